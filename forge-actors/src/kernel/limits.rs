@@ -1,0 +1,22 @@
+//! Named limits that no configuration moves; each says what happens when it is reached.
+
+use std::time::Duration;
+
+/// Lifecycle events and crashes kept in memory; the oldest falls out.
+pub const JOURNAL_ENTRIES_MAX: usize = 512;
+/// Bytes of a backtrace that are kept; the rest is cut off, and says so.
+pub const BACKTRACE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a cause (panic text, error chain) that are kept.
+pub const CAUSE_BYTES_MAX: usize = 2 * 1024;
+/// Calls in one batch; a longer batch is refused whole.
+pub const BATCH_CALLS_MAX: usize = 100;
+/// A handler's time limit when its attribute names none.
+pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest time limit that an attribute may name for a call that somebody waits for.
+pub const HANDLER_TIMEOUT_MAX: Duration = Duration::from_secs(600);
+/// Bytes of arguments when the attribute names no limit.
+pub const HANDLER_INPUT_BYTES_MAX: usize = 1024 * 1024;
+/// Attempts of a mutation whose transaction lost a race (serialization failure, deadlock); then the caller gets `CONFLICT`.
+pub const MUTATION_ATTEMPTS_MAX: u32 = 5;
+/// Calls nested in calls; deeper is a fault, since it is almost always a loop.
+pub const CALL_DEPTH_MAX: u32 = 16;

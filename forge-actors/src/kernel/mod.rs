@@ -1,0 +1,14 @@
+//! Words that every room shares, and no IO: identifiers, durations, faults, limits, backoff, trace context, the invocation.
+//!
+//! Nothing here imports another room of this crate; everything else may import this one.
+
+pub mod backoff;
+pub mod fault;
+pub mod ids;
+pub mod invocation;
+pub mod limits;
+pub mod time;
+pub mod trace;
+
+#[cfg(test)]
+mod tests;

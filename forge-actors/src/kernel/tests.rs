@@ -1,0 +1,65 @@
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::fault::{Code, Fault, FieldError};
+use super::time::{format_duration, parse_duration};
+use super::trace::TraceContext;
+
+#[test]
+fn backoff_doubles_up_to_its_maximum_and_jitters_downwards() {
+    let backoff = Backoff::exponential(Duration::from_millis(10), Duration::from_millis(70));
+    let ceilings: Vec<_> = (0..5).map(|n| backoff.ceiling(n).as_millis()).collect();
+    assert_eq!(ceilings, [10, 20, 40, 70, 70]);
+    assert_eq!(backoff.delay(1, 0.0), Duration::from_millis(10));
+    assert_eq!(backoff.delay(1, 1.0), Duration::from_millis(20));
+    assert_eq!(backoff.ceiling(u32::MAX), Duration::from_millis(70));
+}
+
+#[test]
+fn durations_read_back_what_they_write() {
+    for text in ["0ms", "1ms", "1500ms", "5s", "90s", "3m", "2h", "7d"] {
+        let parsed = parse_duration(text).expect("a duration");
+        assert_eq!(format_duration(parsed), text);
+    }
+    for text in ["", "5", "s", "-5s", "5 s", "1.5s", "5w", "99999999999999999999s", "18446744073709551615d"] {
+        assert!(parse_duration(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn traceparent_follows_the_recommendation() {
+    let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let trace = TraceContext::parse(header).expect("valid");
+    assert_eq!(trace.to_string(), header);
+    assert_eq!(trace.child().trace_id, trace.trace_id);
+    let future = "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00-what-is-this";
+    assert!(!TraceContext::parse(future).expect("later versions keep the first four parts").sampled);
+    for bad in [
+        "",
+        "00",
+        "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-extra",
+        "00-+bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    ] {
+        assert_eq!(TraceContext::parse(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn codes_have_distinct_names_and_error_statuses() {
+    let names: std::collections::BTreeSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
+    assert_eq!(names.len(), Code::ALL.len());
+    assert!(Code::ALL.iter().all(|code| (400..600).contains(&code.status())));
+}
+
+#[test]
+fn a_fault_shows_its_code_and_sentence_and_keeps_its_cause() {
+    let fault = Fault::internal("password column is missing");
+    assert!(!fault.to_string().contains("password"));
+    assert!(format!("{fault:?}").contains("password"));
+    let fault = Fault::validation(vec![FieldError::new("title", "length", "at most 200 characters")]);
+    assert_eq!(fault.to_string(), "VALIDATION: title: at most 200 characters");
+}

@@ -1,0 +1,68 @@
+//! Durations as people write them, and the timestamp type.
+
+use std::time::Duration;
+
+/// A moment in UTC. Durable times come from the database's clock; this type only carries them.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;
+
+/// `count` milliseconds.
+pub const fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// `count` seconds.
+pub const fn secs(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// `count` minutes.
+pub const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(count * 60)
+}
+
+/// `count` hours.
+pub const fn hours(count: u64) -> Duration {
+    Duration::from_secs(count * 3_600)
+}
+
+/// `count` days of 24 hours.
+pub const fn days(count: u64) -> Duration {
+    Duration::from_secs(count * 86_400)
+}
+
+/// Why a text is no duration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a duration: write a whole number and a unit, one of ms, s, m, h, d (for example \"500ms\", \"5s\", \"30m\")")]
+pub struct DurationError(pub String);
+
+/// Parses `"500ms"`, `"5s"`, `"30m"`, `"2h"`, `"7d"`.
+///
+/// ```
+/// # use forge_actors::kernel::time::{parse_duration, minutes};
+/// assert_eq!(parse_duration("30m"), Ok(minutes(30)));
+/// assert!(parse_duration("30").is_err());
+/// ```
+pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
+    let error = || DurationError(text.to_owned());
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?;
+    let (digits, unit) = text.split_at(split);
+    let count: u64 = digits.parse().map_err(|_| error())?;
+    let millis_per_unit: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(error()),
+    };
+    count.checked_mul(millis_per_unit).map(Duration::from_millis).ok_or_else(error)
+}
+
+/// Writes a duration in the largest unit that divides it, so that [`parse_duration`] reads it back (to the millisecond).
+pub fn format_duration(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)]
+        .into_iter()
+        .find(|(_, unit)| ms != 0 && ms % unit == 0)
+        .map_or_else(|| format!("{ms}ms"), |(name, unit)| format!("{}{name}", ms / unit))
+}

@@ -1,0 +1,21 @@
+//! Forge's runtime: supervision, handlers, the database room, functions and the gateway.
+//!
+//! Applications depend on the façade crate `forge` (package `forge-node`), which re-exports what they need; the rooms are public
+//! here for the façade, the command line and the tests. Data walks one way: gateway → function → app → db.
+
+// The attributes expand to `::forge::…`; inside this crate that name is the crate itself.
+extern crate self as forge;
+
+pub mod app;
+pub mod db;
+pub mod function;
+pub mod gateway;
+pub mod kernel;
+pub mod supervise;
+pub mod telemetry;
+
+/// What expanded macros name; not part of the public API.
+#[doc(hidden)]
+pub mod __private {
+    pub use {bytes, chrono, inventory, serde, serde_json, sqlx, uuid};
+}
