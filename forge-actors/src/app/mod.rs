@@ -1,3 +1,27 @@
 //! What application code sees: kinds, handlers, contexts, the catalog, models, errors.
+//!
+//! A handler is a message (a serialisable struct) with a [`Handler`] implementation; its [`Kind`] decides what its context
+//! [`Ctx`] can do, at compile time. The attributes of `forge-app-macros` write messages, implementations and registrations;
+//! everything they write can be written by hand. The [`catalog`] finds the registrations at link time.
+//!
+//! This room runs nothing: the function room does, through [`context::Invoke`].
 
+pub mod arguments;
+pub mod auth;
+pub mod catalog;
+pub mod context;
+pub mod error;
+pub mod handler;
+pub mod kind;
+pub mod log;
 pub mod model;
+pub mod token;
+
+pub use catalog::{Catalog, Registration};
+pub use context::{ActionContext, Ctx, MutationContext, QueryContext};
+pub use error::{AppError, CallError, Failure, NoError, Result};
+pub use handler::{Access, Handler, Isolation, Meta};
+pub use kind::{Action, Kind, KindName, Mutation, Query};
+
+#[cfg(test)]
+mod tests;

@@ -70,3 +70,10 @@ impl Invocation {
         }
     }
 }
+
+impl Identity {
+    /// The token carries this role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.iter().any(|held| held == role)
+    }
+}

@@ -1,0 +1,147 @@
+//! Reads an arguments object field by field, so that one answer names every argument that is wrong.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor, value};
+use serde_json::value::RawValue;
+
+use crate::kernel::fault::{Code, Fault, FieldError};
+
+/// The fields of one arguments object on their way into a message struct.
+pub struct Arguments<'a> {
+    raw: BTreeMap<std::borrow::Cow<'a, str>, &'a RawValue>,
+    errors: Vec<FieldError>,
+}
+
+impl<'a> Arguments<'a> {
+    /// Splits the object; `expected` are the names that may occur. An empty body is an empty object.
+    pub fn parse(args: &'a [u8], expected: &[&str]) -> Result<Self, Fault> {
+        let raw: BTreeMap<KeyOf<'a>, &'a RawValue> = if args.iter().all(u8::is_ascii_whitespace) {
+            BTreeMap::new()
+        } else {
+            serde_json::from_slice(args).map_err(|error| unreadable(&error))?
+        };
+        let raw: BTreeMap<_, _> = raw.into_iter().map(|(key, value)| (key.0, value)).collect();
+        let errors = raw
+            .keys()
+            .filter(|key| !expected.contains(&key.as_ref()))
+            .map(|key| FieldError::new(key.as_ref(), "unknown", unknown(expected)))
+            .collect();
+        Ok(Self { raw, errors })
+    }
+
+    /// Takes one field; what is wrong with it is kept for [`finish`](Self::finish).
+    pub fn take<T: DeserializeOwned>(&mut self, field: &'static str) -> Option<T> {
+        let Some(raw) = self.raw.remove(field) else {
+            return match T::deserialize(Missing) {
+                Ok(value) => Some(value),
+                Err(_) => self.refuse(FieldError::new(field, "required", "is required")),
+            };
+        };
+        let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+        match serde_path_to_error::deserialize(&mut deserializer) {
+            Ok(value) => Some(value),
+            Err(error) => self.refuse(at_path(field, &error)),
+        }
+    }
+
+    /// Fails when any field was refused.
+    pub fn finish(self) -> Result<(), Fault> {
+        if self.errors.is_empty() { Ok(()) } else { Err(Fault::validation(self.errors)) }
+    }
+
+    fn refuse<T>(&mut self, error: FieldError) -> Option<T> {
+        self.errors.push(error);
+        None
+    }
+}
+
+/// Reads the whole object at once, for messages that are written by hand: the first wrong field ends it.
+pub(crate) fn decode_whole<T: DeserializeOwned>(args: &[u8]) -> Result<T, Fault> {
+    let args = if args.iter().all(u8::is_ascii_whitespace) { b"{}" } else { args };
+    let mut deserializer = serde_json::Deserializer::from_slice(args);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        if error.inner().is_data() { Fault::validation(vec![at_path("", &error)]) } else { unreadable(error.inner()) }
+    })?;
+    deserializer.end().map_err(|error| unreadable(&error))?;
+    Ok(value)
+}
+
+fn unreadable(error: &serde_json::Error) -> Fault {
+    let what = if error.is_data() { "arguments must be a JSON object".to_owned() } else { format!("arguments are not valid JSON: {error}") };
+    Fault::new(Code::BadRequest, what)
+}
+
+fn unknown(expected: &[&str]) -> String {
+    if expected.is_empty() { "is unknown; the function takes no arguments".to_owned() } else { format!("is unknown; expected {}", expected.join(", ")) }
+}
+
+fn at_path(field: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> FieldError {
+    let inner = error.path().to_string();
+    let path = match (field, inner.as_str()) {
+        (_, ".") => field.to_owned(),
+        ("", _) => inner,
+        (_, nested) if nested.starts_with('[') => format!("{field}{nested}"),
+        _ => format!("{field}.{inner}"),
+    };
+    // serde_json appends its position, which counts inside the field and would mislead.
+    let text = error.inner().to_string();
+    let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
+    FieldError::new(path, "invalid", message)
+}
+
+/// A JSON key, borrowed where it holds no escapes.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct KeyOf<'a>(std::borrow::Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for KeyOf<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = KeyOf<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
+                Ok(KeyOf(key.into()))
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+                Ok(KeyOf(key.to_owned().into()))
+            }
+        }
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+/// Deserializes an absent field: `None` where the type has one, an error elsewhere.
+struct Missing;
+
+impl<'de> Deserializer<'de> for Missing {
+    type Error = value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        // A unit is the one value that no field of an arguments object expects.
+        visitor.visit_unit()
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_none()
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct
+        seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+impl<'de> IntoDeserializer<'de> for Missing {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}

@@ -1,0 +1,44 @@
+//! `ctx.auth()`: who calls.
+
+use std::str::FromStr;
+
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::invocation::{Caller, Identity};
+
+/// The caller's identity, as the verified token said it.
+#[derive(Clone, Copy)]
+pub struct Auth<'a> {
+    identity: Option<&'a Identity>,
+}
+
+impl<'a> Auth<'a> {
+    pub(crate) fn new(caller: &'a Caller) -> Self {
+        Self { identity: caller.identity.as_deref() }
+    }
+
+    /// The identity; `UNAUTHENTICATED` for an anonymous caller of a public handler.
+    pub fn identity(&self) -> Result<&'a Identity, Fault> {
+        self.identity.ok_or_else(|| Fault::new(Code::Unauthenticated, "sign in first"))
+    }
+
+    /// The user, as the application's own id type: `let me: UserId = ctx.auth().user()?;`
+    pub fn user<T: FromStr>(&self) -> Result<T, Fault> {
+        let subject = &self.identity()?.subject;
+        subject.parse().map_err(|_| Fault::new(Code::Unauthenticated, "the token's subject is not a user of this application"))
+    }
+
+    /// The tenant; `PERMISSION_DENIED` when the token names none.
+    pub fn tenant(&self) -> Result<&'a str, Fault> {
+        self.identity()?.tenant.as_deref().ok_or_else(|| Fault::new(Code::PermissionDenied, "the token names no tenant"))
+    }
+
+    /// The token carries this role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.identity.is_some_and(|identity| identity.has_role(role))
+    }
+
+    /// Every claim of the token; empty for an anonymous caller.
+    pub fn claims(&self) -> Option<&'a serde_json::Map<String, serde_json::Value>> {
+        self.identity.map(|identity| &identity.claims)
+    }
+}

@@ -1,0 +1,235 @@
+//! The context that a handler gets: what it may touch, as a type.
+//!
+//! `Ctx<K>` has the methods that kind `K` is entitled to (see [`kind`](crate::app::kind)). Called handlers share the caller's
+//! identity, trace and deadline; from a query or a mutation they also share its snapshot or transaction, in a subtransaction of
+//! their own, so that a failed call which the caller survives leaves no half of its writes behind.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+
+use crate::app::auth::Auth;
+use crate::app::error::CallError;
+use crate::app::handler::Handler;
+use crate::app::kind::{Action, CallsOut, HasDatabase, Kind, KindName, MayCall, Mutation, Query};
+use crate::app::log::{Log, Metrics};
+use crate::app::token::Tokens;
+use crate::db::Db;
+use crate::kernel::fault::Fault;
+use crate::kernel::ids::RequestId;
+use crate::kernel::invocation::{Caller, Invocation};
+use crate::kernel::limits;
+use crate::kernel::time::Timestamp;
+use crate::kernel::trace::TraceContext;
+
+/// Context of a query.
+pub type QueryContext = Ctx<Query>;
+/// Context of a mutation.
+pub type MutationContext = Ctx<Mutation>;
+/// Context of an action.
+pub type ActionContext = Ctx<Action>;
+
+/// What a handler may touch.
+pub struct Ctx<K: Kind> {
+    /// Writes to the node's log, under this call's trace.
+    pub log: Log,
+    /// Counts and measures, labelled with this handler's name.
+    pub metrics: Metrics,
+    scope: Scope,
+    db: Option<Db>,
+    kind: PhantomData<fn() -> K>,
+}
+
+/// What a node gives to its handlers.
+pub struct Services {
+    /// Runs a handler by name: the function room.
+    pub invoke: Arc<dyn Invoke>,
+    /// Signs and verifies tokens; `None` when no secret is configured.
+    pub tokens: Option<Tokens>,
+    /// For actions.
+    pub http: reqwest::Client,
+}
+
+/// Runs invocations; the function room implements it, so that contexts need not know that room.
+pub trait Invoke: Send + Sync + 'static {
+    /// Runs one to its end. `depth` counts the calls around it.
+    fn invoke(&self, invocation: Invocation, depth: u32) -> BoxFuture<'static, Result<Bytes, Fault>>;
+}
+
+/// One call's identity, trace and deadline, shared with the calls inside it.
+#[derive(Clone)]
+pub struct Scope {
+    shared: Arc<Shared>,
+    depth: u32,
+}
+
+struct Shared {
+    invocation: Invocation,
+    started: Timestamp,
+    deadline: Instant,
+    services: Arc<Services>,
+}
+
+impl Scope {
+    /// The scope of an invocation that ends at `deadline`.
+    pub fn new(invocation: Invocation, depth: u32, deadline: Instant, services: Arc<Services>) -> Self {
+        Self { shared: Arc::new(Shared { invocation, started: chrono::Utc::now(), deadline, services }), depth }
+    }
+
+    fn deeper(&self) -> Result<Self, Fault> {
+        if self.depth >= limits::CALL_DEPTH_MAX {
+            let message = format!("calls are nested {} deep: a handler probably calls itself", limits::CALL_DEPTH_MAX);
+            return Err(Fault::internal(message));
+        }
+        Ok(Self { shared: self.shared.clone(), depth: self.depth + 1 })
+    }
+}
+
+impl<K: Kind> Ctx<K> {
+    pub(crate) fn new(scope: Scope, db: Option<Db>) -> Self {
+        let name = &scope.shared.invocation.name;
+        Self { log: Log::new(name), metrics: Metrics::new(name), scope, db, kind: PhantomData }
+    }
+
+    /// Who calls.
+    pub fn auth(&self) -> Auth<'_> {
+        Auth::new(&self.scope.shared.invocation.caller)
+    }
+
+    /// Where the call came from and which trace it belongs to.
+    pub fn request(&self) -> Request<'_> {
+        Request { invocation: &self.scope.shared.invocation, deadline: self.scope.shared.deadline }
+    }
+
+    /// When the call began, by this node's clock; the same for the whole call. What must agree between nodes belongs into SQL,
+    /// as `now()`.
+    pub fn now(&self) -> Timestamp {
+        self.scope.shared.started
+    }
+
+    /// Signs tokens for callers, for example at sign-in. Fails when the node has no secret.
+    pub fn tokens(&self) -> Result<&Tokens, Fault> {
+        self.scope.shared.services.tokens.as_ref().ok_or_else(|| Fault::internal("no `auth.secret` is configured, so no token can be signed"))
+    }
+
+    /// Runs another handler and waits for its answer. Its `role` and `internal` attributes guard the border, not this call.
+    ///
+    /// From a query or mutation the callee runs in the caller's snapshot or transaction; a query called by a mutation is still
+    /// refused any write by Postgres. From an action each call is a transaction of its own.
+    ///
+    /// ```no_run
+    /// # use forge_actors::app::{ActionContext, Handler, Kind, Query, Result};
+    /// # async fn example<Get: Handler<Kind = Query, Output = String, Error = forge_actors::app::NoError>>(ctx: &ActionContext, get: Get) -> Result<usize> {
+    /// let title = ctx.call(get).await?;
+    /// Ok(title.len())
+    /// # }
+    /// ```
+    pub fn call<H>(&self, message: H) -> impl Future<Output = Result<H::Output, CallError<H::Error>>> + Send
+    where
+        H: Handler,
+        K: MayCall<H::Kind>,
+    {
+        // Boxed, so that handlers may call each other without an infinite type.
+        let call: BoxFuture<'_, _> = match &self.db {
+            Some(db) => Box::pin(self.call_inside(db, message)),
+            None => Box::pin(self.call_outside(message)),
+        };
+        call
+    }
+
+    async fn call_inside<H: Handler>(&self, db: &Db, message: H) -> Result<H::Output, CallError<H::Error>> {
+        let scope = self.scope.deeper().map_err(CallError::Fault)?;
+        let lift = |error: sqlx::Error| CallError::Fault(error.into());
+        let nested = db.nested(H::Kind::NAME == KindName::Query).await.map_err(lift)?;
+        let ctx = Ctx::<H::Kind>::new(scope, Some(nested.db()));
+        let running: BoxFuture<'_, _> = Box::pin(message.run(&ctx));
+        match running.await {
+            Ok(output) => nested.release().await.map(|()| output).map_err(lift),
+            Err(failure) => {
+                nested.rollback().await.map_err(lift)?;
+                Err(CallError::from_fault(failure.into()))
+            }
+        }
+    }
+
+    async fn call_outside<H: Handler>(&self, message: H) -> Result<H::Output, CallError<H::Error>> {
+        let scope = self.scope.deeper().map_err(CallError::Fault)?;
+        let shared = &scope.shared;
+        let args = serde_json::to_vec(&message).map_err(|error| CallError::Fault(Fault::internal(error)))?;
+        let invocation = Invocation {
+            id: shared.invocation.id,
+            name: H::META.wire_name(),
+            args: args.into(),
+            caller: shared.invocation.caller.clone(),
+            trace: shared.invocation.trace.child(),
+            deadline: Some(shared.deadline),
+            idempotency_key: None,
+        };
+        let output = shared.services.invoke.invoke(invocation, scope.depth).await.map_err(CallError::from_fault)?;
+        serde_json::from_slice(&output).map_err(|error| CallError::Fault(Fault::internal(error)))
+    }
+}
+
+impl<K: HasDatabase> Ctx<K> {
+    /// The database, as an executor for sqlx: a query's refuses writes, a mutation's is its transaction.
+    ///
+    /// Collect a stream before the next statement or call: one session runs one statement at a time.
+    pub fn db(&self) -> &Db {
+        self.db.as_ref().expect("contexts of kinds with a database are only made with one")
+    }
+}
+
+impl<K: CallsOut> Ctx<K> {
+    /// An HTTP client. Set the time limit from [`Request::remaining`], and mind that a retried request runs twice.
+    pub fn http(&self) -> &reqwest::Client {
+        &self.scope.shared.services.http
+    }
+}
+
+/// Where a call came from.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    invocation: &'a Invocation,
+    deadline: Instant,
+}
+
+impl<'a> Request<'a> {
+    /// Names the request, as in `X-Request-Id`.
+    pub fn id(&self) -> RequestId {
+        self.invocation.id
+    }
+
+    /// The trace; its `Display` is the `traceparent` header for a call to elsewhere.
+    pub fn trace(&self) -> TraceContext {
+        self.invocation.trace
+    }
+
+    /// Address of the peer, when the call came over a network.
+    pub fn ip(&self) -> Option<std::net::IpAddr> {
+        self.invocation.caller.ip
+    }
+
+    /// Its `User-Agent`.
+    pub fn user_agent(&self) -> Option<&'a str> {
+        self.invocation.caller.user_agent.as_deref()
+    }
+
+    /// Wire name of the handler that was called from outside.
+    pub fn function(&self) -> &'a str {
+        &self.invocation.name
+    }
+
+    /// Who calls, for passing it on.
+    pub fn caller(&self) -> &'a Caller {
+        &self.invocation.caller
+    }
+
+    /// How long the call may still run.
+    pub fn remaining(&self) -> std::time::Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}

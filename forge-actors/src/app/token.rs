@@ -1,0 +1,123 @@
+//! JSON Web Tokens (RFC 7519), HS256: the algorithm is Forge's choice and never the token header's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::invocation::Identity;
+
+/// Fewest bytes of a secret: the output size of the hash (RFC 7518 §3.2).
+pub const SECRET_BYTES_MIN: usize = 32;
+
+/// How tokens are signed and checked.
+#[derive(Debug, Clone)]
+pub struct TokenRules {
+    /// `iss` that is written and required; `None` writes and requires none.
+    pub issuer: Option<String>,
+    /// `aud` that is written and required; `None` writes and requires none.
+    pub audience: Option<String>,
+    /// Difference between clocks that is forgiven.
+    pub leeway: Duration,
+}
+
+/// Signs and verifies tokens.
+#[derive(Clone)]
+pub struct Tokens {
+    keys: Arc<Keys>,
+}
+
+struct Keys {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+    rules: TokenRules,
+}
+
+/// Why a secret makes no key.
+#[derive(Debug, thiserror::Error)]
+#[error("the secret has {length} bytes; HS256 needs at least {SECRET_BYTES_MIN}")]
+pub struct ShortSecret {
+    /// Its length.
+    pub length: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    sub: String,
+    exp: i64,
+    iat: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    iss: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    aud: Option<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
+}
+
+impl Tokens {
+    /// Keys of a secret of at least [`SECRET_BYTES_MIN`] bytes.
+    pub fn new(secret: &[u8], rules: TokenRules) -> Result<Self, ShortSecret> {
+        if secret.len() < SECRET_BYTES_MIN {
+            return Err(ShortSecret { length: secret.len() });
+        }
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = rules.leeway.as_secs();
+        validation.validate_nbf = true;
+        validation.set_required_spec_claims(&["exp", "sub"]);
+        if let Some(issuer) = &rules.issuer {
+            validation.set_issuer(&[issuer]);
+            validation.required_spec_claims.insert("iss".to_owned());
+        }
+        match &rules.audience {
+            Some(audience) => {
+                validation.set_audience(&[audience]);
+                validation.required_spec_claims.insert("aud".to_owned());
+            }
+            None => validation.validate_aud = false,
+        }
+        let keys = Keys { encoding: EncodingKey::from_secret(secret), decoding: DecodingKey::from_secret(secret), validation, rules };
+        Ok(Self { keys: Arc::new(keys) })
+    }
+
+    /// Signs a token for `subject` that lives for `ttl`.
+    pub fn issue(&self, subject: impl ToString, roles: &[&str], tenant: Option<&str>, ttl: Duration) -> Result<String, Fault> {
+        let now = chrono::Utc::now().timestamp();
+        let rules = &self.keys.rules;
+        let claims = Claims {
+            sub: subject.to_string(),
+            exp: now.saturating_add_unsigned(ttl.as_secs()),
+            iat: now,
+            iss: rules.issuer.clone(),
+            aud: rules.audience.clone().map(Into::into),
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            tenant: tenant.map(str::to_owned),
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.keys.encoding).map_err(Fault::internal)
+    }
+
+    /// Verifies a token. The answer to the client says only whether it expired; the log has the rest.
+    pub fn verify(&self, token: &str) -> Result<Identity, Fault> {
+        let verified = jsonwebtoken::decode::<serde_json::Map<String, serde_json::Value>>(token, &self.keys.decoding, &self.keys.validation);
+        let claims = verified.map_err(|error| refused(&error))?.claims;
+        let typed = Claims::deserialize(serde_json::Value::Object(claims.clone()));
+        let typed = typed.map_err(|error| Fault::new(Code::Unauthenticated, "the token is not valid").because(error))?;
+        let horizon = chrono::Utc::now().timestamp().saturating_add_unsigned(self.keys.rules.leeway.as_secs());
+        if typed.iat > horizon {
+            return Err(Fault::new(Code::Unauthenticated, "the token is not valid").because("`iat` is in the future"));
+        }
+        Ok(Identity { subject: typed.sub, roles: typed.roles, tenant: typed.tenant, claims })
+    }
+}
+
+fn refused(error: &jsonwebtoken::errors::Error) -> Fault {
+    let message = match error.kind() {
+        jsonwebtoken::errors::ErrorKind::ExpiredSignature => "the token is expired",
+        _ => "the token is not valid",
+    };
+    Fault::new(Code::Unauthenticated, message).because(error.to_string())
+}
