@@ -6,7 +6,7 @@
 //!             ├ locks pool ── advisory locks, migrations
 //!             └ control pool ─ health, cancellation: never waits behind applications
 //!
-//!   session:  Idle ──statement──▶ Busy ──answer──▶ Idle | Transaction
+//!   session:  Idle ──statement──▶ Busy ──answer──▶ Idle | Bound
 //!                                   └─ future dropped: stays Busy, is discarded, its backend terminated
 //! ```
 //!
@@ -24,6 +24,8 @@ pub mod disposal;
 pub mod error;
 pub mod frame;
 pub mod handle;
+pub mod lock;
+pub mod migrate;
 pub mod pool;
 pub mod session;
 pub mod state;
