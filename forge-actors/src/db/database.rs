@@ -65,8 +65,9 @@ impl Database {
         };
         let write = pool("write", config.write_connections_max, "", true);
         let read = pool("read", config.read_connections_max, "SET default_transaction_read_only = on;", true);
-        // A lock outlives statements, so its session must be allowed to wait and to idle.
-        let locks = pool("locks", config.lock_connections_max, "SET statement_timeout = 0;", true);
+        // A migration may take its time, and IF NOT EXISTS prints a notice each time, which is nobody's business.
+        let quiet = "SET statement_timeout = 0; SET client_min_messages = warning;";
+        let locks = pool("locks", config.lock_connections_max, quiet, true);
         let control = pool("control", config.control_connections_max, "SET statement_timeout = '2s';", false);
         shared.disposal.set_control(&control);
         Self(Arc::new(Inner { config, options, shared, write, read, locks, control }))
@@ -188,6 +189,10 @@ impl Database {
 
     pub(super) fn write_pool(&self) -> &Pool {
         &self.0.write
+    }
+
+    pub(super) async fn lend_control_session(&self) -> sqlx::Result<Lease> {
+        self.0.control.acquire().await
     }
 
     pub(super) async fn lend_lock_session(&self) -> sqlx::Result<Lease> {

@@ -156,7 +156,7 @@ impl Turn<'_> {
             return Err(ended());
         }
         match self.slot()?.lease.activity() {
-            Activity::Transaction => {}
+            Activity::Bound => {}
             Activity::Busy => return Err(cut_off()),
             Activity::Idle | Activity::Broken => return Err(ended()),
         }
@@ -180,13 +180,13 @@ impl Turn<'_> {
     /// Notes how a statement ended.
     pub(super) fn settle<T>(&mut self, result: &sqlx::Result<T>) -> sqlx::Result<()> {
         let slot = self.slot()?;
-        slot.lease.session().settle(result, Activity::Transaction);
+        slot.lease.session().settle(result, Activity::Bound);
         slot.aborted |= matches!(result, Err(sqlx::Error::Database(_)));
         Ok(())
     }
 
     async fn execute(&mut self, sql: String) -> sqlx::Result<()> {
-        let result = self.session()?.execute(AssertSqlSafe(sql), Activity::Transaction).await;
+        let result = self.session()?.execute(AssertSqlSafe(sql), Activity::Bound).await;
         self.settle(&result)?;
         result
     }

@@ -205,7 +205,7 @@ impl Drop for Lease {
                 self.shared.suspicion.notify_one();
                 drop(Object::take(session));
             }
-            Activity::Busy | Activity::Transaction => self.shared.disposal.discard(Object::take(session)),
+            Activity::Busy | Activity::Bound => self.shared.disposal.discard(Object::take(session)),
         }
     }
 }

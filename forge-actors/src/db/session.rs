@@ -23,8 +23,8 @@ impl fmt::Display for BackendPid {
 pub(super) enum Activity {
     /// At rest, outside of any transaction: may be pooled.
     Idle,
-    /// At rest inside a transaction.
-    Transaction,
+    /// At rest inside a transaction, or holding a lock: not for anybody else.
+    Bound,
     /// A statement was sent and its answer was not read to the end.
     Busy,
     /// The socket or the protocol broke.
@@ -98,6 +98,13 @@ impl Session {
         };
     }
 
+    /// Says where a session at rest stands, when that was decided by more than its last statement.
+    pub(super) fn rest(&mut self, activity: Activity) {
+        if !matches!(self.activity, Activity::Busy | Activity::Broken) {
+            self.activity = activity;
+        }
+    }
+
     /// Runs statements that return nothing, in one round trip. After a success the session rests in `after`.
     pub(super) async fn execute(&mut self, sql: impl sqlx::SqlSafeStr + Send, after: Activity) -> sqlx::Result<()> {
         let before = self.activity;
@@ -121,7 +128,7 @@ impl Session {
         loop {
             match self.engage().ping().await {
                 Ok(()) => {
-                    self.settle(&Ok(()), Activity::Transaction);
+                    self.settle(&Ok(()), Activity::Bound);
                     return Ok(());
                 }
                 Err(error) if !is_broken(&error) && errors < 2 => errors += 1,

@@ -91,14 +91,14 @@ impl Transaction {
     pub(super) async fn begin_on(database: &Database, pool: &Pool, options: TransactionOptions<'_>) -> Result<Self, Fault> {
         let mut lease = pool.acquire().await?;
         let sql = options.sql();
-        let begun = lease.session().execute(AssertSqlSafe(sql.as_str()), Activity::Transaction).await;
+        let begun = lease.session().execute(AssertSqlSafe(sql.as_str()), Activity::Bound).await;
         match begun {
             Ok(()) => {}
             // Nothing happened yet, so a session that died in the pool is replaced.
             Err(error) if is_broken(&error) && lease.was_pooled() => {
                 drop(lease);
                 lease = pool.acquire_fresh().await?;
-                lease.session().execute(AssertSqlSafe(sql), Activity::Transaction).await?;
+                lease.session().execute(AssertSqlSafe(sql), Activity::Bound).await?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -128,7 +128,7 @@ impl Transaction {
             return Err(ignored_failure().into());
         }
         match lease.activity() {
-            Activity::Transaction => {}
+            Activity::Bound => {}
             Activity::Broken => return Err(Fault::from(broken()).because(broken())),
             Activity::Busy | Activity::Idle => return Err(Fault::internal("a statement was abandoned half-way; nothing was committed")),
         }
@@ -151,7 +151,7 @@ impl Transaction {
     /// Rolls back, once the statement that may still run has ended. See [`abort`](Self::abort) for ending it too.
     pub async fn rollback(self) {
         if let Some((mut lease, _)) = self.root.take().await
-            && lease.activity() == Activity::Transaction
+            && lease.activity() == Activity::Bound
         {
             end(&mut lease).await;
         }
