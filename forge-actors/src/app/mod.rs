@@ -15,6 +15,7 @@ pub mod handler;
 pub mod kind;
 pub mod log;
 pub mod model;
+pub mod password;
 pub mod token;
 
 pub use catalog::{Catalog, Registration};
