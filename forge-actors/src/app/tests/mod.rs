@@ -1,0 +1,2 @@
+mod arguments;
+mod token;
