@@ -1,1 +1,3 @@
+//! The one integration binary: linking once is most of what a test build costs.
 
+mod store;
