@@ -41,9 +41,7 @@ pub struct CrashSink {
 pub struct Progress {
     /// Number of the last crash that is in it.
     written: u64,
-    #[expect(dead_code, reason = "held: a dropped timer is cancelled")]
     flush_timer: Timer,
-    #[expect(dead_code, reason = "held: a dropped timer is cancelled")]
     expire_timer: Timer,
 }
 
