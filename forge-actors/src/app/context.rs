@@ -113,7 +113,12 @@ impl<K: Kind> Ctx<K> {
 
     /// Signs tokens for callers, for example at sign-in. Fails when the node has no secret.
     pub fn tokens(&self) -> Result<&Tokens, Fault> {
-        self.scope.shared.services.tokens.as_ref().ok_or_else(|| Fault::internal("no `auth.secret` is configured, so no token can be signed"))
+        self.scope
+            .shared
+            .services
+            .tokens
+            .as_ref()
+            .ok_or_else(|| Fault::internal("no `auth.secret` is configured, so no token can be signed"))
     }
 
     /// Runs another handler and waits for its answer. Its `role` and `internal` attributes guard the border, not this call.

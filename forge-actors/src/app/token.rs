@@ -102,7 +102,8 @@ impl Tokens {
 
     /// Verifies a token. The answer to the client says only whether it expired; the log has the rest.
     pub fn verify(&self, token: &str) -> Result<Identity, Fault> {
-        let verified = jsonwebtoken::decode::<serde_json::Map<String, serde_json::Value>>(token, &self.keys.decoding, &self.keys.validation);
+        let verified =
+            jsonwebtoken::decode::<serde_json::Map<String, serde_json::Value>>(token, &self.keys.decoding, &self.keys.validation);
         let claims = verified.map_err(|error| refused(&error))?.claims;
         let typed = Claims::deserialize(serde_json::Value::Object(claims.clone()));
         let typed = typed.map_err(|error| Fault::new(Code::Unauthenticated, "the token is not valid").because(error))?;
