@@ -138,6 +138,8 @@ pub(super) struct Node {
     pub(super) readiness: Readiness,
     pub(super) drain: CancellationToken,
     pub(super) served: JoinHandle<()>,
+    pub(super) gateway: Gateway<Functions>,
+    pub(super) port: Arc<Port>,
     _recorder: metrics::LocalRecorderGuard<'static>,
 }
 
@@ -174,8 +176,8 @@ impl Node {
         let gateway = Gateway::new(config, functions.clone(), accepted, readiness.clone(), recorder.handle());
         let drain = CancellationToken::new();
         let listener = port.listener().expect("the port is open");
-        let served = tokio::spawn(serve(gateway, port, listener, drain.clone()));
-        Self { address, tokens: tokens(1), functions, readiness, drain, served, _recorder: guard }
+        let served = tokio::spawn(serve(gateway.clone(), Arc::clone(&port), listener, drain.clone()));
+        Self { address, tokens: tokens(1), functions, readiness, drain, served, gateway, port, _recorder: guard }
     }
 
     pub(super) async fn connect(&self) -> Client {
