@@ -8,6 +8,7 @@ pub mod delegate;
 pub mod doctor;
 pub mod migrate;
 pub mod new;
+pub mod output;
 pub mod report;
 pub mod room;
 pub mod scene;

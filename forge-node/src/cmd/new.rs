@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::boot::secret;
 use crate::cli::New;
+use crate::cmd::output;
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::Scene;
 
@@ -52,9 +53,9 @@ pub fn run(args: &New, scene: Scene<'_>) -> Result<(), Report> {
     let repository = !args.no_git && make_repository(&args.folder);
     if scene.global.json {
         let folder = args.folder.display().to_string();
-        println!("{}", serde_json::json!({ "name": name, "folder": folder, "files": FILES.len() + 1, "git": repository }));
+        output::data(&serde_json::json!({ "name": name, "folder": folder, "files": FILES.len() + 1, "git": repository }).to_string());
     } else {
-        println!("{}", next_steps(&args.folder, &name));
+        output::data(&next_steps(&args.folder, &name));
     }
     Ok(())
 }

@@ -1,0 +1,1 @@
+//! `schema`: the tables that the models describe.
