@@ -18,10 +18,11 @@ pub mod model;
 pub mod password;
 pub mod token;
 
+pub use crate::db::transaction::Isolation;
 pub use catalog::{Catalog, Registration};
 pub use context::{ActionContext, Ctx, MutationContext, QueryContext};
 pub use error::{AppError, CallError, Failure, NoError, Result};
-pub use handler::{Access, Handler, Isolation, Meta};
+pub use handler::{Access, Handler, Meta};
 pub use kind::{Action, Kind, KindName, Mutation, Query};
 
 #[cfg(test)]

@@ -64,7 +64,9 @@ mod tests {
         let second = hash("correct horse").await.expect("hashes");
         assert_ne!(first, second, "each hash has its own salt");
         assert!(first.starts_with("$argon2id$"));
-        for (password, hash, expected) in [("correct horse", Some(first.as_str()), true), ("wrong", Some(second.as_str()), false), ("wrong", None, false)] {
+        for (password, hash, expected) in
+            [("correct horse", Some(first.as_str()), true), ("wrong", Some(second.as_str()), false), ("wrong", None, false)]
+        {
             assert_eq!(verify(password, hash).await.expect("compares"), expected, "{password} {hash:?}");
         }
         assert!(!verify("nobody has this password", None).await.expect("compares"), "the stand-in opens nothing");

@@ -224,7 +224,8 @@ impl<'c> Executor<'c> for &'c Db {
         let statement = Statement::of(query);
         match &self.0 {
             Backing::Frame(_) => {
-                let whole = async move { once!(&self.0, statement?, |connection, query| connection.fetch_many(query).try_collect::<Vec<_>>()) };
+                let whole =
+                    async move { once!(&self.0, statement?, |connection, query| connection.fetch_many(query).try_collect::<Vec<_>>()) };
                 stream::once(whole).map_ok(|steps| stream::iter(steps.into_iter().map(Ok))).try_flatten().boxed()
             }
             Backing::Pool { pool, .. } => Box::pin(try_stream! {

@@ -120,7 +120,9 @@ impl Transaction {
     pub async fn commit(self) -> Result<(), Fault> {
         let limit = self.database.config().commit_timeout;
         let Ok(taken) = tokio::time::timeout(limit, self.root.take()).await else {
-            return Err(Fault::internal("a statement or a nested call of the transaction was still running at its end; nothing was committed"));
+            return Err(Fault::internal(
+                "a statement or a nested call of the transaction was still running at its end; nothing was committed",
+            ));
         };
         let (mut lease, aborted) = taken.ok_or_else(|| Fault::internal("the transaction had ended before its commit"))?;
         if aborted {
@@ -193,7 +195,10 @@ async fn end(lease: &mut Lease) {
 }
 
 fn broken() -> sqlx::Error {
-    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::BrokenPipe, "the connection broke during the transaction; nothing was committed"))
+    sqlx::Error::Io(std::io::Error::new(
+        std::io::ErrorKind::BrokenPipe,
+        "the connection broke during the transaction; nothing was committed",
+    ))
 }
 
 fn outcome_unknown() -> Fault {
