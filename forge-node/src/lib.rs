@@ -24,17 +24,13 @@ pub mod config;
 pub mod prelude;
 mod run;
 
-pub use forge_actors::app::{self, password};
-pub use forge_actors::db;
-pub use forge_actors::kernel;
-pub use forge_actors::{id, register};
-pub use forge_app_macros::{
-    action, app, enum_type, error, forge_enum, model, mutation, query, require_auth, require_role, validated_type,
+pub use forge_actors::app::{NoError, Result, password};
+pub use forge_actors::{
+    Message, action, app, db, enum_type, error, forge_enum, id, kernel, model, mutation, query, register, require_auth, require_role, supervise,
+    validated_type,
 };
 pub use run::{run, run_developer};
 pub use sqlx;
-
-pub use forge_actors::app::{NoError, Result};
 
 /// What expanded macros name; not part of the public API.
 #[doc(hidden)]
@@ -54,7 +50,8 @@ macro_rules! main {
         static ALLOCATOR: $crate::__private::MiMalloc = $crate::__private::MiMalloc;
 
         fn main() -> ::std::process::ExitCode {
-            $crate::run(&[$(&$application::APP),+])
+            static APPS: &[&$crate::app::App] = &[$(&$application::APP),+];
+            $crate::run(APPS)
         }
     };
 }

@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 
 #[path = "../demo/src/lib.rs"]
+#[expect(unreachable_pub, reason = "what `forge-node new` writes from these files is a library, whose handlers are public")]
 mod demo;
 
 #[global_allocator]
 static ALLOCATOR: forge::__private::MiMalloc = forge::__private::MiMalloc;
 
 fn main() -> ExitCode {
-    forge::run_developer(&[&demo::APP])
+    static APPS: &[&forge::app::App] = &[&demo::APP];
+    forge::run_developer(APPS)
 }

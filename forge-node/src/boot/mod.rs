@@ -17,6 +17,3 @@ pub mod secret;
 pub mod security;
 pub mod signal;
 pub mod storage;
-
-#[cfg(test)]
-mod tests;

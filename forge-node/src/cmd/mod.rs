@@ -14,6 +14,3 @@ pub mod room;
 pub mod scene;
 pub mod schema;
 pub mod start;
-
-#[cfg(test)]
-mod tests;

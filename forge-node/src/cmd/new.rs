@@ -100,9 +100,9 @@ fn name_of(folder: &Path) -> Result<String, Report> {
 
 fn refuse_filled(folder: &Path) -> Result<(), Report> {
     let tried = folder.display().to_string();
-    match fs::read_dir(folder) {
-        Ok(mut entries) if entries.next().is_none() => Ok(()),
-        Ok(_) => Err(Report::new(Exit::Failed, "not-empty", "the folder is not empty").tried(tried).help("name a new folder: forge-node new <dir>")),
+    match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Report::new(Exit::Failed, "not-empty", "the folder is not empty").tried(tried).help("name a new folder: forge-node new <dir>")),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(unwritable(folder, &error)),
     }

@@ -4,6 +4,7 @@ use forge_actors::app::catalog;
 use forge_actors::db::error::Error as DatabaseError;
 use forge_actors::db::migrate::error::MigrateError;
 use forge_actors::gateway::server::Error as PortError;
+use forge_actors::supervise::StartError;
 
 use crate::cmd::report::{Exit, Report};
 use crate::config::error::Error as ConfigError;
@@ -17,7 +18,13 @@ impl From<ConfigError> for Report {
 
 impl From<DatabaseError> for Report {
     fn from(error: DatabaseError) -> Self {
-        let (exit, code) = match &error {
+        Self::from(&error)
+    }
+}
+
+impl From<&DatabaseError> for Report {
+    fn from(error: &DatabaseError) -> Self {
+        let (exit, code) = match error {
             DatabaseError::BadUrl { .. } => (Exit::Config, "database-url"),
             DatabaseError::BadHost { .. } => (Exit::Database, "database-host"),
             DatabaseError::Refused { .. } => (Exit::Database, "database-login"),
@@ -29,12 +36,18 @@ impl From<DatabaseError> for Report {
             // The enum may grow: what is new is about the database too.
             _ => (Exit::Database, "database"),
         };
-        Self::of_room(exit, code, &error)
+        Self::of_room(exit, code, error)
     }
 }
 
 impl From<MigrateError> for Report {
     fn from(error: MigrateError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&MigrateError> for Report {
+    fn from(error: &MigrateError) -> Self {
         let (exit, code) = match error {
             MigrateError::Database(error) => return error.into(),
             MigrateError::Parse { .. } | MigrateError::DuplicateNumber { .. } | MigrateError::Gap { .. } => (Exit::Failed, "migration-file"),
@@ -42,7 +55,7 @@ impl From<MigrateError> for Report {
             MigrateError::NoSuchTarget { .. } | MigrateError::NoSuchSet { .. } => (Exit::NotFound, "no-such-migration"),
             _ => (Exit::Failed, "migration-failed"),
         };
-        Self::of_room(exit, code, &error)
+        Self::of_room(exit, code, error)
     }
 }
 
@@ -65,5 +78,19 @@ impl From<catalog::Error> for Report {
             catalog::Error::Duplicate { .. } => "duplicate-handler",
         };
         Self::of_room(Exit::Failed, code, &error)
+    }
+}
+
+/// A child that did not start speaks for itself where its error is known; otherwise its path says who it was.
+impl From<StartError> for Report {
+    fn from(error: StartError) -> Self {
+        let source = error.source.as_ref();
+        if let Some(error) = source.downcast_ref::<DatabaseError>() {
+            return error.into();
+        }
+        if let Some(error) = source.downcast_ref::<MigrateError>() {
+            return error.into();
+        }
+        Self::new(Exit::Failed, "start", error.to_string()).cause(source).help("the log above may say more; -v writes a longer one")
     }
 }
