@@ -157,18 +157,18 @@ impl Database {
         }
     }
 
-    /// Tells everybody that the database does not answer.
-    pub(super) fn mark_away(&self, cause: &sqlx::Error) {
+    /// Tells everybody that the database does not answer; true when it did before.
+    pub(super) fn mark_away(&self, cause: &sqlx::Error) -> bool {
         self.0.shared.state.send_if_modified(|state| {
             let changed = state.is_up();
             if changed {
                 *state = DatabaseState::Away { since: Instant::now(), cause: cause.to_string() };
             }
             changed
-        });
+        })
     }
 
-    /// Tells everybody that the database answers. After an outage no session of before is lent again.
+    /// Tells everybody that the database answers, and how long it did not. After an outage no session of before is lent again.
     pub(super) fn mark_up(&self) -> Option<Duration> {
         let mut outage = None;
         self.0.shared.state.send_if_modified(|state| {

@@ -24,13 +24,13 @@ pub enum Error {
         /// What the parser said.
         reason: String,
     },
-    /// The host name has no address, or the path is no socket.
-    #[error("the database host {place} does not exist: {source}\n  help: check the host in --database-url (getent hosts <host>)")]
+    /// The host name has no address.
+    #[error("the database host of {place} does not exist: {message}\n  help: check the host in --database-url (getent hosts <host>)")]
     BadHost {
         /// Where the connection was tried.
         place: String,
         /// The resolver's answer.
-        source: sqlx::Error,
+        message: String,
     },
     /// User or password is wrong, or pg_hba.conf has no line for us.
     #[error("{place} refused the login: {message}\n  help: try it with: psql \"<your database URL>\" -c 'select 1'")]
@@ -109,10 +109,18 @@ impl Error {
                     _ => None,
                 }
             }
+            // A name that cannot be asked for just now may be there in a second; one that is unknown is a mistake.
+            sqlx::Error::Io(source) if is_unknown_host(&source.to_string()) => Some(Self::BadHost { place, message: source.to_string() }),
+            sqlx::Error::Tls(reason) => Some(Self::Refused { place, message: reason.to_string() }),
             sqlx::Error::Configuration(reason) => Some(Self::BadUrl { url: place, reason: reason.to_string() }),
             _ => None,
         }
     }
+}
+
+/// The standard library gives lookup failures no kind of their own.
+fn is_unknown_host(message: &str) -> bool {
+    message.contains("failed to lookup address information") && !message.contains("Temporary failure")
 }
 
 /// True when the session is of no more use: the socket or the protocol broke, or the server said good-bye.

@@ -21,11 +21,14 @@
 pub mod config;
 pub mod database;
 pub mod disposal;
+pub mod embedded;
 pub mod error;
 pub mod frame;
 pub mod handle;
 pub mod lock;
 pub mod migrate;
+pub mod migrator;
+pub mod monitor;
 pub mod pool;
 pub mod session;
 pub mod state;

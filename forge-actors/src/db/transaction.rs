@@ -125,14 +125,14 @@ impl Transaction {
             ));
         };
         let (mut lease, aborted) = taken.ok_or_else(|| Fault::internal("the transaction had ended before its commit"))?;
+        match lease.activity() {
+            Activity::Bound => {}
+            Activity::Broken => return Err(broken().into()),
+            Activity::Busy | Activity::Idle => return Err(Fault::internal("a statement was abandoned half-way; nothing was committed")),
+        }
         if aborted {
             end(&mut lease).await;
             return Err(ignored_failure().into());
-        }
-        match lease.activity() {
-            Activity::Bound => {}
-            Activity::Broken => return Err(Fault::from(broken()).because(broken())),
-            Activity::Busy | Activity::Idle => return Err(Fault::internal("a statement was abandoned half-way; nothing was committed")),
         }
         // A nested frame that nobody closed must not be committed with the rest.
         let sql = match self.root.abandoned() {

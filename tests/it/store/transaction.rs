@@ -265,7 +265,7 @@ async fn proxy(upstream: u16, forward_commit: bool) -> u16 {
                     tokio::select! {
                         read = tokio::io::AsyncReadExt::read(&mut client, &mut up) => {
                             let Ok(count @ 1..) = read else { return };
-                            let commits = up[..count].windows(6).any(|window| window == b"COMMIT");
+                            let commits = up[..count].windows(7).any(|window| window == b"COMMIT\0");
                             if commits && forward_commit {
                                 server.write_all(&up[..count]).await.unwrap();
                                 tokio::io::AsyncReadExt::read(&mut server, &mut down).await.unwrap();
