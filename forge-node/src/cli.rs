@@ -153,7 +153,7 @@ pub enum MigrateStep {
         dry_run: bool,
         /// Stop after this version.
         #[arg(long, value_name = "VERSION")]
-        to: Option<i64>,
+        to: Option<u32>,
     },
     /// Take back the last ones.
     Down {
@@ -162,10 +162,10 @@ pub enum MigrateStep {
         dry_run: bool,
         /// Take back everything after this version.
         #[arg(long, value_name = "VERSION", conflicts_with = "steps")]
-        to: Option<i64>,
+        to: Option<u32>,
         /// How many to take back [default: 1].
         #[arg(long, value_name = "N")]
-        steps: Option<usize>,
+        steps: Option<u32>,
     },
     /// List what is applied and what is pending.
     Status,

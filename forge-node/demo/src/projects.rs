@@ -3,7 +3,7 @@
 use forge::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::users::{Email, Name, Profile, UserId};
+use super::users::{Email, Name, Profile, User, UserId};
 
 forge::id!(pub ProjectId, pub MembershipId);
 

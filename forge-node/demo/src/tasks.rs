@@ -2,8 +2,8 @@
 
 use forge::prelude::*;
 
-use super::projects::ProjectId;
-use super::users::UserId;
+use super::projects::{Project, ProjectId};
+use super::users::{User, UserId};
 
 /// Tasks of a project that are not done.
 const OPEN_MAX: u32 = 500;

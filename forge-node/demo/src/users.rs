@@ -80,7 +80,7 @@ pub enum UserError {
 /// Signs up, and in.
 #[forge::action(public)]
 pub async fn sign_up(ctx: &ActionContext, email: Email, name: Name, password: Password) -> Result<Session, UserError> {
-    let password_hash = PasswordHash::new(password::hash(password.as_str()).await?)?;
+    let password_hash = PasswordHash::parse(password::hash(password.as_str()).await?).map_err(Fault::internal)?;
     let user = ctx.call(Register { email, name, password_hash }).await?;
     Ok(open_session(ctx, user)?)
 }
@@ -122,9 +122,8 @@ pub async fn register(ctx: &MutationContext, email: Email, name: Name, password_
 /// The user of an e-mail address, with the hash to compare with.
 #[forge::query(internal)]
 pub async fn find_login(ctx: &QueryContext, email: Email) -> Result<Option<Login>> {
-    let select = "SELECT id, email, name, password_hash FROM users WHERE email = $1";
-    let found = sqlx::query_as(select).bind(email).fetch_optional(ctx.db()).await?;
-    Ok(found.map(|(id, email, name, password_hash)| Login { user: Profile { id, email, name }, password_hash }))
+    let user: Option<User> = sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(email).fetch_optional(ctx.db()).await?;
+    Ok(user.map(|User { id, email, name, password_hash, .. }| Login { user: Profile { id, email, name }, password_hash }))
 }
 
 fn open_session(ctx: &ActionContext, user: Profile) -> Result<Session> {

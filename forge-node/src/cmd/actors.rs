@@ -7,6 +7,7 @@ use forge_actors::supervise::{ActorInfo, ActorState};
 
 use crate::cli::Actors;
 use crate::cmd::client::{Client, Signed};
+use crate::cmd::output;
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::{Palette, Scene};
 
@@ -26,12 +27,12 @@ pub async fn run(args: &Actors, scene: Scene<'_>) -> Result<(), Report> {
         let answer = client.post("/rpc/forge.actors", "{}".to_owned()).await?;
         let data = answer.get("data").cloned().unwrap_or_default();
         if scene.global.json {
-            println!("{data}");
+            output::data(&data.to_string());
         } else {
             let tree: NodeActors = serde_json::from_value(data)
                 .map_err(|error| Report::new(Exit::Drift, "other-version", "the node's answer is of another version of Forge").cause(error))?;
             let top = if args.watch { REDRAW } else { "" };
-            print!("{top}{}", render(&tree, scene.palette()));
+            output::data(&format!("{top}{}", render(&tree, scene.palette())));
         }
         if !args.watch {
             return Ok(());

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::cli::Call;
 use crate::cmd::client::{Client, Signed};
+use crate::cmd::output;
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::Scene;
 
@@ -21,7 +22,7 @@ pub async fn run(args: &Call, scene: Scene<'_>) -> Result<(), Report> {
     let client = Client::new(&loaded, &args.target, signed)?;
     let answer = client.post(&format!("/rpc/{}", args.name), args.args.clone()).await?;
     let data = answer.get("data").unwrap_or(&Value::Null);
-    println!("{}", if scene.global.json { data.to_string() } else { format!("{data:#}") });
+    output::data(&if scene.global.json { data.to_string() } else { format!("{data:#}") });
     Ok(())
 }
 

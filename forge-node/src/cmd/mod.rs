@@ -8,11 +8,9 @@ pub mod delegate;
 pub mod doctor;
 pub mod migrate;
 pub mod new;
+pub mod output;
 pub mod report;
 pub mod room;
 pub mod scene;
 pub mod schema;
 pub mod start;
-
-#[cfg(test)]
-mod tests;

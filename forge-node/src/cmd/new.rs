@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::boot::secret;
 use crate::cli::New;
+use crate::cmd::output;
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::Scene;
 
@@ -52,9 +53,9 @@ pub fn run(args: &New, scene: Scene<'_>) -> Result<(), Report> {
     let repository = !args.no_git && make_repository(&args.folder);
     if scene.global.json {
         let folder = args.folder.display().to_string();
-        println!("{}", serde_json::json!({ "name": name, "folder": folder, "files": FILES.len() + 1, "git": repository }));
+        output::data(&serde_json::json!({ "name": name, "folder": folder, "files": FILES.len() + 1, "git": repository }).to_string());
     } else {
-        println!("{}", next_steps(&args.folder, &name));
+        output::data(&next_steps(&args.folder, &name));
     }
     Ok(())
 }
@@ -99,9 +100,9 @@ fn name_of(folder: &Path) -> Result<String, Report> {
 
 fn refuse_filled(folder: &Path) -> Result<(), Report> {
     let tried = folder.display().to_string();
-    match fs::read_dir(folder) {
-        Ok(mut entries) if entries.next().is_none() => Ok(()),
-        Ok(_) => Err(Report::new(Exit::Failed, "not-empty", "the folder is not empty").tried(tried).help("name a new folder: forge-node new <dir>")),
+    match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Report::new(Exit::Failed, "not-empty", "the folder is not empty").tried(tried).help("name a new folder: forge-node new <dir>")),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(unwritable(folder, &error)),
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use forge_actors::app::App;
 
 use crate::cli::{Color, Global};
+use crate::cmd::output;
 use crate::cmd::report::Report;
 use crate::config::environment::Environment;
 use crate::config::load::{FILE_NAME, Flag, Loaded, load};
@@ -35,7 +36,7 @@ impl Scene<'_> {
     /// Tells a person how far it is.
     pub fn progress(&self, line: &str) {
         if !self.global.quiet {
-            eprintln!("{line}");
+            output::notice(line);
         }
     }
 

@@ -16,6 +16,3 @@ pub mod load;
 pub mod reference;
 pub mod section;
 pub mod substitute;
-
-#[cfg(test)]
-mod tests;

@@ -32,7 +32,7 @@ impl Config {
     pub fn validate(&self) -> Vec<String> {
         let mut broken = self.database.validate();
         broken.extend(self.gateway.validate().err().into_iter().flatten());
-        broken.extend(self.functions.validate().err());
+        broken.extend(self.functions.validate());
         if self.node.roles.is_empty() {
             broken.push(format!("node.roles is empty; name at least one of {}", Role::ALL.map(Role::as_str).join(", ")));
         }
