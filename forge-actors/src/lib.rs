@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod kernel;
 pub mod supervise;
 pub mod telemetry;
+pub mod tree;
 
 /// What expanded macros name; not part of the public API.
 #[doc(hidden)]

@@ -28,7 +28,7 @@ pub struct RecordedCrash {
     /// The stack of a panic.
     pub backtrace: Option<String>,
     /// How often the actor had been restarted before.
-    pub restarts: i64,
+    pub restarts: i32,
     /// How many equal ones this row stands for.
     pub occurrences: i32,
     /// When the last of them happened.

@@ -32,8 +32,9 @@ pub(super) struct Watching {
 impl FunctionsActor {
     pub(super) fn spec(functions: Functions) -> ChildSpec {
         let drain = functions.room.config.drain_timeout + 2 * CANCEL_GRACE;
-        let (spec, _address) = ChildSpec::actor("functions", move || Self { functions: functions.clone() });
-        ChildSpec { shutdown: Shutdown::Deadline(drain), ..spec }
+        let (mut spec, _address) = ChildSpec::actor("functions", move || Self { functions: functions.clone() });
+        spec.shutdown = Shutdown::Deadline(drain);
+        spec
     }
 
     /// A call is cut at its time limit unless its handler never yields: then it holds a thread of the node, and the log must say so.

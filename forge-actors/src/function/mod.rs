@@ -25,7 +25,7 @@ pub mod config;
 mod inflight;
 pub mod messages;
 mod run;
-mod signals;
+pub mod signals;
 
 #[cfg(test)]
 mod tests;

@@ -10,12 +10,15 @@
 //! Failure: what goes wrong with a request is its answer; with a connection, the end of that connection; with the accept loop, a
 //! restart of the listener, while the port stays open.
 
+pub mod actor;
 pub mod auth;
 mod batch;
 mod body;
+mod border;
 pub mod config;
 mod connection;
 mod cors;
+pub mod database_check;
 mod envelope;
 mod exchange;
 mod pulse;

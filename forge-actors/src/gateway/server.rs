@@ -1,7 +1,7 @@
 //! The port and the accept loop, as plain asynchronous code; [`actor`](super::actor) puts them under supervision.
 //!
 //! ```text
-//! accepting ──drain──▶ not ready ──drain_delay──▶ port closed, connections finish ──all ended or drain_timeout──▶ ended
+//! accepting ──drain──▶ accepting, not ready ──drain_delay──▶ port closed, connections finish ──all ended, or drain_timeout──▶ ended
 //! ```
 //! Over `connections_max` a connection is accepted, answered 503 with `Retry-After`, and closed: a client that is told comes back
 //! later, one that is left in the kernel's queue waits for nothing. When accepting fails (file descriptors run out) the loop
@@ -121,16 +121,17 @@ fn listen(address: SocketAddr) -> Result<std::net::TcpListener, Error> {
     Ok(listener)
 }
 
-/// Accepts and serves until `drain` is cancelled, then drains. Ends when the last connection did.
+/// Accepts and serves until `drain` is cancelled, then drains. Ends when the last connection did. Who cancels has made the node
+/// say that it is not ready.
 pub async fn serve<B: Border>(gateway: Gateway<B>, port: Arc<Port>, listener: TcpListener, drain: CancellationToken) {
     let mut connections = Connections::new(gateway);
     connections.accept_until(&listener, drain.cancelled()).await;
-    let (readiness, config) = (connections.gateway.readiness().clone(), connections.gateway.config().clone());
-    readiness.drain();
-    connections.accept_until(&listener, tokio::time::sleep(config.drain_delay)).await;
+    let config = connections.gateway.config();
+    let (delay, timeout) = (config.drain_delay, config.drain_timeout);
+    connections.accept_until(&listener, tokio::time::sleep(delay)).await;
     port.close();
     drop(listener);
-    connections.finish(config.drain_timeout).await;
+    connections.finish(timeout).await;
 }
 
 /// The connections' tasks; dropping it aborts them.

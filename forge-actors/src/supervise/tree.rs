@@ -171,7 +171,9 @@ impl Meter {
     /// Takes a place in the mailbox; `false` when it is full.
     #[inline]
     pub(super) fn reserve(&self, mailbox_max: usize) -> bool {
-        let depth = self.sent.fetch_add(1, Relaxed).wrapping_sub(self.handled.load(Relaxed));
+        let sent = self.sent.fetch_add(1, Relaxed);
+        // Between the two reads others may have sent, and the actor handled, any number of messages.
+        let depth = sent.saturating_sub(self.handled.load(Relaxed));
         let free = depth < mailbox_max as u64;
         if !free {
             self.release();

@@ -41,9 +41,7 @@ pub struct CrashSink {
 pub struct Progress {
     /// Number of the last crash that is in it.
     written: u64,
-    #[expect(dead_code, reason = "held: a dropped timer is cancelled")]
     flush_timer: Timer,
-    #[expect(dead_code, reason = "held: a dropped timer is cancelled")]
     expire_timer: Timer,
 }
 
@@ -80,7 +78,7 @@ impl CrashSink {
             .bind(texts(|row| &row.cause))
             .bind(options(|row| row.crash.message))
             .bind(options(|row| row.crash.backtrace.as_deref()))
-            .bind(rows.iter().map(|row| i64::try_from(row.crash.restarts).unwrap_or(i64::MAX)).collect::<Vec<_>>())
+            .bind(rows.iter().map(|row| i32::try_from(row.crash.restarts).unwrap_or(i32::MAX)).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.occurrences).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.crash.at).collect::<Vec<_>>())
             .execute(&self.database.writer())
@@ -139,7 +137,8 @@ pub(super) fn joined(crashes: Vec<Crash>) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     let mut places = HashMap::new();
     for crash in crashes {
-        let cause = crash.cause.replace('\0', "\u{fffd}");
+        let location = crash.location.as_ref().map(|location| format!(" (at {location})")).unwrap_or_default();
+        let cause = format!("{}{location}", crash.cause.replace('\0', "\u{fffd}"));
         let place = *places.entry((crash.path.clone(), crash.message, cause.clone())).or_insert(rows.len());
         match rows.get_mut(place) {
             Some(row) => {

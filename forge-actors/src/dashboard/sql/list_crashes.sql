@@ -1,4 +1,4 @@
--- Called by dashboard/crashes.rs. Index forge_crashes_at_idx; no lock.
+-- Called by dashboard/crashes.rs. Index forge_crashes_at; no lock.
 SELECT node_id, path, kind, cause, message, backtrace, restarts, occurrences, at
 FROM forge_crashes
 ORDER BY at DESC
