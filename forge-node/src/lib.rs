@@ -1,1 +1,3 @@
+//! The façade that applications depend on.
 
+pub use forge_actors::*;
