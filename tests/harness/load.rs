@@ -41,8 +41,9 @@ impl Load {
     pub fn request(path: &str, body: &str, token: Option<&str>) -> Vec<u8> {
         let authorization = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
         let length = body.len();
-        let head =
-            format!("POST {path} HTTP/1.1\r\nhost: load\r\ncontent-type: application/json\r\n{authorization}content-length: {length}\r\n\r\n");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: load\r\ncontent-type: application/json\r\n{authorization}content-length: {length}\r\n\r\n"
+        );
         (head + body).into_bytes()
     }
 
@@ -152,8 +153,10 @@ impl Connection {
             }
             let Some(head) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
             let text = std::str::from_utf8(&self.buffer[..head]).map_err(std::io::Error::other)?;
-            let length = text.lines().find_map(content_length).ok_or_else(|| std::io::Error::other("an answer without a content-length"))?;
-            let status = text.get(9..12).and_then(|status| status.parse().ok()).ok_or_else(|| std::io::Error::other("not an HTTP answer"))?;
+            let length =
+                text.lines().find_map(content_length).ok_or_else(|| std::io::Error::other("an answer without a content-length"))?;
+            let status =
+                text.get(9..12).and_then(|status| status.parse().ok()).ok_or_else(|| std::io::Error::other("not an HTTP answer"))?;
             while self.buffer.len() < head + 4 + length {
                 if self.stream.read_buf(&mut self.buffer).await? == 0 {
                     return Err(std::io::ErrorKind::UnexpectedEof.into());
