@@ -103,6 +103,7 @@ fn lower(spec: &Spec) -> TokenStream {
         )]
         #item
 
+        #[allow(dead_code, unreachable_pub, reason = "every enum type has the same methods, whichever of them its crate uses")]
         impl #name {
             /// All values, in the order of their declaration.
             pub const ALL: &'static [Self] = &[#(Self::#idents),*];

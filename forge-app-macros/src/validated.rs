@@ -177,6 +177,7 @@ fn constructors(name: &Ident, rules: &Rules) -> TokenStream {
     let check = optional(rules.check.as_ref().map(|check| quote! { #check }));
     let Rules { trim, lowercase, .. } = rules;
     quote! {
+        #[allow(dead_code, unreachable_pub, reason = "every validated type has the same methods, whichever of them its crate uses")]
         impl #name {
             const RULES: ::forge::app::validated::Rules = ::forge::app::validated::Rules {
                 len_min: #len_min,

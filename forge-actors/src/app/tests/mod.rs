@@ -1,2 +1,3 @@
+mod attributes;
 mod arguments;
 mod token;
