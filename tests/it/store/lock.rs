@@ -1,3 +1,5 @@
+//! Advisory locks: they exclude, a drop or a crash frees them, and waiting for one has a limit.
+
 use std::time::{Duration, Instant};
 
 use forge_actors::db::error::Error;

@@ -1,3 +1,5 @@
+//! Pools: no session comes back inside a transaction, an abandoned one is gone, and lending costs nothing.
+
 use std::time::{Duration, Instant};
 
 use forge_actors::db::config::DatabaseConfig;

@@ -1,3 +1,5 @@
+//! Transactions and the frames in them: what is kept, what is undone, and what a broken commit is called.
+
 use std::time::{Duration, Instant};
 
 use forge_actors::db::database::Database;
