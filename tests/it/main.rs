@@ -1,5 +1,6 @@
 //! The one integration binary: linking once is most of what a test build costs.
 
+mod function;
 mod harness;
 mod store;
 mod tidy;

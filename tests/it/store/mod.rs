@@ -1,6 +1,6 @@
 //! The database room against a real Postgres.
 
-mod cluster;
+pub mod cluster;
 mod lock;
 mod migrate;
 mod pool;
