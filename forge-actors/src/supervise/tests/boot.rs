@@ -70,11 +70,12 @@ async fn a_brutal_child_is_killed_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_root_that_does_not_stop_in_time_is_killed_and_names_who_was_late() {
     let (b, _) = ChildSpec::actor("b", || Puppet { hanging_stop: true, ..Puppet::default() });
+    let began = std::time::Instant::now();
     let inner = ChildSpec::supervisor("inner", quick(Strategy::OneForOne, vec![with_shutdown(b, Shutdown::Deadline(secs(60)))]));
     let (root, steps) = start(quick(Strategy::OneForOne, vec![inner])).await;
     let late = root.stop(millis(50)).await.expect_err("b hangs");
     assert_eq!(late.paths, ["node", "node/inner", "node/inner/b"]);
-    assert!(ractor::registry::get_all_pids().is_empty(), "the kill reaches everybody");
+    assert!(began.elapsed() < crate::supervise::KILL_DEADLINE, "the kill reaches those who hang in their stop");
     assert!(steps.tree.snapshot().iter().all(|actor| actor.state == ActorState::Stopped));
 }
 
