@@ -19,7 +19,7 @@ use super::launch::{Launch, Launched, StartCut, StartError, terminate};
 use super::spec::{ChildSpec, KILL_DEADLINE, Shutdown, SpecError, Strategy};
 use super::state::{ExitKind, Key, Slots, Verdict};
 use super::supervisor::{Exit, GaveUp, Kind, Order};
-use super::tree::{ActorState, Entry};
+use super::tree::{ActorState, Entry, Tree};
 
 pub(super) struct Crew {
     launch: Launch,
@@ -326,13 +326,13 @@ impl Crew {
 }
 
 impl Child {
-    async fn stop(&mut self, tree: &super::tree::Tree, stop_max: Duration) {
+    async fn stop(&mut self, tree: &Tree, stop_max: Duration) {
         let Some(live) = self.live.take() else {
             // It waited for its restart; nobody restarts it now.
-            self.entry.cancel_waiting();
+            self.entry.set_unless_failed(ActorState::Stopped);
             return;
         };
-        self.entry.set(ActorState::Stopping);
+        self.entry.set_unless_failed(ActorState::Stopping);
         let shutdown = match self.spec.shutdown {
             Shutdown::Deadline(deadline) => Shutdown::Deadline(deadline.min(stop_max)),
             Shutdown::Brutal => Shutdown::Brutal,
@@ -343,7 +343,8 @@ impl Child {
             tree.ended_below(&self.entry.path);
         }
         self.entry.retire();
-        self.entry.set(ActorState::Stopped);
-        tree.journal().record(&self.entry.path, EventKind::Stopped { killed });
+        if self.entry.set_unless_failed(ActorState::Stopped) {
+            tree.journal().record(&self.entry.path, EventKind::Stopped { killed });
+        }
     }
 }

@@ -94,3 +94,15 @@ async fn a_slow_restart_does_not_hold_up_the_stop() {
     tokio::time::timeout(secs(10), finish(root)).await.expect("the pending start is cut");
     assert!(steps.tree.snapshot().iter().all(|actor| !matches!(actor.state, ActorState::Running | ActorState::Stopping)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_while_stopping_is_recorded_and_does_not_stop_the_stop() {
+    let (a, _) = puppet("a");
+    let (b, _) = ChildSpec::actor("b", || Puppet { panicking_stop: true, ..Puppet::default() });
+    let (root, mut steps) = start(quick(Strategy::OneForOne, vec![a, b])).await;
+    finish(root).await;
+    assert_eq!(steps.until("stopped node").await, ["crashed b", "stopped a", "stopped node"]);
+    let crash = steps.tree.journal().crashes_since(0).entries.remove(0);
+    assert_eq!((crash.cause.as_str(), crash.message), ("told to panic in stop", Some("stop")));
+    assert_eq!(steps.tree.get("node/b").map(|actor| actor.state), Some(ActorState::Failed));
+}
