@@ -7,6 +7,7 @@
 extern crate self as forge;
 
 pub mod app;
+pub mod dashboard;
 pub mod db;
 pub mod function;
 pub mod gateway;
@@ -14,6 +15,7 @@ pub mod kernel;
 pub mod prelude;
 pub mod supervise;
 pub mod telemetry;
+pub mod tree;
 
 pub use app::Result;
 pub use forge_app_macros::{

@@ -66,3 +66,22 @@ pub fn format_duration(duration: Duration) -> String {
         .find(|(_, unit)| ms != 0 && ms % unit == 0)
         .map_or_else(|| format!("{ms}ms"), |(name, unit)| format!("{}{name}", ms / unit))
 }
+
+/// Durations in configuration files: `#[serde(with = "serde_duration")]` reads and writes `"5s"`.
+pub mod serde_duration {
+    use std::borrow::Cow;
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    /// Writes the text that [`deserialize`] reads.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::format_duration(*duration))
+    }
+
+    /// Reads `"500ms"`, `"5s"`, `"30m"`, `"2h"`, `"7d"`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        super::parse_duration(&text).map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,85 @@
+//! Many calls in one request: `POST /rpc` with an array of `{id, name, args}`.
+//!
+//! Each call stands for itself: its own admission, its own transaction, its own outcome. The answer has one entry per call, in
+//! order; what is wrong with the request as a whole is one error envelope.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use hyper::StatusCode;
+use hyper::http::request::Parts;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::body::RequestBody;
+use super::exchange::Exchange;
+use super::routes::{Border, Gateway, Response, json};
+use super::{auth, envelope, rpc};
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::RequestId;
+use crate::kernel::limits;
+
+/// Calls of one batch that run at the same time; the others wait their turn.
+const CALLS_RUNNING_MAX: usize = 8;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Call<'a> {
+    /// Comes back as sent: any JSON string or number.
+    #[serde(borrow)]
+    id: &'a RawValue,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    args: Option<&'a RawValue>,
+}
+
+/// Serves `POST /rpc`.
+pub(super) async fn serve<B: Border>(
+    gateway: &Gateway<B>,
+    exchange: &Exchange,
+    head: &Parts,
+    body: &mut RequestBody,
+) -> Result<Response, Fault> {
+    let caller = auth::caller(&head.headers, exchange.ip, gateway.tokens())?;
+    let bytes = body.read_json(&head.headers, gateway.config()).await?;
+    let calls = parse(&bytes)?;
+    // Made before they run: a stream that borrows through a closure is not provably `Send` (rust-lang/rust#89976).
+    let mut running = Vec::with_capacity(calls.len());
+    for call in &calls {
+        let args = call.args.map_or_else(|| Bytes::from_static(b"{}"), |args| bytes.slice_ref(args.get().as_bytes()));
+        let invocation = rpc::call(RequestId::new(), exchange.trace.child(), &call.name, args, caller.clone());
+        running.push(rpc::run(gateway, invocation));
+    }
+    let results: Vec<_> = futures::stream::iter(running).buffered(CALLS_RUNNING_MAX).collect().await;
+    let mut answer = vec![b'['];
+    for (position, (call, result)) in calls.iter().zip(&results).enumerate() {
+        if position > 0 {
+            answer.push(b',');
+        }
+        envelope::append_item(&mut answer, call.id.get(), result, exchange.trace_id());
+    }
+    answer.push(b']');
+    Ok(json(StatusCode::OK, answer.into()))
+}
+
+fn parse(body: &[u8]) -> Result<Vec<Call<'_>>, Fault> {
+    let calls: Vec<Call<'_>> = serde_json::from_slice(body).map_err(|error| {
+        let message = if error.is_data() {
+            "a batch is an array of `{id, name, args}`".to_owned()
+        } else {
+            format!("the batch is not valid JSON: {error}")
+        };
+        Fault::new(Code::BadRequest, message)
+    })?;
+    if calls.len() > limits::BATCH_CALLS_MAX {
+        let message = format!("a batch may have at most {} calls", limits::BATCH_CALLS_MAX);
+        return Err(Fault::new(Code::PayloadTooLarge, message).with_details(serde_json::json!({ "callsMax": limits::BATCH_CALLS_MAX })));
+    }
+    let named = |call: &Call<'_>| call.id.get().starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit());
+    if !calls.iter().all(named) {
+        return Err(Fault::new(Code::BadRequest, "the `id` of each call must be a string or a number"));
+    }
+    Ok(calls)
+}

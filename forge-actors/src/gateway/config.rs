@@ -1,0 +1,124 @@
+//! Section `[gateway]` of the configuration.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use hyper::Uri;
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::time::{secs, serde_duration};
+
+/// Smallest read buffer that the HTTP/1.1 codec accepts, and so the smallest limit of a request head.
+const HEADER_BYTES_LEAST: usize = 8 * 1024;
+
+/// How a node listens, and what it lets a client take. Every limit says what happens when it is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// Address to listen on. `127.0.0.1` is this machine only, `0.0.0.0` or `::` every interface.
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Open connections; one more is answered 503 with `Retry-After` and closed.
+    pub connections_max: usize,
+    /// Bytes of a request's head (line and headers); more is answered 431. At least 8192.
+    pub header_bytes_max: usize,
+    /// Bytes of a request's body; more is answered 413, by `Content-Length` before anything is read.
+    pub body_bytes_max: usize,
+    /// Time from a request's first byte (on a new connection: from its opening) to the end of its head; then the connection is closed.
+    #[serde(with = "serde_duration")]
+    pub header_timeout: Duration,
+    /// Time for a request's whole body; then it is answered 400 and the connection is closed.
+    #[serde(with = "serde_duration")]
+    pub body_timeout: Duration,
+    /// Time that a client may refuse to take an answer, prolonged by one second for each 4 KiB that it does take; then the connection
+    /// is closed.
+    #[serde(with = "serde_duration")]
+    pub write_timeout: Duration,
+    /// Time that a connection may stay open between requests.
+    #[serde(with = "serde_duration")]
+    pub keep_alive: Duration,
+    /// Requests at the same time on one HTTP/2 connection; the client waits with the others.
+    pub http2_streams_max: u32,
+    /// Web origins whose pages may read answers, each exactly as a browser sends it (`https://app.example.com`). None by default.
+    pub cors_origins: Vec<String>,
+    /// Serves `/metrics` to everyone; otherwise a token with the role `admin` is needed.
+    pub metrics_public: bool,
+    /// On shutdown: time between `/ready` saying 503 and the port being closed, so that load balancers look away first.
+    #[serde(with = "serde_duration")]
+    pub drain_delay: Duration,
+    /// On shutdown: time that requests in flight have to finish; then their connections are cut.
+    #[serde(with = "serde_duration")]
+    pub drain_timeout: Duration,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 8080,
+            connections_max: 10_000,
+            header_bytes_max: 16 * 1024,
+            body_bytes_max: 1024 * 1024,
+            header_timeout: secs(10),
+            body_timeout: secs(15),
+            write_timeout: secs(10),
+            keep_alive: secs(75),
+            http2_streams_max: 128,
+            cors_origins: Vec::new(),
+            metrics_public: false,
+            drain_delay: Duration::ZERO,
+            drain_timeout: secs(30),
+        }
+    }
+}
+
+impl GatewayConfig {
+    /// Where to listen.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+
+    /// Says in sentences what cannot work.
+    pub fn validate(&self) -> Result<(), Vec<String>> {
+        let mut wrong = Vec::new();
+        let sizes = [
+            ("connections_max", self.connections_max, 1),
+            ("body_bytes_max", self.body_bytes_max, 1),
+            ("header_bytes_max", self.header_bytes_max, HEADER_BYTES_LEAST),
+            ("http2_streams_max", self.http2_streams_max as usize, 1),
+        ];
+        wrong.extend(
+            sizes
+                .iter()
+                .filter(|(_, value, least)| value < least)
+                .map(|(key, value, least)| format!("gateway.{key} is {value}; it must be at least {least}")),
+        );
+        let times = [
+            ("header_timeout", self.header_timeout),
+            ("body_timeout", self.body_timeout),
+            ("write_timeout", self.write_timeout),
+            ("keep_alive", self.keep_alive),
+        ];
+        wrong.extend(
+            times
+                .iter()
+                .filter(|(_, value)| value.is_zero())
+                .map(|(key, _)| format!("gateway.{key} is zero, which would close every connection at once")),
+        );
+        wrong.extend(self.cors_origins.iter().filter_map(|origin| refuse_origin(origin)));
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    }
+}
+
+/// An origin is scheme, host and port as browsers write them (RFC 6454 §6.1): no path, no wildcard, lower case.
+fn refuse_origin(origin: &str) -> Option<String> {
+    let canonical = origin.parse::<Uri>().ok().and_then(|uri| {
+        let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
+        let authority = uri.authority().filter(|authority| !authority.as_str().contains(['@', '*']))?;
+        Some(format!("{scheme}://{authority}").to_ascii_lowercase())
+    });
+    (canonical.as_deref() != Some(origin)).then(|| {
+        format!("gateway.cors_origins has `{origin}`; write an origin as a browser sends it, for example \"https://app.example.com\"")
+    })
+}

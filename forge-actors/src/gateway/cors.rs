@@ -1,0 +1,68 @@
+//! Cross-origin reads (WHATWG Fetch, "CORS protocol"): an exact list of origins, and nothing else.
+//!
+//! An origin is never reflected unless it is in the list, there is no wildcard, `null` cannot be listed, and credentials (cookies)
+//! are never allowed: callers authenticate by a header, which a foreign page can only set after a preflight.
+
+use std::collections::HashMap;
+
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
+    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderValue, ORIGIN, VARY,
+};
+use hyper::{Method, StatusCode};
+
+use super::routes::Response;
+use crate::kernel::fault::{Code, Fault};
+
+const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, if-none-match, traceparent, x-request-id");
+const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("etag, retry-after, traceparent, x-request-id, x-trace-id");
+
+/// The allowed origins.
+pub(super) struct Cors {
+    origins: HashMap<Vec<u8>, HeaderValue>,
+}
+
+impl Cors {
+    /// Of a list that [`GatewayConfig::validate`](super::config::GatewayConfig::validate) accepted.
+    pub(super) fn new(origins: &[String]) -> Self {
+        let value = |origin: &String| HeaderValue::from_str(origin).ok().map(|value| (origin.clone().into_bytes(), value));
+        Self { origins: origins.iter().filter_map(value).collect() }
+    }
+
+    /// The request is a preflight: the browser asks before it sends.
+    pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+        method == Method::OPTIONS && headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+    }
+
+    /// Answers a preflight; an origin that is not listed is refused.
+    pub(super) fn preflight(&self, request: &HeaderMap) -> Result<Response, Fault> {
+        if self.allowed(request).is_none() {
+            return Err(Fault::new(Code::PermissionDenied, "pages of this origin may not call this server"));
+        }
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+        Ok(response)
+    }
+
+    /// Lets a listed origin read the answer. Caches must keep origins apart even when this one is refused.
+    pub(super) fn decorate(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+        if self.origins.is_empty() {
+            return;
+        }
+        answer.append(VARY, HeaderValue::from_static("origin"));
+        if let Some(origin) = self.allowed(request) {
+            answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
+        }
+    }
+
+    fn allowed(&self, request: &HeaderMap) -> Option<&HeaderValue> {
+        let mut origins = request.get_all(ORIGIN).iter();
+        let (Some(origin), None) = (origins.next(), origins.next()) else { return None };
+        self.origins.get(origin.as_bytes())
+    }
+}

@@ -1,0 +1,247 @@
+//! From a request to its answer: routes, the headers that every answer has, and the port to the function room.
+//!
+//! Hand-written on hyper: every request passes here, and the benchmark gate (0.85 of a bare handler) leaves no room for layers.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, StatusCode};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tracing::{Instrument, Span, field};
+
+use super::body::RequestBody;
+use super::config::GatewayConfig;
+use super::cors::Cors;
+use super::exchange::Exchange;
+use super::readiness::Readiness;
+use super::signals::{RouteLabel, Signals};
+use super::{auth, batch, envelope, rpc};
+use crate::app::Catalog;
+use crate::app::token::Tokens;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::invocation::Invocation;
+
+/// An answer: always complete when it is sent, so the client knows its length.
+pub type Response = hyper::Response<Full<Bytes>>;
+
+/// What the gateway needs of the function room.
+pub trait Border: Clone + Send + Sync + 'static {
+    /// Every handler of the node.
+    fn catalog(&self) -> &Catalog;
+
+    /// Runs a call from outside: existence, access, size of the arguments, admission, the handler. Dropping the future gives the
+    /// call up (`CANCELLED`): the client is gone.
+    fn call(&self, invocation: Invocation) -> impl Future<Output = Result<Bytes, Fault>> + Send;
+}
+
+/// Answers requests. A clone is a handle to the same gateway.
+pub struct Gateway<B> {
+    inner: Arc<Inner<B>>,
+}
+
+struct Inner<B> {
+    config: GatewayConfig,
+    border: B,
+    tokens: Option<Tokens>,
+    readiness: Readiness,
+    metrics: PrometheusHandle,
+    cors: Cors,
+    signals: Signals,
+}
+
+impl<B> Clone for Gateway<B> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+/// A request that was not served: why, and which methods would be.
+pub(super) struct Refused {
+    fault: Fault,
+    allow: Option<&'static str>,
+}
+
+impl Refused {
+    pub(super) fn method(allow: &'static str) -> Self {
+        Self { fault: Fault::new(Code::MethodNotAllowed, format!("this path answers {allow}")), allow: Some(allow) }
+    }
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self { fault, allow: None }
+    }
+}
+
+enum Route<'a> {
+    Call(&'a str),
+    Batch,
+    Health,
+    Ready,
+    Metrics,
+    Unknown,
+}
+
+impl<'a> Route<'a> {
+    fn of(path: &'a str) -> Self {
+        match path {
+            "/rpc" => Self::Batch,
+            "/health" => Self::Health,
+            "/ready" => Self::Ready,
+            "/metrics" => Self::Metrics,
+            _ => match path.strip_prefix("/rpc/") {
+                Some(name) if !name.is_empty() && !name.contains('/') => Self::Call(name),
+                _ => Self::Unknown,
+            },
+        }
+    }
+
+    fn label(&self) -> RouteLabel {
+        match self {
+            Self::Call(_) => RouteLabel::Rpc,
+            Self::Batch => RouteLabel::Batch,
+            Self::Health => RouteLabel::Health,
+            Self::Ready => RouteLabel::Ready,
+            Self::Metrics => RouteLabel::Metrics,
+            Self::Unknown => RouteLabel::Unknown,
+        }
+    }
+}
+
+impl<B: Border> Gateway<B> {
+    /// A gateway in front of `border`. `tokens` is `None` when no secret is configured: then nobody is ever signed in. Make it
+    /// after the metrics recorder is installed, or it counts into nothing.
+    pub fn new(config: GatewayConfig, border: B, tokens: Option<Tokens>, readiness: Readiness, metrics: PrometheusHandle) -> Self {
+        let cors = Cors::new(&config.cors_origins);
+        let signals = Signals::new(border.catalog());
+        Self { inner: Arc::new(Inner { config, border, tokens, readiness, metrics, cors, signals }) }
+    }
+
+    pub(super) fn config(&self) -> &GatewayConfig {
+        &self.inner.config
+    }
+
+    pub(super) fn border(&self) -> &B {
+        &self.inner.border
+    }
+
+    pub(super) fn tokens(&self) -> Option<&Tokens> {
+        self.inner.tokens.as_ref()
+    }
+
+    pub(super) fn readiness(&self) -> &Readiness {
+        &self.inner.readiness
+    }
+
+    pub(super) fn signals(&self) -> &Signals {
+        &self.inner.signals
+    }
+
+    /// Answers one request; `true` says that its body was not read to the end.
+    pub(super) async fn answer(&self, request: Request<Incoming>, ip: IpAddr) -> (Response, bool) {
+        let started = Instant::now();
+        let (head, body) = request.into_parts();
+        let mut body = RequestBody::new(body);
+        let exchange = Exchange::begin(&head.headers, ip);
+        let route = Route::of(head.uri.path());
+        let span = self.span(&route, &exchange);
+        let result = self.route(&route, &exchange, &head, &mut body).instrument(span.clone()).await;
+        let (mut response, fault) = match result {
+            Ok(response) => (response, None),
+            Err(refused) => (refusal(&refused, &exchange), Some(refused.fault)),
+        };
+        self.dress(&exchange, &head, &mut response);
+        let elapsed = started.elapsed();
+        span.record("status", response.status().as_u16()).record("ms", elapsed.as_secs_f64() * 1_000.0);
+        span.in_scope(|| self.signals().answered(route.label(), response.status(), fault.as_ref(), elapsed));
+        (response, body.unread())
+    }
+
+    /// Calls have a span; its name is the catalog's spelling, never the client's.
+    fn span(&self, route: &Route<'_>, exchange: &Exchange) -> Span {
+        let name = match route {
+            Route::Call(name) => self.signals().function(name).name(),
+            Route::Batch => "batch",
+            Route::Health | Route::Ready | Route::Metrics | Route::Unknown => return Span::none(),
+        };
+        tracing::info_span!("rpc", name, trace_id = exchange.trace_id(), status = field::Empty, ms = field::Empty)
+    }
+
+    async fn route(&self, route: &Route<'_>, exchange: &Exchange, head: &Parts, body: &mut RequestBody) -> Result<Response, Refused> {
+        if Cors::is_preflight(&head.method, &head.headers) {
+            return Ok(self.inner.cors.preflight(&head.headers)?);
+        }
+        let reads = matches!(head.method, Method::GET | Method::HEAD);
+        match route {
+            Route::Call(name) => rpc::serve(self, exchange, head, body, name).await,
+            Route::Batch if head.method == Method::POST => Ok(batch::serve(self, exchange, head, body).await?),
+            Route::Batch => Err(Refused::method("POST")),
+            Route::Unknown => Err(Fault::new(Code::NotFound, "there is nothing at this path").into()),
+            Route::Health | Route::Ready | Route::Metrics if !reads => Err(Refused::method("GET, HEAD")),
+            Route::Health => Ok(json(StatusCode::OK, Bytes::from_static(br#"{"status":"live"}"#))),
+            Route::Ready => Ok(self.ready()),
+            Route::Metrics => Ok(self.metrics(head)?),
+        }
+    }
+
+    fn ready(&self) -> Response {
+        let report = self.readiness().report();
+        let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        json(status, serde_json::to_vec(&report).expect("a report has only string keys").into())
+    }
+
+    fn metrics(&self, head: &Parts) -> Result<Response, Fault> {
+        if !self.config().metrics_public {
+            auth::require_admin(&head.headers, self.tokens())?;
+        }
+        let mut response = Response::new(self.inner.metrics.render().into());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+        Ok(response)
+    }
+
+    /// The headers that every answer has. Nothing is kept by caches unless the route says so.
+    fn dress(&self, exchange: &Exchange, head: &Parts, response: &mut Response) {
+        let headers = response.headers_mut();
+        exchange.name(headers);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        self.inner.cors.decorate(&head.headers, headers);
+    }
+}
+
+/// A JSON answer.
+pub(super) fn json(status: StatusCode, body: Bytes) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    // Room for the headers of every answer, so that the map grows once.
+    headers.reserve(12);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn refusal(refused: &Refused, exchange: &Exchange) -> Response {
+    let fault = &refused.fault;
+    let status = StatusCode::from_u16(fault.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(status, envelope::error(fault, exchange.trace_id()));
+    let headers = response.headers_mut();
+    if let Some(delay) = fault.retry_delay() {
+        headers.insert(RETRY_AFTER, envelope::retry_after_seconds(delay).into());
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(allow) = refused.allow {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    response
+}

@@ -1,0 +1,201 @@
+//! What the gateway measures and logs. Label values come from closed sets, so that no client can make series.
+//!
+//! Handles are kept once made: building labels for each request would cost more than the request's routing.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use metrics::{Counter, Gauge, Histogram};
+
+use super::auth;
+use crate::app::Catalog;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::limits;
+use crate::kernel::trace::TraceContext;
+
+/// Counter: answered requests, by `route` and `code` (the HTTP status; rare ones as `4xx` and `5xx`).
+pub const HTTP_REQUESTS_TOTAL: &str = "forge_http_requests_total";
+/// Histogram, seconds: calls over HTTP, by `function` (`unknown` for names that no function has) and `outcome`.
+pub const RPC_DURATION_SECONDS: &str = "forge_rpc_duration_seconds";
+/// Gauge: open connections.
+pub const HTTP_CONNECTIONS: &str = "forge_http_connections";
+/// Counter: connections that were refused because `connections_max` was reached.
+pub const HTTP_CONNECTIONS_REFUSED_TOTAL: &str = "forge_http_connections_refused_total";
+/// Upper bounds of [`RPC_DURATION_SECONDS`], for the recorder.
+pub const RPC_DURATION_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Where a request went, as a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RouteLabel {
+    Rpc,
+    Batch,
+    Health,
+    Ready,
+    Metrics,
+    Unknown,
+}
+
+impl RouteLabel {
+    const COUNT: usize = Self::Unknown as usize + 1;
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rpc => "rpc",
+            Self::Batch => "batch",
+            Self::Health => "health",
+            Self::Ready => "ready",
+            Self::Metrics => "metrics",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Statuses with a label of their own, the frequent ones first.
+const STATUSES: [(u16, &str); 17] = [
+    (200, "200"),
+    (304, "304"),
+    (401, "401"),
+    (422, "422"),
+    (404, "404"),
+    (409, "409"),
+    (403, "403"),
+    (400, "400"),
+    (503, "503"),
+    (500, "500"),
+    (504, "504"),
+    (413, "413"),
+    (415, "415"),
+    (405, "405"),
+    (499, "499"),
+    (429, "429"),
+    (204, "204"),
+];
+const OTHER_4XX: usize = STATUSES.len();
+const OTHER_5XX: usize = STATUSES.len() + 1;
+
+/// How a call ended, as a label.
+#[derive(Debug, Clone, Copy)]
+enum Outcome {
+    Ok,
+    Refused,
+    Failed,
+}
+
+/// Durations of one function's calls.
+pub(super) struct FunctionSignals {
+    name: String,
+    outcomes: [OnceLock<Histogram>; 3],
+}
+
+impl FunctionSignals {
+    fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), outcomes: Default::default() }
+    }
+
+    /// The wire name, or `unknown`.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A call ended: as asked, refused for a reason of the caller's, or failed.
+    pub(super) fn ended<T>(&self, result: &Result<T, Fault>, elapsed: Duration) {
+        let (outcome, label) = match result {
+            Ok(_) => (Outcome::Ok, "ok"),
+            Err(fault) if fault.code().status() < 500 => (Outcome::Refused, "refused"),
+            Err(_) => (Outcome::Failed, "failed"),
+        };
+        let histogram = self.outcomes[outcome as usize]
+            .get_or_init(|| metrics::histogram!(RPC_DURATION_SECONDS, "function" => self.name.clone(), "outcome" => label));
+        histogram.record(elapsed);
+    }
+}
+
+/// The gateway's metric handles. They belong to the recorder that is installed when each is first used.
+pub(super) struct Signals {
+    requests: [[OnceLock<Counter>; STATUSES.len() + 2]; RouteLabel::COUNT],
+    functions: HashMap<String, FunctionSignals>,
+    unknown: FunctionSignals,
+    connections: OnceLock<Gauge>,
+    refused: OnceLock<Counter>,
+}
+
+impl Signals {
+    pub(super) fn new(catalog: &Catalog) -> Self {
+        metrics::describe_counter!(HTTP_REQUESTS_TOTAL, "Answered requests");
+        metrics::describe_histogram!(RPC_DURATION_SECONDS, metrics::Unit::Seconds, "Calls over HTTP");
+        metrics::describe_gauge!(HTTP_CONNECTIONS, "Open connections");
+        metrics::describe_counter!(HTTP_CONNECTIONS_REFUSED_TOTAL, "Connections refused because connections_max was reached");
+        Self {
+            requests: Default::default(),
+            functions: catalog.iter().map(|(name, _)| (name.to_owned(), FunctionSignals::new(name))).collect(),
+            unknown: FunctionSignals::new("unknown"),
+            connections: OnceLock::new(),
+            refused: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn function(&self, name: &str) -> &FunctionSignals {
+        self.functions.get(name).unwrap_or(&self.unknown)
+    }
+
+    pub(super) fn connection_opened(&self) -> OpenConnection {
+        let gauge = self.connections.get_or_init(|| metrics::gauge!(HTTP_CONNECTIONS)).clone();
+        gauge.increment(1.0);
+        OpenConnection { gauge }
+    }
+
+    pub(super) fn connection_refused(&self) {
+        self.refused.get_or_init(|| metrics::counter!(HTTP_CONNECTIONS_REFUSED_TOTAL)).increment(1);
+    }
+
+    /// A request was answered. Errors are worth a line at info; the rest is for the developer.
+    pub(super) fn answered(&self, route: RouteLabel, status: StatusCode, fault: Option<&Fault>, elapsed: Duration) {
+        let status = status.as_u16();
+        let index = STATUSES.iter().position(|(known, _)| *known == status);
+        let index = index.unwrap_or(if status < 500 { OTHER_4XX } else { OTHER_5XX });
+        let label = STATUSES.get(index).map_or(if index == OTHER_4XX { "4xx" } else { "5xx" }, |(_, label)| label);
+        self.requests[route as usize][index]
+            .get_or_init(|| metrics::counter!(HTTP_REQUESTS_TOTAL, "route" => route.as_str(), "code" => label))
+            .increment(1);
+        let ms = elapsed.as_secs_f64() * 1_000.0;
+        match fault {
+            None => tracing::debug!(route = route.as_str(), status, ms, "answered"),
+            Some(fault) => tracing::info!(route = route.as_str(), status, ms, code = fault.code().name(), "answered with an error"),
+        }
+    }
+}
+
+/// Counts a connection as open while it lives.
+pub(super) struct OpenConnection {
+    gauge: Gauge,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.gauge.decrement(1.0);
+    }
+}
+
+/// What the client is not told goes to the log, under the trace id that the client is told.
+pub(super) fn fault_hidden(fault: &Fault, function: &str, trace: TraceContext) {
+    if fault.code() == Code::Internal {
+        tracing::error!(function, trace_id = trace.trace_id_hex(), cause = causes(fault), "a call failed inside the server");
+    } else if fault.source().is_some() {
+        tracing::debug!(function, trace_id = trace.trace_id_hex(), code = fault.code().name(), cause = causes(fault), "a call was refused");
+    }
+}
+
+/// The chain of sources on one line; causes quote what clients sent, so control characters are escaped.
+fn causes(fault: &Fault) -> String {
+    let mut text = String::new();
+    let mut next = fault.source();
+    while let Some(cause) = next {
+        let separator = if text.is_empty() { "" } else { ": " };
+        text.push_str(&format!("{separator}{cause}"));
+        next = cause.source();
+    }
+    auth::escape(&text, limits::CAUSE_BYTES_MAX)
+}

@@ -1,0 +1,8 @@
+//! Tests over real sockets: a gateway on a free port, a client that sends bytes.
+
+mod calls;
+mod drain;
+mod identity;
+mod limits;
+mod node;
+mod origins;

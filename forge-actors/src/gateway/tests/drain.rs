@@ -1,0 +1,151 @@
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use super::node::{Node, config, post};
+use crate::gateway::actor::{LISTENER_CHECK, listener};
+use crate::gateway::server::{Error, Port, serve};
+use crate::kernel::time::{millis, secs};
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Root, Strategy, SupervisorSpec, Tree};
+
+#[tokio::test]
+async fn a_drain_lets_requests_finish_and_closes_the_port() {
+    let node = Node::start(|_| {}).await;
+    let mut idle = node.connect().await;
+    idle.send(&post("/rpc/tests.echo", "", r#"{"text":"a"}"#)).await.answers(json!("a"));
+    let mut busy = node.connect().await;
+    busy.write(post("/rpc/tests.slow", "", "")).await;
+    node.functions.entered.notified().await;
+    node.drain.cancel();
+    assert!(idle.closed().await.is_empty());
+    assert!(TcpStream::connect(node.address).await.is_err(), "the port is closed");
+    node.functions.go.notify_one();
+    let answer = busy.receive().await;
+    assert_eq!(answer.answers(json!(true)).header("connection"), Some("close"));
+    node.served.await.expect("the drain ends");
+}
+
+#[tokio::test]
+async fn a_drain_cuts_what_does_not_finish() {
+    let node = Node::start(|config| config.drain_timeout = millis(100)).await;
+    let mut busy = node.connect().await;
+    busy.write(post("/rpc/tests.slow", "", "")).await;
+    node.functions.entered.notified().await;
+    node.drain.cancel();
+    node.served.await.expect("the drain ends");
+    assert!(busy.closed().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_port_stays_open_for_the_delay() {
+    let node = Node::start(|config| config.drain_delay = secs(60)).await;
+    node.drain.cancel();
+    node.post("/rpc/tests.echo", "", r#"{"text":"a"}"#).await.answers(json!("a"));
+}
+
+#[tokio::test]
+async fn ready_says_why_not() {
+    let node = Node::start(|_| {}).await;
+    let live = node.get("/health", "").await;
+    assert_eq!((live.status, live.json()), (200, json!({ "status": "live" })));
+    let starting = node.get("/ready", "").await;
+    let expected =
+        json!({ "ready": false, "draining": false, "checks": [{ "name": "database", "ready": false, "reason": "is starting" }] });
+    assert_eq!((starting.status, starting.json()), (503, expected));
+    node.readiness.pass("database");
+    let ready = node.get("/ready", "").await;
+    let expected = json!({ "ready": true, "draining": false, "checks": [{ "name": "database", "ready": true }] });
+    assert_eq!((ready.status, ready.json()), (200, expected));
+    node.readiness.fail("database", "is not reachable");
+    assert_eq!(node.get("/ready", "").await.json()["checks"][0]["reason"], "is not reachable");
+    node.readiness.pass("database");
+    node.readiness.drain();
+    let draining = node.get("/ready", "").await;
+    assert_eq!((draining.status, &draining.json()["draining"]), (503, &json!(true)));
+    node.readiness.pass("database");
+    assert!(!node.readiness.is_ready(), "a drain is not taken back");
+    assert_eq!(node.get("/health", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_port_that_cannot_be_opened_says_why() {
+    let first = Port::open(&config(|_| {})).expect("a free port");
+    let taken = Port::open(&config(|config| config.port = first.address().port())).err().expect("in use");
+    assert!(matches!(taken, Error::InUse { .. }), "{taken}");
+    let foreign = Port::open(&config(|config| config.host = "192.0.2.1".parse().expect("an address"))).err().expect("not local");
+    assert!(matches!(foreign, Error::NotLocal { .. }), "{foreign}");
+}
+
+#[tokio::test]
+async fn who_knocks_while_the_listener_restarts_is_served_afterwards() {
+    let node = Node::start(|_| {}).await;
+    let mut open = node.connect().await;
+    open.send(&post("/rpc/tests.echo", "", r#"{"text":"a"}"#)).await.answers(json!("a"));
+    // What a crash does: the accept loop is gone, and its connections with it.
+    node.served.abort();
+    assert!(open.closed().await.is_empty());
+    let mut early = node.connect().await;
+    early.write(post("/rpc/tests.echo", "", r#"{"text":"b"}"#)).await;
+    let again = node.port.listener().expect("the port is still open");
+    let served = tokio::spawn(serve(node.gateway.clone(), Arc::clone(&node.port), again, node.drain.clone()));
+    early.receive().await.answers(json!("b"));
+    node.drain.cancel();
+    served.await.expect("the drain ends");
+}
+
+/// A sibling that crashes when it is told to.
+struct Fragile;
+
+struct Break;
+
+impl Message for Break {
+    const NAMES: &'static [&'static str] = &["break"];
+
+    fn index(&self) -> usize {
+        0
+    }
+}
+
+impl Actor for Fragile {
+    type Message = Break;
+    type State = ();
+    const KIND: &'static str = "fragile";
+
+    async fn start(&self, _: &Context<Break>) -> Result<(), ActorError> {
+        Ok(())
+    }
+
+    async fn handle(&self, _: &Context<Break>, _: Break, (): &mut ()) -> Result<(), ActorError> {
+        Err("it broke".into())
+    }
+}
+
+#[tokio::test]
+async fn the_listener_stops_and_starts_with_its_siblings() {
+    let mut node = Node::start(|_| {}).await;
+    node.readiness.pass("database");
+    let port = Arc::new(Port::open(&config(|_| {})).expect("a free port"));
+    let (fragile, break_it) = ChildSpec::actor("fragile", || Fragile);
+    let children = vec![fragile, listener(node.gateway.clone(), Arc::clone(&port))];
+    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForAll, children), Tree::new()).await.expect("starts");
+    node.address = port.address();
+    node.post("/rpc/tests.echo", "", r#"{"text":"a"}"#).await.answers(json!("a"));
+    let mut reports = node.readiness.subscribe();
+    assert!(reports.borrow_and_update().ready);
+    break_it.cast(Break).expect("it runs");
+    let down = reports.wait_for(|report| !report.ready).await.expect("the node holds the sender").clone();
+    assert_eq!(down.checks.iter().find(|check| !check.ready).map(|check| check.name), Some(LISTENER_CHECK));
+    reports.wait_for(|report| report.ready).await.expect("the node holds the sender");
+    node.post("/rpc/tests.echo", "", r#"{"text":"b"}"#).await.answers(json!("b"));
+    let mut busy = node.connect().await;
+    busy.write(post("/rpc/tests.slow", "", "")).await;
+    node.functions.entered.notified().await;
+    let (stopped, ()) = tokio::join!(root.stop(secs(10)), async {
+        reports.wait_for(|report| !report.ready).await.expect("the node holds the sender");
+        node.functions.go.notify_one();
+        busy.receive().await.answers(json!(true));
+    });
+    stopped.expect("in order");
+    assert!(TcpStream::connect(port.address()).await.is_err(), "the port is closed");
+}

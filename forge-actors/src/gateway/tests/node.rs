@@ -1,0 +1,293 @@
+//! A gateway in front of a few handlers, and a client that sees every byte.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::context::{Invoke, NodeView, Scope, Services};
+use crate::app::token::{TokenRules, Tokens};
+use crate::app::{Access, Catalog, Ctx, Handler, Meta, Mutation, NoError, Query, Registration, Result as AppResult};
+use crate::gateway::config::GatewayConfig;
+use crate::gateway::readiness::Readiness;
+use crate::gateway::routes::{Border, Gateway};
+use crate::gateway::server::{Port, serve};
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::NodeId;
+use crate::kernel::invocation::Invocation;
+use crate::supervise::Tree;
+
+/// Nothing in these tests takes this long; a wait that does has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+macro_rules! handler {
+    ($name:ident { $($field:ident: $type:ty),* } $kind:ident -> $output:ty, $meta:expr, |$message:ident, $ctx:ident| $body:expr) => {
+        #[derive(Serialize, Deserialize)]
+        pub(super) struct $name { $(pub(super) $field: $type),* }
+
+        impl Handler for $name {
+            type Kind = $kind;
+            type Output = $output;
+            type Error = NoError;
+            const META: Meta = $meta;
+
+            async fn run(self, $ctx: &Ctx<$kind>) -> AppResult<$output> {
+                let $message = self;
+                $body
+            }
+        }
+    };
+}
+
+const fn query(function: &'static str) -> Meta {
+    Meta::query("tests", function, file!(), line!())
+}
+
+const fn mutation(function: &'static str) -> Meta {
+    Meta::mutation("tests", function, file!(), line!())
+}
+
+const fn accessible(mut meta: Meta, access: Access) -> Meta {
+    meta.access = access;
+    meta
+}
+
+handler!(Echo { text: String } Query -> String, query("echo").public(), |message, _ctx| Ok(message.text));
+handler!(Big { bytes: usize } Query -> String, query("big").public(), |message, _ctx| Ok("x".repeat(message.bytes)));
+handler!(Any { value: serde_json::Value } Mutation -> bool, mutation("any").public(), |message, _ctx| Ok(message.value.is_null()));
+handler!(Whoami {} Query -> String, query("whoami"), |_message, ctx| Ok(ctx.auth().identity()?.subject.clone()));
+handler!(Manage {} Mutation -> bool, accessible(mutation("manage"), Access::Role("admin")), |_message, _ctx| Ok(true));
+handler!(Hidden {} Mutation -> bool, accessible(mutation("hidden"), Access::Internal), |_message, _ctx| Ok(true));
+handler!(Slow {} Mutation -> bool, mutation("slow").public(), |_message, _ctx| Ok(true));
+handler!(Explode {} Query -> bool, query("explode").public(), |_message, _ctx| {
+    Err(Fault::internal("relation \"secrets\" does not exist").into())
+});
+handler!(Busy {} Query -> bool, query("busy").public(), |_message, _ctx| {
+    Err(Fault::new(Code::Overloaded, "come back").retry_after(Duration::from_millis(1_200)).into())
+});
+handler!(Panics {} Query -> bool, query("panics").public(), |_message, _ctx| panic!("a bug in the gateway's own task"));
+
+static REGISTRATIONS: [Registration; 10] = [
+    Registration::of::<Echo>(),
+    Registration::of::<Big>(),
+    Registration::of::<Any>(),
+    Registration::of::<Whoami>(),
+    Registration::of::<Manage>(),
+    Registration::of::<Hidden>(),
+    Registration::of::<Slow>(),
+    Registration::of::<Explode>(),
+    Registration::of::<Busy>(),
+    Registration::of::<Panics>(),
+];
+
+/// The function room in small: existence, access, decode, run. `tests.slow` waits until it is let go.
+#[derive(Clone)]
+pub(super) struct Functions {
+    catalog: Arc<Catalog>,
+    services: Arc<Services>,
+    pub(super) entered: Arc<Notify>,
+    pub(super) go: Arc<Notify>,
+}
+
+struct NoCalls;
+
+impl Invoke for NoCalls {
+    fn invoke(&self, _: Invocation, _: u32) -> BoxFuture<'static, Result<Bytes, Fault>> {
+        unreachable!("these handlers call nobody")
+    }
+}
+
+impl Border for Functions {
+    fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    async fn call(&self, invocation: Invocation) -> Result<Bytes, Fault> {
+        let found = self.catalog.get(&invocation.name).filter(|found| found.meta.access != Access::Internal);
+        let found = found.ok_or_else(|| Fault::new(Code::NotFound, "no function of this name"))?;
+        match (found.meta.access, &invocation.caller.identity) {
+            (Access::Public, _) | (Access::Authenticated, Some(_)) => {}
+            (Access::Role(role), Some(identity)) if identity.has_role(role) => {}
+            (_, None) => return Err(Fault::new(Code::Unauthenticated, "sign in first")),
+            (_, Some(_)) => return Err(Fault::new(Code::PermissionDenied, "a role is missing")),
+        }
+        let decoded = found.decode(&invocation.args)?;
+        if invocation.name == "tests.slow" {
+            self.entered.notify_one();
+            self.go.notified().await;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        decoded.run(Scope::new(invocation, 0, deadline, Arc::clone(&self.services)), None).await
+    }
+}
+
+/// A running gateway. Its metrics go to a recorder of its own: every test has one thread.
+pub(super) struct Node {
+    pub(super) address: SocketAddr,
+    pub(super) tokens: Tokens,
+    pub(super) functions: Functions,
+    pub(super) readiness: Readiness,
+    pub(super) drain: CancellationToken,
+    pub(super) served: JoinHandle<()>,
+    pub(super) gateway: Gateway<Functions>,
+    pub(super) port: Arc<Port>,
+    _recorder: metrics::LocalRecorderGuard<'static>,
+}
+
+pub(super) fn tokens(secret: u8) -> Tokens {
+    let rules = TokenRules { issuer: None, audience: None, leeway: Duration::from_secs(5) };
+    Tokens::new(&[secret; 32], rules).expect("32 bytes are enough")
+}
+
+pub(super) fn functions() -> Functions {
+    let catalog = Catalog::from_registrations(REGISTRATIONS.iter()).expect("names differ");
+    let node = NodeView { id: NodeId::new(), tree: Tree::new() };
+    let services = Services { node, invoke: Arc::new(NoCalls), tokens: None, http: reqwest::Client::new() };
+    Functions { catalog: Arc::new(catalog), services: Arc::new(services), entered: Arc::default(), go: Arc::default() }
+}
+
+pub(super) fn config(change: impl FnOnce(&mut GatewayConfig)) -> GatewayConfig {
+    let mut config = GatewayConfig { port: 0, ..GatewayConfig::default() };
+    change(&mut config);
+    config.validate().expect("a valid configuration");
+    config
+}
+
+impl Node {
+    pub(super) async fn start(change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        Self::start_with(config(change), Some(tokens(1))).await
+    }
+
+    pub(super) async fn start_with(config: GatewayConfig, accepted: Option<Tokens>) -> Self {
+        let recorder: &'static PrometheusRecorder = Box::leak(Box::new(PrometheusBuilder::new().build_recorder()));
+        let guard = metrics::set_default_local_recorder(recorder);
+        let (functions, readiness) = (functions(), Readiness::new(&["database"]));
+        let port = Arc::new(Port::open(&config).expect("a free port"));
+        let address = port.address();
+        let gateway = Gateway::new(config, functions.clone(), accepted, readiness.clone(), recorder.handle());
+        let drain = CancellationToken::new();
+        let listener = port.listener().expect("the port is open");
+        let served = tokio::spawn(serve(gateway.clone(), Arc::clone(&port), listener, drain.clone()));
+        Self { address, tokens: tokens(1), functions, readiness, drain, served, gateway, port, _recorder: guard }
+    }
+
+    pub(super) async fn connect(&self) -> Client {
+        Client { stream: BufReader::new(TcpStream::connect(self.address).await.expect("the port is open")) }
+    }
+
+    /// One request on a connection of its own.
+    pub(super) async fn send(&self, request: &str) -> Answer {
+        self.connect().await.send(request).await
+    }
+
+    /// `POST` of JSON, with more header lines (each ended by CRLF).
+    pub(super) async fn post(&self, path: &str, headers: &str, body: &str) -> Answer {
+        self.send(&post(path, headers, body)).await
+    }
+
+    pub(super) async fn get(&self, path: &str, headers: &str) -> Answer {
+        self.send(&format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n")).await
+    }
+
+    pub(super) fn bearer(&self, roles: &[&str]) -> String {
+        let token = self.tokens.issue("ann", roles, None, Duration::from_secs(60)).expect("a token");
+        format!("authorization: Bearer {token}\r\n")
+    }
+}
+
+pub(super) fn post(path: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n{body}")
+}
+
+/// One HTTP/1.1 connection.
+pub(super) struct Client {
+    pub(super) stream: BufReader<TcpStream>,
+}
+
+/// One answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    headers: Vec<(String, String)>,
+    pub(super) body: String,
+}
+
+impl Client {
+    pub(super) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.get_mut().write_all(bytes.as_ref()).await.expect("the server reads");
+    }
+
+    pub(super) async fn send(&mut self, request: &str) -> Answer {
+        self.write(request).await;
+        self.receive().await
+    }
+
+    pub(super) async fn receive(&mut self) -> Answer {
+        tokio::time::timeout(PATIENCE, self.read_answer()).await.expect("an answer in time")
+    }
+
+    /// Waits for the server to close, and returns what it still sent.
+    pub(super) async fn closed(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        // A reset closes as well as an end does.
+        let _ = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("the server closes in time");
+        rest
+    }
+
+    async fn read_answer(&mut self) -> Answer {
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line).await.expect("a head");
+            match line.trim_end() {
+                "" => break,
+                text => lines.push(text.to_owned()),
+            }
+        }
+        let status = lines.first().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status line");
+        let split = |line: &String| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let headers: Vec<_> = lines.iter().skip(1).map(|line| split(line).expect("a header")).collect();
+        let mut answer = Answer { status, headers, body: String::new() };
+        let length = answer.header("content-length").map_or(0, |length| length.parse().expect("a length"));
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).await.expect("the whole body");
+        answer.body = String::from_utf8(body).expect("UTF-8");
+        answer
+    }
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).expect("JSON")
+    }
+
+    /// Asserts an error envelope.
+    #[track_caller]
+    pub(super) fn fails(&self, status: u16, code: &str) -> &Self {
+        let body = self.json();
+        assert_eq!((self.status, &body["error"]["code"]), (status, &serde_json::json!(code)), "{}", self.body);
+        assert_eq!(body["error"]["traceId"].as_str(), self.header("x-trace-id"));
+        self
+    }
+
+    /// Asserts `{"data": …}`.
+    #[track_caller]
+    pub(super) fn answers(&self, data: serde_json::Value) -> &Self {
+        assert_eq!((self.status, self.json()), (200, serde_json::json!({ "data": data })));
+        self
+    }
+}

@@ -1,0 +1,192 @@
+//! What happened to the actors of a node: a bounded ring of lifecycle events and one of crashes.
+//!
+//! Both rings number their entries from 1 without gaps, so a reader keeps one number and is told how many entries fell out
+//! before it came. Writing takes a short lock and never waits for readers. The rings hold at most
+//! [`JOURNAL_ENTRIES_MAX`] entries each; the oldest falls out. Whoever wants them for longer reads on and stores them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::panic::shorten;
+use crate::kernel::limits::{CAUSE_BYTES_MAX, JOURNAL_ENTRIES_MAX};
+use crate::kernel::time::Timestamp;
+
+/// One step in the life of an actor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// Counts from 1 without gaps.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Whose.
+    pub path: String,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "event")]
+pub enum EventKind {
+    /// Its `start` returned.
+    Started,
+    /// It ended as it should, or was killed because it did not stop in time.
+    Stopped {
+        /// It was killed.
+        killed: bool,
+    },
+    /// An error, a panic, a kill from outside; the crash ring says more.
+    Crashed {
+        /// The first line of the cause.
+        cause: String,
+    },
+    /// It starts again.
+    Restarting {
+        /// After this delay.
+        after: Duration,
+    },
+    /// A supervisor has no restart left in its window; it stops its children.
+    BudgetExhausted,
+    /// A supervisor failed to its parent, which treats that as a crash.
+    Escalated,
+    /// The root has nobody above it: the node ends.
+    GaveUp,
+}
+
+/// One crash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crash {
+    /// Counts from 1 without gaps; set by the journal.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Whose: the path of an actor, or the name of a handler.
+    pub path: String,
+    /// Kind of actor or handler.
+    pub kind: String,
+    /// Panic text or error chain.
+    pub cause: String,
+    /// The message that was being handled.
+    pub message: Option<&'static str>,
+    /// `file:line:column` of the panic.
+    pub location: Option<String>,
+    /// The stack of the panic; errors have none.
+    pub backtrace: Option<Arc<str>>,
+    /// How often it had been restarted before.
+    pub restarts: u64,
+}
+
+impl Crash {
+    /// A crash of `path` now; cut to [`CAUSE_BYTES_MAX`].
+    pub fn new(path: &str, kind: &str, cause: &str) -> Self {
+        Self {
+            seq: 0,
+            at: chrono::Utc::now(),
+            path: path.to_owned(),
+            kind: kind.to_owned(),
+            cause: shorten(cause, CAUSE_BYTES_MAX),
+            message: None,
+            location: None,
+            backtrace: None,
+            restarts: 0,
+        }
+    }
+}
+
+/// What a reader gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Since<T> {
+    /// The entries after the asked number, oldest first.
+    pub entries: Vec<T>,
+    /// Entries that fell out of the ring before they were read.
+    pub lost: u64,
+}
+
+/// The rings of one node.
+#[derive(Debug)]
+pub struct Journal {
+    events: Ring<Event>,
+    crashes: Ring<Crash>,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { events: Ring::new(), crashes: Ring::new() }
+    }
+}
+
+impl Journal {
+    /// Records a crash and returns its number. Public because panics of handlers, which are no actors, belong here too.
+    pub fn record_crash(&self, crash: Crash) -> u64 {
+        self.crashes.push(|seq| Crash { seq, ..crash })
+    }
+
+    pub(super) fn record(&self, path: &str, kind: EventKind) {
+        self.events.push(|seq| Event { seq, at: chrono::Utc::now(), path: path.to_owned(), kind });
+    }
+
+    /// Crashes with a number above `seq`.
+    pub fn crashes_since(&self, seq: u64) -> Since<Crash> {
+        self.crashes.since(seq)
+    }
+
+    /// Events with a number above `seq`.
+    pub fn events_since(&self, seq: u64) -> Since<Event> {
+        self.events.since(seq)
+    }
+
+    /// Waits until there is a crash with a number above `seq`, then as [`crashes_since`](Self::crashes_since).
+    pub async fn crashes_after(&self, seq: u64) -> Since<Crash> {
+        self.crashes.after(seq).await
+    }
+
+    /// Waits until there is an event with a number above `seq`, then as [`events_since`](Self::events_since).
+    pub async fn events_after(&self, seq: u64) -> Since<Event> {
+        self.events.after(seq).await
+    }
+}
+
+#[derive(Debug)]
+struct Ring<T> {
+    entries: Mutex<VecDeque<T>>,
+    /// Number of the last entry: wakes the readers.
+    last: watch::Sender<u64>,
+}
+
+impl<T: Clone> Ring<T> {
+    fn new() -> Self {
+        Self { entries: Mutex::default(), last: watch::Sender::new(0) }
+    }
+
+    fn push(&self, entry: impl FnOnce(u64) -> T) -> u64 {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let seq = *self.last.borrow() + 1;
+        if entries.len() == JOURNAL_ENTRIES_MAX {
+            entries.pop_front();
+        }
+        entries.push_back(entry(seq));
+        // Under the lock, so that the number and the ring never disagree.
+        self.last.send_replace(seq);
+        seq
+    }
+
+    fn since(&self, seq: u64) -> Since<T> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let unread = self.last.borrow().saturating_sub(seq);
+        let kept = unread.min(entries.len() as u64);
+        let skip = entries.len() - usize::try_from(kept).unwrap_or(entries.len());
+        Since { entries: entries.iter().skip(skip).cloned().collect(), lost: unread - kept }
+    }
+
+    async fn after(&self, seq: u64) -> Since<T> {
+        let mut last = self.last.subscribe();
+        // The sender lives in `self`, so the wait ends only with a newer entry.
+        let _ = last.wait_for(|newest| *newest > seq).await;
+        self.since(seq)
+    }
+}

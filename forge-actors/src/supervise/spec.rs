@@ -1,0 +1,259 @@
+//! What a supervisor is told: its children, how they restart, how they stop; checked before anything starts.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use ractor::ActorCell;
+use serde::{Deserialize, Serialize};
+
+use super::actor::{Actor, launch_actor};
+use super::address::{Address, Slot};
+use super::dynamic::Children;
+use super::launch::{Launch, Launched, StartError};
+use super::supervisor::{self, Kind};
+use crate::kernel::backoff::Backoff;
+use crate::kernel::time::{format_duration, millis, secs};
+
+/// Time for a child to start when its spec names none.
+pub const START_DEADLINE: Duration = secs(30);
+/// Time for a child to stop when its spec names none.
+pub const STOP_DEADLINE: Duration = secs(5);
+/// Time that a killed child gets to reach an await point; after that it is blocked in code that no kill can end, and is left behind.
+pub const KILL_DEADLINE: Duration = secs(2);
+/// Bytes of a child's id.
+const ID_BYTES_MAX: usize = 64;
+
+/// Which siblings restart with a child (the strategies of Erlang/OTP's `supervisor`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Strategy {
+    /// Only the child.
+    OneForOne,
+    /// All of them.
+    OneForAll,
+    /// The child and those started after it.
+    RestForOne,
+}
+
+/// When a child that ended starts again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restart {
+    /// Always.
+    Permanent,
+    /// After a crash.
+    Transient,
+    /// Never; it also stays down when its siblings restart.
+    Temporary,
+}
+
+/// How a child is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// It is asked, and killed when it has not stopped by then.
+    Deadline(Duration),
+    /// It is killed.
+    Brutal,
+}
+
+impl Shutdown {
+    /// The longest that stopping takes.
+    pub(super) fn longest(self) -> Duration {
+        match self {
+            Self::Deadline(deadline) => deadline.saturating_add(KILL_DEADLINE),
+            Self::Brutal => KILL_DEADLINE,
+        }
+    }
+}
+
+/// How many restarts a supervisor makes before it fails itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Restarts inside `window`; the next one is too many.
+    pub restarts_max: u32,
+    /// The window, sliding. A child that ran for this long counts as healthy, and its backoff starts anew.
+    pub window: Duration,
+}
+
+/// Declares a supervisor whose children are known beforehand. They start in order and stop in reverse.
+pub struct SupervisorSpec {
+    /// Which siblings restart with a child.
+    pub strategy: Strategy,
+    /// How many restarts are made.
+    pub budget: Budget,
+    /// Delay before each.
+    pub backoff: Backoff,
+    /// In start order.
+    pub children: Vec<ChildSpec>,
+}
+
+impl SupervisorSpec {
+    /// `strategy` over `children` with five restarts in half a minute and delays of 50 ms to 1 s.
+    pub fn new(strategy: Strategy, children: Vec<ChildSpec>) -> Self {
+        Self { strategy, budget: BUDGET, backoff: BACKOFF, children }
+    }
+
+    /// Checks this supervisor and all below it.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        validate_budget(self.budget, self.backoff)?;
+        let mut ids = HashSet::new();
+        for child in &self.children {
+            validate_id(&child.id)?;
+            if !ids.insert(&child.id) {
+                return Err(SpecError::DuplicateId { id: child.id.clone() });
+            }
+            child.validate()?;
+        }
+        Ok(())
+    }
+
+    /// The longest that an ordered stop of all children takes.
+    fn stop_longest(&self) -> Duration {
+        self.children.iter().map(|child| child.shutdown.longest()).fold(secs(1), Duration::saturating_add)
+    }
+}
+
+/// Declares a supervisor whose children come and go at run time, each on its own (`one_for_one`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DynamicSpec {
+    /// Children at a time; one more is refused.
+    pub children_max: usize,
+    /// How many restarts are made, over all children.
+    pub budget: Budget,
+    /// Delay before each.
+    pub backoff: Backoff,
+    /// Children stop at the same time; one that needs longer than this is killed, whatever its own deadline says.
+    pub stop_max: Duration,
+}
+
+impl DynamicSpec {
+    /// At most `children_max` children, otherwise as [`SupervisorSpec::new`].
+    pub fn new(children_max: usize) -> Self {
+        Self { children_max, budget: BUDGET, backoff: BACKOFF, stop_max: STOP_DEADLINE }
+    }
+}
+
+const BUDGET: Budget = Budget { restarts_max: 5, window: secs(30) };
+const BACKOFF: Backoff = Backoff::exponential(millis(50), secs(1));
+
+pub(super) type LaunchFn = Arc<dyn Fn(Launch, ActorCell) -> BoxFuture<'static, Result<Launched, StartError>> + Send + Sync>;
+
+/// Declares a child.
+pub struct ChildSpec {
+    /// Its segment of the path: `a-z`, `0-9`, `_`, `.`, `-`.
+    pub id: String,
+    /// When it starts again; [`Restart::Permanent`] unless changed.
+    pub restart: Restart,
+    /// How it stops; [`STOP_DEADLINE`] for an actor, what its children need for a supervisor.
+    pub shutdown: Shutdown,
+    /// Time for its start. A supervisor needs none, since each of its children has one.
+    pub start_deadline: Option<Duration>,
+    pub(super) launch: LaunchFn,
+    checked: Result<(), SpecError>,
+}
+
+impl fmt::Debug for ChildSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChildSpec").field("id", &self.id).field("restart", &self.restart).finish_non_exhaustive()
+    }
+}
+
+impl ChildSpec {
+    /// An actor, made anew by `make` at every start, and the address that stays valid over its restarts.
+    pub fn actor<A: Actor>(id: impl Into<String>, make: impl Fn() -> A + Send + Sync + 'static) -> (Self, Address<A::Message>) {
+        let slot = Slot::new(A::MAILBOX_MAX);
+        let address = Address::new(Arc::clone(&slot));
+        let make = Arc::new(make);
+        let launch: LaunchFn = Arc::new(move |launch, parent| Box::pin(launch_actor(Arc::clone(&make), Arc::clone(&slot), launch, parent)));
+        (Self::new(id.into(), Shutdown::Deadline(STOP_DEADLINE), Some(START_DEADLINE), launch, Ok(())), address)
+    }
+
+    /// A supervisor with children of its own.
+    pub fn supervisor(id: impl Into<String>, spec: SupervisorSpec) -> Self {
+        let shutdown = Shutdown::Deadline(spec.stop_longest());
+        let checked = spec.validate();
+        Self::new(id.into(), shutdown, None, launch_kind(Kind::Fixed(Arc::new(spec)), Slot::new(supervisor::MAILBOX_MAX)), checked)
+    }
+
+    /// A supervisor for children that come and go, and the handle that starts and stops them.
+    pub fn dynamic(id: impl Into<String>, spec: DynamicSpec) -> (Self, Children) {
+        let shutdown = Shutdown::Deadline(spec.stop_max.saturating_add(KILL_DEADLINE).saturating_add(secs(1)));
+        let checked = validate_budget(spec.budget, spec.backoff);
+        let slot = Slot::new(supervisor::MAILBOX_MAX);
+        let children = Children::new(Address::new(Arc::clone(&slot)));
+        (Self::new(id.into(), shutdown, None, launch_kind(Kind::Dynamic(spec), slot), checked), children)
+    }
+
+    fn new(id: String, shutdown: Shutdown, start_deadline: Option<Duration>, launch: LaunchFn, checked: Result<(), SpecError>) -> Self {
+        Self { id, restart: Restart::Permanent, shutdown, start_deadline, launch, checked }
+    }
+
+    /// The same child for the next incarnation of its supervisor. Not `Clone`: two children must not share one address.
+    pub(super) fn share(&self) -> Self {
+        let Self { restart, shutdown, start_deadline, .. } = *self;
+        Self { id: self.id.clone(), restart, shutdown, start_deadline, launch: Arc::clone(&self.launch), checked: self.checked.clone() }
+    }
+
+    /// Checks the id and, for a supervisor, everything below it.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        validate_id(&self.id)?;
+        self.checked.clone().map_err(|source| SpecError::Below { id: self.id.clone(), source: Box::new(source) })
+    }
+}
+
+fn launch_kind(kind: Kind, slot: Arc<Slot<supervisor::Order>>) -> LaunchFn {
+    Arc::new(move |launch, parent| Box::pin(supervisor::launch(kind.clone(), Arc::clone(&slot), launch, Some(parent), None)))
+}
+
+/// What is wrong with a spec.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// An id that is no path segment.
+    #[error("`{id}` cannot name a child: an id has 1 to 64 of the characters a-z, 0-9, `_`, `.` and `-`")]
+    InvalidId {
+        /// The id.
+        id: String,
+    },
+    /// Two children of one supervisor share an id.
+    #[error("two children are called `{id}`: an id is unique under its supervisor")]
+    DuplicateId {
+        /// The id.
+        id: String,
+    },
+    /// Restarts are forgotten faster than they can happen.
+    #[error(
+        "the budget can never be exhausted: {restarts_max} restarts wait up to {} in all, and the window is only {}; \
+         widen `window`, or lower `restarts_max` or the backoff",
+        format_duration(*.delays), format_duration(*.window)
+    )]
+    UnreachableBudget {
+        /// Restarts in the window.
+        restarts_max: u32,
+        /// What they wait together, at most.
+        delays: Duration,
+        /// The window.
+        window: Duration,
+    },
+    /// Something below a child.
+    #[error("below `{id}`: {source}")]
+    Below {
+        /// The child.
+        id: String,
+        /// What is wrong there.
+        source: Box<SpecError>,
+    },
+}
+
+fn validate_id(id: &str) -> Result<(), SpecError> {
+    let clean = id.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'));
+    let valid = clean && (1..=ID_BYTES_MAX).contains(&id.len());
+    if valid { Ok(()) } else { Err(SpecError::InvalidId { id: id.to_owned() }) }
+}
+
+fn validate_budget(budget: Budget, backoff: Backoff) -> Result<(), SpecError> {
+    let delays = (0..budget.restarts_max).map(|attempt| backoff.ceiling(attempt)).fold(Duration::ZERO, Duration::saturating_add);
+    let Budget { restarts_max, window } = budget;
+    if delays < window { Ok(()) } else { Err(SpecError::UnreachableBudget { restarts_max, delays, window }) }
+}
