@@ -112,7 +112,7 @@ fn lower(spec: &Spec<'_>) -> TokenStream {
 
 fn labels(spec: &Spec<'_>) -> TokenStream {
     let name = &spec.item.ident;
-    let (idents, labels): (Vec<_>, Vec<_>) = spec.variants.iter().map(|(ident, label)| (ident, label)).unzip();
+    let (idents, labels): (Vec<&Ident>, Vec<&String>) = spec.variants.iter().map(|(ident, label)| (*ident, label)).unzip();
     quote! {
         #[allow(dead_code, unreachable_pub, reason = "every enum type has the same methods, whichever of them its crate uses")]
         impl #name {
@@ -161,7 +161,7 @@ fn metadata(spec: &Spec<'_>) -> TokenStream {
 
 fn reading(spec: &Spec<'_>) -> TokenStream {
     let name = &spec.item.ident;
-    let (idents, labels): (Vec<_>, Vec<_>) = spec.variants.iter().map(|(ident, label)| (ident, label)).unzip();
+    let (idents, labels): (Vec<&Ident>, Vec<&String>) = spec.variants.iter().map(|(ident, label)| (*ident, label)).unzip();
     quote! {
         impl ::core::str::FromStr for #name {
             type Err = ::forge::app::enumeration::UnknownLabel;

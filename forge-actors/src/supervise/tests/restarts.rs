@@ -86,8 +86,7 @@ async fn a_kill_is_a_crash_that_names_the_interrupted_message() {
 async fn a_failing_restart_counts_and_is_tried_again() {
     let failing = Arc::new(AtomicU32::new(0));
     let shared = Arc::clone(&failing);
-    let (child, address) =
-        ChildSpec::actor("a", move || Puppet { failing_starts: Arc::clone(&shared), ..Puppet::default() });
+    let (child, address) = ChildSpec::actor("a", move || Puppet { failing_starts: Arc::clone(&shared), ..Puppet::default() });
     let (root, mut steps) = start(quick(Strategy::OneForOne, vec![child])).await;
     failing.store(2, SeqCst);
     address.cast(Do::Fail).expect("a runs");
@@ -129,7 +128,10 @@ async fn an_exhausted_budget_escalates_until_the_root_gives_up() {
     let tree = Tree::new();
     let mut root = Root::start("node", outer, Arc::clone(&tree)).await.expect("it starts");
     let exit = ended(&mut root).await;
-    assert_eq!(exit, Exit::GaveUp { path: "node/inner/crasher".to_owned(), cause: "panicked at ".to_owned() + &place(&tree) + ": crash number 6" });
+    assert_eq!(
+        exit,
+        Exit::GaveUp { path: "node/inner/crasher".to_owned(), cause: "panicked at ".to_owned() + &place(&tree) + ": crash number 6" }
+    );
     let steps = Steps::new(&tree).until("gave up node").await;
     let crash = ["crashed inner/crasher", "restarting inner/crasher", "started inner/crasher"];
     let burst = [&crash[..], &crash[..], &["crashed inner/crasher", "exhausted inner", "stopped inner/calm", "escalated inner"]].concat();
