@@ -60,7 +60,8 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
 fn open_gateway(loaded: &Loaded) -> Result<GatewayOptions, Report> {
     let config = loaded.config.gateway.clone();
     let port = Port::open(&config).map_err(|error| {
-        let origins = format!("{}   (host from {}, port from {})", config.address(), loaded.origin("gateway.host"), loaded.origin("gateway.port"));
+        let origins =
+            format!("{}   (host from {}, port from {})", config.address(), loaded.origin("gateway.host"), loaded.origin("gateway.port"));
         Report::from(error).tried(origins)
     })?;
     let metrics = PrometheusBuilder::new().install_recorder();
@@ -83,7 +84,8 @@ async fn drain(node: RunningNode, signal: &str, mut signals: StopSignals, config
 }
 
 fn gave_up(exit: RootExit) -> Report {
-    let report = Report::new(Exit::Bug, "gave-up", "the supervision tree gave up: an actor failed more often than its restart budget allows");
+    let report =
+        Report::new(Exit::Bug, "gave-up", "the supervision tree gave up: an actor failed more often than its restart budget allows");
     match exit {
         RootExit::GaveUp { path, cause } => report.tried(path).cause(cause).help("the log above has every crash with its backtrace"),
         RootExit::Stopped => report.cause("it ended without a word"),

@@ -2,4 +2,6 @@
 use crate::cmd::report::Report;
 use crate::cmd::scene::Scene;
 /// x
-pub async fn run(_scene: Scene<'_>) -> Result<(), Report> { Ok(()) }
+pub async fn run(_scene: Scene<'_>) -> Result<(), Report> {
+    Ok(())
+}

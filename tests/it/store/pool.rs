@@ -48,7 +48,8 @@ async fn an_abandoned_statement_is_gone_from_the_server_within_a_second() {
     let reader = scratch.database.reader();
     let sleeping = sqlx::query("SELECT pg_sleep(600)").execute(&reader);
     assert!(tokio::time::timeout(Duration::from_millis(100), sleeping).await.is_err());
-    let gone = until("the backend ends", Duration::from_secs(1), async || scratch.sessions("query LIKE '%pg_sleep(600)%'").await == 0).await;
+    let gone =
+        until("the backend ends", Duration::from_secs(1), async || scratch.sessions("query LIKE '%pg_sleep(600)%'").await == 0).await;
     println!("gone after {gone:?}");
     assert_eq!(scratch.database.usage().read.open, 0, "the session is not pooled again");
     scratch.drop().await;
@@ -131,7 +132,11 @@ async fn a_session_killed_while_it_lay_in_the_pool_is_replaced_unnoticed() {
     for _ in 0..5 {
         sqlx::query("SELECT $1::int").bind(1).execute(&reader).await.unwrap();
         Transaction::begin(&database, TransactionOptions::new("warm", LIMIT)).await.unwrap().commit().await.unwrap();
-        execute(&mut scratch.connect().await, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").await;
+        execute(
+            &mut scratch.connect().await,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
         let number: i32 = sqlx::query_scalar("SELECT $1::int").bind(7).fetch_one(&reader).await.unwrap();
         assert_eq!(number, 7);
         Transaction::begin(&database, TransactionOptions::new("warm", LIMIT)).await.unwrap().commit().await.unwrap();
@@ -150,7 +155,11 @@ async fn lending_costs_no_round_trip() {
         let started = Instant::now();
         for _ in 0..rounds {
             let query = sqlx::query("SELECT 1");
-            if pooled { query.execute(&reader).await.unwrap() } else { query.execute(&mut *bare).await.unwrap() };
+            if pooled {
+                query.execute(&reader).await.unwrap()
+            } else {
+                query.execute(&mut *bare).await.unwrap()
+            };
         }
         started.elapsed() / rounds
     };

@@ -180,7 +180,8 @@ impl Embedded {
         if self.owner.is_none() {
             let Some(owner) = FileLock::try_exclusive(&self.folder.owner_lock())? else { return Ok(()) };
             self.owner = Some(owner);
-            let pid = cluster::running_pid(&self.folder).ok_or(EmbeddedError::Gone { reason: "the node that looked after it is gone too".into() })?;
+            let pid = cluster::running_pid(&self.folder)
+                .ok_or(EmbeddedError::Gone { reason: "the node that looked after it is gone too".into() })?;
             (self.pid, self.child) = (pid, None);
             tracing::info!(%pid, "this node looks after the embedded database now");
             return self.describe();
@@ -232,7 +233,11 @@ impl Embedded {
     async fn create_database(&self) -> Result<(), EmbeddedError> {
         let failed = |source| EmbeddedError::Statement { doing: "creating the database `app`", source };
         let mut connection = self.folder.options().database("postgres").connect().await.map_err(failed)?;
-        let there = sqlx::query("SELECT FROM pg_database WHERE datname = $1").bind(DATABASE).fetch_optional(&mut connection).await.map_err(failed)?;
+        let there = sqlx::query("SELECT FROM pg_database WHERE datname = $1")
+            .bind(DATABASE)
+            .fetch_optional(&mut connection)
+            .await
+            .map_err(failed)?;
         if there.is_none() {
             connection.execute("CREATE DATABASE app").await.map_err(failed)?;
         }
