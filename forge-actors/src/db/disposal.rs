@@ -55,7 +55,9 @@ impl Disposal {
                 let outcome = tokio::time::timeout(DISPOSAL_TIMEOUT, terminate(&control, session.pid())).await;
                 match outcome {
                     Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::debug!(pid = session.pid().0, %error, "a backend could not be terminated; its socket is closed"),
+                    Ok(Err(error)) => {
+                        tracing::debug!(pid = session.pid().0, %error, "a backend could not be terminated; its socket is closed")
+                    }
                     Err(_) => tracing::debug!(pid = session.pid().0, "terminating a backend took too long; its socket is closed"),
                 }
                 // Kept open until here, so that the pid cannot belong to anybody else.

@@ -49,7 +49,9 @@ pub enum Error {
         message: String,
     },
     /// The server is older than Forge needs.
-    #[error("{place} runs Postgres {major}; Forge needs {SERVER_MAJOR_MIN} or later\n  help: upgrade the server, or start without --database-url to use the embedded one")]
+    #[error(
+        "{place} runs Postgres {major}; Forge needs {SERVER_MAJOR_MIN} or later\n  help: upgrade the server, or start without --database-url to use the embedded one"
+    )]
     TooOld {
         /// Where the connection was made.
         place: String,
@@ -83,7 +85,9 @@ pub enum Error {
         waited: Duration,
     },
     /// Statements of one connection run on different servers' sessions, so that a lock protects nothing.
-    #[error("{place} is a transaction pooler ({evidence}): advisory locks do not hold through it\n  help: point the database URL at Postgres itself, or at a pool in session mode")]
+    #[error(
+        "{place} is a transaction pooler ({evidence}): advisory locks do not hold through it\n  help: point the database URL at Postgres itself, or at a pool in session mode"
+    )]
     TransactionPooler {
         /// Where the connection was made.
         place: String,

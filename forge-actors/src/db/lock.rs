@@ -128,7 +128,8 @@ impl SessionLock {
     pub async fn release(mut self) -> Result<(), Error> {
         let sql = format!("SELECT pg_advisory_unlock({})", self.key.number);
         let session = self.lease.session();
-        let held = ask(session, &sql).await.map_err(|source| Error::Statement { doing: format!("releasing the lock `{}`", self.key), source })?;
+        let held =
+            ask(session, &sql).await.map_err(|source| Error::Statement { doing: format!("releasing the lock `{}`", self.key), source })?;
         if held {
             session.rest(Activity::Idle);
         }

@@ -90,7 +90,12 @@ async fn a_failure_half_way_leaves_nothing_and_names_the_line() {
     };
     // The server points at a place, or it does not and the statements before are counted.
     check("-- @up\nCREATE TABLE t (id int);\n\nSELECT\n  nothing;\n-- @down\nDROP TABLE t;\n", 5, "does not exist").await;
-    check("-- @up\nCREATE TABLE t (id int);\nINSERT INTO t VALUES (1);\n\nSELECT 1 / (id - 1)\nFROM t;\n-- @down\nDROP TABLE t;\n", 5, "division by zero").await;
+    check(
+        "-- @up\nCREATE TABLE t (id int);\nINSERT INTO t VALUES (1);\n\nSELECT 1 / (id - 1)\nFROM t;\n-- @down\nDROP TABLE t;\n",
+        5,
+        "division by zero",
+    )
+    .await;
     assert_eq!(count(&scratch, "SELECT count(*) FROM pg_class WHERE relname = 't'").await, 0);
     assert_eq!(count(&scratch, "SELECT count(*) FROM forge_migrations WHERE set_name = 'app'").await, 0);
     let repaired = up(&scratch.database, &app(&[("0001_create_t.sql", CREATE)])).await.unwrap();
@@ -102,7 +107,8 @@ async fn a_failure_half_way_leaves_nothing_and_names_the_line() {
 async fn an_edited_file_and_an_older_binary_are_refused() {
     let scratch = Scratch::new().await;
     up(&scratch.database, &app(&[("0001_create_t.sql", CREATE), ("0002_add_trigger.sql", QUOTED)])).await.unwrap();
-    let edited = up(&scratch.database, &app(&[("0001_create_t.sql", &CREATE.replace("int", "int8")), ("0002_add_trigger.sql", QUOTED)])).await;
+    let edited =
+        up(&scratch.database, &app(&[("0001_create_t.sql", &CREATE.replace("int", "int8")), ("0002_add_trigger.sql", QUOTED)])).await;
     assert!(matches!(&edited, Err(MigrateError::Edited { file, .. }) if file == "0001_create_t.sql"), "{edited:?}");
     let older = up(&scratch.database, &app(&[("0001_create_t.sql", CREATE)])).await;
     assert!(matches!(older, Err(MigrateError::Unknown { number: 2, .. })), "{older:?}");

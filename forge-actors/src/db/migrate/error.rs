@@ -67,7 +67,9 @@ pub enum MigrateError {
         name: String,
     },
     /// Rows are missing in the middle.
-    #[error("`{set}` has {number:04} applied, but not {missing:04} before it\n  help: compare `migrate status` with the files of the branch that applied it")]
+    #[error(
+        "`{set}` has {number:04} applied, but not {missing:04} before it\n  help: compare `migrate status` with the files of the branch that applied it"
+    )]
     OutOfOrder {
         /// The set.
         set: String,
@@ -118,10 +120,12 @@ pub enum MigrateError {
         /// True when nothing of the file stays.
         transactional: bool,
         /// The failure.
-        source: sqlx::Error,
+        source: Box<sqlx::Error>,
     },
     /// A concurrent index build failed and left its index behind.
-    #[error("{file} left an invalid index, which slows writes and serves no query: {index}\n  help: DROP INDEX CONCURRENTLY {index};  then migrate again")]
+    #[error(
+        "{file} left an invalid index, which slows writes and serves no query: {index}\n  help: DROP INDEX CONCURRENTLY {index};  then migrate again"
+    )]
     InvalidIndex {
         /// The file.
         file: String,

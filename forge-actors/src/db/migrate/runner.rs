@@ -135,7 +135,11 @@ impl<'a> Runner<'a> {
         for step in plan(&applied)? {
             progress(Progress::Running(step));
             let started = Instant::now();
-            if step.migration.transactional { self.run_whole(session, step).await? } else { self.run_singly(session, step).await? }
+            if step.migration.transactional {
+                self.run_whole(session, step).await?
+            } else {
+                self.run_singly(session, step).await?
+            }
             let execution_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             let finished = Done { set: step.set.to_owned(), title: step.migration.title(), direction: step.direction, execution_ms };
             progress(Progress::Ran(&finished));
@@ -180,7 +184,8 @@ impl<'a> Runner<'a> {
         let number = i32::try_from(step.migration.number).expect("numbers have four digits");
         let result = match step.direction {
             Direction::Up => {
-                let sql = "INSERT INTO forge_migrations (set_name, number, name, checksum, execution_ms, node) VALUES ($1, $2, $3, $4, $5, $6)";
+                let sql =
+                    "INSERT INTO forge_migrations (set_name, number, name, checksum, execution_ms, node) VALUES ($1, $2, $3, $4, $5, $6)";
                 let elapsed = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
                 let query = sqlx::query(sql).bind(step.set).bind(number).bind(&step.migration.name).bind(&step.migration.checksum);
                 query.bind(elapsed).bind(self.node).execute(session.engage()).await
@@ -268,7 +273,8 @@ fn failed(step: Step<'_>, line: usize, source: sqlx::Error) -> MigrateError {
         let parts: Vec<&str> = [error.detail(), error.hint()].into_iter().flatten().collect();
         (!parts.is_empty()).then(|| parts.join("\n  "))
     });
-    MigrateError::Statement { file: step.migration.file.clone(), line, message, detail, transactional: step.migration.transactional, source }
+    let (file, transactional) = (step.migration.file.clone(), step.migration.transactional);
+    MigrateError::Statement { file, line, message, detail, transactional, source: Box::new(source) }
 }
 
 fn bookkeeping(source: sqlx::Error) -> MigrateError {

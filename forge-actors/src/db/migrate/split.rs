@@ -186,7 +186,8 @@ impl Scanner<'_> {
 
     fn identifier(&mut self) {
         let rest = &self.bytes[self.at..];
-        self.at += rest.iter().position(|byte| !is_identifier_start(*byte) && !byte.is_ascii_digit() && *byte != b'$').unwrap_or(rest.len());
+        self.at +=
+            rest.iter().position(|byte| !is_identifier_start(*byte) && !byte.is_ascii_digit() && *byte != b'$').unwrap_or(rest.len());
     }
 
     /// `$tag$ … $tag$`, or just the `$` of a parameter.

@@ -32,14 +32,14 @@ fn statements_end_only_at_semicolons_that_count() {
     check("SELECT 1 -- ; no\n; SELECT 2", &["SELECT 1 -- ; no\n;", "SELECT 2"]);
     check("/* ; /* ; */ ; */ SELECT 1; SELECT 2", &["/* ; /* ; */ ; */ SELECT 1;", "SELECT 2"]);
     check("SELECT 1 /* ' */; SELECT 2", &["SELECT 1 /* ' */;", "SELECT 2"]);
-    check("CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); SELECT 3", &[
-        "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2);",
-        "SELECT 3",
-    ]);
-    check("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; SELECT 3", &[
-        "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END;",
-        "SELECT 3",
-    ]);
+    check(
+        "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); SELECT 3",
+        &["CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2);", "SELECT 3"],
+    );
+    check(
+        "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; SELECT 3",
+        &["CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END;", "SELECT 3"],
+    );
     check("BEGIN; SELECT 1; END;", &["BEGIN;", "SELECT 1;", "END;"]);
     check("SELECT 'open; SELECT 2", &["SELECT 'open; SELECT 2"]);
     check(";; -- nothing\n;", &[]);
@@ -72,7 +72,15 @@ fn a_file_is_refused_with_its_line() {
         Err(MigrateError::Parse { line: found, problem: why, .. }) => assert_eq!((found, why), (line, problem), "{text}"),
         other => panic!("{text}: {other:?}"),
     };
-    for name in ["1_create_t.sql", "0000_create_t.sql", "0001_create.sql", "0001_Create_T.sql", "0001-create-t.sql", "0001_create__t.sql", "0001_create_t.txt"] {
+    for name in [
+        "1_create_t.sql",
+        "0000_create_t.sql",
+        "0001_create.sql",
+        "0001_Create_T.sql",
+        "0001-create-t.sql",
+        "0001_create__t.sql",
+        "0001_create_t.txt",
+    ] {
         check(name, GOOD, 1, ParseProblem::Name);
     }
     let file = "0001_create_t.sql";
