@@ -37,11 +37,8 @@ pub(super) async fn survive(ctx: &MutationContext) -> Result<String> {
 /// Two calls at the same time on one transaction, one of which fails.
 #[forge::mutation(public)]
 pub(super) async fn join(ctx: &MutationContext) -> Result<bool> {
-    let calls = futures::join!(
-        ctx.call(Put { key: "a".into() }),
-        ctx.call(PutAndFail { key: "b".into() }),
-        ctx.call(Put { key: "c".into() }),
-    );
+    let calls =
+        futures::join!(ctx.call(Put { key: "a".into() }), ctx.call(PutAndFail { key: "b".into() }), ctx.call(Put { key: "c".into() }),);
     Ok(calls.0.is_ok() && calls.1.is_err() && calls.2.is_ok())
 }
 
