@@ -1,1 +1,15 @@
+//! Fixtures of Forge's integration tests and benchmarks: databases, Postgres clusters, nodes as processes, a network that breaks.
+//!
+//! Everything here owns what it starts: a value that is dropped has stopped its process and removed its files, also when the test
+//! panics. Nothing waits by sleeping for a fixed time; [`until`] polls a condition up to a deadline and says what never came.
 
+mod harness;
+
+pub use harness::client::{Client, Reply};
+pub use harness::database::Database;
+pub use harness::load::{Load, Measured};
+pub use harness::node::{Binary, Node, NodeBuilder, workspace};
+pub use harness::postgres::PostgresProcess;
+pub use harness::process::{Ended, Output, Process, Signal};
+pub use harness::proxy::{Disturbance, FaultProxy};
+pub use harness::until::until;

@@ -1,1 +1,123 @@
+//! Forge's attributes and derives, re-exported by the crate `forge`.
+//!
+//! One pipeline for all of them: **parse** (tokens to a spec; every mistake becomes an error on the offending token, and all mistakes
+//! of one attribute are reported together), **spec** (plain data, already checked), **lower** (spec to code that names everything
+//! by an absolute path below `::forge`, so that an application needs no other dependency and may shadow any name).
+//!
+//! [`option`] is the one grammar of options; each attribute brings a table of the words it knows. The kinds of handler are rows of
+//! [`function::kind`], not copies.
 
+use proc_macro::TokenStream;
+
+mod application;
+mod case;
+mod doc;
+mod enumeration;
+mod error_enum;
+mod function;
+mod literal;
+mod message;
+mod model;
+mod option;
+mod postgres;
+mod refuse;
+mod validated;
+
+/// Makes an async fn a query: it reads, and Postgres refuses it any write.
+///
+/// `list(ctx: &QueryContext, done: Option<bool>) -> Result<Vec<Task>>` stays callable and gains the message `List { done }`, its
+/// `Handler` implementation and its registration.
+///
+/// Options: `public`, `auth` (the default), `role = "editor"`, `internal`, `name = "tasks.all"`, `timeout = "5s"`,
+/// `concurrency = 10`, `input_max = "64KiB"`, `snapshot`.
+#[proc_macro_attribute]
+pub fn query(options: TokenStream, item: TokenStream) -> TokenStream {
+    function::expand(&function::kind::QUERY, options.into(), item.into()).into()
+}
+
+/// Makes an async fn a mutation: exactly one transaction, which commits when it returns `Ok`.
+///
+/// Options: those of [`macro@query`] without `snapshot`, and `isolation = read_committed | repeatable_read | serializable`.
+#[proc_macro_attribute]
+pub fn mutation(options: TokenStream, item: TokenStream) -> TokenStream {
+    function::expand(&function::kind::MUTATION, options.into(), item.into()).into()
+}
+
+/// Makes an async fn an action: it may talk to the outside world, and has no transaction of its own.
+///
+/// Options: those of [`macro@query`] without `snapshot`.
+#[proc_macro_attribute]
+pub fn action(options: TokenStream, item: TokenStream) -> TokenStream {
+    function::expand(&function::kind::ACTION, options.into(), item.into()).into()
+}
+
+/// Beside a kind's attribute: the caller needs a valid token (which is also the default).
+#[proc_macro_attribute]
+pub fn require_auth(options: TokenStream, item: TokenStream) -> TokenStream {
+    function::defer("require_auth", options.into(), item.into()).into()
+}
+
+/// Beside a kind's attribute: the caller's token must carry a role, `#[require_role("editor")]`.
+#[proc_macro_attribute]
+pub fn require_role(options: TokenStream, item: TokenStream) -> TokenStream {
+    function::defer("require_role", options.into(), item.into()).into()
+}
+
+/// Makes an enum a handler's error: each variant has `#[code("LIMIT_REACHED", status = 409)]`, a documentation comment (the message
+/// that callers read) and named fields or none (the details that clients read, typed).
+#[proc_macro_attribute]
+pub fn error(options: TokenStream, item: TokenStream) -> TokenStream {
+    error_enum::expand(options.into(), item.into()).into()
+}
+
+/// Makes a struct the source of truth of a table.
+///
+/// Options: `table = "tasks"`, `index(project, status, where = "status <> 'done'", name = "..")`, `unique(project, title)`.
+/// Field attributes: `#[id]`, `#[indexed]`, `#[unique]`, `#[default = "open"]` (a value) or `#[default(sql = "now()")]` (an
+/// expression), `#[updated_at]`, `#[column(name = "..", type = "..")]`, `#[sensitive]`,
+/// `#[relation(belongs_to = Project, on_delete = cascade)]`.
+///
+/// A `#[sensitive]` field is left out of JSON and shown as `[redacted]` by `Debug`. Reading the struct from JSON still requires the
+/// field: a value that was lost on the way must not come back as an empty one.
+#[proc_macro_attribute]
+pub fn model(options: TokenStream, item: TokenStream) -> TokenStream {
+    model::expand(options.into(), item.into()).into()
+}
+
+/// Makes a fieldless enum a Postgres enum, a string on the wire and a union in TypeScript; labels are the variants in snake_case.
+///
+/// Option: `name = "task_status"`, the type's name in Postgres when it is not the Rust name in snake_case.
+#[proc_macro_attribute]
+pub fn forge_enum(options: TokenStream, item: TokenStream) -> TokenStream {
+    enumeration::expand("forge_enum", options.into(), item.into()).into()
+}
+
+/// Another name of [`macro@forge_enum`].
+#[proc_macro_attribute]
+pub fn enum_type(options: TokenStream, item: TokenStream) -> TokenStream {
+    enumeration::expand("enum_type", options.into(), item.into()).into()
+}
+
+/// Makes `struct Title(String)` a text that is checked wherever one is made: parsed, read from JSON, read from a column.
+///
+/// Options: `len = 1..=200` (characters), `trim`, `lowercase`, `check = function` (`fn(&str) -> Result<(), &'static str>`), `secret`
+/// (`Debug` and `Display` show `[redacted]`; JSON and SQL carry the value, since the text has to arrive).
+#[proc_macro_attribute]
+pub fn validated_type(options: TokenStream, item: TokenStream) -> TokenStream {
+    validated::expand(options.into(), item.into()).into()
+}
+
+/// Names the variants of an actor's message enum, for the live tree.
+#[proc_macro_derive(Message)]
+pub fn message(item: TokenStream) -> TokenStream {
+    message::expand(item.into()).into()
+}
+
+/// Declares the application in the root of its crate: `forge::app! { name = "taskboard", migrations = "../migrations" }`.
+///
+/// The folder is relative to the file that holds the macro; its `*.sql` files are embedded, and an edit rebuilds the crate.
+#[proc_macro]
+pub fn app(input: TokenStream) -> TokenStream {
+    let file = proc_macro::Span::call_site().local_file();
+    application::expand(input.into(), file).into()
+}

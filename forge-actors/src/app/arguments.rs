@@ -61,20 +61,24 @@ impl<'a> Arguments<'a> {
 pub(crate) fn decode_whole<T: DeserializeOwned>(args: &[u8]) -> Result<T, Fault> {
     let args = if args.iter().all(u8::is_ascii_whitespace) { b"{}" } else { args };
     let mut deserializer = serde_json::Deserializer::from_slice(args);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        if error.inner().is_data() { Fault::validation(vec![at_path("", &error)]) } else { unreadable(error.inner()) }
-    })?;
+    let value = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|error| if error.inner().is_data() { Fault::validation(vec![at_path("", &error)]) } else { unreadable(error.inner()) })?;
     deserializer.end().map_err(|error| unreadable(&error))?;
     Ok(value)
 }
 
 fn unreadable(error: &serde_json::Error) -> Fault {
-    let what = if error.is_data() { "arguments must be a JSON object".to_owned() } else { format!("arguments are not valid JSON: {error}") };
+    let what =
+        if error.is_data() { "arguments must be a JSON object".to_owned() } else { format!("arguments are not valid JSON: {error}") };
     Fault::new(Code::BadRequest, what)
 }
 
 fn unknown(expected: &[&str]) -> String {
-    if expected.is_empty() { "is unknown; the function takes no arguments".to_owned() } else { format!("is unknown; expected {}", expected.join(", ")) }
+    if expected.is_empty() {
+        "is unknown; the function takes no arguments".to_owned()
+    } else {
+        format!("is unknown; expected {}", expected.join(", "))
+    }
 }
 
 fn at_path(field: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> FieldError {

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 
 use crate::app::context::{Ctx, Scope};
 use crate::app::handler::{Handler, Meta};
-use crate::db::Db;
+use crate::db::handle::Db;
 use crate::kernel::fault::Fault;
 
 /// Makes a handler known to the catalog. The attributes do this themselves.
@@ -22,8 +22,10 @@ macro_rules! register {
 pub struct Registration {
     /// What is known of it.
     pub meta: Meta,
-    decode: fn(&[u8]) -> Result<Box<dyn Decoded>, Fault>,
+    decode: Decode,
 }
+
+type Decode = fn(&[u8]) -> Result<Box<dyn Decoded>, Fault>;
 
 inventory::collect!(Registration);
 

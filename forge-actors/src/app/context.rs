@@ -18,13 +18,14 @@ use crate::app::handler::Handler;
 use crate::app::kind::{Action, CallsOut, HasDatabase, Kind, KindName, MayCall, Mutation, Query};
 use crate::app::log::{Log, Metrics};
 use crate::app::token::Tokens;
-use crate::db::Db;
+use crate::db::handle::Db;
 use crate::kernel::fault::Fault;
-use crate::kernel::ids::RequestId;
+use crate::kernel::ids::{NodeId, RequestId};
 use crate::kernel::invocation::{Caller, Invocation};
 use crate::kernel::limits;
 use crate::kernel::time::Timestamp;
 use crate::kernel::trace::TraceContext;
+use crate::supervise::Tree;
 
 /// Context of a query.
 pub type QueryContext = Ctx<Query>;
@@ -46,12 +47,23 @@ pub struct Ctx<K: Kind> {
 
 /// What a node gives to its handlers.
 pub struct Services {
+    /// What the node's own handlers report on.
+    pub node: NodeView,
     /// Runs a handler by name: the function room.
     pub invoke: Arc<dyn Invoke>,
     /// Signs and verifies tokens; `None` when no secret is configured.
     pub tokens: Option<Tokens>,
     /// For actions.
     pub http: reqwest::Client,
+}
+
+/// The node, for handlers that report on it.
+#[derive(Clone)]
+pub struct NodeView {
+    /// Its id.
+    pub id: NodeId,
+    /// Its actors.
+    pub tree: Arc<Tree>,
 }
 
 /// Runs invocations; the function room implements it, so that contexts need not know that room.
@@ -111,9 +123,18 @@ impl<K: Kind> Ctx<K> {
         self.scope.shared.started
     }
 
+    pub(crate) fn node(&self) -> &NodeView {
+        &self.scope.shared.services.node
+    }
+
     /// Signs tokens for callers, for example at sign-in. Fails when the node has no secret.
     pub fn tokens(&self) -> Result<&Tokens, Fault> {
-        self.scope.shared.services.tokens.as_ref().ok_or_else(|| Fault::internal("no `auth.secret` is configured, so no token can be signed"))
+        self.scope
+            .shared
+            .services
+            .tokens
+            .as_ref()
+            .ok_or_else(|| Fault::internal("no `auth.secret` is configured, so no token can be signed"))
     }
 
     /// Runs another handler and waits for its answer. Its `role` and `internal` attributes guard the border, not this call.
@@ -143,14 +164,13 @@ impl<K: Kind> Ctx<K> {
 
     async fn call_inside<H: Handler>(&self, db: &Db, message: H) -> Result<H::Output, CallError<H::Error>> {
         let scope = self.scope.deeper().map_err(CallError::Fault)?;
-        let lift = |error: sqlx::Error| CallError::Fault(error.into());
-        let nested = db.nested(H::Kind::NAME == KindName::Query).await.map_err(lift)?;
+        let nested = db.nested(H::Kind::NAME == KindName::Query).await.map_err(CallError::Fault)?;
         let ctx = Ctx::<H::Kind>::new(scope, Some(nested.db()));
         let running: BoxFuture<'_, _> = Box::pin(message.run(&ctx));
         match running.await {
-            Ok(output) => nested.release().await.map(|()| output).map_err(lift),
+            Ok(output) => nested.release().await.map(|()| output).map_err(CallError::Fault),
             Err(failure) => {
-                nested.rollback().await.map_err(lift)?;
+                nested.rollback().await.map_err(CallError::Fault)?;
                 Err(CallError::from_fault(failure.into()))
             }
         }

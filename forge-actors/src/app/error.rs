@@ -10,6 +10,7 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::app::model::same;
 use crate::kernel::fault::{AppCode, Code, Fault};
 
 /// What a handler returns.
@@ -151,4 +152,17 @@ pub fn details_of<T: Serialize>(fields: &T) -> serde_json::Value {
 #[doc(hidden)]
 pub fn details_into<T: DeserializeOwned>(details: Option<&serde_json::Value>) -> Option<T> {
     T::deserialize(details.unwrap_or(&serde_json::Value::Null)).ok()
+}
+
+/// Whether a code is in Forge's own table; `#[forge::error]` refuses those at compile time.
+#[doc(hidden)]
+pub const fn is_forges_own(code: &str) -> bool {
+    let mut index = 0;
+    while index < Code::ALL.len() {
+        if same(Code::ALL[index].name(), code) {
+            return true;
+        }
+        index += 1;
+    }
+    false
 }

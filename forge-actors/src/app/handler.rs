@@ -33,6 +33,7 @@ use crate::app::arguments;
 use crate::app::context::Ctx;
 use crate::app::error::AppError;
 use crate::app::kind::{Kind, KindName};
+use crate::db::transaction::Isolation;
 use crate::kernel::fault::Fault;
 use crate::kernel::limits;
 
@@ -68,17 +69,6 @@ pub enum Access {
     Role(&'static str),
     /// Nobody: only other handlers. From outside it does not exist.
     Internal,
-}
-
-/// Transaction isolation of a mutation (PostgreSQL, "Transaction Isolation").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isolation {
-    /// Each statement sees what was committed before it: the default.
-    ReadCommitted,
-    /// One snapshot for the transaction; lost races are retried.
-    RepeatableRead,
-    /// As if transactions ran one after the other; lost races are retried.
-    Serializable,
 }
 
 /// Everything that is known of a handler without running it.

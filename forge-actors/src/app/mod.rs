@@ -6,22 +6,30 @@
 //!
 //! This room runs nothing: the function room does, through [`context::Invoke`].
 
+pub mod application;
 pub mod arguments;
 pub mod auth;
 pub mod catalog;
 pub mod context;
+pub mod enumeration;
 pub mod error;
 pub mod handler;
 pub mod kind;
 pub mod log;
 pub mod model;
+pub mod password;
+pub mod schema;
 pub mod token;
+pub mod validated;
 
+pub use crate::db::transaction::Isolation;
+pub use application::App;
 pub use catalog::{Catalog, Registration};
 pub use context::{ActionContext, Ctx, MutationContext, QueryContext};
 pub use error::{AppError, CallError, Failure, NoError, Result};
-pub use handler::{Access, Handler, Isolation, Meta};
+pub use handler::{Access, Handler, Meta};
 pub use kind::{Action, Kind, KindName, Mutation, Query};
+pub use model::Model;
 
 #[cfg(test)]
 mod tests;

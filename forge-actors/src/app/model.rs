@@ -1,9 +1,257 @@
 //! Models: Rust structs as the source of truth for tables.
+//!
+//! `#[forge::model]` writes a [`Model`] implementation and registers its [`ModelMeta`] at link time; what is made of the metadata
+//! stands in [`schema`](crate::app::schema).
+
+use sqlx::postgres::{PgHasArrayType, PgRow};
+use sqlx::{Decode, Encode, FromRow, Postgres, Row, Type};
+
+use crate::app::enumeration::EnumMeta;
+use crate::kernel::time::Timestamp;
 
 /// A Rust type that a column can hold, and the SQL type that holds it.
-pub trait ColumnType {
-    /// The SQL type, for example `text`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the type of a column",
+    label = "no Postgres type is known for it",
+    note = "columns hold bool, i16, i32, i64, f32, f64, String, Uuid, Timestamp, NaiveDate, serde_json::Value, Vec<u8>, types of `forge::id!`, `#[forge::forge_enum]` and `#[forge::validated_type]`, and `Option` or `Vec` of those"
+)]
+pub trait ColumnType: 'static + Type<Postgres> + for<'r> Decode<'r, Postgres> + for<'q> Encode<'q, Postgres> {
+    /// The SQL type, for example `text`; of an array, the type of its elements.
     const SQL: &'static str;
     /// `NULL` is a value of the type.
     const NULLABLE: bool = false;
+    /// A column of it is an array.
+    const ARRAY: bool = false;
+    /// The Postgres enum behind it.
+    const ENUM: Option<&'static EnumMeta> = None;
+}
+
+macro_rules! column_types {
+    ($($rust:ty = $sql:literal;)+) => {$(
+        impl ColumnType for $rust {
+            const SQL: &'static str = $sql;
+        }
+    )+};
+}
+
+column_types! {
+    bool = "boolean";
+    i16 = "smallint";
+    i32 = "integer";
+    i64 = "bigint";
+    f32 = "real";
+    f64 = "double precision";
+    String = "text";
+    uuid::Uuid = "uuid";
+    Timestamp = "timestamptz";
+    chrono::NaiveDate = "date";
+    serde_json::Value = "jsonb";
+    Vec<u8> = "bytea";
+}
+
+impl<T: ColumnType> ColumnType for Option<T> {
+    const SQL: &'static str = T::SQL;
+    const NULLABLE: bool = true;
+    const ARRAY: bool = T::ARRAY;
+    const ENUM: Option<&'static EnumMeta> = T::ENUM;
+}
+
+impl<T: ColumnType + PgHasArrayType> ColumnType for Vec<T> {
+    const SQL: &'static str = T::SQL;
+    const ARRAY: bool = true;
+    const ENUM: Option<&'static EnumMeta> = T::ENUM;
+}
+
+/// A struct that is a row of a table.
+#[diagnostic::on_unimplemented(message = "`{Self}` is not a model", note = "declare it with `#[forge::model(table = \"..\")]`")]
+pub trait Model: for<'r> FromRow<'r, PgRow> + Send + Unpin + 'static {
+    /// Type of the primary key.
+    type Id: ColumnType;
+    /// The table.
+    const TABLE: &'static str;
+    /// Its primary key.
+    const ID_COLUMN: &'static str;
+    /// Everything that is known of the table.
+    const META: ModelMeta;
+}
+
+/// A table, as its model describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelMeta {
+    /// Name of the struct.
+    pub name: &'static str,
+    /// Name of the table.
+    pub table: &'static str,
+    /// First paragraph of the documentation.
+    pub doc: &'static str,
+    /// The columns, in the order of the fields.
+    pub columns: &'static [ColumnMeta],
+    /// The indexes besides the primary key's: those of the struct's attribute and those of single fields.
+    pub indexes: &'static [IndexMeta],
+    /// Source file.
+    pub file: &'static str,
+    /// Line in it.
+    pub line: u32,
+}
+
+/// A column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ColumnMeta {
+    /// Name of the field.
+    pub field: &'static str,
+    /// Name of the column.
+    pub name: &'static str,
+    /// SQL type; of an array, the type of its elements.
+    pub sql: &'static str,
+    /// The column is an array.
+    pub array: bool,
+    /// The Postgres enum behind the type.
+    pub enumeration: Option<&'static EnumMeta>,
+    /// `NULL` is allowed.
+    pub nullable: bool,
+    /// The primary key.
+    pub id: bool,
+    /// What an `INSERT` that leaves the column out writes.
+    pub default: Option<DefaultValue>,
+    /// A trigger sets it to the time of each update.
+    pub updated_at: bool,
+    /// Neither JSON nor `Debug` show it.
+    pub sensitive: bool,
+    /// The row it belongs to.
+    pub references: Option<Reference>,
+}
+
+impl ColumnMeta {
+    /// A column of type `T` without further attributes.
+    pub const fn of<T: ColumnType>(field: &'static str, name: &'static str) -> Self {
+        Self {
+            field,
+            name,
+            sql: T::SQL,
+            array: T::ARRAY,
+            enumeration: T::ENUM,
+            nullable: T::NULLABLE,
+            id: false,
+            default: None,
+            updated_at: false,
+            sensitive: false,
+            references: None,
+        }
+    }
+}
+
+/// A default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefaultValue {
+    /// A value, as text; SQL quotes it.
+    Value(&'static str),
+    /// An expression, verbatim.
+    Expression(&'static str),
+}
+
+/// A foreign key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reference {
+    /// The table it points to.
+    pub table: &'static str,
+    /// Its primary key.
+    pub column: &'static str,
+    /// What happens here when the row there is deleted.
+    pub on_delete: OnDelete,
+}
+
+/// What happens to a row when the row it belongs to is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDelete {
+    /// The deletion is refused.
+    Restrict,
+    /// It is deleted too.
+    Cascade,
+    /// It stays, and belongs to none.
+    SetNull,
+}
+
+impl OnDelete {
+    /// As in `ON DELETE ..`.
+    pub const fn as_sql(self) -> &'static str {
+        match self {
+            Self::Restrict => "RESTRICT",
+            Self::Cascade => "CASCADE",
+            Self::SetNull => "SET NULL",
+        }
+    }
+}
+
+/// An index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexMeta {
+    /// Its name.
+    pub name: &'static str,
+    /// Its columns, in order.
+    pub columns: &'static [&'static str],
+    /// No two rows have equal values.
+    pub unique: bool,
+    /// It holds only rows for which this is true.
+    pub predicate: Option<&'static str>,
+}
+
+/// A model, found at link time.
+pub struct ModelRegistration {
+    /// What is known of it.
+    pub meta: ModelMeta,
+}
+
+inventory::collect!(ModelRegistration);
+
+impl ModelRegistration {
+    /// The registration of `M`.
+    pub const fn of<M: Model>() -> Self {
+        Self { meta: M::META }
+    }
+
+    /// All models of the binary, sorted by table: link order differs between builds.
+    pub fn all() -> Vec<&'static ModelMeta> {
+        let mut all: Vec<_> = inventory::iter::<Self>.into_iter().map(|registration| &registration.meta).collect();
+        all.sort_by_key(|meta| (meta.table, meta.file, meta.line));
+        all
+    }
+}
+
+/// Reads one column of a row; what expanded models call, so that a field's type has to satisfy [`ColumnType`] alone.
+#[doc(hidden)]
+pub fn column<T: ColumnType>(row: &PgRow, name: &str) -> Result<T, sqlx::Error> {
+    row.try_get(name)
+}
+
+/// Whether a column of `T` can hold this text, as far as labels of an enum decide it.
+#[doc(hidden)]
+pub const fn may_hold<T: ColumnType>(text: &str) -> bool {
+    let Some(meta) = T::ENUM else { return true };
+    if T::ARRAY {
+        return true;
+    }
+    let mut index = 0;
+    while index < meta.labels.len() {
+        if same(meta.labels[index], text) {
+            return true;
+        }
+        index += 1;
+    }
+    false
+}
+
+/// String equality in constants.
+pub(crate) const fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < a.len() {
+        if a[index] != b[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
 }

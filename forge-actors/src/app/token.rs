@@ -48,7 +48,8 @@ pub struct ShortSecret {
 struct Claims {
     sub: String,
     exp: i64,
-    iat: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    iat: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,7 +92,7 @@ impl Tokens {
         let claims = Claims {
             sub: subject.to_string(),
             exp: now.saturating_add_unsigned(ttl.as_secs()),
-            iat: now,
+            iat: Some(now),
             iss: rules.issuer.clone(),
             aud: rules.audience.clone().map(Into::into),
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
@@ -102,12 +103,13 @@ impl Tokens {
 
     /// Verifies a token. The answer to the client says only whether it expired; the log has the rest.
     pub fn verify(&self, token: &str) -> Result<Identity, Fault> {
-        let verified = jsonwebtoken::decode::<serde_json::Map<String, serde_json::Value>>(token, &self.keys.decoding, &self.keys.validation);
+        let verified =
+            jsonwebtoken::decode::<serde_json::Map<String, serde_json::Value>>(token, &self.keys.decoding, &self.keys.validation);
         let claims = verified.map_err(|error| refused(&error))?.claims;
         let typed = Claims::deserialize(serde_json::Value::Object(claims.clone()));
         let typed = typed.map_err(|error| Fault::new(Code::Unauthenticated, "the token is not valid").because(error))?;
         let horizon = chrono::Utc::now().timestamp().saturating_add_unsigned(self.keys.rules.leeway.as_secs());
-        if typed.iat > horizon {
+        if typed.iat.is_some_and(|issued| issued > horizon) {
             return Err(Fault::new(Code::Unauthenticated, "the token is not valid").because("`iat` is in the future"));
         }
         Ok(Identity { subject: typed.sub, roles: typed.roles, tenant: typed.tenant, claims })

@@ -1,7 +1,36 @@
-//! The `db` room.
-#![allow(missing_docs)]
-#[derive(Clone, Debug)]
-pub struct Db;
-pub struct Nested(Db);
-impl Db { pub async fn nested(&self, _read_only: bool) -> Result<Nested, sqlx::Error> { Ok(Nested(Db)) } }
-impl Nested { pub fn db(&self) -> Db { self.0.clone() } pub async fn release(self) -> Result<(), sqlx::Error> { Ok(()) } pub async fn rollback(self) -> Result<(), sqlx::Error> { Ok(()) } }
+//! Postgres: the only room that opens connections.
+//!
+//! ```text
+//!   Database ─┬ write pool ── Transaction ── Db (frame) ── nested frames (savepoints)
+//!             ├ read pool ─── Db (reader): one statement, one session, one round trip
+//!             ├ locks pool ── advisory locks, migrations
+//!             └ control pool ─ health, cancellation: never waits behind applications
+//!
+//!   session:  Idle ──statement──▶ Busy ──answer──▶ Idle | Bound
+//!                                   └─ future dropped: stays Busy, is discarded, its backend terminated
+//! ```
+//!
+//! Invariants:
+//! - Only a session whose last answer was read to its end goes back into a pool. A future dropped half-way (a client that
+//!   disconnects, a timeout, an actor stop) leaves its session marked, and the mark is what decides, so no `BEGIN` in flight can hand
+//!   its transaction to the next user.
+//! - The good path costs no round trip of its own: no ping before use, no reset after it.
+//! - A database outage is a state (`Away`), not a crash: acquiring fails at once with `UNAVAILABLE` and the monitor keeps knocking.
+//! - A commit whose answer never came is `OUTCOME_UNKNOWN`, never "failed".
+
+pub mod config;
+pub mod database;
+pub mod disposal;
+pub mod embedded;
+pub mod error;
+pub mod frame;
+pub mod handle;
+pub mod lock;
+pub mod migrate;
+pub mod migrator;
+pub mod monitor;
+pub mod pool;
+pub mod session;
+pub mod state;
+pub mod statement;
+pub mod transaction;

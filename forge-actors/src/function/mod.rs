@@ -1,1 +1,31 @@
-//! The `function` room.
+//! Runs queries, mutations and actions: admission, transaction, time limit, retry, containment.
+//!
+//! ```text
+//! call ──refused──▶ NOT_FOUND · UNAUTHENTICATED · PERMISSION_DENIED · PAYLOAD_TOO_LARGE · VALIDATION · OVERLOADED
+//!   │ admitted
+//!   ▼
+//! running ──ok──▶ committed ──▶ answered
+//!   │ ▲                │
+//!   │ └─ lost a race ──┘  (mutations: again from the start, at most MUTATION_ATTEMPTS_MAX times)
+//!   ├──fault · panic──▶ rolled back ──▶ answered
+//!   └──deadline · drain · caller gone (queries only)──▶ cancelled in Postgres, rolled back
+//! ```
+//!
+//! Each admitted call is a task that the `functions` actor owns: when the actor stops it admits nothing more, waits for what runs,
+//! and cancels what is left at its deadline. Callers reach the tasks through [`Functions`] without a message to the actor, because
+//! a hop through one mailbox for every request would be the node's narrowest place (an actor that spawned per request was
+//! 10 × slower than tasks).
+//!
+//! Invariants: a task is never dropped half-way, so no transaction is left open by a caller that went away; an answer `Ok` of a
+//! mutation means that Postgres confirmed the commit; a panic ends one call.
+
+mod actor;
+mod admission;
+pub mod config;
+mod inflight;
+pub mod messages;
+mod run;
+pub mod signals;
+
+#[cfg(test)]
+mod tests;

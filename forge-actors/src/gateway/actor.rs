@@ -9,10 +9,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::database_check::Never;
 use super::routes::{Border, Gateway};
 use super::server::{Port, serve};
 use crate::kernel::time::secs;
-use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Shutdown};
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Shutdown};
 
 /// Name of the readiness check that holds while the port is served.
 pub const LISTENER_CHECK: &str = "listener";
@@ -32,16 +33,6 @@ pub fn listener<B: Border>(gateway: Gateway<B>, port: Arc<Port>) -> ChildSpec {
 struct Listener<B> {
     gateway: Gateway<B>,
     port: Arc<Port>,
-}
-
-enum Never {}
-
-impl Message for Never {
-    const NAMES: &'static [&'static str] = &[];
-
-    fn index(&self) -> usize {
-        match *self {}
-    }
 }
 
 struct Serving {

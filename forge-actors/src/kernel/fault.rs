@@ -219,7 +219,9 @@ impl From<sqlx::Error> for Fault {
                 Some("40001" | "40P01" | "55P03") => (Code::Conflict, "concurrent changes collided", true),
                 Some("23505") => (Code::Conflict, "a row with this key exists already", false),
                 // operator_intervention and connection_exception: the server is going away.
-                Some(state) if state.starts_with("57P") || state.starts_with("08") => (Code::Unavailable, "the database is not reachable", true),
+                Some(state) if state.starts_with("57P") || state.starts_with("08") => {
+                    (Code::Unavailable, "the database is not reachable", true)
+                }
                 Some("53300") => (Code::Unavailable, "the database has no free connection", true),
                 _ => return Self::internal(error),
             },

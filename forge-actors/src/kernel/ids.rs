@@ -15,6 +15,7 @@ macro_rules! id {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         $vis struct $name($crate::__private::uuid::Uuid);
 
+        #[allow(dead_code, unreachable_pub, reason = "every identifier has the same methods, whichever of them its crate uses")]
         impl $name {
             /// A new identifier; later ones sort after earlier ones.
             #[allow(clippy::new_without_default, reason = "a default identifier would be a new one each time")]

@@ -63,3 +63,12 @@ fn a_fault_shows_its_code_and_sentence_and_keeps_its_cause() {
     let fault = Fault::validation(vec![FieldError::new("title", "length", "at most 200 characters")]);
     assert_eq!(fault.to_string(), "VALIDATION: title: at most 200 characters");
 }
+
+#[test]
+fn the_reference_lists_every_code_with_its_status() {
+    let page = include_str!("../../../docs/src/reference/error-codes.md");
+    for code in Code::ALL {
+        let row = format!("| `{}` | {} |", code.name(), code.status());
+        assert!(page.contains(&row), "docs/src/reference/error-codes.md lacks {row}");
+    }
+}

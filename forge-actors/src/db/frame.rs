@@ -1,0 +1,217 @@
+//! A transaction's session and the frames that take turns on it.
+//!
+//! A frame is the transaction itself (depth 0) or a nested call inside of it (depth n, savepoint `forge_n`). Each frame has a gate:
+//! a statement holds its frame's gate while it runs, a nested frame holds its parent's gate while it lives. So two nested calls joined with
+//! `join!` run one after the other, and savepoints never interleave.
+//!
+//! ```text
+//!   open ──release──▶ closed      effects stay with the parent
+//!     ├──rollback──▶ closed       effects are gone
+//!     └──dropped───▶ abandoned    rolled back before the next statement of an outer frame
+//! ```
+//!
+//! Failures: after a statement failed, Postgres refuses everything until the frame is rolled back (`aborted`); closing such a frame
+//! otherwise is refused here, since Postgres answers `COMMIT` with a silent rollback. A statement whose future was dropped leaves the session busy:
+//! the transaction can then only be rolled back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use sqlx::AssertSqlSafe;
+use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
+
+use super::pool::Lease;
+use super::session::{Activity, BackendPid, Session};
+
+/// No nested frame was abandoned.
+const NONE: u32 = u32::MAX;
+
+/// One level of a transaction.
+#[derive(Debug)]
+pub(super) struct Frame {
+    core: Arc<Core>,
+    depth: u32,
+    gate: Arc<Mutex<()>>,
+    closed: AtomicBool,
+}
+
+/// What all frames of a transaction share.
+#[derive(Debug)]
+struct Core {
+    pid: BackendPid,
+    /// Never contended: the gates already let one statement through at a time. Empty once the transaction ended.
+    slot: Mutex<Option<Slot>>,
+    /// The outermost frame depth that was dropped without being closed.
+    abandoned: AtomicU32,
+}
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    lease: Lease,
+    /// A statement failed in the innermost open frame.
+    aborted: bool,
+}
+
+impl Frame {
+    /// The root frame of a transaction that `lease` has begun.
+    pub(super) fn root(mut lease: Lease) -> Arc<Self> {
+        let pid = lease.session().pid();
+        let core = Core { pid, slot: Mutex::new(Some(Slot { lease, aborted: false })), abandoned: AtomicU32::new(NONE) };
+        Arc::new(Self::at(Arc::new(core), 0))
+    }
+
+    fn at(core: Arc<Core>, depth: u32) -> Self {
+        Self { core, depth, gate: Arc::default(), closed: AtomicBool::new(false) }
+    }
+
+    pub(super) fn pid(&self) -> BackendPid {
+        self.core.pid
+    }
+
+    /// Waits for this frame's turn and lends the session.
+    pub(super) async fn turn(&self) -> sqlx::Result<Turn<'_>> {
+        let gate = Arc::clone(&self.gate).lock_owned().await;
+        let slot = self.core.slot.lock().await;
+        let mut turn = Turn { frame: self, slot, _gate: gate };
+        turn.ready().await?;
+        Ok(turn)
+    }
+
+    /// Opens a nested frame; this one waits until it is closed.
+    pub(super) async fn nest(&self, read_only: bool) -> sqlx::Result<(Arc<Self>, OwnedMutexGuard<()>)> {
+        let turn = self.turn().await?;
+        let depth = self.depth + 1;
+        // The second statement is what makes Postgres itself refuse writes of a query that a mutation calls.
+        let sql = if read_only {
+            format!("SAVEPOINT forge_{depth}; SET LOCAL transaction_read_only = on")
+        } else {
+            format!("SAVEPOINT forge_{depth}")
+        };
+        let gate = turn.into_gate_after(sql).await?;
+        Ok((Arc::new(Self::at(Arc::clone(&self.core), depth)), gate))
+    }
+
+    /// Keeps what the nested frame did.
+    pub(super) async fn release(&self) -> sqlx::Result<()> {
+        let mut turn = self.turn().await?;
+        if turn.slot()?.aborted {
+            turn.undo(self.depth).await?;
+            self.close();
+            return Err(ignored_failure());
+        }
+        turn.execute(format!("RELEASE SAVEPOINT forge_{}", self.depth)).await?;
+        self.close();
+        Ok(())
+    }
+
+    /// Undoes what the nested frame did; also restores the write mode of the parent, which a release alone might not.
+    pub(super) async fn undo(&self) -> sqlx::Result<()> {
+        let mut turn = self.turn().await?;
+        turn.undo(self.depth).await?;
+        self.close();
+        Ok(())
+    }
+
+    /// The frame ended without a word: an outer frame undoes it before its next statement.
+    pub(super) fn abandon(&self) {
+        if !self.closed.swap(true, Ordering::AcqRel) {
+            self.core.abandoned.fetch_min(self.depth, Ordering::AcqRel);
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Ends the transaction's hold on the session, once no statement runs; says whether a statement's failure was ignored.
+    pub(super) async fn take(&self) -> Option<(Lease, bool)> {
+        let _gate = self.gate.lock().await;
+        self.close();
+        let slot = self.core.slot.lock().await.take()?;
+        Some((slot.lease, slot.aborted))
+    }
+
+    /// Like [`take`](Self::take), whatever still runs: for ending a transaction by force.
+    pub(super) fn take_now(&self) -> Option<Lease> {
+        self.close();
+        self.core.slot.try_lock().ok()?.take().map(|slot| slot.lease)
+    }
+
+    /// The depth of a nested frame that nobody closed, and whose savepoint therefore still stands.
+    pub(super) fn abandoned(&self) -> Option<u32> {
+        Some(self.core.abandoned.load(Ordering::Acquire)).filter(|depth| *depth != NONE)
+    }
+}
+
+/// A frame's turn on the session.
+pub(super) struct Turn<'f> {
+    frame: &'f Frame,
+    slot: MutexGuard<'f, Option<Slot>>,
+    _gate: OwnedMutexGuard<()>,
+}
+
+impl Turn<'_> {
+    async fn ready(&mut self) -> sqlx::Result<()> {
+        if self.frame.closed.load(Ordering::Acquire) {
+            return Err(ended());
+        }
+        match self.slot()?.lease.activity() {
+            Activity::Bound => {}
+            Activity::Busy => return Err(cut_off()),
+            Activity::Idle | Activity::Broken => return Err(ended()),
+        }
+        let abandoned = self.frame.core.abandoned.load(Ordering::Acquire);
+        if abandoned != NONE && abandoned > self.frame.depth {
+            self.undo(abandoned).await?;
+            self.frame.core.abandoned.store(NONE, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn slot(&mut self) -> sqlx::Result<&mut Slot> {
+        self.slot.as_mut().ok_or_else(ended)
+    }
+
+    /// The session, marked busy by whoever uses it.
+    pub(super) fn session(&mut self) -> sqlx::Result<&mut Session> {
+        Ok(self.slot()?.lease.session())
+    }
+
+    /// Notes how a statement ended.
+    pub(super) fn settle<T>(&mut self, result: &sqlx::Result<T>) -> sqlx::Result<()> {
+        let slot = self.slot()?;
+        slot.lease.session().settle(result, Activity::Bound);
+        slot.aborted |= matches!(result, Err(sqlx::Error::Database(_)));
+        Ok(())
+    }
+
+    async fn execute(&mut self, sql: String) -> sqlx::Result<()> {
+        let result = self.session()?.execute(AssertSqlSafe(sql), Activity::Bound).await;
+        self.settle(&result)?;
+        result
+    }
+
+    async fn undo(&mut self, depth: u32) -> sqlx::Result<()> {
+        self.execute(format!("ROLLBACK TO SAVEPOINT forge_{depth}; RELEASE SAVEPOINT forge_{depth}")).await?;
+        self.slot()?.aborted = false;
+        Ok(())
+    }
+
+    async fn into_gate_after(mut self, sql: String) -> sqlx::Result<OwnedMutexGuard<()>> {
+        self.execute(sql).await?;
+        Ok(self._gate)
+    }
+}
+
+fn ended() -> sqlx::Error {
+    sqlx::Error::Protocol("a statement was sent after its call had ended; the context of a call must not outlive it".into())
+}
+
+fn cut_off() -> sqlx::Error {
+    sqlx::Error::Protocol("a statement was abandoned half-way (its future was dropped); the transaction can only be rolled back".into())
+}
+
+/// A failed statement's error was not handed on.
+pub(super) fn ignored_failure() -> sqlx::Error {
+    sqlx::Error::Protocol("a statement failed and its error was ignored; what the call did was rolled back".into())
+}

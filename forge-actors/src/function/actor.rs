@@ -1,0 +1,89 @@
+//! The `functions` actor: owns the tasks of all calls, watches them, and drains them when it stops.
+
+use std::time::{Duration, Instant};
+
+use crate::function::messages::Functions;
+use crate::function::signals;
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Shutdown, Timer};
+
+/// Path of the actor, and of the panics of handlers below it.
+pub(super) const PATH: &str = "node/functions";
+/// Between two looks at the running calls.
+const WATCH_EVERY: Duration = Duration::from_secs(5);
+/// After a drain has cancelled its calls: time for their rollbacks.
+const CANCEL_GRACE: Duration = Duration::from_secs(3);
+
+/// The actor's only message.
+#[derive(forge_app_macros::Message)]
+pub(super) enum FunctionsMessage {
+    /// Publish how many calls run, and name those that outlive their time limit.
+    Watch,
+}
+
+pub(super) struct FunctionsActor {
+    functions: Functions,
+}
+
+/// Holds the timer of the next look.
+pub(super) struct Watching {
+    _next: Timer,
+}
+
+impl FunctionsActor {
+    pub(super) fn spec(functions: Functions) -> ChildSpec {
+        let drain = functions.room.config.drain_timeout + 2 * CANCEL_GRACE;
+        let (mut spec, _address) = ChildSpec::actor("functions", move || Self { functions: functions.clone() });
+        spec.shutdown = Shutdown::Deadline(drain);
+        spec
+    }
+
+    /// A call is cut at its time limit unless its handler never yields: then it holds a thread of the node, and the log must say so.
+    fn watch(&self) {
+        let room = &self.functions.room;
+        metrics::gauge!(signals::CALLS_IN_FLIGHT).set(room.table.len() as f64);
+        let now = Instant::now();
+        for call in room.table.list() {
+            let limit = room.find(&call.name).map_or(Duration::MAX, |found| found.meta.timeout);
+            let age = now.saturating_duration_since(call.since);
+            if age > limit.saturating_add(WATCH_EVERY) {
+                tracing::warn!(handler = %call.name, request = %call.request, seconds = age.as_secs(), "a call outlives its time limit: its handler blocks the thread; use tokio::task::spawn_blocking");
+            }
+        }
+    }
+}
+
+impl Actor for FunctionsActor {
+    type Message = FunctionsMessage;
+    type State = Watching;
+    const KIND: &'static str = "functions";
+
+    async fn start(&self, cx: &Context<FunctionsMessage>) -> Result<Watching, ActorError> {
+        self.functions.room.tasks.reopen();
+        self.functions.room.cancel.send_replace(false);
+        Ok(Watching { _next: cx.send_after(WATCH_EVERY, FunctionsMessage::Watch) })
+    }
+
+    async fn handle(&self, cx: &Context<FunctionsMessage>, message: FunctionsMessage, state: &mut Watching) -> Result<(), ActorError> {
+        match message {
+            FunctionsMessage::Watch => {
+                self.watch();
+                *state = Watching { _next: cx.send_after(WATCH_EVERY, FunctionsMessage::Watch) };
+            }
+        }
+        Ok(())
+    }
+
+    async fn stop(&self, _cx: &Context<FunctionsMessage>, _: &mut Watching) {
+        let room = &self.functions.room;
+        room.tasks.close();
+        if tokio::time::timeout(room.config.drain_timeout, room.tasks.wait()).await.is_err() {
+            for call in room.table.list() {
+                tracing::warn!(handler = %call.name, request = %call.request, "cancelled: still running when the drain ended");
+            }
+            room.cancel.send_replace(true);
+            if tokio::time::timeout(CANCEL_GRACE, room.tasks.wait()).await.is_err() {
+                tracing::error!(calls = room.table.len(), "calls neither ended nor could be cancelled");
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Metrics of the function room. Handles are made once for each handler: a label built per call would cost more than the count.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use metrics::{Counter, Histogram};
+
+use crate::app::Catalog;
+
+/// Calls by handler and outcome (`ok`, `fault`, `panic`, `timeout`, `cancelled`).
+pub const CALLS_TOTAL: &str = "forge_calls_total";
+/// Seconds from admission to answer, by handler.
+pub const CALL_SECONDS: &str = "forge_call_duration_seconds";
+/// Attempts of mutations beyond the first, by handler.
+pub const RETRIES_TOTAL: &str = "forge_mutation_retries_total";
+/// Calls that run now.
+pub const CALLS_IN_FLIGHT: &str = "forge_calls_in_flight";
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Ok,
+    Fault,
+    Panic,
+    Timeout,
+    Cancelled,
+}
+
+const OUTCOMES: [(Outcome, &str); 5] = [
+    (Outcome::Ok, "ok"),
+    (Outcome::Fault, "fault"),
+    (Outcome::Panic, "panic"),
+    (Outcome::Timeout, "timeout"),
+    (Outcome::Cancelled, "cancelled"),
+];
+
+/// The metric handles of one handler.
+pub(super) struct HandlerMetrics {
+    outcomes: [Counter; OUTCOMES.len()],
+    seconds: Histogram,
+    retries: Counter,
+}
+
+impl HandlerMetrics {
+    fn new(name: &str) -> Self {
+        let label = || name.to_owned();
+        Self {
+            outcomes: OUTCOMES.map(|(_, outcome)| metrics::counter!(CALLS_TOTAL, "handler" => label(), "outcome" => outcome)),
+            seconds: metrics::histogram!(CALL_SECONDS, "handler" => label()),
+            retries: metrics::counter!(RETRIES_TOTAL, "handler" => label()),
+        }
+    }
+
+    pub(super) fn ended(&self, outcome: Outcome, took: Duration) {
+        self.outcomes[outcome as usize].increment(1);
+        self.seconds.record(took);
+    }
+
+    pub(super) fn retried(&self) {
+        self.retries.increment(1);
+    }
+}
+
+/// The metric handles of every handler in the catalog.
+pub(super) fn for_catalog(catalog: &Catalog) -> HashMap<String, HandlerMetrics> {
+    catalog.iter().map(|(name, _)| (name.to_owned(), HandlerMetrics::new(name))).collect()
+}

@@ -1,0 +1,63 @@
+//! Tells the readiness what the database's monitor sees. No one sends to it: it follows a watch.
+
+use tokio::sync::watch;
+
+use super::readiness::Readiness;
+use crate::db::state::DatabaseState;
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message};
+
+/// Name of the readiness check that holds while the database answers.
+pub const DATABASE_CHECK: &str = "database";
+
+/// The actor that reports the database's state to `/ready`.
+pub struct DatabaseCheck {
+    state: watch::Receiver<DatabaseState>,
+    readiness: Readiness,
+}
+
+impl DatabaseCheck {
+    /// The child that reports `state` to `readiness`.
+    pub fn spec(state: watch::Receiver<DatabaseState>, readiness: Readiness) -> ChildSpec {
+        ChildSpec::actor("database_check", move || Self { state: state.clone(), readiness: readiness.clone() }).0
+    }
+}
+
+/// Nobody sends.
+pub enum Never {}
+
+impl Message for Never {
+    const NAMES: &'static [&'static str] = &[];
+
+    fn index(&self) -> usize {
+        match *self {}
+    }
+}
+
+impl Actor for DatabaseCheck {
+    type Message = Never;
+    type State = ();
+    const KIND: &'static str = "database_check";
+
+    async fn start(&self, cx: &Context<Never>) -> Result<(), ActorError> {
+        let (mut state, readiness) = (self.state.clone(), self.readiness.clone());
+        cx.spawn("follow", async move {
+            loop {
+                let up = state.borrow_and_update().is_up();
+                if up {
+                    readiness.pass(DATABASE_CHECK)
+                } else {
+                    readiness.fail(DATABASE_CHECK, "the database does not answer")
+                }
+                // The sender goes with the pools, that is with the node.
+                if state.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn handle(&self, _: &Context<Never>, message: Never, (): &mut ()) -> Result<(), ActorError> {
+        match message {}
+    }
+}

@@ -1,0 +1,131 @@
+//! The supervision tree of a node, as one table: which children, in which order, under which strategy.
+//!
+//! ```text
+//! node (one_for_one)
+//! ├ database (rest_for_one)   postgres (the private cluster, when one is used) · monitor · migrator
+//! ├ telemetry (one_for_one)   crashes
+//! ├ functions
+//! └ gateway (one_for_one)     listener
+//! ```
+//!
+//! Children start from top to bottom and stop from bottom to top, so what stops first is what lets work in. A child that fails to
+//! start fails the boot with its own typed error. The root gives up when its budget is spent; the process then ends with an error.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::app::Catalog;
+use crate::app::context::{NodeView, Services};
+use crate::app::token::Tokens;
+use crate::db::database::Database;
+use crate::function::config::FunctionConfig;
+use crate::function::messages::{Functions, Needs};
+use crate::gateway::actor::{LISTENER_CHECK, listener};
+use crate::gateway::config::GatewayConfig;
+use crate::gateway::database_check::{DATABASE_CHECK, DatabaseCheck};
+use crate::gateway::readiness::Readiness;
+use crate::gateway::routes::Gateway;
+use crate::gateway::server::Port;
+use crate::kernel::ids::NodeId;
+use crate::supervise::{ChildSpec, Exit, Root, StartError, StopTimeout, Strategy, SupervisorSpec, Tree};
+use crate::telemetry::crashes::CrashSink;
+
+/// Name of the root.
+pub const ROOT: &str = "node";
+
+/// What a node is made of.
+pub struct NodeOptions {
+    /// Names the node.
+    pub id: NodeId,
+    /// The handlers.
+    pub catalog: Arc<Catalog>,
+    /// The pools, not connected yet.
+    pub database: Database,
+    /// The children that make the database usable, in start order: see [`crate::db`].
+    pub database_children: Vec<ChildSpec>,
+    /// Limits of the function room.
+    pub functions: FunctionConfig,
+    /// Signs and verifies tokens.
+    pub tokens: Option<Tokens>,
+    /// For actions that call out.
+    pub http: reqwest::Client,
+    /// The HTTP border; `None` serves none.
+    pub gateway: Option<GatewayOptions>,
+}
+
+/// The HTTP border of a node.
+pub struct GatewayOptions {
+    /// Limits.
+    pub config: GatewayConfig,
+    /// The port, open already: a port in use is told before anything starts.
+    pub port: Arc<Port>,
+    /// Renders `/metrics`.
+    pub metrics: PrometheusHandle,
+}
+
+/// A running node.
+pub struct RunningNode {
+    root: Root,
+    readiness: Readiness,
+    functions: Functions,
+    address: Option<SocketAddr>,
+    tree: Arc<Tree>,
+}
+
+impl RunningNode {
+    /// Starts everything, in order. Fails with the first child that does not start; what had started is stopped again.
+    pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
+        let tree = Tree::new();
+        let readiness = Readiness::new(&[DATABASE_CHECK, LISTENER_CHECK]);
+        let view = NodeView { id: options.id, tree: Arc::clone(&tree) };
+        let tokens = options.tokens.clone();
+        let needs = Needs { database: options.database.clone(), tree: Arc::clone(&tree), config: options.functions };
+        let (functions, functions_child) =
+            Functions::new(options.catalog, needs, |invoke| Services { node: view, invoke, tokens, http: options.http });
+        let crashes = CrashSink::spec(options.id, options.database.clone(), Arc::clone(&tree));
+        let mut children = vec![
+            ChildSpec::supervisor("database", SupervisorSpec::new(Strategy::RestForOne, options.database_children)),
+            ChildSpec::supervisor("telemetry", SupervisorSpec::new(Strategy::OneForOne, vec![crashes])),
+            functions_child,
+        ];
+        let mut address = None;
+        if let Some(GatewayOptions { config, port, metrics }) = options.gateway {
+            address = Some(port.address());
+            let gateway = Gateway::new(config, functions.clone(), options.tokens, readiness.clone(), metrics);
+            let watch = DatabaseCheck::spec(options.database.state(), readiness.clone());
+            let gateway = vec![watch, listener(gateway, port)];
+            children.push(ChildSpec::supervisor("gateway", SupervisorSpec::new(Strategy::OneForOne, gateway)));
+        }
+        let root = Root::start(ROOT, SupervisorSpec::new(Strategy::OneForOne, children), Arc::clone(&tree)).await?;
+        Ok(Self { root, readiness, functions, address, tree })
+    }
+
+    /// Where it answers HTTP.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Its actors.
+    pub fn tree(&self) -> &Arc<Tree> {
+        &self.tree
+    }
+
+    /// Its handlers.
+    pub fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
+    /// Waits until the tree ends by itself, which it only does when it gives up. May be cancelled and called again.
+    pub async fn wait(&mut self) -> Exit {
+        self.root.wait().await
+    }
+
+    /// Says "not ready", lets what runs end, and stops everything in reverse order within `deadline`.
+    pub async fn stop(self, deadline: Duration) -> Result<(), StopTimeout> {
+        self.readiness.drain();
+        self.root.stop(deadline).await
+    }
+}

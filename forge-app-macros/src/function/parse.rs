@@ -1,0 +1,286 @@
+//! From an attributed function to a [`FnSpec`].
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::ToTokens;
+use syn::ext::IdentExt;
+use syn::visit::Visit;
+use syn::{Attribute, FnArg, GenericArgument, ItemFn, Pat, PatType, PathArguments, PathSegment, ReturnType, Type};
+
+use super::kind::{KINDS, Kind, Word};
+use super::spec::{Access, AccessWord, Argument, FnSpec, ISOLATIONS, Options};
+use crate::option::{self, Entry, Key, Problems};
+use crate::{case, doc, literal};
+
+/// Checks everything and reports every mistake.
+pub(crate) fn function(kind: &'static Kind, tokens: TokenStream, function: &ItemFn) -> syn::Result<FnSpec> {
+    let mut problems = Problems::default();
+    let options = problems.keep(options(kind, tokens, &function.attrs));
+    problems.keep(signature(kind, function));
+    let message = problems.keep(message(&function.sig.ident));
+    let mut inputs = function.sig.inputs.iter();
+    let context_span = problems.keep(context(kind, inputs.next(), function.sig.paren_token.span.join()));
+    let arguments: Vec<_> = inputs.filter_map(|input| problems.keep(argument(input))).collect();
+    problems.keep(distinct(&arguments));
+    let result = problems.keep(result(&function.sig.output, &function.sig.ident));
+    problems.finish()?;
+    let checked = "no problem was found, so every part was read";
+    let (output, error) = result.expect(checked);
+    Ok(FnSpec {
+        kind,
+        doc: doc::first_paragraph(&function.attrs),
+        function: without_our_attributes(function.clone()),
+        message: message.expect(checked),
+        arguments,
+        output,
+        error,
+        context_span: context_span.expect(checked),
+        options: options.expect(checked),
+    })
+}
+
+/// The function as rustc may see it: requirements are consumed, and documentation of arguments has moved to the message.
+pub(crate) fn without_our_attributes(mut function: ItemFn) -> ItemFn {
+    function.attrs.retain(|attribute| super::requirement(attribute).is_none());
+    for input in &mut function.sig.inputs {
+        if let FnArg::Typed(argument) = input {
+            argument.attrs.retain(|attribute| !attribute.path().is_ident("doc"));
+        }
+    }
+    function
+}
+
+fn options(kind: &'static Kind, tokens: TokenStream, attributes: &[Attribute]) -> syn::Result<Options> {
+    let entries = option::entries(tokens)?;
+    let mut problems = Problems::default();
+    problems.keep(option::once(&entries, &[]));
+    let mut options = Options::default();
+    let mut access: Vec<AccessWord> = attributes.iter().filter_map(super::requirement).filter_map(|word| problems.keep(word)).collect();
+    for entry in &entries {
+        let read = known(kind, entry).and_then(|key| read(entry, key, &mut options));
+        access.extend(problems.keep(read).flatten());
+    }
+    access.reverse();
+    options.access = access.pop().map_or(Access::default(), |first| {
+        for other in &access {
+            let message = format!("`{}` and `{}` both say who may call: keep one of them", first.word, other.word);
+            problems.add(syn::Error::new(other.span, message));
+        }
+        first.access
+    });
+    problems.finish()?;
+    Ok(options)
+}
+
+/// The option's row; an option of another kind says whose it is.
+fn known(kind: &'static Kind, entry: &Entry) -> syn::Result<&'static Key<Word>> {
+    entry.find(kind.options, &format!("`#[{}]`", kind.name)).map_err(|unknown| {
+        let owners: Vec<_> = KINDS.iter().filter(|other| other.options.iter().any(|key| entry.name == key.name)).collect();
+        match owners.as_slice() {
+            [] => unknown,
+            [owner, ..] => {
+                let message = format!("`{}` is an option of `#[{}]`; a {} {}", entry.name, owner.name, kind.name, kind.purpose);
+                syn::Error::new(entry.span(), message)
+            }
+        }
+    })
+}
+
+/// Stores one option, or answers the word that decides access.
+fn read(entry: &Entry, key: &Key<Word>, options: &mut Options) -> syn::Result<Option<AccessWord>> {
+    let access = |access| AccessWord { word: key.name.to_owned(), span: entry.span(), access };
+    match key.id {
+        Word::Public => return entry.flag(key).map(|()| Some(access(Access::Public))),
+        Word::Auth => return entry.flag(key).map(|()| Some(access(Access::Authenticated))),
+        Word::Internal => return entry.flag(key).map(|()| Some(access(Access::Internal))),
+        Word::Role => return Access::role(&entry.string(key)?).map(access).map(Some),
+        Word::Name => options.name = Some(wire_name(&entry.string(key)?)?),
+        Word::Timeout => options.timeout_ms = Some(literal::timeout(&entry.string(key)?)?),
+        Word::Concurrency => {
+            let literal = entry.integer(key)?;
+            let count = literal.base10_parse()?;
+            if count == 0 {
+                return Err(syn::Error::new_spanned(literal, "a concurrency of zero lets nothing run"));
+            }
+            options.concurrency = Some(count);
+        }
+        Word::InputMax => options.input_bytes_max = Some(literal::size(&entry.string(key)?)?),
+        Word::Snapshot => {
+            entry.flag(key)?;
+            options.snapshot = true;
+        }
+        Word::Isolation => {
+            let path = entry.path(key)?;
+            let found = ISOLATIONS.iter().find(|(word, _)| path.is_ident(word));
+            let wrong = || syn::Error::new_spanned(&path, "`isolation` is one of `read_committed`, `repeatable_read`, `serializable`");
+            options.isolation = Some(found.ok_or_else(wrong)?.1);
+        }
+    }
+    Ok(None)
+}
+
+fn wire_name(literal: &syn::LitStr) -> syn::Result<String> {
+    let name = literal.value();
+    let word =
+        |part: &str| part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if name.contains('.') && name.split('.').all(word) {
+        return Ok(name);
+    }
+    Err(syn::Error::new_spanned(literal, "a wire name is two or more words with dots between them, for example \"tasks.all\""))
+}
+
+fn signature(kind: &Kind, function: &ItemFn) -> syn::Result<()> {
+    let signature = &function.sig;
+    let mut problems = Problems::default();
+    let handler = format!("a {}", kind.name);
+    if signature.asyncness.is_none() {
+        problems.add(syn::Error::new(signature.fn_token.span, format!("{handler} is async: write `async fn {}`", signature.ident)));
+    }
+    let unusual: [Option<&dyn ToTokens>; 3] = [
+        signature.constness.as_ref().map(|token| token as _),
+        signature.unsafety.as_ref().map(|token| token as _),
+        signature.abi.as_ref().map(|token| token as _),
+    ];
+    for token in unusual.into_iter().flatten() {
+        problems.add(syn::Error::new_spanned(token, format!("{handler} is a plain async fn")));
+    }
+    if !signature.generics.params.is_empty() || signature.generics.where_clause.is_some() {
+        let message = format!("{handler} cannot be generic: its arguments become the fields of one message with one wire form");
+        let span: &dyn ToTokens = if signature.generics.params.is_empty() { &signature.generics.where_clause } else { &signature.generics };
+        problems.add(syn::Error::new_spanned(span, message));
+    }
+    problems.finish()
+}
+
+/// `create` → `Create`.
+fn message(function: &Ident) -> syn::Result<Ident> {
+    let name = function.unraw().to_string();
+    let message = case::pascal(&name);
+    let mut ident = syn::parse_str::<Ident>(&message).map_err(|_| {
+        syn::Error::new(
+            function.span(),
+            format!("`{name}` would make a message named `{message}`, which is no name for a type: rename the function"),
+        )
+    })?;
+    ident.set_span(function.span());
+    Ok(ident)
+}
+
+/// Checks the first parameter by what is written; an alias is left to the type checker.
+fn context(kind: &Kind, input: Option<&FnArg>, parentheses: Span) -> syn::Result<Span> {
+    let wanted = format!("the first argument of a {} is its context: `ctx: &{}`", kind.name, kind.context);
+    let argument = match input {
+        None => return Err(syn::Error::new(parentheses, wanted)),
+        Some(FnArg::Receiver(receiver)) => {
+            let message = "a handler is a free function, without `self`: state lives in Postgres, or in an actor";
+            return Err(syn::Error::new_spanned(receiver, message));
+        }
+        Some(FnArg::Typed(argument)) => argument,
+    };
+    let (by_reference, named) = match &*argument.ty {
+        Type::Reference(reference) => (reference.mutability.is_none() && reference.lifetime.is_none(), last_segment(&reference.elem)),
+        other => (false, last_segment(other)),
+    };
+    let other = KINDS.iter().find(|other| other.name != kind.name && named.is_some_and(|last| last.ident == other.context));
+    if let Some(other) = other {
+        let message = format!(
+            "`#[{}]` takes `&{}`, and this is the context of a {}: a {} {}",
+            kind.name, kind.context, other.name, kind.name, kind.purpose
+        );
+        return Err(syn::Error::new_spanned(&argument.ty, message));
+    }
+    if !by_reference || !matches!(&*argument.pat, Pat::Ident(_) | Pat::Wild(_)) {
+        return Err(syn::Error::new_spanned(argument, wanted));
+    }
+    Ok(named.map_or_else(Span::call_site, |last| last.ident.span()))
+}
+
+fn last_segment(ty: &Type) -> Option<&PathSegment> {
+    match ty {
+        Type::Path(path) => path.path.segments.last(),
+        _ => None,
+    }
+}
+
+fn argument(input: &FnArg) -> syn::Result<Argument> {
+    let FnArg::Typed(PatType { attrs, pat, ty, .. }) = input else {
+        return Err(syn::Error::new_spanned(input, "a handler is a free function, without `self`"));
+    };
+    let mut problems = Problems::default();
+    if let Some(attribute) = attrs.iter().find(|attribute| !attribute.path().is_ident("doc")) {
+        problems.add(syn::Error::new_spanned(attribute, "an argument takes no attributes but its documentation"));
+    }
+    let name = match &**pat {
+        Pat::Ident(pattern) if pattern.subpat.is_none() && pattern.by_ref.is_none() => Some(pattern.ident.clone()),
+        _ => {
+            problems.add(syn::Error::new_spanned(pat, "an argument has a plain name, because the name is its key in JSON"));
+            None
+        }
+    };
+    problems.keep(owned(ty));
+    let wire = name.as_ref().map(|name| case::camel(&name.unraw().to_string())).unwrap_or_default();
+    if name.is_some() && wire.is_empty() {
+        problems.add(syn::Error::new_spanned(pat, "an argument has a name, because the name is its key in JSON"));
+    }
+    problems.finish()?;
+    let docs = attrs.iter().filter(|attribute| attribute.path().is_ident("doc")).cloned().collect();
+    Ok(Argument { name: name.expect("its absence is a problem"), wire, ty: (**ty).clone(), docs })
+}
+
+/// Arguments arrive in a message, so they own what they hold.
+fn owned(ty: &Type) -> syn::Result<()> {
+    struct Borrows(Problems);
+    impl<'ast> Visit<'ast> for Borrows {
+        fn visit_type_reference(&mut self, reference: &'ast syn::TypeReference) {
+            let owned = match &*reference.elem {
+                Type::Path(path) if path.path.is_ident("str") => "String".to_owned(),
+                Type::Slice(slice) => format!("Vec<{}>", slice.elem.to_token_stream()),
+                other => other.to_token_stream().to_string(),
+            };
+            let message = format!("an argument arrives in a message and owns its data: take `{owned}`");
+            self.0.add(syn::Error::new_spanned(reference, message));
+        }
+
+        fn visit_lifetime(&mut self, lifetime: &'ast syn::Lifetime) {
+            if lifetime.ident != "static" {
+                self.0.add(syn::Error::new_spanned(lifetime, "an argument arrives in a message and owns its data: it has no lifetime"));
+            }
+        }
+
+        fn visit_type_impl_trait(&mut self, ty: &'ast syn::TypeImplTrait) {
+            self.0.add(syn::Error::new_spanned(ty, "an argument has one concrete type, which is its form in JSON"));
+        }
+    }
+    let mut borrows = Borrows(Problems::default());
+    borrows.visit_type(ty);
+    borrows.0.finish()
+}
+
+fn distinct(arguments: &[Argument]) -> syn::Result<()> {
+    let mut problems = Problems::default();
+    for (index, argument) in arguments.iter().enumerate() {
+        if let Some(earlier) = arguments[..index].iter().find(|earlier| earlier.wire == argument.wire) {
+            let message = format!("`{}` and `{}` are both `{}` in JSON: rename one", earlier.name, argument.name, argument.wire);
+            problems.add(syn::Error::new(argument.name.span(), message));
+        }
+    }
+    problems.finish()
+}
+
+/// `Result<T>` or `Result<T, E>`, by whatever path.
+fn result(output: &ReturnType, function: &Ident) -> syn::Result<(Type, Option<Type>)> {
+    let wanted = "a handler returns `Result<T>`, or `Result<T, E>` with an error enum declared by `#[forge::error]`";
+    let ty = match output {
+        ReturnType::Default => return Err(syn::Error::new(function.span(), format!("{wanted}; for no value, `Result<()>`"))),
+        ReturnType::Type(_, ty) => ty,
+    };
+    let wrong = || syn::Error::new_spanned(ty, wanted);
+    let segment = last_segment(ty).filter(|last| last.ident == "Result").ok_or_else(wrong)?;
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return Err(wrong()) };
+    let types: Vec<_> =
+        arguments.args.iter().filter_map(|argument| if let GenericArgument::Type(ty) = argument { Some(ty) } else { None }).collect();
+    match types.as_slice() {
+        [output] if arguments.args.len() == 1 => Ok(((*output).clone(), None)),
+        [output, error] if arguments.args.len() == 2 => Ok(((*output).clone(), Some((*error).clone()))),
+        _ => Err(wrong()),
+    }
+}

@@ -1,0 +1,77 @@
+//! What an attributed function says, checked.
+
+use proc_macro2::{Ident, Span};
+use syn::{Attribute, ItemFn, LitStr, Type};
+
+use super::kind::Kind;
+
+/// A handler, ready to be written down as code.
+pub(crate) struct FnSpec {
+    pub kind: &'static Kind,
+    /// The function without Forge's own attributes.
+    pub function: ItemFn,
+    /// The message struct.
+    pub message: Ident,
+    pub doc: String,
+    pub arguments: Vec<Argument>,
+    pub output: Type,
+    /// `None`: the handler has no error of its own.
+    pub error: Option<Type>,
+    /// The type of the context parameter, where type errors about it belong.
+    pub context_span: Span,
+    pub options: Options,
+}
+
+/// One argument, a field of the message.
+pub(crate) struct Argument {
+    pub name: Ident,
+    /// Its name in JSON.
+    pub wire: String,
+    pub ty: Type,
+    /// Its documentation comment.
+    pub docs: Vec<Attribute>,
+}
+
+/// The options of all kinds; a kind's table decides which can be set.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub access: Access,
+    pub name: Option<String>,
+    pub timeout_ms: Option<u64>,
+    pub concurrency: Option<u32>,
+    pub input_bytes_max: Option<u64>,
+    pub snapshot: bool,
+    /// A variant of `::forge::app::Isolation`.
+    pub isolation: Option<&'static str>,
+}
+
+/// Who may call.
+#[derive(Default)]
+pub(crate) enum Access {
+    Public,
+    #[default]
+    Authenticated,
+    Role(String),
+    Internal,
+}
+
+impl Access {
+    pub(crate) fn role(name: &LitStr) -> syn::Result<Self> {
+        let role = name.value();
+        if role.trim().is_empty() || role.trim() != role {
+            return Err(syn::Error::new_spanned(name, "a role is a word, without blanks around it"));
+        }
+        Ok(Self::Role(role))
+    }
+}
+
+/// One of the words that decide [`Access`]; there may be only one.
+pub(crate) struct AccessWord {
+    pub word: String,
+    pub span: Span,
+    pub access: Access,
+}
+
+/// Isolation of a mutation's transaction: as attributes write it, and as `::forge::app::Isolation` names it.
+pub(crate) const ISOLATIONS: [(&str, &str); 3] =
+    [("read_committed", "ReadCommitted"), ("repeatable_read", "RepeatableRead"), ("serializable", "Serializable")];

@@ -1,0 +1,74 @@
+//! Durations and sizes, read while compiling.
+
+use syn::LitStr;
+
+/// Longest time limit of a call that somebody waits for, as `kernel::limits::HANDLER_TIMEOUT_MAX`.
+const TIMEOUT_MS_MAX: u64 = 600_000;
+
+/// `"500ms"`, `"5s"`, `"10m"`: more than nothing, at most ten minutes. Answers milliseconds.
+pub(crate) fn timeout(literal: &LitStr) -> syn::Result<u64> {
+    let text = literal.value();
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+    match quantity(&text, &units) {
+        None => Err(syn::Error::new_spanned(
+            literal,
+            format!("`{text}` is not a duration: write a whole number and a unit, for example \"500ms\", \"5s\" or \"2m\""),
+        )),
+        Some(0) => Err(syn::Error::new_spanned(literal, "a time limit of zero lets nothing run")),
+        Some(ms) if ms > TIMEOUT_MS_MAX => Err(syn::Error::new_spanned(
+            literal,
+            "somebody waits for this call, so its time limit is at most \"10m\"; move longer work into a job",
+        )),
+        Some(ms) => Ok(ms),
+    }
+}
+
+/// `"512B"`, `"64KiB"`, `"8MiB"`. Answers bytes.
+pub(crate) fn size(literal: &LitStr) -> syn::Result<u64> {
+    let text = literal.value();
+    let units = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    match quantity(&text, &units) {
+        None => Err(syn::Error::new_spanned(
+            literal,
+            format!("`{text}` is not a size: write a whole number and one of B, KiB, MiB, GiB, for example \"64KiB\""),
+        )),
+        Some(0) => Err(syn::Error::new_spanned(literal, "a size of zero admits no arguments at all")),
+        Some(bytes) => Ok(bytes),
+    }
+}
+
+fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let factor = units.iter().find(|(name, _)| *name == unit)?.1;
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::Span;
+    use syn::LitStr;
+
+    fn literal(text: &str) -> LitStr {
+        LitStr::new(text, Span::call_site())
+    }
+
+    #[test]
+    fn timeouts() {
+        for (text, expected) in [("500ms", 500), ("5s", 5_000), ("10m", 600_000)] {
+            assert_eq!(super::timeout(&literal(text)).expect(text), expected);
+        }
+        for text in ["", "5", "s", "0s", "11m", "1h", "5 s", "-1s", "99999999999999999999s"] {
+            assert!(super::timeout(&literal(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, expected) in [("1B", 1), ("64KiB", 65_536), ("8MiB", 8 << 20)] {
+            assert_eq!(super::size(&literal(text)).expect(text), expected);
+        }
+        for text in ["", "64", "64KB", "0B", "1.5MiB", "99999999999GiB"] {
+            assert!(super::size(&literal(text)).is_err(), "{text}");
+        }
+    }
+}

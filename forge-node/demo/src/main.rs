@@ -1,0 +1,3 @@
+//! The binary: it serves the handlers of this crate.
+
+forge::main!(taskboard);

@@ -1,0 +1,147 @@
+//! Tasks. Every statement checks the membership itself, so there is no moment between check and use.
+
+use forge::prelude::*;
+
+use super::projects::{Project, ProjectId};
+use super::users::{User, UserId};
+
+/// Tasks of a project that are not done.
+const OPEN_MAX: u32 = 500;
+/// Tasks in one answer.
+const PAGE: i64 = 200;
+
+forge::id!(pub TaskId);
+
+/// What is to be done.
+#[forge::validated_type(len = 1..=200, trim)]
+pub struct Title(String);
+
+/// How far it is.
+#[forge::forge_enum(name = "task_status")]
+pub enum Status {
+    Open,
+    Doing,
+    Done,
+}
+
+#[forge::model(table = "tasks", index(project, status))]
+pub struct Task {
+    #[id]
+    pub id: TaskId,
+    #[relation(belongs_to = Project, on_delete = cascade)]
+    pub project: ProjectId,
+    pub title: Title,
+    #[default = "open"]
+    pub status: Status,
+    #[indexed]
+    #[relation(belongs_to = User, on_delete = set_null)]
+    pub assignee: Option<UserId>,
+    #[default(sql = "now()")]
+    pub created_at: Timestamp,
+    #[updated_at]
+    pub updated_at: Timestamp,
+}
+
+#[forge::error]
+pub enum TaskError {
+    /// There is no such task, or you are no member of its project.
+    #[code("TASK_NOT_FOUND", status = 404)]
+    NotFound,
+    /// There is no such project, or you are no member of it.
+    #[code("PROJECT_NOT_FOUND", status = 404)]
+    ProjectNotFound,
+    /// The assignee is no member of the project.
+    #[code("NOT_A_MEMBER", status = 409)]
+    NotAMember { assignee: UserId },
+    /// The project holds its maximum of tasks that are not done.
+    #[code("LIMIT_REACHED", status = 409)]
+    LimitReached { max: u32 },
+}
+
+/// Adds a task to a project.
+#[forge::mutation]
+pub async fn create(ctx: &MutationContext, project: ProjectId, title: Title, assignee: Option<UserId>) -> Result<Task, TaskError> {
+    let me: UserId = ctx.auth().user()?;
+    // The lock on the project lets one creation count at a time: two could both see room for one more.
+    let lock = "SELECT projects.id FROM projects JOIN memberships ON project = projects.id AND member = $2
+        WHERE projects.id = $1 FOR UPDATE OF projects";
+    let locked: Option<ProjectId> = sqlx::query_scalar(lock).bind(project).bind(me).fetch_optional(ctx.db()).await?;
+    locked.ok_or(TaskError::ProjectNotFound)?;
+    let count = "SELECT count(*) FROM tasks WHERE project = $1 AND status <> 'done'";
+    let open: i64 = sqlx::query_scalar(count).bind(project).fetch_one(ctx.db()).await?;
+    if open >= i64::from(OPEN_MAX) {
+        return Err(TaskError::LimitReached { max: OPEN_MAX }.into());
+    }
+    let insert = "INSERT INTO tasks (id, project, title) VALUES ($1, $2, $3) RETURNING *";
+    let task: Task = sqlx::query_as(insert).bind(TaskId::new()).bind(project).bind(title).fetch_one(ctx.db()).await?;
+    match assignee {
+        Some(_) => Ok(ctx.call(Assign { id: task.id, assignee }).await?),
+        None => Ok(task),
+    }
+}
+
+/// Tasks of a project, newest first; `before` continues after the last one of a page. Of a project that is not yours there are none.
+#[forge::query]
+pub async fn list(ctx: &QueryContext, project: ProjectId, status: Option<Status>, before: Option<TaskId>) -> Result<Vec<Task>> {
+    let me: UserId = ctx.auth().user()?;
+    let select = "SELECT tasks.* FROM tasks JOIN memberships USING (project)
+        WHERE project = $1 AND member = $2
+        AND ($3::task_status IS NULL OR status = $3) AND ($4::uuid IS NULL OR tasks.id < $4)
+        ORDER BY tasks.id DESC LIMIT $5";
+    Ok(sqlx::query_as(select).bind(project).bind(me).bind(status).bind(before).bind(PAGE).fetch_all(ctx.db()).await?)
+}
+
+/// One task.
+#[forge::query]
+pub async fn get(ctx: &QueryContext, id: TaskId) -> Result<Task, TaskError> {
+    let me: UserId = ctx.auth().user()?;
+    let select = "SELECT tasks.* FROM tasks JOIN memberships USING (project) WHERE tasks.id = $1 AND member = $2";
+    let task: Option<Task> = sqlx::query_as(select).bind(id).bind(me).fetch_optional(ctx.db()).await?;
+    Ok(task.ok_or(TaskError::NotFound)?)
+}
+
+/// Gives a task another title.
+#[forge::mutation]
+pub async fn rename(ctx: &MutationContext, id: TaskId, title: Title) -> Result<Task, TaskError> {
+    let me: UserId = ctx.auth().user()?;
+    let update = "UPDATE tasks SET title = $3 FROM memberships
+        WHERE tasks.id = $1 AND memberships.project = tasks.project AND member = $2 RETURNING tasks.*";
+    let task: Option<Task> = sqlx::query_as(update).bind(id).bind(me).bind(title).fetch_optional(ctx.db()).await?;
+    Ok(task.ok_or(TaskError::NotFound)?)
+}
+
+/// Moves a task.
+#[forge::mutation]
+pub async fn set_status(ctx: &MutationContext, id: TaskId, status: Status) -> Result<Task, TaskError> {
+    let me: UserId = ctx.auth().user()?;
+    let update = "UPDATE tasks SET status = $3 FROM memberships
+        WHERE tasks.id = $1 AND memberships.project = tasks.project AND member = $2 RETURNING tasks.*";
+    let task: Option<Task> = sqlx::query_as(update).bind(id).bind(me).bind(status).fetch_optional(ctx.db()).await?;
+    Ok(task.ok_or(TaskError::NotFound)?)
+}
+
+/// Gives a task to a member of its project, or to nobody.
+#[forge::mutation]
+pub async fn assign(ctx: &MutationContext, id: TaskId, assignee: Option<UserId>) -> Result<Task, TaskError> {
+    let task = ctx.call(Get { id }).await?;
+    let update = "UPDATE tasks SET assignee = $2
+        WHERE id = $1 AND ($2::uuid IS NULL OR EXISTS (SELECT FROM memberships WHERE project = $3 AND member = $2)) RETURNING *";
+    let updated: Option<Task> = sqlx::query_as(update).bind(id).bind(assignee).bind(task.project).fetch_optional(ctx.db()).await?;
+    match (updated, assignee) {
+        (Some(task), _) => Ok(task),
+        (None, Some(assignee)) => Err(TaskError::NotAMember { assignee }.into()),
+        (None, None) => Err(TaskError::NotFound.into()),
+    }
+}
+
+/// Deletes a task.
+#[forge::mutation]
+pub async fn delete(ctx: &MutationContext, id: TaskId) -> Result<(), TaskError> {
+    let me: UserId = ctx.auth().user()?;
+    let delete = "DELETE FROM tasks USING memberships WHERE tasks.id = $1 AND memberships.project = tasks.project AND member = $2";
+    let deleted = sqlx::query(delete).bind(id).bind(me).execute(ctx.db()).await?;
+    match deleted.rows_affected() {
+        0 => Err(TaskError::NotFound.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,139 @@
+//! People: signing up and signing in.
+//!
+//! Hashing a password takes time on purpose, so it happens in actions, outside of any transaction; the statements are handlers of
+//! their own that nobody can call from outside (`internal`).
+
+use forge::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// How long a sign-in lasts.
+const SESSION: std::time::Duration = hours(12);
+
+forge::id!(pub UserId);
+
+/// An e-mail address. Only a message proves that it works, so the check stays rough.
+#[forge::validated_type(len = 3..=254, trim, lowercase, check = looks_like_email)]
+pub struct Email(String);
+
+/// What others see.
+#[forge::validated_type(len = 1..=80, trim)]
+pub struct Name(String);
+
+/// A password, on its way in. Long ones are welcome, up to what is still cheap to hash.
+#[forge::validated_type(len = 10..=256, secret)]
+pub struct Password(String);
+
+/// What is kept of a password.
+#[forge::validated_type(len = 1..=512, secret)]
+pub struct PasswordHash(String);
+
+/// A person.
+#[forge::model(table = "users")]
+pub struct User {
+    #[id]
+    pub id: UserId,
+    #[unique]
+    pub email: Email,
+    pub name: Name,
+    #[sensitive]
+    pub password_hash: PasswordHash,
+    #[default(sql = "now()")]
+    pub created_at: Timestamp,
+}
+
+/// What everyone may know of a person they work with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Profile {
+    pub id: UserId,
+    pub email: Email,
+    pub name: Name,
+}
+
+/// A sign-in.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Session {
+    /// Goes into the header `authorization: Bearer ..`.
+    pub token: String,
+    pub user: Profile,
+}
+
+/// What a sign-in is checked against.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Login {
+    user: Profile,
+    password_hash: PasswordHash,
+}
+
+#[forge::error]
+pub enum UserError {
+    /// Somebody has signed up with this e-mail address already.
+    #[code("EMAIL_TAKEN", status = 409)]
+    EmailTaken,
+    /// There is no user with this e-mail address and password.
+    #[code("SIGN_IN_FAILED", status = 401)]
+    SignInFailed,
+    /// The user of this token does not exist.
+    #[code("UNKNOWN_USER", status = 404)]
+    UnknownUser,
+}
+
+/// Signs up, and in.
+#[forge::action(public)]
+pub async fn sign_up(ctx: &ActionContext, email: Email, name: Name, password: Password) -> Result<Session, UserError> {
+    let password_hash = PasswordHash::parse(password::hash(password.as_str()).await?).map_err(Fault::internal)?;
+    let user = ctx.call(Register { email, name, password_hash }).await?;
+    Ok(open_session(ctx, user)?)
+}
+
+/// Signs in.
+#[forge::action(public)]
+pub async fn sign_in(ctx: &ActionContext, email: Email, password: Password) -> Result<Session, UserError> {
+    let login = ctx.call(FindLogin { email }).await?;
+    // Verified even when there is no such user: the time that it takes must not tell.
+    let hash = login.as_ref().map(|login| login.password_hash.as_str());
+    let verified = password::verify(password.as_str(), hash).await?;
+    match login {
+        Some(login) if verified => Ok(open_session(ctx, login.user)?),
+        _ => Err(UserError::SignInFailed.into()),
+    }
+}
+
+/// The person who calls.
+#[forge::query]
+pub async fn me(ctx: &QueryContext) -> Result<Profile, UserError> {
+    let me: UserId = ctx.auth().user()?;
+    let found = sqlx::query_as("SELECT id, email, name FROM users WHERE id = $1").bind(me).fetch_optional(ctx.db()).await?;
+    let (id, email, name) = found.ok_or(UserError::UnknownUser)?;
+    Ok(Profile { id, email, name })
+}
+
+/// Keeps a new user.
+#[forge::mutation(internal)]
+pub async fn register(ctx: &MutationContext, email: Email, name: Name, password_hash: PasswordHash) -> Result<Profile, UserError> {
+    let id = UserId::new();
+    let insert = "INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4) ON CONFLICT (email) DO NOTHING";
+    let inserted = sqlx::query(insert).bind(id).bind(&email).bind(&name).bind(&password_hash).execute(ctx.db()).await?;
+    match inserted.rows_affected() {
+        0 => Err(UserError::EmailTaken.into()),
+        _ => Ok(Profile { id, email, name }),
+    }
+}
+
+/// The user of an e-mail address, with the hash to compare with.
+#[forge::query(internal)]
+pub async fn find_login(ctx: &QueryContext, email: Email) -> Result<Option<Login>> {
+    let user: Option<User> = sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(email).fetch_optional(ctx.db()).await?;
+    Ok(user.map(|User { id, email, name, password_hash, .. }| Login { user: Profile { id, email, name }, password_hash }))
+}
+
+fn open_session(ctx: &ActionContext, user: Profile) -> Result<Session> {
+    let token = ctx.tokens()?.issue(user.id, &[], None, SESSION)?;
+    Ok(Session { token, user })
+}
+
+fn looks_like_email(text: &str) -> std::result::Result<(), &'static str> {
+    match text.split_once('@') {
+        Some((name, host)) if !name.is_empty() && host.contains('.') && !text.contains(char::is_whitespace) => Ok(()),
+        _ => Err("must look like name@example.com"),
+    }
+}

@@ -1,0 +1,75 @@
+//! The secret of development: made once, kept in `.forge/secret`, readable by its owner only.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use forge_actors::app::token::SECRET_BYTES_MIN;
+
+use crate::cmd::report::{Exit, Report};
+use crate::config::section::Secret;
+
+/// The folder, beside `forge.toml`, of everything that Forge keeps.
+pub const STATE_FOLDER: &str = ".forge";
+
+/// Where the secret of `folder` is kept.
+pub fn path(folder: &Path) -> PathBuf {
+    folder.join(STATE_FOLDER).join("secret")
+}
+
+/// The secret that is there.
+pub fn existing(folder: &Path) -> Result<Option<Secret>, Report> {
+    let path = path(folder);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text.trim().to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unusable(&path).cause(error)),
+    };
+    if text.len() < SECRET_BYTES_MIN {
+        return Err(unusable(&path).cause(format!("it holds {} characters, and {SECRET_BYTES_MIN} are the least", text.len())));
+    }
+    Ok(Some(Secret::new(text)))
+}
+
+/// The secret that is there, or a new one. Nodes that start at the same moment end up with the same one.
+pub fn existing_or_new(folder: &Path) -> Result<Secret, Report> {
+    if let Some(secret) = existing(folder)? {
+        return Ok(secret);
+    }
+    let path = path(folder);
+    let made = make(&path);
+    made.map_err(|error| Report::new(Exit::Failed, "unwritable", format!("{} cannot be written", path.display())).cause(error))?;
+    existing(folder)?.ok_or_else(|| unusable(&path).cause("it was written and is gone"))
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+    let draft = path.with_extension(std::process::id().to_string());
+    write_private(&draft, generate()?.expose())?;
+    // A link fails when the name is taken, and it appears with its content complete: whoever was first has decided.
+    let linked = fs::hard_link(&draft, path);
+    fs::remove_file(&draft)?;
+    match linked {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }
+}
+
+/// 256 random bits, as hexadecimal digits.
+pub fn generate() -> io::Result<Secret> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+}
+
+/// Writes a new file that only its owner may read.
+pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
+}
+
+fn unusable(path: &Path) -> Report {
+    Report::new(Exit::Config, "unusable-secret", "the secret of this folder cannot be used")
+        .tried(path.display().to_string())
+        .help(format!("rm {}   (tokens that were signed with it end)", path.display()))
+}

@@ -1,0 +1,58 @@
+//! Who may start how: a secret of one's own, or development on the loopback.
+
+use forge_actors::app::token::{SECRET_BYTES_MIN, TokenRules, Tokens};
+use forge_actors::kernel::time::days;
+
+use crate::boot::secret;
+use crate::cmd::report::{Exit, Report};
+use crate::config::error::Origin;
+use crate::config::load::Loaded;
+
+/// Subject of the token in the banner: an id that no application hands out.
+pub const DEVELOPER: &str = "00000000-0000-7000-8000-000000000000";
+/// How long the token in the banner lives.
+const BANNER_TOKEN_TTL: std::time::Duration = days(1);
+
+/// What a node signs and verifies tokens with.
+pub struct Security {
+    /// The keys.
+    pub tokens: Tokens,
+    /// A token with the role `admin`, in development only.
+    pub ready_token: Option<String>,
+}
+
+/// Checks the rules, and makes the keys.
+pub fn establish(loaded: &Loaded, dev: bool) -> Result<Security, Report> {
+    let auth = &loaded.config.auth;
+    let secret = match (&auth.secret, dev) {
+        (Some(secret), _) => secret.clone(),
+        (None, true) => secret::existing_or_new(&loaded.folder)?,
+        (None, false) => return Err(no_secret(loaded)),
+    };
+    if dev && !loaded.config.gateway.host.is_loopback() {
+        return Err(Report::new(Exit::Config, "dev-not-loopback", "development mode listens on the loopback only")
+            .tried(format!("{}   (from {})", loaded.config.gateway.host, loaded.origin("gateway.host")))
+            .cause("its token is printed, and everyone who reads the log could use it")
+            .help("leave --dev out and set auth.secret, or listen on 127.0.0.1"));
+    }
+    let rules = TokenRules { issuer: auth.issuer.clone(), audience: auth.audience.clone(), leeway: auth.leeway };
+    let tokens = Tokens::new(secret.expose().as_bytes(), rules).map_err(|error| {
+        Report::new(Exit::Config, "short-secret", error.to_string())
+            .tried(format!("auth.secret   (from {})", loaded.origin("auth.secret")))
+            .help("openssl rand -hex 32")
+    })?;
+    let token = dev.then(|| tokens.issue(DEVELOPER, &["admin"], None, BANNER_TOKEN_TTL)).transpose();
+    let ready_token = token.map_err(|error| Report::new(Exit::Bug, "token", "no token can be signed").cause(error))?;
+    Ok(Security { tokens, ready_token })
+}
+
+fn no_secret(loaded: &Loaded) -> Report {
+    let tried = match loaded.origin("auth.secret") {
+        Origin::Default => "auth.secret, FORGE_AUTH__SECRET".to_owned(),
+        origin => format!("auth.secret   (from {origin})"),
+    };
+    Report::new(Exit::Config, "no-secret", format!("a node needs a secret of at least {SECRET_BYTES_MIN} bytes to sign tokens with"))
+        .tried(tried)
+        .cause("none is configured, and without one anybody could sign in as anybody")
+        .help("export FORGE_AUTH__SECRET=$(openssl rand -hex 32), or start with --dev")
+}

@@ -1,0 +1,32 @@
+//! SIGTERM and SIGINT: the first one drains, the second one ends the process at once.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cmd::report::{Exit, Report};
+
+/// The signals that stop a node.
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Takes the signals over; from here on they no longer kill the process.
+    pub fn take() -> Result<Self, Report> {
+        let take = |kind| signal(kind).map_err(|error| Report::new(Exit::Failed, "signals", "signals cannot be received").cause(error));
+        Ok(Self { terminate: take(SignalKind::terminate())?, interrupt: take(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one, and says which it was.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// What a second signal leaves to say.
+pub fn interrupted() -> Report {
+    Report::new(Exit::Interrupted, "interrupted", "a second signal ended the node before it had drained")
+}

@@ -1,0 +1,230 @@
+//! The command line: which verbs there are and what they take. What they do stands in [`cmd`](crate::cmd).
+//!
+//! An application's own binary has the verbs of [`Verb`]; `forge-node` adds those of a developer.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::config::load::Flag;
+
+/// Forge: typed functions on an actor runtime and Postgres.
+#[derive(Debug, Parser)]
+#[command(name = "forge-node", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Developer {
+    /// Flags of every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: DeveloperVerb,
+}
+
+/// An application on Forge.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true)]
+pub struct Application {
+    /// Flags of every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// The configuration file [default: forge.toml, when it exists].
+    #[arg(long, global = true, value_name = "FILE", env = "FORGE_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+    /// Write data and errors as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Write errors only.
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Write more to the log; twice for everything.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// When to use colours; NO_COLOR is respected.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What `forge-node` does.
+#[derive(Debug, Subcommand)]
+pub enum DeveloperVerb {
+    /// Write a new application: the demo, under a name of your own.
+    New(New),
+    /// The verbs of an application.
+    #[command(flatten)]
+    Run(Verb),
+}
+
+/// What an application's binary does.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Start a node.
+    Start(Start),
+    /// Apply, take back or list migrations.
+    Migrate(Migrate),
+    /// Call a function of a running node.
+    Call(Call),
+    /// Print the supervision tree of a running node.
+    Actors(Actors),
+    /// Check what a node needs.
+    Doctor,
+    /// Print the CREATE statements of the models.
+    Schema,
+    /// Print completions for a shell.
+    Completions(Completions),
+}
+
+/// `start`.
+#[derive(Debug, Clone, Args)]
+pub struct Start {
+    /// What the node does: gateway, function, worker, scheduler [default: all].
+    #[arg(long, value_name = "ROLES")]
+    pub roles: Option<String>,
+    /// The address to listen on.
+    #[arg(long, value_name = "ADDRESS")]
+    pub host: Option<String>,
+    /// The port to listen on; 0 takes a free one.
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// The database; without one, an embedded one in .forge/pg.
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// Development: loopback only, a generated secret, a ready token in the banner.
+    #[arg(long)]
+    pub dev: bool,
+    /// Build the application with optimisations (only where it is built first).
+    #[arg(long)]
+    pub release: bool,
+}
+
+impl Start {
+    /// The settings among the flags.
+    pub fn flags(&self) -> Vec<Flag> {
+        let port = self.port.map(|port| port.to_string());
+        [
+            ("--roles", "node.roles", self.roles.clone()),
+            ("--host", "gateway.host", self.host.clone()),
+            ("--port", "gateway.port", port),
+            ("--database-url", "database.url", self.database_url.clone()),
+        ]
+        .into_iter()
+        .filter_map(|(flag, key, value)| Some(Flag { flag, key, value: value? }))
+        .collect()
+    }
+}
+
+/// `migrate`.
+#[derive(Debug, Clone, Args)]
+pub struct Migrate {
+    /// What to do.
+    #[command(subcommand)]
+    pub step: MigrateStep,
+    /// The database; without one, that of the configuration.
+    #[arg(long, global = true, value_name = "URL")]
+    pub database_url: Option<String>,
+}
+
+/// What `migrate` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum MigrateStep {
+    /// Apply what is pending.
+    Up {
+        /// Print the statements and run none.
+        #[arg(long)]
+        dry_run: bool,
+        /// Stop after this version.
+        #[arg(long, value_name = "VERSION")]
+        to: Option<u32>,
+    },
+    /// Take back the last ones.
+    Down {
+        /// Print the statements and run none.
+        #[arg(long)]
+        dry_run: bool,
+        /// Take back everything after this version.
+        #[arg(long, value_name = "VERSION", conflicts_with = "steps")]
+        to: Option<u32>,
+        /// How many to take back [default: 1].
+        #[arg(long, value_name = "N")]
+        steps: Option<u32>,
+    },
+    /// List what is applied and what is pending.
+    Status,
+}
+
+/// `call`.
+#[derive(Debug, Clone, Args)]
+pub struct Call {
+    /// The function, for example tasks.list.
+    pub name: String,
+    /// Its arguments, a JSON object.
+    #[arg(default_value = "{}", value_name = "JSON")]
+    pub args: String,
+    /// Where the node is and who asks.
+    #[command(flatten)]
+    pub target: Target,
+    /// Sign a token for this subject with the configured secret.
+    #[arg(long = "as", value_name = "SUBJECT", conflicts_with = "token")]
+    pub subject: Option<String>,
+    /// Roles of the signed token.
+    #[arg(long, value_name = "ROLE", requires = "subject")]
+    pub role: Vec<String>,
+}
+
+/// Where a running node is, and the token for it.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// The node [default: http:// and the host and port of the configuration].
+    #[arg(long, value_name = "URL", env = "FORGE_URL", hide_env_values = true)]
+    pub url: Option<String>,
+    /// The token to send.
+    #[arg(long, value_name = "TOKEN", env = "FORGE_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+}
+
+/// `actors`.
+#[derive(Debug, Clone, Args)]
+pub struct Actors {
+    /// Where the node is and who asks.
+    #[command(flatten)]
+    pub target: Target,
+    /// Print it again every second.
+    #[arg(long, short)]
+    pub watch: bool,
+}
+
+/// `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct Completions {
+    /// The shell: bash, zsh, fish ...
+    pub shell: Shell,
+}
+
+/// `new`.
+#[derive(Debug, Clone, Args)]
+pub struct New {
+    /// The folder to write; its name becomes the application's.
+    pub folder: PathBuf,
+    /// Make no git repository.
+    #[arg(long)]
+    pub no_git: bool,
+}

@@ -1,0 +1,14 @@
+//! `completions`: a script for the shell.
+
+use clap::Command;
+use clap_complete::Shell;
+
+use crate::cmd::output;
+
+/// Prints the script on stdout.
+pub fn run(shell: Shell, mut command: Command) {
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    output::data(&String::from_utf8_lossy(&script));
+}

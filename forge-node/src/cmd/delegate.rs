@@ -1,0 +1,113 @@
+//! In a folder with a `forge.toml`, `forge-node` builds the application that lives there and becomes it.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::cmd::report::{Exit, Report};
+use crate::cmd::scene::Scene;
+use crate::config::load::FILE_NAME;
+
+/// The application's folder: where its `forge.toml` is, when a `Cargo.toml` lies beside it.
+pub fn application(scene: Scene<'_>) -> Option<PathBuf> {
+    let file = scene.file()?;
+    let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let is_application = file.file_name().is_some_and(|name| name == FILE_NAME) && folder.join("Cargo.toml").is_file();
+    is_application.then(|| folder.to_owned())
+}
+
+/// Builds the application in `folder` and replaces this process by it, with the same arguments. Only failure returns.
+pub fn become_application(folder: &Path, release: bool, scene: Scene<'_>) -> Report {
+    match build(folder, release, scene) {
+        Ok(binary) => {
+            let error = Command::new(&binary).args(std::env::args_os().skip(1)).exec();
+            Report::new(Exit::Failed, "exec", "the application was built and cannot be started").tried(binary.display().to_string()).cause(error)
+        }
+        Err(report) => report,
+    }
+}
+
+/// Builds the binaries of the package in `folder`, and answers the one to run.
+pub fn build(folder: &Path, release: bool, scene: Scene<'_>) -> Result<PathBuf, Report> {
+    let manifest = folder.join("Cargo.toml");
+    let package = Package::read(&manifest)?;
+    let mut cargo = cargo(&manifest, "build");
+    cargo.args(["--bins", "--message-format", "json-render-diagnostics", "--package", &package.id]).stderr(Stdio::inherit());
+    if release {
+        cargo.arg("--release");
+    }
+    if scene.global.quiet {
+        cargo.arg("--quiet");
+    }
+    let output = cargo.output().map_err(no_cargo)?;
+    if !output.status.success() {
+        return Err(Report::new(Exit::Failed, "build-failed", format!("the application `{}` does not build", package.name))
+            .tried(format!("cargo build --manifest-path {}", manifest.display()))
+            .help("mend what the compiler says above"));
+    }
+    let binaries = binaries(&output.stdout, &package.id);
+    package.choose(binaries)
+}
+
+fn cargo(manifest: &Path, verb: &str) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.arg(verb).arg("--manifest-path").arg(manifest);
+    command
+}
+
+fn no_cargo(error: std::io::Error) -> Report {
+    Report::new(Exit::Failed, "no-cargo", "cargo cannot be run").cause(error).help("install Rust: https://rustup.rs")
+}
+
+/// What cargo knows of the package.
+struct Package {
+    id: String,
+    name: String,
+    default_run: Option<String>,
+}
+
+impl Package {
+    fn read(manifest: &Path) -> Result<Self, Report> {
+        let mut metadata = cargo(manifest, "metadata");
+        let output = metadata.args(["--no-deps", "--format-version", "1"]).stderr(Stdio::inherit()).output().map_err(no_cargo)?;
+        let failed = || Report::new(Exit::Failed, "no-package", "cargo finds no package here").tried(manifest.display().to_string());
+        if !output.status.success() {
+            return Err(failed().help("mend what cargo says above"));
+        }
+        let known: Value = serde_json::from_slice(&output.stdout).map_err(|error| failed().cause(error))?;
+        let manifest = manifest.canonicalize().map_err(|error| failed().cause(error))?;
+        let packages = known["packages"].as_array().into_iter().flatten();
+        let package = packages
+            .into_iter()
+            .find(|package| package["manifest_path"].as_str().is_some_and(|path| Path::new(path).canonicalize().is_ok_and(|path| path == manifest)))
+            .ok_or_else(|| failed().help("a forge.toml belongs beside the Cargo.toml of a package"))?;
+        let text = |key: &str| package[key].as_str().map(str::to_owned);
+        Ok(Self { id: text("id").unwrap_or_default(), name: text("name").unwrap_or_default(), default_run: text("default_run") })
+    }
+
+    /// The only binary, or the default one, or the one that is called like the package.
+    fn choose(&self, mut binaries: Vec<(String, PathBuf)>) -> Result<PathBuf, Report> {
+        if binaries.len() == 1 {
+            return Ok(binaries.remove(0).1);
+        }
+        let wanted = self.default_run.as_deref().unwrap_or(&self.name);
+        if let Some((_, path)) = binaries.iter().find(|(name, _)| name == wanted) {
+            return Ok(path.clone());
+        }
+        let names: Vec<_> = binaries.iter().map(|(name, _)| name.as_str()).collect();
+        let found = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
+        Err(Report::new(Exit::Failed, "no-binary", format!("the package `{}` has no binary to run", self.name))
+            .cause(found)
+            .help("add a src/main.rs with `forge::main!(..);`, or say `default-run` in Cargo.toml"))
+    }
+}
+
+/// Name and path of each binary of the package, from cargo's messages.
+fn binaries(messages: &[u8], package: &str) -> Vec<(String, PathBuf)> {
+    let messages = messages.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let of_package = messages.filter(|message| message["reason"] == "compiler-artifact" && message["package_id"] == package);
+    let binary = |message: Value| Some((message["target"]["name"].as_str()?.to_owned(), message["executable"].as_str()?.into()));
+    of_package.filter_map(binary).collect()
+}

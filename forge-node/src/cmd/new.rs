@@ -1,0 +1,136 @@
+//! `new`: writes the demo's files under a name of one's own.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::boot::secret;
+use crate::cli::New;
+use crate::cmd::output;
+use crate::cmd::report::{Exit, Report};
+use crate::cmd::scene::Scene;
+
+/// What the demo calls itself, and what every file of it calls it.
+const DEMO_NAME: &str = "taskboard";
+/// Stands in the manifest where the dependency on Forge goes.
+const FORGE_DEPENDENCY: &str = "{{forge}}";
+
+macro_rules! demo {
+    ($($path:literal => $source:literal),+ $(,)?) => {
+        &[$(($path, include_str!(concat!("../../demo/", $source)))),+]
+    };
+}
+
+/// Path in the new folder, and text. A manifest inside the package would make cargo leave the folder out when it packs, hence the suffix.
+pub(super) const FILES: &[(&str, &str)] = demo! {
+    "Cargo.toml" => "Cargo.toml.template",
+    "forge.toml" => "forge.toml",
+    ".gitignore" => ".gitignore",
+    "README.md" => "README.md",
+    "src/main.rs" => "src/main.rs",
+    "src/lib.rs" => "src/lib.rs",
+    "src/users.rs" => "src/users.rs",
+    "src/projects.rs" => "src/projects.rs",
+    "src/tasks.rs" => "src/tasks.rs",
+    "migrations/0001_create_taskboard.sql" => "migrations/0001_create_taskboard.sql",
+};
+
+/// Words that are no name of a crate: keywords, and what would hide a crate that the application needs.
+const RESERVED: &[&str] = &[
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else", "enum", "extern",
+    "false", "final", "fn", "for", "forge", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override",
+    "priv", "pub", "ref", "return", "self", "serde", "static", "std", "struct", "super", "test", "trait", "true", "try", "type", "typeof",
+    "unsafe", "unsized", "use", "virtual", "where", "while", "yield", "alloc", "core", "proc_macro", "forge-node", "build", "deps",
+    "examples", "incremental",
+];
+
+/// Writes the application and says what to do next.
+pub fn run(args: &New, scene: Scene<'_>) -> Result<(), Report> {
+    let name = name_of(&args.folder)?;
+    refuse_filled(&args.folder)?;
+    write(&args.folder, &name)?;
+    let repository = !args.no_git && make_repository(&args.folder);
+    if scene.global.json {
+        let folder = args.folder.display().to_string();
+        output::data(&serde_json::json!({ "name": name, "folder": folder, "files": FILES.len() + 1, "git": repository }).to_string());
+    } else {
+        output::data(&next_steps(&args.folder, &name));
+    }
+    Ok(())
+}
+
+/// Writes every file of the application `name` into `folder`.
+pub(super) fn write(folder: &Path, name: &str) -> Result<(), Report> {
+    for (path, text) in FILES {
+        let path = folder.join(renamed(path, name));
+        let text = renamed(text, name).replace(FORGE_DEPENDENCY, &dependency());
+        let parent = path.parent().unwrap_or(folder);
+        fs::create_dir_all(parent).and_then(|()| fs::write(&path, text)).map_err(|error| unwritable(&path, &error))?;
+    }
+    let path = folder.join(".env");
+    let generated = secret::generate().map_err(|error| unwritable(&path, &error))?;
+    let text = format!("# Secrets of this machine; never committed.\nAUTH_SECRET={}\n", generated.expose());
+    secret::write_private(&path, &text).map_err(|error| unwritable(&path, &error))
+}
+
+/// The demo's name gives way to the new one: quoted it is the package's, elsewhere in Rust the crate's.
+fn renamed(text: &str, name: &str) -> String {
+    let quoted = |name: &str| format!("\"{name}\"");
+    text.replace(&quoted(DEMO_NAME), &quoted(name))
+        .replace(&format!("main!({DEMO_NAME})"), &format!("main!({})", name.replace('-', "_")))
+        .replace(DEMO_NAME, name)
+}
+
+fn name_of(folder: &Path) -> Result<String, Report> {
+    let named = std::path::absolute(folder).ok().and_then(|folder| Some(folder.file_name()?.to_str()?.to_owned()));
+    let name = named.unwrap_or_default();
+    let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let spelled = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'));
+    let cause = match (starts && spelled && name.len() <= 64, RESERVED.contains(&name.as_str())) {
+        (false, _) => "a name begins with a lower-case letter and goes on with letters, digits, - and _",
+        (true, true) => "the word is reserved by Rust, cargo or Forge",
+        (true, false) => return Ok(name),
+    };
+    Err(Report::new(Exit::Usage, "bad-name", format!("`{name}` cannot be the name of an application"))
+        .tried(folder.display().to_string())
+        .cause(cause)
+        .help("forge-node new shop"))
+}
+
+fn refuse_filled(folder: &Path) -> Result<(), Report> {
+    let tried = folder.display().to_string();
+    match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Report::new(Exit::Failed, "not-empty", "the folder is not empty").tried(tried).help("name a new folder: forge-node new <dir>")),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(unwritable(folder, &error)),
+    }
+}
+
+/// The checkout that this binary was built from, while it is there; the published version otherwise.
+fn dependency() -> String {
+    let checkout = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    match checkout.join("Cargo.toml").is_file() {
+        true => format!("{{ path = {:?} }}", checkout.display().to_string()),
+        false => format!("{:?}", env!("CARGO_PKG_VERSION")),
+    }
+}
+
+/// Makes a git repository where git is there and the folder is in none yet. A failure costs the repository, not the application.
+fn make_repository(folder: &Path) -> bool {
+    let git = |args: &[&str]| {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(folder).args(args).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    !git(&["rev-parse", "--is-inside-work-tree"]) && git(&["init", "--quiet"])
+}
+
+fn next_steps(folder: &Path, name: &str) -> String {
+    format!("{name} is ready in {0}\n\n  cd {0}\n  forge-node start\n\nREADME.md shows the first calls.", folder.display())
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Report {
+    Report::new(Exit::Failed, "unwritable", format!("{} cannot be written", path.display())).cause(error).help("check the folder's owner and mode: ls -ld")
+}

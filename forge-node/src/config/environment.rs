@@ -1,0 +1,55 @@
+//! Environment variables, as a value: the process's own, and below them those of a `.env` file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::error::Error;
+
+/// Variables by name.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// The process's variables; what is not Unicode is no configuration.
+    pub fn of_process() -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        Self { variables: std::env::vars_os().filter_map(text).collect() }
+    }
+
+    /// Adds the variables of a `.env` file where the process has none of that name. No such file: nothing to add.
+    pub fn with_file(mut self, path: &Path) -> Result<Self, Error> {
+        let unreadable = |message: String| Error::Unreadable { file: path.to_owned(), message };
+        let entries = match dotenvy::from_path_iter(path) {
+            Ok(entries) => entries,
+            Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(self),
+            Err(error) => return Err(unreadable(error.to_string())),
+        };
+        for entry in entries {
+            // dotenvy prints the line it stumbled over, and that line may hold a secret.
+            let (name, value) = entry.map_err(|error| match error {
+                dotenvy::Error::LineParse(_, at) => unreadable(format!("a line breaks off at its character {at}; write NAME=value")),
+                other => unreadable(other.to_string()),
+            })?;
+            self.variables.entry(name).or_insert(value);
+        }
+        Ok(self)
+    }
+
+    /// The value of a variable.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    /// The value of a variable that is not empty: compose files and shells pass unset ones as empty texts.
+    pub fn get_filled(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|value| !value.is_empty())
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Environment {
+    fn from(pairs: [(&str, &str); N]) -> Self {
+        Self { variables: pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect() }
+    }
+}

@@ -1,0 +1,130 @@
+//! Layers of configuration, merged into one table in which every key remembers where it was written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use toml::de::{DeInteger, DeTable, DeValue};
+use toml::{Spanned, Value};
+
+use super::environment::Environment;
+use super::error::{Error, Origin};
+use super::reference;
+use super::substitute::{Failed, substitute};
+
+/// Values by `section.key`, later layers over earlier ones.
+#[derive(Debug, Default)]
+pub struct Layers {
+    entries: BTreeMap<String, (Value, Origin)>,
+}
+
+impl Layers {
+    /// Adds a file's text; `name` is how errors call the file.
+    pub fn add_file(&mut self, name: &str, text: &str, environment: &Environment) -> Result<(), Error> {
+        let file = File { name: name.into(), text, environment };
+        let parsed = DeTable::parse(text).map_err(|error| Error::Syntax {
+            origin: file.origin(error.span().map_or(0, |span| span.start)),
+            message: error.message().to_owned(),
+        })?;
+        self.add_table(&file, "", parsed.get_ref())
+    }
+
+    fn add_table(&mut self, file: &File<'_>, prefix: &str, table: &DeTable<'_>) -> Result<(), Error> {
+        for (key, value) in table {
+            let path = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+            let origin = file.origin(key.span().start);
+            let is_key = reference::KEYS.contains_key(&path);
+            let is_section = reference::KEYS.keys().any(|known| known.strip_prefix(&path).is_some_and(|rest| rest.starts_with('.')));
+            match value.get_ref() {
+                DeValue::Table(inner) if is_section => self.add_table(file, &path, inner)?,
+                _ if is_key => drop(self.entries.insert(path.clone(), (file.value(&path, value)?, origin))),
+                _ => {
+                    let help = if is_section { format!("`{path}` is a section: write [{path}]") } else { reference::advice(&path) };
+                    return Err(Error::UnknownKey { origin, key: path, help });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds `FORGE_SECTION__KEY` for every key there is, and `DATABASE_URL`.
+    pub fn add_environment(&mut self, environment: &Environment) -> Result<(), Error> {
+        let named = reference::KEYS.keys().map(|key| (key.as_str(), reference::variable_of(key)));
+        for (key, variable) in [("database.url", "DATABASE_URL".to_owned())].into_iter().chain(named) {
+            if let Some(text) = environment.get_filled(&variable) {
+                self.add_text(key, text, Origin::Variable(variable))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what a flag says.
+    pub fn add_flag(&mut self, flag: &'static str, key: &str, text: &str) -> Result<(), Error> {
+        self.add_text(key, text, Origin::Flag(flag))
+    }
+
+    fn add_text(&mut self, key: &str, text: &str, origin: Origin) -> Result<(), Error> {
+        match reference::typed(key, text) {
+            Ok(value) => drop(self.entries.insert(key.to_owned(), (value, origin))),
+            Err(message) => return Err(Error::Value { origin, key: key.to_owned(), message }),
+        }
+        Ok(())
+    }
+
+    /// The merged table.
+    pub fn table(&self) -> toml::Table {
+        let mut root = toml::Table::new();
+        for (path, (value, _)) in &self.entries {
+            let mut sections: Vec<_> = path.split('.').collect();
+            let leaf = sections.pop().expect("a path has at least one part");
+            let parent = sections.into_iter().fold(&mut root, |table, section| {
+                let inner = table.entry(section).or_insert_with(|| Value::Table(toml::Table::new()));
+                inner.as_table_mut().expect("the reference has no key that is a section too")
+            });
+            parent.insert(leaf.to_owned(), value.clone());
+        }
+        root
+    }
+
+    /// Where a key's value was written.
+    pub fn origin(&self, key: &str) -> Origin {
+        self.entries.get(key).map_or(Origin::Default, |(_, origin)| origin.clone())
+    }
+}
+
+struct File<'a> {
+    name: Arc<str>,
+    text: &'a str,
+    environment: &'a Environment,
+}
+
+impl File<'_> {
+    fn origin(&self, offset: usize) -> Origin {
+        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+        Origin::File(Arc::clone(&self.name), 1 + before.iter().filter(|byte| **byte == b'\n').count())
+    }
+
+    fn value(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<Value, Error> {
+        let origin = || self.origin(value.span().start);
+        let wrong = |message: String| Error::Value { origin: origin(), key: key.to_owned(), message };
+        Ok(match value.get_ref() {
+            DeValue::String(text) => {
+                let completed = substitute(text, self.environment).map_err(|failed| match failed {
+                    Failed::Unset(variable) => Error::Unset { origin: origin(), key: key.to_owned(), variable },
+                    Failed::Malformed(message) => Error::Substitution { origin: origin(), key: key.to_owned(), message },
+                })?;
+                // A substituted text may stand where a number or a switch is expected: port = "${PORT:-8080}".
+                if completed == *text { Value::String(completed) } else { reference::typed(key, &completed).map_err(wrong)? }
+            }
+            DeValue::Integer(number) => Value::Integer(integer(number).ok_or_else(|| wrong("the number is too large".to_owned()))?),
+            DeValue::Float(number) => Value::Float(number.as_str().parse().map_err(|_| wrong("the number cannot be read".to_owned()))?),
+            DeValue::Boolean(flag) => Value::Boolean(*flag),
+            DeValue::Datetime(moment) => Value::Datetime(*moment),
+            DeValue::Array(items) => Value::Array(items.iter().map(|item| self.value(key, item)).collect::<Result<_, _>>()?),
+            DeValue::Table(_) => return Err(wrong("a single value is expected, not a table".to_owned())),
+        })
+    }
+}
+
+fn integer(number: &DeInteger<'_>) -> Option<i64> {
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
+}

@@ -1,0 +1,96 @@
+//! The list of keys: `reference.toml`, compiled in.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// Every key with its default, or an example where the default is "absent"; the comments are the documentation.
+pub const TEXT: &str = include_str!("reference.toml");
+
+/// `section.key` → its value in the reference.
+pub static KEYS: LazyLock<BTreeMap<String, toml::Value>> = LazyLock::new(|| {
+    let table: toml::Table = TEXT.parse().expect("a test parses reference.toml");
+    let mut keys = BTreeMap::new();
+    collect("", &table, &mut keys);
+    keys
+});
+
+fn collect(prefix: &str, table: &toml::Table, keys: &mut BTreeMap<String, toml::Value>) {
+    for (key, value) in table {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            toml::Value::Table(inner) => collect(&path, inner, keys),
+            leaf => drop(keys.insert(path, leaf.clone())),
+        }
+    }
+}
+
+/// The environment variable that sets a key. Two underscores part section and key, so that the variables which Kubernetes makes
+/// for a service called `forge-gateway` (FORGE_GATEWAY_PORT=tcp://..) are not taken for ours.
+pub fn variable_of(key: &str) -> String {
+    format!("FORGE_{}", key.replace('.', "__").to_uppercase())
+}
+
+/// Reads the text of a variable or a flag as the type that its key has.
+pub fn typed(key: &str, text: &str) -> Result<toml::Value, String> {
+    match KEYS.get(key) {
+        Some(toml::Value::Integer(_)) => text.trim().parse().map(toml::Value::Integer).map_err(|_| format!("`{text}` is not a whole number")),
+        Some(toml::Value::Boolean(_)) => text.trim().parse().map(toml::Value::Boolean).map_err(|_| format!("`{text}` is not true or false")),
+        Some(toml::Value::Array(_)) => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Ok(toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect()))
+        }
+        _ => Ok(toml::Value::String(text.to_owned())),
+    }
+}
+
+/// What to say about a key that does not exist.
+pub fn advice(unknown: &str) -> String {
+    let (section, leaf) = unknown.rsplit_once('.').unwrap_or(("", unknown));
+    if let Some(elsewhere) = KEYS.keys().find(|key| key.rsplit_once('.').is_some_and(|(_, name)| name == leaf)) {
+        return format!("`{leaf}` is a key of another section: `{elsewhere}`");
+    }
+    let siblings = || KEYS.keys().filter_map(|key| key.rsplit_once('.')).filter(|(of, _)| *of == section).map(|(_, name)| name);
+    if siblings().next().is_none() {
+        return match nearest(if section.is_empty() { leaf } else { section }, sections()) {
+            Some(near) => format!("did you mean the section `[{near}]`?"),
+            None => format!("the sections are {}", sections().collect::<Vec<_>>().join(", ")),
+        };
+    }
+    match nearest(leaf, siblings()) {
+        Some(near) => format!("did you mean `{section}.{near}`?"),
+        None => format!("the keys of [{section}] are {}", siblings().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn sections() -> impl Iterator<Item = &'static str> {
+    let mut names: Vec<_> = KEYS.keys().filter_map(|key| key.split_once('.')).map(|(section, _)| section).collect();
+    names.dedup();
+    names.into_iter()
+}
+
+/// The candidate with the fewest edits, when they are few enough for a slip of the keyboard.
+fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let close = candidates.map(|candidate| (edits(word, candidate), candidate)).min()?;
+    (close.0 <= 1 + word.len() / 4).then_some(close.1)
+}
+
+/// Levenshtein distance, where swapping two neighbours counts as one edit.
+fn edits(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = match (i, j) {
+                (0, _) => j,
+                (_, 0) => i,
+                _ => {
+                    let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                    let one = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+                    let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+                    if swapped { one.min(rows[i - 2][j - 2] + 1) } else { one }
+                }
+            };
+        }
+    }
+    rows[a.len()][b.len()]
+}

@@ -1,0 +1,166 @@
+//! The sections of `forge.toml` as types. The rooms own theirs; what belongs to the node as a whole stands here.
+
+use std::fmt;
+use std::time::Duration;
+
+use forge_actors::db::config::DatabaseConfig;
+use forge_actors::function::config::FunctionConfig;
+use forge_actors::gateway::config::GatewayConfig;
+use forge_actors::kernel::time::{secs, serde_duration};
+use serde::{Deserialize, Serialize};
+
+/// The whole file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What this node runs.
+    pub node: NodeConfig,
+    /// Where and how it answers HTTP.
+    pub gateway: GatewayConfig,
+    /// Where the database is.
+    pub database: DatabaseConfig,
+    /// How tokens are signed and checked.
+    pub auth: AuthConfig,
+    /// How many calls run at a time.
+    pub functions: FunctionConfig,
+    /// What is written to the log.
+    pub log: LogConfig,
+}
+
+impl Config {
+    /// Rules between keys; one sentence for each that is broken.
+    pub fn validate(&self) -> Vec<String> {
+        let mut broken = self.database.validate();
+        broken.extend(self.gateway.validate().err().into_iter().flatten());
+        broken.extend(self.functions.validate());
+        if self.node.roles.is_empty() {
+            broken.push(format!("node.roles is empty; name at least one of {}", Role::ALL.map(Role::as_str).join(", ")));
+        }
+        broken
+    }
+}
+
+/// The `[node]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeConfig {
+    /// What the node does.
+    pub roles: Vec<Role>,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self { roles: Role::ALL.to_vec() }
+    }
+}
+
+/// What a node can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Answers HTTP, and runs the functions that come in.
+    Gateway,
+    /// Runs functions for others.
+    Function,
+    /// Runs jobs.
+    Worker,
+    /// Starts crons.
+    Scheduler,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Gateway, Self::Function, Self::Worker, Self::Scheduler];
+
+    /// The name in configuration and flags.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Function => "function",
+            Self::Worker => "worker",
+            Self::Scheduler => "scheduler",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The `[auth]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// Signs and verifies tokens (HS256).
+    pub secret: Option<Secret>,
+    /// `iss` that tokens carry and must carry.
+    pub issuer: Option<String>,
+    /// `aud` that tokens carry and must carry.
+    pub audience: Option<String>,
+    /// Difference between clocks that is forgiven.
+    #[serde(with = "serde_duration")]
+    pub leeway: Duration,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self { secret: None, issuer: None, audience: None, leeway: secs(5) }
+    }
+}
+
+/// A text that prints as stars.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text: for making keys, not for printing.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
+    }
+}
+
+/// The `[log]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// What is written: a level, or a filter as in `info,sqlx=debug`.
+    pub level: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Pretty, level: "info".to_owned() }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,31 @@
+# Forge: the project's verbs. `just` alone lists them.
+
+[private]
+default:
+  @just --list --unsorted
+
+# Install what the other verbs need (Postgres, nextest), and build
+setup:
+  tests/run nothing_matches_this --no-tests pass
+
+# Serve the demo application, with a private Postgres in .forge
+dev *arguments:
+  cargo run -- start --dev {{arguments}}
+
+# Run the tests whose name contains the words; none: the whole suite with lints and docs
+test *words:
+  tests/run {{words}}
+
+# Formatting and clippy, as the suite checks them
+lint:
+  cargo fmt --all --check
+  cargo clippy --workspace --all-targets -- -D warnings
+
+# What must pass before a commit
+verify:
+  tests/run
+
+# Print the benchmarks' ratios: all, rpc, panic, recovery, actor
+bench *which="all":
+  cargo build --release -p forge-tests --bins
+  cargo run --release -p forge-tests --bin bench -- {{which}}

@@ -1,0 +1,10 @@
+//! What the tests stand on; [`crate`] re-exports the public face.
+
+pub(crate) mod client;
+pub(crate) mod database;
+pub(crate) mod load;
+pub(crate) mod node;
+pub(crate) mod postgres;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod until;

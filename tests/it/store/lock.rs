@@ -1,0 +1,56 @@
+//! Advisory locks: they exclude, a drop or a crash frees them, and waiting for one has a limit.
+
+use std::time::{Duration, Instant};
+
+use forge_actors::db::error::Error;
+use forge_actors::db::lock::{LockKey, SessionLock, lock_transaction, try_lock_transaction};
+use forge_actors::db::transaction::{Transaction, TransactionOptions};
+use forge_actors::kernel::fault::Code;
+
+use super::cluster::{Scratch, until};
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+async fn take(scratch: &Scratch, wait: Duration) -> Result<SessionLock, Error> {
+    SessionLock::acquire(&scratch.database, LockKey::application("test"), wait, |_| {}).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_lock_excludes_and_is_free_after_release_and_after_drop() {
+    let scratch = Scratch::new().await;
+    let mut held = take(&scratch, Duration::ZERO).await.unwrap();
+    assert!(held.is_held().await);
+    held.verify(&scratch.database).await.unwrap();
+    assert!(matches!(take(&scratch, Duration::from_millis(200)).await, Err(Error::LockTimeout { .. })));
+    held.release().await.unwrap();
+    let dropped = take(&scratch, Duration::ZERO).await.unwrap();
+    drop(dropped);
+    let started = Instant::now();
+    let again = take(&scratch, LIMIT).await.unwrap();
+    println!("free {:?} after its guard was dropped", started.elapsed());
+    again.release().await.unwrap();
+    until("one session is pooled", LIMIT, async || scratch.sessions("application_name LIKE '%locks'").await >= 1).await;
+    assert_eq!(scratch.sessions("EXISTS (SELECT FROM pg_locks l WHERE l.pid = pg_stat_activity.pid AND l.locktype = 'advisory')").await, 0);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_lock_waits_for_its_limit_only_and_leaves_the_limit_as_it_was() {
+    let scratch = Scratch::new().await;
+    let key = LockKey::application("test");
+    let options = TransactionOptions::new("lock", LIMIT);
+    let first = Transaction::begin(&scratch.database, options).await.unwrap();
+    lock_transaction(&first.db(), &key, LIMIT).await.unwrap();
+    let limit: String = sqlx::query_scalar("SELECT current_setting('lock_timeout')").fetch_one(&first.db()).await.unwrap();
+    assert_eq!(limit, "0");
+    let second = Transaction::begin(&scratch.database, options).await.unwrap();
+    assert!(!try_lock_transaction(&second.db(), &key).await.unwrap());
+    let started = Instant::now();
+    let refused = lock_transaction(&second.db(), &key, Duration::from_millis(200)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Conflict);
+    assert!(started.elapsed() < Duration::from_secs(2));
+    second.rollback().await;
+    first.commit().await.unwrap();
+    assert!(lock_transaction(&scratch.database.reader(), &key, LIMIT).await.is_err(), "outside of a transaction it would hold nothing");
+    scratch.drop().await;
+}

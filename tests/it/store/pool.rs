@@ -1,0 +1,163 @@
+//! Pools: no session comes back inside a transaction, an abandoned one is gone, and lending costs nothing.
+
+use std::time::{Duration, Instant};
+
+use forge_actors::db::config::DatabaseConfig;
+use forge_actors::db::transaction::{Transaction, TransactionOptions};
+use forge_actors::kernel::fault::{Code, Fault};
+use futures::TryStreamExt;
+
+use super::cluster::{Scratch, execute, until};
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn begins_that_are_cut_off_leave_no_transaction_and_lose_no_insert() {
+    let config = DatabaseConfig { write_connections_max: 8, ..DatabaseConfig::default() };
+    let scratch = Scratch::with(config).await;
+    execute(&mut scratch.connect().await, "CREATE TABLE t (id int PRIMARY KEY)").await;
+    let (mut cut, mut acknowledged) = (0, 0);
+    for round in 0..300i32 {
+        let database = scratch.database.clone();
+        let begin = Transaction::begin(&database, TransactionOptions::new("cut", LIMIT));
+        // From "before anything was sent" to "after the answer came": a turn of the scheduler is about a microsecond.
+        let turns = async {
+            for _ in 0..(round % 100) * 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = turns => cut += 1,
+            begun = begin => drop(begun.unwrap()),
+        }
+        sqlx::query("INSERT INTO t VALUES ($1)").bind(round).execute(&database.writer()).await.unwrap();
+        acknowledged += 1;
+    }
+    assert!(cut > 50, "only {cut} begins were cut off");
+    until("no session in a transaction", LIMIT, async || scratch.sessions("state LIKE 'idle in transaction%'").await == 0).await;
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM t").fetch_one(&mut scratch.connect().await).await.unwrap();
+    assert_eq!(rows, acknowledged);
+    println!("{cut} of 300 begins cut off, {acknowledged} inserts acknowledged, {rows} there");
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abandoned_statement_is_gone_from_the_server_within_a_second() {
+    let scratch = Scratch::new().await;
+    let reader = scratch.database.reader();
+    let sleeping = sqlx::query("SELECT pg_sleep(600)").execute(&reader);
+    assert!(tokio::time::timeout(Duration::from_millis(100), sleeping).await.is_err());
+    let gone = until("the backend ends", Duration::from_secs(1), async || scratch.sessions("query LIKE '%pg_sleep(600)%'").await == 0).await;
+    println!("gone after {gone:?}");
+    assert_eq!(scratch.database.usage().read.open, 0, "the session is not pooled again");
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aborted_transaction_leaves_nothing_running_and_keeps_its_connection() {
+    let scratch = Scratch::new().await;
+    let transaction = Transaction::begin(&scratch.database, TransactionOptions::new("sleeper", LIMIT)).await.unwrap();
+    let (db, pid) = (transaction.db(), transaction.pid());
+    let sleeping = sqlx::query("SELECT pg_sleep(600)").execute(&db);
+    assert!(tokio::time::timeout(Duration::from_millis(100), sleeping).await.is_err());
+    assert_eq!(scratch.sessions("application_name = 'forge sleeper' AND state = 'active'").await, 1);
+    let started = Instant::now();
+    transaction.abort().await;
+    assert!(started.elapsed() < Duration::from_secs(1));
+    assert_eq!(scratch.sessions("state <> 'idle'").await, 0);
+    let again = Transaction::begin(&scratch.database, TransactionOptions::new("next", LIMIT)).await.unwrap();
+    assert_eq!(again.pid(), pid, "the connection went back to the pool");
+    again.commit().await.unwrap();
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_dropped_half_way_gives_its_session_up() {
+    let scratch = Scratch::new().await;
+    let reader = scratch.database.reader();
+    {
+        let mut rows = sqlx::query("SELECT * FROM generate_series(1, 1000000)").fetch(&reader);
+        assert!(rows.try_next().await.unwrap().is_some());
+    }
+    until("the backend ends", LIMIT, async || scratch.sessions("query LIKE '%generate_series%'").await == 0).await;
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM generate_series(1, 10)").fetch_one(&reader).await.unwrap();
+    assert_eq!(count, 10);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_cannot_write_and_a_failed_statement_does_not_cost_the_session() {
+    let scratch = Scratch::new().await;
+    execute(&mut scratch.connect().await, "CREATE TABLE t (id int PRIMARY KEY)").await;
+    let reader = scratch.database.reader();
+    let refused = sqlx::query("INSERT INTO t VALUES (1)").execute(&reader).await.map_err(Fault::from).unwrap_err();
+    assert_eq!(refused.sqlstate().as_deref(), Some("25006"));
+    let pid = |reader| async move { sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()").fetch_one(reader).await.unwrap() };
+    let before = pid(&reader).await;
+    assert!(sqlx::query("SELECT 1 / 0").execute(&reader).await.is_err());
+    assert_eq!(pid(&reader).await, before);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_pool_answers_unavailable_in_time_and_does_not_starve_the_control_pool() {
+    let config = DatabaseConfig { read_connections_max: 2, ..DatabaseConfig::default() };
+    let scratch = Scratch::with(config).await;
+    let sleepers: Vec<_> = (0..2)
+        .map(|_| {
+            let reader = scratch.database.reader();
+            tokio::spawn(async move { sqlx::query("SELECT pg_sleep(10)").execute(&reader).await.map(drop) })
+        })
+        .collect();
+    until("both sleep", LIMIT, async || scratch.sessions("query LIKE '%pg_sleep(10)%' AND state = 'active'").await == 2).await;
+    let started = Instant::now();
+    let fault = sqlx::query("SELECT 1").execute(&scratch.database.reader()).await.map_err(Fault::from).unwrap_err();
+    assert_eq!(fault.code(), Code::Unavailable);
+    assert!((2_900..3_500).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+    let started = Instant::now();
+    scratch.database.ping().await.unwrap();
+    assert!(started.elapsed() < Duration::from_millis(100));
+    for sleeper in sleepers {
+        sleeper.abort();
+    }
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_killed_while_it_lay_in_the_pool_is_replaced_unnoticed() {
+    let scratch = Scratch::new().await;
+    let (reader, database) = (scratch.database.reader(), scratch.database.clone());
+    for _ in 0..5 {
+        sqlx::query("SELECT $1::int").bind(1).execute(&reader).await.unwrap();
+        Transaction::begin(&database, TransactionOptions::new("warm", LIMIT)).await.unwrap().commit().await.unwrap();
+        execute(&mut scratch.connect().await, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").await;
+        let number: i32 = sqlx::query_scalar("SELECT $1::int").bind(7).fetch_one(&reader).await.unwrap();
+        assert_eq!(number, 7);
+        Transaction::begin(&database, TransactionOptions::new("warm", LIMIT)).await.unwrap().commit().await.unwrap();
+    }
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lending_costs_no_round_trip() {
+    let scratch = Scratch::new().await;
+    let reader = scratch.database.reader();
+    sqlx::query("SELECT 1").execute(&reader).await.unwrap();
+    let mut bare = scratch.connect().await;
+    let rounds = 2_000u32;
+    let time = async |pooled: bool, bare: &mut sqlx::PgConnection| {
+        let started = Instant::now();
+        for _ in 0..rounds {
+            let query = sqlx::query("SELECT 1");
+            if pooled { query.execute(&reader).await.unwrap() } else { query.execute(&mut *bare).await.unwrap() };
+        }
+        started.elapsed() / rounds
+    };
+    time(false, &mut bare).await;
+    time(true, &mut bare).await;
+    let (plain, pooled) = (time(false, &mut bare).await, time(true, &mut bare).await);
+    println!("bare connection {plain:?}, reader {pooled:?}");
+    assert!(pooled < plain.mul_f64(1.6), "a second round trip would double it: {plain:?} → {pooled:?}");
+    scratch.drop().await;
+}

@@ -1,0 +1,336 @@
+//! Transactions and the frames in them: what is kept, what is undone, and what a broken commit is called.
+
+use std::time::{Duration, Instant};
+
+use forge_actors::db::database::Database;
+use forge_actors::db::handle::Db;
+use forge_actors::db::transaction::{Isolation, Transaction, TransactionOptions};
+use forge_actors::kernel::fault::{Code, Fault};
+use futures::TryStreamExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::cluster::{Scratch, execute};
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+async fn scratch_with_table() -> Scratch {
+    let scratch = Scratch::new().await;
+    execute(&mut scratch.connect().await, "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 0)").await;
+    scratch
+}
+
+async fn begin(database: &Database) -> Transaction {
+    Transaction::begin(database, TransactionOptions::new("test", LIMIT)).await.unwrap()
+}
+
+async fn insert(db: &Db, id: i32) -> Result<(), Fault> {
+    sqlx::query("INSERT INTO t VALUES ($1)").bind(id).execute(db).await?;
+    Ok(())
+}
+
+async fn ids(db: &Db) -> Vec<i32> {
+    sqlx::query_scalar("SELECT id FROM t ORDER BY id").fetch_all(db).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_keeps_and_everything_else_undoes() {
+    let scratch = scratch_with_table().await;
+    let database = &scratch.database;
+    let transaction = begin(database).await;
+    insert(&transaction.db(), 1).await.unwrap();
+    transaction.commit().await.unwrap();
+    let transaction = begin(database).await;
+    insert(&transaction.db(), 2).await.unwrap();
+    transaction.rollback().await;
+    let transaction = begin(database).await;
+    insert(&transaction.db(), 3).await.unwrap();
+    drop(transaction);
+    assert_eq!(ids(&database.reader()).await, [1]);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_settings_hold_inside_and_are_gone_outside() {
+    let scratch = scratch_with_table().await;
+    let show = "SELECT current_setting('transaction_isolation') || ' ' || current_setting('statement_timeout') || ' ' || current_setting('application_name')";
+    let options = TransactionOptions { isolation: Isolation::Serializable, ..TransactionOptions::new("tasks.create", LIMIT) };
+    let transaction = Transaction::begin(&scratch.database, options).await.unwrap();
+    let inside: String = sqlx::query_scalar(show).fetch_one(&transaction.db()).await.unwrap();
+    assert_eq!(inside, "serializable 5s forge tasks.create");
+    transaction.commit().await.unwrap();
+    let outside: String = sqlx::query_scalar(show).fetch_one(&scratch.database.writer()).await.unwrap();
+    assert_eq!(outside, "read committed 10min forge test write");
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nested_frame_is_kept_undone_or_undone_when_forgotten() {
+    let scratch = scratch_with_table().await;
+    let transaction = begin(&scratch.database).await;
+    let db = transaction.db();
+    insert(&db, 1).await.unwrap();
+    let kept = db.nested(false).await.unwrap();
+    insert(&kept.db(), 2).await.unwrap();
+    kept.release().await.unwrap();
+    let undone = db.nested(false).await.unwrap();
+    insert(&undone.db(), 3).await.unwrap();
+    undone.rollback().await.unwrap();
+    let forgotten = db.nested(false).await.unwrap();
+    let deeper = forgotten.db().nested(false).await.unwrap();
+    insert(&deeper.db(), 4).await.unwrap();
+    drop(deeper);
+    insert(&forgotten.db(), 5).await.unwrap();
+    drop(forgotten);
+    insert(&db, 6).await.unwrap();
+    let last = db.nested(false).await.unwrap();
+    insert(&last.db(), 7).await.unwrap();
+    drop(last);
+    transaction.commit().await.unwrap();
+    assert_eq!(ids(&scratch.database.reader()).await, [1, 2, 6]);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_inside_a_frame_spares_the_transaction() {
+    let scratch = scratch_with_table().await;
+    let transaction = begin(&scratch.database).await;
+    let db = transaction.db();
+    insert(&db, 1).await.unwrap();
+    let failing = db.nested(false).await.unwrap();
+    assert_eq!(insert(&failing.db(), 1).await.unwrap_err().code(), Code::Conflict);
+    failing.rollback().await.unwrap();
+    let ignoring = db.nested(false).await.unwrap();
+    insert(&ignoring.db(), 2).await.unwrap();
+    assert!(insert(&ignoring.db(), 1).await.is_err());
+    assert_eq!(ignoring.release().await.unwrap_err().code(), Code::Internal, "a swallowed failure is told");
+    insert(&db, 3).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(ids(&scratch.database.reader()).await, [1, 3]);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swallowed_failure_is_no_silent_rollback() {
+    let scratch = scratch_with_table().await;
+    let transaction = begin(&scratch.database).await;
+    insert(&transaction.db(), 1).await.unwrap();
+    assert!(insert(&transaction.db(), 1).await.is_err());
+    assert_eq!(transaction.commit().await.unwrap_err().code(), Code::Internal);
+    assert_eq!(ids(&scratch.database.reader()).await, [0; 0]);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_frame_refuses_writes_and_gives_the_right_to_write_back() {
+    let scratch = scratch_with_table().await;
+    let transaction = begin(&scratch.database).await;
+    let db = transaction.db();
+    for (id, finish) in [(1, true), (2, false)] {
+        insert(&db, id).await.unwrap();
+        let reading = db.nested(true).await.unwrap();
+        assert!(ids(&reading.db()).await.contains(&id), "a frame sees what its transaction wrote");
+        if !finish {
+            assert_eq!(insert(&reading.db(), 9).await.unwrap_err().sqlstate().as_deref(), Some("25006"));
+            reading.rollback().await.unwrap();
+        } else {
+            reading.release().await.unwrap();
+        }
+    }
+    let reading = db.nested(true).await.unwrap();
+    let deeper = reading.db().nested(false).await.unwrap();
+    assert_eq!(insert(&deeper.db(), 9).await.unwrap_err().sqlstate().as_deref(), Some("25006"), "a frame in a read-only one cannot write");
+    drop(deeper);
+    drop(reading);
+    insert(&db, 3).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(ids(&scratch.database.reader()).await, [1, 2, 3]);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joined_frames_take_turns() {
+    let scratch = scratch_with_table().await;
+    let transaction = begin(&scratch.database).await;
+    let db = transaction.db();
+    let call = async |first: i32, keep: bool| {
+        let frame = db.nested(false).await.unwrap();
+        for id in first..first + 5 {
+            insert(&frame.db(), id).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        if keep { frame.release().await.unwrap() } else { frame.rollback().await.unwrap() }
+    };
+    tokio::join!(call(10, true), call(20, false), call(30, true), async { insert(&db, 1).await.unwrap() });
+    transaction.commit().await.unwrap();
+    assert_eq!(ids(&scratch.database.reader()).await, [1, 10, 11, 12, 13, 14, 30, 31, 32, 33, 34]);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_inside_a_row_loop_does_not_wait_for_itself() {
+    let scratch = scratch_with_table().await;
+    let transaction = begin(&scratch.database).await;
+    let db = transaction.db();
+    let mut rows = sqlx::query_scalar::<_, i32>("SELECT * FROM generate_series(1, 3)").fetch(&db);
+    while let Some(id) = rows.try_next().await.unwrap() {
+        tokio::time::timeout(LIMIT, insert(&db, id)).await.unwrap().unwrap();
+    }
+    drop(rows);
+    transaction.commit().await.unwrap();
+    assert_eq!(ids(&scratch.database.reader()).await, [1, 2, 3]);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_cut_off_inside_a_transaction_forbids_its_commit() {
+    let scratch = scratch_with_table().await;
+    let transaction = begin(&scratch.database).await;
+    let db = transaction.db();
+    insert(&db, 1).await.unwrap();
+    let slow = sqlx::query("SELECT pg_sleep(30)").execute(&db);
+    assert!(tokio::time::timeout(Duration::from_millis(50), slow).await.is_err());
+    assert!(insert(&db, 2).await.is_err());
+    assert_eq!(transaction.commit().await.unwrap_err().code(), Code::Internal);
+    assert_eq!(ids(&scratch.database.reader()).await, [0; 0]);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handle_that_outlives_its_transaction_is_refused() {
+    let scratch = scratch_with_table().await;
+    let transaction = begin(&scratch.database).await;
+    let db = transaction.db();
+    let frame = db.nested(false).await.unwrap();
+    let inner = frame.db();
+    frame.release().await.unwrap();
+    assert!(insert(&inner, 1).await.is_err());
+    transaction.commit().await.unwrap();
+    assert!(insert(&db, 2).await.is_err());
+    assert_eq!(ids(&scratch.database.reader()).await, [0; 0]);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_serialization_failure_is_told_as_one() {
+    let scratch = scratch_with_table().await;
+    execute(&mut scratch.connect().await, "INSERT INTO t VALUES (1), (2)").await;
+    let options = TransactionOptions { isolation: Isolation::Serializable, ..TransactionOptions::new("race", LIMIT) };
+    let first = Transaction::begin(&scratch.database, options).await.unwrap();
+    let second = Transaction::begin(&scratch.database, options).await.unwrap();
+    for (transaction, id) in [(&first, 1), (&second, 2)] {
+        let sum: i64 = sqlx::query_scalar("SELECT sum(n) FROM t").fetch_one(&transaction.db()).await.unwrap();
+        assert_eq!(sum, 0);
+        sqlx::query("UPDATE t SET n = 1 WHERE id = $1").bind(id).execute(&transaction.db()).await.unwrap();
+    }
+    first.commit().await.unwrap();
+    let lost = second.commit().await.unwrap_err();
+    assert_eq!((lost.code(), lost.sqlstate().as_deref()), (Code::Conflict, Some("40001")));
+    assert_eq!(scratch.sessions("state LIKE 'idle in%'").await, 0);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deferred_constraint_that_fails_at_commit_is_a_plain_refusal() {
+    let scratch = scratch_with_table().await;
+    execute(&mut scratch.connect().await, "CREATE TABLE c (id int REFERENCES t DEFERRABLE INITIALLY DEFERRED)").await;
+    let transaction = begin(&scratch.database).await;
+    sqlx::query("INSERT INTO c VALUES (9)").execute(&transaction.db()).await.unwrap();
+    let refused = transaction.commit().await.unwrap_err();
+    assert_eq!(refused.sqlstate().as_deref(), Some("23503"));
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_does_not_move() {
+    let scratch = scratch_with_table().await;
+    let snapshot = scratch.database.snapshot("list", LIMIT).await.unwrap();
+    assert_eq!(ids(&snapshot.db()).await, [0; 0]);
+    execute(&mut scratch.connect().await, "INSERT INTO t VALUES (1)").await;
+    assert_eq!(ids(&snapshot.db()).await, [0; 0]);
+    assert!(insert(&snapshot.db(), 2).await.is_err());
+    snapshot.rollback().await;
+    assert_eq!(ids(&scratch.database.reader()).await, [1]);
+    scratch.drop().await;
+}
+
+/// Forwards bytes until the client says COMMIT; then either forwards it and swallows the answer, or swallows it.
+async fn proxy(upstream: u16, forward_commit: bool) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = TcpStream::connect(("127.0.0.1", upstream)).await.unwrap();
+            tokio::spawn(async move {
+                let (mut up, mut down) = (vec![0; 65536], vec![0; 65536]);
+                loop {
+                    tokio::select! {
+                        read = tokio::io::AsyncReadExt::read(&mut client, &mut up) => {
+                            let Ok(count @ 1..) = read else { return };
+                            let commits = up[..count].windows(7).any(|window| window == b"COMMIT\0");
+                            if commits && forward_commit {
+                                server.write_all(&up[..count]).await.unwrap();
+                                tokio::io::AsyncReadExt::read(&mut server, &mut down).await.unwrap();
+                            }
+                            if commits { return }
+                            server.write_all(&up[..count]).await.unwrap();
+                        }
+                        read = tokio::io::AsyncReadExt::read(&mut server, &mut down) => {
+                            let Ok(count @ 1..) = read else { return };
+                            client.write_all(&down[..count]).await.unwrap();
+                        }
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_without_an_answer_is_neither_done_nor_failed() {
+    let scratch = scratch_with_table().await;
+    for (forward, expected) in [(true, vec![1]), (false, vec![1])] {
+        let port = proxy(scratch.options().get_port(), forward).await;
+        let database = Database::new(scratch.options().host("127.0.0.1").port(port), Default::default(), "test");
+        let transaction = begin(&database).await;
+        insert(&transaction.db(), if forward { 1 } else { 2 }).await.unwrap();
+        assert_eq!(transaction.commit().await.unwrap_err().code(), Code::OutcomeUnknown);
+        assert_eq!(ids(&scratch.database.reader()).await, expected);
+    }
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_before_commit_commits_nothing_and_says_so() {
+    let scratch = scratch_with_table().await;
+    let transaction = begin(&scratch.database).await;
+    insert(&transaction.db(), 1).await.unwrap();
+    execute(&mut scratch.connect().await, &format!("SELECT pg_terminate_backend({})", transaction.pid())).await;
+    let broken = insert(&transaction.db(), 2).await.unwrap_err();
+    assert_eq!(broken.code(), Code::Unavailable);
+    assert_eq!(transaction.commit().await.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(ids(&scratch.database.reader()).await, [0; 0]);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn begin_and_commit_are_one_round_trip_each() {
+    let scratch = scratch_with_table().await;
+    begin(&scratch.database).await.commit().await.unwrap();
+    let mut bare = scratch.connect().await;
+    let rounds = 500u32;
+    let started = Instant::now();
+    for _ in 0..rounds {
+        execute(&mut bare, "BEGIN").await;
+        execute(&mut bare, "COMMIT").await;
+    }
+    let plain = started.elapsed() / rounds;
+    let started = Instant::now();
+    for _ in 0..rounds {
+        begin(&scratch.database).await.commit().await.unwrap();
+    }
+    let ours = started.elapsed() / rounds;
+    println!("BEGIN + COMMIT: bare {plain:?}, with its settings {ours:?}");
+    scratch.drop().await;
+}
