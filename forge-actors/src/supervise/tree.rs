@@ -69,6 +69,13 @@ impl Tree {
         }
     }
 
+    /// Records that the actor of `entry` has started. Its host says so before the first message, since the supervisor learns it
+    /// so late that the actor may have crashed again.
+    pub(super) fn started(&self, entry: &Entry) {
+        entry.running();
+        self.journal.record(&entry.path, EventKind::Started);
+    }
+
     /// Records that the actor of `entry` crashed.
     pub(super) fn crashed(&self, entry: &Entry, crash: Crash) {
         entry.fail(&crash.cause);
@@ -269,7 +276,7 @@ impl Entry {
         self.change(|life| life.state = state);
     }
 
-    pub(super) fn running(&self) {
+    fn running(&self) {
         self.change(|life| {
             life.state = ActorState::Running;
             life.started_at = Some(chrono::Utc::now());
