@@ -152,9 +152,14 @@ impl NodeBuilder {
     }
 }
 
-/// Nothing of the developer's own configuration reaches a node.
+/// Nothing of the developer's own configuration reaches a node, except what programs need to run, and package managers to fetch.
 fn inherited() -> impl Iterator<Item = (OsString, OsString)> {
-    std::env::vars_os().filter(|(name, _)| ["PATH", "HOME", "USER", "TMPDIR", "LANG"].iter().any(|kept| name == kept))
+    const NAMES: &[&str] = &["PATH", "HOME", "USER", "TMPDIR", "LANG", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
+    const PREFIXES: &[&str] = &["PIP_", "NPM_CONFIG_", "npm_config_", "UV_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_"];
+    std::env::vars_os().filter(|(name, _)| {
+        let name = name.to_str().unwrap_or_default();
+        NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    })
 }
 
 /// A running node.

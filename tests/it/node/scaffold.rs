@@ -1,5 +1,6 @@
 //! `forge-node new shop`: what it writes builds, and is served.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,22 +19,29 @@ async fn a_new_application_builds_and_runs() {
     let written = Process::spawn(&mut new).ended(PATIENCE).await;
     assert_eq!(written.code(), 0, "{}", written.stderr);
     let shop = parent.path().join("shop");
-    // The same versions as here, so that what is compiled already is compiled only once.
-    std::fs::copy(workspace().join("Cargo.lock"), shop.join("Cargo.lock")).expect("copy the lock file");
-
-    let target = Binary::Forge.path().parent().and_then(|profile| profile.parent()).expect("a profile is in a target folder").to_owned();
+    share_what_is_compiled(parent.path(), &shop);
     let mut build = Command::new("cargo");
-    build.current_dir(&shop).args(["build", "--quiet"]).env("CARGO_TARGET_DIR", &target);
+    build.current_dir(&shop).args(["build", "--quiet"]);
     let built = Process::spawn(&mut build).ended(BUILD).await;
     assert_eq!(built.code(), 0, "{}", built.stderr);
     assert_eq!(built.stderr, "", "a new application builds without a warning");
 
     let database = Database::create().await;
-    let start = Node::builder(Binary::Forge).directory(&shop).database(&database).environment("CARGO_TARGET_DIR", target);
+    let start = Node::builder(Binary::Forge).directory(&shop).database(&database);
     let node = start.start().await;
     let ana = json!({ "email": "ana@example.com", "name": "Ana", "password": "correct horse battery" });
     let token = node.call("users.sign_up", ana, None).await.data()["token"].as_str().map(str::to_owned);
     let projects = node.call("projects.list", json!({}), token.as_deref()).await.data();
     assert_eq!(projects, json!([]));
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+/// The same versions, the same target folder and the same settings for dependencies as here, so that they are compiled only once.
+fn share_what_is_compiled(parent: &Path, shop: &Path) {
+    let profile = Binary::Forge.path();
+    let target = profile.parent().and_then(Path::parent).expect("a profile is in a target folder");
+    let config = format!("[build]\ntarget-dir = {:?}\n\n[profile.dev.package.\"*\"]\ndebug = false\n", target);
+    std::fs::create_dir(parent.join(".cargo")).expect("make a folder");
+    std::fs::write(parent.join(".cargo/config.toml"), config).expect("write cargo's configuration");
+    std::fs::copy(workspace().join("Cargo.lock"), shop.join("Cargo.lock")).expect("copy the lock file");
 }
