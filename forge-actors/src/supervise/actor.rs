@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::address::{Address, CastError, Incarnation, Slot};
 use super::journal::Crash;
 use super::launch::{Launch, Launched, StartCut, StartError};
-use super::panic::{Panic, catch_unwind};
+use super::panic::{Panic, catch_pinned, catch_unwind};
 use super::tree::{Entry, Meter, Tree};
 
 /// Any error. An `Err` from [`Actor::handle`] means "restart me".
@@ -68,11 +69,8 @@ pub trait Actor: Send + Sync + 'static {
 /// What ractor carries. A type of its own, so that applications' messages need no ractor trait and are never remotable.
 pub(super) enum Envelope<M> {
     Message(M),
-    /// A task of the actor panicked.
-    TaskPanicked {
-        task: &'static str,
-        panic: Panic,
-    },
+    /// A task of the actor panicked. Boxed, since the size of the largest variant is moved with every message.
+    TaskPanicked(Box<(&'static str, Panic)>),
 }
 
 impl<M: Message> ractor::Message for Envelope<M> {}
@@ -133,7 +131,7 @@ impl<M: Message> Context<M> {
         let handle = tokio::spawn(async move {
             if let Err(panic) = catch_unwind(future).await {
                 // The actor may have ended meanwhile; then there is nobody left to crash.
-                let _ = actor.send_message(Envelope::TaskPanicked { task, panic });
+                let _ = actor.send_message(Envelope::TaskPanicked(Box::new((task, panic))));
             }
         });
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -219,7 +217,10 @@ impl<A: Actor> ractor::Actor for Host<A> {
         // The address works from here on, so that `start` can leave messages for later.
         let cx = Context::new(&launch, &slot, myself, Arc::clone(&meter));
         match Outcome::from(catch_unwind(self.actor.start(&cx)).await).0 {
-            Ok(state) => Ok(Some(Running { cx, meter, state })),
+            Ok(state) => {
+                self.tree.started(&self.entry);
+                Ok(Some(Running { cx, meter, state }))
+            }
             Err(failure) => {
                 slot.current.store(None);
                 cx.end_tasks().await;
@@ -234,16 +235,17 @@ impl<A: Actor> ractor::Actor for Host<A> {
             Envelope::Message(message) => {
                 let index = message.index();
                 let began = meter.begin(index);
-                let outcome = catch_unwind(self.actor.handle(cx, message, state)).await;
+                let outcome = catch_pinned(pin!(self.actor.handle(cx, message, state))).await;
                 meter.end(began);
                 match Outcome::from(outcome).0 {
                     Ok(()) => return Ok(()),
                     Err(failure) => (A::Message::NAMES.get(index).copied(), failure),
                 }
             }
-            Envelope::TaskPanicked { task, panic } => (Some(task), Failure::Panic(panic)),
+            Envelope::TaskPanicked(panicked) => (Some(panicked.0), Failure::Panic(panicked.1)),
         };
-        cx.end_tasks().await;
+        // Boxed, because ractor moves the whole future of every message about, and this part is almost never used.
+        Box::pin(cx.end_tasks()).await;
         *running = None;
         Err(self.crash(message, failure))
     }

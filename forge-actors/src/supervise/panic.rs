@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, PanicHookInfo};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, LazyLock, Mutex, Once, PoisonError};
 use std::task::Poll;
 
@@ -67,8 +67,12 @@ static BACKTRACES: LazyLock<Mutex<HashMap<String, Arc<str>>>> = LazyLock::new(Mu
 /// # });
 /// ```
 pub async fn catch_unwind<F: Future>(future: F) -> Result<F::Output, Panic> {
+    catch_pinned(pin!(future)).await
+}
+
+/// [`catch_unwind`] of a future that stays where it is, which saves a busy actor a move of it for every message.
+pub(super) fn catch_pinned<F: Future>(mut future: Pin<&mut F>) -> impl Future<Output = Result<F::Output, Panic>> {
     INSTALLED.call_once(install);
-    let mut future = pin!(future);
     poll_fn(move |cx| {
         let scope = Scope::enter();
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
@@ -79,7 +83,6 @@ pub async fn catch_unwind<F: Future>(future: F) -> Result<F::Output, Panic> {
             Err(payload) => Poll::Ready(Err(caught(payload.as_ref()))),
         }
     })
-    .await
 }
 
 struct Scope;
