@@ -10,18 +10,18 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 /// An empty database, dropped with its sessions at the end of the test.
-pub struct Scratch {
-    pub database: Database,
-    pub name: String,
+pub(super) struct Scratch {
+    pub(super) database: Database,
+    pub(super) name: String,
     admin: PgConnectOptions,
 }
 
 impl Scratch {
-    pub async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self::with(DatabaseConfig::default()).await
     }
 
-    pub async fn with(config: DatabaseConfig) -> Self {
+    pub(super) async fn with(config: DatabaseConfig) -> Self {
         let url = std::env::var("FORGE_TEST_DATABASE_URL").expect("FORGE_TEST_DATABASE_URL names a scratch server");
         let admin = PgConnectOptions::from_str(&url).unwrap();
         let name = format!("forge_test_{}", uuid::Uuid::now_v7().simple());
@@ -33,16 +33,16 @@ impl Scratch {
     }
 
     /// A connection that no pool knows.
-    pub async fn connect(&self) -> PgConnection {
+    pub(super) async fn connect(&self) -> PgConnection {
         self.admin.clone().database(&self.name).connect().await.unwrap()
     }
 
-    pub fn options(&self) -> PgConnectOptions {
+    pub(super) fn options(&self) -> PgConnectOptions {
         self.admin.clone().database(&self.name)
     }
 
     /// Sessions of this test's pools in a given state.
-    pub async fn sessions(&self, condition: &str) -> i64 {
+    pub(super) async fn sessions(&self, condition: &str) -> i64 {
         let mut connection = self.connect().await;
         let sql = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid() AND application_name LIKE 'forge %' AND ({condition})",
@@ -51,19 +51,19 @@ impl Scratch {
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap()
     }
 
-    pub async fn drop(self) {
+    pub(super) async fn drop(self) {
         self.database.close().await;
         let mut connection = self.admin.connect().await.unwrap();
         execute(&mut connection, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
     }
 }
 
-pub async fn execute(connection: &mut PgConnection, sql: &str) {
+pub(super) async fn execute(connection: &mut PgConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.unwrap();
 }
 
 /// Polls until `condition` holds; says what never came.
-pub async fn until<F: Future<Output = bool>>(what: &str, limit: Duration, condition: impl Fn() -> F) -> Duration {
+pub(super) async fn until<F: Future<Output = bool>>(what: &str, limit: Duration, condition: impl Fn() -> F) -> Duration {
     let started = Instant::now();
     while !condition().await {
         assert!(started.elapsed() < limit, "{what}: not within {limit:?}");
