@@ -113,7 +113,7 @@ impl Client {
 }
 
 /// Where a node of this configuration listens, as seen from this machine.
-fn default_url(loaded: &Loaded) -> String {
+pub(super) fn default_url(loaded: &Loaded) -> String {
     let gateway = &loaded.config.gateway;
     let host = match gateway.host {
         host if host.is_unspecified() => "127.0.0.1".to_owned(),
