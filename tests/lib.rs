@@ -7,6 +7,7 @@ mod harness;
 
 pub use harness::client::{Client, Reply};
 pub use harness::database::Database;
+pub use harness::load::{Load, Measured};
 pub use harness::node::{Binary, Node, NodeBuilder, workspace};
 pub use harness::postgres::PostgresProcess;
 pub use harness::process::{Ended, Output, Process, Signal};

@@ -52,27 +52,3 @@ fn distance(a: &str, b: &str) -> usize {
     }
     row[b.len()]
 }
-
-#[cfg(test)]
-mod tests {
-    use super::{camel, nearest, pascal, snake};
-
-    #[test]
-    fn cases() {
-        for (from, to) in [("project_id", "projectId"), ("a", "a"), ("_unused", "unused"), ("line_2", "line2"), ("", "")] {
-            assert_eq!(camel(from), to);
-        }
-        assert_eq!(pascal("task_created"), "TaskCreated");
-        for (from, to) in [("InProgress", "in_progress"), ("HTTPStatus", "http_status"), ("Done", "done"), ("V2Beta", "v2_beta")] {
-            assert_eq!(snake(from), to);
-        }
-    }
-
-    #[test]
-    fn nearest_is_near() {
-        let names = || ["timeout", "public", "role"].into_iter();
-        assert_eq!(nearest("tiemout", names()), Some("timeout"));
-        assert_eq!(nearest("publik", names()), Some("public"));
-        assert_eq!(nearest("isolation", names()), None);
-    }
-}

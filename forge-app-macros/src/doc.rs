@@ -18,21 +18,3 @@ fn line(attribute: &Attribute) -> Option<String> {
         _ => None,
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use syn::parse_quote;
-
-    #[test]
-    fn takes_the_first_paragraph() {
-        let item: syn::ItemFn = parse_quote! {
-            /// Open tasks of a project,
-            /// newest first.
-            ///
-            /// More.
-            fn list() {}
-        };
-        assert_eq!(super::first_paragraph(&item.attrs), "Open tasks of a project, newest first.");
-        assert_eq!(super::first_paragraph(&[]), "");
-    }
-}

@@ -11,11 +11,11 @@ use crate::{case, doc, refuse};
 const NAME: Key<()> = Key { name: "name", usage: "name = \"task_status\"", id: () };
 const DERIVED: &[&str] = &["Clone", "Copy", "PartialEq", "Eq", "PartialOrd", "Ord", "Hash", "Debug", "Serialize", "Deserialize"];
 
-struct Spec {
-    item: ItemEnum,
+struct Spec<'a> {
+    item: &'a ItemEnum,
     sql_name: String,
     doc: String,
-    variants: Vec<(Ident, String)>,
+    variants: Vec<(&'a Ident, String)>,
 }
 
 pub(crate) fn expand(attribute: &str, options: TokenStream, item: TokenStream) -> TokenStream {
@@ -30,7 +30,7 @@ pub(crate) fn expand(attribute: &str, options: TokenStream, item: TokenStream) -
     }
 }
 
-fn parse(owner: &str, options: TokenStream, item: &ItemEnum) -> syn::Result<Spec> {
+fn parse<'a>(owner: &str, options: TokenStream, item: &'a ItemEnum) -> syn::Result<Spec<'a>> {
     let entries = option::entries(options)?;
     let mut problems = Problems::default();
     problems.keep(option::once(&entries, &[]));
@@ -54,10 +54,10 @@ fn parse(owner: &str, options: TokenStream, item: &ItemEnum) -> syn::Result<Spec
         }
     }
     problems.finish()?;
-    Ok(Spec { item: item.clone(), sql_name: name.0, doc: doc::first_paragraph(&item.attrs), variants })
+    Ok(Spec { item, sql_name: name.0, doc: doc::first_paragraph(&item.attrs), variants })
 }
 
-fn label(variant: &Variant) -> syn::Result<(Ident, String)> {
+fn label(variant: &Variant) -> syn::Result<(&Ident, String)> {
     if !matches!(variant.fields, Fields::Unit) {
         let message = format!(
             "`{}` holds data, and a Postgres enum holds names only: put the data into columns, or the whole into JSON",
@@ -70,14 +70,12 @@ fn label(variant: &Variant) -> syn::Result<(Ident, String)> {
     }
     let label = case::snake(&variant.ident.to_string());
     postgres::identifier(&label, variant.ident.span(), "the label")?;
-    Ok((variant.ident.clone(), label))
+    Ok((&variant.ident, label))
 }
 
-fn lower(spec: &Spec) -> TokenStream {
-    let Spec { item, sql_name, doc, variants } = spec;
+fn lower(spec: &Spec<'_>) -> TokenStream {
+    let Spec { item, sql_name, .. } = spec;
     let name = &item.ident;
-    let idents: Vec<_> = variants.iter().map(|(ident, _)| ident).collect();
-    let labels: Vec<_> = variants.iter().map(|(_, label)| label).collect();
     let text = quote! { self.as_str() };
     let codec = postgres::implement(
         name,
@@ -85,11 +83,12 @@ fn lower(spec: &Spec) -> TokenStream {
             type_info: quote! { ::forge::__private::sqlx::postgres::PgTypeInfo::with_name(#sql_name) },
             array_type_info: quote! { ::forge::__private::sqlx::postgres::PgTypeInfo::array_of(#sql_name) },
             compatible: None,
-            text: text.clone(),
+            text: &text,
             read: quote! { <Self as ::core::str::FromStr>::from_str(text).map_err(::core::convert::Into::into) },
         },
     );
     let serde = postgres::serde_text(name, &text);
+    let (labels, metadata, reading) = (labels(spec), metadata(spec), reading(spec));
     quote! {
         #[derive(
             ::core::clone::Clone,
@@ -103,6 +102,18 @@ fn lower(spec: &Spec) -> TokenStream {
         )]
         #item
 
+        #labels
+        #metadata
+        #reading
+        #serde
+        #codec
+    }
+}
+
+fn labels(spec: &Spec<'_>) -> TokenStream {
+    let name = &spec.item.ident;
+    let (idents, labels): (Vec<&Ident>, Vec<&String>) = spec.variants.iter().map(|(ident, label)| (*ident, label)).unzip();
+    quote! {
         #[allow(dead_code, unreachable_pub, reason = "every enum type has the same methods, whichever of them its crate uses")]
         impl #name {
             /// All values, in the order of their declaration.
@@ -114,6 +125,19 @@ fn lower(spec: &Spec) -> TokenStream {
             }
         }
 
+        impl ::core::fmt::Display for #name {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    }
+}
+
+fn metadata(spec: &Spec<'_>) -> TokenStream {
+    let Spec { item, sql_name, doc, variants } = spec;
+    let name = &item.ident;
+    let labels = variants.iter().map(|(_, label)| label);
+    quote! {
         impl ::forge::app::enumeration::Enumeration for #name {
             const META: ::forge::app::enumeration::EnumMeta = ::forge::app::enumeration::EnumMeta {
                 name: ::core::stringify!(#name),
@@ -132,13 +156,13 @@ fn lower(spec: &Spec) -> TokenStream {
         }
 
         ::forge::__private::inventory::submit! { ::forge::app::enumeration::EnumRegistration::of::<#name>() }
+    }
+}
 
-        impl ::core::fmt::Display for #name {
-            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
+fn reading(spec: &Spec<'_>) -> TokenStream {
+    let name = &spec.item.ident;
+    let (idents, labels): (Vec<&Ident>, Vec<&String>) = spec.variants.iter().map(|(ident, label)| (*ident, label)).unzip();
+    quote! {
         impl ::core::str::FromStr for #name {
             type Err = ::forge::app::enumeration::UnknownLabel;
 
@@ -157,8 +181,5 @@ fn lower(spec: &Spec) -> TokenStream {
                 text.parse()
             }
         }
-
-        #serde
-        #codec
     }
 }

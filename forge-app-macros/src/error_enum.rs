@@ -89,7 +89,9 @@ fn fields(variant: &Variant) -> syn::Result<Vec<(Ident, String, Type)>> {
         Fields::Named(fields) => Ok(fields
             .named
             .iter()
-            .filter_map(|field| field.ident.clone().map(|ident| (ident.clone(), case::camel(&ident.unraw().to_string()), field.ty.clone())))
+            .filter_map(|field| {
+                field.ident.as_ref().map(|ident| (ident.clone(), case::camel(&ident.unraw().to_string()), field.ty.clone()))
+            })
             .collect()),
         Fields::Unnamed(fields) => Err(syn::Error::new_spanned(
             fields,

@@ -23,6 +23,9 @@ mod postgres;
 mod refuse;
 mod validated;
 
+#[cfg(test)]
+mod tests;
+
 /// Makes an async fn a query: it reads, and Postgres refuses it any write.
 ///
 /// `list(ctx: &QueryContext, done: Option<bool>) -> Result<Vec<Task>>` stays callable and gains the message `List { done }`, its

@@ -42,33 +42,3 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let factor = units.iter().find(|(name, _)| *name == unit)?.1;
     digits.parse::<u64>().ok()?.checked_mul(factor)
 }
-
-#[cfg(test)]
-mod tests {
-    use proc_macro2::Span;
-    use syn::LitStr;
-
-    fn literal(text: &str) -> LitStr {
-        LitStr::new(text, Span::call_site())
-    }
-
-    #[test]
-    fn timeouts() {
-        for (text, expected) in [("500ms", 500), ("5s", 5_000), ("10m", 600_000)] {
-            assert_eq!(super::timeout(&literal(text)).expect(text), expected);
-        }
-        for text in ["", "5", "s", "0s", "11m", "1h", "5 s", "-1s", "99999999999999999999s"] {
-            assert!(super::timeout(&literal(text)).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn sizes() {
-        for (text, expected) in [("1B", 1), ("64KiB", 65_536), ("8MiB", 8 << 20)] {
-            assert_eq!(super::size(&literal(text)).expect(text), expected);
-        }
-        for text in ["", "64", "64KB", "0B", "1.5MiB", "99999999999GiB"] {
-            assert!(super::size(&literal(text)).is_err(), "{text}");
-        }
-    }
-}

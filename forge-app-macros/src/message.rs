@@ -39,21 +39,3 @@ fn lower(input: &DeriveInput) -> syn::Result<TokenStream> {
         }
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use quote::quote;
-
-    #[test]
-    fn names_every_variant_in_order() {
-        let code = super::expand(quote! { enum Command { Start, Stop(u8), Claim { batch: usize } } }).to_string();
-        assert!(code.contains(r#"["Start" , "Stop" , "Claim"]"#), "{code}");
-        assert!(code.contains("Self :: Claim { .. } => 2usize"), "{code}");
-    }
-
-    #[test]
-    fn refuses_structs_and_generics() {
-        assert!(super::expand(quote! { struct Command; }).to_string().contains("stands on an enum"));
-        assert!(super::expand(quote! { enum Command<T> { Set(T) } }).to_string().contains("cannot be generic"));
-    }
-}

@@ -22,20 +22,20 @@ pub(crate) fn identifier(name: &str, span: Span, what: &str) -> syn::Result<()> 
 }
 
 /// How a type travels to Postgres and back.
-pub(crate) struct Codec {
+pub(crate) struct Codec<'a> {
     /// `PgTypeInfo` of the type and of its array.
     pub type_info: TokenStream,
     pub array_type_info: TokenStream,
     /// Types besides its own that it reads: a function of `ty`.
     pub compatible: Option<TokenStream>,
     /// The text of `self`.
-    pub text: TokenStream,
+    pub text: &'a TokenStream,
     /// A `Result<Self, BoxDynError>` of `text: &str`.
     pub read: TokenStream,
 }
 
 /// `Type`, `PgHasArrayType`, `Encode` and `Decode`.
-pub(crate) fn implement(name: &Ident, codec: Codec) -> TokenStream {
+pub(crate) fn implement(name: &Ident, codec: Codec<'_>) -> TokenStream {
     let Codec { type_info, array_type_info, compatible, text, read } = codec;
     let compatible = compatible.map(|body| {
         quote! {

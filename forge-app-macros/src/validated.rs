@@ -138,7 +138,7 @@ fn lower(spec: &Spec) -> TokenStream {
             type_info: quote! { <&str as ::forge::__private::sqlx::Type<::forge::__private::sqlx::Postgres>>::type_info() },
             array_type_info: quote! { <&str as ::forge::__private::sqlx::postgres::PgHasArrayType>::array_type_info() },
             compatible: Some(quote! { <&str as ::forge::__private::sqlx::Type<::forge::__private::sqlx::Postgres>>::compatible(ty) }),
-            text: text.clone(),
+            text: &text,
             read: quote! { Self::parse(text).map_err(|invalid| ::std::format!("`{}`: {invalid}", ::core::stringify!(#name)).into()) },
         },
     );

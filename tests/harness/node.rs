@@ -69,6 +69,8 @@ pub struct NodeBuilder {
     directory: Option<PathBuf>,
     files: Vec<(&'static str, String)>,
     port: u16,
+    wrapper: Vec<OsString>,
+    patience: Duration,
 }
 
 impl NodeBuilder {
@@ -112,12 +114,25 @@ impl NodeBuilder {
         self
     }
 
+    /// Starts it through another program, which gets the node's command line after these arguments.
+    pub fn through<A: Into<OsString>>(mut self, wrapper: impl IntoIterator<Item = A>) -> Self {
+        self.wrapper = wrapper.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Waits this long for a start.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub async fn start(self) -> Node {
+        let patience = self.patience;
         let (process, home) = self.launch();
         let mut node = Node { process, client: Client::new(""), _home: home };
-        node.await_banner().await;
-        node.await_ready(START_LIMIT).await;
+        node.await_banner(patience).await;
+        node.await_ready(patience).await;
         node
     }
 
@@ -128,8 +143,10 @@ impl NodeBuilder {
         for (name, content) in &self.files {
             std::fs::write(directory.join(name), content).expect("write the node's file");
         }
-        let mut command = Command::new(self.binary.path());
-        command.current_dir(directory).env_clear().envs(inherited()).envs(self.environment);
+        let mut line = self.wrapper;
+        line.push(self.binary.path().into());
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]).current_dir(directory).env_clear().envs(inherited()).envs(self.environment);
         command.arg("start").args(["--port", &self.port.to_string()]).args(self.arguments);
         (Process::spawn(&mut command), home)
     }
@@ -150,7 +167,16 @@ pub struct Node {
 impl Node {
     /// A node of this program, on a free port, in an empty directory.
     pub fn builder(binary: Binary) -> NodeBuilder {
-        NodeBuilder { binary, arguments: Vec::new(), environment: Vec::new(), directory: None, files: Vec::new(), port: 0 }
+        NodeBuilder {
+            binary,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            directory: None,
+            files: Vec::new(),
+            port: 0,
+            wrapper: Vec::new(),
+            patience: START_LIMIT,
+        }
     }
 
     /// Its process.
@@ -189,9 +215,9 @@ impl Node {
     }
 
     /// Reads the address from the banner; a node that ends instead fails the test with what it said.
-    async fn await_banner(&mut self) {
+    async fn await_banner(&mut self, patience: Duration) {
         let process = &mut self.process;
-        let base = until("the banner names the address", START_LIMIT, || {
+        let base = until("the banner names the address", patience, || {
             let address = address_in(&process.stdout().text());
             assert!(address.is_some() || !process.has_ended(), "the node ended:\n{}", process.stderr().text());
             async move { address }

@@ -1,5 +1,8 @@
 //! The one integration binary: linking once is most of what a test build costs.
 
+mod attributes;
+mod function;
 mod harness;
 mod store;
 mod tidy;
+mod trybuild;

@@ -18,7 +18,7 @@ $$;
 
 /// The statements that create the enum types and tables of these models, in an order that works on an empty schema.
 pub fn create_sql(models: &[&ModelMeta], enums: &[&EnumMeta]) -> String {
-    let mut sql = String::new();
+    let mut sql = String::from("-- Enum types and tables of the application's models; run once, on a schema without them.\n");
     let mut enums = enums.to_vec();
     enums.sort_by_key(|meta| meta.sql_name);
     for meta in enums {

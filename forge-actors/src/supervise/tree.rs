@@ -64,7 +64,8 @@ impl Tree {
     /// Everything below `path` has ended without anybody to say so, because its supervisor was killed.
     pub(super) fn ended_below(&self, path: &str) {
         for entry in self.entries.iter().filter(|entry| entry.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))) {
-            entry.end_unseen();
+            entry.set_unless_failed(ActorState::Stopped);
+            entry.retire();
         }
     }
 
@@ -303,22 +304,15 @@ impl Entry {
         message
     }
 
-    /// A restart that was due later does not happen.
-    pub(super) fn cancel_waiting(&self) {
-        self.change(|life| {
-            if matches!(life.state, ActorState::Waiting { .. }) {
-                life.state = ActorState::Stopped;
-            }
-        });
-    }
-
-    fn end_unseen(&self) {
-        self.change(|life| {
-            if !matches!(life.state, ActorState::Stopped | ActorState::Failed) {
-                life.state = ActorState::Stopped;
-            }
-        });
-        self.retire();
+    /// Moves to `state`, unless the last word is a crash. An incarnation ends once, stopped or crashed, also when it crashes
+    /// while it is being stopped.
+    pub(super) fn set_unless_failed(&self, state: ActorState) -> bool {
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        let alive = life.state != ActorState::Failed;
+        if alive {
+            life.state = state;
+        }
+        alive
     }
 
     fn change(&self, change: impl FnOnce(&mut Life)) {

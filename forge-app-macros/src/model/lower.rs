@@ -180,5 +180,10 @@ fn checks(column: &Column) -> TokenStream {
     let touched = marks.updated_at.map(|span| {
         quote_spanned! { span => const _: fn(#ty) -> ::forge::kernel::time::Timestamp = |moment| moment; }
     });
-    quote! { #relation #label #touched }
+    let never_null = marks.id.map(|_| {
+        quote_spanned! { ty.span() =>
+            const _: () = ::core::assert!(!<#ty as ::forge::app::model::ColumnType>::NULLABLE, "an id is never NULL: take the `Option` off");
+        }
+    });
+    quote! { #relation #label #touched #never_null }
 }

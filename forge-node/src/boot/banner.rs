@@ -75,13 +75,18 @@ impl Banner {
         let roles: Vec<_> = self.roles.iter().map(|role| role.as_str()).collect();
         let mut lines = vec![
             format!("{} {}  {}  roles {}", palette.green("Forge"), self.version, self.node, roles.join(",")),
-            format!("app        {}  {}", self.url.as_deref().unwrap_or("no HTTP: the role gateway is not among its roles"), self.applications.join(", ")),
+            format!(
+                "app        {}  {}",
+                self.url.as_deref().unwrap_or("no HTTP: the role gateway is not among its roles"),
+                self.applications.join(", ")
+            ),
             format!("database   {}", self.database),
         ];
         if self.embedded {
             lines.push(format!("           {}", palette.yellow("not for production")));
         }
-        let idle: Vec<_> = self.roles.iter().filter(|role| matches!(role, Role::Worker | Role::Scheduler)).map(|role| role.as_str()).collect();
+        let idle: Vec<_> =
+            self.roles.iter().filter(|role| matches!(role, Role::Worker | Role::Scheduler)).map(|role| role.as_str()).collect();
         if !idle.is_empty() {
             lines.push(format!("idle       {}: the application has nothing for it", idle.join(", ")));
         }
@@ -89,8 +94,10 @@ impl Banner {
             lines.push(format!("token      {token}   {}", palette.dim("(role admin, for a day; development only)")));
             lines.push(format!("try        curl -s {url}/rpc/forge.actors -H 'authorization: Bearer {token}'"));
         }
-        let functions = [(self.queries, "query", "queries"), (self.mutations, "mutation", "mutations"), (self.actions, "action", "actions")];
-        let functions: Vec<_> = functions.iter().filter(|(count, ..)| *count > 0).map(|(count, one, many)| plural(*count, one, many)).collect();
+        let functions =
+            [(self.queries, "query", "queries"), (self.mutations, "mutation", "mutations"), (self.actions, "action", "actions")];
+        let functions: Vec<_> =
+            functions.iter().filter(|(count, ..)| *count > 0).map(|(count, one, many)| plural(*count, one, many)).collect();
         let applied = plural(self.migrations_applied, "migration", "migrations");
         lines.push(format!("ready in {:.1} s - {}, {applied} applied", took.as_secs_f64(), functions.join(", ")));
         lines.iter().map(|line| format!("  {line}\n")).collect()

@@ -114,7 +114,8 @@ fn short_name(id: NodeId) -> String {
 fn open_gateway(loaded: &Loaded) -> Result<Gateway, Report> {
     let config = loaded.config.gateway.clone();
     let port = Port::open(&config).map_err(|error| {
-        let origins = format!("{}   (host from {}, port from {})", config.address(), loaded.origin("gateway.host"), loaded.origin("gateway.port"));
+        let origins =
+            format!("{}   (host from {}, port from {})", config.address(), loaded.origin("gateway.host"), loaded.origin("gateway.port"));
         Report::from(error).tried(origins)
     })?;
     let metrics = PrometheusBuilder::new().set_buckets(&SECONDS_BUCKETS).and_then(PrometheusBuilder::install_recorder);
@@ -137,7 +138,8 @@ async fn drain(node: RunningNode, signal: &str, mut signals: StopSignals, config
 }
 
 fn gave_up(exit: RootExit) -> Report {
-    let report = Report::new(Exit::Bug, "gave-up", "the supervision tree gave up: an actor failed more often than its restart budget allows");
+    let report =
+        Report::new(Exit::Bug, "gave-up", "the supervision tree gave up: an actor failed more often than its restart budget allows");
     match exit {
         RootExit::GaveUp { path, cause } => report.tried(path).cause(cause).help("the log above has every crash with its backtrace"),
         RootExit::Stopped => report.cause("it ended without a word"),

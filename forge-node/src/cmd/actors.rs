@@ -29,8 +29,9 @@ pub async fn run(args: &Actors, scene: Scene<'_>) -> Result<(), Report> {
         if scene.global.json {
             output::data(&data.to_string());
         } else {
-            let tree: NodeActors = serde_json::from_value(data)
-                .map_err(|error| Report::new(Exit::Drift, "other-version", "the node's answer is of another version of Forge").cause(error))?;
+            let tree: NodeActors = serde_json::from_value(data).map_err(|error| {
+                Report::new(Exit::Drift, "other-version", "the node's answer is of another version of Forge").cause(error)
+            })?;
             let top = if args.watch { REDRAW } else { "" };
             output::data(&format!("{top}{}", render(&tree, scene.palette())));
         }
@@ -45,7 +46,8 @@ pub async fn run(args: &Actors, scene: Scene<'_>) -> Result<(), Report> {
 pub(super) fn render(tree: &NodeActors, palette: Palette) -> String {
     let head = ["actor", "state", "restarts", "mailbox", "messages", "busy", "current", "last error"].map(str::to_owned);
     let rows: Vec<_> = tree.actors.iter().enumerate().map(|(index, actor)| row(&tree.actors, index, actor)).collect();
-    let widths: Vec<_> = (0..head.len()).map(|column| rows.iter().chain([&head]).map(|row| width(&row[column])).max().unwrap_or(0)).collect();
+    let widths: Vec<_> =
+        (0..head.len()).map(|column| rows.iter().chain([&head]).map(|row| width(&row[column])).max().unwrap_or(0)).collect();
     let mut text = palette.dim(&line(&head, &widths)) + "\n";
     for (row, actor) in rows.iter().zip(&tree.actors) {
         let line = line(row, &widths);

@@ -15,7 +15,8 @@ pub async fn run(args: &Call, scene: Scene<'_>) -> Result<(), Report> {
         return Err(not_arguments(&args.args).cause("it is JSON, but no object"));
     }
     if !args.name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')) {
-        return Err(Report::new(Exit::Usage, "no-function-name", format!("`{}` is no name of a function", args.name)).help("names look like tasks.list"));
+        return Err(Report::new(Exit::Usage, "no-function-name", format!("`{}` is no name of a function", args.name))
+            .help("names look like tasks.list"));
     }
     let loaded = scene.load(&[])?;
     let signed = args.subject.as_deref().map(|subject| Signed { subject, roles: &args.role });
@@ -27,5 +28,7 @@ pub async fn run(args: &Call, scene: Scene<'_>) -> Result<(), Report> {
 }
 
 fn not_arguments(args: &str) -> Report {
-    Report::new(Exit::Usage, "bad-arguments", "the arguments are not a JSON object").tried(args.to_owned()).help(r#"quote them for the shell: '{"key": "value"}'"#)
+    Report::new(Exit::Usage, "bad-arguments", "the arguments are not a JSON object")
+        .tried(args.to_owned())
+        .help(r#"quote them for the shell: '{"key": "value"}'"#)
 }

@@ -23,7 +23,9 @@ pub fn become_application(folder: &Path, release: bool, scene: Scene<'_>) -> Rep
     match build(folder, release, scene) {
         Ok(binary) => {
             let error = Command::new(&binary).args(std::env::args_os().skip(1)).exec();
-            Report::new(Exit::Failed, "exec", "the application was built and cannot be started").tried(binary.display().to_string()).cause(error)
+            Report::new(Exit::Failed, "exec", "the application was built and cannot be started")
+                .tried(binary.display().to_string())
+                .cause(error)
         }
         Err(report) => report,
     }
@@ -81,7 +83,9 @@ impl Package {
         let packages = known["packages"].as_array().into_iter().flatten();
         let package = packages
             .into_iter()
-            .find(|package| package["manifest_path"].as_str().is_some_and(|path| Path::new(path).canonicalize().is_ok_and(|path| path == manifest)))
+            .find(|package| {
+                package["manifest_path"].as_str().is_some_and(|path| Path::new(path).canonicalize().is_ok_and(|path| path == manifest))
+            })
             .ok_or_else(|| failed().help("a forge.toml belongs beside the Cargo.toml of a package"))?;
         let text = |key: &str| package[key].as_str().map(str::to_owned);
         Ok(Self { id: text("id").unwrap_or_default(), name: text("name").unwrap_or_default(), default_run: text("default_run") })

@@ -71,7 +71,10 @@ pub async fn run(scene: Scene<'_>) -> Result<(), Report> {
     let mut findings = machine::toolchain();
     match scene.load(&[]) {
         Ok(loaded) => {
-            let file = loaded.file.as_ref().map_or_else(|| "no forge.toml: the defaults hold".to_owned(), |file| format!("{} is well-formed", file.display()));
+            let file = loaded
+                .file
+                .as_ref()
+                .map_or_else(|| "no forge.toml: the defaults hold".to_owned(), |file| format!("{} is well-formed", file.display()));
             findings.push(Finding::good(file));
             findings.push(machine::secret(&loaded));
             findings.extend(machine::postgres(&loaded).await);

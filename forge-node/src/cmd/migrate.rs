@@ -94,7 +94,10 @@ fn print_done(done: &[Done], nothing: &str, scene: Scene<'_>) {
 fn print_status(all: &[Status], scene: Scene<'_>) -> Result<(), Report> {
     if scene.global.json {
         let row = |status: &Status| {
-            let applied = status.applied.as_ref().map(|applied| json!({ "at": applied.at, "executionMs": applied.execution_ms, "node": applied.node }));
+            let applied = status
+                .applied
+                .as_ref()
+                .map(|applied| json!({ "at": applied.at, "executionMs": applied.execution_ms, "node": applied.node }));
             json!({ "set": status.set, "number": status.number, "name": status.name, "applied": applied, "problem": status.problem })
         };
         output::data(&json!(all.iter().map(row).collect::<Vec<_>>()).to_string());

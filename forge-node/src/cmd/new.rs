@@ -38,11 +38,69 @@ pub(super) const FILES: &[(&str, &str)] = demo! {
 
 /// Words that are no name of a crate: keywords, and what would hide a crate that the application needs.
 const RESERVED: &[&str] = &[
-    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else", "enum", "extern",
-    "false", "final", "fn", "for", "forge", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override",
-    "priv", "pub", "ref", "return", "self", "serde", "static", "std", "struct", "super", "test", "trait", "true", "try", "type", "typeof",
-    "unsafe", "unsized", "use", "virtual", "where", "while", "yield", "alloc", "core", "proc_macro", "forge-node", "build", "deps",
-    "examples", "incremental",
+    "abstract",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "const",
+    "continue",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "forge",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "serde",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
+    "alloc",
+    "core",
+    "proc_macro",
+    "forge-node",
+    "build",
+    "deps",
+    "examples",
+    "incremental",
 ];
 
 /// Writes the application and says what to do next.
@@ -102,7 +160,9 @@ fn refuse_filled(folder: &Path) -> Result<(), Report> {
     let tried = folder.display().to_string();
     match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Report::new(Exit::Failed, "not-empty", "the folder is not empty").tried(tried).help("name a new folder: forge-node new <dir>")),
+        Ok(false) => Err(Report::new(Exit::Failed, "not-empty", "the folder is not empty")
+            .tried(tried)
+            .help("name a new folder: forge-node new <dir>")),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(unwritable(folder, &error)),
     }
@@ -132,5 +192,7 @@ fn next_steps(folder: &Path, name: &str) -> String {
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Report {
-    Report::new(Exit::Failed, "unwritable", format!("{} cannot be written", path.display())).cause(error).help("check the folder's owner and mode: ls -ld")
+    Report::new(Exit::Failed, "unwritable", format!("{} cannot be written", path.display()))
+        .cause(error)
+        .help("check the folder's owner and mode: ls -ld")
 }

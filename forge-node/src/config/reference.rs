@@ -33,8 +33,12 @@ pub fn variable_of(key: &str) -> String {
 /// Reads the text of a variable or a flag as the type that its key has.
 pub fn typed(key: &str, text: &str) -> Result<toml::Value, String> {
     match KEYS.get(key) {
-        Some(toml::Value::Integer(_)) => text.trim().parse().map(toml::Value::Integer).map_err(|_| format!("`{text}` is not a whole number")),
-        Some(toml::Value::Boolean(_)) => text.trim().parse().map(toml::Value::Boolean).map_err(|_| format!("`{text}` is not true or false")),
+        Some(toml::Value::Integer(_)) => {
+            text.trim().parse().map(toml::Value::Integer).map_err(|_| format!("`{text}` is not a whole number"))
+        }
+        Some(toml::Value::Boolean(_)) => {
+            text.trim().parse().map(toml::Value::Boolean).map_err(|_| format!("`{text}` is not true or false"))
+        }
         Some(toml::Value::Array(_)) => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             Ok(toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect()))

@@ -34,7 +34,8 @@ pub fn substitute(text: &str, environment: &Environment) -> Result<String, Faile
 
 fn value_of(inside: &str, environment: &Environment) -> Result<String, Failed> {
     let (name, default) = inside.split_once(":-").map_or((inside, None), |(name, default)| (name, Some(default)));
-    let named = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let named =
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !named {
         return Err(Failed::Malformed(format!("`{name}` is no name of a variable")));
     }

@@ -1,3 +1,5 @@
+//! Migrations: each runs once however many nodes start, leaves nothing half done, and is refused when it was edited.
+
 use std::time::Duration;
 
 use forge_actors::db::config::DatabaseConfig;

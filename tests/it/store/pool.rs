@@ -20,7 +20,7 @@ async fn begins_that_are_cut_off_leave_no_transaction_and_lose_no_insert() {
         let begin = Transaction::begin(&database, TransactionOptions::new("cut", LIMIT));
         // From "before anything was sent" to "after the answer came": a turn of the scheduler is about a microsecond.
         let turns = async {
-            for _ in 0..(round % 100) * 2 {
+            for _ in 0..(round % 60) * 8 {
                 tokio::task::yield_now().await;
             }
         };
@@ -32,7 +32,7 @@ async fn begins_that_are_cut_off_leave_no_transaction_and_lose_no_insert() {
         sqlx::query("INSERT INTO t VALUES ($1)").bind(round).execute(&database.writer()).await.unwrap();
         acknowledged += 1;
     }
-    assert!(cut > 50, "only {cut} begins were cut off");
+    assert!(cut >= 200, "only {cut} begins were cut off");
     until("no session in a transaction", LIMIT, async || scratch.sessions("state LIKE 'idle in transaction%'").await == 0).await;
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM t").fetch_one(&mut scratch.connect().await).await.unwrap();
     assert_eq!(rows, acknowledged);
@@ -46,7 +46,8 @@ async fn an_abandoned_statement_is_gone_from_the_server_within_a_second() {
     let reader = scratch.database.reader();
     let sleeping = sqlx::query("SELECT pg_sleep(600)").execute(&reader);
     assert!(tokio::time::timeout(Duration::from_millis(100), sleeping).await.is_err());
-    let gone = until("the backend ends", Duration::from_secs(1), async || scratch.sessions("query LIKE '%pg_sleep(600)%'").await == 0).await;
+    let gone =
+        until("the backend ends", Duration::from_secs(1), async || scratch.sessions("query LIKE '%pg_sleep(600)%'").await == 0).await;
     println!("gone after {gone:?}");
     assert_eq!(scratch.database.usage().read.open, 0, "the session is not pooled again");
     scratch.drop().await;
@@ -129,33 +130,14 @@ async fn a_session_killed_while_it_lay_in_the_pool_is_replaced_unnoticed() {
     for _ in 0..5 {
         sqlx::query("SELECT $1::int").bind(1).execute(&reader).await.unwrap();
         Transaction::begin(&database, TransactionOptions::new("warm", LIMIT)).await.unwrap().commit().await.unwrap();
-        execute(&mut scratch.connect().await, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").await;
+        execute(
+            &mut scratch.connect().await,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
         let number: i32 = sqlx::query_scalar("SELECT $1::int").bind(7).fetch_one(&reader).await.unwrap();
         assert_eq!(number, 7);
         Transaction::begin(&database, TransactionOptions::new("warm", LIMIT)).await.unwrap().commit().await.unwrap();
     }
-    scratch.drop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn lending_costs_no_round_trip() {
-    let scratch = Scratch::new().await;
-    let reader = scratch.database.reader();
-    sqlx::query("SELECT 1").execute(&reader).await.unwrap();
-    let mut bare = scratch.connect().await;
-    let rounds = 2_000u32;
-    let time = async |pooled: bool, bare: &mut sqlx::PgConnection| {
-        let started = Instant::now();
-        for _ in 0..rounds {
-            let query = sqlx::query("SELECT 1");
-            if pooled { query.execute(&reader).await.unwrap() } else { query.execute(&mut *bare).await.unwrap() };
-        }
-        started.elapsed() / rounds
-    };
-    time(false, &mut bare).await;
-    time(true, &mut bare).await;
-    let (plain, pooled) = (time(false, &mut bare).await, time(true, &mut bare).await);
-    println!("bare connection {plain:?}, reader {pooled:?}");
-    assert!(pooled < plain.mul_f64(1.6), "a second round trip would double it: {plain:?} → {pooled:?}");
     scratch.drop().await;
 }

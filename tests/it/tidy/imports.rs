@@ -13,9 +13,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("supervise", &["kernel"]),
     ("db", &["kernel", "supervise"]),
     ("telemetry", &["kernel", "supervise", "db"]),
-    ("app", &["kernel", "db"]),
+    // Contexts show the node's own handlers the supervision tree.
+    ("app", &["kernel", "supervise", "db"]),
     ("function", &["kernel", "supervise", "db", "telemetry", "app"]),
     ("gateway", &["kernel", "supervise", "db", "telemetry", "app", "function"]),
+    // An application among others, which happens to report on the node.
+    ("dashboard", &["kernel", "supervise", "app"]),
 ];
 
 /// A crate and the crates of the workspace that it may depend on.

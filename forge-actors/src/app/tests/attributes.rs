@@ -127,7 +127,7 @@ fn a_function_becomes_a_message_with_metadata() {
     assert_eq!((meta.kind, meta.function, meta.doc), (KindName::Mutation, "create_task", "Makes a task."));
     assert_eq!((meta.access, meta.timeout, meta.concurrency), (Access::Role("editor"), secs(5), Some(3)));
     assert_eq!((meta.input_bytes_max, meta.isolation, meta.snapshot), (65_536, Isolation::Serializable, false));
-    assert!(meta.file.ends_with("tests.rs") && meta.line > 1);
+    assert!(meta.file.ends_with("attributes.rs") && meta.line > 1);
     assert_eq!(Args::META.wire_name(), "tests.args");
     assert_eq!(
         (Args::META.access, Args::META.snapshot, Args::META.timeout),

@@ -1,3 +1,3 @@
-mod attributes;
 mod arguments;
+mod attributes;
 mod token;

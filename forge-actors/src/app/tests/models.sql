@@ -1,3 +1,4 @@
+-- Enum types and tables of the application's models; run once, on a schema without them.
 CREATE TYPE "task_status" AS ENUM ('open', 'in_progress', 'done');
 CREATE OR REPLACE FUNCTION forge_touch() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -43,7 +43,13 @@ impl SearchPath {
         let is_root = rustix::process::geteuid().is_root();
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let path = variable("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-        Self { forced: variable("FORGE_POSTGRES_BIN").map(PathBuf::from), path, project: project.to_owned(), cache: cache(is_root, &variable), system: system() }
+        Self {
+            forced: variable("FORGE_POSTGRES_BIN").map(PathBuf::from),
+            path,
+            project: project.to_owned(),
+            cache: cache(is_root, &variable),
+            system: system(),
+        }
     }
 
     /// Candidates, the preferred ones first among equal versions.
@@ -91,7 +97,8 @@ fn cache(is_root: bool, variable: &dyn Fn(&str) -> Option<OsString>) -> PathBuf 
 }
 
 fn system() -> Vec<PathBuf> {
-    let versioned = [("/usr/lib/postgresql", "bin"), ("/Library/PostgreSQL", "bin"), ("/Applications/Postgres.app/Contents/Versions", "bin")];
+    let versioned =
+        [("/usr/lib/postgresql", "bin"), ("/Library/PostgreSQL", "bin"), ("/Applications/Postgres.app/Contents/Versions", "bin")];
     let versioned = versioned.into_iter().flat_map(|(root, inner)| below(Path::new(root), &[inner]));
     let brewed = ["/opt/homebrew/opt", "/usr/local/opt", "/home/linuxbrew/.linuxbrew/opt"].into_iter();
     let brewed = brewed.flat_map(|root| below(Path::new(root), &["bin"])).filter(|folder| folder.to_string_lossy().contains("/postgresql"));
@@ -112,7 +119,8 @@ async fn version(folder: &Path) -> Result<(u32, String), EmbeddedError> {
     let failed = |output: String| EmbeddedError::Program { program: program.display().to_string(), output };
     let output = Command::new(&program).arg("--version").stdin(Stdio::null()).output().await.map_err(|error| failed(error.to_string()))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    parse_version(&text).ok_or_else(|| failed(format!("`--version` says: {}{}", text.trim(), String::from_utf8_lossy(&output.stderr).trim())))
+    parse_version(&text)
+        .ok_or_else(|| failed(format!("`--version` says: {}{}", text.trim(), String::from_utf8_lossy(&output.stderr).trim())))
 }
 
 /// `postgres (PostgreSQL) 15.18 (Debian …)` → (15, "15.18").

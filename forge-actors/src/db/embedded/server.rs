@@ -180,7 +180,8 @@ impl Embedded {
         if self.owner.is_none() {
             let Some(owner) = FileLock::try_exclusive(&self.folder.owner_lock())? else { return Ok(()) };
             self.owner = Some(owner);
-            let pid = cluster::running_pid(&self.folder).ok_or(EmbeddedError::Gone { reason: "the node that looked after it is gone too".into() })?;
+            let pid = cluster::running_pid(&self.folder)
+                .ok_or(EmbeddedError::Gone { reason: "the node that looked after it is gone too".into() })?;
             (self.pid, self.child) = (pid, None);
             tracing::info!(%pid, "this node looks after the embedded database now");
             return self.describe();
@@ -232,7 +233,11 @@ impl Embedded {
     async fn create_database(&self) -> Result<(), EmbeddedError> {
         let failed = |source| EmbeddedError::Statement { doing: "creating the database `app`", source };
         let mut connection = self.folder.options().database("postgres").connect().await.map_err(failed)?;
-        let there = sqlx::query("SELECT FROM pg_database WHERE datname = $1").bind(DATABASE).fetch_optional(&mut connection).await.map_err(failed)?;
+        let there = sqlx::query("SELECT FROM pg_database WHERE datname = $1")
+            .bind(DATABASE)
+            .fetch_optional(&mut connection)
+            .await
+            .map_err(failed)?;
         if there.is_none() {
             connection.execute("CREATE DATABASE app").await.map_err(failed)?;
         }
@@ -294,15 +299,18 @@ async fn spawn_until_it_stays(folder: &Folder, binaries: &Binaries, user: &Serve
             }
             // Any answer, also "starting up", comes from a server that holds the cluster.
             let own = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-            if own.is_some() && own == cluster::running_pid(folder) && answers(&options).await {
-                return Ok((own.expect("just compared"), Some(child)));
+            if let Some(own) = own
+                && cluster::running_pid(folder) == Some(own)
+                && answers(&options).await
+            {
+                return Ok((own, Some(child)));
             }
             sleep(POLL).await;
         };
         if Instant::now() >= deadline {
             return Err(no_start(folder, status));
         }
-        sleep(10 * POLL).await;
+        sleep(4 * POLL).await;
     }
 }
 

@@ -58,7 +58,9 @@ impl ServerUser {
     pub(super) fn own(&self, path: &Path) -> Result<(), EmbeddedError> {
         match self {
             Self::Own => Ok(()),
-            Self::Other { uid, gid, name: _ } => chown(path, Some(*uid), Some(*gid)).map_err(EmbeddedError::file("giving to the server's user", path)),
+            Self::Other { uid, gid, name: _ } => {
+                chown(path, Some(*uid), Some(*gid)).map_err(EmbeddedError::file("giving to the server's user", path))
+            }
         }
     }
 

@@ -54,9 +54,11 @@ pub(super) async fn examine(loaded: &Loaded, scene: Scene<'_>) -> Vec<Finding> {
 async fn check(database: &Database) -> Result<(), Report> {
     database.check().await.map_err(|error| match error {
         CheckError::Permanent(error) => error.into(),
-        CheckError::Away(error) => Report::new(Exit::Database, "database-unreachable", format!("the database at {} is not reachable", database.place()))
-            .cause(error)
-            .help("start it, or correct database.url"),
+        CheckError::Away(error) => {
+            Report::new(Exit::Database, "database-unreachable", format!("the database at {} is not reachable", database.place()))
+                .cause(error)
+                .help("start it, or correct database.url")
+        }
     })
 }
 
@@ -85,7 +87,8 @@ async fn clock(database: &Database) -> Result<Finding, Report> {
     let behind = (before - theirs).to_std().unwrap_or_default();
     let difference = ahead.max(behind);
     Ok(if difference > CLOCK_DIFFERENCE_MAX {
-        let text = format!("this machine's clock differs from the database's by {}", format_duration(millis(difference.as_millis() as u64)));
+        let text =
+            format!("this machine's clock differs from the database's by {}", format_duration(millis(difference.as_millis() as u64)));
         Finding::bad(Exit::Failed, text, "timedatectl set-ntp true")
     } else {
         Finding::good("this machine's clock agrees with the database's")

@@ -51,7 +51,8 @@ pub(super) fn missing(package: &Path, linked: &[&Meta]) -> Vec<(PathBuf, usize)>
 
 fn count(text: &str) -> usize {
     let lines = text.lines().map(str::trim_start);
-    let is_attribute = |line: &str| ATTRIBUTES.iter().any(|attribute| line.strip_prefix(attribute).is_some_and(|rest| rest.starts_with(['(', ']'])));
+    let is_attribute =
+        |line: &str| ATTRIBUTES.iter().any(|attribute| line.strip_prefix(attribute).is_some_and(|rest| rest.starts_with(['(', ']'])));
     lines.filter(|line| is_attribute(line)).count()
 }
 

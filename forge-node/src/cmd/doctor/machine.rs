@@ -21,7 +21,8 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) fn toolchain() -> Vec<Finding> {
     let version = |program: &str| {
         let output = Command::new(program).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
-        let text = output.ok().filter(|output| output.status.success()).map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        let text =
+            output.ok().filter(|output| output.status.success()).map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
         match text {
             Some(text) => Finding::good(text),
             None => Finding::note(format!("{program} cannot be run, so nothing can be built here"), "curl https://sh.rustup.rs -sSf | sh"),
@@ -34,7 +35,9 @@ pub(super) fn toolchain() -> Vec<Finding> {
 pub(super) fn secret(loaded: &Loaded) -> Finding {
     const HELP: &str = "openssl rand -hex 32";
     match &loaded.config.auth.secret {
-        Some(secret) if secret.expose().len() >= SECRET_BYTES_MIN => Finding::good(format!("auth.secret is set by {}", loaded.origin("auth.secret"))),
+        Some(secret) if secret.expose().len() >= SECRET_BYTES_MIN => {
+            Finding::good(format!("auth.secret is set by {}", loaded.origin("auth.secret")))
+        }
         Some(_) => Finding::bad(Exit::Config, format!("auth.secret has fewer than {SECRET_BYTES_MIN} bytes"), HELP),
         None => match secret::existing(&loaded.folder) {
             Ok(Some(_)) => Finding::note("auth.secret is not set; the one in .forge serves development only", HELP),

@@ -1,0 +1,177 @@
+//! Addresses, mailboxes, deadlines, counters.
+
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::supervise::tree::Meter;
+use crate::supervise::{ActorState, CallError, CastError, StopTimeout};
+
+async fn one() -> (Root, Steps, Address<Do>) {
+    let (child, address) = puppet("a");
+    let (root, steps) = start(quick(Strategy::OneForOne, vec![child])).await;
+    (root, steps, address)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_mailbox_refuses_and_a_stopped_actor_is_gone() -> Result<(), StopTimeout> {
+    let (root, steps, address) = one().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let slow = || address.call(|reply| Do::SlowEcho(Arc::clone(&gate), reply), PATIENCE);
+    let (mut waiting, mut refused) = (Vec::new(), None);
+    for _ in 0..4 {
+        let mut call = Box::pin(slow());
+        match futures::poll!(call.as_mut()) {
+            std::task::Poll::Pending => waiting.push(call),
+            std::task::Poll::Ready(answer) => refused = Some(answer),
+        }
+    }
+    assert_eq!((waiting.len(), refused), (3, Some(Err(CallError::Full { mailbox_max: 3 }))));
+    let actor = steps.tree.get("node/a").expect("known");
+    assert_eq!((actor.mailbox_depth, actor.mailbox_max), (3, 3));
+    gate.add_permits(1);
+    assert_eq!(futures::future::join_all(waiting).await, [Ok(false); 3]);
+    root.stop(PATIENCE).await?;
+    assert_eq!(address.cast(Do::Stop), Err(CastError::Gone));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_timed_out_is_closed_for_its_handler() {
+    let (root, _, address) = one().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let (seen, told) = tokio::sync::oneshot::channel();
+    // A task of the test keeps the first reply; the second one is abandoned in the mailbox.
+    let blocker = tokio::spawn({
+        let (address, gate) = (address.clone(), Arc::clone(&gate));
+        async move {
+            let _ = seen.send(());
+            address.call(|reply| Do::SlowEcho(gate, reply), PATIENCE).await
+        }
+    });
+    told.await.expect("the blocker runs");
+    let abandoned = address.call(|reply| Do::SlowEcho(Arc::clone(&gate), reply), millis(20)).await;
+    assert_eq!(abandoned, Err(CallError::TimedOut { deadline: millis(20) }));
+    gate.add_permits(1);
+    assert_eq!(blocker.await.expect("it ends"), Ok(false));
+    assert_eq!(address.call(|reply| Do::Echo(1, reply), PATIENCE).await, Ok(1));
+    finish(root).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_knows_that_nobody_waits() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    struct Holder;
+    struct Hold(std::sync::mpsc::Sender<Reply<()>>, Reply<()>);
+    impl Message for Hold {
+        const NAMES: &'static [&'static str] = &["Hold"];
+        fn index(&self) -> usize {
+            0
+        }
+    }
+    impl Actor for Holder {
+        type Message = Hold;
+        type State = ();
+        const KIND: &'static str = "holder";
+        async fn start(&self, _: &Context<Hold>) -> Result<(), ActorError> {
+            Ok(())
+        }
+        async fn handle(&self, _: &Context<Hold>, Hold(out, reply): Hold, (): &mut ()) -> Result<(), ActorError> {
+            Ok(out.send(reply)?)
+        }
+    }
+    let (child, address) = ChildSpec::actor("holder", || Holder);
+    let (root, _) = start(quick(Strategy::OneForOne, vec![child])).await;
+    let answer = address.call(|reply| Hold(sender, reply), millis(20)).await;
+    assert_eq!(answer, Err(CallError::TimedOut { deadline: millis(20) }));
+    let reply = receiver.recv().expect("the handler passed it out");
+    assert!(reply.is_closed());
+    assert!(!reply.send(()));
+    finish(root).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_answers_its_caller_and_those_who_wait() {
+    let (root, mut steps, address) = one().await;
+    address.cast(Do::Fail).expect("a runs");
+    let answer = address.call(|reply| Do::Echo(1, reply), PATIENCE).await;
+    assert!(matches!(answer, Ok(1) | Err(CallError::NoReply | CallError::Gone)), "{answer:?}");
+    steps.until("started a").await;
+    assert_eq!(address.call(|reply| Do::Echo(2, reply), PATIENCE).await, Ok(2));
+    finish(root).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tree_counts_messages_over_restarts_and_shows_the_current_one() {
+    let (root, mut steps, address) = one().await;
+    for number in 0..5 {
+        assert_eq!(address.call(|reply| Do::Echo(number, reply), PATIENCE).await, Ok(number));
+    }
+    address.cast(Do::Fail).expect("a runs");
+    steps.until("started a").await;
+    assert_eq!(address.call(|reply| Do::Echo(9, reply), PATIENCE).await, Ok(9));
+    address.cast(Do::Hang).expect("a runs");
+    let hanging = loop {
+        match steps.tree.get("node/a").expect("known") {
+            actor if actor.current.as_ref().is_some_and(|current| current.name == "Hang") => break actor,
+            _ => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!((hanging.handled, hanging.mailbox_depth, hanging.restarts, hanging.kind.as_str()), (7, 1, 1, "puppet"));
+    assert_eq!((hanging.state, hanging.mailbox_max), (ActorState::Running, 3));
+    let json = serde_json::to_value(&hanging).expect("it serializes");
+    assert_eq!((&json["mailboxDepth"], &json["state"]["is"], &json["current"]["name"]), (&1.into(), &"running".into(), &"Hang".into()));
+    assert_eq!(serde_json::from_value::<crate::supervise::ActorInfo>(json).expect("it reads back"), hanging);
+    root.stop(millis(50)).await.expect_err("a hangs for its five seconds");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn busy_time_is_measured_to_the_tick() {
+    let (root, steps, address) = one().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let call = tokio::spawn({
+        let (address, gate) = (address.clone(), Arc::clone(&gate));
+        async move { address.call(|reply| Do::SlowEcho(gate, reply), PATIENCE).await }
+    });
+    while steps.tree.get("node/a").is_none_or(|actor| actor.current.is_none_or(|current| current.for_ms < 30)) {
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(1);
+    call.await.expect("it ends").expect("it is answered");
+    finish(root).await;
+    assert!(steps.tree.get("node/a").is_some_and(|actor| actor.busy_ms >= 30 && actor.mailbox_depth == 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timers_fire_once_and_a_dropped_one_never() {
+    let (root, mut steps, address) = one().await;
+    address.call(|reply| Do::Later(millis(1), reply), PATIENCE).await.expect("it arms a timer");
+    assert_eq!(steps.until("started a").await, ["stopped a", "restarting a", "started a"]);
+    // The second one replaces, and so drops, the first one.
+    address.call(|reply| Do::Later(millis(40), reply), PATIENCE).await.expect("it arms a timer");
+    address.call(|reply| Do::Later(secs(500), reply), PATIENCE).await.expect("it arms another");
+    tokio::time::sleep(millis(120)).await;
+    assert_eq!(steps.tree.get("node/a").map(|actor| actor.state), Some(ActorState::Running));
+    finish(root).await;
+}
+
+#[test]
+fn senders_that_are_overtaken_never_see_a_full_mailbox() {
+    let meter = Meter::default();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..200_000 {
+                    assert!(meter.reserve(1_000_000), "there is room");
+                    meter.release();
+                }
+            });
+        }
+    });
+    assert!(meter.reserve(1) && !meter.reserve(1));
+    let began = meter.begin(0);
+    meter.end(began);
+    // More handled than this sender has seen sent.
+    let began = meter.begin(0);
+    meter.end(began);
+    assert!(meter.reserve(1));
+}

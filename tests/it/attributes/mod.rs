@@ -1,0 +1,135 @@
+//! A small application that names nothing but `forge`, and its types in a real Postgres.
+
+use forge::app::enumeration::Enumeration;
+use forge::app::schema::{ColumnActual, create_sql, drift};
+use forge::prelude::*;
+use forge_tests::Database;
+use sqlx::Row;
+
+forge::app! { name = "taskboard", migrations = "migrations" }
+
+forge::id!(pub TaskId, pub ProjectId);
+
+#[forge::validated_type(len = 1..=200, trim)]
+pub struct Title(String);
+
+#[forge::enum_type]
+pub enum Status {
+    Open,
+    Done,
+}
+
+#[forge::model(table = "projects")]
+pub struct Project {
+    #[id]
+    pub id: ProjectId,
+    #[relation(belongs_to = Project, on_delete = set_null)]
+    pub parent: Option<ProjectId>,
+}
+
+#[forge::model(table = "tasks", index(project, status, name = "tasks_by_status", where = "status = 'open'"))]
+pub struct Task {
+    #[id]
+    pub id: TaskId,
+    #[relation(belongs_to = Project, on_delete = cascade)]
+    pub project: ProjectId,
+    pub title: Title,
+    #[default = "open"]
+    pub status: Status,
+    pub history: Vec<Status>,
+    pub due: Option<Timestamp>,
+    #[updated_at]
+    pub updated_at: Timestamp,
+}
+
+#[forge::error]
+pub enum TaskError {
+    /// The project holds its maximum of open tasks.
+    #[code("LIMIT_REACHED", status = 409)]
+    LimitReached { max: u32 },
+}
+
+/// Open tasks.
+#[forge::query(snapshot, timeout = "5s")]
+pub async fn list(ctx: &QueryContext, project: ProjectId, status: Option<Status>) -> Result<Vec<Task>> {
+    let _ = (ctx.now(), project, status);
+    Ok(Vec::new())
+}
+
+#[forge::require_role("editor")]
+#[forge::mutation(isolation = serializable)]
+pub async fn create(ctx: &MutationContext, project: ProjectId, title: Title) -> Result<Title, TaskError> {
+    let open = ctx.call(List { project, status: Some(Status::Open) }).await?;
+    if open.len() >= 500 {
+        return Err(TaskError::LimitReached { max: 500 }.into());
+    }
+    Ok(title)
+}
+
+#[forge::action(public, concurrency = 2, input_max = "1KiB", name = "mail.send_now")]
+pub async fn send(ctx: &forge::app::ActionContext, project: ProjectId, title: Title) -> forge::Result<()> {
+    match ctx.call(Create { project, title }).await {
+        Err(CallError::App(TaskError::LimitReached { max })) => ctx.log.warn(format!("{max} tasks are open")),
+        other => drop(other?),
+    }
+    Ok(())
+}
+
+#[test]
+fn the_attributes_need_nothing_but_forge() {
+    assert_eq!(List::META.wire_name(), "attributes.list");
+    assert_eq!((APP.name, APP.module, APP.migrations.len()), ("taskboard", module_path!(), 1));
+    let (file, text) = APP.migrations[0];
+    assert!(file == "0001_create_things.sql" && text.contains("CREATE TABLE"));
+    assert_eq!(Project::META.columns[1].references.map(|reference| reference.table), Some("projects"));
+}
+
+#[tokio::test]
+async fn rows_come_back_as_they_went_in() {
+    let database = Database::create().await;
+    database.execute(&create_sql(&[&Task::META, &Project::META], &[&Status::META])).await;
+    let mut connection = database.connect().await;
+    let (project, task) = (ProjectId::new(), TaskId::new());
+    sqlx::query("INSERT INTO projects (id) VALUES ($1)").bind(project).execute(&mut connection).await.expect("a project");
+    sqlx::query("INSERT INTO tasks (id, project, title, history, updated_at) VALUES ($1, $2, $3, $4, '2020-01-01Z')")
+        .bind(task)
+        .bind(project)
+        .bind(Title::parse(" Write it ").expect("a title"))
+        .bind(vec![Status::Open, Status::Done])
+        .execute(&mut connection)
+        .await
+        .expect("a task");
+    let read = "SELECT * FROM tasks WHERE status = $1 AND status = ANY($2)";
+    let open = async |connection| sqlx::query_as::<_, Task>(read).bind(Status::Open).bind(vec![Status::Open]).fetch_one(connection).await;
+    let before = open(&mut connection).await.expect("the task");
+    assert_eq!((before.id, before.title.as_str(), before.history), (task, "Write it", vec![Status::Open, Status::Done]));
+    database.execute("UPDATE tasks SET due = now()").await;
+    let after = open(&mut connection).await.expect("the task");
+    assert!(after.updated_at > before.updated_at, "the trigger sets {}", after.updated_at);
+    assert_eq!(after.due, Some(after.updated_at));
+
+    database.execute("ALTER TYPE status ADD VALUE 'late'").await;
+    database.execute("UPDATE tasks SET status = 'late', title = ''").await;
+    let unknown = sqlx::query_scalar::<_, Status>("SELECT status FROM tasks").fetch_one(&mut connection).await.expect_err("a newer label");
+    assert!(unknown.to_string().ends_with("`late` is no Status; expected one of open, done"), "{unknown}");
+    let invalid = sqlx::query_scalar::<_, Title>("SELECT title FROM tasks").fetch_one(&mut connection).await.expect_err("an empty title");
+    assert!(invalid.to_string().ends_with("`Title`: must have 1 to 200 characters (it has 0)"), "{invalid}");
+}
+
+#[tokio::test]
+async fn tables_made_from_models_do_not_drift() {
+    let database = Database::create().await;
+    database.execute(&create_sql(&[&Task::META, &Project::META], &[&Status::META])).await;
+    let columns = database.rows(
+        "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull
+         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+         WHERE c.relname IN ('tasks', 'projects') AND a.attnum > 0 AND NOT a.attisdropped",
+    );
+    let actual: Vec<_> = columns
+        .await
+        .iter()
+        .map(|row| ColumnActual { table: row.get(0), column: row.get(1), sql_type: row.get(2), nullable: row.get(3) })
+        .collect();
+    assert_eq!(drift(&actual, &Task::META), Vec::<String>::new());
+    assert_eq!(drift(&actual, &Project::META), Vec::<String>::new());
+}

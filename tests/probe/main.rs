@@ -1,0 +1,3 @@
+//! The conformance application as a program.
+
+forge::main!(forge_tests::probe);

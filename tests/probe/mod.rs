@@ -1,0 +1,124 @@
+//! The conformance application: handlers that do on demand what applications do by accident, on Forge's public face only.
+//!
+//! The tests of nodes and the benchmarks run it as the program `probe`.
+
+use std::time::Duration;
+
+use forge::prelude::*;
+use forge_actors::app::token::{TokenRules, Tokens};
+use serde::{Deserialize, Serialize};
+
+/// Signs the tokens of every probe.
+pub const SECRET: &str = "a secret of the probe, for tests only, 0123456789";
+
+/// The probe's `forge.toml`.
+pub const CONFIG: &str = r#"
+[auth]
+secret = "a secret of the probe, for tests only, 0123456789"
+
+[gateway]
+metrics_public = true
+"#;
+
+forge::app! { name = "probe", migrations = "migrations" }
+
+/// A token for `subject` that is good for an hour.
+pub fn token(subject: &str) -> String {
+    let rules = TokenRules { issuer: None, audience: None, leeway: Duration::ZERO };
+    let tokens = Tokens::new(SECRET.as_bytes(), rules).expect("the secret is long enough");
+    tokens.issue(subject, &[], None, hours(1)).expect("claims of plain texts can be signed")
+}
+
+/// A row to read.
+#[derive(Debug, Serialize, Deserialize, sqlx::FromRow)]
+pub struct Row {
+    /// Its number.
+    pub id: i64,
+    /// A text.
+    pub title: String,
+    /// A flag.
+    pub done: bool,
+}
+
+/// One row by its number.
+#[forge::query]
+pub async fn one(ctx: &QueryContext, id: i64) -> Result<Row> {
+    Ok(sqlx::query_as("select id, title, done from probe_rows where id = $1").bind(id).fetch_one(ctx.db()).await?)
+}
+
+/// Writes a key into the ledger.
+#[forge::mutation]
+pub async fn put(ctx: &MutationContext, key: String) -> Result<()> {
+    sqlx::query("insert into probe_ledger (key) values ($1)").bind(key).execute(ctx.db()).await?;
+    Ok(())
+}
+
+/// Writes both halves of a key, and sleeps in Postgres between them.
+#[forge::mutation(timeout = "10s")]
+pub async fn put_halves(ctx: &MutationContext, key: String, pause_ms: u32) -> Result<()> {
+    for half in ["left", "right"] {
+        sqlx::query("insert into probe_halves (key, half) values ($1, $2)").bind(&key).bind(half).execute(ctx.db()).await?;
+        sqlx::query("select pg_sleep($1)").bind(f64::from(pause_ms) / 1_000.0).execute(ctx.db()).await?;
+    }
+    Ok(())
+}
+
+/// Writes a key and panics.
+#[forge::mutation]
+pub async fn put_and_panic(ctx: &MutationContext, key: String) -> Result<()> {
+    sqlx::query("insert into probe_ledger (key) values ($1)").bind(key).execute(ctx.db()).await?;
+    panic!("the probe panics after its write, as asked");
+}
+
+/// Panics.
+#[forge::query]
+pub async fn panic(_ctx: &QueryContext) -> Result<()> {
+    panic!("the probe panics, as asked");
+}
+
+/// Sleeps in Postgres; longer than a second is too long.
+#[forge::query(timeout = "1s")]
+pub async fn pg_sleep(ctx: &QueryContext, ms: u32) -> Result<()> {
+    sqlx::query("select pg_sleep($1)").bind(f64::from(ms) / 1_000.0).execute(ctx.db()).await?;
+    Ok(())
+}
+
+/// The same in a transaction that has written.
+#[forge::mutation(timeout = "1s")]
+pub async fn put_and_sleep(ctx: &MutationContext, key: String, ms: u32) -> Result<()> {
+    sqlx::query("insert into probe_ledger (key) values ($1)").bind(key).execute(ctx.db()).await?;
+    sqlx::query("select pg_sleep($1)").bind(f64::from(ms) / 1_000.0).execute(ctx.db()).await?;
+    Ok(())
+}
+
+/// Sleeps in the node.
+#[forge::action(timeout = "30s")]
+pub async fn sleep(_ctx: &ActionContext, ms: u64) -> Result<()> {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    Ok(())
+}
+
+/// Runs a statement that Postgres refuses.
+#[forge::query]
+pub async fn bad_sql(ctx: &QueryContext) -> Result<()> {
+    sqlx::query("select probe_no_such_column from probe_rows").execute(ctx.db()).await?;
+    Ok(())
+}
+
+/// Writes from a query.
+#[forge::query]
+pub async fn write_in_query(ctx: &QueryContext) -> Result<()> {
+    sqlx::query("insert into probe_ledger (key) values ('from a query')").execute(ctx.db()).await?;
+    Ok(())
+}
+
+/// Moves an amount between two accounts; races are lost and repeated.
+#[forge::mutation(isolation = "serializable")]
+pub async fn transfer(ctx: &MutationContext, from: i64, to: i64, amount: i64) -> Result<()> {
+    for (account, change) in [(from, -amount), (to, amount)] {
+        let balance: i64 = sqlx::query_scalar("select balance from probe_accounts where id = $1").bind(account).fetch_one(ctx.db()).await?;
+        let update = sqlx::query("update probe_accounts set balance = $2 where id = $1");
+        update.bind(account).bind(balance + change).execute(ctx.db()).await?;
+    }
+    Ok(())
+}
