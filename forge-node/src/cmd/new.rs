@@ -121,7 +121,8 @@ pub fn run(args: &New, scene: Scene<'_>) -> Result<(), Report> {
 /// Writes every file of the application `name` into `folder`.
 pub(super) fn write(folder: &Path, name: &str) -> Result<(), Report> {
     for (path, text) in FILES {
-        let path = folder.join(renamed(path, name));
+        // Names of migrations have words joined by _.
+        let path = folder.join(path.replace(DEMO_NAME, &crate_of(name)));
         let text = renamed(text, name).replace(FORGE_DEPENDENCY, &dependency());
         let parent = path.parent().unwrap_or(folder);
         fs::create_dir_all(parent).and_then(|()| fs::write(&path, text)).map_err(|error| unwritable(&path, &error))?;
@@ -136,8 +137,12 @@ pub(super) fn write(folder: &Path, name: &str) -> Result<(), Report> {
 fn renamed(text: &str, name: &str) -> String {
     let quoted = |name: &str| format!("\"{name}\"");
     text.replace(&quoted(DEMO_NAME), &quoted(name))
-        .replace(&format!("main!({DEMO_NAME})"), &format!("main!({})", name.replace('-', "_")))
+        .replace(&format!("main!({DEMO_NAME})"), &format!("main!({})", crate_of(name)))
         .replace(DEMO_NAME, name)
+}
+
+fn crate_of(name: &str) -> String {
+    name.replace('-', "_")
 }
 
 fn name_of(folder: &Path) -> Result<String, Report> {
