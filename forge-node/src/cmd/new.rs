@@ -127,6 +127,12 @@ pub(super) fn write(folder: &Path, name: &str) -> Result<(), Report> {
         let parent = path.parent().unwrap_or(folder);
         fs::create_dir_all(parent).and_then(|()| fs::write(&path, text)).map_err(|error| unwritable(&path, &error))?;
     }
+    // A checkout was tested with the versions that it locks.
+    let locked = checkout().join("../Cargo.lock");
+    if locked.is_file() {
+        let path = folder.join("Cargo.lock");
+        fs::copy(&locked, &path).map_err(|error| unwritable(&path, &error))?;
+    }
     let path = folder.join(".env");
     let generated = secret::generate().map_err(|error| unwritable(&path, &error))?;
     let text = format!("# Secrets of this machine; never committed.\nAUTH_SECRET={}\n", generated.expose());
@@ -173,9 +179,14 @@ fn refuse_filled(folder: &Path) -> Result<(), Report> {
     }
 }
 
+/// Where this crate was when this binary was built.
+fn checkout() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
 /// The checkout that this binary was built from, while it is there; the published version otherwise.
 fn dependency() -> String {
-    let checkout = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let checkout = checkout();
     match checkout.join("Cargo.toml").is_file() {
         true => format!("{{ path = {:?} }}", checkout.display().to_string()),
         false => format!("{:?}", env!("CARGO_PKG_VERSION")),
