@@ -238,12 +238,11 @@ impl Crew {
                 self.by_actor.insert(live.cell.get_id(), key);
                 child.live = Some(live);
                 self.slots.started(key, Instant::now());
-                entry.running();
-                tree.journal().record(&entry.path, EventKind::Started);
                 Ok(())
             }
             Err(error) => {
                 entry.retire();
+                entry.set_unless_failed(ActorState::Stopped);
                 Err(error)
             }
         }

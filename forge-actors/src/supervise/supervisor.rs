@@ -89,12 +89,13 @@ impl ractor::Actor for Supervisor {
             Kind::Dynamic(_) => "dynamic supervisor",
         };
         let meter = launch.entry.incarnate(name, Order::NAMES, MAILBOX_MAX);
-        let cell = myself.get_cell();
+        let (cell, tree, entry) = (myself.get_cell(), Arc::clone(&launch.tree), Arc::clone(&launch.entry));
         let cx = Context::new(&launch, &slot, myself, Arc::clone(&meter));
         let mut crew = Crew::new(&self.kind, launch, cell, cx, self.last_word.clone());
         if let Kind::Fixed(spec) = &self.kind {
             crew.start_all(&spec.children).await?;
         }
+        tree.started(&entry);
         Ok(Running { crew, meter })
     }
 

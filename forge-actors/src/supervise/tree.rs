@@ -56,9 +56,13 @@ impl Tree {
         Arc::clone(&self.entries.entry(Arc::clone(&path)).or_insert_with(|| Arc::new(Entry::new(path))))
     }
 
-    /// Forgets `path` and everything below it.
+    /// Forgets `path` and everything below it. Only a supervisor has something below it, so that an actor among thousands goes
+    /// without a look at the others.
     pub(super) fn leave(&self, path: &str) {
-        self.entries.retain(|known, _| known.strip_prefix(path).is_none_or(|rest| !rest.is_empty() && !rest.starts_with('/')));
+        let supervised = self.entries.remove(path).is_some_and(|(_, entry)| entry.is_supervisor());
+        if supervised {
+            self.entries.retain(|known, _| known.strip_prefix(path).is_none_or(|rest| !rest.starts_with('/')));
+        }
     }
 
     /// Everything below `path` has ended without anybody to say so, because its supervisor was killed.
@@ -67,6 +71,13 @@ impl Tree {
             entry.set_unless_failed(ActorState::Stopped);
             entry.retire();
         }
+    }
+
+    /// Records that the actor of `entry` has started. Its host says so before the first message, since the supervisor learns it
+    /// so late that the actor may have crashed again.
+    pub(super) fn started(&self, entry: &Entry) {
+        entry.running();
+        self.journal.record(&entry.path, EventKind::Started);
     }
 
     /// Records that the actor of `entry` crashed.
@@ -269,7 +280,7 @@ impl Entry {
         self.change(|life| life.state = state);
     }
 
-    pub(super) fn running(&self) {
+    fn running(&self) {
         self.change(|life| {
             life.state = ActorState::Running;
             life.started_at = Some(chrono::Utc::now());
@@ -289,6 +300,10 @@ impl Entry {
 
     pub(super) fn supervises(&self, strategy: Strategy, log: &BudgetLog) {
         self.change(|life| life.supervisor = Some((strategy, log.clone())));
+    }
+
+    fn is_supervisor(&self) -> bool {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner).supervisor.is_some()
     }
 
     pub(super) fn kind(&self) -> &'static str {

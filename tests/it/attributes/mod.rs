@@ -99,8 +99,6 @@ async fn rows_come_back_as_they_went_in() {
         .execute(&mut connection)
         .await
         .expect("a task");
-    let read = "SELECT * FROM tasks WHERE status = $1 AND status = ANY($2)";
-    let open = async |connection| sqlx::query_as::<_, Task>(read).bind(Status::Open).bind(vec![Status::Open]).fetch_one(connection).await;
     let before = open(&mut connection).await.expect("the task");
     assert_eq!((before.id, before.title.as_str(), before.history), (task, "Write it", vec![Status::Open, Status::Done]));
     database.execute("UPDATE tasks SET due = now()").await;
@@ -132,4 +130,9 @@ async fn tables_made_from_models_do_not_drift() {
         .collect();
     assert_eq!(drift(&actual, &Task::META), Vec::<String>::new());
     assert_eq!(drift(&actual, &Project::META), Vec::<String>::new());
+}
+
+async fn open(connection: &mut sqlx::PgConnection) -> sqlx::Result<Task> {
+    let read = sqlx::query_as("SELECT * FROM tasks WHERE status = $1 AND status = ANY($2)");
+    read.bind(Status::Open).bind(vec![Status::Open]).fetch_one(connection).await
 }
