@@ -58,7 +58,7 @@ impl Finding {
 impl From<Report> for Finding {
     fn from(report: Report) -> Self {
         let cause = report.cause.as_deref().map(|cause| format!(": {cause}")).unwrap_or_default();
-        Self { level: Level::Bad, text: format!("{}{cause}", report.message), help: report.help, exit: report.exit }
+        Self { level: Level::Bad, text: format!("{}{cause}", report.message), help: report.help.map(Into::into), exit: report.exit }
     }
 }
 
