@@ -80,7 +80,7 @@ pub struct Scope {
 }
 
 struct Shared {
-    invocation: Invocation,
+    invocation: Arc<Invocation>,
     started: Timestamp,
     deadline: Instant,
     services: Arc<Services>,
@@ -88,7 +88,7 @@ struct Shared {
 
 impl Scope {
     /// The scope of an invocation that ends at `deadline`.
-    pub fn new(invocation: Invocation, depth: u32, deadline: Instant, services: Arc<Services>) -> Self {
+    pub fn new(invocation: Arc<Invocation>, depth: u32, deadline: Instant, services: Arc<Services>) -> Self {
         Self { shared: Arc::new(Shared { invocation, started: chrono::Utc::now(), deadline, services }), depth }
     }
 
@@ -182,7 +182,7 @@ impl<K: Kind> Ctx<K> {
         let args = serde_json::to_vec(&message).map_err(|error| CallError::Fault(Fault::internal(error)))?;
         let invocation = Invocation {
             id: shared.invocation.id,
-            name: H::META.wire_name(),
+            name: H::META.wire_name().into(),
             args: args.into(),
             caller: shared.invocation.caller.clone(),
             trace: shared.invocation.trace.child(),
