@@ -72,6 +72,9 @@ pub async fn run() -> anyhow::Result<()> {
     let (child, address) = ChildSpec::actor("adder", || Supervised);
     let root = Root::start("bench", SupervisorSpec::new(Strategy::OneForOne, vec![child]), Tree::new()).await?;
     for (name, callers) in [("1 caller", 1), ("64 callers", CALLERS)] {
+        // Warms caches and the allocator; not counted.
+        round_of(callers, |calls| call_plain(plain.clone(), calls)).await;
+        round_of(callers, |calls| call_supervised(address.clone(), calls)).await;
         let mut rates = (Vec::new(), Vec::new());
         let mut ratios = Vec::new();
         for round in 0..ROUNDS {

@@ -1,6 +1,7 @@
 //! The one integration binary: linking once is most of what a test build costs.
 
 mod attributes;
+mod function;
 mod harness;
 mod store;
 mod tidy;

@@ -30,6 +30,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug)]
 pub(super) struct Frame {
     core: Arc<Core>,
+    parent: Option<Arc<Frame>>,
     depth: u32,
     gate: Arc<Mutex<()>>,
     closed: AtomicBool,
@@ -57,11 +58,7 @@ impl Frame {
     pub(super) fn root(mut lease: Lease) -> Arc<Self> {
         let pid = lease.session().pid();
         let core = Core { pid, slot: Mutex::new(Some(Slot { lease, aborted: false })), abandoned: AtomicU32::new(NONE) };
-        Arc::new(Self::at(Arc::new(core), 0))
-    }
-
-    fn at(core: Arc<Core>, depth: u32) -> Self {
-        Self { core, depth, gate: Arc::default(), closed: AtomicBool::new(false) }
+        Arc::new(Self { core: Arc::new(core), parent: None, depth: 0, gate: Arc::default(), closed: AtomicBool::new(false) })
     }
 
     pub(super) fn pid(&self) -> BackendPid {
@@ -78,7 +75,7 @@ impl Frame {
     }
 
     /// Opens a nested frame; this one waits until it is closed.
-    pub(super) async fn nest(&self, read_only: bool) -> sqlx::Result<(Arc<Self>, OwnedMutexGuard<()>)> {
+    pub(super) async fn nest(self: &Arc<Self>, read_only: bool) -> sqlx::Result<(Arc<Self>, OwnedMutexGuard<()>)> {
         let turn = self.turn().await?;
         let depth = self.depth + 1;
         // The second statement is what makes Postgres itself refuse writes of a query that a mutation calls.
@@ -88,7 +85,8 @@ impl Frame {
             format!("SAVEPOINT forge_{depth}")
         };
         let gate = turn.into_gate_after(sql).await?;
-        Ok((Arc::new(Self::at(Arc::clone(&self.core), depth)), gate))
+        let (core, parent) = (Arc::clone(&self.core), Some(Arc::clone(self)));
+        Ok((Arc::new(Self { core, parent, depth, gate: Arc::default(), closed: AtomicBool::new(false) }), gate))
     }
 
     /// Keeps what the nested frame did.
@@ -112,23 +110,30 @@ impl Frame {
         Ok(())
     }
 
-    /// The frame ended without a word: an outer frame undoes it before its next statement.
+    /// The frame ended without a word: an outer frame undoes it before its next statement, unless it is undone with one around it.
     pub(super) fn abandon(&self) {
-        if !self.closed.swap(true, Ordering::AcqRel) {
+        if !self.is_closed() {
+            self.close();
             self.core.abandoned.fetch_min(self.depth, Ordering::AcqRel);
         }
+    }
+
+    /// A frame ends with the frames around it.
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire) || self.parent.as_ref().is_some_and(|parent| parent.is_closed())
     }
 
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Ends the transaction's hold on the session, once no statement runs; says whether a statement's failure was ignored.
-    pub(super) async fn take(&self) -> Option<(Lease, bool)> {
+    /// Ends the transaction's hold on the session, once no statement runs.
+    pub(super) async fn take(&self) -> Option<Taken> {
         let _gate = self.gate.lock().await;
         self.close();
-        let slot = self.core.slot.lock().await.take()?;
-        Some((slot.lease, slot.aborted))
+        let Slot { lease, aborted } = self.core.slot.lock().await.take()?;
+        let abandoned = Some(self.core.abandoned.load(Ordering::Acquire)).filter(|depth| *depth != NONE);
+        Some(Taken { lease, aborted, abandoned })
     }
 
     /// Like [`take`](Self::take), whatever still runs: for ending a transaction by force.
@@ -136,11 +141,15 @@ impl Frame {
         self.close();
         self.core.slot.try_lock().ok()?.take().map(|slot| slot.lease)
     }
+}
 
+/// What is left when a transaction ends.
+pub(super) struct Taken {
+    pub(super) lease: Lease,
+    /// A statement failed in the innermost frame, and the frame was not rolled back.
+    pub(super) aborted: bool,
     /// The depth of a nested frame that nobody closed, and whose savepoint therefore still stands.
-    pub(super) fn abandoned(&self) -> Option<u32> {
-        Some(self.core.abandoned.load(Ordering::Acquire)).filter(|depth| *depth != NONE)
-    }
+    pub(super) abandoned: Option<u32>,
 }
 
 /// A frame's turn on the session.
@@ -152,7 +161,7 @@ pub(super) struct Turn<'f> {
 
 impl Turn<'_> {
     async fn ready(&mut self) -> sqlx::Result<()> {
-        if self.frame.closed.load(Ordering::Acquire) {
+        if self.frame.is_closed() {
             return Err(ended());
         }
         match self.slot()?.lease.activity() {

@@ -228,21 +228,39 @@ impl<'c> Executor<'c> for &'c Db {
                     async move { once!(&self.0, statement?, |connection, query| connection.fetch_many(query).try_collect::<Vec<_>>()) };
                 stream::once(whole).map_ok(|steps| stream::iter(steps.into_iter().map(Ok))).try_flatten().boxed()
             }
-            Backing::Pool { pool, .. } => Box::pin(try_stream! {
+            Backing::Pool { pool, reads_only } => Box::pin(try_stream! {
+                let statement = statement?;
                 let mut lease = pool.acquire().await?;
-                let mut outcome = Ok(());
-                {
-                    let mut steps = lease.session().engage().fetch_many(statement?);
-                    loop {
-                        match steps.next().await {
-                            Some(Ok(step)) => yield step,
-                            Some(Err(error)) => { outcome = Err(error); break }
-                            None => break,
+                let mut spare = (*reads_only && lease.was_pooled()).then(|| statement.clone());
+                let mut next = Some(statement);
+                while let Some(query) = next.take() {
+                    let mut outcome = Ok(());
+                    {
+                        let mut steps = lease.session().engage().fetch_many(query);
+                        while let Some(step) = steps.next().await {
+                            match step {
+                                Ok(step) => {
+                                    // What was handed out cannot be taken back.
+                                    spare = None;
+                                    yield step;
+                                }
+                                Err(error) => {
+                                    outcome = Err(error);
+                                    break;
+                                }
+                            }
                         }
                     }
+                    lease.session().settle(&outcome, Activity::Idle);
+                    if let Err(error) = outcome {
+                        next = spare.take().filter(|_| is_broken(&error));
+                        if next.is_none() {
+                            Err(error)?;
+                        }
+                        drop(lease);
+                        lease = pool.acquire_fresh().await?;
+                    }
                 }
-                lease.session().settle(&outcome, Activity::Idle);
-                outcome?;
             }),
         }
     }

@@ -13,7 +13,7 @@ use crate::kernel::fault::{Code, Fault};
 
 use super::database::Database;
 use super::error::is_broken;
-use super::frame::{Frame, ignored_failure};
+use super::frame::{Frame, Taken, ignored_failure};
 use super::handle::Db;
 use super::pool::{Lease, Pool};
 use super::session::{Activity, BackendPid};
@@ -124,18 +124,20 @@ impl Transaction {
                 "a statement or a nested call of the transaction was still running at its end; nothing was committed",
             ));
         };
-        let (mut lease, aborted) = taken.ok_or_else(|| Fault::internal("the transaction had ended before its commit"))?;
+        let Taken { mut lease, aborted, abandoned } =
+            taken.ok_or_else(|| Fault::internal("the transaction had ended before its commit"))?;
         match lease.activity() {
             Activity::Bound => {}
             Activity::Broken => return Err(broken().into()),
             Activity::Busy | Activity::Idle => return Err(Fault::internal("a statement was abandoned half-way; nothing was committed")),
         }
-        if aborted {
+        // What failed inside of an abandoned frame is undone with it.
+        if aborted && abandoned.is_none() {
             end(&mut lease).await;
             return Err(ignored_failure().into());
         }
         // A nested frame that nobody closed must not be committed with the rest.
-        let sql = match self.root.abandoned() {
+        let sql = match abandoned {
             Some(depth) => format!("ROLLBACK TO SAVEPOINT forge_{depth}; COMMIT"),
             None => "COMMIT".into(),
         };
@@ -152,7 +154,7 @@ impl Transaction {
 
     /// Rolls back, once the statement that may still run has ended. See [`abort`](Self::abort) for ending it too.
     pub async fn rollback(self) {
-        if let Some((mut lease, _)) = self.root.take().await
+        if let Some(Taken { mut lease, .. }) = self.root.take().await
             && lease.activity() == Activity::Bound
         {
             end(&mut lease).await;

@@ -13,11 +13,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::body::RequestBody;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, new_request_id};
 use super::routes::{Border, Gateway, Response, json};
-use super::{auth, envelope, rpc};
+use super::{envelope, rpc, signals};
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::ids::RequestId;
 use crate::kernel::limits;
 
 /// Calls of one batch that run at the same time; the others wait their turn.
@@ -42,14 +41,14 @@ pub(super) async fn serve<B: Border>(
     head: &Parts,
     body: &mut RequestBody,
 ) -> Result<Response, Fault> {
-    let caller = auth::caller(&head.headers, exchange.ip, gateway.tokens())?;
-    let bytes = body.read_json(&head.headers, gateway.config()).await?;
+    let caller = gateway.authenticator().caller(&head.headers, exchange.ip)?;
+    let bytes = body.read_json(&head.headers, gateway.config(), gateway.body_room()).await?;
     let calls = parse(&bytes)?;
     // Made before they run: a stream that borrows through a closure is not provably `Send` (rust-lang/rust#89976).
     let mut running = Vec::with_capacity(calls.len());
     for call in &calls {
         let args = call.args.map_or_else(|| Bytes::from_static(b"{}"), |args| bytes.slice_ref(args.get().as_bytes()));
-        let invocation = rpc::call(RequestId::new(), exchange.trace.child(), &call.name, args, caller.clone());
+        let invocation = rpc::call(new_request_id(), exchange.trace.child(), &call.name, args, caller.clone());
         running.push(rpc::run(gateway, invocation));
     }
     let results: Vec<_> = futures::stream::iter(running).buffered(CALLS_RUNNING_MAX).collect().await;
@@ -57,6 +56,9 @@ pub(super) async fn serve<B: Border>(
     for (position, (call, result)) in calls.iter().zip(&results).enumerate() {
         if position > 0 {
             answer.push(b',');
+        }
+        if let Err(fault) = result {
+            signals::fault_hidden(fault, gateway.signals().function(&call.name).name(), exchange.trace_id());
         }
         envelope::append_item(&mut answer, call.id.get(), result, exchange.trace_id());
     }

@@ -1,25 +1,49 @@
-//! Reading a request's body within its limits.
+//! Reading a request's body within its limits: its own size and time, and the room that all bodies of the node share.
+//!
+//! Ten thousand connections with a megabyte each would be ten gigabytes. A body that does not come in one piece (the connection's
+//! buffer) reserves what it may need before it is gathered, and keeps that until its request is answered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::config::GatewayConfig;
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::time::format_duration;
+use crate::kernel::time::{format_duration, secs};
+
+/// Unit of the shared room.
+const ROOM_UNIT_BYTES: usize = 1024;
+
+/// Room for the bodies of all requests of the node.
+pub(super) struct BodyRoom(Arc<Semaphore>);
+
+impl BodyRoom {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new((bytes / ROOM_UNIT_BYTES).min(Semaphore::MAX_PERMITS))))
+    }
+
+    fn reserve(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Fault> {
+        let units = u32::try_from(bytes.div_ceil(ROOM_UNIT_BYTES as u64)).unwrap_or(u32::MAX);
+        let full = |_| Fault::new(Code::Overloaded, "the node is reading too many large bodies").retry_after(secs(1));
+        Arc::clone(&self.0).try_acquire_many_owned(units).map_err(full)
+    }
+}
 
 /// A body that remembers whether all of it came.
 pub(super) struct RequestBody {
     incoming: Incoming,
     ended: bool,
+    reserved: Option<OwnedSemaphorePermit>,
 }
 
 impl RequestBody {
     pub(super) fn new(incoming: Incoming) -> Self {
-        Self { ended: incoming.is_end_stream(), incoming }
+        Self { ended: incoming.is_end_stream(), incoming, reserved: None }
     }
 
     /// The client may still be sending.
@@ -29,7 +53,7 @@ impl RequestBody {
 
     /// The JSON of the body; an empty body is empty. Checks the type first: a page of a foreign origin can send `text/plain` and
     /// forms without asking (a "simple request"), but not this type.
-    pub(super) async fn read_json(&mut self, headers: &HeaderMap, config: &GatewayConfig) -> Result<Bytes, Fault> {
+    pub(super) async fn read_json(&mut self, headers: &HeaderMap, config: &GatewayConfig, room: &BodyRoom) -> Result<Bytes, Fault> {
         let empty = self.ended;
         if !empty && !is_json(headers) {
             return Err(Fault::new(Code::UnsupportedMediaType, "the body must be `application/json` in UTF-8"));
@@ -37,48 +61,55 @@ impl RequestBody {
         if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
             return Err(Fault::new(Code::UnsupportedMediaType, "compressed bodies are not accepted"));
         }
-        if empty { Ok(Bytes::new()) } else { self.read(config.body_bytes_max, config.body_timeout).await }
+        if empty { Ok(Bytes::new()) } else { self.read(config.body_bytes_max, config.body_timeout, room).await }
     }
 
-    async fn read(&mut self, bytes_max: usize, limit: Duration) -> Result<Bytes, Fault> {
-        let too_large = || {
-            let details = serde_json::json!({ "bytesMax": bytes_max });
-            Fault::new(Code::PayloadTooLarge, format!("the body may have at most {bytes_max} bytes")).with_details(details)
-        };
+    async fn read(&mut self, bytes_max: usize, limit: Duration, room: &BodyRoom) -> Result<Bytes, Fault> {
         if self.incoming.size_hint().lower() > bytes_max as u64 {
-            return Err(too_large());
+            return Err(too_large(bytes_max));
         }
-        let read = tokio::time::timeout(limit, self.collect(bytes_max));
-        let Ok(read) = read.await else {
-            return Err(Fault::new(Code::BadRequest, format!("the body did not arrive within {}", format_duration(limit))));
+        let late = || Fault::new(Code::BadRequest, format!("the body did not arrive within {}", format_duration(limit)));
+        tokio::time::timeout(limit, self.collect(bytes_max, room)).await.map_err(|_| late())?
+    }
+
+    /// A body of one frame, the usual case, is not copied.
+    async fn collect(&mut self, bytes_max: usize, room: &BodyRoom) -> Result<Bytes, Fault> {
+        let first = self.frame().await?;
+        if first.len() > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        if self.ended {
+            return Ok(first);
+        }
+        let rest_max = self.incoming.size_hint().upper().unwrap_or(bytes_max as u64);
+        self.reserved = Some(room.reserve(rest_max.saturating_add(first.len() as u64).min(bytes_max as u64))?);
+        let mut whole = BytesMut::from(first);
+        while !self.ended {
+            let data = self.frame().await?;
+            if whole.len() + data.len() > bytes_max {
+                return Err(too_large(bytes_max));
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// The next piece; empty at the end, and for trailers.
+    async fn frame(&mut self) -> Result<Bytes, Fault> {
+        let Some(frame) = self.incoming.frame().await else {
+            self.ended = true;
+            return Ok(Bytes::new());
         };
         let broken = |error| Fault::new(Code::BadRequest, "the body ended before its time").because(error);
-        read.map_err(broken)?.ok_or_else(too_large)
+        let data = frame.map_err(broken)?.into_data().unwrap_or_default();
+        self.ended = self.incoming.is_end_stream();
+        Ok(data)
     }
+}
 
-    /// `None` when it is too large. A body of one frame, the usual case, is not copied.
-    async fn collect(&mut self, bytes_max: usize) -> Result<Option<Bytes>, hyper::Error> {
-        let mut first = Bytes::new();
-        let mut rest = BytesMut::new();
-        while !self.ended {
-            let Some(frame) = self.incoming.frame().await else {
-                self.ended = true;
-                break;
-            };
-            let Ok(data) = frame?.into_data() else { continue };
-            self.ended = self.incoming.is_end_stream();
-            if first.len() + rest.len() + data.len() > bytes_max {
-                return Ok(None);
-            }
-            if first.is_empty() && rest.is_empty() {
-                first = data;
-                continue;
-            }
-            rest.extend_from_slice(&std::mem::take(&mut first));
-            rest.extend_from_slice(&data);
-        }
-        Ok(Some(if rest.is_empty() { first } else { rest.freeze() }))
-    }
+fn too_large(bytes_max: usize) -> Fault {
+    let details = serde_json::json!({ "bytesMax": bytes_max });
+    Fault::new(Code::PayloadTooLarge, format!("the body may have at most {bytes_max} bytes")).with_details(details)
 }
 
 /// `application/json`, with no charset or UTF-8 (RFC 8259 §8.1).

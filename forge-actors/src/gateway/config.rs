@@ -25,6 +25,9 @@ pub struct GatewayConfig {
     pub header_bytes_max: usize,
     /// Bytes of a request's body; more is answered 413, by `Content-Length` before anything is read.
     pub body_bytes_max: usize,
+    /// Bytes of all bodies that the node holds at once, those of a few KiB not counted; over it, larger bodies are answered 503 with
+    /// `Retry-After`. At least `body_bytes_max`.
+    pub bodies_bytes_max: usize,
     /// Time from a request's first byte (on a new connection: from its opening) to the end of its head; then the connection is closed.
     #[serde(with = "serde_duration")]
     pub header_timeout: Duration,
@@ -60,6 +63,7 @@ impl Default for GatewayConfig {
             connections_max: 10_000,
             header_bytes_max: 16 * 1024,
             body_bytes_max: 1024 * 1024,
+            bodies_bytes_max: 256 * 1024 * 1024,
             header_timeout: secs(10),
             body_timeout: secs(15),
             write_timeout: secs(10),
@@ -94,6 +98,12 @@ impl GatewayConfig {
                 .filter(|(_, value, least)| value < least)
                 .map(|(key, value, least)| format!("gateway.{key} is {value}; it must be at least {least}")),
         );
+        if self.bodies_bytes_max < self.body_bytes_max {
+            let (all, one) = (self.bodies_bytes_max, self.body_bytes_max);
+            wrong.push(format!(
+                "gateway.bodies_bytes_max ({all}) is less than gateway.body_bytes_max ({one}), so that no large body would be read"
+            ));
+        }
         let times = [
             ("header_timeout", self.header_timeout),
             ("body_timeout", self.body_timeout),

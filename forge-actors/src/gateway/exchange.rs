@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
@@ -33,7 +34,7 @@ impl Exchange {
     pub(super) fn begin(headers: &HeaderMap, ip: IpAddr) -> Self {
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let trace = text(TRACEPARENT).and_then(TraceContext::parse).map_or_else(TraceContext::new_root, TraceContext::child);
-        let request_id = text(X_REQUEST_ID).and_then(|id| id.parse().ok()).unwrap_or_else(RequestId::new);
+        let request_id = text(X_REQUEST_ID).and_then(|id| id.parse().ok()).unwrap_or_else(new_request_id);
         let mut names = Vec::with_capacity(96);
         write!(names, "{trace}{request_id}").expect("a vector takes what is written");
         Self { trace, request_id, ip, names: names.into() }
@@ -52,4 +53,14 @@ impl Exchange {
             headers.insert(name, value);
         }
     }
+}
+
+/// A UUIDv7 whose random part need not be secret, and so costs no system call.
+pub(super) fn new_request_id() -> RequestId {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut random = [0; 10];
+    fastrand::fill(&mut random);
+    RequestId::from_uuid(
+        uuid::Builder::from_unix_timestamp_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX), &random).into_uuid(),
+    )
 }

@@ -17,13 +17,14 @@ use hyper::{Method, Request, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tracing::{Instrument, Span, field};
 
-use super::body::RequestBody;
+use super::auth::Authenticator;
+use super::body::{BodyRoom, RequestBody};
 use super::config::GatewayConfig;
 use super::cors::Cors;
 use super::exchange::Exchange;
 use super::readiness::Readiness;
-use super::signals::{RouteLabel, Signals};
-use super::{auth, batch, envelope, rpc};
+use super::signals::{self, RouteLabel, Signals};
+use super::{batch, envelope, rpc};
 use crate::app::Catalog;
 use crate::app::token::Tokens;
 use crate::kernel::fault::{Code, Fault};
@@ -50,7 +51,8 @@ pub struct Gateway<B> {
 struct Inner<B> {
     config: GatewayConfig,
     border: B,
-    tokens: Option<Tokens>,
+    authenticator: Authenticator,
+    body_room: BodyRoom,
     readiness: Readiness,
     metrics: PrometheusHandle,
     cors: Cors,
@@ -120,9 +122,9 @@ impl<B: Border> Gateway<B> {
     /// A gateway in front of `border`. `tokens` is `None` when no secret is configured: then nobody is ever signed in. Make it
     /// after the metrics recorder is installed, or it counts into nothing.
     pub fn new(config: GatewayConfig, border: B, tokens: Option<Tokens>, readiness: Readiness, metrics: PrometheusHandle) -> Self {
-        let cors = Cors::new(&config.cors_origins);
-        let signals = Signals::new(border.catalog());
-        Self { inner: Arc::new(Inner { config, border, tokens, readiness, metrics, cors, signals }) }
+        let (cors, signals) = (Cors::new(&config.cors_origins), Signals::new(border.catalog()));
+        let (authenticator, body_room) = (Authenticator::new(tokens), BodyRoom::new(config.bodies_bytes_max));
+        Self { inner: Arc::new(Inner { config, border, authenticator, body_room, readiness, metrics, cors, signals }) }
     }
 
     pub(super) fn config(&self) -> &GatewayConfig {
@@ -133,8 +135,12 @@ impl<B: Border> Gateway<B> {
         &self.inner.border
     }
 
-    pub(super) fn tokens(&self) -> Option<&Tokens> {
-        self.inner.tokens.as_ref()
+    pub(super) fn authenticator(&self) -> &Authenticator {
+        &self.inner.authenticator
+    }
+
+    pub(super) fn body_room(&self) -> &BodyRoom {
+        &self.inner.body_room
     }
 
     pub(super) fn readiness(&self) -> &Readiness {
@@ -158,6 +164,9 @@ impl<B: Border> Gateway<B> {
             Ok(response) => (response, None),
             Err(refused) => (refusal(&refused, &exchange), Some(refused.fault)),
         };
+        if let Some(fault) = &fault {
+            signals::fault_hidden(fault, self.name(&route), exchange.trace_id());
+        }
         self.dress(&exchange, &head, &mut response);
         let elapsed = started.elapsed();
         span.record("status", response.status().as_u16()).record("ms", elapsed.as_secs_f64() * 1_000.0);
@@ -165,13 +174,20 @@ impl<B: Border> Gateway<B> {
         (response, body.unread())
     }
 
-    /// Calls have a span; its name is the catalog's spelling, never the client's.
-    fn span(&self, route: &Route<'_>, exchange: &Exchange) -> Span {
-        let name = match route {
+    /// What is called, in the catalog's spelling and never in the client's.
+    fn name(&self, route: &Route<'_>) -> &str {
+        match route {
             Route::Call(name) => self.signals().function(name).name(),
-            Route::Batch => "batch",
-            Route::Health | Route::Ready | Route::Metrics | Route::Unknown => return Span::none(),
-        };
+            other => other.label().as_str(),
+        }
+    }
+
+    /// Only calls have a span.
+    fn span(&self, route: &Route<'_>, exchange: &Exchange) -> Span {
+        if !matches!(route, Route::Call(_) | Route::Batch) {
+            return Span::none();
+        }
+        let name = self.name(route);
         tracing::info_span!("rpc", name, trace_id = exchange.trace_id(), status = field::Empty, ms = field::Empty)
     }
 
@@ -200,7 +216,7 @@ impl<B: Border> Gateway<B> {
 
     fn metrics(&self, head: &Parts) -> Result<Response, Fault> {
         if !self.config().metrics_public {
-            auth::require_admin(&head.headers, self.tokens())?;
+            self.authenticator().require_admin(&head.headers)?;
         }
         let mut response = Response::new(self.inner.metrics.render().into());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));

@@ -9,9 +9,9 @@ use hyper::{Method, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::body::RequestBody;
+use super::envelope;
 use super::exchange::Exchange;
 use super::routes::{Border, Gateway, Refused, Response, json};
-use super::{auth, envelope, signals};
 use crate::app::handler::Access;
 use crate::app::kind::KindName;
 use crate::kernel::fault::{Code, Fault};
@@ -43,8 +43,8 @@ async fn post<B: Border>(
     body: &mut RequestBody,
     name: &str,
 ) -> Result<Response, Fault> {
-    let caller = auth::caller(&head.headers, exchange.ip, gateway.tokens())?;
-    let args = body.read_json(&head.headers, gateway.config()).await?;
+    let caller = gateway.authenticator().caller(&head.headers, exchange.ip)?;
+    let args = body.read_json(&head.headers, gateway.config(), gateway.body_room()).await?;
     let args = if args.is_empty() { NO_ARGUMENTS } else { args };
     let data = run(gateway, call(exchange.request_id, exchange.trace, name, args, caller)).await?;
     Ok(json(StatusCode::OK, envelope::data(&data)))
@@ -52,7 +52,7 @@ async fn post<B: Border>(
 
 /// Answers may be kept by the client, who asks each time whether they still hold: the entity tag is a hash of the data.
 async fn get<B: Border>(gateway: &Gateway<B>, exchange: &Exchange, head: &Parts, name: &str) -> Result<Response, Refused> {
-    let caller = auth::caller(&head.headers, exchange.ip, gateway.tokens())?;
+    let caller = gateway.authenticator().caller(&head.headers, exchange.ip)?;
     // What does not exist from outside must not be told apart by this answer, so the border speaks for it.
     let visible = gateway.border().catalog().get(name).map(|known| &known.meta).filter(|meta| meta.access != Access::Internal);
     if visible.is_some_and(|meta| meta.kind != KindName::Query) {
@@ -80,16 +80,12 @@ pub(super) fn call(id: RequestId, trace: TraceContext, name: &str, args: Bytes, 
     Invocation { id, name: name.to_owned(), args, caller, trace, deadline: None, idempotency_key: None }
 }
 
-/// Runs a call, measures it, and logs what its caller is not told.
+/// Runs a call and measures it.
 pub(super) async fn run<B: Border>(gateway: &Gateway<B>, invocation: Invocation) -> Result<Bytes, Fault> {
     let started = Instant::now();
     let measured = gateway.signals().function(&invocation.name);
-    let trace = invocation.trace;
     let result = gateway.border().call(invocation).await;
     measured.ended(&result, started.elapsed());
-    if let Err(fault) = &result {
-        signals::fault_hidden(fault, measured.name(), trace);
-    }
     result
 }
 

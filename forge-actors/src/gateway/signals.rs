@@ -14,7 +14,6 @@ use super::auth;
 use crate::app::Catalog;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::limits;
-use crate::kernel::trace::TraceContext;
 
 /// Counter: answered requests, by `route` and `code` (the HTTP status; rare ones as `4xx` and `5xx`).
 pub const HTTP_REQUESTS_TOTAL: &str = "forge_http_requests_total";
@@ -41,7 +40,7 @@ pub(super) enum RouteLabel {
 impl RouteLabel {
     const COUNT: usize = Self::Unknown as usize + 1;
 
-    const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Rpc => "rpc",
             Self::Batch => "batch",
@@ -180,11 +179,11 @@ impl Drop for OpenConnection {
 }
 
 /// What the client is not told goes to the log, under the trace id that the client is told.
-pub(super) fn fault_hidden(fault: &Fault, function: &str, trace: TraceContext) {
+pub(super) fn fault_hidden(fault: &Fault, function: &str, trace_id: &str) {
     if fault.code() == Code::Internal {
-        tracing::error!(function, trace_id = trace.trace_id_hex(), cause = causes(fault), "a call failed inside the server");
+        tracing::error!(function, trace_id, cause = causes(fault), "a call failed inside the server");
     } else if fault.source().is_some() {
-        tracing::debug!(function, trace_id = trace.trace_id_hex(), code = fault.code().name(), cause = causes(fault), "a call was refused");
+        tracing::debug!(function, trace_id, code = fault.code().name(), cause = causes(fault), "a call was refused");
     }
 }
 

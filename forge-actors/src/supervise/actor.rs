@@ -217,7 +217,10 @@ impl<A: Actor> ractor::Actor for Host<A> {
         // The address works from here on, so that `start` can leave messages for later.
         let cx = Context::new(&launch, &slot, myself, Arc::clone(&meter));
         match Outcome::from(catch_unwind(self.actor.start(&cx)).await).0 {
-            Ok(state) => Ok(Some(Running { cx, meter, state })),
+            Ok(state) => {
+                self.tree.started(&self.entry);
+                Ok(Some(Running { cx, meter, state }))
+            }
             Err(failure) => {
                 slot.current.store(None);
                 cx.end_tasks().await;

@@ -19,7 +19,7 @@ use super::launch::{Launch, Launched, StartCut, StartError, terminate};
 use super::spec::{ChildSpec, KILL_DEADLINE, Shutdown, SpecError, Strategy};
 use super::state::{ExitKind, Key, Slots, Verdict};
 use super::supervisor::{Exit, GaveUp, Kind, Order};
-use super::tree::{ActorState, Entry};
+use super::tree::{ActorState, Entry, Tree};
 
 pub(super) struct Crew {
     launch: Launch,
@@ -167,16 +167,32 @@ impl Crew {
         Ok(())
     }
 
+    /// Stops the child; the start follows as an order of its own. The supervision port comes first, so the last event of the
+    /// child, which holds its state if it was killed, is read and dropped in between.
     pub(super) async fn restart_child(&mut self, id: &str, reply: Reply<Result<(), ChildError>>) -> Result<(), GaveUp> {
+        if let Some(key) = self.by_id.get(id).copied() {
+            self.halt(key).await;
+            self.slots.stopped(key);
+            self.arm();
+        }
+        // Refused only when the supervisor's own mailbox is full; the caller then gets no reply, and the child stays stopped.
+        let sent = self.cx.address().cast(Order::StartAgain { id: id.to_owned(), reply });
+        sent.unwrap_or_else(|error| tracing::error!(path = self.cx.path(), id, %error, "a child stays stopped"));
+        Ok(())
+    }
+
+    pub(super) async fn start_again(&mut self, id: &str, reply: Reply<Result<(), ChildError>>) -> Result<(), GaveUp> {
         let Some(key) = self.by_id.get(id).copied() else {
             reply.send(Err(ChildError::Unknown { id: id.to_owned() }));
             return Ok(());
         };
-        self.halt(key).await;
-        self.slots.stopped(key);
-        if let Some(child) = self.children.get(&key) {
-            child.entry.restarting();
+        let Some(child) = self.children.get(&key) else { return Ok(()) };
+        // Two requests may have met: the first start serves both.
+        if child.live.is_some() {
+            reply.send(Ok(()));
+            return Ok(());
         }
+        child.entry.restarting();
         match self.start(key).await {
             Ok(()) => {
                 reply.send(Ok(()));
@@ -187,7 +203,6 @@ impl Crew {
                 self.follow(key, ExitKind::Abnormal, gave_up).await?;
             }
         }
-        self.arm();
         Ok(())
     }
 
@@ -223,12 +238,11 @@ impl Crew {
                 self.by_actor.insert(live.cell.get_id(), key);
                 child.live = Some(live);
                 self.slots.started(key, Instant::now());
-                entry.running();
-                tree.journal().record(&entry.path, EventKind::Started);
                 Ok(())
             }
             Err(error) => {
                 entry.retire();
+                entry.set_unless_failed(ActorState::Stopped);
                 Err(error)
             }
         }
@@ -311,13 +325,13 @@ impl Crew {
 }
 
 impl Child {
-    async fn stop(&mut self, tree: &super::tree::Tree, stop_max: Duration) {
+    async fn stop(&mut self, tree: &Tree, stop_max: Duration) {
         let Some(live) = self.live.take() else {
             // It waited for its restart; nobody restarts it now.
-            self.entry.cancel_waiting();
+            self.entry.set_unless_failed(ActorState::Stopped);
             return;
         };
-        self.entry.set(ActorState::Stopping);
+        self.entry.set_unless_failed(ActorState::Stopping);
         let shutdown = match self.spec.shutdown {
             Shutdown::Deadline(deadline) => Shutdown::Deadline(deadline.min(stop_max)),
             Shutdown::Brutal => Shutdown::Brutal,
@@ -328,7 +342,8 @@ impl Child {
             tree.ended_below(&self.entry.path);
         }
         self.entry.retire();
-        self.entry.set(ActorState::Stopped);
-        tree.journal().record(&self.entry.path, EventKind::Stopped { killed });
+        if self.entry.set_unless_failed(ActorState::Stopped) {
+            tree.journal().record(&self.entry.path, EventKind::Stopped { killed });
+        }
     }
 }

@@ -95,9 +95,11 @@ pub(super) async fn terminate(child: Launched, shutdown: Shutdown) -> bool {
             return false;
         }
     }
-    // ractor kills what is below without waiting for it; the list must be taken while the links are there.
+    // ractor kills what is below, but neither waits for it nor reaches who hangs in its own stop. The list must be taken while
+    // the links are there.
     let below = descendants(&cell);
     cell.kill();
+    below.iter().for_each(ActorCell::kill);
     let ended = async {
         // A task that panicked has ended as well.
         let _ = (&mut task).await;

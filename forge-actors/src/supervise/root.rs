@@ -56,8 +56,6 @@ impl Root {
         let last_word = Arc::default();
         let slot = Slot::new(supervisor::MAILBOX_MAX);
         let launched = supervisor::launch(Kind::Fixed(Arc::new(spec)), slot, launch, None, Some(Arc::clone(&last_word))).await?;
-        entry.running();
-        tree.journal().record(id, EventKind::Started);
         Ok(Self { launched: Some(launched), entry, tree, last_word })
     }
 

@@ -26,11 +26,12 @@ pub(super) enum Order {
     StartChild { spec: ChildSpec, reply: Reply<Result<(), ChildError>> },
     StopChild { id: String, reply: Reply<Result<(), ChildError>> },
     RestartChild { id: String, reply: Reply<Result<(), ChildError>> },
+    StartAgain { id: String, reply: Reply<Result<(), ChildError>> },
     ListChildren { reply: Reply<Vec<String>> },
 }
 
 impl Message for Order {
-    const NAMES: &'static [&'static str] = &["StartDue", "StartChild", "StopChild", "RestartChild", "ListChildren"];
+    const NAMES: &'static [&'static str] = &["StartDue", "StartChild", "StopChild", "RestartChild", "StartAgain", "ListChildren"];
 
     fn index(&self) -> usize {
         match self {
@@ -38,7 +39,8 @@ impl Message for Order {
             Self::StartChild { .. } => 1,
             Self::StopChild { .. } => 2,
             Self::RestartChild { .. } => 3,
-            Self::ListChildren { .. } => 4,
+            Self::StartAgain { .. } => 4,
+            Self::ListChildren { .. } => 5,
         }
     }
 }
@@ -87,12 +89,13 @@ impl ractor::Actor for Supervisor {
             Kind::Dynamic(_) => "dynamic supervisor",
         };
         let meter = launch.entry.incarnate(name, Order::NAMES, MAILBOX_MAX);
-        let cell = myself.get_cell();
+        let (cell, tree, entry) = (myself.get_cell(), Arc::clone(&launch.tree), Arc::clone(&launch.entry));
         let cx = Context::new(&launch, &slot, myself, Arc::clone(&meter));
         let mut crew = Crew::new(&self.kind, launch, cell, cx, self.last_word.clone());
         if let Kind::Fixed(spec) = &self.kind {
             crew.start_all(&spec.children).await?;
         }
+        tree.started(&entry);
         Ok(Running { crew, meter })
     }
 
@@ -109,6 +112,7 @@ impl ractor::Actor for Supervisor {
             Order::StartChild { spec, reply } => crew.start_child(spec, reply).await,
             Order::StopChild { id, reply } => crew.stop_child(&id, reply).await,
             Order::RestartChild { id, reply } => crew.restart_child(&id, reply).await,
+            Order::StartAgain { id, reply } => crew.start_again(&id, reply).await,
             Order::ListChildren { reply } => crew.list(reply),
         };
         meter.end(began);
@@ -123,9 +127,13 @@ impl ractor::Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(cell, error) => crew.exited(&cell, Exit::Failed(error)).await?,
-            // Only a stop brings the state along; without it, it was a kill or a cancelled task.
-            SupervisionEvent::ActorTerminated(cell, Some(_), _) => crew.exited(&cell, Exit::Normal).await?,
-            SupervisionEvent::ActorTerminated(cell, None, _) => crew.exited(&cell, Exit::Killed).await?,
+            SupervisionEvent::ActorTerminated(cell, state, reason) => {
+                // A kill leaves the actor's state in the event; what it holds must go before a successor starts.
+                drop(state);
+                // Forge stops actors without a reason, so these words can only be ractor's own.
+                let killed = matches!(reason.as_deref(), Some("killed" | "actor_task_cancelled"));
+                crew.exited(&cell, if killed { Exit::Killed } else { Exit::Normal }).await?;
+            }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) | SupervisionEvent::PidLifecycleEvent(_) => {}
         }
         Ok(())

@@ -64,6 +64,8 @@ pub(super) struct Puppet {
     hanging_start: bool,
     /// Its `stop` never returns.
     hanging_stop: bool,
+    /// Its `stop` panics.
+    panicking_stop: bool,
 }
 
 impl Actor for Puppet {
@@ -90,8 +92,6 @@ impl Actor for Puppet {
                 reply.send(number);
             }
             Do::Later(delay, reply) => {
-                let (echo, _) = tokio::sync::oneshot::channel::<()>();
-                drop(echo);
                 *timer = Some(cx.send_after(delay, Do::Stop));
                 reply.send(());
             }
@@ -106,6 +106,7 @@ impl Actor for Puppet {
     }
 
     async fn stop(&self, _: &Context<Do>, _: &mut Option<Timer>) {
+        assert!(!self.panicking_stop, "told to panic in stop");
         if self.hanging_stop {
             pending().await
         }

@@ -56,16 +56,28 @@ impl Tree {
         Arc::clone(&self.entries.entry(Arc::clone(&path)).or_insert_with(|| Arc::new(Entry::new(path))))
     }
 
-    /// Forgets `path` and everything below it.
+    /// Forgets `path` and everything below it. Only a supervisor has something below it, so that an actor among thousands goes
+    /// without a look at the others.
     pub(super) fn leave(&self, path: &str) {
-        self.entries.retain(|known, _| known.strip_prefix(path).is_none_or(|rest| !rest.is_empty() && !rest.starts_with('/')));
+        let supervised = self.entries.remove(path).is_some_and(|(_, entry)| entry.is_supervisor());
+        if supervised {
+            self.entries.retain(|known, _| known.strip_prefix(path).is_none_or(|rest| !rest.starts_with('/')));
+        }
     }
 
     /// Everything below `path` has ended without anybody to say so, because its supervisor was killed.
     pub(super) fn ended_below(&self, path: &str) {
         for entry in self.entries.iter().filter(|entry| entry.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))) {
-            entry.end_unseen();
+            entry.set_unless_failed(ActorState::Stopped);
+            entry.retire();
         }
+    }
+
+    /// Records that the actor of `entry` has started. Its host says so before the first message, since the supervisor learns it
+    /// so late that the actor may have crashed again.
+    pub(super) fn started(&self, entry: &Entry) {
+        entry.running();
+        self.journal.record(&entry.path, EventKind::Started);
     }
 
     /// Records that the actor of `entry` crashed.
@@ -268,7 +280,7 @@ impl Entry {
         self.change(|life| life.state = state);
     }
 
-    pub(super) fn running(&self) {
+    fn running(&self) {
         self.change(|life| {
             life.state = ActorState::Running;
             life.started_at = Some(chrono::Utc::now());
@@ -290,6 +302,10 @@ impl Entry {
         self.change(|life| life.supervisor = Some((strategy, log.clone())));
     }
 
+    fn is_supervisor(&self) -> bool {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner).supervisor.is_some()
+    }
+
     pub(super) fn kind(&self) -> &'static str {
         self.meter.load().kind
     }
@@ -303,22 +319,15 @@ impl Entry {
         message
     }
 
-    /// A restart that was due later does not happen.
-    pub(super) fn cancel_waiting(&self) {
-        self.change(|life| {
-            if matches!(life.state, ActorState::Waiting { .. }) {
-                life.state = ActorState::Stopped;
-            }
-        });
-    }
-
-    fn end_unseen(&self) {
-        self.change(|life| {
-            if !matches!(life.state, ActorState::Stopped | ActorState::Failed) {
-                life.state = ActorState::Stopped;
-            }
-        });
-        self.retire();
+    /// Moves to `state`, unless the last word is a crash. An incarnation ends once, stopped or crashed, also when it crashes
+    /// while it is being stopped.
+    pub(super) fn set_unless_failed(&self, state: ActorState) -> bool {
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        let alive = life.state != ActorState::Failed;
+        if alive {
+            life.state = state;
+        }
+        alive
     }
 
     fn change(&self, change: impl FnOnce(&mut Life)) {

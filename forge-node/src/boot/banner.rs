@@ -6,11 +6,11 @@ use forge_actors::app::{Catalog, KindName};
 use forge_actors::tree::RunningNode;
 use serde::Serialize;
 
-use crate::boot::storage::Storage;
+use crate::boot::storage::Facts;
 use crate::cmd::output;
+use crate::cmd::report::Report;
 use crate::cmd::scene::{Palette, Scene};
-use crate::config::load::Loaded;
-use crate::config::section::Role;
+use crate::config::section::{Config, Role};
 
 /// Handlers below this name are Forge's own, and are not counted among the application's.
 const OWN_PREFIX: &str = "forge.";
@@ -35,22 +35,29 @@ pub struct Banner {
 
 impl Banner {
     /// Collects them.
-    pub async fn of(loaded: &Loaded, node: &RunningNode, storage: &Storage, token: Option<String>, scene: Scene<'_>) -> Self {
+    pub async fn of(
+        config: &Config,
+        name: &str,
+        node: &RunningNode,
+        storage: &Facts,
+        token: Option<String>,
+        scene: Scene<'_>,
+    ) -> Result<Self, Report> {
         let count = |kind| count(node.functions().catalog(), kind);
-        Self {
+        Ok(Self {
             version: env!("CARGO_PKG_VERSION"),
-            node: storage.node_name(),
-            roles: loaded.config.node.roles.clone(),
+            node: name.to_owned(),
+            roles: config.node.roles.clone(),
             applications: scene.apps.iter().map(|app| app.name).collect(),
             url: node.address().map(|address| format!("http://{address}")),
-            database: storage.describe().await,
-            embedded: storage.is_embedded(),
+            database: storage.description.clone(),
+            embedded: storage.embedded,
             queries: count(KindName::Query),
             mutations: count(KindName::Mutation),
             actions: count(KindName::Action),
-            migrations_applied: storage.migrations_applied().await,
+            migrations_applied: storage.migrations_applied().await?,
             token,
-        }
+        })
     }
 
     /// Prints it on stdout: the address is what scripts wait for.

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forge_actors::app::Catalog;
+use forge_actors::gateway::config::GatewayConfig;
 use forge_actors::gateway::server::Port;
 use forge_actors::kernel::ids::NodeId;
-use forge_actors::kernel::time::secs;
+use forge_actors::kernel::time::{format_duration, secs};
 use forge_actors::supervise::{Exit as RootExit, StopTimeout};
 use forge_actors::tree::{GatewayOptions, NodeOptions, RunningNode};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::boot::banner::Banner;
 use crate::boot::security;
 use crate::boot::signal::{self, StopSignals};
-use crate::boot::storage::Storage;
+use crate::boot::storage::{Facts, Storage};
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::Scene;
 use crate::config::load::Loaded;
@@ -22,6 +23,10 @@ use crate::config::section::{Config, Role};
 
 /// Time beyond the configured drains for everything else to stop, the embedded database among it.
 const STOP_MARGIN: Duration = secs(20);
+/// Time between two folds of recorded durations.
+const METRICS_UPKEEP: Duration = secs(5);
+/// Upper bounds of the buckets of every histogram; all of them are in seconds.
+const SECONDS_BUCKETS: [f64; 12] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 /// Runs a node until a signal ends it, or it gives itself up.
 pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Report> {
@@ -32,41 +37,90 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
     let id = NodeId::new();
     let serves = loaded.config.node.roles.contains(&Role::Gateway);
     let gateway = serves.then(|| open_gateway(&loaded)).transpose()?;
-    let storage = Storage::new(&loaded, scene.apps, id)?;
+    let name = short_name(id);
+    let storage = tokio::select! {
+        opened = Storage::open(&loaded, &name, scene) => opened?,
+        signal = signals.next() => return Err(interrupted_start(signal)),
+    };
+    let (database_children, facts) = storage.into_children();
     let options = NodeOptions {
         id,
         catalog: Arc::clone(&catalog),
-        database: storage.database.clone(),
-        database_children: storage.children(),
+        database: facts.database.clone(),
+        database_children,
         functions: loaded.config.functions.clone(),
         tokens: Some(security.tokens),
-        http: reqwest::Client::new(),
-        gateway,
+        http: http_client()?,
+        gateway: gateway.as_ref().map(Gateway::options),
     };
     let mut node = tokio::select! {
-        started = RunningNode::start(options) => started?,
-        signal = signals.next() => return Err(Report::new(Exit::Interrupted, "interrupted", format!("{signal} ended the node while it was starting"))),
+        started = RunningNode::start(options) => started.map_err(|error| about_database(error.into(), &facts))?,
+        signal = signals.next() => return Err(interrupted_start(signal)),
     };
     if !scene.global.quiet {
-        let banner = Banner::of(&loaded, &node, &storage, security.ready_token, scene).await;
+        let banner = Banner::of(&loaded.config, &name, &node, &facts, security.ready_token, scene).await?;
         banner.print(began.elapsed(), scene);
     }
-    tokio::select! {
-        exit = node.wait() => Err(gave_up(exit)),
-        signal = signals.next() => drain(node, signal, signals, &loaded.config).await,
+    let signal = tokio::select! {
+        exit = node.wait() => return Err(gave_up(exit)),
+        () = keep_up(gateway.as_ref()) => unreachable!("metrics are kept up for as long as the node runs"),
+        signal = signals.next() => signal,
+    };
+    drain(node, signal, signals, &loaded.config).await
+}
+
+/// The port and the metrics, made before anything starts.
+struct Gateway {
+    config: GatewayConfig,
+    port: Arc<Port>,
+    metrics: PrometheusHandle,
+}
+
+impl Gateway {
+    fn options(&self) -> GatewayOptions {
+        GatewayOptions { config: self.config.clone(), port: Arc::clone(&self.port), metrics: self.metrics.clone() }
     }
 }
 
-fn open_gateway(loaded: &Loaded) -> Result<GatewayOptions, Report> {
+/// Folds recorded durations into their buckets: nobody may ever ask for `/metrics`, and they must not pile up.
+async fn keep_up(gateway: Option<&Gateway>) {
+    let Some(gateway) = gateway else { return std::future::pending().await };
+    let mut ticks = tokio::time::interval(METRICS_UPKEEP);
+    loop {
+        ticks.tick().await;
+        gateway.metrics.run_upkeep();
+    }
+}
+
+fn http_client() -> Result<reqwest::Client, Report> {
+    reqwest::Client::builder().build().map_err(|error| Report::new(Exit::Failed, "http-client", "no HTTP client can be made").cause(error))
+}
+
+fn interrupted_start(signal: &str) -> Report {
+    Report::new(Exit::Interrupted, "interrupted", format!("{signal} ended the node while it was starting"))
+}
+
+/// What the database refused is said together with its address and where that was written.
+fn about_database(report: Report, facts: &Facts) -> Report {
+    if report.exit == Exit::Database { report.tried(facts.tried.as_str()) } else { report }
+}
+
+/// The end of the id, which is its random part: two nodes that start together still differ.
+fn short_name(id: NodeId) -> String {
+    let text = id.to_string();
+    format!("node-{}", text.get(text.len().saturating_sub(4)..).unwrap_or(&text))
+}
+
+fn open_gateway(loaded: &Loaded) -> Result<Gateway, Report> {
     let config = loaded.config.gateway.clone();
     let port = Port::open(&config).map_err(|error| {
         let origins =
             format!("{}   (host from {}, port from {})", config.address(), loaded.origin("gateway.host"), loaded.origin("gateway.port"));
         Report::from(error).tried(origins)
     })?;
-    let metrics = PrometheusBuilder::new().install_recorder();
+    let metrics = PrometheusBuilder::new().set_buckets(&SECONDS_BUCKETS).and_then(PrometheusBuilder::install_recorder);
     let metrics = metrics.map_err(|error| Report::new(Exit::Bug, "metrics", "metrics cannot be recorded").cause(error))?;
-    Ok(GatewayOptions { config, port: Arc::new(port), metrics })
+    Ok(Gateway { config, port: Arc::new(port), metrics })
 }
 
 /// Lets what runs end and stops everything in reverse order; a second signal cuts it short.
@@ -76,7 +130,7 @@ async fn drain(node: RunningNode, signal: &str, mut signals: StopSignals, config
     let deadline = gateway.saturating_add(config.functions.drain_timeout).saturating_add(STOP_MARGIN);
     tokio::select! {
         stopped = node.stop(deadline) => stopped.map_err(|StopTimeout { deadline, paths }| {
-            let message = format!("not everything stopped within {}", forge_actors::kernel::time::format_duration(deadline));
+            let message = format!("not everything stopped within {}", format_duration(deadline));
             Report::new(Exit::Timeout, "stop-timeout", message).cause(format!("killed: {}", paths.join(", ")))
         }),
         _ = signals.next() => Err(signal::interrupted()),

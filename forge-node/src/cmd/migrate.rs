@@ -4,18 +4,16 @@ use forge_actors::db::database::Database;
 use forge_actors::db::migrate::plan::{Direction, DownTo, Status, Step};
 use forge_actors::db::migrate::runner::{Done, Progress, Runner};
 use forge_actors::db::migrate::set::MigrationSet;
-use forge_actors::kernel::time::{format_duration, minutes};
+use forge_actors::kernel::time::format_duration;
 use serde_json::json;
 
-use crate::boot::storage::{self, Storage};
+use crate::boot::storage::{MIGRATION_LOCK_WAIT, Storage};
 use crate::cli::{Migrate, MigrateStep};
 use crate::cmd::output;
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::{Palette, Scene};
 use crate::config::load::Flag;
 
-/// How long to wait for another node that migrates.
-const LOCK_WAIT: std::time::Duration = minutes(5);
 /// What the bookkeeping calls whoever runs this.
 const NODE: &str = "command line";
 
@@ -23,15 +21,17 @@ const NODE: &str = "command line";
 pub async fn run(args: &Migrate, scene: Scene<'_>) -> Result<(), Report> {
     let flags = args.database_url.iter().map(|url| Flag { flag: "--database-url", key: "database.url", value: url.clone() });
     let loaded = scene.load(&flags.collect::<Vec<_>>())?;
-    let sets = storage::migration_sets(scene.apps)?;
-    let storage = Storage::open(&loaded).await?;
-    let outcome = step(&args.step, &storage.database, &sets, scene).await;
+    let storage = Storage::open(&loaded, NODE, scene).await?;
+    let outcome = match storage.ready(scene).await {
+        Ok(()) => step(&args.step, &storage.database, storage.sets(), scene).await,
+        Err(report) => Err(report),
+    };
     storage.close().await;
     outcome
 }
 
 async fn step(step: &MigrateStep, database: &Database, sets: &[MigrationSet], scene: Scene<'_>) -> Result<(), Report> {
-    let runner = Runner { database, sets, node: NODE, lock_wait: LOCK_WAIT };
+    let runner = Runner { database, sets, node: NODE, lock_wait: MIGRATION_LOCK_WAIT };
     // The application's own set is the one that a number means: Forge's tables follow the version of the binary.
     let set = sets.last().map(|set| set.name.as_str()).unwrap_or_default();
     let progress = |progress: Progress<'_>| tell(progress, scene);
@@ -51,7 +51,7 @@ async fn step(step: &MigrateStep, database: &Database, sets: &[MigrationSet], sc
 }
 
 /// Says on stderr what is going on.
-pub(crate) fn tell(progress: Progress<'_>, scene: Scene<'_>) {
+fn tell(progress: Progress<'_>, scene: Scene<'_>) {
     match progress {
         Progress::WaitingForLock { waited } => scene.progress(&format!("another node migrates; waiting since {}", format_duration(waited))),
         Progress::Running(step) => scene.progress(&format!("{} {}", verb(&step), step.migration.title())),

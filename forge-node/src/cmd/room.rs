@@ -1,6 +1,7 @@
 //! How the rooms' typed errors look on the command line: code, exit code, help.
 
 use forge_actors::app::catalog;
+use forge_actors::db::embedded::error::EmbeddedError;
 use forge_actors::db::error::Error as DatabaseError;
 use forge_actors::db::migrate::error::MigrateError;
 use forge_actors::gateway::server::Error as PortError;
@@ -40,6 +41,23 @@ impl From<&DatabaseError> for Report {
     }
 }
 
+impl From<EmbeddedError> for Report {
+    fn from(error: EmbeddedError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&EmbeddedError> for Report {
+    fn from(error: &EmbeddedError) -> Self {
+        let code = match error {
+            EmbeddedError::NoBinaries { .. } => "no-postgres",
+            EmbeddedError::OtherVersion { .. } => "postgres-version",
+            _ => "embedded-database",
+        };
+        Self::of_room(Exit::Database, code, error)
+    }
+}
+
 impl From<MigrateError> for Report {
     fn from(error: MigrateError) -> Self {
         Self::from(&error)
@@ -49,13 +67,9 @@ impl From<MigrateError> for Report {
 impl From<&MigrateError> for Report {
     fn from(error: &MigrateError) -> Self {
         let (exit, code) = match error {
-            MigrateError::Database(error) => return error.into(),
-            MigrateError::Parse { .. } | MigrateError::DuplicateNumber { .. } | MigrateError::Gap { .. } => {
-                (Exit::Failed, "migration-file")
-            }
-            MigrateError::Edited { .. } | MigrateError::Unknown { .. } | MigrateError::OutOfOrder { .. } => {
-                (Exit::Drift, "migrations-drift")
-            }
+            MigrateError::Database(error) => return Self::from(error),
+            MigrateError::Parse { .. } | MigrateError::DuplicateNumber { .. } | MigrateError::Gap { .. } => (Exit::Failed, "migration-file"),
+            MigrateError::Edited { .. } | MigrateError::Unknown { .. } | MigrateError::OutOfOrder { .. } => (Exit::Drift, "migrations-drift"),
             MigrateError::NoSuchTarget { .. } | MigrateError::NoSuchSet { .. } => (Exit::NotFound, "no-such-migration"),
             _ => (Exit::Failed, "migration-failed"),
         };
@@ -90,6 +104,9 @@ impl From<StartError> for Report {
     fn from(error: StartError) -> Self {
         let source = error.source.as_ref();
         if let Some(error) = source.downcast_ref::<DatabaseError>() {
+            return error.into();
+        }
+        if let Some(error) = source.downcast_ref::<EmbeddedError>() {
             return error.into();
         }
         if let Some(error) = source.downcast_ref::<MigrateError>() {

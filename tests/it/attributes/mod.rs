@@ -4,7 +4,7 @@ use forge::app::enumeration::Enumeration;
 use forge::app::schema::{ColumnActual, create_sql, drift};
 use forge::prelude::*;
 use forge_tests::Database;
-use sqlx::{PgConnection, Row};
+use sqlx::Row;
 
 forge::app! { name = "taskboard", migrations = "migrations" }
 
@@ -99,10 +99,10 @@ async fn rows_come_back_as_they_went_in() {
         .execute(&mut connection)
         .await
         .expect("a task");
-    let before = open_task(&mut connection).await;
+    let before = open(&mut connection).await.expect("the task");
     assert_eq!((before.id, before.title.as_str(), before.history), (task, "Write it", vec![Status::Open, Status::Done]));
     database.execute("UPDATE tasks SET due = now()").await;
-    let after = open_task(&mut connection).await;
+    let after = open(&mut connection).await.expect("the task");
     assert!(after.updated_at > before.updated_at, "the trigger sets {}", after.updated_at);
     assert_eq!(after.due, Some(after.updated_at));
 
@@ -112,11 +112,6 @@ async fn rows_come_back_as_they_went_in() {
     assert!(unknown.to_string().ends_with("`late` is no Status; expected one of open, done"), "{unknown}");
     let invalid = sqlx::query_scalar::<_, Title>("SELECT title FROM tasks").fetch_one(&mut connection).await.expect_err("an empty title");
     assert!(invalid.to_string().ends_with("`Title`: must have 1 to 200 characters (it has 0)"), "{invalid}");
-}
-
-async fn open_task(connection: &mut PgConnection) -> Task {
-    let read = "SELECT * FROM tasks WHERE status = $1 AND status = ANY($2)";
-    sqlx::query_as(read).bind(Status::Open).bind(vec![Status::Open]).fetch_one(connection).await.expect("the open task")
 }
 
 #[tokio::test]
@@ -135,4 +130,9 @@ async fn tables_made_from_models_do_not_drift() {
         .collect();
     assert_eq!(drift(&actual, &Task::META), Vec::<String>::new());
     assert_eq!(drift(&actual, &Project::META), Vec::<String>::new());
+}
+
+async fn open(connection: &mut sqlx::PgConnection) -> sqlx::Result<Task> {
+    let read = sqlx::query_as("SELECT * FROM tasks WHERE status = $1 AND status = ANY($2)");
+    read.bind(Status::Open).bind(vec![Status::Open]).fetch_one(connection).await
 }

@@ -54,3 +54,68 @@ async fn a_transaction_lock_waits_for_its_limit_only_and_leaves_the_limit_as_it_
     assert!(lock_transaction(&scratch.database.reader(), &key, LIMIT).await.is_err(), "outside of a transaction it would hold nothing");
     scratch.drop().await;
 }
+
+/// A pgbouncer in transaction mode in front of the test's server. Killed when dropped.
+struct Pooler {
+    child: std::process::Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Pooler {
+    /// `None` where no pgbouncer is installed.
+    async fn start(scratch: &Scratch) -> Option<Self> {
+        use std::os::unix::fs::PermissionsExt;
+        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().find(|path| std::path::Path::new(path).exists())?;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (upstream, user) = (scratch.options().get_port(), scratch.options().get_username().to_owned());
+        let users = folder.path().join("users.txt");
+        std::fs::write(&users, format!("\"{user}\" \"\"\n")).unwrap();
+        let text = format!(
+            "[databases]\n* = host=127.0.0.1 port={upstream}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             auth_type = trust\nauth_file = {}\npool_mode = transaction\nignore_startup_parameters = extra_float_digits\n",
+            users.display()
+        );
+        let config = folder.path().join("pgbouncer.ini");
+        std::fs::write(&config, text).unwrap();
+        let mut command = std::process::Command::new(program);
+        command.arg("-q").arg(&config);
+        if rustix::process::geteuid().is_root() {
+            command.args(["-u", "postgres"]);
+        }
+        let child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+        until("pgbouncer listens", LIMIT, async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
+        Some(Self { child, port, _folder: folder })
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        // Fails for a process that ended, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_pooler_is_found_out() {
+    let scratch = Scratch::new().await;
+    let Some(pooler) = Pooler::start(&scratch).await else {
+        println!("no pgbouncer on this machine: not tried");
+        return scratch.drop().await;
+    };
+    for round in 0..10 {
+        let options = scratch.options().host("127.0.0.1").port(pooler.port);
+        let database = forge_actors::db::database::Database::new(options, Default::default(), "pooled");
+        let mut lock = SessionLock::acquire(&database, LockKey::application(&format!("round {round}")), LIMIT, |_| {}).await.unwrap();
+        let verdict = lock.verify(&database).await;
+        assert!(matches!(verdict, Err(Error::TransactionPooler { .. })), "{verdict:?}");
+        if round == 0 {
+            println!("{}", verdict.unwrap_err());
+        }
+    }
+    drop(pooler);
+    scratch.drop().await;
+}

@@ -1,5 +1,3 @@
-//! Pools: no session comes back inside a transaction, an abandoned one is gone, and lending costs nothing.
-
 use std::time::{Duration, Instant};
 
 use forge_actors::db::config::DatabaseConfig;
@@ -22,7 +20,7 @@ async fn begins_that_are_cut_off_leave_no_transaction_and_lose_no_insert() {
         let begin = Transaction::begin(&database, TransactionOptions::new("cut", LIMIT));
         // From "before anything was sent" to "after the answer came": a turn of the scheduler is about a microsecond.
         let turns = async {
-            for _ in 0..(round % 100) * 2 {
+            for _ in 0..(round % 60) * 8 {
                 tokio::task::yield_now().await;
             }
         };
@@ -34,7 +32,7 @@ async fn begins_that_are_cut_off_leave_no_transaction_and_lose_no_insert() {
         sqlx::query("INSERT INTO t VALUES ($1)").bind(round).execute(&database.writer()).await.unwrap();
         acknowledged += 1;
     }
-    assert!(cut > 50, "only {cut} begins were cut off");
+    assert!(cut >= 200, "only {cut} begins were cut off");
     until("no session in a transaction", LIMIT, async || scratch.sessions("state LIKE 'idle in transaction%'").await == 0).await;
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM t").fetch_one(&mut scratch.connect().await).await.unwrap();
     assert_eq!(rows, acknowledged);
@@ -141,32 +139,5 @@ async fn a_session_killed_while_it_lay_in_the_pool_is_replaced_unnoticed() {
         assert_eq!(number, 7);
         Transaction::begin(&database, TransactionOptions::new("warm", LIMIT)).await.unwrap().commit().await.unwrap();
     }
-    scratch.drop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn lending_costs_no_round_trip() {
-    let scratch = Scratch::new().await;
-    let reader = scratch.database.reader();
-    sqlx::query("SELECT 1").execute(&reader).await.unwrap();
-    let mut bare = scratch.connect().await;
-    let rounds = 2_000u32;
-    let time = async |pooled: bool, bare: &mut sqlx::PgConnection| {
-        let started = Instant::now();
-        for _ in 0..rounds {
-            let query = sqlx::query("SELECT 1");
-            if pooled {
-                query.execute(&reader).await.unwrap()
-            } else {
-                query.execute(&mut *bare).await.unwrap()
-            };
-        }
-        started.elapsed() / rounds
-    };
-    time(false, &mut bare).await;
-    time(true, &mut bare).await;
-    let (plain, pooled) = (time(false, &mut bare).await, time(true, &mut bare).await);
-    println!("bare connection {plain:?}, reader {pooled:?}");
-    assert!(pooled < plain.mul_f64(1.6), "a second round trip would double it: {plain:?} → {pooled:?}");
     scratch.drop().await;
 }

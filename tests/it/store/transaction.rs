@@ -1,16 +1,14 @@
-//! Transactions and the frames in them: what is kept, what is undone, and what a broken commit is called.
-
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use forge_actors::db::database::Database;
 use forge_actors::db::handle::Db;
 use forge_actors::db::transaction::{Isolation, Transaction, TransactionOptions};
 use forge_actors::kernel::fault::{Code, Fault};
 use futures::TryStreamExt;
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
 
 use super::cluster::{Scratch, execute};
+use super::proxy::{OnCommit, Proxy};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -85,6 +83,9 @@ async fn a_nested_frame_is_kept_undone_or_undone_when_forgotten() {
     insert(&db, 6).await.unwrap();
     let last = db.nested(false).await.unwrap();
     insert(&last.db(), 7).await.unwrap();
+    assert!(insert(&last.db(), 7).await.is_err());
+    let orphan = last.db().nested(false).await;
+    assert!(orphan.is_err(), "nothing can be opened where a statement failed");
     drop(last);
     transaction.commit().await.unwrap();
     assert_eq!(ids(&scratch.database.reader()).await, [1, 2, 6]);
@@ -254,46 +255,12 @@ async fn a_snapshot_does_not_move() {
     scratch.drop().await;
 }
 
-/// Forwards bytes until the client says COMMIT; then either forwards it and swallows the answer, or swallows it.
-async fn proxy(upstream: u16, forward_commit: bool) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let mut server = TcpStream::connect(("127.0.0.1", upstream)).await.unwrap();
-            tokio::spawn(async move {
-                let (mut up, mut down) = (vec![0; 65536], vec![0; 65536]);
-                loop {
-                    tokio::select! {
-                        read = tokio::io::AsyncReadExt::read(&mut client, &mut up) => {
-                            let Ok(count @ 1..) = read else { return };
-                            let commits = up[..count].windows(7).any(|window| window == b"COMMIT\0");
-                            if commits && forward_commit {
-                                server.write_all(&up[..count]).await.unwrap();
-                                tokio::io::AsyncReadExt::read(&mut server, &mut down).await.unwrap();
-                            }
-                            if commits { return }
-                            server.write_all(&up[..count]).await.unwrap();
-                        }
-                        read = tokio::io::AsyncReadExt::read(&mut server, &mut down) => {
-                            let Ok(count @ 1..) = read else { return };
-                            client.write_all(&down[..count]).await.unwrap();
-                        }
-                    }
-                }
-            });
-        }
-    });
-    port
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_without_an_answer_is_neither_done_nor_failed() {
     let scratch = scratch_with_table().await;
     for (forward, expected) in [(true, vec![1]), (false, vec![1])] {
-        let port = proxy(scratch.options().get_port(), forward).await;
-        let database = Database::new(scratch.options().host("127.0.0.1").port(port), Default::default(), "test");
-        let transaction = begin(&database).await;
+        let proxy = Proxy::start(&scratch, if forward { OnCommit::SwallowAnswer } else { OnCommit::Cut }).await;
+        let transaction = begin(&proxy.database).await;
         insert(&transaction.db(), if forward { 1 } else { 2 }).await.unwrap();
         assert_eq!(transaction.commit().await.unwrap_err().code(), Code::OutcomeUnknown);
         assert_eq!(ids(&scratch.database.reader()).await, expected);
@@ -315,22 +282,52 @@ async fn a_connection_that_breaks_before_commit_commits_nothing_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn begin_and_commit_are_one_round_trip_each() {
+async fn a_frame_ends_with_the_frame_around_it() {
     let scratch = scratch_with_table().await;
-    begin(&scratch.database).await.commit().await.unwrap();
-    let mut bare = scratch.connect().await;
-    let rounds = 500u32;
-    let started = Instant::now();
-    for _ in 0..rounds {
-        execute(&mut bare, "BEGIN").await;
-        execute(&mut bare, "COMMIT").await;
-    }
-    let plain = started.elapsed() / rounds;
-    let started = Instant::now();
-    for _ in 0..rounds {
-        begin(&scratch.database).await.commit().await.unwrap();
-    }
-    let ours = started.elapsed() / rounds;
-    println!("BEGIN + COMMIT: bare {plain:?}, with its settings {ours:?}");
+    let transaction = begin(&scratch.database).await;
+    let db = transaction.db();
+    let outer = db.nested(false).await.unwrap();
+    let inner = outer.db().nested(false).await.unwrap();
+    drop(outer);
+    insert(&db, 1).await.unwrap();
+    assert!(insert(&inner.db(), 2).await.is_err());
+    drop(inner);
+    transaction.commit().await.unwrap();
+    assert_eq!(ids(&scratch.database.reader()).await, [1]);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn round_trips_are_what_they_must_be() {
+    let scratch = scratch_with_table().await;
+    let proxy = Proxy::start(&scratch, OnCommit::Forward).await;
+    let database = &proxy.database;
+    let count = async |what: &str, expected: u32| {
+        // The first round opens the connection and prepares the statements.
+        for warm in [false, true] {
+            let before = proxy.requests.load(Ordering::Relaxed);
+            for _ in 0..20 {
+                match what {
+                    "read" => drop(sqlx::query("SELECT id FROM t WHERE id = $1").bind(1).fetch_optional(&database.reader()).await.unwrap()),
+                    _ => {
+                        let transaction = begin(database).await;
+                        sqlx::query("UPDATE t SET n = n + 1 WHERE id = $1").bind(1).execute(&transaction.db()).await.unwrap();
+                        if what == "nested read" {
+                            let frame = transaction.db().nested(true).await.unwrap();
+                            sqlx::query("SELECT id FROM t WHERE id = $1").bind(1).fetch_optional(&frame.db()).await.unwrap();
+                            frame.release().await.unwrap();
+                        }
+                        transaction.commit().await.unwrap();
+                    }
+                }
+            }
+            if warm {
+                assert_eq!(proxy.requests.load(Ordering::Relaxed) - before, 20 * expected, "{what}");
+            }
+        }
+    };
+    count("read", 1).await;
+    count("write", 3).await;
+    count("nested read", 6).await;
     scratch.drop().await;
 }

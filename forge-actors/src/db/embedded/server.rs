@@ -299,15 +299,18 @@ async fn spawn_until_it_stays(folder: &Folder, binaries: &Binaries, user: &Serve
             }
             // Any answer, also "starting up", comes from a server that holds the cluster.
             let own = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-            if own.is_some() && own == cluster::running_pid(folder) && answers(&options).await {
-                return Ok((own.expect("just compared"), Some(child)));
+            if let Some(own) = own
+                && cluster::running_pid(folder) == Some(own)
+                && answers(&options).await
+            {
+                return Ok((own, Some(child)));
             }
             sleep(POLL).await;
         };
         if Instant::now() >= deadline {
             return Err(no_start(folder, status));
         }
-        sleep(10 * POLL).await;
+        sleep(4 * POLL).await;
     }
 }
 

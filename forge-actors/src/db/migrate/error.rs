@@ -120,7 +120,7 @@ pub enum MigrateError {
         /// True when nothing of the file stays.
         transactional: bool,
         /// The failure.
-        source: sqlx::Error,
+        source: Box<sqlx::Error>,
     },
     /// A concurrent index build failed and left its index behind.
     #[error(

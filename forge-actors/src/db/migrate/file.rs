@@ -41,6 +41,14 @@ enum Marker {
     NoTransaction,
 }
 
+/// A marker, its line, and the offset behind it.
+#[derive(Clone, Copy)]
+struct Mark {
+    marker: Marker,
+    line: usize,
+    behind: usize,
+}
+
 impl Migration {
     /// Reads `text`; `file` is its name with or without a path.
     pub fn parse(file: &str, text: &str) -> Result<Self, MigrateError> {
@@ -48,30 +56,28 @@ impl Migration {
         let (number, name) = name_parts(file).ok_or_else(|| failed(1, ParseProblem::Name))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
         let markers = markers(&text).map_err(|(line, problem)| failed(line, problem))?;
-        let at = |wanted: Marker| markers.iter().find(|(marker, ..)| *marker == wanted).copied();
-        let (_, up_line, up_from) = at(Marker::Up).ok_or_else(|| failed(last_line(&text), ParseProblem::MissingSection("up")))?;
-        let down = at(Marker::Down);
-        let irreversible = at(Marker::Irreversible);
+        let at = |wanted: Marker| markers.iter().find(|mark| mark.marker == wanted).copied();
+        let up = at(Marker::Up).ok_or_else(|| failed(last_line(&text), ParseProblem::MissingSection("up")))?;
+        let (down, irreversible, no_transaction) = (at(Marker::Down), at(Marker::Irreversible), at(Marker::NoTransaction));
         match (down, irreversible) {
-            (Some((_, line, _)), Some(_)) => return Err(failed(line, ParseProblem::Contradiction)),
+            (Some(mark), Some(_)) => return Err(failed(mark.line, ParseProblem::Contradiction)),
             (None, None) => return Err(failed(last_line(&text), ParseProblem::MissingSection("down"))),
             (Some(_), None) | (None, Some(_)) => {}
         }
-        let no_transaction = at(Marker::NoTransaction);
-        if let Some((_, line, _)) = no_transaction.filter(|(_, line, _)| *line > up_line) {
-            return Err(failed(line, ParseProblem::LateNoTransaction));
+        if let Some(late) = no_transaction.filter(|mark| mark.line > up.line) {
+            return Err(failed(late.line, ParseProblem::LateNoTransaction));
         }
-        if let Some(stray) = split(&text[..line_start(&text, up_line)]).iter().find(|piece| !piece.is_blank()) {
+        if let Some(stray) = split(&text[..line_start(&text, up.line)]).iter().find(|piece| !piece.is_blank()) {
             return Err(failed(stray.line, ParseProblem::Stray));
         }
-        let section = |name: &'static str, line: usize, from: usize| {
-            let to = markers.iter().filter(|(_, other, _)| *other > line).map(|(_, other, _)| line_start(&text, *other)).min();
-            let section = Section { sql: text[from..to.unwrap_or(text.len())].to_owned(), line: line + 1 };
+        let section = |name: &'static str, mark: Mark| {
+            let to = markers.iter().filter(|other| other.line > mark.line).map(|other| line_start(&text, other.line)).min();
+            let section = Section { sql: text[mark.behind..to.unwrap_or(text.len())].to_owned(), line: mark.line + 1 };
             section.check(name, no_transaction.is_none()).map_err(|(line, problem)| failed(line, problem))?;
             Ok::<_, MigrateError>(section)
         };
-        let up = section("up", up_line, up_from)?;
-        let down = down.map(|(_, line, from)| section("down", line, from)).transpose()?;
+        let up = section("up", up)?;
+        let down = down.map(|mark| section("down", mark)).transpose()?;
         let checksum = checksum(&text);
         Ok(Self { number, name, file: file.to_owned(), checksum, transactional: no_transaction.is_none(), up, down })
     }
@@ -107,9 +113,8 @@ fn name_parts(file: &str) -> Option<(u32, String)> {
     (number > 0 && words && name.contains('_')).then(|| (number, name.to_owned()))
 }
 
-/// Every marker with its line and the offset behind it.
-fn markers(text: &str) -> Result<Vec<(Marker, usize, usize)>, (usize, ParseProblem)> {
-    let mut found: Vec<(Marker, usize, usize)> = Vec::new();
+fn markers(text: &str) -> Result<Vec<Mark>, (usize, ParseProblem)> {
+    let mut found: Vec<Mark> = Vec::new();
     let mut offset = 0;
     for (index, line) in text.split_inclusive('\n').enumerate() {
         offset += line.len();
@@ -123,10 +128,10 @@ fn markers(text: &str) -> Result<Vec<(Marker, usize, usize)>, (usize, ParseProbl
             other if other.contains(char::is_whitespace) => continue,
             other => return Err((index + 1, ParseProblem::UnknownMarker(other.to_owned()))),
         };
-        if found.iter().any(|(known, ..)| *known == marker) {
+        if found.iter().any(|known| known.marker == marker) {
             return Err((index + 1, ParseProblem::RepeatedMarker(word.to_owned())));
         }
-        found.push((marker, index + 1, offset));
+        found.push(Mark { marker, line: index + 1, behind: offset });
     }
     Ok(found)
 }

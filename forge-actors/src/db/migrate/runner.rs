@@ -273,14 +273,8 @@ fn failed(step: Step<'_>, line: usize, source: sqlx::Error) -> MigrateError {
         let parts: Vec<&str> = [error.detail(), error.hint()].into_iter().flatten().collect();
         (!parts.is_empty()).then(|| parts.join("\n  "))
     });
-    MigrateError::Statement {
-        file: step.migration.file.clone(),
-        line,
-        message,
-        detail,
-        transactional: step.migration.transactional,
-        source,
-    }
+    let (file, transactional) = (step.migration.file.clone(), step.migration.transactional);
+    MigrateError::Statement { file, line, message, detail, transactional, source: Box::new(source) }
 }
 
 fn bookkeeping(source: sqlx::Error) -> MigrateError {

@@ -27,6 +27,19 @@ async fn a_drain_lets_requests_finish_and_closes_the_port() {
 }
 
 #[tokio::test]
+async fn a_drain_lets_http2_streams_finish() {
+    let node = Node::start(|_| {}).await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+    let url = format!("http://{}/rpc/tests.slow", node.address);
+    let request = tokio::spawn(async move { client.post(url).send().await });
+    node.functions.entered.notified().await;
+    node.drain.cancel();
+    node.functions.go.notify_one();
+    assert_eq!(request.await.expect("no panic").expect("an answer").status().as_u16(), 200);
+    node.served.await.expect("the drain ends");
+}
+
+#[tokio::test]
 async fn a_drain_cuts_what_does_not_finish() {
     let node = Node::start(|config| config.drain_timeout = millis(100)).await;
     let mut busy = node.connect().await;

@@ -134,3 +134,22 @@ async fn garbage_after_a_request_ends_the_connection_after_its_answer() {
     assert_eq!(client.receive().await.status, 400);
     assert!(client.closed().await.is_empty());
 }
+
+#[tokio::test]
+async fn large_bodies_share_a_room() {
+    let node = Node::start(|config| (config.body_bytes_max, config.bodies_bytes_max) = (100_000, 150_000)).await;
+    let head = "POST /rpc/tests.echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n";
+    let body = format!("{{\"text\":\"{}\"}}", "x".repeat(100_000 - 11));
+    let slow = post("/rpc/tests.slow", "", &format!("{{{}}}", " ".repeat(99_998)));
+    let mut first = node.connect().await;
+    first.write(slow).await;
+    // It holds its body while it runs.
+    node.functions.entered.notified().await;
+    let mut second = node.connect().await;
+    let refused = second.send(&format!("{head}{body}")).await;
+    assert_eq!(refused.fails(503, "OVERLOADED").header("retry-after"), Some("1"));
+    node.post("/rpc/tests.echo", "", r#"{"text":"small"}"#).await.answers(json!("small"));
+    node.functions.go.notify_one();
+    first.receive().await.answers(json!(true));
+    assert_eq!(node.send(&format!("{head}{body}")).await.status, 200);
+}

@@ -69,10 +69,10 @@ handler!(Manage {} Mutation -> bool, accessible(mutation("manage"), Access::Role
 handler!(Hidden {} Mutation -> bool, accessible(mutation("hidden"), Access::Internal), |_message, _ctx| Ok(true));
 handler!(Slow {} Mutation -> bool, mutation("slow").public(), |_message, _ctx| Ok(true));
 handler!(Explode {} Query -> bool, query("explode").public(), |_message, _ctx| {
-    Err(Fault::internal("relation \"secrets\" does not exist").into())
+    Err(Fault::internal("relation \"secrets\" does not exist"))
 });
 handler!(Busy {} Query -> bool, query("busy").public(), |_message, _ctx| {
-    Err(Fault::new(Code::Overloaded, "come back").retry_after(Duration::from_millis(1_200)).into())
+    Err(Fault::new(Code::Overloaded, "come back").retry_after(Duration::from_millis(1_200)))
 });
 handler!(Panics {} Query -> bool, query("panics").public(), |_message, _ctx| panic!("a bug in the gateway's own task"));
 

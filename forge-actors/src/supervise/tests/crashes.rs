@@ -70,23 +70,23 @@ async fn tasks_end_with_their_actor() {
 async fn catching_nests_and_sees_panics_without_a_hook() {
     let inner = catch_unwind(async {
         let nested = catch_unwind(async { panic!("inner") }).await;
-        assert_eq!(nested.map(|()| ()).expect_err("it panics").message, "inner");
+        assert_eq!(nested.expect_err("it panics").message, "inner");
         panic!("{} {}", "outer", 2)
     });
-    let panic = inner.await.map(|()| ()).expect_err("it panics");
+    let panic = inner.await.expect_err("it panics");
     assert_eq!(panic.message, "outer 2");
     assert!(panic.location.contains("crashes.rs"));
-    let resumed = catch_unwind(async { std::panic::resume_unwind(Box::new("resumed")) }).await.map(|()| ()).expect_err("it unwinds");
+    let resumed = catch_unwind(async { std::panic::resume_unwind(Box::new("resumed")) }).await.expect_err("it unwinds");
     assert_eq!((resumed.message.as_str(), resumed.location.as_str()), ("resumed", ""));
 }
 
 #[tokio::test]
 async fn ten_thousand_equal_panics_are_cheap() {
     let caught = || catch_unwind(async { panic!("again") });
-    let first = caught().await.map(|()| ()).expect_err("it panics").backtrace;
+    let first = caught().await.expect_err("it panics").backtrace;
     let began = std::time::Instant::now();
     for _ in 0..10_000 {
-        let panic = caught().await.map(|()| ()).expect_err("it panics");
+        let panic = caught().await.expect_err("it panics");
         assert!(Arc::ptr_eq(&panic.backtrace, &first));
     }
     // A symbolised stack each would take minutes in this build.

@@ -1,0 +1,77 @@
+//! A function room over a scratch database.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forge_actors::app::context::{NodeView, Services};
+use forge_actors::app::{Catalog, Handler};
+use forge_actors::function::config::FunctionConfig;
+use forge_actors::function::messages::{Functions, Needs};
+use forge_actors::kernel::fault::Fault;
+use forge_actors::kernel::ids::NodeId;
+use forge_actors::kernel::invocation::{Caller, Identity, Invocation};
+use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
+use serde_json::Value;
+
+use crate::store::cluster::{Scratch, execute};
+
+pub(super) struct Room {
+    pub(super) scratch: Scratch,
+    pub(super) functions: Functions,
+    pub(super) tree: Arc<Tree>,
+    root: Root,
+}
+
+impl Room {
+    pub(super) async fn open() -> Self {
+        Self::with(FunctionConfig::default()).await
+    }
+
+    pub(super) async fn with(config: FunctionConfig) -> Self {
+        let scratch = Scratch::new().await;
+        let tables = "CREATE TABLE ledger (key text PRIMARY KEY, touched int NOT NULL DEFAULT 0); \
+                      CREATE TABLE counter (value int8 NOT NULL); INSERT INTO counter VALUES (0)";
+        let mut connection = scratch.connect().await;
+        for table in tables.split(';') {
+            execute(&mut connection, table).await;
+        }
+        let tree = Tree::new();
+        let view = NodeView { id: NodeId::new(), tree: Arc::clone(&tree) };
+        let needs = Needs { database: scratch.database.clone(), tree: Arc::clone(&tree), config };
+        let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
+        let services = |invoke| Services { node: view, invoke, tokens: None, http: reqwest::Client::new() };
+        let (functions, child) = Functions::new(catalog, needs, services);
+        let spec = SupervisorSpec::new(Strategy::OneForOne, vec![child]);
+        let root = Root::start("node", spec, Arc::clone(&tree)).await.expect("starts");
+        Self { scratch, functions, tree, root }
+    }
+
+    pub(super) async fn call<H: Handler>(&self, message: H) -> Result<Value, Fault> {
+        self.call_as(message, Caller::default()).await
+    }
+
+    pub(super) async fn call_as<H: Handler>(&self, message: H, caller: Caller) -> Result<Value, Fault> {
+        let args = serde_json::to_vec(&message).expect("a message is JSON");
+        let answer = self.functions.call(Invocation::new(H::META.wire_name(), args, caller)).await?;
+        Ok(serde_json::from_slice(&answer).expect("an answer is JSON"))
+    }
+
+    /// The ledger's keys, in order.
+    pub(super) async fn keys(&self) -> Vec<String> {
+        let mut connection = self.scratch.connect().await;
+        sqlx::query_scalar("SELECT key FROM ledger ORDER BY key").fetch_all(&mut connection).await.expect("reads")
+    }
+
+    /// Stops the room and proves that it left no session at work.
+    pub(super) async fn close(self) {
+        self.root.stop(Duration::from_secs(30)).await.expect("stops in order");
+        assert_eq!(self.scratch.sessions("state LIKE 'idle in transaction%' OR state = 'active'").await, 0);
+        self.scratch.drop().await;
+    }
+}
+
+pub(super) fn caller(roles: &[&str]) -> Caller {
+    let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+    let identity = Identity { subject: "ana".into(), roles, tenant: None, claims: serde_json::Map::new() };
+    Caller { identity: Some(Arc::new(identity)), ..Caller::default() }
+}
