@@ -3,6 +3,6 @@
 mod attributes;
 mod function;
 mod harness;
+mod mistakes;
 mod store;
 mod tidy;
-mod trybuild;
