@@ -33,7 +33,7 @@ fn check(case: &Path, forge: &Path, out: &Path) -> Result<(), String> {
     if actual == expected { Ok(()) } else { Err(format!("{} says:\n{actual}\ninstead of:\n{expected}", case.display())) }
 }
 
-/// What rustc says about the case, with the paths of this machine taken out.
+/// What rustc says about the case.
 fn messages(case: &Path, forge: &Path, out: &Path) -> Result<String, String> {
     let dependencies = forge.parent().expect("a library is in a folder");
     let dependencies = if dependencies.ends_with("deps") { dependencies.to_owned() } else { dependencies.join("deps") };
@@ -56,17 +56,39 @@ fn messages(case: &Path, forge: &Path, out: &Path) -> Result<String, String> {
         return Err(format!("{} compiles", relative.display()));
     }
     let text = String::from_utf8(output.stderr).expect("rustc writes UTF-8");
-    let root = workspace().display().to_string();
-    Ok(text
-        .lines()
-        .filter(|line| !machine_dependent(line))
-        .map(|line| line.replace(&root, "$WORKSPACE").trim_end().to_owned() + "\n")
-        .collect())
+    Ok(portable(&text))
 }
 
-/// Places in the standard library and in dependencies, and advice that depends on what else is linked.
-fn machine_dependent(line: &str) -> bool {
-    line.contains("/rustc/") || line.contains(".cargo/registry") || line.contains("long-type-") || line.contains("--verbose")
+/// The messages without what changes when other files do: places and excerpts outside of the cases, and how far a margin that is
+/// as wide as the largest line number reaches.
+fn portable(text: &str) -> String {
+    let mut lines = Vec::new();
+    let mut elsewhere = false;
+    for line in text.lines() {
+        let trimmed = line.trim();
+        let number = trimmed.split(" |").next().filter(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
+        let excerpt = number.is_some() || trimmed.starts_with('|') || trimmed.starts_with("...");
+        if let Some(place) = trimmed.strip_prefix("--> ").or_else(|| trimmed.strip_prefix("::: ")) {
+            elsewhere = !place.starts_with("tests/ui/");
+            let file = place.split(".rs:").next().unwrap_or(place);
+            let known = elsewhere && file.starts_with("forge-");
+            match (elsewhere, known) {
+                (false, _) => lines.push(format!("  --> {place}")),
+                (true, true) => lines.push(format!("  --> {file}.rs")),
+                (true, false) => {}
+            }
+        } else if excerpt && elsewhere || trimmed.starts_with("and ") && trimmed.ends_with(" others") {
+        } else if let Some(number) = number {
+            lines.push(format!("{number:>4}{}", &trimmed[number.len()..]));
+        } else if excerpt || trimmed.starts_with("= ") {
+            lines.push(format!("     {trimmed}"));
+        } else {
+            elsewhere = false;
+            let indent = if line.starts_with(' ') { "        " } else { "" };
+            lines.push(format!("{indent}{trimmed}"));
+        }
+    }
+    lines.join("\n").trim_end().to_owned() + "\n"
 }
 
 /// The library `forge` as cargo built it for this binary; fresh, so cargo only tells where it is.
