@@ -4,5 +4,6 @@ mod attributes;
 mod function;
 mod harness;
 mod mistakes;
+mod node;
 mod store;
 mod tidy;

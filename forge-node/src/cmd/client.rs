@@ -25,22 +25,34 @@ pub struct Client {
     token: Option<String>,
 }
 
-/// Who a token is signed for when none is given.
+/// The variable that holds a token.
+const TOKEN_VARIABLE: &str = "FORGE_TOKEN";
+
+/// Who asks, when no token is given.
 #[derive(Debug, Clone, Copy)]
-pub struct Signed<'a> {
-    /// The subject.
-    pub subject: &'a str,
-    /// The roles.
-    pub roles: &'a [String],
+pub enum Asker<'a> {
+    /// The one of the environment's token; otherwise nobody.
+    Anyone,
+    /// The one of the environment's token; otherwise an administrator, signed for with the secret of this place.
+    Administrator,
+    /// This one, signed for with the secret of this place.
+    Signed {
+        /// The subject.
+        subject: &'a str,
+        /// The roles.
+        roles: &'a [String],
+    },
 }
 
 impl Client {
-    /// A client for `target`. With `signed` and no token, one is signed with the secret of the configuration or of `.forge`.
-    pub fn new(loaded: &Loaded, target: &Target, signed: Option<Signed<'_>>) -> Result<Self, Report> {
-        let token = match (&target.token, signed) {
-            (Some(token), _) => Some(token.clone()),
-            (None, Some(signed)) => Some(sign(loaded, signed)?),
-            (None, None) => None,
+    /// A client for `target`.
+    pub fn new(loaded: &Loaded, target: &Target, asker: Asker<'_>) -> Result<Self, Report> {
+        let known = || loaded.environment.get_filled(TOKEN_VARIABLE).map(str::to_owned);
+        let token = match (&target.token, asker) {
+            (Some(token), _) => Some(token.to_owned()),
+            (None, Asker::Anyone) => known(),
+            (None, Asker::Administrator) => known().map_or_else(|| sign(loaded, "forge-node", &["admin"]), Ok).map(Some)?,
+            (None, Asker::Signed { subject, roles }) => Some(sign(loaded, subject, &roles.iter().map(String::as_str).collect::<Vec<_>>())?),
         };
         let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build();
         let http = http.map_err(|error| Report::new(Exit::Failed, "http-client", "no HTTP client can be made").cause(error))?;
@@ -113,7 +125,7 @@ impl Client {
 }
 
 /// Where a node of this configuration listens, as seen from this machine.
-fn default_url(loaded: &Loaded) -> String {
+pub(super) fn default_url(loaded: &Loaded) -> String {
     let gateway = &loaded.config.gateway;
     let host = match gateway.host {
         host if host.is_unspecified() => "127.0.0.1".to_owned(),
@@ -123,7 +135,7 @@ fn default_url(loaded: &Loaded) -> String {
     format!("http://{host}:{}", gateway.port)
 }
 
-fn sign(loaded: &Loaded, signed: Signed<'_>) -> Result<String, Report> {
+fn sign(loaded: &Loaded, subject: &str, roles: &[&str]) -> Result<String, Report> {
     let known = match &loaded.config.auth.secret {
         Some(secret) => Some(secret.clone()),
         None => secret::existing(&loaded.folder)?,
@@ -136,8 +148,7 @@ fn sign(loaded: &Loaded, signed: Signed<'_>) -> Result<String, Report> {
     let auth = &loaded.config.auth;
     let rules = TokenRules { issuer: auth.issuer.clone(), audience: auth.audience.clone(), leeway: auth.leeway };
     let tokens = Tokens::new(secret.expose().as_bytes(), rules).map_err(|error| Report::of_room(Exit::Config, "short-secret", &error))?;
-    let roles: Vec<&str> = signed.roles.iter().map(String::as_str).collect();
     tokens
-        .issue(signed.subject, &roles, None, TOKEN_TTL)
+        .issue(subject, roles, None, TOKEN_TTL)
         .map_err(|error| Report::new(Exit::Failed, "token", "the token cannot be signed").cause(error))
 }
