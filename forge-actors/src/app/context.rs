@@ -194,18 +194,23 @@ impl<K: Kind> Ctx<K> {
     }
 }
 
-impl<K: HasDatabase> Ctx<K> {
+/// What only some kinds may do. The bounds stand on the methods: there rustc shows the words of [`HasDatabase`] and [`CallsOut`].
+impl<K: Kind> Ctx<K> {
     /// The database, as an executor for sqlx: a query's refuses writes, a mutation's is its transaction.
     ///
     /// Collect a stream before the next statement or call: one session runs one statement at a time.
-    pub fn db(&self) -> &Db {
+    pub fn db(&self) -> &Db
+    where
+        K: HasDatabase,
+    {
         self.db.as_ref().expect("contexts of kinds with a database are only made with one")
     }
-}
 
-impl<K: CallsOut> Ctx<K> {
     /// An HTTP client. Set the time limit from [`Request::remaining`], and mind that a retried request runs twice.
-    pub fn http(&self) -> &reqwest::Client {
+    pub fn http(&self) -> &reqwest::Client
+    where
+        K: CallsOut,
+    {
         &self.scope.shared.services.http
     }
 }
