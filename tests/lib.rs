@@ -4,6 +4,7 @@
 //! panics. Nothing waits by sleeping for a fixed time; [`until`] polls a condition up to a deadline and says what never came.
 
 mod harness;
+pub mod probe;
 
 pub use harness::client::{Client, Reply};
 pub use harness::database::Database;

@@ -11,6 +11,8 @@ use forge_actors::supervise::{Actor, ActorError, Address, ChildSpec, Context, Me
 use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::task::JoinSet;
 
+use crate::goal::{Goal, median};
+
 const ROUNDS: usize = 41;
 const CALLS_PER_ROUND: usize = 10_000;
 const CALLERS: usize = 64;
@@ -66,8 +68,9 @@ impl Actor for Supervised {
     }
 }
 
-/// Prints the ratios; fails when an actor cannot be reached.
-pub async fn run() -> anyhow::Result<()> {
+/// The ratios; fails when an actor cannot be reached.
+pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
+    let mut goals = Vec::new();
     let (plain, plain_task) = ractor::Actor::spawn(None, Plain, ()).await?;
     let (child, address) = ChildSpec::actor("adder", || Supervised);
     let root = Root::start("bench", SupervisorSpec::new(Strategy::OneForOne, vec![child]), Tree::new()).await?;
@@ -91,12 +94,13 @@ pub async fn run() -> anyhow::Result<()> {
             ratios.push(ours / bare);
         }
         let (bare, ours, ratio) = (median(rates.0), median(rates.1), median(ratios));
-        println!("actor call, {name}: {ours:.0}/s supervised, {bare:.0}/s plain ractor, ratio {ratio:.3} (gate 0.9)");
+        println!("actor call, {name}: {ours:.0}/s supervised, {bare:.0}/s plain ractor");
+        goals.push(Goal::at_least(format!("actor calls/s, supervised / plain ractor, {name}"), ratio, "×", 0.9));
     }
     root.stop(DEADLINE).await?;
     plain.stop(None);
     plain_task.await?;
-    Ok(())
+    Ok(goals)
 }
 
 async fn call_plain(actor: ActorRef<PlainAdd>, calls: usize) {
@@ -123,9 +127,4 @@ async fn round_of<F: Future<Output = ()> + Send + 'static>(callers: usize, calle
     }
     tasks.join_all().await;
     (calls * callers) as f64 / began.elapsed().as_secs_f64()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -37,6 +37,11 @@ impl Database {
         Self { url: format!("{server}/{name}"), name, cluster_url: cluster_url.to_owned() }
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its URL, for a superuser.
     pub fn url(&self) -> &str {
         &self.url

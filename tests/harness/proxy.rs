@@ -137,7 +137,9 @@ impl Link {
         let cut = match disturbance {
             Disturbance::CutAfter(limit) => self.sent >= limit,
             Disturbance::CutAfterCommit => {
-                let commits = buffer[..length].windows(6).any(|word| word.eq_ignore_ascii_case(b"commit"));
+                // The word ends in the protocol's zero or in a semicolon; `READ COMMITTED` is no commit.
+                let commits =
+                    buffer[..length].windows(7).any(|word| word[..6].eq_ignore_ascii_case(b"commit") && !word[6].is_ascii_alphabetic());
                 if commits {
                     // The server has taken the COMMIT once it answers; its answer is what gets lost.
                     let _ = self.server.read(&mut buffer).await?;

@@ -3,6 +3,7 @@
 mod attributes;
 mod function;
 mod harness;
+mod node;
 mod store;
 mod tidy;
 mod trybuild;

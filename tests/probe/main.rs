@@ -1,3 +1,5 @@
 //! The conformance application as a program.
 
-forge::main!(forge_tests::probe);
+use forge_tests::probe;
+
+forge::main!(probe);

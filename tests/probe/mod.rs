@@ -24,9 +24,18 @@ forge::app! { name = "probe", migrations = "migrations" }
 
 /// A token for `subject` that is good for an hour.
 pub fn token(subject: &str) -> String {
+    token_with(subject, &[])
+}
+
+/// A token of somebody who may look into the node.
+pub fn admin_token() -> String {
+    token_with("admin", &["admin"])
+}
+
+fn token_with(subject: &str, roles: &[&str]) -> String {
     let rules = TokenRules { issuer: None, audience: None, leeway: Duration::ZERO };
     let tokens = Tokens::new(SECRET.as_bytes(), rules).expect("the secret is long enough");
-    tokens.issue(subject, &[], None, hours(1)).expect("claims of plain texts can be signed")
+    tokens.issue(subject, roles, None, hours(1)).expect("claims of plain texts can be signed")
 }
 
 /// A row to read.
@@ -83,7 +92,14 @@ pub async fn pg_sleep(ctx: &QueryContext, ms: u32) -> Result<()> {
     Ok(())
 }
 
-/// The same in a transaction that has written.
+/// Sleeps in Postgres for as long as it likes.
+#[forge::query(timeout = "30s")]
+pub async fn long_query(ctx: &QueryContext, ms: u32) -> Result<()> {
+    sqlx::query("select pg_sleep($1)").bind(f64::from(ms) / 1_000.0).execute(ctx.db()).await?;
+    Ok(())
+}
+
+/// The same as [`pg_sleep`], in a transaction that has written.
 #[forge::mutation(timeout = "1s")]
 pub async fn put_and_sleep(ctx: &MutationContext, key: String, ms: u32) -> Result<()> {
     sqlx::query("insert into probe_ledger (key) values ($1)").bind(key).execute(ctx.db()).await?;
@@ -113,7 +129,7 @@ pub async fn write_in_query(ctx: &QueryContext) -> Result<()> {
 }
 
 /// Moves an amount between two accounts; races are lost and repeated.
-#[forge::mutation(isolation = "serializable")]
+#[forge::mutation(isolation = serializable)]
 pub async fn transfer(ctx: &MutationContext, from: i64, to: i64, amount: i64) -> Result<()> {
     for (account, change) in [(from, -amount), (to, amount)] {
         let balance: i64 = sqlx::query_scalar("select balance from probe_accounts where id = $1").bind(account).fetch_one(ctx.db()).await?;

@@ -1,4 +1,4 @@
-//! A database of its own for each test, on the server that FORGE_TEST_DATABASE_URL names (as a superuser).
+//! A database of its own for each test, with the pools of the room on it.
 
 use std::future::Future;
 use std::str::FromStr;
@@ -7,67 +7,60 @@ use std::time::{Duration, Instant};
 use forge_actors::db::config::DatabaseConfig;
 use forge_actors::db::database::Database;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection};
 
-/// An empty database, dropped with its sessions at the end of the test.
-pub struct Scratch {
-    pub database: Database,
-    pub name: String,
-    admin: PgConnectOptions,
+/// An empty database, dropped with its sessions at the end of the test, also when that panics.
+pub(crate) struct Scratch {
+    pub(crate) database: Database,
+    pub(crate) name: String,
+    disk: forge_tests::Database,
 }
 
 impl Scratch {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(DatabaseConfig::default()).await
     }
 
-    pub async fn with(config: DatabaseConfig) -> Self {
-        let url = std::env::var("FORGE_TEST_DATABASE_URL").expect("FORGE_TEST_DATABASE_URL names a scratch server");
-        let admin = PgConnectOptions::from_str(&url).unwrap();
-        let name = format!("forge_test_{}", uuid::Uuid::now_v7().simple());
-        let mut connection = admin.connect().await.unwrap();
-        execute(&mut connection, &format!("CREATE DATABASE {name}")).await;
-        connection.close().await.unwrap();
-        let database = Database::new(admin.clone().database(&name), config, "test");
-        Self { database, name, admin }
+    pub(crate) async fn with(config: DatabaseConfig) -> Self {
+        let disk = forge_tests::Database::create().await;
+        let database = Database::new(options(&disk), config, "test");
+        Self { database, name: disk.name().to_owned(), disk }
     }
 
     /// A connection that no pool knows.
-    pub async fn connect(&self) -> PgConnection {
-        self.admin.clone().database(&self.name).connect().await.unwrap()
+    pub(crate) async fn connect(&self) -> PgConnection {
+        self.disk.connect().await
     }
 
-    pub fn options(&self) -> PgConnectOptions {
-        self.admin.clone().database(&self.name)
+    pub(crate) fn options(&self) -> PgConnectOptions {
+        options(&self.disk)
     }
 
     /// Sessions of this test's pools in a given state.
-    pub async fn sessions(&self, condition: &str) -> i64 {
-        let mut connection = self.connect().await;
+    pub(crate) async fn sessions(&self, condition: &str) -> i64 {
         let sql = format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid() AND application_name LIKE 'forge %' AND ({condition})",
-            self.name
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'forge %' AND ({condition})"
         );
-        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap()
+        self.disk.value(&sql).await
     }
 
-    pub async fn drop(self) {
+    pub(crate) async fn drop(self) {
         self.database.close().await;
-        let mut connection = self.admin.connect().await.unwrap();
-        execute(&mut connection, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
     }
 }
 
-pub async fn execute(connection: &mut PgConnection, sql: &str) {
+fn options(disk: &forge_tests::Database) -> PgConnectOptions {
+    PgConnectOptions::from_str(disk.url()).unwrap()
+}
+
+pub(crate) async fn execute(connection: &mut PgConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.unwrap();
 }
 
-/// Polls until `condition` holds; says what never came.
-pub async fn until<F: Future<Output = bool>>(what: &str, limit: Duration, condition: impl Fn() -> F) -> Duration {
+/// Polls until `condition` holds; says what never came, or how long it took.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, limit: Duration, condition: impl Fn() -> F) -> Duration {
     let started = Instant::now();
-    while !condition().await {
-        assert!(started.elapsed() < limit, "{what}: not within {limit:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    forge_tests::until(what, limit, || async { condition().await.then_some(()) }).await;
     started.elapsed()
 }

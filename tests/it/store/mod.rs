@@ -1,5 +1,7 @@
 //! The database room against a real Postgres.
 
+#![allow(clippy::unwrap_used, reason = "whatever does not work fails the test, and the line says what")]
+
 pub mod cluster;
 mod embedded;
 mod lock;

@@ -1,0 +1,95 @@
+//! The verbs beside `start`, as a person types them.
+
+use std::process::Command;
+
+use forge_tests::{Binary, Database, Ended, Node, Process, probe};
+use serde_json::{Value, json};
+
+use super::stage::{PATIENCE, probe_on};
+
+#[tokio::test]
+async fn the_tree_of_a_running_node_is_printed() {
+    let database = Database::create().await;
+    let node = probe_on(&database).start().await;
+    let admin = probe::admin_token();
+    let printed = ask(&node, "actors", &["--color", "never", "--token", &admin]).await;
+    assert_eq!(printed.code(), 0, "{}", printed.stderr);
+    for word in ["database", "functions", "gateway", "running"] {
+        assert!(printed.stdout.contains(word), "the tree lacks `{word}`:\n{}", printed.stdout);
+    }
+    let printed = ask(&node, "actors", &["--json", "--token", &admin]).await;
+    let tree: Value = serde_json::from_str(&printed.stdout).unwrap_or_else(|error| panic!("{error}:\n{}", printed.stdout));
+    let paths: Vec<_> = tree["actors"].as_array().into_iter().flatten().filter_map(|actor| actor["path"].as_str()).collect();
+    assert!(paths.contains(&"node/gateway/listener"), "{paths:?}");
+    for token in ["not.a.token", &probe::token("ana")] {
+        let refused = ask(&node, "actors", &["--token", token]).await;
+        assert_eq!(refused.code(), 7, "{}", refused.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_function_is_called_from_the_shell() {
+    let database = Database::create().await;
+    let node = probe_on(&database).start().await;
+    database.execute("insert into probe_rows values (7, 'seven', true)").await;
+    let token = probe::token("ana");
+    let answered = ask(&node, "call", &["probe.one", r#"{"id": 7}"#, "--token", &token, "--json"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&answered.stdout).ok(), Some(json!({ "id": 7, "title": "seven", "done": true })));
+    for (arguments, code, word) in [
+        (&["probe.nothing", "{}", "--token", &token][..], 6, "NOT_FOUND"),
+        (&["probe.one", r#"{"id": 7}"#][..], 7, "UNAUTHENTICATED"),
+        (&["probe.one", "[7]", "--token", &token][..], 2, "object"),
+        (&["probe.one", r#"{"id": "x"}"#, "--token", &token][..], 1, "VALIDATION"),
+    ] {
+        let refused = ask(&node, "call", arguments).await;
+        assert_eq!(refused.code(), code, "{arguments:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains(word), "{arguments:?}: {}", refused.stderr);
+    }
+}
+
+#[tokio::test]
+async fn migrations_go_up_and_down_and_say_where_they_are() {
+    let database = Database::create().await;
+    let exists = || database.value::<bool>("select to_regclass('probe_ledger') is not null");
+    let dry = migrate(&database, &["up", "--dry-run"]).await;
+    assert!(dry.stdout.contains("create table probe_ledger"), "{}{}", dry.stdout, dry.stderr);
+    assert!(!exists().await, "a dry run changes nothing");
+    assert_eq!(migrate(&database, &["up"]).await.code(), 0);
+    assert!(exists().await);
+    let status = migrate(&database, &["status"]).await;
+    assert!(status.stdout.contains("0001_create_probe") && status.stdout.contains("applied"), "{}{}", status.stdout, status.stderr);
+    assert_eq!(migrate(&database, &["down"]).await.code(), 0);
+    assert!(!exists().await);
+    assert!(migrate(&database, &["status"]).await.stdout.contains("pending"));
+}
+
+#[tokio::test]
+async fn completions_know_the_verbs() {
+    for shell in ["bash", "zsh", "fish"] {
+        let printed = run(Binary::Forge, &["completions", shell]).await;
+        assert_eq!(printed.code(), 0, "{}", printed.stderr);
+        assert!(printed.stdout.contains("migrate") && printed.stdout.contains("actors"), "{shell}:\n{}", printed.stdout);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_verb_is_a_usage_error() {
+    let refused = run(Binary::Forge, &["strat"]).await;
+    assert_eq!(refused.code(), 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("start"), "the error names the verb that was meant:\n{}", refused.stderr);
+}
+
+async fn ask(node: &Node, verb: &str, arguments: &[&str]) -> Ended {
+    run(Binary::Forge, &[&[verb, "--url", node.client().base()], arguments].concat()).await
+}
+
+async fn migrate(database: &Database, arguments: &[&str]) -> Ended {
+    run(Binary::Probe, &[&["migrate", "--database-url", database.url(), "--color", "never"], arguments].concat()).await
+}
+
+async fn run(binary: Binary, arguments: &[&str]) -> Ended {
+    let folder = tempfile::tempdir().expect("make a directory");
+    let mut command = Command::new(binary.path());
+    command.current_dir(folder.path()).args(arguments);
+    Process::spawn(&mut command).ended(PATIENCE).await
+}

@@ -1,0 +1,18 @@
+//! Nodes as processes: the real binaries, from outside, through HTTP, SQL and signals only.
+//!
+//! `forge-node` with its demo is what a newcomer meets; the faults need handlers that misbehave on demand, which the `probe`
+//! application has.
+
+mod answers;
+mod commands;
+mod disconnects;
+mod embedded;
+mod mesh;
+mod outage;
+mod panics;
+mod quickstart;
+mod refusals;
+mod scaffold;
+mod shutdown;
+mod stage;
+mod timeouts;

@@ -1,0 +1,51 @@
+//! The README's first two commands, and that the second start finds what the first one wrote.
+
+use std::path::Path;
+
+use forge_tests::{Binary, Node, Signal};
+use serde_json::json;
+
+use super::stage::PATIENCE;
+
+#[tokio::test]
+async fn a_first_start_serves_the_demo_and_a_second_one_finds_its_data() {
+    let folder = tempfile::tempdir().expect("make a directory");
+    let mut node = start_in(folder.path()).await;
+    let banner = node.process().stdout().text();
+    for word in ["http://127.0.0.1:", "gateway", ".forge/pg", "token"] {
+        assert!(banner.contains(word), "the banner lacks `{word}`:\n{banner}");
+    }
+
+    let ana = json!({ "email": "ana@example.com", "name": "Ana", "password": "correct horse battery" });
+    assert!(node.call("users.sign_up", ana, None).await.data()["token"].is_string());
+    let token = sign_in(&node).await;
+    let project = node.call("projects.create", json!({ "name": "Garden" }), Some(&token)).await.data()["id"].clone();
+    let task = json!({ "project": project, "title": "Plant the apple tree" });
+    let task = node.call("tasks.create", task, Some(&token)).await.data();
+    assert_eq!(task["status"], "open");
+    assert_eq!(list(&node, &project, &token).await, json!([task]));
+
+    node.process().signal(Signal::INT);
+    let ended = node.process().ended(PATIENCE).await;
+    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+    drop(node);
+
+    let node = start_in(folder.path()).await;
+    let token = sign_in(&node).await;
+    assert_eq!(list(&node, &project, &token).await, json!([task]));
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+async fn start_in(folder: &Path) -> Node {
+    Node::builder(Binary::Forge).directory(folder).arguments(["--roles", "gateway,worker"]).start().await
+}
+
+async fn sign_in(node: &Node) -> String {
+    let credentials = json!({ "email": "ana@example.com", "password": "correct horse battery" });
+    let session = node.call("users.sign_in", credentials, None).await.data();
+    session["token"].as_str().expect("a session has a token").to_owned()
+}
+
+async fn list(node: &Node, project: &serde_json::Value, token: &str) -> serde_json::Value {
+    node.call("tasks.list", json!({ "project": project }), Some(token)).await.data()
+}

@@ -1,0 +1,67 @@
+//! SIGTERM drains: what was accepted is answered. A second one ends at once.
+
+use std::time::{Duration, Instant};
+
+use forge_tests::{Database, Signal, probe, until};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::stage::{PATIENCE, Writers, probe_on};
+
+const IN_FLIGHT: usize = 20;
+
+#[tokio::test]
+async fn a_drain_answers_what_was_accepted() {
+    let database = Database::create().await;
+    let mut node = probe_on(&database).start().await;
+    let writers = Writers::start(node.client(), 8);
+    writers.await_more(100).await;
+    let mut slow = JoinSet::new();
+    for _ in 0..IN_FLIGHT {
+        let client = node.client().clone();
+        slow.spawn(async move { client.try_call("probe.sleep", json!({ "ms": 2_000 }), Some(&probe::token("ana"))).await });
+    }
+    // Sleeping calls leave no trace outside; half of their time is enough for all of them to arrive.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    node.process().signal(Signal::TERM);
+    while let Some(reply) = slow.join_next().await {
+        let reply = reply.expect("a call does not panic").expect("an accepted call is answered");
+        assert_eq!(reply.status, 200, "{}", reply.text);
+    }
+    let ended = node.process().ended(PATIENCE).await;
+    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+    writers.stop().await.compare_with(&database).await;
+    let left: Vec<String> = database.busy_sessions().await;
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn readiness_goes_first() {
+    let database = Database::create().await;
+    let config = probe::CONFIG.replace("[gateway]", "[gateway]\ndrain_delay = \"2s\"");
+    let mut node = probe_on(&database).file("forge.toml", config).start().await;
+    node.process().signal(Signal::TERM);
+    until("/ready says 503", Duration::from_secs(2), || async { node.readiness().await.filter(|status| *status == 503) }).await;
+    // Load balancers still send; what they send is served.
+    let reply = node.call("probe.put", json!({ "key": "late" }), Some(&probe::token("ana"))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert_eq!(node.process().ended(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let database = Database::create().await;
+    let mut node = probe_on(&database).start().await;
+    let client = node.client().clone();
+    let call = tokio::spawn(async move { client.try_call("probe.sleep", json!({ "ms": 25_000 }), Some(&probe::token("ana"))).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    node.process().signal(Signal::TERM);
+    until("the drain begins", PATIENCE, || async { (node.readiness().await != Some(200)).then_some(()) }).await;
+    assert!(!node.process().has_ended(), "a drain waits for calls in flight");
+    let asked = Instant::now();
+    node.process().signal(Signal::TERM);
+    let ended = node.process().ended(Duration::from_secs(5)).await;
+    println!("ended {:?} after the second signal", asked.elapsed());
+    assert_ne!(ended.code(), 0, "a cut drain is no success");
+    call.await.expect("the call does not panic").expect_err("the call was cut");
+}
