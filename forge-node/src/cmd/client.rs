@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forge_actors::app::token::{TokenRules, Tokens};
+use forge_actors::app::token::Tokens;
 use serde_json::Value;
 
 use crate::boot::secret;
@@ -83,7 +83,7 @@ impl Client {
             Some(answer) if status.is_success() => Ok(answer),
             Some(answer) if answer.get("error").is_some() => Err(self.refused(status.as_u16(), &answer["error"])),
             _ => Err(Report::new(Exit::Failed, "not-a-node", format!("{} answered {status}, and not as a Forge node does", self.url))
-                .tried(self.url.clone())
+                .tried(self.url.as_str())
                 .help("check --url, or what else listens on that port")),
         }
     }
@@ -97,7 +97,7 @@ impl Client {
             true => (Exit::Timeout, "node-timeout", "the node did not answer in time"),
             false => (Exit::Failed, "node-unreachable", "the node is not reachable"),
         };
-        Report::new(exit, code, message).tried(self.url.clone()).cause(cause).help("start it with `start`, or name it with --url")
+        Report::new(exit, code, message).tried(self.url.as_str()).cause(cause).help("start it with `start`, or name it with --url")
     }
 
     /// The node's own error, with the exit code that fits its status.
@@ -110,7 +110,7 @@ impl Client {
             408 | 504 => (Exit::Timeout, None),
             _ => (Exit::Failed, None),
         };
-        let mut report = Report::new(exit, text("code"), text("message")).tried(self.url.clone());
+        let mut report = Report::new(exit, text("code"), text("message")).tried(self.url.as_str());
         let details = error.get("details").filter(|details| !details.is_null()).map(Value::to_string);
         let trace = error.get("traceId").and_then(Value::as_str).map(|trace| format!("trace {trace}"));
         let known: Vec<_> = details.into_iter().chain(trace).collect();
@@ -146,8 +146,8 @@ fn sign(loaded: &Loaded, subject: &str, roles: &[&str]) -> Result<String, Report
             .help("run it where the node was started, or send a token with --token")
     })?;
     let auth = &loaded.config.auth;
-    let rules = TokenRules { issuer: auth.issuer.clone(), audience: auth.audience.clone(), leeway: auth.leeway };
-    let tokens = Tokens::new(secret.expose().as_bytes(), rules).map_err(|error| Report::of_room(Exit::Config, "short-secret", &error))?;
+    let tokens =
+        Tokens::new(secret.expose().as_bytes(), auth.rules()).map_err(|error| Report::of_room(Exit::Config, "short-secret", &error))?;
     tokens
         .issue(subject, roles, None, TOKEN_TTL)
         .map_err(|error| Report::new(Exit::Failed, "token", "the token cannot be signed").cause(error))

@@ -9,6 +9,8 @@ use crate::cmd::scene::{Palette, Scene};
 mod database;
 mod handlers;
 mod machine;
+#[cfg(test)]
+mod tests;
 
 /// How a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

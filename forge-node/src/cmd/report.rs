@@ -90,8 +90,11 @@ impl Report {
     pub fn of_room(exit: Exit, code: &'static str, error: &dyn std::error::Error) -> Self {
         let text = error.to_string();
         let (message, help) = text.split_once("\n  help: ").map_or((text.as_str(), None), |(message, help)| (message, Some(help)));
-        let report = Self::new(exit, code, message);
-        let report = match error.source().map(ToString::to_string).filter(|cause| !message.contains(cause.as_str())) {
+        let cause = error.source().map(ToString::to_string);
+        // A sentence that ends with its cause says it once, in the line for causes.
+        let told = cause.as_ref().and_then(|cause| message.strip_suffix(cause.as_str())?.strip_suffix(": "));
+        let report = Self::new(exit, code, told.unwrap_or(message));
+        let report = match cause.filter(|cause| told.is_some() || !message.contains(cause.as_str())) {
             Some(cause) => report.cause(cause),
             None => report,
         };

@@ -103,6 +103,11 @@ fn a_sentence_with_its_help_is_taken_apart() {
     struct Broken(#[source] std::io::Error);
     let report = Report::of_room(Exit::Failed, "broken", &Broken(std::io::Error::other("deep down")));
     assert_eq!(report.to_string(), "error[broken]: it broke\n  cause    deep down\n  help     mend it");
+    #[derive(Debug, thiserror::Error)]
+    #[error("it broke: {0}")]
+    struct Telling(#[source] std::io::Error);
+    let report = Report::of_room(Exit::Failed, "broken", &Telling(std::io::Error::other("deep down")));
+    assert_eq!(report.to_string(), "error[broken]: it broke\n  cause    deep down");
 }
 
 #[test]
