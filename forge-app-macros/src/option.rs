@@ -80,7 +80,7 @@ impl Entry {
     pub(crate) fn flag<T>(&self, key: &Key<T>) -> syn::Result<()> {
         match self.value {
             Value::Absent => Ok(()),
-            _ => Err(self.misused(key)),
+            Value::Is(_) | Value::List(_) => Err(syn::Error::new(self.span(), format!("`{}` is a word alone, without a value", key.name))),
         }
     }
 

@@ -9,6 +9,9 @@ use clap_complete::Shell;
 
 use crate::config::load::Flag;
 
+/// Heads the flags of every verb.
+const EVERYWHERE: &str = "Everywhere";
+
 /// Forge: typed functions on an actor runtime and Postgres.
 #[derive(Debug, Parser)]
 #[command(name = "forge-node", version, propagate_version = true, arg_required_else_help = true)]
@@ -37,19 +40,19 @@ pub struct Application {
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// The configuration file [default: forge.toml, when it exists].
-    #[arg(long, global = true, value_name = "FILE", env = "FORGE_CONFIG", hide_env_values = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "FORGE_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
     /// Write data and errors as JSON.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
     /// Write errors only.
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    #[arg(long, short, global = true, help_heading = EVERYWHERE, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Write more to the log; twice for everything.
-    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    #[arg(long, short, global = true, help_heading = EVERYWHERE, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// When to use colours; NO_COLOR is respected.
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub color: Color,
 }
 
@@ -196,8 +199,8 @@ pub struct Target {
     /// The node [default: http:// and the host and port of the configuration].
     #[arg(long, value_name = "URL", env = "FORGE_URL", hide_env_values = true)]
     pub url: Option<String>,
-    /// The token to send.
-    #[arg(long, value_name = "TOKEN", env = "FORGE_TOKEN", hide_env_values = true)]
+    /// The token to send [default: the variable FORGE_TOKEN].
+    #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
 }
 

@@ -3,16 +3,18 @@
 //! Applications depend on this crate alone. Its prelude has what handlers need, its attributes make them, [`main!`] makes the
 //! binary:
 //!
-//! ```ignore
+//! ```
 //! use forge::prelude::*;
 //!
-//! /// The caller's tasks, newest first.
-//! #[forge::query]
-//! pub async fn list(ctx: &QueryContext, done: Option<bool>) -> Result<Vec<Task>> { .. }
-//!
-//! // src/main.rs, whole:
-//! forge::main!(shop);
+//! /// Says hello.
+//! #[forge::query(public)]
+//! pub async fn greet(ctx: &QueryContext, name: String) -> Result<String> {
+//!     Ok(sqlx::query_scalar("SELECT 'Hello, ' || $1").bind(name).fetch_one(ctx.db()).await?)
+//! }
+//! # fn main() {}
 //! ```
+//!
+//! A binary is one line in `src/main.rs`: `forge::main!(shop);`.
 //!
 //! The rest of the crate is the command line that such a binary has: [`cli`] says which verbs, [`cmd`] does them, [`config`] reads
 //! `forge.toml`, [`boot`] starts a node.

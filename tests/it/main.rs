@@ -3,7 +3,7 @@
 mod attributes;
 mod function;
 mod harness;
+mod mistakes;
 mod node;
 mod store;
 mod tidy;
-mod trybuild;

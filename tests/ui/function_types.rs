@@ -14,12 +14,4 @@ async fn error_is_not_declared(_ctx: &QueryContext) -> Result<(), std::num::Pars
     Ok(())
 }
 
-struct Plain;
-
-#[forge::query]
-async fn argument_is_not_readable(_ctx: &QueryContext, plain: Plain) -> Result<()> {
-    let _ = plain;
-    Ok(())
-}
-
 fn main() {}

@@ -80,7 +80,7 @@ pub struct Scope {
 }
 
 struct Shared {
-    invocation: Invocation,
+    invocation: Arc<Invocation>,
     started: Timestamp,
     deadline: Instant,
     services: Arc<Services>,
@@ -88,7 +88,7 @@ struct Shared {
 
 impl Scope {
     /// The scope of an invocation that ends at `deadline`.
-    pub fn new(invocation: Invocation, depth: u32, deadline: Instant, services: Arc<Services>) -> Self {
+    pub fn new(invocation: Arc<Invocation>, depth: u32, deadline: Instant, services: Arc<Services>) -> Self {
         Self { shared: Arc::new(Shared { invocation, started: chrono::Utc::now(), deadline, services }), depth }
     }
 
@@ -182,7 +182,7 @@ impl<K: Kind> Ctx<K> {
         let args = serde_json::to_vec(&message).map_err(|error| CallError::Fault(Fault::internal(error)))?;
         let invocation = Invocation {
             id: shared.invocation.id,
-            name: H::META.wire_name(),
+            name: H::META.wire_name().into(),
             args: args.into(),
             caller: shared.invocation.caller.clone(),
             trace: shared.invocation.trace.child(),
@@ -194,18 +194,23 @@ impl<K: Kind> Ctx<K> {
     }
 }
 
-impl<K: HasDatabase> Ctx<K> {
+/// What only some kinds may do. The bounds stand on the methods: there rustc shows the words of [`HasDatabase`] and [`CallsOut`].
+impl<K: Kind> Ctx<K> {
     /// The database, as an executor for sqlx: a query's refuses writes, a mutation's is its transaction.
     ///
     /// Collect a stream before the next statement or call: one session runs one statement at a time.
-    pub fn db(&self) -> &Db {
+    pub fn db(&self) -> &Db
+    where
+        K: HasDatabase,
+    {
         self.db.as_ref().expect("contexts of kinds with a database are only made with one")
     }
-}
 
-impl<K: CallsOut> Ctx<K> {
     /// An HTTP client. Set the time limit from [`Request::remaining`], and mind that a retried request runs twice.
-    pub fn http(&self) -> &reqwest::Client {
+    pub fn http(&self) -> &reqwest::Client
+    where
+        K: CallsOut,
+    {
         &self.scope.shared.services.http
     }
 }

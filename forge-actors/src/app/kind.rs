@@ -59,7 +59,7 @@ impl Kind for Action {
 
 /// The kinds whose context has a database.
 #[diagnostic::on_unimplemented(
-    message = "an {Self} context has no database",
+    message = "`Ctx<{Self}>` has no database",
     label = "no `db()` here",
     note = "an action is not transactional: put the statement into a query or a mutation and run that with `ctx.call(..)`"
 )]
@@ -69,7 +69,7 @@ impl HasDatabase for Mutation {}
 
 /// The kinds that may talk to the outside world.
 #[diagnostic::on_unimplemented(
-    message = "a {Self} context cannot call out",
+    message = "`Ctx<{Self}>` cannot call out",
     label = "no `http()` here",
     note = "a call to another service holds a transaction open and cannot be rolled back: do it in an action"
 )]
@@ -78,7 +78,7 @@ impl CallsOut for Action {}
 
 /// Which kind may run which by `ctx.call`.
 #[diagnostic::on_unimplemented(
-    message = "a {Self} cannot call a {Callee}",
+    message = "`Ctx<{Self}>` cannot call a handler of kind `{Callee}`",
     label = "not callable from here",
     note = "queries call queries; mutations call queries and mutations (in their own transaction); actions call all three"
 )]

@@ -1,11 +1,12 @@
 //! `ctx.log` and `ctx.metrics`: the call's own view of the node's log and metrics.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Writes events that carry the handler's name, inside the call's span (which carries the trace id).
 #[derive(Clone)]
 pub struct Log {
-    handler: String,
+    handler: Arc<str>,
 }
 
 macro_rules! levels {
@@ -18,8 +19,8 @@ macro_rules! levels {
 }
 
 impl Log {
-    pub(crate) fn new(handler: &str) -> Self {
-        Self { handler: handler.to_owned() }
+    pub(crate) fn new(handler: &Arc<str>) -> Self {
+        Self { handler: Arc::clone(handler) }
     }
 
     levels! {
@@ -38,26 +39,26 @@ impl Log {
 /// that the number of series stays bounded.
 #[derive(Clone)]
 pub struct Metrics {
-    handler: String,
+    handler: Arc<str>,
 }
 
 impl Metrics {
-    pub(crate) fn new(handler: &str) -> Self {
-        Self { handler: handler.to_owned() }
+    pub(crate) fn new(handler: &Arc<str>) -> Self {
+        Self { handler: Arc::clone(handler) }
     }
 
     /// Adds to a counter.
     pub fn add(&self, name: &'static str, count: u64) {
-        metrics::counter!(format!("app_{name}"), "handler" => self.handler.clone()).increment(count);
+        metrics::counter!(format!("app_{name}"), "handler" => self.handler.to_string()).increment(count);
     }
 
     /// Sets a gauge.
     pub fn set(&self, name: &'static str, value: f64) {
-        metrics::gauge!(format!("app_{name}"), "handler" => self.handler.clone()).set(value);
+        metrics::gauge!(format!("app_{name}"), "handler" => self.handler.to_string()).set(value);
     }
 
     /// Records a duration, in seconds.
     pub fn record(&self, name: &'static str, duration: Duration) {
-        metrics::histogram!(format!("app_{name}"), "handler" => self.handler.clone()).record(duration);
+        metrics::histogram!(format!("app_{name}"), "handler" => self.handler.to_string()).record(duration);
     }
 }

@@ -1,5 +1,8 @@
 //! Texts that are checked wherever one is made; `#[forge::validated_type]` declares them.
 
+/// A rule of an application's own.
+pub type Check = fn(&str) -> Result<(), &'static str>;
+
 /// What a text must satisfy, and how it is tidied first.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
@@ -12,7 +15,7 @@ pub struct Rules {
     /// It is lower-cased.
     pub lowercase: bool,
     /// A further rule; its error completes the sentence "title …", for example "must be an e-mail address".
-    pub check: Option<fn(&str) -> Result<(), &'static str>>,
+    pub check: Option<Check>,
 }
 
 /// Why a text was refused, as a sentence without its subject: "must have 1 to 200 characters (it has 0)".

@@ -198,6 +198,16 @@ mod tests {
     }
 
     #[test]
+    fn durations_are_words_and_unknown_keys_are_refused() {
+        let read = |text: &str| serde_json::from_str::<DatabaseConfig>(text);
+        let config = read(r#"{"acquire_timeout": "500ms", "url": "postgres://h/d"}"#).unwrap();
+        assert_eq!((config.acquire_timeout, config.read_connections_max), (std::time::Duration::from_millis(500), 16));
+        assert_eq!(read(&serde_json::to_string(&config).unwrap()).unwrap(), config);
+        assert!(read(r#"{"acquire_timeout": 500}"#).is_err());
+        assert!(read(r#"{"aquire_timeout": "5s"}"#).is_err());
+    }
+
+    #[test]
     fn a_foreign_scheme_is_refused() {
         assert!(matches!(DatabaseUrl::new("mysql://h/d").options(), Err(Error::BadUrl { .. })));
         assert!(DatabaseUrl::new("postgres://u@h/d").options().is_ok());

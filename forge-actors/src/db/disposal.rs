@@ -3,7 +3,7 @@
 //! Closing the socket is enough for a backend that waits for a command. One that runs a statement reads its socket only now and
 //! then (`client_connection_check_interval`), so it is terminated through the control pool. Cancelling would leave a gap: a request that is
 //! still in the socket's buffer starts after the cancel was delivered; termination has no such gap.
-//! At most [`DISPOSALS_MAX`] run at once; beyond that the socket is closed and the server's own check ends the backend.
+//! At most `DISPOSALS_MAX` run at once; beyond that the socket is closed and the server's own check ends the backend.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -165,7 +165,13 @@ impl Transaction {
     ///
     /// For timeouts and cancelled calls, after the future that used [`db`](Self::db) was dropped.
     pub async fn abort(self) {
-        let Some(mut lease) = self.root.take_now() else { return };
+        let Some(mut lease) = self.root.take_now() else {
+            // Another task still waits for a statement. It gets an error now, and the session goes when it lets go.
+            if let Err(error) = self.database.cancel(self.pid()).await {
+                tracing::debug!(%error, "a statement was not cancelled");
+            }
+            return;
+        };
         let ending = async {
             if lease.activity() == Activity::Busy {
                 self.database.cancel(self.pid()).await?;

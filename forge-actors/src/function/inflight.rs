@@ -14,7 +14,7 @@ pub struct InFlight {
     /// Its request.
     pub request: RequestId,
     /// Wire name of the handler.
-    pub name: String,
+    pub name: Arc<str>,
     /// When it began.
     pub since: Instant,
 }

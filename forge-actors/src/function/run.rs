@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::app::catalog::Decoded;
 use crate::app::context::Scope;
@@ -42,15 +42,24 @@ pub(super) async fn admitted(
         return Err(Fault::new(Code::Unavailable, "the node is stopping").retry_after(Duration::from_secs(1)));
     }
     let permit = room.admission.enter(&invocation.name, depth > 0)?;
-    let span = tracing::info_span!("call", handler = %invocation.name, trace_id = %invocation.trace.trace_id_hex());
     let (answer, answered) = oneshot::channel();
-    let call = Call { room: room.clone(), registration, invocation, depth, began: Instant::now() };
+    let span = span_of(&invocation, depth);
+    let call = Call { room: room.clone(), registration, invocation: Arc::new(invocation), depth, began: Instant::now() };
     let task = async move {
         let _permit = permit;
         call.run(answer).await;
     };
     room.tasks.spawn(task.instrument(span));
     answered.await.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable, "the node stopped before the call ended")))
+}
+
+/// The caller's span, which has the name and the trace already; a call inside another one gets its own.
+fn span_of(invocation: &Invocation, depth: u32) -> Span {
+    let current = Span::current();
+    if depth == 0 && !current.is_none() {
+        return current;
+    }
+    tracing::info_span!("call", handler = %invocation.name, trace_id = %invocation.trace.trace_id_hex())
 }
 
 /// Why a handler did not end by itself.
@@ -70,14 +79,14 @@ enum Attempt {
 struct Call {
     room: Arc<Room>,
     registration: &'static Registration,
-    invocation: Invocation,
+    invocation: Arc<Invocation>,
     depth: u32,
     began: Instant,
 }
 
 impl Call {
     async fn run(self, mut answer: oneshot::Sender<Result<Bytes, Fault>>) {
-        let row = InFlight { request: self.invocation.id, name: self.invocation.name.clone(), since: self.began };
+        let row = InFlight { request: self.invocation.id, name: Arc::clone(&self.invocation.name), since: self.began };
         let _row = self.room.table.enter(row);
         let attempt = match self.registration.meta.kind {
             KindName::Query => self.query(&mut answer).await,
@@ -86,7 +95,7 @@ impl Call {
         };
         let attempt = attempt.unwrap_or_else(|fault| Attempt::Answered(Err(fault)));
         let (outcome, result) = self.conclude(attempt);
-        if let Some(metrics) = self.room.metrics.get(&self.invocation.name) {
+        if let Some(metrics) = self.room.metrics.get(&*self.invocation.name) {
             metrics.ended(outcome, self.began.elapsed());
         }
         // The caller may be gone; what was committed stays committed.
@@ -108,7 +117,7 @@ impl Call {
     }
 
     fn start(&self, message: Box<dyn Decoded>, db: Option<Db>) -> BoxFuture<'static, Result<Bytes, Fault>> {
-        let scope = Scope::new(self.invocation.clone(), self.depth, self.deadline(), self.room.services());
+        let scope = Scope::new(Arc::clone(&self.invocation), self.depth, self.deadline(), self.room.services());
         message.run(scope, db)
     }
 
@@ -152,7 +161,7 @@ impl Call {
             if !lost_race || number >= limits::MUTATION_ATTEMPTS_MAX || self.remaining() <= pause {
                 return Ok(attempt);
             }
-            if let Some(metrics) = self.room.metrics.get(&self.invocation.name) {
+            if let Some(metrics) = self.room.metrics.get(&*self.invocation.name) {
                 metrics.retried();
             }
             tokio::time::sleep(pause).await;

@@ -77,7 +77,7 @@ async fn get<B: Border>(gateway: &Gateway<B>, exchange: &Exchange, head: &Parts,
 
 /// The call of `name` by `caller`.
 pub(super) fn call(id: RequestId, trace: TraceContext, name: &str, args: Bytes, caller: Caller) -> Invocation {
-    Invocation { id, name: name.to_owned(), args, caller, trace, deadline: None, idempotency_key: None }
+    Invocation { id, name: name.into(), args, caller, trace, deadline: None, idempotency_key: None }
 }
 
 /// Runs a call and measures it.

@@ -43,7 +43,7 @@ pub struct Invocation {
     /// Names the request in logs.
     pub id: RequestId,
     /// Wire name of the handler.
-    pub name: String,
+    pub name: Arc<str>,
     /// The JSON object of arguments.
     pub args: Bytes,
     /// Who calls.
@@ -58,7 +58,7 @@ pub struct Invocation {
 
 impl Invocation {
     /// A call of `name` that starts a trace of its own.
-    pub fn new(name: impl Into<String>, args: impl Into<Bytes>, caller: Caller) -> Self {
+    pub fn new(name: impl Into<Arc<str>>, args: impl Into<Bytes>, caller: Caller) -> Self {
         Self {
             id: RequestId::new(),
             name: name.into(),

@@ -10,6 +10,8 @@ pub(crate) struct Kind {
     pub marker: &'static str,
     /// The context in `::forge::app`, as people write it.
     pub context: &'static str,
+    /// The kind with its article.
+    pub one: &'static str,
     /// What the kind is for, as the end of "a query ..".
     pub purpose: &'static str,
     pub options: &'static [Key<Word>],
@@ -43,6 +45,7 @@ const ISOLATION: Key<Word> = Key { name: "isolation", usage: "isolation = serial
 
 pub(crate) static QUERY: Kind = Kind {
     name: "query",
+    one: "a query",
     marker: "Query",
     context: "QueryContext",
     purpose: "only reads",
@@ -51,6 +54,7 @@ pub(crate) static QUERY: Kind = Kind {
 
 pub(crate) static MUTATION: Kind = Kind {
     name: "mutation",
+    one: "a mutation",
     marker: "Mutation",
     context: "MutationContext",
     purpose: "writes in one transaction",
@@ -59,6 +63,7 @@ pub(crate) static MUTATION: Kind = Kind {
 
 pub(crate) static ACTION: Kind = Kind {
     name: "action",
+    one: "an action",
     marker: "Action",
     context: "ActionContext",
     purpose: "calls out and has no transaction",

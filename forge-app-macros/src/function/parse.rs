@@ -19,7 +19,9 @@ pub(crate) fn function(kind: &'static Kind, tokens: TokenStream, function: &Item
     let message = problems.keep(message(&function.sig.ident));
     let mut inputs = function.sig.inputs.iter();
     let context_span = problems.keep(context(kind, inputs.next(), function.sig.paren_token.span.join()));
-    let arguments: Vec<_> = inputs.filter_map(|input| problems.keep(argument(input))).collect();
+    // With `self` in front nothing is where it belongs, and that is said already.
+    let method = function.sig.receiver().is_some();
+    let arguments: Vec<_> = inputs.filter(|_| !method).filter_map(|input| problems.keep(argument(input))).collect();
     problems.keep(distinct(&arguments));
     let result = problems.keep(result(&function.sig.output, &function.sig.ident));
     problems.finish()?;
@@ -78,7 +80,7 @@ fn known(kind: &'static Kind, entry: &Entry) -> syn::Result<&'static Key<Word>> 
         match owners.as_slice() {
             [] => unknown,
             [owner, ..] => {
-                let message = format!("`{}` is an option of `#[{}]`; a {} {}", entry.name, owner.name, kind.name, kind.purpose);
+                let message = format!("`{}` is an option of `#[{}]`; {} {}", entry.name, owner.name, kind.one, kind.purpose);
                 syn::Error::new(entry.span(), message)
             }
         }
@@ -131,7 +133,7 @@ fn wire_name(literal: &syn::LitStr) -> syn::Result<String> {
 fn signature(kind: &Kind, function: &ItemFn) -> syn::Result<()> {
     let signature = &function.sig;
     let mut problems = Problems::default();
-    let handler = format!("a {}", kind.name);
+    let handler = kind.one;
     if signature.asyncness.is_none() {
         problems.add(syn::Error::new(signature.fn_token.span, format!("{handler} is async: write `async fn {}`", signature.ident)));
     }
@@ -167,7 +169,7 @@ fn message(function: &Ident) -> syn::Result<Ident> {
 
 /// Checks the first parameter by what is written; an alias is left to the type checker.
 fn context(kind: &Kind, input: Option<&FnArg>, parentheses: Span) -> syn::Result<Span> {
-    let wanted = format!("the first argument of a {} is its context: `ctx: &{}`", kind.name, kind.context);
+    let wanted = format!("the first argument of {} is its context: `ctx: &{}`", kind.one, kind.context);
     let argument = match input {
         None => return Err(syn::Error::new(parentheses, wanted)),
         Some(FnArg::Receiver(receiver)) => {
@@ -183,8 +185,8 @@ fn context(kind: &Kind, input: Option<&FnArg>, parentheses: Span) -> syn::Result
     let other = KINDS.iter().find(|other| other.name != kind.name && named.is_some_and(|last| last.ident == other.context));
     if let Some(other) = other {
         let message = format!(
-            "`#[{}]` takes `&{}`, and this is the context of a {}: a {} {}",
-            kind.name, kind.context, other.name, kind.name, kind.purpose
+            "`#[{}]` takes `&{}`, and this is the context of {}: {} {}",
+            kind.name, kind.context, other.one, kind.one, kind.purpose
         );
         return Err(syn::Error::new_spanned(&argument.ty, message));
     }

@@ -99,7 +99,7 @@ fn column(field: &Field) -> syn::Result<Column> {
 fn mark(attribute: &Attribute, marks: &mut Marks) -> syn::Result<()> {
     let Some(name) = FIELD_ATTRIBUTES.iter().find(|name| attribute.path().is_ident(name)) else { return Ok(()) };
     let twice = || syn::Error::new_spanned(attribute, format!("`#[{name}]` is given twice"));
-    let flag = |slot: &mut Option<Span>| match (&attribute.meta, slot.replace(attribute.span())) {
+    let flag = |slot: &mut Option<Span>| match (&attribute.meta, slot.replace(attribute.path().span())) {
         (Meta::Path(_), None) => Ok(()),
         (Meta::Path(_), Some(_)) => Err(twice()),
         _ => Err(syn::Error::new_spanned(attribute, format!("`#[{name}]` has no options"))),
@@ -199,7 +199,7 @@ fn relation(attribute: &Attribute) -> syn::Result<Relation> {
     }
     let usage = || syn::Error::new_spanned(attribute, "write `#[relation(belongs_to = Project, on_delete = cascade)]`");
     // No default: what happens to the rows is a decision, and a wrong guess deletes data.
-    Ok(Relation { target: target.ok_or_else(usage)?, on_delete: on_delete.ok_or_else(usage)?, span: attribute.span() })
+    Ok(Relation { target: target.ok_or_else(usage)?, on_delete: on_delete.ok_or_else(usage)?, span: attribute.path().span() })
 }
 
 fn consistent(marks: &Marks) -> syn::Result<()> {

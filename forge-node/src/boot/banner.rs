@@ -77,7 +77,7 @@ impl Banner {
             format!("{} {}  {}  roles {}", palette.green("Forge"), self.version, self.node, roles.join(",")),
             format!(
                 "app        {}  {}",
-                self.url.as_deref().unwrap_or("no HTTP: the role gateway is not among its roles"),
+                self.url.as_deref().unwrap_or("no HTTP: its roles do not include gateway"),
                 self.applications.join(", ")
             ),
             format!("database   {}", self.database),

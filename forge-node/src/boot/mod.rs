@@ -17,3 +17,6 @@ pub mod secret;
 pub mod security;
 pub mod signal;
 pub mod storage;
+
+#[cfg(test)]
+mod tests;

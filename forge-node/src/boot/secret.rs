@@ -45,7 +45,8 @@ pub fn existing_or_new(folder: &Path) -> Result<Secret, Report> {
 
 fn make(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-    let draft = path.with_extension(std::process::id().to_string());
+    // A name of its own for each writer: two threads share a process id, and a killed process leaves its draft behind.
+    let draft = path.with_extension(format!("{:016x}", fastrand::u64(..)));
     write_private(&draft, generate()?.expose())?;
     // A link fails when the name is taken, and it appears with its content complete: whoever was first has decided.
     let linked = fs::hard_link(&draft, path);

@@ -1,6 +1,6 @@
 //! Who may start how: a secret of one's own, or development on the loopback.
 
-use forge_actors::app::token::{SECRET_BYTES_MIN, TokenRules, Tokens};
+use forge_actors::app::token::{SECRET_BYTES_MIN, Tokens};
 use forge_actors::kernel::time::days;
 
 use crate::boot::secret;
@@ -35,8 +35,7 @@ pub fn establish(loaded: &Loaded, dev: bool) -> Result<Security, Report> {
             .cause("its token is printed, and everyone who reads the log could use it")
             .help("leave --dev out and set auth.secret, or listen on 127.0.0.1"));
     }
-    let rules = TokenRules { issuer: auth.issuer.clone(), audience: auth.audience.clone(), leeway: auth.leeway };
-    let tokens = Tokens::new(secret.expose().as_bytes(), rules).map_err(|error| {
+    let tokens = Tokens::new(secret.expose().as_bytes(), auth.rules()).map_err(|error| {
         Report::new(Exit::Config, "short-secret", error.to_string())
             .tried(format!("auth.secret   (from {})", loaded.origin("auth.secret")))
             .help("openssl rand -hex 32")

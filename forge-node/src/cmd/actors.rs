@@ -6,7 +6,7 @@ use forge_actors::dashboard::actors::NodeActors;
 use forge_actors::supervise::{ActorInfo, ActorState};
 
 use crate::cli::Actors;
-use crate::cmd::client::{Client, Signed};
+use crate::cmd::client::{Asker, Client};
 use crate::cmd::output;
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::{Palette, Scene};
@@ -21,8 +21,7 @@ const ERROR_CHARS_MAX: usize = 60;
 /// Prints the tree, once or again and again.
 pub async fn run(args: &Actors, scene: Scene<'_>) -> Result<(), Report> {
     let loaded = scene.load(&[])?;
-    let admin = ["admin".to_owned()];
-    let client = Client::new(&loaded, &args.target, Some(Signed { subject: "forge-node", roles: &admin }))?;
+    let client = Client::new(&loaded, &args.target, Asker::Administrator)?;
     loop {
         let answer = client.post("/rpc/forge.actors", "{}".to_owned()).await?;
         let data = answer.get("data").cloned().unwrap_or_default();

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::cli::Call;
-use crate::cmd::client::{Client, Signed};
+use crate::cmd::client::{Asker, Client};
 use crate::cmd::output;
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::Scene;
@@ -19,8 +19,8 @@ pub async fn run(args: &Call, scene: Scene<'_>) -> Result<(), Report> {
             .help("names look like tasks.list"));
     }
     let loaded = scene.load(&[])?;
-    let signed = args.subject.as_deref().map(|subject| Signed { subject, roles: &args.role });
-    let client = Client::new(&loaded, &args.target, signed)?;
+    let asker = args.subject.as_deref().map_or(Asker::Anyone, |subject| Asker::Signed { subject, roles: &args.role });
+    let client = Client::new(&loaded, &args.target, asker)?;
     let answer = client.post(&format!("/rpc/{}", args.name), args.args.clone()).await?;
     let data = answer.get("data").unwrap_or(&Value::Null);
     output::data(&if scene.global.json { data.to_string() } else { format!("{data:#}") });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forge_actors::app::token::{TokenRules, Tokens};
+use forge_actors::app::token::Tokens;
 use serde_json::Value;
 
 use crate::boot::secret;
@@ -25,22 +25,34 @@ pub struct Client {
     token: Option<String>,
 }
 
-/// Who a token is signed for when none is given.
+/// The variable that holds a token.
+const TOKEN_VARIABLE: &str = "FORGE_TOKEN";
+
+/// Who asks, when no token is given.
 #[derive(Debug, Clone, Copy)]
-pub struct Signed<'a> {
-    /// The subject.
-    pub subject: &'a str,
-    /// The roles.
-    pub roles: &'a [String],
+pub enum Asker<'a> {
+    /// The one of the environment's token; otherwise nobody.
+    Anyone,
+    /// The one of the environment's token; otherwise an administrator, signed for with the secret of this place.
+    Administrator,
+    /// This one, signed for with the secret of this place.
+    Signed {
+        /// The subject.
+        subject: &'a str,
+        /// The roles.
+        roles: &'a [String],
+    },
 }
 
 impl Client {
-    /// A client for `target`. With `signed` and no token, one is signed with the secret of the configuration or of `.forge`.
-    pub fn new(loaded: &Loaded, target: &Target, signed: Option<Signed<'_>>) -> Result<Self, Report> {
-        let token = match (&target.token, signed) {
-            (Some(token), _) => Some(token.clone()),
-            (None, Some(signed)) => Some(sign(loaded, signed)?),
-            (None, None) => None,
+    /// A client for `target`.
+    pub fn new(loaded: &Loaded, target: &Target, asker: Asker<'_>) -> Result<Self, Report> {
+        let known = || loaded.environment.get_filled(TOKEN_VARIABLE).map(str::to_owned);
+        let token = match (&target.token, asker) {
+            (Some(token), _) => Some(token.to_owned()),
+            (None, Asker::Anyone) => known(),
+            (None, Asker::Administrator) => known().map_or_else(|| sign(loaded, "forge-node", &["admin"]), Ok).map(Some)?,
+            (None, Asker::Signed { subject, roles }) => Some(sign(loaded, subject, &roles.iter().map(String::as_str).collect::<Vec<_>>())?),
         };
         let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build();
         let http = http.map_err(|error| Report::new(Exit::Failed, "http-client", "no HTTP client can be made").cause(error))?;
@@ -71,7 +83,7 @@ impl Client {
             Some(answer) if status.is_success() => Ok(answer),
             Some(answer) if answer.get("error").is_some() => Err(self.refused(status.as_u16(), &answer["error"])),
             _ => Err(Report::new(Exit::Failed, "not-a-node", format!("{} answered {status}, and not as a Forge node does", self.url))
-                .tried(self.url.clone())
+                .tried(self.url.as_str())
                 .help("check --url, or what else listens on that port")),
         }
     }
@@ -85,7 +97,7 @@ impl Client {
             true => (Exit::Timeout, "node-timeout", "the node did not answer in time"),
             false => (Exit::Failed, "node-unreachable", "the node is not reachable"),
         };
-        Report::new(exit, code, message).tried(self.url.clone()).cause(cause).help("start it with `start`, or name it with --url")
+        Report::new(exit, code, message).tried(self.url.as_str()).cause(cause).help("start it with `start`, or name it with --url")
     }
 
     /// The node's own error, with the exit code that fits its status.
@@ -98,7 +110,7 @@ impl Client {
             408 | 504 => (Exit::Timeout, None),
             _ => (Exit::Failed, None),
         };
-        let mut report = Report::new(exit, text("code"), text("message")).tried(self.url.clone());
+        let mut report = Report::new(exit, text("code"), text("message")).tried(self.url.as_str());
         let details = error.get("details").filter(|details| !details.is_null()).map(Value::to_string);
         let trace = error.get("traceId").and_then(Value::as_str).map(|trace| format!("trace {trace}"));
         let known: Vec<_> = details.into_iter().chain(trace).collect();
@@ -113,7 +125,7 @@ impl Client {
 }
 
 /// Where a node of this configuration listens, as seen from this machine.
-fn default_url(loaded: &Loaded) -> String {
+pub(super) fn default_url(loaded: &Loaded) -> String {
     let gateway = &loaded.config.gateway;
     let host = match gateway.host {
         host if host.is_unspecified() => "127.0.0.1".to_owned(),
@@ -123,7 +135,7 @@ fn default_url(loaded: &Loaded) -> String {
     format!("http://{host}:{}", gateway.port)
 }
 
-fn sign(loaded: &Loaded, signed: Signed<'_>) -> Result<String, Report> {
+fn sign(loaded: &Loaded, subject: &str, roles: &[&str]) -> Result<String, Report> {
     let known = match &loaded.config.auth.secret {
         Some(secret) => Some(secret.clone()),
         None => secret::existing(&loaded.folder)?,
@@ -134,10 +146,9 @@ fn sign(loaded: &Loaded, signed: Signed<'_>) -> Result<String, Report> {
             .help("run it where the node was started, or send a token with --token")
     })?;
     let auth = &loaded.config.auth;
-    let rules = TokenRules { issuer: auth.issuer.clone(), audience: auth.audience.clone(), leeway: auth.leeway };
-    let tokens = Tokens::new(secret.expose().as_bytes(), rules).map_err(|error| Report::of_room(Exit::Config, "short-secret", &error))?;
-    let roles: Vec<&str> = signed.roles.iter().map(String::as_str).collect();
+    let tokens =
+        Tokens::new(secret.expose().as_bytes(), auth.rules()).map_err(|error| Report::of_room(Exit::Config, "short-secret", &error))?;
     tokens
-        .issue(signed.subject, &roles, None, TOKEN_TTL)
+        .issue(subject, roles, None, TOKEN_TTL)
         .map_err(|error| Report::new(Exit::Failed, "token", "the token cannot be signed").cause(error))
 }

@@ -1,7 +1,99 @@
-//! `doctor`
-use crate::cmd::report::Report;
-use crate::cmd::scene::Scene;
-/// x
-pub async fn run(_scene: Scene<'_>) -> Result<(), Report> {
-    Ok(())
+//! `doctor`: looks at everything that a node needs, and names one command for each thing that is wrong.
+
+use serde::Serialize;
+
+use crate::cmd::output;
+use crate::cmd::report::{Exit, Report};
+use crate::cmd::scene::{Palette, Scene};
+
+mod database;
+mod handlers;
+mod machine;
+#[cfg(test)]
+mod tests;
+
+/// How a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Good,
+    Note,
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, Serialize)]
+struct Finding {
+    level: Level,
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<String>,
+    /// The exit code, where this is the first bad one.
+    #[serde(skip)]
+    exit: Exit,
+}
+
+impl Finding {
+    fn good(text: impl Into<String>) -> Self {
+        Self { level: Level::Good, text: text.into(), help: None, exit: Exit::Failed }
+    }
+
+    fn note(text: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { level: Level::Note, text: text.into(), help: Some(help.into()), exit: Exit::Failed }
+    }
+
+    fn bad(exit: Exit, text: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { level: Level::Bad, text: text.into(), help: Some(help.into()), exit }
+    }
+
+    fn line(&self, palette: Palette) -> String {
+        let mark = match self.level {
+            Level::Good => palette.green("ok"),
+            Level::Note => palette.yellow("!!"),
+            Level::Bad => palette.red("xx"),
+        };
+        let help = self.help.as_deref().map(|help| format!("   -> {}", first_line(help))).unwrap_or_default();
+        format!("  {mark}  {}{help}", first_line(&self.text))
+    }
+}
+
+impl From<Report> for Finding {
+    fn from(report: Report) -> Self {
+        let cause = report.cause.as_deref().map(|cause| format!(": {cause}")).unwrap_or_default();
+        Self { level: Level::Bad, text: format!("{}{cause}", report.message), help: report.help.map(Into::into), exit: report.exit }
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// Examines, prints, and fails when something is bad.
+pub async fn run(scene: Scene<'_>) -> Result<(), Report> {
+    let mut findings = machine::toolchain();
+    match scene.load(&[]) {
+        Ok(loaded) => {
+            let file = loaded
+                .file
+                .as_ref()
+                .map_or_else(|| "no forge.toml: the defaults hold".to_owned(), |file| format!("{} is well-formed", file.display()));
+            findings.push(Finding::good(file));
+            findings.push(machine::secret(&loaded));
+            findings.extend(machine::postgres(&loaded).await);
+            findings.extend(database::examine(&loaded, scene).await);
+            findings.push(machine::port(&loaded).await);
+        }
+        Err(report) => findings.push(report.into()),
+    }
+    findings.extend(handlers::examine(scene.apps));
+    if scene.global.json {
+        output::data(&serde_json::json!(findings).to_string());
+    } else {
+        findings.iter().for_each(|finding| output::data(&finding.line(scene.palette())));
+    }
+    let bad: Vec<_> = findings.iter().filter(|finding| finding.level == Level::Bad).collect();
+    match bad.first() {
+        None => Ok(()),
+        Some(first) => Err(Report::new(first.exit, "doctor", format!("{} of {} things are wrong", bad.len(), findings.len()))),
+    }
 }

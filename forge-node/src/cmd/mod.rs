@@ -14,3 +14,6 @@ pub mod room;
 pub mod scene;
 pub mod schema;
 pub mod start;
+
+#[cfg(test)]
+mod tests;

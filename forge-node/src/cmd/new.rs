@@ -121,10 +121,17 @@ pub fn run(args: &New, scene: Scene<'_>) -> Result<(), Report> {
 /// Writes every file of the application `name` into `folder`.
 pub(super) fn write(folder: &Path, name: &str) -> Result<(), Report> {
     for (path, text) in FILES {
-        let path = folder.join(renamed(path, name));
+        // Names of migrations have words joined by _.
+        let path = folder.join(path.replace(DEMO_NAME, &crate_of(name)));
         let text = renamed(text, name).replace(FORGE_DEPENDENCY, &dependency());
         let parent = path.parent().unwrap_or(folder);
         fs::create_dir_all(parent).and_then(|()| fs::write(&path, text)).map_err(|error| unwritable(&path, &error))?;
+    }
+    // A checkout was tested with the versions that it locks.
+    let locked = checkout().join("../Cargo.lock");
+    if locked.is_file() {
+        let path = folder.join("Cargo.lock");
+        fs::copy(&locked, &path).map_err(|error| unwritable(&path, &error))?;
     }
     let path = folder.join(".env");
     let generated = secret::generate().map_err(|error| unwritable(&path, &error))?;
@@ -136,8 +143,12 @@ pub(super) fn write(folder: &Path, name: &str) -> Result<(), Report> {
 fn renamed(text: &str, name: &str) -> String {
     let quoted = |name: &str| format!("\"{name}\"");
     text.replace(&quoted(DEMO_NAME), &quoted(name))
-        .replace(&format!("main!({DEMO_NAME})"), &format!("main!({})", name.replace('-', "_")))
+        .replace(&format!("main!({DEMO_NAME})"), &format!("main!({})", crate_of(name)))
         .replace(DEMO_NAME, name)
+}
+
+fn crate_of(name: &str) -> String {
+    name.replace('-', "_")
 }
 
 fn name_of(folder: &Path) -> Result<String, Report> {
@@ -168,9 +179,14 @@ fn refuse_filled(folder: &Path) -> Result<(), Report> {
     }
 }
 
+/// Where this crate was when this binary was built.
+fn checkout() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
 /// The checkout that this binary was built from, while it is there; the published version otherwise.
 fn dependency() -> String {
-    let checkout = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let checkout = checkout();
     match checkout.join("Cargo.toml").is_file() {
         true => format!("{{ path = {:?} }}", checkout.display().to_string()),
         false => format!("{:?}", env!("CARGO_PKG_VERSION")),

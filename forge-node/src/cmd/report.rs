@@ -37,22 +37,22 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// A failed command.
+/// A failed command. Its texts are boxed slices, because every function returns it by value.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Stable word for the failure.
     pub code: Cow<'static, str>,
     /// One sentence.
-    pub message: String,
+    pub message: Box<str>,
     /// What was tried, and where the value came from.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tried: Option<String>,
+    pub tried: Option<Box<str>>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cause: Option<String>,
+    pub cause: Option<Box<str>>,
     /// What helps.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub help: Option<String>,
+    pub help: Option<Box<str>>,
     /// The exit code.
     #[serde(serialize_with = "as_number")]
     pub exit: Exit,
@@ -64,24 +64,24 @@ fn as_number<S: serde::Serializer>(exit: &Exit, serializer: S) -> Result<S::Ok, 
 
 impl Report {
     /// A failure with its sentence.
-    pub fn new(exit: Exit, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+    pub fn new(exit: Exit, code: impl Into<Cow<'static, str>>, message: impl Into<Box<str>>) -> Self {
         Self { code: code.into(), message: message.into(), tried: None, cause: None, help: None, exit }
     }
 
     /// Says what was tried.
-    pub fn tried(mut self, tried: impl Into<String>) -> Self {
+    pub fn tried(mut self, tried: impl Into<Box<str>>) -> Self {
         self.tried = Some(tried.into());
         self
     }
 
     /// Says why it failed.
     pub fn cause(mut self, cause: impl fmt::Display) -> Self {
-        self.cause = Some(cause.to_string());
+        self.cause = Some(cause.to_string().into());
         self
     }
 
     /// Says what helps.
-    pub fn help(mut self, help: impl Into<String>) -> Self {
+    pub fn help(mut self, help: impl Into<Box<str>>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -90,8 +90,11 @@ impl Report {
     pub fn of_room(exit: Exit, code: &'static str, error: &dyn std::error::Error) -> Self {
         let text = error.to_string();
         let (message, help) = text.split_once("\n  help: ").map_or((text.as_str(), None), |(message, help)| (message, Some(help)));
-        let report = Self::new(exit, code, message);
-        let report = match error.source().map(ToString::to_string).filter(|cause| !message.contains(cause.as_str())) {
+        let cause = error.source().map(ToString::to_string);
+        // A sentence that ends with its cause says it once, in the line for causes.
+        let told = cause.as_ref().and_then(|cause| message.strip_suffix(cause.as_str())?.strip_suffix(": "));
+        let report = Self::new(exit, code, told.unwrap_or(message));
+        let report = match cause.filter(|cause| told.is_some() || !message.contains(cause.as_str())) {
             Some(cause) => report.cause(cause),
             None => report,
         };

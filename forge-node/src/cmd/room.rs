@@ -68,8 +68,12 @@ impl From<&MigrateError> for Report {
     fn from(error: &MigrateError) -> Self {
         let (exit, code) = match error {
             MigrateError::Database(error) => return Self::from(error),
-            MigrateError::Parse { .. } | MigrateError::DuplicateNumber { .. } | MigrateError::Gap { .. } => (Exit::Failed, "migration-file"),
-            MigrateError::Edited { .. } | MigrateError::Unknown { .. } | MigrateError::OutOfOrder { .. } => (Exit::Drift, "migrations-drift"),
+            MigrateError::Parse { .. } | MigrateError::DuplicateNumber { .. } | MigrateError::Gap { .. } => {
+                (Exit::Failed, "migration-file")
+            }
+            MigrateError::Edited { .. } | MigrateError::Unknown { .. } | MigrateError::OutOfOrder { .. } => {
+                (Exit::Drift, "migrations-drift")
+            }
             MigrateError::NoSuchTarget { .. } | MigrateError::NoSuchSet { .. } => (Exit::NotFound, "no-such-migration"),
             _ => (Exit::Failed, "migration-failed"),
         };

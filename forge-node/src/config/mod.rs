@@ -16,3 +16,6 @@ pub mod load;
 pub mod reference;
 pub mod section;
 pub mod substitute;
+
+#[cfg(test)]
+mod tests;

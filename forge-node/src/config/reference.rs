@@ -10,16 +10,16 @@ pub const TEXT: &str = include_str!("reference.toml");
 pub static KEYS: LazyLock<BTreeMap<String, toml::Value>> = LazyLock::new(|| {
     let table: toml::Table = TEXT.parse().expect("a test parses reference.toml");
     let mut keys = BTreeMap::new();
-    collect("", &table, &mut keys);
+    collect("", table, &mut keys);
     keys
 });
 
-fn collect(prefix: &str, table: &toml::Table, keys: &mut BTreeMap<String, toml::Value>) {
+fn collect(prefix: &str, table: toml::Table, keys: &mut BTreeMap<String, toml::Value>) {
     for (key, value) in table {
-        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        let path = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
         match value {
             toml::Value::Table(inner) => collect(&path, inner, keys),
-            leaf => drop(keys.insert(path, leaf.clone())),
+            leaf => drop(keys.insert(path, leaf)),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use forge_actors::app::token::TokenRules;
 use forge_actors::db::config::DatabaseConfig;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::gateway::config::GatewayConfig;
@@ -107,6 +108,13 @@ pub struct AuthConfig {
 impl Default for AuthConfig {
     fn default() -> Self {
         Self { secret: None, issuer: None, audience: None, leeway: secs(5) }
+    }
+}
+
+impl AuthConfig {
+    /// What tokens carry and must carry.
+    pub fn rules(&self) -> TokenRules {
+        TokenRules { issuer: self.issuer.clone(), audience: self.audience.clone(), leeway: self.leeway }
     }
 }
 

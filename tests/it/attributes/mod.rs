@@ -8,19 +8,19 @@ use sqlx::Row;
 
 forge::app! { name = "taskboard", migrations = "migrations" }
 
-forge::id!(pub TaskId, pub ProjectId);
+forge::id!(TaskId, ProjectId);
 
 #[forge::validated_type(len = 1..=200, trim)]
-pub struct Title(String);
+struct Title(String);
 
 #[forge::enum_type]
-pub enum Status {
+enum Status {
     Open,
     Done,
 }
 
 #[forge::model(table = "projects")]
-pub struct Project {
+struct Project {
     #[id]
     pub id: ProjectId,
     #[relation(belongs_to = Project, on_delete = set_null)]
@@ -28,7 +28,7 @@ pub struct Project {
 }
 
 #[forge::model(table = "tasks", index(project, status, name = "tasks_by_status", where = "status = 'open'"))]
-pub struct Task {
+struct Task {
     #[id]
     pub id: TaskId,
     #[relation(belongs_to = Project, on_delete = cascade)]
@@ -43,7 +43,7 @@ pub struct Task {
 }
 
 #[forge::error]
-pub enum TaskError {
+enum TaskError {
     /// The project holds its maximum of open tasks.
     #[code("LIMIT_REACHED", status = 409)]
     LimitReached { max: u32 },
@@ -51,14 +51,14 @@ pub enum TaskError {
 
 /// Open tasks.
 #[forge::query(snapshot, timeout = "5s")]
-pub async fn list(ctx: &QueryContext, project: ProjectId, status: Option<Status>) -> Result<Vec<Task>> {
+async fn list(ctx: &QueryContext, project: ProjectId, status: Option<Status>) -> Result<Vec<Task>> {
     let _ = (ctx.now(), project, status);
     Ok(Vec::new())
 }
 
 #[forge::require_role("editor")]
 #[forge::mutation(isolation = serializable)]
-pub async fn create(ctx: &MutationContext, project: ProjectId, title: Title) -> Result<Title, TaskError> {
+async fn create(ctx: &MutationContext, project: ProjectId, title: Title) -> Result<Title, TaskError> {
     let open = ctx.call(List { project, status: Some(Status::Open) }).await?;
     if open.len() >= 500 {
         return Err(TaskError::LimitReached { max: 500 }.into());
@@ -67,7 +67,7 @@ pub async fn create(ctx: &MutationContext, project: ProjectId, title: Title) -> 
 }
 
 #[forge::action(public, concurrency = 2, input_max = "1KiB", name = "mail.send_now")]
-pub async fn send(ctx: &forge::app::ActionContext, project: ProjectId, title: Title) -> forge::Result<()> {
+async fn send(ctx: &forge::app::ActionContext, project: ProjectId, title: Title) -> forge::Result<()> {
     match ctx.call(Create { project, title }).await {
         Err(CallError::App(TaskError::LimitReached { max })) => ctx.log.warn(format!("{max} tasks are open")),
         other => drop(other?),

@@ -1,3 +1,5 @@
+//! The private Postgres of a folder: made once, shared by nodes, started again after a crash, fetched where there is none.
+
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,8 @@
 //! The database room against a real Postgres.
 
-pub mod cluster;
+#![allow(clippy::unwrap_used, reason = "whatever does not work fails the test, and the line says what")]
+
+pub(crate) mod cluster;
 mod embedded;
 mod lock;
 mod migrate;

@@ -1,3 +1,5 @@
+//! Waiting for a database: what a person must mend fails at once, the rest after its patience.
+
 use std::time::Duration;
 
 use forge_actors::db::config::{DatabaseConfig, DatabaseUrl};

@@ -1,3 +1,5 @@
+//! Pools: no session comes back inside a transaction, an abandoned one is gone, and lending costs nothing.
+
 use std::time::{Duration, Instant};
 
 use forge_actors::db::config::DatabaseConfig;
@@ -68,6 +70,20 @@ async fn an_aborted_transaction_leaves_nothing_running_and_keeps_its_connection(
     let again = Transaction::begin(&scratch.database, TransactionOptions::new("next", LIMIT)).await.unwrap();
     assert_eq!(again.pid(), pid, "the connection went back to the pool");
     again.commit().await.unwrap();
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abort_reaches_a_statement_that_another_task_waits_for() {
+    let scratch = Scratch::new().await;
+    let transaction = Transaction::begin(&scratch.database, TransactionOptions::new("sleeper", LIMIT)).await.unwrap();
+    let db = transaction.db();
+    let sleeper = tokio::spawn(async move { sqlx::query("SELECT pg_sleep(600)").execute(&db).await.map(drop) });
+    until("it sleeps", LIMIT, async || scratch.sessions("query LIKE '%pg_sleep(600)%' AND state = 'active'").await == 1).await;
+    transaction.abort().await;
+    let error = tokio::time::timeout(Duration::from_secs(1), sleeper).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(Fault::from(error).code(), Code::Timeout);
+    until("no transaction stays", LIMIT, async || scratch.sessions("state <> 'idle'").await == 0).await;
     scratch.drop().await;
 }
 

@@ -13,7 +13,7 @@ use super::cluster::Scratch;
 
 /// What happens to a COMMIT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnCommit {
+pub(super) enum OnCommit {
     Forward,
     /// It reaches the server; its answer reaches nobody.
     SwallowAnswer,
@@ -21,16 +21,16 @@ pub enum OnCommit {
     Cut,
 }
 
-pub struct Proxy {
+pub(super) struct Proxy {
     /// Pools that connect through it.
-    pub database: Database,
+    pub(super) database: Database,
     /// Packets that clients sent: one each, since a client waits for its answer.
-    pub requests: Arc<AtomicU32>,
+    pub(super) requests: Arc<AtomicU32>,
     _accepting: AbortOnDropHandle<()>,
 }
 
 impl Proxy {
-    pub async fn start(scratch: &Scratch, on_commit: OnCommit) -> Self {
+    pub(super) async fn start(scratch: &Scratch, on_commit: OnCommit) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (upstream, requests) = (scratch.options().get_port(), Arc::new(AtomicU32::new(0)));
@@ -60,7 +60,7 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, on_commit: OnCommit,
                 }
                 server.write_all(&up[..count]).await.unwrap();
                 if commits && on_commit == OnCommit::SwallowAnswer {
-                    server.read(&mut down).await.unwrap();
+                    assert!(server.read(&mut down).await.unwrap() > 0, "the server answers the COMMIT");
                     return;
                 }
             }

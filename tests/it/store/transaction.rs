@@ -1,3 +1,5 @@
+//! Transactions and the frames in them: what is kept, what is undone, and what a broken commit is called.
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 

@@ -25,7 +25,7 @@ pub(crate) static TREE: LazyLock<Vec<Text>> = LazyLock::new(|| {
 
 /// Every Rust file of the tree, read.
 pub(crate) static RUST: LazyLock<Vec<Rust>> = LazyLock::new(|| {
-    // The cases of trybuild are wrong on purpose.
+    // The cases of `mistakes` are wrong on purpose.
     let files = TREE.iter().filter(|file| file.path.ends_with(".rs") && !file.path.starts_with("tests/ui/"));
     files.map(Rust::read).collect()
 });

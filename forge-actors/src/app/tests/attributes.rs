@@ -128,14 +128,14 @@ fn a_function_becomes_a_message_with_metadata() {
     assert_eq!((meta.access, meta.timeout, meta.concurrency), (Access::Role("editor"), secs(5), Some(3)));
     assert_eq!((meta.input_bytes_max, meta.isolation, meta.snapshot), (65_536, Isolation::Serializable, false));
     assert!(meta.file.ends_with("attributes.rs") && meta.line > 1);
-    assert_eq!(Args::META.wire_name(), "tests.args");
+    assert_eq!(Args::META.wire_name(), "attributes.args");
     assert_eq!(
         (Args::META.access, Args::META.snapshot, Args::META.timeout),
         (Access::Role("reader"), true, crate::kernel::limits::HANDLER_TIMEOUT)
     );
     assert_eq!((Ping::META.kind, Ping::META.access), (KindName::Action, Access::Authenticated));
     let names: Vec<_> = crate::app::Catalog::build().expect("distinct names").iter().map(|(name, _)| name.to_owned()).collect();
-    assert!(["tasks.make", "tests.args", "tests.ping"].iter().all(|name| names.iter().any(|other| other == name)), "{names:?}");
+    assert!(["tasks.make", "attributes.args", "attributes.ping"].iter().all(|name| names.iter().any(|other| other == name)), "{names:?}");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn messages_are_camel_case_and_round_trip() {
 
 #[test]
 fn every_refused_argument_is_reported() {
-    let refused = CreateTask::decode(br#"{"title": " ", "status": "opne", "type": 5, "project_id": 1}"#).err().expect("refused");
+    let refused = CreateTask::decode(br#"{"title": " ", "status": "opne", "type": 5, "project_id": 1}"#).expect_err("refused");
     assert_eq!(
         fields(&refused),
         json!([
@@ -163,7 +163,7 @@ fn every_refused_argument_is_reported() {
             { "field": "type", "rule": "invalid", "message": "invalid type: integer `5`, expected a string" },
         ])
     );
-    assert_eq!(Ping::decode(b"[]").err().expect("refused").code(), Code::BadRequest);
+    assert_eq!(Ping::decode(b"[]").expect_err("refused").code(), Code::BadRequest);
 }
 
 #[test]

@@ -23,7 +23,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(15);
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The owner may be downloading and creating the cluster.
 const OWNER_TIMEOUT: Duration = Duration::from_secs(300);
-const POLL: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(100);
 /// Lines of the log in an error.
 const LOG_LINES: usize = 5;
 
@@ -310,7 +310,7 @@ async fn spawn_until_it_stays(folder: &Folder, binaries: &Binaries, user: &Serve
         if Instant::now() >= deadline {
             return Err(no_start(folder, status));
         }
-        sleep(4 * POLL).await;
+        sleep(2 * POLL).await;
     }
 }
 

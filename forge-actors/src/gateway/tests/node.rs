@@ -121,12 +121,12 @@ impl Border for Functions {
             (_, Some(_)) => return Err(Fault::new(Code::PermissionDenied, "a role is missing")),
         }
         let decoded = found.decode(&invocation.args)?;
-        if invocation.name == "tests.slow" {
+        if &*invocation.name == "tests.slow" {
             self.entered.notify_one();
             self.go.notified().await;
         }
         let deadline = Instant::now() + PATIENCE;
-        decoded.run(Scope::new(invocation, 0, deadline, Arc::clone(&self.services)), None).await
+        decoded.run(Scope::new(Arc::new(invocation), 0, deadline, Arc::clone(&self.services)), None).await
     }
 }
 

@@ -1,0 +1,60 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::boot::{secret, security};
+use crate::cmd::report::Exit;
+use crate::config::environment::Environment;
+use crate::config::load::{Flag, Loaded, load};
+
+fn loaded(folder: &std::path::Path, text: &str, flags: &[(&'static str, &str)]) -> Loaded {
+    let file = folder.join("forge.toml");
+    fs::write(&file, text).expect("writes");
+    let flags: Vec<_> = flags.iter().map(|(key, value)| Flag { flag: "--flag", key, value: (*value).to_owned() }).collect();
+    load(Some(&file), Environment::default(), &flags).expect("valid")
+}
+
+#[test]
+fn the_secret_of_development_is_made_once_and_private() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = secret::existing_or_new(folder.path()).expect("made");
+    let second = secret::existing_or_new(folder.path()).expect("found");
+    assert_eq!(first, second);
+    assert_eq!(first.expose().len(), 64);
+    let path = secret::path(folder.path());
+    assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+    let files = fs::read_dir(folder.path().join(secret::STATE_FOLDER)).expect("readable").count();
+    assert_eq!(files, 1, "no draft is left");
+    fs::write(&path, "short").expect("writes");
+    let report = secret::existing_or_new(folder.path()).expect_err("too short to be one");
+    assert_eq!(report.exit, Exit::Config);
+}
+
+#[test]
+fn nodes_that_start_together_share_one_secret() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| secret::existing_or_new(folder.path()).expect("made"))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("ends")).collect()
+    });
+    assert!(made.iter().all(|secret| *secret == made[0]));
+}
+
+#[test]
+fn without_a_secret_only_development_starts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = |text: &str, flags: &[(&'static str, &str)], dev: bool| {
+        let report = security::establish(&loaded(folder.path(), text, flags), dev).err().expect("refused");
+        assert_eq!(report.exit, Exit::Config);
+        report.code
+    };
+    assert_eq!(refused("", &[], false), "no-secret");
+    assert_eq!(refused("[auth]\nsecret = \"short\"", &[], false), "short-secret");
+    assert_eq!(refused("[auth]\nsecret = \"short\"", &[], true), "short-secret");
+    assert_eq!(refused("", &[("gateway.host", "0.0.0.0")], true), "dev-not-loopback");
+    let ready = security::establish(&loaded(folder.path(), "", &[]), true).expect("development");
+    let token = ready.ready_token.expect("a token");
+    assert!(ready.tokens.verify(&token).expect("its own token").has_role("admin"));
+    let own = "[auth]\nsecret = \"0123456789abcdef0123456789abcdef\"\n[gateway]\nhost = \"0.0.0.0\"";
+    let ready = security::establish(&loaded(folder.path(), own, &[]), false).expect("a secret of one's own");
+    assert!(ready.ready_token.is_none(), "a token is printed in development only");
+}

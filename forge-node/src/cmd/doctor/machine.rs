@@ -1,0 +1,79 @@
+//! What the machine brings: compiler, Postgres programs, the port, and the secret.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use forge_actors::app::token::SECRET_BYTES_MIN;
+use forge_actors::db::embedded::binaries::SearchPath;
+use forge_actors::db::embedded::user::ServerUser;
+use forge_actors::gateway::server::{Error as PortError, Port};
+
+use super::Finding;
+use crate::boot::secret;
+use crate::cmd::client;
+use crate::cmd::report::{Exit, Report};
+use crate::config::load::Loaded;
+
+/// How long a node may take to say that it lives.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The programs that build an application.
+pub(super) fn toolchain() -> Vec<Finding> {
+    let version = |program: &str| {
+        let output = Command::new(program).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
+        let text =
+            output.ok().filter(|output| output.status.success()).map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        match text {
+            Some(text) => Finding::good(text),
+            None => Finding::note(format!("{program} cannot be run, so nothing can be built here"), "curl https://sh.rustup.rs -sSf | sh"),
+        }
+    };
+    vec![version("rustc"), version("cargo")]
+}
+
+/// A secret of one's own.
+pub(super) fn secret(loaded: &Loaded) -> Finding {
+    const HELP: &str = "openssl rand -hex 32";
+    match &loaded.config.auth.secret {
+        Some(secret) if secret.expose().len() >= SECRET_BYTES_MIN => {
+            Finding::good(format!("auth.secret is set by {}", loaded.origin("auth.secret")))
+        }
+        Some(_) => Finding::bad(Exit::Config, format!("auth.secret has fewer than {SECRET_BYTES_MIN} bytes"), HELP),
+        None => match secret::existing(&loaded.folder) {
+            Ok(Some(_)) => Finding::note("auth.secret is not set; the one in .forge serves development only", HELP),
+            Ok(None) => Finding::note("auth.secret is not set: only `start --dev` will start", HELP),
+            Err(report) => report.into(),
+        },
+    }
+}
+
+/// Programs for the embedded database, where it is the one that is used.
+pub(super) async fn postgres(loaded: &Loaded) -> Option<Finding> {
+    if loaded.config.database.url.is_some() {
+        return None;
+    }
+    let (found, passed_over) = SearchPath::usual(&loaded.folder).find(&ServerUser::choose()).await;
+    Some(match found.first() {
+        Some(binaries) => Finding::good(format!("postgres {} in {}", binaries.version, binaries.folder.display())),
+        None => {
+            let why = if passed_over.is_empty() { String::new() } else { format!(" ({})", passed_over.join("; ")) };
+            Finding::note(format!("no Postgres programs here{why}; `start` will fetch some"), "install postgresql, or set DATABASE_URL")
+        }
+    })
+}
+
+/// The port is free, or a node of Forge has it.
+pub(super) async fn port(loaded: &Loaded) -> Finding {
+    let gateway = &loaded.config.gateway;
+    match Port::open(gateway) {
+        Ok(_) => Finding::good(format!("{} is free", gateway.address())),
+        Err(PortError::InUse { address }) if node_answers(loaded).await => Finding::good(format!("a node answers on {address}")),
+        Err(error) => Report::from(error).into(),
+    }
+}
+
+async fn node_answers(loaded: &Loaded) -> bool {
+    let url = format!("{}/health", client::default_url(loaded));
+    let Ok(http) = reqwest::Client::builder().timeout(HEALTH_TIMEOUT).build() else { return false };
+    http.get(url).send().await.is_ok_and(|response| response.status().is_success())
+}

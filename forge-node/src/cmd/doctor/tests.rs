@@ -1,0 +1,31 @@
+use std::fs;
+use std::path::PathBuf;
+
+use forge_actors::app::Meta;
+
+use super::Finding;
+use super::handlers::missing;
+use crate::cmd::report::Exit;
+use crate::cmd::scene::Palette;
+
+#[test]
+fn handlers_that_no_module_names_are_found() {
+    let package = tempfile::tempdir().expect("a folder");
+    fs::create_dir_all(package.path().join("src/deep")).expect("writes");
+    let two = "#[forge::query]\nasync fn a() {}\n\n    #[forge::mutation(role = \"x\")]\nasync fn b() {}\n// #[forge::query]\n#[forge::query_like]\n";
+    fs::write(package.path().join("src/named.rs"), two).expect("writes");
+    fs::write(package.path().join("src/deep/forgotten.rs"), two).expect("writes");
+    let linked = [Meta::query("shop::named", "a", "src/named.rs", 1), Meta::mutation("shop::named", "b", "shop/src/named.rs", 4)];
+    let linked: Vec<_> = linked.iter().collect();
+    assert_eq!(missing(package.path(), &linked), [(PathBuf::from("src/deep/forgotten.rs"), 2)]);
+    assert_eq!(missing(package.path(), &linked[..1]).len(), 2, "one of two is missing too");
+    assert!(missing(&package.path().join("elsewhere"), &[]).is_empty(), "no source, nothing to compare");
+}
+
+#[test]
+fn a_finding_is_one_line_with_one_command() {
+    let line = |finding: Finding| finding.line(Palette::PLAIN);
+    assert_eq!(line(Finding::good("fine")), "  ok  fine");
+    assert_eq!(line(Finding::note("so so\nand more", "do this\nor that")), "  !!  so so   -> do this");
+    assert_eq!(line(Finding::bad(Exit::Drift, "bad", "mend")), "  xx  bad   -> mend");
+}
