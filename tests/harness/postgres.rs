@@ -92,7 +92,7 @@ impl PostgresProcess {
     }
 
     fn control(&self, arguments: &[&str]) {
-        self.run(self.command(&self.binaries.join("pg_ctl")).args(arguments).arg("-s").arg("-D").arg(self.data()));
+        self.run(self.command(self.binaries.join("pg_ctl")).args(arguments).arg("-s").arg("-D").arg(self.data()));
     }
 
     fn command(&self, program: impl AsRef<Path>) -> Command {

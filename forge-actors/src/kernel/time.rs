@@ -63,7 +63,7 @@ pub fn format_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)]
         .into_iter()
-        .find(|(_, unit)| ms != 0 && ms % unit == 0)
+        .find(|(_, unit)| ms != 0 && ms.is_multiple_of(*unit))
         .map_or_else(|| format!("{ms}ms"), |(name, unit)| format!("{}{name}", ms / unit))
 }
 
