@@ -4,8 +4,8 @@
 //! of one attribute are reported together), **spec** (plain data, already checked), **lower** (spec to code that names everything
 //! by an absolute path below `::forge`, so that an application needs no other dependency and may shadow any name).
 //!
-//! [`option`] is the one grammar of options; each attribute brings a table of the words it knows. The kinds of handler are rows of
-//! [`function::kind`], not copies.
+//! `option` is the one grammar of options; each attribute brings a table of the words it knows. The kinds of handler are rows of
+//! `function::kind`, not copies.
 
 use proc_macro::TokenStream;
 

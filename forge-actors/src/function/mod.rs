@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Each admitted call is a task that the `functions` actor owns: when the actor stops it admits nothing more, waits for what runs,
-//! and cancels what is left at its deadline. Callers reach the tasks through [`Functions`] without a message to the actor, because
+//! and cancels what is left at its deadline. Callers reach the tasks through [`Functions`](messages::Functions) without a message to the actor, because
 //! a hop through one mailbox for every request would be the node's narrowest place (an actor that spawned per request was
 //! 10 × slower than tasks).
 //!
