@@ -3,7 +3,7 @@
 //! ```text
 //! node (one_for_one)
 //! ├ database (rest_for_one)   postgres (the private cluster, when one is used) · monitor · migrator
-//! ├ telemetry (one_for_one)   crashes
+//! ├ telemetry (one_for_one)   crashes · metrics (where there is a gateway to read them)
 //! ├ functions
 //! └ gateway (one_for_one)     listener
 //! ```
@@ -32,6 +32,7 @@ use crate::gateway::server::Port;
 use crate::kernel::ids::NodeId;
 use crate::supervise::{ChildSpec, Exit, Root, StartError, StopTimeout, Strategy, SupervisorSpec, Tree};
 use crate::telemetry::crashes::CrashSink;
+use crate::telemetry::metrics::Metrics;
 
 /// Name of the root.
 pub const ROOT: &str = "node";
@@ -62,7 +63,7 @@ pub struct GatewayOptions {
     pub config: GatewayConfig,
     /// The port, open already: a port in use is told before anything starts.
     pub port: Arc<Port>,
-    /// Renders `/metrics`.
+    /// Renders `/metrics`; the telemetry supervisor keeps it small.
     pub metrics: PrometheusHandle,
 }
 
@@ -86,9 +87,11 @@ impl RunningNode {
         let (functions, functions_child) =
             Functions::new(options.catalog, needs, |invoke| Services { node: view, invoke, tokens, http: options.http });
         let crashes = CrashSink::spec(options.id, options.database.clone(), Arc::clone(&tree));
+        let upkeep = options.gateway.as_ref().map(|gateway| Metrics::spec(gateway.metrics.clone()));
+        let telemetry = std::iter::once(crashes).chain(upkeep).collect();
         let mut children = vec![
             ChildSpec::supervisor("database", SupervisorSpec::new(Strategy::RestForOne, options.database_children)),
-            ChildSpec::supervisor("telemetry", SupervisorSpec::new(Strategy::OneForOne, vec![crashes])),
+            ChildSpec::supervisor("telemetry", SupervisorSpec::new(Strategy::OneForOne, telemetry)),
             functions_child,
         ];
         let mut address = None;

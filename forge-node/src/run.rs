@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 use forge_actors::app::App;
 
+use crate::boot::signal::interruptible;
 use crate::cli::{Application, Completions, Developer, DeveloperVerb, Global, Verb};
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::Scene;
@@ -90,11 +91,12 @@ fn perform(verb: &Verb, command: Command, scene: Scene<'_>) -> Result<(), Report
         Verb::Migrate(args) => concurrently(migrate::run(args, scene)),
         Verb::Call(args) => concurrently(call::run(args, scene)),
         Verb::Actors(args) => concurrently(actors::run(args, scene)),
-        Verb::Doctor => concurrently(doctor::run(scene)),
+        // A build that was tried before it may have taken the signals over, and then they end nothing by themselves.
+        Verb::Doctor => concurrently(interruptible(doctor::run(scene))),
     }
 }
 
-fn concurrently(work: impl Future<Output = Result<(), Report>>) -> Result<(), Report> {
+pub(crate) fn concurrently<T>(work: impl Future<Output = Result<T, Report>>) -> Result<T, Report> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Report::new(Exit::Failed, "runtime", "no threads can be started").cause(error))?;
     let outcome = runtime.block_on(work);

@@ -38,6 +38,17 @@ pub enum Strategy {
     RestForOne,
 }
 
+impl Strategy {
+    /// Its name, as people write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OneForOne => "one_for_one",
+            Self::OneForAll => "one_for_all",
+            Self::RestForOne => "rest_for_one",
+        }
+    }
+}
+
 /// When a child that ended starts again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restart {

@@ -5,6 +5,7 @@
 //! happens in [`Tree::snapshot`]. Busy time is read from the coarse monotonic clock, which stands still for one kernel tick
 //! (1 to 4 ms): a single short message measures as nothing or as a tick, and the sum over many is right on average.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ use crate::kernel::time::Timestamp;
 #[derive(Debug, Default)]
 pub struct Tree {
     entries: DashMap<Arc<str>, Arc<Entry>>,
+    /// How many paths were ever entered.
+    entered: AtomicU64,
     journal: Journal,
 }
 
@@ -38,10 +41,16 @@ impl Tree {
         &self.journal
     }
 
-    /// All actors, parents before children.
+    /// All actors, parents before children, siblings in the order of their first start.
     pub fn snapshot(&self) -> Vec<ActorInfo> {
         let mut actors: Vec<_> = self.entries.iter().map(|entry| entry.info()).collect();
-        actors.sort_by(|a, b| a.path.split('/').cmp(b.path.split('/')));
+        let orders: HashMap<_, _> = self.entries.iter().map(|entry| (Arc::clone(&entry.path), entry.order)).collect();
+        // A path's place is that of each of its ancestors, from the root down, and then its own.
+        let place = |path: &str| -> Vec<Option<u64>> {
+            let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+            ends.map(|end| orders.get(&path[..end]).copied()).collect()
+        };
+        actors.sort_by_cached_key(|actor| (place(&actor.path), actor.path.to_owned()));
         actors
     }
 
@@ -53,7 +62,7 @@ impl Tree {
     /// The entry of `path`; the one that is there keeps its counters.
     pub(super) fn enter(&self, path: &str) -> Arc<Entry> {
         let path: Arc<str> = path.into();
-        Arc::clone(&self.entries.entry(Arc::clone(&path)).or_insert_with(|| Arc::new(Entry::new(path))))
+        Arc::clone(&self.entries.entry(Arc::clone(&path)).or_insert_with(|| Arc::new(Entry::new(path, self.entered.fetch_add(1, Relaxed)))))
     }
 
     /// Forgets `path` and everything below it. Only a supervisor has something below it, so that an actor among thousands goes
@@ -241,6 +250,8 @@ impl Meter {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) path: Arc<str>,
+    /// Its number among all paths that were entered.
+    order: u64,
     meter: ArcSwap<Meter>,
     restarts: AtomicU64,
     life: Mutex<Life>,
@@ -256,9 +267,9 @@ struct Life {
 }
 
 impl Entry {
-    fn new(path: Arc<str>) -> Self {
+    fn new(path: Arc<str>, order: u64) -> Self {
         let life = Life { state: ActorState::Stopped, last_error: None, started_at: None, supervisor: None };
-        Self { path, meter: ArcSwap::default(), restarts: AtomicU64::new(0), life: Mutex::new(life) }
+        Self { path, order, meter: ArcSwap::default(), restarts: AtomicU64::new(0), life: Mutex::new(life) }
     }
 
     /// A new incarnation starts: fresh counters that continue the totals.

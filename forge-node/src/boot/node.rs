@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forge_actors::app::Catalog;
-use forge_actors::gateway::config::GatewayConfig;
+use forge_actors::db::database::Database;
 use forge_actors::gateway::server::Port;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::time::{format_duration, secs};
 use forge_actors::supervise::{Exit as RootExit, StopTimeout};
 use forge_actors::tree::{GatewayOptions, NodeOptions, RunningNode};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusBuilder;
 
 use crate::boot::banner::Banner;
-use crate::boot::security;
+use crate::boot::{drift, security};
 use crate::boot::signal::{self, StopSignals};
 use crate::boot::storage::{Facts, Storage};
 use crate::cmd::report::{Exit, Report};
@@ -23,8 +23,6 @@ use crate::config::section::{Config, Role};
 
 /// Time beyond the configured drains for everything else to stop, the embedded database among it.
 const STOP_MARGIN: Duration = secs(20);
-/// Time between two folds of recorded durations.
-const METRICS_UPKEEP: Duration = secs(5);
 /// Upper bounds of the buckets of every histogram; all of them are in seconds.
 const SECONDS_BUCKETS: [f64; 12] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
@@ -36,7 +34,7 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
     let security = security::establish(&loaded, dev)?;
     let id = NodeId::new();
     let serves = loaded.config.node.roles.contains(&Role::Gateway);
-    let gateway = serves.then(|| open_gateway(&loaded)).transpose()?;
+    let gateway = serves.then(|| open_gateway(&loaded, dev)).transpose()?;
     let name = short_name(id);
     let storage = tokio::select! {
         opened = Storage::open(&loaded, &name, scene) => opened?,
@@ -51,44 +49,29 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
         functions: loaded.config.functions.clone(),
         tokens: Some(security.tokens),
         http: http_client()?,
-        gateway: gateway.as_ref().map(Gateway::options),
+        gateway,
     };
     let mut node = tokio::select! {
         started = RunningNode::start(options) => started.map_err(|error| about_database(error.into(), &facts))?,
         signal = signals.next() => return Err(interrupted_start(signal)),
     };
+    warn_of_drift(&facts.database).await;
     if !scene.global.quiet {
         let banner = Banner::of(&loaded.config, &name, &node, &facts, security.ready_token, scene).await?;
         banner.print(began.elapsed(), scene);
     }
     let signal = tokio::select! {
         exit = node.wait() => return Err(gave_up(exit)),
-        () = keep_up(gateway.as_ref()) => unreachable!("metrics are kept up for as long as the node runs"),
         signal = signals.next() => signal,
     };
     drain(node, signal, signals, &loaded.config).await
 }
 
-/// The port and the metrics, made before anything starts.
-struct Gateway {
-    config: GatewayConfig,
-    port: Arc<Port>,
-    metrics: PrometheusHandle,
-}
-
-impl Gateway {
-    fn options(&self) -> GatewayOptions {
-        GatewayOptions { config: self.config.clone(), port: Arc::clone(&self.port), metrics: self.metrics.clone() }
-    }
-}
-
-/// Folds recorded durations into their buckets: nobody may ever ask for `/metrics`, and they must not pile up.
-async fn keep_up(gateway: Option<&Gateway>) {
-    let Some(gateway) = gateway else { return std::future::pending().await };
-    let mut ticks = tokio::time::interval(METRICS_UPKEEP);
-    loop {
-        ticks.tick().await;
-        gateway.metrics.run_upkeep();
+/// A node whose models and tables differ may serve most of its functions well, so it warns and runs.
+async fn warn_of_drift(database: &Database) {
+    match drift::differences(database).await {
+        Ok(differences) => differences.iter().for_each(|difference| tracing::warn!("model and table differ: {difference}")),
+        Err(report) => tracing::warn!("models were not compared with their tables: {report}"),
     }
 }
 
@@ -111,8 +94,9 @@ fn short_name(id: NodeId) -> String {
     format!("node-{}", text.get(text.len().saturating_sub(4)..).unwrap_or(&text))
 }
 
-fn open_gateway(loaded: &Loaded) -> Result<Gateway, Report> {
-    let config = loaded.config.gateway.clone();
+/// The port and the metrics, made before anything starts.
+fn open_gateway(loaded: &Loaded, dev: bool) -> Result<GatewayOptions, Report> {
+    let config = security::gateway(loaded, dev);
     let port = Port::open(&config).map_err(|error| {
         let origins =
             format!("{}   (host from {}, port from {})", config.address(), loaded.origin("gateway.host"), loaded.origin("gateway.port"));
@@ -120,7 +104,7 @@ fn open_gateway(loaded: &Loaded) -> Result<Gateway, Report> {
     })?;
     let metrics = PrometheusBuilder::new().set_buckets(&SECONDS_BUCKETS).and_then(PrometheusBuilder::install_recorder);
     let metrics = metrics.map_err(|error| Report::new(Exit::Bug, "metrics", "metrics cannot be recorded").cause(error))?;
-    Ok(Gateway { config, port: Arc::new(port), metrics })
+    Ok(GatewayOptions { config, port: Arc::new(port), metrics })
 }
 
 /// Lets what runs end and stops everything in reverse order; a second signal cuts it short.

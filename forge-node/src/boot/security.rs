@@ -1,6 +1,7 @@
 //! Who may start how: a secret of one's own, or development on the loopback.
 
 use forge_actors::app::token::{SECRET_BYTES_MIN, Tokens};
+use forge_actors::gateway::config::GatewayConfig;
 use forge_actors::kernel::time::days;
 
 use crate::boot::secret;
@@ -43,6 +44,14 @@ pub fn establish(loaded: &Loaded, dev: bool) -> Result<Security, Report> {
     let token = dev.then(|| tokens.issue(DEVELOPER, &["admin"], None, BANNER_TOKEN_TTL)).transpose();
     let ready_token = token.map_err(|error| Report::new(Exit::Bug, "token", "no token can be signed").cause(error))?;
     Ok(Security { tokens, ready_token })
+}
+
+/// The gateway's configuration: in development, which listens on the loopback only, everyone may read `/metrics`, unless the
+/// configuration says otherwise.
+pub fn gateway(loaded: &Loaded, dev: bool) -> GatewayConfig {
+    let config = loaded.config.gateway.clone();
+    let open = dev && loaded.origin("gateway.metrics_public") == Origin::Default;
+    GatewayConfig { metrics_public: config.metrics_public || open, ..config }
 }
 
 fn no_secret(loaded: &Loaded) -> Report {

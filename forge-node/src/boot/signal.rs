@@ -26,6 +26,15 @@ impl StopSignals {
     }
 }
 
+/// Does `work`, unless a signal comes first.
+pub async fn interruptible<T>(work: impl Future<Output = Result<T, Report>>) -> Result<T, Report> {
+    let mut signals = StopSignals::take()?;
+    tokio::select! {
+        outcome = work => outcome,
+        signal = signals.next() => Err(Report::new(Exit::Interrupted, "interrupted", format!("ended by {signal}"))),
+    }
+}
+
 /// What a second signal leaves to say.
 pub fn interrupted() -> Report {
     Report::new(Exit::Interrupted, "interrupted", "a second signal ended the node before it had drained")

@@ -40,6 +40,16 @@ fn nodes_that_start_together_share_one_secret() {
 }
 
 #[test]
+fn metrics_are_open_in_development_unless_configured() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = |text: &str, dev: bool| security::gateway(&loaded(folder.path(), text, &[]), dev).metrics_public;
+    assert!(open("", true));
+    assert!(!open("", false), "elsewhere they need a token");
+    assert!(!open("[gateway]\nmetrics_public = false", true), "what is written wins");
+    assert!(open("[gateway]\nmetrics_public = true", false));
+}
+
+#[test]
 fn without_a_secret_only_development_starts() {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = |text: &str, flags: &[(&'static str, &str)], dev: bool| {

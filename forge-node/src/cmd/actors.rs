@@ -43,7 +43,7 @@ pub async fn run(args: &Actors, scene: Scene<'_>) -> Result<(), Report> {
 
 /// The tree with its columns, aligned.
 pub(super) fn render(tree: &NodeActors, palette: Palette) -> String {
-    let head = ["actor", "state", "restarts", "mailbox", "messages", "busy", "current", "last error"].map(str::to_owned);
+    let head = ["actor", "kind", "state", "restarts", "mailbox", "messages", "busy", "current", "last error"].map(str::to_owned);
     let rows: Vec<_> = tree.actors.iter().enumerate().map(|(index, actor)| row(&tree.actors, index, actor)).collect();
     let widths: Vec<_> =
         (0..head.len()).map(|column| rows.iter().chain([&head]).map(|row| width(&row[column])).max().unwrap_or(0)).collect();
@@ -60,10 +60,11 @@ pub(super) fn render(tree: &NodeActors, palette: Palette) -> String {
     text
 }
 
-fn row(actors: &[ActorInfo], index: usize, actor: &ActorInfo) -> [String; 8] {
+fn row(actors: &[ActorInfo], index: usize, actor: &ActorInfo) -> [String; 9] {
     let error = actor.last_error.as_deref().and_then(|error| error.lines().next()).unwrap_or_default();
     [
         branch(actors, index, actor),
+        kind(actor),
         state(actor),
         actor.restarts.to_string(),
         format!("{}/{}", actor.mailbox_depth, actor.mailbox_max),
@@ -98,6 +99,14 @@ fn has_later_sibling(later: &[ActorInfo], path: &str, parent: &str) -> bool {
     later.iter().take_while(|actor| below(parent, actor)).any(|actor| actor.path != path && !below(path, actor))
 }
 
+/// What it is; of a supervisor, how it restarts its children and how often it still may.
+fn kind(actor: &ActorInfo) -> String {
+    match &actor.supervisor {
+        Some(supervisor) => format!("{} {} left", supervisor.strategy.as_str(), supervisor.restarts_left),
+        None => actor.kind.clone(),
+    }
+}
+
 fn state(actor: &ActorInfo) -> String {
     match actor.state {
         ActorState::Starting => "starting".to_owned(),
@@ -114,10 +123,10 @@ fn width(text: &str) -> usize {
 }
 
 /// One line; the first column and texts stand left, numbers right.
-fn line(row: &[String; 8], widths: &[usize]) -> String {
+fn line(row: &[String; 9], widths: &[usize]) -> String {
     let padded = row.iter().zip(widths).enumerate().map(|(column, (text, &wanted))| {
         let space = " ".repeat(wanted - width(text));
-        if matches!(column, 2..=5) { format!("{space}{text}") } else { format!("{text}{space}") }
+        if matches!(column, 3..=6) { format!("{space}{text}") } else { format!("{text}{space}") }
     });
     padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }

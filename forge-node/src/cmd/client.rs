@@ -57,6 +57,7 @@ impl Client {
         let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build();
         let http = http.map_err(|error| Report::new(Exit::Failed, "http-client", "no HTTP client can be made").cause(error))?;
         let url = target.url.clone().unwrap_or_else(|| default_url(loaded));
+        check_url(&url)?;
         Ok(Self { http, url: url.trim_end_matches('/').to_owned(), token })
     }
 
@@ -97,7 +98,7 @@ impl Client {
             true => (Exit::Timeout, "node-timeout", "the node did not answer in time"),
             false => (Exit::Failed, "node-unreachable", "the node is not reachable"),
         };
-        Report::new(exit, code, message).tried(self.url.as_str()).cause(cause).help("start it with `start`, or name it with --url")
+        Report::new(exit, code, message).tried(self.url.as_str()).cause(cause).help("forge-node start, or name a running one with --url")
     }
 
     /// The node's own error, with the exit code that fits its status.
@@ -122,6 +123,18 @@ impl Client {
             None => report,
         }
     }
+}
+
+/// Refuses what no request can go to, before one is made.
+fn check_url(url: &str) -> Result<(), Report> {
+    let cause = match reqwest::Url::parse(url) {
+        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => return Ok(()),
+        Ok(parsed) => format!("it begins with {}://", parsed.scheme()),
+        Err(error) => error.to_string(),
+    };
+    Err(Report::new(Exit::Usage, "bad-url", format!("`{url}` is not the URL of a node"))
+        .cause(cause)
+        .help("write it with http:// or https://, for example --url http://127.0.0.1:8080"))
 }
 
 /// Where a node of this configuration listens, as seen from this machine.

@@ -2,13 +2,16 @@
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 
+use crate::boot::signal::interruptible;
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::Scene;
 use crate::config::load::FILE_NAME;
+use crate::run::concurrently;
 
 /// The application's folder: where its `forge.toml` is, when a `Cargo.toml` lies beside it.
 pub fn application(scene: Scene<'_>) -> Option<PathBuf> {
@@ -43,7 +46,8 @@ pub fn build(folder: &Path, release: bool, scene: Scene<'_>) -> Result<PathBuf, 
     if scene.global.quiet {
         cargo.arg("--quiet");
     }
-    let output = cargo.output().map_err(no_cargo)?;
+    scene.progress(&format!("building {} in {}", package.name, folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).display()));
+    let output = concurrently(interruptible(ended(cargo)))?;
     if !output.status.success() {
         return Err(Report::new(Exit::Failed, "build-failed", format!("the application `{}` does not build", package.name))
             .tried(format!("cargo build --manifest-path {}", manifest.display()))
@@ -51,6 +55,29 @@ pub fn build(folder: &Path, release: bool, scene: Scene<'_>) -> Result<PathBuf, 
     }
     let binaries = binaries(&output.stdout, &package.id);
     package.choose(binaries)
+}
+
+/// Runs `command` to its end. It has a process group of its own and is killed with all it started when this is dropped: compilers
+/// that go on after the person has left hold the target folder's lock.
+async fn ended(mut command: Command) -> Result<Output, Report> {
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
+    let child = tokio::process::Command::from(command).spawn().map_err(no_cargo)?;
+    let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+    let output = child.wait_with_output().await.map_err(no_cargo)?;
+    group.0 = None;
+    Ok(output)
+}
+
+/// A process group that ends with this value, unless it has ended before.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // It may have ended just now.
+            let _ = kill_process_group(group, Signal::TERM);
+        }
+    }
 }
 
 fn cargo(manifest: &Path, verb: &str) -> Command {

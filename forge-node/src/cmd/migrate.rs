@@ -1,10 +1,12 @@
 //! `migrate`: up, down, status, for Forge's own tables and the application's.
 
+use std::time::Duration;
+
 use forge_actors::db::database::Database;
 use forge_actors::db::migrate::plan::{Direction, DownTo, Status, Step};
 use forge_actors::db::migrate::runner::{Done, Progress, Runner};
 use forge_actors::db::migrate::set::MigrationSet;
-use forge_actors::kernel::time::format_duration;
+use forge_actors::kernel::time::{format_duration, secs};
 use serde_json::json;
 
 use crate::boot::storage::{MIGRATION_LOCK_WAIT, Storage};
@@ -14,13 +16,17 @@ use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::{Palette, Scene};
 use crate::config::load::Flag;
 
+/// How long to wait for the database: a person sits before it, where a starting node has all the time.
+const PATIENCE_MAX: Duration = secs(3);
 /// What the bookkeeping calls whoever runs this.
 const NODE: &str = "command line";
 
 /// Runs one step.
 pub async fn run(args: &Migrate, scene: Scene<'_>) -> Result<(), Report> {
     let flags = args.database_url.iter().map(|url| Flag { flag: "--database-url", key: "database.url", value: url.clone() });
-    let loaded = scene.load(&flags.collect::<Vec<_>>())?;
+    let mut loaded = scene.load(&flags.collect::<Vec<_>>())?;
+    let patience = &mut loaded.config.database.start_patience;
+    *patience = PATIENCE_MAX.min(*patience);
     let storage = Storage::open(&loaded, NODE, scene).await?;
     let outcome = match storage.ready(scene).await {
         Ok(()) => step(&args.step, &storage.database, storage.sets(), scene).await,

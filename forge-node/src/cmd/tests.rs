@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::{CommandFactory, Parser};
 use forge_actors::dashboard::actors::NodeActors;
 use forge_actors::kernel::ids::NodeId;
-use forge_actors::supervise::{ActorInfo, ActorState};
+use forge_actors::supervise::{ActorInfo, ActorState, Strategy, SupervisorInfo};
 
 use super::actors::render;
 use super::new;
@@ -127,17 +127,18 @@ fn the_tree_is_drawn_with_branches_and_aligned_columns() {
         supervisor: None,
     };
     let running = |path| actor(path, ActorState::Running, None);
+    let root = ActorInfo { supervisor: Some(SupervisorInfo { strategy: Strategy::OneForOne, restarts_left: 5 }), ..running("node") };
     let failed = actor("node/db/b", ActorState::Failed, Some("boom\nat line 3"));
-    let actors = vec![running("node"), running("node/db"), running("node/db/a"), failed, running("node/dbx"), running("node/dbx/c")];
+    let actors = vec![root, running("node/db"), running("node/db/a"), failed, running("node/dbx"), running("node/dbx/c")];
     let tree = NodeActors { node: NodeId::new(), at: std::time::SystemTime::now().into(), actors };
     let drawn = render(&tree, Palette::PLAIN);
     let lines: Vec<_> = drawn.lines().collect();
-    assert_eq!(lines[1], "node   running         3     1/10     12345  1.5s");
-    assert_eq!(lines[2], "├ db   running         3     1/10     12345  1.5s");
-    assert_eq!(lines[3], "│ ├ a  running         3     1/10     12345  1.5s");
-    assert_eq!(lines[4], "│ └ b  failed          3     1/10     12345  1.5s           boom");
-    assert_eq!(lines[5], "└ dbx  running         3     1/10     12345  1.5s");
-    assert_eq!(lines[6], "  └ c  running         3     1/10     12345  1.5s");
+    assert_eq!(lines[1], "node   one_for_one 5 left  running         3     1/10     12345  1.5s");
+    assert_eq!(lines[2], "├ db   test                running         3     1/10     12345  1.5s");
+    assert_eq!(lines[3], "│ ├ a  test                running         3     1/10     12345  1.5s");
+    assert_eq!(lines[4], "│ └ b  test                failed          3     1/10     12345  1.5s           boom");
+    assert_eq!(lines[5], "└ dbx  test                running         3     1/10     12345  1.5s");
+    assert_eq!(lines[6], "  └ c  test                running         3     1/10     12345  1.5s");
 }
 
 #[test]

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use forge_actors::app::model::ModelRegistration;
-use forge_actors::app::schema::{ColumnActual, drift};
 use forge_actors::db::database::{CheckError, Database};
 use forge_actors::db::migrate::plan::Status;
 use forge_actors::db::migrate::runner::Runner;
 use forge_actors::kernel::time::{Timestamp, format_duration, millis};
 
 use super::{Finding, Level};
+use crate::boot::drift::differences;
 use crate::boot::secret::STATE_FOLDER;
 use crate::boot::storage::{MIGRATION_LOCK_WAIT, Storage};
 use crate::cmd::report::{Exit, Report};
@@ -57,7 +57,7 @@ async fn check(database: &Database) -> Result<(), Report> {
         CheckError::Away(error) => {
             Report::new(Exit::Database, "database-unreachable", format!("the database at {} is not reachable", database.place()))
                 .cause(error)
-                .help("start it, or correct database.url")
+                .help(format!("pg_isready -d {}   (then start it, or correct database.url)", database.place()))
         }
     })
 }
@@ -69,12 +69,12 @@ async fn migrations(storage: &Storage) -> Vec<Finding> {
         Err(error) => return vec![Report::from(error).into()],
     };
     let problems = all.iter().filter_map(|status| status.problem.as_ref());
-    let problems: Vec<_> = problems.map(|problem| Finding::bad(Exit::Drift, problem, "migrate status")).collect();
+    let problems: Vec<_> = problems.map(|problem| Finding::bad(Exit::Drift, problem, "forge-node migrate status")).collect();
     let pending = all.iter().filter(|status: &&Status| status.applied.is_none()).count();
     match (problems.is_empty(), pending) {
         (false, _) => problems,
         (true, 0) => vec![Finding::good(format!("{} migrations are applied, none is pending", all.len()))],
-        (true, _) => vec![Finding::note(format!("{pending} of {} migrations are pending", all.len()), "migrate up")],
+        (true, _) => vec![Finding::note(format!("{pending} of {} migrations are pending", all.len()), "forge-node migrate up")],
     }
 }
 
@@ -100,15 +100,10 @@ fn local_now() -> Timestamp {
 }
 
 async fn models(database: &Database) -> Result<Vec<Finding>, Report> {
-    let rows: Vec<(String, String, String, bool)> =
-        sqlx::query_as(include_str!("sql/list_columns.sql")).fetch_all(&database.reader()).await.map_err(failed)?;
-    let actual = rows.into_iter().map(|(table, column, sql_type, nullable)| ColumnActual { table, column, sql_type, nullable });
-    let actual: Vec<_> = actual.collect();
-    let models = ModelRegistration::all();
-    let differences: Vec<_> = models.iter().flat_map(|model| drift(&actual, model)).collect();
+    let differences = differences(database).await?;
     Ok(match differences.is_empty() {
-        true => vec![Finding::good(format!("{} models agree with their tables", models.len()))],
-        false => differences.into_iter().map(|difference| Finding::bad(Exit::Drift, difference, "schema")).collect(),
+        true => vec![Finding::good(format!("{} models agree with their tables", ModelRegistration::all().len()))],
+        false => differences.into_iter().map(|difference| Finding::bad(Exit::Drift, difference, "forge-node schema")).collect(),
     })
 }
 

@@ -33,7 +33,7 @@ pub(super) fn toolchain() -> Vec<Finding> {
 
 /// A secret of one's own.
 pub(super) fn secret(loaded: &Loaded) -> Finding {
-    const HELP: &str = "openssl rand -hex 32";
+    const HELP: &str = "export FORGE_AUTH__SECRET=$(openssl rand -hex 32)";
     match &loaded.config.auth.secret {
         Some(secret) if secret.expose().len() >= SECRET_BYTES_MIN => {
             Finding::good(format!("auth.secret is set by {}", loaded.origin("auth.secret")))
@@ -57,7 +57,7 @@ pub(super) async fn postgres(loaded: &Loaded) -> Option<Finding> {
         Some(binaries) => Finding::good(format!("postgres {} in {}", binaries.version, binaries.folder.display())),
         None => {
             let why = if passed_over.is_empty() { String::new() } else { format!(" ({})", passed_over.join("; ")) };
-            Finding::note(format!("no Postgres programs here{why}; `start` will fetch some"), "install postgresql, or set DATABASE_URL")
+            Finding::note(format!("no Postgres programs here{why}; `start` will fetch some"), "forge-node start")
         }
     })
 }
@@ -68,7 +68,7 @@ pub(super) async fn port(loaded: &Loaded) -> Finding {
     match Port::open(gateway) {
         Ok(_) => Finding::good(format!("{} is free", gateway.address())),
         Err(PortError::InUse { address }) if node_answers(loaded).await => Finding::good(format!("a node answers on {address}")),
-        Err(error) => Report::from(error).into(),
+        Err(error) => Report::from(error).help("forge-node start --port 0").into(),
     }
 }
 

@@ -1,4 +1,4 @@
--- Every column of the application's tables, for comparison with its models. Called by `doctor`; reads catalogs only, takes no lock.
+-- Every column of the application's tables, for comparison with its models. Called by the boot and by `doctor`; reads catalogs only, takes no lock.
 SELECT class.relname::text, attribute.attname::text, format_type(attribute.atttypid, attribute.atttypmod), NOT attribute.attnotnull
 FROM pg_attribute attribute
 JOIN pg_class class ON class.oid = attribute.attrelid
