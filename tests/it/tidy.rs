@@ -3,6 +3,7 @@
 //! Each rule is a table and a check that answers findings (`file:line: what: why`); a rule fails with all of its findings at once.
 //! An exception stands in its rule's table with a reason, and fails when it is no longer needed.
 
+mod book;
 mod imports;
 mod sizes;
 mod source;

@@ -13,9 +13,9 @@ use forge_actors::tree::{GatewayOptions, NodeOptions, RunningNode};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use crate::boot::banner::Banner;
-use crate::boot::{drift, security};
 use crate::boot::signal::{self, StopSignals};
 use crate::boot::storage::{Facts, Storage};
+use crate::boot::{drift, security};
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::Scene;
 use crate::config::load::Loaded;

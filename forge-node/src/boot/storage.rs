@@ -85,7 +85,12 @@ impl Storage {
 
     /// Waits until it answers, for a command that needs it now.
     pub async fn ready(&self, scene: Scene<'_>) -> Result<(), Report> {
-        let waiting = wait_for(&self.database, |attempt| scene.progress(&format!("waiting for the database: {}", attempt.cause)));
+        let waiting = wait_for(&self.database, |attempt| {
+            // The causes of further tries say the same.
+            if attempt.number == 1 {
+                scene.progress(&format!("waiting for the database: {}", attempt.cause));
+            }
+        });
         waiting.await.map_err(|error| Report::from(error).tried(self.tried.as_str()))
     }
 

@@ -47,6 +47,8 @@ pub enum Asker<'a> {
 impl Client {
     /// A client for `target`.
     pub fn new(loaded: &Loaded, target: &Target, asker: Asker<'_>) -> Result<Self, Report> {
+        let url = target.url.clone().unwrap_or_else(|| default_url(loaded));
+        check_url(&url)?;
         let known = || loaded.environment.get_filled(TOKEN_VARIABLE).map(str::to_owned);
         let token = match (&target.token, asker) {
             (Some(token), _) => Some(token.to_owned()),
@@ -56,8 +58,6 @@ impl Client {
         };
         let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build();
         let http = http.map_err(|error| Report::new(Exit::Failed, "http-client", "no HTTP client can be made").cause(error))?;
-        let url = target.url.clone().unwrap_or_else(|| default_url(loaded));
-        check_url(&url)?;
         Ok(Self { http, url: url.trim_end_matches('/').to_owned(), token })
     }
 

@@ -83,6 +83,22 @@ fn the_help_is_the_one_on_file() {
 }
 
 #[test]
+fn the_book_has_every_verb_and_flag() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/reference/cli.md");
+    let page = fs::read_to_string(file).expect("the page is there");
+    let mut commands = vec![Developer::command()];
+    while let Some(command) = commands.pop() {
+        for verb in command.get_subcommands() {
+            assert!(page.contains(verb.get_name()), "cli.md lacks the verb {}", verb.get_name());
+            commands.push(verb.clone());
+        }
+        for flag in command.get_arguments().filter_map(|argument| argument.get_long()) {
+            assert!(page.contains(&format!("--{flag}")), "cli.md lacks --{flag} of {}", command.get_name());
+        }
+    }
+}
+
+#[test]
 fn a_report_has_one_shape_for_people_and_for_programs() {
     let report = Report::new(Exit::Database, "database-unreachable", "the database is not reachable")
         .tried("postgres://u@h/d   (from forge.toml:7)")

@@ -42,6 +42,11 @@ impl Environment {
         self.variables.get(name).map(String::as_str)
     }
 
+    /// Every name.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(String::as_str)
+    }
+
     /// The value of a variable that is not empty: compose files and shells pass unset ones as empty texts.
     pub fn get_filled(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|value| !value.is_empty())

@@ -46,8 +46,14 @@ impl Layers {
         Ok(())
     }
 
-    /// Adds `FORGE_SECTION__KEY` for every key there is, and `DATABASE_URL`.
+    /// Adds `FORGE_SECTION__KEY` for every key there is, and `DATABASE_URL`. A variable of that form that names no key is refused,
+    /// as in a file.
     pub fn add_environment(&mut self, environment: &Environment) -> Result<(), Error> {
+        let mut ours = environment.names().filter_map(|name| Some((name, reference::key_of(name)?)));
+        if let Some((name, key)) = ours.find(|(_, key)| !reference::KEYS.contains_key(key)) {
+            let help = reference::advice(&key);
+            return Err(Error::UnknownKey { origin: Origin::Variable(name.to_owned()), key, help });
+        }
         let named = reference::KEYS.keys().map(|key| (key.as_str(), reference::variable_of(key)));
         for (key, variable) in [("database.url", "DATABASE_URL".to_owned())].into_iter().chain(named) {
             if let Some(text) = environment.get_filled(&variable) {

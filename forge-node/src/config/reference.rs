@@ -30,6 +30,12 @@ pub fn variable_of(key: &str) -> String {
     format!("FORGE_{}", key.replace('.', "__").to_uppercase())
 }
 
+/// The key that a variable of that form sets, whether there is one or not.
+pub fn key_of(variable: &str) -> Option<String> {
+    let name = variable.strip_prefix("FORGE_").filter(|name| name.contains("__"))?;
+    Some(name.replace("__", ".").to_lowercase())
+}
+
 /// Reads the text of a variable or a flag as the type that its key has.
 pub fn typed(key: &str, text: &str) -> Result<toml::Value, String> {
     match KEYS.get(key) {

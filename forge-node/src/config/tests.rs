@@ -85,6 +85,20 @@ fn a_completed_text_may_be_a_number_or_a_switch() {
 }
 
 #[test]
+fn a_variable_that_names_no_key_is_refused() {
+    let refused = |name: &str| {
+        Layers::default().add_environment(&Environment::from([(name, "1")])).map_err(|error| (error.to_string(), error.help()))
+    };
+    let (said, help) = refused("FORGE_GATEWAY__PROT").expect_err("a slip");
+    assert_eq!(said, "the variable FORGE_GATEWAY__PROT: unknown key `gateway.prot`");
+    assert!(help.contains("`gateway.port`"), "{help}");
+    assert!(refused("FORGE_GATWAY__PORT").is_err());
+    for others in ["FORGE_GATEWAY_PORT", "FORGE_TOKEN", "GATEWAY__PORT"] {
+        assert_eq!(refused(others), Ok(()), "{others}");
+    }
+}
+
+#[test]
 fn flags_win_over_variables_over_the_file() {
     let environment = Environment::from([("FORGE_GATEWAY__PORT", "2"), ("FORGE_NODE__ROLES", "gateway, worker"), ("FORGE_LOG__LEVEL", "")]);
     let mut layers = Layers::default();

@@ -1,6 +1,7 @@
 //! The verbs beside `start`, as a person types them.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use forge_tests::{Binary, Database, Ended, Node, Process, probe};
 use serde_json::{Value, json};
@@ -14,13 +15,15 @@ async fn the_tree_of_a_running_node_is_printed() {
     let admin = probe::admin_token();
     let printed = ask(&node, "actors", &["--color", "never", "--token", &admin]).await;
     assert_eq!(printed.code(), 0, "{}", printed.stderr);
-    for word in ["database", "functions", "gateway", "running"] {
+    for word in ["database", "functions", "gateway", "running", "rest_for_one 5 left", "metrics upkeep"] {
         assert!(printed.stdout.contains(word), "the tree lacks `{word}`:\n{}", printed.stdout);
     }
     let printed = ask(&node, "actors", &["--json", "--token", &admin]).await;
     let tree: Value = serde_json::from_str(&printed.stdout).unwrap_or_else(|error| panic!("{error}:\n{}", printed.stdout));
     let paths: Vec<_> = tree["actors"].as_array().into_iter().flatten().filter_map(|actor| actor["path"].as_str()).collect();
     assert!(paths.contains(&"node/gateway/listener"), "{paths:?}");
+    let children: Vec<_> = paths.iter().filter(|path| path.matches('/').count() == 1).copied().collect();
+    assert_eq!(children, ["node/database", "node/telemetry", "node/functions", "node/gateway"], "in start order");
     for token in ["not.a.token", &probe::token("ana")] {
         let refused = ask(&node, "actors", &["--token", token]).await;
         assert_eq!(refused.code(), 7, "{}", refused.stderr);
@@ -61,6 +64,28 @@ async fn migrations_go_up_and_down_and_say_where_they_are() {
     assert_eq!(migrate(&database, &["down"]).await.code(), 0);
     assert!(!exists().await);
     assert!(migrate(&database, &["status"]).await.stdout.contains("pending"));
+}
+
+#[tokio::test]
+async fn what_is_no_url_is_a_usage_error() {
+    for (url, word) in [("notaurl", "bad-url"), ("ftp://127.0.0.1", "ftp://"), ("http://", "bad-url")] {
+        for verb in [&["call", "probe.one"][..], &["actors"]] {
+            let refused = run(Binary::Forge, &[verb, &["--url", url]].concat()).await;
+            assert_eq!(refused.code(), 2, "{url}: {}", refused.stderr);
+            assert!(refused.stderr.contains(word), "{url}: {}", refused.stderr);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_command_does_not_wait_long_for_a_database() {
+    for step in ["status", "up", "down"] {
+        let asked = Instant::now();
+        let refused = run(Binary::Probe, &["migrate", step, "--database-url", "postgres://ana@127.0.0.1:1/shop"]).await;
+        assert_eq!(refused.code(), 4, "{step}: {}", refused.stderr);
+        assert!(refused.stderr.contains("database-unreachable"), "{step}: {}", refused.stderr);
+        assert!(asked.elapsed() < Duration::from_secs(10), "{step} waited {:?}", asked.elapsed());
+    }
 }
 
 #[tokio::test]

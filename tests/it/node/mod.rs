@@ -6,6 +6,7 @@
 mod answers;
 mod commands;
 mod disconnects;
+mod drift;
 mod embedded;
 mod mesh;
 mod outage;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use forge_tests::{Database, Signal, probe, until};
+use forge_tests::{Binary, Database, Node, Signal, probe, until};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -46,6 +46,19 @@ async fn readiness_goes_first() {
     let reply = node.call("probe.put", json!({ "key": "late" }), Some(&probe::token("ana"))).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!(node.process().ended(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_signal_ends_a_start_that_waits_for_its_database() {
+    for signals in [&[Signal::INT][..], &[Signal::TERM], &[Signal::TERM, Signal::TERM]] {
+        let waiting = Node::builder(Binary::Probe).file("forge.toml", probe::CONFIG).database_url("postgres://ana@127.0.0.1:1/shop");
+        let (mut process, _home) = waiting.launch();
+        let stderr = process.stderr().clone();
+        until("it waits", PATIENCE, || async { stderr.line("waiting for the database") }).await;
+        signals.iter().for_each(|signal| process.signal(*signal));
+        let ended = process.ended(Duration::from_secs(2)).await;
+        assert_eq!(ended.code(), 130, "{signals:?}: {}", ended.stderr);
+    }
 }
 
 #[tokio::test]
