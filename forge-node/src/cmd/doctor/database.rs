@@ -57,9 +57,16 @@ async fn check(database: &Database) -> Result<(), Report> {
         CheckError::Away(error) => {
             Report::new(Exit::Database, "database-unreachable", format!("the database at {} is not reachable", database.place()))
                 .cause(error)
-                .help(format!("pg_isready -d {}   (then start it, or correct database.url)", database.place()))
+                .help(reachability(&database.place()))
         }
     })
+}
+
+/// The command that shows whether a server answers at a place, `host:port/name`.
+pub(super) fn reachability(place: &str) -> String {
+    let server = place.rsplit_once('/').map_or(place, |(server, _)| server);
+    let (host, port) = server.rsplit_once(':').unwrap_or((server, "5432"));
+    format!("pg_isready -h {host} -p {port}   (then start it, or correct database.url)")
 }
 
 async fn migrations(storage: &Storage) -> Vec<Finding> {

@@ -23,6 +23,14 @@ fn handlers_that_no_module_names_are_found() {
 }
 
 #[test]
+fn the_way_to_a_database_can_be_pasted() {
+    let check = |place: &str, command: &str| assert!(super::database::reachability(place).starts_with(command), "{place}");
+    check("db.example:5433/shop", "pg_isready -h db.example -p 5433 ");
+    check("/srv/shop/.forge/run:5432/app", "pg_isready -h /srv/shop/.forge/run -p 5432 ");
+    check("::1:5432/shop", "pg_isready -h ::1 -p 5432 ");
+}
+
+#[test]
 fn a_finding_is_one_line_with_one_command() {
     let line = |finding: Finding| finding.line(Palette::PLAIN);
     assert_eq!(line(Finding::good("fine")), "  ok  fine");
