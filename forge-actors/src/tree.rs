@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! node (one_for_one)
-//! ├ database (rest_for_one)   postgres (the private cluster, when one is used) · monitor · migrator
+//! ├ database (one_for_one)    postgres (the private cluster, when one is used) · monitor · migrator
 //! ├ telemetry (one_for_one)   crashes · metrics (where there is a gateway to read them)
 //! ├ functions
 //! └ gateway (one_for_one)     listener
 //! ```
 //!
 //! Children start from top to bottom and stop from bottom to top, so what stops first is what lets work in. A child that fails to
-//! start fails the boot with its own typed error. The root gives up when its budget is spent; the process then ends with an error.
+//! start fails the boot with its own typed error. The database's children restart one by one: the monitor must go on watching while
+//! the private cluster comes back, since it is the one who tells everybody that the database is away. The root gives up when its budget is
+//! spent; the process then ends with an error.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -90,7 +92,7 @@ impl RunningNode {
         let upkeep = options.gateway.as_ref().map(|gateway| Metrics::spec(gateway.metrics.clone()));
         let telemetry = std::iter::once(crashes).chain(upkeep).collect();
         let mut children = vec![
-            ChildSpec::supervisor("database", SupervisorSpec::new(Strategy::RestForOne, options.database_children)),
+            ChildSpec::supervisor("database", SupervisorSpec::new(Strategy::OneForOne, options.database_children)),
             ChildSpec::supervisor("telemetry", SupervisorSpec::new(Strategy::OneForOne, telemetry)),
             functions_child,
         ];

@@ -1,34 +1,45 @@
 //! Reads an arguments object field by field, so that one answer names every argument that is wrong.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor, value};
+use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, MapAccess, Visitor, value};
 use serde_json::value::RawValue;
 
 use crate::kernel::fault::{Code, Fault, FieldError};
 
+/// Refused fields that one answer names; the rest of a hopeless object is only counted.
+const FIELD_ERRORS_MAX: usize = 50;
+/// Characters of an unknown name that are answered.
+const UNKNOWN_NAME_CHARS_MAX: usize = 64;
+
 /// The fields of one arguments object on their way into a message struct.
 pub struct Arguments<'a> {
-    raw: BTreeMap<std::borrow::Cow<'a, str>, &'a RawValue>,
+    raw: BTreeMap<Cow<'a, str>, &'a RawValue>,
     errors: Vec<FieldError>,
 }
 
 impl<'a> Arguments<'a> {
-    /// Splits the object; `expected` are the names that may occur. An empty body is an empty object.
+    /// Splits the object; `expected` are the names that may occur, once each. An empty body is an empty object.
     pub fn parse(args: &'a [u8], expected: &[&str]) -> Result<Self, Fault> {
-        let raw: BTreeMap<KeyOf<'a>, &'a RawValue> = if args.iter().all(u8::is_ascii_whitespace) {
-            BTreeMap::new()
+        let Object(pairs) = if args.iter().all(u8::is_ascii_whitespace) {
+            Object::default()
         } else {
             serde_json::from_slice(args).map_err(|error| unreadable(&error))?
         };
-        let raw: BTreeMap<_, _> = raw.into_iter().map(|(key, value)| (key.0, value)).collect();
-        let errors = raw
-            .keys()
-            .filter(|key| !expected.contains(&key.as_ref()))
-            .map(|key| FieldError::new(key.as_ref(), "unknown", unknown(expected)))
-            .collect();
-        Ok(Self { raw, errors })
+        let mut arguments = Self { raw: BTreeMap::new(), errors: Vec::new() };
+        for (key, value) in pairs {
+            let shown: String = key.chars().take(UNKNOWN_NAME_CHARS_MAX).collect();
+            if !expected.contains(&key.as_ref()) {
+                arguments.errors.push(FieldError::new(shown, "unknown", unknown(expected)));
+            } else if arguments.raw.insert(key, value).is_some() {
+                // Readers of JSON disagree on which of two equal names counts (RFC 8259 §4).
+                arguments.errors.push(FieldError::new(shown, "duplicate", "occurs more than once"));
+            }
+        }
+        Ok(arguments)
     }
 
     /// Takes one field; what is wrong with it is kept for [`finish`](Self::finish).
@@ -39,6 +50,9 @@ impl<'a> Arguments<'a> {
                 Err(_) => self.refuse(FieldError::new(field, "required", "is required")),
             };
         };
+        if holds_nul(raw.get()) {
+            return self.refuse(FieldError::new(field, "invalid", "must not contain the character U+0000, which Postgres cannot store"));
+        }
         let mut deserializer = serde_json::Deserializer::from_str(raw.get());
         match serde_path_to_error::deserialize(&mut deserializer) {
             Ok(value) => Some(value),
@@ -47,8 +61,16 @@ impl<'a> Arguments<'a> {
     }
 
     /// Fails when any field was refused.
-    pub fn finish(self) -> Result<(), Fault> {
-        if self.errors.is_empty() { Ok(()) } else { Err(Fault::validation(self.errors)) }
+    pub fn finish(mut self) -> Result<(), Fault> {
+        if self.errors.is_empty() {
+            return Ok(());
+        }
+        let more = self.errors.len().saturating_sub(FIELD_ERRORS_MAX);
+        self.errors.truncate(FIELD_ERRORS_MAX);
+        if more > 0 {
+            self.errors.push(FieldError::new("", "more", format!("{more} more fields were refused")));
+        }
+        Err(Fault::validation(self.errors))
     }
 
     fn refuse<T>(&mut self, error: FieldError) -> Option<T> {
@@ -95,26 +117,58 @@ fn at_path(field: &str, error: &serde_path_to_error::Error<serde_json::Error>) -
     FieldError::new(path, "invalid", message)
 }
 
-/// A JSON key, borrowed where it holds no escapes.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct KeyOf<'a>(std::borrow::Cow<'a, str>);
+/// A NUL can only come in as the escape `\u0000`, since JSON forbids the bare character; `\\u0000` is a backslash and digits.
+fn holds_nul(json: &str) -> bool {
+    json.match_indices("u0000").any(|(at, _)| {
+        let backslashes = json[..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
+        backslashes % 2 == 1
+    })
+}
 
-impl<'de: 'a, 'a> Deserialize<'de> for KeyOf<'a> {
+/// An object's names and values in their order, names borrowed where they hold no escapes.
+#[derive(Default)]
+struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor;
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some((Key(key), value)) = map.next_entry()? {
+                    pairs.push((key, value));
+                }
+                Ok(Object(pairs))
+            }
+        }
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct KeyVisitor;
         impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = KeyOf<'de>;
+            type Value = Key<'de>;
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a name")
             }
 
             fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
-                Ok(KeyOf(key.into()))
+                Ok(Key(key.into()))
             }
 
             fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-                Ok(KeyOf(key.to_owned().into()))
+                Ok(Key(key.to_owned().into()))
             }
         }
         deserializer.deserialize_str(KeyVisitor)

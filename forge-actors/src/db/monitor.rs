@@ -172,7 +172,8 @@ impl Actor for Monitor {
                 tokio::time::sleep(SUSPICION_PAUSE).await;
             }
         });
-        Ok(MonitorState { failures: 0, pings: 0, next: cx.send_after(PING_EVERY, MonitorMessage::Ping) })
+        // At once: after a restart nobody knows what happened meanwhile.
+        Ok(MonitorState { failures: 0, pings: 0, next: cx.send_after(Duration::ZERO, MonitorMessage::Ping) })
     }
 
     async fn handle(&self, cx: &Context<MonitorMessage>, message: MonitorMessage, state: &mut MonitorState) -> Result<(), ActorError> {

@@ -21,6 +21,7 @@ use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::kernel::limits;
+use crate::kernel::time::format_duration;
 use crate::supervise::{Crash, Panic, catch_unwind};
 
 /// Between two attempts of a mutation that lost a race: long enough for the winner to commit.
@@ -62,18 +63,37 @@ fn span_of(invocation: &Invocation, depth: u32) -> Span {
     tracing::info_span!("call", handler = %invocation.name, trace_id = %invocation.trace.trace_id_hex())
 }
 
-/// Why a handler did not end by itself.
-enum Cut {
+/// Why a call did not answer.
+enum Failed {
+    Fault(Fault),
+    Panic(Panic),
+    /// It took longer than it may.
     Deadline,
+    /// The node stops, and has waited long enough.
     Drain,
+    /// Nobody waits for the answer of a query any more.
     CallerGone,
 }
 
-/// What one attempt came to.
-enum Attempt {
-    Answered(Result<Bytes, Fault>),
-    Panicked(Panic),
-    Cut(Cut),
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+type Answer = Result<Bytes, Fault>;
+type Ended = Result<Bytes, Failed>;
+
+/// Who waits. Only a query ends with its caller: what writes goes on.
+struct Waiting<'a>(Option<&'a mut oneshot::Sender<Answer>>);
+
+impl Waiting<'_> {
+    async fn gone(&mut self) {
+        match &mut self.0 {
+            Some(answer) => answer.closed().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 struct Call {
@@ -85,21 +105,25 @@ struct Call {
 }
 
 impl Call {
-    async fn run(self, mut answer: oneshot::Sender<Result<Bytes, Fault>>) {
+    async fn run(self, mut answer: oneshot::Sender<Answer>) {
         let row = InFlight { request: self.invocation.id, name: Arc::clone(&self.invocation.name), since: self.began };
         let _row = self.room.table.enter(row);
-        let attempt = match self.registration.meta.kind {
-            KindName::Query => self.query(&mut answer).await,
-            KindName::Mutation => self.mutation().await,
-            KindName::Action => self.action().await,
-        };
-        let attempt = attempt.unwrap_or_else(|fault| Attempt::Answered(Err(fault)));
-        let (outcome, result) = self.conclude(attempt);
+        // Reading the arguments and dropping a cut handler run application code too, so all of it is contained.
+        let ended = catch_unwind(self.by_kind(&mut answer)).await.unwrap_or_else(|panic| Err(Failed::Panic(panic)));
+        let (outcome, result) = self.conclude(ended);
         if let Some(metrics) = self.room.metrics.get(&*self.invocation.name) {
             metrics.ended(outcome, self.began.elapsed());
         }
         // The caller may be gone; what was committed stays committed.
         let _gone = answer.send(result);
+    }
+
+    async fn by_kind(&self, answer: &mut oneshot::Sender<Answer>) -> Ended {
+        match self.registration.meta.kind {
+            KindName::Query => self.query(Waiting(Some(answer))).await,
+            KindName::Mutation => self.mutation().await,
+            KindName::Action => self.guarded(self.start(self.decode()?, None), &mut Waiting(None)).await,
+        }
     }
 
     fn deadline(&self) -> Instant {
@@ -116,60 +140,60 @@ impl Call {
         self.registration.decode(&self.invocation.args)
     }
 
-    fn start(&self, message: Box<dyn Decoded>, db: Option<Db>) -> BoxFuture<'static, Result<Bytes, Fault>> {
+    fn start(&self, message: Box<dyn Decoded>, db: Option<Db>) -> BoxFuture<'static, Answer> {
         let scope = Scope::new(Arc::clone(&self.invocation), self.depth, self.deadline(), self.room.services());
         message.run(scope, db)
     }
 
-    /// Runs a handler's future until it ends, panics or is cut.
-    async fn guarded(&self, running: BoxFuture<'static, Result<Bytes, Fault>>, caller_gone: impl Future<Output = ()>) -> Attempt {
+    /// Waits for `future` unless the call is cut first.
+    async fn unless_cut<T>(&self, future: impl Future<Output = T>, waiting: &mut Waiting<'_>) -> Result<T, Failed> {
         tokio::select! {
             biased;
-            ended = catch_unwind(running) => match ended {
-                Ok(result) => Attempt::Answered(result),
-                Err(panic) => Attempt::Panicked(panic),
-            },
-            () = tokio::time::sleep_until(self.deadline().into()) => Attempt::Cut(Cut::Deadline),
-            () = self.room.cancelled() => Attempt::Cut(Cut::Drain),
-            () = caller_gone => Attempt::Cut(Cut::CallerGone),
+            done = future => Ok(done),
+            () = tokio::time::sleep_until(self.deadline().into()) => Err(Failed::Deadline),
+            () = self.room.cancelled() => Err(Failed::Drain),
+            () = waiting.gone() => Err(Failed::CallerGone),
         }
     }
 
-    async fn action(&self) -> Result<Attempt, Fault> {
-        let running = self.start(self.decode()?, None);
-        Ok(self.guarded(running, std::future::pending()).await)
+    /// Runs a handler's future until it ends, panics or is cut.
+    async fn guarded(&self, running: BoxFuture<'static, Answer>, waiting: &mut Waiting<'_>) -> Ended {
+        let output = self.unless_cut(catch_unwind(running), waiting).await?.map_err(Failed::Panic)??;
+        // A handler that blocks its thread cannot be cut, but it is late all the same.
+        if Instant::now() > self.deadline() { Err(Failed::Deadline) } else { Ok(output) }
     }
 
-    async fn query(&self, answer: &mut oneshot::Sender<Result<Bytes, Fault>>) -> Result<Attempt, Fault> {
+    async fn query(&self, mut waiting: Waiting<'_>) -> Ended {
         let message = self.decode()?;
+        let database = &self.room.database;
         if !self.registration.meta.snapshot {
             // Dropping the handler's future gives its session back as broken; the database room cancels the statement.
-            let running = self.start(message, Some(self.room.database.reader()));
-            return Ok(self.guarded(running, answer.closed()).await);
+            return self.guarded(self.start(message, Some(database.reader())), &mut waiting).await;
         }
-        let tx = self.room.database.snapshot(&self.invocation.name, self.remaining()).await?;
-        let running = self.start(message, Some(tx.db()));
-        let attempt = self.guarded(running, answer.closed()).await;
-        Ok(self.end(tx, attempt).await)
+        let beginning = database.snapshot(&self.invocation.name, self.remaining());
+        let tx = self.unless_cut(beginning, &mut waiting).await??;
+        let ended = self.guarded(self.start(message, Some(tx.db())), &mut waiting).await;
+        end(tx, ended).await
     }
 
-    async fn mutation(&self) -> Result<Attempt, Fault> {
-        for number in 1.. {
-            let attempt = self.mutation_once().await?;
-            let lost_race = matches!(&attempt, Attempt::Answered(Err(fault)) if lost_race(fault));
-            let pause = RACE_BACKOFF.jittered(number);
-            if !lost_race || number >= limits::MUTATION_ATTEMPTS_MAX || self.remaining() <= pause {
-                return Ok(attempt);
+    async fn mutation(&self) -> Ended {
+        let mut attempt = 1;
+        loop {
+            let ended = self.mutation_once().await;
+            let lost_race = matches!(&ended, Err(Failed::Fault(fault)) if lost_race(fault));
+            let pause = RACE_BACKOFF.jittered(attempt);
+            if !lost_race || attempt >= limits::MUTATION_ATTEMPTS_MAX || self.remaining() <= pause {
+                return ended;
             }
             if let Some(metrics) = self.room.metrics.get(&*self.invocation.name) {
                 metrics.retried();
             }
             tokio::time::sleep(pause).await;
+            attempt += 1;
         }
-        unreachable!("the attempts are counted from 1 without end")
     }
 
-    async fn mutation_once(&self) -> Result<Attempt, Fault> {
+    async fn mutation_once(&self) -> Ended {
         // Read first: arguments that are refused cost no transaction.
         let message = self.decode()?;
         let options = TransactionOptions {
@@ -178,44 +202,33 @@ impl Call {
             statement_timeout: self.remaining(),
             label: &self.invocation.name,
         };
-        let tx = Transaction::begin(&self.room.database, options).await?;
-        let running = self.start(message, Some(tx.db()));
-        let attempt = self.guarded(running, std::future::pending()).await;
-        Ok(self.end(tx, attempt).await)
+        let beginning = Transaction::begin(&self.room.database, options);
+        let tx = self.unless_cut(beginning, &mut Waiting(None)).await??;
+        let ended = self.guarded(self.start(message, Some(tx.db())), &mut Waiting(None)).await;
+        end(tx, ended).await
     }
 
-    /// Ends a transaction as its attempt ended: only an `Ok` that Postgres confirmed stays `Ok`.
-    async fn end(&self, tx: Transaction, attempt: Attempt) -> Attempt {
-        match attempt {
-            Attempt::Answered(Ok(output)) => Attempt::Answered(tx.commit().await.map(|()| output)),
-            Attempt::Answered(Err(_)) | Attempt::Panicked(_) => {
-                tx.rollback().await;
-                attempt
+    fn conclude(&self, ended: Ended) -> (Outcome, Answer) {
+        let failed = match ended {
+            Ok(output) => return (Outcome::Ok, Ok(output)),
+            Err(failed) => failed,
+        };
+        let (outcome, fault) = match failed {
+            Failed::Fault(fault) if fault.code() == Code::Timeout => (Outcome::Timeout, fault),
+            Failed::Fault(fault) => (Outcome::Fault, fault),
+            Failed::Panic(panic) => (Outcome::Panic, self.panicked(panic)),
+            Failed::Deadline => {
+                let limit = format_duration(self.registration.meta.timeout);
+                let message = format!("`{}` took longer than its time limit of {limit} or its caller's", self.invocation.name);
+                (Outcome::Timeout, Fault::new(Code::Timeout, message))
             }
-            Attempt::Cut(_) => {
-                tx.abort().await;
-                attempt
+            Failed::Drain => {
+                let fault = Fault::new(Code::Unavailable, "the node stopped before the call ended");
+                (Outcome::Cancelled, fault.retry_after(Duration::from_secs(1)))
             }
-        }
-    }
-
-    fn conclude(&self, attempt: Attempt) -> (Outcome, Result<Bytes, Fault>) {
-        match attempt {
-            Attempt::Answered(Ok(output)) => (Outcome::Ok, Ok(output)),
-            Attempt::Answered(Err(fault)) if fault.code() == Code::Timeout => (Outcome::Timeout, Err(fault)),
-            Attempt::Answered(Err(fault)) => (Outcome::Fault, Err(fault)),
-            Attempt::Panicked(panic) => (Outcome::Panic, Err(self.panicked(panic))),
-            Attempt::Cut(Cut::Deadline) => {
-                let limit = self.registration.meta.timeout;
-                let message = format!("`{}` took longer than {}", self.invocation.name, crate::kernel::time::format_duration(limit));
-                (Outcome::Timeout, Err(Fault::new(Code::Timeout, message)))
-            }
-            Attempt::Cut(Cut::Drain) => (
-                Outcome::Cancelled,
-                Err(Fault::new(Code::Unavailable, "the node stopped before the call ended").retry_after(Duration::from_secs(1))),
-            ),
-            Attempt::Cut(Cut::CallerGone) => (Outcome::Cancelled, Err(Fault::new(Code::Cancelled, "the caller went away"))),
-        }
+            Failed::CallerGone => (Outcome::Cancelled, Fault::new(Code::Cancelled, "the caller went away")),
+        };
+        (outcome, Err(fault))
     }
 
     fn panicked(&self, panic: Panic) -> Fault {
@@ -225,6 +238,19 @@ impl Call {
         self.room.tree.journal().record_crash(Crash { location: Some(panic.location), backtrace: Some(panic.backtrace), ..crash });
         fault
     }
+}
+
+/// Ends a transaction as its handler ended: only a commit that Postgres confirmed is an answer.
+async fn end(tx: Transaction, ended: Ended) -> Ended {
+    match ended {
+        Ok(output) => {
+            tx.commit().await?;
+            return Ok(output);
+        }
+        Err(Failed::Fault(_) | Failed::Panic(_)) => tx.rollback().await,
+        Err(Failed::Deadline | Failed::Drain | Failed::CallerGone) => tx.abort().await,
+    }
+    ended
 }
 
 /// The fault of a serialization failure or a deadlock: the same call may well succeed the next time.

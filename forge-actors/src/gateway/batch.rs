@@ -21,6 +21,8 @@ use crate::kernel::limits;
 
 /// Calls of one batch that run at the same time; the others wait their turn.
 const CALLS_RUNNING_MAX: usize = 8;
+/// Bytes of a call's `id`, as JSON.
+const ID_BYTES_MAX: usize = 128;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,8 +82,10 @@ fn parse(body: &[u8]) -> Result<Vec<Call<'_>>, Fault> {
         return Err(Fault::new(Code::PayloadTooLarge, message).with_details(serde_json::json!({ "callsMax": limits::BATCH_CALLS_MAX })));
     }
     let named = |call: &Call<'_>| call.id.get().starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit());
-    if !calls.iter().all(named) {
-        return Err(Fault::new(Code::BadRequest, "the `id` of each call must be a string or a number"));
+    // Ids come back in the answer, so they stay short.
+    if !calls.iter().all(|call| named(call) && call.id.get().len() <= ID_BYTES_MAX) {
+        let message = format!("the `id` of each call must be a string or a number of at most {ID_BYTES_MAX} bytes");
+        return Err(Fault::new(Code::BadRequest, message));
     }
     Ok(calls)
 }

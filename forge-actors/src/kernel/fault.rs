@@ -210,7 +210,8 @@ impl From<sqlx::Error> for Fault {
     /// `CONFLICT`; everything else is a bug.
     fn from(error: sqlx::Error) -> Self {
         let (code, message, retry) = match &error {
-            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+            sqlx::Error::PoolTimedOut => (Code::Overloaded, "all database connections are busy", true),
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
                 (Code::Unavailable, "the database is not reachable", true)
             }
             sqlx::Error::Database(database) => match database.code().as_deref() {
@@ -218,6 +219,8 @@ impl From<sqlx::Error> for Fault {
                 Some("57014") => (Code::Timeout, "the call took longer than its timeout", false),
                 Some("40001" | "40P01" | "55P03") => (Code::Conflict, "concurrent changes collided", true),
                 Some("23505") => (Code::Conflict, "a row with this key exists already", false),
+                // character_not_in_repertoire, untranslatable_character: a text that Postgres cannot hold came in.
+                Some("22021" | "22P05") => (Code::BadRequest, "a text holds a character that cannot be stored", false),
                 // operator_intervention and connection_exception: the server is going away.
                 Some(state) if state.starts_with("57P") || state.starts_with("08") => {
                     (Code::Unavailable, "the database is not reachable", true)

@@ -123,7 +123,10 @@ impl Crew {
             if let Some(child) = self.children.get(&key) {
                 child.entry.restarting();
             }
-            match self.start(key).await {
+            let began = Instant::now();
+            let started = self.start(key).await;
+            self.slots.spent_starting(began.elapsed());
+            match started {
                 Ok(()) => {}
                 Err(_) if self.launch.stopping.is_cancelled() => return Ok(()),
                 Err(error) => {

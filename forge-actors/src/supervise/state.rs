@@ -88,6 +88,14 @@ impl BudgetLog {
         left
     }
 
+    /// Leaves the time that a restart took to start out of the window: it was no time in which the child ran well, and children that
+    /// are slow to fail would otherwise be restarted for ever.
+    fn stretch(&mut self, started_for: Duration) {
+        for at in &mut self.restarts {
+            *at += started_for;
+        }
+    }
+
     /// Restarts that are still allowed at `now`.
     pub(super) fn left(&self, now: Instant) -> u32 {
         let spent = self.restarts.iter().filter(|at| now.saturating_duration_since(**at) < self.budget.window).count();
@@ -181,6 +189,11 @@ impl Slots {
             slot.phase = if slot.restart == Restart::Temporary { Phase::Down } else { Phase::Waiting { until } };
         }
         Verdict::Restart { stop, until }
+    }
+
+    /// A restart was busy starting for this long, whether it succeeded or not.
+    pub(super) fn spent_starting(&mut self, started_for: Duration) {
+        self.log.stretch(started_for);
     }
 
     /// The first slot that may start at `now`, in start order.

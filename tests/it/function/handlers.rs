@@ -73,6 +73,46 @@ pub(super) async fn panic(ctx: &MutationContext) -> Result<()> {
     panic!("on purpose");
 }
 
+/// Panics while it is read.
+#[forge::validated_type(check = slice)]
+pub(super) struct Sliced(String);
+
+fn slice(text: &str) -> std::result::Result<(), &'static str> {
+    if text[..3].is_empty() { Err("is empty") } else { Ok(()) }
+}
+
+/// Takes an argument whose reading may panic.
+#[forge::mutation(public)]
+pub(super) async fn read_sliced(_ctx: &MutationContext, text: Sliced) -> Result<String> {
+    Ok(text.to_string())
+}
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "dropped half-way");
+    }
+}
+
+/// Panics when it is cut.
+#[forge::mutation(public, timeout = "100ms")]
+pub(super) async fn panic_when_cut(ctx: &MutationContext) -> Result<()> {
+    let bomb = Bomb;
+    ctx.call(Put { key: "cut".into() }).await?;
+    tokio::time::sleep(secs(60)).await;
+    std::mem::forget(bomb);
+    Ok(())
+}
+
+/// Blocks its thread for longer than it may, and then writes.
+#[forge::mutation(public, timeout = "100ms")]
+pub(super) async fn block(ctx: &MutationContext) -> Result<()> {
+    ctx.call(Put { key: "blocked".into() }).await?;
+    std::thread::sleep(millis(300));
+    Ok(())
+}
+
 /// Each call is a transaction of its own.
 #[forge::action(public)]
 pub(super) async fn orchestrate(ctx: &ActionContext) -> Result<String> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use forge_actors::db::config::DatabaseConfig;
+use forge_actors::db::transaction::{Transaction, TransactionOptions};
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::kernel::fault::{Code, Fault};
 use forge_actors::kernel::invocation::{Caller, Invocation};
@@ -9,6 +11,7 @@ use forge_tests::until;
 
 use super::handlers::*;
 use super::room::{Room, caller};
+use crate::store::cluster::Scratch;
 
 fn code<T: std::fmt::Debug>(result: Result<T, Fault>) -> Code {
     result.expect_err("refused").code()
@@ -52,6 +55,29 @@ async fn a_time_limit_ends_the_statement_in_postgres() {
         (room.scratch.sessions("query LIKE '%pg_sleep%' AND state = 'active'").await == 0).then_some(())
     })
     .await;
+    assert!(room.keys().await.is_empty());
+    room.close().await;
+}
+
+#[tokio::test]
+async fn a_time_limit_holds_while_a_call_waits_for_a_connection() {
+    let config = DatabaseConfig { write_connections_max: 1, acquire_timeout: Duration::from_secs(2), ..DatabaseConfig::default() };
+    let room = Room::over(Scratch::with(config).await, FunctionConfig::default()).await;
+    let options = TransactionOptions::new("holds the only connection", Duration::from_secs(60));
+    let holder = Transaction::begin(&room.scratch.database, options).await.expect("begins");
+    let (short, patient) = futures::join!(room.call(SleepWriting {}), room.call(Put { key: "x".into() }));
+    assert_eq!(code(short), Code::Timeout);
+    // The database is there; its connections are taken.
+    assert_eq!(code(patient), Code::Overloaded);
+    holder.rollback().await;
+    room.call(Put { key: "y".into() }).await.expect("the connection is free again");
+    room.close().await;
+}
+
+#[tokio::test]
+async fn a_handler_that_blocks_its_thread_is_late_and_commits_nothing() {
+    let room = Room::open().await;
+    assert_eq!(code(room.call(Block {}).await), Code::Timeout);
     assert!(room.keys().await.is_empty());
     room.close().await;
 }

@@ -28,7 +28,10 @@ impl Room {
     }
 
     pub(super) async fn with(config: FunctionConfig) -> Self {
-        let scratch = Scratch::new().await;
+        Self::over(Scratch::new().await, config).await
+    }
+
+    pub(super) async fn over(scratch: Scratch, config: FunctionConfig) -> Self {
         let tables = "CREATE TABLE ledger (key text PRIMARY KEY, touched int NOT NULL DEFAULT 0); \
                       CREATE TABLE counter (value int8 NOT NULL); INSERT INTO counter VALUES (0)";
         let mut connection = scratch.connect().await;

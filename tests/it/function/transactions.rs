@@ -1,6 +1,7 @@
 //! What a call leaves in the database: all of it or nothing.
 
 use forge_actors::kernel::fault::Code;
+use forge_actors::kernel::invocation::{Caller, Invocation};
 use serde_json::json;
 
 use super::handlers::*;
@@ -62,6 +63,21 @@ async fn a_panic_rolls_back_and_is_in_the_journal() {
     assert_eq!((crashes[0].path.as_str(), crashes[0].cause.as_str()), ("node/functions/handlers.panic", "on purpose"));
     assert!(crashes[0].backtrace.as_ref().is_some_and(|trace| trace.contains("handlers")));
     room.call(Put { key: "next".into() }).await.expect("the room goes on");
+    room.close().await;
+}
+
+#[tokio::test]
+async fn a_panic_outside_of_the_handlers_body_ends_one_call_too() {
+    let room = Room::open().await;
+    let sliced = Invocation::new("handlers.read_sliced", "{\"text\": \"\u{20ac}\u{20ac}\"}", Caller::default());
+    room.functions.call(sliced).await.expect("three bytes are one euro sign");
+    let sliced = Invocation::new("handlers.read_sliced", "{\"text\": \"a\u{20ac}\"}", Caller::default());
+    assert_eq!(room.functions.call(sliced).await.expect_err("panicked").code(), Code::Internal);
+    assert_eq!(room.call(PanicWhenCut {}).await.expect_err("panicked").code(), Code::Internal);
+    assert!(room.keys().await.is_empty());
+    let crashes = room.tree.journal().crashes_since(0).entries;
+    let paths: Vec<_> = crashes.iter().map(|crash| crash.path.as_str()).collect();
+    assert_eq!(paths, ["node/functions/handlers.read_sliced", "node/functions/handlers.panic_when_cut"]);
     room.close().await;
 }
 

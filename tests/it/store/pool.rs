@@ -34,7 +34,7 @@ async fn begins_that_are_cut_off_leave_no_transaction_and_lose_no_insert() {
         sqlx::query("INSERT INTO t VALUES ($1)").bind(round).execute(&database.writer()).await.unwrap();
         acknowledged += 1;
     }
-    assert!(cut >= 200, "only {cut} begins were cut off");
+    assert!(cut >= 60, "only {cut} begins were cut off, so this run proves little");
     until("no session in a transaction", LIMIT, async || scratch.sessions("state LIKE 'idle in transaction%'").await == 0).await;
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM t").fetch_one(&mut scratch.connect().await).await.unwrap();
     assert_eq!(rows, acknowledged);

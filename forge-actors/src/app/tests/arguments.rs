@@ -45,6 +45,24 @@ fn every_wrong_field_is_named_at_once() {
 }
 
 #[test]
+fn a_name_counts_once_and_a_text_holds_no_nul() {
+    let fault = create(r#"{"title": "a", "tags": ["x\\u0000 y"], "title": "b"}"#).expect_err("refused");
+    let fields = fault.details().expect("details")["fields"].clone();
+    assert_eq!((fields.as_array().map(Vec::len), fields[0]["rule"].as_str()), (Some(1), Some("duplicate")));
+    let fault = create(r#"{"title": "a\u0000b", "tags": ["x\\\u0000"]}"#).expect_err("refused");
+    let fields = fault.details().expect("details")["fields"].clone();
+    assert_eq!((fields[0]["field"].as_str(), fields[1]["field"].as_str()), (Some("title"), Some("tags")));
+}
+
+#[test]
+fn a_hopeless_object_is_answered_briefly() {
+    let many: Vec<_> = (0..10_000).map(|n| format!("\"{n}{}\": 0", "x".repeat(100))).collect();
+    let fault = create(&format!("{{{}}}", many.join(","))).expect_err("refused");
+    let details = fault.details().expect("details").to_string();
+    assert!(details.len() < 20_000 && details.contains("9952 more fields"), "{}", details.len());
+}
+
+#[test]
 fn what_is_no_object_is_a_bad_request() {
     for args in ["[]", "3", "\"x\"", "null", "{", "{\"title\":", "{} {}", "\u{0}"] {
         assert_eq!(refused(args)["code"], "BAD_REQUEST", "{args}");

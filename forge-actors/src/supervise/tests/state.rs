@@ -71,6 +71,20 @@ fn the_budget_slides_and_the_backoff_forgets_after_a_healthy_stretch() {
     assert_eq!(crash(secs(30)), (Some(millis(100)), 1));
 }
 
+#[test]
+fn time_spent_starting_is_no_way_out_of_the_budget() {
+    let began = Instant::now();
+    let mut slots = slots(Strategy::OneForOne, &[Restart::Permanent], 2, began);
+    let mut clock = secs(1);
+    let mut crash_after_a_start_of = |took: Duration| {
+        slots.spent_starting(took);
+        clock += took;
+        !matches!(slots.exited(Key(0), ExitKind::Abnormal, began + clock, 1.0), Verdict::GiveUp)
+    };
+    // Each start takes longer than the window, and fails.
+    assert_eq!([secs(0), secs(15), secs(15)].map(&mut crash_after_a_start_of), [true, true, false]);
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Happening {
     Exit(u64, bool),
