@@ -1,7 +1,7 @@
 //! [`Database`]: the pools of one node on one database, and everything that starts from them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::ConnectOptions;
@@ -60,6 +60,7 @@ impl Database {
                 connect_timeout: config.connect_timeout,
                 age_max: config.connection_age_max,
                 shared: Arc::clone(&shared),
+                knocking: AtomicUsize::new(0),
             };
             Pool::new(maker, size, config.acquire_timeout, fails_when_away)
         };

@@ -59,14 +59,14 @@ pub enum Error {
         major: u32,
     },
     /// Nobody answered for as long as the configuration is willing to wait.
-    #[error("the database at {place} did not answer for {}: {source}\n  help: pg_isready -d \"<your database URL>\"", format_duration(*.waited))]
+    #[error("the database at {place} did not answer for {}: {cause}\n  help: pg_isready -d \"<your database URL>\"", roughly(*.waited))]
     Away {
         /// Where the connection was tried.
         place: String,
         /// How long.
         waited: Duration,
-        /// The last failure.
-        source: sqlx::Error,
+        /// The last failure. Told in the sentence, before its help, and so no source: whoever prints the chain would tell it twice.
+        cause: sqlx::Error,
     },
     /// A statement failed where none should.
     #[error("{doing}: {source}")]
@@ -77,7 +77,7 @@ pub enum Error {
         source: sqlx::Error,
     },
     /// Somebody else held the lock for longer than the caller wanted to wait.
-    #[error("the lock `{name}` was held by another session for {}\n  help: SELECT pid, application_name FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory'", format_duration(*.waited))]
+    #[error("the lock `{name}` was held by another session for {}\n  help: SELECT pid, application_name FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory'", roughly(*.waited))]
     LockTimeout {
         /// The lock's name.
         name: String,
@@ -118,6 +118,18 @@ impl Error {
     }
 }
 
+/// A measured time for people: whole seconds, once there is one.
+fn roughly(duration: Duration) -> String {
+    let rounded = Duration::from_secs(duration.as_secs_f64().round() as u64);
+    format_duration(if rounded.is_zero() { Duration::from_millis(duration.as_millis() as u64) } else { rounded })
+}
+
+/// The server did not say anything in time. Unlike `PoolTimedOut`, which says that other callers have every session.
+pub(super) fn no_answer(within: Duration) -> sqlx::Error {
+    let reason = format!("no answer within {}", format_duration(within));
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, reason))
+}
+
 /// The standard library gives lookup failures no kind of their own.
 fn is_unknown_host(message: &str) -> bool {
     message.contains("failed to lookup address information") && !message.contains("Temporary failure")
@@ -137,4 +149,25 @@ fn is_fatal(database: &dyn DatabaseError) -> bool {
     use sqlx::postgres::{PgDatabaseError, PgSeverity};
     let severity = database.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
     matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measured_times_are_told_in_whole_seconds() {
+        let check = |ms: u64, expected: &str| assert_eq!(roughly(Duration::from_millis(ms)), expected);
+        check(60_001, "1m");
+        check(61_499, "61s");
+        check(1_500, "2s");
+        check(120, "120ms");
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let away = Error::Away { place: "h:1/d".into(), waited: Duration::from_secs(3), cause: no_answer(Duration::from_secs(2)) };
+        assert_eq!(away.to_string().matches("no answer within 2s").count(), 1);
+        assert!(std::error::Error::source(&away).is_none());
+    }
 }

@@ -20,8 +20,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use sqlx::AssertSqlSafe;
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 
+use super::guard::Effect;
 use super::pool::Lease;
 use super::session::{Activity, BackendPid, Session};
+use super::statement::Statement;
 
 /// No nested frame was abandoned.
 const NONE: u32 = u32::MAX;
@@ -49,7 +51,7 @@ struct Core {
 #[derive(Debug)]
 pub(super) struct Slot {
     lease: Lease,
-    /// A statement failed in the innermost open frame.
+    /// A statement failed, or was refused, in the innermost open frame.
     aborted: bool,
 }
 
@@ -76,7 +78,11 @@ impl Frame {
 
     /// Opens a nested frame; this one waits until it is closed.
     pub(super) async fn nest(self: &Arc<Self>, read_only: bool) -> sqlx::Result<(Arc<Self>, OwnedMutexGuard<()>)> {
-        let turn = self.turn().await?;
+        let mut turn = self.turn().await?;
+        // Postgres refuses this after its own errors; a statement that was refused before it was sent must count the same.
+        if turn.slot()?.aborted {
+            return Err(failed_before());
+        }
         let depth = self.depth + 1;
         // The second statement is what makes Postgres itself refuse writes of a query that a mutation calls.
         let sql = if read_only {
@@ -186,6 +192,13 @@ impl Turn<'_> {
         Ok(self.slot()?.lease.session())
     }
 
+    /// What `statement` does to the session. One that must not be sent fails the frame: code that believes it rolled back must not commit.
+    pub(super) fn judge(&mut self, statement: &Statement) -> sqlx::Result<Effect> {
+        let effect = statement.effect(true);
+        self.slot()?.aborted |= effect.is_err();
+        effect
+    }
+
     /// Notes how a statement ended.
     pub(super) fn settle<T>(&mut self, result: &sqlx::Result<T>) -> sqlx::Result<()> {
         let slot = self.slot()?;
@@ -218,6 +231,10 @@ fn ended() -> sqlx::Error {
 
 fn cut_off() -> sqlx::Error {
     sqlx::Error::Protocol("a statement was abandoned half-way (its future was dropped); the transaction can only be rolled back".into())
+}
+
+fn failed_before() -> sqlx::Error {
+    sqlx::Error::Protocol("a statement failed before and its error was ignored; the call cannot go on".into())
 }
 
 /// A failed statement's error was not handed on.

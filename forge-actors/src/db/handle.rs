@@ -5,6 +5,9 @@
 //!
 //! Streams: a pooled one holds its session until it ends; dropping it earlier discards the session. A transaction reads a statement's
 //! whole answer before it hands out the first row, so that a statement inside of a row loop never waits for itself.
+//!
+//! Statements that would end the transaction or change the session for others are refused before they are sent; see `guard`. In a transaction
+//! such a refusal counts like a failed statement: the frame cannot be kept.
 
 use std::fmt;
 use std::sync::Arc;
@@ -135,18 +138,20 @@ macro_rules! once {
         match $backing {
             Backing::Frame(frame) => {
                 let mut turn = frame.turn().await?;
+                let effect = turn.judge(&statement)?;
                 let $query = statement;
-                let $connection = turn.session()?.engage();
+                let $connection = turn.session()?.engage_for(effect);
                 let result = $run.await;
                 turn.settle(&result)?;
                 result
             }
             Backing::Pool { pool, reads_only } => {
+                let effect = statement.effect(false)?;
                 let mut lease = pool.acquire().await?;
                 // Only a read may be repeated, and only when the socket may have died before the statement was sent.
                 let spare = (*reads_only && lease.was_pooled()).then(|| statement.clone());
                 let $query = statement;
-                let $connection = lease.session().engage();
+                let $connection = lease.session().engage_for(effect);
                 let mut result = $run.await;
                 lease.session().settle(&result, Activity::Idle);
                 if let (Some($query), Err(error)) = (spare, &result)
@@ -154,7 +159,7 @@ macro_rules! once {
                 {
                     drop(lease);
                     let mut lease = pool.acquire_fresh().await?;
-                    let $connection = lease.session().engage();
+                    let $connection = lease.session().engage_for(effect);
                     result = $run.await;
                     lease.session().settle(&result, Activity::Idle);
                 }
@@ -230,13 +235,14 @@ impl<'c> Executor<'c> for &'c Db {
             }
             Backing::Pool { pool, reads_only } => Box::pin(try_stream! {
                 let statement = statement?;
+                let effect = statement.effect(false)?;
                 let mut lease = pool.acquire().await?;
                 let mut spare = (*reads_only && lease.was_pooled()).then(|| statement.clone());
                 let mut next = Some(statement);
                 while let Some(query) = next.take() {
                     let mut outcome = Ok(());
                     {
-                        let mut steps = lease.session().engage().fetch_many(query);
+                        let mut steps = lease.session().engage_for(effect).fetch_many(query);
                         while let Some(step) = steps.next().await {
                             match step {
                                 Ok(step) => {

@@ -17,7 +17,7 @@ use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Timer};
 
 use super::database::{CheckError, Database};
-use super::error::Error;
+use super::error::{Error, no_answer};
 
 const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -54,7 +54,7 @@ pub async fn wait_for(database: &Database, progress: impl Fn(Try<'_>)) -> Result
         };
         let waited = started.elapsed();
         if waited >= patience {
-            return Err(Error::Away { place: database.place(), waited, source: cause });
+            return Err(Error::Away { place: database.place(), waited, cause });
         }
         let next = STARTING.jittered(attempt).min(patience - waited);
         progress(Try { number: attempt + 1, waited, next, cause: &cause });
@@ -141,7 +141,7 @@ impl Monitor {
 
     async fn ping_once(&self) -> sqlx::Result<()> {
         let pinged = tokio::time::timeout(PING_TIMEOUT, self.database.ping()).await;
-        pinged.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(drop)
+        pinged.unwrap_or_else(|_| Err(no_answer(PING_TIMEOUT))).map(drop)
     }
 }
 

@@ -1,8 +1,9 @@
 //! A bounded set of sessions. Lending costs no round trip, except for a session that nobody used for a second.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult};
@@ -10,6 +11,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Notify, watch};
 
 use super::disposal::Disposal;
+use super::error::no_answer;
 use super::session::{Activity, BackendPid, Session};
 use super::state::DatabaseState;
 
@@ -37,6 +39,24 @@ pub(super) struct SessionMaker {
     pub(super) connect_timeout: Duration,
     pub(super) age_max: Duration,
     pub(super) shared: Arc<Shared>,
+    /// Connections being opened and pings not yet answered. An acquire that takes too long meanwhile waits for the database, not for other callers.
+    pub(super) knocking: AtomicUsize,
+}
+
+/// Counts as a wait for the database while it lives, however it ends.
+struct Knock<'a>(&'a AtomicUsize);
+
+impl<'a> Knock<'a> {
+    fn new(knocking: &'a AtomicUsize) -> Self {
+        knocking.fetch_add(1, Ordering::AcqRel);
+        Self(knocking)
+    }
+}
+
+impl Drop for Knock<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl managed::Manager for SessionMaker {
@@ -46,10 +66,9 @@ impl managed::Manager for SessionMaker {
     async fn create(&self) -> Result<Session, sqlx::Error> {
         let generation = self.shared.generation.load(Ordering::Acquire);
         let opening = Session::open(&self.options, &self.setup, generation, self.age_max);
-        let opened = tokio::time::timeout(self.connect_timeout, opening).await.unwrap_or_else(|_| {
-            let reason = format!("no connection within {} ms", self.connect_timeout.as_millis());
-            Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, reason)))
-        });
+        let _knock = Knock::new(&self.knocking);
+        let opened = tokio::time::timeout(self.connect_timeout, opening).await;
+        let opened = opened.unwrap_or_else(|_| Err(no_answer(self.connect_timeout)));
         opened.inspect_err(|_| self.shared.suspicion.notify_one())
     }
 
@@ -58,8 +77,9 @@ impl managed::Manager for SessionMaker {
             return Err(RecycleError::message("used up"));
         }
         if session.idle_for() > PING_AFTER {
+            let _knock = Knock::new(&self.knocking);
             let pinged = tokio::time::timeout(PING_TIMEOUT, session.ping()).await;
-            pinged.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut))?;
+            pinged.unwrap_or_else(|_| Err(no_answer(PING_TIMEOUT)))?;
         }
         Ok(())
     }
@@ -88,13 +108,21 @@ impl Pool {
         {
             return Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::NotConnected, format!("the database is away: {cause}"))));
         }
-        let lent = tokio::time::timeout(self.acquire_timeout, self.sessions.get()).await;
-        let session = lent.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|error| match error {
+        // Not moved into the timeout, so that this caller's own knock still counts when its time is up.
+        let mut lending = pin!(self.sessions.get());
+        let lent = tokio::time::timeout(self.acquire_timeout, lending.as_mut()).await.map_err(|_| self.timed_out())?;
+        let session = lent.map_err(|error| match error {
             PoolError::Backend(error) => error,
             PoolError::Closed => sqlx::Error::PoolClosed,
             PoolError::Timeout(_) | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => sqlx::Error::PoolTimedOut,
         })?;
         Ok(Lease { session: Some(session), shared: Arc::clone(self.shared()) })
+    }
+
+    /// `PoolTimedOut` says that other callers have every session; a database that does not answer is an `Io` error.
+    fn timed_out(&self) -> sqlx::Error {
+        let waits_for_database = self.sessions.manager().knocking.load(Ordering::Acquire) > 0;
+        if waits_for_database { no_answer(self.acquire_timeout) } else { sqlx::Error::PoolTimedOut }
     }
 
     /// A session that did not lie in the pool: what lay there beside a broken one is most likely broken too.
@@ -200,6 +228,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Some(session) = self.session.take() else { return };
         match session.activity() {
+            Activity::Idle if session.is_used_up() => self.shared.disposal.discard(Object::take(session)),
             Activity::Idle => drop(session),
             Activity::Broken => {
                 self.shared.suspicion.notify_one();

@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row};
 
 use super::error::is_broken;
+use super::guard::Effect;
 
 /// Names a server process, as `pg_stat_activity.pid` does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,6 +41,8 @@ pub(super) struct Session {
     expires: Instant,
     last_used: Instant,
     activity: Activity,
+    /// Something of its last user may still be in it.
+    used_up: bool,
 }
 
 impl Session {
@@ -58,6 +61,7 @@ impl Session {
             expires: now + age_max.mul_f64(1.0 - fastrand::f64() / 10.0),
             last_used: now,
             activity: Activity::Idle,
+            used_up: false,
         })
     }
 
@@ -78,15 +82,26 @@ impl Session {
         self.last_used.elapsed()
     }
 
-    /// True when nothing forbids another use: at rest, young enough, and opened after the last outage.
+    /// True when a statement left something behind that the next user must not meet.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.used_up
+    }
+
+    /// True when nothing forbids another use: at rest, unspoilt, young enough, and opened after the last outage.
     pub(super) fn is_reusable(&self, generation: u64) -> bool {
-        self.activity == Activity::Idle && self.generation == generation && Instant::now() < self.expires
+        self.activity == Activity::Idle && !self.used_up && self.generation == generation && Instant::now() < self.expires
     }
 
     /// Marks the session busy and lends its connection. Until [`settle`](Self::settle) is called it counts as cut off.
     pub(super) fn engage(&mut self) -> &mut PgConnection {
         self.activity = Activity::Busy;
         &mut self.connection
+    }
+
+    /// [`engage`](Self::engage) for a statement with `effect`. Noted before it is sent: a statement that fails or is cut off may have had it.
+    pub(super) fn engage_for(&mut self, effect: Effect) -> &mut PgConnection {
+        self.used_up |= effect == Effect::Stays;
+        self.engage()
     }
 
     /// Notes that a statement's answer was read to the end, and where that leaves the session.

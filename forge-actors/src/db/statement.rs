@@ -4,6 +4,8 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgStatement};
 use sqlx::{Execute, Postgres, SqlStr};
 
+use super::guard::{Effect, Refusal, check};
+
 /// SQL, encoded arguments, and whether to keep it prepared.
 #[derive(Debug, Clone)]
 pub(super) struct Statement {
@@ -20,6 +22,11 @@ impl Statement {
         let prepared = query.statement().cloned();
         let persistent = query.persistent();
         Ok(Self { arguments, prepared, persistent, sql: query.sql() })
+    }
+
+    /// What it does to its session; an error for what must not be sent.
+    pub(super) fn effect(&self, in_transaction: bool) -> sqlx::Result<Effect> {
+        check(self.sql.as_str(), in_transaction).map_err(Refusal::into_error)
     }
 }
 

@@ -136,10 +136,13 @@ impl Transaction {
             end(&mut lease).await;
             return Err(ignored_failure().into());
         }
-        // A nested frame that nobody closed must not be committed with the rest.
+        // Postgres answers COMMIT outside of a transaction with a warning, and in a failed one with a rollback: both look like successes. A savepoint
+        // fails in both, and with it the batch, so that a success proves that an intact transaction was committed. It was the one begun here,
+        // since only a top-level statement can end that, and `guard` lets none through. Same round trip, and no transaction id is used up.
         let sql = match abandoned {
+            // A nested frame that nobody closed must not be committed with the rest. This fails like a new savepoint.
             Some(depth) => format!("ROLLBACK TO SAVEPOINT forge_{depth}; COMMIT"),
-            None => "COMMIT".into(),
+            None => "SAVEPOINT forge_end; COMMIT".into(),
         };
         match tokio::time::timeout(limit, lease.session().execute(AssertSqlSafe(sql), Activity::Idle)).await {
             Ok(Ok(())) => Ok(()),

