@@ -15,4 +15,5 @@ mod refusals;
 mod scaffold;
 mod shutdown;
 mod stage;
+mod surrender;
 mod timeouts;
