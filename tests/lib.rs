@@ -10,7 +10,7 @@ pub use harness::client::{Client, Reply};
 pub use harness::database::Database;
 pub use harness::load::{Load, Measured};
 pub use harness::node::{Binary, Node, NodeBuilder, workspace};
-pub use harness::postgres::PostgresProcess;
+pub use harness::postgres::{PostgresProcess, postgres_binaries};
 pub use harness::process::{Ended, Output, Process, Signal};
 pub use harness::proxy::{Disturbance, FaultProxy};
 pub use harness::until::until;

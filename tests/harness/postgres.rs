@@ -33,8 +33,11 @@ struct Account {
 impl PostgresProcess {
     /// A new cluster, running.
     pub async fn start() -> Self {
-        let directory = tempfile::Builder::new().prefix("forge-postgres-").tempdir_in("/tmp").expect("make a directory");
-        let cluster = Self { directory, binaries: binaries(), owner: rustix::process::getuid().is_root().then(account), port: free_port() };
+        // In the run's own folder: `tests/run` stops what a killed test leaves there.
+        let parent = std::env::var_os("FORGE_TEST_SCRATCH").unwrap_or_else(|| "/tmp".into());
+        let directory = tempfile::Builder::new().prefix("postgres-").tempdir_in(parent).expect("make a directory");
+        let cluster =
+            Self { directory, binaries: postgres_binaries(), owner: rustix::process::getuid().is_root().then(account), port: free_port() };
         std::fs::set_permissions(cluster.directory.path(), PermissionsExt::from_mode(0o755)).expect("open the directory");
         if let Some(owner) = cluster.owner {
             chown(cluster.directory.path(), Some(owner.uid), Some(owner.gid)).expect("hand the directory over");
@@ -122,7 +125,8 @@ impl Drop for PostgresProcess {
     }
 }
 
-fn binaries() -> PathBuf {
+/// The folder of the server's programs.
+pub fn postgres_binaries() -> PathBuf {
     if let Some(folder) = std::env::var_os("FORGE_TEST_POSTGRES_BIN") {
         return folder.into();
     }

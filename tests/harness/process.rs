@@ -1,16 +1,20 @@
 //! A child process whose output is kept and which never outlives its value.
+//!
+//! It stays in the process group of the test, so that a test runner that kills a test kills its children too.
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use rustix::process::Signal;
-use rustix::process::{Pid, kill_process, kill_process_group};
+use rustix::process::{Pid, kill_process};
 
 use super::until::until;
+
+/// How long a child may take to end by itself when its value is dropped.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// What a process has written so far, standard output and error in one.
 #[derive(Clone, Default)]
@@ -43,7 +47,7 @@ impl Output {
     }
 }
 
-/// A running child in a process group of its own.
+/// A running child.
 pub struct Process {
     child: Child,
     pid: Pid,
@@ -78,7 +82,6 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("start {command:?}: {error}"));
         let (stdout, stderr) = (Output::default(), Output::default());
@@ -140,9 +143,16 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // First politely, so that a node stops the database that it started; each signal may come too late, which is as well.
+        let asked = Instant::now();
         if !self.has_ended() {
-            // The group: children of the child go with it. It may end between the two lines.
-            let _ = kill_process_group(self.pid, Signal::KILL);
+            let _ = kill_process(self.pid, Signal::TERM);
+        }
+        while !self.has_ended() && asked.elapsed() < GRACE {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if !self.has_ended() {
+            let _ = kill_process(self.pid, Signal::KILL);
             let _ = self.child.wait();
         }
         if std::thread::panicking() {

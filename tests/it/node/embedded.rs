@@ -57,7 +57,8 @@ fn registry_answers() -> bool {
     answers.any(|answer| answer.is_ok_and(|output| output.status.success()))
 }
 
-fn postmaster(folder: &Path) -> String {
+/// Process id of the private server; empty while none runs.
+pub(super) fn postmaster(folder: &Path) -> String {
     let file = folder.join(".forge/pg/postmaster.pid");
     let text = std::fs::read_to_string(file).unwrap_or_default();
     text.lines().next().unwrap_or_default().to_owned()

@@ -16,4 +16,5 @@ mod refusals;
 mod scaffold;
 mod shutdown;
 mod stage;
+mod surrender;
 mod timeouts;
