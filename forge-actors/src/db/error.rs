@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::kernel::time::format_duration;
 
@@ -145,8 +146,20 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
+/// True when what the session has prepared no longer fits the schema: somebody migrated while it lay in the pool. The statement did
+/// not run, and a session of now would run it.
+pub fn is_stale(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(database) = error else { return false };
+    match database.code().as_deref() {
+        // feature_not_supported has many causes; the routine names this one in every language of the server.
+        Some("0A000") => database.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine) == Some("RevalidateCachedQuery"),
+        // invalid_sql_statement_name: the prepared statement is gone.
+        Some("26000") => true,
+        _ => false,
+    }
+}
+
 fn is_fatal(database: &dyn DatabaseError) -> bool {
-    use sqlx::postgres::{PgDatabaseError, PgSeverity};
     let severity = database.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
     matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
 }

@@ -22,7 +22,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::kernel::fault::Fault;
 
-use super::error::is_broken;
+use super::error::{is_broken, is_stale};
 use super::frame::Frame;
 use super::pool::Pool;
 use super::session::Activity;
@@ -148,14 +148,15 @@ macro_rules! once {
             Backing::Pool { pool, reads_only } => {
                 let effect = statement.effect(false)?;
                 let mut lease = pool.acquire().await?;
-                // Only a read may be repeated, and only when the socket may have died before the statement was sent.
+                // Only a read may be repeated, and only when the socket may have died before the statement was sent, or the schema
+                // changed under a prepared statement.
                 let spare = (*reads_only && lease.was_pooled()).then(|| statement.clone());
                 let $query = statement;
                 let $connection = lease.session().engage_for(effect);
                 let mut result = $run.await;
                 lease.session().settle(&result, Activity::Idle);
                 if let (Some($query), Err(error)) = (spare, &result)
-                    && is_broken(error)
+                    && (is_broken(error) || is_stale(error))
                 {
                     drop(lease);
                     let mut lease = pool.acquire_fresh().await?;

@@ -227,6 +227,10 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(session) = self.session.take() else { return };
+        if let Some(stale) = session.stale_generation() {
+            // Whoever notices first ends the generation; the others find it ended.
+            let _ended = self.shared.generation.compare_exchange(stale, stale + 1, Ordering::AcqRel, Ordering::Acquire);
+        }
         match session.activity() {
             Activity::Idle if session.is_used_up() => self.shared.disposal.discard(Object::take(session)),
             Activity::Idle => drop(session),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row};
 
-use super::error::is_broken;
+use super::error::{is_broken, is_stale};
 use super::guard::Effect;
 
 /// Names a server process, as `pg_stat_activity.pid` does.
@@ -43,6 +43,8 @@ pub(super) struct Session {
     activity: Activity,
     /// Something of its last user may still be in it.
     used_up: bool,
+    /// A statement failed because the schema had changed under what was prepared.
+    stale: bool,
 }
 
 impl Session {
@@ -62,6 +64,7 @@ impl Session {
             last_used: now,
             activity: Activity::Idle,
             used_up: false,
+            stale: false,
         })
     }
 
@@ -84,12 +87,18 @@ impl Session {
 
     /// True when a statement left something behind that the next user must not meet.
     pub(super) fn is_used_up(&self) -> bool {
-        self.used_up
+        self.used_up || self.stale
+    }
+
+    /// The generation of sessions that end with this one: what it had prepared no longer fits the schema, and the others of its
+    /// age have prepared the same.
+    pub(super) fn stale_generation(&self) -> Option<u64> {
+        self.stale.then_some(self.generation)
     }
 
     /// True when nothing forbids another use: at rest, unspoilt, young enough, and opened after the last outage.
     pub(super) fn is_reusable(&self, generation: u64) -> bool {
-        self.activity == Activity::Idle && !self.used_up && self.generation == generation && Instant::now() < self.expires
+        self.activity == Activity::Idle && !self.is_used_up() && self.generation == generation && Instant::now() < self.expires
     }
 
     /// Marks the session busy and lends its connection. Until [`settle`](Self::settle) is called it counts as cut off.
@@ -107,6 +116,7 @@ impl Session {
     /// Notes that a statement's answer was read to the end, and where that leaves the session.
     pub(super) fn settle<T>(&mut self, result: &sqlx::Result<T>, rest: Activity) {
         self.last_used = Instant::now();
+        self.stale |= matches!(result, Err(error) if is_stale(error));
         self.activity = match result {
             Err(error) if is_broken(error) => Activity::Broken,
             _ => rest,

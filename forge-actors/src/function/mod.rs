@@ -6,7 +6,7 @@
 //!   ▼
 //! running ──ok──▶ committed ──▶ answered
 //!   │ ▲                │
-//!   │ └─ lost a race ──┘  (mutations: again from the start, at most MUTATION_ATTEMPTS_MAX times)
+//!   │ └─ lost a race ──┘  (mutations: again from the start, at most ATTEMPTS_MAX times)
 //!   ├──fault · panic──▶ rolled back ──▶ answered
 //!   └──deadline · drain · caller gone (queries only)──▶ cancelled in Postgres, rolled back
 //! ```

@@ -1,5 +1,6 @@
 //! One admitted call, from its arguments to its answer.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use tracing::{Instrument, Span};
 use crate::app::catalog::Decoded;
 use crate::app::context::Scope;
 use crate::app::{KindName, Registration};
+use crate::db::error::is_stale;
 use crate::db::handle::Db;
 use crate::db::transaction::{Transaction, TransactionOptions};
 use crate::function::actor::PATH;
@@ -119,10 +121,25 @@ impl Call {
     }
 
     async fn by_kind(&self, answer: &mut oneshot::Sender<Answer>) -> Ended {
-        match self.registration.meta.kind {
-            KindName::Query => self.query(Waiting(Some(answer))).await,
-            KindName::Mutation => self.mutation().await,
-            KindName::Action => self.guarded(self.start(self.decode()?, None), &mut Waiting(None)).await,
+        let mut waiting = Waiting((self.registration.meta.kind == KindName::Query).then_some(answer));
+        let mut attempt = 1;
+        loop {
+            let ended = match self.registration.meta.kind {
+                KindName::Query => self.query(&mut waiting).await,
+                KindName::Mutation => self.mutation().await,
+                // What an action did outside cannot be undone, so it is not run again.
+                KindName::Action => return self.guarded(self.start(self.decode()?, None), &mut waiting).await,
+            };
+            let lost_race = matches!(&ended, Err(Failed::Fault(fault)) if lost_race(fault));
+            let pause = RACE_BACKOFF.jittered(attempt);
+            if !lost_race || attempt >= limits::ATTEMPTS_MAX || self.remaining() <= pause {
+                return ended;
+            }
+            if let Some(metrics) = self.room.metrics.get(&*self.invocation.name) {
+                metrics.retried();
+            }
+            tokio::time::sleep(pause).await;
+            attempt += 1;
         }
     }
 
@@ -163,37 +180,20 @@ impl Call {
         if Instant::now() > self.deadline() { Err(Failed::Deadline) } else { Ok(output) }
     }
 
-    async fn query(&self, mut waiting: Waiting<'_>) -> Ended {
+    async fn query(&self, waiting: &mut Waiting<'_>) -> Ended {
         let message = self.decode()?;
         let database = &self.room.database;
         if !self.registration.meta.snapshot {
             // Dropping the handler's future gives its session back as broken; the database room cancels the statement.
-            return self.guarded(self.start(message, Some(database.reader())), &mut waiting).await;
+            return self.guarded(self.start(message, Some(database.reader())), waiting).await;
         }
         let beginning = database.snapshot(&self.invocation.name, self.remaining());
-        let tx = self.unless_cut(beginning, &mut waiting).await??;
-        let ended = self.guarded(self.start(message, Some(tx.db())), &mut waiting).await;
+        let tx = self.unless_cut(beginning, waiting).await??;
+        let ended = self.guarded(self.start(message, Some(tx.db())), waiting).await;
         end(tx, ended).await
     }
 
     async fn mutation(&self) -> Ended {
-        let mut attempt = 1;
-        loop {
-            let ended = self.mutation_once().await;
-            let lost_race = matches!(&ended, Err(Failed::Fault(fault)) if lost_race(fault));
-            let pause = RACE_BACKOFF.jittered(attempt);
-            if !lost_race || attempt >= limits::MUTATION_ATTEMPTS_MAX || self.remaining() <= pause {
-                return ended;
-            }
-            if let Some(metrics) = self.room.metrics.get(&*self.invocation.name) {
-                metrics.retried();
-            }
-            tokio::time::sleep(pause).await;
-            attempt += 1;
-        }
-    }
-
-    async fn mutation_once(&self) -> Ended {
         // Read first: arguments that are refused cost no transaction.
         let message = self.decode()?;
         let options = TransactionOptions {
@@ -253,7 +253,9 @@ async fn end(tx: Transaction, ended: Ended) -> Ended {
     ended
 }
 
-/// The fault of a serialization failure or a deadlock: the same call may well succeed the next time.
+/// The fault of a serialization failure, a deadlock, or a schema that changed under a prepared statement: the same call may well
+/// succeed the next time, on another session.
 fn lost_race(fault: &Fault) -> bool {
     matches!(fault.sqlstate().as_deref(), Some("40001" | "40P01"))
+        || fault.source().and_then(|source| source.downcast_ref()).is_some_and(is_stale)
 }

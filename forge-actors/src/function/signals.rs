@@ -11,8 +11,8 @@ use crate::app::Catalog;
 pub const CALLS_TOTAL: &str = "forge_calls_total";
 /// Seconds from admission to answer, by handler.
 pub const CALL_SECONDS: &str = "forge_call_duration_seconds";
-/// Attempts of mutations beyond the first, by handler.
-pub const RETRIES_TOTAL: &str = "forge_mutation_retries_total";
+/// Attempts beyond the first, by handler.
+pub const RETRIES_TOTAL: &str = "forge_call_retries_total";
 /// Calls that run now.
 pub const CALLS_IN_FLIGHT: &str = "forge_calls_in_flight";
 

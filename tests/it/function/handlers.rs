@@ -190,6 +190,25 @@ pub(super) async fn edited(_ctx: &QueryContext) -> Result<()> {
     Ok(())
 }
 
+/// Reads whole rows, as many applications do.
+#[forge::query(public)]
+pub(super) async fn whole_rows(ctx: &QueryContext) -> Result<usize> {
+    Ok(sqlx::query("SELECT * FROM ledger").fetch_all(ctx.db()).await?.len())
+}
+
+/// The same in a snapshot.
+#[forge::query(public, snapshot)]
+pub(super) async fn whole_rows_at_once(ctx: &QueryContext) -> Result<usize> {
+    Ok(sqlx::query("SELECT * FROM ledger").fetch_all(ctx.db()).await?.len())
+}
+
+/// The same in a transaction that writes.
+#[forge::mutation(public)]
+pub(super) async fn whole_rows_writing(ctx: &MutationContext, key: String) -> Result<usize> {
+    ctx.call(Put { key }).await?;
+    Ok(sqlx::query("SELECT * FROM ledger").fetch_all(ctx.db()).await?.len())
+}
+
 /// Takes little.
 #[forge::query(public, input_max = "64B")]
 pub(super) async fn small(_ctx: &QueryContext, text: String) -> Result<usize> {

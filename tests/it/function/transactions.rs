@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::handlers::*;
 use super::room::Room;
+use crate::store::cluster::execute;
 
 #[tokio::test]
 async fn a_failed_mutation_leaves_nothing() {
@@ -133,5 +134,25 @@ async fn a_snapshot_sees_one_moment() {
     let (seen, ()) = futures::join!(room.call(CountTwice {}), writing);
     let seen = seen.expect("reads");
     assert_eq!(seen[0], seen[1]);
+    room.close().await;
+}
+
+#[tokio::test]
+async fn a_schema_that_changes_under_a_running_node_breaks_no_call() {
+    let room = Room::open().await;
+    let mut connection = room.scratch.connect().await;
+    for round in 0..3 {
+        // Several sessions of each pool prepare the statement.
+        futures::future::join_all((0..6).map(|_| room.call(WholeRows {}))).await;
+        futures::future::join_all((0..6).map(|_| room.call(WholeRowsAtOnce {}))).await;
+        futures::future::join_all((0..6).map(|n| room.call(WholeRowsWriting { key: format!("{round} before {n}") }))).await;
+        execute(&mut connection, &format!("ALTER TABLE ledger ADD COLUMN round_{round} text")).await;
+        for n in 0..6 {
+            room.call(WholeRows {}).await.expect("reads");
+            room.call(WholeRowsAtOnce {}).await.expect("reads in a snapshot");
+            room.call(WholeRowsWriting { key: format!("{round} after {n}") }).await.expect("writes");
+        }
+    }
+    assert_eq!(room.keys().await.len(), 36);
     room.close().await;
 }
