@@ -393,8 +393,7 @@ async fn the_commit_is_one_that_only_an_intact_transaction_passes() {
     let scratch = scratch_with_table().await;
     let mut connection = scratch.connect().await;
     let commit = "SAVEPOINT forge_end; COMMIT";
-    let sqlstate =
-        |outcome: sqlx::Result<sqlx::postgres::PgQueryResult>| Fault::from(outcome.unwrap_err()).sqlstate().map(|state| state.into_owned());
+    let sqlstate = |outcome: sqlx::Result<sqlx::postgres::PgQueryResult>| Fault::from(outcome.unwrap_err()).sqlstate();
     let outside = sqlx::raw_sql(commit).execute(&mut connection).await;
     assert_eq!(sqlstate(outside).as_deref(), Some("25P01"), "a bare COMMIT only warns here");
     assert!(sqlx::raw_sql("BEGIN; INSERT INTO t VALUES (1); SELECT 1 / 0").execute(&mut connection).await.is_err());
