@@ -25,16 +25,17 @@ pub async fn run(args: &Actors, scene: Scene<'_>) -> Result<(), Report> {
     loop {
         let answer = client.post("/rpc/forge.actors", "{}".to_owned()).await?;
         let data = answer.get("data").cloned().unwrap_or_default();
-        if scene.global.json {
-            output::data(&data.to_string());
+        let text = if scene.global.json {
+            data.to_string()
         } else {
             let tree: NodeActors = serde_json::from_value(data).map_err(|error| {
                 Report::new(Exit::Drift, "other-version", "the node's answer is of another version of Forge").cause(error)
             })?;
             let top = if args.watch { REDRAW } else { "" };
-            output::data(&format!("{top}{}", render(&tree, scene.palette())));
-        }
-        if !args.watch {
+            format!("{top}{}", render(&tree, scene.palette()))
+        };
+        let is_read = output::offer(&text);
+        if !args.watch || !is_read {
             return Ok(());
         }
         tokio::time::sleep(WATCH_INTERVAL).await;

@@ -14,15 +14,44 @@ use crate::config::load::Loaded;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(610);
 /// How long reaching the node may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a token lives that is signed for one command.
+/// How long a token lives that is signed for one request.
 const TOKEN_TTL: Duration = Duration::from_secs(300);
 
 /// A node, and who speaks to it.
-#[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
     url: String,
-    token: Option<String>,
+    credential: Credential,
+}
+
+/// What a request says about who asks.
+enum Credential {
+    Nothing,
+    Token(String),
+    /// A token of its own for each request: a client may outlive any of them.
+    Signed {
+        tokens: Tokens,
+        subject: String,
+        roles: Vec<String>,
+    },
+}
+
+impl Credential {
+    fn known(token: Option<&str>) -> Self {
+        token.map_or(Self::Nothing, |token| Self::Token(token.to_owned()))
+    }
+
+    fn token(&self) -> Result<Option<String>, Report> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Token(token) => Ok(Some(token.to_owned())),
+            Self::Signed { tokens, subject, roles } => {
+                let roles: Vec<_> = roles.iter().map(String::as_str).collect();
+                let signed = tokens.issue(subject, &roles, None, TOKEN_TTL);
+                signed.map(Some).map_err(|error| Report::new(Exit::Failed, "token", "the token cannot be signed").cause(error))
+            }
+        }
+    }
 }
 
 /// The variable that holds a token.
@@ -49,16 +78,15 @@ impl Client {
     pub fn new(loaded: &Loaded, target: &Target, asker: Asker<'_>) -> Result<Self, Report> {
         let url = target.url.clone().unwrap_or_else(|| default_url(loaded));
         check_url(&url)?;
-        let known = || loaded.environment.get_filled(TOKEN_VARIABLE).map(str::to_owned);
-        let token = match (&target.token, asker) {
-            (Some(token), _) => Some(token.to_owned()),
-            (None, Asker::Anyone) => known(),
-            (None, Asker::Administrator) => known().map_or_else(|| sign(loaded, "forge-node", &["admin"]), Ok).map(Some)?,
-            (None, Asker::Signed { subject, roles }) => Some(sign(loaded, subject, &roles.iter().map(String::as_str).collect::<Vec<_>>())?),
+        let known = loaded.environment.get_filled(TOKEN_VARIABLE);
+        let credential = match (target.token.as_deref(), asker, known) {
+            (None, Asker::Administrator, None) => signer(loaded, "forge-node", &["admin".to_owned()])?,
+            (None, Asker::Signed { subject, roles }, _) => signer(loaded, subject, roles)?,
+            (given, _, known) => Credential::known(given.or(known)),
         };
         let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build();
         let http = http.map_err(|error| Report::new(Exit::Failed, "http-client", "no HTTP client can be made").cause(error))?;
-        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), token })
+        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), credential })
     }
 
     /// `GET path`.
@@ -72,7 +100,7 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Report> {
-        let request = match &self.token {
+        let request = match self.credential.token()? {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
@@ -148,7 +176,8 @@ pub(super) fn default_url(loaded: &Loaded) -> String {
     format!("http://{host}:{}", gateway.port)
 }
 
-fn sign(loaded: &Loaded, subject: &str, roles: &[&str]) -> Result<String, Report> {
+/// Signs as `subject` with the secret of this place.
+fn signer(loaded: &Loaded, subject: &str, roles: &[String]) -> Result<Credential, Report> {
     let known = match &loaded.config.auth.secret {
         Some(secret) => Some(secret.clone()),
         None => secret::existing(&loaded.folder)?,
@@ -161,7 +190,5 @@ fn sign(loaded: &Loaded, subject: &str, roles: &[&str]) -> Result<String, Report
     let auth = &loaded.config.auth;
     let tokens =
         Tokens::new(secret.expose().as_bytes(), auth.rules()).map_err(|error| Report::of_room(Exit::Config, "short-secret", &error))?;
-    tokens
-        .issue(subject, roles, None, TOKEN_TTL)
-        .map_err(|error| Report::new(Exit::Failed, "token", "the token cannot be signed").cause(error))
+    Ok(Credential::Signed { tokens, subject: subject.to_owned(), roles: roles.to_vec() })
 }

@@ -1,9 +1,10 @@
 //! The verbs beside `start`, as a person types them.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use forge_tests::{Binary, Database, Ended, Node, Process, probe};
+use forge_tests::{Binary, Database, Ended, Node, Process, probe, until};
 use serde_json::{Value, json};
 
 use super::stage::{PATIENCE, probe_on};
@@ -28,6 +29,24 @@ async fn the_tree_of_a_running_node_is_printed() {
         let refused = ask(&node, "actors", &["--token", token]).await;
         assert_eq!(refused.code(), 7, "{}", refused.stderr);
     }
+}
+
+#[tokio::test]
+async fn nobody_watches_for_a_reader_that_has_left() {
+    let database = Database::create().await;
+    let node = probe_on(&database).start().await;
+    let mut watch = Command::new(Binary::Forge.path());
+    watch.args(["actors", "--watch", "--json", "--url", node.client().base(), "--token", &probe::admin_token()]).stdout(Stdio::piped());
+    let mut watch = watch.spawn().expect("start the program");
+    let mut line = String::new();
+    let stdout = watch.stdout.take().expect("stdout is piped");
+    BufReader::new(stdout).read_line(&mut line).expect("a picture");
+    assert!(line.contains("node/gateway/listener"), "{line}");
+    let status = until("the watch has ended", PATIENCE, || {
+        let status = watch.try_wait().expect("wait for the child");
+        async move { status }
+    });
+    assert!(status.await.success());
 }
 
 #[tokio::test]
