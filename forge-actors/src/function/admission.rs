@@ -15,6 +15,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The limits and how much of each is taken.
 pub(super) struct Admission {
     node: Arc<Limit>,
+    /// Calls inside calls. They have places of their own: sharing the node's could leave a full node waiting for itself.
+    nested: Arc<Limit>,
     handlers: HashMap<String, Arc<Limit>>,
 }
 
@@ -32,17 +34,15 @@ impl Admission {
     pub(super) fn new(calls_max: u32, catalog: &Catalog) -> Self {
         let limit = |max| Arc::new(Limit { taken: AtomicU32::new(0), max });
         let handlers = catalog.iter().filter_map(|(name, registration)| Some((name.to_owned(), limit(registration.meta.concurrency?))));
-        Self { node: limit(calls_max), handlers: handlers.collect() }
+        Self { node: limit(calls_max), nested: limit(calls_max), handlers: handlers.collect() }
     }
 
-    /// Takes a place for a call of `name`. A call inside another one (`nested`) already has its node place through its caller:
-    /// taking a second could leave a full node waiting for itself.
+    /// Takes a place for a call of `name`, from outside or inside another one (`nested`).
     pub(super) fn enter(&self, name: &str, nested: bool) -> Result<Permit, Fault> {
         let mut permit = Permit { limits: [None, None] };
-        if !nested {
-            self.node.take().ok_or_else(|| refused("the node runs as many calls as it may"))?;
-            permit.limits[0] = Some(self.node.clone());
-        }
+        let of_all = if nested { &self.nested } else { &self.node };
+        of_all.take().ok_or_else(|| refused("the node runs as many calls as it may"))?;
+        permit.limits[0] = Some(of_all.clone());
         if let Some(limit) = self.handlers.get(name) {
             limit.take().ok_or_else(|| refused(format!("`{name}` runs as many times at once as it may")))?;
             permit.limits[1] = Some(limit.clone());

@@ -41,6 +41,7 @@ fn a_handlers_own_limit_holds_also_for_nested_calls() {
     let outer = admission.enter("tests.wide", false).expect("room");
     let inner = admission.enter("tests.narrow", true).expect("a nested call takes no place of the node");
     assert!(admission.enter("tests.narrow", true).is_err());
+    assert!(admission.enter("tests.wide", true).is_err(), "nested calls are counted as well");
     drop(inner);
     assert!(admission.enter("tests.narrow", true).is_ok());
     drop(outer);
