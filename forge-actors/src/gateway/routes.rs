@@ -39,7 +39,7 @@ pub trait Border: Clone + Send + Sync + 'static {
     fn catalog(&self) -> &Catalog;
 
     /// Runs a call from outside: existence, access, size of the arguments, admission, the handler. Dropping the future gives the
-    /// call up (`CANCELLED`): the client is gone.
+    /// call up where that leaves nothing half-done: the client is gone.
     fn call(&self, invocation: Invocation) -> impl Future<Output = Result<Bytes, Fault>> + Send;
 }
 

@@ -65,8 +65,6 @@ codes! {
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415;
     /// Arguments were read and refused; `details.fields` says which and why.
     Validation = "VALIDATION", 422;
-    /// The caller went away, or the node gave the call up on purpose.
-    Cancelled = "CANCELLED", 499;
     /// A bug: the cause is in the node's log under the trace id.
     Internal = "INTERNAL", 500;
     /// The database is away, or the node is stopping: try again later.
