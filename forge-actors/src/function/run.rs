@@ -49,8 +49,7 @@ pub(super) async fn admitted(
     let span = span_of(&invocation, depth);
     let call = Call { room: room.clone(), registration, invocation: Arc::new(invocation), depth, began: Instant::now(), _permit: permit };
     if meta.kind == KindName::Query {
-        // A query leaves nothing behind when it is dropped half-way, so it runs in its caller's task and ends with it. A task of its own
-        // would wake a second thread: that is an eighth of the latency of a lone caller.
+        // A query leaves nothing behind when it is dropped half-way, so it runs in its caller's task and ends with it.
         return room.tasks.track_future(call.run()).instrument(span).await;
     }
     let (answer, answered) = oneshot::channel();
