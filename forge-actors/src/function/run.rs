@@ -30,7 +30,7 @@ use crate::supervise::{Crash, Panic, catch_unwind};
 /// Between two attempts of a mutation that lost a race: long enough for the winner to commit.
 const RACE_BACKOFF: Backoff = Backoff::exponential(Duration::from_millis(4), Duration::from_millis(100));
 
-/// Checks what is left to check, then runs the call as a task of the room and waits for its answer.
+/// Checks what is left to check, then runs the call: a query here, what writes as a task of the room whose answer is awaited.
 pub(super) async fn admitted(
     room: &Arc<Room>,
     registration: &'static Registration,
