@@ -46,6 +46,7 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
         catalog: Arc::clone(&catalog),
         database: facts.database.clone(),
         database_children,
+        reactivity: loaded.config.reactivity.clone(),
         functions: loaded.config.functions.clone(),
         tokens: Some(security.tokens),
         http: http_client()?,

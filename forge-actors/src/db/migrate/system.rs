@@ -5,10 +5,14 @@ use super::set::MigrationSet;
 /// The name of Forge's own set.
 pub const SYSTEM_SET: &str = "forge";
 
-const FILES: &[(&str, &str)] = &[(
-    "schema/migrations/0001_create_crashes.sql",
-    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/migrations/0001_create_crashes.sql")),
-)];
+/// A file of `schema/migrations` by its name there.
+macro_rules! file {
+    ($name:literal) => {
+        (concat!("schema/migrations/", $name), include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/migrations/", $name)))
+    };
+}
+
+const FILES: &[(&str, &str)] = &[file!("0001_create_crashes.sql"), file!("0002_create_changes.sql")];
 
 /// Forge's own migrations.
 pub fn system_set() -> MigrationSet {
