@@ -35,7 +35,7 @@ struct Inner {
 }
 
 /// How full each pool is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DatabaseUsage {
     /// Transactions.
     pub write: PoolUsage,

@@ -43,6 +43,7 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
     let (database_children, facts) = storage.into_children();
     let options = NodeOptions {
         id,
+        name: name.clone(),
         catalog: Arc::clone(&catalog),
         database: facts.database.clone(),
         database_children,
