@@ -20,7 +20,7 @@ const EVENTS_MAX: usize = 50;
 /// The whole cluster at one moment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Overview {
+pub struct ClusterOverview {
     /// When it was put together, by the clock of the node that answers.
     pub at: Timestamp,
     /// Every registered node, by name.
@@ -77,7 +77,7 @@ pub struct NodeStatus {
 
 /// Every node, what it is busy with, and what happened last.
 #[forge_app_macros::query(name = "forge.overview", role = "admin")]
-pub async fn overview(ctx: &QueryContext) -> Result<Overview> {
+pub async fn overview(ctx: &QueryContext) -> Result<ClusterOverview> {
     let reports = report::all(ctx);
     let rows = sqlx::query(include_str!("sql/list_nodes.sql")).fetch_all(ctx.db()).await?;
     let counts = sqlx::query(include_str!("sql/count_jobs.sql")).fetch_one(ctx.db()).await?;
@@ -85,7 +85,7 @@ pub async fn overview(ctx: &QueryContext) -> Result<Overview> {
     let nodes: sqlx::Result<_> = rows.iter().map(|row| node_status(row, ctx.node().id, &heard)).collect();
     let count = |column: &str| counts.try_get::<i64, _>(column).map(|count| u32::try_from(count).unwrap_or(u32::MAX));
     let jobs = JobCounts { pending: count("pending")?, running: count("running")?, retry: count("retry")?, failed: count("failed")? };
-    Ok(Overview { at: chrono::Utc::now(), nodes: nodes?, jobs, crashes24h: count("crashes")?, events: feed(&reports) })
+    Ok(ClusterOverview { at: chrono::Utc::now(), nodes: nodes?, jobs, crashes24h: count("crashes")?, events: feed(&reports) })
 }
 
 fn node_status(row: &PgRow, here: NodeId, heard: &BTreeMap<NodeId, &Arc<NodeReport>>) -> sqlx::Result<NodeStatus> {
