@@ -12,6 +12,7 @@ pub mod dashboard;
 pub mod db;
 pub mod function;
 pub mod gateway;
+pub mod job;
 pub mod kernel;
 pub mod prelude;
 pub mod supervise;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::app::context::{Ctx, MutationContext};
 use crate::app::error::Result;
@@ -41,6 +42,61 @@ impl JobMeta {
         backoff: RetryBackoff::Exponential { base: Duration::from_secs(1), max: Duration::from_secs(3_600) },
         aliases: &[],
     };
+}
+
+/// Where a job is in its life; the diagram is in the job room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobStatus {
+    /// Waits for its time and a worker.
+    Pending,
+    /// Leased to a node, which runs it as soon as a worker is free.
+    Claimed,
+    /// Its node has confirmed that the handler runs.
+    Running,
+    /// Its handler succeeded.
+    Completed,
+    /// An attempt failed; waits for the next one.
+    Retry,
+    /// Its arguments do not fit its handler: no attempt can succeed.
+    Failed,
+    /// Every attempt failed.
+    DeadLetter,
+    /// A person ended it.
+    Cancelled,
+}
+
+impl JobStatus {
+    /// Every status, in the order of the type in Postgres.
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Claimed,
+        Self::Running,
+        Self::Completed,
+        Self::Retry,
+        Self::Failed,
+        Self::DeadLetter,
+        Self::Cancelled,
+    ];
+
+    /// The label in Postgres and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Claimed => "claimed",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Retry => "retry",
+            Self::Failed => "failed",
+            Self::DeadLetter => "dead_letter",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Reads a label.
+    pub fn parse(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == label)
+    }
 }
 
 /// How the wait grows from one failed attempt to the next.

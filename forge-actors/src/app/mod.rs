@@ -30,7 +30,7 @@ pub use catalog::{Catalog, Registration};
 pub use context::{ActionContext, Ctx, JobContext, MutationContext, QueryContext};
 pub use error::{AppError, CallError, Failure, NoError, Result};
 pub use handler::{Access, Handler, Meta};
-pub use job::{Attempt, JobMeta, RetryBackoff};
+pub use job::{Attempt, JobMeta, JobStatus, RetryBackoff};
 pub use kind::{Action, Job, Kind, KindName, Mutation, Query};
 pub use model::Model;
 
