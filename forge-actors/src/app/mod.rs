@@ -19,6 +19,7 @@ pub mod job;
 pub mod kind;
 pub mod log;
 pub mod model;
+pub mod node;
 pub mod password;
 pub mod schema;
 pub mod token;
