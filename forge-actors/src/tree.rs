@@ -5,6 +5,7 @@
 //! ├ database (one_for_one)    postgres (the private cluster, when one is used) · monitor · migrator
 //! ├ telemetry (one_for_one)   crashes · metrics (where there is a gateway to read them)
 //! ├ functions
+//! ├ jobs (one_for_one)        acknowledger · workers · claimer · rescuer · sweeper (with the role `worker`)
 //! └ gateway (one_for_one)     listener
 //! ```
 //!
@@ -33,6 +34,8 @@ use crate::gateway::database_check::{DATABASE_CHECK, DatabaseCheck};
 use crate::gateway::readiness::Readiness;
 use crate::gateway::routes::Gateway;
 use crate::gateway::server::Port;
+use crate::job::config::JobConfig;
+use crate::job::messages::{Jobs, Needs as JobNeeds};
 use crate::kernel::ids::NodeId;
 use crate::supervise::{ChildSpec, Exit, Root, StartError, StopTimeout, Strategy, SupervisorSpec, Tree};
 use crate::telemetry::crashes::CrashSink;
@@ -55,6 +58,8 @@ pub struct NodeOptions {
     pub database_children: Vec<ChildSpec>,
     /// Limits of the function room.
     pub functions: FunctionConfig,
+    /// How it runs jobs; `None` runs none.
+    pub jobs: Option<JobConfig>,
     /// Signs and verifies tokens.
     pub tokens: Option<Tokens>,
     /// For actions that call out.
@@ -90,7 +95,7 @@ impl RunningNode {
         let view = NodeView::new(options.id, options.name, Arc::clone(&tree));
         let tokens = options.tokens.clone();
         let hints = Hints::new();
-        let needs = Needs { database: options.database.clone(), tree: Arc::clone(&tree), hints, config: options.functions };
+        let needs = Needs { database: options.database.clone(), tree: Arc::clone(&tree), hints: hints.clone(), config: options.functions };
         let (functions, functions_child) =
             Functions::new(options.catalog, needs, |invoke| Services { node: view, invoke, tokens, http: options.http });
         let crashes = CrashSink::spec(options.id, options.database.clone(), Arc::clone(&tree));
@@ -101,6 +106,10 @@ impl RunningNode {
             ChildSpec::supervisor("telemetry", SupervisorSpec::new(Strategy::OneForOne, telemetry)),
             functions_child,
         ];
+        if let Some(config) = options.jobs {
+            let (node, database, functions) = (options.id, options.database.clone(), functions.clone());
+            children.push(Jobs::new(JobNeeds { node, database, functions, hints, config }).1);
+        }
         let mut address = None;
         if let Some(GatewayOptions { config, port, metrics }) = options.gateway {
             address = Some(port.address());

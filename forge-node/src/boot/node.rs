@@ -48,6 +48,7 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
         database: facts.database.clone(),
         database_children,
         functions: loaded.config.functions.clone(),
+        jobs: loaded.config.node.roles.contains(&Role::Worker).then(|| loaded.config.jobs.clone()),
         tokens: Some(security.tokens),
         http: http_client()?,
         gateway,
@@ -113,7 +114,8 @@ fn open_gateway(loaded: &Loaded, dev: bool) -> Result<GatewayOptions, Report> {
 async fn drain(node: RunningNode, signal: &str, mut signals: StopSignals, config: &Config) -> Result<(), Report> {
     tracing::info!(signal, "draining; a second signal ends the node at once");
     let gateway = config.gateway.drain_delay.saturating_add(config.gateway.drain_timeout);
-    let deadline = gateway.saturating_add(config.functions.drain_timeout).saturating_add(STOP_MARGIN);
+    let calls = config.functions.drain_timeout.saturating_add(config.jobs.drain_timeout);
+    let deadline = gateway.saturating_add(calls).saturating_add(STOP_MARGIN);
     tokio::select! {
         stopped = node.stop(deadline) => stopped.map_err(|StopTimeout { deadline, paths }| {
             let message = format!("not everything stopped within {}", format_duration(deadline));
