@@ -12,6 +12,7 @@ pub mod dashboard;
 pub mod db;
 pub mod function;
 pub mod gateway;
+pub mod job;
 pub mod kernel;
 pub mod prelude;
 pub mod supervise;
@@ -20,7 +21,7 @@ pub mod tree;
 
 pub use app::Result;
 pub use forge_app_macros::{
-    Message, action, app, enum_type, error, forge_enum, model, mutation, query, require_auth, require_role, validated_type,
+    Message, action, app, enum_type, error, forge_enum, job, model, mutation, query, require_auth, require_role, validated_type,
 };
 
 /// What expanded macros name; not part of the public API.

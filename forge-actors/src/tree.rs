@@ -6,6 +6,7 @@
 //! ├ change (one_for_one)      captures · compactor
 //! ├ telemetry (one_for_one)   crashes · metrics (where there is a gateway to read them)
 //! ├ functions
+//! ├ jobs (one_for_one)        acknowledger · workers · claimer · rescuer · sweeper (with the role `worker`)
 //! └ gateway (one_for_one)     listener
 //! ```
 //!
@@ -21,7 +22,8 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::app::Catalog;
-use crate::app::context::{NodeView, Services};
+use crate::app::context::Services;
+use crate::app::node::NodeView;
 use crate::app::token::Tokens;
 use crate::app::model::ModelRegistration;
 use crate::change::captures::Captures;
@@ -37,6 +39,8 @@ use crate::gateway::database_check::{DATABASE_CHECK, DatabaseCheck};
 use crate::gateway::readiness::Readiness;
 use crate::gateway::routes::Gateway;
 use crate::gateway::server::Port;
+use crate::job::config::JobConfig;
+use crate::job::messages::{Jobs, Needs as JobNeeds};
 use crate::kernel::ids::NodeId;
 use crate::supervise::{ChildSpec, Exit, Root, StartError, StopTimeout, Strategy, SupervisorSpec, Tree};
 use crate::telemetry::crashes::CrashSink;
@@ -49,6 +53,8 @@ pub const ROOT: &str = "node";
 pub struct NodeOptions {
     /// Names the node.
     pub id: NodeId,
+    /// Its name, as people read it.
+    pub name: String,
     /// The handlers.
     pub catalog: Arc<Catalog>,
     /// The pools, not connected yet.
@@ -59,6 +65,8 @@ pub struct NodeOptions {
     pub reactivity: ReactivityConfig,
     /// Limits of the function room.
     pub functions: FunctionConfig,
+    /// How it runs jobs; `None` runs none.
+    pub jobs: Option<JobConfig>,
     /// Signs and verifies tokens.
     pub tokens: Option<Tokens>,
     /// For actions that call out.
@@ -91,10 +99,10 @@ impl RunningNode {
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
         let tree = Tree::new();
         let readiness = Readiness::new(&[DATABASE_CHECK, LISTENER_CHECK]);
-        let view = NodeView { id: options.id, tree: Arc::clone(&tree) };
+        let view = NodeView::new(options.id, options.name, Arc::clone(&tree));
         let tokens = options.tokens.clone();
         let hints = Hints::new();
-        let needs = Needs { database: options.database.clone(), tree: Arc::clone(&tree), hints, config: options.functions };
+        let needs = Needs { database: options.database.clone(), tree: Arc::clone(&tree), hints: hints.clone(), config: options.functions };
         let (functions, functions_child) =
             Functions::new(options.catalog, needs, |invoke| Services { node: view, invoke, tokens, http: options.http });
         let crashes = CrashSink::spec(options.id, options.database.clone(), Arc::clone(&tree));
@@ -109,6 +117,10 @@ impl RunningNode {
             ChildSpec::supervisor("telemetry", SupervisorSpec::new(Strategy::OneForOne, telemetry)),
             functions_child,
         ];
+        if let Some(config) = options.jobs {
+            let (node, database, functions) = (options.id, options.database.clone(), functions.clone());
+            children.push(Jobs::new(JobNeeds { node, database, functions, hints, config }).1);
+        }
         let mut address = None;
         if let Some(GatewayOptions { config, port, metrics }) = options.gateway {
             address = Some(port.address());

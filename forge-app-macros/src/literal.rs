@@ -4,23 +4,49 @@ use syn::LitStr;
 
 /// Longest time limit of a call that somebody waits for, as `kernel::limits::HANDLER_TIMEOUT_MAX`.
 const TIMEOUT_MS_MAX: u64 = 600_000;
+/// Longest time limit of a job, and longest wait between two attempts.
+const JOB_MS_MAX: u64 = 86_400_000;
 
 /// `"500ms"`, `"5s"`, `"10m"`: more than nothing, at most ten minutes. Answers milliseconds.
 pub(crate) fn timeout(literal: &LitStr) -> syn::Result<u64> {
+    let ms = time_limit(literal)?;
+    if ms > TIMEOUT_MS_MAX {
+        let message = "somebody waits for this call, so its time limit is at most \"10m\"; move longer work into a job";
+        return Err(syn::Error::new_spanned(literal, message));
+    }
+    Ok(ms)
+}
+
+/// The same for a job, whose attempt may take a day.
+pub(crate) fn job_timeout(literal: &LitStr) -> syn::Result<u64> {
+    let ms = time_limit(literal)?;
+    if ms > JOB_MS_MAX {
+        return Err(syn::Error::new_spanned(literal, "an attempt at a job takes at most \"24h\"; split longer work into several jobs"));
+    }
+    Ok(ms)
+}
+
+/// A wait between two attempts, in milliseconds.
+pub(crate) fn wait(literal: &LitStr) -> syn::Result<u64> {
+    match milliseconds(literal)? {
+        0 => Err(syn::Error::new_spanned(literal, "a wait of zero lets a failing job run in circles")),
+        ms if ms > JOB_MS_MAX => Err(syn::Error::new_spanned(literal, "a job waits at most \"24h\" between two attempts")),
+        ms => Ok(ms),
+    }
+}
+
+fn time_limit(literal: &LitStr) -> syn::Result<u64> {
+    match milliseconds(literal)? {
+        0 => Err(syn::Error::new_spanned(literal, "a time limit of zero lets nothing run")),
+        ms => Ok(ms),
+    }
+}
+
+fn milliseconds(literal: &LitStr) -> syn::Result<u64> {
     let text = literal.value();
     let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-    match quantity(&text, &units) {
-        None => Err(syn::Error::new_spanned(
-            literal,
-            format!("`{text}` is not a duration: write a whole number and a unit, for example \"500ms\", \"5s\" or \"2m\""),
-        )),
-        Some(0) => Err(syn::Error::new_spanned(literal, "a time limit of zero lets nothing run")),
-        Some(ms) if ms > TIMEOUT_MS_MAX => Err(syn::Error::new_spanned(
-            literal,
-            "somebody waits for this call, so its time limit is at most \"10m\"; move longer work into a job",
-        )),
-        Some(ms) => Ok(ms),
-    }
+    let wrong = || format!("`{text}` is not a duration: write a whole number and a unit, for example \"500ms\", \"5s\" or \"2m\"");
+    quantity(&text, &units).ok_or_else(|| syn::Error::new_spanned(literal, wrong()))
 }
 
 /// `"512B"`, `"64KiB"`, `"8MiB"`. Answers bytes.

@@ -16,6 +16,7 @@ use crate::change::messages::Hints;
 use crate::db::database::Database;
 use crate::function::actor::FunctionsActor;
 use crate::function::admission::Admission;
+pub use crate::function::attempt::AttemptEnd;
 use crate::function::config::FunctionConfig;
 pub use crate::function::inflight::InFlight;
 use crate::function::inflight::Table;

@@ -22,6 +22,7 @@
 
 mod actor;
 mod admission;
+mod attempt;
 pub mod config;
 mod inflight;
 pub mod messages;

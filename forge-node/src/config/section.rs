@@ -8,6 +8,7 @@ use forge_actors::change::config::ReactivityConfig;
 use forge_actors::db::config::DatabaseConfig;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::gateway::config::GatewayConfig;
+use forge_actors::job::config::JobConfig;
 use forge_actors::kernel::time::{secs, serde_duration};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub reactivity: ReactivityConfig,
     /// How many calls run at a time.
     pub functions: FunctionConfig,
+    /// How it runs jobs.
+    pub jobs: JobConfig,
     /// What is written to the log.
     pub log: LogConfig,
 }
@@ -37,6 +40,7 @@ impl Config {
         let mut broken = self.database.validate();
         broken.extend(self.gateway.validate().err().into_iter().flatten());
         broken.extend(self.functions.validate());
+        broken.extend(self.jobs.validate());
         broken.extend(self.reactivity.validate());
         if self.node.roles.is_empty() {
             broken.push(format!("node.roles is empty; name at least one of {}", Role::ALL.map(Role::as_str).join(", ")));

@@ -5,14 +5,18 @@ use super::set::MigrationSet;
 /// The name of Forge's own set.
 pub const SYSTEM_SET: &str = "forge";
 
-/// A file of `schema/migrations` by its name there.
-macro_rules! file {
-    ($name:literal) => {
-        (concat!("schema/migrations/", $name), include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/migrations/", $name)))
+/// Files of `schema/migrations` by their names there.
+macro_rules! files {
+    ($($name:literal),+ $(,)?) => {
+        &[$((
+            concat!("schema/migrations/", $name),
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/migrations/", $name)),
+        )),+]
     };
 }
 
-const FILES: &[(&str, &str)] = &[file!("0001_create_crashes.sql"), file!("0002_create_changes.sql")];
+const FILES: &[(&str, &str)] =
+    files!["0001_create_crashes.sql", "0002_create_changes.sql", "0003_create_jobs.sql", "0005_create_audit.sql"];
 
 /// Forge's own migrations.
 pub fn system_set() -> MigrationSet {
