@@ -29,6 +29,7 @@ pub(crate) enum Word {
     Concurrency,
     InputMax,
     Snapshot,
+    Refresh,
     Isolation,
 }
 
@@ -41,6 +42,7 @@ const TIMEOUT: Key<Word> = Key { name: "timeout", usage: "timeout = \"5s\"", id:
 const CONCURRENCY: Key<Word> = Key { name: "concurrency", usage: "concurrency = 10", id: Word::Concurrency };
 const INPUT_MAX: Key<Word> = Key { name: "input_max", usage: "input_max = \"64KiB\"", id: Word::InputMax };
 const SNAPSHOT: Key<Word> = Key { name: "snapshot", usage: "snapshot", id: Word::Snapshot };
+const REFRESH: Key<Word> = Key { name: "refresh", usage: "refresh = \"1s\"", id: Word::Refresh };
 const ISOLATION: Key<Word> = Key { name: "isolation", usage: "isolation = serializable", id: Word::Isolation };
 
 pub(crate) static QUERY: Kind = Kind {
@@ -49,7 +51,7 @@ pub(crate) static QUERY: Kind = Kind {
     marker: "Query",
     context: "QueryContext",
     purpose: "only reads",
-    options: &[PUBLIC, AUTH, ROLE, INTERNAL, NAME, TIMEOUT, CONCURRENCY, INPUT_MAX, SNAPSHOT],
+    options: &[PUBLIC, AUTH, ROLE, INTERNAL, NAME, TIMEOUT, CONCURRENCY, INPUT_MAX, SNAPSHOT, REFRESH],
 };
 
 pub(crate) static MUTATION: Kind = Kind {

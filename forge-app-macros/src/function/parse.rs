@@ -110,6 +110,7 @@ fn read(entry: &Entry, key: &Key<Word>, options: &mut Options) -> syn::Result<Op
             entry.flag(key)?;
             options.snapshot = true;
         }
+        Word::Refresh => options.refresh_ms = Some(literal::refresh(&entry.string(key)?)?),
         Word::Isolation => {
             let path = entry.path(key)?;
             let found = ISOLATIONS.iter().find(|(word, _)| path.is_ident(word));
