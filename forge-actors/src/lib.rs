@@ -15,6 +15,7 @@ pub mod gateway;
 pub mod job;
 pub mod kernel;
 pub mod prelude;
+pub mod reactor;
 pub mod supervise;
 pub mod telemetry;
 pub mod tree;

@@ -20,6 +20,7 @@ pub use crate::function::attempt::AttemptEnd;
 use crate::function::config::FunctionConfig;
 pub use crate::function::inflight::InFlight;
 use crate::function::inflight::Table;
+pub use crate::function::live::{LiveQuery, LiveRun};
 use crate::function::run;
 use crate::function::signals::{self, HandlerMetrics};
 use crate::kernel::commit::Receipt;
@@ -143,13 +144,13 @@ impl Invoke for Weak {
     }
 }
 
-fn unknown(name: &str) -> Fault {
+pub(super) fn unknown(name: &str) -> Fault {
     // A name from outside is cut, so that an answer never grows with the question.
     let shown: String = name.chars().take(100).collect();
     Fault::new(Code::NotFound, format!("there is no function `{shown}`"))
 }
 
-fn authorize(meta: &Meta, caller: &Caller) -> Result<(), Fault> {
+pub(super) fn authorize(meta: &Meta, caller: &Caller) -> Result<(), Fault> {
     let identity = || caller.identity.as_deref().ok_or_else(|| Fault::new(Code::Unauthenticated, "this function needs a token"));
     match meta.access {
         Access::Public => Ok(()),
