@@ -14,6 +14,8 @@ pub mod function;
 pub mod gateway;
 pub mod kernel;
 pub mod prelude;
+pub mod reactor;
+pub mod session;
 pub mod supervise;
 pub mod telemetry;
 pub mod tree;

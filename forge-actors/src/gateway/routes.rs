@@ -23,7 +23,7 @@ use super::config::GatewayConfig;
 use super::cors::Cors;
 use super::exchange::Exchange;
 use super::readiness::Readiness;
-use super::signals::{self, RouteLabel, Signals};
+use super::signals::{RouteLabel, Signals};
 use super::{batch, envelope, rpc};
 use crate::app::Catalog;
 use crate::app::token::Tokens;
@@ -165,7 +165,7 @@ impl<B: Border> Gateway<B> {
             Err(refused) => (refusal(&refused, &exchange), Some(refused.fault)),
         };
         if let Some(fault) = &fault {
-            signals::fault_hidden(fault, self.name(&route), exchange.trace_id());
+            fault.log_hidden(self.name(&route), exchange.trace_id());
         }
         self.dress(&exchange, &head, &mut response);
         let elapsed = started.elapsed();
