@@ -31,6 +31,7 @@ pub(super) enum RouteLabel {
     Health,
     Ready,
     Metrics,
+    Socket,
     Unknown,
 }
 
@@ -44,14 +45,16 @@ impl RouteLabel {
             Self::Health => "health",
             Self::Ready => "ready",
             Self::Metrics => "metrics",
+            Self::Socket => "ws",
             Self::Unknown => "unknown",
         }
     }
 }
 
 /// Statuses with a label of their own, the frequent ones first.
-const STATUSES: [(u16, &str); 17] = [
+const STATUSES: [(u16, &str); 18] = [
     (200, "200"),
+    (101, "101"),
     (304, "304"),
     (401, "401"),
     (422, "422"),

@@ -89,11 +89,7 @@ impl SessionActor {
                 outlet.change(|pending| pending.close(id));
             }
             Action::Run(id, invocation) => self.run(cx, outlet, id, *invocation),
-            Action::Await(id) => {
-                if let Some(receipt) = connected.state.receipt(id) {
-                    connected.client.await_commit(MutationId(id), receipt);
-                }
-            }
+            Action::Await(id, receipt) => connected.client.await_commit(MutationId(id), &receipt),
             Action::Result(ended) => outlet.reply(self.result(&ended)),
             Action::Hold(held) => outlet.change(|pending| pending.held = Some(held)),
             Action::Alarm(alarm) => connected.alarm = alarm.map(|(alarm, after)| cx.send_after(after, SessionMessage::Ring(alarm))),
@@ -140,9 +136,9 @@ impl SessionActor {
         mutation_result(ended.id, &Err(Fault::new(Code::PayloadTooLarge, message)), &trace_id)
     }
 
-    fn describe(&self, connected: &Connected) -> SessionInfo {
+    fn describe(&self, connected: &Connected, reply: Reply<SessionInfo>) -> Vec<Action> {
         let Connected { state, connected_at, .. } = connected;
-        SessionInfo {
+        reply.send(SessionInfo {
             id: self.id,
             subject: state.signed().map(|signed| signed.identity.subject.clone()),
             address: state.peer().ip,
@@ -150,7 +146,8 @@ impl SessionActor {
             connected_at: *connected_at,
             subscriptions: state.subscriptions(),
             mutations: state.mutations(),
-        }
+        });
+        Vec::new()
     }
 }
 
@@ -188,21 +185,21 @@ impl Actor for SessionActor {
         let actions = match message {
             SessionMessage::Received(frame) => state.receive(*frame, Utc::now(), |token| verify(self.shared.tokens.as_ref(), token)),
             SessionMessage::MutationEnded(ended) => state.mutation_ended(ended),
-            SessionMessage::Applied(mutations) => done(mutations.iter().for_each(|mutation| state.applied(mutation.0))),
-            SessionMessage::SubscriptionsEnded(ended) => done(state.subscriptions_ended(&ended)),
-            SessionMessage::Reset => state.reset(),
+            SessionMessage::Applied(mutations) => state.applied(&mutations),
+            SessionMessage::SubscriptionsEnded(ended) => state.subscriptions_ended(&ended),
+            SessionMessage::Reset => state.subscribe_anew(),
             SessionMessage::Ring(alarm) => state.alarm(alarm, Utc::now()),
             SessionMessage::Drain => state.drain(),
-            SessionMessage::Disconnected => done(cx.stop("the connection ended")),
-            SessionMessage::Describe(reply) => done(drop(reply.send(self.describe(connected)))),
+            SessionMessage::Disconnected => disconnected(cx),
+            SessionMessage::Describe(reply) => self.describe(connected, reply),
         };
         self.perform(cx, connected, actions);
         Ok(())
     }
 }
 
-/// No actions follow.
-fn done((): ()) -> Vec<Action> {
+fn disconnected(cx: &Context<SessionMessage>) -> Vec<Action> {
+    cx.stop("the connection ended");
     Vec::new()
 }
 
@@ -215,7 +212,7 @@ fn subscribe(connected: &mut Connected, opened: Opened, invocation: Invocation) 
         Code::Overloaded | Code::Unavailable => connected.outlet.end(End { code: CloseCode::Busy, fault: Some(fault) }),
         code => {
             if ends_subscription(code) {
-                connected.state.subscriptions_ended(&[id]);
+                connected.state.forget(&[id]);
             }
             let result = Arc::new(QueryResult { version: Version(0), outcome: Err(fault) });
             connected.outlet.change(|pending| drop(pending.news.results.insert(id, result)));

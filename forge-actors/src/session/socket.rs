@@ -65,13 +65,15 @@ impl Socket {
         }
     }
 
-    /// Writes all of it; `false` when the client is gone or takes nothing for too long.
+    /// Writes all of it, while the client takes some of it from time to time.
     async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Gone> {
-        self.mid_frame = true;
         while !bytes.is_empty() {
             match self.stream.try_write(bytes) {
                 Ok(0) => return Err(Gone::Left),
-                Ok(taken) => bytes = &bytes[taken..],
+                Ok(taken) => {
+                    bytes = &bytes[taken..];
+                    self.mid_frame = !bytes.is_empty();
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let writable = timeout(self.shared.config.write_timeout, self.stream.writable()).await;
                     writable.map_err(|_| Gone::Slow)?.map_err(|_| Gone::Left)?;
@@ -79,7 +81,6 @@ impl Socket {
                 Err(_) => return Err(Gone::Left),
             }
         }
-        self.mid_frame = false;
         Ok(())
     }
 }
@@ -263,6 +264,10 @@ impl Line {
     async fn close(&mut self, end: End) {
         let End { code, fault } = end;
         self.socket.shared.signals.closed(code);
+        // A client that reads again finds the words behind what it has not read yet.
+        if let Err(error) = socket2::SockRef::from(&self.socket.stream).set_tcp_notsent_lowat(u32::MAX) {
+            tracing::debug!(%error, "TCP_NOTSENT_LOWAT was refused");
+        }
         let mut words = Vec::new();
         if let Some(fault) = &fault {
             let trace_id = TraceContext::new_root().trace_id_hex();

@@ -1,6 +1,6 @@
 //! What a session decides: frames and events in, actions out. No IO, no clock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Identity, Invocation};
 use crate::kernel::time::{Timestamp, format_duration, secs};
 use crate::kernel::trace::TraceContext;
-use crate::reactor::messages::SubscriptionId;
+use crate::reactor::messages::{MutationId, SubscriptionId};
 
 /// Who connected.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ pub(super) enum Action {
     Unsubscribe(SubscriptionId),
     Run(u32, Box<Invocation>),
     /// Ask the reactor when the commit is visible.
-    Await(u32),
+    Await(u32, Receipt),
     Result(Box<Ended>),
     /// Hold news back, or let them go.
     Hold(bool),
@@ -112,8 +112,8 @@ pub(super) struct State {
     next: u32,
     waiting: VecDeque<(Mutation, Caller)>,
     running: Option<u32>,
-    /// Committed, and not yet visible to the reactor.
-    awaited: BTreeMap<u32, Receipt>,
+    /// Committed, and not yet told as visible.
+    awaited: BTreeSet<u32>,
 }
 
 impl State {
@@ -128,7 +128,7 @@ impl State {
             next: 0,
             waiting: VecDeque::new(),
             running: None,
-            awaited: BTreeMap::new(),
+            awaited: BTreeSet::new(),
         }
     }
 
@@ -146,10 +146,6 @@ impl State {
 
     pub(super) fn mutations(&self) -> usize {
         self.waiting.len() + usize::from(self.running.is_some())
-    }
-
-    pub(super) fn receipt(&self, mutation: u32) -> Option<&Receipt> {
-        self.awaited.get(&mutation)
     }
 
     /// A frame came. `verify` reads a token.
@@ -208,15 +204,8 @@ impl State {
         actions
     }
 
-    /// The reactor forgot everything.
-    pub(super) fn reset(&mut self) -> Vec<Action> {
-        let mut actions = self.subscribe_anew();
-        actions.extend(self.awaited.keys().map(|id| Action::Await(*id)));
-        actions
-    }
-
     /// Makes every subscription once more, as the caller of now.
-    fn subscribe_anew(&mut self) -> Vec<Action> {
+    pub(super) fn subscribe_anew(&mut self) -> Vec<Action> {
         let mut subscriptions = std::mem::take(&mut self.subscriptions);
         let mut actions = Vec::with_capacity(2 * subscriptions.len());
         for (wire, subscription) in &mut subscriptions {
@@ -252,14 +241,20 @@ impl State {
         Invocation::new(Arc::clone(&subscription.name), Bytes::clone(&subscription.args), self.caller())
     }
 
-    /// The reactor ended these; a number that names a newer subscription is not meant.
-    pub(super) fn subscriptions_ended(&mut self, ended: &[SubscriptionId]) {
+    /// The reactor ended these.
+    pub(super) fn subscriptions_ended(&mut self, ended: &[SubscriptionId]) -> Vec<Action> {
+        self.forget(ended);
+        Vec::new()
+    }
+
+    /// The inner ids decide: the client's number may name a newer subscription by now.
+    pub(super) fn forget(&mut self, ended: &[SubscriptionId]) {
         self.subscriptions.retain(|_, subscription| !ended.contains(&subscription.id));
     }
 
     fn mutate(&mut self, mutation: Mutation) -> Vec<Action> {
         let id = mutation.id;
-        let known = self.running == Some(id) || self.awaited.contains_key(&id) || self.waiting.iter().any(|(other, _)| other.id == id);
+        let known = self.running == Some(id) || self.awaited.contains(&id) || self.waiting.iter().any(|(other, _)| other.id == id);
         if known {
             return vec![broken(format!("the mutation {id} has not ended"))];
         }
@@ -294,8 +289,8 @@ impl State {
         self.running = None;
         let mut actions = Vec::new();
         if ended.outcome.is_ok() {
-            self.awaited.insert(ended.id, std::mem::take(&mut ended.receipt));
-            actions.push(Action::Await(ended.id));
+            self.awaited.insert(ended.id);
+            actions.push(Action::Await(ended.id, std::mem::take(&mut ended.receipt)));
         }
         actions.push(Action::Result(ended));
         actions.extend(self.run_next());
@@ -303,8 +298,12 @@ impl State {
         actions
     }
 
-    pub(super) fn applied(&mut self, id: u32) {
-        self.awaited.remove(&id);
+    /// The client is about to learn that these are visible.
+    pub(super) fn applied(&mut self, mutations: &[MutationId]) -> Vec<Action> {
+        for mutation in mutations {
+            self.awaited.remove(&mutation.0);
+        }
+        Vec::new()
     }
 
     /// The node is draining.

@@ -1,6 +1,6 @@
 //! What a client has been told, and the one frame that brings it up to date.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::outlet::{News, Opened, is_final};
 use super::render;
@@ -19,6 +19,9 @@ pub(super) struct View {
     at: u64,
     told: BTreeMap<SubscriptionId, Told>,
     held: bool,
+    /// Subscriptions that were made anew and have no result yet. Until they do nothing is told: of two that belong together the client
+    /// would see one before and one after a change.
+    renewing: BTreeSet<SubscriptionId>,
     backlog: News,
 }
 
@@ -34,22 +37,27 @@ impl View {
         }
         for Opened { id, wire, version, replaces } in opened {
             let version = replaces.map_or(version, |former| self.forget(former).and_then(|told| told.version));
+            if replaces.is_some() {
+                self.renewing.insert(id);
+            }
             self.told.insert(id, Told { wire, version });
         }
         self.held = held.unwrap_or(self.held);
         self.backlog.merge(news);
         // What is under way of a subscription that ended meanwhile belongs to nothing.
         self.backlog.results.retain(|id, _| self.told.contains_key(id));
+        self.renewing.retain(|id| !self.backlog.results.contains_key(id));
     }
 
     fn forget(&mut self, id: SubscriptionId) -> Option<Told> {
+        self.renewing.remove(&id);
         self.backlog.results.remove(&id);
         self.told.remove(&id)
     }
 
     /// The frame from what was told to what is known, if there is something to tell.
     pub(super) fn transition(&mut self, bytes_max: usize) -> Option<TextFrame> {
-        if self.held || self.backlog.is_empty() {
+        if self.held || !self.renewing.is_empty() || self.backlog.is_empty() {
             return None;
         }
         let News { tick, results, applied } = std::mem::take(&mut self.backlog);
