@@ -16,6 +16,7 @@ pub mod job;
 pub mod kernel;
 pub mod prelude;
 pub mod reactor;
+pub mod session;
 pub mod supervise;
 pub mod telemetry;
 pub mod tree;

@@ -37,7 +37,7 @@ use crate::gateway::actor::{LISTENER_CHECK, listener};
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::database_check::{DATABASE_CHECK, DatabaseCheck};
 use crate::gateway::readiness::Readiness;
-use crate::gateway::routes::Gateway;
+use crate::gateway::routes::{Gateway, GatewayNeeds};
 use crate::gateway::server::Port;
 use crate::job::config::JobConfig;
 use crate::job::messages::{Jobs, Needs as JobNeeds};
@@ -124,7 +124,9 @@ impl RunningNode {
         let mut address = None;
         if let Some(GatewayOptions { config, port, metrics }) = options.gateway {
             address = Some(port.address());
-            let gateway = Gateway::new(config, functions.clone(), options.tokens, readiness.clone(), metrics);
+            let needs =
+                GatewayNeeds { border: functions.clone(), tokens: options.tokens, readiness: readiness.clone(), metrics, sessions: None };
+            let gateway = Gateway::new(config, needs);
             let watch = DatabaseCheck::spec(options.database.state(), readiness.clone());
             let gateway = vec![watch, listener(gateway, port)];
             children.push(ChildSpec::supervisor("gateway", SupervisorSpec::new(Strategy::OneForOne, gateway)));

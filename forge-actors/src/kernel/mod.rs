@@ -11,6 +11,7 @@ pub mod limits;
 pub mod slot;
 pub mod time;
 pub mod trace;
+pub mod wire;
 
 #[cfg(test)]
 mod tests;
