@@ -18,6 +18,7 @@ pub mod kind;
 pub mod log;
 pub mod model;
 pub mod password;
+pub mod peers;
 pub mod schema;
 pub mod token;
 pub mod validated;

@@ -4,10 +4,12 @@
 
 pub mod backoff;
 pub mod commit;
+pub mod envelope;
 pub mod fault;
 pub mod ids;
 pub mod invocation;
 pub mod limits;
+pub mod secret;
 pub mod slot;
 pub mod time;
 pub mod trace;

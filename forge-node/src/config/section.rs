@@ -7,6 +7,7 @@ use forge_actors::app::token::TokenRules;
 use forge_actors::db::config::DatabaseConfig;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::gateway::config::GatewayConfig;
+use forge_actors::kernel::secret::Secret;
 use forge_actors::kernel::time::{secs, serde_duration};
 use serde::{Deserialize, Serialize};
 
@@ -115,35 +116,6 @@ impl AuthConfig {
     /// What tokens carry and must carry.
     pub fn rules(&self) -> TokenRules {
         TokenRules { issuer: self.issuer.clone(), audience: self.audience.clone(), leeway: self.leeway }
-    }
-}
-
-/// A text that prints as stars.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text: for making keys, not for printing.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("***")
     }
 }
 
