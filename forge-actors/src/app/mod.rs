@@ -19,7 +19,6 @@ pub mod log;
 pub mod model;
 pub mod node;
 pub mod password;
-pub mod peers;
 pub mod schema;
 pub mod token;
 pub mod validated;

@@ -125,6 +125,20 @@ impl ClusterConfig {
     }
 }
 
+impl ClusterConfig {
+    /// Where others reach what listens for HTTP on `bound`: an address for "every interface" is none to dial.
+    pub fn http_address(&self, bound: SocketAddr) -> String {
+        let host = self.advertise.as_deref().filter(|_| bound.ip().is_unspecified());
+        match host.map(
+            |advertised| if has_port(advertised) { advertised.rsplit_once(':').map_or(advertised, |(host, _)| host) } else { advertised },
+        ) {
+            None => bound.to_string(),
+            Some(host) if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{}", bound.port()),
+            Some(host) => format!("{host}:{}", bound.port()),
+        }
+    }
+}
+
 fn has_port(address: &str) -> bool {
     let is_name_and_port = || address.rsplit_once(':').is_some_and(|(host, port)| !host.contains(':') && port.parse::<u16>().is_ok());
     address.parse::<SocketAddr>().is_ok() || (address.parse::<IpAddr>().is_err() && is_name_and_port())

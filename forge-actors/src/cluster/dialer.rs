@@ -14,7 +14,7 @@ use crate::supervise::{Actor, ActorError, Address, Context, Timer};
 
 /// Messages of the dialer.
 #[derive(forge_app_macros::Message)]
-pub enum DialerMessage {
+pub(super) enum DialerMessage {
     /// The directory changed, or a dial is due.
     Look,
     /// A dial has ended.

@@ -20,7 +20,7 @@ const CHANGE_DEADLINE: Duration = secs(4);
 
 /// Messages of the endpoint.
 #[derive(forge_app_macros::Message)]
-pub enum EndpointMessage {
+pub(super) enum EndpointMessage {
     /// A node has proved what it is.
     Adopt(Box<Newcomer>),
     /// The carrier has ended by itself.
@@ -85,7 +85,12 @@ impl Actor for Endpoint {
         Ok(Arc::new(transport))
     }
 
-    async fn handle(&self, _: &Context<EndpointMessage>, message: EndpointMessage, transport: &mut Arc<Transport>) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        _: &Context<EndpointMessage>,
+        message: EndpointMessage,
+        transport: &mut Arc<Transport>,
+    ) -> Result<(), ActorError> {
         match message {
             EndpointMessage::Adopt(newcomer) => self.adopt(transport, *newcomer).await,
             EndpointMessage::CarrierEnded => return Err("the carrier of the mesh has ended".into()),

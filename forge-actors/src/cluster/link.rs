@@ -43,7 +43,7 @@ const GOODBYE_GRACE: Duration = millis(50);
 
 /// Messages of a link.
 #[derive(forge_app_macros::Message)]
-pub enum LinkMessage {
+pub(super) enum LinkMessage {
     /// The carrier has the connection.
     Opened(Session),
     /// Both sides are ready.

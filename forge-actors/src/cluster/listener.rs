@@ -22,7 +22,7 @@ const ACCEPT_PAUSE: Duration = millis(100);
 
 /// Messages of the listener.
 #[derive(forge_app_macros::Message)]
-pub enum ListenerMessage {
+pub(super) enum ListenerMessage {
     /// Accepting has ended, which it never does by itself.
     Ended,
 }

@@ -19,13 +19,14 @@ use super::room::Room;
 pub use super::store::Identity;
 use super::tls::Tls;
 use crate::app::context::Invoke;
-use crate::app::peers::{NodeInfo, NodeState, PeerInfo, Peers};
+use crate::app::node::{PeerInfo, Peers};
 use crate::change::messages::Hints;
 use crate::db::database::Database;
 use crate::kernel::envelope::{self, Message};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
 use crate::kernel::invocation::Invocation;
+use crate::kernel::node::{NodeInfo, NodeState};
 use crate::kernel::time::{format_duration, secs};
 use crate::supervise::{Address, ChildSpec, DynamicSpec, Strategy, SupervisorSpec};
 
@@ -125,12 +126,8 @@ impl Mesh {
 }
 
 impl Peers for Mesh {
-    fn nodes(&self) -> Vec<NodeInfo> {
-        Self::nodes(self)
-    }
-
-    fn peers(&self) -> Vec<PeerInfo> {
-        Self::peers(self)
+    fn list(&self) -> Vec<PeerInfo> {
+        self.peers()
     }
 
     fn invoke(&self, node: NodeId, invocation: Invocation, deadline: Duration) -> BoxFuture<'static, Result<Bytes, Fault>> {
@@ -146,11 +143,8 @@ fn mesh_child(room: &Arc<Room>, identity: &Identity, mesh: MeshOptions) -> Child
     let greeter = Greeter { node: identity.id, name: identity.name.as_str().into(), address, cookie: cookie.clone(), tls };
     let (links_child, links) = ChildSpec::dynamic("links", DynamicSpec::new(LINKS_MAX));
     let endpoint_room = Arc::clone(room);
-    let (endpoint_child, endpoint) = ChildSpec::actor("endpoint", move || Endpoint {
-        room: Arc::clone(&endpoint_room),
-        cookie: cookie.clone(),
-        links: links.clone(),
-    });
+    let (endpoint_child, endpoint) =
+        ChildSpec::actor("endpoint", move || Endpoint { room: Arc::clone(&endpoint_room), cookie: cookie.clone(), links: links.clone() });
     let (port, listener_greeter, listener_endpoint) = (Arc::new(port), greeter.clone(), endpoint.clone());
     let (listener_child, _) = ChildSpec::actor("listener", move || Listener {
         port: Arc::clone(&port),
@@ -158,11 +152,8 @@ fn mesh_child(room: &Arc<Room>, identity: &Identity, mesh: MeshOptions) -> Child
         endpoint: listener_endpoint.clone(),
     });
     let dialer_room = Arc::clone(room);
-    let (dialer_child, dialer) = ChildSpec::actor("dialer", move || Dialer {
-        room: Arc::clone(&dialer_room),
-        greeter: greeter.clone(),
-        endpoint: endpoint.clone(),
-    });
+    let (dialer_child, dialer) =
+        ChildSpec::actor("dialer", move || Dialer { room: Arc::clone(&dialer_room), greeter: greeter.clone(), endpoint: endpoint.clone() });
     room.dialer.set(dialer).unwrap_or_else(|_| unreachable!("a new room has no dialer yet"));
     let children = vec![endpoint_child, links_child, listener_child, dialer_child];
     ChildSpec::supervisor("mesh", SupervisorSpec::new(Strategy::RestForOne, children))

@@ -16,14 +16,14 @@ use super::config::ClusterConfig;
 use super::room::Room;
 use super::signals::Signals;
 use super::store::{self, Identity};
-use crate::app::peers::NodeState;
 use crate::db::database::Database;
 use crate::db::handle::Db;
+use crate::kernel::node::NodeState;
 use crate::kernel::time::{hours, secs};
 use crate::supervise::{Actor, ActorError, Context, Timer};
 
 /// How long the row of a dead node is kept.
-pub const RETENTION: Duration = hours(24);
+pub(super) const RETENTION: Duration = hours(24);
 /// Between two deletions of old rows.
 const FORGET_EVERY: Duration = hours(1);
 /// Time for the last word of a node that stops.
@@ -31,7 +31,7 @@ const LEAVE_DEADLINE: Duration = secs(2);
 
 /// Messages of the registry.
 #[derive(forge_app_macros::Message)]
-pub enum RegistryMessage {
+pub(super) enum RegistryMessage {
     /// Say that the node lives.
     Beat,
     /// Delete old rows.

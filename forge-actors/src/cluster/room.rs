@@ -18,11 +18,12 @@ use super::outbox::Outbox;
 use super::signals::Signals;
 use super::transport::{Receiver, Remote, Session};
 use crate::app::context::Invoke;
-use crate::app::peers::{LinkState, NodeInfo, NodeState, PeerInfo};
+use crate::app::node::PeerInfo;
 use crate::change::messages::{Hint, Hints};
 use crate::kernel::envelope::{self, Answer, EnvelopeError, LinkKey, Message, Part, Topics};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
+use crate::kernel::node::{NodeInfo, NodeState};
 use crate::kernel::time::{Timestamp, secs};
 use crate::supervise::{Address, CastError};
 
@@ -104,11 +105,11 @@ impl Link {
         PeerInfo {
             node: self.node,
             name: self.name.to_string(),
-            address: Some(self.mesh_address.to_string()),
-            state: if self.up_at.get().is_some() { LinkState::Connected } else { LinkState::Connecting },
-            since: self.up_at.get().copied().unwrap_or(self.opened_at),
+            address: self.mesh_address.to_string(),
+            linked: self.up_at.get().is_some(),
+            since: self.up_at.get().copied().or(Some(self.opened_at)),
             rtt_ms: (rtt > 0).then_some(rtt as f64 / 1_000.0),
-            queue: self.outbox.waiting(),
+            queue: u32::try_from(self.outbox.waiting()).unwrap_or(u32::MAX),
             dropped: self.outbox.dropped(),
             error: None,
         }
@@ -218,9 +219,9 @@ impl Room {
         PeerInfo {
             node: node.id,
             name: node.name.clone(),
-            address: node.mesh_address.clone(),
-            state: LinkState::Unreachable,
-            since: absence.as_ref().map_or(node.started_at, |absence| absence.since),
+            address: node.mesh_address.clone().unwrap_or_default(),
+            linked: false,
+            since: absence.as_ref().map(|absence| absence.since),
             rtt_ms: None,
             queue: 0,
             dropped: 0,

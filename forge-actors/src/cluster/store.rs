@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::app::peers::{NodeInfo, NodeState};
 use crate::db::handle::Db;
 use crate::kernel::envelope::PROTOCOL;
 use crate::kernel::ids::NodeId;
+use crate::kernel::node::{NodeInfo, NodeState};
 
 /// What a node says of itself.
 #[derive(Debug, Clone)]

@@ -9,6 +9,7 @@ pub mod fault;
 pub mod ids;
 pub mod invocation;
 pub mod limits;
+pub mod node;
 pub mod secret;
 pub mod slot;
 pub mod time;

@@ -14,7 +14,7 @@ macro_rules! files {
     };
 }
 
-const FILES: &[(&str, &str)] = files!["0001_create_crashes.sql", "0005_create_audit.sql",];
+const FILES: &[(&str, &str)] = files!["0001_create_crashes.sql", "0004_create_nodes.sql", "0005_create_audit.sql",];
 
 /// Forge's own migrations.
 pub fn system_set() -> MigrationSet {
