@@ -8,6 +8,7 @@ extern crate self as forge;
 
 pub mod app;
 pub mod change;
+pub mod cluster;
 pub mod dashboard;
 pub mod db;
 pub mod function;
