@@ -8,6 +8,7 @@ extern crate self as forge;
 
 pub mod app;
 pub mod change;
+pub mod cluster;
 pub mod dashboard;
 pub mod db;
 pub mod function;
@@ -15,6 +16,8 @@ pub mod gateway;
 pub mod job;
 pub mod kernel;
 pub mod prelude;
+pub mod reactor;
+pub mod session;
 pub mod supervise;
 pub mod telemetry;
 pub mod tree;

@@ -95,6 +95,8 @@ pub struct Meta {
     pub input_bytes_max: usize,
     /// All statements of a query see one snapshot, at the price of two more round trips.
     pub snapshot: bool,
+    /// How often a live query runs again whatever was changed; for queries that read what is in no table.
+    pub refresh: Option<Duration>,
     /// Isolation of a mutation's transaction.
     pub isolation: Isolation,
     /// How a job is queued and repeated; `Some` for jobs and for nothing else.
@@ -118,6 +120,7 @@ impl Meta {
             concurrency: None,
             input_bytes_max: limits::HANDLER_INPUT_BYTES_MAX,
             snapshot: false,
+            refresh: None,
             isolation: Isolation::ReadCommitted,
             job: None,
             file,

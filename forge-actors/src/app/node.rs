@@ -69,8 +69,10 @@ pub struct PeerInfo {
     pub rtt_ms: Option<f64>,
     /// Frames that wait to be sent.
     pub queue: u32,
-    /// Frames that were dropped because the peer was slow.
+    /// Hints that were dropped because the peer was slow; it then looked at everything.
     pub dropped: u64,
+    /// Why it could not be reached the last time.
+    pub error: Option<String>,
 }
 
 /// How busy a node is: gauges of this moment, and counters since its start.

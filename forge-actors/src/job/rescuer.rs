@@ -36,7 +36,11 @@ impl Rescuer {
             Ok(rescued) if rescued.again + rescued.dead == 0 => {}
             Ok(rescued) => {
                 metrics::counter!(signals::JOBS_RESCUED_TOTAL).increment((rescued.again + rescued.dead) as u64);
-                tracing::warn!(again = rescued.again, dead = rescued.dead, "jobs of a lost node are run again; the dead ones had no attempt left");
+                tracing::warn!(
+                    again = rescued.again,
+                    dead = rescued.dead,
+                    "jobs of a lost node are run again; the dead ones had no attempt left"
+                );
                 self.room.hints.announce(Hint { queues: rescued.queues, ..Hint::default() });
             }
             Err(fault) => tracing::warn!(%fault, "leases that have run out were not looked for; trying again"),

@@ -66,7 +66,7 @@ fn message(spec: &FnSpec) -> TokenStream {
 }
 
 fn meta(spec: &FnSpec) -> TokenStream {
-    let Options { access, name, timeout_ms, concurrency, input_bytes_max, snapshot, isolation, job: _ } = &spec.options;
+    let Options { access, name, timeout_ms, concurrency, input_bytes_max, snapshot, refresh_ms, isolation, job: _ } = &spec.options;
     let constructor = format_ident!("{}", spec.kind.name);
     let function = spec.function.sig.ident.unraw().to_string();
     let doc = &spec.doc;
@@ -84,6 +84,9 @@ fn meta(spec: &FnSpec) -> TokenStream {
     let timeout = timeout_ms.map(|ms| quote! { timeout: ::core::time::Duration::from_millis(#ms), });
     let concurrency = concurrency.map(|count| quote! { concurrency: ::core::option::Option::Some(#count), });
     let input = input_bytes_max.map(|bytes| quote! { input_bytes_max: #bytes as usize, });
+    let refresh = refresh_ms.map(|ms| {
+        quote! { refresh: ::core::option::Option::Some(::core::time::Duration::from_millis(#ms)), }
+    });
     let isolation = isolation.map(|variant| {
         let variant = format_ident!("{variant}");
         quote! { isolation: ::forge::app::Isolation::#variant, }
@@ -92,7 +95,7 @@ fn meta(spec: &FnSpec) -> TokenStream {
         ::forge::app::Meta {
             doc: #doc,
             snapshot: #snapshot,
-            #access #name #timeout #concurrency #input #isolation #job
+            #access #name #timeout #concurrency #input #refresh #isolation #job
             ..::forge::app::Meta::#constructor(
                 ::core::module_path!(),
                 #function,

@@ -119,6 +119,7 @@ fn read(kind: &Kind, entry: &Entry, key: &Key<Word>, options: &mut Options) -> s
             entry.flag(key)?;
             options.snapshot = true;
         }
+        Word::Refresh => options.refresh_ms = Some(literal::refresh(&entry.string(key)?)?),
         Word::Isolation => {
             let path = entry.path(key)?;
             let found = ISOLATIONS.iter().find(|(word, _)| path.is_ident(word));

@@ -43,6 +43,7 @@ pub(crate) struct Options {
     pub concurrency: Option<u32>,
     pub input_bytes_max: Option<u64>,
     pub snapshot: bool,
+    pub refresh_ms: Option<u64>,
     /// A variant of `::forge::app::Isolation`.
     pub isolation: Option<&'static str>,
     pub job: JobOptions,

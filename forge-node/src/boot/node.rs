@@ -15,7 +15,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use crate::boot::banner::{Banner, Keys};
 use crate::boot::signal::{self, StopSignals};
 use crate::boot::storage::{Facts, Storage};
-use crate::boot::{drift, security};
+use crate::boot::{drift, mesh, security};
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::Scene;
 use crate::config::load::Loaded;
@@ -35,7 +35,8 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
     let id = NodeId::new();
     let serves = loaded.config.node.roles.contains(&Role::Gateway);
     let gateway = serves.then(|| open_gateway(&loaded, dev)).transpose()?;
-    let name = short_name(id);
+    let name = loaded.config.node.name.clone().unwrap_or_else(|| short_name(id));
+    let cluster = mesh::open(&loaded, &name, security.cookie)?;
     let storage = tokio::select! {
         opened = Storage::open(&loaded, &name, scene) => opened?,
         signal = signals.next() => return Err(interrupted_start(signal)),
@@ -52,6 +53,7 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
         jobs: loaded.config.node.roles.contains(&Role::Worker).then(|| loaded.config.jobs.clone()),
         tokens: Some(security.tokens),
         http: http_client()?,
+        cluster,
         gateway,
     };
     let mut node = tokio::select! {

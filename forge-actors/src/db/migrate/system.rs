@@ -16,7 +16,7 @@ macro_rules! files {
 }
 
 const FILES: &[(&str, &str)] =
-    files!["0001_create_crashes.sql", "0002_create_changes.sql", "0003_create_jobs.sql", "0005_create_audit.sql"];
+    files!["0001_create_crashes.sql", "0002_create_changes.sql", "0003_create_jobs.sql", "0004_create_nodes.sql", "0005_create_audit.sql",];
 
 /// Forge's own migrations.
 pub fn system_set() -> MigrationSet {
