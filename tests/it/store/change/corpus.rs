@@ -128,11 +128,9 @@ async fn a_transaction_leaves_one_row_for_each_table() {
     let mut stage = Stage::with(SCHEMA, CAPTURED).await;
     stage.run("DELETE FROM forge_changes").await;
     stage.run("BEGIN; INSERT INTO t (id) VALUES (1); UPDATE t SET name = 'x'; SELECT write_other(); SELECT write_other(); DELETE FROM t; COMMIT").await;
-    let rows: Vec<(String, String, i32)> = sqlx::query_as("SELECT tbl::regclass::text, op::text, rows FROM forge_changes ORDER BY 1")
-        .fetch_all(&mut stage.outside)
-        .await
-        .unwrap();
-    assert_eq!(rows, [("other".into(), "I".into(), 1), ("t".into(), "I".into(), 1)]);
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("SELECT tbl::regclass::text, op::text FROM forge_changes ORDER BY 1").fetch_all(&mut stage.outside).await.unwrap();
+    assert_eq!(rows, [("other".into(), "I".into()), ("t".into(), "I".into())]);
     stage.drop().await;
 }
 
