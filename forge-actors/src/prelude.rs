@@ -2,4 +2,5 @@
 
 pub use crate::app::{ActionContext, App, AppError, CallError, Failure, Handler, Model, MutationContext, NoError, QueryContext, Result};
 pub use crate::kernel::fault::{Code, Fault, FieldError};
+pub use crate::kernel::integer::{Int53, Int64};
 pub use crate::kernel::time::{Timestamp, days, hours, millis, minutes, secs};

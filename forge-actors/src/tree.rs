@@ -58,6 +58,8 @@ pub struct NodeOptions {
     pub http: reqwest::Client,
     /// The HTTP border; `None` serves none.
     pub gateway: Option<GatewayOptions>,
+    /// Hash of the generated client that fits these handlers: sessions tell it to pages.
+    pub contract: Option<Arc<str>>,
 }
 
 /// The HTTP border of a node.

@@ -92,6 +92,8 @@ pub enum Verb {
     Doctor,
     /// Print the CREATE statements of the models.
     Schema,
+    /// Write the TypeScript, JSON Schema and OpenAPI of the functions.
+    Generate(Generate),
     /// Print completions for a shell.
     Completions(Completions),
 }
@@ -213,6 +215,20 @@ pub struct Actors {
     /// Print it again every second.
     #[arg(long, short)]
     pub watch: bool,
+}
+
+/// `generate`.
+#[derive(Debug, Clone, Args)]
+pub struct Generate {
+    /// The folder to write into [default: that of the configuration].
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+    /// Write nothing; fail when the files are not what would be written.
+    #[arg(long)]
+    pub check: bool,
+    /// Of the node's own functions (forge.*) instead of the application's.
+    #[arg(long)]
+    pub system: bool,
 }
 
 /// `completions`.

@@ -6,6 +6,7 @@ pub mod backoff;
 pub mod commit;
 pub mod fault;
 pub mod ids;
+pub mod integer;
 pub mod invocation;
 pub mod limits;
 pub mod slot;

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
-use serde::{Deserialize, Serialize};
 
 use super::address::Address;
 use super::journal::{Crash, EventKind, Journal};
@@ -111,8 +110,9 @@ impl Tree {
 }
 
 /// State of an actor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "is")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(tag = "is")]
 pub enum ActorState {
     /// Its `start` runs.
     Starting,
@@ -132,8 +132,8 @@ pub enum ActorState {
 }
 
 /// What an actor does just now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CurrentMessage {
     /// Name of the message's variant.
     pub name: String,
@@ -142,8 +142,8 @@ pub struct CurrentMessage {
 }
 
 /// What a supervisor has left.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SupervisorInfo {
     /// Which siblings restart with a child.
     pub strategy: Strategy,
@@ -156,8 +156,8 @@ pub struct SupervisorInfo {
 }
 
 /// One actor, as seen at one moment; counters of a running actor are not read at the same instant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ActorInfo {
     /// Ids from the root down, for example `node/database/monitor`.
     pub path: String,

@@ -30,6 +30,7 @@ pub(crate) fn function(kind: &'static Kind, tokens: TokenStream, function: &Item
     Ok(FnSpec {
         kind,
         doc: doc::first_paragraph(&function.attrs),
+        deprecated: doc::deprecation(&function.attrs),
         function: without_our_attributes(function.clone()),
         message: message.expect(checked),
         arguments,

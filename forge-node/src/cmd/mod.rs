@@ -6,6 +6,7 @@ pub mod client;
 pub mod completions;
 pub mod delegate;
 pub mod doctor;
+pub mod generate;
 pub mod migrate;
 pub mod new;
 pub mod output;

@@ -1,6 +1,7 @@
 //! The sections of `forge.toml` as types. The rooms own theirs; what belongs to the node as a whole stands here.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use forge_actors::app::token::TokenRules;
@@ -26,6 +27,8 @@ pub struct Config {
     pub functions: FunctionConfig,
     /// What is written to the log.
     pub log: LogConfig,
+    /// Where generated files go.
+    pub generate: GenerateConfig,
 }
 
 impl Config {
@@ -160,6 +163,20 @@ pub struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         Self { format: LogFormat::Pretty, level: "info".to_owned() }
+    }
+}
+
+/// The `[generate]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GenerateConfig {
+    /// The folder, relative to that of the configuration file.
+    pub out: PathBuf,
+}
+
+impl Default for GenerateConfig {
+    fn default() -> Self {
+        Self { out: "web/src/forge".into() }
     }
 }
 

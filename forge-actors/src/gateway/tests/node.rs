@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 macro_rules! handler {
     ($name:ident { $($field:ident: $type:ty),* } $kind:ident -> $output:ty, $meta:expr, |$message:ident, $ctx:ident| $body:expr) => {
-        #[derive(Serialize, Deserialize)]
+        #[forge_app_macros::data]
         pub(super) struct $name { $(pub(super) $field: $type),* }
 
         impl Handler for $name {
