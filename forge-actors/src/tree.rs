@@ -20,7 +20,8 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::app::Catalog;
-use crate::app::context::{NodeView, Services};
+use crate::app::context::Services;
+use crate::app::node::NodeView;
 use crate::app::token::Tokens;
 use crate::change::messages::Hints;
 use crate::db::database::Database;
@@ -44,6 +45,8 @@ pub const ROOT: &str = "node";
 pub struct NodeOptions {
     /// Names the node.
     pub id: NodeId,
+    /// Its name, as people read it.
+    pub name: String,
     /// The handlers.
     pub catalog: Arc<Catalog>,
     /// The pools, not connected yet.
@@ -86,7 +89,7 @@ impl RunningNode {
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
         let tree = Tree::new();
         let readiness = Readiness::new(&[DATABASE_CHECK, LISTENER_CHECK]);
-        let view = NodeView { id: options.id, tree: Arc::clone(&tree) };
+        let view = NodeView::new(options.id, options.name, Arc::clone(&tree));
         let tokens = options.tokens.clone();
         let hints = Hints::new();
         let needs = Needs { database: options.database.clone(), tree: Arc::clone(&tree), hints, config: options.functions };

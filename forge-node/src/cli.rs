@@ -88,6 +88,8 @@ pub enum Verb {
     Call(Call),
     /// Print the supervision tree of a running node.
     Actors(Actors),
+    /// Print a one-time link into the dashboard of a running node.
+    Dashboard(Dashboard),
     /// Check what a node needs.
     Doctor,
     /// Print the CREATE statements of the models.
@@ -229,6 +231,14 @@ pub struct Generate {
     /// Of the node's own functions (forge.*) instead of the application's.
     #[arg(long)]
     pub system: bool,
+}
+
+/// `dashboard`.
+#[derive(Debug, Clone, Args)]
+pub struct Dashboard {
+    /// The node [default: http:// and the host and port of the configuration].
+    #[arg(long, value_name = "URL", env = "FORGE_URL", hide_env_values = true)]
+    pub url: Option<String>,
 }
 
 /// `completions`.

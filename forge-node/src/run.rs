@@ -10,7 +10,7 @@ use crate::boot::signal::interruptible;
 use crate::cli::{Application, Completions, Developer, DeveloperVerb, Global, Verb};
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::Scene;
-use crate::cmd::{actors, call, completions, delegate, doctor, generate, migrate, new, output, schema, start};
+use crate::cmd::{actors, call, completions, dashboard, delegate, doctor, generate, migrate, new, output, schema, start};
 
 /// Runs the command line of an application's own binary.
 pub fn run(apps: &'static [&'static App]) -> ExitCode {
@@ -66,7 +66,7 @@ fn elsewhere(verb: &Verb, scene: Scene<'_>) -> Option<Report> {
         Verb::Start(start) => start.release,
         Verb::Migrate(_) | Verb::Schema | Verb::Generate(_) | Verb::Doctor => false,
         // These talk to a running node, or to nobody.
-        Verb::Call(_) | Verb::Actors(_) | Verb::Completions(_) => return None,
+        Verb::Call(_) | Verb::Actors(_) | Verb::Dashboard(_) | Verb::Completions(_) => return None,
     };
     let folder = delegate::application(scene)?;
     let report = delegate::become_application(&folder, release, scene);
@@ -88,6 +88,7 @@ fn perform(verb: &Verb, command: Command, scene: Scene<'_>) -> Result<(), Report
         }
         Verb::Schema => schema::run(scene),
         Verb::Generate(args) => generate::run(args, scene),
+        Verb::Dashboard(args) => dashboard::run(args, scene),
         Verb::Start(args) => concurrently(start::run(args, scene)),
         Verb::Migrate(args) => concurrently(migrate::run(args, scene)),
         Verb::Call(args) => concurrently(call::run(args, scene)),

@@ -18,16 +18,16 @@ use crate::app::error::CallError;
 use crate::app::handler::Handler;
 use crate::app::kind::{Action, CallsOut, HasDatabase, Kind, KindName, MayCall, Mutation, Query};
 use crate::app::log::{Log, Metrics};
+use crate::app::node::NodeView;
 use crate::app::token::Tokens;
 use crate::db::handle::Db;
 use crate::kernel::fault::Fault;
-use crate::kernel::ids::{NodeId, RequestId};
+use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Invocation};
 use crate::kernel::limits;
 use crate::kernel::slot::Slot;
 use crate::kernel::time::Timestamp;
 use crate::kernel::trace::TraceContext;
-use crate::supervise::Tree;
 
 /// Context of a query.
 pub type QueryContext = Ctx<Query>;
@@ -57,15 +57,6 @@ pub struct Services {
     pub tokens: Option<Tokens>,
     /// For actions.
     pub http: reqwest::Client,
-}
-
-/// The node, for handlers that report on it.
-#[derive(Clone)]
-pub struct NodeView {
-    /// Its id.
-    pub id: NodeId,
-    /// Its actors.
-    pub tree: Arc<Tree>,
 }
 
 /// Runs invocations; the function room implements it, so that contexts need not know that room.

@@ -17,6 +17,7 @@ pub mod handler;
 pub mod kind;
 pub mod log;
 pub mod model;
+pub mod node;
 pub mod password;
 pub mod schema;
 pub mod token;

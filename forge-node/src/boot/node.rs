@@ -14,7 +14,7 @@ use forge_ts::problem::Refused;
 use forge_ts::{Audience, Contract};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use crate::boot::banner::Banner;
+use crate::boot::banner::{Banner, Keys};
 use crate::boot::signal::{self, StopSignals};
 use crate::boot::storage::{Facts, Storage};
 use crate::boot::{drift, security};
@@ -46,6 +46,7 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
     let (database_children, facts) = storage.into_children();
     let options = NodeOptions {
         id,
+        name: name.clone(),
         catalog: Arc::clone(&catalog),
         database: facts.database.clone(),
         database_children,
@@ -61,7 +62,8 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
     };
     warn_of_drift(&facts.database).await;
     if !scene.global.quiet {
-        let banner = Banner::of(&loaded.config, &name, &node, &facts, security.ready_token, scene).await?;
+        let keys = Keys { token: security.ready_token, dashboard_code: security.dashboard_code };
+        let banner = Banner::of(&loaded.config, &name, &node, &facts, keys, scene).await?;
         banner.print(began.elapsed(), scene);
     }
     let signal = tokio::select! {

@@ -4,6 +4,7 @@ pub mod actors;
 pub mod call;
 pub mod client;
 pub mod completions;
+pub mod dashboard;
 pub mod delegate;
 pub mod doctor;
 pub mod generate;
