@@ -12,7 +12,7 @@ CREATE TABLE forge_changes (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 -- Somebody may publish all tables, and the sweep must be able to delete from a table without a key.
 ALTER TABLE forge_changes REPLICA IDENTITY FULL;
-COMMENT ON TABLE forge_changes IS 'What transactions wrote: one row for each table, or for each statement on a table with tracked columns. No foreign key: tbl is an oid of pg_class, and outlives its table. Kept for reactivity.retention.';
+COMMENT ON TABLE forge_changes IS 'What transactions wrote: one row for each table, or for each statement on a table with tracked columns. No foreign key: tbl is an oid of pg_class, and outlives its table. Kept for capture.retention.';
 COMMENT ON COLUMN forge_changes.xid IS 'The transaction; its rows become visible with its commit, all at once.';
 COMMENT ON COLUMN forge_changes.tbl IS 'The table that the statement named: a partitioned table or a partition. 0 for definitions.';
 COMMENT ON COLUMN forge_changes.op IS 'I, U, D, T: insert, update, delete, truncate, of the statement that left the row; X: a definition changed (DDL), so that any query may have another result.';
@@ -34,7 +34,7 @@ CREATE TABLE forge_change_marks (
     at           timestamptz PRIMARY KEY DEFAULT now(),
     ended_before xid8        NOT NULL
 );
-COMMENT ON TABLE forge_change_marks IS 'Every transaction before ended_before had ended at this time: what lets forge_changes do without a time in each row. Kept for reactivity.retention.';
+COMMENT ON TABLE forge_change_marks IS 'Every transaction before ended_before had ended at this time: what lets forge_changes do without a time in each row. Kept for capture.retention.';
 
 -- Without tracked columns: the first statement of a transaction that changes rows of the table leaves a row, later ones see in the
 -- setting that it is there. Both roll back with a savepoint. The setting is also what a commit is told from.

@@ -4,6 +4,7 @@
 //! application has.
 
 mod answers;
+mod captures;
 mod commands;
 mod disconnects;
 mod drift;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use forge_actors::change::compactor::Compactor;
-use forge_actors::change::config::ReactivityConfig;
+use forge_actors::change::config::CaptureConfig;
 use forge_actors::change::messages::Tail;
 use forge_actors::change::store::{SWEEP_ROWS_MAX, Swept, sweep};
 use forge_actors::db::config::{DatabaseConfig, DatabaseUrl};
@@ -131,7 +131,7 @@ async fn another_server_means_everything() {
 async fn an_absent_database_is_waited_for() {
     let stage = Stage::with(SCHEMA, &["t"]).await;
     let away = Database::new(DatabaseUrl::new("postgres://forge@127.0.0.1:1/app").options().unwrap(), DatabaseConfig::default(), "test");
-    let config = ReactivityConfig { retention: Duration::from_secs(1), ..ReactivityConfig::default() };
+    let config = CaptureConfig { retention: Duration::from_secs(1), ..CaptureConfig::default() };
     let tree = Tree::new();
     let child = Compactor::spec(away.clone(), &config);
     let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), tree.clone()).await.unwrap();
@@ -146,7 +146,7 @@ async fn an_absent_database_is_waited_for() {
 async fn the_actor_sweeps_by_itself() {
     let mut stage = Stage::with(SCHEMA, &["t"]).await;
     stage.run("INSERT INTO t VALUES (1)").await;
-    let config = ReactivityConfig { retention: Duration::from_millis(200), ..ReactivityConfig::default() };
+    let config = CaptureConfig { retention: Duration::from_millis(200), ..CaptureConfig::default() };
     let child = Compactor::spec(stage.database().clone(), &config);
     let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), Tree::new()).await.unwrap();
     let database = stage.database().clone();
