@@ -27,6 +27,7 @@ use crate::db::database::Database;
 use crate::function::config::FunctionConfig;
 use crate::function::messages::{Functions, Needs};
 use crate::gateway::actor::{LISTENER_CHECK, listener};
+use crate::gateway::assets::Assets;
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::database_check::{DATABASE_CHECK, DatabaseCheck};
 use crate::gateway::readiness::Readiness;
@@ -68,6 +69,8 @@ pub struct GatewayOptions {
     pub port: Arc<Port>,
     /// Renders `/metrics`; the telemetry supervisor keeps it small.
     pub metrics: PrometheusHandle,
+    /// Files for browsers.
+    pub assets: Assets,
 }
 
 /// A running node.
@@ -99,10 +102,9 @@ impl RunningNode {
             functions_child,
         ];
         let mut address = None;
-        if let Some(GatewayOptions { config, port, metrics }) = options.gateway {
+        if let Some(GatewayOptions { config, port, metrics, assets }) = options.gateway {
             address = Some(port.address());
-            let needs =
-                GatewayNeeds { border: functions.clone(), tokens: options.tokens, readiness: readiness.clone(), metrics, sessions: None };
+            let needs = GatewayNeeds { border: functions.clone(), tokens: options.tokens, readiness: readiness.clone(), metrics, sessions: None, assets };
             let gateway = Gateway::new(config, needs);
             let watch = DatabaseCheck::spec(options.database.state(), readiness.clone());
             let gateway = vec![watch, listener(gateway, port)];

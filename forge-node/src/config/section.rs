@@ -8,6 +8,7 @@ use forge_actors::db::config::DatabaseConfig;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::gateway::config::GatewayConfig;
 use forge_actors::kernel::time::{secs, serde_duration};
+use forge_actors::session::config::SessionsConfig;
 use serde::{Deserialize, Serialize};
 
 /// The whole file.
@@ -18,6 +19,8 @@ pub struct Config {
     pub node: NodeConfig,
     /// Where and how it answers HTTP.
     pub gateway: GatewayConfig,
+    /// What WebSocket clients may take.
+    pub sessions: SessionsConfig,
     /// Where the database is.
     pub database: DatabaseConfig,
     /// How tokens are signed and checked.
@@ -33,6 +36,7 @@ impl Config {
     pub fn validate(&self) -> Vec<String> {
         let mut broken = self.database.validate();
         broken.extend(self.gateway.validate().err().into_iter().flatten());
+        broken.extend(self.sessions.validate());
         broken.extend(self.functions.validate());
         if self.node.roles.is_empty() {
             broken.push(format!("node.roles is empty; name at least one of {}", Role::ALL.map(Role::as_str).join(", ")));
