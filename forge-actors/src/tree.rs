@@ -3,9 +3,13 @@
 //! ```text
 //! node (one_for_one)
 //! ├ database (one_for_one)    postgres (the private cluster, when one is used) · monitor · migrator
+//! ├ change (one_for_one)      captures · compactor
 //! ├ telemetry (one_for_one)   crashes · metrics (where there is a gateway to read them)
 //! ├ functions
-//! └ gateway (one_for_one)     listener
+//! ├ jobs (one_for_one)        acknowledger · workers · claimer · rescuer · sweeper (with the role `worker`)
+//! ├ cluster (one_for_one)     registry · mesh: endpoint, links, listener, dialer
+//! ├ reactor (one_for_one)     ticker · poller
+//! └ gateway (one_for_one)     sessions (dynamic: one for each WebSocket) · listener
 //! ```
 //!
 //! Children start from top to bottom and stop from bottom to top, so what stops first is what lets work in. A child that fails to
@@ -20,9 +24,16 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::app::Catalog;
-use crate::app::context::{NodeView, Services};
+use crate::app::context::Services;
+use crate::app::model::ModelRegistration;
+use crate::app::node::{NodeRooms, NodeView, Vitals};
 use crate::app::token::Tokens;
+use crate::change::captures::Captures;
+use crate::change::compactor::Compactor;
+use crate::change::config::ReactivityConfig;
 use crate::change::messages::Hints;
+use crate::cluster::config::ClusterConfig;
+use crate::cluster::messages::{ClusterNeeds, Identity, Mesh, MeshOptions};
 use crate::db::database::Database;
 use crate::function::config::FunctionConfig;
 use crate::function::messages::{Functions, Needs};
@@ -33,7 +44,13 @@ use crate::gateway::database_check::{DATABASE_CHECK, DatabaseCheck};
 use crate::gateway::readiness::Readiness;
 use crate::gateway::routes::{Gateway, GatewayNeeds};
 use crate::gateway::server::Port;
+use crate::job::config::JobConfig;
+use crate::job::messages::{Jobs, Needs as JobNeeds};
 use crate::kernel::ids::NodeId;
+use crate::kernel::node::NodeState;
+use crate::reactor::messages::{Reactor, ReactorNeeds};
+use crate::session::config::SessionsConfig;
+use crate::session::messages::{Sessions, SessionsNeeds};
 use crate::supervise::{ChildSpec, Exit, Root, StartError, StopTimeout, Strategy, SupervisorSpec, Tree};
 use crate::telemetry::crashes::CrashSink;
 use crate::telemetry::metrics::Metrics;
@@ -45,20 +62,38 @@ pub const ROOT: &str = "node";
 pub struct NodeOptions {
     /// Names the node.
     pub id: NodeId,
+    /// Its name, as people read it.
+    pub name: String,
     /// The handlers.
     pub catalog: Arc<Catalog>,
     /// The pools, not connected yet.
     pub database: Database,
     /// The children that make the database usable, in start order: see [`crate::db`].
     pub database_children: Vec<ChildSpec>,
+    /// What is captured of the changes.
+    pub reactivity: ReactivityConfig,
     /// Limits of the function room.
     pub functions: FunctionConfig,
+    /// How it runs jobs; `None` runs none.
+    pub jobs: Option<JobConfig>,
     /// Signs and verifies tokens.
     pub tokens: Option<Tokens>,
     /// For actions that call out.
     pub http: reqwest::Client,
+    /// The node's part in the cluster.
+    pub cluster: ClusterOptions,
     /// The HTTP border; `None` serves none.
     pub gateway: Option<GatewayOptions>,
+}
+
+/// A node's part in the cluster.
+pub struct ClusterOptions {
+    /// Section `[cluster]`.
+    pub config: ClusterConfig,
+    /// What the node does, as its row says.
+    pub roles: Vec<String>,
+    /// The mesh, its port open already; `None` for a node by itself.
+    pub mesh: Option<MeshOptions>,
 }
 
 /// The HTTP border of a node.
@@ -71,6 +106,10 @@ pub struct GatewayOptions {
     pub metrics: PrometheusHandle,
     /// Files for browsers.
     pub assets: Assets,
+    /// Limits of WebSocket clients.
+    pub sessions: SessionsConfig,
+    /// Hash of the client's generated code, told to clients.
+    pub contract: Option<Arc<str>>,
 }
 
 /// A running node.
@@ -78,6 +117,8 @@ pub struct RunningNode {
     root: Root,
     readiness: Readiness,
     functions: Functions,
+    mesh: Mesh,
+    sessions: Option<Sessions>,
     address: Option<SocketAddr>,
     tree: Arc<Tree>,
 }
@@ -87,31 +128,59 @@ impl RunningNode {
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
         let tree = Tree::new();
         let readiness = Readiness::new(&[DATABASE_CHECK, LISTENER_CHECK]);
-        let view = NodeView { id: options.id, tree: Arc::clone(&tree) };
+        let view = NodeView::new(options.id, options.name.as_str(), Arc::clone(&tree));
         let tokens = options.tokens.clone();
         let hints = Hints::new();
-        let needs = Needs { database: options.database.clone(), tree: Arc::clone(&tree), hints, config: options.functions };
+        let needs = Needs { database: options.database.clone(), tree: Arc::clone(&tree), hints: hints.clone(), config: options.functions };
         let (functions, functions_child) =
-            Functions::new(options.catalog, needs, |invoke| Services { node: view, invoke, tokens, http: options.http });
-        let crashes = CrashSink::spec(options.id, options.database.clone(), Arc::clone(&tree));
+            Functions::new(options.catalog, needs, |invoke| Services { node: view.clone(), invoke, tokens, http: options.http });
+        let http = options.gateway.as_ref().map(|gateway| options.cluster.config.http_address(gateway.port.address()));
+        let (mesh, cluster_child) = Mesh::new(ClusterNeeds {
+            config: options.cluster.config,
+            identity: Identity { id: options.id, name: options.name, roles: options.cluster.roles, address: http, mesh_address: None },
+            database: options.database.clone(),
+            hints: hints.clone(),
+            invoke: functions.invoker(),
+            mesh: options.cluster.mesh,
+        });
+        let (reactor, reactor_child) = Reactor::new(ReactorNeeds {
+            functions: functions.clone(),
+            database: options.database.clone(),
+            hints: hints.clone(),
+            config: crate::reactor::config::ReactivityConfig::default(),
+        });
         let upkeep = options.gateway.as_ref().map(|gateway| Metrics::spec(gateway.metrics.clone()));
+        let border = options.gateway.map(|gateway| {
+            let check = DatabaseCheck::spec(options.database.state(), readiness.clone());
+            let rooms =
+                Rooms { functions: &functions, reactor: &reactor, node: options.id, tokens: options.tokens, readiness: &readiness };
+            rooms.gateway(gateway, check)
+        });
+        let sessions = border.as_ref().map(|border| border.sessions.clone());
+        let vitals = vitals(&functions, &options.database, &reactor, sessions.clone());
+        view.open(NodeRooms { vitals: Box::new(vitals), peers: Some(Arc::new(mesh.clone())) });
+        let crashes = CrashSink::spec(options.id, options.database.clone(), Arc::clone(&tree));
         let telemetry = std::iter::once(crashes).chain(upkeep).collect();
+        let wanted = options.reactivity.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
+        let captures = Captures::spec(options.database.clone(), wanted.into());
+        let change = vec![captures, Compactor::spec(options.database.clone(), &options.reactivity)];
         let mut children = vec![
             ChildSpec::supervisor("database", SupervisorSpec::new(Strategy::OneForOne, options.database_children)),
+            ChildSpec::supervisor("change", SupervisorSpec::new(Strategy::OneForOne, change)),
             ChildSpec::supervisor("telemetry", SupervisorSpec::new(Strategy::OneForOne, telemetry)),
             functions_child,
+            reactor_child,
+            cluster_child,
         ];
-        let mut address = None;
-        if let Some(GatewayOptions { config, port, metrics, assets }) = options.gateway {
-            address = Some(port.address());
-            let needs = GatewayNeeds { border: functions.clone(), tokens: options.tokens, readiness: readiness.clone(), metrics, sessions: None, assets };
-            let gateway = Gateway::new(config, needs);
-            let watch = DatabaseCheck::spec(options.database.state(), readiness.clone());
-            let gateway = vec![watch, listener(gateway, port)];
-            children.push(ChildSpec::supervisor("gateway", SupervisorSpec::new(Strategy::OneForOne, gateway)));
+        if let Some(config) = options.jobs {
+            let (node, database, functions) = (options.id, options.database.clone(), functions.clone());
+            children.push(Jobs::new(JobNeeds { node, database, functions, hints, config }).1);
         }
+        let address = border.as_ref().map(|border| border.address);
+        children.extend(border.map(|border| border.child));
         let root = Root::start(ROOT, SupervisorSpec::new(Strategy::OneForOne, children), Arc::clone(&tree)).await?;
-        Ok(Self { root, readiness, functions, address, tree })
+        mesh.enter(NodeState::Active);
+        Ok(Self { root, readiness, functions, mesh, sessions, address, tree })
     }
 
     /// Where it answers HTTP.
@@ -129,6 +198,11 @@ impl RunningNode {
         &self.functions
     }
 
+    /// Its part in the cluster.
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
     /// Waits until the tree ends by itself, which it only does when it gives up. May be cancelled and called again.
     pub async fn wait(&mut self) -> Exit {
         self.root.wait().await
@@ -137,6 +211,77 @@ impl RunningNode {
     /// Says "not ready", lets what runs end, and stops everything in reverse order within `deadline`.
     pub async fn stop(self, deadline: Duration) -> Result<(), StopTimeout> {
         self.readiness.drain();
+        if let Some(sessions) = &self.sessions {
+            sessions.drain();
+        }
+        self.mesh.enter(NodeState::Draining);
         self.root.stop(deadline).await
+    }
+}
+
+/// What the gateway stands before.
+struct Rooms<'a> {
+    functions: &'a Functions,
+    reactor: &'a Reactor,
+    node: NodeId,
+    tokens: Option<Tokens>,
+    readiness: &'a Readiness,
+}
+
+/// The gateway, not started yet.
+struct Border {
+    child: ChildSpec,
+    sessions: Sessions,
+    address: SocketAddr,
+}
+
+impl Rooms<'_> {
+    /// Sessions start before the listener, which hands them their sockets, and stop after it.
+    fn gateway(self, options: GatewayOptions, check: ChildSpec) -> Border {
+        let GatewayOptions { config, port, metrics, assets, sessions, contract } = options;
+        let (sessions, sessions_child) = Sessions::new(SessionsNeeds {
+            functions: self.functions.clone(),
+            reactor: self.reactor.clone(),
+            tokens: self.tokens.clone(),
+            node: self.node,
+            config: sessions,
+            contract,
+        });
+        let needs = GatewayNeeds {
+            border: self.functions.clone(),
+            tokens: self.tokens,
+            readiness: self.readiness.clone(),
+            metrics,
+            sessions: Some(sessions.clone()),
+            assets,
+        };
+        let address = port.address();
+        let children = vec![check, sessions_child, listener(Gateway::new(config, needs), port)];
+        Border { child: ChildSpec::supervisor("gateway", SupervisorSpec::new(Strategy::OneForOne, children)), sessions, address }
+    }
+}
+
+/// How busy the node is.
+fn vitals(
+    functions: &Functions,
+    database: &Database,
+    reactor: &Reactor,
+    sessions: Option<Sessions>,
+) -> impl Fn() -> Vitals + Send + Sync + 'static {
+    let (functions, database, reactor) = (functions.clone(), database.clone(), reactor.clone());
+    move || {
+        let live = reactor.stats();
+        Vitals {
+            sessions: sessions.as_ref().map_or(0, |sessions| sessions.stats().open as u64),
+            subscriptions: live.subscriptions as u64,
+            query_groups: live.groups as u64,
+            ticks: live.ticks,
+            last_tick_ms: live.last_tick.as_secs_f64() * 1_000.0,
+            change_lag_ms: live.lag.as_secs_f64() * 1_000.0,
+            in_flight: functions.in_flight().len() as u64,
+            database_up: database.state().borrow().is_up(),
+            database: Some(database.usage()),
+            ..Vitals::default()
+        }
     }
 }

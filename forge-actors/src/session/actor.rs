@@ -247,7 +247,8 @@ fn verify(tokens: Option<&Tokens>, token: &str) -> Result<Signed, Fault> {
     let tokens = tokens.ok_or_else(|| refused("this server accepts no tokens: no secret is configured"))?;
     let identity = tokens.verify(token)?;
     let expires_at = identity.claims.get("exp").and_then(serde_json::Value::as_i64);
-    let expires_at = expires_at.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).ok_or_else(|| refused("the token is not valid"))?;
+    let expires_at =
+        expires_at.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).ok_or_else(|| refused("the token is not valid"))?;
     Ok(Signed { identity: Arc::new(identity), expires_at })
 }
 

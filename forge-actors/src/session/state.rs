@@ -377,5 +377,9 @@ fn is_same(former: &Identity, new: &Identity) -> bool {
         let mut claims = identity.claims.iter().filter(|(name, _)| !OF_THE_TOKEN.contains(&name.as_str()));
         claims.all(|(name, value)| other.claims.get(name) == Some(value))
     };
-    former.subject == new.subject && former.roles == new.roles && former.tenant == new.tenant && lasting(former, new) && lasting(new, former)
+    former.subject == new.subject
+        && former.roles == new.roles
+        && former.tenant == new.tenant
+        && lasting(former, new)
+        && lasting(new, former)
 }

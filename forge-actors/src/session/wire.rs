@@ -23,15 +23,8 @@ pub(super) enum CloseCode {
 }
 
 impl CloseCode {
-    pub(super) const ALL: [Self; 7] = [
-        Self::GoingAway,
-        Self::RuleBroken,
-        Self::FrameTooLarge,
-        Self::Restarted,
-        Self::Busy,
-        Self::NotAFrame,
-        Self::TokenExpired,
-    ];
+    pub(super) const ALL: [Self; 7] =
+        [Self::GoingAway, Self::RuleBroken, Self::FrameTooLarge, Self::Restarted, Self::Busy, Self::NotAFrame, Self::TokenExpired];
 
     pub(super) const fn number(self) -> u16 {
         match self {

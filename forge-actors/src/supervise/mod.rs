@@ -27,10 +27,12 @@
 
 mod actor;
 mod address;
+mod control;
 mod crew;
 mod dynamic;
 mod journal;
 mod launch;
+mod never;
 mod panic;
 mod root;
 mod spec;
@@ -45,9 +47,11 @@ mod tests;
 // said together reads better than eleven module paths.
 pub use actor::{Actor, ActorError, Context, Message, Timer};
 pub use address::{Address, CallError, CastError, Reply};
+pub use control::ControlError;
 pub use dynamic::{ChildError, Children};
 pub use journal::{Crash, Event, EventKind, Journal, Since};
 pub use launch::{StartCut, StartError};
+pub use never::Never;
 pub use panic::{Panic, catch_unwind};
 pub use root::{Exit, Root, StopTimeout};
 pub use spec::{

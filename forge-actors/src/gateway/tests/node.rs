@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::context::{Effects, Invoke, NodeView, Scope, Services};
+use crate::app::context::{Effects, Invoke, Scope, Services};
+use crate::app::node::NodeView;
 use crate::app::token::{TokenRules, Tokens};
 use crate::app::{Access, Catalog, Ctx, Handler, Meta, Mutation, NoError, Query, Registration, Result as AppResult};
 use crate::gateway::assets::Assets;
@@ -151,7 +152,7 @@ pub(super) fn tokens(secret: u8) -> Tokens {
 
 pub(super) fn functions() -> Functions {
     let catalog = Catalog::from_registrations(REGISTRATIONS.iter()).expect("names differ");
-    let node = NodeView { id: NodeId::new(), tree: Tree::new() };
+    let node = NodeView::new(NodeId::new(), "node", Tree::new());
     let services = Services { node, invoke: Arc::new(NoCalls), tokens: None, http: reqwest::Client::new() };
     Functions { catalog: Arc::new(catalog), services: Arc::new(services), entered: Arc::default(), go: Arc::default() }
 }
