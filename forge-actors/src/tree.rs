@@ -4,12 +4,12 @@
 //! node (one_for_one)
 //! ├ database (one_for_one)    postgres (the private cluster, when one is used) · monitor · migrator
 //! ├ change (one_for_one)      captures · compactor
-//! ├ telemetry (one_for_one)   crashes · metrics (where there is a gateway to read them)
+//! ├ telemetry (one_for_one)   crashes · collector · metrics (where there is a gateway to read them)
 //! ├ functions
-//! ├ jobs (one_for_one)        acknowledger · workers · claimer · rescuer · sweeper (with the role `worker`)
 //! ├ cluster (one_for_one)     registry · mesh: endpoint, links, listener, dialer
 //! ├ reactor (one_for_one)     ticker · poller
-//! └ gateway (one_for_one)     sessions (dynamic: one for each WebSocket) · listener
+//! ├ jobs (one_for_one)        acknowledger · workers · claimer · rescuer · sweeper (with the role `worker`)
+//! └ gateway (one_for_one)     database_check · sessions (dynamic) · listener
 //! ```
 //!
 //! Children start from top to bottom and stop from bottom to top, so what stops first is what lets work in. A child that fails to
@@ -26,14 +26,15 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::app::Catalog;
 use crate::app::context::Services;
 use crate::app::model::ModelRegistration;
-use crate::app::node::{NodeRooms, NodeView, Vitals};
+use crate::app::node::{NodeRooms, NodeView, Peers, Vitals};
 use crate::app::token::Tokens;
 use crate::change::captures::Captures;
 use crate::change::compactor::Compactor;
-use crate::change::config::ReactivityConfig;
+use crate::change::config::CaptureConfig;
 use crate::change::messages::Hints;
 use crate::cluster::config::ClusterConfig;
 use crate::cluster::messages::{ClusterNeeds, Identity, Mesh, MeshOptions};
+use crate::dashboard::collector::Collector;
 use crate::db::database::Database;
 use crate::function::config::FunctionConfig;
 use crate::function::messages::{Functions, Needs};
@@ -48,6 +49,7 @@ use crate::job::config::JobConfig;
 use crate::job::messages::{Jobs, Needs as JobNeeds};
 use crate::kernel::ids::NodeId;
 use crate::kernel::node::NodeState;
+use crate::reactor::config::ReactivityConfig;
 use crate::reactor::messages::{Reactor, ReactorNeeds};
 use crate::session::config::SessionsConfig;
 use crate::session::messages::{Sessions, SessionsNeeds};
@@ -71,7 +73,11 @@ pub struct NodeOptions {
     /// The children that make the database usable, in start order: see [`crate::db`].
     pub database_children: Vec<ChildSpec>,
     /// What is captured of the changes.
+    pub capture: CaptureConfig,
+    /// Pace and bounds of live queries.
     pub reactivity: ReactivityConfig,
+    /// Limits of WebSockets.
+    pub sessions: SessionsConfig,
     /// Limits of the function room.
     pub functions: FunctionConfig,
     /// How it runs jobs; `None` runs none.
@@ -84,6 +90,8 @@ pub struct NodeOptions {
     pub cluster: ClusterOptions,
     /// The HTTP border; `None` serves none.
     pub gateway: Option<GatewayOptions>,
+    /// Hash of the generated client that fits these handlers: sessions tell it to pages.
+    pub contract: Option<Arc<str>>,
 }
 
 /// A node's part in the cluster.
@@ -106,10 +114,6 @@ pub struct GatewayOptions {
     pub metrics: PrometheusHandle,
     /// Files for browsers.
     pub assets: Assets,
-    /// Limits of WebSocket clients.
-    pub sessions: SessionsConfig,
-    /// Hash of the client's generated code, told to clients.
-    pub contract: Option<Arc<str>>,
 }
 
 /// A running node.
@@ -117,8 +121,8 @@ pub struct RunningNode {
     root: Root,
     readiness: Readiness,
     functions: Functions,
+    sessions: Sessions,
     mesh: Mesh,
-    sessions: Option<Sessions>,
     address: Option<SocketAddr>,
     tree: Arc<Tree>,
 }
@@ -147,40 +151,56 @@ impl RunningNode {
             functions: functions.clone(),
             database: options.database.clone(),
             hints: hints.clone(),
-            config: crate::reactor::config::ReactivityConfig::default(),
+            config: options.reactivity,
         });
-        let upkeep = options.gateway.as_ref().map(|gateway| Metrics::spec(gateway.metrics.clone()));
-        let border = options.gateway.map(|gateway| {
-            let check = DatabaseCheck::spec(options.database.state(), readiness.clone());
-            let rooms =
-                Rooms { functions: &functions, reactor: &reactor, node: options.id, tokens: options.tokens, readiness: &readiness };
-            rooms.gateway(gateway, check)
+        let (sessions, sessions_child) = Sessions::new(SessionsNeeds {
+            functions: functions.clone(),
+            reactor: reactor.clone(),
+            tokens: options.tokens.clone(),
+            node: options.id,
+            config: options.sessions,
+            contract: options.contract,
         });
-        let sessions = border.as_ref().map(|border| border.sessions.clone());
-        let vitals = vitals(&functions, &options.database, &reactor, sessions.clone());
-        view.open(NodeRooms { vitals: Box::new(vitals), peers: Some(Arc::new(mesh.clone())) });
+        let vitals = vitals(&functions, &options.database, &reactor, &sessions);
+        let peers: Arc<dyn Peers> = Arc::new(mesh.clone());
+        view.open(NodeRooms { vitals: Box::new(vitals), peers: Some(Arc::clone(&peers)) });
         let crashes = CrashSink::spec(options.id, options.database.clone(), Arc::clone(&tree));
-        let telemetry = std::iter::once(crashes).chain(upkeep).collect();
-        let wanted = options.reactivity.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
+        let upkeep = options.gateway.as_ref().map(|gateway| Metrics::spec(gateway.metrics.clone()));
+        let telemetry = [crashes, Collector::spec(view, peers)].into_iter().chain(upkeep).collect();
+        let wanted = options.capture.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
         let captures = Captures::spec(options.database.clone(), wanted.into());
-        let change = vec![captures, Compactor::spec(options.database.clone(), &options.reactivity)];
+        let change = vec![captures, Compactor::spec(options.database.clone(), &options.capture)];
         let mut children = vec![
             ChildSpec::supervisor("database", SupervisorSpec::new(Strategy::OneForOne, options.database_children)),
             ChildSpec::supervisor("change", SupervisorSpec::new(Strategy::OneForOne, change)),
             ChildSpec::supervisor("telemetry", SupervisorSpec::new(Strategy::OneForOne, telemetry)),
             functions_child,
-            reactor_child,
             cluster_child,
+            reactor_child,
         ];
         if let Some(config) = options.jobs {
             let (node, database, functions) = (options.id, options.database.clone(), functions.clone());
             children.push(Jobs::new(JobNeeds { node, database, functions, hints, config }).1);
         }
-        let address = border.as_ref().map(|border| border.address);
-        children.extend(border.map(|border| border.child));
+        let mut address = None;
+        if let Some(GatewayOptions { config, port, metrics, assets }) = options.gateway {
+            address = Some(port.address());
+            let needs = GatewayNeeds {
+                border: functions.clone(),
+                tokens: options.tokens,
+                readiness: readiness.clone(),
+                metrics,
+                sessions: Some(sessions.clone()),
+                assets,
+            };
+            let gateway = Gateway::new(config, needs);
+            let watch = DatabaseCheck::spec(options.database.state(), readiness.clone());
+            let gateway = vec![watch, sessions_child, listener(gateway, port)];
+            children.push(ChildSpec::supervisor("gateway", SupervisorSpec::new(Strategy::OneForOne, gateway)));
+        }
         let root = Root::start(ROOT, SupervisorSpec::new(Strategy::OneForOne, children), Arc::clone(&tree)).await?;
         mesh.enter(NodeState::Active);
-        Ok(Self { root, readiness, functions, mesh, sessions, address, tree })
+        Ok(Self { root, readiness, functions, sessions, mesh, address, tree })
     }
 
     /// Where it answers HTTP.
@@ -211,53 +231,9 @@ impl RunningNode {
     /// Says "not ready", lets what runs end, and stops everything in reverse order within `deadline`.
     pub async fn stop(self, deadline: Duration) -> Result<(), StopTimeout> {
         self.readiness.drain();
-        if let Some(sessions) = &self.sessions {
-            sessions.drain();
-        }
+        self.sessions.drain();
         self.mesh.enter(NodeState::Draining);
         self.root.stop(deadline).await
-    }
-}
-
-/// What the gateway stands before.
-struct Rooms<'a> {
-    functions: &'a Functions,
-    reactor: &'a Reactor,
-    node: NodeId,
-    tokens: Option<Tokens>,
-    readiness: &'a Readiness,
-}
-
-/// The gateway, not started yet.
-struct Border {
-    child: ChildSpec,
-    sessions: Sessions,
-    address: SocketAddr,
-}
-
-impl Rooms<'_> {
-    /// Sessions start before the listener, which hands them their sockets, and stop after it.
-    fn gateway(self, options: GatewayOptions, check: ChildSpec) -> Border {
-        let GatewayOptions { config, port, metrics, assets, sessions, contract } = options;
-        let (sessions, sessions_child) = Sessions::new(SessionsNeeds {
-            functions: self.functions.clone(),
-            reactor: self.reactor.clone(),
-            tokens: self.tokens.clone(),
-            node: self.node,
-            config: sessions,
-            contract,
-        });
-        let needs = GatewayNeeds {
-            border: self.functions.clone(),
-            tokens: self.tokens,
-            readiness: self.readiness.clone(),
-            metrics,
-            sessions: Some(sessions.clone()),
-            assets,
-        };
-        let address = port.address();
-        let children = vec![check, sessions_child, listener(Gateway::new(config, needs), port)];
-        Border { child: ChildSpec::supervisor("gateway", SupervisorSpec::new(Strategy::OneForOne, children)), sessions, address }
     }
 }
 
@@ -266,22 +242,23 @@ fn vitals(
     functions: &Functions,
     database: &Database,
     reactor: &Reactor,
-    sessions: Option<Sessions>,
+    sessions: &Sessions,
 ) -> impl Fn() -> Vitals + Send + Sync + 'static {
-    let (functions, database, reactor) = (functions.clone(), database.clone(), reactor.clone());
+    let (functions, database, reactor, sessions) = (functions.clone(), database.clone(), reactor.clone(), sessions.clone());
     move || {
         let live = reactor.stats();
         Vitals {
-            sessions: sessions.as_ref().map_or(0, |sessions| sessions.stats().open as u64),
+            sessions: sessions.stats().open as u64,
             subscriptions: live.subscriptions as u64,
             query_groups: live.groups as u64,
             ticks: live.ticks,
             last_tick_ms: live.last_tick.as_secs_f64() * 1_000.0,
             change_lag_ms: live.lag.as_secs_f64() * 1_000.0,
+            calls: functions.counts().calls,
+            errors: functions.counts().errors,
             in_flight: functions.in_flight().len() as u64,
             database_up: database.state().borrow().is_up(),
             database: Some(database.usage()),
-            ..Vitals::default()
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Handlers to watch: queries whose answers change, and the mutations that change them.
 
 use forge::prelude::*;
-use serde::{Deserialize, Serialize};
 
 /// An account.
-#[derive(Debug, Serialize, Deserialize, sqlx::FromRow)]
+#[forge::data]
+#[derive(Debug, sqlx::FromRow)]
 pub struct Account {
     /// Its number.
     pub id: i64,

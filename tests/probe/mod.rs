@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use forge::prelude::*;
 use forge_actors::app::token::{TokenRules, Tokens};
-use serde::{Deserialize, Serialize};
 
 /// Signs the tokens of every probe.
 pub const SECRET: &str = "a secret of the probe, for tests only, 0123456789";
@@ -50,7 +49,8 @@ fn issue(subject: &str, roles: &[&str], ttl: Duration) -> String {
 }
 
 /// A row to read.
-#[derive(Debug, Serialize, Deserialize, sqlx::FromRow)]
+#[forge::data]
+#[derive(Debug, sqlx::FromRow)]
 pub struct Row {
     /// Its number.
     pub id: i64,

@@ -1,10 +1,11 @@
 //! The sections of `forge.toml` as types. The rooms own theirs; what belongs to the node as a whole stands here.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use forge_actors::app::token::TokenRules;
-use forge_actors::change::config::ReactivityConfig;
+use forge_actors::change::config::CaptureConfig;
 use forge_actors::cluster::config::ClusterConfig;
 use forge_actors::db::config::DatabaseConfig;
 use forge_actors::function::config::FunctionConfig;
@@ -12,6 +13,7 @@ use forge_actors::gateway::config::GatewayConfig;
 use forge_actors::job::config::JobConfig;
 use forge_actors::kernel::secret::Secret;
 use forge_actors::kernel::time::{secs, serde_duration};
+use forge_actors::reactor::config::ReactivityConfig;
 use forge_actors::session::config::SessionsConfig;
 use serde::{Deserialize, Serialize};
 
@@ -26,13 +28,15 @@ pub struct Config {
     pub node: NodeConfig,
     /// Where and how it answers HTTP.
     pub gateway: GatewayConfig,
-    /// What WebSocket clients may take.
-    pub sessions: SessionsConfig,
     /// Where the database is.
     pub database: DatabaseConfig,
     /// How tokens are signed and checked.
     pub auth: AuthConfig,
     /// What is captured for live queries.
+    pub capture: CaptureConfig,
+    /// What WebSocket clients may take.
+    pub sessions: SessionsConfig,
+    /// How live queries run.
     pub reactivity: ReactivityConfig,
     /// How many calls run at a time.
     pub functions: FunctionConfig,
@@ -42,6 +46,8 @@ pub struct Config {
     pub cluster: ClusterConfig,
     /// What is written to the log.
     pub log: LogConfig,
+    /// Where generated files go.
+    pub generate: GenerateConfig,
 }
 
 impl Config {
@@ -49,9 +55,10 @@ impl Config {
     pub fn validate(&self) -> Vec<String> {
         let mut broken = self.database.validate();
         broken.extend(self.gateway.validate().err().into_iter().flatten());
-        broken.extend(self.sessions.validate());
         broken.extend(self.functions.validate());
         broken.extend(self.jobs.validate());
+        broken.extend(self.capture.validate());
+        broken.extend(self.sessions.validate());
         broken.extend(self.reactivity.validate());
         broken.extend(self.cluster.validate(self.node.name.as_deref()));
         if let Some(name) = self.node.name.as_deref().filter(|name| !is_node_name(name)) {
@@ -161,6 +168,20 @@ pub struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         Self { format: LogFormat::Pretty, level: "info".to_owned() }
+    }
+}
+
+/// The `[generate]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GenerateConfig {
+    /// The folder, relative to that of the configuration file.
+    pub out: PathBuf,
+}
+
+impl Default for GenerateConfig {
+    fn default() -> Self {
+        Self { out: "web/src/forge".into() }
     }
 }
 
