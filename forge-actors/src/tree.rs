@@ -39,6 +39,7 @@ use crate::db::database::Database;
 use crate::function::config::FunctionConfig;
 use crate::function::messages::{Functions, Needs};
 use crate::gateway::actor::{LISTENER_CHECK, listener};
+use crate::gateway::assets::Assets;
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::database_check::{DATABASE_CHECK, DatabaseCheck};
 use crate::gateway::readiness::Readiness;
@@ -111,6 +112,8 @@ pub struct GatewayOptions {
     pub port: Arc<Port>,
     /// Renders `/metrics`; the telemetry supervisor keeps it small.
     pub metrics: PrometheusHandle,
+    /// Files for browsers.
+    pub assets: Assets,
 }
 
 /// A running node.
@@ -180,7 +183,7 @@ impl RunningNode {
             children.push(Jobs::new(JobNeeds { node, database, functions, hints, config }).1);
         }
         let mut address = None;
-        if let Some(GatewayOptions { config, port, metrics }) = options.gateway {
+        if let Some(GatewayOptions { config, port, metrics, assets }) = options.gateway {
             address = Some(port.address());
             let needs = GatewayNeeds {
                 border: functions.clone(),
@@ -188,6 +191,7 @@ impl RunningNode {
                 readiness: readiness.clone(),
                 metrics,
                 sessions: Some(sessions.clone()),
+                assets,
             };
             let gateway = Gateway::new(config, needs);
             let watch = DatabaseCheck::spec(options.database.state(), readiness.clone());
