@@ -41,9 +41,9 @@ export interface Forge {
     /** Connects now instead of with the first live query. */
     connect(): void;
     /** The application has another token (somebody signed in): asks `getToken` for it and tells the node. */
-    authenticate(): Promise<void>;
+    authenticate(): void;
     /** Forgets the token and all data, gives pending mutations up, and tells the node. `getToken` is not asked until `authenticate`. */
-    signOut(): Promise<void>;
+    signOut(): void;
     /** Ends everything: connection, timers, listeners, and mutations, as `CANCELLED` or `OUTCOME_UNKNOWN`. */
     close(): void;
 }

@@ -79,9 +79,8 @@ export function createForge(options) {
         connect: () => link.start(),
         authenticate: () => link.identify(false),
         signOut() {
-            const told = link.identify(true);
+            link.identify(true);
             forget();
-            return told;
         },
         close() {
             if (closed)

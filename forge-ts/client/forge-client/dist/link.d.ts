@@ -59,7 +59,7 @@ export declare class Link implements Store<Connection> {
     /** A call was refused as UNAUTHENTICATED: whether another token was had and accepted, so that it is worth a repeat. */
     challenge(): Promise<boolean>;
     /** Another person, or none. The frames that follow are judged as theirs. */
-    identify(signedOut: boolean): Promise<void>;
+    identify(signedOut: boolean): void;
     /** Tells listeners what changed. */
     publish(): void;
     close(): void;

@@ -87,7 +87,7 @@ export class Link {
         return accepted;
     }
     /** Another person, or none. The frames that follow are judged as theirs. */
-    async identify(signedOut) {
+    identify(signedOut) {
         this.options.tokens.forget(signedOut);
         this.#renewal = undefined;
         this.#challenged = undefined;
@@ -97,7 +97,7 @@ export class Link {
         if (signedOut)
             this.#subject = null;
         if (this.isLive)
-            await (signedOut ? this.#tell(null) : this.#renew(false));
+            void (signedOut ? this.#tell(null) : this.#renew(false));
         else if (this.#phase !== "idle" && this.#phase !== "closed")
             this.#again();
     }

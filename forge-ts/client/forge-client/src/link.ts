@@ -132,7 +132,7 @@ export class Link implements Store<Connection> {
   }
 
   /** Another person, or none. The frames that follow are judged as theirs. */
-  async identify(signedOut: boolean): Promise<void> {
+  identify(signedOut: boolean): void {
     this.options.tokens.forget(signedOut);
     this.#renewal = undefined;
     this.#challenged = undefined;
@@ -140,7 +140,7 @@ export class Link implements Store<Connection> {
     this.#expiresAt = Infinity;
     this.#clear("refresh");
     if (signedOut) this.#subject = null;
-    if (this.isLive) await (signedOut ? this.#tell(null) : this.#renew(false));
+    if (this.isLive) void (signedOut ? this.#tell(null) : this.#renew(false));
     else if (this.#phase !== "idle" && this.#phase !== "closed") this.#again();
   }
 

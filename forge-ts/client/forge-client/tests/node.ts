@@ -15,6 +15,8 @@ export class FakeSocket {
   onclose: ((event: { code: number }) => void) | null = null;
   /** Ended by the client. */
   closed = false;
+  /** Pings are not answered: the machine at the other end is gone. */
+  silent = false;
 
   constructor(
     readonly url: URL,
@@ -24,7 +26,9 @@ export class FakeSocket {
   }
 
   send(text: string): void {
-    this.sent.push(JSON.parse(text) as ClientFrame);
+    const frame = JSON.parse(text) as ClientFrame;
+    this.sent.push(frame);
+    if (frame.type === "ping" && !this.silent) queueMicrotask(() => this.tell({ type: "pong", id: frame.id }));
   }
 
   close(): void {
