@@ -98,7 +98,8 @@ export class Queries {
             Object.assign(entry, { loaded: false, base: undefined, version: undefined, updatedAt: undefined, error: undefined });
             this.#subscribe(entry);
         }
-        this.#show(true);
+        // Also who saw nothing yet: a view may have kept what it saw before.
+        this.#show(true, true);
     }
     transition(frame) {
         this.#held.push(frame);
@@ -121,7 +122,7 @@ export class Queries {
         const largest = open.reduce((most, entry) => (entry.key.length > (most?.key.length ?? 0) ? entry : most), undefined);
         if (!largest)
             return;
-        largest.ended = true;
+        largest.oversize = true;
         largest.error = failure([], { code: "PAYLOAD_TOO_LARGE", message: "the arguments are larger than the node accepts" }, trace().id);
     }
     close() {
@@ -161,6 +162,7 @@ export class Queries {
                 id: undefined,
                 ended: false,
                 refused: false,
+                oversize: false,
                 answered: false,
                 loaded: false,
                 base: undefined,
@@ -203,7 +205,7 @@ export class Queries {
     }
     #retry(key) {
         const entry = this.#entries.get(key);
-        if (!entry)
+        if (!entry || entry.oversize)
             return;
         this.#unsubscribe(entry);
         entry.error = undefined;
@@ -211,7 +213,7 @@ export class Queries {
         this.#show(false);
     }
     #subscribe(entry) {
-        if (!this.#live)
+        if (!this.#live || entry.oversize)
             return;
         const { ref, args, version } = entry;
         entry.id = this.#idNext++;
@@ -282,14 +284,15 @@ export class Queries {
         this.#show(false);
     }
     /** Computes what is seen, and tells who sees something else than before. */
-    #show(layered) {
+    #show(layered, everyone = false) {
         if (layered)
             this.#overlay = this.#layers.size > 0 ? this.#computeOverlay() : new Map();
         const changed = [];
         for (const entry of this.#entries.values()) {
             const next = this.#seen(entry);
             const { current } = entry;
-            if (Object.keys(next).every((key) => next[key] === current[key]))
+            const same = Object.keys(next).every((key) => next[key] === current[key]);
+            if (same && !everyone)
                 continue;
             entry.current = next;
             changed.push(entry);

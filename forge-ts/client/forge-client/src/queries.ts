@@ -72,6 +72,8 @@ interface Entry {
   /** The node ended the subscription, with the error that stands here. */
   ended: boolean;
   refused: boolean;
+  /** Asking again would end the connection again. */
+  oversize: boolean;
   /** Answered since it was subscribed. */
   answered: boolean;
   loaded: boolean;
@@ -172,7 +174,8 @@ export class Queries {
       Object.assign(entry, { loaded: false, base: undefined, version: undefined, updatedAt: undefined, error: undefined });
       this.#subscribe(entry);
     }
-    this.#show(true);
+    // Also who saw nothing yet: a view may have kept what it saw before.
+    this.#show(true, true);
   }
 
   transition(frame: Transition): void {
@@ -195,7 +198,7 @@ export class Queries {
     const open = [...this.#byId.values()].filter((entry) => !entry.loaded);
     const largest = open.reduce<Entry | undefined>((most, entry) => (entry.key.length > (most?.key.length ?? 0) ? entry : most), undefined);
     if (!largest) return;
-    largest.ended = true;
+    largest.oversize = true;
     largest.error = failure([], { code: "PAYLOAD_TOO_LARGE", message: "the arguments are larger than the node accepts" }, trace().id);
   }
 
@@ -237,6 +240,7 @@ export class Queries {
         id: undefined,
         ended: false,
         refused: false,
+        oversize: false,
         answered: false,
         loaded: false,
         base: undefined,
@@ -279,7 +283,7 @@ export class Queries {
 
   #retry(key: string): void {
     const entry = this.#entries.get(key);
-    if (!entry) return;
+    if (!entry || entry.oversize) return;
     this.#unsubscribe(entry);
     entry.error = undefined;
     this.#subscribe(entry);
@@ -287,7 +291,7 @@ export class Queries {
   }
 
   #subscribe(entry: Entry): void {
-    if (!this.#live) return;
+    if (!this.#live || entry.oversize) return;
     const { ref, args, version } = entry;
     entry.id = this.#idNext++;
     entry.ended = entry.refused = entry.answered = false;
@@ -352,13 +356,14 @@ export class Queries {
   }
 
   /** Computes what is seen, and tells who sees something else than before. */
-  #show(layered: boolean): void {
+  #show(layered: boolean, everyone = false): void {
     if (layered) this.#overlay = this.#layers.size > 0 ? this.#computeOverlay() : new Map();
     const changed: Entry[] = [];
     for (const entry of this.#entries.values()) {
       const next = this.#seen(entry);
       const { current } = entry;
-      if ((Object.keys(next) as (keyof AnyState)[]).every((key) => next[key] === current[key])) continue;
+      const same = (Object.keys(next) as (keyof AnyState)[]).every((key) => next[key] === current[key]);
+      if (same && !everyone) continue;
       entry.current = next;
       changed.push(entry);
     }
