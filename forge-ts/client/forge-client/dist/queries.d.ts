@@ -61,6 +61,8 @@ export interface LocalStore {
     /** An identifier for something that has none yet: the same one whenever this update runs again. */
     tempId<Id extends string = string>(): Id;
 }
+/** Whether an identifier came from `tempId`: what it names is shown before the node knows it. */
+export declare const isTemporary: (id: string) => boolean;
 export type Update = (store: LocalStore) => void;
 type AnyQuery = QueryRef<never, unknown, unknown>;
 export interface Wire {

@@ -12,6 +12,9 @@ import { trace } from "./random.js";
 import { canonical } from "./ref.js";
 import { failure } from "./result.js";
 import { guarded, tell } from "./store.js";
+const TEMPORARY = "temporary-";
+/** Whether an identifier came from `tempId`: what it names is shown before the node knows it. */
+export const isTemporary = (id) => id.startsWith(TEMPORARY);
 /** Subscriptions that nobody listens to any more; the oldest ends when there are more. */
 const LINGERING_MAX = 50;
 /** After a reconnect, how long a slow query may hold back what the others have to show. */
@@ -356,7 +359,7 @@ export class Queries {
                     if (entry.ref.name === ref.name)
                         edit(entry.key, (draft) => change(draft, entry.args));
             },
-            tempId: () => `temporary-${mutation}-${++temporary}`,
+            tempId: () => `${TEMPORARY}${mutation}-${++temporary}`,
         };
     }
 }

@@ -56,6 +56,11 @@ export interface LocalStore {
   tempId<Id extends string = string>(): Id;
 }
 
+const TEMPORARY = "temporary-";
+
+/** Whether an identifier came from `tempId`: what it names is shown before the node knows it. */
+export const isTemporary = (id: string): boolean => id.startsWith(TEMPORARY);
+
 export type Update = (store: LocalStore) => void;
 
 type AnyQuery = QueryRef<never, unknown, unknown>;
@@ -421,7 +426,7 @@ export class Queries {
         for (const entry of this.#entries.values())
           if (entry.ref.name === ref.name) edit(entry.key, (draft) => change(draft, entry.args as never));
       },
-      tempId: <Id extends string>() => `temporary-${mutation}-${++temporary}` as Id,
+      tempId: <Id extends string>() => `${TEMPORARY}${mutation}-${++temporary}` as Id,
     };
   }
 }
