@@ -98,6 +98,8 @@ export interface Wire {
 
 /** Subscriptions that nobody listens to any more; the oldest ends when there are more. */
 const LINGERING_MAX = 50;
+/** Subscriptions of a connection; more are not made, since a node ends the connection over them. */
+const SUBSCRIBED_MAX = 256;
 /** After a reconnect, how long a slow query may hold back what the others have to show. */
 const RESUME_MS_MAX = 5_000;
 /** The node ends a subscription with these. */
@@ -259,7 +261,7 @@ export class Queries {
       this.#subscribe(entry);
       this.wire.start();
       // Layers may have something to say about a query that was not watched when they came.
-      if (this.#layers.size > 0) this.#show(true);
+      if (this.#layers.size > 0 || entry.error) this.#show(true);
     }
     clearTimeout(entry.linger);
     this.#lingering.delete(entry);
@@ -297,6 +299,12 @@ export class Queries {
 
   #subscribe(entry: Entry): void {
     if (!this.#live || entry.oversize) return;
+    const [oldest] = this.#lingering;
+    if (this.#byId.size >= SUBSCRIBED_MAX && oldest) this.#remove(oldest);
+    if (this.#byId.size >= SUBSCRIBED_MAX) {
+      entry.error = failure([], { code: "OVERLOADED", message: `a page has at most ${SUBSCRIBED_MAX} live queries` }, trace().id);
+      return;
+    }
     const { ref, args, version } = entry;
     entry.id = this.#idNext++;
     entry.ended = entry.refused = entry.answered = false;

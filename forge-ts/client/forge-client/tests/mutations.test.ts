@@ -94,11 +94,27 @@ describe("a mutation", () => {
     const waiting = Array.from({ length: 100 }, (_, index) => create(node, `${index}`));
     expect(await create(node, "one more")).toMatchObject({ ok: false, error: { system: { code: "OVERLOADED" } } });
     const socket = await node.live();
-    expect(socket.of("mut")).toHaveLength(100);
-    for (const { id } of socket.of("mut")) socket.tell({ type: "mutResult", id, data: task("t") });
+    for (let told = 0; told < 100; told++) {
+      const sent = socket.of("mut");
+      expect(sent.length, "no more on the connection than a node lets wait").toBe(Math.min(told + 32, 100));
+      socket.tell({ type: "mutResult", id: sent[told]?.id, data: task("t") });
+    }
     await Promise.all(waiting);
+    expect(socket.of("mut").map(({ args }) => (args as { title: string }).title)).toEqual(waiting.map((_, index) => `${index}`));
     void create(node, "now");
     expect(socket.of("mut")).toHaveLength(101);
+  });
+
+  test("that waited for room on a connection that broke goes first on the next", async () => {
+    const node = new FakeNode();
+    const socket = await node.live();
+    for (let index = 0; index < 40; index++) void create(node, `${index}`);
+    expect(socket.of("mut")).toHaveLength(32);
+    socket.end();
+    const again = await node.again();
+    expect(again.of("mut").map(({ id }) => id)).toEqual(socket.of("mut").map(({ id }) => id));
+    again.tell({ type: "mutResult", id: again.of("mut")[0]?.id, data: task("0") });
+    expect(again.of("mut").at(-1)?.args).toMatchObject({ title: "32" });
   });
 
   test("that is too large ends with an error, and not with one connection after another", async () => {

@@ -75,6 +75,19 @@ describe("a live query", () => {
     );
   });
 
+  test("too many are refused here, before a node ends the connection over them", async () => {
+    const node = new FakeNode();
+    const socket = await node.live();
+    const watch = (project: number) => node.forge.watch(api.tasks.count, { project: `${project}` });
+    watch(0).subscribe(() => undefined)();
+    for (let project = 1; project <= 256; project++) watch(project).subscribe(() => undefined);
+    expect(socket.of("unsub"), "what nobody listens to makes room").toHaveLength(1);
+    const leave = watch(257).subscribe(() => undefined);
+    expect(socket.of("sub")).toHaveLength(257);
+    expect(watch(257).current).toMatchObject({ status: "error", error: { kind: "system", system: { code: "OVERLOADED" } } });
+    leave();
+  });
+
   test("tells null apart from no result", async () => {
     const node = new FakeNode();
     const find = node.forge.watch(api.tasks.find, { id: "x" });
