@@ -6,7 +6,8 @@
  *
  * Invariants: listeners are told after everything of a frame is in place, never between; what they see is base plus the layers that are
  * not settled, applied again to each new base; a layer falls when the node says that its base contains it, or when its mutation failed.
- * After a reconnect nothing is shown until every subscription has been answered: old and new results together would be a state that never was.
+ * After a reconnect nothing new is shown until each result of before has been confirmed or replaced: old and new ones together would be
+ * a state that never was.
  */
 import { trace } from "./random.js";
 import { canonical } from "./ref.js";
@@ -69,7 +70,7 @@ export class Queries {
             this.#remove(entry);
         for (const entry of this.#entries.values()) {
             this.#subscribe(entry);
-            if (entry.id !== undefined)
+            if (entry.id !== undefined && entry.loaded)
                 this.#awaited.add(entry.id);
         }
         if (this.#awaited.size > 0)

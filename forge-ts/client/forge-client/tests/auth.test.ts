@@ -116,6 +116,14 @@ describe("a token that expires", () => {
     expect(socket.of("sub"), "the subscriptions stay").toHaveLength(1);
   });
 
+  test("soon is renewed after half of its life", async () => {
+    const getToken = vi.fn(async () => "token");
+    const node = new FakeNode({ getToken });
+    const socket = await node.live({ subject: "ana", expiresAt: inMs(8_000) });
+    await vi.advanceTimersByTimeAsync(4_000);
+    expect(socket.of("auth")).toHaveLength(1);
+  });
+
   test("in a month is not renewed now, though timers count in 32 bits", async () => {
     const getToken = vi.fn(async () => "token");
     const node = new FakeNode({ getToken });
