@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use forge::prelude::*;
 use forge_actors::app::token::{TokenRules, Tokens};
-use serde::{Deserialize, Serialize};
 
 /// Signs the tokens of every probe.
 pub const SECRET: &str = "a secret of the probe, for tests only, 0123456789";
@@ -39,7 +38,8 @@ fn token_with(subject: &str, roles: &[&str]) -> String {
 }
 
 /// A row to read.
-#[derive(Debug, Serialize, Deserialize, sqlx::FromRow)]
+#[forge::data]
+#[derive(Debug, sqlx::FromRow)]
 pub struct Row {
     /// Its number.
     pub id: i64,

@@ -10,6 +10,8 @@ use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::time::{format_duration, secs};
 use forge_actors::supervise::{Exit as RootExit, StopTimeout};
 use forge_actors::tree::{GatewayOptions, NodeOptions, RunningNode};
+use forge_ts::problem::Refused;
+use forge_ts::{Audience, Contract};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use crate::boot::banner::{Banner, Keys};
@@ -31,6 +33,7 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
     let began = Instant::now();
     let mut signals = StopSignals::take()?;
     let catalog = Arc::new(Catalog::build()?);
+    let contract = contract_of(&catalog);
     let security = security::establish(&loaded, dev)?;
     let id = NodeId::new();
     let serves = loaded.config.node.roles.contains(&Role::Gateway);
@@ -48,13 +51,16 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
         catalog: Arc::clone(&catalog),
         database: facts.database.clone(),
         database_children,
+        capture: loaded.config.capture.clone(),
         reactivity: loaded.config.reactivity.clone(),
+        sessions: loaded.config.sessions.clone(),
         functions: loaded.config.functions.clone(),
         jobs: loaded.config.node.roles.contains(&Role::Worker).then(|| loaded.config.jobs.clone()),
         tokens: Some(security.tokens),
         http: http_client()?,
         cluster,
         gateway,
+        contract,
     };
     let mut node = tokio::select! {
         started = RunningNode::start(options) => started.map_err(|error| about_database(error.into(), &facts))?,
@@ -78,6 +84,19 @@ async fn warn_of_drift(database: &Database) {
     match drift::differences(database).await {
         Ok(differences) => differences.iter().for_each(|difference| tracing::warn!("model and table differ: {difference}")),
         Err(report) => tracing::warn!("models were not compared with their tables: {report}"),
+    }
+}
+
+/// What tells an old page from this node. Functions that no client can be told serve those who do not need a contract.
+fn contract_of(catalog: &Catalog) -> Option<Arc<str>> {
+    match Contract::of(catalog, Audience::Application) {
+        Ok(contract) => Some(contract.hash.into()),
+        Err(Refused(problems)) => {
+            for problem in problems {
+                tracing::warn!("no client can be generated: {problem}");
+            }
+            None
+        }
     }
 }
 

@@ -132,19 +132,19 @@ fn the_tree_is_drawn_with_branches_and_aligned_columns() {
         path: path.to_owned(),
         kind: "test".to_owned(),
         state,
-        restarts: 3,
-        mailbox_depth: 1,
-        mailbox_max: 10,
-        handled: 12_345,
+        restarts: 3.into(),
+        mailbox_depth: 1.into(),
+        mailbox_max: 10.into(),
+        handled: 12_345.into(),
         rate: 0.0,
-        busy_ms: 1_500,
+        busy_ms: 1_500.into(),
         current: None,
         last_error: error.map(str::to_owned),
         started_at: None,
         supervisor: None,
     };
     let running = |path| actor(path, ActorState::Running, None);
-    let supervisor = SupervisorInfo { strategy: Strategy::OneForOne, restarts_left: 5, restarts_max: 5, window_ms: 30_000 };
+    let supervisor = SupervisorInfo { strategy: Strategy::OneForOne, restarts_left: 5, restarts_max: 5, window_ms: 30_000.into() };
     let root = ActorInfo { supervisor: Some(supervisor), ..running("node") };
     let failed = actor("node/db/b", ActorState::Failed, Some("boom\nat line 3"));
     let actors = vec![root, running("node/db"), running("node/db/a"), failed, running("node/dbx"), running("node/dbx/c")];

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -32,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 macro_rules! handler {
     ($name:ident { $($field:ident: $type:ty),* } $kind:ident -> $output:ty, $meta:expr, |$message:ident, $ctx:ident| $body:expr) => {
-        #[derive(Serialize, Deserialize)]
+        #[forge_app_macros::data]
         pub(super) struct $name { $(pub(super) $field: $type),* }
 
         impl Handler for $name {
