@@ -62,13 +62,11 @@ function run(name, args, token) {
   if (!rolesOf(token).includes("admin")) return fault("PERMISSION_DENIED", "This takes the role admin");
   if (name === "forge.overview") return { data: scene.overview() };
   if (name === "forge.tree") return { data: scene.tree(args) };
-  const actor = scene.actor(args);
-  if (actor === null) return fault("NOT_FOUND", "There is no such actor");
-  if (name === "forge.actor") return { data: actor };
+  if (name === "forge.actor") return { data: scene.actor(args) };
   const row = scene.byKey.get(`${args.node}:${args.path}`);
   if (row.kind === "listener") return fault("CONFLICT", "The listener is stopping already");
   if (name === "forge.restartActor") scene.restart(row);
-  if (name === "forge.stopActor") row.state = "stopped";
+  if (name === "forge.stopActor") row.state = { is: "stopped" };
   return { data: null };
 }
 

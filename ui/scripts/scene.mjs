@@ -2,6 +2,7 @@
 
 /** @typedef {{ actors: number, trouble: boolean, bare: boolean }} SceneOptions */
 
+const RUNNING = { is: "running" };
 const KINDS = ["Deliver", "Advance", "Claim", "Ping", "Flush", "Renew"];
 const STARTED = Date.now() - 3 * 86_400_000 - 7_200_000;
 
@@ -34,7 +35,7 @@ export class Scene {
   beat() {
     for (let turn = 0; turn < this.rows.length / 5; turn += 1) {
       const row = this.rows[Math.floor(this.#random() * this.rows.length)];
-      if (row.state !== "running" || row.stuckSince !== undefined) continue;
+      if (row.state !== RUNNING || row.stuckSince !== undefined) continue;
       const busy = this.#random() < 0.6;
       row.rate = busy ? this.#random() ** 3 * 240 : row.rate * 0.4 < 0.05 ? 0 : row.rate * 0.4;
       row.handled += Math.round(row.rate / 4);
@@ -59,26 +60,41 @@ export class Scene {
       startedAt: iso(STARTED + at * 40_000),
       seenAt: iso(trouble && at === 1 ? now - 12_400 : now - 300),
       address: `http://10.0.0.${at + 1}:8080`,
-      self: at === 0,
-      peers: this.nodes
-        .filter((other) => other.id !== node.id)
-        .map((other) => (trouble && (other.name === "node-2" || at === 1) ? { node: other.id, state: "dialing", rttMs: null } : { node: other.id, state: "connected", rttMs: 0.3 + this.#random() * 0.4 })),
+      here: at === 0,
+      reporting: !(trouble && at === 1),
+      vitals: trouble && at === 1 ? null : this.#vitals(node, at),
+      peers: this.nodes.filter((other) => other.id !== node.id).map((other) => this.#peer(other, trouble && (other.name === "node-2" || at === 1))),
     }));
-    const sessions = this.rows.filter((row) => row.kind === "session").length;
+    const jobs = { pending: 120 + Math.floor(this.#random() * 30), running: 32, retry: trouble ? 14 : 2, deadLetter: trouble ? 3 : 0 };
+    return { at: iso(now), nodes, jobs: bare ? { pending: 0, running: 0, retry: 0, deadLetter: 0 } : jobs, crashes24h: trouble ? 5 : 0, events: bare ? [] : this.events };
+  }
+
+  #peer(other, cut) {
+    const link = cut ? { linked: false, since: null, rttMs: null, queue: 14, dropped: 3 } : { linked: true, since: null, rttMs: 0.3 + this.#random() * 0.4, queue: 0, dropped: 0 };
+    return { node: other.id, name: other.name, address: "10.0.0.9:7070", ...link };
+  }
+
+  #vitals(node, at) {
+    const { bare, trouble } = this.options;
+    const sessions = this.rows.filter((row) => row.node === node.id && row.kind === "session").length;
+    const pool = (lent, max) => ({ open: Math.min(lent + 3, max), lent, waiting: Math.max(0, lent - max), max });
     return {
-      at: iso(now),
-      nodes,
-      sessions,
+      sessions: bare ? 1 : sessions,
       subscriptions: bare ? 1 : sessions * 3 + Math.floor(this.#random() * 40),
       queryGroups: bare ? 1 : 214,
       ticks: this.#ticks,
       lastTickMs: 0.8 + this.#random(),
       changeLagMs: bare ? 0 : 3 + this.#random() * 4,
-      jobs: bare ? { pending: 0, running: 0, retry: 0, failed: 0 } : { pending: 120 + Math.floor(this.#random() * 30), running: 32, retry: trouble ? 14 : 2, failed: trouble ? 3 : 0 },
-      functions: { calls: this.#calls, errors: this.#errors, inFlight: bare ? 0 : Math.floor(this.#random() * 6) },
-      database: { state: "up", read: { open: 6, lent: 2 + Math.floor(this.#random() * 3), max: 8 }, write: { open: 4, lent: trouble ? 8 : 1, max: 8 } },
-      crashes24h: trouble ? 5 : 0,
-      events: bare ? [] : this.events,
+      calls: this.#calls,
+      errors: this.#errors,
+      inFlight: bare ? 0 : Math.floor(this.#random() * 6),
+      databaseUp: true,
+      database: {
+        write: trouble && at === 0 ? { open: 8, lent: 8, waiting: 2, max: 8 } : pool(1, 8),
+        read: pool(2 + Math.floor(this.#random() * 3), 8),
+        locks: pool(1, 2),
+        control: pool(0, 2),
+      },
     };
   }
 
@@ -92,38 +108,39 @@ export class Scene {
       const by = { mailbox: (row) => row.mailbox, rate: (row) => row.rate, restarts: (row) => row.restarts, busy: (row) => row.current?.forMs ?? -1 }[sort];
       found = [...found].sort((a, b) => by(b) - by(a));
     }
-    return { at: new Date().toISOString(), offset, total: found.length, rows: found.slice(offset, offset + limit).map(shown) };
+    return { at: new Date().toISOString(), total: found.length, rows: found.slice(offset, offset + limit).map(shown) };
   }
 
   /** The actor, or null. */
   actor({ node, path }) {
     const row = this.byKey.get(`${node}:${path}`);
     if (row === undefined) return null;
-    const at = new Date().toISOString();
     const ago = (ms) => new Date(Date.now() - ms).toISOString();
-    const crash = { at: ago(48_000), cause: row.lastError, location: "forge-actors/src/session/actor.rs:212:18", message: "Deliver", backtrace: BACKTRACE };
+    const crash = { node, path, kind: row.kind, cause: row.lastError, message: "Deliver", backtrace: BACKTRACE, restarts: row.restarts, occurrences: 1, at: ago(48_000) };
+    const supervision = (of) => of?.supervisor ? { path: of.path, strategy: of.depth === 0 ? "restForOne" : "oneForOne", restartsMax: 5, restartsLeft: of.restarts > 2 ? 1 : 5, windowMs: 10_000 } : null;
+    const event = (ms, kind, text = "") => ({ at: ago(ms), node, path, kind, text });
+    const crashed = [event(48_000, "crashed", row.lastError ?? ""), event(47_900, "restarting", "in 100 ms"), event(47_800, "started")];
     return {
-      ...shown(row),
-      at,
-      supervision: row.supervisor ? { strategy: path === "node" ? "restForOne" : "oneForOne", restartsMax: 5, windowMs: 10_000, restartsLeft: row.restarts > 2 ? 1 : 5 } : null,
-      chain: [...ancestors(path), path],
-      events: row.restarts > 0 ? [{ at: ago(47_800), kind: "started", text: "started" }, { at: ago(47_900), kind: "restarting", text: "restarts in 100 ms" }, { at: ago(48_000), kind: "crashed", text: row.lastError ?? "crashed" }, { at: ago(9e6), kind: "started", text: "started" }] : [{ at: ago(9e6), kind: "started", text: "started" }],
-      crashes: row.lastError === null ? [] : [crash, { ...crash, at: ago(3_700_000), backtrace: null, message: null }],
+      row: shown(row),
+      supervisor: supervision(row),
+      supervisedBy: supervision(this.byKey.get(`${node}:${path.slice(0, path.lastIndexOf("/"))}`)),
+      chain: ancestors(path),
+      events: [event(9e6, "started"), ...(row.restarts > 0 ? crashed : [])],
+      crashes: row.lastError === null ? [] : [crash, { ...crash, at: ago(3_700_000), backtrace: null, message: null, occurrences: 12 }],
     };
   }
 
   restart(row) {
     row.restarts += 1;
-    row.state = "waiting";
-    row.stateUntil = new Date(Date.now() + 3_000).toISOString();
-    setTimeout(() => Object.assign(row, { state: "running", stateUntil: null }), 3_000);
+    row.state = { is: "waiting", until: new Date(Date.now() + 3_000).toISOString() };
+    setTimeout(() => (row.state = RUNNING), 3_000);
   }
 
   #tree(node, at, actors) {
     const rows = [];
     const add = (path, kind, change = {}) => {
-      const state = { state: "running", stateUntil: null, mailbox: 0, mailboxMax: 1_000, rate: 0, handled: Math.floor(this.#random() * 9e5), restarts: 0, lastError: null, current: null };
-      rows.push({ node: node.id, nodeName: node.name, path, kind, name: path.split("/").at(-1), depth: path.split("/").length - 1, supervisor: false, hasChildren: false, children: 0, uptimeMs: Date.now() - STARTED, ...state, ...change });
+      const state = { state: RUNNING, mailbox: 0, mailboxMax: 1_000, rate: 0, handled: Math.floor(this.#random() * 9e5), restarts: 0, lastError: null, current: null };
+      rows.push({ node: node.id, nodeName: node.name, path, kind, name: path === "node" ? node.name : path.split("/").at(-1), depth: path.split("/").length - 1, supervisor: false, children: 0, uptimeMs: Date.now() - STARTED, ...state, ...change });
     };
     const supervisor = { supervisor: true };
     add("node", "supervisor", supervisor);
@@ -145,12 +162,8 @@ export class Scene {
     add("node/gateway/listener", "listener");
     add("node/gateway/sessions", "sessions", supervisor);
     for (let index = 0; index < actors - workers; index += 1) add(`node/gateway/sessions/${hex(this.#random)}`, "session");
-    for (const row of rows) row.children = 0;
     const byPath = new Map(rows.map((row) => [row.path, row]));
-    for (const row of rows) {
-      const parent = byPath.get(row.path.slice(0, row.path.lastIndexOf("/")));
-      if (parent !== undefined && parent !== row) (parent.children += 1), (parent.hasChildren = true);
-    }
+    for (const row of rows) for (const path of ancestors(row.path)) byPath.get(path).children += 1;
     if (this.options.trouble) this.#spoil(byPath, rows, at);
     return rows;
   }
@@ -158,14 +171,14 @@ export class Scene {
   #spoil(byPath, rows, at) {
     const crashed = "called `Option::unwrap()` on a `None` value";
     if (at === 0) {
-      Object.assign(byPath.get("node/cluster/mesh"), { state: "waiting", stateUntil: new Date(Date.now() + 3_600_000).toISOString(), restarts: 3, lastError: "connection refused (os error 111)" });
-      Object.assign(byPath.get("node/telemetry/logs"), { state: "failed", restarts: 5, lastError: "no space left on device" });
+      Object.assign(byPath.get("node/cluster/mesh"), { state: { is: "waiting", until: new Date(Date.now() + 3_600_000).toISOString() }, restarts: 3, lastError: "connection refused (os error 111)" });
+      Object.assign(byPath.get("node/telemetry/logs"), { state: { is: "failed" }, restarts: 5, lastError: "no space left on device" });
       Object.assign(byPath.get("node/telemetry"), { restarts: 3 });
       Object.assign(byPath.get("node/reactor/groups"), { mailbox: 940, rate: 310, restarts: 1, lastError: crashed });
     }
     const workers = rows.filter((row) => row.kind === "worker");
     workers.slice(0, 2).forEach((row) => (row.stuckSince = Date.now() - 44_000));
-    workers.slice(2, 3).forEach((row) => Object.assign(row, { state: "starting" }));
+    workers.slice(2, 3).forEach((row) => Object.assign(row, { state: { is: "starting" } }));
     rows.filter((row) => row.kind === "session").slice(3, 6).forEach((row) => Object.assign(row, { restarts: 2, lastError: crashed }));
   }
 
@@ -173,16 +186,16 @@ export class Scene {
     const ago = (ms) => new Date(Date.now() - ms).toISOString();
     const [one, two = one, three = one] = this.nodes;
     const calm = [
-      { at: ago(310_000), node: three.id, path: "", kind: "joined", text: "joined the cluster" },
-      { at: ago(330_000), node: two.id, path: "", kind: "joined", text: "joined the cluster" },
-      { at: ago(400_000), node: one.id, path: "node/gateway/listener", kind: "started", text: "started" },
+      { at: ago(310_000), node: three.id, path: "", kind: "joined", text: "" },
+      { at: ago(330_000), node: two.id, path: "", kind: "joined", text: "" },
+      { at: ago(400_000), node: one.id, path: "node/gateway/listener", kind: "started", text: "" },
     ];
     if (!this.options.trouble) return calm;
     return [
-      { at: ago(12_000), node: two.id, path: "", kind: "left", text: "is not seen any more" },
+      { at: ago(12_000), node: two.id, path: "", kind: "left", text: "not seen for 10 s" },
       { at: ago(31_000), node: one.id, path: "node/telemetry/logs", kind: "crashed", text: "no space left on device" },
-      { at: ago(31_400), node: one.id, path: "node/telemetry", kind: "budgetExhausted", text: "has no restart left within 10 s" },
-      { at: ago(47_900), node: one.id, path: "node/reactor/groups", kind: "restarting", text: "restarts in 100 ms" },
+      { at: ago(31_400), node: one.id, path: "node/telemetry", kind: "budgetExhausted", text: "" },
+      { at: ago(47_900), node: one.id, path: "node/reactor/groups", kind: "restarting", text: "in 100 ms" },
       { at: ago(48_000), node: one.id, path: "node/reactor/groups", kind: "crashed", text: "called `Option::unwrap()` on a `None` value" },
       ...calm,
     ];

@@ -1,6 +1,6 @@
 // What one can do to an actor, and what one should know before.
 
-import type { Actor } from "../forge/api";
+import type { Row } from "../forge/api";
 import { plural } from "../parts/format";
 import { isSystem } from "./status";
 
@@ -11,20 +11,20 @@ export const ACTIONS: Readonly<Record<ActionName, { readonly verb: string; reado
   stop: { verb: "Stop", done: "Stopped" },
 };
 
-type Target = Pick<Actor, "kind" | "path" | "state" | "nodeName" | "children" | "supervisor">;
+type Target = Pick<Row, "kind" | "path" | "state" | "children">;
 
 /** Why an actor cannot be restarted or stopped; null when it can. */
-export function refusal(actor: Pick<Target, "path" | "state">): string | null {
+export function refusal(name: ActionName, actor: Pick<Target, "path" | "state">): string | null {
   if (!actor.path.includes("/")) return "The root lives as long as its node.";
-  return actor.state === "stopped" ? "It has ended." : null;
+  return name === "stop" && actor.state.is === "stopped" ? "It is stopped." : null;
 }
 
 /** What follows from the action. */
-export function consequence(name: ActionName, actor: Target): string {
-  const below = actor.supervisor && actor.children > 0 ? ` and ${plural(actor.children, "actor")} below it` : "";
-  const they = below === "" ? "It stops" : `It${below} stop`;
-  if (name === "restart") return `${they}, then ${below === "" ? "starts" : "start"} again. Messages that wait are lost.`;
-  return `${they}. Whether it comes back is up to its supervisor.`;
+export function consequence(name: ActionName, actor: Pick<Target, "kind" | "children">): string {
+  const below = actor.children > 0 ? ` and ${plural(actor.children, "actor")} below it` : "";
+  const stops = below === "" ? "It stops" : `It${below} stop`;
+  if (name === "restart") return `${stops}, then ${below === "" ? "starts" : "start"} again. Messages that wait are lost.`;
+  return isSystem(actor) ? `${stops}, and stays so until somebody restarts it, or the node starts again.` : `${stops}.`;
 }
 
 /** The word to type before the action, for actors that the node itself stands on; null when a click is enough. */

@@ -1,6 +1,6 @@
 // The columns of the table.
 
-import type { Sort } from "../shell/place";
+import type { Sort } from "../forge/api";
 
 export type Column = {
   readonly id: "name" | "kind" | "node" | "state" | "mailbox" | "rate" | "restarts" | "error" | "current";

@@ -1,7 +1,7 @@
 // The rows that came so far, by their place in the table. An answer covers a window; what lies beside it stays until it is
 // asked for again, so that a short way back shows rows at once.
 
-import type { Tree, TreeRow } from "../forge/api";
+import type { Page, Row } from "../forge/api";
 import { type Series, pushed } from "../parts/series";
 import { keyOf } from "../shell/place";
 
@@ -9,7 +9,7 @@ import { keyOf } from "../shell/place";
 const KEPT_MAX = 2_000;
 
 export class Rows {
-  #rows = new Map<number, TreeRow>();
+  #rows = new Map<number, Row>();
   #rates = new Map<string, Series>();
   #view: string | null = null;
   #version = $state(0);
@@ -26,13 +26,13 @@ export class Rows {
     return this.#atMs;
   }
 
-  get(index: number): TreeRow | undefined {
+  get(index: number): Row | undefined {
     void this.#version;
     return this.#rows.get(index);
   }
 
   /** Messages per second of the last moments, as far as the row was looked at. */
-  rates(row: TreeRow): Series {
+  rates(row: Row): Series {
     void this.#version;
     return this.#rates.get(keyOf(row)) ?? [];
   }
@@ -45,7 +45,7 @@ export class Rows {
   }
 
   /** Takes the answer for `view` (filter, order, folding) from row `offset` on. Held rows stay as they are: only gaps are filled. */
-  take(view: string, offset: number, answer: Tree, hold: boolean): void {
+  take(view: string, offset: number, answer: Page, hold: boolean): void {
     if (view !== this.#view) {
       this.#rows.clear();
       this.#view = view;

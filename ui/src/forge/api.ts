@@ -1,47 +1,22 @@
-// The functions of the node itself (`forge.*`), as `forge-node generate --system` writes them.
+// The node's own functions (`forge.*`), as `forge-node generate --system` writes them.
 import { action, mutation, query } from "@forge/client";
 
 export type NodeId = string & { readonly __brand: "NodeId" };
 
-export type ActorState = "starting" | "running" | "waiting" | "stopping" | "stopped" | "failed";
-export type NodeState = "joining" | "active" | "draining" | "dead";
-
-export type PeerLink = { node: NodeId; state: string; rttMs: number | null };
-export type NodeInfo = {
-  id: NodeId;
-  name: string;
-  state: NodeState;
-  roles: string[];
-  version: string;
-  startedAt: string;
-  seenAt: string;
-  address: string | null;
-  self: boolean;
-  peers: PeerLink[];
-};
-export type JobCounts = { pending: number; running: number; retry: number; failed: number };
-export type FunctionCounts = { calls: number; errors: number; inFlight: number };
-export type PoolInfo = { open: number; lent: number; max: number };
-export type DatabaseInfo = { state: string; read: PoolInfo; write: PoolInfo };
-export type NodeEvent = { at: string; node: NodeId; path: string; kind: string; text: string };
-export type Overview = {
-  at: string;
-  nodes: NodeInfo[];
-  sessions: number;
-  subscriptions: number;
-  queryGroups: number;
-  ticks: number;
-  lastTickMs: number;
-  changeLagMs: number;
-  jobs: JobCounts;
-  functions: FunctionCounts;
-  database: DatabaseInfo;
-  crashes24h: number;
-  events: NodeEvent[];
-};
-
-export type CurrentMessage = { name: string; forMs: number };
-export type TreeRow = {
+/** State of an actor. */
+export type ActorState =
+  | { is: "starting" }
+  | { is: "running" }
+  | { is: "waiting"; until: string }
+  | { is: "stopping" }
+  | { is: "stopped" }
+  | { is: "failed" };
+/** In which order rows come. */
+export type Sort = "tree" | "mailbox" | "rate" | "restarts" | "busy";
+/** The message that an actor handles. */
+export type Current = { name: string; forMs: number };
+/** One actor of one node. */
+export type Row = {
   node: NodeId;
   nodeName: string;
   path: string;
@@ -49,45 +24,124 @@ export type TreeRow = {
   depth: number;
   kind: string;
   state: ActorState;
-  stateUntil: string | null;
   mailbox: number;
   mailboxMax: number;
   rate: number;
   handled: number;
   restarts: number;
   lastError: string | null;
-  current: CurrentMessage | null;
-  hasChildren: boolean;
+  current: Current | null;
+  /** Actors below it, at any depth. */
   children: number;
   supervisor: boolean;
-  uptimeMs: number | null;
+  uptimeMs: number;
 };
-export type Tree = { at: string; total: number; rows: TreeRow[] };
-export type TreeSort = "tree" | "mailbox" | "rate" | "restarts" | "busy";
-export type TreeArgs = {
-  node?: NodeId | null;
-  search?: string | null;
-  sort?: TreeSort | null;
-  collapsed?: string[] | null;
-  offset: number;
-  limit: number;
+/** Some rows, and how many there are in all. */
+export type Page = { at: string; total: number; rows: Row[] };
+
+/** Which siblings restart with a child. */
+export type Strategy = "oneForOne" | "oneForAll" | "restForOne";
+/** How a supervisor restarts, and how often it still may. */
+export type Supervision = { path: string; strategy: Strategy; restartsMax: number; restartsLeft: number; windowMs: number };
+/** A step in the life of an actor. */
+export type LifeEvent = { at: string; node: NodeId; path: string; kind: string; text: string };
+/** Equal crashes of about one second. */
+export type RecordedCrash = {
+  node: NodeId;
+  path: string;
+  kind: string;
+  cause: string;
+  message: string | null;
+  backtrace: string | null;
+  restarts: number;
+  occurrences: number;
+  at: string;
+};
+/** One actor, its supervisor's view of it, and what happened to it. */
+export type ActorDetail = {
+  row: Row;
+  supervisor: Supervision | null;
+  supervisedBy: Supervision | null;
+  chain: string[];
+  events: LifeEvent[];
+  crashes: RecordedCrash[];
 };
 
-export type Strategy = "oneForOne" | "oneForAll" | "restForOne";
-export type SupervisorState = { strategy: Strategy; restartsMax: number; windowMs: number; restartsLeft: number };
-export type ActorEvent = { at: string; kind: string; text: string };
-export type ActorCrash = { at: string; cause: string; location: string | null; backtrace: string | null; message: string | null };
-export type Actor = TreeRow & { at: string; supervision: SupervisorState | null; chain: string[]; events: ActorEvent[]; crashes: ActorCrash[] };
-export type Redeemed = { token: string; expiresAt: string };
-export type ActorArgs = { node: NodeId; path: string };
+export type NodeState = "joining" | "active" | "draining" | "dead";
+/** How full a pool is. */
+export type PoolUsage = { open: number; lent: number; waiting: number; max: number };
+/** How full the pools are. */
+export type DatabaseUsage = { write: PoolUsage; read: PoolUsage; locks: PoolUsage; control: PoolUsage };
+/** How busy a node is: gauges of this moment, and counters since its start. */
+export type Vitals = {
+  sessions: number;
+  subscriptions: number;
+  queryGroups: number;
+  ticks: number;
+  lastTickMs: number;
+  changeLagMs: number;
+  calls: number;
+  errors: number;
+  inFlight: number;
+  databaseUp: boolean;
+  database: DatabaseUsage | null;
+};
+/** One peer, as a node sees it. */
+export type PeerInfo = {
+  node: NodeId;
+  name: string;
+  address: string;
+  linked: boolean;
+  since: string | null;
+  rttMs: number | null;
+  queue: number;
+  dropped: number;
+};
+export type NodeInfo = {
+  id: NodeId;
+  name: string;
+  state: NodeState;
+  roles: string[];
+  version: string;
+  address: string | null;
+  startedAt: string;
+  seenAt: string;
+  /** It answers this page. */
+  here: boolean;
+  /** Its figures reach the node that answers. */
+  reporting: boolean;
+  vitals: Vitals | null;
+  peers: PeerInfo[];
+};
+export type JobCounts = { pending: number; running: number; retry: number; deadLetter: number };
+export type Overview = { at: string; nodes: NodeInfo[]; jobs: JobCounts; crashes24h: number; events: LifeEvent[] };
+
+/** A token, and until when it is good. */
+export type SignedIn = { token: string; expiresAt: string };
 
 export const api = {
   forge: {
+    /** One actor; null when there is none of that path, or its node is not heard. */
+    actor: query<{ node: NodeId; path: string }, ActorDetail | null, never>("forge.actor"),
     overview: query<Record<string, never>, Overview, never>("forge.overview"),
-    tree: query<TreeArgs, Tree, never>("forge.tree"),
-    actor: query<ActorArgs, Actor, never>("forge.actor"),
-    restartActor: action<ActorArgs, null, never>("forge.restartActor"),
-    stopActor: action<ActorArgs, null, never>("forge.stopActor"),
-    redeem: mutation<{ code: string }, Redeemed, never>("forge.redeem"),
+    /** Exchanges the code of a one-time link for a token; a second exchange of the same code is refused. */
+    redeem: mutation<{ code: string }, SignedIn, never>("forge.redeem"),
+    /** Stops an actor and starts it again. */
+    restartActor: action<{ node: NodeId; path: string }, null, never>("forge.restartActor"),
+    /** Stops an actor. One that a fixed supervisor started stays stopped until somebody restarts it, or its node starts again. */
+    stopActor: action<{ node: NodeId; path: string }, null, never>("forge.stopActor"),
+    /** A window over the actors of all nodes. */
+    tree: query<
+      {
+        node?: NodeId | null | undefined;
+        search?: string | null | undefined;
+        sort?: Sort | null | undefined;
+        collapsed?: string[] | null | undefined;
+        offset: number;
+        limit: number;
+      },
+      Page,
+      never
+    >("forge.tree"),
   },
 } as const;

@@ -1,40 +1,49 @@
 // What the overview remembers of the answers before: its sparklines, and the calls of the last minute.
 
-import type { Overview } from "../forge/api";
-import { type Reading, type Series, perSecond, pushed } from "../parts/series";
+import type { NodeId } from "../forge/api";
+import { type Series, perSecond, pushed } from "../parts/series";
+import type { Totals } from "./totals";
 import type { Recent } from "./verdict";
 
 const RECENT_MS = 60_000;
 
-type Sample = { readonly atMs: number; readonly ticks: number; readonly calls: number; readonly errors: number };
+/** Counters at one moment. */
+type Sample = Pick<Totals, "ticks" | "calls" | "errors"> & { readonly atMs: number };
 
 export type History = {
+  /** Of which node; null of all. */
+  readonly of: NodeId | null;
   readonly sessions: Series;
-  readonly subscriptions: Series;
+  readonly queryGroups: Series;
   readonly tickRate: Series;
   readonly lagMs: Series;
   readonly callRate: Series;
   readonly errorRate: Series;
-  /** Counters of the last minute, oldest first. */
+  /** Of the last minute, oldest first. */
   readonly samples: readonly Sample[];
 };
 
-export const NO_HISTORY: History = { sessions: [], subscriptions: [], tickRate: [], lagMs: [], callRate: [], errorRate: [], samples: [] };
+export function noHistory(of: NodeId | null): History {
+  return { of, sessions: [], queryGroups: [], tickRate: [], lagMs: [], callRate: [], errorRate: [], samples: [] };
+}
 
-/** The history with one more answer; the same answer twice counts once. */
-export function remembered(history: History, overview: Overview): History {
-  const now = { atMs: Date.parse(overview.at), ticks: overview.ticks, calls: overview.functions.calls, errors: overview.functions.errors };
+/** The history with one more answer; the same answer twice counts once, and that of another node begins anew. */
+export function remembered(history: History, of: NodeId | null, atMs: number, totals: Totals): History {
+  if (history.of !== of) return remembered(noHistory(of), of, atMs, totals);
+  const now = { atMs, ticks: totals.ticks, calls: totals.calls, errors: totals.errors };
   const before = history.samples.at(-1);
-  if (before !== undefined && now.atMs <= before.atMs) return history;
-  const rate = (of: (sample: Sample) => number): number => perSecond(before && reading(before, of), reading(now, of));
+  if (before !== undefined && atMs <= before.atMs) return history;
+  const rate = (counter: "ticks" | "calls" | "errors"): number =>
+    perSecond(before && { atMs: before.atMs, value: before[counter] }, { atMs, value: now[counter] });
   return {
-    sessions: pushed(history.sessions, overview.sessions),
-    subscriptions: pushed(history.subscriptions, overview.subscriptions),
-    tickRate: pushed(history.tickRate, rate((sample) => sample.ticks)),
-    lagMs: pushed(history.lagMs, overview.changeLagMs),
-    callRate: pushed(history.callRate, rate((sample) => sample.calls)),
-    errorRate: pushed(history.errorRate, rate((sample) => sample.errors)),
-    samples: [...history.samples.filter((sample) => now.atMs - sample.atMs <= RECENT_MS), now],
+    of,
+    sessions: pushed(history.sessions, totals.sessions),
+    queryGroups: pushed(history.queryGroups, totals.queryGroups),
+    tickRate: pushed(history.tickRate, rate("ticks")),
+    lagMs: pushed(history.lagMs, totals.changeLagMs),
+    callRate: pushed(history.callRate, rate("calls")),
+    errorRate: pushed(history.errorRate, rate("errors")),
+    samples: [...history.samples.filter((sample) => atMs - sample.atMs <= RECENT_MS), now],
   };
 }
 
@@ -50,8 +59,4 @@ export function recentOf(history: History): Recent {
 export function level(series: Series, points = 8): number {
   const newest = series.slice(-points);
   return newest.length === 0 ? 0 : newest.reduce((sum, value) => sum + value, 0) / newest.length;
-}
-
-function reading(sample: Sample, of: (sample: Sample) => number): Reading {
-  return { atMs: sample.atMs, value: of(sample) };
 }

@@ -1,34 +1,9 @@
 import { expect, test } from "vitest";
-import type { NodeId, NodeInfo, Overview } from "../forge/api";
+import type { NodeId, Overview } from "../forge/api";
+import { NOW, VITALS, node, overview } from "./cluster.fixture";
 import { type Recent, verdictOf } from "./verdict";
 
-const AT = "2026-11-21T12:00:00Z";
-const NOW = Date.parse(AT);
 const QUIET: Recent = { calls: 0, errors: 0 };
-
-function node(name: string, change: Partial<NodeInfo> = {}): NodeInfo {
-  const plain = { state: "active", roles: ["gateway"], version: "0.1.0", startedAt: AT, seenAt: AT, address: null } as const;
-  return { ...plain, id: name as NodeId, name, roles: [...plain.roles], self: false, peers: [], ...change };
-}
-
-function overview(change: Partial<Overview> = {}): Overview {
-  return {
-    at: AT,
-    nodes: [node("node-1"), node("node-2")],
-    sessions: 1,
-    subscriptions: 1,
-    queryGroups: 1,
-    ticks: 1,
-    lastTickMs: 1,
-    changeLagMs: 3,
-    jobs: { pending: 0, running: 0, retry: 0, failed: 0 },
-    functions: { calls: 0, errors: 0, inFlight: 0 },
-    database: { state: "up", read: { open: 2, lent: 1, max: 8 }, write: { open: 1, lent: 0, max: 8 } },
-    crashes24h: 0,
-    events: [],
-    ...change,
-  };
-}
 
 function texts(change: Partial<Overview>, recent = QUIET): string[] {
   return verdictOf(overview(change), recent, NOW).reasons.map((reason) => reason.text);
@@ -44,34 +19,40 @@ test("nothing to say is healthy", () => {
 
 test("a node that is missed, and failed jobs", () => {
   const nodes = [node("node-1"), node("node-2", { seenAt: "2026-11-21T11:59:48Z" })];
-  const jobs = { pending: 0, running: 0, retry: 0, failed: 3 };
-  expect(texts({ nodes, jobs })).toEqual(["node-2 not seen for 12 s", "3 jobs failed"]);
+  const jobs = { ...overview().jobs, deadLetter: 3 };
+  expect(texts({ nodes, jobs })).toEqual(["node-2 not seen for 12 s", "3 jobs failed for good"]);
   expect(level({ nodes, jobs })).toBe("degraded");
 });
 
-test("down: no database, or nobody who serves", () => {
-  const away = { ...overview().database, state: "away" };
-  expect(level({ database: away })).toBe("down");
-  expect(texts({ database: away })).toEqual(["the database is away"]);
+test("down: nobody who serves, be it for want of a database", () => {
+  const away = node("node-1", { vitals: { ...VITALS, databaseUp: false } });
+  expect(level({ nodes: [away] })).toBe("down");
+  expect(texts({ nodes: [away] })).toEqual(["node-1 does not reach the database"]);
+  expect(level({ nodes: [away, node("node-2")] })).toBe("degraded");
   expect(level({ nodes: [node("node-1", { state: "draining" })] })).toBe("down");
 });
 
-test("a pool without a free connection", () => {
-  const database = { state: "up", read: { open: 8, lent: 8, max: 8 }, write: { open: 1, lent: 1, max: 8 } };
-  expect(texts({ database })).toEqual(["all 8 read connections are lent"]);
+test("a pool that somebody waits for", () => {
+  const full = { open: 8, lent: 8, waiting: 2, max: 8 };
+  const vitals = { ...VITALS, database: { write: full, read: { ...full, waiting: 0 }, locks: full, control: full } };
+  expect(texts({ nodes: [node("node-1", { vitals })] })).toEqual(["2 calls on node-1 wait for a write connection"]);
 });
 
 test("a cut link is told once, and not for a node that is away", () => {
-  const cut = (other: string) => ({ peers: [{ node: other as NodeId, state: "dialing", rttMs: null }] });
+  const cut = (name: string) => {
+    const peer = { node: name as NodeId, name, address: "", linked: false, since: null, rttMs: null, queue: 0, dropped: 0 };
+    return { peers: [peer] };
+  };
   expect(texts({ nodes: [node("node-1", cut("node-2")), node("node-2", cut("node-1"))] })).toEqual([
     "no link between node-1 and node-2: changes arrive by polling",
   ]);
-  const dead = node("node-2", { state: "dead", seenAt: "2026-11-21T11:00:00Z" });
-  expect(texts({ nodes: [node("node-1", cut("node-2")), dead] })).toEqual(["node-2 not seen for 1 h"]);
+  const dead = node("node-2", { state: "dead", seenAt: "2026-11-21T11:00:00Z", reporting: false });
+  expect(texts({ nodes: [node("node-1", cut("node-2")), dead] })).toEqual(["node-2 is dead, last seen 1 h ago"]);
 });
 
-test("late changes, failing calls", () => {
-  expect(texts({ changeLagMs: 1_200 })).toEqual(["changes arrive 1.2 s late"]);
+test("late changes, silent nodes, failing calls", () => {
+  expect(texts({ nodes: [node("node-1", { vitals: { ...VITALS, changeLagMs: 1_200 } })] })).toEqual(["changes arrive 1.2 s late on node-1"]);
+  expect(texts({ nodes: [node("node-1"), node("node-2", { reporting: false, vitals: null })] })).toEqual(["node-2 does not report its figures"]);
   expect(texts({}, { calls: 100, errors: 12 })).toEqual(["12 % of the last minute's calls failed"]);
   expect(level({}, { calls: 10, errors: 10 })).toBe("healthy");
 });
@@ -79,8 +60,8 @@ test("late changes, failing calls", () => {
 test("what is worth knowing does not spoil the verdict, and comes last", () => {
   const nodes = [node("node-1", { version: "0.2.0" }), node("node-2", { state: "draining" })];
   expect(level({ nodes, crashes24h: 2 })).toBe("healthy");
-  expect(texts({ nodes, crashes24h: 2, changeLagMs: 2_000 })).toEqual([
-    "changes arrive 2 s late",
+  expect(texts({ nodes, crashes24h: 2, jobs: { ...overview().jobs, deadLetter: 1 } })).toEqual([
+    "1 job failed for good",
     "node-2 is draining",
     "nodes run versions 0.1.0 and 0.2.0",
     "2 crashes in 24 h",

@@ -1,20 +1,20 @@
 // Is it healthy, and if not, why: one line out of what the nodes report.
 
-import type { DatabaseInfo, NodeInfo, Overview, PoolInfo } from "../forge/api";
+import type { JobCounts, NodeInfo, Overview, PoolUsage } from "../forge/api";
 import { duration, list, plural, span } from "../parts/format";
 
 /** A node is missed when it was not seen for so long. */
-export const UNSEEN_MS = 10_000;
+const UNSEEN_MS = 10_000;
 /** Changes that reach clients later than this are late. */
-export const LAG_MS = 1_000;
-/** Calls of the last minute that failed, as a share, and how many calls that takes to mean something. */
-export const ERROR_SHARE = 0.05;
-export const CALLS_MIN = 20;
+const LAG_MS = 1_000;
+/** Calls of the last minute that failed, as a share, and how many calls it takes to mean something. */
+const ERROR_SHARE = 0.05;
+const CALLS_MIN = 20;
 
 export type Level = "healthy" | "degraded" | "down";
 
 /** One sentence, and whether it spoils the verdict or is only worth knowing. */
-export type Reason = { readonly text: string; readonly weighs: boolean; readonly node?: string };
+export type Reason = { readonly text: string; readonly weighs: boolean };
 
 export type Verdict = { readonly level: Level; readonly word: string; readonly reasons: readonly Reason[] };
 
@@ -23,16 +23,12 @@ export type Recent = { readonly calls: number; readonly errors: number };
 
 const WORDS: Readonly<Record<Level, string>> = { healthy: "Healthy", degraded: "Degraded", down: "Down" };
 
+/** Reasons that weigh come first. */
 export function verdictOf(overview: Overview, recent: Recent, nowMs: number): Verdict {
-  const nodes = overview.nodes.flatMap((node) => ofNode(node, nowMs));
-  const reasons = [
-    ...ofDatabase(overview.database),
-    ...nodes,
-    ...ofLinks(overview.nodes, nowMs),
-    ...ofVersions(overview.nodes),
-    ...ofWork(overview, recent),
-  ];
-  const level = levelOf(overview, reasons, nowMs);
+  const { nodes, jobs, crashes24h } = overview;
+  const reasons = [...nodes.flatMap((node) => ofNode(node, nowMs)), ...ofLinks(nodes, nowMs), ...ofVersions(nodes), ...ofJobs(jobs), ...ofCalls(recent)];
+  if (crashes24h > 0) reasons.push(note(`${plural(crashes24h, "crash", "crashes")} in 24 h`));
+  const level = levelOf(nodes, reasons, nowMs);
   const order = [...reasons.filter((reason) => reason.weighs), ...reasons.filter((reason) => !reason.weighs)];
   return { level, word: WORDS[level], reasons: order };
 }
@@ -42,25 +38,30 @@ export function isPresent(node: NodeInfo, nowMs: number): boolean {
   return node.state !== "dead" && nowMs - Date.parse(node.seenAt) <= UNSEEN_MS;
 }
 
-function levelOf(overview: Overview, reasons: readonly Reason[], nowMs: number): Level {
-  const serves = overview.nodes.some((node) => node.state === "active" && isPresent(node, nowMs));
-  if (overview.database.state !== "up" || !serves) return "down";
+function levelOf(nodes: readonly NodeInfo[], reasons: readonly Reason[], nowMs: number): Level {
+  const serves = (node: NodeInfo): boolean => node.state === "active" && isPresent(node, nowMs) && node.vitals?.databaseUp !== false;
+  if (!nodes.some(serves)) return "down";
   return reasons.some((reason) => reason.weighs) ? "degraded" : "healthy";
 }
 
-function ofDatabase(database: DatabaseInfo): Reason[] {
-  if (database.state !== "up") return [{ text: `the database is ${database.state}`, weighs: true }];
-  const full = (name: string, pool: PoolInfo): Reason[] =>
-    pool.max > 0 && pool.lent >= pool.max ? [{ text: `all ${pool.max} ${name} connections are lent`, weighs: true }] : [];
-  return [...full("read", database.read), ...full("write", database.write)];
+function ofNode(node: NodeInfo, nowMs: number): Reason[] {
+  const { name, state, vitals } = node;
+  if (state === "dead") return [weighty(`${name} is dead, last seen ${span(nowMs - Date.parse(node.seenAt))} ago`)];
+  if (!isPresent(node, nowMs)) return [weighty(`${name} not seen for ${span(nowMs - Date.parse(node.seenAt))}`)];
+  const reasons: Reason[] = [];
+  if (state === "draining") reasons.push(note(`${name} is draining`));
+  if (state === "joining") reasons.push(note(`${name} is joining`));
+  if (!node.reporting) reasons.push(weighty(`${name} does not report its figures`));
+  if (vitals === null) return reasons;
+  if (!vitals.databaseUp) reasons.push(weighty(`${name} does not reach the database`));
+  if (vitals.database !== null) reasons.push(...ofPool(name, "read", vitals.database.read), ...ofPool(name, "write", vitals.database.write));
+  if (vitals.changeLagMs > LAG_MS) reasons.push(weighty(`changes arrive ${duration(vitals.changeLagMs)} late on ${name}`));
+  return reasons;
 }
 
-function ofNode(node: NodeInfo, nowMs: number): Reason[] {
-  const unseenMs = nowMs - Date.parse(node.seenAt);
-  if (!isPresent(node, nowMs)) return [{ text: `${node.name} not seen for ${span(unseenMs)}`, weighs: true, node: node.id }];
-  if (node.state === "draining") return [{ text: `${node.name} is draining`, weighs: false, node: node.id }];
-  if (node.state === "joining") return [{ text: `${node.name} is joining`, weighs: false, node: node.id }];
-  return [];
+/** A pool without a free connection is a reason once somebody waits for one. */
+function ofPool(node: string, name: string, pool: PoolUsage): Reason[] {
+  return pool.waiting > 0 ? [weighty(`${plural(pool.waiting, "call")} on ${node} wait for a ${name} connection`)] : [];
 }
 
 /** Links between two nodes that are both there; each pair once. */
@@ -68,11 +69,9 @@ function ofLinks(nodes: readonly NodeInfo[], nowMs: number): Reason[] {
   const present = new Map(nodes.filter((node) => isPresent(node, nowMs)).map((node) => [node.id, node]));
   const cut = new Map<string, Reason>();
   for (const node of present.values()) {
-    for (const peer of node.peers) {
-      const other = present.get(peer.node);
-      if (other === undefined || peer.state === "connected") continue;
-      const pair = [node.name, other.name].sort();
-      cut.set(pair.join(), { text: `no link between ${list(pair)}: changes arrive by polling`, weighs: true, node: node.id });
+    for (const peer of node.peers.filter((peer) => !peer.linked && present.has(peer.node))) {
+      const pair = [node.name, peer.name].sort();
+      cut.set(pair.join(), weighty(`no link between ${list(pair)}: changes arrive by polling`));
     }
   }
   return [...cut.values()];
@@ -80,18 +79,22 @@ function ofLinks(nodes: readonly NodeInfo[], nowMs: number): Reason[] {
 
 function ofVersions(nodes: readonly NodeInfo[]): Reason[] {
   const versions = [...new Set(nodes.filter((node) => node.state !== "dead").map((node) => node.version))].sort();
-  return versions.length > 1 ? [{ text: `nodes run versions ${list(versions)}`, weighs: false }] : [];
+  return versions.length > 1 ? [note(`nodes run versions ${list(versions)}`)] : [];
 }
 
-function ofWork(overview: Overview, recent: Recent): Reason[] {
-  const reasons: Reason[] = [];
-  const { failed } = overview.jobs;
-  if (failed > 0) reasons.push({ text: `${plural(failed, "job")} failed`, weighs: true });
-  if (overview.changeLagMs > LAG_MS) reasons.push({ text: `changes arrive ${duration(overview.changeLagMs)} late`, weighs: true });
-  if (recent.calls >= CALLS_MIN && recent.errors / recent.calls > ERROR_SHARE) {
-    const share = Math.round((100 * recent.errors) / recent.calls);
-    reasons.push({ text: `${share} % of the last minute's calls failed`, weighs: true });
-  }
-  if (overview.crashes24h > 0) reasons.push({ text: `${plural(overview.crashes24h, "crash", "crashes")} in 24 h`, weighs: false });
-  return reasons;
+function ofJobs({ deadLetter }: JobCounts): Reason[] {
+  return deadLetter > 0 ? [weighty(`${plural(deadLetter, "job")} failed for good`)] : [];
+}
+
+function ofCalls({ calls, errors }: Recent): Reason[] {
+  if (calls < CALLS_MIN || errors / calls <= ERROR_SHARE) return [];
+  return [weighty(`${Math.round((100 * errors) / calls)} % of the last minute's calls failed`)];
+}
+
+function weighty(text: string): Reason {
+  return { text, weighs: true };
+}
+
+function note(text: string): Reason {
+  return { text, weighs: false };
 }

@@ -1,9 +1,8 @@
 // Where the reader is: everything that a view shows is in its address, so that a link shows the same to someone else.
 
-import type { NodeId } from "../forge/api";
+import type { NodeId, Sort } from "../forge/api";
 
-export const SORTS = ["tree", "mailbox", "rate", "restarts", "busy"] as const;
-export type Sort = (typeof SORTS)[number];
+const SORTS: readonly Sort[] = ["tree", "mailbox", "rate", "restarts", "busy"];
 
 export type Page = "overview" | "actors" | "missing";
 
