@@ -7,6 +7,7 @@
 extern crate self as forge;
 
 pub mod app;
+pub mod change;
 pub mod dashboard;
 pub mod db;
 pub mod function;

@@ -22,6 +22,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::app::Catalog;
 use crate::app::context::{NodeView, Services};
 use crate::app::token::Tokens;
+use crate::change::messages::Hints;
 use crate::db::database::Database;
 use crate::function::config::FunctionConfig;
 use crate::function::messages::{Functions, Needs};
@@ -85,7 +86,8 @@ impl RunningNode {
         let readiness = Readiness::new(&[DATABASE_CHECK, LISTENER_CHECK]);
         let view = NodeView { id: options.id, tree: Arc::clone(&tree) };
         let tokens = options.tokens.clone();
-        let needs = Needs { database: options.database.clone(), tree: Arc::clone(&tree), config: options.functions };
+        let hints = Hints::new();
+        let needs = Needs { database: options.database.clone(), tree: Arc::clone(&tree), hints, config: options.functions };
         let (functions, functions_child) =
             Functions::new(options.catalog, needs, |invoke| Services { node: view, invoke, tokens, http: options.http });
         let crashes = CrashSink::spec(options.id, options.database.clone(), Arc::clone(&tree));

@@ -4,6 +4,7 @@
 //! identity, trace and deadline; from a query or a mutation they also share its snapshot or transaction, in a subtransaction of
 //! their own, so that a failed call which the caller survives leaves no half of its writes behind.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::kernel::fault::Fault;
 use crate::kernel::ids::{NodeId, RequestId};
 use crate::kernel::invocation::{Caller, Invocation};
 use crate::kernel::limits;
+use crate::kernel::slot::Slot;
 use crate::kernel::time::Timestamp;
 use crate::kernel::trace::TraceContext;
 use crate::supervise::Tree;
@@ -79,17 +81,31 @@ pub struct Scope {
     depth: u32,
 }
 
+/// What a call asked for that happens when it commits. A clone is the same.
+#[derive(Clone, Default)]
+pub struct Effects {
+    queues: Arc<Slot<BTreeSet<Arc<str>>>>,
+}
+
+impl Effects {
+    /// The queues that got work since the last look: their workers are woken after the commit.
+    pub fn take_queues(&self) -> BTreeSet<Arc<str>> {
+        self.queues.try_take().unwrap_or_default()
+    }
+}
+
 struct Shared {
     invocation: Arc<Invocation>,
     started: Timestamp,
     deadline: Instant,
+    effects: Effects,
     services: Arc<Services>,
 }
 
 impl Scope {
     /// The scope of an invocation that ends at `deadline`.
-    pub fn new(invocation: Arc<Invocation>, depth: u32, deadline: Instant, services: Arc<Services>) -> Self {
-        Self { shared: Arc::new(Shared { invocation, started: chrono::Utc::now(), deadline, services }), depth }
+    pub fn new(invocation: Arc<Invocation>, depth: u32, deadline: Instant, effects: Effects, services: Arc<Services>) -> Self {
+        Self { shared: Arc::new(Shared { invocation, started: chrono::Utc::now(), deadline, effects, services }), depth }
     }
 
     fn deeper(&self) -> Result<Self, Fault> {

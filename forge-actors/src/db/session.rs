@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row};
 
 use super::error::{is_broken, is_stale};
@@ -134,6 +134,14 @@ impl Session {
     pub(super) async fn execute(&mut self, sql: impl sqlx::SqlSafeStr + Send, after: Activity) -> sqlx::Result<()> {
         let before = self.activity;
         let result = self.engage().execute(sqlx::raw_sql(sql)).await.map(drop);
+        self.settle(&result, if result.is_ok() { after } else { before });
+        result
+    }
+
+    /// [`execute`](Self::execute) for a batch that returns rows. All of its answers are read: its last statement may be the one that counts.
+    pub(super) async fn query(&mut self, sql: impl sqlx::SqlSafeStr + Send, after: Activity) -> sqlx::Result<Vec<PgRow>> {
+        let before = self.activity;
+        let result = self.engage().fetch_all(sqlx::raw_sql(sql)).await;
         self.settle(&result, if result.is_ok() { after } else { before });
         result
     }

@@ -7,8 +7,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row};
 
+use crate::kernel::commit::{Receipt, TableId, Xid};
 use crate::kernel::fault::{Code, Fault};
 
 use super::database::Database;
@@ -22,6 +24,9 @@ use super::session::{Activity, BackendPid};
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 /// `application_name` is cut by Postgres at 63 bytes.
 const APPLICATION_NAME_BYTES_MAX: usize = 63;
+
+/// What the transaction wrote: its id, when it has one, and the tables that the triggers of the change room noted in a setting of the transaction.
+const RECEIPT: &str = "SELECT pg_current_xact_id_if_assigned()::text AS xid, current_setting('forge.changed', true) AS changed";
 
 /// How strictly concurrent transactions are kept apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -116,8 +121,8 @@ impl Transaction {
     }
 
     /// Commits. `Ok` means durable. A fault with [`Code::OutcomeUnknown`] means that the answer never came; every other fault means that
-    /// nothing was committed.
-    pub async fn commit(self) -> Result<(), Fault> {
+    /// nothing was committed. The receipt says what it wrote, at no round trip of its own.
+    pub async fn commit(self) -> Result<Receipt, Fault> {
         let limit = self.database.config().commit_timeout;
         let Ok(taken) = tokio::time::timeout(limit, self.root.take()).await else {
             return Err(Fault::internal(
@@ -141,11 +146,11 @@ impl Transaction {
         // since only a top-level statement can end that, and `guard` lets none through. Same round trip, and no transaction id is used up.
         let sql = match abandoned {
             // A nested frame that nobody closed must not be committed with the rest. This fails like a new savepoint.
-            Some(depth) => format!("ROLLBACK TO SAVEPOINT forge_{depth}; COMMIT"),
-            None => "SAVEPOINT forge_end; COMMIT".into(),
+            Some(depth) => format!("ROLLBACK TO SAVEPOINT forge_{depth}; {RECEIPT}; COMMIT"),
+            None => format!("SAVEPOINT forge_end; {RECEIPT}; COMMIT"),
         };
-        match tokio::time::timeout(limit, lease.session().execute(AssertSqlSafe(sql), Activity::Idle)).await {
-            Ok(Ok(())) => Ok(()),
+        match tokio::time::timeout(limit, lease.session().query(AssertSqlSafe(sql), Activity::Idle)).await {
+            Ok(Ok(rows)) => Ok(receipt(&rows)),
             Ok(Err(error)) if is_broken(&error) => Err(outcome_unknown().because(error)),
             Ok(Err(error)) => {
                 end(&mut lease).await;
@@ -203,6 +208,21 @@ async fn end(lease: &mut Lease) {
     if !matches!(rolled_back, Ok(Ok(()))) {
         tracing::debug!("a rollback was not answered; the session is discarded");
     }
+}
+
+/// Reads what [`RECEIPT`] answered. The commit stands whatever it says, so a text that makes no sense is left out, and said.
+fn receipt(rows: &[PgRow]) -> Receipt {
+    let text = |column: &str| rows.first()?.try_get::<Option<String>, _>(column).ok()?;
+    let xid = text("xid").and_then(|xid| xid.parse().ok()).map(Xid);
+    let changed = text("changed").unwrap_or_default();
+    let tables = changed.split(',').filter(|oid| !oid.is_empty()).filter_map(|oid| {
+        let parsed = oid.parse().ok().map(TableId);
+        if parsed.is_none() {
+            tracing::warn!(oid, "the setting forge.changed holds something else than table oids; somebody else writes to it");
+        }
+        parsed
+    });
+    Receipt { xid, tables: tables.collect() }
 }
 
 fn broken() -> sqlx::Error {

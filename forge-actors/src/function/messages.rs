@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::context::{Invoke, Services};
 use crate::app::handler::{Access, Meta};
 use crate::app::{Catalog, Registration};
+use crate::change::messages::Hints;
 use crate::db::database::Database;
 use crate::function::actor::FunctionsActor;
 use crate::function::admission::Admission;
@@ -20,6 +21,7 @@ pub use crate::function::inflight::InFlight;
 use crate::function::inflight::Table;
 use crate::function::run;
 use crate::function::signals::{self, HandlerMetrics};
+use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Caller, Invocation};
 use crate::supervise::{ChildSpec, Tree};
@@ -36,6 +38,7 @@ pub(super) struct Room {
     pub(super) database: Database,
     pub(super) services: OnceLock<Arc<Services>>,
     pub(super) tree: Arc<Tree>,
+    pub(super) hints: Hints,
     pub(super) config: FunctionConfig,
     pub(super) admission: Admission,
     pub(super) table: Table,
@@ -51,6 +54,8 @@ pub struct Needs {
     pub database: Database,
     /// Panics of handlers go to its journal.
     pub tree: Arc<Tree>,
+    /// Commits are announced here.
+    pub hints: Hints,
     /// Limits.
     pub config: FunctionConfig,
 }
@@ -66,6 +71,7 @@ impl Functions {
             database: needs.database,
             services: OnceLock::new(),
             tree: needs.tree,
+            hints: needs.hints,
             config: needs.config,
             table: Table::default(),
             tasks: TaskTracker::new(),
@@ -91,10 +97,17 @@ impl Functions {
     /// A call from outside: checks that the handler exists, that the caller may, that the arguments fit and that there is room, in
     /// this order; then runs it.
     pub async fn call(&self, invocation: Invocation) -> Result<Bytes, Fault> {
+        self.submit(invocation).await.0
+    }
+
+    /// [`call`](Self::call), with the receipt of what was committed: empty unless a mutation wrote something.
+    pub async fn submit(&self, invocation: Invocation) -> (Result<Bytes, Fault>, Receipt) {
         let registration = self.room.find(&invocation.name).filter(|found| found.meta.access != Access::Internal);
-        let registration = registration.ok_or_else(|| unknown(&invocation.name))?;
-        authorize(&registration.meta, &invocation.caller)?;
-        run::admitted(&self.room, registration, invocation, 0).await
+        let registration = registration.ok_or_else(|| unknown(&invocation.name));
+        match registration.and_then(|found| authorize(&found.meta, &invocation.caller).map(|()| found)) {
+            Ok(registration) => run::admitted(&self.room, registration, invocation, 0).await,
+            Err(fault) => (Err(fault), Receipt::default()),
+        }
     }
 }
 
@@ -124,7 +137,7 @@ impl Invoke for Weak {
         Box::pin(async move {
             let room = room.ok_or_else(|| Fault::new(Code::Unavailable, "the node is stopping"))?;
             let registration = room.find(&invocation.name).ok_or_else(|| unknown(&invocation.name))?;
-            run::admitted(&room, registration, invocation, depth).await
+            run::admitted(&room, registration, invocation, depth).await.0
         })
     }
 }

@@ -1,7 +1,7 @@
 //! One admitted call, from its arguments to its answer.
 
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,8 +10,9 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 
 use crate::app::catalog::Decoded;
-use crate::app::context::Scope;
-use crate::app::{KindName, Registration};
+use crate::app::context::{Effects, Scope};
+use crate::app::{KindName, Meta, Registration};
+use crate::change::messages::Hint;
 use crate::db::error::is_stale;
 use crate::db::handle::Db;
 use crate::db::transaction::{Transaction, TransactionOptions};
@@ -21,6 +22,7 @@ use crate::function::inflight::InFlight;
 use crate::function::messages::Room;
 use crate::function::signals::{HandlerMetrics, Outcome};
 use crate::kernel::backoff::Backoff;
+use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::kernel::limits;
@@ -31,24 +33,23 @@ use crate::supervise::{Crash, Panic, catch_unwind};
 const RACE_BACKOFF: Backoff = Backoff::exponential(Duration::from_millis(4), Duration::from_millis(100));
 
 /// Checks what is left to check, then runs the call: a query here, what writes as a task of the room whose answer is awaited.
-pub(super) async fn admitted(
-    room: &Arc<Room>,
-    registration: &'static Registration,
-    invocation: Invocation,
-    depth: u32,
-) -> Result<Bytes, Fault> {
-    let meta = &registration.meta;
-    if invocation.args.len() > meta.input_bytes_max {
-        let message = format!("the arguments are larger than {} bytes", meta.input_bytes_max);
-        return Err(Fault::new(Code::PayloadTooLarge, message));
-    }
-    if room.tasks.is_closed() && depth == 0 {
-        return Err(Fault::new(Code::Unavailable, "the node is stopping").retry_after(Duration::from_secs(1)));
-    }
-    let permit = room.admission.enter(&invocation.name, depth > 0)?;
+pub(super) async fn admitted(room: &Arc<Room>, registration: &'static Registration, invocation: Invocation, depth: u32) -> Settled {
+    let permit = match admit(room, &registration.meta, &invocation, depth) {
+        Ok(permit) => permit,
+        Err(fault) => return (Err(fault), Receipt::default()),
+    };
     let span = span_of(&invocation, depth);
-    let call = Call { room: room.clone(), registration, invocation: Arc::new(invocation), depth, began: Instant::now(), _permit: permit };
-    if meta.kind == KindName::Query {
+    let call = Call {
+        room: Arc::clone(room),
+        registration,
+        invocation: Arc::new(invocation),
+        depth,
+        began: Instant::now(),
+        effects: Effects::default(),
+        receipt: OnceLock::new(),
+        _permit: permit,
+    };
+    if registration.meta.kind == KindName::Query {
         // A query leaves nothing behind when it is dropped half-way, so it runs in its caller's task and ends with it.
         return room.tasks.track_future(call.run()).instrument(span).await;
     }
@@ -58,7 +59,18 @@ pub(super) async fn admitted(
         let _gone = answer.send(call.run().await);
     };
     room.tasks.spawn(task.instrument(span));
-    answered.await.unwrap_or_else(|_| Err(Fault::new(Code::Unavailable, "the node stopped before the call ended")))
+    answered.await.unwrap_or_else(|_| (Err(Fault::new(Code::Unavailable, "the node stopped before the call ended")), Receipt::default()))
+}
+
+fn admit(room: &Room, meta: &Meta, invocation: &Invocation, depth: u32) -> Result<Permit, Fault> {
+    if invocation.args.len() > meta.input_bytes_max {
+        let message = format!("the arguments are larger than {} bytes", meta.input_bytes_max);
+        return Err(Fault::new(Code::PayloadTooLarge, message));
+    }
+    if room.tasks.is_closed() && depth == 0 {
+        return Err(Fault::new(Code::Unavailable, "the node is stopping").retry_after(Duration::from_secs(1)));
+    }
+    room.admission.enter(&invocation.name, depth > 0)
 }
 
 /// The caller's span, which has the name and the trace already; a call inside another one gets its own.
@@ -89,6 +101,9 @@ impl From<Fault> for Failed {
 type Answer = Result<Bytes, Fault>;
 type Ended = Result<Bytes, Failed>;
 
+/// The answer, and what was committed for it.
+pub(super) type Settled = (Answer, Receipt);
+
 /// Counts a call when it ends, also when it is dropped before.
 struct Ending<'a> {
     call: &'a Call,
@@ -109,11 +124,14 @@ struct Call {
     invocation: Arc<Invocation>,
     depth: u32,
     began: Instant,
+    /// What the handler asked for that happens with its commit.
+    effects: Effects,
+    receipt: OnceLock<Receipt>,
     _permit: Permit,
 }
 
 impl Call {
-    async fn run(self) -> Answer {
+    async fn run(mut self) -> Settled {
         let row = InFlight { request: self.invocation.id, name: Arc::clone(&self.invocation.name), since: self.began };
         let _row = self.room.table.enter(row);
         let mut ending = Ending { call: &self, outcome: Outcome::Cancelled };
@@ -121,7 +139,8 @@ impl Call {
         let ended = catch_unwind(self.by_kind()).await.unwrap_or_else(|panic| Err(Failed::Panic(panic)));
         let (outcome, answer) = self.conclude(ended);
         ending.outcome = outcome;
-        answer
+        drop(ending);
+        (answer, self.receipt.take().unwrap_or_default())
     }
 
     fn metrics(&self) -> Option<&HandlerMetrics> {
@@ -165,7 +184,7 @@ impl Call {
     }
 
     fn start(&self, message: Box<dyn Decoded>, db: Option<Db>) -> BoxFuture<'static, Answer> {
-        let scope = Scope::new(Arc::clone(&self.invocation), self.depth, self.deadline(), self.room.services());
+        let scope = Scope::new(Arc::clone(&self.invocation), self.depth, self.deadline(), self.effects.clone(), self.room.services());
         message.run(scope, db)
     }
 
@@ -196,7 +215,7 @@ impl Call {
         let beginning = database.snapshot(&self.invocation.name, self.remaining());
         let tx = self.unless_cut(beginning).await??;
         let ended = self.guarded(self.start(message, Some(tx.db()))).await;
-        end(tx, ended).await
+        end(tx, ended).await.map(|(output, _)| output)
     }
 
     async fn mutation(&self) -> Ended {
@@ -211,7 +230,11 @@ impl Call {
         let beginning = Transaction::begin(&self.room.database, options);
         let tx = self.unless_cut(beginning).await??;
         let ended = self.guarded(self.start(message, Some(tx.db()))).await;
-        end(tx, ended).await
+        let (output, receipt) = end(tx, ended).await?;
+        let tables = receipt.tables.clone();
+        self.room.hints.announce(Hint { xid: receipt.xid, tables, queues: self.effects.take_queues() });
+        self.receipt.set(receipt).unwrap_or_else(|_| unreachable!("a call commits once"));
+        Ok(output)
     }
 
     fn conclude(&self, ended: Ended) -> (Outcome, Answer) {
@@ -246,16 +269,16 @@ impl Call {
 }
 
 /// Ends a transaction as its handler ended: only a commit that Postgres confirmed is an answer.
-async fn end(tx: Transaction, ended: Ended) -> Ended {
-    match ended {
-        Ok(output) => {
-            tx.commit().await?;
-            return Ok(output);
-        }
-        Err(Failed::Fault(_) | Failed::Panic(_)) => tx.rollback().await,
-        Err(Failed::Deadline | Failed::Drain) => tx.abort().await,
+async fn end(tx: Transaction, ended: Ended) -> Result<(Bytes, Receipt), Failed> {
+    let failed = match ended {
+        Ok(output) => return Ok((output, tx.commit().await?)),
+        Err(failed) => failed,
+    };
+    match failed {
+        Failed::Fault(_) | Failed::Panic(_) => tx.rollback().await,
+        Failed::Deadline | Failed::Drain => tx.abort().await,
     }
-    ended
+    Err(failed)
 }
 
 /// The fault of a serialization failure, a deadlock, or a schema that changed under a prepared statement: the same call may well

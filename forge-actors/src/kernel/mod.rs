@@ -3,10 +3,12 @@
 //! Nothing here imports another room of this crate; everything else may import this one.
 
 pub mod backoff;
+pub mod commit;
 pub mod fault;
 pub mod ids;
 pub mod invocation;
 pub mod limits;
+pub mod slot;
 pub mod time;
 pub mod trace;
 

@@ -72,3 +72,48 @@ fn the_reference_lists_every_code_with_its_status() {
         assert!(page.contains(&row), "docs/src/reference/error-codes.md lacks {row}");
     }
 }
+
+mod commit {
+    use crate::kernel::commit::{Snapshot, Xid};
+
+    #[test]
+    fn a_snapshot_sees_what_had_ended() {
+        let snapshot: Snapshot = "10:15:11,13".parse().expect("as Postgres writes it");
+        let seen: Vec<u64> = (8..18).filter(|xid| snapshot.contains(Xid(*xid))).collect();
+        assert_eq!(seen, [8, 9, 10, 12, 14]);
+        let quiet: Snapshot = "15:15:".parse().expect("without running transactions");
+        assert!(quiet.contains(Xid(14)) && !quiet.contains(Xid(15)));
+    }
+
+    #[test]
+    fn other_texts_are_no_snapshots() {
+        for text in ["", "10", "10:15", "a:b:", "10:15:x", "10:15:11,,y"] {
+            assert!(text.parse::<Snapshot>().is_err(), "{text}");
+        }
+    }
+}
+
+mod slot {
+    use std::time::Duration;
+
+    use crate::kernel::slot::Slot;
+
+    #[tokio::test]
+    async fn what_is_put_before_it_is_taken_is_merged() {
+        let slot = Slot::new();
+        for value in [1, 2, 3] {
+            slot.put(|held| *held = Some(held.unwrap_or(0) + value));
+        }
+        assert_eq!(slot.take().await, 6);
+        assert_eq!(slot.try_take(), None);
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_taker_loses_nothing() {
+        let slot: Slot<u32> = Slot::new();
+        let waited = tokio::time::timeout(Duration::from_millis(1), slot.take()).await;
+        assert!(waited.is_err());
+        slot.put(|held| *held = Some(7));
+        assert_eq!(slot.take().await, 7);
+    }
+}

@@ -163,8 +163,14 @@ impl Crew {
 
     pub(super) async fn stop_child(&mut self, id: &str, reply: Reply<Result<(), ChildError>>) -> Result<(), GaveUp> {
         let known = self.by_id.get(id).copied();
-        if let Some(key) = known {
-            self.vanish(key).await;
+        match known {
+            Some(key) if self.dynamic.is_some() => self.vanish(key).await,
+            Some(key) => {
+                self.halt(key).await;
+                self.slots.stopped(key);
+                self.arm();
+            }
+            None => {}
         }
         reply.send(known.map(|_| ()).ok_or_else(|| ChildError::Unknown { id: id.to_owned() }));
         Ok(())

@@ -27,6 +27,7 @@
 
 mod actor;
 mod address;
+mod control;
 mod crew;
 mod dynamic;
 mod journal;
@@ -45,6 +46,7 @@ mod tests;
 // said together reads better than eleven module paths.
 pub use actor::{Actor, ActorError, Context, Message, Timer};
 pub use address::{Address, CallError, CastError, Reply};
+pub use control::ControlError;
 pub use dynamic::{ChildError, Children};
 pub use journal::{Crash, Event, EventKind, Journal, Since};
 pub use launch::{StartCut, StartError};

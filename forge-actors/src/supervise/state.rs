@@ -96,6 +96,10 @@ impl BudgetLog {
         }
     }
 
+    pub(super) fn budget(&self) -> Budget {
+        self.budget
+    }
+
     /// Restarts that are still allowed at `now`.
     pub(super) fn left(&self, now: Instant) -> u32 {
         let spent = self.restarts.iter().filter(|at| now.saturating_duration_since(**at) < self.budget.window).count();

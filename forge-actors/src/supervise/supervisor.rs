@@ -10,7 +10,7 @@ use ractor::{Actor as _, ActorCell, ActorProcessingErr, ActorRef, SupervisionEve
 use tokio_util::sync::CancellationToken;
 
 use super::actor::{ActorError, Context, Envelope, Message, chain};
-use super::address::{Reply, Slot};
+use super::address::{Address, Reply, Slot};
 use super::crew::Crew;
 use super::dynamic::ChildError;
 use super::launch::{Launch, Launched, StartError};
@@ -155,6 +155,7 @@ pub(super) async fn launch(
 ) -> Result<Launched, StartError> {
     let stopping: CancellationToken = launch.stopping.clone();
     let entry = Arc::clone(&launch.entry);
+    entry.takes_orders(Address::new(Arc::clone(&slot)));
     let supervisor = Supervisor { kind, last_word };
     let started = match parent {
         Some(parent) => Supervisor::spawn_linked(None, supervisor, (launch, slot), parent).await,

@@ -2,6 +2,7 @@
 
 mod boot;
 mod calls;
+mod control;
 mod crashes;
 mod dynamic;
 mod restarts;

@@ -7,19 +7,24 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use serde::{Deserialize, Serialize};
 
+use super::address::Address;
 use super::journal::{Crash, EventKind, Journal};
 use super::panic::shorten;
 use super::spec::Strategy;
 use super::state::BudgetLog;
+use super::supervisor::Order;
 use crate::kernel::limits::CAUSE_BYTES_MAX;
 use crate::kernel::time::Timestamp;
+
+/// Shortest time over which a rate is taken.
+const RATE_WINDOW: Duration = Duration::from_secs(1);
 
 /// The actors of one node.
 #[derive(Debug, Default)]
@@ -57,6 +62,11 @@ impl Tree {
     /// One actor.
     pub fn get(&self, path: &str) -> Option<ActorInfo> {
         self.entries.get(path).map(|entry| entry.info())
+    }
+
+    /// Where the supervisor at `path` takes orders.
+    pub(super) fn orders(&self, path: &str) -> Option<Address<Order>> {
+        self.entries.get(path).and_then(|entry| entry.orders.get().cloned())
     }
 
     /// The entry of `path`; the one that is there keeps its counters.
@@ -139,10 +149,14 @@ pub struct SupervisorInfo {
     pub strategy: Strategy,
     /// Restarts before it fails itself.
     pub restarts_left: u32,
+    /// Restarts that it makes within the window.
+    pub restarts_max: u32,
+    /// The window, sliding.
+    pub window_ms: u64,
 }
 
 /// One actor, as seen at one moment; counters of a running actor are not read at the same instant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActorInfo {
     /// Ids from the root down, for example `node/database/monitor`.
@@ -159,6 +173,8 @@ pub struct ActorInfo {
     pub mailbox_max: u64,
     /// Messages handled since its first start.
     pub handled: u64,
+    /// Messages handled per second, over the last second or longer in which somebody looked; 0 at the first look.
+    pub rate: f64,
     /// Time spent in handling them.
     pub busy_ms: u64,
     /// The message that is being handled.
@@ -255,6 +271,8 @@ pub(super) struct Entry {
     meter: ArcSwap<Meter>,
     restarts: AtomicU64,
     life: Mutex<Life>,
+    /// Set for supervisors.
+    orders: OnceLock<Address<Order>>,
 }
 
 /// What changes a few times in an actor's life.
@@ -264,12 +282,36 @@ struct Life {
     last_error: Option<String>,
     started_at: Option<Timestamp>,
     supervisor: Option<(Strategy, BudgetLog)>,
+    rate: Rate,
+}
+
+/// How many messages were handled between two looks.
+#[derive(Debug, Default)]
+struct Rate {
+    /// When the window began, and how many had been handled by then.
+    began: Option<(Instant, u64)>,
+    per_second: f64,
+}
+
+impl Rate {
+    /// The rate over the last full window; ends a window that is old enough.
+    fn look(&mut self, now: Instant, handled: u64) -> f64 {
+        match self.began {
+            Some((began, before)) if now.saturating_duration_since(began) >= RATE_WINDOW => {
+                self.per_second = handled.saturating_sub(before) as f64 / now.saturating_duration_since(began).as_secs_f64();
+                self.began = Some((now, handled));
+            }
+            Some(_) => {}
+            None => self.began = Some((now, handled)),
+        }
+        self.per_second
+    }
 }
 
 impl Entry {
     fn new(path: Arc<str>, order: u64) -> Self {
-        let life = Life { state: ActorState::Stopped, last_error: None, started_at: None, supervisor: None };
-        Self { path, order, meter: ArcSwap::default(), restarts: AtomicU64::new(0), life: Mutex::new(life) }
+        let life = Life { state: ActorState::Stopped, last_error: None, started_at: None, supervisor: None, rate: Rate::default() };
+        Self { path, order, meter: ArcSwap::default(), restarts: AtomicU64::new(0), life: Mutex::new(life), orders: OnceLock::new() }
     }
 
     /// A new incarnation starts: fresh counters that continue the totals.
@@ -313,8 +355,13 @@ impl Entry {
         self.change(|life| life.supervisor = Some((strategy, log.clone())));
     }
 
+    /// The address outlives the supervisor's restarts, so it is set once.
+    pub(super) fn takes_orders(&self, orders: Address<Order>) {
+        self.orders.get_or_init(|| orders);
+    }
+
     fn is_supervisor(&self) -> bool {
-        self.life.lock().unwrap_or_else(PoisonError::into_inner).supervisor.is_some()
+        self.orders.get().is_some()
     }
 
     pub(super) fn kind(&self) -> &'static str {
@@ -347,13 +394,15 @@ impl Entry {
 
     fn info(&self) -> ActorInfo {
         let meter = self.meter.load();
-        let life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
         // `handled` first: a message that is sent and handled in between then counts as waiting, never as less than nothing.
         let handled = meter.handled.load(Relaxed);
         let current = meter.current().map(|name| {
             let for_ms = coarse_ns().saturating_sub(meter.since_ns.load(Relaxed)) / 1_000_000;
             CurrentMessage { name: name.to_owned(), for_ms }
         });
+        let total = meter.handled_before + handled;
+        let rate = life.rate.look(Instant::now(), total);
         let supervisor = life.supervisor.as_ref();
         ActorInfo {
             path: self.path.to_string(),
@@ -362,12 +411,18 @@ impl Entry {
             restarts: self.restarts.load(Relaxed),
             mailbox_depth: meter.sent.load(Relaxed).saturating_sub(handled),
             mailbox_max: meter.mailbox_max as u64,
-            handled: meter.handled_before + handled,
+            handled: total,
+            rate,
             busy_ms: meter.busy_total_ns() / 1_000_000,
             current,
             last_error: life.last_error.clone(),
             started_at: life.started_at,
-            supervisor: supervisor.map(|(strategy, log)| SupervisorInfo { strategy: *strategy, restarts_left: log.left(Instant::now()) }),
+            supervisor: supervisor.map(|(strategy, log)| SupervisorInfo {
+                strategy: *strategy,
+                restarts_left: log.left(Instant::now()),
+                restarts_max: log.budget().restarts_max,
+                window_ms: u64::try_from(log.budget().window.as_millis()).unwrap_or(u64::MAX),
+            }),
         }
     }
 }

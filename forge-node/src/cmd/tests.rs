@@ -136,6 +136,7 @@ fn the_tree_is_drawn_with_branches_and_aligned_columns() {
         mailbox_depth: 1,
         mailbox_max: 10,
         handled: 12_345,
+        rate: 0.0,
         busy_ms: 1_500,
         current: None,
         last_error: error.map(str::to_owned),
@@ -143,7 +144,8 @@ fn the_tree_is_drawn_with_branches_and_aligned_columns() {
         supervisor: None,
     };
     let running = |path| actor(path, ActorState::Running, None);
-    let root = ActorInfo { supervisor: Some(SupervisorInfo { strategy: Strategy::OneForOne, restarts_left: 5 }), ..running("node") };
+    let supervisor = SupervisorInfo { strategy: Strategy::OneForOne, restarts_left: 5, restarts_max: 5, window_ms: 30_000 };
+    let root = ActorInfo { supervisor: Some(supervisor), ..running("node") };
     let failed = actor("node/db/b", ActorState::Failed, Some("boom\nat line 3"));
     let actors = vec![root, running("node/db"), running("node/db/a"), failed, running("node/dbx"), running("node/dbx/c")];
     let tree = NodeActors { node: NodeId::new(), at: std::time::SystemTime::now().into(), actors };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use forge_actors::app::context::{NodeView, Services};
 use forge_actors::app::{Catalog, Handler};
+use forge_actors::change::messages::Hints;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::function::messages::{Functions, Needs};
 use forge_actors::kernel::fault::Fault;
@@ -40,7 +41,7 @@ impl Room {
         }
         let tree = Tree::new();
         let view = NodeView { id: NodeId::new(), tree: Arc::clone(&tree) };
-        let needs = Needs { database: scratch.database.clone(), tree: Arc::clone(&tree), config };
+        let needs = Needs { database: scratch.database.clone(), tree: Arc::clone(&tree), hints: Hints::new(), config };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
         let services = |invoke| Services { node: view, invoke, tokens: None, http: reqwest::Client::new() };
         let (functions, child) = Functions::new(catalog, needs, services);

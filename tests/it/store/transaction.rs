@@ -1,11 +1,13 @@
 //! Transactions and the frames in them: what is kept, what is undone, and what a broken commit is called.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use forge_actors::db::database::Database;
 use forge_actors::db::handle::Db;
 use forge_actors::db::transaction::{Isolation, Transaction, TransactionOptions};
+use forge_actors::kernel::commit::{Receipt, TableId};
 use forge_actors::kernel::fault::{Code, Fault};
 use futures::TryStreamExt;
 
@@ -404,4 +406,20 @@ async fn the_commit_is_one_that_only_an_intact_transaction_passes() {
     assert_eq!(ids(&scratch.database.reader()).await, [2]);
     drop(connection);
     scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_says_what_was_written() {
+    let scratch = scratch_with_table().await;
+    let database = &scratch.database;
+    let transaction = begin(database).await;
+    assert!(ids(&transaction.db()).await.is_empty());
+    assert_eq!(transaction.commit().await.unwrap(), Receipt::default(), "a transaction that wrote nothing has no id");
+    let transaction = begin(database).await;
+    insert(&transaction.db(), 1).await.unwrap();
+    sqlx::query("SELECT set_config('forge.changed', '7,12', true)").execute(&transaction.db()).await.unwrap();
+    let own: String = sqlx::query_scalar("SELECT pg_current_xact_id()::text").fetch_one(&transaction.db()).await.unwrap();
+    let receipt = transaction.commit().await.unwrap();
+    assert_eq!(receipt.xid.map(|xid| xid.to_string()), Some(own));
+    assert_eq!(receipt.tables, BTreeSet::from([TableId(7), TableId(12)]));
 }

@@ -15,7 +15,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("telemetry", &["kernel", "supervise", "db"]),
     // Contexts show the node's own handlers the supervision tree.
     ("app", &["kernel", "supervise", "db"]),
-    ("function", &["kernel", "supervise", "db", "telemetry", "app"]),
+    ("change", &["kernel", "supervise", "db"]),
+    ("function", &["kernel", "supervise", "db", "telemetry", "app", "change"]),
     ("gateway", &["kernel", "supervise", "db", "telemetry", "app", "function"]),
     // An application among others, which happens to report on the node.
     ("dashboard", &["kernel", "supervise", "app"]),

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::context::{Invoke, NodeView, Scope, Services};
+use crate::app::context::{Effects, Invoke, NodeView, Scope, Services};
 use crate::app::token::{TokenRules, Tokens};
 use crate::app::{Access, Catalog, Ctx, Handler, Meta, Mutation, NoError, Query, Registration, Result as AppResult};
 use crate::gateway::config::GatewayConfig;
@@ -126,7 +126,7 @@ impl Border for Functions {
             self.go.notified().await;
         }
         let deadline = Instant::now() + PATIENCE;
-        decoded.run(Scope::new(Arc::new(invocation), 0, deadline, Arc::clone(&self.services)), None).await
+        decoded.run(Scope::new(Arc::new(invocation), 0, deadline, Effects::default(), Arc::clone(&self.services)), None).await
     }
 }
 

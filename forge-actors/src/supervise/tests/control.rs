@@ -1,0 +1,51 @@
+//! What a person asks of the tree.
+
+use super::*;
+use crate::supervise::{ActorState, ControlError, DynamicSpec};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_actor_restarts_on_request_without_costing_the_budget() {
+    let (child, address) = puppet("a");
+    let (root, mut steps) = start(quick(Strategy::OneForOne, vec![child])).await;
+    let tree = Arc::clone(&steps.tree);
+    let before = tree.get("node").and_then(|root| root.supervisor).expect("the root supervises");
+    tree.restart_actor("node/a", PATIENCE).await.expect("it restarts");
+    steps.until("started a").await;
+    assert_eq!(address.call(|reply| Do::Echo(5, reply), PATIENCE).await, Ok(5));
+    let after = tree.get("node").and_then(|root| root.supervisor).expect("the root supervises");
+    assert_eq!(after.restarts_left, before.restarts_left);
+    assert_eq!(tree.get("node/a").map(|actor| actor.restarts), Some(1));
+    finish(root).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_child_of_a_fixed_supervisor_stays_known_and_comes_back() {
+    let (child, address) = puppet("a");
+    let (root, mut steps) = start(quick(Strategy::OneForOne, vec![child])).await;
+    let tree = Arc::clone(&steps.tree);
+    tree.stop_actor("node/a", PATIENCE).await.expect("it stops");
+    steps.until("stopped a").await;
+    assert_eq!(tree.get("node/a").map(|actor| actor.state), Some(ActorState::Stopped));
+    tree.restart_actor("node/a", PATIENCE).await.expect("it starts again");
+    assert_eq!(address.call(|reply| Do::Echo(5, reply), PATIENCE).await, Ok(5));
+    finish(root).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_dynamic_child_is_gone() {
+    let (pool, children) = ChildSpec::dynamic("pool", DynamicSpec::new(5));
+    let (root, steps) = start(quick(Strategy::OneForOne, vec![pool])).await;
+    children.start_child(puppet("a").0, PATIENCE).await.expect("room for five");
+    steps.tree.stop_actor("node/pool/a", PATIENCE).await.expect("it stops");
+    assert_eq!(steps.tree.get("node/pool/a"), None);
+    finish(root).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_strangers_nor_the_root_take_orders() {
+    let (root, steps) = start(quick(Strategy::OneForOne, vec![puppet("a").0])).await;
+    let stranger = steps.tree.restart_actor("node/b", PATIENCE).await;
+    assert!(matches!(stranger, Err(ControlError::Unknown { .. })));
+    assert!(matches!(steps.tree.stop_actor("node", PATIENCE).await, Err(ControlError::Root { .. })));
+    finish(root).await;
+}
