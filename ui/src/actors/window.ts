@@ -12,11 +12,20 @@ const OVERSCAN = 6;
 /** Rows `first..end` (end excluded). */
 export type Span = { readonly first: number; readonly end: number };
 
-/** The rows to draw. */
+/** The rows to draw: the same number at every place. */
 export function drawn(scrollTop: number, heightPx: number, total: number): Span {
-  const first = Math.floor(scrollTop / ROW_PX) - OVERSCAN;
-  const end = Math.ceil((scrollTop + heightPx) / ROW_PX) + OVERSCAN;
-  return { first: within(first, total), end: within(end, total) };
+  const length = Math.min(Math.ceil(heightPx / ROW_PX) + 1 + 2 * OVERSCAN, total);
+  const first = Math.min(Math.max(Math.floor(scrollTop / ROW_PX) - OVERSCAN, 0), total - length);
+  return { first, end: first + length };
+}
+
+/**
+ * The places of `span`, each at the same position of the list for as long as it is drawn: a scroll by one row changes one entry, so that
+ * one row on screen gets another content and none is made anew.
+ */
+export function recycled(span: Span): readonly number[] {
+  const length = span.end - span.first;
+  return Array.from({ length }, (_, slot) => span.first + ((((slot - span.first) % length) + length) % length));
 }
 
 /** The offset to ask for: the drawn rows lie in the middle of the answer, as far as the table reaches. */
@@ -30,8 +39,4 @@ export function scrollTo(index: number, scrollTop: number, heightPx: number): nu
   const top = index * ROW_PX;
   if (top < scrollTop) return top;
   return Math.max(scrollTop, top + ROW_PX - heightPx);
-}
-
-function within(index: number, total: number): number {
-  return Math.min(Math.max(index, 0), total);
 }

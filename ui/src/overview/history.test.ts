@@ -11,8 +11,8 @@ function totals(calls: number, errors = 0) {
 test("counters become rates", () => {
   let history = remembered(noHistory(null), null, 1_000, totals(100));
   history = remembered(history, null, 1_500, totals(110, 1));
-  expect(history.callRate).toEqual([0, 20]);
-  expect(history.errorRate).toEqual([0, 2]);
+  expect(history.callRate).toEqual([20]);
+  expect(history.errorRate).toEqual([2]);
   expect(recentOf(history)).toEqual({ calls: 10, errors: 1 });
 });
 

@@ -33,16 +33,17 @@ export function remembered(history: History, of: NodeId | null, atMs: number, to
   const now = { atMs, ticks: totals.ticks, calls: totals.calls, errors: totals.errors };
   const before = history.samples.at(-1);
   if (before !== undefined && atMs <= before.atMs) return history;
-  const rate = (counter: "ticks" | "calls" | "errors"): number =>
-    perSecond(before && { atMs: before.atMs, value: before[counter] }, { atMs, value: now[counter] });
+  // The first answer has nothing to grow from.
+  const rate = (series: Series, counter: "ticks" | "calls" | "errors"): Series =>
+    before === undefined ? series : pushed(series, perSecond({ atMs: before.atMs, value: before[counter] }, { atMs, value: now[counter] }));
   return {
     of,
     sessions: pushed(history.sessions, totals.sessions),
     queryGroups: pushed(history.queryGroups, totals.queryGroups),
-    tickRate: pushed(history.tickRate, rate("ticks")),
+    tickRate: rate(history.tickRate, "ticks"),
     lagMs: pushed(history.lagMs, totals.changeLagMs),
-    callRate: pushed(history.callRate, rate("calls")),
-    errorRate: pushed(history.errorRate, rate("errors")),
+    callRate: rate(history.callRate, "calls"),
+    errorRate: rate(history.errorRate, "errors"),
     samples: [...history.samples.filter((sample) => atMs - sample.atMs <= RECENT_MS), now],
   };
 }

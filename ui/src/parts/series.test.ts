@@ -13,7 +13,6 @@ test("growth is per second, and a counter that began again has not grown", () =>
   expect(perSecond({ atMs: 1_000, value: 10 }, { atMs: 1_250, value: 20 })).toBe(40);
   expect(perSecond({ atMs: 1_000, value: 10 }, { atMs: 2_000, value: 3 })).toBe(0);
   expect(perSecond({ atMs: 1_000, value: 10 }, { atMs: 1_000, value: 30 })).toBe(0);
-  expect(perSecond(undefined, { atMs: 1_000, value: 30 })).toBe(0);
 });
 
 test("a line ends at the right edge and stays inside", () => {

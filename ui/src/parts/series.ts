@@ -14,8 +14,8 @@ export function pushed(series: Series, value: number): Series {
 export type Reading = { readonly atMs: number; readonly value: number };
 
 /** Growth per second between two readings; 0 when time stood still, or the counter began again because its node did. */
-export function perSecond(before: Reading | undefined, now: Reading): number {
-  if (before === undefined || now.atMs <= before.atMs || now.value < before.value) return 0;
+export function perSecond(before: Reading, now: Reading): number {
+  if (now.atMs <= before.atMs || now.value < before.value) return 0;
   return ((now.value - before.value) * 1_000) / (now.atMs - before.atMs);
 }
 
