@@ -2,6 +2,16 @@
 
 export type Move = "down" | "up" | "pageDown" | "pageUp" | "first" | "last";
 
+/** The keys of the table. */
+export const MOVES: Readonly<Record<string, Move>> = {
+  ArrowDown: "down",
+  ArrowUp: "up",
+  PageDown: "pageDown",
+  PageUp: "pageUp",
+  Home: "first",
+  End: "last",
+};
+
 /** The row after `move` from `cursor`; null stands before the first row. */
 export function target(move: Move, cursor: number | null, total: number, page: number): number {
   const last = Math.max(total - 1, 0);

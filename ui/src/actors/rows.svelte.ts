@@ -44,25 +44,25 @@ export class Rows {
     return null;
   }
 
-  /** Takes the answer for `view` (filter, order, folding) from row `offset` on. Held rows stay as they are: only gaps are filled. */
-  take(view: string, offset: number, answer: Page, hold: boolean): void {
+  /** Takes the answer for `view` (filter, order, folding) from row `offset` on. While paused, rows stay as they are, and only gaps are filled. */
+  take(view: string, offset: number, answer: Page, paused: boolean): void {
     if (view !== this.#view) {
       this.#rows.clear();
       this.#view = view;
     }
-    const rates = hold ? this.#rates : new Map<string, Series>();
+    const rates = paused ? this.#rates : new Map<string, Series>();
     answer.rows.forEach((row, at) => {
       const index = offset + at;
-      if (hold && this.#rows.has(index)) return;
+      if (paused && this.#rows.has(index)) return;
       this.#rows.set(index, row);
       const key = keyOf(row);
-      if (!hold) rates.set(key, pushed(this.#rates.get(key) ?? [], row.rate));
+      if (!paused) rates.set(key, pushed(this.#rates.get(key) ?? [], row.rate));
     });
     this.#rates = rates;
-    if (!hold) for (const index of this.#rows.keys()) if (index >= answer.total) this.#rows.delete(index);
+    if (!paused) for (const index of this.#rows.keys()) if (index >= answer.total) this.#rows.delete(index);
     if (this.#rows.size > KEPT_MAX) this.#forgetFar(offset);
     this.#total = answer.total;
-    if (!hold) this.#atMs = Date.parse(answer.at);
+    if (!paused) this.#atMs = Date.parse(answer.at);
     this.#version += 1;
   }
 

@@ -51,6 +51,6 @@ export const HELP: readonly { readonly keys: readonly string[]; readonly does: s
   { keys: ["←", "→"], does: "Fold, unfold" },
   { keys: ["Enter"], does: "Open the actor" },
   { keys: ["Esc"], does: "Close" },
-  { keys: ["Space"], does: "Hold the live figures" },
+  { keys: ["Space"], does: "Pause live updates" },
   { keys: ["?"], does: "This list" },
 ];

@@ -1,4 +1,4 @@
-// Time on the page: a clock that ticks once a second, and the reader's wish to hold the figures.
+// Time on the page: a clock that ticks once a second, and the reader's wish that the figures stand still.
 
 class Clock {
   #now = $state(Date.now());
@@ -15,7 +15,7 @@ class Clock {
 
 export const clock = new Clock();
 
-class Hold {
+class Pause {
   #on = $state(false);
   #sinceMs = 0;
 
@@ -35,13 +35,13 @@ class Hold {
   }
 }
 
-export const hold = new Hold();
+export const pause = new Pause();
 
-/** The data of a live query, or while the figures are held, the first that came since. */
-export function held<Data>(live: { readonly data: Data | undefined }): { readonly data: Data | undefined } {
+/** The data of a live query, or while it is paused, what it was then. A query that had none yet still shows its first. */
+export function pausable<Data>(live: { readonly data: Data | undefined }): { readonly data: Data | undefined } {
   let kept: Data | undefined;
   const shown = $derived.by(() => {
-    if (hold.on && kept !== undefined) return kept;
+    if (pause.on && kept !== undefined) return kept;
     kept = live.data;
     return kept;
   });
