@@ -61,12 +61,11 @@ export class Scene {
       seenAt: iso(trouble && at === 1 ? now - 12_400 : now - 300),
       address: `http://10.0.0.${at + 1}:8080`,
       here: at === 0,
-      reporting: !(trouble && at === 1),
       vitals: trouble && at === 1 ? null : this.#vitals(node, at),
       peers: this.nodes.filter((other) => other.id !== node.id).map((other) => this.#peer(other, trouble && (other.name === "node-2" || at === 1))),
     }));
-    const jobs = { pending: 120 + Math.floor(this.#random() * 30), running: 32, retry: trouble ? 14 : 2, deadLetter: trouble ? 3 : 0 };
-    return { at: iso(now), nodes, jobs: bare ? { pending: 0, running: 0, retry: 0, deadLetter: 0 } : jobs, crashes24h: trouble ? 5 : 0, events: bare ? [] : this.events };
+    const jobs = { pending: 120 + Math.floor(this.#random() * 30), running: 32, retry: trouble ? 14 : 2, failed: trouble ? 3 : 0 };
+    return { at: iso(now), nodes, jobs: bare ? { pending: 0, running: 0, retry: 0, failed: 0 } : jobs, crashes24h: trouble ? 5 : 0, events: bare ? [] : this.events };
   }
 
   #peer(other, cut) {
@@ -184,15 +183,10 @@ export class Scene {
 
   #events() {
     const ago = (ms) => new Date(Date.now() - ms).toISOString();
-    const [one, two = one, three = one] = this.nodes;
-    const calm = [
-      { at: ago(310_000), node: three.id, path: "", kind: "joined", text: "" },
-      { at: ago(330_000), node: two.id, path: "", kind: "joined", text: "" },
-      { at: ago(400_000), node: one.id, path: "node/gateway/listener", kind: "started", text: "" },
-    ];
+    const [one] = this.nodes;
+    const calm = [{ at: ago(400_000), node: one.id, path: "node/gateway/listener", kind: "started", text: "" }];
     if (!this.options.trouble) return calm;
     return [
-      { at: ago(12_000), node: two.id, path: "", kind: "left", text: "not seen for 10 s" },
       { at: ago(31_000), node: one.id, path: "node/telemetry/logs", kind: "crashed", text: "no space left on device" },
       { at: ago(31_400), node: one.id, path: "node/telemetry", kind: "budgetExhausted", text: "" },
       { at: ago(47_900), node: one.id, path: "node/reactor/groups", kind: "restarting", text: "in 100 ms" },

@@ -67,7 +67,6 @@ export type ActorDetail = {
   crashes: RecordedCrash[];
 };
 
-export type NodeState = "joining" | "active" | "draining" | "dead";
 /** How full a pool is. */
 export type PoolUsage = { open: number; lent: number; waiting: number; max: number };
 /** How full the pools are. */
@@ -97,24 +96,29 @@ export type PeerInfo = {
   queue: number;
   dropped: number;
 };
-export type NodeInfo = {
+/** One registered node. */
+export type NodeStatus = {
   id: NodeId;
   name: string;
-  state: NodeState;
+  /** `joining`, `active`, `draining` or `dead`, as the registry has it. */
+  state: string;
   roles: string[];
   version: string;
   address: string | null;
   startedAt: string;
+  /** Its last sign of life, by the database's clock. */
   seenAt: string;
-  /** It answers this page. */
+  /** The node that answers is this one. */
   here: boolean;
-  /** Its figures reach the node that answers. */
-  reporting: boolean;
+  /** How busy it is; null while it is not heard. */
   vitals: Vitals | null;
+  /** Its links to the others. */
   peers: PeerInfo[];
 };
-export type JobCounts = { pending: number; running: number; retry: number; deadLetter: number };
-export type Overview = { at: string; nodes: NodeInfo[]; jobs: JobCounts; crashes24h: number; events: LifeEvent[] };
+/** Jobs by what they wait for. */
+export type JobCounts = { pending: number; running: number; retry: number; failed: number };
+/** The whole cluster at one moment. */
+export type ClusterOverview = { at: string; nodes: NodeStatus[]; jobs: JobCounts; crashes24h: number; events: LifeEvent[] };
 
 /** A token, and until when it is good. */
 export type SignedIn = { token: string; expiresAt: string };
@@ -123,7 +127,8 @@ export const api = {
   forge: {
     /** One actor; null when there is none of that path, or its node is not heard. */
     actor: query<{ node: NodeId; path: string }, ActorDetail | null, never>("forge.actor"),
-    overview: query<Record<string, never>, Overview, never>("forge.overview"),
+    /** Every node, what it is busy with, and what happened last. */
+    overview: query<{ [key: string]: never }, ClusterOverview, never>("forge.overview"),
     /** Exchanges the code of a one-time link for a token; a second exchange of the same code is refused. */
     redeem: mutation<{ code: string }, SignedIn, never>("forge.redeem"),
     /** Stops an actor and starts it again. */

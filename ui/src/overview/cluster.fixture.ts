@@ -1,6 +1,6 @@
 // A cluster of which nothing is to be said, for tests to spoil.
 
-import type { NodeId, NodeInfo, Overview, Vitals } from "../forge/api";
+import type { NodeId, NodeStatus, ClusterOverview, Vitals } from "../forge/api";
 
 export const AT = "2026-11-21T12:00:00Z";
 export const NOW = Date.parse(AT);
@@ -21,12 +21,12 @@ export const VITALS: Vitals = {
   database: { write: POOL, read: POOL, locks: POOL, control: POOL },
 };
 
-export function node(name: string, change: Partial<NodeInfo> = {}): NodeInfo {
-  const life = { state: "active", startedAt: AT, seenAt: AT, here: false, reporting: true, vitals: VITALS } as const;
+export function node(name: string, change: Partial<NodeStatus> = {}): NodeStatus {
+  const life = { state: "active", startedAt: AT, seenAt: AT, here: false, vitals: VITALS } as const;
   return { ...life, id: name as NodeId, name, roles: ["gateway"], version: "0.1.0", address: null, peers: [], ...change };
 }
 
-export function overview(change: Partial<Overview> = {}): Overview {
-  const jobs = { pending: 0, running: 0, retry: 0, deadLetter: 0 };
+export function overview(change: Partial<ClusterOverview> = {}): ClusterOverview {
+  const jobs = { pending: 0, running: 0, retry: 0, failed: 0 };
   return { at: AT, nodes: [node("node-1"), node("node-2")], jobs, crashes24h: 0, events: [], ...change };
 }

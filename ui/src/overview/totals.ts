@@ -1,6 +1,6 @@
 // The figures of several nodes as one.
 
-import type { NodeInfo, PoolUsage, Vitals } from "../forge/api";
+import type { NodeStatus, PoolUsage, Vitals } from "../forge/api";
 
 export type Pool = { readonly name: string } & Readonly<PoolUsage>;
 
@@ -15,7 +15,7 @@ const SUMS = ["sessions", "subscriptions", "queryGroups", "ticks", "calls", "err
 const WORSTS = ["lastTickMs", "changeLagMs"] as const;
 
 /** Counts are added; times are those of the slowest node. A node that does not report counts for nothing. */
-export function totalsOf(nodes: readonly NodeInfo[]): Totals {
+export function totalsOf(nodes: readonly NodeStatus[]): Totals {
   const vitals = nodes.flatMap((node) => (node.vitals === null ? [] : [node.vitals]));
   const sums = entriesOf(SUMS, (name) => vitals.reduce((sum, one) => sum + one[name], 0));
   const worsts = entriesOf(WORSTS, (name) => vitals.reduce((worst, one) => Math.max(worst, one[name]), 0));

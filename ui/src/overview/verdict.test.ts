@@ -1,15 +1,15 @@
 import { expect, test } from "vitest";
-import type { NodeId, Overview } from "../forge/api";
+import type { NodeId, ClusterOverview } from "../forge/api";
 import { NOW, VITALS, node, overview } from "./cluster.fixture";
 import { type Recent, verdictOf } from "./verdict";
 
 const QUIET: Recent = { calls: 0, errors: 0 };
 
-function texts(change: Partial<Overview>, recent = QUIET): string[] {
+function texts(change: Partial<ClusterOverview>, recent = QUIET): string[] {
   return verdictOf(overview(change), recent, NOW).reasons.map((reason) => reason.text);
 }
 
-function level(change: Partial<Overview>, recent = QUIET): string {
+function level(change: Partial<ClusterOverview>, recent = QUIET): string {
   return verdictOf(overview(change), recent, NOW).level;
 }
 
@@ -19,8 +19,8 @@ test("nothing to say is healthy", () => {
 
 test("a node that is missed, and failed jobs", () => {
   const nodes = [node("node-1"), node("node-2", { seenAt: "2026-11-21T11:59:48Z" })];
-  const jobs = { ...overview().jobs, deadLetter: 3 };
-  expect(texts({ nodes, jobs })).toEqual(["node-2 not seen for 12 s", "3 jobs failed for good"]);
+  const jobs = { ...overview().jobs, failed: 3 };
+  expect(texts({ nodes, jobs })).toEqual(["node-2 not seen for 12 s", "3 jobs failed"]);
   expect(level({ nodes, jobs })).toBe("degraded");
 });
 
@@ -46,13 +46,13 @@ test("a cut link is told once, and not for a node that is away", () => {
   expect(texts({ nodes: [node("node-1", cut("node-2")), node("node-2", cut("node-1"))] })).toEqual([
     "no link between node-1 and node-2: changes arrive by polling",
   ]);
-  const dead = node("node-2", { state: "dead", seenAt: "2026-11-21T11:00:00Z", reporting: false });
+  const dead = node("node-2", { state: "dead", seenAt: "2026-11-21T11:00:00Z" });
   expect(texts({ nodes: [node("node-1", cut("node-2")), dead] })).toEqual(["node-2 is dead, last seen 1 h ago"]);
 });
 
 test("late changes, silent nodes, failing calls", () => {
   expect(texts({ nodes: [node("node-1", { vitals: { ...VITALS, changeLagMs: 1_200 } })] })).toEqual(["changes arrive 1.2 s late on node-1"]);
-  expect(texts({ nodes: [node("node-1"), node("node-2", { reporting: false, vitals: null })] })).toEqual(["node-2 does not report its figures"]);
+  expect(texts({ nodes: [node("node-1"), node("node-2", { vitals: null })] })).toEqual(["node-2 does not report its figures"]);
   expect(texts({}, { calls: 100, errors: 12 })).toEqual(["12 % of the last minute's calls failed"]);
   expect(level({}, { calls: 10, errors: 10 })).toBe("healthy");
 });
@@ -60,8 +60,8 @@ test("late changes, silent nodes, failing calls", () => {
 test("what is worth knowing does not spoil the verdict, and comes last", () => {
   const nodes = [node("node-1", { version: "0.2.0" }), node("node-2", { state: "draining" })];
   expect(level({ nodes, crashes24h: 2 })).toBe("healthy");
-  expect(texts({ nodes, crashes24h: 2, jobs: { ...overview().jobs, deadLetter: 1 } })).toEqual([
-    "1 job failed for good",
+  expect(texts({ nodes, crashes24h: 2, jobs: { ...overview().jobs, failed: 1 } })).toEqual([
+    "1 job failed",
     "node-2 is draining",
     "nodes run versions 0.1.0 and 0.2.0",
     "2 crashes in 24 h",

@@ -1,6 +1,6 @@
 // Is it healthy, and if not, why: one line out of what the nodes report.
 
-import type { JobCounts, NodeInfo, Overview, PoolUsage } from "../forge/api";
+import type { JobCounts, NodeStatus, ClusterOverview, PoolUsage } from "../forge/api";
 import { duration, list, plural, span } from "../parts/format";
 
 /** A node is missed when it was not seen for so long. */
@@ -24,7 +24,7 @@ export type Recent = { readonly calls: number; readonly errors: number };
 const WORDS: Readonly<Record<Level, string>> = { healthy: "Healthy", degraded: "Degraded", down: "Down" };
 
 /** Reasons that weigh come first. */
-export function verdictOf(overview: Overview, recent: Recent, nowMs: number): Verdict {
+export function verdictOf(overview: ClusterOverview, recent: Recent, nowMs: number): Verdict {
   const { nodes, jobs, crashes24h } = overview;
   const reasons = [...nodes.flatMap((node) => ofNode(node, nowMs)), ...ofLinks(nodes, nowMs), ...ofVersions(nodes), ...ofJobs(jobs), ...ofCalls(recent)];
   if (crashes24h > 0) reasons.push(note(`${plural(crashes24h, "crash", "crashes")} in 24 h`));
@@ -34,25 +34,24 @@ export function verdictOf(overview: Overview, recent: Recent, nowMs: number): Ve
 }
 
 /** A node that takes part: it says so, and was seen lately. */
-export function isPresent(node: NodeInfo, nowMs: number): boolean {
+export function isPresent(node: NodeStatus, nowMs: number): boolean {
   return node.state !== "dead" && nowMs - Date.parse(node.seenAt) <= UNSEEN_MS;
 }
 
-function levelOf(nodes: readonly NodeInfo[], reasons: readonly Reason[], nowMs: number): Level {
-  const serves = (node: NodeInfo): boolean => node.state === "active" && isPresent(node, nowMs) && node.vitals?.databaseUp !== false;
+function levelOf(nodes: readonly NodeStatus[], reasons: readonly Reason[], nowMs: number): Level {
+  const serves = (node: NodeStatus): boolean => node.state === "active" && isPresent(node, nowMs) && node.vitals?.databaseUp !== false;
   if (!nodes.some(serves)) return "down";
   return reasons.some((reason) => reason.weighs) ? "degraded" : "healthy";
 }
 
-function ofNode(node: NodeInfo, nowMs: number): Reason[] {
+function ofNode(node: NodeStatus, nowMs: number): Reason[] {
   const { name, state, vitals } = node;
   if (state === "dead") return [weighty(`${name} is dead, last seen ${span(nowMs - Date.parse(node.seenAt))} ago`)];
   if (!isPresent(node, nowMs)) return [weighty(`${name} not seen for ${span(nowMs - Date.parse(node.seenAt))}`)];
   const reasons: Reason[] = [];
   if (state === "draining") reasons.push(note(`${name} is draining`));
   if (state === "joining") reasons.push(note(`${name} is joining`));
-  if (!node.reporting) reasons.push(weighty(`${name} does not report its figures`));
-  if (vitals === null) return reasons;
+  if (vitals === null) return [...reasons, weighty(`${name} does not report its figures`)];
   if (!vitals.databaseUp) reasons.push(weighty(`${name} does not reach the database`));
   if (vitals.database !== null) reasons.push(...ofPool(name, "read", vitals.database.read), ...ofPool(name, "write", vitals.database.write));
   if (vitals.changeLagMs > LAG_MS) reasons.push(weighty(`changes arrive ${duration(vitals.changeLagMs)} late on ${name}`));
@@ -65,7 +64,7 @@ function ofPool(node: string, name: string, pool: PoolUsage): Reason[] {
 }
 
 /** Links between two nodes that are both there; each pair once. */
-function ofLinks(nodes: readonly NodeInfo[], nowMs: number): Reason[] {
+function ofLinks(nodes: readonly NodeStatus[], nowMs: number): Reason[] {
   const present = new Map(nodes.filter((node) => isPresent(node, nowMs)).map((node) => [node.id, node]));
   const cut = new Map<string, Reason>();
   for (const node of present.values()) {
@@ -77,13 +76,13 @@ function ofLinks(nodes: readonly NodeInfo[], nowMs: number): Reason[] {
   return [...cut.values()];
 }
 
-function ofVersions(nodes: readonly NodeInfo[]): Reason[] {
+function ofVersions(nodes: readonly NodeStatus[]): Reason[] {
   const versions = [...new Set(nodes.filter((node) => node.state !== "dead").map((node) => node.version))].sort();
   return versions.length > 1 ? [note(`nodes run versions ${list(versions)}`)] : [];
 }
 
-function ofJobs({ deadLetter }: JobCounts): Reason[] {
-  return deadLetter > 0 ? [weighty(`${plural(deadLetter, "job")} failed for good`)] : [];
+function ofJobs({ failed }: JobCounts): Reason[] {
+  return failed > 0 ? [weighty(`${plural(failed, "job")} failed`)] : [];
 }
 
 function ofCalls({ calls, errors }: Recent): Reason[] {

@@ -14,8 +14,8 @@ const LOOKS: Readonly<Record<string, Look>> = {
   budgetExhausted: { icon: "alert", tone: "bad", word: "has no restart left" },
   escalated: { icon: "alert", tone: "bad", word: "failed to its supervisor" },
   gaveUp: { icon: "alert", tone: "bad", word: "gave up" },
-  joined: { icon: "join", tone: "ok", word: "joined the cluster" },
-  left: { icon: "leave", tone: "warn", word: "left the cluster" },
+  joined: { icon: "join", tone: "ok", word: "node started" },
+  left: { icon: "leave", tone: "warn", word: "node seen for the last time" },
 };
 
 export function lookOf(kind: string): Look {
