@@ -1,6 +1,6 @@
 // A node that is none: serves dist/ and speaks the WebSocket protocol over an invented cluster, to develop and measure the dashboard.
 //
-//   node scripts/fake-node.mjs [--port 4400] [--actors 10000] [--trouble] [--bare] [--beat 250]
+//   node scripts/fake-node.mjs [--port 4400] [--actors 10000] [--trouble] [--bare] [--beat 250] [--fail forge.tree]
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -16,6 +16,7 @@ const { values } = parseArgs({
     beat: { type: "string", default: "250" },
     trouble: { type: "boolean", default: false },
     bare: { type: "boolean", default: false },
+    fail: { type: "string" },
   },
 });
 
@@ -59,7 +60,10 @@ async function call(name, request, response) {
 function run(name, args, token) {
   if (name === "forge.redeem") return args.code === CODE ? { data: { token: tokenOf(["admin"]), expiresAt: new Date(Date.now() + 3_600_000).toISOString() } } : fault("UNAUTHENTICATED", "The code is used or too old");
   if (token === "") return fault("UNAUTHENTICATED", "No token");
-  if (!rolesOf(token).includes("admin")) return fault("PERMISSION_DENIED", "This takes the role admin");
+  const { exp = 0, roles = [] } = claimsOf(token);
+  if (exp * 1_000 < Date.now()) return fault("UNAUTHENTICATED", "The token has expired");
+  if (!roles.includes("admin")) return fault("PERMISSION_DENIED", "This takes the role admin");
+  if (name === values.fail) return fault("INTERNAL", "Something went wrong");
   if (name === "forge.overview") return { data: scene.overview() };
   if (name === "forge.tree") return { data: scene.tree(args) };
   if (name === "forge.actor") return { data: scene.actor(args) };
@@ -74,13 +78,13 @@ function fault(code, message) {
   return { error: { code, message, details: null, traceId: TRACE } };
 }
 
-export function tokenOf(roles, seconds = 3_600) {
+function tokenOf(roles) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  return `${part({ alg: "HS256" })}.${part({ sub: "ana", exp: Math.floor(Date.now() / 1_000) + seconds, roles })}.c2lnbmVk`;
+  return `${part({ alg: "HS256" })}.${part({ sub: "ana", exp: Math.floor(Date.now() / 1_000) + 3_600, roles })}.c2lnbmVk`;
 }
 
-function rolesOf(token) {
-  return JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString() || "{}").roles ?? [];
+function claimsOf(token) {
+  return JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString() || "{}");
 }
 
 class Session {

@@ -40,7 +40,7 @@ async function frames() {
   await page.goto(new URL("/_dashboard/actors", address).href);
   await page.waitForSelector("[role=row] .own");
   const total = await page.getAttribute("[role=treegrid]", "aria-rowcount");
-  console.log(`${Number(total) - 1} actors, ${await page.locator(".row").count()} rows drawn`);
+  console.log(`${Number(total) - 1} actors, ${await page.locator(".actor-row").count()} rows drawn`);
   const inspector = await context.newCDPSession(page);
   await inspector.send("Performance.enable");
   const spent = async () => Object.fromEntries((await inspector.send("Performance.getMetrics")).metrics.map(({ name, value }) => [name, value * 1_000]));
