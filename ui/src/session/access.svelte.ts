@@ -1,7 +1,9 @@
 // Who is at the screen: from a one-time link, or a token that was pasted, to a session that the node refuses one day.
 //
-//   redeeming ──ok──▶ in ──expired, forbidden, signed out──▶ out
-//       └──refused──▶ out ──token pasted──▶ in
+//   redeeming ──ok──▶ in ──expired, forbidden, signed out──▶ out ──token pasted──▶ in
+//       └──refused──▶ refused ──token pasted──▶ in
+//
+// A refused code changes nothing for a tab that is signed in: the way back through its history comes by the link again.
 
 import type { Report } from "../parts/report";
 import { type Bearer, bearerOf, forget, store, stored } from "./token";
@@ -17,7 +19,7 @@ export type Access =
 /** Redeems a one-time code. */
 export type Redeem = (code: string) => Promise<{ readonly token: string } | { readonly report: Report }>;
 
-class Door {
+export class Door {
   #access = $state.raw<Access>({ is: "out", why: "unknown", bearer: null });
 
   get access(): Access {
@@ -28,8 +30,8 @@ class Door {
   async open(redeem: Redeem): Promise<void> {
     const address = new URL(location.href);
     const code = address.searchParams.get("code");
+    const token = stored();
     if (code === null) {
-      const token = stored();
       if (token !== null) this.enter(token);
       return;
     }
@@ -38,6 +40,7 @@ class Door {
     this.#access = { is: "redeeming" };
     const answer = await redeem(code);
     if ("token" in answer) this.enter(answer.token);
+    else if (token !== null) this.enter(token);
     else this.#access = { is: "refused", report: answer.report };
   }
 
