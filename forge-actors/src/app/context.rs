@@ -17,18 +17,19 @@ use futures::future::BoxFuture;
 use crate::app::auth::Auth;
 use crate::app::error::CallError;
 use crate::app::handler::Handler;
-use crate::app::kind::{Action, CallsOut, HasDatabase, Kind, KindName, MayCall, Mutation, Query};
+use crate::app::job::Conclude;
+use crate::app::kind::{Action, CallsOut, HasDatabase, Job, Kind, KindName, MayCall, Mutation, Query};
 use crate::app::log::{Log, Metrics};
+use crate::app::node::NodeView;
 use crate::app::token::Tokens;
 use crate::db::handle::Db;
 use crate::kernel::fault::Fault;
-use crate::kernel::ids::{NodeId, RequestId};
+use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Invocation};
 use crate::kernel::limits;
 use crate::kernel::slot::Slot;
 use crate::kernel::time::Timestamp;
 use crate::kernel::trace::TraceContext;
-use crate::supervise::Tree;
 
 /// Context of a query.
 pub type QueryContext = Ctx<Query>;
@@ -36,6 +37,8 @@ pub type QueryContext = Ctx<Query>;
 pub type MutationContext = Ctx<Mutation>;
 /// Context of an action.
 pub type ActionContext = Ctx<Action>;
+/// Context of a job.
+pub type JobContext = Ctx<Job>;
 
 /// What a handler may touch.
 pub struct Ctx<K: Kind> {
@@ -43,8 +46,8 @@ pub struct Ctx<K: Kind> {
     pub log: Log,
     /// Counts and measures, labelled with this handler's name.
     pub metrics: Metrics,
-    scope: Scope,
-    db: Option<Db>,
+    pub(super) scope: Scope,
+    pub(super) db: Option<Db>,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -60,15 +63,6 @@ pub struct Services {
     pub http: reqwest::Client,
 }
 
-/// The node, for handlers that report on it.
-#[derive(Clone)]
-pub struct NodeView {
-    /// Its id.
-    pub id: NodeId,
-    /// Its actors.
-    pub tree: Arc<Tree>,
-}
-
 /// Runs invocations; the function room implements it, so that contexts need not know that room.
 pub trait Invoke: Send + Sync + 'static {
     /// Runs one to its end. `depth` counts the calls around it.
@@ -78,7 +72,9 @@ pub trait Invoke: Send + Sync + 'static {
 /// One call's identity, trace and deadline, shared with the calls inside it.
 #[derive(Clone)]
 pub struct Scope {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
+    /// The attempt that a job's handler runs in; calls inside of it have none.
+    pub(super) attempt: Option<Arc<dyn Conclude>>,
     depth: u32,
 }
 
@@ -89,6 +85,13 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// There will be work in this queue.
+    pub(crate) fn wake(&self, queue: &str) {
+        self.queues.put(|queues| {
+            queues.get_or_insert_default().insert(queue.into());
+        });
+    }
+
     /// The queues that got work since the last look: their workers are woken after the commit.
     pub fn take_queues(&self) -> BTreeSet<Arc<str>> {
         self.queues.try_take().unwrap_or_default()
@@ -107,11 +110,11 @@ pub enum Observed {
     Peer,
 }
 
-struct Shared {
-    invocation: Arc<Invocation>,
+pub(super) struct Shared {
+    pub(super) invocation: Arc<Invocation>,
     started: Timestamp,
-    deadline: Instant,
-    effects: Effects,
+    pub(super) deadline: Instant,
+    pub(super) effects: Effects,
     /// An [`Observed`].
     observed: AtomicU8,
     services: Arc<Services>,
@@ -121,7 +124,8 @@ impl Scope {
     /// The scope of an invocation that ends at `deadline`.
     pub fn new(invocation: Arc<Invocation>, depth: u32, deadline: Instant, effects: Effects, services: Arc<Services>) -> Self {
         let observed = AtomicU8::new(Observed::Nothing as u8);
-        Self { shared: Arc::new(Shared { invocation, started: chrono::Utc::now(), deadline, effects, observed, services }), depth }
+        let shared = Shared { invocation, started: chrono::Utc::now(), deadline, effects, observed, services };
+        Self { shared: Arc::new(shared), attempt: None, depth }
     }
 
     /// What the call, with those inside it, has asked for so far.
@@ -137,12 +141,17 @@ impl Scope {
         self.shared.observed.fetch_max(what as u8, Ordering::AcqRel);
     }
 
-    fn deeper(&self) -> Result<Self, Fault> {
+    /// The same for a job's handler, in an attempt that [`Ctx::commit`] ends.
+    pub fn attempting(self, attempt: Arc<dyn Conclude>) -> Self {
+        Self { attempt: Some(attempt), ..self }
+    }
+
+    pub(super) fn deeper(&self) -> Result<Self, Fault> {
         if self.depth >= limits::CALL_DEPTH_MAX {
             let message = format!("calls are nested {} deep: a handler probably calls itself", limits::CALL_DEPTH_MAX);
             return Err(Fault::internal(message));
         }
-        Ok(Self { shared: self.shared.clone(), depth: self.depth + 1 })
+        Ok(Self { shared: Arc::clone(&self.shared), attempt: None, depth: self.depth + 1 })
     }
 }
 

@@ -32,6 +32,7 @@ use serde::de::DeserializeOwned;
 use crate::app::arguments;
 use crate::app::context::Ctx;
 use crate::app::error::AppError;
+use crate::app::job::JobMeta;
 use crate::app::kind::{Kind, KindName};
 use crate::db::transaction::Isolation;
 use crate::kernel::fault::Fault;
@@ -98,6 +99,8 @@ pub struct Meta {
     pub refresh: Option<Duration>,
     /// Isolation of a mutation's transaction.
     pub isolation: Isolation,
+    /// How a job is queued and repeated; `Some` for jobs and for nothing else.
+    pub job: Option<JobMeta>,
     /// Source file.
     pub file: &'static str,
     /// Line in it.
@@ -119,6 +122,7 @@ impl Meta {
             snapshot: false,
             refresh: None,
             isolation: Isolation::ReadCommitted,
+            job: None,
             file,
             line,
         }
@@ -137,6 +141,12 @@ impl Meta {
     /// Of an action.
     pub const fn action(module: &'static str, function: &'static str, file: &'static str, line: u32) -> Self {
         Self::new(KindName::Action, module, function, file, line)
+    }
+
+    /// Of a job: nobody can call it, and its defaults are those of [`JobMeta::DEFAULT`].
+    pub const fn job(module: &'static str, function: &'static str, file: &'static str, line: u32) -> Self {
+        let meta = Self::new(KindName::Job, module, function, file, line);
+        Self { access: Access::Internal, job: Some(JobMeta::DEFAULT), ..meta }
     }
 
     /// Callable without a token.

@@ -183,7 +183,7 @@ impl fmt::Debug for Pool {
 }
 
 /// How full a pool is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PoolUsage {
     /// Sessions that exist.
     pub open: usize,

@@ -16,6 +16,7 @@ use crate::change::messages::Hints;
 use crate::db::database::Database;
 use crate::function::actor::FunctionsActor;
 use crate::function::admission::Admission;
+pub use crate::function::attempt::AttemptEnd;
 use crate::function::config::FunctionConfig;
 pub use crate::function::inflight::InFlight;
 use crate::function::inflight::Table;
@@ -93,6 +94,11 @@ impl Functions {
     /// The calls that run now.
     pub fn in_flight(&self) -> Vec<InFlight> {
         self.room.table.list()
+    }
+
+    /// Runs handlers for those who have judged the access themselves. It keeps nothing alive.
+    pub fn invoker(&self) -> Arc<dyn Invoke> {
+        Arc::new(Weak(Arc::downgrade(&self.room)))
     }
 
     /// A call from outside: checks that the handler exists, that the caller may, that the arguments fit and that there is room, in

@@ -61,11 +61,18 @@ pub(super) type Awaited = (MutationId, Option<Xid>);
 
 /// What a client asks for.
 pub(super) enum Order {
-    Subscribe { place: Place, live: Live, version: Option<super::messages::Version> },
+    Subscribe {
+        place: Place,
+        live: Live,
+        version: Option<super::messages::Version>,
+    },
     Unsubscribe(Place),
     /// It waits for a mutation, see [`Attached::reached`].
     Await(ClientId),
-    Identify { client: ClientId, persona: Arc<Persona> },
+    Identify {
+        client: ClientId,
+        persona: Arc<Persona>,
+    },
     Detach(ClientId),
 }
 

@@ -89,7 +89,9 @@ pub(super) struct Subscription {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Told {
     /// Nothing of this subscription; the client may say that it kept a result of an earlier one.
-    Nothing { kept: Option<Version> },
+    Nothing {
+        kept: Option<Version>,
+    },
     Version(Version),
 }
 

@@ -140,6 +140,11 @@ impl Journal {
         self.events.since(seq)
     }
 
+    /// Number of the newest event; 0 before the first.
+    pub fn events_last(&self) -> u64 {
+        *self.events.last.borrow()
+    }
+
     /// Waits until there is a crash with a number above `seq`, then as [`crashes_since`](Self::crashes_since).
     pub async fn crashes_after(&self, seq: u64) -> Since<Crash> {
         self.crashes.after(seq).await

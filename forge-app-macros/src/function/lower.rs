@@ -5,7 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
-use super::spec::{Access, FnSpec, Options};
+use super::spec::{Access, FnSpec, JobOptions, Options};
 
 /// The function, its message, `impl Handler` and the registration.
 pub(crate) fn handler(spec: &FnSpec) -> TokenStream {
@@ -66,16 +66,20 @@ fn message(spec: &FnSpec) -> TokenStream {
 }
 
 fn meta(spec: &FnSpec) -> TokenStream {
-    let Options { access, name, timeout_ms, concurrency, input_bytes_max, snapshot, refresh_ms, isolation } = &spec.options;
+    let Options { access, name, timeout_ms, concurrency, input_bytes_max, snapshot, refresh_ms, isolation, job: _ } = &spec.options;
     let constructor = format_ident!("{}", spec.kind.name);
     let function = spec.function.sig.ident.unraw().to_string();
     let doc = &spec.doc;
-    let access = match access {
-        Access::Public => quote! { Public },
-        Access::Authenticated => quote! { Authenticated },
-        Access::Role(role) => quote! { Role(#role) },
-        Access::Internal => quote! { Internal },
-    };
+    let access = access.as_ref().map(|access| {
+        let access = match access {
+            Access::Public => quote! { Public },
+            Access::Authenticated => quote! { Authenticated },
+            Access::Role(role) => quote! { Role(#role) },
+            Access::Internal => quote! { Internal },
+        };
+        quote! { access: ::forge::app::Access::#access, }
+    });
+    let job = (!spec.kind.is_callable()).then(|| job(&spec.options.job));
     let name = name.as_ref().map(|name| quote! { name: ::core::option::Option::Some(#name), });
     let timeout = timeout_ms.map(|ms| quote! { timeout: ::core::time::Duration::from_millis(#ms), });
     let concurrency = concurrency.map(|count| quote! { concurrency: ::core::option::Option::Some(#count), });
@@ -90,9 +94,8 @@ fn meta(spec: &FnSpec) -> TokenStream {
     quote! {
         ::forge::app::Meta {
             doc: #doc,
-            access: ::forge::app::Access::#access,
             snapshot: #snapshot,
-            #name #timeout #concurrency #input #refresh #isolation
+            #access #name #timeout #concurrency #input #refresh #isolation #job
             ..::forge::app::Meta::#constructor(
                 ::core::module_path!(),
                 #function,
@@ -100,6 +103,21 @@ fn meta(spec: &FnSpec) -> TokenStream {
                 ::core::line!(),
             )
         }
+    }
+}
+
+fn job(options: &JobOptions) -> TokenStream {
+    let JobOptions { queue, priority, attempts, backoff, aliases } = options;
+    let queue = queue.as_ref().map(|queue| quote! { queue: #queue, });
+    let priority = priority.map(|priority| quote! { priority: #priority, });
+    let attempts = attempts.map(|attempts| quote! { attempts: #attempts, });
+    let backoff = backoff.as_ref().map(|backoff| quote! { backoff: #backoff, });
+    quote! {
+        job: ::core::option::Option::Some(::forge::app::JobMeta {
+            aliases: &[#(#aliases),*],
+            #queue #priority #attempts #backoff
+            ..::forge::app::JobMeta::DEFAULT
+        }),
     }
 }
 

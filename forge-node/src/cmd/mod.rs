@@ -3,7 +3,9 @@
 pub mod actors;
 pub mod call;
 pub mod client;
+pub mod cluster;
 pub mod completions;
+pub mod dashboard;
 pub mod delegate;
 pub mod doctor;
 pub mod migrate;

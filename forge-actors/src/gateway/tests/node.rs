@@ -14,12 +14,13 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::context::{Effects, Invoke, NodeView, Scope, Services};
+use crate::app::context::{Effects, Invoke, Scope, Services};
+use crate::app::node::NodeView;
 use crate::app::token::{TokenRules, Tokens};
 use crate::app::{Access, Catalog, Ctx, Handler, Meta, Mutation, NoError, Query, Registration, Result as AppResult};
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::readiness::Readiness;
-use crate::gateway::routes::{Border, Gateway};
+use crate::gateway::routes::{Border, Gateway, GatewayNeeds};
 use crate::gateway::server::{Port, serve};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
@@ -150,7 +151,7 @@ pub(super) fn tokens(secret: u8) -> Tokens {
 
 pub(super) fn functions() -> Functions {
     let catalog = Catalog::from_registrations(REGISTRATIONS.iter()).expect("names differ");
-    let node = NodeView { id: NodeId::new(), tree: Tree::new() };
+    let node = NodeView::new(NodeId::new(), "node", Tree::new());
     let services = Services { node, invoke: Arc::new(NoCalls), tokens: None, http: reqwest::Client::new() };
     Functions { catalog: Arc::new(catalog), services: Arc::new(services), entered: Arc::default(), go: Arc::default() }
 }
@@ -173,7 +174,14 @@ impl Node {
         let (functions, readiness) = (functions(), Readiness::new(&["database"]));
         let port = Arc::new(Port::open(&config).expect("a free port"));
         let address = port.address();
-        let gateway = Gateway::new(config, functions.clone(), accepted, readiness.clone(), recorder.handle());
+        let needs = GatewayNeeds {
+            border: functions.clone(),
+            tokens: accepted,
+            readiness: readiness.clone(),
+            metrics: recorder.handle(),
+            sessions: None,
+        };
+        let gateway = Gateway::new(config, needs);
         let drain = CancellationToken::new();
         let listener = port.listener().expect("the port is open");
         let served = tokio::spawn(serve(gateway.clone(), Arc::clone(&port), listener, drain.clone()));
