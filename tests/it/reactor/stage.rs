@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use forge_actors::app::context::{NodeView, Services};
+use forge_actors::app::context::Services;
+use forge_actors::app::node::NodeView;
 use forge_actors::app::{Catalog, Handler};
 use forge_actors::change::messages::Hints;
 use forge_actors::db::migrate::runner::Runner;
@@ -51,7 +52,7 @@ impl Stage {
         runner.up(None, |_| {}).await.unwrap();
         execute(&mut scratch.connect().await, script).await;
         let (tree, hints) = (Tree::new(), Hints::new());
-        let view = NodeView { id: NodeId::new(), tree: Arc::clone(&tree) };
+        let view = NodeView::new(NodeId::new(), "node", Arc::clone(&tree));
         let database = scratch.database.clone();
         let needs = Needs { database: database.clone(), tree: Arc::clone(&tree), hints: hints.clone(), config: FunctionConfig::default() };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
