@@ -5,5 +5,6 @@ mod function;
 mod harness;
 mod mistakes;
 mod node;
+mod reactor;
 mod store;
 mod tidy;
