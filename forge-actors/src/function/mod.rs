@@ -24,6 +24,7 @@ mod actor;
 mod admission;
 mod attempt;
 pub mod config;
+mod idempotency;
 mod inflight;
 pub mod messages;
 mod run;

@@ -7,6 +7,7 @@ pub mod completions;
 pub mod dashboard;
 pub mod delegate;
 pub mod doctor;
+pub mod jobs;
 pub mod migrate;
 pub mod new;
 pub mod output;
