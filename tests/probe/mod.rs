@@ -20,6 +20,8 @@ secret = "a secret of the probe, for tests only, 0123456789"
 metrics_public = true
 "#;
 
+pub mod jobs;
+
 forge::app! { name = "probe", migrations = "migrations" }
 
 /// A token for `subject` that is good for an hour.

@@ -4,6 +4,7 @@
 
 pub(crate) mod cluster;
 mod embedded;
+mod job;
 mod lock;
 mod migrate;
 mod outage;
