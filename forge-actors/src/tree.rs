@@ -3,6 +3,7 @@
 //! ```text
 //! node (one_for_one)
 //! ├ database (one_for_one)    postgres (the private cluster, when one is used) · monitor · migrator
+//! ├ change (one_for_one)      captures · compactor
 //! ├ telemetry (one_for_one)   crashes · metrics (where there is a gateway to read them)
 //! ├ functions
 //! ├ jobs (one_for_one)        acknowledger · workers · claimer · rescuer · sweeper (with the role `worker`)
@@ -24,6 +25,10 @@ use crate::app::Catalog;
 use crate::app::context::Services;
 use crate::app::node::NodeView;
 use crate::app::token::Tokens;
+use crate::app::model::ModelRegistration;
+use crate::change::captures::Captures;
+use crate::change::compactor::Compactor;
+use crate::change::config::ReactivityConfig;
 use crate::change::messages::Hints;
 use crate::db::database::Database;
 use crate::function::config::FunctionConfig;
@@ -56,6 +61,8 @@ pub struct NodeOptions {
     pub database: Database,
     /// The children that make the database usable, in start order: see [`crate::db`].
     pub database_children: Vec<ChildSpec>,
+    /// What is captured of the changes.
+    pub reactivity: ReactivityConfig,
     /// Limits of the function room.
     pub functions: FunctionConfig,
     /// How it runs jobs; `None` runs none.
@@ -101,8 +108,12 @@ impl RunningNode {
         let crashes = CrashSink::spec(options.id, options.database.clone(), Arc::clone(&tree));
         let upkeep = options.gateway.as_ref().map(|gateway| Metrics::spec(gateway.metrics.clone()));
         let telemetry = std::iter::once(crashes).chain(upkeep).collect();
+        let wanted = options.reactivity.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
+        let captures = Captures::spec(options.database.clone(), wanted.into());
+        let change = vec![captures, Compactor::spec(options.database.clone(), &options.reactivity)];
         let mut children = vec![
             ChildSpec::supervisor("database", SupervisorSpec::new(Strategy::OneForOne, options.database_children)),
+            ChildSpec::supervisor("change", SupervisorSpec::new(Strategy::OneForOne, change)),
             ChildSpec::supervisor("telemetry", SupervisorSpec::new(Strategy::OneForOne, telemetry)),
             functions_child,
         ];

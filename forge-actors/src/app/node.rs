@@ -74,7 +74,7 @@ pub struct PeerInfo {
 }
 
 /// How busy a node is: gauges of this moment, and counters since its start.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Vitals {
     /// Open WebSocket sessions.

@@ -47,6 +47,7 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
         catalog: Arc::clone(&catalog),
         database: facts.database.clone(),
         database_children,
+        reactivity: loaded.config.reactivity.clone(),
         functions: loaded.config.functions.clone(),
         jobs: loaded.config.node.roles.contains(&Role::Worker).then(|| loaded.config.jobs.clone()),
         tokens: Some(security.tokens),

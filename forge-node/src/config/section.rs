@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use forge_actors::app::token::TokenRules;
+use forge_actors::change::config::ReactivityConfig;
 use forge_actors::db::config::DatabaseConfig;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::gateway::config::GatewayConfig;
@@ -23,6 +24,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// How tokens are signed and checked.
     pub auth: AuthConfig,
+    /// What is captured for live queries.
+    pub reactivity: ReactivityConfig,
     /// How many calls run at a time.
     pub functions: FunctionConfig,
     /// How it runs jobs.
@@ -38,6 +41,7 @@ impl Config {
         broken.extend(self.gateway.validate().err().into_iter().flatten());
         broken.extend(self.functions.validate());
         broken.extend(self.jobs.validate());
+        broken.extend(self.reactivity.validate());
         if self.node.roles.is_empty() {
             broken.push(format!("node.roles is empty; name at least one of {}", Role::ALL.map(Role::as_str).join(", ")));
         }

@@ -5,6 +5,7 @@ use super::set::MigrationSet;
 /// The name of Forge's own set.
 pub const SYSTEM_SET: &str = "forge";
 
+/// Files of `schema/migrations` by their names there.
 macro_rules! files {
     ($($name:literal),+ $(,)?) => {
         &[$((
@@ -14,7 +15,13 @@ macro_rules! files {
     };
 }
 
-const FILES: &[(&str, &str)] = files!["0001_create_crashes.sql", "0003_create_jobs.sql", "0005_create_audit.sql", "0006_create_idempotency.sql"];
+const FILES: &[(&str, &str)] = files![
+    "0001_create_crashes.sql",
+    "0002_create_changes.sql",
+    "0003_create_jobs.sql",
+    "0005_create_audit.sql",
+    "0006_create_idempotency.sql"
+];
 
 /// Forge's own migrations.
 pub fn system_set() -> MigrationSet {
