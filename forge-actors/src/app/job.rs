@@ -68,16 +68,8 @@ pub enum JobStatus {
 
 impl JobStatus {
     /// Every status, in the order of the type in Postgres.
-    pub const ALL: [Self; 8] = [
-        Self::Pending,
-        Self::Claimed,
-        Self::Running,
-        Self::Completed,
-        Self::Retry,
-        Self::Failed,
-        Self::DeadLetter,
-        Self::Cancelled,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Pending, Self::Claimed, Self::Running, Self::Completed, Self::Retry, Self::Failed, Self::DeadLetter, Self::Cancelled];
 
     /// The label in Postgres and on the wire.
     pub const fn as_str(self) -> &'static str {

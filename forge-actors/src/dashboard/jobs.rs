@@ -121,7 +121,8 @@ pub async fn retry_job(ctx: &MutationContext, id: JobId) -> Result<JobDetail> {
     let queue: Option<String> = sqlx::query_scalar(include_str!("sql/retry_job.sql")).bind(id).fetch_optional(ctx.db()).await?;
     let detail = ctx.call(Job { id }).await?;
     let status = detail.row.status;
-    let queue = queue.ok_or_else(|| Fault::new(Code::Conflict, format!("the job is {}: there is nothing to try again", status.as_str())))?;
+    let queue =
+        queue.ok_or_else(|| Fault::new(Code::Conflict, format!("the job is {}: there is nothing to try again", status.as_str())))?;
     ctx.wake_workers(&queue);
     ctx.call(SettleAudit { id: audit, error: None }).await?;
     Ok(detail)

@@ -44,7 +44,10 @@ impl JobConfig {
     pub fn validate(&self) -> Vec<String> {
         let mut broken = Vec::new();
         if !(1..=CONCURRENCY_MAX).contains(&self.concurrency) {
-            broken.push(format!("jobs.concurrency is {}; it is 1 to {CONCURRENCY_MAX}, and a node without the role `worker` runs none", self.concurrency));
+            broken.push(format!(
+                "jobs.concurrency is {}; it is 1 to {CONCURRENCY_MAX}, and a node without the role `worker` runs none",
+                self.concurrency
+            ));
         }
         if self.lease < LEASE_MIN {
             broken.push("jobs.lease is shorter than 2s: a node that is busy for a moment would lose its jobs".to_owned());

@@ -157,7 +157,12 @@ impl Store {
     pub async fn survey(&self) -> Result<Vec<Count>, Fault> {
         let rows = sqlx::query(include_str!("sql/count_jobs.sql")).fetch_all(&self.database.reader()).await?;
         let count = |row: &PgRow| {
-            Ok(Count { name: row.try_get("name")?, queue: row.try_get("queue")?, status: row.try_get("status")?, rows: row.try_get("rows")? })
+            Ok(Count {
+                name: row.try_get("name")?,
+                queue: row.try_get("queue")?,
+                status: row.try_get("status")?,
+                rows: row.try_get("rows")?,
+            })
         };
         Ok(rows.iter().map(count).collect::<sqlx::Result<_>>()?)
     }

@@ -35,8 +35,7 @@ fn an_end_decides_what_becomes_of_the_job() {
 
 #[test]
 fn every_end_is_an_arrow_of_the_diagram() {
-    let arrows: BTreeSet<(&str, &str)> =
-        MOVES.iter().flat_map(|(from, to)| to.iter().map(|to| (from.as_str(), to.as_str()))).collect();
+    let arrows: BTreeSet<(&str, &str)> = MOVES.iter().flat_map(|(from, to)| to.iter().map(|to| (from.as_str(), to.as_str()))).collect();
     for ending in [Ending::Done, Ending::Refused("x".into()), Ending::Failed("x".into()), Ending::Snoozed(secs(1)), Ending::HandedBack] {
         for attempt in [1, 3] {
             let status = judge(ending.clone(), attempt, 3, BACKOFF, 0.5).status;

@@ -91,7 +91,9 @@ async fn apply(bench: &Bench, statement: &str, id: JobId) {
             bench.store.renew(&[Claim { job: id, number: 1, begun: true }], LEASE).await.unwrap();
         }
         "rescue" => {
-            bench.run(&format!("UPDATE forge_jobs SET lease_until = now() - interval '1s' WHERE id = '{id}' AND lease_until IS NOT NULL")).await;
+            bench
+                .run(&format!("UPDATE forge_jobs SET lease_until = now() - interval '1s' WHERE id = '{id}' AND lease_until IS NOT NULL"))
+                .await;
             bench.store.rescue().await.unwrap();
         }
         "rescue the last attempt" => {
@@ -331,8 +333,7 @@ async fn a_claim_reads_its_index_in_order() {
         .await;
     let sql = format!("EXPLAIN {}", include_str!("../../../forge-actors/src/job/sql/claim_jobs.sql").replace("$1", "'mail'"));
     let sql = sql.replace("$2", "'{mail.send}'").replace("$3", "10").replace("$4", "gen_random_uuid()").replace("$5", "10");
-    let plan: Vec<String> =
-        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut bench.scratch.connect().await).await.unwrap();
+    let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut bench.scratch.connect().await).await.unwrap();
     let plan = plan.join("\n");
     let cte = plan.split("CTE taken").next().unwrap();
     assert!(cte.contains("forge_jobs_claimable") && !cte.contains("Sort"), "{plan}");
