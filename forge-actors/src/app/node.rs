@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::db::database::DatabaseUsage;
@@ -52,8 +51,8 @@ pub trait Peers: Send + Sync + 'static {
 }
 
 /// One peer, as this node sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PeerInfo {
     /// The peer.
     pub node: NodeId,
@@ -69,13 +68,15 @@ pub struct PeerInfo {
     pub rtt_ms: Option<f64>,
     /// Frames that wait to be sent.
     pub queue: u32,
-    /// Frames that were dropped because the peer was slow.
+    /// Hints that were dropped because the peer was slow; it then looked at everything.
     pub dropped: u64,
+    /// Why it could not be reached the last time.
+    pub error: Option<String>,
 }
 
 /// How busy a node is: gauges of this moment, and counters since its start.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Vitals {
     /// Open WebSocket sessions.
     pub sessions: u64,
@@ -102,8 +103,8 @@ pub struct Vitals {
 }
 
 /// One node at one moment.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
 pub struct NodeReport {
     /// The node.
     pub node: NodeId,

@@ -16,6 +16,7 @@ pub mod collector;
 pub mod control;
 pub mod crashes;
 pub mod jobs;
+pub mod nodes;
 pub mod overview;
 pub mod report;
 pub mod sign_in;

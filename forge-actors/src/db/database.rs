@@ -35,7 +35,8 @@ struct Inner {
 }
 
 /// How full each pool is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DatabaseUsage {
     /// Transactions.
     pub write: PoolUsage,
@@ -101,6 +102,11 @@ impl Database {
     /// Single writing statements outside of any transaction, each committed by itself: for Forge's own bookkeeping.
     pub fn writer(&self) -> Db {
         Db::pooled(self.0.write.clone(), false)
+    }
+
+    /// Small statements that must not wait behind applications' own: the cluster's signs of life.
+    pub fn control(&self) -> Db {
+        Db::pooled(self.0.control.clone(), false)
     }
 
     /// One read-only snapshot for several statements, on a session of the read pool.

@@ -1,6 +1,7 @@
 //! One admitted call, from its arguments to its answer.
 
 use std::error::Error;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -108,6 +109,11 @@ pub(super) struct Ending<'a> {
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
+        let room = &self.call.room;
+        room.calls.fetch_add(1, Relaxed);
+        if matches!(self.outcome, Outcome::Panic | Outcome::Timeout | Outcome::Internal) {
+            room.errors.fetch_add(1, Relaxed);
+        }
         if let Some(metrics) = self.call.metrics() {
             metrics.ended(self.outcome, self.call.began.elapsed());
         }
@@ -283,13 +289,10 @@ impl Call {
         };
         let (outcome, fault) = match failed {
             Failed::Fault(fault) if fault.code() == Code::Timeout => (Outcome::Timeout, fault),
+            Failed::Fault(fault) if fault.code() == Code::Internal => (Outcome::Internal, fault),
             Failed::Fault(fault) => (Outcome::Fault, fault),
-            Failed::Panic(panic) => (Outcome::Panic, self.panicked(panic)),
-            Failed::Deadline => {
-                let limit = format_duration(self.registration.meta.timeout);
-                let message = format!("`{}` took longer than its time limit of {limit} or its caller's", self.invocation.name);
-                (Outcome::Timeout, Fault::new(Code::Timeout, message))
-            }
+            Failed::Panic(panic) => (Outcome::Panic, panicked(&self.room, &self.registration.meta, &self.invocation.name, panic)),
+            Failed::Deadline => (Outcome::Timeout, too_late(&self.registration.meta, &self.invocation.name)),
             Failed::Drain => {
                 let fault = Fault::new(Code::Unavailable, "the node stopped before the call ended");
                 (Outcome::Cancelled, fault.retry_after(Duration::from_secs(1)))
@@ -297,16 +300,20 @@ impl Call {
         };
         (outcome, Err(fault))
     }
+}
 
-    fn panicked(&self, panic: Panic) -> Fault {
-        let kind = self.registration.meta.kind;
-        let place = if kind == KindName::Job { JOBS_PATH } else { PATH };
-        let path = format!("{place}/{}", self.invocation.name);
-        let crash = Crash::new(&path, kind.as_str(), &panic.message);
-        let fault = Fault::internal(panic.to_string());
-        self.room.tree.journal().record_crash(Crash { location: Some(panic.location), backtrace: Some(panic.backtrace), ..crash });
-        fault
-    }
+/// A handler's panic goes to the journal; its caller learns only that the call failed.
+pub(super) fn panicked(room: &Room, meta: &Meta, name: &str, panic: Panic) -> Fault {
+    let place = if meta.kind == KindName::Job { JOBS_PATH } else { PATH };
+    let crash = Crash::new(&format!("{place}/{name}"), meta.kind.as_str(), &panic.message);
+    let fault = Fault::internal(panic.to_string());
+    room.tree.journal().record_crash(Crash { location: Some(panic.location), backtrace: Some(panic.backtrace), ..crash });
+    fault
+}
+
+pub(super) fn too_late(meta: &Meta, name: &str) -> Fault {
+    let limit = format_duration(meta.timeout);
+    Fault::new(Code::Timeout, format!("`{name}` took longer than its time limit of {limit} or its caller's"))
 }
 
 /// What a call with an idempotency key comes to.

@@ -41,6 +41,7 @@ pub(crate) enum Word {
     Concurrency,
     InputMax,
     Snapshot,
+    Refresh,
     Isolation,
     Queue,
     Priority,
@@ -58,6 +59,7 @@ const TIMEOUT: Key<Word> = Key { name: "timeout", usage: "timeout = \"5s\"", id:
 const CONCURRENCY: Key<Word> = Key { name: "concurrency", usage: "concurrency = 10", id: Word::Concurrency };
 const INPUT_MAX: Key<Word> = Key { name: "input_max", usage: "input_max = \"64KiB\"", id: Word::InputMax };
 const SNAPSHOT: Key<Word> = Key { name: "snapshot", usage: "snapshot", id: Word::Snapshot };
+const REFRESH: Key<Word> = Key { name: "refresh", usage: "refresh = \"1s\"", id: Word::Refresh };
 const ISOLATION: Key<Word> = Key { name: "isolation", usage: "isolation = serializable", id: Word::Isolation };
 const QUEUE: Key<Word> = Key { name: "queue", usage: "queue = \"mail\"", id: Word::Queue };
 const PRIORITY: Key<Word> = Key { name: "priority", usage: "priority = 50", id: Word::Priority };
@@ -74,7 +76,7 @@ pub(crate) static QUERY: Kind = Kind {
     marker: "Query",
     context: "QueryContext",
     purpose: "only reads",
-    options: &[PUBLIC, AUTH, ROLE, INTERNAL, NAME, TIMEOUT, CONCURRENCY, INPUT_MAX, SNAPSHOT],
+    options: &[PUBLIC, AUTH, ROLE, INTERNAL, NAME, TIMEOUT, CONCURRENCY, INPUT_MAX, SNAPSHOT, REFRESH],
     timeout: literal::timeout,
 };
 

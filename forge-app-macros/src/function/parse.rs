@@ -35,6 +35,7 @@ pub(crate) fn function(kind: &'static Kind, tokens: TokenStream, function: &Item
     Ok(FnSpec {
         kind,
         doc: doc::first_paragraph(&function.attrs),
+        deprecated: doc::deprecation(&function.attrs),
         function: without_our_attributes(function.clone()),
         message: message.expect(checked),
         arguments,
@@ -119,6 +120,7 @@ fn read(kind: &Kind, entry: &Entry, key: &Key<Word>, options: &mut Options) -> s
             entry.flag(key)?;
             options.snapshot = true;
         }
+        Word::Refresh => options.refresh_ms = Some(literal::refresh(&entry.string(key)?)?),
         Word::Isolation => {
             let path = entry.path(key)?;
             let found = ISOLATIONS.iter().find(|(word, _)| path.is_ident(word));

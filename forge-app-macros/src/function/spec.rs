@@ -14,6 +14,8 @@ pub(crate) struct FnSpec {
     /// The message struct.
     pub message: Ident,
     pub doc: String,
+    /// What `#[deprecated]` says.
+    pub deprecated: Option<String>,
     pub arguments: Vec<Argument>,
     pub output: Type,
     /// `None`: the handler has no error of its own.
@@ -43,6 +45,7 @@ pub(crate) struct Options {
     pub concurrency: Option<u32>,
     pub input_bytes_max: Option<u64>,
     pub snapshot: bool,
+    pub refresh_ms: Option<u64>,
     /// A variant of `::forge::app::Isolation`.
     pub isolation: Option<&'static str>,
     pub job: JobOptions,
