@@ -10,6 +10,7 @@ mod commands;
 mod disconnects;
 mod drift;
 mod embedded;
+mod jobs;
 mod mesh;
 mod outage;
 mod panics;
