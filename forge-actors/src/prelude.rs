@@ -5,4 +5,5 @@ pub use crate::app::{
 };
 pub use crate::kernel::fault::{Code, Fault, FieldError};
 pub use crate::kernel::ids::JobId;
+pub use crate::kernel::integer::{Int53, Int64};
 pub use crate::kernel::time::{Timestamp, days, hours, millis, minutes, secs};

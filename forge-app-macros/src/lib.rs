@@ -11,6 +11,8 @@ use proc_macro::TokenStream;
 
 mod application;
 mod case;
+mod data;
+mod declared;
 mod doc;
 mod enumeration;
 mod error_enum;
@@ -97,6 +99,15 @@ pub fn error(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn model(options: TokenStream, item: TokenStream) -> TokenStream {
     model::expand(options.into(), item.into()).into()
+}
+
+/// Makes a struct or an enum something that crosses the wire: serde's derives in camelCase, and its type for clients.
+///
+/// No options. `#[serde(..)]` on the item, its variants and its fields says what serde offers, for example `#[serde(tag = "type")]` on an
+/// enum whose variants hold data; `#[serde(rename_all = "..")]` replaces camelCase.
+#[proc_macro_attribute]
+pub fn data(options: TokenStream, item: TokenStream) -> TokenStream {
+    data::expand(options.into(), item.into()).into()
 }
 
 /// Makes a fieldless enum a Postgres enum, a string on the wire and a union in TypeScript; labels are the variants in snake_case.

@@ -96,6 +96,8 @@ pub enum Verb {
     Doctor,
     /// Print the CREATE statements of the models.
     Schema,
+    /// Write the TypeScript, JSON Schema and OpenAPI of the functions.
+    Generate(Generate),
     /// Print completions for a shell.
     Completions(Completions),
 }
@@ -248,6 +250,20 @@ pub struct ClusterStatus {
     /// Where the node is and who asks.
     #[command(flatten)]
     pub target: Target,
+}
+
+/// `generate`.
+#[derive(Debug, Clone, Args)]
+pub struct Generate {
+    /// The folder to write into [default: that of the configuration].
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+    /// Write nothing; fail when the files are not what would be written.
+    #[arg(long)]
+    pub check: bool,
+    /// Of the node's own functions (forge.*) instead of the application's.
+    #[arg(long)]
+    pub system: bool,
 }
 
 /// `dashboard`.

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use crate::app::context::{Ctx, Scope};
 use crate::app::handler::{Handler, Meta};
 use crate::app::kind::KindName;
+use crate::app::wire_type::Signature;
 use crate::db::handle::Db;
 use crate::kernel::fault::Fault;
 
@@ -23,6 +24,8 @@ macro_rules! register {
 pub struct Registration {
     /// What is known of it.
     pub meta: Meta,
+    /// The types of its arguments, its result and its error.
+    pub signature: Signature,
     decode: Decode,
 }
 
@@ -33,7 +36,7 @@ inventory::collect!(Registration);
 impl Registration {
     /// The registration of `H`.
     pub const fn of<H: Handler>() -> Self {
-        Self { meta: H::META, decode: decode::<H> }
+        Self { meta: H::META, signature: Signature::of::<H>(), decode: decode::<H> }
     }
 
     /// Reads arguments into a message that is ready to run.

@@ -7,9 +7,6 @@
 use std::future::IntoFuture;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
-
 use crate::app::context::{Ctx, MutationContext};
 use crate::app::error::Result;
 use crate::app::handler::Handler;
@@ -17,6 +14,7 @@ use crate::app::job::JobMeta;
 use crate::app::kind::{Job, Kind, MayDispatch};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
+use futures::future::BoxFuture;
 
 /// A job about to be dispatched; awaiting it does it.
 #[must_use = "a dispatch does nothing until it is awaited"]
@@ -72,7 +70,8 @@ impl<'a, K: MayDispatch, H: Handler<Kind = Job>> IntoFuture for Dispatch<'a, K, 
 }
 
 /// A row of `forge_jobs`, before it is one.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
 pub struct NewJob {
     id: JobId,
     name: String,

@@ -3,11 +3,11 @@
 //! The attributes write all of this; by hand it is the same trait and the same registration:
 //!
 //! ```
-//! use forge_actors::app::{Handler, Meta, Mutation, MutationContext, NoError, Result};
-//! use serde::{Deserialize, Serialize};
+//! # use forge_actors as forge;
+//! use forge::app::{Handler, Meta, Mutation, MutationContext, NoError, Result};
 //!
 //! /// Adds two numbers.
-//! #[derive(Serialize, Deserialize)]
+//! #[forge::data]
 //! pub struct Add { pub left: i32, pub right: i32 }
 //!
 //! impl Handler for Add {
@@ -20,7 +20,7 @@
 //!         Ok(self.left + self.right)
 //!     }
 //! }
-//! forge_actors::register!(Add);
+//! forge::register!(Add);
 //! ```
 
 use std::future::Future;
@@ -34,16 +34,17 @@ use crate::app::context::Ctx;
 use crate::app::error::AppError;
 use crate::app::job::JobMeta;
 use crate::app::kind::{Kind, KindName};
+use crate::app::wire_type::WireType;
 use crate::db::transaction::Isolation;
 use crate::kernel::fault::Fault;
 use crate::kernel::limits;
 
 /// A message that the node can run.
-pub trait Handler: Serialize + DeserializeOwned + Send + Sized + 'static {
+pub trait Handler: Serialize + DeserializeOwned + WireType + Send + Sized + 'static {
     /// Decides capabilities, options and durability.
     type Kind: Kind;
     /// What it answers.
-    type Output: Serialize + DeserializeOwned + Send + 'static;
+    type Output: Serialize + DeserializeOwned + WireType + Send + 'static;
     /// Its own error enum, or [`NoError`](crate::app::NoError).
     type Error: AppError;
     /// Name, access, limits.
@@ -85,6 +86,8 @@ pub struct Meta {
     pub name: Option<&'static str>,
     /// First paragraph of the documentation.
     pub doc: &'static str,
+    /// What `#[deprecated]` says about it; an empty text when it gives no reason.
+    pub deprecated: Option<&'static str>,
     /// Who may call it.
     pub access: Access,
     /// Time limit, cancelled in Postgres too.
@@ -115,6 +118,7 @@ impl Meta {
             function,
             name: None,
             doc: "",
+            deprecated: None,
             access: Access::Authenticated,
             timeout: limits::HANDLER_TIMEOUT,
             concurrency: None,

@@ -24,6 +24,7 @@ pub mod password;
 pub mod schema;
 pub mod token;
 pub mod validated;
+pub mod wire_type;
 
 pub use crate::db::transaction::Isolation;
 pub use application::App;

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::db::database::DatabaseUsage;
@@ -52,8 +51,8 @@ pub trait Peers: Send + Sync + 'static {
 }
 
 /// One peer, as this node sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PeerInfo {
     /// The peer.
     pub node: NodeId,
@@ -76,8 +75,8 @@ pub struct PeerInfo {
 }
 
 /// How busy a node is: gauges of this moment, and counters since its start.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Vitals {
     /// Open WebSocket sessions.
     pub sessions: u64,
@@ -104,8 +103,8 @@ pub struct Vitals {
 }
 
 /// One node at one moment.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
 pub struct NodeReport {
     /// The node.
     pub node: NodeId,

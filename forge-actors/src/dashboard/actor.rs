@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 
-use serde::{Deserialize, Serialize};
-
 use crate::app::node::NodeReport;
 use crate::app::{QueryContext, Result};
 use crate::dashboard::crashes::RecordedCrash;
 use crate::dashboard::report;
 use crate::dashboard::window::{self, Row};
 use crate::kernel::ids::NodeId;
+use crate::kernel::integer::Int53;
 use crate::kernel::time::{Timestamp, format_duration};
 use crate::supervise::{EventKind, Strategy};
 
@@ -17,8 +16,8 @@ use crate::supervise::{EventKind, Strategy};
 const CRASHES: i64 = 10;
 
 /// One actor, its supervisor's view of it, and what happened to it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
 pub struct ActorDetail {
     /// As in the table.
     pub row: Row,
@@ -35,8 +34,8 @@ pub struct ActorDetail {
 }
 
 /// How a supervisor restarts, and how often it still may.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Supervision {
     /// Its path.
     pub path: String,
@@ -47,12 +46,12 @@ pub struct Supervision {
     /// How many of them are left now.
     pub restarts_left: u32,
     /// The window.
-    pub window_ms: f64,
+    pub window_ms: Int53,
 }
 
 /// A step in the life of an actor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LifeEvent {
     /// When.
     pub at: Timestamp,
@@ -97,7 +96,7 @@ fn supervision(report: &NodeReport, path: &str) -> Option<Supervision> {
         strategy: supervisor.strategy,
         restarts_max: supervisor.restarts_max,
         restarts_left: supervisor.restarts_left,
-        window_ms: supervisor.window_ms as f64,
+        window_ms: supervisor.window_ms,
     })
 }
 

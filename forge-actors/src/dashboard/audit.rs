@@ -1,7 +1,6 @@
 //! `forge.audit`: what people did to the nodes. A row is written before the action, in a transaction of its own, and settled after it: an
 //! action that left no row did not happen.
 
-use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -18,8 +17,8 @@ crate::id! {
 }
 
 /// One action.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
 pub struct AuditEntry {
     /// Its id.
     pub id: AuditId,

@@ -1,7 +1,5 @@
 //! `forge.nodes`: the nodes of the cluster, and how this node's connections to them are.
 
-use serde::{Deserialize, Serialize};
-
 use crate::app::node::PeerInfo;
 use crate::app::{QueryContext, Result};
 use crate::kernel::ids::NodeId;
@@ -9,8 +7,8 @@ use crate::kernel::node::NodeInfo;
 use crate::kernel::time::Timestamp;
 
 /// The cluster, as one of its nodes sees it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
 pub struct ClusterNodes {
     /// When, by the database's clock, as all times of `nodes`.
     pub at: Timestamp,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -18,8 +17,8 @@ use crate::kernel::time::Timestamp;
 const EVENTS_MAX: usize = 50;
 
 /// The whole cluster at one moment.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
 pub struct ClusterOverview {
     /// When it was put together, by the clock of the node that answers.
     pub at: Timestamp,
@@ -34,8 +33,8 @@ pub struct ClusterOverview {
 }
 
 /// Jobs by what they wait for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobCounts {
     /// For a worker, or for their time.
     pub pending: u32,
@@ -48,8 +47,8 @@ pub struct JobCounts {
 }
 
 /// One registered node.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
 pub struct NodeStatus {
     /// Its id.
     pub id: NodeId,

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::app::{MutationContext, Result};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::{Timestamp, hours};
@@ -12,8 +10,8 @@ use crate::kernel::time::{Timestamp, hours};
 const TOKEN_TTL: Duration = hours(12);
 
 /// A token, and until when it is good.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
 pub struct SignedIn {
     /// For `Authorization: Bearer`, or the `hello` of a WebSocket.
     pub token: String,

@@ -14,12 +14,12 @@ fn actor(path: &str) -> ActorInfo {
         path: path.to_owned(),
         kind: "session".to_owned(),
         state: ActorState::Running,
-        restarts: 0,
-        mailbox_depth: 0,
-        mailbox_max: 10,
-        handled: 7,
+        restarts: 0.into(),
+        mailbox_depth: 0.into(),
+        mailbox_max: 10.into(),
+        handled: 7.into(),
         rate: 0.0,
-        busy_ms: 0,
+        busy_ms: 0.into(),
         current: None,
         last_error: None,
         started_at: None,
@@ -75,7 +75,7 @@ fn a_search_keeps_what_stands_above_its_hits() {
 #[test]
 fn the_fullest_mailbox_comes_first_and_equals_keep_their_order() {
     let mut actors: Vec<_> = ["node", "node/a", "node/b", "node/c"].map(actor).into();
-    actors[2].mailbox_depth = 5;
+    actors[2].mailbox_depth = 5.into();
     let page = page(&[report("node-a", actors)], &Wanted { sort: Sort::Mailbox, ..all() }, Utc::now());
     assert_eq!(paths(&page), ["node/b", "node", "node/a", "node/c"]);
 }

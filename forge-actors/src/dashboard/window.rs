@@ -5,16 +5,15 @@ use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::app::node::NodeReport;
 use crate::kernel::ids::NodeId;
+use crate::kernel::integer::Int53;
 use crate::kernel::time::Timestamp;
 use crate::supervise::{ActorInfo, ActorState, CurrentMessage};
 
 /// In which order rows come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sort {
     /// Parents before children, as the supervisors start them.
     #[default]
@@ -43,8 +42,8 @@ pub(super) struct Wanted {
 }
 
 /// Some rows, and how many there are in all.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
 pub struct Page {
     /// When it was put together.
     pub at: Timestamp,
@@ -55,8 +54,8 @@ pub struct Page {
 }
 
 /// One actor of one node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// The node.
     pub node: NodeId,
@@ -78,8 +77,8 @@ pub struct Row {
     pub mailbox_max: u32,
     /// Messages handled per second.
     pub rate: f64,
-    /// Messages handled since its first start, in at most 2⁵³.
-    pub handled: f64,
+    /// Messages handled since its first start.
+    pub handled: Int53,
     /// How often it was started again.
     pub restarts: u32,
     /// First line of the cause of its last crash.
@@ -95,18 +94,18 @@ pub struct Row {
 }
 
 /// The message that an actor handles.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Current {
     /// Name of the message's variant.
     pub name: String,
     /// For how long.
-    pub for_ms: f64,
+    pub for_ms: Int53,
 }
 
 impl From<&CurrentMessage> for Current {
     fn from(current: &CurrentMessage) -> Self {
-        Self { name: current.name.to_owned(), for_ms: current.for_ms as f64 }
+        Self { name: current.name.to_owned(), for_ms: current.for_ms }
     }
 }
 
@@ -194,7 +193,7 @@ fn sort(found: &mut [Found<'_>], by: Sort) {
         Sort::Rate => found.sort_by(|a, b| greatest(a.actor.rate, b.actor.rate)),
         Sort::Restarts => found.sort_by_key(|found| std::cmp::Reverse(found.actor.restarts)),
         Sort::Busy => found.sort_by_key(|found| {
-            let current = found.actor.current.as_ref().map_or(0, |current| current.for_ms);
+            let current = found.actor.current.as_ref().map(|current| current.for_ms);
             std::cmp::Reverse((current, found.actor.busy_ms))
         }),
     }
@@ -203,7 +202,7 @@ fn sort(found: &mut [Found<'_>], by: Sort) {
 fn row(Found { report, actor, children }: Found<'_>, now: Timestamp) -> Row {
     let depth = actor.path.matches('/').count();
     let name = actor.path.rsplit('/').next().filter(|_| depth > 0).unwrap_or(&report.name);
-    let narrow = |wide: u64| u32::try_from(wide).unwrap_or(u32::MAX);
+    let narrow = |wide: Int53| u32::try_from(wide.get()).unwrap_or(u32::MAX);
     let uptime = actor.started_at.map(|at| (now - at).num_milliseconds().max(0) as f64);
     let last_error = actor.last_error.as_deref().and_then(|error| error.lines().next()).map(Cow::from);
     Row {
@@ -211,13 +210,13 @@ fn row(Found { report, actor, children }: Found<'_>, now: Timestamp) -> Row {
         node_name: report.name.to_owned(),
         path: actor.path.to_owned(),
         name: name.to_owned(),
-        depth: narrow(depth as u64),
+        depth: u32::try_from(depth).unwrap_or(u32::MAX),
         kind: actor.kind.to_owned(),
         state: actor.state,
         mailbox: narrow(actor.mailbox_depth),
         mailbox_max: narrow(actor.mailbox_max),
         rate: actor.rate,
-        handled: actor.handled as f64,
+        handled: actor.handled,
         restarts: narrow(actor.restarts),
         last_error: last_error.map(Cow::into_owned),
         current: actor.current.as_ref().map(Current::from),

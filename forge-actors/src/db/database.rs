@@ -35,7 +35,8 @@ struct Inner {
 }
 
 /// How full each pool is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DatabaseUsage {
     /// Transactions.
     pub write: PoolUsage,

@@ -7,6 +7,7 @@ pub mod commit;
 pub mod envelope;
 pub mod fault;
 pub mod ids;
+pub mod integer;
 pub mod invocation;
 pub mod limits;
 pub mod node;

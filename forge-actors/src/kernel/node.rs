@@ -1,13 +1,11 @@
 //! A node of the cluster, as its row in `forge_nodes` says.
 
-use serde::{Deserialize, Serialize};
-
 use super::ids::NodeId;
 use super::time::Timestamp;
 
 /// Where a node is in its life (`forge_node_state` in Postgres).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, sqlx::Type)]
 #[sqlx(type_name = "forge_node_state", rename_all = "snake_case")]
 pub enum NodeState {
     /// It starts.
@@ -33,8 +31,8 @@ impl NodeState {
 }
 
 /// A node, as its row says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct NodeInfo {
     /// Its id, new with every process.
     pub id: NodeId,

@@ -6,6 +6,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
 use super::spec::{Access, FnSpec, JobOptions, Options};
+use crate::data;
 
 /// The function, its message, `impl Handler` and the registration.
 pub(crate) fn handler(spec: &FnSpec) -> TokenStream {
@@ -42,6 +43,7 @@ pub(crate) fn handler(spec: &FnSpec) -> TokenStream {
 fn message(spec: &FnSpec) -> TokenStream {
     let FnSpec { message, function, .. } = spec;
     let vis = &function.vis;
+    let wire_type = data::wire_type();
     let docs = function.attrs.iter().filter(|attribute| attribute.path().is_ident("doc"));
     let fields = spec.arguments.iter().map(|argument| {
         let (name, ty, wire, docs) = (&argument.name, &argument.ty, &argument.wire, &argument.docs);
@@ -61,6 +63,7 @@ fn message(spec: &FnSpec) -> TokenStream {
             ::forge::__private::serde::Deserialize,
         )]
         #[serde(crate = "::forge::__private::serde")]
+        #wire_type
         #vis struct #message { #(#fields,)* }
     }
 }
@@ -80,6 +83,7 @@ fn meta(spec: &FnSpec) -> TokenStream {
         quote! { access: ::forge::app::Access::#access, }
     });
     let job = (!spec.kind.is_callable()).then(|| job(&spec.options.job));
+    let deprecated = spec.deprecated.as_ref().map(|note| quote! { deprecated: ::core::option::Option::Some(#note), });
     let name = name.as_ref().map(|name| quote! { name: ::core::option::Option::Some(#name), });
     let timeout = timeout_ms.map(|ms| quote! { timeout: ::core::time::Duration::from_millis(#ms), });
     let concurrency = concurrency.map(|count| quote! { concurrency: ::core::option::Option::Some(#count), });
@@ -95,7 +99,7 @@ fn meta(spec: &FnSpec) -> TokenStream {
         ::forge::app::Meta {
             doc: #doc,
             snapshot: #snapshot,
-            #access #name #timeout #concurrency #input #refresh #isolation #job
+            #deprecated #access #name #timeout #concurrency #input #refresh #isolation #job
             ..::forge::app::Meta::#constructor(
                 ::core::module_path!(),
                 #function,
@@ -130,7 +134,10 @@ fn run(spec: &FnSpec) -> TokenStream {
         quote! { self.#name }
     });
     let call = quote_spanned! { spec.output.span() => #function(#context, #(#fields),*).await };
+    // The handler itself is what remains callable from outside for as long as it is deprecated.
+    let allowed = spec.deprecated.as_ref().map(|_| quote! { #[allow(deprecated)] });
     quote! {
+        #allowed
         async fn run(
             self,
             #context: &::forge::app::Ctx<Self::Kind>,

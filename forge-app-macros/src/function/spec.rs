@@ -14,6 +14,8 @@ pub(crate) struct FnSpec {
     /// The message struct.
     pub message: Ident,
     pub doc: String,
+    /// What `#[deprecated]` says.
+    pub deprecated: Option<String>,
     pub arguments: Vec<Argument>,
     pub output: Type,
     /// `None`: the handler has no error of its own.

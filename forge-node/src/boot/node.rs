@@ -1,15 +1,19 @@
 //! Starts a node, waits, and stops it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forge_actors::app::Catalog;
 use forge_actors::db::database::Database;
+use forge_actors::gateway::assets::{Assets, Site};
 use forge_actors::gateway::server::Port;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::time::{format_duration, secs};
 use forge_actors::supervise::{Exit as RootExit, StopTimeout};
 use forge_actors::tree::{GatewayOptions, NodeOptions, RunningNode};
+use forge_ts::problem::Refused;
+use forge_ts::{Audience, Contract};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use crate::boot::banner::{Banner, Keys};
@@ -31,6 +35,7 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
     let began = Instant::now();
     let mut signals = StopSignals::take()?;
     let catalog = Arc::new(Catalog::build()?);
+    let contract = contract_of(&catalog);
     let security = security::establish(&loaded, dev)?;
     let id = NodeId::new();
     let serves = loaded.config.node.roles.contains(&Role::Gateway);
@@ -48,13 +53,16 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
         catalog: Arc::clone(&catalog),
         database: facts.database.clone(),
         database_children,
+        capture: loaded.config.capture.clone(),
         reactivity: loaded.config.reactivity.clone(),
+        sessions: loaded.config.sessions.clone(),
         functions: loaded.config.functions.clone(),
         jobs: loaded.config.node.roles.contains(&Role::Worker).then(|| loaded.config.jobs.clone()),
         tokens: Some(security.tokens),
         http: http_client()?,
         cluster,
         gateway,
+        contract,
     };
     let mut node = tokio::select! {
         started = RunningNode::start(options) => started.map_err(|error| about_database(error.into(), &facts))?,
@@ -78,6 +86,19 @@ async fn warn_of_drift(database: &Database) {
     match drift::differences(database).await {
         Ok(differences) => differences.iter().for_each(|difference| tracing::warn!("model and table differ: {difference}")),
         Err(report) => tracing::warn!("models were not compared with their tables: {report}"),
+    }
+}
+
+/// What tells an old page from this node. Functions that no client can be told serve those who do not need a contract.
+fn contract_of(catalog: &Catalog) -> Option<Arc<str>> {
+    match Contract::of(catalog, Audience::Application) {
+        Ok(contract) => Some(contract.hash.into()),
+        Err(Refused(problems)) => {
+            for problem in problems {
+                tracing::warn!("no client can be generated: {problem}");
+            }
+            None
+        }
     }
 }
 
@@ -110,7 +131,16 @@ fn open_gateway(loaded: &Loaded, dev: bool) -> Result<GatewayOptions, Report> {
     })?;
     let metrics = PrometheusBuilder::new().set_buckets(&SECONDS_BUCKETS).and_then(PrometheusBuilder::install_recorder);
     let metrics = metrics.map_err(|error| Report::new(Exit::Bug, "metrics", "metrics cannot be recorded").cause(error))?;
-    Ok(GatewayOptions { config, port: Arc::new(port), metrics })
+    let assets = Assets { site: config.assets.as_ref().map(|folder| site(loaded.folder.join(folder))), dashboard: None };
+    Ok(GatewayOptions { config, port: Arc::new(port), metrics, assets })
+}
+
+/// A page that is not built yet may come while the node runs.
+fn site(folder: PathBuf) -> Site {
+    if !folder.join("index.html").is_file() {
+        tracing::warn!(folder = %folder.display(), "gateway.assets has no index.html; there is nothing at / until it has");
+    }
+    Site::Folder(folder)
 }
 
 /// Lets what runs end and stops everything in reverse order; a second signal cuts it short.

@@ -8,6 +8,7 @@ pub mod completions;
 pub mod dashboard;
 pub mod delegate;
 pub mod doctor;
+pub mod generate;
 pub mod migrate;
 pub mod new;
 pub mod output;

@@ -4,6 +4,8 @@
 //! application has.
 
 mod answers;
+mod captures;
+mod assets;
 mod commands;
 mod disconnects;
 mod drift;
@@ -17,6 +19,8 @@ mod peers;
 mod quickstart;
 mod refusals;
 mod scaffold;
+mod session_ends;
+mod sessions;
 mod shutdown;
 mod stage;
 mod strangers;

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -18,6 +17,7 @@ use crate::app::context::{Effects, Invoke, Scope, Services};
 use crate::app::node::NodeView;
 use crate::app::token::{TokenRules, Tokens};
 use crate::app::{Access, Catalog, Ctx, Handler, Meta, Mutation, NoError, Query, Registration, Result as AppResult};
+use crate::gateway::assets::Assets;
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::readiness::Readiness;
 use crate::gateway::routes::{Border, Gateway, GatewayNeeds};
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 macro_rules! handler {
     ($name:ident { $($field:ident: $type:ty),* } $kind:ident -> $output:ty, $meta:expr, |$message:ident, $ctx:ident| $body:expr) => {
-        #[derive(Serialize, Deserialize)]
+        #[forge_app_macros::data]
         pub(super) struct $name { $(pub(super) $field: $type),* }
 
         impl Handler for $name {
@@ -180,6 +180,7 @@ impl Node {
             readiness: readiness.clone(),
             metrics: recorder.handle(),
             sessions: None,
+            assets: Assets::default(),
         };
         let gateway = Gateway::new(config, needs);
         let drain = CancellationToken::new();
