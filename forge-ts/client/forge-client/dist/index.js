@@ -1,0 +1,3 @@
+export { createForge } from "./forge.js";
+export { action, mutation, query } from "./ref.js";
+export { ForgeError, unwrap } from "./result.js";
