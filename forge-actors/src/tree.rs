@@ -3,8 +3,11 @@
 //! ```text
 //! node (one_for_one)
 //! ├ database (one_for_one)    postgres (the private cluster, when one is used) · monitor · migrator
+//! ├ change (one_for_one)      captures · compactor
 //! ├ telemetry (one_for_one)   crashes · metrics (where there is a gateway to read them)
 //! ├ functions
+//! ├ jobs (one_for_one)        acknowledger · workers · claimer · rescuer · sweeper (with the role `worker`)
+//! ├ cluster (one_for_one)     registry · mesh: endpoint, links, listener, dialer
 //! └ gateway (one_for_one)     listener
 //! ```
 //!
@@ -21,9 +24,15 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::app::Catalog;
 use crate::app::context::Services;
-use crate::app::node::NodeView;
+use crate::app::model::ModelRegistration;
+use crate::app::node::{NodeRooms, NodeView, Vitals};
 use crate::app::token::Tokens;
+use crate::change::captures::Captures;
+use crate::change::compactor::Compactor;
+use crate::change::config::ReactivityConfig;
 use crate::change::messages::Hints;
+use crate::cluster::config::ClusterConfig;
+use crate::cluster::messages::{ClusterNeeds, Identity, Mesh, MeshOptions};
 use crate::db::database::Database;
 use crate::function::config::FunctionConfig;
 use crate::function::messages::{Functions, Needs};
@@ -31,9 +40,13 @@ use crate::gateway::actor::{LISTENER_CHECK, listener};
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::database_check::{DATABASE_CHECK, DatabaseCheck};
 use crate::gateway::readiness::Readiness;
-use crate::gateway::routes::Gateway;
+use crate::gateway::routes::{Gateway, GatewayNeeds};
 use crate::gateway::server::Port;
+use crate::job::config::JobConfig;
+use crate::job::messages::{Jobs, Needs as JobNeeds};
 use crate::kernel::ids::NodeId;
+use crate::kernel::integer::Int53;
+use crate::kernel::node::NodeState;
 use crate::supervise::{ChildSpec, Exit, Root, StartError, StopTimeout, Strategy, SupervisorSpec, Tree};
 use crate::telemetry::crashes::CrashSink;
 use crate::telemetry::metrics::Metrics;
@@ -53,16 +66,32 @@ pub struct NodeOptions {
     pub database: Database,
     /// The children that make the database usable, in start order: see [`crate::db`].
     pub database_children: Vec<ChildSpec>,
+    /// What is captured of the changes.
+    pub reactivity: ReactivityConfig,
     /// Limits of the function room.
     pub functions: FunctionConfig,
+    /// How it runs jobs; `None` runs none.
+    pub jobs: Option<JobConfig>,
     /// Signs and verifies tokens.
     pub tokens: Option<Tokens>,
     /// For actions that call out.
     pub http: reqwest::Client,
+    /// The node's part in the cluster.
+    pub cluster: ClusterOptions,
     /// The HTTP border; `None` serves none.
     pub gateway: Option<GatewayOptions>,
     /// Hash of the generated client that fits these handlers: sessions tell it to pages.
     pub contract: Option<Arc<str>>,
+}
+
+/// A node's part in the cluster.
+pub struct ClusterOptions {
+    /// Section `[cluster]`.
+    pub config: ClusterConfig,
+    /// What the node does, as its row says.
+    pub roles: Vec<String>,
+    /// The mesh, its port open already; `None` for a node by itself.
+    pub mesh: Option<MeshOptions>,
 }
 
 /// The HTTP border of a node.
@@ -80,6 +109,7 @@ pub struct RunningNode {
     root: Root,
     readiness: Readiness,
     functions: Functions,
+    mesh: Mesh,
     address: Option<SocketAddr>,
     tree: Arc<Tree>,
 }
@@ -89,30 +119,53 @@ impl RunningNode {
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
         let tree = Tree::new();
         let readiness = Readiness::new(&[DATABASE_CHECK, LISTENER_CHECK]);
-        let view = NodeView::new(options.id, options.name, Arc::clone(&tree));
+        let view = NodeView::new(options.id, options.name.as_str(), Arc::clone(&tree));
         let tokens = options.tokens.clone();
         let hints = Hints::new();
-        let needs = Needs { database: options.database.clone(), tree: Arc::clone(&tree), hints, config: options.functions };
+        let needs = Needs { database: options.database.clone(), tree: Arc::clone(&tree), hints: hints.clone(), config: options.functions };
         let (functions, functions_child) =
-            Functions::new(options.catalog, needs, |invoke| Services { node: view, invoke, tokens, http: options.http });
+            Functions::new(options.catalog, needs, |invoke| Services { node: view.clone(), invoke, tokens, http: options.http });
+        let http = options.gateway.as_ref().map(|gateway| options.cluster.config.http_address(gateway.port.address()));
+        let (mesh, cluster_child) = Mesh::new(ClusterNeeds {
+            config: options.cluster.config,
+            identity: Identity { id: options.id, name: options.name, roles: options.cluster.roles, address: http, mesh_address: None },
+            database: options.database.clone(),
+            hints: hints.clone(),
+            invoke: functions.invoker(),
+            mesh: options.cluster.mesh,
+        });
+        let vitals = vitals(&functions, &options.database);
+        view.open(NodeRooms { vitals: Box::new(vitals), peers: Some(Arc::new(mesh.clone())) });
         let crashes = CrashSink::spec(options.id, options.database.clone(), Arc::clone(&tree));
         let upkeep = options.gateway.as_ref().map(|gateway| Metrics::spec(gateway.metrics.clone()));
         let telemetry = std::iter::once(crashes).chain(upkeep).collect();
+        let wanted = options.reactivity.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
+        let captures = Captures::spec(options.database.clone(), wanted.into());
+        let change = vec![captures, Compactor::spec(options.database.clone(), &options.reactivity)];
         let mut children = vec![
             ChildSpec::supervisor("database", SupervisorSpec::new(Strategy::OneForOne, options.database_children)),
+            ChildSpec::supervisor("change", SupervisorSpec::new(Strategy::OneForOne, change)),
             ChildSpec::supervisor("telemetry", SupervisorSpec::new(Strategy::OneForOne, telemetry)),
             functions_child,
+            cluster_child,
         ];
+        if let Some(config) = options.jobs {
+            let (node, database, functions) = (options.id, options.database.clone(), functions.clone());
+            children.push(Jobs::new(JobNeeds { node, database, functions, hints, config }).1);
+        }
         let mut address = None;
         if let Some(GatewayOptions { config, port, metrics }) = options.gateway {
             address = Some(port.address());
-            let gateway = Gateway::new(config, functions.clone(), options.tokens, readiness.clone(), metrics);
+            let needs =
+                GatewayNeeds { border: functions.clone(), tokens: options.tokens, readiness: readiness.clone(), metrics, sessions: None };
+            let gateway = Gateway::new(config, needs);
             let watch = DatabaseCheck::spec(options.database.state(), readiness.clone());
             let gateway = vec![watch, listener(gateway, port)];
             children.push(ChildSpec::supervisor("gateway", SupervisorSpec::new(Strategy::OneForOne, gateway)));
         }
         let root = Root::start(ROOT, SupervisorSpec::new(Strategy::OneForOne, children), Arc::clone(&tree)).await?;
-        Ok(Self { root, readiness, functions, address, tree })
+        mesh.enter(NodeState::Active);
+        Ok(Self { root, readiness, functions, mesh, address, tree })
     }
 
     /// Where it answers HTTP.
@@ -130,6 +183,11 @@ impl RunningNode {
         &self.functions
     }
 
+    /// Its part in the cluster.
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
     /// Waits until the tree ends by itself, which it only does when it gives up. May be cancelled and called again.
     pub async fn wait(&mut self) -> Exit {
         self.root.wait().await
@@ -138,6 +196,18 @@ impl RunningNode {
     /// Says "not ready", lets what runs end, and stops everything in reverse order within `deadline`.
     pub async fn stop(self, deadline: Duration) -> Result<(), StopTimeout> {
         self.readiness.drain();
+        self.mesh.enter(NodeState::Draining);
         self.root.stop(deadline).await
+    }
+}
+
+/// How busy the node is.
+fn vitals(functions: &Functions, database: &Database) -> impl Fn() -> Vitals + Send + Sync + 'static {
+    let (functions, database) = (functions.clone(), database.clone());
+    move || Vitals {
+        in_flight: Int53::count(functions.in_flight().len() as u64),
+        database_up: database.state().borrow().is_up(),
+        database: Some(database.usage()),
+        ..Vitals::default()
     }
 }

@@ -56,6 +56,18 @@ pub fn action(options: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(&function::kind::ACTION, options.into(), item.into()).into()
 }
 
+/// Makes an async fn a job: `ctx.dispatch(..)` queues it, a worker runs it, and a failed attempt is repeated.
+///
+/// It runs at least once; what it writes inside of `ctx.commit(async |tx| ..)` it writes exactly once. Nobody can call it from outside.
+///
+/// Options: `queue = "mail"` ("default"), `priority = 50` (0 to 100, larger ones first), `attempts = 8` (10), `backoff = fixed("5s")`,
+/// `linear("5s", max = "10m")` or `exponential("5s", max = "1h")` (from "1s"), `timeout = "30s"` (up to "24h"), `input_max = "64KiB"`,
+/// `name = "mail.welcome"`, and `alias = "mail.hello"` for each name that queued rows may still carry.
+#[proc_macro_attribute]
+pub fn job(options: TokenStream, item: TokenStream) -> TokenStream {
+    function::expand(&function::kind::JOB, options.into(), item.into()).into()
+}
+
 /// Beside a kind's attribute: the caller needs a valid token (which is also the default).
 #[proc_macro_attribute]
 pub fn require_auth(options: TokenStream, item: TokenStream) -> TokenStream {

@@ -88,6 +88,8 @@ pub enum Verb {
     Call(Call),
     /// Print the supervision tree of a running node.
     Actors(Actors),
+    /// Look at the nodes of the cluster.
+    Cluster(Cluster),
     /// Print a one-time link into the dashboard of a running node.
     Dashboard(Dashboard),
     /// Check what a node needs.
@@ -112,6 +114,12 @@ pub struct Start {
     /// The port to listen on; 0 takes a free one.
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
+    /// What people call the node.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The port that the mesh listens on; 0 takes a free one.
+    #[arg(long, value_name = "PORT")]
+    pub mesh_port: Option<u16>,
     /// The database; without one, an embedded one in .forge/pg.
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
@@ -126,11 +134,13 @@ pub struct Start {
 impl Start {
     /// The settings among the flags.
     pub fn flags(&self) -> Vec<Flag> {
-        let port = self.port.map(|port| port.to_string());
+        let [port, mesh_port] = [self.port, self.mesh_port].map(|port| port.map(|port| port.to_string()));
         [
             ("--roles", "node.roles", self.roles.clone()),
             ("--host", "gateway.host", self.host.clone()),
             ("--port", "gateway.port", port),
+            ("--name", "node.name", self.name.clone()),
+            ("--mesh-port", "cluster.port", mesh_port),
             ("--database-url", "database.url", self.database_url.clone()),
         ]
         .into_iter()
@@ -231,6 +241,29 @@ pub struct Generate {
     /// Of the node's own functions (forge.*) instead of the application's.
     #[arg(long)]
     pub system: bool,
+}
+
+/// `cluster`.
+#[derive(Debug, Clone, Args)]
+pub struct Cluster {
+    /// What to do.
+    #[command(subcommand)]
+    pub step: ClusterStep,
+}
+
+/// What `cluster` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ClusterStep {
+    /// List the nodes, and the connections of the one that answers.
+    Status(ClusterStatus),
+}
+
+/// `cluster status`.
+#[derive(Debug, Clone, Args)]
+pub struct ClusterStatus {
+    /// Where the node is and who asks.
+    #[command(flatten)]
+    pub target: Target,
 }
 
 /// `dashboard`.

@@ -90,6 +90,7 @@ impl Audience {
     fn hears(self, name: &str, meta: &Meta) -> bool {
         let is_function = match meta.kind {
             KindName::Query | KindName::Mutation | KindName::Action => true,
+            KindName::Job => false,
         };
         is_function && meta.access != Access::Internal && name.starts_with(SYSTEM) == (self == Self::System)
     }

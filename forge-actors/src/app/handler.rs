@@ -32,6 +32,7 @@ use serde::de::DeserializeOwned;
 use crate::app::arguments;
 use crate::app::context::Ctx;
 use crate::app::error::AppError;
+use crate::app::job::JobMeta;
 use crate::app::kind::{Kind, KindName};
 use crate::app::wire_type::WireType;
 use crate::db::transaction::Isolation;
@@ -97,8 +98,12 @@ pub struct Meta {
     pub input_bytes_max: usize,
     /// All statements of a query see one snapshot, at the price of two more round trips.
     pub snapshot: bool,
+    /// How often a live query runs again whatever was changed; for queries that read what is in no table.
+    pub refresh: Option<Duration>,
     /// Isolation of a mutation's transaction.
     pub isolation: Isolation,
+    /// How a job is queued and repeated; `Some` for jobs and for nothing else.
+    pub job: Option<JobMeta>,
     /// Source file.
     pub file: &'static str,
     /// Line in it.
@@ -119,7 +124,9 @@ impl Meta {
             concurrency: None,
             input_bytes_max: limits::HANDLER_INPUT_BYTES_MAX,
             snapshot: false,
+            refresh: None,
             isolation: Isolation::ReadCommitted,
+            job: None,
             file,
             line,
         }
@@ -138,6 +145,12 @@ impl Meta {
     /// Of an action.
     pub const fn action(module: &'static str, function: &'static str, file: &'static str, line: u32) -> Self {
         Self::new(KindName::Action, module, function, file, line)
+    }
+
+    /// Of a job: nobody can call it, and its defaults are those of [`JobMeta::DEFAULT`].
+    pub const fn job(module: &'static str, function: &'static str, file: &'static str, line: u32) -> Self {
+        let meta = Self::new(KindName::Job, module, function, file, line);
+        Self { access: Access::Internal, job: Some(JobMeta::DEFAULT), ..meta }
     }
 
     /// Callable without a token.

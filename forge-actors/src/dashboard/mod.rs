@@ -15,6 +15,8 @@ pub mod audit;
 pub mod collector;
 pub mod control;
 pub mod crashes;
+pub mod nodes;
+pub mod overview;
 pub mod report;
 pub mod sign_in;
 pub mod tree;

@@ -104,6 +104,11 @@ impl Database {
         Db::pooled(self.0.write.clone(), false)
     }
 
+    /// Small statements that must not wait behind applications' own: the cluster's signs of life.
+    pub fn control(&self) -> Db {
+        Db::pooled(self.0.control.clone(), false)
+    }
+
     /// One read-only snapshot for several statements, on a session of the read pool.
     pub async fn snapshot(&self, label: &str, statement_timeout: Duration) -> Result<Transaction, Fault> {
         let options = TransactionOptions { isolation: Isolation::RepeatableRead, read_only: true, statement_timeout, label };

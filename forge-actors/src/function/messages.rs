@@ -16,9 +16,11 @@ use crate::change::messages::Hints;
 use crate::db::database::Database;
 use crate::function::actor::FunctionsActor;
 use crate::function::admission::Admission;
+pub use crate::function::attempt::AttemptEnd;
 use crate::function::config::FunctionConfig;
 pub use crate::function::inflight::InFlight;
 use crate::function::inflight::Table;
+pub use crate::function::live::{LiveQuery, LiveRun};
 use crate::function::run;
 use crate::function::signals::{self, HandlerMetrics};
 use crate::kernel::commit::Receipt;
@@ -94,6 +96,11 @@ impl Functions {
         self.room.table.list()
     }
 
+    /// Runs handlers for those who have judged the access themselves. It keeps nothing alive.
+    pub fn invoker(&self) -> Arc<dyn Invoke> {
+        Arc::new(Weak(Arc::downgrade(&self.room)))
+    }
+
     /// A call from outside: checks that the handler exists, that the caller may, that the arguments fit and that there is room, in
     /// this order; then runs it.
     pub async fn call(&self, invocation: Invocation) -> Result<Bytes, Fault> {
@@ -142,13 +149,13 @@ impl Invoke for Weak {
     }
 }
 
-fn unknown(name: &str) -> Fault {
+pub(super) fn unknown(name: &str) -> Fault {
     // A name from outside is cut, so that an answer never grows with the question.
     let shown: String = name.chars().take(100).collect();
     Fault::new(Code::NotFound, format!("there is no function `{shown}`"))
 }
 
-fn authorize(meta: &Meta, caller: &Caller) -> Result<(), Fault> {
+pub(super) fn authorize(meta: &Meta, caller: &Caller) -> Result<(), Fault> {
     let identity = || caller.identity.as_deref().ok_or_else(|| Fault::new(Code::Unauthenticated, "this function needs a token"));
     match meta.access {
         Access::Public => Ok(()),

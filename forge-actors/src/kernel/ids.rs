@@ -122,4 +122,6 @@ id! {
     pub NodeId,
     /// Names one request, on the wire as `X-Request-Id`.
     pub RequestId,
+    /// Names one job.
+    pub JobId,
 }

@@ -89,11 +89,12 @@ fn from_row(spec: &ModelSpec) -> TokenStream {
 }
 
 fn metadata(spec: &ModelSpec) -> TokenStream {
-    let ModelSpec { item, table, doc, columns, indexes, id } = spec;
+    let ModelSpec { item, table, doc, reactive, columns, indexes, id } = spec;
     let name = &item.ident;
     let (id, id_type) = (&columns[*id].name, &columns[*id].ty);
     let columns = columns.iter().map(column);
     let indexes = indexes.iter().map(index);
+    let reactive = reactive.map_or_else(|| quote! { None }, |on| quote! { Some(#on) });
     quote! {
         impl ::forge::app::model::Model for #name {
             type Id = #id_type;
@@ -105,6 +106,7 @@ fn metadata(spec: &ModelSpec) -> TokenStream {
                 doc: #doc,
                 columns: &[#(#columns),*],
                 indexes: &[#(#indexes),*],
+                reactive: ::core::option::Option::#reactive,
                 file: ::core::file!(),
                 line: ::core::line!(),
             };

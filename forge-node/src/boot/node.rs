@@ -17,7 +17,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use crate::boot::banner::{Banner, Keys};
 use crate::boot::signal::{self, StopSignals};
 use crate::boot::storage::{Facts, Storage};
-use crate::boot::{drift, security};
+use crate::boot::{drift, mesh, security};
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::Scene;
 use crate::config::load::Loaded;
@@ -38,7 +38,8 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
     let id = NodeId::new();
     let serves = loaded.config.node.roles.contains(&Role::Gateway);
     let gateway = serves.then(|| open_gateway(&loaded, dev)).transpose()?;
-    let name = short_name(id);
+    let name = loaded.config.node.name.clone().unwrap_or_else(|| short_name(id));
+    let cluster = mesh::open(&loaded, &name, security.cookie)?;
     let storage = tokio::select! {
         opened = Storage::open(&loaded, &name, scene) => opened?,
         signal = signals.next() => return Err(interrupted_start(signal)),
@@ -50,9 +51,12 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
         catalog: Arc::clone(&catalog),
         database: facts.database.clone(),
         database_children,
+        reactivity: loaded.config.reactivity.clone(),
         functions: loaded.config.functions.clone(),
+        jobs: loaded.config.node.roles.contains(&Role::Worker).then(|| loaded.config.jobs.clone()),
         tokens: Some(security.tokens),
         http: http_client()?,
+        cluster,
         gateway,
         contract,
     };
@@ -130,7 +134,8 @@ fn open_gateway(loaded: &Loaded, dev: bool) -> Result<GatewayOptions, Report> {
 async fn drain(node: RunningNode, signal: &str, mut signals: StopSignals, config: &Config) -> Result<(), Report> {
     tracing::info!(signal, "draining; a second signal ends the node at once");
     let gateway = config.gateway.drain_delay.saturating_add(config.gateway.drain_timeout);
-    let deadline = gateway.saturating_add(config.functions.drain_timeout).saturating_add(STOP_MARGIN);
+    let calls = config.functions.drain_timeout.saturating_add(config.jobs.drain_timeout);
+    let deadline = gateway.saturating_add(calls).saturating_add(STOP_MARGIN);
     tokio::select! {
         stopped = node.stop(deadline) => stopped.map_err(|StopTimeout { deadline, paths }| {
             let message = format!("not everything stopped within {}", format_duration(deadline));

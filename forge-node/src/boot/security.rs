@@ -1,6 +1,7 @@
 //! Who may start how: a secret of one's own, or development on the loopback.
 
 use forge_actors::app::token::{SECRET_BYTES_MIN, Tokens};
+use forge_actors::cluster::handshake::Cookie;
 use forge_actors::gateway::config::GatewayConfig;
 use forge_actors::kernel::time::{days, minutes};
 
@@ -21,6 +22,8 @@ pub const DASHBOARD_LINK_TTL: std::time::Duration = minutes(10);
 pub struct Security {
     /// The keys.
     pub tokens: Tokens,
+    /// What nodes of one cluster prove to each other.
+    pub cookie: Cookie,
     /// A token with the role `admin`, in development only.
     pub ready_token: Option<String>,
     /// The code of a one-time link into the dashboard, in development only.
@@ -49,7 +52,8 @@ pub fn establish(loaded: &Loaded, dev: bool) -> Result<Security, Report> {
     let token = dev.then(|| tokens.issue(DEVELOPER, &["admin"], None, BANNER_TOKEN_TTL)).transpose();
     let ready_token = token.map_err(|error| Report::new(Exit::Bug, "token", "no token can be signed").cause(error))?;
     let dashboard_code = dev.then(|| dashboard_code(&tokens)).transpose()?;
-    Ok(Security { tokens, ready_token, dashboard_code })
+    let cookie = loaded.config.cluster.secret.as_ref().map_or_else(|| Cookie::derived_from(&secret), Cookie::new);
+    Ok(Security { tokens, cookie, ready_token, dashboard_code })
 }
 
 /// A code that opens the dashboard once, as an administrator.

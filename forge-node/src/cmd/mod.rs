@@ -3,6 +3,7 @@
 pub mod actors;
 pub mod call;
 pub mod client;
+pub mod cluster;
 pub mod completions;
 pub mod dashboard;
 pub mod delegate;

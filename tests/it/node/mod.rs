@@ -8,6 +8,7 @@ mod commands;
 mod disconnects;
 mod drift;
 mod embedded;
+mod generate;
 mod mesh;
 mod outage;
 mod panics;

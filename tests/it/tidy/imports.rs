@@ -17,6 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("app", &["kernel", "supervise", "db"]),
     ("change", &["kernel", "supervise", "db"]),
     ("function", &["kernel", "supervise", "db", "telemetry", "app", "change"]),
+    ("job", &["kernel", "supervise", "db", "telemetry", "app", "change", "function"]),
     ("gateway", &["kernel", "supervise", "db", "telemetry", "app", "function"]),
     // An application among others, which happens to report on the node.
     ("dashboard", &["kernel", "supervise", "app"]),

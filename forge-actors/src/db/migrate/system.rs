@@ -5,6 +5,7 @@ use super::set::MigrationSet;
 /// The name of Forge's own set.
 pub const SYSTEM_SET: &str = "forge";
 
+/// Files of `schema/migrations` by their names there.
 macro_rules! files {
     ($($name:literal),+ $(,)?) => {
         &[$((
@@ -14,7 +15,8 @@ macro_rules! files {
     };
 }
 
-const FILES: &[(&str, &str)] = files!["0001_create_crashes.sql", "0005_create_audit.sql",];
+const FILES: &[(&str, &str)] =
+    files!["0001_create_crashes.sql", "0002_create_changes.sql", "0003_create_jobs.sql", "0004_create_nodes.sql", "0005_create_audit.sql",];
 
 /// Forge's own migrations.
 pub fn system_set() -> MigrationSet {

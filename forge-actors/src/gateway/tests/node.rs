@@ -19,7 +19,7 @@ use crate::app::token::{TokenRules, Tokens};
 use crate::app::{Access, Catalog, Ctx, Handler, Meta, Mutation, NoError, Query, Registration, Result as AppResult};
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::readiness::Readiness;
-use crate::gateway::routes::{Border, Gateway};
+use crate::gateway::routes::{Border, Gateway, GatewayNeeds};
 use crate::gateway::server::{Port, serve};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
@@ -173,7 +173,14 @@ impl Node {
         let (functions, readiness) = (functions(), Readiness::new(&["database"]));
         let port = Arc::new(Port::open(&config).expect("a free port"));
         let address = port.address();
-        let gateway = Gateway::new(config, functions.clone(), accepted, readiness.clone(), recorder.handle());
+        let needs = GatewayNeeds {
+            border: functions.clone(),
+            tokens: accepted,
+            readiness: readiness.clone(),
+            metrics: recorder.handle(),
+            sessions: None,
+        };
+        let gateway = Gateway::new(config, needs);
         let drain = CancellationToken::new();
         let listener = port.listener().expect("the port is open");
         let served = tokio::spawn(serve(gateway.clone(), Arc::clone(&port), listener, drain.clone()));
