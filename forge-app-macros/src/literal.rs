@@ -58,7 +58,9 @@ pub(crate) fn refresh(literal: &LitStr) -> syn::Result<u64> {
     match quantity(&text, &DURATIONS) {
         None => Err(not_a_duration(literal)),
         Some(ms) if ms < REFRESH_MS_MIN => wrong("a live query runs again at most every \"100ms\" without a change"),
-        Some(ms) if ms > REFRESH_MS_MAX => wrong("a refresh is at most \"1h\" apart; without one, a live query runs again when what it read was changed"),
+        Some(ms) if ms > REFRESH_MS_MAX => {
+            wrong("a refresh is at most \"1h\" apart; without one, a live query runs again when what it read was changed")
+        }
         Some(ms) => Ok(ms),
     }
 }

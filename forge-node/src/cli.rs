@@ -229,20 +229,6 @@ pub struct Actors {
     pub watch: bool,
 }
 
-/// `generate`.
-#[derive(Debug, Clone, Args)]
-pub struct Generate {
-    /// The folder to write into [default: that of the configuration].
-    #[arg(long, value_name = "FOLDER")]
-    pub out: Option<PathBuf>,
-    /// Write nothing; fail when the files are not what would be written.
-    #[arg(long)]
-    pub check: bool,
-    /// Of the node's own functions (forge.*) instead of the application's.
-    #[arg(long)]
-    pub system: bool,
-}
-
 /// `cluster`.
 #[derive(Debug, Clone, Args)]
 pub struct Cluster {
@@ -264,6 +250,20 @@ pub struct ClusterStatus {
     /// Where the node is and who asks.
     #[command(flatten)]
     pub target: Target,
+}
+
+/// `generate`.
+#[derive(Debug, Clone, Args)]
+pub struct Generate {
+    /// The folder to write into [default: that of the configuration].
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+    /// Write nothing; fail when the files are not what would be written.
+    #[arg(long)]
+    pub check: bool,
+    /// Of the node's own functions (forge.*) instead of the application's.
+    #[arg(long)]
+    pub system: bool,
 }
 
 /// `dashboard`.

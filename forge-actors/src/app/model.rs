@@ -91,7 +91,7 @@ pub struct ModelMeta {
     pub columns: &'static [ColumnMeta],
     /// The indexes besides the primary key's: those of the struct's attribute and those of single fields.
     pub indexes: &'static [IndexMeta],
-    /// Whether live queries are told of its changes; `None`: as `reactivity.default` says.
+    /// Whether live queries are told of its changes; `None`: as `capture.default` says.
     pub reactive: Option<bool>,
     /// Source file.
     pub file: &'static str,

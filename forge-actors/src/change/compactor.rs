@@ -12,7 +12,7 @@ use crate::kernel::fault::Fault;
 use crate::kernel::time::{millis, minutes, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Timer};
 
-use super::config::{ReactivityConfig, SWEEP_EVERY_MAX};
+use super::config::{CaptureConfig, SWEEP_EVERY_MAX};
 use super::store::{self, SWEEP_ROWS_MAX, Swept};
 
 /// Between batches, so that a long sweep leaves the disk to others.
@@ -47,7 +47,7 @@ pub struct Schedule {
 
 impl Compactor {
     /// The child.
-    pub fn spec(database: Database, config: &ReactivityConfig) -> ChildSpec {
+    pub fn spec(database: Database, config: &CaptureConfig) -> ChildSpec {
         let compactor = Self { database, retention: config.retention };
         ChildSpec::actor("compactor", move || compactor.clone()).0
     }

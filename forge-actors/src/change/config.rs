@@ -1,4 +1,4 @@
-//! `[reactivity]` in forge.toml.
+//! `[capture]` in forge.toml.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub const SWEEP_EVERY_MAX: Duration = secs(10);
 /// What is captured, and for how long it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct ReactivityConfig {
+pub struct CaptureConfig {
     /// Changes of a model's table are captured unless the model says `reactive = false`; when this is off, only where it says `reactive`.
     pub default: bool,
     /// How long changes are kept. A node that does not look for longer runs all of its live queries again.
@@ -27,13 +27,13 @@ pub struct ReactivityConfig {
     pub retention: Duration,
 }
 
-impl Default for ReactivityConfig {
+impl Default for CaptureConfig {
     fn default() -> Self {
         Self { default: true, retention: minutes(10) }
     }
 }
 
-impl ReactivityConfig {
+impl CaptureConfig {
     /// What models ask for, by table: `reactive`, `reactive = false`, or neither. Tables that nothing is said of stay as they are.
     pub fn wanted<'m>(&self, models: impl IntoIterator<Item = (&'m str, Option<bool>)>) -> Vec<Wanted> {
         let asked = |(table, reactive): (&str, Option<bool>)| {
@@ -48,7 +48,7 @@ impl ReactivityConfig {
         let kept = (RETENTION_MIN..=RETENTION_MAX).contains(&self.retention);
         let broken = (!kept).then(|| {
             let (given, min, max) = (format_duration(self.retention), format_duration(RETENTION_MIN), format_duration(RETENTION_MAX));
-            format!("reactivity.retention is {given}; it must lie between {min} and {max}")
+            format!("capture.retention is {given}; it must lie between {min} and {max}")
         });
         broken.into_iter().collect()
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   any write ──statement trigger──▶ forge_changes ──Tail::read──▶ Batch { snapshot, tables | everything }
-//!                                         │ older than reactivity.retention
+//!                                         │ older than capture.retention
 //!                                     compactor ──▶ gone, and the horizon says so
 //!   commit on a node ──Hints──▶ wakes whoever reads: never the truth
 //! ```

@@ -6,7 +6,7 @@ use crate::kernel::commit::{TableId, Xid};
 use crate::kernel::time::{minutes, secs};
 
 use super::captures::Wanted;
-use super::config::ReactivityConfig;
+use super::config::CaptureConfig;
 use super::state::{Batch, Changed, Cursor, Look};
 
 const TASKS: TableId = TableId(16_400);
@@ -48,7 +48,7 @@ fn a_look_tells_tables_unless_something_is_unknown() {
 fn models_ask_and_the_configuration_decides_for_the_rest() {
     let models = [("a", None), ("b", Some(true)), ("c", Some(false))];
     let wanted = |default| -> Vec<(String, bool)> {
-        let config = ReactivityConfig { default, ..ReactivityConfig::default() };
+        let config = CaptureConfig { default, ..CaptureConfig::default() };
         config.wanted(models).into_iter().map(|Wanted { table, on }| (table, on)).collect()
     };
     assert_eq!(wanted(true), [("a".into(), true), ("b".into(), true), ("c".into(), false)]);
@@ -57,8 +57,8 @@ fn models_ask_and_the_configuration_decides_for_the_rest() {
 
 #[test]
 fn a_retention_that_loses_or_hoards_is_refused() {
-    let broken = |retention| ReactivityConfig { retention, ..ReactivityConfig::default() }.validate();
+    let broken = |retention| CaptureConfig { retention, ..CaptureConfig::default() }.validate();
     assert_eq!(broken(minutes(10)), Vec::<String>::new());
-    assert_eq!(broken(secs(9)), ["reactivity.retention is 9s; it must lie between 10s and 1d"]);
+    assert_eq!(broken(secs(9)), ["capture.retention is 9s; it must lie between 10s and 1d"]);
     assert_eq!(broken(minutes(3_000)).len(), 1);
 }

@@ -1,6 +1,5 @@
 //! `forge.actors`: the supervision tree of the node that answers.
 
-
 use crate::app::{QueryContext, Result};
 use crate::kernel::ids::NodeId;
 use crate::kernel::time::Timestamp;

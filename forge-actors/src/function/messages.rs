@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -45,9 +47,20 @@ pub(super) struct Room {
     pub(super) admission: Admission,
     pub(super) table: Table,
     pub(super) metrics: HashMap<String, HandlerMetrics>,
+    pub(super) calls: AtomicU64,
+    pub(super) errors: AtomicU64,
     pub(super) tasks: TaskTracker,
     /// Ends what still runs when a drain has waited long enough.
     pub(super) cancel: watch::Sender<bool>,
+}
+
+/// Calls that have ended since the node started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallCounts {
+    /// All of them, those inside others included.
+    pub calls: u64,
+    /// Those that failed by the node's fault: panics, time limits, internal errors.
+    pub errors: u64,
 }
 
 /// What the room needs of the node, besides the catalog.
@@ -69,6 +82,8 @@ impl Functions {
         let room = Arc::new(Room {
             admission: Admission::new(needs.config.calls_max, &catalog),
             metrics: signals::for_catalog(&catalog),
+            calls: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
             catalog,
             database: needs.database,
             services: OnceLock::new(),
@@ -89,6 +104,11 @@ impl Functions {
     /// The handlers.
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.room.catalog
+    }
+
+    /// The calls that have ended.
+    pub fn counts(&self) -> CallCounts {
+        CallCounts { calls: self.room.calls.load(Relaxed), errors: self.room.errors.load(Relaxed) }
     }
 
     /// The calls that run now.

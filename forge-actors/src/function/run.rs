@@ -1,6 +1,7 @@
 //! One admitted call, from its arguments to its answer.
 
 use std::error::Error;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -103,6 +104,11 @@ pub(super) struct Ending<'a> {
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
+        let room = &self.call.room;
+        room.calls.fetch_add(1, Relaxed);
+        if matches!(self.outcome, Outcome::Panic | Outcome::Timeout | Outcome::Internal) {
+            room.errors.fetch_add(1, Relaxed);
+        }
         if let Some(metrics) = self.call.metrics() {
             metrics.ended(self.outcome, self.call.began.elapsed());
         }
@@ -256,6 +262,7 @@ impl Call {
         };
         let (outcome, fault) = match failed {
             Failed::Fault(fault) if fault.code() == Code::Timeout => (Outcome::Timeout, fault),
+            Failed::Fault(fault) if fault.code() == Code::Internal => (Outcome::Internal, fault),
             Failed::Fault(fault) => (Outcome::Fault, fault),
             Failed::Panic(panic) => (Outcome::Panic, panicked(&self.room, &self.registration.meta, &self.invocation.name, panic)),
             Failed::Deadline => (Outcome::Timeout, too_late(&self.registration.meta, &self.invocation.name)),

@@ -99,7 +99,7 @@ fn meta(spec: &FnSpec) -> TokenStream {
         ::forge::app::Meta {
             doc: #doc,
             snapshot: #snapshot,
-            #access #deprecated #name #timeout #concurrency #input #refresh #isolation #job
+            #deprecated #access #name #timeout #concurrency #input #refresh #isolation #job
             ..::forge::app::Meta::#constructor(
                 ::core::module_path!(),
                 #function,

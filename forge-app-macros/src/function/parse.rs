@@ -128,7 +128,9 @@ fn read(kind: &Kind, entry: &Entry, key: &Key<Word>, options: &mut Options) -> s
             options.isolation = Some(found.ok_or_else(wrong)?.1);
         }
         Word::Queue => options.job.queue = Some(queue(&entry.string(key)?)?),
-        Word::Priority => options.job.priority = Some(within(&entry.integer(key)?, 0..=100, "a priority is 0 to 100; larger ones run first")?),
+        Word::Priority => {
+            options.job.priority = Some(within(&entry.integer(key)?, 0..=100, "a priority is 0 to 100; larger ones run first")?)
+        }
         Word::Attempts => options.job.attempts = Some(within(&entry.integer(key)?, 1..=1_000, "a job has 1 to 1000 attempts")?),
         Word::Backoff => options.job.backoff = Some(Backoff::parse(entry.expression(key)?)?),
         Word::Alias => options.job.aliases.push(wire_name(&entry.string(key)?)?),

@@ -1,10 +1,12 @@
 //! Starts a node, waits, and stops it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forge_actors::app::Catalog;
 use forge_actors::db::database::Database;
+use forge_actors::gateway::assets::{Assets, Site};
 use forge_actors::gateway::server::Port;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::time::{format_duration, secs};
@@ -51,7 +53,9 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
         catalog: Arc::clone(&catalog),
         database: facts.database.clone(),
         database_children,
+        capture: loaded.config.capture.clone(),
         reactivity: loaded.config.reactivity.clone(),
+        sessions: loaded.config.sessions.clone(),
         functions: loaded.config.functions.clone(),
         jobs: loaded.config.node.roles.contains(&Role::Worker).then(|| loaded.config.jobs.clone()),
         tokens: Some(security.tokens),
@@ -127,7 +131,16 @@ fn open_gateway(loaded: &Loaded, dev: bool) -> Result<GatewayOptions, Report> {
     })?;
     let metrics = PrometheusBuilder::new().set_buckets(&SECONDS_BUCKETS).and_then(PrometheusBuilder::install_recorder);
     let metrics = metrics.map_err(|error| Report::new(Exit::Bug, "metrics", "metrics cannot be recorded").cause(error))?;
-    Ok(GatewayOptions { config, port: Arc::new(port), metrics })
+    let assets = Assets { site: config.assets.as_ref().map(|folder| site(loaded.folder.join(folder))), dashboard: None };
+    Ok(GatewayOptions { config, port: Arc::new(port), metrics, assets })
+}
+
+/// A page that is not built yet may come while the node runs.
+fn site(folder: PathBuf) -> Site {
+    if !folder.join("index.html").is_file() {
+        tracing::warn!(folder = %folder.display(), "gateway.assets has no index.html; there is nothing at / until it has");
+    }
+    Site::Folder(folder)
 }
 
 /// Lets what runs end and stops everything in reverse order; a second signal cuts it short.

@@ -56,7 +56,9 @@ fn write(contract: &Contract, files: &[File], out: &Path, scene: Scene<'_>) -> R
     }
     if scene.global.json {
         let paths: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();
-        output::data(&serde_json::json!({ "contract": contract.hash, "functions": contract.functions.len(), "written": paths }).to_string());
+        output::data(
+            &serde_json::json!({ "contract": contract.hash, "functions": contract.functions.len(), "written": paths }).to_string(),
+        );
     } else if written.is_empty() {
         scene.progress(&format!("{}: up to date", out.display()));
     } else {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forge_actors::app::model::ModelRegistration;
 use forge_actors::change::captures::{Reconciled, Wanted, reconcile};
-use forge_actors::change::config::ReactivityConfig;
+use forge_actors::change::config::CaptureConfig;
 use forge_actors::db::database::Database;
 use forge_actors::db::migrate::plan::{Direction, DownTo, Status, Step};
 use forge_actors::db::migrate::runner::{Done, Progress, Runner};
@@ -36,7 +36,7 @@ pub async fn run(args: &Migrate, scene: Scene<'_>) -> Result<(), Report> {
         Err(report) => Err(report),
     };
     let outcome = match (outcome, &args.step) {
-        (Ok(()), MigrateStep::Up { dry_run: false, .. }) => capture(&storage.database, &loaded.config.reactivity, scene).await,
+        (Ok(()), MigrateStep::Up { dry_run: false, .. }) => capture(&storage.database, &loaded.config.capture, scene).await,
         (outcome, _) => outcome,
     };
     storage.close().await;
@@ -64,7 +64,7 @@ async fn step(step: &MigrateStep, database: &Database, sets: &[MigrationSet], sc
 }
 
 /// Switches the capture of changes of new tables on, as a starting node would. What cannot be switched now is left to the nodes.
-async fn capture(database: &Database, config: &ReactivityConfig, scene: Scene<'_>) -> Result<(), Report> {
+async fn capture(database: &Database, config: &CaptureConfig, scene: Scene<'_>) -> Result<(), Report> {
     let wanted = config.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
     let failed = |error| Report::new(Exit::Database, "captures", "what is captured was not compared with the models").cause(error);
     let Reconciled { switched, refused } = reconcile(database, &wanted).await.map_err(failed)?;

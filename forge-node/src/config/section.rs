@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use forge_actors::app::token::TokenRules;
-use forge_actors::change::config::ReactivityConfig;
+use forge_actors::change::config::CaptureConfig;
 use forge_actors::cluster::config::ClusterConfig;
 use forge_actors::db::config::DatabaseConfig;
 use forge_actors::function::config::FunctionConfig;
@@ -13,6 +13,8 @@ use forge_actors::gateway::config::GatewayConfig;
 use forge_actors::job::config::JobConfig;
 use forge_actors::kernel::secret::Secret;
 use forge_actors::kernel::time::{secs, serde_duration};
+use forge_actors::reactor::config::ReactivityConfig;
+use forge_actors::session::config::SessionsConfig;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a node's name; the longest label of a DNS name.
@@ -31,6 +33,10 @@ pub struct Config {
     /// How tokens are signed and checked.
     pub auth: AuthConfig,
     /// What is captured for live queries.
+    pub capture: CaptureConfig,
+    /// What WebSocket clients may take.
+    pub sessions: SessionsConfig,
+    /// How live queries run.
     pub reactivity: ReactivityConfig,
     /// How many calls run at a time.
     pub functions: FunctionConfig,
@@ -51,6 +57,8 @@ impl Config {
         broken.extend(self.gateway.validate().err().into_iter().flatten());
         broken.extend(self.functions.validate());
         broken.extend(self.jobs.validate());
+        broken.extend(self.capture.validate());
+        broken.extend(self.sessions.validate());
         broken.extend(self.reactivity.validate());
         broken.extend(self.cluster.validate(self.node.name.as_deref()));
         if let Some(name) = self.node.name.as_deref().filter(|name| !is_node_name(name)) {

@@ -17,4 +17,4 @@ WITH definitions(id, version) AS (
     WHERE state.fingerprint IS DISTINCT FROM hashtextextended(found.fingerprint, 0)
     RETURNING true
 )
-INSERT INTO forge_changes (tbl, rows, op) SELECT 0, 0, 'X' FROM moved
+INSERT INTO forge_changes (tbl, op) SELECT 0, 'X' FROM moved
