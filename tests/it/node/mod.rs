@@ -12,6 +12,7 @@ mod drift;
 mod embedded;
 mod jobs;
 mod links;
+mod generate;
 mod mesh;
 mod namespaces;
 mod outage;
