@@ -4,6 +4,7 @@
 //! application has.
 
 mod answers;
+mod browser;
 mod captures;
 mod assets;
 mod commands;
