@@ -25,7 +25,7 @@ lint:
 verify:
   tests/run
 
-# Print the benchmarks' ratios: all, actor, rpc, panic, recovery
+# Print the benchmarks' ratios: all, actor, rpc, panic, recovery, tax
 bench *which="all":
   cargo build --release -p forge-tests --bins
   cargo run --release -p forge-tests --bin bench -- {{which}}

@@ -8,23 +8,27 @@ extern crate self as forge;
 
 pub mod app;
 pub mod change;
+pub mod cluster;
 pub mod dashboard;
 pub mod db;
 pub mod function;
 pub mod gateway;
+pub mod job;
 pub mod kernel;
 pub mod prelude;
+pub mod reactor;
+pub mod session;
 pub mod supervise;
 pub mod telemetry;
 pub mod tree;
 
 pub use app::Result;
 pub use forge_app_macros::{
-    Message, action, app, enum_type, error, forge_enum, model, mutation, query, require_auth, require_role, validated_type,
+    Message, action, app, data, enum_type, error, forge_enum, job, model, mutation, query, require_auth, require_role, validated_type,
 };
 
 /// What expanded macros name; not part of the public API.
 #[doc(hidden)]
 pub mod __private {
-    pub use {bytes, chrono, inventory, serde, serde_json, sqlx, uuid};
+    pub use {bytes, chrono, inventory, serde, serde_json, specta, sqlx, uuid};
 }

@@ -1,5 +1,9 @@
 //! What almost every file of an application names: `use forge::prelude::*;`.
 
-pub use crate::app::{ActionContext, App, AppError, CallError, Failure, Handler, Model, MutationContext, NoError, QueryContext, Result};
+pub use crate::app::{
+    ActionContext, App, AppError, CallError, Failure, Handler, JobContext, Model, MutationContext, NoError, QueryContext, Result,
+};
 pub use crate::kernel::fault::{Code, Fault, FieldError};
+pub use crate::kernel::ids::JobId;
+pub use crate::kernel::integer::{Int53, Int64};
 pub use crate::kernel::time::{Timestamp, days, hours, millis, minutes, secs};

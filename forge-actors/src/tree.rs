@@ -3,9 +3,13 @@
 //! ```text
 //! node (one_for_one)
 //! ├ database (one_for_one)    postgres (the private cluster, when one is used) · monitor · migrator
-//! ├ telemetry (one_for_one)   crashes · metrics (where there is a gateway to read them)
+//! ├ change (one_for_one)      captures · compactor
+//! ├ telemetry (one_for_one)   crashes · collector · metrics (where there is a gateway to read them)
 //! ├ functions
-//! └ gateway (one_for_one)     listener
+//! ├ cluster (one_for_one)     registry · mesh: endpoint, links, listener, dialer
+//! ├ reactor (one_for_one)     ticker · poller
+//! ├ jobs (one_for_one)        acknowledger · workers · claimer · rescuer · sweeper (with the role `worker`)
+//! └ gateway (one_for_one)     database_check · sessions (dynamic) · listener
 //! ```
 //!
 //! Children start from top to bottom and stop from bottom to top, so what stops first is what lets work in. A child that fails to
@@ -20,19 +24,35 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::app::Catalog;
-use crate::app::context::{NodeView, Services};
+use crate::app::context::Services;
+use crate::app::model::ModelRegistration;
+use crate::app::node::{NodeRooms, NodeView, Peers, Vitals};
 use crate::app::token::Tokens;
+use crate::change::captures::Captures;
+use crate::change::compactor::Compactor;
+use crate::change::config::CaptureConfig;
 use crate::change::messages::Hints;
+use crate::cluster::config::ClusterConfig;
+use crate::cluster::messages::{ClusterNeeds, Identity, Mesh, MeshOptions};
+use crate::dashboard::collector::Collector;
 use crate::db::database::Database;
 use crate::function::config::FunctionConfig;
 use crate::function::messages::{Functions, Needs};
 use crate::gateway::actor::{LISTENER_CHECK, listener};
+use crate::gateway::assets::Assets;
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::database_check::{DATABASE_CHECK, DatabaseCheck};
 use crate::gateway::readiness::Readiness;
-use crate::gateway::routes::Gateway;
+use crate::gateway::routes::{Gateway, GatewayNeeds};
 use crate::gateway::server::Port;
+use crate::job::config::JobConfig;
+use crate::job::messages::{Jobs, Needs as JobNeeds};
 use crate::kernel::ids::NodeId;
+use crate::kernel::node::NodeState;
+use crate::reactor::config::ReactivityConfig;
+use crate::reactor::messages::{Reactor, ReactorNeeds};
+use crate::session::config::SessionsConfig;
+use crate::session::messages::{Sessions, SessionsNeeds};
 use crate::supervise::{ChildSpec, Exit, Root, StartError, StopTimeout, Strategy, SupervisorSpec, Tree};
 use crate::telemetry::crashes::CrashSink;
 use crate::telemetry::metrics::Metrics;
@@ -44,20 +64,44 @@ pub const ROOT: &str = "node";
 pub struct NodeOptions {
     /// Names the node.
     pub id: NodeId,
+    /// Its name, as people read it.
+    pub name: String,
     /// The handlers.
     pub catalog: Arc<Catalog>,
     /// The pools, not connected yet.
     pub database: Database,
     /// The children that make the database usable, in start order: see [`crate::db`].
     pub database_children: Vec<ChildSpec>,
+    /// What is captured of the changes.
+    pub capture: CaptureConfig,
+    /// Pace and bounds of live queries.
+    pub reactivity: ReactivityConfig,
+    /// Limits of WebSockets.
+    pub sessions: SessionsConfig,
     /// Limits of the function room.
     pub functions: FunctionConfig,
+    /// How it runs jobs; `None` runs none.
+    pub jobs: Option<JobConfig>,
     /// Signs and verifies tokens.
     pub tokens: Option<Tokens>,
     /// For actions that call out.
     pub http: reqwest::Client,
+    /// The node's part in the cluster.
+    pub cluster: ClusterOptions,
     /// The HTTP border; `None` serves none.
     pub gateway: Option<GatewayOptions>,
+    /// Hash of the generated client that fits these handlers: sessions tell it to pages.
+    pub contract: Option<Arc<str>>,
+}
+
+/// A node's part in the cluster.
+pub struct ClusterOptions {
+    /// Section `[cluster]`.
+    pub config: ClusterConfig,
+    /// What the node does, as its row says.
+    pub roles: Vec<String>,
+    /// The mesh, its port open already; `None` for a node by itself.
+    pub mesh: Option<MeshOptions>,
 }
 
 /// The HTTP border of a node.
@@ -68,6 +112,8 @@ pub struct GatewayOptions {
     pub port: Arc<Port>,
     /// Renders `/metrics`; the telemetry supervisor keeps it small.
     pub metrics: PrometheusHandle,
+    /// Files for browsers.
+    pub assets: Assets,
 }
 
 /// A running node.
@@ -75,6 +121,8 @@ pub struct RunningNode {
     root: Root,
     readiness: Readiness,
     functions: Functions,
+    sessions: Sessions,
+    mesh: Mesh,
     address: Option<SocketAddr>,
     tree: Arc<Tree>,
 }
@@ -84,30 +132,75 @@ impl RunningNode {
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
         let tree = Tree::new();
         let readiness = Readiness::new(&[DATABASE_CHECK, LISTENER_CHECK]);
-        let view = NodeView { id: options.id, tree: Arc::clone(&tree) };
+        let view = NodeView::new(options.id, options.name.as_str(), Arc::clone(&tree));
         let tokens = options.tokens.clone();
         let hints = Hints::new();
-        let needs = Needs { database: options.database.clone(), tree: Arc::clone(&tree), hints, config: options.functions };
+        let needs = Needs { database: options.database.clone(), tree: Arc::clone(&tree), hints: hints.clone(), config: options.functions };
         let (functions, functions_child) =
-            Functions::new(options.catalog, needs, |invoke| Services { node: view, invoke, tokens, http: options.http });
+            Functions::new(options.catalog, needs, |invoke| Services { node: view.clone(), invoke, tokens, http: options.http });
+        let http = options.gateway.as_ref().map(|gateway| options.cluster.config.http_address(gateway.port.address()));
+        let (mesh, cluster_child) = Mesh::new(ClusterNeeds {
+            config: options.cluster.config,
+            identity: Identity { id: options.id, name: options.name, roles: options.cluster.roles, address: http, mesh_address: None },
+            database: options.database.clone(),
+            hints: hints.clone(),
+            invoke: functions.invoker(),
+            mesh: options.cluster.mesh,
+        });
+        let (reactor, reactor_child) = Reactor::new(ReactorNeeds {
+            functions: functions.clone(),
+            database: options.database.clone(),
+            hints: hints.clone(),
+            config: options.reactivity,
+        });
+        let (sessions, sessions_child) = Sessions::new(SessionsNeeds {
+            functions: functions.clone(),
+            reactor: reactor.clone(),
+            tokens: options.tokens.clone(),
+            node: options.id,
+            config: options.sessions,
+            contract: options.contract,
+        });
+        let vitals = vitals(&functions, &options.database, &reactor, &sessions);
+        let peers: Arc<dyn Peers> = Arc::new(mesh.clone());
+        view.open(NodeRooms { vitals: Box::new(vitals), peers: Some(Arc::clone(&peers)) });
         let crashes = CrashSink::spec(options.id, options.database.clone(), Arc::clone(&tree));
         let upkeep = options.gateway.as_ref().map(|gateway| Metrics::spec(gateway.metrics.clone()));
-        let telemetry = std::iter::once(crashes).chain(upkeep).collect();
+        let telemetry = [crashes, Collector::spec(view, peers)].into_iter().chain(upkeep).collect();
+        let wanted = options.capture.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
+        let captures = Captures::spec(options.database.clone(), wanted.into());
+        let change = vec![captures, Compactor::spec(options.database.clone(), &options.capture)];
         let mut children = vec![
             ChildSpec::supervisor("database", SupervisorSpec::new(Strategy::OneForOne, options.database_children)),
+            ChildSpec::supervisor("change", SupervisorSpec::new(Strategy::OneForOne, change)),
             ChildSpec::supervisor("telemetry", SupervisorSpec::new(Strategy::OneForOne, telemetry)),
             functions_child,
+            cluster_child,
+            reactor_child,
         ];
+        if let Some(config) = options.jobs {
+            let (node, database, functions) = (options.id, options.database.clone(), functions.clone());
+            children.push(Jobs::new(JobNeeds { node, database, functions, hints, config }).1);
+        }
         let mut address = None;
-        if let Some(GatewayOptions { config, port, metrics }) = options.gateway {
+        if let Some(GatewayOptions { config, port, metrics, assets }) = options.gateway {
             address = Some(port.address());
-            let gateway = Gateway::new(config, functions.clone(), options.tokens, readiness.clone(), metrics);
+            let needs = GatewayNeeds {
+                border: functions.clone(),
+                tokens: options.tokens,
+                readiness: readiness.clone(),
+                metrics,
+                sessions: Some(sessions.clone()),
+                assets,
+            };
+            let gateway = Gateway::new(config, needs);
             let watch = DatabaseCheck::spec(options.database.state(), readiness.clone());
-            let gateway = vec![watch, listener(gateway, port)];
+            let gateway = vec![watch, sessions_child, listener(gateway, port)];
             children.push(ChildSpec::supervisor("gateway", SupervisorSpec::new(Strategy::OneForOne, gateway)));
         }
         let root = Root::start(ROOT, SupervisorSpec::new(Strategy::OneForOne, children), Arc::clone(&tree)).await?;
-        Ok(Self { root, readiness, functions, address, tree })
+        mesh.enter(NodeState::Active);
+        Ok(Self { root, readiness, functions, sessions, mesh, address, tree })
     }
 
     /// Where it answers HTTP.
@@ -125,6 +218,11 @@ impl RunningNode {
         &self.functions
     }
 
+    /// Its part in the cluster.
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
     /// Waits until the tree ends by itself, which it only does when it gives up. May be cancelled and called again.
     pub async fn wait(&mut self) -> Exit {
         self.root.wait().await
@@ -133,6 +231,34 @@ impl RunningNode {
     /// Says "not ready", lets what runs end, and stops everything in reverse order within `deadline`.
     pub async fn stop(self, deadline: Duration) -> Result<(), StopTimeout> {
         self.readiness.drain();
+        self.sessions.drain();
+        self.mesh.enter(NodeState::Draining);
         self.root.stop(deadline).await
+    }
+}
+
+/// How busy the node is.
+fn vitals(
+    functions: &Functions,
+    database: &Database,
+    reactor: &Reactor,
+    sessions: &Sessions,
+) -> impl Fn() -> Vitals + Send + Sync + 'static {
+    let (functions, database, reactor, sessions) = (functions.clone(), database.clone(), reactor.clone(), sessions.clone());
+    move || {
+        let live = reactor.stats();
+        Vitals {
+            sessions: sessions.stats().open as u64,
+            subscriptions: live.subscriptions as u64,
+            query_groups: live.groups as u64,
+            ticks: live.ticks,
+            last_tick_ms: live.last_tick.as_secs_f64() * 1_000.0,
+            change_lag_ms: live.lag.as_secs_f64() * 1_000.0,
+            calls: functions.counts().calls,
+            errors: functions.counts().errors,
+            in_flight: functions.in_flight().len() as u64,
+            database_up: database.state().borrow().is_up(),
+            database: Some(database.usage()),
+        }
     }
 }

@@ -6,7 +6,7 @@ use syn::{Fields, ItemEnum, Variant};
 
 use crate::option::{self, Key, Problems};
 use crate::postgres::{self, Codec};
-use crate::{case, doc, refuse};
+use crate::{case, declared, doc, refuse};
 
 const NAME: Key<()> = Key { name: "name", usage: "name = \"task_status\"", id: () };
 const DERIVED: &[&str] = &["Clone", "Copy", "PartialEq", "Eq", "PartialOrd", "Ord", "Hash", "Debug", "Serialize", "Deserialize"];
@@ -74,7 +74,7 @@ fn label(variant: &Variant) -> syn::Result<(&Ident, String)> {
 }
 
 fn lower(spec: &Spec<'_>) -> TokenStream {
-    let Spec { item, sql_name, .. } = spec;
+    let Spec { item, sql_name, doc, .. } = spec;
     let name = &item.ident;
     let text = quote! { self.as_str() };
     let codec = postgres::implement(
@@ -88,6 +88,7 @@ fn lower(spec: &Spec<'_>) -> TokenStream {
         },
     );
     let serde = postgres::serde_text(name, &text);
+    let declared = declared::implement(name, doc, &quote! { ::forge::app::wire_type::labels::<Self>() });
     let (labels, metadata, reading) = (labels(spec), metadata(spec), reading(spec));
     quote! {
         #[derive(
@@ -107,6 +108,7 @@ fn lower(spec: &Spec<'_>) -> TokenStream {
         #reading
         #serde
         #codec
+        #declared
     }
 }
 

@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::{Attribute, Fields, ItemEnum, LitInt, LitStr, Token, Type, Variant};
 
 use crate::option::{self, Entry, Key, Problems};
-use crate::{case, doc, refuse};
+use crate::{case, declared, doc, refuse};
 
 const OWNER: &str = "`#[forge::error]`";
 
@@ -155,6 +155,9 @@ fn lower(spec: &Spec) -> TokenStream {
     let details_arms = variants.iter().map(details_arm);
     let wire_arms = variants.iter().map(wire_arm);
     let own_codes = variants.iter().map(own_code);
+    let wire = variants.iter().map(wire_variant);
+    let doc = doc::first_paragraph(&item.attrs);
+    let declared = declared::implement(name, &doc, &quote! { ::forge::app::wire_type::error(::std::vec![#(#wire),*]) });
     quote! {
         #[derive(::core::fmt::Debug)]
         #item
@@ -195,6 +198,8 @@ fn lower(spec: &Spec) -> TokenStream {
         }
 
         impl ::std::error::Error for #name {}
+
+        #declared
     }
 }
 
@@ -203,6 +208,12 @@ fn own_code(variant: &VariantSpec) -> TokenStream {
     let code = &variant.code;
     let message = format!("`{}` is one of Forge's own codes, which clients match on: choose another", code.value());
     quote_spanned! { code.span() => const _: () = ::core::assert!(!::forge::app::error::is_forges_own(#code), #message); }
+}
+
+fn wire_variant(variant: &VariantSpec) -> TokenStream {
+    let VariantSpec { code, message, fields, .. } = variant;
+    let details = fields.iter().map(|(_, wire, ty)| quote! { (#wire, <#ty as ::forge::__private::specta::Type>::definition(types)) });
+    quote! { ::forge::app::wire_type::ErrorVariant { code: #code, doc: #message, details: ::std::vec![#(#details),*] } }
 }
 
 fn details_arm(variant: &VariantSpec) -> TokenStream {

@@ -11,6 +11,8 @@ use proc_macro::TokenStream;
 
 mod application;
 mod case;
+mod data;
+mod declared;
 mod doc;
 mod enumeration;
 mod error_enum;
@@ -54,6 +56,18 @@ pub fn action(options: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(&function::kind::ACTION, options.into(), item.into()).into()
 }
 
+/// Makes an async fn a job: `ctx.dispatch(..)` queues it, a worker runs it, and a failed attempt is repeated.
+///
+/// It runs at least once; what it writes inside of `ctx.commit(async |tx| ..)` it writes exactly once. Nobody can call it from outside.
+///
+/// Options: `queue = "mail"` ("default"), `priority = 50` (0 to 100, larger ones first), `attempts = 8` (10), `backoff = fixed("5s")`,
+/// `linear("5s", max = "10m")` or `exponential("5s", max = "1h")` (from "1s"), `timeout = "30s"` (up to "24h"), `input_max = "64KiB"`,
+/// `name = "mail.welcome"`, and `alias = "mail.hello"` for each name that queued rows may still carry.
+#[proc_macro_attribute]
+pub fn job(options: TokenStream, item: TokenStream) -> TokenStream {
+    function::expand(&function::kind::JOB, options.into(), item.into()).into()
+}
+
 /// Beside a kind's attribute: the caller needs a valid token (which is also the default).
 #[proc_macro_attribute]
 pub fn require_auth(options: TokenStream, item: TokenStream) -> TokenStream {
@@ -85,6 +99,15 @@ pub fn error(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn model(options: TokenStream, item: TokenStream) -> TokenStream {
     model::expand(options.into(), item.into()).into()
+}
+
+/// Makes a struct or an enum something that crosses the wire: serde's derives in camelCase, and its type for clients.
+///
+/// No options. `#[serde(..)]` on the item, its variants and its fields says what serde offers, for example `#[serde(tag = "type")]` on an
+/// enum whose variants hold data; `#[serde(rename_all = "..")]` replaces camelCase.
+#[proc_macro_attribute]
+pub fn data(options: TokenStream, item: TokenStream) -> TokenStream {
+    data::expand(options.into(), item.into()).into()
 }
 
 /// Makes a fieldless enum a Postgres enum, a string on the wire and a union in TypeScript; labels are the variants in snake_case.

@@ -4,21 +4,63 @@ use syn::LitStr;
 
 /// Longest time limit of a call that somebody waits for, as `kernel::limits::HANDLER_TIMEOUT_MAX`.
 const TIMEOUT_MS_MAX: u64 = 600_000;
+/// Longest time limit of a job, and longest wait between two attempts.
+const JOB_MS_MAX: u64 = 86_400_000;
+/// The bounds of a live query's interval.
+const REFRESH_MS_MIN: u64 = 100;
+const REFRESH_MS_MAX: u64 = 3_600_000;
+const DURATIONS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
 /// `"500ms"`, `"5s"`, `"10m"`: more than nothing, at most ten minutes. Answers milliseconds.
 pub(crate) fn timeout(literal: &LitStr) -> syn::Result<u64> {
+    let ms = time_limit(literal)?;
+    if ms > TIMEOUT_MS_MAX {
+        let message = "somebody waits for this call, so its time limit is at most \"10m\"; move longer work into a job";
+        return Err(syn::Error::new_spanned(literal, message));
+    }
+    Ok(ms)
+}
+
+/// The same for a job, whose attempt may take a day.
+pub(crate) fn job_timeout(literal: &LitStr) -> syn::Result<u64> {
+    let ms = time_limit(literal)?;
+    if ms > JOB_MS_MAX {
+        return Err(syn::Error::new_spanned(literal, "an attempt at a job takes at most \"24h\"; split longer work into several jobs"));
+    }
+    Ok(ms)
+}
+
+/// A wait between two attempts, in milliseconds.
+pub(crate) fn wait(literal: &LitStr) -> syn::Result<u64> {
+    match milliseconds(literal)? {
+        0 => Err(syn::Error::new_spanned(literal, "a wait of zero lets a failing job run in circles")),
+        ms if ms > JOB_MS_MAX => Err(syn::Error::new_spanned(literal, "a job waits at most \"24h\" between two attempts")),
+        ms => Ok(ms),
+    }
+}
+
+fn time_limit(literal: &LitStr) -> syn::Result<u64> {
+    match milliseconds(literal)? {
+        0 => Err(syn::Error::new_spanned(literal, "a time limit of zero lets nothing run")),
+        ms => Ok(ms),
+    }
+}
+
+fn milliseconds(literal: &LitStr) -> syn::Result<u64> {
     let text = literal.value();
-    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-    match quantity(&text, &units) {
-        None => Err(syn::Error::new_spanned(
-            literal,
-            format!("`{text}` is not a duration: write a whole number and a unit, for example \"500ms\", \"5s\" or \"2m\""),
-        )),
-        Some(0) => Err(syn::Error::new_spanned(literal, "a time limit of zero lets nothing run")),
-        Some(ms) if ms > TIMEOUT_MS_MAX => Err(syn::Error::new_spanned(
-            literal,
-            "somebody waits for this call, so its time limit is at most \"10m\"; move longer work into a job",
-        )),
+    quantity(&text, &DURATIONS).ok_or_else(|| not_a_duration(literal))
+}
+
+/// `"250ms"`, `"1s"`, `"10m"`: at least 100 ms, at most an hour. Answers milliseconds.
+pub(crate) fn refresh(literal: &LitStr) -> syn::Result<u64> {
+    let text = literal.value();
+    let wrong = |message: &str| Err(syn::Error::new_spanned(literal, message));
+    match quantity(&text, &DURATIONS) {
+        None => Err(not_a_duration(literal)),
+        Some(ms) if ms < REFRESH_MS_MIN => wrong("a live query runs again at most every \"100ms\" without a change"),
+        Some(ms) if ms > REFRESH_MS_MAX => {
+            wrong("a refresh is at most \"1h\" apart; without one, a live query runs again when what it read was changed")
+        }
         Some(ms) => Ok(ms),
     }
 }
@@ -35,6 +77,12 @@ pub(crate) fn size(literal: &LitStr) -> syn::Result<u64> {
         Some(0) => Err(syn::Error::new_spanned(literal, "a size of zero admits no arguments at all")),
         Some(bytes) => Ok(bytes),
     }
+}
+
+fn not_a_duration(literal: &LitStr) -> syn::Error {
+    let text = literal.value();
+    let message = format!("`{text}` is not a duration: write a whole number and a unit, for example \"500ms\", \"5s\" or \"2m\"");
+    syn::Error::new_spanned(literal, message)
 }
 
 fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {

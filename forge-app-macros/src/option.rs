@@ -100,6 +100,14 @@ impl Entry {
         }
     }
 
+    /// The value as `true` or `false`.
+    pub(crate) fn boolean<T>(&self, key: &Key<T>) -> syn::Result<bool> {
+        match self.literal() {
+            Some(Lit::Bool(value)) => Ok(value.value),
+            _ => Err(self.misused(key)),
+        }
+    }
+
     /// The value as a path.
     pub(crate) fn path<T>(&self, key: &Key<T>) -> syn::Result<Path> {
         match &self.value {

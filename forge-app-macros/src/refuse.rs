@@ -14,7 +14,9 @@ pub(crate) fn derives(attributes: &[Attribute], written: &[&str], owner: &str) -
         let Ok(paths) = attribute.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated) else { continue };
         for path in paths {
             let Some(last) = path.segments.last() else { continue };
-            if written.iter().any(|name| last.ident == name) {
+            // `sqlx::Type` is another trait of the same name.
+            let foreign = path.segments.len() > 1 && path.segments[0].ident == "sqlx";
+            if !foreign && written.iter().any(|name| last.ident == name) {
                 let message = format!("{owner} implements `{}` already: leave it out here", last.ident);
                 problems.add(syn::Error::new_spanned(&path, message));
             }

@@ -161,6 +161,13 @@ fn lower(spec: &Spec) -> TokenStream {
         #serde
         #codec
 
+        impl ::forge::__private::specta::Type for #name {
+            fn definition(_: &mut ::forge::__private::specta::Types) -> ::forge::__private::specta::datatype::DataType {
+                let ::forge::app::validated::Rules { len_min, len_max, .. } = Self::RULES;
+                ::forge::app::wire_type::Special::Text { len_min, len_max }.definition()
+            }
+        }
+
         impl ::forge::app::model::ColumnType for #name {
             const SQL: &'static str = "text";
         }

@@ -88,10 +88,16 @@ pub enum Verb {
     Call(Call),
     /// Print the supervision tree of a running node.
     Actors(Actors),
+    /// Look at the nodes of the cluster.
+    Cluster(Cluster),
+    /// Print a one-time link into the dashboard of a running node.
+    Dashboard(Dashboard),
     /// Check what a node needs.
     Doctor,
     /// Print the CREATE statements of the models.
     Schema,
+    /// Write the TypeScript, JSON Schema and OpenAPI of the functions.
+    Generate(Generate),
     /// Print completions for a shell.
     Completions(Completions),
 }
@@ -108,6 +114,12 @@ pub struct Start {
     /// The port to listen on; 0 takes a free one.
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
+    /// What people call the node.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The port that the mesh listens on; 0 takes a free one.
+    #[arg(long, value_name = "PORT")]
+    pub mesh_port: Option<u16>,
     /// The database; without one, an embedded one in .forge/pg.
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
@@ -122,11 +134,13 @@ pub struct Start {
 impl Start {
     /// The settings among the flags.
     pub fn flags(&self) -> Vec<Flag> {
-        let port = self.port.map(|port| port.to_string());
+        let [port, mesh_port] = [self.port, self.mesh_port].map(|port| port.map(|port| port.to_string()));
         [
             ("--roles", "node.roles", self.roles.clone()),
             ("--host", "gateway.host", self.host.clone()),
             ("--port", "gateway.port", port),
+            ("--name", "node.name", self.name.clone()),
+            ("--mesh-port", "cluster.port", mesh_port),
             ("--database-url", "database.url", self.database_url.clone()),
         ]
         .into_iter()
@@ -213,6 +227,51 @@ pub struct Actors {
     /// Print it again every second.
     #[arg(long, short)]
     pub watch: bool,
+}
+
+/// `cluster`.
+#[derive(Debug, Clone, Args)]
+pub struct Cluster {
+    /// What to do.
+    #[command(subcommand)]
+    pub step: ClusterStep,
+}
+
+/// What `cluster` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ClusterStep {
+    /// List the nodes, and the connections of the one that answers.
+    Status(ClusterStatus),
+}
+
+/// `cluster status`.
+#[derive(Debug, Clone, Args)]
+pub struct ClusterStatus {
+    /// Where the node is and who asks.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `generate`.
+#[derive(Debug, Clone, Args)]
+pub struct Generate {
+    /// The folder to write into [default: that of the configuration].
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+    /// Write nothing; fail when the files are not what would be written.
+    #[arg(long)]
+    pub check: bool,
+    /// Of the node's own functions (forge.*) instead of the application's.
+    #[arg(long)]
+    pub system: bool,
+}
+
+/// `dashboard`.
+#[derive(Debug, Clone, Args)]
+pub struct Dashboard {
+    /// The node [default: http:// and the host and port of the configuration].
+    #[arg(long, value_name = "URL", env = "FORGE_URL", hide_env_values = true)]
+    pub url: Option<String>,
 }
 
 /// `completions`.

@@ -28,8 +28,8 @@ mod run;
 
 pub use forge_actors::app::{NoError, Result, password};
 pub use forge_actors::{
-    Message, action, app, db, enum_type, error, forge_enum, id, kernel, model, mutation, query, register, require_auth, require_role,
-    supervise, validated_type,
+    Message, action, app, data, db, enum_type, error, forge_enum, id, job, kernel, model, mutation, query, register, require_auth,
+    require_role, supervise, validated_type,
 };
 pub use run::{run, run_developer};
 pub use sqlx;

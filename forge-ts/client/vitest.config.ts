@@ -12,7 +12,7 @@ export default defineConfig({
       { extends: true, test: { name: "client", environment: "node", include: ["forge-client/tests/**/*.test.ts"] } },
       {
         extends: true,
-        plugins: [svelte()],
+        plugins: [svelte({ configFile: false })],
         resolve: { conditions: ["browser"] },
         test: { name: "svelte", environment: "happy-dom", include: ["forge-svelte/tests/**/*.test.ts"] },
       },

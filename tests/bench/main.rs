@@ -1,4 +1,4 @@
-//! Benchmarks as ratios, measured in one run on one machine: `just bench [all | actor | rpc | panic | recovery]`.
+//! Benchmarks as ratios, measured in one run on one machine: `just bench [all | actor | rpc | panic | recovery | tax]`.
 //!
 //! Absolute figures of a shared machine mean little, so each figure is compared with its opposite in the same run, in alternating
 //! rounds, and printed beside its goal. The exit code is 1 when a goal is missed; no test asserts a duration.
@@ -10,6 +10,7 @@ mod panics;
 mod recovery;
 mod rpc;
 mod stage;
+mod tax;
 
 use clap::{Parser, Subcommand};
 
@@ -35,6 +36,8 @@ enum Which {
     Panic,
     /// How long after the database is back a node is ready.
     Recovery,
+    /// Updates with the capture of changes, against updates without.
+    Tax,
     /// The bare handler, as a process of its own: prints its address and serves until it is killed.
     #[command(hide = true)]
     ServeBare {
@@ -54,11 +57,13 @@ async fn main() -> anyhow::Result<()> {
         Which::Rpc => rpc::run().await?,
         Which::Panic => panics::run().await?,
         Which::Recovery => recovery::run().await?,
+        Which::Tax => tax::run().await?,
         Which::All => {
             let mut goals = actor::run().await?;
             goals.extend(rpc::run().await?);
             goals.extend(panics::run().await?);
             goals.extend(recovery::run().await?);
+            goals.extend(tax::run().await?);
             goals
         }
     };

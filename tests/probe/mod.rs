@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use forge::prelude::*;
 use forge_actors::app::token::{TokenRules, Tokens};
-use serde::{Deserialize, Serialize};
 
 /// Signs the tokens of every probe.
 pub const SECRET: &str = "a secret of the probe, for tests only, 0123456789";
@@ -20,6 +19,8 @@ secret = "a secret of the probe, for tests only, 0123456789"
 metrics_public = true
 "#;
 
+pub mod live;
+
 forge::app! { name = "probe", migrations = "migrations" }
 
 /// A token for `subject` that is good for an hour.
@@ -32,14 +33,24 @@ pub fn admin_token() -> String {
     token_with("admin", &["admin"])
 }
 
+/// A token for `subject` that is good for `ttl`.
+pub fn short_token(subject: &str, ttl: Duration) -> String {
+    issue(subject, &[], ttl)
+}
+
 fn token_with(subject: &str, roles: &[&str]) -> String {
+    issue(subject, roles, hours(1))
+}
+
+fn issue(subject: &str, roles: &[&str], ttl: Duration) -> String {
     let rules = TokenRules { issuer: None, audience: None, leeway: Duration::ZERO };
     let tokens = Tokens::new(SECRET.as_bytes(), rules).expect("the secret is long enough");
-    tokens.issue(subject, roles, None, hours(1)).expect("claims of plain texts can be signed")
+    tokens.issue(subject, roles, None, ttl).expect("claims of plain texts can be signed")
 }
 
 /// A row to read.
-#[derive(Debug, Serialize, Deserialize, sqlx::FromRow)]
+#[forge::data]
+#[derive(Debug, sqlx::FromRow)]
 pub struct Row {
     /// Its number.
     pub id: i64,

@@ -43,6 +43,21 @@ async fn isolation(_ctx: &MutationContext) -> Result<()> {
     Ok(())
 }
 
+#[forge::query(refresh = "99ms")]
+async fn refresh_too_often(_ctx: &QueryContext) -> Result<()> {
+    Ok(())
+}
+
+#[forge::query(refresh = "2h")]
+async fn refresh_too_seldom(_ctx: &QueryContext) -> Result<()> {
+    Ok(())
+}
+
+#[forge::mutation(refresh = "1s")]
+async fn refresh_of_a_mutation(_ctx: &MutationContext) -> Result<()> {
+    Ok(())
+}
+
 #[forge::require_auth]
 async fn no_kind(_ctx: &MutationContext) -> Result<()> {
     Ok(())

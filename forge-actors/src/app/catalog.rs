@@ -7,6 +7,8 @@ use futures::future::BoxFuture;
 
 use crate::app::context::{Ctx, Scope};
 use crate::app::handler::{Handler, Meta};
+use crate::app::kind::KindName;
+use crate::app::wire_type::Signature;
 use crate::db::handle::Db;
 use crate::kernel::fault::Fault;
 
@@ -22,6 +24,8 @@ macro_rules! register {
 pub struct Registration {
     /// What is known of it.
     pub meta: Meta,
+    /// The types of its arguments, its result and its error.
+    pub signature: Signature,
     decode: Decode,
 }
 
@@ -32,7 +36,7 @@ inventory::collect!(Registration);
 impl Registration {
     /// The registration of `H`.
     pub const fn of<H: Handler>() -> Self {
-        Self { meta: H::META, decode: decode::<H> }
+        Self { meta: H::META, signature: Signature::of::<H>(), decode: decode::<H> }
     }
 
     /// Reads arguments into a message that is ready to run.
@@ -96,18 +100,28 @@ impl Catalog {
     /// A catalog of the given registrations.
     pub fn from_registrations(registrations: impl Iterator<Item = &'static Registration>) -> Result<Self, Error> {
         let mut sorted: Vec<_> = registrations.map(|registration| (registration.meta.wire_name(), registration)).collect();
-        sorted.sort_by(|(a_name, a), (b_name, b)| (a_name, a.meta.file, a.meta.line).cmp(&(b_name, b.meta.file, b.meta.line)));
         if sorted.is_empty() {
             return Err(Error::Empty);
         }
-        if let Some([(name, first), (_, second)]) = sorted.array_windows().find(|[(a, _), (b, _)]| a == b) {
-            let place = |meta: &Meta| format!("{}:{}", meta.file, meta.line);
-            return Err(Error::Duplicate { name: name.clone(), first: place(&first.meta), second: place(&second.meta) });
+        let aliases = |meta: &Meta| meta.job.map_or(&[][..], |job| job.aliases);
+        let mut names = sorted.clone();
+        names.extend(sorted.iter().flat_map(|(_, known)| aliases(&known.meta).iter().map(|alias| ((*alias).to_owned(), *known))));
+        for list in [&mut sorted, &mut names] {
+            list.sort_by(|(a_name, a), (b_name, b)| (a_name, a.meta.file, a.meta.line).cmp(&(b_name, b.meta.file, b.meta.line)));
         }
-        Ok(Self { by_name: sorted.iter().cloned().collect(), sorted })
+        if let Some([(name, first), (_, second)]) = names.array_windows().find(|[(a, _), (b, _)]| a == b) {
+            let place = |meta: &Meta| format!("{}:{}", meta.file, meta.line);
+            return Err(Error::Duplicate { name: name.to_owned(), first: place(&first.meta), second: place(&second.meta) });
+        }
+        Ok(Self { by_name: names.into_iter().collect(), sorted })
     }
 
-    /// The handler of that name.
+    /// Every name that a handler of this kind answers to, its aliases too.
+    pub fn names_of(&self, kind: KindName) -> impl Iterator<Item = (&str, &'static Registration)> {
+        self.by_name.iter().filter(move |(_, known)| known.meta.kind == kind).map(|(name, known)| (name.as_str(), *known))
+    }
+
+    /// The handler of that name; durable kinds answer to their aliases too.
     pub fn get(&self, name: &str) -> Option<&'static Registration> {
         self.by_name.get(name).copied()
     }

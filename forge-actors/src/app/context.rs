@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -16,18 +17,19 @@ use futures::future::BoxFuture;
 use crate::app::auth::Auth;
 use crate::app::error::CallError;
 use crate::app::handler::Handler;
-use crate::app::kind::{Action, CallsOut, HasDatabase, Kind, KindName, MayCall, Mutation, Query};
+use crate::app::job::Conclude;
+use crate::app::kind::{Action, CallsOut, HasDatabase, Job, Kind, KindName, MayCall, Mutation, Query};
 use crate::app::log::{Log, Metrics};
+use crate::app::node::NodeView;
 use crate::app::token::Tokens;
 use crate::db::handle::Db;
 use crate::kernel::fault::Fault;
-use crate::kernel::ids::{NodeId, RequestId};
+use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Invocation};
 use crate::kernel::limits;
 use crate::kernel::slot::Slot;
 use crate::kernel::time::Timestamp;
 use crate::kernel::trace::TraceContext;
-use crate::supervise::Tree;
 
 /// Context of a query.
 pub type QueryContext = Ctx<Query>;
@@ -35,6 +37,8 @@ pub type QueryContext = Ctx<Query>;
 pub type MutationContext = Ctx<Mutation>;
 /// Context of an action.
 pub type ActionContext = Ctx<Action>;
+/// Context of a job.
+pub type JobContext = Ctx<Job>;
 
 /// What a handler may touch.
 pub struct Ctx<K: Kind> {
@@ -42,8 +46,8 @@ pub struct Ctx<K: Kind> {
     pub log: Log,
     /// Counts and measures, labelled with this handler's name.
     pub metrics: Metrics,
-    scope: Scope,
-    db: Option<Db>,
+    pub(super) scope: Scope,
+    pub(super) db: Option<Db>,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -59,15 +63,6 @@ pub struct Services {
     pub http: reqwest::Client,
 }
 
-/// The node, for handlers that report on it.
-#[derive(Clone)]
-pub struct NodeView {
-    /// Its id.
-    pub id: NodeId,
-    /// Its actors.
-    pub tree: Arc<Tree>,
-}
-
 /// Runs invocations; the function room implements it, so that contexts need not know that room.
 pub trait Invoke: Send + Sync + 'static {
     /// Runs one to its end. `depth` counts the calls around it.
@@ -77,7 +72,9 @@ pub trait Invoke: Send + Sync + 'static {
 /// One call's identity, trace and deadline, shared with the calls inside it.
 #[derive(Clone)]
 pub struct Scope {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
+    /// The attempt that a job's handler runs in; calls inside of it have none.
+    pub(super) attempt: Option<Arc<dyn Conclude>>,
     depth: u32,
 }
 
@@ -88,32 +85,73 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// There will be work in this queue.
+    pub(crate) fn wake(&self, queue: &str) {
+        self.queues.put(|queues| {
+            queues.get_or_insert_default().insert(queue.into());
+        });
+    }
+
     /// The queues that got work since the last look: their workers are woken after the commit.
     pub fn take_queues(&self) -> BTreeSet<Arc<str>> {
         self.queues.try_take().unwrap_or_default()
     }
 }
 
-struct Shared {
-    invocation: Arc<Invocation>,
+/// What of its caller a call asked for. What it did not ask for cannot have shaped its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Observed {
+    /// Nothing: the answer is everybody's.
+    Nothing,
+    /// Who calls, or the means to find out.
+    Identity,
+    /// Also from where: address, user agent.
+    Peer,
+}
+
+pub(super) struct Shared {
+    pub(super) invocation: Arc<Invocation>,
     started: Timestamp,
-    deadline: Instant,
-    effects: Effects,
+    pub(super) deadline: Instant,
+    pub(super) effects: Effects,
+    /// An [`Observed`].
+    observed: AtomicU8,
     services: Arc<Services>,
 }
 
 impl Scope {
     /// The scope of an invocation that ends at `deadline`.
     pub fn new(invocation: Arc<Invocation>, depth: u32, deadline: Instant, effects: Effects, services: Arc<Services>) -> Self {
-        Self { shared: Arc::new(Shared { invocation, started: chrono::Utc::now(), deadline, effects, services }), depth }
+        let observed = AtomicU8::new(Observed::Nothing as u8);
+        let shared = Shared { invocation, started: chrono::Utc::now(), deadline, effects, observed, services };
+        Self { shared: Arc::new(shared), attempt: None, depth }
     }
 
-    fn deeper(&self) -> Result<Self, Fault> {
+    /// What the call, with those inside it, has asked for so far.
+    pub fn observed(&self) -> Observed {
+        match self.shared.observed.load(Ordering::Acquire) {
+            0 => Observed::Nothing,
+            1 => Observed::Identity,
+            _ => Observed::Peer,
+        }
+    }
+
+    fn observe(&self, what: Observed) {
+        self.shared.observed.fetch_max(what as u8, Ordering::AcqRel);
+    }
+
+    /// The same for a job's handler, in an attempt that [`Ctx::commit`] ends.
+    pub fn attempting(self, attempt: Arc<dyn Conclude>) -> Self {
+        Self { attempt: Some(attempt), ..self }
+    }
+
+    pub(super) fn deeper(&self) -> Result<Self, Fault> {
         if self.depth >= limits::CALL_DEPTH_MAX {
             let message = format!("calls are nested {} deep: a handler probably calls itself", limits::CALL_DEPTH_MAX);
             return Err(Fault::internal(message));
         }
-        Ok(Self { shared: self.shared.clone(), depth: self.depth + 1 })
+        Ok(Self { shared: Arc::clone(&self.shared), attempt: None, depth: self.depth + 1 })
     }
 }
 
@@ -123,14 +161,15 @@ impl<K: Kind> Ctx<K> {
         Self { log: Log::new(name), metrics: Metrics::new(name), scope, db, kind: PhantomData }
     }
 
-    /// Who calls.
+    /// Who calls. A live query that asks runs once for each identity; one that does not runs once for all.
     pub fn auth(&self) -> Auth<'_> {
+        self.scope.observe(Observed::Identity);
         Auth::new(&self.scope.shared.invocation.caller)
     }
 
     /// Where the call came from and which trace it belongs to.
     pub fn request(&self) -> Request<'_> {
-        Request { invocation: &self.scope.shared.invocation, deadline: self.scope.shared.deadline }
+        Request { scope: &self.scope }
     }
 
     /// When the call began, by this node's clock; the same for the whole call. What must agree between nodes belongs into SQL,
@@ -145,6 +184,7 @@ impl<K: Kind> Ctx<K> {
 
     /// Signs tokens for callers, for example at sign-in. Fails when the node has no secret.
     pub fn tokens(&self) -> Result<&Tokens, Fault> {
+        self.scope.observe(Observed::Identity);
         self.scope
             .shared
             .services
@@ -234,43 +274,52 @@ impl<K: Kind> Ctx<K> {
 /// Where a call came from.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
-    invocation: &'a Invocation,
-    deadline: Instant,
+    scope: &'a Scope,
 }
 
 impl<'a> Request<'a> {
+    fn invocation(&self) -> &'a Invocation {
+        &self.scope.shared.invocation
+    }
+
+    /// The caller, whose looks are noted.
+    fn peer(&self) -> &'a Caller {
+        self.scope.observe(Observed::Peer);
+        &self.invocation().caller
+    }
+
     /// Names the request, as in `X-Request-Id`.
     pub fn id(&self) -> RequestId {
-        self.invocation.id
+        self.invocation().id
     }
 
     /// The trace; its `Display` is the `traceparent` header for a call to elsewhere.
     pub fn trace(&self) -> TraceContext {
-        self.invocation.trace
+        self.invocation().trace
     }
 
-    /// Address of the peer, when the call came over a network.
+    /// Address of the peer, when the call came over a network. A live query that asks for it runs for each client apart.
     pub fn ip(&self) -> Option<std::net::IpAddr> {
-        self.invocation.caller.ip
+        self.peer().ip
     }
 
-    /// Its `User-Agent`.
+    /// Its `User-Agent`. A live query that asks for it runs for each client apart.
     pub fn user_agent(&self) -> Option<&'a str> {
-        self.invocation.caller.user_agent.as_deref()
+        self.peer().user_agent.as_deref()
     }
 
     /// Wire name of the handler that was called from outside.
     pub fn function(&self) -> &'a str {
-        &self.invocation.name
+        &self.invocation().name
     }
 
-    /// Who calls, for passing it on.
+    /// Who calls, for passing it on. A live query that asks for it runs for each client apart.
     pub fn caller(&self) -> &'a Caller {
-        &self.invocation.caller
+        self.peer()
     }
 
     /// How long the call may still run.
     pub fn remaining(&self) -> std::time::Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+        self.scope.shared.deadline.saturating_duration_since(Instant::now())
     }
 }

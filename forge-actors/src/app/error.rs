@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::app::model::same;
+use crate::app::wire_type::WireType;
 use crate::kernel::fault::{AppCode, Code, Fault};
 
 /// What a handler returns.
@@ -21,7 +22,7 @@ pub type Result<T, E = NoError> = std::result::Result<T, <E as AppError>::Fault>
     message = "`{Self}` is not an application error",
     note = "declare it with `#[forge::error]` on the enum and `#[code(\"NAME\", status = 409)]` on each variant"
 )]
-pub trait AppError: fmt::Debug + Send + 'static {
+pub trait AppError: fmt::Debug + WireType + Send + 'static {
     /// What a handler with this error returns in `Err`.
     type Fault: Into<Fault> + From<Fault> + fmt::Debug + Send + 'static;
 

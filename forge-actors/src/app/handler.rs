@@ -3,11 +3,11 @@
 //! The attributes write all of this; by hand it is the same trait and the same registration:
 //!
 //! ```
-//! use forge_actors::app::{Handler, Meta, Mutation, MutationContext, NoError, Result};
-//! use serde::{Deserialize, Serialize};
+//! # use forge_actors as forge;
+//! use forge::app::{Handler, Meta, Mutation, MutationContext, NoError, Result};
 //!
 //! /// Adds two numbers.
-//! #[derive(Serialize, Deserialize)]
+//! #[forge::data]
 //! pub struct Add { pub left: i32, pub right: i32 }
 //!
 //! impl Handler for Add {
@@ -20,7 +20,7 @@
 //!         Ok(self.left + self.right)
 //!     }
 //! }
-//! forge_actors::register!(Add);
+//! forge::register!(Add);
 //! ```
 
 use std::future::Future;
@@ -32,17 +32,19 @@ use serde::de::DeserializeOwned;
 use crate::app::arguments;
 use crate::app::context::Ctx;
 use crate::app::error::AppError;
+use crate::app::job::JobMeta;
 use crate::app::kind::{Kind, KindName};
+use crate::app::wire_type::WireType;
 use crate::db::transaction::Isolation;
 use crate::kernel::fault::Fault;
 use crate::kernel::limits;
 
 /// A message that the node can run.
-pub trait Handler: Serialize + DeserializeOwned + Send + Sized + 'static {
+pub trait Handler: Serialize + DeserializeOwned + WireType + Send + Sized + 'static {
     /// Decides capabilities, options and durability.
     type Kind: Kind;
     /// What it answers.
-    type Output: Serialize + DeserializeOwned + Send + 'static;
+    type Output: Serialize + DeserializeOwned + WireType + Send + 'static;
     /// Its own error enum, or [`NoError`](crate::app::NoError).
     type Error: AppError;
     /// Name, access, limits.
@@ -84,6 +86,8 @@ pub struct Meta {
     pub name: Option<&'static str>,
     /// First paragraph of the documentation.
     pub doc: &'static str,
+    /// What `#[deprecated]` says about it; an empty text when it gives no reason.
+    pub deprecated: Option<&'static str>,
     /// Who may call it.
     pub access: Access,
     /// Time limit, cancelled in Postgres too.
@@ -94,8 +98,12 @@ pub struct Meta {
     pub input_bytes_max: usize,
     /// All statements of a query see one snapshot, at the price of two more round trips.
     pub snapshot: bool,
+    /// How often a live query runs again whatever was changed; for queries that read what is in no table.
+    pub refresh: Option<Duration>,
     /// Isolation of a mutation's transaction.
     pub isolation: Isolation,
+    /// How a job is queued and repeated; `Some` for jobs and for nothing else.
+    pub job: Option<JobMeta>,
     /// Source file.
     pub file: &'static str,
     /// Line in it.
@@ -110,12 +118,15 @@ impl Meta {
             function,
             name: None,
             doc: "",
+            deprecated: None,
             access: Access::Authenticated,
             timeout: limits::HANDLER_TIMEOUT,
             concurrency: None,
             input_bytes_max: limits::HANDLER_INPUT_BYTES_MAX,
             snapshot: false,
+            refresh: None,
             isolation: Isolation::ReadCommitted,
+            job: None,
             file,
             line,
         }
@@ -134,6 +145,12 @@ impl Meta {
     /// Of an action.
     pub const fn action(module: &'static str, function: &'static str, file: &'static str, line: u32) -> Self {
         Self::new(KindName::Action, module, function, file, line)
+    }
+
+    /// Of a job: nobody can call it, and its defaults are those of [`JobMeta::DEFAULT`].
+    pub const fn job(module: &'static str, function: &'static str, file: &'static str, line: u32) -> Self {
+        let meta = Self::new(KindName::Job, module, function, file, line);
+        Self { access: Access::Internal, job: Some(JobMeta::DEFAULT), ..meta }
     }
 
     /// Callable without a token.

@@ -5,6 +5,9 @@
 //! | query | reads (Postgres refuses writes) | none, or one snapshot | queries |
 //! | mutation | reads and writes | exactly one | queries, mutations |
 //! | action | none of its own | none | queries, mutations, actions; the outside world |
+//! | job | inside of `ctx.commit` | the one that finishes it | queries, mutations, actions; the outside world |
+//!
+//! Mutations, actions and jobs dispatch jobs; nothing calls one.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +21,8 @@ pub enum KindName {
     Mutation,
     /// Calls out; not transactional.
     Action,
+    /// Runs later, and again until it succeeds.
+    Job,
 }
 
 impl KindName {
@@ -27,6 +32,7 @@ impl KindName {
             Self::Query => "query",
             Self::Mutation => "mutation",
             Self::Action => "action",
+            Self::Job => "job",
         }
     }
 }
@@ -46,6 +52,9 @@ pub enum Mutation {}
 /// Marks action handlers.
 #[derive(Debug, Clone, Copy)]
 pub enum Action {}
+/// Marks job handlers.
+#[derive(Debug, Clone, Copy)]
+pub enum Job {}
 
 impl Kind for Query {
     const NAME: KindName = KindName::Query;
@@ -56,12 +65,16 @@ impl Kind for Mutation {
 impl Kind for Action {
     const NAME: KindName = KindName::Action;
 }
+impl Kind for Job {
+    const NAME: KindName = KindName::Job;
+}
 
 /// The kinds whose context has a database.
 #[diagnostic::on_unimplemented(
     message = "`Ctx<{Self}>` has no database",
     label = "no `db()` here",
-    note = "an action is not transactional: put the statement into a query or a mutation and run that with `ctx.call(..)`"
+    note = "an action is not transactional: put the statement into a query or a mutation and run that with `ctx.call(..)`",
+    note = "a job writes inside of `ctx.commit(async |tx| ..)`, which finishes it in the same transaction"
 )]
 pub trait HasDatabase: Kind {}
 impl HasDatabase for Query {}
@@ -75,22 +88,40 @@ impl HasDatabase for Mutation {}
 )]
 pub trait CallsOut: Kind {}
 impl CallsOut for Action {}
+impl CallsOut for Job {}
 
 /// Which kind may run which by `ctx.call`.
 #[diagnostic::on_unimplemented(
     message = "`Ctx<{Self}>` cannot call a handler of kind `{Callee}`",
     label = "not callable from here",
-    note = "queries call queries; mutations call queries and mutations (in their own transaction); actions call all three"
+    note = "queries call queries; mutations call queries and mutations (in their own transaction); actions and jobs call all three; a job is not called but dispatched"
 )]
 pub trait MayCall<Callee: Kind>: Kind {}
 impl MayCall<Query> for Query {}
 impl MayCall<Query> for Mutation {}
 impl MayCall<Mutation> for Mutation {}
-impl<Callee: Kind> MayCall<Callee> for Action {}
+impl MayCall<Query> for Action {}
+impl MayCall<Mutation> for Action {}
+impl MayCall<Action> for Action {}
+impl MayCall<Query> for Job {}
+impl MayCall<Mutation> for Job {}
+impl MayCall<Action> for Job {}
+
+/// The kinds that may dispatch jobs.
+#[diagnostic::on_unimplemented(
+    message = "`Ctx<{Self}>` cannot dispatch a job",
+    label = "no `dispatch()` here",
+    note = "a query only reads, and a dispatched job is a row: dispatch it in a mutation, with which it commits, or in an action or a job"
+)]
+pub trait MayDispatch: MayCall<Mutation> {}
+impl MayDispatch for Mutation {}
+impl MayDispatch for Action {}
+impl MayDispatch for Job {}
 
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Query {}
     impl Sealed for super::Mutation {}
     impl Sealed for super::Action {}
+    impl Sealed for super::Job {}
 }

@@ -7,13 +7,14 @@ use sqlx::postgres::{PgHasArrayType, PgRow};
 use sqlx::{Decode, Encode, FromRow, Postgres, Row, Type};
 
 use crate::app::enumeration::EnumMeta;
+use crate::kernel::integer::{Int53, Int64};
 use crate::kernel::time::Timestamp;
 
 /// A Rust type that a column can hold, and the SQL type that holds it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the type of a column",
     label = "no Postgres type is known for it",
-    note = "columns hold bool, i16, i32, i64, f32, f64, String, Uuid, Timestamp, NaiveDate, serde_json::Value, Vec<u8>, types of `forge::id!`, `#[forge::forge_enum]` and `#[forge::validated_type]`, and `Option` or `Vec` of those"
+    note = "columns hold bool, i16, i32, i64, Int53, Int64, f32, f64, String, Uuid, Timestamp, NaiveDate, serde_json::Value, Vec<u8>, types of `forge::id!`, `#[forge::forge_enum]` and `#[forge::validated_type]`, and `Option` or `Vec` of those"
 )]
 pub trait ColumnType: 'static + Type<Postgres> + for<'r> Decode<'r, Postgres> + for<'q> Encode<'q, Postgres> {
     /// The SQL type, for example `text`; of an array, the type of its elements.
@@ -39,6 +40,8 @@ column_types! {
     i16 = "smallint";
     i32 = "integer";
     i64 = "bigint";
+    Int53 = "bigint";
+    Int64 = "bigint";
     f32 = "real";
     f64 = "double precision";
     String = "text";
@@ -88,6 +91,8 @@ pub struct ModelMeta {
     pub columns: &'static [ColumnMeta],
     /// The indexes besides the primary key's: those of the struct's attribute and those of single fields.
     pub indexes: &'static [IndexMeta],
+    /// Whether live queries are told of its changes; `None`: as `capture.default` says.
+    pub reactive: Option<bool>,
     /// Source file.
     pub file: &'static str,
     /// Line in it.

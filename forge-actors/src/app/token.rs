@@ -32,6 +32,7 @@ pub struct Tokens {
 struct Keys {
     encoding: EncodingKey,
     decoding: DecodingKey,
+    links: (EncodingKey, DecodingKey),
     validation: Validation,
     rules: TokenRules,
 }
@@ -60,6 +61,24 @@ struct Claims {
     tenant: Option<String>,
 }
 
+crate::id! {
+    /// Names a one-time link.
+    pub LinkId,
+}
+
+/// What the code of a one-time link says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its id.
+    pub jti: LinkId,
+    /// When it ends, in seconds since 1970.
+    pub exp: i64,
+    /// Whom the token will be for.
+    pub sub: String,
+    /// What roles it will carry.
+    pub roles: Vec<String>,
+}
+
 impl Tokens {
     /// Keys of a secret of at least [`SECRET_BYTES_MIN`] bytes.
     pub fn new(secret: &[u8], rules: TokenRules) -> Result<Self, ShortSecret> {
@@ -81,7 +100,9 @@ impl Tokens {
             }
             None => validation.validate_aud = false,
         }
-        let keys = Keys { encoding: EncodingKey::from_secret(secret), decoding: DecodingKey::from_secret(secret), validation, rules };
+        let encoding = EncodingKey::from_secret(secret);
+        let links = link_keys(&encoding);
+        let keys = Keys { encoding, decoding: DecodingKey::from_secret(secret), links, validation, rules };
         Ok(Self { keys: Arc::new(keys) })
     }
 
@@ -101,6 +122,27 @@ impl Tokens {
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.keys.encoding).map_err(Fault::internal)
     }
 
+    /// Signs the code of a one-time link for `subject`, to be exchanged within `ttl` for a token with `roles`. Whoever redeems it has to
+    /// remember its id until it expires.
+    pub fn issue_link(&self, subject: impl ToString, roles: &[&str], ttl: Duration) -> Result<String, Fault> {
+        let expires_at = chrono::Utc::now().timestamp().saturating_add_unsigned(ttl.as_secs());
+        let link =
+            Link { jti: LinkId::new(), exp: expires_at, sub: subject.to_string(), roles: roles.iter().map(ToString::to_string).collect() };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &link, &self.keys.links.0).map_err(Fault::internal)
+    }
+
+    /// Reads the code of a one-time link. That it was not used before is for the caller to see to.
+    pub fn verify_link(&self, code: &str) -> Result<Link, Fault> {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.validate_aud = false;
+        validation.leeway = self.keys.rules.leeway.as_secs();
+        let verified = jsonwebtoken::decode::<Link>(code, &self.keys.links.1, &validation);
+        verified.map(|verified| verified.claims).map_err(|error| {
+            let fault = Fault::new(Code::Unauthenticated, "the link is not valid, or has expired; `forge-node dashboard` prints another");
+            fault.because(error.to_string())
+        })
+    }
+
     /// Verifies a token. The answer to the client says only whether it expired; the log has the rest.
     pub fn verify(&self, token: &str) -> Result<Identity, Fault> {
         let verified =
@@ -114,6 +156,13 @@ impl Tokens {
         }
         Ok(Identity { subject: typed.sub, roles: typed.roles, tenant: typed.tenant, claims })
     }
+}
+
+/// A key of their own, so that a link is no token: what stands in an address bar must not open anything but the one page.
+fn link_keys(encoding: &EncodingKey) -> (EncodingKey, DecodingKey) {
+    let derived = jsonwebtoken::crypto::sign(b"forge sign-in link", encoding, Algorithm::HS256);
+    let derived = derived.expect("signing with a secret cannot fail");
+    (EncodingKey::from_secret(derived.as_bytes()), DecodingKey::from_secret(derived.as_bytes()))
 }
 
 fn refused(error: &jsonwebtoken::errors::Error) -> Fault {

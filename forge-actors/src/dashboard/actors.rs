@@ -1,15 +1,13 @@
 //! `forge.actors`: the supervision tree of the node that answers.
 
-use serde::{Deserialize, Serialize};
-
 use crate::app::{QueryContext, Result};
 use crate::kernel::ids::NodeId;
 use crate::kernel::time::Timestamp;
 use crate::supervise::ActorInfo;
 
 /// One node's tree at one moment.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
 pub struct NodeActors {
     /// The node.
     pub node: NodeId,

@@ -1,6 +1,5 @@
 //! `forge.crashes`: the crash journal, newest first.
 
-use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -12,8 +11,8 @@ use crate::kernel::time::Timestamp;
 const ROWS_MAX: u16 = 1_000;
 
 /// Equal crashes of about one second.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
 pub struct RecordedCrash {
     /// The node it happened on.
     pub node: NodeId,

@@ -35,7 +35,8 @@ struct Inner {
 }
 
 /// How full each pool is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DatabaseUsage {
     /// Transactions.
     pub write: PoolUsage,
@@ -50,7 +51,9 @@ pub struct DatabaseUsage {
 impl Database {
     /// Pools for `options`; `node` names this node in `pg_stat_activity`.
     pub fn new(options: PgConnectOptions, config: DatabaseConfig, node: &str) -> Self {
-        let options = options.disable_statement_logging();
+        // Asked for by the log's filter (`sqlx::query=debug`), each statement is written under its call's trace; otherwise it costs nothing.
+        let wanted = tracing::enabled!(target: "sqlx::query", tracing::Level::DEBUG);
+        let options = if wanted { options } else { options.disable_statement_logging() };
         let (state, _) = watch::channel(DatabaseState::Up);
         let shared = Arc::new(Shared { generation: AtomicU64::new(0), state, suspicion: Notify::new(), disposal: Disposal::new() });
         let pool = |name: &str, size: usize, setting: &str, fails_when_away: bool| {
@@ -99,6 +102,11 @@ impl Database {
     /// Single writing statements outside of any transaction, each committed by itself: for Forge's own bookkeeping.
     pub fn writer(&self) -> Db {
         Db::pooled(self.0.write.clone(), false)
+    }
+
+    /// Small statements that must not wait behind applications' own: the cluster's signs of life.
+    pub fn control(&self) -> Db {
+        Db::pooled(self.0.control.clone(), false)
     }
 
     /// One read-only snapshot for several statements, on a session of the read pool.

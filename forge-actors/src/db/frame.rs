@@ -18,8 +18,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgRow;
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 
+use super::error::is_broken;
 use super::guard::Effect;
 use super::pool::Lease;
 use super::session::{Activity, BackendPid, Session};
@@ -42,6 +44,8 @@ pub(super) struct Frame {
 #[derive(Debug)]
 struct Core {
     pid: BackendPid,
+    /// The whole transaction is read-only, so that a frame in it need not say so.
+    read_only: bool,
     /// Never contended: the gates already let one statement through at a time. Empty once the transaction ended.
     slot: Mutex<Option<Slot>>,
     /// The outermost frame depth that was dropped without being closed.
@@ -57,14 +61,19 @@ pub(super) struct Slot {
 
 impl Frame {
     /// The root frame of a transaction that `lease` has begun.
-    pub(super) fn root(mut lease: Lease) -> Arc<Self> {
+    pub(super) fn root(mut lease: Lease, read_only: bool) -> Arc<Self> {
         let pid = lease.session().pid();
-        let core = Core { pid, slot: Mutex::new(Some(Slot { lease, aborted: false })), abandoned: AtomicU32::new(NONE) };
+        let core = Core { pid, read_only, slot: Mutex::new(Some(Slot { lease, aborted: false })), abandoned: AtomicU32::new(NONE) };
         Arc::new(Self { core: Arc::new(core), parent: None, depth: 0, gate: Arc::default(), closed: AtomicBool::new(false) })
     }
 
     pub(super) fn pid(&self) -> BackendPid {
         self.core.pid
+    }
+
+    /// True when Postgres refuses every write of the transaction.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.core.read_only
     }
 
     /// Waits for this frame's turn and lends the session.
@@ -85,7 +94,7 @@ impl Frame {
         }
         let depth = self.depth + 1;
         // The second statement is what makes Postgres itself refuse writes of a query that a mutation calls.
-        let sql = if read_only {
+        let sql = if read_only && !self.core.read_only {
             format!("SAVEPOINT forge_{depth}; SET LOCAL transaction_read_only = on")
         } else {
             format!("SAVEPOINT forge_{depth}")
@@ -93,6 +102,70 @@ impl Frame {
         let gate = turn.into_gate_after(sql).await?;
         let (core, parent) = (Arc::clone(&self.core), Some(Arc::clone(self)));
         Ok((Arc::new(Self { core, parent, depth, gate: Arc::default(), closed: AtomicBool::new(false) }), gate))
+    }
+
+    /// Opens the frame of the first run (see [`runs`](super::runs)) by `sql`, which ends with a savepoint.
+    pub(super) async fn first_run(self: &Arc<Self>, sql: String) -> sqlx::Result<(Arc<Self>, OwnedMutexGuard<()>, Vec<PgRow>)> {
+        let mut turn = self.turn().await?;
+        let rows = turn.session()?.query(AssertSqlSafe(sql), Activity::Bound).await;
+        turn.settle(&rows)?;
+        let gate = turn.into_gate();
+        Ok((self.run_frame(Arc::clone(self)), gate, rows?))
+    }
+
+    /// Ends the run that this frame was made for and opens the next one's frame on the same savepoint. `reads` is asked before
+    /// everything is undone, or after it when the run had failed. A statement whose future was dropped is left to the caller.
+    pub(super) async fn next_run(&self, reads: &str) -> sqlx::Result<RunEnd> {
+        let _gate = self.gate.lock().await;
+        // Whatever of the run is still about sends nothing any more.
+        self.close();
+        let mut slot = self.core.slot.lock().await;
+        let slot = slot.as_mut().ok_or_else(ended)?;
+        match slot.lease.activity() {
+            Activity::Bound => {}
+            Activity::Busy => return Err(cut_off()),
+            Activity::Idle | Activity::Broken => return Err(ended()),
+        }
+        let session = slot.lease.session();
+        let (mut failed, back) = (slot.aborted, format!("ROLLBACK TO SAVEPOINT forge_{}", self.depth));
+        if !failed {
+            let whole = session.query(AssertSqlSafe(format!("{reads}; {back}")), Activity::Bound).await;
+            // A statement whose failure nobody saw, since its future was dropped, leaves a failed transaction too.
+            failed = matches!(&whole, Err(error) if !is_broken(error));
+            if !failed {
+                return Ok(self.run_ended(slot, whole?, false));
+            }
+        }
+        let rows = session.query(AssertSqlSafe(format!("{back}; {reads}")), Activity::Bound).await?;
+        Ok(self.run_ended(slot, rows, failed))
+    }
+
+    fn run_ended(&self, slot: &mut Slot, rows: Vec<PgRow>, failed: bool) -> RunEnd {
+        slot.aborted = false;
+        self.core.abandoned.store(NONE, Ordering::Release);
+        let stale = slot.lease.session().stale_generation().is_some();
+        let root = Arc::clone(self.parent.as_ref().expect("a run's frame lies in that of its transaction"));
+        RunEnd { next: self.run_frame(root), rows, failed, stale }
+    }
+
+    fn run_frame(&self, root: Arc<Self>) -> Arc<Self> {
+        let (core, depth) = (Arc::clone(&self.core), root.depth + 1);
+        Arc::new(Self { core, parent: Some(root), depth, gate: Arc::default(), closed: AtomicBool::new(false) })
+    }
+
+    /// Waits until a cancelled statement has ended, and notes that the frame failed with it.
+    pub(super) async fn drain(&self) -> sqlx::Result<()> {
+        let _gate = self.gate.lock().await;
+        let mut slot = self.core.slot.lock().await;
+        let slot = slot.as_mut().ok_or_else(ended)?;
+        slot.aborted = true;
+        slot.lease.session().drain().await
+    }
+
+    /// True while a statement runs, or after its future was dropped.
+    pub(super) fn is_busy(&self) -> bool {
+        let slot = self.core.slot.try_lock();
+        slot.is_ok_and(|slot| slot.as_ref().is_some_and(|slot| slot.lease.activity() == Activity::Busy))
     }
 
     /// Keeps what the nested frame did.
@@ -147,6 +220,18 @@ impl Frame {
         self.close();
         self.core.slot.try_lock().ok()?.take().map(|slot| slot.lease)
     }
+}
+
+/// How a run ended.
+pub(super) struct RunEnd {
+    /// The next run's frame.
+    pub(super) next: Arc<Frame>,
+    /// What was asked about it.
+    pub(super) rows: Vec<PgRow>,
+    /// Postgres had undone it, or its innermost part, before it was asked.
+    pub(super) failed: bool,
+    /// The session had prepared what no longer fits the schema.
+    pub(super) stale: bool,
 }
 
 /// What is left when a transaction ends.
@@ -221,7 +306,11 @@ impl Turn<'_> {
 
     async fn into_gate_after(mut self, sql: String) -> sqlx::Result<OwnedMutexGuard<()>> {
         self.execute(sql).await?;
-        Ok(self._gate)
+        Ok(self.into_gate())
+    }
+
+    fn into_gate(self) -> OwnedMutexGuard<()> {
+        self._gate
     }
 }
 

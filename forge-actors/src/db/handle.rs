@@ -66,7 +66,9 @@ impl Db {
             Backing::Pool { .. } => Ok(NestedFrame { db: self.clone(), open: None }),
             Backing::Frame(frame) => {
                 let (nested, parent) = frame.nest(read_only).await?;
-                Ok(NestedFrame { db: Self::framed(nested), open: Some(Open { read_only, _parent: parent }) })
+                // In a read-only transaction there is no write mode to restore, and what is kept shows what was read.
+                let undone = read_only && !frame.is_read_only();
+                Ok(NestedFrame { db: Self::framed(nested), open: Some(Open { undone, _parent: parent }) })
             }
         }
     }
@@ -91,7 +93,8 @@ pub struct NestedFrame {
 
 #[derive(Debug)]
 struct Open {
-    read_only: bool,
+    /// Closed by going back even when it succeeded.
+    undone: bool,
     _parent: OwnedMutexGuard<()>,
 }
 
@@ -105,7 +108,7 @@ impl NestedFrame {
     pub async fn release(mut self) -> Result<(), Fault> {
         match (&self.db.0, &self.open) {
             // A read-only frame has nothing to keep, and only the way back restores the parent's write mode for certain.
-            (Backing::Frame(frame), Some(open)) if open.read_only => frame.undo().await?,
+            (Backing::Frame(frame), Some(open)) if open.undone => frame.undo().await?,
             (Backing::Frame(frame), Some(_)) => frame.release().await?,
             _ => {}
         }

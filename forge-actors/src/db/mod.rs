@@ -3,6 +3,7 @@
 //! ```text
 //!   Database ─┬ write pool ── Transaction ── Db (frame) ── nested frames (savepoints)
 //!             ├ read pool ─── Db (reader): one statement, one session, one round trip
+//!             │               Runs: many reads of one snapshot, each with what it read
 //!             ├ locks pool ── advisory locks, migrations
 //!             └ control pool ─ health, cancellation: never waits behind applications
 //!
@@ -35,6 +36,7 @@ pub mod migrate;
 pub mod migrator;
 pub mod monitor;
 pub mod pool;
+pub mod runs;
 pub mod session;
 pub mod state;
 pub mod statement;

@@ -183,7 +183,8 @@ impl fmt::Debug for Pool {
 }
 
 /// How full a pool is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolUsage {
     /// Sessions that exist.
     pub open: usize,

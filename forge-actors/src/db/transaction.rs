@@ -107,7 +107,7 @@ impl Transaction {
             }
             Err(error) => return Err(error.into()),
         }
-        Ok(Self { root: Frame::root(lease), database: database.clone() })
+        Ok(Self { root: Frame::root(lease, options.read_only), database: database.clone() })
     }
 
     /// Where its statements go.
@@ -118,6 +118,14 @@ impl Transaction {
     /// The server process that runs it, for [`Database::cancel`].
     pub fn pid(&self) -> BackendPid {
         self.root.pid()
+    }
+
+    pub(super) fn root(&self) -> &Arc<Frame> {
+        &self.root
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        &self.database
     }
 
     /// Commits. `Ok` means durable. A fault with [`Code::OutcomeUnknown`] means that the answer never came; every other fault means that

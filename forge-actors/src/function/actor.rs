@@ -8,6 +8,8 @@ use crate::supervise::{Actor, ActorError, ChildSpec, Context, Shutdown, Timer};
 
 /// Path of the actor, and of the panics of handlers below it.
 pub(super) const PATH: &str = "node/functions";
+/// Path below which panics of jobs stand: that of the actors that run them.
+pub(super) const JOBS_PATH: &str = "node/jobs";
 /// Between two looks at the running calls.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 /// After a drain has cancelled its calls: time for their rollbacks.

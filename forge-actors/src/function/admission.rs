@@ -51,6 +51,13 @@ impl Admission {
     }
 }
 
+impl Permit {
+    /// For what has places of its own elsewhere.
+    pub(super) fn unlimited() -> Self {
+        Self { limits: [None, None] }
+    }
+}
+
 fn refused(message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
     Fault::new(Code::Overloaded, message).retry_after(RETRY_AFTER)
 }

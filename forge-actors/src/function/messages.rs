@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -16,9 +18,11 @@ use crate::change::messages::Hints;
 use crate::db::database::Database;
 use crate::function::actor::FunctionsActor;
 use crate::function::admission::Admission;
+pub use crate::function::attempt::AttemptEnd;
 use crate::function::config::FunctionConfig;
 pub use crate::function::inflight::InFlight;
 use crate::function::inflight::Table;
+pub use crate::function::live::{LiveQuery, LiveRun};
 use crate::function::run;
 use crate::function::signals::{self, HandlerMetrics};
 use crate::kernel::commit::Receipt;
@@ -43,9 +47,20 @@ pub(super) struct Room {
     pub(super) admission: Admission,
     pub(super) table: Table,
     pub(super) metrics: HashMap<String, HandlerMetrics>,
+    pub(super) calls: AtomicU64,
+    pub(super) errors: AtomicU64,
     pub(super) tasks: TaskTracker,
     /// Ends what still runs when a drain has waited long enough.
     pub(super) cancel: watch::Sender<bool>,
+}
+
+/// Calls that have ended since the node started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallCounts {
+    /// All of them, those inside others included.
+    pub calls: u64,
+    /// Those that failed by the node's fault: panics, time limits, internal errors.
+    pub errors: u64,
 }
 
 /// What the room needs of the node, besides the catalog.
@@ -67,6 +82,8 @@ impl Functions {
         let room = Arc::new(Room {
             admission: Admission::new(needs.config.calls_max, &catalog),
             metrics: signals::for_catalog(&catalog),
+            calls: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
             catalog,
             database: needs.database,
             services: OnceLock::new(),
@@ -89,9 +106,19 @@ impl Functions {
         &self.room.catalog
     }
 
+    /// The calls that have ended.
+    pub fn counts(&self) -> CallCounts {
+        CallCounts { calls: self.room.calls.load(Relaxed), errors: self.room.errors.load(Relaxed) }
+    }
+
     /// The calls that run now.
     pub fn in_flight(&self) -> Vec<InFlight> {
         self.room.table.list()
+    }
+
+    /// Runs handlers for those who have judged the access themselves. It keeps nothing alive.
+    pub fn invoker(&self) -> Arc<dyn Invoke> {
+        Arc::new(Weak(Arc::downgrade(&self.room)))
     }
 
     /// A call from outside: checks that the handler exists, that the caller may, that the arguments fit and that there is room, in
@@ -142,13 +169,13 @@ impl Invoke for Weak {
     }
 }
 
-fn unknown(name: &str) -> Fault {
+pub(super) fn unknown(name: &str) -> Fault {
     // A name from outside is cut, so that an answer never grows with the question.
     let shown: String = name.chars().take(100).collect();
     Fault::new(Code::NotFound, format!("there is no function `{shown}`"))
 }
 
-fn authorize(meta: &Meta, caller: &Caller) -> Result<(), Fault> {
+pub(super) fn authorize(meta: &Meta, caller: &Caller) -> Result<(), Fault> {
     let identity = || caller.identity.as_deref().ok_or_else(|| Fault::new(Code::Unauthenticated, "this function needs a token"));
     match meta.access {
         Access::Public => Ok(()),

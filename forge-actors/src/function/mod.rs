@@ -17,13 +17,17 @@
 //! a message to the actor, because a hop through one mailbox for every request would be the node's narrowest place (an actor that
 //! spawned per request was 10 × slower than tasks).
 //!
+//! Live queries come in by another door: the reactor brings the snapshot, and takes with the answer what the run asked about its caller.
+//!
 //! Invariants: what writes is never dropped half-way, so no transaction is left open by a caller that went away; an answer `Ok` of a
 //! mutation means that Postgres confirmed the commit; a panic ends one call.
 
 mod actor;
 mod admission;
+mod attempt;
 pub mod config;
 mod inflight;
+mod live;
 pub mod messages;
 mod run;
 pub mod signals;

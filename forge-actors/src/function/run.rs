@@ -1,6 +1,7 @@
 //! One admitted call, from its arguments to its answer.
 
 use std::error::Error;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -16,9 +17,9 @@ use crate::change::messages::Hint;
 use crate::db::error::is_stale;
 use crate::db::handle::Db;
 use crate::db::transaction::{Transaction, TransactionOptions};
-use crate::function::actor::PATH;
+use crate::function::actor::{JOBS_PATH, PATH};
 use crate::function::admission::Permit;
-use crate::function::inflight::InFlight;
+use crate::function::inflight::{InFlight, Row};
 use crate::function::messages::Room;
 use crate::function::signals::{HandlerMetrics, Outcome};
 use crate::kernel::backoff::Backoff;
@@ -39,16 +40,7 @@ pub(super) async fn admitted(room: &Arc<Room>, registration: &'static Registrati
         Err(fault) => return (Err(fault), Receipt::default()),
     };
     let span = span_of(&invocation, depth);
-    let call = Call {
-        room: Arc::clone(room),
-        registration,
-        invocation: Arc::new(invocation),
-        depth,
-        began: Instant::now(),
-        effects: Effects::default(),
-        receipt: OnceLock::new(),
-        _permit: permit,
-    };
+    let call = Call::new(room, registration, invocation, depth, permit);
     if registration.meta.kind == KindName::Query {
         // A query leaves nothing behind when it is dropped half-way, so it runs in its caller's task and ends with it.
         return room.tasks.track_future(call.run()).instrument(span).await;
@@ -83,7 +75,7 @@ fn span_of(invocation: &Invocation, depth: u32) -> Span {
 }
 
 /// Why a call did not answer.
-enum Failed {
+pub(super) enum Failed {
     Fault(Fault),
     Panic(Panic),
     /// It took longer than it may.
@@ -99,29 +91,34 @@ impl From<Fault> for Failed {
 }
 
 type Answer = Result<Bytes, Fault>;
-type Ended = Result<Bytes, Failed>;
+pub(super) type Ended = Result<Bytes, Failed>;
 
 /// The answer, and what was committed for it.
 pub(super) type Settled = (Answer, Receipt);
 
 /// Counts a call when it ends, also when it is dropped before.
-struct Ending<'a> {
+pub(super) struct Ending<'a> {
     call: &'a Call,
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
 }
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
+        let room = &self.call.room;
+        room.calls.fetch_add(1, Relaxed);
+        if matches!(self.outcome, Outcome::Panic | Outcome::Timeout | Outcome::Internal) {
+            room.errors.fetch_add(1, Relaxed);
+        }
         if let Some(metrics) = self.call.metrics() {
             metrics.ended(self.outcome, self.call.began.elapsed());
         }
     }
 }
 
-struct Call {
-    room: Arc<Room>,
-    registration: &'static Registration,
-    invocation: Arc<Invocation>,
+pub(super) struct Call {
+    pub(super) room: Arc<Room>,
+    pub(super) registration: &'static Registration,
+    pub(super) invocation: Arc<Invocation>,
     depth: u32,
     began: Instant,
     /// What the handler asked for that happens with its commit.
@@ -131,10 +128,27 @@ struct Call {
 }
 
 impl Call {
-    async fn run(mut self) -> Settled {
+    pub(super) fn new(room: &Arc<Room>, registration: &'static Registration, invocation: Invocation, depth: u32, permit: Permit) -> Self {
+        Self {
+            room: Arc::clone(room),
+            registration,
+            invocation: Arc::new(invocation),
+            depth,
+            began: Instant::now(),
+            effects: Effects::default(),
+            receipt: OnceLock::new(),
+            _permit: permit,
+        }
+    }
+
+    /// Stands in the table of running calls, and is counted, until both are dropped.
+    pub(super) fn begin(&self) -> (Row, Ending<'_>) {
         let row = InFlight { request: self.invocation.id, name: Arc::clone(&self.invocation.name), since: self.began };
-        let _row = self.room.table.enter(row);
-        let mut ending = Ending { call: &self, outcome: Outcome::Cancelled };
+        (self.room.table.enter(row), Ending { call: self, outcome: Outcome::Cancelled })
+    }
+
+    async fn run(mut self) -> Settled {
+        let (_row, mut ending) = self.begin();
         // Reading the arguments and dropping a cut handler run application code too, so all of it is contained.
         let ended = catch_unwind(self.by_kind()).await.unwrap_or_else(|panic| Err(Failed::Panic(panic)));
         let (outcome, answer) = self.conclude(ended);
@@ -155,6 +169,7 @@ impl Call {
                 KindName::Mutation => self.mutation().await,
                 // What an action did outside cannot be undone, so it is not run again.
                 KindName::Action => return self.guarded(self.start(self.decode()?, None)).await,
+                KindName::Job => return Err(Fault::internal("a job is dispatched, not called").into()),
             };
             let lost_race = matches!(&ended, Err(Failed::Fault(fault)) if lost_race(fault));
             let pause = RACE_BACKOFF.jittered(attempt);
@@ -179,13 +194,16 @@ impl Call {
     }
 
     /// Reads the arguments; done anew for each attempt, since running consumes the message.
-    fn decode(&self) -> Result<Box<dyn Decoded>, Fault> {
+    pub(super) fn decode(&self) -> Result<Box<dyn Decoded>, Fault> {
         self.registration.decode(&self.invocation.args)
     }
 
     fn start(&self, message: Box<dyn Decoded>, db: Option<Db>) -> BoxFuture<'static, Answer> {
-        let scope = Scope::new(Arc::clone(&self.invocation), self.depth, self.deadline(), self.effects.clone(), self.room.services());
-        message.run(scope, db)
+        message.run(self.scope(), db)
+    }
+
+    pub(super) fn scope(&self) -> Scope {
+        Scope::new(Arc::clone(&self.invocation), self.depth, self.deadline(), self.effects.clone(), self.room.services())
     }
 
     /// Waits for `future` unless the call is cut first.
@@ -199,7 +217,7 @@ impl Call {
     }
 
     /// Runs a handler's future until it ends, panics or is cut.
-    async fn guarded(&self, running: BoxFuture<'static, Answer>) -> Ended {
+    pub(super) async fn guarded(&self, running: BoxFuture<'static, Answer>) -> Ended {
         let output = self.unless_cut(catch_unwind(running)).await?.map_err(Failed::Panic)??;
         // A handler that blocks its thread cannot be cut, but it is late all the same.
         if Instant::now() > self.deadline() { Err(Failed::Deadline) } else { Ok(output) }
@@ -237,20 +255,17 @@ impl Call {
         Ok(output)
     }
 
-    fn conclude(&self, ended: Ended) -> (Outcome, Answer) {
+    pub(super) fn conclude(&self, ended: Ended) -> (Outcome, Answer) {
         let failed = match ended {
             Ok(output) => return (Outcome::Ok, Ok(output)),
             Err(failed) => failed,
         };
         let (outcome, fault) = match failed {
             Failed::Fault(fault) if fault.code() == Code::Timeout => (Outcome::Timeout, fault),
+            Failed::Fault(fault) if fault.code() == Code::Internal => (Outcome::Internal, fault),
             Failed::Fault(fault) => (Outcome::Fault, fault),
-            Failed::Panic(panic) => (Outcome::Panic, self.panicked(panic)),
-            Failed::Deadline => {
-                let limit = format_duration(self.registration.meta.timeout);
-                let message = format!("`{}` took longer than its time limit of {limit} or its caller's", self.invocation.name);
-                (Outcome::Timeout, Fault::new(Code::Timeout, message))
-            }
+            Failed::Panic(panic) => (Outcome::Panic, panicked(&self.room, &self.registration.meta, &self.invocation.name, panic)),
+            Failed::Deadline => (Outcome::Timeout, too_late(&self.registration.meta, &self.invocation.name)),
             Failed::Drain => {
                 let fault = Fault::new(Code::Unavailable, "the node stopped before the call ended");
                 (Outcome::Cancelled, fault.retry_after(Duration::from_secs(1)))
@@ -258,14 +273,20 @@ impl Call {
         };
         (outcome, Err(fault))
     }
+}
 
-    fn panicked(&self, panic: Panic) -> Fault {
-        let path = format!("{}/{}", PATH, self.invocation.name);
-        let crash = Crash::new(&path, self.registration.meta.kind.as_str(), &panic.message);
-        let fault = Fault::internal(panic.to_string());
-        self.room.tree.journal().record_crash(Crash { location: Some(panic.location), backtrace: Some(panic.backtrace), ..crash });
-        fault
-    }
+/// A handler's panic goes to the journal; its caller learns only that the call failed.
+pub(super) fn panicked(room: &Room, meta: &Meta, name: &str, panic: Panic) -> Fault {
+    let place = if meta.kind == KindName::Job { JOBS_PATH } else { PATH };
+    let crash = Crash::new(&format!("{place}/{name}"), meta.kind.as_str(), &panic.message);
+    let fault = Fault::internal(panic.to_string());
+    room.tree.journal().record_crash(Crash { location: Some(panic.location), backtrace: Some(panic.backtrace), ..crash });
+    fault
+}
+
+pub(super) fn too_late(meta: &Meta, name: &str) -> Fault {
+    let limit = format_duration(meta.timeout);
+    Fault::new(Code::Timeout, format!("`{name}` took longer than its time limit of {limit} or its caller's"))
 }
 
 /// Ends a transaction as its handler ended: only a commit that Postgres confirmed is an answer.

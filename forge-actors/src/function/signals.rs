@@ -21,14 +21,16 @@ pub const CALLS_IN_FLIGHT: &str = "forge_calls_in_flight";
 pub(super) enum Outcome {
     Ok,
     Fault,
+    Internal,
     Panic,
     Timeout,
     Cancelled,
 }
 
-const OUTCOMES: [(Outcome, &str); 5] = [
+const OUTCOMES: [(Outcome, &str); 6] = [
     (Outcome::Ok, "ok"),
     (Outcome::Fault, "fault"),
+    (Outcome::Internal, "internal"),
     (Outcome::Panic, "panic"),
     (Outcome::Timeout, "timeout"),
     (Outcome::Cancelled, "cancelled"),

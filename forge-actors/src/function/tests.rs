@@ -2,7 +2,7 @@ use crate::app::{Action, ActionContext, Catalog, Handler, Meta, NoError, Registr
 use crate::function::admission::Admission;
 use crate::kernel::fault::Code;
 
-#[derive(serde::Serialize, serde::Deserialize)]
+#[forge_app_macros::data]
 struct Narrow {}
 
 impl Handler for Narrow {

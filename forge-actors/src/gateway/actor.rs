@@ -9,11 +9,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::database_check::Never;
 use super::routes::{Border, Gateway};
 use super::server::{Port, serve};
 use crate::kernel::time::secs;
-use crate::supervise::{Actor, ActorError, ChildSpec, Context, Shutdown};
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Never, Shutdown};
 
 /// Name of the readiness check that holds while the port is served.
 pub const LISTENER_CHECK: &str = "listener";

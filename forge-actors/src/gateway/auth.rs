@@ -15,6 +15,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use crate::app::token::Tokens;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Caller, Identity};
+use crate::kernel::wire::escape;
 
 /// Role that may read what is about the node itself.
 pub const ADMIN_ROLE: &str = "admin";
@@ -97,20 +98,11 @@ fn bearer(header: &HeaderValue) -> Option<&str> {
 }
 
 /// A header as text that is safe to log: control characters (C1 in UTF-8 included) are escaped, the rest is cut.
-fn printable(header: &HeaderValue) -> String {
+pub(super) fn printable(header: &HeaderValue) -> String {
     match header.to_str() {
         Ok(text) if text.len() <= USER_AGENT_CHARS_MAX && !text.contains('\t') => text.to_owned(),
         _ => escape(&String::from_utf8_lossy(header.as_bytes()), USER_AGENT_CHARS_MAX),
     }
-}
-
-/// At most `chars_max` characters of `text`, control characters as escapes.
-pub(super) fn escape(text: &str, chars_max: usize) -> String {
-    let mut escaped = String::new();
-    for c in text.chars().take(chars_max) {
-        if c.is_control() { escaped.extend(c.escape_default()) } else { escaped.push(c) }
-    }
-    escaped
 }
 
 #[cfg(test)]

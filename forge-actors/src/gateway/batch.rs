@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::body::RequestBody;
 use super::exchange::{Exchange, new_request_id};
 use super::routes::{Border, Gateway, Response, json};
-use super::{envelope, rpc, signals};
+use super::{envelope, rpc};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::limits;
 
@@ -60,7 +60,7 @@ pub(super) async fn serve<B: Border>(
             answer.push(b',');
         }
         if let Err(fault) = result {
-            signals::fault_hidden(fault, gateway.signals().function(&call.name).name(), exchange.trace_id());
+            fault.log_hidden(gateway.signals().function(&call.name).name(), exchange.trace_id());
         }
         envelope::append_item(&mut answer, call.id.get(), result, exchange.trace_id());
     }

@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 use super::config::GatewayConfig;
 use super::pulse::{Limits, Pulse, Watchdog};
 use super::routes::{Border, Gateway};
+use super::upgrade::Upgrade;
+use crate::kernel::slot::Slot;
 
 /// Streams that an HTTP/2 client may reset before it has to wait; more ends the connection (CVE-2023-44487, "rapid reset").
 const HTTP2_RESETS_PENDING_MAX: usize = 20;
@@ -63,18 +65,19 @@ pub(super) async fn run<B: Border>(
     let pulse = Arc::new(Pulse::new());
     let mut watchdog = pin!(Watchdog::new(&pulse, Limits::new(gateway.config())));
     let io = TokioIo::new(Watched { stream, pulse: Arc::clone(&pulse), lingered: 0 });
-    let service = service_fn(|request| answer(gateway.clone(), Arc::clone(&pulse), peer, request));
-    let mut connection = pin!(protocol.serve_connection(io, service));
+    let upgrade = Arc::new(Slot::new());
+    let service = service_fn(|request| answer(gateway.clone(), Arc::clone(&pulse), Arc::clone(&upgrade), peer, request));
+    let mut connection = pin!(protocol.serve_connection_with_upgrades(io, service));
     let mut asked_to_close = false;
     loop {
         // The watchdog reads what the connection wrote into the pulse, so the connection comes first.
         tokio::select! {
             biased;
             result = connection.as_mut() => {
-                if let Err(error) = result {
-                    tracing::debug!(%peer, error, "connection ended");
+                match result {
+                    Ok(()) => break,
+                    Err(error) => return tracing::debug!(%peer, error, "connection ended"),
                 }
-                return;
             }
             expired = watchdog.as_mut() => {
                 tracing::debug!(%peer, ?expired, "connection closed: its time is up");
@@ -86,20 +89,28 @@ pub(super) async fn run<B: Border>(
             }
         }
     }
+    let granted: Option<Upgrade> = upgrade.try_take();
+    if let Some(upgrade) = granted {
+        upgrade.finish().await;
+    }
 }
 
 async fn answer<B: Border>(
     gateway: Gateway<B>,
     pulse: Arc<Pulse>,
+    upgrade: Arc<Slot<Upgrade>>,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<super::routes::Response, Infallible> {
     let in_flight = InFlight::new(&pulse, request.version() == hyper::Version::HTTP_2);
-    let (response, unread) = gateway.answer(request, peer.ip()).await;
-    if unread {
+    let answer = gateway.answer(request, peer.ip()).await;
+    if answer.unread {
         in_flight.0.linger();
     }
-    Ok(response)
+    if let Some(granted) = answer.upgrade {
+        upgrade.put(|place| *place = Some(granted));
+    }
+    Ok(answer.response)
 }
 
 /// One request in flight, however it ends.
@@ -119,13 +130,18 @@ impl Drop for InFlight<'_> {
 }
 
 /// The socket, telling the pulse what passes.
-struct Watched {
+pub(super) struct Watched {
     stream: TcpStream,
     pulse: Arc<Pulse>,
     lingered: u64,
 }
 
 impl Watched {
+    /// The socket alone: what speaks over it from now on has limits of its own.
+    pub(super) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     fn wrote(&self, result: Poll<io::Result<usize>>, offered: usize) -> Poll<io::Result<usize>> {
         match &result {
             Poll::Ready(Ok(taken)) => self.pulse.bytes_went(*taken, offered),

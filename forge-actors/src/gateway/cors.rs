@@ -60,6 +60,11 @@ impl Cors {
         }
     }
 
+    /// The request names one origin, and it is listed.
+    pub(super) fn allows(&self, request: &HeaderMap) -> bool {
+        self.allowed(request).is_some()
+    }
+
     fn allowed(&self, request: &HeaderMap) -> Option<&HeaderValue> {
         let mut origins = request.get_all(ORIGIN).iter();
         let (Some(origin), None) = (origins.next(), origins.next()) else { return None };

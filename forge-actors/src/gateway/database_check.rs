@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 use super::readiness::Readiness;
 use crate::db::state::DatabaseState;
-use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message};
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Never};
 
 /// Name of the readiness check that holds while the database answers.
 pub const DATABASE_CHECK: &str = "database";
@@ -19,17 +19,6 @@ impl DatabaseCheck {
     /// The child that reports `state` to `readiness`.
     pub fn spec(state: watch::Receiver<DatabaseState>, readiness: Readiness) -> ChildSpec {
         ChildSpec::actor("database_check", move || Self { state: state.clone(), readiness: readiness.clone() }).0
-    }
-}
-
-/// Nobody sends.
-pub enum Never {}
-
-impl Message for Never {
-    const NAMES: &'static [&'static str] = &[];
-
-    fn index(&self) -> usize {
-        match *self {}
     }
 }
 

@@ -6,21 +6,11 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::kernel::fault::Fault;
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ErrorBody<'a> {
-    code: &'static str,
-    message: &'a str,
-    details: Option<&'a serde_json::Value>,
-    trace_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after_ms: Option<u64>,
-}
+use crate::kernel::wire::WireFault;
 
 #[derive(Serialize)]
 struct ErrorEnvelope<'a> {
-    error: ErrorBody<'a>,
+    error: WireFault<'a>,
 }
 
 /// `{"data": …}` around JSON that a handler wrote; it is not read again.
@@ -35,7 +25,7 @@ pub(super) fn data(json: &[u8]) -> Bytes {
 
 /// `{"error": …}`: code, sentence and details of the fault, never its cause.
 pub(super) fn error(fault: &Fault, trace_id: &str) -> Bytes {
-    serde_json::to_vec(&ErrorEnvelope { error: body(fault, trace_id) }).expect("an error envelope has only string keys").into()
+    serde_json::to_vec(&ErrorEnvelope { error: fault.wire(trace_id) }).expect("an error envelope has only string keys").into()
 }
 
 /// Appends `{"id":…,"data":…}` or `{"id":…,"error":…}` to the answer of a batch. `id` is JSON.
@@ -49,7 +39,7 @@ pub(super) fn append_item(answer: &mut Vec<u8>, id: &str, result: &Result<Bytes,
         }
         Err(fault) => {
             answer.extend_from_slice(br#","error":"#);
-            serde_json::to_writer(&mut *answer, &body(fault, trace_id)).expect("an error envelope has only string keys");
+            serde_json::to_writer(&mut *answer, &fault.wire(trace_id)).expect("an error envelope has only string keys");
         }
     }
     answer.push(b'}');
@@ -58,14 +48,4 @@ pub(super) fn append_item(answer: &mut Vec<u8>, id: &str, result: &Result<Bytes,
 /// `Retry-After` counts whole seconds (RFC 9110 §10.2.3), so the delay is rounded up.
 pub(super) fn retry_after_seconds(delay: Duration) -> u64 {
     u64::try_from(delay.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX).max(1)
-}
-
-fn body<'a>(fault: &'a Fault, trace_id: &'a str) -> ErrorBody<'a> {
-    ErrorBody {
-        code: fault.code().name(),
-        message: fault.message(),
-        details: fault.details(),
-        trace_id,
-        retry_after_ms: fault.retry_delay().map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
-    }
 }

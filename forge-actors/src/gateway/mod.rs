@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! port ─▶ accept loop ─▶ connection ─▶ route ─▶ token ─▶ body ─▶ Border::call ─▶ envelope
+//!                                       └─▶ /ws ─▶ upgrade ─▶ a session owns the socket
 //! ```
 //! Invariants: every wait on a client has a limit (`pulse`, `body`), and so has everything a client may make the node keep
 //! (`config`). A client reads a fault's code, sentence and details, never its cause; the cause is in the log under the trace id that
@@ -11,6 +12,7 @@
 //! restart of the listener, while the port stays open.
 
 pub mod actor;
+pub mod assets;
 pub mod auth;
 mod batch;
 mod body;
@@ -27,6 +29,7 @@ pub mod routes;
 mod rpc;
 pub mod server;
 pub mod signals;
+mod upgrade;
 
 #[cfg(test)]
 mod tests;

@@ -10,25 +10,29 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tracing::{Instrument, Span, field};
 
+use super::assets::Assets;
 use super::auth::Authenticator;
 use super::body::{BodyRoom, RequestBody};
 use super::config::GatewayConfig;
 use super::cors::Cors;
 use super::exchange::Exchange;
 use super::readiness::Readiness;
-use super::signals::{self, RouteLabel, Signals};
+use super::signals::{RouteLabel, Signals};
+use super::upgrade::{self, Upgrade};
 use super::{batch, envelope, rpc};
 use crate::app::Catalog;
 use crate::app::token::Tokens;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
+use crate::session::messages::Sessions;
 
 /// An answer: always complete when it is sent, so the client knows its length.
 pub type Response = hyper::Response<Full<Bytes>>;
@@ -57,6 +61,33 @@ struct Inner<B> {
     metrics: PrometheusHandle,
     cors: Cors,
     signals: Signals,
+    sessions: Option<Sessions>,
+    assets: Assets,
+}
+
+/// What a gateway stands before.
+pub struct GatewayNeeds<B> {
+    /// Runs calls.
+    pub border: B,
+    /// `None` when no secret is configured: then nobody is ever signed in.
+    pub tokens: Option<Tokens>,
+    /// What `/ready` shows.
+    pub readiness: Readiness,
+    /// What `/metrics` shows. Installed before the gateway is made, or that counts into nothing.
+    pub metrics: PrometheusHandle,
+    /// Serves `/ws`; without them there is nothing at that path.
+    pub sessions: Option<Sessions>,
+    /// Files for browsers.
+    pub assets: Assets,
+}
+
+/// An answer, and what follows it.
+pub(super) struct Answer {
+    pub(super) response: Response,
+    /// The request's body was not read to the end.
+    pub(super) unread: bool,
+    /// The connection becomes a session.
+    pub(super) upgrade: Option<Upgrade>,
 }
 
 impl<B> Clone for Gateway<B> {
@@ -89,6 +120,8 @@ enum Route<'a> {
     Health,
     Ready,
     Metrics,
+    Socket,
+    File(&'a str),
     Unknown,
 }
 
@@ -99,9 +132,11 @@ impl<'a> Route<'a> {
             "/health" => Self::Health,
             "/ready" => Self::Ready,
             "/metrics" => Self::Metrics,
+            "/ws" => Self::Socket,
             _ => match path.strip_prefix("/rpc/") {
                 Some(name) if !name.is_empty() && !name.contains('/') => Self::Call(name),
-                _ => Self::Unknown,
+                Some(_) => Self::Unknown,
+                None => Self::File(path),
             },
         }
     }
@@ -113,18 +148,20 @@ impl<'a> Route<'a> {
             Self::Health => RouteLabel::Health,
             Self::Ready => RouteLabel::Ready,
             Self::Metrics => RouteLabel::Metrics,
+            Self::Socket => RouteLabel::Socket,
+            Self::File(_) => RouteLabel::File,
             Self::Unknown => RouteLabel::Unknown,
         }
     }
 }
 
 impl<B: Border> Gateway<B> {
-    /// A gateway in front of `border`. `tokens` is `None` when no secret is configured: then nobody is ever signed in. Make it
-    /// after the metrics recorder is installed, or it counts into nothing.
-    pub fn new(config: GatewayConfig, border: B, tokens: Option<Tokens>, readiness: Readiness, metrics: PrometheusHandle) -> Self {
+    /// A gateway in front of what it needs.
+    pub fn new(config: GatewayConfig, needs: GatewayNeeds<B>) -> Self {
+        let GatewayNeeds { border, tokens, readiness, metrics, sessions, assets } = needs;
         let (cors, signals) = (Cors::new(&config.cors_origins), Signals::new(border.catalog()));
         let (authenticator, body_room) = (Authenticator::new(tokens), BodyRoom::new(config.bodies_bytes_max));
-        Self { inner: Arc::new(Inner { config, border, authenticator, body_room, readiness, metrics, cors, signals }) }
+        Self { inner: Arc::new(Inner { config, border, authenticator, body_room, readiness, metrics, cors, signals, sessions, assets }) }
     }
 
     pub(super) fn config(&self) -> &GatewayConfig {
@@ -151,27 +188,30 @@ impl<B: Border> Gateway<B> {
         &self.inner.signals
     }
 
-    /// Answers one request; `true` says that its body was not read to the end.
-    pub(super) async fn answer(&self, request: Request<Incoming>, ip: IpAddr) -> (Response, bool) {
+    /// Answers one request.
+    pub(super) async fn answer(&self, request: Request<Incoming>, ip: IpAddr) -> Answer {
         let started = Instant::now();
         let (head, body) = request.into_parts();
         let mut body = RequestBody::new(body);
         let exchange = Exchange::begin(&head.headers, ip);
         let route = Route::of(head.uri.path());
         let span = self.span(&route, &exchange);
-        let result = self.route(&route, &exchange, &head, &mut body).instrument(span.clone()).await;
-        let (mut response, fault) = match result {
-            Ok(response) => (response, None),
-            Err(refused) => (refusal(&refused, &exchange), Some(refused.fault)),
+        let result = match route {
+            Route::Socket => self.upgrade(&exchange, &head).map(|(response, upgrade)| (response, Some(upgrade))),
+            _ => self.route(&route, &exchange, &head, &mut body).instrument(span.clone()).await.map(|response| (response, None)),
+        };
+        let (mut response, upgrade, fault) = match result {
+            Ok((response, upgrade)) => (response, upgrade, None),
+            Err(refused) => (refusal(&refused, &exchange), None, Some(refused.fault)),
         };
         if let Some(fault) = &fault {
-            signals::fault_hidden(fault, self.name(&route), exchange.trace_id());
+            fault.log_hidden(self.name(&route), exchange.trace_id());
         }
         self.dress(&exchange, &head, &mut response);
         let elapsed = started.elapsed();
         span.record("status", response.status().as_u16()).record("ms", elapsed.as_secs_f64() * 1_000.0);
         span.in_scope(|| self.signals().answered(route.label(), response.status(), fault.as_ref(), elapsed));
-        (response, body.unread())
+        Answer { response, unread: body.unread(), upgrade }
     }
 
     /// What is called, in the catalog's spelling and never in the client's.
@@ -200,12 +240,18 @@ impl<B: Border> Gateway<B> {
             Route::Call(name) => rpc::serve(self, exchange, head, body, name).await,
             Route::Batch if head.method == Method::POST => Ok(batch::serve(self, exchange, head, body).await?),
             Route::Batch => Err(Refused::method("POST")),
-            Route::Unknown => Err(Fault::new(Code::NotFound, "there is nothing at this path").into()),
+            Route::File(path) if reads => Ok(self.inner.assets.answer(path, &head.headers).await.ok_or_else(nothing_here)?),
+            Route::File(_) | Route::Unknown | Route::Socket => Err(nothing_here().into()),
             Route::Health | Route::Ready | Route::Metrics if !reads => Err(Refused::method("GET, HEAD")),
             Route::Health => Ok(json(StatusCode::OK, Bytes::from_static(br#"{"status":"live"}"#))),
             Route::Ready => Ok(self.ready()),
             Route::Metrics => Ok(self.metrics(head)?),
         }
+    }
+
+    fn upgrade(&self, exchange: &Exchange, head: &Parts) -> Result<(Response, Upgrade), Refused> {
+        let sessions = self.inner.sessions.as_ref().ok_or_else(nothing_here)?;
+        upgrade::accept(sessions, &self.inner.cors, exchange, head)
     }
 
     fn ready(&self) -> Response {
@@ -234,6 +280,10 @@ impl<B: Border> Gateway<B> {
     }
 }
 
+fn nothing_here() -> Fault {
+    Fault::new(Code::NotFound, "there is nothing at this path")
+}
+
 /// A JSON answer.
 pub(super) fn json(status: StatusCode, body: Bytes) -> Response {
     let mut response = Response::new(body.into());
@@ -243,6 +293,12 @@ pub(super) fn json(status: StatusCode, body: Bytes) -> Response {
     headers.reserve(12);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// The client's copy still holds (RFC 9110 §13.1.2: weak comparison).
+pub(super) fn holds(headers: &HeaderMap, tag: &str) -> bool {
+    let lists = headers.get_all(IF_NONE_MATCH).iter().filter_map(|list| list.to_str().ok());
+    lists.flat_map(|list| list.split(',')).map(str::trim).any(|sent| sent == "*" || sent.strip_prefix("W/").unwrap_or(sent) == tag)
 }
 
 fn refusal(refused: &Refused, exchange: &Exchange) -> Response {

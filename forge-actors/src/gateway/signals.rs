@@ -3,17 +3,14 @@
 //! Handles are kept once made: building labels for each request would cost more than the request's routing.
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use hyper::StatusCode;
 use metrics::{Counter, Gauge, Histogram};
 
-use super::auth;
 use crate::app::Catalog;
-use crate::kernel::fault::{Code, Fault};
-use crate::kernel::limits;
+use crate::kernel::fault::Fault;
 
 /// Counter: answered requests, by `route` and `code` (the HTTP status; rare ones as `4xx` and `5xx`).
 pub const HTTP_REQUESTS_TOTAL: &str = "forge_http_requests_total";
@@ -34,6 +31,8 @@ pub(super) enum RouteLabel {
     Health,
     Ready,
     Metrics,
+    Socket,
+    File,
     Unknown,
 }
 
@@ -47,14 +46,17 @@ impl RouteLabel {
             Self::Health => "health",
             Self::Ready => "ready",
             Self::Metrics => "metrics",
+            Self::Socket => "ws",
+            Self::File => "file",
             Self::Unknown => "unknown",
         }
     }
 }
 
 /// Statuses with a label of their own, the frequent ones first.
-const STATUSES: [(u16, &str); 17] = [
+const STATUSES: [(u16, &str); 18] = [
     (200, "200"),
+    (101, "101"),
     (304, "304"),
     (401, "401"),
     (422, "422"),
@@ -176,25 +178,4 @@ impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.gauge.decrement(1.0);
     }
-}
-
-/// What the client is not told goes to the log, under the trace id that the client is told.
-pub(super) fn fault_hidden(fault: &Fault, function: &str, trace_id: &str) {
-    if fault.code() == Code::Internal {
-        tracing::error!(function, trace_id, cause = causes(fault), "a call failed inside the server");
-    } else if fault.source().is_some() {
-        tracing::debug!(function, trace_id, code = fault.code().name(), cause = causes(fault), "a call was refused");
-    }
-}
-
-/// The chain of sources on one line; causes quote what clients sent, so control characters are escaped.
-fn causes(fault: &Fault) -> String {
-    let mut text = String::new();
-    let mut next = fault.source();
-    while let Some(cause) = next {
-        let separator = if text.is_empty() { "" } else { ": " };
-        text.push_str(&format!("{separator}{cause}"));
-        next = cause.source();
-    }
-    auth::escape(&text, limits::CAUSE_BYTES_MAX)
 }

@@ -50,9 +50,25 @@ impl Snapshot {
         self.xmin
     }
 
+    /// No transaction from this one on is seen.
+    pub fn xmax(&self) -> Xid {
+        self.xmax
+    }
+
     /// True when what `xid` committed is visible. Of a transaction that rolled back it is true as well.
     pub fn contains(&self, xid: Xid) -> bool {
         xid < self.xmin || (xid < self.xmax && self.in_progress.binary_search(&xid).is_err())
+    }
+}
+
+impl fmt::Display for Snapshot {
+    /// As Postgres writes and reads it (`pg_snapshot`).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:", self.xmin, self.xmax)?;
+        for (index, xid) in self.in_progress.iter().enumerate() {
+            write!(f, "{}{xid}", if index == 0 { "" } else { "," })?;
+        }
+        Ok(())
     }
 }
 

@@ -4,8 +4,10 @@
 //! never contains SQL, panic text or paths, because [`Fault`]'s source is not part of what is written to the wire.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -17,6 +19,29 @@ pub struct AppCode {
     pub name: &'static str,
     /// HTTP status, 400 to 599.
     pub status: u16,
+}
+
+/// Codes of other nodes' application errors that a node remembers; one more means a peer that makes names up, and is refused.
+const INTERNED_MAX: usize = 1_024;
+
+impl AppCode {
+    /// The code that another node named. Names live as long as the process, as those of this node's own enums do.
+    pub fn interned(name: &str, status: u16) -> Option<Self> {
+        static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+        if !(400..600).contains(&status) {
+            return None;
+        }
+        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(name) = names.get(name) {
+            return Some(Self { name, status });
+        }
+        if names.len() >= INTERNED_MAX {
+            return None;
+        }
+        let name: &'static str = Box::leak(Box::from(name));
+        names.insert(name);
+        Some(Self { name, status })
+    }
 }
 
 macro_rules! codes {

@@ -95,6 +95,22 @@ macro_rules! id {
             }
         }
 
+        impl $crate::app::wire_type::Declared for $name {
+            const NAME: &'static str = stringify!($name);
+            const DOC: &'static str = "";
+            const MODULE: &'static str = module_path!();
+
+            fn body(_: &mut $crate::__private::specta::Types) -> $crate::__private::specta::datatype::DataType {
+                $crate::app::wire_type::Special::Id.definition()
+            }
+        }
+
+        impl $crate::__private::specta::Type for $name {
+            fn definition(types: &mut $crate::__private::specta::Types) -> $crate::__private::specta::datatype::DataType {
+                $crate::app::wire_type::declared::<Self>(types)
+            }
+        }
+
         impl $crate::app::model::ColumnType for $name {
             const SQL: &'static str = "uuid";
         }
@@ -106,4 +122,6 @@ id! {
     pub NodeId,
     /// Names one request, on the wire as `X-Request-Id`.
     pub RequestId,
+    /// Names one job.
+    pub JobId,
 }

@@ -27,7 +27,7 @@ pub struct Identity {
 }
 
 /// Where a call came from.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Caller {
     /// The verified identity; `None` is anonymous.
     pub identity: Option<Arc<Identity>>,

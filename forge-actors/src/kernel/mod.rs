@@ -4,13 +4,18 @@
 
 pub mod backoff;
 pub mod commit;
+pub mod envelope;
 pub mod fault;
 pub mod ids;
+pub mod integer;
 pub mod invocation;
 pub mod limits;
+pub mod node;
+pub mod secret;
 pub mod slot;
 pub mod time;
 pub mod trace;
+pub mod wire;
 
 #[cfg(test)]
 mod tests;

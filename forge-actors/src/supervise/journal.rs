@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::panic::shorten;
@@ -16,8 +15,8 @@ use crate::kernel::limits::{CAUSE_BYTES_MAX, JOURNAL_ENTRIES_MAX};
 use crate::kernel::time::Timestamp;
 
 /// One step in the life of an actor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// Counts from 1 without gaps.
     pub seq: u64,
@@ -30,8 +29,9 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "event")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[serde(tag = "event")]
 pub enum EventKind {
     /// Its `start` returned.
     Started,
@@ -138,6 +138,11 @@ impl Journal {
     /// Events with a number above `seq`.
     pub fn events_since(&self, seq: u64) -> Since<Event> {
         self.events.since(seq)
+    }
+
+    /// Number of the newest event; 0 before the first.
+    pub fn events_last(&self) -> u64 {
+        *self.events.last.borrow()
     }
 
     /// Waits until there is a crash with a number above `seq`, then as [`crashes_since`](Self::crashes_since).

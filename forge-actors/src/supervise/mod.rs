@@ -32,6 +32,7 @@ mod crew;
 mod dynamic;
 mod journal;
 mod launch;
+mod never;
 mod panic;
 mod root;
 mod spec;
@@ -50,6 +51,7 @@ pub use control::ControlError;
 pub use dynamic::{ChildError, Children};
 pub use journal::{Crash, Event, EventKind, Journal, Since};
 pub use launch::{StartCut, StartError};
+pub use never::Never;
 pub use panic::{Panic, catch_unwind};
 pub use root::{Exit, Root, StopTimeout};
 pub use spec::{

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use ractor::ActorCell;
-use serde::{Deserialize, Serialize};
 
 use super::actor::{Actor, launch_actor};
 use super::address::{Address, Slot};
@@ -27,8 +26,8 @@ pub const KILL_DEADLINE: Duration = secs(2);
 const ID_BYTES_MAX: usize = 64;
 
 /// Which siblings restart with a child (the strategies of Erlang/OTP's `supervisor`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
     /// Only the child.
     OneForOne,

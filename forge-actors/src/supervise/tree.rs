@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
-use serde::{Deserialize, Serialize};
 
 use super::address::Address;
 use super::journal::{Crash, EventKind, Journal};
@@ -20,6 +19,7 @@ use super::panic::shorten;
 use super::spec::Strategy;
 use super::state::BudgetLog;
 use super::supervisor::Order;
+use crate::kernel::integer::Int53;
 use crate::kernel::limits::CAUSE_BYTES_MAX;
 use crate::kernel::time::Timestamp;
 
@@ -111,8 +111,9 @@ impl Tree {
 }
 
 /// State of an actor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "is")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(tag = "is")]
 pub enum ActorState {
     /// Its `start` runs.
     Starting,
@@ -132,18 +133,18 @@ pub enum ActorState {
 }
 
 /// What an actor does just now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CurrentMessage {
     /// Name of the message's variant.
     pub name: String,
     /// For how long, to the clock's tick.
-    pub for_ms: u64,
+    pub for_ms: Int53,
 }
 
 /// What a supervisor has left.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SupervisorInfo {
     /// Which siblings restart with a child.
     pub strategy: Strategy,
@@ -152,12 +153,12 @@ pub struct SupervisorInfo {
     /// Restarts that it makes within the window.
     pub restarts_max: u32,
     /// The window, sliding.
-    pub window_ms: u64,
+    pub window_ms: Int53,
 }
 
 /// One actor, as seen at one moment; counters of a running actor are not read at the same instant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ActorInfo {
     /// Ids from the root down, for example `node/database/monitor`.
     pub path: String,
@@ -166,17 +167,17 @@ pub struct ActorInfo {
     /// State of its life.
     pub state: ActorState,
     /// How often it was started again.
-    pub restarts: u64,
+    pub restarts: Int53,
     /// Messages that wait or are being handled.
-    pub mailbox_depth: u64,
+    pub mailbox_depth: Int53,
     /// Depth at which senders are refused.
-    pub mailbox_max: u64,
+    pub mailbox_max: Int53,
     /// Messages handled since its first start.
-    pub handled: u64,
+    pub handled: Int53,
     /// Messages handled per second, over the last second or longer in which somebody looked; 0 at the first look.
     pub rate: f64,
     /// Time spent in handling them.
-    pub busy_ms: u64,
+    pub busy_ms: Int53,
     /// The message that is being handled.
     pub current: Option<CurrentMessage>,
     /// Cause of the last crash.
@@ -398,7 +399,7 @@ impl Entry {
         // `handled` first: a message that is sent and handled in between then counts as waiting, never as less than nothing.
         let handled = meter.handled.load(Relaxed);
         let current = meter.current().map(|name| {
-            let for_ms = coarse_ns().saturating_sub(meter.since_ns.load(Relaxed)) / 1_000_000;
+            let for_ms = Int53::count(coarse_ns().saturating_sub(meter.since_ns.load(Relaxed)) / 1_000_000);
             CurrentMessage { name: name.to_owned(), for_ms }
         });
         let total = meter.handled_before + handled;
@@ -408,12 +409,12 @@ impl Entry {
             path: self.path.to_string(),
             kind: meter.kind.to_owned(),
             state: life.state,
-            restarts: self.restarts.load(Relaxed),
-            mailbox_depth: meter.sent.load(Relaxed).saturating_sub(handled),
-            mailbox_max: meter.mailbox_max as u64,
-            handled: total,
+            restarts: Int53::count(self.restarts.load(Relaxed)),
+            mailbox_depth: Int53::count(meter.sent.load(Relaxed).saturating_sub(handled)),
+            mailbox_max: Int53::count(meter.mailbox_max as u64),
+            handled: Int53::count(total),
             rate,
-            busy_ms: meter.busy_total_ns() / 1_000_000,
+            busy_ms: Int53::count(meter.busy_total_ns() / 1_000_000),
             current,
             last_error: life.last_error.clone(),
             started_at: life.started_at,
@@ -421,7 +422,7 @@ impl Entry {
                 strategy: *strategy,
                 restarts_left: log.left(Instant::now()),
                 restarts_max: log.budget().restarts_max,
-                window_ms: u64::try_from(log.budget().window.as_millis()).unwrap_or(u64::MAX),
+                window_ms: Int53::count(u64::try_from(log.budget().window.as_millis()).unwrap_or(u64::MAX)),
             }),
         }
     }

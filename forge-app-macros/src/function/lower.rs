@@ -5,7 +5,8 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
-use super::spec::{Access, FnSpec, Options};
+use super::spec::{Access, FnSpec, JobOptions, Options};
+use crate::data;
 
 /// The function, its message, `impl Handler` and the registration.
 pub(crate) fn handler(spec: &FnSpec) -> TokenStream {
@@ -42,6 +43,7 @@ pub(crate) fn handler(spec: &FnSpec) -> TokenStream {
 fn message(spec: &FnSpec) -> TokenStream {
     let FnSpec { message, function, .. } = spec;
     let vis = &function.vis;
+    let wire_type = data::wire_type();
     let docs = function.attrs.iter().filter(|attribute| attribute.path().is_ident("doc"));
     let fields = spec.arguments.iter().map(|argument| {
         let (name, ty, wire, docs) = (&argument.name, &argument.ty, &argument.wire, &argument.docs);
@@ -61,25 +63,34 @@ fn message(spec: &FnSpec) -> TokenStream {
             ::forge::__private::serde::Deserialize,
         )]
         #[serde(crate = "::forge::__private::serde")]
+        #wire_type
         #vis struct #message { #(#fields,)* }
     }
 }
 
 fn meta(spec: &FnSpec) -> TokenStream {
-    let Options { access, name, timeout_ms, concurrency, input_bytes_max, snapshot, isolation } = &spec.options;
+    let Options { access, name, timeout_ms, concurrency, input_bytes_max, snapshot, refresh_ms, isolation, job: _ } = &spec.options;
     let constructor = format_ident!("{}", spec.kind.name);
     let function = spec.function.sig.ident.unraw().to_string();
     let doc = &spec.doc;
-    let access = match access {
-        Access::Public => quote! { Public },
-        Access::Authenticated => quote! { Authenticated },
-        Access::Role(role) => quote! { Role(#role) },
-        Access::Internal => quote! { Internal },
-    };
+    let access = access.as_ref().map(|access| {
+        let access = match access {
+            Access::Public => quote! { Public },
+            Access::Authenticated => quote! { Authenticated },
+            Access::Role(role) => quote! { Role(#role) },
+            Access::Internal => quote! { Internal },
+        };
+        quote! { access: ::forge::app::Access::#access, }
+    });
+    let job = (!spec.kind.is_callable()).then(|| job(&spec.options.job));
+    let deprecated = spec.deprecated.as_ref().map(|note| quote! { deprecated: ::core::option::Option::Some(#note), });
     let name = name.as_ref().map(|name| quote! { name: ::core::option::Option::Some(#name), });
     let timeout = timeout_ms.map(|ms| quote! { timeout: ::core::time::Duration::from_millis(#ms), });
     let concurrency = concurrency.map(|count| quote! { concurrency: ::core::option::Option::Some(#count), });
     let input = input_bytes_max.map(|bytes| quote! { input_bytes_max: #bytes as usize, });
+    let refresh = refresh_ms.map(|ms| {
+        quote! { refresh: ::core::option::Option::Some(::core::time::Duration::from_millis(#ms)), }
+    });
     let isolation = isolation.map(|variant| {
         let variant = format_ident!("{variant}");
         quote! { isolation: ::forge::app::Isolation::#variant, }
@@ -87,9 +98,8 @@ fn meta(spec: &FnSpec) -> TokenStream {
     quote! {
         ::forge::app::Meta {
             doc: #doc,
-            access: ::forge::app::Access::#access,
             snapshot: #snapshot,
-            #name #timeout #concurrency #input #isolation
+            #deprecated #access #name #timeout #concurrency #input #refresh #isolation #job
             ..::forge::app::Meta::#constructor(
                 ::core::module_path!(),
                 #function,
@@ -97,6 +107,21 @@ fn meta(spec: &FnSpec) -> TokenStream {
                 ::core::line!(),
             )
         }
+    }
+}
+
+fn job(options: &JobOptions) -> TokenStream {
+    let JobOptions { queue, priority, attempts, backoff, aliases } = options;
+    let queue = queue.as_ref().map(|queue| quote! { queue: #queue, });
+    let priority = priority.map(|priority| quote! { priority: #priority, });
+    let attempts = attempts.map(|attempts| quote! { attempts: #attempts, });
+    let backoff = backoff.as_ref().map(|backoff| quote! { backoff: #backoff, });
+    quote! {
+        job: ::core::option::Option::Some(::forge::app::JobMeta {
+            aliases: &[#(#aliases),*],
+            #queue #priority #attempts #backoff
+            ..::forge::app::JobMeta::DEFAULT
+        }),
     }
 }
 
@@ -109,7 +134,10 @@ fn run(spec: &FnSpec) -> TokenStream {
         quote! { self.#name }
     });
     let call = quote_spanned! { spec.output.span() => #function(#context, #(#fields),*).await };
+    // The handler itself is what remains callable from outside for as long as it is deprecated.
+    let allowed = spec.deprecated.as_ref().map(|_| quote! { #[allow(deprecated)] });
     quote! {
+        #allowed
         async fn run(
             self,
             #context: &::forge::app::Ctx<Self::Kind>,

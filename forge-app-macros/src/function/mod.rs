@@ -6,6 +6,7 @@ use syn::{Attribute, Item, parse_quote};
 
 use crate::{option, refuse};
 
+mod backoff;
 pub(crate) mod kind;
 mod lower;
 mod parse;
@@ -34,7 +35,7 @@ pub(crate) fn defer(name: &str, options: TokenStream, item: TokenStream) -> Toke
     let mut function = match syn::parse2::<Item>(item) {
         Ok(Item::Fn(function)) if function.attrs.iter().any(is_kind) => function,
         Ok(item) => {
-            let kinds: Vec<_> = kind::KINDS.iter().map(|kind| format!("`#[{}]`", kind.name)).collect();
+            let kinds: Vec<_> = kind::KINDS.iter().filter(|kind| kind.is_callable()).map(|kind| format!("`#[{}]`", kind.name)).collect();
             let message = format!("`#[{name}]` belongs on a handler, beside one of {}", kinds.join(", "));
             return refuse::with_item(&syn::Error::new(Span::call_site(), message), item);
         }

@@ -1,12 +1,17 @@
 //! From an attributed function to a [`FnSpec`].
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::visit::Visit;
-use syn::{Attribute, FnArg, GenericArgument, ItemFn, Pat, PatType, PathArguments, PathSegment, ReturnType, Type};
+use syn::{Attribute, FnArg, GenericArgument, ItemFn, LitInt, LitStr, Pat, PatType, PathArguments, PathSegment, ReturnType, Type};
 
-use super::kind::{KINDS, Kind, Word};
+use super::backoff::Backoff;
+use super::kind::{KINDS, Kind, REPEATABLE, Word};
 use super::spec::{Access, AccessWord, Argument, FnSpec, ISOLATIONS, Options};
 use crate::option::{self, Entry, Key, Problems};
 use crate::{case, doc, literal};
@@ -30,6 +35,7 @@ pub(crate) fn function(kind: &'static Kind, tokens: TokenStream, function: &Item
     Ok(FnSpec {
         kind,
         doc: doc::first_paragraph(&function.attrs),
+        deprecated: doc::deprecation(&function.attrs),
         function: without_our_attributes(function.clone()),
         message: message.expect(checked),
         arguments,
@@ -54,18 +60,22 @@ pub(crate) fn without_our_attributes(mut function: ItemFn) -> ItemFn {
 fn options(kind: &'static Kind, tokens: TokenStream, attributes: &[Attribute]) -> syn::Result<Options> {
     let entries = option::entries(tokens)?;
     let mut problems = Problems::default();
-    problems.keep(option::once(&entries, &[]));
+    problems.keep(option::once(&entries, REPEATABLE));
     let mut options = Options::default();
     let mut access: Vec<AccessWord> = attributes.iter().filter_map(super::requirement).filter_map(|word| problems.keep(word)).collect();
     for entry in &entries {
-        let read = known(kind, entry).and_then(|key| read(entry, key, &mut options));
+        let read = known(kind, entry).and_then(|key| read(kind, entry, key, &mut options));
         access.extend(problems.keep(read).flatten());
     }
     access.reverse();
-    options.access = access.pop().map_or(Access::default(), |first| {
+    options.access = access.pop().map(|first| {
         for other in &access {
             let message = format!("`{}` and `{}` both say who may call: keep one of them", first.word, other.word);
             problems.add(syn::Error::new(other.span, message));
+        }
+        if !kind.is_callable() {
+            let message = format!("`{}` says who may call, and nobody calls {}: it is dispatched", first.word, kind.one);
+            problems.add(syn::Error::new(first.span, message));
         }
         first.access
     });
@@ -88,7 +98,7 @@ fn known(kind: &'static Kind, entry: &Entry) -> syn::Result<&'static Key<Word>> 
 }
 
 /// Stores one option, or answers the word that decides access.
-fn read(entry: &Entry, key: &Key<Word>, options: &mut Options) -> syn::Result<Option<AccessWord>> {
+fn read(kind: &Kind, entry: &Entry, key: &Key<Word>, options: &mut Options) -> syn::Result<Option<AccessWord>> {
     let access = |access| AccessWord { word: key.name.to_owned(), span: entry.span(), access };
     match key.id {
         Word::Public => return entry.flag(key).map(|()| Some(access(Access::Public))),
@@ -96,7 +106,7 @@ fn read(entry: &Entry, key: &Key<Word>, options: &mut Options) -> syn::Result<Op
         Word::Internal => return entry.flag(key).map(|()| Some(access(Access::Internal))),
         Word::Role => return Access::role(&entry.string(key)?).map(access).map(Some),
         Word::Name => options.name = Some(wire_name(&entry.string(key)?)?),
-        Word::Timeout => options.timeout_ms = Some(literal::timeout(&entry.string(key)?)?),
+        Word::Timeout => options.timeout_ms = Some((kind.timeout)(&entry.string(key)?)?),
         Word::Concurrency => {
             let literal = entry.integer(key)?;
             let count = literal.base10_parse()?;
@@ -110,17 +120,42 @@ fn read(entry: &Entry, key: &Key<Word>, options: &mut Options) -> syn::Result<Op
             entry.flag(key)?;
             options.snapshot = true;
         }
+        Word::Refresh => options.refresh_ms = Some(literal::refresh(&entry.string(key)?)?),
         Word::Isolation => {
             let path = entry.path(key)?;
             let found = ISOLATIONS.iter().find(|(word, _)| path.is_ident(word));
             let wrong = || syn::Error::new_spanned(&path, "`isolation` is one of `read_committed`, `repeatable_read`, `serializable`");
             options.isolation = Some(found.ok_or_else(wrong)?.1);
         }
+        Word::Queue => options.job.queue = Some(queue(&entry.string(key)?)?),
+        Word::Priority => {
+            options.job.priority = Some(within(&entry.integer(key)?, 0..=100, "a priority is 0 to 100; larger ones run first")?)
+        }
+        Word::Attempts => options.job.attempts = Some(within(&entry.integer(key)?, 1..=1_000, "a job has 1 to 1000 attempts")?),
+        Word::Backoff => options.job.backoff = Some(Backoff::parse(entry.expression(key)?)?),
+        Word::Alias => options.job.aliases.push(wire_name(&entry.string(key)?)?),
     }
     Ok(None)
 }
 
-fn wire_name(literal: &syn::LitStr) -> syn::Result<String> {
+fn within<N: FromStr + PartialOrd>(literal: &LitInt, range: RangeInclusive<N>, rule: &str) -> syn::Result<N>
+where
+    N::Err: Display,
+{
+    let number = literal.base10_parse::<N>().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| syn::Error::new_spanned(literal, rule))
+}
+
+fn queue(literal: &LitStr) -> syn::Result<String> {
+    let name = literal.value();
+    let clean = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'));
+    if clean && (1..=64).contains(&name.len()) {
+        return Ok(name);
+    }
+    Err(syn::Error::new_spanned(literal, "a queue is named by 1 to 64 of the characters a-z, 0-9, `_`, `.` and `-`"))
+}
+
+fn wire_name(literal: &LitStr) -> syn::Result<String> {
     let name = literal.value();
     let word =
         |part: &str| part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');

@@ -3,6 +3,7 @@
 use proc_macro2::{Ident, Span};
 use syn::{Attribute, ItemFn, LitStr, Type};
 
+use super::backoff::Backoff;
 use super::kind::Kind;
 
 /// A handler, ready to be written down as code.
@@ -13,6 +14,8 @@ pub(crate) struct FnSpec {
     /// The message struct.
     pub message: Ident,
     pub doc: String,
+    /// What `#[deprecated]` says.
+    pub deprecated: Option<String>,
     pub arguments: Vec<Argument>,
     pub output: Type,
     /// `None`: the handler has no error of its own.
@@ -35,21 +38,32 @@ pub(crate) struct Argument {
 /// The options of all kinds; a kind's table decides which can be set.
 #[derive(Default)]
 pub(crate) struct Options {
-    pub access: Access,
+    /// `None`: what is usual for the kind.
+    pub access: Option<Access>,
     pub name: Option<String>,
     pub timeout_ms: Option<u64>,
     pub concurrency: Option<u32>,
     pub input_bytes_max: Option<u64>,
     pub snapshot: bool,
+    pub refresh_ms: Option<u64>,
     /// A variant of `::forge::app::Isolation`.
     pub isolation: Option<&'static str>,
+    pub job: JobOptions,
+}
+
+/// The options that only jobs have.
+#[derive(Default)]
+pub(crate) struct JobOptions {
+    pub queue: Option<String>,
+    pub priority: Option<u8>,
+    pub attempts: Option<u32>,
+    pub backoff: Option<Backoff>,
+    pub aliases: Vec<String>,
 }
 
 /// Who may call.
-#[derive(Default)]
 pub(crate) enum Access {
     Public,
-    #[default]
     Authenticated,
     Role(String),
     Internal,

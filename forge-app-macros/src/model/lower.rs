@@ -6,6 +6,7 @@ use syn::spanned::Spanned;
 use syn::{Field, Fields};
 
 use super::spec::{Column, DefaultValue, Index, ModelSpec};
+use crate::data;
 
 /// The struct, its serialisation, `FromRow`, `Model`, and the registration.
 pub(crate) fn model(spec: &ModelSpec) -> TokenStream {
@@ -29,6 +30,7 @@ fn definition(spec: &ModelSpec) -> TokenStream {
             serialised(field, column);
         }
     }
+    let wire_type = data::wire_type();
     quote! {
         #[derive(
             ::core::clone::Clone,
@@ -36,6 +38,7 @@ fn definition(spec: &ModelSpec) -> TokenStream {
             ::forge::__private::serde::Deserialize,
         )]
         #[serde(crate = "::forge::__private::serde")]
+        #wire_type
         #item
     }
 }
@@ -45,6 +48,7 @@ fn serialised(field: &mut Field, column: &Column) {
     field.attrs.push(syn::parse_quote!(#[serde(rename = #wire)]));
     if column.marks.sensitive.is_some() {
         field.attrs.push(syn::parse_quote!(#[serde(skip_serializing)]));
+        field.attrs.push(syn::parse_quote!(#[specta(skip)]));
     }
 }
 
@@ -85,11 +89,12 @@ fn from_row(spec: &ModelSpec) -> TokenStream {
 }
 
 fn metadata(spec: &ModelSpec) -> TokenStream {
-    let ModelSpec { item, table, doc, columns, indexes, id } = spec;
+    let ModelSpec { item, table, doc, reactive, columns, indexes, id } = spec;
     let name = &item.ident;
     let (id, id_type) = (&columns[*id].name, &columns[*id].ty);
     let columns = columns.iter().map(column);
     let indexes = indexes.iter().map(index);
+    let reactive = reactive.map_or_else(|| quote! { None }, |on| quote! { Some(#on) });
     quote! {
         impl ::forge::app::model::Model for #name {
             type Id = #id_type;
@@ -101,6 +106,7 @@ fn metadata(spec: &ModelSpec) -> TokenStream {
                 doc: #doc,
                 columns: &[#(#columns),*],
                 indexes: &[#(#indexes),*],
+                reactive: ::core::option::Option::#reactive,
                 file: ::core::file!(),
                 line: ::core::line!(),
             };

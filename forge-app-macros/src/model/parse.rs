@@ -15,12 +15,14 @@ enum Word {
     Table,
     Index,
     Unique,
+    Reactive,
 }
 
 const KEYS: &[Key<Word>] = &[
     Key { name: "table", usage: "table = \"tasks\"", id: Word::Table },
     Key { name: "index", usage: "index(project, status)", id: Word::Index },
     Key { name: "unique", usage: "unique(project, title)", id: Word::Unique },
+    Key { name: "reactive", usage: "reactive = false", id: Word::Reactive },
 ];
 
 const INDEX_WHERE: Key<()> = Key { name: "where", usage: "where = \"status <> 'done'\"", id: () };
@@ -41,6 +43,7 @@ pub(crate) fn model(tokens: TokenStream, item: &ItemStruct) -> syn::Result<Model
     let entries = option::entries(tokens)?;
     problems.keep(option::once(&entries, &["index", "unique"]));
     let table = problems.keep(table(&entries, &item.ident));
+    let reactive = problems.keep(reactive(&entries)).flatten();
     // What follows names columns; with some of them unread it would report their absence.
     problems.finish()?;
     let table = table.expect("no problem was found, so it was read");
@@ -53,7 +56,7 @@ pub(crate) fn model(tokens: TokenStream, item: &ItemStruct) -> syn::Result<Model
     problems.keep(distinct_indexes(item, &indexes));
     problems.finish()?;
     let (item, doc) = (without_our_attributes(item.clone()), doc::first_paragraph(&item.attrs));
-    Ok(ModelSpec { item, table, doc, columns, indexes, id: id.expect("no problem was found, so it was read") })
+    Ok(ModelSpec { item, table, doc, reactive, columns, indexes, id: id.expect("no problem was found, so it was read") })
 }
 
 /// The struct as rustc may see it.
@@ -78,6 +81,17 @@ fn table(entries: &[Entry], model: &Ident) -> syn::Result<String> {
     let table = table.ok_or_else(|| syn::Error::new(Span::call_site(), usage))?;
     postgres::identifier(&table.value(), table.span(), "the table")?;
     Ok(table.value())
+}
+
+/// `reactive`, `reactive = false`
+fn reactive(entries: &[Entry]) -> syn::Result<Option<bool>> {
+    let Some(entry) = entries.iter().find(|entry| entry.name == "reactive") else { return Ok(None) };
+    let key = entry.find(KEYS, OWNER)?;
+    match &entry.value {
+        option::Value::Absent => Ok(Some(true)),
+        option::Value::Is(_) => entry.boolean(key).map(Some),
+        option::Value::List(_) => Err(entry.misused(key)),
+    }
 }
 
 fn column(field: &Field) -> syn::Result<Column> {
@@ -257,7 +271,7 @@ fn single(table: &str, column: &Column) -> Option<syn::Result<Index>> {
 fn composite(entry: &Entry, table: &str, columns: &[Column]) -> syn::Result<Option<Index>> {
     let key = entry.find(KEYS, OWNER)?;
     let unique = match key.id {
-        Word::Table => return Ok(None),
+        Word::Table | Word::Reactive => return Ok(None),
         Word::Index => false,
         Word::Unique => true,
     };

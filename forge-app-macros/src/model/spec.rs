@@ -9,6 +9,8 @@ pub(crate) struct ModelSpec {
     pub item: ItemStruct,
     pub table: String,
     pub doc: String,
+    /// `reactive`, `reactive = false`.
+    pub reactive: Option<bool>,
     pub columns: Vec<Column>,
     /// Those of the struct and those of single fields.
     pub indexes: Vec<Index>,

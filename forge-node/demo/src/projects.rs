@@ -1,7 +1,6 @@
 //! Projects, and who belongs to them. Who is no member cannot tell a project from one that does not exist.
 
 use forge::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use super::users::{Email, Name, Profile, User, UserId};
 
@@ -34,14 +33,14 @@ pub struct Membership {
 }
 
 /// A project on one's own list.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge::data]
+#[derive(Debug)]
 pub struct ProjectSummary {
     pub id: ProjectId,
     pub name: ProjectName,
     pub owner: UserId,
     /// Tasks that are not done.
-    pub open_tasks: i64,
+    pub open_tasks: Int53,
 }
 
 #[forge::error]

@@ -4,7 +4,6 @@
 //! their own that nobody can call from outside (`internal`).
 
 use forge::prelude::*;
-use serde::{Deserialize, Serialize};
 
 /// How long a sign-in lasts.
 const SESSION: std::time::Duration = hours(12);
@@ -42,7 +41,8 @@ pub struct User {
 }
 
 /// What everyone may know of a person they work with.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[forge::data]
+#[derive(Debug, Clone)]
 pub struct Profile {
     pub id: UserId,
     pub email: Email,
@@ -50,7 +50,8 @@ pub struct Profile {
 }
 
 /// A sign-in.
-#[derive(Debug, Serialize, Deserialize)]
+#[forge::data]
+#[derive(Debug)]
 pub struct Session {
     /// Goes into the header `authorization: Bearer ..`.
     pub token: String,
@@ -58,7 +59,8 @@ pub struct Session {
 }
 
 /// What a sign-in is checked against.
-#[derive(Debug, Serialize, Deserialize)]
+#[forge::data]
+#[derive(Debug)]
 pub struct Login {
     user: Profile,
     password_hash: PasswordHash,

@@ -6,6 +6,7 @@ use forge_actors::app::{Catalog, KindName};
 use forge_actors::tree::RunningNode;
 use serde::Serialize;
 
+use crate::boot::security;
 use crate::boot::storage::Facts;
 use crate::cmd::output;
 use crate::cmd::report::Report;
@@ -31,6 +32,15 @@ pub struct Banner {
     actions: usize,
     migrations_applied: usize,
     token: Option<String>,
+    dashboard: Option<String>,
+}
+
+/// What opens the node to its developer.
+pub struct Keys {
+    /// A token with the role `admin`.
+    pub token: Option<String>,
+    /// The code of a one-time link into the dashboard.
+    pub dashboard_code: Option<String>,
 }
 
 impl Banner {
@@ -40,23 +50,26 @@ impl Banner {
         name: &str,
         node: &RunningNode,
         storage: &Facts,
-        token: Option<String>,
+        keys: Keys,
         scene: Scene<'_>,
     ) -> Result<Self, Report> {
+        let url = node.address().map(|address| format!("http://{address}"));
+        let dashboard = url.as_deref().zip(keys.dashboard_code.as_deref()).map(|(url, code)| security::dashboard_link(url, code));
         let count = |kind| count(node.functions().catalog(), kind);
         Ok(Self {
             version: env!("CARGO_PKG_VERSION"),
             node: name.to_owned(),
             roles: config.node.roles.clone(),
             applications: scene.apps.iter().map(|app| app.name).collect(),
-            url: node.address().map(|address| format!("http://{address}")),
+            url,
             database: storage.description.clone(),
             embedded: storage.embedded,
             queries: count(KindName::Query),
             mutations: count(KindName::Mutation),
             actions: count(KindName::Action),
             migrations_applied: storage.migrations_applied().await?,
-            token,
+            token: keys.token,
+            dashboard,
         })
     }
 
@@ -80,8 +93,11 @@ impl Banner {
                 self.url.as_deref().unwrap_or("no HTTP: its roles do not include gateway"),
                 self.applications.join(", ")
             ),
-            format!("database   {}", self.database),
         ];
+        if let Some(dashboard) = &self.dashboard {
+            lines.push(format!("dashboard  {dashboard}   {}", palette.dim("(opens once, within 10 min)")));
+        }
+        lines.push(format!("database   {}", self.database));
         if self.embedded {
             lines.push(format!("           {}", palette.yellow("not for production")));
         }

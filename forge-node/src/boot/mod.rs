@@ -13,6 +13,7 @@
 pub mod banner;
 pub mod drift;
 pub mod log;
+pub mod mesh;
 pub mod node;
 pub mod secret;
 pub mod security;

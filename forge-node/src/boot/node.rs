@@ -1,21 +1,25 @@
 //! Starts a node, waits, and stops it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forge_actors::app::Catalog;
 use forge_actors::db::database::Database;
+use forge_actors::gateway::assets::{Assets, Site};
 use forge_actors::gateway::server::Port;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::time::{format_duration, secs};
 use forge_actors::supervise::{Exit as RootExit, StopTimeout};
 use forge_actors::tree::{GatewayOptions, NodeOptions, RunningNode};
+use forge_ts::problem::Refused;
+use forge_ts::{Audience, Contract};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use crate::boot::banner::Banner;
+use crate::boot::banner::{Banner, Keys};
 use crate::boot::signal::{self, StopSignals};
 use crate::boot::storage::{Facts, Storage};
-use crate::boot::{drift, security};
+use crate::boot::{drift, mesh, security};
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::Scene;
 use crate::config::load::Loaded;
@@ -31,11 +35,13 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
     let began = Instant::now();
     let mut signals = StopSignals::take()?;
     let catalog = Arc::new(Catalog::build()?);
+    let contract = contract_of(&catalog);
     let security = security::establish(&loaded, dev)?;
     let id = NodeId::new();
     let serves = loaded.config.node.roles.contains(&Role::Gateway);
     let gateway = serves.then(|| open_gateway(&loaded, dev)).transpose()?;
-    let name = short_name(id);
+    let name = loaded.config.node.name.clone().unwrap_or_else(|| short_name(id));
+    let cluster = mesh::open(&loaded, &name, security.cookie)?;
     let storage = tokio::select! {
         opened = Storage::open(&loaded, &name, scene) => opened?,
         signal = signals.next() => return Err(interrupted_start(signal)),
@@ -43,13 +49,20 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
     let (database_children, facts) = storage.into_children();
     let options = NodeOptions {
         id,
+        name: name.clone(),
         catalog: Arc::clone(&catalog),
         database: facts.database.clone(),
         database_children,
+        capture: loaded.config.capture.clone(),
+        reactivity: loaded.config.reactivity.clone(),
+        sessions: loaded.config.sessions.clone(),
         functions: loaded.config.functions.clone(),
+        jobs: loaded.config.node.roles.contains(&Role::Worker).then(|| loaded.config.jobs.clone()),
         tokens: Some(security.tokens),
         http: http_client()?,
+        cluster,
         gateway,
+        contract,
     };
     let mut node = tokio::select! {
         started = RunningNode::start(options) => started.map_err(|error| about_database(error.into(), &facts))?,
@@ -57,7 +70,8 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
     };
     warn_of_drift(&facts.database).await;
     if !scene.global.quiet {
-        let banner = Banner::of(&loaded.config, &name, &node, &facts, security.ready_token, scene).await?;
+        let keys = Keys { token: security.ready_token, dashboard_code: security.dashboard_code };
+        let banner = Banner::of(&loaded.config, &name, &node, &facts, keys, scene).await?;
         banner.print(began.elapsed(), scene);
     }
     let signal = tokio::select! {
@@ -72,6 +86,19 @@ async fn warn_of_drift(database: &Database) {
     match drift::differences(database).await {
         Ok(differences) => differences.iter().for_each(|difference| tracing::warn!("model and table differ: {difference}")),
         Err(report) => tracing::warn!("models were not compared with their tables: {report}"),
+    }
+}
+
+/// What tells an old page from this node. Functions that no client can be told serve those who do not need a contract.
+fn contract_of(catalog: &Catalog) -> Option<Arc<str>> {
+    match Contract::of(catalog, Audience::Application) {
+        Ok(contract) => Some(contract.hash.into()),
+        Err(Refused(problems)) => {
+            for problem in problems {
+                tracing::warn!("no client can be generated: {problem}");
+            }
+            None
+        }
     }
 }
 
@@ -104,14 +131,24 @@ fn open_gateway(loaded: &Loaded, dev: bool) -> Result<GatewayOptions, Report> {
     })?;
     let metrics = PrometheusBuilder::new().set_buckets(&SECONDS_BUCKETS).and_then(PrometheusBuilder::install_recorder);
     let metrics = metrics.map_err(|error| Report::new(Exit::Bug, "metrics", "metrics cannot be recorded").cause(error))?;
-    Ok(GatewayOptions { config, port: Arc::new(port), metrics })
+    let assets = Assets { site: config.assets.as_ref().map(|folder| site(loaded.folder.join(folder))), dashboard: None };
+    Ok(GatewayOptions { config, port: Arc::new(port), metrics, assets })
+}
+
+/// A page that is not built yet may come while the node runs.
+fn site(folder: PathBuf) -> Site {
+    if !folder.join("index.html").is_file() {
+        tracing::warn!(folder = %folder.display(), "gateway.assets has no index.html; there is nothing at / until it has");
+    }
+    Site::Folder(folder)
 }
 
 /// Lets what runs end and stops everything in reverse order; a second signal cuts it short.
 async fn drain(node: RunningNode, signal: &str, mut signals: StopSignals, config: &Config) -> Result<(), Report> {
     tracing::info!(signal, "draining; a second signal ends the node at once");
     let gateway = config.gateway.drain_delay.saturating_add(config.gateway.drain_timeout);
-    let deadline = gateway.saturating_add(config.functions.drain_timeout).saturating_add(STOP_MARGIN);
+    let calls = config.functions.drain_timeout.saturating_add(config.jobs.drain_timeout);
+    let deadline = gateway.saturating_add(calls).saturating_add(STOP_MARGIN);
     tokio::select! {
         stopped = node.stop(deadline) => stopped.map_err(|StopTimeout { deadline, paths }| {
             let message = format!("not everything stopped within {}", format_duration(deadline));

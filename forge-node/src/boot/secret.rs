@@ -6,9 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use forge_actors::app::token::SECRET_BYTES_MIN;
+use forge_actors::kernel::secret::Secret;
 
 use crate::cmd::report::{Exit, Report};
-use crate::config::section::Secret;
 
 /// The folder, beside `forge.toml`, of everything that Forge keeps.
 pub const STATE_FOLDER: &str = ".forge";

@@ -1,8 +1,9 @@
 //! Who may start how: a secret of one's own, or development on the loopback.
 
 use forge_actors::app::token::{SECRET_BYTES_MIN, Tokens};
+use forge_actors::cluster::handshake::Cookie;
 use forge_actors::gateway::config::GatewayConfig;
-use forge_actors::kernel::time::days;
+use forge_actors::kernel::time::{days, minutes};
 
 use crate::boot::secret;
 use crate::cmd::report::{Exit, Report};
@@ -14,12 +15,19 @@ pub const DEVELOPER: &str = "00000000-0000-7000-8000-000000000000";
 /// How long the token in the banner lives.
 const BANNER_TOKEN_TTL: std::time::Duration = days(1);
 
+/// How long a link into the dashboard can be used.
+pub const DASHBOARD_LINK_TTL: std::time::Duration = minutes(10);
+
 /// What a node signs and verifies tokens with.
 pub struct Security {
     /// The keys.
     pub tokens: Tokens,
+    /// What nodes of one cluster prove to each other.
+    pub cookie: Cookie,
     /// A token with the role `admin`, in development only.
     pub ready_token: Option<String>,
+    /// The code of a one-time link into the dashboard, in development only.
+    pub dashboard_code: Option<String>,
 }
 
 /// Checks the rules, and makes the keys.
@@ -43,7 +51,20 @@ pub fn establish(loaded: &Loaded, dev: bool) -> Result<Security, Report> {
     })?;
     let token = dev.then(|| tokens.issue(DEVELOPER, &["admin"], None, BANNER_TOKEN_TTL)).transpose();
     let ready_token = token.map_err(|error| Report::new(Exit::Bug, "token", "no token can be signed").cause(error))?;
-    Ok(Security { tokens, ready_token })
+    let dashboard_code = dev.then(|| dashboard_code(&tokens)).transpose()?;
+    let cookie = loaded.config.cluster.secret.as_ref().map_or_else(|| Cookie::derived_from(&secret), Cookie::new);
+    Ok(Security { tokens, cookie, ready_token, dashboard_code })
+}
+
+/// A code that opens the dashboard once, as an administrator.
+pub fn dashboard_code(tokens: &Tokens) -> Result<String, Report> {
+    let code = tokens.issue_link(DEVELOPER, &["admin"], DASHBOARD_LINK_TTL);
+    code.map_err(|error| Report::new(Exit::Bug, "token", "no link can be signed").cause(error))
+}
+
+/// The link that carries a code to the dashboard of the node at `url`.
+pub fn dashboard_link(url: &str, code: &str) -> String {
+    format!("{}/_dashboard/?code={code}", url.trim_end_matches('/'))
 }
 
 /// The gateway's configuration: in development, which listens on the loopback only, everyone may read `/metrics`, unless the

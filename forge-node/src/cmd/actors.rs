@@ -70,7 +70,7 @@ fn row(actors: &[ActorInfo], index: usize, actor: &ActorInfo) -> [String; 9] {
         actor.restarts.to_string(),
         format!("{}/{}", actor.mailbox_depth, actor.mailbox_max),
         actor.handled.to_string(),
-        format!("{:.1}s", actor.busy_ms as f64 / 1_000.0),
+        format!("{:.1}s", actor.busy_ms.get() as f64 / 1_000.0),
         actor.current.as_ref().map_or_else(String::new, |current| format!("{} {}ms", current.name, current.for_ms)),
         error.chars().take(ERROR_CHARS_MAX).collect(),
     ]

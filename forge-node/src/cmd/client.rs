@@ -154,7 +154,7 @@ impl Client {
 }
 
 /// Refuses what no request can go to, before one is made.
-fn check_url(url: &str) -> Result<(), Report> {
+pub(super) fn check_url(url: &str) -> Result<(), Report> {
     let cause = match reqwest::Url::parse(url) {
         Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => return Ok(()),
         Ok(parsed) => format!("it begins with {}://", parsed.scheme()),
@@ -178,6 +178,11 @@ pub(super) fn default_url(loaded: &Loaded) -> String {
 
 /// Signs as `subject` with the secret of this place.
 fn signer(loaded: &Loaded, subject: &str, roles: &[String]) -> Result<Credential, Report> {
+    Ok(Credential::Signed { tokens: tokens_of_place(loaded)?, subject: subject.to_owned(), roles: roles.to_vec() })
+}
+
+/// The keys that nodes of this place sign with.
+pub(super) fn tokens_of_place(loaded: &Loaded) -> Result<Tokens, Report> {
     let known = match &loaded.config.auth.secret {
         Some(secret) => Some(secret.clone()),
         None => secret::existing(&loaded.folder)?,
@@ -187,8 +192,6 @@ fn signer(loaded: &Loaded, subject: &str, roles: &[String]) -> Result<Credential
             .tried(format!("auth.secret and {}", secret::path(&loaded.folder).display()))
             .help("run it where the node was started, or send a token with --token")
     })?;
-    let auth = &loaded.config.auth;
-    let tokens =
-        Tokens::new(secret.expose().as_bytes(), auth.rules()).map_err(|error| Report::of_room(Exit::Config, "short-secret", &error))?;
-    Ok(Credential::Signed { tokens, subject: subject.to_owned(), roles: roles.to_vec() })
+    let tokens = Tokens::new(secret.expose().as_bytes(), loaded.config.auth.rules());
+    tokens.map_err(|error| Report::of_room(Exit::Config, "short-secret", &error))
 }

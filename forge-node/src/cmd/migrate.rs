@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use forge_actors::app::model::ModelRegistration;
+use forge_actors::change::captures::{Reconciled, Wanted, reconcile};
+use forge_actors::change::config::CaptureConfig;
 use forge_actors::db::database::Database;
 use forge_actors::db::migrate::plan::{Direction, DownTo, Status, Step};
 use forge_actors::db::migrate::runner::{Done, Progress, Runner};
@@ -32,6 +35,10 @@ pub async fn run(args: &Migrate, scene: Scene<'_>) -> Result<(), Report> {
         Ok(()) => step(&args.step, &storage.database, storage.sets(), scene).await,
         Err(report) => Err(report),
     };
+    let outcome = match (outcome, &args.step) {
+        (Ok(()), MigrateStep::Up { dry_run: false, .. }) => capture(&storage.database, &loaded.config.capture, scene).await,
+        (outcome, _) => outcome,
+    };
     storage.close().await;
     outcome
 }
@@ -52,6 +59,20 @@ async fn step(step: &MigrateStep, database: &Database, sets: &[MigrationSet], sc
             }
         }
         MigrateStep::Status => return print_status(&runner.status().await?, scene),
+    }
+    Ok(())
+}
+
+/// Switches the capture of changes of new tables on, as a starting node would. What cannot be switched now is left to the nodes.
+async fn capture(database: &Database, config: &CaptureConfig, scene: Scene<'_>) -> Result<(), Report> {
+    let wanted = config.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
+    let failed = |error| Report::new(Exit::Database, "captures", "what is captured was not compared with the models").cause(error);
+    let Reconciled { switched, refused } = reconcile(database, &wanted).await.map_err(failed)?;
+    for Wanted { table, on } in switched {
+        scene.progress(&format!("{} the capture of changes of {table}", if on { "switched on" } else { "switched off" }));
+    }
+    for (Wanted { table, .. }, fault) in refused {
+        output::notice(&format!("the capture of changes of {table} is not as its model asks, and is left to the nodes: {fault}"));
     }
     Ok(())
 }

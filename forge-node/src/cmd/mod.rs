@@ -3,9 +3,12 @@
 pub mod actors;
 pub mod call;
 pub mod client;
+pub mod cluster;
 pub mod completions;
+pub mod dashboard;
 pub mod delegate;
 pub mod doctor;
+pub mod generate;
 pub mod migrate;
 pub mod new;
 pub mod output;

@@ -132,19 +132,19 @@ fn the_tree_is_drawn_with_branches_and_aligned_columns() {
         path: path.to_owned(),
         kind: "test".to_owned(),
         state,
-        restarts: 3,
-        mailbox_depth: 1,
-        mailbox_max: 10,
-        handled: 12_345,
+        restarts: 3.into(),
+        mailbox_depth: 1.into(),
+        mailbox_max: 10.into(),
+        handled: 12_345.into(),
         rate: 0.0,
-        busy_ms: 1_500,
+        busy_ms: 1_500.into(),
         current: None,
         last_error: error.map(str::to_owned),
         started_at: None,
         supervisor: None,
     };
     let running = |path| actor(path, ActorState::Running, None);
-    let supervisor = SupervisorInfo { strategy: Strategy::OneForOne, restarts_left: 5, restarts_max: 5, window_ms: 30_000 };
+    let supervisor = SupervisorInfo { strategy: Strategy::OneForOne, restarts_left: 5, restarts_max: 5, window_ms: 30_000.into() };
     let root = ActorInfo { supervisor: Some(supervisor), ..running("node") };
     let failed = actor("node/db/b", ActorState::Failed, Some("boom\nat line 3"));
     let actors = vec![root, running("node/db"), running("node/db/a"), failed, running("node/dbx"), running("node/dbx/c")];
@@ -175,6 +175,10 @@ fn new_writes_the_whole_demo_under_another_name() {
     assert_eq!(fs::metadata(&variables).expect("there").permissions().mode() & 0o777, 0o600);
     assert!(read(".env").lines().any(|line| line.strip_prefix("AUTH_SECRET=").is_some_and(|secret| secret.len() == 64)));
     assert!(read(".gitignore").lines().any(|line| line == "/.env"));
+    let page: serde_json::Value = serde_json::from_str(&read("web/package.json")).expect("a manifest");
+    let packages = page["dependencies"].as_object().expect("dependencies");
+    let folders = packages.values().map(|wanted| wanted.as_str().and_then(|wanted| wanted.strip_prefix("file:")).expect("a path"));
+    assert!(packages.len() == 2 && folders.map(Path::new).all(|folder| folder.is_absolute() && folder.join("dist/index.js").is_file()));
     for (path, _) in new::FILES {
         let path = path.replace("taskboard", "my_shop");
         assert!(!read(&path).contains("taskboard") && !read(&path).contains("{{"), "{path} still has the demo's name or a gap");
@@ -188,9 +192,11 @@ fn new_has_every_file_of_the_demo() {
     let mut folders = vec![demo.clone()];
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path()) {
-            if path.is_dir() {
+            // What npm and Vite make; and a lock file names the packages by their path from here.
+            let made = ["node_modules", "dist", "package-lock.json"].iter().any(|name| path.ends_with(name));
+            if path.is_dir() && !made {
                 folders.push(path);
-            } else {
+            } else if !made {
                 let relative = path.strip_prefix(&demo).expect("below").display().to_string();
                 on_disk.insert(relative.trim_end_matches(".template").to_owned());
             }

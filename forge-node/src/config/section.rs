@@ -1,14 +1,24 @@
 //! The sections of `forge.toml` as types. The rooms own theirs; what belongs to the node as a whole stands here.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use forge_actors::app::token::TokenRules;
+use forge_actors::change::config::CaptureConfig;
+use forge_actors::cluster::config::ClusterConfig;
 use forge_actors::db::config::DatabaseConfig;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::gateway::config::GatewayConfig;
+use forge_actors::job::config::JobConfig;
+use forge_actors::kernel::secret::Secret;
 use forge_actors::kernel::time::{secs, serde_duration};
+use forge_actors::reactor::config::ReactivityConfig;
+use forge_actors::session::config::SessionsConfig;
 use serde::{Deserialize, Serialize};
+
+/// Bytes of a node's name; the longest label of a DNS name.
+const NODE_NAME_BYTES_MAX: usize = 63;
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -22,10 +32,22 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// How tokens are signed and checked.
     pub auth: AuthConfig,
+    /// What is captured for live queries.
+    pub capture: CaptureConfig,
+    /// What WebSocket clients may take.
+    pub sessions: SessionsConfig,
+    /// How live queries run.
+    pub reactivity: ReactivityConfig,
     /// How many calls run at a time.
     pub functions: FunctionConfig,
+    /// How it runs jobs.
+    pub jobs: JobConfig,
+    /// How the node takes part in the cluster.
+    pub cluster: ClusterConfig,
     /// What is written to the log.
     pub log: LogConfig,
+    /// Where generated files go.
+    pub generate: GenerateConfig,
 }
 
 impl Config {
@@ -34,6 +56,14 @@ impl Config {
         let mut broken = self.database.validate();
         broken.extend(self.gateway.validate().err().into_iter().flatten());
         broken.extend(self.functions.validate());
+        broken.extend(self.jobs.validate());
+        broken.extend(self.capture.validate());
+        broken.extend(self.sessions.validate());
+        broken.extend(self.reactivity.validate());
+        broken.extend(self.cluster.validate(self.node.name.as_deref()));
+        if let Some(name) = self.node.name.as_deref().filter(|name| !is_node_name(name)) {
+            broken.push(format!("node.name (`{name}`) is not 1 to {NODE_NAME_BYTES_MAX} of the characters a-z, 0-9, `-` and `.`"));
+        }
         if self.node.roles.is_empty() {
             broken.push(format!("node.roles is empty; name at least one of {}", Role::ALL.map(Role::as_str).join(", ")));
         }
@@ -45,14 +75,21 @@ impl Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NodeConfig {
+    /// What people call it, and the name in its certificate when the mesh uses TLS; made up for each start when absent.
+    pub name: Option<String>,
     /// What the node does.
     pub roles: Vec<Role>,
 }
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { roles: Role::ALL.to_vec() }
+        Self { name: None, roles: Role::ALL.to_vec() }
     }
+}
+
+fn is_node_name(name: &str) -> bool {
+    let clean = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
+    clean && (1..=NODE_NAME_BYTES_MAX).contains(&name.len())
 }
 
 /// What a node can do.
@@ -118,35 +155,6 @@ impl AuthConfig {
     }
 }
 
-/// A text that prints as stars.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text: for making keys, not for printing.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("***")
-    }
-}
-
 /// The `[log]` section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -160,6 +168,20 @@ pub struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         Self { format: LogFormat::Pretty, level: "info".to_owned() }
+    }
+}
+
+/// The `[generate]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GenerateConfig {
+    /// The folder, relative to that of the configuration file.
+    pub out: PathBuf,
+}
+
+impl Default for GenerateConfig {
+    fn default() -> Self {
+        Self { out: "web/src/forge".into() }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forge_actors::app::context::{NodeView, Services};
+use forge_actors::app::context::Services;
+use forge_actors::app::node::NodeView;
 use forge_actors::app::{Catalog, Handler};
 use forge_actors::change::messages::Hints;
 use forge_actors::function::config::FunctionConfig;
@@ -40,7 +41,7 @@ impl Room {
             execute(&mut connection, table).await;
         }
         let tree = Tree::new();
-        let view = NodeView { id: NodeId::new(), tree: Arc::clone(&tree) };
+        let view = NodeView::new(NodeId::new(), "node", Arc::clone(&tree));
         let needs = Needs { database: scratch.database.clone(), tree: Arc::clone(&tree), hints: Hints::new(), config };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
         let services = |invoke| Services { node: view, invoke, tokens: None, http: reqwest::Client::new() };

@@ -4,6 +4,8 @@
 //! application has.
 
 mod answers;
+mod captures;
+mod assets;
 mod commands;
 mod disconnects;
 mod drift;
@@ -14,6 +16,8 @@ mod panics;
 mod quickstart;
 mod refusals;
 mod scaffold;
+mod session_ends;
+mod sessions;
 mod shutdown;
 mod stage;
 mod surrender;

@@ -103,7 +103,7 @@ async fn a_killed_server_is_started_again_by_its_actor_and_no_acknowledged_write
                         transaction.commit().await
                     };
                     match outcome.await.map_err(|fault| fault.code()) {
-                        Ok(()) => acknowledged.push(id),
+                        Ok(_) => acknowledged.push(id),
                         Err(Code::OutcomeUnknown) => _ = unknown.fetch_add(1, Ordering::Relaxed),
                         Err(Code::Unavailable) => _ = unavailable.fetch_add(1, Ordering::Relaxed),
                         Err(other) => panic!("{other}"),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "whatever does not work fails the test, and the line says what")]
 
+mod change;
 pub(crate) mod cluster;
 mod embedded;
 mod lock;

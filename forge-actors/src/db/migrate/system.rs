@@ -5,10 +5,18 @@ use super::set::MigrationSet;
 /// The name of Forge's own set.
 pub const SYSTEM_SET: &str = "forge";
 
-const FILES: &[(&str, &str)] = &[(
-    "schema/migrations/0001_create_crashes.sql",
-    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/migrations/0001_create_crashes.sql")),
-)];
+/// Files of `schema/migrations` by their names there.
+macro_rules! files {
+    ($($name:literal),+ $(,)?) => {
+        &[$((
+            concat!("schema/migrations/", $name),
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../schema/migrations/", $name)),
+        )),+]
+    };
+}
+
+const FILES: &[(&str, &str)] =
+    files!["0001_create_crashes.sql", "0002_create_changes.sql", "0003_create_jobs.sql", "0004_create_nodes.sql", "0005_create_audit.sql",];
 
 /// Forge's own migrations.
 pub fn system_set() -> MigrationSet {

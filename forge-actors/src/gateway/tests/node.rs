@@ -7,19 +7,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::context::{Effects, Invoke, NodeView, Scope, Services};
+use crate::app::context::{Effects, Invoke, Scope, Services};
+use crate::app::node::NodeView;
 use crate::app::token::{TokenRules, Tokens};
 use crate::app::{Access, Catalog, Ctx, Handler, Meta, Mutation, NoError, Query, Registration, Result as AppResult};
+use crate::gateway::assets::Assets;
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::readiness::Readiness;
-use crate::gateway::routes::{Border, Gateway};
+use crate::gateway::routes::{Border, Gateway, GatewayNeeds};
 use crate::gateway::server::{Port, serve};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
@@ -31,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 macro_rules! handler {
     ($name:ident { $($field:ident: $type:ty),* } $kind:ident -> $output:ty, $meta:expr, |$message:ident, $ctx:ident| $body:expr) => {
-        #[derive(Serialize, Deserialize)]
+        #[forge_app_macros::data]
         pub(super) struct $name { $(pub(super) $field: $type),* }
 
         impl Handler for $name {
@@ -150,7 +151,7 @@ pub(super) fn tokens(secret: u8) -> Tokens {
 
 pub(super) fn functions() -> Functions {
     let catalog = Catalog::from_registrations(REGISTRATIONS.iter()).expect("names differ");
-    let node = NodeView { id: NodeId::new(), tree: Tree::new() };
+    let node = NodeView::new(NodeId::new(), "node", Tree::new());
     let services = Services { node, invoke: Arc::new(NoCalls), tokens: None, http: reqwest::Client::new() };
     Functions { catalog: Arc::new(catalog), services: Arc::new(services), entered: Arc::default(), go: Arc::default() }
 }
@@ -173,7 +174,15 @@ impl Node {
         let (functions, readiness) = (functions(), Readiness::new(&["database"]));
         let port = Arc::new(Port::open(&config).expect("a free port"));
         let address = port.address();
-        let gateway = Gateway::new(config, functions.clone(), accepted, readiness.clone(), recorder.handle());
+        let needs = GatewayNeeds {
+            border: functions.clone(),
+            tokens: accepted,
+            readiness: readiness.clone(),
+            metrics: recorder.handle(),
+            sessions: None,
+            assets: Assets::default(),
+        };
+        let gateway = Gateway::new(config, needs);
         let drain = CancellationToken::new();
         let listener = port.listener().expect("the port is open");
         let served = tokio::spawn(serve(gateway.clone(), Arc::clone(&port), listener, drain.clone()));

@@ -27,7 +27,7 @@ async fn a_full_mailbox_refuses_and_a_stopped_actor_is_gone() -> Result<(), Stop
     }
     assert_eq!((waiting.len(), refused), (3, Some(Err(CallError::Full { mailbox_max: 3 }))));
     let actor = steps.tree.get("node/a").expect("known");
-    assert_eq!((actor.mailbox_depth, actor.mailbox_max), (3, 3));
+    assert_eq!((actor.mailbox_depth.get(), actor.mailbox_max.get()), (3, 3));
     gate.add_permits(1);
     assert_eq!(futures::future::join_all(waiting).await, [Ok(false); 3]);
     root.stop(PATIENCE).await?;
@@ -116,8 +116,8 @@ async fn the_tree_counts_messages_over_restarts_and_shows_the_current_one() {
             _ => tokio::task::yield_now().await,
         }
     };
-    assert_eq!((hanging.handled, hanging.mailbox_depth, hanging.restarts, hanging.kind.as_str()), (7, 1, 1, "puppet"));
-    assert_eq!((hanging.state, hanging.mailbox_max), (ActorState::Running, 3));
+    assert_eq!((hanging.handled.get(), hanging.mailbox_depth.get(), hanging.restarts.get(), hanging.kind.as_str()), (7, 1, 1, "puppet"));
+    assert_eq!((hanging.state, hanging.mailbox_max.get()), (ActorState::Running, 3));
     let json = serde_json::to_value(&hanging).expect("it serializes");
     assert_eq!((&json["mailboxDepth"], &json["state"]["is"], &json["current"]["name"]), (&1.into(), &"running".into(), &"Hang".into()));
     assert_eq!(serde_json::from_value::<crate::supervise::ActorInfo>(json).expect("it reads back"), hanging);
@@ -132,13 +132,13 @@ async fn busy_time_is_measured_to_the_tick() {
         let (address, gate) = (address.clone(), Arc::clone(&gate));
         async move { address.call(|reply| Do::SlowEcho(gate, reply), PATIENCE).await }
     });
-    while steps.tree.get("node/a").is_none_or(|actor| actor.current.is_none_or(|current| current.for_ms < 30)) {
+    while steps.tree.get("node/a").is_none_or(|actor| actor.current.is_none_or(|current| current.for_ms.get() < 30)) {
         tokio::task::yield_now().await;
     }
     gate.add_permits(1);
     call.await.expect("it ends").expect("it is answered");
     finish(root).await;
-    assert!(steps.tree.get("node/a").is_some_and(|actor| actor.busy_ms >= 30 && actor.mailbox_depth == 0));
+    assert!(steps.tree.get("node/a").is_some_and(|actor| actor.busy_ms.get() >= 30 && actor.mailbox_depth.get() == 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ async fn an_actor_restarts_on_request_without_costing_the_budget() {
     assert_eq!(address.call(|reply| Do::Echo(5, reply), PATIENCE).await, Ok(5));
     let after = tree.get("node").and_then(|root| root.supervisor).expect("the root supervises");
     assert_eq!(after.restarts_left, before.restarts_left);
-    assert_eq!(tree.get("node/a").map(|actor| actor.restarts), Some(1));
+    assert_eq!(tree.get("node/a").map(|actor| actor.restarts.get()), Some(1));
     finish(root).await;
 }
 

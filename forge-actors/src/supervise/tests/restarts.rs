@@ -88,7 +88,7 @@ async fn a_failing_restart_counts_and_is_tried_again() {
     let again = ["crashed a", "restarting a"];
     assert_eq!(steps.until("started a").await, [&again[..], &again[..], &again[..], &["started a"]].concat());
     let actor = steps.tree.get("node/a").expect("known");
-    assert_eq!((actor.restarts, actor.last_error.as_deref()), (3, Some("the puppet was told to fail")));
+    assert_eq!((actor.restarts.get(), actor.last_error.as_deref()), (3, Some("the puppet was told to fail")));
     let crashes = steps.tree.journal().crashes_since(0).entries;
     assert_eq!(crashes.iter().map(|crash| crash.restarts).collect::<Vec<_>>(), [0, 1, 2]);
     let root_info = steps.tree.get("node").and_then(|actor| actor.supervisor).expect("a supervisor");

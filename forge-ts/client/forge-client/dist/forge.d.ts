@@ -28,11 +28,9 @@ export interface MutateOptions<Args> {
 }
 export interface Forge {
     /** One request over HTTP. */
-    call<Args, Output, AppError>(ref: AnyRef<Args, Output, AppError>, ...args: Params<Args>): Promise<Result<Output, AppError>>;
-    call<Args, Output, AppError>(ref: AnyRef<Args, Output, AppError>, args: Args, options: CallOptions): Promise<Result<Output, AppError>>;
+    call<Args, Output, AppError>(ref: AnyRef<Args, Output, AppError>, ...args: Params<Args, [options?: CallOptions]>): Promise<Result<Output, AppError>>;
     /** A mutation over the connection: in order, sent until its outcome is known, done once. */
-    mutate<Args, Output, AppError>(ref: MutationRef<Args, Output, AppError>, ...args: Params<Args>): Promise<Result<Output, AppError>>;
-    mutate<Args, Output, AppError>(ref: MutationRef<Args, Output, AppError>, args: Args, options: MutateOptions<Args>): Promise<Result<Output, AppError>>;
+    mutate<Args, Output, AppError>(ref: MutationRef<Args, Output, AppError>, ...args: Params<Args, [options?: MutateOptions<Args>]>): Promise<Result<Output, AppError>>;
     /** A live query. It is subscribed while somebody listens. */
     watch<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...args: Params<Args>): Watch<Output, AppError>;
     readonly connection: Store<Connection>;

@@ -20,8 +20,10 @@ const PING_MS = 25_000;
 const STABLE_MS = 5_000;
 /** Tokens are renewed this long before they expire. */
 const REFRESH_AHEAD_MS = 30_000;
-/** A clock that is wrong must not make a loop of it. */
-const REFRESH_MS_MIN = 10_000;
+/** One that lives shorter than twice that is renewed after half of its life, but not all the time. */
+const REFRESH_MS_MIN = 1_000;
+/** When a token seems to be expired already: then one of the two clocks is wrong, and that must not make a loop. */
+const REFRESH_WRONG_MS = 10_000;
 /** Timers count in 32 bits; a longer wait is taken in pieces. */
 const TIMER_MS_MAX = 12 * 3_600_000;
 export class Link {
@@ -228,8 +230,10 @@ export class Link {
         this.#refreshAttempt = 0;
         this.#expiresAt = expiresAt === null ? Infinity : Date.parse(expiresAt);
         this.#clear("refresh");
-        if (expiresAt !== null)
-            this.#refreshIn(Math.max(this.#expiresAt - REFRESH_AHEAD_MS - Date.now(), REFRESH_MS_MIN));
+        if (expiresAt !== null) {
+            const left = this.#expiresAt - Date.now();
+            this.#refreshIn(left > 0 ? Math.max(left - REFRESH_AHEAD_MS, left / 2, REFRESH_MS_MIN) : REFRESH_WRONG_MS);
+        }
         return changed;
     }
     #refreshIn(ms) {

@@ -13,12 +13,17 @@ import { failure } from "./result.js";
 export const PENDING_MAX = 100;
 /** Answered mutations whose layers the node has not yet shown; the oldest layer falls when there are more. */
 const ANSWERED_MAX = 100;
+/** Mutations on the connection without an answer; the others wait, since a node refuses more than it lets wait for their turn. */
+const FLIGHT_MAX = 32;
 const PENDING_MS_MAX = 5 * 60_000;
 export class Outbox {
     wire;
     layers;
     onChange;
     #open = new Map();
+    /** On this connection, and not answered there. */
+    #flight = new Set();
+    #connection = 0;
     #idNext = 1;
     #unanswered = 0;
     constructor(wire, layers, onChange) {
@@ -47,7 +52,7 @@ export class Outbox {
                 trace: context,
                 settle,
                 layered: update !== undefined,
-                sent: false,
+                sentOn: 0,
                 challenged: false,
                 timer: setTimeout(() => this.#giveUp(pending), PENDING_MS_MAX),
             };
@@ -56,17 +61,20 @@ export class Outbox {
             if (update)
                 this.layers.addLayer(id, update);
             this.wire.start();
-            this.#send(pending);
+            this.#send();
             this.onChange();
         });
     }
     /** Connected. */
     resume() {
-        for (const pending of this.#open.values())
-            this.#send(pending);
+        this.#flight.clear();
+        this.#connection += 1;
+        this.#send();
     }
     result({ id, ...answer }) {
         const pending = this.#open.get(id);
+        this.#flight.delete(id);
+        this.#send();
         // A repeat's answer was heard already.
         if (!pending?.settle)
             return;
@@ -92,23 +100,32 @@ export class Outbox {
     abandon(message) {
         for (const pending of [...this.#open.values()]) {
             if (pending.settle)
-                this.#fail(pending, pending.sent ? { code: "OUTCOME_UNKNOWN", message } : { code: "CANCELLED", message });
+                this.#fail(pending, pending.sentOn ? { code: "OUTCOME_UNKNOWN", message } : { code: "CANCELLED", message });
             this.#open.delete(pending.id);
         }
     }
     /** The connection ended over a frame that was too large: it would again. */
     tooLarge() {
-        const open = [...this.#open.values()].filter((pending) => pending.settle && pending.sent);
+        const open = [...this.#open.values()].filter((pending) => pending.settle && pending.sentOn);
         const largest = open.reduce((most, one) => (one.args.length > (most?.args.length ?? 0) ? one : most), undefined);
         if (largest)
             this.#fail(largest, { code: "PAYLOAD_TOO_LARGE", message: "the arguments are larger than the node accepts" });
         return largest !== undefined;
     }
-    #send(pending) {
-        const { id, name, idem } = pending;
-        const args = JSON.parse(pending.args);
-        if (this.wire.send({ type: "mut", id, name, args, idem, trace: pending.trace.parent }))
-            pending.sent = true;
+    /** Sends what is next, in order, as far as there is room. */
+    #send() {
+        for (const pending of this.#open.values()) {
+            if (this.#flight.size >= FLIGHT_MAX)
+                return;
+            if (pending.sentOn === this.#connection)
+                continue;
+            const { id, name, idem } = pending;
+            const args = JSON.parse(pending.args);
+            if (!this.wire.send({ type: "mut", id, name, args, idem, trace: pending.trace.parent }))
+                return;
+            pending.sentOn = this.#connection;
+            this.#flight.add(id);
+        }
     }
     /** The token may only have expired; the mutation did not run, so it is sent again with another one. */
     async #challenge(pending, error) {
@@ -116,20 +133,24 @@ export class Outbox {
         const renewed = await this.wire.challenge();
         if (!pending.settle)
             return;
-        if (renewed)
-            this.#send(pending);
-        else
+        if (renewed) {
+            pending.sentOn = -1;
+            this.#send();
+        }
+        else {
             this.#fail(pending, error);
+        }
     }
     #giveUp(pending) {
         const message = "there was no connection for five minutes";
-        if (pending.sent)
+        if (pending.sentOn)
             this.#fail(pending, { code: "OUTCOME_UNKNOWN", message: `${message} to hear the outcome on` });
         else
             this.#fail(pending, { code: "OFFLINE", message: `${message}; the mutation was not sent` });
     }
     #fail(pending, error) {
         this.#open.delete(pending.id);
+        this.#flight.delete(pending.id);
         if (pending.layered)
             this.layers.dropLayer(pending.id);
         this.#answer(pending, { ok: false, error: failure(pending.codes, error, pending.trace.id) });

@@ -6,7 +6,8 @@
  *
  * Invariants: listeners are told after everything of a frame is in place, never between; what they see is base plus the layers that are
  * not settled, applied again to each new base; a layer falls when the node says that its base contains it, or when its mutation failed.
- * After a reconnect nothing is shown until every subscription has been answered: old and new results together would be a state that never was.
+ * After a reconnect nothing new is shown until each result of before has been confirmed or replaced: old and new ones together would be
+ * a state that never was.
  */
 import type { ClientFrame, Transition } from "./frames.js";
 import { type Params, type QueryRef } from "./ref.js";
@@ -61,6 +62,8 @@ export interface LocalStore {
     /** An identifier for something that has none yet: the same one whenever this update runs again. */
     tempId<Id extends string = string>(): Id;
 }
+/** Whether an identifier came from `tempId`: what it names is shown before the node knows it. */
+export declare const isTemporary: (id: string) => boolean;
 export type Update = (store: LocalStore) => void;
 type AnyQuery = QueryRef<never, unknown, unknown>;
 export interface Wire {

@@ -6,14 +6,20 @@
  *
  * Invariants: listeners are told after everything of a frame is in place, never between; what they see is base plus the layers that are
  * not settled, applied again to each new base; a layer falls when the node says that its base contains it, or when its mutation failed.
- * After a reconnect nothing is shown until every subscription has been answered: old and new results together would be a state that never was.
+ * After a reconnect nothing new is shown until each result of before has been confirmed or replaced: old and new ones together would be
+ * a state that never was.
  */
 import { trace } from "./random.js";
 import { canonical } from "./ref.js";
 import { failure } from "./result.js";
 import { guarded, tell } from "./store.js";
+const TEMPORARY = "temporary-";
+/** Whether an identifier came from `tempId`: what it names is shown before the node knows it. */
+export const isTemporary = (id) => id.startsWith(TEMPORARY);
 /** Subscriptions that nobody listens to any more; the oldest ends when there are more. */
 const LINGERING_MAX = 50;
+/** Subscriptions of a connection; more are not made, since a node ends the connection over them. */
+const SUBSCRIBED_MAX = 256;
 /** After a reconnect, how long a slow query may hold back what the others have to show. */
 const RESUME_MS_MAX = 5_000;
 /** The node ends a subscription with these. */
@@ -64,7 +70,7 @@ export class Queries {
             this.#remove(entry);
         for (const entry of this.#entries.values()) {
             this.#subscribe(entry);
-            if (entry.id !== undefined)
+            if (entry.id !== undefined && entry.loaded)
                 this.#awaited.add(entry.id);
         }
         if (this.#awaited.size > 0)
@@ -98,7 +104,8 @@ export class Queries {
             Object.assign(entry, { loaded: false, base: undefined, version: undefined, updatedAt: undefined, error: undefined });
             this.#subscribe(entry);
         }
-        this.#show(true);
+        // Also who saw nothing yet: a view may have kept what it saw before.
+        this.#show(true, true);
     }
     transition(frame) {
         this.#held.push(frame);
@@ -121,7 +128,7 @@ export class Queries {
         const largest = open.reduce((most, entry) => (entry.key.length > (most?.key.length ?? 0) ? entry : most), undefined);
         if (!largest)
             return;
-        largest.ended = true;
+        largest.oversize = true;
         largest.error = failure([], { code: "PAYLOAD_TOO_LARGE", message: "the arguments are larger than the node accepts" }, trace().id);
     }
     close() {
@@ -161,6 +168,7 @@ export class Queries {
                 id: undefined,
                 ended: false,
                 refused: false,
+                oversize: false,
                 answered: false,
                 loaded: false,
                 base: undefined,
@@ -174,7 +182,7 @@ export class Queries {
             this.#subscribe(entry);
             this.wire.start();
             // Layers may have something to say about a query that was not watched when they came.
-            if (this.#layers.size > 0)
+            if (this.#layers.size > 0 || entry.error)
                 this.#show(true);
         }
         clearTimeout(entry.linger);
@@ -203,7 +211,7 @@ export class Queries {
     }
     #retry(key) {
         const entry = this.#entries.get(key);
-        if (!entry)
+        if (!entry || entry.oversize)
             return;
         this.#unsubscribe(entry);
         entry.error = undefined;
@@ -211,8 +219,15 @@ export class Queries {
         this.#show(false);
     }
     #subscribe(entry) {
-        if (!this.#live)
+        if (!this.#live || entry.oversize)
             return;
+        const [oldest] = this.#lingering;
+        if (this.#byId.size >= SUBSCRIBED_MAX && oldest)
+            this.#remove(oldest);
+        if (this.#byId.size >= SUBSCRIBED_MAX) {
+            entry.error = failure([], { code: "OVERLOADED", message: `a page has at most ${SUBSCRIBED_MAX} live queries` }, trace().id);
+            return;
+        }
         const { ref, args, version } = entry;
         entry.id = this.#idNext++;
         entry.ended = entry.refused = entry.answered = false;
@@ -282,14 +297,15 @@ export class Queries {
         this.#show(false);
     }
     /** Computes what is seen, and tells who sees something else than before. */
-    #show(layered) {
+    #show(layered, everyone = false) {
         if (layered)
             this.#overlay = this.#layers.size > 0 ? this.#computeOverlay() : new Map();
         const changed = [];
         for (const entry of this.#entries.values()) {
             const next = this.#seen(entry);
             const { current } = entry;
-            if (Object.keys(next).every((key) => next[key] === current[key]))
+            const same = Object.keys(next).every((key) => next[key] === current[key]);
+            if (same && !everyone)
                 continue;
             entry.current = next;
             changed.push(entry);
@@ -353,7 +369,7 @@ export class Queries {
                     if (entry.ref.name === ref.name)
                         edit(entry.key, (draft) => change(draft, entry.args));
             },
-            tempId: () => `temporary-${mutation}-${++temporary}`,
+            tempId: () => `${TEMPORARY}${mutation}-${++temporary}`,
         };
     }
 }

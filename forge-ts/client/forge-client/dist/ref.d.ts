@@ -17,8 +17,8 @@ export type QueryRef<Args, Output, AppError = never> = Ref<"query", Args, Output
 export type MutationRef<Args, Output, AppError = never> = Ref<"mutation", Args, Output, AppError>;
 export type ActionRef<Args, Output, AppError = never> = Ref<"action", Args, Output, AppError>;
 export type AnyRef<Args, Output, AppError = never> = QueryRef<Args, Output, AppError> | MutationRef<Args, Output, AppError> | ActionRef<Args, Output, AppError>;
-/** The arguments of a call; they may be left out where every one of them may. */
-export type Params<Args> = {} extends Args ? [args?: Args] : [args: Args];
+/** The arguments of a call, and what may follow them; they may be left out where every one of them may. */
+export type Params<Args, Rest extends unknown[] = []> = {} extends Args ? [args?: NoInfer<Args>, ...Rest] : [args: NoInfer<Args>, ...Rest];
 export declare const query: <Args, Output, AppError = never>(name: string, codes?: readonly string[]) => QueryRef<Args, Output, AppError>;
 export declare const mutation: <Args, Output, AppError = never>(name: string, codes?: readonly string[]) => MutationRef<Args, Output, AppError>;
 export declare const action: <Args, Output, AppError = never>(name: string, codes?: readonly string[]) => ActionRef<Args, Output, AppError>;

@@ -6,7 +6,8 @@
  *
  * Invariants: listeners are told after everything of a frame is in place, never between; what they see is base plus the layers that are
  * not settled, applied again to each new base; a layer falls when the node says that its base contains it, or when its mutation failed.
- * After a reconnect nothing is shown until every subscription has been answered: old and new results together would be a state that never was.
+ * After a reconnect nothing new is shown until each result of before has been confirmed or replaced: old and new ones together would be
+ * a state that never was.
  */
 
 import type { ClientFrame, Mod, Transition } from "./frames.js";
@@ -56,6 +57,11 @@ export interface LocalStore {
   tempId<Id extends string = string>(): Id;
 }
 
+const TEMPORARY = "temporary-";
+
+/** Whether an identifier came from `tempId`: what it names is shown before the node knows it. */
+export const isTemporary = (id: string): boolean => id.startsWith(TEMPORARY);
+
 export type Update = (store: LocalStore) => void;
 
 type AnyQuery = QueryRef<never, unknown, unknown>;
@@ -72,6 +78,8 @@ interface Entry {
   /** The node ended the subscription, with the error that stands here. */
   ended: boolean;
   refused: boolean;
+  /** Asking again would end the connection again. */
+  oversize: boolean;
   /** Answered since it was subscribed. */
   answered: boolean;
   loaded: boolean;
@@ -91,6 +99,8 @@ export interface Wire {
 
 /** Subscriptions that nobody listens to any more; the oldest ends when there are more. */
 const LINGERING_MAX = 50;
+/** Subscriptions of a connection; more are not made, since a node ends the connection over them. */
+const SUBSCRIBED_MAX = 256;
 /** After a reconnect, how long a slow query may hold back what the others have to show. */
 const RESUME_MS_MAX = 5_000;
 /** The node ends a subscription with these. */
@@ -141,7 +151,7 @@ export class Queries {
     for (const entry of [...this.#lingering]) this.#remove(entry);
     for (const entry of this.#entries.values()) {
       this.#subscribe(entry);
-      if (entry.id !== undefined) this.#awaited.add(entry.id);
+      if (entry.id !== undefined && entry.loaded) this.#awaited.add(entry.id);
     }
     if (this.#awaited.size > 0) this.#resume = setTimeout(() => this.#release(), RESUME_MS_MAX);
     this.#show(false);
@@ -172,7 +182,8 @@ export class Queries {
       Object.assign(entry, { loaded: false, base: undefined, version: undefined, updatedAt: undefined, error: undefined });
       this.#subscribe(entry);
     }
-    this.#show(true);
+    // Also who saw nothing yet: a view may have kept what it saw before.
+    this.#show(true, true);
   }
 
   transition(frame: Transition): void {
@@ -195,7 +206,7 @@ export class Queries {
     const open = [...this.#byId.values()].filter((entry) => !entry.loaded);
     const largest = open.reduce<Entry | undefined>((most, entry) => (entry.key.length > (most?.key.length ?? 0) ? entry : most), undefined);
     if (!largest) return;
-    largest.ended = true;
+    largest.oversize = true;
     largest.error = failure([], { code: "PAYLOAD_TOO_LARGE", message: "the arguments are larger than the node accepts" }, trace().id);
   }
 
@@ -237,6 +248,7 @@ export class Queries {
         id: undefined,
         ended: false,
         refused: false,
+        oversize: false,
         answered: false,
         loaded: false,
         base: undefined,
@@ -250,7 +262,7 @@ export class Queries {
       this.#subscribe(entry);
       this.wire.start();
       // Layers may have something to say about a query that was not watched when they came.
-      if (this.#layers.size > 0) this.#show(true);
+      if (this.#layers.size > 0 || entry.error) this.#show(true);
     }
     clearTimeout(entry.linger);
     this.#lingering.delete(entry);
@@ -279,7 +291,7 @@ export class Queries {
 
   #retry(key: string): void {
     const entry = this.#entries.get(key);
-    if (!entry) return;
+    if (!entry || entry.oversize) return;
     this.#unsubscribe(entry);
     entry.error = undefined;
     this.#subscribe(entry);
@@ -287,7 +299,13 @@ export class Queries {
   }
 
   #subscribe(entry: Entry): void {
-    if (!this.#live) return;
+    if (!this.#live || entry.oversize) return;
+    const [oldest] = this.#lingering;
+    if (this.#byId.size >= SUBSCRIBED_MAX && oldest) this.#remove(oldest);
+    if (this.#byId.size >= SUBSCRIBED_MAX) {
+      entry.error = failure([], { code: "OVERLOADED", message: `a page has at most ${SUBSCRIBED_MAX} live queries` }, trace().id);
+      return;
+    }
     const { ref, args, version } = entry;
     entry.id = this.#idNext++;
     entry.ended = entry.refused = entry.answered = false;
@@ -352,13 +370,14 @@ export class Queries {
   }
 
   /** Computes what is seen, and tells who sees something else than before. */
-  #show(layered: boolean): void {
+  #show(layered: boolean, everyone = false): void {
     if (layered) this.#overlay = this.#layers.size > 0 ? this.#computeOverlay() : new Map();
     const changed: Entry[] = [];
     for (const entry of this.#entries.values()) {
       const next = this.#seen(entry);
       const { current } = entry;
-      if ((Object.keys(next) as (keyof AnyState)[]).every((key) => next[key] === current[key])) continue;
+      const same = (Object.keys(next) as (keyof AnyState)[]).every((key) => next[key] === current[key]);
+      if (same && !everyone) continue;
       entry.current = next;
       changed.push(entry);
     }
@@ -416,7 +435,7 @@ export class Queries {
         for (const entry of this.#entries.values())
           if (entry.ref.name === ref.name) edit(entry.key, (draft) => change(draft, entry.args as never));
       },
-      tempId: <Id extends string>() => `temporary-${mutation}-${++temporary}` as Id,
+      tempId: <Id extends string>() => `${TEMPORARY}${mutation}-${++temporary}` as Id,
     };
   }
 }

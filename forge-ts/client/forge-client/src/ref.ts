@@ -24,8 +24,10 @@ export type AnyRef<Args, Output, AppError = never> =
   | MutationRef<Args, Output, AppError>
   | ActionRef<Args, Output, AppError>;
 
-/** The arguments of a call; they may be left out where every one of them may. */
-export type Params<Args> = {} extends Args ? [args?: Args] : [args: Args];
+/** The arguments of a call, and what may follow them; they may be left out where every one of them may. */
+export type Params<Args, Rest extends unknown[] = []> = {} extends Args
+  ? [args?: NoInfer<Args>, ...Rest]
+  : [args: NoInfer<Args>, ...Rest];
 
 export const query = <Args, Output, AppError = never>(name: string, codes: readonly string[] = []): QueryRef<Args, Output, AppError> => ({
   kind: "query",

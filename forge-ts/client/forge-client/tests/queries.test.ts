@@ -75,6 +75,19 @@ describe("a live query", () => {
     );
   });
 
+  test("too many are refused here, before a node ends the connection over them", async () => {
+    const node = new FakeNode();
+    const socket = await node.live();
+    const watch = (project: number) => node.forge.watch(api.tasks.count, { project: `${project}` });
+    watch(0).subscribe(() => undefined)();
+    for (let project = 1; project <= 256; project++) watch(project).subscribe(() => undefined);
+    expect(socket.of("unsub"), "what nobody listens to makes room").toHaveLength(1);
+    const leave = watch(257).subscribe(() => undefined);
+    expect(socket.of("sub")).toHaveLength(257);
+    expect(watch(257).current).toMatchObject({ status: "error", error: { kind: "system", system: { code: "OVERLOADED" } } });
+    leave();
+  });
+
   test("tells null apart from no result", async () => {
     const node = new FakeNode();
     const find = node.forge.watch(api.tasks.find, { id: "x" });
@@ -216,30 +229,32 @@ describe("after a reconnect", () => {
   });
 
   test("a query that is never answered does not hold the others back for ever", async () => {
-    const node = new FakeNode();
-    const list = node.forge.watch(api.tasks.list, { project: "p" });
-    const count = node.forge.watch(api.tasks.count, { project: "p" });
-    list.subscribe(() => undefined);
-    count.subscribe(() => undefined);
-    const socket = await node.live();
-    socket.result("tasks.count", 2);
-    expect(count.current.status).toBe("loading");
+    const { node, list, count } = await both();
+    const again = await node.again();
+    again.result("tasks.count", 2);
+    expect(count.current).toMatchObject({ status: "stale", data: 1 });
     await vi.advanceTimersByTimeAsync(5_000);
     expect(count.current).toMatchObject({ status: "live", data: 2 });
-    expect(list.current.status).toBe("loading");
+    expect(list.current).toMatchObject({ status: "stale", data: [task("a")] });
   });
 
   test("one whose listener left meanwhile does not hold the others back", async () => {
-    const node = new FakeNode({ lingerMs: 100 });
-    const list = node.forge.watch(api.tasks.list, { project: "p" });
-    const count = node.forge.watch(api.tasks.count, { project: "p" });
-    const leave = list.subscribe(() => undefined);
-    count.subscribe(() => undefined);
-    const socket = await node.live();
-    socket.result("tasks.count", 2);
+    const { node, leave, count } = await both();
+    const again = await node.again();
+    again.result("tasks.count", 2);
     leave();
     await vi.advanceTimersByTimeAsync(100);
     expect(count.current.data).toBe(2);
+  });
+
+  test("a query that is new does not wait, and is not waited for", async () => {
+    const { node, count } = await both();
+    const find = node.forge.watch(api.tasks.find, { id: "x" });
+    find.subscribe(() => undefined);
+    const again = await node.again();
+    again.result("tasks.count", 1);
+    again.result("tasks.list", [task("a")]);
+    expect([count.current.status, find.current.status]).toEqual(["live", "loading"]);
   });
 
   test("what nobody listens to is not asked for again", async () => {
@@ -250,6 +265,20 @@ describe("after a reconnect", () => {
     expect((await node.again()).of("sub")).toEqual([]);
   });
 });
+
+/** Two queries with results, whose connection has just ended. */
+async function both() {
+  const node = new FakeNode({ lingerMs: 100 });
+  const list = node.forge.watch(api.tasks.list, { project: "p" });
+  const count = node.forge.watch(api.tasks.count, { project: "p" });
+  const leave = list.subscribe(() => undefined);
+  count.subscribe(() => undefined);
+  const socket = await node.live();
+  socket.result("tasks.list", [task("a")]);
+  socket.result("tasks.count", 1);
+  socket.end();
+  return { node, list, count, leave };
+}
 
 test("close frees everything", async () => {
   const node = new FakeNode();

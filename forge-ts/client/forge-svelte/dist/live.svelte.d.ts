@@ -27,6 +27,6 @@ type Rest<Args, Given> = {} extends Args ? [args?: () => Given, options?: LiveOp
  *
  * `args` is a function, so that it is asked again whenever what it reads changes; `"skip"` means that there is nothing to ask yet.
  */
-export declare function useLive<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...rest: Rest<Args, Args>): Live<Output, AppError>;
-export declare function useLive<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...rest: Rest<Args, Args | "skip">): SkippableLive<Output, AppError>;
+export declare function useLive<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...rest: Rest<Args, NoInfer<Args>>): Live<Output, AppError>;
+export declare function useLive<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...rest: Rest<Args, NoInfer<Args> | "skip">): SkippableLive<Output, AppError>;
 export {};

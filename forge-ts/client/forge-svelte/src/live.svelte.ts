@@ -48,10 +48,10 @@ const SKIPPED: Skipped = {
  *
  * `args` is a function, so that it is asked again whenever what it reads changes; `"skip"` means that there is nothing to ask yet.
  */
-export function useLive<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...rest: Rest<Args, Args>): Live<Output, AppError>;
+export function useLive<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...rest: Rest<Args, NoInfer<Args>>): Live<Output, AppError>;
 export function useLive<Args, Output, AppError>(
   ref: QueryRef<Args, Output, AppError>,
-  ...rest: Rest<Args, Args | "skip">
+  ...rest: Rest<Args, NoInfer<Args> | "skip">
 ): SkippableLive<Output, AppError>;
 export function useLive<Args, Output, AppError>(
   ref: QueryRef<Args, Output, AppError>,

@@ -1,0 +1,226 @@
+//! What a job's author sees: how it is queued and repeated, its attempt, and the transaction that finishes it.
+//!
+//! A job runs at least once. What it writes inside of [`Ctx::commit`] it writes exactly once: the effect and the job's end are one
+//! transaction, which is refused when the attempt has lost its job to another one.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use crate::app::context::{Ctx, MutationContext};
+use crate::app::error::Result;
+use crate::app::kind::Job;
+use crate::db::transaction::Transaction;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::JobId;
+
+/// How a job is queued and repeated.
+#[derive(Debug, Clone, Copy)]
+pub struct JobMeta {
+    /// The queue it waits in.
+    pub queue: &'static str,
+    /// 0 to 100; within a queue larger ones run first.
+    pub priority: u8,
+    /// Attempts until it is a dead letter.
+    pub attempts: u32,
+    /// How long it waits after a failed attempt.
+    pub backoff: RetryBackoff,
+    /// Names that queued rows may still carry.
+    pub aliases: &'static [&'static str],
+}
+
+impl JobMeta {
+    /// What an attribute that names nothing means.
+    pub const DEFAULT: Self = Self {
+        queue: "default",
+        priority: 50,
+        attempts: 10,
+        backoff: RetryBackoff::Exponential { base: Duration::from_secs(1), max: Duration::from_secs(3_600) },
+        aliases: &[],
+    };
+}
+
+/// Where a job is in its life; the diagram is in the job room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobStatus {
+    /// Waits for its time and a worker.
+    Pending,
+    /// Leased to a node, which runs it as soon as a worker is free.
+    Claimed,
+    /// Its node has confirmed that the handler runs.
+    Running,
+    /// Its handler succeeded.
+    Completed,
+    /// An attempt failed; waits for the next one.
+    Retry,
+    /// Its arguments do not fit its handler: no attempt can succeed.
+    Failed,
+    /// Every attempt failed.
+    DeadLetter,
+    /// A person ended it.
+    Cancelled,
+}
+
+impl JobStatus {
+    /// Every status, in the order of the type in Postgres.
+    pub const ALL: [Self; 8] =
+        [Self::Pending, Self::Claimed, Self::Running, Self::Completed, Self::Retry, Self::Failed, Self::DeadLetter, Self::Cancelled];
+
+    /// The label in Postgres and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Claimed => "claimed",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Retry => "retry",
+            Self::Failed => "failed",
+            Self::DeadLetter => "dead_letter",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Reads a label.
+    pub fn parse(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == label)
+    }
+}
+
+/// How the wait grows from one failed attempt to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryBackoff {
+    /// Always as long.
+    Fixed(Duration),
+    /// One step longer each time.
+    Linear {
+        /// The first wait, and how much is added.
+        step: Duration,
+        /// The longest.
+        max: Duration,
+    },
+    /// Twice as long each time.
+    Exponential {
+        /// The first wait.
+        base: Duration,
+        /// The longest.
+        max: Duration,
+    },
+}
+
+impl RetryBackoff {
+    /// The longest wait after failed attempt `attempt` (1 is the first).
+    pub fn ceiling(&self, attempt: u32) -> Duration {
+        let before = attempt.saturating_sub(1);
+        match *self {
+            Self::Fixed(delay) => delay,
+            Self::Linear { step, max } => step.saturating_mul(attempt.max(1)).min(max),
+            Self::Exponential { base, max } => base.saturating_mul(1_u32.checked_shl(before).unwrap_or(u32::MAX)).min(max),
+        }
+    }
+
+    /// The wait after failed attempt `attempt`; `random` is uniform in `0.0..1.0`. Growing waits are drawn from a tenth of the ceiling up to it, so that
+    /// jobs that failed together do not come back together; a fixed one is kept, and drawn out by up to a tenth.
+    pub fn delay(&self, attempt: u32, random: f64) -> Duration {
+        let (ceiling, random) = (self.ceiling(attempt), random.clamp(0.0, 1.0));
+        match self {
+            Self::Fixed(_) => ceiling.mul_f64(1.0 + random / 10.0),
+            Self::Linear { .. } | Self::Exponential { .. } => ceiling.mul_f64(0.1 + 0.9 * random),
+        }
+    }
+}
+
+/// Which attempt at which job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// The job.
+    pub job: JobId,
+    /// The first one is 1.
+    pub number: u32,
+    /// After this one the job is a dead letter.
+    pub max: u32,
+}
+
+impl Attempt {
+    /// No other one follows a failure.
+    pub fn is_last(&self) -> bool {
+        self.number >= self.max
+    }
+}
+
+/// Ends a job together with its effect. The job room implements it, so that contexts need not know that room.
+pub trait Conclude: Send + Sync + 'static {
+    /// Which attempt it ends.
+    fn attempt(&self) -> Attempt;
+
+    /// Begins the transaction of the effect.
+    fn begin(&self, limit: Duration) -> BoxFuture<'_, Result<Transaction>>;
+
+    /// Finishes the job in `tx` and commits; fails, and commits nothing, when the attempt has lost its job. Wakes `queues` then.
+    fn commit(&self, tx: Transaction, queues: BTreeSet<Arc<str>>) -> BoxFuture<'_, Result<()>>;
+}
+
+/// Why a handler returned although it is not done: it asked to be run later.
+#[derive(Debug)]
+pub(crate) struct Snooze(pub(crate) Duration);
+
+impl fmt::Display for Snooze {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("snoozed")
+    }
+}
+
+impl std::error::Error for Snooze {}
+
+impl Ctx<Job> {
+    /// Which attempt at which job this is.
+    pub fn attempt(&self) -> Attempt {
+        self.conclude().attempt()
+    }
+
+    /// Runs the job again after `delay`, without spending an attempt: `return ctx.snooze(minutes(30));`.
+    pub fn snooze<T, F: From<Fault>>(&self, delay: Duration) -> std::result::Result<T, F> {
+        Err(Fault::new(Code::Unavailable, "the job was snoozed").because(Snooze(delay)).into())
+    }
+
+    /// Runs `effect` in a transaction that also finishes the job: both are committed or neither, and only once, however often the job is
+    /// run. Its context writes, calls and dispatches as a mutation's does.
+    ///
+    /// Fails with `CONFLICT`, and commits nothing, when another attempt has taken the job over. After a success nothing that the
+    /// handler still does is repeated.
+    ///
+    /// ```no_run
+    /// # use forge_actors::app::{JobContext, Result};
+    /// # async fn example(ctx: &JobContext, task: uuid::Uuid) -> Result<()> {
+    /// ctx.commit(async |tx| {
+    ///     sqlx::query("UPDATE tasks SET reminded = true WHERE id = $1").bind(task).execute(tx.db()).await?;
+    ///     Ok(())
+    /// })
+    /// .await
+    /// # }
+    /// ```
+    pub async fn commit<T>(&self, effect: impl AsyncFnOnce(&MutationContext) -> Result<T>) -> Result<T> {
+        let attempt = self.conclude();
+        let scope = self.scope.deeper()?;
+        let tx = attempt.begin(self.scope.shared.deadline.saturating_duration_since(Instant::now())).await?;
+        let ctx = MutationContext::new(scope, Some(tx.db()));
+        match effect(&ctx).await {
+            Ok(value) => {
+                attempt.commit(tx, self.scope.shared.effects.take_queues()).await?;
+                Ok(value)
+            }
+            Err(fault) => {
+                tx.rollback().await;
+                Err(fault)
+            }
+        }
+    }
+
+    fn conclude(&self) -> &dyn Conclude {
+        self.scope.attempt.as_deref().expect("a job's handler is only run in an attempt")
+    }
+}

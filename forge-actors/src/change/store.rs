@@ -1,0 +1,133 @@
+//! The statements of the change room.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use sqlx::postgres::types::Oid;
+
+use crate::db::database::Database;
+use crate::db::handle::Db;
+use crate::db::lock::{LockKey, try_lock_transaction};
+use crate::db::transaction::{Transaction, TransactionOptions};
+use crate::kernel::commit::{Snapshot, TableId, Xid};
+use crate::kernel::fault::Fault;
+use crate::kernel::time::secs;
+
+use super::state::Look;
+
+/// Rows of one look; when there are more, everything counts as changed. Reading them takes about 5 ms.
+const LOOK_ROWS_MAX: i32 = 20_000;
+/// Rows that one sweep deletes; when there are more, the next one follows at once.
+pub const SWEEP_ROWS_MAX: i64 = 5_000;
+/// Of one statement of a sweep.
+const SWEEP_TIMEOUT: Duration = secs(30);
+/// Of one statement that puts triggers on a table or takes them away.
+const CAPTURE_TIMEOUT: Duration = secs(30);
+/// How long to wait for writers to let go of a table: everybody else queues behind who waits.
+const TABLE_LOCK_WAIT: &str = "2s";
+
+/// What changed since `since`.
+pub(super) async fn read_changes(db: &Db, since: Option<&Snapshot>) -> Result<Look, Fault> {
+    let since = since.map(Snapshot::to_string);
+    let row = sqlx::query(include_str!("sql/read_changes.sql")).bind(since).bind(LOOK_ROWS_MAX).fetch_one(db).await?;
+    look(&row).map_err(Fault::internal)
+}
+
+fn look(row: &PgRow) -> Result<Look, Box<dyn std::error::Error + Send + Sync>> {
+    let oids: Vec<Oid> = row.try_get("tables")?;
+    Ok(Look {
+        snapshot: row.try_get::<&str, _>("snapshot")?.parse()?,
+        horizon: xid(row, "horizon")?,
+        server_started: row.try_get("server_started")?,
+        too_many: row.try_get("too_many")?,
+        tables: oids.into_iter().map(|oid| TableId(oid.0)).collect(),
+    })
+}
+
+fn xid(row: &PgRow, column: &str) -> Result<Xid, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(Xid(row.try_get::<&str, _>(column)?.parse()?))
+}
+
+/// The tables of which every change leaves a trace. What a query reads beside them is to be polled.
+pub async fn captured_tables(db: &Db) -> Result<BTreeSet<TableId>, Fault> {
+    let oids: Vec<Oid> = sqlx::query_scalar(include_str!("sql/list_captured.sql")).fetch_all(db).await?;
+    Ok(oids.into_iter().map(|oid| TableId(oid.0)).collect())
+}
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
+    /// Rows deleted. [`SWEEP_ROWS_MAX`]: there may be more.
+    pub deleted: u64,
+}
+
+/// Deletes a batch of changes that are older than `retention`, and moves the horizon with them; `mark_every` is how finely time is noted.
+/// `None` when another node is at it.
+pub async fn sweep(database: &Database, retention: Duration, mark_every: Duration) -> Result<Option<Swept>, Fault> {
+    let transaction = Transaction::begin(database, TransactionOptions::new("compactor", SWEEP_TIMEOUT)).await?;
+    let db = transaction.db();
+    if !try_lock_transaction(&db, &sweep_lock()).await? {
+        transaction.rollback().await;
+        return Ok(None);
+    }
+    let marked = sqlx::query(include_str!("sql/advance_horizon.sql")).bind(retention.as_secs_f64()).bind(mark_every.as_secs_f64());
+    marked.execute(&db).await?;
+    let deleted = sqlx::query(include_str!("sql/delete_old_changes.sql")).bind(SWEEP_ROWS_MAX).execute(&db).await?;
+    transaction.commit().await?;
+    Ok(Some(Swept { deleted: deleted.rows_affected() }))
+}
+
+/// Where no event trigger reports DDL: captures new partitions, and reports whether any definition changed since the last call on any node.
+/// `None` when another node is at it, or when the event trigger does this.
+pub async fn check_definitions(database: &Database) -> Result<Option<bool>, Fault> {
+    let transaction = Transaction::begin(database, TransactionOptions::new("compactor", CAPTURE_TIMEOUT)).await?;
+    let db = transaction.db();
+    let watched: bool = sqlx::query_scalar(include_str!("sql/find_event_trigger.sql")).fetch_one(&db).await?;
+    if watched || !try_lock_transaction(&db, &sweep_lock()).await? {
+        transaction.rollback().await;
+        return Ok(None);
+    }
+    limit_lock_wait(&db).await?;
+    sqlx::query("SELECT forge_cover_partitions()").execute(&db).await?;
+    let reported = sqlx::query(include_str!("sql/compare_definitions.sql")).execute(&db).await?;
+    transaction.commit().await?;
+    Ok(Some(reported.rows_affected() > 0))
+}
+
+fn sweep_lock() -> LockKey {
+    LockKey::forge("compaction")
+}
+
+/// A table and whether its changes are captured.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Captured {
+    pub(super) table: String,
+    /// Of it and every partition.
+    pub(super) whole: bool,
+    /// Of it or some partition.
+    pub(super) partly: bool,
+}
+
+/// How those of `tables` that exist are captured.
+pub(super) async fn list_captures(db: &Db, tables: &[&str]) -> Result<Vec<Captured>, Fault> {
+    let rows: Vec<(String, bool, bool)> = sqlx::query_as(include_str!("sql/list_captures.sql")).bind(tables).fetch_all(db).await?;
+    Ok(rows.into_iter().map(|(table, whole, partly)| Captured { table, whole, partly }).collect())
+}
+
+/// Switches capture of one table, in a transaction of its own: it locks the table against writers.
+pub(super) async fn set_capture(database: &Database, table: &str, on: bool) -> Result<(), Fault> {
+    let transaction = Transaction::begin(database, TransactionOptions::new("captures", CAPTURE_TIMEOUT)).await?;
+    let db = transaction.db();
+    limit_lock_wait(&db).await?;
+    let sql = if on { include_str!("sql/enable_capture.sql") } else { include_str!("sql/disable_capture.sql") };
+    sqlx::query(sql).bind(table).execute(&db).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn limit_lock_wait(db: &Db) -> Result<(), Fault> {
+    sqlx::query("SELECT set_config('lock_timeout', $1, true)").bind(TABLE_LOCK_WAIT).execute(db).await?;
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! Section `[cluster]` of the configuration.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::secret::Secret;
+use crate::kernel::time::{format_duration, secs, serde_duration};
+
+/// The least number of bytes of a secret: fewer can be guessed from a recorded greeting.
+pub const SECRET_BYTES_MIN: usize = 32;
+/// A node is declared dead after this many missed heartbeats at the least, so that one slow statement kills nobody.
+const BEATS_MIN: u32 = 3;
+
+/// How nodes find each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Discovery {
+    /// By their rows in `forge_nodes`.
+    Postgres,
+    /// Not at all: no mesh, every change arrives by polling.
+    None,
+}
+
+/// How a node takes part in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterConfig {
+    /// How nodes find each other; `none` opens no port and dials nobody.
+    pub discovery: Discovery,
+    /// Address that the mesh listens on. `127.0.0.1` is this machine only.
+    pub host: IpAddr,
+    /// Port that the mesh listens on; 0 takes a free one between 24000 and 32767, where no outgoing connection takes it away.
+    pub port: u16,
+    /// `host` or `host:port` under which other nodes reach this one; the address that it listens on when absent.
+    pub advertise: Option<String>,
+    /// Shared by all nodes, at least 32 bytes; made from `auth.secret` when absent.
+    pub secret: Option<Secret>,
+    /// Certificate chain (PEM) of this node, whose DNS names include `node.name`. With it, every connection is mutual TLS 1.3.
+    pub tls_certificate: Option<PathBuf>,
+    /// Its key (PEM).
+    pub tls_key: Option<PathBuf>,
+    /// Certificates (PEM) of the authority that signs the nodes' certificates.
+    pub tls_authority: Option<PathBuf>,
+    /// Between two signs of life in the database.
+    #[serde(with = "serde_duration")]
+    pub heartbeat: Duration,
+    /// A node that was not seen for this long is declared dead.
+    #[serde(with = "serde_duration")]
+    pub dead_after: Duration,
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self {
+            discovery: Discovery::Postgres,
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 0,
+            advertise: None,
+            secret: None,
+            tls_certificate: None,
+            tls_key: None,
+            tls_authority: None,
+            heartbeat: secs(2),
+            dead_after: secs(10),
+        }
+    }
+}
+
+/// The files of mutual TLS.
+#[derive(Debug, Clone, Copy)]
+pub struct TlsFiles<'a> {
+    /// The node's chain.
+    pub certificate: &'a PathBuf,
+    /// Its key.
+    pub key: &'a PathBuf,
+    /// Who signs.
+    pub authority: &'a PathBuf,
+}
+
+impl ClusterConfig {
+    /// Rules between keys; one sentence for each that is broken.
+    pub fn validate(&self, node_name: Option<&str>) -> Vec<String> {
+        let mut broken = Vec::new();
+        if self.heartbeat.is_zero() || self.dead_after < self.heartbeat * BEATS_MIN {
+            broken.push(format!(
+                "cluster.dead_after ({}) is less than three times cluster.heartbeat ({})",
+                format_duration(self.dead_after),
+                format_duration(self.heartbeat)
+            ));
+        }
+        if self.host.is_unspecified() && self.advertise.is_none() && self.discovery != Discovery::None {
+            broken.push(format!("cluster.host is {}, so cluster.advertise must say where other nodes find this one", self.host));
+        }
+        if self.secret.as_ref().is_some_and(|secret| secret.expose().len() < SECRET_BYTES_MIN) {
+            broken.push(format!("cluster.secret is shorter than {SECRET_BYTES_MIN} bytes"));
+        }
+        let files = [&self.tls_certificate, &self.tls_key, &self.tls_authority];
+        if files.iter().any(|file| file.is_some()) && self.tls().is_none() {
+            broken.push("cluster.tls_certificate, cluster.tls_key and cluster.tls_authority are set together or not at all".to_owned());
+        }
+        if self.tls().is_some() && node_name.is_none() {
+            broken.push("cluster.tls_certificate is set, so node.name must be the name in that certificate".to_owned());
+        }
+        broken
+    }
+
+    /// The files of mutual TLS, when it is wanted.
+    pub fn tls(&self) -> Option<TlsFiles<'_>> {
+        Some(TlsFiles { certificate: self.tls_certificate.as_ref()?, key: self.tls_key.as_ref()?, authority: self.tls_authority.as_ref()? })
+    }
+
+    /// What others dial when this node listens on `bound`.
+    pub fn advertised(&self, bound: SocketAddr) -> String {
+        match &self.advertise {
+            None => bound.to_string(),
+            Some(whole) if has_port(whole) => whole.to_owned(),
+            Some(host) => match host.parse::<IpAddr>() {
+                Ok(ip) => SocketAddr::new(ip, bound.port()).to_string(),
+                Err(_) => format!("{host}:{}", bound.port()),
+            },
+        }
+    }
+}
+
+impl ClusterConfig {
+    /// Where others reach what listens for HTTP on `bound`: an address for "every interface" is none to dial.
+    pub fn http_address(&self, bound: SocketAddr) -> String {
+        let host = self.advertise.as_deref().filter(|_| bound.ip().is_unspecified());
+        match host.map(
+            |advertised| if has_port(advertised) { advertised.rsplit_once(':').map_or(advertised, |(host, _)| host) } else { advertised },
+        ) {
+            None => bound.to_string(),
+            Some(host) if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{}", bound.port()),
+            Some(host) => format!("{host}:{}", bound.port()),
+        }
+    }
+}
+
+fn has_port(address: &str) -> bool {
+    let is_name_and_port = || address.rsplit_once(':').is_some_and(|(host, port)| !host.contains(':') && port.parse::<u16>().is_ok());
+    address.parse::<SocketAddr>().is_ok() || (address.parse::<IpAddr>().is_err() && is_name_and_port())
+}

@@ -1,0 +1,149 @@
+//! Mutual TLS 1.3 between nodes: certificates from files, the node's name in the certificate.
+//!
+//! Both sides show a certificate of the cluster's own authority. The dialer asks for the name that it found in the peer's row, and the
+//! listener checks that the name in the greeting is one of the certificate's: a node cannot speak as another one.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::verify_server_name;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, ConnectionCommon, RootCertStore, ServerConfig};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use super::config::TlsFiles;
+
+/// What the exporter is asked for (RFC 5705): a value that only the two ends of this very connection know.
+const EXPORTER_LABEL: &[u8] = b"EXPORTER-forge-mesh";
+/// Its length.
+pub const BINDING_BYTES: usize = 32;
+
+/// Why the files make no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file that cannot be read, or holds no PEM of its kind.
+    #[error("{} cannot be used", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// A file without a certificate.
+    #[error("{} holds no certificate", path.display())]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Certificate, key and authority do not fit together.
+    #[error("the certificates of the mesh do not work together")]
+    Rejected(#[from] rustls::Error),
+    /// The authority's certificate cannot be trusted.
+    #[error("the certificates of the mesh's authority cannot be used")]
+    Authority(#[from] rustls::server::VerifierBuilderError),
+    /// The node's name cannot be in a certificate.
+    #[error("`{0}` cannot be a name in a certificate")]
+    Name(String),
+    /// The node's certificate is for another name.
+    #[error("the certificate {} does not name this node, `{name}`", path.display())]
+    OtherName {
+        /// The certificate.
+        path: PathBuf,
+        /// The node's name.
+        name: String,
+    },
+}
+
+/// Both roles of one node.
+#[derive(Clone)]
+pub struct Tls {
+    acceptor: TlsAcceptor,
+    connector: TlsConnector,
+}
+
+impl Tls {
+    /// Reads the files of the node called `name`.
+    pub fn load(files: TlsFiles<'_>, name: &str) -> Result<Self, TlsError> {
+        let chain = certificates(files.certificate)?;
+        names(&chain, name).map_err(|_| TlsError::OtherName { path: files.certificate.to_owned(), name: name.to_owned() })?;
+        let key = || PrivateKeyDer::from_pem_file(files.key).map_err(|source| TlsError::File { path: files.key.to_owned(), source });
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(files.authority)? {
+            roots.add(certificate)?;
+        }
+        let roots = Arc::new(roots);
+        let provider: Arc<CryptoProvider> = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider)).build()?;
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&TLS13])?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain.to_vec(), key()?)?;
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13])?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key()?)?;
+        Ok(Self { acceptor: Arc::new(server).into(), connector: Arc::new(client).into() })
+    }
+
+    /// The accepting side.
+    pub(super) async fn accept(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        self.acceptor.accept(socket).await.map(TlsStream::from)
+    }
+
+    /// The dialing side; `name` is the node that is expected.
+    pub(super) async fn connect(&self, socket: TcpStream, name: &str) -> io::Result<TlsStream<TcpStream>> {
+        let name = server_name(name).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        self.connector.connect(name, socket).await.map(TlsStream::from)
+    }
+}
+
+/// The value that binds a greeting to its connection.
+pub(super) fn binding(stream: &TlsStream<TcpStream>) -> io::Result<[u8; BINDING_BYTES]> {
+    fn export<Side>(connection: &ConnectionCommon<Side>) -> Result<[u8; BINDING_BYTES], rustls::Error> {
+        connection.export_keying_material([0; BINDING_BYTES], EXPORTER_LABEL, None)
+    }
+    let exported = match stream {
+        TlsStream::Client(stream) => export(stream.get_ref().1),
+        TlsStream::Server(stream) => export(stream.get_ref().1),
+    };
+    exported.map_err(io::Error::other)
+}
+
+/// The names in the certificate that the other side showed.
+pub(super) struct Names(Vec<CertificateDer<'static>>);
+
+impl Names {
+    /// Of the other side of `stream`.
+    pub(super) fn of(stream: &TlsStream<TcpStream>) -> Self {
+        let (_, connection) = stream.get_ref();
+        Self(connection.peer_certificates().map(<[_]>::to_vec).unwrap_or_default())
+    }
+
+    /// True when `name` is one of them.
+    pub(super) fn include(&self, name: &str) -> bool {
+        names(&self.0, name).is_ok()
+    }
+}
+
+fn names(chain: &[CertificateDer<'_>], name: &str) -> Result<(), TlsError> {
+    let wrong = || TlsError::Name(name.to_owned());
+    let wanted = server_name(name).map_err(|_| wrong())?;
+    let leaf = ParsedCertificate::try_from(chain.first().ok_or_else(wrong)?)?;
+    Ok(verify_server_name(&leaf, &wanted)?)
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, InvalidDnsNameError> {
+    ServerName::try_from(name.to_owned())
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let wrong = |source| TlsError::File { path: path.to_owned(), source };
+    let found: Vec<_> = CertificateDer::pem_file_iter(path).map_err(wrong)?.collect::<Result<_, _>>().map_err(wrong)?;
+    if found.is_empty() { Err(TlsError::NoCertificate { path: path.to_owned() }) } else { Ok(found) }
+}

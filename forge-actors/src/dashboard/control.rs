@@ -1,0 +1,64 @@
+//! `forge.restartActor`, `forge.stopActor`: what an administrator does to an actor of any node.
+//!
+//! The action is written to the audit, then carried out by the actor's own supervisor, on its own node. A stop that takes longer than
+//! [`PATIENCE`] goes on without the caller: an actor that drains may wait for this very call.
+
+use std::time::Duration;
+
+use crate::app::{ActionContext, Result};
+use crate::dashboard::audit::audited;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::NodeId;
+use crate::kernel::invocation::Invocation;
+use crate::supervise::{CallError, ChildError, ControlError, Tree};
+
+/// How long a caller waits for the actor's supervisor.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long it waits for another node.
+const REMOTE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Stops an actor and starts it again.
+#[forge_app_macros::action(name = "forge.restartActor", role = "admin", timeout = "15s")]
+pub async fn restart_actor(ctx: &ActionContext, node: NodeId, path: String) -> Result<()> {
+    audited(ctx, "restartActor", Some(node), &path, order(ctx, node, &path, false)).await
+}
+
+/// Stops an actor. One that a fixed supervisor started stays stopped until somebody restarts it, or its node starts again.
+#[forge_app_macros::action(name = "forge.stopActor", role = "admin", timeout = "15s")]
+pub async fn stop_actor(ctx: &ActionContext, node: NodeId, path: String) -> Result<()> {
+    audited(ctx, "stopActor", Some(node), &path, order(ctx, node, &path, true)).await
+}
+
+/// Carries out on this node what another one was asked for.
+#[forge_app_macros::action(name = "forge.controlActor", internal, timeout = "15s")]
+pub async fn control_actor(ctx: &ActionContext, path: String, stop: bool) -> Result<()> {
+    carry_out(&ctx.node().tree, &path, stop).await
+}
+
+async fn order(ctx: &ActionContext, node: NodeId, path: &str, stop: bool) -> Result<()> {
+    let view = ctx.node();
+    if node == view.id {
+        return carry_out(&view.tree, path, stop).await;
+    }
+    let peers = view.peers().ok_or_else(|| unknown_node(node))?;
+    let args = serde_json::json!(ControlActor { path: path.to_owned(), stop });
+    let mut invocation = Invocation::new("forge.controlActor", args.to_string(), ctx.request().caller().clone());
+    invocation.trace = ctx.request().trace().child();
+    peers.invoke(node, invocation, REMOTE_PATIENCE).await.map(drop)
+}
+
+async fn carry_out(tree: &Tree, path: &str, stop: bool) -> Result<()> {
+    let done = if stop { tree.stop_actor(path, PATIENCE).await } else { tree.restart_actor(path, PATIENCE).await };
+    match done {
+        Ok(()) | Err(ControlError::Child(ChildError::Call(CallError::TimedOut { .. }))) => Ok(()),
+        Err(error @ (ControlError::Unknown { .. } | ControlError::Child(ChildError::Unknown { .. }))) => {
+            Err(Fault::new(Code::NotFound, error.to_string()))
+        }
+        Err(error @ ControlError::Root { .. }) => Err(Fault::new(Code::Conflict, error.to_string())),
+        Err(ControlError::Child(error)) => Err(Fault::new(Code::Unavailable, error.to_string())),
+    }
+}
+
+fn unknown_node(node: NodeId) -> Fault {
+    Fault::new(Code::NotFound, format!("this node has no link to the node {node}"))
+}

@@ -1,0 +1,113 @@
+//! `forge.overview`: every node, what it is busy with, and what happened last.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use crate::app::node::{NodeReport, PeerInfo, Vitals};
+use crate::app::{QueryContext, Result};
+use crate::dashboard::actor::{LifeEvent, life_event};
+use crate::dashboard::report;
+use crate::kernel::ids::NodeId;
+use crate::kernel::time::Timestamp;
+
+/// Events of the feed.
+const EVENTS_MAX: usize = 50;
+
+/// The whole cluster at one moment.
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
+pub struct ClusterOverview {
+    /// When it was put together, by the clock of the node that answers.
+    pub at: Timestamp,
+    /// Every registered node, by name.
+    pub nodes: Vec<NodeStatus>,
+    /// How many jobs there are.
+    pub jobs: JobCounts,
+    /// Crashes of the last 24 hours, over all nodes.
+    pub crashes24h: u32,
+    /// The newest steps in the lives of all nodes' actors, newest first.
+    pub events: Vec<LifeEvent>,
+}
+
+/// Jobs by what they wait for.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobCounts {
+    /// For a worker, or for their time.
+    pub pending: u32,
+    /// For their end.
+    pub running: u32,
+    /// For another attempt.
+    pub retry: u32,
+    /// For nothing: they failed for good within the last 24 hours.
+    pub failed: u32,
+}
+
+/// One registered node.
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
+pub struct NodeStatus {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// `joining`, `active`, `draining` or `dead`, as the registry has it.
+    pub state: String,
+    /// What it does.
+    pub roles: Vec<String>,
+    /// The version it runs.
+    pub version: String,
+    /// Where it answers HTTP.
+    pub address: Option<String>,
+    /// When its process started.
+    pub started_at: Timestamp,
+    /// Its last sign of life, by the database's clock.
+    pub seen_at: Timestamp,
+    /// The node that answers is this one.
+    pub here: bool,
+    /// How busy it is; null while it is not heard.
+    pub vitals: Option<Vitals>,
+    /// Its links to the others.
+    pub peers: Vec<PeerInfo>,
+}
+
+/// Every node, what it is busy with, and what happened last.
+#[forge_app_macros::query(name = "forge.overview", role = "admin")]
+pub async fn overview(ctx: &QueryContext) -> Result<ClusterOverview> {
+    let reports = report::all(ctx);
+    let rows = sqlx::query(include_str!("sql/list_nodes.sql")).fetch_all(ctx.db()).await?;
+    let counts = sqlx::query(include_str!("sql/count_jobs.sql")).fetch_one(ctx.db()).await?;
+    let heard: BTreeMap<NodeId, &Arc<NodeReport>> = reports.iter().map(|report| (report.node, report)).collect();
+    let nodes: sqlx::Result<_> = rows.iter().map(|row| node_status(row, ctx.node().id, &heard)).collect();
+    let count = |column: &str| counts.try_get::<i64, _>(column).map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+    let jobs = JobCounts { pending: count("pending")?, running: count("running")?, retry: count("retry")?, failed: count("failed")? };
+    Ok(ClusterOverview { at: chrono::Utc::now(), nodes: nodes?, jobs, crashes24h: count("crashes")?, events: feed(&reports) })
+}
+
+fn node_status(row: &PgRow, here: NodeId, heard: &BTreeMap<NodeId, &Arc<NodeReport>>) -> sqlx::Result<NodeStatus> {
+    let id: NodeId = row.try_get("id")?;
+    let report = heard.get(&id);
+    Ok(NodeStatus {
+        id,
+        name: row.try_get("name")?,
+        state: row.try_get("state")?,
+        roles: row.try_get("roles")?,
+        version: row.try_get("version")?,
+        address: row.try_get("address")?,
+        started_at: row.try_get("started_at")?,
+        seen_at: row.try_get("seen_at")?,
+        here: id == here,
+        vitals: report.map(|report| report.vitals),
+        peers: report.map(|report| report.peers.to_vec()).unwrap_or_default(),
+    })
+}
+
+fn feed(reports: &[Arc<NodeReport>]) -> Vec<LifeEvent> {
+    let events = reports.iter().flat_map(|report| report.events.iter().map(|event| (report.node, event)));
+    let mut newest: Vec<_> = events.collect();
+    newest.sort_by_key(|(_, event)| std::cmp::Reverse(event.at));
+    newest.into_iter().take(EVENTS_MAX).map(|(node, event)| life_event(node, event.at, &event.path, &event.kind)).collect()
+}

@@ -1,0 +1,33 @@
+//! `forge.redeem`: exchanges the code of a one-time link for a token.
+
+use std::time::Duration;
+
+use crate::app::{MutationContext, Result};
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::time::{Timestamp, hours};
+
+/// How long the token of a link lives.
+const TOKEN_TTL: Duration = hours(12);
+
+/// A token, and until when it is good.
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    /// For `Authorization: Bearer`, or the `hello` of a WebSocket.
+    pub token: String,
+    /// When it expires.
+    pub expires_at: Timestamp,
+}
+
+/// Exchanges the code of a one-time link for a token; a second exchange of the same code is refused.
+#[forge_app_macros::mutation(name = "forge.redeem", public)]
+pub async fn redeem(ctx: &MutationContext, code: String) -> Result<SignedIn> {
+    let link = ctx.tokens()?.verify_link(&code)?;
+    let used = sqlx::query(include_str!("sql/use_link.sql")).bind(link.jti).bind(link.exp as f64).execute(ctx.db()).await?;
+    if used.rows_affected() == 0 {
+        return Err(Fault::new(Code::Unauthenticated, "the link was used before; `forge-node dashboard` prints another"));
+    }
+    let roles: Vec<&str> = link.roles.iter().map(String::as_str).collect();
+    let token = ctx.tokens()?.issue(&link.sub, &roles, None, TOKEN_TTL)?;
+    Ok(SignedIn { token, expires_at: chrono::Utc::now() + TOKEN_TTL })
+}

@@ -1,0 +1,2 @@
+-- Called by dashboard/nodes.rs. The database's clock; no table, no lock.
+SELECT now()

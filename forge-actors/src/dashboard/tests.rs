@@ -1,0 +1,91 @@
+//! The window over ten thousand actors, and what its rows say.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+
+use super::window::{Page, Sort, Wanted, page};
+use crate::app::node::{NodeReport, Vitals};
+use crate::kernel::ids::NodeId;
+use crate::supervise::{ActorInfo, ActorState};
+
+fn actor(path: &str) -> ActorInfo {
+    ActorInfo {
+        path: path.to_owned(),
+        kind: "session".to_owned(),
+        state: ActorState::Running,
+        restarts: 0.into(),
+        mailbox_depth: 0.into(),
+        mailbox_max: 10.into(),
+        handled: 7.into(),
+        rate: 0.0,
+        busy_ms: 0.into(),
+        current: None,
+        last_error: None,
+        started_at: None,
+        supervisor: None,
+    }
+}
+
+fn report(name: &str, actors: Vec<ActorInfo>) -> Arc<NodeReport> {
+    let (node, name) = (NodeId::new(), name.to_owned());
+    Arc::new(NodeReport { node, name, at: Utc::now(), actors, events: Vec::new(), vitals: Vitals::default(), peers: Vec::new() })
+}
+
+fn small(name: &str) -> Arc<NodeReport> {
+    let paths = ["node", "node/gateway", "node/gateway/sessions", "node/gateway/sessions/a", "node/gateway/sessions/b", "node/jobs"];
+    report(name, paths.map(actor).into())
+}
+
+fn paths(page: &Page) -> Vec<&str> {
+    page.rows.iter().map(|row| row.path.as_str()).collect()
+}
+
+fn all() -> Wanted {
+    Wanted { limit: 200, ..Wanted::default() }
+}
+
+#[test]
+fn nodes_follow_each_other_and_roots_bear_their_names() {
+    let page = page(&[small("node-a"), small("node-b")], &all(), Utc::now());
+    assert_eq!(page.total, 12);
+    let roots: Vec<_> = page.rows.iter().filter(|row| row.depth == 0).map(|row| row.name.as_str()).collect();
+    assert_eq!(roots, ["node-a", "node-b"]);
+    assert_eq!(page.rows[1].children, 3);
+}
+
+#[test]
+fn a_folded_branch_hides_what_is_below_it_on_its_node_only() {
+    let (a, b) = (small("node-a"), small("node-b"));
+    let collapsed = [format!("{}:node/gateway", a.node)].into();
+    let page = page(&[a, b], &Wanted { collapsed, ..all() }, Utc::now());
+    assert_eq!(page.total, 9);
+    assert_eq!(paths(&page)[..3], ["node", "node/gateway", "node/jobs"]);
+}
+
+#[test]
+fn a_search_keeps_what_stands_above_its_hits() {
+    let wanted = |sort| Wanted { search: "sessions/b".to_owned(), sort, ..all() };
+    let tree = page(&[small("node-a")], &wanted(Sort::Tree), Utc::now());
+    assert_eq!(paths(&tree), ["node", "node/gateway", "node/gateway/sessions", "node/gateway/sessions/b"]);
+    let flat = page(&[small("node-a")], &wanted(Sort::Mailbox), Utc::now());
+    assert_eq!(paths(&flat), ["node/gateway/sessions/b"]);
+}
+
+#[test]
+fn the_fullest_mailbox_comes_first_and_equals_keep_their_order() {
+    let mut actors: Vec<_> = ["node", "node/a", "node/b", "node/c"].map(actor).into();
+    actors[2].mailbox_depth = 5.into();
+    let page = page(&[report("node-a", actors)], &Wanted { sort: Sort::Mailbox, ..all() }, Utc::now());
+    assert_eq!(paths(&page), ["node/b", "node", "node/a", "node/c"]);
+}
+
+#[test]
+fn a_window_of_ten_thousand_is_cut_after_everything_else() {
+    let mut actors = vec![actor("node"), actor("node/sessions")];
+    actors.extend((0..10_000).map(|number| actor(&format!("node/sessions/{number:05}"))));
+    let wanted = Wanted { offset: 5_002, limit: 3, ..Wanted::default() };
+    let page = page(&[report("node-a", actors)], &wanted, Utc::now());
+    assert_eq!(page.total, 10_002);
+    assert_eq!(paths(&page), ["node/sessions/05000", "node/sessions/05001", "node/sessions/05002"]);
+}

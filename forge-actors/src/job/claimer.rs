@@ -1,0 +1,237 @@
+//! The claimer: keeps the local queue filled and hands jobs to free workers. What it asks next is decided by [`Desk`].
+//!
+//! Statements run in a task beside the actor, one at a time, so that hints and free workers are heard while one is under way. A hint that
+//! comes while its queue is being asked makes it ask again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::acknowledger::{AcknowledgerMessage, End};
+use super::desk::{Desk, Step};
+use super::held::Ticket;
+use super::messages::Room;
+use super::state::{Ending, judge};
+use super::store::{Job, Promoted};
+use super::worker::WorkerMessage;
+use crate::app::job::JobMeta;
+use crate::change::messages::InterestPart;
+use crate::kernel::backoff::Backoff;
+use crate::kernel::fault::Fault;
+use crate::kernel::time::{millis, secs};
+use crate::supervise::{Actor, ActorError, Address, CastError, ChildSpec, Context, Timer};
+
+/// Between two attempts to ask a database that does not answer.
+const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(5));
+
+/// How long a claimer that stops waits for what it asked last.
+const ANSWER_PATIENCE: Duration = secs(2);
+
+/// Messages of the claimer.
+#[derive(forge_app_macros::Message)]
+pub(super) enum ClaimerMessage {
+    /// These queues got work; only those that this node serves are looked at.
+    Woken { queues: BTreeSet<Arc<str>> },
+    /// Time to look without having been woken.
+    Poll,
+    /// Time to ask again after a failure.
+    Resume,
+    /// A worker is free.
+    Idle { worker: usize },
+    /// Ends were written, so that more may be held.
+    Settled,
+    /// The sweeper found jobs of ours in these queues.
+    Found { queues: BTreeSet<Arc<str>> },
+    /// The answer to what was asked last is there.
+    Answered,
+}
+
+/// What a question brought. It waits in a channel and not in the mailbox, so that a claimer that stops still gets it.
+struct Answer {
+    step: Step,
+    asked: Instant,
+    reply: Result<Reply, Fault>,
+}
+
+enum Reply {
+    Claimed(Vec<Job>),
+    Promoted(Promoted),
+}
+
+pub(super) struct Claimer {
+    room: Arc<Room>,
+    workers: Arc<[Address<WorkerMessage>]>,
+    ends: Address<AcknowledgerMessage>,
+}
+
+pub(super) struct State {
+    desk: Desk<Ticket>,
+    queues: BTreeSet<Arc<str>>,
+    /// The answer that is under way.
+    answer: Option<oneshot::Receiver<Answer>>,
+    /// Failures since the last success.
+    failures: u32,
+    /// After a failure, until `Resume`.
+    paused: bool,
+    _poll: Timer,
+    /// The next scheduled job, when it comes before the next poll; or the next attempt after a failure.
+    _due: Option<Timer>,
+}
+
+impl Claimer {
+    pub(super) fn spec(
+        room: Arc<Room>,
+        workers: Arc<[Address<WorkerMessage>]>,
+        ends: Address<AcknowledgerMessage>,
+    ) -> (ChildSpec, Address<ClaimerMessage>) {
+        ChildSpec::actor("claimer", move || Self { room: Arc::clone(&room), workers: Arc::clone(&workers), ends: ends.clone() })
+    }
+
+    /// Hands out what is there, and asks for more.
+    fn proceed(&self, cx: &Context<ClaimerMessage>, state: &mut State) {
+        while let Some((worker, ticket)) = state.desk.assign() {
+            if let Err(error) = self.workers[worker].cast(WorkerMessage::Run(Box::new(ticket))) {
+                // The ticket is gone with the message: the lease runs out. The worker reports when it is back.
+                tracing::warn!(worker, %error, "a worker did not take its job; it is run again when its lease has run out");
+            }
+        }
+        if state.paused {
+            return;
+        }
+        if let Some(step) = state.desk.next(self.room.held.len()) {
+            state.answer = Some(self.ask(cx, step));
+        }
+    }
+
+    fn ask(&self, cx: &Context<ClaimerMessage>, step: Step) -> oneshot::Receiver<Answer> {
+        let (room, claimer) = (Arc::clone(&self.room), cx.address());
+        let (sender, answer) = oneshot::channel();
+        cx.spawn("ask", async move {
+            let asked = Instant::now();
+            let reply = match &step {
+                Step::Claim { queue, limit } => {
+                    room.store.claim(queue, &room.names, *limit, room.node, room.config.lease).await.map(Reply::Claimed)
+                }
+                Step::Promote => room.store.promote().await.map(Reply::Promoted),
+            };
+            // A claimer that is gone wants neither; what was claimed for it is claimed again when its lease has run out.
+            let _: Result<(), Answer> = sender.send(Answer { step, asked, reply });
+            let _: Result<(), CastError> = claimer.cast(ClaimerMessage::Answered);
+        });
+        answer
+    }
+
+    fn wake(state: &mut State, queues: &BTreeSet<Arc<str>>) {
+        let State { desk, queues: served, .. } = state;
+        desk.wake(queues.intersection(served));
+    }
+
+    fn poll(&self, cx: &Context<ClaimerMessage>, state: &mut State) {
+        let State { desk, queues, .. } = state;
+        desk.wake(queues.iter());
+        desk.due();
+        state._poll = cx.send_after(self.room.config.poll_interval, ClaimerMessage::Poll);
+    }
+
+    fn serve(&self, state: &mut State, queues: BTreeSet<Arc<str>>) {
+        let before = state.queues.len();
+        state.desk.wake(&queues);
+        state.queues.extend(queues);
+        if state.queues.len() != before {
+            self.room.hints.set_interest(InterestPart::Queues(state.queues.clone()));
+        }
+    }
+
+    fn answered(&self, cx: &Context<ClaimerMessage>, state: &mut State) {
+        let Some(Ok(Answer { step, asked, reply })) = state.answer.take().map(|mut answer| answer.try_recv()) else { return };
+        match (reply, step) {
+            (Ok(Reply::Claimed(jobs)), Step::Claim { queue, limit }) => {
+                let tickets = jobs.into_iter().map(|job| self.room.held.admit(job, asked, self.room.config.lease));
+                state.desk.claimed(queue, limit, tickets.collect(), Instant::now());
+            }
+            (Ok(Reply::Promoted(promoted)), _) => {
+                state.desk.promoted(promoted.queues.intersection(&state.queues));
+                let soon = promoted.next_due.filter(|next| *next < self.room.config.poll_interval);
+                state._due = soon.map(|next| cx.send_after(next, ClaimerMessage::Resume));
+            }
+            (Ok(Reply::Claimed(_)), Step::Promote) => unreachable!("each step has its own reply"),
+            (Err(fault), step) => return self.failed(cx, state, step, &fault),
+        }
+        if std::mem::take(&mut state.failures) > 0 {
+            tracing::info!("jobs are claimed again");
+        }
+    }
+
+    fn failed(&self, cx: &Context<ClaimerMessage>, state: &mut State, step: Step, fault: &Fault) {
+        if state.failures == 0 {
+            tracing::warn!(%fault, "jobs cannot be claimed; trying again until they can");
+        }
+        state.desk.failed(step);
+        state.paused = true;
+        state._due = Some(cx.send_after(AWAY_BACKOFF.jittered(state.failures), ClaimerMessage::Resume));
+        state.failures = state.failures.saturating_add(1);
+    }
+
+    fn hand_back(&self, ticket: Ticket) {
+        let verdict = judge(Ending::HandedBack, ticket.job.attempt, ticket.job.attempts_max, JobMeta::DEFAULT.backoff, 0.0);
+        if let Err(error) = self.ends.cast(AcknowledgerMessage::Ended(Box::new(End { ticket, verdict }))) {
+            tracing::warn!(%error, "a job is not handed back; it is run again when its lease has run out");
+        }
+    }
+}
+
+impl Actor for Claimer {
+    type Message = ClaimerMessage;
+    type State = State;
+    const KIND: &'static str = "claimer";
+
+    async fn start(&self, cx: &Context<ClaimerMessage>) -> Result<State, ActorError> {
+        self.room.drain.send_replace(None);
+        let (ear, claimer) = (self.room.hints.jobs(), cx.address());
+        cx.spawn("ear", async move {
+            loop {
+                let queues = ear.next().await.queues;
+                // A mailbox that is full wakes soon enough; a claimer that is gone took this task along.
+                let _: Result<(), CastError> = claimer.cast(ClaimerMessage::Woken { queues });
+            }
+        });
+        let desk = Desk::new(self.workers.len(), self.room.config.prefetch_max as usize);
+        let poll = cx.send_after(Duration::ZERO, ClaimerMessage::Poll);
+        let mut state = State { desk, queues: BTreeSet::new(), answer: None, failures: 0, paused: false, _poll: poll, _due: None };
+        self.serve(&mut state, self.room.queues());
+        for worker in self.workers.iter() {
+            // One that is not running reports when it starts.
+            let _: Result<(), CastError> = worker.cast(WorkerMessage::Report);
+        }
+        Ok(state)
+    }
+
+    async fn handle(&self, cx: &Context<ClaimerMessage>, message: ClaimerMessage, state: &mut State) -> Result<(), ActorError> {
+        match message {
+            ClaimerMessage::Woken { queues } => Self::wake(state, &queues),
+            ClaimerMessage::Poll => self.poll(cx, state),
+            ClaimerMessage::Resume => {
+                state.desk.due();
+                state.paused = false;
+            }
+            ClaimerMessage::Idle { worker } => state.desk.idle(worker),
+            ClaimerMessage::Settled => {}
+            ClaimerMessage::Found { queues } => self.serve(state, queues),
+            ClaimerMessage::Answered => self.answered(cx, state),
+        }
+        self.proceed(cx, state);
+        Ok(())
+    }
+
+    /// What was not begun is handed back; what runs has until the drain is over.
+    async fn stop(&self, _cx: &Context<ClaimerMessage>, state: &mut State) {
+        self.room.drain.send_replace(Some(Instant::now() + self.room.config.drain_timeout));
+        state.desk.surrender().for_each(|ticket| self.hand_back(ticket));
+        let Some(answer) = state.answer.take() else { return };
+        if let Ok(Ok(Answer { asked, reply: Ok(Reply::Claimed(jobs)), .. })) = tokio::time::timeout(ANSWER_PATIENCE, answer).await {
+            jobs.into_iter().for_each(|job| self.hand_back(self.room.held.admit(job, asked, self.room.config.lease)));
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `[jobs]` in forge.toml.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::time::{days, secs, serde_duration};
+
+/// The shortest lease: it is renewed four times before it runs out, and a busy machine may miss some.
+const LEASE_MIN: Duration = secs(2);
+/// Workers of one node.
+const CONCURRENCY_MAX: u32 = 1_000;
+
+/// How a node with the role `worker` runs jobs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JobConfig {
+    /// Jobs that run at the same time on this node; further ones wait in the table.
+    pub concurrency: u32,
+    /// Jobs that this node may hold beyond those that run, when they are short; they are claimed at once and handed back on shutdown.
+    pub prefetch_max: u32,
+    /// How often a claimer looks that nobody woke. A job of which it got no hint starts this much later.
+    #[serde(with = "serde_duration")]
+    pub poll_interval: Duration,
+    /// How long a node may be silent before others take its jobs over.
+    #[serde(with = "serde_duration")]
+    pub lease: Duration,
+    /// How long a stopping node waits for jobs that run; then it hands them back, without spending an attempt.
+    #[serde(with = "serde_duration")]
+    pub drain_timeout: Duration,
+    /// How long finished jobs are kept in the history.
+    #[serde(with = "serde_duration")]
+    pub retention: Duration,
+}
+
+impl Default for JobConfig {
+    fn default() -> Self {
+        Self { concurrency: 16, prefetch_max: 500, poll_interval: secs(1), lease: secs(10), drain_timeout: secs(20), retention: days(7) }
+    }
+}
+
+impl JobConfig {
+    /// Rules beyond types; one sentence per broken rule.
+    pub fn validate(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        if !(1..=CONCURRENCY_MAX).contains(&self.concurrency) {
+            broken.push(format!(
+                "jobs.concurrency is {}; it is 1 to {CONCURRENCY_MAX}, and a node without the role `worker` runs none",
+                self.concurrency
+            ));
+        }
+        if self.lease < LEASE_MIN {
+            broken.push("jobs.lease is shorter than 2s: a node that is busy for a moment would lose its jobs".to_owned());
+        }
+        if self.poll_interval.is_zero() {
+            broken.push("jobs.poll_interval is 0: the claimer would do nothing but look".to_owned());
+        }
+        broken
+    }
+
+    /// Between two renewals of the leases.
+    pub(super) fn renew_every(&self) -> Duration {
+        self.lease / 4
+    }
+}

@@ -1,0 +1,69 @@
+//! The rescuer: gives jobs back whose lease has run out. It runs on every node; the statement lets each job be given back once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::messages::Room;
+use super::signals;
+use crate::change::messages::Hint;
+use crate::kernel::time::secs;
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Timer};
+
+/// Between two looks.
+const RESCUE_EVERY: Duration = secs(1);
+
+/// Messages of the rescuer.
+#[derive(forge_app_macros::Message)]
+pub(super) enum RescuerMessage {
+    /// Look for leases that have run out.
+    Rescue,
+}
+
+pub(super) struct Rescuer {
+    room: Arc<Room>,
+}
+
+impl Rescuer {
+    pub(super) fn spec(room: Arc<Room>) -> ChildSpec {
+        ChildSpec::actor("rescuer", move || Self { room: Arc::clone(&room) }).0
+    }
+
+    async fn rescue(&self) {
+        if !self.room.database.state().borrow().is_up() {
+            return;
+        }
+        match self.room.store.rescue().await {
+            Ok(rescued) if rescued.again + rescued.dead == 0 => {}
+            Ok(rescued) => {
+                metrics::counter!(signals::JOBS_RESCUED_TOTAL).increment((rescued.again + rescued.dead) as u64);
+                tracing::warn!(
+                    again = rescued.again,
+                    dead = rescued.dead,
+                    "jobs of a lost node are run again; the dead ones had no attempt left"
+                );
+                self.room.hints.announce(Hint { queues: rescued.queues, ..Hint::default() });
+            }
+            Err(fault) => tracing::warn!(%fault, "leases that have run out were not looked for; trying again"),
+        }
+    }
+}
+
+impl Actor for Rescuer {
+    type Message = RescuerMessage;
+    type State = Timer;
+    const KIND: &'static str = "rescuer";
+
+    async fn start(&self, cx: &Context<RescuerMessage>) -> Result<Timer, ActorError> {
+        Ok(cx.send_after(RESCUE_EVERY, RescuerMessage::Rescue))
+    }
+
+    async fn handle(&self, cx: &Context<RescuerMessage>, message: RescuerMessage, timer: &mut Timer) -> Result<(), ActorError> {
+        match message {
+            RescuerMessage::Rescue => {
+                self.rescue().await;
+                *timer = cx.send_after(RESCUE_EVERY, RescuerMessage::Rescue);
+            }
+        }
+        Ok(())
+    }
+}

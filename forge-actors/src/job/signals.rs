@@ -1,0 +1,23 @@
+//! Metrics of the job room. Names of jobs and queues come from the binary's own handlers and the rows that they have.
+
+use crate::app::job::JobStatus;
+
+/// Counter: attempts by `job` and what became of the job (`status`).
+pub const JOB_ATTEMPTS_TOTAL: &str = "forge_job_attempts_total";
+/// Counter: ends of attempts that were refused, because the attempt had lost its job.
+pub const JOBS_REFUSED_TOTAL: &str = "forge_jobs_refused_total";
+/// Counter: jobs that were taken from a lost node.
+pub const JOBS_RESCUED_TOTAL: &str = "forge_jobs_rescued_total";
+/// Gauge: jobs that this node holds.
+pub const JOBS_HELD: &str = "forge_jobs_held";
+/// Gauge: jobs that are not finished, by `queue` and `status`; of the whole database, counted once a minute.
+pub const JOBS: &str = "forge_jobs";
+/// Gauge: jobs that this binary has no handler for.
+pub const JOBS_WITHOUT_HANDLER: &str = "forge_jobs_without_handler";
+/// Histogram, seconds: from the time of a job to its begin, by `queue`.
+pub const JOB_WAIT_SECONDS: &str = "forge_job_wait_seconds";
+
+/// Counts the end of an attempt.
+pub(super) fn finished(job: &str, status: JobStatus) {
+    metrics::counter!(JOB_ATTEMPTS_TOTAL, "job" => job.to_owned(), "status" => status.as_str()).increment(1);
+}

@@ -1,0 +1,4 @@
+-- Called by job/store.rs for the sweeper, once a minute. Reads all of forge_jobs, which holds only what is not finished; no lock.
+SELECT name, queue, status::text AS status, count(*) AS rows
+FROM forge_jobs
+GROUP BY name, queue, status

@@ -1,0 +1,140 @@
+//! One worker: runs one job at a time, decides what becomes of it, and says that it is free again.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use super::acknowledger::{AcknowledgerMessage, End};
+use super::claimer::ClaimerMessage;
+use super::conclude::Conclusion;
+use super::held::Ticket;
+use super::messages::Room;
+use super::signals;
+use super::state::{Ending, judge};
+use crate::app::job::{JobMeta, JobStatus};
+use crate::function::messages::AttemptEnd;
+use crate::kernel::fault::Fault;
+use crate::kernel::ids::RequestId;
+use crate::kernel::invocation::{Caller, Invocation};
+use crate::kernel::limits::CAUSE_BYTES_MAX;
+use crate::kernel::time::secs;
+use crate::kernel::trace::TraceContext;
+use crate::supervise::{Actor, ActorError, Address, ChildSpec, Context, Shutdown};
+
+/// After the drain: time to drop a handler that was cut.
+const CUT_GRACE: std::time::Duration = secs(5);
+
+/// Messages of a worker.
+#[derive(forge_app_macros::Message)]
+pub(super) enum WorkerMessage {
+    /// Run this job.
+    Run(Box<Ticket>),
+    /// A claimer has started, and knows nobody.
+    Report,
+}
+
+pub(super) struct Worker {
+    room: Arc<Room>,
+    index: usize,
+    ends: Address<AcknowledgerMessage>,
+}
+
+impl Worker {
+    pub(super) fn spec(room: Arc<Room>, index: usize, ends: Address<AcknowledgerMessage>) -> (ChildSpec, Address<WorkerMessage>) {
+        let drain = room.config.drain_timeout + CUT_GRACE;
+        let make = move || Self { room: Arc::clone(&room), index, ends: ends.clone() };
+        let (mut spec, address) = ChildSpec::actor(format!("worker-{}", index + 1), make);
+        spec.shutdown = Shutdown::Deadline(drain);
+        (spec, address)
+    }
+
+    async fn run(&self, ticket: Box<Ticket>) {
+        if !ticket.begin() {
+            // Its lease may have run out while it waited here: whoever takes it over runs it.
+            return tracing::info!(job = %ticket.job.id, name = %ticket.job.name, "not begun: its lease was not renewed in time");
+        }
+        metrics::histogram!(signals::JOB_WAIT_SECONDS, "queue" => ticket.job.queue.clone()).record(ticket.job.waited);
+        let conclusion = Arc::new(Conclusion::new(Arc::clone(&self.room), ticket.job.clone()));
+        let ending = tokio::select! {
+            biased;
+            ending = self.attempt(&ticket, Arc::clone(&conclusion)) => ending,
+            () = ticket.lost.cancelled() => None,
+            () = self.room.drained() => Some(Ending::HandedBack),
+        };
+        let job = &ticket.job;
+        if conclusion.is_committed() {
+            if !matches!(ending, Some(Ending::Done)) {
+                tracing::warn!(job = %job.id, name = %job.name, ?ending, "the job is finished: what its handler said after `commit` changes nothing");
+            }
+            return signals::finished(&job.name, JobStatus::Completed);
+        }
+        let Some(ending) = ending else {
+            return tracing::warn!(job = %job.id, name = %job.name, claim = job.claim, "cut: the job was cancelled, or another node took it over");
+        };
+        let meta = self.room.functions.catalog().get(&job.name).and_then(|known| known.meta.job).unwrap_or(JobMeta::DEFAULT);
+        let verdict = judge(ending, job.attempt, job.attempts_max, meta.backoff, fastrand::f64());
+        if let Some(error) = &verdict.error {
+            tracing::warn!(job = %job.id, name = %job.name, attempt = job.attempt, of = job.attempts_max, status = verdict.status.as_str(), %error, "an attempt failed");
+        }
+        if let Err(error) = self.ends.cast(AcknowledgerMessage::Ended(Box::new(End { ticket: *ticket, verdict }))) {
+            tracing::warn!(%error, "the end of a job is lost; it is run again when its lease has run out");
+        }
+    }
+
+    /// Runs the handler; `None` when its end says nothing about the job.
+    async fn attempt(&self, ticket: &Ticket, conclusion: Arc<Conclusion>) -> Option<Ending> {
+        let job = &ticket.job;
+        let invocation = Invocation {
+            id: RequestId::new(),
+            name: job.name.as_str().into(),
+            args: job.args.clone(),
+            caller: Caller { identity: job.identity.clone().map(Arc::new), ..Caller::default() },
+            trace: job.trace.map_or_else(TraceContext::new_root, TraceContext::child),
+            deadline: None,
+            idempotency_key: None,
+        };
+        Some(match self.room.functions.attempt(invocation, conclusion).await {
+            AttemptEnd::Done => Ending::Done,
+            AttemptEnd::Snoozed(delay) => Ending::Snoozed(delay),
+            AttemptEnd::Refused(fault) => Ending::Refused(text(&fault)),
+            AttemptEnd::Failed(fault) => Ending::Failed(text(&fault)),
+            AttemptEnd::Cut => Ending::HandedBack,
+        })
+    }
+}
+
+impl Actor for Worker {
+    type Message = WorkerMessage;
+    type State = ();
+    const KIND: &'static str = "worker";
+    /// One job, and a claimer that asks who is there.
+    const MAILBOX_MAX: usize = 4;
+
+    async fn start(&self, _cx: &Context<WorkerMessage>) -> Result<(), ActorError> {
+        self.room.tell_claimer(ClaimerMessage::Idle { worker: self.index });
+        Ok(())
+    }
+
+    async fn handle(&self, _cx: &Context<WorkerMessage>, message: WorkerMessage, (): &mut ()) -> Result<(), ActorError> {
+        match message {
+            WorkerMessage::Run(ticket) => self.run(ticket).await,
+            WorkerMessage::Report => {}
+        }
+        self.room.tell_claimer(ClaimerMessage::Idle { worker: self.index });
+        Ok(())
+    }
+}
+
+/// What a person should read: the fault with its causes, without what Postgres cannot store.
+fn text(fault: &Fault) -> String {
+    let mut text = fault.to_string();
+    let mut source = fault.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    let text = text.replace('\0', "\u{fffd}");
+    match text.char_indices().find(|(at, c)| at + c.len_utf8() > CAUSE_BYTES_MAX) {
+        Some((end, _)) => text[..end].to_owned(),
+        None => text,
+    }
+}

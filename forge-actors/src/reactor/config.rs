@@ -1,0 +1,78 @@
+//! `[reactivity]` in forge.toml.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::time::{millis, secs, serde_duration};
+
+/// Pace and bounds of live queries.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReactivityConfig {
+    /// Least time between the starts of two ticks. Changes that come closer together are told together.
+    #[serde(with = "serde_duration")]
+    pub tick_min: Duration,
+    /// How often the database is asked for changes that nobody announced, while such changes come in.
+    #[serde(with = "serde_duration")]
+    pub poll_min: Duration,
+    /// How often at most, once there are none. Nothing is asked while there are no subscriptions.
+    #[serde(with = "serde_duration")]
+    pub poll_max: Duration,
+    /// How often queries run again that read what no trigger captures: system views, foreign tables, tables without reactivity.
+    #[serde(with = "serde_duration")]
+    pub uncaptured_refresh: Duration,
+    /// Longest time of one query in a tick, since all others wait for it; its handler's own limit may be shorter. A query that takes longer gets
+    /// `TIMEOUT` as its result, and rests ten times as long.
+    #[serde(with = "serde_duration")]
+    pub query_timeout: Duration,
+    /// A tick that takes longer is logged, with the handler that took most of it.
+    #[serde(with = "serde_duration")]
+    pub tick_budget: Duration,
+    /// Subscriptions of one client; one more is refused with `OVERLOADED`.
+    pub client_subscriptions_max: usize,
+    /// Subscriptions of this node; one more is refused with `OVERLOADED`.
+    pub subscriptions_max: usize,
+    /// Different queries of this node, by handler, arguments and, where it is asked for, identity. While there are so many, further
+    /// subscriptions are refused with `OVERLOADED`.
+    pub groups_max: usize,
+    /// Bytes of one result; a larger one becomes `PAYLOAD_TOO_LARGE`.
+    pub result_bytes_max: usize,
+}
+
+impl Default for ReactivityConfig {
+    fn default() -> Self {
+        Self {
+            tick_min: millis(5),
+            poll_min: millis(5),
+            poll_max: millis(50),
+            uncaptured_refresh: secs(1),
+            query_timeout: secs(5),
+            tick_budget: millis(250),
+            client_subscriptions_max: 1_000,
+            subscriptions_max: 100_000,
+            groups_max: 50_000,
+            result_bytes_max: 4 * 1024 * 1024,
+        }
+    }
+}
+
+impl ReactivityConfig {
+    /// Rules beyond types; one sentence per broken rule.
+    pub fn validate(&self) -> Vec<String> {
+        let rules = [
+            (self.poll_min.is_zero(), "reactivity.poll_min is 0: the database would be asked without a pause"),
+            (self.poll_min > self.poll_max, "reactivity.poll_min is above reactivity.poll_max"),
+            (self.uncaptured_refresh.is_zero(), "reactivity.uncaptured_refresh is 0: such queries would run without a pause"),
+            (self.query_timeout.is_zero(), "reactivity.query_timeout is 0: no live query could run"),
+            (self.client_subscriptions_max == 0, "reactivity.client_subscriptions_max is 0: every subscription would be refused"),
+            (
+                self.client_subscriptions_max > self.subscriptions_max,
+                "reactivity.client_subscriptions_max is above reactivity.subscriptions_max",
+            ),
+            (self.groups_max == 0, "reactivity.groups_max is 0: every subscription would be refused"),
+            (self.result_bytes_max == 0, "reactivity.result_bytes_max is 0: every result would be too large"),
+        ];
+        rules.into_iter().filter(|(broken, _)| *broken).map(|(_, rule)| rule.to_owned()).collect()
+    }
+}

@@ -1,0 +1,93 @@
+//! Section `[sessions]` of the configuration.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::time::{format_duration, millis, secs, serde_duration};
+
+/// Smallest `frame_bytes_max`: a `hello` with a token has to fit.
+const FRAME_BYTES_LEAST: usize = 4 * 1024;
+
+/// What a WebSocket client may take of a node. Every limit says what happens when it is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionsConfig {
+    /// Open WebSockets; one more is answered 503 with `Retry-After` instead of the upgrade.
+    pub connections_max: usize,
+    /// Open WebSockets from one address (of IPv6, from one /64); one more is answered 503 with `Retry-After`.
+    pub address_connections_max: usize,
+    /// Bytes of a frame from the client; a larger one closes the connection with 1009.
+    pub frame_bytes_max: usize,
+    /// Frames per second, over a longer time; more close the connection with 1008.
+    pub frames_per_second_max: u32,
+    /// Frames at once, before `frames_per_second_max` counts. At least `subscriptions_max`, since a client that comes back subscribes to
+    /// everything again.
+    pub frames_burst_max: u32,
+    /// Subscriptions of one connection; one more closes it with 1008.
+    pub subscriptions_max: usize,
+    /// Mutations of one connection that wait for their turn, or for the reactor to see their commit; one more is answered OVERLOADED.
+    pub mutations_waiting_max: usize,
+    /// Bytes of a frame to the client; a result that does not fit becomes the error PAYLOAD_TOO_LARGE of its subscription or mutation.
+    pub transition_bytes_max: usize,
+    /// Time from the upgrade to `hello`; then the connection is closed with 1008.
+    #[serde(with = "serde_duration")]
+    pub hello_timeout: Duration,
+    /// Time between two WebSocket pings of the server; a client that neither answers nor sends for twice as long is cut off.
+    #[serde(with = "serde_duration")]
+    pub ping_interval: Duration,
+    /// Time in which a client takes nothing of what waits for it; then the connection is closed with 1013.
+    #[serde(with = "serde_duration")]
+    pub write_timeout: Duration,
+    /// On shutdown: time that clients have to connect elsewhere; then they are closed with 1001.
+    #[serde(with = "serde_duration")]
+    pub go_away_after: Duration,
+}
+
+impl Default for SessionsConfig {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            address_connections_max: 1_000,
+            frame_bytes_max: 256 * 1024,
+            frames_per_second_max: 100,
+            frames_burst_max: 1_000,
+            subscriptions_max: 256,
+            mutations_waiting_max: 64,
+            transition_bytes_max: 8 * 1024 * 1024,
+            hello_timeout: secs(5),
+            ping_interval: secs(25),
+            write_timeout: secs(10),
+            go_away_after: millis(1_500),
+        }
+    }
+}
+
+impl SessionsConfig {
+    /// Says in sentences what cannot work.
+    pub fn validate(&self) -> Vec<String> {
+        let sizes = [
+            ("connections_max", self.connections_max, 1),
+            ("address_connections_max", self.address_connections_max, 1),
+            ("frame_bytes_max", self.frame_bytes_max, FRAME_BYTES_LEAST),
+            ("frames_per_second_max", self.frames_per_second_max as usize, 1),
+            ("subscriptions_max", self.subscriptions_max, 1),
+            ("mutations_waiting_max", self.mutations_waiting_max, 1),
+            ("transition_bytes_max", self.transition_bytes_max, FRAME_BYTES_LEAST),
+        ];
+        let small = sizes.iter().filter(|(_, value, least)| value < least);
+        let mut wrong: Vec<_> =
+            small.map(|(key, value, least)| format!("sessions.{key} is {value}; it must be at least {least}")).collect();
+        if (self.frames_burst_max as usize) < self.subscriptions_max {
+            let (burst, subscriptions) = (self.frames_burst_max, self.subscriptions_max);
+            wrong.push(format!(
+                "sessions.frames_burst_max ({burst}) is less than sessions.subscriptions_max ({subscriptions}): a client that comes back \
+                 could not subscribe to everything again"
+            ));
+        }
+        let times = [("hello_timeout", self.hello_timeout), ("ping_interval", self.ping_interval), ("write_timeout", self.write_timeout)];
+        let short = times.iter().filter(|(_, time)| *time < millis(100));
+        wrong.extend(short.map(|(key, time)| format!("sessions.{key} is {}; it must be at least 100ms", format_duration(*time))));
+        wrong
+    }
+}

@@ -1,0 +1,28 @@
+//! Types that generators of clients know by a name of their own.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::quote;
+
+/// `Declared` and specta's `Type`. `body` is a `DataType`; it may add to `types`, the graph.
+pub(crate) fn implement(name: &Ident, doc: &str, body: &TokenStream) -> TokenStream {
+    quote! {
+        impl ::forge::app::wire_type::Declared for #name {
+            const NAME: &'static str = ::core::stringify!(#name);
+            const DOC: &'static str = #doc;
+            const MODULE: &'static str = ::core::module_path!();
+
+            fn body(
+                #[allow(unused_variables, reason = "a type that refers to no other one adds nothing to the graph")]
+                types: &mut ::forge::__private::specta::Types,
+            ) -> ::forge::__private::specta::datatype::DataType {
+                #body
+            }
+        }
+
+        impl ::forge::__private::specta::Type for #name {
+            fn definition(types: &mut ::forge::__private::specta::Types) -> ::forge::__private::specta::datatype::DataType {
+                ::forge::app::wire_type::declared::<Self>(types)
+            }
+        }
+    }
+}

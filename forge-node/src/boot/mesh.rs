@@ -1,0 +1,49 @@
+//! The node's part in the cluster, made before anything starts: the port, the secret, the certificates.
+
+use std::path::PathBuf;
+
+use forge_actors::cluster::config::{ClusterConfig, Discovery};
+use forge_actors::cluster::handshake::Cookie;
+use forge_actors::cluster::messages::MeshOptions;
+use forge_actors::cluster::port::MeshPort;
+use forge_actors::cluster::tls::{Tls, TlsError};
+use forge_actors::tree::ClusterOptions;
+
+use crate::cmd::report::{Exit, Report};
+use crate::config::load::Loaded;
+
+/// Opens the mesh's port and reads its files.
+pub fn open(loaded: &Loaded, name: &str, cookie: Cookie) -> Result<ClusterOptions, Report> {
+    let config = with_paths(loaded);
+    let roles = loaded.config.node.roles.iter().map(|role| role.as_str().to_owned()).collect();
+    let mesh = match config.discovery {
+        Discovery::None => None,
+        Discovery::Postgres => {
+            let tls = config.tls().map(|files| Tls::load(files, name)).transpose().map_err(|error| no_tls(&error, loaded))?;
+            let port = MeshPort::open(&config).map_err(|error| {
+                let tried = format!("host from {}, port from {}", loaded.origin("cluster.host"), loaded.origin("cluster.port"));
+                Report::of_room(Exit::Failed, "mesh-port", &error).tried(tried)
+            })?;
+            if tls.is_none() && !config.host.is_loopback() {
+                tracing::warn!(address = %port.address(), "the mesh is not encrypted: set cluster.tls_certificate, tls_key and tls_authority");
+            }
+            Some(MeshOptions { port, cookie, tls })
+        }
+    };
+    Ok(ClusterOptions { config, roles, mesh })
+}
+
+/// Paths are relative to the configuration file.
+fn with_paths(loaded: &Loaded) -> ClusterConfig {
+    let mut config = loaded.config.cluster.clone();
+    for path in [&mut config.tls_certificate, &mut config.tls_key, &mut config.tls_authority] {
+        *path = path.take().map(|path: PathBuf| loaded.folder.join(path));
+    }
+    config
+}
+
+fn no_tls(error: &TlsError, loaded: &Loaded) -> Report {
+    Report::of_room(Exit::Config, "mesh-tls", error)
+        .tried(format!("cluster.tls_certificate   (from {})", loaded.origin("cluster.tls_certificate")))
+        .help("each node needs a certificate for its node.name, for both client and server, signed by cluster.tls_authority")
+}

@@ -1,0 +1,166 @@
+//! Types as generated files see them: small enough for every printer to match in full, and free of what Rust and serde add.
+
+use std::collections::BTreeMap;
+
+/// A type.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shape {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number that a double holds exactly.
+    Integer {
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
+    /// Any number.
+    Number,
+    /// A text.
+    Text(Text),
+    /// One text.
+    Literal(String),
+    /// Any JSON.
+    Json,
+    /// An array.
+    List(Box<Shape>),
+    /// An array with a type for each place.
+    Tuple(Vec<Shape>),
+    /// An object with keys of one type and values of another.
+    Map(Box<Shape>, Box<Shape>),
+    /// The type, or `null`.
+    Nullable(Box<Shape>),
+    /// An object with known keys.
+    Object(Vec<Property>),
+    /// One of several; without any, there is no value.
+    Union(Vec<Alternative>),
+    /// All of several, objects every one.
+    Intersection(Vec<Shape>),
+    /// A declared type, with a type for each of its parameters.
+    Named(String, Vec<Shape>),
+    /// A parameter of the declaration around it.
+    Parameter(String),
+}
+
+/// What kind of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Text {
+    /// With a length in characters.
+    Plain {
+        /// Fewest.
+        len_min: Option<usize>,
+        /// Most.
+        len_max: Option<usize>,
+    },
+    /// A UUID.
+    Uuid,
+    /// A UUID under a name that no other id has: the declaration around it.
+    Id,
+    /// A moment, RFC 3339.
+    DateTime,
+    /// A day.
+    Date,
+    /// The digits of a whole number of 64 bits.
+    Int64,
+}
+
+impl Text {
+    /// Any text.
+    pub const ANY: Self = Self::Plain { len_min: None, len_max: None };
+}
+
+/// A key of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Property {
+    /// The key.
+    pub name: String,
+    /// It may be absent.
+    pub optional: bool,
+    /// Its documentation.
+    pub docs: Docs,
+    /// Its type.
+    pub shape: Shape,
+}
+
+/// A member of a union.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alternative {
+    /// Its documentation.
+    pub docs: Docs,
+    /// Its type.
+    pub shape: Shape,
+}
+
+/// Documentation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Docs {
+    /// The text, without white space around its lines; empty where there is none.
+    pub text: String,
+    /// What is said about its end, if it is deprecated.
+    pub deprecated: Option<String>,
+}
+
+impl Docs {
+    /// Nothing is said.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.deprecated.is_none()
+    }
+}
+
+/// A named type.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Declaration {
+    /// Names of its type parameters.
+    pub parameters: Vec<String>,
+    /// Its documentation.
+    pub docs: Docs,
+    /// What the name stands for.
+    pub shape: Shape,
+    /// The Rust module that declares it.
+    pub module: String,
+}
+
+/// The named types, by name.
+pub type Declarations = BTreeMap<String, Declaration>;
+
+impl Shape {
+    /// Somewhere in it stands any JSON.
+    pub(crate) fn names_json(&self) -> bool {
+        match self {
+            Self::Json => true,
+            Self::List(inner) | Self::Nullable(inner) => inner.names_json(),
+            Self::Map(key, value) => key.names_json() || value.names_json(),
+            Self::Tuple(items) | Self::Intersection(items) | Self::Named(_, items) => items.iter().any(Self::names_json),
+            Self::Object(properties) => properties.iter().any(|property| property.shape.names_json()),
+            Self::Union(alternatives) => alternatives.iter().any(|alternative| alternative.shape.names_json()),
+            Self::Null | Self::Boolean | Self::Integer { .. } | Self::Number | Self::Text(_) | Self::Literal(_) | Self::Parameter(_) => false,
+        }
+    }
+
+    /// The shape with `arguments` in the place of parameters.
+    pub fn with_arguments(&self, arguments: &BTreeMap<&str, Shape>) -> Self {
+        let inner = |shape: &Shape| Box::new(shape.with_arguments(arguments));
+        let all = |shapes: &[Shape]| shapes.iter().map(|shape| shape.with_arguments(arguments)).collect();
+        match self {
+            Self::Parameter(name) => arguments.get(name.as_str()).unwrap_or(self).clone(),
+            Self::List(item) => Self::List(inner(item)),
+            Self::Tuple(items) => Self::Tuple(all(items)),
+            Self::Map(key, value) => Self::Map(inner(key), inner(value)),
+            Self::Nullable(value) => Self::Nullable(inner(value)),
+            Self::Object(properties) => Self::Object(
+                properties.iter().map(|property| Property { shape: property.shape.with_arguments(arguments), ..property.clone() }).collect(),
+            ),
+            Self::Union(alternatives) => Self::Union(
+                alternatives
+                    .iter()
+                    .map(|alternative| Alternative { shape: alternative.shape.with_arguments(arguments), ..alternative.clone() })
+                    .collect(),
+            ),
+            Self::Intersection(parts) => Self::Intersection(all(parts)),
+            Self::Named(name, generics) => Self::Named(name.clone(), all(generics)),
+            Self::Null | Self::Boolean | Self::Integer { .. } | Self::Number | Self::Text(_) | Self::Literal(_) | Self::Json => self.clone(),
+        }
+    }
+}

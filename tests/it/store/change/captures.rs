@@ -1,0 +1,93 @@
+//! Tables of models are brought in line with what the models ask for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forge_actors::change::captures::{Captures, Reconciled, Wanted, reconcile};
+use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
+
+use super::{EVERYTHING, NOTHING, Stage};
+use crate::store::cluster::{execute, until};
+
+const SCHEMA: &str = "
+    CREATE TABLE a (id int, org int);
+    CREATE TABLE \"Odd table\" (id int);
+    CREATE TABLE quiet (id int);
+    CREATE TABLE ev (id int, d int) PARTITION BY RANGE (d);
+    CREATE TABLE ev_1 PARTITION OF ev FOR VALUES FROM (0) TO (10);
+";
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn wanted() -> Vec<Wanted> {
+    let wanted = |(table, on): (&str, bool)| Wanted { table: table.to_owned(), on };
+    [("a", true), ("Odd table", true), ("ev", true), ("quiet", false), ("not there", true)].map(wanted).into()
+}
+
+fn names(wanted: &[Wanted]) -> Vec<&str> {
+    wanted.iter().map(|wanted| wanted.table.as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_differs_is_switched_and_nothing_else_touched() {
+    let mut stage = Stage::with(SCHEMA, &["quiet"]).await;
+    let Reconciled { switched, refused } = reconcile(stage.database(), &wanted()).await.unwrap();
+    assert_eq!(names(&switched), ["Odd table", "a", "ev", "quiet"]);
+    assert!(refused.is_empty(), "{refused:?}");
+    assert_eq!(stage.told().await, EVERYTHING);
+    let triggers = "SELECT count(*) || ' ' || max(xmin::text) FROM pg_trigger WHERE tgname LIKE 'forge_capture_%'";
+    let before: String = stage.value(triggers).await;
+    assert!(before.starts_with("16 "), "four tables, four triggers each: {before}");
+    let again = reconcile(stage.database(), &wanted()).await.unwrap();
+    assert!(again.switched.is_empty() && again.refused.is_empty(), "{again:?}");
+    assert_eq!(stage.told().await, NOTHING);
+    stage
+        .check(
+            "INSERT INTO ev_1 VALUES (1, 1); INSERT INTO \"Odd table\" VALUES (1); INSERT INTO quiet VALUES (1)",
+            "\"Odd table\" ev ev_1",
+        )
+        .await;
+    // Tracked columns that somebody added stay.
+    stage.check("SELECT forge_enable_reactivity('a', '{org}')", EVERYTHING).await;
+    let again = reconcile(stage.database(), &wanted()).await.unwrap();
+    assert!(again.switched.is_empty(), "{again:?}");
+    stage.check("DROP TRIGGER forge_capture_delete ON ev_1", NOTHING).await;
+    assert_eq!(names(&reconcile(stage.database(), &wanted()).await.unwrap().switched), ["ev"], "a part of it was missing");
+    stage.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_nodes_may_start_at_once() {
+    let mut stage = Stage::with(SCHEMA, &[]).await;
+    let database = stage.database();
+    let wanted = wanted();
+    let nodes = futures::future::join_all((0..5).map(|_| reconcile(database, &wanted))).await;
+    for node in nodes {
+        let Reconciled { refused, .. } = node.unwrap();
+        assert!(refused.is_empty(), "{refused:?}");
+    }
+    assert_eq!(stage.told().await, EVERYTHING);
+    stage.check("INSERT INTO a VALUES (1); DELETE FROM a", "a").await;
+    stage.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_table_is_tried_again_and_holds_up_nobody() {
+    let mut stage = Stage::with(SCHEMA, &[]).await;
+    let mut writer = stage.scratch.connect().await;
+    execute(&mut writer, "BEGIN; INSERT INTO a VALUES (1)").await;
+    let tree = Tree::new();
+    let child = Captures::spec(stage.database().clone(), Arc::from(wanted()));
+    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), tree.clone()).await.unwrap();
+    stage.check("INSERT INTO ev_1 VALUES (1, 1)", EVERYTHING).await;
+    stage.check("INSERT INTO ev_1 VALUES (1, 1)", "ev ev_1").await;
+    execute(&mut writer, "COMMIT").await;
+    let database = stage.database().clone();
+    until("the table is captured", LIMIT, || async {
+        let sql = "SELECT forge_capture_of('a') IS NOT NULL";
+        sqlx::query_scalar::<_, bool>(sql).fetch_one(&database.reader()).await.unwrap()
+    })
+    .await;
+    root.stop(LIMIT).await.unwrap();
+    drop(writer);
+    stage.drop().await;
+}
