@@ -21,8 +21,8 @@ test("a system actor wants its name typed", () => {
 test("says how many go down with it", () => {
   expect(consequence("restart", sessions)).toBe("It and 1,200 actors below it stop, then start again. Messages that wait are lost.");
   expect(consequence("restart", session)).toBe("It stops, then starts again. Messages that wait are lost.");
-  expect(consequence("stop", sessions)).toMatch("stays so until somebody restarts it");
-  expect(consequence("stop", session)).toBe("It stops.");
+  expect(consequence("stop", sessions)).toMatch("stay so until somebody restarts it");
+  expect(consequence("stop", session)).toBe("It stops, and its client connects again.");
 });
 
 test("a crash as text leaves out what is not known", () => {

@@ -24,7 +24,8 @@ export function consequence(name: ActionName, actor: Pick<Target, "kind" | "chil
   const below = actor.children > 0 ? ` and ${plural(actor.children, "actor")} below it` : "";
   const stops = below === "" ? "It stops" : `It${below} stop`;
   if (name === "restart") return `${stops}, then ${below === "" ? "starts" : "start"} again. Messages that wait are lost.`;
-  return isSystem(actor) ? `${stops}, and stays so until somebody restarts it, or the node starts again.` : `${stops}.`;
+  if (actor.kind === "session") return "It stops, and its client connects again.";
+  return `${stops}, and ${below === "" ? "stays" : "stay"} so until somebody restarts it, or its node starts again.`;
 }
 
 /** The word to type before the action, for actors that the node itself stands on; null when a click is enough. */
