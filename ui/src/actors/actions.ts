@@ -14,8 +14,9 @@ export const ACTIONS: Readonly<Record<ActionName, { readonly verb: string; reado
 type Target = Pick<Row, "kind" | "path" | "state" | "children">;
 
 /** Why an actor cannot be restarted or stopped; null when it can. */
-export function refusal(name: ActionName, actor: Pick<Target, "path" | "state">): string | null {
+export function refusal(name: ActionName, actor: Pick<Target, "kind" | "path" | "state">): string | null {
   if (!actor.path.includes("/")) return "The root lives as long as its node.";
+  if (name === "restart" && actor.kind === "session") return "A session starts with its client: stop it, and the client connects again.";
   return name === "stop" && actor.state.is === "stopped" ? "It is stopped." : null;
 }
 

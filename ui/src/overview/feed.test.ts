@@ -34,3 +34,9 @@ test("actors that start together are one line, under what they have above them",
     "1 node/jobs crashed",
   ]);
 });
+
+test("sessions come and go unsaid, and crash aloud", () => {
+  const path = "node/gateway/sessions/01a1";
+  const events = [event("13:00:09", path, "stopped"), event("13:00:05", path, "crashed"), event("13:00:01", path, "started")];
+  expect(feedOf(overview({ nodes: [], events }), null).map((line) => line.kind)).toEqual(["crashed"]);
+});

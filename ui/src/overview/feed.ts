@@ -11,10 +11,13 @@ const LINES_MAX = 60;
 const TOGETHER_MS = 2_000;
 /** Kinds that come in crowds and mean little one by one. */
 const CROWDS = new Set(["started", "stopped"]);
+/** Clients come and go all the time, and their sessions with them: that is no news. */
+const SESSIONS = "/sessions/";
 
 /** Newest first; of one node, or of all (null). The registry tells of nodes what the journals of their actors do not. */
 export function feedOf({ nodes, events }: ClusterOverview, of: NodeId | null): readonly Line[] {
-  const all = [...events, ...nodes.flatMap(livesOf)].filter((event) => of === null || event.node === of);
+  const news = events.filter((event) => !(CROWDS.has(event.kind) && event.path.includes(SESSIONS)));
+  const all = [...news, ...nodes.flatMap(livesOf)].filter((event) => of === null || event.node === of);
   all.sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
   const lines: Line[] = [];
   for (const event of all) {
