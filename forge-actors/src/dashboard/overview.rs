@@ -12,6 +12,7 @@ use crate::dashboard::actor::{LifeEvent, life_event};
 use crate::dashboard::report;
 use crate::kernel::ids::NodeId;
 use crate::kernel::time::Timestamp;
+use crate::supervise::{Event, EventKind};
 
 /// Events of the feed.
 const EVENTS_MAX: usize = 50;
@@ -107,7 +108,13 @@ fn node_status(row: &PgRow, here: NodeId, heard: &BTreeMap<NodeId, &Arc<NodeRepo
 
 fn feed(reports: &[Arc<NodeReport>]) -> Vec<LifeEvent> {
     let events = reports.iter().flat_map(|report| report.events.iter().map(|event| (report.node, event)));
+    let events = events.filter(|(_, event)| !is_coming_and_going(event));
     let mut newest: Vec<_> = events.collect();
     newest.sort_by_key(|(_, event)| std::cmp::Reverse(event.at));
     newest.into_iter().take(EVENTS_MAX).map(|(node, event)| life_event(node, event.at, &event.path, &event.kind)).collect()
+}
+
+/// Clients come and go all the time; what is news would drown in it.
+fn is_coming_and_going(event: &Event) -> bool {
+    event.path.contains("/sessions/") && matches!(event.kind, EventKind::Started | EventKind::Stopped { killed: false })
 }
