@@ -39,6 +39,7 @@ use crate::db::database::Database;
 use crate::function::config::FunctionConfig;
 use crate::function::messages::{Functions, Needs};
 use crate::gateway::actor::{LISTENER_CHECK, listener};
+use crate::gateway::assets::Assets;
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::database_check::{DATABASE_CHECK, DatabaseCheck};
 use crate::gateway::readiness::Readiness;
@@ -47,6 +48,7 @@ use crate::gateway::server::Port;
 use crate::job::config::JobConfig;
 use crate::job::messages::{Jobs, Needs as JobNeeds};
 use crate::kernel::ids::NodeId;
+use crate::kernel::integer::Int53;
 use crate::kernel::node::NodeState;
 use crate::reactor::config::ReactivityConfig;
 use crate::reactor::messages::{Reactor, ReactorNeeds};
@@ -111,6 +113,8 @@ pub struct GatewayOptions {
     pub port: Arc<Port>,
     /// Renders `/metrics`; the telemetry supervisor keeps it small.
     pub metrics: PrometheusHandle,
+    /// Files for browsers.
+    pub assets: Assets,
 }
 
 /// A running node.
@@ -180,7 +184,7 @@ impl RunningNode {
             children.push(Jobs::new(JobNeeds { node, database, functions, hints, config }).1);
         }
         let mut address = None;
-        if let Some(GatewayOptions { config, port, metrics }) = options.gateway {
+        if let Some(GatewayOptions { config, port, metrics, assets }) = options.gateway {
             address = Some(port.address());
             let needs = GatewayNeeds {
                 border: functions.clone(),
@@ -188,6 +192,7 @@ impl RunningNode {
                 readiness: readiness.clone(),
                 metrics,
                 sessions: Some(sessions.clone()),
+                assets,
             };
             let gateway = Gateway::new(config, needs);
             let watch = DatabaseCheck::spec(options.database.state(), readiness.clone());
@@ -244,15 +249,15 @@ fn vitals(
     move || {
         let live = reactor.stats();
         Vitals {
-            sessions: sessions.stats().open as u64,
-            subscriptions: live.subscriptions as u64,
-            query_groups: live.groups as u64,
-            ticks: live.ticks,
+            sessions: Int53::count(sessions.stats().open as u64),
+            subscriptions: Int53::count(live.subscriptions as u64),
+            query_groups: Int53::count(live.groups as u64),
+            ticks: Int53::count(live.ticks),
             last_tick_ms: live.last_tick.as_secs_f64() * 1_000.0,
             change_lag_ms: live.lag.as_secs_f64() * 1_000.0,
-            calls: functions.counts().calls,
-            errors: functions.counts().errors,
-            in_flight: functions.in_flight().len() as u64,
+            calls: Int53::count(functions.counts().calls),
+            errors: Int53::count(functions.counts().errors),
+            in_flight: Int53::count(functions.in_flight().len() as u64),
             database_up: database.state().borrow().is_up(),
             database: Some(database.usage()),
         }

@@ -7,4 +7,5 @@ pub(crate) mod node;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod socket;
 pub(crate) mod until;

@@ -19,6 +19,9 @@ secret = "a secret of the probe, for tests only, 0123456789"
 metrics_public = true
 "#;
 
+pub mod jobs;
+pub mod live;
+
 forge::app! { name = "probe", migrations = "migrations" }
 
 /// A token for `subject` that is good for an hour.
@@ -31,10 +34,19 @@ pub fn admin_token() -> String {
     token_with("admin", &["admin"])
 }
 
+/// A token for `subject` that is good for `ttl`.
+pub fn short_token(subject: &str, ttl: Duration) -> String {
+    issue(subject, &[], ttl)
+}
+
 fn token_with(subject: &str, roles: &[&str]) -> String {
+    issue(subject, roles, hours(1))
+}
+
+fn issue(subject: &str, roles: &[&str], ttl: Duration) -> String {
     let rules = TokenRules { issuer: None, audience: None, leeway: Duration::ZERO };
     let tokens = Tokens::new(SECRET.as_bytes(), rules).expect("the secret is long enough");
-    tokens.issue(subject, roles, None, hours(1)).expect("claims of plain texts can be signed")
+    tokens.issue(subject, roles, None, ttl).expect("claims of plain texts can be signed")
 }
 
 /// A row to read.

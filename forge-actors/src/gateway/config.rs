@@ -1,6 +1,7 @@
 //! Section `[gateway]` of the configuration.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::Uri;
@@ -45,6 +46,8 @@ pub struct GatewayConfig {
     pub http2_streams_max: u32,
     /// Web origins whose pages may read answers, each exactly as a browser sends it (`https://app.example.com`). None by default.
     pub cors_origins: Vec<String>,
+    /// Folder of the page that is served at `/`, beside the configuration file unless the path is absolute. None by default.
+    pub assets: Option<PathBuf>,
     /// Serves `/metrics` to everyone; otherwise a token with the role `admin` is needed.
     pub metrics_public: bool,
     /// On shutdown: time between `/ready` saying 503 and the port being closed, so that load balancers look away first.
@@ -70,6 +73,7 @@ impl Default for GatewayConfig {
             keep_alive: secs(75),
             http2_streams_max: 128,
             cors_origins: Vec::new(),
+            assets: None,
             metrics_public: false,
             drain_delay: Duration::ZERO,
             drain_timeout: secs(30),

@@ -12,6 +12,7 @@
 //! restart of the listener, while the port stays open.
 
 pub mod actor;
+pub mod assets;
 pub mod auth;
 mod batch;
 mod body;

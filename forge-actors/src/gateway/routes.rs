@@ -10,13 +10,15 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tracing::{Instrument, Span, field};
 
+use super::assets::Assets;
 use super::auth::Authenticator;
 use super::body::{BodyRoom, RequestBody};
 use super::config::GatewayConfig;
@@ -60,6 +62,7 @@ struct Inner<B> {
     cors: Cors,
     signals: Signals,
     sessions: Option<Sessions>,
+    assets: Assets,
 }
 
 /// What a gateway stands before.
@@ -74,6 +77,8 @@ pub struct GatewayNeeds<B> {
     pub metrics: PrometheusHandle,
     /// Serves `/ws`; without them there is nothing at that path.
     pub sessions: Option<Sessions>,
+    /// Files for browsers.
+    pub assets: Assets,
 }
 
 /// An answer, and what follows it.
@@ -116,6 +121,7 @@ enum Route<'a> {
     Ready,
     Metrics,
     Socket,
+    File(&'a str),
     Unknown,
 }
 
@@ -129,7 +135,8 @@ impl<'a> Route<'a> {
             "/ws" => Self::Socket,
             _ => match path.strip_prefix("/rpc/") {
                 Some(name) if !name.is_empty() && !name.contains('/') => Self::Call(name),
-                _ => Self::Unknown,
+                Some(_) => Self::Unknown,
+                None => Self::File(path),
             },
         }
     }
@@ -142,6 +149,7 @@ impl<'a> Route<'a> {
             Self::Ready => RouteLabel::Ready,
             Self::Metrics => RouteLabel::Metrics,
             Self::Socket => RouteLabel::Socket,
+            Self::File(_) => RouteLabel::File,
             Self::Unknown => RouteLabel::Unknown,
         }
     }
@@ -150,10 +158,10 @@ impl<'a> Route<'a> {
 impl<B: Border> Gateway<B> {
     /// A gateway in front of what it needs.
     pub fn new(config: GatewayConfig, needs: GatewayNeeds<B>) -> Self {
-        let GatewayNeeds { border, tokens, readiness, metrics, sessions } = needs;
+        let GatewayNeeds { border, tokens, readiness, metrics, sessions, assets } = needs;
         let (cors, signals) = (Cors::new(&config.cors_origins), Signals::new(border.catalog()));
         let (authenticator, body_room) = (Authenticator::new(tokens), BodyRoom::new(config.bodies_bytes_max));
-        Self { inner: Arc::new(Inner { config, border, authenticator, body_room, readiness, metrics, cors, signals, sessions }) }
+        Self { inner: Arc::new(Inner { config, border, authenticator, body_room, readiness, metrics, cors, signals, sessions, assets }) }
     }
 
     pub(super) fn config(&self) -> &GatewayConfig {
@@ -232,7 +240,8 @@ impl<B: Border> Gateway<B> {
             Route::Call(name) => rpc::serve(self, exchange, head, body, name).await,
             Route::Batch if head.method == Method::POST => Ok(batch::serve(self, exchange, head, body).await?),
             Route::Batch => Err(Refused::method("POST")),
-            Route::Unknown | Route::Socket => Err(nothing_here().into()),
+            Route::File(path) if reads => Ok(self.inner.assets.answer(path, &head.headers).await.ok_or_else(nothing_here)?),
+            Route::File(_) | Route::Unknown | Route::Socket => Err(nothing_here().into()),
             Route::Health | Route::Ready | Route::Metrics if !reads => Err(Refused::method("GET, HEAD")),
             Route::Health => Ok(json(StatusCode::OK, Bytes::from_static(br#"{"status":"live"}"#))),
             Route::Ready => Ok(self.ready()),
@@ -284,6 +293,12 @@ pub(super) fn json(status: StatusCode, body: Bytes) -> Response {
     headers.reserve(12);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// The client's copy still holds (RFC 9110 §13.1.2: weak comparison).
+pub(super) fn holds(headers: &HeaderMap, tag: &str) -> bool {
+    let lists = headers.get_all(IF_NONE_MATCH).iter().filter_map(|list| list.to_str().ok());
+    lists.flat_map(|list| list.split(',')).map(str::trim).any(|sent| sent == "*" || sent.strip_prefix("W/").unwrap_or(sent) == tag)
 }
 
 fn refusal(refused: &Refused, exchange: &Exchange) -> Response {

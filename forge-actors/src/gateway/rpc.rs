@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use hyper::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, VARY};
+use hyper::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderName, HeaderValue, VARY};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use sha2::{Digest, Sha256};
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::body::RequestBody;
 use super::envelope;
 use super::exchange::Exchange;
-use super::routes::{Border, Gateway, Refused, Response, json};
+use super::routes::{Border, Gateway, Refused, Response, holds, json};
 use crate::app::handler::Access;
 use crate::app::kind::KindName;
 use crate::kernel::fault::{Code, Fault};
@@ -19,6 +19,10 @@ use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Invocation};
 use crate::kernel::trace::TraceContext;
 
+/// Names a mutation, so that sending it again gets the first answer.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Bytes of an idempotency key.
+const KEY_BYTES_MAX: usize = 200;
 const NO_ARGUMENTS: Bytes = Bytes::from_static(b"{}");
 
 /// Serves `/rpc/{name}`.
@@ -46,7 +50,9 @@ async fn post<B: Border>(
     let caller = gateway.authenticator().caller(&head.headers, exchange.ip)?;
     let args = body.read_json(&head.headers, gateway.config(), gateway.body_room()).await?;
     let args = if args.is_empty() { NO_ARGUMENTS } else { args };
-    let data = run(gateway, call(exchange.request_id, exchange.trace, name, args, caller)).await?;
+    let idempotency_key = idempotency_key(&head.headers)?;
+    let call = call(exchange.request_id, exchange.trace, name, args, caller);
+    let data = run(gateway, Invocation { idempotency_key, ..call }).await?;
     Ok(json(StatusCode::OK, envelope::data(&data)))
 }
 
@@ -75,6 +81,21 @@ async fn get<B: Border>(gateway: &Gateway<B>, exchange: &Exchange, head: &Parts,
     Ok(response)
 }
 
+/// The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), as clients send it: with quotes or without.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    let Some(header) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let text = header.to_str().unwrap_or_default();
+    let key = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    checked_key(key).map(Some)
+}
+
+/// Refuses what is no idempotency key.
+pub(super) fn checked_key(key: &str) -> Result<String, Fault> {
+    let fits = (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    let wrong = || format!("an idempotency key has 1 to {KEY_BYTES_MAX} visible ASCII characters, for example a random UUID");
+    if fits { Ok(key.to_owned()) } else { Err(Fault::new(Code::BadRequest, wrong())) }
+}
+
 /// The call of `name` by `caller`.
 pub(super) fn call(id: RequestId, trace: TraceContext, name: &str, args: Bytes, caller: Caller) -> Invocation {
     Invocation { id, name: name.into(), args, caller, trace, deadline: None, idempotency_key: None }
@@ -97,18 +118,18 @@ fn query_args(query: &str) -> Result<Bytes, Fault> {
             let message = "the only query parameter is `args`, once: the arguments object as percent-encoded JSON";
             return Err(Fault::new(Code::BadRequest, message));
         }
-        args = Some(percent_decode(value).ok_or_else(|| Fault::new(Code::BadRequest, "`args` is not percent-encoded text"))?);
+        args = Some(percent_decode(value, true).ok_or_else(|| Fault::new(Code::BadRequest, "`args` is not percent-encoded text"))?);
     }
     Ok(args.filter(|args| !args.is_empty()).unwrap_or(NO_ARGUMENTS))
 }
 
-/// `application/x-www-form-urlencoded` (WHATWG URL §5.1), as `URLSearchParams` writes it.
-fn percent_decode(text: &str) -> Option<Bytes> {
+/// Percent-encoding; of a form (WHATWG URL §5.1, as `URLSearchParams` writes it) a plus is a space.
+pub(super) fn percent_decode(text: &str, of_a_form: bool) -> Option<Bytes> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {
         decoded.push(match byte {
-            b'+' => b' ',
+            b'+' if of_a_form => b' ',
             b'%' => {
                 let mut digit = || char::from(bytes.next()?).to_digit(16);
                 u8::try_from(digit()? * 16 + digit()?).ok()?
@@ -120,14 +141,8 @@ fn percent_decode(text: &str) -> Option<Bytes> {
 }
 
 /// 128 bits of SHA-256: enough that two answers with one tag do not happen.
-fn entity_tag(data: &[u8]) -> String {
+pub(super) fn entity_tag(data: &[u8]) -> String {
     let hash = Sha256::digest(data);
     let (half, _) = hash.split_first_chunk::<16>().expect("SHA-256 has 32 bytes");
     format!("\"{:032x}\"", u128::from_be_bytes(*half))
-}
-
-/// The client's copy still holds (RFC 9110 §13.1.2: weak comparison).
-fn holds(headers: &HeaderMap, tag: &str) -> bool {
-    let lists = headers.get_all(IF_NONE_MATCH).iter().filter_map(|list| list.to_str().ok());
-    lists.flat_map(|list| list.split(',')).map(str::trim).any(|sent| sent == "*" || sent.strip_prefix("W/").unwrap_or(sent) == tag)
 }

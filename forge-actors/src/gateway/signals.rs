@@ -32,6 +32,7 @@ pub(super) enum RouteLabel {
     Ready,
     Metrics,
     Socket,
+    File,
     Unknown,
 }
 
@@ -46,6 +47,7 @@ impl RouteLabel {
             Self::Ready => "ready",
             Self::Metrics => "metrics",
             Self::Socket => "ws",
+            Self::File => "file",
             Self::Unknown => "unknown",
         }
     }

@@ -206,6 +206,9 @@ fn disconnected(cx: &Context<SessionMessage>) -> Vec<Action> {
 /// Subscribes. A query that the reactor does not take is answered as one that failed; a reactor that takes none ends the connection.
 fn subscribe(connected: &mut Connected, opened: Opened, invocation: Invocation) {
     let (id, version) = (opened.id, opened.version);
+    if let Some(former) = opened.replaces {
+        connected.client.unsubscribe(former);
+    }
     connected.outlet.change(|pending| pending.open(opened));
     let Err(fault) = connected.client.subscribe(id, invocation, version) else { return };
     match fault.code() {

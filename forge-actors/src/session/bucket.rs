@@ -27,3 +27,23 @@ impl Bucket {
         left
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::time::millis;
+
+    #[test]
+    fn a_burst_passes_and_then_a_steady_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::full(3, start);
+        let taken = |bucket: &mut Bucket, ms| bucket.take(10, 3, start + millis(ms));
+        let burst: Vec<_> = (0..4).map(|_| taken(&mut bucket, 0)).collect();
+        assert_eq!(burst, [true, true, true, false]);
+        assert!(!taken(&mut bucket, 99));
+        assert!(taken(&mut bucket, 101));
+        assert!(!taken(&mut bucket, 101));
+        let later: Vec<_> = (0..4).map(|_| taken(&mut bucket, 60_000)).collect();
+        assert_eq!(later, [true, true, true, false], "what was not used does not add up");
+    }
+}

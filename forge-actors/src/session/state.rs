@@ -51,6 +51,7 @@ pub(super) enum Action {
     Authenticated(Result<(), Fault>),
     Pong(u32),
     GoAway,
+    /// Also ends the one that it replaces.
     Subscribe(Opened, Box<Invocation>),
     Unsubscribe(SubscriptionId),
     Run(u32, Box<Invocation>),
@@ -207,11 +208,10 @@ impl State {
     /// Makes every subscription once more, as the caller of now.
     pub(super) fn subscribe_anew(&mut self) -> Vec<Action> {
         let mut subscriptions = std::mem::take(&mut self.subscriptions);
-        let mut actions = Vec::with_capacity(2 * subscriptions.len());
+        let mut actions = Vec::with_capacity(subscriptions.len());
         for (wire, subscription) in &mut subscriptions {
             let former = std::mem::replace(&mut subscription.id, self.next_id());
             let opened = Opened { id: subscription.id, wire: *wire, version: None, replaces: Some(former) };
-            actions.push(Action::Unsubscribe(former));
             actions.push(Action::Subscribe(opened, Box::new(self.query(subscription))));
         }
         self.subscriptions = subscriptions;

@@ -15,6 +15,9 @@ use crate::cmd::scene::Scene;
 const DEMO_NAME: &str = "taskboard";
 /// Stands in the manifest where the dependency on Forge goes.
 const FORGE_DEPENDENCY: &str = "{{forge}}";
+/// The packages that the page is built with, below this folder of a checkout; the demo names them by their path from itself.
+const PACKAGES_FOLDER: &str = "../forge-ts/client";
+const PACKAGES: &[&str] = &["forge-client", "forge-svelte"];
 
 macro_rules! demo {
     ($($path:literal => $source:literal),+ $(,)?) => {
@@ -34,6 +37,31 @@ pub(super) const FILES: &[(&str, &str)] = demo! {
     "src/projects.rs" => "src/projects.rs",
     "src/tasks.rs" => "src/tasks.rs",
     "migrations/0001_create_taskboard.sql" => "migrations/0001_create_taskboard.sql",
+    "web/.gitignore" => "web/.gitignore",
+    "web/.npmrc" => "web/.npmrc",
+    "web/package.json" => "web/package.json",
+    "web/index.html" => "web/index.html",
+    "web/svelte.config.js" => "web/svelte.config.js",
+    "web/tsconfig.json" => "web/tsconfig.json",
+    "web/vite.config.ts" => "web/vite.config.ts",
+    "web/public/favicon.svg" => "web/public/favicon.svg",
+    "web/src/main.ts" => "web/src/main.ts",
+    "web/src/app.css" => "web/src/app.css",
+    "web/src/App.svelte" => "web/src/App.svelte",
+    "web/src/forge/api.ts" => "web/src/forge/api.ts",
+    "web/src/lib/place.svelte.ts" => "web/src/lib/place.svelte.ts",
+    "web/src/lib/session.svelte.ts" => "web/src/lib/session.svelte.ts",
+    "web/src/lib/toasts.svelte.ts" => "web/src/lib/toasts.svelte.ts",
+    "web/src/lib/words.ts" => "web/src/lib/words.ts",
+    "web/src/view/Board.svelte" => "web/src/view/Board.svelte",
+    "web/src/view/Card.svelte" => "web/src/view/Card.svelte",
+    "web/src/view/Column.svelte" => "web/src/view/Column.svelte",
+    "web/src/view/Home.svelte" => "web/src/view/Home.svelte",
+    "web/src/view/Members.svelte" => "web/src/view/Members.svelte",
+    "web/src/view/Problem.svelte" => "web/src/view/Problem.svelte",
+    "web/src/view/Projects.svelte" => "web/src/view/Projects.svelte",
+    "web/src/view/SignIn.svelte" => "web/src/view/SignIn.svelte",
+    "web/src/view/Toasts.svelte" => "web/src/view/Toasts.svelte",
 };
 
 /// Words that are no name of a crate: keywords, and what would hide a crate that the application needs.
@@ -124,6 +152,7 @@ pub(super) fn write(folder: &Path, name: &str) -> Result<(), Report> {
         // Names of migrations have words joined by _.
         let path = folder.join(path.replace(DEMO_NAME, &crate_of(name)));
         let text = renamed(text, name).replace(FORGE_DEPENDENCY, &dependency());
+        let text = with_packages(text);
         let parent = path.parent().unwrap_or(folder);
         fs::create_dir_all(parent).and_then(|()| fs::write(&path, text)).map_err(|error| unwritable(&path, &error))?;
     }
@@ -193,6 +222,20 @@ fn dependency() -> String {
     }
 }
 
+/// The same for the packages of the page.
+fn with_packages(text: String) -> String {
+    let folder = checkout().join(PACKAGES_FOLDER);
+    // Canonical, since npm notes the path as it is written.
+    let folder = folder.canonicalize().ok().filter(|folder| folder.join("package.json").is_file());
+    PACKAGES.iter().fold(text, |text, package| {
+        let wanted = match &folder {
+            Some(folder) => format!("file:{}", folder.join(package).display()),
+            None => env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        text.replace(&format!("\"file:../../{PACKAGES_FOLDER}/{package}\""), &serde_json::Value::from(wanted).to_string())
+    })
+}
+
 /// Makes a git repository where git is there and the folder is in none yet. A failure costs the repository, not the application.
 fn make_repository(folder: &Path) -> bool {
     let git = |args: &[&str]| {
@@ -204,7 +247,10 @@ fn make_repository(folder: &Path) -> bool {
 }
 
 fn next_steps(folder: &Path, name: &str) -> String {
-    format!("{name} is ready in {0}\n\n  cd {0}\n  forge-node start\n\nREADME.md shows the first calls.", folder.display())
+    format!(
+        "{name} is ready in {0}\n\n  cd {0}\n  npm --prefix web install && npm --prefix web run build\n  forge-node start\n\nREADME.md shows the first steps.",
+        folder.display()
+    )
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Report {

@@ -67,7 +67,7 @@ fn verbs_take_what_they_say() {
 fn the_help_is_the_one_on_file() {
     let mut command = Developer::command().term_width(100);
     let mut pages = command.render_long_help().to_string();
-    for verb in ["new", "start", "migrate", "call", "actors", "doctor"] {
+    for verb in ["new", "start", "migrate", "call", "actors", "doctor", "generate"] {
         let verb = command.find_subcommand_mut(verb).expect("a verb");
         pages.push_str(&format!("\n==== {}\n\n{}", verb.get_name(), verb.clone().term_width(100).render_long_help()));
     }
@@ -175,6 +175,10 @@ fn new_writes_the_whole_demo_under_another_name() {
     assert_eq!(fs::metadata(&variables).expect("there").permissions().mode() & 0o777, 0o600);
     assert!(read(".env").lines().any(|line| line.strip_prefix("AUTH_SECRET=").is_some_and(|secret| secret.len() == 64)));
     assert!(read(".gitignore").lines().any(|line| line == "/.env"));
+    let page: serde_json::Value = serde_json::from_str(&read("web/package.json")).expect("a manifest");
+    let packages = page["dependencies"].as_object().expect("dependencies");
+    let folders = packages.values().map(|wanted| wanted.as_str().and_then(|wanted| wanted.strip_prefix("file:")).expect("a path"));
+    assert!(packages.len() == 2 && folders.map(Path::new).all(|folder| folder.is_absolute() && folder.join("dist/index.js").is_file()));
     for (path, _) in new::FILES {
         let path = path.replace("taskboard", "my_shop");
         assert!(!read(&path).contains("taskboard") && !read(&path).contains("{{"), "{path} still has the demo's name or a gap");
@@ -188,9 +192,11 @@ fn new_has_every_file_of_the_demo() {
     let mut folders = vec![demo.clone()];
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path()) {
-            if path.is_dir() {
+            // What npm and Vite make; and a lock file names the packages by their path from here.
+            let made = ["node_modules", "dist", "package-lock.json"].iter().any(|name| path.ends_with(name));
+            if path.is_dir() && !made {
                 folders.push(path);
-            } else {
+            } else if !made {
                 let relative = path.strip_prefix(&demo).expect("below").display().to_string();
                 on_disk.insert(relative.trim_end_matches(".template").to_owned());
             }

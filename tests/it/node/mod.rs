@@ -4,18 +4,28 @@
 //! application has.
 
 mod answers;
+mod browser;
 mod captures;
+mod assets;
 mod commands;
 mod disconnects;
 mod drift;
 mod embedded;
+mod jobs;
+mod links;
+mod generate;
 mod mesh;
+mod namespaces;
 mod outage;
 mod panics;
+mod peers;
 mod quickstart;
 mod refusals;
 mod scaffold;
+mod session_ends;
+mod sessions;
 mod shutdown;
 mod stage;
+mod strangers;
 mod surrender;
 mod timeouts;

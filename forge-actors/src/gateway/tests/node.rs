@@ -17,6 +17,7 @@ use crate::app::context::{Effects, Invoke, Scope, Services};
 use crate::app::node::NodeView;
 use crate::app::token::{TokenRules, Tokens};
 use crate::app::{Access, Catalog, Ctx, Handler, Meta, Mutation, NoError, Query, Registration, Result as AppResult};
+use crate::gateway::assets::Assets;
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::readiness::Readiness;
 use crate::gateway::routes::{Border, Gateway, GatewayNeeds};
@@ -179,6 +180,7 @@ impl Node {
             readiness: readiness.clone(),
             metrics: recorder.handle(),
             sessions: None,
+            assets: Assets::default(),
         };
         let gateway = Gateway::new(config, needs);
         let drain = CancellationToken::new();

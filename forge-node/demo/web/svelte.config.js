@@ -1,0 +1,2 @@
+/** The defaults serve. */
+export default {};

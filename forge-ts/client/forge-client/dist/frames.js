@@ -1,0 +1,2 @@
+/** The frames of `forge.v1` (docs: WebSocket). */
+export {};

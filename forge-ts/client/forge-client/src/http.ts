@@ -1,0 +1,75 @@
+/** Calls over HTTP: one request, one answer. Only what certainly did not run is repeated, and only once: a call whose token was refused. */
+
+import type { AnyRef } from "./ref.js";
+import { trace } from "./random.js";
+import { failure, type Result, type WireError } from "./result.js";
+import type { Tokens } from "./tokens.js";
+
+export interface CallOptions {
+  /** Gives the call up; it may run to its end nevertheless. */
+  signal?: AbortSignal;
+}
+
+export type AnyRequest = AnyRef<never, unknown, unknown>;
+
+/** Longer than any time limit of a handler should be. */
+const CALL_MS_MAX = 120_000;
+
+export class Http {
+  constructor(
+    private readonly base: URL,
+    private readonly tokens: Tokens,
+    private readonly fetch: typeof globalThis.fetch,
+  ) {}
+
+  async call(ref: AnyRequest, args: unknown, { signal }: CallOptions): Promise<Result<unknown, unknown>> {
+    const { id, parent } = trace();
+    const refused = (error: WireError): Result<unknown, unknown> => ({ ok: false, error: failure(ref.codes, error, id) });
+    let token: string | null;
+    try {
+      token = this.tokens.current ?? (await this.tokens.get(false));
+    } catch (cause) {
+      return refused({ code: "UNAUTHENTICATED", message: `no token could be had: ${String(cause)}` });
+    }
+    for (let repeated = false; ; repeated = true) {
+      const answer = await this.#post(ref, JSON.stringify(args ?? {}), token, parent, signal);
+      if (!("error" in answer)) return { ok: true, data: answer.data };
+      const { error } = answer;
+      if (error.code !== "UNAUTHENTICATED" || ref.codes.includes(error.code) || repeated || token === null) return refused(error);
+      try {
+        token = await this.tokens.get(true);
+      } catch {
+        return refused(error);
+      }
+    }
+  }
+
+  async #post(
+    ref: AnyRequest,
+    body: string,
+    token: string | null,
+    traceparent: string,
+    signal: AbortSignal | undefined,
+  ): Promise<{ data: unknown } | { error: WireError }> {
+    const limit = AbortSignal.timeout(CALL_MS_MAX);
+    const headers = { "content-type": "application/json", traceparent, ...(token !== null && { authorization: `Bearer ${token}` }) };
+    const init = { method: "POST", headers, body, signal: signal ? AbortSignal.any([signal, limit]) : limit };
+    try {
+      const response = await this.fetch(new URL(`rpc/${ref.name}`, this.base), init);
+      const answer: unknown = await response.json();
+      if (typeof answer === "object" && answer && ("data" in answer || "error" in answer)) {
+        return answer as { data: unknown } | { error: WireError };
+      }
+      return { error: this.#lost(ref, `the answer (status ${response.status}) is not one of a Forge node`) };
+    } catch (cause) {
+      if (signal?.aborted) return { error: { code: "CANCELLED", message: "the call was given up" } };
+      if (globalThis.navigator?.onLine === false) return { error: { code: "OFFLINE", message: "there is no network" } };
+      return { error: this.#lost(ref, String(cause)) };
+    }
+  }
+
+  /** A query changed nothing; whether anything else ran cannot be known. */
+  #lost(ref: AnyRequest, message: string): WireError {
+    return { code: ref.kind === "query" ? "UNAVAILABLE" : "OUTCOME_UNKNOWN", message };
+  }
+}

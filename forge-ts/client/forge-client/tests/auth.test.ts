@@ -1,0 +1,368 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+
+import { api } from "./api.js";
+import { FakeNode, settled, stubPage } from "./node.js";
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.spyOn(Math, "random").mockReturnValue(1);
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
+
+const never = () => new Promise<string>(() => undefined);
+const inMs = (ms: number) => new Date(Date.now() + ms).toISOString();
+const unauthenticated = { code: "UNAUTHENTICATED", message: "expired", traceId: "t" };
+
+describe("getToken", () => {
+  test("that rejects does not wedge the connection: it is asked again, with backoff", async () => {
+    const getToken = vi.fn().mockRejectedValueOnce(new Error("no")).mockRejectedValueOnce(new Error("no")).mockResolvedValue("token");
+    const node = new FakeNode({ getToken });
+    node.forge.connect();
+    await settled();
+    expect(node.sockets).toEqual([]);
+    expect(node.forge.connection.current).toMatchObject({ state: "connecting", attempt: 1 });
+    await vi.advanceTimersByTimeAsync(250);
+    expect(node.forge.connection.current.attempt).toBe(2);
+    await vi.advanceTimersByTimeAsync(500);
+    node.socket.welcome({ subject: "ana" });
+    expect(node.socket.of("hello")[0]?.token).toBe("token");
+    expect(node.state()).toBe("live");
+  });
+
+  test("that throws is as one that rejects", async () => {
+    const getToken = vi
+      .fn()
+      .mockImplementationOnce(() => {
+        throw new Error("at once");
+      })
+      .mockReturnValue("token");
+    const node = new FakeNode({ getToken });
+    node.forge.connect();
+    await vi.advanceTimersByTimeAsync(250);
+    expect(node.sockets).toHaveLength(1);
+  });
+
+  test("that hangs is given up after 10 s, and its late answer is not used", async () => {
+    let answer = (_: string) => undefined as void;
+    const getToken = vi
+      .fn()
+      .mockImplementationOnce(() => new Promise<string>((resolve) => (answer = resolve)))
+      .mockResolvedValue("second");
+    const node = new FakeNode({ getToken });
+    node.forge.connect();
+    await vi.advanceTimersByTimeAsync(10_000);
+    answer("late");
+    await vi.advanceTimersByTimeAsync(250);
+    node.socket.open();
+    expect(node.socket.of("hello")[0]?.token).toBe("second");
+  });
+
+  test("is asked once, however many need a token", async () => {
+    const getToken = vi.fn(async () => "token");
+    const fetch = vi.fn(async () => new Response('{"data":null}'));
+    const node = new FakeNode({ getToken, fetch });
+    node.forge.connect();
+    await Promise.all([node.forge.call(api.tasks.ping), node.forge.call(api.tasks.ping), settled()]);
+    expect(getToken).toHaveBeenCalledExactlyOnceWith({ forceRefresh: false });
+    expect(fetch).toHaveBeenCalledTimes(2);
+  });
+
+  test("that has none makes a connection without", async () => {
+    const node = new FakeNode({ getToken: () => null });
+    node.forge.connect();
+    await settled();
+    node.socket.open();
+    expect(node.socket.of("hello")).toEqual([{ type: "hello", proto: 1 }]);
+  });
+
+  test("is awaited before anything is asked: no moment of being nobody", async () => {
+    let answer = (_: string) => undefined as void;
+    const node = new FakeNode({ getToken: () => new Promise<string>((resolve) => (answer = resolve)) });
+    const count = node.forge.watch(api.tasks.count, { project: "p" });
+    count.subscribe(() => undefined);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(node.sockets).toEqual([]);
+    expect(count.current.status).toBe("loading");
+    answer("token");
+    await settled();
+    node.socket.welcome({ subject: "ana" });
+    expect(node.socket.sent.map(({ type }) => type)).toEqual(["hello", "ping", "sub"]);
+  });
+});
+
+describe("a token that expires", () => {
+  test("is renewed 30 s before, on the open connection", async () => {
+    let issued = 0;
+    const getToken = vi.fn(async () => `token ${++issued}`);
+    const node = new FakeNode({ getToken });
+    const count = node.forge.watch(api.tasks.count, { project: "p" });
+    count.subscribe(() => undefined);
+    const socket = await node.live({ subject: "ana", expiresAt: inMs(300_000) });
+    socket.result("tasks.count", 1);
+    await vi.advanceTimersByTimeAsync(269_999);
+    expect(getToken).toHaveBeenCalledTimes(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(getToken).toHaveBeenLastCalledWith({ forceRefresh: true });
+    expect(socket.of("auth")).toEqual([{ type: "auth", token: "token 2" }]);
+    socket.tell({ type: "auth", subject: "ana", expiresAt: inMs(300_000) });
+    await vi.advanceTimersByTimeAsync(270_000);
+    expect(socket.of("auth")).toHaveLength(2);
+    expect(node.sockets).toHaveLength(1);
+    expect(count.current).toMatchObject({ status: "live", data: 1 });
+    expect(socket.of("sub"), "the subscriptions stay").toHaveLength(1);
+  });
+
+  test("soon is renewed after half of its life", async () => {
+    const getToken = vi.fn(async () => "token");
+    const node = new FakeNode({ getToken });
+    const socket = await node.live({ subject: "ana", expiresAt: inMs(8_000) });
+    await vi.advanceTimersByTimeAsync(4_000);
+    expect(socket.of("auth")).toHaveLength(1);
+  });
+
+  test("in a month is not renewed now, though timers count in 32 bits", async () => {
+    const getToken = vi.fn(async () => "token");
+    const node = new FakeNode({ getToken });
+    const month = 30 * 24 * 3_600_000;
+    const socket = await node.live({ subject: "ana", expiresAt: inMs(month) });
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(getToken).toHaveBeenCalledTimes(1);
+    // Pings alone: a month of them need not be acted out.
+    socket.end(1012);
+    const again = await node.again({ subject: "ana" });
+    again.tell({ type: "auth", subject: "ana", expiresAt: inMs(13 * 3_600_000) });
+    await vi.advanceTimersByTimeAsync(13 * 3_600_000 - 30_001);
+    expect(getToken).toHaveBeenCalledTimes(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(getToken).toHaveBeenCalledTimes(2);
+  });
+
+  test("is renewed when the machine wakes", async () => {
+    const page = stubPage();
+    const getToken = vi.fn(async () => "token");
+    const node = new FakeNode({ getToken });
+    const socket = await node.live({ subject: "ana", expiresAt: inMs(300_000) });
+    // Timers slept with the machine.
+    vi.setSystemTime(Date.now() + 290_000);
+    page.fire("visibilitychange");
+    await settled();
+    expect(socket.of("auth")).toHaveLength(1);
+  });
+
+  test("by a clock that is wrong does not make a loop", async () => {
+    const getToken = vi.fn(async () => "token");
+    const node = new FakeNode({ getToken });
+    const socket = await node.live({ subject: "ana", expiresAt: inMs(-3_600_000) });
+    for (let round = 0; round < 6; round++) {
+      await vi.advanceTimersByTimeAsync(10_000);
+      socket.tell({ type: "auth", subject: "ana", expiresAt: inMs(-3_600_000) });
+    }
+    expect(getToken.mock.calls.length).toBeLessThanOrEqual(7);
+  });
+
+  test("and cannot be renewed leaves the connection open; the node ends it, and then it waits for a token", async () => {
+    const getToken = vi.fn<() => Promise<string>>(never).mockResolvedValueOnce("old");
+    const node = new FakeNode({ getToken });
+    const count = node.forge.watch(api.tasks.count, { project: "p" });
+    count.subscribe(() => undefined);
+    const socket = await node.live({ subject: "ana", expiresAt: inMs(60_000) });
+    socket.result("tasks.count", 1);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(socket.closed).toBe(false);
+    expect(node.state()).toBe("live");
+    socket.tell({ type: "fault", error: unauthenticated });
+    socket.end(4401);
+    expect(node.state()).toBe("authExpired");
+    expect(count.current, "old data stay, as stale").toMatchObject({ status: "stale", data: 1 });
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(node.sockets, "no socket without a token").toHaveLength(1);
+    getToken.mockResolvedValue("new");
+    const again = await node.again({ subject: "ana", expiresAt: inMs(60_000) });
+    expect(again.of("hello")[0]?.token).toBe("new");
+    expect(getToken).toHaveBeenLastCalledWith({ forceRefresh: true });
+    expect(node.state()).toBe("live");
+  });
+
+  test("meanwhile, for who was away: another is had before the connection", async () => {
+    const getToken = vi.fn(async () => "token");
+    const node = new FakeNode({ getToken });
+    (await node.live({ subject: "ana", expiresAt: inMs(60_000) })).end();
+    vi.setSystemTime(Date.now() + 3_600_000);
+    await node.again({ subject: "ana", expiresAt: inMs(60_000) });
+    expect(getToken).toHaveBeenLastCalledWith({ forceRefresh: true });
+  });
+
+  test("and whose successor is refused is asked for again, with backoff", async () => {
+    const getToken = vi.fn(async () => "token");
+    const node = new FakeNode({ getToken });
+    const socket = await node.live({ subject: "ana", expiresAt: inMs(60_000) });
+    await vi.advanceTimersByTimeAsync(30_000);
+    socket.tell({ type: "auth", error: unauthenticated });
+    await settled();
+    expect(socket.of("auth")).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(socket.of("auth")).toHaveLength(2);
+    expect(socket.closed).toBe(false);
+  });
+});
+
+describe("what is refused", () => {
+  test("as UNAUTHENTICATED is asked again with another token, before anyone sees an error", async () => {
+    let issued = 0;
+    const node = new FakeNode({ getToken: async () => `token ${++issued}` });
+    const count = node.forge.watch(api.tasks.count, { project: "p" });
+    const statuses: string[] = [];
+    count.subscribe(() => statuses.push(count.current.status));
+    const socket = await node.live({ subject: "ana" });
+    socket.transition([{ id: socket.sub("tasks.count").id, error: unauthenticated }]);
+    await settled();
+    expect(socket.of("auth")).toEqual([{ type: "auth", token: "token 2" }]);
+    socket.tell({ type: "auth", subject: "ana", expiresAt: null });
+    await settled();
+    expect(socket.of("sub")).toHaveLength(2);
+    socket.result("tasks.count", 1);
+    expect(statuses).toEqual(["live"]);
+
+    // With the new token refused as well, it is an error.
+    socket.transition([{ id: socket.sub("tasks.count").id, error: unauthenticated }]);
+    await settled();
+    expect(count.current).toMatchObject({ status: "error", data: 1, error: { kind: "system", system: { code: "UNAUTHENTICATED" } } });
+    expect(issued).toBe(2);
+  });
+
+  test("as PERMISSION_DENIED is an error at once: another token of the same person would not help", async () => {
+    const getToken = vi.fn(async () => "token");
+    const node = new FakeNode({ getToken });
+    const count = node.forge.watch(api.tasks.count, { project: "p" });
+    count.subscribe(() => undefined);
+    const socket = await node.live({ subject: "ana" });
+    const denied = { code: "PERMISSION_DENIED", message: "no", traceId: "t" };
+    socket.transition([{ id: socket.sub("tasks.count").id, error: denied }]);
+    await settled();
+    expect(count.current).toMatchObject({ status: "error", error: { system: { code: "PERMISSION_DENIED" } } });
+    expect(getToken).toHaveBeenCalledOnce();
+    expect(node.state()).toBe("live");
+    // Another person may be allowed.
+    node.forge.authenticate();
+    await settled();
+    socket.tell({ type: "auth", subject: "ana", expiresAt: null });
+    expect(socket.of("sub")).toHaveLength(2);
+  });
+
+  test("to nobody is an error at once", async () => {
+    const node = new FakeNode();
+    const count = node.forge.watch(api.tasks.count, { project: "p" });
+    count.subscribe(() => undefined);
+    const socket = await node.live();
+    socket.transition([{ id: socket.sub("tasks.count").id, error: unauthenticated }]);
+    await settled();
+    expect(count.current.status).toBe("error");
+  });
+
+  test("is an error when no other token can be had", async () => {
+    const node = new FakeNode({ getToken: vi.fn<() => Promise<string>>(never).mockResolvedValueOnce("old") });
+    const count = node.forge.watch(api.tasks.count, { project: "p" });
+    count.subscribe(() => undefined);
+    const socket = await node.live({ subject: "ana" });
+    socket.transition([{ id: socket.sub("tasks.count").id, error: unauthenticated }]);
+    await vi.advanceTimersByTimeAsync(9_999);
+    expect(count.current.status).toBe("loading");
+    await vi.advanceTimersByTimeAsync(1);
+    expect(count.current.status).toBe("error");
+    expect(socket.closed).toBe(false);
+  });
+
+  test("a mutation is sent again with another token, once", async () => {
+    let issued = 0;
+    const node = new FakeNode({ getToken: async () => `token ${++issued}` });
+    const socket = await node.live({ subject: "ana" });
+    const outcome = node.forge.mutate(api.tasks.clear);
+    const [first] = socket.of("mut");
+    socket.tell({ type: "mutResult", id: first?.id, error: unauthenticated });
+    await settled();
+    socket.tell({ type: "auth", subject: "ana", expiresAt: null });
+    await settled();
+    expect(socket.of("mut")).toEqual([first, first]);
+    socket.tell({ type: "mutResult", id: first?.id, error: unauthenticated });
+    expect(await outcome).toMatchObject({ ok: false, error: { system: { code: "UNAUTHENTICATED" } } });
+  });
+});
+
+describe("signing out", () => {
+  test("clears all data, tells the node, and asks for no token any more", async () => {
+    const getToken = vi.fn(async () => "token");
+    const node = new FakeNode({ getToken });
+    const count = node.forge.watch(api.tasks.count, { project: "p" });
+    count.subscribe(() => undefined);
+    const list = node.forge.watch(api.tasks.list, { project: "p" });
+    list.subscribe(() => undefined)();
+    const socket = await node.live({ subject: "ana" });
+    const old = socket.sub("tasks.count");
+    socket.result("tasks.count", 1);
+    const pending = node.forge.mutate(api.tasks.clear);
+    node.forge.signOut();
+    expect([count.current.status, list.current.status]).toEqual(["loading", "loading"]);
+    expect(await pending).toMatchObject({ ok: false, error: { system: { code: "OUTCOME_UNKNOWN" } } });
+    const after = socket.sent.slice(socket.sent.findIndex(({ type }) => type === "auth"));
+    expect(after.map(({ type }) => type)).toEqual(["auth", "unsub", "sub"]);
+    expect(socket.sub("tasks.count"), "not from the version of before").not.toHaveProperty("version");
+
+    // A frame that was on its way when we signed out.
+    socket.transition([{ id: old.id, snapshot: 2, version: "2" }]);
+    expect(count.current.data).toBeUndefined();
+    socket.tell({ type: "auth", subject: null, expiresAt: null });
+    socket.end(1012);
+    const again = await node.again();
+    expect(again.of("hello")[0]).not.toHaveProperty("token");
+    expect(getToken).toHaveBeenCalledOnce();
+    expect(again.of("mut"), "what she asked for is not sent as nobody").toEqual([]);
+  });
+
+  test("and in again as somebody else", async () => {
+    let who = "ana";
+    const node = new FakeNode({ getToken: async () => who });
+    const count = node.forge.watch(api.tasks.count, { project: "p" });
+    count.subscribe(() => undefined);
+    const socket = await node.live({ subject: "ana" });
+    socket.result("tasks.count", 1);
+    const era = node.forge.era;
+    // Without signing out: the node says that it is somebody else.
+    who = "ben";
+    node.forge.authenticate();
+    await settled();
+    expect(socket.of("auth")).toEqual([{ type: "auth", token: "ben" }]);
+    socket.tell({ type: "auth", subject: "ben", expiresAt: null });
+    expect(count.current.data).toBeUndefined();
+    expect(node.forge.era).toBeGreaterThan(era);
+    socket.result("tasks.count", 5);
+    expect(count.current.data).toBe(5);
+  });
+
+  test("while a token is fetched makes that token void", async () => {
+    let answer = (_: string) => undefined as void;
+    const node = new FakeNode({ getToken: () => new Promise<string>((resolve) => (answer = resolve)) });
+    node.forge.connect();
+    await settled();
+    node.forge.signOut();
+    answer("ana's");
+    await settled();
+    node.socket.open();
+    expect(node.socket.of("hello")).toEqual([{ type: "hello", proto: 1 }]);
+  });
+
+  test("while away: the connection that comes back shows nothing of before", async () => {
+    const node = new FakeNode({ getToken: async () => "token" });
+    const count = node.forge.watch(api.tasks.count, { project: "p" });
+    count.subscribe(() => undefined);
+    const socket = await node.live({ subject: "ana" });
+    socket.result("tasks.count", 1);
+    socket.end();
+    const again = await node.again({ subject: "ben" });
+    expect(count.current.data).toBeUndefined();
+    expect(again.sub("tasks.count")).not.toHaveProperty("version");
+  });
+});

@@ -1,0 +1,283 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+
+import { api } from "./api.js";
+import { FakeNode, settled, stubPage } from "./node.js";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
+
+const jitter = (share: number) => vi.spyOn(Math, "random").mockReturnValue(share);
+
+describe("the connection", () => {
+  test("is opened by the first use, and says hello first", async () => {
+    const node = new FakeNode({ contract: "abc", getToken: () => "token" });
+    await settled();
+    expect(node.sockets).toEqual([]);
+    node.forge.watch(api.tasks.count, { project: "p" });
+    expect(node.sockets, "looking at it is no use of it").toEqual([]);
+    node.forge.watch(api.tasks.count, { project: "p" }).subscribe(() => undefined);
+    await settled();
+    expect(node.state()).toBe("connecting");
+    node.socket.open();
+    expect(node.socket.sent).toEqual([{ type: "hello", proto: 1, contract: "abc", token: "token" }]);
+    expect(node.socket.url.href).not.toContain("token");
+    node.socket.welcome({ contract: "abc" });
+    expect(node.socket.of("sub")).toHaveLength(1);
+    expect(node.state()).toBe("live");
+  });
+
+  test("tells its state to listeners as a new value each time", async () => {
+    const node = new FakeNode();
+    const states: string[] = [];
+    const before = node.forge.connection.current;
+    const leave = node.forge.connection.subscribe(() => states.push(node.state()));
+    const socket = await node.live();
+    expect(node.forge.connection.current).not.toBe(before);
+    socket.end();
+    await node.again();
+    leave();
+    socket.end();
+    expect([...new Set(states)]).toEqual(["live", "reconnecting"]);
+  });
+
+  test("of a page built for other functions is live and outdated", async () => {
+    const node = new FakeNode({ contract: "mine" });
+    const socket = await node.live({ contract: "another" });
+    expect(node.state()).toBe("outdated");
+    node.forge.watch(api.tasks.count, { project: "p" }).subscribe(() => undefined);
+    socket.result("tasks.count", 1);
+    expect(node.forge.watch(api.tasks.count, { project: "p" }).current.data).toBe(1);
+    socket.end(1012);
+    await node.again({ contract: "mine" });
+    expect(node.state()).toBe("live");
+  });
+
+  test("knows its round trip", async () => {
+    const node = new FakeNode();
+    const socket = await node.live();
+    socket.silent = true;
+    await vi.advanceTimersByTimeAsync(25_000);
+    await vi.advanceTimersByTimeAsync(40);
+    socket.tell({ type: "pong", id: socket.of("ping").at(-1)?.id });
+    expect(node.forge.connection.current.rttMs).toBe(40);
+  });
+});
+
+describe("after the connection broke", () => {
+  test("attempts follow each other with full jitter, without an end", async () => {
+    jitter(1);
+    const node = new FakeNode();
+    (await node.live()).end();
+    const delays: number[] = [];
+    for (let attempt = 0; attempt < 12; attempt++) {
+      delays.push((node.forge.connection.current.nextRetryAt ?? 0) - Date.now());
+      const count = node.sockets.length;
+      while (node.sockets.length === count) await vi.advanceTimersToNextTimerAsync();
+      node.socket.end();
+    }
+    expect(delays.slice(0, 9)).toEqual([250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+    expect(node.forge.connection.current).toMatchObject({ state: "reconnecting", attempt: 13 });
+    jitter(0);
+    node.socket.end();
+    await node.again();
+    expect(node.forge.connection.current).toMatchObject({ state: "live", nextRetryAt: undefined });
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(node.forge.connection.current.attempt).toBe(0);
+  });
+
+  test("a planned end is followed at once: 1001 and 1012", async () => {
+    jitter(1);
+    for (const code of [1001, 1012]) {
+      const node = new FakeNode();
+      (await node.live()).end(code);
+      await settled();
+      expect(node.sockets).toHaveLength(2);
+    }
+  });
+
+  test("a node that ends each session at once is not stormed", async () => {
+    jitter(1);
+    const node = new FakeNode();
+    await node.live();
+    for (let round = 0; round < 6; round++) {
+      node.socket.end(1012);
+      await node.again();
+    }
+    node.socket.end(1012);
+    expect((node.forge.connection.current.nextRetryAt ?? 0) - Date.now()).toBe(16_000);
+  });
+
+  test("1013 and codes that no repeat mends are followed with backoff", async () => {
+    jitter(1);
+    for (const code of [1006, 1008, 1013, 4400]) {
+      const node = new FakeNode();
+      (await node.live()).end(code);
+      await settled();
+      expect(node.sockets).toHaveLength(1);
+      await vi.advanceTimersByTimeAsync(250);
+      expect(node.sockets).toHaveLength(2);
+    }
+  });
+
+  test("a node that drains is left in time, and not by everyone at one moment", async () => {
+    const node = new FakeNode();
+    const socket = await node.live();
+    const random = jitter(0.5);
+    socket.tell({ type: "goAway", afterMs: 1_500 });
+    random.mockReturnValue(1);
+    await vi.advanceTimersByTimeAsync(374);
+    expect(socket.closed).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(socket.closed).toBe(true);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(node.sockets).toHaveLength(2);
+  });
+
+  test("frames of the socket before are not heard", async () => {
+    const node = new FakeNode();
+    const count = node.forge.watch(api.tasks.count, { project: "p" });
+    count.subscribe(() => undefined);
+    const first = await node.live();
+    const hear = first.onmessage;
+    first.tell({ type: "goAway", afterMs: 0 });
+    await node.again();
+    first.onmessage = hear;
+    first.result("tasks.count", 99);
+    expect(count.current.data).toBeUndefined();
+  });
+});
+
+describe("a connection that only seems to be there", () => {
+  test("is noticed by its silence after 25 s and 10 s", async () => {
+    jitter(0);
+    const node = new FakeNode();
+    const socket = await node.live();
+    await vi.advanceTimersByTimeAsync(24_999);
+    socket.silent = true;
+    await vi.advanceTimersByTimeAsync(1 + 9_999);
+    expect(socket.closed).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(socket.closed).toBe(true);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(node.sockets).toHaveLength(2);
+  });
+
+  test("is alive while anything arrives", async () => {
+    const node = new FakeNode();
+    const socket = await node.live();
+    socket.silent = true;
+    await vi.advanceTimersByTimeAsync(30_000);
+    socket.transition([]);
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(socket.closed).toBe(false);
+  });
+
+  test("is given up when it does not open, or is not welcomed, within 10 s", async () => {
+    jitter(0);
+    const node = new FakeNode();
+    node.forge.connect();
+    await vi.advanceTimersByTimeAsync(10_001);
+    expect(node.sockets.map(({ closed }) => closed)).toEqual([true, false]);
+    node.socket.open();
+    await vi.advanceTimersByTimeAsync(10_001);
+    expect(node.sockets.map(({ closed }) => closed)).toEqual([true, true, false]);
+  });
+
+  test("is left when what it says is not readable", async () => {
+    const node = new FakeNode();
+    const socket = await node.live();
+    socket.onmessage?.({ data: "{" });
+    expect(socket.closed).toBe(true);
+    expect(node.state()).toBe("reconnecting");
+  });
+
+  test("a frame of a later version is passed over", async () => {
+    const node = new FakeNode();
+    const socket = await node.live();
+    socket.tell({ type: "jobUpdate", id: 1 });
+    expect(socket.closed).toBe(false);
+  });
+});
+
+describe("the network and the page", () => {
+  test("without a network it is offline, and connects as soon as there is one", async () => {
+    jitter(1);
+    const page = stubPage();
+    const node = new FakeNode();
+    const seen: string[] = [];
+    node.forge.connection.subscribe(() => seen.push(node.state()));
+    await node.live();
+    page.navigator.onLine = false;
+    page.fire("offline");
+    expect(node.state(), "a socket that works is live whatever the browser believes").toBe("live");
+    node.socket.end();
+    expect(node.state()).toBe("offline");
+    for (let round = 0; round < 8; round++) {
+      await vi.advanceTimersByTimeAsync(30_000);
+      node.socket.end();
+    }
+    page.navigator.onLine = true;
+    const count = node.sockets.length;
+    page.fire("online");
+    await settled();
+    expect(node.sockets).toHaveLength(count + 1);
+    node.socket.welcome();
+    expect(node.state()).toBe("live");
+    expect([...new Set(seen)]).toEqual(["live", "offline", "reconnecting"].filter((state) => seen.includes(state)));
+  });
+
+  test("a page that becomes visible connects at once", async () => {
+    jitter(1);
+    const page = stubPage();
+    const node = new FakeNode();
+    (await node.live()).end(1013);
+    page.document.visibilityState = "hidden";
+    page.fire("visibilitychange");
+    await settled();
+    expect(node.sockets).toHaveLength(1);
+    page.document.visibilityState = "visible";
+    page.fire("visibilitychange");
+    await settled();
+    expect(node.sockets).toHaveLength(2);
+  });
+
+  test("a machine that wakes asks whether its connection still is one", async () => {
+    const page = stubPage();
+    const node = new FakeNode();
+    const socket = await node.live();
+    const pings = socket.of("ping").length;
+    socket.silent = true;
+    page.fire("online");
+    expect(socket.of("ping")).toHaveLength(pings + 1);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(socket.closed).toBe(true);
+  });
+
+  test("close takes its ears off the page", async () => {
+    const page = stubPage();
+    const node = new FakeNode();
+    await node.live();
+    node.forge.close();
+    page.fire("online");
+    page.fire("visibilitychange");
+    await settled();
+    expect(node.sockets).toHaveLength(1);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("without WebSocket, as on a server, everything stays loading", async () => {
+    vi.stubGlobal("WebSocket", undefined);
+    const { createForge } = await import("../src/index.js");
+    const forge = createForge({ url: "http://node.test" });
+    const count = forge.watch(api.tasks.count, { project: "p" });
+    const leave = count.subscribe(() => undefined);
+    await settled();
+    expect([count.current.status, forge.connection.current.state]).toEqual(["loading", "connecting"]);
+    leave();
+    forge.close();
+  });
+});

@@ -1,0 +1,5 @@
+export { useAction, useMutation } from "./call.svelte.js";
+export { useConnection } from "./connection.svelte.js";
+export { default as ConnectionBadge } from "./ConnectionBadge.svelte";
+export { getForge, setForge } from "./context.js";
+export { useLive } from "./live.svelte.js";

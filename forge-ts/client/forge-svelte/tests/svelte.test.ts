@@ -1,0 +1,147 @@
+import { cleanup, render, screen } from "@testing-library/svelte";
+import { flushSync } from "svelte";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+
+import { FakeNode, settled } from "../../forge-client/tests/node.js";
+import { api } from "../../forge-client/tests/api.js";
+import Board from "./Board.svelte";
+import Counter from "./Counter.svelte";
+import { reactive } from "./reactive.svelte.js";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => {
+  cleanup();
+  vi.useRealTimers();
+});
+
+const text = (name: string) => screen.getByTestId(name).textContent;
+
+async function board({ project = "p", keep = false, contract = "mine" } = {}) {
+  const node = new FakeNode({ contract });
+  const socket = await node.live();
+  const view = reactive({ project, second: false, keep });
+  const rendered = render(Board, { forge: node.forge, view });
+  const settle = async () => {
+    flushSync();
+    await settled();
+    flushSync();
+  };
+  await settle();
+  const tell = async (count: number, applied: number[] = []) => {
+    socket.result("tasks.count", count, applied);
+    await settle();
+  };
+  return { node, socket, view, settle, tell, rendered };
+}
+
+test("two components share one subscription, and a push updates both", async () => {
+  const { socket, view, settle, tell } = await board();
+  expect(text("first")).toBe("loading nothing");
+  await tell(1);
+  view.second = true;
+  await settle();
+  expect(text("second"), "it is there at once").toBe("live 1");
+  await tell(2);
+  expect([text("first"), text("second")]).toEqual(["live 2", "live 2"]);
+  expect(socket.of("sub")).toHaveLength(1);
+});
+
+test("other arguments are another subscription; the one before ends", async () => {
+  const { socket, view, settle, tell } = await board();
+  await tell(1);
+  view.project = "q";
+  await settle();
+  expect(text("first")).toBe("loading nothing");
+  expect(socket.of("sub").map((frame) => frame.args)).toEqual([{ project: "p" }, { project: "q" }]);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(socket.of("unsub")).toHaveLength(1);
+  await tell(7);
+  expect(text("first")).toBe("live 7");
+});
+
+test("keepPrevious shows the result before as stale, but never somebody else's", async () => {
+  const { node, view, settle, tell } = await board({ keep: true });
+  await tell(1);
+  view.project = "q";
+  await settle();
+  expect(text("first")).toBe("stale 1");
+  await tell(2);
+  expect(text("first")).toBe("live 2");
+  view.project = "r";
+  await settle();
+  expect(text("first")).toBe("stale 2");
+  node.forge.signOut();
+  await settle();
+  expect(text("first")).toBe("loading nothing");
+});
+
+test("skip asks nothing, and forgets what was there", async () => {
+  const { socket, view, settle, tell } = await board({ project: "" });
+  expect(text("first")).toBe("skipped nothing");
+  expect(socket.of("sub")).toEqual([]);
+  view.project = "p";
+  await settle();
+  await tell(1);
+  expect(text("first")).toBe("live 1");
+  view.project = "";
+  await settle();
+  expect(text("first")).toBe("skipped nothing");
+});
+
+test("the subscription ends after the last component is gone, and the connection stays", async () => {
+  const { socket, rendered, tell } = await board();
+  await tell(1);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(socket.of("unsub")).toEqual([]);
+  rendered.unmount();
+  await vi.advanceTimersByTimeAsync(6_000);
+  expect(socket.of("unsub")).toHaveLength(1);
+  expect(socket.closed).toBe(false);
+});
+
+test("an error is shown, and retried", async () => {
+  const { socket, settle, tell } = await board();
+  socket.transition([{ id: socket.sub("tasks.count").id, error: { code: "PERMISSION_DENIED", message: "no", traceId: "t" } }]);
+  await settle();
+  expect(text("first")).toBe("error nothing");
+  screen.getByText("retry first").click();
+  await settle();
+  expect(text("first")).toBe("loading nothing");
+  await tell(4);
+  expect(text("first")).toBe("live 4");
+});
+
+test("a mutation is pending while it runs, is shown before, and tells a typed outcome", async () => {
+  const { socket, settle, tell } = await board();
+  await tell(1);
+  const button = screen.getByText<HTMLButtonElement>("add first");
+  button.click();
+  await settle();
+  expect(button.disabled).toBe(true);
+  expect(text("first")).toBe("live 2");
+  const error = { code: "LIMIT_REACHED", message: "full", details: { max: 1 }, traceId: "t" };
+  socket.tell({ type: "mutResult", id: socket.of("mut")[0]?.id, error });
+  await settle();
+  expect(button.disabled).toBe(false);
+  expect(text("first")).toBe("live 1");
+  expect(text("outcome")).toBe("LIMIT_REACHED");
+});
+
+test("the badge follows the connection", async () => {
+  const { node, socket, settle } = await board();
+  const badge = screen.getByRole("status");
+  expect(badge.textContent?.trim()).toBe("Connected");
+  void node.forge.mutate(api.tasks.clear);
+  socket.end();
+  await settle();
+  expect(badge.dataset["state"]).toBe("reconnecting");
+  expect(badge.textContent).toContain("1 unsent");
+  await node.again({ contract: "another" });
+  await settle();
+  expect(badge.dataset["state"]).toBe("outdated");
+  expect(screen.getByText("Reload").tagName).toBe("BUTTON");
+});
+
+test("without a client there is a sentence that says what to do", () => {
+  expect(() => render(Counter, { name: "alone", project: "p", keepPrevious: false })).toThrow("call setForge(createForge({ url: '/' }))");
+});

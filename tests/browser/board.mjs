@@ -1,0 +1,109 @@
+// node board.mjs <url> [<another node's url>]: two people share a board; what one of them does, the other sees without a reload.
+// At the line `stop the node`, the first node is stopped and started again on the same port by who started this script.
+
+import { browse, tell } from "./browser.mjs";
+
+const [first, second = first] = process.argv.slice(2);
+if (!first) throw new Error("usage: node board.mjs <url> [<url>]");
+const PASSWORD = "correct horse battery";
+
+async function signUp(page, name) {
+  await page.getByRole("button", { name: "Sign up" }).click();
+  await page.getByLabel("E-mail").fill(`${name.toLowerCase()}@example.com`);
+  await page.getByLabel("Name").fill(name);
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Create account" }).click();
+  await page.getByRole("button", { name: "Sign out" }).waitFor();
+}
+
+const card = (page, title) => page.getByRole("article").filter({ hasText: title });
+const column = (page, name) => page.getByRole("region", { name });
+const isIn = (page, name, title) => column(page, name).getByRole("article").filter({ hasText: title }).waitFor();
+const badge = (page, state) => page.locator(`header [data-state="${state}"]`).waitFor();
+
+async function add(page, title) {
+  await page.getByLabel("Title of a new task").fill(title);
+  await page.keyboard.press("Enter");
+}
+
+await browse(async (visitors) => {
+  const ana = await visitors.visit(first);
+  const ben = await visitors.visit(second);
+
+  tell("a wrong password is told in words");
+  await ana.getByLabel("E-mail").fill("nobody@example.com");
+  await ana.getByLabel("Password").fill("not the password");
+  await ana.getByRole("button", { name: "Sign in" }).last().click();
+  await ana.getByRole("alert").getByText("There is no user with this e-mail address and password").waitFor();
+
+  tell("two people sign up");
+  await signUp(ana, "Ana");
+  await signUp(ben, "Ben");
+  await badge(ana, "live");
+  await badge(ben, "live");
+
+  tell("a project is shared, and appears at the other one");
+  await ana.getByLabel("Name of a new project").fill("Garden");
+  await ana.keyboard.press("Enter");
+  await ana.getByRole("heading", { name: "Garden" }).waitFor();
+  await add(ana, "Plant the apple tree");
+  await ana.getByLabel("E-mail of a new member").fill("ben@example.com");
+  await ana.keyboard.press("Enter");
+  await ben.getByRole("heading", { name: "Garden" }).waitFor();
+  await isIn(ben, "Open", "Plant the apple tree");
+
+  tell("a task that one adds appears at the other");
+  await add(ana, "Order seeds");
+  await isIn(ben, "Open", "Order seeds");
+
+  tell("by keyboard: ben moves it, and it stays in his hands");
+  await card(ben, "Order seeds").getByRole("button", { name: "Move to Doing" }).focus();
+  await ben.keyboard.press("Enter");
+  await isIn(ana, "Doing", "Order seeds");
+  await isIn(ben, "Doing", "Order seeds");
+  const held = await ben.evaluate(() => document.activeElement?.closest("article")?.textContent ?? "");
+  if (!held.includes("Order seeds")) throw new Error(`the focus is not on the moved card but on: ${held}`);
+
+  tell("ben takes it, ana renames it");
+  await card(ben, "Order seeds").getByLabel("Assigned to").selectOption({ label: "Ben" });
+  await card(ana, "Order seeds").locator("select").filter({ has: ana.locator("option:checked", { hasText: "Ben" }) }).waitFor();
+  await card(ana, "Order seeds").getByRole("button", { name: "Order seeds", exact: true }).click();
+  await ana.getByLabel("Title", { exact: true }).fill("Order seeds and bulbs");
+  await ana.keyboard.press("Enter");
+  await isIn(ben, "Doing", "Order seeds and bulbs");
+
+  tell("latency");
+  const lags = [];
+  for (let index = 0; index < 10; index++) {
+    const begun = performance.now();
+    await add(ana, `Step ${index}`);
+    await isIn(ben, "Open", `Step ${index}`);
+    lags.push(performance.now() - begun);
+  }
+  tell(`from a keystroke of one to the page of the other: median ${lags.sort((a, b) => a - b)[5].toFixed(0)} ms`);
+  await visitors.content(ana, ben);
+
+  tell("stop the node");
+  await badge(ana, "reconnecting");
+  await add(ana, "Written without a node");
+  await card(ana, "Written without a node").waitFor();
+  await badge(ana, "live");
+  await isIn(ana, "Open", "Written without a node");
+  await ana.locator("article:not(.unsent)").filter({ hasText: "Written without a node" }).waitFor();
+  await isIn(ben, "Open", "Written without a node");
+  if ((await card(ana, "Written without a node").count()) !== 1) throw new Error("what was sent again happened twice");
+
+  tell("a deleted task goes everywhere");
+  await card(ben, "Plant the apple tree").getByRole("button", { name: "Delete" }).click();
+  await card(ana, "Plant the apple tree").waitFor({ state: "detached" });
+
+  tell("who signs out sees nothing any more, and another person nothing of it");
+  await visitors.content(ana, ben);
+  await ben.getByRole("button", { name: "Sign out" }).click();
+  await ben.getByLabel("Password").waitFor();
+  await signUp(ben, "Cleo");
+  await ben.getByText("Welcome, Cleo").waitFor();
+  if ((await ben.getByText("Garden").count()) > 0) throw new Error("a project of somebody else is shown");
+  await visitors.content(ana, ben);
+});
+tell("done");

@@ -1,0 +1,252 @@
+//! Sessions over the wire: what a page does, from `hello` to the newest state.
+
+use std::time::Duration;
+
+use forge_tests::{Database, Node, Received, Socket, probe, until};
+use serde_json::{Value, json};
+
+use super::stage::{PATIENCE, probe_on};
+
+/// A probe with this `[sessions]` section.
+pub(crate) async fn node_with(database: &Database, sessions: &str) -> Node {
+    probe_on(database).file("forge.toml", format!("{}\n[sessions]\n{sessions}\n", probe::CONFIG)).start().await
+}
+
+pub(crate) async fn retitle(node: &Node, id: i64, title: &str) {
+    node.call("live.retitle", json!({ "id": id, "title": title }), None).await.data();
+}
+
+/// Value of a metric line; 0 when there is none.
+pub(crate) async fn metric(node: &Node, line: &str) -> f64 {
+    let text = node.client().get("/metrics").await.expect("the node answers").text;
+    let value = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
+    value.unwrap_or_default()
+}
+
+/// Reads until the subscription has this result.
+pub(crate) async fn until_snapshot(socket: &mut Socket, id: u32, expected: &Value) -> Value {
+    loop {
+        let frame = socket.frame_of("transition").await;
+        let found = frame["mods"].as_array().expect("mods").iter().find(|modification| modification["id"] == id);
+        if found.is_some_and(|modification| modification["snapshot"] == *expected) {
+            return frame;
+        }
+    }
+}
+
+/// No session, and no subscription, is left.
+pub(crate) async fn nothing_is_left(node: &Node) {
+    until("all sessions have ended", PATIENCE, || async {
+        let (sessions, subscriptions) = (metric(node, "forge_sessions").await, metric(node, "forge_live_subscriptions").await);
+        (sessions == 0.0 && subscriptions == 0.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_change_reaches_everyone_who_watches() {
+    let database = Database::create().await;
+    let node = node_with(&database, "").await;
+    let base = node.client().base();
+    let (mut ana, welcome) = Socket::hello(base, Some(&probe::token("ana"))).await;
+    assert_eq!((&welcome["subject"], &welcome["pingMs"]), (&json!("ana"), &json!(25_000)));
+    assert!(welcome["session"].is_string() && welcome["node"].is_string() && welcome["expiresAt"].is_string(), "{welcome}");
+    let (mut nobody, welcome) = Socket::hello(base, None).await;
+    assert_eq!((&welcome["subject"], &welcome["expiresAt"]), (&json!(null), &json!(null)));
+    for socket in [&mut ana, &mut nobody] {
+        socket.subscribe(1, "live.title", json!({ "id": 1 })).await;
+        let first = socket.frame().await;
+        assert_eq!((&first["type"], &first["from"], &first["mods"][0]["snapshot"]), (&json!("transition"), &json!(0), &json!(null)), "{first}");
+    }
+    // A mutation over the WebSocket: its result, and in which state its writes are.
+    ana.send(json!({ "type": "mut", "id": 7, "name": "live.retitle", "args": { "id": 1, "title": "one" }, "idem": "k1" })).await;
+    assert_eq!(ana.frame().await, json!({ "type": "mutResult", "id": 7, "data": null }));
+    let changed = until_snapshot(&mut ana, 1, &json!("one")).await;
+    assert_eq!(changed["applied"], json!([7]), "{changed}");
+    let seen = until_snapshot(&mut nobody, 1, &json!("one")).await;
+    assert_eq!(seen["applied"], json!([]));
+    // One over HTTP, and one by somebody who does not know of Forge at all.
+    retitle(&node, 1, "two").await;
+    until_snapshot(&mut nobody, 1, &json!("two")).await;
+    database.execute("update probe_rows set title = 'three'").await;
+    let newest = until_snapshot(&mut nobody, 1, &json!("three")).await;
+    // A client that comes back with a version gets no more than it needs.
+    let (mut back, _) = Socket::hello(base, None).await;
+    let version = &newest["mods"][0]["version"];
+    back.send(json!({ "type": "sub", "id": 9, "name": "live.title", "args": { "id": 1 }, "version": version })).await;
+    assert_eq!(back.frame().await["mods"], json!([{ "id": 9, "unchanged": true, "version": version }]));
+    // Who unsubscribes hears no more.
+    nobody.send(json!({ "type": "unsub", "id": 1 })).await;
+    nobody.send(json!({ "type": "ping", "id": 3 })).await;
+    assert_eq!(nobody.frame_of("pong").await, json!({ "type": "pong", "id": 3 }));
+    retitle(&node, 1, "four").await;
+    until_snapshot(&mut back, 9, &json!("four")).await;
+    nobody.send(json!({ "type": "ping", "id": 4 })).await;
+    assert_eq!(nobody.frame().await, json!({ "type": "pong", "id": 4 }));
+    drop((ana, nobody, back));
+    nothing_is_left(&node).await;
+}
+
+#[tokio::test]
+async fn mutations_run_in_order_and_fail_in_words() {
+    let database = Database::create().await;
+    let node = node_with(&database, "mutations_waiting_max = 3").await;
+    let (mut socket, _) = Socket::hello(node.client().base(), Some(&probe::token("ana"))).await;
+    let put = |id: u32, key: &str, pause_ms: u32| json!({ "type": "mut", "id": id, "name": "probe.put_halves", "args": { "key": key, "pauseMs": pause_ms } });
+    let first = put(1, "a", 300);
+    socket.send(first).await;
+    for id in 2..=5 {
+        socket.send(put(id, "b", 0)).await;
+    }
+    // One runs, three wait, the fifth is refused; the third has the key of the second.
+    let refused = socket.frame().await;
+    assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(5), &json!("OVERLOADED")), "{refused}");
+    let mut codes = Vec::new();
+    while codes.len() < 4 {
+        let result = socket.frame_of("mutResult").await;
+        assert_eq!(result["id"], json!(codes.len() + 1), "in order");
+        codes.push(result["error"]["code"].as_str().map(str::to_owned));
+    }
+    assert_eq!(codes, [None, None, Some("CONFLICT".to_owned()), Some("CONFLICT".to_owned())]);
+    let other_kinds = [("live.title", "METHOD_NOT_ALLOWED"), ("probe.sleep", "METHOD_NOT_ALLOWED"), ("probe.nothing", "NOT_FOUND")];
+    for (id, (name, code)) in (10..).zip(other_kinds) {
+        socket.send(json!({ "type": "mut", "id": id, "name": name, "args": {} })).await;
+        assert_eq!(socket.frame_of("mutResult").await["error"]["code"], code, "{name}");
+    }
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let traced = json!({ "type": "mut", "id": 20, "name": "probe.put", "args": {}, "trace": format!("00-{trace}-b7ad6b7169203331-01") });
+    socket.send(traced).await;
+    let error = &socket.frame_of("mutResult").await["error"];
+    assert_eq!((&error["code"], &error["traceId"]), (&json!("VALIDATION"), &json!(trace)));
+}
+
+#[tokio::test]
+async fn a_subscription_that_cannot_be_is_told_so() {
+    let database = Database::create().await;
+    let node = node_with(&database, "").await;
+    let (mut socket, _) = Socket::hello(node.client().base(), None).await;
+    let refusals = [
+        ("live.nothing", json!({}), "NOT_FOUND"),
+        ("live.mine", json!({ "id": 1 }), "UNAUTHENTICATED"),
+        ("forge.tree", json!({}), "UNAUTHENTICATED"),
+        ("live.title", json!({ "id": "one" }), "VALIDATION"),
+    ];
+    for (name, args, code) in refusals {
+        socket.subscribe(1, name, args).await;
+        let frame = socket.frame().await;
+        assert_eq!(frame["mods"][0]["error"]["code"], code, "{name}: {frame}");
+    }
+    // Each of them ended, so that the number is free.
+    socket.subscribe(1, "live.title", json!({ "id": 1 })).await;
+    assert_eq!(socket.frame().await["mods"][0]["snapshot"], json!(null));
+}
+
+#[tokio::test]
+async fn two_subscriptions_move_together() {
+    const CHANGES: usize = 200;
+    let database = Database::create().await;
+    let node = node_with(&database, "").await;
+    database.execute("insert into probe_accounts select n, 100 from generate_series(1, 10) n").await;
+    let (mut socket, _) = Socket::hello(node.client().base(), Some(&probe::token("ana"))).await;
+    socket.subscribe(1, "live.accounts", json!({})).await;
+    socket.subscribe(2, "live.total", json!({})).await;
+    let writing = async {
+        for n in 0..CHANGES {
+            database.execute(&format!("update probe_accounts set balance = balance + 1 where id = {}", n % 10 + 1)).await;
+        }
+    };
+    let goal = 1_000 + CHANGES as i64;
+    let reading = async {
+        let (mut sum, mut total, mut both, mut at) = (None, None, 0, 0);
+        while total != Some(goal) || sum != Some(goal) {
+            let frame = socket.frame_of("transition").await;
+            assert_eq!(frame["from"], json!(at), "transitions follow each other");
+            let to = frame["to"].as_u64().expect("a number");
+            assert!(to >= at);
+            at = to;
+            for modification in frame["mods"].as_array().expect("mods") {
+                match modification["id"].as_u64() {
+                    Some(1) => {
+                        let accounts = modification["snapshot"].as_array().expect("accounts");
+                        sum = Some(accounts.iter().map(|account| account["balance"].as_i64().expect("a number")).sum::<i64>());
+                    }
+                    _ => total = modification["snapshot"].as_i64(),
+                }
+            }
+            if let (Some(sum), Some(total)) = (sum, total) {
+                assert_eq!(sum, total, "a torn view: {frame}");
+                both += 1;
+            }
+        }
+        both
+    };
+    let ((), seen) = tokio::join!(writing, reading);
+    println!("{seen} transitions for {CHANGES} changes");
+    assert!(seen > 1, "all at once proves nothing");
+}
+
+#[tokio::test]
+async fn nothing_is_told_after_a_token_expired() {
+    let database = Database::create().await;
+    let node = node_with(&database, "").await;
+    let base = node.client().base();
+    retitle(&node, 1, "before").await;
+    let token = probe::short_token("ana", Duration::from_secs(2));
+    let (mut lapsing, _) = Socket::hello(base, Some(&token)).await;
+    let (mut renewing, _) = Socket::hello(base, Some(&token)).await;
+    let (mut other, _) = Socket::hello(base, None).await;
+    for socket in [&mut lapsing, &mut renewing] {
+        socket.subscribe(1, "live.mine", json!({ "id": 1 })).await;
+        socket.subscribe(2, "live.title", json!({ "id": 1 })).await;
+        until_snapshot(socket, 1, &json!("before for ana")).await;
+    }
+    other.subscribe(2, "live.title", json!({ "id": 1 })).await;
+    until_snapshot(&mut other, 2, &json!("before")).await;
+    // The node says the moment to the second.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    retitle(&node, 1, "after").await;
+    until_snapshot(&mut other, 2, &json!("after")).await;
+    // Another token in time brings the newest, and as one who may have it.
+    renewing.send(json!({ "type": "auth", "token": probe::token("bob") })).await;
+    let answer = renewing.frame().await;
+    assert_eq!((&answer["type"], &answer["subject"]), (&json!("auth"), &json!("bob")), "nothing was told before: {answer}");
+    let newest = until_snapshot(&mut renewing, 1, &json!("after for bob")).await;
+    assert_eq!(newest["mods"].as_array().map(Vec::len), Some(2), "both together: {newest}");
+    let (frames, code) = lapsing.closed().await;
+    assert_eq!(code, Some(4401));
+    let transitions: Vec<_> = frames.iter().filter(|frame| frame["type"] == "transition").collect();
+    assert!(transitions.iter().all(|frame| !frame.to_string().contains("after")), "told after the expiry: {transitions:?}");
+    assert_eq!(frames.last().map(|frame| &frame["error"]["code"]), Some(&json!("UNAUTHENTICATED")));
+}
+
+#[tokio::test]
+async fn who_signs_out_keeps_what_is_public() {
+    let database = Database::create().await;
+    let node = node_with(&database, "").await;
+    retitle(&node, 1, "one").await;
+    let (mut socket, _) = Socket::hello(node.client().base(), Some(&probe::token("ana"))).await;
+    socket.subscribe(1, "live.mine", json!({ "id": 1 })).await;
+    socket.subscribe(2, "live.title", json!({ "id": 1 })).await;
+    until_snapshot(&mut socket, 2, &json!("one")).await;
+    socket.send(json!({ "type": "auth", "token": "nonsense" })).await;
+    assert_eq!(socket.frame_of("auth").await["error"]["code"], "UNAUTHENTICATED");
+    socket.send(json!({ "type": "auth", "token": null })).await;
+    assert_eq!(socket.frame_of("auth").await["subject"], json!(null));
+    let frame = socket.frame_of("transition").await;
+    let mods = frame["mods"].as_array().expect("mods");
+    assert_eq!((&mods[0]["error"]["code"], &mods[1]["unchanged"]), (&json!("UNAUTHENTICATED"), &json!(true)), "{frame}");
+    retitle(&node, 1, "two").await;
+    let frame = until_snapshot(&mut socket, 2, &json!("two")).await;
+    assert_eq!(frame["mods"].as_array().map(Vec::len), Some(1), "the other one ended: {frame}");
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_accepted_ends_the_greeting() {
+    let database = Database::create().await;
+    let node = node_with(&database, "").await;
+    let mut socket = Socket::connect(node.client().base()).await;
+    socket.send(json!({ "type": "hello", "proto": 1, "token": "nonsense" })).await;
+    let (frames, code) = socket.closed().await;
+    assert_eq!((frames[0]["type"].as_str(), code), (Some("fault"), Some(4401)), "{frames:?}");
+    assert_eq!(socket.next().await, Received::Closed(None));
+}

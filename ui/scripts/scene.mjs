@@ -1,0 +1,212 @@
+// An invented cluster: three nodes and as many actors as one wants, which change a little at every beat.
+
+/** @typedef {{ actors: number, trouble: boolean, bare: boolean }} SceneOptions */
+
+const RUNNING = { is: "running" };
+const KINDS = ["Deliver", "Advance", "Claim", "Ping", "Flush", "Renew"];
+const STARTED = Date.now() - 3 * 86_400_000 - 7_200_000;
+
+/** Random numbers that are the same at every run. */
+function random(seed) {
+  let state = seed;
+  return () => {
+    state = (state * 1_664_525 + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+export class Scene {
+  #random = random(7);
+  #calls = 81_224;
+  #errors = 3;
+  #ticks = 12_000;
+
+  /** @param {SceneOptions} options */
+  constructor(options) {
+    this.options = options;
+    const names = options.bare ? ["node-1"] : ["node-1", "node-2", "node-3"];
+    this.nodes = names.map((name, at) => ({ id: `0192f3a0-0000-7000-8000-00000000000${at + 1}`, name }));
+    this.rows = this.nodes.flatMap((node, at) => this.#tree(node, at, options.bare ? 0 : Math.floor(options.actors / names.length)));
+    this.byKey = new Map(this.rows.map((row) => [`${row.node}:${row.path}`, row]));
+    this.events = this.#events();
+  }
+
+  /** Some actors work, some do not. */
+  beat() {
+    for (let turn = 0; turn < this.rows.length / 5; turn += 1) {
+      const row = this.rows[Math.floor(this.#random() * this.rows.length)];
+      if (row.state !== RUNNING || row.stuckSince !== undefined) continue;
+      const busy = this.#random() < 0.6;
+      row.rate = busy ? this.#random() ** 3 * 240 : row.rate * 0.4 < 0.05 ? 0 : row.rate * 0.4;
+      row.handled += Math.round(row.rate / 4);
+      row.mailbox = busy && this.#random() < 0.3 ? Math.floor(this.#random() ** 6 * row.mailboxMax) : 0;
+      row.current = busy && this.#random() < 0.2 ? { name: KINDS[Math.floor(this.#random() * KINDS.length)], forMs: Math.floor(this.#random() * 40) } : null;
+    }
+    for (const row of this.rows) if (row.stuckSince !== undefined) row.current = { name: "Render", forMs: Date.now() - row.stuckSince };
+    this.#calls += Math.floor(20 + this.#random() * 30);
+    this.#ticks += Math.floor(2 + this.#random() * 6);
+    if (this.options.trouble && this.#random() < 0.1) this.#errors += 1;
+  }
+
+  overview() {
+    const now = Date.now();
+    const { bare, trouble } = this.options;
+    const iso = (ms) => new Date(ms).toISOString();
+    const nodes = this.nodes.map((node, at) => ({
+      ...node,
+      state: trouble && at === 2 ? "draining" : "active",
+      roles: at === 0 ? ["gateway", "function", "worker", "scheduler"] : ["gateway", "worker"],
+      version: "0.1.0",
+      startedAt: iso(STARTED + at * 40_000),
+      seenAt: iso(trouble && at === 1 ? now - 12_400 : now - 300),
+      address: `http://10.0.0.${at + 1}:8080`,
+      here: at === 0,
+      vitals: trouble && at === 1 ? null : this.#vitals(node, at),
+      peers: this.nodes.filter((other) => other.id !== node.id).map((other) => this.#peer(other, trouble && (other.name === "node-2" || at === 1))),
+    }));
+    const jobs = { pending: 120 + Math.floor(this.#random() * 30), running: 32, retry: trouble ? 14 : 2, failed: trouble ? 3 : 0 };
+    return { at: iso(now), nodes, jobs: bare ? { pending: 0, running: 0, retry: 0, failed: 0 } : jobs, crashes24h: trouble ? 5 : 0, events: bare ? [] : this.events };
+  }
+
+  #peer(other, cut) {
+    const link = cut ? { linked: false, since: null, rttMs: null, queue: 14, dropped: 3 } : { linked: true, since: null, rttMs: 0.3 + this.#random() * 0.4, queue: 0, dropped: 0 };
+    return { node: other.id, name: other.name, address: "10.0.0.9:7070", ...link };
+  }
+
+  #vitals(node, at) {
+    const { bare, trouble } = this.options;
+    const sessions = this.rows.filter((row) => row.node === node.id && row.kind === "session").length;
+    const pool = (lent, max) => ({ open: Math.min(lent + 3, max), lent, waiting: Math.max(0, lent - max), max });
+    return {
+      sessions: bare ? 1 : sessions,
+      subscriptions: bare ? 1 : sessions * 3 + Math.floor(this.#random() * 40),
+      queryGroups: bare ? 1 : 214,
+      ticks: this.#ticks,
+      lastTickMs: 0.8 + this.#random(),
+      changeLagMs: bare ? 0 : 3 + this.#random() * 4,
+      calls: this.#calls,
+      errors: this.#errors,
+      inFlight: bare ? 0 : Math.floor(this.#random() * 6),
+      databaseUp: true,
+      database: {
+        write: trouble && at === 0 ? { open: 8, lent: 8, waiting: 2, max: 8 } : pool(1, 8),
+        read: pool(2 + Math.floor(this.#random() * 3), 8),
+        locks: pool(1, 2),
+        control: pool(0, 2),
+      },
+    };
+  }
+
+  tree({ node, search, sort, collapsed, offset, limit }) {
+    const folded = new Set(collapsed ?? []);
+    const wanted = search ? search.toLowerCase() : null;
+    let found = this.rows.filter((row) => (!node || row.node === node) && (!wanted || row.path.toLowerCase().includes(wanted) || row.kind.includes(wanted)));
+    if (!sort || sort === "tree") {
+      if (folded.size > 0) found = found.filter((row) => !ancestors(row.path).some((path) => folded.has(`${row.node}:${path}`)));
+    } else {
+      const by = { mailbox: (row) => row.mailbox, rate: (row) => row.rate, restarts: (row) => row.restarts, busy: (row) => row.current?.forMs ?? -1 }[sort];
+      found = [...found].sort((a, b) => by(b) - by(a));
+    }
+    return { at: new Date().toISOString(), total: found.length, rows: found.slice(offset, offset + limit).map(shown) };
+  }
+
+  /** The actor, or null. */
+  actor({ node, path }) {
+    const row = this.byKey.get(`${node}:${path}`);
+    if (row === undefined) return null;
+    const ago = (ms) => new Date(Date.now() - ms).toISOString();
+    const crash = { node, path, kind: row.kind, cause: row.lastError, message: "Deliver", backtrace: BACKTRACE, restarts: row.restarts, occurrences: 1, at: ago(48_000) };
+    const supervision = (of) => of?.supervisor ? { path: of.path, strategy: of.depth === 0 ? "restForOne" : "oneForOne", restartsMax: 5, restartsLeft: of.restarts > 2 ? 1 : 5, windowMs: 10_000 } : null;
+    const event = (ms, kind, text = "") => ({ at: ago(ms), node, path, kind, text });
+    const crashed = [event(48_000, "crashed", row.lastError ?? ""), event(47_900, "restarting", "in 100 ms"), event(47_800, "started")];
+    return {
+      row: shown(row),
+      supervisor: supervision(row),
+      supervisedBy: supervision(this.byKey.get(`${node}:${path.slice(0, path.lastIndexOf("/"))}`)),
+      chain: ancestors(path),
+      events: [event(9e6, "started"), ...(row.restarts > 0 ? crashed : [])],
+      crashes: row.lastError === null ? [] : [crash, { ...crash, at: ago(3_700_000), backtrace: null, message: null, occurrences: 12 }],
+    };
+  }
+
+  restart(row) {
+    row.restarts += 1;
+    row.state = { is: "waiting", until: new Date(Date.now() + 3_000).toISOString() };
+    setTimeout(() => (row.state = RUNNING), 3_000);
+  }
+
+  #tree(node, at, actors) {
+    const rows = [];
+    const add = (path, kind, change = {}) => {
+      const state = { state: RUNNING, mailbox: 0, mailboxMax: 1_000, rate: 0, handled: Math.floor(this.#random() * 9e5), restarts: 0, lastError: null, current: null };
+      rows.push({ node: node.id, nodeName: node.name, path, kind, name: path === "node" ? node.name : path.split("/").at(-1), depth: path.split("/").length - 1, supervisor: false, children: 0, uptimeMs: Date.now() - STARTED, ...state, ...change });
+    };
+    const supervisor = { supervisor: true };
+    add("node", "supervisor", supervisor);
+    add("node/database", "supervisor", supervisor);
+    for (const name of ["read_pool", "write_pool", "monitor"]) add(`node/database/${name}`, name);
+    add("node/telemetry", "supervisor", supervisor);
+    for (const name of ["metrics", "crash_sink", "logs"]) add(`node/telemetry/${name}`, name);
+    add("node/cluster", "supervisor", supervisor);
+    for (const name of ["registry", "mesh", "discovery"]) add(`node/cluster/${name}`, name);
+    add("node/functions", "functions", { rate: 140 });
+    add("node/reactor", "supervisor", supervisor);
+    for (const name of ["tail", "ticker", "groups"]) add(`node/reactor/${name}`, name, { rate: 60 });
+    add("node/jobs", "supervisor", supervisor);
+    for (const name of ["claimer", "acknowledger", "rescuer"]) add(`node/jobs/${name}`, name);
+    const workers = Math.floor(actors / 10);
+    add("node/jobs/workers", "workers", supervisor);
+    for (let index = 0; index < workers; index += 1) add(`node/jobs/workers/${hex(this.#random)}`, "worker");
+    add("node/gateway", "supervisor", supervisor);
+    add("node/gateway/listener", "listener");
+    add("node/gateway/sessions", "sessions", supervisor);
+    for (let index = 0; index < actors - workers; index += 1) add(`node/gateway/sessions/${hex(this.#random)}`, "session");
+    const byPath = new Map(rows.map((row) => [row.path, row]));
+    for (const row of rows) for (const path of ancestors(row.path)) byPath.get(path).children += 1;
+    if (this.options.trouble) this.#spoil(byPath, rows, at);
+    return rows;
+  }
+
+  #spoil(byPath, rows, at) {
+    const crashed = "called `Option::unwrap()` on a `None` value";
+    if (at === 0) {
+      Object.assign(byPath.get("node/cluster/mesh"), { state: { is: "waiting", until: new Date(Date.now() + 3_600_000).toISOString() }, restarts: 3, lastError: "connection refused (os error 111)" });
+      Object.assign(byPath.get("node/telemetry/logs"), { state: { is: "failed" }, restarts: 5, lastError: "no space left on device" });
+      Object.assign(byPath.get("node/telemetry"), { restarts: 3 });
+      Object.assign(byPath.get("node/reactor/groups"), { mailbox: 940, rate: 310, restarts: 1, lastError: crashed });
+    }
+    const workers = rows.filter((row) => row.kind === "worker");
+    workers.slice(0, 2).forEach((row) => (row.stuckSince = Date.now() - 44_000));
+    workers.slice(2, 3).forEach((row) => Object.assign(row, { state: { is: "starting" } }));
+    rows.filter((row) => row.kind === "session").slice(3, 6).forEach((row) => Object.assign(row, { restarts: 2, lastError: crashed }));
+  }
+
+  #events() {
+    const ago = (ms) => new Date(Date.now() - ms).toISOString();
+    const [one] = this.nodes;
+    const calm = [{ at: ago(400_000), node: one.id, path: "node/gateway/listener", kind: "started", text: "" }];
+    if (!this.options.trouble) return calm;
+    return [
+      { at: ago(31_000), node: one.id, path: "node/telemetry/logs", kind: "crashed", text: "no space left on device" },
+      { at: ago(31_400), node: one.id, path: "node/telemetry", kind: "budgetExhausted", text: "" },
+      { at: ago(47_900), node: one.id, path: "node/reactor/groups", kind: "restarting", text: "in 100 ms" },
+      { at: ago(48_000), node: one.id, path: "node/reactor/groups", kind: "crashed", text: "called `Option::unwrap()` on a `None` value" },
+      ...calm,
+    ];
+  }
+}
+
+const BACKTRACE = Array.from({ length: 14 }, (_, at) => `  ${at}: forge_actors::session::actor::Session::deliver_${at}\n        at forge-actors/src/session/actor.rs:${200 + at}:18`).join("\n");
+
+function shown({ stuckSince: _, ...row }) {
+  return row;
+}
+
+function ancestors(path) {
+  const names = path.split("/");
+  return names.slice(0, -1).map((_, at) => names.slice(0, at + 1).join("/"));
+}
+
+function hex(random) {
+  return Math.floor(random() * 2 ** 32).toString(16).padStart(8, "0");
+}

@@ -1,0 +1,38 @@
+import { expect, test } from "vitest";
+import type { NodeId } from "../forge/api";
+import { consequence, refusal, wordFor } from "./actions";
+import { crashText } from "./crash";
+
+const session = { kind: "session", path: "node/gateway/sessions/7f3a", children: 0 };
+const sessions = { kind: "sessions", path: "node/gateway/sessions", children: 1_200 };
+
+test("the root is left alone, and what is stopped can only be restarted", () => {
+  const jobs = { kind: "supervisor", path: "node/jobs" };
+  expect(refusal("restart", { ...jobs, path: "node", state: { is: "running" } })).toMatch("root");
+  expect(refusal("stop", { ...jobs, state: { is: "stopped" } })).toMatch("stopped");
+  expect(refusal("restart", { ...jobs, state: { is: "stopped" } })).toBeNull();
+  expect(refusal("stop", { ...jobs, state: { is: "failed" } })).toBeNull();
+});
+
+test("a session cannot start without its client", () => {
+  expect(refusal("restart", { ...session, state: { is: "running" } })).toMatch("client");
+  expect(refusal("stop", { ...session, state: { is: "running" } })).toBeNull();
+});
+
+test("a system actor wants its name typed", () => {
+  expect(wordFor(session)).toBeNull();
+  expect(wordFor(sessions)).toBe("sessions");
+});
+
+test("says how many go down with it", () => {
+  expect(consequence("restart", sessions)).toBe("It and 1,200 actors below it stop, then start again. Messages that wait are lost.");
+  expect(consequence("restart", { kind: "worker", children: 0 })).toBe("It stops, then starts again. Messages that wait are lost.");
+  expect(consequence("stop", sessions)).toMatch("stay so until somebody restarts it");
+  expect(consequence("stop", session)).toBe("It stops, and its client connects again.");
+});
+
+test("a crash as text leaves out what is not known", () => {
+  const what = { node: "n1" as NodeId, path: "node/jobs", kind: "jobs", cause: "index out of bounds", restarts: 0, occurrences: 1 };
+  const crash = { ...what, at: "2026-11-21T12:00:00Z", backtrace: null, message: null };
+  expect(crashText(crash)).toBe("index out of bounds\nnode/jobs (jobs) on n1\nat 2026-11-21T12:00:00Z");
+});

@@ -1,0 +1,23 @@
+// The columns of the table.
+
+import type { Sort } from "../forge/api";
+
+export type Column = {
+  readonly id: "name" | "kind" | "node" | "state" | "mailbox" | "rate" | "restarts" | "error" | "current";
+  readonly label: string;
+  readonly sort: Sort | null;
+  /** What the order means, for the header's hint. */
+  readonly hint: string;
+};
+
+export const COLUMNS: readonly Column[] = [
+  { id: "name", label: "Actor", sort: "tree", hint: "as the supervisors have them" },
+  { id: "kind", label: "Kind", sort: null, hint: "" },
+  { id: "node", label: "Node", sort: null, hint: "" },
+  { id: "state", label: "State", sort: null, hint: "" },
+  { id: "mailbox", label: "Mailbox", sort: "mailbox", hint: "fullest first" },
+  { id: "rate", label: "Messages/s", sort: "rate", hint: "busiest first" },
+  { id: "restarts", label: "Restarts", sort: "restarts", hint: "most first" },
+  { id: "error", label: "Last error", sort: null, hint: "" },
+  { id: "current", label: "Current message", sort: "busy", hint: "longest first" },
+];

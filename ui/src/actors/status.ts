@@ -1,0 +1,53 @@
+// What the state of an actor looks like, and what it means.
+
+import type { Row } from "../forge/api";
+import { span } from "../parts/format";
+import type { Status } from "../parts/status";
+
+/** A message that takes longer than this is a reason to look. */
+export const STUCK_MS = 10_000;
+
+type Stateful = Pick<Row, "state" | "current">;
+
+export function isStuck(row: Stateful): boolean {
+  return row.state.is === "running" && row.current !== null && row.current.forMs > STUCK_MS;
+}
+
+/** `nowMs` by the clock of the node that reported the row. */
+export function statusOf(row: Stateful, nowMs: number): Status {
+  if (isStuck(row)) return { shape: "hourglass", tone: "warn", word: "stuck" };
+  switch (row.state.is) {
+    case "running":
+      return { shape: "dot", tone: "ok", word: "running" };
+    case "starting":
+      return { shape: "ring", tone: "dim", word: "starting" };
+    case "waiting":
+      return { shape: "turn", tone: "warn", word: waiting(row.state.until, nowMs) };
+    case "stopping":
+      return { shape: "square", tone: "dim", word: "stopping" };
+    case "stopped":
+      return { shape: "square", tone: "dim", word: "stopped" };
+    case "failed":
+      return { shape: "cross", tone: "bad", word: "failed" };
+  }
+}
+
+/** A mailbox that is half full asks for attention, one that is nearly full refuses senders soon. */
+export function mailboxTone(row: Pick<Row, "mailbox" | "mailboxMax">): "accent" | "warn" | "bad" {
+  const share = row.mailboxMax > 0 ? row.mailbox / row.mailboxMax : 0;
+  if (share >= 0.9) return "bad";
+  return share >= 0.5 ? "warn" : "accent";
+}
+
+function waiting(until: string, nowMs: number): string {
+  const leftMs = Date.parse(until) - nowMs;
+  return leftMs < 1_000 ? "restarting" : `restart in ${span(leftMs)}`;
+}
+
+/** Kinds of actors that come and go with their work; every other one is part of the node. */
+const WORK = new Set(["session", "worker"]);
+
+/** Restarting or stopping it reaches further than one client or one piece of work. */
+export function isSystem(row: Pick<Row, "kind">): boolean {
+  return !WORK.has(row.kind);
+}

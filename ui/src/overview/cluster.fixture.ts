@@ -1,0 +1,32 @@
+// A cluster of which nothing is to be said, for tests to spoil.
+
+import type { NodeId, NodeStatus, ClusterOverview, Vitals } from "../forge/api";
+
+export const AT = "2026-11-21T12:00:00Z";
+export const NOW = Date.parse(AT);
+
+const POOL = { open: 2, lent: 1, waiting: 0, max: 8 };
+
+export const VITALS: Vitals = {
+  sessions: 4,
+  subscriptions: 12,
+  queryGroups: 3,
+  ticks: 100,
+  lastTickMs: 1,
+  changeLagMs: 3,
+  calls: 1_000,
+  errors: 0,
+  inFlight: 1,
+  databaseUp: true,
+  database: { write: POOL, read: POOL, locks: POOL, control: POOL },
+};
+
+export function node(name: string, change: Partial<NodeStatus> = {}): NodeStatus {
+  const life = { state: "active", startedAt: AT, seenAt: AT, here: false, vitals: VITALS } as const;
+  return { ...life, id: name as NodeId, name, roles: ["gateway"], version: "0.1.0", address: null, peers: [], ...change };
+}
+
+export function overview(change: Partial<ClusterOverview> = {}): ClusterOverview {
+  const jobs = { pending: 0, running: 0, retry: 0, failed: 0 };
+  return { at: AT, nodes: [node("node-1"), node("node-2")], jobs, crashes24h: 0, events: [], ...change };
+}

@@ -1,0 +1,19 @@
+// What the state of a node looks like.
+
+import type { Status } from "../parts/status";
+import type { NodeStatus } from "../forge/api";
+import { span } from "../parts/format";
+import { isPresent } from "./verdict";
+
+export function statusOfNode(node: NodeStatus, nowMs: number): Status {
+  if (node.state === "dead") return { shape: "cross", tone: "bad", word: "dead" };
+  if (!isPresent(node, nowMs)) return { shape: "cross", tone: "bad", word: `not seen for ${span(nowMs - Date.parse(node.seenAt))}` };
+  switch (node.state) {
+    case "active":
+      return { shape: "dot", tone: "ok", word: "active" };
+    case "draining":
+      return { shape: "hourglass", tone: "warn", word: "draining" };
+    default:
+      return { shape: "ring", tone: "dim", word: node.state };
+  }
+}

@@ -1,0 +1,56 @@
+// The keyboard of the dashboard: which key means what, apart from what then happens.
+
+export type Command = "overview" | "actors" | "filter" | "pause" | "help" | "close" | "down" | "up" | "open";
+
+/** What a key press is, as far as it matters here. */
+export type Press = {
+  readonly key: string;
+  /** Ctrl, Alt or Meta is held: that press belongs to the browser. */
+  readonly modified: boolean;
+  /** The press goes into a text field. */
+  readonly typing: boolean;
+  /** The press goes to a button or a link, which has its own meaning for Enter and Space. */
+  readonly control: boolean;
+};
+
+export type Outcome = { readonly command: Command | null; readonly prefix: string | null };
+
+/** A second key counts as part of a chord for so long. */
+export const CHORD_MS_MAX = 1_000;
+
+const CHORDS: Readonly<Record<string, Command>> = { "g o": "overview", "g a": "actors" };
+const SINGLE: Readonly<Record<string, Command>> = {
+  "/": "filter",
+  "?": "help",
+  " ": "pause",
+  Escape: "close",
+  j: "down",
+  k: "up",
+  Enter: "open",
+};
+
+/** What `press` means after `prefix`, the first key of a chord. */
+export function interpret(prefix: string | null, press: Press): Outcome {
+  if (press.modified) return { command: null, prefix: null };
+  if (press.typing) return { command: press.key === "Escape" ? "close" : null, prefix: null };
+  if (prefix !== null) {
+    const chord = CHORDS[`${prefix} ${press.key}`];
+    if (chord !== undefined) return { command: chord, prefix: null };
+  }
+  if (press.key === "g") return { command: null, prefix: "g" };
+  if (press.control && (press.key === " " || press.key === "Enter")) return { command: null, prefix: null };
+  return { command: SINGLE[press.key] ?? null, prefix: null };
+}
+
+/** As the help shows them. */
+export const HELP: readonly { readonly keys: readonly string[]; readonly does: string }[] = [
+  { keys: ["g", "o"], does: "Overview" },
+  { keys: ["g", "a"], does: "Actors" },
+  { keys: ["/"], does: "Filter actors" },
+  { keys: ["j", "k"], does: "Next, previous row" },
+  { keys: ["←", "→"], does: "Fold, unfold" },
+  { keys: ["Enter"], does: "Open the actor" },
+  { keys: ["Esc"], does: "Close" },
+  { keys: ["Space"], does: "Pause live updates" },
+  { keys: ["?"], does: "This list" },
+];
