@@ -25,6 +25,10 @@ lint:
 verify:
   tests/run
 
+# Write the TypeScript that the demo's page is compiled against; `--check` compares only
+generate *flags:
+  cargo run -- generate --out forge-node/demo/web/src/forge {{flags}}
+
 # Print the benchmarks' ratios: all, actor, rpc, panic, recovery, tax
 bench *which="all":
   cargo build --release -p forge-tests --bins

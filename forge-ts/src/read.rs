@@ -12,6 +12,7 @@ use specta::{Format, Types};
 
 use crate::problem::{Problem, Refusal};
 use crate::shape::{Alternative, Declaration, Declarations, Docs, Property, Shape, Text};
+use crate::typescript;
 
 /// The types of some functions, with serde's attributes applied.
 pub(crate) struct Graph {
@@ -195,6 +196,10 @@ impl<'g> Reader<'g> {
 
     fn declare(&mut self, named: &NamedDataType) {
         let module = named.module_path.to_string();
+        if named.name == typescript::JSON {
+            self.refuse(Refusal::SameName { name: named.name.to_string(), first: "forge".to_owned(), second: module });
+            return;
+        }
         if let Some(first) = self.declarations.get(named.name.as_ref()) {
             if first.module != module {
                 let first = first.module.clone();

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod function;
+mod generate;
 mod harness;
 mod mistakes;
 mod node;

@@ -67,7 +67,7 @@ fn verbs_take_what_they_say() {
 fn the_help_is_the_one_on_file() {
     let mut command = Developer::command().term_width(100);
     let mut pages = command.render_long_help().to_string();
-    for verb in ["new", "start", "migrate", "call", "actors", "doctor"] {
+    for verb in ["new", "start", "migrate", "call", "actors", "doctor", "generate"] {
         let verb = command.find_subcommand_mut(verb).expect("a verb");
         pages.push_str(&format!("\n==== {}\n\n{}", verb.get_name(), verb.clone().term_width(100).render_long_help()));
     }

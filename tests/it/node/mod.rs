@@ -4,6 +4,7 @@
 //! application has.
 
 mod answers;
+mod browser;
 mod captures;
 mod assets;
 mod commands;
@@ -12,6 +13,7 @@ mod drift;
 mod embedded;
 mod jobs;
 mod links;
+mod generate;
 mod mesh;
 mod namespaces;
 mod outage;
