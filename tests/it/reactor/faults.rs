@@ -181,6 +181,7 @@ async fn a_connection_that_is_reset_loses_no_change() {
     page.subscribe(1, List {});
     page.until(|page| page.view.contains_key(&1)).await;
     proxy.set(Disturbance::Reset);
+    forge_tests::until("every session is cut", PATIENCE, || async { (stage.scratch.sessions("true").await == 0).then_some(()) }).await;
     proxy.set(Disturbance::None);
     stage.write("UPDATE accounts SET balance = 1 WHERE id = 1").await;
     page.until(|page| page.data(1).unwrap()[0] == json!(1)).await;

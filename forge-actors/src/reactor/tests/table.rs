@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::app::context::Observed;
-use crate::change::config::ReactivityConfig;
+use crate::reactor::config::ReactivityConfig;
 use crate::kernel::commit::TableId;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Caller, Identity};
