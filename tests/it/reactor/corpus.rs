@@ -82,6 +82,7 @@ const CAPTURED: &[Entry] = corpus! {
     "column added": "SELECT to_jsonb(w) FROM widening w" => "ALTER TABLE widening ADD COLUMN more int DEFAULT 5", "UPDATE widening SET more = 6";
     "table that comes later": "SELECT late_count()" => "CREATE TABLE late (id int); INSERT INTO late VALUES (1); SELECT forge_enable_reactivity('late')", "INSERT INTO late VALUES (2)";
     "truncate of the referenced": "SELECT count(*) FROM remarks" => "INSERT INTO orders VALUES (60, 1, 1); INSERT INTO items VALUES (60, 60); INSERT INTO remarks VALUES (60, 60)", "TRUNCATE orders CASCADE";
+    "materialised view": "SELECT * FROM frozen" => "INSERT INTO edges VALUES (93, 1); REFRESH MATERIALIZED VIEW frozen";
     "table that goes": "SELECT late_count()" => "DROP TABLE late";
 };
 
@@ -90,7 +91,6 @@ const BLIND: &[Entry] = corpus! {
     "table without capture": "SELECT count(*) FROM uncaptured" => "INSERT INTO uncaptured VALUES (1)";
     "exception block over a table without capture": "SELECT in_exception_block_uncaptured()" => "INSERT INTO uncaptured VALUES (2)";
     "capture that comes later": "SELECT count(*) FROM uncaptured" => "SELECT forge_enable_reactivity('uncaptured'); INSERT INTO uncaptured VALUES (3)", "INSERT INTO uncaptured VALUES (4)";
-    "materialised view": "SELECT * FROM frozen" => "INSERT INTO edges VALUES (93, 1); REFRESH MATERIALIZED VIEW frozen";
     "sequence": "SELECT last_value FROM counter" => "SELECT nextval('counter'), nextval('counter')";
     "the server's own": "SELECT count(*) FROM pg_prepared_xacts UNION ALL SELECT count(*) FROM pg_roles WHERE rolname = 'forge_test_nobody' UNION ALL SELECT count(*) FROM pg_description WHERE description = 'seen'" => "COMMENT ON TABLE orders IS 'seen'";
 };
