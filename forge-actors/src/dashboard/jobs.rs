@@ -47,8 +47,7 @@ pub struct JobRow {
 #[derive(Debug, Clone)]
 pub struct JobDetail {
     /// What the list says.
-    #[serde(flatten)]
-    pub row: JobRow,
+    pub job: JobRow,
     /// The arguments object, as JSON.
     pub args: String,
     /// Subject of the token with which it was dispatched.
@@ -83,7 +82,7 @@ impl FromRow<'_, PgRow> for JobRow {
 impl FromRow<'_, PgRow> for JobDetail {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
-            row: JobRow::from_row(row)?,
+            job: JobRow::from_row(row)?,
             args: row.try_get("args")?,
             subject: row.try_get("subject")?,
             tenant: row.try_get("tenant")?,
@@ -119,7 +118,7 @@ pub async fn retry_job(ctx: &MutationContext, id: JobId) -> Result<JobDetail> {
     let audit = record(ctx, "retryJob", id).await?;
     let queue: Option<String> = sqlx::query_scalar(include_str!("sql/retry_job.sql")).bind(id).fetch_optional(ctx.db()).await?;
     let detail = ctx.call(Job { id }).await?;
-    let status = detail.row.status;
+    let status = detail.job.status;
     let queue =
         queue.ok_or_else(|| Fault::new(Code::Conflict, format!("the job is {}: there is nothing to try again", status.as_str())))?;
     ctx.wake_workers(&queue);
@@ -134,7 +133,7 @@ pub async fn cancel_job(ctx: &MutationContext, id: JobId) -> Result<JobDetail> {
     let who = &ctx.auth().identity()?.subject;
     let gone: Option<JobId> = sqlx::query_scalar(include_str!("sql/cancel_job.sql")).bind(id).bind(who).fetch_optional(ctx.db()).await?;
     let detail = ctx.call(Job { id }).await?;
-    let status = detail.row.status;
+    let status = detail.job.status;
     gone.ok_or_else(|| Fault::new(Code::Conflict, format!("the job is {} already", status.as_str())))?;
     ctx.call(SettleAudit { id: audit, error: None }).await?;
     Ok(detail)

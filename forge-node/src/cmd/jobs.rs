@@ -87,7 +87,7 @@ pub(super) fn list(rows: &[JobRow], palette: Palette) -> String {
 }
 
 fn show(detail: &JobDetail, palette: Palette) -> String {
-    let JobDetail { row, args, subject, tenant, trace } = detail;
+    let JobDetail { job: row, args, subject, tenant, trace } = detail;
     let time = |at: Option<forge_actors::kernel::time::Timestamp>| at.map(|at| at.to_rfc3339());
     let node = row.node.map(|node| node.to_string());
     let facts = [
