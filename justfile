@@ -33,3 +33,16 @@ generate *flags:
 bench *which="all":
   cargo build --release -p forge-tests --bins
   cargo run --release -p forge-tests --bin bench -- {{which}}
+
+# Start three nodes on this machine, ports 8081-8083, with haproxy on 8080 where it is installed; may be repeated
+cluster-up:
+  cargo build --release -p forge-node
+  deploy/cluster/cluster.sh up
+
+# kill -9 one of the three nodes
+cluster-kill node:
+  deploy/cluster/cluster.sh kill {{node}}
+
+# Stop the three nodes in order
+cluster-down:
+  deploy/cluster/cluster.sh down

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use forge_actors::kernel::ids::JobId;
 
 use crate::config::load::Flag;
 
@@ -88,6 +89,8 @@ pub enum Verb {
     Call(Call),
     /// Print the supervision tree of a running node.
     Actors(Actors),
+    /// List, show, retry or cancel jobs.
+    Jobs(Jobs),
     /// Look at the nodes of the cluster.
     Cluster(Cluster),
     /// Print a one-time link into the dashboard of a running node.
@@ -216,6 +219,53 @@ pub struct Target {
     /// The token to send [default: the variable FORGE_TOKEN].
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
+}
+
+/// `jobs`.
+#[derive(Debug, Clone, Args)]
+pub struct Jobs {
+    /// What to do.
+    #[command(subcommand)]
+    pub step: JobsStep,
+}
+
+/// What `jobs` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum JobsStep {
+    /// List jobs, newest first.
+    Ls {
+        /// Only those in this status: pending, claimed, running, completed, retry, failed, dead_letter, cancelled.
+        #[arg(long, value_name = "STATUS")]
+        status: Option<String>,
+        /// Only those of this queue.
+        #[arg(long, value_name = "QUEUE")]
+        queue: Option<String>,
+        /// Only those of this handler.
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// How many at most.
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+        limit: u16,
+        /// Where the node is and who asks.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show one job with its arguments and its last error.
+    Show(OneJob),
+    /// Run a job again now, with all of its attempts.
+    Retry(OneJob),
+    /// End a job that is not finished.
+    Cancel(OneJob),
+}
+
+/// One job.
+#[derive(Debug, Clone, Args)]
+pub struct OneJob {
+    /// The job's id, as `jobs ls` prints it.
+    pub id: JobId,
+    /// Where the node is and who asks.
+    #[command(flatten)]
+    pub target: Target,
 }
 
 /// `actors`.

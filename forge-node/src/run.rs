@@ -10,7 +10,7 @@ use crate::boot::signal::interruptible;
 use crate::cli::{Application, Completions, Developer, DeveloperVerb, Global, Verb};
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::Scene;
-use crate::cmd::{actors, call, cluster, completions, dashboard, delegate, doctor, generate, migrate, new, output, schema, start};
+use crate::cmd::{actors, call, cluster, completions, dashboard, delegate, doctor, generate, jobs, migrate, new, output, schema, start};
 
 /// Runs the command line of an application's own binary.
 pub fn run(apps: &'static [&'static App]) -> ExitCode {
@@ -66,7 +66,7 @@ fn elsewhere(verb: &Verb, scene: Scene<'_>) -> Option<Report> {
         Verb::Start(start) => start.release,
         Verb::Migrate(_) | Verb::Schema | Verb::Generate(_) | Verb::Doctor => false,
         // These talk to a running node, or to nobody.
-        Verb::Call(_) | Verb::Actors(_) | Verb::Cluster(_) | Verb::Dashboard(_) | Verb::Completions(_) => return None,
+        Verb::Call(_) | Verb::Actors(_) | Verb::Jobs(_) | Verb::Cluster(_) | Verb::Dashboard(_) | Verb::Completions(_) => return None,
     };
     let folder = delegate::application(scene)?;
     let report = delegate::become_application(&folder, release, scene);
@@ -93,6 +93,7 @@ fn perform(verb: &Verb, command: Command, scene: Scene<'_>) -> Result<(), Report
         Verb::Migrate(args) => concurrently(migrate::run(args, scene)),
         Verb::Call(args) => concurrently(call::run(args, scene)),
         Verb::Actors(args) => concurrently(actors::run(args, scene)),
+        Verb::Jobs(args) => concurrently(jobs::run(args, scene)),
         Verb::Cluster(args) => concurrently(cluster::run(args, scene)),
         // A build that was tried before it may have taken the signals over, and then they end nothing by themselves.
         Verb::Doctor => concurrently(interruptible(doctor::run(scene))),

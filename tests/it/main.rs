@@ -6,5 +6,6 @@ mod generate;
 mod harness;
 mod mistakes;
 mod node;
+mod reactor;
 mod store;
 mod tidy;

@@ -19,6 +19,7 @@ secret = "a secret of the probe, for tests only, 0123456789"
 metrics_public = true
 "#;
 
+pub mod jobs;
 pub mod live;
 
 forge::app! { name = "probe", migrations = "migrations" }

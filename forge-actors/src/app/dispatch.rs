@@ -70,6 +70,13 @@ impl<'a, K: MayDispatch, H: Handler<Kind = Job>> IntoFuture for Dispatch<'a, K, 
     }
 }
 
+impl MutationContext {
+    /// Workers look into this queue after the commit: for rows that were written by other means than `dispatch`.
+    pub(crate) fn wake_workers(&self, queue: &str) {
+        self.scope.shared.effects.wake(queue);
+    }
+}
+
 /// A row of `forge_jobs`, before it is one.
 #[forge_app_macros::data]
 #[derive(Debug, Clone)]

@@ -15,6 +15,7 @@ pub mod audit;
 pub mod collector;
 pub mod control;
 pub mod crashes;
+pub mod jobs;
 pub mod nodes;
 pub mod overview;
 pub mod report;

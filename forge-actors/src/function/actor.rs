@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::function::idempotency;
 use crate::function::messages::Functions;
 use crate::function::signals;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Shutdown, Timer};
@@ -12,23 +13,28 @@ pub(super) const PATH: &str = "node/functions";
 pub(super) const JOBS_PATH: &str = "node/jobs";
 /// Between two looks at the running calls.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
+/// Between two deletions of old idempotency keys.
+const EXPIRE_EVERY: Duration = Duration::from_secs(600);
 /// After a drain has cancelled its calls: time for their rollbacks.
 const CANCEL_GRACE: Duration = Duration::from_secs(3);
 
-/// The actor's only message.
+/// Messages of the actor.
 #[derive(forge_app_macros::Message)]
 pub(super) enum FunctionsMessage {
     /// Publish how many calls run, and name those that outlive their time limit.
     Watch,
+    /// Delete the answers of old idempotency keys.
+    Expire,
 }
 
 pub(super) struct FunctionsActor {
     functions: Functions,
 }
 
-/// Holds the timer of the next look.
+/// Holds the timers.
 pub(super) struct Watching {
-    _next: Timer,
+    _watch: Timer,
+    _expire: Timer,
 }
 
 impl FunctionsActor {
@@ -62,14 +68,24 @@ impl Actor for FunctionsActor {
     async fn start(&self, cx: &Context<FunctionsMessage>) -> Result<Watching, ActorError> {
         self.functions.room.tasks.reopen();
         self.functions.room.cancel.send_replace(false);
-        Ok(Watching { _next: cx.send_after(WATCH_EVERY, FunctionsMessage::Watch) })
+        Ok(Watching {
+            _watch: cx.send_after(WATCH_EVERY, FunctionsMessage::Watch),
+            // Not together with the other nodes that start now.
+            _expire: cx.send_after(EXPIRE_EVERY.mul_f64(fastrand::f64()), FunctionsMessage::Expire),
+        })
     }
 
     async fn handle(&self, cx: &Context<FunctionsMessage>, message: FunctionsMessage, state: &mut Watching) -> Result<(), ActorError> {
         match message {
             FunctionsMessage::Watch => {
                 self.watch();
-                *state = Watching { _next: cx.send_after(WATCH_EVERY, FunctionsMessage::Watch) };
+                state._watch = cx.send_after(WATCH_EVERY, FunctionsMessage::Watch);
+            }
+            FunctionsMessage::Expire => {
+                if let Err(fault) = idempotency::expire(&self.functions.room.database).await {
+                    tracing::debug!(%fault, "old idempotency keys were not deleted");
+                }
+                state._expire = cx.send_after(EXPIRE_EVERY, FunctionsMessage::Expire);
             }
         }
         Ok(())

@@ -26,6 +26,7 @@ mod actor;
 mod admission;
 mod attempt;
 pub mod config;
+mod idempotency;
 mod inflight;
 mod live;
 pub mod messages;

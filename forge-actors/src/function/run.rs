@@ -19,6 +19,7 @@ use crate::db::handle::Db;
 use crate::db::transaction::{Transaction, TransactionOptions};
 use crate::function::actor::{JOBS_PATH, PATH};
 use crate::function::admission::Permit;
+use crate::function::idempotency::{Key, Replay};
 use crate::function::inflight::{InFlight, Row};
 use crate::function::messages::Room;
 use crate::function::signals::{HandlerMetrics, Outcome};
@@ -61,6 +62,10 @@ fn admit(room: &Room, meta: &Meta, invocation: &Invocation, depth: u32) -> Resul
     }
     if room.tasks.is_closed() && depth == 0 {
         return Err(Fault::new(Code::Unavailable, "the node is stopping").retry_after(Duration::from_secs(1)));
+    }
+    if meta.kind == KindName::Action && invocation.idempotency_key.is_some() {
+        let message = "an action may do things that no transaction takes back, so it takes no idempotency key; mutations and queries do";
+        return Err(Fault::new(Code::BadRequest, message));
     }
     room.admission.enter(&invocation.name, depth > 0)
 }
@@ -247,12 +252,34 @@ impl Call {
         };
         let beginning = Transaction::begin(&self.room.database, options);
         let tx = self.unless_cut(beginning).await??;
-        let ended = self.guarded(self.start(message, Some(tx.db()))).await;
+        let ended = match Key::of(&self.invocation) {
+            None => self.guarded(self.start(message, Some(tx.db()))).await,
+            Some(key) => match self.keyed(&key, message, &tx).await {
+                Ok(Keyed::First(output)) => Ok(output),
+                Ok(Keyed::Again(Replay { answer, receipt })) => {
+                    tx.rollback().await;
+                    self.receipt.set(receipt).unwrap_or_else(|_| unreachable!("a call is answered once"));
+                    return Ok(answer);
+                }
+                Err(failed) => Err(failed),
+            },
+        };
         let (output, receipt) = end(tx, ended).await?;
         let tables = receipt.tables.clone();
         self.room.hints.announce(Hint { xid: receipt.xid, tables, queues: self.effects.take_queues() });
         self.receipt.set(receipt).unwrap_or_else(|_| unreachable!("a call commits once"));
         Ok(output)
+    }
+
+    /// Runs the handler between reserving its key and keeping its answer, unless the key was used before.
+    async fn keyed(&self, key: &Key<'_>, message: Box<dyn Decoded>, tx: &Transaction) -> Result<Keyed, Failed> {
+        let db = tx.db();
+        if let Some(replay) = self.unless_cut(key.reserve(&db)).await?? {
+            return Ok(Keyed::Again(replay));
+        }
+        let output = self.guarded(self.start(message, Some(tx.db()))).await?;
+        self.unless_cut(key.store(&db, &output)).await??;
+        Ok(Keyed::First(output))
     }
 
     pub(super) fn conclude(&self, ended: Ended) -> (Outcome, Answer) {
@@ -287,6 +314,14 @@ pub(super) fn panicked(room: &Room, meta: &Meta, name: &str, panic: Panic) -> Fa
 pub(super) fn too_late(meta: &Meta, name: &str) -> Fault {
     let limit = format_duration(meta.timeout);
     Fault::new(Code::Timeout, format!("`{name}` took longer than its time limit of {limit} or its caller's"))
+}
+
+/// What a call with an idempotency key comes to.
+enum Keyed {
+    /// It ran.
+    First(Bytes),
+    /// It was answered before.
+    Again(Replay),
 }
 
 /// Ends a transaction as its handler ended: only a commit that Postgres confirmed is an answer.

@@ -1,4 +1,4 @@
-//! Many calls in one request: `POST /rpc` with an array of `{id, name, args}`.
+//! Many calls in one request: `POST /rpc` with an array of `{id, name, args}`, and `idempotencyKey` where a call has one.
 //!
 //! Each call stands for itself: its own admission, its own transaction, its own outcome. The answer has one entry per call, in
 //! order; what is wrong with the request as a whole is one error envelope.
@@ -17,6 +17,7 @@ use super::exchange::{Exchange, new_request_id};
 use super::routes::{Border, Gateway, Response, json};
 use super::{envelope, rpc};
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::invocation::Invocation;
 use crate::kernel::limits;
 
 /// Calls of one batch that run at the same time; the others wait their turn.
@@ -34,6 +35,8 @@ struct Call<'a> {
     name: Cow<'a, str>,
     #[serde(borrow, default)]
     args: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "idempotencyKey")]
+    idempotency_key: Option<Cow<'a, str>>,
 }
 
 /// Serves `POST /rpc`.
@@ -44,6 +47,9 @@ pub(super) async fn serve<B: Border>(
     body: &mut RequestBody,
 ) -> Result<Response, Fault> {
     let caller = gateway.authenticator().caller(&head.headers, exchange.ip)?;
+    if head.headers.contains_key(rpc::IDEMPOTENCY_KEY) {
+        return Err(Fault::new(Code::BadRequest, "one key cannot name several calls: give each call of the batch its `idempotencyKey`"));
+    }
     let bytes = body.read_json(&head.headers, gateway.config(), gateway.body_room()).await?;
     let calls = parse(&bytes)?;
     // Made before they run: a stream that borrows through a closure is not provably `Send` (rust-lang/rust#89976).
@@ -51,7 +57,8 @@ pub(super) async fn serve<B: Border>(
     for call in &calls {
         let args = call.args.map_or_else(|| Bytes::from_static(b"{}"), |args| bytes.slice_ref(args.get().as_bytes()));
         let invocation = rpc::call(new_request_id(), exchange.trace.child(), &call.name, args, caller.clone());
-        running.push(rpc::run(gateway, invocation));
+        let idempotency_key = call.idempotency_key.as_deref().map(rpc::checked_key).transpose()?;
+        running.push(rpc::run(gateway, Invocation { idempotency_key, ..invocation }));
     }
     let results: Vec<_> = futures::stream::iter(running).buffered(CALLS_RUNNING_MAX).collect().await;
     let mut answer = vec![b'['];

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use hyper::header::{CACHE_CONTROL, ETAG, HeaderValue, VARY};
+use hyper::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderName, HeaderValue, VARY};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use sha2::{Digest, Sha256};
@@ -19,6 +19,10 @@ use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Invocation};
 use crate::kernel::trace::TraceContext;
 
+/// Names a mutation, so that sending it again gets the first answer.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Bytes of an idempotency key.
+const KEY_BYTES_MAX: usize = 200;
 const NO_ARGUMENTS: Bytes = Bytes::from_static(b"{}");
 
 /// Serves `/rpc/{name}`.
@@ -46,7 +50,9 @@ async fn post<B: Border>(
     let caller = gateway.authenticator().caller(&head.headers, exchange.ip)?;
     let args = body.read_json(&head.headers, gateway.config(), gateway.body_room()).await?;
     let args = if args.is_empty() { NO_ARGUMENTS } else { args };
-    let data = run(gateway, call(exchange.request_id, exchange.trace, name, args, caller)).await?;
+    let idempotency_key = idempotency_key(&head.headers)?;
+    let call = call(exchange.request_id, exchange.trace, name, args, caller);
+    let data = run(gateway, Invocation { idempotency_key, ..call }).await?;
     Ok(json(StatusCode::OK, envelope::data(&data)))
 }
 
@@ -73,6 +79,21 @@ async fn get<B: Border>(gateway: &Gateway<B>, exchange: &Exchange, head: &Parts,
     headers.insert(VARY, HeaderValue::from_static("authorization"));
     headers.insert(ETAG, HeaderValue::from_str(&tag).expect("a quoted hash is a header value"));
     Ok(response)
+}
+
+/// The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), as clients send it: with quotes or without.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    let Some(header) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let text = header.to_str().unwrap_or_default();
+    let key = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    checked_key(key).map(Some)
+}
+
+/// Refuses what is no idempotency key.
+pub(super) fn checked_key(key: &str) -> Result<String, Fault> {
+    let fits = (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    let wrong = || format!("an idempotency key has 1 to {KEY_BYTES_MAX} visible ASCII characters, for example a random UUID");
+    if fits { Ok(key.to_owned()) } else { Err(Fault::new(Code::BadRequest, wrong())) }
 }
 
 /// The call of `name` by `caller`.

@@ -4,7 +4,7 @@
 //! While one batch is under way the next one gathers: a lone end is written at once, and the busier the node, the larger the batches. What
 //! gathers is bounded by what the node may hold. While the database is away everything is kept; the claims decide later what still counts.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ use super::held::Ticket;
 use super::messages::Room;
 use super::signals;
 use super::state::Verdict;
+use crate::app::job::JobStatus;
+use crate::change::messages::Hint;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
@@ -33,8 +35,8 @@ pub(super) struct End {
 /// Messages of the acknowledger.
 #[derive(forge_app_macros::Message)]
 pub(super) enum AcknowledgerMessage {
-    /// An attempt has ended.
-    Ended(Box<End>),
+    /// An attempt has ended; its end lies in the room.
+    Ended,
     /// Time to renew the leases.
     Renew,
     /// The statement that was under way has ended.
@@ -55,7 +57,6 @@ enum Work {
 }
 
 pub(super) struct State {
-    gathering: Vec<End>,
     /// The batch that is under way; kept until it is written.
     writing: Option<Arc<Vec<End>>>,
     /// The statement that is under way.
@@ -86,10 +87,16 @@ impl Acknowledger {
         if state.renewal_due {
             state.busy = Some(Work::Renewal);
             cx.spawn("renew", async move { report(renew(&room).await) });
-        } else if !state.gathering.is_empty() || state.writing.is_some() {
+        } else if let Some(batch) = state.writing.take().or_else(|| room.ends.try_take().map(Arc::new)) {
             state.busy = Some(Work::Batch);
-            let batch = Arc::clone(state.writing.get_or_insert_with(|| Arc::new(std::mem::take(&mut state.gathering))));
-            cx.spawn("write", async move { report(write(&room, &batch).await) });
+            state.writing = Some(Arc::clone(&batch));
+            let again = state.failures > 0;
+            cx.spawn("write", async move {
+                let written = write(&room, &batch, again).await;
+                // Before the report: what a ticket holds must be free when the claimer hears of it.
+                drop(batch);
+                report(written);
+            });
         }
     }
 
@@ -98,8 +105,10 @@ impl Acknowledger {
         match (result, work) {
             (Ok(()), Some(Work::Renewal) | None) => state.renewal_due = false,
             (Ok(()), Some(Work::Batch)) => {
-                state.writing = None;
-                self.room.tell_claimer(ClaimerMessage::Settled);
+                let written = state.writing.take();
+                let scheduled = written.iter().flat_map(|batch| batch.iter()).any(|end| !end.verdict.after.is_zero());
+                drop(written);
+                self.room.tell_claimer(ClaimerMessage::Settled { scheduled });
             }
             (Err(fault), _) => {
                 if state.failures == 0 {
@@ -116,17 +125,24 @@ impl Acknowledger {
     }
 }
 
-/// Writes one batch; what is not accepted belongs to somebody else.
-async fn write(room: &Room, batch: &[End]) -> Result<(), Fault> {
-    let accepted: HashSet<JobId> = room.store.settle(batch.iter().map(|end| (&end.ticket.job, &end.verdict))).await?.into_iter().collect();
+/// Writes one batch; what is not accepted belongs to somebody else, or was accepted by an earlier try (`again`) whose answer got lost.
+async fn write(room: &Room, batch: &[End], again: bool) -> Result<(), Fault> {
+    let accepted: HashSet<JobId> = room.store.settle(batch.iter().map(|end| (&*end.ticket.job, &end.verdict))).await?.into_iter().collect();
+    let mut queues = BTreeSet::new();
     for End { ticket, verdict } in batch {
-        if accepted.contains(&ticket.job.id) {
-            signals::finished(&ticket.job.name, verdict.status);
-        } else {
+        let job = &ticket.job;
+        if !accepted.contains(&job.id) && !again {
             metrics::counter!(signals::JOBS_REFUSED_TOTAL).increment(1);
-            tracing::warn!(job = %ticket.job.id, name = %ticket.job.name, claim = ticket.job.claim, "refused: the end of an attempt that has lost its job");
+            tracing::warn!(job = %job.id, name = %job.name, claim = job.claim, "refused: the end of an attempt that has lost its job");
+            continue;
+        }
+        signals::finished(&job.name, verdict.status);
+        if verdict.status == JobStatus::Pending && verdict.after.is_zero() {
+            queues.insert(Arc::from(job.queue.as_str()));
         }
     }
+    // What was handed back is for others.
+    room.hints.announce(Hint { queues, ..Hint::default() });
     Ok(())
 }
 
@@ -151,12 +167,14 @@ impl Actor for Acknowledger {
 
     async fn start(&self, cx: &Context<AcknowledgerMessage>) -> Result<State, ActorError> {
         let renew = cx.send_after(self.room.config.renew_every(), AcknowledgerMessage::Renew);
-        Ok(State { gathering: Vec::new(), writing: None, busy: None, renewal_due: false, failures: 0, _renew: renew, resume: None })
+        // What a predecessor did not come to.
+        cx.address().cast(AcknowledgerMessage::Ended)?;
+        Ok(State { writing: None, busy: None, renewal_due: false, failures: 0, _renew: renew, resume: None })
     }
 
     async fn handle(&self, cx: &Context<AcknowledgerMessage>, message: AcknowledgerMessage, state: &mut State) -> Result<(), ActorError> {
         match message {
-            AcknowledgerMessage::Ended(end) => state.gathering.push(*end),
+            AcknowledgerMessage::Ended => {}
             AcknowledgerMessage::Renew => {
                 state.renewal_due = true;
                 state._renew = cx.send_after(self.room.config.renew_every(), AcknowledgerMessage::Renew);
@@ -172,9 +190,9 @@ impl Actor for Acknowledger {
         // A batch that is under way may be written twice: the second time its claims are gone.
         let last = async {
             if let Some(batch) = state.writing.take() {
-                write(&self.room, &batch).await?;
+                write(&self.room, &batch, true).await?;
             }
-            write(&self.room, &std::mem::take(&mut state.gathering)).await
+            write(&self.room, &self.room.ends.try_take().unwrap_or_default(), false).await
         };
         match tokio::time::timeout(LAST_WRITE, last).await {
             Ok(Ok(())) => {}

@@ -9,14 +9,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::acknowledger::{AcknowledgerMessage, End};
 use super::desk::{Desk, Step};
 use super::held::Ticket;
 use super::messages::Room;
-use super::state::{Ending, judge};
 use super::store::{Job, Promoted};
 use super::worker::WorkerMessage;
-use crate::app::job::JobMeta;
 use crate::change::messages::InterestPart;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
@@ -40,8 +37,8 @@ pub(super) enum ClaimerMessage {
     Resume,
     /// A worker is free.
     Idle { worker: usize },
-    /// Ends were written, so that more may be held.
-    Settled,
+    /// Ends were written, so that more may be held; some of those jobs are `scheduled` for another time.
+    Settled { scheduled: bool },
     /// The sweeper found jobs of ours in these queues.
     Found { queues: BTreeSet<Arc<str>> },
     /// The answer to what was asked last is there.
@@ -63,7 +60,6 @@ enum Reply {
 pub(super) struct Claimer {
     room: Arc<Room>,
     workers: Arc<[Address<WorkerMessage>]>,
-    ends: Address<AcknowledgerMessage>,
 }
 
 pub(super) struct State {
@@ -81,21 +77,16 @@ pub(super) struct State {
 }
 
 impl Claimer {
-    pub(super) fn spec(
-        room: Arc<Room>,
-        workers: Arc<[Address<WorkerMessage>]>,
-        ends: Address<AcknowledgerMessage>,
-    ) -> (ChildSpec, Address<ClaimerMessage>) {
-        ChildSpec::actor("claimer", move || Self { room: Arc::clone(&room), workers: Arc::clone(&workers), ends: ends.clone() })
+    pub(super) fn spec(room: Arc<Room>, workers: Arc<[Address<WorkerMessage>]>) -> (ChildSpec, Address<ClaimerMessage>) {
+        ChildSpec::actor("claimer", move || Self { room: Arc::clone(&room), workers: Arc::clone(&workers) })
     }
 
     /// Hands out what is there, and asks for more.
     fn proceed(&self, cx: &Context<ClaimerMessage>, state: &mut State) {
         while let Some((worker, ticket)) = state.desk.assign() {
-            if let Err(error) = self.workers[worker].cast(WorkerMessage::Run(Box::new(ticket))) {
-                // The ticket is gone with the message: the lease runs out. The worker reports when it is back.
-                tracing::warn!(worker, %error, "a worker did not take its job; it is run again when its lease has run out");
-            }
+            self.room.desks[worker].put(|desk| desk.get_or_insert_default().push_back(ticket));
+            // It only wakes: a worker that is not running looks when it starts, and once more when it stops.
+            let _: Result<(), CastError> = self.workers[worker].cast(WorkerMessage::Run);
         }
         if state.paused {
             return;
@@ -173,13 +164,6 @@ impl Claimer {
         state._due = Some(cx.send_after(AWAY_BACKOFF.jittered(state.failures), ClaimerMessage::Resume));
         state.failures = state.failures.saturating_add(1);
     }
-
-    fn hand_back(&self, ticket: Ticket) {
-        let verdict = judge(Ending::HandedBack, ticket.job.attempt, ticket.job.attempts_max, JobMeta::DEFAULT.backoff, 0.0);
-        if let Err(error) = self.ends.cast(AcknowledgerMessage::Ended(Box::new(End { ticket, verdict }))) {
-            tracing::warn!(%error, "a job is not handed back; it is run again when its lease has run out");
-        }
-    }
 }
 
 impl Actor for Claimer {
@@ -217,7 +201,8 @@ impl Actor for Claimer {
                 state.paused = false;
             }
             ClaimerMessage::Idle { worker } => state.desk.idle(worker),
-            ClaimerMessage::Settled => {}
+            ClaimerMessage::Settled { scheduled: true } => state.desk.wake([]),
+            ClaimerMessage::Settled { scheduled: false } => {}
             ClaimerMessage::Found { queues } => self.serve(state, queues),
             ClaimerMessage::Answered => self.answered(cx, state),
         }
@@ -228,10 +213,10 @@ impl Actor for Claimer {
     /// What was not begun is handed back; what runs has until the drain is over.
     async fn stop(&self, _cx: &Context<ClaimerMessage>, state: &mut State) {
         self.room.drain.send_replace(Some(Instant::now() + self.room.config.drain_timeout));
-        state.desk.surrender().for_each(|ticket| self.hand_back(ticket));
+        state.desk.surrender().for_each(|ticket| self.room.hand_back(ticket));
         let Some(answer) = state.answer.take() else { return };
         if let Ok(Ok(Answer { asked, reply: Ok(Reply::Claimed(jobs)), .. })) = tokio::time::timeout(ANSWER_PATIENCE, answer).await {
-            jobs.into_iter().for_each(|job| self.hand_back(self.room.held.admit(job, asked, self.room.config.lease)));
+            jobs.into_iter().for_each(|job| self.room.hand_back(self.room.held.admit(job, asked, self.room.config.lease)));
         }
     }
 }

@@ -18,12 +18,12 @@ use crate::kernel::fault::{Code, Fault};
 /// One attempt, as its handler's context sees it.
 pub(super) struct Conclusion {
     room: Arc<Room>,
-    job: Job,
+    job: Arc<Job>,
     committed: AtomicBool,
 }
 
 impl Conclusion {
-    pub(super) fn new(room: Arc<Room>, job: Job) -> Self {
+    pub(super) fn new(room: Arc<Room>, job: Arc<Job>) -> Self {
         Self { room, job, committed: AtomicBool::new(false) }
     }
 
@@ -35,7 +35,7 @@ impl Conclusion {
     async fn finish(&self, tx: Transaction, queues: BTreeSet<Arc<str>>) -> Result<(), Fault> {
         let done = Verdict { status: JobStatus::Completed, after: Duration::ZERO, gives_back: false, error: None };
         // Last, so that the row is locked no longer than the commit takes.
-        let finished = store::finish(&tx.db(), std::iter::once((&self.job, &done))).await;
+        let finished = store::finish(&tx.db(), std::iter::once((&*self.job, &done))).await;
         match finished {
             Ok(finished) if !finished.is_empty() => {}
             Ok(_) => {

@@ -42,7 +42,7 @@ pub struct Claim {
 
 /// A claimed job, and the right to write about it.
 pub(super) struct Ticket {
-    pub(super) job: Job,
+    pub(super) job: Arc<Job>,
     held: Held,
     pub(super) lost: CancellationToken,
 }
@@ -53,7 +53,7 @@ impl Held {
         let lost = CancellationToken::new();
         let entry = Entry { claim: job.claim, begun: false, fresh_until: asked + lease, lost: lost.clone() };
         self.entries.insert(job.id, entry);
-        Ticket { job, held: self.clone(), lost }
+        Ticket { job: Arc::new(job), held: self.clone(), lost }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,24 +1,26 @@
 //! The job room's public face.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use tokio::sync::watch;
 
-use super::acknowledger::Acknowledger;
+use super::acknowledger::{Acknowledger, AcknowledgerMessage, End};
 use super::claimer::{Claimer, ClaimerMessage};
 use super::config::JobConfig;
-use super::held::Held;
+use super::held::{Held, Ticket};
 use super::rescuer::Rescuer;
-use super::store::Store;
+use super::state::{Ending, judge};
+use super::store::{Job, Store};
 use super::sweeper::Sweeper;
 use super::worker::Worker;
-use crate::app::KindName;
+use crate::app::{JobMeta, KindName};
 use crate::change::messages::Hints;
 use crate::db::database::Database;
 use crate::function::messages::Functions;
 use crate::kernel::ids::NodeId;
+use crate::kernel::slot::Slot;
 use crate::supervise::{Address, CastError, ChildSpec, Strategy, SupervisorSpec};
 
 /// Runs the jobs of one node. Cheap to clone; every clone is the same room.
@@ -52,8 +54,12 @@ pub(super) struct Room {
     pub(super) held: Held,
     /// Every name that this binary has a handler for.
     pub(super) names: Vec<String>,
-    /// Hands out what is claimed. A cell, because it knows the workers and they know it.
-    pub(super) claimer: OnceLock<Address<ClaimerMessage>>,
+    /// What each worker is to run. Not in its mailbox, which is lost when it stops.
+    pub(super) desks: Vec<Slot<VecDeque<Ticket>>>,
+    /// Ends of attempts that are not written yet; kept over a restart of the acknowledger, and over its stop.
+    pub(super) ends: Slot<Vec<End>>,
+    acknowledger: OnceLock<Address<AcknowledgerMessage>>,
+    claimer: OnceLock<Address<ClaimerMessage>>,
     /// When jobs that still run are handed back; set while the node stops.
     pub(super) drain: watch::Sender<Option<Instant>>,
 }
@@ -72,6 +78,7 @@ impl Jobs {
     pub fn new(needs: Needs) -> (Self, ChildSpec) {
         let Needs { node, database, functions, hints, config } = needs;
         let names = functions.catalog().names_of(KindName::Job).map(|(name, _)| name.to_owned()).collect();
+        let concurrency = config.concurrency;
         let room = Room {
             node,
             store: Store::new(database.clone()),
@@ -81,6 +88,9 @@ impl Jobs {
             config,
             held: Held::default(),
             names,
+            desks: (0..concurrency).map(|_| Slot::new()).collect(),
+            ends: Slot::new(),
+            acknowledger: OnceLock::new(),
             claimer: OnceLock::new(),
             drain: watch::Sender::new(None),
         };
@@ -97,12 +107,12 @@ impl Jobs {
 
     fn children(&self) -> Vec<ChildSpec> {
         let room = || Arc::clone(&self.room);
-        let (acknowledger, ends) = Acknowledger::spec(room());
-        let count = 0..self.room.config.concurrency as usize;
-        let (workers, addresses): (Vec<_>, Vec<_>) = count.map(|index| Worker::spec(room(), index, ends.clone())).unzip();
-        let (claimer, address) = Claimer::spec(room(), addresses.into(), ends);
-        // Whoever starts first finds it there: nothing has been started yet.
-        self.room.claimer.set(address).unwrap_or_else(|_| unreachable!("a room has its children made once"));
+        let (acknowledger, acknowledges) = Acknowledger::spec(room());
+        let (workers, addresses): (Vec<_>, Vec<_>) = (0..self.room.desks.len()).map(|index| Worker::spec(room(), index)).unzip();
+        let (claimer, claims) = Claimer::spec(room(), addresses.into());
+        // Whoever starts first finds them there: nothing has been started yet.
+        let set = self.room.acknowledger.set(acknowledges).is_ok() && self.room.claimer.set(claims).is_ok();
+        assert!(set, "a room has its children made once");
         vec![
             acknowledger,
             ChildSpec::supervisor("workers", SupervisorSpec::new(Strategy::OneForOne, workers)),
@@ -125,6 +135,22 @@ impl Room {
         if let Some(claimer) = self.claimer.get() {
             let _: Result<(), CastError> = claimer.cast(message);
         }
+    }
+
+    /// Has the end of an attempt written.
+    pub(super) fn end(&self, end: End) {
+        self.ends.put(|ends| ends.get_or_insert_default().push(end));
+        if let Some(acknowledger) = self.acknowledger.get() {
+            // It only wakes: one that is not running looks when it starts, and once more when it stops.
+            let _: Result<(), CastError> = acknowledger.cast(AcknowledgerMessage::Ended);
+        }
+    }
+
+    /// Has a job handed back that was never begun.
+    pub(super) fn hand_back(&self, ticket: Ticket) {
+        let Job { attempt, attempts_max, .. } = *ticket.job;
+        let verdict = judge(Ending::HandedBack, attempt, attempts_max, JobMeta::DEFAULT.backoff, 0.0);
+        self.end(End { ticket, verdict });
     }
 
     /// Ends when the node stops and has waited long enough.

@@ -1,7 +1,9 @@
 //! The rescuer: gives jobs back whose lease has run out. It runs on every node; the statement lets each job be given back once.
+//!
+//! While the database was away nobody could renew, so for as long as a lease lasts after that nothing is taken from anybody.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::messages::Room;
 use super::signals;
@@ -23,13 +25,23 @@ pub(super) struct Rescuer {
     room: Arc<Room>,
 }
 
+pub(super) struct State {
+    /// Leases that have run out are left alone until then.
+    not_before: Instant,
+    timer: Timer,
+}
+
 impl Rescuer {
     pub(super) fn spec(room: Arc<Room>) -> ChildSpec {
         ChildSpec::actor("rescuer", move || Self { room: Arc::clone(&room) }).0
     }
 
-    async fn rescue(&self) {
+    async fn rescue(&self, state: &mut State) {
+        let now = Instant::now();
         if !self.room.database.state().borrow().is_up() {
+            state.not_before = now + self.room.config.lease;
+        }
+        if now < state.not_before {
             return;
         }
         match self.room.store.rescue().await {
@@ -43,25 +55,28 @@ impl Rescuer {
                 );
                 self.room.hints.announce(Hint { queues: rescued.queues, ..Hint::default() });
             }
-            Err(fault) => tracing::warn!(%fault, "leases that have run out were not looked for; trying again"),
+            Err(fault) => {
+                tracing::warn!(%fault, "leases that have run out were not looked for; trying again");
+                state.not_before = now + self.room.config.lease;
+            }
         }
     }
 }
 
 impl Actor for Rescuer {
     type Message = RescuerMessage;
-    type State = Timer;
+    type State = State;
     const KIND: &'static str = "rescuer";
 
-    async fn start(&self, cx: &Context<RescuerMessage>) -> Result<Timer, ActorError> {
-        Ok(cx.send_after(RESCUE_EVERY, RescuerMessage::Rescue))
+    async fn start(&self, cx: &Context<RescuerMessage>) -> Result<State, ActorError> {
+        Ok(State { not_before: Instant::now(), timer: cx.send_after(RESCUE_EVERY, RescuerMessage::Rescue) })
     }
 
-    async fn handle(&self, cx: &Context<RescuerMessage>, message: RescuerMessage, timer: &mut Timer) -> Result<(), ActorError> {
+    async fn handle(&self, cx: &Context<RescuerMessage>, message: RescuerMessage, state: &mut State) -> Result<(), ActorError> {
         match message {
             RescuerMessage::Rescue => {
-                self.rescue().await;
-                *timer = cx.send_after(RESCUE_EVERY, RescuerMessage::Rescue);
+                self.rescue(state).await;
+                state.timer = cx.send_after(RESCUE_EVERY, RescuerMessage::Rescue);
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use super::acknowledger::{AcknowledgerMessage, End};
+use super::acknowledger::End;
 use super::claimer::ClaimerMessage;
 use super::conclude::Conclusion;
 use super::held::Ticket;
@@ -26,8 +26,8 @@ const CUT_GRACE: std::time::Duration = secs(5);
 /// Messages of a worker.
 #[derive(forge_app_macros::Message)]
 pub(super) enum WorkerMessage {
-    /// Run this job.
-    Run(Box<Ticket>),
+    /// There is something on the desk.
+    Run,
     /// A claimer has started, and knows nobody.
     Report,
 }
@@ -35,25 +35,31 @@ pub(super) enum WorkerMessage {
 pub(super) struct Worker {
     room: Arc<Room>,
     index: usize,
-    ends: Address<AcknowledgerMessage>,
 }
 
 impl Worker {
-    pub(super) fn spec(room: Arc<Room>, index: usize, ends: Address<AcknowledgerMessage>) -> (ChildSpec, Address<WorkerMessage>) {
+    pub(super) fn spec(room: Arc<Room>, index: usize) -> (ChildSpec, Address<WorkerMessage>) {
         let drain = room.config.drain_timeout + CUT_GRACE;
-        let make = move || Self { room: Arc::clone(&room), index, ends: ends.clone() };
+        let make = move || Self { room: Arc::clone(&room), index };
         let (mut spec, address) = ChildSpec::actor(format!("worker-{}", index + 1), make);
         spec.shutdown = Shutdown::Deadline(drain);
         (spec, address)
     }
 
-    async fn run(&self, ticket: Box<Ticket>) {
+    /// Runs what is on the desk, which is one job unless a claimer has lost count.
+    async fn clear_desk(&self) {
+        for ticket in self.room.desks[self.index].try_take().into_iter().flatten() {
+            self.run(ticket).await;
+        }
+    }
+
+    async fn run(&self, ticket: Ticket) {
         if !ticket.begin() {
             // Its lease may have run out while it waited here: whoever takes it over runs it.
             return tracing::info!(job = %ticket.job.id, name = %ticket.job.name, "not begun: its lease was not renewed in time");
         }
         metrics::histogram!(signals::JOB_WAIT_SECONDS, "queue" => ticket.job.queue.clone()).record(ticket.job.waited);
-        let conclusion = Arc::new(Conclusion::new(Arc::clone(&self.room), ticket.job.clone()));
+        let conclusion = Arc::new(Conclusion::new(Arc::clone(&self.room), Arc::clone(&ticket.job)));
         let ending = tokio::select! {
             biased;
             ending = self.attempt(&ticket, Arc::clone(&conclusion)) => ending,
@@ -75,9 +81,7 @@ impl Worker {
         if let Some(error) = &verdict.error {
             tracing::warn!(job = %job.id, name = %job.name, attempt = job.attempt, of = job.attempts_max, status = verdict.status.as_str(), %error, "an attempt failed");
         }
-        if let Err(error) = self.ends.cast(AcknowledgerMessage::Ended(Box::new(End { ticket: *ticket, verdict }))) {
-            tracing::warn!(%error, "the end of a job is lost; it is run again when its lease has run out");
-        }
+        self.room.end(End { ticket, verdict });
     }
 
     /// Runs the handler; `None` when its end says nothing about the job.
@@ -106,21 +110,28 @@ impl Actor for Worker {
     type Message = WorkerMessage;
     type State = ();
     const KIND: &'static str = "worker";
-    /// One job, and a claimer that asks who is there.
-    const MAILBOX_MAX: usize = 4;
+    /// Messages only wake, and a few of them wake as well as many.
+    const MAILBOX_MAX: usize = 16;
 
-    async fn start(&self, _cx: &Context<WorkerMessage>) -> Result<(), ActorError> {
-        self.room.tell_claimer(ClaimerMessage::Idle { worker: self.index });
+    async fn start(&self, cx: &Context<WorkerMessage>) -> Result<(), ActorError> {
+        // A job may have been put here while nobody was; and if not, the claimer learns that somebody is.
+        cx.address().cast(WorkerMessage::Run)?;
         Ok(())
     }
 
     async fn handle(&self, _cx: &Context<WorkerMessage>, message: WorkerMessage, (): &mut ()) -> Result<(), ActorError> {
         match message {
-            WorkerMessage::Run(ticket) => self.run(ticket).await,
+            WorkerMessage::Run => self.clear_desk().await,
             WorkerMessage::Report => {}
         }
         self.room.tell_claimer(ClaimerMessage::Idle { worker: self.index });
         Ok(())
+    }
+
+    /// What was put on the desk and not begun is handed back.
+    async fn stop(&self, _cx: &Context<WorkerMessage>, (): &mut ()) {
+        let left = self.room.desks[self.index].try_take();
+        left.into_iter().flatten().for_each(|ticket| self.room.hand_back(ticket));
     }
 }
 

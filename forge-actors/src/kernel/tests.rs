@@ -1,3 +1,5 @@
+mod envelope;
+
 use std::time::Duration;
 
 use super::backoff::Backoff;

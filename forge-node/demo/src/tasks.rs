@@ -128,7 +128,12 @@ pub async fn assign(ctx: &MutationContext, id: TaskId, assignee: Option<UserId>)
         WHERE id = $1 AND ($2::uuid IS NULL OR EXISTS (SELECT FROM memberships WHERE project = $3 AND member = $2)) RETURNING *";
     let updated: Option<Task> = sqlx::query_as(update).bind(id).bind(assignee).bind(task.project).fetch_optional(ctx.db()).await?;
     match (updated, assignee) {
-        (Some(task), _) => Ok(task),
+        (Some(task), Some(assignee)) => {
+            // In this transaction: if it does not commit, nobody is told.
+            ctx.dispatch(super::notices::TaskAssigned { task: id, assignee }).await?;
+            Ok(task)
+        }
+        (Some(task), None) => Ok(task),
         (None, Some(assignee)) => Err(TaskError::NotAMember { assignee }.into()),
         (None, None) => Err(TaskError::NotFound.into()),
     }

@@ -9,6 +9,7 @@ pub mod dashboard;
 pub mod delegate;
 pub mod doctor;
 pub mod generate;
+pub mod jobs;
 pub mod migrate;
 pub mod new;
 pub mod output;

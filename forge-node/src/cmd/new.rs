@@ -249,7 +249,10 @@ fn make_repository(folder: &Path) -> bool {
 }
 
 fn next_steps(folder: &Path, name: &str) -> String {
-    format!("{name} is ready in {0}\n\n  cd {0}\n  npm --prefix web install && npm --prefix web run build\n  forge-node start\n\nREADME.md shows the first steps.", folder.display())
+    format!(
+        "{name} is ready in {0}\n\n  cd {0}\n  npm --prefix web install && npm --prefix web run build\n  forge-node start\n\nREADME.md shows the first steps.",
+        folder.display()
+    )
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Report {

@@ -7,6 +7,8 @@ use forge_actors::app::context::Services;
 use forge_actors::app::node::NodeView;
 use forge_actors::app::{Catalog, Handler};
 use forge_actors::change::messages::Hints;
+use forge_actors::db::migrate::runner::Runner;
+use forge_actors::db::migrate::system::system_set;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::function::messages::{Functions, Needs};
 use forge_actors::kernel::fault::Fault;
@@ -21,12 +23,22 @@ pub(super) struct Room {
     pub(super) scratch: Scratch,
     pub(super) functions: Functions,
     pub(super) tree: Arc<Tree>,
+    pub(super) hints: Hints,
     root: Root,
 }
 
 impl Room {
     pub(super) async fn open() -> Self {
         Self::with(FunctionConfig::default()).await
+    }
+
+    /// With Forge's own tables.
+    pub(super) async fn migrated() -> Self {
+        let scratch = Scratch::new().await;
+        let sets = [system_set()];
+        let runner = Runner { database: &scratch.database, sets: &sets, node: "test", lock_wait: Duration::from_secs(5) };
+        runner.up(None, |_| {}).await.expect("migrates");
+        Self::over(scratch, FunctionConfig::default()).await
     }
 
     pub(super) async fn with(config: FunctionConfig) -> Self {
@@ -42,13 +54,14 @@ impl Room {
         }
         let tree = Tree::new();
         let view = NodeView::new(NodeId::new(), "node", Arc::clone(&tree));
-        let needs = Needs { database: scratch.database.clone(), tree: Arc::clone(&tree), hints: Hints::new(), config };
+        let hints = Hints::new();
+        let needs = Needs { database: scratch.database.clone(), tree: Arc::clone(&tree), hints: hints.clone(), config };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
         let services = |invoke| Services { node: view, invoke, tokens: None, http: reqwest::Client::new() };
         let (functions, child) = Functions::new(catalog, needs, services);
         let spec = SupervisorSpec::new(Strategy::OneForOne, vec![child]);
         let root = Root::start("node", spec, Arc::clone(&tree)).await.expect("starts");
-        Self { scratch, functions, tree, root }
+        Self { scratch, functions, tree, hints, root }
     }
 
     pub(super) async fn call<H: Handler>(&self, message: H) -> Result<Value, Fault> {

@@ -5,6 +5,7 @@
 mod change;
 pub(crate) mod cluster;
 mod embedded;
+mod job;
 mod lock;
 mod migrate;
 mod outage;

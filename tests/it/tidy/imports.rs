@@ -18,6 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("change", &["kernel", "supervise", "db"]),
     ("function", &["kernel", "supervise", "db", "telemetry", "app", "change"]),
     ("job", &["kernel", "supervise", "db", "telemetry", "app", "change", "function"]),
+    ("cluster", &["kernel", "supervise", "db", "app", "change"]),
     ("gateway", &["kernel", "supervise", "db", "telemetry", "app", "function"]),
     // An application among others, which happens to report on the node.
     ("dashboard", &["kernel", "supervise", "app"]),

@@ -15,8 +15,14 @@ macro_rules! files {
     };
 }
 
-const FILES: &[(&str, &str)] =
-    files!["0001_create_crashes.sql", "0002_create_changes.sql", "0003_create_jobs.sql", "0004_create_nodes.sql", "0005_create_audit.sql",];
+const FILES: &[(&str, &str)] = files![
+    "0001_create_crashes.sql",
+    "0002_create_changes.sql",
+    "0003_create_jobs.sql",
+    "0004_create_nodes.sql",
+    "0005_create_audit.sql",
+    "0006_create_idempotency.sql"
+];
 
 /// Forge's own migrations.
 pub fn system_set() -> MigrationSet {

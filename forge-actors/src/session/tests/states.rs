@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta};
+use chrono::DateTime;
 use serde_json::json;
 
 use crate::kernel::commit::{Receipt, Xid};

@@ -1,0 +1,10 @@
+-- Called by function/idempotency.rs for the functions actor: $1 seconds of retention, $2 how many at most. Index forge_idempotency_created_at; locks the
+-- rows it deletes and skips those that another node deletes.
+DELETE FROM forge_idempotency
+WHERE digest IN (
+    SELECT digest FROM forge_idempotency
+    WHERE created_at < now() - make_interval(secs => $1)
+    ORDER BY created_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)

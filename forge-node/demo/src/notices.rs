@@ -1,0 +1,72 @@
+//! Notices: what people are told about their tasks. Jobs write them, after the change that they are about has committed.
+
+use forge::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::tasks::{Task, TaskId, Title};
+use super::users::{User, UserId};
+
+/// Notices in one answer.
+const PAGE: i64 = 50;
+
+forge::id!(pub NoticeId);
+
+#[forge::model(table = "notices", index(recipient, seen))]
+pub struct Notice {
+    #[id]
+    pub id: NoticeId,
+    #[relation(belongs_to = User, on_delete = cascade)]
+    pub recipient: UserId,
+    #[indexed]
+    #[relation(belongs_to = Task, on_delete = cascade)]
+    pub task: TaskId,
+    #[default = false]
+    pub seen: bool,
+    #[default(sql = "now()")]
+    pub created_at: Timestamp,
+}
+
+/// A notice, as its recipient reads it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NoticeLine {
+    pub id: NoticeId,
+    /// The task that is yours now.
+    pub task: TaskId,
+    pub title: Title,
+    pub seen: bool,
+    pub created_at: Timestamp,
+}
+
+/// Tells somebody that a task is theirs now.
+#[forge::job(queue = "notices", attempts = 8, backoff = exponential("1s", max = "10m"))]
+pub async fn task_assigned(ctx: &JobContext, task: TaskId, assignee: UserId) -> Result<()> {
+    // The notice and the end of the job are one transaction: however often the job runs, there is one notice.
+    ctx.commit(async |tx| {
+        // Somebody else may have the task by now, and then nobody is told.
+        let insert = "INSERT INTO notices (id, recipient, task) SELECT $1, assignee, id FROM tasks WHERE id = $2 AND assignee = $3";
+        sqlx::query(insert).bind(NoticeId::new()).bind(task).bind(assignee).execute(tx.db()).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// The caller's notices, newest first.
+#[forge::query]
+pub async fn list(ctx: &QueryContext) -> Result<Vec<NoticeLine>> {
+    let me: UserId = ctx.auth().user()?;
+    let select = "SELECT notices.id, notices.task, tasks.title, notices.seen, notices.created_at
+        FROM notices JOIN tasks ON tasks.id = notices.task
+        WHERE recipient = $1 ORDER BY notices.id DESC LIMIT $2";
+    let rows = sqlx::query_as(select).bind(me).bind(PAGE).fetch_all(ctx.db()).await?;
+    Ok(rows.into_iter().map(|(id, task, title, seen, created_at)| NoticeLine { id, task, title, seen, created_at }).collect())
+}
+
+/// Marks all notices of the caller as seen; answers how many were new.
+#[forge::mutation]
+pub async fn mark_seen(ctx: &MutationContext) -> Result<u32> {
+    let me: UserId = ctx.auth().user()?;
+    let update = "UPDATE notices SET seen = true WHERE recipient = $1 AND NOT seen";
+    let updated = sqlx::query(update).bind(me).execute(ctx.db()).await?;
+    Ok(u32::try_from(updated.rows_affected()).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,121 @@
+//! `jobs`: what waits, runs and has ended, and what a person does about it.
+
+use forge_actors::app::JobStatus;
+use forge_actors::dashboard::jobs::{JobDetail, JobRow};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::cli::{Jobs, JobsStep, OneJob, Target};
+use crate::cmd::client::{Asker, Client};
+use crate::cmd::output;
+use crate::cmd::report::{Exit, Report};
+use crate::cmd::scene::{Palette, Scene};
+
+/// Characters of an error that fit beside a job.
+const ERROR_CHARS_MAX: usize = 60;
+
+/// Does what the step says, through a running node.
+pub async fn run(args: &Jobs, scene: Scene<'_>) -> Result<(), Report> {
+    match &args.step {
+        JobsStep::Ls { status, queue, name, limit, target } => {
+            let status = status.as_deref().map(known).transpose()?;
+            let asked = json!({ "status": status, "queue": queue, "name": name, "limit": limit });
+            let answer = ask(target, scene, "forge.jobs", &asked).await?;
+            print(&answer, scene, |rows: Vec<JobRow>| list(&rows, scene.palette()))
+        }
+        JobsStep::Show(job) => about(job, scene, "forge.job").await,
+        JobsStep::Retry(job) => about(job, scene, "forge.retryJob").await,
+        JobsStep::Cancel(job) => about(job, scene, "forge.cancelJob").await,
+    }
+}
+
+async fn about(job: &OneJob, scene: Scene<'_>, function: &str) -> Result<(), Report> {
+    let answer = ask(&job.target, scene, function, &json!({ "id": job.id })).await?;
+    print(&answer, scene, |detail: JobDetail| show(&detail, scene.palette()))
+}
+
+async fn ask(target: &Target, scene: Scene<'_>, function: &str, args: &Value) -> Result<Value, Report> {
+    let loaded = scene.load(&[])?;
+    let client = Client::new(&loaded, target, Asker::Administrator)?;
+    let mut answer = client.post(&format!("/rpc/{function}"), args.to_string()).await?;
+    Ok(answer["data"].take())
+}
+
+fn print<T: DeserializeOwned>(data: &Value, scene: Scene<'_>, render: impl FnOnce(T) -> String) -> Result<(), Report> {
+    if scene.global.json {
+        output::data(&data.to_string());
+        return Ok(());
+    }
+    let parsed = T::deserialize(data)
+        .map_err(|error| Report::new(Exit::Drift, "other-version", "the node's answer is of another version of Forge").cause(error))?;
+    output::data(&render(parsed));
+    Ok(())
+}
+
+fn known(status: &str) -> Result<JobStatus, Report> {
+    JobStatus::parse(status).ok_or_else(|| {
+        let all: Vec<_> = JobStatus::ALL.into_iter().map(JobStatus::as_str).collect();
+        Report::new(Exit::Usage, "no-status", format!("`{status}` is no status of a job")).help(format!("one of {}", all.join(", ")))
+    })
+}
+
+/// One line for each job, aligned.
+pub(super) fn list(rows: &[JobRow], palette: Palette) -> String {
+    if rows.is_empty() {
+        return "no jobs".to_owned();
+    }
+    let cells = |row: &JobRow| {
+        let error = row.last_error.as_deref().and_then(|error| error.lines().next()).unwrap_or_default();
+        let attempts = format!("{}/{}", row.attempt, row.attempts_max);
+        let created = row.created_at.format("%Y-%m-%d %H:%M:%S").to_string();
+        let error = error.chars().take(ERROR_CHARS_MAX).collect();
+        [row.id.to_string(), row.status.as_str().to_owned(), row.name.clone(), row.queue.clone(), attempts, created, error]
+    };
+    let head = ["job", "status", "handler", "queue", "attempt", "dispatched", "last error"].map(str::to_owned);
+    let lines: Vec<_> = rows.iter().map(cells).collect();
+    let widest = |column: usize| lines.iter().chain([&head]).map(|line| line[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<_> = (0..head.len()).map(widest).collect();
+    let line = |cells: &[String; 7]| {
+        let padded: Vec<_> = cells.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}")).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let mut text = palette.dim(&line(&head));
+    for (row, cells) in rows.iter().zip(&lines) {
+        text = format!("{text}\n{}", coloured(row.status, &line(cells), palette));
+    }
+    text
+}
+
+fn show(detail: &JobDetail, palette: Palette) -> String {
+    let JobDetail { row, args, subject, tenant, trace } = detail;
+    let time = |at: Option<forge_actors::kernel::time::Timestamp>| at.map(|at| at.to_rfc3339());
+    let node = row.node.map(|node| node.to_string());
+    let facts = [
+        ("job", Some(row.id.to_string())),
+        ("status", Some(coloured(row.status, row.status.as_str(), palette))),
+        ("handler", Some(row.name.clone())),
+        ("arguments", Some(args.clone())),
+        ("queue", Some(format!("{}, priority {}", row.queue, row.priority))),
+        ("attempt", Some(format!("{} of {}", row.attempt, row.attempts_max))),
+        ("node", node),
+        ("dispatched", time(Some(row.created_at))),
+        ("by", subject.clone()),
+        ("tenant", tenant.clone()),
+        ("trace", trace.clone()),
+        ("runs at", time(row.run_at)),
+        ("finished", time(row.finished_at)),
+        ("last error", row.last_error.clone()),
+    ];
+    let lines = facts.iter().filter_map(|(name, value)| Some(format!("{}  {}", palette.dim(&format!("{name:<10}")), value.as_ref()?)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn coloured(status: JobStatus, text: &str, palette: Palette) -> String {
+    match status {
+        JobStatus::Completed => palette.green(text),
+        JobStatus::Retry => palette.yellow(text),
+        JobStatus::Failed | JobStatus::DeadLetter => palette.red(text),
+        JobStatus::Cancelled => palette.dim(text),
+        JobStatus::Pending | JobStatus::Claimed | JobStatus::Running => text.to_owned(),
+    }
+}

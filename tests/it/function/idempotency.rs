@@ -1,0 +1,90 @@
+//! A mutation that is sent twice with one key happens once, and both are answered alike.
+
+use forge::prelude::*;
+use forge_actors::kernel::invocation::{Caller, Invocation};
+
+use super::handlers::Put;
+use super::room::{Room, caller};
+
+/// Adds one, slowly enough for others to come meanwhile.
+#[forge::mutation(public)]
+async fn count_slowly(ctx: &MutationContext, by: i64, fails: bool) -> Result<i64> {
+    let counted = sqlx::query_scalar("UPDATE counter SET value = value + $1 RETURNING value").bind(by).fetch_one(ctx.db()).await?;
+    sqlx::query("SELECT pg_sleep(0.05)").execute(ctx.db()).await?;
+    if fails { Err(Fault::new(Code::Conflict, "as asked")) } else { Ok(counted) }
+}
+
+/// The same, kept apart as strictly as Postgres can.
+#[forge::mutation(public, isolation = serializable)]
+async fn count_strictly(ctx: &MutationContext, by: i64, fails: bool) -> Result<i64> {
+    Ok(ctx.call(CountSlowly { by, fails }).await?)
+}
+
+/// Has no transaction.
+#[forge::action(public)]
+async fn act(ctx: &ActionContext) -> Result<()> {
+    ctx.call(Put { key: "acted".into() }).await?;
+    Ok(())
+}
+
+fn keyed(name: &str, args: &'static str, key: &str, caller: Caller) -> Invocation {
+    Invocation { idempotency_key: Some(key.to_owned()), ..Invocation::new(name, args.as_bytes(), caller) }
+}
+
+async fn counter(room: &Room) -> i64 {
+    sqlx::query_scalar("SELECT value FROM counter").fetch_one(&mut room.scratch.connect().await).await.expect("reads")
+}
+
+const ONE: &str = r#"{"by": 1, "fails": false}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_call_is_answered_and_not_done() {
+    let room = Room::migrated().await;
+    let call = |args, key, caller| room.functions.submit(keyed("idempotency.count_slowly", args, key, caller));
+    let (first, receipt) = call(ONE, "a", caller(&[])).await;
+    let (again, replayed) = call(ONE, "a", caller(&[])).await;
+    assert_eq!((first.expect("counts"), again.expect("is answered")), ("1".into(), "1".into()));
+    assert!(receipt.xid.is_some() && replayed.xid == receipt.xid, "the repeated call is told when it happened");
+    let (refused, _) = call(r#"{"by": 2, "fails": false}"#, "a", caller(&[])).await;
+    assert_eq!(refused.expect_err("other arguments").code(), Code::Conflict);
+    let (strange, _) = call(ONE, "a", Caller::default()).await;
+    assert_eq!(strange.expect("a key belongs to its caller"), "2");
+    let (fresh, _) = call(ONE, "b", caller(&[])).await;
+    assert_eq!(fresh.expect("another key is another call"), "3");
+    assert_eq!(counter(&room).await, 3);
+    room.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_not_kept() {
+    let room = Room::migrated().await;
+    let call = |args| room.functions.call(keyed("idempotency.count_slowly", args, "a", caller(&[])));
+    for _ in 0..2 {
+        assert_eq!(call(r#"{"by": 1, "fails": true}"#).await.expect_err("fails").code(), Code::Conflict);
+    }
+    assert_eq!(call(ONE).await.expect("the key is free again"), "1");
+    assert_eq!(counter(&room).await, 1);
+    room.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_duplicates_wait_for_the_first() {
+    let room = Room::migrated().await;
+    for (name, expected) in [("idempotency.count_slowly", 1), ("idempotency.count_strictly", 2)] {
+        let calls = (0..10).map(|_| room.functions.call(keyed(name, ONE, "a", caller(&[]))));
+        for answer in futures::future::join_all(calls).await {
+            assert_eq!(answer.unwrap_or_else(|fault| panic!("{name}: {fault}")), expected.to_string(), "{name}");
+        }
+        assert_eq!(counter(&room).await, expected, "{name}");
+    }
+    room.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_action_takes_no_key() {
+    let room = Room::migrated().await;
+    let refused = room.functions.call(keyed("idempotency.act", "{}", "a", Caller::default())).await;
+    assert_eq!(refused.expect_err("an action cannot be undone").code(), Code::BadRequest);
+    assert_eq!(room.keys().await, [""; 0]);
+    room.close().await;
+}

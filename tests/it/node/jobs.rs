@@ -1,0 +1,284 @@
+//! Jobs on real nodes: killed, stopped, crashed, drained, and their database taken away.
+
+use std::time::Duration;
+
+use forge_tests::{Binary, Client, Database, Ended, Node, NodeBuilder, PostgresProcess, Process, Signal, probe, until};
+use serde_json::{Value, json};
+
+use super::stage::{PATIENCE, probe_on};
+
+/// The issue's promise: orphans are run again this long after their node was killed.
+const ORPHANS: Duration = Duration::from_secs(15);
+/// For many jobs on a busy machine.
+const LONG: Duration = Duration::from_secs(120);
+
+fn worker_on(database: &Database, jobs: &str) -> NodeBuilder {
+    probe_on(database).file("forge.toml", format!("{}\n[jobs]\n{jobs}\n", probe::CONFIG))
+}
+
+async fn enqueue(client: &Client, prefix: &str, count: u32, ms: u64) {
+    let arguments = json!({ "prefix": prefix, "count": count, "ms": ms });
+    let reply = client.call("jobs.enqueue", arguments, Some(&probe::token("ana"))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+}
+
+async fn enqueue_one(client: &Client, kind: &str, key: &str) -> String {
+    let reply = client.call("jobs.enqueue_one", json!({ "kind": kind, "key": key }), Some(&probe::token("ana"))).await;
+    reply.data().as_str().unwrap_or_else(|| panic!("no id: {}", reply.text)).to_owned()
+}
+
+async fn count(database: &Database, what: &str, condition: &str) -> i64 {
+    database.value(&format!("select count(*) from probe_effects where what = '{what}' and {condition}")).await
+}
+
+async fn await_count(database: &Database, what: &str, condition: &str, at_least: i64, limit: Duration) {
+    let reached = || async { (count(database, what, condition).await >= at_least).then_some(()) };
+    until(&format!("{at_least} times `{what}` where {condition}"), limit, reached).await;
+}
+
+/// `completed: 3, dead_letter: 1`, of the history.
+async fn history(database: &Database) -> String {
+    let sql = "select coalesce(string_agg(status || ': ' || n, ', ' order by status), '')
+        from (select status::text, count(*) as n from forge_job_history group by status) as counts";
+    database.value(sql).await
+}
+
+async fn await_history(database: &Database, expected: &str, limit: Duration) {
+    let reached = || async { (history(database).await == expected).then_some(()) };
+    until(&format!("the history is `{expected}`"), limit, reached).await;
+}
+
+async fn nothing_is_left(database: &Database) {
+    assert_eq!(database.value::<i64>("select count(*) from forge_jobs").await, 0, "jobs are left");
+}
+
+async fn every_effect_happened_once(database: &Database, jobs: i64) {
+    assert_eq!(database.value::<i64>("select count(distinct key) from probe_effects where what = 'done'").await, jobs, "effects are lost");
+    assert_eq!(count(database, "done", "true").await, jobs, "effects happened twice");
+}
+
+#[tokio::test]
+async fn a_killed_nodes_jobs_are_run_by_another() {
+    let database = Database::create().await;
+    let config = "concurrency = 200\nprefetch_max = 0";
+    let mut first = worker_on(&database, config).start().await;
+    let second = worker_on(&database, config).start().await;
+    enqueue(second.client(), "job", 1_000, 2_000).await;
+    let pid = i64::from(first.process().pid());
+    await_count(&database, "begun", &format!("pid = {pid}"), 200, LONG).await;
+    let running = "select count(*) from forge_jobs where status in ('claimed', 'running')";
+    assert!(database.value::<i64>(running).await >= 200, "they run");
+    first.process().signal(Signal::KILL);
+    database.execute("create table killed as select clock_timestamp() as at").await;
+    await_history(&database, "completed: 1000", LONG).await;
+    nothing_is_left(&database).await;
+    every_effect_happened_once(&database, 1_000).await;
+    // Those that the killed node had begun and not ended: when they were begun again.
+    let again = format!(
+        "with orphans as (select distinct key from probe_effects effect where pid = {pid} and what = 'begun'
+             and not exists (select from probe_effects done where done.key = effect.key and done.what = 'done' and done.pid = {pid}))
+         select extract(epoch from min(again.at) - (select at from killed))::float8
+         from orphans left join probe_effects again on again.key = orphans.key and again.what = 'begun' and again.pid <> {pid}
+         group by orphans.key"
+    );
+    let again: Vec<Option<f64>> = database.column(&again).await;
+    let slowest = again.iter().map(|seconds| seconds.expect("every orphan is run again")).fold(0.0, f64::max);
+    println!("{} orphans, the last one begun again after {slowest:.1} s", again.len());
+    assert!(!again.is_empty() && slowest <= ORPHANS.as_secs_f64(), "an orphan waited {slowest:.1} s");
+    assert_eq!(second.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_node_that_was_stopped_for_half_a_minute_writes_nothing_late() {
+    let database = Database::create().await;
+    let config = "concurrency = 200\nprefetch_max = 0";
+    let mut zombie = worker_on(&database, config).start().await;
+    enqueue(zombie.client(), "job", 200, 6_000).await;
+    await_count(&database, "begun", "true", 200, LONG).await;
+    zombie.process().signal(Signal::STOP);
+    let done_before = count(&database, "done", "true").await;
+    let pid = i64::from(zombie.process().pid());
+    let other = worker_on(&database, config).start().await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    await_history(&database, "completed: 200", LONG).await;
+    zombie.process().signal(Signal::CONT);
+    // It is back when it does something new; what it held has been tried and refused by then, or is cut.
+    let metrics = zombie.client();
+    let held = || async {
+        let text = metrics.get("/metrics").await.ok()?.text;
+        let line = text.lines().find(|line| line.starts_with("forge_jobs_held "))?.to_owned();
+        line.ends_with(" 0").then_some(())
+    };
+    until("the zombie has let go of its jobs", PATIENCE, held).await;
+    assert_eq!(count(&database, "done", &format!("pid = {pid}")).await, done_before, "a late write was accepted");
+    every_effect_happened_once(&database, 200).await;
+    nothing_is_left(&database).await;
+    assert_eq!(history(&database).await, "completed: 200");
+    for node in [zombie, other] {
+        assert_eq!(node.stop(PATIENCE).await.code(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_kills_its_process_is_a_dead_letter_in_the_end() {
+    let database = Database::create().await;
+    let mut deaths = 0;
+    let mut node = worker_on(&database, "lease = \"2s\"").start().await;
+    enqueue_one(node.client(), "abort", "poison").await;
+    for _ in 0..2 {
+        assert_ne!(node.process().ended(PATIENCE).await.code(), 0);
+        deaths += 1;
+        node = worker_on(&database, "lease = \"2s\"").start().await;
+    }
+    enqueue(node.client(), "bystander", 20, 1).await;
+    await_history(&database, "completed: 20, dead_letter: 1", PATIENCE).await;
+    nothing_is_left(&database).await;
+    assert_eq!((deaths, count(&database, "begun", "key = 'poison'").await), (2, 2));
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn attempts_end_as_they_end() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "").start().await;
+    let last_error = |id: String| {
+        let database = &database;
+        async move { database.value::<Option<String>>(&format!("select last_error from forge_job_history where id = '{id}'")).await }
+    };
+    let panicked = enqueue_one(node.client(), "explode", "a").await;
+    await_history(&database, "dead_letter: 1", PATIENCE).await;
+    let error = last_error(panicked).await.expect("it says why");
+    assert!(error.contains("the probe panics in a job") && error.contains("jobs.rs:"), "{error}");
+    assert_eq!(count(&database, "begun", "key = 'a'").await, 2, "two attempts");
+    let journalled = "select coalesce(sum(occurrences), 0)::int8 from forge_crashes where path = 'node/jobs/jobs.explode'";
+    until("both panics are in the journal", PATIENCE, || async { (database.value::<i64>(journalled).await == 2).then_some(()) }).await;
+
+    let stalled = enqueue_one(node.client(), "stall", "b").await;
+    await_history(&database, "dead_letter: 2", PATIENCE).await;
+    let error = last_error(stalled).await.expect("it says why");
+    assert!(error.contains("TIMEOUT") && error.contains("500ms"), "{error}");
+
+    let snoozed = enqueue_one(node.client(), "snooze", "c").await;
+    await_history(&database, "completed: 1, dead_letter: 2", PATIENCE).await;
+    assert_eq!(last_error(snoozed.clone()).await, None);
+    let attempt = format!("select attempt || ' of ' || attempts_max || ', claim ' || claim from forge_job_history where id = '{snoozed}'");
+    assert_eq!(database.value::<String>(&attempt).await, "1 of 1, claim 4", "a snooze spends no attempt");
+
+    let later = enqueue_one(node.client(), "later", "d").await;
+    await_history(&database, "completed: 2, dead_letter: 2", PATIENCE).await;
+    let waited = format!(
+        "select extract(epoch from at - created_at)::float8 from probe_effects, forge_job_history where key = 'd' and what = 'begun' and id = '{later}'"
+    );
+    let waited: f64 = database.value(&waited).await;
+    assert!((0.3..1.5).contains(&waited), "300 ms, not {waited} s, and not by luck of a poll");
+
+    let failed = node.call("jobs.enqueue_and_fail", json!({ "key": "e" }), Some(&probe::token("ana"))).await;
+    assert_eq!(failed.status, 409, "{}", failed.text);
+    nothing_is_left(&database).await;
+    let called = node.call("jobs.work", json!({ "key": "f", "ms": 1 }), Some(&probe::token("ana"))).await;
+    assert_eq!(called.code(), "NOT_FOUND", "a job is not called");
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn jobs_outlive_their_database_and_each_effect_happens_once() {
+    let cluster = PostgresProcess::start().await;
+    let database = Database::create_in(&cluster.url(), None).await;
+    let node = worker_on(&database, "concurrency = 10").start().await;
+    enqueue(node.client(), "job", 200, 100).await;
+    for goal in [20, 80] {
+        await_count(&database, "done", "true", goal, LONG).await;
+        cluster.crash();
+        cluster.restart().await;
+    }
+    await_history(&database, "completed: 200", LONG).await;
+    nothing_is_left(&database).await;
+    every_effect_happened_once(&database, 200).await;
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_drain_ends_what_it_can_and_hands_back_the_rest() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "concurrency = 5\nprefetch_max = 0").start().await;
+    enqueue(node.client(), "short", 20, 1_500).await;
+    await_count(&database, "begun", "true", 5, PATIENCE).await;
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+    let begun = count(&database, "begun", "true").await;
+    assert_eq!(count(&database, "done", "true").await, begun, "what had begun was ended");
+    let left = format!("attempt = 0 and status = 'pending' and ready: {}", 20 - begun);
+    let waiting = "select 'attempt = 0 and status = ''pending'' and ready: ' || count(*) from forge_jobs where attempt = 0 and status = 'pending' and ready";
+    assert_eq!(database.value::<String>(waiting).await, left, "the others wait as if nothing had been");
+
+    database.execute("truncate forge_jobs, forge_job_history, probe_effects").await;
+    let node = worker_on(&database, "concurrency = 5\ndrain_timeout = \"500ms\"").start().await;
+    enqueue(node.client(), "long", 8, 60_000).await;
+    await_count(&database, "begun", "true", 5, PATIENCE).await;
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+    let handed_back = "select count(*) from forge_jobs where attempt = 0 and status = 'pending' and ready and node_id is null";
+    assert_eq!(database.value::<i64>(handed_back).await, 8, "nobody's fault, so no attempt is spent");
+    assert_eq!(history(&database).await, "");
+}
+
+#[tokio::test]
+async fn a_person_sees_jobs_and_does_something_about_them() {
+    let database = Database::create().await;
+    let mut node = worker_on(&database, "").start().await;
+    let dead = enqueue_one(node.client(), "explode", "a").await;
+    await_history(&database, "dead_letter: 1", PATIENCE).await;
+    let listed: Value = serde_json::from_str(&jobs(&node, &["ls", "--status", "dead_letter", "--json"]).await.stdout).expect("JSON");
+    assert_eq!((&listed[0]["id"], &listed[0]["status"], &listed[0]["attempt"]), (&json!(dead), &json!("dead_letter"), &json!(2)));
+    let shown = jobs(&node, &["show", &dead]).await.stdout;
+    for word in ["jobs.explode", "dead_letter", r#"{"key":"a"}"#, "the probe panics in a job", "2 of 2", "ana"] {
+        assert!(shown.contains(word), "no `{word}` in:\n{shown}");
+    }
+    assert_eq!(jobs(&node, &["retry", &dead]).await.code(), 0);
+    await_count(&database, "begun", "key = 'a'", 4, PATIENCE).await;
+    await_history(&database, "dead_letter: 1", PATIENCE).await;
+
+    let running = {
+        enqueue(node.client(), "long", 1, 60_000).await;
+        await_count(&database, "begun", "key = 'long-0'", 1, PATIENCE).await;
+        database.value::<String>("select id::text from forge_jobs").await
+    };
+    assert_eq!(jobs(&node, &["cancel", &running]).await.code(), 0);
+    await_history(&database, "cancelled: 1, dead_letter: 1", PATIENCE).await;
+    let stderr = node.process().stderr().clone();
+    until("its worker is told", PATIENCE, || async { stderr.line("cut: the job was cancelled") }).await;
+    assert_eq!(jobs(&node, &["cancel", &running]).await.code(), 1, "it is cancelled already");
+    assert_eq!(jobs(&node, &["show", "0193a5b0-0000-7000-8000-000000000000"]).await.code(), 6);
+    assert_eq!(jobs(&node, &["ls", "--status", "lost"]).await.code(), 2);
+    let audited: Vec<String> = database.column("select action || ' ' || target || ' ' || outcome from forge_audit order by at").await;
+    assert_eq!(audited, [format!("retryJob {dead} done"), format!("cancelJob {running} done")], "what failed did not happen");
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+async fn jobs(node: &Node, arguments: &[&str]) -> Ended {
+    let mut command = std::process::Command::new(Binary::Forge.path());
+    command.arg("jobs").args(arguments).args(["--url", node.client().base(), "--token", &probe::admin_token(), "--color", "never"]);
+    Process::spawn(&mut command).ended(PATIENCE).await
+}
+
+#[tokio::test]
+async fn a_repeated_request_is_answered_as_the_first_time() {
+    let database = Database::create().await;
+    let node = probe_on(&database).start().await;
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let put = async |key: &str, idempotency_key: &str| {
+        let request = http.post(format!("{}/rpc/probe.put", node.client().base())).json(&json!({ "key": key }));
+        let reply = request.bearer_auth(probe::token("ana")).header("idempotency-key", idempotency_key).send().await.expect("an answer");
+        reply.status().as_u16()
+    };
+    assert_eq!(put("a", "7f1c").await, 200);
+    assert_eq!(put("a", "7f1c").await, 200, "the row is there already, and so is the answer");
+    assert_eq!(put("a", "\"7f1c\"").await, 200, "with quotes it is the same key");
+    assert_eq!(put("b", "7f1c").await, 409, "another call needs another key");
+    assert_eq!(put("a", "other").await, 409, "and without the answer the row is in the way");
+    assert_eq!(put("c", "").await, 400);
+    let batch = r#"[{"id": 1, "name": "probe.put", "args": {"key": "a"}, "idempotencyKey": "7f1c"}]"#;
+    let reply = node.client().post("/rpc", batch, Some(&probe::token("ana"))).await.expect("an answer");
+    assert_eq!(reply.json()[0]["data"], Value::Null, "{}", reply.text);
+    assert!(reply.json()[0].get("error").is_none(), "{}", reply.text);
+    assert_eq!(database.column::<String>("select key from probe_ledger").await, ["a"]);
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}

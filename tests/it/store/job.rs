@@ -1,0 +1,341 @@
+//! The statements of the job room, one by one: each makes only the moves of the diagram, and only for whoever holds the job.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use forge_actors::app::JobStatus;
+use forge_actors::db::migrate::runner::Runner;
+use forge_actors::db::migrate::system::system_set;
+use forge_actors::job::state::MOVES;
+use forge_actors::job::store::{Claim, Job, Promoted, Store};
+use forge_actors::kernel::ids::{JobId, NodeId};
+use sqlx::AssertSqlSafe;
+
+use super::cluster::{Scratch, execute};
+
+const LEASE: Duration = Duration::from_secs(10);
+const QUEUE: &str = "mail";
+
+struct Bench {
+    scratch: Scratch,
+    store: Store,
+    names: Vec<String>,
+}
+
+impl Bench {
+    async fn open() -> Self {
+        let scratch = Scratch::new().await;
+        let sets = [system_set()];
+        let runner = Runner { database: &scratch.database, sets: &sets, node: "test", lock_wait: Duration::from_secs(5) };
+        runner.up(None, |_| {}).await.unwrap();
+        let store = Store::new(scratch.database.clone());
+        Self { scratch, store, names: vec!["mail.send".to_owned()] }
+    }
+
+    /// A row in a status, with its claim and attempt at 1 where it has been claimed, of 3 attempts.
+    async fn put(&self, status: JobStatus) -> JobId {
+        let id = JobId::new();
+        let held = matches!(status, JobStatus::Claimed | JobStatus::Running);
+        let tried = i32::from(status != JobStatus::Pending);
+        let (node, lease) = if held { (format!("'{}'", NodeId::new()), "now() + interval '10s'") } else { ("NULL".to_owned(), "NULL") };
+        let common = format!("'{id}', 'mail.send', '{QUEUE}', 50, '{}', {tried}, 3, {tried}", status.as_str());
+        self.run(&match status {
+            JobStatus::Pending | JobStatus::Claimed | JobStatus::Running | JobStatus::Retry => format!(
+                "INSERT INTO forge_jobs (id, name, queue, priority, status, attempt, attempts_max, claim, ready, run_at, args, node_id, lease_until)
+                 VALUES ({common}, true, now(), '{{}}', {node}, {lease})"
+            ),
+            _ => format!(
+                "INSERT INTO forge_job_history (id, name, queue, priority, status, attempt, attempts_max, claim, args, last_error, created_at)
+                 VALUES ({common}, '{{}}', 'broke', now())"
+            ),
+        })
+        .await;
+        id
+    }
+
+    async fn run(&self, sql: &str) {
+        execute(&mut self.scratch.connect().await, sql).await;
+    }
+
+    async fn claim(&self, limit: usize) -> Vec<Job> {
+        self.store.claim(QUEUE, &self.names, limit, NodeId::new(), LEASE).await.unwrap()
+    }
+
+    /// Where the job is now, in whichever table.
+    async fn status(&self, id: JobId) -> JobStatus {
+        let sql = "SELECT status::text FROM forge_jobs WHERE id = $1 UNION ALL SELECT status::text FROM forge_job_history WHERE id = $1";
+        let found: Vec<String> = sqlx::query_scalar(sql).bind(id).fetch_all(&mut self.scratch.connect().await).await.unwrap();
+        assert_eq!(found.len(), 1, "a job is in one of the tables");
+        JobStatus::parse(&found[0]).unwrap()
+    }
+
+    async fn value<T>(&self, sql: &str) -> T
+    where
+        T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
+    {
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.scratch.connect().await).await.unwrap()
+    }
+}
+
+/// A statement file of the rooms, run on one job as its caller runs it; answers nothing: the table tells.
+async fn apply(bench: &Bench, statement: &str, id: JobId) {
+    let mut connection = bench.scratch.connect().await;
+    let one = |sql: &'static str| sqlx::query(sql);
+    let (finish, give_back) = (
+        include_str!("../../../forge-actors/src/job/sql/finish_jobs.sql"),
+        include_str!("../../../forge-actors/src/job/sql/return_jobs.sql"),
+    );
+    match statement {
+        "claim" => drop(bench.claim(10).await),
+        "confirm" => {
+            bench.store.renew(&[Claim { job: id, number: 1, begun: true }], LEASE).await.unwrap();
+        }
+        "rescue" => {
+            bench
+                .run(&format!("UPDATE forge_jobs SET lease_until = now() - interval '1s' WHERE id = '{id}' AND lease_until IS NOT NULL"))
+                .await;
+            bench.store.rescue().await.unwrap();
+        }
+        "rescue the last attempt" => {
+            let sql = "UPDATE forge_jobs SET lease_until = now() - interval '1s', attempt = 3, claim = 3";
+            bench.run(&format!("{sql} WHERE id = '{id}' AND lease_until IS NOT NULL")).await;
+            bench.store.rescue().await.unwrap();
+        }
+        "complete" | "refuse" | "bury" => {
+            let status = BTreeMap::from([("complete", "completed"), ("refuse", "failed"), ("bury", "dead_letter")])[statement];
+            let finish = one(finish).bind(vec![id]).bind(vec![1]).bind(vec![status]).bind(vec![Some("broke")]);
+            finish.execute(&mut connection).await.unwrap();
+        }
+        "hand back" | "fail" => {
+            let status = if statement == "fail" { "retry" } else { "pending" };
+            let back = one(give_back).bind(vec![id]).bind(vec![1]).bind(vec![status]).bind(vec![None::<String>]);
+            back.bind(vec![5.0]).bind(vec![statement == "hand back"]).execute(&mut connection).await.unwrap();
+        }
+        "cancel" => {
+            let cancel = one(include_str!("../../../forge-actors/src/dashboard/sql/cancel_job.sql"));
+            cancel.bind(id).bind("ana").execute(&mut connection).await.unwrap();
+        }
+        "retry" => {
+            let retry = one(include_str!("../../../forge-actors/src/dashboard/sql/retry_job.sql"));
+            retry.bind(id).execute(&mut connection).await.unwrap();
+        }
+        other => panic!("no statement is called {other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_make_the_moves_of_the_diagram_and_no_others() {
+    let statements =
+        ["claim", "confirm", "rescue", "rescue the last attempt", "complete", "refuse", "bury", "hand back", "fail", "cancel", "retry"];
+    let bench = Bench::open().await;
+    let mut made = BTreeSet::new();
+    for from in JobStatus::ALL {
+        for statement in statements {
+            let id = bench.put(from).await;
+            apply(&bench, statement, id).await;
+            let to = bench.status(id).await;
+            let (_, allowed) = MOVES.iter().find(|(known, _)| *known == from).unwrap();
+            assert!(to == from || allowed.contains(&to), "`{statement}` moves a job from {from:?} to {to:?}");
+            if to != from {
+                made.insert((from.as_str(), to.as_str()));
+            }
+            bench.run("TRUNCATE forge_jobs, forge_job_history").await;
+        }
+    }
+    let drawn: BTreeSet<_> = MOVES.iter().flat_map(|(from, to)| to.iter().map(|to| (from.as_str(), to.as_str()))).collect();
+    assert_eq!(made, drawn, "every arrow is made by a statement");
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn impossible_rows_are_refused() {
+    let bench = Bench::open().await;
+    let id = bench.put(JobStatus::Claimed).await;
+    for wrong in [
+        "status = 'completed'",
+        "status = 'pending'",
+        "lease_until = NULL",
+        "node_id = NULL",
+        "ready = false",
+        "attempt = 4",
+        "attempt = 0",
+        "claim = 0",
+        "priority = 101",
+        "queue = ''",
+    ] {
+        let update = format!("UPDATE forge_jobs SET {wrong} WHERE id = '{id}'");
+        let refused = sqlx::raw_sql(AssertSqlSafe(update)).execute(&mut bench.scratch.connect().await).await;
+        let error = refused.expect_err(wrong);
+        assert_eq!(error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref(), Some("23514"), "{wrong}: {error}");
+    }
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_follow_priority_and_time_and_skip_what_is_not_theirs() {
+    let bench = Bench::open().await;
+    let put = |name: &str, queue: &str, priority: i32, run_at: &str, ready: bool| {
+        let id = JobId::new();
+        let sql = format!(
+            "INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
+             VALUES ('{id}', '{name}', '{queue}', {priority}, 3, {ready}, now() + interval '{run_at}', '{{\"a\": 1}}')"
+        );
+        (id, sql)
+    };
+    let rows = [
+        put("mail.send", QUEUE, 50, "-1s", true),
+        put("mail.send", QUEUE, 50, "-2s", true),
+        put("mail.send", QUEUE, 90, "-1s", true),
+        put("mail.send", QUEUE, 100, "1h", false),
+        put("mail.unknown", QUEUE, 100, "-1h", true),
+        put("mail.send", "other", 100, "-1h", true),
+    ];
+    for (_, sql) in &rows {
+        bench.run(sql).await;
+    }
+    let jobs = bench.claim(2).await;
+    assert_eq!(jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [rows[2].0, rows[1].0]);
+    assert_eq!((jobs[0].claim, jobs[0].attempt, &jobs[0].args[..]), (1, 1, &br#"{"a": 1}"#[..]), "as it came in, byte for byte");
+    assert!(jobs[1].waited >= Duration::from_secs(2) && jobs[1].waited < Duration::from_secs(60), "{:?}", jobs[1].waited);
+    assert_eq!(bench.claim(10).await.iter().map(|job| job.id).collect::<Vec<_>>(), [rows[0].0]);
+    assert!(bench.claim(10).await.is_empty());
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_claimers_take_no_job_twice_and_leave_none() {
+    let bench = Bench::open().await;
+    bench
+        .run(
+            "INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
+             SELECT gen_random_uuid(), 'mail.send', 'mail', 50, 3, true, now(), '{}' FROM generate_series(1, 2000)",
+        )
+        .await;
+    let claimers = (0..8).map(|_| {
+        let (store, names) = (bench.store.clone(), bench.names.clone());
+        tokio::spawn(async move {
+            let (mut taken, node) = (Vec::new(), NodeId::new());
+            loop {
+                let jobs = store.claim(QUEUE, &names, 37, node, LEASE).await.unwrap();
+                if jobs.is_empty() {
+                    return taken;
+                }
+                taken.extend(jobs.into_iter().map(|job| job.id));
+            }
+        })
+    });
+    let taken: Vec<JobId> = futures::future::join_all(claimers).await.into_iter().flat_map(|taken| taken.unwrap()).collect();
+    assert_eq!(taken.len(), 2_000);
+    assert_eq!(taken.iter().collect::<BTreeSet<_>>().len(), 2_000, "one claim each");
+    // The last look of each claimer may have skipped rows that another one was taking, so what counts is the table.
+    assert_eq!(bench.value::<i64>("SELECT count(*) FROM forge_jobs WHERE status = 'claimed' AND attempt = 1 AND claim = 1").await, 2_000);
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_was_replaced_writes_nothing() {
+    let bench = Bench::open().await;
+    let id = bench.put(JobStatus::Pending).await;
+    let first = bench.claim(1).await.remove(0);
+    bench.run("UPDATE forge_jobs SET lease_until = now() - interval '1s'").await;
+    let rescued = bench.store.rescue().await.unwrap();
+    assert_eq!((rescued.again, rescued.dead, rescued.queues.iter().map(|queue| &**queue).collect::<Vec<_>>()), (1, 0, vec![QUEUE]));
+    // Between the rescue and the next claim the row has the old number, and nobody holds it.
+    for between in ["given back", "claimed by another"] {
+        let late = Claim { job: id, number: first.claim, begun: true };
+        assert!(bench.store.renew(&[late], LEASE).await.unwrap().is_empty(), "{between}");
+        for statement in ["complete", "refuse", "bury", "hand back", "fail"] {
+            let before: String = bench.value("SELECT row_to_json(forge_jobs)::text FROM forge_jobs").await;
+            apply(&bench, statement, id).await;
+            let after: String = bench.value("SELECT row_to_json(forge_jobs)::text FROM forge_jobs").await;
+            assert_eq!(before, after, "`{statement}`, {between}");
+        }
+        if between == "given back" {
+            let second = bench.claim(1).await.remove(0);
+            assert_eq!((second.id, second.claim, second.attempt), (id, 2, 2));
+        }
+    }
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_ran_out_unnoticed_is_still_its_holders() {
+    let bench = Bench::open().await;
+    let id = bench.put(JobStatus::Claimed).await;
+    bench.run("UPDATE forge_jobs SET lease_until = now() - interval '1h'").await;
+    assert_eq!(bench.store.renew(&[Claim { job: id, number: 1, begun: true }], LEASE).await.unwrap(), [id]);
+    assert_eq!(bench.status(id).await, JobStatus::Running);
+    assert_eq!(bench.store.rescue().await.unwrap().again, 0, "it was renewed");
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_node_is_lost_in_its_last_attempt_is_a_dead_letter() {
+    let bench = Bench::open().await;
+    let id = bench.put(JobStatus::Pending).await;
+    for attempt in 1..=3 {
+        let job = bench.claim(1).await.remove(0);
+        assert_eq!((job.id, job.attempt), (id, attempt));
+        bench.run("UPDATE forge_jobs SET lease_until = now() - interval '1s'").await;
+        assert_eq!(bench.store.rescue().await.unwrap().dead, usize::from(attempt == 3));
+    }
+    assert_eq!(bench.status(id).await, JobStatus::DeadLetter);
+    assert!(bench.value::<String>("SELECT last_error FROM forge_job_history").await.contains("node was lost"));
+    // Tried again, it has all of its attempts, and its claims go on where they were.
+    apply(&bench, "retry", id).await;
+    let job = bench.claim(1).await.remove(0);
+    assert_eq!((job.attempt, job.claim), (1, 4));
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scheduled_jobs_become_ready_and_the_next_one_is_told() {
+    let bench = Bench::open().await;
+    assert_eq!(bench.store.promote().await.unwrap(), Promoted::default());
+    for seconds in [-5, -1, 30, 90] {
+        bench
+            .run(&format!(
+                "INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
+                 VALUES (gen_random_uuid(), 'mail.send', 'mail', 50, 3, false, now() + interval '{seconds}s', '{{}}')"
+            ))
+            .await;
+    }
+    assert!(bench.claim(10).await.is_empty(), "none is ready");
+    let promoted = bench.store.promote().await.unwrap();
+    assert_eq!(promoted.queues.iter().map(|queue| &**queue).collect::<Vec<_>>(), [QUEUE]);
+    let next = promoted.next_due.unwrap();
+    assert!(next > Duration::from_secs(20) && next <= Duration::from_secs(30), "{next:?}");
+    assert_eq!(bench.claim(10).await.len(), 2);
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_goes_when_it_is_old() {
+    let bench = Bench::open().await;
+    let (old, new) = (bench.put(JobStatus::Completed).await, bench.put(JobStatus::Cancelled).await);
+    bench.run(&format!("UPDATE forge_job_history SET finished_at = now() - interval '8 days' WHERE id = '{old}'")).await;
+    let week = Duration::from_secs(7 * 86_400);
+    assert_eq!(bench.store.sweep(week).await.unwrap(), 1);
+    assert_eq!(bench.status(new).await, JobStatus::Cancelled);
+    assert_eq!(bench.store.sweep(week).await.unwrap(), 0);
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_reads_its_index_in_order() {
+    let bench = Bench::open().await;
+    bench
+        .run(
+            "INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
+             SELECT gen_random_uuid(), 'mail.send', 'mail', 50, 3, n % 10 <> 0, now() + n * interval '1ms', '{}' FROM generate_series(1, 5000) n;
+             ANALYZE forge_jobs",
+        )
+        .await;
+    let sql = format!("EXPLAIN {}", include_str!("../../../forge-actors/src/job/sql/claim_jobs.sql").replace("$1", "'mail'"));
+    let sql = sql.replace("$2", "'{mail.send}'").replace("$3", "10").replace("$4", "gen_random_uuid()").replace("$5", "10");
+    let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut bench.scratch.connect().await).await.unwrap();
+    let plan = plan.join("\n");
+    let cte = plan.split("CTE taken").next().unwrap();
+    assert!(cte.contains("forge_jobs_claimable") && !cte.contains("Sort"), "{plan}");
+    bench.scratch.drop().await;
+}

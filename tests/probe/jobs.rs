@@ -1,0 +1,92 @@
+//! Jobs that do on demand what jobs do by accident.
+
+use std::time::Duration;
+
+use forge::prelude::*;
+
+/// Dispatches `count` jobs in one transaction.
+#[forge::mutation(timeout = "30s")]
+pub async fn enqueue(ctx: &MutationContext, prefix: String, count: u32, ms: u64) -> Result<()> {
+    for number in 0..count {
+        ctx.dispatch(Work { key: format!("{prefix}-{number}"), ms }).await?;
+    }
+    Ok(())
+}
+
+/// Dispatches a job and fails.
+#[forge::mutation]
+pub async fn enqueue_and_fail(ctx: &MutationContext, key: String) -> Result<()> {
+    ctx.dispatch(Work { key, ms: 0 }).await?;
+    Err(Fault::new(Code::Conflict, "the probe fails after its dispatch, as asked"))
+}
+
+/// Dispatches one job of a kind by its name.
+#[forge::action]
+pub async fn enqueue_one(ctx: &ActionContext, kind: String, key: String) -> Result<JobId> {
+    match kind.as_str() {
+        "explode" => ctx.dispatch(Explode { key }).await,
+        "stall" => ctx.dispatch(Stall { key }).await,
+        "abort" => ctx.dispatch(Abort { key }).await,
+        "snooze" => ctx.dispatch(Snooze { key }).await,
+        "later" => ctx.dispatch(Work { key, ms: 0 }).after(Duration::from_millis(300)).await,
+        _ => Err(Fault::new(Code::NotFound, "the probe has no such job")),
+    }
+}
+
+/// Writes down that an attempt has begun, for a while does nothing, and writes down its effect together with its end.
+#[forge::job(queue = "work", attempts = 20, timeout = "2m")]
+pub async fn work(ctx: &JobContext, key: String, ms: u64) -> Result<()> {
+    ctx.call(Note { key: key.clone(), what: "begun".into() }).await?;
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    ctx.commit(async |tx| {
+        tx.call(Note { key, what: "done".into() }).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Panics, until it is a dead letter.
+#[forge::job(queue = "work", attempts = 2, backoff = fixed("50ms"))]
+pub async fn explode(ctx: &JobContext, key: String) -> Result<()> {
+    ctx.call(Note { key, what: "begun".into() }).await?;
+    panic!("the probe panics in a job, as asked");
+}
+
+/// Takes longer than it may.
+#[forge::job(queue = "work", attempts = 1, timeout = "500ms")]
+pub async fn stall(ctx: &JobContext, key: String) -> Result<()> {
+    ctx.call(Note { key, what: "begun".into() }).await?;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    Ok(())
+}
+
+/// Takes its process along.
+#[forge::job(queue = "work", attempts = 2)]
+pub async fn abort(ctx: &JobContext, key: String) -> Result<()> {
+    ctx.call(Note { key, what: "begun".into() }).await?;
+    std::process::abort();
+}
+
+/// Asks for another time until its fourth run, and has only one attempt.
+#[forge::job(queue = "work", attempts = 1)]
+pub async fn snooze(ctx: &JobContext, key: String) -> Result<()> {
+    let runs = ctx.call(Note { key: key.clone(), what: "begun".into() }).await?;
+    if runs < 4 {
+        return ctx.snooze(Duration::from_millis(50));
+    }
+    ctx.call(Note { key, what: "done".into() }).await?;
+    Ok(())
+}
+
+/// Writes an effect down; answers how often it was written for this key.
+#[forge::mutation(internal)]
+pub async fn note(ctx: &MutationContext, key: String, what: String) -> Result<i64> {
+    sqlx::query("insert into probe_effects (key, what, pid) values ($1, $2, $3)")
+        .bind(&key)
+        .bind(&what)
+        .bind(i64::from(std::process::id()))
+        .execute(ctx.db())
+        .await?;
+    let count = sqlx::query_scalar("select count(*) from probe_effects where key = $1 and what = $2");
+    Ok(count.bind(key).bind(what).fetch_one(ctx.db()).await?)
+}
