@@ -141,7 +141,10 @@ pub fn run(args: &New, scene: Scene<'_>) -> Result<(), Report> {
     let repository = !args.no_git && make_repository(&args.folder);
     if scene.global.json {
         let folder = args.folder.display().to_string();
-        output::data(&serde_json::json!({ "name": name, "folder": folder, "files": FILES.len() + pages::DEMO.len() + 1, "git": repository }).to_string());
+        output::data(
+            &serde_json::json!({ "name": name, "folder": folder, "files": FILES.len() + pages::DEMO.len() + 1, "git": repository })
+                .to_string(),
+        );
     } else {
         output::data(&next_steps(&args.folder, &name));
     }
