@@ -73,7 +73,7 @@ async fn upgrade(State(shared): State<Arc<Broadcast>>, upgrade: WebSocketUpgrade
         let mut frames = shared.channel.subscribe();
         loop {
             match frames.recv().await {
-                Ok(frame) if socket.send(Message::Text(frame)).await.is_ok() => {}
+                Ok(frame) if socket.send(Message::Text(frame.clone())).await.is_ok() => {}
                 // Too slow for some of them: the newer ones come.
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Ok(_) | Err(broadcast::error::RecvError::Closed) => return,

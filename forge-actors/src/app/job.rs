@@ -8,15 +8,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
-
 use crate::app::context::{Ctx, MutationContext};
 use crate::app::error::Result;
 use crate::app::kind::Job;
 use crate::db::transaction::Transaction;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
+use futures::future::BoxFuture;
 
 /// How a job is queued and repeated.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +43,8 @@ impl JobMeta {
 }
 
 /// Where a job is in its life; the diagram is in the job room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum JobStatus {
     /// Waits for its time and a worker.

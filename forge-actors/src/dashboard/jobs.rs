@@ -1,6 +1,5 @@
 //! `forge.jobs`, `forge.job`, `forge.retryJob`, `forge.cancelJob`: the jobs of the whole database, finished or not.
 
-use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 
@@ -14,8 +13,8 @@ use crate::kernel::time::Timestamp;
 const ROWS_MAX: u16 = 1_000;
 
 /// One job.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
 pub struct JobRow {
     /// Its id.
     pub id: JobId,
@@ -44,8 +43,8 @@ pub struct JobRow {
 }
 
 /// One job with everything that it carries.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
 pub struct JobDetail {
     /// What the list says.
     #[serde(flatten)]
@@ -94,7 +93,7 @@ impl FromRow<'_, PgRow> for JobDetail {
 }
 
 /// Jobs of the whole database, newest first: 100 unless `limit` says otherwise, 1,000 at most.
-#[forge_app_macros::query(name = "forge.jobs", role = "admin")]
+#[forge_app_macros::query(name = "forge.jobs", role = "admin", refresh = "1s")]
 pub async fn jobs(
     ctx: &QueryContext,
     status: Option<JobStatus>,
@@ -108,7 +107,7 @@ pub async fn jobs(
 }
 
 /// One job with its arguments, whether it is finished or not.
-#[forge_app_macros::query(name = "forge.job", role = "admin")]
+#[forge_app_macros::query(name = "forge.job", role = "admin", refresh = "1s")]
 pub async fn job(ctx: &QueryContext, id: JobId) -> Result<JobDetail> {
     let found = sqlx::query_as(include_str!("sql/find_job.sql")).bind(id).fetch_optional(ctx.db()).await?;
     found.ok_or_else(|| Fault::new(Code::NotFound, format!("there is no job {id}; finished ones are kept for a while only")))

@@ -75,7 +75,7 @@ pub struct NodeStatus {
 }
 
 /// Every node, what it is busy with, and what happened last.
-#[forge_app_macros::query(name = "forge.overview", role = "admin")]
+#[forge_app_macros::query(name = "forge.overview", role = "admin", refresh = "1s")]
 pub async fn overview(ctx: &QueryContext) -> Result<ClusterOverview> {
     let reports = report::all(ctx);
     let rows = sqlx::query(include_str!("sql/list_nodes.sql")).fetch_all(ctx.db()).await?;

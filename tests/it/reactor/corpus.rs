@@ -239,7 +239,10 @@ fn defines(write: &str) -> bool {
 fn random_write(numbers: &mut Numbers) -> String {
     let (id, other) = (numbers.below(40), numbers.below(40));
     match numbers.below(14) {
-        0 => format!("INSERT INTO orders VALUES ({id}, {}, {other}) ON CONFLICT (id) DO UPDATE SET amount = excluded.amount", numbers.below(9) + 1),
+        0 => format!(
+            "INSERT INTO orders VALUES ({id}, {}, {other}) ON CONFLICT (id) DO UPDATE SET amount = excluded.amount",
+            numbers.below(9) + 1
+        ),
         1 => format!("UPDATE orders SET amount = amount + 1 WHERE id < {id}"),
         2 => format!("DELETE FROM orders WHERE id = {id}"),
         3 => format!("UPDATE customers SET region = 'r{other}' WHERE id = {}", numbers.below(9) + 1),
