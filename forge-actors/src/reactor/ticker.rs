@@ -361,6 +361,8 @@ impl Ticker {
                 news.mods.entry(client).or_default();
             }
         }
+        // Counted before it is told, so that whoever was told finds it counted.
+        self.count(state);
         signals::delivered(news.mods.values().map(Vec::len).sum());
         for (client, mods) in news.mods {
             self.deliver(client, mods, applied.remove(&client).unwrap_or_default());
@@ -371,7 +373,6 @@ impl Ticker {
         if std::mem::take(&mut state.table.readers_changed) {
             self.node.hints.set_interest(InterestPart::Tables(state.table.tables()));
         }
-        self.count(state);
         self.measure(state);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use forge_actors::reactor::messages::Version;
 use serde_json::{Value, json};
@@ -71,14 +72,19 @@ async fn a_mutation_is_named_when_its_effects_are_there() {
     let mut page = stage.page();
     page.subscribe(LIST, List {});
     page.until(|page| page.view.contains_key(&LIST)).await;
+    let mut waits = Vec::new();
     for mutation in 1..=30 {
         let (answer, receipt) = stage.submit(Transfer { from: 1, to: 2, amount: 1 }).await;
         answer.unwrap();
+        let committed = Instant::now();
         page.await_commit(mutation, &receipt);
         page.until(|page| page.applied.contains(&mutation)).await;
+        waits.push(committed.elapsed());
         let expected = 100 - i64::from(mutation);
         assert_eq!(page.data(LIST).unwrap()[0], json!(expected), "named before its effects were there");
     }
+    waits.sort_unstable();
+    println!("from commit to delivery: {:?} in the median, {:?} at most", waits[15], waits[29]);
     // Nothing that is watched, and nothing at all.
     stage.write("CREATE TABLE aside (id int)").await;
     let (_, receipt) = stage.submit(Idle {}).await;

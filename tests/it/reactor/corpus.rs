@@ -74,7 +74,7 @@ const CAPTURED: &[Entry] = corpus! {
     "pruned partition": "SELECT count(*) FROM parts WHERE k = 16" => "INSERT INTO parts_low VALUES (16, 'p')";
     "row that moves between partitions": "SELECT count(*) FROM parts_deep" => "INSERT INTO parts VALUES (3, 'm'); UPDATE parts SET k = 103 WHERE k = 3";
     "default partition": "SELECT count(*) FROM parts WHERE k > 1000" => "INSERT INTO parts VALUES (2000, 'd')";
-    "attached partition": "SELECT count(*) FROM parts WHERE k BETWEEN 300 AND 399" => "CREATE TABLE parts_more (k int, text text); INSERT INTO parts_more VALUES (300, 'n'); ALTER TABLE parts ATTACH PARTITION parts_more FOR VALUES FROM (300) TO (400)", "INSERT INTO parts_more VALUES (301, 'n')";
+    "attached partition": "SELECT count(*) FROM parts WHERE k BETWEEN 300 AND 399" => "CREATE TABLE parts_more (k int NOT NULL, text text); INSERT INTO parts_more VALUES (300, 'n'); ALTER TABLE parts ATTACH PARTITION parts_more FOR VALUES FROM (300) TO (400)", "INSERT INTO parts_more VALUES (301, 'n')";
     "written as a replica": "SELECT count(*) FROM customers WHERE id = 75" => "SET LOCAL session_replication_role = replica; INSERT INTO customers VALUES (75, 'r', 'r')";
     "large rows": "SELECT md5(text) FROM large" => "UPDATE large SET text = repeat(md5('other'), 20000)";
     "view redefined": "SELECT * FROM changing" => "CREATE OR REPLACE VIEW changing AS SELECT 2 AS x", "CREATE OR REPLACE VIEW changing AS SELECT count(*)::int AS x FROM edges", "INSERT INTO edges VALUES (91, 1)";

@@ -13,7 +13,7 @@ pub(super) async fn rows(ctx: &QueryContext, sql: String) -> Result<serde_json::
 }
 
 /// The rows of any statement, as somebody who is not above policies.
-#[forge::query(public)]
+#[forge::query(public, snapshot)]
 pub(super) async fn rows_as_reader(ctx: &QueryContext, sql: String) -> Result<serde_json::Value> {
     sqlx::query("SELECT set_config('role', 'forge_test_reader', true)").execute(ctx.db()).await?;
     ctx.call(Rows { sql }).await.map_err(Into::into)
