@@ -25,7 +25,24 @@ lint:
 verify:
   tests/run
 
+# Write the TypeScript that the demo's page is compiled against; `--check` compares only
+generate *flags:
+  cargo run -- generate --out forge-node/demo/web/src/forge {{flags}}
+
 # Print the benchmarks' ratios: all, actor, rpc, panic, recovery, tax
 bench *which="all":
   cargo build --release -p forge-tests --bins
   cargo run --release -p forge-tests --bin bench -- {{which}}
+
+# Start three nodes on this machine, ports 8081-8083, with haproxy on 8080 where it is installed; may be repeated
+cluster-up:
+  cargo build --release -p forge-node
+  deploy/cluster/cluster.sh up
+
+# kill -9 one of the three nodes
+cluster-kill node:
+  deploy/cluster/cluster.sh kill {{node}}
+
+# Stop the three nodes in order
+cluster-down:
+  deploy/cluster/cluster.sh down

@@ -48,6 +48,7 @@ use crate::gateway::server::Port;
 use crate::job::config::JobConfig;
 use crate::job::messages::{Jobs, Needs as JobNeeds};
 use crate::kernel::ids::NodeId;
+use crate::kernel::integer::Int53;
 use crate::kernel::node::NodeState;
 use crate::reactor::config::ReactivityConfig;
 use crate::reactor::messages::{Reactor, ReactorNeeds};
@@ -248,15 +249,15 @@ fn vitals(
     move || {
         let live = reactor.stats();
         Vitals {
-            sessions: sessions.stats().open as u64,
-            subscriptions: live.subscriptions as u64,
-            query_groups: live.groups as u64,
-            ticks: live.ticks,
+            sessions: Int53::count(sessions.stats().open as u64),
+            subscriptions: Int53::count(live.subscriptions as u64),
+            query_groups: Int53::count(live.groups as u64),
+            ticks: Int53::count(live.ticks),
             last_tick_ms: live.last_tick.as_secs_f64() * 1_000.0,
             change_lag_ms: live.lag.as_secs_f64() * 1_000.0,
-            calls: functions.counts().calls,
-            errors: functions.counts().errors,
-            in_flight: functions.in_flight().len() as u64,
+            calls: Int53::count(functions.counts().calls),
+            errors: Int53::count(functions.counts().errors),
+            in_flight: Int53::count(functions.in_flight().len() as u64),
             database_up: database.state().borrow().is_up(),
             database: Some(database.usage()),
         }

@@ -7,7 +7,7 @@ use syn::{Attribute, Item, Meta};
 use crate::{option, refuse};
 
 const OWNER: &str = "`#[forge::data]`";
-const DERIVED: &[&str] = &["Serialize", "Deserialize", "Type"];
+const DERIVED: &[&str] = &["Serialize", "Deserialize"];
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     let item = match syn::parse2::<Item>(item) {

@@ -40,7 +40,7 @@ pub fn document(contract: &Contract, title: &str) -> Value {
 fn operation(function: &Function, is_get: bool, definitions: &mut Definitions<'_>) -> Value {
     let module: Vec<_> = function.name.rsplitn(2, '.').collect();
     let mut operation = json!({
-        "operationId": if is_get { format!("{}.get", function.name) } else { function.name.clone() },
+        "operationId": if is_get { format!("{}.get", function.name) } else { function.name.to_owned() },
         "tags": [module.last()],
         "responses": responses(function, definitions),
         "security": security(function.access),

@@ -7,11 +7,14 @@ use std::borrow::Cow;
 
 use forge_actors::app::wire_type::{Definition, Special};
 use forge_actors::kernel::integer::Int53;
-use specta::datatype::{DataType, Deprecated, Enum, Field, Fields, NamedDataType, NamedReferenceType, OpaqueReference, Primitive, Reference};
+use specta::datatype::{
+    DataType, Deprecated, Enum, Field, Fields, NamedDataType, NamedReferenceType, OpaqueReference, Primitive, Reference,
+};
 use specta::{Format, Types};
 
 use crate::problem::{Problem, Refusal};
 use crate::shape::{Alternative, Declaration, Declarations, Docs, Property, Shape, Text};
+use crate::typescript;
 
 /// The types of some functions, with serde's attributes applied.
 pub(crate) struct Graph {
@@ -195,6 +198,10 @@ impl<'g> Reader<'g> {
 
     fn declare(&mut self, named: &NamedDataType) {
         let module = named.module_path.to_string();
+        if named.name == typescript::JSON {
+            self.refuse(Refusal::SameName { name: named.name.to_string(), first: "forge".to_owned(), second: module });
+            return;
+        }
         if let Some(first) = self.declarations.get(named.name.as_ref()) {
             if first.module != module {
                 let first = first.module.clone();

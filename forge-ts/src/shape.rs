@@ -135,13 +135,25 @@ impl Shape {
             Self::Tuple(items) | Self::Intersection(items) | Self::Named(_, items) => items.iter().any(Self::names_json),
             Self::Object(properties) => properties.iter().any(|property| property.shape.names_json()),
             Self::Union(alternatives) => alternatives.iter().any(|alternative| alternative.shape.names_json()),
-            Self::Null | Self::Boolean | Self::Integer { .. } | Self::Number | Self::Text(_) | Self::Literal(_) | Self::Parameter(_) => false,
+            Self::Null | Self::Boolean | Self::Integer { .. } | Self::Number | Self::Text(_) | Self::Literal(_) | Self::Parameter(_) => {
+                false
+            }
         }
     }
 
     /// The shape with `arguments` in the place of parameters.
     pub fn with_arguments(&self, arguments: &BTreeMap<&str, Shape>) -> Self {
         let inner = |shape: &Shape| Box::new(shape.with_arguments(arguments));
+        let property = |property: &Property| Property {
+            name: property.name.to_owned(),
+            optional: property.optional,
+            docs: property.docs.to_owned(),
+            shape: property.shape.with_arguments(arguments),
+        };
+        let alternative = |alternative: &Alternative| Alternative {
+            docs: alternative.docs.to_owned(),
+            shape: alternative.shape.with_arguments(arguments),
+        };
         let all = |shapes: &[Shape]| shapes.iter().map(|shape| shape.with_arguments(arguments)).collect();
         match self {
             Self::Parameter(name) => arguments.get(name.as_str()).unwrap_or(self).clone(),
@@ -149,18 +161,13 @@ impl Shape {
             Self::Tuple(items) => Self::Tuple(all(items)),
             Self::Map(key, value) => Self::Map(inner(key), inner(value)),
             Self::Nullable(value) => Self::Nullable(inner(value)),
-            Self::Object(properties) => Self::Object(
-                properties.iter().map(|property| Property { shape: property.shape.with_arguments(arguments), ..property.clone() }).collect(),
-            ),
-            Self::Union(alternatives) => Self::Union(
-                alternatives
-                    .iter()
-                    .map(|alternative| Alternative { shape: alternative.shape.with_arguments(arguments), ..alternative.clone() })
-                    .collect(),
-            ),
+            Self::Object(properties) => Self::Object(properties.iter().map(property).collect()),
+            Self::Union(alternatives) => Self::Union(alternatives.iter().map(alternative).collect()),
             Self::Intersection(parts) => Self::Intersection(all(parts)),
-            Self::Named(name, generics) => Self::Named(name.clone(), all(generics)),
-            Self::Null | Self::Boolean | Self::Integer { .. } | Self::Number | Self::Text(_) | Self::Literal(_) | Self::Json => self.clone(),
+            Self::Named(name, generics) => Self::Named(name.to_owned(), all(generics)),
+            Self::Null | Self::Boolean | Self::Integer { .. } | Self::Number | Self::Text(_) | Self::Literal(_) | Self::Json => {
+                self.clone()
+            }
         }
     }
 }

@@ -11,7 +11,9 @@ use crate::shape::{Alternative, Declaration, Docs, Property, Shape, Text};
 /// Columns that a line may have before it is broken up.
 const WIDTH: usize = 140;
 const INDENT: &str = "  ";
-const JSON: &str = "export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };\n";
+/// The name of any JSON; no other type may have it.
+pub(crate) const JSON: &str = "Json";
+const JSON_DECLARATION: &str = "export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };\n";
 
 /// The file.
 pub fn file(contract: &Contract) -> String {
@@ -22,7 +24,10 @@ pub fn file(contract: &Contract) -> String {
     if !kinds.is_empty() {
         let _ = writeln!(text, "import {{ {} }} from \"@forge/client\";", kinds.join(", "));
     }
-    let _ = write!(text, "\n/** Names this version of the types; a node that has another one tells the client. */\nexport const contract = \"{hash}\";\n\n");
+    let _ = write!(
+        text,
+        "\n/** Names this version of the types; a node that has another one tells the client. */\nexport const contract = \"{hash}\";\n\n"
+    );
     text + &body(contract)
 }
 
@@ -30,7 +35,7 @@ pub fn file(contract: &Contract) -> String {
 pub(crate) fn body(contract: &Contract) -> String {
     let mut text = String::new();
     if names_json(contract) {
-        text.push_str(JSON);
+        text.push_str(JSON_DECLARATION);
         text.push('\n');
     }
     for (name, declaration) in &contract.declarations {
@@ -124,7 +129,7 @@ fn written(shape: &Shape, depth: usize) -> String {
         Shape::Text(Text::Int64) => "`${bigint}`".to_owned(),
         Shape::Text(_) => "string".to_owned(),
         Shape::Literal(text) => quoted(text),
-        Shape::Json => "Json".to_owned(),
+        Shape::Json => JSON.to_owned(),
         Shape::List(item) => format!("{}[]", bound(item, depth)),
         Shape::Tuple(items) => format!("[{}]", items.iter().map(|item| written(item, depth)).collect::<Vec<_>>().join(", ")),
         Shape::Map(key, value) => map(key, value, depth),
@@ -218,8 +223,8 @@ fn comment(docs: &Docs, depth: usize) -> String {
 
 /// A key, in quotes where it is no plain name.
 fn key(name: &str) -> String {
-    let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let plain =
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if plain { name.to_owned() } else { quoted(name) }
 }
 

@@ -1,12 +1,14 @@
-//! Benchmarks as ratios, measured in one run on one machine: `just bench [all | actor | rpc | panic | recovery | tax]`.
+//! Benchmarks as ratios, measured in one run on one machine: `just bench [all | actor | rpc | panic | recovery | tax | fanout]`.
 //!
 //! Absolute figures of a shared machine mean little, so each figure is compared with its opposite in the same run, in alternating
 //! rounds, and printed beside its goal. The exit code is 1 when a goal is missed; no test asserts a duration.
 
 mod actor;
 mod bare;
+mod fanout;
 mod goal;
 mod panics;
+mod readers;
 mod recovery;
 mod rpc;
 mod stage;
@@ -38,6 +40,8 @@ enum Which {
     Recovery,
     /// Updates with the capture of changes, against updates without.
     Tax,
+    /// One changing row to 1,000 WebSockets, against a bare axum broadcast of the same frame.
+    Fanout,
     /// The bare handler, as a process of its own: prints its address and serves until it is killed.
     #[command(hide = true)]
     ServeBare {
@@ -47,23 +51,44 @@ enum Which {
         #[arg(long)]
         ping: bool,
     },
+    /// The bare broadcast, as a process of its own.
+    #[command(hide = true)]
+    ServeBroadcast {
+        /// What it sends.
+        frame: String,
+    },
+    /// Clients of a fan-out, as a process of their own: prints what they have received.
+    #[command(hide = true)]
+    Read {
+        /// Where they connect.
+        address: std::net::SocketAddr,
+        /// How many there are.
+        count: usize,
+        /// Frames that each of them says first.
+        #[arg(long)]
+        say: Vec<String>,
+    },
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let goals = match Arguments::parse().which.unwrap_or(Which::All) {
         Which::ServeBare { database_url, ping } => return bare::serve(&database_url, ping).await,
+        Which::ServeBroadcast { frame } => return bare::serve_broadcast(frame).await,
+        Which::Read { address, count, say } => return readers::run(address, count, &say).await,
         Which::Actor => actor::run().await?,
         Which::Rpc => rpc::run().await?,
         Which::Panic => panics::run().await?,
         Which::Recovery => recovery::run().await?,
         Which::Tax => tax::run().await?,
+        Which::Fanout => fanout::run().await?,
         Which::All => {
             let mut goals = actor::run().await?;
             goals.extend(rpc::run().await?);
             goals.extend(panics::run().await?);
             goals.extend(recovery::run().await?);
             goals.extend(tax::run().await?);
+            goals.extend(fanout::run().await?);
             goals
         }
     };

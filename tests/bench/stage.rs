@@ -20,9 +20,14 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn set() -> Self {
+        Self::with(probe::CONFIG).await
+    }
+
+    /// The same under a configuration of one's own.
+    pub(crate) async fn with(config: &str) -> Self {
         let postgres = PostgresProcess::start().await;
         let database = Database::create_in(&postgres.url(), None).await;
-        let node = Node::builder(Binary::Probe).database(&database).file("forge.toml", probe::CONFIG).start().await;
+        let node = Node::builder(Binary::Probe).database(&database).file("forge.toml", config).start().await;
         database.execute(&format!("insert into probe_rows select n, 'row ' || n, n % 2 = 0 from generate_series(1, {ROWS}) n")).await;
         database.execute("vacuum analyze probe_rows").await;
         Self { node, token: probe::token("bench"), database, postgres }

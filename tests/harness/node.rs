@@ -232,9 +232,9 @@ impl Node {
     }
 }
 
-/// The first `http://host:port` of a text.
+/// The `http://host:port` behind the banner's `app`.
 fn address_in(text: &str) -> Option<String> {
-    let from = text.find("http://127.0.0.1:")?;
+    let from = text.find("app  ")? + text[text.find("app  ")?..].find("http://")?;
     let address: String = text[from..].chars().take_while(|c| !c.is_whitespace()).collect();
     Some(address.trim_end_matches(['/', ',', '.']).to_owned())
 }

@@ -17,6 +17,10 @@ pub enum Disturbance {
     Delay(Duration),
     /// Data are accepted and go nowhere.
     Stall,
+    /// What the client sends goes nowhere; what the server sends passes.
+    StallUpstream,
+    /// What the server sends goes nowhere; what the client sends passes.
+    StallDownstream,
     /// Connections end with a reset.
     Reset,
     /// A connection is reset once its client has sent this many bytes; they are forwarded.
@@ -35,7 +39,12 @@ pub struct FaultProxy {
 impl FaultProxy {
     /// Listens on a loopback port and forwards to `target`.
     pub async fn start(target: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind a loopback port");
+        Self::start_on("127.0.0.1:0", target).await
+    }
+
+    /// Listens on `address` and forwards to `target`.
+    pub async fn start_on(address: &str, target: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap_or_else(|error| panic!("listen on {address}: {error}"));
         let address = listener.local_addr().expect("a bound socket has an address");
         let (disturbance, changes) = watch::channel(Disturbance::None);
         let acceptor = tokio::spawn(accept(listener, target, changes));
@@ -107,11 +116,16 @@ impl Link {
         match disturbance {
             Disturbance::Stall => return std::future::pending().await,
             Disturbance::Reset => return Step::Reset,
-            Disturbance::None | Disturbance::Delay(_) | Disturbance::CutAfter(_) | Disturbance::CutAfterCommit => {}
+            Disturbance::None
+            | Disturbance::StallUpstream
+            | Disturbance::StallDownstream
+            | Disturbance::Delay(_)
+            | Disturbance::CutAfter(_)
+            | Disturbance::CutAfterCommit => {}
         }
         let ready = tokio::select! {
-            ready = self.client.readable() => ready.map(|()| true),
-            ready = self.server.readable() => ready.map(|()| false),
+            ready = self.client.readable(), if disturbance != Disturbance::StallUpstream => ready.map(|()| true),
+            ready = self.server.readable(), if disturbance != Disturbance::StallDownstream => ready.map(|()| false),
         };
         let Ok(upstream) = ready else { return Step::Close };
         if let Disturbance::Delay(delay) = disturbance {
@@ -146,7 +160,12 @@ impl Link {
                 }
                 commits
             }
-            Disturbance::None | Disturbance::Delay(_) | Disturbance::Stall | Disturbance::Reset => false,
+            Disturbance::None
+            | Disturbance::Delay(_)
+            | Disturbance::Stall
+            | Disturbance::StallUpstream
+            | Disturbance::StallDownstream
+            | Disturbance::Reset => false,
         };
         Ok(if cut { Step::Reset } else { Step::Continue })
     }

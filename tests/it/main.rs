@@ -2,8 +2,10 @@
 
 mod attributes;
 mod function;
+mod generate;
 mod harness;
 mod mistakes;
 mod node;
+mod reactor;
 mod store;
 mod tidy;

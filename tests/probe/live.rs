@@ -40,6 +40,13 @@ pub async fn retitle(ctx: &MutationContext, id: i64, title: String) -> Result<()
     Ok(())
 }
 
+/// Counts in the title of a row.
+#[forge::mutation(public)]
+pub async fn count(ctx: &MutationContext, id: i64) -> Result<()> {
+    sqlx::query("update probe_rows set title = (title::bigint + 1)::text where id = $1").bind(id).execute(ctx.db()).await?;
+    Ok(())
+}
+
 /// Every account.
 #[forge::query]
 pub async fn accounts(ctx: &QueryContext) -> Result<Vec<Account>> {

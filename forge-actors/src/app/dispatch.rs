@@ -7,6 +7,8 @@
 use std::future::IntoFuture;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+
 use crate::app::context::{Ctx, MutationContext};
 use crate::app::error::Result;
 use crate::app::handler::Handler;
@@ -14,7 +16,6 @@ use crate::app::job::JobMeta;
 use crate::app::kind::{Job, Kind, MayDispatch};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
-use futures::future::BoxFuture;
 
 /// A job about to be dispatched; awaiting it does it.
 #[must_use = "a dispatch does nothing until it is awaited"]

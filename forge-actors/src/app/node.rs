@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use crate::db::database::DatabaseUsage;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::NodeId;
+use crate::kernel::integer::Int53;
 use crate::kernel::invocation::Invocation;
 use crate::kernel::time::Timestamp;
 use crate::supervise::{ActorInfo, Event, Tree};
@@ -69,7 +70,7 @@ pub struct PeerInfo {
     /// Frames that wait to be sent.
     pub queue: u32,
     /// Hints that were dropped because the peer was slow; it then looked at everything.
-    pub dropped: u64,
+    pub dropped: Int53,
     /// Why it could not be reached the last time.
     pub error: Option<String>,
 }
@@ -79,23 +80,23 @@ pub struct PeerInfo {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Vitals {
     /// Open WebSocket sessions.
-    pub sessions: u64,
+    pub sessions: Int53,
     /// Live queries that sessions are subscribed to.
-    pub subscriptions: u64,
+    pub subscriptions: Int53,
     /// Executions that they share.
-    pub query_groups: u64,
+    pub query_groups: Int53,
     /// Ticks of the reactor.
-    pub ticks: u64,
+    pub ticks: Int53,
     /// How long the last tick took.
     pub last_tick_ms: f64,
     /// From the last heard commit to its results being handed to sessions.
     pub change_lag_ms: f64,
     /// Calls since the start.
-    pub calls: u64,
+    pub calls: Int53,
     /// Those of them that failed by the node's fault: panics, timeouts, internal errors.
-    pub errors: u64,
+    pub errors: Int53,
     /// Calls that run now.
-    pub in_flight: u64,
+    pub in_flight: Int53,
     /// The database answers.
     pub database_up: bool,
     /// How full the pools are.

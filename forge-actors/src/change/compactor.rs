@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::db::database::Database;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
-use crate::kernel::time::{millis, minutes, secs};
+use crate::kernel::time::{format_duration, millis, minutes, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Timer};
 
 use super::config::{CaptureConfig, SWEEP_EVERY_MAX};
@@ -42,6 +42,8 @@ pub struct Compactor {
 /// What it waits for.
 pub struct Schedule {
     failed: u32,
+    /// Without event triggers: said once.
+    said: bool,
     next: Timer,
 }
 
@@ -58,32 +60,39 @@ impl Compactor {
     }
 
     /// The delay until the next sweep.
-    async fn sweep(&self, failed: &mut u32) -> Duration {
+    async fn sweep(&self, schedule: &mut Schedule) -> Duration {
         if !self.database.state().borrow().is_up() {
             return self.every();
         }
-        match self.try_sweep().await {
+        match self.try_sweep(&mut schedule.said).await {
             Ok(more) => {
-                *failed = 0;
+                schedule.failed = 0;
                 if more { BATCH_PAUSE } else { self.every() }
             }
             Err(error) => {
                 tracing::warn!(%error, "old changes were not deleted; trying again");
-                let delay = RETRY.jittered(*failed);
-                *failed = failed.saturating_add(1);
+                let delay = RETRY.jittered(schedule.failed);
+                schedule.failed = schedule.failed.saturating_add(1);
                 delay
             }
         }
     }
 
     /// True when there is more to delete.
-    async fn try_sweep(&self) -> Result<bool, Fault> {
+    async fn try_sweep(&self, said: &mut bool) -> Result<bool, Fault> {
         let swept = store::sweep(&self.database, self.retention, self.every()).await?;
         let Some(Swept { deleted }) = swept else { return Ok(false) };
         metrics::counter!(CHANGES_DELETED_TOTAL).increment(deleted);
         let more = deleted >= SWEEP_ROWS_MAX.unsigned_abs();
-        if !more && store::check_definitions(&self.database).await? == Some(true) {
-            tracing::debug!("definitions changed");
+        if !more && let Some(changed) = store::check_definitions(&self.database).await? {
+            if !std::mem::replace(said, true) {
+                let late = format_duration(self.every());
+                tracing::info!(
+                    late,
+                    "no event trigger reports DDL here (its creation takes a superuser): live queries hear of it this much later"
+                );
+            }
+            tracing::debug!(changed, "compared definitions");
         }
         Ok(more)
     }
@@ -97,13 +106,13 @@ impl Actor for Compactor {
     async fn start(&self, cx: &Context<CompactorMessage>) -> Result<Schedule, ActorError> {
         // Nodes that start together need not sweep together.
         let first = self.every().mul_f64(fastrand::f64());
-        Ok(Schedule { failed: 0, next: cx.send_after(first, CompactorMessage::Sweep) })
+        Ok(Schedule { failed: 0, said: false, next: cx.send_after(first, CompactorMessage::Sweep) })
     }
 
     async fn handle(&self, cx: &Context<CompactorMessage>, message: CompactorMessage, schedule: &mut Schedule) -> Result<(), ActorError> {
         match message {
             CompactorMessage::Sweep => {
-                let delay = self.sweep(&mut schedule.failed).await;
+                let delay = self.sweep(schedule).await;
                 schedule.next = cx.send_after(delay, CompactorMessage::Sweep);
             }
         }

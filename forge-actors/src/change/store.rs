@@ -90,7 +90,7 @@ pub async fn check_definitions(database: &Database) -> Result<Option<bool>, Faul
         return Ok(None);
     }
     limit_lock_wait(&db).await?;
-    sqlx::query("SELECT forge_cover_partitions()").execute(&db).await?;
+    sqlx::query(include_str!("sql/cover_partitions.sql")).execute(&db).await?;
     let reported = sqlx::query(include_str!("sql/compare_definitions.sql")).execute(&db).await?;
     transaction.commit().await?;
     Ok(Some(reported.rows_affected() > 0))

@@ -150,7 +150,12 @@ impl LinkActor {
         link.outbox.ping(link.clock_us());
         // What was told before there was a link, nobody here has heard.
         self.room.look_at_everything();
-        cx.spawn("pump", async move { link.outbox.pump(|frame| remote.send(frame)).await });
+        let address = cx.address();
+        cx.spawn("pump", async move {
+            link.outbox.pump(|frame| remote.send(frame)).await;
+            // A link that is stopping knows.
+            let _gone = address.cast(LinkMessage::Closed);
+        });
     }
 
     fn tick(&self, cx: &Context<LinkMessage>, state: &mut LinkActorState) {

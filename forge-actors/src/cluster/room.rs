@@ -23,6 +23,7 @@ use crate::change::messages::{Hint, Hints};
 use crate::kernel::envelope::{self, Answer, EnvelopeError, LinkKey, Message, Part, Topics};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
+use crate::kernel::integer::Int53;
 use crate::kernel::node::{NodeInfo, NodeState};
 use crate::kernel::time::{Timestamp, secs};
 use crate::supervise::{Address, CastError};
@@ -110,7 +111,7 @@ impl Link {
             since: self.up_at.get().copied().or(Some(self.opened_at)),
             rtt_ms: (rtt > 0).then_some(rtt as f64 / 1_000.0),
             queue: u32::try_from(self.outbox.waiting()).unwrap_or(u32::MAX),
-            dropped: self.outbox.dropped(),
+            dropped: Int53::count(self.outbox.dropped()),
             error: None,
         }
     }
@@ -224,7 +225,7 @@ impl Room {
             since: absence.as_ref().map(|absence| absence.since),
             rtt_ms: None,
             queue: 0,
-            dropped: 0,
+            dropped: Int53::default(),
             error: absence.as_ref().and_then(|absence| absence.error.as_deref().map(str::to_owned)),
         }
     }

@@ -1,1 +1,6 @@
-
+mod config;
+mod gate;
+mod greeting;
+mod outbox;
+mod plan;
+mod registry;

@@ -92,7 +92,7 @@ impl FromRow<'_, PgRow> for JobDetail {
 }
 
 /// Jobs of the whole database, newest first: 100 unless `limit` says otherwise, 1,000 at most.
-#[forge_app_macros::query(name = "forge.jobs", role = "admin")]
+#[forge_app_macros::query(name = "forge.jobs", role = "admin", refresh = "1s")]
 pub async fn jobs(
     ctx: &QueryContext,
     status: Option<JobStatus>,
@@ -106,7 +106,7 @@ pub async fn jobs(
 }
 
 /// One job with its arguments, whether it is finished or not.
-#[forge_app_macros::query(name = "forge.job", role = "admin")]
+#[forge_app_macros::query(name = "forge.job", role = "admin", refresh = "1s")]
 pub async fn job(ctx: &QueryContext, id: JobId) -> Result<JobDetail> {
     let found = sqlx::query_as(include_str!("sql/find_job.sql")).bind(id).fetch_optional(ctx.db()).await?;
     found.ok_or_else(|| Fault::new(Code::NotFound, format!("there is no job {id}; finished ones are kept for a while only")))

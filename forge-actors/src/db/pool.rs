@@ -143,7 +143,9 @@ impl Pool {
     /// Open sessions, lent sessions, and the bound on both.
     pub(super) fn usage(&self) -> PoolUsage {
         let status = self.sessions.status();
-        PoolUsage { open: status.size, lent: status.size.saturating_sub(status.available), waiting: status.waiting, max: status.max_size }
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let lent = status.size.saturating_sub(status.available);
+        PoolUsage { open: count(status.size), lent: count(lent), waiting: count(status.waiting), max: count(status.max_size) }
     }
 
     pub(super) fn downgrade(&self) -> WeakPool {
@@ -187,13 +189,13 @@ impl fmt::Debug for Pool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolUsage {
     /// Sessions that exist.
-    pub open: usize,
+    pub open: u32,
     /// Sessions in use.
-    pub lent: usize,
+    pub lent: u32,
     /// Callers that wait for one.
-    pub waiting: usize,
+    pub waiting: u32,
     /// The bound.
-    pub max: usize,
+    pub max: u32,
 }
 
 /// A session on loan. Returned when dropped at rest; discarded when dropped in any other state.

@@ -1,7 +1,10 @@
+mod envelope;
+
 use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::fault::{Code, Fault, FieldError};
+use super::integer::{Int53, Int64};
 use super::time::{format_duration, parse_duration};
 use super::trace::TraceContext;
 
@@ -23,6 +26,29 @@ fn durations_read_back_what_they_write() {
     }
     for text in ["", "5", "s", "-5s", "5 s", "1.5s", "5w", "99999999999999999999s", "18446744073709551615d"] {
         assert!(parse_duration(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn numbers_for_javascript_are_exact_or_refused() {
+    let edges = [Int53::MIN, -1, 0, Int53::MAX];
+    for number in edges {
+        let exact = Int53::try_from(number).expect("within the bounds");
+        let json = serde_json::to_string(&exact).expect("a number");
+        assert_eq!((json.as_str(), serde_json::from_str::<Int53>(&json).ok()), (number.to_string().as_str(), Some(exact)));
+        assert_eq!(number.to_string().parse(), Ok(exact));
+    }
+    for beyond in ["9007199254740992", "-9007199254740992", "18446744073709551616", "1.0", "\"1\""] {
+        assert!(serde_json::from_str::<Int53>(beyond).is_err(), "{beyond}");
+    }
+    assert_eq!((Int53::count(u64::MAX).get(), Int53::count(7).get()), (Int53::MAX, 7));
+    for number in [i64::MIN, 0, i64::MAX] {
+        let json = serde_json::to_string(&Int64::from(number)).expect("a text");
+        assert_eq!(json, format!("\"{number}\""));
+        assert_eq!(serde_json::from_str::<Int64>(&json).map(Int64::get).ok(), Some(number));
+    }
+    for wrong in ["1", "\"\"", "\"1.5\"", "\"9223372036854775808\"", "null"] {
+        assert!(serde_json::from_str::<Int64>(wrong).is_err(), "{wrong}");
     }
 }
 

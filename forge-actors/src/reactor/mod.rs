@@ -48,3 +48,6 @@ mod table;
 mod tick;
 mod ticker;
 mod told;
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::cmd::report::{Exit, Report};
 use crate::config::section::{LogConfig, LogFormat};
 
 /// Libraries that talk at `info` about what Forge reports itself.
-const QUIETER: &str = "ractor=warn,hyper=warn,sqlx=warn";
+const QUIETER: &str = "ractor=warn,ractor_cluster=error,hyper=warn,sqlx=warn";
 
 /// Starts the log.
 pub fn start(config: &LogConfig, global: &Global) -> Result<(), Report> {

@@ -19,7 +19,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use crate::boot::banner::{Banner, Keys};
 use crate::boot::signal::{self, StopSignals};
 use crate::boot::storage::{Facts, Storage};
-use crate::boot::{drift, mesh, security};
+use crate::boot::{drift, mesh, pages, security};
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::Scene;
 use crate::config::load::Loaded;
@@ -39,7 +39,7 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
     let security = security::establish(&loaded, dev)?;
     let id = NodeId::new();
     let serves = loaded.config.node.roles.contains(&Role::Gateway);
-    let gateway = serves.then(|| open_gateway(&loaded, dev)).transpose()?;
+    let gateway = serves.then(|| open_gateway(&loaded, dev, scene)).transpose()?;
     let name = loaded.config.node.name.clone().unwrap_or_else(|| short_name(id));
     let cluster = mesh::open(&loaded, &name, security.cookie)?;
     let storage = tokio::select! {
@@ -122,7 +122,7 @@ fn short_name(id: NodeId) -> String {
 }
 
 /// The port and the metrics, made before anything starts.
-fn open_gateway(loaded: &Loaded, dev: bool) -> Result<GatewayOptions, Report> {
+fn open_gateway(loaded: &Loaded, dev: bool, scene: Scene<'_>) -> Result<GatewayOptions, Report> {
     let config = security::gateway(loaded, dev);
     let port = Port::open(&config).map_err(|error| {
         let origins =
@@ -131,7 +131,9 @@ fn open_gateway(loaded: &Loaded, dev: bool) -> Result<GatewayOptions, Report> {
     })?;
     let metrics = PrometheusBuilder::new().set_buckets(&SECONDS_BUCKETS).and_then(PrometheusBuilder::install_recorder);
     let metrics = metrics.map_err(|error| Report::new(Exit::Bug, "metrics", "metrics cannot be recorded").cause(error))?;
-    let assets = Assets { site: config.assets.as_ref().map(|folder| site(loaded.folder.join(folder))), dashboard: None };
+    let own = config.assets.as_ref().map(|folder| site(loaded.folder.join(folder)));
+    let site = own.or_else(|| scene.developer.then_some(Site::Embedded(pages::DEMO)));
+    let assets = Assets { site, dashboard: Some(Site::Embedded(pages::DASHBOARD)) };
     Ok(GatewayOptions { config, port: Arc::new(port), metrics, assets })
 }
 

@@ -67,7 +67,7 @@ fn verbs_take_what_they_say() {
 fn the_help_is_the_one_on_file() {
     let mut command = Developer::command().term_width(100);
     let mut pages = command.render_long_help().to_string();
-    for verb in ["new", "start", "migrate", "call", "actors", "doctor"] {
+    for verb in ["new", "start", "migrate", "call", "actors", "doctor", "generate"] {
         let verb = command.find_subcommand_mut(verb).expect("a verb");
         pages.push_str(&format!("\n==== {}\n\n{}", verb.get_name(), verb.clone().term_width(100).render_long_help()));
     }
@@ -179,6 +179,7 @@ fn new_writes_the_whole_demo_under_another_name() {
     let packages = page["dependencies"].as_object().expect("dependencies");
     let folders = packages.values().map(|wanted| wanted.as_str().and_then(|wanted| wanted.strip_prefix("file:")).expect("a path"));
     assert!(packages.len() == 2 && folders.map(Path::new).all(|folder| folder.is_absolute() && folder.join("dist/index.js").is_file()));
+    assert!(read("web/dist/index.html").contains("/assets/index-"), "the page comes built");
     for (path, _) in new::FILES {
         let path = path.replace("taskboard", "my_shop");
         assert!(!read(&path).contains("taskboard") && !read(&path).contains("{{"), "{path} still has the demo's name or a gap");

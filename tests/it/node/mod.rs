@@ -4,16 +4,21 @@
 //! application has.
 
 mod answers;
-mod captures;
 mod assets;
+mod browser;
+mod captures;
 mod commands;
 mod disconnects;
 mod drift;
 mod embedded;
+mod generate;
 mod jobs;
+mod links;
 mod mesh;
+mod namespaces;
 mod outage;
 mod panics;
+mod peers;
 mod quickstart;
 mod refusals;
 mod scaffold;
@@ -21,5 +26,6 @@ mod session_ends;
 mod sessions;
 mod shutdown;
 mod stage;
+mod strangers;
 mod surrender;
 mod timeouts;

@@ -27,6 +27,24 @@ impl Scratch {
         Self { database, name: disk.name().to_owned(), disk }
     }
 
+    /// A database of another cluster.
+    pub(crate) async fn in_cluster(url: &str) -> Self {
+        let disk = forge_tests::Database::create_in(url, None).await;
+        let database = Database::new(options(&disk), DatabaseConfig::default(), "test");
+        Self { database, name: disk.name().to_owned(), disk }
+    }
+
+    /// One whose pools connect through a proxy.
+    pub(crate) async fn behind_proxy() -> (Self, forge_tests::FaultProxy) {
+        let disk = forge_tests::Database::create().await;
+        let direct = options(&disk);
+        let server = format!("{}:{}", direct.get_host(), direct.get_port()).parse().unwrap();
+        let proxy = forge_tests::FaultProxy::start(server).await;
+        let through = PgConnectOptions::from_str(&disk.url_through(proxy.address())).unwrap();
+        let database = Database::new(through, DatabaseConfig::default(), "test");
+        (Self { database, name: disk.name().to_owned(), disk }, proxy)
+    }
+
     /// A connection that no pool knows.
     pub(crate) async fn connect(&self) -> PgConnection {
         self.disk.connect().await

@@ -18,6 +18,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("change", &["kernel", "supervise", "db"]),
     ("function", &["kernel", "supervise", "db", "telemetry", "app", "change"]),
     ("job", &["kernel", "supervise", "db", "telemetry", "app", "change", "function"]),
+    ("cluster", &["kernel", "supervise", "db", "app", "change"]),
+    ("reactor", &["kernel", "supervise", "db", "app", "change", "function"]),
     ("gateway", &["kernel", "supervise", "db", "telemetry", "app", "function"]),
     // An application among others, which happens to report on the node.
     ("dashboard", &["kernel", "supervise", "app"]),

@@ -51,7 +51,7 @@ fn functions_fit_on_a_screen() {
 
 #[test]
 fn values_are_moved_and_not_copied() {
-    for krate in ["forge-actors", "forge-app-macros", "forge-node"] {
+    for krate in ["forge-actors", "forge-app-macros", "forge-node", "forge-ts"] {
         let files = || RUST.iter().filter(move |file| file.krate() == krate && file.is_product());
         let clones: usize = files().map(|file| file.product_lines_of(&[".", "clone", "("]).len()).sum();
         let total: usize = files().map(lines).sum();

@@ -7,10 +7,16 @@ const session = { kind: "session", path: "node/gateway/sessions/7f3a", children:
 const sessions = { kind: "sessions", path: "node/gateway/sessions", children: 1_200 };
 
 test("the root is left alone, and what is stopped can only be restarted", () => {
-  expect(refusal("restart", { path: "node", state: { is: "running" } })).toMatch("root");
-  expect(refusal("stop", { path: "node/jobs", state: { is: "stopped" } })).toMatch("stopped");
-  expect(refusal("restart", { path: "node/jobs", state: { is: "stopped" } })).toBeNull();
-  expect(refusal("stop", { path: "node/jobs", state: { is: "failed" } })).toBeNull();
+  const jobs = { kind: "supervisor", path: "node/jobs" };
+  expect(refusal("restart", { ...jobs, path: "node", state: { is: "running" } })).toMatch("root");
+  expect(refusal("stop", { ...jobs, state: { is: "stopped" } })).toMatch("stopped");
+  expect(refusal("restart", { ...jobs, state: { is: "stopped" } })).toBeNull();
+  expect(refusal("stop", { ...jobs, state: { is: "failed" } })).toBeNull();
+});
+
+test("a session cannot start without its client", () => {
+  expect(refusal("restart", { ...session, state: { is: "running" } })).toMatch("client");
+  expect(refusal("stop", { ...session, state: { is: "running" } })).toBeNull();
 });
 
 test("a system actor wants its name typed", () => {
@@ -20,9 +26,9 @@ test("a system actor wants its name typed", () => {
 
 test("says how many go down with it", () => {
   expect(consequence("restart", sessions)).toBe("It and 1,200 actors below it stop, then start again. Messages that wait are lost.");
-  expect(consequence("restart", session)).toBe("It stops, then starts again. Messages that wait are lost.");
-  expect(consequence("stop", sessions)).toMatch("stays so until somebody restarts it");
-  expect(consequence("stop", session)).toBe("It stops.");
+  expect(consequence("restart", { kind: "worker", children: 0 })).toBe("It stops, then starts again. Messages that wait are lost.");
+  expect(consequence("stop", sessions)).toMatch("stay so until somebody restarts it");
+  expect(consequence("stop", session)).toBe("It stops, and its client connects again.");
 });
 
 test("a crash as text leaves out what is not known", () => {

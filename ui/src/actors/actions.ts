@@ -14,8 +14,9 @@ export const ACTIONS: Readonly<Record<ActionName, { readonly verb: string; reado
 type Target = Pick<Row, "kind" | "path" | "state" | "children">;
 
 /** Why an actor cannot be restarted or stopped; null when it can. */
-export function refusal(name: ActionName, actor: Pick<Target, "path" | "state">): string | null {
+export function refusal(name: ActionName, actor: Pick<Target, "kind" | "path" | "state">): string | null {
   if (!actor.path.includes("/")) return "The root lives as long as its node.";
+  if (name === "restart" && actor.kind === "session") return "A session starts with its client: stop it, and the client connects again.";
   return name === "stop" && actor.state.is === "stopped" ? "It is stopped." : null;
 }
 
@@ -24,7 +25,8 @@ export function consequence(name: ActionName, actor: Pick<Target, "kind" | "chil
   const below = actor.children > 0 ? ` and ${plural(actor.children, "actor")} below it` : "";
   const stops = below === "" ? "It stops" : `It${below} stop`;
   if (name === "restart") return `${stops}, then ${below === "" ? "starts" : "start"} again. Messages that wait are lost.`;
-  return isSystem(actor) ? `${stops}, and stays so until somebody restarts it, or the node starts again.` : `${stops}.`;
+  if (actor.kind === "session") return "It stops, and its client connects again.";
+  return `${stops}, and ${below === "" ? "stays" : "stay"} so until somebody restarts it, or its node starts again.`;
 }
 
 /** The word to type before the action, for actors that the node itself stands on; null when a click is enough. */

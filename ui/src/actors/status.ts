@@ -45,7 +45,7 @@ function waiting(until: string, nowMs: number): string {
 }
 
 /** Kinds of actors that come and go with their work; every other one is part of the node. */
-const WORK = new Set(["session", "worker", "entity", "workflow"]);
+const WORK = new Set(["session", "worker"]);
 
 /** Restarting or stopping it reaches further than one client or one piece of work. */
 export function isSystem(row: Pick<Row, "kind">): boolean {

@@ -1,11 +1,42 @@
 import { expect, test } from "vitest";
-import type { NodeId } from "../forge/api";
+import type { LifeEvent, NodeId } from "../forge/api";
 import { node, overview } from "./cluster.fixture";
 import { feedOf } from "./feed";
 
+const NODE = "node-1" as NodeId;
+
+function event(at: string, path: string, kind: string): LifeEvent {
+  return { at: `2026-11-21T${at}Z`, node: NODE, path, kind, text: "" };
+}
+
 test("nodes come and go among the actors' steps, newest first", () => {
   const dead = node("node-2", { state: "dead", startedAt: "2026-11-21T10:00:00Z", seenAt: "2026-11-21T11:30:00Z" });
-  const crashed = { at: "2026-11-21T11:00:00Z", node: "node-1" as NodeId, path: "node/jobs", kind: "crashed", text: "" };
-  const lines = feedOf(overview({ nodes: [node("node-1"), dead], events: [crashed] }));
+  const cluster = overview({ nodes: [node("node-1"), dead], events: [event("11:00:00", "node/jobs", "crashed")] });
+  const lines = feedOf(cluster, null);
   expect(lines.map((line) => `${line.node} ${line.kind}`)).toEqual(["node-1 joined", "node-2 left", "node-1 crashed", "node-2 joined"]);
+  expect(feedOf(cluster, NODE)).toHaveLength(2);
+});
+
+test("actors that start together are one line, under what they have above them", () => {
+  const events = [
+    event("13:00:09", "node/gateway", "started"),
+    event("13:00:08", "node/gateway/listener", "started"),
+    event("13:00:08", "node/gateway/sessions", "started"),
+    event("13:00:01", "node/jobs", "started"),
+    event("13:00:00", "node/jobs", "crashed"),
+    event("12:59:59", "node/jobs", "crashed"),
+  ];
+  const lines = feedOf(overview({ nodes: [], events }), null);
+  expect(lines.map((line) => `${line.count} ${line.path} ${line.kind}`)).toEqual([
+    "3 node/gateway started",
+    "1 node/jobs started",
+    "1 node/jobs crashed",
+    "1 node/jobs crashed",
+  ]);
+});
+
+test("sessions come and go unsaid, and crash aloud", () => {
+  const path = "node/gateway/sessions/01a1";
+  const events = [event("13:00:09", path, "stopped"), event("13:00:05", path, "crashed"), event("13:00:01", path, "started")];
+  expect(feedOf(overview({ nodes: [], events }), null).map((line) => line.kind)).toEqual(["crashed"]);
 });

@@ -5,6 +5,8 @@ import type { NodeStatus, PoolUsage, Vitals } from "../forge/api";
 export type Pool = { readonly name: string } & Readonly<PoolUsage>;
 
 export type Totals = Omit<Vitals, "databaseUp" | "database"> & {
+  /** How many nodes report: without any, nothing is known. */
+  readonly reporting: number;
   /** Nodes whose database does not answer. */
   readonly databaseAway: readonly string[];
   readonly pools: readonly Pool[];
@@ -22,7 +24,7 @@ export function totalsOf(nodes: readonly NodeStatus[]): Totals {
   const databaseAway = nodes.filter((node) => node.vitals?.databaseUp === false).map((node) => node.name);
   const usages = vitals.flatMap((one) => (one.database === null ? [] : [one.database]));
   const pools = usages.length === 0 ? [] : POOLS.map((name) => ({ name, ...added(usages.map((usage) => usage[name])) }));
-  return { ...sums, ...worsts, databaseAway, pools };
+  return { ...sums, ...worsts, reporting: vitals.length, databaseAway, pools };
 }
 
 function added(pools: readonly PoolUsage[]): PoolUsage {

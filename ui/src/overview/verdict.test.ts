@@ -40,14 +40,21 @@ test("a pool that somebody waits for", () => {
 
 test("a cut link is told once, and not for a node that is away", () => {
   const cut = (name: string) => {
-    const peer = { node: name as NodeId, name, address: "", linked: false, since: null, rttMs: null, queue: 0, dropped: 0 };
+    const peer = { node: name as NodeId, name, address: "", linked: false, since: null, rttMs: null, queue: 0, dropped: 0, error: null };
     return { peers: [peer] };
   };
   expect(texts({ nodes: [node("node-1", cut("node-2")), node("node-2", cut("node-1"))] })).toEqual([
     "no link between node-1 and node-2: changes arrive by polling",
   ]);
-  const dead = node("node-2", { state: "dead", seenAt: "2026-11-21T11:00:00Z" });
-  expect(texts({ nodes: [node("node-1", cut("node-2")), dead] })).toEqual(["node-2 is dead, last seen 1 h ago"]);
+  const dead = node("node-2", { state: "dead", seenAt: "2026-11-21T11:55:00Z" });
+  expect(texts({ nodes: [node("node-1", cut("node-2")), dead] })).toEqual(["node-2 is dead, last seen 5 min ago"]);
+});
+
+test("a node that died long ago is only worth knowing", () => {
+  const dead = (seenAt: string) => [node("node-1"), node("node-2", { state: "dead", seenAt })];
+  expect(level({ nodes: dead("2026-11-21T11:50:00Z") })).toBe("degraded");
+  expect(level({ nodes: dead("2026-11-21T11:00:00Z") })).toBe("healthy");
+  expect(texts({ nodes: dead("2026-11-21T11:00:00Z") })).toEqual(["node-2 is dead, last seen 1 h ago"]);
 });
 
 test("late changes, silent nodes, failing calls", () => {

@@ -5,6 +5,8 @@ import { duration, list, plural, span } from "../parts/format";
 
 /** A node is missed when it was not seen for so long. */
 const UNSEEN_MS = 10_000;
+/** A node that died is a reason for so long; then it is only worth knowing, since it may be meant. */
+const MISSED_MS_MAX = 15 * 60_000;
 /** Changes that reach clients later than this are late. */
 const LAG_MS = 1_000;
 /** Calls of the last minute that failed, as a share, and how many calls it takes to mean something. */
@@ -46,8 +48,9 @@ function levelOf(nodes: readonly NodeStatus[], reasons: readonly Reason[], nowMs
 
 function ofNode(node: NodeStatus, nowMs: number): Reason[] {
   const { name, state, vitals } = node;
-  if (state === "dead") return [weighty(`${name} is dead, last seen ${span(nowMs - Date.parse(node.seenAt))} ago`)];
-  if (!isPresent(node, nowMs)) return [weighty(`${name} not seen for ${span(nowMs - Date.parse(node.seenAt))}`)];
+  const unseenMs = nowMs - Date.parse(node.seenAt);
+  if (state === "dead") return [{ text: `${name} is dead, last seen ${span(unseenMs)} ago`, weighs: unseenMs <= MISSED_MS_MAX }];
+  if (!isPresent(node, nowMs)) return [weighty(`${name} not seen for ${span(unseenMs)}`)];
   const reasons: Reason[] = [];
   if (state === "draining") reasons.push(note(`${name} is draining`));
   if (state === "joining") reasons.push(note(`${name} is joining`));

@@ -118,15 +118,17 @@ fn frames_to_the_client_are_written_as_documented() {
     let text = |frame: TextFrame| String::from_utf8(frame.payload().to_vec()).expect("UTF-8");
     let fault = Fault::new(Code::NotFound, "no \"such\" thing");
     assert_eq!(
-        text(ServerFrame::Welcome {
-            session: "s".to_owned(),
-            node: "n".to_owned(),
-            contract: None,
-            subject: Some("ana"),
-            expires_at: chrono::DateTime::from_timestamp(1_700_000_000, 0),
-            ping_ms: 25_000,
-        }
-        .text()),
+        text(
+            ServerFrame::Welcome {
+                session: "s".to_owned(),
+                node: "n".to_owned(),
+                contract: None,
+                subject: Some("ana"),
+                expires_at: chrono::DateTime::from_timestamp(1_700_000_000, 0),
+                ping_ms: 25_000,
+            }
+            .text()
+        ),
         r#"{"type":"welcome","session":"s","node":"n","contract":null,"subject":"ana","expiresAt":"2023-11-14T22:13:20Z","pingMs":25000}"#
     );
     let accepted = render::Authenticated::Accepted { subject: None, expires_at: None };

@@ -135,8 +135,8 @@ async fn an_absent_database_is_waited_for() {
     let tree = Tree::new();
     let child = Compactor::spec(away.clone(), &config);
     let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), tree.clone()).await.unwrap();
-    until("it tried twice", LIMIT, || async { tree.get("node/compactor").is_some_and(|actor| actor.handled >= 2) }).await;
-    assert_eq!(tree.get("node/compactor").unwrap().restarts, 0);
+    until("it tried twice", LIMIT, || async { tree.get("node/compactor").is_some_and(|actor| actor.handled.get() >= 2) }).await;
+    assert_eq!(tree.get("node/compactor").unwrap().restarts.get(), 0);
     root.stop(LIMIT).await.unwrap();
     away.close().await;
     stage.drop().await;

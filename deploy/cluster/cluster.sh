@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# Three real nodes on this machine: one embedded Postgres, the ports 8081 to 8083, and port 8080 in front where haproxy is installed.
+#
+#   cluster.sh up          start what does not run; may be repeated
+#   cluster.sh kill <n>    kill -9 node n; `up` brings it back
+#   cluster.sh down        stop everything in order
+#
+# Process ids and logs are in .forge/cluster. FORGE_BINARY names another binary than target/release/forge-node.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+NODES=(1 2 3)
+FRONT_PORT=8080
+# A first start creates the database.
+START_SECONDS_MAX=120
+STOP_SECONDS_MAX=70
+state=.forge/cluster
+binary=${FORGE_BINARY:-target/release/forge-node}
+
+http_port() { echo $((8080 + $1)); }
+mesh_port() { echo $((24000 + $1)); }
+pid_of() { cat "$state/$1.pid" 2>/dev/null || true; }
+
+# A process id may be another program's by now.
+runs() {
+  local pid
+  pid=$(pid_of "$1")
+  [[ -n $pid && -r /proc/$pid/cmdline ]] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q -- "$2"
+}
+node_runs() { runs "node-$1" "--name node-$1 "; }
+front_runs() { runs haproxy "$state/haproxy.cfg"; }
+
+is_ready() {
+  local status
+  { exec 3<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null || return 1
+  printf 'GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&3
+  read -r status <&3 || true
+  exec 3>&-
+  [[ $status == *" 200 "* ]]
+}
+
+await_ready() {
+  local port second
+  port=$(http_port "$1")
+  for ((second = 0; second < START_SECONDS_MAX * 5; second++)); do
+    if is_ready "$port"; then return; fi
+    if ! node_runs "$1"; then
+      echo "node-$1 ended while it was starting; the end of $state/node-$1.log:" >&2
+      tail -n 15 "$state/node-$1.log" >&2
+      exit 1
+    fi
+    sleep 0.2
+  done
+  echo "node-$1 is not ready after $START_SECONDS_MAX s; see $state/node-$1.log" >&2
+  exit 1
+}
+
+start_node() {
+  if node_runs "$1"; then
+    echo "node-$1  runs already"
+    return
+  fi
+  setsid nohup "$binary" start --dev --name "node-$1" --port "$(http_port "$1")" --mesh-port "$(mesh_port "$1")" \
+    >"$state/node-$1.log" 2>&1 </dev/null &
+  echo $! >"$state/node-$1.pid"
+}
+
+start_front() {
+  if ! command -v haproxy >/dev/null; then
+    echo "front    none: haproxy is not installed (apt-get install haproxy); use the nodes' own ports"
+    return
+  fi
+  if front_runs; then
+    echo "front    runs already"
+    return
+  fi
+  sed "s/@FRONT_PORT@/$FRONT_PORT/" deploy/cluster/haproxy.cfg >"$state/haproxy.cfg"
+  for node in "${NODES[@]}"; do
+    echo "  server node-$node 127.0.0.1:$(http_port "$node") check" >>"$state/haproxy.cfg"
+  done
+  setsid nohup haproxy -db -f "$state/haproxy.cfg" >"$state/haproxy.log" 2>&1 </dev/null &
+  echo $! >"$state/haproxy.pid"
+  sleep 0.3
+  if ! front_runs; then
+    echo "front    haproxy did not start: $(tail -n 3 "$state/haproxy.log")" >&2
+    exit 1
+  fi
+}
+
+up() {
+  if [[ ! -x $binary ]]; then
+    echo "$binary is not built: cargo build --release -p forge-node" >&2
+    exit 1
+  fi
+  mkdir -p "$state"
+  # The first one looks after the embedded database; the others start together.
+  start_node "${NODES[0]}"
+  await_ready "${NODES[0]}"
+  for node in "${NODES[@]:1}"; do start_node "$node"; done
+  for node in "${NODES[@]:1}"; do await_ready "$node"; done
+  start_front
+  if front_runs; then echo "front    http://127.0.0.1:$FRONT_PORT"; fi
+  for node in "${NODES[@]}"; do echo "node-$node  http://127.0.0.1:$(http_port "$node")   log $state/node-$node.log"; done
+  "$binary" cluster status --url "http://127.0.0.1:$(http_port "${NODES[0]}")"
+}
+
+stop() {
+  local pid second
+  pid=$(pid_of "$1")
+  if runs "$1" "$2"; then
+    kill -TERM "$pid"
+    for ((second = 0; second < STOP_SECONDS_MAX * 5; second++)); do
+      if ! runs "$1" "$2"; then break; fi
+      sleep 0.2
+    done
+    if runs "$1" "$2"; then
+      echo "$1 does not stop; killing it" >&2
+      kill -KILL "$pid"
+    fi
+    echo "$1 stopped"
+  fi
+  rm -f "$state/$1.pid"
+}
+
+down() {
+  stop haproxy "$state/haproxy.cfg"
+  # The first one last: it looks after the embedded database.
+  for ((index = ${#NODES[@]} - 1; index >= 0; index--)); do
+    stop "node-${NODES[index]}" "--name node-${NODES[index]} "
+  done
+}
+
+kill_node() {
+  if ! node_runs "$1"; then
+    echo "node-$1 does not run" >&2
+    exit 1
+  fi
+  kill -KILL "$(pid_of "node-$1")"
+  rm -f "$state/node-$1.pid"
+  echo "node-$1 killed; \`just cluster-up\` brings it back"
+}
+
+case "${1:-}" in
+  up) up ;;
+  down) down ;;
+  kill)
+    if [[ ! ${2:-} =~ ^[1-3]$ ]]; then echo "which node? 1, 2 or 3" >&2 && exit 2; fi
+    kill_node "$2"
+    ;;
+  *)
+    echo "usage: $0 up | kill <n> | down" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,2 @@
+mod pace;
+mod table;

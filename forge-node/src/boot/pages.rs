@@ -1,0 +1,3 @@
+//! The built pages that this binary carries.
+
+include!(concat!(env!("OUT_DIR"), "/pages.rs"));

@@ -1,0 +1,85 @@
+//! Every limit, and what happens at it.
+
+use forge_actors::app::Handler;
+use forge_actors::kernel::invocation::Invocation;
+use forge_actors::reactor::config::ReactivityConfig;
+use forge_actors::reactor::messages::SubscriptionId;
+use serde_json::json;
+
+use super::consistency::ACCOUNTS;
+use super::queries::{Idle, List, Long, Rows, Sum};
+use super::stage::{PATIENCE, Stage};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_subscribed_to_is_refused_at_once() {
+    let stage = Stage::open(ACCOUNTS).await;
+    let page = stage.page();
+    let refused = |name: &str, args: String| {
+        let invocation = Invocation::new(name, args, page.caller.clone());
+        page.client.subscribe(SubscriptionId(1), invocation, None).unwrap_err().code().name()
+    };
+    assert_eq!(refused("queries.no_such", "{}".into()), "NOT_FOUND");
+    assert_eq!(refused("queries.rows", "{}".into()), "VALIDATION");
+    assert_eq!(refused("queries.rows", r#"{"sql":"x","more":1}"#.into()), "VALIDATION");
+    assert_eq!(refused("queries.rows", "[".into()), "BAD_REQUEST");
+    assert_eq!(refused("queries.rows", format!(r#"{{"sql":"{}"}}"#, "x".repeat(2 << 20))), "PAYLOAD_TOO_LARGE");
+    assert_eq!(refused(&Idle::META.wire_name(), "{}".into()), "VALIDATION");
+    assert_eq!(stage.reactor.stats().subscriptions, 0);
+    drop(page);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_subscription_too_many_is_refused() {
+    let config = ReactivityConfig { client_subscriptions_max: 2, subscriptions_max: 3, ..ReactivityConfig::default() };
+    let stage = Stage::with(ACCOUNTS, config).await;
+    let (first, second) = (stage.page(), stage.page());
+    let code = |refused: Result<(), forge_actors::kernel::fault::Fault>| refused.unwrap_err().code().name();
+    first.subscribe(1, List {});
+    first.subscribe(2, Sum {});
+    assert_eq!(code(first.try_subscribe(3, List {})), "OVERLOADED");
+    first.subscribe(2, List {});
+    second.subscribe(1, List {});
+    assert_eq!(code(second.try_subscribe(2, Sum {})), "OVERLOADED");
+    first.client.unsubscribe(SubscriptionId(1));
+    first.client.unsubscribe(SubscriptionId(1));
+    second.subscribe(2, Sum {});
+    assert_eq!(stage.reactor.stats().subscriptions, 3);
+    drop(first);
+    assert_eq!(stage.reactor.stats().subscriptions, 2);
+    drop(second);
+    assert_eq!(stage.reactor.stats().subscriptions, 0);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_group_too_many_is_refused() {
+    let config = ReactivityConfig { groups_max: 2, ..ReactivityConfig::default() };
+    let stage = Stage::with(ACCOUNTS, config).await;
+    let mut page = stage.page();
+    page.subscribe(1, List {});
+    page.subscribe(2, Sum {});
+    page.until(|page| page.view.len() == 2).await;
+    let query = || Rows { sql: "SELECT 1 AS x".into() };
+    assert_eq!(page.try_subscribe(3, query()).unwrap_err().code().name(), "OVERLOADED");
+    page.client.unsubscribe(SubscriptionId(1));
+    forge_tests::until("the group is freed", PATIENCE, || async { (stage.reactor.stats().groups == 1).then_some(()) }).await;
+    page.subscribe(3, query());
+    page.sees(3, json!([{ "x": 1 }])).await;
+    drop(page);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_large_a_result_is_an_error() {
+    let config = ReactivityConfig { result_bytes_max: 1_000, ..ReactivityConfig::default() };
+    let stage = Stage::with(ACCOUNTS, config).await;
+    let mut page = stage.page();
+    page.subscribe(1, Long { bytes: 998 });
+    page.subscribe(2, Long { bytes: 999 });
+    page.until(|page| page.view.len() == 2).await;
+    assert!(page.data(1).is_some());
+    assert_eq!(page.code(2), Some("PAYLOAD_TOO_LARGE"));
+    drop(page);
+    stage.close().await;
+}

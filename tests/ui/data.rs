@@ -1,0 +1,19 @@
+//! Records that cross the wire, written wrongly.
+
+use forge::prelude::*;
+
+#[forge::data(camel_case)]
+struct Options {
+    left: bool,
+}
+
+#[forge::data]
+#[derive(Debug, Clone, serde::Serialize)]
+struct Twice {
+    left: bool,
+}
+
+#[forge::data]
+fn function() {}
+
+fn main() {}
