@@ -7,7 +7,9 @@ use std::borrow::Cow;
 
 use forge_actors::app::wire_type::{Definition, Special};
 use forge_actors::kernel::integer::Int53;
-use specta::datatype::{DataType, Deprecated, Enum, Field, Fields, NamedDataType, NamedReferenceType, OpaqueReference, Primitive, Reference};
+use specta::datatype::{
+    DataType, Deprecated, Enum, Field, Fields, NamedDataType, NamedReferenceType, OpaqueReference, Primitive, Reference,
+};
 use specta::{Format, Types};
 
 use crate::problem::{Problem, Refusal};

@@ -135,7 +135,9 @@ impl Shape {
             Self::Tuple(items) | Self::Intersection(items) | Self::Named(_, items) => items.iter().any(Self::names_json),
             Self::Object(properties) => properties.iter().any(|property| property.shape.names_json()),
             Self::Union(alternatives) => alternatives.iter().any(|alternative| alternative.shape.names_json()),
-            Self::Null | Self::Boolean | Self::Integer { .. } | Self::Number | Self::Text(_) | Self::Literal(_) | Self::Parameter(_) => false,
+            Self::Null | Self::Boolean | Self::Integer { .. } | Self::Number | Self::Text(_) | Self::Literal(_) | Self::Parameter(_) => {
+                false
+            }
         }
     }
 
@@ -163,7 +165,9 @@ impl Shape {
             Self::Union(alternatives) => Self::Union(alternatives.iter().map(alternative).collect()),
             Self::Intersection(parts) => Self::Intersection(all(parts)),
             Self::Named(name, generics) => Self::Named(name.to_owned(), all(generics)),
-            Self::Null | Self::Boolean | Self::Integer { .. } | Self::Number | Self::Text(_) | Self::Literal(_) | Self::Json => self.clone(),
+            Self::Null | Self::Boolean | Self::Integer { .. } | Self::Number | Self::Text(_) | Self::Literal(_) | Self::Json => {
+                self.clone()
+            }
         }
     }
 }

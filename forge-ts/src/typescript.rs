@@ -24,7 +24,10 @@ pub fn file(contract: &Contract) -> String {
     if !kinds.is_empty() {
         let _ = writeln!(text, "import {{ {} }} from \"@forge/client\";", kinds.join(", "));
     }
-    let _ = write!(text, "\n/** Names this version of the types; a node that has another one tells the client. */\nexport const contract = \"{hash}\";\n\n");
+    let _ = write!(
+        text,
+        "\n/** Names this version of the types; a node that has another one tells the client. */\nexport const contract = \"{hash}\";\n\n"
+    );
     text + &body(contract)
 }
 
@@ -220,8 +223,8 @@ fn comment(docs: &Docs, depth: usize) -> String {
 
 /// A key, in quotes where it is no plain name.
 fn key(name: &str) -> String {
-    let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let plain =
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if plain { name.to_owned() } else { quoted(name) }
 }
 

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
 
 use crate::app::context::{Ctx, MutationContext};
 use crate::app::error::Result;
@@ -45,8 +44,9 @@ impl JobMeta {
 }
 
 /// Where a job is in its life; the diagram is in the job room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[forge_app_macros::data]
 #[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobStatus {
     /// Waits for its time and a worker.
     Pending,

@@ -66,7 +66,7 @@ pub struct LifeEvent {
 }
 
 /// One actor; null when there is none of that path, or its node is not heard.
-#[forge_app_macros::query(name = "forge.actor", role = "admin")]
+#[forge_app_macros::query(name = "forge.actor", role = "admin", refresh = "250ms")]
 pub async fn actor(ctx: &QueryContext, node: NodeId, path: String) -> Result<Option<ActorDetail>> {
     let reports = report::all(ctx);
     let Some(report) = reports.iter().find(|report| report.node == node) else { return Ok(None) };

@@ -18,7 +18,7 @@ pub struct NodeActors {
 }
 
 /// The supervision tree of the node that answers, parents before children.
-#[forge_app_macros::query(name = "forge.actors", role = "admin")]
+#[forge_app_macros::query(name = "forge.actors", role = "admin", refresh = "1s")]
 pub async fn actors(ctx: &QueryContext) -> Result<NodeActors> {
     let view = ctx.node();
     Ok(NodeActors { node: view.id, at: chrono::Utc::now(), actors: view.tree.snapshot() })

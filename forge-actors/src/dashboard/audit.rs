@@ -54,7 +54,7 @@ impl sqlx::FromRow<'_, PgRow> for AuditEntry {
 }
 
 /// What people did, newest first: 100 unless `limit` says otherwise, 1,000 at most.
-#[forge_app_macros::query(name = "forge.audit", role = "admin")]
+#[forge_app_macros::query(name = "forge.audit", role = "admin", refresh = "2s")]
 pub async fn audit(ctx: &QueryContext, limit: Option<u16>) -> Result<Vec<AuditEntry>> {
     let limit = i64::from(limit.unwrap_or(100).min(ROWS_MAX));
     Ok(sqlx::query_as(include_str!("sql/list_audit.sql")).bind(limit).fetch_all(ctx.db()).await?)

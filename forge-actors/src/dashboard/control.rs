@@ -54,7 +54,9 @@ async fn carry_out(tree: &Tree, path: &str, stop: bool) -> Result<()> {
         Err(error @ (ControlError::Unknown { .. } | ControlError::Child(ChildError::Unknown { .. }))) => {
             Err(Fault::new(Code::NotFound, error.to_string()))
         }
-        Err(error @ ControlError::Root { .. }) => Err(Fault::new(Code::Conflict, error.to_string())),
+        Err(error @ (ControlError::Root { .. } | ControlError::Child(ChildError::Temporary { .. }))) => {
+            Err(Fault::new(Code::Conflict, error.to_string()))
+        }
         Err(ControlError::Child(error)) => Err(Fault::new(Code::Unavailable, error.to_string())),
     }
 }

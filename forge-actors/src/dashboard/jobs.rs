@@ -1,6 +1,5 @@
 //! `forge.jobs`, `forge.job`, `forge.retryJob`, `forge.cancelJob`: the jobs of the whole database, finished or not.
 
-use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 
@@ -14,8 +13,8 @@ use crate::kernel::time::Timestamp;
 const ROWS_MAX: u16 = 1_000;
 
 /// One job.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
 pub struct JobRow {
     /// Its id.
     pub id: JobId,
@@ -44,12 +43,11 @@ pub struct JobRow {
 }
 
 /// One job with everything that it carries.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge_app_macros::data]
+#[derive(Debug, Clone)]
 pub struct JobDetail {
     /// What the list says.
-    #[serde(flatten)]
-    pub row: JobRow,
+    pub job: JobRow,
     /// The arguments object, as JSON.
     pub args: String,
     /// Subject of the token with which it was dispatched.
@@ -84,7 +82,7 @@ impl FromRow<'_, PgRow> for JobRow {
 impl FromRow<'_, PgRow> for JobDetail {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
-            row: JobRow::from_row(row)?,
+            job: JobRow::from_row(row)?,
             args: row.try_get("args")?,
             subject: row.try_get("subject")?,
             tenant: row.try_get("tenant")?,
@@ -94,7 +92,7 @@ impl FromRow<'_, PgRow> for JobDetail {
 }
 
 /// Jobs of the whole database, newest first: 100 unless `limit` says otherwise, 1,000 at most.
-#[forge_app_macros::query(name = "forge.jobs", role = "admin")]
+#[forge_app_macros::query(name = "forge.jobs", role = "admin", refresh = "1s")]
 pub async fn jobs(
     ctx: &QueryContext,
     status: Option<JobStatus>,
@@ -108,7 +106,7 @@ pub async fn jobs(
 }
 
 /// One job with its arguments, whether it is finished or not.
-#[forge_app_macros::query(name = "forge.job", role = "admin")]
+#[forge_app_macros::query(name = "forge.job", role = "admin", refresh = "1s")]
 pub async fn job(ctx: &QueryContext, id: JobId) -> Result<JobDetail> {
     let found = sqlx::query_as(include_str!("sql/find_job.sql")).bind(id).fetch_optional(ctx.db()).await?;
     found.ok_or_else(|| Fault::new(Code::NotFound, format!("there is no job {id}; finished ones are kept for a while only")))
@@ -120,7 +118,7 @@ pub async fn retry_job(ctx: &MutationContext, id: JobId) -> Result<JobDetail> {
     let audit = record(ctx, "retryJob", id).await?;
     let queue: Option<String> = sqlx::query_scalar(include_str!("sql/retry_job.sql")).bind(id).fetch_optional(ctx.db()).await?;
     let detail = ctx.call(Job { id }).await?;
-    let status = detail.row.status;
+    let status = detail.job.status;
     let queue =
         queue.ok_or_else(|| Fault::new(Code::Conflict, format!("the job is {}: there is nothing to try again", status.as_str())))?;
     ctx.wake_workers(&queue);
@@ -135,7 +133,7 @@ pub async fn cancel_job(ctx: &MutationContext, id: JobId) -> Result<JobDetail> {
     let who = &ctx.auth().identity()?.subject;
     let gone: Option<JobId> = sqlx::query_scalar(include_str!("sql/cancel_job.sql")).bind(id).bind(who).fetch_optional(ctx.db()).await?;
     let detail = ctx.call(Job { id }).await?;
-    let status = detail.row.status;
+    let status = detail.job.status;
     gone.ok_or_else(|| Fault::new(Code::Conflict, format!("the job is {} already", status.as_str())))?;
     ctx.call(SettleAudit { id: audit, error: None }).await?;
     Ok(detail)

@@ -21,7 +21,7 @@ pub struct ClusterNodes {
 }
 
 /// The nodes of the cluster, oldest first, and the connections of the node that answers.
-#[forge_app_macros::query(name = "forge.nodes", role = "admin")]
+#[forge_app_macros::query(name = "forge.nodes", role = "admin", refresh = "1s")]
 pub async fn nodes(ctx: &QueryContext) -> Result<ClusterNodes> {
     let at = sqlx::query_scalar(include_str!("sql/read_clock.sql")).fetch_one(ctx.db()).await?;
     let nodes = sqlx::query_as(include_str!("../cluster/sql/list_nodes.sql")).fetch_all(ctx.db()).await?;

@@ -12,6 +12,7 @@ use crate::dashboard::actor::{LifeEvent, life_event};
 use crate::dashboard::report;
 use crate::kernel::ids::NodeId;
 use crate::kernel::time::Timestamp;
+use crate::supervise::{Event, EventKind};
 
 /// Events of the feed.
 const EVENTS_MAX: usize = 50;
@@ -75,7 +76,7 @@ pub struct NodeStatus {
 }
 
 /// Every node, what it is busy with, and what happened last.
-#[forge_app_macros::query(name = "forge.overview", role = "admin")]
+#[forge_app_macros::query(name = "forge.overview", role = "admin", refresh = "1s")]
 pub async fn overview(ctx: &QueryContext) -> Result<ClusterOverview> {
     let reports = report::all(ctx);
     let rows = sqlx::query(include_str!("sql/list_nodes.sql")).fetch_all(ctx.db()).await?;
@@ -107,7 +108,13 @@ fn node_status(row: &PgRow, here: NodeId, heard: &BTreeMap<NodeId, &Arc<NodeRepo
 
 fn feed(reports: &[Arc<NodeReport>]) -> Vec<LifeEvent> {
     let events = reports.iter().flat_map(|report| report.events.iter().map(|event| (report.node, event)));
+    let events = events.filter(|(_, event)| !is_coming_and_going(event));
     let mut newest: Vec<_> = events.collect();
     newest.sort_by_key(|(_, event)| std::cmp::Reverse(event.at));
     newest.into_iter().take(EVENTS_MAX).map(|(node, event)| life_event(node, event.at, &event.path, &event.kind)).collect()
+}
+
+/// Clients come and go all the time; what is news would drown in it.
+fn is_coming_and_going(event: &Event) -> bool {
+    event.path.contains("/sessions/") && matches!(event.kind, EventKind::Started | EventKind::Stopped { killed: false })
 }

@@ -3,8 +3,8 @@
 use crate::app::node::NodeReport;
 use crate::app::{QueryContext, Result};
 
-/// Events that a report carries: as many as the feed of the overview shows.
-pub(super) const EVENTS: usize = 50;
+/// Events that a report carries: more than the feed of the overview shows, which leaves some out.
+pub(super) const EVENTS: usize = 200;
 
 /// This node as it is now, for its peers.
 #[forge_app_macros::query(name = "forge.report", internal)]

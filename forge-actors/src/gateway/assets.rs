@@ -99,7 +99,8 @@ impl Site {
             Self::Folder(folder) => match read_within(folder, name).await {
                 Ok(found) => Some(found),
                 Err(error) => {
-                    let absent = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory);
+                    let absent =
+                        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory);
                     if !absent {
                         tracing::warn!(file = name, %error, "a file is not served");
                     }
@@ -222,8 +223,27 @@ mod tests {
         check("/a+b.js", Some("a+b.js"));
         check("/tasks/", Some("tasks/"));
         let elsewhere = [
-            "", "a", "//", "/..", "/../a", "/a/../b", "/a/..", "/./a", "/%2e%2e/a", "/..%2fa", "/a//b", "/.env", "/a/.git/config", "/a\\b", "/c:/a",
-            "/%00", "/a%0ab", "/%", "/%zz", "/%ff", "/%252e%252e/a",
+            "",
+            "a",
+            "//",
+            "/..",
+            "/../a",
+            "/a/../b",
+            "/a/..",
+            "/./a",
+            "/%2e%2e/a",
+            "/..%2fa",
+            "/a//b",
+            "/.env",
+            "/a/.git/config",
+            "/a\\b",
+            "/c:/a",
+            "/%00",
+            "/a%0ab",
+            "/%",
+            "/%zz",
+            "/%ff",
+            "/%252e%252e/a",
         ];
         for path in elsewhere {
             check(path, None);

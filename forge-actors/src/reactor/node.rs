@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use dashmap::DashMap;
 
 use crate::change::messages::Hints;
 use crate::db::database::Database;
 use crate::function::messages::Functions;
-use crate::kernel::commit::Xid;
+use crate::kernel::commit::{TableId, Xid};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::slot::Slot;
 use crate::kernel::time::secs;
@@ -32,6 +33,8 @@ pub(super) struct Node {
     /// What clients asked for since the ticker looked last. A new subscription is counted against the limits before it lies here, and
     /// everything else is said of one that is.
     orders: Slot<Vec<Order>>,
+    /// What was announced since the ticker looked last.
+    heard: Slot<Heard>,
     clients_ever: AtomicU64,
     pub(super) addresses: OnceLock<(Address<TickerMessage>, Address<PollerMessage>)>,
 }
@@ -45,6 +48,22 @@ pub(super) struct Counts {
     pub(super) executions: AtomicU64,
     pub(super) tick_us: AtomicU64,
     pub(super) lag_us: AtomicU64,
+}
+
+/// Announced commits.
+#[derive(Debug)]
+pub(super) struct Heard {
+    /// The tables that they wrote.
+    pub(super) tables: BTreeSet<TableId>,
+    /// When the first of them was announced.
+    pub(super) first: Instant,
+}
+
+impl Heard {
+    pub(super) fn merge(&mut self, other: Self) {
+        self.tables.extend(other.tables);
+        self.first = self.first.min(other.first);
+    }
 }
 
 /// A client, as the reactor knows it outside of its actors.
@@ -86,6 +105,7 @@ impl Node {
             clients: DashMap::new(),
             counts: Counts::default(),
             orders: Slot::new(),
+            heard: Slot::new(),
             clients_ever: AtomicU64::new(0),
             addresses: OnceLock::new(),
         })
@@ -159,13 +179,29 @@ impl Node {
             first = orders.is_none();
             orders.get_or_insert_default().push(order);
         });
-        if first && let Some((ticker, _)) = self.addresses.get() {
-            let _restarting = ticker.cast(TickerMessage::Look);
+        if first {
+            self.tell_ticker(TickerMessage::Look);
         }
     }
 
     pub(super) fn take_orders(&self) -> Vec<Order> {
         self.orders.try_take().unwrap_or_default()
+    }
+
+    /// Notes announced commits, and wakes the ticker when they are the first.
+    pub(super) fn hear(&self, heard: Heard) {
+        let mut first = false;
+        self.heard.put(|held| match held {
+            Some(held) => held.merge(heard),
+            None => (first, *held) = (true, Some(heard)),
+        });
+        if first {
+            self.tell_ticker(TickerMessage::Heard);
+        }
+    }
+
+    pub(super) fn take_heard(&self) -> Option<Heard> {
+        self.heard.try_take()
     }
 
     pub(super) fn has_subscriptions(&self) -> bool {

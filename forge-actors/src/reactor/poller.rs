@@ -4,19 +4,17 @@
 //! subscription causes a tick.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::change::messages::Hint;
 use crate::supervise::{Actor, ActorError, Context, Timer};
 
-use super::node::Node;
+use super::node::{Heard, Node};
 use super::pace::Watch;
 use super::ticker::TickerMessage;
 
 /// What the poller receives.
 #[derive(forge_app_macros::Message)]
 pub(super) enum PollerMessage {
-    /// Something was committed.
-    Heard(Hint),
     /// Time to look.
     Look,
     /// A tick is over that a look had caused; it found something, or not.
@@ -55,12 +53,12 @@ impl Actor for Poller {
     const KIND: &'static str = "reactor poller";
 
     async fn start(&self, cx: &Context<PollerMessage>) -> Result<PollerState, ActorError> {
-        let (ear, address) = (self.node.hints.changes(), cx.address());
+        let (ear, node) = (self.node.hints.changes(), Arc::clone(&self.node));
+        // Straight to the ticker: a hop through this mailbox would be the longest part of the way of a hint.
         cx.spawn("listen", async move {
             loop {
                 let hint = ear.next().await;
-                // Full: many wait already, and each of them wakes the ticker.
-                let _full = address.cast(PollerMessage::Heard(hint));
+                node.hear(Heard { tables: hint.tables, first: Instant::now() });
             }
         });
         let mut state = PollerState { watch: Watch::new(self.node.config.poll_min, self.node.config.poll_max), next: None };
@@ -70,7 +68,6 @@ impl Actor for Poller {
 
     async fn handle(&self, cx: &Context<PollerMessage>, message: PollerMessage, state: &mut PollerState) -> Result<(), ActorError> {
         match message {
-            PollerMessage::Heard(hint) => self.node.tell_ticker(TickerMessage::Heard(hint)),
             PollerMessage::Look => self.look(cx, state),
             PollerMessage::Looked { found } => {
                 state.watch.looked(found);

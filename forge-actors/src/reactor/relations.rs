@@ -14,8 +14,8 @@ use crate::kernel::fault::Fault;
 const LIST_RELATIONS: &str = include_str!("sql/list_relations.sql");
 /// Relations below are the server's own (`FirstNormalObjectId`).
 const OWN_MIN: u32 = 16_384;
-/// Catalogs that the driver looks into when it meets a type (`pg_type`, `pg_attribute`, `pg_enum`, `pg_range`). They only change with
-/// definitions, which the tail of changes reports.
+/// Catalogs that the driver looks into, in the transaction of whoever asked, when a session meets a type for the first time (`pg_type`,
+/// `pg_attribute`, `pg_enum`, `pg_range`). They only change with definitions, which the tail of changes reports.
 const TYPE_CATALOGS: [u32; 4] = [1247, 1249, 3501, 3541];
 
 /// The relations of the database, as they were when somebody looked last.
@@ -28,10 +28,12 @@ pub(super) struct Relations {
 
 #[derive(Debug)]
 enum Relation {
-    /// A table, or a partitioned one.
+    /// What triggers can watch.
     Table { captured: bool, name: Arc<str> },
     /// What changes without a trigger: materialised views, foreign tables, sequences.
     Loose { name: Arc<str> },
+    /// The server's own catalogs and views.
+    System,
     /// Speaks for its table.
     Index { base: u32 },
     /// Says nothing: a view's tables are read by themselves, overflow storage goes with its table.
@@ -74,12 +76,16 @@ impl Relations {
         for Row { id, kind, name, base } in rows {
             let id = oid(id)?;
             let relation = match (kind.as_str(), base) {
-                ("r" | "p", _) => Relation::Table { captured: captured.contains(&TableId(id)), name: name.into() },
-                ("m" | "f" | "S", _) => Relation::Loose { name: name.into() },
                 ("i", Some(base)) => Relation::Index { base: oid(base)? },
+                ("r" | "v", _) if id < OWN_MIN && !TYPE_CATALOGS.contains(&id) => Relation::System,
+                _ if id < OWN_MIN => Relation::Silent,
+                ("r" | "p", _) => Relation::Table { captured: captured.contains(&TableId(id)), name: name.into() },
+                // Where the event trigger is, a REFRESH is reported like a write.
+                ("m", _) if captured.contains(&TableId(id)) => Relation::Table { captured: true, name: name.into() },
+                ("m" | "f" | "S", _) => Relation::Loose { name: name.into() },
                 _ => Relation::Silent,
             };
-            if matches!(kind.as_str(), "r" | "m" | "S" | "i") {
+            if id >= OWN_MIN && matches!(kind.as_str(), "r" | "m" | "S" | "i") {
                 relations.watched.push(id);
             }
             relations.known.insert(id, relation);
@@ -93,7 +99,7 @@ impl Relations {
 
     /// False when something in `read` was made after the last look.
     pub(super) fn knows(&self, read: &ReadSet) -> bool {
-        read.relations.iter().all(|relation| *relation < OWN_MIN || self.known.contains_key(relation))
+        read.relations.iter().all(|relation| self.known.contains_key(relation))
     }
 
     /// Sorts what was read.
@@ -107,8 +113,7 @@ impl Relations {
 
     fn note(&self, id: u32, reads: &mut Reads) {
         match self.known.get(&id) {
-            _ if TYPE_CATALOGS.contains(&id) => {}
-            None if id < OWN_MIN => drop(reads.blind.insert(Blind::System)),
+            Some(Relation::System) => drop(reads.blind.insert(Blind::System)),
             // Dropped, or made a moment ago: the tail of changes reports definitions.
             None | Some(Relation::Silent) => {}
             Some(Relation::Index { base }) if *base != id => self.note(*base, reads),

@@ -197,7 +197,12 @@ impl Table {
 
     /// True when a change of one of `tables` may change a result, also when that is not known yet.
     pub(super) fn concerns(&self, tables: &BTreeSet<TableId>) -> bool {
-        self.pending().next().is_some() || tables.iter().any(|table| self.readers.contains_key(table))
+        self.is_behind() || tables.iter().any(|table| self.readers.contains_key(table))
+    }
+
+    /// True when something has to run.
+    pub(super) fn is_behind(&self) -> bool {
+        self.pending().next().is_some()
     }
 
     /// Tables that some group reads.

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::time::{Duration, Instant};
 
-use crate::change::messages::{Changed, Hint, InterestPart, Tail};
-use crate::kernel::commit::{Snapshot, TableId};
+use crate::change::messages::{Changed, InterestPart, Tail};
+use crate::kernel::commit::Snapshot;
 use crate::kernel::fault::Fault;
 use crate::kernel::time::format_duration;
 use crate::supervise::{Actor, ActorError, Context, Timer};
 
 use super::messages::{Delivery, Modification, MutationId, QueryResult, Tick};
-use super::node::{Node, Order};
+use super::node::{Heard, Node, Order};
 use super::pace::Pace;
 use super::poller::PollerMessage;
 use super::question::{ClientId, GroupId, Live, Persona, Place};
@@ -31,7 +31,7 @@ pub(super) enum TickerMessage {
     /// Clients have left orders.
     Look,
     /// Something was committed.
-    Heard(Hint),
+    Heard,
     /// There may be changes that nobody announced.
     Poll,
     /// The timer has fired.
@@ -60,19 +60,13 @@ pub(super) struct TickerState {
     snapshot: Option<Snapshot>,
     /// Clients that wait for mutations.
     awaiting: HashSet<ClientId>,
-    heard: Heard,
+    /// What was announced since the last tick began, if it concerns anybody.
+    heard: Option<Heard>,
     /// The next tick is a look for changes that nobody announced.
     polled: bool,
     /// Relations that the log was warned of.
     warned: BTreeSet<Blind>,
     complained: Option<Instant>,
-}
-
-/// What was announced since the last tick began.
-#[derive(Default)]
-struct Heard {
-    tables: BTreeSet<TableId>,
-    first: Option<Instant>,
 }
 
 /// The tick that is under way.
@@ -101,7 +95,8 @@ impl Actor for Ticker {
         let clients: Vec<_> = node.clients.iter().map(|client| (*client.key(), Arc::clone(&client))).collect();
         clients.iter().for_each(|(_, client)| client.sink.deliver(Delivery::Reset));
         node.hints.set_interest(InterestPart::Tables(BTreeSet::new()));
-        // Orders may have come while there was nobody to wake.
+        // What was announced meanwhile is seen by the first tick; orders may have come while there was nobody to wake.
+        drop(node.take_heard());
         cx.address().cast(TickerMessage::Look)?;
         let awaiting = clients.into_iter().filter(|(_, client)| client.is_waiting()).map(|(id, _)| id).collect();
         Ok(TickerState {
@@ -113,7 +108,7 @@ impl Actor for Ticker {
             tick: Progress::default(),
             snapshot: None,
             awaiting,
-            heard: Heard::default(),
+            heard: None,
             polled: false,
             warned: BTreeSet::new(),
             complained: None,
@@ -123,7 +118,7 @@ impl Actor for Ticker {
     async fn handle(&self, cx: &Context<TickerMessage>, message: TickerMessage, state: &mut TickerState) -> Result<(), ActorError> {
         match message {
             TickerMessage::Look => self.obey(state),
-            TickerMessage::Heard(hint) => heard(state, hint),
+            TickerMessage::Heard => self.heard(state),
             TickerMessage::Poll => poll(state),
             TickerMessage::Due => state.timer = None,
             TickerMessage::Opened(opened) => self.opened(cx, state, *opened),
@@ -132,17 +127,6 @@ impl Actor for Ticker {
         }
         self.advance(cx, state);
         Ok(())
-    }
-}
-
-fn heard(state: &mut TickerState, hint: Hint) {
-    // What a running tick's queries read is known when it is over; then it is decided.
-    if state.pace.is_ticking() || state.table.concerns(&hint.tables) {
-        state.heard.first.get_or_insert_with(Instant::now);
-        state.heard.tables.extend(hint.tables);
-        if !state.pace.is_ticking() {
-            state.pace.ask();
-        }
     }
 }
 
@@ -156,6 +140,22 @@ fn poll(state: &mut TickerState) {
 
 /// The steps of a tick.
 impl Ticker {
+    fn heard(&self, state: &mut TickerState) {
+        let Some(heard) = self.node.take_heard() else { return };
+        // What a running tick's queries read is known when it is over; then it is decided.
+        let ticking = state.pace.is_ticking();
+        if !ticking && !state.table.concerns(&heard.tables) {
+            return;
+        }
+        match &mut state.heard {
+            Some(held) => held.merge(heard),
+            None => state.heard = Some(heard),
+        }
+        if !ticking {
+            state.pace.ask();
+        }
+    }
+
     /// Begins a tick when it is time, or sets the timer for when it is.
     fn advance(&self, cx: &Context<TickerMessage>, state: &mut TickerState) {
         let now = Instant::now();
@@ -175,9 +175,9 @@ impl Ticker {
     }
 
     fn begin(&self, cx: &Context<TickerMessage>, state: &mut TickerState, now: Instant) {
-        let heard = std::mem::take(&mut state.heard);
-        let polled = std::mem::take(&mut state.polled) && heard.first.is_none();
-        state.tick = Progress { began: Some(now), polled, heard: heard.first, ..Progress::default() };
+        let heard = state.heard.take().map(|heard| heard.first);
+        let polled = std::mem::take(&mut state.polled) && heard.is_none();
+        state.tick = Progress { began: Some(now), polled, heard, ..Progress::default() };
         // Whether capture was enabled meanwhile shows in the list of relations only.
         let reload = state.table.is_blind_due(now);
         let (node, address) = (Arc::clone(&self.node), cx.address());
@@ -199,7 +199,10 @@ impl Ticker {
             state.relations = Arc::new(relations);
         }
         match &batch.changed {
-            Changed::Everything => state.table.mark_all(),
+            Changed::Everything => {
+                state.tick.found = true;
+                state.table.mark_all();
+            }
             Changed::Tables(tables) => {
                 state.tick.found = state.table.concerns(tables);
                 state.table.mark(tables);
@@ -250,11 +253,9 @@ impl Ticker {
         state.pace.ended();
         let Progress { polled, found, .. } = std::mem::take(&mut state.tick);
         self.node.tell_poller(if polled { PollerMessage::Looked { found } } else { PollerMessage::Ticked });
-        let concerned = state.table.concerns(&state.heard.tables);
-        if !concerned {
-            state.heard = Heard::default();
-        }
-        if concerned || !state.awaiting.is_empty() {
+        state.heard.take_if(|heard| !state.table.concerns(&heard.tables));
+        // Subscriptions that moved while it ran are run by the next one.
+        if state.heard.is_some() || state.table.is_behind() || !state.awaiting.is_empty() {
             state.pace.ask();
         }
     }
@@ -360,6 +361,8 @@ impl Ticker {
                 news.mods.entry(client).or_default();
             }
         }
+        // Counted before it is told, so that whoever was told finds it counted.
+        self.count(state);
         signals::delivered(news.mods.values().map(Vec::len).sum());
         for (client, mods) in news.mods {
             self.deliver(client, mods, applied.remove(&client).unwrap_or_default());
@@ -370,7 +373,6 @@ impl Ticker {
         if std::mem::take(&mut state.table.readers_changed) {
             self.node.hints.set_interest(InterestPart::Tables(state.table.tables()));
         }
-        self.count(state);
         self.measure(state);
     }
 

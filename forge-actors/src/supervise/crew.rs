@@ -16,7 +16,7 @@ use super::address::Reply;
 use super::dynamic::ChildError;
 use super::journal::{Crash, EventKind};
 use super::launch::{Launch, Launched, StartCut, StartError, terminate};
-use super::spec::{ChildSpec, KILL_DEADLINE, Shutdown, SpecError, Strategy};
+use super::spec::{ChildSpec, KILL_DEADLINE, Restart, Shutdown, SpecError, Strategy};
 use super::state::{ExitKind, Key, Slots, Verdict};
 use super::supervisor::{Exit, GaveUp, Kind, Order};
 use super::tree::{ActorState, Entry, Tree};
@@ -180,6 +180,10 @@ impl Crew {
     /// child, which holds its state if it was killed, is read and dropped in between.
     pub(super) async fn restart_child(&mut self, id: &str, reply: Reply<Result<(), ChildError>>) -> Result<(), GaveUp> {
         if let Some(key) = self.by_id.get(id).copied() {
+            if self.children.get(&key).is_some_and(|child| child.spec.restart == Restart::Temporary) {
+                reply.send(Err(ChildError::Temporary { id: id.to_owned() }));
+                return Ok(());
+            }
             self.halt(key).await;
             self.slots.stopped(key);
             self.arm();

@@ -58,6 +58,12 @@ pub enum ChildError {
         /// The id.
         id: String,
     },
+    /// A temporary child lives once.
+    #[error("`{id}` is temporary and does not start again: stop it, and who needs it starts another")]
+    Temporary {
+        /// The id.
+        id: String,
+    },
     /// The spec cannot be a child here.
     #[error(transparent)]
     Spec(#[from] SpecError),

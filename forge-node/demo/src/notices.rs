@@ -1,7 +1,6 @@
 //! Notices: what people are told about their tasks. Jobs write them, after the change that they are about has committed.
 
 use forge::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use super::tasks::{Task, TaskId, Title};
 use super::users::{User, UserId};
@@ -27,8 +26,8 @@ pub struct Notice {
 }
 
 /// A notice, as its recipient reads it.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[forge::data]
+#[derive(Debug)]
 pub struct NoticeLine {
     pub id: NoticeId,
     /// The task that is yours now.

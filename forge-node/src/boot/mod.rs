@@ -15,7 +15,7 @@ pub mod drift;
 pub mod log;
 pub mod mesh;
 pub mod node;
-mod pages;
+pub(crate) mod pages;
 pub mod secret;
 pub mod security;
 pub mod signal;

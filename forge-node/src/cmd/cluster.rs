@@ -66,14 +66,14 @@ fn row(cluster: &ClusterNodes, node: &NodeInfo) -> [String; HEAD.len()] {
         (NodeState::Dead, false) => "dead (stopped)",
         (state, _) => state.as_str(),
     };
-    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let or_dash = |text: &Option<String>| text.as_deref().unwrap_or("-").to_owned();
     [
-        node.name.clone(),
+        node.name.to_owned(),
         state.to_owned(),
         node.roles.join(","),
         or_dash(&node.address),
         or_dash(&node.mesh_address),
-        node.version.clone(),
+        node.version.to_owned(),
         age(cluster.at, node.seen_at),
         link(cluster, node),
     ]

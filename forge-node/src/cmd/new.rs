@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::boot::secret;
+use crate::boot::{pages, secret};
 use crate::cli::New;
 use crate::cmd::output;
 use crate::cmd::report::{Exit, Report};
@@ -49,6 +49,8 @@ pub(super) const FILES: &[(&str, &str)] = demo! {
     "web/src/app.css" => "web/src/app.css",
     "web/src/App.svelte" => "web/src/App.svelte",
     "web/src/forge/api.ts" => "web/src/forge/api.ts",
+    "web/src/forge/openapi.json" => "web/src/forge/openapi.json",
+    "web/src/forge/schema.json" => "web/src/forge/schema.json",
     "web/src/lib/place.svelte.ts" => "web/src/lib/place.svelte.ts",
     "web/src/lib/session.svelte.ts" => "web/src/lib/session.svelte.ts",
     "web/src/lib/toasts.svelte.ts" => "web/src/lib/toasts.svelte.ts",
@@ -139,7 +141,10 @@ pub fn run(args: &New, scene: Scene<'_>) -> Result<(), Report> {
     let repository = !args.no_git && make_repository(&args.folder);
     if scene.global.json {
         let folder = args.folder.display().to_string();
-        output::data(&serde_json::json!({ "name": name, "folder": folder, "files": FILES.len() + 1, "git": repository }).to_string());
+        output::data(
+            &serde_json::json!({ "name": name, "folder": folder, "files": FILES.len() + pages::DEMO.len() + 1, "git": repository })
+                .to_string(),
+        );
     } else {
         output::data(&next_steps(&args.folder, &name));
     }
@@ -155,6 +160,12 @@ pub(super) fn write(folder: &Path, name: &str) -> Result<(), Report> {
         let text = with_packages(text);
         let parent = path.parent().unwrap_or(folder);
         fs::create_dir_all(parent).and_then(|()| fs::write(&path, text)).map_err(|error| unwritable(&path, &error))?;
+    }
+    // The page as it was built, so that nobody needs Node.js for a first look.
+    for (path, bytes) in pages::DEMO {
+        let path = folder.join("web/dist").join(path);
+        let parent = path.parent().unwrap_or(folder);
+        fs::create_dir_all(parent).and_then(|()| fs::write(&path, bytes)).map_err(|error| unwritable(&path, &error))?;
     }
     // A checkout was tested with the versions that it locks.
     let locked = checkout().join("../Cargo.lock");
@@ -247,10 +258,7 @@ fn make_repository(folder: &Path) -> bool {
 }
 
 fn next_steps(folder: &Path, name: &str) -> String {
-    format!(
-        "{name} is ready in {0}\n\n  cd {0}\n  npm --prefix web install && npm --prefix web run build\n  forge-node start\n\nREADME.md shows the first steps.",
-        folder.display()
-    )
+    format!("{name} is ready in {0}\n\n  cd {0}\n  forge-node start\n\nREADME.md shows the first calls.", folder.display())
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Report {

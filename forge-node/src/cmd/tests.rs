@@ -179,6 +179,7 @@ fn new_writes_the_whole_demo_under_another_name() {
     let packages = page["dependencies"].as_object().expect("dependencies");
     let folders = packages.values().map(|wanted| wanted.as_str().and_then(|wanted| wanted.strip_prefix("file:")).expect("a path"));
     assert!(packages.len() == 2 && folders.map(Path::new).all(|folder| folder.is_absolute() && folder.join("dist/index.js").is_file()));
+    assert!(read("web/dist/index.html").contains("/assets/index-"), "the page comes built");
     for (path, _) in new::FILES {
         let path = path.replace("taskboard", "my_shop");
         assert!(!read(&path).contains("taskboard") && !read(&path).contains("{{"), "{path} still has the demo's name or a gap");

@@ -49,7 +49,8 @@ async fn dispatch_from_an_action(ctx: &ActionContext, key: String) -> Result<Job
 
 /// `name queue priority attempts_max ready args subject`, one line a job.
 async fn rows(room: &Room) -> Vec<String> {
-    let sql = "SELECT concat_ws(' ', name, queue, priority, attempts_max, ready, args::text, identity ->> 'subject') FROM forge_jobs ORDER BY id";
+    let sql =
+        "SELECT concat_ws(' ', name, queue, priority, attempts_max, ready, args::text, identity ->> 'subject') FROM forge_jobs ORDER BY id";
     sqlx::query_scalar(sql).fetch_all(&mut room.scratch.connect().await).await.expect("reads")
 }
 

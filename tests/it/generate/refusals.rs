@@ -56,7 +56,8 @@ fn refused<const N: usize>(registrations: [&'static Registration; N]) -> Vec<Str
 
 #[test]
 fn numbers_that_javascript_rounds_are_refused_with_both_remedies() {
-    let remedies = "and JavaScript rounds numbers beyond 2^53 - 1: take `Int53` (a number up to there), `Int64` (any i64, as a text) or `i32`";
+    let remedies =
+        "and JavaScript rounds numbers beyond 2^53 - 1: take `Int53` (a number up to there), `Int64` (any i64, as a text) or `i32`";
     let said = refused([&STARS]);
     let expected = [
         format!("`refusals.stars`: `args.since` is of the type `i64`, {remedies}"),
@@ -78,7 +79,6 @@ fn two_types_of_one_name_are_refused() {
 #[test]
 fn a_function_cannot_stand_where_others_stand_below() {
     let said = refused([&TWINS, &BOTH]);
-    let expected =
-        "`refusals.twins.both` would be `api.refusals.twins.both`, where another function or module is already: give it another `name = \"..\"`";
+    let expected = "`refusals.twins.both` would be `api.refusals.twins.both`, where another function or module is already: give it another `name = \"..\"`";
     assert!(said.iter().any(|line| line == expected), "{said:#?}");
 }

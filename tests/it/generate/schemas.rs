@@ -46,7 +46,11 @@ fn every_function_is_an_operation_of_the_openapi_document() {
     }
     let feed = &document["paths"]["/rpc/zoo.feed"]["post"];
     assert!(!feed["responses"]["409"].is_null() && !feed["responses"]["404"].is_null(), "own errors have their statuses");
-    assert_eq!(document["paths"]["/rpc/zoo.list"]["post"]["security"], json!([{}, { "bearer": [] }]), "a public function takes a token too");
+    assert_eq!(
+        document["paths"]["/rpc/zoo.list"]["post"]["security"],
+        json!([{}, { "bearer": [] }]),
+        "a public function takes a token too"
+    );
     assert_eq!(document["paths"]["/rpc/zoo.night.open_gate"]["post"]["deprecated"], json!(true));
     assert!(document["paths"]["/rpc/zoo.feed"]["get"].is_null(), "only queries are read with GET");
     let envelope = &feed["responses"]["409"]["content"]["application/json"]["schema"];

@@ -32,7 +32,9 @@ fn a_changed_argument_fails_the_type_check_of_its_callers() {
 /// What serde writes, as literals of the generated types. Brands exist for the compiler only, so literals go without.
 fn samples() -> String {
     let mut text = "import type * as zoo from \"./api.ts\";\n\n".to_owned();
-    text.push_str("type Wire<T> = T extends { readonly __brand: string } ? string : T extends object ? { [K in keyof T]: Wire<T[K]> } : T;\n");
+    text.push_str(
+        "type Wire<T> = T extends { readonly __brand: string } ? string : T extends object ? { [K in keyof T]: Wire<T[K]> } : T;\n",
+    );
     for (index, (name, json)) in zoo::samples().iter().enumerate() {
         let name = name.replace('<', "<zoo.");
         writeln!(text, "export const sample{index}: Wire<zoo.{name}> = {json};").expect("writing to a String");

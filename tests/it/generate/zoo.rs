@@ -193,9 +193,11 @@ pub(super) const CHANGED: [&Registration; 5] = [&LIST, &ANY_ONE, &FEED_CHANGED, 
 pub(super) fn samples() -> Vec<(&'static str, Value)> {
     let errors = [FeedError::Full { grams_eaten: 3, until: None }, FeedError::NoAnimal];
     let mut samples = vec![("Animal", json!(animal())), ("Page<Animal>", json!(Page { items: vec![animal()], next: Some("a".into()) }))];
-    samples.extend(errors.iter().map(|error| {
-        ("FeedError", json!({ "code": AppError::code(error).name, "message": error.message(), "details": error.details() }))
-    }));
+    samples.extend(
+        errors.iter().map(|error| {
+            ("FeedError", json!({ "code": AppError::code(error).name, "message": error.message(), "details": error.details() }))
+        }),
+    );
     samples
 }
 

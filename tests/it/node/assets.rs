@@ -30,19 +30,31 @@ async fn a_page_is_served_and_calls_come_first() {
         assert!(policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"), "{policy}");
     }
     let script = get("/assets/index-DiwrgTda.js").await;
-    assert_eq!((script.text.as_str(), &script.headers["content-type"]), ("the script", &"text/javascript; charset=utf-8".parse().expect("a value")));
+    assert_eq!(
+        (script.text.as_str(), &script.headers["content-type"]),
+        ("the script", &"text/javascript; charset=utf-8".parse().expect("a value"))
+    );
     assert_eq!(script.headers["cache-control"], "public, max-age=31536000, immutable");
     let base = node.client().base();
     let http = reqwest::Client::builder().no_proxy().build().expect("build the client");
-    let asked = |name: &'static str, value: &str| http.get(format!("{base}/assets/index-DiwrgTda.js")).header(name, value.to_owned()).send();
+    let asked =
+        |name: &'static str, value: &str| http.get(format!("{base}/assets/index-DiwrgTda.js")).header(name, value.to_owned()).send();
     let compressed = asked("accept-encoding", "gzip").await.expect("the node answers");
     assert_eq!(compressed.headers()["content-encoding"], "gzip");
     assert_eq!(compressed.bytes().await.expect("a body"), "compressed");
     let tag = script.headers["etag"].to_str().expect("a text");
     assert_eq!(asked("if-none-match", tag).await.expect("the node answers").status(), 304);
     let nothing = [
-        "/missing.js", "/link.txt", "/large.bin", "/assets/../../secret.txt", "/..%2f..%2fsecret.txt", "/%2e%2e/%2e%2e/secret.txt",
-        "/.env", "/assets%00", "/rpc/a/b", "/_dashboard/",
+        "/missing.js",
+        "/link.txt",
+        "/large.bin",
+        "/assets/../../secret.txt",
+        "/..%2f..%2fsecret.txt",
+        "/%2e%2e/%2e%2e/secret.txt",
+        "/.env",
+        "/assets%00",
+        "/rpc/a/b",
+        "/_dashboard/",
     ];
     for path in nothing {
         let answer = raw(base, path).await;

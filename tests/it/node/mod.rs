@@ -4,16 +4,16 @@
 //! application has.
 
 mod answers;
+mod assets;
 mod browser;
 mod captures;
-mod assets;
 mod commands;
 mod disconnects;
 mod drift;
 mod embedded;
+mod generate;
 mod jobs;
 mod links;
-mod generate;
 mod mesh;
 mod namespaces;
 mod outage;

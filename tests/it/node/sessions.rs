@@ -56,7 +56,11 @@ async fn a_change_reaches_everyone_who_watches() {
     for socket in [&mut ana, &mut nobody] {
         socket.subscribe(1, "live.title", json!({ "id": 1 })).await;
         let first = socket.frame().await;
-        assert_eq!((&first["type"], &first["from"], &first["mods"][0]["snapshot"]), (&json!("transition"), &json!(0), &json!(null)), "{first}");
+        assert_eq!(
+            (&first["type"], &first["from"], &first["mods"][0]["snapshot"]),
+            (&json!("transition"), &json!(0), &json!(null)),
+            "{first}"
+        );
     }
     // A mutation over the WebSocket: its result, and in which state its writes are.
     ana.send(json!({ "type": "mut", "id": 7, "name": "live.retitle", "args": { "id": 1, "title": "one" }, "idem": "k1" })).await;

@@ -74,7 +74,7 @@ const CAPTURED: &[Entry] = corpus! {
     "pruned partition": "SELECT count(*) FROM parts WHERE k = 16" => "INSERT INTO parts_low VALUES (16, 'p')";
     "row that moves between partitions": "SELECT count(*) FROM parts_deep" => "INSERT INTO parts VALUES (3, 'm'); UPDATE parts SET k = 103 WHERE k = 3";
     "default partition": "SELECT count(*) FROM parts WHERE k > 1000" => "INSERT INTO parts VALUES (2000, 'd')";
-    "attached partition": "SELECT count(*) FROM parts WHERE k BETWEEN 300 AND 399" => "CREATE TABLE parts_more (k int, text text); INSERT INTO parts_more VALUES (300, 'n'); ALTER TABLE parts ATTACH PARTITION parts_more FOR VALUES FROM (300) TO (400)", "INSERT INTO parts_more VALUES (301, 'n')";
+    "attached partition": "SELECT count(*) FROM parts WHERE k BETWEEN 300 AND 399" => "CREATE TABLE parts_more (k int NOT NULL, text text); INSERT INTO parts_more VALUES (300, 'n'); ALTER TABLE parts ATTACH PARTITION parts_more FOR VALUES FROM (300) TO (400)", "INSERT INTO parts_more VALUES (301, 'n')";
     "written as a replica": "SELECT count(*) FROM customers WHERE id = 75" => "SET LOCAL session_replication_role = replica; INSERT INTO customers VALUES (75, 'r', 'r')";
     "large rows": "SELECT md5(text) FROM large" => "UPDATE large SET text = repeat(md5('other'), 20000)";
     "view redefined": "SELECT * FROM changing" => "CREATE OR REPLACE VIEW changing AS SELECT 2 AS x", "CREATE OR REPLACE VIEW changing AS SELECT count(*)::int AS x FROM edges", "INSERT INTO edges VALUES (91, 1)";
@@ -82,6 +82,7 @@ const CAPTURED: &[Entry] = corpus! {
     "column added": "SELECT to_jsonb(w) FROM widening w" => "ALTER TABLE widening ADD COLUMN more int DEFAULT 5", "UPDATE widening SET more = 6";
     "table that comes later": "SELECT late_count()" => "CREATE TABLE late (id int); INSERT INTO late VALUES (1); SELECT forge_enable_reactivity('late')", "INSERT INTO late VALUES (2)";
     "truncate of the referenced": "SELECT count(*) FROM remarks" => "INSERT INTO orders VALUES (60, 1, 1); INSERT INTO items VALUES (60, 60); INSERT INTO remarks VALUES (60, 60)", "TRUNCATE orders CASCADE";
+    "materialised view": "SELECT * FROM frozen" => "INSERT INTO edges VALUES (93, 1); REFRESH MATERIALIZED VIEW frozen";
     "table that goes": "SELECT late_count()" => "DROP TABLE late";
 };
 
@@ -90,7 +91,6 @@ const BLIND: &[Entry] = corpus! {
     "table without capture": "SELECT count(*) FROM uncaptured" => "INSERT INTO uncaptured VALUES (1)";
     "exception block over a table without capture": "SELECT in_exception_block_uncaptured()" => "INSERT INTO uncaptured VALUES (2)";
     "capture that comes later": "SELECT count(*) FROM uncaptured" => "SELECT forge_enable_reactivity('uncaptured'); INSERT INTO uncaptured VALUES (3)", "INSERT INTO uncaptured VALUES (4)";
-    "materialised view": "SELECT * FROM frozen" => "INSERT INTO edges VALUES (93, 1); REFRESH MATERIALIZED VIEW frozen";
     "sequence": "SELECT last_value FROM counter" => "SELECT nextval('counter'), nextval('counter')";
     "the server's own": "SELECT count(*) FROM pg_prepared_xacts UNION ALL SELECT count(*) FROM pg_roles WHERE rolname = 'forge_test_nobody' UNION ALL SELECT count(*) FROM pg_description WHERE description = 'seen'" => "COMMENT ON TABLE orders IS 'seen'";
 };
@@ -239,7 +239,10 @@ fn defines(write: &str) -> bool {
 fn random_write(numbers: &mut Numbers) -> String {
     let (id, other) = (numbers.below(40), numbers.below(40));
     match numbers.below(14) {
-        0 => format!("INSERT INTO orders VALUES ({id}, {}, {other}) ON CONFLICT (id) DO UPDATE SET amount = excluded.amount", numbers.below(9) + 1),
+        0 => format!(
+            "INSERT INTO orders VALUES ({id}, {}, {other}) ON CONFLICT (id) DO UPDATE SET amount = excluded.amount",
+            numbers.below(9) + 1
+        ),
         1 => format!("UPDATE orders SET amount = amount + 1 WHERE id < {id}"),
         2 => format!("DELETE FROM orders WHERE id = {id}"),
         3 => format!("UPDATE customers SET region = 'r{other}' WHERE id = {}", numbers.below(9) + 1),

@@ -59,7 +59,11 @@ async fn a_run_that_asks_splits_what_runs_before_had_shared() {
     shows(&mut bob, json!(["a1", "b1"]), "none").await;
     assert_eq!(stage.reactor.stats().groups, 1, "no run has asked who called");
     // From here on no delivery may hold the new secrets of the other.
-    stage.write("BEGIN; UPDATE switch SET private = true; INSERT INTO notes VALUES ('ana', 'secret of ana'), ('bob', 'secret of bob'); COMMIT").await;
+    stage
+        .write(
+            "BEGIN; UPDATE switch SET private = true; INSERT INTO notes VALUES ('ana', 'secret of ana'), ('bob', 'secret of bob'); COMMIT",
+        )
+        .await;
     shows(&mut ana, json!(["a1", "secret of ana"]), "secret of bob").await;
     shows(&mut bob, json!(["b1", "secret of bob"]), "secret of ana").await;
     assert_eq!(stage.reactor.stats().groups, 2);

@@ -8,5 +8,5 @@ mod corpus;
 mod faults;
 mod identity;
 mod queries;
-mod stage;
 mod sharing;
+mod stage;

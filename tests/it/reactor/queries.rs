@@ -13,7 +13,7 @@ pub(super) async fn rows(ctx: &QueryContext, sql: String) -> Result<serde_json::
 }
 
 /// The rows of any statement, as somebody who is not above policies.
-#[forge::query(public)]
+#[forge::query(public, snapshot)]
 pub(super) async fn rows_as_reader(ctx: &QueryContext, sql: String) -> Result<serde_json::Value> {
     sqlx::query("SELECT set_config('role', 'forge_test_reader', true)").execute(ctx.db()).await?;
     ctx.call(Rows { sql }).await.map_err(Into::into)
@@ -51,6 +51,13 @@ pub(super) async fn transfer(ctx: &MutationContext, from: i32, to: i32, amount: 
     for (id, amount) in [(from, -amount), (to, amount)] {
         sqlx::query("UPDATE accounts SET balance = balance + $2 WHERE id = $1").bind(id).bind(amount).execute(ctx.db()).await?;
     }
+    Ok(())
+}
+
+/// Brings money.
+#[forge::mutation(public)]
+pub(super) async fn deposit(ctx: &MutationContext, id: i32, amount: i64) -> Result<()> {
+    sqlx::query("UPDATE accounts SET balance = balance + $2 WHERE id = $1").bind(id).bind(amount).execute(ctx.db()).await?;
     Ok(())
 }
 
@@ -129,4 +136,10 @@ pub(super) static LOOKS: AtomicU64 = AtomicU64::new(0);
 #[forge::query(public, refresh = "100ms")]
 pub(super) async fn looks(_ctx: &QueryContext) -> Result<u64> {
     Ok(LOOKS.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Counts rows of types that a session has to look up.
+#[forge::query(public)]
+pub(super) async fn moods(ctx: &QueryContext) -> Result<usize> {
+    Ok(sqlx::query("SELECT * FROM moods").fetch_all(ctx.db()).await?.len())
 }

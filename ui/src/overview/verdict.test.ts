@@ -40,7 +40,7 @@ test("a pool that somebody waits for", () => {
 
 test("a cut link is told once, and not for a node that is away", () => {
   const cut = (name: string) => {
-    const peer = { node: name as NodeId, name, address: "", linked: false, since: null, rttMs: null, queue: 0, dropped: 0 };
+    const peer = { node: name as NodeId, name, address: "", linked: false, since: null, rttMs: null, queue: 0, dropped: 0, error: null };
     return { peers: [peer] };
   };
   expect(texts({ nodes: [node("node-1", cut("node-2")), node("node-2", cut("node-1"))] })).toEqual([

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::app::context::Observed;
-use crate::change::config::ReactivityConfig;
 use crate::kernel::commit::TableId;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Caller, Identity};
 use crate::kernel::time::{millis, secs};
+use crate::reactor::config::ReactivityConfig;
 use crate::reactor::messages::{QueryResult, SubscriptionId, Version};
 use crate::reactor::question::{ClientId, GroupId, Live, Persona, Place, Question};
 use crate::reactor::relations::{Blind, Reads};

@@ -118,15 +118,17 @@ fn frames_to_the_client_are_written_as_documented() {
     let text = |frame: TextFrame| String::from_utf8(frame.payload().to_vec()).expect("UTF-8");
     let fault = Fault::new(Code::NotFound, "no \"such\" thing");
     assert_eq!(
-        text(ServerFrame::Welcome {
-            session: "s".to_owned(),
-            node: "n".to_owned(),
-            contract: None,
-            subject: Some("ana"),
-            expires_at: chrono::DateTime::from_timestamp(1_700_000_000, 0),
-            ping_ms: 25_000,
-        }
-        .text()),
+        text(
+            ServerFrame::Welcome {
+                session: "s".to_owned(),
+                node: "n".to_owned(),
+                contract: None,
+                subject: Some("ana"),
+                expires_at: chrono::DateTime::from_timestamp(1_700_000_000, 0),
+                ping_ms: 25_000,
+            }
+            .text()
+        ),
         r#"{"type":"welcome","session":"s","node":"n","contract":null,"subject":"ana","expiresAt":"2023-11-14T22:13:20Z","pingMs":25000}"#
     );
     let accepted = render::Authenticated::Accepted { subject: None, expires_at: None };
@@ -159,4 +161,12 @@ fn a_client_reads_what_is_written() {
 fn read_back(bytes: &[u8]) -> Message {
     let mut stream = std::io::Cursor::new(bytes.to_vec());
     WebSocketContext::new(Role::Client, None).read(&mut stream).expect("a whole frame")
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_is_too_strange_to_be_read(text in r#"\{("type":"(hello|sub|mut|auth|ping)",?)?[\PC\\"{}\[\]:,]{0,80}\}?"#) {
+        // A frame or a fault; anything but a panic.
+        let _read = parse(&text).map_err(|fault| fault.code());
+    }
 }

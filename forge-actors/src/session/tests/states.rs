@@ -184,7 +184,9 @@ fn mutations_run_in_order() {
     ends(&session.mutate(2), CloseCode::RuleBroken);
     assert!(session.mutate(3).is_empty(), "it waits");
     let refused = session.mutate(4);
-    assert!(matches!(refused.as_slice(), [Action::Result(ended)] if ended.outcome.as_ref().is_err_and(|fault| fault.code() == Code::Overloaded)));
+    assert!(
+        matches!(refused.as_slice(), [Action::Result(ended)] if ended.outcome.as_ref().is_err_and(|fault| fault.code() == Code::Overloaded))
+    );
     let actions = session.ended(1, Ok(Bytes::new()));
     let [Action::Await(1, receipt), Action::Result(_), Action::Run(2, _)] = actions.as_slice() else { panic!("{actions:?}") };
     assert_eq!(receipt.xid, Some(Xid(1)));
@@ -218,7 +220,9 @@ fn a_drain_waits_for_what_runs() {
     session.subscribe(7);
     assert!(session.0.alarm(Alarm::Leave, at(2)).is_empty(), "mutations run");
     let refused = session.mutate(3);
-    assert!(matches!(refused.as_slice(), [Action::Result(ended)] if ended.outcome.as_ref().is_err_and(|fault| fault.code() == Code::Unavailable)));
+    assert!(
+        matches!(refused.as_slice(), [Action::Result(ended)] if ended.outcome.as_ref().is_err_and(|fault| fault.code() == Code::Unavailable))
+    );
     session.ended(1, Ok(Bytes::new()));
     let last = session.ended(2, Ok(Bytes::new()));
     assert!(matches!(last.last(), Some(Action::End(end)) if end.code == CloseCode::GoingAway), "{last:?}");

@@ -1,7 +1,7 @@
 //! What a person asks of the tree.
 
 use super::*;
-use crate::supervise::{ActorState, ControlError, DynamicSpec};
+use crate::supervise::{ActorState, ChildError, ControlError, DynamicSpec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_actor_restarts_on_request_without_costing_the_budget() {
@@ -38,6 +38,18 @@ async fn a_stopped_dynamic_child_is_gone() {
     children.start_child(puppet("a").0, PATIENCE).await.expect("room for five");
     steps.tree.stop_actor("node/pool/a", PATIENCE).await.expect("it stops");
     assert_eq!(steps.tree.get("node/pool/a"), None);
+    finish(root).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_temporary_child_is_stopped_but_never_restarted() {
+    let (pool, children) = ChildSpec::dynamic("pool", DynamicSpec::new(5));
+    let (root, steps) = start(quick(Strategy::OneForOne, vec![pool])).await;
+    let (child, address) = puppet("a");
+    children.start_child(with_restart(child, Restart::Temporary), PATIENCE).await.expect("room for five");
+    let refused = steps.tree.restart_actor("node/pool/a", PATIENCE).await;
+    assert!(matches!(refused, Err(ControlError::Child(ChildError::Temporary { .. }))));
+    assert_eq!(address.call(|reply| Do::Echo(5, reply), PATIENCE).await, Ok(5), "it goes on");
     finish(root).await;
 }
 
