@@ -72,11 +72,14 @@ async fn upgrade(State(shared): State<Arc<Broadcast>>, upgrade: WebSocketUpgrade
     upgrade.on_upgrade(async move |mut socket| {
         let mut frames = shared.channel.subscribe();
         loop {
-            match frames.recv().await {
-                Ok(frame) if socket.send(Message::Text(frame.clone())).await.is_ok() => {}
+            let sent = match frames.recv().await {
+                Ok(frame) => socket.send(Message::Text(frame)).await.is_ok(),
                 // Too slow for some of them: the newer ones come.
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Ok(_) | Err(broadcast::error::RecvError::Closed) => return,
+                Err(broadcast::error::RecvError::Lagged(_)) => true,
+                Err(broadcast::error::RecvError::Closed) => false,
+            };
+            if !sent {
+                return;
             }
         }
     })

@@ -1,4 +1,4 @@
-//! Benchmarks as ratios, measured in one run on one machine: `just bench [all | actor | rpc | panic | recovery | tax | fanout]`.
+//! Benchmarks as ratios, measured in one run on one machine: `just bench [all | actor | rpc | panic | recovery | tax | fanout | live]`.
 //!
 //! Absolute figures of a shared machine mean little, so each figure is compared with its opposite in the same run, in alternating
 //! rounds, and printed beside its goal. The exit code is 1 when a goal is missed; no test asserts a duration.
@@ -7,6 +7,7 @@ mod actor;
 mod bare;
 mod fanout;
 mod goal;
+mod live;
 mod panics;
 mod readers;
 mod recovery;
@@ -40,6 +41,8 @@ enum Which {
     Recovery,
     /// Updates with the capture of changes, against updates without.
     Tax,
+    /// From a change on one node to a client on another, with the mesh and without; and torn views.
+    Live,
     /// One changing row to 1,000 WebSockets, against a bare axum broadcast of the same frame.
     Fanout,
     /// The bare handler, as a process of its own: prints its address and serves until it is killed.
@@ -82,6 +85,7 @@ async fn main() -> anyhow::Result<()> {
         Which::Recovery => recovery::run().await?,
         Which::Tax => tax::run().await?,
         Which::Fanout => fanout::run().await?,
+        Which::Live => live::run().await?,
         Which::All => {
             let mut goals = actor::run().await?;
             goals.extend(rpc::run().await?);
@@ -89,6 +93,7 @@ async fn main() -> anyhow::Result<()> {
             goals.extend(recovery::run().await?);
             goals.extend(tax::run().await?);
             goals.extend(fanout::run().await?);
+            goals.extend(live::run().await?);
             goals
         }
     };

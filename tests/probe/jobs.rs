@@ -6,7 +6,7 @@ use forge::prelude::*;
 
 /// Dispatches `count` jobs in one transaction.
 #[forge::mutation(timeout = "30s")]
-pub async fn enqueue(ctx: &MutationContext, prefix: String, count: u32, ms: u64) -> Result<()> {
+pub async fn enqueue(ctx: &MutationContext, prefix: String, count: u32, ms: u32) -> Result<()> {
     for number in 0..count {
         ctx.dispatch(Work { key: format!("{prefix}-{number}"), ms }).await?;
     }
@@ -35,9 +35,9 @@ pub async fn enqueue_one(ctx: &ActionContext, kind: String, key: String) -> Resu
 
 /// Writes down that an attempt has begun, for a while does nothing, and writes down its effect together with its end.
 #[forge::job(queue = "work", attempts = 20, timeout = "2m")]
-pub async fn work(ctx: &JobContext, key: String, ms: u64) -> Result<()> {
+pub async fn work(ctx: &JobContext, key: String, ms: u32) -> Result<()> {
     ctx.call(Note { key: key.clone(), what: "begun".into() }).await?;
-    tokio::time::sleep(Duration::from_millis(ms)).await;
+    tokio::time::sleep(Duration::from_millis(u64::from(ms))).await;
     ctx.commit(async |tx| {
         tx.call(Note { key, what: "done".into() }).await?;
         Ok(())

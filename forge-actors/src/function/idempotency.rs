@@ -5,6 +5,7 @@
 //! fails the waiting one runs. Failures are therefore not stored. A key belongs to one function and one caller; with other arguments it is a
 //! `CONFLICT`. Anonymous callers are one caller: their keys must be random.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -50,7 +51,7 @@ impl<'a> Key<'a> {
             hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part.as_bytes());
         }
-        let args_hash = Sha256::digest(&invocation.args).into();
+        let args_hash = hash_of(&invocation.args);
         Some(Self { function: &invocation.name, digest: hasher.finalize().into(), args_hash })
     }
 
@@ -78,6 +79,13 @@ impl<'a> Key<'a> {
         sqlx::query(include_str!("sql/store_answer.sql")).bind(self.digest.as_slice()).bind(answer).execute(db).await?;
         Ok(())
     }
+}
+
+/// Of equal arguments it is equal, however they are spaced and ordered.
+fn hash_of(args: &[u8]) -> [u8; 32] {
+    let canonical = serde_json::from_slice::<BTreeMap<String, serde_json::Value>>(args).and_then(|args| serde_json::to_vec(&args));
+    // What is no object is refused when it is read, and then nothing is kept.
+    Sha256::digest(canonical.as_deref().unwrap_or(args)).into()
 }
 
 /// Deletes answers that are old.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Jobs of one claim.
-pub(super) const BATCH_MAX: usize = 500;
+const BATCH_MAX: usize = 500;
 /// Full batches that follow each other faster than this widen the window.
 const FAST: Duration = Duration::from_millis(200);
 /// Full batches that follow each other slower than this narrow it.

@@ -12,7 +12,7 @@ use super::signals;
 use super::state::{Ending, judge};
 use crate::app::job::{JobMeta, JobStatus};
 use crate::function::messages::AttemptEnd;
-use crate::kernel::fault::Fault;
+use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Invocation};
 use crate::kernel::limits::CAUSE_BYTES_MAX;
@@ -137,8 +137,10 @@ impl Actor for Worker {
 
 /// What a person should read: the fault with its causes, without what Postgres cannot store.
 fn text(fault: &Fault) -> String {
-    let mut text = fault.to_string();
     let mut source = fault.source();
+    // What an internal fault says is meant for those who must not see its causes.
+    let hidden = fault.code() == Code::Internal && source.is_some();
+    let mut text = if hidden { fault.code().to_string() } else { fault.to_string() };
     while let Some(error) = source {
         text = format!("{text}: {error}");
         source = error.source();

@@ -169,7 +169,7 @@ impl Actor for SessionActor {
         };
         let outlet = Arc::new(Outlet::new(cx.address(), Arc::clone(&self.shared.signals)));
         let client = self.shared.reactor.attach(Arc::clone(&outlet) as Arc<dyn Sink>);
-        cx.spawn("socket", socket::serve(socket, self.id, Arc::clone(&outlet)));
+        cx.spawn("socket", socket::serve(socket, Arc::clone(&outlet)));
         Ok(Connected {
             state: State::new(self.peer.clone(), limits),
             outlet,

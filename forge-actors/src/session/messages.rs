@@ -110,7 +110,8 @@ impl Sessions {
     /// The sessions, and their supervisor: the child `sessions` of the gateway.
     pub fn new(needs: SessionsNeeds) -> (Self, ChildSpec) {
         let SessionsNeeds { functions, reactor, tokens, node, config, contract } = needs;
-        let (spec, children) = ChildSpec::dynamic("sessions", DynamicSpec::new(config.connections_max));
+        // Seats are what is counted; one that is free again may have a child that is still being cleared away.
+        let (spec, children) = ChildSpec::dynamic("sessions", DynamicSpec::new(config.connections_max.saturating_mul(2)));
         let shared = Shared {
             seats: Seats::new(config.connections_max, config.address_connections_max),
             starts: Semaphore::new(STARTS_MAX),
@@ -138,7 +139,7 @@ impl Sessions {
     /// Starts the session of an upgraded connection. `read` is what the client sent on the heels of its request.
     pub async fn open(&self, stream: TcpStream, read: Bytes, peer: Peer, seat: Seat) {
         let id = SessionId::new();
-        let socket = Socket::new(stream, read, seat, Arc::clone(&self.shared));
+        let socket = Socket::new(id, stream, read, seat, Arc::clone(&self.shared));
         // The semaphore is never closed.
         let _start = self.shared.starts.acquire().await;
         let slot = Arc::new(Slot::new());
@@ -150,7 +151,6 @@ impl Sessions {
         self.shared.open.insert(id, address);
         if let Err(error) = self.children.start_child(spec, START_PATIENCE).await {
             tracing::warn!(session = %id, %error, "a session did not start");
-            self.shared.open.remove(&id);
             if let Some(socket) = slot.try_take() {
                 socket.refuse(CloseCode::Busy);
             }

@@ -28,6 +28,7 @@ use crate::kernel::trace::TraceContext;
 
 /// An upgraded connection. Dropped while it is open, it says on its way out that the session restarts.
 pub(super) struct Socket {
+    id: SessionId,
     stream: TcpStream,
     read: Bytes,
     shared: Arc<Shared>,
@@ -39,14 +40,14 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, read: Bytes, seat: Seat, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(id: SessionId, stream: TcpStream, read: Bytes, seat: Seat, shared: Arc<Shared>) -> Self {
         let kernel = socket2::SockRef::from(&stream);
         if let Err(error) = kernel.set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
             tracing::debug!(%error, "TCP_NOTSENT_LOWAT was refused: a slow client gets more old frames before newer ones");
         }
         shared.signals.open.increment(1.0);
         shared.signals.opened.increment(1);
-        Self { stream, read, shared, _seat: seat, mid_frame: false, closed: false }
+        Self { id, stream, read, shared, _seat: seat, mid_frame: false, closed: false }
     }
 
     /// Closes with what fits into the kernel's buffer, without waiting.
@@ -87,6 +88,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
+        self.shared.open.remove(&self.id);
         self.shared.signals.open.decrement(1.0);
         let draining = self.shared.draining.is_cancelled();
         self.say_goodbye(if draining { CloseCode::GoingAway } else { CloseCode::Restarted });
@@ -118,17 +120,15 @@ impl From<Gone> for Ending {
 }
 
 /// Serves a socket to its end, and tells the actor.
-pub(super) async fn serve(socket: Socket, id: SessionId, outlet: Arc<Outlet>) {
-    let shared = Arc::clone(&socket.shared);
+pub(super) async fn serve(socket: Socket, outlet: Arc<Outlet>) {
     let mut line = Line::new(socket, Arc::clone(&outlet));
     let ending = line.run().await;
     if let Ending::Closed(end) = ending {
-        tracing::debug!(session = %id, code = end.code.number(), fault = end.fault.as_ref().map(tracing::field::display), "closing");
+        tracing::debug!(session = %line.socket.id, code = end.code.number(), fault = end.fault.as_ref().map(tracing::field::display), "closing");
         line.close(end).await;
     }
     line.socket.closed = true;
     drop(line);
-    shared.open.remove(&id);
     outlet.tell(SessionMessage::Disconnected);
 }
 
@@ -289,7 +289,8 @@ impl Line {
         if kernel.shutdown(std::net::Shutdown::Write).is_err() {
             return;
         }
-        let (mut scratch, mut left) = ([0; 1024], LINGER_BYTES_MAX);
+        // On the heap: in the task's own state it would lie there for the whole session.
+        let (mut scratch, mut left) = (vec![0; 4 * 1024], LINGER_BYTES_MAX);
         while left > 0 && self.socket.stream.readable().await.is_ok() {
             match self.socket.stream.try_read(&mut scratch) {
                 Ok(0) => return,

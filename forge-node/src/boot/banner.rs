@@ -30,6 +30,7 @@ pub struct Banner {
     queries: usize,
     mutations: usize,
     actions: usize,
+    jobs: usize,
     migrations_applied: usize,
     token: Option<String>,
     dashboard: Option<String>,
@@ -67,6 +68,7 @@ impl Banner {
             queries: count(KindName::Query),
             mutations: count(KindName::Mutation),
             actions: count(KindName::Action),
+            jobs: count(KindName::Job),
             migrations_applied: storage.migrations_applied().await?,
             token: keys.token,
             dashboard,
@@ -101,8 +103,12 @@ impl Banner {
         if self.embedded {
             lines.push(format!("           {}", palette.yellow("not for production")));
         }
-        let idle: Vec<_> =
-            self.roles.iter().filter(|role| matches!(role, Role::Worker | Role::Scheduler)).map(|role| role.as_str()).collect();
+        let idles = |role: &Role| match role {
+            Role::Gateway | Role::Function => false,
+            Role::Worker => self.jobs == 0,
+            Role::Scheduler => true,
+        };
+        let idle: Vec<_> = self.roles.iter().filter(|role| idles(role)).map(|role| role.as_str()).collect();
         if !idle.is_empty() {
             lines.push(format!("idle       {}: the application has nothing for it", idle.join(", ")));
         }
@@ -110,8 +116,12 @@ impl Banner {
             lines.push(format!("token      {token}   {}", palette.dim("(role admin, for a day; development only)")));
             lines.push(format!("try        curl -s {url}/rpc/forge.actors -H 'authorization: Bearer {token}'"));
         }
-        let functions =
-            [(self.queries, "query", "queries"), (self.mutations, "mutation", "mutations"), (self.actions, "action", "actions")];
+        let functions = [
+            (self.queries, "query", "queries"),
+            (self.mutations, "mutation", "mutations"),
+            (self.actions, "action", "actions"),
+            (self.jobs, "job", "jobs"),
+        ];
         let functions: Vec<_> =
             functions.iter().filter(|(count, ..)| *count > 0).map(|(count, one, many)| plural(*count, one, many)).collect();
         let applied = plural(self.migrations_applied, "migration", "migrations");

@@ -1,7 +1,10 @@
 //! `jobs`: what waits, runs and has ended, and what a person does about it.
 
+use std::borrow::Cow;
+
 use forge_actors::app::JobStatus;
 use forge_actors::dashboard::jobs::{JobDetail, JobRow};
+use forge_actors::kernel::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -64,18 +67,11 @@ pub(super) fn list(rows: &[JobRow], palette: Palette) -> String {
     if rows.is_empty() {
         return "no jobs".to_owned();
     }
-    let cells = |row: &JobRow| {
-        let error = row.last_error.as_deref().and_then(|error| error.lines().next()).unwrap_or_default();
-        let attempts = format!("{}/{}", row.attempt, row.attempts_max);
-        let created = row.created_at.format("%Y-%m-%d %H:%M:%S").to_string();
-        let error = error.chars().take(ERROR_CHARS_MAX).collect();
-        [row.id.to_string(), row.status.as_str().to_owned(), row.name.clone(), row.queue.clone(), attempts, created, error]
-    };
-    let head = ["job", "status", "handler", "queue", "attempt", "dispatched", "last error"].map(str::to_owned);
     let lines: Vec<_> = rows.iter().map(cells).collect();
+    let head = ["job", "status", "handler", "queue", "attempt", "dispatched", "last error"].map(Cow::Borrowed);
     let widest = |column: usize| lines.iter().chain([&head]).map(|line| line[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<_> = (0..head.len()).map(widest).collect();
-    let line = |cells: &[String; 7]| {
+    let line = |cells: &[Cow<'_, str>; 7]| {
         let padded: Vec<_> = cells.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}")).collect();
         padded.join("  ").trim_end().to_owned()
     };
@@ -86,25 +82,37 @@ pub(super) fn list(rows: &[JobRow], palette: Palette) -> String {
     text
 }
 
+fn cells(row: &JobRow) -> [Cow<'_, str>; 7] {
+    let error = row.last_error.as_deref().and_then(|error| error.lines().next()).unwrap_or_default();
+    [
+        row.id.to_string().into(),
+        row.status.as_str().into(),
+        row.name.as_str().into(),
+        row.queue.as_str().into(),
+        format!("{}/{}", row.attempt, row.attempts_max).into(),
+        row.created_at.format("%Y-%m-%d %H:%M:%S").to_string().into(),
+        error.chars().take(ERROR_CHARS_MAX).collect::<String>().into(),
+    ]
+}
+
 fn show(detail: &JobDetail, palette: Palette) -> String {
     let JobDetail { job: row, args, subject, tenant, trace } = detail;
-    let time = |at: Option<forge_actors::kernel::time::Timestamp>| at.map(|at| at.to_rfc3339());
-    let node = row.node.map(|node| node.to_string());
-    let facts = [
-        ("job", Some(row.id.to_string())),
-        ("status", Some(coloured(row.status, row.status.as_str(), palette))),
-        ("handler", Some(row.name.clone())),
-        ("arguments", Some(args.clone())),
-        ("queue", Some(format!("{}, priority {}", row.queue, row.priority))),
-        ("attempt", Some(format!("{} of {}", row.attempt, row.attempts_max))),
-        ("node", node),
+    let time = |at: Option<Timestamp>| at.map(|at| Cow::from(at.to_rfc3339()));
+    let facts: [(&str, Option<Cow<'_, str>>); 14] = [
+        ("job", Some(row.id.to_string().into())),
+        ("status", Some(coloured(row.status, row.status.as_str(), palette).into())),
+        ("handler", Some(row.name.as_str().into())),
+        ("arguments", Some(args.as_str().into())),
+        ("queue", Some(format!("{}, priority {}", row.queue, row.priority).into())),
+        ("attempt", Some(format!("{} of {}", row.attempt, row.attempts_max).into())),
+        ("node", row.node.map(|node| node.to_string().into())),
         ("dispatched", time(Some(row.created_at))),
-        ("by", subject.clone()),
-        ("tenant", tenant.clone()),
-        ("trace", trace.clone()),
+        ("by", subject.as_deref().map(Cow::from)),
+        ("tenant", tenant.as_deref().map(Cow::from)),
+        ("trace", trace.as_deref().map(Cow::from)),
         ("runs at", time(row.run_at)),
         ("finished", time(row.finished_at)),
-        ("last error", row.last_error.clone()),
+        ("last error", row.last_error.as_deref().map(Cow::from)),
     ];
     let lines = facts.iter().filter_map(|(name, value)| Some(format!("{}  {}", palette.dim(&format!("{name:<10}")), value.as_ref()?)));
     lines.collect::<Vec<_>>().join("\n")

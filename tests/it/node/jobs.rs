@@ -16,7 +16,7 @@ fn worker_on(database: &Database, jobs: &str) -> NodeBuilder {
     probe_on(database).file("forge.toml", format!("{}\n[jobs]\n{jobs}\n", probe::CONFIG))
 }
 
-async fn enqueue(client: &Client, prefix: &str, count: u32, ms: u64) {
+async fn enqueue(client: &Client, prefix: &str, count: u32, ms: u32) {
     let arguments = json!({ "prefix": prefix, "count": count, "ms": ms });
     let reply = client.call("jobs.enqueue", arguments, Some(&probe::token("ana"))).await;
     assert_eq!(reply.status, 200, "{}", reply.text);

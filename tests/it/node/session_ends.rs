@@ -93,13 +93,8 @@ async fn what_is_no_frame_ends_the_connection_and_nothing_else() {
         }
     }
     // Below the level of messages: unmasked, a reserved opcode, a text that is not UTF-8, a fragment of nothing, a ping that is too long.
-    let raw: [&[u8]; 5] = [
-        &[0x81, 0x02, b'{', b'}'],
-        &[0x83, 0x80, 0, 0, 0, 0],
-        &[0x81, 0x82, 0, 0, 0, 0, 0xff, 0xfe],
-        &[0x80, 0x80, 0, 0, 0, 0],
-        &[0x89, 0xfe, 0, 126],
-    ];
+    let raw: [&[u8]; 5] =
+        [&[0x81, 0x02, b'{', b'}'], &[0x83, 0x80, 0, 0, 0, 0], &[0x81, 0x82, 0, 0, 0, 0, 0xff, 0xfe], &[0x80, 0x80, 0, 0, 0, 0], &[0x89, 0xfe, 0, 126]];
     for bytes in raw {
         let (mut socket, _) = Socket::hello(&base, None).await;
         socket.raw().write_all(bytes).await.expect("the node reads");
@@ -155,13 +150,11 @@ async fn a_client_that_is_not_there_is_cut_off() {
     let (mut alive, _) = Socket::hello(node.client().base(), None).await;
     // Nobody reads it, so nobody answers its pings.
     let (dead, _) = Socket::hello(node.client().base(), None).await;
-    let cut_off = async {
-        while metric(&node, "forge_sessions").await != 1.0 {
-            alive.send(json!({ "type": "ping", "id": 1 })).await;
-            alive.frame_of("pong").await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, cut_off).await.expect("the silent one is cut off");
+    let cut_off = until("the silent one is cut off", PATIENCE, || async { (metric(&node, "forge_sessions").await == 1.0).then_some(()) });
+    tokio::select! {
+        ended = alive.closed() => panic!("who answers pings stays: {ended:?}"),
+        () = cut_off => {}
+    }
     drop(dead);
 }
 
@@ -230,11 +223,7 @@ async fn a_drain_says_goodbye_and_ends_what_runs() {
     assert_eq!(idle.frame().await, json!({ "type": "goAway", "afterMs": 300 }));
     assert_eq!(idle.closed().await, (Vec::new(), Some(1001)));
     let (frames, code) = busy.closed().await;
-    assert_eq!(
-        frames.iter().map(|frame| frame["type"].as_str().unwrap_or_default()).filter(|kind| *kind == "mutResult").count(),
-        1,
-        "{frames:?}"
-    );
+    assert_eq!(frames.iter().map(|frame| frame["type"].as_str().unwrap_or_default()).filter(|kind| *kind == "mutResult").count(), 1, "{frames:?}");
     assert_eq!(code, Some(1001));
     let ended = node.process().ended(PATIENCE).await;
     assert_eq!(ended.code(), 0, "{}", ended.stderr);

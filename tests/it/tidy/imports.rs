@@ -19,8 +19,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("function", &["kernel", "supervise", "db", "telemetry", "app", "change"]),
     ("job", &["kernel", "supervise", "db", "telemetry", "app", "change", "function"]),
     ("cluster", &["kernel", "supervise", "db", "app", "change"]),
-    ("reactor", &["kernel", "supervise", "db", "app", "change", "function"]),
-    ("gateway", &["kernel", "supervise", "db", "telemetry", "app", "function"]),
+    ("reactor", &["kernel", "supervise", "db", "telemetry", "app", "change", "function"]),
+    ("session", &["kernel", "supervise", "db", "telemetry", "app", "function", "reactor"]),
+    ("gateway", &["kernel", "supervise", "db", "telemetry", "app", "function", "session"]),
     // An application among others, which happens to report on the node.
     ("dashboard", &["kernel", "supervise", "app"]),
 ];

@@ -24,7 +24,13 @@ create table probe_accounts (
     balance bigint not null
 );
 
+-- Live queries on these hear of changes at once.
+select forge_enable_reactivity('probe_rows');
+select forge_enable_reactivity('probe_accounts');
+
 -- @down
+select forge_disable_reactivity('probe_accounts');
+select forge_disable_reactivity('probe_rows');
 drop table probe_accounts;
 drop table probe_halves;
 drop table probe_ledger;

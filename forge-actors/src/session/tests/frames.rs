@@ -162,3 +162,11 @@ fn read_back(bytes: &[u8]) -> Message {
     let mut stream = std::io::Cursor::new(bytes.to_vec());
     WebSocketContext::new(Role::Client, None).read(&mut stream).expect("a whole frame")
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_is_too_strange_to_be_read(text in r#"\{("type":"(hello|sub|mut|auth|ping)",?)?[\PC\\"{}\[\]:,]{0,80}\}?"#) {
+        // A frame or a fault; anything but a panic.
+        let _read = parse(&text).map_err(|fault| fault.code());
+    }
+}
