@@ -33,7 +33,8 @@ fn a_changed_argument_fails_the_type_check_of_its_callers() {
 fn samples() -> String {
     let mut text = "import type * as zoo from \"./api.ts\";\n\n".to_owned();
     text.push_str(
-        "type Wire<T> = T extends { readonly __brand: string } ? string : T extends object ? { [K in keyof T]: Wire<T[K]> } : T;\n",
+        "type Wire<T> = zoo.Json extends T ? T : T extends { readonly __brand: string } ? string\n\
+           : T extends object ? { [K in keyof T]: Wire<T[K]> } : T;\n",
     );
     for (index, (name, json)) in zoo::samples().iter().enumerate() {
         let name = name.replace('<', "<zoo.");

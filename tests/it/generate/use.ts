@@ -50,7 +50,7 @@ export function reads(animal: Animal): unknown[] {
   // @ts-expect-error there may be none
   animal.byKeeper["ana"].length;
   // @ts-expect-error a large number is a text
-  animal.stars + 1n;
+  Math.abs(animal.stars);
   return [cage, calm, bars, stars, notes, nickname, animal.visitors + 1, animal.heightCm, animal["class-name"]];
 }
 
