@@ -361,14 +361,14 @@ impl Ticker {
                 news.mods.entry(client).or_default();
             }
         }
+        for place in news.ended {
+            self.node.release(place);
+        }
         // Counted before it is told, so that whoever was told finds it counted.
         self.count(state);
         signals::delivered(news.mods.values().map(Vec::len).sum());
         for (client, mods) in news.mods {
             self.deliver(client, mods, applied.remove(&client).unwrap_or_default());
-        }
-        for place in news.ended {
-            self.node.release(place);
         }
         if std::mem::take(&mut state.table.readers_changed) {
             self.node.hints.set_interest(InterestPart::Tables(state.table.tables()));

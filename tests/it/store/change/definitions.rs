@@ -1,9 +1,14 @@
 //! Changed definitions: told as a change of everything, and partitions to come are captured, with and without the right to event triggers.
 
+use std::time::Duration;
+
 use forge_actors::change::messages::{Tail, captured_tables};
 use forge_actors::change::store::check_definitions;
 use forge_actors::db::config::DatabaseConfig;
 use forge_actors::db::database::Database;
+use forge_actors::db::migrate::plan::DownTo;
+use forge_actors::db::migrate::runner::Runner;
+use forge_actors::db::migrate::system::system_set;
 
 use super::{EVERYTHING, NOTHING, Stage, migrate, named};
 use crate::store::cluster::{Scratch, execute};
@@ -143,4 +148,23 @@ async fn without_event_triggers_the_compactor_finds_what_changed() {
 async fn captured(stage: &mut Stage) -> String {
     let tables = captured_tables(&stage.database().reader()).await.unwrap();
     named(&mut stage.outside, forge_actors::change::messages::Changed::Tables(tables)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_migration_goes_back_and_leaves_no_trace() {
+    let mut stage = Stage::with(SCHEMA, &["t", "ev"]).await;
+    stage.run("SELECT forge_enable_reactivity('loose', '{id}')").await;
+    let sets = [system_set()];
+    let runner = Runner { database: stage.database(), sets: &sets, node: "test", lock_wait: Duration::from_secs(5) };
+    runner.down("forge", DownTo::Number(1), |_| {}).await.unwrap();
+    let left =
+        "SELECT (SELECT count(*) FROM pg_proc WHERE proname LIKE 'forge%') + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'forge%')
+        + (SELECT count(*) FROM pg_event_trigger) + (SELECT count(*) FROM pg_class WHERE relname LIKE 'forge_change%')";
+    assert_eq!(stage.value::<i64>(left).await, 0);
+    stage.run("INSERT INTO t VALUES (1); INSERT INTO loose VALUES (1)").await;
+    migrate(stage.database()).await;
+    stage.run("SELECT forge_enable_reactivity('t')").await;
+    stage.check("INSERT INTO t VALUES (2)", EVERYTHING).await;
+    stage.check("INSERT INTO t VALUES (3)", "t").await;
+    stage.drop().await;
 }
