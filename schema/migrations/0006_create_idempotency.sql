@@ -11,7 +11,7 @@ CREATE TABLE forge_idempotency (
 );
 COMMENT ON TABLE forge_idempotency IS 'One row per key, function and caller of a committed mutation. Kept for 24 hours.';
 COMMENT ON COLUMN forge_idempotency.digest IS 'SHA-256 of function, tenant, subject and key, each with its length.';
-COMMENT ON COLUMN forge_idempotency.answer IS 'The JSON that was answered; null only inside of the transaction that writes it.';
+COMMENT ON COLUMN forge_idempotency.answer IS 'The JSON that was answered; null for public functions, whose answers are not kept.';
 COMMENT ON COLUMN forge_idempotency.xid IS 'The transaction of the call: a repeated one is told what it wrote and when.';
 
 CREATE INDEX forge_idempotency_created_at ON forge_idempotency (created_at);

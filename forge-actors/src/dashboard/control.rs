@@ -23,7 +23,8 @@ pub async fn restart_actor(ctx: &ActionContext, node: NodeId, path: String) -> R
     audited(ctx, "restartActor", Some(node), &path, order(ctx, node, &path, false)).await
 }
 
-/// Stops an actor. One that a fixed supervisor started stays stopped until somebody restarts it, or its node starts again.
+/// Stops an actor that its node can do without: a session, a link, what runs jobs. One that a fixed supervisor started stays stopped until
+/// somebody restarts it, or its node starts again. Any other can only be restarted.
 #[forge_app_macros::action(name = "forge.stopActor", role = "admin", timeout = "15s")]
 pub async fn stop_actor(ctx: &ActionContext, node: NodeId, path: String) -> Result<()> {
     audited(ctx, "stopActor", Some(node), &path, order(ctx, node, &path, true)).await
@@ -47,7 +48,15 @@ async fn order(ctx: &ActionContext, node: NodeId, path: &str, stop: bool) -> Res
     peers.invoke(node, invocation, REMOTE_PATIENCE).await.map(drop)
 }
 
+/// What a node goes on without. The rest is what orders travel by, or what nobody would miss until it is too late.
+const EXPENDABLE: &[&str] =
+    &["node/jobs", "node/gateway/sessions/", "node/cluster/mesh/links/", "node/change/compactor", "node/telemetry/crashes"];
+
 async fn carry_out(tree: &Tree, path: &str, stop: bool) -> Result<()> {
+    if stop && !EXPENDABLE.iter().any(|start| path.starts_with(start)) {
+        let message = format!("the node cannot do without `{path}`, so it is not stopped; it can be restarted");
+        return Err(Fault::new(Code::Conflict, message));
+    }
     let done = if stop { tree.stop_actor(path, PATIENCE).await } else { tree.restart_actor(path, PATIENCE).await };
     match done {
         Ok(()) | Err(ControlError::Child(ChildError::Call(CallError::TimedOut { .. }))) => Ok(()),

@@ -3,7 +3,8 @@
 //! The key is reserved first in the mutation's own transaction and its answer is stored last, so that key, effect and answer commit together.
 //! A call with the same key that comes meanwhile waits for the first one at the primary key: when that commits its answer is replayed, when it
 //! fails the waiting one runs. Failures are therefore not stored. A key belongs to one function and one caller; with other arguments it is a
-//! `CONFLICT`. Anonymous callers are one caller: their keys must be random.
+//! `CONFLICT`. Of a `public` function the answer is not kept, since it may be a token: there a repeat is a `CONFLICT` as well, and still happens
+//! once. Anonymous callers are one caller: their keys must be random.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -69,7 +70,8 @@ impl<'a> Key<'a> {
             return Err(Fault::new(Code::Conflict, "the idempotency key was used with other arguments: each call needs a key of its own"));
         }
         let answer: Option<Vec<u8>> = row.try_get("answer")?;
-        let answer = answer.ok_or_else(|| Fault::internal("a committed idempotency key has no answer"))?.into();
+        let made = "this call was made before; the answers of public functions are not kept, so it cannot be given again";
+        let answer = answer.ok_or_else(|| Fault::new(Code::Conflict, made))?.into();
         let xid: String = row.try_get("xid")?;
         Ok(Some(Replay { answer, receipt: Receipt { xid: xid.parse().ok().map(Xid), ..Receipt::default() } }))
     }

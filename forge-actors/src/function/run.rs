@@ -12,7 +12,7 @@ use tracing::{Instrument, Span};
 
 use crate::app::catalog::Decoded;
 use crate::app::context::{Effects, Scope};
-use crate::app::{KindName, Meta, Registration};
+use crate::app::{Access, KindName, Meta, Registration};
 use crate::change::messages::Hint;
 use crate::db::error::is_stale;
 use crate::db::handle::Db;
@@ -278,7 +278,10 @@ impl Call {
             return Ok(Keyed::Again(replay));
         }
         let output = self.guarded(self.start(message, Some(tx.db()))).await?;
-        self.unless_cut(key.store(&db, &output)).await??;
+        // What anyone may call is how one signs in, and what it answers is nothing to keep in a table, or to answer to whoever has the key.
+        if self.registration.meta.access != Access::Public {
+            self.unless_cut(key.store(&db, &output)).await??;
+        }
         Ok(Keyed::First(output))
     }
 
