@@ -7,7 +7,7 @@ use super::handlers::Put;
 use super::room::{Room, caller};
 
 /// Adds one, slowly enough for others to come meanwhile.
-#[forge::mutation(public)]
+#[forge::mutation]
 async fn count_slowly(ctx: &MutationContext, by: i64, fails: bool) -> Result<i64> {
     let counted = sqlx::query_scalar("UPDATE counter SET value = value + $1 RETURNING value").bind(by).fetch_one(ctx.db()).await?;
     sqlx::query("SELECT pg_sleep(0.05)").execute(ctx.db()).await?;
@@ -15,9 +15,16 @@ async fn count_slowly(ctx: &MutationContext, by: i64, fails: bool) -> Result<i64
 }
 
 /// The same, kept apart as strictly as Postgres can.
-#[forge::mutation(public, isolation = serializable)]
+#[forge::mutation(isolation = serializable)]
 async fn count_strictly(ctx: &MutationContext, by: i64, fails: bool) -> Result<i64> {
     Ok(ctx.call(CountSlowly { by, fails }).await?)
+}
+
+/// Anyone may count, and is told a secret.
+#[forge::mutation(public)]
+async fn count_openly(ctx: &MutationContext) -> Result<String> {
+    ctx.call(CountSlowly { by: 1, fails: false }).await?;
+    Ok("a token".to_owned())
 }
 
 /// Has no transaction.
@@ -47,11 +54,11 @@ async fn a_repeated_call_is_answered_and_not_done() {
     assert!(receipt.xid.is_some() && replayed.xid == receipt.xid, "the repeated call is told when it happened");
     let (refused, _) = call(r#"{"by": 2, "fails": false}"#, "a", caller(&[])).await;
     assert_eq!(refused.expect_err("other arguments").code(), Code::Conflict);
-    let (strange, _) = call(ONE, "a", Caller::default()).await;
-    assert_eq!(strange.expect("a key belongs to its caller"), "2");
+    let (strange, _) = call(ONE, "a", caller(&["another"])).await;
+    assert_eq!(strange.expect("who calls is the same, whatever the roles"), "1");
     let (fresh, _) = call(ONE, "b", caller(&[])).await;
-    assert_eq!(fresh.expect("another key is another call"), "3");
-    assert_eq!(counter(&room).await, 3);
+    assert_eq!(fresh.expect("another key is another call"), "2");
+    assert_eq!(counter(&room).await, 2);
     room.close().await;
 }
 
@@ -77,6 +84,21 @@ async fn concurrent_duplicates_wait_for_the_first() {
         }
         assert_eq!(counter(&room).await, expected, "{name}");
     }
+    room.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_public_function_happens_once_and_its_answer_is_not_kept() {
+    let room = Room::migrated().await;
+    let call = || room.functions.call(keyed("idempotency.count_openly", "{}", "a", Caller::default()));
+    assert_eq!(call().await.expect("counts"), "\"a token\"");
+    assert_eq!(call().await.expect_err("it was made before").code(), Code::Conflict);
+    assert_eq!(counter(&room).await, 1);
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM forge_idempotency WHERE answer IS NOT NULL")
+        .fetch_one(&mut room.scratch.connect().await)
+        .await
+        .expect("reads");
+    assert_eq!(kept, 0);
     room.close().await;
 }
 
