@@ -93,8 +93,13 @@ async fn what_is_no_frame_ends_the_connection_and_nothing_else() {
         }
     }
     // Below the level of messages: unmasked, a reserved opcode, a text that is not UTF-8, a fragment of nothing, a ping that is too long.
-    let raw: [&[u8]; 5] =
-        [&[0x81, 0x02, b'{', b'}'], &[0x83, 0x80, 0, 0, 0, 0], &[0x81, 0x82, 0, 0, 0, 0, 0xff, 0xfe], &[0x80, 0x80, 0, 0, 0, 0], &[0x89, 0xfe, 0, 126]];
+    let raw: [&[u8]; 5] = [
+        &[0x81, 0x02, b'{', b'}'],
+        &[0x83, 0x80, 0, 0, 0, 0],
+        &[0x81, 0x82, 0, 0, 0, 0, 0xff, 0xfe],
+        &[0x80, 0x80, 0, 0, 0, 0],
+        &[0x89, 0xfe, 0, 126],
+    ];
     for bytes in raw {
         let (mut socket, _) = Socket::hello(&base, None).await;
         socket.raw().write_all(bytes).await.expect("the node reads");
@@ -223,7 +228,11 @@ async fn a_drain_says_goodbye_and_ends_what_runs() {
     assert_eq!(idle.frame().await, json!({ "type": "goAway", "afterMs": 300 }));
     assert_eq!(idle.closed().await, (Vec::new(), Some(1001)));
     let (frames, code) = busy.closed().await;
-    assert_eq!(frames.iter().map(|frame| frame["type"].as_str().unwrap_or_default()).filter(|kind| *kind == "mutResult").count(), 1, "{frames:?}");
+    assert_eq!(
+        frames.iter().map(|frame| frame["type"].as_str().unwrap_or_default()).filter(|kind| *kind == "mutResult").count(),
+        1,
+        "{frames:?}"
+    );
     assert_eq!(code, Some(1001));
     let ended = node.process().ended(PATIENCE).await;
     assert_eq!(ended.code(), 0, "{}", ended.stderr);
