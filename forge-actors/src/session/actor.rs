@@ -187,7 +187,7 @@ impl Actor for SessionActor {
             SessionMessage::MutationEnded(ended) => state.mutation_ended(ended),
             SessionMessage::Applied(mutations) => state.applied(&mutations),
             SessionMessage::SubscriptionsEnded(ended) => state.subscriptions_ended(&ended),
-            SessionMessage::Reset => state.subscribe_anew(),
+            SessionMessage::Reset => state.reset(),
             SessionMessage::Ring(alarm) => state.alarm(alarm, Utc::now()),
             SessionMessage::Drain => state.drain(),
             SessionMessage::Disconnected => disconnected(cx),

@@ -250,10 +250,12 @@ impl Line {
         match message {
             Message::Text(text) => {
                 self.socket.shared.signals.frames.increment(1);
-                match frame::parse(&text) {
-                    Ok(frame) => Ok(self.outlet.tell(SessionMessage::Received(Box::new(frame)))),
-                    Err(fault) => wrong(CloseCode::NotAFrame, fault),
-                }
+                let frame = match frame::parse(&text) {
+                    Ok(frame) => frame,
+                    Err(fault) => return wrong(CloseCode::NotAFrame, fault),
+                };
+                self.outlet.tell(SessionMessage::Received(Box::new(frame)));
+                Ok(())
             }
             Message::Binary(_) | Message::Frame(_) => wrong(CloseCode::NotAFrame, not_a_frame("frames are texts")),
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Ok(()),

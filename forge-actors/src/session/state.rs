@@ -17,7 +17,7 @@ use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Identity, Invocation};
 use crate::kernel::time::{Timestamp, format_duration, secs};
 use crate::kernel::trace::TraceContext;
-use crate::reactor::messages::{MutationId, SubscriptionId};
+use crate::reactor::messages::{MutationId, SubscriptionId, Version};
 
 /// Who connected.
 #[derive(Debug, Clone)]
@@ -98,6 +98,10 @@ struct Subscription {
     id: SubscriptionId,
     name: Arc<str>,
     args: Bytes,
+    /// The version that the client named.
+    version: Option<Version>,
+    /// The reactor was asked for it. Not so while the token has lapsed: as nobody the client would lose what it may have again in a moment.
+    asked: bool,
 }
 
 /// One session.
@@ -110,6 +114,8 @@ pub(super) struct State {
     /// The token has expired, and no other has come yet.
     lapsed: bool,
     subscriptions: BTreeMap<u32, Subscription>,
+    /// Some of them wait for another token to be made, or made anew.
+    stale: bool,
     next: u32,
     waiting: VecDeque<(Mutation, Caller)>,
     running: Option<u32>,
@@ -126,6 +132,7 @@ impl State {
             signed: None,
             lapsed: false,
             subscriptions: BTreeMap::new(),
+            stale: false,
             next: 0,
             waiting: VecDeque::new(),
             running: None,
@@ -163,10 +170,14 @@ impl State {
             (_, ClientFrame::Mutate(mutation)) => self.mutate(mutation),
             (Phase::Open, ClientFrame::Subscribe { id, name, args, version }) => {
                 let Some(inner) = self.admit(id) else { return vec![self.too_many(id)] };
+                let subscription = Subscription { id: inner, name, args, version, asked: !self.lapsed };
                 let opened = Opened { id: inner, wire: id, version, replaces: None };
-                let subscription = Subscription { id: inner, name, args };
                 let invocation = self.query(&subscription);
                 self.subscriptions.insert(id, subscription);
+                if self.lapsed {
+                    self.stale = true;
+                    return Vec::new();
+                }
                 vec![Action::Subscribe(opened, Box::new(invocation))]
             }
             (Phase::Open, ClientFrame::Authenticate { token }) => self.authenticate(verified(token.as_deref()), now),
@@ -199,20 +210,31 @@ impl State {
         };
         (self.signed, self.lapsed) = (signed, false);
         let mut actions = vec![Action::Alarm(self.expiry(now)), Action::Hold(true)];
-        if !same {
+        if !same || self.stale {
             actions.extend(self.subscribe_anew());
         }
         actions.extend([Action::Authenticated(Ok(())), Action::Hold(false)]);
         actions
     }
 
+    /// The reactor forgot everything.
+    pub(super) fn reset(&mut self) -> Vec<Action> {
+        if self.lapsed {
+            self.stale = true;
+            return Vec::new();
+        }
+        self.subscribe_anew()
+    }
+
     /// Makes every subscription once more, as the caller of now.
-    pub(super) fn subscribe_anew(&mut self) -> Vec<Action> {
+    fn subscribe_anew(&mut self) -> Vec<Action> {
+        self.stale = false;
         let mut subscriptions = std::mem::take(&mut self.subscriptions);
         let mut actions = Vec::with_capacity(subscriptions.len());
         for (wire, subscription) in &mut subscriptions {
             let former = std::mem::replace(&mut subscription.id, self.next_id());
-            let opened = Opened { id: subscription.id, wire: *wire, version: None, replaces: Some(former) };
+            let replaces = std::mem::replace(&mut subscription.asked, true).then_some(former);
+            let opened = Opened { id: subscription.id, wire: *wire, version: subscription.version, replaces };
             actions.push(Action::Subscribe(opened, Box::new(self.query(subscription))));
         }
         self.subscriptions = subscriptions;

@@ -12,7 +12,7 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Identity;
 use crate::kernel::time::{Timestamp, millis, secs};
 use crate::kernel::trace::TraceContext;
-use crate::reactor::messages::{MutationId, SubscriptionId};
+use crate::reactor::messages::{MutationId, SubscriptionId, Version};
 use crate::session::frame::{ClientFrame, Mutation};
 use crate::session::state::{Action, Alarm, Ended, Limits, Peer, Signed, State};
 use crate::session::wire::CloseCode;
@@ -233,7 +233,26 @@ fn a_drain_waits_for_what_runs() {
 fn a_reactor_that_forgot_is_told_everything_again() {
     let mut session = Session::greeted(None);
     let (first, _) = session.subscribe(7);
-    let actions = session.0.subscribe_anew();
+    let actions = session.0.reset();
     let [Action::Subscribe(opened, _)] = actions.as_slice() else { panic!("{actions:?}") };
     assert_eq!((opened.replaces, opened.wire), (Some(first), 7));
+}
+
+#[test]
+fn what_is_subscribed_after_an_expiry_waits_for_the_next_token() {
+    let mut session = Session::greeted(Some("ana/10"));
+    let (first, _) = session.subscribe(7);
+    session.0.alarm(Alarm::TokenExpired, at(10));
+    let frame = ClientFrame::Subscribe { id: 8, name: "a.b".into(), args: Bytes::new(), version: Some(Version(5)) };
+    assert!(session.receive(11, frame).is_empty(), "as nobody it would be refused, and end");
+    assert!(session.0.reset().is_empty(), "neither is what was there made as nobody");
+    let actions = session.receive(12, auth(Some("ana/100")));
+    let [_, Action::Hold(true), Action::Subscribe(seven, caller), Action::Subscribe(eight, _), ..] = actions.as_slice() else {
+        panic!("{actions:?}")
+    };
+    assert_eq!((seven.wire, seven.replaces), (7, Some(first)));
+    assert_eq!((eight.wire, eight.replaces, eight.version), (8, None, Some(Version(5))), "the version it named still counts");
+    assert_eq!(caller.caller.identity.as_ref().map(|identity| identity.subject.as_str()), Some("ana"));
+    let again = session.receive(13, auth(Some("ana/200")));
+    assert!(!again.iter().any(|action| matches!(action, Action::Subscribe(..))), "once is enough: {again:?}");
 }
