@@ -105,8 +105,11 @@ impl Runs {
     }
 }
 
+/// Relations, and how often each was scanned.
+type Scans = Vec<(u32, i64)>;
+
 /// Reads what [`READS`] answered: locked relations, and how much of each watched one was scanned.
-fn reads(row: Option<&PgRow>) -> Result<(BTreeSet<u32>, Vec<(u32, i64)>), Fault> {
+fn reads(row: Option<&PgRow>) -> Result<(BTreeSet<u32>, Scans), Fault> {
     let row = row.ok_or_else(|| Fault::internal("Postgres did not say what was read"))?;
     let text = |column: &str| row.try_get::<Option<String>, _>(column).map(Option::unwrap_or_default);
     let (locked, scanned) = (text("locked")?, text("scanned")?);

@@ -79,7 +79,7 @@ impl Functions {
         let scope = Scope::new(Arc::clone(&invocation), 0, deadline, Effects::default(), self.room.services());
         let running = tokio::time::timeout_at(deadline.into(), run(registration, invocation, scope.clone(), db));
         // Dropping a cut handler runs application code too.
-        let answer = match catch_unwind(async { running.await }).instrument(span).await {
+        let answer = match catch_unwind(running).instrument(span).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(too_late(&registration.meta, &name)),
             Err(panic) => Err(panicked(&self.room, &registration.meta, &name, panic)),

@@ -202,9 +202,8 @@ impl State {
             Ok(signed) => signed,
             Err(fault) => return vec![Action::Authenticated(Err(fault))],
         };
-        // Since its token lapsed the client counted as nobody, and what it subscribed to meanwhile was judged so.
         let same = match (&self.signed, &signed) {
-            (Some(former), Some(new)) => !self.lapsed && is_same(&former.identity, &new.identity),
+            (Some(former), Some(new)) => is_same(&former.identity, &new.identity),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
