@@ -102,7 +102,8 @@ impl Stage {
         self.root.stop(PATIENCE).await.expect("stops in order");
         // The session of a tick that was cut short is terminated beside all this.
         let busy = "state LIKE 'idle in transaction%' OR state = 'active'";
-        forge_tests::until("no session is left at work", PATIENCE, || async { (self.scratch.sessions(busy).await == 0).then_some(()) }).await;
+        forge_tests::until("no session is left at work", PATIENCE, || async { (self.scratch.sessions(busy).await == 0).then_some(()) })
+            .await;
         self.scratch.drop().await;
     }
 }
