@@ -31,6 +31,9 @@ const READS: &str = include_str!("sql/read_reads.sql");
 /// Time for what a run left under way to end; after it the snapshot is given up.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How much of each watched relation was scanned, as far as any was.
+type Scans = Vec<(u32, i64)>;
+
 /// What one run read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadSet {
@@ -106,7 +109,7 @@ impl Runs {
 }
 
 /// Reads what [`READS`] answered: locked relations, and how much of each watched one was scanned.
-fn reads(row: Option<&PgRow>) -> Result<(BTreeSet<u32>, Vec<(u32, i64)>), Fault> {
+fn reads(row: Option<&PgRow>) -> Result<(BTreeSet<u32>, Scans), Fault> {
     let row = row.ok_or_else(|| Fault::internal("Postgres did not say what was read"))?;
     let text = |column: &str| row.try_get::<Option<String>, _>(column).map(Option::unwrap_or_default);
     let (locked, scanned) = (text("locked")?, text("scanned")?);

@@ -181,7 +181,7 @@ impl Ticker {
         // Whether capture was enabled meanwhile shows in the list of relations only.
         let reload = state.table.is_blind_due(now);
         let (node, address) = (Arc::clone(&self.node), cx.address());
-        let tail = state.tail.take().unwrap_or_else(Tail::new);
+        let tail = state.tail.take().unwrap_or_default();
         cx.spawn("open", async move {
             let opened = tick::open(&node, tail, reload).await;
             let _restarting = address.cast(TickerMessage::Opened(Box::new(opened)));
