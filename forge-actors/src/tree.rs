@@ -168,9 +168,7 @@ impl RunningNode {
         let crashes = CrashSink::spec(options.id, options.database.clone(), Arc::clone(&tree));
         let upkeep = options.gateway.as_ref().map(|gateway| Metrics::spec(gateway.metrics.clone()));
         let telemetry = [crashes, Collector::spec(view, peers)].into_iter().chain(upkeep).collect();
-        let wanted = options.capture.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
-        let captures = Captures::spec(options.database.clone(), wanted.into());
-        let change = vec![captures, Compactor::spec(options.database.clone(), &options.capture)];
+        let change = change(&options.database, &options.capture);
         let mut children = vec![
             ChildSpec::supervisor("database", SupervisorSpec::new(Strategy::OneForOne, options.database_children)),
             ChildSpec::supervisor("change", SupervisorSpec::new(Strategy::OneForOne, change)),
@@ -184,19 +182,11 @@ impl RunningNode {
             children.push(Jobs::new(JobNeeds { node, database, functions, hints, config }).1);
         }
         let mut address = None;
-        if let Some(GatewayOptions { config, port, metrics, assets }) = options.gateway {
-            address = Some(port.address());
-            let needs = GatewayNeeds {
-                border: functions.clone(),
-                tokens: options.tokens,
-                readiness: readiness.clone(),
-                metrics,
-                sessions: Some(sessions.clone()),
-                assets,
-            };
-            let gateway = Gateway::new(config, needs);
+        if let Some(gateway) = options.gateway {
+            address = Some(gateway.port.address());
             let watch = DatabaseCheck::spec(options.database.state(), readiness.clone());
-            let gateway = vec![watch, sessions_child, listener(gateway, port)];
+            let listener = border(gateway, functions.clone(), options.tokens, readiness.clone(), sessions.clone());
+            let gateway = vec![watch, sessions_child, listener];
             children.push(ChildSpec::supervisor("gateway", SupervisorSpec::new(Strategy::OneForOne, gateway)));
         }
         let root = Root::start(ROOT, SupervisorSpec::new(Strategy::OneForOne, children), Arc::clone(&tree)).await?;
@@ -239,6 +229,19 @@ impl RunningNode {
 }
 
 /// How busy the node is.
+/// What captures changes, and what keeps them in bounds.
+fn change(database: &Database, config: &CaptureConfig) -> Vec<ChildSpec> {
+    let wanted = config.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
+    vec![Captures::spec(database.clone(), wanted.into()), Compactor::spec(database.clone(), config)]
+}
+
+/// The listener, and all that a request may ask of it.
+fn border(options: GatewayOptions, functions: Functions, tokens: Option<Tokens>, readiness: Readiness, sessions: Sessions) -> ChildSpec {
+    let GatewayOptions { config, port, metrics, assets } = options;
+    let needs = GatewayNeeds { border: functions, tokens, readiness, metrics, sessions: Some(sessions), assets };
+    listener(Gateway::new(config, needs), port)
+}
+
 fn vitals(
     functions: &Functions,
     database: &Database,

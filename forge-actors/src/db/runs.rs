@@ -31,6 +31,9 @@ const READS: &str = include_str!("sql/read_reads.sql");
 /// Time for what a run left under way to end; after it the snapshot is given up.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How much of each watched relation was scanned, as far as any was.
+type Scans = Vec<(u32, i64)>;
+
 /// What one run read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadSet {

@@ -77,8 +77,9 @@ impl Functions {
         let span = tracing::info_span!("live", handler = %invocation.name, trace_id = %invocation.trace.trace_id_hex());
         let (name, invocation) = (Arc::clone(&invocation.name), Arc::new(invocation));
         let scope = Scope::new(Arc::clone(&invocation), 0, deadline, Effects::default(), self.room.services());
-        let running = tokio::time::timeout_at(deadline.into(), run(registration, invocation, scope.clone(), db));
-        // Dropping a cut handler runs application code too.
+        let noting = scope.clone();
+        // Dropping a cut handler runs application code too: it is dropped inside of this block.
+        let running = async move { tokio::time::timeout_at(deadline.into(), run(registration, invocation, noting, db)).await };
         let answer = match catch_unwind(running).instrument(span).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(too_late(&registration.meta, &name)),

@@ -343,6 +343,7 @@ impl Ticker {
             }
         }
         if !refused.is_empty() {
+            self.count(state);
             self.deliver(client, refused, Vec::new());
         }
         state.pace.ask();

@@ -24,7 +24,11 @@ async fn the_tree_of_a_running_node_is_printed() {
     let paths: Vec<_> = tree["actors"].as_array().into_iter().flatten().filter_map(|actor| actor["path"].as_str()).collect();
     assert!(paths.contains(&"node/gateway/listener"), "{paths:?}");
     let children: Vec<_> = paths.iter().filter(|path| path.matches('/').count() == 1).copied().collect();
-    assert_eq!(children, ["node/database", "node/change", "node/telemetry", "node/functions", "node/gateway"], "in start order");
+    assert_eq!(
+        children,
+        ["node/database", "node/change", "node/telemetry", "node/functions", "node/cluster", "node/reactor", "node/jobs", "node/gateway"],
+        "in start order"
+    );
     for token in ["not.a.token", &probe::token("ana")] {
         let refused = ask(&node, "actors", &["--token", token]).await;
         assert_eq!(refused.code(), 7, "{}", refused.stderr);

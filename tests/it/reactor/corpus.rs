@@ -77,8 +77,8 @@ const CAPTURED: &[Entry] = corpus! {
     "attached partition": "SELECT count(*) FROM parts WHERE k BETWEEN 300 AND 399" => "CREATE TABLE parts_more (k int NOT NULL, text text); INSERT INTO parts_more VALUES (300, 'n'); ALTER TABLE parts ATTACH PARTITION parts_more FOR VALUES FROM (300) TO (400)", "INSERT INTO parts_more VALUES (301, 'n')";
     "written as a replica": "SELECT count(*) FROM customers WHERE id = 75" => "SET LOCAL session_replication_role = replica; INSERT INTO customers VALUES (75, 'r', 'r')";
     "large rows": "SELECT md5(text) FROM large" => "UPDATE large SET text = repeat(md5('other'), 20000)";
-    "view redefined": "SELECT * FROM changing" => "CREATE OR REPLACE VIEW changing AS SELECT 2 AS x", "CREATE OR REPLACE VIEW changing AS SELECT count(*)::int AS x FROM edges", "INSERT INTO edges VALUES (91, 1)";
-    "function redefined": "SELECT redefined()" => "CREATE OR REPLACE FUNCTION redefined() RETURNS int LANGUAGE sql STABLE AS 'SELECT 2'", "CREATE OR REPLACE FUNCTION redefined() RETURNS int LANGUAGE sql STABLE AS 'SELECT count(*)::int FROM edges'", "INSERT INTO edges VALUES (92, 1)";
+    "view redefined": "SELECT * FROM changing" => "CREATE OR REPLACE VIEW changing AS SELECT 2 AS x", "CREATE OR REPLACE VIEW changing AS SELECT 100 + count(*)::int AS x FROM edges", "INSERT INTO edges VALUES (91, 1)";
+    "function redefined": "SELECT redefined()" => "CREATE OR REPLACE FUNCTION redefined() RETURNS int LANGUAGE sql STABLE AS 'SELECT 2'", "CREATE OR REPLACE FUNCTION redefined() RETURNS int LANGUAGE sql STABLE AS 'SELECT 100 + count(*)::int FROM edges'", "INSERT INTO edges VALUES (92, 1)";
     "column added": "SELECT to_jsonb(w) FROM widening w" => "ALTER TABLE widening ADD COLUMN more int DEFAULT 5", "UPDATE widening SET more = 6";
     "table that comes later": "SELECT late_count()" => "CREATE TABLE late (id int); INSERT INTO late VALUES (1); SELECT forge_enable_reactivity('late')", "INSERT INTO late VALUES (2)";
     "truncate of the referenced": "SELECT count(*) FROM remarks" => "INSERT INTO orders VALUES (60, 1, 1); INSERT INTO items VALUES (60, 60); INSERT INTO remarks VALUES (60, 60)", "TRUNCATE orders CASCADE";

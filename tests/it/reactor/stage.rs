@@ -150,13 +150,6 @@ impl Page {
         self.take(delivery);
     }
 
-    /// Takes what has come so far.
-    pub(super) fn catch_up(&mut self) {
-        while let Ok(delivery) = self.inbox.try_recv() {
-            self.take(delivery);
-        }
-    }
-
     fn take(&mut self, delivery: Delivery) {
         self.deliveries += 1;
         match delivery {
