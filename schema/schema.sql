@@ -1,4 +1,345 @@
 -- Written by a test from the migrations; do not edit.
+CREATE TYPE public.forge_audit_outcome AS ENUM (
+    'underway',
+    'done',
+    'failed'
+);
+CREATE TYPE public.forge_job_status AS ENUM (
+    'pending',
+    'claimed',
+    'running',
+    'completed',
+    'retry',
+    'failed',
+    'dead_letter',
+    'cancelled'
+);
+CREATE TYPE public.forge_node_state AS ENUM (
+    'joining',
+    'active',
+    'draining',
+    'dead'
+);
+CREATE FUNCTION public.forge_capture() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    AS $$
+        DECLARE
+            told pg_catalog.text := pg_catalog.current_setting('forge.changed', true);
+        BEGIN
+            -- One condition would be compiled whole for every transaction; most have told nothing yet.
+            IF pg_catalog.length(told) OPERATOR(pg_catalog.>) 0 THEN
+                IF pg_catalog.strpos(pg_catalog.concat(told, ','), pg_catalog.concat(',', TG_RELID, ',')) OPERATOR(pg_catalog.>) 0 THEN
+                    RETURN NULL;
+                END IF;
+            END IF;
+            -- The first letter of the operation, if there is a row.
+            INSERT INTO public.forge_changes (tbl, op) SELECT TG_RELID, TG_OP::pg_catalog."char" FROM forge_rows LIMIT 1;
+            IF FOUND THEN
+                told := pg_catalog.set_config('forge.changed', pg_catalog.concat(told, ',', TG_RELID), true);
+            END IF;
+            RETURN NULL;
+        END
+        $$;
+CREATE FUNCTION public.forge_capture_function(track text[]) RETURNS regproc
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    name text := 'forge_capture_' || left(md5(array_to_string(track, chr(10))), 12);
+    source text;
+    columns text;
+    keys text;
+BEGIN
+    IF cardinality(track) = 0 THEN
+        RETURN 'forge_capture'::regproc;
+    END IF;
+    -- Two sessions that make the same one would fail on each other's row of pg_proc.
+    PERFORM pg_advisory_xact_lock(hashtextextended('forge/' || name, 0));
+    IF to_regproc(name) IS NOT NULL THEN
+        RETURN name::regproc;
+    END IF;
+    SELECT string_agg(format('%I::pg_catalog.text', col), ', '), string_agg('c' || number, ', '),
+        string_agg(format($key$%L, CASE WHEN pg_catalog.count(DISTINCT c%s) OPERATOR(pg_catalog.<=) 256 THEN pg_catalog.jsonb_agg(DISTINCT c%s) END$key$,
+            col, number, number), ', ')
+    INTO source, columns, keys FROM unnest(track) WITH ORDINALITY AS tracked(col, number);
+    EXECUTE format($template$
+        CREATE FUNCTION %1$I.%2$I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $body$
+        DECLARE
+            told pg_catalog.text := pg_catalog.current_setting('forge.changed', true);
+            n pg_catalog.int8 := (SELECT pg_catalog.count(*) FROM forge_rows);
+            known pg_catalog.int8;
+        BEGIN
+            IF n OPERATOR(pg_catalog.=) 0 THEN
+                RETURN NULL;
+            END IF;
+            SELECT pg_catalog.count(*) INTO known FROM pg_catalog.pg_attribute
+            WHERE attrelid OPERATOR(pg_catalog.=) TG_RELID AND attname OPERATOR(pg_catalog.=) ANY (%3$L::pg_catalog.name[]);
+            IF known OPERATOR(pg_catalog.<) %4$s OR n OPERATOR(pg_catalog.>) 4096 THEN
+                INSERT INTO %1$I.forge_changes (tbl, op) VALUES (TG_RELID, TG_OP::pg_catalog."char");
+            ELSIF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+                INSERT INTO %1$I.forge_changes (tbl, op, keys)
+                SELECT TG_RELID, 'U', pg_catalog.jsonb_build_object(%7$s)
+                FROM (SELECT %5$s FROM forge_rows UNION ALL SELECT %5$s FROM forge_old) AS both_rows(%6$s);
+            ELSE
+                INSERT INTO %1$I.forge_changes (tbl, op, keys)
+                SELECT TG_RELID, TG_OP::pg_catalog."char", pg_catalog.jsonb_build_object(%7$s)
+                FROM (SELECT %5$s FROM forge_rows) AS all_rows(%6$s);
+            END IF;
+            IF pg_catalog.strpos(pg_catalog.concat(told, ','), pg_catalog.concat(',', TG_RELID, ',')) OPERATOR(pg_catalog.=) 0 THEN
+                told := pg_catalog.set_config('forge.changed', pg_catalog.concat(told, ',', TG_RELID), true);
+            END IF;
+            RETURN NULL;
+        END
+        $body$ $template$, current_schema(), name, track, cardinality(track), source, columns, keys);
+    RETURN name::regproc;
+END
+$_$;
+CREATE FUNCTION public.forge_capture_of(target regclass) RETURNS regproc
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    SELECT max(tgfoid) FILTER (WHERE tgname = 'forge_capture_update')::regproc FROM pg_trigger
+    WHERE tgrelid = target AND tgenabled = 'A'
+    AND tgname IN ('forge_capture_insert', 'forge_capture_update', 'forge_capture_delete', 'forge_capture_truncate')
+    HAVING count(*) = 4
+$$;
+CREATE FUNCTION public.forge_capture_truncate() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    AS $$
+        DECLARE
+            told pg_catalog.text := pg_catalog.current_setting('forge.changed', true);
+        BEGIN
+            INSERT INTO public.forge_changes (tbl, op) VALUES (TG_RELID, 'T');
+            told := pg_catalog.set_config('forge.changed', pg_catalog.concat(told, ',', TG_RELID), true);
+            RETURN NULL;
+        END
+        $$;
+CREATE FUNCTION public.forge_cover_partitions() RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    WITH RECURSIVE captured AS (
+        SELECT tgrelid, tgfoid FROM pg_trigger WHERE tgname = 'forge_capture_update' AND forge_capture_of(tgrelid) = tgfoid
+    ), member(oid, capture) AS (
+        SELECT inhrelid, tgfoid FROM captured JOIN pg_inherits ON inhparent = tgrelid
+        UNION SELECT inhrelid, capture FROM member JOIN pg_inherits ON inhparent = member.oid
+    ), missing AS MATERIALIZED (
+        -- One that has a capture of its own keeps it.
+        SELECT oid::regclass AS target, min(capture)::regproc AS capture FROM member JOIN pg_class USING (oid)
+        WHERE relkind IN ('r', 'p') AND forge_capture_of(oid) IS NULL GROUP BY oid ORDER BY oid
+    )
+    SELECT count(*) FILTER (WHERE forge_install_capture(target, capture)) FROM missing
+$$;
+CREATE FUNCTION public.forge_disable_reactivity(target regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    parent regclass := (SELECT inhparent FROM pg_inherits WHERE inhrelid = target AND forge_capture_of(inhparent) IS NOT NULL LIMIT 1);
+    leftover record;
+    dropped boolean := false;
+BEGIN
+    IF parent IS NOT NULL THEN
+        RAISE EXCEPTION 'changes of % are captured because those of % are', target, parent
+            USING ERRCODE = 'object_in_use', HINT = format('SELECT forge_disable_reactivity(%L)', parent);
+    END IF;
+    FOR leftover IN
+        SELECT tgname, tgrelid::regclass AS member FROM pg_trigger JOIN forge_members_of(target) AS member ON tgrelid = member
+        WHERE tgname IN ('forge_capture_insert', 'forge_capture_update', 'forge_capture_delete', 'forge_capture_truncate')
+    LOOP
+        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', leftover.tgname, leftover.member);
+        dropped := true;
+    END LOOP;
+    IF dropped THEN
+        PERFORM forge_drop_unused_captures();
+        INSERT INTO forge_changes (tbl, op) VALUES (0, 'X');
+    END IF;
+END
+$$;
+CREATE FUNCTION public.forge_drop_unused_captures() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    unused regprocedure;
+BEGIN
+    FOR unused IN
+        SELECT oid::regprocedure FROM pg_proc
+        WHERE pronamespace = current_schema()::regnamespace AND proname ~ '^forge_capture_[0-9a-f]{12}$'
+        AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgfoid = pg_proc.oid)
+    LOOP
+        EXECUTE format('DROP FUNCTION IF EXISTS %s', unused);
+    END LOOP;
+END
+$_$;
+CREATE FUNCTION public.forge_enable_reactivity(target regclass, track text[] DEFAULT '{}'::text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    class pg_class := (SELECT class FROM pg_class AS class WHERE oid = target);
+    strange text := (
+        SELECT string_agg(name, ', ') FROM unnest(track) AS name WHERE NOT EXISTS (
+            SELECT FROM pg_attribute WHERE attrelid = target AND attname = name AND attnum > 0 AND NOT attisdropped));
+    wanted text[] := ARRAY(SELECT DISTINCT name FROM unnest(track) AS name ORDER BY name);
+    capture regproc;
+    installed boolean;
+BEGIN
+    IF class.relkind NOT IN ('r', 'p') OR class.relpersistence = 't' OR class.oid < 16384 THEN
+        RAISE EXCEPTION 'changes of % cannot be captured: it is no ordinary or partitioned table', target USING ERRCODE = 'wrong_object_type';
+    ELSIF target IN ('forge_changes'::regclass, 'forge_change_state'::regclass, 'forge_change_marks'::regclass) THEN
+        RAISE EXCEPTION 'changes of % cannot be captured: that would be a change', target USING ERRCODE = 'wrong_object_type';
+    ELSIF strange IS NOT NULL THEN
+        RAISE EXCEPTION '% has no column %', target, strange USING ERRCODE = 'undefined_column';
+    END IF;
+    capture := forge_capture_function(wanted);
+    SELECT bool_or(forge_install_capture(member, capture)) INTO installed FROM forge_members_of(target) AS member;
+    IF installed THEN
+        PERFORM forge_drop_unused_captures();
+        INSERT INTO forge_changes (tbl, op) VALUES (0, 'X');
+    END IF;
+END
+$$;
+CREATE FUNCTION public.forge_install_capture(target regclass, capture regproc) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    old_rows text := CASE WHEN capture <> 'forge_capture'::regproc THEN 'OLD TABLE AS forge_old' ELSE '' END;
+BEGIN
+    IF forge_capture_of(target) = capture THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE', target);
+    IF forge_capture_of(target) = capture THEN
+        RETURN false;
+    END IF;
+    -- Tells the event trigger that this is no news.
+    PERFORM set_config('forge.installing', 'on', true);
+    EXECUTE format($sql$
+        CREATE OR REPLACE TRIGGER forge_capture_insert AFTER INSERT ON %1$s
+            REFERENCING NEW TABLE AS forge_rows FOR EACH STATEMENT EXECUTE FUNCTION %2$s();
+        CREATE OR REPLACE TRIGGER forge_capture_update AFTER UPDATE ON %1$s
+            REFERENCING %3$s NEW TABLE AS forge_rows FOR EACH STATEMENT EXECUTE FUNCTION %2$s();
+        CREATE OR REPLACE TRIGGER forge_capture_delete AFTER DELETE ON %1$s
+            REFERENCING OLD TABLE AS forge_rows FOR EACH STATEMENT EXECUTE FUNCTION %2$s();
+        CREATE OR REPLACE TRIGGER forge_capture_truncate AFTER TRUNCATE ON %1$s FOR EACH STATEMENT EXECUTE FUNCTION forge_capture_truncate();
+        ALTER TABLE ONLY %1$s ENABLE ALWAYS TRIGGER forge_capture_insert, ENABLE ALWAYS TRIGGER forge_capture_update,
+            ENABLE ALWAYS TRIGGER forge_capture_delete, ENABLE ALWAYS TRIGGER forge_capture_truncate;
+    $sql$, target, capture, old_rows);
+    PERFORM set_config('forge.installing', '', true);
+    RETURN true;
+END
+$_$;
+CREATE FUNCTION public.forge_members_of(target regclass) RETURNS SETOF regclass
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    WITH RECURSIVE member(oid) AS (
+        SELECT target::oid UNION SELECT inhrelid FROM pg_inherits JOIN member ON inhparent = member.oid
+    )
+    SELECT oid::regclass FROM member JOIN pg_class USING (oid) WHERE relkind IN ('r', 'p') ORDER BY oid
+$$;
+CREATE FUNCTION public.forge_read_changes(since pg_snapshot, rows_max integer, OUT snapshot pg_snapshot, OUT horizon xid8, OUT server_started timestamp with time zone, OUT too_many boolean, OUT tables oid[]) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_sort TO 'off'
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    next xid8 := pg_snapshot_xmax(pg_current_snapshot());
+BEGIN
+    snapshot := pg_current_snapshot();
+    server_started := pg_postmaster_start_time();
+    SELECT state.horizon INTO STRICT horizon FROM forge_change_state AS state WHERE singleton;
+    SELECT array_agg(DISTINCT tbl), count(*) > rows_max INTO tables, too_many FROM (
+        SELECT changes.tbl FROM pg_snapshot_xip(since) AS open(xid) JOIN LATERAL (
+            SELECT tbl FROM forge_changes WHERE forge_changes.xid = open.xid OFFSET 0
+        ) AS changes ON true
+        UNION ALL
+        (SELECT tbl FROM forge_changes WHERE xid >= pg_snapshot_xmax(since) AND xid < next ORDER BY xid LIMIT rows_max::int8 + 1)
+    ) AS news;
+    IF EXISTS (SELECT FROM pg_inherits WHERE inhrelid = ANY (tables)) OR EXISTS (SELECT FROM pg_inherits WHERE inhparent = ANY (tables)) THEN
+        -- Who reads a partition is told of writes that went through its parent, and the other way round.
+        WITH RECURSIVE above(tbl) AS (
+            SELECT unnest(tables) UNION SELECT inhparent FROM pg_inherits JOIN above ON inhrelid = above.tbl
+        ), below(tbl) AS (
+            SELECT unnest(tables) UNION SELECT inhrelid FROM pg_inherits JOIN below ON inhparent = below.tbl
+        )
+        SELECT array_agg(tbl) INTO tables FROM (SELECT tbl FROM above UNION SELECT tbl FROM below) AS related;
+    END IF;
+    tables := coalesce(tables, '{}');
+END
+$$;
+CREATE FUNCTION public.forge_report_definitions() RETURNS event_trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF current_setting('forge.installing', true) = 'on' THEN
+        RETURN;
+    ELSIF TG_TAG = 'REFRESH MATERIALIZED VIEW' THEN
+        INSERT INTO forge_changes (tbl, op) SELECT objid, 'T' FROM pg_event_trigger_ddl_commands();
+    ELSIF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE schema_name IS DISTINCT FROM 'pg_temp') THEN
+        PERFORM forge_cover_partitions();
+        INSERT INTO forge_changes (tbl, op) VALUES (0, 'X');
+    END IF;
+END
+$$;
+CREATE FUNCTION public.forge_report_drops() RETURNS event_trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_event_trigger_dropped_objects() WHERE NOT is_temporary
+        AND object_type IN ('table', 'view', 'materialized view', 'foreign table', 'function', 'aggregate', 'policy', 'rule', 'table column', 'schema')
+    ) THEN
+        INSERT INTO forge_changes (tbl, op) VALUES (0, 'X');
+    END IF;
+END
+$$;
+CREATE TABLE public.forge_audit (
+    id uuid NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    subject text NOT NULL,
+    action text NOT NULL,
+    node_id uuid,
+    target text NOT NULL,
+    outcome public.forge_audit_outcome DEFAULT 'underway'::public.forge_audit_outcome NOT NULL,
+    error text,
+    CONSTRAINT forge_audit_action_check CHECK ((action <> ''::text)),
+    CONSTRAINT forge_audit_check CHECK (((outcome = 'failed'::public.forge_audit_outcome) = (error IS NOT NULL)))
+);
+COMMENT ON TABLE public.forge_audit IS 'One row per administrative action, written before the action and settled after it. Kept for ever.';
+COMMENT ON COLUMN public.forge_audit.node_id IS 'The node that was acted on; no foreign key, since rows outlive nodes.';
+CREATE TABLE public.forge_change_marks (
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    ended_before xid8 NOT NULL
+);
+COMMENT ON TABLE public.forge_change_marks IS 'Every transaction before ended_before had ended at this time: what lets forge_changes do without a time in each row. Kept for capture.retention.';
+CREATE TABLE public.forge_change_state (
+    singleton boolean DEFAULT true NOT NULL,
+    horizon xid8 DEFAULT '0'::xid8 NOT NULL,
+    fingerprint bigint,
+    CONSTRAINT forge_change_state_singleton_check CHECK (singleton)
+);
+COMMENT ON TABLE public.forge_change_state IS 'One row. Locked for a moment by the sweep of forge_changes, read with every look at it.';
+COMMENT ON COLUMN public.forge_change_state.horizon IS 'Changes of transactions before this one may be gone.';
+COMMENT ON COLUMN public.forge_change_state.fingerprint IS 'Of all definitions, compared by the sweep where no event trigger reports DDL.';
+CREATE TABLE public.forge_changes (
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    tbl oid NOT NULL,
+    op "char" NOT NULL,
+    keys jsonb
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000');
+ALTER TABLE ONLY public.forge_changes REPLICA IDENTITY FULL;
+COMMENT ON TABLE public.forge_changes IS 'What transactions wrote: one row for each table, or for each statement on a table with tracked columns. No foreign key: tbl is an oid of pg_class, and outlives its table. Kept for capture.retention.';
+COMMENT ON COLUMN public.forge_changes.xid IS 'The transaction; its rows become visible with its commit, all at once.';
+COMMENT ON COLUMN public.forge_changes.tbl IS 'The table that the statement named: a partitioned table or a partition. 0 for definitions.';
+COMMENT ON COLUMN public.forge_changes.op IS 'I, U, D, T: insert, update, delete, truncate, of the statement that left the row; X: a definition changed (DDL), so that any query may have another result.';
+COMMENT ON COLUMN public.forge_changes.keys IS 'Tracked column -> its distinct old and new values as texts, or null for too many. Null: the whole table may have changed.';
 CREATE TABLE public.forge_crashes (
     id bigint NOT NULL,
     node_id uuid NOT NULL,
@@ -27,6 +368,84 @@ ALTER TABLE public.forge_crashes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE public.forge_idempotency (
+    digest bytea NOT NULL,
+    function text NOT NULL,
+    args_hash bytea NOT NULL,
+    answer bytea,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT forge_idempotency_args_hash_check CHECK ((octet_length(args_hash) = 32)),
+    CONSTRAINT forge_idempotency_digest_check CHECK ((octet_length(digest) = 32)),
+    CONSTRAINT forge_idempotency_function_check CHECK ((function <> ''::text))
+);
+COMMENT ON TABLE public.forge_idempotency IS 'One row per key, function and caller of a committed mutation. Kept for 24 hours.';
+COMMENT ON COLUMN public.forge_idempotency.digest IS 'SHA-256 of function, tenant, subject and key, each with its length.';
+COMMENT ON COLUMN public.forge_idempotency.answer IS 'The JSON that was answered; null for public functions, whose answers are not kept.';
+COMMENT ON COLUMN public.forge_idempotency.xid IS 'The transaction of the call: a repeated one is told what it wrote and when.';
+CREATE TABLE public.forge_job_history (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    queue text NOT NULL,
+    priority smallint NOT NULL,
+    status public.forge_job_status NOT NULL,
+    attempt integer NOT NULL,
+    attempts_max integer NOT NULL,
+    claim integer NOT NULL,
+    node_id uuid,
+    args json NOT NULL,
+    identity json,
+    trace text,
+    last_error text,
+    created_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT forge_job_history_attempts CHECK ((((attempt >= 0) AND (attempt <= attempts_max)) AND (claim >= attempt))),
+    CONSTRAINT forge_job_history_attempts_max_check CHECK ((attempts_max > 0)),
+    CONSTRAINT forge_job_history_explained CHECK (((status <> ALL (ARRAY['failed'::public.forge_job_status, 'dead_letter'::public.forge_job_status])) OR (last_error IS NOT NULL))),
+    CONSTRAINT forge_job_history_finished CHECK ((status = ANY (ARRAY['completed'::public.forge_job_status, 'failed'::public.forge_job_status, 'dead_letter'::public.forge_job_status, 'cancelled'::public.forge_job_status]))),
+    CONSTRAINT forge_job_history_name_check CHECK ((name <> ''::text)),
+    CONSTRAINT forge_job_history_priority_check CHECK (((priority >= 0) AND (priority <= 100))),
+    CONSTRAINT forge_job_history_queue_check CHECK ((queue <> ''::text))
+);
+COMMENT ON TABLE public.forge_job_history IS 'Finished jobs, kept for as long as [jobs] retention says.';
+COMMENT ON COLUMN public.forge_job_history.claim IS 'As it was last; a job that is tried again goes on from there.';
+CREATE TABLE public.forge_jobs (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    queue text NOT NULL,
+    priority smallint NOT NULL,
+    status public.forge_job_status DEFAULT 'pending'::public.forge_job_status NOT NULL,
+    ready boolean NOT NULL,
+    run_at timestamp with time zone NOT NULL,
+    attempt integer DEFAULT 0 NOT NULL,
+    attempts_max integer NOT NULL,
+    claim integer DEFAULT 0 NOT NULL,
+    node_id uuid,
+    lease_until timestamp with time zone,
+    args json NOT NULL,
+    identity json,
+    trace text,
+    last_error text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT forge_jobs_attempts CHECK ((((attempt >= 0) AND (attempt <= attempts_max)) AND (claim >= attempt))),
+    CONSTRAINT forge_jobs_attempts_max_check CHECK ((attempts_max > 0)),
+    CONSTRAINT forge_jobs_held_is_ready CHECK (((status = ANY (ARRAY['pending'::public.forge_job_status, 'retry'::public.forge_job_status])) OR ready)),
+    CONSTRAINT forge_jobs_lease_whole CHECK (((lease_until IS NULL) = (node_id IS NULL))),
+    CONSTRAINT forge_jobs_leased CHECK (((status = ANY (ARRAY['claimed'::public.forge_job_status, 'running'::public.forge_job_status])) = ((lease_until IS NOT NULL) AND (node_id IS NOT NULL)))),
+    CONSTRAINT forge_jobs_live CHECK ((status = ANY (ARRAY['pending'::public.forge_job_status, 'claimed'::public.forge_job_status, 'running'::public.forge_job_status, 'retry'::public.forge_job_status]))),
+    CONSTRAINT forge_jobs_name_check CHECK ((name <> ''::text)),
+    CONSTRAINT forge_jobs_priority_check CHECK (((priority >= 0) AND (priority <= 100))),
+    CONSTRAINT forge_jobs_queue_check CHECK ((queue <> ''::text)),
+    CONSTRAINT forge_jobs_tried CHECK (((status = 'pending'::public.forge_job_status) OR (attempt > 0)))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.1');
+COMMENT ON TABLE public.forge_jobs IS 'Jobs that are not finished. Finishing one moves its row to forge_job_history.';
+COMMENT ON COLUMN public.forge_jobs.ready IS 'False until run_at is reached; only ready rows are looked through for work.';
+COMMENT ON COLUMN public.forge_jobs.attempt IS 'Attempts begun; handing a job back unstarted, or snoozing it, gives one back.';
+COMMENT ON COLUMN public.forge_jobs.claim IS 'Grows with every claim and never falls: a worker names it in each write, and an older one is refused.';
+COMMENT ON COLUMN public.forge_jobs.lease_until IS 'When its node must have renewed the lease, by the clock of the database.';
+COMMENT ON COLUMN public.forge_jobs.identity IS 'Who dispatched it, as its token said.';
+COMMENT ON COLUMN public.forge_jobs.trace IS 'W3C traceparent of the call that dispatched it.';
 CREATE TABLE public.forge_migrations (
     set_name text NOT NULL,
     number integer NOT NULL,
@@ -39,8 +458,68 @@ CREATE TABLE public.forge_migrations (
     CONSTRAINT forge_migrations_execution_ms_check CHECK ((execution_ms >= 0)),
     CONSTRAINT forge_migrations_number_check CHECK ((number > 0))
 );
+CREATE TABLE public.forge_nodes (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    state public.forge_node_state NOT NULL,
+    roles text[] NOT NULL,
+    address text,
+    mesh_address text,
+    version text NOT NULL,
+    protocol integer NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    ended_at timestamp with time zone,
+    lost boolean DEFAULT false NOT NULL,
+    CONSTRAINT forge_nodes_check CHECK (((state = 'dead'::public.forge_node_state) = (ended_at IS NOT NULL))),
+    CONSTRAINT forge_nodes_check1 CHECK (((state = 'dead'::public.forge_node_state) OR (NOT lost))),
+    CONSTRAINT forge_nodes_name_check CHECK ((name <> ''::text)),
+    CONSTRAINT forge_nodes_protocol_check CHECK ((protocol > 0))
+)
+WITH (fillfactor='50');
+COMMENT ON TABLE public.forge_nodes IS 'One row per process of a node. Rows of dead nodes are kept for a day.';
+COMMENT ON COLUMN public.forge_nodes.address IS 'Where it answers HTTP; null without a gateway.';
+COMMENT ON COLUMN public.forge_nodes.mesh_address IS 'Where it takes connections of other nodes; null without a mesh.';
+COMMENT ON COLUMN public.forge_nodes.protocol IS 'Newest protocol of the mesh that it speaks.';
+COMMENT ON COLUMN public.forge_nodes.seen_at IS 'Its last sign of life.';
+COMMENT ON COLUMN public.forge_nodes.lost IS 'Another node declared it dead; one that stops in order says so itself.';
+CREATE TABLE public.forge_used_links (
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+COMMENT ON TABLE public.forge_used_links IS 'One-time sign-in links that were redeemed; a row goes once its link would have expired anyway.';
+ALTER TABLE ONLY public.forge_audit
+    ADD CONSTRAINT forge_audit_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_change_marks
+    ADD CONSTRAINT forge_change_marks_pkey PRIMARY KEY (at);
+ALTER TABLE ONLY public.forge_change_state
+    ADD CONSTRAINT forge_change_state_pkey PRIMARY KEY (singleton);
 ALTER TABLE ONLY public.forge_crashes
     ADD CONSTRAINT forge_crashes_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_idempotency
+    ADD CONSTRAINT forge_idempotency_pkey PRIMARY KEY (digest);
+ALTER TABLE ONLY public.forge_job_history
+    ADD CONSTRAINT forge_job_history_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_jobs
+    ADD CONSTRAINT forge_jobs_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_migrations
     ADD CONSTRAINT forge_migrations_pkey PRIMARY KEY (set_name, number);
+ALTER TABLE ONLY public.forge_nodes
+    ADD CONSTRAINT forge_nodes_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_used_links
+    ADD CONSTRAINT forge_used_links_pkey PRIMARY KEY (id);
+CREATE INDEX forge_audit_at ON public.forge_audit USING btree (at);
+CREATE INDEX forge_changes_xid ON public.forge_changes USING btree (xid);
 CREATE INDEX forge_crashes_at ON public.forge_crashes USING btree (at);
+CREATE INDEX forge_idempotency_created_at ON public.forge_idempotency USING btree (created_at);
+CREATE INDEX forge_job_history_finished_at ON public.forge_job_history USING btree (finished_at);
+CREATE INDEX forge_jobs_claimable ON public.forge_jobs USING btree (queue, priority DESC, run_at, id) WHERE (ready AND (status = ANY (ARRAY['pending'::public.forge_job_status, 'retry'::public.forge_job_status])));
+CREATE INDEX forge_jobs_held ON public.forge_jobs USING btree (node_id) WHERE (lease_until IS NOT NULL);
+CREATE INDEX forge_jobs_scheduled ON public.forge_jobs USING btree (run_at) WHERE (NOT ready);
+CREATE EVENT TRIGGER forge_definitions ON ddl_command_end
+         WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE VIEW', 'ALTER VIEW', 'CREATE MATERIALIZED VIEW', 'ALTER MATERIALIZED VIEW', 'REFRESH MATERIALIZED VIEW', 'CREATE FUNCTION', 'ALTER FUNCTION', 'CREATE AGGREGATE', 'CREATE POLICY', 'ALTER POLICY', 'CREATE RULE', 'ALTER RULE', 'CREATE SCHEMA', 'ALTER SCHEMA', 'ALTER TYPE', 'ALTER DOMAIN')
+   EXECUTE FUNCTION public.forge_report_definitions();
+ALTER EVENT TRIGGER forge_definitions ENABLE ALWAYS;
+CREATE EVENT TRIGGER forge_drops ON sql_drop
+   EXECUTE FUNCTION public.forge_report_drops();
+ALTER EVENT TRIGGER forge_drops ENABLE ALWAYS;

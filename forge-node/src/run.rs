@@ -100,8 +100,12 @@ fn perform(verb: &Verb, command: Command, scene: Scene<'_>) -> Result<(), Report
     }
 }
 
+/// Stack of a worker thread. Tokio's 2 MiB are too few for an unoptimised handler that panics deep inside of calls: writing down where takes
+/// stack as well, and an overflow ends the process. Untouched pages cost nothing.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+
 pub(crate) fn concurrently<T>(work: impl Future<Output = Result<T, Report>>) -> Result<T, Report> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
     let runtime = runtime.map_err(|error| Report::new(Exit::Failed, "runtime", "no threads can be started").cause(error))?;
     let outcome = runtime.block_on(work);
     // What still blocks a thread (a password being hashed) must not hold the end up.

@@ -108,9 +108,6 @@ impl Runs {
     }
 }
 
-/// Relations, and how often each was scanned.
-type Scans = Vec<(u32, i64)>;
-
 /// Reads what [`READS`] answered: locked relations, and how much of each watched one was scanned.
 fn reads(row: Option<&PgRow>) -> Result<(BTreeSet<u32>, Scans), Fault> {
     let row = row.ok_or_else(|| Fault::internal("Postgres did not say what was read"))?;

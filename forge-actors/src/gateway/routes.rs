@@ -298,7 +298,12 @@ pub(super) fn json(status: StatusCode, body: Bytes) -> Response {
 /// The client's copy still holds (RFC 9110 §13.1.2: weak comparison).
 pub(super) fn holds(headers: &HeaderMap, tag: &str) -> bool {
     let lists = headers.get_all(IF_NONE_MATCH).iter().filter_map(|list| list.to_str().ok());
-    lists.flat_map(|list| list.split(',')).map(str::trim).any(|sent| sent == "*" || sent.strip_prefix("W/").unwrap_or(sent) == tag)
+    // Compared weakly (RFC 9110 §13.1.2).
+    lists.flat_map(|list| list.split(',')).map(str::trim).any(|sent| sent == "*" || opaque(sent) == opaque(tag))
+}
+
+fn opaque(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
 }
 
 fn refusal(refused: &Refused, exchange: &Exchange) -> Response {

@@ -56,8 +56,10 @@ pub fn typed(key: &str, text: &str) -> Result<toml::Value, String> {
 /// What to say about a key that does not exist.
 pub fn advice(unknown: &str) -> String {
     let (section, leaf) = unknown.rsplit_once('.').unwrap_or(("", unknown));
-    if let Some(elsewhere) = KEYS.keys().find(|key| key.rsplit_once('.').is_some_and(|(_, name)| name == leaf)) {
-        return format!("`{leaf}` is a key of another section: `{elsewhere}`");
+    let named = |key: &&String| key.rsplit_once('.').is_some_and(|(_, name)| name == leaf);
+    let elsewhere: Vec<_> = KEYS.keys().filter(named).map(|key| format!("`{key}`")).collect();
+    if !elsewhere.is_empty() {
+        return format!("`{leaf}` is a key of another section: {}", elsewhere.join(", "));
     }
     let siblings = || KEYS.keys().filter_map(|key| key.rsplit_once('.')).filter(|(of, _)| *of == section).map(|(_, name)| name);
     if siblings().next().is_none() {

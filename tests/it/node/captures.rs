@@ -8,7 +8,7 @@ async fn captured(database: &Database) -> Vec<String> {
     database.column("select relname::text from pg_class where relkind = 'r' and forge_capture_of(oid) is not null order by relname").await
 }
 
-const MODELS: [&str; 4] = ["memberships", "projects", "tasks", "users"];
+const MODELS: [&str; 5] = ["memberships", "notices", "projects", "tasks", "users"];
 
 #[tokio::test]
 async fn a_start_captures_models_and_nothing_of_its_own() {

@@ -214,7 +214,7 @@ async fn a_slow_reader_gets_what_is_newest_and_costs_nobody_else() {
 #[tokio::test]
 async fn a_drain_says_goodbye_and_ends_what_runs() {
     let database = Database::create().await;
-    let mut node = node_with(&database, "go_away_after = \"300ms\"").await;
+    let mut node = node_with(&database, "go_away_after = \"3s\"").await;
     let base = node.client().base().to_owned();
     let (mut idle, _) = Socket::hello(&base, None).await;
     let (mut busy, _) = Socket::hello(&base, Some(&probe::token("ana"))).await;
@@ -225,7 +225,7 @@ async fn a_drain_says_goodbye_and_ends_what_runs() {
     })
     .await;
     node.process().signal(Signal::TERM);
-    assert_eq!(idle.frame().await, json!({ "type": "goAway", "afterMs": 300 }));
+    assert_eq!(idle.frame().await, json!({ "type": "goAway", "afterMs": 3_000 }));
     assert_eq!(idle.closed().await, (Vec::new(), Some(1001)));
     let (frames, code) = busy.closed().await;
     assert_eq!(
