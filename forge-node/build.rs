@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// Constant, folder, description.
-const SITES: [(&str, &str, &str); 2] = [
-    ("DASHBOARD", "../ui/dist", "The dashboard's files."),
-    ("DEMO", "demo/web/dist", "The demo's page."),
-];
+const SITES: [(&str, &str, &str); 2] =
+    [("DASHBOARD", "../ui/dist", "The dashboard's files."), ("DEMO", "demo/web/dist", "The demo's page.")];
 
 fn main() -> io::Result<()> {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));

@@ -98,7 +98,7 @@ async fn what_is_no_frame_ends_the_connection_and_nothing_else() {
         &[0x83, 0x80, 0, 0, 0, 0],
         &[0x81, 0x82, 0, 0, 0, 0, 0xff, 0xfe],
         &[0x80, 0x80, 0, 0, 0, 0],
-        &[0x89, 0xfe, 0, 126],
+        &[0x89, 0xfe, 0, 126, 0, 0, 0, 0],
     ];
     for bytes in raw {
         let (mut socket, _) = Socket::hello(&base, None).await;

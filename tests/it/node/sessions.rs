@@ -201,8 +201,9 @@ async fn nothing_is_told_after_a_token_expired() {
     let (mut other, _) = Socket::hello(base, None).await;
     for socket in [&mut lapsing, &mut renewing] {
         socket.subscribe(1, "live.mine", json!({ "id": 1 })).await;
-        socket.subscribe(2, "live.title", json!({ "id": 1 })).await;
         until_snapshot(socket, 1, &json!("before for ana")).await;
+        socket.subscribe(2, "live.title", json!({ "id": 1 })).await;
+        until_snapshot(socket, 2, &json!("before")).await;
     }
     other.subscribe(2, "live.title", json!({ "id": 1 })).await;
     until_snapshot(&mut other, 2, &json!("before")).await;
