@@ -29,3 +29,4 @@ mod stage;
 mod strangers;
 mod surrender;
 mod timeouts;
+mod traces;
