@@ -50,7 +50,7 @@ async fn the_trace_of_an_error_finds_a_line_of_the_log() {
     let calls = ["no.such", "probe.put", "jobs.enqueue_and_fail", "probe.put_and_panic"];
     for (id, name) in calls.into_iter().enumerate() {
         let args = if name == "probe.put" { json!({}) } else { json!({ "key": "k" }) };
-        socket.send(json!({ "type": "mut", "id": id, "name": name, "args": args })).await;
+        socket.send(json!({ "type": "mut", "id": id + 1, "name": name, "args": args })).await;
         let error = socket.frame_of("mutResult").await["error"].take();
         let trace = error["traceId"].as_str().expect("a trace id").to_owned();
         let function = if name == "no.such" { "unknown" } else { name };
