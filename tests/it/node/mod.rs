@@ -8,6 +8,7 @@ mod assets;
 mod browser;
 mod captures;
 mod commands;
+mod control;
 mod disconnects;
 mod drift;
 mod embedded;

@@ -97,7 +97,7 @@ export type ClusterNodes = {
   at: string;
   /** The node that answers. */
   node: NodeId;
-  /** Oldest first; dead ones stay for a day. */
+  /** Oldest first; dead ones stay for an hour, unless another has taken their name and address. */
   nodes: NodeInfo[];
   /** Its connections. */
   peers: PeerInfo[];
