@@ -134,7 +134,8 @@ fn check_word(document: &Value, word: &str, rule: &Value, words: &serde_json::Ma
         }
         "additionalProperties" => {
             let known = words.get("properties");
-            let others = value.as_object().into_iter().flatten().filter(|(name, _)| known.is_none_or(|known| known.get(name).is_none()));
+            let mut others =
+                value.as_object().into_iter().flatten().filter(|(name, _)| known.is_none_or(|known| known.get(name).is_none()));
             return others.try_for_each(|(_, value)| check(document, rule, value));
         }
         "propertyNames" => {
