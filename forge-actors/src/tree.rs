@@ -4,12 +4,12 @@
 //! node (one_for_one)
 //! ├ database (one_for_one)    postgres (the private cluster, when one is used) · monitor · migrator
 //! ├ change (one_for_one)      captures · compactor
-//! ├ telemetry (one_for_one)   crashes · collector · metrics (where there is a gateway to read them)
+//! ├ telemetry (one_for_one)   crashes · collector · steward · metrics (where there is a gateway to read them)
 //! ├ functions
 //! ├ cluster (one_for_one)     registry · mesh: endpoint, links, listener, dialer
 //! ├ reactor (one_for_one)     ticker · poller
 //! ├ jobs (one_for_one)        acknowledger · workers · claimer · rescuer · sweeper (with the role `worker`)
-//! └ gateway (one_for_one)     database_check · sessions (dynamic) · listener
+//! └ gateway (one_for_one)     database_check · rooms_check · sessions (dynamic) · listener
 //! ```
 //!
 //! Children start from top to bottom and stop from bottom to top, so what stops first is what lets work in. A child that fails to
@@ -35,6 +35,7 @@ use crate::change::messages::Hints;
 use crate::cluster::config::ClusterConfig;
 use crate::cluster::messages::{ClusterNeeds, Identity, Mesh, MeshOptions};
 use crate::dashboard::collector::Collector;
+use crate::dashboard::steward::Steward;
 use crate::db::database::Database;
 use crate::function::config::FunctionConfig;
 use crate::function::messages::{Functions, Needs};
@@ -43,6 +44,7 @@ use crate::gateway::assets::Assets;
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::database_check::{DATABASE_CHECK, DatabaseCheck};
 use crate::gateway::readiness::Readiness;
+use crate::gateway::rooms_check::{FUNCTIONS_CHECK, REACTOR_CHECK, RoomsCheck};
 use crate::gateway::routes::{Gateway, GatewayNeeds};
 use crate::gateway::server::Port;
 use crate::job::config::JobConfig;
@@ -132,7 +134,7 @@ impl RunningNode {
     /// Starts everything, in order. Fails with the first child that does not start; what had started is stopped again.
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
         let tree = Tree::new();
-        let readiness = Readiness::new(&[DATABASE_CHECK, LISTENER_CHECK]);
+        let readiness = Readiness::new(&[DATABASE_CHECK, FUNCTIONS_CHECK, REACTOR_CHECK, LISTENER_CHECK]);
         let view = NodeView::new(options.id, options.name.as_str(), Arc::clone(&tree));
         let tokens = options.tokens.clone();
         let hints = Hints::new();
@@ -167,8 +169,8 @@ impl RunningNode {
         view.open(NodeRooms { vitals: Box::new(vitals), peers: Some(Arc::clone(&peers)) });
         let crashes = CrashSink::spec(options.id, options.database.clone(), Arc::clone(&tree));
         let upkeep = options.gateway.as_ref().map(|gateway| Metrics::spec(gateway.metrics.clone()));
-        let telemetry = [crashes, Collector::spec(view, peers)].into_iter().chain(upkeep).collect();
-        let change = change(&options.database, &options.capture);
+        let telemetry = [crashes, Collector::spec(view.clone(), peers), Steward::spec(view)].into_iter().chain(upkeep).collect();
+        let change = change(&options.database, &options.capture, &hints);
         let mut children = vec![
             ChildSpec::supervisor("database", SupervisorSpec::new(Strategy::OneForOne, options.database_children)),
             ChildSpec::supervisor("change", SupervisorSpec::new(Strategy::OneForOne, change)),
@@ -186,7 +188,7 @@ impl RunningNode {
             address = Some(gateway.port.address());
             let watch = DatabaseCheck::spec(options.database.state(), readiness.clone());
             let listener = border(gateway, functions.clone(), options.tokens, readiness.clone(), sessions.clone());
-            let gateway = vec![watch, sessions_child, listener];
+            let gateway = vec![watch, RoomsCheck::spec(Arc::clone(&tree), readiness.clone()), sessions_child, listener];
             children.push(ChildSpec::supervisor("gateway", SupervisorSpec::new(Strategy::OneForOne, gateway)));
         }
         let root = Root::start(ROOT, SupervisorSpec::new(Strategy::OneForOne, children), Arc::clone(&tree)).await?;
@@ -228,11 +230,11 @@ impl RunningNode {
     }
 }
 
-/// How busy the node is.
 /// What captures changes, and what keeps them in bounds.
-fn change(database: &Database, config: &CaptureConfig) -> Vec<ChildSpec> {
+fn change(database: &Database, config: &CaptureConfig, hints: &Hints) -> Vec<ChildSpec> {
     let wanted = config.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
-    vec![Captures::spec(database.clone(), wanted.into()), Compactor::spec(database.clone(), config)]
+    let captures = Captures::spec(database.clone(), wanted.into(), hints.clone());
+    vec![captures, Compactor::spec(database.clone(), config, hints.clone())]
 }
 
 /// The listener, and all that a request may ask of it.
@@ -242,6 +244,7 @@ fn border(options: GatewayOptions, functions: Functions, tokens: Option<Tokens>,
     listener(Gateway::new(config, needs), port)
 }
 
+/// How busy the node is.
 fn vitals(
     functions: &Functions,
     database: &Database,

@@ -1,10 +1,12 @@
-// node board.mjs <url> [<another node's url>]: two people share a board; what one of them does, the other sees without a reload.
+// node board.mjs <url of the node "first"> <url of the node "second"> <link into the dashboard of the first>: two people on two nodes share
+// a board, and what one of them does, the other sees without a reload; an administrator stops a session.
 // At the line `stop the node`, the first node is stopped and started again on the same port by who started this script.
 
-import { browse, tell } from "./browser.mjs";
+import { browse, hold, tell } from "./browser.mjs";
+import { sessionsOf, stopSession } from "./dashboard.mjs";
 
-const [first, second = first] = process.argv.slice(2);
-if (!first) throw new Error("usage: node board.mjs <url> [<url>]");
+const [first, second, link] = process.argv.slice(2);
+if (!link) throw new Error("usage: node board.mjs <url> <url> <link>");
 const PASSWORD = "correct horse battery";
 
 async function signUp(page, name) {
@@ -82,6 +84,33 @@ await browse(async (visitors) => {
   }
   tell(`from a keystroke of one to the page of the other: median ${lags.sort((a, b) => a - b)[5].toFixed(0)} ms`);
   await visitors.content(ana, ben);
+
+  tell("the dashboard shows the sessions of both nodes");
+  const admin = await visitors.visit(link);
+  await admin.getByRole("article", { name: "second" }).getByText("1 session").waitFor();
+  await visitors.picture(admin, "overview");
+  // Ana's, and the dashboard's own.
+  const onFirst = await sessionsOf(admin, "first", 2);
+  const [bens] = await sessionsOf(admin, "second", 1);
+  await visitors.picture(admin, "sessions");
+
+  tell("a session that is stopped there comes back as another one, and its tab sees what it has missed");
+  await hold(ben, true);
+  await stopSession(admin, "second", bens, () => visitors.picture(admin, "stop"));
+  await badge(ben, "reconnecting");
+  await sessionsOf(admin, "second", 0);
+  await add(ana, "Added while Ben was away");
+  await isIn(ana, "Open", "Added while Ben was away");
+  if ((await card(ben, "Added while Ben was away").count()) > 0) throw new Error("a tab without a session has heard of a change");
+  await hold(ben, false);
+  await badge(ben, "live");
+  await isIn(ben, "Open", "Added while Ben was away");
+  const [next] = await sessionsOf(admin, "second", 1);
+  if (next === bens) throw new Error("the row of the stopped session is still there");
+  const others = await sessionsOf(admin, "first", 2);
+  if (others.some((id) => !onFirst.includes(id))) throw new Error("another session than the stopped one has changed");
+  await visitors.content(ana, ben, admin);
+  await admin.close();
 
   tell("stop the node");
   await badge(ana, "reconnecting");

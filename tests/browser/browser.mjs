@@ -5,6 +5,8 @@ import { chromium } from "playwright-core";
 
 const PROGRAMS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const PATIENCE_MS = 20_000;
+/** With a folder in this variable, pictures of what is shown go there, in both themes. */
+const PICTURES = process.env.FORGE_TEST_PICTURES;
 
 export async function browse(work) {
   const executablePath = process.env.FORGE_TEST_CHROMIUM ?? PROGRAMS.find((path) => existsSync(path));
@@ -30,6 +32,7 @@ class Visitors {
   async visit(url) {
     const context = await this.#browser.newContext({ reducedMotion: "reduce" });
     context.setDefaultTimeout(PATIENCE_MS);
+    await context.addInitScript(holdable);
     const page = await context.newPage();
     const origin = new URL(url).origin;
     page.on("pageerror", (error) => this.#complaints.push(`${origin}: ${error.message}`));
@@ -48,6 +51,15 @@ class Visitors {
     return page;
   }
 
+  /** A picture of a page, for a person to look at. */
+  async picture(page, name) {
+    if (!PICTURES) return;
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      await page.screenshot({ path: `${PICTURES}/${name}-${colorScheme}.png` });
+    }
+  }
+
   /** Fails if a page complained, or was loaded anew. */
   async content(...pages) {
     for (const page of pages) {
@@ -55,6 +67,21 @@ class Visitors {
     }
     if (this.#complaints.length > 0) throw new Error(this.#complaints.join("\n"));
   }
+}
+
+/** Lets a page find nobody where it connects, or lets it find its node again. */
+export async function hold(page, held) {
+  await page.evaluate((held) => (globalThis.wayIsHeld = held), held);
+}
+
+/** Runs in each page before its own scripts. */
+function holdable() {
+  const Real = globalThis.WebSocket;
+  globalThis.WebSocket = class extends Real {
+    constructor(url, protocols) {
+      super(globalThis.wayIsHeld ? new URL("/nobody", url) : url, protocols);
+    }
+  };
 }
 
 /** One line for the test that started this script. */

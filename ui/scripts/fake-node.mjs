@@ -67,6 +67,7 @@ function run(name, args, token) {
   if (name === "forge.overview") return { data: scene.overview() };
   if (name === "forge.tree") return { data: scene.tree(args) };
   if (name === "forge.actor") return { data: scene.actor(args) };
+  if (name === "forge.crashes") return { data: scene.crashes(args) };
   const row = scene.byKey.get(`${args.node}:${args.path}`);
   if (row.kind === "listener") return fault("CONFLICT", "The listener is stopping already");
   if (name === "forge.restartActor") scene.restart(row);

@@ -129,6 +129,16 @@ export class Scene {
     };
   }
 
+  /** The journal: of actors and of handlers. */
+  crashes({ node }) {
+    if (!this.options.trouble) return [];
+    const ago = (ms) => new Date(Date.now() - ms).toISOString();
+    const crash = (row, ms) => ({ node: row.node, path: row.path, kind: row.kind, cause: row.lastError, message: "Deliver", backtrace: BACKTRACE, restarts: row.restarts, occurrences: 1, at: ago(ms) });
+    const failed = this.rows.filter((row) => row.lastError !== null).map((row, at) => crash(row, 31_000 + 17_000 * at));
+    const handler = { ...crash(this.rows[0], 12_000), path: "node/functions/tasks.create", kind: "mutation", cause: "index out of bounds: the len is 3 but the index is 7", message: null, occurrences: 12 };
+    return [handler, ...failed].filter((one) => !node || one.node === node).slice(0, 20);
+  }
+
   restart(row) {
     row.restarts += 1;
     row.state = { is: "waiting", until: new Date(Date.now() + 3_000).toISOString() };

@@ -14,11 +14,15 @@ use crate::kernel::fault::Fault;
 use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
 use crate::kernel::invocation::Invocation;
+use crate::kernel::slot::Slot;
 use crate::kernel::time::Timestamp;
 use crate::supervise::{ActorInfo, Event, Tree};
 
 /// A peer's report that is older than this is no longer shown.
 const REPORT_AGE_MAX: Duration = Duration::from_secs(5);
+
+/// Orders that wait to be carried out; one more is refused.
+const DEFERRED_MAX: usize = 64;
 
 /// The node that a handler runs on.
 #[derive(Clone)]
@@ -31,7 +35,44 @@ pub struct NodeView {
     pub tree: Arc<Tree>,
     /// What the other nodes said of themselves.
     pub board: Arc<ReportBoard>,
+    /// What was asked of it and waits for its answer to leave.
+    pub deferred: Arc<DeferredOrders>,
     rooms: Arc<OnceLock<NodeRooms>>,
+}
+
+/// An order about an actor that would cut off its own answer if it were carried out at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeferredOrder {
+    /// The actor.
+    pub path: String,
+    /// To stop it; otherwise to restart it.
+    pub stop: bool,
+}
+
+/// The orders that somebody carries out later.
+#[derive(Debug, Default)]
+pub struct DeferredOrders {
+    waiting: Slot<Vec<DeferredOrder>>,
+}
+
+impl DeferredOrders {
+    /// Leaves an order; false when too many wait.
+    pub fn leave(&self, order: DeferredOrder) -> bool {
+        let mut left = false;
+        self.waiting.put(|waiting| {
+            let waiting = waiting.get_or_insert_default();
+            left = waiting.len() < DEFERRED_MAX;
+            if left {
+                waiting.push(order);
+            }
+        });
+        left
+    }
+
+    /// Waits until there are some.
+    pub async fn take(&self) -> Vec<DeferredOrder> {
+        self.waiting.take().await
+    }
 }
 
 /// What a node's rooms tell; they are made after the contexts that show them.
@@ -126,7 +167,7 @@ pub struct NodeReport {
 impl NodeView {
     /// A node whose rooms are still being made.
     pub fn new(id: NodeId, name: impl Into<Arc<str>>, tree: Arc<Tree>) -> Self {
-        Self { id, name: name.into(), tree, board: Arc::default(), rooms: Arc::default() }
+        Self { id, name: name.into(), tree, board: Arc::default(), deferred: Arc::default(), rooms: Arc::default() }
     }
 
     /// Says where the rooms are. Once: a node has one of each.

@@ -2,7 +2,8 @@
 //!
 //! Each node has one; an advisory lock of the transaction lets one sweep at a time. While the database is away it waits: that is a state of
 //! the database, no failure of the compactor. A sweep that fails is tried again with backoff; meanwhile the table grows, nothing else.
-//! Where no event trigger reports DDL, it also looks for new partitions and changed definitions.
+//! Where no event trigger reports DDL, it also looks for new partitions and changed definitions; and each sweep is an occasion to compare what is
+//! captured with what should be.
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::kernel::time::{format_duration, millis, minutes, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Timer};
 
 use super::config::{CaptureConfig, SWEEP_EVERY_MAX};
+use super::hints::Hints;
 use super::store::{self, SWEEP_ROWS_MAX, Swept};
 
 /// Between batches, so that a long sweep leaves the disk to others.
@@ -37,6 +39,7 @@ pub enum CompactorMessage {
 pub struct Compactor {
     database: Database,
     retention: Duration,
+    hints: Hints,
 }
 
 /// What it waits for.
@@ -49,8 +52,8 @@ pub struct Schedule {
 
 impl Compactor {
     /// The child.
-    pub fn spec(database: Database, config: &CaptureConfig) -> ChildSpec {
-        let compactor = Self { database, retention: config.retention };
+    pub fn spec(database: Database, config: &CaptureConfig, hints: Hints) -> ChildSpec {
+        let compactor = Self { database, retention: config.retention, hints };
         ChildSpec::actor("compactor", move || compactor.clone()).0
     }
 
@@ -67,7 +70,12 @@ impl Compactor {
         match self.try_sweep(&mut schedule.said).await {
             Ok(more) => {
                 schedule.failed = 0;
-                if more { BATCH_PAUSE } else { self.every() }
+                if more {
+                    return BATCH_PAUSE;
+                }
+                // Also when another node swept: it may run other models.
+                self.hints.suspect_definitions();
+                self.every()
             }
             Err(error) => {
                 tracing::warn!(%error, "old changes were not deleted; trying again");

@@ -80,6 +80,7 @@ struct Board {
     jobs: Arc<Slot<Hint>>,
     outgoing: Arc<Slot<Hint>>,
     interest: watch::Sender<Interest>,
+    definitions: watch::Sender<u64>,
 }
 
 impl Hints {
@@ -127,6 +128,16 @@ impl Hints {
             InterestPart::Tables(tables) => replace(&mut interest.tables, tables),
             InterestPart::Queues(queues) => replace(&mut interest.queues, queues),
         });
+    }
+
+    /// Says that tables, triggers or views may be others than before.
+    pub fn suspect_definitions(&self) {
+        self.board.definitions.send_modify(|news| *news += 1);
+    }
+
+    /// Changes whenever definitions may have changed.
+    pub fn definitions(&self) -> watch::Receiver<u64> {
+        self.board.definitions.subscribe()
     }
 
     /// What this node waits for.

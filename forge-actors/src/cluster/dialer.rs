@@ -69,21 +69,21 @@ impl Dialer {
     }
 
     fn dialled(&self, state: &mut DialerState, node: NodeId, outcome: Result<Box<Newcomer>, HandshakeError>) {
-        let error = match outcome {
+        let (error, lasting) = match outcome {
             Ok(newcomer) => {
                 state.plan.reached(node);
                 match self.endpoint.cast(EndpointMessage::Adopt(newcomer)) {
                     Ok(()) => return,
-                    Err(error) => error.to_string(),
+                    Err(error) => (error.to_string(), false),
                 }
             }
             Err(error) => {
                 Signals::greeting_failed("dialer");
-                error.to_string()
+                (error.to_string(), error.is_lasting())
             }
         };
         tracing::debug!(%node, error, "another node was not reached");
-        self.room.failed(node, &error);
+        self.room.failed(node, &error, lasting);
         state.plan.failed(node, Instant::now(), fastrand::f64());
     }
 }

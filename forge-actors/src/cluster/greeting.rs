@@ -1,7 +1,7 @@
 //! The greeting over a real connection: sockets, deadlines, TLS. What is said stands in [`handshake`](super::handshake).
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -46,56 +46,64 @@ pub(super) struct Newcomer {
     pub(super) stream: MeshStream,
 }
 
+/// A greeting that a listener ended, or that ended by itself.
+#[derive(Debug)]
+pub(super) struct TurnedAway {
+    /// Who the other side said it is, which nothing has proved.
+    pub(super) claimed: Option<NodeId>,
+    pub(super) error: HandshakeError,
+}
+
 impl Greeter {
     /// Reaches `node`, called `name`, at `address`.
     pub(super) async fn dial(&self, node: NodeId, name: &str, address: &str) -> Result<Newcomer, HandshakeError> {
         let socket = timeout(CONNECT_DEADLINE, TcpStream::connect(address)).await.map_err(|_| HandshakeError::TooSlow)??;
         let dialing = async {
-            let newcomer = match &self.tls {
-                None => self.greet_plain(socket, Side::Dialer, Some(node)).await?,
+            let as_dialer = Part { side: Side::Dialer, expected: Some(node), claimed: &OnceLock::new() };
+            match &self.tls {
+                None => self.greet_plain(socket, as_dialer).await,
                 Some(tls) => {
                     prepare(&socket)?;
                     let stream = tls.connect(socket, name).await?;
-                    self.greet_tls(stream, Side::Dialer, Some(node)).await?
+                    self.greet_tls(stream, as_dialer).await
                 }
-            };
-            Ok(newcomer)
+            }
         };
         timeout(GREETING_DEADLINE, dialing).await.unwrap_or(Err(HandshakeError::TooSlow))
     }
 
     /// Hears who knocks.
-    pub(super) async fn answer(&self, socket: TcpStream) -> Result<Newcomer, HandshakeError> {
+    pub(super) async fn answer(&self, socket: TcpStream) -> Result<Newcomer, TurnedAway> {
+        let claimed = OnceLock::new();
+        let as_listener = Part { side: Side::Listener, expected: None, claimed: &claimed };
         let answering = async {
             match &self.tls {
-                None => self.greet_plain(socket, Side::Listener, None).await,
+                None => self.greet_plain(socket, as_listener).await,
                 Some(tls) => {
                     prepare(&socket)?;
                     let stream = tls.accept(socket).await?;
-                    self.greet_tls(stream, Side::Listener, None).await
+                    self.greet_tls(stream, as_listener).await
                 }
             }
         };
-        timeout(GREETING_DEADLINE, answering).await.unwrap_or(Err(HandshakeError::TooSlow))
+        let answered = timeout(GREETING_DEADLINE, answering).await.unwrap_or(Err(HandshakeError::TooSlow));
+        answered.map_err(|error| TurnedAway { claimed: claimed.get().copied(), error })
     }
 
-    async fn greet_plain(&self, mut socket: TcpStream, side: Side, expected: Option<NodeId>) -> Result<Newcomer, HandshakeError> {
+    async fn greet_plain(&self, mut socket: TcpStream, part: Part<'_>) -> Result<Newcomer, HandshakeError> {
         prepare(&socket)?;
-        let greeted = self.greet(&mut socket, side, expected, &[], |_| true).await?;
+        let side = part.side;
+        let greeted = self.greet(&mut socket, part, &[], |_| true).await?;
         let stream = MeshStream::new(Guarded::Plain(socket), greeted.key);
         Ok(Newcomer { hello: greeted.hello, side, key: greeted.key, stream })
     }
 
-    async fn greet_tls(
-        &self,
-        mut stream: tokio_rustls::TlsStream<TcpStream>,
-        side: Side,
-        expected: Option<NodeId>,
-    ) -> Result<Newcomer, HandshakeError> {
+    async fn greet_tls(&self, mut stream: tokio_rustls::TlsStream<TcpStream>, part: Part<'_>) -> Result<Newcomer, HandshakeError> {
+        let side = part.side;
         let binding = tls::binding(&stream)?;
         // The dialer asked for the name in the TLS handshake; the listener learns it from the hello.
         let certificates = tls::Names::of(&stream);
-        let greeted = self.greet(&mut stream, side, expected, &binding, |name| certificates.include(name)).await?;
+        let greeted = self.greet(&mut stream, part, &binding, |name| certificates.include(name)).await?;
         let stream = MeshStream::new(Guarded::Tls(Box::new(stream)), greeted.key);
         Ok(Newcomer { hello: greeted.hello, side, key: greeted.key, stream })
     }
@@ -103,8 +111,7 @@ impl Greeter {
     async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: &mut S,
-        side: Side,
-        expected: Option<NodeId>,
+        Part { side, expected, claimed }: Part<'_>,
         binding: &[u8],
         is_named: impl Fn(&str) -> bool,
     ) -> Result<Greeted, HandshakeError> {
@@ -124,6 +131,8 @@ impl Greeter {
             }
         };
         let theirs = Hello::decode(&their_bytes)?;
+        // One greeting has one hello of theirs.
+        let _first = claimed.set(theirs.node);
         let transcript = match side {
             Side::Dialer => Transcript::new(&our_bytes, &their_bytes, binding),
             Side::Listener => Transcript::new(&their_bytes, &our_bytes, binding),
@@ -161,6 +170,15 @@ impl Greeter {
             _ => Err(HandshakeError::NoHello),
         }
     }
+}
+
+/// This node's part in one greeting.
+struct Part<'a> {
+    side: Side,
+    /// Whom it reaches for.
+    expected: Option<NodeId>,
+    /// Takes note of who the other side says it is.
+    claimed: &'a OnceLock<NodeId>,
 }
 
 struct Greeted {

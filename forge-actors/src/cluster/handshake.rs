@@ -176,15 +176,19 @@ impl Transcript {
 }
 
 /// Why a listener sends somebody away, as it tells them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     /// No common protocol.
+    #[error("there is no protocol that both speak")]
     Protocol,
     /// The proof is wrong.
+    #[error("this node has another secret: `cluster.secret`, or `auth.secret` that it is made from, differ")]
     Secret,
     /// The certificate does not name the node.
+    #[error("this node's certificate does not bear its name")]
     Name,
     /// It is the node itself.
+    #[error("it is this node itself")]
     Oneself,
 }
 
@@ -209,7 +213,7 @@ pub enum HandshakeError {
         ours: (u16, u16),
     },
     /// The other side does not know the secret.
-    #[error("it does not know the cluster's secret")]
+    #[error("it has another secret: `cluster.secret`, or `auth.secret` that it is made from, differ")]
     WrongSecret,
     /// The certificate is of another name.
     #[error("its certificate does not name `{0}`")]
@@ -221,7 +225,7 @@ pub enum HandshakeError {
     #[error("the address leads back to this node")]
     Oneself,
     /// The other side refused.
-    #[error("it refused this node: {0:?}")]
+    #[error("it refused this node: {0}")]
     Refused(Refusal),
     /// Too slow.
     #[error("the greeting took too long")]
@@ -229,4 +233,17 @@ pub enum HandshakeError {
     /// The connection broke.
     #[error("the connection failed")]
     Io(#[from] std::io::Error),
+}
+
+impl HandshakeError {
+    /// Trying again does not help before somebody changes a configuration. What may come of rows of nodes that have ended is not among it.
+    pub const fn is_lasting(&self) -> bool {
+        match self {
+            Self::Protocol { .. } | Self::WrongSecret | Self::OtherName(_) => true,
+            Self::Refused(refusal) => !matches!(refusal, Refusal::Oneself),
+            Self::NoRandomness | Self::NoHello | Self::Oversized | Self::OtherNode(_) | Self::Oneself | Self::TooSlow | Self::Io(_) => {
+                false
+            }
+        }
+    }
 }

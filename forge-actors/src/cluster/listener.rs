@@ -10,9 +10,9 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use super::endpoint::EndpointMessage;
 use super::gate::{Gate, Ticket};
-use super::greeting::{Greeter, Newcomer};
-use super::handshake::HandshakeError;
+use super::greeting::{Greeter, Newcomer, TurnedAway};
 use super::port::MeshPort;
+use super::room::Room;
 use super::signals::Signals;
 use crate::kernel::time::millis;
 use crate::supervise::{Actor, ActorError, Address, Context};
@@ -29,6 +29,7 @@ pub(super) enum ListenerMessage {
 
 /// The actor.
 pub(super) struct Listener {
+    pub(super) room: Arc<Room>,
     pub(super) port: Arc<MeshPort>,
     pub(super) greeter: Greeter,
     pub(super) endpoint: Address<EndpointMessage>,
@@ -42,6 +43,7 @@ impl Actor for Listener {
     async fn start(&self, cx: &Context<ListenerMessage>) -> Result<(), ActorError> {
         let socket = self.port.accepting()?;
         let doorkeeper = Doorkeeper {
+            room: Arc::clone(&self.room),
             greeter: self.greeter.clone(),
             endpoint: self.endpoint.clone(),
             gate: Gate::default(),
@@ -66,10 +68,11 @@ impl Actor for Listener {
 
 /// The accept loop. Owns the greetings: they end with it.
 struct Doorkeeper {
+    room: Arc<Room>,
     greeter: Greeter,
     endpoint: Address<EndpointMessage>,
     gate: Gate,
-    greetings: JoinSet<(Ticket, SocketAddr, Result<Newcomer, HandshakeError>)>,
+    greetings: JoinSet<(Ticket, SocketAddr, Result<Newcomer, TurnedAway>)>,
     running: HashMap<Ticket, AbortHandle>,
 }
 
@@ -100,7 +103,7 @@ impl Doorkeeper {
         self.running.insert(ticket, running);
     }
 
-    fn greeted(&mut self, ended: Result<(Ticket, SocketAddr, Result<Newcomer, HandshakeError>), JoinError>) {
+    fn greeted(&mut self, ended: Result<(Ticket, SocketAddr, Result<Newcomer, TurnedAway>), JoinError>) {
         // A greeting that was dropped has left the gate already.
         let Ok((ticket, from, outcome)) = ended else { return };
         self.gate.leave(ticket);
@@ -111,9 +114,13 @@ impl Doorkeeper {
                     tracing::warn!(%from, %error, "a node was not taken in");
                 }
             }
-            Err(error) => {
+            Err(TurnedAway { claimed, error }) => {
                 Signals::greeting_failed("listener");
                 tracing::debug!(%from, %error, "a connection to the mesh was sent away");
+                // Whoever is no node of this database may say what it likes.
+                if let Some(node) = claimed.filter(|_| error.is_lasting()) {
+                    self.room.failed(node, &error.to_string(), true);
+                }
             }
         }
     }

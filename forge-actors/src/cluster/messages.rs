@@ -146,7 +146,9 @@ fn mesh_child(room: &Arc<Room>, identity: &Identity, mesh: MeshOptions) -> Child
     let (endpoint_child, endpoint) =
         ChildSpec::actor("endpoint", move || Endpoint { room: Arc::clone(&endpoint_room), cookie: cookie.clone(), links: links.clone() });
     let (port, listener_greeter, listener_endpoint) = (Arc::new(port), greeter.clone(), endpoint.clone());
+    let listener_room = Arc::clone(room);
     let (listener_child, _) = ChildSpec::actor("listener", move || Listener {
+        room: Arc::clone(&listener_room),
         port: Arc::clone(&port),
         greeter: listener_greeter.clone(),
         endpoint: listener_endpoint.clone(),

@@ -120,8 +120,16 @@ impl Link {
 /// Why there is no link to a peer.
 #[derive(Debug, Clone)]
 pub(super) struct Absence {
-    pub(super) since: Timestamp,
-    pub(super) error: Option<Arc<str>>,
+    since: Timestamp,
+    error: Option<Arc<str>>,
+    /// The last reason that the log told of.
+    told: Option<Arc<str>>,
+}
+
+impl Absence {
+    fn begins() -> Self {
+        Self { since: chrono::Utc::now(), error: None, told: None }
+    }
 }
 
 /// The shared part of the room.
@@ -161,7 +169,7 @@ impl Room {
     pub(super) fn remove(&self, link: &Link) {
         self.links.remove(&link.key);
         self.calls.cut(link.key);
-        self.absences.insert(link.node, Absence { since: chrono::Utc::now(), error: None });
+        self.absences.insert(link.node, Absence::begins());
         Signals::links(self.connected());
     }
 
@@ -182,10 +190,21 @@ impl Room {
         self.links.iter().filter(|link| link.up_at.get().is_some()).count()
     }
 
-    /// A dial failed.
-    pub(super) fn failed(&self, node: NodeId, error: &str) {
-        let mut absence = self.absences.entry(node).or_insert_with(|| Absence { since: chrono::Utc::now(), error: None });
-        absence.error = Some(error.into());
+    /// A greeting failed, made by this node or heard from one that claims to be `node`: whoever is not in the directory, or is linked, claims
+    /// in vain. A `lasting` reason goes to the log, once until it is another one or the nodes were linked: nothing else would tell why
+    /// two nodes that share a database work side by side and never hear of each other.
+    pub(super) fn failed(&self, node: NodeId, reason: &str, lasting: bool) {
+        let directory = self.directory.borrow();
+        let Some(peer) = directory.iter().find(|known| known.id == node) else { return };
+        if self.link_to(node).is_some() {
+            return;
+        }
+        let mut absence = self.absences.entry(node).or_insert_with(Absence::begins);
+        absence.error = Some(reason.into());
+        if lasting && absence.told.as_deref() != Some(reason) {
+            absence.told = Some(reason.into());
+            tracing::warn!(peer = %peer.name, %node, reason, "another node of this database is not linked, and will not be before the configuration of one of them changes");
+        }
     }
 
     /// What this node announced, to those who want to hear it.

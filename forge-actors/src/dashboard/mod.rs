@@ -20,6 +20,7 @@ pub mod nodes;
 pub mod overview;
 pub mod report;
 pub mod sign_in;
+pub mod steward;
 pub mod tree;
 pub mod window;
 

@@ -4,7 +4,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::Instrument;
 
@@ -32,6 +32,18 @@ pub enum AttemptEnd {
     Cut,
 }
 
+impl AttemptEnd {
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Snoozed(_) => "snoozed",
+            Self::Refused(_) => "refused",
+            Self::Failed(_) => "failed",
+            Self::Cut => "cut",
+        }
+    }
+}
+
 impl Functions {
     /// Runs a job's handler once. Workers limit how many run, so it takes no place of a call.
     pub async fn attempt(&self, invocation: Invocation, attempt: Arc<dyn Conclude>) -> AttemptEnd {
@@ -46,7 +58,13 @@ impl Functions {
             attempt = attempt.attempt().number,
         );
         let call = Call::new(&self.room, registration, invocation, 0, Permit::unlimited());
-        call.attempt(attempt).instrument(span).await
+        let began = Instant::now();
+        let ended = async {
+            let end = call.attempt(attempt).await;
+            tracing::debug!(end = end.as_str(), ms = began.elapsed().as_secs_f64() * 1_000.0, "an attempt ended");
+            end
+        };
+        ended.instrument(span).await
     }
 }
 

@@ -25,6 +25,7 @@ mod envelope;
 mod exchange;
 mod pulse;
 pub mod readiness;
+pub mod rooms_check;
 pub mod routes;
 mod rpc;
 pub mod server;

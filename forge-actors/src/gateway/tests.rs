@@ -6,3 +6,4 @@ mod identity;
 mod limits;
 mod node;
 mod origins;
+mod rooms;

@@ -79,7 +79,8 @@ impl Worker {
         let meta = self.room.functions.catalog().get(&job.name).and_then(|known| known.meta.job).unwrap_or(JobMeta::DEFAULT);
         let verdict = judge(ending, job.attempt, job.attempts_max, meta.backoff, fastrand::f64());
         if let Some(error) = &verdict.error {
-            tracing::warn!(job = %job.id, name = %job.name, attempt = job.attempt, of = job.attempts_max, status = verdict.status.as_str(), %error, "an attempt failed");
+            let trace_id = job.trace.map(|trace| trace.trace_id_hex());
+            tracing::warn!(trace_id, job = %job.id, name = %job.name, attempt = job.attempt, of = job.attempts_max, status = verdict.status.as_str(), %error, "an attempt failed");
         }
         self.room.end(End { ticket, verdict });
     }

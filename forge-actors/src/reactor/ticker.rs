@@ -2,11 +2,13 @@
 //! does in the database runs beside it and comes back as a message.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::change::messages::{Changed, InterestPart, Tail};
+use crate::db::error::is_stale;
 use crate::kernel::commit::Snapshot;
 use crate::kernel::fault::Fault;
 use crate::kernel::time::format_duration;
@@ -202,6 +204,7 @@ impl Ticker {
             Changed::Everything => {
                 state.tick.found = true;
                 state.table.mark_all();
+                self.node.hints.suspect_definitions();
             }
             Changed::Tables(tables) => {
                 state.tick.found = state.table.concerns(tables);
@@ -415,8 +418,11 @@ fn failed(state: &mut TickerState, node: &Node, lost: &Lost) {
         state.table.strike(group, now, &node.config);
     }
     let fault: &Fault = &lost.fault;
-    // Once for an outage: the monitor says how it goes on.
-    if state.pace.failures() == 0 {
+    if fault.source().and_then(|source| source.downcast_ref()).is_some_and(is_stale) {
+        // Somebody migrates: the next tick has a session that knows the new definitions.
+        tracing::debug!(?fault, "the schema changed under a tick, which is repeated");
+    } else if state.pace.failures() == 0 {
+        // Once for an outage: the monitor says how it goes on.
         tracing::warn!(?fault, "a tick was lost and is repeated; live queries stay as they are until then");
     } else {
         tracing::debug!(?fault, failures = state.pace.failures(), "a tick was lost again");

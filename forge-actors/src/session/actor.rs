@@ -124,9 +124,7 @@ impl SessionActor {
 
     fn result(&self, ended: &Ended) -> super::wire::TextFrame {
         let trace_id = ended.trace.trace_id_hex();
-        if let Err(fault) = &ended.outcome {
-            fault.log_hidden(&ended.name, &trace_id);
-        }
+        self.log(ended, &trace_id);
         let frame = mutation_result(ended.id, &ended.outcome, &trace_id);
         let bytes_max = self.shared.config.transition_bytes_max;
         if frame.payload().len() <= bytes_max {
@@ -134,6 +132,19 @@ impl SessionActor {
         }
         let message = format!("the mutation is committed; its answer does not fit: a frame to a client has at most {bytes_max} bytes");
         mutation_result(ended.id, &Err(Fault::new(Code::PayloadTooLarge, message)), &trace_id)
+    }
+
+    /// As for a call over HTTP: an error is worth a line at info, which the trace id that the client was told finds; the rest is for the
+    /// developer. The name is the catalog's, never the client's.
+    fn log(&self, ended: &Ended, trace_id: &str) {
+        let function = if self.shared.functions.catalog().get(&ended.name).is_some() { &*ended.name } else { "unknown" };
+        match &ended.outcome {
+            Ok(_) => tracing::debug!(function, trace_id, "a mutation was answered"),
+            Err(fault) => {
+                fault.log_hidden(function, trace_id);
+                tracing::info!(function, trace_id, code = fault.code().name(), "a mutation was answered with an error");
+            }
+        }
     }
 
     fn describe(&self, connected: &Connected, reply: Reply<SessionInfo>) -> Vec<Action> {

@@ -1,6 +1,9 @@
 //! Tables of models are captured once a node has started, unless the configuration or the model says otherwise.
 
-use forge_tests::{Binary, Database, Node, Process};
+use std::time::{Duration, Instant};
+
+use forge_tests::{Binary, Database, Node, Process, Socket, until};
+use serde_json::json;
 
 use super::stage::PATIENCE;
 
@@ -36,4 +39,34 @@ async fn what_is_not_asked_for_is_left_alone_and_migrate_captures_too() {
     assert_eq!(migrated.code(), 0, "{}", migrated.stderr);
     assert!(migrated.stderr.contains("switched on the capture of changes of tasks"), "{}", migrated.stderr);
     assert_eq!(captured(&database).await, MODELS);
+}
+
+/// Sweeps would take three of their intervals for three losses.
+const TWO_SWEEPS: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn captures_that_are_lost_while_a_node_runs_come_back() {
+    let database = Database::create().await;
+    let node = Node::builder(Binary::Forge).database(&database).start().await;
+    let ana = json!({ "email": "ana@example.com", "name": "Ana", "password": "correct horse battery" });
+    let token = node.call("users.sign_up", ana, None).await.data()["token"].as_str().expect("a token").to_owned();
+    // With a live query the node reads changes, and with them of changed definitions.
+    let (mut socket, _) = Socket::hello(node.client().base(), Some(&token)).await;
+    socket.subscribe(1, "projects.list", json!({})).await;
+    socket.frame_of("transition").await;
+    let began = Instant::now();
+    for loss in [
+        "alter table tasks disable trigger all; alter table tasks enable trigger all",
+        "create table notices_new (like notices including all); drop table notices; alter table notices_new rename to notices",
+        // As when a migration of another version creates it.
+        "drop table notices",
+        "create table notices (id uuid primary key)",
+    ] {
+        database.execute(loss).await;
+        let expected: Vec<_> = MODELS.into_iter().filter(|model| !loss.starts_with("drop") || *model != "notices").collect();
+        until("every model's table is captured", PATIENCE, || async { (captured(&database).await == expected).then_some(()) }).await;
+    }
+    println!("all are captured again after {:?}", began.elapsed());
+    assert!(began.elapsed() < TWO_SWEEPS);
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use forge_tests::{Database, NodeBuilder, until};
+use forge_tests::{Database, Node, NodeBuilder, until};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::peers::{await_links, free_port, linked, member, status};
+use super::sessions::metric;
 use super::stage::PATIENCE;
 
 /// A good node joins within this time, whatever else knocks.
@@ -58,17 +59,38 @@ async fn neither_silence_nor_garbage_nor_a_wrong_secret_keeps_a_good_node_out() 
     let good = member(&database, "good").start().await;
     let took = await_links(&good, &["first"], JOINED).await;
     println!("joined {took:?} after its start, among {} connections", siege.len());
-    // The stranger is sent away, and knows why.
-    let said = until("the stranger knows why", PATIENCE, || async {
-        let status = status(&stranger).await;
-        let peers = status["peers"].as_array().expect("peers").clone();
-        peers.iter().find_map(|peer| peer["error"].as_str().map(str::to_owned))
-    })
-    .await;
-    assert!(said.contains("Secret"), "{said}");
+    // The stranger is sent away, and knows why; so do those who sent it away.
+    for (node, other) in [(&stranger, "first"), (&first, "stranger")] {
+        until("both know why", PATIENCE, || async { reason(node, other).await.filter(|reason| reason.contains("another secret")) }).await;
+    }
     assert_eq!(linked(&stranger).await, Vec::<String>::new());
     assert_eq!(linked(&first).await, ["good"]);
     drop(siege);
+}
+
+/// Why `node` has no link to the node called `name`.
+async fn reason(node: &Node, name: &str) -> Option<String> {
+    let status = status(node).await;
+    let peers = status["peers"].as_array().expect("a list of peers").clone();
+    peers.iter().find(|peer| peer["name"] == name && peer["linked"] == false).and_then(|peer| peer["error"].as_str()).map(str::to_owned)
+}
+
+#[tokio::test]
+async fn a_node_with_another_secret_is_told_of_once_on_both_sides() {
+    let database = Database::create().await;
+    let mut old = member(&database, "old").start().await;
+    let mut young =
+        member(&database, "young").environment("FORGE_AUTH__SECRET", "another secret than the others, and long enough").start().await;
+    for (node, other, side) in [(&mut old, "young", "listener"), (&mut young, "old", "dialer")] {
+        let log = node.process().stderr().clone();
+        let line = until("the log tells of it", PATIENCE, || async { log.line("is not linked") }).await;
+        assert!(line.contains("WARN") && line.contains(&format!("peer={other}")) && line.contains("another secret"), "{line}");
+        let failed = format!("forge_mesh_greetings_failed_total{{side=\"{side}\"}}");
+        let so_far = metric(node, &failed).await;
+        until("it was tried again", PATIENCE, || async { (metric(node, &failed).await >= so_far + 3.0).then_some(()) }).await;
+        assert_eq!(log.text().matches("is not linked").count(), 1, "{}", log.text());
+    }
+    assert!(reason(&old, "young").await.is_some_and(|reason| reason.contains("another secret")));
 }
 
 /// An authority and the certificates that it signs.

@@ -1,7 +1,5 @@
 import { expect, test } from "vitest";
-import type { NodeId } from "../forge/api";
 import { consequence, refusal, wordFor } from "./actions";
-import { crashText } from "./crash";
 
 const session = { kind: "session", path: "node/gateway/sessions/7f3a", children: 0 };
 const sessions = { kind: "sessions", path: "node/gateway/sessions", children: 1_200 };
@@ -29,10 +27,4 @@ test("says how many go down with it", () => {
   expect(consequence("restart", { kind: "worker", children: 0 })).toBe("It stops, then starts again. Messages that wait are lost.");
   expect(consequence("stop", sessions)).toMatch("stay so until somebody restarts it");
   expect(consequence("stop", session)).toBe("It stops, and its client connects again.");
-});
-
-test("a crash as text leaves out what is not known", () => {
-  const what = { node: "n1" as NodeId, path: "node/jobs", kind: "jobs", cause: "index out of bounds", restarts: 0, occurrences: 1 };
-  const crash = { ...what, at: "2026-11-21T12:00:00Z", backtrace: null, message: null };
-  expect(crashText(crash)).toBe("index out of bounds\nnode/jobs (jobs) on n1\nat 2026-11-21T12:00:00Z");
 });

@@ -97,7 +97,7 @@ export type ClusterNodes = {
   at: string;
   /** The node that answers. */
   node: NodeId;
-  /** Oldest first; dead ones stay for a day. */
+  /** Oldest first; dead ones stay for an hour, unless another has taken their name and address. */
   nodes: NodeInfo[];
   /** Its connections. */
   peers: PeerInfo[];
@@ -507,8 +507,8 @@ export const api = {
     audit: query<{ limit?: number | null | undefined }, AuditEntry[], never>("forge.audit"),
     /** Ends a job that is not finished. One that runs is cut within seconds, and what it still writes through its job is refused. */
     cancelJob: mutation<{ id: JobId }, JobDetail, never>("forge.cancelJob"),
-    /** Crashes of all nodes, newest first: 100 unless `limit` says otherwise, 1,000 at most. */
-    crashes: query<{ limit?: number | null | undefined }, RecordedCrash[], never>("forge.crashes"),
+    /** Crashes of all nodes, or of one, newest first: 100 unless `limit` says otherwise, 1,000 at most. */
+    crashes: query<{ limit?: number | null | undefined; node?: NodeId | null | undefined }, RecordedCrash[], never>("forge.crashes"),
     /** One job with its arguments, whether it is finished or not. */
     job: query<{ id: JobId }, JobDetail, never>("forge.job"),
     /** Jobs of the whole database, newest first: 100 unless `limit` says otherwise, 1,000 at most. */

@@ -1,7 +1,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::cluster::greeting::{Greeter, Newcomer};
+use crate::cluster::greeting::{Greeter, Newcomer, TurnedAway};
 use crate::cluster::handshake::{Cookie, HandshakeError, Hello, Refusal, Side, Transcript};
 use crate::kernel::ids::NodeId;
 use crate::kernel::secret::Secret;
@@ -22,7 +22,7 @@ async fn meet(dialer: &Greeter, listener: &Greeter, expected: NodeId) -> (Outcom
     let address = socket.local_addr().expect("an address").to_string();
     let accepting = async {
         let (connection, _) = socket.accept().await.expect("accept");
-        listener.answer(connection).await
+        listener.answer(connection).await.map_err(|TurnedAway { error, .. }| error)
     };
     tokio::join!(dialer.dial(expected, "a-node", &address), accepting)
 }
@@ -75,7 +75,7 @@ async fn attacked<F: Future<Output = ()>>(listener: &Greeter, attack: impl FnOnc
     let address = socket.local_addr().expect("an address");
     let accepting = async {
         let (connection, _) = socket.accept().await.expect("accept");
-        listener.answer(connection).await
+        listener.answer(connection).await.map_err(|TurnedAway { error, .. }| error)
     };
     let attacking = async { attack(TcpStream::connect(address).await.expect("connect")).await };
     tokio::join!(accepting, attacking).0

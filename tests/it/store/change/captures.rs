@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forge_actors::change::captures::{Captures, Reconciled, Wanted, reconcile};
+use forge_actors::change::compactor::Compactor;
+use forge_actors::change::config::CaptureConfig;
+use forge_actors::change::messages::Hints;
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
 
 use super::{EVERYTHING, NOTHING, Stage};
@@ -76,7 +79,7 @@ async fn a_locked_table_is_tried_again_and_holds_up_nobody() {
     let mut writer = stage.scratch.connect().await;
     execute(&mut writer, "BEGIN; INSERT INTO a VALUES (1)").await;
     let tree = Tree::new();
-    let child = Captures::spec(stage.database().clone(), Arc::from(wanted()));
+    let child = Captures::spec(stage.database().clone(), Arc::from(wanted()), Hints::new());
     let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), tree.clone()).await.unwrap();
     stage.check("INSERT INTO ev_1 VALUES (1, 1)", EVERYTHING).await;
     stage.check("INSERT INTO ev_1 VALUES (1, 1)", "ev ev_1").await;
@@ -90,4 +93,56 @@ async fn a_locked_table_is_tried_again_and_holds_up_nobody() {
     root.stop(LIMIT).await.unwrap();
     drop(writer);
     stage.drop().await;
+}
+
+/// What happens to tables behind the back of a node that runs.
+const LOSSES: [&str; 3] = [
+    "ALTER TABLE a DISABLE TRIGGER ALL; ALTER TABLE a ENABLE TRIGGER ALL",
+    "CREATE TABLE a_new (LIKE a INCLUDING ALL); ALTER TABLE a RENAME TO a_old; ALTER TABLE a_new RENAME TO a; DROP TABLE a_old",
+    "CREATE TABLE \"not there\" (id int)",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn news_of_definitions_bring_back_what_was_lost() {
+    let mut stage = Stage::with(SCHEMA, &[]).await;
+    let hints = Hints::new();
+    let child = Captures::spec(stage.database().clone(), Arc::from(wanted()), hints.clone());
+    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), Tree::new()).await.unwrap();
+    for loss in LOSSES {
+        stage.run(loss).await;
+        hints.suspect_definitions();
+        await_order(&stage).await;
+    }
+    assert_eq!(stage.told().await, EVERYTHING);
+    stage.check("INSERT INTO a VALUES (1); INSERT INTO \"not there\" VALUES (1)", "\"not there\" a").await;
+    root.stop(LIMIT).await.unwrap();
+    stage.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_brings_back_what_was_lost() {
+    let mut stage = Stage::with(SCHEMA, &[]).await;
+    let (hints, database) = (Hints::new(), stage.database().clone());
+    // The shortest that is allowed: a sweep each second.
+    let config = CaptureConfig { retention: Duration::from_secs(10), ..CaptureConfig::default() };
+    let children =
+        vec![Captures::spec(database.clone(), Arc::from(wanted()), hints.clone()), Compactor::spec(database.clone(), &config, hints)];
+    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, children), Tree::new()).await.unwrap();
+    for loss in LOSSES {
+        stage.run(loss).await;
+        await_order(&stage).await;
+    }
+    root.stop(LIMIT).await.unwrap();
+    stage.drop().await;
+}
+
+/// Waits until every table that shall be captured is, and was not only so before the loss.
+async fn await_order(stage: &Stage) {
+    let database = stage.database().clone();
+    until("nothing is left to switch", LIMIT, || async {
+        let captured = "SELECT count(*) FROM unnest('{a,ev,\"Odd table\",\"not there\"}'::text[]) AS name
+             WHERE to_regclass(quote_ident(name)) IS NOT NULL AND forge_capture_of(to_regclass(quote_ident(name))) IS NULL";
+        sqlx::query_scalar::<_, i64>(captured).fetch_one(&database.reader()).await.unwrap() == 0
+    })
+    .await;
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forge_actors::change::compactor::Compactor;
 use forge_actors::change::config::CaptureConfig;
-use forge_actors::change::messages::Tail;
+use forge_actors::change::messages::{Hints, Tail};
 use forge_actors::change::store::{SWEEP_ROWS_MAX, Swept, sweep};
 use forge_actors::db::config::{DatabaseConfig, DatabaseUrl};
 use forge_actors::db::database::Database;
@@ -136,7 +136,7 @@ async fn an_absent_database_is_waited_for() {
     let away = Database::new(DatabaseUrl::new("postgres://forge@127.0.0.1:1/app").options().unwrap(), DatabaseConfig::default(), "test");
     let config = CaptureConfig { retention: Duration::from_secs(1), ..CaptureConfig::default() };
     let tree = Tree::new();
-    let child = Compactor::spec(away.clone(), &config);
+    let child = Compactor::spec(away.clone(), &config, Hints::new());
     let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), tree.clone()).await.unwrap();
     until("it tried twice", LIMIT, || async { tree.get("node/compactor").is_some_and(|actor| actor.handled.get() >= 2) }).await;
     assert_eq!(tree.get("node/compactor").unwrap().restarts.get(), 0);
@@ -150,7 +150,7 @@ async fn the_actor_sweeps_by_itself() {
     let mut stage = Stage::with(SCHEMA, &["t"]).await;
     stage.run("INSERT INTO t VALUES (1)").await;
     let config = CaptureConfig { retention: Duration::from_millis(200), ..CaptureConfig::default() };
-    let child = Compactor::spec(stage.database().clone(), &config);
+    let child = Compactor::spec(stage.database().clone(), &config, Hints::new());
     let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), Tree::new()).await.unwrap();
     let database = stage.database().clone();
     until("the row is gone", LIMIT, || async {
