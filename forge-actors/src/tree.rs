@@ -9,7 +9,7 @@
 //! ├ cluster (one_for_one)     registry · mesh: endpoint, links, listener, dialer
 //! ├ reactor (one_for_one)     ticker · poller
 //! ├ jobs (one_for_one)        acknowledger · workers · claimer · rescuer · sweeper (with the role `worker`)
-//! └ gateway (one_for_one)     database_check · sessions (dynamic) · listener
+//! └ gateway (one_for_one)     database_check · sessions (dynamic) · door · listener
 //! ```
 //!
 //! Children start from top to bottom and stop from bottom to top, so what stops first is what lets work in. A child that fails to
@@ -154,7 +154,7 @@ impl RunningNode {
             hints: hints.clone(),
             config: options.reactivity,
         });
-        let (sessions, sessions_child) = Sessions::new(SessionsNeeds {
+        let (sessions, sessions_children) = Sessions::new(SessionsNeeds {
             functions: functions.clone(),
             reactor: reactor.clone(),
             tokens: options.tokens.clone(),
@@ -186,7 +186,7 @@ impl RunningNode {
             address = Some(gateway.port.address());
             let watch = DatabaseCheck::spec(options.database.state(), readiness.clone());
             let listener = border(gateway, functions.clone(), options.tokens, readiness.clone(), sessions.clone());
-            let gateway = vec![watch, sessions_child, listener];
+            let gateway = [watch].into_iter().chain(sessions_children).chain([listener]).collect();
             children.push(ChildSpec::supervisor("gateway", SupervisorSpec::new(Strategy::OneForOne, gateway)));
         }
         let root = Root::start(ROOT, SupervisorSpec::new(Strategy::OneForOne, children), Arc::clone(&tree)).await?;
@@ -228,7 +228,6 @@ impl RunningNode {
     }
 }
 
-/// How busy the node is.
 /// What captures changes, and what keeps them in bounds.
 fn change(database: &Database, config: &CaptureConfig) -> Vec<ChildSpec> {
     let wanted = config.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
@@ -242,6 +241,7 @@ fn border(options: GatewayOptions, functions: Functions, tokens: Option<Tokens>,
     listener(Gateway::new(config, needs), port)
 }
 
+/// How busy the node is.
 fn vitals(
     functions: &Functions,
     database: &Database,

@@ -28,5 +28,9 @@ pub(super) const LINGER: Duration = millis(500);
 pub(super) const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// Sessions that start at the same time; further ones wait their turn at the supervisor's door.
 pub(super) const STARTS_MAX: usize = 64;
+/// Between two looks whether the reactor runs.
+pub(super) const DOOR_LOOK_EVERY: Duration = secs(1);
+/// Time that the reactor may be away, for example between two of its restarts; then sessions are closed with 1013.
+pub(super) const REACTOR_PATIENCE: Duration = secs(5);
 /// Time for a session to start; then the connection is closed with 1013.
 pub(super) const START_PATIENCE: Duration = secs(5);
