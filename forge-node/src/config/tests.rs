@@ -43,7 +43,7 @@ fn what_is_wrong_is_named_with_file_line_and_key() {
     check("[gatway]\nport = 1", "forge.toml:1: unknown key `gatway`", "did you mean the section `[gateway]`?");
     check("[node]\nport = 1", "forge.toml:2: unknown key `node.port`", "`gateway.port`");
     check("[log]\nqqqqqqqq = 1", "forge.toml:2: unknown key `log.qqqqqqqq`", "the keys of [log] are format, level");
-    check("frobnicate = 1", "forge.toml:1: unknown key `frobnicate`", "the sections are auth, database");
+    check("frobnicate = 1", "forge.toml:1: unknown key `frobnicate`", "the sections are auth, capture, cluster, database");
     check("gateway = 1", "forge.toml:1: unknown key `gateway`", "write [gateway]");
     check("[auth]\nsecret.value = \"x\"", "forge.toml:2", "");
     check("[gateway]\n\nport = \"x\"", "forge.toml:3: `gateway.port`: invalid type", "");

@@ -134,11 +134,12 @@ fn check_word(document: &Value, word: &str, rule: &Value, words: &serde_json::Ma
         }
         "additionalProperties" => {
             let known = words.get("properties");
-            let others = value.as_object().into_iter().flatten().filter(|(name, _)| known.is_none_or(|known| known.get(name).is_none()));
-            return others.map(|(_, value)| check(document, rule, value)).collect();
+            let mut others =
+                value.as_object().into_iter().flatten().filter(|(name, _)| known.is_none_or(|known| known.get(name).is_none()));
+            return others.try_for_each(|(_, value)| check(document, rule, value));
         }
         "propertyNames" => {
-            return value.as_object().into_iter().flatten().map(|(name, _)| check(document, rule, &json!(name))).collect();
+            return value.as_object().into_iter().flatten().try_for_each(|(name, _)| check(document, rule, &json!(name)));
         }
         "items" | "prefixItems" => {
             let first = words.get("prefixItems").and_then(Value::as_array).map_or(0, Vec::len);

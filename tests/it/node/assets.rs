@@ -54,7 +54,7 @@ async fn a_page_is_served_and_calls_come_first() {
         "/.env",
         "/assets%00",
         "/rpc/a/b",
-        "/_dashboard/",
+        "/_dashboard/missing.js",
     ];
     for path in nothing {
         let answer = raw(base, path).await;
