@@ -18,8 +18,8 @@ pub(super) const REASON_CHARS_MAX: usize = 200;
 pub(super) const TOKEN_GRACE: Duration = secs(5);
 /// Messages that are read from a socket before others get their turn.
 pub(super) const READS_AT_ONCE_MAX: usize = 32;
-/// Bytes of the read buffer of an idle session; it grows to the frame that comes.
-pub(super) const READ_BUFFER_BYTES: usize = 1024;
+/// Bytes of the read buffer of an idle session, and of a read; it grows to the frame that comes. Most frames of a page fit.
+pub(super) const READ_BUFFER_BYTES: usize = 512;
 /// Bytes that wait unsent in the kernel before the socket counts as not writable: what lies there is old when it arrives.
 pub(super) const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 /// How long the client may still send after it was told the end; a close under unread bytes would overtake the words.
