@@ -1,7 +1,7 @@
 //! `forge.restartActor`, `forge.stopActor`: what an administrator does to an actor of any node.
 //!
 //! The action is written to the audit, then carried out by the actor's own supervisor, on its own node. A stop that takes longer than
-//! [`PATIENCE`] goes on without the caller: an actor that drains may wait for this very call.
+//! `PATIENCE` goes on without the caller: an actor that drains may wait for this very call.
 
 use std::time::Duration;
 
