@@ -9,7 +9,7 @@
 //! ├ cluster (one_for_one)     registry · mesh: endpoint, links, listener, dialer
 //! ├ reactor (one_for_one)     ticker · poller
 //! ├ jobs (one_for_one)        acknowledger · workers · claimer · rescuer · sweeper (with the role `worker`)
-//! └ gateway (one_for_one)     database_check · rooms_check · sessions (dynamic) · listener
+//! └ gateway (one_for_one)     database_check · rooms_check · sessions (dynamic) · door · listener
 //! ```
 //!
 //! Children start from top to bottom and stop from bottom to top, so what stops first is what lets work in. A child that fails to
@@ -156,7 +156,7 @@ impl RunningNode {
             hints: hints.clone(),
             config: options.reactivity,
         });
-        let (sessions, sessions_child) = Sessions::new(SessionsNeeds {
+        let (sessions, sessions_children) = Sessions::new(SessionsNeeds {
             functions: functions.clone(),
             reactor: reactor.clone(),
             tokens: options.tokens.clone(),
@@ -188,7 +188,8 @@ impl RunningNode {
             address = Some(gateway.port.address());
             let watch = DatabaseCheck::spec(options.database.state(), readiness.clone());
             let listener = border(gateway, functions.clone(), options.tokens, readiness.clone(), sessions.clone());
-            let gateway = vec![watch, RoomsCheck::spec(Arc::clone(&tree), readiness.clone()), sessions_child, listener];
+            let checks = [watch, RoomsCheck::spec(Arc::clone(&tree), readiness.clone())];
+            let gateway = checks.into_iter().chain(sessions_children).chain([listener]).collect();
             children.push(ChildSpec::supervisor("gateway", SupervisorSpec::new(Strategy::OneForOne, gateway)));
         }
         let root = Root::start(ROOT, SupervisorSpec::new(Strategy::OneForOne, children), Arc::clone(&tree)).await?;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::Message;
+use tokio_tungstenite::tungstenite::protocol::{Message, Role};
 use tokio_tungstenite::tungstenite::{Error, http};
 
 /// Longer than any time limit under test, so that a silent node fails its test by a message.
@@ -54,13 +54,24 @@ impl Socket {
         }
     }
 
+    /// Over a stream that is upgraded already.
+    pub async fn upgraded(stream: TcpStream) -> Self {
+        Self { stream: WebSocketStream::from_raw_socket(stream, Role::Client, None).await }
+    }
+
     /// Connects and says `hello`.
     pub async fn hello(base: &str, token: Option<&str>) -> (Self, Value) {
         let mut socket = Self::connect(base).await;
-        socket.send(json!({ "type": "hello", "proto": 1, "token": token })).await;
-        let welcome = socket.frame().await;
-        assert_eq!(welcome["type"], "welcome", "{welcome}");
+        let welcome = socket.greet(token).await;
         (socket, welcome)
+    }
+
+    /// Says `hello`, for the `welcome`.
+    pub async fn greet(&mut self, token: Option<&str>) -> Value {
+        self.send(json!({ "type": "hello", "proto": 1, "token": token })).await;
+        let welcome = self.frame().await;
+        assert_eq!(welcome["type"], "welcome", "{welcome}");
+        welcome
     }
 
     /// Sends a frame.

@@ -1,7 +1,7 @@
 //! `forge.restartActor`, `forge.stopActor`: what an administrator does to an actor of any node.
 //!
 //! The action is written to the audit, then carried out by the actor's own supervisor, on its own node. A stop that takes longer than
-//! [`PATIENCE`] goes on without the caller. What orders and their answers travel by is restarted a moment after the answer (see
+//! `PATIENCE` goes on without the caller. What orders and their answers travel by is restarted a moment after the answer (see
 //! [`steward`](super::steward)): it would wait for this very call, or cut it off.
 
 use std::time::Duration;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -114,6 +115,11 @@ impl Functions {
     /// The calls that run now.
     pub fn in_flight(&self) -> Vec<InFlight> {
         self.room.table.list()
+    }
+
+    /// How long a node that stops waits for calls that run.
+    pub fn drain_timeout(&self) -> Duration {
+        self.room.config.drain_timeout
     }
 
     /// Runs handlers for those who have judged the access themselves. It keeps nothing alive.

@@ -140,6 +140,11 @@ impl Reactor {
         Client { id: self.node.attach(sink), node: Arc::clone(&self.node), persona: ArcSwapOption::empty() }
     }
 
+    /// It is there. Between two incarnations of its ticker it is not, for a moment.
+    pub fn is_running(&self) -> bool {
+        self.node.addresses.get().is_some_and(|(ticker, _)| ticker.is_live())
+    }
+
     /// What it does now.
     pub fn stats(&self) -> ReactorStats {
         let counts = &self.node.counts;

@@ -75,7 +75,8 @@ pub(super) struct Group {
 /// The subscriptions of one client.
 #[derive(Debug, Default)]
 pub(super) struct Member {
-    pub(super) subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    /// Boxed, because the map's first node has room for eleven, and most clients have few.
+    pub(super) subscriptions: BTreeMap<SubscriptionId, Box<Subscription>>,
 }
 
 #[derive(Debug)]
@@ -118,7 +119,7 @@ impl Table {
         }
         self.unanswered.remove(&place);
         self.leave(place, subscription.group);
-        Some(subscription)
+        Some(*subscription)
     }
 
     /// Ends all subscriptions of a client.
@@ -166,7 +167,7 @@ impl Table {
             // What this client has may be another result than the group's.
             self.behind.insert(place.client);
         }
-        self.clients.entry(place.client).or_default().subscriptions.insert(place.id, Subscription { group: id, live, told });
+        self.clients.entry(place.client).or_default().subscriptions.insert(place.id, Box::new(Subscription { group: id, live, told }));
     }
 
     fn leave(&mut self, place: Place, id: GroupId) {
@@ -289,7 +290,8 @@ impl Table {
         self.questions.insert(Arc::clone(question), Asked { observed, groups: HashMap::new() });
         for place in places {
             let member = self.clients.get_mut(&place.client);
-            if let Some(Subscription { live, told, .. }) = member.and_then(|member| member.subscriptions.remove(&place.id)) {
+            let subscription = member.and_then(|member| member.subscriptions.remove(&place.id));
+            if let Some(Subscription { live, told, .. }) = subscription.map(|boxed| *boxed) {
                 self.join(place, live, told);
             }
         }

@@ -37,6 +37,8 @@ pub(super) enum SessionMessage {
     Ring(Alarm),
     /// The node is on its way out.
     Drain,
+    /// There is no reactor any more.
+    Abandoned,
     /// The socket's task has ended.
     Disconnected,
     Describe(Reply<SessionInfo>),
@@ -181,14 +183,19 @@ impl Actor for SessionActor {
         let outlet = Arc::new(Outlet::new(cx.address(), Arc::clone(&self.shared.signals)));
         let client = self.shared.reactor.attach(Arc::clone(&outlet) as Arc<dyn Sink>);
         cx.spawn("socket", socket::serve(socket, Arc::clone(&outlet)));
-        Ok(Connected {
+        let mut connected = Connected {
             state: State::new(self.peer.clone(), limits),
             outlet,
             client,
             connected_at: Utc::now(),
             alarm: Some(cx.send_after(config.hello_timeout, SessionMessage::Ring(Alarm::HelloOverdue))),
             leave: None,
-        })
+        };
+        if self.shared.sockets.is_closed() {
+            let actions = connected.state.drain();
+            self.perform(cx, &mut connected, actions);
+        }
+        Ok(connected)
     }
 
     async fn handle(&self, cx: &Context<SessionMessage>, message: SessionMessage, connected: &mut Connected) -> Result<(), ActorError> {
@@ -201,6 +208,7 @@ impl Actor for SessionActor {
             SessionMessage::Reset => state.reset(),
             SessionMessage::Ring(alarm) => state.alarm(alarm, Utc::now()),
             SessionMessage::Drain => state.drain(),
+            SessionMessage::Abandoned => state.abandon(),
             SessionMessage::Disconnected => disconnected(cx),
             SessionMessage::Describe(reply) => self.describe(connected, reply),
         };

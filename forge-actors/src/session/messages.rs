@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,10 +10,11 @@ use dashmap::DashMap;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::actor::{SessionActor, SessionMessage};
 use super::config::SessionsConfig;
+use super::door::Door;
 use super::limits::{START_PATIENCE, STARTS_MAX, SUBPROTOCOL as PROTOCOL};
 pub use super::seats::Seat;
 use super::seats::Seats;
@@ -69,8 +71,10 @@ pub(super) struct Shared {
     pub(super) config: SessionsConfig,
     pub(super) contract: Option<Arc<str>>,
     pub(super) signals: Arc<Signals>,
-    /// Cancelled when the node is on its way out.
-    pub(super) draining: CancellationToken,
+    /// Who is in. Closed when the node is on its way out.
+    pub(super) sockets: TaskTracker,
+    /// There is no reactor, so that nobody is let in.
+    shut: AtomicBool,
     pub(super) open: DashMap<SessionId, Address<SessionMessage>>,
     seats: Arc<Seats>,
     starts: Semaphore,
@@ -107,16 +111,17 @@ pub struct SessionInfo {
 }
 
 impl Sessions {
-    /// The sessions, and their supervisor: the child `sessions` of the gateway.
-    pub fn new(needs: SessionsNeeds) -> (Self, ChildSpec) {
+    /// The sessions, and the gateway's children in start order: `sessions`, their supervisor, and `door`, which sees them out before that stops.
+    pub fn new(needs: SessionsNeeds) -> (Self, [ChildSpec; 2]) {
         let SessionsNeeds { functions, reactor, tokens, node, config, contract } = needs;
         // Seats are what is counted; one that is free again may have a child that is still being cleared away.
         let (spec, children) = ChildSpec::dynamic("sessions", DynamicSpec::new(config.connections_max.saturating_mul(2)));
-        let shared = Shared {
+        let shared = Arc::new(Shared {
             seats: Seats::new(config.connections_max, config.address_connections_max),
             starts: Semaphore::new(STARTS_MAX),
             signals: Arc::new(Signals::new()),
-            draining: CancellationToken::new(),
+            sockets: TaskTracker::new(),
+            shut: AtomicBool::new(false),
             open: DashMap::new(),
             functions,
             reactor,
@@ -124,14 +129,19 @@ impl Sessions {
             node,
             config,
             contract,
-        };
-        (Self { shared: Arc::new(shared), children }, spec)
+        });
+        let door = Door::spec(Arc::clone(&shared));
+        (Self { shared, children }, [spec, door])
     }
 
     /// A seat for a client from `ip`, before its connection is upgraded.
     pub fn admit(&self, ip: IpAddr) -> Result<Seat, Fault> {
-        if self.shared.draining.is_cancelled() {
-            return Err(Fault::new(Code::Unavailable, "the node is stopping").retry_after(secs(1)));
+        let closed = |message| Err(Fault::new(Code::Unavailable, message).retry_after(secs(1)));
+        if self.shared.sockets.is_closed() {
+            return closed("the node is stopping");
+        }
+        if self.shared.shut.load(Relaxed) {
+            return closed("live queries do not run on this node");
         }
         self.shared.seats.take(ip).inspect_err(|_| self.shared.signals.refused.increment(1))
     }
@@ -157,9 +167,9 @@ impl Sessions {
         }
     }
 
-    /// Tells every client to connect elsewhere, and lets nobody in any more. One-way.
+    /// Tells every client to connect elsewhere, and lets nobody in any more. The door waits for them when it is stopped.
     pub fn drain(&self) {
-        self.shared.draining.cancel();
+        self.shared.drain();
     }
 
     /// Numbers.
@@ -171,5 +181,32 @@ impl Sessions {
     pub async fn describe(&self, id: SessionId, deadline: Duration) -> Result<SessionInfo, CallError> {
         let address = self.shared.open.get(&id).map(|address| address.clone()).ok_or(CallError::Gone)?;
         address.call(SessionMessage::Describe, deadline).await
+    }
+}
+
+impl Shared {
+    /// Who starts after this sees that the sockets are closed, and whoever had started before gets the message.
+    pub(super) fn drain(&self) {
+        if self.sockets.close() {
+            self.tell_all(|| SessionMessage::Drain);
+        }
+    }
+
+    pub(super) fn shut(&self) {
+        if !self.shut.swap(true, Relaxed) {
+            tracing::error!(sessions = self.open.len(), "the reactor is gone, and so are the sessions: clients connect elsewhere");
+        }
+        self.tell_all(|| SessionMessage::Abandoned);
+    }
+
+    pub(super) fn unshut(&self) {
+        self.shut.store(false, Relaxed);
+    }
+
+    fn tell_all(&self, message: impl Fn() -> SessionMessage) {
+        for session in &self.open {
+            // One that is not there yet looks for itself; one whose mailbox is full is about to be closed for it.
+            let _missed = session.cast(message());
+        }
     }
 }

@@ -22,12 +22,15 @@
 //! - Nothing that was computed for one caller is told after the next one is known, and nothing at all after a token expired.
 //! - Mutations of a connection run one after the other, as the caller they were sent by.
 //!
+//! The [`door`] lets clients in and sees them out.
+//!
 //! Failure: a session is never restarted, since its socket is gone with it. However it ends (a stop, a crash), its socket says 1012
 //! on the way out, and the client connects again. What the client sent wrong ends the connection with a `fault` and a code.
 
 mod actor;
 mod bucket;
 pub mod config;
+mod door;
 mod frame;
 mod limits;
 pub mod messages;

@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::{Interval, MissedTickBehavior, interval_at, timeout};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tungstenite::error::{Error as WireError, ProtocolError};
 use tungstenite::protocol::{Message, Role, WebSocketConfig, WebSocketContext};
 
@@ -33,6 +34,8 @@ pub(super) struct Socket {
     read: Bytes,
     shared: Arc<Shared>,
     _seat: Seat,
+    /// The door waits for it.
+    _open: TaskTrackerToken,
     /// Part of a frame is written: nothing else may be said.
     mid_frame: bool,
     /// The close frame is written, or the client is gone.
@@ -47,7 +50,8 @@ impl Socket {
         }
         shared.signals.open.increment(1.0);
         shared.signals.opened.increment(1);
-        Self { id, stream, read, shared, _seat: seat, mid_frame: false, closed: false }
+        let open = shared.sockets.token();
+        Self { id, stream, read, shared, _seat: seat, _open: open, mid_frame: false, closed: false }
     }
 
     /// Closes with what fits into the kernel's buffer, without waiting.
@@ -90,7 +94,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         self.shared.open.remove(&self.id);
         self.shared.signals.open.decrement(1.0);
-        let draining = self.shared.draining.is_cancelled();
+        let draining = self.shared.sockets.is_closed();
         self.say_goodbye(if draining { CloseCode::GoingAway } else { CloseCode::Restarted });
     }
 }
@@ -154,15 +158,14 @@ impl Line {
             .max_frame_size(Some(config.frame_bytes_max));
         let now = Instant::now();
         let bucket = Bucket::full(config.frames_burst_max, now);
-        let read = std::mem::take(&mut socket.read);
-        let context = WebSocketContext::from_partially_read(read.into(), Role::Server, Some(limits));
+        // Copied, because it is mostly nothing, in a buffer of hyper's as large as `gateway.header_bytes_max`.
+        let read = std::mem::take(&mut socket.read).to_vec();
+        let context = WebSocketContext::from_partially_read(read, Role::Server, Some(limits));
         Self { socket, outlet, context, replies: Vec::new(), view: View::default(), bucket, heard_at: now }
     }
 
     async fn run(&mut self) -> Ending {
-        let draining = self.socket.shared.draining.clone();
         let mut pings = self.pings();
-        let mut told_to_go = false;
         // What came together with the request.
         if let Err(ending) = self.read().await {
             return ending;
@@ -175,11 +178,6 @@ impl Line {
                     Err(_) => Err(Ending::Left),
                 },
                 _ = pings.tick() => self.ping().await,
-                () = draining.cancelled(), if !told_to_go => {
-                    told_to_go = true;
-                    self.outlet.tell(SessionMessage::Drain);
-                    Ok(())
-                }
             };
             if let Err(ending) = result {
                 return ending;

@@ -110,10 +110,12 @@ pub(super) struct State {
     peer: Peer,
     limits: Limits,
     phase: Phase,
+    told_to_go: bool,
     signed: Option<Signed>,
     /// The token has expired, and no other has come yet.
     lapsed: bool,
-    subscriptions: BTreeMap<u32, Subscription>,
+    /// Boxed, because the map's first node has room for eleven, and most clients have few.
+    subscriptions: BTreeMap<u32, Box<Subscription>>,
     /// Some of them wait for another token to be made, or made anew.
     stale: bool,
     next: u32,
@@ -129,6 +131,7 @@ impl State {
             peer,
             limits,
             phase: Phase::Greeting,
+            told_to_go: false,
             signed: None,
             lapsed: false,
             subscriptions: BTreeMap::new(),
@@ -170,7 +173,7 @@ impl State {
             (_, ClientFrame::Mutate(mutation)) => self.mutate(mutation),
             (Phase::Open, ClientFrame::Subscribe { id, name, args, version }) => {
                 let Some(inner) = self.admit(id) else { return vec![self.too_many(id)] };
-                let subscription = Subscription { id: inner, name, args, version, asked: !self.lapsed };
+                let subscription = Box::new(Subscription { id: inner, name, args, version, asked: !self.lapsed });
                 let opened = Opened { id: inner, wire: id, version, replaces: None };
                 let invocation = self.query(&subscription);
                 self.subscriptions.insert(id, subscription);
@@ -330,7 +333,16 @@ impl State {
 
     /// The node is draining.
     pub(super) fn drain(&mut self) -> Vec<Action> {
+        if std::mem::replace(&mut self.told_to_go, true) {
+            return Vec::new();
+        }
         vec![Action::GoAway, Action::LeaveAfter(self.limits.go_away_after)]
+    }
+
+    /// There is no reactor any more, and without it nothing is live.
+    pub(super) fn abandon(&mut self) -> Vec<Action> {
+        let fault = Fault::new(Code::Unavailable, "live queries do not run on this node; connect to another one");
+        vec![Action::End(End { code: CloseCode::Busy, fault: Some(fault) })]
     }
 
     pub(super) fn alarm(&mut self, alarm: Alarm, now: Timestamp) -> Vec<Action> {

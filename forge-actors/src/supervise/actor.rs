@@ -128,8 +128,11 @@ impl<M: Message> Context<M> {
     /// report it sends as a message.
     pub fn spawn(&self, task: &'static str, future: impl Future<Output = ()> + Send + 'static) {
         let actor = self.incarnation.actor.clone();
+        // Boxed, because a future that takes another one by value holds it twice, and there are two of them here: a session's socket
+        // would be three times as large for as long as it is open.
+        let mut future = Box::pin(future);
         let handle = tokio::spawn(async move {
-            if let Err(panic) = catch_unwind(future).await {
+            if let Err(panic) = catch_pinned(future.as_mut()).await {
                 // The actor may have ended meanwhile; then there is nobody left to crash.
                 let _ = actor.send_message(Envelope::TaskPanicked(Box::new((task, panic))));
             }

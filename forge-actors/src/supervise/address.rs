@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use ractor::ActorRef;
+use ractor::{ACTIVE_STATES, ActorRef};
 use tokio::sync::oneshot;
 
 use super::actor::{Envelope, Message};
@@ -47,6 +47,11 @@ impl<M: Message> Address<M> {
             return Err(CastError::Full { mailbox_max: self.slot.mailbox_max });
         }
         incarnation.send_reserved(message)
+    }
+
+    /// There is an incarnation that takes messages.
+    pub fn is_live(&self) -> bool {
+        self.slot.current.load().as_ref().is_some_and(|incarnation| ACTIVE_STATES.contains(&incarnation.actor.get_status()))
     }
 
     /// Sends the message that `build` makes around a [`Reply`], and waits for the answer until `deadline`.

@@ -150,7 +150,8 @@ async fn drain(node: RunningNode, signal: &str, mut signals: StopSignals, config
     tracing::info!(signal, "draining; a second signal ends the node at once");
     let gateway = config.gateway.drain_delay.saturating_add(config.gateway.drain_timeout);
     let calls = config.functions.drain_timeout.saturating_add(config.jobs.drain_timeout);
-    let deadline = gateway.saturating_add(calls).saturating_add(STOP_MARGIN);
+    let sessions = config.sessions.go_away_after.saturating_add(config.functions.drain_timeout);
+    let deadline = gateway.saturating_add(sessions).saturating_add(calls).saturating_add(STOP_MARGIN);
     tokio::select! {
         stopped = node.stop(deadline) => stopped.map_err(|StopTimeout { deadline, paths }| {
             let message = format!("not everything stopped within {}", format_duration(deadline));

@@ -92,13 +92,15 @@ async fn what_is_no_frame_ends_the_connection_and_nothing_else() {
             assert_eq!(frames.last().map(|frame| &frame["type"]), Some(&json!("fault")), "{shown}: {frames:?}");
         }
     }
-    // Below the level of messages: unmasked, a reserved opcode, a text that is not UTF-8, a fragment of nothing, a ping that is too long.
+    // Below the level of messages: unmasked, a reserved opcode, a text that is not UTF-8, a fragment of nothing, a ping that is too long. A
+    // frame is judged when it is whole, so the ping has its 126 bytes.
+    let long_ping = [&[0x89, 0xfe, 0, 126, 0, 0, 0, 0][..], &[b'x'; 126]].concat();
     let raw: [&[u8]; 5] = [
         &[0x81, 0x02, b'{', b'}'],
         &[0x83, 0x80, 0, 0, 0, 0],
         &[0x81, 0x82, 0, 0, 0, 0, 0xff, 0xfe],
         &[0x80, 0x80, 0, 0, 0, 0],
-        &[0x89, 0xfe, 0, 126, 0, 0, 0, 0],
+        &long_ping,
     ];
     for bytes in raw {
         let (mut socket, _) = Socket::hello(&base, None).await;

@@ -1,5 +1,6 @@
 //! Sessions over the wire: what a page does, from `hello` to the newest state.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use forge_tests::{Database, Node, Received, Socket, probe, until};
@@ -227,6 +228,53 @@ async fn nothing_is_told_after_a_token_expired() {
     let transitions: Vec<_> = frames.iter().filter(|frame| frame["type"] == "transition").collect();
     assert!(transitions.iter().all(|frame| !frame.to_string().contains("after")), "told after the expiry: {transitions:?}");
     assert_eq!(frames.last().map(|frame| &frame["error"]["code"]), Some(&json!("UNAUTHENTICATED")));
+}
+
+/// Asks for what needs a token and for what does not, between the token's expiry and the next one of the same caller, or right after it.
+#[tokio::test]
+async fn what_is_asked_for_in_the_grace_is_answered() {
+    let database = Database::create().await;
+    let node = node_with(&database, "").await;
+    let base = node.client().base();
+    retitle(&node, 1, "one").await;
+    let token = probe::short_token("ana", Duration::from_secs(2));
+    let (mut before, _) = Socket::hello(base, Some(&token)).await;
+    let (mut after, _) = Socket::hello(base, Some(&token)).await;
+    for socket in [&mut before, &mut after] {
+        socket.subscribe(1, "live.mine", json!({ "id": 1 })).await;
+        until_snapshot(socket, 1, &json!("one for ana")).await;
+    }
+    // The node says the moment to the second.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let renewal = json!({ "type": "auth", "token": probe::token("ana") });
+    ask(&mut before).await;
+    before.send(renewal.clone()).await;
+    after.send(renewal).await;
+    ask(&mut after).await;
+    for socket in [&mut before, &mut after] {
+        let answer = socket.frame().await;
+        assert_eq!((&answer["type"], &answer["subject"]), (&json!("auth"), &json!("ana")), "nothing comes before: {answer}");
+        let mut told = BTreeMap::new();
+        while !(told.contains_key(&2) && told.contains_key(&3)) {
+            let frame = socket.frame_of("transition").await;
+            for modification in frame["mods"].as_array().expect("mods") {
+                assert_eq!(modification["error"], json!(null), "{frame}");
+                told.insert(modification["id"].as_u64().expect("a number"), modification["snapshot"].clone());
+            }
+        }
+        assert_eq!((&told[&2], &told[&3]), (&json!("one for ana"), &json!("one")), "{told:?}");
+    }
+    retitle(&node, 1, "two").await;
+    for socket in [&mut before, &mut after] {
+        let frame = socket.frame_of("transition").await;
+        let ids: Vec<_> = frame["mods"].as_array().expect("mods").iter().map(|modification| modification["id"].as_u64()).collect();
+        assert_eq!(ids, [Some(1), Some(2), Some(3)], "all of them live on: {frame}");
+    }
+}
+
+async fn ask(socket: &mut Socket) {
+    socket.subscribe(2, "live.mine", json!({ "id": 1 })).await;
+    socket.subscribe(3, "live.title", json!({ "id": 1 })).await;
 }
 
 #[tokio::test]

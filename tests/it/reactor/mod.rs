@@ -8,5 +8,6 @@ mod corpus;
 mod faults;
 mod identity;
 mod queries;
+mod sessions;
 mod sharing;
 mod stage;
