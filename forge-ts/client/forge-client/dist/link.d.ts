@@ -49,6 +49,8 @@ export declare class Link implements Store<Connection> {
     #private;
     private readonly options;
     current: Connection;
+    /** Tokens that nodes were told since the first connection. */
+    tokensTold: number;
     constructor(options: LinkOptions);
     get isLive(): boolean;
     subscribe(listener: () => void): () => void;

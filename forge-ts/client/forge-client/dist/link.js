@@ -47,6 +47,8 @@ export class Link {
     #pingAt = 0;
     #rttMs;
     #nextRetryAt;
+    /** Tokens that nodes were told since the first connection. */
+    tokensTold = 0;
     /** Waiting for answers to `auth`, in the order in which they were sent. */
     #answers = [];
     #renewal;
@@ -269,6 +271,7 @@ export class Link {
     #tell(token) {
         if (!this.send({ type: "auth", token }))
             return Promise.resolve(false);
+        this.tokensTold += 1;
         return new Promise((resolve) => this.#answers.push(resolve));
     }
     #ping(everyMs) {

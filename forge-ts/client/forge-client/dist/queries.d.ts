@@ -67,6 +67,8 @@ export declare const isTemporary: (id: string) => boolean;
 export type Update = (store: LocalStore) => void;
 type AnyQuery = QueryRef<never, unknown, unknown>;
 export interface Wire {
+    /** Grows with each token that the node is told. */
+    readonly tokensTold: number;
     send(frame: ClientFrame): boolean;
     start(): void;
     challenge(): Promise<boolean>;

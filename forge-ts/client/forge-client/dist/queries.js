@@ -168,6 +168,7 @@ export class Queries {
                 id: undefined,
                 ended: false,
                 refused: false,
+                askedWith: 0,
                 oversize: false,
                 answered: false,
                 loaded: false,
@@ -231,6 +232,7 @@ export class Queries {
         const { ref, args, version } = entry;
         entry.id = this.#idNext++;
         entry.ended = entry.refused = entry.answered = false;
+        entry.askedWith = this.wire.tokensTold;
         this.#byId.set(entry.id, entry);
         this.wire.send({ type: "sub", id: entry.id, name: ref.name, args, ...(version !== undefined && { version }) });
     }
@@ -274,6 +276,11 @@ export class Queries {
             const { code } = mod.error;
             entry.ended = ENDING.includes(code);
             entry.refused = code === "UNAUTHENTICATED" || code === "PERMISSION_DENIED";
+            // Who was refused is not who is signed in by now: the answer to the one before says nothing about this one's token.
+            if (entry.refused && entry.askedWith !== this.wire.tokensTold) {
+                this.#unsubscribe(entry);
+                return this.#subscribe(entry);
+            }
             const told = failure(entry.ref.codes, mod.error, trace().id);
             if (code === "UNAUTHENTICATED")
                 void this.#challenge(entry, mod.id, told);

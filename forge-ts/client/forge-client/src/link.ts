@@ -90,6 +90,8 @@ export class Link implements Store<Connection> {
   #pingAt = 0;
   #rttMs: number | undefined;
   #nextRetryAt: number | undefined;
+  /** Tokens that nodes were told since the first connection. */
+  tokensTold = 0;
   /** Waiting for answers to `auth`, in the order in which they were sent. */
   #answers: ((accepted: boolean) => void)[] = [];
   #renewal: Promise<boolean> | undefined;
@@ -304,6 +306,7 @@ export class Link implements Store<Connection> {
 
   #tell(token: string | null): Promise<boolean> {
     if (!this.send({ type: "auth", token })) return Promise.resolve(false);
+    this.tokensTold += 1;
     return new Promise((resolve) => this.#answers.push(resolve));
   }
 

@@ -78,6 +78,8 @@ interface Entry {
   /** The node ended the subscription, with the error that stands here. */
   ended: boolean;
   refused: boolean;
+  /** Which token of the connection it was asked with. */
+  askedWith: number;
   /** Asking again would end the connection again. */
   oversize: boolean;
   /** Answered since it was subscribed. */
@@ -92,6 +94,8 @@ interface Entry {
 }
 
 export interface Wire {
+  /** Grows with each token that the node is told. */
+  readonly tokensTold: number;
   send(frame: ClientFrame): boolean;
   start(): void;
   challenge(): Promise<boolean>;
@@ -248,6 +252,7 @@ export class Queries {
         id: undefined,
         ended: false,
         refused: false,
+        askedWith: 0,
         oversize: false,
         answered: false,
         loaded: false,
@@ -309,6 +314,7 @@ export class Queries {
     const { ref, args, version } = entry;
     entry.id = this.#idNext++;
     entry.ended = entry.refused = entry.answered = false;
+    entry.askedWith = this.wire.tokensTold;
     this.#byId.set(entry.id, entry);
     this.wire.send({ type: "sub", id: entry.id, name: ref.name, args, ...(version !== undefined && { version }) });
   }
@@ -349,6 +355,11 @@ export class Queries {
       const { code } = mod.error;
       entry.ended = ENDING.includes(code);
       entry.refused = code === "UNAUTHENTICATED" || code === "PERMISSION_DENIED";
+      // Who was refused is not who is signed in by now: the answer to the one before says nothing about this one's token.
+      if (entry.refused && entry.askedWith !== this.wire.tokensTold) {
+        this.#unsubscribe(entry);
+        return this.#subscribe(entry);
+      }
       const told = failure<unknown>(entry.ref.codes, mod.error, trace().id);
       if (code === "UNAUTHENTICATED") void this.#challenge(entry, mod.id, told);
       else entry.error = told;

@@ -253,6 +253,28 @@ describe("what is refused", () => {
     expect(socket.of("sub")).toHaveLength(2);
   });
 
+  test("to who was here before says nothing of the one who is signed in by now", async () => {
+    let token: string | null = null;
+    const getToken = vi.fn(async () => token);
+    const node = new FakeNode({ getToken });
+    const count = node.forge.watch(api.tasks.count, { project: "p" });
+    count.subscribe(() => undefined);
+    const socket = await node.live();
+    const asked = socket.sub("tasks.count").id;
+    token = "ana's";
+    node.forge.authenticate();
+    await settled();
+    getToken.mockClear();
+    // The node answers in order: first what nobody asked, then that it knows Ana.
+    socket.transition([{ id: asked, error: unauthenticated }]);
+    socket.tell({ type: "auth", subject: "ana", expiresAt: null });
+    await settled();
+    expect(getToken).not.toHaveBeenCalled();
+    expect(socket.of("sub")).toHaveLength(2);
+    socket.result("tasks.count", 1);
+    expect(count.current).toMatchObject({ status: "live", data: 1 });
+  });
+
   test("to nobody is an error at once", async () => {
     const node = new FakeNode();
     const count = node.forge.watch(api.tasks.count, { project: "p" });
