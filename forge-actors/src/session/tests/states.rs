@@ -219,6 +219,7 @@ fn a_drain_waits_for_what_runs() {
     assert!(matches!(told.as_slice(), [Action::GoAway, Action::LeaveAfter(after)] if *after == Duration::from_millis(1_500)), "{told:?}");
     session.subscribe(7);
     assert!(session.0.alarm(Alarm::Leave, at(2)).is_empty(), "mutations run");
+    assert!(session.0.drain().is_empty(), "it was told");
     let refused = session.mutate(3);
     assert!(
         matches!(refused.as_slice(), [Action::Result(ended)] if ended.outcome.as_ref().is_err_and(|fault| fault.code() == Code::Unavailable))
