@@ -27,24 +27,27 @@ CREATE TABLE forge_jobs (
     CONSTRAINT forge_jobs_lease_whole CHECK ((lease_until IS NULL) = (node_id IS NULL)),
     CONSTRAINT forge_jobs_held_is_ready CHECK (status IN ('pending', 'retry') OR ready),
     CONSTRAINT forge_jobs_attempts CHECK (attempt BETWEEN 0 AND attempts_max AND claim >= attempt),
-    CONSTRAINT forge_jobs_tried CHECK (status = 'pending' OR attempt > 0)
+    CONSTRAINT forge_jobs_begun CHECK (status IN ('pending', 'claimed') OR attempt > 0),
+    -- What has not begun has an attempt left to begin.
+    CONSTRAINT forge_jobs_another CHECK (status = 'running' OR attempt < attempts_max)
 )
--- Every row is written at least three times in its life. Renewing a lease touches no index, and finds room on its page.
+-- Every row is written at least twice before it goes. What begins a job, and what renews its lease, touches no index and finds room on its page.
 WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0,
       autovacuum_analyze_scale_factor = 0.1);
 COMMENT ON TABLE forge_jobs IS 'Jobs that are not finished. Finishing one moves its row to forge_job_history.';
 COMMENT ON COLUMN forge_jobs.ready IS 'False until run_at is reached; only ready rows are looked through for work.';
-COMMENT ON COLUMN forge_jobs.attempt IS 'Attempts begun; handing a job back unstarted, or snoozing it, gives one back.';
+COMMENT ON COLUMN forge_jobs.attempt IS 'Attempts begun, written before the handler starts; snoozing a job, or handing it back, gives one back.';
 COMMENT ON COLUMN forge_jobs.claim IS 'Grows with every claim and never falls: a worker names it in each write, and an older one is refused.';
 COMMENT ON COLUMN forge_jobs.lease_until IS 'When its node must have renewed the lease, by the clock of the database.';
 COMMENT ON COLUMN forge_jobs.identity IS 'Who dispatched it, as its token said.';
 COMMENT ON COLUMN forge_jobs.trace IS 'W3C traceparent of the call that dispatched it.';
 
--- In the order in which jobs are claimed.
-CREATE INDEX forge_jobs_claimable ON forge_jobs (queue, priority DESC, run_at, id) WHERE ready AND status IN ('pending', 'retry');
+-- In the order in which jobs are claimed. No index names status, attempt or lease_until, so that writing them is a heap-only update; nobody
+-- holds what waits.
+CREATE INDEX forge_jobs_claimable ON forge_jobs (queue, priority DESC, run_at, id) WHERE ready AND node_id IS NULL;
 CREATE INDEX forge_jobs_scheduled ON forge_jobs (run_at) WHERE NOT ready;
--- Holds few rows; without lease_until in it, a renewal need not touch it.
-CREATE INDEX forge_jobs_held ON forge_jobs (node_id) WHERE lease_until IS NOT NULL;
+-- Holds few rows: what nodes hold now.
+CREATE INDEX forge_jobs_held ON forge_jobs (node_id) WHERE node_id IS NOT NULL;
 
 CREATE TABLE forge_job_history (
     id           uuid             PRIMARY KEY,

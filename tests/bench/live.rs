@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use forge_tests::{Binary, Database, Disturbance, FaultProxy, Node, NodeBuilder, PostgresProcess, Socket, probe, until};
 use serde_json::{Value, json};
 
-use crate::goal::Goal;
+use crate::goal::{Goal, percentile};
 
 /// Changes of each measurement.
 const CHANGES: usize = 500;
@@ -87,10 +87,6 @@ async fn latencies(writing: &Node, reading: &Node) -> Vec<f64> {
     }
     took.sort_by(f64::total_cmp);
     took
-}
-
-fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
 }
 
 /// Frames in which the sum of the list is not the total that the other query of the same client says.

@@ -1,4 +1,4 @@
-//! Benchmarks as ratios, measured in one run on one machine: `just bench [all | actor | rpc | panic | recovery | tax | fanout | live]`.
+//! Benchmarks as ratios, measured in one run on one machine: `just bench [all | actor | rpc | panic | recovery | tax | fanout | live | jobs]`.
 //!
 //! Absolute figures of a shared machine mean little, so each figure is compared with its opposite in the same run, in alternating
 //! rounds, and printed beside its goal. The exit code is 1 when a goal is missed; no test asserts a duration.
@@ -7,8 +7,10 @@ mod actor;
 mod bare;
 mod fanout;
 mod goal;
+mod jobs;
 mod live;
 mod panics;
+mod queue;
 mod readers;
 mod recovery;
 mod rpc;
@@ -45,6 +47,8 @@ enum Which {
     Live,
     /// One changing row to 1,000 WebSockets, against a bare axum broadcast of the same frame.
     Fanout,
+    /// Jobs that do nothing, drained and dispatched, against bare loops over a table; and how soon a lone one starts.
+    Jobs,
     /// The bare handler, as a process of its own: prints its address and serves until it is killed.
     #[command(hide = true)]
     ServeBare {
@@ -86,6 +90,7 @@ async fn main() -> anyhow::Result<()> {
         Which::Tax => tax::run().await?,
         Which::Fanout => fanout::run().await?,
         Which::Live => live::run().await?,
+        Which::Jobs => jobs::run().await?,
         Which::All => {
             let mut goals = actor::run().await?;
             goals.extend(rpc::run().await?);
@@ -94,6 +99,7 @@ async fn main() -> anyhow::Result<()> {
             goals.extend(tax::run().await?);
             goals.extend(fanout::run().await?);
             goals.extend(live::run().await?);
+            goals.extend(jobs::run().await?);
             goals
         }
     };

@@ -13,6 +13,20 @@ pub async fn enqueue(ctx: &MutationContext, prefix: String, count: u32, ms: u32)
     Ok(())
 }
 
+/// Dispatches a job that does nothing.
+#[forge::mutation]
+pub async fn enqueue_quick(ctx: &MutationContext, n: i64) -> Result<()> {
+    ctx.dispatch(Quick { n }).await?;
+    Ok(())
+}
+
+/// Dispatches a job that writes down how long after that it started.
+#[forge::mutation]
+pub async fn enqueue_timed(ctx: &MutationContext, key: String) -> Result<()> {
+    ctx.dispatch(Timed { key, dispatched: micros() }).await?;
+    Ok(())
+}
+
 /// Dispatches a job and fails.
 #[forge::mutation]
 pub async fn enqueue_and_fail(ctx: &MutationContext, key: String) -> Result<()> {
@@ -28,6 +42,7 @@ pub async fn enqueue_one(ctx: &ActionContext, kind: String, key: String) -> Resu
         "stall" => ctx.dispatch(Stall { key }).await,
         "abort" => ctx.dispatch(Abort { key }).await,
         "snooze" => ctx.dispatch(Snooze { key }).await,
+        "linger" => ctx.dispatch(Linger { key }).await,
         "later" => ctx.dispatch(Work { key, ms: 0 }).after(Duration::from_millis(300)).await,
         _ => Err(Fault::new(Code::NotFound, "the probe has no such job")),
     }
@@ -43,6 +58,26 @@ pub async fn work(ctx: &JobContext, key: String, ms: u32) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// Does nothing.
+#[forge::job(queue = "quick")]
+pub async fn quick(_ctx: &JobContext, n: i64) -> Result<()> {
+    std::hint::black_box(n);
+    Ok(())
+}
+
+/// Writes down how many microseconds after its dispatch it started.
+#[forge::job(queue = "work")]
+pub async fn timed(ctx: &JobContext, key: String, dispatched: i64) -> Result<()> {
+    let took = micros() - dispatched;
+    ctx.call(Note { key, what: took.to_string() }).await?;
+    Ok(())
+}
+
+/// Of the machine's clock, which dispatcher and job share.
+fn micros() -> i64 {
+    chrono::Utc::now().timestamp_micros()
 }
 
 /// Panics, until it is a dead letter.
@@ -65,6 +100,31 @@ pub async fn stall(ctx: &JobContext, key: String) -> Result<()> {
 pub async fn abort(ctx: &JobContext, key: String) -> Result<()> {
     ctx.call(Note { key, what: "begun".into() }).await?;
     std::process::abort();
+}
+
+/// Writes down that it has begun, and has only one attempt to finish.
+#[forge::job(queue = "work", attempts = 1)]
+pub async fn once(ctx: &JobContext, n: i64) -> Result<()> {
+    let key = format!("once-{n}");
+    ctx.call(Note { key: key.clone(), what: "begun".into() }).await?;
+    ctx.commit(async |tx| {
+        tx.call(Note { key, what: "done".into() }).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Finishes, and goes on for longer than a lease lasts.
+#[forge::job(queue = "work", attempts = 1)]
+pub async fn linger(ctx: &JobContext, key: String) -> Result<()> {
+    ctx.commit(async |tx| {
+        tx.call(Note { key: key.clone(), what: "done".into() }).await?;
+        Ok(())
+    })
+    .await?;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    ctx.call(Note { key, what: "lingered".into() }).await?;
+    Ok(())
 }
 
 /// Asks for another time until its fourth run, and has only one attempt.

@@ -74,6 +74,13 @@ pub async fn put(ctx: &MutationContext, key: String) -> Result<()> {
     Ok(())
 }
 
+/// Writes a key into the effects, as often as it is asked to.
+#[forge::mutation]
+pub async fn append(ctx: &MutationContext, key: String) -> Result<()> {
+    sqlx::query("insert into probe_effects (key, what, pid) values ($1, 'appended', 0)").bind(key).execute(ctx.db()).await?;
+    Ok(())
+}
+
 /// Writes both halves of a key, and sleeps in Postgres between them.
 #[forge::mutation(timeout = "10s")]
 pub async fn put_halves(ctx: &MutationContext, key: String, pause_ms: u32) -> Result<()> {

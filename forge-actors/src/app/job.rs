@@ -50,9 +50,9 @@ impl JobMeta {
 pub enum JobStatus {
     /// Waits for its time and a worker.
     Pending,
-    /// Leased to a node, which runs it as soon as a worker is free.
+    /// Leased to a node, which begins it as soon as a worker is free; no attempt is spent.
     Claimed,
-    /// Its node has confirmed that the handler runs.
+    /// An attempt has begun.
     Running,
     /// Its handler succeeded.
     Completed,

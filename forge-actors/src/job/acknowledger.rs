@@ -148,7 +148,7 @@ async fn write(room: &Room, batch: &[End], again: bool) -> Result<(), Fault> {
 
 async fn renew(room: &Room) -> Result<(), Fault> {
     let (claims, asked) = (room.held.claims(), Instant::now());
-    metrics::gauge!(signals::JOBS_HELD).set(claims.len() as f64);
+    metrics::gauge!(signals::JOBS_HELD).set(room.held.len() as f64);
     if claims.is_empty() {
         return Ok(());
     }

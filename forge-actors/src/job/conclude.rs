@@ -34,6 +34,8 @@ impl Conclusion {
 
     async fn finish(&self, tx: Transaction, queues: BTreeSet<Arc<str>>) -> Result<(), Fault> {
         let done = Verdict { status: JobStatus::Completed, after: Duration::ZERO, gives_back: false, error: None };
+        // From here on a renewal may find the row gone, before this task runs again.
+        let concluding = self.room.held.conclude(&self.job);
         // Last, so that the row is locked no longer than the commit takes.
         let finished = store::finish(&tx.db(), std::iter::once((&*self.job, &done))).await;
         match finished {
@@ -48,6 +50,7 @@ impl Conclusion {
             }
         }
         let receipt = tx.commit().await?;
+        concluding.committed();
         self.committed.store(true, Ordering::Release);
         self.room.hints.announce(Hint { xid: receipt.xid, tables: receipt.tables, queues });
         Ok(())

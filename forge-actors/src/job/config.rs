@@ -17,7 +17,8 @@ const CONCURRENCY_MAX: u32 = 1_000;
 pub struct JobConfig {
     /// Jobs that run at the same time on this node; further ones wait in the table.
     pub concurrency: u32,
-    /// Jobs that this node may hold beyond those that run, when they are short; they are claimed at once and handed back on shutdown.
+    /// Jobs that this node may hold beyond those that run, when they are short; they are claimed at once, have not begun, and are handed back on
+    /// shutdown.
     pub prefetch_max: u32,
     /// How often a claimer looks that nobody woke. A job of which it got no hint starts this much later.
     #[serde(with = "serde_duration")]

@@ -1,7 +1,11 @@
-//! The claimer's decisions: which queue to ask next, for how many jobs, and who runs what is there. Pure; the clock is passed in.
+//! The claimer's decisions: which queue to ask next, for how many jobs, which of them begin, and who runs what has begun. Pure; the clock is
+//! passed in.
 //!
-//! A short job is claimed long before it runs, so that a worker never waits for a round trip; a long one is claimed when a worker is free
-//! for it, so that it is not kept from another node. The window tells them apart by how fast full batches are used up.
+//! A short job is claimed long before it runs, in a large batch; a long one is claimed when a worker is free for it, so that it is not kept
+//! from another node. The window tells them apart by how fast full batches are used up.
+//!
+//! An attempt is spent by beginning it, so nothing begins that has no free worker: a claim begins as many as there are workers that nobody
+//! else waits for, and what was claimed before begins in batches, one under way and the next one gathering.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -17,8 +21,8 @@ const SLOW: Duration = Duration::from_secs(1);
 /// What to ask the database now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Claim jobs of a queue.
-    Claim { queue: Arc<str>, limit: usize },
+    /// Claim jobs of a queue, and begin the first of them.
+    Claim { queue: Arc<str>, limit: usize, begin: usize },
     /// Make ready what is due, and learn what is due next.
     Promote,
 }
@@ -31,6 +35,10 @@ pub(super) struct Desk<T> {
     window: usize,
     /// Claimed and not begun.
     waiting: VecDeque<T>,
+    /// How many are being begun now.
+    beginning: usize,
+    /// Begun: for workers that are free.
+    begun: VecDeque<T>,
     idle: BTreeSet<usize>,
     /// Queues that may have work, in the order in which they are asked.
     hungry: VecDeque<Arc<str>>,
@@ -56,6 +64,8 @@ impl<T> Desk<T> {
             prefetch_max,
             window: 0,
             waiting: VecDeque::new(),
+            beginning: 0,
+            begun: VecDeque::new(),
             idle: BTreeSet::new(),
             hungry: VecDeque::new(),
             asking: false,
@@ -86,11 +96,39 @@ impl<T> Desk<T> {
 
     /// A worker and what it should run, while there are both.
     pub(super) fn assign(&mut self) -> Option<(usize, T)> {
-        if self.waiting.is_empty() {
+        if self.begun.is_empty() {
             return None;
         }
         let worker = self.idle.pop_first()?;
-        self.waiting.pop_front().map(|job| (worker, job))
+        self.begun.pop_front().map(|job| (worker, job))
+    }
+
+    /// There is something to begin, for a worker that is free. One batch at a time.
+    pub(super) fn can_begin(&self) -> bool {
+        self.beginning == 0 && !self.waiting.is_empty() && self.idle.len() > self.begun.len()
+    }
+
+    /// What to begin now.
+    pub(super) fn begin(&mut self) -> Vec<T> {
+        if !self.can_begin() {
+            return Vec::new();
+        }
+        self.beginning = (self.idle.len() - self.begun.len()).min(self.waiting.len());
+        self.waiting.drain(..self.beginning).collect()
+    }
+
+    /// These have begun; what else was in the batch belongs to somebody else.
+    pub(super) fn began(&mut self, jobs: impl IntoIterator<Item = T>) {
+        self.beginning = 0;
+        self.begun.extend(jobs);
+    }
+
+    /// Nobody knows whether these have begun: they are begun again.
+    pub(super) fn not_begun(&mut self, jobs: Vec<T>) {
+        self.beginning = 0;
+        for job in jobs.into_iter().rev() {
+            self.waiting.push_front(job);
+        }
     }
 
     /// What to ask for, when `held` jobs are held by this node. One question at a time.
@@ -104,7 +142,9 @@ impl<T> Desk<T> {
         let step = if self.promotion == Promotion::Due {
             Step::Promote
         } else if worth && let Some(queue) = self.hungry.pop_front() {
-            Step::Claim { queue, limit: free }
+            // The others are being begun for, or will be.
+            let spare = self.idle.len().saturating_sub(self.begun.len() + self.beginning + self.waiting.len());
+            Step::Claim { queue, limit: free, begin: spare.min(free) }
         } else if self.promotion == Promotion::Wanted {
             Step::Promote
         } else {
@@ -117,11 +157,12 @@ impl<T> Desk<T> {
         Some(step)
     }
 
-    /// A claim of `limit` jobs brought these, in the order in which they should run.
-    pub(super) fn claimed(&mut self, queue: Arc<str>, limit: usize, jobs: Vec<T>, now: Instant) {
+    /// A claim of `limit` jobs brought these, in the order in which they should run; the first `begun` of them have begun.
+    pub(super) fn claimed(&mut self, queue: Arc<str>, limit: usize, mut jobs: Vec<T>, begun: usize, now: Instant) {
         self.asking = false;
         let full = jobs.len() >= limit;
-        self.waiting.extend(jobs);
+        self.waiting.extend(jobs.split_off(begun.min(jobs.len())));
+        self.begun.extend(jobs);
         if !full {
             self.full_since = None;
             return;
@@ -157,9 +198,9 @@ impl<T> Desk<T> {
         }
     }
 
-    /// Everything that was claimed and not begun.
+    /// Everything that no worker has.
     pub(super) fn surrender(&mut self) -> impl Iterator<Item = T> + '_ {
-        self.waiting.drain(..)
+        self.begun.drain(..).chain(self.waiting.drain(..))
     }
 
     #[cfg(test)]

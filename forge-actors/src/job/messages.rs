@@ -69,7 +69,7 @@ pub(super) struct Room {
 pub struct JobStats {
     /// Jobs that this node holds: claimed, running, or with an end that is not written yet.
     pub held: usize,
-    /// Of those, how many have been started.
+    /// Of those, how many have begun.
     pub begun: usize,
 }
 
@@ -101,8 +101,7 @@ impl Jobs {
 
     /// How busy it is.
     pub fn stats(&self) -> JobStats {
-        let claims = self.room.held.claims();
-        JobStats { held: claims.len(), begun: claims.iter().filter(|claim| claim.begun).count() }
+        JobStats { held: self.room.held.len(), begun: self.room.held.begun() }
     }
 
     fn children(&self) -> Vec<ChildSpec> {
@@ -146,7 +145,7 @@ impl Room {
         }
     }
 
-    /// Has a job handed back that was never begun.
+    /// Has a job handed back whose handler was never started.
     pub(super) fn hand_back(&self, ticket: Ticket) {
         let Job { attempt, attempts_max, .. } = *ticket.job;
         let verdict = judge(Ending::HandedBack, attempt, attempts_max, JobMeta::DEFAULT.backoff, 0.0);

@@ -5,15 +5,15 @@
 //!           │            ┌───────────────────────────────────────────────────────────┐
 //!           ▼            ▼                                                           │
 //!        pending ◀── snoozed · handed back ──┐                                       │
-//!           │                                │                                       │
-//!         claim          retry ◀── failed · lease lost ──┐                           │
-//!           │              │                 │           │                           │
-//!           ▼     claim    │                 │           │                           │
-//!        claimed ◀─────────┘                 │           │                           │
-//!           │ └──────────────────────────────┴───────────┤                           │
-//!       confirmed by its node                            │                           │
-//!           ▼                                            │                           │
-//!        running ────────────────────────────────────────┤                           │
+//!           │ ▲                              │                                       │
+//!         claim handed back ·      retry ◀── failed · lease lost ──┐                 │
+//!           │ lease lost             │       │                     │                 │
+//!           ▼ │                      │       │                     │                 │
+//!        claimed ◀───── claim ───────┘       │                     │                 │
+//!           │                                │                     │                 │
+//!         begin: in the claim itself, when a worker is free for it │                 │
+//!           ▼                                │                     │                 │
+//!        running ────────────────────────────┴───────────┬─────────┘                 │
 //!                                                        ├── ok ────────────────▶ completed
 //!                                                        ├── arguments refused ─▶ failed ──────┤
 //!                                                        ├── attempts spent ────▶ dead_letter ─┤
@@ -24,7 +24,7 @@
 //!   jobs (one_for_one)
 //!   ├ acknowledger     writes ends in batches, renews leases in batches
 //!   ├ workers          worker-1 … worker-n, one job at a time each
-//!   ├ claimer          claims in batches into a local queue, hands out
+//!   ├ claimer          claims in batches into a local queue, begins for free workers, hands out
 //!   ├ rescuer          gives jobs back whose lease has run out, whoever held them
 //!   └ sweeper          deletes old history, counts what waits
 //! ```
@@ -36,7 +36,9 @@
 //! - A job is finished when its row has left `forge_jobs`, and not before. Whatever a worker did, it is told there or it did not happen.
 //! - Every write of a worker names its claim, a number that grows with each claim: what a stopped, cut-off or slow holder writes after
 //!   its job was taken over is refused. There is no other fence, and none of it depends on a clock of a node.
-//! - An attempt counts when it is claimed. A job that kills its process is therefore a dead letter after its attempts, and not for ever.
+//! - An attempt counts when it begins, and that is committed before its handler starts. A job that kills its process is therefore a dead
+//!   letter after its attempts, and not for ever; one that takes Postgres along may have one more (`sql/begin_jobs.sql`).
+//! - Nothing begins without a free worker. A lost node has spent an attempt of what it ran, and of nothing that it merely held.
 //! - The lease decides only when another node may take over. One that has run out while nobody took over is still its holder's.
 //! - What this binary has no handler for is never claimed; the sweeper says that it is there.
 //! - Hints only wake. A claimer that hears nothing looks once in `poll_interval`, and when the next scheduled job is due.

@@ -45,13 +45,14 @@ impl Rescuer {
             return;
         }
         match self.room.store.rescue().await {
-            Ok(rescued) if rescued.again + rescued.dead == 0 => {}
+            Ok(rescued) if rescued.again + rescued.unbegun + rescued.dead == 0 => {}
             Ok(rescued) => {
-                metrics::counter!(signals::JOBS_RESCUED_TOTAL).increment((rescued.again + rescued.dead) as u64);
+                metrics::counter!(signals::JOBS_RESCUED_TOTAL).increment((rescued.again + rescued.unbegun + rescued.dead) as u64);
                 tracing::warn!(
                     again = rescued.again,
+                    unbegun = rescued.unbegun,
                     dead = rescued.dead,
-                    "jobs of a lost node are run again; the dead ones had no attempt left"
+                    "jobs of a lost node are run again; the unbegun ones have lost no attempt, the dead ones had none left"
                 );
                 self.room.hints.announce(Hint { queues: rescued.queues, ..Hint::default() });
             }

@@ -25,12 +25,12 @@ pub(super) struct Verdict {
     pub(super) status: JobStatus,
     /// For a job that goes on: how long it waits.
     pub(super) after: Duration,
-    /// The attempt does not count.
+    /// The attempt does not count, if it had begun.
     pub(super) gives_back: bool,
     pub(super) error: Option<String>,
 }
 
-/// The claimed attempt is `attempt` of `attempts_max`; `random` is uniform in `0.0..1.0`.
+/// The attempt is `attempt` of `attempts_max`; `random` is uniform in `0.0..1.0`.
 pub(super) fn judge(ending: Ending, attempt: u32, attempts_max: u32, backoff: RetryBackoff, random: f64) -> Verdict {
     let ended = |status, error| Verdict { status, after: Duration::ZERO, gives_back: false, error };
     let waits = |after| Verdict { status: JobStatus::Pending, after, gives_back: true, error: None };
@@ -52,14 +52,14 @@ pub(super) const fn is_finished(status: JobStatus) -> bool {
     }
 }
 
-/// The arrows of the diagram: every move that a statement may make, and no other.
+/// The arrows of the diagram: every move that a statement may make, and no other. An attempt whose begin Postgres forgot in a crash ends from `Claimed`.
 pub const MOVES: &[(JobStatus, &[JobStatus])] = {
     use JobStatus::{Cancelled, Claimed, Completed, DeadLetter, Failed, Pending, Retry, Running};
     &[
-        (Pending, &[Claimed, Cancelled]),
+        (Pending, &[Claimed, Running, Cancelled]),
         (Claimed, &[Running, Pending, Retry, Completed, Failed, DeadLetter, Cancelled]),
         (Running, &[Pending, Retry, Completed, Failed, DeadLetter, Cancelled]),
-        (Retry, &[Claimed, Cancelled]),
+        (Retry, &[Claimed, Running, Cancelled]),
         (Completed, &[]),
         (Failed, &[Pending]),
         (DeadLetter, &[Pending]),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use super::held::Claim;
 use super::state::Verdict;
@@ -20,6 +21,8 @@ use crate::kernel::trace::TraceContext;
 
 /// Jobs that one rescue gives back; more are given back by the next one.
 const RESCUE_MAX: i64 = 1_000;
+/// A job whose node was lost in attempt n comes back within n - 1 times this, ten times at most.
+const RESCUE_SPREAD: Duration = Duration::from_secs(3);
 /// Rows of history that one statement deletes.
 const SWEEP_MAX: i64 = 5_000;
 
@@ -34,7 +37,9 @@ pub struct Job {
     pub queue: String,
     /// Fences the writes of this attempt.
     pub claim: i32,
-    /// The attempt that has begun; the first is 1.
+    /// Its attempt has begun: that is written.
+    pub begun: bool,
+    /// The attempt that has begun, the first is 1; before that, how many were spent.
     pub attempt: u32,
     /// Attempts that it has.
     pub attempts_max: u32,
@@ -44,6 +49,17 @@ pub struct Job {
     pub identity: Option<Identity>,
     /// The trace of the dispatching call.
     pub trace: Option<TraceContext>,
+    /// How long it waited for a worker after its time had come.
+    pub waited: Duration,
+}
+
+/// A begin that is written: from now on the attempt counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// The job.
+    pub job: JobId,
+    /// The attempt that begins.
+    pub attempt: u32,
     /// How long it waited for a worker after its time had come.
     pub waited: Duration,
 }
@@ -60,10 +76,12 @@ pub struct Promoted {
 /// What a rescue did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rescued {
-    /// Queues of the jobs that are run again.
+    /// Queues of the jobs that wait again.
     pub queues: BTreeSet<Arc<str>>,
-    /// How many are run again.
+    /// How many lost an attempt and are run again.
     pub again: usize,
+    /// How many had not begun, and lost nothing.
+    pub unbegun: usize,
     /// How many had no attempt left.
     pub dead: usize,
 }
@@ -85,25 +103,52 @@ pub struct Count {
 #[derive(Clone)]
 pub struct Store {
     database: Database,
+    /// Begins and renewals take turns: both lock rows of many jobs, in whatever order.
+    turn: Arc<Semaphore>,
 }
 
 impl Store {
     /// On this database.
     pub fn new(database: Database) -> Self {
-        Self { database }
+        Self { database, turn: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Claims up to `limit` ready jobs of a queue for a node, in the order in which they should run.
-    pub async fn claim(&self, queue: &str, names: &[String], limit: usize, node: NodeId, lease: Duration) -> Result<Vec<Job>, Fault> {
+    /// Claims up to `limit` ready jobs of a queue for a node, in the order in which they should run; the first `begin` of them begin with it.
+    pub async fn claim(
+        &self,
+        queue: &str,
+        names: &[String],
+        limit: usize,
+        begin: usize,
+        node: NodeId,
+        lease: Duration,
+    ) -> Result<Vec<Job>, Fault> {
         let rows = sqlx::query(include_str!("sql/claim_jobs.sql"))
             .bind(queue)
             .bind(names)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .bind(node)
             .bind(lease.as_secs_f64())
+            .bind(i64::try_from(begin).unwrap_or(i64::MAX))
             .fetch_all(&self.database.writer())
             .await?;
         Ok(rows.iter().map(job).collect::<sqlx::Result<_>>()?)
+    }
+
+    /// Begins an attempt of each of these claims, and renews their leases; answers those that are still held.
+    pub async fn begin(&self, claims: &[Claim], lease: Duration) -> Result<Vec<Begun>, Fault> {
+        let _turn = self.turn().await;
+        let rows = sqlx::query(include_str!("sql/begin_jobs.sql"))
+            .bind(claims.iter().map(|claim| claim.job).collect::<Vec<_>>())
+            .bind(claims.iter().map(|claim| claim.number).collect::<Vec<_>>())
+            .bind(lease.as_secs_f64())
+            .fetch_all(&self.database.writer())
+            .await?;
+        let begun = |row: &PgRow| {
+            let attempt: i32 = row.try_get("attempt")?;
+            Ok(Begun { job: row.try_get("id")?, attempt: attempt.unsigned_abs(), waited: waited(row)? })
+        };
+        Ok(rows.iter().map(begun).collect::<sqlx::Result<_>>()?)
     }
 
     /// Makes the scheduled jobs ready whose time has come.
@@ -122,24 +167,24 @@ impl Store {
         Ok(accepted)
     }
 
-    /// Renews the leases of these claims and confirms those that have begun; answers the jobs that are still held.
+    /// Renews the leases of these claims; answers the jobs that are still held.
     pub async fn renew(&self, claims: &[Claim], lease: Duration) -> Result<Vec<JobId>, Fault> {
+        let _turn = self.turn().await;
         let renewed = sqlx::query_scalar(include_str!("sql/renew_leases.sql"))
             .bind(claims.iter().map(|claim| claim.job).collect::<Vec<_>>())
             .bind(claims.iter().map(|claim| claim.number).collect::<Vec<_>>())
-            .bind(claims.iter().map(|claim| claim.begun).collect::<Vec<_>>())
             .bind(lease.as_secs_f64())
             .fetch_all(&self.database.writer())
             .await?;
         Ok(renewed)
     }
 
-    /// Gives jobs back whose lease has run out; those without another attempt become dead letters.
+    /// Gives jobs back whose lease has run out; those that lost the last attempt become dead letters.
     pub async fn rescue(&self) -> Result<Rescued, Fault> {
-        let row = sqlx::query(include_str!("sql/rescue_jobs.sql")).bind(RESCUE_MAX).fetch_one(&self.database.writer()).await?;
-        let (again, dead): (i64, i64) = (row.try_get("again")?, row.try_get("dead")?);
-        let count = |count: i64| usize::try_from(count).unwrap_or_default();
-        Ok(Rescued { queues: named(row.try_get("queues")?), again: count(again), dead: count(dead) })
+        let rescue = sqlx::query(include_str!("sql/rescue_jobs.sql")).bind(RESCUE_MAX).bind(RESCUE_SPREAD.as_secs_f64());
+        let row = rescue.fetch_one(&self.database.writer()).await?;
+        let count = |column| row.try_get(column).map(|count: i64| usize::try_from(count).unwrap_or_default());
+        Ok(Rescued { queues: named(row.try_get("queues")?), again: count("again")?, unbegun: count("unbegun")?, dead: count("dead")? })
     }
 
     /// Deletes some of the history that is older than `retention`; answers how much.
@@ -166,41 +211,47 @@ impl Store {
         };
         Ok(rows.iter().map(count).collect::<sqlx::Result<_>>()?)
     }
+
+    async fn turn(&self) -> SemaphorePermit<'_> {
+        self.turn.acquire().await.expect("nobody closes it")
+    }
 }
 
 /// Moves jobs into the history; answers those that were still held.
 pub(super) async fn finish<'a>(db: &Db, ends: impl Iterator<Item = (&'a Job, &'a Verdict)>) -> Result<Vec<JobId>, Fault> {
     let (mut ids, mut claims, mut statuses, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut attempts = Vec::new();
     for (job, verdict) in ends {
         ids.push(job.id);
         claims.push(job.claim);
         statuses.push(verdict.status.as_str());
         errors.push(verdict.error.as_deref());
+        attempts.push(job.attempt.cast_signed());
     }
     if ids.is_empty() {
         return Ok(Vec::new());
     }
     let finish = sqlx::query_scalar(include_str!("sql/finish_jobs.sql"));
-    Ok(finish.bind(ids).bind(claims).bind(statuses).bind(errors).fetch_all(db).await?)
+    Ok(finish.bind(ids).bind(claims).bind(statuses).bind(errors).bind(attempts).fetch_all(db).await?)
 }
 
 /// Lets jobs wait again; answers those that were still held.
 async fn give_back<'a>(db: &Db, ends: impl Iterator<Item = (&'a Job, &'a Verdict)>) -> Result<Vec<JobId>, Fault> {
     let (mut ids, mut claims, mut statuses, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut delays, mut given) = (Vec::new(), Vec::new());
+    let (mut delays, mut attempts) = (Vec::new(), Vec::new());
     for (job, verdict) in ends {
         ids.push(job.id);
         claims.push(job.claim);
         statuses.push(verdict.status.as_str());
         errors.push(verdict.error.as_deref());
         delays.push(verdict.after.as_secs_f64());
-        given.push(verdict.gives_back);
+        attempts.push(job.attempt.cast_signed() - i32::from(verdict.gives_back && job.begun));
     }
     if ids.is_empty() {
         return Ok(Vec::new());
     }
     let give_back = sqlx::query_scalar(include_str!("sql/return_jobs.sql"));
-    Ok(give_back.bind(ids).bind(claims).bind(statuses).bind(errors).bind(delays).bind(given).fetch_all(db).await?)
+    Ok(give_back.bind(ids).bind(claims).bind(statuses).bind(errors).bind(delays).bind(attempts).fetch_all(db).await?)
 }
 
 fn named(queues: Option<Vec<String>>) -> BTreeSet<Arc<str>> {
@@ -217,11 +268,16 @@ fn job(row: &PgRow) -> sqlx::Result<Job> {
         name: row.try_get("name")?,
         queue: row.try_get("queue")?,
         claim: row.try_get("claim")?,
+        begun: row.try_get("begun")?,
         attempt: attempt.unsigned_abs(),
         attempts_max: attempts_max.unsigned_abs(),
         args: args.into(),
         identity,
         trace: trace.as_deref().and_then(TraceContext::parse),
-        waited: Duration::from_secs_f64(row.try_get::<f64, _>("waited")?.max(0.0)),
+        waited: waited(row)?,
     })
+}
+
+fn waited(row: &PgRow) -> sqlx::Result<Duration> {
+    Ok(Duration::from_secs_f64(row.try_get::<f64, _>("waited")?.max(0.0)))
 }

@@ -1,10 +1,13 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::desk::{Desk, Step};
+use super::held::Held;
 use super::state::{Ending, MOVES, Verdict, is_finished, judge};
+use super::store::{Begun, Job};
 use crate::app::job::{JobStatus, RetryBackoff};
+use crate::kernel::ids::JobId;
 use crate::kernel::time::{hours, millis, secs};
 
 const BACKOFF: RetryBackoff = RetryBackoff::Exponential { base: secs(1), max: secs(60) };
@@ -14,7 +17,11 @@ fn queue(name: &str) -> Arc<str> {
 }
 
 fn claim(queue: &str, limit: usize) -> Option<Step> {
-    Some(Step::Claim { queue: queue.into(), limit })
+    claim_and_begin(queue, limit, 0)
+}
+
+fn claim_and_begin(queue: &str, limit: usize, begin: usize) -> Option<Step> {
+    Some(Step::Claim { queue: queue.into(), limit, begin })
 }
 
 #[test]
@@ -39,9 +46,7 @@ fn every_end_is_an_arrow_of_the_diagram() {
     for ending in [Ending::Done, Ending::Refused("x".into()), Ending::Failed("x".into()), Ending::Snoozed(secs(1)), Ending::HandedBack] {
         for attempt in [1, 3] {
             let status = judge(ending.clone(), attempt, 3, BACKOFF, 0.5).status;
-            for from in ["claimed", "running"] {
-                assert!(arrows.contains(&(from, status.as_str())), "{from} to {status:?} by {ending:?}");
-            }
+            assert!(arrows.contains(&("running", status.as_str())), "{status:?} by {ending:?}");
         }
     }
     let out_of_history: Vec<_> = MOVES.iter().filter(|(from, to)| is_finished(*from) && !to.is_empty()).map(|(from, _)| *from).collect();
@@ -79,7 +84,7 @@ fn a_claim_asks_for_no_more_than_there_is_room_for() {
     desk.wake(&[queue("mail")]);
     assert_eq!(desk.next(1), claim("mail", 3));
     assert_eq!(desk.next(1), None, "one question at a time");
-    desk.claimed(queue("mail"), 3, vec![1, 2], Instant::now());
+    desk.claimed(queue("mail"), 3, vec![1, 2], 0, Instant::now());
     assert_eq!(desk.next(3), Some(Step::Promote), "the queue is empty; whoever woke us may have dispatched for later");
     desk.promoted(&[]);
     assert_eq!(desk.next(3), None);
@@ -93,7 +98,7 @@ fn a_wake_up_during_a_claim_is_not_lost() {
     desk.wake(&[queue("mail")]);
     assert_eq!(desk.next(0), claim("mail", 4));
     desk.wake(&[queue("mail")]);
-    desk.claimed(queue("mail"), 4, vec![], Instant::now());
+    desk.claimed(queue("mail"), 4, vec![], 0, Instant::now());
     assert_eq!(desk.next(0), claim("mail", 4), "its job may have come after the statement looked");
 }
 
@@ -103,7 +108,7 @@ fn queues_take_turns() {
     desk.wake(&[queue("a"), queue("b")]);
     for expected in ["a", "b", "a", "b"] {
         assert_eq!(desk.next(0), claim(expected, 2));
-        desk.claimed(queue(expected), 2, vec![1, 2], Instant::now());
+        desk.claimed(queue(expected), 2, vec![1, 2], 0, Instant::now());
         assert_eq!(desk.surrender().count(), 2);
     }
 }
@@ -124,18 +129,54 @@ fn what_is_due_comes_before_claims_and_what_failed_is_asked_again() {
 }
 
 #[test]
-fn jobs_go_to_free_workers_in_their_order() {
+fn a_claim_begins_what_free_workers_take_at_once() {
+    let mut desk: Desk<u32> = Desk::new(3, 10);
+    desk.idle(0);
+    desk.idle(1);
+    desk.wake(&[queue("a")]);
+    assert_eq!(desk.next(0), claim_and_begin("a", 3, 2), "two are free");
+    desk.idle(2);
+    desk.claimed(queue("a"), 3, vec![1, 2, 3], 2, Instant::now());
+    assert_eq!((desk.assign(), desk.assign(), desk.assign()), (Some((0, 1)), Some((1, 2)), None), "the third has not begun");
+    assert_eq!(desk.begin(), [3]);
+    desk.began([3]);
+    assert_eq!(desk.assign(), Some((2, 3)));
+}
+
+#[test]
+fn nothing_begins_that_has_no_free_worker() {
     let mut desk: Desk<u32> = Desk::new(2, 10);
     desk.wake(&[queue("a")]);
-    assert!(desk.next(0).is_some());
-    desk.claimed(queue("a"), 2, vec![1, 2], Instant::now());
-    assert_eq!(desk.assign(), None, "nobody is free");
+    assert_eq!(desk.next(0), claim("a", 2), "nobody is free");
+    desk.claimed(queue("a"), 2, vec![1, 2, 3, 4], 0, Instant::now());
+    assert!(desk.begin().is_empty());
     desk.idle(1);
-    assert_eq!(desk.assign(), Some((1, 1)));
-    assert_eq!(desk.assign(), None);
+    assert_eq!(desk.begin(), [1]);
     desk.idle(0);
-    desk.idle(0);
-    assert_eq!((desk.assign(), desk.assign()), (Some((0, 2)), None));
+    assert!(desk.begin().is_empty(), "one batch at a time");
+    assert_eq!(desk.assign(), None, "it is not written yet");
+    desk.began([1]);
+    assert_eq!(desk.assign(), Some((0, 1)));
+    assert_eq!(desk.begin(), [2], "for the other one");
+    desk.not_begun(vec![2]);
+    assert_eq!(desk.begin(), [2], "again, and in its place");
+    desk.began([]);
+    assert_eq!(desk.begin(), [3], "somebody else has taken the second over");
+    desk.began([3]);
+    assert_eq!(desk.surrender().collect::<Vec<_>>(), [3, 4]);
+}
+
+#[test]
+fn a_claim_leaves_workers_to_what_was_claimed_before() {
+    let mut desk: Desk<u32> = Desk::new(4, 100);
+    desk.wake(&[queue("a")]);
+    assert!(desk.next(0).is_some());
+    desk.claimed(queue("a"), 4, vec![1, 2, 3, 4], 0, Instant::now());
+    (0..4).for_each(|worker| desk.idle(worker));
+    assert_eq!(desk.begin(), [1, 2, 3, 4]);
+    assert_eq!(desk.next(0), claim("a", 4), "four are free, and four are being begun");
+    desk.began([1, 2, 3]);
+    assert_eq!(std::iter::from_fn(|| desk.assign()).count(), 3);
 }
 
 #[test]
@@ -147,7 +188,7 @@ fn short_jobs_widen_the_window_and_long_ones_close_it() {
             desk.wake(&[queue("a")]);
             let Some(Step::Claim { limit, .. }) = desk.next(0) else { panic!("a claim") };
             now += pause;
-            desk.claimed(queue("a"), limit, vec![0; limit], now);
+            desk.claimed(queue("a"), limit, vec![0; limit], 0, now);
             assert_eq!(desk.surrender().count(), limit);
         }
         assert_eq!(desk.window(), expected);
@@ -157,4 +198,60 @@ fn short_jobs_widen_the_window_and_long_ones_close_it() {
     claims(millis(5), 6, 500);
     claims(millis(500), 3, 500);
     claims(secs(2), 10, 0);
+}
+
+fn claimed(begun: bool) -> Job {
+    Job {
+        id: JobId::new(),
+        name: "mail.send".to_owned(),
+        queue: "mail".to_owned(),
+        claim: 1,
+        begun,
+        attempt: u32::from(begun),
+        attempts_max: 3,
+        args: "{}".into(),
+        identity: None,
+        trace: None,
+        waited: Duration::ZERO,
+    }
+}
+
+#[test]
+fn a_row_that_is_gone_by_its_own_commit_is_not_lost() {
+    let (held, now, lease) = (Held::default(), Instant::now(), secs(10));
+    let ticket = held.admit(claimed(true), now, lease);
+    let asked_for = held.claims();
+    assert_eq!(asked_for, [ticket.claim()]);
+    let nothing = HashSet::new();
+
+    let concluding = held.conclude(&ticket.job);
+    assert!(held.claims().is_empty(), "its row may go at any moment");
+    assert_eq!(held.renewed(&asked_for, &nothing, now, lease), 0, "a renewal that was under way");
+    drop(concluding);
+    assert_eq!(held.claims(), asked_for, "it was not committed");
+
+    held.conclude(&ticket.job).committed();
+    assert_eq!((held.renewed(&asked_for, &nothing, now, lease), held.claims().len(), held.len()), (0, 0, 1));
+    assert!(ticket.is_fresh(), "its handler may go on");
+    drop(ticket);
+    assert_eq!(held.len(), 0);
+}
+
+#[test]
+fn a_job_that_was_taken_over_is_cut() {
+    let (held, now, lease) = (Held::default(), Instant::now(), secs(10));
+    let ticket = held.admit(claimed(true), now, lease);
+    assert_eq!(held.renewed(&held.claims(), &HashSet::new(), now, lease), 1);
+    assert!(ticket.lost.is_cancelled() && !ticket.is_fresh());
+}
+
+#[test]
+fn a_begin_counts_and_renews() {
+    let (held, now) = (Held::default(), Instant::now());
+    let mut ticket = held.admit(claimed(false), now, Duration::ZERO);
+    assert!(!ticket.is_fresh() && held.begun() == 0);
+    let begun = Begun { job: ticket.job.id, attempt: 1, waited: secs(3) };
+    ticket.begun(&begun, now, secs(10));
+    assert!(ticket.is_fresh());
+    assert_eq!((held.begun(), ticket.job.begun, ticket.job.attempt, ticket.job.waited), (1, true, 1, secs(3)));
 }

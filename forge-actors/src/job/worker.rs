@@ -54,9 +54,10 @@ impl Worker {
     }
 
     async fn run(&self, ticket: Ticket) {
-        if !ticket.begin() {
-            // Its lease may have run out while it waited here: whoever takes it over runs it.
-            return tracing::info!(job = %ticket.job.id, name = %ticket.job.name, "not begun: its lease was not renewed in time");
+        if !ticket.is_fresh() {
+            // Its lease may have run out while it waited here. If nobody has taken it over, it gets its attempt back.
+            tracing::info!(job = %ticket.job.id, name = %ticket.job.name, "not started: its lease was not renewed in time");
+            return self.room.hand_back(ticket);
         }
         metrics::histogram!(signals::JOB_WAIT_SECONDS, "queue" => ticket.job.queue.clone()).record(ticket.job.waited);
         let conclusion = Arc::new(Conclusion::new(Arc::clone(&self.room), Arc::clone(&ticket.job)));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use forge_tests::{Binary, Client, Database, Ended, Node, NodeBuilder, PostgresProcess, Process, Signal, probe, until};
 use serde_json::{Value, json};
+use sqlx::Executor;
 
 use super::stage::{PATIENCE, probe_on};
 
@@ -25,6 +26,15 @@ async fn enqueue(client: &Client, prefix: &str, count: u32, ms: u32) {
 async fn enqueue_one(client: &Client, kind: &str, key: &str) -> String {
     let reply = client.call("jobs.enqueue_one", json!({ "kind": kind, "key": key }), Some(&probe::token("ana"))).await;
     reply.data().as_str().unwrap_or_else(|| panic!("no id: {}", reply.text)).to_owned()
+}
+
+/// Writes rows of a job as a dispatch does; `argument` is its only one.
+fn insert(name: &str, argument: &str, count: u32, attempts_max: u32, priority: u32) -> String {
+    format!(
+        "insert into forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
+         select gen_random_uuid(), '{name}', 'work', {priority}, {attempts_max}, true, now(), json_build_object({argument})
+         from generate_series(1, {count}) n;"
+    )
 }
 
 async fn count(database: &Database, what: &str, condition: &str) -> i64 {
@@ -135,6 +145,77 @@ async fn a_job_that_kills_its_process_is_a_dead_letter_in_the_end() {
     nothing_is_left(&database).await;
     assert_eq!((deaths, count(&database, "begun", "key = 'poison'").await), (2, 2));
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_killed_node_spends_no_attempt_that_it_had_not_begun() {
+    let database = Database::create().await;
+    let config = "concurrency = 16\nlease = \"2s\"";
+    let mut node = worker_on(&database, config).start().await;
+    database.execute(&insert("jobs.once", "'n', n", 2_500, 1, 50)).await;
+    await_count(&database, "done", "true", 300, LONG).await;
+    // Whatever runs now waits here, and the node takes all that it may hold.
+    let mut lock = database.connect().await;
+    lock.execute("begin; lock table probe_effects in exclusive mode").await.expect("lock the effects");
+    let full = || async {
+        let held = "select count(*) filter (where status = 'running') || ' ' || count(*) filter (where status = 'claimed') from forge_jobs";
+        let held: String = database.value(held).await;
+        let (running, claimed) = held.split_once(' ').and_then(|(a, b)| Some((a.parse::<i64>().ok()?, b.parse::<i64>().ok()?)))?;
+        (running == 16 && claimed >= 200).then_some(())
+    };
+    until("sixteen have begun, and hundreds are prefetched", LONG, full).await;
+    node.process().signal(Signal::KILL);
+    node.process().ended(PATIENCE).await;
+    database.execute("create table held as select id, status, attempt from forge_jobs where node_id is not null").await;
+    lock.execute("rollback").await.expect("unlock the effects");
+    let claimed = "select count(*) from held where status = 'claimed' and attempt = 0";
+    let claimed = database.value::<i64>(claimed).await;
+    let node = worker_on(&database, config).start().await;
+    await_history(&database, "completed: 2484, dead_letter: 16", LONG).await;
+    nothing_is_left(&database).await;
+    let ended = |was: &str, is: &str| {
+        format!("select count(*) from held join forge_job_history job using (id) where held.status = '{was}' and {is}")
+    };
+    let unharmed = ended("claimed", "job.status = 'completed' and job.attempt = 1 and job.claim = 2");
+    assert_eq!(database.value::<i64>(&unharmed).await, claimed, "what had not begun was run as if nothing had been");
+    assert_eq!(database.value::<i64>(&ended("running", "job.status = 'dead_letter'")).await, 16, "what had begun has spent its attempt");
+    assert_eq!(count(&database, "done", "true").await, 2_484, "and what was done was done once");
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_job_that_kills_its_process_takes_no_neighbour_along() {
+    let database = Database::create().await;
+    let config = "concurrency = 1\nprefetch_max = 200\nlease = \"2s\"";
+    let mut node = worker_on(&database, config).start().await;
+    // Quick ones first: they open the window, so that the poison is claimed together with what comes after it.
+    let quick = insert("jobs.quick", "'n', n", 600, 1, 60);
+    let poison = insert("jobs.abort", "'key', 'poison'", 1, 3, 50);
+    database.execute(&[quick, poison, insert("jobs.once", "'n', n", 300, 1, 40)].concat()).await;
+    for _ in 0..3 {
+        assert_ne!(node.process().ended(LONG).await.code(), 0);
+        node = worker_on(&database, config).start().await;
+    }
+    await_history(&database, "completed: 900, dead_letter: 1", LONG).await;
+    nothing_is_left(&database).await;
+    let prefetched: i64 = database.value("select count(*) from forge_job_history where name = 'jobs.once' and claim > 1").await;
+    assert!(prefetched >= 100, "only {prefetched} were held with the poison");
+    assert_eq!(count(&database, "begun", "key = 'poison'").await, 3, "it had its attempts");
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn what_a_handler_does_after_its_commit_is_not_cut() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "lease = \"2s\"").start().await;
+    for key in ["a", "b", "c"] {
+        enqueue_one(node.client(), "linger", key).await;
+    }
+    await_history(&database, "completed: 3", PATIENCE).await;
+    await_count(&database, "lingered", "true", 3, PATIENCE).await;
+    let ended = node.stop(PATIENCE).await;
+    assert_eq!(ended.code(), 0);
+    assert!(!ended.stderr.contains("taken over") && !ended.stdout.contains("taken over"), "{}", ended.stderr);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use forge_actors::app::JobStatus;
 use forge_actors::db::migrate::runner::Runner;
 use forge_actors::db::migrate::system::system_set;
 use forge_actors::job::state::MOVES;
-use forge_actors::job::store::{Claim, Job, Promoted, Store};
+use forge_actors::job::store::{Claim, Job, Promoted, Rescued, Store};
 use forge_actors::kernel::ids::{JobId, NodeId};
 use sqlx::AssertSqlSafe;
 
@@ -32,13 +32,14 @@ impl Bench {
         Self { scratch, store, names: vec!["mail.send".to_owned()] }
     }
 
-    /// A row in a status, with its claim and attempt at 1 where it has been claimed, of 3 attempts.
+    /// A row in a status, with its claim at 1 where it has been claimed, and its attempt where that has begun, of 3 attempts.
     async fn put(&self, status: JobStatus) -> JobId {
         let id = JobId::new();
         let held = matches!(status, JobStatus::Claimed | JobStatus::Running);
-        let tried = i32::from(status != JobStatus::Pending);
+        let claimed = i32::from(status != JobStatus::Pending);
+        let tried = i32::from(!matches!(status, JobStatus::Pending | JobStatus::Claimed));
         let (node, lease) = if held { (format!("'{}'", NodeId::new()), "now() + interval '10s'") } else { ("NULL".to_owned(), "NULL") };
-        let common = format!("'{id}', 'mail.send', '{QUEUE}', 50, '{}', {tried}, 3, {tried}", status.as_str());
+        let common = format!("'{id}', 'mail.send', '{QUEUE}', 50, '{}', {tried}, 3, {claimed}", status.as_str());
         self.run(&match status {
             JobStatus::Pending | JobStatus::Claimed | JobStatus::Running | JobStatus::Retry => format!(
                 "INSERT INTO forge_jobs (id, name, queue, priority, status, attempt, attempts_max, claim, ready, run_at, args, node_id, lease_until)
@@ -57,8 +58,20 @@ impl Bench {
         execute(&mut self.scratch.connect().await, sql).await;
     }
 
+    /// Claims, and begins none.
     async fn claim(&self, limit: usize) -> Vec<Job> {
-        self.store.claim(QUEUE, &self.names, limit, NodeId::new(), LEASE).await.unwrap()
+        self.claim_and_begin(limit, 0).await
+    }
+
+    /// Claims, and begins the first ones.
+    async fn claim_and_begin(&self, limit: usize, begin: usize) -> Vec<Job> {
+        self.store.claim(QUEUE, &self.names, limit, begin, NodeId::new(), LEASE).await.unwrap()
+    }
+
+    /// Lets every lease run out, and gives the jobs back.
+    async fn lose_nodes(&self) -> Rescued {
+        self.run("UPDATE forge_jobs SET lease_until = now() - interval '1s' WHERE node_id IS NOT NULL").await;
+        self.store.rescue().await.unwrap()
     }
 
     /// Where the job is now, in whichever table.
@@ -87,9 +100,9 @@ async fn apply(bench: &Bench, statement: &str, id: JobId) {
     );
     match statement {
         "claim" => drop(bench.claim(10).await),
-        "confirm" => {
-            bench.store.renew(&[Claim { job: id, number: 1, begun: true }], LEASE).await.unwrap();
-        }
+        "claim and begin" => drop(bench.claim_and_begin(10, 10).await),
+        "begin" => drop(bench.store.begin(&[Claim { job: id, number: 1 }], LEASE).await.unwrap()),
+        "renew" => drop(bench.store.renew(&[Claim { job: id, number: 1 }], LEASE).await.unwrap()),
         "rescue" => {
             bench
                 .run(&format!("UPDATE forge_jobs SET lease_until = now() - interval '1s' WHERE id = '{id}' AND lease_until IS NOT NULL"))
@@ -98,18 +111,18 @@ async fn apply(bench: &Bench, statement: &str, id: JobId) {
         }
         "rescue the last attempt" => {
             let sql = "UPDATE forge_jobs SET lease_until = now() - interval '1s', attempt = 3, claim = 3";
-            bench.run(&format!("{sql} WHERE id = '{id}' AND lease_until IS NOT NULL")).await;
+            bench.run(&format!("{sql} WHERE id = '{id}' AND status = 'running'")).await;
             bench.store.rescue().await.unwrap();
         }
         "complete" | "refuse" | "bury" => {
             let status = BTreeMap::from([("complete", "completed"), ("refuse", "failed"), ("bury", "dead_letter")])[statement];
-            let finish = one(finish).bind(vec![id]).bind(vec![1]).bind(vec![status]).bind(vec![Some("broke")]);
+            let finish = one(finish).bind(vec![id]).bind(vec![1]).bind(vec![status]).bind(vec![Some("broke")]).bind(vec![1]);
             finish.execute(&mut connection).await.unwrap();
         }
         "hand back" | "fail" => {
             let status = if statement == "fail" { "retry" } else { "pending" };
             let back = one(give_back).bind(vec![id]).bind(vec![1]).bind(vec![status]).bind(vec![None::<String>]);
-            back.bind(vec![5.0]).bind(vec![statement == "hand back"]).execute(&mut connection).await.unwrap();
+            back.bind(vec![5.0]).bind(vec![i32::from(statement == "fail")]).execute(&mut connection).await.unwrap();
         }
         "cancel" => {
             let cancel = one(include_str!("../../../forge-actors/src/dashboard/sql/cancel_job.sql"));
@@ -125,12 +138,12 @@ async fn apply(bench: &Bench, statement: &str, id: JobId) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_make_the_moves_of_the_diagram_and_no_others() {
-    let statements =
-        ["claim", "confirm", "rescue", "rescue the last attempt", "complete", "refuse", "bury", "hand back", "fail", "cancel", "retry"];
+    let claims = ["claim", "claim and begin", "begin", "renew", "rescue", "rescue the last attempt"];
+    let statements: Vec<&str> = claims.into_iter().chain(["complete", "refuse", "bury", "hand back", "fail", "cancel", "retry"]).collect();
     let bench = Bench::open().await;
     let mut made = BTreeSet::new();
     for from in JobStatus::ALL {
-        for statement in statements {
+        for &statement in &statements {
             let id = bench.put(from).await;
             apply(&bench, statement, id).await;
             let to = bench.status(id).await;
@@ -150,7 +163,7 @@ async fn statements_make_the_moves_of_the_diagram_and_no_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn impossible_rows_are_refused() {
     let bench = Bench::open().await;
-    let id = bench.put(JobStatus::Claimed).await;
+    let id = bench.put(JobStatus::Running).await;
     for wrong in [
         "status = 'completed'",
         "status = 'pending'",
@@ -159,6 +172,7 @@ async fn impossible_rows_are_refused() {
         "ready = false",
         "attempt = 4",
         "attempt = 0",
+        "status = 'claimed', attempt = 3, claim = 3",
         "claim = 0",
         "priority = 101",
         "queue = ''",
@@ -195,7 +209,7 @@ async fn claims_follow_priority_and_time_and_skip_what_is_not_theirs() {
     }
     let jobs = bench.claim(2).await;
     assert_eq!(jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [rows[2].0, rows[1].0]);
-    assert_eq!((jobs[0].claim, jobs[0].attempt, &jobs[0].args[..]), (1, 1, &br#"{"a": 1}"#[..]), "as it came in, byte for byte");
+    assert_eq!((jobs[0].claim, jobs[0].attempt, &jobs[0].args[..]), (1, 0, &br#"{"a": 1}"#[..]), "as it came in, byte for byte");
     assert!(jobs[1].waited >= Duration::from_secs(2) && jobs[1].waited < Duration::from_secs(60), "{:?}", jobs[1].waited);
     assert_eq!(bench.claim(10).await.iter().map(|job| job.id).collect::<Vec<_>>(), [rows[0].0]);
     assert!(bench.claim(10).await.is_empty());
@@ -216,7 +230,7 @@ async fn eight_claimers_take_no_job_twice_and_leave_none() {
         tokio::spawn(async move {
             let (mut taken, node) = (Vec::new(), NodeId::new());
             loop {
-                let jobs = store.claim(QUEUE, &names, 37, node, LEASE).await.unwrap();
+                let jobs = store.claim(QUEUE, &names, 37, 5, node, LEASE).await.unwrap();
                 if jobs.is_empty() {
                     return taken;
                 }
@@ -228,7 +242,9 @@ async fn eight_claimers_take_no_job_twice_and_leave_none() {
     assert_eq!(taken.len(), 2_000);
     assert_eq!(taken.iter().collect::<BTreeSet<_>>().len(), 2_000, "one claim each");
     // The last look of each claimer may have skipped rows that another one was taking, so what counts is the table.
-    assert_eq!(bench.value::<i64>("SELECT count(*) FROM forge_jobs WHERE status = 'claimed' AND attempt = 1 AND claim = 1").await, 2_000);
+    let sql =
+        "SELECT count(*) FROM forge_jobs WHERE claim = 1 AND (status = 'claimed' AND attempt = 0 OR status = 'running' AND attempt = 1)";
+    assert_eq!(bench.value::<i64>(sql).await, 2_000);
     bench.scratch.drop().await;
 }
 
@@ -236,14 +252,14 @@ async fn eight_claimers_take_no_job_twice_and_leave_none() {
 async fn a_holder_that_was_replaced_writes_nothing() {
     let bench = Bench::open().await;
     let id = bench.put(JobStatus::Pending).await;
-    let first = bench.claim(1).await.remove(0);
-    bench.run("UPDATE forge_jobs SET lease_until = now() - interval '1s'").await;
-    let rescued = bench.store.rescue().await.unwrap();
+    let first = bench.claim_and_begin(1, 1).await.remove(0);
+    let rescued = bench.lose_nodes().await;
     assert_eq!((rescued.again, rescued.dead, rescued.queues.iter().map(|queue| &**queue).collect::<Vec<_>>()), (1, 0, vec![QUEUE]));
     // Between the rescue and the next claim the row has the old number, and nobody holds it.
     for between in ["given back", "claimed by another"] {
-        let late = Claim { job: id, number: first.claim, begun: true };
+        let late = Claim { job: id, number: first.claim };
         assert!(bench.store.renew(&[late], LEASE).await.unwrap().is_empty(), "{between}");
+        assert!(bench.store.begin(&[late], LEASE).await.unwrap().is_empty(), "{between}");
         for statement in ["complete", "refuse", "bury", "hand back", "fail"] {
             let before: String = bench.value("SELECT row_to_json(forge_jobs)::text FROM forge_jobs").await;
             apply(&bench, statement, id).await;
@@ -251,7 +267,7 @@ async fn a_holder_that_was_replaced_writes_nothing() {
             assert_eq!(before, after, "`{statement}`, {between}");
         }
         if between == "given back" {
-            let second = bench.claim(1).await.remove(0);
+            let second = bench.claim_and_begin(1, 1).await.remove(0);
             assert_eq!((second.id, second.claim, second.attempt), (id, 2, 2));
         }
     }
@@ -263,9 +279,12 @@ async fn a_lease_that_ran_out_unnoticed_is_still_its_holders() {
     let bench = Bench::open().await;
     let id = bench.put(JobStatus::Claimed).await;
     bench.run("UPDATE forge_jobs SET lease_until = now() - interval '1h'").await;
-    assert_eq!(bench.store.renew(&[Claim { job: id, number: 1, begun: true }], LEASE).await.unwrap(), [id]);
+    assert_eq!(bench.store.renew(&[Claim { job: id, number: 1 }], LEASE).await.unwrap(), [id]);
+    assert_eq!(bench.store.rescue().await.unwrap(), Rescued::default(), "it was renewed");
+    bench.run("UPDATE forge_jobs SET lease_until = now() - interval '1h'").await;
+    assert_eq!(bench.store.begin(&[Claim { job: id, number: 1 }], LEASE).await.unwrap().len(), 1);
+    assert_eq!(bench.store.rescue().await.unwrap(), Rescued::default(), "its begin has renewed it");
     assert_eq!(bench.status(id).await, JobStatus::Running);
-    assert_eq!(bench.store.rescue().await.unwrap().again, 0, "it was renewed");
     bench.scratch.drop().await;
 }
 
@@ -274,17 +293,95 @@ async fn a_job_whose_node_is_lost_in_its_last_attempt_is_a_dead_letter() {
     let bench = Bench::open().await;
     let id = bench.put(JobStatus::Pending).await;
     for attempt in 1..=3 {
-        let job = bench.claim(1).await.remove(0);
-        assert_eq!((job.id, job.attempt), (id, attempt));
-        bench.run("UPDATE forge_jobs SET lease_until = now() - interval '1s'").await;
-        assert_eq!(bench.store.rescue().await.unwrap().dead, usize::from(attempt == 3));
+        let job = bench.claim_and_begin(1, 1).await.remove(0);
+        assert_eq!((job.id, job.begun, job.attempt), (id, true, attempt));
+        let rescued = bench.lose_nodes().await;
+        assert_eq!((rescued.again, rescued.dead), (usize::from(attempt < 3), usize::from(attempt == 3)));
+        bench.run("UPDATE forge_jobs SET ready = true").await;
     }
     assert_eq!(bench.status(id).await, JobStatus::DeadLetter);
     assert!(bench.value::<String>("SELECT last_error FROM forge_job_history").await.contains("node was lost"));
     // Tried again, it has all of its attempts, and its claims go on where they were.
     apply(&bench, "retry", id).await;
-    let job = bench.claim(1).await.remove(0);
+    let job = bench.claim_and_begin(1, 1).await.remove(0);
     assert_eq!((job.attempt, job.claim), (1, 4));
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_node_spends_the_attempts_that_it_began_and_no_others() {
+    let bench = Bench::open().await;
+    let (mut poison, mut neighbours) = (bench.put(JobStatus::Pending).await, Vec::new());
+    for _ in 0..20 {
+        neighbours.push(bench.put(JobStatus::Pending).await);
+    }
+    bench.run("UPDATE forge_jobs SET attempts_max = 1").await;
+    bench.run(&format!("UPDATE forge_jobs SET priority = 100, attempts_max = 3 WHERE id = '{poison}'")).await;
+    for loss in 1..=3 {
+        let jobs = bench.claim_and_begin(30, 1).await;
+        assert_eq!((jobs.len(), jobs.iter().filter(|job| job.begun).count()), (21, 1));
+        assert_eq!((jobs[0].id, jobs[0].attempt), (poison, loss), "the first begins");
+        let rescued = bench.lose_nodes().await;
+        assert_eq!((rescued.again + rescued.dead, rescued.unbegun), (1, 20));
+        bench.run("UPDATE forge_jobs SET ready = true").await;
+    }
+    assert_eq!(bench.status(poison).await, JobStatus::DeadLetter);
+    let untouched = "SELECT count(*) FROM forge_jobs WHERE status = 'pending' AND attempt = 0 AND claim = 3 AND ready AND node_id IS NULL AND last_error IS NULL";
+    assert_eq!(bench.value::<i64>(untouched).await, 20);
+
+    // What was claimed before it begins counts from there on.
+    let claimed = bench.claim(30).await;
+    assert!(claimed.iter().all(|job| !job.begun && job.attempt == 0));
+    poison = claimed[7].id;
+    let claim = Claim { job: poison, number: claimed[7].claim };
+    for answer in ["lost on its way", "heard"] {
+        let begun = bench.store.begin(&[claim], LEASE).await.unwrap();
+        assert_eq!(begun.iter().map(|begun| (begun.job, begun.attempt)).collect::<Vec<_>>(), [(poison, 1)], "{answer}");
+    }
+    let rescued = bench.lose_nodes().await;
+    assert_eq!((rescued.again, rescued.dead, rescued.unbegun), (0, 1, 19));
+    assert_eq!(bench.status(poison).await, JobStatus::DeadLetter);
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_lost_together_does_not_come_back_together_for_ever() {
+    let bench = Bench::open().await;
+    for _ in 0..50 {
+        bench.put(JobStatus::Pending).await;
+    }
+    assert_eq!(bench.claim_and_begin(50, 50).await.len(), 50);
+    bench.lose_nodes().await;
+    let ready = "SELECT count(*) FROM forge_jobs WHERE status = 'retry' AND ready";
+    assert_eq!(bench.value::<i64>(ready).await, 50, "the first time at once");
+    bench.claim_and_begin(50, 50).await;
+    assert_eq!(bench.lose_nodes().await.again, 50);
+    let spread: f64 = bench.value("SELECT extract(epoch FROM max(run_at) - min(run_at))::float8 FROM forge_jobs WHERE NOT ready").await;
+    assert!(spread > 1.0 && spread <= 3.0, "{spread}");
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn begins_and_renewals_touch_no_index() {
+    let bench = Bench::open().await;
+    // All of them on one page, which keeps room for another version of each.
+    for _ in 0..10 {
+        bench.put(JobStatus::Pending).await;
+    }
+    let claims: Vec<Claim> = bench.claim(10).await.iter().map(|job| Claim { job: job.id, number: job.claim }).collect();
+    let counted = "SELECT pg_stat_get_xact_tuples_hot_updated('forge_jobs'::regclass)";
+    let mut connection = bench.scratch.connect().await;
+    let begin = include_str!("../../../forge-actors/src/job/sql/begin_jobs.sql");
+    let renew = include_str!("../../../forge-actors/src/job/sql/renew_leases.sql");
+    execute(&mut connection, "BEGIN").await;
+    for (statement, expected) in [(begin, 10), (renew, 20)] {
+        let statement = sqlx::query(statement).bind(claims.iter().map(|claim| claim.job).collect::<Vec<_>>());
+        let statement = statement.bind(claims.iter().map(|claim| claim.number).collect::<Vec<_>>()).bind(10.0);
+        assert_eq!(statement.fetch_all(&mut connection).await.unwrap().len(), 10);
+        let hot: i64 = sqlx::query_scalar(counted).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(hot, expected);
+    }
+    execute(&mut connection, "ROLLBACK").await;
     bench.scratch.drop().await;
 }
 
@@ -332,7 +429,8 @@ async fn a_claim_reads_its_index_in_order() {
         )
         .await;
     let sql = format!("EXPLAIN {}", include_str!("../../../forge-actors/src/job/sql/claim_jobs.sql").replace("$1", "'mail'"));
-    let sql = sql.replace("$2", "'{mail.send}'").replace("$3", "10").replace("$4", "gen_random_uuid()").replace("$5", "10");
+    let sql =
+        sql.replace("$2", "'{mail.send}'").replace("$3", "10").replace("$4", "gen_random_uuid()").replace("$5", "10").replace("$6", "3");
     let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut bench.scratch.connect().await).await.unwrap();
     let plan = plan.join("\n");
     // The outermost sort orders the few rows that were taken.

@@ -205,9 +205,9 @@ export type JobRow = {
 export type JobStatus =
   /** Waits for its time and a worker. */
   | "pending"
-  /** Leased to a node, which runs it as soon as a worker is free. */
+  /** Leased to a node, which begins it as soon as a worker is free; no attempt is spent. */
   | "claimed"
-  /** Its node has confirmed that the handler runs. */
+  /** An attempt has begun. */
   | "running"
   /** Its handler succeeded. */
   | "completed"

@@ -1,21 +1,29 @@
--- Called by job/store.rs for the rescuer, on every node: $1 how many at most. Index forge_jobs_held, all of it: it holds what runs now.
--- Locks the rows whose lease has run out, and skips those that are being written; whoever is second finds them changed.
+-- Called by job/store.rs for the rescuer, on every node: $1 how many at most, $2 seconds of spread. Index forge_jobs_held, all of it: it holds
+-- what runs now. Locks the rows whose lease has run out, and skips those that are being written; whoever is second finds them changed.
+-- What had not begun waits as before. What had begun runs again at once the first time; after each further loss at a random moment that is
+-- farther off: one of those that were lost together may have been the cause, and should not meet all the others again.
 WITH expired AS (
-    SELECT id, attempt >= attempts_max AS spent
+    SELECT id, status = 'running' AS begun, attempt >= attempts_max AS spent,
+           CASE WHEN status = 'running' THEN random() * least(attempt - 1, 10) * $2 ELSE 0 END AS delay
     FROM forge_jobs
-    WHERE lease_until < now()
+    WHERE node_id IS NOT NULL AND lease_until < now()
     ORDER BY id
     LIMIT $1
     FOR UPDATE SKIP LOCKED
-), again AS (
+), back AS (
     UPDATE forge_jobs job
-    SET status = 'retry', ready = true, node_id = NULL, lease_until = NULL, last_error = 'its node was lost during attempt ' || job.attempt
+    SET status = CASE WHEN expired.begun THEN 'retry'::forge_job_status ELSE 'pending' END,
+        ready = expired.delay = 0,
+        run_at = CASE WHEN expired.delay = 0 THEN job.run_at ELSE now() + make_interval(secs => expired.delay) END,
+        last_error = CASE WHEN expired.begun THEN 'its node was lost during attempt ' || job.attempt ELSE job.last_error END,
+        node_id = NULL,
+        lease_until = NULL
     FROM expired
-    WHERE job.id = expired.id AND NOT expired.spent
-    RETURNING job.queue
+    WHERE job.id = expired.id AND NOT (expired.begun AND expired.spent)
+    RETURNING job.queue, expired.begun
 ), spent AS (
     DELETE FROM forge_jobs job USING expired
-    WHERE job.id = expired.id AND expired.spent
+    WHERE job.id = expired.id AND expired.begun AND expired.spent
     RETURNING job.*
 ), dead AS (
     INSERT INTO forge_job_history (id, name, queue, priority, status, attempt, attempts_max, claim, node_id, args, identity, trace, last_error, created_at)
@@ -24,4 +32,7 @@ WITH expired AS (
     FROM spent
     RETURNING id
 )
-SELECT (SELECT array_agg(DISTINCT queue) FROM again) AS queues, (SELECT count(*) FROM again) AS again, (SELECT count(*) FROM dead) AS dead
+SELECT (SELECT array_agg(DISTINCT queue) FROM back) AS queues,
+       (SELECT count(*) FROM back WHERE begun) AS again,
+       (SELECT count(*) FROM back WHERE NOT begun) AS unbegun,
+       (SELECT count(*) FROM dead) AS dead

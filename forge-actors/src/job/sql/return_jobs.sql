@@ -1,13 +1,13 @@
--- Called by job/store.rs for the acknowledger: $1 ids, $2 claims, $3 statuses, $4 errors, $5 seconds to wait, $6 whether the attempt is given back.
+-- Called by job/store.rs for the acknowledger: $1 ids, $2 claims, $3 statuses, $4 errors, $5 seconds to wait, $6 attempts that are spent.
 -- Primary key. Locks the rows it changes; a row whose claim has grown is not touched. What need not wait keeps its place in the queue.
 UPDATE forge_jobs job
 SET status = batch.status::forge_job_status,
-    attempt = job.attempt - batch.gives_back::int,
+    attempt = batch.attempt,
     ready = batch.delay <= 0,
     run_at = CASE WHEN batch.delay <= 0 THEN job.run_at ELSE now() + make_interval(secs => batch.delay) END,
     last_error = coalesce(batch.error, job.last_error),
     node_id = NULL,
     lease_until = NULL
-FROM UNNEST($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::float8[], $6::bool[]) AS batch (id, claim, status, error, delay, gives_back)
+FROM UNNEST($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::float8[], $6::int4[]) AS batch (id, claim, status, error, delay, attempt)
 WHERE job.id = batch.id AND job.claim = batch.claim AND job.status IN ('claimed', 'running')
 RETURNING job.id
