@@ -427,21 +427,22 @@ CREATE TABLE public.forge_jobs (
     trace text,
     last_error text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT forge_jobs_another CHECK (((status = 'running'::public.forge_job_status) OR (attempt < attempts_max))),
     CONSTRAINT forge_jobs_attempts CHECK ((((attempt >= 0) AND (attempt <= attempts_max)) AND (claim >= attempt))),
     CONSTRAINT forge_jobs_attempts_max_check CHECK ((attempts_max > 0)),
+    CONSTRAINT forge_jobs_begun CHECK (((status = ANY (ARRAY['pending'::public.forge_job_status, 'claimed'::public.forge_job_status])) OR (attempt > 0))),
     CONSTRAINT forge_jobs_held_is_ready CHECK (((status = ANY (ARRAY['pending'::public.forge_job_status, 'retry'::public.forge_job_status])) OR ready)),
     CONSTRAINT forge_jobs_lease_whole CHECK (((lease_until IS NULL) = (node_id IS NULL))),
     CONSTRAINT forge_jobs_leased CHECK (((status = ANY (ARRAY['claimed'::public.forge_job_status, 'running'::public.forge_job_status])) = ((lease_until IS NOT NULL) AND (node_id IS NOT NULL)))),
     CONSTRAINT forge_jobs_live CHECK ((status = ANY (ARRAY['pending'::public.forge_job_status, 'claimed'::public.forge_job_status, 'running'::public.forge_job_status, 'retry'::public.forge_job_status]))),
     CONSTRAINT forge_jobs_name_check CHECK ((name <> ''::text)),
     CONSTRAINT forge_jobs_priority_check CHECK (((priority >= 0) AND (priority <= 100))),
-    CONSTRAINT forge_jobs_queue_check CHECK ((queue <> ''::text)),
-    CONSTRAINT forge_jobs_tried CHECK (((status = 'pending'::public.forge_job_status) OR (attempt > 0)))
+    CONSTRAINT forge_jobs_queue_check CHECK ((queue <> ''::text))
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.1');
 COMMENT ON TABLE public.forge_jobs IS 'Jobs that are not finished. Finishing one moves its row to forge_job_history.';
 COMMENT ON COLUMN public.forge_jobs.ready IS 'False until run_at is reached; only ready rows are looked through for work.';
-COMMENT ON COLUMN public.forge_jobs.attempt IS 'Attempts begun; handing a job back unstarted, or snoozing it, gives one back.';
+COMMENT ON COLUMN public.forge_jobs.attempt IS 'Attempts begun, written before the handler starts; snoozing a job, or handing it back, gives one back.';
 COMMENT ON COLUMN public.forge_jobs.claim IS 'Grows with every claim and never falls: a worker names it in each write, and an older one is refused.';
 COMMENT ON COLUMN public.forge_jobs.lease_until IS 'When its node must have renewed the lease, by the clock of the database.';
 COMMENT ON COLUMN public.forge_jobs.identity IS 'Who dispatched it, as its token said.';
@@ -513,8 +514,8 @@ CREATE INDEX forge_changes_xid ON public.forge_changes USING btree (xid);
 CREATE INDEX forge_crashes_at ON public.forge_crashes USING btree (at);
 CREATE INDEX forge_idempotency_created_at ON public.forge_idempotency USING btree (created_at);
 CREATE INDEX forge_job_history_finished_at ON public.forge_job_history USING btree (finished_at);
-CREATE INDEX forge_jobs_claimable ON public.forge_jobs USING btree (queue, priority DESC, run_at, id) WHERE (ready AND (status = ANY (ARRAY['pending'::public.forge_job_status, 'retry'::public.forge_job_status])));
-CREATE INDEX forge_jobs_held ON public.forge_jobs USING btree (node_id) WHERE (lease_until IS NOT NULL);
+CREATE INDEX forge_jobs_claimable ON public.forge_jobs USING btree (queue, priority DESC, run_at, id) WHERE (ready AND (node_id IS NULL));
+CREATE INDEX forge_jobs_held ON public.forge_jobs USING btree (node_id) WHERE (node_id IS NOT NULL);
 CREATE INDEX forge_jobs_scheduled ON public.forge_jobs USING btree (run_at) WHERE (NOT ready);
 CREATE EVENT TRIGGER forge_definitions ON ddl_command_end
          WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE VIEW', 'ALTER VIEW', 'CREATE MATERIALIZED VIEW', 'ALTER MATERIALIZED VIEW', 'REFRESH MATERIALIZED VIEW', 'CREATE FUNCTION', 'ALTER FUNCTION', 'CREATE AGGREGATE', 'CREATE POLICY', 'ALTER POLICY', 'CREATE RULE', 'ALTER RULE', 'CREATE SCHEMA', 'ALTER SCHEMA', 'ALTER TYPE', 'ALTER DOMAIN')
