@@ -25,8 +25,8 @@ pub const SWEEP_ROWS_MAX: i64 = 5_000;
 const SWEEP_TIMEOUT: Duration = secs(30);
 /// Of one statement that puts triggers on a table or takes them away.
 const CAPTURE_TIMEOUT: Duration = secs(30);
-/// How long to wait for writers to let go of a table: everybody else queues behind who waits.
-const TABLE_LOCK_WAIT: &str = "2s";
+/// How long to wait for writers to let go of a table: everybody else queues behind who waits, on each node's every try.
+const TABLE_LOCK_WAIT: &str = "100ms";
 
 /// What changed since `since`.
 pub(super) async fn read_changes(db: &Db, since: Option<&Snapshot>) -> Result<Look, Fault> {

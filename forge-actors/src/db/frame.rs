@@ -14,6 +14,7 @@
 //! otherwise is refused here, since Postgres answers `COMMIT` with a silent rollback. A statement whose future was dropped leaves the session busy:
 //! the transaction can then only be rolled back.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -124,7 +125,8 @@ impl Frame {
         match slot.lease.activity() {
             Activity::Bound => {}
             Activity::Busy => return Err(cut_off()),
-            Activity::Idle | Activity::Broken => return Err(ended()),
+            Activity::Broken => return Err(broken()),
+            Activity::Idle => return Err(ended()),
         }
         let session = slot.lease.session();
         let (mut failed, back) = (slot.aborted, format!("ROLLBACK TO SAVEPOINT forge_{}", self.depth));
@@ -258,7 +260,8 @@ impl Turn<'_> {
         match self.slot()?.lease.activity() {
             Activity::Bound => {}
             Activity::Busy => return Err(cut_off()),
-            Activity::Idle | Activity::Broken => return Err(ended()),
+            Activity::Broken => return Err(broken()),
+            Activity::Idle => return Err(ended()),
         }
         let abandoned = self.frame.core.abandoned.load(Ordering::Acquire);
         if abandoned != NONE && abandoned > self.frame.depth {
@@ -316,6 +319,11 @@ impl Turn<'_> {
 
 fn ended() -> sqlx::Error {
     sqlx::Error::Protocol("a statement was sent after its call had ended; the context of a call must not outlive it".into())
+}
+
+/// The client may try again, which an error of the protocol would not say.
+fn broken() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection broke during an earlier statement of the call"))
 }
 
 fn cut_off() -> sqlx::Error {

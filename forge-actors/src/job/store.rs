@@ -16,7 +16,6 @@ use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::{JobId, NodeId};
-use crate::kernel::invocation::Identity;
 use crate::kernel::trace::TraceContext;
 
 /// Jobs that one rescue gives back; more are given back by the next one.
@@ -45,8 +44,8 @@ pub struct Job {
     pub attempts_max: u32,
     /// The arguments object.
     pub args: Bytes,
-    /// Who dispatched it.
-    pub identity: Option<Identity>,
+    /// Who dispatched it, as it is stored. Read by its worker: one that cannot be read must not fail the claim of the others.
+    pub identity: Option<String>,
     /// The trace of the dispatching call.
     pub trace: Option<TraceContext>,
     /// How long it waited for a worker after its time had come.
@@ -260,9 +259,7 @@ fn named(queues: Option<Vec<String>>) -> BTreeSet<Arc<str>> {
 
 fn job(row: &PgRow) -> sqlx::Result<Job> {
     let (attempt, attempts_max): (i32, i32) = (row.try_get("attempt")?, row.try_get("attempts_max")?);
-    let (args, identity, trace): (String, Option<String>, Option<String>) =
-        (row.try_get("args")?, row.try_get("identity")?, row.try_get("trace")?);
-    let identity = identity.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let (args, trace): (String, Option<String>) = (row.try_get("args")?, row.try_get("trace")?);
     Ok(Job {
         id: row.try_get("id")?,
         name: row.try_get("name")?,
@@ -272,7 +269,7 @@ fn job(row: &PgRow) -> sqlx::Result<Job> {
         attempt: attempt.unsigned_abs(),
         attempts_max: attempts_max.unsigned_abs(),
         args: args.into(),
-        identity,
+        identity: row.try_get("identity")?,
         trace: trace.as_deref().and_then(TraceContext::parse),
         waited: waited(row)?,
     })

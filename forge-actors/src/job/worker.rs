@@ -14,7 +14,7 @@ use crate::app::job::{JobMeta, JobStatus};
 use crate::function::messages::AttemptEnd;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RequestId;
-use crate::kernel::invocation::{Caller, Invocation};
+use crate::kernel::invocation::{Caller, Identity, Invocation};
 use crate::kernel::limits::CAUSE_BYTES_MAX;
 use crate::kernel::time::secs;
 use crate::kernel::trace::TraceContext;
@@ -89,11 +89,16 @@ impl Worker {
     /// Runs the handler; `None` when its end says nothing about the job.
     async fn attempt(&self, ticket: &Ticket, conclusion: Arc<Conclusion>) -> Option<Ending> {
         let job = &ticket.job;
+        let identity: Option<Identity> = match job.identity.as_deref().map(serde_json::from_str).transpose() {
+            Ok(identity) => identity,
+            // Another version wrote it, and may yet run it.
+            Err(error) => return Some(Ending::Failed(format!("the identity of its dispatcher cannot be read: {error}"))),
+        };
         let invocation = Invocation {
             id: RequestId::new(),
             name: job.name.as_str().into(),
             args: job.args.clone(),
-            caller: Caller { identity: job.identity.clone().map(Arc::new), ..Caller::default() },
+            caller: Caller { identity: identity.map(Arc::new), ..Caller::default() },
             trace: job.trace.map_or_else(TraceContext::new_root, TraceContext::child),
             deadline: None,
             idempotency_key: None,

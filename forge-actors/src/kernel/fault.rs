@@ -240,7 +240,8 @@ impl From<sqlx::Error> for Fault {
             sqlx::Error::Database(database) => match database.code().as_deref() {
                 // query_canceled: only Forge's own limits cancel statements.
                 Some("57014") => (Code::Timeout, "the call took longer than its timeout", false),
-                Some("40001" | "40P01" | "55P03") => (Code::Conflict, "concurrent changes collided", true),
+                Some("40001" | "40P01") => (Code::Conflict, "concurrent changes collided", true),
+                Some("55P03") => (Code::Conflict, "another transaction holds a lock that was needed", true),
                 Some("23505") => (Code::Conflict, "a row with this key exists already", false),
                 // character_not_in_repertoire, untranslatable_character: a text that Postgres cannot hold came in.
                 Some("22021" | "22P05") => (Code::BadRequest, "a text holds a character that cannot be stored", false),

@@ -14,6 +14,7 @@ use crate::function::messages::Functions;
 use crate::kernel::commit::Receipt;
 use crate::kernel::fault::Fault;
 use crate::kernel::invocation::{Caller, Invocation};
+use crate::kernel::trace::TraceContext;
 use crate::supervise::{ChildSpec, Strategy, SupervisorSpec};
 
 use super::config::ReactivityConfig;
@@ -52,6 +53,19 @@ pub struct QueryResult {
     pub version: Version,
     /// The JSON, or why there is none. `NOT_FOUND`, `UNAUTHENTICATED`, `PERMISSION_DENIED` and `VALIDATION` end the subscription.
     pub outcome: Result<Bytes, Fault>,
+    /// Of the run: what clients are told with an error, and what finds its lines in the log.
+    pub trace: TraceContext,
+}
+
+impl QueryResult {
+    /// Writes the log lines of an error. Once for all who are told of it, and not again while runs end the same way.
+    pub fn log_error(&self, function: &str) {
+        if let Err(fault) = &self.outcome {
+            let trace_id = &*self.trace.trace_id_hex();
+            fault.log_hidden(function, trace_id);
+            tracing::info!(function, trace_id, code = fault.code().name(), "a live query was answered with an error");
+        }
+    }
 }
 
 /// A subscription has another result than before.

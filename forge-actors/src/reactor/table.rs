@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use crate::app::context::Observed;
 use crate::kernel::commit::TableId;
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::trace::TraceContext;
 
 use super::config::ReactivityConfig;
 use super::messages::{QueryResult, SubscriptionId, Version};
@@ -314,6 +315,7 @@ impl Table {
         };
         (group.resting, group.strikes) = (timed_out, 0);
         if group.result.as_ref().is_none_or(|result| result.version != ran.result.version) {
+            ran.result.log_error(&group.live.question.name);
             group.result = Some(Arc::new(ran.result));
             self.touched.insert(id);
         }
@@ -372,7 +374,7 @@ impl Table {
         let fault = Fault::internal("the database session broke in each of its last runs");
         let ran = Ran {
             group: id,
-            result: QueryResult::new(Err(fault)),
+            result: QueryResult::new(Err(fault), TraceContext::new_root()),
             observed: Observed::Nothing,
             reads: Reads::default(),
             whole: false,

@@ -13,6 +13,7 @@ use crate::db::runs::Runs;
 use crate::db::transaction::Transaction;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
+use crate::kernel::trace::TraceContext;
 
 use super::messages::{QueryResult, Version};
 use super::node::Node;
@@ -106,6 +107,7 @@ pub(super) async fn run(node: &Node, stage: Stage, mut relations: Arc<Relations>
     for Run { group, mut invocation } in list {
         let began = Instant::now();
         invocation.deadline = Some(began + node.config.query_timeout);
+        let trace = invocation.trace;
         let live = node.functions.run_live(invocation, runs.db()).await;
         let read = runs.end_run().await.map_err(|fault| Lost { fault, during: Some(group) })?;
         if !relations.knows(&read) {
@@ -116,7 +118,7 @@ pub(super) async fn run(node: &Node, stage: Stage, mut relations: Arc<Relations>
         // A handler may swallow the failure of a statement; what it made of the rest is no answer.
         let answer = if answer.is_ok() && !read.whole { Err(half_read()) } else { answer };
         let reads = relations.sort(&read);
-        ran.push(Ran { group, result: QueryResult::new(answer), observed: live.observed, reads, whole: read.whole, took });
+        ran.push(Ran { group, result: QueryResult::new(answer, trace), observed: live.observed, reads, whole: read.whole, took });
     }
     Ok(Round { stage: Stage::Divided(runs), relations, ran })
 }
@@ -142,8 +144,8 @@ fn half_read() -> Fault {
 }
 
 impl QueryResult {
-    /// With a version that is the same on every node, so that a client may come back to another one.
-    pub(super) fn new(outcome: Result<Bytes, Fault>) -> Self {
+    /// With a version that is the same on every node and in every run, so that a client may come back to another one.
+    pub(super) fn new(outcome: Result<Bytes, Fault>, trace: TraceContext) -> Self {
         let mut hash = Sha256::new();
         match &outcome {
             Ok(body) => {
@@ -158,6 +160,6 @@ impl QueryResult {
         }
         let digest: [u8; 32] = hash.finalize().into();
         let (first, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
-        Self { version: Version(u64::from_be_bytes(*first)), outcome }
+        Self { version: Version(u64::from_be_bytes(*first)), outcome, trace }
     }
 }

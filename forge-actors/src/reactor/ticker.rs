@@ -335,13 +335,15 @@ impl Ticker {
         for id in state.table.ids_of(client) {
             let place = Place { client, id };
             let Some(live) = state.table.live(place) else { continue };
-            let judged = self.node.functions.prepare_live(&Live { persona: Arc::clone(persona), ..Live::clone(live) }.invocation());
-            match judged {
+            let invocation = Live { persona: Arc::clone(persona), ..Live::clone(live) }.invocation();
+            match self.node.functions.prepare_live(&invocation) {
                 Ok(_) => state.table.identify(place, persona),
                 Err(fault) => {
                     state.table.unsubscribe(place);
                     self.node.release(place);
-                    refused.push(Modification { subscription: id, result: Arc::new(QueryResult::new(Err(fault))) });
+                    let result = QueryResult::new(Err(fault), invocation.trace);
+                    result.log_error(&invocation.name);
+                    refused.push(Modification { subscription: id, result: Arc::new(result) });
                 }
             }
         }

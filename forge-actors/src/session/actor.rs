@@ -85,7 +85,7 @@ impl SessionActor {
             Action::Authenticated(result) => outlet.reply(authenticated(&connected.state, &result)),
             Action::Pong(id) => outlet.reply(ServerFrame::Pong { id }.text()),
             Action::GoAway => outlet.reply(ServerFrame::GoAway { after_ms: millis(self.shared.config.go_away_after) }.text()),
-            Action::Subscribe(opened, invocation) => subscribe(connected, opened, *invocation),
+            Action::Subscribe(opened, invocation) => subscribe(&self.shared, connected, opened, *invocation),
             Action::Unsubscribe(id) => {
                 connected.client.unsubscribe(id);
                 outlet.change(|pending| pending.close(id));
@@ -137,9 +137,9 @@ impl SessionActor {
     }
 
     /// As for a call over HTTP: an error is worth a line at info, which the trace id that the client was told finds; the rest is for the
-    /// developer. The name is the catalog's, never the client's.
+    /// developer.
     fn log(&self, ended: &Ended, trace_id: &str) {
-        let function = if self.shared.functions.catalog().get(&ended.name).is_some() { &*ended.name } else { "unknown" };
+        let function = loggable(&self.shared, &ended.name);
         match &ended.outcome {
             Ok(_) => tracing::debug!(function, trace_id, "a mutation was answered"),
             Err(fault) => {
@@ -223,12 +223,13 @@ fn disconnected(cx: &Context<SessionMessage>) -> Vec<Action> {
 }
 
 /// Subscribes. A query that the reactor does not take is answered as one that failed; a reactor that takes none ends the connection.
-fn subscribe(connected: &mut Connected, opened: Opened, invocation: Invocation) {
+fn subscribe(shared: &Shared, connected: &mut Connected, opened: Opened, invocation: Invocation) {
     let (id, version) = (opened.id, opened.version);
     if let Some(former) = opened.replaces {
         connected.client.unsubscribe(former);
     }
     connected.outlet.change(|pending| pending.open(opened));
+    let (name, trace) = (Arc::clone(&invocation.name), invocation.trace);
     let Err(fault) = connected.client.subscribe(id, invocation, version) else { return };
     match fault.code() {
         Code::Overloaded | Code::Unavailable => connected.outlet.end(End { code: CloseCode::Busy, fault: Some(fault) }),
@@ -236,10 +237,16 @@ fn subscribe(connected: &mut Connected, opened: Opened, invocation: Invocation) 
             if ends_subscription(code) {
                 connected.state.forget(&[id]);
             }
-            let result = Arc::new(QueryResult { version: Version(0), outcome: Err(fault) });
-            connected.outlet.change(|pending| drop(pending.news.results.insert(id, result)));
+            let result = QueryResult { version: Version(0), outcome: Err(fault), trace };
+            result.log_error(loggable(shared, &name));
+            connected.outlet.change(|pending| drop(pending.news.results.insert(id, Arc::new(result))));
         }
     }
+}
+
+/// The catalog's name, never one that a client has made up.
+fn loggable<'a>(shared: &Shared, name: &'a str) -> &'a str {
+    if shared.functions.catalog().get(name).is_some() { name } else { "unknown" }
 }
 
 /// What is not visible from outside must not be told apart by this answer, so the function room speaks for it.

@@ -25,7 +25,7 @@
 //! Memory: an idle session with one subscription keeps 18 KiB resident (`just bench fanout`). Most of it are ractor's two mailboxes (7 KB), its
 //! task with the session's state (5) and the socket's task (2). Hyper's read buffer would be another 16, so it is let go.
 //!
-//! The [`door`] lets clients in and sees them out.
+//! The `door` lets clients in and sees them out.
 //!
 //! Failure: a session is never restarted, since its socket is gone with it. However it ends (a stop, a crash), its socket says 1012
 //! on the way out, and the client connects again. What the client sent wrong ends the connection with a `fault` and a code.

@@ -6,7 +6,6 @@ use super::outlet::{News, Opened, is_final};
 use super::render;
 use super::wire::TextFrame;
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::trace::TraceContext;
 use crate::reactor::messages::{QueryResult, SubscriptionId, Version};
 
 /// Bytes of a mod around its result.
@@ -84,6 +83,7 @@ impl View {
 
     fn tell(&mut self, payload: &mut Vec<u8>, id: SubscriptionId, result: &QueryResult, bytes_max: usize) {
         let Some(told) = self.told.get_mut(&id) else { return };
+        let trace_id = || result.trace.trace_id_hex();
         match &result.outcome {
             Ok(_) if told.version == Some(result.version) => render::unchanged(payload, told.wire, result.version),
             Ok(data) if payload.len() + data.len() + MOD_BYTES <= bytes_max => {
@@ -93,20 +93,15 @@ impl View {
             Ok(_) => {
                 told.version = None;
                 let message = format!("the result does not fit: a frame to a client has at most {bytes_max} bytes");
-                failed(payload, told.wire, &Fault::new(Code::PayloadTooLarge, message));
+                render::failed(payload, told.wire, &Fault::new(Code::PayloadTooLarge, message), &trace_id());
             }
             Err(fault) => {
                 told.version = None;
-                failed(payload, told.wire, fault);
+                render::failed(payload, told.wire, fault, &trace_id());
                 if is_final(result) {
                     self.told.remove(&id);
                 }
             }
         }
     }
-}
-
-/// The reactor has logged the cause once for all clients, so this trace id names the answer and no more.
-fn failed(payload: &mut Vec<u8>, wire: u32, fault: &Fault) {
-    render::failed(payload, wire, fault, &TraceContext::new_root().trace_id_hex());
 }

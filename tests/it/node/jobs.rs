@@ -363,3 +363,20 @@ async fn a_repeated_request_is_answered_as_the_first_time() {
     assert_eq!(database.column::<String>("select key from probe_ledger").await, ["a"]);
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_spends_its_own_attempts_only() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "").start().await;
+    let rows = insert("jobs.work", "'key', 'key ' || n, 'ms', 0", 20, 1, 50);
+    // As another version, or another program, may have written it; in one transaction, so that one claim takes them all.
+    database
+        .execute(&format!(
+            "begin; {rows} update forge_jobs set identity = '{{\"sub\": 1}}', priority = 90 where args ->> 'key' = 'key 7'; commit"
+        ))
+        .await;
+    await_history(&database, "completed: 19, dead_letter: 1", LONG).await;
+    let error: String = database.value("select last_error from forge_job_history where status = 'dead_letter'").await;
+    assert!(error.contains("identity"), "{error}");
+    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}

@@ -59,6 +59,13 @@ async fn the_trace_of_an_error_finds_a_line_of_the_log() {
             await_line(&mut node, &trace, |line| line["cause"].as_str().is_some_and(|cause| cause.contains("as asked"))).await;
         }
     }
+    // A live query: refused at once by its arguments, and failed when it ran.
+    for (id, name, args) in [(1, "live.title", json!({})), (2, "probe.panic", json!({}))] {
+        socket.subscribe(id, name, args).await;
+        let error = socket.frame_of("transition").await["mods"][0]["error"].take();
+        let trace = error["traceId"].as_str().expect("a trace id").to_owned();
+        await_line(&mut node, &trace, |line| line["function"] == name && line["code"] == error["code"]).await;
+    }
 }
 
 fn talkative(database: &Database, name: &str) -> NodeBuilder {

@@ -9,6 +9,7 @@ use crate::kernel::commit::TableId;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Caller, Identity};
 use crate::kernel::time::{millis, secs};
+use crate::kernel::trace::TraceContext;
 use crate::reactor::config::ReactivityConfig;
 use crate::reactor::messages::{QueryResult, SubscriptionId, Version};
 use crate::reactor::question::{ClientId, GroupId, Live, Persona, Place, Question};
@@ -78,7 +79,7 @@ impl Desk {
         let blind = answer.blind.then_some(Blind::System).into_iter().collect();
         let ran = Ran {
             group,
-            result: QueryResult::new(answer.body.map(Bytes::from).map_err(|code| Fault::new(code, "failed"))),
+            result: QueryResult::new(answer.body.map(Bytes::from).map_err(|code| Fault::new(code, "failed")), TraceContext::new_root()),
             observed: answer.observed,
             reads: Reads { tables: answer.reads.into_iter().collect(), blind },
             whole: answer.whole,
@@ -325,11 +326,12 @@ fn a_kept_version_is_answered_all_the_same() {
     let mut desk = Desk::new();
     let question = Arc::new(Question { name: "list".into(), args: Bytes::new() });
     let live = Live { question, args: Bytes::new(), refresh: Some(millis(250)), persona: persona(None, 1) };
-    let version = QueryResult::new(Ok(Bytes::from_static(b"x"))).version;
+    let version_of = |outcome| QueryResult::new(outcome, TraceContext::new_root()).version;
+    let version = version_of(Ok(Bytes::from_static(b"x")));
     desk.table.subscribe(place(1, 1), live, Some(version));
     desk.tick(|_, _| answer("x"));
     assert_eq!(desk.news(), ["1.1 x"]);
     assert_eq!(desk.table.next_due(), Some(desk.now + millis(250)), "it asks to run again");
     assert_ne!(version, Version(0));
-    assert_ne!(version, QueryResult::new(Err(Fault::new(Code::Internal, "x"))).version);
+    assert_ne!(version, version_of(Err(Fault::new(Code::Internal, "x"))));
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::outlet::{News, Opened};
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::trace::TraceContext;
 use crate::reactor::messages::{MutationId, QueryResult, SubscriptionId, Tick, Version};
 
 /// What the reactor tells at `tick`: bodies by subscription; the version is the body's length and first byte.
@@ -17,11 +18,11 @@ fn news(tick: u64, results: &[(u32, &'static str)], applied: &[u32]) -> News {
 }
 
 fn answered(body: &'static str) -> QueryResult {
-    QueryResult { version: version_of(body), outcome: Ok(Bytes::from_static(body.as_bytes())) }
+    QueryResult { version: version_of(body), outcome: Ok(Bytes::from_static(body.as_bytes())), trace: TraceContext::new_root() }
 }
 
 fn failed(code: Code) -> QueryResult {
-    QueryResult { version: Version(code.status().into()), outcome: Err(Fault::new(code, "as asked")) }
+    QueryResult { version: Version(code.status().into()), outcome: Err(Fault::new(code, "as asked")), trace: TraceContext::new_root() }
 }
 
 fn version_of(body: &str) -> Version {
