@@ -3,7 +3,7 @@
 //! The attributes write all of this; by hand it is the same trait and the same registration:
 //!
 //! ```
-//! # use forge_actors as forge;
+//! # extern crate forge_actors as forge;
 //! use forge::app::{Handler, Meta, Mutation, MutationContext, NoError, Result};
 //!
 //! /// Adds two numbers.

@@ -20,7 +20,7 @@
 //! - A subscription has a new inner id whenever it is made anew (another caller, a reactor that restarted): a result of the former one
 //!   that is still under way belongs to nothing and is dropped.
 //! - Nothing that was computed for one caller is told after the next one is known, and nothing at all after a token expired.
-//! - Mutations of a connection run one after the other, as the caller they were sent by.
+//! - Mutations of a connection run one after the other, as the caller they were sent by. While the token has lapsed none begins.
 //!
 //! Memory: an idle session with one subscription keeps 18 KiB resident (`just bench fanout`). Most of it are ractor's two mailboxes (7 KB), its
 //! task with the session's state (5) and the socket's task (2). Hyper's read buffer would be another 16, so it is let go.

@@ -210,12 +210,20 @@ impl State {
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
+        if self.lapsed {
+            // They were sent by the former caller, whose token is of no use any more.
+            let identity = signed.as_ref().filter(|_| same).map(|signed| &signed.identity);
+            for (_, caller) in &mut self.waiting {
+                caller.identity = identity.map(Arc::clone);
+            }
+        }
         (self.signed, self.lapsed) = (signed, false);
         let mut actions = vec![Action::Alarm(self.expiry(now)), Action::Hold(true)];
         if !same || self.stale {
             actions.extend(self.subscribe_anew());
         }
         actions.extend([Action::Authenticated(Ok(())), Action::Hold(false)]);
+        actions.extend(self.run_next());
         actions
     }
 
@@ -294,14 +302,14 @@ impl State {
             let Mutation { id, name, trace, .. } = mutation;
             return vec![Action::Result(Box::new(Ended { id, name, trace, outcome: Err(fault), receipt: Receipt::default() }))];
         }
-        let caller = self.caller();
+        let caller = self.caller_of(self.signed.as_ref());
         self.waiting.push_back((mutation, caller));
         self.run_next().into_iter().collect()
     }
 
-    /// The next mutation, when none runs.
+    /// The next mutation, when none runs. None begins while the token has lapsed: they wait for another one, as subscriptions do.
     fn run_next(&mut self) -> Option<Action> {
-        if self.running.is_some() {
+        if self.running.is_some() || self.lapsed {
             return None;
         }
         let (Mutation { id, name, args, idem, trace }, caller) = self.waiting.pop_front()?;
@@ -369,9 +377,6 @@ impl State {
             Some(signed) if now < signed.expires_at => vec![Action::Alarm(self.expiry(now))],
             Some(_) => {
                 self.lapsed = true;
-                for (_, caller) in &mut self.waiting {
-                    caller.identity = None;
-                }
                 vec![Action::Hold(true), Action::Alarm(Some((Alarm::GraceOver, TOKEN_GRACE)))]
             }
         }
@@ -389,7 +394,11 @@ impl State {
     }
 
     fn caller(&self) -> Caller {
-        let identity = self.signed.as_ref().filter(|_| !self.lapsed).map(|signed| Arc::clone(&signed.identity));
+        self.caller_of(self.signed.as_ref().filter(|_| !self.lapsed))
+    }
+
+    fn caller_of(&self, signed: Option<&Signed>) -> Caller {
+        let identity = signed.map(|signed| Arc::clone(&signed.identity));
         Caller { identity, ip: Some(self.peer.ip), user_agent: self.peer.user_agent.clone() }
     }
 }

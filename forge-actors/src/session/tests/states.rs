@@ -157,21 +157,39 @@ fn another_caller_gets_subscriptions_of_its_own() {
 fn nothing_is_told_after_a_token_expired() {
     let mut session = Session::greeted(Some("ana/10"));
     session.subscribe(7);
-    session.mutate(1);
-    session.mutate(2);
     let early = session.0.alarm(Alarm::TokenExpired, at(9));
     assert_eq!(format!("{early:?}"), "[Alarm(Some((TokenExpired, 1s)))]", "the timer's clock ran ahead");
     let expired = session.0.alarm(Alarm::TokenExpired, at(10));
     assert_eq!(format!("{expired:?}"), "[Hold(true), Alarm(Some((GraceOver, 5s)))]");
-    // What waits runs as nobody.
-    let actions = session.ended(1, Ok(Bytes::new()));
-    let next = actions.iter().find_map(|action| if let Action::Run(2, invocation) = action { Some(invocation) } else { None });
-    assert!(next.expect("the second mutation").caller.identity.is_none(), "{actions:?}");
     ends(&session.0.alarm(Alarm::GraceOver, at(15)), CloseCode::TokenExpired);
     // Another token in time lets the same caller go on.
     let actions = session.receive(12, auth(Some("ana/100")));
     let expected = "[Alarm(Some((TokenExpired, 88s))), Hold(true), Authenticated(Ok(())), Hold(false)]";
     assert_eq!(format!("{actions:?}"), expected);
+}
+
+#[test]
+fn mutations_wait_for_the_next_token() {
+    let sent_before_and_after = || {
+        let mut session = Session::greeted(Some("ana/10"));
+        session.mutate(1);
+        session.mutate(2);
+        session.0.alarm(Alarm::TokenExpired, at(10));
+        let ended = session.ended(1, Ok(Bytes::new()));
+        assert!(!ended.iter().any(|action| matches!(action, Action::Run(..))), "{ended:?}");
+        assert!(session.mutate(3).is_empty());
+        session
+    };
+    let subject = |actions: &[Action]| match actions.last() {
+        Some(Action::Run(_, invocation)) => invocation.caller.identity.as_ref().map(|identity| identity.subject.clone()),
+        _ => panic!("{actions:?}"),
+    };
+    let mut session = sent_before_and_after();
+    assert_eq!(subject(&session.receive(12, auth(Some("ana/100")))).as_deref(), Some("ana"));
+    assert_eq!(subject(&session.ended(2, Ok(Bytes::new()))).as_deref(), Some("ana"));
+    // What ana sent is not done in another's name, nor in hers any more.
+    let mut session = sent_before_and_after();
+    assert_eq!(subject(&session.receive(12, auth(Some("ben/100")))), None);
 }
 
 #[test]
