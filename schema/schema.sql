@@ -437,7 +437,8 @@ CREATE TABLE public.forge_jobs (
     CONSTRAINT forge_jobs_live CHECK ((status = ANY (ARRAY['pending'::public.forge_job_status, 'claimed'::public.forge_job_status, 'running'::public.forge_job_status, 'retry'::public.forge_job_status]))),
     CONSTRAINT forge_jobs_name_check CHECK ((name <> ''::text)),
     CONSTRAINT forge_jobs_priority_check CHECK (((priority >= 0) AND (priority <= 100))),
-    CONSTRAINT forge_jobs_queue_check CHECK ((queue <> ''::text))
+    CONSTRAINT forge_jobs_queue_check CHECK ((queue <> ''::text)),
+    CONSTRAINT forge_jobs_time CHECK (isfinite(run_at))
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.1');
 COMMENT ON TABLE public.forge_jobs IS 'Jobs that are not finished. Finishing one moves its row to forge_job_history.';

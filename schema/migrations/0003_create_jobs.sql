@@ -24,6 +24,7 @@ CREATE TABLE forge_jobs (
     -- What is finished is in the history.
     CONSTRAINT forge_jobs_live CHECK (status IN ('pending', 'claimed', 'running', 'retry')),
     CONSTRAINT forge_jobs_leased CHECK ((status IN ('claimed', 'running')) = (lease_until IS NOT NULL AND node_id IS NOT NULL)),
+    CONSTRAINT forge_jobs_time CHECK (isfinite(run_at)),
     CONSTRAINT forge_jobs_lease_whole CHECK ((lease_until IS NULL) = (node_id IS NULL)),
     CONSTRAINT forge_jobs_held_is_ready CHECK (status IN ('pending', 'retry') OR ready),
     CONSTRAINT forge_jobs_attempts CHECK (attempt BETWEEN 0 AND attempts_max AND claim >= attempt),

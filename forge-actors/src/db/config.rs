@@ -24,7 +24,7 @@ pub struct DatabaseConfig {
     pub read_connections_max: usize,
     /// Connections for advisory locks and migrations; a held lock keeps one.
     pub lock_connections_max: usize,
-    /// Connections for health checks and cancellation.
+    /// Connections for health checks, cancellation, and leases of jobs.
     pub control_connections_max: usize,
     /// How long a call waits for a free connection before it answers `UNAVAILABLE`.
     #[serde(with = "serde_duration")]
@@ -59,7 +59,7 @@ impl Default for DatabaseConfig {
             write_connections_max: 16,
             read_connections_max: 16,
             lock_connections_max: 4,
-            control_connections_max: 2,
+            control_connections_max: 4,
             acquire_timeout: secs(3),
             connect_timeout: secs(2),
             commit_timeout: secs(10),

@@ -19,6 +19,9 @@ use super::session::BackendPid;
 use super::state::DatabaseState;
 use super::transaction::{Isolation, Transaction, TransactionOptions};
 
+/// Of the reactor: one for a tick, one for what it looks up meanwhile, one that is being replaced.
+const LIVE_CONNECTIONS: usize = 3;
+
 /// The pools of one node. Cheap to clone; opening it connects to nothing.
 #[derive(Debug, Clone)]
 pub struct Database(Arc<Inner>);
@@ -31,6 +34,8 @@ struct Inner {
     write: Pool,
     read: Pool,
     locks: Pool,
+    /// Of the reactor: a tick must not wait behind calls.
+    live: Pool,
     control: Pool,
 }
 
@@ -69,12 +74,13 @@ impl Database {
         };
         let write = pool("write", config.write_connections_max, "", true);
         let read = pool("read", config.read_connections_max, "SET default_transaction_read_only = on;", true);
+        let live = pool("live", LIVE_CONNECTIONS, "SET default_transaction_read_only = on;", true);
         // A migration may take its time, and IF NOT EXISTS prints a notice each time, which is nobody's business.
         let quiet = "SET statement_timeout = 0; SET client_min_messages = warning;";
         let locks = pool("locks", config.lock_connections_max, quiet, true);
         let control = pool("control", config.control_connections_max, "SET statement_timeout = '2s';", false);
         shared.disposal.set_control(&control);
-        Self(Arc::new(Inner { config, options, shared, write, read, locks, control }))
+        Self(Arc::new(Inner { config, options, shared, write, read, live, locks, control }))
     }
 
     /// What it was opened with.
@@ -104,7 +110,18 @@ impl Database {
         Db::pooled(self.0.write.clone(), false)
     }
 
-    /// Small statements that must not wait behind applications' own: the cluster's signs of life.
+    /// Reads of the reactor outside of its snapshots.
+    pub fn live_reader(&self) -> Db {
+        Db::pooled(self.0.live.clone(), true)
+    }
+
+    /// The snapshot of a tick, on a session that no call can take: calls that wait would hold up every live query.
+    pub async fn live_snapshot(&self, label: &str, statement_timeout: Duration) -> Result<Transaction, Fault> {
+        let options = TransactionOptions { isolation: Isolation::RepeatableRead, read_only: true, statement_timeout, label };
+        Transaction::begin_on(self, &self.0.live, options).await
+    }
+
+    /// Small statements that must not wait behind applications' own: signs of life, of nodes and of jobs.
     pub fn control(&self) -> Db {
         Db::pooled(self.0.control.clone(), false)
     }
@@ -153,7 +170,7 @@ impl Database {
 
     /// Closes sessions that were unused for longer than configured.
     pub fn prune(&self) {
-        for pool in [&self.0.write, &self.0.read, &self.0.locks] {
+        for pool in [&self.0.write, &self.0.read, &self.0.live, &self.0.locks] {
             pool.prune(self.0.config.connection_idle_max);
         }
     }
@@ -161,7 +178,7 @@ impl Database {
     /// Closes the pools and waits until discarded sessions are gone. Lent sessions end when they come back.
     pub async fn close(&self) {
         self.0.shared.disposal.finish().await;
-        for pool in [&self.0.write, &self.0.read, &self.0.locks, &self.0.control] {
+        for pool in [&self.0.write, &self.0.read, &self.0.live, &self.0.locks, &self.0.control] {
             pool.close();
         }
     }

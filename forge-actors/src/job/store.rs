@@ -102,7 +102,8 @@ pub struct Count {
 #[derive(Clone)]
 pub struct Store {
     database: Database,
-    /// Begins and renewals take turns: both lock rows of many jobs, in whatever order.
+    /// Begins and renewals take turns: both lock rows of many jobs, in whatever order. They have sessions that no handler can take: a job whose
+    /// neighbours wait for a lock must not lose its lease for it.
     turn: Arc<Semaphore>,
 }
 
@@ -141,7 +142,7 @@ impl Store {
             .bind(claims.iter().map(|claim| claim.job).collect::<Vec<_>>())
             .bind(claims.iter().map(|claim| claim.number).collect::<Vec<_>>())
             .bind(lease.as_secs_f64())
-            .fetch_all(&self.database.writer())
+            .fetch_all(&self.database.control())
             .await?;
         let begun = |row: &PgRow| {
             let attempt: i32 = row.try_get("attempt")?;
@@ -173,7 +174,7 @@ impl Store {
             .bind(claims.iter().map(|claim| claim.job).collect::<Vec<_>>())
             .bind(claims.iter().map(|claim| claim.number).collect::<Vec<_>>())
             .bind(lease.as_secs_f64())
-            .fetch_all(&self.database.writer())
+            .fetch_all(&self.database.control())
             .await?;
         Ok(renewed)
     }

@@ -83,12 +83,12 @@ impl From<Fault> for Lost {
 pub(super) async fn open(node: &Node, mut tail: Tail, reload: bool) -> Result<Open, Lost> {
     let opening = async {
         let statement_timeout = node.config.query_timeout.saturating_add(STATEMENT_GRACE);
-        let transaction = node.database.snapshot("reactor", statement_timeout).await?;
+        let transaction = node.database.live_snapshot("reactor", statement_timeout).await?;
         let batch = tail.read(&transaction.db()).await?;
         // On a session of its own: the locks of the tick's should be those of the queries.
         let relations = match batch.changed {
-            Changed::Everything => Some(Relations::load(&node.database.reader()).await?),
-            Changed::Tables(_) if reload => Some(Relations::load(&node.database.reader()).await?),
+            Changed::Everything => Some(Relations::load(&node.database.live_reader()).await?),
+            Changed::Tables(_) if reload => Some(Relations::load(&node.database.live_reader()).await?),
             Changed::Tables(_) => None,
         };
         Ok(Open { stage: Stage::Fresh(transaction), tail, batch, relations })
@@ -111,7 +111,7 @@ pub(super) async fn run(node: &Node, stage: Stage, mut relations: Arc<Relations>
         let live = node.functions.run_live(invocation, runs.db()).await;
         let read = runs.end_run().await.map_err(|fault| Lost { fault, during: Some(group) })?;
         if !relations.knows(&read) {
-            relations = Arc::new(Relations::load(&node.database.reader()).await?);
+            relations = Arc::new(Relations::load(&node.database.live_reader()).await?);
         }
         let took = began.elapsed();
         let answer = live.answer.and_then(|body| unless_too_large(body, node.config.result_bytes_max));
