@@ -112,7 +112,7 @@ impl Acknowledger {
             }
             (Err(fault), _) => {
                 if state.failures == 0 {
-                    tracing::warn!(%fault, "ends of jobs and leases cannot be written; trying again until they can");
+                    tracing::warn!(?fault, "ends of jobs and leases cannot be written; trying again until they can");
                 }
                 state.resume = Some(cx.send_after(AWAY_BACKOFF.jittered(state.failures), AcknowledgerMessage::Resume));
                 state.failures = state.failures.saturating_add(1);
@@ -196,7 +196,7 @@ impl Actor for Acknowledger {
         };
         match tokio::time::timeout(LAST_WRITE, last).await {
             Ok(Ok(())) => {}
-            Ok(Err(fault)) => tracing::warn!(%fault, "the last ends of jobs are not written; these jobs are run again"),
+            Ok(Err(fault)) => tracing::warn!(?fault, "the last ends of jobs are not written; these jobs are run again"),
             Err(_) => tracing::warn!("the last ends of jobs took too long to write; these jobs are run again"),
         }
     }

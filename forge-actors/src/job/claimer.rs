@@ -235,7 +235,7 @@ impl Claimer {
 
     fn pause(cx: &Context<ClaimerMessage>, state: &mut State, fault: &Fault) {
         if state.failures == 0 {
-            tracing::warn!(%fault, "jobs can be neither claimed nor begun; trying again until they can");
+            tracing::warn!(?fault, "jobs can be neither claimed nor begun; trying again until they can");
         }
         state.paused = true;
         state._resume = Some(cx.send_after(AWAY_BACKOFF.jittered(state.failures), ClaimerMessage::Resume));

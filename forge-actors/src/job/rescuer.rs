@@ -57,7 +57,7 @@ impl Rescuer {
                 self.room.hints.announce(Hint { queues: rescued.queues, ..Hint::default() });
             }
             Err(fault) => {
-                tracing::warn!(%fault, "leases that have run out were not looked for; trying again");
+                tracing::warn!(?fault, "leases that have run out were not looked for; trying again");
                 state.not_before = now + self.room.config.lease;
             }
         }

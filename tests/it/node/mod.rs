@@ -27,6 +27,7 @@ mod session_ends;
 mod sessions;
 mod shutdown;
 mod stage;
+mod starved;
 mod strangers;
 mod surrender;
 mod timeouts;
