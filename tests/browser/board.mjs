@@ -116,6 +116,7 @@ await browse(async (visitors) => {
   await badge(ana, "reconnecting");
   await add(ana, "Written without a node");
   await card(ana, "Written without a node").waitFor();
+  tell("start the node");
   await badge(ana, "live");
   await isIn(ana, "Open", "Written without a node");
   await ana.locator("article:not(.unsent)").filter({ hasText: "Written without a node" }).waitFor();

@@ -27,6 +27,7 @@ async fn what_one_person_does_the_other_sees() {
     let mut scene = play("board.mjs", &[&base, second.client().base(), &link]);
     await_line(&scene, "stop the node").await;
     assert_eq!(first.stop(PATIENCE).await.code(), 0);
+    await_line(&scene, "start the node").await;
     let port = base.rsplit(':').next().and_then(|port| port.trim_end_matches('/').parse().ok()).expect("a port");
     let first = demo(&database, &folder, "first").port(port).start().await;
 
