@@ -30,11 +30,11 @@ async fn queries_that_wait_hold_up_no_live_query() {
     until_snapshot(&mut socket, 1, &json!("before")).await;
     let mut connection = database.connect().await;
     let mut lock = connection.begin().await.expect("begin");
-    lock.execute("lock table probe_rows").await.expect("lock the table");
+    lock.execute("lock table probe_accounts").await.expect("lock the table");
     let waiting: Vec<_> = (0..4)
         .map(|_| {
             let node = Arc::clone(&node);
-            tokio::spawn(async move { node.call("probe.one", json!({ "id": 1 }), Some(&probe::token("ana"))).await.status })
+            tokio::spawn(async move { node.call("live.total", json!({}), Some(&probe::token("ana"))).await.status })
         })
         .collect();
     await_waiting(&database, 2).await;
