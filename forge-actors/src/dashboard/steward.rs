@@ -44,7 +44,7 @@ impl Actor for Steward {
                 for DeferredOrder { path, stop } in orders {
                     match control::carry_out(&view.tree, &path, stop).await {
                         Ok(()) => tracing::info!(path, stop, "carried out what was ordered"),
-                        Err(fault) => tracing::warn!(path, stop, %fault, "what was ordered was not done"),
+                        Err(fault) => tracing::warn!(path, stop, ?fault, "what was ordered was not done"),
                     }
                 }
             }

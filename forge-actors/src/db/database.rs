@@ -22,6 +22,9 @@ use super::transaction::{Isolation, Transaction, TransactionOptions};
 /// Of the reactor: one for a tick, one for what it looks up meanwhile, one that is being replaced.
 const LIVE_CONNECTIONS: usize = 3;
 
+/// How sessions begin that serve reads.
+const READ_ONLY: &str = "SET default_transaction_read_only = on;";
+
 /// The pools of one node. Cheap to clone; opening it connects to nothing.
 #[derive(Debug, Clone)]
 pub struct Database(Arc<Inner>);
@@ -73,8 +76,8 @@ impl Database {
             Pool::new(maker, size, config.acquire_timeout, fails_when_away)
         };
         let write = pool("write", config.write_connections_max, "", true);
-        let read = pool("read", config.read_connections_max, "SET default_transaction_read_only = on;", true);
-        let live = pool("live", LIVE_CONNECTIONS, "SET default_transaction_read_only = on;", true);
+        let read = pool("read", config.read_connections_max, READ_ONLY, true);
+        let live = pool("live", LIVE_CONNECTIONS, READ_ONLY, true);
         // A migration may take its time, and IF NOT EXISTS prints a notice each time, which is nobody's business.
         let quiet = "SET statement_timeout = 0; SET client_min_messages = warning;";
         let locks = pool("locks", config.lock_connections_max, quiet, true);
@@ -117,8 +120,7 @@ impl Database {
 
     /// The snapshot of a tick, on a session that no call can take: calls that wait would hold up every live query.
     pub async fn live_snapshot(&self, label: &str, statement_timeout: Duration) -> Result<Transaction, Fault> {
-        let options = TransactionOptions { isolation: Isolation::RepeatableRead, read_only: true, statement_timeout, label };
-        Transaction::begin_on(self, &self.0.live, options).await
+        self.snapshot_on(&self.0.live, label, statement_timeout).await
     }
 
     /// Small statements that must not wait behind applications' own: signs of life, of nodes and of jobs.
@@ -128,8 +130,12 @@ impl Database {
 
     /// One read-only snapshot for several statements, on a session of the read pool.
     pub async fn snapshot(&self, label: &str, statement_timeout: Duration) -> Result<Transaction, Fault> {
+        self.snapshot_on(&self.0.read, label, statement_timeout).await
+    }
+
+    async fn snapshot_on(&self, pool: &Pool, label: &str, statement_timeout: Duration) -> Result<Transaction, Fault> {
         let options = TransactionOptions { isolation: Isolation::RepeatableRead, read_only: true, statement_timeout, label };
-        Transaction::begin_on(self, &self.0.read, options).await
+        Transaction::begin_on(self, pool, options).await
     }
 
     /// Cancels the statement that `pid` runs, if it runs one.

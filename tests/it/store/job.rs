@@ -176,6 +176,8 @@ async fn impossible_rows_are_refused() {
         "claim = 0",
         "priority = 101",
         "queue = ''",
+        "run_at = 'infinity'",
+        "run_at = '-infinity'",
     ] {
         let update = format!("UPDATE forge_jobs SET {wrong} WHERE id = '{id}'");
         let refused = sqlx::raw_sql(AssertSqlSafe(update)).execute(&mut bench.scratch.connect().await).await;

@@ -280,6 +280,8 @@ async fn a_connection_that_breaks_before_commit_commits_nothing_and_says_so() {
     execute(&mut scratch.connect().await, &format!("SELECT pg_terminate_backend({})", transaction.pid())).await;
     let broken = insert(&transaction.db(), 2).await.unwrap_err();
     assert_eq!(broken.code(), Code::Unavailable);
+    let later = insert(&transaction.db(), 3).await.unwrap_err();
+    assert_eq!(later.code(), Code::Unavailable, "no fault of its handler: {later:?}");
     assert_eq!(transaction.commit().await.unwrap_err().code(), Code::Unavailable);
     assert_eq!(ids(&scratch.database.reader()).await, [0; 0]);
     scratch.drop().await;
