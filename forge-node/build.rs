@@ -17,10 +17,12 @@ fn main() -> io::Result<()> {
         let mut files = Vec::new();
         collect(&root, &mut files)?;
         files.sort();
-        writeln!(code, "/// {about}\npub(crate) const {name}: &[(&str, &[u8])] = &[").expect("writing to a String");
+        writeln!(code, "/// {about}\npub(crate) const {name}: &[(&str, &[u8])] = &[")
+            .expect("writing to a String");
         for file in files {
             let path = file.strip_prefix(&root).expect("it was found there").display().to_string();
-            writeln!(code, "    ({path:?}, include_bytes!({:?})),", file.display().to_string()).expect("writing to a String");
+            writeln!(code, "    ({path:?}, include_bytes!({:?})),", file.display().to_string())
+                .expect("writing to a String");
         }
         code.push_str("];\n");
     }

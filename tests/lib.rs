@@ -1,7 +1,9 @@
-//! Fixtures of Forge's integration tests and benchmarks: databases, Postgres clusters, nodes as processes, a network that breaks.
+//! Fixtures of Forge's integration tests and benchmarks: databases, Postgres clusters, nodes as processes, a
+//! network that breaks.
 //!
-//! Everything here owns what it starts: a value that is dropped has stopped its process and removed its files, also when the test
-//! panics. Nothing waits by sleeping for a fixed time; [`until`] polls a condition up to a deadline and says what never came.
+//! Everything here owns what it starts: a value that is dropped has stopped its process and removed its
+//! files, also when the test panics. Nothing waits by sleeping for a fixed time; [`until`] polls a condition
+//! up to a deadline and says what never came.
 
 mod harness;
 pub mod probe;

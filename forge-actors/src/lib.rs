@@ -1,7 +1,8 @@
 //! Forge's runtime: supervision, handlers, the database room, functions and the gateway.
 //!
-//! Applications depend on the façade crate `forge` (package `forge-node`), which re-exports what they need; the rooms are public
-//! here for the façade, the command line and the tests. Data walks one way: gateway → function → app → db.
+//! Applications depend on the façade crate `forge` (package `forge-node`), which re-exports what they need;
+//! the rooms are public here for the façade, the command line and the tests. Data walks one way: gateway →
+//! function → app → db.
 
 // The attributes expand to `::forge::…`; inside this crate that name is the crate itself.
 extern crate self as forge;
@@ -24,7 +25,8 @@ pub mod tree;
 
 pub use app::Result;
 pub use forge_app_macros::{
-    Message, action, app, data, enum_type, error, forge_enum, job, model, mutation, query, require_auth, require_role, validated_type,
+    Message, action, app, data, enum_type, error, forge_enum, job, model, mutation, query, require_auth,
+    require_role, validated_type,
 };
 
 /// What expanded macros name; not part of the public API.

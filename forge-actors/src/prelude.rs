@@ -1,7 +1,8 @@
 //! What almost every file of an application names: `use forge::prelude::*;`.
 
 pub use crate::app::{
-    ActionContext, App, AppError, CallError, Failure, Handler, JobContext, Model, MutationContext, NoError, QueryContext, Result,
+    ActionContext, App, AppError, CallError, Failure, Handler, JobContext, Model, MutationContext, NoError,
+    QueryContext, Result,
 };
 pub use crate::kernel::fault::{Code, Fault, FieldError};
 pub use crate::kernel::ids::JobId;

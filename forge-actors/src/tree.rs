@@ -12,10 +12,11 @@
 //! └ gateway (one_for_one)     database_check · rooms_check · sessions (dynamic) · door · listener
 //! ```
 //!
-//! Children start from top to bottom and stop from bottom to top, so what stops first is what lets work in. A child that fails to
-//! start fails the boot with its own typed error. The database's children restart one by one: the monitor must go on watching while
-//! the private cluster comes back, since it is the one who tells everybody that the database is away. The root gives up when its budget is
-//! spent; the process then ends with an error.
+//! Children start from top to bottom and stop from bottom to top, so what stops first is what lets work in. A
+//! child that fails to start fails the boot with its own typed error. The database's children restart one by
+//! one: the monitor must go on watching while the private cluster comes back, since it is the one who tells
+//! everybody that the database is away. The root gives up when its budget is spent; the process then ends
+//! with an error.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -131,20 +132,39 @@ pub struct RunningNode {
 }
 
 impl RunningNode {
-    /// Starts everything, in order. Fails with the first child that does not start; what had started is stopped again.
+    /// Starts everything, in order. Fails with the first child that does not start; what had started is
+    /// stopped again.
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
         let tree = Tree::new();
         let readiness = Readiness::new(&[DATABASE_CHECK, FUNCTIONS_CHECK, REACTOR_CHECK, LISTENER_CHECK]);
         let view = NodeView::new(options.id, options.name.as_str(), Arc::clone(&tree));
         let tokens = options.tokens.clone();
         let hints = Hints::new();
-        let needs = Needs { database: options.database.clone(), tree: Arc::clone(&tree), hints: hints.clone(), config: options.functions };
-        let (functions, functions_child) =
-            Functions::new(options.catalog, needs, |invoke| Services { node: view.clone(), invoke, tokens, http: options.http });
-        let http = options.gateway.as_ref().map(|gateway| options.cluster.config.http_address(gateway.port.address()));
+        let needs = Needs {
+            database: options.database.clone(),
+            tree: Arc::clone(&tree),
+            hints: hints.clone(),
+            config: options.functions,
+        };
+        let (functions, functions_child) = Functions::new(options.catalog, needs, |invoke| Services {
+            node: view.clone(),
+            invoke,
+            tokens,
+            http: options.http,
+        });
+        let http = options
+            .gateway
+            .as_ref()
+            .map(|gateway| options.cluster.config.http_address(gateway.port.address()));
         let (mesh, cluster_child) = Mesh::new(ClusterNeeds {
             config: options.cluster.config,
-            identity: Identity { id: options.id, name: options.name, roles: options.cluster.roles, address: http, mesh_address: None },
+            identity: Identity {
+                id: options.id,
+                name: options.name,
+                roles: options.cluster.roles,
+                address: http,
+                mesh_address: None,
+            },
             database: options.database.clone(),
             hints: hints.clone(),
             invoke: functions.invoker(),
@@ -169,10 +189,16 @@ impl RunningNode {
         view.open(NodeRooms { vitals: Box::new(vitals), peers: Some(Arc::clone(&peers)) });
         let crashes = CrashSink::spec(options.id, options.database.clone(), Arc::clone(&tree));
         let upkeep = options.gateway.as_ref().map(|gateway| Metrics::spec(gateway.metrics.clone()));
-        let telemetry = [crashes, Collector::spec(view.clone(), peers), Steward::spec(view)].into_iter().chain(upkeep).collect();
+        let telemetry = [crashes, Collector::spec(view.clone(), peers), Steward::spec(view)]
+            .into_iter()
+            .chain(upkeep)
+            .collect();
         let change = change(&options.database, &options.capture, &hints);
         let mut children = vec![
-            ChildSpec::supervisor("database", SupervisorSpec::new(Strategy::OneForOne, options.database_children)),
+            ChildSpec::supervisor(
+                "database",
+                SupervisorSpec::new(Strategy::OneForOne, options.database_children),
+            ),
             ChildSpec::supervisor("change", SupervisorSpec::new(Strategy::OneForOne, change)),
             ChildSpec::supervisor("telemetry", SupervisorSpec::new(Strategy::OneForOne, telemetry)),
             functions_child,
@@ -187,12 +213,15 @@ impl RunningNode {
         if let Some(gateway) = options.gateway {
             address = Some(gateway.port.address());
             let watch = DatabaseCheck::spec(options.database.state(), readiness.clone());
-            let listener = border(gateway, functions.clone(), options.tokens, readiness.clone(), sessions.clone());
+            let listener =
+                border(gateway, functions.clone(), options.tokens, readiness.clone(), sessions.clone());
             let checks = [watch, RoomsCheck::spec(Arc::clone(&tree), readiness.clone())];
             let gateway = checks.into_iter().chain(sessions_children).chain([listener]).collect();
-            children.push(ChildSpec::supervisor("gateway", SupervisorSpec::new(Strategy::OneForOne, gateway)));
+            children
+                .push(ChildSpec::supervisor("gateway", SupervisorSpec::new(Strategy::OneForOne, gateway)));
         }
-        let root = Root::start(ROOT, SupervisorSpec::new(Strategy::OneForOne, children), Arc::clone(&tree)).await?;
+        let root =
+            Root::start(ROOT, SupervisorSpec::new(Strategy::OneForOne, children), Arc::clone(&tree)).await?;
         mesh.enter(NodeState::Active);
         Ok(Self { root, readiness, functions, sessions, mesh, address, tree })
     }
@@ -217,7 +246,8 @@ impl RunningNode {
         &self.mesh
     }
 
-    /// Waits until the tree ends by itself, which it only does when it gives up. May be cancelled and called again.
+    /// Waits until the tree ends by itself, which it only does when it gives up. May be cancelled and called
+    /// again.
     pub async fn wait(&mut self) -> Exit {
         self.root.wait().await
     }
@@ -233,15 +263,23 @@ impl RunningNode {
 
 /// What captures changes, and what keeps them in bounds.
 fn change(database: &Database, config: &CaptureConfig, hints: &Hints) -> Vec<ChildSpec> {
-    let wanted = config.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
+    let wanted =
+        config.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
     let captures = Captures::spec(database.clone(), wanted.into(), hints.clone());
     vec![captures, Compactor::spec(database.clone(), config, hints.clone())]
 }
 
 /// The listener, and all that a request may ask of it.
-fn border(options: GatewayOptions, functions: Functions, tokens: Option<Tokens>, readiness: Readiness, sessions: Sessions) -> ChildSpec {
+fn border(
+    options: GatewayOptions,
+    functions: Functions,
+    tokens: Option<Tokens>,
+    readiness: Readiness,
+    sessions: Sessions,
+) -> ChildSpec {
     let GatewayOptions { config, port, metrics, assets } = options;
-    let needs = GatewayNeeds { border: functions, tokens, readiness, metrics, sessions: Some(sessions), assets };
+    let needs =
+        GatewayNeeds { border: functions, tokens, readiness, metrics, sessions: Some(sessions), assets };
     listener(Gateway::new(config, needs), port)
 }
 
@@ -252,7 +290,8 @@ fn vitals(
     reactor: &Reactor,
     sessions: &Sessions,
 ) -> impl Fn() -> Vitals + Send + Sync + 'static {
-    let (functions, database, reactor, sessions) = (functions.clone(), database.clone(), reactor.clone(), sessions.clone());
+    let (functions, database, reactor, sessions) =
+        (functions.clone(), database.clone(), reactor.clone(), sessions.clone());
     move || {
         let live = reactor.stats();
         Vitals {

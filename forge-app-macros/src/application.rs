@@ -41,12 +41,19 @@ fn parse(input: TokenStream, file: Option<PathBuf>) -> syn::Result<Spec> {
         let read = entry.find(KEYS, OWNER).and_then(|key| Ok((key.id, entry.string(key)?)));
         match problems.keep(read) {
             Some((Word::Name, literal)) => name = problems.keep(application_name(literal)),
-            Some((Word::Migrations, literal)) => migrations = problems.keep(embedded(&literal, file.as_deref())).unwrap_or_default(),
+            Some((Word::Migrations, literal)) => {
+                migrations = problems.keep(embedded(&literal, file.as_deref())).unwrap_or_default()
+            }
             None => {}
         }
     }
     problems.finish()?;
-    let unnamed = || syn::Error::new(Span::call_site(), format!("{OWNER} needs a name: `forge::app! {{ name = \"taskboard\" }}`"));
+    let unnamed = || {
+        syn::Error::new(
+            Span::call_site(),
+            format!("{OWNER} needs a name: `forge::app! {{ name = \"taskboard\" }}`"),
+        )
+    };
     Ok(Spec { name: name.ok_or_else(unnamed)?, migrations })
 }
 
@@ -54,7 +61,11 @@ fn application_name(literal: LitStr) -> syn::Result<LitStr> {
     let name = literal.value();
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
-    if plain { Ok(literal) } else { Err(syn::Error::new_spanned(literal, "a name is written in lower-case letters, digits, `-` and `_`")) }
+    if plain {
+        Ok(literal)
+    } else {
+        Err(syn::Error::new_spanned(literal, "a name is written in lower-case letters, digits, `-` and `_`"))
+    }
 }
 
 fn embedded(literal: &LitStr, file: Option<&Path>) -> syn::Result<Vec<(String, String)>> {
@@ -71,7 +82,10 @@ fn embedded(literal: &LitStr, file: Option<&Path>) -> syn::Result<Vec<(String, S
     let mut files = Vec::new();
     for file in std::fs::read_dir(&folder).map_err(unreadable)? {
         let path = file.map_err(unreadable)?.path();
-        let (Some(name), Some(text)) = (path.file_name().and_then(|name| name.to_str()), path.to_str()) else { continue };
+        let (Some(name), Some(text)) = (path.file_name().and_then(|name| name.to_str()), path.to_str())
+        else {
+            continue;
+        };
         if name.ends_with(".sql") && path.is_file() {
             files.push((name.to_owned(), text.to_owned()));
         }

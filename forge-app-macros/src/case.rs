@@ -11,7 +11,10 @@ pub(crate) fn camel(snake: &str) -> String {
 pub(crate) fn pascal(snake: &str) -> String {
     let capital = |word: &str| {
         let mut letters = word.chars();
-        letters.next().map(|first| first.to_uppercase().chain(letters).collect::<String>()).unwrap_or_default()
+        letters
+            .next()
+            .map(|first| first.to_uppercase().chain(letters).collect::<String>())
+            .unwrap_or_default()
     };
     snake.split('_').map(capital).collect()
 }
@@ -22,7 +25,9 @@ pub(crate) fn snake(pascal: &str) -> String {
     let mut out = String::with_capacity(pascal.len() + 4);
     for (index, letter) in letters.iter().enumerate() {
         let after_lower = index > 0 && !letters[index - 1].is_uppercase() && letters[index - 1] != '_';
-        let ends_acronym = index > 0 && letters[index - 1].is_uppercase() && letters.get(index + 1).is_some_and(|next| next.is_lowercase());
+        let ends_acronym = index > 0
+            && letters[index - 1].is_uppercase()
+            && letters.get(index + 1).is_some_and(|next| next.is_lowercase());
         if letter.is_uppercase() && (after_lower || ends_acronym) {
             out.push('_');
         }

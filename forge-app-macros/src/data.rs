@@ -24,7 +24,9 @@ fn lower(options: TokenStream, item: &Item) -> syn::Result<TokenStream> {
     let (attributes, is_enum) = match item {
         Item::Struct(item) => (&item.attrs, false),
         Item::Enum(item) => (&item.attrs, true),
-        _ => return Err(syn::Error::new(Span::call_site(), format!("{OWNER} stands on a struct or an enum"))),
+        _ => {
+            return Err(syn::Error::new(Span::call_site(), format!("{OWNER} stands on a struct or an enum")));
+        }
     };
     let mut problems = option::Problems::default();
     for entry in option::entries(options)? {
@@ -58,10 +60,14 @@ pub(crate) fn wire_type() -> TokenStream {
 
 /// Whether the author has chosen the case of names by a word of serde's own.
 fn renames(attributes: &[Attribute], word: &str) -> bool {
-    attributes.iter().filter(|attribute| attribute.path().is_ident("serde")).any(|attribute| match &attribute.meta {
-        Meta::List(list) => {
-            list.tokens.to_token_stream().into_iter().any(|token| matches!(token, proc_macro2::TokenTree::Ident(name) if name == word))
-        }
+    attributes.iter().filter(|attribute| attribute.path().is_ident("serde")).any(|attribute| match &attribute
+        .meta
+    {
+        Meta::List(list) => list
+            .tokens
+            .to_token_stream()
+            .into_iter()
+            .any(|token| matches!(token, proc_macro2::TokenTree::Ident(name) if name == word)),
         _ => false,
     })
 }

@@ -5,7 +5,10 @@ use syn::{Attribute, Expr, ExprLit, Lit, Meta, MetaNameValue, Token};
 
 /// The first paragraph, on one line; empty where there is none.
 pub(crate) fn first_paragraph(attributes: &[Attribute]) -> String {
-    let lines = attributes.iter().filter_map(line).flat_map(|text| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>());
+    let lines = attributes
+        .iter()
+        .filter_map(line)
+        .flat_map(|text| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>());
     let paragraph: Vec<_> = lines.skip_while(String::is_empty).take_while(|line| !line.is_empty()).collect();
     paragraph.join(" ")
 }
@@ -21,7 +24,8 @@ pub(crate) fn deprecation(attributes: &[Attribute]) -> Option<String> {
         Meta::Path(_) => None,
         Meta::NameValue(pair) => text(&pair.value),
         Meta::List(list) => {
-            let pairs = list.parse_args_with(Punctuated::<MetaNameValue, Token![,]>::parse_terminated).ok()?;
+            let pairs =
+                list.parse_args_with(Punctuated::<MetaNameValue, Token![,]>::parse_terminated).ok()?;
             pairs.iter().find(|pair| pair.path.is_ident("note")).and_then(|pair| text(&pair.value))
         }
     };

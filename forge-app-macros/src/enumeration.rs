@@ -9,7 +9,8 @@ use crate::postgres::{self, Codec};
 use crate::{case, declared, doc, refuse};
 
 const NAME: Key<()> = Key { name: "name", usage: "name = \"task_status\"", id: () };
-const DERIVED: &[&str] = &["Clone", "Copy", "PartialEq", "Eq", "PartialOrd", "Ord", "Hash", "Debug", "Serialize", "Deserialize"];
+const DERIVED: &[&str] =
+    &["Clone", "Copy", "PartialEq", "Eq", "PartialOrd", "Ord", "Hash", "Debug", "Serialize", "Deserialize"];
 
 struct Spec<'a> {
     item: &'a ItemEnum,
@@ -22,7 +23,9 @@ pub(crate) fn expand(attribute: &str, options: TokenStream, item: TokenStream) -
     let owner = format!("`#[forge::{attribute}]`");
     let item = match syn::parse2::<ItemEnum>(item) {
         Ok(item) => item,
-        Err(error) => return syn::Error::new(error.span(), format!("{owner} stands on an enum")).to_compile_error(),
+        Err(error) => {
+            return syn::Error::new(error.span(), format!("{owner} stands on an enum")).to_compile_error();
+        }
     };
     match parse(&owner, options, &item) {
         Ok(spec) => lower(&spec),
@@ -50,7 +53,10 @@ fn parse<'a>(owner: &str, options: TokenStream, item: &'a ItemEnum) -> syn::Resu
     let variants: Vec<_> = item.variants.iter().filter_map(|variant| problems.keep(label(variant))).collect();
     for (index, (ident, label)) in variants.iter().enumerate() {
         if let Some((earlier, _)) = variants[..index].iter().find(|(_, other)| other == label) {
-            problems.add(syn::Error::new(ident.span(), format!("`{earlier}` and `{ident}` are both `{label}` in Postgres: rename one")));
+            problems.add(syn::Error::new(
+                ident.span(),
+                format!("`{earlier}` and `{ident}` are both `{label}` in Postgres: rename one"),
+            ));
         }
     }
     problems.finish()?;
@@ -114,7 +120,8 @@ fn lower(spec: &Spec<'_>) -> TokenStream {
 
 fn labels(spec: &Spec<'_>) -> TokenStream {
     let name = &spec.item.ident;
-    let (idents, labels): (Vec<&Ident>, Vec<&String>) = spec.variants.iter().map(|(ident, label)| (*ident, label)).unzip();
+    let (idents, labels): (Vec<&Ident>, Vec<&String>) =
+        spec.variants.iter().map(|(ident, label)| (*ident, label)).unzip();
     quote! {
         #[allow(dead_code, unreachable_pub, reason = "every enum type has the same methods, whichever of them its crate uses")]
         impl #name {
@@ -163,7 +170,8 @@ fn metadata(spec: &Spec<'_>) -> TokenStream {
 
 fn reading(spec: &Spec<'_>) -> TokenStream {
     let name = &spec.item.ident;
-    let (idents, labels): (Vec<&Ident>, Vec<&String>) = spec.variants.iter().map(|(ident, label)| (*ident, label)).unzip();
+    let (idents, labels): (Vec<&Ident>, Vec<&String>) =
+        spec.variants.iter().map(|(ident, label)| (*ident, label)).unzip();
     quote! {
         impl ::core::str::FromStr for #name {
             type Err = ::forge::app::enumeration::UnknownLabel;

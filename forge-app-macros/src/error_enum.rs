@@ -26,7 +26,9 @@ struct VariantSpec {
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     let item = match syn::parse2::<ItemEnum>(item) {
         Ok(item) => item,
-        Err(error) => return syn::Error::new(error.span(), format!("{OWNER} stands on an enum")).to_compile_error(),
+        Err(error) => {
+            return syn::Error::new(error.span(), format!("{OWNER} stands on an enum")).to_compile_error();
+        }
     };
     match parse(options, &item) {
         Ok(spec) => lower(&spec),
@@ -54,9 +56,12 @@ fn parse(options: TokenStream, item: &ItemEnum) -> syn::Result<Spec> {
             "an error enum has a variant; a handler that has no errors of its own returns `Result<T>`",
         ));
     }
-    let variants: Vec<_> = item.variants.iter().filter_map(|variant| problems.keep(parse_variant(variant))).collect();
+    let variants: Vec<_> =
+        item.variants.iter().filter_map(|variant| problems.keep(parse_variant(variant))).collect();
     for (index, variant) in variants.iter().enumerate() {
-        if let Some(earlier) = variants[..index].iter().find(|earlier| earlier.code.value() == variant.code.value()) {
+        if let Some(earlier) =
+            variants[..index].iter().find(|earlier| earlier.code.value() == variant.code.value())
+        {
             let message = format!("`{}` and `{}` have the same code", earlier.ident, variant.ident);
             problems.add(syn::Error::new_spanned(&variant.code, message));
         }
@@ -69,11 +74,14 @@ fn parse_variant(variant: &Variant) -> syn::Result<VariantSpec> {
     let mut problems = Problems::default();
     let message = doc::first_paragraph(&variant.attrs);
     if message.is_empty() {
-        problems
-            .add(syn::Error::new_spanned(&variant.ident, "say in a `///` comment what went wrong: it is the message that callers read"));
+        problems.add(syn::Error::new_spanned(
+            &variant.ident,
+            "say in a `///` comment what went wrong: it is the message that callers read",
+        ));
     }
     if let Some((_, discriminant)) = &variant.discriminant {
-        problems.add(syn::Error::new_spanned(discriminant, "a variant's identity is its code; it has no number"));
+        problems
+            .add(syn::Error::new_spanned(discriminant, "a variant's identity is its code; it has no number"));
     }
     let fields = problems.keep(fields(variant));
     let code = problems.keep(code(variant));
@@ -90,38 +98,54 @@ fn fields(variant: &Variant) -> syn::Result<Vec<(Ident, String, Type)>> {
             .named
             .iter()
             .filter_map(|field| {
-                field.ident.as_ref().map(|ident| (ident.clone(), case::camel(&ident.unraw().to_string()), field.ty.clone()))
+                field
+                    .ident
+                    .as_ref()
+                    .map(|ident| (ident.clone(), case::camel(&ident.unraw().to_string()), field.ty.clone()))
             })
             .collect()),
         Fields::Unnamed(fields) => Err(syn::Error::new_spanned(
             fields,
-            format!("name the fields, `{} {{ max: u32 }}`: they are the `details` object that clients read", variant.ident),
+            format!(
+                "name the fields, `{} {{ max: u32 }}`: they are the `details` object that clients read",
+                variant.ident
+            ),
         )),
     }
 }
 
 /// `#[code("LIMIT_REACHED", status = 409)]`
 fn code(variant: &Variant) -> syn::Result<(LitStr, u16)> {
-    let usage = format!("`#[code(\"{}\", status = 409)]`", case::snake(&variant.ident.to_string()).to_uppercase());
+    let usage =
+        format!("`#[code(\"{}\", status = 409)]`", case::snake(&variant.ident.to_string()).to_uppercase());
     let mut attributes = variant.attrs.iter().filter(|attribute| attribute.path().is_ident("code"));
     let missing = || syn::Error::new_spanned(&variant.ident, format!("the variant needs {usage}"));
     let attribute = attributes.next().ok_or_else(missing)?;
     if let Some(second) = attributes.next() {
         return Err(syn::Error::new_spanned(second, "a variant has one code"));
     }
-    let (code, entries) = arguments(attribute).map_err(|error| syn::Error::new(error.span(), format!("write {usage}")))?;
+    let (code, entries) =
+        arguments(attribute).map_err(|error| syn::Error::new(error.span(), format!("write {usage}")))?;
     let name = code.value();
     let plain = name.starts_with(|c: char| c.is_ascii_uppercase())
         && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
     if !plain {
-        return Err(syn::Error::new_spanned(&code, "a code is written in capitals, digits and `_`, for example \"LIMIT_REACHED\""));
+        return Err(syn::Error::new_spanned(
+            &code,
+            "a code is written in capitals, digits and `_`, for example \"LIMIT_REACHED\"",
+        ));
     }
     option::once(&entries, &[])?;
     let mut status = None;
     for entry in &entries {
         status = Some(self::status(&entry.integer(entry.find(&[STATUS], "`#[code]`")?)?)?);
     }
-    Ok((code, status.ok_or_else(|| syn::Error::new_spanned(attribute, format!("the code needs an HTTP status: {usage}")))?))
+    Ok((
+        code,
+        status.ok_or_else(|| {
+            syn::Error::new_spanned(attribute, format!("the code needs an HTTP status: {usage}"))
+        })?,
+    ))
 }
 
 const STATUS: Key<()> = Key { name: "status", usage: "status = 409", id: () };
@@ -149,15 +173,19 @@ fn lower(spec: &Spec) -> TokenStream {
     let name = &item.ident;
     let codes =
         variants.iter().map(|VariantSpec { code, status, .. }| quote! { ::forge::kernel::fault::AppCode { name: #code, status: #status } });
-    let code_arms =
-        variants.iter().enumerate().map(|(index, VariantSpec { ident, .. })| quote! { Self::#ident { .. } => Self::CODES[#index], });
-    let message_arms = variants.iter().map(|VariantSpec { ident, message, .. }| quote! { Self::#ident { .. } => #message, });
+    let code_arms = variants
+        .iter()
+        .enumerate()
+        .map(|(index, VariantSpec { ident, .. })| quote! { Self::#ident { .. } => Self::CODES[#index], });
+    let message_arms =
+        variants.iter().map(|VariantSpec { ident, message, .. }| quote! { Self::#ident { .. } => #message, });
     let details_arms = variants.iter().map(details_arm);
     let wire_arms = variants.iter().map(wire_arm);
     let own_codes = variants.iter().map(own_code);
     let wire = variants.iter().map(wire_variant);
     let doc = doc::first_paragraph(&item.attrs);
-    let declared = declared::implement(name, &doc, &quote! { ::forge::app::wire_type::error(::std::vec![#(#wire),*]) });
+    let declared =
+        declared::implement(name, &doc, &quote! { ::forge::app::wire_type::error(::std::vec![#(#wire),*]) });
     quote! {
         #[derive(::core::fmt::Debug)]
         #item
@@ -203,16 +231,20 @@ fn lower(spec: &Spec) -> TokenStream {
     }
 }
 
-/// Forge's codes are known to the runtime, not to this crate: the check runs when the constant is evaluated, on the literal's line.
+/// Forge's codes are known to the runtime, not to this crate: the check runs when the constant is evaluated,
+/// on the literal's line.
 fn own_code(variant: &VariantSpec) -> TokenStream {
     let code = &variant.code;
-    let message = format!("`{}` is one of Forge's own codes, which clients match on: choose another", code.value());
+    let message =
+        format!("`{}` is one of Forge's own codes, which clients match on: choose another", code.value());
     quote_spanned! { code.span() => const _: () = ::core::assert!(!::forge::app::error::is_forges_own(#code), #message); }
 }
 
 fn wire_variant(variant: &VariantSpec) -> TokenStream {
     let VariantSpec { code, message, fields, .. } = variant;
-    let details = fields.iter().map(|(_, wire, ty)| quote! { (#wire, <#ty as ::forge::__private::specta::Type>::definition(types)) });
+    let details = fields.iter().map(
+        |(_, wire, ty)| quote! { (#wire, <#ty as ::forge::__private::specta::Type>::definition(types)) },
+    );
     quote! { ::forge::app::wire_type::ErrorVariant { code: #code, doc: #message, details: ::std::vec![#(#details),*] } }
 }
 

@@ -1,11 +1,12 @@
 //! Forge's attributes and derives, re-exported by the crate `forge`.
 //!
-//! One pipeline for all of them: **parse** (tokens to a spec; every mistake becomes an error on the offending token, and all mistakes
-//! of one attribute are reported together), **spec** (plain data, already checked), **lower** (spec to code that names everything
-//! by an absolute path below `::forge`, so that an application needs no other dependency and may shadow any name).
+//! One pipeline for all of them: **parse** (tokens to a spec; every mistake becomes an error on the offending
+//! token, and all mistakes of one attribute are reported together), **spec** (plain data, already checked),
+//! **lower** (spec to code that names everything by an absolute path below `::forge`, so that an application
+//! needs no other dependency and may shadow any name).
 //!
-//! `option` is the one grammar of options; each attribute brings a table of the words it knows. The kinds of handler are rows of
-//! `function::kind`, not copies.
+//! `option` is the one grammar of options; each attribute brings a table of the words it knows. The kinds of
+//! handler are rows of `function::kind`, not copies.
 
 use proc_macro::TokenStream;
 
@@ -30,11 +31,11 @@ mod tests;
 
 /// Makes an async fn a query: it reads, and Postgres refuses it any write.
 ///
-/// `list(ctx: &QueryContext, done: Option<bool>) -> Result<Vec<Task>>` stays callable and gains the message `List { done }`, its
-/// `Handler` implementation and its registration.
+/// `list(ctx: &QueryContext, done: Option<bool>) -> Result<Vec<Task>>` stays callable and gains the message
+/// `List { done }`, its `Handler` implementation and its registration.
 ///
-/// Options: `public`, `auth` (the default), `role = "editor"`, `internal`, `name = "tasks.all"`, `timeout = "5s"`,
-/// `concurrency = 10`, `input_max = "64KiB"`, `snapshot`.
+/// Options: `public`, `auth` (the default), `role = "editor"`, `internal`, `name = "tasks.all"`, `timeout =
+/// "5s"`, `concurrency = 10`, `input_max = "64KiB"`, `snapshot`.
 #[proc_macro_attribute]
 pub fn query(options: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(&function::kind::QUERY, options.into(), item.into()).into()
@@ -42,7 +43,8 @@ pub fn query(options: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes an async fn a mutation: exactly one transaction, which commits when it returns `Ok`.
 ///
-/// Options: those of [`macro@query`] without `snapshot`, and `isolation = read_committed | repeatable_read | serializable`.
+/// Options: those of [`macro@query`] without `snapshot`, and `isolation = read_committed | repeatable_read |
+/// serializable`.
 #[proc_macro_attribute]
 pub fn mutation(options: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(&function::kind::MUTATION, options.into(), item.into()).into()
@@ -58,11 +60,13 @@ pub fn action(options: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes an async fn a job: `ctx.dispatch(..)` queues it, a worker runs it, and a failed attempt is repeated.
 ///
-/// It runs at least once; what it writes inside of `ctx.commit(async |tx| ..)` it writes exactly once. Nobody can call it from outside.
+/// It runs at least once; what it writes inside of `ctx.commit(async |tx| ..)` it writes exactly once. Nobody
+/// can call it from outside.
 ///
-/// Options: `queue = "mail"` ("default"), `priority = 50` (0 to 100, larger ones first), `attempts = 8` (10), `backoff = fixed("5s")`,
-/// `linear("5s", max = "10m")` or `exponential("5s", max = "1h")` (from "1s"), `timeout = "30s"` (up to "24h"), `input_max = "64KiB"`,
-/// `name = "mail.welcome"`, and `alias = "mail.hello"` for each name that queued rows may still carry.
+/// Options: `queue = "mail"` ("default"), `priority = 50` (0 to 100, larger ones first), `attempts = 8` (10),
+/// `backoff = fixed("5s")`, `linear("5s", max = "10m")` or `exponential("5s", max = "1h")` (from "1s"),
+/// `timeout = "30s"` (up to "24h"), `input_max = "64KiB"`, `name = "mail.welcome"`, and `alias =
+/// "mail.hello"` for each name that queued rows may still carry.
 #[proc_macro_attribute]
 pub fn job(options: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(&function::kind::JOB, options.into(), item.into()).into()
@@ -80,8 +84,9 @@ pub fn require_role(options: TokenStream, item: TokenStream) -> TokenStream {
     function::defer("require_role", options.into(), item.into()).into()
 }
 
-/// Makes an enum a handler's error: each variant has `#[code("LIMIT_REACHED", status = 409)]`, a documentation comment (the message
-/// that callers read) and named fields or none (the details that clients read, typed).
+/// Makes an enum a handler's error: each variant has `#[code("LIMIT_REACHED", status = 409)]`, a
+/// documentation comment (the message that callers read) and named fields or none (the details that clients
+/// read, typed).
 #[proc_macro_attribute]
 pub fn error(options: TokenStream, item: TokenStream) -> TokenStream {
     error_enum::expand(options.into(), item.into()).into()
@@ -89,28 +94,31 @@ pub fn error(options: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes a struct the source of truth of a table.
 ///
-/// Options: `table = "tasks"`, `index(project, status, where = "status <> 'done'", name = "..")`, `unique(project, title)`.
-/// Field attributes: `#[id]`, `#[indexed]`, `#[unique]`, `#[default = "open"]` (a value) or `#[default(sql = "now()")]` (an
-/// expression), `#[updated_at]`, `#[column(name = "..", type = "..")]`, `#[sensitive]`,
-/// `#[relation(belongs_to = Project, on_delete = cascade)]`.
+/// Options: `table = "tasks"`, `index(project, status, where = "status <> 'done'", name = "..")`,
+/// `unique(project, title)`. Field attributes: `#[id]`, `#[indexed]`, `#[unique]`, `#[default = "open"]` (a
+/// value) or `#[default(sql = "now()")]` (an expression), `#[updated_at]`, `#[column(name = "..", type =
+/// "..")]`, `#[sensitive]`, `#[relation(belongs_to = Project, on_delete = cascade)]`.
 ///
-/// A `#[sensitive]` field is left out of JSON and shown as `[redacted]` by `Debug`. Reading the struct from JSON still requires the
-/// field: a value that was lost on the way must not come back as an empty one.
+/// A `#[sensitive]` field is left out of JSON and shown as `[redacted]` by `Debug`. Reading the struct from
+/// JSON still requires the field: a value that was lost on the way must not come back as an empty one.
 #[proc_macro_attribute]
 pub fn model(options: TokenStream, item: TokenStream) -> TokenStream {
     model::expand(options.into(), item.into()).into()
 }
 
-/// Makes a struct or an enum something that crosses the wire: serde's derives in camelCase, and its type for clients.
+/// Makes a struct or an enum something that crosses the wire: serde's derives in camelCase, and its type for
+/// clients.
 ///
-/// No options. `#[serde(..)]` on the item, its variants and its fields says what serde offers, for example `#[serde(tag = "type")]` on an
-/// enum whose variants hold data; `#[serde(rename_all = "..")]` replaces camelCase.
+/// No options. `#[serde(..)]` on the item, its variants and its fields says what serde offers, for example
+/// `#[serde(tag = "type")]` on an enum whose variants hold data; `#[serde(rename_all = "..")]` replaces
+/// camelCase.
 #[proc_macro_attribute]
 pub fn data(options: TokenStream, item: TokenStream) -> TokenStream {
     data::expand(options.into(), item.into()).into()
 }
 
-/// Makes a fieldless enum a Postgres enum, a string on the wire and a union in TypeScript; labels are the variants in snake_case.
+/// Makes a fieldless enum a Postgres enum, a string on the wire and a union in TypeScript; labels are the
+/// variants in snake_case.
 ///
 /// Option: `name = "task_status"`, the type's name in Postgres when it is not the Rust name in snake_case.
 #[proc_macro_attribute]
@@ -124,10 +132,12 @@ pub fn enum_type(options: TokenStream, item: TokenStream) -> TokenStream {
     enumeration::expand("enum_type", options.into(), item.into()).into()
 }
 
-/// Makes `struct Title(String)` a text that is checked wherever one is made: parsed, read from JSON, read from a column.
+/// Makes `struct Title(String)` a text that is checked wherever one is made: parsed, read from JSON, read
+/// from a column.
 ///
-/// Options: `len = 1..=200` (characters), `trim`, `lowercase`, `check = function` (`fn(&str) -> Result<(), &'static str>`), `secret`
-/// (`Debug` and `Display` show `[redacted]`; JSON and SQL carry the value, since the text has to arrive).
+/// Options: `len = 1..=200` (characters), `trim`, `lowercase`, `check = function` (`fn(&str) -> Result<(),
+/// &'static str>`), `secret` (`Debug` and `Display` show `[redacted]`; JSON and SQL carry the value, since
+/// the text has to arrive).
 #[proc_macro_attribute]
 pub fn validated_type(options: TokenStream, item: TokenStream) -> TokenStream {
     validated::expand(options.into(), item.into()).into()
@@ -139,9 +149,11 @@ pub fn message(item: TokenStream) -> TokenStream {
     message::expand(item.into()).into()
 }
 
-/// Declares the application in the root of its crate: `forge::app! { name = "taskboard", migrations = "../migrations" }`.
+/// Declares the application in the root of its crate: `forge::app! { name = "taskboard", migrations =
+/// "../migrations" }`.
 ///
-/// The folder is relative to the file that holds the macro; its `*.sql` files are embedded, and an edit rebuilds the crate.
+/// The folder is relative to the file that holds the macro; its `*.sql` files are embedded, and an edit
+/// rebuilds the crate.
 #[proc_macro]
 pub fn app(input: TokenStream) -> TokenStream {
     let file = proc_macro::Span::call_site().local_file();

@@ -15,7 +15,8 @@ const DURATIONS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h
 pub(crate) fn timeout(literal: &LitStr) -> syn::Result<u64> {
     let ms = time_limit(literal)?;
     if ms > TIMEOUT_MS_MAX {
-        let message = "somebody waits for this call, so its time limit is at most \"10m\"; move longer work into a job";
+        let message =
+            "somebody waits for this call, so its time limit is at most \"10m\"; move longer work into a job";
         return Err(syn::Error::new_spanned(literal, message));
     }
     Ok(ms)
@@ -25,7 +26,10 @@ pub(crate) fn timeout(literal: &LitStr) -> syn::Result<u64> {
 pub(crate) fn job_timeout(literal: &LitStr) -> syn::Result<u64> {
     let ms = time_limit(literal)?;
     if ms > JOB_MS_MAX {
-        return Err(syn::Error::new_spanned(literal, "an attempt at a job takes at most \"24h\"; split longer work into several jobs"));
+        return Err(syn::Error::new_spanned(
+            literal,
+            "an attempt at a job takes at most \"24h\"; split longer work into several jobs",
+        ));
     }
     Ok(ms)
 }
@@ -34,7 +38,9 @@ pub(crate) fn job_timeout(literal: &LitStr) -> syn::Result<u64> {
 pub(crate) fn wait(literal: &LitStr) -> syn::Result<u64> {
     match milliseconds(literal)? {
         0 => Err(syn::Error::new_spanned(literal, "a wait of zero lets a failing job run in circles")),
-        ms if ms > JOB_MS_MAX => Err(syn::Error::new_spanned(literal, "a job waits at most \"24h\" between two attempts")),
+        ms if ms > JOB_MS_MAX => {
+            Err(syn::Error::new_spanned(literal, "a job waits at most \"24h\" between two attempts"))
+        }
         ms => Ok(ms),
     }
 }
@@ -57,10 +63,12 @@ pub(crate) fn refresh(literal: &LitStr) -> syn::Result<u64> {
     let wrong = |message: &str| Err(syn::Error::new_spanned(literal, message));
     match quantity(&text, &DURATIONS) {
         None => Err(not_a_duration(literal)),
-        Some(ms) if ms < REFRESH_MS_MIN => wrong("a live query runs again at most every \"100ms\" without a change"),
-        Some(ms) if ms > REFRESH_MS_MAX => {
-            wrong("a refresh is at most \"1h\" apart; without one, a live query runs again when what it read was changed")
+        Some(ms) if ms < REFRESH_MS_MIN => {
+            wrong("a live query runs again at most every \"100ms\" without a change")
         }
+        Some(ms) if ms > REFRESH_MS_MAX => wrong(
+            "a refresh is at most \"1h\" apart; without one, a live query runs again when what it read was changed",
+        ),
         Some(ms) => Ok(ms),
     }
 }
@@ -72,7 +80,9 @@ pub(crate) fn size(literal: &LitStr) -> syn::Result<u64> {
     match quantity(&text, &units) {
         None => Err(syn::Error::new_spanned(
             literal,
-            format!("`{text}` is not a size: write a whole number and one of B, KiB, MiB, GiB, for example \"64KiB\""),
+            format!(
+                "`{text}` is not a size: write a whole number and one of B, KiB, MiB, GiB, for example \"64KiB\""
+            ),
         )),
         Some(0) => Err(syn::Error::new_spanned(literal, "a size of zero admits no arguments at all")),
         Some(bytes) => Ok(bytes),
@@ -81,7 +91,9 @@ pub(crate) fn size(literal: &LitStr) -> syn::Result<u64> {
 
 fn not_a_duration(literal: &LitStr) -> syn::Error {
     let text = literal.value();
-    let message = format!("`{text}` is not a duration: write a whole number and a unit, for example \"500ms\", \"5s\" or \"2m\"");
+    let message = format!(
+        "`{text}` is not a duration: write a whole number and a unit, for example \"500ms\", \"5s\" or \"2m\""
+    );
     syn::Error::new_spanned(literal, message)
 }
 

@@ -1,6 +1,7 @@
 //! The grammar that all attributes share: `word`, `word = value` and `word(..)`, separated by commas.
 //!
-//! An attribute brings a table of [`Key`]s; a word that is not in it is refused with the list of those that are.
+//! An attribute brings a table of [`Key`]s; a word that is not in it is refused with the list of those that
+//! are.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::ext::IdentExt;
@@ -73,14 +74,18 @@ impl Entry {
     /// The table's row of this word.
     pub(crate) fn find<'k, T>(&self, keys: &'k [Key<T>], owner: &str) -> syn::Result<&'k Key<T>> {
         let word = self.name.unraw().to_string();
-        keys.iter().find(|key| key.name == word).ok_or_else(|| syn::Error::new(self.span(), unknown(&word, keys, owner)))
+        keys.iter()
+            .find(|key| key.name == word)
+            .ok_or_else(|| syn::Error::new(self.span(), unknown(&word, keys, owner)))
     }
 
     /// Refuses a value: the option is a word alone.
     pub(crate) fn flag<T>(&self, key: &Key<T>) -> syn::Result<()> {
         match self.value {
             Value::Absent => Ok(()),
-            Value::Is(_) | Value::List(_) => Err(syn::Error::new(self.span(), format!("`{}` is a word alone, without a value", key.name))),
+            Value::Is(_) | Value::List(_) => {
+                Err(syn::Error::new(self.span(), format!("`{}` is a word alone, without a value", key.name)))
+            }
         }
     }
 
@@ -156,7 +161,9 @@ impl Entry {
 }
 
 fn unknown<T>(word: &str, keys: &[Key<T>], owner: &str) -> String {
-    let hint = case::nearest(word, keys.iter().map(|key| key.name)).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+    let hint = case::nearest(word, keys.iter().map(|key| key.name))
+        .map(|name| format!("; did you mean `{name}`?"))
+        .unwrap_or_default();
     if keys.is_empty() {
         return format!("{owner} has no options");
     }

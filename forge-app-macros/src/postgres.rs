@@ -11,11 +11,14 @@ pub(crate) fn identifier(name: &str, span: Span, what: &str) -> syn::Result<()> 
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if !plain {
-        let message = format!("{what} `{name}` may only hold lower-case letters, digits and `_`, and begins with no digit");
+        let message = format!(
+            "{what} `{name}` may only hold lower-case letters, digits and `_`, and begins with no digit"
+        );
         return Err(syn::Error::new(span, message));
     }
     if name.len() > IDENTIFIER_BYTES_MAX {
-        let message = format!("{what} `{name}` has {} bytes; Postgres keeps {IDENTIFIER_BYTES_MAX}", name.len());
+        let message =
+            format!("{what} `{name}` has {} bytes; Postgres keeps {IDENTIFIER_BYTES_MAX}", name.len());
         return Err(syn::Error::new(span, message));
     }
     Ok(())

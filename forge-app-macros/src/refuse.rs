@@ -7,11 +7,14 @@ use syn::{Attribute, Generics, Path, Token};
 
 use crate::option::Problems;
 
-/// `#[derive(Debug)]` beside an attribute that writes `Debug` itself ends in "conflicting implementations"; say it plainly instead.
+/// `#[derive(Debug)]` beside an attribute that writes `Debug` itself ends in "conflicting implementations";
+/// say it plainly instead.
 pub(crate) fn derives(attributes: &[Attribute], written: &[&str], owner: &str) -> syn::Result<()> {
     let mut problems = Problems::default();
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("derive")) {
-        let Ok(paths) = attribute.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated) else { continue };
+        let Ok(paths) = attribute.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated) else {
+            continue;
+        };
         for path in paths {
             let Some(last) = path.segments.last() else { continue };
             // `sqlx::Type` is another trait of the same name.
@@ -30,11 +33,19 @@ pub(crate) fn generics(generics: &Generics, owner: &str) -> syn::Result<()> {
     if generics.params.is_empty() && generics.where_clause.is_none() {
         return Ok(());
     }
-    let tokens: TokenStream = if generics.params.is_empty() { generics.where_clause.to_token_stream() } else { generics.to_token_stream() };
-    Err(syn::Error::new_spanned(tokens, format!("{owner} cannot be generic: it stands for one concrete type on the wire and in Postgres")))
+    let tokens: TokenStream = if generics.params.is_empty() {
+        generics.where_clause.to_token_stream()
+    } else {
+        generics.to_token_stream()
+    };
+    Err(syn::Error::new_spanned(
+        tokens,
+        format!("{owner} cannot be generic: it stands for one concrete type on the wire and in Postgres"),
+    ))
 }
 
-/// The errors, together with the item as far as it is valid Rust: other code that names it then reports nothing on top.
+/// The errors, together with the item as far as it is valid Rust: other code that names it then reports
+/// nothing on top.
 pub(crate) fn with_item(error: &syn::Error, item: impl ToTokens) -> TokenStream {
     let errors = error.to_compile_error();
     quote! { #errors #item }

@@ -7,11 +7,18 @@ use crate::{doc, literal, message};
 
 #[test]
 fn cases() {
-    for (from, to) in [("project_id", "projectId"), ("a", "a"), ("_unused", "unused"), ("line_2", "line2"), ("", "")] {
+    for (from, to) in
+        [("project_id", "projectId"), ("a", "a"), ("_unused", "unused"), ("line_2", "line2"), ("", "")]
+    {
         assert_eq!(camel(from), to);
     }
     assert_eq!(pascal("task_created"), "TaskCreated");
-    for (from, to) in [("InProgress", "in_progress"), ("HTTPStatus", "http_status"), ("Done", "done"), ("V2Beta", "v2_beta")] {
+    for (from, to) in [
+        ("InProgress", "in_progress"),
+        ("HTTPStatus", "http_status"),
+        ("Done", "done"),
+        ("V2Beta", "v2_beta"),
+    ] {
         assert_eq!(snake(from), to);
     }
 }
@@ -63,7 +70,8 @@ fn takes_the_first_paragraph() {
 
 #[test]
 fn names_every_variant_in_order() {
-    let code = message::expand(quote! { enum Command { Start, Stop(u8), Claim { batch: usize } } }).to_string();
+    let code =
+        message::expand(quote! { enum Command { Start, Stop(u8), Claim { batch: usize } } }).to_string();
     assert!(code.contains(r#"["Start" , "Stop" , "Claim"]"#), "{code}");
     assert!(code.contains("Self :: Claim { .. } => 2usize"), "{code}");
 }

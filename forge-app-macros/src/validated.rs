@@ -9,7 +9,8 @@ use crate::postgres::{self, Codec};
 use crate::refuse;
 
 const OWNER: &str = "`#[forge::validated_type]`";
-const WRITTEN: &[&str] = &["Clone", "PartialEq", "Eq", "PartialOrd", "Ord", "Hash", "Debug", "Serialize", "Deserialize"];
+const WRITTEN: &[&str] =
+    &["Clone", "PartialEq", "Eq", "PartialOrd", "Ord", "Hash", "Debug", "Serialize", "Deserialize"];
 
 #[derive(Clone, Copy)]
 enum Word {
@@ -47,7 +48,11 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     let item = match syn::parse2::<ItemStruct>(item) {
         Ok(item) => item,
         Err(error) => {
-            return syn::Error::new(error.span(), format!("{OWNER} stands on a struct: `pub struct Title(String);`")).to_compile_error();
+            return syn::Error::new(
+                error.span(),
+                format!("{OWNER} stands on a struct: `pub struct Title(String);`"),
+            )
+            .to_compile_error();
         }
     };
     match parse(options, &item) {
@@ -73,7 +78,9 @@ fn parse(options: TokenStream, item: &ItemStruct) -> syn::Result<Rules> {
 
 fn inner(item: &ItemStruct) -> syn::Result<()> {
     let wanted = format!("a validated type wraps one text: `struct {}(String);`", item.ident);
-    let Fields::Unnamed(fields) = &item.fields else { return Err(syn::Error::new_spanned(&item.ident, wanted)) };
+    let Fields::Unnamed(fields) = &item.fields else {
+        return Err(syn::Error::new_spanned(&item.ident, wanted));
+    };
     let mut fields = fields.unnamed.iter();
     let (Some(Field { vis, ty, .. }), None) = (fields.next(), fields.next()) else {
         return Err(syn::Error::new_spanned(&item.fields, wanted));
@@ -84,7 +91,10 @@ fn inner(item: &ItemStruct) -> syn::Result<()> {
     }
     match vis {
         Visibility::Inherited => Ok(()),
-        visible => Err(syn::Error::new_spanned(visible, "the text stays private, or it could be made without the check")),
+        visible => Err(syn::Error::new_spanned(
+            visible,
+            "the text stays private, or it could be made without the check",
+        )),
     }
 }
 
@@ -112,7 +122,9 @@ fn read(entry: &Entry, rules: &mut Rules) -> syn::Result<()> {
 /// `1..=200`, `1..`, `..=200`.
 fn length(entry: &Entry, key: &Key<Word>) -> syn::Result<(Option<u64>, Option<u64>)> {
     let expression = entry.expression(key)?;
-    let Expr::Range(ExprRange { start, limits, end, .. }) = expression else { return Err(entry.misused(key)) };
+    let Expr::Range(ExprRange { start, limits, end, .. }) = expression else {
+        return Err(entry.misused(key));
+    };
     let bound = |bound: &Option<Box<Expr>>| match bound.as_deref() {
         None => Ok(None),
         Some(Expr::Lit(ExprLit { lit: Lit::Int(number), .. })) => number.base10_parse::<u64>().map(Some),
@@ -120,7 +132,10 @@ fn length(entry: &Entry, key: &Key<Word>) -> syn::Result<(Option<u64>, Option<u6
     };
     let (min, max) = (bound(start)?, bound(end)?);
     if max.is_some() && matches!(limits, RangeLimits::HalfOpen(_)) {
-        return Err(syn::Error::new_spanned(expression, "write the longest length that is allowed, with `..=`: `len = 1..=200`"));
+        return Err(syn::Error::new_spanned(
+            expression,
+            "write the longest length that is allowed, with `..=`: `len = 1..=200`",
+        ));
     }
     if (min.is_none() && max.is_none()) || min.zip(max).is_some_and(|(min, max)| min > max) {
         return Err(syn::Error::new_spanned(expression, "no length, or every length, is in this range"));
@@ -137,7 +152,9 @@ fn lower(spec: &Spec) -> TokenStream {
         Codec {
             type_info: quote! { <&str as ::forge::__private::sqlx::Type<::forge::__private::sqlx::Postgres>>::type_info() },
             array_type_info: quote! { <&str as ::forge::__private::sqlx::postgres::PgHasArrayType>::array_type_info() },
-            compatible: Some(quote! { <&str as ::forge::__private::sqlx::Type<::forge::__private::sqlx::Postgres>>::compatible(ty) }),
+            compatible: Some(
+                quote! { <&str as ::forge::__private::sqlx::Type<::forge::__private::sqlx::Postgres>>::compatible(ty) },
+            ),
             text: &text,
             read: quote! { Self::parse(text).map_err(|invalid| ::std::format!("`{}`: {invalid}", ::core::stringify!(#name)).into()) },
         },
@@ -176,7 +193,10 @@ fn lower(spec: &Spec) -> TokenStream {
 
 fn constructors(name: &Ident, rules: &Rules) -> TokenStream {
     let optional = |value: Option<TokenStream>| {
-        value.map_or_else(|| quote! { ::core::option::Option::None }, |value| quote! { ::core::option::Option::Some(#value) })
+        value.map_or_else(
+            || quote! { ::core::option::Option::None },
+            |value| quote! { ::core::option::Option::Some(#value) },
+        )
     };
     let (len_min, len_max) = (rules.len_min.map(|len| len as usize), rules.len_max.map(|len| len as usize));
     let len_min = optional(len_min.map(|len| quote! { #len }));

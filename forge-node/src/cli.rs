@@ -234,7 +234,8 @@ pub struct Jobs {
 pub enum JobsStep {
     /// List jobs, newest first.
     Ls {
-        /// Only those in this status: pending, claimed, running, completed, retry, failed, dead_letter, cancelled.
+        /// Only those in this status: pending, claimed, running, completed, retry, failed, dead_letter,
+        /// cancelled.
         #[arg(long, value_name = "STATUS")]
         status: Option<String>,
         /// Only those of this queue.

@@ -1,7 +1,7 @@
 //! Forge: typed functions on an actor runtime and Postgres.
 //!
-//! Applications depend on this crate alone. Its prelude has what handlers need, its attributes make them, [`main!`] makes the
-//! binary:
+//! Applications depend on this crate alone. Its prelude has what handlers need, its attributes make them,
+//! [`main!`] makes the binary:
 //!
 //! ```
 //! use forge::prelude::*;
@@ -16,8 +16,8 @@
 //!
 //! A binary is one line in `src/main.rs`: `forge::main!(shop);`.
 //!
-//! The rest of the crate is the command line that such a binary has: [`cli`] says which verbs, [`cmd`] does them, [`config`] reads
-//! `forge.toml`, [`boot`] starts a node.
+//! The rest of the crate is the command line that such a binary has: [`cli`] says which verbs, [`cmd`] does
+//! them, [`config`] reads `forge.toml`, [`boot`] starts a node.
 
 pub mod boot;
 pub mod cli;
@@ -28,8 +28,8 @@ mod run;
 
 pub use forge_actors::app::{NoError, Result, password};
 pub use forge_actors::{
-    Message, action, app, data, db, enum_type, error, forge_enum, id, job, kernel, model, mutation, query, register, require_auth,
-    require_role, supervise, validated_type,
+    Message, action, app, data, db, enum_type, error, forge_enum, id, job, kernel, model, mutation, query,
+    register, require_auth, require_role, supervise, validated_type,
 };
 pub use run::{run, run_developer};
 pub use sqlx;

@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 #[path = "../demo/src/lib.rs"]
-#[expect(unreachable_pub, reason = "what `forge-node new` writes from these files is a library, whose handlers are public")]
+#[expect(
+    unreachable_pub,
+    reason = "what `forge-node new` writes from these files is a library, whose handlers are public"
+)]
 mod demo;
 
 #[global_allocator]

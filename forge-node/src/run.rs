@@ -10,7 +10,10 @@ use crate::boot::signal::interruptible;
 use crate::cli::{Application, Completions, Developer, DeveloperVerb, Global, Verb};
 use crate::cmd::report::{Exit, Report};
 use crate::cmd::scene::Scene;
-use crate::cmd::{actors, call, cluster, completions, dashboard, delegate, doctor, generate, jobs, migrate, new, output, schema, start};
+use crate::cmd::{
+    actors, call, cluster, completions, dashboard, delegate, doctor, generate, jobs, migrate, new, output,
+    schema, start,
+};
 
 /// Runs the command line of an application's own binary.
 pub fn run(apps: &'static [&'static App]) -> ExitCode {
@@ -20,7 +23,8 @@ pub fn run(apps: &'static [&'static App]) -> ExitCode {
         Ok(parsed) => parsed,
         Err(code) => return code,
     };
-    let Application { global, verb } = Application::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let Application { global, verb } =
+        Application::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     conclude(&global, perform(&verb, command, Scene { apps, global: &global, developer: false }))
 }
 
@@ -31,7 +35,8 @@ pub fn run_developer(apps: &'static [&'static App]) -> ExitCode {
         Ok(parsed) => parsed,
         Err(code) => return code,
     };
-    let Developer { global, verb } = Developer::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let Developer { global, verb } =
+        Developer::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let scene = Scene { apps, global: &global, developer: true };
     let outcome = match &verb {
         DeveloperVerb::New(args) => new::run(args, scene),
@@ -40,7 +45,8 @@ pub fn run_developer(apps: &'static [&'static App]) -> ExitCode {
     conclude(&global, outcome)
 }
 
-/// Parses the process's arguments. What clap wants to say itself (help, version, usage) it says, with its exit code.
+/// Parses the process's arguments. What clap wants to say itself (help, version, usage) it says, with its
+/// exit code.
 fn parsed(mut command: Command) -> Result<(ArgMatches, Command), ExitCode> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let wants_json = arguments.iter().any(|argument| argument == "--json");
@@ -60,18 +66,25 @@ fn parsed(mut command: Command) -> Result<(ArgMatches, Command), ExitCode> {
     }
 }
 
-/// Becomes the application of this folder, where there is one and the verb is about its handlers. Returns only when that failed.
+/// Becomes the application of this folder, where there is one and the verb is about its handlers. Returns
+/// only when that failed.
 fn elsewhere(verb: &Verb, scene: Scene<'_>) -> Option<Report> {
     let release = match verb {
         Verb::Start(start) => start.release,
         Verb::Migrate(_) | Verb::Schema | Verb::Generate(_) | Verb::Doctor => false,
         // These talk to a running node, or to nobody.
-        Verb::Call(_) | Verb::Actors(_) | Verb::Jobs(_) | Verb::Cluster(_) | Verb::Dashboard(_) | Verb::Completions(_) => return None,
+        Verb::Call(_)
+        | Verb::Actors(_)
+        | Verb::Jobs(_)
+        | Verb::Cluster(_)
+        | Verb::Dashboard(_)
+        | Verb::Completions(_) => return None,
     };
     let folder = delegate::application(scene)?;
     let report = delegate::become_application(&folder, release, scene);
     match verb {
-        // An application that does not build is what a doctor is called for: this binary's own examination goes on.
+        // An application that does not build is what a doctor is called for: this binary's own examination
+        // goes on.
         Verb::Doctor => {
             output::notice(&report.to_string());
             None
@@ -95,18 +108,22 @@ fn perform(verb: &Verb, command: Command, scene: Scene<'_>) -> Result<(), Report
         Verb::Actors(args) => concurrently(actors::run(args, scene)),
         Verb::Jobs(args) => concurrently(jobs::run(args, scene)),
         Verb::Cluster(args) => concurrently(cluster::run(args, scene)),
-        // A build that was tried before it may have taken the signals over, and then they end nothing by themselves.
+        // A build that was tried before it may have taken the signals over, and then they end nothing by
+        // themselves.
         Verb::Doctor => concurrently(interruptible(doctor::run(scene))),
     }
 }
 
-/// Stack of a worker thread. Tokio's 2 MiB are too few for an unoptimised handler that panics deep inside of calls: writing down where takes
-/// stack as well, and an overflow ends the process. Untouched pages cost nothing.
+/// Stack of a worker thread. Tokio's 2 MiB are too few for an unoptimised handler that panics deep inside of
+/// calls: writing down where takes stack as well, and an overflow ends the process. Untouched pages cost
+/// nothing.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 pub(crate) fn concurrently<T>(work: impl Future<Output = Result<T, Report>>) -> Result<T, Report> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
-    let runtime = runtime.map_err(|error| Report::new(Exit::Failed, "runtime", "no threads can be started").cause(error))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
+    let runtime = runtime
+        .map_err(|error| Report::new(Exit::Failed, "runtime", "no threads can be started").cause(error))?;
     let outcome = runtime.block_on(work);
     // What still blocks a thread (a password being hashed) must not hold the end up.
     runtime.shutdown_background();

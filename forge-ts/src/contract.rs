@@ -12,7 +12,8 @@ use crate::typescript;
 
 /// Names of the node's own functions begin with it.
 const SYSTEM: &str = "forge.";
-/// Hexadecimal digits of the hash: 64 bits tell a changed contract from an unchanged one, and fit into a log line.
+/// Hexadecimal digits of the hash: 64 bits tell a changed contract from an unchanged one, and fit into a log
+/// line.
 const HASH_DIGITS: usize = 16;
 
 /// Whose functions.
@@ -61,16 +62,19 @@ pub struct Function {
 impl Contract {
     /// Reads the catalog. Jobs and internal handlers are left out: no client calls them.
     pub fn of(catalog: &Catalog, audience: Audience) -> Result<Self, Refused> {
-        let registrations: Vec<_> = catalog.iter().filter(|(name, registration)| audience.hears(name, &registration.meta)).collect();
+        let registrations: Vec<_> =
+            catalog.iter().filter(|(name, registration)| audience.hears(name, &registration.meta)).collect();
         let signatures = registrations.iter().map(|(_, registration)| &registration.signature);
-        let definitions: Vec<_> = signatures.flat_map(|signature| [signature.args, signature.output, signature.error]).collect();
+        let definitions: Vec<_> =
+            signatures.flat_map(|signature| [signature.args, signature.output, signature.error]).collect();
         let (graph, roots) = Graph::of(&definitions).map_err(|problem| Refused(vec![problem]))?;
         let mut reader = Reader::new(&graph);
         let functions: Vec<_> = registrations
             .iter()
             .zip(roots.chunks_exact(3))
             .map(|((name, registration), roots)| {
-                let (args, output) = (reader.arguments(&[name, "args"], &roots[0]), reader.read(&[name, "result"], &roots[1]));
+                let (args, output) =
+                    (reader.arguments(&[name, "args"], &roots[0]), reader.read(&[name, "result"], &roots[1]));
                 let error = reader.read(&[name, "error"], &roots[2]);
                 Function::of(name, registration, args, output, error)
             })
@@ -130,7 +134,12 @@ fn same_keys(functions: &[Function]) -> Vec<Problem> {
     let mut sorted: Vec<_> = functions.iter().collect();
     sorted.sort_by(|a, b| a.keys.cmp(&b.keys));
     let clash = sorted.array_windows().filter(|[first, second]| second.keys.starts_with(&first.keys));
-    clash.map(|[_, second]| Problem { trail: vec![second.name.clone()], refusal: Refusal::SameKey(second.keys.join(".")) }).collect()
+    clash
+        .map(|[_, second]| Problem {
+            trail: vec![second.name.clone()],
+            refusal: Refusal::SameKey(second.keys.join(".")),
+        })
+        .collect()
 }
 
 fn hash(text: &str) -> String {

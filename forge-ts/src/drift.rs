@@ -1,4 +1,5 @@
-//! What changed between two versions of `schema.json`, by the names that people know: for `forge-node generate --check`.
+//! What changed between two versions of `schema.json`, by the names that people know: for `forge-node
+//! generate --check`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,10 +27,20 @@ fn functions(schema: &Value) -> BTreeMap<&str, &Value> {
 }
 
 fn types(schema: &Value) -> BTreeMap<&str, &Value> {
-    schema["$defs"].as_object().into_iter().flatten().map(|(name, definition)| (name.as_str(), definition)).collect()
+    schema["$defs"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, definition)| (name.as_str(), definition))
+        .collect()
 }
 
-fn compare_named(written: &BTreeMap<&str, &Value>, wanted: &BTreeMap<&str, &Value>, what: &str, changes: &mut Vec<String>) {
+fn compare_named(
+    written: &BTreeMap<&str, &Value>,
+    wanted: &BTreeMap<&str, &Value>,
+    what: &str,
+    changes: &mut Vec<String>,
+) {
     let names: BTreeSet<_> = written.keys().chain(wanted.keys()).collect();
     for name in names {
         match (written.get(name), wanted.get(name)) {

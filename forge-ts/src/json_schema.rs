@@ -1,4 +1,5 @@
-//! Types as JSON Schema (2020-12, which OpenAPI 3.1 shares). A named type with parameters becomes one definition for each use.
+//! Types as JSON Schema (2020-12, which OpenAPI 3.1 shares). A named type with parameters becomes one
+//! definition for each use.
 
 use std::collections::BTreeMap;
 
@@ -50,17 +51,25 @@ impl<'c> Definitions<'c> {
             Shape::Union(alternatives) => {
                 let literals: Option<Vec<_>> = alternatives
                     .iter()
-                    .map(|alternative| if let Shape::Literal(text) = &alternative.shape { Some(text) } else { None })
+                    .map(
+                        |alternative| {
+                            if let Shape::Literal(text) = &alternative.shape { Some(text) } else { None }
+                        },
+                    )
                     .collect();
                 match literals {
                     Some(labels) => json!({ "type": "string", "enum": labels }),
                     None => {
-                        let members = alternatives.iter().map(|member| described(self.schema(&member.shape), &member.docs));
+                        let members = alternatives
+                            .iter()
+                            .map(|member| described(self.schema(&member.shape), &member.docs));
                         json!({ "anyOf": members.collect::<Vec<_>>() })
                     }
                 }
             }
-            Shape::Intersection(parts) => json!({ "allOf": parts.iter().map(|part| self.schema(part)).collect::<Vec<_>>() }),
+            Shape::Intersection(parts) => {
+                json!({ "allOf": parts.iter().map(|part| self.schema(part)).collect::<Vec<_>>() })
+            }
             Shape::Named(name, arguments) => self.named(name, arguments),
             // A declaration's parameters are replaced before its body is written.
             Shape::Parameter(_) => json!({}),
@@ -76,7 +85,11 @@ impl<'c> Definitions<'c> {
     }
 
     fn object(&mut self, properties: &[Property]) -> Value {
-        let required: Vec<_> = properties.iter().filter(|property| !property.optional).map(|property| property.name.as_str()).collect();
+        let required: Vec<_> = properties
+            .iter()
+            .filter(|property| !property.optional)
+            .map(|property| property.name.as_str())
+            .collect();
         let mut members = Map::new();
         for property in properties {
             members.insert(property.name.clone(), described(self.schema(&property.shape), &property.docs));
@@ -97,7 +110,8 @@ impl<'c> Definitions<'c> {
         let Some(declaration) = self.declarations.get(name) else { return reference };
         // Stands until the body is written: a type may contain itself.
         self.written.insert(key.clone(), Value::Null);
-        let arguments = declaration.parameters.iter().map(String::as_str).zip(arguments.iter().cloned()).collect();
+        let arguments =
+            declaration.parameters.iter().map(String::as_str).zip(arguments.iter().cloned()).collect();
         let schema = self.schema(&declaration.shape.with_arguments(&arguments));
         self.written.insert(key, described(schema, &declaration.docs));
         reference
@@ -149,7 +163,9 @@ fn label(shape: &Shape) -> String {
         Shape::Json => "Json".to_owned(),
         Shape::List(item) => format!("List_{}", label(item)),
         Shape::Nullable(value) => format!("Optional_{}", label(value)),
-        Shape::Named(name, arguments) => arguments.iter().fold(name.clone(), |key, argument| key + "_" + &label(argument)),
+        Shape::Named(name, arguments) => {
+            arguments.iter().fold(name.clone(), |key, argument| key + "_" + &label(argument))
+        }
         spelt_out => plain(&format!("{spelt_out:?}")),
     }
 }

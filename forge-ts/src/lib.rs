@@ -1,14 +1,17 @@
-//! The functions of a binary, told to its clients: `api.ts` (types and typed references), `schema.json` and `openapi.json`.
+//! The functions of a binary, told to its clients: `api.ts` (types and typed references), `schema.json` and
+//! `openapi.json`.
 //!
 //! ```text
 //! Catalog ──Definition──▶ specta's graph ──read──▶ Contract { functions, declarations, hash } ──▶ typescript · schema · openapi
 //! ```
 //!
-//! Handlers keep functions that describe their types (`forge_actors::app::wire_type`); `read` turns those into [`shape::Shape`]s and
-//! refuses what a client would misread ([`problem`]); printers only print. specta is named in `read` alone.
+//! Handlers keep functions that describe their types (`forge_actors::app::wire_type`); `read` turns those
+//! into [`shape::Shape`]s and refuses what a client would misread ([`problem`]); printers only print. specta
+//! is named in `read` alone.
 //!
-//! The output depends on the handlers and nothing else: functions and types are sorted by name, no time and no path is written, so that equal
-//! binaries write equal bytes. The hash over `api.ts` tells an old page from a new node.
+//! The output depends on the handlers and nothing else: functions and types are sorted by name, no time and
+//! no path is written, so that equal binaries write equal bytes. The hash over `api.ts` tells an old page
+//! from a new node.
 
 pub mod contract;
 pub mod drift;

@@ -59,7 +59,8 @@ fn operation(function: &Function, is_get: bool, definitions: &mut Definitions<'_
         let content = json!({ "application/json": { "schema": args } });
         operation["parameters"] = json!([{ "name": "args", "in": "query", "content": content }]);
     } else {
-        operation["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": args } } });
+        operation["requestBody"] =
+            json!({ "required": true, "content": { "application/json": { "schema": args } } });
     }
     operation
 }
@@ -72,7 +73,8 @@ fn security(access: Access) -> Value {
     }
 }
 
-/// One answer for each status: the result, the function's own errors, and everything that Forge itself may say.
+/// One answer for each status: the result, the function's own errors, and everything that Forge itself may
+/// say.
 fn responses(function: &Function, definitions: &mut Definitions<'_>) -> Value {
     let data = definitions.schema(&function.output);
     let mut responses = Map::new();
@@ -90,11 +92,17 @@ fn responses(function: &Function, definitions: &mut Definitions<'_>) -> Value {
         // Forge's own codes share statuses with those of applications.
         let error = json!({ "anyOf": [own, { "$ref": format!("#/components/schemas/{FAULT}") }] });
         let schema = json!({ "type": "object", "properties": { "error": error }, "required": ["error"] });
-        responses.insert(status.to_string(), json!({ "description": codes.join(", "), "content": content(schema) }));
+        responses.insert(
+            status.to_string(),
+            json!({ "description": codes.join(", "), "content": content(schema) }),
+        );
     }
     let fault = json!({ "$ref": format!("#/components/schemas/{FAULT}") });
     let schema = json!({ "type": "object", "properties": { "error": fault }, "required": ["error"] });
-    responses.insert("default".to_owned(), json!({ "description": "Forge's own errors.", "content": content(schema) }));
+    responses.insert(
+        "default".to_owned(),
+        json!({ "description": "Forge's own errors.", "content": content(schema) }),
+    );
     Value::Object(responses)
 }
 

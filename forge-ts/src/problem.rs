@@ -21,7 +21,9 @@ pub enum Refusal {
     )]
     Wide(&'static str),
     /// Two types of one name.
-    #[error("uses the type `{name}` of `{second}`, and `{first}` has one of the same name: rename one of them")]
+    #[error(
+        "uses the type `{name}` of `{second}`, and `{first}` has one of the same name: rename one of them"
+    )]
     SameName {
         /// The name.
         name: String,
@@ -31,7 +33,9 @@ pub enum Refusal {
         second: String,
     },
     /// A type that contains itself, spelt out.
-    #[error("holds the type `{0}`, which contains itself and has no name there: take `#[serde(flatten)]` or `#[specta(inline)]` away")]
+    #[error(
+        "holds the type `{0}`, which contains itself and has no name there: take `#[serde(flatten)]` or `#[specta(inline)]` away"
+    )]
     Endless(String),
     /// A type that somebody wrote an implementation for which Forge does not know.
     #[error("holds {0}, which has no form in TypeScript: declare it with `#[forge::data]`")]
@@ -40,7 +44,9 @@ pub enum Refusal {
     #[error("{0}")]
     Serde(String),
     /// Two functions, or a function and a module, that end up under one key.
-    #[error("would be `api.{0}`, where another function or module is already: give it another `name = \"..\"`")]
+    #[error(
+        "would be `api.{0}`, where another function or module is already: give it another `name = \"..\"`"
+    )]
     SameKey(String),
 }
 

@@ -1,14 +1,16 @@
 //! From specta's graph to [`Shape`]s: the only file of this crate that names specta.
 //!
-//! What cannot be told to a client without loss is refused here, with the handler and the way to the field: whole numbers that
-//! JavaScript would round, types of the same name, types that contain themselves without a name.
+//! What cannot be told to a client without loss is refused here, with the handler and the way to the field:
+//! whole numbers that JavaScript would round, types of the same name, types that contain themselves without a
+//! name.
 
 use std::borrow::Cow;
 
 use forge_actors::app::wire_type::{Definition, Special};
 use forge_actors::kernel::integer::Int53;
 use specta::datatype::{
-    DataType, Deprecated, Enum, Field, Fields, NamedDataType, NamedReferenceType, OpaqueReference, Primitive, Reference,
+    DataType, Deprecated, Enum, Field, Fields, NamedDataType, NamedReferenceType, OpaqueReference, Primitive,
+    Reference,
 };
 use specta::{Format, Types};
 
@@ -28,7 +30,9 @@ impl Graph {
         let roots: Vec<_> = definitions.iter().map(|definition| definition(&mut types)).collect();
         let refused = |error: specta::FormatError| Problem::of_serde(&*error);
         let mapped = specta_serde::Format.map_types(&types).map_err(refused)?.into_owned();
-        let roots = roots.iter().map(|root| specta_serde::Format.map_type(&mapped, root).map(Cow::into_owned).map_err(refused));
+        let roots = roots
+            .iter()
+            .map(|root| specta_serde::Format.map_type(&mapped, root).map(Cow::into_owned).map_err(refused));
         let roots = roots.collect::<Result<_, _>>()?;
         Ok((Self { types: mapped }, roots))
     }
@@ -54,11 +58,14 @@ impl<'g> Reader<'g> {
         self.shape(root)
     }
 
-    /// Reads arguments: the fields of the message, whose own name stays behind. What is an `Option` may be left out.
+    /// Reads arguments: the fields of the message, whose own name stays behind. What is an `Option` may be
+    /// left out.
     pub(crate) fn arguments(&mut self, place: &[&str], root: &DataType) -> Shape {
         let graph = self.graph;
         let body = match root {
-            DataType::Reference(Reference::Named(reference)) => graph.types.get(reference).and_then(|named| named.ty.as_ref()),
+            DataType::Reference(Reference::Named(reference)) => {
+                graph.types.get(reference).and_then(|named| named.ty.as_ref())
+            }
             _ => None,
         };
         let mut shape = self.read(place, body.unwrap_or(root));
@@ -77,7 +84,8 @@ impl<'g> Reader<'g> {
         value
     }
 
-    /// Keeps the problem; generation ends with all of them, so what stands in the type's place does not matter.
+    /// Keeps the problem; generation ends with all of them, so what stands in the type's place does not
+    /// matter.
     fn refuse(&mut self, refusal: Refusal) -> Shape {
         self.problems.push(Problem { trail: self.trail.clone(), refusal });
         Shape::Json
@@ -101,7 +109,11 @@ impl<'g> Reader<'g> {
             DataType::Tuple(tuple) if tuple.elements.is_empty() => Shape::Null,
             DataType::Tuple(tuple) => {
                 let items = tuple.elements.iter().enumerate();
-                Shape::Tuple(items.map(|(index, item)| self.at(format!("[{index}]"), |reader| reader.shape(item))).collect())
+                Shape::Tuple(
+                    items
+                        .map(|(index, item)| self.at(format!("[{index}]"), |reader| reader.shape(item)))
+                        .collect(),
+                )
             }
             DataType::Nullable(inner) => match self.shape(inner) {
                 nullable @ (Shape::Nullable(_) | Shape::Null) => nullable,
@@ -122,7 +134,11 @@ impl<'g> Reader<'g> {
                         Some(text) => Shape::Text(text),
                         None => self.shape(dt),
                     },
-                    NamedReferenceType::Reference { .. } if named.module_path == "serde_json" && named.name == "Value" => Shape::Json,
+                    NamedReferenceType::Reference { .. }
+                        if named.module_path == "serde_json" && named.name == "Value" =>
+                    {
+                        Shape::Json
+                    }
                     NamedReferenceType::Reference { generics, .. } => {
                         let arguments = generics.iter().map(|(_, argument)| self.shape(argument)).collect();
                         self.declare(named);
@@ -158,7 +174,9 @@ impl<'g> Reader<'g> {
     fn opaque(&mut self, opaque: &OpaqueReference) -> Shape {
         match opaque.downcast_ref::<Special>() {
             Some(Special::Id) => Shape::Text(Text::Id),
-            Some(Special::Text { len_min, len_max }) => Shape::Text(Text::Plain { len_min: *len_min, len_max: *len_max }),
+            Some(Special::Text { len_min, len_max }) => {
+                Shape::Text(Text::Plain { len_min: *len_min, len_max: *len_max })
+            }
             Some(Special::Int53) => Shape::Integer { min: Int53::MIN, max: Int53::MAX },
             Some(Special::Int64) => Shape::Text(Text::Int64),
             None => self.refuse(Refusal::Unknown(opaque.type_name().to_owned())),
@@ -168,17 +186,33 @@ impl<'g> Reader<'g> {
     fn fields(&mut self, fields: &Fields) -> Shape {
         match fields {
             Fields::Unit => Shape::Null,
-            Fields::Named(named) => Shape::Object(named.fields.iter().filter_map(|(name, field)| self.property(name, field)).collect()),
+            Fields::Named(named) => Shape::Object(
+                named.fields.iter().filter_map(|(name, field)| self.property(name, field)).collect(),
+            ),
             Fields::Unnamed(unnamed) => {
-                let mut items: Vec<_> = unnamed.fields.iter().filter_map(|field| field.ty.as_ref()).map(|ty| self.shape(ty)).collect();
-                if unnamed.fields.len() == 1 && items.len() == 1 { items.remove(0) } else { Shape::Tuple(items) }
+                let mut items: Vec<_> = unnamed
+                    .fields
+                    .iter()
+                    .filter_map(|field| field.ty.as_ref())
+                    .map(|ty| self.shape(ty))
+                    .collect();
+                if unnamed.fields.len() == 1 && items.len() == 1 {
+                    items.remove(0)
+                } else {
+                    Shape::Tuple(items)
+                }
             }
         }
     }
 
     fn property(&mut self, name: &str, field: &Field) -> Option<Property> {
         let shape = self.at(name, |reader| field.ty.as_ref().map(|ty| reader.shape(ty)))?;
-        Some(Property { name: name.to_owned(), optional: field.optional, docs: docs(&field.docs, field.deprecated.as_ref()), shape })
+        Some(Property {
+            name: name.to_owned(),
+            optional: field.optional,
+            docs: docs(&field.docs, field.deprecated.as_ref()),
+            shape,
+        })
     }
 
     fn union(&mut self, union: &Enum) -> Shape {
@@ -199,7 +233,11 @@ impl<'g> Reader<'g> {
     fn declare(&mut self, named: &NamedDataType) {
         let module = named.module_path.to_string();
         if named.name == typescript::JSON {
-            self.refuse(Refusal::SameName { name: named.name.to_string(), first: "forge".to_owned(), second: module });
+            self.refuse(Refusal::SameName {
+                name: named.name.to_string(),
+                first: "forge".to_owned(),
+                second: module,
+            });
             return;
         }
         if let Some(first) = self.declarations.get(named.name.as_ref()) {
@@ -241,7 +279,9 @@ fn known_text(named: &NamedDataType) -> Option<Text> {
 fn merged(parts: Vec<Shape>) -> Shape {
     let spelt_out = parts.iter().all(|part| matches!(part, Shape::Object(_)));
     if !spelt_out {
-        return Shape::Intersection(parts.into_iter().filter(|part| *part != Shape::Object(Vec::new())).collect());
+        return Shape::Intersection(
+            parts.into_iter().filter(|part| *part != Shape::Object(Vec::new())).collect(),
+        );
     }
     let properties = parts.into_iter().flat_map(|part| match part {
         Shape::Object(properties) => properties,
@@ -252,6 +292,7 @@ fn merged(parts: Vec<Shape>) -> Shape {
 
 fn docs(text: &str, deprecated: Option<&Deprecated>) -> Docs {
     let lines: Vec<_> = text.trim().lines().map(str::trim).collect();
-    let deprecated = deprecated.map(|deprecated| deprecated.note.as_ref().map(ToString::to_string).unwrap_or_default());
+    let deprecated =
+        deprecated.map(|deprecated| deprecated.note.as_ref().map(ToString::to_string).unwrap_or_default());
     Docs { text: lines.join("\n"), deprecated }
 }

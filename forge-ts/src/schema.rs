@@ -1,4 +1,5 @@
-//! `schema.json`: every function with the JSON Schema of its arguments and its result, for forms and playgrounds.
+//! `schema.json`: every function with the JSON Schema of its arguments and its result, for forms and
+//! playgrounds.
 
 use forge_actors::app::handler::Access;
 use serde_json::{Value, json};

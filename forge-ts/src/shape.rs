@@ -1,4 +1,5 @@
-//! Types as generated files see them: small enough for every printer to match in full, and free of what Rust and serde add.
+//! Types as generated files see them: small enough for every printer to match in full, and free of what Rust
+//! and serde add.
 
 use std::collections::BTreeMap;
 
@@ -132,12 +133,20 @@ impl Shape {
             Self::Json => true,
             Self::List(inner) | Self::Nullable(inner) => inner.names_json(),
             Self::Map(key, value) => key.names_json() || value.names_json(),
-            Self::Tuple(items) | Self::Intersection(items) | Self::Named(_, items) => items.iter().any(Self::names_json),
-            Self::Object(properties) => properties.iter().any(|property| property.shape.names_json()),
-            Self::Union(alternatives) => alternatives.iter().any(|alternative| alternative.shape.names_json()),
-            Self::Null | Self::Boolean | Self::Integer { .. } | Self::Number | Self::Text(_) | Self::Literal(_) | Self::Parameter(_) => {
-                false
+            Self::Tuple(items) | Self::Intersection(items) | Self::Named(_, items) => {
+                items.iter().any(Self::names_json)
             }
+            Self::Object(properties) => properties.iter().any(|property| property.shape.names_json()),
+            Self::Union(alternatives) => {
+                alternatives.iter().any(|alternative| alternative.shape.names_json())
+            }
+            Self::Null
+            | Self::Boolean
+            | Self::Integer { .. }
+            | Self::Number
+            | Self::Text(_)
+            | Self::Literal(_)
+            | Self::Parameter(_) => false,
         }
     }
 
@@ -165,9 +174,13 @@ impl Shape {
             Self::Union(alternatives) => Self::Union(alternatives.iter().map(alternative).collect()),
             Self::Intersection(parts) => Self::Intersection(all(parts)),
             Self::Named(name, generics) => Self::Named(name.to_owned(), all(generics)),
-            Self::Null | Self::Boolean | Self::Integer { .. } | Self::Number | Self::Text(_) | Self::Literal(_) | Self::Json => {
-                self.clone()
-            }
+            Self::Null
+            | Self::Boolean
+            | Self::Integer { .. }
+            | Self::Number
+            | Self::Text(_)
+            | Self::Literal(_)
+            | Self::Json => self.clone(),
         }
     }
 }

@@ -13,7 +13,8 @@ const WIDTH: usize = 140;
 const INDENT: &str = "  ";
 /// The name of any JSON; no other type may have it.
 pub(crate) const JSON: &str = "Json";
-const JSON_DECLARATION: &str = "export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };\n";
+const JSON_DECLARATION: &str =
+    "export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };\n";
 
 /// The file.
 pub fn file(contract: &Contract) -> String {
@@ -50,7 +51,11 @@ fn constructor(kind: KindName) -> &'static str {
 }
 
 fn declared(name: &str, declaration: &Declaration) -> String {
-    let parameters = if declaration.parameters.is_empty() { String::new() } else { format!("<{}>", declaration.parameters.join(", ")) };
+    let parameters = if declaration.parameters.is_empty() {
+        String::new()
+    } else {
+        format!("<{}>", declaration.parameters.join(", "))
+    };
     let value = match &declaration.shape {
         Shape::Text(Text::Id) => format!("string & {{ readonly __brand: {} }}", quoted(name)),
         shape => written(shape, 0),
@@ -70,7 +75,8 @@ impl<'c> Tree<'c> {
     fn of(functions: &'c [Function]) -> Self {
         let mut root = Self::default();
         for function in functions {
-            let leaf = function.keys.iter().fold(&mut root, |tree, key| tree.children.entry(key).or_default());
+            let leaf =
+                function.keys.iter().fold(&mut root, |tree, key| tree.children.entry(key).or_default());
             leaf.function = Some(function);
         }
         root
@@ -101,7 +107,11 @@ fn reference(function: &Function, depth: usize) -> String {
         codes = format!(", [{codes}]");
     }
     let call = format!("({}{codes})", quoted(&function.name));
-    let types = [arguments(&function.args, depth + 1), written(&function.output, depth + 1), written(&function.error, depth + 1)];
+    let types = [
+        arguments(&function.args, depth + 1),
+        written(&function.output, depth + 1),
+        written(&function.error, depth + 1),
+    ];
     let line = format!("{constructor}<{}>{call}", types.join(", "));
     if !line.contains('\n') && line.len() + INDENT.len() * depth <= WIDTH {
         return line;
@@ -131,15 +141,22 @@ fn written(shape: &Shape, depth: usize) -> String {
         Shape::Literal(text) => quoted(text),
         Shape::Json => JSON.to_owned(),
         Shape::List(item) => format!("{}[]", bound(item, depth)),
-        Shape::Tuple(items) => format!("[{}]", items.iter().map(|item| written(item, depth)).collect::<Vec<_>>().join(", ")),
+        Shape::Tuple(items) => {
+            format!("[{}]", items.iter().map(|item| written(item, depth)).collect::<Vec<_>>().join(", "))
+        }
         Shape::Map(key, value) => map(key, value, depth),
         Shape::Nullable(value) => format!("{} | null", written(value, depth)),
         Shape::Object(properties) => object(properties, depth, false),
         Shape::Union(alternatives) => union(alternatives, depth),
-        Shape::Intersection(parts) => parts.iter().map(|part| bound(part, depth)).collect::<Vec<_>>().join(" & "),
+        Shape::Intersection(parts) => {
+            parts.iter().map(|part| bound(part, depth)).collect::<Vec<_>>().join(" & ")
+        }
         Shape::Named(name, arguments) if arguments.is_empty() => name.clone(),
         Shape::Named(name, arguments) => {
-            format!("{name}<{}>", arguments.iter().map(|argument| written(argument, depth)).collect::<Vec<_>>().join(", "))
+            format!(
+                "{name}<{}>",
+                arguments.iter().map(|argument| written(argument, depth)).collect::<Vec<_>>().join(", ")
+            )
         }
         Shape::Parameter(name) => name.clone(),
     }
@@ -181,7 +198,8 @@ fn object(properties: &[Property], depth: usize, are_arguments: bool) -> String 
     let inner = INDENT.repeat(depth + 1);
     let mut text = "{\n".to_owned();
     for property in properties {
-        let _ = writeln!(text, "{}{inner}{};", comment(&property.docs, depth + 1), member(property, depth + 1));
+        let _ =
+            writeln!(text, "{}{inner}{};", comment(&property.docs, depth + 1), member(property, depth + 1));
     }
     text + &INDENT.repeat(depth) + "}"
 }
@@ -191,7 +209,11 @@ fn union(alternatives: &[Alternative], depth: usize) -> String {
         return "never".to_owned();
     }
     if alternatives.iter().all(|alternative| alternative.docs.is_empty()) {
-        let line = alternatives.iter().map(|alternative| written(&alternative.shape, depth)).collect::<Vec<_>>().join(" | ");
+        let line = alternatives
+            .iter()
+            .map(|alternative| written(&alternative.shape, depth))
+            .collect::<Vec<_>>()
+            .join(" | ");
         if !line.contains('\n') && line.len() + INDENT.len() * depth <= WIDTH {
             return line;
         }
@@ -199,7 +221,12 @@ fn union(alternatives: &[Alternative], depth: usize) -> String {
     let inner = INDENT.repeat(depth + 1);
     let mut text = String::new();
     for alternative in alternatives {
-        let _ = write!(text, "\n{}{inner}| {}", comment(&alternative.docs, depth + 1), written(&alternative.shape, depth + 1));
+        let _ = write!(
+            text,
+            "\n{}{inner}| {}",
+            comment(&alternative.docs, depth + 1),
+            written(&alternative.shape, depth + 1)
+        );
     }
     text
 }
@@ -215,7 +242,8 @@ fn comment(docs: &Docs, depth: usize) -> String {
         [] => String::new(),
         [line] => format!("{indent}/** {line} */\n"),
         lines => {
-            let lines: String = lines.iter().map(|line| format!("{indent} * {line}").trim_end().to_owned() + "\n").collect();
+            let lines: String =
+                lines.iter().map(|line| format!("{indent} * {line}").trim_end().to_owned() + "\n").collect();
             format!("{indent}/**\n{lines}{indent} */\n")
         }
     }
@@ -223,8 +251,8 @@ fn comment(docs: &Docs, depth: usize) -> String {
 
 /// A key, in quotes where it is no plain name.
 fn key(name: &str) -> String {
-    let plain =
-        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if plain { name.to_owned() } else { quoted(name) }
 }
 
@@ -234,6 +262,9 @@ fn quoted(text: &str) -> String {
 }
 
 fn names_json(contract: &Contract) -> bool {
-    let functions = contract.functions.iter().flat_map(|function| [&function.args, &function.output, &function.error]);
-    functions.chain(contract.declarations.values().map(|declaration| &declaration.shape)).any(Shape::names_json)
+    let functions =
+        contract.functions.iter().flat_map(|function| [&function.args, &function.output, &function.error]);
+    functions
+        .chain(contract.declarations.values().map(|declaration| &declaration.shape))
+        .any(Shape::names_json)
 }

@@ -1,13 +1,16 @@
-//! What supervision costs: a call through an [`Address`] against a call to a plain ractor actor, both with a deadline.
+//! What supervision costs: a call through an [`Address`] against a call to a plain ractor actor, both with a
+//! deadline.
 //!
-//! Both actors do the same (add, answer), run in one process on one runtime, and take turns in short rounds, so that whatever
-//! disturbs the machine disturbs both; the ratio is the median over pairs of neighbouring rounds. Sequential is one caller that
-//! waits for each answer; parallel is 64 callers at one actor.
+//! Both actors do the same (add, answer), run in one process on one runtime, and take turns in short rounds,
+//! so that whatever disturbs the machine disturbs both; the ratio is the median over pairs of neighbouring
+//! rounds. Sequential is one caller that waits for each answer; parallel is 64 callers at one actor.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use forge_actors::supervise::{Actor, ActorError, Address, ChildSpec, Context, Message, Reply, Root, Strategy, SupervisorSpec, Tree};
+use forge_actors::supervise::{
+    Actor, ActorError, Address, ChildSpec, Context, Message, Reply, Root, Strategy, SupervisorSpec, Tree,
+};
 use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::task::JoinSet;
 
@@ -33,7 +36,12 @@ impl ractor::Actor for Plain {
         Ok(0)
     }
 
-    async fn handle(&self, _: ActorRef<PlainAdd>, PlainAdd(amount, reply): PlainAdd, sum: &mut u64) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<PlainAdd>,
+        PlainAdd(amount, reply): PlainAdd,
+        sum: &mut u64,
+    ) -> Result<(), ActorProcessingErr> {
         *sum += amount;
         let _ = reply.send(*sum);
         Ok(())
@@ -61,7 +69,12 @@ impl Actor for Supervised {
         Ok(0)
     }
 
-    async fn handle(&self, _: &Context<Add>, Add(amount, reply): Add, sum: &mut u64) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        _: &Context<Add>,
+        Add(amount, reply): Add,
+        sum: &mut u64,
+    ) -> Result<(), ActorError> {
         *sum += amount;
         reply.send(*sum);
         Ok(())
@@ -73,7 +86,8 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
     let mut goals = Vec::new();
     let (plain, plain_task) = ractor::Actor::spawn(None, Plain, ()).await?;
     let (child, address) = ChildSpec::actor("adder", || Supervised);
-    let root = Root::start("bench", SupervisorSpec::new(Strategy::OneForOne, vec![child]), Tree::new()).await?;
+    let root =
+        Root::start("bench", SupervisorSpec::new(Strategy::OneForOne, vec![child]), Tree::new()).await?;
     for (name, callers) in [("1 caller", 1), ("64 callers", CALLERS)] {
         // Warms caches and the allocator; not counted.
         round_of(callers, |calls| call_plain(plain.clone(), calls)).await;
@@ -95,7 +109,12 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
         }
         let (bare, ours, ratio) = (median(rates.0), median(rates.1), median(ratios));
         println!("actor call, {name}: {ours:.0}/s supervised, {bare:.0}/s plain ractor");
-        goals.push(Goal::at_least(format!("actor calls/s, supervised / plain ractor, {name}"), ratio, "×", 0.9));
+        goals.push(Goal::at_least(
+            format!("actor calls/s, supervised / plain ractor, {name}"),
+            ratio,
+            "×",
+            0.9,
+        ));
     }
     root.stop(DEADLINE).await?;
     plain.stop(None);
@@ -117,8 +136,12 @@ async fn call_supervised(address: Address<Add>, calls: usize) {
     }
 }
 
-/// Calls per second. The callers are tasks of the runtime, as requests are; a caller on the main thread would measure wake-ups.
-async fn round_of<F: Future<Output = ()> + Send + 'static>(callers: usize, caller: impl Fn(usize) -> F) -> f64 {
+/// Calls per second. The callers are tasks of the runtime, as requests are; a caller on the main thread would
+/// measure wake-ups.
+async fn round_of<F: Future<Output = ()> + Send + 'static>(
+    callers: usize,
+    caller: impl Fn(usize) -> F,
+) -> f64 {
     let calls = CALLS_PER_ROUND / callers;
     let mut tasks = JoinSet::new();
     let began = Instant::now();

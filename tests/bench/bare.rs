@@ -1,5 +1,5 @@
-//! What Forge is compared with: the same query behind axum and sqlx, without authentication, limits, metrics or traces; the same frame
-//! broadcast by axum, without a database.
+//! What Forge is compared with: the same query behind axum and sqlx, without authentication, limits, metrics
+//! or traces; the same frame broadcast by axum, without a database.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,17 +38,29 @@ struct Answer {
 
 /// Serves until it is killed. The pool is as large as Forge's for queries.
 pub(crate) async fn serve(database_url: &str, ping: bool) -> anyhow::Result<()> {
-    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).test_before_acquire(ping).connect(database_url).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .test_before_acquire(ping)
+        .connect(database_url)
+        .await?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("http://{}", listener.local_addr()?);
     let router = Router::new().route("/rpc/probe.one", post(one)).with_state(pool);
     // Small answers want to leave at once, as Forge's do.
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| stream.set_nodelay(true).expect("a fresh socket takes options"));
+    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        stream.set_nodelay(true).expect("a fresh socket takes options")
+    });
     Ok(axum::serve(listener, router).await?)
 }
 
-async fn one(State(pool): State<PgPool>, Json(arguments): Json<Arguments>) -> Result<Json<Answer>, axum::http::StatusCode> {
-    let row = sqlx::query_as("select id, title, done from probe_rows where id = $1").bind(arguments.id).fetch_one(&pool).await;
+async fn one(
+    State(pool): State<PgPool>,
+    Json(arguments): Json<Arguments>,
+) -> Result<Json<Answer>, axum::http::StatusCode> {
+    let row = sqlx::query_as("select id, title, done from probe_rows where id = $1")
+        .bind(arguments.id)
+        .fetch_one(&pool)
+        .await;
     row.map(|data| Json(Answer { data })).map_err(|_| axum::http::StatusCode::INTERNAL_SERVER_ERROR)
 }
 
@@ -58,17 +70,24 @@ struct Broadcast {
     channel: broadcast::Sender<Utf8Bytes>,
 }
 
-/// Serves `/ws`, and sends the frame to everyone every few milliseconds for as long as `/publish` is asked to.
+/// Serves `/ws`, and sends the frame to everyone every few milliseconds for as long as `/publish` is asked
+/// to.
 pub(crate) async fn serve_broadcast(frame: String) -> anyhow::Result<()> {
     let shared = Arc::new(Broadcast { frame: frame.into(), channel: broadcast::channel(64).0 });
-    let router = Router::new().route("/ws", get(upgrade)).route("/publish/{ms}", get(publish)).with_state(shared);
+    let router =
+        Router::new().route("/ws", get(upgrade)).route("/publish/{ms}", get(publish)).with_state(shared);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("http://{}", listener.local_addr()?);
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| stream.set_nodelay(true).expect("a fresh socket takes options"));
+    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        stream.set_nodelay(true).expect("a fresh socket takes options")
+    });
     Ok(axum::serve(listener, router).await?)
 }
 
-async fn upgrade(State(shared): State<Arc<Broadcast>>, upgrade: WebSocketUpgrade) -> axum::response::Response {
+async fn upgrade(
+    State(shared): State<Arc<Broadcast>>,
+    upgrade: WebSocketUpgrade,
+) -> axum::response::Response {
     upgrade.on_upgrade(async move |mut socket| {
         let mut frames = shared.channel.subscribe();
         loop {
@@ -110,12 +129,15 @@ pub(crate) async fn start_broadcast(frame: &str) -> (Process, SocketAddr) {
 }
 
 async fn start_as<'a>(arguments: impl IntoIterator<Item = &'a str>) -> (Process, SocketAddr) {
-    let mut command = std::process::Command::new(std::env::current_exe().expect("a running program has a path"));
+    let mut command =
+        std::process::Command::new(std::env::current_exe().expect("a running program has a path"));
     command.args(arguments);
     let process = Process::spawn(&mut command);
-    let line = forge_tests::until("the bare server prints its address", std::time::Duration::from_secs(10), || async {
-        process.stdout().line("http://")
-    })
+    let line = forge_tests::until(
+        "the bare server prints its address",
+        std::time::Duration::from_secs(10),
+        || async { process.stdout().line("http://") },
+    )
     .await;
     let address = line.trim_start_matches("http://").parse().expect("the line is an address");
     (process, address)

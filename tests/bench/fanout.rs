@@ -1,5 +1,6 @@
-//! One changing row, 1,000 WebSockets that watch it: what arrives per second, against a bare axum broadcast of the same frame by the same
-//! clock, in alternating rounds; how often the query runs; what a client costs in memory.
+//! One changing row, 1,000 WebSockets that watch it: what arrives per second, against a bare axum broadcast
+//! of the same frame by the same clock, in alternating rounds; how often the query runs; what a client costs
+//! in memory.
 
 use std::time::Duration;
 
@@ -31,7 +32,8 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
     stage.database.execute("update probe_rows set title = '100000' where id = 1").await;
     let say = [
         json!({ "type": "hello", "proto": 1 }).to_string(),
-        json!({ "type": "sub", "id": 1, "name": "live.wide", "args": { "id": 1, "bytes": PADDING } }).to_string(),
+        json!({ "type": "sub", "id": 1, "name": "live.wide", "args": { "id": 1, "bytes": PADDING } })
+            .to_string(),
     ];
     let frame = sample_frame(&stage).await;
     println!("fanout: frames of {} bytes", frame.len());
@@ -86,14 +88,24 @@ async fn sample_frame(stage: &Stage) -> String {
 
 async fn write(stage: &Stage, duration: Duration) {
     let request = Load::request("/rpc/live.count", &json!({ "id": 1 }).to_string(), None);
-    let load = Load { address: stage.address(), request, connections: WRITERS, pace: Some(WRITER_PACE), duration, status: 200 };
+    let load = Load {
+        address: stage.address(),
+        request,
+        connections: WRITERS,
+        pace: Some(WRITER_PACE),
+        duration,
+        status: 200,
+    };
     let measured: Measured = load.run().await;
     assert_eq!(measured.failures, 0, "a benchmark that fails measures nothing");
 }
 
 async fn publish(address: std::net::SocketAddr, duration: Duration) -> anyhow::Result<()> {
     let http = reqwest::Client::builder().no_proxy().build()?;
-    http.get(format!("http://{address}/publish/{}", duration.as_millis())).send().await?.error_for_status()?;
+    http.get(format!("http://{address}/publish/{}", duration.as_millis()))
+        .send()
+        .await?
+        .error_for_status()?;
     Ok(())
 }
 
@@ -107,7 +119,9 @@ struct Counted {
 impl Counted {
     async fn read(stage: &Stage) -> anyhow::Result<Self> {
         let text = stage.node.client().get("/metrics").await?.text;
-        let value = |line: &str| text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok()).unwrap_or_default();
+        let value = |line: &str| {
+            text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok()).unwrap_or_default()
+        };
         Ok(Self {
             ticks: value("forge_live_ticks_total{outcome=\"ok\"}"),
             runs: value("forge_live_executions_total{handler=\"live.wide\"}"),

@@ -46,7 +46,11 @@ pub(crate) fn print(goals: &[Goal]) {
         };
         let wanted = format!("{sign} {}{}", goal.goal, goal.unit);
         let verdict = if goal.is_met() { "met" } else { "MISSED" };
-        println!("{:<width$}  {:>9}  {wanted:>11}  {verdict}", goal.what, format!("{:.2}{}", goal.figure, goal.unit));
+        println!(
+            "{:<width$}  {:>9}  {wanted:>11}  {verdict}",
+            goal.what,
+            format!("{:.2}{}", goal.figure, goal.unit)
+        );
     }
 }
 

@@ -1,5 +1,6 @@
-//! Jobs that do nothing: how many a node drains a second, against bare loops over a table on the same Postgres; what a dispatch adds to a
-//! mutation, with the job run as well; how long after its dispatch a job's handler starts on an idle node.
+//! Jobs that do nothing: how many a node drains a second, against bare loops over a table on the same
+//! Postgres; what a dispatch adds to a mutation, with the job run as well; how long after its dispatch a
+//! job's handler starts on an idle node.
 
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,9 @@ async fn drains(stage: &Stage) -> anyhow::Result<Vec<Goal>> {
             // Pools, plans and files that grow.
             continue;
         }
-        println!("jobs: {forge:.0}/s drained; bare loops {keep:.0}/s that keep their rows, {pop:.0}/s that delete them unrun");
+        println!(
+            "jobs: {forge:.0}/s drained; bare loops {keep:.0}/s that keep their rows, {pop:.0}/s that delete them unrun"
+        );
         kept.push(forge / keep);
         popped.push(forge / pop);
     }
@@ -100,16 +103,31 @@ async fn dispatches(stage: &Stage) -> anyhow::Result<Goal> {
         let began = Instant::now();
         let inserted = load(stage, "/rpc/probe.append", json!({ "key": "a" })).await;
         let rows = inserted as f64 / began.elapsed().as_secs_f64();
-        println!("jobs: {jobs:.0}/s dispatched one by one and run, the last after {:.2}s; {rows:.0} rows/s inserted", all.as_secs_f64());
+        println!(
+            "jobs: {jobs:.0}/s dispatched one by one and run, the last after {:.2}s; {rows:.0} rows/s inserted",
+            all.as_secs_f64()
+        );
         ratios.push(jobs / rows);
     }
-    Ok(Goal::at_least("jobs/s dispatched singly and run / mutations that insert a row", median(ratios), "", 0.5))
+    Ok(Goal::at_least(
+        "jobs/s dispatched singly and run / mutations that insert a row",
+        median(ratios),
+        "",
+        0.5,
+    ))
 }
 
 /// How many calls succeeded.
 async fn load(stage: &Stage, path: &str, arguments: Value) -> usize {
     let request = Load::request(path, &arguments.to_string(), Some(&stage.token));
-    let load = Load { address: stage.address(), request, connections: WRITERS, pace: None, duration: ROUND, status: 200 };
+    let load = Load {
+        address: stage.address(),
+        request,
+        connections: WRITERS,
+        pace: None,
+        duration: ROUND,
+        status: 200,
+    };
     let measured = load.run().await;
     assert_eq!(measured.failures, 0, "a benchmark that fails measures nothing");
     measured.answers()
@@ -118,11 +136,16 @@ async fn load(stage: &Stage, path: &str, arguments: Value) -> usize {
 async fn latencies(stage: &Stage) -> anyhow::Result<Vec<Goal>> {
     let bare = queue::latencies(&stage.database, LONE, PAUSE).await?;
     for n in 0..LONE {
-        stage.node.call("jobs.enqueue_timed", json!({ "key": format!("{n}") }), Some(&stage.token)).await.data();
+        stage
+            .node
+            .call("jobs.enqueue_timed", json!({ "key": format!("{n}") }), Some(&stage.token))
+            .await
+            .data();
         tokio::time::sleep(PAUSE).await;
     }
     let started = "select what::float8 / 1000 from probe_effects where what ~ '^[0-9]+$' order by 1";
-    let all = || async { Some(stage.database.column::<f64>(started).await).filter(|found| found.len() == LONE) };
+    let all =
+        || async { Some(stage.database.column::<f64>(started).await).filter(|found| found.len() == LONE) };
     let forge = until("every timed job has said when it started", PATIENCE, all).await;
     let (p50, p99) = (percentile(&forge, 50), percentile(&forge, 99));
     let (bare_p50, bare_p99) = (percentile(&bare, 50), percentile(&bare, 99));

@@ -1,10 +1,12 @@
-//! From a change on one node to a client on another: how long it takes with the mesh, and with the mesh cut. And whether what a client sees
-//! ever disagrees with itself: a sum and its list, while money moves.
+//! From a change on one node to a client on another: how long it takes with the mesh, and with the mesh cut.
+//! And whether what a client sees ever disagrees with itself: a sum and its list, while money moves.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use forge_tests::{Binary, Database, Disturbance, FaultProxy, Node, NodeBuilder, PostgresProcess, Socket, probe, until};
+use forge_tests::{
+    Binary, Database, Disturbance, FaultProxy, Node, NodeBuilder, PostgresProcess, Socket, probe, until,
+};
 use serde_json::{Value, json};
 
 use crate::goal::{Goal, percentile};
@@ -44,7 +46,10 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
 }
 
 fn member(database: &Database, name: &str) -> NodeBuilder {
-    Node::builder(Binary::Probe).database(database).file("forge.toml", probe::CONFIG).arguments(["--name", name])
+    Node::builder(Binary::Probe)
+        .database(database)
+        .file("forge.toml", probe::CONFIG)
+        .arguments(["--name", name])
 }
 
 fn free_port() -> u16 {
@@ -61,7 +66,8 @@ async fn linked(node: &Node, wanted: bool) {
     .await;
 }
 
-/// Milliseconds from the call that changes a row on one node to the frame that says so on the other: the call's own time included.
+/// Milliseconds from the call that changes a row on one node to the frame that says so on the other: the
+/// call's own time included.
 async fn latencies(writing: &Node, reading: &Node) -> Vec<f64> {
     let (mut socket, _) = Socket::hello(reading.client().base(), None).await;
     writing.call("live.retitle", json!({ "id": 1, "title": "before" }), None).await.data();
@@ -74,7 +80,10 @@ async fn latencies(writing: &Node, reading: &Node) -> Vec<f64> {
         let told = async {
             loop {
                 let frame = socket.frame_of("transition").await;
-                if frame["mods"].as_array().is_some_and(|mods| mods.iter().any(|change| change["snapshot"] == json!(title))) {
+                if frame["mods"]
+                    .as_array()
+                    .is_some_and(|mods| mods.iter().any(|change| change["snapshot"] == json!(title)))
+                {
                     return began.elapsed();
                 }
             }
@@ -91,7 +100,9 @@ async fn latencies(writing: &Node, reading: &Node) -> Vec<f64> {
 
 /// Frames in which the sum of the list is not the total that the other query of the same client says.
 async fn torn(database: &Database, writing: &Node, reading: &Node) -> usize {
-    let accounts = format!("insert into probe_accounts select n, 100 from generate_series(1, {ACCOUNTS}) n on conflict do nothing");
+    let accounts = format!(
+        "insert into probe_accounts select n, 100 from generate_series(1, {ACCOUNTS}) n on conflict do nothing"
+    );
     database.execute(&accounts).await;
     let token = probe::token("bench");
     let per_client = FRAMES.div_ceil(CLIENTS);
@@ -104,8 +115,12 @@ async fn torn(database: &Database, writing: &Node, reading: &Node) -> usize {
     let transfers = async {
         for round in 1_i64.. {
             let (from, to) = (round % ACCOUNTS + 1, (round * 7 + 3) % ACCOUNTS + 1);
-            let _answer = writing.call("probe.transfer", json!({ "from": from, "to": to, "amount": 1 }), Some(&token)).await;
-            database.execute(&format!("update probe_accounts set balance = balance + 2 where id = {to}")).await;
+            let _answer = writing
+                .call("probe.transfer", json!({ "from": from, "to": to, "amount": 1 }), Some(&token))
+                .await;
+            database
+                .execute(&format!("update probe_accounts set balance = balance + 2 where id = {to}"))
+                .await;
         }
     };
     let watched = futures::future::join_all(clients);

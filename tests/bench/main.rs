@@ -1,7 +1,9 @@
-//! Benchmarks as ratios, measured in one run on one machine: `just bench [all | actor | rpc | panic | recovery | tax | fanout | live | jobs]`.
+//! Benchmarks as ratios, measured in one run on one machine: `just bench [all | actor | rpc | panic |
+//! recovery | tax | fanout | live | jobs]`.
 //!
-//! Absolute figures of a shared machine mean little, so each figure is compared with its opposite in the same run, in alternating
-//! rounds, and printed beside its goal. The exit code is 1 when a goal is missed; no test asserts a duration.
+//! Absolute figures of a shared machine mean little, so each figure is compared with its opposite in the same
+//! run, in alternating rounds, and printed beside its goal. The exit code is 1 when a goal is missed; no test
+//! asserts a duration.
 
 mod actor;
 mod bare;
@@ -47,7 +49,8 @@ enum Which {
     Live,
     /// One changing row to 1,000 WebSockets, against a bare axum broadcast of the same frame.
     Fanout,
-    /// Jobs that do nothing, drained and dispatched, against bare loops over a table; and how soon a lone one starts.
+    /// Jobs that do nothing, drained and dispatched, against bare loops over a table; and how soon a lone one
+    /// starts.
     Jobs,
     /// The bare handler, as a process of its own: prints its address and serves until it is killed.
     #[command(hide = true)]

@@ -27,7 +27,11 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
         count += panicked.answers();
     }
     let grown = stage.node.process().resident_bytes().saturating_sub(before) as f64 / (1024.0 * 1024.0);
-    println!("panic: {count} panicking calls; others' p99 {:?} quiet, {:?} panicking", quiet.quantile(0.99), panicking.quantile(0.99));
+    println!(
+        "panic: {count} panicking calls; others' p99 {:?} quiet, {:?} panicking",
+        quiet.quantile(0.99),
+        panicking.quantile(0.99)
+    );
     anyhow::ensure!(count >= 9_900, "only {count} calls panicked");
     anyhow::ensure!(quiet.failures + panicking.failures == 0, "other requests failed");
     let ratio = panicking.quantile(0.99).as_secs_f64() / quiet.quantile(0.99).as_secs_f64();
@@ -48,5 +52,14 @@ async fn panics(stage: &Stage) -> Measured {
 async fn paced(stage: &Stage, request: Vec<u8>, rate: u32, status: u16) -> Measured {
     const CONNECTIONS: u32 = 8;
     let pace = Some(Duration::from_secs(1) * CONNECTIONS / rate);
-    Load { address: stage.address(), request, connections: CONNECTIONS as usize, pace, duration: ROUND, status }.run().await
+    Load {
+        address: stage.address(),
+        request,
+        connections: CONNECTIONS as usize,
+        pace,
+        duration: ROUND,
+        status,
+    }
+    .run()
+    .await
 }

@@ -1,4 +1,5 @@
-//! What Forge's jobs are compared with: a table, batches, and nothing else. No fences, leases, retries, history, metrics or traces.
+//! What Forge's jobs are compared with: a table, batches, and nothing else. No fences, leases, retries,
+//! history, metrics or traces.
 
 use std::time::{Duration, Instant};
 
@@ -80,7 +81,8 @@ async fn take_all(mut connection: PgConnection, style: Style) -> anyhow::Result<
     let take = if style == Style::Pop { POP } else { CLAIM };
     let mut ran = 0;
     loop {
-        let taken: Vec<(uuid::Uuid, String)> = sqlx::query_as(take).bind(BATCH).fetch_all(&mut connection).await?;
+        let taken: Vec<(uuid::Uuid, String)> =
+            sqlx::query_as(take).bind(BATCH).fetch_all(&mut connection).await?;
         if taken.is_empty() {
             return Ok(ran);
         }
@@ -96,8 +98,13 @@ async fn take_all(mut connection: PgConnection, style: Style) -> anyhow::Result<
     }
 }
 
-/// Milliseconds from the begin of an insert that notifies to the row in the hands of whoever listens: ascending.
-pub(crate) async fn latencies(database: &Database, count: usize, pause: Duration) -> anyhow::Result<Vec<f64>> {
+/// Milliseconds from the begin of an insert that notifies to the row in the hands of whoever listens:
+/// ascending.
+pub(crate) async fn latencies(
+    database: &Database,
+    count: usize,
+    pause: Duration,
+) -> anyhow::Result<Vec<f64>> {
     database.execute("truncate bare_jobs").await;
     let mut listener = PgListener::connect(database.url()).await?;
     listener.listen("bare_jobs").await?;

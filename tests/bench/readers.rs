@@ -1,4 +1,5 @@
-//! Lean WebSocket clients, many in one process: they take frames apart by their headers, count them, and look at nothing else.
+//! Lean WebSocket clients, many in one process: they take frames apart by their headers, count them, and look
+//! at nothing else.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -50,7 +51,8 @@ pub(crate) struct Readers {
 impl Readers {
     /// Starts them, and waits until each has received `frames` frames.
     pub(crate) async fn start(address: SocketAddr, count: usize, say: &[String], frames: u64) -> Self {
-        let mut command = std::process::Command::new(std::env::current_exe().expect("a running program has a path"));
+        let mut command =
+            std::process::Command::new(std::env::current_exe().expect("a running program has a path"));
         command.arg("read").arg(address.to_string()).arg(count.to_string());
         for frame in say {
             command.arg("--say").arg(frame);
@@ -67,7 +69,13 @@ impl Readers {
     /// What they have received by now.
     pub(crate) fn sample(&self) -> anyhow::Result<Sample> {
         let (there, sample) = self.last().ok_or_else(|| anyhow::anyhow!("the clients say nothing"))?;
-        ensure!(there == self.count, "{} of {} clients are left:\n{}", there, self.count, self.process.stderr().text());
+        ensure!(
+            there == self.count,
+            "{} of {} clients are left:\n{}",
+            there,
+            self.count,
+            self.process.stderr().text()
+        );
         Ok(sample)
     }
 
@@ -125,7 +133,10 @@ async fn open(address: SocketAddr, said: Arc<[u8]>) -> anyhow::Result<TcpStream>
 
 /// A client's text frame. Its mask is zero, which changes nothing and is allowed.
 fn masked(text: &str) -> Vec<u8> {
-    let length = u8::try_from(text.len()).ok().filter(|length| *length < 126).expect("the frames of a benchmark are short");
+    let length = u8::try_from(text.len())
+        .ok()
+        .filter(|length| *length < 126)
+        .expect("the frames of a benchmark are short");
     let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
     frame.extend_from_slice(text.as_bytes());
     frame
@@ -153,7 +164,8 @@ async fn read(mut stream: TcpStream, counters: Arc<Counters>) -> anyhow::Result<
     }
 }
 
-/// Lengths of a server's frame's header and payload, and whether it is a text; `None` while the header is not whole.
+/// Lengths of a server's frame's header and payload, and whether it is a text; `None` while the header is not
+/// whole.
 fn header(bytes: &[u8]) -> Option<(usize, usize, bool)> {
     let is_text = *bytes.first()? == 0x81;
     match bytes.get(1)? {

@@ -15,13 +15,21 @@ const AWAY: Duration = Duration::from_secs(8);
 pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
     let mut stage = Stage::set().await;
     let address = stage.address();
-    let load = Load { address, request: stage.one(), connections: 8, pace: None, duration: Duration::from_secs(3600), status: 200 };
+    let load = Load {
+        address,
+        request: stage.one(),
+        connections: 8,
+        pace: None,
+        duration: Duration::from_secs(3600),
+        status: 200,
+    };
     let load = tokio::spawn(load.run());
     let mut seconds = Vec::new();
     for _ in 0..CRASHES {
         stage.postgres.crash();
         let node = &stage.node;
-        until("/ready says 503", LIMIT, || async { node.readiness().await.filter(|status| *status == 503) }).await;
+        until("/ready says 503", LIMIT, || async { node.readiness().await.filter(|status| *status == 503) })
+            .await;
         tokio::time::sleep(AWAY).await;
         stage.postgres.restart().await;
         let back = Instant::now();
@@ -30,6 +38,9 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
     }
     load.abort();
     let worst = seconds.iter().copied().fold(0.0, f64::max);
-    println!("recovery: ready after {:.2} s in the median, {worst:.2} s at worst, of {CRASHES} crashes", median(seconds));
+    println!(
+        "recovery: ready after {:.2} s in the median, {worst:.2} s at worst, of {CRASHES} crashes",
+        median(seconds)
+    );
     Ok(vec![Goal::at_most("ready after the database is back, worst of 5", worst, " s", 5.0)])
 }

@@ -1,7 +1,9 @@
-//! An authenticated one-row query through a node, against a bare handler that does the same query: alternating rounds.
+//! An authenticated one-row query through a node, against a bare handler that does the same query:
+//! alternating rounds.
 //!
-//! The bare handler does not ping its connections before use, although sqlx does by default: Forge saves that round trip too, and
-//! the comparison is with the best bare handler, not the usual one. The usual one is printed for information.
+//! The bare handler does not ping its connections before use, although sqlx does by default: Forge saves that
+//! round trip too, and the comparison is with the best bare handler, not the usual one. The usual one is
+//! printed for information.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -31,12 +33,32 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
         let compared = compare(&stage, forge, best, connections).await;
         println!("rpc, {connections:>2} connections, medians: {compared}");
         match connections {
-            1 => goals.push(Goal::at_least("rpc p50 latency, bare / Forge, 1 connection", compared.p50, "×", 0.9)),
+            1 => goals.push(Goal::at_least(
+                "rpc p50 latency, bare / Forge, 1 connection",
+                compared.p50,
+                "×",
+                0.9,
+            )),
             16 => {
-                goals.push(Goal::at_least("rpc requests/s, Forge / bare, 16 connections", compared.rate, "×", 0.85));
-                goals.push(Goal::at_least("rpc p50 latency, bare / Forge, 16 connections", compared.p50, "×", 0.9));
+                goals.push(Goal::at_least(
+                    "rpc requests/s, Forge / bare, 16 connections",
+                    compared.rate,
+                    "×",
+                    0.85,
+                ));
+                goals.push(Goal::at_least(
+                    "rpc p50 latency, bare / Forge, 16 connections",
+                    compared.p50,
+                    "×",
+                    0.9,
+                ));
             }
-            _ => goals.push(Goal::at_least("rpc requests/s, Forge / bare, 64 connections", compared.rate, "×", 0.85)),
+            _ => goals.push(Goal::at_least(
+                "rpc requests/s, Forge / bare, 64 connections",
+                compared.rate,
+                "×",
+                0.85,
+            )),
         }
     }
     let information = compare(&stage, forge, usual, 16).await;
@@ -82,8 +104,14 @@ async fn compare(stage: &Stage, forge: SocketAddr, bare: SocketAddr, connections
     Compared { rate: median(rates), p50: median(p50s), absolute: last }
 }
 
-async fn measure(stage: &Stage, address: SocketAddr, connections: usize, duration: Duration) -> forge_tests::Measured {
-    let measured = Load { address, request: stage.one(), connections, pace: None, duration, status: 200 }.run().await;
+async fn measure(
+    stage: &Stage,
+    address: SocketAddr,
+    connections: usize,
+    duration: Duration,
+) -> forge_tests::Measured {
+    let measured =
+        Load { address, request: stage.one(), connections, pace: None, duration, status: 200 }.run().await;
     assert_eq!(measured.failures, 0, "a benchmark that fails measures nothing");
     measured
 }

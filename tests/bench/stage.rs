@@ -28,13 +28,22 @@ impl Stage {
         let postgres = PostgresProcess::start().await;
         let database = Database::create_in(&postgres.url(), None).await;
         let node = Node::builder(Binary::Probe).database(&database).file("forge.toml", config).start().await;
-        database.execute(&format!("insert into probe_rows select n, 'row ' || n, n % 2 = 0 from generate_series(1, {ROWS}) n")).await;
+        database
+            .execute(&format!(
+                "insert into probe_rows select n, 'row ' || n, n % 2 = 0 from generate_series(1, {ROWS}) n"
+            ))
+            .await;
         database.execute("vacuum analyze probe_rows").await;
         Self { node, token: probe::token("bench"), database, postgres }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.node.client().base().trim_start_matches("http://").parse().expect("the node's base is an address")
+        self.node
+            .client()
+            .base()
+            .trim_start_matches("http://")
+            .parse()
+            .expect("the node's base is an address")
     }
 
     /// The bytes of the one-row query.

@@ -1,7 +1,9 @@
-//! What the capture of changes costs those who write: updates by primary key with and without it, in one run, while a tail looks every 5 ms.
+//! What the capture of changes costs those who write: updates by primary key with and without it, in one run,
+//! while a tail looks every 5 ms.
 //!
-//! Rounds alternate, and so does which side of a round goes first; the figure is the median of the rounds' ratios. The writers are plain
-//! connections, one statement a transaction: the most that a trigger can weigh. In a mutation it weighs less, beside BEGIN, COMMIT and the rest.
+//! Rounds alternate, and so does which side of a round goes first; the figure is the median of the rounds'
+//! ratios. The writers are plain connections, one statement a transaction: the most that a trigger can weigh.
+//! In a mutation it weighs less, beside BEGIN, COMMIT and the rest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,10 +31,18 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
     let database = Database::create_in(&postgres.url(), None).await;
     let pools = Pools::new(DatabaseUrl::new(database.url()).options()?, DatabaseConfig::default(), "bench");
     let sets = [system_set()];
-    Runner { database: &pools, sets: &sets, node: "bench", lock_wait: Duration::from_secs(5) }.up(None, |_| {}).await?;
+    Runner { database: &pools, sets: &sets, node: "bench", lock_wait: Duration::from_secs(5) }
+        .up(None, |_| {})
+        .await?;
     // Room for updates beside their rows, so that the index is left alone, and both sides with it.
-    database.execute("create table items (id int primary key, team int, n int, pad text) with (fillfactor = 50)").await;
-    database.execute(&format!("insert into items select n, n % 64, 0, repeat('x', 60) from generate_series(1, {ROWS}) n")).await;
+    database
+        .execute("create table items (id int primary key, team int, n int, pad text) with (fillfactor = 50)")
+        .await;
+    database
+        .execute(&format!(
+            "insert into items select n, n % 64, 0, repeat('x', 60) from generate_series(1, {ROWS}) n"
+        ))
+        .await;
     database.execute("create index on items (team)").await;
     let looking = Arc::new(AtomicBool::new(true));
     let tail = tokio::spawn(look(pools.clone(), Arc::clone(&looking)));
@@ -45,10 +55,18 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
                 let rate = measure(&database, writers, captured).await?;
                 if captured { with = rate } else { without = rate }
             }
-            println!("tax: {writers} writers: {without:.0}/s without, {with:.0}/s with, ratio {:.2}", with / without);
+            println!(
+                "tax: {writers} writers: {without:.0}/s without, {with:.0}/s with, ratio {:.2}",
+                with / without
+            );
             ratios.push(with / without);
         }
-        goals.push(Goal::at_least(format!("updates/s with capture / without, {writers} writers"), median(ratios), "", goal));
+        goals.push(Goal::at_least(
+            format!("updates/s with capture / without, {writers} writers"),
+            median(ratios),
+            "",
+            goal,
+        ));
     }
     looking.store(false, Ordering::Release);
     let (looks, told) = tail.await??;
@@ -79,7 +97,10 @@ async fn measure(database: &Database, writers: usize, captured: bool) -> anyhow:
             while started.elapsed() < ROUND {
                 // Steps through all rows without an order that an index would like.
                 id = (id + 40_503) % ROWS;
-                sqlx::query("update items set n = n + 1 where id = $1").bind(id + 1).execute(&mut connection).await?;
+                sqlx::query("update items set n = n + 1 where id = $1")
+                    .bind(id + 1)
+                    .execute(&mut connection)
+                    .await?;
                 done.fetch_add(1, Ordering::Relaxed);
             }
             anyhow::Ok(())

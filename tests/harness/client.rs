@@ -28,7 +28,8 @@ pub struct Reply {
 impl Client {
     /// A client of the node at `base`, for example `http://127.0.0.1:8080`.
     pub fn new(base: impl Into<String>) -> Self {
-        let http = reqwest::Client::builder().timeout(REQUEST_LIMIT).no_proxy().build().expect("build the client");
+        let http =
+            reqwest::Client::builder().timeout(REQUEST_LIMIT).no_proxy().build().expect("build the client");
         Self { base: base.into(), http }
     }
 
@@ -54,8 +55,17 @@ impl Client {
     }
 
     /// `POST` of bytes as JSON to a path.
-    pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>, token: Option<&str>) -> reqwest::Result<Reply> {
-        let request = self.http.post(format!("{}{path}", self.base)).header("content-type", "application/json").body(body);
+    pub async fn post(
+        &self,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+        token: Option<&str>,
+    ) -> reqwest::Result<Reply> {
+        let request = self
+            .http
+            .post(format!("{}{path}", self.base))
+            .header("content-type", "application/json")
+            .body(body);
         read(authorised(request, token)).await
     }
 }

@@ -18,7 +18,8 @@ pub struct Database {
 impl Database {
     /// A new, empty database in the run's cluster.
     pub async fn create() -> Self {
-        let cluster = std::env::var(CLUSTER).unwrap_or_else(|_| panic!("{CLUSTER} is not set: run the tests by `tests/run [name]`"));
+        let cluster = std::env::var(CLUSTER)
+            .unwrap_or_else(|_| panic!("{CLUSTER} is not set: run the tests by `tests/run [name]`"));
         Self::create_in(&cluster, None).await
     }
 
@@ -30,7 +31,8 @@ impl Database {
     /// A new database in the cluster behind `cluster_url`.
     pub async fn create_in(cluster_url: &str, template: Option<&str>) -> Self {
         let name = format!("test_{}", uuid::Uuid::now_v7().simple());
-        // template0 is never connected to, so that concurrent creations do not wait for each other's sessions.
+        // template0 is never connected to, so that concurrent creations do not wait for each other's
+        // sessions.
         let sql = format!("create database {name} template {}", template.unwrap_or("template0"));
         run(cluster_url, &sql).await.expect("create the test's database");
         let (server, _) = cluster_url.rsplit_once('/').expect("the cluster's url ends in a database");
@@ -81,7 +83,10 @@ impl Database {
     /// Every row.
     pub async fn rows(&self, sql: &str) -> Vec<PgRow> {
         let mut connection = self.connect().await;
-        let rows = connection.fetch_all(AssertSqlSafe(sql.to_owned())).await.unwrap_or_else(|error| panic!("{error}\nin: {sql}"));
+        let rows = connection
+            .fetch_all(AssertSqlSafe(sql.to_owned()))
+            .await
+            .unwrap_or_else(|error| panic!("{error}\nin: {sql}"));
         connection.close().await.expect("close the connection");
         rows
     }
@@ -115,7 +120,10 @@ async fn run(url: &str, sql: &str) -> Result<(), sqlx::Error> {
 fn block_on<T: Send>(future: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| {
         let worker = scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime for the cleanup");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime for the cleanup");
             runtime.block_on(future)
         });
         worker.join().expect("the cleanup does not panic")

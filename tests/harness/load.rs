@@ -1,4 +1,5 @@
-//! A load generator over raw HTTP/1.1 keep-alive connections: cheap enough to share a small machine with what it measures.
+//! A load generator over raw HTTP/1.1 keep-alive connections: cheap enough to share a small machine with what
+//! it measures.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -16,8 +17,8 @@ pub struct Load {
     pub request: Vec<u8>,
     /// Connections that ask at the same time.
     pub connections: usize,
-    /// Each connection asks once in this interval, late or not; latency counts from the moment that was due. `None`: as fast as the
-    /// answers come.
+    /// Each connection asks once in this interval, late or not; latency counts from the moment that was due.
+    /// `None`: as fast as the answers come.
     pub pace: Option<Duration>,
     /// How long.
     pub duration: Duration,
@@ -39,7 +40,8 @@ pub struct Measured {
 impl Load {
     /// The bytes of `POST path` with a JSON body.
     pub fn request(path: &str, body: &str, token: Option<&str>) -> Vec<u8> {
-        let authorization = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let authorization =
+            token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
         let length = body.len();
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: load\r\ncontent-type: application/json\r\n{authorization}content-length: {length}\r\n\r\n"
@@ -151,12 +153,18 @@ impl Connection {
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
-            let Some(head) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+            let Some(head) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") else {
+                continue;
+            };
             let text = std::str::from_utf8(&self.buffer[..head]).map_err(std::io::Error::other)?;
-            let length =
-                text.lines().find_map(content_length).ok_or_else(|| std::io::Error::other("an answer without a content-length"))?;
-            let status =
-                text.get(9..12).and_then(|status| status.parse().ok()).ok_or_else(|| std::io::Error::other("not an HTTP answer"))?;
+            let length = text
+                .lines()
+                .find_map(content_length)
+                .ok_or_else(|| std::io::Error::other("an answer without a content-length"))?;
+            let status = text
+                .get(9..12)
+                .and_then(|status| status.parse().ok())
+                .ok_or_else(|| std::io::Error::other("not an HTTP answer"))?;
             while self.buffer.len() < head + 4 + length {
                 if self.stream.read_buf(&mut self.buffer).await? == 0 {
                     return Err(std::io::ErrorKind::UnexpectedEof.into());

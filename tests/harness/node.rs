@@ -26,13 +26,18 @@ pub enum Binary {
 }
 
 impl Binary {
-    /// The file, next to the one that runs now. `tests/run` has built it; without that it is built here, so that it is never stale.
+    /// The file, next to the one that runs now. `tests/run` has built it; without that it is built here, so
+    /// that it is never stale.
     pub fn path(self) -> PathBuf {
         static BUILT: OnceLock<()> = OnceLock::new();
         let running = std::env::current_exe().expect("a running program has a path");
         let folder = running.parent().expect("a program is in a folder");
         // Test binaries are in `deps`, programs one folder above.
-        let folder = if folder.ends_with("deps") { folder.parent().expect("`deps` is in the profile's folder") } else { folder };
+        let folder = if folder.ends_with("deps") {
+            folder.parent().expect("`deps` is in the profile's folder")
+        } else {
+            folder
+        };
         if std::env::var_os("FORGE_TEST_BINARIES").is_none() {
             BUILT.get_or_init(|| build(folder));
         }
@@ -139,7 +144,8 @@ impl NodeBuilder {
     /// Starts it and waits for nothing: for starts that are refused.
     pub fn launch(self) -> (Process, Option<TempDir>) {
         let home = self.directory.is_none().then(|| tempfile::tempdir().expect("make a directory"));
-        let directory = self.directory.as_deref().or(home.as_ref().map(TempDir::path)).expect("one of the two is set");
+        let directory =
+            self.directory.as_deref().or(home.as_ref().map(TempDir::path)).expect("one of the two is set");
         for (name, content) in &self.files {
             std::fs::write(directory.join(name), content).expect("write the node's file");
         }
@@ -152,10 +158,13 @@ impl NodeBuilder {
     }
 }
 
-/// Nothing of the developer's own configuration reaches a node, except what programs need to run, and package managers to fetch.
+/// Nothing of the developer's own configuration reaches a node, except what programs need to run, and package
+/// managers to fetch.
 fn inherited() -> impl Iterator<Item = (OsString, OsString)> {
-    const NAMES: &[&str] = &["PATH", "HOME", "USER", "TMPDIR", "LANG", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
-    const PREFIXES: &[&str] = &["PIP_", "NPM_CONFIG_", "npm_config_", "UV_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_"];
+    const NAMES: &[&str] =
+        &["PATH", "HOME", "USER", "TMPDIR", "LANG", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
+    const PREFIXES: &[&str] =
+        &["PIP_", "NPM_CONFIG_", "npm_config_", "UV_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_"];
     std::env::vars_os().filter(|(name, _)| {
         let name = name.to_str().unwrap_or_default();
         NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
@@ -208,7 +217,10 @@ impl Node {
     pub async fn await_ready(&mut self, limit: Duration) {
         let ready = async {
             let client = &self.client;
-            until("/ready answers 200", limit, || async { client.get("/ready").await.ok().filter(|reply| reply.status == 200) }).await;
+            until("/ready answers 200", limit, || async {
+                client.get("/ready").await.ok().filter(|reply| reply.status == 200)
+            })
+            .await;
         };
         ready.await;
     }
@@ -224,7 +236,11 @@ impl Node {
         let process = &mut self.process;
         let base = until("the banner names the address", patience, || {
             let address = address_in(&process.stdout().text());
-            assert!(address.is_some() || !process.has_ended(), "the node ended:\n{}", process.stderr().text());
+            assert!(
+                address.is_some() || !process.has_ended(),
+                "the node ended:\n{}",
+                process.stderr().text()
+            );
             async move { address }
         })
         .await;

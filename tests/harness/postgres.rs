@@ -35,12 +35,19 @@ impl PostgresProcess {
     pub async fn start() -> Self {
         // In the run's own folder: `tests/run` stops what a killed test leaves there.
         let parent = std::env::var_os("FORGE_TEST_SCRATCH").unwrap_or_else(|| "/tmp".into());
-        let directory = tempfile::Builder::new().prefix("postgres-").tempdir_in(parent).expect("make a directory");
-        let cluster =
-            Self { directory, binaries: postgres_binaries(), owner: rustix::process::getuid().is_root().then(account), port: free_port() };
-        std::fs::set_permissions(cluster.directory.path(), PermissionsExt::from_mode(0o755)).expect("open the directory");
+        let directory =
+            tempfile::Builder::new().prefix("postgres-").tempdir_in(parent).expect("make a directory");
+        let cluster = Self {
+            directory,
+            binaries: postgres_binaries(),
+            owner: rustix::process::getuid().is_root().then(account),
+            port: free_port(),
+        };
+        std::fs::set_permissions(cluster.directory.path(), PermissionsExt::from_mode(0o755))
+            .expect("open the directory");
         if let Some(owner) = cluster.owner {
-            chown(cluster.directory.path(), Some(owner.uid), Some(owner.gid)).expect("hand the directory over");
+            chown(cluster.directory.path(), Some(owner.uid), Some(owner.gid))
+                .expect("hand the directory over");
         }
         cluster.initialise();
         cluster.restart().await;
@@ -67,7 +74,10 @@ impl PostgresProcess {
         let log = self.directory.path().join("server.log");
         self.control(&["start", "-W", "-l", log.to_str().expect("a UTF-8 path")]);
         let url = self.url();
-        until("Postgres accepts connections", RECOVERY_LIMIT, || async { PgConnection::connect(&url).await.ok() }).await;
+        until("Postgres accepts connections", RECOVERY_LIMIT, || async {
+            PgConnection::connect(&url).await.ok()
+        })
+        .await;
     }
 
     fn data(&self) -> PathBuf {
@@ -95,7 +105,9 @@ impl PostgresProcess {
     }
 
     fn control(&self, arguments: &[&str]) {
-        self.run(self.command(self.binaries.join("pg_ctl")).args(arguments).arg("-s").arg("-D").arg(self.data()));
+        self.run(
+            self.command(self.binaries.join("pg_ctl")).args(arguments).arg("-s").arg("-D").arg(self.data()),
+        );
     }
 
     fn command(&self, program: impl AsRef<Path>) -> Command {
@@ -130,14 +142,22 @@ pub fn postgres_binaries() -> PathBuf {
     if let Some(folder) = std::env::var_os("FORGE_TEST_POSTGRES_BIN") {
         return folder.into();
     }
-    let found = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin"));
-    found.filter(|folder| folder.join("initdb").exists()).max().expect("Postgres server binaries; `tests/run` installs them")
+    let found = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"));
+    found
+        .filter(|folder| folder.join("initdb").exists())
+        .max()
+        .expect("Postgres server binaries; `tests/run` installs them")
 }
 
 fn account() -> Account {
     let users = std::fs::read_to_string("/etc/passwd").expect("read /etc/passwd");
     let find = |name: &str| {
-        let fields: Vec<&str> = users.lines().find(|line| line.split(':').next() == Some(name))?.split(':').collect();
+        let fields: Vec<&str> =
+            users.lines().find(|line| line.split(':').next() == Some(name))?.split(':').collect();
         Some(Account { uid: fields[2].parse().ok()?, gid: fields[3].parse().ok()? })
     };
     find("postgres").or_else(|| find("nobody")).expect("a user that may run Postgres")

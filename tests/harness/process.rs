@@ -134,8 +134,10 @@ impl Process {
 
     /// Resident memory, in bytes.
     pub fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a running process has VmRSS");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a running process has VmRSS");
         let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("VmRSS is a number of kB");
         kibibytes * 1024
     }
@@ -143,7 +145,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // First politely, so that a node stops the database that it started; each signal may come too late, which is as well.
+        // First politely, so that a node stops the database that it started; each signal may come too late,
+        // which is as well.
         let asked = Instant::now();
         if !self.has_ended() {
             let _ = kill_process(self.pid, Signal::TERM);
@@ -156,7 +159,12 @@ impl Drop for Process {
             let _ = self.child.wait();
         }
         if std::thread::panicking() {
-            eprintln!("--- stdout of {}\n{}--- stderr\n{}", self.pid(), self.stdout.text(), self.stderr.text());
+            eprintln!(
+                "--- stdout of {}\n{}--- stderr\n{}",
+                self.pid(),
+                self.stdout.text(),
+                self.stderr.text()
+            );
         }
     }
 }

@@ -44,7 +44,8 @@ impl FaultProxy {
 
     /// Listens on `address` and forwards to `target`.
     pub async fn start_on(address: &str, target: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap_or_else(|error| panic!("listen on {address}: {error}"));
+        let listener =
+            TcpListener::bind(address).await.unwrap_or_else(|error| panic!("listen on {address}: {error}"));
         let address = listener.local_addr().expect("a bound socket has an address");
         let (disturbance, changes) = watch::channel(Disturbance::None);
         let acceptor = tokio::spawn(accept(listener, target, changes));
@@ -91,7 +92,8 @@ async fn serve(client: TcpStream, target: SocketAddr, mut changes: watch::Receiv
             Step::Continue => {}
             Step::Close => return,
             Step::Reset => {
-                // The server is closed in order: it has received everything that the client was told is on its way.
+                // The server is closed in order: it has received everything that the client was told is on
+                // its way.
                 return reset(&link.client);
             }
         }
@@ -111,7 +113,8 @@ enum Step {
 }
 
 impl Link {
-    /// Moves one piece of data. Cancelled only while it waits to read, so no byte is lost when the disturbance changes.
+    /// Moves one piece of data. Cancelled only while it waits to read, so no byte is lost when the
+    /// disturbance changes.
     async fn step(&mut self, disturbance: Disturbance) -> Step {
         match disturbance {
             Disturbance::Stall => return std::future::pending().await,
@@ -135,7 +138,11 @@ impl Link {
     }
 
     async fn forward(&mut self, upstream: bool, disturbance: Disturbance) -> std::io::Result<Step> {
-        let (from, to) = if upstream { (&mut self.client, &mut self.server) } else { (&mut self.server, &mut self.client) };
+        let (from, to) = if upstream {
+            (&mut self.client, &mut self.server)
+        } else {
+            (&mut self.server, &mut self.client)
+        };
         let mut buffer = [0; 16 * 1024];
         let length = match from.try_read(&mut buffer) {
             Ok(0) => return Ok(Step::Close),
@@ -152,8 +159,9 @@ impl Link {
             Disturbance::CutAfter(limit) => self.sent >= limit,
             Disturbance::CutAfterCommit => {
                 // The word ends in the protocol's zero or in a semicolon; `READ COMMITTED` is no commit.
-                let commits =
-                    buffer[..length].windows(7).any(|word| word[..6].eq_ignore_ascii_case(b"commit") && !word[6].is_ascii_alphabetic());
+                let commits = buffer[..length]
+                    .windows(7)
+                    .any(|word| word[..6].eq_ignore_ascii_case(b"commit") && !word[6].is_ascii_alphabetic());
                 if commits {
                     // The server has taken the COMMIT once it answers; its answer is what gets lost.
                     let _ = self.server.read(&mut buffer).await?;

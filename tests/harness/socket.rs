@@ -92,10 +92,15 @@ impl Socket {
     /// What comes next.
     pub async fn next(&mut self) -> Received {
         loop {
-            let next = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("the node says something");
+            let next =
+                tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("the node says something");
             match next {
-                Some(Ok(Message::Text(text))) => return Received::Frame(serde_json::from_str(&text).expect("frames are JSON")),
-                Some(Ok(Message::Close(close))) => return Received::Closed(close.map(|close| close.code.into())),
+                Some(Ok(Message::Text(text))) => {
+                    return Received::Frame(serde_json::from_str(&text).expect("frames are JSON"));
+                }
+                Some(Ok(Message::Close(close))) => {
+                    return Received::Closed(close.map(|close| close.code.into()));
+                }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(other)) => panic!("a frame that is no text: {other:?}"),
                 Some(Err(_)) | None => return Received::Closed(None),

@@ -9,9 +9,16 @@ use sqlx::{Connection, Executor};
 async fn ledger() -> (Database, FaultProxy, PgConnection) {
     let database = Database::create().await;
     database.execute("create table ledger (entry int)").await;
-    let server = database.url().split(['@', '/']).nth(3).and_then(|address| address.parse().ok()).expect("the url names an address");
+    let server = database
+        .url()
+        .split(['@', '/'])
+        .nth(3)
+        .and_then(|address| address.parse().ok())
+        .expect("the url names an address");
     let proxy = FaultProxy::start(server).await;
-    let connection = PgConnection::connect(&database.url_through(proxy.address())).await.expect("connect through the proxy");
+    let connection = PgConnection::connect(&database.url_through(proxy.address()))
+        .await
+        .expect("connect through the proxy");
     (database, proxy, connection)
 }
 
@@ -20,7 +27,10 @@ async fn cut_after_commit_loses_the_answer_and_not_the_row() {
     let (database, proxy, mut connection) = ledger().await;
     proxy.set(Disturbance::CutAfterCommit);
     connection.execute("begin").await.expect("a proxy that waits for COMMIT passes the rest");
-    connection.execute("insert into ledger values (1)").await.expect("a proxy that waits for COMMIT passes the rest");
+    connection
+        .execute("insert into ledger values (1)")
+        .await
+        .expect("a proxy that waits for COMMIT passes the rest");
     connection.execute("commit").await.expect_err("the answer to COMMIT is cut off");
     assert_eq!(database.value::<i64>("select count(*) from ledger").await, 1);
 }
@@ -38,12 +48,18 @@ async fn a_reset_connection_leaves_nothing_behind() {
 async fn a_stalled_connection_resumes_where_it_was() {
     let (_database, proxy, mut connection) = ledger().await;
     proxy.set(Disturbance::Stall);
-    let stalled = tokio::time::timeout(Duration::from_millis(300), connection.execute("insert into ledger values (1)")).await;
+    let stalled =
+        tokio::time::timeout(Duration::from_millis(300), connection.execute("insert into ledger values (1)"))
+            .await;
     stalled.expect_err("nothing passes a stalled proxy");
     proxy.set(Disturbance::Delay(Duration::from_millis(50)));
     let started = Instant::now();
     connection.ping().await.expect("the proxy passes again");
-    assert!(started.elapsed() >= Duration::from_millis(100), "each direction takes 50 ms, not {:?}", started.elapsed());
+    assert!(
+        started.elapsed() >= Duration::from_millis(100),
+        "each direction takes 50 ms, not {:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -55,6 +71,7 @@ async fn a_crashed_cluster_keeps_what_it_acknowledged() {
     connection.ping().await.expect_err("a crash cuts the sessions");
     postgres.restart().await;
     let mut connection = PgConnection::connect(&postgres.url()).await.expect("connect again");
-    let rows: i64 = sqlx::query_scalar("select count(*) from ledger").fetch_one(&mut connection).await.expect("count");
+    let rows: i64 =
+        sqlx::query_scalar("select count(*) from ledger").fetch_one(&mut connection).await.expect("count");
     assert_eq!(rows, 1);
 }

@@ -1,9 +1,10 @@
 //! What does not compile, and what the compiler says then: the mistakes that people make with the attributes.
 //!
-//! Each `ui/*.rs` is compiled against the `forge` that this run has built, and its messages are compared with the `.stderr` beside
-//! it. (The crate trybuild does the same in a target folder of its own, with other compiler flags for its second step: it builds
-//! every dependency twice, aws-lc included, which took over ten minutes here; this takes a second a file.)
-//! `FORGE_BLESS=1` writes the files instead; read the difference before committing it. What does compile is in `attributes`.
+//! Each `ui/*.rs` is compiled against the `forge` that this run has built, and its messages are compared with
+//! the `.stderr` beside it. (The crate trybuild does the same in a target folder of its own, with other
+//! compiler flags for its second step: it builds every dependency twice, aws-lc included, which took over ten
+//! minutes here; this takes a second a file.) `FORGE_BLESS=1` writes the files instead; read the difference
+//! before committing it. What does compile is in `attributes`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +16,8 @@ fn mistakes_are_explained() {
     let forge = forge_library();
     let out = tempfile::tempdir().expect("a scratch folder");
     let folder = workspace().join("tests/ui");
-    let mut cases: Vec<_> = std::fs::read_dir(&folder).expect("the cases").map(|entry| entry.expect("a case").path()).collect();
+    let mut cases: Vec<_> =
+        std::fs::read_dir(&folder).expect("the cases").map(|entry| entry.expect("a case").path()).collect();
     cases.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
     cases.sort();
     assert!(!cases.is_empty());
@@ -30,16 +32,27 @@ fn check(case: &Path, forge: &Path, out: &Path) -> Result<(), String> {
         return std::fs::write(&file, actual).map_err(|error| format!("{}: {error}", file.display()));
     }
     let expected = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    if actual == expected { Ok(()) } else { Err(format!("{} says:\n{actual}\ninstead of:\n{expected}", case.display())) }
+    if actual == expected {
+        Ok(())
+    } else {
+        Err(format!("{} says:\n{actual}\ninstead of:\n{expected}", case.display()))
+    }
 }
 
 /// What rustc says about the case.
 fn messages(case: &Path, forge: &Path, out: &Path) -> Result<String, String> {
     let dependencies = forge.parent().expect("a library is in a folder");
-    let dependencies = if dependencies.ends_with("deps") { dependencies.to_owned() } else { dependencies.join("deps") };
+    let dependencies =
+        if dependencies.ends_with("deps") { dependencies.to_owned() } else { dependencies.join("deps") };
     let relative = case.strip_prefix(workspace()).expect("cases are in the workspace");
     let output = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
-        .args(["--edition=2024", "--emit=metadata", "--color=never", "--diagnostic-width=140", "--crate-name=case"])
+        .args([
+            "--edition=2024",
+            "--emit=metadata",
+            "--color=never",
+            "--diagnostic-width=140",
+            "--crate-name=case",
+        ])
         .args(["-A", "unused", "-A", "dead_code", "--out-dir"])
         .arg(out)
         .arg("--extern")
@@ -59,14 +72,17 @@ fn messages(case: &Path, forge: &Path, out: &Path) -> Result<String, String> {
     Ok(portable(&text))
 }
 
-/// The messages without what changes when other files do: places and excerpts outside of the cases, and how far a margin that is
-/// as wide as the largest line number reaches.
+/// The messages without what changes when other files do: places and excerpts outside of the cases, and how
+/// far a margin that is as wide as the largest line number reaches.
 fn portable(text: &str) -> String {
     let mut lines = Vec::new();
     let mut elsewhere = false;
     for line in text.lines() {
         let trimmed = line.trim();
-        let number = trimmed.split(" |").next().filter(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
+        let number = trimmed
+            .split(" |")
+            .next()
+            .filter(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
         let excerpt = number.is_some() || trimmed.starts_with('|') || trimmed.starts_with("...");
         if let Some(place) = trimmed.strip_prefix("--> ").or_else(|| trimmed.strip_prefix("::: ")) {
             elsewhere = !place.starts_with("tests/ui/");
@@ -94,12 +110,23 @@ fn portable(text: &str) -> String {
 /// The library `forge` as cargo built it for this binary; fresh, so cargo only tells where it is.
 fn forge_library() -> PathBuf {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--offline", "--locked", "--package", "forge-tests", "--lib", "--message-format=json"])
+        .args([
+            "build",
+            "--offline",
+            "--locked",
+            "--package",
+            "forge-tests",
+            "--lib",
+            "--message-format=json",
+        ])
         .current_dir(workspace())
         .output()
         .expect("run cargo");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let artifacts = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
+    let artifacts = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
     let forge = artifacts.filter(|artifact| artifact["target"]["name"] == "forge").find_map(|artifact| {
         let files = artifact["filenames"].as_array()?.iter().filter_map(|file| file.as_str());
         files.map(PathBuf::from).find(|file| file.extension().is_some_and(|extension| extension == "rlib"))

@@ -1,7 +1,8 @@
 //! The house style as tests: sizes, import directions, words that must not occur, heads that must.
 //!
-//! Each rule is a table and a check that answers findings (`file:line: what: why`); a rule fails with all of its findings at once.
-//! An exception stands in its rule's table with a reason, and fails when it is no longer needed.
+//! Each rule is a table and a check that answers findings (`file:line: what: why`); a rule fails with all of
+//! its findings at once. An exception stands in its rule's table with a reason, and fails when it is no
+//! longer needed.
 
 mod book;
 mod imports;
@@ -57,6 +58,10 @@ impl Exceptions {
 
     fn unneeded(self) -> Vec<Finding> {
         let unused = self.entries.iter().zip(self.used).filter(|(_, used)| !used);
-        unused.map(|((place, _), _)| Finding::new(place, 0, "exception", "is no longer needed: delete it from the table")).collect()
+        unused
+            .map(|((place, _), _)| {
+                Finding::new(place, 0, "exception", "is no longer needed: delete it from the table")
+            })
+            .collect()
     }
 }

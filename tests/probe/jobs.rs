@@ -48,7 +48,8 @@ pub async fn enqueue_one(ctx: &ActionContext, kind: String, key: String) -> Resu
     }
 }
 
-/// Writes down that an attempt has begun, for a while does nothing, and writes down its effect together with its end.
+/// Writes down that an attempt has begun, for a while does nothing, and writes down its effect together with
+/// its end.
 #[forge::job(queue = "work", attempts = 20, timeout = "2m")]
 pub async fn work(ctx: &JobContext, key: String, ms: u32) -> Result<()> {
     ctx.call(Note { key: key.clone(), what: "begun".into() }).await?;

@@ -15,27 +15,33 @@ pub struct Account {
 /// The title of a row, for everybody.
 #[forge::query(public)]
 pub async fn title(ctx: &QueryContext, id: i64) -> Result<Option<String>> {
-    Ok(sqlx::query_scalar("select title from probe_rows where id = $1").bind(id).fetch_optional(ctx.db()).await?)
+    Ok(sqlx::query_scalar("select title from probe_rows where id = $1")
+        .bind(id)
+        .fetch_optional(ctx.db())
+        .await?)
 }
 
 /// The title of a row followed by padding: a large answer that changes with a small row.
 #[forge::query(public)]
 pub async fn wide(ctx: &QueryContext, id: i64, bytes: u32) -> Result<String> {
-    let title: String = sqlx::query_scalar("select title from probe_rows where id = $1").bind(id).fetch_one(ctx.db()).await?;
+    let title: String =
+        sqlx::query_scalar("select title from probe_rows where id = $1").bind(id).fetch_one(ctx.db()).await?;
     Ok(title + &" ".repeat(bytes as usize))
 }
 
 /// The title of a row and who asks: an answer of one's own.
 #[forge::query]
 pub async fn mine(ctx: &QueryContext, id: i64) -> Result<String> {
-    let title: String = sqlx::query_scalar("select title from probe_rows where id = $1").bind(id).fetch_one(ctx.db()).await?;
+    let title: String =
+        sqlx::query_scalar("select title from probe_rows where id = $1").bind(id).fetch_one(ctx.db()).await?;
     Ok(format!("{} for {}", title, ctx.auth().identity()?.subject))
 }
 
 /// Names a row, which is made when it is not there.
 #[forge::mutation(public)]
 pub async fn retitle(ctx: &MutationContext, id: i64, title: String) -> Result<()> {
-    let upsert = "insert into probe_rows values ($1, $2, false) on conflict (id) do update set title = excluded.title";
+    let upsert =
+        "insert into probe_rows values ($1, $2, false) on conflict (id) do update set title = excluded.title";
     sqlx::query(upsert).bind(id).bind(title).execute(ctx.db()).await?;
     Ok(())
 }
@@ -43,7 +49,10 @@ pub async fn retitle(ctx: &MutationContext, id: i64, title: String) -> Result<()
 /// Counts in the title of a row.
 #[forge::mutation(public)]
 pub async fn count(ctx: &MutationContext, id: i64) -> Result<()> {
-    sqlx::query("update probe_rows set title = (title::bigint + 1)::text where id = $1").bind(id).execute(ctx.db()).await?;
+    sqlx::query("update probe_rows set title = (title::bigint + 1)::text where id = $1")
+        .bind(id)
+        .execute(ctx.db())
+        .await?;
     Ok(())
 }
 
@@ -56,5 +65,7 @@ pub async fn accounts(ctx: &QueryContext) -> Result<Vec<Account>> {
 /// What lies in all accounts together.
 #[forge::query]
 pub async fn total(ctx: &QueryContext) -> Result<i64> {
-    Ok(sqlx::query_scalar("select coalesce(sum(balance), 0)::bigint from probe_accounts").fetch_one(ctx.db()).await?)
+    Ok(sqlx::query_scalar("select coalesce(sum(balance), 0)::bigint from probe_accounts")
+        .fetch_one(ctx.db())
+        .await?)
 }

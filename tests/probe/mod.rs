@@ -1,4 +1,5 @@
-//! The conformance application: handlers that do on demand what applications do by accident, on Forge's public face only.
+//! The conformance application: handlers that do on demand what applications do by accident, on Forge's
+//! public face only.
 //!
 //! The tests of nodes and the benchmarks run it as the program `probe`.
 
@@ -64,7 +65,10 @@ pub struct Row {
 /// One row by its number.
 #[forge::query]
 pub async fn one(ctx: &QueryContext, id: i64) -> Result<Row> {
-    Ok(sqlx::query_as("select id, title, done from probe_rows where id = $1").bind(id).fetch_one(ctx.db()).await?)
+    Ok(sqlx::query_as("select id, title, done from probe_rows where id = $1")
+        .bind(id)
+        .fetch_one(ctx.db())
+        .await?)
 }
 
 /// Writes a key into the ledger.
@@ -77,7 +81,10 @@ pub async fn put(ctx: &MutationContext, key: String) -> Result<()> {
 /// Writes a key into the effects, as often as it is asked to.
 #[forge::mutation]
 pub async fn append(ctx: &MutationContext, key: String) -> Result<()> {
-    sqlx::query("insert into probe_effects (key, what, pid) values ($1, 'appended', 0)").bind(key).execute(ctx.db()).await?;
+    sqlx::query("insert into probe_effects (key, what, pid) values ($1, 'appended', 0)")
+        .bind(key)
+        .execute(ctx.db())
+        .await?;
     Ok(())
 }
 
@@ -85,7 +92,11 @@ pub async fn append(ctx: &MutationContext, key: String) -> Result<()> {
 #[forge::mutation(timeout = "10s")]
 pub async fn put_halves(ctx: &MutationContext, key: String, pause_ms: u32) -> Result<()> {
     for half in ["left", "right"] {
-        sqlx::query("insert into probe_halves (key, half) values ($1, $2)").bind(&key).bind(half).execute(ctx.db()).await?;
+        sqlx::query("insert into probe_halves (key, half) values ($1, $2)")
+            .bind(&key)
+            .bind(half)
+            .execute(ctx.db())
+            .await?;
         sqlx::query("select pg_sleep($1)").bind(f64::from(pause_ms) / 1_000.0).execute(ctx.db()).await?;
     }
     Ok(())
@@ -151,7 +162,10 @@ pub async fn write_in_query(ctx: &QueryContext) -> Result<()> {
 #[forge::mutation(isolation = serializable)]
 pub async fn transfer(ctx: &MutationContext, from: i64, to: i64, amount: i64) -> Result<()> {
     for (account, change) in [(from, -amount), (to, amount)] {
-        let balance: i64 = sqlx::query_scalar("select balance from probe_accounts where id = $1").bind(account).fetch_one(ctx.db()).await?;
+        let balance: i64 = sqlx::query_scalar("select balance from probe_accounts where id = $1")
+            .bind(account)
+            .fetch_one(ctx.db())
+            .await?;
         let update = sqlx::query("update probe_accounts set balance = $2 where id = $1");
         update.bind(account).bind(balance + change).execute(ctx.db()).await?;
     }

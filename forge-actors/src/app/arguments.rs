@@ -22,7 +22,8 @@ pub struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    /// Splits the object; `expected` are the names that may occur, once each. An empty body is an empty object.
+    /// Splits the object; `expected` are the names that may occur, once each. An empty body is an empty
+    /// object.
     pub fn parse(args: &'a [u8], expected: &[&str]) -> Result<Self, Fault> {
         let Object(pairs) = if args.iter().all(u8::is_ascii_whitespace) {
             Object::default()
@@ -51,7 +52,11 @@ impl<'a> Arguments<'a> {
             };
         };
         if holds_nul(raw.get()) {
-            return self.refuse(FieldError::new(field, "invalid", "must not contain the character U+0000, which Postgres cannot store"));
+            return self.refuse(FieldError::new(
+                field,
+                "invalid",
+                "must not contain the character U+0000, which Postgres cannot store",
+            ));
         }
         let mut deserializer = serde_json::Deserializer::from_str(raw.get());
         match serde_path_to_error::deserialize(&mut deserializer) {
@@ -83,15 +88,23 @@ impl<'a> Arguments<'a> {
 pub(crate) fn decode_whole<T: DeserializeOwned>(args: &[u8]) -> Result<T, Fault> {
     let args = if args.iter().all(u8::is_ascii_whitespace) { b"{}" } else { args };
     let mut deserializer = serde_json::Deserializer::from_slice(args);
-    let value = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|error| if error.inner().is_data() { Fault::validation(vec![at_path("", &error)]) } else { unreadable(error.inner()) })?;
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        if error.inner().is_data() {
+            Fault::validation(vec![at_path("", &error)])
+        } else {
+            unreadable(error.inner())
+        }
+    })?;
     deserializer.end().map_err(|error| unreadable(&error))?;
     Ok(value)
 }
 
 fn unreadable(error: &serde_json::Error) -> Fault {
-    let what =
-        if error.is_data() { "arguments must be a JSON object".to_owned() } else { format!("arguments are not valid JSON: {error}") };
+    let what = if error.is_data() {
+        "arguments must be a JSON object".to_owned()
+    } else {
+        format!("arguments are not valid JSON: {error}")
+    };
     Fault::new(Code::BadRequest, what)
 }
 
@@ -117,7 +130,8 @@ fn at_path(field: &str, error: &serde_path_to_error::Error<serde_json::Error>) -
     FieldError::new(path, "invalid", message)
 }
 
-/// A NUL can only come in as the escape `\u0000`, since JSON forbids the bare character; `\\u0000` is a backslash and digits.
+/// A NUL can only come in as the escape `\u0000`, since JSON forbids the bare character; `\\u0000` is a
+/// backslash and digits.
 fn holds_nul(json: &str) -> bool {
     json.match_indices("u0000").any(|(at, _)| {
         let backslashes = json[..at].bytes().rev().take_while(|byte| *byte == b'\\').count();

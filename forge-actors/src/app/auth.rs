@@ -24,12 +24,17 @@ impl<'a> Auth<'a> {
     /// The user, as the application's own id type: `let me: UserId = ctx.auth().user()?;`
     pub fn user<T: FromStr>(&self) -> Result<T, Fault> {
         let subject = &self.identity()?.subject;
-        subject.parse().map_err(|_| Fault::new(Code::Unauthenticated, "the token's subject is not a user of this application"))
+        subject.parse().map_err(|_| {
+            Fault::new(Code::Unauthenticated, "the token's subject is not a user of this application")
+        })
     }
 
     /// The tenant; `PERMISSION_DENIED` when the token names none.
     pub fn tenant(&self) -> Result<&'a str, Fault> {
-        self.identity()?.tenant.as_deref().ok_or_else(|| Fault::new(Code::PermissionDenied, "the token names no tenant"))
+        self.identity()?
+            .tenant
+            .as_deref()
+            .ok_or_else(|| Fault::new(Code::PermissionDenied, "the token names no tenant"))
     }
 
     /// The token carries this role.

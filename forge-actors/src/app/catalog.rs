@@ -98,27 +98,43 @@ impl Catalog {
     }
 
     /// A catalog of the given registrations.
-    pub fn from_registrations(registrations: impl Iterator<Item = &'static Registration>) -> Result<Self, Error> {
-        let mut sorted: Vec<_> = registrations.map(|registration| (registration.meta.wire_name(), registration)).collect();
+    pub fn from_registrations(
+        registrations: impl Iterator<Item = &'static Registration>,
+    ) -> Result<Self, Error> {
+        let mut sorted: Vec<_> =
+            registrations.map(|registration| (registration.meta.wire_name(), registration)).collect();
         if sorted.is_empty() {
             return Err(Error::Empty);
         }
         let aliases = |meta: &Meta| meta.job.map_or(&[][..], |job| job.aliases);
         let mut names = sorted.clone();
-        names.extend(sorted.iter().flat_map(|(_, known)| aliases(&known.meta).iter().map(|alias| ((*alias).to_owned(), *known))));
+        names.extend(
+            sorted.iter().flat_map(|(_, known)| {
+                aliases(&known.meta).iter().map(|alias| ((*alias).to_owned(), *known))
+            }),
+        );
         for list in [&mut sorted, &mut names] {
-            list.sort_by(|(a_name, a), (b_name, b)| (a_name, a.meta.file, a.meta.line).cmp(&(b_name, b.meta.file, b.meta.line)));
+            list.sort_by(|(a_name, a), (b_name, b)| {
+                (a_name, a.meta.file, a.meta.line).cmp(&(b_name, b.meta.file, b.meta.line))
+            });
         }
         if let Some([(name, first), (_, second)]) = names.array_windows().find(|[(a, _), (b, _)]| a == b) {
             let place = |meta: &Meta| format!("{}:{}", meta.file, meta.line);
-            return Err(Error::Duplicate { name: name.to_owned(), first: place(&first.meta), second: place(&second.meta) });
+            return Err(Error::Duplicate {
+                name: name.to_owned(),
+                first: place(&first.meta),
+                second: place(&second.meta),
+            });
         }
         Ok(Self { by_name: names.into_iter().collect(), sorted })
     }
 
     /// Every name that a handler of this kind answers to, its aliases too.
     pub fn names_of(&self, kind: KindName) -> impl Iterator<Item = (&str, &'static Registration)> {
-        self.by_name.iter().filter(move |(_, known)| known.meta.kind == kind).map(|(name, known)| (name.as_str(), *known))
+        self.by_name
+            .iter()
+            .filter(move |(_, known)| known.meta.kind == kind)
+            .map(|(name, known)| (name.as_str(), *known))
     }
 
     /// The handler of that name; durable kinds answer to their aliases too.

@@ -1,8 +1,9 @@
 //! The context that a handler gets: what it may touch, as a type.
 //!
-//! `Ctx<K>` has the methods that kind `K` is entitled to (see [`kind`](crate::app::kind)). Called handlers share the caller's
-//! identity, trace and deadline; from a query or a mutation they also share its snapshot or transaction, in a subtransaction of
-//! their own, so that a failed call which the caller survives leaves no half of its writes behind.
+//! `Ctx<K>` has the methods that kind `K` is entitled to (see [`kind`](crate::app::kind)). Called handlers
+//! share the caller's identity, trace and deadline; from a query or a mutation they also share its snapshot
+//! or transaction, in a subtransaction of their own, so that a failed call which the caller survives leaves
+//! no half of its writes behind.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -122,9 +123,16 @@ pub(super) struct Shared {
 
 impl Scope {
     /// The scope of an invocation that ends at `deadline`.
-    pub fn new(invocation: Arc<Invocation>, depth: u32, deadline: Instant, effects: Effects, services: Arc<Services>) -> Self {
+    pub fn new(
+        invocation: Arc<Invocation>,
+        depth: u32,
+        deadline: Instant,
+        effects: Effects,
+        services: Arc<Services>,
+    ) -> Self {
         let observed = AtomicU8::new(Observed::Nothing as u8);
-        let shared = Shared { invocation, started: chrono::Utc::now(), deadline, effects, observed, services };
+        let shared =
+            Shared { invocation, started: chrono::Utc::now(), deadline, effects, observed, services };
         Self { shared: Arc::new(shared), attempt: None, depth }
     }
 
@@ -148,7 +156,8 @@ impl Scope {
 
     pub(super) fn deeper(&self) -> Result<Self, Fault> {
         if self.depth >= limits::CALL_DEPTH_MAX {
-            let message = format!("calls are nested {} deep: a handler probably calls itself", limits::CALL_DEPTH_MAX);
+            let message =
+                format!("calls are nested {} deep: a handler probably calls itself", limits::CALL_DEPTH_MAX);
             return Err(Fault::internal(message));
         }
         Ok(Self { shared: Arc::clone(&self.shared), attempt: None, depth: self.depth + 1 })
@@ -172,8 +181,8 @@ impl<K: Kind> Ctx<K> {
         Request { scope: &self.scope }
     }
 
-    /// When the call began, by this node's clock; the same for the whole call. What must agree between nodes belongs into SQL,
-    /// as `now()`.
+    /// When the call began, by this node's clock; the same for the whole call. What must agree between nodes
+    /// belongs into SQL, as `now()`.
     pub fn now(&self) -> Timestamp {
         self.scope.shared.started
     }
@@ -193,10 +202,11 @@ impl<K: Kind> Ctx<K> {
             .ok_or_else(|| Fault::internal("no `auth.secret` is configured, so no token can be signed"))
     }
 
-    /// Runs another handler and waits for its answer. Its `role` and `internal` attributes guard the border, not this call.
+    /// Runs another handler and waits for its answer. Its `role` and `internal` attributes guard the border,
+    /// not this call.
     ///
-    /// From a query or mutation the callee runs in the caller's snapshot or transaction; a query called by a mutation is still
-    /// refused any write by Postgres. From an action each call is a transaction of its own.
+    /// From a query or mutation the callee runs in the caller's snapshot or transaction; a query called by a
+    /// mutation is still refused any write by Postgres. From an action each call is a transaction of its own.
     ///
     /// ```no_run
     /// # use forge_actors::app::{ActionContext, Handler, Kind, Query, Result};
@@ -245,12 +255,14 @@ impl<K: Kind> Ctx<K> {
             deadline: Some(shared.deadline),
             idempotency_key: None,
         };
-        let output = shared.services.invoke.invoke(invocation, scope.depth).await.map_err(CallError::from_fault)?;
+        let output =
+            shared.services.invoke.invoke(invocation, scope.depth).await.map_err(CallError::from_fault)?;
         serde_json::from_slice(&output).map_err(|error| CallError::Fault(Fault::internal(error)))
     }
 }
 
-/// What only some kinds may do. The bounds stand on the methods: there rustc shows the words of [`HasDatabase`] and [`CallsOut`].
+/// What only some kinds may do. The bounds stand on the methods: there rustc shows the words of
+/// [`HasDatabase`] and [`CallsOut`].
 impl<K: Kind> Ctx<K> {
     /// The database, as an executor for sqlx: a query's refuses writes, a mutation's is its transaction.
     ///
@@ -262,7 +274,8 @@ impl<K: Kind> Ctx<K> {
         self.db.as_ref().expect("contexts of kinds with a database are only made with one")
     }
 
-    /// An HTTP client. Set the time limit from [`Request::remaining`], and mind that a retried request runs twice.
+    /// An HTTP client. Set the time limit from [`Request::remaining`], and mind that a retried request runs
+    /// twice.
     pub fn http(&self) -> &reqwest::Client
     where
         K: CallsOut,
@@ -298,7 +311,8 @@ impl<'a> Request<'a> {
         self.invocation().trace
     }
 
-    /// Address of the peer, when the call came over a network. A live query that asks for it runs for each client apart.
+    /// Address of the peer, when the call came over a network. A live query that asks for it runs for each
+    /// client apart.
     pub fn ip(&self) -> Option<std::net::IpAddr> {
         self.peer().ip
     }

@@ -1,8 +1,8 @@
 //! `ctx.dispatch(message)`: a job becomes a row.
 //!
-//! In a mutation the row is part of its transaction, so that the job exists if and only if the mutation committed. Actions and jobs
-//! have none, so there it is a mutation of its own. Workers are woken after the commit; a row whose hint gets lost is found by
-//! their next look.
+//! In a mutation the row is part of its transaction, so that the job exists if and only if the mutation
+//! committed. Actions and jobs have none, so there it is a mutation of its own. Workers are woken after the
+//! commit; a row whose hint gets lost is found by their next look.
 
 use std::future::IntoFuture;
 use std::time::Duration;
@@ -71,7 +71,8 @@ impl<'a, K: MayDispatch, H: Handler<Kind = Job>> IntoFuture for Dispatch<'a, K, 
 }
 
 impl MutationContext {
-    /// Workers look into this queue after the commit: for rows that were written by other means than `dispatch`.
+    /// Workers look into this queue after the commit: for rows that were written by other means than
+    /// `dispatch`.
     pub(crate) fn wake_workers(&self, queue: &str) {
         self.scope.shared.effects.wake(queue);
     }
@@ -95,7 +96,11 @@ impl NewJob {
     fn of<H: Handler<Kind = Job>>(message: &H, after: Duration) -> Result<Self> {
         let args = serde_json::to_string(message).map_err(Fault::internal)?;
         if args.len() > H::META.input_bytes_max {
-            let text = format!("the arguments of `{}` are larger than {} bytes", H::META.wire_name(), H::META.input_bytes_max);
+            let text = format!(
+                "the arguments of `{}` are larger than {} bytes",
+                H::META.wire_name(),
+                H::META.input_bytes_max
+            );
             return Err(Fault::new(Code::PayloadTooLarge, text));
         }
         let JobMeta { queue, priority, attempts, .. } = H::META.job.unwrap_or(JobMeta::DEFAULT);
@@ -113,8 +118,16 @@ impl NewJob {
     /// Writes the row in the transaction of `ctx`, and notes its queue for after the commit.
     async fn insert<K: Kind>(&self, ctx: &Ctx<K>) -> Result<()> {
         let shared = &ctx.scope.shared;
-        let identity = shared.invocation.caller.identity.as_deref().map(serde_json::to_string).transpose().map_err(Fault::internal)?;
-        let db = ctx.db.as_ref().ok_or_else(|| Fault::internal("a job was inserted outside of a transaction"))?;
+        let identity = shared
+            .invocation
+            .caller
+            .identity
+            .as_deref()
+            .map(serde_json::to_string)
+            .transpose()
+            .map_err(Fault::internal)?;
+        let db =
+            ctx.db.as_ref().ok_or_else(|| Fault::internal("a job was inserted outside of a transaction"))?;
         sqlx::query(include_str!("sql/insert_job.sql"))
             .bind(self.id)
             .bind(&self.name)
@@ -132,8 +145,8 @@ impl NewJob {
     }
 }
 
-/// Queues a job in a transaction of its own, for callers that have none. The size of the arguments was checked against the job's own
-/// limit.
+/// Queues a job in a transaction of its own, for callers that have none. The size of the arguments was
+/// checked against the job's own limit.
 #[forge_app_macros::mutation(name = "forge.dispatch", internal, input_max = "1GiB")]
 pub async fn enqueue(ctx: &MutationContext, job: NewJob) -> Result<()> {
     job.insert(ctx).await

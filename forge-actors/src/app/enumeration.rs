@@ -39,7 +39,8 @@ impl EnumRegistration {
 
     /// All enum types of the binary, sorted by their name in Postgres.
     pub fn all() -> Vec<&'static EnumMeta> {
-        let mut all: Vec<_> = inventory::iter::<Self>.into_iter().map(|registration| &registration.meta).collect();
+        let mut all: Vec<_> =
+            inventory::iter::<Self>.into_iter().map(|registration| &registration.meta).collect();
         all.sort_by_key(|meta| (meta.sql_name, meta.file, meta.line));
         all
     }

@@ -1,8 +1,8 @@
 //! What handlers return when they fail, and how `?` lifts it.
 //!
-//! `forge::Result<T>` fails with a [`Fault`]; `forge::Result<T, TaskError>` with a [`Failure<TaskError>`], which is either the
-//! handler's own error or a fault. The alias goes through [`AppError::Fault`] so that the two are different types and `?` lifts
-//! one into the other without overlapping `From` implementations.
+//! `forge::Result<T>` fails with a [`Fault`]; `forge::Result<T, TaskError>` with a [`Failure<TaskError>`],
+//! which is either the handler's own error or a fault. The alias goes through [`AppError::Fault`] so that the
+//! two are different types and `?` lifts one into the other without overlapping `From` implementations.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -17,7 +17,8 @@ use crate::kernel::fault::{AppCode, Code, Fault};
 /// What a handler returns.
 pub type Result<T, E = NoError> = std::result::Result<T, <E as AppError>::Fault>;
 
-/// An application's error enum, declared with `#[forge::error]`: each variant has a code and a status, its fields are the details.
+/// An application's error enum, declared with `#[forge::error]`: each variant has a code and a status, its
+/// fields are the details.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an application error",
     note = "declare it with `#[forge::error]` on the enum and `#[code(\"NAME\", status = 409)]` on each variant"
@@ -38,7 +39,8 @@ pub trait AppError: fmt::Debug + WireType + Send + 'static {
     /// The variant's fields as a JSON object, or `null`.
     fn details(&self) -> serde_json::Value;
 
-    /// Reads back what [`code`](Self::code) and [`details`](Self::details) wrote; `None` for another enum's code.
+    /// Reads back what [`code`](Self::code) and [`details`](Self::details) wrote; `None` for another enum's
+    /// code.
     fn from_wire(code: &str, details: Option<&serde_json::Value>) -> Option<Self>
     where
         Self: Sized;

@@ -51,16 +51,20 @@ pub trait Handler: Serialize + DeserializeOwned + WireType + Send + Sized + 'sta
     const META: Meta;
 
     /// Runs it.
-    fn run(self, ctx: &Ctx<Self::Kind>) -> impl Future<Output = crate::app::Result<Self::Output, Self::Error>> + Send;
+    fn run(
+        self,
+        ctx: &Ctx<Self::Kind>,
+    ) -> impl Future<Output = crate::app::Result<Self::Output, Self::Error>> + Send;
 
-    /// Reads the arguments object. The attributes override it so that every refused argument is reported at once.
+    /// Reads the arguments object. The attributes override it so that every refused argument is reported at
+    /// once.
     fn decode(args: &[u8]) -> Result<Self, Fault> {
         arguments::decode_whole(args)
     }
 }
 
-/// Who may call a handler from outside. Checked at the border, before the arguments are read; a handler that calls another one
-/// has decided for itself.
+/// Who may call a handler from outside. Checked at the border, before the arguments are read; a handler that
+/// calls another one has decided for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Anyone.
@@ -111,7 +115,13 @@ pub struct Meta {
 }
 
 impl Meta {
-    const fn new(kind: KindName, module: &'static str, function: &'static str, file: &'static str, line: u32) -> Self {
+    const fn new(
+        kind: KindName,
+        module: &'static str,
+        function: &'static str,
+        file: &'static str,
+        line: u32,
+    ) -> Self {
         Self {
             kind,
             module,
@@ -138,7 +148,12 @@ impl Meta {
     }
 
     /// Of a mutation.
-    pub const fn mutation(module: &'static str, function: &'static str, file: &'static str, line: u32) -> Self {
+    pub const fn mutation(
+        module: &'static str,
+        function: &'static str,
+        file: &'static str,
+        line: u32,
+    ) -> Self {
         Self::new(KindName::Mutation, module, function, file, line)
     }
 

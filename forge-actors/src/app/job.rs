@@ -1,7 +1,8 @@
-//! What a job's author sees: how it is queued and repeated, its attempt, and the transaction that finishes it.
+//! What a job's author sees: how it is queued and repeated, its attempt, and the transaction that finishes
+//! it.
 //!
-//! A job runs at least once. What it writes inside of [`Ctx::commit`] it writes exactly once: the effect and the job's end are one
-//! transaction, which is refused when the attempt has lost its job to another one.
+//! A job runs at least once. What it writes inside of [`Ctx::commit`] it writes exactly once: the effect and
+//! the job's end are one transaction, which is refused when the attempt has lost its job to another one.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -68,8 +69,16 @@ pub enum JobStatus {
 
 impl JobStatus {
     /// Every status, in the order of the type in Postgres.
-    pub const ALL: [Self; 8] =
-        [Self::Pending, Self::Claimed, Self::Running, Self::Completed, Self::Retry, Self::Failed, Self::DeadLetter, Self::Cancelled];
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Claimed,
+        Self::Running,
+        Self::Completed,
+        Self::Retry,
+        Self::Failed,
+        Self::DeadLetter,
+        Self::Cancelled,
+    ];
 
     /// The label in Postgres and on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -119,12 +128,15 @@ impl RetryBackoff {
         match *self {
             Self::Fixed(delay) => delay,
             Self::Linear { step, max } => step.saturating_mul(attempt.max(1)).min(max),
-            Self::Exponential { base, max } => base.saturating_mul(1_u32.checked_shl(before).unwrap_or(u32::MAX)).min(max),
+            Self::Exponential { base, max } => {
+                base.saturating_mul(1_u32.checked_shl(before).unwrap_or(u32::MAX)).min(max)
+            }
         }
     }
 
-    /// The wait after failed attempt `attempt`; `random` is uniform in `0.0..1.0`. Growing waits are drawn from a tenth of the ceiling up to it, so that
-    /// jobs that failed together do not come back together; a fixed one is kept, and drawn out by up to a tenth.
+    /// The wait after failed attempt `attempt`; `random` is uniform in `0.0..1.0`. Growing waits are drawn
+    /// from a tenth of the ceiling up to it, so that jobs that failed together do not come back together; a
+    /// fixed one is kept, and drawn out by up to a tenth.
     pub fn delay(&self, attempt: u32, random: f64) -> Duration {
         let (ceiling, random) = (self.ceiling(attempt), random.clamp(0.0, 1.0));
         match self {
@@ -160,7 +172,8 @@ pub trait Conclude: Send + Sync + 'static {
     /// Begins the transaction of the effect.
     fn begin(&self, limit: Duration) -> BoxFuture<'_, Result<Transaction>>;
 
-    /// Finishes the job in `tx` and commits; fails, and commits nothing, when the attempt has lost its job. Wakes `queues` then.
+    /// Finishes the job in `tx` and commits; fails, and commits nothing, when the attempt has lost its job.
+    /// Wakes `queues` then.
     fn commit(&self, tx: Transaction, queues: BTreeSet<Arc<str>>) -> BoxFuture<'_, Result<()>>;
 }
 
@@ -187,11 +200,11 @@ impl Ctx<Job> {
         Err(Fault::new(Code::Unavailable, "the job was snoozed").because(Snooze(delay)).into())
     }
 
-    /// Runs `effect` in a transaction that also finishes the job: both are committed or neither, and only once, however often the job is
-    /// run. Its context writes, calls and dispatches as a mutation's does.
+    /// Runs `effect` in a transaction that also finishes the job: both are committed or neither, and only
+    /// once, however often the job is run. Its context writes, calls and dispatches as a mutation's does.
     ///
-    /// Fails with `CONFLICT`, and commits nothing, when another attempt has taken the job over. After a success nothing that the
-    /// handler still does is repeated.
+    /// Fails with `CONFLICT`, and commits nothing, when another attempt has taken the job over. After a
+    /// success nothing that the handler still does is repeated.
     ///
     /// ```no_run
     /// # use forge_actors::app::{JobContext, Result};

@@ -35,8 +35,8 @@ impl Log {
     }
 }
 
-/// Counts and measures; each name becomes a Prometheus series `app_<name>` with the label `handler`. Names are `&'static str`, so
-/// that the number of series stays bounded.
+/// Counts and measures; each name becomes a Prometheus series `app_<name>` with the label `handler`. Names
+/// are `&'static str`, so that the number of series stays bounded.
 #[derive(Clone)]
 pub struct Metrics {
     handler: Arc<str>,

@@ -1,8 +1,9 @@
 //! What application code sees: kinds, handlers, contexts, the catalog, models, errors.
 //!
-//! A handler is a message (a serialisable struct) with a [`Handler`] implementation; its [`Kind`] decides what its context
-//! [`Ctx`] can do, at compile time. The attributes of `forge-app-macros` write messages, implementations and registrations;
-//! everything they write can be written by hand. The [`catalog`] finds the registrations at link time.
+//! A handler is a message (a serialisable struct) with a [`Handler`] implementation; its [`Kind`] decides
+//! what its context [`Ctx`] can do, at compile time. The attributes of `forge-app-macros` write messages,
+//! implementations and registrations; everything they write can be written by hand. The [`catalog`] finds the
+//! registrations at link time.
 //!
 //! This room runs nothing: the function room does, through [`context::Invoke`].
 

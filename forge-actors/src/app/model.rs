@@ -1,7 +1,7 @@
 //! Models: Rust structs as the source of truth for tables.
 //!
-//! `#[forge::model]` writes a [`Model`] implementation and registers its [`ModelMeta`] at link time; what is made of the metadata
-//! stands in [`schema`](crate::app::schema).
+//! `#[forge::model]` writes a [`Model`] implementation and registers its [`ModelMeta`] at link time; what is
+//! made of the metadata stands in [`schema`](crate::app::schema).
 
 use sqlx::postgres::{PgHasArrayType, PgRow};
 use sqlx::{Decode, Encode, FromRow, Postgres, Row, Type};
@@ -16,7 +16,9 @@ use crate::kernel::time::Timestamp;
     label = "no Postgres type is known for it",
     note = "columns hold bool, i16, i32, i64, Int53, Int64, f32, f64, String, Uuid, Timestamp, NaiveDate, serde_json::Value, Vec<u8>, types of `forge::id!`, `#[forge::forge_enum]` and `#[forge::validated_type]`, and `Option` or `Vec` of those"
 )]
-pub trait ColumnType: 'static + Type<Postgres> + for<'r> Decode<'r, Postgres> + for<'q> Encode<'q, Postgres> {
+pub trait ColumnType:
+    'static + Type<Postgres> + for<'r> Decode<'r, Postgres> + for<'q> Encode<'q, Postgres>
+{
     /// The SQL type, for example `text`; of an array, the type of its elements.
     const SQL: &'static str;
     /// `NULL` is a value of the type.
@@ -66,7 +68,10 @@ impl<T: ColumnType + PgHasArrayType> ColumnType for Vec<T> {
 }
 
 /// A struct that is a row of a table.
-#[diagnostic::on_unimplemented(message = "`{Self}` is not a model", note = "declare it with `#[forge::model(table = \"..\")]`")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a model",
+    note = "declare it with `#[forge::model(table = \"..\")]`"
+)]
 pub trait Model: for<'r> FromRow<'r, PgRow> + Send + Unpin + 'static {
     /// Type of the primary key.
     type Id: ColumnType;
@@ -216,13 +221,15 @@ impl ModelRegistration {
 
     /// All models of the binary, sorted by table: link order differs between builds.
     pub fn all() -> Vec<&'static ModelMeta> {
-        let mut all: Vec<_> = inventory::iter::<Self>.into_iter().map(|registration| &registration.meta).collect();
+        let mut all: Vec<_> =
+            inventory::iter::<Self>.into_iter().map(|registration| &registration.meta).collect();
         all.sort_by_key(|meta| (meta.table, meta.file, meta.line));
         all
     }
 }
 
-/// Reads one column of a row; what expanded models call, so that a field's type has to satisfy [`ColumnType`] alone.
+/// Reads one column of a row; what expanded models call, so that a field's type has to satisfy [`ColumnType`]
+/// alone.
 #[doc(hidden)]
 pub fn column<T: ColumnType>(row: &PgRow, name: &str) -> Result<T, sqlx::Error> {
     row.try_get(name)

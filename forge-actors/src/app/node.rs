@@ -1,4 +1,5 @@
-//! The node, for handlers that report on it: its actors, how busy it is, and what its peers last said of themselves.
+//! The node, for handlers that report on it: its actors, how busy it is, and what its peers last said of
+//! themselves.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -89,7 +90,12 @@ pub trait Peers: Send + Sync + 'static {
     fn list(&self) -> Vec<PeerInfo>;
 
     /// Runs a handler on `node`, internal ones included, and waits for its answer for at most `deadline`.
-    fn invoke(&self, node: NodeId, invocation: Invocation, deadline: Duration) -> BoxFuture<'static, Result<Bytes, Fault>>;
+    fn invoke(
+        &self,
+        node: NodeId,
+        invocation: Invocation,
+        deadline: Duration,
+    ) -> BoxFuture<'static, Result<Bytes, Fault>>;
 }
 
 /// One peer, as this node sees it.
@@ -167,7 +173,14 @@ pub struct NodeReport {
 impl NodeView {
     /// A node whose rooms are still being made.
     pub fn new(id: NodeId, name: impl Into<Arc<str>>, tree: Arc<Tree>) -> Self {
-        Self { id, name: name.into(), tree, board: Arc::default(), deferred: Arc::default(), rooms: Arc::default() }
+        Self {
+            id,
+            name: name.into(),
+            tree,
+            board: Arc::default(),
+            deferred: Arc::default(),
+            rooms: Arc::default(),
+        }
     }
 
     /// Says where the rooms are. Once: a node has one of each.
@@ -204,12 +217,17 @@ pub struct ReportBoard {
 }
 
 impl ReportBoard {
-    /// The reports of the peers that are fresh enough to be shown, by node. The first look after a pause finds none.
+    /// The reports of the peers that are fresh enough to be shown, by node. The first look after a pause
+    /// finds none.
     pub fn look(&self) -> Vec<Arc<NodeReport>> {
         self.asked.store(Arc::new(Some(Instant::now())));
         self.wanted.notify_one();
         let reports = self.reports.load();
-        reports.values().filter(|(at, _)| at.elapsed() < REPORT_AGE_MAX).map(|(_, report)| Arc::clone(report)).collect()
+        reports
+            .values()
+            .filter(|(at, _)| at.elapsed() < REPORT_AGE_MAX)
+            .map(|(_, report)| Arc::clone(report))
+            .collect()
     }
 
     /// Waits until somebody looks.

@@ -1,7 +1,8 @@
 //! Passwords: argon2id (RFC 9106) with the parameters that OWASP's password storage sheet names first.
 //!
-//! A hash takes 19 MiB and some 20 ms of one core, so hashes run outside the async threads and never more at a time than there are
-//! cores: a flood of sign-ins queues here, each until its own deadline, and takes neither memory nor threads from other calls.
+//! A hash takes 19 MiB and some 20 ms of one core, so hashes run outside the async threads and never more at
+//! a time than there are cores: a flood of sign-ins queues here, each until its own deadline, and takes
+//! neither memory nor threads from other calls.
 
 use std::sync::{Arc, LazyLock};
 
@@ -13,8 +14,9 @@ use tokio::sync::Semaphore;
 use crate::kernel::fault::Fault;
 
 /// Hashes that run at the same time.
-static RUNNING: LazyLock<Arc<Semaphore>> =
-    LazyLock::new(|| Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))));
+static RUNNING: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)))
+});
 
 /// Compared with when no user was found, so that an unknown user costs as much time as a wrong password.
 static NOBODY: LazyLock<Option<String>> = LazyLock::new(|| hash_now("nobody has this password").ok());
@@ -25,7 +27,8 @@ pub async fn hash(password: &str) -> Result<String, Fault> {
     bounded(move || hash_now(&password).map_err(Fault::internal)).await
 }
 
-/// True when the password is the one that was hashed. Without a hash (no such user) it does the same work and answers false.
+/// True when the password is the one that was hashed. Without a hash (no such user) it does the same work and
+/// answers false.
 pub async fn verify(password: &str, hash: Option<&str>) -> Result<bool, Fault> {
     let password = password.to_owned();
     let hash = hash.map(str::to_owned);
@@ -41,10 +44,15 @@ pub async fn verify(password: &str, hash: Option<&str>) -> Result<bool, Fault> {
 }
 
 fn hash_now(password: &str) -> Result<String, String> {
-    Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()).map_err(|error| error.to_string())
+    Argon2::default()
+        .hash_password(password.as_bytes())
+        .map(|hash| hash.to_string())
+        .map_err(|error| error.to_string())
 }
 
-async fn bounded<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
+async fn bounded<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
     let permit = Arc::clone(&RUNNING).acquire_owned().await.map_err(Fault::internal)?;
     let running = tokio::task::spawn_blocking(move || {
         // The thread cannot be interrupted, so the permit belongs to it and not to a caller who may be gone.
@@ -64,12 +72,17 @@ mod tests {
         let second = hash("correct horse").await.expect("hashes");
         assert_ne!(first, second, "each hash has its own salt");
         assert!(first.starts_with("$argon2id$"));
-        for (password, hash, expected) in
-            [("correct horse", Some(first.as_str()), true), ("wrong", Some(second.as_str()), false), ("wrong", None, false)]
-        {
+        for (password, hash, expected) in [
+            ("correct horse", Some(first.as_str()), true),
+            ("wrong", Some(second.as_str()), false),
+            ("wrong", None, false),
+        ] {
             assert_eq!(verify(password, hash).await.expect("compares"), expected, "{password} {hash:?}");
         }
-        assert!(!verify("nobody has this password", None).await.expect("compares"), "the stand-in opens nothing");
+        assert!(
+            !verify("nobody has this password", None).await.expect("compares"),
+            "the stand-in opens nothing"
+        );
         assert!(verify("x", Some("not a hash")).await.is_err());
     }
 }

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use crate::app::enumeration::EnumMeta;
 use crate::app::model::{ColumnMeta, DefaultValue, IndexMeta, ModelMeta, Reference};
 
-/// Sets the column named by its argument to the time of the transaction. One function for all tables: the field is assigned
-/// through jsonb, since PL/pgSQL has no assignment to a column whose name is known at run time only.
+/// Sets the column named by its argument to the time of the transaction. One function for all tables: the
+/// field is assigned through jsonb, since PL/pgSQL has no assignment to a column whose name is known at run
+/// time only.
 const TOUCH: &str = "\
 CREATE OR REPLACE FUNCTION forge_touch() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -16,9 +17,12 @@ END
 $$;
 ";
 
-/// The statements that create the enum types and tables of these models, in an order that works on an empty schema.
+/// The statements that create the enum types and tables of these models, in an order that works on an empty
+/// schema.
 pub fn create_sql(models: &[&ModelMeta], enums: &[&EnumMeta]) -> String {
-    let mut sql = String::from("-- Enum types and tables of the application's models; run once, on a schema without them.\n");
+    let mut sql = String::from(
+        "-- Enum types and tables of the application's models; run once, on a schema without them.\n",
+    );
     let mut enums = enums.to_vec();
     enums.sort_by_key(|meta| meta.sql_name);
     for meta in enums {
@@ -33,25 +37,38 @@ pub fn create_sql(models: &[&ModelMeta], enums: &[&EnumMeta]) -> String {
     for model in dependency_order(models) {
         created.insert(model.table);
         table(&mut sql, model, &created);
-        let references = model.columns.iter().filter_map(|column| column.references.map(|reference| (model, column, reference)));
+        let references = model
+            .columns
+            .iter()
+            .filter_map(|column| column.references.map(|reference| (model, column, reference)));
         postponed.extend(references.filter(|(_, _, reference)| !created.contains(reference.table)));
     }
     for (model, column, reference) in postponed {
         let (table, key) = (ident(model.table), ident(column.name));
-        line(&mut sql, format_args!("ALTER TABLE {table} ADD FOREIGN KEY ({key}) {};", references(&reference)));
+        line(
+            &mut sql,
+            format_args!("ALTER TABLE {table} ADD FOREIGN KEY ({key}) {};", references(&reference)),
+        );
     }
     sql
 }
 
-/// Referenced tables first, otherwise by name; a cycle is entered at its first name, and its open ends are closed by `ALTER TABLE`.
+/// Referenced tables first, otherwise by name; a cycle is entered at its first name, and its open ends are
+/// closed by `ALTER TABLE`.
 fn dependency_order<'m>(models: &[&'m ModelMeta]) -> Vec<&'m ModelMeta> {
     let mut waiting = models.to_vec();
     waiting.sort_by_key(|model| model.table);
     let mut ordered = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
-        let waits = |model: &ModelMeta, table: &str| table != model.table && waiting.iter().any(|other| other.table == table);
+        let waits = |model: &ModelMeta, table: &str| {
+            table != model.table && waiting.iter().any(|other| other.table == table)
+        };
         let free = |model: &&ModelMeta| {
-            !model.columns.iter().filter_map(|column| column.references).any(|reference| waits(model, reference.table))
+            !model
+                .columns
+                .iter()
+                .filter_map(|column| column.references)
+                .any(|reference| waits(model, reference.table))
         };
         let next = waiting.iter().position(free).unwrap_or(0);
         ordered.push(waiting.remove(next));
@@ -61,7 +78,8 @@ fn dependency_order<'m>(models: &[&'m ModelMeta]) -> Vec<&'m ModelMeta> {
 
 fn table(sql: &mut String, model: &ModelMeta, created: &BTreeSet<&str>) {
     let table = ident(model.table);
-    let columns: Vec<_> = model.columns.iter().map(|column| format!("    {}", definition(column, created))).collect();
+    let columns: Vec<_> =
+        model.columns.iter().map(|column| format!("    {}", definition(column, created))).collect();
     line(sql, format_args!("CREATE TABLE {table} (\n{}\n);", columns.join(",\n")));
     for index in model.indexes {
         line(sql, format_args!("{};", create_index(&table, index)));
@@ -69,7 +87,12 @@ fn table(sql: &mut String, model: &ModelMeta, created: &BTreeSet<&str>) {
     for column in model.columns.iter().filter(|column| column.updated_at) {
         let trigger = ident(&truncated(&format!("{}_touch", column.name)));
         let argument = literal(column.name);
-        line(sql, format_args!("CREATE TRIGGER {trigger} BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION forge_touch({argument});"));
+        line(
+            sql,
+            format_args!(
+                "CREATE TRIGGER {trigger} BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION forge_touch({argument});"
+            ),
+        );
     }
 }
 
@@ -82,7 +105,9 @@ fn definition(column: &ColumnMeta, created: &BTreeSet<&str>) -> String {
     }
     match column.default {
         Some(DefaultValue::Value(text)) => write_into(&mut sql, format_args!(" DEFAULT {}", literal(text))),
-        Some(DefaultValue::Expression(expression)) => write_into(&mut sql, format_args!(" DEFAULT ({expression})")),
+        Some(DefaultValue::Expression(expression)) => {
+            write_into(&mut sql, format_args!(" DEFAULT ({expression})"))
+        }
         None if column.updated_at => sql.push_str(" DEFAULT now()"),
         None => {}
     }
@@ -100,7 +125,12 @@ fn create_index(table: &str, index: &IndexMeta) -> String {
 }
 
 fn references(reference: &Reference) -> String {
-    format!("REFERENCES {} ({}) ON DELETE {}", ident(reference.table), ident(reference.column), reference.on_delete.as_sql())
+    format!(
+        "REFERENCES {} ({}) ON DELETE {}",
+        ident(reference.table),
+        ident(reference.column),
+        reference.on_delete.as_sql()
+    )
 }
 
 fn type_name(column: &ColumnMeta) -> String {
@@ -137,23 +167,30 @@ pub struct ColumnActual {
     pub table: String,
     /// Its name.
     pub column: String,
-    /// Its type, as `format_type(atttypid, atttypmod)` writes it: `text`, `timestamp with time zone`, `task_status`, `text[]`.
+    /// Its type, as `format_type(atttypid, atttypmod)` writes it: `text`, `timestamp with time zone`,
+    /// `task_status`, `text[]`.
     pub sql_type: String,
     /// It may hold `NULL`.
     pub nullable: bool,
 }
 
-/// How the database differs from a model, a sentence each that names the field and the remedy. Columns that the model does not
-/// mention are no difference: reads leave them alone, and older programs run beside newer tables.
+/// How the database differs from a model, a sentence each that names the field and the remedy. Columns that
+/// the model does not mention are no difference: reads leave them alone, and older programs run beside newer
+/// tables.
 pub fn drift(actual: &[ColumnActual], model: &ModelMeta) -> Vec<String> {
     let columns: Vec<_> = actual.iter().filter(|column| column.table == model.table).collect();
     if columns.is_empty() {
         let place = format!("{}:{}", model.file, model.line);
-        return vec![format!("`{}` ({place}): there is no table `{}`; create it in a migration", model.name, model.table)];
+        return vec![format!(
+            "`{}` ({place}): there is no table `{}`; create it in a migration",
+            model.name, model.table
+        )];
     }
-    let differences = model.columns.iter().flat_map(|expected| match columns.iter().find(|column| column.column == expected.name) {
-        Some(column) => [wrong_type(column, expected, model), wrong_null(column, expected, model)],
-        None => [Some(missing(expected, model)), None],
+    let differences = model.columns.iter().flat_map(|expected| {
+        match columns.iter().find(|column| column.column == expected.name) {
+            Some(column) => [wrong_type(column, expected, model), wrong_null(column, expected, model)],
+            None => [Some(missing(expected, model)), None],
+        }
     });
     differences.flatten().collect()
 }
@@ -161,7 +198,10 @@ pub fn drift(actual: &[ColumnActual], model: &ModelMeta) -> Vec<String> {
 fn missing(expected: &ColumnMeta, model: &ModelMeta) -> String {
     let everything = BTreeSet::from_iter(expected.references.map(|reference| reference.table));
     let fix = format!("ALTER TABLE {} ADD COLUMN {}", ident(model.table), definition(expected, &everything));
-    format!("`{}.{}`: table `{}` has no column `{}`; migrate with {fix}", model.name, expected.field, model.table, expected.name)
+    format!(
+        "`{}.{}`: table `{}` has no column `{}`; migrate with {fix}",
+        model.name, expected.field, model.table, expected.name
+    )
 }
 
 fn wrong_type(column: &ColumnActual, expected: &ColumnMeta, model: &ModelMeta) -> Option<String> {
@@ -169,9 +209,12 @@ fn wrong_type(column: &ColumnActual, expected: &ColumnMeta, model: &ModelMeta) -
     if canonical(&column.sql_type) == canonical(&wanted) {
         return None;
     }
-    let fix = format!("ALTER TABLE {} ALTER COLUMN {} TYPE {wanted}", ident(model.table), ident(expected.name));
+    let fix =
+        format!("ALTER TABLE {} ALTER COLUMN {} TYPE {wanted}", ident(model.table), ident(expected.name));
     let (model, field, actual) = (model.name, expected.field, &column.sql_type);
-    Some(format!("`{model}.{field}`: the column is `{actual}` and the field is `{wanted}`; change the field, or migrate with {fix}"))
+    Some(format!(
+        "`{model}.{field}`: the column is `{actual}` and the field is `{wanted}`; change the field, or migrate with {fix}"
+    ))
 }
 
 fn wrong_null(column: &ColumnActual, expected: &ColumnMeta, model: &ModelMeta) -> Option<String> {

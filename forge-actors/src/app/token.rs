@@ -107,7 +107,13 @@ impl Tokens {
     }
 
     /// Signs a token for `subject` that lives for `ttl`.
-    pub fn issue(&self, subject: impl ToString, roles: &[&str], tenant: Option<&str>, ttl: Duration) -> Result<String, Fault> {
+    pub fn issue(
+        &self,
+        subject: impl ToString,
+        roles: &[&str],
+        tenant: Option<&str>,
+        ttl: Duration,
+    ) -> Result<String, Fault> {
         let now = chrono::Utc::now().timestamp();
         let rules = &self.keys.rules;
         let claims = Claims {
@@ -119,16 +125,22 @@ impl Tokens {
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             tenant: tenant.map(str::to_owned),
         };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.keys.encoding).map_err(Fault::internal)
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.keys.encoding)
+            .map_err(Fault::internal)
     }
 
-    /// Signs the code of a one-time link for `subject`, to be exchanged within `ttl` for a token with `roles`. Whoever redeems it has to
-    /// remember its id until it expires.
+    /// Signs the code of a one-time link for `subject`, to be exchanged within `ttl` for a token with
+    /// `roles`. Whoever redeems it has to remember its id until it expires.
     pub fn issue_link(&self, subject: impl ToString, roles: &[&str], ttl: Duration) -> Result<String, Fault> {
         let expires_at = chrono::Utc::now().timestamp().saturating_add_unsigned(ttl.as_secs());
-        let link =
-            Link { jti: LinkId::new(), exp: expires_at, sub: subject.to_string(), roles: roles.iter().map(ToString::to_string).collect() };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &link, &self.keys.links.0).map_err(Fault::internal)
+        let link = Link {
+            jti: LinkId::new(),
+            exp: expires_at,
+            sub: subject.to_string(),
+            roles: roles.iter().map(ToString::to_string).collect(),
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &link, &self.keys.links.0)
+            .map_err(Fault::internal)
     }
 
     /// Reads the code of a one-time link. That it was not used before is for the caller to see to.
@@ -138,27 +150,38 @@ impl Tokens {
         validation.leeway = self.keys.rules.leeway.as_secs();
         let verified = jsonwebtoken::decode::<Link>(code, &self.keys.links.1, &validation);
         verified.map(|verified| verified.claims).map_err(|error| {
-            let fault = Fault::new(Code::Unauthenticated, "the link is not valid, or has expired; `forge-node dashboard` prints another");
+            let fault = Fault::new(
+                Code::Unauthenticated,
+                "the link is not valid, or has expired; `forge-node dashboard` prints another",
+            );
             fault.because(error.to_string())
         })
     }
 
     /// Verifies a token. The answer to the client says only whether it expired; the log has the rest.
     pub fn verify(&self, token: &str) -> Result<Identity, Fault> {
-        let verified =
-            jsonwebtoken::decode::<serde_json::Map<String, serde_json::Value>>(token, &self.keys.decoding, &self.keys.validation);
+        let verified = jsonwebtoken::decode::<serde_json::Map<String, serde_json::Value>>(
+            token,
+            &self.keys.decoding,
+            &self.keys.validation,
+        );
         let claims = verified.map_err(|error| refused(&error))?.claims;
         let typed = Claims::deserialize(serde_json::Value::Object(claims.clone()));
-        let typed = typed.map_err(|error| Fault::new(Code::Unauthenticated, "the token is not valid").because(error))?;
-        let horizon = chrono::Utc::now().timestamp().saturating_add_unsigned(self.keys.rules.leeway.as_secs());
+        let typed = typed
+            .map_err(|error| Fault::new(Code::Unauthenticated, "the token is not valid").because(error))?;
+        let horizon =
+            chrono::Utc::now().timestamp().saturating_add_unsigned(self.keys.rules.leeway.as_secs());
         if typed.iat.is_some_and(|issued| issued > horizon) {
-            return Err(Fault::new(Code::Unauthenticated, "the token is not valid").because("`iat` is in the future"));
+            return Err(
+                Fault::new(Code::Unauthenticated, "the token is not valid").because("`iat` is in the future")
+            );
         }
         Ok(Identity { subject: typed.sub, roles: typed.roles, tenant: typed.tenant, claims })
     }
 }
 
-/// A key of their own, so that a link is no token: what stands in an address bar must not open anything but the one page.
+/// A key of their own, so that a link is no token: what stands in an address bar must not open anything but
+/// the one page.
 fn link_keys(encoding: &EncodingKey) -> (EncodingKey, DecodingKey) {
     let derived = jsonwebtoken::crypto::sign(b"forge sign-in link", encoding, Algorithm::HS256);
     let derived = derived.expect("signing with a secret cannot fail");

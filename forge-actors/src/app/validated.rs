@@ -53,7 +53,8 @@ impl Rules {
 }
 
 fn expected(min: &Option<usize>, max: &Option<usize>) -> String {
-    let characters = |count: usize| if count == 1 { "1 character".to_owned() } else { format!("{count} characters") };
+    let characters =
+        |count: usize| if count == 1 { "1 character".to_owned() } else { format!("{count} characters") };
     match (*min, *max) {
         (Some(min), Some(max)) if min == max => characters(min),
         (Some(min), Some(max)) => format!("{min} to {}", characters(max)),

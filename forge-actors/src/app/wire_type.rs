@@ -1,9 +1,9 @@
-//! What a type looks like on the wire, told to generators of clients. The only file that names specta; what the attributes expand
-//! to names it as `::forge::__private::specta`, so that a change of its interface costs this file, the derive in `forge-app-macros`
-//! and the reader in `forge-ts`.
+//! What a type looks like on the wire, told to generators of clients. The only file that names specta; what
+//! the attributes expand to names it as `::forge::__private::specta`, so that a change of its interface costs
+//! this file, the derive in `forge-app-macros` and the reader in `forge-ts`.
 //!
-//! A [`Definition`] adds a type to a graph. Registrations keep those of a handler's arguments, result and error as plain function
-//! pointers: nothing is computed until somebody generates.
+//! A [`Definition`] adds a type to a graph. Registrations keep those of a handler's arguments, result and
+//! error as plain function pointers: nothing is computed until somebody generates.
 
 use std::any::type_name;
 
@@ -46,7 +46,12 @@ pub struct Signature {
 impl Signature {
     /// Of a handler.
     pub const fn of<H: Handler>() -> Self {
-        Self { args: H::definition, output: H::Output::definition, error: H::Error::definition, codes: H::Error::CODES }
+        Self {
+            args: H::definition,
+            output: H::Output::definition,
+            error: H::Error::definition,
+            codes: H::Error::CODES,
+        }
     }
 }
 

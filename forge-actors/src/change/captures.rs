@@ -8,12 +8,14 @@
 //!               └── RETRY ◀──┘ some were switched: did they stay so? · or were locked or refused, and are polled meanwhile
 //! ```
 //!
-//! Triggers are lost behind the back of a running node: `ALTER TABLE … DISABLE TRIGGER ALL` around a restore, a copy of a table that takes
-//! its name, a table that a migration creates after the start. Each of these is DDL, which the reader of changes reports where event triggers
-//! may; the compactor's sweeps stand in for it elsewhere.
+//! Triggers are lost behind the back of a running node: `ALTER TABLE … DISABLE TRIGGER ALL` around a restore,
+//! a copy of a table that takes its name, a table that a migration creates after the start. Each of these is
+//! DDL, which the reader of changes reports where event triggers may; the compactor's sweeps stand in for it
+//! elsewhere.
 //!
-//! Any number of nodes may do this at once: comparing takes no lock, and under the lock of a table who comes second finds it done. What
-//! cannot be switched, or does not stay so, is tried with backoff for as long as the node runs, one try a minute at last.
+//! Any number of nodes may do this at once: comparing takes no lock, and under the lock of a table who comes
+//! second finds it done. What cannot be switched, or does not stay so, is tried with backoff for as long as
+//! the node runs, one try a minute at last.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,12 +56,15 @@ pub struct Reconciled {
     pub refused: Vec<(Wanted, Fault)>,
 }
 
-/// Compares, and switches what differs. One statement when nothing does; tables that do not exist are left out.
+/// Compares, and switches what differs. One statement when nothing does; tables that do not exist are left
+/// out.
 pub async fn reconcile(database: &Database, wanted: &[Wanted]) -> Result<Reconciled, Fault> {
     let names: Vec<&str> = wanted.iter().map(|wanted| wanted.table.as_str()).collect();
     let mut done = Reconciled::default();
     for captured in store::list_captures(&database.reader(), &names).await? {
-        let differs = |wanted: &&Wanted| wanted.table == captured.table && if wanted.on { !captured.whole } else { captured.partly };
+        let differs = |wanted: &&Wanted| {
+            wanted.table == captured.table && if wanted.on { !captured.whole } else { captured.partly }
+        };
         let Some(wanted) = wanted.iter().find(differs) else { continue };
         match store::set_capture(database, &wanted.table, wanted.on).await {
             Ok(()) => done.switched.push(wanted.clone()),
@@ -106,7 +111,8 @@ enum Found {
 }
 
 impl Captures {
-    /// The child that compares in its start, so that later siblings find captured tables, and again whenever `hints` has news of definitions.
+    /// The child that compares in its start, so that later siblings find captured tables, and again whenever
+    /// `hints` has news of definitions.
     pub fn spec(database: Database, wanted: Arc<[Wanted]>, hints: Hints) -> ChildSpec {
         let captures = Self { database, wanted, hints };
         let (mut spec, _) = ChildSpec::actor("captures", move || captures.clone());
@@ -174,7 +180,12 @@ impl Actor for Captures {
         Ok(tries)
     }
 
-    async fn handle(&self, cx: &Context<CapturesMessage>, message: CapturesMessage, tries: &mut Tries) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<CapturesMessage>,
+        message: CapturesMessage,
+        tries: &mut Tries,
+    ) -> Result<(), ActorError> {
         match message {
             CapturesMessage::Look if tries.next.is_some() => {}
             CapturesMessage::Look => tries.next = Some(cx.send_after(SETTLE, CapturesMessage::Compare)),

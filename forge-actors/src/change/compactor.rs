@@ -1,8 +1,9 @@
 //! Deletes changes that every reader has had time to see.
 //!
-//! Each node has one; an advisory lock of the transaction lets one sweep at a time. While the database is away it waits: that is a state of
-//! the database, no failure of the compactor. A sweep that fails is tried again with backoff; meanwhile the table grows, nothing else.
-//! Where no event trigger reports DDL, it also looks for new partitions and changed definitions; and each sweep is an occasion to compare what is
+//! Each node has one; an advisory lock of the transaction lets one sweep at a time. While the database is
+//! away it waits: that is a state of the database, no failure of the compactor. A sweep that fails is tried
+//! again with backoff; meanwhile the table grows, nothing else. Where no event trigger reports DDL, it also
+//! looks for new partitions and changed definitions; and each sweep is an occasion to compare what is
 //! captured with what should be.
 
 use std::time::Duration;
@@ -117,7 +118,12 @@ impl Actor for Compactor {
         Ok(Schedule { failed: 0, said: false, next: cx.send_after(first, CompactorMessage::Sweep) })
     }
 
-    async fn handle(&self, cx: &Context<CompactorMessage>, message: CompactorMessage, schedule: &mut Schedule) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<CompactorMessage>,
+        message: CompactorMessage,
+        schedule: &mut Schedule,
+    ) -> Result<(), ActorError> {
         match message {
             CompactorMessage::Sweep => {
                 let delay = self.sweep(schedule).await;

@@ -13,14 +13,16 @@ const RETENTION_MIN: Duration = secs(10);
 /// Longer, and the table of changes is the largest of the database.
 const RETENTION_MAX: Duration = days(1);
 
-/// Between two looks of the compactor at most: how late changed definitions are noticed where no event trigger reports them.
+/// Between two looks of the compactor at most: how late changed definitions are noticed where no event
+/// trigger reports them.
 pub const SWEEP_EVERY_MAX: Duration = secs(10);
 
 /// What is captured, and for how long it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CaptureConfig {
-    /// Changes of a model's table are captured unless the model says `reactive = false`; when this is off, only where it says `reactive`.
+    /// Changes of a model's table are captured unless the model says `reactive = false`; when this is off,
+    /// only where it says `reactive`.
     pub default: bool,
     /// How long changes are kept. A node that does not look for longer runs all of its live queries again.
     #[serde(with = "serde_duration")]
@@ -34,7 +36,8 @@ impl Default for CaptureConfig {
 }
 
 impl CaptureConfig {
-    /// What models ask for, by table: `reactive`, `reactive = false`, or neither. Tables that nothing is said of stay as they are.
+    /// What models ask for, by table: `reactive`, `reactive = false`, or neither. Tables that nothing is said
+    /// of stay as they are.
     pub fn wanted<'m>(&self, models: impl IntoIterator<Item = (&'m str, Option<bool>)>) -> Vec<Wanted> {
         let asked = |(table, reactive): (&str, Option<bool>)| {
             let on = reactive.or(self.default.then_some(true))?;
@@ -47,7 +50,11 @@ impl CaptureConfig {
     pub fn validate(&self) -> Vec<String> {
         let kept = (RETENTION_MIN..=RETENTION_MAX).contains(&self.retention);
         let broken = (!kept).then(|| {
-            let (given, min, max) = (format_duration(self.retention), format_duration(RETENTION_MIN), format_duration(RETENTION_MAX));
+            let (given, min, max) = (
+                format_duration(self.retention),
+                format_duration(RETENTION_MIN),
+                format_duration(RETENTION_MAX),
+            );
             format!("capture.retention is {given}; it must lie between {min} and {max}")
         });
         broken.into_iter().collect()

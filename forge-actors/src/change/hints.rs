@@ -6,8 +6,9 @@
 //!                          └ ear of the mesh ──▶ peers that are interested ──receive──▶ their ears
 //! ```
 //!
-//! Each ear holds one hint, into which newer ones are merged: a slow listener hears less often, never late and never more. A hint that
-//! is lost costs latency only, because every listener also looks by itself from time to time.
+//! Each ear holds one hint, into which newer ones are merged: a slow listener hears less often, never late
+//! and never more. A hint that is lost costs latency only, because every listener also looks by itself from
+//! time to time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

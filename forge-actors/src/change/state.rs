@@ -59,9 +59,13 @@ impl Cursor {
         let Look { snapshot, horizon, server_started, too_many, tables } = look;
         let surprise = match &self.0 {
             None => Some("first look"),
-            Some(place) if place.server_started != server_started => Some("the server was restarted, or is another one"),
+            Some(place) if place.server_started != server_started => {
+                Some("the server was restarted, or is another one")
+            }
             // A restored or older server; or a caller whose snapshot is older than the last one's.
-            Some(place) if snapshot.xmax() < place.snapshot.xmax() => Some("the snapshot is older than the last one"),
+            Some(place) if snapshot.xmax() < place.snapshot.xmax() => {
+                Some("the snapshot is older than the last one")
+            }
             Some(place) if place.snapshot.xmin() < horizon => Some("changes since the last look are gone"),
             Some(_) if too_many => Some("more changes than are read at once"),
             Some(_) if tables.contains(&DEFINITIONS) => Some("definitions changed"),

@@ -25,13 +25,18 @@ pub const SWEEP_ROWS_MAX: i64 = 5_000;
 const SWEEP_TIMEOUT: Duration = secs(30);
 /// Of one statement that puts triggers on a table or takes them away.
 const CAPTURE_TIMEOUT: Duration = secs(30);
-/// How long to wait for writers to let go of a table: everybody else queues behind who waits, on each node's every try.
+/// How long to wait for writers to let go of a table: everybody else queues behind who waits, on each node's
+/// every try.
 const TABLE_LOCK_WAIT: &str = "100ms";
 
 /// What changed since `since`.
 pub(super) async fn read_changes(db: &Db, since: Option<&Snapshot>) -> Result<Look, Fault> {
     let since = since.map(Snapshot::to_string);
-    let row = sqlx::query(include_str!("sql/read_changes.sql")).bind(since).bind(LOOK_ROWS_MAX).fetch_one(db).await?;
+    let row = sqlx::query(include_str!("sql/read_changes.sql"))
+        .bind(since)
+        .bind(LOOK_ROWS_MAX)
+        .fetch_one(db)
+        .await?;
     look(&row).map_err(Fault::internal)
 }
 
@@ -63,26 +68,35 @@ pub struct Swept {
     pub deleted: u64,
 }
 
-/// Deletes a batch of changes that are older than `retention`, and moves the horizon with them; `mark_every` is how finely time is noted.
-/// `None` when another node is at it.
-pub async fn sweep(database: &Database, retention: Duration, mark_every: Duration) -> Result<Option<Swept>, Fault> {
-    let transaction = Transaction::begin(database, TransactionOptions::new("compactor", SWEEP_TIMEOUT)).await?;
+/// Deletes a batch of changes that are older than `retention`, and moves the horizon with them; `mark_every`
+/// is how finely time is noted. `None` when another node is at it.
+pub async fn sweep(
+    database: &Database,
+    retention: Duration,
+    mark_every: Duration,
+) -> Result<Option<Swept>, Fault> {
+    let transaction =
+        Transaction::begin(database, TransactionOptions::new("compactor", SWEEP_TIMEOUT)).await?;
     let db = transaction.db();
     if !try_lock_transaction(&db, &sweep_lock()).await? {
         transaction.rollback().await;
         return Ok(None);
     }
-    let marked = sqlx::query(include_str!("sql/advance_horizon.sql")).bind(retention.as_secs_f64()).bind(mark_every.as_secs_f64());
+    let marked = sqlx::query(include_str!("sql/advance_horizon.sql"))
+        .bind(retention.as_secs_f64())
+        .bind(mark_every.as_secs_f64());
     marked.execute(&db).await?;
-    let deleted = sqlx::query(include_str!("sql/delete_old_changes.sql")).bind(SWEEP_ROWS_MAX).execute(&db).await?;
+    let deleted =
+        sqlx::query(include_str!("sql/delete_old_changes.sql")).bind(SWEEP_ROWS_MAX).execute(&db).await?;
     transaction.commit().await?;
     Ok(Some(Swept { deleted: deleted.rows_affected() }))
 }
 
-/// Where no event trigger reports DDL: captures new partitions, and reports whether any definition changed since the last call on any node.
-/// `None` when another node is at it, or when the event trigger does this.
+/// Where no event trigger reports DDL: captures new partitions, and reports whether any definition changed
+/// since the last call on any node. `None` when another node is at it, or when the event trigger does this.
 pub async fn check_definitions(database: &Database) -> Result<Option<bool>, Fault> {
-    let transaction = Transaction::begin(database, TransactionOptions::new("compactor", CAPTURE_TIMEOUT)).await?;
+    let transaction =
+        Transaction::begin(database, TransactionOptions::new("compactor", CAPTURE_TIMEOUT)).await?;
     let db = transaction.db();
     let watched: bool = sqlx::query_scalar(include_str!("sql/find_event_trigger.sql")).fetch_one(&db).await?;
     if watched || !try_lock_transaction(&db, &sweep_lock()).await? {
@@ -112,16 +126,19 @@ pub(super) struct Captured {
 
 /// How those of `tables` that exist are captured.
 pub(super) async fn list_captures(db: &Db, tables: &[&str]) -> Result<Vec<Captured>, Fault> {
-    let rows: Vec<(String, bool, bool)> = sqlx::query_as(include_str!("sql/list_captures.sql")).bind(tables).fetch_all(db).await?;
+    let rows: Vec<(String, bool, bool)> =
+        sqlx::query_as(include_str!("sql/list_captures.sql")).bind(tables).fetch_all(db).await?;
     Ok(rows.into_iter().map(|(table, whole, partly)| Captured { table, whole, partly }).collect())
 }
 
 /// Switches capture of one table, in a transaction of its own: it locks the table against writers.
 pub(super) async fn set_capture(database: &Database, table: &str, on: bool) -> Result<(), Fault> {
-    let transaction = Transaction::begin(database, TransactionOptions::new("captures", CAPTURE_TIMEOUT)).await?;
+    let transaction =
+        Transaction::begin(database, TransactionOptions::new("captures", CAPTURE_TIMEOUT)).await?;
     let db = transaction.db();
     limit_lock_wait(&db).await?;
-    let sql = if on { include_str!("sql/enable_capture.sql") } else { include_str!("sql/disable_capture.sql") };
+    let sql =
+        if on { include_str!("sql/enable_capture.sql") } else { include_str!("sql/disable_capture.sql") };
     sqlx::query(sql).bind(table).execute(&db).await?;
     transaction.commit().await?;
     Ok(())

@@ -18,9 +18,9 @@ impl Tail {
         Self::default()
     }
 
-    /// What was committed since the last look, as a statement of `db` sees it: in a transaction with one snapshot, exactly what its other
-    /// statements see. After a fault the next look tells what this one would have told; a caller that fails after it
-    /// goes on with a clone from before.
+    /// What was committed since the last look, as a statement of `db` sees it: in a transaction with one
+    /// snapshot, exactly what its other statements see. After a fault the next look tells what this one would
+    /// have told; a caller that fails after it goes on with a clone from before.
     pub async fn read(&mut self, db: &Db) -> Result<Batch, Fault> {
         let look = store::read_changes(db, self.cursor.since()).await?;
         Ok(self.cursor.advance(look))

@@ -13,14 +13,24 @@ const TASKS: TableId = TableId(16_400);
 
 fn look(snapshot: &str, tables: &[TableId]) -> Look {
     let snapshot = snapshot.parse().expect("a snapshot");
-    Look { snapshot, horizon: Xid(0), server_started: DateTime::UNIX_EPOCH, too_many: false, tables: tables.to_vec() }
+    Look {
+        snapshot,
+        horizon: Xid(0),
+        server_started: DateTime::UNIX_EPOCH,
+        too_many: false,
+        tables: tables.to_vec(),
+    }
 }
 
 /// What is told after a look at `10:12:10`.
 fn told(second: Look) -> Changed {
     let mut cursor = Cursor::default();
     assert_eq!(cursor.since(), None);
-    assert_eq!(cursor.advance(look("10:12:10", &[])).changed, Changed::Everything, "the first look knows nothing of before");
+    assert_eq!(
+        cursor.advance(look("10:12:10", &[])).changed,
+        Changed::Everything,
+        "the first look knows nothing of before"
+    );
     assert_eq!(cursor.since().map(ToString::to_string).as_deref(), Some("10:12:10"));
     let expected = second.snapshot.clone();
     let Batch { snapshot, changed } = cursor.advance(second);
@@ -38,7 +48,10 @@ fn a_look_tells_tables_unless_something_is_unknown() {
     check(look("12:14:", &[TASKS, TASKS]), tables(&[TASKS]));
     check(look("12:14:", &[TASKS, TableId(0)]), Changed::Everything);
     check(Look { too_many: true, ..look("12:14:", &[TASKS]) }, Changed::Everything);
-    check(Look { server_started: DateTime::UNIX_EPOCH + secs(1), ..look("12:14:", &[]) }, Changed::Everything);
+    check(
+        Look { server_started: DateTime::UNIX_EPOCH + secs(1), ..look("12:14:", &[]) },
+        Changed::Everything,
+    );
     check(look("9:11:9", &[]), Changed::Everything);
     check(Look { horizon: Xid(10), ..look("12:14:", &[]) }, tables(&[]));
     check(Look { horizon: Xid(11), ..look("12:14:", &[]) }, Changed::Everything);

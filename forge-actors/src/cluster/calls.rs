@@ -42,13 +42,19 @@ pub(super) struct Call {
 
 impl Calls {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { last: AtomicU64::new(0), waiting: DashMap::new(), places: Arc::new(Semaphore::new(CALLS_MAX)) })
+        Arc::new(Self {
+            last: AtomicU64::new(0),
+            waiting: DashMap::new(),
+            places: Arc::new(Semaphore::new(CALLS_MAX)),
+        })
     }
 
     /// A new call over `link`.
     pub(super) fn enter(self: &Arc<Self>, link: LinkKey, outbox: &Arc<Outbox>) -> Result<Call, Fault> {
         let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_| Fault::new(Code::Overloaded, "too many calls to other nodes are under way").retry_after(secs(1)))?;
+        let place = place.map_err(|_| {
+            Fault::new(Code::Overloaded, "too many calls to other nodes are under way").retry_after(secs(1))
+        })?;
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let (sender, answer) = oneshot::channel();
         self.waiting.insert(id, Waiting { link, answer: sender });
@@ -73,7 +79,8 @@ impl Call {
     /// Waits for the answer.
     pub(super) async fn answer(mut self) -> Outcome {
         (&mut self.answer).await.unwrap_or_else(|_| {
-            Err(Fault::new(Code::OutcomeUnknown, "the connection to the other node ended before its answer").retry_after(secs(1)))
+            Err(Fault::new(Code::OutcomeUnknown, "the connection to the other node ended before its answer")
+                .retry_after(secs(1)))
         })
     }
 }

@@ -11,7 +11,8 @@ use crate::kernel::time::{format_duration, secs, serde_duration};
 
 /// The least number of bytes of a secret: fewer can be guessed from a recorded greeting.
 pub const SECRET_BYTES_MIN: usize = 32;
-/// A node is declared dead after this many missed heartbeats at the least, so that one slow statement kills nobody.
+/// A node is declared dead after this many missed heartbeats at the least, so that one slow statement kills
+/// nobody.
 const BEATS_MIN: u32 = 3;
 
 /// How nodes find each other.
@@ -32,13 +33,16 @@ pub struct ClusterConfig {
     pub discovery: Discovery,
     /// Address that the mesh listens on. `127.0.0.1` is this machine only.
     pub host: IpAddr,
-    /// Port that the mesh listens on; 0 takes a free one between 24000 and 32767, where no outgoing connection takes it away.
+    /// Port that the mesh listens on; 0 takes a free one between 24000 and 32767, where no outgoing
+    /// connection takes it away.
     pub port: u16,
-    /// `host` or `host:port` under which other nodes reach this one; the address that it listens on when absent.
+    /// `host` or `host:port` under which other nodes reach this one; the address that it listens on when
+    /// absent.
     pub advertise: Option<String>,
     /// Shared by all nodes, at least 32 bytes; made from `auth.secret` when absent.
     pub secret: Option<Secret>,
-    /// Certificate chain (PEM) of this node, whose DNS names include `node.name`. With it, every connection is mutual TLS 1.3.
+    /// Certificate chain (PEM) of this node, whose DNS names include `node.name`. With it, every connection
+    /// is mutual TLS 1.3.
     pub tls_certificate: Option<PathBuf>,
     /// Its key (PEM).
     pub tls_key: Option<PathBuf>,
@@ -92,7 +96,10 @@ impl ClusterConfig {
             ));
         }
         if self.host.is_unspecified() && self.advertise.is_none() && self.discovery != Discovery::None {
-            broken.push(format!("cluster.host is {}, so cluster.advertise must say where other nodes find this one", self.host));
+            broken.push(format!(
+                "cluster.host is {}, so cluster.advertise must say where other nodes find this one",
+                self.host
+            ));
         }
         if self.secret.as_ref().is_some_and(|secret| secret.expose().len() < SECRET_BYTES_MIN) {
             broken.push(format!("cluster.secret is shorter than {SECRET_BYTES_MIN} bytes"));
@@ -102,14 +109,21 @@ impl ClusterConfig {
             broken.push("cluster.tls_certificate, cluster.tls_key and cluster.tls_authority are set together or not at all".to_owned());
         }
         if self.tls().is_some() && node_name.is_none() {
-            broken.push("cluster.tls_certificate is set, so node.name must be the name in that certificate".to_owned());
+            broken.push(
+                "cluster.tls_certificate is set, so node.name must be the name in that certificate"
+                    .to_owned(),
+            );
         }
         broken
     }
 
     /// The files of mutual TLS, when it is wanted.
     pub fn tls(&self) -> Option<TlsFiles<'_>> {
-        Some(TlsFiles { certificate: self.tls_certificate.as_ref()?, key: self.tls_key.as_ref()?, authority: self.tls_authority.as_ref()? })
+        Some(TlsFiles {
+            certificate: self.tls_certificate.as_ref()?,
+            key: self.tls_key.as_ref()?,
+            authority: self.tls_authority.as_ref()?,
+        })
     }
 
     /// What others dial when this node listens on `bound`.
@@ -129,17 +143,27 @@ impl ClusterConfig {
     /// Where others reach what listens for HTTP on `bound`: an address for "every interface" is none to dial.
     pub fn http_address(&self, bound: SocketAddr) -> String {
         let host = self.advertise.as_deref().filter(|_| bound.ip().is_unspecified());
-        match host.map(
-            |advertised| if has_port(advertised) { advertised.rsplit_once(':').map_or(advertised, |(host, _)| host) } else { advertised },
-        ) {
+        match host.map(|advertised| {
+            if has_port(advertised) {
+                advertised.rsplit_once(':').map_or(advertised, |(host, _)| host)
+            } else {
+                advertised
+            }
+        }) {
             None => bound.to_string(),
-            Some(host) if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{}", bound.port()),
+            Some(host) if host.contains(':') && !host.starts_with('[') => {
+                format!("[{host}]:{}", bound.port())
+            }
             Some(host) => format!("{host}:{}", bound.port()),
         }
     }
 }
 
 fn has_port(address: &str) -> bool {
-    let is_name_and_port = || address.rsplit_once(':').is_some_and(|(host, port)| !host.contains(':') && port.parse::<u16>().is_ok());
+    let is_name_and_port = || {
+        address
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.contains(':') && port.parse::<u16>().is_ok())
+    };
     address.parse::<SocketAddr>().is_ok() || (address.parse::<IpAddr>().is_err() && is_name_and_port())
 }

@@ -1,4 +1,5 @@
-//! The actor that connects this node to those that were there before it. Whom and when is decided in [`plan`](super::plan).
+//! The actor that connects this node to those that were there before it. Whom and when is decided in
+//! [`plan`](super::plan).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,9 +60,11 @@ impl Dialer {
             let Some(node) = directory.iter().find(|node| node.id == id) else { continue };
             let (greeter, address, peer) = (self.greeter.clone(), cx.address(), node.clone());
             cx.spawn("dial", async move {
-                let outcome = greeter.dial(peer.id, &peer.name, peer.mesh_address.as_deref().unwrap_or_default()).await;
+                let outcome =
+                    greeter.dial(peer.id, &peer.name, peer.mesh_address.as_deref().unwrap_or_default()).await;
                 // A dialer that is gone has forgotten that it dialled.
-                let _gone = address.cast(DialerMessage::Dialled { node: peer.id, outcome: outcome.map(Box::new) });
+                let _gone =
+                    address.cast(DialerMessage::Dialled { node: peer.id, outcome: outcome.map(Box::new) });
             });
         }
         let due = state.plan.next_due().map(|due| due.saturating_duration_since(Instant::now()));
@@ -106,11 +109,18 @@ impl Actor for Dialer {
         Ok(DialerState::default())
     }
 
-    async fn handle(&self, cx: &Context<DialerMessage>, message: DialerMessage, state: &mut DialerState) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<DialerMessage>,
+        message: DialerMessage,
+        state: &mut DialerState,
+    ) -> Result<(), ActorError> {
         match message {
             DialerMessage::Look => {}
             DialerMessage::Dialled { node, outcome } => self.dialled(state, node, outcome),
-            DialerMessage::Ended { node, was_up_for } => state.plan.ended(node, was_up_for, Instant::now(), fastrand::f64()),
+            DialerMessage::Ended { node, was_up_for } => {
+                state.plan.ended(node, was_up_for, Instant::now(), fastrand::f64())
+            }
         }
         self.look(cx, state);
         Ok(())

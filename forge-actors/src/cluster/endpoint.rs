@@ -1,7 +1,9 @@
-//! The actor that owns the carrier of the links: takes newcomers in, tells the peers what is committed here and what is wanted here.
+//! The actor that owns the carrier of the links: takes newcomers in, tells the peers what is committed here
+//! and what is wanted here.
 //!
-//! A newcomer whose node already has a link replaces it: the other side has given the old one up, or it would not have come. The old
-//! link ends first, because the carrier lets two connections of one pair fight, and the older may win.
+//! A newcomer whose node already has a link replaces it: the other side has given the old one up, or it would
+//! not have come. The old link ends first, because the carrier lets two connections of one pair fight, and
+//! the older may win.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,9 +42,13 @@ impl Endpoint {
         match self.links.stop_child(&link::child_id(node, &name), CHANGE_DEADLINE).await {
             Ok(()) => tracing::debug!(peer = %name, "a new connection replaces the old one"),
             Err(ChildError::Unknown { .. }) => {}
-            Err(error) => tracing::warn!(peer = %name, %error, "the old connection of a node did not end in time"),
+            Err(error) => {
+                tracing::warn!(peer = %name, %error, "the old connection of a node did not end in time")
+            }
         }
-        if let Err(error) = self.links.start_child(LinkActor::spec(&self.room, transport, newcomer), CHANGE_DEADLINE).await {
+        if let Err(error) =
+            self.links.start_child(LinkActor::spec(&self.room, transport, newcomer), CHANGE_DEADLINE).await
+        {
             tracing::warn!(peer = %name, %error, "a node was not taken in");
             if let Some(dialer) = self.room.dialer.get() {
                 // A dialer that is not there looks for itself when it starts.

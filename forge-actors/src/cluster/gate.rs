@@ -1,7 +1,8 @@
 //! Who may knock: connections that have not said yet who they are.
 //!
-//! A full gate shuts nobody out who comes now. It drops the one that has waited longest, at that address or at all: whoever has the
-//! secret needs a few milliseconds, and whoever is silent must not keep the others out.
+//! A full gate shuts nobody out who comes now. It drops the one that has waited longest, at that address or
+//! at all: whoever has the secret needs a few milliseconds, and whoever is silent must not keep the others
+//! out.
 
 use std::net::IpAddr;
 

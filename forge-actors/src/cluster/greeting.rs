@@ -1,4 +1,5 @@
-//! The greeting over a real connection: sockets, deadlines, TLS. What is said stands in [`handshake`](super::handshake).
+//! The greeting over a real connection: sockets, deadlines, TLS. What is said stands in
+//! [`handshake`](super::handshake).
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -9,7 +10,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::handshake::{Cookie, HandshakeError, Hello, MESSAGE_BYTES_MAX, PROOF_BYTES, Refusal, Side, Transcript};
+use super::handshake::{
+    Cookie, HandshakeError, Hello, MESSAGE_BYTES_MAX, PROOF_BYTES, Refusal, Side, Transcript,
+};
 use super::stream::{Guarded, MeshStream};
 use super::tls::{self, Tls};
 use crate::kernel::envelope::LinkKey;
@@ -56,8 +59,15 @@ pub(super) struct TurnedAway {
 
 impl Greeter {
     /// Reaches `node`, called `name`, at `address`.
-    pub(super) async fn dial(&self, node: NodeId, name: &str, address: &str) -> Result<Newcomer, HandshakeError> {
-        let socket = timeout(CONNECT_DEADLINE, TcpStream::connect(address)).await.map_err(|_| HandshakeError::TooSlow)??;
+    pub(super) async fn dial(
+        &self,
+        node: NodeId,
+        name: &str,
+        address: &str,
+    ) -> Result<Newcomer, HandshakeError> {
+        let socket = timeout(CONNECT_DEADLINE, TcpStream::connect(address))
+            .await
+            .map_err(|_| HandshakeError::TooSlow)??;
         let dialing = async {
             let as_dialer = Part { side: Side::Dialer, expected: Some(node), claimed: &OnceLock::new() };
             match &self.tls {
@@ -98,7 +108,11 @@ impl Greeter {
         Ok(Newcomer { hello: greeted.hello, side, key: greeted.key, stream })
     }
 
-    async fn greet_tls(&self, mut stream: tokio_rustls::TlsStream<TcpStream>, part: Part<'_>) -> Result<Newcomer, HandshakeError> {
+    async fn greet_tls(
+        &self,
+        mut stream: tokio_rustls::TlsStream<TcpStream>,
+        part: Part<'_>,
+    ) -> Result<Newcomer, HandshakeError> {
         let side = part.side;
         let binding = tls::binding(&stream)?;
         // The dialer asked for the name in the TLS handshake; the listener learns it from the hello.
@@ -164,7 +178,10 @@ impl Greeter {
             Some((&PROOF, shown)) if transcript.proves(&self.cookie, side, shown) => Ok(()),
             Some((&PROOF, _)) => Err(HandshakeError::WrongSecret),
             Some((&REFUSAL, reason)) => {
-                let reason = bincode::serde::decode_from_slice(reason, bincode::config::standard().with_limit::<MESSAGE_BYTES_MAX>());
+                let reason = bincode::serde::decode_from_slice(
+                    reason,
+                    bincode::config::standard().with_limit::<MESSAGE_BYTES_MAX>(),
+                );
                 Err(reason.map_or(HandshakeError::NoHello, |(reason, _)| HandshakeError::Refused(reason)))
             }
             _ => Err(HandshakeError::NoHello),
@@ -187,7 +204,12 @@ struct Greeted {
 }
 
 /// Whether the other side, if it is what it says, is somebody to talk to.
-fn judge(ours: &Hello, theirs: &Hello, expected: Option<NodeId>, is_named: &impl Fn(&str) -> bool) -> Result<(), HandshakeError> {
+fn judge(
+    ours: &Hello,
+    theirs: &Hello,
+    expected: Option<NodeId>,
+    is_named: &impl Fn(&str) -> bool,
+) -> Result<(), HandshakeError> {
     ours.agree(theirs)?;
     if theirs.node == ours.node {
         return Err(HandshakeError::Oneself);
@@ -210,7 +232,8 @@ async fn refuse<S: AsyncWrite + Unpin>(stream: &mut S, error: &HandshakeError) -
         HandshakeError::Oneself => Refusal::Oneself,
         _ => return Ok(()),
     };
-    let reason = bincode::serde::encode_to_vec(reason, bincode::config::standard()).expect("a refusal is a plain enum");
+    let reason = bincode::serde::encode_to_vec(reason, bincode::config::standard())
+        .expect("a refusal is a plain enum");
     write(stream, &tagged(REFUSAL, &reason)).await
 }
 
@@ -245,7 +268,8 @@ fn prepare(socket: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(socket);
     socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
     socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(secs(3)).with_interval(secs(2)).with_retries(3))?;
+    socket
+        .set_tcp_keepalive(&TcpKeepalive::new().with_time(secs(3)).with_interval(secs(2)).with_retries(3))?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
     Ok(())

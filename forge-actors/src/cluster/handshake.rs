@@ -8,10 +8,11 @@
 //!     │ ◀───────────────── proof "listener" ──── │   or refusal: wrong secret
 //! ```
 //!
-//! A proof is HMAC-SHA256, keyed by the cluster's secret, over the role, both hellos and, under TLS, a value that only the ends of this
-//! connection know. Roles keep a proof from being sent back to its maker; fresh nonces of both sides keep it from being used again;
-//! the hellos inside keep ids and names from being exchanged; the binding keeps it from being passed on. The key of the link comes
-//! from the same input. Comparison takes constant time. Every message is at most [`MESSAGE_BYTES_MAX`] long.
+//! A proof is HMAC-SHA256, keyed by the cluster's secret, over the role, both hellos and, under TLS, a value
+//! that only the ends of this connection know. Roles keep a proof from being sent back to its maker; fresh
+//! nonces of both sides keep it from being used again; the hellos inside keep ids and names from being
+//! exchanged; the binding keeps it from being passed on. The key of the link comes from the same input.
+//! Comparison takes constant time. Every message is at most [`MESSAGE_BYTES_MAX`] long.
 
 use aws_lc_rs::digest::{self, SHA256};
 use aws_lc_rs::{constant_time, hmac};
@@ -58,13 +59,15 @@ impl Hello {
 
     /// As it is sent.
     pub fn encode(&self) -> Vec<u8> {
-        bincode::serde::encode_to_vec(self, bincode::config::standard()).expect("a hello is a plain struct, which bincode writes")
+        bincode::serde::encode_to_vec(self, bincode::config::standard())
+            .expect("a hello is a plain struct, which bincode writes")
     }
 
     /// Reads what somebody sent. Bytes behind it are left to later versions.
     pub fn decode(bytes: &[u8]) -> Result<Self, HandshakeError> {
         let config = bincode::config::standard().with_limit::<MESSAGE_BYTES_MAX>();
-        let (hello, _): (Self, usize) = bincode::serde::decode_from_slice(bytes, config).map_err(|_| HandshakeError::NoHello)?;
+        let (hello, _): (Self, usize) =
+            bincode::serde::decode_from_slice(bytes, config).map_err(|_| HandshakeError::NoHello)?;
         let fits = |text: &str| text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control);
         if hello.magic != MAGIC || !fits(&hello.name) || !fits(&hello.address) {
             return Err(HandshakeError::NoHello);
@@ -77,7 +80,10 @@ impl Hello {
         if self.protocol_min <= other.protocol && other.protocol_min <= self.protocol {
             return Ok(());
         }
-        Err(HandshakeError::Protocol { theirs: (other.protocol_min, other.protocol), ours: (self.protocol_min, self.protocol) })
+        Err(HandshakeError::Protocol {
+            theirs: (other.protocol_min, other.protocol),
+            ours: (self.protocol_min, self.protocol),
+        })
     }
 }
 
@@ -120,14 +126,23 @@ impl Cookie {
     pub fn new(secret: &Secret) -> Self {
         let root = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
         let key = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, b"forge mesh greeting").as_ref());
-        let inner = hmac::sign(&root, b"forge mesh inner").as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let inner = hmac::sign(&root, b"forge mesh inner")
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Self { key, inner }
     }
 
-    /// The secret of a cluster that was given none: made from the one that signs its tokens, which all nodes share as well.
+    /// The secret of a cluster that was given none: made from the one that signs its tokens, which all nodes
+    /// share as well.
     pub fn derived_from(auth_secret: &Secret) -> Self {
         let root = hmac::Key::new(hmac::HMAC_SHA256, auth_secret.expose().as_bytes());
-        let text: String = hmac::sign(&root, b"forge cluster secret").as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let text: String = hmac::sign(&root, b"forge cluster secret")
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Self::new(&Secret::new(text))
     }
 }
@@ -236,14 +251,19 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// Trying again does not help before somebody changes a configuration. What may come of rows of nodes that have ended is not among it.
+    /// Trying again does not help before somebody changes a configuration. What may come of rows of nodes
+    /// that have ended is not among it.
     pub const fn is_lasting(&self) -> bool {
         match self {
             Self::Protocol { .. } | Self::WrongSecret | Self::OtherName(_) => true,
             Self::Refused(refusal) => !matches!(refusal, Refusal::Oneself),
-            Self::NoRandomness | Self::NoHello | Self::Oversized | Self::OtherNode(_) | Self::Oneself | Self::TooSlow | Self::Io(_) => {
-                false
-            }
+            Self::NoRandomness
+            | Self::NoHello
+            | Self::Oversized
+            | Self::OtherNode(_)
+            | Self::Oneself
+            | Self::TooSlow
+            | Self::Io(_) => false,
         }
     }
 }

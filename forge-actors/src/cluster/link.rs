@@ -1,12 +1,13 @@
-//! The actor of one link: brings it up, keeps asking whether the peer is there, runs the peer's calls, takes it down.
+//! The actor of one link: brings it up, keeps asking whether the peer is there, runs the peer's calls, takes
+//! it down.
 //!
 //! ```text
 //!   opening ──Ready──▶ up ──▶ ended      by: Closed (the connection broke) · silence · Goodbye · Broken · a successor
 //!      └─ READY_DEADLINE ─────▶
 //! ```
 //!
-//! A link lives as long as its connection; the next connection to the same peer is a new link. Whatever ends it, its calls end, its
-//! connection is closed, and the dialer is told.
+//! A link lives as long as its connection; the next connection to the same peer is a new link. Whatever ends
+//! it, its calls end, its connection is closed, and the dialer is told.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -119,7 +120,8 @@ impl Drop for Registered {
 pub(super) fn child_id(node: NodeId, name: &str) -> String {
     let id = node.to_string();
     let tail = id.get(id.len().saturating_sub(8)..).unwrap_or(&id);
-    let clean = name.chars().map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' { c } else { '-' });
+    let clean =
+        name.chars().map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' { c } else { '-' });
     format!("{}.{tail}", clean.take(48).collect::<String>())
 }
 
@@ -128,7 +130,8 @@ impl LinkActor {
     pub(super) fn spec(room: &Arc<Room>, transport: &Arc<Transport>, newcomer: Newcomer) -> ChildSpec {
         let Newcomer { hello, side, key, stream } = newcomer;
         let id = child_id(hello.node, &hello.name);
-        let peer = Peer { node: hello.node, name: hello.name.into(), address: hello.address.into(), key, side };
+        let peer =
+            Peer { node: hello.node, name: hello.name.into(), address: hello.address.into(), key, side };
         let (room, transport, slot) = (Arc::clone(room), Arc::clone(transport), Arc::new(Slot::new()));
         slot.put(|held| *held = Some(stream));
         let (mut child, _) = ChildSpec::actor(id, move || Self {
@@ -175,7 +178,8 @@ impl LinkActor {
         let Invoke { id, remaining, mut invocation } = invoke;
         let outbox = Arc::clone(&state.link.link.outbox);
         if state.invocations.len() >= INVOCATIONS_MAX {
-            let fault = Fault::new(Code::Overloaded, "the other node has too many calls of this one").retry_after(secs(1));
+            let fault = Fault::new(Code::Overloaded, "the other node has too many calls of this one")
+                .retry_after(secs(1));
             return room::answer(&outbox, id, Err(fault));
         }
         let cancelled = CancellationToken::new();
@@ -211,10 +215,22 @@ impl Actor for LinkActor {
             return Err("the carrier of the mesh has ended".into());
         }
         let tick = cx.send_after(PING_EVERY, LinkMessage::Tick);
-        Ok(LinkActorState { link, session: None, invocations: HashMap::new(), opened: Instant::now(), cause: "stopped", _tick: tick })
+        Ok(LinkActorState {
+            link,
+            session: None,
+            invocations: HashMap::new(),
+            opened: Instant::now(),
+            cause: "stopped",
+            _tick: tick,
+        })
     }
 
-    async fn handle(&self, cx: &Context<LinkMessage>, message: LinkMessage, state: &mut LinkActorState) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<LinkMessage>,
+        message: LinkMessage,
+        state: &mut LinkActorState,
+    ) -> Result<(), ActorError> {
         match message {
             LinkMessage::Opened(session) => state.session = Some(session),
             LinkMessage::Ready(remote) => self.ready(cx, state, remote),

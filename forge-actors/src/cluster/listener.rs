@@ -59,7 +59,12 @@ impl Actor for Listener {
         Ok(())
     }
 
-    async fn handle(&self, _: &Context<ListenerMessage>, message: ListenerMessage, (): &mut ()) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        _: &Context<ListenerMessage>,
+        message: ListenerMessage,
+        (): &mut (),
+    ) -> Result<(), ActorError> {
         match message {
             ListenerMessage::Ended => Err("the mesh does not accept any more".into()),
         }

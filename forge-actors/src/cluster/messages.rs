@@ -105,8 +105,14 @@ impl Mesh {
 
     /// Runs a handler on `node`, also one that is internal. The caller has judged the access.
     ///
-    /// `UNAVAILABLE` when there is no connection, `TIMEOUT` after `deadline`, `OUTCOME_UNKNOWN` when the connection ends first.
-    pub async fn invoke(&self, node: NodeId, mut invocation: Invocation, deadline: Duration) -> Result<Bytes, Fault> {
+    /// `UNAVAILABLE` when there is no connection, `TIMEOUT` after `deadline`, `OUTCOME_UNKNOWN` when the
+    /// connection ends first.
+    pub async fn invoke(
+        &self,
+        node: NodeId,
+        mut invocation: Invocation,
+        deadline: Duration,
+    ) -> Result<Bytes, Fault> {
         let wanted = invocation.deadline.map(|until| until.saturating_duration_since(Instant::now()));
         let deadline = wanted.map_or(deadline, |wanted| wanted.min(deadline));
         if node == self.room.node {
@@ -114,13 +120,24 @@ impl Mesh {
             return self.room.invoke.invoke(invocation, 0).await;
         }
         let link = self.room.link_to(node).filter(|link| link.up_at.get().is_some());
-        let link = link.ok_or_else(|| Fault::new(Code::Unavailable, "there is no connection to that node").retry_after(secs(1)))?;
+        let link = link.ok_or_else(|| {
+            Fault::new(Code::Unavailable, "there is no connection to that node").retry_after(secs(1))
+        })?;
         let call = self.room.calls.enter(link.key, &link.outbox)?;
-        let message = Message::Invoke(Box::new(envelope::Invoke { id: call.id, remaining: deadline, invocation }));
-        let part = envelope::encode(&message).map_err(|error| Fault::new(Code::PayloadTooLarge, error.to_string()))?;
+        let message =
+            Message::Invoke(Box::new(envelope::Invoke { id: call.id, remaining: deadline, invocation }));
+        let part = envelope::encode(&message)
+            .map_err(|error| Fault::new(Code::PayloadTooLarge, error.to_string()))?;
         let queued = link.outbox.queue(part);
-        queued.map_err(|_| Fault::new(Code::Overloaded, "too much waits to be sent to that node").retry_after(secs(1)))?;
-        let late = || Fault::new(Code::Timeout, format!("the other node did not answer within {}", format_duration(deadline)));
+        queued.map_err(|_| {
+            Fault::new(Code::Overloaded, "too much waits to be sent to that node").retry_after(secs(1))
+        })?;
+        let late = || {
+            Fault::new(
+                Code::Timeout,
+                format!("the other node did not answer within {}", format_duration(deadline)),
+            )
+        };
         timeout(deadline, call.answer()).await.unwrap_or_else(|_| Err(late()))
     }
 }
@@ -130,7 +147,12 @@ impl Peers for Mesh {
         self.peers()
     }
 
-    fn invoke(&self, node: NodeId, invocation: Invocation, deadline: Duration) -> BoxFuture<'static, Result<Bytes, Fault>> {
+    fn invoke(
+        &self,
+        node: NodeId,
+        invocation: Invocation,
+        deadline: Duration,
+    ) -> BoxFuture<'static, Result<Bytes, Fault>> {
         let mesh = self.clone();
         Box::pin(async move { Self::invoke(&mesh, node, invocation, deadline).await })
     }
@@ -140,11 +162,20 @@ impl Peers for Mesh {
 fn mesh_child(room: &Arc<Room>, identity: &Identity, mesh: MeshOptions) -> ChildSpec {
     let MeshOptions { port, cookie, tls } = mesh;
     let address = identity.mesh_address.as_deref().unwrap_or_default().into();
-    let greeter = Greeter { node: identity.id, name: identity.name.as_str().into(), address, cookie: cookie.clone(), tls };
+    let greeter = Greeter {
+        node: identity.id,
+        name: identity.name.as_str().into(),
+        address,
+        cookie: cookie.clone(),
+        tls,
+    };
     let (links_child, links) = ChildSpec::dynamic("links", DynamicSpec::new(LINKS_MAX));
     let endpoint_room = Arc::clone(room);
-    let (endpoint_child, endpoint) =
-        ChildSpec::actor("endpoint", move || Endpoint { room: Arc::clone(&endpoint_room), cookie: cookie.clone(), links: links.clone() });
+    let (endpoint_child, endpoint) = ChildSpec::actor("endpoint", move || Endpoint {
+        room: Arc::clone(&endpoint_room),
+        cookie: cookie.clone(),
+        links: links.clone(),
+    });
     let (port, listener_greeter, listener_endpoint) = (Arc::new(port), greeter.clone(), endpoint.clone());
     let listener_room = Arc::clone(room);
     let (listener_child, _) = ChildSpec::actor("listener", move || Listener {
@@ -154,8 +185,11 @@ fn mesh_child(room: &Arc<Room>, identity: &Identity, mesh: MeshOptions) -> Child
         endpoint: listener_endpoint.clone(),
     });
     let dialer_room = Arc::clone(room);
-    let (dialer_child, dialer) =
-        ChildSpec::actor("dialer", move || Dialer { room: Arc::clone(&dialer_room), greeter: greeter.clone(), endpoint: endpoint.clone() });
+    let (dialer_child, dialer) = ChildSpec::actor("dialer", move || Dialer {
+        room: Arc::clone(&dialer_room),
+        greeter: greeter.clone(),
+        endpoint: endpoint.clone(),
+    });
     room.dialer.set(dialer).unwrap_or_else(|_| unreachable!("a new room has no dialer yet"));
     let children = vec![endpoint_child, links_child, listener_child, dialer_child];
     ChildSpec::supervisor("mesh", SupervisorSpec::new(Strategy::RestForOne, children))

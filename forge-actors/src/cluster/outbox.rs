@@ -6,9 +6,10 @@
 //!               └ too many calls: refused
 //! ```
 //!
-//! A peer that takes nothing costs at most one pending set, one backlog made from such a set, and one window. Hints merge into one, so
-//! a slow peer hears less often and never less; acknowledgements come from the peer's endpoint after it has handled a frame, so the window
-//! bounds what lies in any mailbox in between, here and there.
+//! A peer that takes nothing costs at most one pending set, one backlog made from such a set, and one window.
+//! Hints merge into one, so a slow peer hears less often and never less; acknowledgements come from the
+//! peer's endpoint after it has handled a frame, so the window bounds what lies in any mailbox in between,
+//! here and there.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -82,7 +83,9 @@ impl Pending {
             hint,
         ];
         let goodbye = self.goodbye.then_some(Message::Goodbye);
-        let encode = |message: Message| envelope::encode(&message).expect("these are bounded far below a part's limit");
+        let encode = |message: Message| {
+            envelope::encode(&message).expect("these are bounded far below a part's limit")
+        };
         let mut parts: Vec<_> = small.into_iter().flatten().map(encode).collect();
         parts.extend(self.queue);
         parts.extend(goodbye.map(encode));
@@ -152,7 +155,14 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) fn new(link: LinkKey) -> Self {
         let (pending, handled) = (Slot::new(), Slot::new());
-        Self { link, pending, handled, acknowledged: watch::Sender::new(0), waiting: AtomicUsize::new(0), dropped: AtomicU64::new(0) }
+        Self {
+            link,
+            pending,
+            handled,
+            acknowledged: watch::Sender::new(0),
+            waiting: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
+        }
     }
 
     /// Messages that wait.

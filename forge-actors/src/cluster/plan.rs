@@ -5,9 +5,9 @@
 //!    ▲               └──failed──▶ waiting ──delay──┘
 //! ```
 //!
-//! Of two nodes the younger dials: it reads the rows of those who were there before it as its first act, so a newcomer is connected within
-//! milliseconds and nobody has to watch for it. Delays are drawn from the whole range below the ceiling (full jitter): after a
-//! healed cut, many nodes come back spread out.
+//! Of two nodes the younger dials: it reads the rows of those who were there before it as its first act, so a
+//! newcomer is connected within milliseconds and nobody has to watch for it. Delays are drawn from the whole
+//! range below the ceiling (full jitter): after a healed cut, many nodes come back spread out.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -41,18 +41,25 @@ struct Peer {
 }
 
 impl Plan {
-    /// These are the peers now: new ones are due at once unless they are linked already, those that left are forgotten.
+    /// These are the peers now: new ones are due at once unless they are linked already, those that left are
+    /// forgotten.
     pub(super) fn keep(&mut self, peers: &[NodeId], is_linked: impl Fn(NodeId) -> bool, now: Instant) {
         self.peers.retain(|id, _| peers.contains(id));
         for id in peers {
-            let new = || Peer { phase: if is_linked(*id) { Phase::Linked } else { Phase::Waiting { due: now } }, failures: 0 };
+            let new = || Peer {
+                phase: if is_linked(*id) { Phase::Linked } else { Phase::Waiting { due: now } },
+                failures: 0,
+            };
             self.peers.entry(*id).or_insert_with(new);
         }
     }
 
     /// The peers to dial now; they count as being dialled.
     pub(super) fn due(&mut self, now: Instant) -> Vec<NodeId> {
-        let due = self.peers.iter_mut().filter(|(_, peer)| matches!(peer.phase, Phase::Waiting { due } if due <= now));
+        let due = self
+            .peers
+            .iter_mut()
+            .filter(|(_, peer)| matches!(peer.phase, Phase::Waiting { due } if due <= now));
         let dialled = due.map(|(id, peer)| {
             peer.phase = Phase::Dialling;
             *id

@@ -1,4 +1,5 @@
-//! The mesh's port: opened once, before anything is supervised, so that a port in use is told before anything starts.
+//! The mesh's port: opened once, before anything is supervised, so that a port in use is told before anything
+//! starts.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,8 +8,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::config::ClusterConfig;
 
-/// Where ports are taken from when the configuration names none: below the range of outgoing connections (32768 and up on Linux), since
-/// one of those may hold the port when the node comes back.
+/// Where ports are taken from when the configuration names none: below the range of outgoing connections
+/// (32768 and up on Linux), since one of those may hold the port when the node comes back.
 const PORTS: std::ops::Range<u16> = 24_000..32_768;
 /// Tries to find a free one.
 const TRIES_MAX: u32 = 100;

@@ -5,9 +5,9 @@
 //!      └───────────────── not seen for dead_after: another node says so ──▶ dead (lost)
 //! ```
 //!
-//! A node that was declared dead and lives (its process was frozen, or the database was away from it alone) finds no row to beat and joins
-//! again. A node whose own heartbeats failed judges nobody until they have been in order for `dead_after`: after an outage of the
-//! database everybody's row is old.
+//! A node that was declared dead and lives (its process was frozen, or the database was away from it alone)
+//! finds no row to beat and joins again. A node whose own heartbeats failed judges nobody until they have
+//! been in order for `dead_after`: after an outage of the database everybody's row is old.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -143,11 +143,23 @@ impl Actor for Registry {
     async fn start(&self, cx: &Context<RegistryMessage>) -> Result<RegistryState, ActorError> {
         let beat_timer = cx.send_after(Duration::ZERO, RegistryMessage::Beat);
         let forget_timer = cx.send_after(FORGET_EVERY, RegistryMessage::Forget);
-        // A registry that was restarted finds its row, in whatever state it is, and the node tells it anew which one is right.
-        Ok(RegistryState { node_state: *self.room.node_state.borrow(), joined: false, record: Record::default(), beat_timer, forget_timer })
+        // A registry that was restarted finds its row, in whatever state it is, and the node tells it anew
+        // which one is right.
+        Ok(RegistryState {
+            node_state: *self.room.node_state.borrow(),
+            joined: false,
+            record: Record::default(),
+            beat_timer,
+            forget_timer,
+        })
     }
 
-    async fn handle(&self, cx: &Context<RegistryMessage>, message: RegistryMessage, state: &mut RegistryState) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<RegistryMessage>,
+        message: RegistryMessage,
+        state: &mut RegistryState,
+    ) -> Result<(), ActorError> {
         match message {
             RegistryMessage::Enter(entered) => state.node_state = entered,
             RegistryMessage::Beat => {}

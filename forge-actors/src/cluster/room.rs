@@ -1,6 +1,8 @@
-//! What the actors of the mesh share: the links, the directory of nodes, the calls. Whatever comes in over a link is handled here.
+//! What the actors of the mesh share: the links, the directory of nodes, the calls. Whatever comes in over a
+//! link is handled here.
 //!
-//! Nothing here waits: frames are handled in the order in which they come, one after the other, for all links.
+//! Nothing here waits: frames are handled in the order in which they come, one after the other, for all
+//! links.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,7 +51,13 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(key: LinkKey, node: NodeId, name: &str, mesh_address: &str, address: Address<LinkMessage>) -> Self {
+    pub(super) fn new(
+        key: LinkKey,
+        node: NodeId,
+        name: &str,
+        mesh_address: &str,
+        address: Address<LinkMessage>,
+    ) -> Self {
         Self {
             key,
             node,
@@ -190,9 +198,10 @@ impl Room {
         self.links.iter().filter(|link| link.up_at.get().is_some()).count()
     }
 
-    /// A greeting failed, made by this node or heard from one that claims to be `node`: whoever is not in the directory, or is linked, claims
-    /// in vain. A `lasting` reason goes to the log, once until it is another one or the nodes were linked: nothing else would tell why
-    /// two nodes that share a database work side by side and never hear of each other.
+    /// A greeting failed, made by this node or heard from one that claims to be `node`: whoever is not in the
+    /// directory, or is linked, claims in vain. A `lasting` reason goes to the log, once until it is another
+    /// one or the nodes were linked: nothing else would tell why two nodes that share a database work side by
+    /// side and never hear of each other.
     pub(super) fn failed(&self, node: NodeId, reason: &str, lasting: bool) {
         let directory = self.directory.borrow();
         let Some(peer) = directory.iter().find(|known| known.id == node) else { return };
@@ -228,7 +237,9 @@ impl Room {
         let mut peers: Vec<_> = self.links.iter().map(|link| link.info()).collect();
         let linked: BTreeSet<_> = peers.iter().map(|peer| peer.node).collect();
         let directory = self.directory.borrow();
-        let missing = directory.iter().filter(|node| node.id != self.node && is_dialable(node) && !linked.contains(&node.id));
+        let missing = directory
+            .iter()
+            .filter(|node| node.id != self.node && is_dialable(node) && !linked.contains(&node.id));
         peers.extend(missing.map(|node| self.missing(node)));
         peers.sort_by_key(|peer| peer.node);
         peers
@@ -263,7 +274,9 @@ impl Room {
         for part in parts {
             match part {
                 Ok(Part::Message(message)) => self.handle(&link, message),
-                Ok(Part::Unknown(kind)) => tracing::debug!(peer = %link.name, kind, "a message of a kind that this node does not know"),
+                Ok(Part::Unknown(kind)) => {
+                    tracing::debug!(peer = %link.name, kind, "a message of a kind that this node does not know")
+                }
                 Err(error) => return Err((Some(link), error)),
             }
         }
@@ -275,7 +288,9 @@ impl Room {
 
     fn handle(&self, link: &Arc<Link>, message: Message) {
         match message {
-            Message::Hint { xid, topics } => self.hints.receive(Hint { xid, tables: topics.tables, queues: topics.queues }),
+            Message::Hint { xid, topics } => {
+                self.hints.receive(Hint { xid, tables: topics.tables, queues: topics.queues })
+            }
             Message::Interest(topics) => link.interest.store(Some(Arc::new(topics))),
             Message::Resync => self.look_at_everything(),
             Message::Invoke(invoke) => {
@@ -334,7 +349,8 @@ pub(super) fn is_dialable(node: &NodeInfo) -> bool {
 /// Sends the end of a call back; an answer that finds no room, or is too large, becomes a fault that does.
 pub(super) fn answer(outbox: &Outbox, id: u64, outcome: Result<bytes::Bytes, Fault>) {
     let part = envelope::encode(&Message::Answer(Answer { id, outcome })).or_else(|error| {
-        let fault = Fault::new(Code::PayloadTooLarge, format!("the answer cannot be sent to another node: {error}"));
+        let fault =
+            Fault::new(Code::PayloadTooLarge, format!("the answer cannot be sent to another node: {error}"));
         envelope::encode(&Message::Answer(Answer { id, outcome: Err(fault) }))
     });
     let queued = part.map(|part| outbox.queue(part));
@@ -345,7 +361,9 @@ pub(super) fn answer(outbox: &Outbox, id: u64, outcome: Result<bytes::Bytes, Fau
 }
 
 fn overloaded(error: CastError) -> Fault {
-    Fault::new(Code::Overloaded, "the other node has too many calls of this one").retry_after(secs(1)).because(error)
+    Fault::new(Code::Overloaded, "the other node has too many calls of this one")
+        .retry_after(secs(1))
+        .because(error)
 }
 
 /// A link that ends takes no messages, and then none of these matters any more.

@@ -46,7 +46,11 @@ pub async fn beat(db: &Db, node: NodeId, state: NodeState) -> sqlx::Result<bool>
 
 /// Declares the nodes dead that were not seen for `dead_after`, never `node` itself; answers who they are.
 pub async fn lose(db: &Db, node: NodeId, dead_after: Duration) -> sqlx::Result<Vec<(NodeId, String)>> {
-    sqlx::query_as(include_str!("sql/lose_nodes.sql")).bind(node).bind(dead_after.as_secs_f64()).fetch_all(db).await
+    sqlx::query_as(include_str!("sql/lose_nodes.sql"))
+        .bind(node)
+        .bind(dead_after.as_secs_f64())
+        .fetch_all(db)
+        .await
 }
 
 /// Every node, oldest first.
@@ -62,5 +66,9 @@ pub async fn leave(db: &Db, node: NodeId) -> sqlx::Result<()> {
 
 /// Deletes the rows of nodes that have been dead for longer than `retention`.
 pub async fn forget(db: &Db, retention: Duration) -> sqlx::Result<u64> {
-    Ok(sqlx::query(include_str!("sql/forget_nodes.sql")).bind(retention.as_secs_f64()).execute(db).await?.rows_affected())
+    Ok(sqlx::query(include_str!("sql/forget_nodes.sql"))
+        .bind(retention.as_secs_f64())
+        .execute(db)
+        .await?
+        .rows_affected())
 }

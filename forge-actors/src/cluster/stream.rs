@@ -1,6 +1,7 @@
 //! The connection that carries a link, with its two clocks: reading must not be idle, writing must not stall.
 //!
-//! Both nodes send a ping every two seconds, so a connection on which nothing arrives is cut, or its peer is frozen, or both.
+//! Both nodes send a ping every two seconds, so a connection on which nothing arrives is cut, or its peer is
+//! frozen, or both.
 
 use std::io;
 use std::pin::Pin;
@@ -82,7 +83,11 @@ impl<R> IdleRead<R> {
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for IdleRead<R> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         // Data first: a process that was stopped finds its alarm overdue, and data that came meanwhile.
         if let Poll::Ready(read) = Pin::new(&mut self.inner).poll_read(cx, buffer) {
             self.last = Instant::now();
@@ -93,7 +98,10 @@ impl<R: AsyncRead + Unpin> AsyncRead for IdleRead<R> {
             // The alarm is not set anew at each read, which would cost more than the read.
             let due = self.last + READ_IDLE_MAX;
             if Instant::now() >= due {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing arrives from the other node")));
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "nothing arrives from the other node",
+                )));
             }
             self.alarm.as_mut().reset(due);
         }

@@ -1,7 +1,8 @@
 //! Mutual TLS 1.3 between nodes: certificates from files, the node's name in the certificate.
 //!
-//! Both sides show a certificate of the cluster's own authority. The dialer asks for the name that it found in the peer's row, and the
-//! listener checks that the name in the greeting is one of the certificate's: a node cannot speak as another one.
+//! Both sides show a certificate of the cluster's own authority. The dialer asks for the name that it found
+//! in the peer's row, and the listener checks that the name in the greeting is one of the certificate's: a
+//! node cannot speak as another one.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -71,15 +72,20 @@ impl Tls {
     /// Reads the files of the node called `name`.
     pub fn load(files: TlsFiles<'_>, name: &str) -> Result<Self, TlsError> {
         let chain = certificates(files.certificate)?;
-        names(&chain, name).map_err(|_| TlsError::OtherName { path: files.certificate.to_owned(), name: name.to_owned() })?;
-        let key = || PrivateKeyDer::from_pem_file(files.key).map_err(|source| TlsError::File { path: files.key.to_owned(), source });
+        names(&chain, name)
+            .map_err(|_| TlsError::OtherName { path: files.certificate.to_owned(), name: name.to_owned() })?;
+        let key = || {
+            PrivateKeyDer::from_pem_file(files.key)
+                .map_err(|source| TlsError::File { path: files.key.to_owned(), source })
+        };
         let mut roots = RootCertStore::empty();
         for certificate in certificates(files.authority)? {
             roots.add(certificate)?;
         }
         let roots = Arc::new(roots);
         let provider: Arc<CryptoProvider> = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider)).build()?;
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider)).build()?;
         let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(verifier)
@@ -144,6 +150,7 @@ fn server_name(name: &str) -> Result<ServerName<'static>, InvalidDnsNameError> {
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let wrong = |source| TlsError::File { path: path.to_owned(), source };
-    let found: Vec<_> = CertificateDer::pem_file_iter(path).map_err(wrong)?.collect::<Result<_, _>>().map_err(wrong)?;
+    let found: Vec<_> =
+        CertificateDer::pem_file_iter(path).map_err(wrong)?.collect::<Result<_, _>>().map_err(wrong)?;
     if found.is_empty() { Err(TlsError::NoCertificate { path: path.to_owned() }) } else { Ok(found) }
 }

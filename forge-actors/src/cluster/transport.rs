@@ -1,15 +1,17 @@
 //! The links' carrier: the only file that names `ractor_cluster`.
 //!
-//! That crate is given authenticated streams and carries frames between exactly one remotable actor per node. What it lacks (limits,
-//! liveness, reconnecting, discovery) the room brings itself, so the carrier can be replaced behind [`Transport`] and [`Receiver`].
+//! That crate is given authenticated streams and carries frames between exactly one remotable actor per node.
+//! What it lacks (limits, liveness, reconnecting, discovery) the room brings itself, so the carrier can be
+//! replaced behind [`Transport`] and [`Receiver`].
 //!
 //! ```text
 //!   carry(stream) ──▶ opened(session) ──▶ ready(remote) ──▶ closed        each told once, by the key of the link
 //! ```
 //!
-//! Facts of version 0.16.5 that shape this file: it has a listener of its own that cannot be switched off, so it gets a loopback port and
-//! a TLS side without a certificate, where nobody gets in; every remotable actor is announced to every peer, so there is one; its mailboxes have no
-//! bound, so whoever sends must (see [`outbox`](super::outbox)).
+//! Facts of version 0.16.5 that shape this file: it has a listener of its own that cannot be switched off, so
+//! it gets a loopback port and a TLS side without a certificate, where nobody gets in; every remotable actor
+//! is announced to every peer, so there is one; its mailboxes have no bound, so whoever sends must (see
+//! [`outbox`](super::outbox)).
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -18,7 +20,8 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, pg};
 use ractor_cluster::node::{NodeConnectionMode, NodeServerSessionInformation};
 use ractor_cluster::{
-    IncomingEncryptionMode, NodeEventSubscription, NodeServer, NodeServerMessage, NodeSessionMessage, RactorClusterMessage,
+    IncomingEncryptionMode, NodeEventSubscription, NodeServer, NodeServerMessage, NodeSessionMessage,
+    RactorClusterMessage,
 };
 use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -97,7 +100,11 @@ pub(super) type Ended = futures::future::Select<JoinHandle<()>, JoinHandle<()>>;
 
 impl Transport {
     /// Starts it.
-    pub(super) async fn start(node: NodeId, cookie: &Cookie, receiver: Arc<dyn Receiver>) -> Result<(Self, Ended), SpawnErr> {
+    pub(super) async fn start(
+        node: NodeId,
+        cookie: &Cookie,
+        receiver: Arc<dyn Receiver>,
+    ) -> Result<(Self, Ended), SpawnErr> {
         let (endpoint, endpoint_task) = Actor::spawn(None, Endpoint(Arc::clone(&receiver)), ()).await?;
         // Equal host and port would count as the node itself, so the host is the node.
         let server = NodeServer::new(
@@ -123,7 +130,10 @@ impl Transport {
 
     /// Carries a link over `stream`. False when the carrier has ended.
     pub(super) fn carry(&self, stream: MeshStream, side: Side) -> bool {
-        let message = NodeServerMessage::ConnectionOpenedExternal { stream: Box::new(stream), is_server: side == Side::Listener };
+        let message = NodeServerMessage::ConnectionOpenedExternal {
+            stream: Box::new(stream),
+            is_server: side == Side::Listener,
+        };
         self.server.send_message(message).is_ok()
     }
 }
@@ -148,7 +158,12 @@ impl Actor for Endpoint {
         Ok(())
     }
 
-    async fn handle(&self, _: ActorRef<Wire>, Wire::Frame(frame): Wire, (): &mut ()) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<Wire>,
+        Wire::Frame(frame): Wire,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
         self.0.frame(&frame);
         Ok(())
     }

@@ -71,7 +71,8 @@ pub async fn actor(ctx: &QueryContext, node: NodeId, path: String) -> Result<Opt
     let reports = report::all(ctx);
     let Some(report) = reports.iter().find(|report| report.node == node) else { return Ok(None) };
     let Some(actor) = report.actors.iter().find(|actor| actor.path == path) else { return Ok(None) };
-    let crashes = sqlx::query_as(include_str!("sql/list_crashes_of.sql")).bind(node).bind(&path).bind(CRASHES);
+    let crashes =
+        sqlx::query_as(include_str!("sql/list_crashes_of.sql")).bind(node).bind(&path).bind(CRASHES);
     let above = path.rsplit_once('/').map(|(above, _)| above);
     Ok(Some(ActorDetail {
         row: window::row_of(report, actor, chrono::Utc::now()),

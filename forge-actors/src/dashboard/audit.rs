@@ -1,5 +1,5 @@
-//! `forge.audit`: what people did to the nodes. A row is written before the action, in a transaction of its own, and settled after it: an
-//! action that left no row did not happen.
+//! `forge.audit`: what people did to the nodes. A row is written before the action, in a transaction of its
+//! own, and settled after it: an action that left no row did not happen.
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -62,9 +62,22 @@ pub async fn audit(ctx: &QueryContext, limit: Option<u16>) -> Result<Vec<AuditEn
 
 /// Writes down that an action begins.
 #[forge_app_macros::mutation(name = "forge.recordAudit", internal)]
-pub async fn record_audit(ctx: &MutationContext, id: AuditId, action: String, node: Option<NodeId>, target: String) -> Result<()> {
+pub async fn record_audit(
+    ctx: &MutationContext,
+    id: AuditId,
+    action: String,
+    node: Option<NodeId>,
+    target: String,
+) -> Result<()> {
     let who = &ctx.auth().identity()?.subject;
-    sqlx::query(include_str!("sql/insert_audit.sql")).bind(id).bind(who).bind(action).bind(node).bind(target).execute(ctx.db()).await?;
+    sqlx::query(include_str!("sql/insert_audit.sql"))
+        .bind(id)
+        .bind(who)
+        .bind(action)
+        .bind(node)
+        .bind(target)
+        .execute(ctx.db())
+        .await?;
     Ok(())
 }
 

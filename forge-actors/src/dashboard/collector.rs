@@ -4,8 +4,9 @@
 //!   asleep ──somebody looked──▶ collecting ──nobody looked for 5 s──▶ asleep
 //! ```
 //!
-//! A peer that does not answer in time is left out of this round; its last report stays until it is too old. A round that takes long is
-//! followed by a pause of the same length, so that collecting never takes more than half of the time.
+//! A peer that does not answer in time is left out of this round; its last report stays until it is too old.
+//! A round that takes long is followed by a pause of the same length, so that collecting never takes more
+//! than half of the time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -70,7 +71,8 @@ async fn round(peers: &dyn Peers) -> Vec<NodeReport> {
 async fn ask(peers: &dyn Peers, node: NodeId) -> Option<NodeReport> {
     let invocation = Invocation::new("forge.report", "{}", Caller::default());
     let answer = peers.invoke(node, invocation, DEADLINE).await;
-    let report =
-        answer.map_err(|fault| fault.to_string()).and_then(|json| serde_json::from_slice(&json).map_err(|error| error.to_string()));
+    let report = answer
+        .map_err(|fault| fault.to_string())
+        .and_then(|json| serde_json::from_slice(&json).map_err(|error| error.to_string()));
     report.inspect_err(|error| tracing::debug!(%node, error, "a peer did not report")).ok()
 }

@@ -1,8 +1,9 @@
 //! `forge.restartActor`, `forge.stopActor`: what an administrator does to an actor of any node.
 //!
-//! The action is written to the audit, then carried out by the actor's own supervisor, on its own node. A stop that takes longer than
-//! `PATIENCE` goes on without the caller. What orders and their answers travel by is restarted a moment after the answer (see
-//! [`steward`](super::steward)): it would wait for this very call, or cut it off.
+//! The action is written to the audit, then carried out by the actor's own supervisor, on its own node. A
+//! stop that takes longer than `PATIENCE` goes on without the caller. What orders and their answers travel by
+//! is restarted a moment after the answer (see [`steward`](super::steward)): it would wait for this very
+//! call, or cut it off.
 
 use std::time::Duration;
 
@@ -25,8 +26,9 @@ pub async fn restart_actor(ctx: &ActionContext, node: NodeId, path: String) -> R
     audited(ctx, "restartActor", Some(node), &path, order(ctx, node, &path, false)).await
 }
 
-/// Stops an actor that its node can do without: a session, a link, what runs jobs. One that a fixed supervisor started stays stopped until
-/// somebody restarts it, or its node starts again. Any other can only be restarted.
+/// Stops an actor that its node can do without: a session, a link, what runs jobs. One that a fixed
+/// supervisor started stays stopped until somebody restarts it, or its node starts again. Any other can only
+/// be restarted.
 #[forge_app_macros::action(name = "forge.stopActor", role = "admin", timeout = "15s")]
 pub async fn stop_actor(ctx: &ActionContext, node: NodeId, path: String) -> Result<()> {
     audited(ctx, "stopActor", Some(node), &path, order(ctx, node, &path, true)).await
@@ -45,19 +47,27 @@ async fn order(ctx: &ActionContext, node: NodeId, path: &str, stop: bool) -> Res
     }
     let peers = view.peers().ok_or_else(|| unknown_node(node))?;
     let args = serde_json::json!(ControlActor { path: path.to_owned(), stop });
-    let mut invocation = Invocation::new("forge.controlActor", args.to_string(), ctx.request().caller().clone());
+    let mut invocation =
+        Invocation::new("forge.controlActor", args.to_string(), ctx.request().caller().clone());
     invocation.trace = ctx.request().trace().child();
     peers.invoke(node, invocation, REMOTE_PATIENCE).await.map(drop)
 }
 
-/// What a node goes on without. The rest is what orders travel by, or what nobody would miss until it is too late.
-const EXPENDABLE: &[&str] =
-    &["node/jobs", "node/gateway/sessions/", "node/cluster/mesh/links/", "node/change/compactor", "node/telemetry/crashes"];
+/// What a node goes on without. The rest is what orders travel by, or what nobody would miss until it is too
+/// late.
+const EXPENDABLE: &[&str] = &[
+    "node/jobs",
+    "node/gateway/sessions/",
+    "node/cluster/mesh/links/",
+    "node/change/compactor",
+    "node/telemetry/crashes",
+];
 
 /// What every order runs in, or is answered by: to drain they wait for it.
 const WAYS: &[&str] = &["node/functions", "node/gateway", "node/gateway/listener"];
 /// What orders of other nodes come by.
-const WAYS_OF_PEERS: &[&str] = &["node/cluster", "node/cluster/mesh", "node/cluster/mesh/endpoint", "node/cluster/mesh/links"];
+const WAYS_OF_PEERS: &[&str] =
+    &["node/cluster", "node/cluster/mesh", "node/cluster/mesh/endpoint", "node/cluster/mesh/links"];
 /// Below it are the links; each is stopped, never restarted.
 const LINKS: &str = "node/cluster/mesh/links/";
 
@@ -89,7 +99,8 @@ async fn here(ctx: &ActionContext, path: &str, stop: bool, origin: Origin) -> Re
 
 fn allow(path: &str, stop: bool) -> Result<()> {
     if stop && !EXPENDABLE.iter().any(|start| path.starts_with(start)) {
-        let message = format!("the node cannot do without `{path}`, so it is not stopped; it can be restarted");
+        let message =
+            format!("the node cannot do without `{path}`, so it is not stopped; it can be restarted");
         return Err(Fault::new(Code::Conflict, message));
     }
     Ok(())
@@ -98,7 +109,8 @@ fn allow(path: &str, stop: bool) -> Result<()> {
 /// Asks the actor's supervisor.
 pub(super) async fn carry_out(tree: &Tree, path: &str, stop: bool) -> Result<()> {
     allow(path, stop)?;
-    let done = if stop { tree.stop_actor(path, PATIENCE).await } else { tree.restart_actor(path, PATIENCE).await };
+    let done =
+        if stop { tree.stop_actor(path, PATIENCE).await } else { tree.restart_actor(path, PATIENCE).await };
     match done {
         Ok(()) | Err(ControlError::Child(ChildError::Call(CallError::TimedOut { .. }))) => Ok(()),
         Err(error @ (ControlError::Unknown { .. } | ControlError::Child(ChildError::Unknown { .. }))) => {

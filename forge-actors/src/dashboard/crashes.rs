@@ -52,7 +52,15 @@ impl sqlx::FromRow<'_, PgRow> for RecordedCrash {
 
 /// Crashes of all nodes, or of one, newest first: 100 unless `limit` says otherwise, 1,000 at most.
 #[forge_app_macros::query(name = "forge.crashes", role = "admin", refresh = "2s")]
-pub async fn crashes(ctx: &QueryContext, limit: Option<u16>, node: Option<NodeId>) -> Result<Vec<RecordedCrash>> {
+pub async fn crashes(
+    ctx: &QueryContext,
+    limit: Option<u16>,
+    node: Option<NodeId>,
+) -> Result<Vec<RecordedCrash>> {
     let limit = i64::from(limit.unwrap_or(100).min(ROWS_MAX));
-    Ok(sqlx::query_as(include_str!("sql/list_crashes.sql")).bind(limit).bind(node).fetch_all(ctx.db()).await?)
+    Ok(sqlx::query_as(include_str!("sql/list_crashes.sql"))
+        .bind(limit)
+        .bind(node)
+        .fetch_all(ctx.db())
+        .await?)
 }

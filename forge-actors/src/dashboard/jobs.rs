@@ -1,4 +1,5 @@
-//! `forge.jobs`, `forge.job`, `forge.retryJob`, `forge.cancelJob`: the jobs of the whole database, finished or not.
+//! `forge.jobs`, `forge.job`, `forge.retryJob`, `forge.cancelJob`: the jobs of the whole database, finished
+//! or not.
 
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
@@ -102,36 +103,52 @@ pub async fn jobs(
 ) -> Result<Vec<JobRow>> {
     let limit = i64::from(limit.unwrap_or(100).min(ROWS_MAX));
     let status = status.map(JobStatus::as_str);
-    Ok(sqlx::query_as(include_str!("sql/list_jobs.sql")).bind(status).bind(queue).bind(name).bind(limit).fetch_all(ctx.db()).await?)
+    Ok(sqlx::query_as(include_str!("sql/list_jobs.sql"))
+        .bind(status)
+        .bind(queue)
+        .bind(name)
+        .bind(limit)
+        .fetch_all(ctx.db())
+        .await?)
 }
 
 /// One job with its arguments, whether it is finished or not.
 #[forge_app_macros::query(name = "forge.job", role = "admin", refresh = "1s")]
 pub async fn job(ctx: &QueryContext, id: JobId) -> Result<JobDetail> {
     let found = sqlx::query_as(include_str!("sql/find_job.sql")).bind(id).fetch_optional(ctx.db()).await?;
-    found.ok_or_else(|| Fault::new(Code::NotFound, format!("there is no job {id}; finished ones are kept for a while only")))
+    found.ok_or_else(|| {
+        Fault::new(Code::NotFound, format!("there is no job {id}; finished ones are kept for a while only"))
+    })
 }
 
-/// Runs a job now: one that waits at once, one that failed, is a dead letter or was cancelled with all of its attempts.
+/// Runs a job now: one that waits at once, one that failed, is a dead letter or was cancelled with all of its
+/// attempts.
 #[forge_app_macros::mutation(name = "forge.retryJob", role = "admin")]
 pub async fn retry_job(ctx: &MutationContext, id: JobId) -> Result<JobDetail> {
     let audit = record(ctx, "retryJob", id).await?;
-    let queue: Option<String> = sqlx::query_scalar(include_str!("sql/retry_job.sql")).bind(id).fetch_optional(ctx.db()).await?;
+    let queue: Option<String> =
+        sqlx::query_scalar(include_str!("sql/retry_job.sql")).bind(id).fetch_optional(ctx.db()).await?;
     let detail = ctx.call(Job { id }).await?;
     let status = detail.job.status;
-    let queue =
-        queue.ok_or_else(|| Fault::new(Code::Conflict, format!("the job is {}: there is nothing to try again", status.as_str())))?;
+    let queue = queue.ok_or_else(|| {
+        Fault::new(Code::Conflict, format!("the job is {}: there is nothing to try again", status.as_str()))
+    })?;
     ctx.wake_workers(&queue);
     ctx.call(SettleAudit { id: audit, error: None }).await?;
     Ok(detail)
 }
 
-/// Ends a job that is not finished. One that runs is cut within seconds, and what it still writes through its job is refused.
+/// Ends a job that is not finished. One that runs is cut within seconds, and what it still writes through its
+/// job is refused.
 #[forge_app_macros::mutation(name = "forge.cancelJob", role = "admin")]
 pub async fn cancel_job(ctx: &MutationContext, id: JobId) -> Result<JobDetail> {
     let audit = record(ctx, "cancelJob", id).await?;
     let who = &ctx.auth().identity()?.subject;
-    let gone: Option<JobId> = sqlx::query_scalar(include_str!("sql/cancel_job.sql")).bind(id).bind(who).fetch_optional(ctx.db()).await?;
+    let gone: Option<JobId> = sqlx::query_scalar(include_str!("sql/cancel_job.sql"))
+        .bind(id)
+        .bind(who)
+        .fetch_optional(ctx.db())
+        .await?;
     let detail = ctx.call(Job { id }).await?;
     let status = detail.job.status;
     gone.ok_or_else(|| Fault::new(Code::Conflict, format!("the job is {} already", status.as_str())))?;

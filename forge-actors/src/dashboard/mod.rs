@@ -1,4 +1,5 @@
-//! What a node tells about itself, as ordinary handlers: the command line and the dashboard are their callers.
+//! What a node tells about itself, as ordinary handlers: the command line and the dashboard are their
+//! callers.
 //!
 //! ```text
 //!   forge.tree · forge.actor · forge.overview ──▶ NodeView (this node, now) + ReportBoard (the peers, as collected)
@@ -6,8 +7,9 @@
 //!   collector (an actor) ── mesh ──▶ forge.report on every peer, while somebody looks
 //! ```
 //!
-//! All of them need the role `admin`, or are internal. A query never waits for another node: it runs inside the reactor's tick, so the
-//! collector asks the peers and the queries read what it put up. Whatever changes a running node is written to `forge_audit` first.
+//! All of them need the role `admin`, or are internal. A query never waits for another node: it runs inside
+//! the reactor's tick, so the collector asks the peers and the queries read what it put up. Whatever changes
+//! a running node is written to `forge_audit` first.
 
 pub mod actor;
 pub mod actors;

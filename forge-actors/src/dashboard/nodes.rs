@@ -26,5 +26,10 @@ pub async fn nodes(ctx: &QueryContext) -> Result<ClusterNodes> {
     let at = sqlx::query_scalar(include_str!("sql/read_clock.sql")).fetch_one(ctx.db()).await?;
     let nodes = sqlx::query_as(include_str!("../cluster/sql/list_nodes.sql")).fetch_all(ctx.db()).await?;
     let view = ctx.node();
-    Ok(ClusterNodes { at, node: view.id, nodes, peers: view.peers().map(|peers| peers.list()).unwrap_or_default() })
+    Ok(ClusterNodes {
+        at,
+        node: view.id,
+        nodes,
+        peers: view.peers().map(|peers| peers.list()).unwrap_or_default(),
+    })
 }

@@ -81,14 +81,31 @@ pub async fn overview(ctx: &QueryContext) -> Result<ClusterOverview> {
     let reports = report::all(ctx);
     let rows = sqlx::query(include_str!("sql/list_nodes.sql")).fetch_all(ctx.db()).await?;
     let counts = sqlx::query(include_str!("sql/count_jobs.sql")).fetch_one(ctx.db()).await?;
-    let heard: BTreeMap<NodeId, &Arc<NodeReport>> = reports.iter().map(|report| (report.node, report)).collect();
+    let heard: BTreeMap<NodeId, &Arc<NodeReport>> =
+        reports.iter().map(|report| (report.node, report)).collect();
     let nodes: sqlx::Result<_> = rows.iter().map(|row| node_status(row, ctx.node().id, &heard)).collect();
-    let count = |column: &str| counts.try_get::<i64, _>(column).map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-    let jobs = JobCounts { pending: count("pending")?, running: count("running")?, retry: count("retry")?, failed: count("failed")? };
-    Ok(ClusterOverview { at: chrono::Utc::now(), nodes: nodes?, jobs, crashes24h: count("crashes")?, events: feed(&reports) })
+    let count =
+        |column: &str| counts.try_get::<i64, _>(column).map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+    let jobs = JobCounts {
+        pending: count("pending")?,
+        running: count("running")?,
+        retry: count("retry")?,
+        failed: count("failed")?,
+    };
+    Ok(ClusterOverview {
+        at: chrono::Utc::now(),
+        nodes: nodes?,
+        jobs,
+        crashes24h: count("crashes")?,
+        events: feed(&reports),
+    })
 }
 
-fn node_status(row: &PgRow, here: NodeId, heard: &BTreeMap<NodeId, &Arc<NodeReport>>) -> sqlx::Result<NodeStatus> {
+fn node_status(
+    row: &PgRow,
+    here: NodeId,
+    heard: &BTreeMap<NodeId, &Arc<NodeReport>>,
+) -> sqlx::Result<NodeStatus> {
     let id: NodeId = row.try_get("id")?;
     let report = heard.get(&id);
     Ok(NodeStatus {
@@ -111,10 +128,15 @@ fn feed(reports: &[Arc<NodeReport>]) -> Vec<LifeEvent> {
     let events = events.filter(|(_, event)| !is_coming_and_going(event));
     let mut newest: Vec<_> = events.collect();
     newest.sort_by_key(|(_, event)| std::cmp::Reverse(event.at));
-    newest.into_iter().take(EVENTS_MAX).map(|(node, event)| life_event(node, event.at, &event.path, &event.kind)).collect()
+    newest
+        .into_iter()
+        .take(EVENTS_MAX)
+        .map(|(node, event)| life_event(node, event.at, &event.path, &event.kind))
+        .collect()
 }
 
 /// Clients come and go all the time; what is news would drown in it.
 fn is_coming_and_going(event: &Event) -> bool {
-    event.path.contains("/sessions/") && matches!(event.kind, EventKind::Started | EventKind::Stopped { killed: false })
+    event.path.contains("/sessions/")
+        && matches!(event.kind, EventKind::Started | EventKind::Stopped { killed: false })
 }

@@ -23,9 +23,16 @@ pub struct SignedIn {
 #[forge_app_macros::mutation(name = "forge.redeem", public)]
 pub async fn redeem(ctx: &MutationContext, code: String) -> Result<SignedIn> {
     let link = ctx.tokens()?.verify_link(&code)?;
-    let used = sqlx::query(include_str!("sql/use_link.sql")).bind(link.jti).bind(link.exp as f64).execute(ctx.db()).await?;
+    let used = sqlx::query(include_str!("sql/use_link.sql"))
+        .bind(link.jti)
+        .bind(link.exp as f64)
+        .execute(ctx.db())
+        .await?;
     if used.rows_affected() == 0 {
-        return Err(Fault::new(Code::Unauthenticated, "the link was used before; `forge-node dashboard` prints another"));
+        return Err(Fault::new(
+            Code::Unauthenticated,
+            "the link was used before; `forge-node dashboard` prints another",
+        ));
     }
     let roles: Vec<&str> = link.roles.iter().map(String::as_str).collect();
     let token = ctx.tokens()?.issue(&link.sub, &roles, None, TOKEN_TTL)?;

@@ -5,8 +5,8 @@
 //!      └── answers "accepted"
 //! ```
 //!
-//! How it ended is in the journal of the actor, and in the log when it failed: nobody waits for it any more. Orders that wait when the node
-//! stops are forgotten.
+//! How it ended is in the journal of the actor, and in the log when it failed: nobody waits for it any more.
+//! Orders that wait when the node stops are forgotten.
 
 use std::time::Duration;
 

@@ -29,11 +29,26 @@ fn actor(path: &str) -> ActorInfo {
 
 fn report(name: &str, actors: Vec<ActorInfo>) -> Arc<NodeReport> {
     let (node, name) = (NodeId::new(), name.to_owned());
-    Arc::new(NodeReport { node, name, at: Utc::now(), actors, events: Vec::new(), vitals: Vitals::default(), peers: Vec::new() })
+    Arc::new(NodeReport {
+        node,
+        name,
+        at: Utc::now(),
+        actors,
+        events: Vec::new(),
+        vitals: Vitals::default(),
+        peers: Vec::new(),
+    })
 }
 
 fn small(name: &str) -> Arc<NodeReport> {
-    let paths = ["node", "node/gateway", "node/gateway/sessions", "node/gateway/sessions/a", "node/gateway/sessions/b", "node/jobs"];
+    let paths = [
+        "node",
+        "node/gateway",
+        "node/gateway/sessions",
+        "node/gateway/sessions/a",
+        "node/gateway/sessions/b",
+        "node/jobs",
+    ];
     report(name, paths.map(actor).into())
 }
 

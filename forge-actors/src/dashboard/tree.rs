@@ -8,8 +8,8 @@ use crate::kernel::ids::NodeId;
 /// Rows of one answer at most.
 const ROWS_MAX: u32 = 200;
 
-/// A window over the actors of all nodes: `offset` and `limit` (200 at most) count rows, after `search` and the branches in `collapsed`
-/// (each `node:path`) have taken theirs away.
+/// A window over the actors of all nodes: `offset` and `limit` (200 at most) count rows, after `search` and
+/// the branches in `collapsed` (each `node:path`) have taken theirs away.
 #[forge_app_macros::query(name = "forge.tree", role = "admin", refresh = "250ms")]
 pub async fn tree(
     ctx: &QueryContext,

@@ -1,4 +1,5 @@
-//! Which rows of all nodes' actors a page shows: searched, folded, sorted, cut. Pure, so that ten thousand actors can be tested.
+//! Which rows of all nodes' actors a page shows: searched, folded, sorted, cut. Pure, so that ten thousand
+//! actors can be tested.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -147,22 +148,31 @@ fn visible<'a>(report: &'a NodeReport, wanted: &Wanted) -> Vec<Found<'a>> {
     let below = descendants(report);
     let matched = matching(report, wanted);
     let folded = folded(report, wanted);
-    let shown = report.actors.iter().filter(|actor| matched.as_ref().is_none_or(|matched| matched.contains(actor.path.as_str())));
-    let open = shown.filter(|actor| folded.is_empty() || !ancestors(&actor.path).any(|above| folded.contains(above)));
-    open.map(|actor| Found { report, actor, children: below.get(actor.path.as_str()).copied().unwrap_or_default() }).collect()
+    let shown = report
+        .actors
+        .iter()
+        .filter(|actor| matched.as_ref().is_none_or(|matched| matched.contains(actor.path.as_str())));
+    let open = shown
+        .filter(|actor| folded.is_empty() || !ancestors(&actor.path).any(|above| folded.contains(above)));
+    open.map(|actor| Found {
+        report,
+        actor,
+        children: below.get(actor.path.as_str()).copied().unwrap_or_default(),
+    })
+    .collect()
 }
 
-/// The paths that a search finds, in the order of the tree together with what stands above them; `None` finds all.
+/// The paths that a search finds, in the order of the tree together with what stands above them; `None` finds
+/// all.
 fn matching<'a>(report: &'a NodeReport, wanted: &Wanted) -> Option<HashSet<&'a str>> {
     if wanted.search.is_empty() {
         return None;
     }
     let says = |text: &str| text.to_lowercase().contains(&wanted.search);
     let whole_node = says(&report.name);
-    let hits = report
-        .actors
-        .iter()
-        .filter(|actor| whole_node || says(&actor.path) || says(&actor.kind) || actor.last_error.as_deref().is_some_and(says));
+    let hits = report.actors.iter().filter(|actor| {
+        whole_node || says(&actor.path) || says(&actor.kind) || actor.last_error.as_deref().is_some_and(says)
+    });
     let mut matched: HashSet<&str> = hits.map(|actor| actor.path.as_str()).collect();
     if wanted.sort == Sort::Tree {
         let above: Vec<&str> = matched.iter().flat_map(|path| ancestors(path)).collect();
@@ -176,7 +186,12 @@ fn folded<'a>(report: &'a NodeReport, wanted: &Wanted) -> HashSet<&'a str> {
         return HashSet::new();
     }
     let key = |path: &str| format!("{}:{path}", report.node);
-    report.actors.iter().map(|actor| actor.path.as_str()).filter(|path| wanted.collapsed.contains(&key(path))).collect()
+    report
+        .actors
+        .iter()
+        .map(|actor| actor.path.as_str())
+        .filter(|path| wanted.collapsed.contains(&key(path)))
+        .collect()
 }
 
 /// The paths above `path`, from the root down.

@@ -137,9 +137,13 @@ impl DatabaseUrl {
     pub fn options(&self) -> Result<PgConnectOptions, Error> {
         let scheme = self.0.split_once("://").map(|(scheme, _)| scheme);
         if !matches!(scheme, Some("postgres" | "postgresql")) {
-            return Err(Error::BadUrl { url: self.to_string(), reason: "it must begin with postgres://".into() });
+            return Err(Error::BadUrl {
+                url: self.to_string(),
+                reason: "it must begin with postgres://".into(),
+            });
         }
-        PgConnectOptions::from_str(&self.0).map_err(|error| Error::BadUrl { url: self.to_string(), reason: error.to_string() })
+        PgConnectOptions::from_str(&self.0)
+            .map_err(|error| Error::BadUrl { url: self.to_string(), reason: error.to_string() })
     }
 }
 
@@ -167,7 +171,8 @@ fn redacted(url: &str) -> String {
         None => rest.to_owned(),
     };
     let query = query.map(|query| {
-        let pairs = query.split('&').map(|pair| if pair.starts_with("password=") { "password=***" } else { pair });
+        let pairs =
+            query.split('&').map(|pair| if pair.starts_with("password=") { "password=***" } else { pair });
         format!("?{}", pairs.collect::<Vec<_>>().join("&"))
     });
     format!("{scheme}://{rest}{}", query.as_deref().unwrap_or_default())
@@ -183,14 +188,21 @@ mod tests {
         check("postgres://u:secret@h:5432/d", "postgres://u:***@h:5432/d");
         check("postgres://u:se@cr:et@h/d", "postgres://u:***@h/d");
         check("postgres://u@h/d", "postgres://u@h/d");
-        check("postgres://h/d?password=secret&sslmode=require", "postgres://h/d?password=***&sslmode=require");
+        check(
+            "postgres://h/d?password=secret&sslmode=require",
+            "postgres://h/d?password=***&sslmode=require",
+        );
         check("secret", "<not a URL>");
     }
 
     #[test]
     fn the_defaults_are_valid_and_broken_rules_name_both_keys() {
         assert_eq!(DatabaseConfig::default().validate(), Vec::<String>::new());
-        let config = DatabaseConfig { connect_timeout: secs(9), write_connections_max: 0, ..DatabaseConfig::default() };
+        let config = DatabaseConfig {
+            connect_timeout: secs(9),
+            write_connections_max: 0,
+            ..DatabaseConfig::default()
+        };
         let broken = config.validate();
         assert_eq!(broken.len(), 2);
         assert!(broken[0].contains("write_connections_max"));
@@ -201,7 +213,10 @@ mod tests {
     fn durations_are_words_and_unknown_keys_are_refused() {
         let read = |text: &str| serde_json::from_str::<DatabaseConfig>(text);
         let config = read(r#"{"acquire_timeout": "500ms", "url": "postgres://h/d"}"#).unwrap();
-        assert_eq!((config.acquire_timeout, config.read_connections_max), (std::time::Duration::from_millis(500), 16));
+        assert_eq!(
+            (config.acquire_timeout, config.read_connections_max),
+            (std::time::Duration::from_millis(500), 16)
+        );
         assert_eq!(read(&serde_json::to_string(&config).unwrap()).unwrap(), config);
         assert!(read(r#"{"acquire_timeout": 500}"#).is_err());
         assert!(read(r#"{"aquire_timeout": "5s"}"#).is_err());

@@ -59,11 +59,17 @@ pub struct DatabaseUsage {
 impl Database {
     /// Pools for `options`; `node` names this node in `pg_stat_activity`.
     pub fn new(options: PgConnectOptions, config: DatabaseConfig, node: &str) -> Self {
-        // Asked for by the log's filter (`sqlx::query=debug`), each statement is written under its call's trace; otherwise it costs nothing.
+        // Asked for by the log's filter (`sqlx::query=debug`), each statement is written under its call's
+        // trace; otherwise it costs nothing.
         let wanted = tracing::enabled!(target: "sqlx::query", tracing::Level::DEBUG);
         let options = if wanted { options } else { options.disable_statement_logging() };
         let (state, _) = watch::channel(DatabaseState::Up);
-        let shared = Arc::new(Shared { generation: AtomicU64::new(0), state, suspicion: Notify::new(), disposal: Disposal::new() });
+        let shared = Arc::new(Shared {
+            generation: AtomicU64::new(0),
+            state,
+            suspicion: Notify::new(),
+            disposal: Disposal::new(),
+        });
         let pool = |name: &str, size: usize, setting: &str, fails_when_away: bool| {
             let maker = SessionMaker {
                 options: options.clone().application_name(&format!("forge {node} {name}")),
@@ -78,7 +84,8 @@ impl Database {
         let write = pool("write", config.write_connections_max, "", true);
         let read = pool("read", config.read_connections_max, READ_ONLY, true);
         let live = pool("live", LIVE_CONNECTIONS, READ_ONLY, true);
-        // A migration may take its time, and IF NOT EXISTS prints a notice each time, which is nobody's business.
+        // A migration may take its time, and IF NOT EXISTS prints a notice each time, which is nobody's
+        // business.
         let quiet = "SET statement_timeout = 0; SET client_min_messages = warning;";
         let locks = pool("locks", config.lock_connections_max, quiet, true);
         let control = pool("control", config.control_connections_max, "SET statement_timeout = '2s';", false);
@@ -99,16 +106,20 @@ impl Database {
     /// Host, port and database for people.
     pub fn place(&self) -> String {
         let options = &self.0.options;
-        let host = options.get_socket().map_or_else(|| options.get_host().to_owned(), |socket| socket.display().to_string());
+        let host = options
+            .get_socket()
+            .map_or_else(|| options.get_host().to_owned(), |socket| socket.display().to_string());
         format!("{host}:{}/{}", options.get_port(), options.get_database().unwrap_or(options.get_username()))
     }
 
-    /// Reads outside of any transaction: each statement takes a session for itself, whose transactions are read-only.
+    /// Reads outside of any transaction: each statement takes a session for itself, whose transactions are
+    /// read-only.
     pub fn reader(&self) -> Db {
         Db::pooled(self.0.read.clone(), true)
     }
 
-    /// Single writing statements outside of any transaction, each committed by itself: for Forge's own bookkeeping.
+    /// Single writing statements outside of any transaction, each committed by itself: for Forge's own
+    /// bookkeeping.
     pub fn writer(&self) -> Db {
         Db::pooled(self.0.write.clone(), false)
     }
@@ -118,8 +129,13 @@ impl Database {
         Db::pooled(self.0.live.clone(), true)
     }
 
-    /// The snapshot of a tick, on a session that no call can take: calls that wait would hold up every live query.
-    pub async fn live_snapshot(&self, label: &str, statement_timeout: Duration) -> Result<Transaction, Fault> {
+    /// The snapshot of a tick, on a session that no call can take: calls that wait would hold up every live
+    /// query.
+    pub async fn live_snapshot(
+        &self,
+        label: &str,
+        statement_timeout: Duration,
+    ) -> Result<Transaction, Fault> {
         self.snapshot_on(&self.0.live, label, statement_timeout).await
     }
 
@@ -133,8 +149,18 @@ impl Database {
         self.snapshot_on(&self.0.read, label, statement_timeout).await
     }
 
-    async fn snapshot_on(&self, pool: &Pool, label: &str, statement_timeout: Duration) -> Result<Transaction, Fault> {
-        let options = TransactionOptions { isolation: Isolation::RepeatableRead, read_only: true, statement_timeout, label };
+    async fn snapshot_on(
+        &self,
+        pool: &Pool,
+        label: &str,
+        statement_timeout: Duration,
+    ) -> Result<Transaction, Fault> {
+        let options = TransactionOptions {
+            isolation: Isolation::RepeatableRead,
+            read_only: true,
+            statement_timeout,
+            label,
+        };
         Transaction::begin_on(self, pool, options).await
     }
 
@@ -151,7 +177,12 @@ impl Database {
     /// How full the pools are.
     pub fn usage(&self) -> DatabaseUsage {
         let Inner { write, read, locks, control, .. } = &*self.0;
-        DatabaseUsage { write: write.usage(), read: read.usage(), locks: locks.usage(), control: control.usage() }
+        DatabaseUsage {
+            write: write.usage(),
+            read: read.usage(),
+            locks: locks.usage(),
+            control: control.usage(),
+        }
     }
 
     /// One round trip through the control pool; the server's major version.
@@ -165,7 +196,9 @@ impl Database {
     /// [`ping`](Self::ping), with failures that only a person can mend told apart from an outage.
     pub async fn check(&self) -> Result<(), CheckError> {
         match self.ping().await {
-            Ok(major) if major < SERVER_MAJOR_MIN => Err(CheckError::Permanent(Error::TooOld { place: self.place(), major })),
+            Ok(major) if major < SERVER_MAJOR_MIN => {
+                Err(CheckError::Permanent(Error::TooOld { place: self.place(), major }))
+            }
             Ok(_) => Ok(()),
             Err(error) => Err(match Error::permanent(&self.place(), &error) {
                 Some(permanent) => CheckError::Permanent(permanent),
@@ -200,7 +233,8 @@ impl Database {
         })
     }
 
-    /// Tells everybody that the database answers, and how long it did not. After an outage no session of before is lent again.
+    /// Tells everybody that the database answers, and how long it did not. After an outage no session of
+    /// before is lent again.
     pub(super) fn mark_up(&self) -> Option<Duration> {
         let mut outage = None;
         self.0.shared.state.send_if_modified(|state| {
@@ -243,8 +277,9 @@ pub enum CheckError {
 
 /// One simple-protocol batch: the session's settings, then its pid and the server's version.
 ///
-/// Settings are statements and not start-up options, because poolers refuse the latter. The connection check, which ends a statement whose client is
-/// gone, exists on every platform from Postgres 15 on and on Linux before; asking for it elsewhere would be an error.
+/// Settings are statements and not start-up options, because poolers refuse the latter. The connection check,
+/// which ends a statement whose client is gone, exists on every platform from Postgres 15 on and on Linux
+/// before; asking for it elsewhere would be an error.
 fn setup(config: &DatabaseConfig, setting: &str) -> String {
     format!(
         "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; {setting} \

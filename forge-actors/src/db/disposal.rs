@@ -1,9 +1,11 @@
-//! Where sessions end that must not be used again: their backends are told to stop, so that no statement runs on and no lock stays.
+//! Where sessions end that must not be used again: their backends are told to stop, so that no statement runs
+//! on and no lock stays.
 //!
-//! Closing the socket is enough for a backend that waits for a command. One that runs a statement reads its socket only now and
-//! then (`client_connection_check_interval`), so it is terminated through the control pool. Cancelling would leave a gap: a request that is
-//! still in the socket's buffer starts after the cancel was delivered; termination has no such gap.
-//! At most `DISPOSALS_MAX` run at once; beyond that the socket is closed and the server's own check ends the backend.
+//! Closing the socket is enough for a backend that waits for a command. One that runs a statement reads its
+//! socket only now and then (`client_connection_check_interval`), so it is terminated through the control
+//! pool. Cancelling would leave a gap: a request that is still in the socket's buffer starts after the cancel
+//! was delivered; termination has no such gap. At most `DISPOSALS_MAX` run at once; beyond that the socket is
+//! closed and the server's own check ends the backend.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -31,7 +33,11 @@ pub(super) struct Disposal {
 
 impl Disposal {
     pub(super) fn new() -> Self {
-        Self { tasks: TaskTracker::new(), slots: Arc::new(Semaphore::new(DISPOSALS_MAX)), control: OnceLock::new() }
+        Self {
+            tasks: TaskTracker::new(),
+            slots: Arc::new(Semaphore::new(DISPOSALS_MAX)),
+            control: OnceLock::new(),
+        }
     }
 
     /// Names the pool that terminations go through.
@@ -45,9 +51,11 @@ impl Disposal {
         if session.activity() != Activity::Busy {
             return;
         }
-        let (Some(control), Ok(slot), Ok(runtime)) =
-            (self.control.get().and_then(WeakPool::upgrade), Arc::clone(&self.slots).try_acquire_owned(), Handle::try_current())
-        else {
+        let (Some(control), Ok(slot), Ok(runtime)) = (
+            self.control.get().and_then(WeakPool::upgrade),
+            Arc::clone(&self.slots).try_acquire_owned(),
+            Handle::try_current(),
+        ) else {
             return;
         };
         self.tasks.spawn_on(

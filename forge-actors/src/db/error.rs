@@ -1,7 +1,8 @@
-//! What can go wrong with the database itself, for the person who starts a node: what was tried, why it failed, what helps.
+//! What can go wrong with the database itself, for the person who starts a node: what was tried, why it
+//! failed, what helps.
 //!
-//! Failures inside a call are `sqlx::Error` and become a [`Fault`](crate::kernel::fault::Fault); this type is for start-up,
-//! locks and the embedded database.
+//! Failures inside a call are `sqlx::Error` and become a [`Fault`](crate::kernel::fault::Fault); this type is
+//! for start-up, locks and the embedded database.
 
 use std::time::Duration;
 
@@ -26,7 +27,9 @@ pub enum Error {
         reason: String,
     },
     /// The host name has no address.
-    #[error("the database host of {place} does not exist: {message}\n  help: check the host in --database-url (getent hosts <host>)")]
+    #[error(
+        "the database host of {place} does not exist: {message}\n  help: check the host in --database-url (getent hosts <host>)"
+    )]
     BadHost {
         /// Where the connection was tried.
         place: String,
@@ -34,7 +37,9 @@ pub enum Error {
         message: String,
     },
     /// User or password is wrong, or pg_hba.conf has no line for us.
-    #[error("{place} refused the login: {message}\n  help: try it with: psql \"<your database URL>\" -c 'select 1'")]
+    #[error(
+        "{place} refused the login: {message}\n  help: try it with: psql \"<your database URL>\" -c 'select 1'"
+    )]
     Refused {
         /// Where the connection was tried.
         place: String,
@@ -66,7 +71,8 @@ pub enum Error {
         place: String,
         /// How long.
         waited: Duration,
-        /// The last failure. Told in the sentence, before its help, and so no source: whoever prints the chain would tell it twice.
+        /// The last failure. Told in the sentence, before its help, and so no source: whoever prints the
+        /// chain would tell it twice.
         cause: sqlx::Error,
     },
     /// A statement failed where none should.
@@ -110,10 +116,15 @@ impl Error {
                     _ => None,
                 }
             }
-            // A name that cannot be asked for just now may be there in a second; one that is unknown is a mistake.
-            sqlx::Error::Io(source) if is_unknown_host(&source.to_string()) => Some(Self::BadHost { place, message: source.to_string() }),
+            // A name that cannot be asked for just now may be there in a second; one that is unknown is a
+            // mistake.
+            sqlx::Error::Io(source) if is_unknown_host(&source.to_string()) => {
+                Some(Self::BadHost { place, message: source.to_string() })
+            }
             sqlx::Error::Tls(reason) => Some(Self::Refused { place, message: reason.to_string() }),
-            sqlx::Error::Configuration(reason) => Some(Self::BadUrl { url: place, reason: reason.to_string() }),
+            sqlx::Error::Configuration(reason) => {
+                Some(Self::BadUrl { url: place, reason: reason.to_string() })
+            }
             _ => None,
         }
     }
@@ -122,10 +133,15 @@ impl Error {
 /// A measured time for people: whole seconds, once there is one.
 fn roughly(duration: Duration) -> String {
     let rounded = Duration::from_secs(duration.as_secs_f64().round() as u64);
-    format_duration(if rounded.is_zero() { Duration::from_millis(duration.as_millis() as u64) } else { rounded })
+    format_duration(if rounded.is_zero() {
+        Duration::from_millis(duration.as_millis() as u64)
+    } else {
+        rounded
+    })
 }
 
-/// The server did not say anything in time. Unlike `PoolTimedOut`, which says that other callers have every session.
+/// The server did not say anything in time. Unlike `PoolTimedOut`, which says that other callers have every
+/// session.
 pub(super) fn no_answer(within: Duration) -> sqlx::Error {
     let reason = format!("no answer within {}", format_duration(within));
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, reason))
@@ -146,13 +162,16 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-/// True when what the session has prepared no longer fits the schema: somebody migrated while it lay in the pool. The statement did
-/// not run, and a session of now would run it.
+/// True when what the session has prepared no longer fits the schema: somebody migrated while it lay in the
+/// pool. The statement did not run, and a session of now would run it.
 pub fn is_stale(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(database) = error else { return false };
     match database.code().as_deref() {
         // feature_not_supported has many causes; the routine names this one in every language of the server.
-        Some("0A000") => database.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine) == Some("RevalidateCachedQuery"),
+        Some("0A000") => {
+            database.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine)
+                == Some("RevalidateCachedQuery")
+        }
         // invalid_sql_statement_name: the prepared statement is gone.
         Some("26000") => true,
         _ => false,
@@ -179,7 +198,11 @@ mod tests {
 
     #[test]
     fn a_cause_is_told_once() {
-        let away = Error::Away { place: "h:1/d".into(), waited: Duration::from_secs(3), cause: no_answer(Duration::from_secs(2)) };
+        let away = Error::Away {
+            place: "h:1/d".into(),
+            waited: Duration::from_secs(3),
+            cause: no_answer(Duration::from_secs(2)),
+        };
         assert_eq!(away.to_string().matches("no answer within 2s").count(), 1);
         assert!(std::error::Error::source(&away).is_none());
     }

@@ -1,8 +1,9 @@
 //! A transaction's session and the frames that take turns on it.
 //!
-//! A frame is the transaction itself (depth 0) or a nested call inside of it (depth n, savepoint `forge_n`). Each frame has a gate:
-//! a statement holds its frame's gate while it runs, a nested frame holds its parent's gate while it lives. So two nested calls joined with
-//! `join!` run one after the other, and savepoints never interleave.
+//! A frame is the transaction itself (depth 0) or a nested call inside of it (depth n, savepoint `forge_n`).
+//! Each frame has a gate: a statement holds its frame's gate while it runs, a nested frame holds its parent's
+//! gate while it lives. So two nested calls joined with `join!` run one after the other, and savepoints never
+//! interleave.
 //!
 //! ```text
 //!   open ──release──▶ closed      effects stay with the parent
@@ -10,9 +11,10 @@
 //!     └──dropped───▶ abandoned    rolled back before the next statement of an outer frame
 //! ```
 //!
-//! Failures: after a statement failed, Postgres refuses everything until the frame is rolled back (`aborted`); closing such a frame
-//! otherwise is refused here, since Postgres answers `COMMIT` with a silent rollback. A statement whose future was dropped leaves the session busy:
-//! the transaction can then only be rolled back.
+//! Failures: after a statement failed, Postgres refuses everything until the frame is rolled back
+//! (`aborted`); closing such a frame otherwise is refused here, since Postgres answers `COMMIT` with a silent
+//! rollback. A statement whose future was dropped leaves the session busy: the transaction can then only be
+//! rolled back.
 
 use std::io;
 use std::sync::Arc;
@@ -47,7 +49,8 @@ struct Core {
     pid: BackendPid,
     /// The whole transaction is read-only, so that a frame in it need not say so.
     read_only: bool,
-    /// Never contended: the gates already let one statement through at a time. Empty once the transaction ended.
+    /// Never contended: the gates already let one statement through at a time. Empty once the transaction
+    /// ended.
     slot: Mutex<Option<Slot>>,
     /// The outermost frame depth that was dropped without being closed.
     abandoned: AtomicU32,
@@ -64,8 +67,19 @@ impl Frame {
     /// The root frame of a transaction that `lease` has begun.
     pub(super) fn root(mut lease: Lease, read_only: bool) -> Arc<Self> {
         let pid = lease.session().pid();
-        let core = Core { pid, read_only, slot: Mutex::new(Some(Slot { lease, aborted: false })), abandoned: AtomicU32::new(NONE) };
-        Arc::new(Self { core: Arc::new(core), parent: None, depth: 0, gate: Arc::default(), closed: AtomicBool::new(false) })
+        let core = Core {
+            pid,
+            read_only,
+            slot: Mutex::new(Some(Slot { lease, aborted: false })),
+            abandoned: AtomicU32::new(NONE),
+        };
+        Arc::new(Self {
+            core: Arc::new(core),
+            parent: None,
+            depth: 0,
+            gate: Arc::default(),
+            closed: AtomicBool::new(false),
+        })
     }
 
     pub(super) fn pid(&self) -> BackendPid {
@@ -87,9 +101,13 @@ impl Frame {
     }
 
     /// Opens a nested frame; this one waits until it is closed.
-    pub(super) async fn nest(self: &Arc<Self>, read_only: bool) -> sqlx::Result<(Arc<Self>, OwnedMutexGuard<()>)> {
+    pub(super) async fn nest(
+        self: &Arc<Self>,
+        read_only: bool,
+    ) -> sqlx::Result<(Arc<Self>, OwnedMutexGuard<()>)> {
         let mut turn = self.turn().await?;
-        // Postgres refuses this after its own errors; a statement that was refused before it was sent must count the same.
+        // Postgres refuses this after its own errors; a statement that was refused before it was sent must
+        // count the same.
         if turn.slot()?.aborted {
             return Err(failed_before());
         }
@@ -102,11 +120,17 @@ impl Frame {
         };
         let gate = turn.into_gate_after(sql).await?;
         let (core, parent) = (Arc::clone(&self.core), Some(Arc::clone(self)));
-        Ok((Arc::new(Self { core, parent, depth, gate: Arc::default(), closed: AtomicBool::new(false) }), gate))
+        Ok((
+            Arc::new(Self { core, parent, depth, gate: Arc::default(), closed: AtomicBool::new(false) }),
+            gate,
+        ))
     }
 
     /// Opens the frame of the first run (see [`runs`](super::runs)) by `sql`, which ends with a savepoint.
-    pub(super) async fn first_run(self: &Arc<Self>, sql: String) -> sqlx::Result<(Arc<Self>, OwnedMutexGuard<()>, Vec<PgRow>)> {
+    pub(super) async fn first_run(
+        self: &Arc<Self>,
+        sql: String,
+    ) -> sqlx::Result<(Arc<Self>, OwnedMutexGuard<()>, Vec<PgRow>)> {
         let mut turn = self.turn().await?;
         let rows = turn.session()?.query(AssertSqlSafe(sql), Activity::Bound).await;
         turn.settle(&rows)?;
@@ -114,8 +138,9 @@ impl Frame {
         Ok((self.run_frame(Arc::clone(self)), gate, rows?))
     }
 
-    /// Ends the run that this frame was made for and opens the next one's frame on the same savepoint. `reads` is asked before
-    /// everything is undone, or after it when the run had failed. A statement whose future was dropped is left to the caller.
+    /// Ends the run that this frame was made for and opens the next one's frame on the same savepoint.
+    /// `reads` is asked before everything is undone, or after it when the run had failed. A statement whose
+    /// future was dropped is left to the caller.
     pub(super) async fn next_run(&self, reads: &str) -> sqlx::Result<RunEnd> {
         let _gate = self.gate.lock().await;
         // Whatever of the run is still about sends nothing any more.
@@ -132,7 +157,8 @@ impl Frame {
         let (mut failed, back) = (slot.aborted, format!("ROLLBACK TO SAVEPOINT forge_{}", self.depth));
         if !failed {
             let whole = session.query(AssertSqlSafe(format!("{reads}; {back}")), Activity::Bound).await;
-            // A statement whose failure nobody saw, since its future was dropped, leaves a failed transaction too.
+            // A statement whose failure nobody saw, since its future was dropped, leaves a failed transaction
+            // too.
             failed = matches!(&whole, Err(error) if !is_broken(error));
             if !failed {
                 return Ok(self.run_ended(slot, whole?, false));
@@ -152,7 +178,13 @@ impl Frame {
 
     fn run_frame(&self, root: Arc<Self>) -> Arc<Self> {
         let (core, depth) = (Arc::clone(&self.core), root.depth + 1);
-        Arc::new(Self { core, parent: Some(root), depth, gate: Arc::default(), closed: AtomicBool::new(false) })
+        Arc::new(Self {
+            core,
+            parent: Some(root),
+            depth,
+            gate: Arc::default(),
+            closed: AtomicBool::new(false),
+        })
     }
 
     /// Waits until a cancelled statement has ended, and notes that the frame failed with it.
@@ -183,7 +215,8 @@ impl Frame {
         Ok(())
     }
 
-    /// Undoes what the nested frame did; also restores the write mode of the parent, which a release alone might not.
+    /// Undoes what the nested frame did; also restores the write mode of the parent, which a release alone
+    /// might not.
     pub(super) async fn undo(&self) -> sqlx::Result<()> {
         let mut turn = self.turn().await?;
         turn.undo(self.depth).await?;
@@ -191,7 +224,8 @@ impl Frame {
         Ok(())
     }
 
-    /// The frame ended without a word: an outer frame undoes it before its next statement, unless it is undone with one around it.
+    /// The frame ended without a word: an outer frame undoes it before its next statement, unless it is
+    /// undone with one around it.
     pub(super) fn abandon(&self) {
         if !self.is_closed() {
             self.close();
@@ -280,7 +314,8 @@ impl Turn<'_> {
         Ok(self.slot()?.lease.session())
     }
 
-    /// What `statement` does to the session. One that must not be sent fails the frame: code that believes it rolled back must not commit.
+    /// What `statement` does to the session. One that must not be sent fails the frame: code that believes it
+    /// rolled back must not commit.
     pub(super) fn judge(&mut self, statement: &Statement) -> sqlx::Result<Effect> {
         let effect = statement.effect(true);
         self.slot()?.aborted |= effect.is_err();
@@ -318,12 +353,17 @@ impl Turn<'_> {
 }
 
 fn ended() -> sqlx::Error {
-    sqlx::Error::Protocol("a statement was sent after its call had ended; the context of a call must not outlive it".into())
+    sqlx::Error::Protocol(
+        "a statement was sent after its call had ended; the context of a call must not outlive it".into(),
+    )
 }
 
 /// The client may try again, which an error of the protocol would not say.
 fn broken() -> sqlx::Error {
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection broke during an earlier statement of the call"))
+    sqlx::Error::Io(io::Error::new(
+        io::ErrorKind::ConnectionAborted,
+        "the connection broke during an earlier statement of the call",
+    ))
 }
 
 fn cut_off() -> sqlx::Error {
@@ -336,5 +376,7 @@ fn failed_before() -> sqlx::Error {
 
 /// A failed statement's error was not handed on.
 pub(super) fn ignored_failure() -> sqlx::Error {
-    sqlx::Error::Protocol("a statement failed and its error was ignored; what the call did was rolled back".into())
+    sqlx::Error::Protocol(
+        "a statement failed and its error was ignored; what the call did was rolled back".into(),
+    )
 }

@@ -1,14 +1,18 @@
-//! What application code may send through a [`Db`](super::handle::Db): decided from the text, before it is sent.
+//! What application code may send through a [`Db`](super::handle::Db): decided from the text, before it is
+//! sent.
 //!
-//! A session belongs to one caller for one statement, or to one transaction. A statement that ends the transaction or changes the session would
-//! reach callers that know nothing of it, so transaction and session control is refused with words that say what to use instead. What may
-//! be meant well and still stays in the session (`set_config(.., false)`, `pg_advisory_lock`, temporary tables, `DO`) is let
-//! through, and its session is discarded afterwards.
+//! A session belongs to one caller for one statement, or to one transaction. A statement that ends the
+//! transaction or changes the session would reach callers that know nothing of it, so transaction and session
+//! control is refused with words that say what to use instead. What may be meant well and still stays in the
+//! session (`set_config(.., false)`, `pg_advisory_lock`, temporary tables, `DO`) is let through, and its
+//! session is discarded afterwards.
 //!
-//! This catches mistakes, it is no sandbox: a function of the database that does such things inside is not seen. Nor is it the last word on
-//! commits; see [`Transaction::commit`](super::transaction::Transaction::commit).
+//! This catches mistakes, it is no sandbox: a function of the database that does such things inside is not
+//! seen. Nor is it the last word on commits; see
+//! [`Transaction::commit`](super::transaction::Transaction::commit).
 //!
-//! Cost: one pass over the text without an allocation, 4 ns per byte (0.2 µs for a short SELECT), next to a round trip of 60 µs or more.
+//! Cost: one pass over the text without an allocation, 4 ns per byte (0.2 µs for a short SELECT), next to a
+//! round trip of 60 µs or more.
 
 use super::lexer::{Lexer, Token};
 
@@ -57,11 +61,15 @@ impl Refusal {
                 "outside of a transaction it has no effect, and a query's statements run outside of one; set it in a mutation, or in the \
                  statement itself with set_config(.., true)"
             }
-            Self::Mode => "the mode of a transaction is chosen by the handler's kind and attributes, and is not changed while it runs",
+            Self::Mode => {
+                "the mode of a transaction is chosen by the handler's kind and attributes, and is not changed while it runs"
+            }
             Self::Listening => {
                 "a session is lent for one statement or one transaction; listen on a connection of your own (sqlx's PgListener)"
             }
-            Self::Prepared => "statements with arguments are prepared and kept anyway; write the statement itself",
+            Self::Prepared => {
+                "statements with arguments are prepared and kept anyway; write the statement itself"
+            }
         }
     }
 }
@@ -99,7 +107,15 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn new(in_transaction: bool) -> Self {
-        Self { in_transaction, words: 0, first: "", previous: "", stays: false, temporary: false, call: SetConfig::Elsewhere }
+        Self {
+            in_transaction,
+            words: 0,
+            first: "",
+            previous: "",
+            stays: false,
+            temporary: false,
+            call: SetConfig::Elsewhere,
+        }
     }
 
     fn end(&self, before: Effect) -> Effect {
@@ -123,7 +139,8 @@ impl<'a> Reading<'a> {
     }
 
     fn first(&mut self, word: &str) -> Result<(), Refusal> {
-        const CONTROL: [&str; 8] = ["begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"];
+        const CONTROL: [&str; 8] =
+            ["begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"];
         const SESSION: [&str; 3] = ["reset", "discard", "load"];
         let among = |words: &[&str]| words.iter().any(|known| is(word, known));
         // PREPARE is also how a transaction is handed to a coordinator.
@@ -159,11 +176,15 @@ impl<'a> Reading<'a> {
         // Most words end here: one comparison of a byte.
         match word.as_bytes().first().map_or(0, u8::to_ascii_lowercase) {
             b's' if is(word, "set_config") => self.call = SetConfig::Named,
-            b'p' if starts_with(word, "pg_advisory_lock") || starts_with(word, "pg_try_advisory_lock") => self.stays = true,
+            b'p' if starts_with(word, "pg_advisory_lock") || starts_with(word, "pg_try_advisory_lock") => {
+                self.stays = true
+            }
             // Writing to this view is another way to say SET.
             b'p' if is(word, "pg_settings") && !first("select") => self.stays = true,
             b'p' if is(word, "pg_temp") && first("create") => self.temporary = true,
-            b't' if (is(word, "temp") || is(word, "temporary")) && self.makes_temporary() => self.temporary = true,
+            b't' if (is(word, "temp") || is(word, "temporary")) && self.makes_temporary() => {
+                self.temporary = true
+            }
             b'd' if is(word, "drop") && is(self.previous, "commit") => self.temporary = false,
             b'h' if is(word, "hold") && is(self.previous, "with") && first("declare") => self.stays = true,
             _ => {}
@@ -221,7 +242,8 @@ impl SetConfig {
             return false;
         };
         // A call within a call keeps the outer one from being understood, which errs on the safe side.
-        *last = if *last == Last::Comma && *depth == 1 && is(word, "true") { Last::True } else { Last::Other };
+        *last =
+            if *last == Last::Comma && *depth == 1 && is(word, "true") { Last::True } else { Last::Other };
         !is(word, "set_config")
     }
 
@@ -245,7 +267,9 @@ impl SetConfig {
                 *depth = if symbol == b'(' { *depth + 1 } else { *depth - 1 };
                 *last = Last::Other;
             }
-            (Self::Arguments { last, .. }, _) => *last = if symbol == b',' { Last::Comma } else { Last::Other },
+            (Self::Arguments { last, .. }, _) => {
+                *last = if symbol == b',' { Last::Comma } else { Last::Other }
+            }
             (Self::Named, _) => *self = Self::Elsewhere,
             (Self::Elsewhere, _) => {}
         }
@@ -270,7 +294,9 @@ mod tests {
 
     #[test]
     fn control_is_found_wherever_a_statement_starts() {
-        let check = |sql: &str, verdict| assert_eq!((check(sql, false), check(sql, true)), (verdict, verdict), "{sql}");
+        let check = |sql: &str, verdict| {
+            assert_eq!((check(sql, false), check(sql, true)), (verdict, verdict), "{sql}")
+        };
         for sql in [
             "begin",
             " \n COMMIT;",
@@ -311,13 +337,17 @@ mod tests {
         check("SELECT 'set_config(a,b,false)', 'pg_advisory_lock'");
         check("SELECT pg_advisory_xact_lock(1), pg_try_advisory_xact_lock(2), set_config FROM t");
         check("SELECT temp, temporary INTO x FROM weather; INSERT INTO temp VALUES (1)");
-        check("SELECT set_config('app.tenant', $1, true), pg_catalog.SET_CONFIG('a', coalesce($1, 'x'), TRUE)");
+        check(
+            "SELECT set_config('app.tenant', $1, true), pg_catalog.SET_CONFIG('a', coalesce($1, 'x'), TRUE)",
+        );
         check("SELECT * FROM pg_settings; NOTIFY x; LOCK t; DECLARE c CURSOR FOR SELECT 1");
     }
 
     #[test]
     fn a_transaction_has_settings_of_its_own() {
-        let check = |sql: &str, inside| assert_eq!((check(sql, true), check(sql, false)), (inside, Err(Refusal::LocalOutside)), "{sql}");
+        let check = |sql: &str, inside| {
+            assert_eq!((check(sql, true), check(sql, false)), (inside, Err(Refusal::LocalOutside)), "{sql}")
+        };
         check("SET LOCAL app.tenant = 'a'", CLEAN);
         check("set /* */ local role ada", CLEAN);
         check("SET CONSTRAINTS ALL DEFERRED", CLEAN);

@@ -1,13 +1,15 @@
 //! [`Db`]: what handlers and stores send statements through, wherever these run.
 //!
-//! `&Db` is an sqlx executor: `sqlx::query_as(..).fetch_all(&db)`. Behind it stands either a pool (each statement takes a session for its
-//! own duration) or a frame of a transaction.
+//! `&Db` is an sqlx executor: `sqlx::query_as(..).fetch_all(&db)`. Behind it stands either a pool (each
+//! statement takes a session for its own duration) or a frame of a transaction.
 //!
-//! Streams: a pooled one holds its session until it ends; dropping it earlier discards the session. A transaction reads a statement's
-//! whole answer before it hands out the first row, so that a statement inside of a row loop never waits for itself.
+//! Streams: a pooled one holds its session until it ends; dropping it earlier discards the session. A
+//! transaction reads a statement's whole answer before it hands out the first row, so that a statement inside
+//! of a row loop never waits for itself.
 //!
-//! Statements that would end the transaction or change the session for others are refused before they are sent; see `guard`. In a transaction
-//! such a refusal counts like a failed statement: the frame cannot be kept.
+//! Statements that would end the transaction or change the session for others are refused before they are
+//! sent; see `guard`. In a transaction such a refusal counts like a failed statement: the frame cannot be
+//! kept.
 
 use std::fmt;
 use std::sync::Arc;
@@ -54,8 +56,8 @@ impl Db {
         matches!(self.0, Backing::Frame(_))
     }
 
-    /// Opens a frame for a nested call. In a transaction it is a savepoint, and this handle's other statements wait until it is closed;
-    /// a pooled reader is handed on as it is.
+    /// Opens a frame for a nested call. In a transaction it is a savepoint, and this handle's other
+    /// statements wait until it is closed; a pooled reader is handed on as it is.
     ///
     /// With `read_only`, Postgres refuses writes inside the frame.
     pub async fn nested(&self, read_only: bool) -> Result<NestedFrame, Fault> {
@@ -66,7 +68,8 @@ impl Db {
             Backing::Pool { .. } => Ok(NestedFrame { db: self.clone(), open: None }),
             Backing::Frame(frame) => {
                 let (nested, parent) = frame.nest(read_only).await?;
-                // In a read-only transaction there is no write mode to restore, and what is kept shows what was read.
+                // In a read-only transaction there is no write mode to restore, and what is kept shows what
+                // was read.
                 let undone = read_only && !frame.is_read_only();
                 Ok(NestedFrame { db: Self::framed(nested), open: Some(Open { undone, _parent: parent }) })
             }
@@ -77,7 +80,9 @@ impl Db {
 impl fmt::Debug for Db {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Backing::Pool { reads_only, .. } => f.debug_struct("Db").field("reads_only", reads_only).finish_non_exhaustive(),
+            Backing::Pool { reads_only, .. } => {
+                f.debug_struct("Db").field("reads_only", reads_only).finish_non_exhaustive()
+            }
             Backing::Frame(frame) => f.debug_struct("Db").field("pid", &frame.pid()).finish_non_exhaustive(),
         }
     }
@@ -104,10 +109,12 @@ impl NestedFrame {
         self.db.clone()
     }
 
-    /// Keeps the frame's effects. Fails, and undoes them, when a statement of the frame failed and nobody said so.
+    /// Keeps the frame's effects. Fails, and undoes them, when a statement of the frame failed and nobody
+    /// said so.
     pub async fn release(mut self) -> Result<(), Fault> {
         match (&self.db.0, &self.open) {
-            // A read-only frame has nothing to keep, and only the way back restores the parent's write mode for certain.
+            // A read-only frame has nothing to keep, and only the way back restores the parent's write mode
+            // for certain.
             (Backing::Frame(frame), Some(open)) if open.undone => frame.undo().await?,
             (Backing::Frame(frame), Some(_)) => frame.release().await?,
             _ => {}
@@ -151,8 +158,8 @@ macro_rules! once {
             Backing::Pool { pool, reads_only } => {
                 let effect = statement.effect(false)?;
                 let mut lease = pool.acquire().await?;
-                // Only a read may be repeated, and only when the socket may have died before the statement was sent, or the schema
-                // changed under a prepared statement.
+                // Only a read may be repeated, and only when the socket may have died before the statement
+                // was sent, or the schema changed under a prepared statement.
                 let spare = (*reads_only && lease.was_pooled()).then(|| statement.clone());
                 let $query = statement;
                 let $connection = lease.session().engage_for(effect);
@@ -222,7 +229,9 @@ impl<'c> Executor<'c> for &'c Db {
         E: 'q + Execute<'q, Postgres>,
     {
         let statement = Statement::of(query);
-        Box::pin(async move { once!(&self.0, statement?, |connection, query| connection.fetch_optional(query)) })
+        Box::pin(
+            async move { once!(&self.0, statement?, |connection, query| connection.fetch_optional(query)) },
+        )
     }
 
     fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Step>>
@@ -233,9 +242,15 @@ impl<'c> Executor<'c> for &'c Db {
         let statement = Statement::of(query);
         match &self.0 {
             Backing::Frame(_) => {
-                let whole =
-                    async move { once!(&self.0, statement?, |connection, query| connection.fetch_many(query).try_collect::<Vec<_>>()) };
-                stream::once(whole).map_ok(|steps| stream::iter(steps.into_iter().map(Ok))).try_flatten().boxed()
+                let whole = async move {
+                    once!(&self.0, statement?, |connection, query| connection
+                        .fetch_many(query)
+                        .try_collect::<Vec<_>>())
+                };
+                stream::once(whole)
+                    .map_ok(|steps| stream::iter(steps.into_iter().map(Ok)))
+                    .try_flatten()
+                    .boxed()
             }
             Backing::Pool { pool, reads_only } => Box::pin(try_stream! {
                 let statement = statement?;
@@ -275,7 +290,11 @@ impl<'c> Executor<'c> for &'c Db {
         }
     }
 
-    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, sqlx::Result<PgStatement>>
     where
         'c: 'e,
     {

@@ -1,8 +1,8 @@
 //! Reads SQL text token by token, the way Postgres' own lexer does; allocates nothing.
 //!
-//! Knows: `'…'` with doubled quotes, `E'…'` with backslashes (continued over lines too), `"…"`, `$tag$…$tag$`, `--` and nested `/* */` comments,
-//! parentheses, and `BEGIN ATOMIC … END` bodies of functions. Rules: PostgreSQL documentation, "Lexical Structure"; the last two as psql's
-//! scanner has them.
+//! Knows: `'…'` with doubled quotes, `E'…'` with backslashes (continued over lines too), `"…"`,
+//! `$tag$…$tag$`, `--` and nested `/* */` comments, parentheses, and `BEGIN ATOMIC … END` bodies of
+//! functions. Rules: PostgreSQL documentation, "Lexical Structure"; the last two as psql's scanner has them.
 
 /// What a statement is made of. Blanks and comments are nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,8 @@ struct Nesting {
 }
 
 impl Nesting {
-    /// `BEGIN ATOMIC` bodies occur in `CREATE [OR REPLACE] FUNCTION | PROCEDURE` only; a `CASE` inside has an `END` of its own.
+    /// `BEGIN ATOMIC` bodies occur in `CREATE [OR REPLACE] FUNCTION | PROCEDURE` only; a `CASE` inside has an
+    /// `END` of its own.
     fn word(&mut self, word: &str) {
         let is = |expected: &str| word.eq_ignore_ascii_case(expected);
         match self.words {
@@ -134,7 +135,10 @@ impl<'a> Lexer<'a> {
     }
 
     fn line_comment(&mut self) {
-        self.at = self.bytes[self.at..].iter().position(|byte| *byte == b'\n').map_or(self.bytes.len(), |found| self.at + found);
+        self.at = self.bytes[self.at..]
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map_or(self.bytes.len(), |found| self.at + found);
     }
 
     fn block_comment(&mut self) {
@@ -155,8 +159,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// From the opening quote. A doubled quote closes and opens again, which comes to the same; so does a continuation on a later
-    /// line, except that it keeps its meaning of backslashes.
+    /// From the opening quote. A doubled quote closes and opens again, which comes to the same; so does a
+    /// continuation on a later line, except that it keeps its meaning of backslashes.
     fn string(&mut self, backslashes: bool) {
         loop {
             self.at += 1;
@@ -180,19 +184,27 @@ impl<'a> Lexer<'a> {
 
     fn quoted_identifier(&mut self) {
         self.at += 1;
-        self.at = self.bytes[self.at..].iter().position(|byte| *byte == b'"').map_or(self.bytes.len(), |found| self.at + found + 1);
+        self.at = self.bytes[self.at..]
+            .iter()
+            .position(|byte| *byte == b'"')
+            .map_or(self.bytes.len(), |found| self.at + found + 1);
     }
 
     fn identifier(&mut self) {
         let rest = &self.bytes[self.at..];
-        self.at +=
-            rest.iter().position(|byte| !is_identifier_start(*byte) && !byte.is_ascii_digit() && *byte != b'$').unwrap_or(rest.len());
+        self.at += rest
+            .iter()
+            .position(|byte| !is_identifier_start(*byte) && !byte.is_ascii_digit() && *byte != b'$')
+            .unwrap_or(rest.len());
     }
 
     /// `$tag$ … $tag$`, or just the `$` of a parameter.
     fn dollar(&mut self) -> Token<'a> {
         let rest = &self.bytes[self.at + 1..];
-        let tag = rest.iter().position(|byte| !is_identifier_start(*byte) && !byte.is_ascii_digit()).unwrap_or(rest.len());
+        let tag = rest
+            .iter()
+            .position(|byte| !is_identifier_start(*byte) && !byte.is_ascii_digit())
+            .unwrap_or(rest.len());
         let is_quote = rest.get(tag) == Some(&b'$') && !rest.first().is_some_and(u8::is_ascii_digit);
         if !is_quote {
             self.at += 1;
@@ -200,7 +212,8 @@ impl<'a> Lexer<'a> {
         }
         let delimiter = &self.sql[self.at..self.at + tag + 2];
         let body = self.at + delimiter.len();
-        self.at = self.sql[body..].find(delimiter).map_or(self.sql.len(), |found| body + found + delimiter.len());
+        self.at =
+            self.sql[body..].find(delimiter).map_or(self.sql.len(), |found| body + found + delimiter.len());
         Token::Text
     }
 }

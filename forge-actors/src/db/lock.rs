@@ -1,10 +1,12 @@
 //! Advisory locks: named, bounded waits, released when their holder is gone.
 //!
-//! Keys: Postgres has one space of 64-bit keys per database, shared by everybody. A key here is the first eight bytes of
-//! SHA-256(`forge/<namespace>/<name>`), read as a big-endian signed integer; Forge's own locks and the application's have namespaces of their own.
+//! Keys: Postgres has one space of 64-bit keys per database, shared by everybody. A key here is the first
+//! eight bytes of SHA-256(`forge/<namespace>/<name>`), read as a big-endian signed integer; Forge's own locks
+//! and the application's have namespaces of their own.
 //!
-//! A session lock lives exactly as long as its connection. Dropping the guard discards the connection, so a future that is dropped
-//! half-way cannot keep a lock. It is no leadership: a holder that is cut off from the database still believes in it until it next asks.
+//! A session lock lives exactly as long as its connection. Dropping the guard discards the connection, so a
+//! future that is dropped half-way cannot keep a lock. It is no leadership: a holder that is cut off from the
+//! database still believes in it until it next asks.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -62,12 +64,14 @@ impl fmt::Display for LockKey {
     }
 }
 
-/// Takes `key` until the end of the transaction that `db` belongs to, waiting for at most `wait`; then the fault is a `CONFLICT`.
+/// Takes `key` until the end of the transaction that `db` belongs to, waiting for at most `wait`; then the
+/// fault is a `CONFLICT`.
 pub async fn lock_transaction(db: &Db, key: &LockKey, wait: Duration) -> Result<(), Fault> {
     if !db.in_transaction() {
         return Err(Fault::internal(format!("the lock `{key}` was asked for outside of a transaction")));
     }
-    // The inner row is made first and keeps the old limit, which must hold again for the statements that follow.
+    // The inner row is made first and keeps the old limit, which must hold again for the statements that
+    // follow.
     let sql = "SELECT set_config('lock_timeout', $2, true), pg_advisory_xact_lock($1), set_config('lock_timeout', before, true) \
                FROM (SELECT current_setting('lock_timeout') AS before OFFSET 0) AS old";
     sqlx::query(sql).bind(key.number).bind(format!("{}ms", wait.as_millis().max(1))).execute(db).await?;
@@ -93,15 +97,23 @@ pub struct SessionLock {
 impl SessionLock {
     /// Takes `key`, trying again for at most `wait`; `waiting` is told now and then how long it has been.
     ///
-    /// It asks again and again instead of queueing in Postgres: a queued request holds a snapshot, for which the holder's
-    /// `CREATE INDEX CONCURRENTLY` would wait in turn.
-    pub async fn acquire(database: &Database, key: LockKey, wait: Duration, mut waiting: impl FnMut(Duration)) -> Result<Self, Error> {
+    /// It asks again and again instead of queueing in Postgres: a queued request holds a snapshot, for which
+    /// the holder's `CREATE INDEX CONCURRENTLY` would wait in turn.
+    pub async fn acquire(
+        database: &Database,
+        key: LockKey,
+        wait: Duration,
+        mut waiting: impl FnMut(Duration),
+    ) -> Result<Self, Error> {
         let failed = |source| Error::Statement { doing: format!("taking the lock `{key}`"), source };
         let mut lease = database.lend_lock_session().await.map_err(failed)?;
         let started = Instant::now();
         let mut noticed = Duration::ZERO;
         for attempt in 0.. {
-            if ask(lease.session(), &format!("SELECT pg_try_advisory_lock({})", key.number)).await.map_err(failed)? {
+            if ask(lease.session(), &format!("SELECT pg_try_advisory_lock({})", key.number))
+                .await
+                .map_err(failed)?
+            {
                 break;
             }
             let waited = started.elapsed();
@@ -128,8 +140,10 @@ impl SessionLock {
     pub async fn release(mut self) -> Result<(), Error> {
         let sql = format!("SELECT pg_advisory_unlock({})", self.key.number);
         let session = self.lease.session();
-        let held =
-            ask(session, &sql).await.map_err(|source| Error::Statement { doing: format!("releasing the lock `{}`", self.key), source })?;
+        let held = ask(session, &sql).await.map_err(|source| Error::Statement {
+            doing: format!("releasing the lock `{}`", self.key),
+            source,
+        })?;
         if held {
             session.rest(Activity::Idle);
         }
@@ -141,17 +155,21 @@ impl SessionLock {
         self.lease.session().ping().await.is_ok()
     }
 
-    /// Proves that the lock excludes others: a pooler in transaction mode would give this connection's statements to any server session.
+    /// Proves that the lock excludes others: a pooler in transaction mode would give this connection's
+    /// statements to any server session.
     ///
-    /// The control session stays inside a transaction while it looks, which pins its server session. Behind such a pooler it either sits on
-    /// the session that holds the lock, and gets it too, or leaves this connection another session to run on.
+    /// The control session stays inside a transaction while it looks, which pins its server session. Behind
+    /// such a pooler it either sits on the session that holds the lock, and gets it too, or leaves this
+    /// connection another session to run on.
     pub async fn verify(&mut self, database: &Database) -> Result<(), Error> {
         let place = database.place();
-        let failed = |source| Error::Statement { doing: format!("verifying the lock `{}`", self.key), source };
+        let failed =
+            |source| Error::Statement { doing: format!("verifying the lock `{}`", self.key), source };
         let pooler = |evidence: String| Error::TransactionPooler { place: place.clone(), evidence };
         let mut second = database.lend_control_session().await.map_err(failed)?;
         second.session().execute("BEGIN", Activity::Bound).await.map_err(failed)?;
-        let taken = ask(second.session(), &format!("SELECT pg_try_advisory_xact_lock({})", self.key.number)).await;
+        let taken =
+            ask(second.session(), &format!("SELECT pg_try_advisory_xact_lock({})", self.key.number)).await;
         let pid = self.lease.session().pid();
         let moved = ask(self.lease.session(), &format!("SELECT pg_backend_pid() <> {pid}")).await;
         second.session().execute("ROLLBACK", Activity::Idle).await.map_err(failed)?;

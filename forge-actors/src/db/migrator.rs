@@ -59,12 +59,22 @@ impl Actor for Migrator {
     const KIND: &'static str = "migrator";
 
     async fn start(&self, cx: &Context<MigratorMessage>) -> Result<Timer, ActorError> {
-        let runner = Runner { database: &self.database, sets: &self.sets, node: &self.node, lock_wait: self.lock_wait };
+        let runner = Runner {
+            database: &self.database,
+            sets: &self.sets,
+            node: &self.node,
+            lock_wait: self.lock_wait,
+        };
         runner.up(None, report).await?;
         Ok(cx.send_after(Duration::ZERO, MigratorMessage::Finished))
     }
 
-    async fn handle(&self, cx: &Context<MigratorMessage>, message: MigratorMessage, _: &mut Timer) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<MigratorMessage>,
+        message: MigratorMessage,
+        _: &mut Timer,
+    ) -> Result<(), ActorError> {
         match message {
             MigratorMessage::Finished => cx.stop("the schema is up to date"),
         }
@@ -74,8 +84,17 @@ impl Actor for Migrator {
 
 fn report(progress: Progress<'_>) {
     match progress {
-        Progress::WaitingForLock { waited } => tracing::info!(waited_seconds = waited.as_secs(), "another node migrates; waiting"),
-        Progress::Running(step) => tracing::debug!(set = step.set, migration = step.migration.title(), "migrating"),
-        Progress::Ran(done) => tracing::info!(set = done.set, migration = done.title, milliseconds = done.execution_ms, "migrated"),
+        Progress::WaitingForLock { waited } => {
+            tracing::info!(waited_seconds = waited.as_secs(), "another node migrates; waiting")
+        }
+        Progress::Running(step) => {
+            tracing::debug!(set = step.set, migration = step.migration.title(), "migrating")
+        }
+        Progress::Ran(done) => tracing::info!(
+            set = done.set,
+            migration = done.title,
+            milliseconds = done.execution_ms,
+            "migrated"
+        ),
     }
 }

@@ -12,14 +12,17 @@
 //! ```
 //!
 //! Invariants:
-//! - Only a session whose last answer was read to its end goes back into a pool. A future dropped half-way (a client that
-//!   disconnects, a timeout, an actor stop) leaves its session marked, and the mark is what decides, so no `BEGIN` in flight can hand
-//!   its transaction to the next user.
-//! - Nor does one that its user changed: what would end a transaction or alter a session is refused by its text (`guard`), and a
-//!   session in which something may have stayed is discarded. Forge's own code uses `Session` directly and is not judged.
-//! - A commit that succeeds was one: it is sent behind a savepoint, which fails wherever `COMMIT` would only warn.
+//! - Only a session whose last answer was read to its end goes back into a pool. A future dropped half-way (a
+//!   client that disconnects, a timeout, an actor stop) leaves its session marked, and the mark is what
+//!   decides, so no `BEGIN` in flight can hand its transaction to the next user.
+//! - Nor does one that its user changed: what would end a transaction or alter a session is refused by its
+//!   text (`guard`), and a session in which something may have stayed is discarded. Forge's own code uses
+//!   `Session` directly and is not judged.
+//! - A commit that succeeds was one: it is sent behind a savepoint, which fails wherever `COMMIT` would only
+//!   warn.
 //! - The good path costs no round trip of its own: no ping before use, no reset after it.
-//! - A database outage is a state (`Away`), not a crash: acquiring fails at once with `UNAVAILABLE` and the monitor keeps knocking.
+//! - A database outage is a state (`Away`), not a crash: acquiring fails at once with `UNAVAILABLE` and the
+//!   monitor keeps knocking.
 //! - A commit whose answer never came is `OUTCOME_UNKNOWN`, never "failed".
 
 pub mod config;

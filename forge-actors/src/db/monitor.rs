@@ -5,8 +5,8 @@
 //!     └─ permanent error, or patience exhausted: the start fails
 //! ```
 //!
-//! It pings once a second, at once when a session broke, and up to ten times a second while the database is away. An outage is published, never a
-//! crash: this actor has no path from a failed ping to an error.
+//! It pings once a second, at once when a session broke, and up to ten times a second while the database is
+//! away. An outage is published, never a crash: this actor has no path from a failed ping to an error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +42,8 @@ pub struct Try<'a> {
     pub cause: &'a sqlx::Error,
 }
 
-/// Waits until the database answers. What only a person can mend fails at once, everything else after the configured patience.
+/// Waits until the database answers. What only a person can mend fails at once, everything else after the
+/// configured patience.
 pub async fn wait_for(database: &Database, progress: impl Fn(Try<'_>)) -> Result<(), Error> {
     let patience = database.config().start_patience;
     let started = Instant::now();
@@ -111,7 +112,11 @@ impl Monitor {
             Ok(()) => {
                 state.failures = 0;
                 if let Some(outage) = self.database.mark_up() {
-                    tracing::info!(place = self.database.place(), seconds = outage.as_secs_f64(), "the database is back");
+                    tracing::info!(
+                        place = self.database.place(),
+                        seconds = outage.as_secs_f64(),
+                        "the database is back"
+                    );
                 }
                 PING_EVERY
             }
@@ -176,7 +181,12 @@ impl Actor for Monitor {
         Ok(MonitorState { failures: 0, pings: 0, next: cx.send_after(Duration::ZERO, MonitorMessage::Ping) })
     }
 
-    async fn handle(&self, cx: &Context<MonitorMessage>, message: MonitorMessage, state: &mut MonitorState) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<MonitorMessage>,
+        message: MonitorMessage,
+        state: &mut MonitorState,
+    ) -> Result<(), ActorError> {
         match message {
             MonitorMessage::Ping => self.ping(cx, state).await,
         }

@@ -1,4 +1,5 @@
-//! A bounded set of sessions. Lending costs no round trip, except for a session that nobody used for a second.
+//! A bounded set of sessions. Lending costs no round trip, except for a session that nobody used for a
+//! second.
 
 use std::fmt;
 use std::pin::pin;
@@ -39,7 +40,8 @@ pub(super) struct SessionMaker {
     pub(super) connect_timeout: Duration,
     pub(super) age_max: Duration,
     pub(super) shared: Arc<Shared>,
-    /// Connections being opened and pings not yet answered. An acquire that takes too long meanwhile waits for the database, not for other callers.
+    /// Connections being opened and pings not yet answered. An acquire that takes too long meanwhile waits
+    /// for the database, not for other callers.
     pub(super) knocking: AtomicUsize,
 }
 
@@ -90,15 +92,25 @@ impl managed::Manager for SessionMaker {
 pub(super) struct Pool {
     sessions: managed::Pool<SessionMaker>,
     acquire_timeout: Duration,
-    /// Fails at once while the database is away. Off for the control pool, which is how its return is noticed.
+    /// Fails at once while the database is away. Off for the control pool, which is how its return is
+    /// noticed.
     fails_when_away: bool,
 }
 
 impl Pool {
-    pub(super) fn new(maker: SessionMaker, size: usize, acquire_timeout: Duration, fails_when_away: bool) -> Self {
+    pub(super) fn new(
+        maker: SessionMaker,
+        size: usize,
+        acquire_timeout: Duration,
+        fails_when_away: bool,
+    ) -> Self {
         // Last in, first out: the busy few stay warm and need no ping, the others age and are closed.
         let sessions = managed::Pool::builder(maker).max_size(size).queue_mode(QueueMode::Lifo).build();
-        Self { sessions: sessions.expect("deadpool only refuses timeouts without a runtime"), acquire_timeout, fails_when_away }
+        Self {
+            sessions: sessions.expect("deadpool only refuses timeouts without a runtime"),
+            acquire_timeout,
+            fails_when_away,
+        }
     }
 
     /// Lends a session, or says within the acquire timeout why there is none.
@@ -106,20 +118,28 @@ impl Pool {
         if self.fails_when_away
             && let DatabaseState::Away { cause, .. } = &*self.shared().state.borrow()
         {
-            return Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::NotConnected, format!("the database is away: {cause}"))));
+            return Err(sqlx::Error::Io(std::io::Error::new(
+                std::io::ErrorKind::NotConnected,
+                format!("the database is away: {cause}"),
+            )));
         }
         // Not moved into the timeout, so that this caller's own knock still counts when its time is up.
         let mut lending = pin!(self.sessions.get());
-        let lent = tokio::time::timeout(self.acquire_timeout, lending.as_mut()).await.map_err(|_| self.timed_out())?;
+        let lent = tokio::time::timeout(self.acquire_timeout, lending.as_mut())
+            .await
+            .map_err(|_| self.timed_out())?;
         let session = lent.map_err(|error| match error {
             PoolError::Backend(error) => error,
             PoolError::Closed => sqlx::Error::PoolClosed,
-            PoolError::Timeout(_) | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => sqlx::Error::PoolTimedOut,
+            PoolError::Timeout(_) | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+                sqlx::Error::PoolTimedOut
+            }
         })?;
         Ok(Lease { session: Some(session), shared: Arc::clone(self.shared()) })
     }
 
-    /// `PoolTimedOut` says that other callers have every session; a database that does not answer is an `Io` error.
+    /// `PoolTimedOut` says that other callers have every session; a database that does not answer is an `Io`
+    /// error.
     fn timed_out(&self) -> sqlx::Error {
         let waits_for_database = self.sessions.manager().knocking.load(Ordering::Acquire) > 0;
         if waits_for_database { no_answer(self.acquire_timeout) } else { sqlx::Error::PoolTimedOut }
@@ -145,11 +165,20 @@ impl Pool {
         let status = self.sessions.status();
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let lent = status.size.saturating_sub(status.available);
-        PoolUsage { open: count(status.size), lent: count(lent), waiting: count(status.waiting), max: count(status.max_size) }
+        PoolUsage {
+            open: count(status.size),
+            lent: count(lent),
+            waiting: count(status.waiting),
+            max: count(status.max_size),
+        }
     }
 
     pub(super) fn downgrade(&self) -> WeakPool {
-        WeakPool { sessions: self.sessions.weak(), acquire_timeout: self.acquire_timeout, fails_when_away: self.fails_when_away }
+        WeakPool {
+            sessions: self.sessions.weak(),
+            acquire_timeout: self.acquire_timeout,
+            fails_when_away: self.fails_when_away,
+        }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -174,7 +203,9 @@ impl WeakPool {
 
 impl fmt::Debug for SessionMaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionMaker").field("application_name", &self.options.get_application_name()).finish_non_exhaustive()
+        f.debug_struct("SessionMaker")
+            .field("application_name", &self.options.get_application_name())
+            .finish_non_exhaustive()
     }
 }
 
@@ -232,7 +263,12 @@ impl Drop for Lease {
         let Some(session) = self.session.take() else { return };
         if let Some(stale) = session.stale_generation() {
             // Whoever notices first ends the generation; the others find it ended.
-            let _ended = self.shared.generation.compare_exchange(stale, stale + 1, Ordering::AcqRel, Ordering::Acquire);
+            let _ended = self.shared.generation.compare_exchange(
+                stale,
+                stale + 1,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
         }
         match session.activity() {
             Activity::Idle if session.is_used_up() => self.shared.disposal.discard(Object::take(session)),

@@ -4,13 +4,15 @@
 //!   snapshot ── SAVEPOINT ── run ── what did it read? ROLLBACK TO ── run ── what did it read? ROLLBACK TO ── …
 //! ```
 //!
-//! What a run read is what Postgres locked for it, whatever its text: views, functions, policies, dynamic SQL and cached plans take their
-//! locks anew each time. Rolling back to the savepoint frees these locks, so that the next run's are its own; and it mends a transaction
-//! that a run broke. The one hole is a part of a run that was itself rolled back (an exception block, a failed nested call): its locks
-//! are gone before anybody can look, and it shows only in the backend's scan counters, which no rollback touches. Hence both are asked,
-//! in the round trip that ends the run.
+//! What a run read is what Postgres locked for it, whatever its text: views, functions, policies, dynamic SQL
+//! and cached plans take their locks anew each time. Rolling back to the savepoint frees these locks, so that
+//! the next run's are its own; and it mends a transaction that a run broke. The one hole is a part of a run
+//! that was itself rolled back (an exception block, a failed nested call): its locks are gone before anybody
+//! can look, and it shows only in the backend's scan counters, which no rollback touches. Hence both are
+//! asked, in the round trip that ends the run.
 //!
-//! A run that failed in Postgres has lost its locks: what is told of it is only what it scanned, and [`ReadSet::whole`] says so.
+//! A run that failed in Postgres has lost its locks: what is told of it is only what it scanned, and
+//! [`ReadSet::whole`] says so.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -57,22 +59,27 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Divides what follows in `transaction` into runs. `watched` are the relations whose scans are counted: user tables and indexes.
+    /// Divides what follows in `transaction` into runs. `watched` are the relations whose scans are counted:
+    /// user tables and indexes.
     pub async fn begin(transaction: Transaction, watched: &[u32]) -> Result<Self, Fault> {
         let watched: Vec<String> = watched.iter().map(u32::to_string).collect();
-        let sql = format!("SELECT set_config('forge.watched', '{{{}}}', true); {READS}; SAVEPOINT forge_1", watched.join(","));
+        let sql = format!(
+            "SELECT set_config('forge.watched', '{{{}}}', true); {READS}; SAVEPOINT forge_1",
+            watched.join(",")
+        );
         let (frame, parent, rows) = transaction.root().first_run(sql).await?;
         let (before, scanned) = reads(rows.last())?;
         Ok(Self { frame, parent, transaction, before, scanned: scanned.into_iter().collect() })
     }
 
-    /// Where the current run sends its statements. Closed when the run ends: what the run left behind cannot reach into the next one.
+    /// Where the current run sends its statements. Closed when the run ends: what the run left behind cannot
+    /// reach into the next one.
     pub fn db(&self) -> Db {
         Db::framed(Arc::clone(&self.frame))
     }
 
-    /// Ends the current run, also one whose future was dropped half-way, says what it read, and undoes it. An error means that the
-    /// snapshot is lost.
+    /// Ends the current run, also one whose future was dropped half-way, says what it read, and undoes it. An
+    /// error means that the snapshot is lost.
     pub async fn end_run(&mut self) -> Result<ReadSet, Fault> {
         if self.frame.is_busy() {
             self.cut().await?;
@@ -115,10 +122,13 @@ fn reads(row: Option<&PgRow>) -> Result<(BTreeSet<u32>, Scans), Fault> {
     let (locked, scanned) = (text("locked")?, text("scanned")?);
     let parse = || {
         let locked = words(&locked).map(|oid| oid.parse().ok()).collect::<Option<_>>()?;
-        let count = |entry: &str| entry.split_once(':').and_then(|(oid, count)| Some((oid.parse().ok()?, count.parse().ok()?)));
+        let count = |entry: &str| {
+            entry.split_once(':').and_then(|(oid, count)| Some((oid.parse().ok()?, count.parse().ok()?)))
+        };
         Some((locked, words(&scanned).map(count).collect::<Option<_>>()?))
     };
-    parse().ok_or_else(|| Fault::internal(format!("what was read is not told in numbers: {locked} {scanned}")))
+    parse()
+        .ok_or_else(|| Fault::internal(format!("what was read is not told in numbers: {locked} {scanned}")))
 }
 
 fn words(list: &str) -> impl Iterator<Item = &str> {

@@ -1,4 +1,5 @@
-//! One connection to Postgres, together with what is known about it: its backend's pid, its age, and whether it is at rest.
+//! One connection to Postgres, together with what is known about it: its backend's pid, its age, and whether
+//! it is at rest.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -48,8 +49,14 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects and runs `setup` (settings, then one row: pid and version number) in one round trip after the handshake.
-    pub(super) async fn open(options: &PgConnectOptions, setup: &str, generation: u64, age_max: Duration) -> sqlx::Result<Self> {
+    /// Connects and runs `setup` (settings, then one row: pid and version number) in one round trip after the
+    /// handshake.
+    pub(super) async fn open(
+        options: &PgConnectOptions,
+        setup: &str,
+        generation: u64,
+        age_max: Duration,
+    ) -> sqlx::Result<Self> {
         let mut connection = options.connect().await?;
         let row = (&mut connection).fetch_one(sqlx::raw_sql(AssertSqlSafe(setup))).await?;
         let (pid, server_version): (i32, i32) = (row.try_get("pid")?, row.try_get("version")?);
@@ -90,24 +97,30 @@ impl Session {
         self.used_up || self.stale
     }
 
-    /// The generation of sessions that end with this one: what it had prepared no longer fits the schema, and the others of its
-    /// age have prepared the same.
+    /// The generation of sessions that end with this one: what it had prepared no longer fits the schema, and
+    /// the others of its age have prepared the same.
     pub(super) fn stale_generation(&self) -> Option<u64> {
         self.stale.then_some(self.generation)
     }
 
-    /// True when nothing forbids another use: at rest, unspoilt, young enough, and opened after the last outage.
+    /// True when nothing forbids another use: at rest, unspoilt, young enough, and opened after the last
+    /// outage.
     pub(super) fn is_reusable(&self, generation: u64) -> bool {
-        self.activity == Activity::Idle && !self.is_used_up() && self.generation == generation && Instant::now() < self.expires
+        self.activity == Activity::Idle
+            && !self.is_used_up()
+            && self.generation == generation
+            && Instant::now() < self.expires
     }
 
-    /// Marks the session busy and lends its connection. Until [`settle`](Self::settle) is called it counts as cut off.
+    /// Marks the session busy and lends its connection. Until [`settle`](Self::settle) is called it counts as
+    /// cut off.
     pub(super) fn engage(&mut self) -> &mut PgConnection {
         self.activity = Activity::Busy;
         &mut self.connection
     }
 
-    /// [`engage`](Self::engage) for a statement with `effect`. Noted before it is sent: a statement that fails or is cut off may have had it.
+    /// [`engage`](Self::engage) for a statement with `effect`. Noted before it is sent: a statement that
+    /// fails or is cut off may have had it.
     pub(super) fn engage_for(&mut self, effect: Effect) -> &mut PgConnection {
         self.used_up |= effect == Effect::Stays;
         self.engage()
@@ -131,15 +144,24 @@ impl Session {
     }
 
     /// Runs statements that return nothing, in one round trip. After a success the session rests in `after`.
-    pub(super) async fn execute(&mut self, sql: impl sqlx::SqlSafeStr + Send, after: Activity) -> sqlx::Result<()> {
+    pub(super) async fn execute(
+        &mut self,
+        sql: impl sqlx::SqlSafeStr + Send,
+        after: Activity,
+    ) -> sqlx::Result<()> {
         let before = self.activity;
         let result = self.engage().execute(sqlx::raw_sql(sql)).await.map(drop);
         self.settle(&result, if result.is_ok() { after } else { before });
         result
     }
 
-    /// [`execute`](Self::execute) for a batch that returns rows. All of its answers are read: its last statement may be the one that counts.
-    pub(super) async fn query(&mut self, sql: impl sqlx::SqlSafeStr + Send, after: Activity) -> sqlx::Result<Vec<PgRow>> {
+    /// [`execute`](Self::execute) for a batch that returns rows. All of its answers are read: its last
+    /// statement may be the one that counts.
+    pub(super) async fn query(
+        &mut self,
+        sql: impl sqlx::SqlSafeStr + Send,
+        after: Activity,
+    ) -> sqlx::Result<Vec<PgRow>> {
         let before = self.activity;
         let result = self.engage().fetch_all(sqlx::raw_sql(sql)).await;
         self.settle(&result, if result.is_ok() { after } else { before });
@@ -154,8 +176,8 @@ impl Session {
         result
     }
 
-    /// Reads whatever an abandoned statement still has to say. Bounded: an abandoned prepare and its execution can leave one
-    /// error each.
+    /// Reads whatever an abandoned statement still has to say. Bounded: an abandoned prepare and its
+    /// execution can leave one error each.
     pub(super) async fn drain(&mut self) -> sqlx::Result<()> {
         let mut errors = 0;
         loop {
@@ -176,6 +198,9 @@ impl Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("pid", &self.pid).field("activity", &self.activity).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("pid", &self.pid)
+            .field("activity", &self.activity)
+            .finish_non_exhaustive()
     }
 }

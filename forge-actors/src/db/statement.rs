@@ -16,7 +16,8 @@ pub(super) struct Statement {
 }
 
 impl Statement {
-    /// Takes `query` apart; arguments that could not be encoded are an error now, before a session is asked for.
+    /// Takes `query` apart; arguments that could not be encoded are an error now, before a session is asked
+    /// for.
     pub(super) fn of<'q>(mut query: impl Execute<'q, Postgres>) -> sqlx::Result<Self> {
         let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
         let prepared = query.statement().cloned();

@@ -25,8 +25,10 @@ const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 /// `application_name` is cut by Postgres at 63 bytes.
 const APPLICATION_NAME_BYTES_MAX: usize = 63;
 
-/// What the transaction wrote: its id, when it has one, and the tables that the triggers of the change room noted in a setting of the transaction.
-const RECEIPT: &str = "SELECT pg_current_xact_id_if_assigned()::text AS xid, current_setting('forge.changed', true) AS changed";
+/// What the transaction wrote: its id, when it has one, and the tables that the triggers of the change room
+/// noted in a setting of the transaction.
+const RECEIPT: &str =
+    "SELECT pg_current_xact_id_if_assigned()::text AS xid, current_setting('forge.changed', true) AS changed";
 
 /// How strictly concurrent transactions are kept apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -73,8 +75,12 @@ impl<'a> TransactionOptions<'a> {
         let mode = if self.read_only { "READ ONLY" } else { "READ WRITE" };
         // 0 would mean no limit at all.
         let timeout = self.statement_timeout.as_millis().clamp(1, i32::MAX as u128);
-        let mut sql = format!("BEGIN ISOLATION LEVEL {} {mode}; SET LOCAL statement_timeout = {timeout}", self.isolation.sql());
-        write!(sql, "; SET LOCAL application_name = {}", quoted(&application_name(self.label))).expect("writing to a String");
+        let mut sql = format!(
+            "BEGIN ISOLATION LEVEL {} {mode}; SET LOCAL statement_timeout = {timeout}",
+            self.isolation.sql()
+        );
+        write!(sql, "; SET LOCAL application_name = {}", quoted(&application_name(self.label)))
+            .expect("writing to a String");
         sql
     }
 }
@@ -93,7 +99,11 @@ impl Transaction {
         Self::begin_on(database, database.write_pool(), options).await
     }
 
-    pub(super) async fn begin_on(database: &Database, pool: &Pool, options: TransactionOptions<'_>) -> Result<Self, Fault> {
+    pub(super) async fn begin_on(
+        database: &Database,
+        pool: &Pool,
+        options: TransactionOptions<'_>,
+    ) -> Result<Self, Fault> {
         let mut lease = pool.acquire().await?;
         let sql = options.sql();
         let begun = lease.session().execute(AssertSqlSafe(sql.as_str()), Activity::Bound).await;
@@ -128,8 +138,9 @@ impl Transaction {
         &self.database
     }
 
-    /// Commits. `Ok` means durable. A fault with [`Code::OutcomeUnknown`] means that the answer never came; every other fault means that
-    /// nothing was committed. The receipt says what it wrote, at no round trip of its own.
+    /// Commits. `Ok` means durable. A fault with [`Code::OutcomeUnknown`] means that the answer never came;
+    /// every other fault means that nothing was committed. The receipt says what it wrote, at no round trip
+    /// of its own.
     pub async fn commit(self) -> Result<Receipt, Fault> {
         let limit = self.database.config().commit_timeout;
         let Ok(taken) = tokio::time::timeout(limit, self.root.take()).await else {
@@ -142,18 +153,23 @@ impl Transaction {
         match lease.activity() {
             Activity::Bound => {}
             Activity::Broken => return Err(broken().into()),
-            Activity::Busy | Activity::Idle => return Err(Fault::internal("a statement was abandoned half-way; nothing was committed")),
+            Activity::Busy | Activity::Idle => {
+                return Err(Fault::internal("a statement was abandoned half-way; nothing was committed"));
+            }
         }
         // What failed inside of an abandoned frame is undone with it.
         if aborted && abandoned.is_none() {
             end(&mut lease).await;
             return Err(ignored_failure().into());
         }
-        // Postgres answers COMMIT outside of a transaction with a warning, and in a failed one with a rollback: both look like successes. A savepoint
-        // fails in both, and with it the batch, so that a success proves that an intact transaction was committed. It was the one begun here,
-        // since only a top-level statement can end that, and `guard` lets none through. Same round trip, and no transaction id is used up.
+        // Postgres answers COMMIT outside of a transaction with a warning, and in a failed one with a
+        // rollback: both look like successes. A savepoint fails in both, and with it the batch, so that a
+        // success proves that an intact transaction was committed. It was the one begun here, since only a
+        // top-level statement can end that, and `guard` lets none through. Same round trip, and no
+        // transaction id is used up.
         let sql = match abandoned {
-            // A nested frame that nobody closed must not be committed with the rest. This fails like a new savepoint.
+            // A nested frame that nobody closed must not be committed with the rest. This fails like a new
+            // savepoint.
             Some(depth) => format!("ROLLBACK TO SAVEPOINT forge_{depth}; {RECEIPT}; COMMIT"),
             None => format!("SAVEPOINT forge_end; {RECEIPT}; COMMIT"),
         };
@@ -168,7 +184,8 @@ impl Transaction {
         }
     }
 
-    /// Rolls back, once the statement that may still run has ended. See [`abort`](Self::abort) for ending it too.
+    /// Rolls back, once the statement that may still run has ended. See [`abort`](Self::abort) for ending it
+    /// too.
     pub async fn rollback(self) {
         if let Some(Taken { mut lease, .. }) = self.root.take().await
             && lease.activity() == Activity::Bound
@@ -177,12 +194,14 @@ impl Transaction {
         }
     }
 
-    /// Ends it now: cancels the statement that runs, rolls back, and discards the session when that takes longer than a second.
+    /// Ends it now: cancels the statement that runs, rolls back, and discards the session when that takes
+    /// longer than a second.
     ///
     /// For timeouts and cancelled calls, after the future that used [`db`](Self::db) was dropped.
     pub async fn abort(self) {
         let Some(mut lease) = self.root.take_now() else {
-            // Another task still waits for a statement. It gets an error now, and the session goes when it lets go.
+            // Another task still waits for a statement. It gets an error now, and the session goes when it
+            // lets go.
             if let Err(error) = self.database.cancel(self.pid()).await {
                 tracing::debug!(%error, "a statement was not cancelled");
             }
@@ -197,7 +216,9 @@ impl Transaction {
         };
         match tokio::time::timeout(ABORT_TIMEOUT, ending).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "a transaction was not rolled back in order; its session is discarded"),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a transaction was not rolled back in order; its session is discarded")
+            }
             Err(_) => tracing::debug!("rolling back took too long; the session is discarded"),
         }
     }
@@ -212,13 +233,15 @@ impl Drop for Transaction {
 
 /// Rolls back a session at rest; one that does not obey within the limit stays marked and is discarded.
 async fn end(lease: &mut Lease) {
-    let rolled_back = tokio::time::timeout(ABORT_TIMEOUT, lease.session().execute("ROLLBACK", Activity::Idle)).await;
+    let rolled_back =
+        tokio::time::timeout(ABORT_TIMEOUT, lease.session().execute("ROLLBACK", Activity::Idle)).await;
     if !matches!(rolled_back, Ok(Ok(()))) {
         tracing::debug!("a rollback was not answered; the session is discarded");
     }
 }
 
-/// Reads what [`RECEIPT`] answered. The commit stands whatever it says, so a text that makes no sense is left out, and said.
+/// Reads what [`RECEIPT`] answered. The commit stands whatever it says, so a text that makes no sense is left
+/// out, and said.
 fn receipt(rows: &[PgRow]) -> Receipt {
     let text = |column: &str| rows.first()?.try_get::<Option<String>, _>(column).ok()?;
     let xid = text("xid").and_then(|xid| xid.parse().ok()).map(Xid);
@@ -226,7 +249,10 @@ fn receipt(rows: &[PgRow]) -> Receipt {
     let tables = changed.split(',').filter(|oid| !oid.is_empty()).filter_map(|oid| {
         let parsed = oid.parse().ok().map(TableId);
         if parsed.is_none() {
-            tracing::warn!(oid, "the setting forge.changed holds something else than table oids; somebody else writes to it");
+            tracing::warn!(
+                oid,
+                "the setting forge.changed holds something else than table oids; somebody else writes to it"
+            );
         }
         parsed
     });
@@ -241,7 +267,10 @@ fn broken() -> sqlx::Error {
 }
 
 fn outcome_unknown() -> Fault {
-    Fault::new(Code::OutcomeUnknown, "the connection to the database broke while the commit was in flight; it may or may not have happened")
+    Fault::new(
+        Code::OutcomeUnknown,
+        "the connection to the database broke while the commit was in flight; it may or may not have happened",
+    )
 }
 
 /// `forge <label>`, printable ASCII only: Postgres would replace the rest by question marks.

@@ -40,12 +40,14 @@ pub(super) struct Watching {
 impl FunctionsActor {
     pub(super) fn spec(functions: Functions) -> ChildSpec {
         let drain = functions.room.config.drain_timeout + 2 * CANCEL_GRACE;
-        let (mut spec, _address) = ChildSpec::actor("functions", move || Self { functions: functions.clone() });
+        let (mut spec, _address) =
+            ChildSpec::actor("functions", move || Self { functions: functions.clone() });
         spec.shutdown = Shutdown::Deadline(drain);
         spec
     }
 
-    /// A call is cut at its time limit unless its handler never yields: then it holds a thread of the node, and the log must say so.
+    /// A call is cut at its time limit unless its handler never yields: then it holds a thread of the node,
+    /// and the log must say so.
     fn watch(&self) {
         let room = &self.functions.room;
         metrics::gauge!(signals::CALLS_IN_FLIGHT).set(room.table.len() as f64);
@@ -75,7 +77,12 @@ impl Actor for FunctionsActor {
         })
     }
 
-    async fn handle(&self, cx: &Context<FunctionsMessage>, message: FunctionsMessage, state: &mut Watching) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<FunctionsMessage>,
+        message: FunctionsMessage,
+        state: &mut Watching,
+    ) -> Result<(), ActorError> {
         match message {
             FunctionsMessage::Watch => {
                 self.watch();

@@ -1,5 +1,5 @@
-//! Who may start now: one limit for the node, one for each handler that names its own. Nothing queues here; a full node says so
-//! at once, and the caller decides when to come back.
+//! Who may start now: one limit for the node, one for each handler that names its own. Nothing queues here; a
+//! full node says so at once, and the caller decides when to come back.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The limits and how much of each is taken.
 pub(super) struct Admission {
     node: Arc<Limit>,
-    /// Calls inside calls. They have places of their own: sharing the node's could leave a full node waiting for itself.
+    /// Calls inside calls. They have places of their own: sharing the node's could leave a full node waiting
+    /// for itself.
     nested: Arc<Limit>,
     handlers: HashMap<String, Arc<Limit>>,
 }
@@ -33,7 +34,9 @@ pub(super) struct Permit {
 impl Admission {
     pub(super) fn new(calls_max: u32, catalog: &Catalog) -> Self {
         let limit = |max| Arc::new(Limit { taken: AtomicU32::new(0), max });
-        let handlers = catalog.iter().filter_map(|(name, registration)| Some((name.to_owned(), limit(registration.meta.concurrency?))));
+        let handlers = catalog.iter().filter_map(|(name, registration)| {
+            Some((name.to_owned(), limit(registration.meta.concurrency?)))
+        });
         Self { node: limit(calls_max), nested: limit(calls_max), handlers: handlers.collect() }
     }
 

@@ -1,6 +1,8 @@
-//! One attempt at a job: the handler runs as an action does, and its end is told apart finely enough to decide what becomes of the job.
+//! One attempt at a job: the handler runs as an action does, and its end is told apart finely enough to
+//! decide what becomes of the job.
 //!
-//! It runs in its worker's task, so that a worker that is stopped ends it; what it calls runs to its end, as what actions call.
+//! It runs in its worker's task, so that a worker that is stopped ends it; what it calls runs to its end, as
+//! what actions call.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -47,7 +49,8 @@ impl AttemptEnd {
 impl Functions {
     /// Runs a job's handler once. Workers limit how many run, so it takes no place of a call.
     pub async fn attempt(&self, invocation: Invocation, attempt: Arc<dyn Conclude>) -> AttemptEnd {
-        let Some(registration) = self.room.find(&invocation.name).filter(|found| found.meta.job.is_some()) else {
+        let Some(registration) = self.room.find(&invocation.name).filter(|found| found.meta.job.is_some())
+        else {
             return AttemptEnd::Failed(Fault::new(Code::NotFound, "this binary has no such job"));
         };
         let span = tracing::info_span!(
@@ -61,7 +64,11 @@ impl Functions {
         let began = Instant::now();
         let ended = async {
             let end = call.attempt(attempt).await;
-            tracing::debug!(end = end.as_str(), ms = began.elapsed().as_secs_f64() * 1_000.0, "an attempt ended");
+            tracing::debug!(
+                end = end.as_str(),
+                ms = began.elapsed().as_secs_f64() * 1_000.0,
+                "an attempt ended"
+            );
             end
         };
         ended.instrument(span).await
@@ -85,7 +92,8 @@ impl Call {
         };
         let running = message.run(self.scope().attempting(attempt), None);
         // Dropping a cut handler runs application code too.
-        let ended: Ended = catch_unwind(self.guarded(running)).await.unwrap_or_else(|panic| Err(Failed::Panic(panic)));
+        let ended: Ended =
+            catch_unwind(self.guarded(running)).await.unwrap_or_else(|panic| Err(Failed::Panic(panic)));
         if let Err(Failed::Fault(fault)) = &ended
             && let Some(Snooze(delay)) = fault.source().and_then(|source| source.downcast_ref())
         {

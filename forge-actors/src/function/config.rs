@@ -10,8 +10,8 @@ use crate::kernel::time::serde_duration;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FunctionConfig {
-    /// Calls that run at the same time on this node; further ones are refused with `OVERLOADED` (503, Retry-After). Calls that actions make
-    /// have as many places of their own.
+    /// Calls that run at the same time on this node; further ones are refused with `OVERLOADED` (503,
+    /// Retry-After). Calls that actions make have as many places of their own.
     pub calls_max: u32,
     /// How long a stopping node waits for calls that run; then it cancels them.
     #[serde(with = "serde_duration")]
@@ -27,7 +27,8 @@ impl Default for FunctionConfig {
 impl FunctionConfig {
     /// Rules beyond types; one sentence per broken rule.
     pub fn validate(&self) -> Vec<String> {
-        let refuses_all = (self.calls_max == 0).then(|| "functions.calls_max is 0: every call would be refused".to_owned());
+        let refuses_all =
+            (self.calls_max == 0).then(|| "functions.calls_max is 0: every call would be refused".to_owned());
         refuses_all.into_iter().collect()
     }
 }

@@ -1,10 +1,11 @@
 //! Idempotency keys: a mutation that is sent twice happens once, and both are answered alike.
 //!
-//! The key is reserved first in the mutation's own transaction and its answer is stored last, so that key, effect and answer commit together.
-//! A call with the same key that comes meanwhile waits for the first one at the primary key: when that commits its answer is replayed, when it
-//! fails the waiting one runs. Failures are therefore not stored. A key belongs to one function and one caller; with other arguments it is a
-//! `CONFLICT`. Of a `public` function the answer is not kept, since it may be a token: there a repeat is a `CONFLICT` as well, and still happens
-//! once. Anonymous callers are one caller: their keys must be random.
+//! The key is reserved first in the mutation's own transaction and its answer is stored last, so that key,
+//! effect and answer commit together. A call with the same key that comes meanwhile waits for the first one
+//! at the primary key: when that commits its answer is replayed, when it fails the waiting one runs. Failures
+//! are therefore not stored. A key belongs to one function and one caller; with other arguments it is a
+//! `CONFLICT`. Of a `public` function the answer is not kept, since it may be a token: there a repeat is a
+//! `CONFLICT` as well, and still happens once. Anonymous callers are one caller: their keys must be random.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,7 +47,8 @@ impl<'a> Key<'a> {
         let tenant = identity.and_then(|identity| identity.tenant.as_deref()).unwrap_or_default();
         let subject = identity.map(|identity| identity.subject.as_str()).unwrap_or_default();
         let mut hasher = Sha256::new();
-        // Whether there is an identity is part of it: nobody can be named so that they share the keys of the anonymous.
+        // Whether there is an identity is part of it: nobody can be named so that they share the keys of the
+        // anonymous.
         hasher.update([u8::from(identity.is_some())]);
         for part in [&*invocation.name, tenant, subject, key] {
             hasher.update((part.len() as u64).to_be_bytes());
@@ -56,18 +58,28 @@ impl<'a> Key<'a> {
         Some(Self { function: &invocation.name, digest: hasher.finalize().into(), args_hash })
     }
 
-    /// Makes this call the first with its key, once every other one that is under way has ended; or answers what the first one got.
+    /// Makes this call the first with its key, once every other one that is under way has ended; or answers
+    /// what the first one got.
     pub(super) async fn reserve(&self, db: &Db) -> Result<Option<Replay>, Fault> {
         let reserve = sqlx::query(include_str!("sql/reserve_key.sql"));
-        let reserve = reserve.bind(self.digest.as_slice()).bind(self.function).bind(self.args_hash.as_slice());
+        let reserve =
+            reserve.bind(self.digest.as_slice()).bind(self.function).bind(self.args_hash.as_slice());
         if reserve.fetch_optional(db).await?.is_some() {
             return Ok(None);
         }
-        let found = sqlx::query(include_str!("sql/find_answer.sql")).bind(self.digest.as_slice()).fetch_optional(db).await?;
+        let found = sqlx::query(include_str!("sql/find_answer.sql"))
+            .bind(self.digest.as_slice())
+            .fetch_optional(db)
+            .await?;
         // Deleted between the two statements, because it was a day old: whoever sends it again is the first.
-        let row = found.ok_or_else(|| Fault::new(Code::Conflict, "the idempotency key has just expired").retry_after(Duration::ZERO))?;
+        let row = found.ok_or_else(|| {
+            Fault::new(Code::Conflict, "the idempotency key has just expired").retry_after(Duration::ZERO)
+        })?;
         if row.try_get::<Vec<u8>, _>("args_hash")? != self.args_hash {
-            return Err(Fault::new(Code::Conflict, "the idempotency key was used with other arguments: each call needs a key of its own"));
+            return Err(Fault::new(
+                Code::Conflict,
+                "the idempotency key was used with other arguments: each call needs a key of its own",
+            ));
         }
         let answer: Option<Vec<u8>> = row.try_get("answer")?;
         let made = "this call was made before; the answers of public functions are not kept, so it cannot be given again";
@@ -78,14 +90,19 @@ impl<'a> Key<'a> {
 
     /// Keeps the answer of the first call.
     pub(super) async fn store(&self, db: &Db, answer: &[u8]) -> Result<(), Fault> {
-        sqlx::query(include_str!("sql/store_answer.sql")).bind(self.digest.as_slice()).bind(answer).execute(db).await?;
+        sqlx::query(include_str!("sql/store_answer.sql"))
+            .bind(self.digest.as_slice())
+            .bind(answer)
+            .execute(db)
+            .await?;
         Ok(())
     }
 }
 
 /// Of equal arguments it is equal, however they are spaced and ordered.
 fn hash_of(args: &[u8]) -> [u8; 32] {
-    let canonical = serde_json::from_slice::<BTreeMap<String, serde_json::Value>>(args).and_then(|args| serde_json::to_vec(&args));
+    let canonical = serde_json::from_slice::<BTreeMap<String, serde_json::Value>>(args)
+        .and_then(|args| serde_json::to_vec(&args));
     // What is no object is refused when it is read, and then nothing is kept.
     Sha256::digest(canonical.as_deref().unwrap_or(args)).into()
 }

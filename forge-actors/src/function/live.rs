@@ -1,7 +1,8 @@
-//! Queries that stay: judged once when somebody subscribes, run as often as the reactor says, in the snapshot that it brings.
+//! Queries that stay: judged once when somebody subscribes, run as often as the reactor says, in the snapshot
+//! that it brings.
 //!
-//! A run is contained like a call: a panic, a failed statement or a time limit ends that run and goes nowhere else. It is not admitted like
-//! one: the reactor runs one query at a time, and nobody waits in front of it.
+//! A run is contained like a call: a panic, a failed statement or a time limit ends that run and goes nowhere
+//! else. It is not admitted like one: the reactor runs one query at a time, and nobody waits in front of it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -42,9 +43,11 @@ pub struct LiveRun {
 }
 
 impl Functions {
-    /// Judges a subscription as [`call`](Self::call) would judge a call: the handler exists and is a query, the caller may, the arguments fit.
+    /// Judges a subscription as [`call`](Self::call) would judge a call: the handler exists and is a query,
+    /// the caller may, the arguments fit.
     pub fn prepare_live(&self, invocation: &Invocation) -> Result<LiveQuery, Fault> {
-        let registration = self.room.find(&invocation.name).filter(|found| found.meta.access != Access::Internal);
+        let registration =
+            self.room.find(&invocation.name).filter(|found| found.meta.access != Access::Internal);
         let registration = registration.ok_or_else(|| unknown(&invocation.name))?;
         authorize(&registration.meta, &invocation.caller)?;
         if registration.meta.kind != KindName::Query {
@@ -52,7 +55,8 @@ impl Functions {
             return Err(Fault::new(Code::Validation, message));
         }
         if invocation.args.len() > registration.meta.input_bytes_max {
-            let message = format!("the arguments are larger than {} bytes", registration.meta.input_bytes_max);
+            let message =
+                format!("the arguments are larger than {} bytes", registration.meta.input_bytes_max);
             return Err(Fault::new(Code::PayloadTooLarge, message));
         }
         // Reading arguments runs application code, which may panic, and waits for nothing.
@@ -64,8 +68,8 @@ impl Functions {
         Ok(LiveQuery { args: canonical(&invocation.args), refresh: registration.meta.refresh })
     }
 
-    /// Runs a query that [`prepare_live`](Self::prepare_live) accepted, on `db`, until its own time limit or the invocation's deadline. Cut
-    /// there, its statement may still be under way.
+    /// Runs a query that [`prepare_live`](Self::prepare_live) accepted, on `db`, until its own time limit or
+    /// the invocation's deadline. Cut there, its statement may still be under way.
     pub async fn run_live(&self, invocation: Invocation, db: Db) -> LiveRun {
         let Some(registration) = self.room.find(&invocation.name) else {
             return LiveRun { answer: Err(unknown(&invocation.name)), observed: Observed::Nothing };
@@ -73,13 +77,20 @@ impl Functions {
         let began = Instant::now();
         let own = began + registration.meta.timeout;
         let deadline = invocation.deadline.map_or(own, |caller| caller.min(own));
-        let _row = self.room.table.enter(InFlight { request: invocation.id, name: Arc::clone(&invocation.name), since: began });
+        let _row = self.room.table.enter(InFlight {
+            request: invocation.id,
+            name: Arc::clone(&invocation.name),
+            since: began,
+        });
         let span = tracing::info_span!("live", handler = %invocation.name, trace_id = %invocation.trace.trace_id_hex());
         let (name, invocation) = (Arc::clone(&invocation.name), Arc::new(invocation));
-        let scope = Scope::new(Arc::clone(&invocation), 0, deadline, Effects::default(), self.room.services());
+        let scope =
+            Scope::new(Arc::clone(&invocation), 0, deadline, Effects::default(), self.room.services());
         let noting = scope.clone();
         // Dropping a cut handler runs application code too: it is dropped inside of this block.
-        let running = async move { tokio::time::timeout_at(deadline.into(), run(registration, invocation, noting, db)).await };
+        let running = async move {
+            tokio::time::timeout_at(deadline.into(), run(registration, invocation, noting, db)).await
+        };
         let answer = match catch_unwind(running).instrument(span).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(too_late(&registration.meta, &name)),
@@ -92,12 +103,18 @@ impl Functions {
     }
 }
 
-async fn run(registration: &Registration, invocation: Arc<Invocation>, scope: Scope, db: Db) -> Result<Bytes, Fault> {
+async fn run(
+    registration: &Registration,
+    invocation: Arc<Invocation>,
+    scope: Scope,
+    db: Db,
+) -> Result<Bytes, Fault> {
     registration.decode(&invocation.args)?.run(scope, Some(db)).await
 }
 
-/// The arguments without the accidents of how they were written: the order of the names, and the blanks between them. Values stay as they
-/// came, so that no two that a handler could tell apart become one; and so does what is no plain object.
+/// The arguments without the accidents of how they were written: the order of the names, and the blanks
+/// between them. Values stay as they came, so that no two that a handler could tell apart become one; and so
+/// does what is no plain object.
 fn canonical(args: &Bytes) -> Bytes {
     if args.iter().all(u8::is_ascii_whitespace) {
         return Bytes::from_static(b"{}");
@@ -144,7 +161,9 @@ mod tests {
 
     #[test]
     fn equal_arguments_are_equal_bytes() {
-        let check = |args: &'static str, expected: &str| assert_eq!(canonical(&Bytes::from_static(args.as_bytes())), expected, "{args}");
+        let check = |args: &'static str, expected: &str| {
+            assert_eq!(canonical(&Bytes::from_static(args.as_bytes())), expected, "{args}")
+        };
         check("", "{}");
         check(" {} ", "{}");
         check(r#"{ "b": [1, 2] , "a":"x" }"#, r#"{"a":"x","b":[1, 2]}"#);

@@ -77,9 +77,13 @@ pub struct Needs {
 }
 
 impl Functions {
-    /// The room and the child that its supervisor runs. `services` makes what contexts hand out; it gets the room itself, since
-    /// contexts call handlers.
-    pub fn new(catalog: Arc<Catalog>, needs: Needs, services: impl FnOnce(Arc<dyn Invoke>) -> Services) -> (Self, ChildSpec) {
+    /// The room and the child that its supervisor runs. `services` makes what contexts hand out; it gets the
+    /// room itself, since contexts call handlers.
+    pub fn new(
+        catalog: Arc<Catalog>,
+        needs: Needs,
+        services: impl FnOnce(Arc<dyn Invoke>) -> Services,
+    ) -> (Self, ChildSpec) {
         let room = Arc::new(Room {
             admission: Admission::new(needs.config.calls_max, &catalog),
             metrics: signals::for_catalog(&catalog),
@@ -97,7 +101,11 @@ impl Functions {
         });
         let functions = Self { room };
         let services = Arc::new(services(Arc::new(Weak(Arc::downgrade(&functions.room)))));
-        functions.room.services.set(services).unwrap_or_else(|_| unreachable!("a new room has no services yet"));
+        functions
+            .room
+            .services
+            .set(services)
+            .unwrap_or_else(|_| unreachable!("a new room has no services yet"));
         let spec = FunctionsActor::spec(functions.clone());
         (functions, spec)
     }
@@ -127,15 +135,16 @@ impl Functions {
         Arc::new(Weak(Arc::downgrade(&self.room)))
     }
 
-    /// A call from outside: checks that the handler exists, that the caller may, that the arguments fit and that there is room, in
-    /// this order; then runs it.
+    /// A call from outside: checks that the handler exists, that the caller may, that the arguments fit and
+    /// that there is room, in this order; then runs it.
     pub async fn call(&self, invocation: Invocation) -> Result<Bytes, Fault> {
         self.submit(invocation).await.0
     }
 
     /// [`call`](Self::call), with the receipt of what was committed: empty unless a mutation wrote something.
     pub async fn submit(&self, invocation: Invocation) -> (Result<Bytes, Fault>, Receipt) {
-        let registration = self.room.find(&invocation.name).filter(|found| found.meta.access != Access::Internal);
+        let registration =
+            self.room.find(&invocation.name).filter(|found| found.meta.access != Access::Internal);
         let registration = registration.ok_or_else(|| unknown(&invocation.name));
         match registration.and_then(|found| authorize(&found.meta, &invocation.caller).map(|()| found)) {
             Ok(registration) => run::admitted(&self.room, registration, invocation, 0).await,
@@ -182,12 +191,19 @@ pub(super) fn unknown(name: &str) -> Fault {
 }
 
 pub(super) fn authorize(meta: &Meta, caller: &Caller) -> Result<(), Fault> {
-    let identity = || caller.identity.as_deref().ok_or_else(|| Fault::new(Code::Unauthenticated, "this function needs a token"));
+    let identity = || {
+        caller
+            .identity
+            .as_deref()
+            .ok_or_else(|| Fault::new(Code::Unauthenticated, "this function needs a token"))
+    };
     match meta.access {
         Access::Public => Ok(()),
         Access::Authenticated => identity().map(|_| ()),
         Access::Role(role) if identity()?.has_role(role) => Ok(()),
-        Access::Role(role) => Err(Fault::new(Code::PermissionDenied, format!("this function needs the role `{role}`"))),
+        Access::Role(role) => {
+            Err(Fault::new(Code::PermissionDenied, format!("this function needs the role `{role}`")))
+        }
         Access::Internal => Err(unknown(&meta.wire_name())),
     }
 }

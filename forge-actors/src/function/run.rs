@@ -34,8 +34,14 @@ use crate::supervise::{Crash, Panic, catch_unwind};
 /// Between two attempts of a mutation that lost a race: long enough for the winner to commit.
 const RACE_BACKOFF: Backoff = Backoff::exponential(Duration::from_millis(4), Duration::from_millis(100));
 
-/// Checks what is left to check, then runs the call: a query here, what writes as a task of the room whose answer is awaited.
-pub(super) async fn admitted(room: &Arc<Room>, registration: &'static Registration, invocation: Invocation, depth: u32) -> Settled {
+/// Checks what is left to check, then runs the call: a query here, what writes as a task of the room whose
+/// answer is awaited.
+pub(super) async fn admitted(
+    room: &Arc<Room>,
+    registration: &'static Registration,
+    invocation: Invocation,
+    depth: u32,
+) -> Settled {
     let permit = match admit(room, &registration.meta, &invocation, depth) {
         Ok(permit) => permit,
         Err(fault) => return (Err(fault), Receipt::default()),
@@ -43,7 +49,8 @@ pub(super) async fn admitted(room: &Arc<Room>, registration: &'static Registrati
     let span = span_of(&invocation, depth);
     let call = Call::new(room, registration, invocation, depth, permit);
     if registration.meta.kind == KindName::Query {
-        // A query leaves nothing behind when it is dropped half-way, so it runs in its caller's task and ends with it.
+        // A query leaves nothing behind when it is dropped half-way, so it runs in its caller's task and ends
+        // with it.
         return room.tasks.track_future(call.run()).instrument(span).await;
     }
     let (answer, answered) = oneshot::channel();
@@ -52,7 +59,9 @@ pub(super) async fn admitted(room: &Arc<Room>, registration: &'static Registrati
         let _gone = answer.send(call.run().await);
     };
     room.tasks.spawn(task.instrument(span));
-    answered.await.unwrap_or_else(|_| (Err(Fault::new(Code::Unavailable, "the node stopped before the call ended")), Receipt::default()))
+    answered.await.unwrap_or_else(|_| {
+        (Err(Fault::new(Code::Unavailable, "the node stopped before the call ended")), Receipt::default())
+    })
 }
 
 fn admit(room: &Room, meta: &Meta, invocation: &Invocation, depth: u32) -> Result<Permit, Fault> {
@@ -133,7 +142,13 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(room: &Arc<Room>, registration: &'static Registration, invocation: Invocation, depth: u32, permit: Permit) -> Self {
+    pub(super) fn new(
+        room: &Arc<Room>,
+        registration: &'static Registration,
+        invocation: Invocation,
+        depth: u32,
+        permit: Permit,
+    ) -> Self {
         Self {
             room: Arc::clone(room),
             registration,
@@ -148,13 +163,18 @@ impl Call {
 
     /// Stands in the table of running calls, and is counted, until both are dropped.
     pub(super) fn begin(&self) -> (Row, Ending<'_>) {
-        let row = InFlight { request: self.invocation.id, name: Arc::clone(&self.invocation.name), since: self.began };
+        let row = InFlight {
+            request: self.invocation.id,
+            name: Arc::clone(&self.invocation.name),
+            since: self.began,
+        };
         (self.room.table.enter(row), Ending { call: self, outcome: Outcome::Cancelled })
     }
 
     async fn run(mut self) -> Settled {
         let (_row, mut ending) = self.begin();
-        // Reading the arguments and dropping a cut handler run application code too, so all of it is contained.
+        // Reading the arguments and dropping a cut handler run application code too, so all of it is
+        // contained.
         let ended = catch_unwind(self.by_kind()).await.unwrap_or_else(|panic| Err(Failed::Panic(panic)));
         let (outcome, answer) = self.conclude(ended);
         ending.outcome = outcome;
@@ -208,7 +228,13 @@ impl Call {
     }
 
     pub(super) fn scope(&self) -> Scope {
-        Scope::new(Arc::clone(&self.invocation), self.depth, self.deadline(), self.effects.clone(), self.room.services())
+        Scope::new(
+            Arc::clone(&self.invocation),
+            self.depth,
+            self.deadline(),
+            self.effects.clone(),
+            self.room.services(),
+        )
     }
 
     /// Waits for `future` unless the call is cut first.
@@ -232,7 +258,8 @@ impl Call {
         let message = self.decode()?;
         let database = &self.room.database;
         if !self.registration.meta.snapshot {
-            // Dropping the handler's future gives its session back as broken; the database room cancels the statement.
+            // Dropping the handler's future gives its session back as broken; the database room cancels the
+            // statement.
             return self.guarded(self.start(message, Some(database.reader()))).await;
         }
         let beginning = database.snapshot(&self.invocation.name, self.remaining());
@@ -272,13 +299,19 @@ impl Call {
     }
 
     /// Runs the handler between reserving its key and keeping its answer, unless the key was used before.
-    async fn keyed(&self, key: &Key<'_>, message: Box<dyn Decoded>, tx: &Transaction) -> Result<Keyed, Failed> {
+    async fn keyed(
+        &self,
+        key: &Key<'_>,
+        message: Box<dyn Decoded>,
+        tx: &Transaction,
+    ) -> Result<Keyed, Failed> {
         let db = tx.db();
         if let Some(replay) = self.unless_cut(key.reserve(&db)).await?? {
             return Ok(Keyed::Again(replay));
         }
         let output = self.guarded(self.start(message, Some(tx.db()))).await?;
-        // What anyone may call is how one signs in, and what it answers is nothing to keep in a table, or to answer to whoever has the key.
+        // What anyone may call is how one signs in, and what it answers is nothing to keep in a table, or to
+        // answer to whoever has the key.
         if self.registration.meta.access != Access::Public {
             self.unless_cut(key.store(&db, &output)).await??;
         }
@@ -294,7 +327,9 @@ impl Call {
             Failed::Fault(fault) if fault.code() == Code::Timeout => (Outcome::Timeout, fault),
             Failed::Fault(fault) if fault.code() == Code::Internal => (Outcome::Internal, fault),
             Failed::Fault(fault) => (Outcome::Fault, fault),
-            Failed::Panic(panic) => (Outcome::Panic, panicked(&self.room, &self.registration.meta, &self.invocation.name, panic)),
+            Failed::Panic(panic) => {
+                (Outcome::Panic, panicked(&self.room, &self.registration.meta, &self.invocation.name, panic))
+            }
             Failed::Deadline => (Outcome::Timeout, too_late(&self.registration.meta, &self.invocation.name)),
             Failed::Drain => {
                 let fault = Fault::new(Code::Unavailable, "the node stopped before the call ended");
@@ -310,7 +345,11 @@ pub(super) fn panicked(room: &Room, meta: &Meta, name: &str, panic: Panic) -> Fa
     let place = if meta.kind == KindName::Job { JOBS_PATH } else { PATH };
     let crash = Crash::new(&format!("{place}/{name}"), meta.kind.as_str(), &panic.message);
     let fault = Fault::internal(panic.to_string());
-    room.tree.journal().record_crash(Crash { location: Some(panic.location), backtrace: Some(panic.backtrace), ..crash });
+    room.tree.journal().record_crash(Crash {
+        location: Some(panic.location),
+        backtrace: Some(panic.backtrace),
+        ..crash
+    });
     fault
 }
 
@@ -340,8 +379,8 @@ async fn end(tx: Transaction, ended: Ended) -> Result<(Bytes, Receipt), Failed> 
     Err(failed)
 }
 
-/// The fault of a serialization failure, a deadlock, or a schema that changed under a prepared statement: the same call may well
-/// succeed the next time, on another session.
+/// The fault of a serialization failure, a deadlock, or a schema that changed under a prepared statement: the
+/// same call may well succeed the next time, on another session.
 fn lost_race(fault: &Fault) -> bool {
     matches!(fault.sqlstate().as_deref(), Some("40001" | "40P01"))
         || fault.source().and_then(|source| source.downcast_ref()).is_some_and(is_stale)

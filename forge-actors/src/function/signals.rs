@@ -1,4 +1,5 @@
-//! Metrics of the function room. Handles are made once for each handler: a label built per call would cost more than the count.
+//! Metrics of the function room. Handles are made once for each handler: a label built per call would cost
+//! more than the count.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -47,7 +48,9 @@ impl HandlerMetrics {
     fn new(name: &str) -> Self {
         let label = || name.to_owned();
         Self {
-            outcomes: OUTCOMES.map(|(_, outcome)| metrics::counter!(CALLS_TOTAL, "handler" => label(), "outcome" => outcome)),
+            outcomes: OUTCOMES.map(
+                |(_, outcome)| metrics::counter!(CALLS_TOTAL, "handler" => label(), "outcome" => outcome),
+            ),
             seconds: metrics::histogram!(CALL_SECONDS, "handler" => label()),
             retries: metrics::counter!(RETRIES_TOTAL, "handler" => label()),
         }

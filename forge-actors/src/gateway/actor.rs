@@ -1,7 +1,7 @@
 //! The listener: the accept loop under supervision.
 //!
-//! A crash (a panic in the accept loop) cuts the open connections and starts a new loop on the same [`Port`]. A stop drains. No one
-//! sends to it, so its message type has no values.
+//! A crash (a panic in the accept loop) cuts the open connections and starts a new loop on the same [`Port`].
+//! A stop drains. No one sends to it, so its message type has no values.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,8 @@ const CUT_DEADLINE: Duration = secs(2);
 pub fn listener<B: Border>(gateway: Gateway<B>, port: Arc<Port>) -> ChildSpec {
     let config = gateway.config();
     let stop = config.drain_delay.saturating_add(config.drain_timeout).saturating_add(CUT_DEADLINE);
-    let (mut spec, _) = ChildSpec::actor("listener", move || Listener { gateway: gateway.clone(), port: Arc::clone(&port) });
+    let (mut spec, _) =
+        ChildSpec::actor("listener", move || Listener { gateway: gateway.clone(), port: Arc::clone(&port) });
     spec.shutdown = Shutdown::Deadline(stop);
     spec
 }

@@ -1,10 +1,11 @@
 //! Files for browsers: the application's page at `/`, the dashboard at `/_dashboard/`.
 //!
-//! Calls, `/ws`, `/health` and the like come first; what is left for GET and HEAD is looked up here. A path without a file whose last
-//! segment has no dot is a place inside of a page, so `index.html` answers it.
+//! Calls, `/ws`, `/health` and the like come first; what is left for GET and HEAD is looked up here. A path
+//! without a file whose last segment has no dot is a place inside of a page, so `index.html` answers it.
 //!
-//! A path is taken apart before it is looked up: hidden files, `..` and whatever else could lead out of the folder are nothing here, and a
-//! link that leads out is not followed. A file that a bundler named by its content is kept for ever; every other one is asked for again.
+//! A path is taken apart before it is looked up: hidden files, `..` and whatever else could lead out of the
+//! folder are nothing here, and a link that leads out is not followed. A file that a bundler named by its
+//! content is kept for ever; every other one is asked for again.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, LOCATION, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderValue, LOCATION, VARY,
 };
 
 use super::routes::{Response, holds};
@@ -99,8 +101,10 @@ impl Site {
             Self::Folder(folder) => match read_within(folder, name).await {
                 Ok(found) => Some(found),
                 Err(error) => {
-                    let absent =
-                        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory);
+                    let absent = matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory
+                    );
                     if !absent {
                         tracing::warn!(file = name, %error, "a file is not served");
                     }
@@ -113,7 +117,8 @@ impl Site {
 
 /// Reads a file that lies in the folder, also after links are followed.
 async fn read_within(folder: &Path, name: &str) -> io::Result<Found> {
-    let (root, file) = (tokio::fs::canonicalize(folder).await?, tokio::fs::canonicalize(folder.join(name)).await?);
+    let (root, file) =
+        (tokio::fs::canonicalize(folder).await?, tokio::fs::canonicalize(folder.join(name)).await?);
     if !file.starts_with(&root) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the link leads out of the folder"));
     }
@@ -122,7 +127,10 @@ async fn read_within(folder: &Path, name: &str) -> io::Result<Found> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if facts.len() > FILE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {FILE_BYTES_MAX} bytes")));
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {FILE_BYTES_MAX} bytes"),
+        ));
     }
     let changed = facts.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
     let tag = format!("W/\"{:x}-{:x}\"", facts.len(), changed.as_nanos());
@@ -140,7 +148,9 @@ fn clean(path: &str) -> Option<String> {
         return Some(INDEX.to_owned());
     }
     let is_name = |segment: &str| {
-        !segment.is_empty() && !segment.starts_with('.') && !segment.contains(|c: char| c.is_control() || matches!(c, '\\' | ':' | '%'))
+        !segment.is_empty()
+            && !segment.starts_with('.')
+            && !segment.contains(|c: char| c.is_control() || matches!(c, '\\' | ':' | '%'))
     };
     // A place of a page may end with a slash.
     name.strip_suffix('/').unwrap_or(name).split('/').all(is_name).then(|| name.to_owned())
@@ -150,7 +160,8 @@ fn accepts_gzip(request: &HeaderMap) -> bool {
     let lists = request.get_all(ACCEPT_ENCODING).iter().filter_map(|list| list.to_str().ok());
     lists.flat_map(|list| list.split(',')).any(|item| {
         let (coding, weight) = item.split_once(';').unwrap_or((item, ""));
-        coding.trim().eq_ignore_ascii_case("gzip") && !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
+        coding.trim().eq_ignore_ascii_case("gzip")
+            && !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
     })
 }
 
@@ -187,8 +198,12 @@ fn is_named_by_content(name: &str) -> bool {
     let Some(file) = name.strip_prefix("assets/") else { return false };
     let Some((stem, _extension)) = file.rsplit_once('.') else { return false };
     // The hash may hold a hyphen of its own, so it is counted from the end.
-    let Some((before, hash)) = stem.len().checked_sub(HASH_LENGTH).and_then(|at| stem.split_at_checked(at)) else { return false };
-    before.ends_with('-') && hash.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    let Some((before, hash)) = stem.len().checked_sub(HASH_LENGTH).and_then(|at| stem.split_at_checked(at))
+    else {
+        return false;
+    };
+    before.ends_with('-')
+        && hash.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 fn content_type(name: &str) -> &'static str {
@@ -216,7 +231,8 @@ mod tests {
 
     #[test]
     fn only_names_below_the_folder_are_looked_up() {
-        let check = |path: &str, expected: Option<&str>| assert_eq!(clean(path).as_deref(), expected, "{path}");
+        let check =
+            |path: &str, expected: Option<&str>| assert_eq!(clean(path).as_deref(), expected, "{path}");
         check("/", Some("index.html"));
         check("/a/b.js", Some("a/b.js"));
         check("/a%20b.js", Some("a b.js"));

@@ -1,7 +1,8 @@
-//! Many calls in one request: `POST /rpc` with an array of `{id, name, args}`, and `idempotencyKey` where a call has one.
+//! Many calls in one request: `POST /rpc` with an array of `{id, name, args}`, and `idempotencyKey` where a
+//! call has one.
 //!
-//! Each call stands for itself: its own admission, its own transaction, its own outcome. The answer has one entry per call, in
-//! order; what is wrong with the request as a whole is one error envelope.
+//! Each call stands for itself: its own admission, its own transaction, its own outcome. The answer has one
+//! entry per call, in order; what is wrong with the request as a whole is one error envelope.
 
 use std::borrow::Cow;
 
@@ -48,15 +49,22 @@ pub(super) async fn serve<B: Border>(
 ) -> Result<Response, Fault> {
     let caller = gateway.authenticator().caller(&head.headers, exchange.ip)?;
     if head.headers.contains_key(rpc::IDEMPOTENCY_KEY) {
-        return Err(Fault::new(Code::BadRequest, "one key cannot name several calls: give each call of the batch its `idempotencyKey`"));
+        return Err(Fault::new(
+            Code::BadRequest,
+            "one key cannot name several calls: give each call of the batch its `idempotencyKey`",
+        ));
     }
     let bytes = body.read_json(&head.headers, gateway.config(), gateway.body_room()).await?;
     let calls = parse(&bytes)?;
-    // Made before they run: a stream that borrows through a closure is not provably `Send` (rust-lang/rust#89976).
+    // Made before they run: a stream that borrows through a closure is not provably `Send`
+    // (rust-lang/rust#89976).
     let mut running = Vec::with_capacity(calls.len());
     for call in &calls {
-        let args = call.args.map_or_else(|| Bytes::from_static(b"{}"), |args| bytes.slice_ref(args.get().as_bytes()));
-        let invocation = rpc::call(new_request_id(), exchange.trace.child(), &call.name, args, caller.clone());
+        let args = call
+            .args
+            .map_or_else(|| Bytes::from_static(b"{}"), |args| bytes.slice_ref(args.get().as_bytes()));
+        let invocation =
+            rpc::call(new_request_id(), exchange.trace.child(), &call.name, args, caller.clone());
         let idempotency_key = call.idempotency_key.as_deref().map(rpc::checked_key).transpose()?;
         running.push(rpc::run(gateway, Invocation { idempotency_key, ..invocation }));
     }
@@ -86,12 +94,15 @@ fn parse(body: &[u8]) -> Result<Vec<Call<'_>>, Fault> {
     })?;
     if calls.len() > limits::BATCH_CALLS_MAX {
         let message = format!("a batch may have at most {} calls", limits::BATCH_CALLS_MAX);
-        return Err(Fault::new(Code::PayloadTooLarge, message).with_details(serde_json::json!({ "callsMax": limits::BATCH_CALLS_MAX })));
+        return Err(Fault::new(Code::PayloadTooLarge, message)
+            .with_details(serde_json::json!({ "callsMax": limits::BATCH_CALLS_MAX })));
     }
-    let named = |call: &Call<'_>| call.id.get().starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit());
+    let named =
+        |call: &Call<'_>| call.id.get().starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit());
     // Ids come back in the answer, so they stay short.
     if !calls.iter().all(|call| named(call) && call.id.get().len() <= ID_BYTES_MAX) {
-        let message = format!("the `id` of each call must be a string or a number of at most {ID_BYTES_MAX} bytes");
+        let message =
+            format!("the `id` of each call must be a string or a number of at most {ID_BYTES_MAX} bytes");
         return Err(Fault::new(Code::BadRequest, message));
     }
     Ok(calls)

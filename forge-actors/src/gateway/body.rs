@@ -1,7 +1,9 @@
-//! Reading a request's body within its limits: its own size and time, and the room that all bodies of the node share.
+//! Reading a request's body within its limits: its own size and time, and the room that all bodies of the
+//! node share.
 //!
-//! Ten thousand connections with a megabyte each would be ten gigabytes. A body that does not come in one piece (the connection's
-//! buffer) reserves what it may need before it is gathered, and keeps that until its request is answered.
+//! Ten thousand connections with a megabyte each would be ten gigabytes. A body that does not come in one
+//! piece (the connection's buffer) reserves what it may need before it is gathered, and keeps that until its
+//! request is answered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +31,9 @@ impl BodyRoom {
 
     fn reserve(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Fault> {
         let units = u32::try_from(bytes.div_ceil(ROOM_UNIT_BYTES as u64)).unwrap_or(u32::MAX);
-        let full = |_| Fault::new(Code::Overloaded, "the node is reading too many large bodies").retry_after(secs(1));
+        let full = |_| {
+            Fault::new(Code::Overloaded, "the node is reading too many large bodies").retry_after(secs(1))
+        };
         Arc::clone(&self.0).try_acquire_many_owned(units).map_err(full)
     }
 }
@@ -51,24 +55,38 @@ impl RequestBody {
         !self.ended
     }
 
-    /// The JSON of the body; an empty body is empty. Checks the type first: a page of a foreign origin can send `text/plain` and
-    /// forms without asking (a "simple request"), but not this type.
-    pub(super) async fn read_json(&mut self, headers: &HeaderMap, config: &GatewayConfig, room: &BodyRoom) -> Result<Bytes, Fault> {
+    /// The JSON of the body; an empty body is empty. Checks the type first: a page of a foreign origin can
+    /// send `text/plain` and forms without asking (a "simple request"), but not this type.
+    pub(super) async fn read_json(
+        &mut self,
+        headers: &HeaderMap,
+        config: &GatewayConfig,
+        room: &BodyRoom,
+    ) -> Result<Bytes, Fault> {
         let empty = self.ended;
         if !empty && !is_json(headers) {
-            return Err(Fault::new(Code::UnsupportedMediaType, "the body must be `application/json` in UTF-8"));
+            return Err(Fault::new(
+                Code::UnsupportedMediaType,
+                "the body must be `application/json` in UTF-8",
+            ));
         }
         if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
             return Err(Fault::new(Code::UnsupportedMediaType, "compressed bodies are not accepted"));
         }
-        if empty { Ok(Bytes::new()) } else { self.read(config.body_bytes_max, config.body_timeout, room).await }
+        if empty {
+            Ok(Bytes::new())
+        } else {
+            self.read(config.body_bytes_max, config.body_timeout, room).await
+        }
     }
 
     async fn read(&mut self, bytes_max: usize, limit: Duration, room: &BodyRoom) -> Result<Bytes, Fault> {
         if self.incoming.size_hint().lower() > bytes_max as u64 {
             return Err(too_large(bytes_max));
         }
-        let late = || Fault::new(Code::BadRequest, format!("the body did not arrive within {}", format_duration(limit)));
+        let late = || {
+            Fault::new(Code::BadRequest, format!("the body did not arrive within {}", format_duration(limit)))
+        };
         tokio::time::timeout(limit, self.collect(bytes_max, room)).await.map_err(|_| late())?
     }
 
@@ -82,7 +100,8 @@ impl RequestBody {
             return Ok(first);
         }
         let rest_max = self.incoming.size_hint().upper().unwrap_or(bytes_max as u64);
-        self.reserved = Some(room.reserve(rest_max.saturating_add(first.len() as u64).min(bytes_max as u64))?);
+        self.reserved =
+            Some(room.reserve(rest_max.saturating_add(first.len() as u64).min(bytes_max as u64))?);
         let mut whole = BytesMut::from(first);
         while !self.ended {
             let data = self.frame().await?;
@@ -109,7 +128,8 @@ impl RequestBody {
 
 fn too_large(bytes_max: usize) -> Fault {
     let details = serde_json::json!({ "bytesMax": bytes_max });
-    Fault::new(Code::PayloadTooLarge, format!("the body may have at most {bytes_max} bytes")).with_details(details)
+    Fault::new(Code::PayloadTooLarge, format!("the body may have at most {bytes_max} bytes"))
+        .with_details(details)
 }
 
 /// `application/json`, with no charset or UTF-8 (RFC 8259 §8.1).
@@ -122,7 +142,9 @@ fn is_json(headers: &HeaderMap) -> bool {
     let Ok(text) = header.to_str() else { return false };
     let mut parts = text.split(';').map(str::trim);
     let utf8 = |parameter: &str| match parameter.split_once('=') {
-        Some((name, value)) if name.eq_ignore_ascii_case("charset") => value.trim_matches('"').eq_ignore_ascii_case("utf-8"),
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
         _ => true,
     };
     parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) && parts.all(utf8)

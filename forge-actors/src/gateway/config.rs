@@ -26,17 +26,18 @@ pub struct GatewayConfig {
     pub header_bytes_max: usize,
     /// Bytes of a request's body; more is answered 413, by `Content-Length` before anything is read.
     pub body_bytes_max: usize,
-    /// Bytes of all bodies that the node holds at once, those of a few KiB not counted; over it, larger bodies are answered 503 with
-    /// `Retry-After`. At least `body_bytes_max`.
+    /// Bytes of all bodies that the node holds at once, those of a few KiB not counted; over it, larger
+    /// bodies are answered 503 with `Retry-After`. At least `body_bytes_max`.
     pub bodies_bytes_max: usize,
-    /// Time from a request's first byte (on a new connection: from its opening) to the end of its head; then the connection is closed.
+    /// Time from a request's first byte (on a new connection: from its opening) to the end of its head; then
+    /// the connection is closed.
     #[serde(with = "serde_duration")]
     pub header_timeout: Duration,
     /// Time for a request's whole body; then it is answered 400 and the connection is closed.
     #[serde(with = "serde_duration")]
     pub body_timeout: Duration,
-    /// Time that a client may refuse to take an answer, prolonged by one second for each 4 KiB that it does take; then the connection
-    /// is closed.
+    /// Time that a client may refuse to take an answer, prolonged by one second for each 4 KiB that it does
+    /// take; then the connection is closed.
     #[serde(with = "serde_duration")]
     pub write_timeout: Duration,
     /// Time that a connection may stay open between requests.
@@ -44,13 +45,16 @@ pub struct GatewayConfig {
     pub keep_alive: Duration,
     /// Requests at the same time on one HTTP/2 connection; the client waits with the others.
     pub http2_streams_max: u32,
-    /// Web origins whose pages may read answers, each exactly as a browser sends it (`https://app.example.com`). None by default.
+    /// Web origins whose pages may read answers, each exactly as a browser sends it
+    /// (`https://app.example.com`). None by default.
     pub cors_origins: Vec<String>,
-    /// Folder of the page that is served at `/`, beside the configuration file unless the path is absolute. None by default.
+    /// Folder of the page that is served at `/`, beside the configuration file unless the path is absolute.
+    /// None by default.
     pub assets: Option<PathBuf>,
     /// Serves `/metrics` to everyone; otherwise a token with the role `admin` is needed.
     pub metrics_public: bool,
-    /// On shutdown: time between `/ready` saying 503 and the port being closed, so that load balancers look away first.
+    /// On shutdown: time between `/ready` saying 503 and the port being closed, so that load balancers look
+    /// away first.
     #[serde(with = "serde_duration")]
     pub drain_delay: Duration,
     /// On shutdown: time that requests in flight have to finish; then their connections are cut.
@@ -125,7 +129,8 @@ impl GatewayConfig {
     }
 }
 
-/// An origin is scheme, host and port as browsers write them (RFC 6454 §6.1): no path, no wildcard, lower case.
+/// An origin is scheme, host and port as browsers write them (RFC 6454 §6.1): no path, no wildcard, lower
+/// case.
 fn refuse_origin(origin: &str) -> Option<String> {
     let canonical = origin.parse::<Uri>().ok().and_then(|uri| {
         let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;

@@ -1,6 +1,7 @@
 //! One connection: HTTP/1.1 or HTTP/2 (by its preface) over a socket that keeps the [`Pulse`].
 //!
-//! A panic in the gateway's own code ends this connection's task and nothing else; the accept loop reports it.
+//! A panic in the gateway's own code ends this connection's task and nothing else; the accept loop reports
+//! it.
 
 use std::convert::Infallible;
 use std::io;
@@ -25,7 +26,8 @@ use super::routes::{Border, Gateway};
 use super::upgrade::Upgrade;
 use crate::kernel::slot::Slot;
 
-/// Streams that an HTTP/2 client may reset before it has to wait; more ends the connection (CVE-2023-44487, "rapid reset").
+/// Streams that an HTTP/2 client may reset before it has to wait; more ends the connection (CVE-2023-44487,
+/// "rapid reset").
 const HTTP2_RESETS_PENDING_MAX: usize = 20;
 /// Streams that may end by the client's own protocol errors before the connection ends (CVE-2025-8671).
 const HTTP2_ERRORS_MAX: usize = 128;
@@ -37,7 +39,8 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes that a refused client may still send before its connection is closed under it.
 const LINGER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// How connections speak HTTP. Time limits of heads and idling are the pulse's: hyper's own would set a timer with each request.
+/// How connections speak HTTP. Time limits of heads and idling are the pulse's: hyper's own would set a timer
+/// with each request.
 pub(super) fn protocol(config: &GatewayConfig) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(config.header_bytes_max);
@@ -66,7 +69,9 @@ pub(super) async fn run<B: Border>(
     let mut watchdog = pin!(Watchdog::new(&pulse, Limits::new(gateway.config())));
     let io = TokioIo::new(Watched { stream, pulse: Arc::clone(&pulse), lingered: 0 });
     let upgrade = Arc::new(Slot::new());
-    let service = service_fn(|request| answer(gateway.clone(), Arc::clone(&pulse), Arc::clone(&upgrade), peer, request));
+    let service = service_fn(|request| {
+        answer(gateway.clone(), Arc::clone(&pulse), Arc::clone(&upgrade), peer, request)
+    });
     let mut connection = pin!(protocol.serve_connection_with_upgrades(io, service));
     let mut asked_to_close = false;
     loop {
@@ -153,7 +158,11 @@ impl Watched {
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
@@ -169,7 +178,11 @@ impl AsyncWrite for Watched {
         self.wrote(result, buf.len())
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.wrote(result, bufs.iter().map(|buf| buf.len()).sum())
     }

@@ -1,21 +1,25 @@
 //! Cross-origin reads (WHATWG Fetch, "CORS protocol"): an exact list of origins, and nothing else.
 //!
-//! An origin is never reflected unless it is in the list, there is no wildcard, `null` cannot be listed, and credentials (cookies)
-//! are never allowed: callers authenticate by a header, which a foreign page can only set after a preflight.
+//! An origin is never reflected unless it is in the list, there is no wildcard, `null` cannot be listed, and
+//! credentials (cookies) are never allowed: callers authenticate by a header, which a foreign page can only
+//! set after a preflight.
 
 use std::collections::HashMap;
 
 use hyper::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap,
+    HeaderValue, ORIGIN, VARY,
 };
 use hyper::{Method, StatusCode};
 
 use super::routes::Response;
 use crate::kernel::fault::{Code, Fault};
 
-const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, if-none-match, traceparent, x-request-id");
-const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("etag, retry-after, traceparent, x-request-id, x-trace-id");
+const ALLOWED_HEADERS: HeaderValue =
+    HeaderValue::from_static("authorization, content-type, if-none-match, traceparent, x-request-id");
+const EXPOSED_HEADERS: HeaderValue =
+    HeaderValue::from_static("etag, retry-after, traceparent, x-request-id, x-trace-id");
 
 /// The allowed origins.
 pub(super) struct Cors {
@@ -25,13 +29,17 @@ pub(super) struct Cors {
 impl Cors {
     /// Of a list that [`GatewayConfig::validate`](super::config::GatewayConfig::validate) accepted.
     pub(super) fn new(origins: &[String]) -> Self {
-        let value = |origin: &String| HeaderValue::from_str(origin).ok().map(|value| (origin.clone().into_bytes(), value));
+        let value = |origin: &String| {
+            HeaderValue::from_str(origin).ok().map(|value| (origin.clone().into_bytes(), value))
+        };
         Self { origins: origins.iter().filter_map(value).collect() }
     }
 
     /// The request is a preflight: the browser asks before it sends.
     pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
-        method == Method::OPTIONS && headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        method == Method::OPTIONS
+            && headers.contains_key(ORIGIN)
+            && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
     }
 
     /// Answers a preflight; an origin that is not listed is refused.

@@ -18,7 +18,11 @@ pub struct DatabaseCheck {
 impl DatabaseCheck {
     /// The child that reports `state` to `readiness`.
     pub fn spec(state: watch::Receiver<DatabaseState>, readiness: Readiness) -> ChildSpec {
-        ChildSpec::actor("database_check", move || Self { state: state.clone(), readiness: readiness.clone() }).0
+        ChildSpec::actor("database_check", move || Self {
+            state: state.clone(),
+            readiness: readiness.clone(),
+        })
+        .0
     }
 }
 

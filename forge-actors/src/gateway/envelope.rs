@@ -25,7 +25,9 @@ pub(super) fn data(json: &[u8]) -> Bytes {
 
 /// `{"error": …}`: code, sentence and details of the fault, never its cause.
 pub(super) fn error(fault: &Fault, trace_id: &str) -> Bytes {
-    serde_json::to_vec(&ErrorEnvelope { error: fault.wire(trace_id) }).expect("an error envelope has only string keys").into()
+    serde_json::to_vec(&ErrorEnvelope { error: fault.wire(trace_id) })
+        .expect("an error envelope has only string keys")
+        .into()
 }
 
 /// Appends `{"id":…,"data":…}` or `{"id":…,"error":…}` to the answer of a batch. `id` is JSON.
@@ -39,7 +41,8 @@ pub(super) fn append_item(answer: &mut Vec<u8>, id: &str, result: &Result<Bytes,
         }
         Err(fault) => {
             answer.extend_from_slice(br#","error":"#);
-            serde_json::to_writer(&mut *answer, &fault.wire(trace_id)).expect("an error envelope has only string keys");
+            serde_json::to_writer(&mut *answer, &fault.wire(trace_id))
+                .expect("an error envelope has only string keys");
         }
     }
     answer.push(b'}');

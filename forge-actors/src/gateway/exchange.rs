@@ -22,7 +22,8 @@ const TRACE_ID: std::ops::Range<usize> = 3..35;
 pub(super) struct Exchange {
     /// This request's span: a child of the caller's, or the start of a trace.
     pub(super) trace: TraceContext,
-    /// The caller's `X-Request-Id` if it is a UUID (anything else could be made to look like a log line), or a new one.
+    /// The caller's `X-Request-Id` if it is a UUID (anything else could be made to look like a log line), or
+    /// a new one.
     pub(super) request_id: RequestId,
     /// Address of the peer.
     pub(super) ip: IpAddr,
@@ -33,7 +34,9 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn begin(headers: &HeaderMap, ip: IpAddr) -> Self {
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let trace = text(TRACEPARENT).and_then(TraceContext::parse).map_or_else(TraceContext::new_root, TraceContext::child);
+        let trace = text(TRACEPARENT)
+            .and_then(TraceContext::parse)
+            .map_or_else(TraceContext::new_root, TraceContext::child);
         let request_id = text(X_REQUEST_ID).and_then(|id| id.parse().ok()).unwrap_or_else(new_request_id);
         let mut names = Vec::with_capacity(96);
         write!(names, "{trace}{request_id}").expect("a vector takes what is written");
@@ -47,9 +50,14 @@ impl Exchange {
 
     /// Tells the client the names.
     pub(super) fn name(&self, headers: &mut HeaderMap) {
-        let parts = [(TRACEPARENT, 0..TRACEPARENT_LENGTH), (X_TRACE_ID, TRACE_ID), (X_REQUEST_ID, TRACEPARENT_LENGTH..self.names.len())];
+        let parts = [
+            (TRACEPARENT, 0..TRACEPARENT_LENGTH),
+            (X_TRACE_ID, TRACE_ID),
+            (X_REQUEST_ID, TRACEPARENT_LENGTH..self.names.len()),
+        ];
         for (name, range) in parts {
-            let value = HeaderValue::from_maybe_shared(self.names.slice(range)).expect("digits and hyphens make a header value");
+            let value = HeaderValue::from_maybe_shared(self.names.slice(range))
+                .expect("digits and hyphens make a header value");
             headers.insert(name, value);
         }
     }
@@ -61,6 +69,10 @@ pub(super) fn new_request_id() -> RequestId {
     let mut random = [0; 10];
     fastrand::fill(&mut random);
     RequestId::from_uuid(
-        uuid::Builder::from_unix_timestamp_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX), &random).into_uuid(),
+        uuid::Builder::from_unix_timestamp_millis(
+            u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
+            &random,
+        )
+        .into_uuid(),
     )
 }

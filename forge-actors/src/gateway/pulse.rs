@@ -3,9 +3,10 @@
 //! ```text
 //! opened ─first byte…─▶ head ─request complete─▶ busy ─last answer─▶ idle ─first byte─▶ head …
 //! ```
-//! `head` ends after `header_timeout`, `idle` after `keep_alive`; `busy` has no limit here, since bodies and handlers have their
-//! own. Beside it, an answer that the client does not take ends after `write_timeout`, and a closing connection after
-//! [`LINGER`]. HTTP/2 has no `head` after its first request: frames that open no stream prolong nothing, so `idle` covers it.
+//! `head` ends after `header_timeout`, `idle` after `keep_alive`; `busy` has no limit here, since bodies and
+//! handlers have their own. Beside it, an answer that the client does not take ends after `write_timeout`,
+//! and a closing connection after [`LINGER`]. HTTP/2 has no `head` after its first request: frames that open
+//! no stream prolong nothing, so `idle` covers it.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -16,8 +17,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::config::GatewayConfig;
 
-/// How long a refused client may keep sending before its connection is closed under it. Closing at once would reset the
-/// connection, and the reset would overtake the answer that says why (RFC 9112 §9.6).
+/// How long a refused client may keep sending before its connection is closed under it. Closing at once would
+/// reset the connection, and the reset would overtake the answer that says why (RFC 9112 §9.6).
 pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// A client that takes an answer slower than this is taken for one that does not take it.
@@ -26,8 +27,8 @@ const WRITE_BYTES_PER_SECOND_MIN: u64 = 4 * 1024;
 /// "Not happening" among the moments below.
 const NEVER: u64 = u64::MAX;
 
-/// Moments are milliseconds since `opened`. Written by the connection's task, and by HTTP/2's stream tasks when requests begin
-/// and end; each field stands for itself, so relaxed ordering is enough.
+/// Moments are milliseconds since `opened`. Written by the connection's task, and by HTTP/2's stream tasks
+/// when requests begin and end; each field stands for itself, so relaxed ordering is enough.
 pub(super) struct Pulse {
     opened: Instant,
     in_flight: AtomicU32,
@@ -80,7 +81,8 @@ impl Pulse {
         }
     }
 
-    /// The answer went out before the body came in: read the rest for a moment, lest the client lose the answer.
+    /// The answer went out before the body came in: read the rest for a moment, lest the client lose the
+    /// answer.
     pub(super) fn linger(&self) {
         self.lingers.store(true, Relaxed);
     }
@@ -127,8 +129,9 @@ impl Pulse {
 
     /// The nearest limit of what is happening now.
     fn deadline(&self, limits: &Limits) -> Option<(Instant, Expired)> {
-        let after =
-            |since: u64, limit: Duration, expired| (since != NEVER).then(|| (self.opened + Duration::from_millis(since) + limit, expired));
+        let after = |since: u64, limit: Duration, expired| {
+            (since != NEVER).then(|| (self.opened + Duration::from_millis(since) + limit, expired))
+        };
         let taken = Duration::from_secs(self.taken_bytes.load(Relaxed) / WRITE_BYTES_PER_SECOND_MIN);
         let write = after(self.stalled_since.load(Relaxed), limits.write + taken, Expired::Write);
         let closing = after(self.closing_since.load(Relaxed), LINGER, Expired::Linger);
@@ -156,8 +159,8 @@ impl Limits {
     }
 }
 
-/// Ends when a limit is reached. Polled after the connection in the connection's own task, so that it sees each change of the
-/// pulse; the timer is moved only when a limit comes nearer, not with each request.
+/// Ends when a limit is reached. Polled after the connection in the connection's own task, so that it sees
+/// each change of the pulse; the timer is moved only when a limit comes nearer, not with each request.
 pub(super) struct Watchdog<'a> {
     pulse: &'a Pulse,
     limits: Limits,

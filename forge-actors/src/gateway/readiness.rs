@@ -1,7 +1,7 @@
 //! Whether this node wants traffic: named checks, and the drain that overrules them.
 //!
-//! Whoever owns a part of the node reports on it; `/ready` shows the sum. A check that nobody reported on yet fails, so a node is
-//! not ready by accident. Draining is one-way.
+//! Whoever owns a part of the node reports on it; `/ready` shows the sum. A check that nobody reported on yet
+//! fails, so a node is not ready by accident. Draining is one-way.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -43,7 +43,10 @@ pub struct Readiness {
 impl Readiness {
     /// Checks that all fail until they are reported on.
     pub fn new(checks: &[&'static str]) -> Self {
-        let checks: Vec<_> = checks.iter().map(|name| Check { name, ready: false, reason: Some("is starting".into()) }).collect();
+        let checks: Vec<_> = checks
+            .iter()
+            .map(|name| Check { name, ready: false, reason: Some("is starting".into()) })
+            .collect();
         let report = Report { ready: checks.is_empty(), draining: false, checks };
         Self { report: Arc::new(watch::Sender::new(report)) }
     }

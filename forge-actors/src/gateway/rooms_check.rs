@@ -1,6 +1,8 @@
-//! Tells the readiness whether the rooms run that answer calls and keep live queries fresh. No one sends to it: it follows the tree.
+//! Tells the readiness whether the rooms run that answer calls and keep live queries fresh. No one sends to
+//! it: it follows the tree.
 //!
-//! The journal wakes it when an actor starts, stops or crashes. A drain leaves no entry before it ends, so it also looks by itself.
+//! The journal wakes it when an actor starts, stops or crashes. A drain leaves no entry before it ends, so it
+//! also looks by itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +17,10 @@ pub const FUNCTIONS_CHECK: &str = "functions";
 pub const REACTOR_CHECK: &str = "reactor";
 
 /// The checks, and the actors without which they do not hold.
-const ROOMS: [(&str, &[&str]); 2] =
-    [(FUNCTIONS_CHECK, &["node/functions"]), (REACTOR_CHECK, &["node/reactor/ticker", "node/reactor/poller"])];
+const ROOMS: [(&str, &[&str]); 2] = [
+    (FUNCTIONS_CHECK, &["node/functions"]),
+    (REACTOR_CHECK, &["node/reactor/ticker", "node/reactor/poller"]),
+];
 /// Between two looks: what a room that closes without an entry in the journal costs in time.
 const LOOK_EVERY: Duration = millis(500);
 
@@ -29,7 +33,11 @@ pub struct RoomsCheck {
 impl RoomsCheck {
     /// The child that reports what runs in `tree` to `readiness`.
     pub fn spec(tree: Arc<Tree>, readiness: Readiness) -> ChildSpec {
-        ChildSpec::actor("rooms_check", move || Self { tree: Arc::clone(&tree), readiness: readiness.clone() }).0
+        ChildSpec::actor("rooms_check", move || Self {
+            tree: Arc::clone(&tree),
+            readiness: readiness.clone(),
+        })
+        .0
     }
 }
 

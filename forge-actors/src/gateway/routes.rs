@@ -1,6 +1,8 @@
-//! From a request to its answer: routes, the headers that every answer has, and the port to the function room.
+//! From a request to its answer: routes, the headers that every answer has, and the port to the function
+//! room.
 //!
-//! Hand-written on hyper: every request passes here, and the benchmark gate (0.85 of a bare handler) leaves no room for layers.
+//! Hand-written on hyper: every request passes here, and the benchmark gate (0.85 of a bare handler) leaves
+//! no room for layers.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,8 +12,8 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, RETRY_AFTER,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
@@ -42,8 +44,8 @@ pub trait Border: Clone + Send + Sync + 'static {
     /// Every handler of the node.
     fn catalog(&self) -> &Catalog;
 
-    /// Runs a call from outside: existence, access, size of the arguments, admission, the handler. Dropping the future gives the
-    /// call up where that leaves nothing half-done: the client is gone.
+    /// Runs a call from outside: existence, access, size of the arguments, admission, the handler. Dropping
+    /// the future gives the call up where that leaves nothing half-done: the client is gone.
     fn call(&self, invocation: Invocation) -> impl Future<Output = Result<Bytes, Fault>> + Send;
 }
 
@@ -104,7 +106,10 @@ pub(super) struct Refused {
 
 impl Refused {
     pub(super) fn method(allow: &'static str) -> Self {
-        Self { fault: Fault::new(Code::MethodNotAllowed, format!("this path answers {allow}")), allow: Some(allow) }
+        Self {
+            fault: Fault::new(Code::MethodNotAllowed, format!("this path answers {allow}")),
+            allow: Some(allow),
+        }
     }
 }
 
@@ -161,7 +166,20 @@ impl<B: Border> Gateway<B> {
         let GatewayNeeds { border, tokens, readiness, metrics, sessions, assets } = needs;
         let (cors, signals) = (Cors::new(&config.cors_origins), Signals::new(border.catalog()));
         let (authenticator, body_room) = (Authenticator::new(tokens), BodyRoom::new(config.bodies_bytes_max));
-        Self { inner: Arc::new(Inner { config, border, authenticator, body_room, readiness, metrics, cors, signals, sessions, assets }) }
+        Self {
+            inner: Arc::new(Inner {
+                config,
+                border,
+                authenticator,
+                body_room,
+                readiness,
+                metrics,
+                cors,
+                signals,
+                sessions,
+                assets,
+            }),
+        }
     }
 
     pub(super) fn config(&self) -> &GatewayConfig {
@@ -197,8 +215,14 @@ impl<B: Border> Gateway<B> {
         let route = Route::of(head.uri.path());
         let span = self.span(&route, &exchange);
         let result = match route {
-            Route::Socket => self.upgrade(&exchange, &head).map(|(response, upgrade)| (response, Some(upgrade))),
-            _ => self.route(&route, &exchange, &head, &mut body).instrument(span.clone()).await.map(|response| (response, None)),
+            Route::Socket => {
+                self.upgrade(&exchange, &head).map(|(response, upgrade)| (response, Some(upgrade)))
+            }
+            _ => self
+                .route(&route, &exchange, &head, &mut body)
+                .instrument(span.clone())
+                .await
+                .map(|response| (response, None)),
         };
         let (mut response, upgrade, fault) = match result {
             Ok((response, upgrade)) => (response, upgrade, None),
@@ -228,19 +252,35 @@ impl<B: Border> Gateway<B> {
             return Span::none();
         }
         let name = self.name(route);
-        tracing::info_span!("rpc", name, trace_id = exchange.trace_id(), status = field::Empty, ms = field::Empty)
+        tracing::info_span!(
+            "rpc",
+            name,
+            trace_id = exchange.trace_id(),
+            status = field::Empty,
+            ms = field::Empty
+        )
     }
 
-    async fn route(&self, route: &Route<'_>, exchange: &Exchange, head: &Parts, body: &mut RequestBody) -> Result<Response, Refused> {
+    async fn route(
+        &self,
+        route: &Route<'_>,
+        exchange: &Exchange,
+        head: &Parts,
+        body: &mut RequestBody,
+    ) -> Result<Response, Refused> {
         if Cors::is_preflight(&head.method, &head.headers) {
             return Ok(self.inner.cors.preflight(&head.headers)?);
         }
         let reads = matches!(head.method, Method::GET | Method::HEAD);
         match route {
             Route::Call(name) => rpc::serve(self, exchange, head, body, name).await,
-            Route::Batch if head.method == Method::POST => Ok(batch::serve(self, exchange, head, body).await?),
+            Route::Batch if head.method == Method::POST => {
+                Ok(batch::serve(self, exchange, head, body).await?)
+            }
             Route::Batch => Err(Refused::method("POST")),
-            Route::File(path) if reads => Ok(self.inner.assets.answer(path, &head.headers).await.ok_or_else(nothing_here)?),
+            Route::File(path) if reads => {
+                Ok(self.inner.assets.answer(path, &head.headers).await.ok_or_else(nothing_here)?)
+            }
             Route::File(_) | Route::Unknown | Route::Socket => Err(nothing_here().into()),
             Route::Health | Route::Ready | Route::Metrics if !reads => Err(Refused::method("GET, HEAD")),
             Route::Health => Ok(json(StatusCode::OK, Bytes::from_static(br#"{"status":"live"}"#))),
@@ -265,7 +305,9 @@ impl<B: Border> Gateway<B> {
             self.authenticator().require_admin(&head.headers)?;
         }
         let mut response = Response::new(self.inner.metrics.render().into());
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
         Ok(response)
     }
 
@@ -299,7 +341,10 @@ pub(super) fn json(status: StatusCode, body: Bytes) -> Response {
 pub(super) fn holds(headers: &HeaderMap, tag: &str) -> bool {
     let lists = headers.get_all(IF_NONE_MATCH).iter().filter_map(|list| list.to_str().ok());
     // Compared weakly (RFC 9110 §13.1.2).
-    lists.flat_map(|list| list.split(',')).map(str::trim).any(|sent| sent == "*" || opaque(sent) == opaque(tag))
+    lists
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .any(|sent| sent == "*" || opaque(sent) == opaque(tag))
 }
 
 fn opaque(tag: &str) -> &str {

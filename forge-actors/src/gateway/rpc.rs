@@ -56,11 +56,22 @@ async fn post<B: Border>(
     Ok(json(StatusCode::OK, envelope::data(&data)))
 }
 
-/// Answers may be kept by the client, who asks each time whether they still hold: the entity tag is a hash of the data.
-async fn get<B: Border>(gateway: &Gateway<B>, exchange: &Exchange, head: &Parts, name: &str) -> Result<Response, Refused> {
+/// Answers may be kept by the client, who asks each time whether they still hold: the entity tag is a hash of
+/// the data.
+async fn get<B: Border>(
+    gateway: &Gateway<B>,
+    exchange: &Exchange,
+    head: &Parts,
+    name: &str,
+) -> Result<Response, Refused> {
     let caller = gateway.authenticator().caller(&head.headers, exchange.ip)?;
     // What does not exist from outside must not be told apart by this answer, so the border speaks for it.
-    let visible = gateway.border().catalog().get(name).map(|known| &known.meta).filter(|meta| meta.access != Access::Internal);
+    let visible = gateway
+        .border()
+        .catalog()
+        .get(name)
+        .map(|known| &known.meta)
+        .filter(|meta| meta.access != Access::Internal);
     if visible.is_some_and(|meta| meta.kind != KindName::Query) {
         return Err(Refused::method("POST"));
     }
@@ -81,7 +92,8 @@ async fn get<B: Border>(gateway: &Gateway<B>, exchange: &Exchange, head: &Parts,
     Ok(response)
 }
 
-/// The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), as clients send it: with quotes or without.
+/// The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), as clients send it: with quotes
+/// or without.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     let Some(header) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let text = header.to_str().unwrap_or_default();
@@ -92,12 +104,22 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
 /// Refuses what is no idempotency key.
 pub(super) fn checked_key(key: &str) -> Result<String, Fault> {
     let fits = (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
-    let wrong = || format!("an idempotency key has 1 to {KEY_BYTES_MAX} visible ASCII characters, for example a random UUID");
+    let wrong = || {
+        format!(
+            "an idempotency key has 1 to {KEY_BYTES_MAX} visible ASCII characters, for example a random UUID"
+        )
+    };
     if fits { Ok(key.to_owned()) } else { Err(Fault::new(Code::BadRequest, wrong())) }
 }
 
 /// The call of `name` by `caller`.
-pub(super) fn call(id: RequestId, trace: TraceContext, name: &str, args: Bytes, caller: Caller) -> Invocation {
+pub(super) fn call(
+    id: RequestId,
+    trace: TraceContext,
+    name: &str,
+    args: Bytes,
+    caller: Caller,
+) -> Invocation {
     Invocation { id, name: name.into(), args, caller, trace, deadline: None, idempotency_key: None }
 }
 
@@ -110,15 +132,24 @@ pub(super) async fn run<B: Border>(gateway: &Gateway<B>, invocation: Invocation)
     result
 }
 
-/// The only parameter is `args`. Others are refused rather than ignored, above all tokens; their values are not repeated.
+/// The only parameter is `args`. Others are refused rather than ignored, above all tokens; their values are
+/// not repeated.
 fn query_args(query: &str) -> Result<Bytes, Fault> {
     let mut args = None;
-    for (key, value) in query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
+    for (key, value) in query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    {
         if key != "args" || args.is_some() {
-            let message = "the only query parameter is `args`, once: the arguments object as percent-encoded JSON";
+            let message =
+                "the only query parameter is `args`, once: the arguments object as percent-encoded JSON";
             return Err(Fault::new(Code::BadRequest, message));
         }
-        args = Some(percent_decode(value, true).ok_or_else(|| Fault::new(Code::BadRequest, "`args` is not percent-encoded text"))?);
+        args = Some(
+            percent_decode(value, true)
+                .ok_or_else(|| Fault::new(Code::BadRequest, "`args` is not percent-encoded text"))?,
+        );
     }
     Ok(args.filter(|args| !args.is_empty()).unwrap_or(NO_ARGUMENTS))
 }

@@ -1,11 +1,13 @@
-//! The port and the accept loop, as plain asynchronous code; [`actor`](super::actor) puts them under supervision.
+//! The port and the accept loop, as plain asynchronous code; [`actor`](super::actor) puts them under
+//! supervision.
 //!
 //! ```text
 //! accepting ──drain──▶ accepting, not ready ──drain_delay──▶ port closed, connections finish ──all ended, or drain_timeout──▶ ended
 //! ```
-//! Over `connections_max` a connection is accepted, answered 503 with `Retry-After`, and closed: a client that is told comes back
-//! later, one that is left in the kernel's queue waits for nothing. When accepting fails (file descriptors run out) the loop
-//! pauses and goes on. Dropping the future of [`serve`] cuts every connection, since it owns their tasks.
+//! Over `connections_max` a connection is accepted, answered 503 with `Retry-After`, and closed: a client
+//! that is told comes back later, one that is left in the kernel's queue waits for nothing. When accepting
+//! fails (file descriptors run out) the loop pauses and goes on. Dropping the future of [`serve`] cuts every
+//! connection, since it owns their tasks.
 
 use std::io;
 use std::net::SocketAddr;
@@ -42,13 +44,17 @@ pub enum Error {
         address: SocketAddr,
     },
     /// The operating system reserves it.
-    #[error("{address} may not be opened by this user; ports below 1024 need a privilege, set another `gateway.port`")]
+    #[error(
+        "{address} may not be opened by this user; ports below 1024 need a privilege, set another `gateway.port`"
+    )]
     NotPermitted {
         /// The address.
         address: SocketAddr,
     },
     /// The address is another machine's.
-    #[error("{address} is no address of this machine; set `gateway.host` to one, or to 0.0.0.0 for all of them")]
+    #[error(
+        "{address} is no address of this machine; set `gateway.host` to one, or to 0.0.0.0 for all of them"
+    )]
     NotLocal {
         /// The address.
         address: SocketAddr,
@@ -74,8 +80,8 @@ impl Error {
     }
 }
 
-/// The port. It is opened once, before anything is supervised, and stays open while the listener crashes and restarts: the kernel
-/// queues who knocks meanwhile, and nobody is refused.
+/// The port. It is opened once, before anything is supervised, and stays open while the listener crashes and
+/// restarts: the kernel queues who knocks meanwhile, and nobody is refused.
 pub struct Port {
     address: SocketAddr,
     open: ArcSwapOption<std::net::TcpListener>,
@@ -121,9 +127,14 @@ fn listen(address: SocketAddr) -> Result<std::net::TcpListener, Error> {
     Ok(listener)
 }
 
-/// Accepts and serves until `drain` is cancelled, then drains. Ends when the last connection did. Who cancels has made the node
-/// say that it is not ready.
-pub async fn serve<B: Border>(gateway: Gateway<B>, port: Arc<Port>, listener: TcpListener, drain: CancellationToken) {
+/// Accepts and serves until `drain` is cancelled, then drains. Ends when the last connection did. Who cancels
+/// has made the node say that it is not ready.
+pub async fn serve<B: Border>(
+    gateway: Gateway<B>,
+    port: Arc<Port>,
+    listener: TcpListener,
+    drain: CancellationToken,
+) {
     let mut connections = Connections::new(gateway);
     connections.accept_until(&listener, drain.cancelled()).await;
     let config = connections.gateway.config();
@@ -181,7 +192,13 @@ impl<B: Border> Connections<B> {
         }
         match Arc::clone(&self.room).try_acquire_owned() {
             Ok(permit) => {
-                let run = connection::run(self.gateway.clone(), Arc::clone(&self.protocol), stream, peer, self.closing.child_token());
+                let run = connection::run(
+                    self.gateway.clone(),
+                    Arc::clone(&self.protocol),
+                    stream,
+                    peer,
+                    self.closing.child_token(),
+                );
                 let open = self.gateway.signals().connection_opened();
                 self.tasks.spawn(async move {
                     let _held: (OwnedSemaphorePermit, signals::OpenConnection) = (permit, open);
@@ -212,15 +229,20 @@ impl<B: Border> Connections<B> {
             }
         };
         if tokio::time::timeout(timeout, all).await.is_err() {
-            tracing::warn!(connections = self.tasks.len(), "drain_timeout is over: the remaining connections are cut");
+            tracing::warn!(
+                connections = self.tasks.len(),
+                "drain_timeout is over: the remaining connections are cut"
+            );
             self.tasks.shutdown().await;
         }
     }
 }
 
-/// Reads until the client closes: a close with unread bytes would reset the connection before the answer is read.
+/// Reads until the client closes: a close with unread bytes would reset the connection before the answer is
+/// read.
 async fn say_refused(mut stream: TcpStream) -> io::Result<()> {
-    let fault = Fault::new(Code::Overloaded, "the node has no room for another connection").retry_after(REFUSAL_RETRY);
+    let fault = Fault::new(Code::Overloaded, "the node has no room for another connection")
+        .retry_after(REFUSAL_RETRY);
     let body = envelope::error(&fault, &TraceContext::new_root().trace_id_hex());
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\nretry-after: {}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",

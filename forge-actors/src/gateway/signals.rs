@@ -14,14 +14,16 @@ use crate::kernel::fault::Fault;
 
 /// Counter: answered requests, by `route` and `code` (the HTTP status; rare ones as `4xx` and `5xx`).
 pub const HTTP_REQUESTS_TOTAL: &str = "forge_http_requests_total";
-/// Histogram, seconds: calls over HTTP, by `function` (`unknown` for names that no function has) and `outcome`.
+/// Histogram, seconds: calls over HTTP, by `function` (`unknown` for names that no function has) and
+/// `outcome`.
 pub const RPC_DURATION_SECONDS: &str = "forge_rpc_duration_seconds";
 /// Gauge: open connections.
 pub const HTTP_CONNECTIONS: &str = "forge_http_connections";
 /// Counter: connections that were refused because `connections_max` was reached.
 pub const HTTP_CONNECTIONS_REFUSED_TOTAL: &str = "forge_http_connections_refused_total";
 /// Upper bounds of [`RPC_DURATION_SECONDS`], for the recorder.
-pub const RPC_DURATION_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+pub const RPC_DURATION_BUCKETS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Where a request went, as a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,8 +110,9 @@ impl FunctionSignals {
             Err(fault) if fault.code().status() < 500 => (Outcome::Refused, "refused"),
             Err(_) => (Outcome::Failed, "failed"),
         };
-        let histogram = self.outcomes[outcome as usize]
-            .get_or_init(|| metrics::histogram!(RPC_DURATION_SECONDS, "function" => self.name.clone(), "outcome" => label));
+        let histogram = self.outcomes[outcome as usize].get_or_init(
+            || metrics::histogram!(RPC_DURATION_SECONDS, "function" => self.name.clone(), "outcome" => label),
+        );
         histogram.record(elapsed);
     }
 }
@@ -128,10 +131,16 @@ impl Signals {
         metrics::describe_counter!(HTTP_REQUESTS_TOTAL, "Answered requests");
         metrics::describe_histogram!(RPC_DURATION_SECONDS, metrics::Unit::Seconds, "Calls over HTTP");
         metrics::describe_gauge!(HTTP_CONNECTIONS, "Open connections");
-        metrics::describe_counter!(HTTP_CONNECTIONS_REFUSED_TOTAL, "Connections refused because connections_max was reached");
+        metrics::describe_counter!(
+            HTTP_CONNECTIONS_REFUSED_TOTAL,
+            "Connections refused because connections_max was reached"
+        );
         Self {
             requests: Default::default(),
-            functions: catalog.iter().map(|(name, _)| (name.to_owned(), FunctionSignals::new(name))).collect(),
+            functions: catalog
+                .iter()
+                .map(|(name, _)| (name.to_owned(), FunctionSignals::new(name)))
+                .collect(),
             unknown: FunctionSignals::new("unknown"),
             connections: OnceLock::new(),
             refused: OnceLock::new(),
@@ -153,18 +162,33 @@ impl Signals {
     }
 
     /// A request was answered. Errors are worth a line at info; the rest is for the developer.
-    pub(super) fn answered(&self, route: RouteLabel, status: StatusCode, fault: Option<&Fault>, elapsed: Duration) {
+    pub(super) fn answered(
+        &self,
+        route: RouteLabel,
+        status: StatusCode,
+        fault: Option<&Fault>,
+        elapsed: Duration,
+    ) {
         let status = status.as_u16();
         let index = STATUSES.iter().position(|(known, _)| *known == status);
         let index = index.unwrap_or(if status < 500 { OTHER_4XX } else { OTHER_5XX });
-        let label = STATUSES.get(index).map_or(if index == OTHER_4XX { "4xx" } else { "5xx" }, |(_, label)| label);
+        let label =
+            STATUSES.get(index).map_or(if index == OTHER_4XX { "4xx" } else { "5xx" }, |(_, label)| label);
         self.requests[route as usize][index]
-            .get_or_init(|| metrics::counter!(HTTP_REQUESTS_TOTAL, "route" => route.as_str(), "code" => label))
+            .get_or_init(
+                || metrics::counter!(HTTP_REQUESTS_TOTAL, "route" => route.as_str(), "code" => label),
+            )
             .increment(1);
         let ms = elapsed.as_secs_f64() * 1_000.0;
         match fault {
             None => tracing::debug!(route = route.as_str(), status, ms, "answered"),
-            Some(fault) => tracing::info!(route = route.as_str(), status, ms, code = fault.code().name(), "answered with an error"),
+            Some(fault) => tracing::info!(
+                route = route.as_str(),
+                status,
+                ms,
+                code = fault.code().name(),
+                "answered with an error"
+            ),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! From HTTP to a session: `GET /ws` (RFC 6455, section 4.2).
 //!
-//! A page of another origin is refused before anything else is looked at: the browser would send its user's address and cookies along,
-//! and CORS does not cover WebSockets. Programs that are no browsers send no `Origin`.
+//! A page of another origin is refused before anything else is looked at: the browser would send its user's
+//! address and cookies along, and CORS does not cover WebSockets. Programs that are no browsers send no
+//! `Origin`.
 
 use std::time::Duration;
 
 use hyper::header::{
-    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
+    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
@@ -39,18 +40,31 @@ pub(super) struct Upgrade {
 }
 
 /// Answers `GET /ws`.
-pub(super) fn accept(sessions: &Sessions, cors: &Cors, exchange: &Exchange, head: &Parts) -> Result<(Response, Upgrade), Refused> {
+pub(super) fn accept(
+    sessions: &Sessions,
+    cors: &Cors,
+    exchange: &Exchange,
+    head: &Parts,
+) -> Result<(Response, Upgrade), Refused> {
     if head.method != Method::GET {
         return Err(Refused::method("GET"));
     }
     if !may_connect(cors, &head.headers) {
-        return Err(Fault::new(Code::PermissionDenied, "pages of this origin may not connect to this server").into());
+        return Err(Fault::new(
+            Code::PermissionDenied,
+            "pages of this origin may not connect to this server",
+        )
+        .into());
     }
     if head.uri.query().is_some() {
         return Err(bad("`/ws` takes no parameters; a token is sent in the frame `hello`").into());
     }
     let key = handshake(head)?;
-    let on = head.extensions.get::<OnUpgrade>().cloned().ok_or_else(|| bad("this connection cannot be upgraded"))?;
+    let on = head
+        .extensions
+        .get::<OnUpgrade>()
+        .cloned()
+        .ok_or_else(|| bad("this connection cannot be upgraded"))?;
     let peer = Peer { ip: exchange.ip, user_agent: head.headers.get(USER_AGENT).map(auth::printable) };
     let upgrade = Upgrade { on, sessions: sessions.clone(), peer, seat: sessions.admit(exchange.ip)? };
     let mut response = Response::default();
@@ -106,7 +120,8 @@ fn may_connect(cors: &Cors, headers: &HeaderMap) -> bool {
     is_same_origin(origin, host)
 }
 
-/// Whether TLS ended before this server is not known, so the scheme tells only which port is meant when none is written.
+/// Whether TLS ended before this server is not known, so the scheme tells only which port is meant when none
+/// is written.
 fn is_same_origin(origin: &str, host: &str) -> bool {
     let (authority, default_port) = match (origin.strip_prefix("https://"), origin.strip_prefix("http://")) {
         (Some(authority), _) => (authority, ":443"),

@@ -1,8 +1,9 @@
-//! The acknowledger: writes what workers report, and renews the leases of what this node holds. Both in batches, and never at the same time, so
-//! that its statements cannot wait for each other.
+//! The acknowledger: writes what workers report, and renews the leases of what this node holds. Both in
+//! batches, and never at the same time, so that its statements cannot wait for each other.
 //!
-//! While one batch is under way the next one gathers: a lone end is written at once, and the busier the node, the larger the batches. What
-//! gathers is bounded by what the node may hold. While the database is away everything is kept; the claims decide later what still counts.
+//! While one batch is under way the next one gathers: a lone end is written at once, and the busier the node,
+//! the larger the batches. What gathers is bounded by what the node may hold. While the database is away
+//! everything is kept; the claims decide later what still counts.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -23,7 +24,8 @@ use crate::supervise::{Actor, ActorError, Address, CastError, ChildSpec, Context
 
 /// Between two attempts to write while the database does not answer.
 const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(2));
-/// On the way out: time to write what is left. What is not written by then is run again when its lease has run out.
+/// On the way out: time to write what is left. What is not written by then is run again when its lease has
+/// run out.
 const LAST_WRITE: Duration = secs(3);
 
 /// The end of an attempt.
@@ -106,15 +108,20 @@ impl Acknowledger {
             (Ok(()), Some(Work::Renewal) | None) => state.renewal_due = false,
             (Ok(()), Some(Work::Batch)) => {
                 let written = state.writing.take();
-                let scheduled = written.iter().flat_map(|batch| batch.iter()).any(|end| !end.verdict.after.is_zero());
+                let scheduled =
+                    written.iter().flat_map(|batch| batch.iter()).any(|end| !end.verdict.after.is_zero());
                 drop(written);
                 self.room.tell_claimer(ClaimerMessage::Settled { scheduled });
             }
             (Err(fault), _) => {
                 if state.failures == 0 {
-                    tracing::warn!(?fault, "ends of jobs and leases cannot be written; trying again until they can");
+                    tracing::warn!(
+                        ?fault,
+                        "ends of jobs and leases cannot be written; trying again until they can"
+                    );
                 }
-                state.resume = Some(cx.send_after(AWAY_BACKOFF.jittered(state.failures), AcknowledgerMessage::Resume));
+                state.resume =
+                    Some(cx.send_after(AWAY_BACKOFF.jittered(state.failures), AcknowledgerMessage::Resume));
                 state.failures = state.failures.saturating_add(1);
                 return;
             }
@@ -125,9 +132,15 @@ impl Acknowledger {
     }
 }
 
-/// Writes one batch; what is not accepted belongs to somebody else, or was accepted by an earlier try (`again`) whose answer got lost.
+/// Writes one batch; what is not accepted belongs to somebody else, or was accepted by an earlier try
+/// (`again`) whose answer got lost.
 async fn write(room: &Room, batch: &[End], again: bool) -> Result<(), Fault> {
-    let accepted: HashSet<JobId> = room.store.settle(batch.iter().map(|end| (&*end.ticket.job, &end.verdict))).await?.into_iter().collect();
+    let accepted: HashSet<JobId> = room
+        .store
+        .settle(batch.iter().map(|end| (&*end.ticket.job, &end.verdict)))
+        .await?
+        .into_iter()
+        .collect();
     let mut queues = BTreeSet::new();
     for End { ticket, verdict } in batch {
         let job = &ticket.job;
@@ -172,7 +185,12 @@ impl Actor for Acknowledger {
         Ok(State { writing: None, busy: None, renewal_due: false, failures: 0, _renew: renew, resume: None })
     }
 
-    async fn handle(&self, cx: &Context<AcknowledgerMessage>, message: AcknowledgerMessage, state: &mut State) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<AcknowledgerMessage>,
+        message: AcknowledgerMessage,
+        state: &mut State,
+    ) -> Result<(), ActorError> {
         match message {
             AcknowledgerMessage::Ended => {}
             AcknowledgerMessage::Renew => {
@@ -196,8 +214,12 @@ impl Actor for Acknowledger {
         };
         match tokio::time::timeout(LAST_WRITE, last).await {
             Ok(Ok(())) => {}
-            Ok(Err(fault)) => tracing::warn!(?fault, "the last ends of jobs are not written; these jobs are run again"),
-            Err(_) => tracing::warn!("the last ends of jobs took too long to write; these jobs are run again"),
+            Ok(Err(fault)) => {
+                tracing::warn!(?fault, "the last ends of jobs are not written; these jobs are run again")
+            }
+            Err(_) => {
+                tracing::warn!("the last ends of jobs took too long to write; these jobs are run again")
+            }
         }
     }
 }

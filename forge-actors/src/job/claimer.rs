@@ -1,9 +1,11 @@
-//! The claimer: keeps the local queue filled, has jobs begin and hands them to free workers. What it does next is decided by [`Desk`].
+//! The claimer: keeps the local queue filled, has jobs begin and hands them to free workers. What it does
+//! next is decided by [`Desk`].
 //!
-//! Statements run in tasks beside the actor, so that hints and free workers are heard while one is under way: one that asks for jobs, and
-//! one that writes begins. A hint that comes while its queue is being asked makes it ask again. Free workers share a statement with those
-//! whose jobs end in the same turn of the scheduler, and with those that come while the one before is under way: a lone one waits for
-//! nobody, and the busier the node, the larger the batches.
+//! Statements run in tasks beside the actor, so that hints and free workers are heard while one is under way:
+//! one that asks for jobs, and one that writes begins. A hint that comes while its queue is being asked makes
+//! it ask again. Free workers share a statement with those whose jobs end in the same turn of the scheduler,
+//! and with those that come while the one before is under way: a lone one waits for nobody, and the busier
+//! the node, the larger the batches.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -53,7 +55,8 @@ pub(super) enum ClaimerMessage {
     Began,
 }
 
-/// What a question brought. It waits in a channel and not in the mailbox, so that a claimer that stops still gets it.
+/// What a question brought. It waits in a channel and not in the mailbox, so that a claimer that stops still
+/// gets it.
 struct Answer {
     step: Step,
     asked: Instant,
@@ -98,7 +101,10 @@ pub(super) struct State {
 }
 
 impl Claimer {
-    pub(super) fn spec(room: Arc<Room>, workers: Arc<[Address<WorkerMessage>]>) -> (ChildSpec, Address<ClaimerMessage>) {
+    pub(super) fn spec(
+        room: Arc<Room>,
+        workers: Arc<[Address<WorkerMessage>]>,
+    ) -> (ChildSpec, Address<ClaimerMessage>) {
         ChildSpec::actor("claimer", move || Self { room: Arc::clone(&room), workers: Arc::clone(&workers) })
     }
 
@@ -132,12 +138,15 @@ impl Claimer {
         cx.spawn("ask", async move {
             let asked = Instant::now();
             let reply = match &step {
-                Step::Claim { queue, limit, begin } => {
-                    room.store.claim(queue, &room.names, *limit, *begin, room.node, room.config.lease).await.map(Reply::Claimed)
-                }
+                Step::Claim { queue, limit, begin } => room
+                    .store
+                    .claim(queue, &room.names, *limit, *begin, room.node, room.config.lease)
+                    .await
+                    .map(Reply::Claimed),
                 Step::Promote => room.store.promote().await.map(Reply::Promoted),
             };
-            // A claimer that is gone wants neither; what was claimed for it is claimed again when its lease has run out.
+            // A claimer that is gone wants neither; what was claimed for it is claimed again when its lease
+            // has run out.
             let _: Result<(), Answer> = sender.send(Answer { step, asked, reply });
             let _: Result<(), CastError> = claimer.cast(ClaimerMessage::Answered);
         });
@@ -153,9 +162,11 @@ impl Claimer {
         let (room, claimer) = (Arc::clone(&self.room), cx.address());
         let (sender, begins) = oneshot::channel();
         cx.spawn("begin", async move {
-            let (claims, asked): (Vec<Claim>, _) = (tickets.iter().map(Ticket::claim).collect(), Instant::now());
+            let (claims, asked): (Vec<Claim>, _) =
+                (tickets.iter().map(Ticket::claim).collect(), Instant::now());
             let reply = room.store.begin(&claims, room.config.lease).await;
-            // A claimer that is gone took its workers' jobs along: they are claimed again when their leases have run out.
+            // A claimer that is gone took its workers' jobs along: they are claimed again when their leases
+            // have run out.
             let _: Result<(), Begins> = sender.send(Begins { tickets, asked, reply });
             let _: Result<(), CastError> = claimer.cast(ClaimerMessage::Began);
         });
@@ -163,7 +174,11 @@ impl Claimer {
     }
 
     fn began(&self, cx: &Context<ClaimerMessage>, state: &mut State) {
-        let Some(Ok(Begins { tickets, asked, reply })) = state.begins.take().map(|mut begins| begins.try_recv()) else { return };
+        let Some(Ok(Begins { tickets, asked, reply })) =
+            state.begins.take().map(|mut begins| begins.try_recv())
+        else {
+            return;
+        };
         match reply {
             Ok(begun) => {
                 state.desk.began(self.confirmed(tickets, asked, &begun));
@@ -212,11 +227,15 @@ impl Claimer {
     }
 
     fn answered(&self, cx: &Context<ClaimerMessage>, state: &mut State) {
-        let Some(Ok(Answer { step, asked, reply })) = state.answer.take().map(|mut answer| answer.try_recv()) else { return };
+        let Some(Ok(Answer { step, asked, reply })) = state.answer.take().map(|mut answer| answer.try_recv())
+        else {
+            return;
+        };
         match (reply, step) {
             (Ok(Reply::Claimed(jobs)), Step::Claim { queue, limit, .. }) => {
                 let begun = jobs.iter().take_while(|job| job.begun).count();
-                let tickets = jobs.into_iter().map(|job| self.room.held.admit(job, asked, self.room.config.lease));
+                let tickets =
+                    jobs.into_iter().map(|job| self.room.held.admit(job, asked, self.room.config.lease));
                 state.desk.claimed(queue, limit, tickets.collect(), begun, Instant::now());
             }
             (Ok(Reply::Promoted(promoted)), _) => {
@@ -286,7 +305,12 @@ impl Actor for Claimer {
         Ok(state)
     }
 
-    async fn handle(&self, cx: &Context<ClaimerMessage>, message: ClaimerMessage, state: &mut State) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<ClaimerMessage>,
+        message: ClaimerMessage,
+        state: &mut State,
+    ) -> Result<(), ActorError> {
         match message {
             ClaimerMessage::Woken { queues } => Self::wake(state, &queues),
             ClaimerMessage::Poll => self.poll(cx, state),
@@ -314,12 +338,18 @@ impl Actor for Claimer {
             if let Some(Ok(begins)) = OptionFuture::from(state.begins.take()).await {
                 begins.tickets.into_iter().for_each(|ticket| self.room.hand_back(ticket));
             }
-            if let Some(Ok(Answer { asked, reply: Ok(Reply::Claimed(jobs)), .. })) = OptionFuture::from(state.answer.take()).await {
-                jobs.into_iter().for_each(|job| self.room.hand_back(self.room.held.admit(job, asked, self.room.config.lease)));
+            if let Some(Ok(Answer { asked, reply: Ok(Reply::Claimed(jobs)), .. })) =
+                OptionFuture::from(state.answer.take()).await
+            {
+                jobs.into_iter().for_each(|job| {
+                    self.room.hand_back(self.room.held.admit(job, asked, self.room.config.lease))
+                });
             }
         };
         if tokio::time::timeout(ANSWER_PATIENCE, last).await.is_err() {
-            tracing::info!("what was asked last is not answered; its jobs are claimed again when their leases have run out");
+            tracing::info!(
+                "what was asked last is not answered; its jobs are claimed again when their leases have run out"
+            );
         }
     }
 }

@@ -33,7 +33,8 @@ impl Conclusion {
     }
 
     async fn finish(&self, tx: Transaction, queues: BTreeSet<Arc<str>>) -> Result<(), Fault> {
-        let done = Verdict { status: JobStatus::Completed, after: Duration::ZERO, gives_back: false, error: None };
+        let done =
+            Verdict { status: JobStatus::Completed, after: Duration::ZERO, gives_back: false, error: None };
         // From here on a renewal may find the row gone, before this task runs again.
         let concluding = self.room.held.conclude(&self.job);
         // Last, so that the row is locked no longer than the commit takes.
@@ -42,7 +43,10 @@ impl Conclusion {
             Ok(finished) if !finished.is_empty() => {}
             Ok(_) => {
                 tx.rollback().await;
-                return Err(Fault::new(Code::Conflict, "this attempt has lost its job, so its effect was not committed"));
+                return Err(Fault::new(
+                    Code::Conflict,
+                    "this attempt has lost its job, so its effect was not committed",
+                ));
             }
             Err(fault) => {
                 tx.rollback().await;
@@ -65,7 +69,9 @@ impl Conclude for Conclusion {
     fn begin(&self, limit: Duration) -> BoxFuture<'_, Result<Transaction, Fault>> {
         Box::pin(async move {
             if self.is_committed() {
-                return Err(Fault::internal("the job is finished: `commit` ends it, so there is nothing to commit after it"));
+                return Err(Fault::internal(
+                    "the job is finished: `commit` ends it, so there is nothing to commit after it",
+                ));
             }
             Transaction::begin(&self.room.database, TransactionOptions::new(&self.job.name, limit)).await
         })

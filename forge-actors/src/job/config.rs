@@ -17,8 +17,8 @@ const CONCURRENCY_MAX: u32 = 1_000;
 pub struct JobConfig {
     /// Jobs that run at the same time on this node; further ones wait in the table.
     pub concurrency: u32,
-    /// Jobs that this node may hold beyond those that run, when they are short; they are claimed at once, have not begun, and are handed back on
-    /// shutdown.
+    /// Jobs that this node may hold beyond those that run, when they are short; they are claimed at once,
+    /// have not begun, and are handed back on shutdown.
     pub prefetch_max: u32,
     /// How often a claimer looks that nobody woke. A job of which it got no hint starts this much later.
     #[serde(with = "serde_duration")]
@@ -26,7 +26,8 @@ pub struct JobConfig {
     /// How long a node may be silent before others take its jobs over.
     #[serde(with = "serde_duration")]
     pub lease: Duration,
-    /// How long a stopping node waits for jobs that run; then it hands them back, without spending an attempt.
+    /// How long a stopping node waits for jobs that run; then it hands them back, without spending an
+    /// attempt.
     #[serde(with = "serde_duration")]
     pub drain_timeout: Duration,
     /// How long finished jobs are kept in the history.
@@ -36,7 +37,14 @@ pub struct JobConfig {
 
 impl Default for JobConfig {
     fn default() -> Self {
-        Self { concurrency: 16, prefetch_max: 500, poll_interval: secs(1), lease: secs(10), drain_timeout: secs(20), retention: days(7) }
+        Self {
+            concurrency: 16,
+            prefetch_max: 500,
+            poll_interval: secs(1),
+            lease: secs(10),
+            drain_timeout: secs(20),
+            retention: days(7),
+        }
     }
 }
 
@@ -51,7 +59,10 @@ impl JobConfig {
             ));
         }
         if self.lease < LEASE_MIN {
-            broken.push("jobs.lease is shorter than 2s: a node that is busy for a moment would lose its jobs".to_owned());
+            broken.push(
+                "jobs.lease is shorter than 2s: a node that is busy for a moment would lose its jobs"
+                    .to_owned(),
+            );
         }
         if self.poll_interval.is_zero() {
             broken.push("jobs.poll_interval is 0: the claimer would do nothing but look".to_owned());

@@ -1,11 +1,13 @@
-//! The claimer's decisions: which queue to ask next, for how many jobs, which of them begin, and who runs what has begun. Pure; the clock is
-//! passed in.
+//! The claimer's decisions: which queue to ask next, for how many jobs, which of them begin, and who runs
+//! what has begun. Pure; the clock is passed in.
 //!
-//! A short job is claimed long before it runs, in a large batch; a long one is claimed when a worker is free for it, so that it is not kept
-//! from another node. The window tells them apart by how fast full batches are used up.
+//! A short job is claimed long before it runs, in a large batch; a long one is claimed when a worker is free
+//! for it, so that it is not kept from another node. The window tells them apart by how fast full batches are
+//! used up.
 //!
-//! An attempt is spent by beginning it, so nothing begins that has no free worker: a claim begins as many as there are workers that nobody
-//! else waits for, and what was claimed before begins in batches, one under way and the next one gathering.
+//! An attempt is spent by beginning it, so nothing begins that has no free worker: a claim begins as many as
+//! there are workers that nobody else waits for, and what was claimed before begins in batches, one under way
+//! and the next one gathering.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -143,7 +145,8 @@ impl<T> Desk<T> {
             Step::Promote
         } else if worth && let Some(queue) = self.hungry.pop_front() {
             // The others are being begun for, or will be.
-            let spare = self.idle.len().saturating_sub(self.begun.len() + self.beginning + self.waiting.len());
+            let spare =
+                self.idle.len().saturating_sub(self.begun.len() + self.beginning + self.waiting.len());
             Step::Claim { queue, limit: free, begin: spare.min(free) }
         } else if self.promotion == Promotion::Wanted {
             Step::Promote
@@ -157,8 +160,16 @@ impl<T> Desk<T> {
         Some(step)
     }
 
-    /// A claim of `limit` jobs brought these, in the order in which they should run; the first `begun` of them have begun.
-    pub(super) fn claimed(&mut self, queue: Arc<str>, limit: usize, mut jobs: Vec<T>, begun: usize, now: Instant) {
+    /// A claim of `limit` jobs brought these, in the order in which they should run; the first `begun` of
+    /// them have begun.
+    pub(super) fn claimed(
+        &mut self,
+        queue: Arc<str>,
+        limit: usize,
+        mut jobs: Vec<T>,
+        begun: usize,
+        now: Instant,
+    ) {
         self.asking = false;
         let full = jobs.len() >= limit;
         self.waiting.extend(jobs.split_off(begun.min(jobs.len())));

@@ -1,7 +1,8 @@
 //! What this node holds: one entry for each job from its claim until its end is written.
 //!
-//! The entry lives as long as the job's [`Ticket`], which moves from the claimer to a worker to the acknowledger. Whoever loses a ticket
-//! (a crash, a kill, a full mailbox) ends the entry with it, so that its lease is not renewed any more and another node takes over.
+//! The entry lives as long as the job's [`Ticket`], which moves from the claimer to a worker to the
+//! acknowledger. Whoever loses a ticket (a crash, a kill, a full mailbox) ends the entry with it, so that its
+//! lease is not renewed any more and another node takes over.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -54,7 +55,8 @@ pub(super) struct Ticket {
     pub(super) lost: CancellationToken,
 }
 
-/// Keeps a job from being renewed while its row goes; when it is dropped, unless the row is gone, all is as before.
+/// Keeps a job from being renewed while its row goes; when it is dropped, unless the row is gone, all is as
+/// before.
 pub(super) struct Concluding<'a> {
     held: &'a Held,
     job: &'a Job,
@@ -86,12 +88,23 @@ impl Held {
         held.map(|entry| Claim { job: *entry.key(), number: entry.claim }).collect()
     }
 
-    /// Takes over what a renewal that was sent at `asked` said: `renewed` are still ours, of `asked_for` the others are not.
-    pub(super) fn renewed(&self, asked_for: &[Claim], renewed: &HashSet<JobId>, asked: Instant, lease: Duration) -> usize {
+    /// Takes over what a renewal that was sent at `asked` said: `renewed` are still ours, of `asked_for` the
+    /// others are not.
+    pub(super) fn renewed(
+        &self,
+        asked_for: &[Claim],
+        renewed: &HashSet<JobId>,
+        asked: Instant,
+        lease: Duration,
+    ) -> usize {
         let mut lost = 0;
         for claim in asked_for {
             // Ended meanwhile, about to end, or claimed anew: then this answer says nothing about it.
-            let Some(mut entry) = self.entry(claim.job, claim.number).filter(|entry| entry.phase != Phase::Concluding) else { continue };
+            let Some(mut entry) =
+                self.entry(claim.job, claim.number).filter(|entry| entry.phase != Phase::Concluding)
+            else {
+                continue;
+            };
             if renewed.contains(&claim.job) {
                 entry.fresh_until = asked + lease;
             } else {

@@ -107,7 +107,8 @@ impl Jobs {
     fn children(&self) -> Vec<ChildSpec> {
         let room = || Arc::clone(&self.room);
         let (acknowledger, acknowledges) = Acknowledger::spec(room());
-        let (workers, addresses): (Vec<_>, Vec<_>) = (0..self.room.desks.len()).map(|index| Worker::spec(room(), index)).unzip();
+        let (workers, addresses): (Vec<_>, Vec<_>) =
+            (0..self.room.desks.len()).map(|index| Worker::spec(room(), index)).unzip();
         let (claimer, claims) = Claimer::spec(room(), addresses.into());
         // Whoever starts first finds them there: nothing has been started yet.
         let set = self.room.acknowledger.set(acknowledges).is_ok() && self.room.claimer.set(claims).is_ok();
@@ -123,7 +124,8 @@ impl Jobs {
 }
 
 impl Room {
-    /// The queues that this binary's handlers name. Rows of a handler that was moved wait in others; the sweeper finds those.
+    /// The queues that this binary's handlers name. Rows of a handler that was moved wait in others; the
+    /// sweeper finds those.
     pub(super) fn queues(&self) -> BTreeSet<Arc<str>> {
         let jobs = self.functions.catalog().names_of(KindName::Job);
         jobs.filter_map(|(_, known)| known.meta.job).map(|job| Arc::from(job.queue)).collect()

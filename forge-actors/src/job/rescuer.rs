@@ -1,6 +1,8 @@
-//! The rescuer: gives jobs back whose lease has run out. It runs on every node; the statement lets each job be given back once.
+//! The rescuer: gives jobs back whose lease has run out. It runs on every node; the statement lets each job
+//! be given back once.
 //!
-//! While the database was away nobody could renew, so for as long as a lease lasts after that nothing is taken from anybody.
+//! While the database was away nobody could renew, so for as long as a lease lasts after that nothing is
+//! taken from anybody.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,7 +49,8 @@ impl Rescuer {
         match self.room.store.rescue().await {
             Ok(rescued) if rescued.again + rescued.unbegun + rescued.dead == 0 => {}
             Ok(rescued) => {
-                metrics::counter!(signals::JOBS_RESCUED_TOTAL).increment((rescued.again + rescued.unbegun + rescued.dead) as u64);
+                metrics::counter!(signals::JOBS_RESCUED_TOTAL)
+                    .increment((rescued.again + rescued.unbegun + rescued.dead) as u64);
                 tracing::warn!(
                     again = rescued.again,
                     unbegun = rescued.unbegun,
@@ -73,7 +76,12 @@ impl Actor for Rescuer {
         Ok(State { not_before: Instant::now(), timer: cx.send_after(RESCUE_EVERY, RescuerMessage::Rescue) })
     }
 
-    async fn handle(&self, cx: &Context<RescuerMessage>, message: RescuerMessage, state: &mut State) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<RescuerMessage>,
+        message: RescuerMessage,
+        state: &mut State,
+    ) -> Result<(), ActorError> {
         match message {
             RescuerMessage::Rescue => {
                 self.rescue(state).await;

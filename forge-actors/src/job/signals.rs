@@ -1,4 +1,5 @@
-//! Metrics of the job room. Names of jobs and queues come from the binary's own handlers and the rows that they have.
+//! Metrics of the job room. Names of jobs and queues come from the binary's own handlers and the rows that
+//! they have.
 
 use crate::app::job::JobStatus;
 

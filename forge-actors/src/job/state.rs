@@ -31,7 +31,13 @@ pub(super) struct Verdict {
 }
 
 /// The attempt is `attempt` of `attempts_max`; `random` is uniform in `0.0..1.0`.
-pub(super) fn judge(ending: Ending, attempt: u32, attempts_max: u32, backoff: RetryBackoff, random: f64) -> Verdict {
+pub(super) fn judge(
+    ending: Ending,
+    attempt: u32,
+    attempts_max: u32,
+    backoff: RetryBackoff,
+    random: f64,
+) -> Verdict {
     let ended = |status, error| Verdict { status, after: Duration::ZERO, gives_back: false, error };
     let waits = |after| Verdict { status: JobStatus::Pending, after, gives_back: true, error: None };
     match ending {
@@ -40,7 +46,9 @@ pub(super) fn judge(ending: Ending, attempt: u32, attempts_max: u32, backoff: Re
         Ending::HandedBack => waits(Duration::ZERO),
         Ending::Refused(error) => ended(JobStatus::Failed, Some(error)),
         Ending::Failed(error) if attempt >= attempts_max => ended(JobStatus::DeadLetter, Some(error)),
-        Ending::Failed(error) => Verdict { after: backoff.delay(attempt, random), ..ended(JobStatus::Retry, Some(error)) },
+        Ending::Failed(error) => {
+            Verdict { after: backoff.delay(attempt, random), ..ended(JobStatus::Retry, Some(error)) }
+        }
     }
 }
 
@@ -52,7 +60,8 @@ pub(super) const fn is_finished(status: JobStatus) -> bool {
     }
 }
 
-/// The arrows of the diagram: every move that a statement may make, and no other. An attempt whose begin Postgres forgot in a crash ends from `Claimed`.
+/// The arrows of the diagram: every move that a statement may make, and no other. An attempt whose begin
+/// Postgres forgot in a crash ends from `Claimed`.
 pub const MOVES: &[(JobStatus, &[JobStatus])] = {
     use JobStatus::{Cancelled, Claimed, Completed, DeadLetter, Failed, Pending, Retry, Running};
     &[

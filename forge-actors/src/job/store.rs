@@ -1,4 +1,5 @@
-//! The job room's statements, as verbs over domain types. Every write of a worker is guarded by its claim and answers what it moved.
+//! The job room's statements, as verbs over domain types. Every write of a worker is guarded by its claim and
+//! answers what it moved.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -44,7 +45,8 @@ pub struct Job {
     pub attempts_max: u32,
     /// The arguments object.
     pub args: Bytes,
-    /// Who dispatched it, as it is stored. Read by its worker: one that cannot be read must not fail the claim of the others.
+    /// Who dispatched it, as it is stored. Read by its worker: one that cannot be read must not fail the
+    /// claim of the others.
     pub identity: Option<String>,
     /// The trace of the dispatching call.
     pub trace: Option<TraceContext>,
@@ -102,8 +104,8 @@ pub struct Count {
 #[derive(Clone)]
 pub struct Store {
     database: Database,
-    /// Begins and renewals take turns: both lock rows of many jobs, in whatever order. They have sessions that no handler can take: a job whose
-    /// neighbours wait for a lock must not lose its lease for it.
+    /// Begins and renewals take turns: both lock rows of many jobs, in whatever order. They have sessions
+    /// that no handler can take: a job whose neighbours wait for a lock must not lose its lease for it.
     turn: Arc<Semaphore>,
 }
 
@@ -113,7 +115,8 @@ impl Store {
         Self { database, turn: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Claims up to `limit` ready jobs of a queue for a node, in the order in which they should run; the first `begin` of them begin with it.
+    /// Claims up to `limit` ready jobs of a queue for a node, in the order in which they should run; the
+    /// first `begin` of them begin with it.
     pub async fn claim(
         &self,
         queue: &str,
@@ -153,16 +156,25 @@ impl Store {
 
     /// Makes the scheduled jobs ready whose time has come.
     pub async fn promote(&self) -> Result<Promoted, Fault> {
-        let row = sqlx::query(include_str!("sql/promote_jobs.sql")).fetch_one(&self.database.writer()).await?;
+        let row =
+            sqlx::query(include_str!("sql/promote_jobs.sql")).fetch_one(&self.database.writer()).await?;
         let queues: Option<Vec<String>> = row.try_get("queues")?;
         let next: Option<f64> = row.try_get("next_due")?;
-        Ok(Promoted { queues: named(queues), next_due: next.map(|secs| Duration::from_secs_f64(secs.max(0.0))) })
+        Ok(Promoted {
+            queues: named(queues),
+            next_due: next.map(|secs| Duration::from_secs_f64(secs.max(0.0))),
+        })
     }
 
-    /// Writes the ends of attempts; answers the jobs whose end was accepted. The others belong to somebody else.
-    pub(super) async fn settle<'a>(&self, ends: impl Iterator<Item = (&'a Job, &'a Verdict)> + Clone) -> Result<Vec<JobId>, Fault> {
+    /// Writes the ends of attempts; answers the jobs whose end was accepted. The others belong to somebody
+    /// else.
+    pub(super) async fn settle<'a>(
+        &self,
+        ends: impl Iterator<Item = (&'a Job, &'a Verdict)> + Clone,
+    ) -> Result<Vec<JobId>, Fault> {
         let db = self.database.writer();
-        let mut accepted = finish(&db, ends.clone().filter(|(_, verdict)| is_finished(verdict.status))).await?;
+        let mut accepted =
+            finish(&db, ends.clone().filter(|(_, verdict)| is_finished(verdict.status))).await?;
         accepted.extend(give_back(&db, ends.filter(|(_, verdict)| !is_finished(verdict.status))).await?);
         Ok(accepted)
     }
@@ -181,16 +193,28 @@ impl Store {
 
     /// Gives jobs back whose lease has run out; those that lost the last attempt become dead letters.
     pub async fn rescue(&self) -> Result<Rescued, Fault> {
-        let rescue = sqlx::query(include_str!("sql/rescue_jobs.sql")).bind(RESCUE_MAX).bind(RESCUE_SPREAD.as_secs_f64());
+        let rescue = sqlx::query(include_str!("sql/rescue_jobs.sql"))
+            .bind(RESCUE_MAX)
+            .bind(RESCUE_SPREAD.as_secs_f64());
         let row = rescue.fetch_one(&self.database.writer()).await?;
         let count = |column| row.try_get(column).map(|count: i64| usize::try_from(count).unwrap_or_default());
-        Ok(Rescued { queues: named(row.try_get("queues")?), again: count("again")?, unbegun: count("unbegun")?, dead: count("dead")? })
+        Ok(Rescued {
+            queues: named(row.try_get("queues")?),
+            again: count("again")?,
+            unbegun: count("unbegun")?,
+            dead: count("dead")?,
+        })
     }
 
     /// Deletes some of the history that is older than `retention`; answers how much.
     pub async fn sweep(&self, retention: Duration) -> Result<u64, Fault> {
         let sweep = sqlx::query(include_str!("sql/delete_old_history.sql"));
-        Ok(sweep.bind(retention.as_secs_f64()).bind(SWEEP_MAX).execute(&self.database.writer()).await?.rows_affected())
+        Ok(sweep
+            .bind(retention.as_secs_f64())
+            .bind(SWEEP_MAX)
+            .execute(&self.database.writer())
+            .await?
+            .rows_affected())
     }
 
     /// A sweep deleted as much as it may at a time: there is more.
@@ -218,7 +242,10 @@ impl Store {
 }
 
 /// Moves jobs into the history; answers those that were still held.
-pub(super) async fn finish<'a>(db: &Db, ends: impl Iterator<Item = (&'a Job, &'a Verdict)>) -> Result<Vec<JobId>, Fault> {
+pub(super) async fn finish<'a>(
+    db: &Db,
+    ends: impl Iterator<Item = (&'a Job, &'a Verdict)>,
+) -> Result<Vec<JobId>, Fault> {
     let (mut ids, mut claims, mut statuses, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut attempts = Vec::new();
     for (job, verdict) in ends {
@@ -236,7 +263,10 @@ pub(super) async fn finish<'a>(db: &Db, ends: impl Iterator<Item = (&'a Job, &'a
 }
 
 /// Lets jobs wait again; answers those that were still held.
-async fn give_back<'a>(db: &Db, ends: impl Iterator<Item = (&'a Job, &'a Verdict)>) -> Result<Vec<JobId>, Fault> {
+async fn give_back<'a>(
+    db: &Db,
+    ends: impl Iterator<Item = (&'a Job, &'a Verdict)>,
+) -> Result<Vec<JobId>, Fault> {
     let (mut ids, mut claims, mut statuses, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut delays, mut attempts) = (Vec::new(), Vec::new());
     for (job, verdict) in ends {
@@ -251,7 +281,15 @@ async fn give_back<'a>(db: &Db, ends: impl Iterator<Item = (&'a Job, &'a Verdict
         return Ok(Vec::new());
     }
     let give_back = sqlx::query_scalar(include_str!("sql/return_jobs.sql"));
-    Ok(give_back.bind(ids).bind(claims).bind(statuses).bind(errors).bind(delays).bind(attempts).fetch_all(db).await?)
+    Ok(give_back
+        .bind(ids)
+        .bind(claims)
+        .bind(statuses)
+        .bind(errors)
+        .bind(delays)
+        .bind(attempts)
+        .fetch_all(db)
+        .await?)
 }
 
 fn named(queues: Option<Vec<String>>) -> BTreeSet<Arc<str>> {

@@ -49,14 +49,19 @@ impl Sweeper {
             Ok(counts) => counts,
             Err(fault) => return tracing::debug!(%fault, "jobs were not counted"),
         };
-        let (known, unknown): (Vec<&Count>, Vec<&Count>) = counts.iter().partition(|count| self.room.names.contains(&count.name));
-        self.room.tell_claimer(ClaimerMessage::Found { queues: known.iter().map(|count| count.queue.as_str().into()).collect() });
-        let mut rows: BTreeMap<(String, String), i64> = state.series.iter().map(|series| (series.clone(), 0)).collect();
+        let (known, unknown): (Vec<&Count>, Vec<&Count>) =
+            counts.iter().partition(|count| self.room.names.contains(&count.name));
+        self.room.tell_claimer(ClaimerMessage::Found {
+            queues: known.iter().map(|count| count.queue.as_str().into()).collect(),
+        });
+        let mut rows: BTreeMap<(String, String), i64> =
+            state.series.iter().map(|series| (series.clone(), 0)).collect();
         for count in &known {
             *rows.entry((count.queue.clone(), count.status.clone())).or_default() += count.rows;
         }
         for ((queue, status), rows) in &rows {
-            metrics::gauge!(signals::JOBS, "queue" => queue.clone(), "status" => status.clone()).set(*rows as f64);
+            metrics::gauge!(signals::JOBS, "queue" => queue.clone(), "status" => status.clone())
+                .set(*rows as f64);
         }
         state.series = rows.into_keys().collect();
         let orphans: i64 = unknown.iter().map(|count| count.rows).sum();
@@ -93,7 +98,12 @@ impl Actor for Sweeper {
         Ok(State { reported: BTreeSet::new(), series: BTreeSet::new(), survey, sweep })
     }
 
-    async fn handle(&self, cx: &Context<SweeperMessage>, message: SweeperMessage, state: &mut State) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<SweeperMessage>,
+        message: SweeperMessage,
+        state: &mut State,
+    ) -> Result<(), ActorError> {
         match message {
             SweeperMessage::Survey => {
                 self.survey(state).await;

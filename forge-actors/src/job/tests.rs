@@ -27,7 +27,8 @@ fn claim_and_begin(queue: &str, limit: usize, begin: usize) -> Option<Step> {
 #[test]
 fn an_end_decides_what_becomes_of_the_job() {
     let check = |ending: Ending, attempt: u32, status: JobStatus, after: Duration, gives_back: bool| {
-        let Verdict { status: found, after: waits, gives_back: given, error } = judge(ending.clone(), attempt, 3, BACKOFF, 1.0);
+        let Verdict { status: found, after: waits, gives_back: given, error } =
+            judge(ending.clone(), attempt, 3, BACKOFF, 1.0);
         assert_eq!((found, waits, given), (status, after, gives_back), "{ending:?}, attempt {attempt}");
         assert_eq!(error.is_some(), matches!(ending, Ending::Failed(_) | Ending::Refused(_)));
     };
@@ -42,14 +43,25 @@ fn an_end_decides_what_becomes_of_the_job() {
 
 #[test]
 fn every_end_is_an_arrow_of_the_diagram() {
-    let arrows: BTreeSet<(&str, &str)> = MOVES.iter().flat_map(|(from, to)| to.iter().map(|to| (from.as_str(), to.as_str()))).collect();
-    for ending in [Ending::Done, Ending::Refused("x".into()), Ending::Failed("x".into()), Ending::Snoozed(secs(1)), Ending::HandedBack] {
+    let arrows: BTreeSet<(&str, &str)> =
+        MOVES.iter().flat_map(|(from, to)| to.iter().map(|to| (from.as_str(), to.as_str()))).collect();
+    for ending in [
+        Ending::Done,
+        Ending::Refused("x".into()),
+        Ending::Failed("x".into()),
+        Ending::Snoozed(secs(1)),
+        Ending::HandedBack,
+    ] {
         for attempt in [1, 3] {
             let status = judge(ending.clone(), attempt, 3, BACKOFF, 0.5).status;
             assert!(arrows.contains(&("running", status.as_str())), "{status:?} by {ending:?}");
         }
     }
-    let out_of_history: Vec<_> = MOVES.iter().filter(|(from, to)| is_finished(*from) && !to.is_empty()).map(|(from, _)| *from).collect();
+    let out_of_history: Vec<_> = MOVES
+        .iter()
+        .filter(|(from, to)| is_finished(*from) && !to.is_empty())
+        .map(|(from, _)| *from)
+        .collect();
     assert_eq!(out_of_history, [JobStatus::Failed, JobStatus::DeadLetter, JobStatus::Cancelled]);
 }
 
@@ -59,7 +71,10 @@ fn waits_grow_up_to_their_maximum_and_are_drawn() {
         assert_eq!(backoff.ceiling(attempt), ceiling, "{backoff:?}, attempt {attempt}");
         for random in [0.0, 0.3, 1.0] {
             let delay = backoff.delay(attempt, random);
-            assert!(delay >= ceiling / 10 && delay <= ceiling + ceiling / 10, "{backoff:?}, {random}: {delay:?}");
+            assert!(
+                delay >= ceiling / 10 && delay <= ceiling + ceiling / 10,
+                "{backoff:?}, {random}: {delay:?}"
+            );
         }
     };
     check(RetryBackoff::Fixed(secs(5)), 1, secs(5));
@@ -85,7 +100,11 @@ fn a_claim_asks_for_no_more_than_there_is_room_for() {
     assert_eq!(desk.next(1), claim("mail", 3));
     assert_eq!(desk.next(1), None, "one question at a time");
     desk.claimed(queue("mail"), 3, vec![1, 2], 0, Instant::now());
-    assert_eq!(desk.next(3), Some(Step::Promote), "the queue is empty; whoever woke us may have dispatched for later");
+    assert_eq!(
+        desk.next(3),
+        Some(Step::Promote),
+        "the queue is empty; whoever woke us may have dispatched for later"
+    );
     desk.promoted(&[]);
     assert_eq!(desk.next(3), None);
     desk.wake(&[queue("mail")]);
@@ -137,7 +156,11 @@ fn a_claim_begins_what_free_workers_take_at_once() {
     assert_eq!(desk.next(0), claim_and_begin("a", 3, 2), "two are free");
     desk.idle(2);
     desk.claimed(queue("a"), 3, vec![1, 2, 3], 2, Instant::now());
-    assert_eq!((desk.assign(), desk.assign(), desk.assign()), (Some((0, 1)), Some((1, 2)), None), "the third has not begun");
+    assert_eq!(
+        (desk.assign(), desk.assign(), desk.assign()),
+        (Some((0, 1)), Some((1, 2)), None),
+        "the third has not begun"
+    );
     assert_eq!(desk.begin(), [3]);
     desk.began([3]);
     assert_eq!(desk.assign(), Some((2, 3)));
@@ -253,5 +276,8 @@ fn a_begin_counts_and_renews() {
     let begun = Begun { job: ticket.job.id, attempt: 1, waited: secs(3) };
     ticket.begun(&begun, now, secs(10));
     assert!(ticket.is_fresh());
-    assert_eq!((held.begun(), ticket.job.begun, ticket.job.attempt, ticket.job.waited), (1, true, 1, secs(3)));
+    assert_eq!(
+        (held.begun(), ticket.job.begun, ticket.job.attempt, ticket.job.waited),
+        (1, true, 1, secs(3))
+    );
 }

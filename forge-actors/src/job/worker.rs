@@ -55,11 +55,13 @@ impl Worker {
 
     async fn run(&self, ticket: Ticket) {
         if !ticket.is_fresh() {
-            // Its lease may have run out while it waited here. If nobody has taken it over, it gets its attempt back.
+            // Its lease may have run out while it waited here. If nobody has taken it over, it gets its
+            // attempt back.
             tracing::info!(job = %ticket.job.id, name = %ticket.job.name, "not started: its lease was not renewed in time");
             return self.room.hand_back(ticket);
         }
-        metrics::histogram!(signals::JOB_WAIT_SECONDS, "queue" => ticket.job.queue.clone()).record(ticket.job.waited);
+        metrics::histogram!(signals::JOB_WAIT_SECONDS, "queue" => ticket.job.queue.clone())
+            .record(ticket.job.waited);
         let conclusion = Arc::new(Conclusion::new(Arc::clone(&self.room), Arc::clone(&ticket.job)));
         let ending = tokio::select! {
             biased;
@@ -77,7 +79,13 @@ impl Worker {
         let Some(ending) = ending else {
             return tracing::warn!(job = %job.id, name = %job.name, claim = job.claim, "cut: the job was cancelled, or another node took it over");
         };
-        let meta = self.room.functions.catalog().get(&job.name).and_then(|known| known.meta.job).unwrap_or(JobMeta::DEFAULT);
+        let meta = self
+            .room
+            .functions
+            .catalog()
+            .get(&job.name)
+            .and_then(|known| known.meta.job)
+            .unwrap_or(JobMeta::DEFAULT);
         let verdict = judge(ending, job.attempt, job.attempts_max, meta.backoff, fastrand::f64());
         if let Some(error) = &verdict.error {
             let trace_id = job.trace.map(|trace| trace.trace_id_hex());
@@ -92,7 +100,11 @@ impl Worker {
         let identity: Option<Identity> = match job.identity.as_deref().map(serde_json::from_str).transpose() {
             Ok(identity) => identity,
             // Another version wrote it, and may yet run it.
-            Err(error) => return Some(Ending::Failed(format!("the identity of its dispatcher cannot be read: {error}"))),
+            Err(error) => {
+                return Some(Ending::Failed(format!(
+                    "the identity of its dispatcher cannot be read: {error}"
+                )));
+            }
         };
         let invocation = Invocation {
             id: RequestId::new(),
@@ -126,7 +138,12 @@ impl Actor for Worker {
         Ok(())
     }
 
-    async fn handle(&self, _cx: &Context<WorkerMessage>, message: WorkerMessage, (): &mut ()) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        _cx: &Context<WorkerMessage>,
+        message: WorkerMessage,
+        (): &mut (),
+    ) -> Result<(), ActorError> {
         match message {
             WorkerMessage::Run => self.clear_desk().await,
             WorkerMessage::Report => {}

@@ -1,7 +1,7 @@
 //! Exponential backoff with jitter: pure, the caller supplies the attempt and the random number.
 //!
-//! Equal jitter: half of the exponential delay is kept, the other half is drawn, so that restarts of many children spread
-//! while none comes back at once (AWS Architecture Blog, "Exponential Backoff And Jitter").
+//! Equal jitter: half of the exponential delay is kept, the other half is drawn, so that restarts of many
+//! children spread while none comes back at once (AWS Architecture Blog, "Exponential Backoff And Jitter").
 
 use std::time::Duration;
 

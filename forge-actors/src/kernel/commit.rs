@@ -85,7 +85,8 @@ impl FromStr for Snapshot {
             let (xmin, rest) = text.split_once(':')?;
             let (xmax, list) = rest.split_once(':')?;
             let xid = |text: &str| text.parse().ok().map(Xid);
-            let in_progress = list.split(',').filter(|text| !text.is_empty()).map(xid).collect::<Option<_>>()?;
+            let in_progress =
+                list.split(',').filter(|text| !text.is_empty()).map(xid).collect::<Option<_>>()?;
             Some(Self { xmin: xid(xmin)?, xmax: xid(xmax)?, in_progress })
         };
         parse().ok_or_else(|| NotASnapshot(text.to_owned()))

@@ -6,11 +6,13 @@
 //!   body    = bincode of the message's head, then, for calls and answers, the JSON bytes as they are
 //! ```
 //!
-//! Rules for change: a number is never given to another meaning, and a body that was released is never altered; what is new gets a
-//! number of its own. A kind that a node does not know is skipped ([`Part::Unknown`]), so an older and a newer node live together. A
-//! known kind whose body cannot be read ends the link: its sender is broken.
+//! Rules for change: a number is never given to another meaning, and a body that was released is never
+//! altered; what is new gets a number of its own. A kind that a node does not know is skipped
+//! ([`Part::Unknown`]), so an older and a newer node live together. A known kind whose body cannot be read
+//! ends the link: its sender is broken.
 //!
-//! Limits: a part is at most [`PART_BYTES_MAX`] long, and nothing is allocated for a length before the bytes are there.
+//! Limits: a part is at most [`PART_BYTES_MAX`] long, and nothing is allocated for a length before the bytes
+//! are there.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -31,7 +33,8 @@ use super::trace::TraceContext;
 pub const PROTOCOL: u16 = 1;
 /// The oldest protocol that it still understands.
 pub const PROTOCOL_MIN: u16 = 1;
-/// Bytes of one message; a larger call is refused with `PAYLOAD_TOO_LARGE`, a larger answer becomes that fault.
+/// Bytes of one message; a larger call is refused with `PAYLOAD_TOO_LARGE`, a larger answer becomes that
+/// fault.
 pub const PART_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of one frame; a peer that sends a larger one loses its link.
 pub const FRAME_BYTES_MAX: usize = PART_BYTES_MAX + 128 * 1024;
@@ -281,7 +284,8 @@ pub fn encode(message: &Message) -> Result<Vec<u8>, EnvelopeError> {
 
 /// The head in bincode, then bytes as they are.
 fn body(head: &impl Serialize, tail: &[u8]) -> Vec<u8> {
-    let mut body = bincode::serde::encode_to_vec(head, bincode::config::standard()).expect("heads are plain structs, which bincode writes");
+    let mut body = bincode::serde::encode_to_vec(head, bincode::config::standard())
+        .expect("heads are plain structs, which bincode writes");
     body.extend_from_slice(tail);
     body
 }
@@ -291,8 +295,12 @@ fn decode(kind: u16, bytes: &[u8]) -> Result<Part, EnvelopeError> {
         HINT => whole::<(Option<Xid>, Topics)>(bytes).map(|(xid, topics)| Message::Hint { xid, topics }),
         INTEREST => whole(bytes).map(Message::Interest),
         RESYNC => empty(bytes, Message::Resync),
-        INVOKE => head::<InvokeHead>(bytes).and_then(|(head, args)| head.invoke(args)).map(|invoke| Message::Invoke(Box::new(invoke))),
-        ANSWER => head::<AnswerHead>(bytes).and_then(|(head, output)| head.answer(output)).map(Message::Answer),
+        INVOKE => head::<InvokeHead>(bytes)
+            .and_then(|(head, args)| head.invoke(args))
+            .map(|invoke| Message::Invoke(Box::new(invoke))),
+        ANSWER => {
+            head::<AnswerHead>(bytes).and_then(|(head, output)| head.answer(output)).map(Message::Answer)
+        }
         CANCEL => whole(bytes).map(|id| Message::Cancel { id }),
         PING => whole(bytes).map(|at| Message::Ping { at }),
         PONG => whole(bytes).map(|at| Message::Pong { at }),
@@ -325,7 +333,9 @@ impl InvokeHead {
             remaining_ms: to_millis(*remaining),
             request: invocation.id,
             name: invocation.name.to_string(),
-            identity: identity.as_deref().map(|identity| serde_json::to_string(identity).expect("an identity came from JSON")),
+            identity: identity
+                .as_deref()
+                .map(|identity| serde_json::to_string(identity).expect("an identity came from JSON")),
             ip: *ip,
             user_agent: user_agent.to_owned(),
             trace_id: invocation.trace.trace_id,
@@ -335,7 +345,8 @@ impl InvokeHead {
         }
     }
 
-    /// `None` when the identity is no identity: a call must never run as somebody else than its caller, nor as nobody.
+    /// `None` when the identity is no identity: a call must never run as somebody else than its caller, nor
+    /// as nobody.
     fn invoke(self, args: &[u8]) -> Option<Invoke> {
         let identity = match self.identity {
             Some(json) => Some(Arc::new(serde_json::from_str(&json).ok()?)),

@@ -1,7 +1,9 @@
-//! The one error that crosses Forge's borders: a stable code, a sentence, details; the cause stays behind for the log.
+//! The one error that crosses Forge's borders: a stable code, a sentence, details; the cause stays behind for
+//! the log.
 //!
-//! [`Code`] is the whole table: its wire name and its HTTP status stand side by side, here and nowhere else. What a client sees
-//! never contains SQL, panic text or paths, because [`Fault`]'s source is not part of what is written to the wire.
+//! [`Code`] is the whole table: its wire name and its HTTP status stand side by side, here and nowhere else.
+//! What a client sees never contains SQL, panic text or paths, because [`Fault`]'s source is not part of what
+//! is written to the wire.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -21,11 +23,13 @@ pub struct AppCode {
     pub status: u16,
 }
 
-/// Codes of other nodes' application errors that a node remembers; one more means a peer that makes names up, and is refused.
+/// Codes of other nodes' application errors that a node remembers; one more means a peer that makes names up,
+/// and is refused.
 const INTERNED_MAX: usize = 1_024;
 
 impl AppCode {
-    /// The code that another node named. Names live as long as the process, as those of this node's own enums do.
+    /// The code that another node named. Names live as long as the process, as those of this node's own enums
+    /// do.
     pub fn interned(name: &str, status: u16) -> Option<Self> {
         static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
         if !(400..600).contains(&status) {
@@ -122,7 +126,11 @@ pub struct FieldError {
 
 impl FieldError {
     /// `field` broke `rule`.
-    pub fn new(field: impl Into<String>, rule: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+    pub fn new(
+        field: impl Into<String>,
+        rule: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
         Self { field: field.into(), rule: rule.into(), message: message.into() }
     }
 }
@@ -141,12 +149,22 @@ struct Inner {
 impl Fault {
     /// A fault that says `message` to the client.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner { code, message: message.into(), details: None, retry_after: None, source: None }))
+        Self(Box::new(Inner {
+            code,
+            message: message.into(),
+            details: None,
+            retry_after: None,
+            source: None,
+        }))
     }
 
     /// A bug: the client learns only that; `source` goes to the log.
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::new(Code::Internal, "the call failed inside the server; the trace id finds the cause in its log").because(source)
+        Self::new(
+            Code::Internal,
+            "the call failed inside the server; the trace id finds the cause in its log",
+        )
+        .because(source)
     }
 
     /// Refused arguments, one entry each.
@@ -229,22 +247,26 @@ impl Error for Fault {
 }
 
 impl From<sqlx::Error> for Fault {
-    /// Connection trouble is `UNAVAILABLE`, a statement cut by its time limit `TIMEOUT`, a violated unique key or a lost race
-    /// `CONFLICT`; everything else is a bug.
+    /// Connection trouble is `UNAVAILABLE`, a statement cut by its time limit `TIMEOUT`, a violated unique
+    /// key or a lost race `CONFLICT`; everything else is a bug.
     fn from(error: sqlx::Error) -> Self {
         let (code, message, retry) = match &error {
             sqlx::Error::PoolTimedOut => (Code::Overloaded, "all database connections are busy", true),
-            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-                (Code::Unavailable, "the database is not reachable", true)
-            }
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => (Code::Unavailable, "the database is not reachable", true),
             sqlx::Error::Database(database) => match database.code().as_deref() {
                 // query_canceled: only Forge's own limits cancel statements.
                 Some("57014") => (Code::Timeout, "the call took longer than its timeout", false),
                 Some("40001" | "40P01") => (Code::Conflict, "concurrent changes collided", true),
                 Some("55P03") => (Code::Conflict, "another transaction holds a lock that was needed", true),
                 Some("23505") => (Code::Conflict, "a row with this key exists already", false),
-                // character_not_in_repertoire, untranslatable_character: a text that Postgres cannot hold came in.
-                Some("22021" | "22P05") => (Code::BadRequest, "a text holds a character that cannot be stored", false),
+                // character_not_in_repertoire, untranslatable_character: a text that Postgres cannot hold
+                // came in.
+                Some("22021" | "22P05") => {
+                    (Code::BadRequest, "a text holds a character that cannot be stored", false)
+                }
                 // operator_intervention and connection_exception: the server is going away.
                 Some(state) if state.starts_with("57P") || state.starts_with("08") => {
                     (Code::Unavailable, "the database is not reachable", true)

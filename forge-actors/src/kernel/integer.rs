@@ -1,8 +1,8 @@
 //! Whole numbers of 64 bits on their way to JavaScript, whose numbers are exact up to 2^53 - 1 only.
 //!
-//! A bare `i64` or `u64` in a handler's signature is refused when the client is generated: it would arrive rounded, in silence. Its
-//! author says which of the two it is: [`Int53`] travels as a number and never holds more than JavaScript can, [`Int64`] travels as a text
-//! and holds everything.
+//! A bare `i64` or `u64` in a handler's signature is refused when the client is generated: it would arrive
+//! rounded, in silence. Its author says which of the two it is: [`Int53`] travels as a number and never holds
+//! more than JavaScript can, [`Int64`] travels as a text and holds everything.
 
 use std::fmt;
 use std::num::ParseIntError;
@@ -46,7 +46,11 @@ impl TryFrom<i128> for Int53 {
     type Error = TooLarge;
 
     fn try_from(number: i128) -> Result<Self, TooLarge> {
-        i64::try_from(number).ok().filter(|number| (Self::MIN..=Self::MAX).contains(number)).map(Self).ok_or(TooLarge(number))
+        i64::try_from(number)
+            .ok()
+            .filter(|number| (Self::MIN..=Self::MAX).contains(number))
+            .map(Self)
+            .ok_or(TooLarge(number))
     }
 }
 

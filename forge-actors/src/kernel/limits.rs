@@ -16,8 +16,8 @@ pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 pub const HANDLER_TIMEOUT_MAX: Duration = Duration::from_secs(600);
 /// Bytes of arguments when the attribute names no limit.
 pub const HANDLER_INPUT_BYTES_MAX: usize = 1024 * 1024;
-/// Attempts of a query or mutation that lost a race (serialization failure, deadlock, a schema that changed meanwhile); then the caller
-/// gets the failure.
+/// Attempts of a query or mutation that lost a race (serialization failure, deadlock, a schema that changed
+/// meanwhile); then the caller gets the failure.
 pub const ATTEMPTS_MAX: u32 = 5;
 /// Calls nested in calls; deeper is a fault, since it is almost always a loop.
 pub const CALL_DEPTH_MAX: u32 = 16;

@@ -1,4 +1,5 @@
-//! Words that every room shares, and no IO: identifiers, durations, faults, limits, backoff, trace context, the invocation.
+//! Words that every room shares, and no IO: identifiers, durations, faults, limits, backoff, trace context,
+//! the invocation.
 //!
 //! Nothing here imports another room of this crate; everything else may import this one.
 

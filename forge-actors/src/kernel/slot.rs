@@ -1,5 +1,5 @@
-//! A mailbox of one: what arrives before the last was taken is merged into it, so that a slow taker has less to do and never more
-//! to hold.
+//! A mailbox of one: what arrives before the last was taken is merged into it, so that a slow taker has less
+//! to do and never more to hold.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};

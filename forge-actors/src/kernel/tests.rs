@@ -35,7 +35,10 @@ fn numbers_for_javascript_are_exact_or_refused() {
     for number in edges {
         let exact = Int53::try_from(number).expect("within the bounds");
         let json = serde_json::to_string(&exact).expect("a number");
-        assert_eq!((json.as_str(), serde_json::from_str::<Int53>(&json).ok()), (number.to_string().as_str(), Some(exact)));
+        assert_eq!(
+            (json.as_str(), serde_json::from_str::<Int53>(&json).ok()),
+            (number.to_string().as_str(), Some(exact))
+        );
         assert_eq!(number.to_string().parse(), Ok(exact));
     }
     for beyond in ["9007199254740992", "-9007199254740992", "18446744073709551616", "1.0", "\"1\""] {

@@ -32,7 +32,9 @@ pub const fn days(count: u64) -> Duration {
 
 /// Why a text is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a duration: write a whole number and a unit, one of ms, s, m, h, d (for example \"500ms\", \"5s\", \"30m\")")]
+#[error(
+    "`{0}` is not a duration: write a whole number and a unit, one of ms, s, m, h, d (for example \"500ms\", \"5s\", \"30m\")"
+)]
 pub struct DurationError(pub String);
 
 /// Parses `"500ms"`, `"5s"`, `"30m"`, `"2h"`, `"7d"`.
@@ -58,7 +60,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     count.checked_mul(millis_per_unit).map(Duration::from_millis).ok_or_else(error)
 }
 
-/// Writes a duration in the largest unit that divides it, so that [`parse_duration`] reads it back (to the millisecond).
+/// Writes a duration in the largest unit that divides it, so that [`parse_duration`] reads it back (to the
+/// millisecond).
 pub fn format_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)]

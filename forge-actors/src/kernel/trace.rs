@@ -1,4 +1,5 @@
-//! W3C Trace Context (Recommendation, 2021): the 128-bit trace id and the 64-bit span id that travel with a call.
+//! W3C Trace Context (Recommendation, 2021): the 128-bit trace id and the 64-bit span id that travel with a
+//! call.
 
 use std::fmt;
 
@@ -24,7 +25,8 @@ impl TraceContext {
         Self { span_id: fastrand::u64(1..), ..self }
     }
 
-    /// Reads a `traceparent` header; anything that the recommendation calls invalid is `None`, and the trace starts anew.
+    /// Reads a `traceparent` header; anything that the recommendation calls invalid is `None`, and the trace
+    /// starts anew.
     pub fn parse(header: &str) -> Option<Self> {
         let mut parts = header.trim().split('-');
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

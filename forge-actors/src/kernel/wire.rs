@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::limits;
 
-/// The object that stands under `error` in every answer: code, sentence and details of a fault, never its cause.
+/// The object that stands under `error` in every answer: code, sentence and details of a fault, never its
+/// cause.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WireFault<'a> {
@@ -27,7 +28,9 @@ impl Fault {
             message: self.message(),
             details: self.details(),
             trace_id,
-            retry_after_ms: self.retry_delay().map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
+            retry_after_ms: self
+                .retry_delay()
+                .map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
         }
     }
 
@@ -36,7 +39,13 @@ impl Fault {
         if self.code() == Code::Internal {
             tracing::error!(function, trace_id, cause = self.causes(), "a call failed inside the server");
         } else if self.source().is_some() {
-            tracing::debug!(function, trace_id, code = self.code().name(), cause = self.causes(), "a call was refused");
+            tracing::debug!(
+                function,
+                trace_id,
+                code = self.code().name(),
+                cause = self.causes(),
+                "a call was refused"
+            );
         }
     }
 

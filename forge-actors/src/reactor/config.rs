@@ -19,11 +19,12 @@ pub struct ReactivityConfig {
     /// How often at most, once there are none. Nothing is asked while there are no subscriptions.
     #[serde(with = "serde_duration")]
     pub poll_max: Duration,
-    /// How often queries run again that read what no trigger captures: system views, foreign tables, tables without reactivity.
+    /// How often queries run again that read what no trigger captures: system views, foreign tables, tables
+    /// without reactivity.
     #[serde(with = "serde_duration")]
     pub uncaptured_refresh: Duration,
-    /// Longest time of one query in a tick, since all others wait for it; its handler's own limit may be shorter. A query that takes longer gets
-    /// `TIMEOUT` as its result, and rests ten times as long.
+    /// Longest time of one query in a tick, since all others wait for it; its handler's own limit may be
+    /// shorter. A query that takes longer gets `TIMEOUT` as its result, and rests ten times as long.
     #[serde(with = "serde_duration")]
     pub query_timeout: Duration,
     /// A tick that takes longer is logged, with the handler that took most of it.
@@ -33,8 +34,8 @@ pub struct ReactivityConfig {
     pub client_subscriptions_max: usize,
     /// Subscriptions of this node; one more is refused with `OVERLOADED`.
     pub subscriptions_max: usize,
-    /// Different queries of this node, by handler, arguments and, where it is asked for, identity. While there are so many, further
-    /// subscriptions are refused with `OVERLOADED`.
+    /// Different queries of this node, by handler, arguments and, where it is asked for, identity. While
+    /// there are so many, further subscriptions are refused with `OVERLOADED`.
     pub groups_max: usize,
     /// Bytes of one result; a larger one becomes `PAYLOAD_TOO_LARGE`.
     pub result_bytes_max: usize,
@@ -61,11 +62,20 @@ impl ReactivityConfig {
     /// Rules beyond types; one sentence per broken rule.
     pub fn validate(&self) -> Vec<String> {
         let rules = [
-            (self.poll_min.is_zero(), "reactivity.poll_min is 0: the database would be asked without a pause"),
+            (
+                self.poll_min.is_zero(),
+                "reactivity.poll_min is 0: the database would be asked without a pause",
+            ),
             (self.poll_min > self.poll_max, "reactivity.poll_min is above reactivity.poll_max"),
-            (self.uncaptured_refresh.is_zero(), "reactivity.uncaptured_refresh is 0: such queries would run without a pause"),
+            (
+                self.uncaptured_refresh.is_zero(),
+                "reactivity.uncaptured_refresh is 0: such queries would run without a pause",
+            ),
             (self.query_timeout.is_zero(), "reactivity.query_timeout is 0: no live query could run"),
-            (self.client_subscriptions_max == 0, "reactivity.client_subscriptions_max is 0: every subscription would be refused"),
+            (
+                self.client_subscriptions_max == 0,
+                "reactivity.client_subscriptions_max is 0: every subscription would be refused",
+            ),
             (
                 self.client_subscriptions_max > self.subscriptions_max,
                 "reactivity.client_subscriptions_max is above reactivity.subscriptions_max",

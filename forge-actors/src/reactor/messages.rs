@@ -51,19 +51,26 @@ impl fmt::Display for Version {
 pub struct QueryResult {
     /// Its name.
     pub version: Version,
-    /// The JSON, or why there is none. `NOT_FOUND`, `UNAUTHENTICATED`, `PERMISSION_DENIED` and `VALIDATION` end the subscription.
+    /// The JSON, or why there is none. `NOT_FOUND`, `UNAUTHENTICATED`, `PERMISSION_DENIED` and `VALIDATION`
+    /// end the subscription.
     pub outcome: Result<Bytes, Fault>,
     /// Of the run: what clients are told with an error, and what finds its lines in the log.
     pub trace: TraceContext,
 }
 
 impl QueryResult {
-    /// Writes the log lines of an error. Once for all who are told of it, and not again while runs end the same way.
+    /// Writes the log lines of an error. Once for all who are told of it, and not again while runs end the
+    /// same way.
     pub fn log_error(&self, function: &str) {
         if let Err(fault) = &self.outcome {
             let trace_id = &*self.trace.trace_id_hex();
             fault.log_hidden(function, trace_id);
-            tracing::info!(function, trace_id, code = fault.code().name(), "a live query was answered with an error");
+            tracing::info!(
+                function,
+                trace_id,
+                code = fault.code().name(),
+                "a live query was answered with an error"
+            );
         }
     }
 }
@@ -89,7 +96,8 @@ pub enum Delivery {
         /// Awaited mutations whose effects are part of it.
         applied: Vec<MutationId>,
     },
-    /// The reactor restarted and knows no subscription any more: subscribe everything again. Awaited mutations are still awaited.
+    /// The reactor restarted and knows no subscription any more: subscribe everything again. Awaited
+    /// mutations are still awaited.
     Reset,
 }
 
@@ -144,7 +152,9 @@ impl Reactor {
         let (ticking, polling) = (Arc::clone(&node), Arc::clone(&node));
         let (ticker, to_ticker) = ChildSpec::actor("ticker", move || Ticker { node: Arc::clone(&ticking) });
         let (poller, to_poller) = ChildSpec::actor("poller", move || Poller { node: Arc::clone(&polling) });
-        node.addresses.set((to_ticker, to_poller)).unwrap_or_else(|_| unreachable!("a new node has no addresses yet"));
+        node.addresses
+            .set((to_ticker, to_poller))
+            .unwrap_or_else(|_| unreachable!("a new node has no addresses yet"));
         let spec = SupervisorSpec::new(Strategy::OneForOne, vec![ticker, poller]);
         (Self { node }, ChildSpec::supervisor("reactor", spec))
     }
@@ -183,16 +193,27 @@ pub struct Client {
 }
 
 impl Client {
-    /// Subscribes: the result comes with the next tick, and again whenever it is another one. Refused at once when the handler does not exist or
-    /// is no query, the caller may not, the arguments do not fit, or a limit is reached. An `id` that is in use is subscribed anew.
+    /// Subscribes: the result comes with the next tick, and again whenever it is another one. Refused at once
+    /// when the handler does not exist or is no query, the caller may not, the arguments do not fit, or a
+    /// limit is reached. An `id` that is in use is subscribed anew.
     ///
     /// `version` names the result that the client still has.
-    pub fn subscribe(&self, id: SubscriptionId, invocation: Invocation, version: Option<Version>) -> Result<(), Fault> {
+    pub fn subscribe(
+        &self,
+        id: SubscriptionId,
+        invocation: Invocation,
+        version: Option<Version>,
+    ) -> Result<(), Fault> {
         let live = self.node.functions.prepare_live(&invocation)?;
         let place = Place { client: self.id, id };
         self.node.hold(place)?;
         let question = Arc::new(Question { name: invocation.name, args: live.args });
-        let live = Live { question, args: invocation.args, refresh: live.refresh, persona: self.persona(invocation.caller) };
+        let live = Live {
+            question,
+            args: invocation.args,
+            refresh: live.refresh,
+            persona: self.persona(invocation.caller),
+        };
         self.node.order(Order::Subscribe { place, live, version });
         Ok(())
     }
@@ -205,7 +226,8 @@ impl Client {
         }
     }
 
-    /// Has a committed mutation named in `applied` of the first delivery that shows its effects; soon when it wrote nothing.
+    /// Has a committed mutation named in `applied` of the first delivery that shows its effects; soon when it
+    /// wrote nothing.
     pub fn await_commit(&self, mutation: MutationId, receipt: &Receipt) {
         if let Some(client) = self.node.client(self.id) {
             client.expect((mutation, receipt.xid));
@@ -213,8 +235,8 @@ impl Client {
         }
     }
 
-    /// The client is another caller now: its subscriptions are judged again, and run as this one. Those that it may not have get the refusal as
-    /// their result, and end.
+    /// The client is another caller now: its subscriptions are judged again, and run as this one. Those that
+    /// it may not have get the refusal as their result, and end.
     pub fn identify(&self, caller: Caller) {
         self.node.order(Order::Identify { client: self.id, persona: self.persona(caller) });
     }

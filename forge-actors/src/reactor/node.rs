@@ -1,4 +1,5 @@
-//! What the reactor's actors and its callers share. It outlives every incarnation of the ticker, so that no client is lost with one.
+//! What the reactor's actors and its callers share. It outlives every incarnation of the ticker, so that no
+//! client is lost with one.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -30,8 +31,8 @@ pub(super) struct Node {
     pub(super) config: ReactivityConfig,
     pub(super) clients: DashMap<ClientId, Arc<Attached>>,
     pub(super) counts: Counts,
-    /// What clients asked for since the ticker looked last. A new subscription is counted against the limits before it lies here, and
-    /// everything else is said of one that is.
+    /// What clients asked for since the ticker looked last. A new subscription is counted against the limits
+    /// before it lies here, and everything else is said of one that is.
     orders: Slot<Vec<Order>>,
     /// What was announced since the ticker looked last.
     heard: Slot<Heard>,
@@ -96,7 +97,12 @@ pub(super) enum Order {
 }
 
 impl Node {
-    pub(super) fn new(functions: Functions, database: Database, hints: Hints, config: ReactivityConfig) -> Arc<Self> {
+    pub(super) fn new(
+        functions: Functions,
+        database: Database,
+        hints: Hints,
+        config: ReactivityConfig,
+    ) -> Arc<Self> {
         Arc::new(Self {
             functions,
             database,
@@ -171,8 +177,8 @@ impl Node {
         released
     }
 
-    /// Leaves an order for the ticker, and wakes it when it was the first. While the ticker restarts there is nobody to wake: it looks by
-    /// itself when it starts.
+    /// Leaves an order for the ticker, and wakes it when it was the first. While the ticker restarts there is
+    /// nobody to wake: it looks by itself when it starts.
     pub(super) fn order(&self, order: Order) {
         let mut first = false;
         self.orders.put(|orders| {

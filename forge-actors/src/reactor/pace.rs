@@ -72,7 +72,8 @@ impl Pace {
     }
 }
 
-/// The rhythm of looks for changes that nobody announced: quick while there are some, slower and slower while there are none.
+/// The rhythm of looks for changes that nobody announced: quick while there are some, slower and slower while
+/// there are none.
 #[derive(Debug)]
 pub(super) struct Watch {
     min: Duration,

@@ -1,7 +1,7 @@
 //! The `poller` actor: hears of commits, and looks for those that nobody announced.
 //!
-//! It only wakes the ticker. While there are no subscriptions it has no timer; the ticker tells it when a tick is over, and the first
-//! subscription causes a tick.
+//! It only wakes the ticker. While there are no subscriptions it has no timer; the ticker tells it when a
+//! tick is over, and the first subscription causes a tick.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,7 +43,8 @@ impl Poller {
 
     /// The next look is as far away as if there had just been one, since a tick sees everything.
     fn rearm(&self, cx: &Context<PollerMessage>, state: &mut PollerState) {
-        state.next = self.node.has_subscriptions().then(|| cx.send_after(state.watch.interval(), PollerMessage::Look));
+        state.next =
+            self.node.has_subscriptions().then(|| cx.send_after(state.watch.interval(), PollerMessage::Look));
     }
 }
 
@@ -61,12 +62,20 @@ impl Actor for Poller {
                 node.hear(Heard { tables: hint.tables, first: Instant::now() });
             }
         });
-        let mut state = PollerState { watch: Watch::new(self.node.config.poll_min, self.node.config.poll_max), next: None };
+        let mut state = PollerState {
+            watch: Watch::new(self.node.config.poll_min, self.node.config.poll_max),
+            next: None,
+        };
         self.look(cx, &mut state);
         Ok(state)
     }
 
-    async fn handle(&self, cx: &Context<PollerMessage>, message: PollerMessage, state: &mut PollerState) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<PollerMessage>,
+        message: PollerMessage,
+        state: &mut PollerState,
+    ) -> Result<(), ActorError> {
         match message {
             PollerMessage::Look => self.look(cx, state),
             PollerMessage::Looked { found } => {

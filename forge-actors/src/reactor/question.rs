@@ -46,7 +46,11 @@ pub(super) struct Live {
 impl Live {
     /// The call that answers it.
     pub(super) fn invocation(&self) -> Invocation {
-        Invocation::new(Arc::clone(&self.question.name), Bytes::clone(&self.args), Caller::clone(&self.persona.caller))
+        Invocation::new(
+            Arc::clone(&self.question.name),
+            Bytes::clone(&self.args),
+            Caller::clone(&self.persona.caller),
+        )
     }
 }
 

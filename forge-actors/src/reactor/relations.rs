@@ -14,8 +14,9 @@ use crate::kernel::fault::Fault;
 const LIST_RELATIONS: &str = include_str!("sql/list_relations.sql");
 /// Relations below are the server's own (`FirstNormalObjectId`).
 const OWN_MIN: u32 = 16_384;
-/// Catalogs that the driver looks into, in the transaction of whoever asked, when a session meets a type for the first time (`pg_type`,
-/// `pg_attribute`, `pg_enum`, `pg_range`). They only change with definitions, which the tail of changes reports.
+/// Catalogs that the driver looks into, in the transaction of whoever asked, when a session meets a type for
+/// the first time (`pg_type`, `pg_attribute`, `pg_enum`, `pg_range`). They only change with definitions,
+/// which the tail of changes reports.
 const TYPE_CATALOGS: [u32; 4] = [1247, 1249, 3501, 3541];
 
 /// The relations of the database, as they were when somebody looked last.
@@ -79,9 +80,13 @@ impl Relations {
                 ("i", Some(base)) => Relation::Index { base: oid(base)? },
                 ("r" | "v", _) if id < OWN_MIN && !TYPE_CATALOGS.contains(&id) => Relation::System,
                 _ if id < OWN_MIN => Relation::Silent,
-                ("r" | "p", _) => Relation::Table { captured: captured.contains(&TableId(id)), name: name.into() },
+                ("r" | "p", _) => {
+                    Relation::Table { captured: captured.contains(&TableId(id)), name: name.into() }
+                }
                 // Where the event trigger is, a REFRESH is reported like a write.
-                ("m", _) if captured.contains(&TableId(id)) => Relation::Table { captured: true, name: name.into() },
+                ("m", _) if captured.contains(&TableId(id)) => {
+                    Relation::Table { captured: true, name: name.into() }
+                }
                 ("m" | "f" | "S", _) => Relation::Loose { name: name.into() },
                 _ => Relation::Silent,
             };

@@ -45,7 +45,8 @@ pub(super) fn delivered(results: usize) {
 }
 
 pub(super) fn resumed(unchanged: bool) {
-    metrics::counter!(RESUMES_TOTAL, "outcome" => if unchanged { "unchanged" } else { "changed" }).increment(1);
+    metrics::counter!(RESUMES_TOTAL, "outcome" => if unchanged { "unchanged" } else { "changed" })
+        .increment(1);
 }
 
 pub(super) fn sizes(subscriptions: usize, groups: usize) {

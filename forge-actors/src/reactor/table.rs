@@ -1,7 +1,9 @@
-//! Who subscribes to what, which executions that needs, and which of them are out of date. Pure: no clock, no database.
+//! Who subscribes to what, which executions that needs, and which of them are out of date. Pure: no clock, no
+//! database.
 //!
-//! A question has one group for everybody until a run asks for its caller; then one for each identity, and when a run asks for the peer, one for
-//! each peer. What was once asked for is remembered for as long as anybody asks the question.
+//! A question has one group for everybody until a run asks for its caller; then one for each identity, and
+//! when a run asks for the peer, one for each peer. What was once asked for is remembered for as long as
+//! anybody asks the question.
 //!
 //! ```text
 //!   group:  dirty ──ran──▶ clean ──something it read changed · due──▶ dirty
@@ -10,8 +12,8 @@
 //!             └──timed out───┴▶ resting (dirty, and not run before it is due)
 //! ```
 //!
-//! Invariants: each subscription is in exactly one group, the one that its question's `observed` and its persona name; a group without
-//! subscriptions does not exist, nor does a question without groups.
+//! Invariants: each subscription is in exactly one group, the one that its question's `observed` and its
+//! persona name; a group without subscriptions does not exist, nor does a question without groups.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -131,7 +133,9 @@ impl Table {
     }
 
     pub(super) fn ids_of(&self, client: ClientId) -> Vec<SubscriptionId> {
-        self.clients.get(&client).map_or_else(Vec::new, |member| member.subscriptions.keys().copied().collect())
+        self.clients
+            .get(&client)
+            .map_or_else(Vec::new, |member| member.subscriptions.keys().copied().collect())
     }
 
     /// A subscription's caller is another one now.
@@ -168,7 +172,11 @@ impl Table {
             // What this client has may be another result than the group's.
             self.behind.insert(place.client);
         }
-        self.clients.entry(place.client).or_default().subscriptions.insert(place.id, Box::new(Subscription { group: id, live, told }));
+        self.clients
+            .entry(place.client)
+            .or_default()
+            .subscriptions
+            .insert(place.id, Box::new(Subscription { group: id, live, told }));
     }
 
     fn leave(&mut self, place: Place, id: GroupId) {
@@ -253,7 +261,11 @@ impl Table {
 
     /// What has to run of `groups`.
     pub(super) fn runs_of(&self, groups: &[GroupId]) -> Vec<Run> {
-        groups.iter().filter(|id| self.dirty.contains(id) && self.groups.contains_key(id)).map(|id| self.run(*id)).collect()
+        groups
+            .iter()
+            .filter(|id| self.dirty.contains(id) && self.groups.contains_key(id))
+            .map(|id| self.run(*id))
+            .collect()
     }
 
     fn run(&self, id: GroupId) -> Run {
@@ -265,8 +277,8 @@ impl Table {
         self.dirty.iter().copied().filter(|id| !self.groups[id].resting)
     }
 
-    /// A group has run. When the run asked for more of its caller than any before, the question's groups are divided, and what has to run in the
-    /// same snapshot is returned.
+    /// A group has run. When the run asked for more of its caller than any before, the question's groups are
+    /// divided, and what has to run in the same snapshot is returned.
     pub(super) fn settle(&mut self, ran: Ran, now: Instant, config: &ReactivityConfig) -> Vec<GroupId> {
         let Some(group) = self.groups.get(&ran.group) else { return Vec::new() };
         let (question, persona) = (Arc::clone(&group.live.question), Arc::clone(&group.live.persona));
@@ -277,7 +289,10 @@ impl Table {
         let observed = ran.observed;
         let parts = self.divide(&question, observed);
         // The run speaks for its own persona, if somebody still is that.
-        let own = self.questions.get(&question).and_then(|asked| asked.groups.get(&persona.share(observed)).copied());
+        let own = self
+            .questions
+            .get(&question)
+            .and_then(|asked| asked.groups.get(&persona.share(observed)).copied());
         if let Some(own) = own {
             self.conclude(own, ran, now, config);
         }
@@ -286,8 +301,14 @@ impl Table {
 
     /// Puts the subscriptions of a question into groups of those that are alike in what `observed` says.
     fn divide(&mut self, question: &Arc<Question>, observed: Observed) -> Vec<GroupId> {
-        let before: Vec<GroupId> = self.questions.get(question).into_iter().flat_map(|asked| asked.groups.values().copied()).collect();
-        let places: Vec<Place> = before.iter().filter_map(|id| self.dissolve(*id)).flat_map(|group| group.places).collect();
+        let before: Vec<GroupId> = self
+            .questions
+            .get(question)
+            .into_iter()
+            .flat_map(|asked| asked.groups.values().copied())
+            .collect();
+        let places: Vec<Place> =
+            before.iter().filter_map(|id| self.dissolve(*id)).flat_map(|group| group.places).collect();
         self.questions.insert(Arc::clone(question), Asked { observed, groups: HashMap::new() });
         for place in places {
             let member = self.clients.get_mut(&place.client);
@@ -363,7 +384,8 @@ impl Table {
         }
     }
 
-    /// The session broke during a group's run. When that happens too often, the group gets an error and rests, so that the others go on.
+    /// The session broke during a group's run. When that happens too often, the group gets an error and
+    /// rests, so that the others go on.
     pub(super) fn strike(&mut self, id: GroupId, now: Instant, config: &ReactivityConfig) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         group.strikes += 1;
@@ -390,6 +412,14 @@ impl Table {
 
 impl Group {
     fn new(live: Live) -> Self {
-        Self { live, result: None, reads: Reads::default(), places: BTreeSet::new(), due: None, resting: false, strikes: 0 }
+        Self {
+            live,
+            result: None,
+            reads: Reads::default(),
+            places: BTreeSet::new(),
+            due: None,
+            resting: false,
+            strikes: 0,
+        }
     }
 }

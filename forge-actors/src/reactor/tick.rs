@@ -1,5 +1,5 @@
-//! What a tick does in the database: opens a snapshot with the news in it, runs queries in it, closes it. Everything that is decided in
-//! between is the ticker's.
+//! What a tick does in the database: opens a snapshot with the news in it, runs queries in it, closes it.
+//! Everything that is decided in between is the ticker's.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -98,7 +98,12 @@ pub(super) async fn open(node: &Node, mut tail: Tail, reload: bool) -> Result<Op
 }
 
 /// Runs queries one after the other.
-pub(super) async fn run(node: &Node, stage: Stage, mut relations: Arc<Relations>, list: Vec<Run>) -> Result<Round, Lost> {
+pub(super) async fn run(
+    node: &Node,
+    stage: Stage,
+    mut relations: Arc<Relations>,
+    list: Vec<Run>,
+) -> Result<Round, Lost> {
     let mut runs = match stage {
         Stage::Fresh(transaction) => Runs::begin(transaction, relations.watched()).await?,
         Stage::Divided(runs) => runs,
@@ -118,7 +123,14 @@ pub(super) async fn run(node: &Node, stage: Stage, mut relations: Arc<Relations>
         // A handler may swallow the failure of a statement; what it made of the rest is no answer.
         let answer = if answer.is_ok() && !read.whole { Err(half_read()) } else { answer };
         let reads = relations.sort(&read);
-        ran.push(Ran { group, result: QueryResult::new(answer, trace), observed: live.observed, reads, whole: read.whole, took });
+        ran.push(Ran {
+            group,
+            result: QueryResult::new(answer, trace),
+            observed: live.observed,
+            reads,
+            whole: read.whole,
+            took,
+        });
     }
     Ok(Round { stage: Stage::Divided(runs), relations, ran })
 }
@@ -144,7 +156,8 @@ fn half_read() -> Fault {
 }
 
 impl QueryResult {
-    /// With a version that is the same on every node and in every run, so that a client may come back to another one.
+    /// With a version that is the same on every node and in every run, so that a client may come back to
+    /// another one.
     pub(super) fn new(outcome: Result<Bytes, Fault>, trace: TraceContext) -> Self {
         let mut hash = Sha256::new();
         match &outcome {

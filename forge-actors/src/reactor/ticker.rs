@@ -1,5 +1,5 @@
-//! The `ticker` actor: owns questions, groups and subscriptions, and takes ticks through their steps. It waits for nothing: what a tick
-//! does in the database runs beside it and comes back as a message.
+//! The `ticker` actor: owns questions, groups and subscriptions, and takes ticks through their steps. It
+//! waits for nothing: what a tick does in the database runs beside it and comes back as a message.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::error::Error;
@@ -94,13 +94,16 @@ impl Actor for Ticker {
     async fn start(&self, cx: &Context<TickerMessage>) -> Result<TickerState, ActorError> {
         let node = &self.node;
         // The first incarnation meets nobody here. A later one: what they had was lost with the one before.
-        let clients: Vec<_> = node.clients.iter().map(|client| (*client.key(), Arc::clone(&client))).collect();
+        let clients: Vec<_> =
+            node.clients.iter().map(|client| (*client.key(), Arc::clone(&client))).collect();
         clients.iter().for_each(|(_, client)| client.sink.deliver(Delivery::Reset));
         node.hints.set_interest(InterestPart::Tables(BTreeSet::new()));
-        // What was announced meanwhile is seen by the first tick; orders may have come while there was nobody to wake.
+        // What was announced meanwhile is seen by the first tick; orders may have come while there was nobody
+        // to wake.
         drop(node.take_heard());
         cx.address().cast(TickerMessage::Look)?;
-        let awaiting = clients.into_iter().filter(|(_, client)| client.is_waiting()).map(|(id, _)| id).collect();
+        let awaiting =
+            clients.into_iter().filter(|(_, client)| client.is_waiting()).map(|(id, _)| id).collect();
         Ok(TickerState {
             table: Table::default(),
             pace: Pace::new(node.config.tick_min),
@@ -117,7 +120,12 @@ impl Actor for Ticker {
         })
     }
 
-    async fn handle(&self, cx: &Context<TickerMessage>, message: TickerMessage, state: &mut TickerState) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<TickerMessage>,
+        message: TickerMessage,
+        state: &mut TickerState,
+    ) -> Result<(), ActorError> {
         match message {
             TickerMessage::Look => self.obey(state),
             TickerMessage::Heard => self.heard(state),
@@ -305,7 +313,8 @@ impl Ticker {
 
     fn await_commits(&self, state: &mut TickerState, client: ClientId) {
         state.awaiting.insert(client);
-        let applied = if state.table.torn().contains(&client) { Vec::new() } else { self.reached(state, client) };
+        let applied =
+            if state.table.torn().contains(&client) { Vec::new() } else { self.reached(state, client) };
         if !applied.is_empty() {
             self.deliver(client, Vec::new(), applied);
         }
@@ -323,7 +332,8 @@ impl Ticker {
         // Who has subscribed to nothing has nothing that could be older.
         let has_nothing = !state.table.clients.contains_key(&client);
         let snapshot = state.snapshot.as_ref();
-        let applied = attached.reached(|xid| has_nothing || snapshot.is_some_and(|snapshot| snapshot.contains(xid)));
+        let applied =
+            attached.reached(|xid| has_nothing || snapshot.is_some_and(|snapshot| snapshot.contains(xid)));
         if !attached.is_waiting() {
             state.awaiting.remove(&client);
         }

@@ -20,7 +20,8 @@ pub(super) struct News {
 }
 
 impl Table {
-    /// Clients that stand at an earlier snapshot with a part of what they have: a subscription of theirs moved while the tick ran.
+    /// Clients that stand at an earlier snapshot with a part of what they have: a subscription of theirs
+    /// moved while the tick ran.
     pub(super) fn torn(&self) -> HashSet<ClientId> {
         let mut torn = HashSet::new();
         for place in self.pending().flat_map(|id| &self.groups[&id].places) {
@@ -31,7 +32,8 @@ impl Table {
         torn
     }
 
-    /// Takes the news for everybody who is not `torn`; those are remembered and get theirs later, all at once as well.
+    /// Takes the news for everybody who is not `torn`; those are remembered and get theirs later, all at once
+    /// as well.
     pub(super) fn news(&mut self, torn: &HashSet<ClientId>) -> News {
         let mut places: Vec<Place> = Vec::new();
         for id in std::mem::take(&mut self.touched) {
@@ -58,7 +60,9 @@ impl Table {
     }
 
     fn tell(&mut self, place: Place, news: &mut News) {
-        let Some(subscription) = self.clients.get_mut(&place.client).and_then(|member| member.subscriptions.get_mut(&place.id)) else {
+        let Some(subscription) =
+            self.clients.get_mut(&place.client).and_then(|member| member.subscriptions.get_mut(&place.id))
+        else {
             return;
         };
         let Some(group) = self.groups.get(&subscription.group) else { return };
@@ -75,7 +79,10 @@ impl Table {
         if matches!(&result.outcome, Err(fault) if ends(fault.code())) {
             news.ended.push(place);
         }
-        news.mods.entry(place.client).or_default().push(Modification { subscription: place.id, result: Arc::clone(result) });
+        news.mods
+            .entry(place.client)
+            .or_default()
+            .push(Modification { subscription: place.id, result: Arc::clone(result) });
     }
 }
 

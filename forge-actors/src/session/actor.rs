@@ -84,7 +84,8 @@ impl SessionActor {
             Action::Welcome => outlet.reply(self.welcome(&connected.state).text()),
             Action::Authenticated(result) => outlet.reply(authenticated(&connected.state, &result)),
             Action::Pong(id) => outlet.reply(ServerFrame::Pong { id }.text()),
-            Action::GoAway => outlet.reply(ServerFrame::GoAway { after_ms: millis(self.shared.config.go_away_after) }.text()),
+            Action::GoAway => outlet
+                .reply(ServerFrame::GoAway { after_ms: millis(self.shared.config.go_away_after) }.text()),
             Action::Subscribe(opened, invocation) => subscribe(&self.shared, connected, opened, *invocation),
             Action::Unsubscribe(id) => {
                 connected.client.unsubscribe(id);
@@ -94,8 +95,13 @@ impl SessionActor {
             Action::Await(id, receipt) => connected.client.await_commit(MutationId(id), &receipt),
             Action::Result(ended) => outlet.reply(self.result(&ended)),
             Action::Hold(held) => outlet.change(|pending| pending.held = Some(held)),
-            Action::Alarm(alarm) => connected.alarm = alarm.map(|(alarm, after)| cx.send_after(after, SessionMessage::Ring(alarm))),
-            Action::LeaveAfter(after) => connected.leave = Some(cx.send_after(after, SessionMessage::Ring(Alarm::Leave))),
+            Action::Alarm(alarm) => {
+                connected.alarm =
+                    alarm.map(|(alarm, after)| cx.send_after(after, SessionMessage::Ring(alarm)))
+            }
+            Action::LeaveAfter(after) => {
+                connected.leave = Some(cx.send_after(after, SessionMessage::Ring(Alarm::Leave)))
+            }
             Action::End(end) => outlet.end(end),
         }
     }
@@ -111,7 +117,8 @@ impl SessionActor {
         }
     }
 
-    /// Runs a mutation beside the actor. When the session ends meanwhile the mutation goes on: the function room owns it.
+    /// Runs a mutation beside the actor. When the session ends meanwhile the mutation goes on: the function
+    /// room owns it.
     fn run(&self, cx: &Context<SessionMessage>, outlet: &Arc<Outlet>, id: u32, invocation: Invocation) {
         let (name, trace) = (Arc::clone(&invocation.name), invocation.trace);
         let (shared, outlet) = (Arc::clone(&self.shared), Arc::clone(outlet));
@@ -132,19 +139,26 @@ impl SessionActor {
         if frame.payload().len() <= bytes_max {
             return frame;
         }
-        let message = format!("the mutation is committed; its answer does not fit: a frame to a client has at most {bytes_max} bytes");
+        let message = format!(
+            "the mutation is committed; its answer does not fit: a frame to a client has at most {bytes_max} bytes"
+        );
         mutation_result(ended.id, &Err(Fault::new(Code::PayloadTooLarge, message)), &trace_id)
     }
 
-    /// As for a call over HTTP: an error is worth a line at info, which the trace id that the client was told finds; the rest is for the
-    /// developer.
+    /// As for a call over HTTP: an error is worth a line at info, which the trace id that the client was told
+    /// finds; the rest is for the developer.
     fn log(&self, ended: &Ended, trace_id: &str) {
         let function = loggable(&self.shared, &ended.name);
         match &ended.outcome {
             Ok(_) => tracing::debug!(function, trace_id, "a mutation was answered"),
             Err(fault) => {
                 fault.log_hidden(function, trace_id);
-                tracing::info!(function, trace_id, code = fault.code().name(), "a mutation was answered with an error");
+                tracing::info!(
+                    function,
+                    trace_id,
+                    code = fault.code().name(),
+                    "a mutation was answered with an error"
+                );
             }
         }
     }
@@ -198,10 +212,17 @@ impl Actor for SessionActor {
         Ok(connected)
     }
 
-    async fn handle(&self, cx: &Context<SessionMessage>, message: SessionMessage, connected: &mut Connected) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<SessionMessage>,
+        message: SessionMessage,
+        connected: &mut Connected,
+    ) -> Result<(), ActorError> {
         let state = &mut connected.state;
         let actions = match message {
-            SessionMessage::Received(frame) => state.receive(*frame, Utc::now(), |token| verify(self.shared.tokens.as_ref(), token)),
+            SessionMessage::Received(frame) => {
+                state.receive(*frame, Utc::now(), |token| verify(self.shared.tokens.as_ref(), token))
+            }
             SessionMessage::MutationEnded(ended) => state.mutation_ended(ended),
             SessionMessage::Applied(mutations) => state.applied(&mutations),
             SessionMessage::SubscriptionsEnded(ended) => state.subscriptions_ended(&ended),
@@ -222,7 +243,8 @@ fn disconnected(cx: &Context<SessionMessage>) -> Vec<Action> {
     Vec::new()
 }
 
-/// Subscribes. A query that the reactor does not take is answered as one that failed; a reactor that takes none ends the connection.
+/// Subscribes. A query that the reactor does not take is answered as one that failed; a reactor that takes
+/// none ends the connection.
 fn subscribe(shared: &Shared, connected: &mut Connected, opened: Opened, invocation: Invocation) {
     let (id, version) = (opened.id, opened.version);
     if let Some(former) = opened.replaces {
@@ -232,7 +254,9 @@ fn subscribe(shared: &Shared, connected: &mut Connected, opened: Opened, invocat
     let (name, trace) = (Arc::clone(&invocation.name), invocation.trace);
     let Err(fault) = connected.client.subscribe(id, invocation, version) else { return };
     match fault.code() {
-        Code::Overloaded | Code::Unavailable => connected.outlet.end(End { code: CloseCode::Busy, fault: Some(fault) }),
+        Code::Overloaded | Code::Unavailable => {
+            connected.outlet.end(End { code: CloseCode::Busy, fault: Some(fault) })
+        }
         code => {
             if ends_subscription(code) {
                 connected.state.forget(&[id]);
@@ -249,11 +273,17 @@ fn loggable<'a>(shared: &Shared, name: &'a str) -> &'a str {
     if shared.functions.catalog().get(name).is_some() { name } else { "unknown" }
 }
 
-/// What is not visible from outside must not be told apart by this answer, so the function room speaks for it.
+/// What is not visible from outside must not be told apart by this answer, so the function room speaks for
+/// it.
 fn refuse_other_kinds(shared: &Shared, invocation: &Invocation) -> Option<Fault> {
     let meta = &shared.functions.catalog().get(&invocation.name)?.meta;
     let other = meta.access != Access::Internal && meta.kind != KindName::Mutation;
-    other.then(|| Fault::new(Code::MethodNotAllowed, "`mut` runs mutations; subscribe to queries, and call actions by POST /rpc"))
+    other.then(|| {
+        Fault::new(
+            Code::MethodNotAllowed,
+            "`mut` runs mutations; subscribe to queries, and call actions by POST /rpc",
+        )
+    })
 }
 
 fn authenticated(state: &State, result: &Result<(), Fault>) -> super::wire::TextFrame {
@@ -273,8 +303,9 @@ fn verify(tokens: Option<&Tokens>, token: &str) -> Result<Signed, Fault> {
     let tokens = tokens.ok_or_else(|| refused("this server accepts no tokens: no secret is configured"))?;
     let identity = tokens.verify(token)?;
     let expires_at = identity.claims.get("exp").and_then(serde_json::Value::as_i64);
-    let expires_at =
-        expires_at.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).ok_or_else(|| refused("the token is not valid"))?;
+    let expires_at = expires_at
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        .ok_or_else(|| refused("the token is not valid"))?;
     Ok(Signed { identity: Arc::new(identity), expires_at })
 }
 

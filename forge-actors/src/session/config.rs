@@ -21,19 +21,22 @@ pub struct SessionsConfig {
     pub frame_bytes_max: usize,
     /// Frames per second, over a longer time; more close the connection with 1008.
     pub frames_per_second_max: u32,
-    /// Frames at once, before `frames_per_second_max` counts. At least `subscriptions_max`, since a client that comes back subscribes to
-    /// everything again.
+    /// Frames at once, before `frames_per_second_max` counts. At least `subscriptions_max`, since a client
+    /// that comes back subscribes to everything again.
     pub frames_burst_max: u32,
     /// Subscriptions of one connection; one more closes it with 1008.
     pub subscriptions_max: usize,
-    /// Mutations of one connection that wait for their turn, or for the reactor to see their commit; one more is answered OVERLOADED.
+    /// Mutations of one connection that wait for their turn, or for the reactor to see their commit; one more
+    /// is answered OVERLOADED.
     pub mutations_waiting_max: usize,
-    /// Bytes of a frame to the client; a result that does not fit becomes the error PAYLOAD_TOO_LARGE of its subscription or mutation.
+    /// Bytes of a frame to the client; a result that does not fit becomes the error PAYLOAD_TOO_LARGE of its
+    /// subscription or mutation.
     pub transition_bytes_max: usize,
     /// Time from the upgrade to `hello`; then the connection is closed with 1008.
     #[serde(with = "serde_duration")]
     pub hello_timeout: Duration,
-    /// Time between two WebSocket pings of the server; a client that neither answers nor sends for twice as long is cut off.
+    /// Time between two WebSocket pings of the server; a client that neither answers nor sends for twice as
+    /// long is cut off.
     #[serde(with = "serde_duration")]
     pub ping_interval: Duration,
     /// Time in which a client takes nothing of what waits for it; then the connection is closed with 1013.
@@ -76,8 +79,9 @@ impl SessionsConfig {
             ("transition_bytes_max", self.transition_bytes_max, FRAME_BYTES_LEAST),
         ];
         let small = sizes.iter().filter(|(_, value, least)| value < least);
-        let mut wrong: Vec<_> =
-            small.map(|(key, value, least)| format!("sessions.{key} is {value}; it must be at least {least}")).collect();
+        let mut wrong: Vec<_> = small
+            .map(|(key, value, least)| format!("sessions.{key} is {value}; it must be at least {least}"))
+            .collect();
         if (self.frames_burst_max as usize) < self.subscriptions_max {
             let (burst, subscriptions) = (self.frames_burst_max, self.subscriptions_max);
             wrong.push(format!(
@@ -85,9 +89,15 @@ impl SessionsConfig {
                  could not subscribe to everything again"
             ));
         }
-        let times = [("hello_timeout", self.hello_timeout), ("ping_interval", self.ping_interval), ("write_timeout", self.write_timeout)];
+        let times = [
+            ("hello_timeout", self.hello_timeout),
+            ("ping_interval", self.ping_interval),
+            ("write_timeout", self.write_timeout),
+        ];
         let short = times.iter().filter(|(_, time)| *time < millis(100));
-        wrong.extend(short.map(|(key, time)| format!("sessions.{key} is {}; it must be at least 100ms", format_duration(*time))));
+        wrong.extend(short.map(|(key, time)| {
+            format!("sessions.{key} is {}; it must be at least 100ms", format_duration(*time))
+        }));
         wrong
     }
 }

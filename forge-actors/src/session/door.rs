@@ -7,8 +7,8 @@
 //!     └──drain──▶ draining: who is in is told to go ──all have left, or the time is up──▶ stopped
 //! ```
 //!
-//! The gateway's supervisor stops the door before the sessions, so that each has left by itself, its last mutation answered, before those
-//! that stayed are cut off.
+//! The gateway's supervisor stops the door before the sessions, so that each has left by itself, its last
+//! mutation answered, before those that stayed are cut off.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,7 +52,8 @@ impl Door {
     }
 }
 
-/// The longest that clients have to leave: after the time that they were told, their mutations get as much as any call of a node that stops.
+/// The longest that clients have to leave: after the time that they were told, their mutations get as much as
+/// any call of a node that stops.
 fn farewell(shared: &Shared) -> Duration {
     shared.config.go_away_after + shared.functions.drain_timeout()
 }
@@ -68,7 +69,12 @@ impl Actor for Door {
         Ok(Watch { missed: None, _look: cx.send_after(DOOR_LOOK_EVERY, DoorMessage::Look) })
     }
 
-    async fn handle(&self, cx: &Context<DoorMessage>, message: DoorMessage, watch: &mut Watch) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<DoorMessage>,
+        message: DoorMessage,
+        watch: &mut Watch,
+    ) -> Result<(), ActorError> {
         match message {
             DoorMessage::Look => self.look(watch),
         }

@@ -1,7 +1,7 @@
 //! Frames from the client: from text to what it asks for.
 //!
-//! The type is read first, then the fields of that type and no others. Arguments are not looked into: they go to the function room as
-//! the bytes they came in.
+//! The type is read first, then the fields of that type and no others. Arguments are not looked into: they go
+//! to the function room as the bytes they came in.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -144,7 +144,9 @@ fn hello(Hello { proto, contract, token, .. }: Hello) -> Result<ClientFrame, Fau
 }
 
 fn subscribe(Sub { id, name, args, version, .. }: Sub<'_>) -> Result<ClientFrame, Fault> {
-    let version = version.map(|text| self::version(&text).ok_or_else(|| not_a_frame("`version` is not one that this server gave")));
+    let version = version.map(|text| {
+        self::version(&text).ok_or_else(|| not_a_frame("`version` is not one that this server gave"))
+    });
     Ok(ClientFrame::Subscribe { id, name: name.into(), args: arguments(args), version: version.transpose()? })
 }
 
@@ -152,7 +154,9 @@ fn mutate(Mut { id, name, args, idem, trace, .. }: Mut<'_>) -> Result<ClientFram
     if idem.as_ref().is_some_and(|idem| idem.is_empty() || idem.chars().count() > IDEM_CHARS_MAX) {
         return Err(not_a_frame(format!("`idem` has 1 to {IDEM_CHARS_MAX} characters")));
     }
-    let trace = trace.and_then(|text| TraceContext::parse(&text)).map_or_else(TraceContext::new_root, TraceContext::child);
+    let trace = trace
+        .and_then(|text| TraceContext::parse(&text))
+        .map_or_else(TraceContext::new_root, TraceContext::child);
     Ok(ClientFrame::Mutate(Mutation { id, name: name.into(), args: arguments(args), idem, trace }))
 }
 

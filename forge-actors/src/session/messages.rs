@@ -111,11 +111,14 @@ pub struct SessionInfo {
 }
 
 impl Sessions {
-    /// The sessions, and the gateway's children in start order: `sessions`, their supervisor, and `door`, which sees them out before that stops.
+    /// The sessions, and the gateway's children in start order: `sessions`, their supervisor, and `door`,
+    /// which sees them out before that stops.
     pub fn new(needs: SessionsNeeds) -> (Self, [ChildSpec; 2]) {
         let SessionsNeeds { functions, reactor, tokens, node, config, contract } = needs;
-        // Seats are what is counted; one that is free again may have a child that is still being cleared away.
-        let (spec, children) = ChildSpec::dynamic("sessions", DynamicSpec::new(config.connections_max.saturating_mul(2)));
+        // Seats are what is counted; one that is free again may have a child that is still being cleared
+        // away.
+        let (spec, children) =
+            ChildSpec::dynamic("sessions", DynamicSpec::new(config.connections_max.saturating_mul(2)));
         let shared = Arc::new(Shared {
             seats: Seats::new(config.connections_max, config.address_connections_max),
             starts: Semaphore::new(STARTS_MAX),
@@ -146,7 +149,8 @@ impl Sessions {
         self.shared.seats.take(ip).inspect_err(|_| self.shared.signals.refused.increment(1))
     }
 
-    /// Starts the session of an upgraded connection. `read` is what the client sent on the heels of its request.
+    /// Starts the session of an upgraded connection. `read` is what the client sent on the heels of its
+    /// request.
     pub async fn open(&self, stream: TcpStream, read: Bytes, peer: Peer, seat: Seat) {
         let id = SessionId::new();
         let socket = Socket::new(id, stream, read, seat, Arc::clone(&self.shared));
@@ -167,7 +171,8 @@ impl Sessions {
         }
     }
 
-    /// Tells every client to connect elsewhere, and lets nobody in any more. The door waits for them when it is stopped.
+    /// Tells every client to connect elsewhere, and lets nobody in any more. The door waits for them when it
+    /// is stopped.
     pub fn drain(&self) {
         self.shared.drain();
     }
@@ -185,7 +190,8 @@ impl Sessions {
 }
 
 impl Shared {
-    /// Who starts after this sees that the sockets are closed, and whoever had started before gets the message.
+    /// Who starts after this sees that the sockets are closed, and whoever had started before gets the
+    /// message.
     pub(super) fn drain(&self) {
         if self.sockets.close() {
             self.tell_all(|| SessionMessage::Drain);
@@ -194,7 +200,10 @@ impl Shared {
 
     pub(super) fn shut(&self) {
         if !self.shut.swap(true, Relaxed) {
-            tracing::error!(sessions = self.open.len(), "the reactor is gone, and so are the sessions: clients connect elsewhere");
+            tracing::error!(
+                sessions = self.open.len(),
+                "the reactor is gone, and so are the sessions: clients connect elsewhere"
+            );
         }
         self.tell_all(|| SessionMessage::Abandoned);
     }
@@ -205,7 +214,8 @@ impl Shared {
 
     fn tell_all(&self, message: impl Fn() -> SessionMessage) {
         for session in &self.open {
-            // One that is not there yet looks for itself; one whose mailbox is full is about to be closed for it.
+            // One that is not there yet looks for itself; one whose mailbox is full is about to be closed for
+            // it.
             let _missed = session.cast(message());
         }
     }

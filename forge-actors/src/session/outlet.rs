@@ -56,7 +56,8 @@ pub(super) struct End {
 /// Everything that waits.
 #[derive(Default)]
 pub(super) struct Pending {
-    /// Answers to the client's own frames, oldest first. They are few: no frame is read while something waits to be written.
+    /// Answers to the client's own frames, oldest first. They are few: no frame is read while something waits
+    /// to be written.
     pub(super) replies: Vec<TextFrame>,
     pub(super) opened: Vec<Opened>,
     pub(super) closed: Vec<SubscriptionId>,
@@ -128,7 +129,8 @@ impl Outlet {
     }
 
     fn advanced(&self, news: News) {
-        let ended: Vec<_> = news.results.iter().filter(|(_, result)| is_final(result)).map(|(id, _)| *id).collect();
+        let ended: Vec<_> =
+            news.results.iter().filter(|(_, result)| is_final(result)).map(|(id, _)| *id).collect();
         if !ended.is_empty() {
             self.tell(SessionMessage::SubscriptionsEnded(ended));
         }
@@ -145,7 +147,10 @@ impl Sink for Outlet {
     fn deliver(&self, delivery: Delivery) {
         match delivery {
             Delivery::Advanced { tick, mods, applied } => {
-                let results = mods.into_iter().map(|modification| (modification.subscription, modification.result)).collect();
+                let results = mods
+                    .into_iter()
+                    .map(|modification| (modification.subscription, modification.result))
+                    .collect();
                 self.advanced(News { tick: Some(tick), results, applied });
             }
             Delivery::Reset => self.tell(SessionMessage::Reset),

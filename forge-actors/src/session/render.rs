@@ -1,4 +1,5 @@
-//! Frames to the client. What handlers and queries answered is spliced in as the bytes it is, and not read again.
+//! Frames to the client. What handlers and queries answered is spliced in as the bytes it is, and not read
+//! again.
 
 use std::io::Write;
 
@@ -51,7 +52,9 @@ pub(super) enum Authenticated<'a> {
 
 impl ServerFrame<'_> {
     pub(super) fn text(&self) -> TextFrame {
-        TextFrame::new(256, |payload| serde_json::to_writer(payload, self).expect("a frame has only string keys"))
+        TextFrame::new(256, |payload| {
+            serde_json::to_writer(payload, self).expect("a frame has only string keys")
+        })
     }
 }
 

@@ -32,7 +32,9 @@ impl Seats {
     pub(super) fn take(self: &Arc<Self>, ip: IpAddr) -> Result<Seat, Fault> {
         let full = |message| Fault::new(Code::Overloaded, message).retry_after(secs(1));
         let within = |taken: usize| (taken < self.taken_max).then_some(taken + 1);
-        self.taken.fetch_update(Relaxed, Relaxed, within).map_err(|_| full("the node has no room for another WebSocket"))?;
+        self.taken
+            .fetch_update(Relaxed, Relaxed, within)
+            .map_err(|_| full("the node has no room for another WebSocket"))?;
         let address = network(ip);
         let mut held = self.by_address.entry(address).or_default();
         if *held >= self.address_max {

@@ -35,10 +35,16 @@ impl Signals {
         metrics::describe_gauge!(SESSIONS, "Open sessions");
         metrics::describe_counter!(SESSIONS_OPENED_TOTAL, "Sessions that were opened");
         metrics::describe_counter!(SESSIONS_CLOSED_TOTAL, "Connections that the server closed");
-        metrics::describe_counter!(SESSIONS_REFUSED_TOTAL, "Upgrades that were refused because a limit of connections was reached");
+        metrics::describe_counter!(
+            SESSIONS_REFUSED_TOTAL,
+            "Upgrades that were refused because a limit of connections was reached"
+        );
         metrics::describe_counter!(SESSION_FRAMES_TOTAL, "Frames from clients");
         metrics::describe_counter!(SESSION_TRANSITIONS_TOTAL, "Transitions that were written to clients");
-        metrics::describe_counter!(SESSION_COALESCED_TOTAL, "Results that a newer one replaced before the client could take them");
+        metrics::describe_counter!(
+            SESSION_COALESCED_TOTAL,
+            "Results that a newer one replaced before the client could take them"
+        );
         Self {
             open: metrics::gauge!(SESSIONS),
             opened: metrics::counter!(SESSIONS_OPENED_TOTAL),
@@ -46,7 +52,8 @@ impl Signals {
             frames: metrics::counter!(SESSION_FRAMES_TOTAL),
             transitions: metrics::counter!(SESSION_TRANSITIONS_TOTAL),
             coalesced: metrics::counter!(SESSION_COALESCED_TOTAL),
-            closed: CloseCode::ALL.map(|code| metrics::counter!(SESSIONS_CLOSED_TOTAL, "code" => code.number().to_string())),
+            closed: CloseCode::ALL
+                .map(|code| metrics::counter!(SESSIONS_CLOSED_TOTAL, "code" => code.number().to_string())),
         }
     }
 

@@ -1,7 +1,8 @@
-//! The task that owns a client's socket: reads frames when nothing waits to be written, writes what is newest when it can.
+//! The task that owns a client's socket: reads frames when nothing waits to be written, writes what is newest
+//! when it can.
 //!
-//! tungstenite takes frames apart and checks them; its own answers (pongs, the echo of a close) land in `replies` and are written here,
-//! so that no two writers meet on one socket.
+//! tungstenite takes frames apart and checks them; its own answers (pongs, the echo of a close) land in
+//! `replies` and are written here, so that no two writers meet on one socket.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -43,7 +44,13 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(id: SessionId, stream: TcpStream, read: Bytes, seat: Seat, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(
+        id: SessionId,
+        stream: TcpStream,
+        read: Bytes,
+        seat: Seat,
+        shared: Arc<Shared>,
+    ) -> Self {
         let kernel = socket2::SockRef::from(&stream);
         if let Err(error) = kernel.set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
             tracing::debug!(%error, "TCP_NOTSENT_LOWAT was refused: a slow client gets more old frames before newer ones");
@@ -158,7 +165,8 @@ impl Line {
             .max_frame_size(Some(config.frame_bytes_max));
         let now = Instant::now();
         let bucket = Bucket::full(config.frames_burst_max, now);
-        // Copied, because it is mostly nothing, in a buffer of hyper's as large as `gateway.header_bytes_max`.
+        // Copied, because it is mostly nothing, in a buffer of hyper's as large as
+        // `gateway.header_bytes_max`.
         let read = std::mem::take(&mut socket.read).to_vec();
         let context = WebSocketContext::from_partially_read(read, Role::Server, Some(limits));
         Self { socket, outlet, context, replies: Vec::new(), view: View::default(), bucket, heard_at: now }
@@ -219,7 +227,8 @@ impl Line {
     /// Reads what is there, up to a fair share.
     async fn read(&mut self) -> Result<(), Ending> {
         for _ in 0..READS_AT_ONCE_MAX {
-            let came = self.context.read(&mut Wire { stream: &self.socket.stream, replies: &mut self.replies });
+            let came =
+                self.context.read(&mut Wire { stream: &self.socket.stream, replies: &mut self.replies });
             let open = match came {
                 Ok(message) => self.received(message).map(|()| true),
                 Err(WireError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
@@ -242,7 +251,10 @@ impl Line {
         let config = &self.socket.shared.config;
         let wrong = |code, fault| Err(Ending::Closed(End { code, fault: Some(fault) }));
         if !self.bucket.take(config.frames_per_second_max, config.frames_burst_max, now) {
-            let fault = Fault::new(Code::Overloaded, format!("at most {} frames a second are read", config.frames_per_second_max));
+            let fault = Fault::new(
+                Code::Overloaded,
+                format!("at most {} frames a second are read", config.frames_per_second_max),
+            );
             return wrong(CloseCode::RuleBroken, fault);
         }
         match message {
@@ -255,7 +267,9 @@ impl Line {
                 self.outlet.tell(SessionMessage::Received(Box::new(frame)));
                 Ok(())
             }
-            Message::Binary(_) | Message::Frame(_) => wrong(CloseCode::NotAFrame, not_a_frame("frames are texts")),
+            Message::Binary(_) | Message::Frame(_) => {
+                wrong(CloseCode::NotAFrame, not_a_frame("frames are texts"))
+            }
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Ok(()),
         }
     }
@@ -304,9 +318,10 @@ impl Line {
 
 fn ending_of(error: WireError) -> Ending {
     let (code, fault) = match error {
-        WireError::Capacity(_) => {
-            (CloseCode::FrameTooLarge, Fault::new(Code::PayloadTooLarge, "the frame is larger than `sessions.frame_bytes_max`"))
-        }
+        WireError::Capacity(_) => (
+            CloseCode::FrameTooLarge,
+            Fault::new(Code::PayloadTooLarge, "the frame is larger than `sessions.frame_bytes_max`"),
+        ),
         WireError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return Ending::Left,
         WireError::Protocol(broken) => (CloseCode::NotAFrame, not_a_frame(broken.to_string())),
         WireError::Utf8(_) => (CloseCode::NotAFrame, not_a_frame("a text is UTF-8")),

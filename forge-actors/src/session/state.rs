@@ -100,7 +100,8 @@ struct Subscription {
     args: Bytes,
     /// The version that the client named.
     version: Option<Version>,
-    /// The reactor was asked for it. Not so while the token has lapsed: as nobody the client would lose what it may have again in a moment.
+    /// The reactor was asked for it. Not so while the token has lapsed: as nobody the client would lose what
+    /// it may have again in a moment.
     asked: bool,
 }
 
@@ -160,20 +161,31 @@ impl State {
     }
 
     /// A frame came. `verify` reads a token.
-    pub(super) fn receive(&mut self, frame: ClientFrame, now: Timestamp, verify: impl Fn(&str) -> Result<Signed, Fault>) -> Vec<Action> {
+    pub(super) fn receive(
+        &mut self,
+        frame: ClientFrame,
+        now: Timestamp,
+        verify: impl Fn(&str) -> Result<Signed, Fault>,
+    ) -> Vec<Action> {
         let verified = |token: Option<&str>| token.map(|token| unexpired(verify(token)?, now)).transpose();
         match (self.phase, frame) {
-            (Phase::Greeting, ClientFrame::Hello { token, contract: _ }) => self.hello(verified(token.as_deref()), now),
+            (Phase::Greeting, ClientFrame::Hello { token, contract: _ }) => {
+                self.hello(verified(token.as_deref()), now)
+            }
             (Phase::Greeting, _) => vec![broken("the first frame is `hello`")],
             (_, ClientFrame::Hello { .. }) => vec![broken("`hello` comes once")],
             (_, ClientFrame::Ping { id }) => vec![Action::Pong(id)],
-            (_, ClientFrame::Unsubscribe { id }) => {
-                self.subscriptions.remove(&id).map(|known| Action::Unsubscribe(known.id)).into_iter().collect()
-            }
+            (_, ClientFrame::Unsubscribe { id }) => self
+                .subscriptions
+                .remove(&id)
+                .map(|known| Action::Unsubscribe(known.id))
+                .into_iter()
+                .collect(),
             (_, ClientFrame::Mutate(mutation)) => self.mutate(mutation),
             (Phase::Open, ClientFrame::Subscribe { id, name, args, version }) => {
                 let Some(inner) = self.admit(id) else { return vec![self.too_many(id)] };
-                let subscription = Box::new(Subscription { id: inner, name, args, version, asked: !self.lapsed });
+                let subscription =
+                    Box::new(Subscription { id: inner, name, args, version, asked: !self.lapsed });
                 let opened = Opened { id: inner, wire: id, version, replaces: None };
                 let invocation = self.query(&subscription);
                 self.subscriptions.insert(id, subscription);
@@ -183,7 +195,9 @@ impl State {
                 }
                 vec![Action::Subscribe(opened, Box::new(invocation))]
             }
-            (Phase::Open, ClientFrame::Authenticate { token }) => self.authenticate(verified(token.as_deref()), now),
+            (Phase::Open, ClientFrame::Authenticate { token }) => {
+                self.authenticate(verified(token.as_deref()), now)
+            }
             // The client was told to go, and has gone.
             (Phase::Leaving, ClientFrame::Subscribe { .. } | ClientFrame::Authenticate { .. }) => Vec::new(),
         }
@@ -252,7 +266,8 @@ impl State {
     }
 
     fn admit(&mut self, wire: u32) -> Option<SubscriptionId> {
-        let admitted = self.subscriptions.len() < self.limits.subscriptions_max && !self.subscriptions.contains_key(&wire);
+        let admitted = self.subscriptions.len() < self.limits.subscriptions_max
+            && !self.subscriptions.contains_key(&wire);
         admitted.then(|| self.next_id())
     }
 
@@ -287,34 +302,54 @@ impl State {
 
     fn mutate(&mut self, mutation: Mutation) -> Vec<Action> {
         let id = mutation.id;
-        let known = self.running == Some(id) || self.awaited.contains(&id) || self.waiting.iter().any(|(other, _)| other.id == id);
+        let known = self.running == Some(id)
+            || self.awaited.contains(&id)
+            || self.waiting.iter().any(|(other, _)| other.id == id);
         if known {
             return vec![broken(format!("the mutation {id} has not ended"))];
         }
         let refusal = if self.phase == Phase::Leaving {
             Some(Fault::new(Code::Unavailable, "the node is stopping; connect again").retry_after(secs(1)))
         } else if self.waiting.len().max(self.awaited.len()) >= self.limits.mutations_waiting_max {
-            Some(Fault::new(Code::Overloaded, "too many mutations of this connection wait").retry_after(secs(1)))
+            Some(
+                Fault::new(Code::Overloaded, "too many mutations of this connection wait")
+                    .retry_after(secs(1)),
+            )
         } else {
             None
         };
         if let Some(fault) = refusal {
             let Mutation { id, name, trace, .. } = mutation;
-            return vec![Action::Result(Box::new(Ended { id, name, trace, outcome: Err(fault), receipt: Receipt::default() }))];
+            return vec![Action::Result(Box::new(Ended {
+                id,
+                name,
+                trace,
+                outcome: Err(fault),
+                receipt: Receipt::default(),
+            }))];
         }
         let caller = self.caller_of(self.signed.as_ref());
         self.waiting.push_back((mutation, caller));
         self.run_next().into_iter().collect()
     }
 
-    /// The next mutation, when none runs. None begins while the token has lapsed: they wait for another one, as subscriptions do.
+    /// The next mutation, when none runs. None begins while the token has lapsed: they wait for another one,
+    /// as subscriptions do.
     fn run_next(&mut self) -> Option<Action> {
         if self.running.is_some() || self.lapsed {
             return None;
         }
         let (Mutation { id, name, args, idem, trace }, caller) = self.waiting.pop_front()?;
         self.running = Some(id);
-        let invocation = Invocation { id: RequestId::new(), name, args, caller, trace, deadline: None, idempotency_key: idem };
+        let invocation = Invocation {
+            id: RequestId::new(),
+            name,
+            args,
+            caller,
+            trace,
+            deadline: None,
+            idempotency_key: idem,
+        };
         Some(Action::Run(id, Box::new(invocation)))
     }
 
@@ -349,7 +384,8 @@ impl State {
 
     /// There is no reactor any more, and without it nothing is live.
     pub(super) fn abandon(&mut self) -> Vec<Action> {
-        let fault = Fault::new(Code::Unavailable, "live queries do not run on this node; connect to another one");
+        let fault =
+            Fault::new(Code::Unavailable, "live queries do not run on this node; connect to another one");
         vec![Action::End(End { code: CloseCode::Busy, fault: Some(fault) })]
     }
 
@@ -408,9 +444,14 @@ fn broken(message: impl Into<std::borrow::Cow<'static, str>>) -> Action {
     Action::End(End { code: CloseCode::RuleBroken, fault: Some(Fault::new(Code::BadRequest, message)) })
 }
 
-/// The difference between clocks that tokens are forgiven ends a request later; a connection that stays open counts from the claim.
+/// The difference between clocks that tokens are forgiven ends a request later; a connection that stays open
+/// counts from the claim.
 fn unexpired(signed: Signed, now: Timestamp) -> Result<Signed, Fault> {
-    if now < signed.expires_at { Ok(signed) } else { Err(Fault::new(Code::Unauthenticated, "the token is expired")) }
+    if now < signed.expires_at {
+        Ok(signed)
+    } else {
+        Err(Fault::new(Code::Unauthenticated, "the token is expired"))
+    }
 }
 
 /// The same caller with a newer token: nothing that a handler decides by has changed.

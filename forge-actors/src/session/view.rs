@@ -18,8 +18,8 @@ pub(super) struct View {
     at: u64,
     told: BTreeMap<SubscriptionId, Told>,
     held: bool,
-    /// Subscriptions that were made anew and have no result yet. Until they do nothing is told: of two that belong together the client
-    /// would see one before and one after a change.
+    /// Subscriptions that were made anew and have no result yet. Until they do nothing is told: of two that
+    /// belong together the client would see one before and one after a change.
     renewing: BTreeSet<SubscriptionId>,
     backlog: News,
 }
@@ -30,12 +30,19 @@ struct Told {
 }
 
 impl View {
-    pub(super) fn update(&mut self, opened: Vec<Opened>, closed: &[SubscriptionId], held: Option<bool>, news: News) {
+    pub(super) fn update(
+        &mut self,
+        opened: Vec<Opened>,
+        closed: &[SubscriptionId],
+        held: Option<bool>,
+        news: News,
+    ) {
         for id in closed {
             self.forget(*id);
         }
         for Opened { id, wire, version, replaces } in opened {
-            let version = replaces.map_or(version, |former| self.forget(former).and_then(|told| told.version));
+            let version =
+                replaces.map_or(version, |former| self.forget(former).and_then(|told| told.version));
             if replaces.is_some() {
                 self.renewing.insert(id);
             }
@@ -62,9 +69,15 @@ impl View {
         let News { tick, results, applied } = std::mem::take(&mut self.backlog);
         let from = self.at;
         self.at = self.at.max(tick.map_or(0, |tick| tick.0));
-        let length: usize = results.values().map(|result| MOD_BYTES + result.outcome.as_ref().map_or(MOD_BYTES, |data| data.len())).sum();
+        let length: usize = results
+            .values()
+            .map(|result| MOD_BYTES + result.outcome.as_ref().map_or(MOD_BYTES, |data| data.len()))
+            .sum();
         let frame = TextFrame::new(length.min(bytes_max) + MOD_BYTES, |payload| {
-            render::put(payload, format_args!(r#"{{"type":"transition","from":{from},"to":{},"mods":["#, self.at));
+            render::put(
+                payload,
+                format_args!(r#"{{"type":"transition","from":{from},"to":{},"mods":["#, self.at),
+            );
             for (position, (id, result)) in results.iter().enumerate() {
                 if position > 0 {
                     payload.push(b',');
@@ -85,14 +98,17 @@ impl View {
         let Some(told) = self.told.get_mut(&id) else { return };
         let trace_id = || result.trace.trace_id_hex();
         match &result.outcome {
-            Ok(_) if told.version == Some(result.version) => render::unchanged(payload, told.wire, result.version),
+            Ok(_) if told.version == Some(result.version) => {
+                render::unchanged(payload, told.wire, result.version)
+            }
             Ok(data) if payload.len() + data.len() + MOD_BYTES <= bytes_max => {
                 told.version = Some(result.version);
                 render::snapshot(payload, told.wire, data, result.version);
             }
             Ok(_) => {
                 told.version = None;
-                let message = format!("the result does not fit: a frame to a client has at most {bytes_max} bytes");
+                let message =
+                    format!("the result does not fit: a frame to a client has at most {bytes_max} bytes");
                 render::failed(payload, told.wire, &Fault::new(Code::PayloadTooLarge, message), &trace_id());
             }
             Err(fault) => {

@@ -1,7 +1,8 @@
 //! WebSocket frames to the client (RFC 6455, section 5.2), and the close codes.
 //!
-//! tungstenite reads; this writes. Its write buffer keeps the size of the largest frame that it ever held, which for thousands of idle
-//! clients is the largest cost of all. What a server writes is simple: unmasked, unfragmented.
+//! tungstenite reads; this writes. Its write buffer keeps the size of the largest frame that it ever held,
+//! which for thousands of idle clients is the largest cost of all. What a server writes is simple: unmasked,
+//! unfragmented.
 
 /// Two bytes, and eight of a long length.
 const HEADER_BYTES_MAX: usize = 10;
@@ -23,8 +24,15 @@ pub(super) enum CloseCode {
 }
 
 impl CloseCode {
-    pub(super) const ALL: [Self; 7] =
-        [Self::GoingAway, Self::RuleBroken, Self::FrameTooLarge, Self::Restarted, Self::Busy, Self::NotAFrame, Self::TokenExpired];
+    pub(super) const ALL: [Self; 7] = [
+        Self::GoingAway,
+        Self::RuleBroken,
+        Self::FrameTooLarge,
+        Self::Restarted,
+        Self::Busy,
+        Self::NotAFrame,
+        Self::TokenExpired,
+    ];
 
     pub(super) const fn number(self) -> u16 {
         match self {

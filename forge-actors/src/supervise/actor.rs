@@ -1,8 +1,9 @@
 //! What an actor is, what it sees of its surroundings, and the host that runs it on ractor.
 //!
-//! The host adds to a plain ractor actor: panics and errors become recorded crashes, counters for the tree, an address, and owned
-//! tasks. It drops the actor's state before it reports the end, since ractor hands a stopped actor's state to the supervisor's
-//! mailbox, where a bound socket or a locked file would outlive the start of the successor.
+//! The host adds to a plain ractor actor: panics and errors become recorded crashes, counters for the tree,
+//! an address, and owned tasks. It drops the actor's state before it reports the end, since ractor hands a
+//! stopped actor's state to the supervisor's mailbox, where a bound socket or a locked file would outlive the
+//! start of the successor.
 
 use std::error::Error;
 use std::fmt;
@@ -47,9 +48,12 @@ pub trait Actor: Send + Sync + 'static {
     /// Messages that may wait; one more is refused with `Full`.
     const MAILBOX_MAX: usize = 10_000;
 
-    /// Makes the state. The supervisor waits for it before it starts the next sibling, so a long connect belongs into a first
-    /// message. An error fails the boot, or counts as a crash on a restart.
-    fn start(&self, cx: &Context<Self::Message>) -> impl Future<Output = Result<Self::State, ActorError>> + Send;
+    /// Makes the state. The supervisor waits for it before it starts the next sibling, so a long connect
+    /// belongs into a first message. An error fails the boot, or counts as a crash on a restart.
+    fn start(
+        &self,
+        cx: &Context<Self::Message>,
+    ) -> impl Future<Output = Result<Self::State, ActorError>> + Send;
 
     /// Handles one message. Expected outcomes are replies; an error ends this incarnation as a crash.
     fn handle(
@@ -59,17 +63,20 @@ pub trait Actor: Send + Sync + 'static {
         state: &mut Self::State,
     ) -> impl Future<Output = Result<(), ActorError>> + Send;
 
-    /// Says goodbye: runs when the actor is stopped, not after a crash or a kill. The stop deadline includes it.
+    /// Says goodbye: runs when the actor is stopped, not after a crash or a kill. The stop deadline includes
+    /// it.
     fn stop(&self, cx: &Context<Self::Message>, state: &mut Self::State) -> impl Future<Output = ()> + Send {
         let _ = (cx, state);
         async {}
     }
 }
 
-/// What ractor carries. A type of its own, so that applications' messages need no ractor trait and are never remotable.
+/// What ractor carries. A type of its own, so that applications' messages need no ractor trait and are never
+/// remotable.
 pub(super) enum Envelope<M> {
     Message(M),
-    /// A task of the actor panicked. Boxed, since the size of the largest variant is moved with every message.
+    /// A task of the actor panicked. Boxed, since the size of the largest variant is moved with every
+    /// message.
     TaskPanicked(Box<(&'static str, Panic)>),
 }
 
@@ -85,7 +92,12 @@ pub struct Context<M: Message> {
 }
 
 impl<M: Message> Context<M> {
-    pub(super) fn new(launch: &Launch, slot: &Arc<Slot<M>>, actor: ActorRef<Envelope<M>>, meter: Arc<Meter>) -> Self {
+    pub(super) fn new(
+        launch: &Launch,
+        slot: &Arc<Slot<M>>,
+        actor: ActorRef<Envelope<M>>,
+        meter: Arc<Meter>,
+    ) -> Self {
         let incarnation = Arc::new(Incarnation { actor, meter });
         slot.current.store(Some(Arc::clone(&incarnation)));
         let (path, tree) = (Arc::clone(&launch.entry.path), Arc::clone(&launch.tree));
@@ -102,7 +114,8 @@ impl<M: Message> Context<M> {
         &self.tree
     }
 
-    /// Its own address, valid over restarts. A message that the actor sends to itself waits behind those that are there.
+    /// Its own address, valid over restarts. A message that the actor sends to itself waits behind those that
+    /// are there.
     pub fn address(&self) -> Address<M> {
         Address::new(Arc::clone(&self.slot))
     }
@@ -113,7 +126,8 @@ impl<M: Message> Context<M> {
         self.incarnation.actor.stop(None);
     }
 
-    /// Sends `message` to this incarnation after `delay`, also when the mailbox is full. Dropping the timer cancels it.
+    /// Sends `message` to this incarnation after `delay`, also when the mailbox is full. Dropping the timer
+    /// cancels it.
     pub fn send_after(&self, delay: Duration, message: M) -> Timer {
         let incarnation = Arc::clone(&self.incarnation);
         let due = Instant::now() + delay;
@@ -124,12 +138,12 @@ impl<M: Message> Context<M> {
         })))
     }
 
-    /// Runs `future` beside the actor and ends it with the actor. A panic in it is a crash of the actor; a result it wants to
-    /// report it sends as a message.
+    /// Runs `future` beside the actor and ends it with the actor. A panic in it is a crash of the actor; a
+    /// result it wants to report it sends as a message.
     pub fn spawn(&self, task: &'static str, future: impl Future<Output = ()> + Send + 'static) {
         let actor = self.incarnation.actor.clone();
-        // Boxed, because a future that takes another one by value holds it twice, and there are two of them here: a session's socket
-        // would be three times as large for as long as it is open.
+        // Boxed, because a future that takes another one by value holds it twice, and there are two of them
+        // here: a session's socket would be three times as large for as long as it is open.
         let mut future = Box::pin(future);
         let handle = tokio::spawn(async move {
             if let Err(panic) = catch_pinned(future.as_mut()).await {
@@ -201,7 +215,8 @@ impl<A: Actor> Host<A> {
         let error: ActorError = match failure {
             Failure::Error(error) => error,
             Failure::Panic(panic) => {
-                (crash.location, crash.backtrace) = (Some(panic.location.clone()), Some(Arc::clone(&panic.backtrace)));
+                (crash.location, crash.backtrace) =
+                    (Some(panic.location.clone()), Some(Arc::clone(&panic.backtrace)));
                 Box::new(panic)
             }
         };
@@ -215,7 +230,11 @@ impl<A: Actor> ractor::Actor for Host<A> {
     type State = Option<Running<A>>;
     type Arguments = (Launch, Arc<Slot<A::Message>>);
 
-    async fn pre_start(&self, myself: ActorRef<Self::Msg>, (launch, slot): Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        (launch, slot): Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
         let meter = self.entry.incarnate(A::KIND, A::Message::NAMES, A::MAILBOX_MAX);
         // The address works from here on, so that `start` can leave messages for later.
         let cx = Context::new(&launch, &slot, myself, Arc::clone(&meter));
@@ -232,7 +251,12 @@ impl<A: Actor> ractor::Actor for Host<A> {
         }
     }
 
-    async fn handle(&self, _: ActorRef<Self::Msg>, envelope: Self::Msg, running: &mut Self::State) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<Self::Msg>,
+        envelope: Self::Msg,
+        running: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
         let Some(Running { cx, meter, state }) = running else { return Ok(()) };
         let (message, failure) = match envelope {
             Envelope::Message(message) => {
@@ -247,13 +271,18 @@ impl<A: Actor> ractor::Actor for Host<A> {
             }
             Envelope::TaskPanicked(panicked) => (Some(panicked.0), Failure::Panic(panicked.1)),
         };
-        // Boxed, because ractor moves the whole future of every message about, and this part is almost never used.
+        // Boxed, because ractor moves the whole future of every message about, and this part is almost never
+        // used.
         Box::pin(cx.end_tasks()).await;
         *running = None;
         Err(self.crash(message, failure))
     }
 
-    async fn post_stop(&self, _: ActorRef<Self::Msg>, running: &mut Self::State) -> Result<(), ActorProcessingErr> {
+    async fn post_stop(
+        &self,
+        _: ActorRef<Self::Msg>,
+        running: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
         let Some(mut running) = running.take() else { return Ok(()) };
         let stopped = catch_unwind(self.actor.stop(&running.cx, &mut running.state)).await;
         running.cx.end_tasks().await;
@@ -269,13 +298,17 @@ pub(super) async fn launch_actor<A: Actor>(
     launch: Launch,
     parent: ActorCell,
 ) -> Result<Launched, StartError> {
-    let (entry, tree, stopping) = (Arc::clone(&launch.entry), Arc::clone(&launch.tree), launch.stopping.clone());
+    let (entry, tree, stopping) =
+        (Arc::clone(&launch.entry), Arc::clone(&launch.tree), launch.stopping.clone());
     let path = Arc::clone(&entry.path);
     // The factory is application code too.
     let actor = match catch_unwind(async { make() }).await {
         Ok(actor) => actor,
         Err(panic) => {
-            let crash = Crash { location: Some(panic.location.clone()), ..Crash::new(&path, A::KIND, &panic.message) };
+            let crash = Crash {
+                location: Some(panic.location.clone()),
+                ..Crash::new(&path, A::KIND, &panic.message)
+            };
             tree.crashed(&entry, crash);
             return Err(StartError::new(&path, panic));
         }

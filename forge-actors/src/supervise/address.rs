@@ -1,8 +1,9 @@
 //! How others reach an actor: an address that survives restarts, calls that always have a deadline, replies.
 //!
-//! An [`Address`] names the supervised slot, not one incarnation. While the slot is down, sending fails with `Gone`; a message
-//! that waits in the mailbox of an actor that ends is lost, and its caller sees `NoReply`. The mailbox is bounded by count:
-//! ractor's channel has no bound, so a place is reserved in the incarnation's counters first.
+//! An [`Address`] names the supervised slot, not one incarnation. While the slot is down, sending fails with
+//! `Gone`; a message that waits in the mailbox of an actor that ends is lost, and its caller sees `NoReply`.
+//! The mailbox is bounded by count: ractor's channel has no bound, so a place is reserved in the
+//! incarnation's counters first.
 
 use std::fmt;
 use std::sync::Arc;
@@ -51,13 +52,22 @@ impl<M: Message> Address<M> {
 
     /// There is an incarnation that takes messages.
     pub fn is_live(&self) -> bool {
-        self.slot.current.load().as_ref().is_some_and(|incarnation| ACTIVE_STATES.contains(&incarnation.actor.get_status()))
+        self.slot
+            .current
+            .load()
+            .as_ref()
+            .is_some_and(|incarnation| ACTIVE_STATES.contains(&incarnation.actor.get_status()))
     }
 
     /// Sends the message that `build` makes around a [`Reply`], and waits for the answer until `deadline`.
     ///
-    /// After a timeout the message is still in the mailbox; its handler sees [`Reply::is_closed`] and can skip the work.
-    pub async fn call<T>(&self, build: impl FnOnce(Reply<T>) -> M, deadline: Duration) -> Result<T, CallError> {
+    /// After a timeout the message is still in the mailbox; its handler sees [`Reply::is_closed`] and can
+    /// skip the work.
+    pub async fn call<T>(
+        &self,
+        build: impl FnOnce(Reply<T>) -> M,
+        deadline: Duration,
+    ) -> Result<T, CallError> {
         let (sender, receiver) = oneshot::channel();
         self.cast(build(Reply(sender)))?;
         match tokio::time::timeout(deadline, receiver).await {
@@ -169,7 +179,8 @@ impl<M: Message> Incarnation<M> {
         })
     }
 
-    /// Sends over the limit: for the actor's own timers, which must not get lost because others fill the mailbox.
+    /// Sends over the limit: for the actor's own timers, which must not get lost because others fill the
+    /// mailbox.
     pub(super) fn send_always(&self, message: M) -> Result<(), CastError> {
         self.meter.reserve_always();
         self.send_reserved(message)

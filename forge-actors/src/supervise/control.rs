@@ -1,8 +1,9 @@
 //! What a person may ask of a running tree: restart an actor, or stop it.
 //!
-//! Both go through the actor's own supervisor, like everything else that starts or ends an actor, so the order of stops, the
-//! deadlines and the journal are the same. A restart on request costs nothing of the budget. What a fixed supervisor stops on request stays
-//! in the tree, stopped, and can be restarted (OTP's `terminate_child`); a dynamic child is gone.
+//! Both go through the actor's own supervisor, like everything else that starts or ends an actor, so the
+//! order of stops, the deadlines and the journal are the same. A restart on request costs nothing of the
+//! budget. What a fixed supervisor stops on request stays in the tree, stopped, and can be restarted (OTP's
+//! `terminate_child`); a dynamic child is gone.
 
 use std::time::Duration;
 
@@ -51,8 +52,11 @@ impl Tree {
         if self.get(path).is_none() {
             return Err(ControlError::Unknown { path: path.to_owned() });
         }
-        let Some((above, id)) = path.rsplit_once('/') else { return Err(ControlError::Root { path: path.to_owned() }) };
-        let supervisor: Address<Order> = self.orders(above).ok_or_else(|| ControlError::Unknown { path: path.to_owned() })?;
+        let Some((above, id)) = path.rsplit_once('/') else {
+            return Err(ControlError::Root { path: path.to_owned() });
+        };
+        let supervisor: Address<Order> =
+            self.orders(above).ok_or_else(|| ControlError::Unknown { path: path.to_owned() })?;
         let done = supervisor.call(|reply| order(id.to_owned(), reply), deadline).await;
         Ok(done.map_err(ChildError::Call)??)
     }

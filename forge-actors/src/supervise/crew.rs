@@ -1,7 +1,7 @@
 //! A supervisor's children and everything it does with them.
 //!
-//! [`Slots`] decides, this file acts: it starts, stops, waits, writes the journal and the tree. A supervisor that is asked to stop
-//! while it starts somebody cuts that start; the stop itself then arrives at its port.
+//! [`Slots`] decides, this file acts: it starts, stops, waits, writes the journal and the tree. A supervisor
+//! that is asked to stop while it starts somebody cuts that start; the stop itself then arrives at its port.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
@@ -44,10 +44,18 @@ struct Child {
 }
 
 impl Crew {
-    pub(super) fn new(kind: &Kind, launch: Launch, cell: ActorCell, cx: Context<Order>, last_word: Option<Arc<OnceLock<GaveUp>>>) -> Self {
+    pub(super) fn new(
+        kind: &Kind,
+        launch: Launch,
+        cell: ActorCell,
+        cx: Context<Order>,
+        last_word: Option<Arc<OnceLock<GaveUp>>>,
+    ) -> Self {
         let (strategy, budget, backoff, dynamic) = match kind {
             Kind::Fixed(spec) => (spec.strategy, spec.budget, spec.backoff, None),
-            Kind::Dynamic(spec) => (Strategy::OneForOne, spec.budget, spec.backoff, Some((spec.children_max, spec.stop_max))),
+            Kind::Dynamic(spec) => {
+                (Strategy::OneForOne, spec.budget, spec.backoff, Some((spec.children_max, spec.stop_max)))
+            }
         };
         let slots = Slots::new(strategy, budget, backoff);
         launch.entry.supervises(strategy, slots.log());
@@ -105,7 +113,10 @@ impl Crew {
             }
             Exit::Killed => {
                 let cause = "killed".to_owned();
-                tree.crashed(&child.entry, Crash { message, ..Crash::new(&path, child.entry.kind(), &cause) });
+                tree.crashed(
+                    &child.entry,
+                    Crash { message, ..Crash::new(&path, child.entry.kind(), &cause) },
+                );
                 (ExitKind::Abnormal, GaveUp { path, cause })
             }
             // Hosts record their crashes themselves, where the message is known.
@@ -139,7 +150,11 @@ impl Crew {
         Ok(())
     }
 
-    pub(super) async fn start_child(&mut self, spec: ChildSpec, reply: Reply<Result<(), ChildError>>) -> Result<(), GaveUp> {
+    pub(super) async fn start_child(
+        &mut self,
+        spec: ChildSpec,
+        reply: Reply<Result<(), ChildError>>,
+    ) -> Result<(), GaveUp> {
         if reply.is_closed() {
             return Ok(());
         }
@@ -161,7 +176,11 @@ impl Crew {
         Ok(())
     }
 
-    pub(super) async fn stop_child(&mut self, id: &str, reply: Reply<Result<(), ChildError>>) -> Result<(), GaveUp> {
+    pub(super) async fn stop_child(
+        &mut self,
+        id: &str,
+        reply: Reply<Result<(), ChildError>>,
+    ) -> Result<(), GaveUp> {
         let known = self.by_id.get(id).copied();
         match known {
             Some(key) if self.dynamic.is_some() => self.vanish(key).await,
@@ -176,9 +195,13 @@ impl Crew {
         Ok(())
     }
 
-    /// Stops the child; the start follows as an order of its own. The supervision port comes first, so the last event of the
-    /// child, which holds its state if it was killed, is read and dropped in between.
-    pub(super) async fn restart_child(&mut self, id: &str, reply: Reply<Result<(), ChildError>>) -> Result<(), GaveUp> {
+    /// Stops the child; the start follows as an order of its own. The supervision port comes first, so the
+    /// last event of the child, which holds its state if it was killed, is read and dropped in between.
+    pub(super) async fn restart_child(
+        &mut self,
+        id: &str,
+        reply: Reply<Result<(), ChildError>>,
+    ) -> Result<(), GaveUp> {
         if let Some(key) = self.by_id.get(id).copied() {
             if self.children.get(&key).is_some_and(|child| child.spec.restart == Restart::Temporary) {
                 reply.send(Err(ChildError::Temporary { id: id.to_owned() }));
@@ -188,13 +211,20 @@ impl Crew {
             self.slots.stopped(key);
             self.arm();
         }
-        // Refused only when the supervisor's own mailbox is full; the caller then gets no reply, and the child stays stopped.
+        // Refused only when the supervisor's own mailbox is full; the caller then gets no reply, and the
+        // child stays stopped.
         let sent = self.cx.address().cast(Order::StartAgain { id: id.to_owned(), reply });
-        sent.unwrap_or_else(|error| tracing::error!(path = self.cx.path(), id, %error, "a child stays stopped"));
+        sent.unwrap_or_else(
+            |error| tracing::error!(path = self.cx.path(), id, %error, "a child stays stopped"),
+        );
         Ok(())
     }
 
-    pub(super) async fn start_again(&mut self, id: &str, reply: Reply<Result<(), ChildError>>) -> Result<(), GaveUp> {
+    pub(super) async fn start_again(
+        &mut self,
+        id: &str,
+        reply: Reply<Result<(), ChildError>>,
+    ) -> Result<(), GaveUp> {
         let Some(key) = self.by_id.get(id).copied() else {
             reply.send(Err(ChildError::Unknown { id: id.to_owned() }));
             return Ok(());
@@ -236,7 +266,11 @@ impl Crew {
         let Some(child) = self.children.get_mut(&key) else { return Ok(()) };
         let (tree, entry) = (Arc::clone(&self.launch.tree), Arc::clone(&child.entry));
         entry.set(ActorState::Starting);
-        let launch = Launch { tree: Arc::clone(&tree), entry: Arc::clone(&entry), stopping: self.launch.stopping.child_token() };
+        let launch = Launch {
+            tree: Arc::clone(&tree),
+            entry: Arc::clone(&entry),
+            stopping: self.launch.stopping.child_token(),
+        };
         let start = (child.spec.launch)(launch, self.cell.clone());
         let started = match child.spec.start_deadline {
             None => start.await,
@@ -261,7 +295,8 @@ impl Crew {
         }
     }
 
-    /// Does what the state decides about an exit. `gave_up` is what this supervisor says if it has to fail for it.
+    /// Does what the state decides about an exit. `gave_up` is what this supervisor says if it has to fail
+    /// for it.
     async fn follow(&mut self, key: Key, exit: ExitKind, gave_up: GaveUp) -> Result<(), GaveUp> {
         let now = Instant::now();
         let verdict = self.slots.exited(key, exit, now, fastrand::f64());
@@ -272,7 +307,10 @@ impl Crew {
             Verdict::GiveUp => return Err(self.give_up(gave_up).await),
             Verdict::Restart { stop, until } => {
                 if let Some(child) = self.children.get(&key) {
-                    self.launch.tree.journal().record(&child.entry.path, EventKind::Restarting { after: until - now });
+                    self.launch
+                        .tree
+                        .journal()
+                        .record(&child.entry.path, EventKind::Restarting { after: until - now });
                 }
                 for key in stop {
                     self.halt(key).await;
@@ -333,7 +371,8 @@ impl Crew {
 
     fn arm(&mut self) {
         let due = self.slots.next_due();
-        self.wake = due.map(|due| self.cx.send_after(due.saturating_duration_since(Instant::now()), Order::StartDue));
+        self.wake =
+            due.map(|due| self.cx.send_after(due.saturating_duration_since(Instant::now()), Order::StartDue));
     }
 }
 

@@ -9,8 +9,8 @@ use super::supervisor::Order;
 
 /// Starts and stops the children of one dynamic supervisor.
 ///
-/// A child that ends for good (every end of a temporary one, a normal end of a transient one) vanishes, also from the tree. When
-/// the supervisor itself restarts, it starts empty.
+/// A child that ends for good (every end of a temporary one, a normal end of a transient one) vanishes, also
+/// from the tree. When the supervisor itself restarts, it starts empty.
 #[derive(Debug, Clone)]
 pub struct Children {
     address: Address<Order>,

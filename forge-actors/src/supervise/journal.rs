@@ -1,8 +1,9 @@
 //! What happened to the actors of a node: a bounded ring of lifecycle events and one of crashes.
 //!
-//! Both rings number their entries from 1 without gaps, so a reader keeps one number and is told how many entries fell out
-//! before it came. Writing takes a short lock and never waits for readers. The rings hold at most
-//! [`JOURNAL_ENTRIES_MAX`] entries each; the oldest falls out. Whoever wants them for longer reads on and stores them.
+//! Both rings number their entries from 1 without gaps, so a reader keeps one number and is told how many
+//! entries fell out before it came. Writing takes a short lock and never waits for readers. The rings hold at
+//! most [`JOURNAL_ENTRIES_MAX`] entries each; the oldest falls out. Whoever wants them for longer reads on
+//! and stores them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -121,7 +122,8 @@ impl Default for Journal {
 }
 
 impl Journal {
-    /// Records a crash and returns its number. Public because panics of handlers, which are no actors, belong here too.
+    /// Records a crash and returns its number. Public because panics of handlers, which are no actors, belong
+    /// here too.
     pub fn record_crash(&self, crash: Crash) -> u64 {
         self.crashes.push(|seq| Crash { seq, ..crash })
     }
@@ -145,7 +147,8 @@ impl Journal {
         *self.events.last.borrow()
     }
 
-    /// Waits until there is a crash with a number above `seq`, then as [`crashes_since`](Self::crashes_since).
+    /// Waits until there is a crash with a number above `seq`, then as
+    /// [`crashes_since`](Self::crashes_since).
     pub async fn crashes_after(&self, seq: u64) -> Since<Crash> {
         self.crashes.after(seq).await
     }

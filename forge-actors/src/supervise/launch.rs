@@ -83,7 +83,8 @@ pub enum StartCut {
 
 /// Ends a child and waits for it: stop, wait, kill, wait. `true` when it had to be killed.
 ///
-/// ractor's own `stop_and_wait` returns at once when a stop is under way already, so the task is awaited instead.
+/// ractor's own `stop_and_wait` returns at once when a stop is under way already, so the task is awaited
+/// instead.
 pub(super) async fn terminate(child: Launched, shutdown: Shutdown) -> bool {
     let Launched { cell, mut task, stopping } = child;
     if let Shutdown::Deadline(deadline) = shutdown {
@@ -95,8 +96,8 @@ pub(super) async fn terminate(child: Launched, shutdown: Shutdown) -> bool {
             return false;
         }
     }
-    // ractor kills what is below, but neither waits for it nor reaches who hangs in its own stop. The list must be taken while
-    // the links are there.
+    // ractor kills what is below, but neither waits for it nor reaches who hangs in its own stop. The list
+    // must be taken while the links are there.
     let below = descendants(&cell);
     cell.kill();
     below.iter().for_each(ActorCell::kill);

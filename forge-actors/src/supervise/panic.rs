@@ -1,9 +1,10 @@
 //! Panics as values: message, place and backtrace reach whoever catches the unwind.
 //!
-//! One process-wide hook, installed by the first [`catch_unwind`] and chained to the one before it. While a future is polled inside
-//! [`catch_unwind`], the hook puts what it knows into a thread-local and stays silent; every other panic goes to the previous
-//! hook as if this one were not there. Symbolising a stack costs milliseconds, so it is done once for each panic location: a
-//! later panic at the same place shows the backtrace of the first, also when it was reached by another way.
+//! One process-wide hook, installed by the first [`catch_unwind`] and chained to the one before it. While a
+//! future is polled inside [`catch_unwind`], the hook puts what it knows into a thread-local and stays
+//! silent; every other panic goes to the previous hook as if this one were not there. Symbolising a stack
+//! costs milliseconds, so it is done once for each panic location: a later panic at the same place shows the
+//! backtrace of the first, also when it was reached by another way.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -33,7 +34,10 @@ pub struct Panic {
 
 impl fmt::Debug for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Panic").field("message", &self.message).field("location", &self.location).finish_non_exhaustive()
+        f.debug_struct("Panic")
+            .field("message", &self.message)
+            .field("location", &self.location)
+            .finish_non_exhaustive()
     }
 }
 
@@ -57,8 +61,8 @@ static BACKTRACES: LazyLock<Mutex<HashMap<String, Arc<str>>>> = LazyLock::new(Mu
 
 /// Runs `future`; a panic inside it becomes an `Err` and writes nothing to standard error.
 ///
-/// The future is dropped after a panic, so it needs no unwind safety of its own; what it shares with others must bear a
-/// half-done change, as after a cancellation.
+/// The future is dropped after a panic, so it needs no unwind safety of its own; what it shares with others
+/// must bear a half-done change, as after a cancellation.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -70,8 +74,11 @@ pub async fn catch_unwind<F: Future>(future: F) -> Result<F::Output, Panic> {
     catch_pinned(pin!(future)).await
 }
 
-/// [`catch_unwind`] of a future that stays where it is, which saves a busy actor a move of it for every message.
-pub(super) fn catch_pinned<F: Future>(mut future: Pin<&mut F>) -> impl Future<Output = Result<F::Output, Panic>> {
+/// [`catch_unwind`] of a future that stays where it is, which saves a busy actor a move of it for every
+/// message.
+pub(super) fn catch_pinned<F: Future>(
+    mut future: Pin<&mut F>,
+) -> impl Future<Output = Result<F::Output, Panic>> {
     INSTALLED.call_once(install);
     poll_fn(move |cx| {
         let scope = Scope::enter();
@@ -118,8 +125,8 @@ fn describe(info: &PanicHookInfo<'_>) -> Panic {
     Panic { message: text(info.payload()), backtrace: backtrace(&location), location }
 }
 
-/// What the hook saw, if it was this unwind: `resume_unwind` runs no hook, and a panic that was caught further inside leaves
-/// its traces behind.
+/// What the hook saw, if it was this unwind: `resume_unwind` runs no hook, and a panic that was caught
+/// further inside leaves its traces behind.
 fn caught(payload: &(dyn Any + Send)) -> Panic {
     let message = text(payload);
     match SEEN.take() {
@@ -138,7 +145,9 @@ fn text(payload: &(dyn Any + Send)) -> String {
 }
 
 fn backtrace(location: &str) -> Arc<str> {
-    let known = |cache: &Mutex<HashMap<_, _>>| cache.lock().unwrap_or_else(PoisonError::into_inner).get(location).cloned();
+    let known = |cache: &Mutex<HashMap<_, _>>| {
+        cache.lock().unwrap_or_else(PoisonError::into_inner).get(location).cloned()
+    };
     if let Some(known) = known(&BACKTRACES) {
         return known;
     }

@@ -52,10 +52,13 @@ impl Root {
         spec.validate().map_err(|error| StartError::new(id, error))?;
         let entry = tree.enter(id);
         entry.set(ActorState::Starting);
-        let launch = Launch { tree: Arc::clone(&tree), entry: Arc::clone(&entry), stopping: CancellationToken::new() };
+        let launch =
+            Launch { tree: Arc::clone(&tree), entry: Arc::clone(&entry), stopping: CancellationToken::new() };
         let last_word = Arc::default();
         let slot = Slot::new(supervisor::MAILBOX_MAX);
-        let launched = supervisor::launch(Kind::Fixed(Arc::new(spec)), slot, launch, None, Some(Arc::clone(&last_word))).await?;
+        let launched =
+            supervisor::launch(Kind::Fixed(Arc::new(spec)), slot, launch, None, Some(Arc::clone(&last_word)))
+                .await?;
         Ok(Self { launched: Some(launched), entry, tree, last_word })
     }
 
@@ -88,7 +91,8 @@ impl Root {
         launched.cell.stop(None);
         let in_time = timeout(deadline, &mut launched.task).await.is_ok();
         let ended = |state| matches!(state, ActorState::Stopped | ActorState::Failed);
-        let late = self.tree.snapshot().into_iter().filter(|actor| !ended(actor.state)).map(|actor| actor.path);
+        let late =
+            self.tree.snapshot().into_iter().filter(|actor| !ended(actor.state)).map(|actor| actor.path);
         let paths: Vec<_> = if in_time { Vec::new() } else { late.collect() };
         if !in_time {
             terminate(launched, Shutdown::Brutal).await;

@@ -20,7 +20,8 @@ use crate::kernel::time::{format_duration, millis, secs};
 pub const START_DEADLINE: Duration = secs(30);
 /// Time for a child to stop when its spec names none.
 pub const STOP_DEADLINE: Duration = secs(5);
-/// Time that a killed child gets to reach an await point; after that it is blocked in code that no kill can end, and is left behind.
+/// Time that a killed child gets to reach an await point; after that it is blocked in code that no kill can
+/// end, and is left behind.
 pub const KILL_DEADLINE: Duration = secs(2);
 /// Bytes of a child's id.
 const ID_BYTES_MAX: usize = 64;
@@ -134,7 +135,8 @@ pub struct DynamicSpec {
     pub budget: Budget,
     /// Delay before each.
     pub backoff: Backoff,
-    /// Children stop at the same time; one that needs longer than this is killed, whatever its own deadline says.
+    /// Children stop at the same time; one that needs longer than this is killed, whatever its own deadline
+    /// says.
     pub stop_max: Duration,
 }
 
@@ -148,7 +150,8 @@ impl DynamicSpec {
 const BUDGET: Budget = Budget { restarts_max: 5, window: secs(30) };
 const BACKOFF: Backoff = Backoff::exponential(millis(50), secs(1));
 
-pub(super) type LaunchFn = Arc<dyn Fn(Launch, ActorCell) -> BoxFuture<'static, Result<Launched, StartError>> + Send + Sync>;
+pub(super) type LaunchFn =
+    Arc<dyn Fn(Launch, ActorCell) -> BoxFuture<'static, Result<Launched, StartError>> + Send + Sync>;
 
 /// Declares a child.
 pub struct ChildSpec {
@@ -166,55 +169,91 @@ pub struct ChildSpec {
 
 impl fmt::Debug for ChildSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChildSpec").field("id", &self.id).field("restart", &self.restart).finish_non_exhaustive()
+        f.debug_struct("ChildSpec")
+            .field("id", &self.id)
+            .field("restart", &self.restart)
+            .finish_non_exhaustive()
     }
 }
 
 impl ChildSpec {
     /// An actor, made anew by `make` at every start, and the address that stays valid over its restarts.
-    pub fn actor<A: Actor>(id: impl Into<String>, make: impl Fn() -> A + Send + Sync + 'static) -> (Self, Address<A::Message>) {
+    pub fn actor<A: Actor>(
+        id: impl Into<String>,
+        make: impl Fn() -> A + Send + Sync + 'static,
+    ) -> (Self, Address<A::Message>) {
         let slot = Slot::new(A::MAILBOX_MAX);
         let address = Address::new(Arc::clone(&slot));
         let make = Arc::new(make);
-        let launch: LaunchFn = Arc::new(move |launch, parent| Box::pin(launch_actor(Arc::clone(&make), Arc::clone(&slot), launch, parent)));
-        (Self::new(id.into(), Shutdown::Deadline(STOP_DEADLINE), Some(START_DEADLINE), launch, Ok(())), address)
+        let launch: LaunchFn = Arc::new(move |launch, parent| {
+            Box::pin(launch_actor(Arc::clone(&make), Arc::clone(&slot), launch, parent))
+        });
+        (
+            Self::new(id.into(), Shutdown::Deadline(STOP_DEADLINE), Some(START_DEADLINE), launch, Ok(())),
+            address,
+        )
     }
 
     /// A supervisor with children of its own.
     pub fn supervisor(id: impl Into<String>, spec: SupervisorSpec) -> Self {
         let shutdown = Shutdown::Deadline(spec.stop_longest());
         let checked = spec.validate();
-        Self::new(id.into(), shutdown, None, launch_kind(Kind::Fixed(Arc::new(spec)), Slot::new(supervisor::MAILBOX_MAX)), checked)
+        Self::new(
+            id.into(),
+            shutdown,
+            None,
+            launch_kind(Kind::Fixed(Arc::new(spec)), Slot::new(supervisor::MAILBOX_MAX)),
+            checked,
+        )
     }
 
     /// A supervisor for children that come and go, and the handle that starts and stops them.
     pub fn dynamic(id: impl Into<String>, spec: DynamicSpec) -> (Self, Children) {
-        let shutdown = Shutdown::Deadline(spec.stop_max.saturating_add(KILL_DEADLINE).saturating_add(secs(1)));
+        let shutdown =
+            Shutdown::Deadline(spec.stop_max.saturating_add(KILL_DEADLINE).saturating_add(secs(1)));
         let checked = validate_budget(spec.budget, spec.backoff);
         let slot = Slot::new(supervisor::MAILBOX_MAX);
         let children = Children::new(Address::new(Arc::clone(&slot)));
         (Self::new(id.into(), shutdown, None, launch_kind(Kind::Dynamic(spec), slot), checked), children)
     }
 
-    fn new(id: String, shutdown: Shutdown, start_deadline: Option<Duration>, launch: LaunchFn, checked: Result<(), SpecError>) -> Self {
+    fn new(
+        id: String,
+        shutdown: Shutdown,
+        start_deadline: Option<Duration>,
+        launch: LaunchFn,
+        checked: Result<(), SpecError>,
+    ) -> Self {
         Self { id, restart: Restart::Permanent, shutdown, start_deadline, launch, checked }
     }
 
-    /// The same child for the next incarnation of its supervisor. Not `Clone`: two children must not share one address.
+    /// The same child for the next incarnation of its supervisor. Not `Clone`: two children must not share
+    /// one address.
     pub(super) fn share(&self) -> Self {
         let Self { restart, shutdown, start_deadline, .. } = *self;
-        Self { id: self.id.clone(), restart, shutdown, start_deadline, launch: Arc::clone(&self.launch), checked: self.checked.clone() }
+        Self {
+            id: self.id.clone(),
+            restart,
+            shutdown,
+            start_deadline,
+            launch: Arc::clone(&self.launch),
+            checked: self.checked.clone(),
+        }
     }
 
     /// Checks the id and, for a supervisor, everything below it.
     pub fn validate(&self) -> Result<(), SpecError> {
         validate_id(&self.id)?;
-        self.checked.clone().map_err(|source| SpecError::Below { id: self.id.clone(), source: Box::new(source) })
+        self.checked
+            .clone()
+            .map_err(|source| SpecError::Below { id: self.id.clone(), source: Box::new(source) })
     }
 }
 
 fn launch_kind(kind: Kind, slot: Arc<Slot<supervisor::Order>>) -> LaunchFn {
-    Arc::new(move |launch, parent| Box::pin(supervisor::launch(kind.clone(), Arc::clone(&slot), launch, Some(parent), None)))
+    Arc::new(move |launch, parent| {
+        Box::pin(supervisor::launch(kind.clone(), Arc::clone(&slot), launch, Some(parent), None))
+    })
 }
 
 /// What is wrong with a spec.
@@ -263,7 +302,9 @@ fn validate_id(id: &str) -> Result<(), SpecError> {
 }
 
 fn validate_budget(budget: Budget, backoff: Backoff) -> Result<(), SpecError> {
-    let delays = (0..budget.restarts_max).map(|attempt| backoff.ceiling(attempt)).fold(Duration::ZERO, Duration::saturating_add);
+    let delays = (0..budget.restarts_max)
+        .map(|attempt| backoff.ceiling(attempt))
+        .fold(Duration::ZERO, Duration::saturating_add);
     let Budget { restarts_max, window } = budget;
     if delays < window { Ok(()) } else { Err(SpecError::UnreachableBudget { restarts_max, delays, window }) }
 }

@@ -1,9 +1,11 @@
-//! What a supervisor decides, without doing it: given an exit, which children stop, which start again, and when.
+//! What a supervisor decides, without doing it: given an exit, which children stop, which start again, and
+//! when.
 //!
-//! Pure: the clock and the random number come from the caller, nothing awaits. A slot is in one [`Phase`]; the diagram stands in
-//! the room's `mod.rs`. Invariants, checked by a property test: at most `restarts_max` restarts fall into one window; slots that
-//! wait under `rest_for_one` form a tail of the order with one due time, under `one_for_all` all slots wait or none does, so a
-//! later sibling never starts before an earlier one.
+//! Pure: the clock and the random number come from the caller, nothing awaits. A slot is in one [`Phase`];
+//! the diagram stands in the room's `mod.rs`. Invariants, checked by a property test: at most `restarts_max`
+//! restarts fall into one window; slots that wait under `rest_for_one` form a tail of the order with one due
+//! time, under `one_for_all` all slots wait or none does, so a later sibling never starts before an earlier
+//! one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -78,7 +80,8 @@ impl BudgetLog {
 
     /// Takes one restart out of the budget; `false` when none is left.
     fn spend(&mut self, now: Instant) -> bool {
-        while self.restarts.front().is_some_and(|at| now.saturating_duration_since(*at) >= self.budget.window) {
+        while self.restarts.front().is_some_and(|at| now.saturating_duration_since(*at) >= self.budget.window)
+        {
             self.restarts.pop_front();
         }
         let left = self.restarts.len() < self.budget.restarts_max as usize;
@@ -88,8 +91,8 @@ impl BudgetLog {
         left
     }
 
-    /// Leaves the time that a restart took to start out of the window: it was no time in which the child ran well, and children that
-    /// are slow to fail would otherwise be restarted for ever.
+    /// Leaves the time that a restart took to start out of the window: it was no time in which the child ran
+    /// well, and children that are slow to fail would otherwise be restarted for ever.
     fn stretch(&mut self, started_for: Duration) {
         for at in &mut self.restarts {
             *at += started_for;
@@ -102,7 +105,11 @@ impl BudgetLog {
 
     /// Restarts that are still allowed at `now`.
     pub(super) fn left(&self, now: Instant) -> u32 {
-        let spent = self.restarts.iter().filter(|at| now.saturating_duration_since(**at) < self.budget.window).count();
+        let spent = self
+            .restarts
+            .iter()
+            .filter(|at| now.saturating_duration_since(**at) < self.budget.window)
+            .count();
         self.budget.restarts_max.saturating_sub(u32::try_from(spent).unwrap_or(u32::MAX))
     }
 }
@@ -111,8 +118,8 @@ impl BudgetLog {
 pub(super) struct Slots {
     strategy: Strategy,
     backoff: Backoff,
-    /// A child that ran at least this long has proved healthy; its backoff starts anew. The window of the budget, so that
-    /// budget and backoff forget at the same time.
+    /// A child that ran at least this long has proved healthy; its backoff starts anew. The window of the
+    /// budget, so that budget and backoff forget at the same time.
     healthy: Duration,
     log: BudgetLog,
     slots: BTreeMap<Key, SlotState>,
@@ -121,7 +128,14 @@ pub(super) struct Slots {
 
 impl Slots {
     pub(super) fn new(strategy: Strategy, budget: Budget, backoff: Backoff) -> Self {
-        Self { strategy, backoff, healthy: budget.window, log: BudgetLog::new(budget), slots: BTreeMap::new(), next: 0 }
+        Self {
+            strategy,
+            backoff,
+            healthy: budget.window,
+            log: BudgetLog::new(budget),
+            slots: BTreeMap::new(),
+            next: 0,
+        }
     }
 
     /// Adds a slot after all others.
@@ -190,7 +204,8 @@ impl Slots {
             if matches!(slot.phase, Phase::Up { .. }) {
                 stop.push(*key);
             }
-            slot.phase = if slot.restart == Restart::Temporary { Phase::Down } else { Phase::Waiting { until } };
+            slot.phase =
+                if slot.restart == Restart::Temporary { Phase::Down } else { Phase::Waiting { until } };
         }
         Verdict::Restart { stop, until }
     }

@@ -1,8 +1,9 @@
 //! The supervisor: a ractor actor that does what [`Slots`](super::state::Slots) decides.
 //!
-//! It never waits without a limit: starts and stops have deadlines, delays are timers. Children are known by their ractor id, so
-//! the late event of one that was replaced or stopped on purpose matches nothing. It stops its children itself, in its
-//! `post_stop` and before it fails, because ractor only kills what is linked to an actor that ends.
+//! It never waits without a limit: starts and stops have deadlines, delays are timers. Children are known by
+//! their ractor id, so the late event of one that was replaced or stopped on purpose matches nothing. It
+//! stops its children itself, in its `post_stop` and before it fails, because ractor only kills what is
+//! linked to an actor that ends.
 
 use std::sync::{Arc, OnceLock};
 
@@ -31,7 +32,8 @@ pub(super) enum Order {
 }
 
 impl Message for Order {
-    const NAMES: &'static [&'static str] = &["StartDue", "StartChild", "StopChild", "RestartChild", "StartAgain", "ListChildren"];
+    const NAMES: &'static [&'static str] =
+        &["StartDue", "StartChild", "StopChild", "RestartChild", "StartAgain", "ListChildren"];
 
     fn index(&self) -> usize {
         match self {
@@ -83,7 +85,11 @@ impl ractor::Actor for Supervisor {
     type State = Running;
     type Arguments = (Launch, Arc<Slot<Order>>);
 
-    async fn pre_start(&self, myself: ActorRef<Self::Msg>, (launch, slot): Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        (launch, slot): Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
         let name = match self.kind {
             Kind::Fixed(_) => "supervisor",
             Kind::Dynamic(_) => "dynamic supervisor",
@@ -128,18 +134,25 @@ impl ractor::Actor for Supervisor {
         match event {
             SupervisionEvent::ActorFailed(cell, error) => crew.exited(&cell, Exit::Failed(error)).await?,
             SupervisionEvent::ActorTerminated(cell, state, reason) => {
-                // A kill leaves the actor's state in the event; what it holds must go before a successor starts.
+                // A kill leaves the actor's state in the event; what it holds must go before a successor
+                // starts.
                 drop(state);
                 // Forge stops actors without a reason, so these words can only be ractor's own.
                 let killed = matches!(reason.as_deref(), Some("killed" | "actor_task_cancelled"));
                 crew.exited(&cell, if killed { Exit::Killed } else { Exit::Normal }).await?;
             }
-            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) | SupervisionEvent::PidLifecycleEvent(_) => {}
+            SupervisionEvent::ActorStarted(_)
+            | SupervisionEvent::ProcessGroupChanged(_)
+            | SupervisionEvent::PidLifecycleEvent(_) => {}
         }
         Ok(())
     }
 
-    async fn post_stop(&self, _: ActorRef<Self::Msg>, Running { crew, .. }: &mut Self::State) -> Result<(), ActorProcessingErr> {
+    async fn post_stop(
+        &self,
+        _: ActorRef<Self::Msg>,
+        Running { crew, .. }: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
         crew.stop_all().await;
         Ok(())
     }

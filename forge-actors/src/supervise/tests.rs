@@ -1,4 +1,5 @@
-//! What the tests share: a puppet that does what its message says, and a reader of the journal that waits for a step.
+//! What the tests share: a puppet that does what its message says, and a reader of the journal that waits for
+//! a step.
 
 mod boot;
 mod calls;
@@ -16,8 +17,8 @@ use std::time::Duration;
 
 use super::journal::EventKind;
 use super::{
-    Actor, ActorError, Address, Budget, ChildSpec, Context, Exit, Message, Reply, Restart, Root, Shutdown, Strategy, SupervisorSpec, Timer,
-    Tree,
+    Actor, ActorError, Address, Budget, ChildSpec, Context, Exit, Message, Reply, Restart, Root, Shutdown,
+    Strategy, SupervisorSpec, Timer, Tree,
 };
 use crate::kernel::backoff::Backoff;
 use crate::kernel::time::{millis, secs};
@@ -37,7 +38,8 @@ pub(super) enum Do {
 }
 
 impl Message for Do {
-    const NAMES: &'static [&'static str] = &["Panic", "Fail", "Stop", "Hang", "Echo", "Later", "TaskPanics", "SlowEcho"];
+    const NAMES: &'static [&'static str] =
+        &["Panic", "Fail", "Stop", "Hang", "Echo", "Later", "TaskPanics", "SlowEcho"];
 
     fn index(&self) -> usize {
         match self {
@@ -83,7 +85,12 @@ impl Actor for Puppet {
         if fails { Err(Told.into()) } else { Ok(None) }
     }
 
-    async fn handle(&self, cx: &Context<Do>, message: Do, timer: &mut Option<Timer>) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<Do>,
+        message: Do,
+        timer: &mut Option<Timer>,
+    ) -> Result<(), ActorError> {
         match message {
             Do::Panic => panic!("told to panic"),
             Do::Fail => return Err(Told.into()),
@@ -127,7 +134,11 @@ pub(super) fn three() -> (Vec<ChildSpec>, [Address<Do>; 3]) {
 /// A supervisor that restarts almost at once, five times in a minute.
 pub(super) fn quick(strategy: Strategy, children: Vec<ChildSpec>) -> SupervisorSpec {
     let budget = Budget { restarts_max: 5, window: secs(60) };
-    SupervisorSpec { budget, backoff: Backoff::exponential(millis(1), millis(2)), ..SupervisorSpec::new(strategy, children) }
+    SupervisorSpec {
+        budget,
+        backoff: Backoff::exponential(millis(1), millis(2)),
+        ..SupervisorSpec::new(strategy, children)
+    }
 }
 
 /// A root under the path `node`, and its journal from the beginning.

@@ -1,9 +1,10 @@
 //! The live tree: who runs under which path, in which state, with how much work behind and before it.
 //!
-//! One [`Tree`] per node, shared by `Arc`; several nodes in one process do not see each other. Collecting costs nothing while
-//! nobody looks: the counters are relaxed atomics that only the actor itself writes (`sent` excepted), and all arithmetic
-//! happens in [`Tree::snapshot`]. Busy time is read from the coarse monotonic clock, which stands still for one kernel tick
-//! (1 to 4 ms): a single short message measures as nothing or as a tick, and the sum over many is right on average.
+//! One [`Tree`] per node, shared by `Arc`; several nodes in one process do not see each other. Collecting
+//! costs nothing while nobody looks: the counters are relaxed atomics that only the actor itself writes
+//! (`sent` excepted), and all arithmetic happens in [`Tree::snapshot`]. Busy time is read from the coarse
+//! monotonic clock, which stands still for one kernel tick (1 to 4 ms): a single short message measures as
+//! nothing or as a tick, and the sum over many is right on average.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -49,7 +50,8 @@ impl Tree {
     /// All actors, parents before children, siblings in the order of their first start.
     pub fn snapshot(&self) -> Vec<ActorInfo> {
         let mut actors: Vec<_> = self.entries.iter().map(|entry| entry.info()).collect();
-        let orders: HashMap<_, _> = self.entries.iter().map(|entry| (Arc::clone(&entry.path), entry.order)).collect();
+        let orders: HashMap<_, _> =
+            self.entries.iter().map(|entry| (Arc::clone(&entry.path), entry.order)).collect();
         // A path's place is that of each of its ancestors, from the root down, and then its own.
         let place = |path: &str| -> Vec<Option<u64>> {
             let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
@@ -72,28 +74,38 @@ impl Tree {
     /// The entry of `path`; the one that is there keeps its counters.
     pub(super) fn enter(&self, path: &str) -> Arc<Entry> {
         let path: Arc<str> = path.into();
-        Arc::clone(&self.entries.entry(Arc::clone(&path)).or_insert_with(|| Arc::new(Entry::new(path, self.entered.fetch_add(1, Relaxed)))))
+        Arc::clone(
+            &self
+                .entries
+                .entry(Arc::clone(&path))
+                .or_insert_with(|| Arc::new(Entry::new(path, self.entered.fetch_add(1, Relaxed)))),
+        )
     }
 
-    /// Forgets `path` and everything below it. Only a supervisor has something below it, so that an actor among thousands goes
-    /// without a look at the others.
+    /// Forgets `path` and everything below it. Only a supervisor has something below it, so that an actor
+    /// among thousands goes without a look at the others.
     pub(super) fn leave(&self, path: &str) {
         let supervised = self.entries.remove(path).is_some_and(|(_, entry)| entry.is_supervisor());
         if supervised {
-            self.entries.retain(|known, _| known.strip_prefix(path).is_none_or(|rest| !rest.starts_with('/')));
+            self.entries
+                .retain(|known, _| known.strip_prefix(path).is_none_or(|rest| !rest.starts_with('/')));
         }
     }
 
     /// Everything below `path` has ended without anybody to say so, because its supervisor was killed.
     pub(super) fn ended_below(&self, path: &str) {
-        for entry in self.entries.iter().filter(|entry| entry.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))) {
+        for entry in self
+            .entries
+            .iter()
+            .filter(|entry| entry.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
+        {
             entry.set_unless_failed(ActorState::Stopped);
             entry.retire();
         }
     }
 
-    /// Records that the actor of `entry` has started. Its host says so before the first message, since the supervisor learns it
-    /// so late that the actor may have crashed again.
+    /// Records that the actor of `entry` has started. Its host says so before the first message, since the
+    /// supervisor learns it so late that the actor may have crashed again.
     pub(super) fn started(&self, entry: &Entry) {
         entry.running();
         self.journal.record(&entry.path, EventKind::Started);
@@ -174,7 +186,8 @@ pub struct ActorInfo {
     pub mailbox_max: Int53,
     /// Messages handled since its first start.
     pub handled: Int53,
-    /// Messages handled per second, over the last second or longer in which somebody looked; 0 at the first look.
+    /// Messages handled per second, over the last second or longer in which somebody looked; 0 at the first
+    /// look.
     pub rate: f64,
     /// Time spent in handling them.
     pub busy_ms: Int53,
@@ -299,7 +312,8 @@ impl Rate {
     fn look(&mut self, now: Instant, handled: u64) -> f64 {
         match self.began {
             Some((began, before)) if now.saturating_duration_since(began) >= RATE_WINDOW => {
-                self.per_second = handled.saturating_sub(before) as f64 / now.saturating_duration_since(began).as_secs_f64();
+                self.per_second = handled.saturating_sub(before) as f64
+                    / now.saturating_duration_since(began).as_secs_f64();
                 self.began = Some((now, handled));
             }
             Some(_) => {}
@@ -311,12 +325,30 @@ impl Rate {
 
 impl Entry {
     fn new(path: Arc<str>, order: u64) -> Self {
-        let life = Life { state: ActorState::Stopped, last_error: None, started_at: None, supervisor: None, rate: Rate::default() };
-        Self { path, order, meter: ArcSwap::default(), restarts: AtomicU64::new(0), life: Mutex::new(life), orders: OnceLock::new() }
+        let life = Life {
+            state: ActorState::Stopped,
+            last_error: None,
+            started_at: None,
+            supervisor: None,
+            rate: Rate::default(),
+        };
+        Self {
+            path,
+            order,
+            meter: ArcSwap::default(),
+            restarts: AtomicU64::new(0),
+            life: Mutex::new(life),
+            orders: OnceLock::new(),
+        }
     }
 
     /// A new incarnation starts: fresh counters that continue the totals.
-    pub(super) fn incarnate(&self, kind: &'static str, names: &'static [&'static str], mailbox_max: usize) -> Arc<Meter> {
+    pub(super) fn incarnate(
+        &self,
+        kind: &'static str,
+        names: &'static [&'static str],
+        mailbox_max: usize,
+    ) -> Arc<Meter> {
         let before = self.meter.load();
         let meter = Arc::new(Meter {
             handled_before: before.handled_total(),
@@ -369,8 +401,8 @@ impl Entry {
         self.meter.load().kind
     }
 
-    /// The incarnation has ended: from now on the counters show an idle actor with an empty mailbox. Returns the message that
-    /// it was handling, if a kill cut it short.
+    /// The incarnation has ended: from now on the counters show an idle actor with an empty mailbox. Returns
+    /// the message that it was handling, if a kill cut it short.
     pub(super) fn retire(&self) -> Option<&'static str> {
         let meter = self.meter.load();
         let message = meter.current();
@@ -378,8 +410,8 @@ impl Entry {
         message
     }
 
-    /// Moves to `state`, unless the last word is a crash. An incarnation ends once, stopped or crashed, also when it crashes
-    /// while it is being stopped.
+    /// Moves to `state`, unless the last word is a crash. An incarnation ends once, stopped or crashed, also
+    /// when it crashes while it is being stopped.
     pub(super) fn set_unless_failed(&self, state: ActorState) -> bool {
         let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
         let alive = life.state != ActorState::Failed;
@@ -396,7 +428,8 @@ impl Entry {
     fn info(&self) -> ActorInfo {
         let meter = self.meter.load();
         let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
-        // `handled` first: a message that is sent and handled in between then counts as waiting, never as less than nothing.
+        // `handled` first: a message that is sent and handled in between then counts as waiting, never as
+        // less than nothing.
         let handled = meter.handled.load(Relaxed);
         let current = meter.current().map(|name| {
             let for_ms = Int53::count(coarse_ns().saturating_sub(meter.since_ns.load(Relaxed)) / 1_000_000);
@@ -435,5 +468,6 @@ fn coarse_ns() -> u64 {
     #[cfg(not(target_os = "linux"))]
     const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
     let now = rustix::time::clock_gettime(CLOCK);
-    u64::try_from(Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32).as_nanos()).unwrap_or(u64::MAX)
+    u64::try_from(Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32).as_nanos())
+        .unwrap_or(u64::MAX)
 }

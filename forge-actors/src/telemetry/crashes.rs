@@ -1,7 +1,8 @@
 //! Writes the crash journal's ring to `forge_crashes`.
 //!
-//! Once a second it takes what is new, joins equal crashes into one row with a count, and appends the batch: a handler that panics
-//! ten thousand times a minute is sixty rows. Rows older than [`RETENTION`] are deleted hourly.
+//! Once a second it takes what is new, joins equal crashes into one row with a count, and appends the batch:
+//! a handler that panics ten thousand times a minute is sixty rows. Rows older than [`RETENTION`] are deleted
+//! hourly.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -78,7 +79,11 @@ impl CrashSink {
             .bind(texts(|row| &row.cause))
             .bind(options(|row| row.crash.message))
             .bind(options(|row| row.crash.backtrace.as_deref()))
-            .bind(rows.iter().map(|row| i32::try_from(row.crash.restarts).unwrap_or(i32::MAX)).collect::<Vec<_>>())
+            .bind(
+                rows.iter()
+                    .map(|row| i32::try_from(row.crash.restarts).unwrap_or(i32::MAX))
+                    .collect::<Vec<_>>(),
+            )
             .bind(rows.iter().map(|row| row.occurrences).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| row.crash.at).collect::<Vec<_>>())
             .execute(&self.database.writer())
@@ -88,7 +93,10 @@ impl CrashSink {
 
     async fn expire(&self) {
         let keep = RETENTION.as_secs_f64();
-        let deleted = sqlx::query(include_str!("sql/delete_old_crashes.sql")).bind(keep).execute(&self.database.writer()).await;
+        let deleted = sqlx::query(include_str!("sql/delete_old_crashes.sql"))
+            .bind(keep)
+            .execute(&self.database.writer())
+            .await;
         if let Err(error) = deleted {
             tracing::warn!(%error, "old crashes were not deleted");
         }
@@ -106,7 +114,12 @@ impl Actor for CrashSink {
         Ok(Progress { written: 0, flush_timer, expire_timer })
     }
 
-    async fn handle(&self, cx: &Context<CrashSinkMessage>, message: CrashSinkMessage, progress: &mut Progress) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<CrashSinkMessage>,
+        message: CrashSinkMessage,
+        progress: &mut Progress,
+    ) -> Result<(), ActorError> {
         match message {
             CrashSinkMessage::Flush => {
                 self.flush(&mut progress.written).await;
@@ -137,7 +150,8 @@ pub(super) fn joined(crashes: Vec<Crash>) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     let mut places = HashMap::new();
     for crash in crashes {
-        let location = crash.location.as_ref().map(|location| format!(" (at {location})")).unwrap_or_default();
+        let location =
+            crash.location.as_ref().map(|location| format!(" (at {location})")).unwrap_or_default();
         let cause = format!("{}{location}", crash.cause.replace('\0', "\u{fffd}"));
         let place = *places.entry((crash.path.clone(), crash.message, cause.clone())).or_insert(rows.len());
         match rows.get_mut(place) {

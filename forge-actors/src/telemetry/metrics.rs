@@ -1,4 +1,5 @@
-//! Folds recorded durations into their buckets once a second: nobody may ever ask for `/metrics`, and they must not pile up.
+//! Folds recorded durations into their buckets once a second: nobody may ever ask for `/metrics`, and they
+//! must not pile up.
 //!
 //! It keeps nothing between two folds, so a restart loses nothing.
 
@@ -40,7 +41,12 @@ impl Actor for Metrics {
         Ok(cx.send_after(UPKEEP_EVERY, MetricsMessage::Upkeep))
     }
 
-    async fn handle(&self, cx: &Context<MetricsMessage>, message: MetricsMessage, timer: &mut Timer) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<MetricsMessage>,
+        message: MetricsMessage,
+        timer: &mut Timer,
+    ) -> Result<(), ActorError> {
         match message {
             MetricsMessage::Upkeep => {
                 self.handle.run_upkeep();

@@ -5,6 +5,9 @@ use crate::supervise::Crash;
 fn equal_crashes_are_one_row_and_the_last_one_stands_for_them() {
     let crash = |path: &str, cause: &str, restarts| Crash { restarts, ..Crash::new(path, "worker", cause) };
     let rows = joined(vec![crash("a", "x", 0), crash("b", "x", 0), crash("a", "x", 1), crash("a", "y\0", 2)]);
-    let seen: Vec<_> = rows.iter().map(|row| (row.crash.path.as_str(), row.cause.as_str(), row.occurrences, row.crash.restarts)).collect();
+    let seen: Vec<_> = rows
+        .iter()
+        .map(|row| (row.crash.path.as_str(), row.cause.as_str(), row.occurrences, row.crash.restarts))
+        .collect();
     assert_eq!(seen, [("a", "x", 2, 1), ("b", "x", 1, 0), ("a", "y\u{fffd}", 1, 2)]);
 }

@@ -8,8 +8,7 @@ use crate::literal;
 
 /// The longest wait when none is written, in milliseconds: an hour.
 const MAX_MS: u64 = 3_600_000;
-const USAGE: &str =
-    "a backoff is `fixed(\"5s\")`, `linear(\"5s\", max = \"10m\")` or `exponential(\"5s\", max = \"1h\")`; `max` may be left out";
+const USAGE: &str = "a backoff is `fixed(\"5s\")`, `linear(\"5s\", max = \"10m\")` or `exponential(\"5s\", max = \"1h\")`; `max` may be left out";
 
 /// How long a job waits after a failed attempt, in milliseconds.
 pub(crate) enum Backoff {
@@ -31,12 +30,20 @@ impl Backoff {
         }
         let at_most = max.unwrap_or(MAX_MS.max(first));
         if word.path.is_ident("fixed") {
-            return if max.is_none() { Ok(Self::Fixed(first)) } else { Err(syn::Error::new_spanned(value, "a fixed wait has no `max`")) };
+            return if max.is_none() {
+                Ok(Self::Fixed(first))
+            } else {
+                Err(syn::Error::new_spanned(value, "a fixed wait has no `max`"))
+            };
         }
         if word.path.is_ident("linear") {
             return Ok(Self::Linear { step: first, max: at_most });
         }
-        if word.path.is_ident("exponential") { Ok(Self::Exponential { base: first, max: at_most }) } else { Err(wrong()) }
+        if word.path.is_ident("exponential") {
+            Ok(Self::Exponential { base: first, max: at_most })
+        } else {
+            Err(wrong())
+        }
     }
 }
 
@@ -47,7 +54,11 @@ fn maximum(argument: &Expr, first: u64) -> syn::Result<u64> {
     let is_max = matches!(&**left, Expr::Path(name) if name.path.is_ident("max"));
     let literal = text(right).filter(|_| is_max).ok_or_else(wrong)?;
     let max = literal::wait(literal)?;
-    if max < first { Err(syn::Error::new_spanned(literal, "`max` is shorter than the first wait")) } else { Ok(max) }
+    if max < first {
+        Err(syn::Error::new_spanned(literal, "`max` is shorter than the first wait"))
+    } else {
+        Ok(max)
+    }
 }
 
 fn text(value: &Expr) -> Option<&LitStr> {

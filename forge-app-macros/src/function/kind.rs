@@ -1,4 +1,5 @@
-//! The kinds of handler, a row each. A new kind is a new row and, where it has options of its own, new words in [`Word`].
+//! The kinds of handler, a row each. A new kind is a new row and, where it has options of its own, new words
+//! in [`Word`].
 
 use syn::LitStr;
 
@@ -60,11 +61,13 @@ const CONCURRENCY: Key<Word> = Key { name: "concurrency", usage: "concurrency = 
 const INPUT_MAX: Key<Word> = Key { name: "input_max", usage: "input_max = \"64KiB\"", id: Word::InputMax };
 const SNAPSHOT: Key<Word> = Key { name: "snapshot", usage: "snapshot", id: Word::Snapshot };
 const REFRESH: Key<Word> = Key { name: "refresh", usage: "refresh = \"1s\"", id: Word::Refresh };
-const ISOLATION: Key<Word> = Key { name: "isolation", usage: "isolation = serializable", id: Word::Isolation };
+const ISOLATION: Key<Word> =
+    Key { name: "isolation", usage: "isolation = serializable", id: Word::Isolation };
 const QUEUE: Key<Word> = Key { name: "queue", usage: "queue = \"mail\"", id: Word::Queue };
 const PRIORITY: Key<Word> = Key { name: "priority", usage: "priority = 50", id: Word::Priority };
 const ATTEMPTS: Key<Word> = Key { name: "attempts", usage: "attempts = 8", id: Word::Attempts };
-const BACKOFF: Key<Word> = Key { name: "backoff", usage: "backoff = exponential(\"5s\", max = \"1h\")", id: Word::Backoff };
+const BACKOFF: Key<Word> =
+    Key { name: "backoff", usage: "backoff = exponential(\"5s\", max = \"1h\")", id: Word::Backoff };
 const ALIAS: Key<Word> = Key { name: "alias", usage: "alias = \"mail.old_name\"", id: Word::Alias };
 
 /// Options that may be given several times.

@@ -16,7 +16,8 @@ pub(crate) fn handler(spec: &FnSpec) -> TokenStream {
     let (message, meta, decode, run) = (message(spec), meta(spec), decode(spec), run(spec));
     let marker = format_ident!("{}", spec.kind.marker);
     let output = &spec.output;
-    let error = spec.error.as_ref().map_or_else(|| quote! { ::forge::app::NoError }, |error| quote! { #error });
+    let error =
+        spec.error.as_ref().map_or_else(|| quote! { ::forge::app::NoError }, |error| quote! { #error });
     quote! {
         #function
 
@@ -69,7 +70,17 @@ fn message(spec: &FnSpec) -> TokenStream {
 }
 
 fn meta(spec: &FnSpec) -> TokenStream {
-    let Options { access, name, timeout_ms, concurrency, input_bytes_max, snapshot, refresh_ms, isolation, job: _ } = &spec.options;
+    let Options {
+        access,
+        name,
+        timeout_ms,
+        concurrency,
+        input_bytes_max,
+        snapshot,
+        refresh_ms,
+        isolation,
+        job: _,
+    } = &spec.options;
     let constructor = format_ident!("{}", spec.kind.name);
     let function = spec.function.sig.ident.unraw().to_string();
     let doc = &spec.doc;
@@ -83,7 +94,8 @@ fn meta(spec: &FnSpec) -> TokenStream {
         quote! { access: ::forge::app::Access::#access, }
     });
     let job = (!spec.kind.is_callable()).then(|| job(&spec.options.job));
-    let deprecated = spec.deprecated.as_ref().map(|note| quote! { deprecated: ::core::option::Option::Some(#note), });
+    let deprecated =
+        spec.deprecated.as_ref().map(|note| quote! { deprecated: ::core::option::Option::Some(#note), });
     let name = name.as_ref().map(|name| quote! { name: ::core::option::Option::Some(#name), });
     let timeout = timeout_ms.map(|ms| quote! { timeout: ::core::time::Duration::from_millis(#ms), });
     let concurrency = concurrency.map(|count| quote! { concurrency: ::core::option::Option::Some(#count), });
@@ -153,8 +165,10 @@ fn decode(spec: &FnSpec) -> TokenStream {
     let names: Vec<_> = spec.arguments.iter().map(|argument| &argument.name).collect();
     let types: Vec<_> = spec.arguments.iter().map(|argument| &argument.ty).collect();
     // Hygienic names: an argument may be called `args` or `arguments`.
-    let locals: Vec<_> = (0..names.len()).map(|index| Ident::new(&format!("field_{index}"), Span::mixed_site())).collect();
-    let (args, arguments) = (Ident::new("args", Span::mixed_site()), Ident::new("arguments", Span::mixed_site()));
+    let locals: Vec<_> =
+        (0..names.len()).map(|index| Ident::new(&format!("field_{index}"), Span::mixed_site())).collect();
+    let (args, arguments) =
+        (Ident::new("args", Span::mixed_site()), Ident::new("arguments", Span::mixed_site()));
     let mutable = (!names.is_empty()).then(|| quote! { mut });
     quote! {
         fn decode(#args: &[u8]) -> ::core::result::Result<Self, ::forge::kernel::fault::Fault> {

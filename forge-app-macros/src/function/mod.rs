@@ -19,7 +19,10 @@ pub(crate) fn expand(kind: &'static Kind, options: TokenStream, item: TokenStrea
     let function = match syn::parse2::<Item>(item) {
         Ok(Item::Fn(function)) => function,
         Ok(other) => {
-            let message = format!("`#[{}]` stands on an async fn: `async fn list(ctx: &{}) -> Result<..>`", kind.name, kind.context);
+            let message = format!(
+                "`#[{}]` stands on an async fn: `async fn list(ctx: &{}) -> Result<..>`",
+                kind.name, kind.context
+            );
             return refuse::with_item(&syn::Error::new(Span::call_site(), message), other);
         }
         Err(error) => return error.to_compile_error(),
@@ -30,25 +33,35 @@ pub(crate) fn expand(kind: &'static Kind, options: TokenStream, item: TokenStrea
     }
 }
 
-/// `#[require_auth]` and `#[require_role(..)]` written above the kind's attribute: they move below it, where it reads them.
+/// `#[require_auth]` and `#[require_role(..)]` written above the kind's attribute: they move below it, where
+/// it reads them.
 pub(crate) fn defer(name: &str, options: TokenStream, item: TokenStream) -> TokenStream {
     let mut function = match syn::parse2::<Item>(item) {
         Ok(Item::Fn(function)) if function.attrs.iter().any(is_kind) => function,
         Ok(item) => {
-            let kinds: Vec<_> = kind::KINDS.iter().filter(|kind| kind.is_callable()).map(|kind| format!("`#[{}]`", kind.name)).collect();
+            let kinds: Vec<_> = kind::KINDS
+                .iter()
+                .filter(|kind| kind.is_callable())
+                .map(|kind| format!("`#[{}]`", kind.name))
+                .collect();
             let message = format!("`#[{name}]` belongs on a handler, beside one of {}", kinds.join(", "));
             return refuse::with_item(&syn::Error::new(Span::call_site(), message), item);
         }
         Err(error) => return error.to_compile_error(),
     };
     let word = Ident::new(name, Span::call_site());
-    let attribute: Attribute = if options.is_empty() { parse_quote!(#[#word]) } else { parse_quote!(#[#word(#options)]) };
+    let attribute: Attribute =
+        if options.is_empty() { parse_quote!(#[#word]) } else { parse_quote!(#[#word(#options)]) };
     function.attrs.push(attribute);
     function.into_token_stream()
 }
 
 fn is_kind(attribute: &Attribute) -> bool {
-    attribute.path().segments.last().is_some_and(|last| kind::KINDS.iter().any(|kind| last.ident == kind.name))
+    attribute
+        .path()
+        .segments
+        .last()
+        .is_some_and(|last| kind::KINDS.iter().any(|kind| last.ident == kind.name))
 }
 
 /// `#[require_auth]` and `#[require_role("editor")]`, as options.
@@ -57,13 +70,26 @@ fn requirement(attribute: &Attribute) -> Option<syn::Result<spec::AccessWord>> {
     if word == "require_auth" {
         let access = option::entries_of(attribute).and_then(|entries| match entries.first() {
             Some(entry) => Err(syn::Error::new(entry.span(), "`#[require_auth]` has no options")),
-            None => Ok(spec::AccessWord { word: "#[require_auth]".to_owned(), span: word.span(), access: spec::Access::Authenticated }),
+            None => Ok(spec::AccessWord {
+                word: "#[require_auth]".to_owned(),
+                span: word.span(),
+                access: spec::Access::Authenticated,
+            }),
         });
         return Some(access);
     }
     (word == "require_role").then(|| {
-        let wanted = || syn::Error::new_spanned(attribute, "`#[require_role]` names one role: `#[require_role(\"editor\")]`");
+        let wanted = || {
+            syn::Error::new_spanned(
+                attribute,
+                "`#[require_role]` names one role: `#[require_role(\"editor\")]`",
+            )
+        };
         let role = attribute.parse_args::<syn::LitStr>().map_err(|_| wanted())?;
-        Ok(spec::AccessWord { word: "#[require_role]".to_owned(), span: word.span(), access: spec::Access::role(&role)? })
+        Ok(spec::AccessWord {
+            word: "#[require_role]".to_owned(),
+            span: word.span(),
+            access: spec::Access::role(&role)?,
+        })
     })
 }

@@ -8,7 +8,10 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::visit::Visit;
-use syn::{Attribute, FnArg, GenericArgument, ItemFn, LitInt, LitStr, Pat, PatType, PathArguments, PathSegment, ReturnType, Type};
+use syn::{
+    Attribute, FnArg, GenericArgument, ItemFn, LitInt, LitStr, Pat, PatType, PathArguments, PathSegment,
+    ReturnType, Type,
+};
 
 use super::backoff::Backoff;
 use super::kind::{KINDS, Kind, REPEATABLE, Word};
@@ -26,7 +29,8 @@ pub(crate) fn function(kind: &'static Kind, tokens: TokenStream, function: &Item
     let context_span = problems.keep(context(kind, inputs.next(), function.sig.paren_token.span.join()));
     // With `self` in front nothing is where it belongs, and that is said already.
     let method = function.sig.receiver().is_some();
-    let arguments: Vec<_> = inputs.filter(|_| !method).filter_map(|input| problems.keep(argument(input))).collect();
+    let arguments: Vec<_> =
+        inputs.filter(|_| !method).filter_map(|input| problems.keep(argument(input))).collect();
     problems.keep(distinct(&arguments));
     let result = problems.keep(result(&function.sig.output, &function.sig.ident));
     problems.finish()?;
@@ -46,7 +50,8 @@ pub(crate) fn function(kind: &'static Kind, tokens: TokenStream, function: &Item
     })
 }
 
-/// The function as rustc may see it: requirements are consumed, and documentation of arguments has moved to the message.
+/// The function as rustc may see it: requirements are consumed, and documentation of arguments has moved to
+/// the message.
 pub(crate) fn without_our_attributes(mut function: ItemFn) -> ItemFn {
     function.attrs.retain(|attribute| super::requirement(attribute).is_none());
     for input in &mut function.sig.inputs {
@@ -62,7 +67,8 @@ fn options(kind: &'static Kind, tokens: TokenStream, attributes: &[Attribute]) -
     let mut problems = Problems::default();
     problems.keep(option::once(&entries, REPEATABLE));
     let mut options = Options::default();
-    let mut access: Vec<AccessWord> = attributes.iter().filter_map(super::requirement).filter_map(|word| problems.keep(word)).collect();
+    let mut access: Vec<AccessWord> =
+        attributes.iter().filter_map(super::requirement).filter_map(|word| problems.keep(word)).collect();
     for entry in &entries {
         let read = known(kind, entry).and_then(|key| read(kind, entry, key, &mut options));
         access.extend(problems.keep(read).flatten());
@@ -70,11 +76,15 @@ fn options(kind: &'static Kind, tokens: TokenStream, attributes: &[Attribute]) -
     access.reverse();
     options.access = access.pop().map(|first| {
         for other in &access {
-            let message = format!("`{}` and `{}` both say who may call: keep one of them", first.word, other.word);
+            let message =
+                format!("`{}` and `{}` both say who may call: keep one of them", first.word, other.word);
             problems.add(syn::Error::new(other.span, message));
         }
         if !kind.is_callable() {
-            let message = format!("`{}` says who may call, and nobody calls {}: it is dispatched", first.word, kind.one);
+            let message = format!(
+                "`{}` says who may call, and nobody calls {}: it is dispatched",
+                first.word, kind.one
+            );
             problems.add(syn::Error::new(first.span, message));
         }
         first.access
@@ -86,11 +96,15 @@ fn options(kind: &'static Kind, tokens: TokenStream, attributes: &[Attribute]) -
 /// The option's row; an option of another kind says whose it is.
 fn known(kind: &'static Kind, entry: &Entry) -> syn::Result<&'static Key<Word>> {
     entry.find(kind.options, &format!("`#[{}]`", kind.name)).map_err(|unknown| {
-        let owners: Vec<_> = KINDS.iter().filter(|other| other.options.iter().any(|key| entry.name == key.name)).collect();
+        let owners: Vec<_> =
+            KINDS.iter().filter(|other| other.options.iter().any(|key| entry.name == key.name)).collect();
         match owners.as_slice() {
             [] => unknown,
             [owner, ..] => {
-                let message = format!("`{}` is an option of `#[{}]`; {} {}", entry.name, owner.name, kind.one, kind.purpose);
+                let message = format!(
+                    "`{}` is an option of `#[{}]`; {} {}",
+                    entry.name, owner.name, kind.one, kind.purpose
+                );
                 syn::Error::new(entry.span(), message)
             }
         }
@@ -98,7 +112,12 @@ fn known(kind: &'static Kind, entry: &Entry) -> syn::Result<&'static Key<Word>> 
 }
 
 /// Stores one option, or answers the word that decides access.
-fn read(kind: &Kind, entry: &Entry, key: &Key<Word>, options: &mut Options) -> syn::Result<Option<AccessWord>> {
+fn read(
+    kind: &Kind,
+    entry: &Entry,
+    key: &Key<Word>,
+    options: &mut Options,
+) -> syn::Result<Option<AccessWord>> {
     let access = |access| AccessWord { word: key.name.to_owned(), span: entry.span(), access };
     match key.id {
         Word::Public => return entry.flag(key).map(|()| Some(access(Access::Public))),
@@ -124,14 +143,23 @@ fn read(kind: &Kind, entry: &Entry, key: &Key<Word>, options: &mut Options) -> s
         Word::Isolation => {
             let path = entry.path(key)?;
             let found = ISOLATIONS.iter().find(|(word, _)| path.is_ident(word));
-            let wrong = || syn::Error::new_spanned(&path, "`isolation` is one of `read_committed`, `repeatable_read`, `serializable`");
+            let wrong = || {
+                syn::Error::new_spanned(
+                    &path,
+                    "`isolation` is one of `read_committed`, `repeatable_read`, `serializable`",
+                )
+            };
             options.isolation = Some(found.ok_or_else(wrong)?.1);
         }
         Word::Queue => options.job.queue = Some(queue(&entry.string(key)?)?),
         Word::Priority => {
-            options.job.priority = Some(within(&entry.integer(key)?, 0..=100, "a priority is 0 to 100; larger ones run first")?)
+            options.job.priority =
+                Some(within(&entry.integer(key)?, 0..=100, "a priority is 0 to 100; larger ones run first")?)
         }
-        Word::Attempts => options.job.attempts = Some(within(&entry.integer(key)?, 1..=1_000, "a job has 1 to 1000 attempts")?),
+        Word::Attempts => {
+            options.job.attempts =
+                Some(within(&entry.integer(key)?, 1..=1_000, "a job has 1 to 1000 attempts")?)
+        }
         Word::Backoff => options.job.backoff = Some(Backoff::parse(entry.expression(key)?)?),
         Word::Alias => options.job.aliases.push(wire_name(&entry.string(key)?)?),
     }
@@ -152,17 +180,25 @@ fn queue(literal: &LitStr) -> syn::Result<String> {
     if clean && (1..=64).contains(&name.len()) {
         return Ok(name);
     }
-    Err(syn::Error::new_spanned(literal, "a queue is named by 1 to 64 of the characters a-z, 0-9, `_`, `.` and `-`"))
+    Err(syn::Error::new_spanned(
+        literal,
+        "a queue is named by 1 to 64 of the characters a-z, 0-9, `_`, `.` and `-`",
+    ))
 }
 
 fn wire_name(literal: &LitStr) -> syn::Result<String> {
     let name = literal.value();
-    let word =
-        |part: &str| part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let word = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic())
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
     if name.contains('.') && name.split('.').all(word) {
         return Ok(name);
     }
-    Err(syn::Error::new_spanned(literal, "a wire name is two or more words with dots between them, for example \"tasks.all\""))
+    Err(syn::Error::new_spanned(
+        literal,
+        "a wire name is two or more words with dots between them, for example \"tasks.all\"",
+    ))
 }
 
 fn signature(kind: &Kind, function: &ItemFn) -> syn::Result<()> {
@@ -170,7 +206,10 @@ fn signature(kind: &Kind, function: &ItemFn) -> syn::Result<()> {
     let mut problems = Problems::default();
     let handler = kind.one;
     if signature.asyncness.is_none() {
-        problems.add(syn::Error::new(signature.fn_token.span, format!("{handler} is async: write `async fn {}`", signature.ident)));
+        problems.add(syn::Error::new(
+            signature.fn_token.span,
+            format!("{handler} is async: write `async fn {}`", signature.ident),
+        ));
     }
     let unusual: [Option<&dyn ToTokens>; 3] = [
         signature.constness.as_ref().map(|token| token as _),
@@ -181,8 +220,14 @@ fn signature(kind: &Kind, function: &ItemFn) -> syn::Result<()> {
         problems.add(syn::Error::new_spanned(token, format!("{handler} is a plain async fn")));
     }
     if !signature.generics.params.is_empty() || signature.generics.where_clause.is_some() {
-        let message = format!("{handler} cannot be generic: its arguments become the fields of one message with one wire form");
-        let span: &dyn ToTokens = if signature.generics.params.is_empty() { &signature.generics.where_clause } else { &signature.generics };
+        let message = format!(
+            "{handler} cannot be generic: its arguments become the fields of one message with one wire form"
+        );
+        let span: &dyn ToTokens = if signature.generics.params.is_empty() {
+            &signature.generics.where_clause
+        } else {
+            &signature.generics
+        };
         problems.add(syn::Error::new_spanned(span, message));
     }
     problems.finish()
@@ -208,16 +253,21 @@ fn context(kind: &Kind, input: Option<&FnArg>, parentheses: Span) -> syn::Result
     let argument = match input {
         None => return Err(syn::Error::new(parentheses, wanted)),
         Some(FnArg::Receiver(receiver)) => {
-            let message = "a handler is a free function, without `self`: state lives in Postgres, or in an actor";
+            let message =
+                "a handler is a free function, without `self`: state lives in Postgres, or in an actor";
             return Err(syn::Error::new_spanned(receiver, message));
         }
         Some(FnArg::Typed(argument)) => argument,
     };
     let (by_reference, named) = match &*argument.ty {
-        Type::Reference(reference) => (reference.mutability.is_none() && reference.lifetime.is_none(), last_segment(&reference.elem)),
+        Type::Reference(reference) => {
+            (reference.mutability.is_none() && reference.lifetime.is_none(), last_segment(&reference.elem))
+        }
         other => (false, last_segment(other)),
     };
-    let other = KINDS.iter().find(|other| other.name != kind.name && named.is_some_and(|last| last.ident == other.context));
+    let other = KINDS
+        .iter()
+        .find(|other| other.name != kind.name && named.is_some_and(|last| last.ident == other.context));
     if let Some(other) = other {
         let message = format!(
             "`#[{}]` takes `&{}`, and this is the context of {}: {} {}",
@@ -244,19 +294,26 @@ fn argument(input: &FnArg) -> syn::Result<Argument> {
     };
     let mut problems = Problems::default();
     if let Some(attribute) = attrs.iter().find(|attribute| !attribute.path().is_ident("doc")) {
-        problems.add(syn::Error::new_spanned(attribute, "an argument takes no attributes but its documentation"));
+        problems
+            .add(syn::Error::new_spanned(attribute, "an argument takes no attributes but its documentation"));
     }
     let name = match &**pat {
-        Pat::Ident(pattern) if pattern.subpat.is_none() && pattern.by_ref.is_none() => Some(pattern.ident.clone()),
+        Pat::Ident(pattern) if pattern.subpat.is_none() && pattern.by_ref.is_none() => {
+            Some(pattern.ident.clone())
+        }
         _ => {
-            problems.add(syn::Error::new_spanned(pat, "an argument has a plain name, because the name is its key in JSON"));
+            problems.add(syn::Error::new_spanned(
+                pat,
+                "an argument has a plain name, because the name is its key in JSON",
+            ));
             None
         }
     };
     problems.keep(owned(ty));
     let wire = name.as_ref().map(|name| case::camel(&name.unraw().to_string())).unwrap_or_default();
     if name.is_some() && wire.is_empty() {
-        problems.add(syn::Error::new_spanned(pat, "an argument has a name, because the name is its key in JSON"));
+        problems
+            .add(syn::Error::new_spanned(pat, "an argument has a name, because the name is its key in JSON"));
     }
     problems.finish()?;
     let docs = attrs.iter().filter(|attribute| attribute.path().is_ident("doc")).cloned().collect();
@@ -279,12 +336,18 @@ fn owned(ty: &Type) -> syn::Result<()> {
 
         fn visit_lifetime(&mut self, lifetime: &'ast syn::Lifetime) {
             if lifetime.ident != "static" {
-                self.0.add(syn::Error::new_spanned(lifetime, "an argument arrives in a message and owns its data: it has no lifetime"));
+                self.0.add(syn::Error::new_spanned(
+                    lifetime,
+                    "an argument arrives in a message and owns its data: it has no lifetime",
+                ));
             }
         }
 
         fn visit_type_impl_trait(&mut self, ty: &'ast syn::TypeImplTrait) {
-            self.0.add(syn::Error::new_spanned(ty, "an argument has one concrete type, which is its form in JSON"));
+            self.0.add(syn::Error::new_spanned(
+                ty,
+                "an argument has one concrete type, which is its form in JSON",
+            ));
         }
     }
     let mut borrows = Borrows(Problems::default());
@@ -296,7 +359,10 @@ fn distinct(arguments: &[Argument]) -> syn::Result<()> {
     let mut problems = Problems::default();
     for (index, argument) in arguments.iter().enumerate() {
         if let Some(earlier) = arguments[..index].iter().find(|earlier| earlier.wire == argument.wire) {
-            let message = format!("`{}` and `{}` are both `{}` in JSON: rename one", earlier.name, argument.name, argument.wire);
+            let message = format!(
+                "`{}` and `{}` are both `{}` in JSON: rename one",
+                earlier.name, argument.name, argument.wire
+            );
             problems.add(syn::Error::new(argument.name.span(), message));
         }
     }
@@ -305,16 +371,22 @@ fn distinct(arguments: &[Argument]) -> syn::Result<()> {
 
 /// `Result<T>` or `Result<T, E>`, by whatever path.
 fn result(output: &ReturnType, function: &Ident) -> syn::Result<(Type, Option<Type>)> {
-    let wanted = "a handler returns `Result<T>`, or `Result<T, E>` with an error enum declared by `#[forge::error]`";
+    let wanted =
+        "a handler returns `Result<T>`, or `Result<T, E>` with an error enum declared by `#[forge::error]`";
     let ty = match output {
-        ReturnType::Default => return Err(syn::Error::new(function.span(), format!("{wanted}; for no value, `Result<()>`"))),
+        ReturnType::Default => {
+            return Err(syn::Error::new(function.span(), format!("{wanted}; for no value, `Result<()>`")));
+        }
         ReturnType::Type(_, ty) => ty,
     };
     let wrong = || syn::Error::new_spanned(ty, wanted);
     let segment = last_segment(ty).filter(|last| last.ident == "Result").ok_or_else(wrong)?;
     let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return Err(wrong()) };
-    let types: Vec<_> =
-        arguments.args.iter().filter_map(|argument| if let GenericArgument::Type(ty) = argument { Some(ty) } else { None }).collect();
+    let types: Vec<_> = arguments
+        .args
+        .iter()
+        .filter_map(|argument| if let GenericArgument::Type(ty) = argument { Some(ty) } else { None })
+        .collect();
     match types.as_slice() {
         [output] if arguments.args.len() == 1 => Ok(((*output).clone(), None)),
         [output, error] if arguments.args.len() == 2 => Ok(((*output).clone(), Some((*error).clone()))),

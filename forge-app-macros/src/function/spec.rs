@@ -87,5 +87,8 @@ pub(crate) struct AccessWord {
 }
 
 /// Isolation of a mutation's transaction: as attributes write it, and as `::forge::app::Isolation` names it.
-pub(crate) const ISOLATIONS: [(&str, &str); 3] =
-    [("read_committed", "ReadCommitted"), ("repeatable_read", "RepeatableRead"), ("serializable", "Serializable")];
+pub(crate) const ISOLATIONS: [(&str, &str); 3] = [
+    ("read_committed", "ReadCommitted"),
+    ("repeatable_read", "RepeatableRead"),
+    ("serializable", "Serializable"),
+];

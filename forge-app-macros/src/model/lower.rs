@@ -10,7 +10,8 @@ use crate::data;
 
 /// The struct, its serialisation, `FromRow`, `Model`, and the registration.
 pub(crate) fn model(spec: &ModelSpec) -> TokenStream {
-    let (definition, debug, from_row, metadata) = (definition(spec), debug(spec), from_row(spec), metadata(spec));
+    let (definition, debug, from_row, metadata) =
+        (definition(spec), debug(spec), from_row(spec), metadata(spec));
     let checks = spec.columns.iter().map(checks);
     let name = &spec.item.ident;
     quote! {
@@ -117,7 +118,9 @@ fn metadata(spec: &ModelSpec) -> TokenStream {
 fn column(column: &Column) -> TokenStream {
     let Column { field, ty, name, sql, marks, .. } = column;
     let of = quote_spanned! { ty.span() => ::forge::app::model::ColumnMeta::of::<#ty> };
-    let sql = sql.as_ref().map(|sql| quote! { sql: #sql, array: false, enumeration: ::core::option::Option::None, });
+    let sql = sql
+        .as_ref()
+        .map(|sql| quote! { sql: #sql, array: false, enumeration: ::core::option::Option::None, });
     let id = marks.id.map(|_| quote! { id: true, });
     let updated_at = marks.updated_at.map(|_| quote! { updated_at: true, });
     let sensitive = marks.sensitive.map(|_| quote! { sensitive: true, });
@@ -148,7 +151,8 @@ fn column(column: &Column) -> TokenStream {
 
 fn index(index: &Index) -> TokenStream {
     let Index { name, columns, unique, predicate } = index;
-    let predicate = predicate.as_ref().map_or_else(|| quote! { None }, |predicate| quote! { Some(#predicate) });
+    let predicate =
+        predicate.as_ref().map_or_else(|| quote! { None }, |predicate| quote! { Some(#predicate) });
     quote! {
         ::forge::app::model::IndexMeta {
             name: #name,

@@ -14,7 +14,10 @@ const OWNER: &str = "`#[forge::model]`";
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     let item = match syn::parse2::<ItemStruct>(item) {
         Ok(item) => item,
-        Err(error) => return syn::Error::new(error.span(), format!("{OWNER} stands on a struct with named fields")).to_compile_error(),
+        Err(error) => {
+            return syn::Error::new(error.span(), format!("{OWNER} stands on a struct with named fields"))
+                .to_compile_error();
+        }
     };
     match parse::model(options, &item) {
         Ok(spec) => lower::model(&spec),

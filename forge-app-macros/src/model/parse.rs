@@ -28,7 +28,8 @@ const KEYS: &[Key<Word>] = &[
 const INDEX_WHERE: Key<()> = Key { name: "where", usage: "where = \"status <> 'done'\"", id: () };
 const INDEX_NAME: Key<()> = Key { name: "name", usage: "name = \"tasks_open_idx\"", id: () };
 
-const FIELD_ATTRIBUTES: &[&str] = &["id", "indexed", "unique", "updated_at", "sensitive", "default", "column", "relation"];
+const FIELD_ATTRIBUTES: &[&str] =
+    &["id", "indexed", "unique", "updated_at", "sensitive", "default", "column", "relation"];
 
 /// Checks everything and reports every mistake.
 pub(crate) fn model(tokens: TokenStream, item: &ItemStruct) -> syn::Result<ModelSpec> {
@@ -37,7 +38,11 @@ pub(crate) fn model(tokens: TokenStream, item: &ItemStruct) -> syn::Result<Model
     };
     let mut problems = Problems::default();
     problems.keep(refuse::generics(&item.generics, "a model"));
-    problems.keep(refuse::derives(&item.attrs, &["Clone", "Debug", "Serialize", "Deserialize", "FromRow"], OWNER));
+    problems.keep(refuse::derives(
+        &item.attrs,
+        &["Clone", "Debug", "Serialize", "Deserialize", "FromRow"],
+        OWNER,
+    ));
     let columns: Vec<_> = fields.named.iter().filter_map(|field| problems.keep(column(field))).collect();
     problems.keep(distinct(&columns));
     let entries = option::entries(tokens)?;
@@ -48,7 +53,11 @@ pub(crate) fn model(tokens: TokenStream, item: &ItemStruct) -> syn::Result<Model
     problems.finish()?;
     let table = table.expect("no problem was found, so it was read");
     let mut problems = Problems::default();
-    let mut indexes: Vec<_> = columns.iter().flat_map(|column| single(&table, column)).filter_map(|index| problems.keep(index)).collect();
+    let mut indexes: Vec<_> = columns
+        .iter()
+        .flat_map(|column| single(&table, column))
+        .filter_map(|index| problems.keep(index))
+        .collect();
     for entry in &entries {
         indexes.extend(problems.keep(composite(entry, &table, &columns)).flatten());
     }
@@ -56,7 +65,15 @@ pub(crate) fn model(tokens: TokenStream, item: &ItemStruct) -> syn::Result<Model
     problems.keep(distinct_indexes(item, &indexes));
     problems.finish()?;
     let (item, doc) = (without_our_attributes(item.clone()), doc::first_paragraph(&item.attrs));
-    Ok(ModelSpec { item, table, doc, reactive, columns, indexes, id: id.expect("no problem was found, so it was read") })
+    Ok(ModelSpec {
+        item,
+        table,
+        doc,
+        reactive,
+        columns,
+        indexes,
+        id: id.expect("no problem was found, so it was read"),
+    })
 }
 
 /// The struct as rustc may see it.
@@ -77,7 +94,10 @@ fn table(entries: &[Entry], model: &Ident) -> syn::Result<String> {
         }
     }
     problems.finish()?;
-    let usage = format!("{OWNER} names its table: `#[forge::model(table = \"{}s\")]`", case::snake(&model.to_string()));
+    let usage = format!(
+        "{OWNER} names its table: `#[forge::model(table = \"{}s\")]`",
+        case::snake(&model.to_string())
+    );
     let table = table.ok_or_else(|| syn::Error::new(Span::call_site(), usage))?;
     postgres::identifier(&table.value(), table.span(), "the table")?;
     Ok(table.value())
@@ -103,7 +123,8 @@ fn column(field: &Field) -> syn::Result<Column> {
     }
     problems.keep(consistent(&marks));
     let plain = ident.unraw().to_string();
-    let (name, span) = marks.name.as_ref().map_or_else(|| (plain.clone(), ident.span()), |name| (name.value(), name.span()));
+    let (name, span) =
+        marks.name.as_ref().map_or_else(|| (plain.clone(), ident.span()), |name| (name.value(), name.span()));
     problems.keep(postgres::identifier(&name, span, "the column"));
     problems.finish()?;
     let sql = marks.sql.as_ref().map(syn::LitStr::value);
@@ -111,7 +132,9 @@ fn column(field: &Field) -> syn::Result<Column> {
 }
 
 fn mark(attribute: &Attribute, marks: &mut Marks) -> syn::Result<()> {
-    let Some(name) = FIELD_ATTRIBUTES.iter().find(|name| attribute.path().is_ident(name)) else { return Ok(()) };
+    let Some(name) = FIELD_ATTRIBUTES.iter().find(|name| attribute.path().is_ident(name)) else {
+        return Ok(());
+    };
     let twice = || syn::Error::new_spanned(attribute, format!("`#[{name}]` is given twice"));
     let flag = |slot: &mut Option<Span>| match (&attribute.meta, slot.replace(attribute.path().span())) {
         (Meta::Path(_), None) => Ok(()),
@@ -138,12 +161,17 @@ fn mark(attribute: &Attribute, marks: &mut Marks) -> syn::Result<()> {
 
 /// `#[column(name = "..", type = "..")]`
 fn column_options(attribute: &Attribute, marks: &mut Marks) -> syn::Result<()> {
-    let keys =
-        [Key { name: "name", usage: "name = \"project_id\"", id: true }, Key { name: "type", usage: "type = \"varchar(80)\"", id: false }];
+    let keys = [
+        Key { name: "name", usage: "name = \"project_id\"", id: true },
+        Key { name: "type", usage: "type = \"varchar(80)\"", id: false },
+    ];
     let entries = option::entries_of(attribute)?;
     option::once(&entries, &[])?;
     if entries.is_empty() {
-        return Err(syn::Error::new_spanned(attribute, "`#[column]` says something: `name = \"..\"`, `type = \"..\"`"));
+        return Err(syn::Error::new_spanned(
+            attribute,
+            "`#[column]` says something: `name = \"..\"`, `type = \"..\"`",
+        ));
     }
     for entry in &entries {
         let key = entry.find(&keys, "`#[column]`")?;
@@ -162,8 +190,9 @@ fn default(attribute: &Attribute) -> syn::Result<DefaultValue> {
         Meta::NameValue(pair) => {
             let value = constant(&pair.value).ok_or_else(|| syn::Error::new_spanned(&pair.value, usage))?;
             if value.ends_with(')') && value.contains('(') {
-                let message =
-                    format!("`{value}` looks like an expression, and this is the text itself: write `#[default(sql = \"{value}\")]`");
+                let message = format!(
+                    "`{value}` looks like an expression, and this is the text itself: write `#[default(sql = \"{value}\")]`"
+                );
                 return Err(syn::Error::new_spanned(&pair.value, message));
             }
             Ok(DefaultValue::Value(value, pair.value.span()))
@@ -187,7 +216,9 @@ fn constant(value: &Expr) -> Option<String> {
         Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => Some(number.base10_digits().to_owned()),
         Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) => Some(number.base10_digits().to_owned()),
         Expr::Lit(ExprLit { lit: Lit::Bool(value), .. }) => Some(value.value.to_string()),
-        Expr::Unary(unary) if matches!(unary.op, UnOp::Neg(_)) => constant(&unary.expr).map(|text| format!("-{text}")),
+        Expr::Unary(unary) if matches!(unary.op, UnOp::Neg(_)) => {
+            constant(&unary.expr).map(|text| format!("-{text}"))
+        }
         _ => None,
     }
 }
@@ -208,12 +239,19 @@ fn relation(attribute: &Attribute) -> syn::Result<Relation> {
             continue;
         }
         let found = ON_DELETE.iter().find(|(word, _)| path.is_ident(word));
-        let wrong = || syn::Error::new_spanned(&path, "`on_delete` is one of `restrict`, `cascade`, `set_null`");
+        let wrong =
+            || syn::Error::new_spanned(&path, "`on_delete` is one of `restrict`, `cascade`, `set_null`");
         on_delete = Some(found.ok_or_else(wrong)?.1);
     }
-    let usage = || syn::Error::new_spanned(attribute, "write `#[relation(belongs_to = Project, on_delete = cascade)]`");
+    let usage = || {
+        syn::Error::new_spanned(attribute, "write `#[relation(belongs_to = Project, on_delete = cascade)]`")
+    };
     // No default: what happens to the rows is a decision, and a wrong guess deletes data.
-    Ok(Relation { target: target.ok_or_else(usage)?, on_delete: on_delete.ok_or_else(usage)?, span: attribute.path().span() })
+    Ok(Relation {
+        target: target.ok_or_else(usage)?,
+        on_delete: on_delete.ok_or_else(usage)?,
+        span: attribute.path().span(),
+    })
 }
 
 fn consistent(marks: &Marks) -> syn::Result<()> {
@@ -238,10 +276,14 @@ fn distinct(columns: &[Column]) -> syn::Result<()> {
     for (index, column) in columns.iter().enumerate() {
         let earlier = &columns[..index];
         if let Some(other) = earlier.iter().find(|other| other.name == column.name) {
-            let message = format!("`{}` and `{}` are both the column `{}`", other.field, column.field, column.name);
+            let message =
+                format!("`{}` and `{}` are both the column `{}`", other.field, column.field, column.name);
             problems.add(syn::Error::new(column.field.span(), message));
         } else if let Some(other) = earlier.iter().find(|other| other.wire == column.wire) {
-            let message = format!("`{}` and `{}` are both `{}` in JSON: rename one", other.field, column.field, column.wire);
+            let message = format!(
+                "`{}` and `{}` are both `{}` in JSON: rename one",
+                other.field, column.field, column.wire
+            );
             problems.add(syn::Error::new(column.field.span(), message));
         }
     }
@@ -250,13 +292,15 @@ fn distinct(columns: &[Column]) -> syn::Result<()> {
 
 fn id(item: &ItemStruct, columns: &[Column]) -> syn::Result<usize> {
     let mut ids = columns.iter().enumerate().filter(|(_, column)| column.marks.id.is_some());
-    let missing = || syn::Error::new_spanned(&item.ident, "mark the primary key with `#[id]`: `#[id] pub id: TaskId`");
+    let missing =
+        || syn::Error::new_spanned(&item.ident, "mark the primary key with `#[id]`: `#[id] pub id: TaskId`");
     let (first, _) = ids.next().ok_or_else(missing)?;
     match ids.next() {
         None => Ok(first),
-        Some((_, second)) => {
-            Err(syn::Error::new(second.field.span(), "a model has one `#[id]`; for a key of several columns add `unique(..)` to the model"))
-        }
+        Some((_, second)) => Err(syn::Error::new(
+            second.field.span(),
+            "a model has one `#[id]`; for a key of several columns add `unique(..)` to the model",
+        )),
     }
 }
 
@@ -296,13 +340,18 @@ fn composite(entry: &Entry, table: &str, columns: &[Column]) -> syn::Result<Opti
 fn column_of<'c>(part: &Entry, columns: &'c [Column]) -> syn::Result<&'c Column> {
     let known = || columns.iter().map(|column| column.field.unraw().to_string()).collect::<Vec<_>>();
     if !matches!(part.value, option::Value::Absent) {
-        let message = "an index lists fields, then `where = \"..\"` and `name = \"..\"` where they are needed";
+        let message =
+            "an index lists fields, then `where = \"..\"` and `name = \"..\"` where they are needed";
         return Err(syn::Error::new(part.span(), message));
     }
     columns.iter().find(|column| column.field.unraw() == part.name.unraw()).ok_or_else(|| {
         let names = known();
-        let hint = case::nearest(&part.name.to_string(), names.iter().map(String::as_str)).map(|name| format!("; did you mean `{name}`?"));
-        syn::Error::new(part.span(), format!("the model has no field `{}`{}", part.name, hint.unwrap_or_default()))
+        let hint = case::nearest(&part.name.to_string(), names.iter().map(String::as_str))
+            .map(|name| format!("; did you mean `{name}`?"));
+        syn::Error::new(
+            part.span(),
+            format!("the model has no field `{}`{}", part.name, hint.unwrap_or_default()),
+        )
     })
 }
 
@@ -317,7 +366,10 @@ fn named(
     let ending = if unique { "key" } else { "idx" };
     let name = name.unwrap_or_else(|| format!("{table}_{}_{ending}", columns.join("_")));
     postgres::identifier(&name, span, "the index").map_err(|mut error| {
-        error.combine(syn::Error::new(span, "choose a name of its own in the model's attribute: `index(.., name = \"..\")`"));
+        error.combine(syn::Error::new(
+            span,
+            "choose a name of its own in the model's attribute: `index(.., name = \"..\")`",
+        ));
         error
     })?;
     Ok(Index { name, columns, unique, predicate })

@@ -61,7 +61,8 @@ pub(crate) struct Relation {
 }
 
 /// What `on_delete` may say, as attributes write it and as `::forge::app::model::OnDelete` names it.
-pub(crate) const ON_DELETE: [(&str, &str); 3] = [("restrict", "Restrict"), ("cascade", "Cascade"), ("set_null", "SetNull")];
+pub(crate) const ON_DELETE: [(&str, &str); 3] =
+    [("restrict", "Restrict"), ("cascade", "Cascade"), ("set_null", "SetNull")];
 
 /// An index over columns.
 pub(crate) struct Index {

@@ -1,4 +1,5 @@
-//! Notices: what people are told about their tasks. Jobs write them, after the change that they are about has committed.
+//! Notices: what people are told about their tasks. Jobs write them, after the change that they are about has
+//! committed.
 
 use forge::prelude::*;
 
@@ -58,7 +59,10 @@ pub async fn list(ctx: &QueryContext) -> Result<Vec<NoticeLine>> {
         FROM notices JOIN tasks ON tasks.id = notices.task
         WHERE recipient = $1 ORDER BY notices.id DESC LIMIT $2";
     let rows = sqlx::query_as(select).bind(me).bind(PAGE).fetch_all(ctx.db()).await?;
-    Ok(rows.into_iter().map(|(id, task, title, seen, created_at)| NoticeLine { id, task, title, seen, created_at }).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(id, task, title, seen, created_at)| NoticeLine { id, task, title, seen, created_at })
+        .collect())
 }
 
 /// Marks all notices of the caller as seen; answers how many were new.

@@ -61,8 +61,10 @@ pub enum ProjectError {
 pub async fn create(ctx: &MutationContext, name: ProjectName) -> Result<Project, ProjectError> {
     let me: UserId = ctx.auth().user()?;
     let email = ctx.call(super::users::Me {}).await?.email;
-    let insert = "INSERT INTO projects (id, name, owner) VALUES ($1, $2, $3) RETURNING id, name, owner, created_at";
-    let project: Project = sqlx::query_as(insert).bind(ProjectId::new()).bind(name).bind(me).fetch_one(ctx.db()).await?;
+    let insert =
+        "INSERT INTO projects (id, name, owner) VALUES ($1, $2, $3) RETURNING id, name, owner, created_at";
+    let project: Project =
+        sqlx::query_as(insert).bind(ProjectId::new()).bind(name).bind(me).fetch_one(ctx.db()).await?;
     join(ctx, project.id, &email).await?;
     Ok(project)
 }
@@ -79,15 +81,23 @@ pub async fn list(ctx: &QueryContext) -> Result<Vec<ProjectSummary>> {
         GROUP BY project.id
         ORDER BY project.id DESC";
     let rows = sqlx::query_as(select).bind(me).fetch_all(ctx.db()).await?;
-    Ok(rows.into_iter().map(|(id, name, owner, open_tasks)| ProjectSummary { id, name, owner, open_tasks }).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(id, name, owner, open_tasks)| ProjectSummary { id, name, owner, open_tasks })
+        .collect())
 }
 
 /// Adds a person by e-mail address. Adding one twice changes nothing.
 #[forge::mutation]
-pub async fn add_member(ctx: &MutationContext, project: ProjectId, email: Email) -> Result<Vec<Profile>, ProjectError> {
+pub async fn add_member(
+    ctx: &MutationContext,
+    project: ProjectId,
+    email: Email,
+) -> Result<Vec<Profile>, ProjectError> {
     let me: UserId = ctx.auth().user()?;
     let select = "SELECT owner FROM projects JOIN memberships ON project = projects.id AND member = $2 WHERE projects.id = $1";
-    let owner: Option<UserId> = sqlx::query_scalar(select).bind(project).bind(me).fetch_optional(ctx.db()).await?;
+    let owner: Option<UserId> =
+        sqlx::query_scalar(select).bind(project).bind(me).fetch_optional(ctx.db()).await?;
     if owner.ok_or(ProjectError::NotFound)? != me {
         return Err(ProjectError::OwnerOnly.into());
     }
@@ -105,7 +115,8 @@ pub async fn members(ctx: &QueryContext, project: ProjectId) -> Result<Vec<Profi
         WHERE memberships.project = $1
         AND EXISTS (SELECT FROM memberships mine WHERE mine.project = $1 AND mine.member = $2)
         ORDER BY memberships.id";
-    let rows: Vec<(UserId, Email, Name)> = sqlx::query_as(select).bind(project).bind(me).fetch_all(ctx.db()).await?;
+    let rows: Vec<(UserId, Email, Name)> =
+        sqlx::query_as(select).bind(project).bind(me).fetch_all(ctx.db()).await?;
     // A project has at least its owner, so no rows means no access.
     if rows.is_empty() {
         return Err(ProjectError::NotFound.into());

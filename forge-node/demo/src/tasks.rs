@@ -60,12 +60,18 @@ pub enum TaskError {
 
 /// Adds a task to a project.
 #[forge::mutation]
-pub async fn create(ctx: &MutationContext, project: ProjectId, title: Title, assignee: Option<UserId>) -> Result<Task, TaskError> {
+pub async fn create(
+    ctx: &MutationContext,
+    project: ProjectId,
+    title: Title,
+    assignee: Option<UserId>,
+) -> Result<Task, TaskError> {
     let me: UserId = ctx.auth().user()?;
     // The lock on the project lets one creation count at a time: two could both see room for one more.
     let lock = "SELECT projects.id FROM projects JOIN memberships ON project = projects.id AND member = $2
         WHERE projects.id = $1 FOR UPDATE OF projects";
-    let locked: Option<ProjectId> = sqlx::query_scalar(lock).bind(project).bind(me).fetch_optional(ctx.db()).await?;
+    let locked: Option<ProjectId> =
+        sqlx::query_scalar(lock).bind(project).bind(me).fetch_optional(ctx.db()).await?;
     locked.ok_or(TaskError::ProjectNotFound)?;
     let count = "SELECT count(*) FROM tasks WHERE project = $1 AND status <> 'done'";
     let open: i64 = sqlx::query_scalar(count).bind(project).fetch_one(ctx.db()).await?;
@@ -73,29 +79,44 @@ pub async fn create(ctx: &MutationContext, project: ProjectId, title: Title, ass
         return Err(TaskError::LimitReached { max: OPEN_MAX }.into());
     }
     let insert = "INSERT INTO tasks (id, project, title) VALUES ($1, $2, $3) RETURNING *";
-    let task: Task = sqlx::query_as(insert).bind(TaskId::new()).bind(project).bind(title).fetch_one(ctx.db()).await?;
+    let task: Task =
+        sqlx::query_as(insert).bind(TaskId::new()).bind(project).bind(title).fetch_one(ctx.db()).await?;
     match assignee {
         Some(_) => Ok(ctx.call(Assign { id: task.id, assignee }).await?),
         None => Ok(task),
     }
 }
 
-/// Tasks of a project, newest first; `before` continues after the last one of a page. Of a project that is not yours there are none.
+/// Tasks of a project, newest first; `before` continues after the last one of a page. Of a project that is
+/// not yours there are none.
 #[forge::query]
-pub async fn list(ctx: &QueryContext, project: ProjectId, status: Option<Status>, before: Option<TaskId>) -> Result<Vec<Task>> {
+pub async fn list(
+    ctx: &QueryContext,
+    project: ProjectId,
+    status: Option<Status>,
+    before: Option<TaskId>,
+) -> Result<Vec<Task>> {
     let me: UserId = ctx.auth().user()?;
     let select = "SELECT tasks.* FROM tasks JOIN memberships USING (project)
         WHERE project = $1 AND member = $2
         AND ($3::task_status IS NULL OR status = $3) AND ($4::uuid IS NULL OR tasks.id < $4)
         ORDER BY tasks.id DESC LIMIT $5";
-    Ok(sqlx::query_as(select).bind(project).bind(me).bind(status).bind(before).bind(PAGE).fetch_all(ctx.db()).await?)
+    Ok(sqlx::query_as(select)
+        .bind(project)
+        .bind(me)
+        .bind(status)
+        .bind(before)
+        .bind(PAGE)
+        .fetch_all(ctx.db())
+        .await?)
 }
 
 /// One task.
 #[forge::query]
 pub async fn get(ctx: &QueryContext, id: TaskId) -> Result<Task, TaskError> {
     let me: UserId = ctx.auth().user()?;
-    let select = "SELECT tasks.* FROM tasks JOIN memberships USING (project) WHERE tasks.id = $1 AND member = $2";
+    let select =
+        "SELECT tasks.* FROM tasks JOIN memberships USING (project) WHERE tasks.id = $1 AND member = $2";
     let task: Option<Task> = sqlx::query_as(select).bind(id).bind(me).fetch_optional(ctx.db()).await?;
     Ok(task.ok_or(TaskError::NotFound)?)
 }
@@ -106,7 +127,8 @@ pub async fn rename(ctx: &MutationContext, id: TaskId, title: Title) -> Result<T
     let me: UserId = ctx.auth().user()?;
     let update = "UPDATE tasks SET title = $3 FROM memberships
         WHERE tasks.id = $1 AND memberships.project = tasks.project AND member = $2 RETURNING tasks.*";
-    let task: Option<Task> = sqlx::query_as(update).bind(id).bind(me).bind(title).fetch_optional(ctx.db()).await?;
+    let task: Option<Task> =
+        sqlx::query_as(update).bind(id).bind(me).bind(title).fetch_optional(ctx.db()).await?;
     Ok(task.ok_or(TaskError::NotFound)?)
 }
 
@@ -116,7 +138,8 @@ pub async fn set_status(ctx: &MutationContext, id: TaskId, status: Status) -> Re
     let me: UserId = ctx.auth().user()?;
     let update = "UPDATE tasks SET status = $3 FROM memberships
         WHERE tasks.id = $1 AND memberships.project = tasks.project AND member = $2 RETURNING tasks.*";
-    let task: Option<Task> = sqlx::query_as(update).bind(id).bind(me).bind(status).fetch_optional(ctx.db()).await?;
+    let task: Option<Task> =
+        sqlx::query_as(update).bind(id).bind(me).bind(status).fetch_optional(ctx.db()).await?;
     Ok(task.ok_or(TaskError::NotFound)?)
 }
 
@@ -126,7 +149,8 @@ pub async fn assign(ctx: &MutationContext, id: TaskId, assignee: Option<UserId>)
     let task = ctx.call(Get { id }).await?;
     let update = "UPDATE tasks SET assignee = $2
         WHERE id = $1 AND ($2::uuid IS NULL OR EXISTS (SELECT FROM memberships WHERE project = $3 AND member = $2)) RETURNING *";
-    let updated: Option<Task> = sqlx::query_as(update).bind(id).bind(assignee).bind(task.project).fetch_optional(ctx.db()).await?;
+    let updated: Option<Task> =
+        sqlx::query_as(update).bind(id).bind(assignee).bind(task.project).fetch_optional(ctx.db()).await?;
     match (updated, assignee) {
         (Some(task), Some(assignee)) => {
             // In this transaction: if it does not commit, nobody is told.

@@ -1,7 +1,7 @@
 //! People: signing up and signing in.
 //!
-//! Hashing a password takes time on purpose, so it happens in actions, outside of any transaction; the statements are handlers of
-//! their own that nobody can call from outside (`internal`).
+//! Hashing a password takes time on purpose, so it happens in actions, outside of any transaction; the
+//! statements are handlers of their own that nobody can call from outside (`internal`).
 
 use forge::prelude::*;
 
@@ -81,8 +81,14 @@ pub enum UserError {
 
 /// Signs up, and in.
 #[forge::action(public)]
-pub async fn sign_up(ctx: &ActionContext, email: Email, name: Name, password: Password) -> Result<Session, UserError> {
-    let password_hash = PasswordHash::parse(password::hash(password.as_str()).await?).map_err(Fault::internal)?;
+pub async fn sign_up(
+    ctx: &ActionContext,
+    email: Email,
+    name: Name,
+    password: Password,
+) -> Result<Session, UserError> {
+    let password_hash =
+        PasswordHash::parse(password::hash(password.as_str()).await?).map_err(Fault::internal)?;
     let user = ctx.call(Register { email, name, password_hash }).await?;
     Ok(open_session(ctx, user)?)
 }
@@ -104,17 +110,26 @@ pub async fn sign_in(ctx: &ActionContext, email: Email, password: Password) -> R
 #[forge::query]
 pub async fn me(ctx: &QueryContext) -> Result<Profile, UserError> {
     let me: UserId = ctx.auth().user()?;
-    let found = sqlx::query_as("SELECT id, email, name FROM users WHERE id = $1").bind(me).fetch_optional(ctx.db()).await?;
+    let found = sqlx::query_as("SELECT id, email, name FROM users WHERE id = $1")
+        .bind(me)
+        .fetch_optional(ctx.db())
+        .await?;
     let (id, email, name) = found.ok_or(UserError::UnknownUser)?;
     Ok(Profile { id, email, name })
 }
 
 /// Keeps a new user.
 #[forge::mutation(internal)]
-pub async fn register(ctx: &MutationContext, email: Email, name: Name, password_hash: PasswordHash) -> Result<Profile, UserError> {
+pub async fn register(
+    ctx: &MutationContext,
+    email: Email,
+    name: Name,
+    password_hash: PasswordHash,
+) -> Result<Profile, UserError> {
     let id = UserId::new();
     let insert = "INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4) ON CONFLICT (email) DO NOTHING";
-    let inserted = sqlx::query(insert).bind(id).bind(&email).bind(&name).bind(&password_hash).execute(ctx.db()).await?;
+    let inserted =
+        sqlx::query(insert).bind(id).bind(&email).bind(&name).bind(&password_hash).execute(ctx.db()).await?;
     match inserted.rows_affected() {
         0 => Err(UserError::EmailTaken.into()),
         _ => Ok(Profile { id, email, name }),
@@ -124,8 +139,12 @@ pub async fn register(ctx: &MutationContext, email: Email, name: Name, password_
 /// The user of an e-mail address, with the hash to compare with.
 #[forge::query(internal)]
 pub async fn find_login(ctx: &QueryContext, email: Email) -> Result<Option<Login>> {
-    let user: Option<User> = sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(email).fetch_optional(ctx.db()).await?;
-    Ok(user.map(|User { id, email, name, password_hash, .. }| Login { user: Profile { id, email, name }, password_hash }))
+    let user: Option<User> =
+        sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(email).fetch_optional(ctx.db()).await?;
+    Ok(user.map(|User { id, email, name, password_hash, .. }| Login {
+        user: Profile { id, email, name },
+        password_hash,
+    }))
 }
 
 fn open_session(ctx: &ActionContext, user: Profile) -> Result<Session> {
@@ -135,7 +154,11 @@ fn open_session(ctx: &ActionContext, user: Profile) -> Result<Session> {
 
 fn looks_like_email(text: &str) -> std::result::Result<(), &'static str> {
     match text.split_once('@') {
-        Some((name, host)) if !name.is_empty() && host.contains('.') && !text.contains(char::is_whitespace) => Ok(()),
+        Some((name, host))
+            if !name.is_empty() && host.contains('.') && !text.contains(char::is_whitespace) =>
+        {
+            Ok(())
+        }
         _ => Err("must look like name@example.com"),
     }
 }

@@ -55,7 +55,10 @@ impl Banner {
         scene: Scene<'_>,
     ) -> Result<Self, Report> {
         let url = node.address().map(|address| format!("http://{address}"));
-        let dashboard = url.as_deref().zip(keys.dashboard_code.as_deref()).map(|(url, code)| security::dashboard_link(url, code));
+        let dashboard = url
+            .as_deref()
+            .zip(keys.dashboard_code.as_deref())
+            .map(|(url, code)| security::dashboard_link(url, code));
         let count = |kind| count(node.functions().catalog(), kind);
         Ok(Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -113,8 +116,13 @@ impl Banner {
             lines.push(format!("idle       {}: the application has nothing for it", idle.join(", ")));
         }
         if let (Some(token), Some(url)) = (&self.token, &self.url) {
-            lines.push(format!("token      {token}   {}", palette.dim("(role admin, for a day; development only)")));
-            lines.push(format!("try        curl -s {url}/rpc/forge.actors -H 'authorization: Bearer {token}'"));
+            lines.push(format!(
+                "token      {token}   {}",
+                palette.dim("(role admin, for a day; development only)")
+            ));
+            lines.push(format!(
+                "try        curl -s {url}/rpc/forge.actors -H 'authorization: Bearer {token}'"
+            ));
         }
         let functions = [
             (self.queries, "query", "queries"),
@@ -122,16 +130,26 @@ impl Banner {
             (self.actions, "action", "actions"),
             (self.jobs, "job", "jobs"),
         ];
-        let functions: Vec<_> =
-            functions.iter().filter(|(count, ..)| *count > 0).map(|(count, one, many)| plural(*count, one, many)).collect();
+        let functions: Vec<_> = functions
+            .iter()
+            .filter(|(count, ..)| *count > 0)
+            .map(|(count, one, many)| plural(*count, one, many))
+            .collect();
         let applied = plural(self.migrations_applied, "migration", "migrations");
-        lines.push(format!("ready in {:.1} s - {}, {applied} applied", took.as_secs_f64(), functions.join(", ")));
+        lines.push(format!(
+            "ready in {:.1} s - {}, {applied} applied",
+            took.as_secs_f64(),
+            functions.join(", ")
+        ));
         lines.iter().map(|line| format!("  {line}\n")).collect()
     }
 }
 
 fn count(catalog: &Catalog, kind: KindName) -> usize {
-    catalog.iter().filter(|(name, registration)| registration.meta.kind == kind && !name.starts_with(OWN_PREFIX)).count()
+    catalog
+        .iter()
+        .filter(|(name, registration)| registration.meta.kind == kind && !name.starts_with(OWN_PREFIX))
+        .count()
 }
 
 fn plural(count: usize, one: &str, many: &str) -> String {

@@ -1,4 +1,5 @@
-//! The node's log: what is written, and how it looks. It goes to stderr, so that data on stdout stay readable for programs.
+//! The node's log: what is written, and how it looks. It goes to stderr, so that data on stdout stay readable
+//! for programs.
 
 use std::io::IsTerminal;
 
@@ -30,17 +31,31 @@ pub fn start(config: &LogConfig, global: &Global) -> Result<(), Report> {
     let colours = match global.color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::io::stderr().is_terminal(),
+        Color::Auto => {
+            std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                && std::io::stderr().is_terminal()
+        }
     };
     let registry = tracing_subscriber::registry().with(filter);
     let started = match config.format {
-        LogFormat::Pretty => {
-            registry.with(tracing_subscriber::fmt::layer().with_ansi(colours).with_target(false).with_writer(std::io::stderr)).try_init()
-        }
+        LogFormat::Pretty => registry
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .with_ansi(colours)
+                    .with_target(false)
+                    .with_writer(std::io::stderr),
+            )
+            .try_init(),
         LogFormat::Json => {
-            let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
+            let layer = tracing_subscriber::fmt::layer()
+                .json()
+                .flatten_event(true)
+                .with_current_span(true)
+                .with_span_list(false);
             registry.with(layer.with_writer(std::io::stderr)).try_init()
         }
     };
-    started.map_err(|error: TryInitError| Report::new(Exit::Bug, "log", "the log cannot be started").cause(error))
+    started.map_err(|error: TryInitError| {
+        Report::new(Exit::Bug, "log", "the log cannot be started").cause(error)
+    })
 }

@@ -19,9 +19,17 @@ pub fn open(loaded: &Loaded, name: &str, cookie: Cookie) -> Result<ClusterOption
     let mesh = match config.discovery {
         Discovery::None => None,
         Discovery::Postgres => {
-            let tls = config.tls().map(|files| Tls::load(files, name)).transpose().map_err(|error| no_tls(&error, loaded))?;
+            let tls = config
+                .tls()
+                .map(|files| Tls::load(files, name))
+                .transpose()
+                .map_err(|error| no_tls(&error, loaded))?;
             let port = MeshPort::open(&config).map_err(|error| {
-                let tried = format!("host from {}, port from {}", loaded.origin("cluster.host"), loaded.origin("cluster.port"));
+                let tried = format!(
+                    "host from {}, port from {}",
+                    loaded.origin("cluster.host"),
+                    loaded.origin("cluster.port")
+                );
                 Report::of_room(Exit::Failed, "mesh-port", &error).tried(tried)
             })?;
             if tls.is_none() && !config.host.is_loopback() {

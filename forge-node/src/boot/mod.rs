@@ -7,8 +7,8 @@
 //!                                                                                     └ the tree gave up: exit 70 with path and cause
 //! ```
 //!
-//! Each step refuses with a typed report before the next one begins. Development mode differs in one place, [`security`]: loopback
-//! only, a generated secret, a token in the banner.
+//! Each step refuses with a typed report before the next one begins. Development mode differs in one place,
+//! [`security`]: loopback only, a generated secret, a token in the banner.
 
 pub mod banner;
 pub mod drift;

@@ -84,12 +84,15 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
 /// A node whose models and tables differ may serve most of its functions well, so it warns and runs.
 async fn warn_of_drift(database: &Database) {
     match drift::differences(database).await {
-        Ok(differences) => differences.iter().for_each(|difference| tracing::warn!("model and table differ: {difference}")),
+        Ok(differences) => {
+            differences.iter().for_each(|difference| tracing::warn!("model and table differ: {difference}"))
+        }
         Err(report) => tracing::warn!("models were not compared with their tables: {report}"),
     }
 }
 
-/// What tells an old page from this node. Functions that no client can be told serve those who do not need a contract.
+/// What tells an old page from this node. Functions that no client can be told serve those who do not need a
+/// contract.
 fn contract_of(catalog: &Catalog) -> Option<Arc<str>> {
     match Contract::of(catalog, Audience::Application) {
         Ok(contract) => Some(contract.hash.into()),
@@ -103,7 +106,9 @@ fn contract_of(catalog: &Catalog) -> Option<Arc<str>> {
 }
 
 fn http_client() -> Result<reqwest::Client, Report> {
-    reqwest::Client::builder().build().map_err(|error| Report::new(Exit::Failed, "http-client", "no HTTP client can be made").cause(error))
+    reqwest::Client::builder()
+        .build()
+        .map_err(|error| Report::new(Exit::Failed, "http-client", "no HTTP client can be made").cause(error))
 }
 
 fn interrupted_start(signal: &str) -> Report {
@@ -125,12 +130,18 @@ fn short_name(id: NodeId) -> String {
 fn open_gateway(loaded: &Loaded, dev: bool, scene: Scene<'_>) -> Result<GatewayOptions, Report> {
     let config = security::gateway(loaded, dev);
     let port = Port::open(&config).map_err(|error| {
-        let origins =
-            format!("{}   (host from {}, port from {})", config.address(), loaded.origin("gateway.host"), loaded.origin("gateway.port"));
+        let origins = format!(
+            "{}   (host from {}, port from {})",
+            config.address(),
+            loaded.origin("gateway.host"),
+            loaded.origin("gateway.port")
+        );
         Report::from(error).tried(origins)
     })?;
-    let metrics = PrometheusBuilder::new().set_buckets(&SECONDS_BUCKETS).and_then(PrometheusBuilder::install_recorder);
-    let metrics = metrics.map_err(|error| Report::new(Exit::Bug, "metrics", "metrics cannot be recorded").cause(error))?;
+    let metrics =
+        PrometheusBuilder::new().set_buckets(&SECONDS_BUCKETS).and_then(PrometheusBuilder::install_recorder);
+    let metrics = metrics
+        .map_err(|error| Report::new(Exit::Bug, "metrics", "metrics cannot be recorded").cause(error))?;
     let own = config.assets.as_ref().map(|folder| site(loaded.folder.join(folder)));
     let site = own.or_else(|| scene.developer.then_some(Site::Embedded(pages::DEMO)));
     let assets = Assets { site, dashboard: Some(Site::Embedded(pages::DASHBOARD)) };
@@ -146,7 +157,12 @@ fn site(folder: PathBuf) -> Site {
 }
 
 /// Lets what runs end and stops everything in reverse order; a second signal cuts it short.
-async fn drain(node: RunningNode, signal: &str, mut signals: StopSignals, config: &Config) -> Result<(), Report> {
+async fn drain(
+    node: RunningNode,
+    signal: &str,
+    mut signals: StopSignals,
+    config: &Config,
+) -> Result<(), Report> {
     tracing::info!(signal, "draining; a second signal ends the node at once");
     let gateway = config.gateway.drain_delay.saturating_add(config.gateway.drain_timeout);
     let calls = config.functions.drain_timeout.saturating_add(config.jobs.drain_timeout);
@@ -162,10 +178,15 @@ async fn drain(node: RunningNode, signal: &str, mut signals: StopSignals, config
 }
 
 fn gave_up(exit: RootExit) -> Report {
-    let report =
-        Report::new(Exit::Bug, "gave-up", "the supervision tree gave up: an actor failed more often than its restart budget allows");
+    let report = Report::new(
+        Exit::Bug,
+        "gave-up",
+        "the supervision tree gave up: an actor failed more often than its restart budget allows",
+    );
     match exit {
-        RootExit::GaveUp { path, cause } => report.tried(path).cause(cause).help("the log above has every crash with its backtrace"),
+        RootExit::GaveUp { path, cause } => {
+            report.tried(path).cause(cause).help("the log above has every crash with its backtrace")
+        }
         RootExit::Stopped => report.cause("it ended without a word"),
     }
 }

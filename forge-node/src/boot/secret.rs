@@ -27,7 +27,8 @@ pub fn existing(folder: &Path) -> Result<Option<Secret>, Report> {
         Err(error) => return Err(unusable(&path).cause(error)),
     };
     if text.len() < SECRET_BYTES_MIN {
-        return Err(unusable(&path).cause(format!("it holds {} characters, and {SECRET_BYTES_MIN} are the least", text.len())));
+        return Err(unusable(&path)
+            .cause(format!("it holds {} characters, and {SECRET_BYTES_MIN} are the least", text.len())));
     }
     Ok(Some(Secret::new(text)))
 }
@@ -39,16 +40,20 @@ pub fn existing_or_new(folder: &Path) -> Result<Secret, Report> {
     }
     let path = path(folder);
     let made = make(&path);
-    made.map_err(|error| Report::new(Exit::Failed, "unwritable", format!("{} cannot be written", path.display())).cause(error))?;
+    made.map_err(|error| {
+        Report::new(Exit::Failed, "unwritable", format!("{} cannot be written", path.display())).cause(error)
+    })?;
     existing(folder)?.ok_or_else(|| unusable(&path).cause("it was written and is gone"))
 }
 
 fn make(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-    // A name of its own for each writer: two threads share a process id, and a killed process leaves its draft behind.
+    // A name of its own for each writer: two threads share a process id, and a killed process leaves its
+    // draft behind.
     let draft = path.with_extension(format!("{:016x}", fastrand::u64(..)));
     write_private(&draft, generate()?.expose())?;
-    // A link fails when the name is taken, and it appears with its content complete: whoever was first has decided.
+    // A link fails when the name is taken, and it appears with its content complete: whoever was first has
+    // decided.
     let linked = fs::hard_link(&draft, path);
     fs::remove_file(&draft)?;
     match linked {

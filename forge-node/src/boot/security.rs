@@ -39,10 +39,14 @@ pub fn establish(loaded: &Loaded, dev: bool) -> Result<Security, Report> {
         (None, false) => return Err(no_secret(loaded)),
     };
     if dev && !loaded.config.gateway.host.is_loopback() {
-        return Err(Report::new(Exit::Config, "dev-not-loopback", "development mode listens on the loopback only")
-            .tried(format!("{}   (from {})", loaded.config.gateway.host, loaded.origin("gateway.host")))
-            .cause("its token is printed, and everyone who reads the log could use it")
-            .help("leave --dev out and set auth.secret, or listen on 127.0.0.1"));
+        return Err(Report::new(
+            Exit::Config,
+            "dev-not-loopback",
+            "development mode listens on the loopback only",
+        )
+        .tried(format!("{}   (from {})", loaded.config.gateway.host, loaded.origin("gateway.host")))
+        .cause("its token is printed, and everyone who reads the log could use it")
+        .help("leave --dev out and set auth.secret, or listen on 127.0.0.1"));
     }
     let tokens = Tokens::new(secret.expose().as_bytes(), auth.rules()).map_err(|error| {
         Report::new(Exit::Config, "short-secret", error.to_string())
@@ -50,9 +54,11 @@ pub fn establish(loaded: &Loaded, dev: bool) -> Result<Security, Report> {
             .help("openssl rand -hex 32")
     })?;
     let token = dev.then(|| tokens.issue(DEVELOPER, &["admin"], None, BANNER_TOKEN_TTL)).transpose();
-    let ready_token = token.map_err(|error| Report::new(Exit::Bug, "token", "no token can be signed").cause(error))?;
+    let ready_token =
+        token.map_err(|error| Report::new(Exit::Bug, "token", "no token can be signed").cause(error))?;
     let dashboard_code = dev.then(|| dashboard_code(&tokens)).transpose()?;
-    let cookie = loaded.config.cluster.secret.as_ref().map_or_else(|| Cookie::derived_from(&secret), Cookie::new);
+    let cookie =
+        loaded.config.cluster.secret.as_ref().map_or_else(|| Cookie::derived_from(&secret), Cookie::new);
     Ok(Security { tokens, cookie, ready_token, dashboard_code })
 }
 
@@ -67,8 +73,8 @@ pub fn dashboard_link(url: &str, code: &str) -> String {
     format!("{}/_dashboard/?code={code}", url.trim_end_matches('/'))
 }
 
-/// The gateway's configuration: in development, which listens on the loopback only, everyone may read `/metrics`, unless the
-/// configuration says otherwise.
+/// The gateway's configuration: in development, which listens on the loopback only, everyone may read
+/// `/metrics`, unless the configuration says otherwise.
 pub fn gateway(loaded: &Loaded, dev: bool) -> GatewayConfig {
     let config = loaded.config.gateway.clone();
     let open = dev && loaded.origin("gateway.metrics_public") == Origin::Default;
@@ -80,8 +86,12 @@ fn no_secret(loaded: &Loaded) -> Report {
         Origin::Default => "auth.secret, FORGE_AUTH__SECRET".to_owned(),
         origin => format!("auth.secret   (from {origin})"),
     };
-    Report::new(Exit::Config, "no-secret", format!("a node needs a secret of at least {SECRET_BYTES_MIN} bytes to sign tokens with"))
-        .tried(tried)
-        .cause("none is configured, and without one anybody could sign in as anybody")
-        .help("export FORGE_AUTH__SECRET=$(openssl rand -hex 32), or start with --dev")
+    Report::new(
+        Exit::Config,
+        "no-secret",
+        format!("a node needs a secret of at least {SECRET_BYTES_MIN} bytes to sign tokens with"),
+    )
+    .tried(tried)
+    .cause("none is configured, and without one anybody could sign in as anybody")
+    .help("export FORGE_AUTH__SECRET=$(openssl rand -hex 32), or start with --dev")
 }

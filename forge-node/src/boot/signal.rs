@@ -13,7 +13,11 @@ pub struct StopSignals {
 impl StopSignals {
     /// Takes the signals over; from here on they no longer kill the process.
     pub fn take() -> Result<Self, Report> {
-        let take = |kind| signal(kind).map_err(|error| Report::new(Exit::Failed, "signals", "signals cannot be received").cause(error));
+        let take = |kind| {
+            signal(kind).map_err(|error| {
+                Report::new(Exit::Failed, "signals", "signals cannot be received").cause(error)
+            })
+        };
         Ok(Self { terminate: take(SignalKind::terminate())?, interrupt: take(SignalKind::interrupt())? })
     }
 

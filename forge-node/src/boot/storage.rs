@@ -77,10 +77,20 @@ impl Storage {
                 let embedded = Embedded::start(&root, &|progress| tell(progress, scene)).await?;
                 let data = embedded.data().display().to_string();
                 let version = embedded.version().to_owned();
-                (embedded.options(), Some(Private { root, data, version, embedded }), "the embedded database".to_owned())
+                (
+                    embedded.options(),
+                    Some(Private { root, data, version, embedded }),
+                    "the embedded database".to_owned(),
+                )
             }
         };
-        Ok(Self { database: Database::new(options, config, node), node: node.to_owned(), sets, private, tried })
+        Ok(Self {
+            database: Database::new(options, config, node),
+            node: node.to_owned(),
+            sets,
+            private,
+            tried,
+        })
     }
 
     /// Waits until it answers, for a command that needs it now.
@@ -109,15 +119,24 @@ impl Storage {
         }
     }
 
-    /// The children that keep it usable under supervision, in start order, and what remains to be said about it.
+    /// The children that keep it usable under supervision, in start order, and what remains to be said about
+    /// it.
     pub fn into_children(self) -> (Vec<ChildSpec>, Facts) {
         let Self { database, node, sets, private, tried } = self;
         let embedded = private.is_some();
         let description = match &private {
-            Some(private) => format!("embedded PostgreSQL {}, {}   (data is kept; stop with Ctrl-C)", private.version, private.data),
+            Some(private) => format!(
+                "embedded PostgreSQL {}, {}   (data is kept; stop with Ctrl-C)",
+                private.version, private.data
+            ),
             None => tried.split_whitespace().next().unwrap_or_default().to_owned(),
         };
-        let migrator = Migrator { database: database.clone(), sets: Arc::clone(&sets), node: node.clone(), lock_wait: MIGRATION_LOCK_WAIT };
+        let migrator = Migrator {
+            database: database.clone(),
+            sets: Arc::clone(&sets),
+            node: node.clone(),
+            lock_wait: MIGRATION_LOCK_WAIT,
+        };
         let rest = [Monitor::child(database.clone()), migrator.child()];
         let children = private.map(postgres_child).into_iter().chain(rest).collect();
         (children, Facts { database, embedded, description, tried, sets, node })
@@ -127,7 +146,12 @@ impl Storage {
 impl Facts {
     /// How many migrations are applied.
     pub async fn migrations_applied(&self) -> Result<usize, Report> {
-        let runner = Runner { database: &self.database, sets: &self.sets, node: &self.node, lock_wait: MIGRATION_LOCK_WAIT };
+        let runner = Runner {
+            database: &self.database,
+            sets: &self.sets,
+            node: &self.node,
+            lock_wait: MIGRATION_LOCK_WAIT,
+        };
         Ok(runner.status().await?.iter().filter(|status| status.applied.is_some()).count())
     }
 }

@@ -9,7 +9,8 @@ use crate::config::load::{Flag, Loaded, load};
 fn loaded(folder: &std::path::Path, text: &str, flags: &[(&'static str, &str)]) -> Loaded {
     let file = folder.join("forge.toml");
     fs::write(&file, text).expect("writes");
-    let flags: Vec<_> = flags.iter().map(|(key, value)| Flag { flag: "--flag", key, value: (*value).to_owned() }).collect();
+    let flags: Vec<_> =
+        flags.iter().map(|(key, value)| Flag { flag: "--flag", key, value: (*value).to_owned() }).collect();
     load(Some(&file), Environment::default(), &flags).expect("valid")
 }
 
@@ -33,7 +34,8 @@ fn the_secret_of_development_is_made_once_and_private() {
 fn nodes_that_start_together_share_one_secret() {
     let folder = tempfile::tempdir().expect("a folder");
     let made: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| secret::existing_or_new(folder.path()).expect("made"))).collect();
+        let threads: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| secret::existing_or_new(folder.path()).expect("made"))).collect();
         threads.into_iter().map(|thread| thread.join().expect("ends")).collect()
     });
     assert!(made.iter().all(|secret| *secret == made[0]));
@@ -42,7 +44,8 @@ fn nodes_that_start_together_share_one_secret() {
 #[test]
 fn metrics_are_open_in_development_unless_configured() {
     let folder = tempfile::tempdir().expect("a folder");
-    let open = |text: &str, dev: bool| security::gateway(&loaded(folder.path(), text, &[]), dev).metrics_public;
+    let open =
+        |text: &str, dev: bool| security::gateway(&loaded(folder.path(), text, &[]), dev).metrics_public;
     assert!(open("", true));
     assert!(!open("", false), "elsewhere they need a token");
     assert!(!open("[gateway]\nmetrics_public = false", true), "what is written wins");

@@ -29,7 +29,8 @@ pub async fn run(args: &Actors, scene: Scene<'_>) -> Result<(), Report> {
             data.to_string()
         } else {
             let tree: NodeActors = serde_json::from_value(data).map_err(|error| {
-                Report::new(Exit::Drift, "other-version", "the node's answer is of another version of Forge").cause(error)
+                Report::new(Exit::Drift, "other-version", "the node's answer is of another version of Forge")
+                    .cause(error)
             })?;
             let top = if args.watch { REDRAW } else { "" };
             format!("{top}{}", render(&tree, scene.palette()))
@@ -44,10 +45,13 @@ pub async fn run(args: &Actors, scene: Scene<'_>) -> Result<(), Report> {
 
 /// The tree with its columns, aligned.
 pub(super) fn render(tree: &NodeActors, palette: Palette) -> String {
-    let head = ["actor", "kind", "state", "restarts", "mailbox", "messages", "busy", "current", "last error"].map(str::to_owned);
-    let rows: Vec<_> = tree.actors.iter().enumerate().map(|(index, actor)| row(&tree.actors, index, actor)).collect();
-    let widths: Vec<_> =
-        (0..head.len()).map(|column| rows.iter().chain([&head]).map(|row| width(&row[column])).max().unwrap_or(0)).collect();
+    let head = ["actor", "kind", "state", "restarts", "mailbox", "messages", "busy", "current", "last error"]
+        .map(str::to_owned);
+    let rows: Vec<_> =
+        tree.actors.iter().enumerate().map(|(index, actor)| row(&tree.actors, index, actor)).collect();
+    let widths: Vec<_> = (0..head.len())
+        .map(|column| rows.iter().chain([&head]).map(|row| width(&row[column])).max().unwrap_or(0))
+        .collect();
     let mut text = palette.dim(&line(&head, &widths)) + "\n";
     for (row, actor) in rows.iter().zip(&tree.actors) {
         let line = line(row, &widths);
@@ -71,7 +75,10 @@ fn row(actors: &[ActorInfo], index: usize, actor: &ActorInfo) -> [String; 9] {
         format!("{}/{}", actor.mailbox_depth, actor.mailbox_max),
         actor.handled.to_string(),
         format!("{:.1}s", actor.busy_ms.get() as f64 / 1_000.0),
-        actor.current.as_ref().map_or_else(String::new, |current| format!("{} {}ms", current.name, current.for_ms)),
+        actor
+            .current
+            .as_ref()
+            .map_or_else(String::new, |current| format!("{} {}ms", current.name, current.for_ms)),
         error.chars().take(ERROR_CHARS_MAX).collect(),
     ]
 }
@@ -96,8 +103,12 @@ fn branch(actors: &[ActorInfo], index: usize, actor: &ActorInfo) -> String {
 }
 
 fn has_later_sibling(later: &[ActorInfo], path: &str, parent: &str) -> bool {
-    let below = |of: &str, actor: &ActorInfo| actor.path.strip_prefix(of).is_some_and(|rest| rest.starts_with('/'));
-    later.iter().take_while(|actor| below(parent, actor)).any(|actor| actor.path != path && !below(path, actor))
+    let below =
+        |of: &str, actor: &ActorInfo| actor.path.strip_prefix(of).is_some_and(|rest| rest.starts_with('/'));
+    later
+        .iter()
+        .take_while(|actor| below(parent, actor))
+        .any(|actor| actor.path != path && !below(path, actor))
 }
 
 /// What it is; of a supervisor, how it restarts its children and how often it still may.

@@ -10,16 +10,22 @@ use crate::cmd::scene::Scene;
 
 /// Calls it, and prints what it answers.
 pub async fn run(args: &Call, scene: Scene<'_>) -> Result<(), Report> {
-    let object: Value = serde_json::from_str(&args.args).map_err(|error| not_arguments(&args.args).cause(error))?;
+    let object: Value =
+        serde_json::from_str(&args.args).map_err(|error| not_arguments(&args.args).cause(error))?;
     if !object.is_object() {
         return Err(not_arguments(&args.args).cause("it is JSON, but no object"));
     }
     if !args.name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')) {
-        return Err(Report::new(Exit::Usage, "no-function-name", format!("`{}` is no name of a function", args.name))
-            .help("names look like tasks.list"));
+        return Err(Report::new(
+            Exit::Usage,
+            "no-function-name",
+            format!("`{}` is no name of a function", args.name),
+        )
+        .help("names look like tasks.list"));
     }
     let loaded = scene.load(&[])?;
-    let asker = args.subject.as_deref().map_or(Asker::Anyone, |subject| Asker::Signed { subject, roles: &args.role });
+    let asker =
+        args.subject.as_deref().map_or(Asker::Anyone, |subject| Asker::Signed { subject, roles: &args.role });
     let client = Client::new(&loaded, &args.target, asker)?;
     let answer = client.post(&format!("/rpc/{}", args.name), args.args.clone()).await?;
     let data = answer.get("data").unwrap_or(&Value::Null);

@@ -48,7 +48,9 @@ impl Credential {
             Self::Signed { tokens, subject, roles } => {
                 let roles: Vec<_> = roles.iter().map(String::as_str).collect();
                 let signed = tokens.issue(subject, &roles, None, TOKEN_TTL);
-                signed.map(Some).map_err(|error| Report::new(Exit::Failed, "token", "the token cannot be signed").cause(error))
+                signed.map(Some).map_err(|error| {
+                    Report::new(Exit::Failed, "token", "the token cannot be signed").cause(error)
+                })
             }
         }
     }
@@ -62,7 +64,8 @@ const TOKEN_VARIABLE: &str = "FORGE_TOKEN";
 pub enum Asker<'a> {
     /// The one of the environment's token; otherwise nobody.
     Anyone,
-    /// The one of the environment's token; otherwise an administrator, signed for with the secret of this place.
+    /// The one of the environment's token; otherwise an administrator, signed for with the secret of this
+    /// place.
     Administrator,
     /// This one, signed for with the secret of this place.
     Signed {
@@ -84,8 +87,11 @@ impl Client {
             (None, Asker::Signed { subject, roles }, _) => signer(loaded, subject, roles)?,
             (given, _, known) => Credential::known(given.or(known)),
         };
-        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build();
-        let http = http.map_err(|error| Report::new(Exit::Failed, "http-client", "no HTTP client can be made").cause(error))?;
+        let http =
+            reqwest::Client::builder().timeout(REQUEST_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build();
+        let http = http.map_err(|error| {
+            Report::new(Exit::Failed, "http-client", "no HTTP client can be made").cause(error)
+        })?;
         Ok(Self { http, url: url.trim_end_matches('/').to_owned(), credential })
     }
 
@@ -96,7 +102,13 @@ impl Client {
 
     /// `POST path` with a JSON body.
     pub async fn post(&self, path: &str, body: String) -> Result<Value, Report> {
-        self.send(self.http.post(format!("{}{path}", self.url)).header("content-type", "application/json").body(body)).await
+        self.send(
+            self.http
+                .post(format!("{}{path}", self.url))
+                .header("content-type", "application/json")
+                .body(body),
+        )
+        .await
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Report> {
@@ -110,10 +122,16 @@ impl Client {
         let parsed: Option<Value> = serde_json::from_slice(&body).ok();
         match parsed {
             Some(answer) if status.is_success() => Ok(answer),
-            Some(answer) if answer.get("error").is_some() => Err(self.refused(status.as_u16(), &answer["error"])),
-            _ => Err(Report::new(Exit::Failed, "not-a-node", format!("{} answered {status}, and not as a Forge node does", self.url))
-                .tried(self.url.as_str())
-                .help("check --url, or what else listens on that port")),
+            Some(answer) if answer.get("error").is_some() => {
+                Err(self.refused(status.as_u16(), &answer["error"]))
+            }
+            _ => Err(Report::new(
+                Exit::Failed,
+                "not-a-node",
+                format!("{} answered {status}, and not as a Forge node does", self.url),
+            )
+            .tried(self.url.as_str())
+            .help("check --url, or what else listens on that port")),
         }
     }
 
@@ -126,7 +144,10 @@ impl Client {
             true => (Exit::Timeout, "node-timeout", "the node did not answer in time"),
             false => (Exit::Failed, "node-unreachable", "the node is not reachable"),
         };
-        Report::new(exit, code, message).tried(self.url.as_str()).cause(cause).help("forge-node start, or name a running one with --url")
+        Report::new(exit, code, message)
+            .tried(self.url.as_str())
+            .cause(cause)
+            .help("forge-node start, or name a running one with --url")
     }
 
     /// The node's own error, with the exit code that fits its status.
@@ -178,7 +199,11 @@ pub(super) fn default_url(loaded: &Loaded) -> String {
 
 /// Signs as `subject` with the secret of this place.
 fn signer(loaded: &Loaded, subject: &str, roles: &[String]) -> Result<Credential, Report> {
-    Ok(Credential::Signed { tokens: tokens_of_place(loaded)?, subject: subject.to_owned(), roles: roles.to_vec() })
+    Ok(Credential::Signed {
+        tokens: tokens_of_place(loaded)?,
+        subject: subject.to_owned(),
+        roles: roles.to_vec(),
+    })
 }
 
 /// The keys that nodes of this place sign with.

@@ -28,8 +28,10 @@ async fn print_status(args: &ClusterStatus, scene: Scene<'_>) -> Result<(), Repo
         output::data(&data.to_string());
         return Ok(());
     }
-    let nodes: ClusterNodes = serde_json::from_value(data)
-        .map_err(|error| Report::new(Exit::Drift, "other-version", "the node's answer is of another version of Forge").cause(error))?;
+    let nodes: ClusterNodes = serde_json::from_value(data).map_err(|error| {
+        Report::new(Exit::Drift, "other-version", "the node's answer is of another version of Forge")
+            .cause(error)
+    })?;
     output::data(&render(&nodes, scene.palette()));
     Ok(())
 }
@@ -40,7 +42,8 @@ const HEAD: [&str; 8] = ["node", "state", "roles", "http", "mesh", "version", "s
 pub(super) fn render(cluster: &ClusterNodes, palette: Palette) -> String {
     let rows: Vec<_> = cluster.nodes.iter().map(|node| row(cluster, node)).collect();
     let head = HEAD.map(str::to_owned);
-    let width = |column: usize| rows.iter().chain([&head]).map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().chain([&head]).map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<_> = (0..HEAD.len()).map(width).collect();
     let mut text = palette.dim(&line(&head, &widths)) + "\n";
     for (row, node) in rows.iter().zip(&cluster.nodes) {
@@ -103,6 +106,9 @@ fn age(now: Timestamp, then: Timestamp) -> String {
 }
 
 fn line(row: &[String; HEAD.len()], widths: &[usize]) -> String {
-    let padded = row.iter().zip(widths).map(|(text, &width)| format!("{text}{}", " ".repeat(width - text.chars().count())));
+    let padded = row
+        .iter()
+        .zip(widths)
+        .map(|(text, &width)| format!("{text}{}", " ".repeat(width - text.chars().count())));
     padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }

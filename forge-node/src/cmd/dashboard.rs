@@ -15,7 +15,10 @@ pub fn run(args: &Dashboard, scene: Scene<'_>) -> Result<(), Report> {
     let code = security::dashboard_code(&tokens_of_place(&loaded)?)?;
     let link = security::dashboard_link(&url, &code);
     if scene.global.json {
-        output::data(&serde_json::json!({ "url": link, "expiresInMs": DASHBOARD_LINK_TTL.as_millis() as u64 }).to_string());
+        output::data(
+            &serde_json::json!({ "url": link, "expiresInMs": DASHBOARD_LINK_TTL.as_millis() as u64 })
+                .to_string(),
+        );
     } else {
         output::data(&link);
     }

@@ -17,11 +17,13 @@ use crate::run::concurrently;
 pub fn application(scene: Scene<'_>) -> Option<PathBuf> {
     let file = scene.file()?;
     let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    let is_application = file.file_name().is_some_and(|name| name == FILE_NAME) && folder.join("Cargo.toml").is_file();
+    let is_application =
+        file.file_name().is_some_and(|name| name == FILE_NAME) && folder.join("Cargo.toml").is_file();
     is_application.then(|| folder.to_owned())
 }
 
-/// Builds the application in `folder` and replaces this process by it, with the same arguments. Only failure returns.
+/// Builds the application in `folder` and replaces this process by it, with the same arguments. Only failure
+/// returns.
 pub fn become_application(folder: &Path, release: bool, scene: Scene<'_>) -> Report {
     match build(folder, release, scene) {
         Ok(binary) => {
@@ -39,26 +41,36 @@ pub fn build(folder: &Path, release: bool, scene: Scene<'_>) -> Result<PathBuf, 
     let manifest = folder.join("Cargo.toml");
     let package = Package::read(&manifest)?;
     let mut cargo = cargo(&manifest, "build");
-    cargo.args(["--bins", "--message-format", "json-render-diagnostics", "--package", &package.id]).stderr(Stdio::inherit());
+    cargo
+        .args(["--bins", "--message-format", "json-render-diagnostics", "--package", &package.id])
+        .stderr(Stdio::inherit());
     if release {
         cargo.arg("--release");
     }
     if scene.global.quiet {
         cargo.arg("--quiet");
     }
-    scene.progress(&format!("building {} in {}", package.name, folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).display()));
+    scene.progress(&format!(
+        "building {} in {}",
+        package.name,
+        folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).display()
+    ));
     let output = concurrently(interruptible(ended(cargo)))?;
     if !output.status.success() {
-        return Err(Report::new(Exit::Failed, "build-failed", format!("the application `{}` does not build", package.name))
-            .tried(format!("cargo build --manifest-path {}", manifest.display()))
-            .help("mend what the compiler says above"));
+        return Err(Report::new(
+            Exit::Failed,
+            "build-failed",
+            format!("the application `{}` does not build", package.name),
+        )
+        .tried(format!("cargo build --manifest-path {}", manifest.display()))
+        .help("mend what the compiler says above"));
     }
     let binaries = binaries(&output.stdout, &package.id);
     package.choose(binaries)
 }
 
-/// Runs `command` to its end. It has a process group of its own and is killed with all it started when this is dropped: compilers
-/// that go on after the person has left hold the target folder's lock.
+/// Runs `command` to its end. It has a process group of its own and is killed with all it started when this
+/// is dropped: compilers that go on after the person has left hold the target folder's lock.
 async fn ended(mut command: Command) -> Result<Output, Report> {
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
     let child = tokio::process::Command::from(command).spawn().map_err(no_cargo)?;
@@ -87,7 +99,9 @@ fn cargo(manifest: &Path, verb: &str) -> Command {
 }
 
 fn no_cargo(error: std::io::Error) -> Report {
-    Report::new(Exit::Failed, "no-cargo", "cargo cannot be run").cause(error).help("install Rust: https://rustup.rs")
+    Report::new(Exit::Failed, "no-cargo", "cargo cannot be run")
+        .cause(error)
+        .help("install Rust: https://rustup.rs")
 }
 
 /// What cargo knows of the package.
@@ -100,8 +114,15 @@ struct Package {
 impl Package {
     fn read(manifest: &Path) -> Result<Self, Report> {
         let mut metadata = cargo(manifest, "metadata");
-        let output = metadata.args(["--no-deps", "--format-version", "1"]).stderr(Stdio::inherit()).output().map_err(no_cargo)?;
-        let failed = || Report::new(Exit::Failed, "no-package", "cargo finds no package here").tried(manifest.display().to_string());
+        let output = metadata
+            .args(["--no-deps", "--format-version", "1"])
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(no_cargo)?;
+        let failed = || {
+            Report::new(Exit::Failed, "no-package", "cargo finds no package here")
+                .tried(manifest.display().to_string())
+        };
         if !output.status.success() {
             return Err(failed().help("mend what cargo says above"));
         }
@@ -111,11 +132,17 @@ impl Package {
         let package = packages
             .into_iter()
             .find(|package| {
-                package["manifest_path"].as_str().is_some_and(|path| Path::new(path).canonicalize().is_ok_and(|path| path == manifest))
+                package["manifest_path"]
+                    .as_str()
+                    .is_some_and(|path| Path::new(path).canonicalize().is_ok_and(|path| path == manifest))
             })
             .ok_or_else(|| failed().help("a forge.toml belongs beside the Cargo.toml of a package"))?;
         let text = |key: &str| package[key].as_str().map(str::to_owned);
-        Ok(Self { id: text("id").unwrap_or_default(), name: text("name").unwrap_or_default(), default_run: text("default_run") })
+        Ok(Self {
+            id: text("id").unwrap_or_default(),
+            name: text("name").unwrap_or_default(),
+            default_run: text("default_run"),
+        })
     }
 
     /// The only binary, or the default one, or the one that is called like the package.
@@ -128,17 +155,26 @@ impl Package {
             return Ok(path.clone());
         }
         let names: Vec<_> = binaries.iter().map(|(name, _)| name.as_str()).collect();
-        let found = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
-        Err(Report::new(Exit::Failed, "no-binary", format!("the package `{}` has no binary to run", self.name))
-            .cause(found)
-            .help("add a src/main.rs with `forge::main!(..);`, or say `default-run` in Cargo.toml"))
+        let found =
+            if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
+        Err(Report::new(
+            Exit::Failed,
+            "no-binary",
+            format!("the package `{}` has no binary to run", self.name),
+        )
+        .cause(found)
+        .help("add a src/main.rs with `forge::main!(..);`, or say `default-run` in Cargo.toml"))
     }
 }
 
 /// Name and path of each binary of the package, from cargo's messages.
 fn binaries(messages: &[u8], package: &str) -> Vec<(String, PathBuf)> {
-    let messages = messages.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-    let of_package = messages.filter(|message| message["reason"] == "compiler-artifact" && message["package_id"] == package);
-    let binary = |message: Value| Some((message["target"]["name"].as_str()?.to_owned(), message["executable"].as_str()?.into()));
+    let messages =
+        messages.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let of_package = messages
+        .filter(|message| message["reason"] == "compiler-artifact" && message["package_id"] == package);
+    let binary = |message: Value| {
+        Some((message["target"]["name"].as_str()?.to_owned(), message["executable"].as_str()?.into()))
+    };
     of_package.filter_map(binary).collect()
 }

@@ -60,7 +60,12 @@ impl Finding {
 impl From<Report> for Finding {
     fn from(report: Report) -> Self {
         let cause = report.cause.as_deref().map(|cause| format!(": {cause}")).unwrap_or_default();
-        Self { level: Level::Bad, text: format!("{}{cause}", report.message), help: report.help.map(Into::into), exit: report.exit }
+        Self {
+            level: Level::Bad,
+            text: format!("{}{cause}", report.message),
+            help: report.help.map(Into::into),
+            exit: report.exit,
+        }
     }
 }
 
@@ -73,10 +78,10 @@ pub async fn run(scene: Scene<'_>) -> Result<(), Report> {
     let mut findings = machine::toolchain();
     match scene.load(&[]) {
         Ok(loaded) => {
-            let file = loaded
-                .file
-                .as_ref()
-                .map_or_else(|| "no forge.toml: the defaults hold".to_owned(), |file| format!("{} is well-formed", file.display()));
+            let file = loaded.file.as_ref().map_or_else(
+                || "no forge.toml: the defaults hold".to_owned(),
+                |file| format!("{} is well-formed", file.display()),
+            );
             findings.push(Finding::good(file));
             findings.push(machine::secret(&loaded));
             findings.extend(machine::postgres(&loaded).await);
@@ -94,6 +99,10 @@ pub async fn run(scene: Scene<'_>) -> Result<(), Report> {
     let bad: Vec<_> = findings.iter().filter(|finding| finding.level == Level::Bad).collect();
     match bad.first() {
         None => Ok(()),
-        Some(first) => Err(Report::new(first.exit, "doctor", format!("{} of {} things are wrong", bad.len(), findings.len()))),
+        Some(first) => Err(Report::new(
+            first.exit,
+            "doctor",
+            format!("{} of {} things are wrong", bad.len(), findings.len()),
+        )),
     }
 }

@@ -1,7 +1,7 @@
 //! `generate`: writes what clients compile against, or says that it is out of date.
 //!
-//! A file is replaced in one step, and only when its text changes: a watching build tool never sees half of it, and is not woken
-//! for nothing.
+//! A file is replaced in one step, and only when its text changes: a watching build tool never sees half of
+//! it, and is not woken for nothing.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -93,7 +93,9 @@ fn check(files: &[File], out: &Path) -> Result<(), Report> {
             None => format!("{name} (missing)"),
         });
         let parsed = |text: &str| serde_json::from_str(text).ok();
-        if let Some((written, wanted)) = found.as_deref().filter(|_| *name == SCHEMA).and_then(parsed).zip(parsed(text)) {
+        if let Some((written, wanted)) =
+            found.as_deref().filter(|_| *name == SCHEMA).and_then(parsed).zip(parsed(text))
+        {
             changes = drift::changes(&written, &wanted);
         }
     }
@@ -101,7 +103,9 @@ fn check(files: &[File], out: &Path) -> Result<(), Report> {
         return Ok(());
     }
     let message = format!("generated files are out of date: {}", stale.join(", "));
-    let report = Report::new(Exit::Drift, "generated-drift", message).tried(out.display().to_string()).help("forge-node generate");
+    let report = Report::new(Exit::Drift, "generated-drift", message)
+        .tried(out.display().to_string())
+        .help("forge-node generate");
     Err(if changes.is_empty() { report } else { report.cause(changes.join("\n")) })
 }
 
@@ -109,12 +113,14 @@ fn read(path: &Path) -> Result<Option<String>, Report> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => {
-            Err(Report::new(Exit::Failed, "unreadable", "a generated file cannot be read").tried(path.display().to_string()).cause(error))
-        }
+        Err(error) => Err(Report::new(Exit::Failed, "unreadable", "a generated file cannot be read")
+            .tried(path.display().to_string())
+            .cause(error)),
     }
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Report {
-    Report::new(Exit::Failed, "unwritable", "generated files cannot be written").tried(path.display().to_string()).cause(error)
+    Report::new(Exit::Failed, "unwritable", "generated files cannot be written")
+        .tried(path.display().to_string())
+        .cause(error)
 }

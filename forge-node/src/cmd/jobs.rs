@@ -44,13 +44,19 @@ async fn ask(target: &Target, scene: Scene<'_>, function: &str, args: &Value) ->
     Ok(answer["data"].take())
 }
 
-fn print<T: DeserializeOwned>(data: &Value, scene: Scene<'_>, render: impl FnOnce(T) -> String) -> Result<(), Report> {
+fn print<T: DeserializeOwned>(
+    data: &Value,
+    scene: Scene<'_>,
+    render: impl FnOnce(T) -> String,
+) -> Result<(), Report> {
     if scene.global.json {
         output::data(&data.to_string());
         return Ok(());
     }
-    let parsed = T::deserialize(data)
-        .map_err(|error| Report::new(Exit::Drift, "other-version", "the node's answer is of another version of Forge").cause(error))?;
+    let parsed = T::deserialize(data).map_err(|error| {
+        Report::new(Exit::Drift, "other-version", "the node's answer is of another version of Forge")
+            .cause(error)
+    })?;
     output::data(&render(parsed));
     Ok(())
 }
@@ -58,7 +64,8 @@ fn print<T: DeserializeOwned>(data: &Value, scene: Scene<'_>, render: impl FnOnc
 fn known(status: &str) -> Result<JobStatus, Report> {
     JobStatus::parse(status).ok_or_else(|| {
         let all: Vec<_> = JobStatus::ALL.into_iter().map(JobStatus::as_str).collect();
-        Report::new(Exit::Usage, "no-status", format!("`{status}` is no status of a job")).help(format!("one of {}", all.join(", ")))
+        Report::new(Exit::Usage, "no-status", format!("`{status}` is no status of a job"))
+            .help(format!("one of {}", all.join(", ")))
     })
 }
 
@@ -68,11 +75,15 @@ pub(super) fn list(rows: &[JobRow], palette: Palette) -> String {
         return "no jobs".to_owned();
     }
     let lines: Vec<_> = rows.iter().map(cells).collect();
-    let head = ["job", "status", "handler", "queue", "attempt", "dispatched", "last error"].map(Cow::Borrowed);
-    let widest = |column: usize| lines.iter().chain([&head]).map(|line| line[column].chars().count()).max().unwrap_or_default();
+    let head =
+        ["job", "status", "handler", "queue", "attempt", "dispatched", "last error"].map(Cow::Borrowed);
+    let widest = |column: usize| {
+        lines.iter().chain([&head]).map(|line| line[column].chars().count()).max().unwrap_or_default()
+    };
     let widths: Vec<_> = (0..head.len()).map(widest).collect();
     let line = |cells: &[Cow<'_, str>; 7]| {
-        let padded: Vec<_> = cells.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}")).collect();
+        let padded: Vec<_> =
+            cells.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}")).collect();
         padded.join("  ").trim_end().to_owned()
     };
     let mut text = palette.dim(&line(&head));
@@ -114,7 +125,9 @@ fn show(detail: &JobDetail, palette: Palette) -> String {
         ("finished", time(row.finished_at)),
         ("last error", row.last_error.as_deref().map(Cow::from)),
     ];
-    let lines = facts.iter().filter_map(|(name, value)| Some(format!("{}  {}", palette.dim(&format!("{name:<10}")), value.as_ref()?)));
+    let lines = facts.iter().filter_map(|(name, value)| {
+        Some(format!("{}  {}", palette.dim(&format!("{name:<10}")), value.as_ref()?))
+    });
     lines.collect::<Vec<_>>().join("\n")
 }
 

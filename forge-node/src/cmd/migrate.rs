@@ -26,7 +26,11 @@ const NODE: &str = "command line";
 
 /// Runs one step.
 pub async fn run(args: &Migrate, scene: Scene<'_>) -> Result<(), Report> {
-    let flags = args.database_url.iter().map(|url| Flag { flag: "--database-url", key: "database.url", value: url.clone() });
+    let flags = args.database_url.iter().map(|url| Flag {
+        flag: "--database-url",
+        key: "database.url",
+        value: url.clone(),
+    });
     let mut loaded = scene.load(&flags.collect::<Vec<_>>())?;
     let patience = &mut loaded.config.database.start_patience;
     *patience = PATIENCE_MAX.min(*patience);
@@ -36,21 +40,33 @@ pub async fn run(args: &Migrate, scene: Scene<'_>) -> Result<(), Report> {
         Err(report) => Err(report),
     };
     let outcome = match (outcome, &args.step) {
-        (Ok(()), MigrateStep::Up { dry_run: false, .. }) => capture(&storage.database, &loaded.config.capture, scene).await,
+        (Ok(()), MigrateStep::Up { dry_run: false, .. }) => {
+            capture(&storage.database, &loaded.config.capture, scene).await
+        }
         (outcome, _) => outcome,
     };
     storage.close().await;
     outcome
 }
 
-async fn step(step: &MigrateStep, database: &Database, sets: &[MigrationSet], scene: Scene<'_>) -> Result<(), Report> {
+async fn step(
+    step: &MigrateStep,
+    database: &Database,
+    sets: &[MigrationSet],
+    scene: Scene<'_>,
+) -> Result<(), Report> {
     let runner = Runner { database, sets, node: NODE, lock_wait: MIGRATION_LOCK_WAIT };
-    // The application's own set is the one that a number means: Forge's tables follow the version of the binary.
+    // The application's own set is the one that a number means: Forge's tables follow the version of the
+    // binary.
     let set = sets.last().map(|set| set.name.as_str()).unwrap_or_default();
     let progress = |progress: Progress<'_>| tell(progress, scene);
     match step {
-        MigrateStep::Up { dry_run: true, to } => print_plan(&runner.plan_up(to.map(|to| (set, to))).await?, scene),
-        MigrateStep::Up { to, .. } => print_done(&runner.up(to.map(|to| (set, to)), progress).await?, "nothing is pending", scene),
+        MigrateStep::Up { dry_run: true, to } => {
+            print_plan(&runner.plan_up(to.map(|to| (set, to))).await?, scene)
+        }
+        MigrateStep::Up { to, .. } => {
+            print_done(&runner.up(to.map(|to| (set, to)), progress).await?, "nothing is pending", scene)
+        }
         MigrateStep::Down { dry_run, to, steps } => {
             let back = to.map_or(DownTo::Steps(steps.unwrap_or(1)), DownTo::Number);
             match dry_run {
@@ -63,16 +79,26 @@ async fn step(step: &MigrateStep, database: &Database, sets: &[MigrationSet], sc
     Ok(())
 }
 
-/// Switches the capture of changes of new tables on, as a starting node would. What cannot be switched now is left to the nodes.
+/// Switches the capture of changes of new tables on, as a starting node would. What cannot be switched now is
+/// left to the nodes.
 async fn capture(database: &Database, config: &CaptureConfig, scene: Scene<'_>) -> Result<(), Report> {
-    let wanted = config.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
-    let failed = |error| Report::new(Exit::Database, "captures", "what is captured was not compared with the models").cause(error);
+    let wanted =
+        config.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
+    let failed = |error| {
+        Report::new(Exit::Database, "captures", "what is captured was not compared with the models")
+            .cause(error)
+    };
     let Reconciled { switched, refused } = reconcile(database, &wanted).await.map_err(failed)?;
     for Wanted { table, on } in switched {
-        scene.progress(&format!("{} the capture of changes of {table}", if on { "switched on" } else { "switched off" }));
+        scene.progress(&format!(
+            "{} the capture of changes of {table}",
+            if on { "switched on" } else { "switched off" }
+        ));
     }
     for (Wanted { table, .. }, fault) in refused {
-        output::notice(&format!("the capture of changes of {table} is not as its model asks, and is left to the nodes: {fault}"));
+        output::notice(&format!(
+            "the capture of changes of {table} is not as its model asks, and is left to the nodes: {fault}"
+        ));
     }
     Ok(())
 }
@@ -80,7 +106,9 @@ async fn capture(database: &Database, config: &CaptureConfig, scene: Scene<'_>) 
 /// Says on stderr what is going on.
 fn tell(progress: Progress<'_>, scene: Scene<'_>) {
     match progress {
-        Progress::WaitingForLock { waited } => scene.progress(&format!("another node migrates; waiting since {}", format_duration(waited))),
+        Progress::WaitingForLock { waited } => {
+            scene.progress(&format!("another node migrates; waiting since {}", format_duration(waited)))
+        }
         Progress::Running(step) => scene.progress(&format!("{} {}", verb(&step), step.migration.title())),
         Progress::Ran(_) => {}
     }
@@ -99,7 +127,13 @@ fn print_plan(steps: &[Step<'_>], scene: Scene<'_>) {
         return output::data(&json!(steps.iter().map(step).collect::<Vec<_>>()).to_string());
     }
     for step in steps {
-        output::data(&format!("-- {} {} {}\n{}\n\n", verb(step), step.set, step.migration.title(), step.section.sql.trim()));
+        output::data(&format!(
+            "-- {} {} {}\n{}\n\n",
+            verb(step),
+            step.set,
+            step.migration.title(),
+            step.section.sql.trim()
+        ));
     }
     if steps.is_empty() {
         output::data("-- nothing to do");
@@ -134,7 +168,10 @@ fn print_status(all: &[Status], scene: Scene<'_>) -> Result<(), Report> {
         }
     }
     match all.iter().find_map(|status| status.problem.as_ref()) {
-        Some(problem) => Err(Report::new(Exit::Drift, "migrations-drift", "files and database do not agree").cause(problem)),
+        Some(problem) => {
+            Err(Report::new(Exit::Drift, "migrations-drift", "files and database do not agree")
+                .cause(problem))
+        }
         None => Ok(()),
     }
 }
@@ -142,7 +179,11 @@ fn print_status(all: &[Status], scene: Scene<'_>) -> Result<(), Report> {
 fn status_line(status: &Status, palette: Palette) -> String {
     let state = match (&status.problem, &status.applied) {
         (Some(problem), _) => palette.red(problem),
-        (None, Some(applied)) => palette.dim(&format!("applied {} in {} ms", applied.at.format("%Y-%m-%d %H:%M:%S"), applied.execution_ms)),
+        (None, Some(applied)) => palette.dim(&format!(
+            "applied {} in {} ms",
+            applied.at.format("%Y-%m-%d %H:%M:%S"),
+            applied.execution_ms
+        )),
         (None, None) => palette.yellow("pending"),
     };
     format!("{:<12} {:04}_{:<32} {state}", status.set, status.number, status.name)

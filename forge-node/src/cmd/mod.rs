@@ -1,4 +1,5 @@
-//! The verbs, one file each. A verb answers `Ok(())` or a [`Report`](report::Report); data goes to stdout, everything else to stderr.
+//! The verbs, one file each. A verb answers `Ok(())` or a [`Report`](report::Report); data goes to stdout,
+//! everything else to stderr.
 
 pub mod actors;
 pub mod call;

@@ -15,7 +15,8 @@ use crate::cmd::scene::Scene;
 const DEMO_NAME: &str = "taskboard";
 /// Stands in the manifest where the dependency on Forge goes.
 const FORGE_DEPENDENCY: &str = "{{forge}}";
-/// The packages that the page is built with, below this folder of a checkout; the demo names them by their path from itself.
+/// The packages that the page is built with, below this folder of a checkout; the demo names them by their
+/// path from itself.
 const PACKAGES_FOLDER: &str = "../forge-ts/client";
 const PACKAGES: &[&str] = &["forge-client", "forge-svelte"];
 
@@ -25,7 +26,8 @@ macro_rules! demo {
     };
 }
 
-/// Path in the new folder, and text. A manifest inside the package would make cargo leave the folder out when it packs, hence the suffix.
+/// Path in the new folder, and text. A manifest inside the package would make cargo leave the folder out when
+/// it packs, hence the suffix.
 pub(super) const FILES: &[(&str, &str)] = demo! {
     "Cargo.toml" => "Cargo.toml.template",
     "forge.toml" => "forge.toml",
@@ -161,13 +163,17 @@ pub(super) fn write(folder: &Path, name: &str) -> Result<(), Report> {
         let text = renamed(text, name).replace(FORGE_DEPENDENCY, &dependency());
         let text = with_packages(text);
         let parent = path.parent().unwrap_or(folder);
-        fs::create_dir_all(parent).and_then(|()| fs::write(&path, text)).map_err(|error| unwritable(&path, &error))?;
+        fs::create_dir_all(parent)
+            .and_then(|()| fs::write(&path, text))
+            .map_err(|error| unwritable(&path, &error))?;
     }
     // The page as it was built, so that nobody needs Node.js for a first look.
     for (path, bytes) in pages::DEMO {
         let path = folder.join("web/dist").join(path);
         let parent = path.parent().unwrap_or(folder);
-        fs::create_dir_all(parent).and_then(|()| fs::write(&path, bytes)).map_err(|error| unwritable(&path, &error))?;
+        fs::create_dir_all(parent)
+            .and_then(|()| fs::write(&path, bytes))
+            .map_err(|error| unwritable(&path, &error))?;
     }
     // A checkout was tested with the versions that it locks.
     let locked = checkout().join("../Cargo.lock");
@@ -194,10 +200,12 @@ fn crate_of(name: &str) -> String {
 }
 
 fn name_of(folder: &Path) -> Result<String, Report> {
-    let named = std::path::absolute(folder).ok().and_then(|folder| Some(folder.file_name()?.to_str()?.to_owned()));
+    let named =
+        std::path::absolute(folder).ok().and_then(|folder| Some(folder.file_name()?.to_str()?.to_owned()));
     let name = named.unwrap_or_default();
     let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
-    let spelled = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'));
+    let spelled =
+        name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_'));
     let cause = match (starts && spelled && name.len() <= 64, RESERVED.contains(&name.as_str())) {
         (false, _) => "a name begins with a lower-case letter and goes on with letters, digits, - and _",
         (true, true) => "the word is reserved by Rust, cargo or Forge",
@@ -245,11 +253,15 @@ fn with_packages(text: String) -> String {
             Some(folder) => format!("file:{}", folder.join(package).display()),
             None => env!("CARGO_PKG_VERSION").to_owned(),
         };
-        text.replace(&format!("\"file:../../{PACKAGES_FOLDER}/{package}\""), &serde_json::Value::from(wanted).to_string())
+        text.replace(
+            &format!("\"file:../../{PACKAGES_FOLDER}/{package}\""),
+            &serde_json::Value::from(wanted).to_string(),
+        )
     })
 }
 
-/// Makes a git repository where git is there and the folder is in none yet. A failure costs the repository, not the application.
+/// Makes a git repository where git is there and the folder is in none yet. A failure costs the repository,
+/// not the application.
 fn make_repository(folder: &Path) -> bool {
     let git = |args: &[&str]| {
         let mut command = Command::new("git");
@@ -260,7 +272,10 @@ fn make_repository(folder: &Path) -> bool {
 }
 
 fn next_steps(folder: &Path, name: &str) -> String {
-    format!("{name} is ready in {0}\n\n  cd {0}\n  forge-node start\n\nREADME.md shows the first calls.", folder.display())
+    format!(
+        "{name} is ready in {0}\n\n  cd {0}\n  forge-node start\n\nREADME.md shows the first calls.",
+        folder.display()
+    )
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Report {

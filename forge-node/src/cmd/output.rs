@@ -19,6 +19,8 @@ pub fn notice(text: &str) {
 }
 
 fn write_to(stream: &mut impl Write, text: &str) -> io::Result<()> {
-    let written = stream.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { stream.write_all(b"\n") });
+    let written = stream
+        .write_all(text.as_bytes())
+        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { stream.write_all(b"\n") });
     written.and_then(|()| stream.flush())
 }

@@ -1,4 +1,5 @@
-//! What a command says when it fails, in one shape: a code, a sentence, what was tried, the cause, one command that helps.
+//! What a command says when it fails, in one shape: a code, a sentence, what was tried, the cause, one
+//! command that helps.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -89,7 +90,9 @@ impl Report {
     /// A sentence that the rooms wrote with their help under it (`..\n  help: ..`), taken apart.
     pub fn of_room(exit: Exit, code: &'static str, error: &dyn std::error::Error) -> Self {
         let text = error.to_string();
-        let (message, help) = text.split_once("\n  help: ").map_or((text.as_str(), None), |(message, help)| (message, Some(help)));
+        let (message, help) = text
+            .split_once("\n  help: ")
+            .map_or((text.as_str(), None), |(message, help)| (message, Some(help)));
         let cause = error.source().map(ToString::to_string);
         // A sentence that ends with its cause says it once, in the line for causes.
         let told = cause.as_ref().and_then(|cause| message.strip_suffix(cause.as_str())?.strip_suffix(": "));

@@ -74,7 +74,9 @@ impl From<&MigrateError> for Report {
             MigrateError::Edited { .. } | MigrateError::Unknown { .. } | MigrateError::OutOfOrder { .. } => {
                 (Exit::Drift, "migrations-drift")
             }
-            MigrateError::NoSuchTarget { .. } | MigrateError::NoSuchSet { .. } => (Exit::NotFound, "no-such-migration"),
+            MigrateError::NoSuchTarget { .. } | MigrateError::NoSuchSet { .. } => {
+                (Exit::NotFound, "no-such-migration")
+            }
             _ => (Exit::Failed, "migration-failed"),
         };
         Self::of_room(exit, code, error)
@@ -116,6 +118,8 @@ impl From<StartError> for Report {
         if let Some(error) = source.downcast_ref::<MigrateError>() {
             return error.into();
         }
-        Self::new(Exit::Failed, "start", error.to_string()).cause(source).help("the log above may say more; -v writes a longer one")
+        Self::new(Exit::Failed, "start", error.to_string())
+            .cause(source)
+            .help("the log above may say more; -v writes a longer one")
     }
 }

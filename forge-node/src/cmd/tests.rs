@@ -26,17 +26,22 @@ fn the_command_lines_are_sound() {
 
 #[test]
 fn flags_become_settings() {
-    let line = "forge-node --json start --roles gateway,worker --port 0 --database-url postgres://u@h/d --dev -v";
-    let Ok(Developer { global, verb: DeveloperVerb::Run(Verb::Start(start)) }) = parsed(line) else { panic!("parses") };
+    let line =
+        "forge-node --json start --roles gateway,worker --port 0 --database-url postgres://u@h/d --dev -v";
+    let Ok(Developer { global, verb: DeveloperVerb::Run(Verb::Start(start)) }) = parsed(line) else {
+        panic!("parses")
+    };
     assert!(global.json && start.dev && global.verbose == 1);
     let flags: Vec<_> = start.flags().into_iter().map(|flag| (flag.key, flag.value)).collect();
-    let expected = [("node.roles", "gateway,worker"), ("gateway.port", "0"), ("database.url", "postgres://u@h/d")];
+    let expected =
+        [("node.roles", "gateway,worker"), ("gateway.port", "0"), ("database.url", "postgres://u@h/d")];
     assert_eq!(flags, expected.map(|(key, value)| (key, value.to_owned())));
 }
 
 #[test]
 fn verbs_take_what_they_say() {
-    let Ok(Developer { verb: DeveloperVerb::Run(Verb::Migrate(migrate)), .. }) = parsed("forge-node migrate down --steps 2 --dry-run")
+    let Ok(Developer { verb: DeveloperVerb::Run(Verb::Migrate(migrate)), .. }) =
+        parsed("forge-node migrate down --steps 2 --dry-run")
     else {
         panic!("parses")
     };
@@ -46,7 +51,10 @@ fn verbs_take_what_they_say() {
     else {
         panic!("parses")
     };
-    assert_eq!((name.as_str(), args.as_str(), role), ("tasks.list", "{}", vec!["editor".to_owned(), "admin".to_owned()]));
+    assert_eq!(
+        (name.as_str(), args.as_str(), role),
+        ("tasks.list", "{}", vec!["editor".to_owned(), "admin".to_owned()])
+    );
     for wrong in [
         "forge-node",
         "forge-node frobnicate",
@@ -59,17 +67,25 @@ fn verbs_take_what_they_say() {
     ] {
         assert!(parsed(wrong).is_err(), "{wrong}");
     }
-    assert!(Application::try_parse_from(["shop", "new", "x"]).is_err(), "an application's binary makes no applications");
+    assert!(
+        Application::try_parse_from(["shop", "new", "x"]).is_err(),
+        "an application's binary makes no applications"
+    );
 }
 
-/// The pages of `--help` as files: a change of the command line shows in review. FORGE_WRITE_HELP=1 writes them anew.
+/// The pages of `--help` as files: a change of the command line shows in review. FORGE_WRITE_HELP=1 writes
+/// them anew.
 #[test]
 fn the_help_is_the_one_on_file() {
     let mut command = Developer::command().term_width(100);
     let mut pages = command.render_long_help().to_string();
     for verb in ["new", "start", "migrate", "call", "actors", "doctor", "generate"] {
         let verb = command.find_subcommand_mut(verb).expect("a verb");
-        pages.push_str(&format!("\n==== {}\n\n{}", verb.get_name(), verb.clone().term_width(100).render_long_help()));
+        pages.push_str(&format!(
+            "\n==== {}\n\n{}",
+            verb.get_name(),
+            verb.clone().term_width(100).render_long_help()
+        ));
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cmd/help.txt");
     if std::env::var_os("FORGE_WRITE_HELP").is_some() {
@@ -144,17 +160,32 @@ fn the_tree_is_drawn_with_branches_and_aligned_columns() {
         supervisor: None,
     };
     let running = |path| actor(path, ActorState::Running, None);
-    let supervisor = SupervisorInfo { strategy: Strategy::OneForOne, restarts_left: 5, restarts_max: 5, window_ms: 30_000.into() };
+    let supervisor = SupervisorInfo {
+        strategy: Strategy::OneForOne,
+        restarts_left: 5,
+        restarts_max: 5,
+        window_ms: 30_000.into(),
+    };
     let root = ActorInfo { supervisor: Some(supervisor), ..running("node") };
     let failed = actor("node/db/b", ActorState::Failed, Some("boom\nat line 3"));
-    let actors = vec![root, running("node/db"), running("node/db/a"), failed, running("node/dbx"), running("node/dbx/c")];
+    let actors = vec![
+        root,
+        running("node/db"),
+        running("node/db/a"),
+        failed,
+        running("node/dbx"),
+        running("node/dbx/c"),
+    ];
     let tree = NodeActors { node: NodeId::new(), at: std::time::SystemTime::now().into(), actors };
     let drawn = render(&tree, Palette::PLAIN);
     let lines: Vec<_> = drawn.lines().collect();
     assert_eq!(lines[1], "node   one_for_one 5 left  running         3     1/10     12345  1.5s");
     assert_eq!(lines[2], "├ db   test                running         3     1/10     12345  1.5s");
     assert_eq!(lines[3], "│ ├ a  test                running         3     1/10     12345  1.5s");
-    assert_eq!(lines[4], "│ └ b  test                failed          3     1/10     12345  1.5s           boom");
+    assert_eq!(
+        lines[4],
+        "│ └ b  test                failed          3     1/10     12345  1.5s           boom"
+    );
     assert_eq!(lines[5], "└ dbx  test                running         3     1/10     12345  1.5s");
     assert_eq!(lines[6], "  └ c  test                running         3     1/10     12345  1.5s");
 }
@@ -170,19 +201,37 @@ fn new_writes_the_whole_demo_under_another_name() {
     let manifest: toml::Table = read("Cargo.toml").parse().expect("a manifest");
     assert_eq!(manifest["package"]["name"].as_str(), Some("my-shop"));
     assert!(manifest["workspace"].as_table().is_some_and(toml::Table::is_empty));
-    assert!(manifest["dependencies"]["forge-node"]["path"].as_str().is_some_and(|path| Path::new(path).join("Cargo.toml").is_file()));
+    assert!(
+        manifest["dependencies"]["forge-node"]["path"]
+            .as_str()
+            .is_some_and(|path| Path::new(path).join("Cargo.toml").is_file())
+    );
     let variables = folder.join(".env");
     assert_eq!(fs::metadata(&variables).expect("there").permissions().mode() & 0o777, 0o600);
-    assert!(read(".env").lines().any(|line| line.strip_prefix("AUTH_SECRET=").is_some_and(|secret| secret.len() == 64)));
+    assert!(
+        read(".env")
+            .lines()
+            .any(|line| line.strip_prefix("AUTH_SECRET=").is_some_and(|secret| secret.len() == 64))
+    );
     assert!(read(".gitignore").lines().any(|line| line == "/.env"));
     let page: serde_json::Value = serde_json::from_str(&read("web/package.json")).expect("a manifest");
     let packages = page["dependencies"].as_object().expect("dependencies");
-    let folders = packages.values().map(|wanted| wanted.as_str().and_then(|wanted| wanted.strip_prefix("file:")).expect("a path"));
-    assert!(packages.len() == 2 && folders.map(Path::new).all(|folder| folder.is_absolute() && folder.join("dist/index.js").is_file()));
+    let folders = packages
+        .values()
+        .map(|wanted| wanted.as_str().and_then(|wanted| wanted.strip_prefix("file:")).expect("a path"));
+    assert!(
+        packages.len() == 2
+            && folders
+                .map(Path::new)
+                .all(|folder| folder.is_absolute() && folder.join("dist/index.js").is_file())
+    );
     assert!(read("web/dist/index.html").contains("/assets/index-"), "the page comes built");
     for (path, _) in new::FILES {
         let path = path.replace("taskboard", "my_shop");
-        assert!(!read(&path).contains("taskboard") && !read(&path).contains("{{"), "{path} still has the demo's name or a gap");
+        assert!(
+            !read(&path).contains("taskboard") && !read(&path).contains("{{"),
+            "{path} still has the demo's name or a gap"
+        );
     }
 }
 

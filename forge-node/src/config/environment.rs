@@ -14,22 +14,29 @@ pub struct Environment {
 impl Environment {
     /// The process's variables; what is not Unicode is no configuration.
     pub fn of_process() -> Self {
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
         Self { variables: std::env::vars_os().filter_map(text).collect() }
     }
 
-    /// Adds the variables of a `.env` file where the process has none of that name. No such file: nothing to add.
+    /// Adds the variables of a `.env` file where the process has none of that name. No such file: nothing to
+    /// add.
     pub fn with_file(mut self, path: &Path) -> Result<Self, Error> {
         let unreadable = |message: String| Error::Unreadable { file: path.to_owned(), message };
         let entries = match dotenvy::from_path_iter(path) {
             Ok(entries) => entries,
-            Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(self),
+            Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(self);
+            }
             Err(error) => return Err(unreadable(error.to_string())),
         };
         for entry in entries {
             // dotenvy prints the line it stumbled over, and that line may hold a secret.
             let (name, value) = entry.map_err(|error| match error {
-                dotenvy::Error::LineParse(_, at) => unreadable(format!("a line breaks off at its character {at}; write NAME=value")),
+                dotenvy::Error::LineParse(_, at) => {
+                    unreadable(format!("a line breaks off at its character {at}; write NAME=value"))
+                }
                 other => unreadable(other.to_string()),
             })?;
             self.variables.entry(name).or_insert(value);
@@ -55,6 +62,8 @@ impl Environment {
 
 impl<const N: usize> From<[(&str, &str); N]> for Environment {
     fn from(pairs: [(&str, &str); N]) -> Self {
-        Self { variables: pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect() }
+        Self {
+            variables: pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        }
     }
 }

@@ -109,9 +109,15 @@ impl Error {
             Self::Unreadable { file, .. } => format!("ls -l {}", file.display()),
             Self::Syntax { .. } => "texts stand in quotes, sections in brackets: https://toml.io".to_owned(),
             Self::UnknownKey { help, .. } => help.clone(),
-            Self::Unset { variable, .. } => format!("export {variable}=.., or write ${{{variable}:-default}}"),
-            Self::Substitution { .. } => "write ${NAME} or ${NAME:-default}; $${ stands for ${ itself".to_owned(),
-            Self::Value { .. } | Self::Rules { .. } => "every key is explained in reference.toml: see the configuration chapter".to_owned(),
+            Self::Unset { variable, .. } => {
+                format!("export {variable}=.., or write ${{{variable}:-default}}")
+            }
+            Self::Substitution { .. } => {
+                "write ${NAME} or ${NAME:-default}; $${ stands for ${ itself".to_owned()
+            }
+            Self::Value { .. } | Self::Rules { .. } => {
+                "every key is explained in reference.toml: see the configuration chapter".to_owned()
+            }
         }
     }
 }

@@ -30,15 +30,25 @@ impl Layers {
 
     fn add_table(&mut self, file: &File<'_>, prefix: &str, table: &DeTable<'_>) -> Result<(), Error> {
         for (key, value) in table {
-            let path = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+            let path = if prefix.is_empty() {
+                key.get_ref().to_string()
+            } else {
+                format!("{prefix}.{}", key.get_ref())
+            };
             let origin = file.origin(key.span().start);
             let is_key = reference::KEYS.contains_key(&path);
-            let is_section = reference::KEYS.keys().any(|known| known.strip_prefix(&path).is_some_and(|rest| rest.starts_with('.')));
+            let is_section = reference::KEYS
+                .keys()
+                .any(|known| known.strip_prefix(&path).is_some_and(|rest| rest.starts_with('.')));
             match value.get_ref() {
                 DeValue::Table(inner) if is_section => self.add_table(file, &path, inner)?,
                 _ if is_key => drop(self.entries.insert(path.clone(), (file.value(&path, value)?, origin))),
                 _ => {
-                    let help = if is_section { format!("`{path}` is a section: write [{path}]") } else { reference::advice(&path) };
+                    let help = if is_section {
+                        format!("`{path}` is a section: write [{path}]")
+                    } else {
+                        reference::advice(&path)
+                    };
                     return Err(Error::UnknownKey { origin, key: path, help });
                 }
             }
@@ -46,8 +56,8 @@ impl Layers {
         Ok(())
     }
 
-    /// Adds `FORGE_SECTION__KEY` for every key there is, and `DATABASE_URL`. A variable of that form that names no key is refused,
-    /// as in a file.
+    /// Adds `FORGE_SECTION__KEY` for every key there is, and `DATABASE_URL`. A variable of that form that
+    /// names no key is refused, as in a file.
     pub fn add_environment(&mut self, environment: &Environment) -> Result<(), Error> {
         let mut ours = environment.names().filter_map(|name| Some((name, reference::key_of(name)?)));
         if let Some((name, key)) = ours.find(|(_, key)| !reference::KEYS.contains_key(key)) {
@@ -115,17 +125,32 @@ impl File<'_> {
         Ok(match value.get_ref() {
             DeValue::String(text) => {
                 let completed = substitute(text, self.environment).map_err(|failed| match failed {
-                    Failed::Unset(variable) => Error::Unset { origin: origin(), key: key.to_owned(), variable },
-                    Failed::Malformed(message) => Error::Substitution { origin: origin(), key: key.to_owned(), message },
+                    Failed::Unset(variable) => {
+                        Error::Unset { origin: origin(), key: key.to_owned(), variable }
+                    }
+                    Failed::Malformed(message) => {
+                        Error::Substitution { origin: origin(), key: key.to_owned(), message }
+                    }
                 })?;
-                // A substituted text may stand where a number or a switch is expected: port = "${PORT:-8080}".
-                if completed == *text { Value::String(completed) } else { reference::typed(key, &completed).map_err(wrong)? }
+                // A substituted text may stand where a number or a switch is expected: port =
+                // "${PORT:-8080}".
+                if completed == *text {
+                    Value::String(completed)
+                } else {
+                    reference::typed(key, &completed).map_err(wrong)?
+                }
             }
-            DeValue::Integer(number) => Value::Integer(integer(number).ok_or_else(|| wrong("the number is too large".to_owned()))?),
-            DeValue::Float(number) => Value::Float(number.as_str().parse().map_err(|_| wrong("the number cannot be read".to_owned()))?),
+            DeValue::Integer(number) => {
+                Value::Integer(integer(number).ok_or_else(|| wrong("the number is too large".to_owned()))?)
+            }
+            DeValue::Float(number) => Value::Float(
+                number.as_str().parse().map_err(|_| wrong("the number cannot be read".to_owned()))?,
+            ),
             DeValue::Boolean(flag) => Value::Boolean(*flag),
             DeValue::Datetime(moment) => Value::Datetime(*moment),
-            DeValue::Array(items) => Value::Array(items.iter().map(|item| self.value(key, item)).collect::<Result<_, _>>()?),
+            DeValue::Array(items) => {
+                Value::Array(items.iter().map(|item| self.value(key, item)).collect::<Result<_, _>>()?)
+            }
             DeValue::Table(_) => return Err(wrong("a single value is expected, not a table".to_owned())),
         })
     }

@@ -49,11 +49,17 @@ pub fn load(file: Option<&Path>, environment: Environment, flags: &[Flag]) -> Re
         Some(file) => Some(file.to_owned()),
         None => Some(PathBuf::from(FILE_NAME)).filter(|file| file.is_file()),
     };
-    let folder = found.as_deref().and_then(Path::parent).filter(|folder| *folder != Path::new("")).unwrap_or(Path::new(".")).to_owned();
+    let folder = found
+        .as_deref()
+        .and_then(Path::parent)
+        .filter(|folder| *folder != Path::new(""))
+        .unwrap_or(Path::new("."))
+        .to_owned();
     let environment = environment.with_file(&folder.join(".env"))?;
     let mut layers = Layers::default();
     if let Some(file) = &found {
-        let text = std::fs::read_to_string(file).map_err(|error| Error::Unreadable { file: file.clone(), message: error.to_string() })?;
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| Error::Unreadable { file: file.clone(), message: error.to_string() })?;
         layers.add_file(&file.display().to_string(), &text, &environment)?;
     }
     layers.add_environment(&environment)?;

@@ -1,4 +1,5 @@
-//! Configuration: flags over environment over `forge.toml` over defaults, and every value knows where it came from.
+//! Configuration: flags over environment over `forge.toml` over defaults, and every value knows where it came
+//! from.
 //!
 //! ```text
 //!   forge.toml ─ parse ─ ${VAR} ─┐
@@ -6,8 +7,9 @@
 //!   flags ───────────────────────┘
 //! ```
 //!
-//! `reference.toml` is the list of keys: it is compiled in, unknown keys are judged by it, and a test proves that it and the
-//! structs name the same keys with the same defaults. A value that is wrong is reported with file and line, variable or flag.
+//! `reference.toml` is the list of keys: it is compiled in, unknown keys are judged by it, and a test proves
+//! that it and the structs name the same keys with the same defaults. A value that is wrong is reported with
+//! file and line, variable or flag.
 
 pub mod environment;
 pub mod error;

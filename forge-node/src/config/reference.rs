@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-/// Every key with its default, or an example where the default is "absent"; the comments are the documentation.
+/// Every key with its default, or an example where the default is "absent"; the comments are the
+/// documentation.
 pub const TEXT: &str = include_str!("reference.toml");
 
 /// `section.key` → its value in the reference.
@@ -24,8 +25,9 @@ fn collect(prefix: &str, table: toml::Table, keys: &mut BTreeMap<String, toml::V
     }
 }
 
-/// The environment variable that sets a key. Two underscores part section and key, so that the variables which Kubernetes makes
-/// for a service called `forge-gateway` (FORGE_GATEWAY_PORT=tcp://..) are not taken for ours.
+/// The environment variable that sets a key. Two underscores part section and key, so that the variables
+/// which Kubernetes makes for a service called `forge-gateway` (FORGE_GATEWAY_PORT=tcp://..) are not taken
+/// for ours.
 pub fn variable_of(key: &str) -> String {
     format!("FORGE_{}", key.replace('.', "__").to_uppercase())
 }
@@ -39,12 +41,16 @@ pub fn key_of(variable: &str) -> Option<String> {
 /// Reads the text of a variable or a flag as the type that its key has.
 pub fn typed(key: &str, text: &str) -> Result<toml::Value, String> {
     match KEYS.get(key) {
-        Some(toml::Value::Integer(_)) => {
-            text.trim().parse().map(toml::Value::Integer).map_err(|_| format!("`{text}` is not a whole number"))
-        }
-        Some(toml::Value::Boolean(_)) => {
-            text.trim().parse().map(toml::Value::Boolean).map_err(|_| format!("`{text}` is not true or false"))
-        }
+        Some(toml::Value::Integer(_)) => text
+            .trim()
+            .parse()
+            .map(toml::Value::Integer)
+            .map_err(|_| format!("`{text}` is not a whole number")),
+        Some(toml::Value::Boolean(_)) => text
+            .trim()
+            .parse()
+            .map(toml::Value::Boolean)
+            .map_err(|_| format!("`{text}` is not true or false")),
         Some(toml::Value::Array(_)) => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             Ok(toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect()))
@@ -61,7 +67,12 @@ pub fn advice(unknown: &str) -> String {
     if !elsewhere.is_empty() {
         return format!("`{leaf}` is a key of another section: {}", elsewhere.join(", "));
     }
-    let siblings = || KEYS.keys().filter_map(|key| key.rsplit_once('.')).filter(|(of, _)| *of == section).map(|(_, name)| name);
+    let siblings = || {
+        KEYS.keys()
+            .filter_map(|key| key.rsplit_once('.'))
+            .filter(|(of, _)| *of == section)
+            .map(|(_, name)| name)
+    };
     if siblings().next().is_none() {
         return match nearest(if section.is_empty() { leaf } else { section }, sections()) {
             Some(near) => format!("did you mean the section `[{near}]`?"),
@@ -75,7 +86,8 @@ pub fn advice(unknown: &str) -> String {
 }
 
 fn sections() -> impl Iterator<Item = &'static str> {
-    let mut names: Vec<_> = KEYS.keys().filter_map(|key| key.split_once('.')).map(|(section, _)| section).collect();
+    let mut names: Vec<_> =
+        KEYS.keys().filter_map(|key| key.split_once('.')).map(|(section, _)| section).collect();
     names.dedup();
     names.into_iter()
 }

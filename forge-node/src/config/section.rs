@@ -1,4 +1,5 @@
-//! The sections of `forge.toml` as types. The rooms own theirs; what belongs to the node as a whole stands here.
+//! The sections of `forge.toml` as types. The rooms own theirs; what belongs to the node as a whole stands
+//! here.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -65,7 +66,10 @@ impl Config {
             broken.push(format!("node.name (`{name}`) is not 1 to {NODE_NAME_BYTES_MAX} of the characters a-z, 0-9, `-` and `.`"));
         }
         if self.node.roles.is_empty() {
-            broken.push(format!("node.roles is empty; name at least one of {}", Role::ALL.map(Role::as_str).join(", ")));
+            broken.push(format!(
+                "node.roles is empty; name at least one of {}",
+                Role::ALL.map(Role::as_str).join(", ")
+            ));
         }
         broken
     }
@@ -75,7 +79,8 @@ impl Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NodeConfig {
-    /// What people call it, and the name in its certificate when the mesh uses TLS; made up for each start when absent.
+    /// What people call it, and the name in its certificate when the mesh uses TLS; made up for each start
+    /// when absent.
     pub name: Option<String>,
     /// What the node does.
     pub roles: Vec<Role>,

@@ -24,7 +24,9 @@ pub fn substitute(text: &str, environment: &Environment) -> Result<String, Faile
             continue;
         }
         done.push_str(before);
-        let (inside, after) = from[2..].split_once('}').ok_or_else(|| Failed::Malformed(format!("`{from}` has no closing brace")))?;
+        let (inside, after) = from[2..]
+            .split_once('}')
+            .ok_or_else(|| Failed::Malformed(format!("`{from}` has no closing brace")))?;
         done.push_str(&value_of(inside, environment)?);
         rest = after;
     }
@@ -33,9 +35,10 @@ pub fn substitute(text: &str, environment: &Environment) -> Result<String, Faile
 }
 
 fn value_of(inside: &str, environment: &Environment) -> Result<String, Failed> {
-    let (name, default) = inside.split_once(":-").map_or((inside, None), |(name, default)| (name, Some(default)));
-    let named =
-        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let (name, default) =
+        inside.split_once(":-").map_or((inside, None), |(name, default)| (name, Some(default)));
+    let named = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !named {
         return Err(Failed::Malformed(format!("`{name}` is no name of a variable")));
     }

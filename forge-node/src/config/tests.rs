@@ -39,21 +39,53 @@ fn what_is_wrong_is_named_with_file_line_and_key() {
         assert!(said.contains(message), "{text}: {said}");
         assert!(helped.contains(help), "{text}: {helped}");
     };
-    check("[gateway]\nhost = \"::1\"\nprot = 1", "forge.toml:3: unknown key `gateway.prot`", "did you mean `gateway.port`?");
-    check("[gatway]\nport = 1", "forge.toml:1: unknown key `gatway`", "did you mean the section `[gateway]`?");
+    check(
+        "[gateway]\nhost = \"::1\"\nprot = 1",
+        "forge.toml:3: unknown key `gateway.prot`",
+        "did you mean `gateway.port`?",
+    );
+    check(
+        "[gatway]\nport = 1",
+        "forge.toml:1: unknown key `gatway`",
+        "did you mean the section `[gateway]`?",
+    );
     check("[node]\nport = 1", "forge.toml:2: unknown key `node.port`", "`gateway.port`");
-    check("[log]\nqqqqqqqq = 1", "forge.toml:2: unknown key `log.qqqqqqqq`", "the keys of [log] are format, level");
-    check("frobnicate = 1", "forge.toml:1: unknown key `frobnicate`", "the sections are auth, capture, cluster, database");
+    check(
+        "[log]\nqqqqqqqq = 1",
+        "forge.toml:2: unknown key `log.qqqqqqqq`",
+        "the keys of [log] are format, level",
+    );
+    check(
+        "frobnicate = 1",
+        "forge.toml:1: unknown key `frobnicate`",
+        "the sections are auth, capture, cluster, database",
+    );
     check("gateway = 1", "forge.toml:1: unknown key `gateway`", "write [gateway]");
     check("[auth]\nsecret.value = \"x\"", "forge.toml:2", "");
     check("[gateway]\n\nport = \"x\"", "forge.toml:3: `gateway.port`: invalid type", "");
     check("[gateway]\nport = 70000", "forge.toml:2: `gateway.port`", "");
-    check("[database]\nacquire_timeout = \"5\"", "forge.toml:2: `database.acquire_timeout`: `5` is not a duration", "");
-    check("[node]\nroles = [\"gateway\", \"wroker\"]", "forge.toml:2: `node.roles`: unknown variant `wroker`", "");
+    check(
+        "[database]\nacquire_timeout = \"5\"",
+        "forge.toml:2: `database.acquire_timeout`: `5` is not a duration",
+        "",
+    );
+    check(
+        "[node]\nroles = [\"gateway\", \"wroker\"]",
+        "forge.toml:2: `node.roles`: unknown variant `wroker`",
+        "",
+    );
     check("[node]\nroles = []", "node.roles is empty", "");
-    check("[database]\nacquire_timeout = \"1s\"", "database.connect_timeout (2s) is longer than database.acquire_timeout (1s)", "");
+    check(
+        "[database]\nacquire_timeout = \"1s\"",
+        "database.connect_timeout (2s) is longer than database.acquire_timeout (1s)",
+        "",
+    );
     check("[gateway\nport = 1", "forge.toml:1: this is not TOML", "");
-    check("[auth]\nsecret = \"${NOPE}\"", "forge.toml:2: `auth.secret` needs the variable NOPE, which is not set", "${NOPE:-default}");
+    check(
+        "[auth]\nsecret = \"${NOPE}\"",
+        "forge.toml:2: `auth.secret` needs the variable NOPE, which is not set",
+        "${NOPE:-default}",
+    );
     check("[auth]\n\nsecret = \"${NOPE\"", "forge.toml:3: `auth.secret` holds a broken substitution", "");
 }
 
@@ -78,7 +110,8 @@ fn texts_are_completed_from_the_environment() {
 #[test]
 fn a_completed_text_may_be_a_number_or_a_switch() {
     let environment = Environment::from([("PORT", "9000"), ("OPEN", "true")]);
-    let config = read("[gateway]\nport = \"${PORT}\"\nmetrics_public = \"${OPEN}\"", &environment).expect("valid");
+    let config =
+        read("[gateway]\nport = \"${PORT}\"\nmetrics_public = \"${OPEN}\"", &environment).expect("valid");
     assert_eq!((config.gateway.port, config.gateway.metrics_public), (9000, true));
     let error = read("[gateway]\nport = \"${OPEN}\"", &environment).expect_err("no number");
     assert_eq!(error.to_string(), "forge.toml:2: `gateway.port`: `true` is not a whole number");
@@ -87,7 +120,9 @@ fn a_completed_text_may_be_a_number_or_a_switch() {
 #[test]
 fn a_variable_that_names_no_key_is_refused() {
     let refused = |name: &str| {
-        Layers::default().add_environment(&Environment::from([(name, "1")])).map_err(|error| (error.to_string(), error.help()))
+        Layers::default()
+            .add_environment(&Environment::from([(name, "1")]))
+            .map_err(|error| (error.to_string(), error.help()))
     };
     let (said, help) = refused("FORGE_GATEWAY__PROT").expect_err("a slip");
     assert_eq!(said, "the variable FORGE_GATEWAY__PROT: unknown key `gateway.prot`");
@@ -100,9 +135,19 @@ fn a_variable_that_names_no_key_is_refused() {
 
 #[test]
 fn flags_win_over_variables_over_the_file() {
-    let environment = Environment::from([("FORGE_GATEWAY__PORT", "2"), ("FORGE_NODE__ROLES", "gateway, worker"), ("FORGE_LOG__LEVEL", "")]);
+    let environment = Environment::from([
+        ("FORGE_GATEWAY__PORT", "2"),
+        ("FORGE_NODE__ROLES", "gateway, worker"),
+        ("FORGE_LOG__LEVEL", ""),
+    ]);
     let mut layers = Layers::default();
-    layers.add_file("forge.toml", "[gateway]\nport = 1\nheader_timeout = \"3s\"\n[log]\nlevel = \"warn\"", &environment).expect("valid");
+    layers
+        .add_file(
+            "forge.toml",
+            "[gateway]\nport = 1\nheader_timeout = \"3s\"\n[log]\nlevel = \"warn\"",
+            &environment,
+        )
+        .expect("valid");
     layers.add_environment(&environment).expect("valid");
     let config = parse(&layers).expect("valid");
     assert_eq!(config.gateway.port, 2);
@@ -123,16 +168,26 @@ fn flags_win_over_variables_over_the_file() {
 fn a_folder_brings_its_file_and_its_variables() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("forge.toml");
-    std::fs::write(&file, "[auth]\nsecret = \"${AUTH_SECRET}\"\n[database]\nurl = \"${DB:-postgres://a@b/c}\"").expect("writes");
-    std::fs::write(folder.path().join(".env"), "AUTH_SECRET=from-file\nFORGE_GATEWAY__PORT=7\n").expect("writes");
+    std::fs::write(
+        &file,
+        "[auth]\nsecret = \"${AUTH_SECRET}\"\n[database]\nurl = \"${DB:-postgres://a@b/c}\"",
+    )
+    .expect("writes");
+    std::fs::write(folder.path().join(".env"), "AUTH_SECRET=from-file\nFORGE_GATEWAY__PORT=7\n")
+        .expect("writes");
     let loaded = load(Some(&file), Environment::from([("FORGE_GATEWAY__PORT", "8")]), &[]).expect("valid");
     assert_eq!(loaded.config.auth.secret.as_ref().map(|secret| secret.expose()), Some("from-file"));
     assert_eq!(loaded.config.gateway.port, 8, "the process wins over .env");
     assert_eq!(loaded.folder, folder.path());
     let flag = Flag { flag: "--database-url", key: "database.url", value: "postgres://x@y/z".to_owned() };
-    let loaded = load(Some(&file), Environment::from([("DATABASE_URL", "postgres://n@n/n")]), &[flag]).expect("valid");
-    assert_eq!(loaded.config.database.url.map(|url| url.expose().to_owned()).as_deref(), Some("postgres://x@y/z"));
-    let missing = load(Some(&folder.path().join("nope.toml")), Environment::default(), &[]).expect_err("not there");
+    let loaded =
+        load(Some(&file), Environment::from([("DATABASE_URL", "postgres://n@n/n")]), &[flag]).expect("valid");
+    assert_eq!(
+        loaded.config.database.url.map(|url| url.expose().to_owned()).as_deref(),
+        Some("postgres://x@y/z")
+    );
+    let missing =
+        load(Some(&folder.path().join("nope.toml")), Environment::default(), &[]).expect_err("not there");
     assert!(matches!(missing, Error::Missing { .. }));
     std::fs::write(folder.path().join(".env"), "SECRET='s3cret\n").expect("writes");
     let broken = load(Some(&file), Environment::default(), &[]).expect_err("broken").to_string();
@@ -146,10 +201,12 @@ fn a_secret_does_not_print() {
     assert!(!shown.contains("very-secret"), "{shown}");
 }
 
-/// The reference is the list of keys that unknown ones are judged by, so it must name every field, and nothing else.
+/// The reference is the list of keys that unknown ones are judged by, so it must name every field, and
+/// nothing else.
 #[test]
 fn the_reference_names_every_key_with_its_default() {
-    let config = read(reference::TEXT, &Environment::default()).expect("the reference is a valid configuration");
+    let config =
+        read(reference::TEXT, &Environment::default()).expect("the reference is a valid configuration");
     let as_written = serde_json::to_value(&config).expect("serializes");
     let mut fields = BTreeSet::new();
     leaves("", &as_written, &mut fields);
@@ -158,8 +215,12 @@ fn the_reference_names_every_key_with_its_default() {
     let defaults = serde_json::to_value(Config::default()).expect("serializes");
     for key in keys {
         let pointer = format!("/{}", key.replace('.', "/"));
-        let (default, written) = (defaults.pointer(&pointer).expect("a field"), as_written.pointer(&pointer).expect("a field"));
-        assert!(default.is_null() || default == written, "{key} is {default} by default, and {written} in the reference");
+        let (default, written) =
+            (defaults.pointer(&pointer).expect("a field"), as_written.pointer(&pointer).expect("a field"));
+        assert!(
+            default.is_null() || default == written,
+            "{key} is {default} by default, and {written} in the reference"
+        );
     }
 }
 
@@ -167,7 +228,11 @@ fn leaves(prefix: &str, value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                leaves(&if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }, value, found);
+                leaves(
+                    &if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") },
+                    value,
+                    found,
+                );
             }
         }
         _ => drop(found.insert(prefix.to_owned())),

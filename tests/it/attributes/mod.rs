@@ -90,17 +90,26 @@ async fn rows_come_back_as_they_went_in() {
     database.execute(&create_sql(&[&Task::META, &Project::META], &[&Status::META])).await;
     let mut connection = database.connect().await;
     let (project, task) = (ProjectId::new(), TaskId::new());
-    sqlx::query("INSERT INTO projects (id) VALUES ($1)").bind(project).execute(&mut connection).await.expect("a project");
-    sqlx::query("INSERT INTO tasks (id, project, title, history, updated_at) VALUES ($1, $2, $3, $4, '2020-01-01Z')")
-        .bind(task)
+    sqlx::query("INSERT INTO projects (id) VALUES ($1)")
         .bind(project)
-        .bind(Title::parse(" Write it ").expect("a title"))
-        .bind(vec![Status::Open, Status::Done])
         .execute(&mut connection)
         .await
-        .expect("a task");
+        .expect("a project");
+    sqlx::query(
+        "INSERT INTO tasks (id, project, title, history, updated_at) VALUES ($1, $2, $3, $4, '2020-01-01Z')",
+    )
+    .bind(task)
+    .bind(project)
+    .bind(Title::parse(" Write it ").expect("a title"))
+    .bind(vec![Status::Open, Status::Done])
+    .execute(&mut connection)
+    .await
+    .expect("a task");
     let before = open(&mut connection).await.expect("the task");
-    assert_eq!((before.id, before.title.as_str(), before.history), (task, "Write it", vec![Status::Open, Status::Done]));
+    assert_eq!(
+        (before.id, before.title.as_str(), before.history),
+        (task, "Write it", vec![Status::Open, Status::Done])
+    );
     database.execute("UPDATE tasks SET due = now()").await;
     let after = open(&mut connection).await.expect("the task");
     assert!(after.updated_at > before.updated_at, "the trigger sets {}", after.updated_at);
@@ -108,9 +117,15 @@ async fn rows_come_back_as_they_went_in() {
 
     database.execute("ALTER TYPE status ADD VALUE 'late'").await;
     database.execute("UPDATE tasks SET status = 'late', title = ''").await;
-    let unknown = sqlx::query_scalar::<_, Status>("SELECT status FROM tasks").fetch_one(&mut connection).await.expect_err("a newer label");
+    let unknown = sqlx::query_scalar::<_, Status>("SELECT status FROM tasks")
+        .fetch_one(&mut connection)
+        .await
+        .expect_err("a newer label");
     assert!(unknown.to_string().ends_with("`late` is no Status; expected one of open, done"), "{unknown}");
-    let invalid = sqlx::query_scalar::<_, Title>("SELECT title FROM tasks").fetch_one(&mut connection).await.expect_err("an empty title");
+    let invalid = sqlx::query_scalar::<_, Title>("SELECT title FROM tasks")
+        .fetch_one(&mut connection)
+        .await
+        .expect_err("an empty title");
     assert!(invalid.to_string().ends_with("`Title`: must have 1 to 200 characters (it has 0)"), "{invalid}");
 }
 
@@ -126,7 +141,12 @@ async fn tables_made_from_models_do_not_drift() {
     let actual: Vec<_> = columns
         .await
         .iter()
-        .map(|row| ColumnActual { table: row.get(0), column: row.get(1), sql_type: row.get(2), nullable: row.get(3) })
+        .map(|row| ColumnActual {
+            table: row.get(0),
+            column: row.get(1),
+            sql_type: row.get(2),
+            nullable: row.get(3),
+        })
         .collect();
     assert_eq!(drift(&actual, &Task::META), Vec::<String>::new());
     assert_eq!(drift(&actual, &Project::META), Vec::<String>::new());

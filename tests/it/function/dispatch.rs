@@ -49,8 +49,7 @@ async fn dispatch_from_an_action(ctx: &ActionContext, key: String) -> Result<Job
 
 /// `name queue priority attempts_max ready args subject`, one line a job.
 async fn rows(room: &Room) -> Vec<String> {
-    let sql =
-        "SELECT concat_ws(' ', name, queue, priority, attempts_max, ready, args::text, identity ->> 'subject') FROM forge_jobs ORDER BY id";
+    let sql = "SELECT concat_ws(' ', name, queue, priority, attempts_max, ready, args::text, identity ->> 'subject') FROM forge_jobs ORDER BY id";
     sqlx::query_scalar(sql).fetch_all(&mut room.scratch.connect().await).await.expect("reads")
 }
 
@@ -65,13 +64,15 @@ async fn a_dispatch_commits_with_its_mutation() {
     let room = Room::migrated().await;
     let trace = TraceContext::new_root();
     let args = br#"{"key": "a", "delayMs": 0, "fails": false}"#.as_slice();
-    let invocation = Invocation { trace, ..Invocation::new("dispatch.write_and_dispatch", args, caller(&["editor"])) };
+    let invocation =
+        Invocation { trace, ..Invocation::new("dispatch.write_and_dispatch", args, caller(&["editor"])) };
     let answer = room.functions.call(invocation).await.expect("commits");
     assert_eq!(rows(&room).await, [r#"dispatch.send mail 70 4 t {"key":"a"} ana"#]);
     assert_eq!(woken(&room).await, ["mail"]);
     let sql = "SELECT trace FROM forge_jobs WHERE id = $1::uuid";
     let id: String = serde_json::from_slice(&answer).expect("the job's id");
-    let stored: String = sqlx::query_scalar(sql).bind(id).fetch_one(&mut room.scratch.connect().await).await.expect("its row");
+    let stored: String =
+        sqlx::query_scalar(sql).bind(id).fetch_one(&mut room.scratch.connect().await).await.expect("its row");
     assert_eq!(TraceContext::parse(&stored).map(|stored| stored.trace_id), Some(trace.trace_id));
     room.close().await;
 }
@@ -98,7 +99,8 @@ async fn a_delayed_job_is_not_ready() {
     room.call(WriteAndDispatch { key: "a".into(), delay_ms: 60_000, fails: false }).await.expect("commits");
     assert_eq!(rows(&room).await, [r#"dispatch.send mail 70 4 f {"key":"a"}"#]);
     let sql = "SELECT extract(epoch FROM run_at - created_at)::float8 FROM forge_jobs";
-    let delay: f64 = sqlx::query_scalar(sql).fetch_one(&mut room.scratch.connect().await).await.expect("reads");
+    let delay: f64 =
+        sqlx::query_scalar(sql).fetch_one(&mut room.scratch.connect().await).await.expect("reads");
     assert!((delay - 60.0).abs() < 0.001, "{delay}");
     assert_eq!(woken(&room).await, ["mail"], "a claimer must learn when it is due");
     room.close().await;
@@ -110,7 +112,8 @@ async fn an_action_dispatches_in_a_transaction_of_its_own() {
     room.call_as(DispatchFromAnAction { key: "a".into() }, caller(&[])).await.expect("dispatches");
     assert_eq!(rows(&room).await, [r#"dispatch.send mail 70 4 t {"key":"a"} ana"#]);
     assert_eq!(woken(&room).await, ["mail"]);
-    let refused = room.call(DispatchFromAnAction { key: "x".repeat(64) }).await.expect_err("too large for the job");
+    let refused =
+        room.call(DispatchFromAnAction { key: "x".repeat(64) }).await.expect_err("too large for the job");
     assert_eq!(refused.code(), Code::PayloadTooLarge);
     room.close().await;
 }
@@ -119,7 +122,10 @@ async fn an_action_dispatches_in_a_transaction_of_its_own() {
 async fn nobody_calls_a_job() {
     let room = Room::migrated().await;
     for name in ["dispatch.send", "post.send", "forge.dispatch"] {
-        let called = room.functions.call(Invocation::new(name, br#"{"key": "a"}"#.as_slice(), Caller::default())).await;
+        let called = room
+            .functions
+            .call(Invocation::new(name, br#"{"key": "a"}"#.as_slice(), Caller::default()))
+            .await;
         assert_eq!(called.expect_err(name).code(), Code::NotFound);
     }
     room.close().await;

@@ -27,7 +27,9 @@ pub(super) async fn put_and_fail(ctx: &MutationContext, key: String) -> Result<(
 #[forge::mutation(public)]
 pub(super) async fn survive(ctx: &MutationContext) -> Result<String> {
     ctx.call(Put { key: "before".into() }).await?;
-    let Err(CallError::App(LedgerError::Refused { key })) = ctx.call(PutAndFail { key: "inside".into() }).await else {
+    let Err(CallError::App(LedgerError::Refused { key })) =
+        ctx.call(PutAndFail { key: "inside".into() }).await
+    else {
         return Err(Fault::internal("the callee's own error was expected"));
     };
     ctx.call(Put { key: "after".into() }).await?;
@@ -37,8 +39,11 @@ pub(super) async fn survive(ctx: &MutationContext) -> Result<String> {
 /// Two calls at the same time on one transaction, one of which fails.
 #[forge::mutation(public)]
 pub(super) async fn join(ctx: &MutationContext) -> Result<bool> {
-    let calls =
-        futures::join!(ctx.call(Put { key: "a".into() }), ctx.call(PutAndFail { key: "b".into() }), ctx.call(Put { key: "c".into() }),);
+    let calls = futures::join!(
+        ctx.call(Put { key: "a".into() }),
+        ctx.call(PutAndFail { key: "b".into() }),
+        ctx.call(Put { key: "c".into() }),
+    );
     Ok(calls.0.is_ok() && calls.1.is_err() && calls.2.is_ok())
 }
 
@@ -135,7 +140,10 @@ pub(super) async fn count_up(ctx: &MutationContext) -> Result<i64> {
 #[forge::mutation(public)]
 pub(super) async fn lock_both(ctx: &MutationContext, first: String, second: String) -> Result<()> {
     for key in [first, second] {
-        sqlx::query("UPDATE ledger SET touched = touched + 1 WHERE key = $1").bind(key).execute(ctx.db()).await?;
+        sqlx::query("UPDATE ledger SET touched = touched + 1 WHERE key = $1")
+            .bind(key)
+            .execute(ctx.db())
+            .await?;
         sqlx::query("SELECT pg_sleep(0.05)").execute(ctx.db()).await?;
     }
     Ok(())

@@ -9,7 +9,10 @@ use super::room::{Room, caller};
 /// Adds one, slowly enough for others to come meanwhile.
 #[forge::mutation]
 async fn count_slowly(ctx: &MutationContext, by: i64, fails: bool) -> Result<i64> {
-    let counted = sqlx::query_scalar("UPDATE counter SET value = value + $1 RETURNING value").bind(by).fetch_one(ctx.db()).await?;
+    let counted = sqlx::query_scalar("UPDATE counter SET value = value + $1 RETURNING value")
+        .bind(by)
+        .fetch_one(ctx.db())
+        .await?;
     sqlx::query("SELECT pg_sleep(0.05)").execute(ctx.db()).await?;
     if fails { Err(Fault::new(Code::Conflict, "as asked")) } else { Ok(counted) }
 }
@@ -39,7 +42,10 @@ fn keyed(name: &str, args: &'static str, key: &str, caller: Caller) -> Invocatio
 }
 
 async fn counter(room: &Room) -> i64 {
-    sqlx::query_scalar("SELECT value FROM counter").fetch_one(&mut room.scratch.connect().await).await.expect("reads")
+    sqlx::query_scalar("SELECT value FROM counter")
+        .fetch_one(&mut room.scratch.connect().await)
+        .await
+        .expect("reads")
 }
 
 const ONE: &str = r#"{"by": 1, "fails": false}"#;
@@ -47,11 +53,15 @@ const ONE: &str = r#"{"by": 1, "fails": false}"#;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_call_is_answered_and_not_done() {
     let room = Room::migrated().await;
-    let call = |args, key, caller| room.functions.submit(keyed("idempotency.count_slowly", args, key, caller));
+    let call =
+        |args, key, caller| room.functions.submit(keyed("idempotency.count_slowly", args, key, caller));
     let (first, receipt) = call(ONE, "a", caller(&[])).await;
     let (again, replayed) = call(ONE, "a", caller(&[])).await;
     assert_eq!((first.expect("counts"), again.expect("is answered")), ("1".into(), "1".into()));
-    assert!(receipt.xid.is_some() && replayed.xid == receipt.xid, "the repeated call is told when it happened");
+    assert!(
+        receipt.xid.is_some() && replayed.xid == receipt.xid,
+        "the repeated call is told when it happened"
+    );
     let (refused, _) = call(r#"{"by": 2, "fails": false}"#, "a", caller(&[])).await;
     assert_eq!(refused.expect_err("other arguments").code(), Code::Conflict);
     let (strange, _) = call(ONE, "a", caller(&["another"])).await;
@@ -80,7 +90,11 @@ async fn concurrent_duplicates_wait_for_the_first() {
     for (name, expected) in [("idempotency.count_slowly", 1), ("idempotency.count_strictly", 2)] {
         let calls = (0..10).map(|_| room.functions.call(keyed(name, ONE, "a", caller(&[]))));
         for answer in futures::future::join_all(calls).await {
-            assert_eq!(answer.unwrap_or_else(|fault| panic!("{name}: {fault}")), expected.to_string(), "{name}");
+            assert_eq!(
+                answer.unwrap_or_else(|fault| panic!("{name}: {fault}")),
+                expected.to_string(),
+                "{name}"
+            );
         }
         assert_eq!(counter(&room).await, expected, "{name}");
     }

@@ -32,7 +32,11 @@ async fn access_is_checked_before_arguments_are_read() {
 async fn what_is_internal_or_unknown_does_not_exist() {
     let room = Room::open().await;
     let hidden = room.call_as(Hidden {}, caller(&["admin"])).await.expect_err("refused");
-    let unknown = room.functions.call(Invocation::new("handlers.hiddem", "{}", caller(&["admin"]))).await.expect_err("refused");
+    let unknown = room
+        .functions
+        .call(Invocation::new("handlers.hiddem", "{}", caller(&["admin"])))
+        .await
+        .expect_err("refused");
     assert_eq!(hidden.code(), Code::NotFound);
     assert_eq!(hidden.message().replace("hidden", "hiddem"), unknown.message());
     room.close().await;
@@ -61,7 +65,11 @@ async fn a_time_limit_ends_the_statement_in_postgres() {
 
 #[tokio::test]
 async fn a_time_limit_holds_while_a_call_waits_for_a_connection() {
-    let config = DatabaseConfig { write_connections_max: 1, acquire_timeout: Duration::from_secs(2), ..DatabaseConfig::default() };
+    let config = DatabaseConfig {
+        write_connections_max: 1,
+        acquire_timeout: Duration::from_secs(2),
+        ..DatabaseConfig::default()
+    };
     let room = Room::over(Scratch::with(config).await, FunctionConfig::default()).await;
     let options = TransactionOptions::new("holds the only connection", Duration::from_secs(60));
     let holder = Transaction::begin(&room.scratch.database, options).await.expect("begins");
@@ -87,14 +95,20 @@ async fn a_caller_who_leaves_ends_its_query_and_not_its_mutation() {
     let room = Room::open().await;
     let busy = "SELECT pg_sleep(0.3)";
     drop(tokio::time::timeout(Duration::from_millis(50), room.call(CountTwice {})).await);
-    until("the query was cancelled", Duration::from_secs(5), || async { (room.functions.in_flight().is_empty()).then_some(()) }).await;
+    until("the query was cancelled", Duration::from_secs(5), || async {
+        (room.functions.in_flight().is_empty()).then_some(())
+    })
+    .await;
     let mut connection = room.scratch.connect().await;
     let mut lock = sqlx::Connection::begin(&mut connection).await.expect("begins");
     sqlx::query("LOCK TABLE ledger").execute(&mut *lock).await.expect("locks");
     drop(tokio::time::timeout(Duration::from_millis(50), room.call(Put { key: "kept".into() })).await);
     sqlx::query(busy).execute(&mut *lock).await.expect("waits");
     lock.commit().await.expect("unlocks");
-    until("the mutation went on", Duration::from_secs(5), || async { (room.keys().await == ["kept"]).then_some(()) }).await;
+    until("the mutation went on", Duration::from_secs(5), || async {
+        (room.keys().await == ["kept"]).then_some(())
+    })
+    .await;
     room.close().await;
 }
 
@@ -133,10 +147,17 @@ async fn a_drain_lets_calls_end_and_cancels_what_does_not() {
     let functions = room.functions.clone();
     let call = |ms: u64| {
         let functions = functions.clone();
-        async move { functions.call(Invocation::new("handlers.wait", format!("{{\"ms\":{ms}}}"), Caller::default())).await }
+        async move {
+            functions
+                .call(Invocation::new("handlers.wait", format!("{{\"ms\":{ms}}}"), Caller::default()))
+                .await
+        }
     };
     let long = tokio::spawn(call(60_000));
-    until("the call runs", Duration::from_secs(5), || async { (!room.functions.in_flight().is_empty()).then_some(()) }).await;
+    until("the call runs", Duration::from_secs(5), || async {
+        (!room.functions.in_flight().is_empty()).then_some(())
+    })
+    .await;
     room.close().await;
     assert_eq!(code(long.await.expect("not panicked")), Code::Unavailable);
     assert_eq!(code(call(0).await), Code::Unavailable);

@@ -36,7 +36,12 @@ impl Room {
     pub(super) async fn migrated() -> Self {
         let scratch = Scratch::new().await;
         let sets = [system_set()];
-        let runner = Runner { database: &scratch.database, sets: &sets, node: "test", lock_wait: Duration::from_secs(5) };
+        let runner = Runner {
+            database: &scratch.database,
+            sets: &sets,
+            node: "test",
+            lock_wait: Duration::from_secs(5),
+        };
         runner.up(None, |_| {}).await.expect("migrates");
         Self::over(scratch, FunctionConfig::default()).await
     }
@@ -55,7 +60,12 @@ impl Room {
         let tree = Tree::new();
         let view = NodeView::new(NodeId::new(), "node", Arc::clone(&tree));
         let hints = Hints::new();
-        let needs = Needs { database: scratch.database.clone(), tree: Arc::clone(&tree), hints: hints.clone(), config };
+        let needs = Needs {
+            database: scratch.database.clone(),
+            tree: Arc::clone(&tree),
+            hints: hints.clone(),
+            config,
+        };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
         let services = |invoke| Services { node: view, invoke, tokens: None, http: reqwest::Client::new() };
         let (functions, child) = Functions::new(catalog, needs, services);
@@ -77,7 +87,10 @@ impl Room {
     /// The ledger's keys, in order.
     pub(super) async fn keys(&self) -> Vec<String> {
         let mut connection = self.scratch.connect().await;
-        sqlx::query_scalar("SELECT key FROM ledger ORDER BY key").fetch_all(&mut connection).await.expect("reads")
+        sqlx::query_scalar("SELECT key FROM ledger ORDER BY key")
+            .fetch_all(&mut connection)
+            .await
+            .expect("reads")
     }
 
     /// Stops the room and proves that it left no session at work.

@@ -61,7 +61,10 @@ async fn a_panic_rolls_back_and_is_in_the_journal() {
     assert!(!fault.message().contains("on purpose"));
     assert!(room.keys().await.is_empty());
     let crashes = room.tree.journal().crashes_since(0).entries;
-    assert_eq!((crashes[0].path.as_str(), crashes[0].cause.as_str()), ("node/functions/handlers.panic", "on purpose"));
+    assert_eq!(
+        (crashes[0].path.as_str(), crashes[0].cause.as_str()),
+        ("node/functions/handlers.panic", "on purpose")
+    );
     assert!(crashes[0].backtrace.as_ref().is_some_and(|trace| trace.contains("handlers")));
     room.call(Put { key: "next".into() }).await.expect("the room goes on");
     room.close().await;
@@ -70,7 +73,8 @@ async fn a_panic_rolls_back_and_is_in_the_journal() {
 #[tokio::test]
 async fn a_panic_outside_of_the_handlers_body_ends_one_call_too() {
     let room = Room::open().await;
-    let sliced = Invocation::new("handlers.read_sliced", "{\"text\": \"\u{20ac}\u{20ac}\"}", Caller::default());
+    let sliced =
+        Invocation::new("handlers.read_sliced", "{\"text\": \"\u{20ac}\u{20ac}\"}", Caller::default());
     room.functions.call(sliced).await.expect("three bytes are one euro sign");
     let sliced = Invocation::new("handlers.read_sliced", "{\"text\": \"a\u{20ac}\"}", Caller::default());
     assert_eq!(room.functions.call(sliced).await.expect_err("panicked").code(), Code::Internal);
@@ -100,7 +104,8 @@ async fn lost_races_are_run_again_and_nothing_is_counted_twice() {
         assert!(lost.retry_delay().is_some());
     }
     let mut connection = room.scratch.connect().await;
-    let value: i64 = sqlx::query_scalar("SELECT value FROM counter").fetch_one(&mut connection).await.expect("reads");
+    let value: i64 =
+        sqlx::query_scalar("SELECT value FROM counter").fetch_one(&mut connection).await.expect("reads");
     assert_eq!(value, counted);
     // Without retries one of twelve that start together would win.
     assert!(counted > 1, "{counted} of 12");
@@ -118,7 +123,8 @@ async fn a_deadlock_is_run_again() {
     one.expect("runs");
     other.expect("runs");
     let mut connection = room.scratch.connect().await;
-    let touched: Vec<i32> = sqlx::query_scalar("SELECT touched FROM ledger").fetch_all(&mut connection).await.expect("reads");
+    let touched: Vec<i32> =
+        sqlx::query_scalar("SELECT touched FROM ledger").fetch_all(&mut connection).await.expect("reads");
     assert_eq!(touched, [2, 2]);
     room.close().await;
 }
@@ -145,7 +151,10 @@ async fn a_schema_that_changes_under_a_running_node_breaks_no_call() {
         // Several sessions of each pool prepare the statement.
         futures::future::join_all((0..6).map(|_| room.call(WholeRows {}))).await;
         futures::future::join_all((0..6).map(|_| room.call(WholeRowsAtOnce {}))).await;
-        futures::future::join_all((0..6).map(|n| room.call(WholeRowsWriting { key: format!("{round} before {n}") }))).await;
+        futures::future::join_all(
+            (0..6).map(|n| room.call(WholeRowsWriting { key: format!("{round} before {n}") })),
+        )
+        .await;
         execute(&mut connection, &format!("ALTER TABLE ledger ADD COLUMN round_{round} text")).await;
         for n in 0..6 {
             room.call(WholeRows {}).await.expect("reads");

@@ -1,6 +1,7 @@
 //! What clients are told: the generated files of a zoo of types, and the types that are refused.
 //!
-//! The files in `golden` are what the zoo's handlers generate; `FORGE_BLESS=1` writes them anew: read the difference before committing it.
+//! The files in `golden` are what the zoo's handlers generate; `FORGE_BLESS=1` writes them anew: read the
+//! difference before committing it.
 
 mod refusals;
 mod schemas;
@@ -27,7 +28,8 @@ fn the_generated_files_are_the_golden_ones() {
         if std::env::var_os("FORGE_BLESS").is_some() {
             std::fs::write(&path, &text).expect("write the golden file");
         }
-        let golden = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let golden =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert_eq!(text, golden, "{name} is not the golden one; with FORGE_BLESS=1 it is written anew");
     }
 }
@@ -43,7 +45,11 @@ fn the_order_of_registration_changes_nothing() {
 fn the_contract_changes_with_the_types() {
     let (before, after) = (contract_of(zoo::ALL), contract_of(zoo::CHANGED));
     assert_ne!(before.hash, after.hash);
-    assert!(before.hash.len() == 16 && before.hash.bytes().all(|digit| digit.is_ascii_hexdigit()), "{}", before.hash);
+    assert!(
+        before.hash.len() == 16 && before.hash.bytes().all(|digit| digit.is_ascii_hexdigit()),
+        "{}",
+        before.hash
+    );
     let document = forge_ts::schema::document;
     let changes = forge_ts::drift::changes(&document(&before), &document(&after));
     let named = ["function `zoo.feed`.args.animal is gone", "function `zoo.feed`.args.animalId is new"];

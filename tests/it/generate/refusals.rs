@@ -56,15 +56,16 @@ fn refused<const N: usize>(registrations: [&'static Registration; N]) -> Vec<Str
 
 #[test]
 fn numbers_that_javascript_rounds_are_refused_with_both_remedies() {
-    let remedies =
-        "and JavaScript rounds numbers beyond 2^53 - 1: take `Int53` (a number up to there), `Int64` (any i64, as a text) or `i32`";
+    let remedies = "and JavaScript rounds numbers beyond 2^53 - 1: take `Int53` (a number up to there), `Int64` (any i64, as a text) or `i32`";
     let said = refused([&STARS]);
     let expected = [
         format!("`refusals.stars`: `args.since` is of the type `i64`, {remedies}"),
         format!("`refusals.stars`: `result.Count.ofStars[]` is of the type `u64`, {remedies}"),
     ];
     assert_eq!(said, expected);
-    assert!(refused([&LATER])[0].starts_with("`refusals.later`: `result.Duration.secs` is of the type `u64`"));
+    assert!(
+        refused([&LATER])[0].starts_with("`refusals.later`: `result.Duration.secs` is of the type `u64`")
+    );
 }
 
 #[test]

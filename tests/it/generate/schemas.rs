@@ -1,4 +1,5 @@
-//! `schema.json` and `openapi.json`: every reference leads somewhere, and what serde writes is what they describe.
+//! `schema.json` and `openapi.json`: every reference leads somewhere, and what serde writes is what they
+//! describe.
 
 use std::collections::BTreeSet;
 
@@ -12,17 +13,27 @@ fn what_is_answered_is_what_the_schema_says() {
     let schema = forge_ts::schema::document(&contract);
     let list = function(&schema, "zoo.list");
     let animal = &zoo::samples()[0].1;
-    check(&schema, &list["result"], &json!({ "items": [animal], "next": null })).unwrap_or_else(|error| panic!("{error}"));
-    check(&schema, &list["args"], &json!({ "page": 1, "names": ["Leo"] })).unwrap_or_else(|error| panic!("{error}"));
+    check(&schema, &list["result"], &json!({ "items": [animal], "next": null }))
+        .unwrap_or_else(|error| panic!("{error}"));
+    check(&schema, &list["args"], &json!({ "page": 1, "names": ["Leo"] }))
+        .unwrap_or_else(|error| panic!("{error}"));
     let feed = function(&schema, "zoo.feed");
     for (_, error) in zoo::samples().iter().filter(|(name, _)| *name == "FeedError") {
         check(&schema, &feed["error"], error).unwrap_or_else(|error| panic!("{error}"));
     }
-    for wrong in [json!({}), json!({ "page": -1 }), json!({ "page": 1, "names": [""] }), json!({ "page": 1, "mood": "happy" })] {
+    for wrong in [
+        json!({}),
+        json!({ "page": -1 }),
+        json!({ "page": 1, "names": [""] }),
+        json!({ "page": 1, "mood": "happy" }),
+    ] {
         check(&schema, &list["args"], &wrong).expect_err("wrong arguments");
     }
     assert_eq!(feed["access"], json!({ "is": "role", "role": "keeper" }));
-    assert_eq!(feed["codes"], json!([{ "name": "FULL", "status": 409 }, { "name": "NO_ANIMAL", "status": 404 }]));
+    assert_eq!(
+        feed["codes"],
+        json!([{ "name": "FULL", "status": 409 }, { "name": "NO_ANIMAL", "status": 404 }])
+    );
 }
 
 #[test]
@@ -39,13 +50,19 @@ fn every_function_is_an_operation_of_the_openapi_document() {
             assert!(ids.insert(operation["operationId"].to_string()), "{path} {method}: its id is taken");
             let responses = operation["responses"].as_object().expect("responses");
             assert!(responses.contains_key("200") && responses.contains_key("default"), "{path}");
-            assert!(responses.values().all(|response| response["description"].is_string()), "{path}: every response is described");
+            assert!(
+                responses.values().all(|response| response["description"].is_string()),
+                "{path}: every response is described"
+            );
             let takes = if method == "get" { "parameters" } else { "requestBody" };
             assert!(!operation[takes].is_null() && operation["security"].is_array(), "{path} {method}");
         }
     }
     let feed = &document["paths"]["/rpc/zoo.feed"]["post"];
-    assert!(!feed["responses"]["409"].is_null() && !feed["responses"]["404"].is_null(), "own errors have their statuses");
+    assert!(
+        !feed["responses"]["409"].is_null() && !feed["responses"]["404"].is_null(),
+        "own errors have their statuses"
+    );
     assert_eq!(
         document["paths"]["/rpc/zoo.list"]["post"]["security"],
         json!([{}, { "bearer": [] }]),
@@ -66,7 +83,10 @@ fn every_reference_leads_somewhere() {
         collect(&document, &mut references);
         assert!(references.len() > 5, "{references:?}");
         for reference in references {
-            assert!(document.pointer(reference.trim_start_matches('#')).is_some_and(Value::is_object), "{reference} leads nowhere");
+            assert!(
+                document.pointer(reference.trim_start_matches('#')).is_some_and(Value::is_object),
+                "{reference} leads nowhere"
+            );
         }
     }
 }
@@ -93,12 +113,19 @@ fn check(document: &Value, schema: &Value, value: &Value) -> Result<(), String> 
         return if schema == &json!(false) { Err(format!("{value}: nothing is allowed")) } else { Ok(()) };
     };
     for (word, rule) in words {
-        check_word(document, word, rule, words, value).map_err(|error| format!("{error}\n  {word} of {value}"))?;
+        check_word(document, word, rule, words, value)
+            .map_err(|error| format!("{error}\n  {word} of {value}"))?;
     }
     Ok(())
 }
 
-fn check_word(document: &Value, word: &str, rule: &Value, words: &serde_json::Map<String, Value>, value: &Value) -> Result<(), String> {
+fn check_word(
+    document: &Value,
+    word: &str,
+    rule: &Value,
+    words: &serde_json::Map<String, Value>,
+    value: &Value,
+) -> Result<(), String> {
     let all = |schemas: &Value, value: &Value| -> Vec<Result<(), String>> {
         schemas.as_array().into_iter().flatten().map(|schema| check(document, schema, value)).collect()
     };
@@ -123,28 +150,49 @@ fn check_word(document: &Value, word: &str, rule: &Value, words: &serde_json::Ma
         },
         "minimum" => value.as_i64().is_none_or(|value| rule.as_i64().is_some_and(|min| value >= min)),
         "maximum" => value.as_i64().is_none_or(|value| rule.as_i64().is_some_and(|max| value <= max)),
-        "minLength" => value.as_str().is_none_or(|text| text.chars().count() as u64 >= rule.as_u64().unwrap_or(u64::MAX)),
-        "maxLength" => value.as_str().is_none_or(|text| text.chars().count() as u64 <= rule.as_u64().unwrap_or(0)),
-        "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().unwrap_or(u64::MAX)),
+        "minLength" => {
+            value.as_str().is_none_or(|text| text.chars().count() as u64 >= rule.as_u64().unwrap_or(u64::MAX))
+        }
+        "maxLength" => {
+            value.as_str().is_none_or(|text| text.chars().count() as u64 <= rule.as_u64().unwrap_or(0))
+        }
+        "minItems" => {
+            value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().unwrap_or(u64::MAX))
+        }
         "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= rule.as_u64().unwrap_or(0)),
-        "required" => rule.as_array().into_iter().flatten().all(|name| value.get(name.as_str().unwrap_or_default()).is_some()),
+        "required" => rule
+            .as_array()
+            .into_iter()
+            .flatten()
+            .all(|name| value.get(name.as_str().unwrap_or_default()).is_some()),
         "properties" => {
             let members = rule.as_object().into_iter().flatten();
-            return members.filter_map(|(name, schema)| Some(check(document, schema, value.get(name)?))).collect();
+            return members
+                .filter_map(|(name, schema)| Some(check(document, schema, value.get(name)?)))
+                .collect();
         }
         "additionalProperties" => {
             let known = words.get("properties");
-            let mut others =
-                value.as_object().into_iter().flatten().filter(|(name, _)| known.is_none_or(|known| known.get(name).is_none()));
+            let mut others = value
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter(|(name, _)| known.is_none_or(|known| known.get(name).is_none()));
             return others.try_for_each(|(_, value)| check(document, rule, value));
         }
         "propertyNames" => {
-            return value.as_object().into_iter().flatten().try_for_each(|(name, _)| check(document, rule, &json!(name)));
+            return value
+                .as_object()
+                .into_iter()
+                .flatten()
+                .try_for_each(|(name, _)| check(document, rule, &json!(name)));
         }
         "items" | "prefixItems" => {
             let first = words.get("prefixItems").and_then(Value::as_array).map_or(0, Vec::len);
             let items = value.as_array().into_iter().flatten().enumerate();
-            let schema = |index: usize| if word == "items" { (index >= first).then_some(rule) } else { rule.get(index) };
+            let schema = |index: usize| {
+                if word == "items" { (index >= first).then_some(rule) } else { rule.get(index) }
+            };
             return items.filter_map(|(index, item)| Some(check(document, schema(index)?, item))).collect();
         }
         "description" | "deprecated" | "format" | "pattern" | "examples" => true,

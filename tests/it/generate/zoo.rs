@@ -121,7 +121,12 @@ pub(super) enum FeedError {
 
 /// Every animal.
 #[forge::query(public)]
-pub(super) async fn list(_ctx: &QueryContext, mood: Option<Mood>, names: Option<Vec<Name>>, page: u32) -> Result<Page<Animal>> {
+pub(super) async fn list(
+    _ctx: &QueryContext,
+    mood: Option<Mood>,
+    names: Option<Vec<Name>>,
+    page: u32,
+) -> Result<Page<Animal>> {
     let _ = (mood, names, page);
     Ok(Page { items: vec![animal()], next: None })
 }
@@ -169,7 +174,8 @@ impl Handler for FeedChanged {
     type Kind = Mutation;
     type Output = AnimalId;
     type Error = FeedError;
-    const META: Meta = Meta { name: Some("zoo.feed"), ..Meta::mutation(module_path!(), "feed", file!(), line!()) };
+    const META: Meta =
+        Meta { name: Some("zoo.feed"), ..Meta::mutation(module_path!(), "feed", file!(), line!()) };
 
     async fn run(self, _ctx: &MutationContext) -> Result<AnimalId, FeedError> {
         drop(self.diet);
@@ -192,7 +198,10 @@ pub(super) const CHANGED: [&Registration; 5] = [&LIST, &ANY_ONE, &FEED_CHANGED, 
 /// What serde writes for the types of the zoo: name of the type, JSON.
 pub(super) fn samples() -> Vec<(&'static str, Value)> {
     let errors = [FeedError::Full { grams_eaten: 3, until: None }, FeedError::NoAnimal];
-    let mut samples = vec![("Animal", json!(animal())), ("Page<Animal>", json!(Page { items: vec![animal()], next: Some("a".into()) }))];
+    let mut samples = vec![
+        ("Animal", json!(animal())),
+        ("Page<Animal>", json!(Page { items: vec![animal()], next: Some("a".into()) })),
+    ];
     samples.extend(
         errors.iter().map(|error| {
             ("FeedError", json!({ "code": AppError::code(error).name, "message": error.message(), "details": error.details() }))
@@ -209,7 +218,12 @@ fn animal() -> Animal {
         moods: vec![Some(Mood::Calm), None],
         weight: Weight(12),
         size: Size { width_cm: 1.5, height_cm: 2.0 },
-        diets: vec![Diet::Nothing, Diet::Only("hay".into()), Diet::Mixed { plant_share: 3 }, Diet::Pair(1, true)],
+        diets: vec![
+            Diet::Nothing,
+            Diet::Only("hay".into()),
+            Diet::Mixed { plant_share: 3 },
+            Diet::Pair(1, true),
+        ],
         houses: (House::Cage { bar_count: 9 }, House::Meadow),
         labels: [Label::Number(1), Label::Text("x".into()), Label::Empty],
         family: Some(Box::new(Family { name: "a".into(), children: vec![leaf] })),

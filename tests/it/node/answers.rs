@@ -7,7 +7,18 @@ use serde_json::{Value, json};
 use super::stage::{PATIENCE, probe_on};
 
 /// What an answer never contains: SQL, panic text, paths, names of the libraries below.
-const INSIDE: &[&str] = &["select", "insert", "probe_no_such_column", "relation", "as asked", "panicked", ".rs", "/src/", "sqlx", "syntax"];
+const INSIDE: &[&str] = &[
+    "select",
+    "insert",
+    "probe_no_such_column",
+    "relation",
+    "as asked",
+    "panicked",
+    ".rs",
+    "/src/",
+    "sqlx",
+    "syntax",
+];
 
 #[tokio::test]
 async fn every_kind_of_bad_input_has_its_own_answer() {
@@ -26,14 +37,24 @@ async fn every_kind_of_bad_input_has_its_own_answer() {
     let fields = missing.json()["error"]["details"]["fields"].as_array().map(Vec::len);
     assert_eq!(fields, Some(2), "every missing field is named: {}", missing.text);
     check("missing fields", missing, 422, "VALIDATION");
-    check("an unknown field", client.call("probe.one", json!({ "id": 1, "colour": "red" }), token).await, 422, "VALIDATION");
+    check(
+        "an unknown field",
+        client.call("probe.one", json!({ "id": 1, "colour": "red" }), token).await,
+        422,
+        "VALIDATION",
+    );
     check("an array", client.call("probe.one", json!([1]), token).await, 400, "BAD_REQUEST");
     check("half a JSON", post(client, "/rpc/probe.one", "{\"id\": ", token).await, 400, "BAD_REQUEST");
     check("deep JSON", post(client, "/rpc/probe.put", "[".repeat(100_000), token).await, 400, "BAD_REQUEST");
     let deep = format!("{{\"key\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
     let deep = post(client, "/rpc/probe.put", deep, token).await;
     assert!([400, 422].contains(&deep.status), "a deep argument: {}", deep.text);
-    check("a mutation by GET", client.get("/rpc/probe.put").await.expect("an answer"), 405, "METHOD_NOT_ALLOWED");
+    check(
+        "a mutation by GET",
+        client.get("/rpc/probe.put").await.expect("an answer"),
+        405,
+        "METHOD_NOT_ALLOWED",
+    );
     check("no such path", client.get("/rpcs").await.expect("an answer"), 404, "NOT_FOUND");
 
     let healthy = client.get("/health").await.expect("an answer");
@@ -48,7 +69,8 @@ async fn a_huge_body_is_refused_without_being_kept() {
     let token = probe::token("ana");
     let before = node.process().resident_bytes();
     let body = vec![b' '; 100 * 1024 * 1024];
-    // The node may answer and close before it has read everything, which some clients see as a broken connection.
+    // The node may answer and close before it has read everything, which some clients see as a broken
+    // connection.
     match node.client().post("/rpc/probe.put", body, Some(&token)).await {
         Ok(reply) => check("100 MiB", reply, 413, "PAYLOAD_TOO_LARGE"),
         Err(error) => assert!(error.is_request() || error.is_body(), "{error:?}"),
@@ -66,16 +88,29 @@ async fn no_token_but_a_good_one_is_accepted() {
     let good = json!({ "sub": "ana", "iat": now, "exp": now + 600 });
     let secret = probe::SECRET.as_bytes();
     let sign = |algorithm, claims: &Value, secret: &[u8]| {
-        jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret)).expect("sign a token")
+        jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret))
+            .expect("sign a token")
     };
     let accepted = sign(Algorithm::HS256, &good, secret);
-    let unsigned = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{}.", accepted.split('.').nth(1).expect("a token has three parts"));
+    let unsigned = format!(
+        "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{}.",
+        accepted.split('.').nth(1).expect("a token has three parts")
+    );
     let stripped = format!("{}.", accepted.rsplit_once('.').expect("a token has three parts").0);
     let refused = [
-        ("an expired token", sign(Algorithm::HS256, &json!({ "sub": "ana", "iat": now - 700, "exp": now - 100 }), secret)),
+        (
+            "an expired token",
+            sign(Algorithm::HS256, &json!({ "sub": "ana", "iat": now - 700, "exp": now - 100 }), secret),
+        ),
         ("a token without an end", sign(Algorithm::HS256, &json!({ "sub": "ana", "iat": now }), secret)),
-        ("an end that is a text", sign(Algorithm::HS256, &json!({ "sub": "ana", "iat": now, "exp": "9999999999" }), secret)),
-        ("a token that is not yet valid", sign(Algorithm::HS256, &json!({ "sub": "ana", "exp": now + 600, "nbf": now + 300 }), secret)),
+        (
+            "an end that is a text",
+            sign(Algorithm::HS256, &json!({ "sub": "ana", "iat": now, "exp": "9999999999" }), secret),
+        ),
+        (
+            "a token that is not yet valid",
+            sign(Algorithm::HS256, &json!({ "sub": "ana", "exp": now + 600, "nbf": now + 300 }), secret),
+        ),
         ("another secret", sign(Algorithm::HS256, &good, b"another secret of at least 32 bytes.")),
         ("another algorithm", sign(Algorithm::HS512, &good, secret)),
         ("algorithm none", unsigned),
@@ -109,7 +144,12 @@ async fn what_breaks_inside_stays_inside() {
     let key = json!({ "key": "twice" });
     assert_eq!(node.call("probe.put", key.clone(), token).await.status, 200);
     check("a key that exists", node.call("probe.put", key, token).await, 409, "CONFLICT");
-    check("a panic after a write", node.call("probe.put_and_panic", json!({ "key": "panicked" }), token).await, 500, "INTERNAL");
+    check(
+        "a panic after a write",
+        node.call("probe.put_and_panic", json!({ "key": "panicked" }), token).await,
+        500,
+        "INTERNAL",
+    );
     assert_eq!(database.column::<String>("select key from probe_ledger").await, ["twice"]);
     assert_eq!(database.busy_sessions().await, Vec::<String>::new());
 }

@@ -27,7 +27,10 @@ async fn a_page_is_served_and_calls_come_first() {
         assert_eq!(page.headers["cache-control"], "no-cache");
         assert_eq!(page.headers["x-content-type-options"], "nosniff");
         let policy = page.headers["content-security-policy"].to_str().expect("a text");
-        assert!(policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert!(
+            policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"),
+            "{policy}"
+        );
     }
     let script = get("/assets/index-DiwrgTda.js").await;
     assert_eq!(
@@ -37,8 +40,9 @@ async fn a_page_is_served_and_calls_come_first() {
     assert_eq!(script.headers["cache-control"], "public, max-age=31536000, immutable");
     let base = node.client().base();
     let http = reqwest::Client::builder().no_proxy().build().expect("build the client");
-    let asked =
-        |name: &'static str, value: &str| http.get(format!("{base}/assets/index-DiwrgTda.js")).header(name, value.to_owned()).send();
+    let asked = |name: &'static str, value: &str| {
+        http.get(format!("{base}/assets/index-DiwrgTda.js")).header(name, value.to_owned()).send()
+    };
     let compressed = asked("accept-encoding", "gzip").await.expect("the node answers");
     assert_eq!(compressed.headers()["content-encoding"], "gzip");
     assert_eq!(compressed.bytes().await.expect("a body"), "compressed");
@@ -68,7 +72,8 @@ async fn a_page_is_served_and_calls_come_first() {
 /// A request whose path no client library has tidied up.
 async fn raw(base: &str, path: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(base.trim_start_matches("http://")).await.expect("the port is open");
+    let mut stream =
+        tokio::net::TcpStream::connect(base.trim_start_matches("http://")).await.expect("the port is open");
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("the node reads");
     let mut answer = String::new();

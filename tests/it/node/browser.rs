@@ -1,5 +1,5 @@
-//! Real browsers (`tests/browser`). On the demo's page: two people on two nodes, the keyboard, a session that an administrator stops, a node
-//! that stops and comes back. In the dashboard: panics of handlers.
+//! Real browsers (`tests/browser`). On the demo's page: two people on two nodes, the keyboard, a session that
+//! an administrator stops, a node that stops and comes back. In the dashboard: panics of handlers.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,14 +21,16 @@ const SECRET: &str = "[auth]\nsecret = \"a secret of the browser test's two node
 async fn what_one_person_does_the_other_sees() {
     let database = Database::create().await;
     let folder = tempfile::tempdir().expect("make a directory");
-    let (first, second) = (demo(&database, &folder, "first").start().await, demo(&database, &folder, "second").start().await);
+    let (first, second) =
+        (demo(&database, &folder, "first").start().await, demo(&database, &folder, "second").start().await);
     let base = first.client().base().to_owned();
     let link = link_into(Binary::Forge, &base, folder.path()).await;
     let mut scene = play("board.mjs", &[&base, second.client().base(), &link]);
     await_line(&scene, "stop the node").await;
     assert_eq!(first.stop(PATIENCE).await.code(), 0);
     await_line(&scene, "start the node").await;
-    let port = base.rsplit(':').next().and_then(|port| port.trim_end_matches('/').parse().ok()).expect("a port");
+    let port =
+        base.rsplit(':').next().and_then(|port| port.trim_end_matches('/').parse().ok()).expect("a port");
     let first = demo(&database, &folder, "first").port(port).start().await;
 
     await_end(&mut scene).await;
@@ -50,7 +52,10 @@ async fn the_dashboard_shows_what_panics() {
     let ana = probe::token("ana");
     assert_eq!(first.call("probe.panic", json!({}), Some(&ana)).await.status, 500);
     assert_eq!(second.call("probe.put_and_panic", json!({ "key": "k" }), Some(&ana)).await.status, 500);
-    assert_eq!(first.call("jobs.enqueue_one", json!({ "kind": "explode", "key": "k" }), Some(&ana)).await.status, 200);
+    assert_eq!(
+        first.call("jobs.enqueue_one", json!({ "kind": "explode", "key": "k" }), Some(&ana)).await.status,
+        200
+    );
     await_end(&mut scene).await;
 }
 
@@ -62,7 +67,8 @@ fn demo(database: &Database, folder: &TempDir, name: &str) -> NodeBuilder {
 /// What `dashboard` prints in the nodes' folder.
 async fn link_into(binary: Binary, url: &str, folder: &Path) -> String {
     let mut command = Command::new(binary.path());
-    let printed = Process::spawn(command.current_dir(folder).args(["dashboard", "--url", url])).ended(PATIENCE).await;
+    let printed =
+        Process::spawn(command.current_dir(folder).args(["dashboard", "--url", url])).ended(PATIENCE).await;
     assert_eq!(printed.code(), 0, "{}", printed.stderr);
     printed.stdout.trim().to_owned()
 }
@@ -87,7 +93,10 @@ fn has_failed(scene: &Process) -> bool {
 /// Starts a script of the browser's tests.
 fn play(script: &str, arguments: &[&str]) -> Process {
     let folder = workspace().join("tests/browser");
-    assert!(is_installed(&folder), "the browser's tests are not installed: `npm ci` in tests/browser, or tests/run");
+    assert!(
+        is_installed(&folder),
+        "the browser's tests are not installed: `npm ci` in tests/browser, or tests/run"
+    );
     let mut node = Command::new("node");
     Process::spawn(node.current_dir(folder).arg(script).args(arguments))
 }

@@ -1,4 +1,5 @@
-//! Tables of models are captured once a node has started, unless the configuration or the model says otherwise.
+//! Tables of models are captured once a node has started, unless the configuration or the model says
+//! otherwise.
 
 use std::time::Instant;
 
@@ -16,7 +17,9 @@ const MODELS: [&str; 5] = ["memberships", "notices", "projects", "tasks", "users
 #[tokio::test]
 async fn a_start_captures_models_and_nothing_of_its_own() {
     let database = Database::create().await;
-    let nodes = futures::future::join_all((0..3).map(|_| Node::builder(Binary::Forge).database(&database).start())).await;
+    let nodes =
+        futures::future::join_all((0..3).map(|_| Node::builder(Binary::Forge).database(&database).start()))
+            .await;
     assert_eq!(captured(&database).await, MODELS);
     let definitions = || database.value::<i64>("select count(*) from forge_changes where op = 'X'");
     let before = definitions().await;
@@ -31,11 +34,17 @@ async fn a_start_captures_models_and_nothing_of_its_own() {
 #[tokio::test]
 async fn what_is_not_asked_for_is_left_alone_and_migrate_captures_too() {
     let database = Database::create().await;
-    let quiet = Node::builder(Binary::Forge).database(&database).environment("FORGE_CAPTURE__DEFAULT", "false").start().await;
+    let quiet = Node::builder(Binary::Forge)
+        .database(&database)
+        .environment("FORGE_CAPTURE__DEFAULT", "false")
+        .start()
+        .await;
     assert_eq!(captured(&database).await, [""; 0]);
     assert_eq!(quiet.stop(PATIENCE).await.code(), 0);
     let mut migrate = std::process::Command::new(Binary::Forge.path());
-    let migrated = Process::spawn(migrate.args(["migrate", "--database-url", database.url(), "up"])).ended(PATIENCE).await;
+    let migrated = Process::spawn(migrate.args(["migrate", "--database-url", database.url(), "up"]))
+        .ended(PATIENCE)
+        .await;
     assert_eq!(migrated.code(), 0, "{}", migrated.stderr);
     assert!(migrated.stderr.contains("switched on the capture of changes of tasks"), "{}", migrated.stderr);
     assert_eq!(captured(&database).await, MODELS);
@@ -46,7 +55,8 @@ async fn captures_that_are_lost_while_a_node_runs_come_back() {
     let database = Database::create().await;
     let node = Node::builder(Binary::Forge).database(&database).start().await;
     let ana = json!({ "email": "ana@example.com", "name": "Ana", "password": "correct horse battery" });
-    let token = node.call("users.sign_up", ana, None).await.data()["token"].as_str().expect("a token").to_owned();
+    let token =
+        node.call("users.sign_up", ana, None).await.data()["token"].as_str().expect("a token").to_owned();
     // With a live query the node reads changes, and with them of changed definitions.
     let (mut socket, _) = Socket::hello(node.client().base(), Some(&token)).await;
     socket.subscribe(1, "projects.list", json!({})).await;
@@ -60,8 +70,12 @@ async fn captures_that_are_lost_while_a_node_runs_come_back() {
         "create table notices (id uuid primary key)",
     ] {
         database.execute(loss).await;
-        let expected: Vec<_> = MODELS.into_iter().filter(|model| !loss.starts_with("drop") || *model != "notices").collect();
-        until("every model's table is captured", PATIENCE, || async { (captured(&database).await == expected).then_some(()) }).await;
+        let expected: Vec<_> =
+            MODELS.into_iter().filter(|model| !loss.starts_with("drop") || *model != "notices").collect();
+        until("every model's table is captured", PATIENCE, || async {
+            (captured(&database).await == expected).then_some(())
+        })
+        .await;
     }
     println!("all are captured again after {:?}", began.elapsed());
     assert_eq!(node.stop(PATIENCE).await.code(), 0);

@@ -20,13 +20,24 @@ async fn the_tree_of_a_running_node_is_printed() {
         assert!(printed.stdout.contains(word), "the tree lacks `{word}`:\n{}", printed.stdout);
     }
     let printed = ask(&node, "actors", &["--json", "--token", &admin]).await;
-    let tree: Value = serde_json::from_str(&printed.stdout).unwrap_or_else(|error| panic!("{error}:\n{}", printed.stdout));
-    let paths: Vec<_> = tree["actors"].as_array().into_iter().flatten().filter_map(|actor| actor["path"].as_str()).collect();
+    let tree: Value =
+        serde_json::from_str(&printed.stdout).unwrap_or_else(|error| panic!("{error}:\n{}", printed.stdout));
+    let paths: Vec<_> =
+        tree["actors"].as_array().into_iter().flatten().filter_map(|actor| actor["path"].as_str()).collect();
     assert!(paths.contains(&"node/gateway/listener"), "{paths:?}");
     let children: Vec<_> = paths.iter().filter(|path| path.matches('/').count() == 1).copied().collect();
     assert_eq!(
         children,
-        ["node/database", "node/change", "node/telemetry", "node/functions", "node/cluster", "node/reactor", "node/jobs", "node/gateway"],
+        [
+            "node/database",
+            "node/change",
+            "node/telemetry",
+            "node/functions",
+            "node/cluster",
+            "node/reactor",
+            "node/jobs",
+            "node/gateway"
+        ],
         "in start order"
     );
     for token in ["not.a.token", &probe::token("ana")] {
@@ -40,7 +51,17 @@ async fn nobody_watches_for_a_reader_that_has_left() {
     let database = Database::create().await;
     let node = probe_on(&database).start().await;
     let mut watch = Command::new(Binary::Forge.path());
-    watch.args(["actors", "--watch", "--json", "--url", node.client().base(), "--token", &probe::admin_token()]).stdout(Stdio::piped());
+    watch
+        .args([
+            "actors",
+            "--watch",
+            "--json",
+            "--url",
+            node.client().base(),
+            "--token",
+            &probe::admin_token(),
+        ])
+        .stdout(Stdio::piped());
     let mut watch = watch.spawn().expect("start the program");
     let mut line = String::new();
     let stdout = watch.stdout.take().expect("stdout is piped");
@@ -60,7 +81,10 @@ async fn a_function_is_called_from_the_shell() {
     database.execute("insert into probe_rows values (7, 'seven', true)").await;
     let token = probe::token("ana");
     let answered = ask(&node, "call", &["probe.one", r#"{"id": 7}"#, "--token", &token, "--json"]).await;
-    assert_eq!(serde_json::from_str::<Value>(&answered.stdout).ok(), Some(json!({ "id": 7, "title": "seven", "done": true })));
+    assert_eq!(
+        serde_json::from_str::<Value>(&answered.stdout).ok(),
+        Some(json!({ "id": 7, "title": "seven", "done": true }))
+    );
     for (arguments, code, word) in [
         (&["probe.nothing", "{}", "--token", &token][..], 6, "NOT_FOUND"),
         (&["probe.one", r#"{"id": 7}"#][..], 7, "UNAUTHENTICATED"),
@@ -83,7 +107,12 @@ async fn migrations_go_up_and_down_and_say_where_they_are() {
     assert_eq!(migrate(&database, &["up"]).await.code(), 0);
     assert!(exists().await);
     let status = migrate(&database, &["status"]).await;
-    assert!(status.stdout.contains("0001_create_probe") && status.stdout.contains("applied"), "{}{}", status.stdout, status.stderr);
+    assert!(
+        status.stdout.contains("0001_create_probe") && status.stdout.contains("applied"),
+        "{}{}",
+        status.stdout,
+        status.stderr
+    );
     assert_eq!(migrate(&database, &["down", "--to", "0"]).await.code(), 0);
     assert!(!exists().await);
     assert!(migrate(&database, &["status"]).await.stdout.contains("pending"));
@@ -104,7 +133,8 @@ async fn what_is_no_url_is_a_usage_error() {
 async fn a_command_does_not_wait_long_for_a_database() {
     for step in ["status", "up", "down"] {
         let asked = Instant::now();
-        let refused = run(Binary::Probe, &["migrate", step, "--database-url", "postgres://ana@127.0.0.1:1/shop"]).await;
+        let refused =
+            run(Binary::Probe, &["migrate", step, "--database-url", "postgres://ana@127.0.0.1:1/shop"]).await;
         assert_eq!(refused.code(), 4, "{step}: {}", refused.stderr);
         assert!(refused.stderr.contains("database-unreachable"), "{step}: {}", refused.stderr);
         assert!(asked.elapsed() < Duration::from_secs(10), "{step} waited {:?}", asked.elapsed());
@@ -116,7 +146,11 @@ async fn completions_know_the_verbs() {
     for shell in ["bash", "zsh", "fish"] {
         let printed = run(Binary::Forge, &["completions", shell]).await;
         assert_eq!(printed.code(), 0, "{}", printed.stderr);
-        assert!(printed.stdout.contains("migrate") && printed.stdout.contains("actors"), "{shell}:\n{}", printed.stdout);
+        assert!(
+            printed.stdout.contains("migrate") && printed.stdout.contains("actors"),
+            "{shell}:\n{}",
+            printed.stdout
+        );
     }
 }
 
@@ -132,7 +166,11 @@ async fn ask(node: &Node, verb: &str, arguments: &[&str]) -> Ended {
 }
 
 async fn migrate(database: &Database, arguments: &[&str]) -> Ended {
-    run(Binary::Probe, &[&["migrate", "--database-url", database.url(), "--color", "never"], arguments].concat()).await
+    run(
+        Binary::Probe,
+        &[&["migrate", "--database-url", database.url(), "--color", "never"], arguments].concat(),
+    )
+    .await
 }
 
 async fn run(binary: Binary, arguments: &[&str]) -> Ended {

@@ -1,4 +1,5 @@
-//! Orders about the very actors that orders and their answers travel by; and what a node says of itself and of those that ended.
+//! Orders about the very actors that orders and their answers travel by; and what a node says of itself and
+//! of those that ended.
 
 use std::time::Instant;
 
@@ -38,13 +39,23 @@ async fn what_every_call_runs_in_is_restarted_without_waiting_for_the_order() {
         assert_eq!(reply.status, 200, "{}", reply.text);
         println!("{path} was answered after {:?}", began.elapsed());
         // It was answered first, and done by somebody who waits for no answer.
-        until("it is done", PATIENCE, || async { log.line(&format!("carried out what was ordered path=\"{path}\"")) }).await;
-        until("it has started anew", PATIENCE, || async { started_at(&node, path).await.filter(|now| *now != before) }).await;
+        until("it is done", PATIENCE, || async {
+            log.line(&format!("carried out what was ordered path=\"{path}\""))
+        })
+        .await;
+        until("it has started anew", PATIENCE, || async {
+            started_at(&node, path).await.filter(|now| *now != before)
+        })
+        .await;
     }
     assert_eq!(order(&node, "forge.stopActor", &id, "node/functions").await.code(), "CONFLICT");
     assert_eq!(order(&node, "forge.restartActor", &id, "node/no/such").await.code(), "NOT_FOUND");
-    let outcomes = database.column::<String>("select outcome::text || ' ' || target from forge_audit order by at").await;
-    assert_eq!(outcomes, ["done node/functions", "done node/gateway/listener", "failed node/functions", "failed node/no/such"]);
+    let outcomes =
+        database.column::<String>("select outcome::text || ' ' || target from forge_audit order by at").await;
+    assert_eq!(
+        outcomes,
+        ["done node/functions", "done node/gateway/listener", "failed node/functions", "failed node/no/such"]
+    );
 }
 
 #[tokio::test]
@@ -58,7 +69,10 @@ async fn what_an_order_came_by_is_restarted_after_its_answer() {
         let before = started_at(&there, path).await.expect("it runs");
         let reply = order(&here, "forge.restartActor", &id, path).await;
         assert_eq!(reply.status, 200, "{path}: {}", reply.text);
-        until("it has started anew", PATIENCE, || async { started_at(&there, path).await.filter(|now| *now != before) }).await;
+        until("it has started anew", PATIENCE, || async {
+            started_at(&there, path).await.filter(|now| *now != before)
+        })
+        .await;
         await_links(&there, &["here"], PATIENCE).await;
         await_links(&here, &["there"], PATIENCE).await;
     }
@@ -80,9 +94,16 @@ async fn a_node_says_what_it_is_ready_for_and_forgets_the_dead() {
     let database = Database::create().await;
     let node = probe_on(&database).arguments(["--name", "lives"]).start().await;
     let ready = node.client().get("/ready").await.expect("an answer").json();
-    let checks: Vec<_> =
-        ready["checks"].as_array().expect("checks").iter().map(|check| (check["name"].as_str(), check["ready"] == true)).collect();
-    assert_eq!(checks, [Some("database"), Some("functions"), Some("reactor"), Some("listener")].map(|name| (name, true)));
+    let checks: Vec<_> = ready["checks"]
+        .as_array()
+        .expect("checks")
+        .iter()
+        .map(|check| (check["name"].as_str(), check["ready"] == true))
+        .collect();
+    assert_eq!(
+        checks,
+        [Some("database"), Some("functions"), Some("reactor"), Some("listener")].map(|name| (name, true))
+    );
 
     // One that ended an hour ago, one that came again at the same place, and one that did not.
     database
@@ -95,7 +116,12 @@ async fn a_node_says_what_it_is_ready_for_and_forgets_the_dead() {
         .await;
     let names = || async {
         let nodes = status(&node).await["nodes"].take();
-        nodes.as_array().expect("nodes").iter().map(|node| node["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+        nodes
+            .as_array()
+            .expect("nodes")
+            .iter()
+            .map(|node| node["name"].as_str().expect("a name").to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(names().await, ["again", "again", "lives"]);
     let overview = node.call("forge.overview", json!({}), Some(&probe::admin_token())).await.data();

@@ -1,4 +1,5 @@
-//! Clients that vanish in the middle of a mutation: all of it happened, or nothing, and no connection stays in a transaction.
+//! Clients that vanish in the middle of a mutation: all of it happened, or nothing, and no connection stays
+//! in a transaction.
 
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ const PAUSE_MS: u64 = 20;
 async fn a_thousand_resets_leave_no_half_commit_and_no_open_transaction() {
     let database = Database::create().await;
     let node = probe_on(&database).start().await;
-    let address: std::net::SocketAddr = node.client().base().trim_start_matches("http://").parse().expect("the base is an address");
+    let address: std::net::SocketAddr =
+        node.client().base().trim_start_matches("http://").parse().expect("the base is an address");
     let token = probe::token("ana");
     let mut cuts = JoinSet::new();
     for number in 0..CUTS {
@@ -35,7 +37,9 @@ async fn a_thousand_resets_leave_no_half_commit_and_no_open_transaction() {
 
     let idle = || async { database.busy_sessions().await.is_empty().then_some(()) };
     until("no session is in a transaction", PATIENCE, idle).await;
-    let halves: i64 = database.value("select count(*) from (select from probe_halves group by key having count(*) <> 2) halves").await;
+    let halves: i64 = database
+        .value("select count(*) from (select from probe_halves group by key having count(*) <> 2) halves")
+        .await;
     assert_eq!(halves, 0, "half commits");
     let whole: i64 = database.value("select count(distinct key) from probe_halves").await;
     assert!(whole < CUTS as i64, "no cut came before the commit, so this run proves nothing");

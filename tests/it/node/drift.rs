@@ -15,7 +15,8 @@ async fn differences_between_models_and_tables_are_warnings() {
     database.execute("alter table users alter column name drop not null").await;
     let ended = start().await.stop(PATIENCE).await;
     assert_eq!(ended.code(), 0, "{}", ended.stderr);
-    let warnings: Vec<_> = ended.stderr.lines().filter(|line| line.contains("model and table differ")).collect();
+    let warnings: Vec<_> =
+        ended.stderr.lines().filter(|line| line.contains("model and table differ")).collect();
     assert_eq!(warnings.len(), 1, "one line a difference:\n{}", ended.stderr);
     for word in ["WARN", "`User.name`", "SET NOT NULL"] {
         assert!(warnings[0].contains(word), "the warning lacks `{word}`: {}", warnings[0]);

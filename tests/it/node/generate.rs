@@ -15,12 +15,19 @@ async fn generated_files_are_written_once_and_compared_after() {
     assert_eq!(written.code(), 0, "{}", written.stderr);
     assert_eq!(written.stderr.matches("web/src/forge/").count(), 3, "{}", written.stderr);
     let api = folder.path().join("web/src/forge/api.ts");
-    let (text, time) = (fs::read_to_string(&api).expect("api.ts"), fs::metadata(&api).and_then(|file| file.modified()).expect("its time"));
+    let (text, time) = (
+        fs::read_to_string(&api).expect("api.ts"),
+        fs::metadata(&api).and_then(|file| file.modified()).expect("its time"),
+    );
     assert!(text.contains("create: mutation<") && !text.contains("findLogin"), "{text}");
 
     let again = generate(folder.path(), &[]).await;
     assert!(again.code() == 0 && again.stderr.contains("up to date"), "{}", again.stderr);
-    assert_eq!(fs::metadata(&api).and_then(|file| file.modified()).expect("its time"), time, "what has not changed is not touched");
+    assert_eq!(
+        fs::metadata(&api).and_then(|file| file.modified()).expect("its time"),
+        time,
+        "what has not changed is not touched"
+    );
     assert_eq!(generate(folder.path(), &["--check"]).await.code(), 0);
     let left: Vec<_> = fs::read_dir(api.parent().expect("a folder")).expect("the folder").collect();
     assert_eq!(left.len(), 3, "nothing is left beside the files: {left:?}");
@@ -35,10 +42,16 @@ async fn a_check_names_what_has_changed_and_writes_nothing() {
     assert_eq!(generate(folder.path(), &["--out", "out"]).await.code(), 0);
     let schema = folder.path().join("out/schema.json");
     let text = fs::read_to_string(&schema).expect("schema.json");
-    fs::write(&schema, text.replace("\"title\"", "\"headline\"").replace("tasks.rename", "tasks.retitle")).expect("an older version");
+    fs::write(&schema, text.replace("\"title\"", "\"headline\"").replace("tasks.rename", "tasks.retitle"))
+        .expect("an older version");
     let stale = generate(folder.path(), &["--check", "--out", "out"]).await;
     assert_eq!(stale.code(), 5, "{}", stale.stderr);
-    for line in ["schema.json", "type `Task`.title is new", "the function `tasks.retitle` is gone", "forge-node generate"] {
+    for line in [
+        "schema.json",
+        "type `Task`.title is new",
+        "the function `tasks.retitle` is gone",
+        "forge-node generate",
+    ] {
         assert!(stale.stderr.contains(line), "`{line}` is not in:\n{}", stale.stderr);
     }
 }
@@ -67,7 +80,8 @@ async fn what_no_client_can_be_told_is_named() {
 async fn the_demo_is_compiled_against_its_own_handlers() {
     let out = workspace().join("forge-node/demo/web/src/forge");
     let folder = tempfile::tempdir().expect("a scratch folder");
-    let checked = generate(folder.path(), &["--check", "--out", out.to_str().expect("a path of UTF-8")]).await;
+    let checked =
+        generate(folder.path(), &["--check", "--out", out.to_str().expect("a path of UTF-8")]).await;
     assert_eq!(checked.code(), 0, "{}\nwrite them anew with `just generate`", checked.stderr);
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use forge_tests::{Binary, Client, Database, Ended, Node, NodeBuilder, PostgresProcess, Process, Signal, probe, until};
+use forge_tests::{
+    Binary, Client, Database, Ended, Node, NodeBuilder, PostgresProcess, Process, Signal, probe, until,
+};
 use serde_json::{Value, json};
 use sqlx::Executor;
 
@@ -24,7 +26,9 @@ async fn enqueue(client: &Client, prefix: &str, count: u32, ms: u32) {
 }
 
 async fn enqueue_one(client: &Client, kind: &str, key: &str) -> String {
-    let reply = client.call("jobs.enqueue_one", json!({ "kind": kind, "key": key }), Some(&probe::token("ana"))).await;
+    let reply = client
+        .call("jobs.enqueue_one", json!({ "kind": kind, "key": key }), Some(&probe::token("ana")))
+        .await;
     reply.data().as_str().unwrap_or_else(|| panic!("no id: {}", reply.text)).to_owned()
 }
 
@@ -63,7 +67,11 @@ async fn nothing_is_left(database: &Database) {
 }
 
 async fn every_effect_happened_once(database: &Database, jobs: i64) {
-    assert_eq!(database.value::<i64>("select count(distinct key) from probe_effects where what = 'done'").await, jobs, "effects are lost");
+    assert_eq!(
+        database.value::<i64>("select count(distinct key) from probe_effects where what = 'done'").await,
+        jobs,
+        "effects are lost"
+    );
     assert_eq!(count(database, "done", "true").await, jobs, "effects happened twice");
 }
 
@@ -120,7 +128,11 @@ async fn a_node_that_was_stopped_for_half_a_minute_writes_nothing_late() {
         line.ends_with(" 0").then_some(())
     };
     until("the zombie has let go of its jobs", PATIENCE, held).await;
-    assert_eq!(count(&database, "done", &format!("pid = {pid}")).await, done_before, "a late write was accepted");
+    assert_eq!(
+        count(&database, "done", &format!("pid = {pid}")).await,
+        done_before,
+        "a late write was accepted"
+    );
     every_effect_happened_once(&database, 200).await;
     nothing_is_left(&database).await;
     assert_eq!(history(&database).await, "completed: 200");
@@ -160,13 +172,16 @@ async fn a_killed_node_spends_no_attempt_that_it_had_not_begun() {
     let full = || async {
         let held = "select count(*) filter (where status = 'running') || ' ' || count(*) filter (where status = 'claimed') from forge_jobs";
         let held: String = database.value(held).await;
-        let (running, claimed) = held.split_once(' ').and_then(|(a, b)| Some((a.parse::<i64>().ok()?, b.parse::<i64>().ok()?)))?;
+        let (running, claimed) =
+            held.split_once(' ').and_then(|(a, b)| Some((a.parse::<i64>().ok()?, b.parse::<i64>().ok()?)))?;
         (running == 16 && claimed >= 200).then_some(())
     };
     until("sixteen have begun, and hundreds are prefetched", LONG, full).await;
     node.process().signal(Signal::KILL);
     node.process().ended(PATIENCE).await;
-    database.execute("create table held as select id, status, attempt from forge_jobs where node_id is not null").await;
+    database
+        .execute("create table held as select id, status, attempt from forge_jobs where node_id is not null")
+        .await;
     lock.execute("rollback").await.expect("unlock the effects");
     let claimed = "select count(*) from held where status = 'claimed' and attempt = 0";
     let claimed = database.value::<i64>(claimed).await;
@@ -174,11 +189,21 @@ async fn a_killed_node_spends_no_attempt_that_it_had_not_begun() {
     await_history(&database, "completed: 2484, dead_letter: 16", LONG).await;
     nothing_is_left(&database).await;
     let ended = |was: &str, is: &str| {
-        format!("select count(*) from held join forge_job_history job using (id) where held.status = '{was}' and {is}")
+        format!(
+            "select count(*) from held join forge_job_history job using (id) where held.status = '{was}' and {is}"
+        )
     };
     let unharmed = ended("claimed", "job.status = 'completed' and job.attempt = 1 and job.claim = 2");
-    assert_eq!(database.value::<i64>(&unharmed).await, claimed, "what had not begun was run as if nothing had been");
-    assert_eq!(database.value::<i64>(&ended("running", "job.status = 'dead_letter'")).await, 16, "what had begun has spent its attempt");
+    assert_eq!(
+        database.value::<i64>(&unharmed).await,
+        claimed,
+        "what had not begun was run as if nothing had been"
+    );
+    assert_eq!(
+        database.value::<i64>(&ended("running", "job.status = 'dead_letter'")).await,
+        16,
+        "what had begun has spent its attempt"
+    );
     assert_eq!(count(&database, "done", "true").await, 2_484, "and what was done was done once");
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }
@@ -188,7 +213,8 @@ async fn a_job_that_kills_its_process_takes_no_neighbour_along() {
     let database = Database::create().await;
     let config = "concurrency = 1\nprefetch_max = 200\nlease = \"2s\"";
     let mut node = worker_on(&database, config).start().await;
-    // Quick ones first: they open the window, so that the poison is claimed together with what comes after it.
+    // Quick ones first: they open the window, so that the poison is claimed together with what comes after
+    // it.
     let quick = insert("jobs.quick", "'n', n", 600, 1, 60);
     let poison = insert("jobs.abort", "'key', 'poison'", 1, 3, 50);
     database.execute(&[quick, poison, insert("jobs.once", "'n', n", 300, 1, 40)].concat()).await;
@@ -198,7 +224,8 @@ async fn a_job_that_kills_its_process_takes_no_neighbour_along() {
     }
     await_history(&database, "completed: 900, dead_letter: 1", LONG).await;
     nothing_is_left(&database).await;
-    let prefetched: i64 = database.value("select count(*) from forge_job_history where name = 'jobs.once' and claim > 1").await;
+    let prefetched: i64 =
+        database.value("select count(*) from forge_job_history where name = 'jobs.once' and claim > 1").await;
     assert!(prefetched >= 100, "only {prefetched} were held with the poison");
     assert_eq!(count(&database, "begun", "key = 'poison'").await, 3, "it had its attempts");
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
@@ -224,15 +251,25 @@ async fn attempts_end_as_they_end() {
     let node = worker_on(&database, "").start().await;
     let last_error = |id: String| {
         let database = &database;
-        async move { database.value::<Option<String>>(&format!("select last_error from forge_job_history where id = '{id}'")).await }
+        async move {
+            database
+                .value::<Option<String>>(&format!(
+                    "select last_error from forge_job_history where id = '{id}'"
+                ))
+                .await
+        }
     };
     let panicked = enqueue_one(node.client(), "explode", "a").await;
     await_history(&database, "dead_letter: 1", PATIENCE).await;
     let error = last_error(panicked).await.expect("it says why");
     assert!(error.contains("the probe panics in a job") && error.contains("jobs.rs:"), "{error}");
     assert_eq!(count(&database, "begun", "key = 'a'").await, 2, "two attempts");
-    let journalled = "select coalesce(sum(occurrences), 0)::int8 from forge_crashes where path = 'node/jobs/jobs.explode'";
-    until("both panics are in the journal", PATIENCE, || async { (database.value::<i64>(journalled).await == 2).then_some(()) }).await;
+    let journalled =
+        "select coalesce(sum(occurrences), 0)::int8 from forge_crashes where path = 'node/jobs/jobs.explode'";
+    until("both panics are in the journal", PATIENCE, || async {
+        (database.value::<i64>(journalled).await == 2).then_some(())
+    })
+    .await;
 
     let stalled = enqueue_one(node.client(), "stall", "b").await;
     await_history(&database, "dead_letter: 2", PATIENCE).await;
@@ -242,7 +279,9 @@ async fn attempts_end_as_they_end() {
     let snoozed = enqueue_one(node.client(), "snooze", "c").await;
     await_history(&database, "completed: 1, dead_letter: 2", PATIENCE).await;
     assert_eq!(last_error(snoozed.clone()).await, None);
-    let attempt = format!("select attempt || ' of ' || attempts_max || ', claim ' || claim from forge_job_history where id = '{snoozed}'");
+    let attempt = format!(
+        "select attempt || ' of ' || attempts_max || ', claim ' || claim from forge_job_history where id = '{snoozed}'"
+    );
     assert_eq!(database.value::<String>(&attempt).await, "1 of 1, claim 4", "a snooze spends no attempt");
 
     let later = enqueue_one(node.client(), "later", "d").await;
@@ -307,10 +346,17 @@ async fn a_person_sees_jobs_and_does_something_about_them() {
     let mut node = worker_on(&database, "").start().await;
     let dead = enqueue_one(node.client(), "explode", "a").await;
     await_history(&database, "dead_letter: 1", PATIENCE).await;
-    let listed: Value = serde_json::from_str(&jobs(&node, &["ls", "--status", "dead_letter", "--json"]).await.stdout).expect("JSON");
-    assert_eq!((&listed[0]["id"], &listed[0]["status"], &listed[0]["attempt"]), (&json!(dead), &json!("dead_letter"), &json!(2)));
+    let listed: Value =
+        serde_json::from_str(&jobs(&node, &["ls", "--status", "dead_letter", "--json"]).await.stdout)
+            .expect("JSON");
+    assert_eq!(
+        (&listed[0]["id"], &listed[0]["status"], &listed[0]["attempt"]),
+        (&json!(dead), &json!("dead_letter"), &json!(2))
+    );
     let shown = jobs(&node, &["show", &dead]).await.stdout;
-    for word in ["jobs.explode", "dead_letter", r#"{"key":"a"}"#, "the probe panics in a job", "2 of 2", "ana"] {
+    for word in
+        ["jobs.explode", "dead_letter", r#"{"key":"a"}"#, "the probe panics in a job", "2 of 2", "ana"]
+    {
         assert!(shown.contains(word), "no `{word}` in:\n{shown}");
     }
     assert_eq!(jobs(&node, &["retry", &dead]).await.code(), 0);
@@ -329,14 +375,27 @@ async fn a_person_sees_jobs_and_does_something_about_them() {
     assert_eq!(jobs(&node, &["cancel", &running]).await.code(), 1, "it is cancelled already");
     assert_eq!(jobs(&node, &["show", "0193a5b0-0000-7000-8000-000000000000"]).await.code(), 6);
     assert_eq!(jobs(&node, &["ls", "--status", "lost"]).await.code(), 2);
-    let audited: Vec<String> = database.column("select action || ' ' || target || ' ' || outcome from forge_audit order by at").await;
-    assert_eq!(audited, [format!("retryJob {dead} done"), format!("cancelJob {running} done")], "what failed did not happen");
+    let audited: Vec<String> = database
+        .column("select action || ' ' || target || ' ' || outcome from forge_audit order by at")
+        .await;
+    assert_eq!(
+        audited,
+        [format!("retryJob {dead} done"), format!("cancelJob {running} done")],
+        "what failed did not happen"
+    );
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }
 
 async fn jobs(node: &Node, arguments: &[&str]) -> Ended {
     let mut command = std::process::Command::new(Binary::Forge.path());
-    command.arg("jobs").args(arguments).args(["--url", node.client().base(), "--token", &probe::admin_token(), "--color", "never"]);
+    command.arg("jobs").args(arguments).args([
+        "--url",
+        node.client().base(),
+        "--token",
+        &probe::admin_token(),
+        "--color",
+        "never",
+    ]);
     Process::spawn(&mut command).ended(PATIENCE).await
 }
 
@@ -346,8 +405,14 @@ async fn a_repeated_request_is_answered_as_the_first_time() {
     let node = probe_on(&database).start().await;
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let put = async |key: &str, idempotency_key: &str| {
-        let request = http.post(format!("{}/rpc/probe.put", node.client().base())).json(&json!({ "key": key }));
-        let reply = request.bearer_auth(probe::token("ana")).header("idempotency-key", idempotency_key).send().await.expect("an answer");
+        let request =
+            http.post(format!("{}/rpc/probe.put", node.client().base())).json(&json!({ "key": key }));
+        let reply = request
+            .bearer_auth(probe::token("ana"))
+            .header("idempotency-key", idempotency_key)
+            .send()
+            .await
+            .expect("an answer");
         reply.status().as_u16()
     };
     assert_eq!(put("a", "7f1c").await, 200);
@@ -369,14 +434,16 @@ async fn a_row_that_cannot_be_read_spends_its_own_attempts_only() {
     let database = Database::create().await;
     let node = worker_on(&database, "").start().await;
     let rows = insert("jobs.work", "'key', 'key ' || n, 'ms', 0", 20, 1, 50);
-    // As another version, or another program, may have written it; in one transaction, so that one claim takes them all.
+    // As another version, or another program, may have written it; in one transaction, so that one claim
+    // takes them all.
     database
         .execute(&format!(
             "begin; {rows} update forge_jobs set identity = '{{\"sub\": 1}}', priority = 90 where args ->> 'key' = 'key 7'; commit"
         ))
         .await;
     await_history(&database, "completed: 19, dead_letter: 1", LONG).await;
-    let error: String = database.value("select last_error from forge_job_history where status = 'dead_letter'").await;
+    let error: String =
+        database.value("select last_error from forge_job_history where status = 'dead_letter'").await;
     assert!(error.contains("identity"), "{error}");
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }

@@ -1,5 +1,5 @@
-//! The mesh between nodes: how it comes together, how it breaks, how it heals. Reconnecting and limits are decided in pure code, which
-//! has its own tests; here it is real processes.
+//! The mesh between nodes: how it comes together, how it breaks, how it heals. Reconnecting and limits are
+//! decided in pure code, which has its own tests; here it is real processes.
 
 use std::time::{Duration, Instant};
 
@@ -56,9 +56,11 @@ async fn three_nodes_link_and_one_that_ends_is_missed_at_once() {
 async fn a_cut_is_noticed_on_both_sides_and_heals() {
     let database = Database::create().await;
     let (old, young, proxy) = pair(&database).await;
-    for (disturbance, what) in
-        [(Disturbance::Stall, "both ways"), (Disturbance::StallUpstream, "to the old"), (Disturbance::StallDownstream, "to the young")]
-    {
+    for (disturbance, what) in [
+        (Disturbance::Stall, "both ways"),
+        (Disturbance::StallUpstream, "to the old"),
+        (Disturbance::StallDownstream, "to the young"),
+    ] {
         let cut = Instant::now();
         proxy.set(disturbance);
         // One that notices is not enough: the other must not wait for it.
@@ -68,10 +70,15 @@ async fn a_cut_is_noticed_on_both_sides_and_heals() {
         assert_eq!(old.call("probe.put", key, Some(&probe::token("ana"))).await.status, 200);
         let healed = Instant::now();
         proxy.set(Disturbance::None);
-        let rejoined =
-            join_all([(&old, "young"), (&young, "old")].map(|(node, peer)| async move { await_links(node, &[peer], REJOINED).await }))
-                .await;
-        println!("cut {what}: noticed after {noticed:?}, linked again after {rejoined:?} ({:?} in all)", healed - cut);
+        let rejoined = join_all(
+            [(&old, "young"), (&young, "old")]
+                .map(|(node, peer)| async move { await_links(node, &[peer], REJOINED).await }),
+        )
+        .await;
+        println!(
+            "cut {what}: noticed after {noticed:?}, linked again after {rejoined:?} ({:?} in all)",
+            healed - cut
+        );
     }
 }
 
@@ -97,7 +104,8 @@ async fn calls_reach_another_node_and_end_with_the_link() {
     assert_eq!((refused.status, refused.code().as_str()), (503, "UNAVAILABLE"), "{}", refused.text);
 }
 
-/// Calls for a node that takes nothing: they wait, or are refused, or end with the link; what they cost meanwhile has a limit.
+/// Calls for a node that takes nothing: they wait, or are refused, or end with the link; what they cost
+/// meanwhile has a limit.
 #[tokio::test]
 async fn a_frozen_peer_costs_little_memory() {
     const CALLS: usize = 2_000;
@@ -119,9 +127,16 @@ async fn a_frozen_peer_costs_little_memory() {
     young.process().signal(Signal::STOP);
     let began = Instant::now();
     let (replies, noticed) = tokio::join!(flood(), await_links(&old, &[], NOTICED));
-    assert!(replies.iter().all(|reply| reply.as_ref().is_ok_and(|reply| reply.status >= 500)), "nobody was there to answer");
+    assert!(
+        replies.iter().all(|reply| reply.as_ref().is_ok_and(|reply| reply.status >= 500)),
+        "nobody was there to answer"
+    );
     let growth = old.process().resident_bytes().saturating_sub(before);
-    println!("{CALLS} calls to a frozen node in {:?}: noticed after {noticed:?}, {} KiB more", began.elapsed(), growth / 1024);
+    println!(
+        "{CALLS} calls to a frozen node in {:?}: noticed after {noticed:?}, {} KiB more",
+        began.elapsed(),
+        growth / 1024
+    );
     assert!(growth < GROWTH_MAX, "{growth} bytes more");
     young.process().signal(Signal::CONT);
     await_links(&old, &["young"], REJOINED).await;

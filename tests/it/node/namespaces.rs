@@ -1,4 +1,5 @@
-//! A real cut: two nodes in network namespaces of their own, and a packet filter between them. Needs root, `ip` and `nft`.
+//! A real cut: two nodes in network namespaces of their own, and a packet filter between them. Needs root,
+//! `ip` and `nft`.
 
 use std::process::Command;
 use std::time::Duration;
@@ -22,7 +23,11 @@ fn run(line: &str) -> Result<(), String> {
     let mut words = line.split_whitespace();
     let program = words.next().expect("a program");
     let output = Command::new(program).args(words).output().map_err(|error| format!("{line}: {error}"))?;
-    if output.status.success() { Ok(()) } else { Err(format!("{line}: {}", String::from_utf8_lossy(&output.stderr).trim())) }
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!("{line}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+    }
 }
 
 impl Namespace {
@@ -64,7 +69,9 @@ impl Namespace {
         self.exec("nft add table ip forge");
         for (wanted, hook) in [(incoming, "input"), (outgoing, "output")] {
             if wanted {
-                self.exec(&format!("nft add chain ip forge {hook} {{ type filter hook {hook} priority 0 ; }}"));
+                self.exec(&format!(
+                    "nft add chain ip forge {hook} {{ type filter hook {hook} priority 0 ; }}"
+                ));
                 for side in ["dport", "sport"] {
                     self.exec(&format!("nft add rule ip forge {hook} tcp {side} {MESH_PORT} drop"));
                 }
@@ -86,8 +93,14 @@ impl Drop for Namespace {
 
 async fn start(database: &Database, namespace: &Namespace, name: &str) -> (Node, FaultProxy) {
     // The scratch cluster listens on this machine only; the node finds it at its end of the cable.
-    let cluster: std::net::SocketAddr =
-        database.url().split('@').nth(1).and_then(|rest| rest.split('/').next()).expect("an address").parse().expect("an address");
+    let cluster: std::net::SocketAddr = database
+        .url()
+        .split('@')
+        .nth(1)
+        .and_then(|rest| rest.split('/').next())
+        .expect("an address")
+        .parse()
+        .expect("an address");
     let bridge = FaultProxy::start_on(&format!("{}:0", namespace.outside()), cluster).await;
     let url = database.url_through(bridge.address());
     let host = namespace.inside();
@@ -108,13 +121,19 @@ async fn dropped_packets_are_noticed_and_healed() {
     };
     let database = Database::create().await;
     let (inside, _bridge) = start(&database, &namespace, "inside").await;
-    let outside = member(&database, "outside").environment("FORGE_CLUSTER__HOST", namespace.outside()).start().await;
+    let outside =
+        member(&database, "outside").environment("FORGE_CLUSTER__HOST", namespace.outside()).start().await;
     await_links(&inside, &["outside"], PATIENCE).await;
     for (incoming, outgoing) in [(true, true), (true, false), (false, true)] {
         namespace.cut(incoming, outgoing);
         let (a, b) = tokio::join!(await_links(&inside, &[], NOTICED), await_links(&outside, &[], NOTICED));
         namespace.heal();
-        let (c, d) = tokio::join!(await_links(&inside, &["outside"], REJOINED), await_links(&outside, &["inside"], REJOINED));
-        println!("cut (incoming {incoming}, outgoing {outgoing}): noticed after {a:?} and {b:?}, healed after {c:?} and {d:?}");
+        let (c, d) = tokio::join!(
+            await_links(&inside, &["outside"], REJOINED),
+            await_links(&outside, &["inside"], REJOINED)
+        );
+        println!(
+            "cut (incoming {incoming}, outgoing {outgoing}): noticed after {a:?} and {b:?}, healed after {c:?} and {d:?}"
+        );
     }
 }

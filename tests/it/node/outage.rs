@@ -1,4 +1,5 @@
-//! Postgres crashes under load: the node stays, says so, and comes back by itself; nothing acknowledged is lost.
+//! Postgres crashes under load: the node stays, says so, and comes back by itself; nothing acknowledged is
+//! lost.
 
 use std::time::Duration;
 
@@ -19,7 +20,10 @@ async fn a_crash_of_postgres_is_a_state_and_not_a_restart() {
     for _ in 0..3 {
         writers.await_more(200).await;
         postgres.crash();
-        until("/ready says 503", PATIENCE, || async { node.readiness().await.filter(|status| *status == 503) }).await;
+        until("/ready says 503", PATIENCE, || async {
+            node.readiness().await.filter(|status| *status == 503)
+        })
+        .await;
         let live = node.client().get("/health").await.expect("a node without a database lives").status;
         assert_eq!(live, 200);
         postgres.restart().await;
@@ -43,6 +47,9 @@ async fn a_node_that_starts_before_its_database_waits_for_it() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(!starting.is_finished(), "ready without a database");
     postgres.restart().await;
-    let node = tokio::time::timeout(PATIENCE, starting).await.expect("the node is ready").expect("the start does not panic");
+    let node = tokio::time::timeout(PATIENCE, starting)
+        .await
+        .expect("the node is ready")
+        .expect("the start does not panic");
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }

@@ -11,7 +11,10 @@ use super::stage::{PATIENCE, probe_on};
 /// A port that is free now, below the range of outgoing connections.
 pub(crate) fn free_port() -> u16 {
     let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    std::iter::repeat_with(|| 18_000 + (uuid::Uuid::new_v4().as_u128() % 2_000) as u16).take(100).find(free).expect("a free port")
+    std::iter::repeat_with(|| 18_000 + (uuid::Uuid::new_v4().as_u128() % 2_000) as u16)
+        .take(100)
+        .find(free)
+        .expect("a free port")
 }
 
 /// A node called `name`, not yet started.
@@ -36,8 +39,10 @@ pub(crate) async fn status(node: &Node) -> Value {
 pub(crate) async fn linked(node: &Node) -> Vec<String> {
     let status = status(node).await;
     let peers = status["peers"].as_array().expect("a list of peers").iter();
-    let mut names: Vec<_> =
-        peers.filter(|peer| peer["linked"] == true).map(|peer| peer["name"].as_str().expect("a name").to_owned()).collect();
+    let mut names: Vec<_> = peers
+        .filter(|peer| peer["linked"] == true)
+        .map(|peer| peer["name"].as_str().expect("a name").to_owned())
+        .collect();
     names.sort();
     names
 }
@@ -45,7 +50,10 @@ pub(crate) async fn linked(node: &Node) -> Vec<String> {
 /// Waits until `node` is linked to exactly these peers; how long it took.
 pub(crate) async fn await_links(node: &Node, expected: &[&str], limit: Duration) -> Duration {
     let began = Instant::now();
-    until(&format!("linked to {expected:?}"), limit, || async { (linked(node).await == expected).then_some(()) }).await;
+    until(&format!("linked to {expected:?}"), limit, || async {
+        (linked(node).await == expected).then_some(())
+    })
+    .await;
     began.elapsed()
 }
 
@@ -63,7 +71,9 @@ pub(crate) async fn pair(database: &Database) -> (Node, Node, FaultProxy) {
 pub(crate) async fn id_of(node: &Node, name: &str) -> String {
     let status = status(node).await;
     let nodes = status["nodes"].as_array().expect("a list of nodes");
-    let found =
-        nodes.iter().find(|node| node["name"] == name && node["state"] != "dead").unwrap_or_else(|| panic!("no {name}: {status:#}"));
+    let found = nodes
+        .iter()
+        .find(|node| node["name"] == name && node["state"] != "dead")
+        .unwrap_or_else(|| panic!("no {name}: {status:#}"));
     found["id"].as_str().expect("an id").to_owned()
 }

@@ -19,7 +19,8 @@ async fn a_first_start_serves_the_demo_and_a_second_one_finds_its_data() {
     let ana = json!({ "email": "ana@example.com", "name": "Ana", "password": "correct horse battery" });
     assert!(node.call("users.sign_up", ana, None).await.data()["token"].is_string());
     let token = sign_in(&node).await;
-    let project = node.call("projects.create", json!({ "name": "Garden" }), Some(&token)).await.data()["id"].clone();
+    let project =
+        node.call("projects.create", json!({ "name": "Garden" }), Some(&token)).await.data()["id"].clone();
     let task = json!({ "project": project, "title": "Plant the apple tree" });
     let task = node.call("tasks.create", task, Some(&token)).await.data();
     assert_eq!(task["status"], "open");

@@ -7,7 +7,9 @@ use super::stage::{PATIENCE, probe_on};
 #[tokio::test]
 async fn an_unknown_key_is_named_with_its_place_and_its_likely_meaning() {
     let database = Database::create().await;
-    let ended = refused(Node::builder(Binary::Probe).database(&database).file("forge.toml", "[gateway]\nprot = 1\n")).await;
+    let ended =
+        refused(Node::builder(Binary::Probe).database(&database).file("forge.toml", "[gateway]\nprot = 1\n"))
+            .await;
     check(&ended, 3, &["forge.toml:2", "`gateway.prot`", "`gateway.port`"]);
 }
 
@@ -58,7 +60,8 @@ async fn a_wrong_database_url_is_named_without_its_password() {
 async fn a_database_that_does_not_exist_is_named() {
     let database = Database::create().await;
     let url = format!("{}_of_nobody", database.url());
-    let ended = refused(Node::builder(Binary::Probe).file("forge.toml", probe::CONFIG).database_url(&url)).await;
+    let ended =
+        refused(Node::builder(Binary::Probe).file("forge.toml", probe::CONFIG).database_url(&url)).await;
     check(&ended, 4, &["_of_nobody", "createdb"]);
 }
 

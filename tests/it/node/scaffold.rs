@@ -40,13 +40,17 @@ async fn a_new_application_builds_and_runs() {
 #[tokio::test]
 async fn a_signal_ends_the_build_too() {
     let folder = tempfile::tempdir().expect("make a directory");
-    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("write a file");
+    let write =
+        |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("write a file");
     write("forge.toml", "");
     write("Cargo.toml", "[package]\nname = \"shop\"\nedition = \"2024\"\n\n[workspace]\n");
     std::fs::create_dir(folder.path().join("src")).expect("make a directory");
     write("src/main.rs", "fn main() {}\n");
     // A cargo whose compiler never ends.
-    write("cargo", "#!/bin/sh\n[ \"$1\" = build ] || exec cargo \"$@\"\nsleep 600 &\necho $! > compiler\nwait\n");
+    write(
+        "cargo",
+        "#!/bin/sh\n[ \"$1\" = build ] || exec cargo \"$@\"\nsleep 600 &\necho $! > compiler\nwait\n",
+    );
     let cargo = folder.path().join("cargo");
     std::fs::set_permissions(&cargo, PermissionsExt::from_mode(0o755)).expect("make it executable");
     for signal in [Signal::INT, Signal::TERM] {
@@ -70,11 +74,13 @@ fn runs(id: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{id}/status")).is_ok_and(|status| !status.contains("State:\tZ"))
 }
 
-/// The same versions, the same target folder and the same settings for dependencies as here, so that they are compiled only once.
+/// The same versions, the same target folder and the same settings for dependencies as here, so that they are
+/// compiled only once.
 fn share_what_is_compiled(parent: &Path, shop: &Path) {
     let profile = Binary::Forge.path();
     let target = profile.parent().and_then(Path::parent).expect("a profile is in a target folder");
-    let config = format!("[build]\ntarget-dir = {:?}\n\n[profile.dev.package.\"*\"]\ndebug = false\n", target);
+    let config =
+        format!("[build]\ntarget-dir = {:?}\n\n[profile.dev.package.\"*\"]\ndebug = false\n", target);
     std::fs::create_dir(parent.join(".cargo")).expect("make a folder");
     std::fs::write(parent.join(".cargo/config.toml"), config).expect("write cargo's configuration");
     std::fs::copy(workspace().join("Cargo.lock"), shop.join("Cargo.lock")).expect("copy the lock file");

@@ -13,7 +13,8 @@ use super::stage::{PATIENCE, probe_on};
 #[tokio::test]
 async fn only_pages_of_allowed_origins_connect() {
     let database = Database::create().await;
-    let config = probe::CONFIG.replace("[gateway]", "[gateway]\ncors_origins = [\"https://app.example.com\"]");
+    let config =
+        probe::CONFIG.replace("[gateway]", "[gateway]\ncors_origins = [\"https://app.example.com\"]");
     let node = probe_on(&database).file("forge.toml", config).start().await;
     let base = node.client().base();
     let own = base.to_owned();
@@ -54,7 +55,11 @@ async fn there_is_room_for_as_many_as_configured() {
 /// What is sent after `hello`, and the close code that answers it.
 fn corpus() -> Vec<(Message, u16)> {
     let text = |text: &str| Message::text(text.to_owned());
-    let deep = format!(r#"{{"type":"sub","id":1,"name":"live.title","args":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    let deep = format!(
+        r#"{{"type":"sub","id":1,"name":"live.title","args":{}{}}}"#,
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
     vec![
         (text(""), 4400),
         (text("nonsense"), 4400),
@@ -89,11 +94,15 @@ async fn what_is_no_frame_ends_the_connection_and_nothing_else() {
             let _sent = socket.send_message(message).await;
             let (frames, code) = socket.closed().await;
             assert_eq!(code, Some(expected), "round {round}: {shown}");
-            assert_eq!(frames.last().map(|frame| &frame["type"]), Some(&json!("fault")), "{shown}: {frames:?}");
+            assert_eq!(
+                frames.last().map(|frame| &frame["type"]),
+                Some(&json!("fault")),
+                "{shown}: {frames:?}"
+            );
         }
     }
-    // Below the level of messages: unmasked, a reserved opcode, a text that is not UTF-8, a fragment of nothing, a ping that is too long. A
-    // frame is judged when it is whole, so the ping has its 126 bytes.
+    // Below the level of messages: unmasked, a reserved opcode, a text that is not UTF-8, a fragment of
+    // nothing, a ping that is too long. A frame is judged when it is whole, so the ping has its 126 bytes.
     let long_ping = [&[0x89, 0xfe, 0, 126, 0, 0, 0, 0][..], &[b'x'; 126]].concat();
     let raw: [&[u8]; 5] = [
         &[0x81, 0x02, b'{', b'}'],
@@ -123,7 +132,8 @@ async fn what_is_no_frame_ends_the_connection_and_nothing_else() {
 #[tokio::test]
 async fn rules_are_kept_or_the_connection_ends() {
     let database = Database::create().await;
-    let limits = "subscriptions_max = 2\nframes_burst_max = 20\nframes_per_second_max = 1\nhello_timeout = \"300ms\"";
+    let limits =
+        "subscriptions_max = 2\nframes_burst_max = 20\nframes_per_second_max = 1\nhello_timeout = \"300ms\"";
     let node = node_with(&database, limits).await;
     let base = node.client().base();
     let mut silent = Socket::connect(base).await;
@@ -157,7 +167,9 @@ async fn a_client_that_is_not_there_is_cut_off() {
     let (mut alive, _) = Socket::hello(node.client().base(), None).await;
     // Nobody reads it, so nobody answers its pings.
     let (dead, _) = Socket::hello(node.client().base(), None).await;
-    let cut_off = until("the silent one is cut off", PATIENCE, || async { (metric(&node, "forge_sessions").await == 1.0).then_some(()) });
+    let cut_off = until("the silent one is cut off", PATIENCE, || async {
+        (metric(&node, "forge_sessions").await == 1.0).then_some(())
+    });
     tokio::select! {
         ended = alive.closed() => panic!("who answers pings stays: {ended:?}"),
         () = cut_off => {}
@@ -224,7 +236,11 @@ async fn a_drain_says_goodbye_and_ends_what_runs() {
     let slow = json!({ "key": "slow", "pauseMs": 1_000 });
     busy.send(json!({ "type": "mut", "id": 1, "name": "probe.put_halves", "args": slow })).await;
     until("the mutation runs", PATIENCE, || async {
-        (database.value::<i64>("select count(*) from pg_stat_activity where application_name like '%put_halves%'").await > 0).then_some(())
+        (database
+            .value::<i64>("select count(*) from pg_stat_activity where application_name like '%put_halves%'")
+            .await
+            > 0)
+        .then_some(())
     })
     .await;
     node.process().signal(Signal::TERM);
@@ -232,7 +248,11 @@ async fn a_drain_says_goodbye_and_ends_what_runs() {
     assert_eq!(idle.closed().await, (Vec::new(), Some(1001)));
     let (frames, code) = busy.closed().await;
     assert_eq!(
-        frames.iter().map(|frame| frame["type"].as_str().unwrap_or_default()).filter(|kind| *kind == "mutResult").count(),
+        frames
+            .iter()
+            .map(|frame| frame["type"].as_str().unwrap_or_default())
+            .filter(|kind| *kind == "mutResult")
+            .count(),
         1,
         "{frames:?}"
     );
@@ -252,10 +272,17 @@ async fn a_session_that_is_stopped_tells_its_client_to_come_back() {
     until_snapshot(&mut socket, 1, &json!("one")).await;
     let path = format!("node/gateway/sessions/{}", welcome["session"].as_str().expect("an id"));
     assert!(tree_of(&node).await.contains(&path), "a session stands in the tree");
-    let stop = node.call("forge.stopActor", json!({ "node": welcome["node"], "path": path }), Some(&probe::admin_token())).await;
+    let stop = node
+        .call(
+            "forge.stopActor",
+            json!({ "node": welcome["node"], "path": path }),
+            Some(&probe::admin_token()),
+        )
+        .await;
     assert_eq!(stop.status, 200, "{}", stop.text);
     assert_eq!(socket.closed().await.1, Some(1012));
-    until("it left the tree", PATIENCE, || async { (!tree_of(&node).await.contains(&path)).then_some(()) }).await;
+    until("it left the tree", PATIENCE, || async { (!tree_of(&node).await.contains(&path)).then_some(()) })
+        .await;
     let (mut again, _) = Socket::hello(node.client().base(), None).await;
     again.subscribe(1, "live.title", json!({ "id": 1 })).await;
     until_snapshot(&mut again, 1, &json!("one")).await;
@@ -277,7 +304,11 @@ async fn sessions_outlive_a_reactor_that_restarts() {
     retitle(&node, 1, "two").await;
     until_snapshot(&mut socket, 1, &json!("two")).await;
     // A mutation of before and one of after are both seen.
-    socket.send(json!({ "type": "mut", "id": 1, "name": "live.retitle", "args": { "id": 1, "title": "three" } })).await;
+    socket
+        .send(
+            json!({ "type": "mut", "id": 1, "name": "live.retitle", "args": { "id": 1, "title": "three" } }),
+        )
+        .await;
     let changed = until_snapshot(&mut socket, 1, &json!("three")).await;
     assert_eq!(changed["applied"], json!([1]));
     let newest = Duration::from_secs(1);
@@ -285,5 +316,11 @@ async fn sessions_outlive_a_reactor_that_restarts() {
 }
 
 async fn tree_of(node: &Node) -> String {
-    node.call("forge.tree", json!({ "offset": 0, "limit": 200, "search": "sessions" }), Some(&probe::admin_token())).await.text
+    node.call(
+        "forge.tree",
+        json!({ "offset": 0, "limit": 200, "search": "sessions" }),
+        Some(&probe::admin_token()),
+    )
+    .await
+    .text
 }

@@ -10,7 +10,10 @@ use super::stage::{PATIENCE, probe_on};
 
 /// A probe with this `[sessions]` section.
 pub(crate) async fn node_with(database: &Database, sessions: &str) -> Node {
-    probe_on(database).file("forge.toml", format!("{}\n[sessions]\n{sessions}\n", probe::CONFIG)).start().await
+    probe_on(database)
+        .file("forge.toml", format!("{}\n[sessions]\n{sessions}\n", probe::CONFIG))
+        .start()
+        .await
 }
 
 pub(crate) async fn retitle(node: &Node, id: i64, title: &str) {
@@ -28,7 +31,8 @@ pub(crate) async fn metric(node: &Node, line: &str) -> f64 {
 pub(crate) async fn until_snapshot(socket: &mut Socket, id: u32, expected: &Value) -> Value {
     loop {
         let frame = socket.frame_of("transition").await;
-        let found = frame["mods"].as_array().expect("mods").iter().find(|modification| modification["id"] == id);
+        let found =
+            frame["mods"].as_array().expect("mods").iter().find(|modification| modification["id"] == id);
         if found.is_some_and(|modification| modification["snapshot"] == *expected) {
             return frame;
         }
@@ -38,7 +42,8 @@ pub(crate) async fn until_snapshot(socket: &mut Socket, id: u32, expected: &Valu
 /// No session, and no subscription, is left.
 pub(crate) async fn nothing_is_left(node: &Node) {
     until("all sessions have ended", PATIENCE, || async {
-        let (sessions, subscriptions) = (metric(node, "forge_sessions").await, metric(node, "forge_live_subscriptions").await);
+        let (sessions, subscriptions) =
+            (metric(node, "forge_sessions").await, metric(node, "forge_live_subscriptions").await);
         (sessions == 0.0 && subscriptions == 0.0).then_some(())
     })
     .await;
@@ -51,7 +56,10 @@ async fn a_change_reaches_everyone_who_watches() {
     let base = node.client().base();
     let (mut ana, welcome) = Socket::hello(base, Some(&probe::token("ana"))).await;
     assert_eq!((&welcome["subject"], &welcome["pingMs"]), (&json!("ana"), &json!(25_000)));
-    assert!(welcome["session"].is_string() && welcome["node"].is_string() && welcome["expiresAt"].is_string(), "{welcome}");
+    assert!(
+        welcome["session"].is_string() && welcome["node"].is_string() && welcome["expiresAt"].is_string(),
+        "{welcome}"
+    );
     let (mut nobody, welcome) = Socket::hello(base, None).await;
     assert_eq!((&welcome["subject"], &welcome["expiresAt"]), (&json!(null), &json!(null)));
     for socket in [&mut ana, &mut nobody] {
@@ -78,7 +86,10 @@ async fn a_change_reaches_everyone_who_watches() {
     // A client that comes back with a version gets no more than it needs.
     let (mut back, _) = Socket::hello(base, None).await;
     let version = &newest["mods"][0]["version"];
-    back.send(json!({ "type": "sub", "id": 9, "name": "live.title", "args": { "id": 1 }, "version": version })).await;
+    back.send(
+        json!({ "type": "sub", "id": 9, "name": "live.title", "args": { "id": 1 }, "version": version }),
+    )
+    .await;
     assert_eq!(back.frame().await["mods"], json!([{ "id": 9, "unchanged": true, "version": version }]));
     // Who unsubscribes hears no more.
     nobody.send(json!({ "type": "unsub", "id": 1 })).await;
@@ -113,7 +124,11 @@ async fn mutations_run_in_order_and_fail_in_words() {
         codes.push(result["error"]["code"].as_str().map(str::to_owned));
     }
     assert_eq!(codes, [None, None, Some("CONFLICT".to_owned()), Some("CONFLICT".to_owned())]);
-    let other_kinds = [("live.title", "METHOD_NOT_ALLOWED"), ("probe.sleep", "METHOD_NOT_ALLOWED"), ("probe.nothing", "NOT_FOUND")];
+    let other_kinds = [
+        ("live.title", "METHOD_NOT_ALLOWED"),
+        ("probe.sleep", "METHOD_NOT_ALLOWED"),
+        ("probe.nothing", "NOT_FOUND"),
+    ];
     for (id, (name, code)) in (10..).zip(other_kinds) {
         socket.send(json!({ "type": "mut", "id": id, "name": name, "args": {} })).await;
         assert_eq!(socket.frame_of("mutResult").await["error"]["code"], code, "{name}");
@@ -157,7 +172,12 @@ async fn two_subscriptions_move_together() {
     socket.subscribe(2, "live.total", json!({})).await;
     let writing = async {
         for n in 0..CHANGES {
-            database.execute(&format!("update probe_accounts set balance = balance + 1 where id = {}", n % 10 + 1)).await;
+            database
+                .execute(&format!(
+                    "update probe_accounts set balance = balance + 1 where id = {}",
+                    n % 10 + 1
+                ))
+                .await;
         }
     };
     let goal = 1_000 + CHANGES as i64;
@@ -173,7 +193,12 @@ async fn two_subscriptions_move_together() {
                 match modification["id"].as_u64() {
                     Some(1) => {
                         let accounts = modification["snapshot"].as_array().expect("accounts");
-                        sum = Some(accounts.iter().map(|account| account["balance"].as_i64().expect("a number")).sum::<i64>());
+                        sum = Some(
+                            accounts
+                                .iter()
+                                .map(|account| account["balance"].as_i64().expect("a number"))
+                                .sum::<i64>(),
+                        );
                     }
                     _ => total = modification["snapshot"].as_i64(),
                 }
@@ -216,21 +241,32 @@ async fn nothing_is_told_after_a_token_expired() {
     renewing.subscribe(3, "live.mine", json!({ "id": 1 })).await;
     renewing.send(json!({ "type": "auth", "token": probe::token("bob") })).await;
     let answer = renewing.frame().await;
-    assert_eq!((&answer["type"], &answer["subject"]), (&json!("auth"), &json!("bob")), "nothing was told before: {answer}");
+    assert_eq!(
+        (&answer["type"], &answer["subject"]),
+        (&json!("auth"), &json!("bob")),
+        "nothing was told before: {answer}"
+    );
     let newest = until_snapshot(&mut renewing, 1, &json!("after for bob")).await;
     let mods = newest["mods"].as_array().expect("mods");
-    assert!(mods.len() >= 2 && mods.iter().all(|modification| modification["error"].is_null()), "together: {newest}");
+    assert!(
+        mods.len() >= 2 && mods.iter().all(|modification| modification["error"].is_null()),
+        "together: {newest}"
+    );
     if !mods.iter().any(|modification| modification["id"] == 3) {
         until_snapshot(&mut renewing, 3, &json!("after for bob")).await;
     }
     let (frames, code) = lapsing.closed().await;
     assert_eq!(code, Some(4401));
     let transitions: Vec<_> = frames.iter().filter(|frame| frame["type"] == "transition").collect();
-    assert!(transitions.iter().all(|frame| !frame.to_string().contains("after")), "told after the expiry: {transitions:?}");
+    assert!(
+        transitions.iter().all(|frame| !frame.to_string().contains("after")),
+        "told after the expiry: {transitions:?}"
+    );
     assert_eq!(frames.last().map(|frame| &frame["error"]["code"]), Some(&json!("UNAUTHENTICATED")));
 }
 
-/// Asks for what needs a token and for what does not, between the token's expiry and the next one of the same caller, or right after it.
+/// Asks for what needs a token and for what does not, between the token's expiry and the next one of the same
+/// caller, or right after it.
 #[tokio::test]
 async fn what_is_asked_for_in_the_grace_is_answered() {
     let database = Database::create().await;
@@ -253,7 +289,11 @@ async fn what_is_asked_for_in_the_grace_is_answered() {
     ask(&mut after).await;
     for socket in [&mut before, &mut after] {
         let answer = socket.frame().await;
-        assert_eq!((&answer["type"], &answer["subject"]), (&json!("auth"), &json!("ana")), "nothing comes before: {answer}");
+        assert_eq!(
+            (&answer["type"], &answer["subject"]),
+            (&json!("auth"), &json!("ana")),
+            "nothing comes before: {answer}"
+        );
         let mut told = BTreeMap::new();
         while !(told.contains_key(&2) && told.contains_key(&3)) {
             let frame = socket.frame_of("transition").await;
@@ -267,7 +307,12 @@ async fn what_is_asked_for_in_the_grace_is_answered() {
     retitle(&node, 1, "two").await;
     for socket in [&mut before, &mut after] {
         let frame = socket.frame_of("transition").await;
-        let ids: Vec<_> = frame["mods"].as_array().expect("mods").iter().map(|modification| modification["id"].as_u64()).collect();
+        let ids: Vec<_> = frame["mods"]
+            .as_array()
+            .expect("mods")
+            .iter()
+            .map(|modification| modification["id"].as_u64())
+            .collect();
         assert_eq!(ids, [Some(1), Some(2), Some(3)], "all of them live on: {frame}");
     }
 }
@@ -292,7 +337,11 @@ async fn who_signs_out_keeps_what_is_public() {
     assert_eq!(socket.frame_of("auth").await["subject"], json!(null));
     let frame = socket.frame_of("transition").await;
     let mods = frame["mods"].as_array().expect("mods");
-    assert_eq!((&mods[0]["error"]["code"], &mods[1]["unchanged"]), (&json!("UNAUTHENTICATED"), &json!(true)), "{frame}");
+    assert_eq!(
+        (&mods[0]["error"]["code"], &mods[1]["unchanged"]),
+        (&json!("UNAUTHENTICATED"), &json!(true)),
+        "{frame}"
+    );
     retitle(&node, 1, "two").await;
     let frame = until_snapshot(&mut socket, 2, &json!("two")).await;
     assert_eq!(frame["mods"].as_array().map(Vec::len), Some(1), "the other one ended: {frame}");

@@ -19,7 +19,9 @@ async fn a_drain_answers_what_was_accepted() {
     let mut slow = JoinSet::new();
     for _ in 0..IN_FLIGHT {
         let client = node.client().clone();
-        slow.spawn(async move { client.try_call("probe.sleep", json!({ "ms": 2_000 }), Some(&probe::token("ana"))).await });
+        slow.spawn(async move {
+            client.try_call("probe.sleep", json!({ "ms": 2_000 }), Some(&probe::token("ana"))).await
+        });
     }
     // Sleeping calls leave no trace outside; half of their time is enough for all of them to arrive.
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -41,7 +43,10 @@ async fn readiness_goes_first() {
     let config = probe::CONFIG.replace("[gateway]", "[gateway]\ndrain_delay = \"2s\"");
     let mut node = probe_on(&database).file("forge.toml", config).start().await;
     node.process().signal(Signal::TERM);
-    until("/ready says 503", Duration::from_secs(2), || async { node.readiness().await.filter(|status| *status == 503) }).await;
+    until("/ready says 503", Duration::from_secs(2), || async {
+        node.readiness().await.filter(|status| *status == 503)
+    })
+    .await;
     // Load balancers still send; what they send is served.
     let reply = node.call("probe.put", json!({ "key": "late" }), Some(&probe::token("ana"))).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
@@ -51,7 +56,9 @@ async fn readiness_goes_first() {
 #[tokio::test]
 async fn a_signal_ends_a_start_that_waits_for_its_database() {
     for signals in [&[Signal::INT][..], &[Signal::TERM], &[Signal::TERM, Signal::TERM]] {
-        let waiting = Node::builder(Binary::Probe).file("forge.toml", probe::CONFIG).database_url("postgres://ana@127.0.0.1:1/shop");
+        let waiting = Node::builder(Binary::Probe)
+            .file("forge.toml", probe::CONFIG)
+            .database_url("postgres://ana@127.0.0.1:1/shop");
         let (mut process, _home) = waiting.launch();
         let stderr = process.stderr().clone();
         until("it waits", PATIENCE, || async { stderr.line("waiting for the database") }).await;
@@ -66,10 +73,13 @@ async fn a_second_signal_ends_at_once() {
     let database = Database::create().await;
     let mut node = probe_on(&database).start().await;
     let client = node.client().clone();
-    let call = tokio::spawn(async move { client.try_call("probe.sleep", json!({ "ms": 25_000 }), Some(&probe::token("ana"))).await });
+    let call = tokio::spawn(async move {
+        client.try_call("probe.sleep", json!({ "ms": 25_000 }), Some(&probe::token("ana"))).await
+    });
     tokio::time::sleep(Duration::from_millis(500)).await;
     node.process().signal(Signal::TERM);
-    until("the drain begins", PATIENCE, || async { (node.readiness().await != Some(200)).then_some(()) }).await;
+    until("the drain begins", PATIENCE, || async { (node.readiness().await != Some(200)).then_some(()) })
+        .await;
     assert!(!node.process().has_ended(), "a drain waits for calls in flight");
     let asked = Instant::now();
     node.process().signal(Signal::TERM);

@@ -1,4 +1,5 @@
-//! What the tests of nodes have in common: a probe on a database, and writers that remember what was acknowledged.
+//! What the tests of nodes have in common: a probe on a database, and writers that remember what was
+//! acknowledged.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -46,7 +47,10 @@ impl Writers {
     /// Waits until this many more writes are acknowledged.
     pub(crate) async fn await_more(&self, count: usize) {
         let goal = self.acknowledged.load(Ordering::Relaxed) + count;
-        until("writes are acknowledged", PATIENCE, || async { (self.acknowledged.load(Ordering::Relaxed) >= goal).then_some(()) }).await;
+        until("writes are acknowledged", PATIENCE, || async {
+            (self.acknowledged.load(Ordering::Relaxed) >= goal).then_some(())
+        })
+        .await;
     }
 
     pub(crate) async fn stop(mut self) -> Tally {
@@ -64,15 +68,27 @@ impl Writers {
 impl Tally {
     /// Every acknowledged key is there, and no key that nobody wrote.
     pub(crate) async fn compare_with(&self, database: &Database) {
-        let stored: BTreeSet<String> = database.column("select key from probe_ledger").await.into_iter().collect();
+        let stored: BTreeSet<String> =
+            database.column("select key from probe_ledger").await.into_iter().collect();
         let lost: Vec<_> = self.acknowledged.difference(&stored).collect();
-        assert!(lost.is_empty(), "{} of {} acknowledged writes are lost: {lost:?}", lost.len(), self.acknowledged.len());
-        let invented = stored.iter().find(|key| !self.acknowledged.contains(*key) && !self.unknown.contains(*key));
+        assert!(
+            lost.is_empty(),
+            "{} of {} acknowledged writes are lost: {lost:?}",
+            lost.len(),
+            self.acknowledged.len()
+        );
+        let invented =
+            stored.iter().find(|key| !self.acknowledged.contains(*key) && !self.unknown.contains(*key));
         assert_eq!(invented, None, "a key that nobody wrote");
     }
 }
 
-async fn write(client: Client, writer: usize, stop: Arc<AtomicBool>, acknowledged: Arc<AtomicUsize>) -> Tally {
+async fn write(
+    client: Client,
+    writer: usize,
+    stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicUsize>,
+) -> Tally {
     let token = probe::token("writer");
     let mut tally = Tally::default();
     for number in 0.. {

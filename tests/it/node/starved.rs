@@ -17,7 +17,10 @@ async fn narrow(database: &Database) -> Node {
 /// Waits until this many statements wait for a lock.
 async fn await_waiting(database: &Database, count: i64) {
     let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    until("statements wait for the lock", PATIENCE, || async { (database.value::<i64>(sql).await == count).then_some(()) }).await;
+    until("statements wait for the lock", PATIENCE, || async {
+        (database.value::<i64>(sql).await == count).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -34,7 +37,9 @@ async fn queries_that_wait_hold_up_no_live_query() {
     let waiting: Vec<_> = (0..4)
         .map(|_| {
             let node = Arc::clone(&node);
-            tokio::spawn(async move { node.call("live.total", json!({}), Some(&probe::token("ana"))).await.status })
+            tokio::spawn(async move {
+                node.call("live.total", json!({}), Some(&probe::token("ana"))).await.status
+            })
         })
         .collect();
     await_waiting(&database, 2).await;
@@ -59,10 +64,14 @@ async fn handlers_that_wait_lose_no_lease() {
     await_waiting(&database, 2).await;
     // Longer than two leases, and by the clock that leases count by.
     let sql = "select coalesce(min(lease_until) > max(run_at) + interval '10s', false) from forge_jobs";
-    until("the leases are renewed", PATIENCE, || async { database.value::<bool>(sql).await.then_some(()) }).await;
+    until("the leases are renewed", PATIENCE, || async { database.value::<bool>(sql).await.then_some(()) })
+        .await;
     await_waiting(&database, 2).await;
     lock.rollback().await.expect("release the table");
     let ended = "select count(*) from forge_job_history where status = 'completed' and attempt = 1";
-    until("the jobs have ended", PATIENCE, || async { (database.value::<i64>(ended).await == 2).then_some(()) }).await;
+    until("the jobs have ended", PATIENCE, || async {
+        (database.value::<i64>(ended).await == 2).then_some(())
+    })
+    .await;
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }

@@ -1,11 +1,14 @@
-//! Who must not get in, and must not keep anybody out: silent connections, garbage, wrong secrets, wrong certificates.
+//! Who must not get in, and must not keep anybody out: silent connections, garbage, wrong secrets, wrong
+//! certificates.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use forge_tests::{Database, Node, NodeBuilder, until};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -54,14 +57,18 @@ async fn neither_silence_nor_garbage_nor_a_wrong_secret_keeps_a_good_node_out() 
     let port = free_port();
     let first = member(&database, "first").arguments(["--mesh-port", &port.to_string()]).start().await;
     let siege = besiege(port);
-    let stranger = member(&database, "stranger").environment("FORGE_CLUSTER__SECRET", "another secret than the others, and long enough");
+    let stranger = member(&database, "stranger")
+        .environment("FORGE_CLUSTER__SECRET", "another secret than the others, and long enough");
     let stranger = stranger.start().await;
     let good = member(&database, "good").start().await;
     let took = await_links(&good, &["first"], JOINED).await;
     println!("joined {took:?} after its start, among {} connections", siege.len());
     // The stranger is sent away, and knows why; so do those who sent it away.
     for (node, other) in [(&stranger, "first"), (&first, "stranger")] {
-        until("both know why", PATIENCE, || async { reason(node, other).await.filter(|reason| reason.contains("another secret")) }).await;
+        until("both know why", PATIENCE, || async {
+            reason(node, other).await.filter(|reason| reason.contains("another secret"))
+        })
+        .await;
     }
     assert_eq!(linked(&stranger).await, Vec::<String>::new());
     assert_eq!(linked(&first).await, ["good"]);
@@ -72,22 +79,36 @@ async fn neither_silence_nor_garbage_nor_a_wrong_secret_keeps_a_good_node_out() 
 async fn reason(node: &Node, name: &str) -> Option<String> {
     let status = status(node).await;
     let peers = status["peers"].as_array().expect("a list of peers").clone();
-    peers.iter().find(|peer| peer["name"] == name && peer["linked"] == false).and_then(|peer| peer["error"].as_str()).map(str::to_owned)
+    peers
+        .iter()
+        .find(|peer| peer["name"] == name && peer["linked"] == false)
+        .and_then(|peer| peer["error"].as_str())
+        .map(str::to_owned)
 }
 
 #[tokio::test]
 async fn a_node_with_another_secret_is_told_of_once_on_both_sides() {
     let database = Database::create().await;
     let mut old = member(&database, "old").start().await;
-    let mut young =
-        member(&database, "young").environment("FORGE_AUTH__SECRET", "another secret than the others, and long enough").start().await;
+    let mut young = member(&database, "young")
+        .environment("FORGE_AUTH__SECRET", "another secret than the others, and long enough")
+        .start()
+        .await;
     for (node, other, side) in [(&mut old, "young", "listener"), (&mut young, "old", "dialer")] {
         let log = node.process().stderr().clone();
         let line = until("the log tells of it", PATIENCE, || async { log.line("is not linked") }).await;
-        assert!(line.contains("WARN") && line.contains(&format!("peer={other}")) && line.contains("another secret"), "{line}");
+        assert!(
+            line.contains("WARN")
+                && line.contains(&format!("peer={other}"))
+                && line.contains("another secret"),
+            "{line}"
+        );
         let failed = format!("forge_mesh_greetings_failed_total{{side=\"{side}\"}}");
         let so_far = metric(node, &failed).await;
-        until("it was tried again", PATIENCE, || async { (metric(node, &failed).await >= so_far + 3.0).then_some(()) }).await;
+        until("it was tried again", PATIENCE, || async {
+            (metric(node, &failed).await >= so_far + 3.0).then_some(())
+        })
+        .await;
         assert_eq!(log.text().matches("is not linked").count(), 1, "{}", log.text());
     }
     assert!(reason(&old, "young").await.is_some_and(|reason| reason.contains("another secret")));
@@ -109,7 +130,8 @@ impl Authority<'_> {
         let folder = tempfile::tempdir().expect("a folder");
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a DNS name");
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
         let write = |file: &str, text: String| std::fs::write(folder.path().join(file), text).expect("write");
         write("certificate.pem", certificate.pem());
@@ -142,9 +164,13 @@ async fn with_certificates_only_nodes_of_the_authority_link() {
     for node in [&forged, &plain] {
         until("every dial was refused", PATIENCE, || async {
             let status = status(node).await;
-            let peers =
-                status["peers"].as_array().expect("peers").iter().filter(|peer| peer["name"] == "first" || peer["name"] == "second");
-            let refused: Vec<_> = peers.map(|peer| peer["error"].is_string() && peer["linked"] == false).collect();
+            let peers = status["peers"]
+                .as_array()
+                .expect("peers")
+                .iter()
+                .filter(|peer| peer["name"] == "first" || peer["name"] == "second");
+            let refused: Vec<_> =
+                peers.map(|peer| peer["error"].is_string() && peer["linked"] == false).collect();
             (refused == [true, true]).then_some(())
         })
         .await;

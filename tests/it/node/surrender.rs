@@ -1,4 +1,5 @@
-//! An actor that cannot be restarted: its supervisor's budget ends, then the root's, then the process, with an exit code that says so.
+//! An actor that cannot be restarted: its supervisor's budget ends, then the root's, then the process, with
+//! an exit code that says so.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -17,7 +18,9 @@ async fn a_node_whose_database_cannot_come_back_gives_up_in_order() {
     let folder = tempfile::tempdir().expect("make a directory");
     let programs = tempfile::tempdir().expect("make a directory");
     link_programs(programs.path());
-    let start = Node::builder(Binary::Forge).directory(folder.path()).environment("FORGE_POSTGRES_BIN", programs.path());
+    let start = Node::builder(Binary::Forge)
+        .directory(folder.path())
+        .environment("FORGE_POSTGRES_BIN", programs.path());
     let mut node = start.start().await;
     std::fs::remove_dir_all(programs.path()).expect("remove the programs");
     let killed = Command::new("kill").args(["-9", &postmaster(folder.path())]).status().expect("run kill");
@@ -25,9 +28,20 @@ async fn a_node_whose_database_cannot_come_back_gives_up_in_order() {
 
     let ended = node.process().ended(PATIENCE).await;
     assert_eq!(ended.code(), GAVE_UP, "{}", ended.stderr);
-    let events = ["SIGKILL", "restarts=1", "restarts=5", "exhausted path=node/database", "exhausted path=node ", "error[gave-up]"];
+    let events = [
+        "SIGKILL",
+        "restarts=1",
+        "restarts=5",
+        "exhausted path=node/database",
+        "exhausted path=node ",
+        "error[gave-up]",
+    ];
     let places: Vec<_> = events.iter().map(|event| ended.stderr.find(event)).collect();
-    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{events:?} at {places:?}:\n{}", ended.stderr);
+    assert!(
+        places.iter().all(Option::is_some) && places.is_sorted(),
+        "{events:?} at {places:?}:\n{}",
+        ended.stderr
+    );
 }
 
 /// Postgres finds its other files through the links.

@@ -16,14 +16,18 @@ async fn a_timeout_cancels_in_postgres() {
     let database = Database::create().await;
     let node = probe_on(&database).start().await;
     let token = probe::token("ana");
-    for (name, arguments) in
-        [("probe.pg_sleep", json!({ "ms": TEN_MINUTES_MS })), ("probe.put_and_sleep", json!({ "key": "slow", "ms": TEN_MINUTES_MS }))]
-    {
+    for (name, arguments) in [
+        ("probe.pg_sleep", json!({ "ms": TEN_MINUTES_MS })),
+        ("probe.put_and_sleep", json!({ "key": "slow", "ms": TEN_MINUTES_MS })),
+    ] {
         let asked = Instant::now();
         let reply = node.call(name, arguments, Some(&token)).await;
         assert_eq!((reply.status, reply.code().as_str()), (504, "TIMEOUT"), "{name}: {}", reply.text);
         assert!(asked.elapsed() >= Duration::from_secs(1), "{name} was cut before its time");
-        until("no statement runs", CANCELLED, || async { database.busy_sessions().await.is_empty().then_some(()) }).await;
+        until("no statement runs", CANCELLED, || async {
+            database.busy_sessions().await.is_empty().then_some(())
+        })
+        .await;
     }
     assert_eq!(database.value::<i64>("select count(*) from probe_ledger").await, 0);
     let quick = node.call("probe.pg_sleep", json!({ "ms": 1 }), Some(&token)).await;
@@ -41,10 +45,15 @@ async fn a_client_that_leaves_takes_its_query_along_and_not_its_mutation() {
         tokio::time::timeout(Duration::from_millis(500), call).await.expect_err("the call takes longer");
     };
     leave("probe.long_query", json!({ "ms": 25_000 })).await;
-    until("no statement runs", Duration::from_secs(3), || async { database.busy_sessions().await.is_empty().then_some(()) }).await;
-    // Whether a mutation's commit would still have come is not for a broken connection to decide: it runs to its end.
+    until("no statement runs", Duration::from_secs(3), || async {
+        database.busy_sessions().await.is_empty().then_some(())
+    })
+    .await;
+    // Whether a mutation's commit would still have come is not for a broken connection to decide: it runs to
+    // its end.
     leave("probe.put_halves", json!({ "key": "left", "pauseMs": 1_000 })).await;
-    let both = || async { (database.value::<i64>("select count(*) from probe_halves").await == 2).then_some(()) };
+    let both =
+        || async { (database.value::<i64>("select count(*) from probe_halves").await == 2).then_some(()) };
     until("both halves are committed", PATIENCE, both).await;
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }

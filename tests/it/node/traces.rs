@@ -1,4 +1,5 @@
-//! One trace: from a client's `traceparent` through a call and its statements on one node to the job on another.
+//! One trace: from a client's `traceparent` through a call and its statements on one node to the job on
+//! another.
 
 use forge_tests::{Database, Node, NodeBuilder, Socket, probe, until};
 use serde_json::{Value, json};
@@ -24,7 +25,10 @@ async fn one_trace_goes_from_a_client_to_statements_and_a_job_on_another_node() 
         .build()
         .expect("build the client")
         .post(format!("{}/rpc/jobs.enqueue", front.client().base()));
-    let request = request.header("traceparent", traceparent(over_http)).bearer_auth(probe::token("ana")).json(&args("http"));
+    let request = request
+        .header("traceparent", traceparent(over_http))
+        .bearer_auth(probe::token("ana"))
+        .json(&args("http"));
     assert_eq!(request.send().await.expect("an answer").headers()["x-trace-id"], over_http);
     let over_socket = "a3ce929d0e0e47364bf92f3577b34da6";
     let mutation = json!({ "type": "mut", "id": 1, "name": "jobs.enqueue", "args": args("socket"), "trace": traceparent(over_socket) });
@@ -34,9 +38,14 @@ async fn one_trace_goes_from_a_client_to_statements_and_a_job_on_another_node() 
     for (trace, answered) in [(over_http, "answered"), (over_socket, "a mutation was answered")] {
         await_line(&mut front, trace, |line| line["message"] == answered).await;
         await_line(&mut front, trace, |line| says(line, "INSERT INTO forge_jobs")).await;
-        await_line(&mut worker, trace, |line| line["message"] == "an attempt ended" && line["span"]["handler"] == "jobs.work").await;
+        await_line(&mut worker, trace, |line| {
+            line["message"] == "an attempt ended" && line["span"]["handler"] == "jobs.work"
+        })
+        .await;
         await_line(&mut worker, trace, |line| says(line, "insert into probe_effects")).await;
-        let rows = database.column::<String>("select trace from forge_job_history union all select trace from forge_jobs").await;
+        let rows = database
+            .column::<String>("select trace from forge_job_history union all select trace from forge_jobs")
+            .await;
         assert_eq!(rows.iter().filter(|row| row.contains(trace)).count(), 1, "{rows:?}");
     }
 }
@@ -54,9 +63,13 @@ async fn the_trace_of_an_error_finds_a_line_of_the_log() {
         let error = socket.frame_of("mutResult").await["error"].take();
         let trace = error["traceId"].as_str().expect("a trace id").to_owned();
         let function = if name == "no.such" { "unknown" } else { name };
-        await_line(&mut node, &trace, |line| line["function"] == function && line["code"] == error["code"]).await;
+        await_line(&mut node, &trace, |line| line["function"] == function && line["code"] == error["code"])
+            .await;
         if error["code"] == "INTERNAL" {
-            await_line(&mut node, &trace, |line| line["cause"].as_str().is_some_and(|cause| cause.contains("as asked"))).await;
+            await_line(&mut node, &trace, |line| {
+                line["cause"].as_str().is_some_and(|cause| cause.contains("as asked"))
+            })
+            .await;
         }
     }
     // A live query: refused at once by its arguments, and failed when it ran.
@@ -78,7 +91,8 @@ fn traceparent(trace: &str) -> String {
 
 fn says(line: &Value, statement: &str) -> bool {
     let texts = [&line["summary"], &line["db.statement"]];
-    line["target"] == "sqlx::query" && texts.iter().any(|text| text.as_str().is_some_and(|text| text.contains(statement)))
+    line["target"] == "sqlx::query"
+        && texts.iter().any(|text| text.as_str().is_some_and(|text| text.contains(statement)))
 }
 
 /// Waits for a line of the node's log that belongs to this trace.
@@ -86,9 +100,13 @@ async fn await_line(node: &mut Node, trace: &str, is: impl Fn(&Value) -> bool) {
     let log = node.process().stderr().clone();
     until(&format!("a line of the trace {trace}"), PATIENCE, || {
         let text = log.text();
-        let lines = text.lines().filter(|line| line.contains(trace)).filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let found =
-            lines.into_iter().any(|line| [&line["trace_id"], &line["span"]["trace_id"]].iter().any(|id| **id == trace) && is(&line));
+        let lines = text
+            .lines()
+            .filter(|line| line.contains(trace))
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let found = lines.into_iter().any(|line| {
+            [&line["trace_id"], &line["span"]["trace_id"]].iter().any(|id| **id == trace) && is(&line)
+        });
         async move { found.then_some(()) }
     })
     .await;

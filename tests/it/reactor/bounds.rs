@@ -22,7 +22,10 @@ async fn what_cannot_be_subscribed_to_is_refused_at_once() {
     assert_eq!(refused("queries.rows", "{}".into()), "VALIDATION");
     assert_eq!(refused("queries.rows", r#"{"sql":"x","more":1}"#.into()), "VALIDATION");
     assert_eq!(refused("queries.rows", "[".into()), "BAD_REQUEST");
-    assert_eq!(refused("queries.rows", format!(r#"{{"sql":"{}"}}"#, "x".repeat(2 << 20))), "PAYLOAD_TOO_LARGE");
+    assert_eq!(
+        refused("queries.rows", format!(r#"{{"sql":"{}"}}"#, "x".repeat(2 << 20))),
+        "PAYLOAD_TOO_LARGE"
+    );
     assert_eq!(refused(&Idle::META.wire_name(), "{}".into()), "VALIDATION");
     assert_eq!(stage.reactor.stats().subscriptions, 0);
     drop(page);
@@ -31,7 +34,8 @@ async fn what_cannot_be_subscribed_to_is_refused_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_subscription_too_many_is_refused() {
-    let config = ReactivityConfig { client_subscriptions_max: 2, subscriptions_max: 3, ..ReactivityConfig::default() };
+    let config =
+        ReactivityConfig { client_subscriptions_max: 2, subscriptions_max: 3, ..ReactivityConfig::default() };
     let stage = Stage::with(ACCOUNTS, config).await;
     let (first, second) = (stage.page(), stage.page());
     let code = |refused: Result<(), forge_actors::kernel::fault::Fault>| refused.unwrap_err().code().name();
@@ -63,7 +67,10 @@ async fn one_group_too_many_is_refused() {
     let query = || Rows { sql: "SELECT 1 AS x".into() };
     assert_eq!(page.try_subscribe(3, query()).unwrap_err().code().name(), "OVERLOADED");
     page.client.unsubscribe(SubscriptionId(1));
-    forge_tests::until("the group is freed", PATIENCE, || async { (stage.reactor.stats().groups == 1).then_some(()) }).await;
+    forge_tests::until("the group is freed", PATIENCE, || async {
+        (stage.reactor.stats().groups == 1).then_some(())
+    })
+    .await;
     page.subscribe(3, query());
     page.sees(3, json!([{ "x": 1 }])).await;
     drop(page);

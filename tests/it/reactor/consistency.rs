@@ -22,7 +22,8 @@ pub(super) const ACCOUNTS: &str = "CREATE TABLE accounts (id int PRIMARY KEY, ba
 const SUM: u32 = 1;
 const LIST: u32 = 2;
 
-/// Transfers change the list, deposits the list and the sum. A delivery is torn when the sum is not that of the list.
+/// Transfers change the list, deposits the list and the sum. A delivery is torn when the sum is not that of
+/// the list.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_delivery_of_a_hundred_thousand_is_torn() {
     let stage = Arc::new(Stage::open(ACCOUNTS).await);
@@ -49,11 +50,12 @@ async fn no_delivery_of_a_hundred_thousand_is_torn() {
         page.until(|page| page.view.len() == 2).await;
         for _ in 0..DELIVERIES {
             page.next().await;
-            let whole = known.entry((page.view[&SUM].version, page.view[&LIST].version)).or_insert_with(|| {
-                let list = page.data(LIST).unwrap();
-                let sum: i64 = list.as_array().unwrap().iter().filter_map(Value::as_i64).sum();
-                Some(json!(sum)) == page.data(SUM)
-            });
+            let whole =
+                known.entry((page.view[&SUM].version, page.view[&LIST].version)).or_insert_with(|| {
+                    let list = page.data(LIST).unwrap();
+                    let sum: i64 = list.as_array().unwrap().iter().filter_map(Value::as_i64).sum();
+                    Some(json!(sum)) == page.data(SUM)
+                });
             assert!(*whole, "torn: {:?} and {:?}", page.data(SUM), page.data(LIST));
             seen += 1;
         }

@@ -1,5 +1,6 @@
-//! Soundness: awkward SQL, each piece as a live query, and a write that changes its result. Every write moves a fence in its own transaction, to
-//! which the client subscribes as well. All of a client advances together, so when the fence has come, the result must be the new one.
+//! Soundness: awkward SQL, each piece as a live query, and a write that changes its result. Every write moves
+//! a fence in its own transaction, to which the client subscribes as well. All of a client advances together,
+//! so when the fence has come, the result must be the new one.
 
 use forge_actors::app::Handler;
 use serde_json::{Value, json};
@@ -117,7 +118,8 @@ impl Bench {
         Self { stage, page, fence: 0, next: FENCE + 1 }
     }
 
-    /// Subscribes to `query` and does its writes; what the client shows behind each of them has to be what a fresh call answers.
+    /// Subscribes to `query` and does its writes; what the client shows behind each of them has to be what a
+    /// fresh call answers.
     async fn check<H: Handler + Clone>(&mut self, entry: &Entry, query: impl Fn(String) -> H, fenced: bool) {
         let (name, id) = (entry.name, self.next);
         self.next += 1;
@@ -212,7 +214,8 @@ impl Numbers {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_random_writes_every_result_is_the_fresh_one() {
     let mut bench = Bench::open().await;
-    let queries: Vec<&Entry> = CAPTURED.iter().filter(|entry| !entry.writes.iter().any(|write| defines(write))).collect();
+    let queries: Vec<&Entry> =
+        CAPTURED.iter().filter(|entry| !entry.writes.iter().any(|write| defines(write))).collect();
     for (index, entry) in queries.iter().enumerate() {
         bench.page.subscribe(index as u32 + 1, Rows { sql: entry.query.into() });
     }
@@ -222,11 +225,19 @@ async fn after_random_writes_every_result_is_the_fresh_one() {
         for _ in 0..=numbers.below(3) {
             writes.push(random_write(&mut numbers));
         }
-        bench.stage.write(&format!("BEGIN; {}; UPDATE fence SET n = {round}; COMMIT", writes.join("; "))).await;
+        bench
+            .stage
+            .write(&format!("BEGIN; {}; UPDATE fence SET n = {round}; COMMIT", writes.join("; ")))
+            .await;
         bench.page.sees(FENCE, json!([{ "n": round }])).await;
         for (index, entry) in queries.iter().enumerate() {
             let fresh = bench.stage.call(Rows { sql: entry.query.into() }).await;
-            assert_eq!(bench.page.data(index as u32 + 1), Some(fresh), "round {round}, {}: missed one of {writes:?}", entry.name);
+            assert_eq!(
+                bench.page.data(index as u32 + 1),
+                Some(fresh),
+                "round {round}, {}: missed one of {writes:?}",
+                entry.name
+            );
         }
     }
     bench.close().await;

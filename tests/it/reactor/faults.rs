@@ -47,7 +47,10 @@ async fn a_panic_is_a_result_and_a_row_in_the_journal() {
     page.until(|page| page.code(1) == Some("INTERNAL")).await;
     assert_eq!(page.data(2), Some(json!([{ "private": true }])));
     let crashes = stage.tree.journal().crashes_since(0).entries;
-    assert!(crashes.iter().any(|crash| crash.path == "node/functions/queries.fragile" && crash.cause.contains("fragile on purpose")));
+    assert!(
+        crashes.iter().any(|crash| crash.path == "node/functions/queries.fragile"
+            && crash.cause.contains("fragile on purpose"))
+    );
     stage.write("UPDATE switch SET private = false").await;
     page.sees(1, json!("whole")).await;
     drop(page);
@@ -158,13 +161,16 @@ async fn after_a_crash_of_the_ticker_every_client_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_an_outage_everything_is_run_again() {
     let postgres = PostgresProcess::start().await;
-    let stage = Stage::over(Scratch::in_cluster(&postgres.url()).await, ACCOUNTS, ReactivityConfig::default()).await;
+    let stage =
+        Stage::over(Scratch::in_cluster(&postgres.url()).await, ACCOUNTS, ReactivityConfig::default()).await;
     let mut page = stage.page();
     page.subscribe(1, List {});
     page.until(|page| page.view.contains_key(&1)).await;
     let before = page.deliveries;
     postgres.crash();
-    tokio::time::timeout(Duration::from_millis(300), page.next()).await.expect_err("results stay as they are");
+    tokio::time::timeout(Duration::from_millis(300), page.next())
+        .await
+        .expect_err("results stay as they are");
     postgres.restart().await;
     stage.write("UPDATE accounts SET balance = 1 WHERE id = 1").await;
     page.until(|page| page.data(1).unwrap()[0] == json!(1)).await;
@@ -181,7 +187,10 @@ async fn a_connection_that_is_reset_loses_no_change() {
     page.subscribe(1, List {});
     page.until(|page| page.view.contains_key(&1)).await;
     proxy.set(Disturbance::Reset);
-    forge_tests::until("every session is cut", PATIENCE, || async { (stage.scratch.sessions("true").await == 0).then_some(()) }).await;
+    forge_tests::until("every session is cut", PATIENCE, || async {
+        (stage.scratch.sessions("true").await == 0).then_some(())
+    })
+    .await;
     proxy.set(Disturbance::None);
     stage.write("UPDATE accounts SET balance = 1 WHERE id = 1").await;
     page.until(|page| page.data(1).unwrap()[0] == json!(1)).await;

@@ -12,7 +12,8 @@ const NOTES: &str = "CREATE TABLE notes (owner text NOT NULL, text text NOT NULL
     INSERT INTO notes VALUES ('ana', 'a1'), ('bob', 'b1'); CREATE TABLE switch (private bool NOT NULL); INSERT INTO switch VALUES (false); \
     SELECT forge_enable_reactivity('notes'); SELECT forge_enable_reactivity('switch')";
 
-/// Takes everything that comes until the subscription shows `expected`; at no time did it show one of `never`.
+/// Takes everything that comes until the subscription shows `expected`; at no time did it show one of
+/// `never`.
 async fn shows(page: &mut Page, expected: serde_json::Value, never: &str) {
     page.until(|page| {
         let shown = page.data(1);
@@ -98,7 +99,8 @@ async fn a_question_inside_of_a_call_counts() {
 async fn who_asks_for_the_address_gets_his_own() {
     let stage = Stage::open(NOTES).await;
     let from = |ip: &str| Caller { ip: Some(ip.parse::<IpAddr>().unwrap()), ..Caller::default() };
-    let mut pages = [stage.page_of(from("10.0.0.1")), stage.page_of(from("10.0.0.2")), stage.page_of(from("10.0.0.2"))];
+    let mut pages =
+        [stage.page_of(from("10.0.0.1")), stage.page_of(from("10.0.0.2")), stage.page_of(from("10.0.0.2"))];
     for page in &pages {
         page.subscribe(1, Peer {});
     }

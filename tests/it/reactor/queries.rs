@@ -22,7 +22,8 @@ pub(super) async fn rows_as_reader(ctx: &QueryContext, sql: String) -> Result<se
 /// The rows of any statement, in a call inside of a call, beside one that fails.
 #[forge::query(public)]
 pub(super) async fn rows_nested(ctx: &QueryContext, sql: String) -> Result<serde_json::Value> {
-    let counted = ctx.call(Rows { sql: format!("SELECT count(*) FROM ({sql}) AS r WHERE 1 / (SELECT 0) = 1") }).await;
+    let counted =
+        ctx.call(Rows { sql: format!("SELECT count(*) FROM ({sql}) AS r WHERE 1 / (SELECT 0) = 1") }).await;
     assert!(counted.is_err());
     ctx.call(Rows { sql }).await.map_err(Into::into)
 }
@@ -49,7 +50,11 @@ pub(super) async fn list(ctx: &QueryContext) -> Result<Vec<i64>> {
 #[forge::mutation(public)]
 pub(super) async fn transfer(ctx: &MutationContext, from: i32, to: i32, amount: i64) -> Result<()> {
     for (id, amount) in [(from, -amount), (to, amount)] {
-        sqlx::query("UPDATE accounts SET balance = balance + $2 WHERE id = $1").bind(id).bind(amount).execute(ctx.db()).await?;
+        sqlx::query("UPDATE accounts SET balance = balance + $2 WHERE id = $1")
+            .bind(id)
+            .bind(amount)
+            .execute(ctx.db())
+            .await?;
     }
     Ok(())
 }
@@ -57,7 +62,11 @@ pub(super) async fn transfer(ctx: &MutationContext, from: i32, to: i32, amount: 
 /// Brings money.
 #[forge::mutation(public)]
 pub(super) async fn deposit(ctx: &MutationContext, id: i32, amount: i64) -> Result<()> {
-    sqlx::query("UPDATE accounts SET balance = balance + $2 WHERE id = $1").bind(id).bind(amount).execute(ctx.db()).await?;
+    sqlx::query("UPDATE accounts SET balance = balance + $2 WHERE id = $1")
+        .bind(id)
+        .bind(amount)
+        .execute(ctx.db())
+        .await?;
     Ok(())
 }
 
@@ -71,7 +80,10 @@ pub(super) async fn idle(_ctx: &MutationContext) -> Result<()> {
 #[forge::query]
 pub(super) async fn mine(ctx: &QueryContext) -> Result<Vec<String>> {
     let me: String = ctx.auth().user()?;
-    Ok(sqlx::query_scalar("SELECT text FROM notes WHERE owner = $1 ORDER BY text").bind(me).fetch_all(ctx.db()).await?)
+    Ok(sqlx::query_scalar("SELECT text FROM notes WHERE owner = $1 ORDER BY text")
+        .bind(me)
+        .fetch_all(ctx.db())
+        .await?)
 }
 
 /// Everybody's notes, until a switch makes them private.

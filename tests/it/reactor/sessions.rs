@@ -45,7 +45,11 @@ async fn without_a_reactor_sessions_go_elsewhere() {
     for socket in [&mut first, &mut second] {
         let (frames, code) = socket.closed().await;
         assert_eq!(code, Some(1013));
-        assert_eq!(frames.last().map(|frame| &frame["error"]["code"]), Some(&"UNAVAILABLE".into()), "{frames:?}");
+        assert_eq!(
+            frames.last().map(|frame| &frame["error"]["code"]),
+            Some(&"UNAVAILABLE".into()),
+            "{frames:?}"
+        );
     }
     assert_eq!(sessions.admit(IP).err().map(|fault| fault.code()), Some(Code::Unavailable));
     stage.tree.restart_actor(TICKER, PATIENCE).await.expect("it starts");

@@ -70,8 +70,13 @@ async fn an_unchanged_result_is_not_told() {
 async fn arguments_that_mean_the_same_are_the_same() {
     let stage = Stage::open(ACCOUNTS).await;
     let mut page = stage.page();
-    for (id, args) in [(1, r#"{"sql":"SELECT 1 AS x"}"#), (2, r#" { "sql" : "SELECT 1 AS x" } "#), (3, r#"{"sql":"SELECT 2 AS x"}"#)] {
-        let invocation = forge_actors::kernel::invocation::Invocation::new("queries.rows", args, page.caller.clone());
+    for (id, args) in [
+        (1, r#"{"sql":"SELECT 1 AS x"}"#),
+        (2, r#" { "sql" : "SELECT 1 AS x" } "#),
+        (3, r#"{"sql":"SELECT 2 AS x"}"#),
+    ] {
+        let invocation =
+            forge_actors::kernel::invocation::Invocation::new("queries.rows", args, page.caller.clone());
         page.client.subscribe(forge_actors::reactor::messages::SubscriptionId(id), invocation, None).unwrap();
     }
     page.until(|page| page.view.len() == 3).await;
@@ -85,18 +90,23 @@ async fn what_the_driver_looks_up_is_not_what_the_query_reads() {
     let script = "CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE TYPE pair AS (left_one mood, right_one mood); \
         CREATE TABLE moods (mood mood NOT NULL, pair pair NOT NULL, span int8range NOT NULL); \
         INSERT INTO moods VALUES ('good', ('good', 'bad'), '[1,2)'); SELECT forge_enable_reactivity('moods')";
-    let config = ReactivityConfig { uncaptured_refresh: Duration::from_millis(50), ..ReactivityConfig::default() };
+    let config =
+        ReactivityConfig { uncaptured_refresh: Duration::from_millis(50), ..ReactivityConfig::default() };
     let stage = Stage::with(script, config).await;
     let mut page = stage.page();
     page.subscribe(1, Moods {});
     page.sees(1, json!(1)).await;
     page.subscribe(2, Looks {});
     let first = LOOKS.load(Ordering::Relaxed);
-    page.until(|page| page.data(2).and_then(|looks| looks.as_u64()).is_some_and(|looks| looks >= first + 5)).await;
+    page.until(|page| page.data(2).and_then(|looks| looks.as_u64()).is_some_and(|looks| looks >= first + 5))
+        .await;
     // One of those may not be counted yet; moods alone would have run eight times.
     let executions = stage.reactor.stats().executions;
     let of_looks = LOOKS.load(Ordering::Relaxed) - first;
-    assert!(executions <= of_looks + 2, "{executions} runs, {of_looks} of them looks: moods ran again and again");
+    assert!(
+        executions <= of_looks + 2,
+        "{executions} runs, {of_looks} of them looks: moods ran again and again"
+    );
     drop(page);
     stage.close().await;
 }

@@ -17,7 +17,9 @@ use forge_actors::kernel::fault::Fault;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::invocation::{Caller, Identity, Invocation};
 use forge_actors::reactor::config::ReactivityConfig;
-use forge_actors::reactor::messages::{Client, Delivery, MutationId, QueryResult, Reactor, ReactorNeeds, Sink, SubscriptionId};
+use forge_actors::reactor::messages::{
+    Client, Delivery, MutationId, QueryResult, Reactor, ReactorNeeds, Sink, SubscriptionId,
+};
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
@@ -54,11 +56,17 @@ impl Stage {
         let (tree, hints) = (Tree::new(), Hints::new());
         let view = NodeView::new(NodeId::new(), "node", Arc::clone(&tree));
         let database = scratch.database.clone();
-        let needs = Needs { database: database.clone(), tree: Arc::clone(&tree), hints: hints.clone(), config: FunctionConfig::default() };
+        let needs = Needs {
+            database: database.clone(),
+            tree: Arc::clone(&tree),
+            hints: hints.clone(),
+            config: FunctionConfig::default(),
+        };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
         let services = |invoke| Services { node: view, invoke, tokens: None, http: reqwest::Client::new() };
         let (functions, functions_child) = Functions::new(catalog, needs, services);
-        let (reactor, reactor_child) = Reactor::new(ReactorNeeds { functions: functions.clone(), database, hints, config });
+        let (reactor, reactor_child) =
+            Reactor::new(ReactorNeeds { functions: functions.clone(), database, hints, config });
         let spec = SupervisorSpec::new(Strategy::OneForOne, vec![functions_child, reactor_child]);
         let root = Root::start("node", spec, Arc::clone(&tree)).await.expect("starts");
         Self { scratch, functions, reactor, tree, root }
@@ -72,7 +80,8 @@ impl Stage {
     /// Calls a handler.
     pub(super) async fn submit<H: Handler>(&self, message: H) -> (Result<Value, Fault>, Receipt) {
         let args = serde_json::to_vec(&message).unwrap();
-        let (answer, receipt) = self.functions.submit(Invocation::new(H::META.wire_name(), args, Caller::default())).await;
+        let (answer, receipt) =
+            self.functions.submit(Invocation::new(H::META.wire_name(), args, Caller::default())).await;
         (answer.map(|body| serde_json::from_slice(&body).unwrap()), receipt)
     }
 
@@ -94,7 +103,16 @@ impl Stage {
     pub(super) fn page_of(&self, caller: Caller) -> Page {
         let (sender, inbox) = mpsc::unbounded_channel();
         let client = self.reactor.attach(Arc::new(Inbox(sender)));
-        Page { client, caller, inbox, view: BTreeMap::new(), applied: Vec::new(), tick: 0, deliveries: 0, resets: 0 }
+        Page {
+            client,
+            caller,
+            inbox,
+            view: BTreeMap::new(),
+            applied: Vec::new(),
+            tick: 0,
+            deliveries: 0,
+            resets: 0,
+        }
     }
 
     /// Stops the node and proves that it left no session at work.
@@ -102,8 +120,10 @@ impl Stage {
         self.root.stop(PATIENCE).await.expect("stops in order");
         // The session of a tick that was cut short is terminated beside all this.
         let busy = "state LIKE 'idle in transaction%' OR state = 'active'";
-        forge_tests::until("no session is left at work", PATIENCE, || async { (self.scratch.sessions(busy).await == 0).then_some(()) })
-            .await;
+        forge_tests::until("no session is left at work", PATIENCE, || async {
+            (self.scratch.sessions(busy).await == 0).then_some(())
+        })
+        .await;
         self.scratch.drop().await;
     }
 }
@@ -146,7 +166,10 @@ impl Page {
 
     /// Takes the next delivery.
     pub(super) async fn next(&mut self) {
-        let delivery = tokio::time::timeout(PATIENCE, self.inbox.recv()).await.expect("a delivery").expect("the sink lives");
+        let delivery = tokio::time::timeout(PATIENCE, self.inbox.recv())
+            .await
+            .expect("a delivery")
+            .expect("the sink lives");
         self.take(delivery);
     }
 
@@ -174,7 +197,9 @@ impl Page {
 
     /// Takes deliveries until a subscription's result is `expected`.
     pub(super) async fn sees(&mut self, id: u32, expected: Value) {
-        let waited = tokio::time::timeout(PATIENCE, self.until(|page| page.data(id).as_ref() == Some(&expected))).await;
+        let waited =
+            tokio::time::timeout(PATIENCE, self.until(|page| page.data(id).as_ref() == Some(&expected)))
+                .await;
         assert!(waited.is_ok(), "subscription {id} shows {:?} and not {expected}", self.view.get(&id));
     }
 

@@ -77,7 +77,11 @@ pub(crate) async fn execute(connection: &mut PgConnection, sql: &str) {
 }
 
 /// Polls until `condition` holds; says what never came, or how long it took.
-pub(crate) async fn until<F: Future<Output = bool>>(what: &str, limit: Duration, condition: impl Fn() -> F) -> Duration {
+pub(crate) async fn until<F: Future<Output = bool>>(
+    what: &str,
+    limit: Duration,
+    condition: impl Fn() -> F,
+) -> Duration {
     let started = Instant::now();
     forge_tests::until(what, limit, || async { condition().await.then_some(()) }).await;
     started.elapsed()

@@ -1,4 +1,5 @@
-//! The private Postgres of a folder: made once, shared by nodes, started again after a crash, fetched where there is none.
+//! The private Postgres of a folder: made once, shared by nodes, started again after a crash, fetched where
+//! there is none.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -55,7 +56,10 @@ async fn a_cluster_is_made_once_and_keeps_its_data() {
     let first = start(&root).await;
     assert!(first.is_fresh() && first.is_owner());
     let mut connection = connect(&first).await;
-    sqlx::raw_sql("CREATE TABLE t (id int); INSERT INTO t VALUES (7)").execute(&mut connection).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE t (id int); INSERT INTO t VALUES (7)")
+        .execute(&mut connection)
+        .await
+        .unwrap();
     connection.close().await.unwrap();
     if rustix::process::geteuid().is_root() {
         let owner = std::fs::metadata(format!("/proc/{}", first.pid())).unwrap().uid();
@@ -87,7 +91,8 @@ async fn a_killed_server_is_started_again_by_its_actor_and_no_acknowledged_write
     let spec = SupervisorSpec::new(Strategy::OneForOne, vec![postgres, Monitor::child(database.clone())]);
     let tree = Root::start("database", spec, Arc::new(Tree::default())).await.unwrap();
 
-    let (next, unavailable, unknown) = (Arc::new(AtomicI32::new(0)), Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (next, unavailable, unknown) =
+        (Arc::new(AtomicI32::new(0)), Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let stop = tokio_util::sync::CancellationToken::new();
     let writers: Vec<_> = (0..8)
         .map(|_| {
@@ -98,7 +103,8 @@ async fn a_killed_server_is_started_again_by_its_actor_and_no_acknowledged_write
                 while !stop.is_cancelled() {
                     let id = next.fetch_add(1, Ordering::Relaxed);
                     let outcome = async {
-                        let transaction = Transaction::begin(&database, TransactionOptions::new("write", LIMIT)).await?;
+                        let transaction =
+                            Transaction::begin(&database, TransactionOptions::new("write", LIMIT)).await?;
                         sqlx::query("INSERT INTO t VALUES ($1)").bind(id).execute(&transaction.db()).await?;
                         transaction.commit().await
                     };
@@ -130,7 +136,8 @@ async fn a_killed_server_is_started_again_by_its_actor_and_no_acknowledged_write
         acknowledged.extend(writer.await.unwrap());
     }
     acknowledged.sort_unstable();
-    let there: Vec<i32> = sqlx::query_scalar("SELECT id FROM t ORDER BY id").fetch_all(&database.reader()).await.unwrap();
+    let there: Vec<i32> =
+        sqlx::query_scalar("SELECT id FROM t ORDER BY id").fetch_all(&database.reader()).await.unwrap();
     let lost = acknowledged.iter().filter(|id| there.binary_search(id).is_err()).count();
     println!(
         "noticed after {noticed:?}, back after {back:?}; {} acknowledged, {lost} lost, {} unknown, {} unavailable",
@@ -155,7 +162,8 @@ impl Node {
     fn start(root: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "store::embedded::a_node_as_a_process", "--nocapture"]).env(ROOT, root);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let (stdin, lines) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()).lines());
         Self { child, stdin, lines }
     }
@@ -224,7 +232,11 @@ async fn nodes_share_a_server_that_survives_their_deaths_and_stops_with_the_last
     let mut second = Node::start(&root);
     assert_eq!(second.says(), (false, server), "the second uses the server of the first");
     drop(first);
-    assert_eq!(second.says(), (true, server), "it takes over after kill -9 of the first, and adopts the server");
+    assert_eq!(
+        second.says(),
+        (true, server),
+        "it takes over after kill -9 of the first, and adopts the server"
+    );
     let mut third = Node::start(&root);
     assert_eq!(third.says(), (false, server));
     signal(server, Signal::KILL);
@@ -249,7 +261,13 @@ async fn nodes_share_a_server_that_survives_their_deaths_and_stops_with_the_last
 async fn a_machine_without_postgres_fetches_one() {
     let (folder, root) = project();
     let cache = folder.path().join("cache");
-    let search = SearchPath { forced: None, path: Vec::new(), project: folder.path().to_owned(), cache, system: Vec::new() };
+    let search = SearchPath {
+        forced: None,
+        path: Vec::new(),
+        project: folder.path().to_owned(),
+        cache,
+        system: Vec::new(),
+    };
     let commands = std::sync::Mutex::new(Vec::new());
     let progress = |progress: Progress<'_>| {
         if let Progress::Fetching { command } = progress {

@@ -1,4 +1,5 @@
-//! The statements of the job room, one by one: each makes only the moves of the diagram, and only for whoever holds the job.
+//! The statements of the job room, one by one: each makes only the moves of the diagram, and only for whoever
+//! holds the job.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -26,20 +27,31 @@ impl Bench {
     async fn open() -> Self {
         let scratch = Scratch::new().await;
         let sets = [system_set()];
-        let runner = Runner { database: &scratch.database, sets: &sets, node: "test", lock_wait: Duration::from_secs(5) };
+        let runner = Runner {
+            database: &scratch.database,
+            sets: &sets,
+            node: "test",
+            lock_wait: Duration::from_secs(5),
+        };
         runner.up(None, |_| {}).await.unwrap();
         let store = Store::new(scratch.database.clone());
         Self { scratch, store, names: vec!["mail.send".to_owned()] }
     }
 
-    /// A row in a status, with its claim at 1 where it has been claimed, and its attempt where that has begun, of 3 attempts.
+    /// A row in a status, with its claim at 1 where it has been claimed, and its attempt where that has
+    /// begun, of 3 attempts.
     async fn put(&self, status: JobStatus) -> JobId {
         let id = JobId::new();
         let held = matches!(status, JobStatus::Claimed | JobStatus::Running);
         let claimed = i32::from(status != JobStatus::Pending);
         let tried = i32::from(!matches!(status, JobStatus::Pending | JobStatus::Claimed));
-        let (node, lease) = if held { (format!("'{}'", NodeId::new()), "now() + interval '10s'") } else { ("NULL".to_owned(), "NULL") };
-        let common = format!("'{id}', 'mail.send', '{QUEUE}', 50, '{}', {tried}, 3, {claimed}", status.as_str());
+        let (node, lease) = if held {
+            (format!("'{}'", NodeId::new()), "now() + interval '10s'")
+        } else {
+            ("NULL".to_owned(), "NULL")
+        };
+        let common =
+            format!("'{id}', 'mail.send', '{QUEUE}', 50, '{}', {tried}, 3, {claimed}", status.as_str());
         self.run(&match status {
             JobStatus::Pending | JobStatus::Claimed | JobStatus::Running | JobStatus::Retry => format!(
                 "INSERT INTO forge_jobs (id, name, queue, priority, status, attempt, attempts_max, claim, ready, run_at, args, node_id, lease_until)
@@ -77,7 +89,8 @@ impl Bench {
     /// Where the job is now, in whichever table.
     async fn status(&self, id: JobId) -> JobStatus {
         let sql = "SELECT status::text FROM forge_jobs WHERE id = $1 UNION ALL SELECT status::text FROM forge_job_history WHERE id = $1";
-        let found: Vec<String> = sqlx::query_scalar(sql).bind(id).fetch_all(&mut self.scratch.connect().await).await.unwrap();
+        let found: Vec<String> =
+            sqlx::query_scalar(sql).bind(id).fetch_all(&mut self.scratch.connect().await).await.unwrap();
         assert_eq!(found.len(), 1, "a job is in one of the tables");
         JobStatus::parse(&found[0]).unwrap()
     }
@@ -86,7 +99,10 @@ impl Bench {
     where
         T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
     {
-        sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.scratch.connect().await).await.unwrap()
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+            .fetch_one(&mut self.scratch.connect().await)
+            .await
+            .unwrap()
     }
 }
 
@@ -115,14 +131,26 @@ async fn apply(bench: &Bench, statement: &str, id: JobId) {
             bench.store.rescue().await.unwrap();
         }
         "complete" | "refuse" | "bury" => {
-            let status = BTreeMap::from([("complete", "completed"), ("refuse", "failed"), ("bury", "dead_letter")])[statement];
-            let finish = one(finish).bind(vec![id]).bind(vec![1]).bind(vec![status]).bind(vec![Some("broke")]).bind(vec![1]);
+            let status =
+                BTreeMap::from([("complete", "completed"), ("refuse", "failed"), ("bury", "dead_letter")])
+                    [statement];
+            let finish = one(finish)
+                .bind(vec![id])
+                .bind(vec![1])
+                .bind(vec![status])
+                .bind(vec![Some("broke")])
+                .bind(vec![1]);
             finish.execute(&mut connection).await.unwrap();
         }
         "hand back" | "fail" => {
             let status = if statement == "fail" { "retry" } else { "pending" };
-            let back = one(give_back).bind(vec![id]).bind(vec![1]).bind(vec![status]).bind(vec![None::<String>]);
-            back.bind(vec![5.0]).bind(vec![i32::from(statement == "fail")]).execute(&mut connection).await.unwrap();
+            let back =
+                one(give_back).bind(vec![id]).bind(vec![1]).bind(vec![status]).bind(vec![None::<String>]);
+            back.bind(vec![5.0])
+                .bind(vec![i32::from(statement == "fail")])
+                .execute(&mut connection)
+                .await
+                .unwrap();
         }
         "cancel" => {
             let cancel = one(include_str!("../../../forge-actors/src/dashboard/sql/cancel_job.sql"));
@@ -139,7 +167,10 @@ async fn apply(bench: &Bench, statement: &str, id: JobId) {
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_make_the_moves_of_the_diagram_and_no_others() {
     let claims = ["claim", "claim and begin", "begin", "renew", "rescue", "rescue the last attempt"];
-    let statements: Vec<&str> = claims.into_iter().chain(["complete", "refuse", "bury", "hand back", "fail", "cancel", "retry"]).collect();
+    let statements: Vec<&str> = claims
+        .into_iter()
+        .chain(["complete", "refuse", "bury", "hand back", "fail", "cancel", "retry"])
+        .collect();
     let bench = Bench::open().await;
     let mut made = BTreeSet::new();
     for from in JobStatus::ALL {
@@ -155,7 +186,8 @@ async fn statements_make_the_moves_of_the_diagram_and_no_others() {
             bench.run("TRUNCATE forge_jobs, forge_job_history").await;
         }
     }
-    let drawn: BTreeSet<_> = MOVES.iter().flat_map(|(from, to)| to.iter().map(|to| (from.as_str(), to.as_str()))).collect();
+    let drawn: BTreeSet<_> =
+        MOVES.iter().flat_map(|(from, to)| to.iter().map(|to| (from.as_str(), to.as_str()))).collect();
     assert_eq!(made, drawn, "every arrow is made by a statement");
     bench.scratch.drop().await;
 }
@@ -182,7 +214,11 @@ async fn impossible_rows_are_refused() {
         let update = format!("UPDATE forge_jobs SET {wrong} WHERE id = '{id}'");
         let refused = sqlx::raw_sql(AssertSqlSafe(update)).execute(&mut bench.scratch.connect().await).await;
         let error = refused.expect_err(wrong);
-        assert_eq!(error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref(), Some("23514"), "{wrong}: {error}");
+        assert_eq!(
+            error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref(),
+            Some("23514"),
+            "{wrong}: {error}"
+        );
     }
     bench.scratch.drop().await;
 }
@@ -211,8 +247,16 @@ async fn claims_follow_priority_and_time_and_skip_what_is_not_theirs() {
     }
     let jobs = bench.claim(2).await;
     assert_eq!(jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [rows[2].0, rows[1].0]);
-    assert_eq!((jobs[0].claim, jobs[0].attempt, &jobs[0].args[..]), (1, 0, &br#"{"a": 1}"#[..]), "as it came in, byte for byte");
-    assert!(jobs[1].waited >= Duration::from_secs(2) && jobs[1].waited < Duration::from_secs(60), "{:?}", jobs[1].waited);
+    assert_eq!(
+        (jobs[0].claim, jobs[0].attempt, &jobs[0].args[..]),
+        (1, 0, &br#"{"a": 1}"#[..]),
+        "as it came in, byte for byte"
+    );
+    assert!(
+        jobs[1].waited >= Duration::from_secs(2) && jobs[1].waited < Duration::from_secs(60),
+        "{:?}",
+        jobs[1].waited
+    );
     assert_eq!(bench.claim(10).await.iter().map(|job| job.id).collect::<Vec<_>>(), [rows[0].0]);
     assert!(bench.claim(10).await.is_empty());
     bench.scratch.drop().await;
@@ -240,12 +284,13 @@ async fn eight_claimers_take_no_job_twice_and_leave_none() {
             }
         })
     });
-    let taken: Vec<JobId> = futures::future::join_all(claimers).await.into_iter().flat_map(|taken| taken.unwrap()).collect();
+    let taken: Vec<JobId> =
+        futures::future::join_all(claimers).await.into_iter().flat_map(|taken| taken.unwrap()).collect();
     assert_eq!(taken.len(), 2_000);
     assert_eq!(taken.iter().collect::<BTreeSet<_>>().len(), 2_000, "one claim each");
-    // The last look of each claimer may have skipped rows that another one was taking, so what counts is the table.
-    let sql =
-        "SELECT count(*) FROM forge_jobs WHERE claim = 1 AND (status = 'claimed' AND attempt = 0 OR status = 'running' AND attempt = 1)";
+    // The last look of each claimer may have skipped rows that another one was taking, so what counts is the
+    // table.
+    let sql = "SELECT count(*) FROM forge_jobs WHERE claim = 1 AND (status = 'claimed' AND attempt = 0 OR status = 'running' AND attempt = 1)";
     assert_eq!(bench.value::<i64>(sql).await, 2_000);
     bench.scratch.drop().await;
 }
@@ -256,7 +301,10 @@ async fn a_holder_that_was_replaced_writes_nothing() {
     let id = bench.put(JobStatus::Pending).await;
     let first = bench.claim_and_begin(1, 1).await.remove(0);
     let rescued = bench.lose_nodes().await;
-    assert_eq!((rescued.again, rescued.dead, rescued.queues.iter().map(|queue| &**queue).collect::<Vec<_>>()), (1, 0, vec![QUEUE]));
+    assert_eq!(
+        (rescued.again, rescued.dead, rescued.queues.iter().map(|queue| &**queue).collect::<Vec<_>>()),
+        (1, 0, vec![QUEUE])
+    );
     // Between the rescue and the next claim the row has the old number, and nobody holds it.
     for between in ["given back", "claimed by another"] {
         let late = Claim { job: id, number: first.claim };
@@ -302,7 +350,9 @@ async fn a_job_whose_node_is_lost_in_its_last_attempt_is_a_dead_letter() {
         bench.run("UPDATE forge_jobs SET ready = true").await;
     }
     assert_eq!(bench.status(id).await, JobStatus::DeadLetter);
-    assert!(bench.value::<String>("SELECT last_error FROM forge_job_history").await.contains("node was lost"));
+    assert!(
+        bench.value::<String>("SELECT last_error FROM forge_job_history").await.contains("node was lost")
+    );
     // Tried again, it has all of its attempts, and its claims go on where they were.
     apply(&bench, "retry", id).await;
     let job = bench.claim_and_begin(1, 1).await.remove(0);
@@ -338,7 +388,11 @@ async fn a_lost_node_spends_the_attempts_that_it_began_and_no_others() {
     let claim = Claim { job: poison, number: claimed[7].claim };
     for answer in ["lost on its way", "heard"] {
         let begun = bench.store.begin(&[claim], LEASE).await.unwrap();
-        assert_eq!(begun.iter().map(|begun| (begun.job, begun.attempt)).collect::<Vec<_>>(), [(poison, 1)], "{answer}");
+        assert_eq!(
+            begun.iter().map(|begun| (begun.job, begun.attempt)).collect::<Vec<_>>(),
+            [(poison, 1)],
+            "{answer}"
+        );
     }
     let rescued = bench.lose_nodes().await;
     assert_eq!((rescued.again, rescued.dead, rescued.unbegun), (0, 1, 19));
@@ -358,7 +412,9 @@ async fn what_was_lost_together_does_not_come_back_together_for_ever() {
     assert_eq!(bench.value::<i64>(ready).await, 50, "the first time at once");
     bench.claim_and_begin(50, 50).await;
     assert_eq!(bench.lose_nodes().await.again, 50);
-    let spread: f64 = bench.value("SELECT extract(epoch FROM max(run_at) - min(run_at))::float8 FROM forge_jobs WHERE NOT ready").await;
+    let spread: f64 = bench
+        .value("SELECT extract(epoch FROM max(run_at) - min(run_at))::float8 FROM forge_jobs WHERE NOT ready")
+        .await;
     assert!(spread > 1.0 && spread <= 3.0, "{spread}");
     bench.scratch.drop().await;
 }
@@ -370,7 +426,8 @@ async fn begins_and_renewals_touch_no_index() {
     for _ in 0..10 {
         bench.put(JobStatus::Pending).await;
     }
-    let claims: Vec<Claim> = bench.claim(10).await.iter().map(|job| Claim { job: job.id, number: job.claim }).collect();
+    let claims: Vec<Claim> =
+        bench.claim(10).await.iter().map(|job| Claim { job: job.id, number: job.claim }).collect();
     let counted = "SELECT pg_stat_get_xact_tuples_hot_updated('forge_jobs'::regclass)";
     let mut connection = bench.scratch.connect().await;
     let begin = include_str!("../../../forge-actors/src/job/sql/begin_jobs.sql");
@@ -378,7 +435,8 @@ async fn begins_and_renewals_touch_no_index() {
     execute(&mut connection, "BEGIN").await;
     for (statement, expected) in [(begin, 10), (renew, 20)] {
         let statement = sqlx::query(statement).bind(claims.iter().map(|claim| claim.job).collect::<Vec<_>>());
-        let statement = statement.bind(claims.iter().map(|claim| claim.number).collect::<Vec<_>>()).bind(10.0);
+        let statement =
+            statement.bind(claims.iter().map(|claim| claim.number).collect::<Vec<_>>()).bind(10.0);
         assert_eq!(statement.fetch_all(&mut connection).await.unwrap().len(), 10);
         let hot: i64 = sqlx::query_scalar(counted).fetch_one(&mut connection).await.unwrap();
         assert_eq!(hot, expected);
@@ -412,7 +470,11 @@ async fn scheduled_jobs_become_ready_and_the_next_one_is_told() {
 async fn history_goes_when_it_is_old() {
     let bench = Bench::open().await;
     let (old, new) = (bench.put(JobStatus::Completed).await, bench.put(JobStatus::Cancelled).await);
-    bench.run(&format!("UPDATE forge_job_history SET finished_at = now() - interval '8 days' WHERE id = '{old}'")).await;
+    bench
+        .run(&format!(
+            "UPDATE forge_job_history SET finished_at = now() - interval '8 days' WHERE id = '{old}'"
+        ))
+        .await;
     let week = Duration::from_secs(7 * 86_400);
     assert_eq!(bench.store.sweep(week).await.unwrap(), 1);
     assert_eq!(bench.status(new).await, JobStatus::Cancelled);
@@ -430,10 +492,18 @@ async fn a_claim_reads_its_index_in_order() {
              ANALYZE forge_jobs",
         )
         .await;
-    let sql = format!("EXPLAIN {}", include_str!("../../../forge-actors/src/job/sql/claim_jobs.sql").replace("$1", "'mail'"));
-    let sql =
-        sql.replace("$2", "'{mail.send}'").replace("$3", "10").replace("$4", "gen_random_uuid()").replace("$5", "10").replace("$6", "3");
-    let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut bench.scratch.connect().await).await.unwrap();
+    let sql = format!(
+        "EXPLAIN {}",
+        include_str!("../../../forge-actors/src/job/sql/claim_jobs.sql").replace("$1", "'mail'")
+    );
+    let sql = sql
+        .replace("$2", "'{mail.send}'")
+        .replace("$3", "10")
+        .replace("$4", "gen_random_uuid()")
+        .replace("$5", "10")
+        .replace("$6", "3");
+    let plan: Vec<String> =
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut bench.scratch.connect().await).await.unwrap();
     let plan = plan.join("\n");
     // The outermost sort orders the few rows that were taken.
     let cte = plan.split("CTE next").nth(1).unwrap().split("CTE taken").next().unwrap();

@@ -29,7 +29,10 @@ async fn a_session_lock_excludes_and_is_free_after_release_and_after_drop() {
     let again = take(&scratch, LIMIT).await.unwrap();
     println!("free {:?} after its guard was dropped", started.elapsed());
     again.release().await.unwrap();
-    until("one session is pooled", LIMIT, async || scratch.sessions("application_name LIKE '%locks'").await >= 1).await;
+    until("one session is pooled", LIMIT, async || {
+        scratch.sessions("application_name LIKE '%locks'").await >= 1
+    })
+    .await;
     assert_eq!(scratch.sessions("EXISTS (SELECT FROM pg_locks l WHERE l.pid = pg_stat_activity.pid AND l.locktype = 'advisory')").await, 0);
     scratch.drop().await;
 }
@@ -41,7 +44,8 @@ async fn a_transaction_lock_waits_for_its_limit_only_and_leaves_the_limit_as_it_
     let options = TransactionOptions::new("lock", LIMIT);
     let first = Transaction::begin(&scratch.database, options).await.unwrap();
     lock_transaction(&first.db(), &key, LIMIT).await.unwrap();
-    let limit: String = sqlx::query_scalar("SELECT current_setting('lock_timeout')").fetch_one(&first.db()).await.unwrap();
+    let limit: String =
+        sqlx::query_scalar("SELECT current_setting('lock_timeout')").fetch_one(&first.db()).await.unwrap();
     assert_eq!(limit, "0");
     let second = Transaction::begin(&scratch.database, options).await.unwrap();
     assert!(!try_lock_transaction(&second.db(), &key).await.unwrap());
@@ -51,7 +55,10 @@ async fn a_transaction_lock_waits_for_its_limit_only_and_leaves_the_limit_as_it_
     assert!(started.elapsed() < Duration::from_secs(2));
     second.rollback().await;
     first.commit().await.unwrap();
-    assert!(lock_transaction(&scratch.database.reader(), &key, LIMIT).await.is_err(), "outside of a transaction it would hold nothing");
+    assert!(
+        lock_transaction(&scratch.database.reader(), &key, LIMIT).await.is_err(),
+        "outside of a transaction it would hold nothing"
+    );
     scratch.drop().await;
 }
 
@@ -66,7 +73,9 @@ impl Pooler {
     /// `None` where no pgbouncer is installed.
     async fn start(scratch: &Scratch) -> Option<Self> {
         use std::os::unix::fs::PermissionsExt;
-        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().find(|path| std::path::Path::new(path).exists())?;
+        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"]
+            .into_iter()
+            .find(|path| std::path::Path::new(path).exists())?;
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -86,7 +95,10 @@ impl Pooler {
             command.args(["-u", "postgres"]);
         }
         let child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
-        until("pgbouncer listens", LIMIT, async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
+        until("pgbouncer listens", LIMIT, async || {
+            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+        })
+        .await;
         Some(Self { child, port, _folder: folder })
     }
 }
@@ -109,7 +121,10 @@ async fn a_transaction_pooler_is_found_out() {
     for round in 0..10 {
         let options = scratch.options().host("127.0.0.1").port(pooler.port);
         let database = forge_actors::db::database::Database::new(options, Default::default(), "pooled");
-        let mut lock = SessionLock::acquire(&database, LockKey::application(&format!("round {round}")), LIMIT, |_| {}).await.unwrap();
+        let mut lock =
+            SessionLock::acquire(&database, LockKey::application(&format!("round {round}")), LIMIT, |_| {})
+                .await
+                .unwrap();
         let verdict = lock.verify(&database).await;
         assert!(matches!(verdict, Err(Error::TransactionPooler { .. })), "{verdict:?}");
         if round == 0 {

@@ -1,4 +1,5 @@
-//! Migrations: each runs once however many nodes start, leaves nothing half done, and is refused when it was edited.
+//! Migrations: each runs once however many nodes start, leaves nothing half done, and is refused when it was
+//! edited.
 
 use std::time::Duration;
 
@@ -67,7 +68,8 @@ async fn five_nodes_start_at_once_and_each_migration_runs_once() {
 async fn up_and_down_walk_the_list() {
     let scratch = Scratch::new().await;
     let sets = app(&[("0001_create_t.sql", CREATE), ("0002_add_trigger.sql", QUOTED)]);
-    let runner = Runner { database: &scratch.database, sets: &sets, node: "test", lock_wait: Duration::from_secs(5) };
+    let runner =
+        Runner { database: &scratch.database, sets: &sets, node: "test", lock_wait: Duration::from_secs(5) };
     assert_eq!(titles(&runner.up(Some(("app", 1)), |_| {}).await.unwrap()), ["0001_create_t"]);
     let applied = runner.status().await.unwrap().iter().filter(|status| status.applied.is_some()).count();
     assert_eq!(applied as i64, count(&scratch, "SELECT count(*) FROM forge_migrations").await);
@@ -87,13 +89,21 @@ async fn a_failure_half_way_leaves_nothing_and_names_the_line() {
         match up(&scratch.database, &sets).await {
             Err(error @ MigrateError::Statement { line, transactional: true, .. }) => {
                 assert_eq!(line, expected_line, "{error}");
-                assert!(error.to_string().contains(part) && error.to_string().starts_with("0001_create_t.sql:"), "{error}");
+                assert!(
+                    error.to_string().contains(part) && error.to_string().starts_with("0001_create_t.sql:"),
+                    "{error}"
+                );
             }
             other => panic!("{other:?}"),
         }
     };
     // The server points at a place, or it does not and the statements before are counted.
-    check("-- @up\nCREATE TABLE t (id int);\n\nSELECT\n  nothing;\n-- @down\nDROP TABLE t;\n", 5, "does not exist").await;
+    check(
+        "-- @up\nCREATE TABLE t (id int);\n\nSELECT\n  nothing;\n-- @down\nDROP TABLE t;\n",
+        5,
+        "does not exist",
+    )
+    .await;
     check(
         "-- @up\nCREATE TABLE t (id int);\nINSERT INTO t VALUES (1);\n\nSELECT 1 / (id - 1)\nFROM t;\n-- @down\nDROP TABLE t;\n",
         5,
@@ -110,10 +120,18 @@ async fn a_failure_half_way_leaves_nothing_and_names_the_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edited_file_and_an_older_binary_are_refused() {
     let scratch = Scratch::new().await;
-    up(&scratch.database, &app(&[("0001_create_t.sql", CREATE), ("0002_add_trigger.sql", QUOTED)])).await.unwrap();
-    let edited =
-        up(&scratch.database, &app(&[("0001_create_t.sql", &CREATE.replace("int", "int8")), ("0002_add_trigger.sql", QUOTED)])).await;
-    assert!(matches!(&edited, Err(MigrateError::Edited { file, .. }) if file == "0001_create_t.sql"), "{edited:?}");
+    up(&scratch.database, &app(&[("0001_create_t.sql", CREATE), ("0002_add_trigger.sql", QUOTED)]))
+        .await
+        .unwrap();
+    let edited = up(
+        &scratch.database,
+        &app(&[("0001_create_t.sql", &CREATE.replace("int", "int8")), ("0002_add_trigger.sql", QUOTED)]),
+    )
+    .await;
+    assert!(
+        matches!(&edited, Err(MigrateError::Edited { file, .. }) if file == "0001_create_t.sql"),
+        "{edited:?}"
+    );
     let older = up(&scratch.database, &app(&[("0001_create_t.sql", CREATE)])).await;
     assert!(matches!(older, Err(MigrateError::Unknown { number: 2, .. })), "{older:?}");
     scratch.drop().await;
@@ -127,7 +145,10 @@ async fn a_concurrent_index_is_built_and_a_broken_one_is_found() {
     let sets = app(&[("0001_create_t.sql", table), ("0002_add_index.sql", index)]);
     for _ in 0..2 {
         let broken = up(&scratch.database, &sets).await;
-        assert!(matches!(&broken, Err(MigrateError::InvalidIndex { index, .. }) if index == "t_n"), "{broken:?}");
+        assert!(
+            matches!(&broken, Err(MigrateError::InvalidIndex { index, .. }) if index == "t_n"),
+            "{broken:?}"
+        );
     }
     let mut connection = scratch.connect().await;
     execute(&mut connection, "DROP INDEX CONCURRENTLY t_n").await;
@@ -142,7 +163,11 @@ async fn a_runner_that_is_killed_frees_the_lock_and_leaves_nothing() {
     let slow = "-- @up\nCREATE TABLE t (id int);\nSELECT pg_sleep(600);\n-- @down\nDROP TABLE t;\n";
     let sets = app(&[("0001_create_t.sql", slow)]);
     assert!(tokio::time::timeout(Duration::from_millis(700), up(&scratch.database, &sets)).await.is_err());
-    let done = tokio::time::timeout(Duration::from_secs(5), up(&scratch.database, &app(&[("0001_create_t.sql", CREATE)]))).await;
+    let done = tokio::time::timeout(
+        Duration::from_secs(5),
+        up(&scratch.database, &app(&[("0001_create_t.sql", CREATE)])),
+    )
+    .await;
     assert_eq!(titles(&done.unwrap().unwrap()), ["0001_create_t"]);
     scratch.drop().await;
 }

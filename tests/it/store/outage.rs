@@ -18,7 +18,11 @@ async fn what_only_a_person_can_mend_fails_at_once_and_the_rest_after_patience()
     let scratch = Scratch::new().await;
     let port = scratch.options().get_port();
     let check = async |url: String| {
-        let database = Database::new(DatabaseUrl::new(url).options().unwrap(), config(Duration::from_millis(600)), "test");
+        let database = Database::new(
+            DatabaseUrl::new(url).options().unwrap(),
+            config(Duration::from_millis(600)),
+            "test",
+        );
         let tries = std::cell::Cell::new(0);
         let outcome = wait_for(&database, |_| tries.set(tries.get() + 1)).await;
         (outcome, tries.get())

@@ -20,7 +20,8 @@ async fn begins_that_are_cut_off_leave_no_transaction_and_lose_no_insert() {
     for round in 0..300i32 {
         let database = scratch.database.clone();
         let begin = Transaction::begin(&database, TransactionOptions::new("cut", LIMIT));
-        // From "before anything was sent" to "after the answer came": a turn of the scheduler is about a microsecond.
+        // From "before anything was sent" to "after the answer came": a turn of the scheduler is about a
+        // microsecond.
         let turns = async {
             for _ in 0..(round % 60) * 8 {
                 tokio::task::yield_now().await;
@@ -35,8 +36,12 @@ async fn begins_that_are_cut_off_leave_no_transaction_and_lose_no_insert() {
         acknowledged += 1;
     }
     assert!(cut >= 60, "only {cut} begins were cut off, so this run proves little");
-    until("no session in a transaction", LIMIT, async || scratch.sessions("state LIKE 'idle in transaction%'").await == 0).await;
-    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM t").fetch_one(&mut scratch.connect().await).await.unwrap();
+    until("no session in a transaction", LIMIT, async || {
+        scratch.sessions("state LIKE 'idle in transaction%'").await == 0
+    })
+    .await;
+    let rows: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM t").fetch_one(&mut scratch.connect().await).await.unwrap();
     assert_eq!(rows, acknowledged);
     println!("{cut} of 300 begins cut off, {acknowledged} inserts acknowledged, {rows} there");
     scratch.drop().await;
@@ -48,8 +53,10 @@ async fn an_abandoned_statement_is_gone_from_the_server_within_a_second() {
     let reader = scratch.database.reader();
     let sleeping = sqlx::query("SELECT pg_sleep(600)").execute(&reader);
     assert!(tokio::time::timeout(Duration::from_millis(100), sleeping).await.is_err());
-    let gone =
-        until("the backend ends", Duration::from_secs(1), async || scratch.sessions("query LIKE '%pg_sleep(600)%'").await == 0).await;
+    let gone = until("the backend ends", Duration::from_secs(1), async || {
+        scratch.sessions("query LIKE '%pg_sleep(600)%'").await == 0
+    })
+    .await;
     println!("gone after {gone:?}");
     assert_eq!(scratch.database.usage().read.open, 0, "the session is not pooled again");
     scratch.drop().await;
@@ -58,7 +65,8 @@ async fn an_abandoned_statement_is_gone_from_the_server_within_a_second() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_aborted_transaction_leaves_nothing_running_and_keeps_its_connection() {
     let scratch = Scratch::new().await;
-    let transaction = Transaction::begin(&scratch.database, TransactionOptions::new("sleeper", LIMIT)).await.unwrap();
+    let transaction =
+        Transaction::begin(&scratch.database, TransactionOptions::new("sleeper", LIMIT)).await.unwrap();
     let (db, pid) = (transaction.db(), transaction.pid());
     let sleeping = sqlx::query("SELECT pg_sleep(600)").execute(&db);
     assert!(tokio::time::timeout(Duration::from_millis(100), sleeping).await.is_err());
@@ -76,10 +84,15 @@ async fn an_aborted_transaction_leaves_nothing_running_and_keeps_its_connection(
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abort_reaches_a_statement_that_another_task_waits_for() {
     let scratch = Scratch::new().await;
-    let transaction = Transaction::begin(&scratch.database, TransactionOptions::new("sleeper", LIMIT)).await.unwrap();
+    let transaction =
+        Transaction::begin(&scratch.database, TransactionOptions::new("sleeper", LIMIT)).await.unwrap();
     let db = transaction.db();
-    let sleeper = tokio::spawn(async move { sqlx::query("SELECT pg_sleep(600)").execute(&db).await.map(drop) });
-    until("it sleeps", LIMIT, async || scratch.sessions("query LIKE '%pg_sleep(600)%' AND state = 'active'").await == 1).await;
+    let sleeper =
+        tokio::spawn(async move { sqlx::query("SELECT pg_sleep(600)").execute(&db).await.map(drop) });
+    until("it sleeps", LIMIT, async || {
+        scratch.sessions("query LIKE '%pg_sleep(600)%' AND state = 'active'").await == 1
+    })
+    .await;
     transaction.abort().await;
     let error = tokio::time::timeout(Duration::from_secs(1), sleeper).await.unwrap().unwrap().unwrap_err();
     assert_eq!(Fault::from(error).code(), Code::Timeout);
@@ -95,8 +108,10 @@ async fn a_stream_dropped_half_way_gives_its_session_up() {
         let mut rows = sqlx::query("SELECT * FROM generate_series(1, 1000000)").fetch(&reader);
         assert!(rows.try_next().await.unwrap().is_some());
     }
-    until("the backend ends", LIMIT, async || scratch.sessions("query LIKE '%generate_series%'").await == 0).await;
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM generate_series(1, 10)").fetch_one(&reader).await.unwrap();
+    until("the backend ends", LIMIT, async || scratch.sessions("query LIKE '%generate_series%'").await == 0)
+        .await;
+    let count: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM generate_series(1, 10)").fetch_one(&reader).await.unwrap();
     assert_eq!(count, 10);
     scratch.drop().await;
 }
@@ -106,9 +121,12 @@ async fn readers_cannot_write_and_a_failed_statement_does_not_cost_the_session()
     let scratch = Scratch::new().await;
     execute(&mut scratch.connect().await, "CREATE TABLE t (id int PRIMARY KEY)").await;
     let reader = scratch.database.reader();
-    let refused = sqlx::query("INSERT INTO t VALUES (1)").execute(&reader).await.map_err(Fault::from).unwrap_err();
+    let refused =
+        sqlx::query("INSERT INTO t VALUES (1)").execute(&reader).await.map_err(Fault::from).unwrap_err();
     assert_eq!(refused.sqlstate().as_deref(), Some("25006"));
-    let pid = |reader| async move { sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()").fetch_one(reader).await.unwrap() };
+    let pid = |reader| async move {
+        sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()").fetch_one(reader).await.unwrap()
+    };
     let before = pid(&reader).await;
     assert!(sqlx::query("SELECT 1 / 0").execute(&reader).await.is_err());
     assert_eq!(pid(&reader).await, before);
@@ -125,9 +143,13 @@ async fn a_full_pool_refuses_in_time_and_does_not_starve_the_control_pool() {
             tokio::spawn(async move { sqlx::query("SELECT pg_sleep(10)").execute(&reader).await.map(drop) })
         })
         .collect();
-    until("both sleep", LIMIT, async || scratch.sessions("query LIKE '%pg_sleep(10)%' AND state = 'active'").await == 2).await;
+    until("both sleep", LIMIT, async || {
+        scratch.sessions("query LIKE '%pg_sleep(10)%' AND state = 'active'").await == 2
+    })
+    .await;
     let started = Instant::now();
-    let fault = sqlx::query("SELECT 1").execute(&scratch.database.reader()).await.map_err(Fault::from).unwrap_err();
+    let fault =
+        sqlx::query("SELECT 1").execute(&scratch.database.reader()).await.map_err(Fault::from).unwrap_err();
     assert_eq!(fault.code(), Code::Overloaded);
     // The limit is three seconds; a busy machine is late, and never as late as the sleepers.
     assert!((2_900..6_000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
@@ -146,7 +168,12 @@ async fn a_session_killed_while_it_lay_in_the_pool_is_replaced_unnoticed() {
     let (reader, database) = (scratch.database.reader(), scratch.database.clone());
     for _ in 0..5 {
         sqlx::query("SELECT $1::int").bind(1).execute(&reader).await.unwrap();
-        Transaction::begin(&database, TransactionOptions::new("warm", LIMIT)).await.unwrap().commit().await.unwrap();
+        Transaction::begin(&database, TransactionOptions::new("warm", LIMIT))
+            .await
+            .unwrap()
+            .commit()
+            .await
+            .unwrap();
         execute(
             &mut scratch.connect().await,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
@@ -154,7 +181,12 @@ async fn a_session_killed_while_it_lay_in_the_pool_is_replaced_unnoticed() {
         .await;
         let number: i32 = sqlx::query_scalar("SELECT $1::int").bind(7).fetch_one(&reader).await.unwrap();
         assert_eq!(number, 7);
-        Transaction::begin(&database, TransactionOptions::new("warm", LIMIT)).await.unwrap().commit().await.unwrap();
+        Transaction::begin(&database, TransactionOptions::new("warm", LIMIT))
+            .await
+            .unwrap()
+            .commit()
+            .await
+            .unwrap();
     }
     scratch.drop().await;
 }
@@ -173,10 +205,15 @@ async fn nothing_that_one_caller_does_to_a_session_reaches_the_next() {
     ] {
         let refused = sqlx::query(sql).execute(&reader).await.unwrap_err();
         assert!(refused.to_string().contains("the statement was not sent: "), "{sql}: {refused}");
-        assert!(sqlx::raw_sql(sql).fetch_all(&reader).await.is_err() && sqlx::query(sql).fetch(&reader).try_next().await.is_err(), "{sql}");
+        assert!(
+            sqlx::raw_sql(sql).fetch_all(&reader).await.is_err()
+                && sqlx::query(sql).fetch(&reader).try_next().await.is_err(),
+            "{sql}"
+        );
     }
     assert!(sqlx::raw_sql("SELECT 1; BEGIN; SELECT 1 / 0").execute(&reader).await.is_err());
-    let pid = async || sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()").fetch_one(&reader).await.unwrap();
+    let pid =
+        async || sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()").fetch_one(&reader).await.unwrap();
     let before = pid().await;
     assert!(sqlx::raw_sql("SELECT 1; SELECT 1 / 0; SELECT 2").execute(&reader).await.is_err());
     sqlx::query("SELECT set_config('app.tenant', $1, true)").bind("a").execute(&reader).await.unwrap();
@@ -193,16 +230,24 @@ async fn nothing_that_one_caller_does_to_a_session_reaches_the_next() {
         let before = pid().await;
         sqlx::query(sql).execute(&reader).await.unwrap();
         assert_ne!(pid().await, before, "{sql}");
-        until("nothing is left", LIMIT, async || sqlx::query_scalar::<_, String>(state).fetch_one(&reader).await.unwrap() == "on0").await;
+        until("nothing is left", LIMIT, async || {
+            sqlx::query_scalar::<_, String>(state).fetch_one(&reader).await.unwrap() == "on0"
+        })
+        .await;
     }
-    until("no session in a transaction", LIMIT, async || scratch.sessions("state LIKE 'idle in transaction%'").await == 0).await;
+    until("no session in a transaction", LIMIT, async || {
+        scratch.sessions("state LIKE 'idle in transaction%'").await == 0
+    })
+    .await;
     scratch.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_says_nothing_is_no_full_pool() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let options = sqlx::postgres::PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(silent.local_addr().unwrap().port());
+    let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(silent.local_addr().unwrap().port());
     let limit = Duration::from_millis(300);
     let config = DatabaseConfig {
         read_connections_max: 1,

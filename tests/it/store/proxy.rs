@@ -42,7 +42,8 @@ impl Proxy {
                 connections.spawn(pass(client, server, on_commit, Arc::clone(&counter)));
             }
         }));
-        let database = Database::new(scratch.options().host("127.0.0.1").port(port), DatabaseConfig::default(), "test");
+        let database =
+            Database::new(scratch.options().host("127.0.0.1").port(port), DatabaseConfig::default(), "test");
         Self { database, requests, _accepting: accepting }
     }
 }

@@ -13,7 +13,9 @@ use super::cluster::Scratch;
 fn normalised(dump: &str) -> String {
     let noise = ["--", "SET ", "SELECT pg_catalog.set_config", "\\restrict", "\\unrestrict"];
     let mut text = String::from("-- Written by a test from the migrations; do not edit.\n");
-    for line in dump.lines().filter(|line| !line.is_empty() && !noise.iter().any(|noise| line.starts_with(noise))) {
+    for line in
+        dump.lines().filter(|line| !line.is_empty() && !noise.iter().any(|noise| line.starts_with(noise)))
+    {
         text.push_str(line);
         text.push('\n');
     }
@@ -24,11 +26,19 @@ fn normalised(dump: &str) -> String {
 async fn the_dump_is_fresh() {
     let scratch = Scratch::new().await;
     let sets = [system_set()];
-    let runner = Runner { database: &scratch.database, sets: &sets, node: "test", lock_wait: Duration::from_secs(5) };
+    let runner =
+        Runner { database: &scratch.database, sets: &sets, node: "test", lock_wait: Duration::from_secs(5) };
     runner.up(None, |_| {}).await.unwrap();
     let options = scratch.options();
-    let url = format!("postgres://{}@{}:{}/{}", options.get_username(), options.get_host(), options.get_port(), scratch.name);
-    let dump = Command::new("pg_dump").args(["--schema-only", "--no-owner", "--no-privileges", &url]).output();
+    let url = format!(
+        "postgres://{}@{}:{}/{}",
+        options.get_username(),
+        options.get_host(),
+        options.get_port(),
+        scratch.name
+    );
+    let dump =
+        Command::new("pg_dump").args(["--schema-only", "--no-owner", "--no-privileges", &url]).output();
     match dump {
         Ok(dump) if dump.status.success() => {
             let fresh = normalised(&String::from_utf8(dump.stdout).unwrap());
@@ -36,7 +46,11 @@ async fn the_dump_is_fresh() {
             if std::env::var_os("FORGE_UPDATE_SCHEMA").is_some() {
                 std::fs::write(&path, &fresh).unwrap();
             }
-            assert_eq!(fresh, std::fs::read_to_string(&path).unwrap(), "run the test once with FORGE_UPDATE_SCHEMA=1");
+            assert_eq!(
+                fresh,
+                std::fs::read_to_string(&path).unwrap(),
+                "run the test once with FORGE_UPDATE_SCHEMA=1"
+            );
         }
         other => println!("pg_dump does not fit this server: not compared ({other:?})"),
     }

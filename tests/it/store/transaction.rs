@@ -18,7 +18,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 async fn scratch_with_table() -> Scratch {
     let scratch = Scratch::new().await;
-    execute(&mut scratch.connect().await, "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 0)").await;
+    execute(&mut scratch.connect().await, "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL DEFAULT 0)")
+        .await;
     scratch
 }
 
@@ -56,7 +57,10 @@ async fn a_commit_keeps_and_everything_else_undoes() {
 async fn its_settings_hold_inside_and_are_gone_outside() {
     let scratch = scratch_with_table().await;
     let show = "SELECT current_setting('transaction_isolation') || ' ' || current_setting('statement_timeout') || ' ' || current_setting('application_name')";
-    let options = TransactionOptions { isolation: Isolation::Serializable, ..TransactionOptions::new("tasks.create", LIMIT) };
+    let options = TransactionOptions {
+        isolation: Isolation::Serializable,
+        ..TransactionOptions::new("tasks.create", LIMIT)
+    };
     let transaction = Transaction::begin(&scratch.database, options).await.unwrap();
     let inside: String = sqlx::query_scalar(show).fetch_one(&transaction.db()).await.unwrap();
     assert_eq!(inside, "serializable 5s forge tasks.create");
@@ -144,7 +148,11 @@ async fn a_read_only_frame_refuses_writes_and_gives_the_right_to_write_back() {
     }
     let reading = db.nested(true).await.unwrap();
     let deeper = reading.db().nested(false).await.unwrap();
-    assert_eq!(insert(&deeper.db(), 9).await.unwrap_err().sqlstate().as_deref(), Some("25006"), "a frame in a read-only one cannot write");
+    assert_eq!(
+        insert(&deeper.db(), 9).await.unwrap_err().sqlstate().as_deref(),
+        Some("25006"),
+        "a frame in a read-only one cannot write"
+    );
     drop(deeper);
     drop(reading);
     insert(&db, 3).await.unwrap();
@@ -220,7 +228,8 @@ async fn a_handle_that_outlives_its_transaction_is_refused() {
 async fn a_serialization_failure_is_told_as_one() {
     let scratch = scratch_with_table().await;
     execute(&mut scratch.connect().await, "INSERT INTO t VALUES (1), (2)").await;
-    let options = TransactionOptions { isolation: Isolation::Serializable, ..TransactionOptions::new("race", LIMIT) };
+    let options =
+        TransactionOptions { isolation: Isolation::Serializable, ..TransactionOptions::new("race", LIMIT) };
     let first = Transaction::begin(&scratch.database, options).await.unwrap();
     let second = Transaction::begin(&scratch.database, options).await.unwrap();
     for (transaction, id) in [(&first, 1), (&second, 2)] {
@@ -238,7 +247,11 @@ async fn a_serialization_failure_is_told_as_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deferred_constraint_that_fails_at_commit_is_a_plain_refusal() {
     let scratch = scratch_with_table().await;
-    execute(&mut scratch.connect().await, "CREATE TABLE c (id int REFERENCES t DEFERRABLE INITIALLY DEFERRED)").await;
+    execute(
+        &mut scratch.connect().await,
+        "CREATE TABLE c (id int REFERENCES t DEFERRABLE INITIALLY DEFERRED)",
+    )
+    .await;
     let transaction = begin(&scratch.database).await;
     sqlx::query("INSERT INTO c VALUES (9)").execute(&transaction.db()).await.unwrap();
     let refused = transaction.commit().await.unwrap_err();
@@ -263,7 +276,8 @@ async fn a_snapshot_does_not_move() {
 async fn a_commit_without_an_answer_is_neither_done_nor_failed() {
     let scratch = scratch_with_table().await;
     for (forward, expected) in [(true, vec![1]), (false, vec![1])] {
-        let proxy = Proxy::start(&scratch, if forward { OnCommit::SwallowAnswer } else { OnCommit::Cut }).await;
+        let proxy =
+            Proxy::start(&scratch, if forward { OnCommit::SwallowAnswer } else { OnCommit::Cut }).await;
         let transaction = begin(&proxy.database).await;
         insert(&transaction.db(), if forward { 1 } else { 2 }).await.unwrap();
         assert_eq!(transaction.commit().await.unwrap_err().code(), Code::OutcomeUnknown);
@@ -277,7 +291,8 @@ async fn a_connection_that_breaks_before_commit_commits_nothing_and_says_so() {
     let scratch = scratch_with_table().await;
     let transaction = begin(&scratch.database).await;
     insert(&transaction.db(), 1).await.unwrap();
-    execute(&mut scratch.connect().await, &format!("SELECT pg_terminate_backend({})", transaction.pid())).await;
+    execute(&mut scratch.connect().await, &format!("SELECT pg_terminate_backend({})", transaction.pid()))
+        .await;
     let broken = insert(&transaction.db(), 2).await.unwrap_err();
     assert_eq!(broken.code(), Code::Unavailable);
     let later = insert(&transaction.db(), 3).await.unwrap_err();
@@ -314,13 +329,27 @@ async fn round_trips_are_what_they_must_be() {
             let before = proxy.requests.load(Ordering::Relaxed);
             for _ in 0..20 {
                 match what {
-                    "read" => drop(sqlx::query("SELECT id FROM t WHERE id = $1").bind(1).fetch_optional(&database.reader()).await.unwrap()),
+                    "read" => drop(
+                        sqlx::query("SELECT id FROM t WHERE id = $1")
+                            .bind(1)
+                            .fetch_optional(&database.reader())
+                            .await
+                            .unwrap(),
+                    ),
                     _ => {
                         let transaction = begin(database).await;
-                        sqlx::query("UPDATE t SET n = n + 1 WHERE id = $1").bind(1).execute(&transaction.db()).await.unwrap();
+                        sqlx::query("UPDATE t SET n = n + 1 WHERE id = $1")
+                            .bind(1)
+                            .execute(&transaction.db())
+                            .await
+                            .unwrap();
                         if what == "nested read" {
                             let frame = transaction.db().nested(true).await.unwrap();
-                            sqlx::query("SELECT id FROM t WHERE id = $1").bind(1).fetch_optional(&frame.db()).await.unwrap();
+                            sqlx::query("SELECT id FROM t WHERE id = $1")
+                                .bind(1)
+                                .fetch_optional(&frame.db())
+                                .await
+                                .unwrap();
                             frame.release().await.unwrap();
                         }
                         transaction.commit().await.unwrap();
@@ -341,7 +370,11 @@ async fn round_trips_are_what_they_must_be() {
 #[tokio::test(flavor = "multi_thread")]
 async fn code_that_ends_its_transaction_by_hand_is_refused_and_stores_nothing() {
     let scratch = scratch_with_table().await;
-    for (round, sql) in ["rollback", "commit", "/* */ END", "begin", "savepoint a", "SET TRANSACTION READ ONLY"].into_iter().enumerate() {
+    for (round, sql) in
+        ["rollback", "commit", "/* */ END", "begin", "savepoint a", "SET TRANSACTION READ ONLY"]
+            .into_iter()
+            .enumerate()
+    {
         let transaction = begin(&scratch.database).await;
         let (db, pid) = (transaction.db(), transaction.pid());
         let id = i32::try_from(round).unwrap();
@@ -377,8 +410,10 @@ async fn settings_and_leftovers_of_a_transaction_end_with_it() {
         sqlx::raw_sql(sql).execute(&transaction.db()).await.unwrap();
         transaction.commit().await.unwrap();
         let next = begin(&scratch.database).await;
-        let state: String =
-            sqlx::query_scalar("SELECT coalesce(current_setting('app.tenant', true), '')").fetch_one(&next.db()).await.unwrap();
+        let state: String = sqlx::query_scalar("SELECT coalesce(current_setting('app.tenant', true), '')")
+            .fetch_one(&next.db())
+            .await
+            .unwrap();
         assert_eq!(state, "", "{sql}");
         let same = next.pid() == pid;
         next.rollback().await;
@@ -397,10 +432,16 @@ async fn the_commit_is_one_that_only_an_intact_transaction_passes() {
     let scratch = scratch_with_table().await;
     let mut connection = scratch.connect().await;
     let commit = "SAVEPOINT forge_end; COMMIT";
-    let sqlstate = |outcome: sqlx::Result<sqlx::postgres::PgQueryResult>| Fault::from(outcome.unwrap_err()).sqlstate();
+    let sqlstate =
+        |outcome: sqlx::Result<sqlx::postgres::PgQueryResult>| Fault::from(outcome.unwrap_err()).sqlstate();
     let outside = sqlx::raw_sql(commit).execute(&mut connection).await;
     assert_eq!(sqlstate(outside).as_deref(), Some("25P01"), "a bare COMMIT only warns here");
-    assert!(sqlx::raw_sql("BEGIN; INSERT INTO t VALUES (1); SELECT 1 / 0").execute(&mut connection).await.is_err());
+    assert!(
+        sqlx::raw_sql("BEGIN; INSERT INTO t VALUES (1); SELECT 1 / 0")
+            .execute(&mut connection)
+            .await
+            .is_err()
+    );
     let failed = sqlx::raw_sql(commit).execute(&mut connection).await;
     assert_eq!(sqlstate(failed).as_deref(), Some("25P02"), "a bare COMMIT rolls back here and looks well");
     sqlx::raw_sql("ROLLBACK; BEGIN; INSERT INTO t VALUES (2)").execute(&mut connection).await.unwrap();
@@ -416,11 +457,16 @@ async fn a_receipt_says_what_was_written() {
     let database = &scratch.database;
     let transaction = begin(database).await;
     assert!(ids(&transaction.db()).await.is_empty());
-    assert_eq!(transaction.commit().await.unwrap(), Receipt::default(), "a transaction that wrote nothing has no id");
+    assert_eq!(
+        transaction.commit().await.unwrap(),
+        Receipt::default(),
+        "a transaction that wrote nothing has no id"
+    );
     let transaction = begin(database).await;
     insert(&transaction.db(), 1).await.unwrap();
     sqlx::query("SELECT set_config('forge.changed', '7,12', true)").execute(&transaction.db()).await.unwrap();
-    let own: String = sqlx::query_scalar("SELECT pg_current_xact_id()::text").fetch_one(&transaction.db()).await.unwrap();
+    let own: String =
+        sqlx::query_scalar("SELECT pg_current_xact_id()::text").fetch_one(&transaction.db()).await.unwrap();
     let receipt = transaction.commit().await.unwrap();
     assert_eq!(receipt.xid.map(|xid| xid.to_string()), Some(own));
     assert_eq!(receipt.tables, BTreeSet::from([TableId(7), TableId(12)]));

@@ -23,14 +23,24 @@ fn missing(page: &Path) -> Vec<Finding> {
     let name = page.strip_prefix(workspace()).unwrap_or(page).display().to_string();
     let folder = page.parent().expect("a page is in a folder");
     let check = |(index, line): (usize, &str)| {
-        let files = line.split('`').skip(1).step_by(2).filter(|word| is_path(word)).map(|word| (word.to_owned(), workspace().join(word)));
-        let links = line.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()).filter(|link| !link.contains("://"));
+        let files = line
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|word| is_path(word))
+            .map(|word| (word.to_owned(), workspace().join(word)));
+        let links = line
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split([')', '#']).next())
+            .filter(|link| !link.contains("://"));
         let links = links.map(|link| (link.to_owned(), folder.join(link)));
         let includes = line.split("{{#include ").skip(1).filter_map(|rest| rest.split("}}").next());
         let includes = includes.map(|path| (path.to_owned(), folder.join(path)));
         let named = files.chain(links).chain(includes);
         let lost = named.filter(|(_, path)| !path.exists());
-        lost.map(|(word, _)| Finding::new(&name, index + 1, word, "there is no such file")).collect::<Vec<_>>()
+        lost.map(|(word, _)| Finding::new(&name, index + 1, word, "there is no such file"))
+            .collect::<Vec<_>>()
     };
     text.lines().enumerate().flat_map(check).collect()
 }

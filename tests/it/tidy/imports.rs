@@ -35,7 +35,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("forge-tests", &["forge-actors", "forge-app-macros", "forge-node", "forge-ts"]),
 ];
 
-/// Names of the database driver that only the database room utters: a pool that someone else holds escapes its limits.
+/// Names of the database driver that only the database room utters: a pool that someone else holds escapes
+/// its limits.
 const DRIVER_NAMES: &[&str] = &["PgPool", "PgPoolOptions", "PgConnection", "PgConnectOptions", "deadpool"];
 
 /// `file` and why it names the driver.
@@ -48,14 +49,24 @@ fn rooms_import_downwards_only() {
     for file in RUST.iter().filter(|file| file.is_product()) {
         let Some(room) = file.room() else { continue };
         let Some(below) = allowed.get(room) else {
-            findings.push(Finding::new(file.path, 1, format!("room `{room}`"), "is missing from the table of tests/it/tidy/imports.rs"));
+            findings.push(Finding::new(
+                file.path,
+                1,
+                format!("room `{room}`"),
+                "is missing from the table of tests/it/tidy/imports.rs",
+            ));
             continue;
         };
         for (line, imported) in imports(file) {
             let is_room = allowed.contains_key(imported.as_str());
             if is_room && imported != room && !below.contains(&imported.as_str()) && !file.is_test(line) {
                 let what = format!("`{room}` imports `{imported}`");
-                findings.push(Finding::new(file.path, line, what, "points against the flow; let the other side send a message instead"));
+                findings.push(Finding::new(
+                    file.path,
+                    line,
+                    what,
+                    "points against the flow; let the other side send a message instead",
+                ));
             }
         }
     }
@@ -70,16 +81,26 @@ fn crates_depend_downwards_only() {
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .output()
         .expect("run cargo metadata");
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo metadata answers JSON");
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("cargo metadata answers JSON");
     let packages = metadata["packages"].as_array().expect("a workspace has packages");
     assert_eq!(packages.len(), CRATES.len(), "every crate of the workspace stands in the table");
     for package in packages {
         let name = package["name"].as_str().expect("a package has a name");
-        let (_, allowed) = CRATES.iter().find(|(krate, _)| *krate == name).unwrap_or_else(|| panic!("`{name}` is missing from the table"));
+        let (_, allowed) = CRATES
+            .iter()
+            .find(|(krate, _)| *krate == name)
+            .unwrap_or_else(|| panic!("`{name}` is missing from the table"));
         let dependencies = package["dependencies"].as_array().expect("a package has dependencies");
-        for dependency in dependencies.iter().filter_map(|dependency| dependency["name"].as_str()).filter(|name| name.starts_with("forge-"))
+        for dependency in dependencies
+            .iter()
+            .filter_map(|dependency| dependency["name"].as_str())
+            .filter(|name| name.starts_with("forge-"))
         {
-            assert!(allowed.contains(&dependency), "{name} depends on {dependency}: crates go macros ← actors ← ts ← node ← tests");
+            assert!(
+                allowed.contains(&dependency),
+                "{name} depends on {dependency}: crates go macros ← actors ← ts ← node ← tests"
+            );
         }
     }
 }
@@ -92,7 +113,9 @@ fn only_the_database_room_names_the_driver() {
         for name in DRIVER_NAMES {
             let lines = file.product_lines_of(&[name]);
             if !lines.is_empty() && !exceptions.covers(file.path) {
-                let found = lines.iter().map(|line| Finding::new(file.path, *line, *name, "only db/ holds connections; ask it"));
+                let found = lines
+                    .iter()
+                    .map(|line| Finding::new(file.path, *line, *name, "only db/ holds connections; ask it"));
                 findings.extend(found);
             }
         }
@@ -107,7 +130,10 @@ fn imports(file: &Rust) -> Vec<(usize, String)> {
     for (index, token) in file.tokens.iter().enumerate() {
         // A macro's `$crate::…` is a name in the code that uses the macro.
         let of_a_macro = index > 0 && file.tokens[index - 1].text == "$";
-        if token.text != "crate" || of_a_macro || file.tokens.get(index + 1).is_none_or(|next| next.text != "::") {
+        if token.text != "crate"
+            || of_a_macro
+            || file.tokens.get(index + 1).is_none_or(|next| next.text != "::")
+        {
             continue;
         }
         let mut depth = 0;
@@ -129,7 +155,14 @@ fn imports(file: &Rust) -> Vec<(usize, String)> {
 
 #[test]
 fn imports_are_found_in_every_form() {
-    let names: Vec<String> =
-        RUST.iter().filter(|file| file.path.ends_with("app/context.rs")).flat_map(imports).map(|(_, name)| name).collect();
-    assert!(names.iter().any(|name| name == "db") && names.iter().any(|name| name == "kernel"), "found only {names:?}");
+    let names: Vec<String> = RUST
+        .iter()
+        .filter(|file| file.path.ends_with("app/context.rs"))
+        .flat_map(imports)
+        .map(|(_, name)| name)
+        .collect();
+    assert!(
+        names.iter().any(|name| name == "db") && names.iter().any(|name| name == "kernel"),
+        "found only {names:?}"
+    );
 }

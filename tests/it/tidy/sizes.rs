@@ -15,7 +15,18 @@ const LONG_FUNCTIONS: &[(&str, &str)] = &[];
 #[test]
 fn no_file_is_too_long() {
     let too_long = RUST.iter().filter(|file| lines(file) > FILE_LINES_MAX);
-    none(too_long.map(|file| Finding::new(file.path, lines(file), "file of this many lines", "over 700 nobody reads it whole")).collect());
+    none(
+        too_long
+            .map(|file| {
+                Finding::new(
+                    file.path,
+                    lines(file),
+                    "file of this many lines",
+                    "over 700 nobody reads it whole",
+                )
+            })
+            .collect(),
+    );
 }
 
 #[test]
@@ -24,7 +35,11 @@ fn files_are_short_as_a_rule() {
     sizes.sort_unstable();
     let at = |percent: usize| sizes[(sizes.len() - 1) * percent / 100];
     println!("{} files: median {}, p95 {}, longest {}", sizes.len(), at(50), at(95), at(100));
-    assert!(at(50) <= FILE_LINES_MEDIAN, "the median file has {} lines, more than {FILE_LINES_MEDIAN}", at(50));
+    assert!(
+        at(50) <= FILE_LINES_MEDIAN,
+        "the median file has {} lines, more than {FILE_LINES_MEDIAN}",
+        at(50)
+    );
     assert!(at(95) <= FILE_LINES_P95, "p95 of the files is {} lines, more than {FILE_LINES_P95}", at(95));
 }
 
@@ -55,7 +70,10 @@ fn values_are_moved_and_not_copied() {
         let files = || RUST.iter().filter(move |file| file.krate() == krate && file.is_product());
         let clones: usize = files().map(|file| file.product_lines_of(&[".", "clone", "("]).len()).sum();
         let total: usize = files().map(lines).sum();
-        println!("{krate}: {clones} clones in {total} lines, {:.1} per 1,000", clones as f64 * 1_000.0 / total as f64);
+        println!(
+            "{krate}: {clones} clones in {total} lines, {:.1} per 1,000",
+            clones as f64 * 1_000.0 / total as f64
+        );
         // A crate of a few lines has no rate.
         let limit = (CLONES_PER_1000_LINES * total).div_ceil(1_000).max(CLONES_PER_1000_LINES);
         let places: Vec<String> = files()
@@ -63,7 +81,11 @@ fn values_are_moved_and_not_copied() {
             .filter(|(_, lines)| !lines.is_empty())
             .map(|(path, lines)| format!("{path}: {lines:?}"))
             .collect();
-        assert!(clones <= limit, "{krate} has {clones} `.clone()`, more than {limit}:\n{}", places.join("\n"));
+        assert!(
+            clones <= limit,
+            "{krate} has {clones} `.clone()`, more than {limit}:\n{}",
+            places.join("\n")
+        );
     }
 }
 

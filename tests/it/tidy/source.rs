@@ -10,7 +10,8 @@ use syn::visit::Visit;
 
 /// Folders that hold no source of ours.
 const SKIPPED: &[&str] = &["target", "node_modules", "dist", ".git", ".forge", "bench-results"];
-const EXTENSIONS: &[&str] = &["rs", "sql", "toml", "md", "sh", "yml", "yaml", "json", "ts", "svelte", "css", "html"];
+const EXTENSIONS: &[&str] =
+    &["rs", "sql", "toml", "md", "sh", "yml", "yaml", "json", "ts", "svelte", "css", "html"];
 /// Files without an extension.
 const NAMES: &[&str] = &["run", "justfile", "Dockerfile"];
 
@@ -64,19 +65,28 @@ pub(crate) struct Function {
 
 impl Rust {
     fn read(file: &'static Text) -> Self {
-        let parsed = syn::parse_file(&file.text).unwrap_or_else(|error| panic!("{}:{}: {error}", file.path, error.span().start().line));
+        let parsed = syn::parse_file(&file.text)
+            .unwrap_or_else(|error| panic!("{}:{}: {error}", file.path, error.span().start().line));
         let stream: TokenStream = file.text.parse().expect("a parsed file has tokens");
         let mut tokens = Vec::new();
         flatten(stream, &mut tokens);
         let mut outline = Outline::default();
         outline.visit_file(&parsed);
-        Self { path: &file.path, text: &file.text, tokens, functions: outline.functions, tests: outline.tests }
+        Self {
+            path: &file.path,
+            text: &file.text,
+            tokens,
+            functions: outline.functions,
+            tests: outline.tests,
+        }
     }
 
     /// Ships to users.
     pub(crate) fn is_product(&self) -> bool {
         let tests = self.path.ends_with("/tests.rs") || self.path.contains("/tests/");
-        !tests && (self.path.starts_with("forge-") && (self.path.contains("/src/") || self.path.contains("/demo/")))
+        !tests
+            && (self.path.starts_with("forge-")
+                && (self.path.contains("/src/") || self.path.contains("/demo/")))
     }
 
     /// The line belongs to a test.
@@ -104,7 +114,9 @@ impl Rust {
     /// Lines where this sequence of tokens begins.
     pub(crate) fn lines_of(&self, sequence: &[&str]) -> Vec<usize> {
         let starts = self.tokens.windows(sequence.len());
-        let found = starts.filter(|window| window.iter().zip(sequence).all(|(token, wanted)| !token.literal && token.text == *wanted));
+        let found = starts.filter(|window| {
+            window.iter().zip(sequence).all(|(token, wanted)| !token.literal && token.text == *wanted)
+        });
         found.map(|window| window[0].line).collect()
     }
 }
@@ -117,8 +129,14 @@ fn collect(folder: &Path, files: &mut Vec<Text>) {
             if !SKIPPED.contains(&name) {
                 collect(&path, files);
             }
-        } else if NAMES.contains(&name) || path.extension().and_then(|e| e.to_str()).is_some_and(|e| EXTENSIONS.contains(&e)) {
-            let relative = path.strip_prefix(workspace()).expect("files are below the root").to_str().expect("paths are UTF-8");
+        } else if NAMES.contains(&name)
+            || path.extension().and_then(|e| e.to_str()).is_some_and(|e| EXTENSIONS.contains(&e))
+        {
+            let relative = path
+                .strip_prefix(workspace())
+                .expect("files are below the root")
+                .to_str()
+                .expect("paths are UTF-8");
             let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{relative}: {error}"));
             files.push(Text { path: relative.to_owned(), text });
         }
@@ -147,8 +165,12 @@ fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
                 trees.next();
                 tokens.push(Token { text: "::".to_owned(), line, literal: false });
             }
-            TokenTree::Literal(literal) => tokens.push(Token { text: literal.to_string(), line, literal: true }),
-            TokenTree::Ident(_) | TokenTree::Punct(_) => tokens.push(Token { text: tree.to_string(), line, literal: false }),
+            TokenTree::Literal(literal) => {
+                tokens.push(Token { text: literal.to_string(), line, literal: true })
+            }
+            TokenTree::Ident(_) | TokenTree::Punct(_) => {
+                tokens.push(Token { text: tree.to_string(), line, literal: false })
+            }
         }
     }
 }
@@ -174,7 +196,11 @@ impl Outline {
     fn function(&mut self, signature: &syn::Signature, body: &syn::Block) {
         let first = signature.span().start().line;
         let last = body.span().end().line;
-        self.functions.push(Function { name: signature.ident.to_string(), line: first, lines: last + 1 - first });
+        self.functions.push(Function {
+            name: signature.ident.to_string(),
+            line: first,
+            lines: last + 1 - first,
+        });
     }
 }
 

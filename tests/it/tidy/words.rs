@@ -17,18 +17,25 @@ const PRINTING: &[&[&str]] = &[&["println", "!"], &["eprintln", "!"], &["print",
 
 /// `file word` and why the word is right there.
 const FORBIDDEN_ALLOWED: &[(&str, &str)] = &[
-    ("forge-actors/src/kernel/ids.rs allow(dead_code", "expands in applications, which need not call every method of an identifier"),
+    (
+        "forge-actors/src/kernel/ids.rs allow(dead_code",
+        "expands in applications, which need not call every method of an identifier",
+    ),
     ("forge-app-macros/src/enumeration.rs allow(dead_code", "expands in applications, as above"),
     ("forge-app-macros/src/validated.rs allow(dead_code", "expands in applications, as above"),
 ];
 
 /// Tokens that tests do not contain, and why.
-const FORBIDDEN_IN_TESTS: &[(&[&str], &str)] =
-    &[(&["#", "[", "ignore"], "a test that does not run proves nothing"), (&["#", "[", "should_panic"], "assert what the failure says")];
+const FORBIDDEN_IN_TESTS: &[(&[&str], &str)] = &[
+    (&["#", "[", "ignore"], "a test that does not run proves nothing"),
+    (&["#", "[", "should_panic"], "assert what the failure says"),
+];
 
 /// Files that start tasks or threads, and who owns the handles.
-const SPAWNS: &[(&str, &str)] =
-    &[("forge-actors/src/supervise/actor.rs", "timers and tasks of an actor: it keeps the handles and aborts them when it ends")];
+const SPAWNS: &[(&str, &str)] = &[(
+    "forge-actors/src/supervise/actor.rs",
+    "timers and tasks of an actor: it keeps the handles and aborts them when it ends",
+)];
 
 /// Shared mutable state belongs to actors; these rooms build what actors stand on.
 const LOCK_ROOMS: &[&str] = &["kernel", "db"];
@@ -85,7 +92,8 @@ fn nothing_is_left_for_later() {
 
 #[test]
 fn no_path_of_a_machine_is_written_down() {
-    let words = [concat!("/ro", "ot/"), concat!("/wo", "rk/"), concat!("/Us", "ers/"), concat!("/home", "/dev")];
+    let words =
+        [concat!("/ro", "ot/"), concat!("/wo", "rk/"), concat!("/Us", "ers/"), concat!("/home", "/dev")];
     none(occurrences(|_| true, &words, "another machine has other folders"));
 }
 
@@ -96,7 +104,8 @@ fn no_statement_notifies() {
     let mut findings = occurrences(sql, &["NOTIFY", "notify "], why);
     for file in RUST.iter().filter(|file| file.is_product()) {
         let literals = file.tokens.iter().filter(|token| token.literal && !file.is_test(token.line));
-        let loud = literals.filter(|token| ["pg_notify", "NOTIFY ", "notify "].iter().any(|word| token.text.contains(word)));
+        let loud = literals
+            .filter(|token| ["pg_notify", "NOTIFY ", "notify "].iter().any(|word| token.text.contains(word)));
         findings.extend(loud.map(|token| Finding::new(file.path, token.line, "NOTIFY", why)));
     }
     none(findings);
@@ -110,7 +119,12 @@ fn every_task_has_an_owner() {
         let spawns = [["tokio", "::", "spawn"], ["task", "::", "spawn"], ["thread", "::", "spawn"]];
         for line in spawns.iter().flat_map(|sequence| file.product_lines_of(sequence)) {
             if !exceptions.covers(file.path) {
-                findings.push(Finding::new(file.path, line, "spawn", "an actor or a JoinSet owns each task; list the file with its owner"));
+                findings.push(Finding::new(
+                    file.path,
+                    line,
+                    "spawn",
+                    "an actor or a JoinSet owns each task; list the file with its owner",
+                ));
             }
         }
     }
@@ -122,7 +136,10 @@ fn every_task_has_an_owner() {
 fn locks_are_not_shared_outside_of_the_foundations() {
     let mut exceptions = Exceptions::new(LOCKS_ALLOWED);
     let mut findings = Vec::new();
-    for file in RUST.iter().filter(|file| file.is_product() && !file.room().is_some_and(|room| LOCK_ROOMS.contains(&room))) {
+    for file in RUST
+        .iter()
+        .filter(|file| file.is_product() && !file.room().is_some_and(|room| LOCK_ROOMS.contains(&room)))
+    {
         for lock in ["Mutex", "RwLock"] {
             let types = file.product_lines_of(&["Arc", "<", lock]);
             let values = file.product_lines_of(&["Arc", "::", "new", "(", lock]);
@@ -151,8 +168,9 @@ fn every_module_says_what_it_is() {
 
 #[test]
 fn every_statement_says_who_calls_it() {
-    let statements =
-        TREE.iter().filter(|file| file.path.ends_with(".sql") && !file.path.contains("/tests/") && !file.text.starts_with("--"));
+    let statements = TREE.iter().filter(|file| {
+        file.path.ends_with(".sql") && !file.path.contains("/tests/") && !file.text.starts_with("--")
+    });
     let why = "begins with a comment: who calls it, which index it uses, which lock it takes";
     none(statements.map(|file| Finding::new(&file.path, 1, "head", why)).collect());
 }

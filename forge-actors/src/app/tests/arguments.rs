@@ -38,8 +38,12 @@ fn fields_are_read_and_absent_options_are_none() {
 fn every_wrong_field_is_named_at_once() {
     let fault = create(r#"{"titel": "x", "count": 300, "tags": ["a", 1]}"#).expect_err("refused");
     let fields = fault.details().expect("details")["fields"].as_array().expect("array").clone();
-    let seen: Vec<_> = fields.iter().map(|f| (f["field"].as_str().unwrap(), f["rule"].as_str().unwrap())).collect();
-    assert_eq!(seen, [("titel", "unknown"), ("title", "required"), ("count", "invalid"), ("tags[1]", "invalid")]);
+    let seen: Vec<_> =
+        fields.iter().map(|f| (f["field"].as_str().unwrap(), f["rule"].as_str().unwrap())).collect();
+    assert_eq!(
+        seen,
+        [("titel", "unknown"), ("title", "required"), ("count", "invalid"), ("tags[1]", "invalid")]
+    );
     assert!(fields[0]["message"].as_str().unwrap().contains("expected title, count, tags"));
     assert!(!fields[2]["message"].as_str().unwrap().contains("line"));
 }

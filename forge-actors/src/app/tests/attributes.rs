@@ -126,7 +126,10 @@ fn a_function_becomes_a_message_with_metadata() {
     assert_eq!(meta.wire_name(), "tasks.make");
     assert_eq!((meta.kind, meta.function, meta.doc), (KindName::Mutation, "create_task", "Makes a task."));
     assert_eq!((meta.access, meta.timeout, meta.concurrency), (Access::Role("editor"), secs(5), Some(3)));
-    assert_eq!((meta.input_bytes_max, meta.isolation, meta.snapshot), (65_536, Isolation::Serializable, false));
+    assert_eq!(
+        (meta.input_bytes_max, meta.isolation, meta.snapshot),
+        (65_536, Isolation::Serializable, false)
+    );
     assert!(meta.file.ends_with("attributes.rs") && meta.line > 1);
     assert_eq!(Args::META.wire_name(), "attributes.args");
     assert_eq!(
@@ -134,13 +137,27 @@ fn a_function_becomes_a_message_with_metadata() {
         (Access::Role("reader"), true, crate::kernel::limits::HANDLER_TIMEOUT)
     );
     assert_eq!((Ping::META.kind, Ping::META.access), (KindName::Action, Access::Authenticated));
-    let names: Vec<_> = crate::app::Catalog::build().expect("distinct names").iter().map(|(name, _)| name.to_owned()).collect();
-    assert!(["tasks.make", "attributes.args", "attributes.ping"].iter().all(|name| names.iter().any(|other| other == name)), "{names:?}");
+    let names: Vec<_> = crate::app::Catalog::build()
+        .expect("distinct names")
+        .iter()
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    assert!(
+        ["tasks.make", "attributes.args", "attributes.ping"]
+            .iter()
+            .all(|name| names.iter().any(|other| other == name)),
+        "{names:?}"
+    );
 }
 
 #[test]
 fn messages_are_camel_case_and_round_trip() {
-    let message = CreateTask { project_id: ProjectId::new(), title: "x".parse().expect("a title"), status: None, r#type: "a".into() };
+    let message = CreateTask {
+        project_id: ProjectId::new(),
+        title: "x".parse().expect("a title"),
+        status: None,
+        r#type: "a".into(),
+    };
     let wire = serde_json::to_value(&message).expect("serialises");
     assert_eq!(wire, json!({ "projectId": message.project_id, "title": "x", "status": null, "type": "a" }));
     let back = CreateTask::decode(wire.to_string().as_bytes()).expect("decodes");
@@ -152,7 +169,8 @@ fn messages_are_camel_case_and_round_trip() {
 
 #[test]
 fn every_refused_argument_is_reported() {
-    let refused = CreateTask::decode(br#"{"title": " ", "status": "opne", "type": 5, "project_id": 1}"#).expect_err("refused");
+    let refused = CreateTask::decode(br#"{"title": " ", "status": "opne", "type": 5, "project_id": 1}"#)
+        .expect_err("refused");
     assert_eq!(
         fields(&refused),
         json!([
@@ -178,13 +196,19 @@ fn errors_read_back_what_they_write() {
     assert_eq!(TaskError::from_wire("NO_TASK", None), Some(TaskError::Gone));
     assert_eq!(TaskError::from_wire("NOT_FOUND", None), None);
     assert_eq!(TaskError::Gone.details(), serde_json::Value::Null);
-    assert_eq!(TaskError::CODES.iter().map(|code| code.name).collect::<Vec<_>>(), ["LIMIT_REACHED", "NO_TASK"]);
+    assert_eq!(
+        TaskError::CODES.iter().map(|code| code.name).collect::<Vec<_>>(),
+        ["LIMIT_REACHED", "NO_TASK"]
+    );
 }
 
 #[test]
 fn enums_are_their_labels() {
     assert_eq!(TaskStatus::META.labels, ["open", "in_progress", "done"]);
-    assert_eq!((TaskStatus::META.sql_name, TaskStatus::META.doc), ("task_status", "What is being done about a task."));
+    assert_eq!(
+        (TaskStatus::META.sql_name, TaskStatus::META.doc),
+        ("task_status", "What is being done about a task.")
+    );
     assert_eq!(serde_json::to_value(TaskStatus::InProgress).expect("serialises"), "in_progress");
     assert_eq!("done".parse(), Ok(TaskStatus::Done));
     let unknown = "Done".parse::<TaskStatus>().expect_err("labels are lower case");
@@ -197,10 +221,19 @@ fn validated_types_tidy_check_and_hide() {
     assert_eq!(Address::parse(" A@B.example ").expect("valid").as_str(), "a@b.example");
     assert_eq!(Address::parse("a").expect_err("no @").to_string(), "must be an e-mail address");
     assert_eq!(Title::parse("ä".repeat(20)).expect("characters, not bytes").to_string().len(), 40);
-    assert_eq!(Title::parse("ä".repeat(21)).expect_err("too long").to_string(), "must have 1 to 20 characters (it has 21)");
-    assert_eq!(Password::parse("short").expect_err("too short").to_string(), "must have at least 8 characters (it has 5)");
+    assert_eq!(
+        Title::parse("ä".repeat(21)).expect_err("too long").to_string(),
+        "must have 1 to 20 characters (it has 21)"
+    );
+    assert_eq!(
+        Password::parse("short").expect_err("too short").to_string(),
+        "must have at least 8 characters (it has 5)"
+    );
     let secret = Password::parse("correct horse").expect("long enough");
-    assert_eq!((format!("{secret:?}"), secret.to_string()), (r#"Password("[redacted]")"#.to_owned(), "[redacted]".to_owned()));
+    assert_eq!(
+        (format!("{secret:?}"), secret.to_string()),
+        (r#"Password("[redacted]")"#.to_owned(), "[redacted]".to_owned())
+    );
     assert_eq!(serde_json::to_value(&secret).expect("has to arrive"), "correct horse");
 }
 
@@ -213,10 +246,14 @@ fn sensitive_fields_stay_inside() {
         favourite: None,
         past: vec![TaskStatus::Done],
     };
-    assert!(person.password_hash.contains("argon2") && !format!("{person:?}").contains("argon2"), "{person:?}");
+    assert!(
+        person.password_hash.contains("argon2") && !format!("{person:?}").contains("argon2"),
+        "{person:?}"
+    );
     let wire = serde_json::to_value(&person).expect("serialises");
     assert_eq!(wire, json!({ "id": person.id, "email": "a@b", "favourite": null, "past": ["done"] }));
-    let lost = serde_json::from_value::<Person>(wire).expect_err("a lost hash must not come back as an empty one");
+    let lost =
+        serde_json::from_value::<Person>(wire).expect_err("a lost hash must not come back as an empty one");
     assert_eq!(lost.to_string(), "missing field `passwordHash`");
 }
 
@@ -235,7 +272,8 @@ fn actual(column: &str, sql_type: &str, nullable: bool) -> ColumnActual {
 
 #[test]
 fn drift_names_field_and_remedy() {
-    let check = |actual: &[ColumnActual], expected: &[&str]| assert_eq!(drift(actual, &Project::META), expected);
+    let check =
+        |actual: &[ColumnActual], expected: &[&str]| assert_eq!(drift(actual, &Project::META), expected);
     check(&[actual("id", "uuid", false), actual("owner", "uuid", false), actual("extra", "text", true)], &[]);
     check(
         &[actual("id", "text", true)],
@@ -253,7 +291,22 @@ fn drift_names_field_and_remedy() {
         sql_type: sql_type.into(),
         nullable: column.nullable,
     };
-    let types = ["uuid", "uuid", "text", "task_status", "uuid", "text[]", "integer", "character varying(80)", "timestamp with time zone"];
-    let same: Vec<_> = Task::META.columns.iter().zip(types).map(|(column, sql_type)| spelled("tasks", column, sql_type)).collect();
+    let types = [
+        "uuid",
+        "uuid",
+        "text",
+        "task_status",
+        "uuid",
+        "text[]",
+        "integer",
+        "character varying(80)",
+        "timestamp with time zone",
+    ];
+    let same: Vec<_> = Task::META
+        .columns
+        .iter()
+        .zip(types)
+        .map(|(column, sql_type)| spelled("tasks", column, sql_type))
+        .collect();
     assert_eq!(drift(&same, &Task::META), Vec::<String>::new());
 }

@@ -61,14 +61,26 @@ fn claims_are_checked_one_by_one() {
 #[test]
 fn another_secret_or_algorithm_is_refused() {
     let claims = json!({ "sub": "a", "exp": now() + 60, "iat": now() });
-    assert!(tokens().verify(&signed(Algorithm::HS256, b"another secret of 32 bytes or more...", &claims)).is_err());
+    assert!(
+        tokens()
+            .verify(&signed(Algorithm::HS256, b"another secret of 32 bytes or more...", &claims))
+            .is_err()
+    );
     assert!(tokens().verify(&signed(Algorithm::HS512, SECRET, &claims)).is_err());
     let good = signed(Algorithm::HS256, SECRET, &claims);
     let body = good.split('.').nth(1).expect("a body");
     // {"alg":"none","typ":"JWT"}, also with other capitals, with and without the old signature.
-    for header in ["eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0", "eyJhbGciOiJOb25lIiwidHlwIjoiSldUIn0", "eyJhbGciOiJOT05FIiwidHlwIjoiSldUIn0"] {
+    for header in [
+        "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0",
+        "eyJhbGciOiJOb25lIiwidHlwIjoiSldUIn0",
+        "eyJhbGciOiJOT05FIiwidHlwIjoiSldUIn0",
+    ] {
         assert!(tokens().verify(&format!("{header}.{body}.")).is_err());
-        assert!(tokens().verify(&format!("{header}.{body}.{}", good.rsplit('.').next().expect("a signature"))).is_err());
+        assert!(
+            tokens()
+                .verify(&format!("{header}.{body}.{}", good.rsplit('.').next().expect("a signature")))
+                .is_err()
+        );
     }
     for text in ["", ".", "..", "a.b.c", &good[..good.len() - 2]] {
         assert!(tokens().verify(text).is_err(), "{text}");

@@ -11,15 +11,27 @@ fn broken_rules_are_named() {
         let mut config = ClusterConfig::default();
         change(&mut config);
         let broken = config.validate(name).join("\n");
-        assert!(if expected.is_empty() { broken.is_empty() } else { broken.contains(expected) }, "{expected}: {broken}");
+        assert!(
+            if expected.is_empty() { broken.is_empty() } else { broken.contains(expected) },
+            "{expected}: {broken}"
+        );
     };
     check(|_| {}, None, "");
-    check(|config| config.dead_after = secs(5), None, "cluster.dead_after (5s) is less than three times cluster.heartbeat (2s)");
+    check(
+        |config| config.dead_after = secs(5),
+        None,
+        "cluster.dead_after (5s) is less than three times cluster.heartbeat (2s)",
+    );
     check(|config| config.host = Ipv4Addr::UNSPECIFIED.into(), None, "cluster.advertise");
-    check(|config| config.secret = Some(Secret::new("short")), None, "cluster.secret is shorter than 32 bytes");
+    check(
+        |config| config.secret = Some(Secret::new("short")),
+        None,
+        "cluster.secret is shorter than 32 bytes",
+    );
     check(|config| config.tls_key = Some(PathBuf::from("k")), None, "set together or not at all");
     let with_tls = |config: &mut ClusterConfig| {
-        (config.tls_certificate, config.tls_key, config.tls_authority) = (Some("c".into()), Some("k".into()), Some("a".into()));
+        (config.tls_certificate, config.tls_key, config.tls_authority) =
+            (Some("c".into()), Some("k".into()), Some("a".into()));
     };
     check(with_tls, None, "node.name must be the name in that certificate");
     check(with_tls, Some("forge-1"), "");
@@ -30,7 +42,11 @@ fn others_are_told_an_address_they_can_dial() {
     let bound: SocketAddr = "0.0.0.0:24001".parse().expect("an address");
     let check = |advertise: Option<&str>, mesh: &str, http: &str| {
         let config = ClusterConfig { advertise: advertise.map(str::to_owned), ..ClusterConfig::default() };
-        assert_eq!((config.advertised(bound).as_str(), config.http_address(bound).as_str()), (mesh, http), "{advertise:?}");
+        assert_eq!(
+            (config.advertised(bound).as_str(), config.http_address(bound).as_str()),
+            (mesh, http),
+            "{advertise:?}"
+        );
     };
     check(None, "0.0.0.0:24001", "0.0.0.0:24001");
     check(Some("10.0.0.7"), "10.0.0.7:24001", "10.0.0.7:24001");

@@ -11,7 +11,13 @@ fn cookie(text: &str) -> Cookie {
 }
 
 fn greeter(secret: &str) -> Greeter {
-    Greeter { node: NodeId::new(), name: "a-node".into(), address: "127.0.0.1:1".into(), cookie: cookie(secret), tls: None }
+    Greeter {
+        node: NodeId::new(),
+        name: "a-node".into(),
+        address: "127.0.0.1:1".into(),
+        cookie: cookie(secret),
+        tls: None,
+    }
 }
 
 type Outcome = Result<Newcomer, HandshakeError>;
@@ -30,7 +36,9 @@ async fn meet(dialer: &Greeter, listener: &Greeter, expected: NodeId) -> (Outcom
 #[tokio::test]
 async fn two_nodes_with_one_secret_make_one_link() {
     let (dialer, listener) = (greeter("one"), greeter("one"));
-    let (Ok(at_dialer), Ok(at_listener)) = meet(&dialer, &listener, listener.node).await else { panic!("they greet") };
+    let (Ok(at_dialer), Ok(at_listener)) = meet(&dialer, &listener, listener.node).await else {
+        panic!("they greet")
+    };
     assert_eq!(at_dialer.key, at_listener.key);
     assert_eq!((at_dialer.hello.node, at_listener.hello.node), (listener.node, dialer.node));
     assert_eq!((at_dialer.side, at_listener.side), (Side::Dialer, Side::Listener));
@@ -70,7 +78,10 @@ async fn hear(stream: &mut TcpStream) -> Option<Vec<u8>> {
 }
 
 /// A listener and a hand-made dialer against it; what the listener comes to.
-async fn attacked<F: Future<Output = ()>>(listener: &Greeter, attack: impl FnOnce(TcpStream) -> F) -> Outcome {
+async fn attacked<F: Future<Output = ()>>(
+    listener: &Greeter,
+    attack: impl FnOnce(TcpStream) -> F,
+) -> Outcome {
     let socket = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let address = socket.local_addr().expect("an address");
     let accepting = async {
@@ -177,7 +188,13 @@ async fn a_node_of_another_protocol_is_told_why() {
 #[tokio::test]
 async fn what_is_no_greeting_gets_no_answer() {
     let listener = greeter("one");
-    for garbage in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], &[0, 0], &[0, 4, 1, 2, 3, 4], &[255; 600], &[22, 3, 1, 2, 0, 1, 0, 1, 252]] {
+    for garbage in [
+        &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+        &[0, 0],
+        &[0, 4, 1, 2, 3, 4],
+        &[255; 600],
+        &[22, 3, 1, 2, 0, 1, 0, 1, 252],
+    ] {
         let outcome = attacked(&listener, async |mut stream| {
             stream.write_all(garbage).await.expect("write");
             stream.shutdown().await.expect("half-close");
@@ -197,7 +214,8 @@ async fn what_is_no_greeting_gets_no_answer() {
 
 #[test]
 fn a_hello_with_control_characters_or_endless_names_is_none() {
-    let decode = |name: &str| Hello::decode(&Hello::new(NodeId::new(), name, "x").expect("random bytes").encode());
+    let decode =
+        |name: &str| Hello::decode(&Hello::new(NodeId::new(), name, "x").expect("random bytes").encode());
     assert!(decode("forge-1").is_ok());
     assert!(matches!(decode("a\u{1b}[31m"), Err(HandshakeError::NoHello)));
     assert!(matches!(decode(&"x".repeat(300)), Err(HandshakeError::NoHello)));

@@ -6,7 +6,9 @@ use tokio::sync::mpsc;
 
 use crate::cluster::outbox::{Full, Outbox, QUEUE_BYTES_MAX, QUEUE_MAX, TOPICS_MAX, Window};
 use crate::kernel::commit::{TableId, Xid};
-use crate::kernel::envelope::{FrameHead, LinkKey, Message, PART_BYTES_MAX, Part, Topics, encode, frame, open};
+use crate::kernel::envelope::{
+    FrameHead, LinkKey, Message, PART_BYTES_MAX, Part, Topics, encode, frame, open,
+};
 
 const LINK: LinkKey = LinkKey(42);
 
@@ -17,7 +19,9 @@ fn tables(of: std::ops::Range<u32>) -> Topics {
 fn sent(outbox: &Outbox) -> Vec<Message> {
     let bytes = frame(FrameHead { link: LINK, sequence: 1, acknowledged: 0 }, &outbox.drain());
     let (_, parts) = open(&bytes).expect("a frame");
-    parts.map(|part| if let Ok(Part::Message(message)) = part { message } else { panic!("{part:?}") }).collect()
+    parts
+        .map(|part| if let Ok(Part::Message(message)) = part { message } else { panic!("{part:?}") })
+        .collect()
 }
 
 #[test]
@@ -28,7 +32,9 @@ fn hints_merge_into_one() {
     }
     assert_eq!(outbox.waiting(), 1);
     let messages = sent(&outbox);
-    let [Message::Hint { xid: Some(Xid(9_999)), topics }] = messages.as_slice() else { panic!("{messages:?}") };
+    let [Message::Hint { xid: Some(Xid(9_999)), topics }] = messages.as_slice() else {
+        panic!("{messages:?}")
+    };
     assert_eq!(*topics, tables(0..3));
     assert!(sent(&outbox).is_empty());
 }
@@ -87,7 +93,9 @@ fn peer() -> Peer {
     let (sender, frames) = mpsc::unbounded_channel();
     let gone = Arc::new(AtomicBool::new(false));
     let (pumped, is_gone) = (Arc::clone(&outbox), Arc::clone(&gone));
-    let pump = tokio::spawn(async move { pumped.pump(|frame| !is_gone.load(Ordering::Relaxed) && sender.send(frame).is_ok()).await });
+    let pump = tokio::spawn(async move {
+        pumped.pump(|frame| !is_gone.load(Ordering::Relaxed) && sender.send(frame).is_ok()).await
+    });
     Peer { outbox, frames, gone, pump }
 }
 

@@ -70,10 +70,18 @@ impl Actor for Postgres {
             Some(embedded) => embedded,
             None => Embedded::start(&self.root, &report).await?,
         };
-        Ok(PostgresState { embedded: Some(embedded), next: cx.send_after(CHECK_EVERY, PostgresMessage::Check) })
+        Ok(PostgresState {
+            embedded: Some(embedded),
+            next: cx.send_after(CHECK_EVERY, PostgresMessage::Check),
+        })
     }
 
-    async fn handle(&self, cx: &Context<PostgresMessage>, message: PostgresMessage, state: &mut PostgresState) -> Result<(), ActorError> {
+    async fn handle(
+        &self,
+        cx: &Context<PostgresMessage>,
+        message: PostgresMessage,
+        state: &mut PostgresState,
+    ) -> Result<(), ActorError> {
         match message {
             PostgresMessage::Check => check(cx, state),
         }

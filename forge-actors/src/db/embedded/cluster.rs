@@ -16,7 +16,8 @@ use super::user::ServerUser;
 
 /// The log starts anew beyond this size.
 const LOG_BYTES_MAX: u64 = 10 * 1024 * 1024;
-/// After an order to stop fast (SIGINT), before an order to stop at once (SIGQUIT, which recovers at the next start).
+/// After an order to stop fast (SIGINT), before an order to stop at once (SIGQUIT, which recovers at the next
+/// start).
 const STOP_FAST_TIMEOUT: Duration = Duration::from_secs(10);
 const STOP_NOW_TIMEOUT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
@@ -35,7 +36,8 @@ fn settings(folder: &Folder) -> Vec<String> {
         "log_line_prefix=%m [%p] %a ".into(),
         "timezone=UTC".into(),
     ];
-    // After a crash Postgres first syncs every file of the cluster, one by one: seconds. Linux can do it in one call.
+    // After a crash Postgres first syncs every file of the cluster, one by one: seconds. Linux can do it in
+    // one call.
     if cfg!(target_os = "linux") {
         settings.push("recovery_init_sync_method=syncfs".into());
     }
@@ -47,8 +49,13 @@ pub(super) fn data_version(folder: &Folder) -> Option<u32> {
     fs::read_to_string(folder.data.join("PG_VERSION")).ok()?.trim().parse().ok()
 }
 
-/// Makes the cluster, beside its place first, so that an interrupted `initdb` leaves nothing that looks whole.
-pub(super) async fn create(folder: &Folder, binaries: &Binaries, user: &ServerUser) -> Result<(), EmbeddedError> {
+/// Makes the cluster, beside its place first, so that an interrupted `initdb` leaves nothing that looks
+/// whole.
+pub(super) async fn create(
+    folder: &Folder,
+    binaries: &Binaries,
+    user: &ServerUser,
+) -> Result<(), EmbeddedError> {
     let fresh = folder.data.with_extension("new");
     if fresh.exists() {
         fs::remove_dir_all(&fresh).map_err(EmbeddedError::file("removing", &fresh))?;
@@ -67,10 +74,19 @@ pub(super) async fn create(folder: &Folder, binaries: &Binaries, user: &ServerUs
     fs::rename(&fresh, &folder.data).map_err(EmbeddedError::file("renaming", &fresh))
 }
 
-async fn initdb(data: &Path, locale: &str, binaries: &Binaries, user: &ServerUser) -> Result<(), EmbeddedError> {
+async fn initdb(
+    data: &Path,
+    locale: &str,
+    binaries: &Binaries,
+    user: &ServerUser,
+) -> Result<(), EmbeddedError> {
     let program = binaries.folder.join("initdb");
     let mut command = Command::new(&program);
-    command.arg("-D").arg(data).args(["-U", USER, "--auth=trust", "--encoding=UTF8"]).arg(format!("--locale={locale}"));
+    command
+        .arg("-D")
+        .arg(data)
+        .args(["-U", USER, "--auth=trust", "--encoding=UTF8"])
+        .arg(format!("--locale={locale}"));
     command.stdin(Stdio::null()).current_dir("/").kill_on_drop(true);
     user.apply(&mut command);
     let failed = |output: String| EmbeddedError::Program { program: program.display().to_string(), output };
@@ -98,10 +114,14 @@ pub(super) fn spawn(folder: &Folder, binaries: &Binaries, user: &ServerUser) -> 
     for setting in settings(folder) {
         command.arg("-c").arg(setting);
     }
-    // A group of its own: Ctrl-C reaches every process of the terminal's group, and the node decides when its database stops.
+    // A group of its own: Ctrl-C reaches every process of the terminal's group, and the node decides when its
+    // database stops.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).current_dir("/").process_group(0);
     user.apply(&mut command);
-    command.spawn().map_err(|error| EmbeddedError::Program { program: program.display().to_string(), output: error.to_string() })
+    command.spawn().map_err(|error| EmbeddedError::Program {
+        program: program.display().to_string(),
+        output: error.to_string(),
+    })
 }
 
 /// The process that the cluster's lock file names, if it lives.
@@ -116,11 +136,13 @@ pub(super) fn is_alive(pid: Pid) -> bool {
     let exists = !matches!(test_kill_process(pid), Err(rustix::io::Errno::SRCH));
     // The state stands behind the name, which is in parentheses and may contain anything.
     let status = fs::read_to_string(format!("/proc/{pid}/stat"));
-    let is_zombie = status.is_ok_and(|status| status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')));
+    let is_zombie = status
+        .is_ok_and(|status| status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')));
     exists && !is_zombie
 }
 
-/// A stale lock file may name a number that belongs to somebody else by now. Where there is no /proc, the number has to do.
+/// A stale lock file may name a number that belongs to somebody else by now. Where there is no /proc, the
+/// number has to do.
 fn is_postgres(pid: Pid) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).map_or(true, |name| name.trim().starts_with("postgres"))
 }
@@ -128,7 +150,9 @@ fn is_postgres(pid: Pid) -> bool {
 /// Stops the server: fast, and if it does not obey, at once.
 pub(super) async fn stop(pid: Pid, child: Option<&mut Child>) {
     let mut child = child;
-    for (signal, limit) in [(Signal::INT, STOP_FAST_TIMEOUT), (Signal::QUIT, STOP_NOW_TIMEOUT), (Signal::KILL, STOP_NOW_TIMEOUT)] {
+    for (signal, limit) in
+        [(Signal::INT, STOP_FAST_TIMEOUT), (Signal::QUIT, STOP_NOW_TIMEOUT), (Signal::KILL, STOP_NOW_TIMEOUT)]
+    {
         if let Err(error) = kill_process(pid, signal) {
             tracing::debug!(%pid, %error, "the database server could not be signalled");
             return;

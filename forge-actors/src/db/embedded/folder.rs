@@ -33,21 +33,37 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes `root` (usually `.forge`) and decides where the cluster lives: inside it, or in a state folder when the server's
-    /// user cannot reach it there.
+    /// Makes `root` (usually `.forge`) and decides where the cluster lives: inside it, or in a state folder
+    /// when the server's user cannot reach it there.
     pub fn prepare(root: &Path, user: &ServerUser) -> Result<Self, EmbeddedError> {
-        DirBuilder::new().recursive(true).mode(0o755).create(root).map_err(EmbeddedError::file("creating", root))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(root)
+            .map_err(EmbeddedError::file("creating", root))?;
         let root = root.canonicalize().map_err(EmbeddedError::file("resolving", root))?;
         let (home, warning) = if user.can_reach(&root.join("pg")) {
             (root.clone(), None)
         } else {
             let state = PathBuf::from("/var/lib/forge").join(short_hash(&root));
-            DirBuilder::new().recursive(true).mode(0o755).create(&state).map_err(EmbeddedError::file("creating", &state))?;
-            let warning = format!("the database's user cannot enter {}; the data are in {}", root.display(), state.display());
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(&state)
+                .map_err(EmbeddedError::file("creating", &state))?;
+            let warning = format!(
+                "the database's user cannot enter {}; the data are in {}",
+                root.display(),
+                state.display()
+            );
             (state, Some(warning))
         };
         let socket = home.join("run");
-        let socket = if fits(&socket) { socket } else { PathBuf::from("/tmp").join(format!("forge-{}", short_hash(&root))) };
+        let socket = if fits(&socket) {
+            socket
+        } else {
+            PathBuf::from("/tmp").join(format!("forge-{}", short_hash(&root)))
+        };
         if !fits(&socket) {
             return Err(EmbeddedError::SocketPath { path: socket });
         }
@@ -77,7 +93,11 @@ impl Folder {
 
     /// How to connect.
     pub fn options(&self) -> PgConnectOptions {
-        PgConnectOptions::new_without_pgpass().socket(&self.socket).port(PORT).username(USER).database(DATABASE)
+        PgConnectOptions::new_without_pgpass()
+            .socket(&self.socket)
+            .port(PORT)
+            .username(USER)
+            .database(DATABASE)
     }
 }
 
@@ -94,15 +114,24 @@ pub(super) fn make_private(path: &Path, user: &ServerUser) -> Result<(), Embedde
             let own = rustix::process::geteuid().as_raw();
             // Root may take over what it finds; anybody else would use a stranger's folder.
             if metadata.is_dir() && (metadata.uid() == own || own == 0) {
-                fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(EmbeddedError::file("closing", path))?;
+                fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+                    .map_err(EmbeddedError::file("closing", path))?;
                 return user.own(path);
             }
-            Err(EmbeddedError::File { doing: "using (it belongs to somebody else)", path: path.to_owned(), source: error })
+            Err(EmbeddedError::File {
+                doing: "using (it belongs to somebody else)",
+                path: path.to_owned(),
+                source: error,
+            })
         }
         Err(error) => Err(EmbeddedError::file("creating", path)(error)),
     }
 }
 
 fn short_hash(path: &Path) -> String {
-    Sha256::digest(path.as_os_str().as_encoded_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(path.as_os_str().as_encoded_bytes())
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -11,10 +11,12 @@
 //! ```
 //!
 //! Invariants:
-//! - The server outlives the process that started it: it is its own session, so neither Ctrl-C nor `kill -9` of a node ends it, and the
-//!   next node adopts it. Only the last node that stops in order stops it.
-//! - `fsync` is on: what was acknowledged survives a crash here as in production. A lock file of Postgres is never deleted by us.
-//! - The server never runs as root; started by root it runs as `postgres`, as the user of `sudo`, or as `nobody`.
+//! - The server outlives the process that started it: it is its own session, so neither Ctrl-C nor `kill -9`
+//!   of a node ends it, and the next node adopts it. Only the last node that stops in order stops it.
+//! - `fsync` is on: what was acknowledged survives a crash here as in production. A lock file of Postgres is
+//!   never deleted by us.
+//! - The server never runs as root; started by root it runs as `postgres`, as the user of `sudo`, or as
+//!   `nobody`.
 
 pub mod actor;
 pub mod binaries;

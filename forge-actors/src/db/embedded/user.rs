@@ -40,10 +40,8 @@ impl ServerUser {
         let by_name = |wanted: &str| accounts.iter().find(|(name, ..)| *name == wanted);
         let by_uid = |wanted: u32| accounts.iter().find(|(_, uid, _)| *uid == wanted && wanted != 0);
         let found = by_name("postgres").or_else(|| sudo.and_then(by_uid)).or_else(|| by_name("nobody"));
-        found.map_or(Self::Other { uid: 65_534, gid: 65_534, name: "nobody".into() }, |(name, uid, gid)| Self::Other {
-            uid: *uid,
-            gid: *gid,
-            name: (*name).to_owned(),
+        found.map_or(Self::Other { uid: 65_534, gid: 65_534, name: "nobody".into() }, |(name, uid, gid)| {
+            Self::Other { uid: *uid, gid: *gid, name: (*name).to_owned() }
         })
     }
 
@@ -58,9 +56,8 @@ impl ServerUser {
     pub(super) fn own(&self, path: &Path) -> Result<(), EmbeddedError> {
         match self {
             Self::Own => Ok(()),
-            Self::Other { uid, gid, name: _ } => {
-                chown(path, Some(*uid), Some(*gid)).map_err(EmbeddedError::file("giving to the server's user", path))
-            }
+            Self::Other { uid, gid, name: _ } => chown(path, Some(*uid), Some(*gid))
+                .map_err(EmbeddedError::file("giving to the server's user", path)),
         }
     }
 

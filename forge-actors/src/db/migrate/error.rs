@@ -27,7 +27,9 @@ pub enum MigrateError {
         source: std::io::Error,
     },
     /// Two files share a number.
-    #[error("{first} and {second} have the same number\n  help: rename the later one to the next free number")]
+    #[error(
+        "{first} and {second} have the same number\n  help: rename the later one to the next free number"
+    )]
     DuplicateNumber {
         /// One file.
         first: String,
@@ -35,7 +37,9 @@ pub enum MigrateError {
         second: String,
     },
     /// A number is left out.
-    #[error("{file} follows number {previous:04}: numbers must not leave gaps, since what was applied is always a beginning of the list")]
+    #[error(
+        "{file} follows number {previous:04}: numbers must not leave gaps, since what was applied is always a beginning of the list"
+    )]
     Gap {
         /// The file behind the gap.
         file: String,
@@ -169,6 +173,8 @@ pub enum ParseProblem {
     #[error("`-- @irreversible` and `-- @down` exclude each other")]
     Contradiction,
     /// The file controls its own transaction.
-    #[error("`{0}` would end or open a transaction, and each migration runs in one; without it: `-- @no-transaction`")]
+    #[error(
+        "`{0}` would end or open a transaction, and each migration runs in one; without it: `-- @no-transaction`"
+    )]
     TransactionControl(String),
 }

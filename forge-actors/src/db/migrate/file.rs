@@ -52,13 +52,16 @@ struct Mark {
 impl Migration {
     /// Reads `text`; `file` is its name with or without a path.
     pub fn parse(file: &str, text: &str) -> Result<Self, MigrateError> {
-        let failed = |line: usize, problem: ParseProblem| MigrateError::Parse { file: file.to_owned(), line, problem };
+        let failed =
+            |line: usize, problem: ParseProblem| MigrateError::Parse { file: file.to_owned(), line, problem };
         let (number, name) = name_parts(file).ok_or_else(|| failed(1, ParseProblem::Name))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
         let markers = markers(&text).map_err(|(line, problem)| failed(line, problem))?;
         let at = |wanted: Marker| markers.iter().find(|mark| mark.marker == wanted).copied();
-        let up = at(Marker::Up).ok_or_else(|| failed(last_line(&text), ParseProblem::MissingSection("up")))?;
-        let (down, irreversible, no_transaction) = (at(Marker::Down), at(Marker::Irreversible), at(Marker::NoTransaction));
+        let up =
+            at(Marker::Up).ok_or_else(|| failed(last_line(&text), ParseProblem::MissingSection("up")))?;
+        let (down, irreversible, no_transaction) =
+            (at(Marker::Down), at(Marker::Irreversible), at(Marker::NoTransaction));
         match (down, irreversible) {
             (Some(mark), Some(_)) => return Err(failed(mark.line, ParseProblem::Contradiction)),
             (None, None) => return Err(failed(last_line(&text), ParseProblem::MissingSection("down"))),
@@ -67,19 +70,33 @@ impl Migration {
         if let Some(late) = no_transaction.filter(|mark| mark.line > up.line) {
             return Err(failed(late.line, ParseProblem::LateNoTransaction));
         }
-        if let Some(stray) = split(&text[..line_start(&text, up.line)]).iter().find(|piece| !piece.is_blank()) {
+        if let Some(stray) = split(&text[..line_start(&text, up.line)]).iter().find(|piece| !piece.is_blank())
+        {
             return Err(failed(stray.line, ParseProblem::Stray));
         }
         let section = |name: &'static str, mark: Mark| {
-            let to = markers.iter().filter(|other| other.line > mark.line).map(|other| line_start(&text, other.line)).min();
-            let section = Section { sql: text[mark.behind..to.unwrap_or(text.len())].to_owned(), line: mark.line + 1 };
+            let to = markers
+                .iter()
+                .filter(|other| other.line > mark.line)
+                .map(|other| line_start(&text, other.line))
+                .min();
+            let section =
+                Section { sql: text[mark.behind..to.unwrap_or(text.len())].to_owned(), line: mark.line + 1 };
             section.check(name, no_transaction.is_none()).map_err(|(line, problem)| failed(line, problem))?;
             Ok::<_, MigrateError>(section)
         };
         let up = section("up", up)?;
         let down = down.map(|mark| section("down", mark)).transpose()?;
         let checksum = checksum(&text);
-        Ok(Self { number, name, file: file.to_owned(), checksum, transactional: no_transaction.is_none(), up, down })
+        Ok(Self {
+            number,
+            name,
+            file: file.to_owned(),
+            checksum,
+            transactional: no_transaction.is_none(),
+            up,
+            down,
+        })
     }
 
     /// `0001_create_tasks`.
@@ -96,7 +113,9 @@ impl Section {
             return Err((self.line.saturating_sub(1), ParseProblem::EmptySection(name)));
         }
         let control = ["begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"];
-        let offender = statements.find(|piece| transactional && control.iter().any(|word| piece.keyword.eq_ignore_ascii_case(word)));
+        let offender = statements.find(|piece| {
+            transactional && control.iter().any(|word| piece.keyword.eq_ignore_ascii_case(word))
+        });
         offender.map_or(Ok(()), |piece| {
             let line = self.line + piece.line - 1;
             Err((line, ParseProblem::TransactionControl(piece.keyword.to_ascii_uppercase())))
@@ -108,8 +127,12 @@ impl Section {
 fn name_parts(file: &str) -> Option<(u32, String)> {
     let base = file.rsplit(['/', '\\']).next()?.strip_suffix(".sql")?;
     let (digits, name) = base.split_once('_')?;
-    let number = (digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok()).flatten()?;
-    let words = name.split('_').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+    let number = (digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()?;
+    let words = name
+        .split('_')
+        .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
     (number > 0 && words && name.contains('_')).then(|| (number, name.to_owned()))
 }
 
@@ -118,7 +141,10 @@ fn markers(text: &str) -> Result<Vec<Mark>, (usize, ParseProblem)> {
     let mut offset = 0;
     for (index, line) in text.split_inclusive('\n').enumerate() {
         offset += line.len();
-        let Some(word) = line.trim().strip_prefix("--").and_then(|rest| rest.trim_start().strip_prefix('@')) else { continue };
+        let Some(word) = line.trim().strip_prefix("--").and_then(|rest| rest.trim_start().strip_prefix('@'))
+        else {
+            continue;
+        };
         let marker = match word {
             "up" => Marker::Up,
             "down" => Marker::Down,

@@ -78,10 +78,18 @@ fn applied_count(set: &MigrationSet, applied: &[Applied]) -> Result<u32, Migrate
     rows.sort_by_key(|row| row.number);
     for (expected, row) in (1..).zip(&rows) {
         let Some(migration) = set.get(row.number) else {
-            return Err(MigrateError::Unknown { set: set.name.clone(), number: row.number, name: row.name.clone() });
+            return Err(MigrateError::Unknown {
+                set: set.name.clone(),
+                number: row.number,
+                name: row.name.clone(),
+            });
         };
         if row.number != expected {
-            return Err(MigrateError::OutOfOrder { set: set.name.clone(), number: row.number, missing: expected });
+            return Err(MigrateError::OutOfOrder {
+                set: set.name.clone(),
+                number: row.number,
+                missing: expected,
+            });
         }
         if row.checksum != migration.checksum {
             let (applied, current) = (row.checksum.clone(), migration.checksum.clone());
@@ -92,7 +100,11 @@ fn applied_count(set: &MigrationSet, applied: &[Applied]) -> Result<u32, Migrate
 }
 
 /// What is missing, set after set. `to` stops one set at a number.
-pub fn plan_up<'a>(sets: &'a [MigrationSet], applied: &[Applied], to: Option<(&str, u32)>) -> Result<Vec<Step<'a>>, MigrateError> {
+pub fn plan_up<'a>(
+    sets: &'a [MigrationSet],
+    applied: &[Applied],
+    to: Option<(&str, u32)>,
+) -> Result<Vec<Step<'a>>, MigrateError> {
     if let Some((name, number)) = to {
         check_target(find(sets, name)?, number)?;
     }
@@ -100,14 +112,25 @@ pub fn plan_up<'a>(sets: &'a [MigrationSet], applied: &[Applied], to: Option<(&s
     for set in sets {
         let done = applied_count(set, applied)?;
         let until = to.filter(|(name, _)| *name == set.name).map_or(u32::MAX, |(_, number)| number);
-        let missing = set.migrations().iter().filter(|migration| migration.number > done && migration.number <= until);
-        steps.extend(missing.map(|migration| Step { set: &set.name, migration, direction: Direction::Up, section: &migration.up }));
+        let missing =
+            set.migrations().iter().filter(|migration| migration.number > done && migration.number <= until);
+        steps.extend(missing.map(|migration| Step {
+            set: &set.name,
+            migration,
+            direction: Direction::Up,
+            section: &migration.up,
+        }));
     }
     Ok(steps)
 }
 
 /// What to undo in the set `name`, last first.
-pub fn plan_down<'a>(sets: &'a [MigrationSet], applied: &[Applied], name: &str, to: DownTo) -> Result<Vec<Step<'a>>, MigrateError> {
+pub fn plan_down<'a>(
+    sets: &'a [MigrationSet],
+    applied: &[Applied],
+    name: &str,
+    to: DownTo,
+) -> Result<Vec<Step<'a>>, MigrateError> {
     let set = find(sets, name)?;
     let done = applied_count(set, applied)?;
     let keep = match to {
@@ -118,10 +141,14 @@ pub fn plan_down<'a>(sets: &'a [MigrationSet], applied: &[Applied], name: &str, 
             number
         }
     };
-    let undone = set.migrations().iter().rev().filter(|migration| migration.number > keep && migration.number <= done);
+    let undone =
+        set.migrations().iter().rev().filter(|migration| migration.number > keep && migration.number <= done);
     undone
         .map(|migration| {
-            let section = migration.down.as_ref().ok_or_else(|| MigrateError::Irreversible { file: migration.file.clone() })?;
+            let section = migration
+                .down
+                .as_ref()
+                .ok_or_else(|| MigrateError::Irreversible { file: migration.file.clone() })?;
             Ok(Step { set: &set.name, migration, direction: Direction::Down, section })
         })
         .collect()
@@ -143,7 +170,9 @@ pub fn status(sets: &[MigrationSet], applied: &[Applied]) -> Vec<Status> {
             });
         }
     }
-    let unknown = applied.iter().filter(|row| !sets.iter().any(|set| set.name == row.set && set.get(row.number).is_some()));
+    let unknown = applied
+        .iter()
+        .filter(|row| !sets.iter().any(|set| set.name == row.set && set.get(row.number).is_some()));
     all.extend(unknown.map(|row| Status {
         set: row.set.clone(),
         number: row.number,
@@ -156,7 +185,9 @@ pub fn status(sets: &[MigrationSet], applied: &[Applied]) -> Vec<Status> {
 
 fn find<'a>(sets: &'a [MigrationSet], name: &str) -> Result<&'a MigrationSet, MigrateError> {
     let known = || sets.iter().map(|set| format!("`{}`", set.name)).collect::<Vec<_>>().join(", ");
-    sets.iter().find(|set| set.name == name).ok_or_else(|| MigrateError::NoSuchSet { set: name.to_owned(), known: known() })
+    sets.iter()
+        .find(|set| set.name == name)
+        .ok_or_else(|| MigrateError::NoSuchSet { set: name.to_owned(), known: known() })
 }
 
 fn check_target(set: &MigrationSet, number: u32) -> Result<(), MigrateError> {

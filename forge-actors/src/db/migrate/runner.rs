@@ -17,7 +17,8 @@ use super::plan::{Applied, Direction, DownTo, Status, Step, plan_down, plan_up, 
 use super::set::MigrationSet;
 use super::split::split;
 
-/// A migration that cannot get its table locks within this time gives up, because everybody else queues behind it.
+/// A migration that cannot get its table locks within this time gives up, because everybody else queues
+/// behind it.
 const TABLE_LOCK_TIMEOUT_MS: u32 = 30_000;
 
 const CREATE_TABLE: &str = "\
@@ -74,8 +75,13 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// Applies what is missing; `to` stops one set at a number. Returns at once, without a lock, when nothing is missing.
-    pub async fn up(&self, to: Option<(&str, u32)>, progress: impl Fn(Progress<'_>)) -> Result<Vec<Done>, MigrateError> {
+    /// Applies what is missing; `to` stops one set at a number. Returns at once, without a lock, when nothing
+    /// is missing.
+    pub async fn up(
+        &self,
+        to: Option<(&str, u32)>,
+        progress: impl Fn(Progress<'_>),
+    ) -> Result<Vec<Done>, MigrateError> {
         if plan_up(self.sets, &self.applied().await?, to)?.is_empty() {
             return Ok(Vec::new());
         }
@@ -83,7 +89,12 @@ impl<'a> Runner<'a> {
     }
 
     /// Undoes migrations of one set, last first.
-    pub async fn down(&self, set: &str, to: DownTo, progress: impl Fn(Progress<'_>)) -> Result<Vec<Done>, MigrateError> {
+    pub async fn down(
+        &self,
+        set: &str,
+        to: DownTo,
+        progress: impl Fn(Progress<'_>),
+    ) -> Result<Vec<Done>, MigrateError> {
         self.run(|applied| plan_down(self.sets, applied, set, to), progress).await
     }
 
@@ -113,7 +124,9 @@ impl<'a> Runner<'a> {
         progress: impl Fn(Progress<'_>),
     ) -> Result<Vec<Done>, MigrateError> {
         let waiting = |waited| progress(Progress::WaitingForLock { waited });
-        let mut lock = SessionLock::acquire(self.database, LockKey::forge("migrations"), self.lock_wait, waiting).await?;
+        let mut lock =
+            SessionLock::acquire(self.database, LockKey::forge("migrations"), self.lock_wait, waiting)
+                .await?;
         lock.verify(self.database).await?;
         let outcome = self.run_locked(lock.session(), plan, progress).await;
         // A lock whose connection broke is free already; the first failure is the one to tell.
@@ -141,7 +154,12 @@ impl<'a> Runner<'a> {
                 self.run_singly(session, step).await?
             }
             let execution_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let finished = Done { set: step.set.to_owned(), title: step.migration.title(), direction: step.direction, execution_ms };
+            let finished = Done {
+                set: step.set.to_owned(),
+                title: step.migration.title(),
+                direction: step.direction,
+                execution_ms,
+            };
             progress(Progress::Ran(&finished));
             done.push(finished);
         }
@@ -170,7 +188,8 @@ impl<'a> Runner<'a> {
         for piece in split(&step.section.sql).iter().filter(|piece| !piece.is_blank()) {
             let result = session.execute(AssertSqlSafe(piece.text), Activity::Bound).await;
             if let Err(error) = result {
-                // The more telling message, when there is one: what the failure left behind must go before anything else helps.
+                // The more telling message, when there is one: what the failure left behind must go before
+                // anything else helps.
                 tracing::warn!(file = %step.migration.file, %error, "a statement outside of a transaction failed");
                 refuse_invalid_index(session, step).await?;
                 return Err(failed(step, step.section.line + piece.line - 1, error));
@@ -180,14 +199,22 @@ impl<'a> Runner<'a> {
         self.record(session, step, started).await
     }
 
-    async fn record(&self, session: &mut Session, step: Step<'_>, started: Instant) -> Result<(), MigrateError> {
+    async fn record(
+        &self,
+        session: &mut Session,
+        step: Step<'_>,
+        started: Instant,
+    ) -> Result<(), MigrateError> {
         let number = i32::try_from(step.migration.number).expect("numbers have four digits");
         let result = match step.direction {
             Direction::Up => {
-                let sql =
-                    "INSERT INTO forge_migrations (set_name, number, name, checksum, execution_ms, node) VALUES ($1, $2, $3, $4, $5, $6)";
+                let sql = "INSERT INTO forge_migrations (set_name, number, name, checksum, execution_ms, node) VALUES ($1, $2, $3, $4, $5, $6)";
                 let elapsed = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
-                let query = sqlx::query(sql).bind(step.set).bind(number).bind(&step.migration.name).bind(&step.migration.checksum);
+                let query = sqlx::query(sql)
+                    .bind(step.set)
+                    .bind(number)
+                    .bind(&step.migration.name)
+                    .bind(&step.migration.checksum);
                 query.bind(elapsed).bind(self.node).execute(session.engage()).await
             }
             Direction::Down => {
@@ -242,12 +269,14 @@ async fn run_section(session: &mut Session, section: &Section) -> Result<(), (us
     result.map_err(|error| (section.line + failed_line(&section.sql, completed, &error) - 1, error))
 }
 
-/// The line in `sql`, counted from 1: where the server points, or else where the first statement that did not complete begins.
+/// The line in `sql`, counted from 1: where the server points, or else where the first statement that did not
+/// complete begins.
 fn failed_line(sql: &str, completed: usize, error: &sqlx::Error) -> usize {
-    let position = match error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) {
-        Some(error) => error.position(),
-        None => None,
-    };
+    let position =
+        match error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) {
+            Some(error) => error.position(),
+            None => None,
+        };
     if let Some(PgErrorPosition::Original(character)) = position {
         return 1 + sql.chars().take(character.saturating_sub(1)).filter(|c| *c == '\n').count();
     }

@@ -34,7 +34,8 @@ impl MigrationSet {
 
     /// Parses files that are already in memory, as (name, text).
     pub fn parse(name: impl Into<String>, files: &[(&str, &str)]) -> Result<Self, MigrateError> {
-        let migrations = files.iter().map(|(file, text)| Migration::parse(file, text)).collect::<Result<_, _>>()?;
+        let migrations =
+            files.iter().map(|(file, text)| Migration::parse(file, text)).collect::<Result<_, _>>()?;
         Self::new(name, migrations)
     }
 

@@ -11,7 +11,11 @@ use super::system::system_set;
 const GOOD: &str = "-- @up\nCREATE TABLE t (id int);\n-- @down\nDROP TABLE t;\n";
 
 fn statements(sql: &str) -> Vec<(usize, &str)> {
-    split(sql).into_iter().filter(|piece| !piece.is_blank()).map(|piece| (piece.line, piece.text.trim())).collect()
+    split(sql)
+        .into_iter()
+        .filter(|piece| !piece.is_blank())
+        .map(|piece| (piece.line, piece.text.trim()))
+        .collect()
 }
 
 #[test]
@@ -26,7 +30,10 @@ fn statements_end_only_at_semicolons_that_count() {
     check(r"SELECT E'\';'; SELECT 2;", &[r"SELECT E'\';';", "SELECT 2;"]);
     check("SELECT E'a'\n'\\';b'; SELECT 2", &["SELECT E'a'\n'\\';b';", "SELECT 2"]);
     check("SELECT \"a;\"\"b\"; SELECT 2", &["SELECT \"a;\"\"b\";", "SELECT 2"]);
-    check("SELECT $$;$$; SELECT $a$;$$;$b$;$a$; SELECT 3", &["SELECT $$;$$;", "SELECT $a$;$$;$b$;$a$;", "SELECT 3"]);
+    check(
+        "SELECT $$;$$; SELECT $a$;$$;$b$;$a$; SELECT 3",
+        &["SELECT $$;$$;", "SELECT $a$;$$;$b$;$a$;", "SELECT 3"],
+    );
     check("SELECT $1; SELECT a$b$c; SELECT $2;", &["SELECT $1;", "SELECT a$b$c;", "SELECT $2;"]);
     check("SELECT $ä$;$ä$; SELECT 2", &["SELECT $ä$;$ä$;", "SELECT 2"]);
     check("SELECT 1 -- ; no\n; SELECT 2", &["SELECT 1 -- ; no\n;", "SELECT 2"]);
@@ -38,7 +45,10 @@ fn statements_end_only_at_semicolons_that_count() {
     );
     check(
         "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; SELECT 3",
-        &["CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END;", "SELECT 3"],
+        &[
+            "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END;",
+            "SELECT 3",
+        ],
     );
     check("BEGIN; SELECT 1; END;", &["BEGIN;", "SELECT 1;", "END;"]);
     check("SELECT 'open; SELECT 2", &["SELECT 'open; SELECT 2"]);
@@ -47,7 +57,10 @@ fn statements_end_only_at_semicolons_that_count() {
 
 #[test]
 fn a_statement_knows_the_line_of_its_first_word() {
-    assert_eq!(statements("-- one\n\nSELECT\n1;\n/* a\nb */ SELECT 2;"), [(3, "-- one\n\nSELECT\n1;"), (6, "/* a\nb */ SELECT 2;")]);
+    assert_eq!(
+        statements("-- one\n\nSELECT\n1;\n/* a\nb */ SELECT 2;"),
+        [(3, "-- one\n\nSELECT\n1;"), (6, "/* a\nb */ SELECT 2;")]
+    );
 }
 
 proptest! {
@@ -68,10 +81,13 @@ proptest! {
 
 #[test]
 fn a_file_is_refused_with_its_line() {
-    let check = |file: &str, text: &str, line: usize, problem: ParseProblem| match Migration::parse(file, text) {
-        Err(MigrateError::Parse { line: found, problem: why, .. }) => assert_eq!((found, why), (line, problem), "{text}"),
-        other => panic!("{text}: {other:?}"),
-    };
+    let check =
+        |file: &str, text: &str, line: usize, problem: ParseProblem| match Migration::parse(file, text) {
+            Err(MigrateError::Parse { line: found, problem: why, .. }) => {
+                assert_eq!((found, why), (line, problem), "{text}")
+            }
+            other => panic!("{text}: {other:?}"),
+        };
     for name in [
         "1_create_t.sql",
         "0000_create_t.sql",
@@ -88,11 +104,21 @@ fn a_file_is_refused_with_its_line() {
     check(file, "-- @up\nSELECT 1;\n", 2, ParseProblem::MissingSection("down"));
     check(file, "-- @up\nSELECT 1;\n-- @up\n", 3, ParseProblem::RepeatedMarker("up".into()));
     check(file, "-- @upp\nSELECT 1;\n", 1, ParseProblem::UnknownMarker("upp".into()));
-    check(file, "-- @up\nSELECT 1;\n-- @no-transaction\n-- @irreversible\n", 3, ParseProblem::LateNoTransaction);
+    check(
+        file,
+        "-- @up\nSELECT 1;\n-- @no-transaction\n-- @irreversible\n",
+        3,
+        ParseProblem::LateNoTransaction,
+    );
     check(file, "-- a\nSELECT 1;\n-- @up\nSELECT 1;\n-- @irreversible\n", 2, ParseProblem::Stray);
     check(file, "-- @up\n-- nothing\n-- @irreversible\n", 1, ParseProblem::EmptySection("up"));
     check(file, "-- @up\nSELECT 1;\n-- @down\nSELECT 1;\n-- @irreversible\n", 3, ParseProblem::Contradiction);
-    check(file, "-- @up\nSELECT 1;\ncommit;\n-- @irreversible\n", 3, ParseProblem::TransactionControl("COMMIT".into()));
+    check(
+        file,
+        "-- @up\nSELECT 1;\ncommit;\n-- @irreversible\n",
+        3,
+        ParseProblem::TransactionControl("COMMIT".into()),
+    );
 }
 
 #[test]
@@ -114,15 +140,25 @@ fn a_checksum_sees_words_and_not_line_ends() {
 
 #[test]
 fn numbers_are_unique_and_without_gaps() {
-    let parse = |names: &[&str]| MigrationSet::parse("app", &names.iter().map(|name| (*name, GOOD)).collect::<Vec<_>>());
+    let parse = |names: &[&str]| {
+        MigrationSet::parse("app", &names.iter().map(|name| (*name, GOOD)).collect::<Vec<_>>())
+    };
     assert!(parse(&["0002_create_b.sql", "0001_create_a.sql"]).is_ok());
-    assert!(matches!(parse(&["0001_create_a.sql", "0001_create_b.sql"]), Err(MigrateError::DuplicateNumber { .. })));
-    assert!(matches!(parse(&["0001_create_a.sql", "0003_create_b.sql"]), Err(MigrateError::Gap { previous: 1, .. })));
+    assert!(matches!(
+        parse(&["0001_create_a.sql", "0001_create_b.sql"]),
+        Err(MigrateError::DuplicateNumber { .. })
+    ));
+    assert!(matches!(
+        parse(&["0001_create_a.sql", "0003_create_b.sql"]),
+        Err(MigrateError::Gap { previous: 1, .. })
+    ));
     assert!(matches!(parse(&["0002_create_a.sql"]), Err(MigrateError::Gap { previous: 0, .. })));
 }
 
 fn set_of(name: &str, count: u32) -> MigrationSet {
-    let migrations = (1..=count).map(|number| Migration::parse(&format!("{number:04}_create_t{number}.sql"), GOOD).unwrap()).collect();
+    let migrations = (1..=count)
+        .map(|number| Migration::parse(&format!("{number:04}_create_t{number}.sql"), GOOD).unwrap())
+        .collect();
     MigrationSet::new(name, migrations).unwrap()
 }
 
@@ -143,10 +179,19 @@ fn rows_of(set: &MigrationSet, numbers: &[u32]) -> Vec<Applied> {
 fn what_is_missing_is_planned_set_after_set() {
     let sets = [set_of("forge", 2), set_of("app", 3)];
     let rows: Vec<Applied> = [rows_of(&sets[0], &[1]), rows_of(&sets[1], &[1])].concat();
-    let titles = |to| plan_up(&sets, &rows, to).unwrap().iter().map(|step| (step.set, step.migration.number)).collect::<Vec<_>>();
+    let titles = |to| {
+        plan_up(&sets, &rows, to)
+            .unwrap()
+            .iter()
+            .map(|step| (step.set, step.migration.number))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(titles(None), [("forge", 2), ("app", 2), ("app", 3)]);
     assert_eq!(titles(Some(("app", 2))), [("forge", 2), ("app", 2)]);
-    assert!(matches!(plan_up(&sets, &rows, Some(("app", 4))), Err(MigrateError::NoSuchTarget { last: 3, .. })));
+    assert!(matches!(
+        plan_up(&sets, &rows, Some(("app", 4))),
+        Err(MigrateError::NoSuchTarget { last: 3, .. })
+    ));
     assert!(matches!(plan_up(&sets, &rows, Some(("shop", 1))), Err(MigrateError::NoSuchSet { .. })));
 }
 
@@ -156,9 +201,18 @@ fn rows_that_do_not_fit_the_files_are_refused() {
     let mut edited = rows_of(&sets[0], &[1, 2]);
     edited[1].checksum = "other".into();
     assert!(matches!(plan_up(&sets, &edited, None), Err(MigrateError::Edited { .. })));
-    assert!(matches!(plan_up(&sets, &rows_of(&sets[0], &[1, 3]), None), Err(MigrateError::OutOfOrder { missing: 2, .. })));
-    assert!(matches!(plan_up(&sets, &rows_of(&sets[0], &[1, 2, 3, 4]), None), Err(MigrateError::Unknown { number: 4, .. })));
-    let problems = status(&sets, &rows_of(&sets[0], &[1, 2, 3, 4])).into_iter().filter(|status| status.problem.is_some()).count();
+    assert!(matches!(
+        plan_up(&sets, &rows_of(&sets[0], &[1, 3]), None),
+        Err(MigrateError::OutOfOrder { missing: 2, .. })
+    ));
+    assert!(matches!(
+        plan_up(&sets, &rows_of(&sets[0], &[1, 2, 3, 4]), None),
+        Err(MigrateError::Unknown { number: 4, .. })
+    ));
+    let problems = status(&sets, &rows_of(&sets[0], &[1, 2, 3, 4]))
+        .into_iter()
+        .filter(|status| status.problem.is_some())
+        .count();
     assert_eq!(problems, 1);
 }
 
@@ -177,7 +231,8 @@ fn the_way_back_is_taken_last_first() {
     assert_eq!(numbers(DownTo::Number(0)), [3, 2, 1]);
     let lasting = Migration::parse("0001_create_t.sql", "-- @up\nSELECT 1;\n-- @irreversible\n").unwrap();
     let sets = [MigrationSet::new("app", vec![lasting]).unwrap()];
-    let planned = plan_down(&sets, &rows_of(&sets[0], &[1]), "app", DownTo::Steps(1)).map(|steps| steps.len());
+    let planned =
+        plan_down(&sets, &rows_of(&sets[0], &[1]), "app", DownTo::Steps(1)).map(|steps| steps.len());
     assert!(matches!(planned, Err(MigrateError::Irreversible { .. })));
 }
 

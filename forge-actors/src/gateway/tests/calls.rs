@@ -19,7 +19,10 @@ async fn faults_have_their_status_and_keep_their_cause_to_themselves() {
     let node = Node::start(|_| {}).await;
     node.post("/rpc/tests.unknown", "", "{}").await.fails(404, "NOT_FOUND");
     let hidden = node.post("/rpc/tests.hidden", "", "{}").await;
-    assert_eq!(hidden.json()["error"]["message"], node.post("/rpc/tests.unknown", "", "{}").await.json()["error"]["message"]);
+    assert_eq!(
+        hidden.json()["error"]["message"],
+        node.post("/rpc/tests.unknown", "", "{}").await.json()["error"]["message"]
+    );
     node.get("/rpc/tests.hidden", "").await.fails(404, "NOT_FOUND");
     node.post("/rpc/tests.echo", "", r#"{"text":5}"#).await.fails(422, "VALIDATION");
     node.post("/rpc/tests.echo", "", "{").await.fails(400, "BAD_REQUEST");
@@ -48,17 +51,31 @@ async fn paths_and_methods_that_are_not_served_say_what_is() {
 #[tokio::test]
 async fn a_body_is_json_or_absent() {
     let node = Node::start(|_| {}).await;
-    let typed = |kind: &str| format!("POST /rpc/tests.echo HTTP/1.1\r\nhost: x\r\ncontent-length: 13\r\n{kind}\r\n{{\"text\":\"hi\"}}");
-    for refused in ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin1", "application/jsonp"] {
+    let typed = |kind: &str| {
+        format!(
+            "POST /rpc/tests.echo HTTP/1.1\r\nhost: x\r\ncontent-length: 13\r\n{kind}\r\n{{\"text\":\"hi\"}}"
+        )
+    };
+    for refused in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=latin1",
+        "application/jsonp",
+    ] {
         node.send(&typed(&format!("content-type: {refused}\r\n"))).await.fails(415, "UNSUPPORTED_MEDIA_TYPE");
     }
     node.send(&typed("")).await.fails(415, "UNSUPPORTED_MEDIA_TYPE");
-    node.send(&typed("content-type: application/json\r\ncontent-encoding: gzip\r\n")).await.fails(415, "UNSUPPORTED_MEDIA_TYPE");
-    for taken in ["application/json", "Application/JSON; charset=UTF-8", "application/json;charset=\"utf-8\""] {
+    node.send(&typed("content-type: application/json\r\ncontent-encoding: gzip\r\n"))
+        .await
+        .fails(415, "UNSUPPORTED_MEDIA_TYPE");
+    for taken in ["application/json", "Application/JSON; charset=UTF-8", "application/json;charset=\"utf-8\""]
+    {
         node.send(&typed(&format!("content-type: {taken}\r\n"))).await.answers(json!("hi"));
     }
     node.send("POST /rpc/tests.slow2 HTTP/1.1\r\nhost: x\r\n\r\n").await.fails(404, "NOT_FOUND");
-    node.send("POST /rpc/tests.busy HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.fails(503, "OVERLOADED");
+    node.send("POST /rpc/tests.busy HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+        .await
+        .fails(503, "OVERLOADED");
     let mut client = node.connect().await;
     client
         .write(
@@ -122,8 +139,20 @@ async fn a_batch_that_is_wrong_as_a_whole_is_one_error() {
     let batch = |count: usize| format!("[{}]", vec![call; count].join(","));
     assert_eq!(node.post("/rpc", "", &batch(limits::BATCH_CALLS_MAX)).await.status, 200);
     let long = node.post("/rpc", "", &batch(limits::BATCH_CALLS_MAX + 1)).await;
-    assert_eq!(long.fails(413, "PAYLOAD_TOO_LARGE").json()["error"]["details"]["callsMax"], limits::BATCH_CALLS_MAX);
-    for wrong in ["", "{}", call, "[1]", r#"[{"id":1}]"#, r#"[{"id":null,"name":"a"}]"#, r#"[{"id":1,"name":"a","x":1}]"#, "[{"] {
+    assert_eq!(
+        long.fails(413, "PAYLOAD_TOO_LARGE").json()["error"]["details"]["callsMax"],
+        limits::BATCH_CALLS_MAX
+    );
+    for wrong in [
+        "",
+        "{}",
+        call,
+        "[1]",
+        r#"[{"id":1}]"#,
+        r#"[{"id":null,"name":"a"}]"#,
+        r#"[{"id":1,"name":"a","x":1}]"#,
+        "[{",
+    ] {
         node.post("/rpc", "", wrong).await.fails(400, "BAD_REQUEST");
     }
 }
@@ -148,7 +177,10 @@ async fn http2_without_tls_is_served_too() {
     let node = Node::start(|_| {}).await;
     let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
     let url = format!("http://{}/rpc/tests.echo", node.address);
-    let answers = futures::future::join_all((0..20).map(|n| client.post(&url).json(&json!({ "text": n.to_string() })).send())).await;
+    let answers = futures::future::join_all(
+        (0..20).map(|n| client.post(&url).json(&json!({ "text": n.to_string() })).send()),
+    )
+    .await;
     for (n, answer) in answers.into_iter().enumerate() {
         let answer = answer.expect("an answer");
         assert_eq!((answer.version(), answer.status().as_u16()), (reqwest::Version::HTTP_2, 200));

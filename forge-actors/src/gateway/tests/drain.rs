@@ -7,7 +7,9 @@ use super::node::{Node, config, post};
 use crate::gateway::actor::{LISTENER_CHECK, listener};
 use crate::gateway::server::{Error, Port, serve};
 use crate::kernel::time::{millis, secs};
-use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Root, Strategy, SupervisorSpec, Tree};
+use crate::supervise::{
+    Actor, ActorError, ChildSpec, Context, Message, Root, Strategy, SupervisorSpec, Tree,
+};
 
 #[tokio::test]
 async fn a_drain_lets_requests_finish_and_closes_the_port() {
@@ -63,12 +65,12 @@ async fn ready_says_why_not() {
     let live = node.get("/health", "").await;
     assert_eq!((live.status, live.json()), (200, json!({ "status": "live" })));
     let starting = node.get("/ready", "").await;
-    let expected =
-        json!({ "ready": false, "draining": false, "checks": [{ "name": "database", "ready": false, "reason": "is starting" }] });
+    let expected = json!({ "ready": false, "draining": false, "checks": [{ "name": "database", "ready": false, "reason": "is starting" }] });
     assert_eq!((starting.status, starting.json()), (503, expected));
     node.readiness.pass("database");
     let ready = node.get("/ready", "").await;
-    let expected = json!({ "ready": true, "draining": false, "checks": [{ "name": "database", "ready": true }] });
+    let expected =
+        json!({ "ready": true, "draining": false, "checks": [{ "name": "database", "ready": true }] });
     assert_eq!((ready.status, ready.json()), (200, expected));
     node.readiness.fail("database", "is not reachable");
     assert_eq!(node.get("/ready", "").await.json()["checks"][0]["reason"], "is not reachable");
@@ -86,7 +88,9 @@ async fn a_port_that_cannot_be_opened_says_why() {
     let first = Port::open(&config(|_| {})).expect("a free port");
     let taken = Port::open(&config(|config| config.port = first.address().port())).err().expect("in use");
     assert!(matches!(taken, Error::InUse { .. }), "{taken}");
-    let foreign = Port::open(&config(|config| config.host = "192.0.2.1".parse().expect("an address"))).err().expect("not local");
+    let foreign = Port::open(&config(|config| config.host = "192.0.2.1".parse().expect("an address")))
+        .err()
+        .expect("not local");
     assert!(matches!(foreign, Error::NotLocal { .. }), "{foreign}");
 }
 
@@ -141,7 +145,9 @@ async fn the_listener_stops_and_starts_with_its_siblings() {
     let port = Arc::new(Port::open(&config(|_| {})).expect("a free port"));
     let (fragile, break_it) = ChildSpec::actor("fragile", || Fragile);
     let children = vec![fragile, listener(node.gateway.clone(), Arc::clone(&port))];
-    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForAll, children), Tree::new()).await.expect("starts");
+    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForAll, children), Tree::new())
+        .await
+        .expect("starts");
     node.address = port.address();
     node.post("/rpc/tests.echo", "", r#"{"text":"a"}"#).await.answers(json!("a"));
     let mut reports = node.readiness.subscribe();

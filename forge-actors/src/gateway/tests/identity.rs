@@ -6,7 +6,8 @@ use serde_json::json;
 use super::node::{Node, config, tokens};
 
 fn signed(claims: &serde_json::Value) -> String {
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(&[1; 32])).expect("a token")
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(&[1; 32]))
+        .expect("a token")
 }
 
 fn bearer(token: &str) -> String {
@@ -17,7 +18,9 @@ fn bearer(token: &str) -> String {
 async fn a_valid_token_is_the_caller() {
     let node = Node::start(|_| {}).await;
     node.post("/rpc/tests.whoami", &node.bearer(&[]), "").await.answers(json!("ann"));
-    node.post("/rpc/tests.whoami", &node.bearer(&[]).replace("Bearer", "bearer"), "").await.answers(json!("ann"));
+    node.post("/rpc/tests.whoami", &node.bearer(&[]).replace("Bearer", "bearer"), "")
+        .await
+        .answers(json!("ann"));
     let denied = node.post("/rpc/tests.whoami", "", "").await;
     assert_eq!(denied.fails(401, "UNAUTHENTICATED").header("www-authenticate"), Some("Bearer"));
     node.post("/rpc/tests.manage", &node.bearer(&["editor"]), "").await.fails(403, "PERMISSION_DENIED");
@@ -42,7 +45,11 @@ async fn a_token_that_is_not_valid_fails_even_public_calls() {
     let stranger = tokens(2).issue("ann", &["admin"], None, Duration::from_secs(60)).expect("a token");
     // {"sub":"1","exp":9999999999,"iat":1,"roles":["admin"]}
     let payload = "eyJzdWIiOiIxIiwiZXhwIjo5OTk5OTk5OTk5LCJpYXQiOjEsInJvbGVzIjpbImFkbWluIl19";
-    let none = ["eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0", "eyJhbGciOiJOb25lIiwidHlwIjoiSldUIn0", "eyJhbGciOiJOT05FIiwidHlwIjoiSldUIn0"];
+    let none = [
+        "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0",
+        "eyJhbGciOiJOb25lIiwidHlwIjoiSldUIn0",
+        "eyJhbGciOiJOT05FIiwidHlwIjoiSldUIn0",
+    ];
     let mut refused = vec![
         ("wrong secret", stranger),
         ("exp in the past", with("exp", json!(now - 60))),
@@ -53,12 +60,16 @@ async fn a_token_that_is_not_valid_fails_even_public_calls() {
         ("iat in the future", with("iat", json!(now + 3_600))),
         ("sub missing", without("sub")),
         ("no token at all", "abc".to_owned()),
-        ("signature cut off", signed(&good).rsplit_once('.').map(|(head, _)| format!("{head}.")).expect("three parts")),
+        (
+            "signature cut off",
+            signed(&good).rsplit_once('.').map(|(head, _)| format!("{head}.")).expect("three parts"),
+        ),
     ];
     refused.extend(none.map(|header| ("alg none", format!("{header}.{payload}."))));
     for (case, token) in refused {
         for function in ["echo", "manage"] {
-            let answer = node.post(&format!("/rpc/tests.{function}"), &bearer(&token), r#"{"text":""}"#).await;
+            let answer =
+                node.post(&format!("/rpc/tests.{function}"), &bearer(&token), r#"{"text":""}"#).await;
             assert_eq!(answer.status, 401, "{case}: {}", answer.body);
             answer.fails(401, "UNAUTHENTICATED");
         }
@@ -71,9 +82,13 @@ async fn a_token_counts_in_one_header_only() {
     let node = Node::start(|_| {}).await;
     let token = node.tokens.issue("ann", &[], None, Duration::from_secs(60)).expect("a token");
     node.post(&format!("/rpc/tests.whoami?access_token={token}"), "", "").await.fails(401, "UNAUTHENTICATED");
-    node.post("/rpc/tests.whoami", &format!("cookie: token={token}\r\n"), "").await.fails(401, "UNAUTHENTICATED");
+    node.post("/rpc/tests.whoami", &format!("cookie: token={token}\r\n"), "")
+        .await
+        .fails(401, "UNAUTHENTICATED");
     for header in ["Basic YTpi", "Bearer", "Bearer ", "token"] {
-        node.post("/rpc/tests.echo", &format!("authorization: {header}\r\n"), r#"{"text":""}"#).await.fails(401, "UNAUTHENTICATED");
+        node.post("/rpc/tests.echo", &format!("authorization: {header}\r\n"), r#"{"text":""}"#)
+            .await
+            .fails(401, "UNAUTHENTICATED");
     }
     let twice = format!("{}{}", bearer(&token), bearer(&token));
     node.post("/rpc/tests.echo", &twice, r#"{"text":""}"#).await.fails(401, "UNAUTHENTICATED");
@@ -96,7 +111,10 @@ async fn metrics_are_for_administrators_and_count_what_happened() {
     node.post("/rpc/tests.echo", "", "{}").await;
     node.post("/rpc/made.up", "", "{}").await;
     let metrics = node.get("/metrics", &node.bearer(&["admin"])).await;
-    assert_eq!((metrics.status, metrics.header("content-type")), (200, Some("text/plain; version=0.0.4; charset=utf-8")));
+    assert_eq!(
+        (metrics.status, metrics.header("content-type")),
+        (200, Some("text/plain; version=0.0.4; charset=utf-8"))
+    );
     for line in [
         "forge_http_requests_total{route=\"rpc\",code=\"200\"} 1",
         "forge_http_requests_total{route=\"metrics\",code=\"401\"} 1",

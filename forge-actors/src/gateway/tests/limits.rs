@@ -98,7 +98,8 @@ async fn a_body_over_the_limit_is_refused_before_and_while_it_comes() {
 async fn a_hundred_megabytes_are_refused_while_the_client_sends() {
     let node = Node::start(|_| {}).await;
     let request = reqwest::Client::new().post(format!("http://{}/rpc/tests.echo", node.address));
-    let answer = request.header("content-type", "application/json").body(vec![b' '; 100 * 1024 * 1024]).send().await;
+    let answer =
+        request.header("content-type", "application/json").body(vec![b' '; 100 * 1024 * 1024]).send().await;
     assert_eq!(answer.expect("the answer is not lost").status().as_u16(), 413);
 }
 
@@ -120,7 +121,10 @@ async fn a_connection_over_the_limit_hears_why() {
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     assert_eq!(refused.json()["error"]["code"], "OVERLOADED");
     assert!(second.closed().await.is_empty());
-    first.send(&post("/rpc/tests.echo", "connection: close\r\n", r#"{"text":"a"}"#)).await.answers(json!("a"));
+    first
+        .send(&post("/rpc/tests.echo", "connection: close\r\n", r#"{"text":"a"}"#))
+        .await
+        .answers(json!("a"));
     first.closed().await;
     node.post("/rpc/tests.echo", "", r#"{"text":"c"}"#).await.answers(json!("c"));
 }
@@ -137,7 +141,8 @@ async fn garbage_after_a_request_ends_the_connection_after_its_answer() {
 
 #[tokio::test]
 async fn large_bodies_share_a_room() {
-    let node = Node::start(|config| (config.body_bytes_max, config.bodies_bytes_max) = (100_000, 150_000)).await;
+    let node =
+        Node::start(|config| (config.body_bytes_max, config.bodies_bytes_max) = (100_000, 150_000)).await;
     let head = "POST /rpc/tests.echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n";
     let body = format!("{{\"text\":\"{}\"}}", "x".repeat(100_000 - 11));
     let slow = post("/rpc/tests.slow", "", &format!("{{{}}}", " ".repeat(99_998)));

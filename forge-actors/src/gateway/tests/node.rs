@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::app::context::{Effects, Invoke, Scope, Services};
 use crate::app::node::NodeView;
 use crate::app::token::{TokenRules, Tokens};
-use crate::app::{Access, Catalog, Ctx, Handler, Meta, Mutation, NoError, Query, Registration, Result as AppResult};
+use crate::app::{
+    Access, Catalog, Ctx, Handler, Meta, Mutation, NoError, Query, Registration, Result as AppResult,
+};
 use crate::gateway::assets::Assets;
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::readiness::Readiness;
@@ -127,7 +129,12 @@ impl Border for Functions {
             self.go.notified().await;
         }
         let deadline = Instant::now() + PATIENCE;
-        decoded.run(Scope::new(Arc::new(invocation), 0, deadline, Effects::default(), Arc::clone(&self.services)), None).await
+        decoded
+            .run(
+                Scope::new(Arc::new(invocation), 0, deadline, Effects::default(), Arc::clone(&self.services)),
+                None,
+            )
+            .await
     }
 }
 
@@ -153,7 +160,12 @@ pub(super) fn functions() -> Functions {
     let catalog = Catalog::from_registrations(REGISTRATIONS.iter()).expect("names differ");
     let node = NodeView::new(NodeId::new(), "node", Tree::new());
     let services = Services { node, invoke: Arc::new(NoCalls), tokens: None, http: reqwest::Client::new() };
-    Functions { catalog: Arc::new(catalog), services: Arc::new(services), entered: Arc::default(), go: Arc::default() }
+    Functions {
+        catalog: Arc::new(catalog),
+        services: Arc::new(services),
+        entered: Arc::default(),
+        go: Arc::default(),
+    }
 }
 
 pub(super) fn config(change: impl FnOnce(&mut GatewayConfig)) -> GatewayConfig {
@@ -169,7 +181,8 @@ impl Node {
     }
 
     pub(super) async fn start_with(config: GatewayConfig, accepted: Option<Tokens>) -> Self {
-        let recorder: &'static PrometheusRecorder = Box::leak(Box::new(PrometheusBuilder::new().build_recorder()));
+        let recorder: &'static PrometheusRecorder =
+            Box::leak(Box::new(PrometheusBuilder::new().build_recorder()));
         let guard = metrics::set_default_local_recorder(recorder);
         let (functions, readiness) = (functions(), Readiness::new(&["database"]));
         let port = Arc::new(Port::open(&config).expect("a free port"));
@@ -186,7 +199,17 @@ impl Node {
         let drain = CancellationToken::new();
         let listener = port.listener().expect("the port is open");
         let served = tokio::spawn(serve(gateway.clone(), Arc::clone(&port), listener, drain.clone()));
-        Self { address, tokens: tokens(1), functions, readiness, drain, served, gateway, port, _recorder: guard }
+        Self {
+            address,
+            tokens: tokens(1),
+            functions,
+            readiness,
+            drain,
+            served,
+            gateway,
+            port,
+            _recorder: guard,
+        }
     }
 
     pub(super) async fn connect(&self) -> Client {
@@ -215,7 +238,9 @@ impl Node {
 
 pub(super) fn post(path: &str, headers: &str, body: &str) -> String {
     let length = body.len();
-    format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n{body}")
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+    )
 }
 
 /// One HTTP/1.1 connection.
@@ -249,7 +274,9 @@ impl Client {
     pub(super) async fn closed(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         // A reset closes as well as an end does.
-        let _ = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("the server closes in time");
+        let _ = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut rest))
+            .await
+            .expect("the server closes in time");
         rest
     }
 
@@ -263,8 +290,10 @@ impl Client {
                 text => lines.push(text.to_owned()),
             }
         }
-        let status = lines.first().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status line");
-        let split = |line: &String| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let status =
+            lines.first().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status line");
+        let split =
+            |line: &String| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()));
         let headers: Vec<_> = lines.iter().skip(1).map(|line| split(line).expect("a header")).collect();
         let mut answer = Answer { status, headers, body: String::new() };
         let length = answer.header("content-length").map_or(0, |length| length.parse().expect("a length"));
@@ -288,7 +317,12 @@ impl Answer {
     #[track_caller]
     pub(super) fn fails(&self, status: u16, code: &str) -> &Self {
         let body = self.json();
-        assert_eq!((self.status, &body["error"]["code"]), (status, &serde_json::json!(code)), "{}", self.body);
+        assert_eq!(
+            (self.status, &body["error"]["code"]),
+            (status, &serde_json::json!(code)),
+            "{}",
+            self.body
+        );
         assert_eq!(body["error"]["traceId"].as_str(), self.header("x-trace-id"));
         self
     }

@@ -46,9 +46,15 @@ async fn a_node_is_ready_while_its_rooms_run() {
     let check = RoomsCheck::spec(Arc::clone(&tree), readiness.clone());
     let children = vec![idle("functions"), ChildSpec::supervisor("reactor", reactor), check];
     assert!(!readiness.is_ready(), "nobody reported yet");
-    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, children), Arc::clone(&tree)).await.expect("starts");
+    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, children), Arc::clone(&tree))
+        .await
+        .expect("starts");
     fails(&readiness, &[]).await;
-    for (path, check) in [("node/functions", FUNCTIONS_CHECK), ("node/reactor/ticker", REACTOR_CHECK), ("node/reactor", REACTOR_CHECK)] {
+    for (path, check) in [
+        ("node/functions", FUNCTIONS_CHECK),
+        ("node/reactor/ticker", REACTOR_CHECK),
+        ("node/reactor", REACTOR_CHECK),
+    ] {
         tree.stop_actor(path, LIMIT).await.expect("stops");
         fails(&readiness, &[check]).await;
         tree.restart_actor(path, LIMIT).await.expect("starts again");

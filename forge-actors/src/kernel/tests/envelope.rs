@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use crate::kernel::commit::{TableId, Xid};
 use crate::kernel::envelope::{
-    Answer, EnvelopeError, FrameHead, Invoke, LinkKey, Message, PART_BYTES_MAX, Part, Topics, encode, frame, open,
+    Answer, EnvelopeError, FrameHead, Invoke, LinkKey, Message, PART_BYTES_MAX, Part, Topics, encode, frame,
+    open,
 };
 use crate::kernel::fault::{AppCode, Code, Fault};
 use crate::kernel::invocation::{Caller, Identity, Invocation};
@@ -15,7 +16,10 @@ use crate::kernel::invocation::{Caller, Identity, Invocation};
 const HEAD: FrameHead = FrameHead { link: LinkKey(7), sequence: 3, acknowledged: 2 };
 
 fn topics() -> Topics {
-    Topics { tables: BTreeSet::from([TableId(16_401), TableId(2)]), queues: BTreeSet::from([Arc::from("mail")]) }
+    Topics {
+        tables: BTreeSet::from([TableId(16_401), TableId(2)]),
+        queues: BTreeSet::from([Arc::from("mail")]),
+    }
 }
 
 fn invocation() -> Invocation {
@@ -23,17 +27,26 @@ fn invocation() -> Invocation {
     let identity = Identity { subject: "ana".into(), roles: vec!["admin".into()], tenant: None, claims };
     let ip = Some("2001:db8::1".parse().expect("an address"));
     let caller = Caller { identity: Some(Arc::new(identity)), ip, user_agent: Some("test".into()) };
-    Invocation { idempotency_key: Some("key".into()), ..Invocation::new("tasks.list", &br#"{"done":true}"#[..], caller) }
+    Invocation {
+        idempotency_key: Some("key".into()),
+        ..Invocation::new("tasks.list", &br#"{"done":true}"#[..], caller)
+    }
 }
 
 fn messages() -> Vec<Message> {
-    let fault = Fault::new(Code::Conflict, "no").with_details(serde_json::json!({ "a": 1 })).retry_after(Duration::from_secs(2));
+    let fault = Fault::new(Code::Conflict, "no")
+        .with_details(serde_json::json!({ "a": 1 }))
+        .retry_after(Duration::from_secs(2));
     vec![
         Message::Hint { xid: Some(Xid(u64::MAX)), topics: topics() },
         Message::Hint { xid: None, topics: Topics::default() },
         Message::Interest(topics()),
         Message::Resync,
-        Message::Invoke(Box::new(Invoke { id: 9, remaining: Duration::from_millis(1_500), invocation: invocation() })),
+        Message::Invoke(Box::new(Invoke {
+            id: 9,
+            remaining: Duration::from_millis(1_500),
+            invocation: invocation(),
+        })),
         Message::Answer(Answer { id: 9, outcome: Ok(Bytes::from_static(b"[1,2]")) }),
         Message::Answer(Answer { id: 9, outcome: Err(fault) }),
         Message::Cancel { id: u64::MAX },
@@ -64,11 +77,20 @@ fn every_message_comes_back_as_it_was_sent() {
                 assert_eq!((back.id, back.remaining), (9, Duration::from_millis(1_500)));
                 assert_eq!((&back_call.name, &back_call.args), (&sent.name, &sent.args));
                 assert_eq!(back_call.caller.identity, sent.caller.identity);
-                assert_eq!((back_call.caller.ip, &back_call.caller.user_agent), (sent.caller.ip, &sent.caller.user_agent));
+                assert_eq!(
+                    (back_call.caller.ip, &back_call.caller.user_agent),
+                    (sent.caller.ip, &sent.caller.user_agent)
+                );
                 assert_eq!((&back_call.idempotency_key, back_call.deadline), (&sent.idempotency_key, None));
             }
-            (Message::Answer(Answer { outcome: Err(sent), .. }), Message::Answer(Answer { outcome: Err(back), .. })) => {
-                assert_eq!((back.code(), back.message(), back.details()), (sent.code(), sent.message(), sent.details()));
+            (
+                Message::Answer(Answer { outcome: Err(sent), .. }),
+                Message::Answer(Answer { outcome: Err(back), .. }),
+            ) => {
+                assert_eq!(
+                    (back.code(), back.message(), back.details()),
+                    (sent.code(), sent.message(), sent.details())
+                );
                 assert_eq!(back.retry_delay(), sent.retry_delay());
             }
             (sent, back) => assert_eq!(format!("{sent:?}"), format!("{back:?}")),
@@ -82,7 +104,9 @@ fn an_application_s_own_code_travels() {
     let answer = Message::Answer(Answer { id: 1, outcome: Err(Fault::new(Code::App(code), "enough")) });
     let bytes = frame(HEAD, &[encode(&answer).expect("fits")]);
     let parts = read(&bytes).expect("read");
-    let [Part::Message(Message::Answer(Answer { outcome: Err(fault), .. }))] = parts.as_slice() else { panic!("{parts:?}") };
+    let [Part::Message(Message::Answer(Answer { outcome: Err(fault), .. }))] = parts.as_slice() else {
+        panic!("{parts:?}")
+    };
     assert_eq!((fault.code().name(), fault.code().status()), ("LIMIT_REACHED", 429));
 }
 
@@ -117,7 +141,10 @@ fn what_is_broken_is_refused() {
     assert_eq!(read(&bomb(2, huge, b"x")).err(), Some(EnvelopeError::TooLarge(huge as usize)));
     // A set that says it has 2^60 entries, and a text that says it has 2^60 bytes.
     assert_eq!(read(&bomb(2, 9, &[253, 0, 0, 0, 0, 0, 0, 0, 16])).err(), Some(EnvelopeError::Malformed(2)));
-    assert_eq!(read(&bomb(4, 12, &[1, 1, 16, 1, 1, 1, 253, 0, 0, 0, 0, 16])).err(), Some(EnvelopeError::Malformed(4)));
+    assert_eq!(
+        read(&bomb(4, 12, &[1, 1, 16, 1, 1, 1, 253, 0, 0, 0, 0, 16])).err(),
+        Some(EnvelopeError::Malformed(4))
+    );
     // Bytes behind a body, and a body where none belongs.
     assert_eq!(read(&bomb(7, 2, &[1, 1])).err(), Some(EnvelopeError::Malformed(7)));
     assert_eq!(read(&bomb(9, 1, &[1])).err(), Some(EnvelopeError::Malformed(9)));
@@ -135,7 +162,8 @@ fn a_call_never_runs_as_somebody_else() {
 #[test]
 fn a_message_over_the_limit_is_not_sent() {
     let big = Invocation::new("a.b", vec![b' '; PART_BYTES_MAX], Caller::default());
-    let outcome = encode(&Message::Invoke(Box::new(Invoke { id: 1, remaining: Duration::ZERO, invocation: big })));
+    let outcome =
+        encode(&Message::Invoke(Box::new(Invoke { id: 1, remaining: Duration::ZERO, invocation: big })));
     assert!(matches!(outcome, Err(EnvelopeError::TooLarge(_))), "{outcome:?}");
 }
 

@@ -38,12 +38,23 @@ struct Answer {
 }
 
 fn answer(body: impl Into<String>) -> Answer {
-    Answer { body: Ok(body.into()), observed: Observed::Nothing, reads: vec![ORDERS], blind: false, whole: true }
+    Answer {
+        body: Ok(body.into()),
+        observed: Observed::Nothing,
+        reads: vec![ORDERS],
+        blind: false,
+        whole: true,
+    }
 }
 
 impl Desk {
     fn new() -> Self {
-        Self { table: Table::default(), now: Instant::now(), config: ReactivityConfig::default(), told: BTreeMap::new() }
+        Self {
+            table: Table::default(),
+            now: Instant::now(),
+            config: ReactivityConfig::default(),
+            told: BTreeMap::new(),
+        }
     }
 
     fn subscribe(&mut self, client: u64, id: u32, name: &str, user: Option<&str>) {
@@ -64,7 +75,8 @@ impl Desk {
         while !runs.is_empty() {
             let mut divided = Vec::new();
             for one in runs {
-                let user = one.invocation.caller.identity.as_deref().map(|identity| identity.subject.as_str());
+                let user =
+                    one.invocation.caller.identity.as_deref().map(|identity| identity.subject.as_str());
                 let answer = run(&one.invocation.name, user);
                 ran.push(format!("{} for {}", one.invocation.name, user.unwrap_or("nobody")));
                 divided.extend(self.settle(one.group, answer));
@@ -79,7 +91,10 @@ impl Desk {
         let blind = answer.blind.then_some(Blind::System).into_iter().collect();
         let ran = Ran {
             group,
-            result: QueryResult::new(answer.body.map(Bytes::from).map_err(|code| Fault::new(code, "failed")), TraceContext::new_root()),
+            result: QueryResult::new(
+                answer.body.map(Bytes::from).map_err(|code| Fault::new(code, "failed")),
+                TraceContext::new_root(),
+            ),
             observed: answer.observed,
             reads: Reads { tables: answer.reads.into_iter().collect(), blind },
             whole: answer.whole,
@@ -103,7 +118,10 @@ impl Desk {
 
     /// What was told since the last look.
     fn news(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.told).into_iter().map(|((client, id), shown)| format!("{client}.{id} {shown}")).collect()
+        std::mem::take(&mut self.told)
+            .into_iter()
+            .map(|((client, id), shown)| format!("{client}.{id} {shown}"))
+            .collect()
     }
 }
 
@@ -112,7 +130,12 @@ fn place(client: u64, id: u32) -> Place {
 }
 
 fn persona(user: Option<&str>, client: u64) -> Arc<Persona> {
-    let identity = |user: &str| Identity { subject: user.into(), roles: Vec::new(), tenant: None, claims: Default::default() };
+    let identity = |user: &str| Identity {
+        subject: user.into(),
+        roles: Vec::new(),
+        tenant: None,
+        claims: Default::default(),
+    };
     let user_agent = Some(format!("agent of {client}"));
     Arc::new(Persona::new(Caller { identity: user.map(identity).map(Arc::new), ip: None, user_agent }))
 }
@@ -170,7 +193,10 @@ fn the_run_that_asks_splits_the_group_before_anything_is_told() {
     assert_eq!(desk.tick(|_, _| answer("everybody's")), ["list for ana"]);
     assert_eq!(desk.news(), ["1.1 everybody's", "2.1 everybody's", "3.1 everybody's"]);
     desk.table.mark(&changed(ORDERS));
-    let own = |_: &str, user: Option<&str>| Answer { observed: Observed::Identity, ..answer(format!("{}'s", user.unwrap_or("nobody"))) };
+    let own = |_: &str, user: Option<&str>| Answer {
+        observed: Observed::Identity,
+        ..answer(format!("{}'s", user.unwrap_or("nobody")))
+    };
     assert_eq!(desk.tick(own), ["list for ana", "list for bob"]);
     assert_eq!(desk.news(), ["1.1 ana's", "2.1 bob's", "3.1 ana's"]);
     // A run that does not ask stays what it was made for: the question is remembered.
@@ -194,7 +220,10 @@ fn a_split_without_the_one_it_was_run_for_gives_its_answer_to_nobody() {
     desk.subscribe(1, 1, "list", Some("ana"));
     desk.subscribe(2, 1, "list", Some("bob"));
     let run = desk.table.runs().remove(0);
-    assert_eq!(run.invocation.caller.identity.as_deref().map(|identity| identity.subject.as_str()), Some("ana"));
+    assert_eq!(
+        run.invocation.caller.identity.as_deref().map(|identity| identity.subject.as_str()),
+        Some("ana")
+    );
     desk.table.unsubscribe(place(1, 1));
     let divided = desk.settle(run.group, Answer { observed: Observed::Identity, ..answer("ana's") });
     desk.tell();
@@ -207,13 +236,17 @@ fn a_split_without_the_one_it_was_run_for_gives_its_answer_to_nobody() {
 #[test]
 fn another_caller_gets_no_more_of_the_last_ones_rows() {
     let mut desk = Desk::new();
-    let own = |_: &str, user: Option<&str>| Answer { observed: Observed::Identity, ..answer(format!("{}'s", user.unwrap_or("nobody"))) };
+    let own = |_: &str, user: Option<&str>| Answer {
+        observed: Observed::Identity,
+        ..answer(format!("{}'s", user.unwrap_or("nobody")))
+    };
     desk.subscribe(1, 1, "list", Some("ana"));
     desk.subscribe(1, 2, "sum", Some("ana"));
     desk.tick(own);
     desk.news();
     desk.table.identify(place(1, 1), &persona(Some("bob"), 1));
-    // A tick that ran without it tells this client nothing: the other subscription would stand at a later snapshot.
+    // A tick that ran without it tells this client nothing: the other subscription would stand at a later
+    // snapshot.
     let torn = desk.table.torn();
     assert_eq!(torn, HashSet::from([ClientId(1)]));
     desk.table.identify(place(1, 2), &persona(Some("bob"), 1));
@@ -233,7 +266,10 @@ fn whoever_is_torn_gets_everything_together_later() {
     let own = |body: &'static str| {
         move |name: &str, user: Option<&str>| {
             let observed = if name == "own" { Observed::Identity } else { Observed::Nothing };
-            Answer { observed, ..answer(format!("{body} {}", if name == "own" { user.unwrap_or("nobody") } else { "all" })) }
+            Answer {
+                observed,
+                ..answer(format!("{body} {}", if name == "own" { user.unwrap_or("nobody") } else { "all" }))
+            }
         }
     };
     desk.tick(own("1"));
@@ -267,7 +303,12 @@ fn a_group_ends_with_its_last_subscription() {
     assert_eq!(desk.table.groups.len(), 1, "a place is subscribed anew");
     desk.table.detach(ClientId(2));
     let table = &desk.table;
-    assert!(table.groups.is_empty() && table.clients.is_empty() && table.dirty.is_empty() && table.unanswered.is_empty());
+    assert!(
+        table.groups.is_empty()
+            && table.clients.is_empty()
+            && table.dirty.is_empty()
+            && table.unanswered.is_empty()
+    );
     assert!(table.tables().is_empty() && table.readers_changed && table.next_due().is_none());
 }
 
@@ -288,7 +329,9 @@ fn what_was_cut_rests_ten_times_as_long() {
     let mut desk = Desk::new();
     desk.subscribe(1, 1, "slow", None);
     desk.subscribe(1, 2, "list", None);
-    let run = |name: &str, _: Option<&str>| if name == "slow" { Answer { body: Err(Code::Timeout), ..answer("") } } else { answer("list") };
+    let run = |name: &str, _: Option<&str>| {
+        if name == "slow" { Answer { body: Err(Code::Timeout), ..answer("") } } else { answer("list") }
+    };
     desk.tick(run);
     assert_eq!(desk.news(), ["1.1 TIMEOUT", "1.2 list"]);
     desk.table.mark(&changed(ORDERS));
@@ -308,7 +351,13 @@ fn who_breaks_the_session_too_often_is_set_aside() {
     desk.tick(|name, _| answer(name));
     desk.news();
     desk.table.mark_all();
-    let bad = desk.table.runs().into_iter().find(|run| &*run.invocation.name == "bad").expect("it has to run").group;
+    let bad = desk
+        .table
+        .runs()
+        .into_iter()
+        .find(|run| &*run.invocation.name == "bad")
+        .expect("it has to run")
+        .group;
     for _ in 0..STRIKES_MAX {
         assert!(desk.table.pending().any(|group| group == bad));
         desk.table.strike(bad, desk.now, &desk.config);

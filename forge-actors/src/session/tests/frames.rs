@@ -47,7 +47,9 @@ fn a_mutation_carries_key_and_trace() {
     let sent = TraceContext::parse(trace).expect("a trace");
     assert_eq!(mutation.trace.trace_id, sent.trace_id);
     assert_ne!(mutation.trace.span_id, sent.span_id, "a span of its own");
-    let ClientFrame::Mutate(mutation) = parse(r#"{"type":"mut","id":7,"name":"a.b","trace":"nonsense"}"#).expect("a frame") else {
+    let ClientFrame::Mutate(mutation) =
+        parse(r#"{"type":"mut","id":7,"name":"a.b","trace":"nonsense"}"#).expect("a frame")
+    else {
         panic!("it is a mutation")
     };
     assert_ne!(mutation.trace.trace_id, 0, "an invalid trace starts a new one");
@@ -96,7 +98,10 @@ fn what_is_no_frame_is_refused() {
         r#"{"type":"mut","id":1,"name":"a","version":"00000000000000ff"}"#,
         &format!(r#"{{"type":"mut","id":1,"name":"a","idem":"{}"}}"#, "k".repeat(201)),
         &format!(r#"{{"type":"sub","id":1,"name":"a","args":{deep}"#),
-        &format!(r#"{{"type":"sub","id":1,"name":"a","args":{{"x":{deep}{}}}}}"#, "]".repeat(FRAME_DEPTH_MAX)),
+        &format!(
+            r#"{{"type":"sub","id":1,"name":"a","args":{{"x":{deep}{}}}}}"#,
+            "]".repeat(FRAME_DEPTH_MAX)
+        ),
         &format!(r#"{{"type":"{}"}}"#, "x".repeat(100_000)),
     ];
     for text in corpus {
@@ -132,16 +137,28 @@ fn frames_to_the_client_are_written_as_documented() {
         r#"{"type":"welcome","session":"s","node":"n","contract":null,"subject":"ana","expiresAt":"2023-11-14T22:13:20Z","pingMs":25000}"#
     );
     let accepted = render::Authenticated::Accepted { subject: None, expires_at: None };
-    assert_eq!(text(ServerFrame::Auth(accepted).text()), r#"{"type":"auth","subject":null,"expiresAt":null}"#);
+    assert_eq!(
+        text(ServerFrame::Auth(accepted).text()),
+        r#"{"type":"auth","subject":null,"expiresAt":null}"#
+    );
     let refused = render::Authenticated::Refused { error: fault.wire("t") };
     let error = r#"{"code":"NOT_FOUND","message":"no \"such\" thing","details":null,"traceId":"t"}"#;
     assert_eq!(text(ServerFrame::Auth(refused).text()), format!(r#"{{"type":"auth","error":{error}}}"#));
     assert_eq!(text(ServerFrame::GoAway { after_ms: 1_500 }.text()), r#"{"type":"goAway","afterMs":1500}"#);
     assert_eq!(text(ServerFrame::Pong { id: 3 }.text()), r#"{"type":"pong","id":3}"#);
-    assert_eq!(text(ServerFrame::Fault { error: fault.wire("t") }.text()), format!(r#"{{"type":"fault","error":{error}}}"#));
+    assert_eq!(
+        text(ServerFrame::Fault { error: fault.wire("t") }.text()),
+        format!(r#"{{"type":"fault","error":{error}}}"#)
+    );
     let data = Ok(Bytes::from_static(b"{\"spliced\" : as it is}"));
-    assert_eq!(text(render::mutation_result(7, &data, "t")), r#"{"type":"mutResult","id":7,"data":{"spliced" : as it is}}"#);
-    assert_eq!(text(render::mutation_result(7, &Err(fault), "t")), format!(r#"{{"type":"mutResult","id":7,"error":{error}}}"#));
+    assert_eq!(
+        text(render::mutation_result(7, &data, "t")),
+        r#"{"type":"mutResult","id":7,"data":{"spliced" : as it is}}"#
+    );
+    assert_eq!(
+        text(render::mutation_result(7, &Err(fault), "t")),
+        format!(r#"{{"type":"mutResult","id":7,"error":{error}}}"#)
+    );
 }
 
 /// tungstenite reads back what this room writes.
@@ -153,7 +170,9 @@ fn a_client_reads_what_is_written() {
         assert_eq!(read_back(frame.as_bytes()), Message::text(payload), "{length} bytes");
     }
     for code in CloseCode::ALL {
-        let Message::Close(Some(close)) = read_back(&code.frame()) else { panic!("{code:?} is a close frame") };
+        let Message::Close(Some(close)) = read_back(&code.frame()) else {
+            panic!("{code:?} is a close frame")
+        };
         assert_eq!(u16::from(close.code), code.number());
     }
 }

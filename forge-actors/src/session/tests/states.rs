@@ -17,7 +17,12 @@ use crate::session::frame::{ClientFrame, Mutation};
 use crate::session::state::{Action, Alarm, Ended, Limits, Peer, Signed, State};
 use crate::session::wire::CloseCode;
 
-const LIMITS: Limits = Limits { subscriptions_max: 2, mutations_waiting_max: 2, hello_timeout: secs(5), go_away_after: millis(1_500) };
+const LIMITS: Limits = Limits {
+    subscriptions_max: 2,
+    mutations_waiting_max: 2,
+    hello_timeout: secs(5),
+    go_away_after: millis(1_500),
+};
 
 /// Seconds on the test's clock.
 fn at(seconds: i64) -> Timestamp {
@@ -27,10 +32,16 @@ fn at(seconds: i64) -> Timestamp {
 /// Tokens of the form `subject/expiry`, or with a role `subject/expiry/role`.
 fn verify(token: &str) -> Result<Signed, Fault> {
     let mut parts = token.split('/');
-    let (subject, expiry) = (parts.next().unwrap_or_default(), parts.next().and_then(|part| part.parse().ok()));
+    let (subject, expiry) =
+        (parts.next().unwrap_or_default(), parts.next().and_then(|part| part.parse().ok()));
     let expiry: i64 = expiry.ok_or_else(|| Fault::new(Code::Unauthenticated, "the token is not valid"))?;
     let claims = json!({ "sub": subject, "exp": expiry }).as_object().cloned().unwrap_or_default();
-    let identity = Identity { subject: subject.to_owned(), roles: parts.map(str::to_owned).collect(), tenant: None, claims };
+    let identity = Identity {
+        subject: subject.to_owned(),
+        roles: parts.map(str::to_owned).collect(),
+        tenant: None,
+        claims,
+    };
     Ok(Signed { identity: Arc::new(identity), expires_at: at(expiry) })
 }
 
@@ -44,7 +55,8 @@ impl Session {
     /// A session that said `hello`.
     fn greeted(token: Option<&str>) -> Self {
         let mut session = Self::new();
-        let actions = session.receive(0, ClientFrame::Hello { contract: None, token: token.map(str::to_owned) });
+        let actions =
+            session.receive(0, ClientFrame::Hello { contract: None, token: token.map(str::to_owned) });
         assert!(matches!(actions.as_slice(), [Action::Alarm(_), Action::Welcome]), "{actions:?}");
         session
     }
@@ -55,7 +67,8 @@ impl Session {
 
     /// Subscribes; the inner id and the subject of the caller.
     fn subscribe(&mut self, id: u32) -> (SubscriptionId, Option<String>) {
-        let frame = ClientFrame::Subscribe { id, name: "a.b".into(), args: Bytes::from_static(b"{}"), version: None };
+        let frame =
+            ClientFrame::Subscribe { id, name: "a.b".into(), args: Bytes::from_static(b"{}"), version: None };
         match self.receive(1, frame).as_slice() {
             [Action::Subscribe(opened, invocation)] => {
                 assert_eq!((opened.wire, opened.replaces), (id, None));
@@ -71,13 +84,25 @@ impl Session {
 
     fn ended(&mut self, id: u32, outcome: Result<Bytes, Fault>) -> Vec<Action> {
         let receipt = Receipt { xid: Some(Xid(u64::from(id))), ..Receipt::default() };
-        self.0.mutation_ended(Box::new(Ended { id, name: "a.b".into(), trace: TraceContext::new_root(), outcome, receipt }))
+        self.0.mutation_ended(Box::new(Ended {
+            id,
+            name: "a.b".into(),
+            trace: TraceContext::new_root(),
+            outcome,
+            receipt,
+        }))
     }
 }
 
 fn mutation(id: u32) -> ClientFrame {
     let trace = TraceContext::new_root();
-    ClientFrame::Mutate(Mutation { id, name: "a.b".into(), args: Bytes::from_static(b"{}"), idem: Some("k".to_owned()), trace })
+    ClientFrame::Mutate(Mutation {
+        id,
+        name: "a.b".into(),
+        args: Bytes::from_static(b"{}"),
+        idem: Some("k".to_owned()),
+        trace,
+    })
 }
 
 fn auth(token: Option<&str>) -> ClientFrame {
@@ -116,7 +141,10 @@ fn subscriptions_are_counted_and_told_apart() {
     ends(&session.receive(1, again), CloseCode::RuleBroken);
     let actions = session.receive(1, ClientFrame::Unsubscribe { id: 7 });
     assert!(matches!(actions.as_slice(), [Action::Unsubscribe(id)] if *id == first), "{actions:?}");
-    assert!(session.receive(1, ClientFrame::Unsubscribe { id: 7 }).is_empty(), "the server may have ended it first");
+    assert!(
+        session.receive(1, ClientFrame::Unsubscribe { id: 7 }).is_empty(),
+        "the server may have ended it first"
+    );
     let (second, _) = session.subscribe(7);
     assert_ne!(first, second, "a number that comes again is another subscription");
     session.0.subscriptions_ended(&[first]);
@@ -137,9 +165,13 @@ fn another_caller_gets_subscriptions_of_its_own() {
     let actions = session.receive(50, auth(Some("ana/200")));
     let expected = "[Alarm(Some((TokenExpired, 150s))), Hold(true), Authenticated(Ok(())), Hold(false)]";
     assert_eq!(format!("{actions:?}"), expected);
-    for (token, subject) in [(Some("ana/200/editor"), Some("ana")), (Some("bob/200"), Some("bob")), (None, None)] {
+    for (token, subject) in
+        [(Some("ana/200/editor"), Some("ana")), (Some("bob/200"), Some("bob")), (None, None)]
+    {
         let actions = session.receive(50, auth(token));
-        let [Action::Alarm(_), Action::Hold(true), Action::Subscribe(opened, invocation), rest @ ..] = actions.as_slice() else {
+        let [Action::Alarm(_), Action::Hold(true), Action::Subscribe(opened, invocation), rest @ ..] =
+            actions.as_slice()
+        else {
             panic!("{actions:?}")
         };
         assert!(matches!(rest, [Action::Authenticated(Ok(())), Action::Hold(false)]), "{rest:?}");
@@ -181,7 +213,9 @@ fn mutations_wait_for_the_next_token() {
         session
     };
     let subject = |actions: &[Action]| match actions.last() {
-        Some(Action::Run(_, invocation)) => invocation.caller.identity.as_ref().map(|identity| identity.subject.clone()),
+        Some(Action::Run(_, invocation)) => {
+            invocation.caller.identity.as_ref().map(|identity| identity.subject.clone())
+        }
         _ => panic!("{actions:?}"),
     };
     let mut session = sent_before_and_after();
@@ -206,11 +240,16 @@ fn mutations_run_in_order() {
         matches!(refused.as_slice(), [Action::Result(ended)] if ended.outcome.as_ref().is_err_and(|fault| fault.code() == Code::Overloaded))
     );
     let actions = session.ended(1, Ok(Bytes::new()));
-    let [Action::Await(1, receipt), Action::Result(_), Action::Run(2, _)] = actions.as_slice() else { panic!("{actions:?}") };
+    let [Action::Await(1, receipt), Action::Result(_), Action::Run(2, _)] = actions.as_slice() else {
+        panic!("{actions:?}")
+    };
     assert_eq!(receipt.xid, Some(Xid(1)));
     ends(&session.mutate(1), CloseCode::RuleBroken);
     let actions = session.ended(2, Err(Fault::new(Code::Conflict, "as asked")));
-    assert!(matches!(actions.as_slice(), [Action::Result(_), Action::Run(3, _)]), "a failed one is not awaited: {actions:?}");
+    assert!(
+        matches!(actions.as_slice(), [Action::Result(_), Action::Run(3, _)]),
+        "a failed one is not awaited: {actions:?}"
+    );
     session.0.applied(&[MutationId(1)]);
     assert!(session.mutate(1).is_empty(), "its number is free again");
 }
@@ -234,7 +273,10 @@ fn a_drain_waits_for_what_runs() {
     session.mutate(1);
     session.mutate(2);
     let told = session.0.drain();
-    assert!(matches!(told.as_slice(), [Action::GoAway, Action::LeaveAfter(after)] if *after == Duration::from_millis(1_500)), "{told:?}");
+    assert!(
+        matches!(told.as_slice(), [Action::GoAway, Action::LeaveAfter(after)] if *after == Duration::from_millis(1_500)),
+        "{told:?}"
+    );
     session.subscribe(7);
     assert!(session.0.alarm(Alarm::Leave, at(2)).is_empty(), "mutations run");
     assert!(session.0.drain().is_empty(), "it was told");
@@ -262,15 +304,22 @@ fn what_is_subscribed_after_an_expiry_waits_for_the_next_token() {
     let mut session = Session::greeted(Some("ana/10"));
     let (first, _) = session.subscribe(7);
     session.0.alarm(Alarm::TokenExpired, at(10));
-    let frame = ClientFrame::Subscribe { id: 8, name: "a.b".into(), args: Bytes::new(), version: Some(Version(5)) };
+    let frame =
+        ClientFrame::Subscribe { id: 8, name: "a.b".into(), args: Bytes::new(), version: Some(Version(5)) };
     assert!(session.receive(11, frame).is_empty(), "as nobody it would be refused, and end");
     assert!(session.0.reset().is_empty(), "neither is what was there made as nobody");
     let actions = session.receive(12, auth(Some("ana/100")));
-    let [_, Action::Hold(true), Action::Subscribe(seven, caller), Action::Subscribe(eight, _), ..] = actions.as_slice() else {
+    let [_, Action::Hold(true), Action::Subscribe(seven, caller), Action::Subscribe(eight, _), ..] =
+        actions.as_slice()
+    else {
         panic!("{actions:?}")
     };
     assert_eq!((seven.wire, seven.replaces), (7, Some(first)));
-    assert_eq!((eight.wire, eight.replaces, eight.version), (8, None, Some(Version(5))), "the version it named still counts");
+    assert_eq!(
+        (eight.wire, eight.replaces, eight.version),
+        (8, None, Some(Version(5))),
+        "the version it named still counts"
+    );
     assert_eq!(caller.caller.identity.as_ref().map(|identity| identity.subject.as_str()), Some("ana"));
     let again = session.receive(13, auth(Some("ana/200")));
     assert!(!again.iter().any(|action| matches!(action, Action::Subscribe(..))), "once is enough: {again:?}");

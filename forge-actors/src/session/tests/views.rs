@@ -53,9 +53,15 @@ fn a_version_that_the_client_has_is_not_sent_again() {
     let mut view = View::default();
     let known = Opened { version: Some(version_of("5")), ..opened(1, 10) };
     view.update(vec![known], &[], None, news(1, &[(1, "5")], &[]));
-    assert_eq!(told(&mut view).expect("an answer")["mods"], json!([{ "id": 10, "unchanged": true, "version": hex("5") }]));
+    assert_eq!(
+        told(&mut view).expect("an answer")["mods"],
+        json!([{ "id": 10, "unchanged": true, "version": hex("5") }])
+    );
     view.update(Vec::new(), &[], None, news(2, &[(1, "6")], &[]));
-    assert_eq!(told(&mut view).expect("news")["mods"], json!([{ "id": 10, "snapshot": 6, "version": hex("6") }]));
+    assert_eq!(
+        told(&mut view).expect("news")["mods"],
+        json!([{ "id": 10, "snapshot": 6, "version": hex("6") }])
+    );
 }
 
 #[test]
@@ -66,7 +72,10 @@ fn what_belongs_to_nothing_is_dropped() {
     pending.open(opened(2, 20));
     pending.news.merge(news(1, &[(1, "1"), (2, "2"), (3, "3")], &[]));
     pending.close(SubscriptionId(2));
-    assert_eq!(take(&mut view, pending).expect("news")["mods"], json!([{ "id": 10, "snapshot": 1, "version": hex("1") }]));
+    assert_eq!(
+        take(&mut view, pending).expect("news")["mods"],
+        json!([{ "id": 10, "snapshot": 1, "version": hex("1") }])
+    );
     let mut pending = Pending::default();
     pending.news.merge(news(2, &[(1, "11")], &[]));
     pending.close(SubscriptionId(1));
@@ -79,14 +88,26 @@ fn what_belongs_to_nothing_is_dropped() {
 #[test]
 fn errors_are_told_and_final_ones_end_the_subscription() {
     let mut view = View::default();
-    let results = [(SubscriptionId(1), Arc::new(failed(Code::Timeout))), (SubscriptionId(2), Arc::new(failed(Code::PermissionDenied)))];
+    let results = [
+        (SubscriptionId(1), Arc::new(failed(Code::Timeout))),
+        (SubscriptionId(2), Arc::new(failed(Code::PermissionDenied))),
+    ];
     let faults = News { results: results.into(), ..news(1, &[], &[]) };
     view.update(vec![opened(1, 10), opened(2, 20)], &[], None, faults);
     let frame = told(&mut view).expect("news");
-    assert_eq!((&frame["mods"][0]["id"], &frame["mods"][0]["error"]["code"]), (&json!(10), &json!("TIMEOUT")));
-    assert_eq!((&frame["mods"][1]["id"], &frame["mods"][1]["error"]["code"]), (&json!(20), &json!("PERMISSION_DENIED")));
+    assert_eq!(
+        (&frame["mods"][0]["id"], &frame["mods"][0]["error"]["code"]),
+        (&json!(10), &json!("TIMEOUT"))
+    );
+    assert_eq!(
+        (&frame["mods"][1]["id"], &frame["mods"][1]["error"]["code"]),
+        (&json!(20), &json!("PERMISSION_DENIED"))
+    );
     view.update(Vec::new(), &[], None, news(2, &[(1, "1"), (2, "2")], &[]));
-    assert_eq!(told(&mut view).expect("news")["mods"], json!([{ "id": 10, "snapshot": 1, "version": hex("1") }]));
+    assert_eq!(
+        told(&mut view).expect("news")["mods"],
+        json!([{ "id": 10, "snapshot": 1, "version": hex("1") }])
+    );
 }
 
 #[test]
@@ -98,7 +119,10 @@ fn nothing_is_told_while_news_are_held() {
     assert_eq!(told(&mut view), None);
     view.update(Vec::new(), &[], Some(false), News::default());
     let frame = told(&mut view).expect("the newest");
-    assert_eq!((&frame["to"], &frame["mods"][0]["snapshot"], &frame["applied"]), (&json!(2), &json!(2), &json!([7])));
+    assert_eq!(
+        (&frame["to"], &frame["mods"][0]["snapshot"], &frame["applied"]),
+        (&json!(2), &json!(2), &json!([7]))
+    );
 }
 
 #[test]
@@ -137,7 +161,10 @@ fn a_result_that_does_not_fit_is_an_error_of_its_subscription() {
 fn mutations_are_told_without_results() {
     let mut view = View::default();
     view.update(Vec::new(), &[], None, News { applied: vec![MutationId(3)], ..news(4, &[], &[]) });
-    assert_eq!(told(&mut view), Some(json!({ "type": "transition", "from": 0, "to": 4, "mods": [], "applied": [3] })));
+    assert_eq!(
+        told(&mut view),
+        Some(json!({ "type": "transition", "from": 0, "to": 4, "mods": [], "applied": [3] }))
+    );
     view.update(Vec::new(), &[], None, news(5, &[], &[]));
     assert_eq!(told(&mut view), None, "a tick alone is no news");
     assert_eq!(answered("1").version, Version(7 * 31 + 49));

@@ -7,19 +7,29 @@ async fn failed_start(child: ChildSpec) -> (crate::supervise::StartError, Arc<Tr
     let ((a, _), (z, _)) = (puppet("a"), puppet("z"));
     let inner = ChildSpec::supervisor("inner", quick(Strategy::OneForOne, vec![a, child, z]));
     let tree = Tree::new();
-    let error = Root::start("node", quick(Strategy::OneForOne, vec![inner]), Arc::clone(&tree)).await.expect_err("a child fails");
+    let error = Root::start("node", quick(Strategy::OneForOne, vec![inner]), Arc::clone(&tree))
+        .await
+        .expect_err("a child fails");
     assert!(ractor::registry::get_all_pids().is_empty(), "a boot that fails leaves nobody behind");
     (error, tree)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_boot_names_the_path_keeps_the_error_and_stops_who_started() {
-    let (child, _) = ChildSpec::actor("b", || Puppet { failing_starts: Arc::new(AtomicU32::new(1)), ..Puppet::default() });
+    let (child, _) =
+        ChildSpec::actor("b", || Puppet { failing_starts: Arc::new(AtomicU32::new(1)), ..Puppet::default() });
     let (error, tree) = failed_start(child).await;
     assert_eq!((error.path.as_str(), error.source.downcast_ref::<Told>()), ("node/inner/b", Some(&Told)));
-    assert_eq!(Steps::new(&tree).until("stopped inner/a").await, ["started inner/a", "crashed inner/b", "stopped inner/a"]);
+    assert_eq!(
+        Steps::new(&tree).until("stopped inner/a").await,
+        ["started inner/a", "crashed inner/b", "stopped inner/a"]
+    );
     let states: Vec<_> = tree.snapshot().into_iter().map(|actor| (actor.path, actor.state)).collect();
-    let expected = [("node", ActorState::Failed), ("node/inner", ActorState::Failed), ("node/inner/a", ActorState::Stopped)];
+    let expected = [
+        ("node", ActorState::Failed),
+        ("node/inner", ActorState::Failed),
+        ("node/inner/a", ActorState::Stopped),
+    ];
     let expected: Vec<_> = expected.into_iter().map(|(path, state)| (path.to_owned(), state)).collect();
     assert_eq!(states[..3], expected);
 }
@@ -36,15 +46,23 @@ async fn a_start_that_hangs_is_cut_at_its_deadline() {
 async fn a_factory_that_panics_is_a_failed_start() {
     let (child, _) = ChildSpec::actor("b", || -> Puppet { panic!("no configuration") });
     let (error, _) = failed_start(child).await;
-    assert_eq!(error.source.downcast_ref::<Panic>().map(|panic| panic.message.as_str()), Some("no configuration"));
+    assert_eq!(
+        error.source.downcast_ref::<Panic>().map(|panic| panic.message.as_str()),
+        Some("no configuration")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_spec_starts_nobody() {
     let ((one, _), (two, _)) = (puppet("same"), puppet("same"));
     let tree = Tree::new();
-    let error = Root::start("node", quick(Strategy::OneForOne, vec![one, two]), Arc::clone(&tree)).await.expect_err("refused");
-    assert_eq!(error.source.downcast_ref::<SpecError>(), Some(&SpecError::DuplicateId { id: "same".to_owned() }));
+    let error = Root::start("node", quick(Strategy::OneForOne, vec![one, two]), Arc::clone(&tree))
+        .await
+        .expect_err("refused");
+    assert_eq!(
+        error.source.downcast_ref::<SpecError>(),
+        Some(&SpecError::DuplicateId { id: "same".to_owned() })
+    );
     assert!(tree.snapshot().is_empty());
 }
 
@@ -71,11 +89,17 @@ async fn a_brutal_child_is_killed_at_once() {
 async fn a_root_that_does_not_stop_in_time_is_killed_and_names_who_was_late() {
     let (b, _) = ChildSpec::actor("b", || Puppet { hanging_stop: true, ..Puppet::default() });
     let began = std::time::Instant::now();
-    let inner = ChildSpec::supervisor("inner", quick(Strategy::OneForOne, vec![with_shutdown(b, Shutdown::Deadline(secs(60)))]));
+    let inner = ChildSpec::supervisor(
+        "inner",
+        quick(Strategy::OneForOne, vec![with_shutdown(b, Shutdown::Deadline(secs(60)))]),
+    );
     let (root, steps) = start(quick(Strategy::OneForOne, vec![inner])).await;
     let late = root.stop(millis(50)).await.expect_err("b hangs");
     assert_eq!(late.paths, ["node", "node/inner", "node/inner/b"]);
-    assert!(began.elapsed() < crate::supervise::KILL_DEADLINE, "the kill reaches those who hang in their stop");
+    assert!(
+        began.elapsed() < crate::supervise::KILL_DEADLINE,
+        "the kill reaches those who hang in their stop"
+    );
     assert!(steps.tree.snapshot().iter().all(|actor| actor.state == ActorState::Stopped));
 }
 
@@ -83,7 +107,10 @@ async fn a_root_that_does_not_stop_in_time_is_killed_and_names_who_was_late() {
 async fn a_slow_restart_does_not_hold_up_the_stop() {
     let hanging = Arc::new(AtomicU32::new(0));
     let shared = Arc::clone(&hanging);
-    let (a, address) = ChildSpec::actor("a", move || Puppet { hanging_start: shared.fetch_add(1, SeqCst) > 0, ..Puppet::default() });
+    let (a, address) = ChildSpec::actor("a", move || Puppet {
+        hanging_start: shared.fetch_add(1, SeqCst) > 0,
+        ..Puppet::default()
+    });
     let inner = ChildSpec::supervisor("inner", quick(Strategy::OneForOne, vec![a]));
     let (root, steps) = start(quick(Strategy::OneForOne, vec![inner])).await;
     address.cast(Do::Fail).expect("a runs");
@@ -92,7 +119,13 @@ async fn a_slow_restart_does_not_hold_up_the_stop() {
     }
     // The start deadline is half a minute, the stop does not wait for it.
     tokio::time::timeout(secs(10), finish(root)).await.expect("the pending start is cut");
-    assert!(steps.tree.snapshot().iter().all(|actor| !matches!(actor.state, ActorState::Running | ActorState::Stopping)));
+    assert!(
+        steps
+            .tree
+            .snapshot()
+            .iter()
+            .all(|actor| !matches!(actor.state, ActorState::Running | ActorState::Stopping))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

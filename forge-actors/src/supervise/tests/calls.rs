@@ -75,7 +75,12 @@ async fn a_reply_knows_that_nobody_waits() {
         async fn start(&self, _: &Context<Hold>) -> Result<(), ActorError> {
             Ok(())
         }
-        async fn handle(&self, _: &Context<Hold>, Hold(out, reply): Hold, (): &mut ()) -> Result<(), ActorError> {
+        async fn handle(
+            &self,
+            _: &Context<Hold>,
+            Hold(out, reply): Hold,
+            (): &mut (),
+        ) -> Result<(), ActorError> {
             Ok(out.send(reply)?)
         }
     }
@@ -116,10 +121,16 @@ async fn the_tree_counts_messages_over_restarts_and_shows_the_current_one() {
             _ => tokio::task::yield_now().await,
         }
     };
-    assert_eq!((hanging.handled.get(), hanging.mailbox_depth.get(), hanging.restarts.get(), hanging.kind.as_str()), (7, 1, 1, "puppet"));
+    assert_eq!(
+        (hanging.handled.get(), hanging.mailbox_depth.get(), hanging.restarts.get(), hanging.kind.as_str()),
+        (7, 1, 1, "puppet")
+    );
     assert_eq!((hanging.state, hanging.mailbox_max.get()), (ActorState::Running, 3));
     let json = serde_json::to_value(&hanging).expect("it serializes");
-    assert_eq!((&json["mailboxDepth"], &json["state"]["is"], &json["current"]["name"]), (&1.into(), &"running".into(), &"Hang".into()));
+    assert_eq!(
+        (&json["mailboxDepth"], &json["state"]["is"], &json["current"]["name"]),
+        (&1.into(), &"running".into(), &"Hang".into())
+    );
     assert_eq!(serde_json::from_value::<crate::supervise::ActorInfo>(json).expect("it reads back"), hanging);
     root.stop(millis(50)).await.expect_err("a hangs for its five seconds");
 }
@@ -132,13 +143,22 @@ async fn busy_time_is_measured_to_the_tick() {
         let (address, gate) = (address.clone(), Arc::clone(&gate));
         async move { address.call(|reply| Do::SlowEcho(gate, reply), PATIENCE).await }
     });
-    while steps.tree.get("node/a").is_none_or(|actor| actor.current.is_none_or(|current| current.for_ms.get() < 30)) {
+    while steps
+        .tree
+        .get("node/a")
+        .is_none_or(|actor| actor.current.is_none_or(|current| current.for_ms.get() < 30))
+    {
         tokio::task::yield_now().await;
     }
     gate.add_permits(1);
     call.await.expect("it ends").expect("it is answered");
     finish(root).await;
-    assert!(steps.tree.get("node/a").is_some_and(|actor| actor.busy_ms.get() >= 30 && actor.mailbox_depth.get() == 0));
+    assert!(
+        steps
+            .tree
+            .get("node/a")
+            .is_some_and(|actor| actor.busy_ms.get() >= 30 && actor.mailbox_depth.get() == 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,10 @@ async fn a_panic_is_recorded_with_cause_place_message_and_backtrace() {
     }
     let crashes = steps.tree.journal().crashes_after(0).await.entries;
     let crash = &crashes[0];
-    assert_eq!((crash.path.as_str(), crash.kind.as_str(), crash.cause.as_str()), ("node/a", "puppet", "told to panic"));
+    assert_eq!(
+        (crash.path.as_str(), crash.kind.as_str(), crash.cause.as_str()),
+        ("node/a", "puppet", "told to panic")
+    );
     assert_eq!((crash.message, crash.restarts, crashes[1].restarts), (Some("Panic"), 0, 1));
     assert!(crash.location.as_ref().is_some_and(|place| place.contains("tests.rs")), "{:?}", crash.location);
     let stack = crash.backtrace.as_ref().expect("a panic has a stack");
@@ -61,7 +64,11 @@ async fn tasks_end_with_their_actor() {
     let alive = Arc::strong_count(&held);
     address.cast(Do::Fail).expect("it runs");
     steps.until("started owner").await;
-    assert_eq!(Arc::strong_count(&held), alive, "the task of the first incarnation let go before the second started");
+    assert_eq!(
+        Arc::strong_count(&held),
+        alive,
+        "the task of the first incarnation let go before the second started"
+    );
     finish(root).await;
     assert_eq!(Arc::strong_count(&held), 1, "nothing is held after the stop");
 }
@@ -76,7 +83,8 @@ async fn catching_nests_and_sees_panics_without_a_hook() {
     let panic = inner.await.expect_err("it panics");
     assert_eq!(panic.message, "outer 2");
     assert!(panic.location.contains("crashes.rs"));
-    let resumed = catch_unwind(async { std::panic::resume_unwind(Box::new("resumed")) }).await.expect_err("it unwinds");
+    let resumed =
+        catch_unwind(async { std::panic::resume_unwind(Box::new("resumed")) }).await.expect_err("it unwinds");
     assert_eq!((resumed.message.as_str(), resumed.location.as_str()), ("resumed", ""));
 }
 
@@ -101,7 +109,10 @@ fn the_journal_is_bounded_and_says_what_a_reader_missed() {
     }
     let all = journal.crashes_since(0);
     assert_eq!((all.entries.len(), all.lost, all.entries[0].seq), (JOURNAL_ENTRIES_MAX, 10, 11));
-    assert!(all.entries[0].cause.len() <= crate::kernel::limits::CAUSE_BYTES_MAX && all.entries[0].cause.ends_with("(cut)"));
+    assert!(
+        all.entries[0].cause.len() <= crate::kernel::limits::CAUSE_BYTES_MAX
+            && all.entries[0].cause.ends_with("(cut)")
+    );
     let newest = journal.crashes_since(JOURNAL_ENTRIES_MAX as u64 + 8);
     assert_eq!((newest.entries.len(), newest.lost), (2, 0));
     let future = journal.crashes_since(u64::MAX);

@@ -4,7 +4,8 @@ use super::*;
 use crate::supervise::{ChildError, Children, DynamicSpec, SpecError, StartError};
 
 async fn pool(children_max: usize) -> (Root, Steps, Children) {
-    let spec = DynamicSpec { backoff: Backoff::exponential(millis(1), millis(2)), ..DynamicSpec::new(children_max) };
+    let spec =
+        DynamicSpec { backoff: Backoff::exponential(millis(1), millis(2)), ..DynamicSpec::new(children_max) };
     let (child, children) = ChildSpec::dynamic("pool", spec);
     let (root, steps) = start(quick(Strategy::OneForOne, vec![child])).await;
     (root, steps, children)
@@ -20,9 +21,18 @@ async fn children_start_stop_and_restart_on_request() {
     let (root, mut steps, children) = pool(2).await;
     add(&children, "a", Restart::Permanent).await.expect("room for two");
     let to_b = add(&children, "b", Restart::Permanent).await.expect("room for two");
-    assert!(matches!(add(&children, "c", Restart::Permanent).await, Err(ChildError::Full { children_max: 2 })));
-    assert!(matches!(add(&children, "a", Restart::Permanent).await, Err(ChildError::Spec(SpecError::DuplicateId { .. }))));
-    assert!(matches!(add(&children, "A", Restart::Permanent).await, Err(ChildError::Spec(SpecError::InvalidId { .. }))));
+    assert!(matches!(
+        add(&children, "c", Restart::Permanent).await,
+        Err(ChildError::Full { children_max: 2 })
+    ));
+    assert!(matches!(
+        add(&children, "a", Restart::Permanent).await,
+        Err(ChildError::Spec(SpecError::DuplicateId { .. }))
+    ));
+    assert!(matches!(
+        add(&children, "A", Restart::Permanent).await,
+        Err(ChildError::Spec(SpecError::InvalidId { .. }))
+    ));
     children.stop_child("a", PATIENCE).await.expect("it is there");
     assert!(matches!(children.stop_child("a", PATIENCE).await, Err(ChildError::Unknown { .. })));
     assert!(matches!(children.restart_child("a", PATIENCE).await, Err(ChildError::Unknown { .. })));
@@ -59,9 +69,15 @@ async fn children_that_end_for_good_vanish() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_that_does_not_start_leaves_no_trace() {
     let (root, steps, children) = pool(10).await;
-    let (child, _) = ChildSpec::actor("bad", || Puppet { failing_starts: Arc::new(AtomicU32::new(1)), ..Puppet::default() });
+    let (child, _) = ChildSpec::actor("bad", || Puppet {
+        failing_starts: Arc::new(AtomicU32::new(1)),
+        ..Puppet::default()
+    });
     let error = children.start_child(child, PATIENCE).await.expect_err("its start fails");
-    assert!(matches!(&error, ChildError::Start(StartError { path, .. }) if path == "node/pool/bad"), "{error:?}");
+    assert!(
+        matches!(&error, ChildError::Start(StartError { path, .. }) if path == "node/pool/bad"),
+        "{error:?}"
+    );
     assert_eq!(children.list(PATIENCE).await, Ok(Vec::new()));
     assert_eq!(steps.tree.get("node/pool/bad"), None);
     finish(root).await;
@@ -71,12 +87,20 @@ async fn a_child_that_does_not_start_leaves_no_trace() {
 async fn children_stop_at_the_same_time() {
     let (root, mut steps, children) = pool(100).await;
     for number in 0..50 {
-        let (child, _) = ChildSpec::actor(format!("slow-{number}"), || Puppet { hanging_stop: true, ..Puppet::default() });
-        children.start_child(with_shutdown(child, Shutdown::Deadline(millis(200))), PATIENCE).await.expect("it starts");
+        let (child, _) =
+            ChildSpec::actor(format!("slow-{number}"), || Puppet { hanging_stop: true, ..Puppet::default() });
+        children
+            .start_child(with_shutdown(child, Shutdown::Deadline(millis(200))), PATIENCE)
+            .await
+            .expect("it starts");
     }
     let began = std::time::Instant::now();
     finish(root).await;
-    assert!(began.elapsed() < secs(5), "one after the other takes ten seconds, this took {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < secs(5),
+        "one after the other takes ten seconds, this took {:?}",
+        began.elapsed()
+    );
     let steps = steps.until("stopped node").await;
     assert_eq!(steps.iter().filter(|step| step.starts_with("killed pool/slow-")).count(), 50);
 }

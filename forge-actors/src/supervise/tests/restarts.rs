@@ -9,7 +9,11 @@ async fn check_strategy(strategy: Strategy, message: Do, expected: &[&str]) {
     to_b.cast(message).expect("b runs");
     let last = expected.last().expect("a step");
     assert_eq!(steps.until(last).await, expected, "{strategy:?}");
-    assert_eq!(to_b.call(|reply| Do::Echo(7, reply), PATIENCE).await, Ok(7), "the address survives the restart");
+    assert_eq!(
+        to_b.call(|reply| Do::Echo(7, reply), PATIENCE).await,
+        Ok(7),
+        "the address survives the restart"
+    );
     finish(root).await;
     assert_eq!(steps.until("stopped node").await, ["stopped c", "stopped b", "stopped a", "stopped node"]);
 }
@@ -21,13 +25,19 @@ async fn one_for_one_restarts_only_the_child() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_for_all_stops_in_reverse_and_starts_in_order() {
-    let steps = ["crashed b", "restarting b", "stopped c", "stopped a", "started a", "started b", "started c"];
+    let steps =
+        ["crashed b", "restarting b", "stopped c", "stopped a", "started a", "started b", "started c"];
     check_strategy(Strategy::OneForAll, Do::Fail, &steps).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rest_for_one_restarts_the_child_and_those_after_it() {
-    check_strategy(Strategy::RestForOne, Do::Panic, &["crashed b", "restarting b", "stopped c", "started b", "started c"]).await;
+    check_strategy(
+        Strategy::RestForOne,
+        Do::Panic,
+        &["crashed b", "restarting b", "stopped c", "started b", "started c"],
+    )
+    .await;
 }
 
 async fn check_restart(restart: Restart, message: Do, expected: &[&str]) {
@@ -63,7 +73,8 @@ async fn temporary_children_never_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_is_a_crash_that_names_the_interrupted_message() {
     let (child, address) = puppet("a");
-    let (root, mut steps) = start(quick(Strategy::OneForOne, vec![with_restart(child, Restart::Transient)])).await;
+    let (root, mut steps) =
+        start(quick(Strategy::OneForOne, vec![with_restart(child, Restart::Transient)])).await;
     address.cast(Do::Hang).expect("a runs");
     while steps.tree.get("node/a").is_none_or(|actor| actor.current.is_none()) {
         tokio::task::yield_now().await;
@@ -81,7 +92,8 @@ async fn a_kill_is_a_crash_that_names_the_interrupted_message() {
 async fn a_failing_restart_counts_and_is_tried_again() {
     let failing = Arc::new(AtomicU32::new(0));
     let shared = Arc::clone(&failing);
-    let (child, address) = ChildSpec::actor("a", move || Puppet { failing_starts: Arc::clone(&shared), ..Puppet::default() });
+    let (child, address) =
+        ChildSpec::actor("a", move || Puppet { failing_starts: Arc::clone(&shared), ..Puppet::default() });
     let (root, mut steps) = start(quick(Strategy::OneForOne, vec![child])).await;
     failing.store(2, SeqCst);
     address.cast(Do::Fail).expect("a runs");
@@ -119,20 +131,41 @@ async fn an_exhausted_budget_escalates_until_the_root_gives_up() {
     let budget = Budget { restarts_max: 2, window: secs(5) };
     let inner = SupervisorSpec { budget, ..quick(Strategy::OneForOne, vec![calm, crasher]) };
     let budget = Budget { restarts_max: 1, window: secs(5) };
-    let outer = SupervisorSpec { budget, ..quick(Strategy::OneForOne, vec![ChildSpec::supervisor("inner", inner)]) };
+    let outer =
+        SupervisorSpec { budget, ..quick(Strategy::OneForOne, vec![ChildSpec::supervisor("inner", inner)]) };
     let tree = Tree::new();
     let mut root = Root::start("node", outer, Arc::clone(&tree)).await.expect("it starts");
     let exit = ended(&mut root).await;
     assert_eq!(
         exit,
-        Exit::GaveUp { path: "node/inner/crasher".to_owned(), cause: "panicked at ".to_owned() + &place(&tree) + ": crash number 6" }
+        Exit::GaveUp {
+            path: "node/inner/crasher".to_owned(),
+            cause: "panicked at ".to_owned() + &place(&tree) + ": crash number 6"
+        }
     );
     let steps = Steps::new(&tree).until("gave up node").await;
     let crash = ["crashed inner/crasher", "restarting inner/crasher", "started inner/crasher"];
-    let burst = [&crash[..], &crash[..], &["crashed inner/crasher", "exhausted inner", "stopped inner/calm", "escalated inner"]].concat();
+    let burst = [
+        &crash[..],
+        &crash[..],
+        &["crashed inner/crasher", "exhausted inner", "stopped inner/calm", "escalated inner"],
+    ]
+    .concat();
     let boot = ["started inner/calm", "started inner/crasher"];
-    let first: Vec<_> = steps.iter().map(String::as_str).filter(|step| *step != "started node" && *step != "started inner").collect();
-    let expected = [&boot[..], &burst[..], &["restarting inner"], &boot[..], &burst[..], &["exhausted node", "gave up node"]].concat();
+    let first: Vec<_> = steps
+        .iter()
+        .map(String::as_str)
+        .filter(|step| *step != "started node" && *step != "started inner")
+        .collect();
+    let expected = [
+        &boot[..],
+        &burst[..],
+        &["restarting inner"],
+        &boot[..],
+        &burst[..],
+        &["exhausted node", "gave up node"],
+    ]
+    .concat();
     assert_eq!(first, expected);
     assert_eq!(starts.load(SeqCst), 6);
     assert!(ractor::registry::get_all_pids().is_empty(), "nobody outlives a root that gave up");
@@ -148,7 +181,8 @@ async fn a_wider_restart_swallows_a_pending_one() {
     let (children, [to_a, _, to_c]) = three();
     // Delays long enough that the second crash comes while the first restart waits.
     let slow = Backoff::exponential(millis(400), millis(400));
-    let (root, mut steps) = start(SupervisorSpec { backoff: slow, ..quick(Strategy::RestForOne, children) }).await;
+    let (root, mut steps) =
+        start(SupervisorSpec { backoff: slow, ..quick(Strategy::RestForOne, children) }).await;
     to_c.cast(Do::Panic).expect("c runs");
     assert_eq!(steps.until("restarting c").await, ["crashed c", "restarting c"]);
     to_a.cast(Do::Panic).expect("a runs");
@@ -162,7 +196,8 @@ async fn a_stop_while_a_restart_is_pending_does_not_wait_for_it() {
     let (child, address) = puppet("a");
     let slow = Backoff::exponential(secs(50), secs(50));
     let budget = Budget { restarts_max: 1, window: secs(100) };
-    let (root, mut steps) = start(SupervisorSpec { backoff: slow, budget, ..quick(Strategy::OneForOne, vec![child]) }).await;
+    let (root, mut steps) =
+        start(SupervisorSpec { backoff: slow, budget, ..quick(Strategy::OneForOne, vec![child]) }).await;
     address.cast(Do::Fail).expect("a runs");
     steps.until("restarting a").await;
     while !matches!(steps.tree.get("node/a").map(|actor| actor.state), Some(ActorState::Waiting { .. })) {
@@ -177,7 +212,8 @@ async fn a_stop_while_a_restart_is_pending_does_not_wait_for_it() {
 async fn restarts_wait_longer_and_longer() {
     let (child, address) = puppet("a");
     let backoff = Backoff::exponential(millis(20), millis(80));
-    let (root, mut steps) = start(SupervisorSpec { backoff, ..quick(Strategy::OneForOne, vec![child]) }).await;
+    let (root, mut steps) =
+        start(SupervisorSpec { backoff, ..quick(Strategy::OneForOne, vec![child]) }).await;
     for _ in 0..4 {
         address.cast(Do::Fail).expect("a runs");
         steps.until("started a").await;
@@ -201,7 +237,14 @@ async fn a_dynamic_supervisor_that_gives_up_escalates_too() {
     let (worker, address) = puppet("worker");
     children.start_child(worker, PATIENCE).await.expect("it starts");
     address.cast(Do::Panic).expect("it runs");
-    let expected = ["started pool/worker", "crashed pool/worker", "exhausted pool", "escalated pool", "restarting pool", "started pool"];
+    let expected = [
+        "started pool/worker",
+        "crashed pool/worker",
+        "exhausted pool",
+        "escalated pool",
+        "restarting pool",
+        "started pool",
+    ];
     assert_eq!(steps.until("started pool").await, expected);
     assert_eq!(children.list(PATIENCE).await, Ok(Vec::new()), "a dynamic supervisor restarts empty");
     finish(root).await;

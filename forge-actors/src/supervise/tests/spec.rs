@@ -13,7 +13,9 @@ fn ids_are_path_segments_and_unique() {
         check(&quick(Strategy::OneForOne, vec![puppet(id).0]), Ok(()));
     }
     for id in ["", "A", "a/b", "a b", "ä"] {
-        let message = format!("`{id}` cannot name a child: an id has 1 to 64 of the characters a-z, 0-9, `_`, `.` and `-`");
+        let message = format!(
+            "`{id}` cannot name a child: an id has 1 to 64 of the characters a-z, 0-9, `_`, `.` and `-`"
+        );
         check(&quick(Strategy::OneForOne, vec![puppet(id).0]), Err(&message));
     }
     assert_eq!(puppet(&"x".repeat(65)).0.validate(), Err(SpecError::InvalidId { id: "x".repeat(65) }));
@@ -29,7 +31,13 @@ fn a_budget_that_the_backoff_outlasts_is_refused_wherever_it_stands() {
     let message = "the budget can never be exhausted: 4 restarts wait up to 7s in all, and the window is only 7s; \
                    widen `window`, or lower `restarts_max` or the backoff";
     check(&wrong, Err(message));
-    check(&SupervisorSpec { budget: Budget { window: secs(8), ..budget }, ..quick(Strategy::OneForOne, Vec::new()) }, Ok(()));
+    check(
+        &SupervisorSpec {
+            budget: Budget { window: secs(8), ..budget },
+            ..quick(Strategy::OneForOne, Vec::new())
+        },
+        Ok(()),
+    );
     let below = quick(Strategy::OneForOne, vec![ChildSpec::supervisor("inner", wrong)]);
     check(&below, Err(&format!("below `inner`: {message}")));
     let (dynamic, _) = ChildSpec::dynamic("pool", DynamicSpec { budget, backoff, ..DynamicSpec::new(1) });
@@ -38,5 +46,8 @@ fn a_budget_that_the_backoff_outlasts_is_refused_wherever_it_stands() {
 
 #[test]
 fn the_defaults_are_valid() {
-    check(&SupervisorSpec::new(Strategy::OneForAll, vec![ChildSpec::dynamic("pool", DynamicSpec::new(1)).0]), Ok(()));
+    check(
+        &SupervisorSpec::new(Strategy::OneForAll, vec![ChildSpec::dynamic("pool", DynamicSpec::new(1)).0]),
+        Ok(()),
+    );
 }

@@ -26,9 +26,13 @@ fn check(strategy: Strategy, restarts: [Restart; 3], exit: ExitKind, expected: O
     let verdict = slots.exited(Key(1), exit, now, 1.0);
     let until = now + millis(100);
     let stop = |keys: &[u64]| keys.iter().copied().map(Key).collect();
-    assert_eq!(verdict, expected.map_or(Verdict::Ended, |(stops, _)| Verdict::Restart { stop: stop(stops), until }));
+    assert_eq!(
+        verdict,
+        expected.map_or(Verdict::Ended, |(stops, _)| Verdict::Restart { stop: stop(stops), until })
+    );
     let waiting: Vec<_> = slots.waiting().collect();
-    let expected: Vec<_> = expected.map_or(&[][..], |(_, waits)| waits).iter().map(|key| (Key(*key), until)).collect();
+    let expected: Vec<_> =
+        expected.map_or(&[][..], |(_, waits)| waits).iter().map(|key| (Key(*key), until)).collect();
     assert_eq!(waiting, expected, "{strategy:?} {restarts:?} {exit:?}");
 }
 
@@ -94,7 +98,8 @@ enum Happening {
 
 fn happenings() -> impl proptest::strategy::Strategy<Value = Vec<Happening>> {
     let exit = (0..5u64, any::<bool>()).prop_map(|(key, normal)| Happening::Exit(key, normal));
-    let happening = prop_oneof![exit, any::<bool>().prop_map(Happening::Due), (0..2_000u64).prop_map(Happening::Pass)];
+    let happening =
+        prop_oneof![exit, any::<bool>().prop_map(Happening::Due), (0..2_000u64).prop_map(Happening::Pass)];
     proptest::collection::vec(happening, 0..60)
 }
 

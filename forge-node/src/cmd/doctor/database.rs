@@ -35,7 +35,8 @@ pub(super) async fn examine(loaded: &Loaded, scene: Scene<'_>) -> Vec<Finding> {
     };
     let findings = match check(&storage.database).await {
         Ok(()) => {
-            let mut findings = vec![Finding::good(format!("the database at {} answers", storage.database.place()))];
+            let mut findings =
+                vec![Finding::good(format!("the database at {} answers", storage.database.place()))];
             findings.push(clock(&storage.database).await.unwrap_or_else(Finding::from));
             let migrations = migrations(&storage).await;
             // Tables that are still to be made differ from every model, and that is no news.
@@ -54,11 +55,13 @@ pub(super) async fn examine(loaded: &Loaded, scene: Scene<'_>) -> Vec<Finding> {
 async fn check(database: &Database) -> Result<(), Report> {
     database.check().await.map_err(|error| match error {
         CheckError::Permanent(error) => error.into(),
-        CheckError::Away(error) => {
-            Report::new(Exit::Database, "database-unreachable", format!("the database at {} is not reachable", database.place()))
-                .cause(error)
-                .help(reachability(&database.place()))
-        }
+        CheckError::Away(error) => Report::new(
+            Exit::Database,
+            "database-unreachable",
+            format!("the database at {} is not reachable", database.place()),
+        )
+        .cause(error)
+        .help(reachability(&database.place())),
     })
 }
 
@@ -70,32 +73,44 @@ pub(super) fn reachability(place: &str) -> String {
 }
 
 async fn migrations(storage: &Storage) -> Vec<Finding> {
-    let runner = Runner { database: &storage.database, sets: storage.sets(), node: NODE, lock_wait: MIGRATION_LOCK_WAIT };
+    let runner = Runner {
+        database: &storage.database,
+        sets: storage.sets(),
+        node: NODE,
+        lock_wait: MIGRATION_LOCK_WAIT,
+    };
     let all = match runner.status().await {
         Ok(all) => all,
         Err(error) => return vec![Report::from(error).into()],
     };
     let problems = all.iter().filter_map(|status| status.problem.as_ref());
-    let problems: Vec<_> = problems.map(|problem| Finding::bad(Exit::Drift, problem, "forge-node migrate status")).collect();
+    let problems: Vec<_> =
+        problems.map(|problem| Finding::bad(Exit::Drift, problem, "forge-node migrate status")).collect();
     let pending = all.iter().filter(|status: &&Status| status.applied.is_none()).count();
     match (problems.is_empty(), pending) {
         (false, _) => problems,
         (true, 0) => vec![Finding::good(format!("{} migrations are applied, none is pending", all.len()))],
-        (true, _) => vec![Finding::note(format!("{pending} of {} migrations are pending", all.len()), "forge-node migrate up")],
+        (true, _) => vec![Finding::note(
+            format!("{pending} of {} migrations are pending", all.len()),
+            "forge-node migrate up",
+        )],
     }
 }
 
 async fn clock(database: &Database) -> Result<Finding, Report> {
     let before = local_now();
-    let theirs: Timestamp = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&database.reader()).await.map_err(failed)?;
+    let theirs: Timestamp =
+        sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&database.reader()).await.map_err(failed)?;
     let after = local_now();
     // Their moment lies somewhere between ours: only what sticks out is certain to be a difference.
     let ahead = (theirs - after).to_std().unwrap_or_default();
     let behind = (before - theirs).to_std().unwrap_or_default();
     let difference = ahead.max(behind);
     Ok(if difference > CLOCK_DIFFERENCE_MAX {
-        let text =
-            format!("this machine's clock differs from the database's by {}", format_duration(millis(difference.as_millis() as u64)));
+        let text = format!(
+            "this machine's clock differs from the database's by {}",
+            format_duration(millis(difference.as_millis() as u64))
+        );
         Finding::bad(Exit::Failed, text, "timedatectl set-ntp true")
     } else {
         Finding::good("this machine's clock agrees with the database's")
@@ -109,8 +124,13 @@ fn local_now() -> Timestamp {
 async fn models(database: &Database) -> Result<Vec<Finding>, Report> {
     let differences = differences(database).await?;
     Ok(match differences.is_empty() {
-        true => vec![Finding::good(format!("{} models agree with their tables", ModelRegistration::all().len()))],
-        false => differences.into_iter().map(|difference| Finding::bad(Exit::Drift, difference, "forge-node schema")).collect(),
+        true => {
+            vec![Finding::good(format!("{} models agree with their tables", ModelRegistration::all().len()))]
+        }
+        false => differences
+            .into_iter()
+            .map(|difference| Finding::bad(Exit::Drift, difference, "forge-node schema"))
+            .collect(),
     })
 }
 

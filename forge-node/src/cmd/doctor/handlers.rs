@@ -1,4 +1,5 @@
-//! Handlers in the source against handlers in the binary: a file that no `mod` names is not compiled, in silence.
+//! Handlers in the source against handlers in the binary: a file that no `mod` names is not compiled, in
+//! silence.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,11 @@ pub(super) fn examine(apps: &[&App]) -> Vec<Finding> {
 }
 
 fn examine_one(app: &App, catalog: &Catalog) -> Vec<Finding> {
-    let own = |meta: &Meta| meta.module.strip_prefix(app.module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
-    let linked: Vec<&Meta> = catalog.iter().map(|(_, registration)| &registration.meta).filter(|meta| own(meta)).collect();
+    let own = |meta: &Meta| {
+        meta.module.strip_prefix(app.module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    let linked: Vec<&Meta> =
+        catalog.iter().map(|(_, registration)| &registration.meta).filter(|meta| own(meta)).collect();
     let missing: Vec<_> = missing(Path::new(app.source), &linked);
     if missing.is_empty() {
         return vec![Finding::good(format!("{}: {} handlers are linked", app.name, linked.len()))];
@@ -30,7 +34,11 @@ fn examine_one(app: &App, catalog: &Catalog) -> Vec<Finding> {
     let finding = |(file, count): &(PathBuf, usize)| {
         let module = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         let text = format!("{}: {count} handlers of {} are not in this binary", app.name, file.display());
-        Finding::bad(Exit::Drift, text, format!("name the module in its parent (`pub mod {module};`), and build again"))
+        Finding::bad(
+            Exit::Drift,
+            text,
+            format!("name the module in its parent (`pub mod {module};`), and build again"),
+        )
     };
     missing.iter().map(finding).collect()
 }
@@ -51,8 +59,11 @@ pub(super) fn missing(package: &Path, linked: &[&Meta]) -> Vec<(PathBuf, usize)>
 
 fn count(text: &str) -> usize {
     let lines = text.lines().map(str::trim_start);
-    let is_attribute =
-        |line: &str| ATTRIBUTES.iter().any(|attribute| line.strip_prefix(attribute).is_some_and(|rest| rest.starts_with(['(', ']'])));
+    let is_attribute = |line: &str| {
+        ATTRIBUTES
+            .iter()
+            .any(|attribute| line.strip_prefix(attribute).is_some_and(|rest| rest.starts_with(['(', ']'])))
+    };
     lines.filter(|line| is_attribute(line)).count()
 }
 

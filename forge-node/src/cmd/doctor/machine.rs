@@ -20,12 +20,18 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The programs that build an application.
 pub(super) fn toolchain() -> Vec<Finding> {
     let version = |program: &str| {
-        let output = Command::new(program).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
-        let text =
-            output.ok().filter(|output| output.status.success()).map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        let output =
+            Command::new(program).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
+        let text = output
+            .ok()
+            .filter(|output| output.status.success())
+            .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
         match text {
             Some(text) => Finding::good(text),
-            None => Finding::note(format!("{program} cannot be run, so nothing can be built here"), "curl https://sh.rustup.rs -sSf | sh"),
+            None => Finding::note(
+                format!("{program} cannot be run, so nothing can be built here"),
+                "curl https://sh.rustup.rs -sSf | sh",
+            ),
         }
     };
     vec![version("rustc"), version("cargo")]
@@ -38,9 +44,13 @@ pub(super) fn secret(loaded: &Loaded) -> Finding {
         Some(secret) if secret.expose().len() >= SECRET_BYTES_MIN => {
             Finding::good(format!("auth.secret is set by {}", loaded.origin("auth.secret")))
         }
-        Some(_) => Finding::bad(Exit::Config, format!("auth.secret has fewer than {SECRET_BYTES_MIN} bytes"), HELP),
+        Some(_) => {
+            Finding::bad(Exit::Config, format!("auth.secret has fewer than {SECRET_BYTES_MIN} bytes"), HELP)
+        }
         None => match secret::existing(&loaded.folder) {
-            Ok(Some(_)) => Finding::note("auth.secret is not set; the one in .forge serves development only", HELP),
+            Ok(Some(_)) => {
+                Finding::note("auth.secret is not set; the one in .forge serves development only", HELP)
+            }
             Ok(None) => Finding::note("auth.secret is not set: only `start --dev` will start", HELP),
             Err(report) => report.into(),
         },
@@ -54,10 +64,16 @@ pub(super) async fn postgres(loaded: &Loaded) -> Option<Finding> {
     }
     let (found, passed_over) = SearchPath::usual(&loaded.folder).find(&ServerUser::choose()).await;
     Some(match found.first() {
-        Some(binaries) => Finding::good(format!("postgres {} in {}", binaries.version, binaries.folder.display())),
+        Some(binaries) => {
+            Finding::good(format!("postgres {} in {}", binaries.version, binaries.folder.display()))
+        }
         None => {
-            let why = if passed_over.is_empty() { String::new() } else { format!(" ({})", passed_over.join("; ")) };
-            Finding::note(format!("no Postgres programs here{why}; `start` will fetch some"), "forge-node start")
+            let why =
+                if passed_over.is_empty() { String::new() } else { format!(" ({})", passed_over.join("; ")) };
+            Finding::note(
+                format!("no Postgres programs here{why}; `start` will fetch some"),
+                "forge-node start",
+            )
         }
     })
 }
@@ -67,7 +83,9 @@ pub(super) async fn port(loaded: &Loaded) -> Finding {
     let gateway = &loaded.config.gateway;
     match Port::open(gateway) {
         Ok(_) => Finding::good(format!("{} is free", gateway.address())),
-        Err(PortError::InUse { address }) if node_answers(loaded).await => Finding::good(format!("a node answers on {address}")),
+        Err(PortError::InUse { address }) if node_answers(loaded).await => {
+            Finding::good(format!("a node answers on {address}"))
+        }
         Err(error) => Report::from(error).help("forge-node start --port 0").into(),
     }
 }

@@ -15,7 +15,10 @@ fn handlers_that_no_module_names_are_found() {
     let two = "#[forge::query]\nasync fn a() {}\n\n    #[forge::mutation(role = \"x\")]\nasync fn b() {}\n// #[forge::query]\n#[forge::query_like]\n";
     fs::write(package.path().join("src/named.rs"), two).expect("writes");
     fs::write(package.path().join("src/deep/forgotten.rs"), two).expect("writes");
-    let linked = [Meta::query("shop::named", "a", "src/named.rs", 1), Meta::mutation("shop::named", "b", "shop/src/named.rs", 4)];
+    let linked = [
+        Meta::query("shop::named", "a", "src/named.rs", 1),
+        Meta::mutation("shop::named", "b", "shop/src/named.rs", 4),
+    ];
     let linked: Vec<_> = linked.iter().collect();
     assert_eq!(missing(package.path(), &linked), [(PathBuf::from("src/deep/forgotten.rs"), 2)]);
     assert_eq!(missing(package.path(), &linked[..1]).len(), 2, "one of two is missing too");
@@ -24,7 +27,9 @@ fn handlers_that_no_module_names_are_found() {
 
 #[test]
 fn the_way_to_a_database_can_be_pasted() {
-    let check = |place: &str, command: &str| assert!(super::database::reachability(place).starts_with(command), "{place}");
+    let check = |place: &str, command: &str| {
+        assert!(super::database::reachability(place).starts_with(command), "{place}")
+    };
     check("db.example:5433/shop", "pg_isready -h db.example -p 5433 ");
     check("/srv/shop/.forge/run:5432/app", "pg_isready -h /srv/shop/.forge/run -p 5432 ");
     check("::1:5432/shop", "pg_isready -h ::1 -p 5432 ");

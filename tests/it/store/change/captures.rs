@@ -37,7 +37,8 @@ async fn what_differs_is_switched_and_nothing_else_touched() {
     assert_eq!(names(&switched), ["Odd table", "a", "ev", "quiet"]);
     assert!(refused.is_empty(), "{refused:?}");
     assert_eq!(stage.told().await, EVERYTHING);
-    let triggers = "SELECT count(*) || ' ' || max(xmin::text) FROM pg_trigger WHERE tgname LIKE 'forge_capture_%'";
+    let triggers =
+        "SELECT count(*) || ' ' || max(xmin::text) FROM pg_trigger WHERE tgname LIKE 'forge_capture_%'";
     let before: String = stage.value(triggers).await;
     assert!(before.starts_with("16 "), "four tables, four triggers each: {before}");
     let again = reconcile(stage.database(), &wanted()).await.unwrap();
@@ -54,7 +55,11 @@ async fn what_differs_is_switched_and_nothing_else_touched() {
     let again = reconcile(stage.database(), &wanted()).await.unwrap();
     assert!(again.switched.is_empty(), "{again:?}");
     stage.check("DROP TRIGGER forge_capture_delete ON ev_1", NOTHING).await;
-    assert_eq!(names(&reconcile(stage.database(), &wanted()).await.unwrap().switched), ["ev"], "a part of it was missing");
+    assert_eq!(
+        names(&reconcile(stage.database(), &wanted()).await.unwrap().switched),
+        ["ev"],
+        "a part of it was missing"
+    );
     stage.drop().await;
 }
 
@@ -80,7 +85,9 @@ async fn a_locked_table_is_tried_again_and_holds_up_nobody() {
     execute(&mut writer, "BEGIN; INSERT INTO a VALUES (1)").await;
     let tree = Tree::new();
     let child = Captures::spec(stage.database().clone(), Arc::from(wanted()), Hints::new());
-    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), tree.clone()).await.unwrap();
+    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), tree.clone())
+        .await
+        .unwrap();
     stage.check("INSERT INTO ev_1 VALUES (1, 1)", EVERYTHING).await;
     stage.check("INSERT INTO ev_1 VALUES (1, 1)", "ev ev_1").await;
     execute(&mut writer, "COMMIT").await;
@@ -107,7 +114,9 @@ async fn news_of_definitions_bring_back_what_was_lost() {
     let mut stage = Stage::with(SCHEMA, &[]).await;
     let hints = Hints::new();
     let child = Captures::spec(stage.database().clone(), Arc::from(wanted()), hints.clone());
-    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), Tree::new()).await.unwrap();
+    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), Tree::new())
+        .await
+        .unwrap();
     for loss in LOSSES {
         stage.run(loss).await;
         hints.suspect_definitions();
@@ -125,9 +134,12 @@ async fn a_sweep_brings_back_what_was_lost() {
     let (hints, database) = (Hints::new(), stage.database().clone());
     // The shortest that is allowed: a sweep each second.
     let config = CaptureConfig { retention: Duration::from_secs(10), ..CaptureConfig::default() };
-    let children =
-        vec![Captures::spec(database.clone(), Arc::from(wanted()), hints.clone()), Compactor::spec(database.clone(), &config, hints)];
-    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, children), Tree::new()).await.unwrap();
+    let children = vec![
+        Captures::spec(database.clone(), Arc::from(wanted()), hints.clone()),
+        Compactor::spec(database.clone(), &config, hints),
+    ];
+    let root =
+        Root::start("node", SupervisorSpec::new(Strategy::OneForOne, children), Tree::new()).await.unwrap();
     for loss in LOSSES {
         stage.run(loss).await;
         await_order(&stage).await;

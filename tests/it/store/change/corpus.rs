@@ -54,7 +54,10 @@ const CORPUS: &[(&str, &str)] = &[
     ("BEGIN; INSERT INTO t (id) VALUES (50); ROLLBACK", NOTHING),
     ("SELECT * FROM t FOR UPDATE", NOTHING),
     // Several tables, and names that hide tables.
-    ("WITH gone AS (DELETE FROM t WHERE id = 2 RETURNING id) INSERT INTO other SELECT id FROM gone", "other t"),
+    (
+        "WITH gone AS (DELETE FROM t WHERE id = 2 RETURNING id) INSERT INTO other SELECT id FROM gone",
+        "other t",
+    ),
     ("WITH other AS (INSERT INTO t (id) VALUES (4) RETURNING id) SELECT * FROM other", "t"),
     ("INSERT INTO t (id) VALUES (4) ON CONFLICT DO NOTHING", NOTHING),
     ("INSERT INTO t (id) VALUES (4) ON CONFLICT (id) DO UPDATE SET name = 'b'", "t"),
@@ -63,7 +66,10 @@ const CORPUS: &[(&str, &str)] = &[
         "t",
     ),
     ("MERGE INTO t USING (VALUES (77)) AS s(id) ON t.id = s.id WHEN MATCHED THEN DELETE", NOTHING),
-    ("BEGIN; DECLARE c CURSOR FOR SELECT * FROM t FOR UPDATE; FETCH c; UPDATE t SET name = 'd' WHERE CURRENT OF c; COMMIT", "t"),
+    (
+        "BEGIN; DECLARE c CURSOR FOR SELECT * FROM t FOR UPDATE; FETCH c; UPDATE t SET name = 'd' WHERE CURRENT OF c; COMMIT",
+        "t",
+    ),
     // Cascades and truncation.
     ("INSERT INTO child VALUES (1, 4)", "child"),
     ("DELETE FROM t WHERE id = 4", "child t"),
@@ -90,9 +96,18 @@ const CORPUS: &[(&str, &str)] = &[
     ("DO $$ BEGIN INSERT INTO other VALUES (5); END $$", "other"),
     ("BEGIN; INSERT INTO deferred VALUES (1); COMMIT", "deferred other"),
     // Parts that were taken back.
-    ("BEGIN; SAVEPOINT a; INSERT INTO t (id) VALUES (20); ROLLBACK TO a; INSERT INTO other VALUES (6); COMMIT", "other"),
-    ("BEGIN; SAVEPOINT a; INSERT INTO t (id) VALUES (21); ROLLBACK TO a; INSERT INTO t (id) VALUES (21); COMMIT", "t"),
-    ("BEGIN; SAVEPOINT a; INSERT INTO t (id) VALUES (22); RELEASE a; INSERT INTO t (id) VALUES (23); COMMIT", "t"),
+    (
+        "BEGIN; SAVEPOINT a; INSERT INTO t (id) VALUES (20); ROLLBACK TO a; INSERT INTO other VALUES (6); COMMIT",
+        "other",
+    ),
+    (
+        "BEGIN; SAVEPOINT a; INSERT INTO t (id) VALUES (21); ROLLBACK TO a; INSERT INTO t (id) VALUES (21); COMMIT",
+        "t",
+    ),
+    (
+        "BEGIN; SAVEPOINT a; INSERT INTO t (id) VALUES (22); RELEASE a; INSERT INTO t (id) VALUES (23); COMMIT",
+        "t",
+    ),
     (
         "DO $$ BEGIN INSERT INTO other VALUES (7); BEGIN INSERT INTO t (id) VALUES (24); RAISE 'no'; EXCEPTION WHEN others THEN NULL; END; END $$",
         "other",
@@ -102,7 +117,10 @@ const CORPUS: &[(&str, &str)] = &[
         "t",
     ),
     // Whoever writes, and however the session is set.
-    ("SET session_replication_role = replica; INSERT INTO t (id) VALUES (30); RESET session_replication_role", "t"),
+    (
+        "SET session_replication_role = replica; INSERT INTO t (id) VALUES (30); RESET session_replication_role",
+        "t",
+    ),
     ("SET search_path = pg_catalog; INSERT INTO public.t (id) VALUES (31); RESET search_path", "t"),
     ("SET ROLE pg_monitor; INSERT INTO t (id) VALUES (32); RESET ROLE", "t"),
     ("BEGIN ISOLATION LEVEL SERIALIZABLE; INSERT INTO t (id) VALUES (33); COMMIT", "t"),
@@ -129,7 +147,10 @@ async fn a_transaction_leaves_one_row_for_each_table() {
     stage.run("DELETE FROM forge_changes").await;
     stage.run("BEGIN; INSERT INTO t (id) VALUES (1); UPDATE t SET name = 'x'; SELECT write_other(); SELECT write_other(); DELETE FROM t; COMMIT").await;
     let rows: Vec<(String, String)> =
-        sqlx::query_as("SELECT tbl::regclass::text, op::text FROM forge_changes ORDER BY 1").fetch_all(&mut stage.outside).await.unwrap();
+        sqlx::query_as("SELECT tbl::regclass::text, op::text FROM forge_changes ORDER BY 1")
+            .fetch_all(&mut stage.outside)
+            .await
+            .unwrap();
     assert_eq!(rows, [("other".into(), "I".into()), ("t".into(), "I".into())]);
     stage.drop().await;
 }
@@ -137,11 +158,17 @@ async fn a_transaction_leaves_one_row_for_each_table() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_names_what_the_transaction_wrote() {
     let mut stage = Stage::with(SCHEMA, CAPTURED).await;
-    let ids: Vec<Oid> =
-        sqlx::query_scalar("SELECT unnest(ARRAY['t', 'other', 'child']::regclass[])::oid").fetch_all(&mut stage.outside).await.unwrap();
+    let ids: Vec<Oid> = sqlx::query_scalar("SELECT unnest(ARRAY['t', 'other', 'child']::regclass[])::oid")
+        .fetch_all(&mut stage.outside)
+        .await
+        .unwrap();
     let [t, other, child] = ids.as_slice() else { panic!("three tables") };
-    let transaction =
-        Transaction::begin(stage.database(), TransactionOptions::new("test", std::time::Duration::from_secs(5))).await.unwrap();
+    let transaction = Transaction::begin(
+        stage.database(),
+        TransactionOptions::new("test", std::time::Duration::from_secs(5)),
+    )
+    .await
+    .unwrap();
     let db = transaction.db();
     sqlx::query("INSERT INTO t (id) VALUES (1)").execute(&db).await.unwrap();
     sqlx::query("INSERT INTO unseen VALUES (1)").execute(&db).await.unwrap();

@@ -1,4 +1,5 @@
-//! Changed definitions: told as a change of everything, and partitions to come are captured, with and without the right to event triggers.
+//! Changed definitions: told as a change of everything, and partitions to come are captured, with and without
+//! the right to event triggers.
 
 use std::time::Duration;
 
@@ -68,8 +69,7 @@ async fn partitions_to_come_are_captured() {
     stage.check("INSERT INTO ev_2 VALUES (3, 13)", NOTHING).await;
     stage.check("ALTER TABLE ev ATTACH PARTITION ev_2 FOR VALUES FROM (10) TO (20)", EVERYTHING).await;
     stage.check("INSERT INTO ev_2 VALUES (4, 14)", "ev ev_2").await;
-    let branch =
-        "CREATE TABLE ev_3 (id int, d int) PARTITION BY RANGE (d); CREATE TABLE ev_3a PARTITION OF ev_3 FOR VALUES FROM (20) TO (25)";
+    let branch = "CREATE TABLE ev_3 (id int, d int) PARTITION BY RANGE (d); CREATE TABLE ev_3a PARTITION OF ev_3 FOR VALUES FROM (20) TO (25)";
     stage.check(branch, EVERYTHING).await;
     stage.check("ALTER TABLE ev ATTACH PARTITION ev_3 FOR VALUES FROM (20) TO (30)", EVERYTHING).await;
     stage.check("INSERT INTO ev_3a VALUES (5, 21)", "ev ev_3 ev_3a").await;
@@ -82,7 +82,9 @@ async fn partitions_to_come_are_captured() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_captured_is_refused() {
     let mut stage = Stage::with(SCHEMA, &["ev"]).await;
-    stage.run("CREATE TABLE ev_1 PARTITION OF ev FOR VALUES FROM (0) TO (10); CREATE TEMP TABLE mine (id int)").await;
+    stage
+        .run("CREATE TABLE ev_1 PARTITION OF ev FOR VALUES FROM (0) TO (10); CREATE TEMP TABLE mine (id int)")
+        .await;
     for (sql, code) in [
         ("SELECT forge_enable_reactivity('v')", "42809"),
         ("SELECT forge_enable_reactivity('mine')", "42809"),
@@ -109,7 +111,8 @@ async fn without_event_triggers_the_compactor_finds_what_changed() {
     )
     .await;
     execute(&mut outside, "GRANT ALL ON SCHEMA public TO forge_plain").await;
-    let database = Database::new(scratch.options().username("forge_plain"), DatabaseConfig::default(), "plain");
+    let database =
+        Database::new(scratch.options().username("forge_plain"), DatabaseConfig::default(), "plain");
     migrate(&database).await;
     execute(&mut outside, "SET ROLE forge_plain").await;
     execute(&mut outside, SCHEMA).await;
@@ -131,7 +134,11 @@ async fn without_event_triggers_the_compactor_finds_what_changed() {
     assert_eq!(told(&mut outside).await, EVERYTHING);
     execute(&mut outside, "INSERT INTO ev_1 VALUES (1, 1)").await;
     assert_eq!(told(&mut outside).await, "ev ev_1");
-    for sql in ["CREATE OR REPLACE VIEW v AS SELECT id FROM t WHERE id > 1", "DROP FUNCTION f", "ALTER TYPE mood ADD VALUE 'better'"] {
+    for sql in [
+        "CREATE OR REPLACE VIEW v AS SELECT id FROM t WHERE id > 1",
+        "DROP FUNCTION f",
+        "ALTER TYPE mood ADD VALUE 'better'",
+    ] {
         execute(&mut outside, sql).await;
         assert_eq!(check_definitions(&database).await.unwrap(), Some(true), "{sql}");
         assert_eq!(told(&mut outside).await, EVERYTHING, "{sql}");
@@ -155,7 +162,8 @@ async fn the_migration_goes_back_and_leaves_no_trace() {
     let mut stage = Stage::with(SCHEMA, &["t", "ev"]).await;
     stage.run("SELECT forge_enable_reactivity('loose', '{id}')").await;
     let sets = [system_set()];
-    let runner = Runner { database: stage.database(), sets: &sets, node: "test", lock_wait: Duration::from_secs(5) };
+    let runner =
+        Runner { database: stage.database(), sets: &sets, node: "test", lock_wait: Duration::from_secs(5) };
     runner.down("forge", DownTo::Number(1), |_| {}).await.unwrap();
     let left =
         "SELECT (SELECT count(*) FROM pg_proc WHERE proname LIKE 'forge%') + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'forge%')

@@ -1,4 +1,5 @@
-//! Tracked columns: old and new values, few enough to be worth it, and never a write that fails for their sake.
+//! Tracked columns: old and new values, few enough to be worth it, and never a write that fails for their
+//! sake.
 
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -36,8 +37,14 @@ impl Keys {
 #[tokio::test(flavor = "multi_thread")]
 async fn old_and_new_values_are_kept() {
     let mut keys = Keys::new().await;
-    keys.check("INSERT INTO t VALUES (1, 7), (2, 7), (3, NULL)", "I", Some(json!({ "id": ["1", "2", "3"], "org": ["7", null] }))).await;
-    keys.check("UPDATE t SET org = 8 WHERE id = 1", "U", Some(json!({ "id": ["1"], "org": ["7", "8"] }))).await;
+    keys.check(
+        "INSERT INTO t VALUES (1, 7), (2, 7), (3, NULL)",
+        "I",
+        Some(json!({ "id": ["1", "2", "3"], "org": ["7", null] })),
+    )
+    .await;
+    keys.check("UPDATE t SET org = 8 WHERE id = 1", "U", Some(json!({ "id": ["1"], "org": ["7", "8"] })))
+        .await;
     keys.check("DELETE FROM t WHERE id = 3", "D", Some(json!({ "id": ["3"], "org": [null] }))).await;
     assert_eq!(keys.after("UPDATE t SET org = 1 WHERE false").await, []);
     keys.check("TRUNCATE t", "T", None).await;
@@ -67,7 +74,12 @@ async fn a_tracked_column_may_go_without_failing_writes() {
     keys.after("ALTER TABLE t DROP COLUMN org").await;
     keys.check("DELETE FROM t", "D", None).await;
     keys.after("ALTER TABLE t ADD COLUMN org date").await;
-    keys.check("INSERT INTO t VALUES (1, NULL, '2026-01-02')", "I", Some(json!({ "id": ["1"], "org": ["2026-01-02"] }))).await;
+    keys.check(
+        "INSERT INTO t VALUES (1, NULL, '2026-01-02')",
+        "I",
+        Some(json!({ "id": ["1"], "org": ["2026-01-02"] })),
+    )
+    .await;
     keys.0.drop().await;
 }
 
@@ -84,7 +96,10 @@ async fn tables_share_a_function_and_partitions_follow() {
     keys.0.check("CREATE TABLE ev_1 PARTITION OF ev FOR VALUES FROM (0) TO (10)", EVERYTHING).await;
     let said = keys.after("INSERT INTO ev_1 VALUES (1, 3); UPDATE ev SET org = 4").await;
     let keyed: Vec<_> = said.into_iter().map(|(table, _, keys)| (table, keys.unwrap())).collect();
-    assert_eq!(keyed, [("ev".to_owned(), json!({ "org": ["3", "4"] })), ("ev_1".to_owned(), json!({ "org": ["3"] }))]);
+    assert_eq!(
+        keyed,
+        [("ev".to_owned(), json!({ "org": ["3", "4"] })), ("ev_1".to_owned(), json!({ "org": ["3"] }))]
+    );
     // Other columns, and none.
     keys.0.check("SELECT forge_enable_reactivity('twin', ARRAY['Odd ''name'])", EVERYTHING).await;
     let said = keys.after("INSERT INTO twin VALUES (5, NULL, NULL, 'x')").await;
@@ -94,6 +109,9 @@ async fn tables_share_a_function_and_partitions_follow() {
     assert_eq!(keys.0.value::<i64>(functions).await, 2, "those of t and ev");
     keys.0.check("SELECT forge_disable_reactivity('t'), forge_disable_reactivity('ev')", EVERYTHING).await;
     assert_eq!(keys.0.value::<i64>(functions).await, 0);
-    assert_eq!(keys.0.value::<i64>("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'forge_capture_%'").await, 4);
+    assert_eq!(
+        keys.0.value::<i64>("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'forge_capture_%'").await,
+        4
+    );
     keys.0.drop().await;
 }

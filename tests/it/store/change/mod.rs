@@ -1,4 +1,5 @@
-//! The change room against a real Postgres: what is captured, what a look tells, what is swept, what models get.
+//! The change room against a real Postgres: what is captured, what a look tells, what is swept, what models
+//! get.
 
 mod captures;
 mod corpus;
@@ -88,7 +89,10 @@ pub(crate) async fn migrate(database: &Database) {
 async fn named(connection: &mut PgConnection, changed: Changed) -> String {
     let Changed::Tables(tables) = changed else { return EVERYTHING.to_owned() };
     let oids: Vec<Oid> = tables.iter().map(|table| Oid(table.0)).collect();
-    let names: Vec<String> =
-        sqlx::query_scalar("SELECT oid::regclass::text FROM unnest($1::oid[]) AS oid").bind(oids).fetch_all(connection).await.unwrap();
+    let names: Vec<String> = sqlx::query_scalar("SELECT oid::regclass::text FROM unnest($1::oid[]) AS oid")
+        .bind(oids)
+        .fetch_all(connection)
+        .await
+        .unwrap();
     BTreeSet::from_iter(names).into_iter().collect::<Vec<_>>().join(" ")
 }

@@ -21,7 +21,10 @@ const LIMIT: Duration = Duration::from_secs(20);
 impl Stage {
     /// Deletes what had ended at the last call, and answers how many rows that were.
     async fn sweep(&self) -> u64 {
-        let Swept { deleted } = sweep(self.database(), Duration::ZERO, Duration::ZERO).await.unwrap().expect("nobody else sweeps");
+        let Swept { deleted } = sweep(self.database(), Duration::ZERO, Duration::ZERO)
+            .await
+            .unwrap()
+            .expect("nobody else sweeps");
         deleted
     }
 
@@ -52,7 +55,11 @@ async fn what_ended_a_retention_ago_goes_and_late_readers_know() {
     assert_eq!(kept, Some(Swept { deleted: 0 }));
     let marks: i64 = stage.value("SELECT count(*) FROM forge_change_marks").await;
     sweep(stage.database(), Duration::from_secs(600), Duration::from_secs(10)).await.unwrap();
-    assert_eq!(stage.value::<i64>("SELECT count(*) FROM forge_change_marks").await, marks, "one mark for each interval");
+    assert_eq!(
+        stage.value::<i64>("SELECT count(*) FROM forge_change_marks").await,
+        marks,
+        "one mark for each interval"
+    );
     stage.drop().await;
 }
 
@@ -61,7 +68,8 @@ async fn what_began_behind_an_open_transaction_stays() {
     let mut stage = Stage::with(SCHEMA, &["t", "other"]).await;
     stage.sweep().await;
     stage.sweep().await;
-    // Transactions of other databases count too: the last look may have been before one that the sweep saw ended.
+    // Transactions of other databases count too: the last look may have been before one that the sweep saw
+    // ended.
     stage.told().await;
     let mut slow = stage.scratch.connect().await;
     execute(&mut slow, "BEGIN; INSERT INTO other VALUES (1)").await;
@@ -84,7 +92,11 @@ async fn a_sweep_is_bounded_and_one_at_a_time() {
     stage.sweep().await;
     stage.sweep().await;
     let many = SWEEP_ROWS_MAX + 1;
-    stage.run(&format!("INSERT INTO forge_changes (tbl, op) SELECT 't'::regclass, 'I' FROM generate_series(1, {many})")).await;
+    stage
+        .run(&format!(
+            "INSERT INTO forge_changes (tbl, op) SELECT 't'::regclass, 'I' FROM generate_series(1, {many})"
+        ))
+        .await;
     stage.sweep().await;
     let other = Transaction::begin(stage.database(), TransactionOptions::new("other", LIMIT)).await.unwrap();
     lock_transaction(&other.db(), &LockKey::forge("compaction"), LIMIT).await.unwrap();
@@ -99,7 +111,9 @@ async fn a_sweep_is_bounded_and_one_at_a_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_came_in_a_dump_does_no_harm_and_goes() {
     let mut stage = Stage::with(SCHEMA, &["t", "other"]).await;
-    stage.run("INSERT INTO forge_changes (xid, tbl, op) VALUES ('900000000000', 'other'::regclass, 'I')").await;
+    stage
+        .run("INSERT INTO forge_changes (xid, tbl, op) VALUES ('900000000000', 'other'::regclass, 'I')")
+        .await;
     assert_eq!(stage.told().await, NOTHING);
     stage.run("UPDATE forge_change_state SET horizon = '900000000000'; INSERT INTO forge_change_marks VALUES (now() - interval '1 day', '900000000000')").await;
     assert_eq!(stage.told().await, EVERYTHING);
@@ -107,14 +121,20 @@ async fn what_came_in_a_dump_does_no_harm_and_goes() {
     assert_eq!(stage.left().await, 0);
     assert_eq!(stage.told().await, NOTHING);
     stage.check("INSERT INTO t VALUES (1)", "t").await;
-    assert_eq!(stage.value::<i64>("SELECT count(*) FROM forge_change_marks WHERE ended_before > '800000000000'").await, 0);
+    assert_eq!(
+        stage
+            .value::<i64>("SELECT count(*) FROM forge_change_marks WHERE ended_before > '800000000000'")
+            .await,
+        0
+    );
     stage.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_server_means_everything() {
     let postgres = forge_tests::PostgresProcess::start().await;
-    let database = Database::new(DatabaseUrl::new(postgres.url()).options().unwrap(), DatabaseConfig::default(), "test");
+    let database =
+        Database::new(DatabaseUrl::new(postgres.url()).options().unwrap(), DatabaseConfig::default(), "test");
     super::migrate(&database).await;
     let mut tail = Tail::new();
     let mut told = async || tail.read(&database.reader()).await.map(|batch| batch.changed);
@@ -133,12 +153,21 @@ async fn another_server_means_everything() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_absent_database_is_waited_for() {
     let stage = Stage::with(SCHEMA, &["t"]).await;
-    let away = Database::new(DatabaseUrl::new("postgres://forge@127.0.0.1:1/app").options().unwrap(), DatabaseConfig::default(), "test");
+    let away = Database::new(
+        DatabaseUrl::new("postgres://forge@127.0.0.1:1/app").options().unwrap(),
+        DatabaseConfig::default(),
+        "test",
+    );
     let config = CaptureConfig { retention: Duration::from_secs(1), ..CaptureConfig::default() };
     let tree = Tree::new();
     let child = Compactor::spec(away.clone(), &config, Hints::new());
-    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), tree.clone()).await.unwrap();
-    until("it tried twice", LIMIT, || async { tree.get("node/compactor").is_some_and(|actor| actor.handled.get() >= 2) }).await;
+    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), tree.clone())
+        .await
+        .unwrap();
+    until("it tried twice", LIMIT, || async {
+        tree.get("node/compactor").is_some_and(|actor| actor.handled.get() >= 2)
+    })
+    .await;
     assert_eq!(tree.get("node/compactor").unwrap().restarts.get(), 0);
     root.stop(LIMIT).await.unwrap();
     away.close().await;
@@ -151,10 +180,15 @@ async fn the_actor_sweeps_by_itself() {
     stage.run("INSERT INTO t VALUES (1)").await;
     let config = CaptureConfig { retention: Duration::from_millis(200), ..CaptureConfig::default() };
     let child = Compactor::spec(stage.database().clone(), &config, Hints::new());
-    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), Tree::new()).await.unwrap();
+    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), Tree::new())
+        .await
+        .unwrap();
     let database = stage.database().clone();
     until("the row is gone", LIMIT, || async {
-        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM forge_changes").fetch_one(&database.reader()).await.unwrap();
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM forge_changes")
+            .fetch_one(&database.reader())
+            .await
+            .unwrap();
         left == 0
     })
     .await;

@@ -69,7 +69,8 @@ async fn write(mut connection: PgConnection, seed: u64) -> Vec<(Xid, BTreeSet<us
                 execute(&mut connection, "SELECT 1").await;
             }
         }
-        let xid: String = sqlx::query_scalar("SELECT pg_current_xact_id()::text").fetch_one(&mut connection).await.unwrap();
+        let xid: String =
+            sqlx::query_scalar("SELECT pg_current_xact_id()::text").fetch_one(&mut connection).await.unwrap();
         let commits = dice.below(5) > 0;
         execute(&mut connection, if commits { "COMMIT" } else { "ROLLBACK" }).await;
         if commits {
@@ -102,11 +103,13 @@ async fn follow(stage: &mut Stage, running: Arc<AtomicUsize>) -> Vec<Batch> {
 async fn each_commit_is_told_once_in_the_look_that_first_sees_it() {
     let mut stage = stage().await;
     let names: Vec<String> = (0..TABLES).map(|n| format!("t{n}")).collect();
-    let oids: Vec<Oid> = sqlx::query_scalar("SELECT name::regclass::oid FROM unnest($1::text[]) WITH ORDINALITY AS t(name, n) ORDER BY n")
-        .bind(names)
-        .fetch_all(&mut stage.outside)
-        .await
-        .unwrap();
+    let oids: Vec<Oid> = sqlx::query_scalar(
+        "SELECT name::regclass::oid FROM unnest($1::text[]) WITH ORDINALITY AS t(name, n) ORDER BY n",
+    )
+    .bind(names)
+    .fetch_all(&mut stage.outside)
+    .await
+    .unwrap();
     // Open from before the first look until after the last.
     let mut slow = stage.scratch.connect().await;
     execute(&mut slow, "BEGIN; INSERT INTO t0 VALUES (1)").await;
@@ -130,10 +133,20 @@ async fn each_commit_is_told_once_in_the_look_that_first_sees_it() {
     for pair in looks.windows(2) {
         let [before, now] = pair else { unreachable!("windows of two") };
         let new = |xid: &Xid| now.snapshot.contains(*xid) && !before.snapshot.contains(*xid);
-        let expected: BTreeSet<TableId> =
-            committed.iter().filter(|(xid, _)| new(xid)).flat_map(|(_, tables)| tables).map(|table| TableId(oids[*table].0)).collect();
+        let expected: BTreeSet<TableId> = committed
+            .iter()
+            .filter(|(xid, _)| new(xid))
+            .flat_map(|(_, tables)| tables)
+            .map(|table| TableId(oids[*table].0))
+            .collect();
         tellings += expected.len();
-        assert_eq!(now.changed, Changed::Tables(expected), "between {} and {}", before.snapshot, now.snapshot);
+        assert_eq!(
+            now.changed,
+            Changed::Tables(expected),
+            "between {} and {}",
+            before.snapshot,
+            now.snapshot
+        );
     }
     let last = &looks.last().unwrap().snapshot;
     assert!(committed.keys().all(|xid| last.contains(*xid)), "the last look saw every commit");
@@ -157,7 +170,9 @@ async fn an_open_transaction_delays_nobody_and_costs_nothing() {
     execute(&mut slow, "BEGIN; INSERT INTO t1 VALUES (1)").await;
     stage.check("INSERT INTO t2 VALUES (1)", "t2").await;
     // What came since it began is not read again with every look.
-    stage.run("INSERT INTO forge_changes (tbl, op) SELECT 't3'::regclass, 'I' FROM generate_series(1, 10000)").await;
+    stage
+        .run("INSERT INTO forge_changes (tbl, op) SELECT 't3'::regclass, 'I' FROM generate_series(1, 10000)")
+        .await;
     let database = stage.database().clone();
     let tick = database.snapshot("tick", Duration::from_secs(5)).await.unwrap();
     let before = fetched(&tick.db()).await;
@@ -186,7 +201,8 @@ async fn a_look_belongs_to_the_snapshot_of_its_transaction() {
     stage.run("INSERT INTO t4 VALUES (1)").await;
     let Batch { snapshot, changed } = stage.tail.read(&tick.db()).await.unwrap();
     assert_eq!(changed, Changed::Tables(BTreeSet::new()), "its other statements do not see it either");
-    let same: String = sqlx::query_scalar("SELECT pg_current_snapshot()::text").fetch_one(&tick.db()).await.unwrap();
+    let same: String =
+        sqlx::query_scalar("SELECT pg_current_snapshot()::text").fetch_one(&tick.db()).await.unwrap();
     assert_eq!(snapshot, same.parse::<Snapshot>().unwrap());
     tick.rollback().await;
     assert_eq!(stage.told().await, "t4");
@@ -211,7 +227,11 @@ async fn a_look_that_fails_or_is_taken_back_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn more_than_a_look_reads_is_everything_once() {
     let mut stage = stage().await;
-    let many = |rows: u32| format!("INSERT INTO forge_changes (tbl, op) SELECT 't7'::regclass, 'I' FROM generate_series(1, {rows})");
+    let many = |rows: u32| {
+        format!(
+            "INSERT INTO forge_changes (tbl, op) SELECT 't7'::regclass, 'I' FROM generate_series(1, {rows})"
+        )
+    };
     stage.check(&many(20_000), "t7").await;
     stage.check(&many(20_001), EVERYTHING).await;
     stage.check("INSERT INTO t7 VALUES (1)", "t7").await;
