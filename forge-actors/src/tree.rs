@@ -9,7 +9,7 @@
 //! ├ cluster (one_for_one)     registry · mesh: endpoint, links, listener, dialer
 //! ├ reactor (one_for_one)     ticker · poller
 //! ├ jobs (one_for_one)        acknowledger · workers · claimer · rescuer · sweeper (with the role `worker`)
-//! └ gateway (one_for_one)     database_check · rooms_check · sessions (dynamic) · door · listener
+//! └ gateway (one_for_one)     database_check · subsystem_check · sessions (dynamic) · door · listener
 //! ```
 //!
 //! Children start from top to bottom and stop from bottom to top, so what stops first is what lets work in. A
@@ -45,9 +45,9 @@ use crate::gateway::assets::Assets;
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::database_check::{DATABASE_CHECK, DatabaseCheck};
 use crate::gateway::readiness::Readiness;
-use crate::gateway::rooms_check::{FUNCTIONS_CHECK, REACTOR_CHECK, RoomsCheck};
 use crate::gateway::routes::{Gateway, GatewayNeeds};
 use crate::gateway::server::Port;
+use crate::gateway::subsystem_check::{FUNCTIONS_CHECK, REACTOR_CHECK, SubsystemCheck};
 use crate::job::config::JobConfig;
 use crate::job::messages::{Jobs, Needs as JobNeeds};
 use crate::kernel::ids::NodeId;
@@ -215,7 +215,7 @@ impl RunningNode {
             let watch = DatabaseCheck::spec(options.database.state(), readiness.clone());
             let listener =
                 border(gateway, functions.clone(), options.tokens, readiness.clone(), sessions.clone());
-            let checks = [watch, RoomsCheck::spec(Arc::clone(&tree), readiness.clone())];
+            let checks = [watch, SubsystemCheck::spec(Arc::clone(&tree), readiness.clone())];
             let gateway = checks.into_iter().chain(sessions_children).chain([listener]).collect();
             children
                 .push(ChildSpec::supervisor("gateway", SupervisorSpec::new(Strategy::OneForOne, gateway)));

@@ -1,4 +1,4 @@
-//! Tells the readiness what the database's monitor sees. No one sends to it: it follows a watch.
+//! Reports to `/ready` whether the database answers, as the database's monitor sees it.
 
 use tokio::sync::watch;
 
@@ -6,7 +6,7 @@ use super::readiness::Readiness;
 use crate::db::state::DatabaseState;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Never};
 
-/// Name of the readiness check that holds while the database answers.
+/// Name of the readiness check that passes while the database answers.
 pub const DATABASE_CHECK: &str = "database";
 
 /// The actor that reports the database's state to `/ready`.
@@ -16,7 +16,7 @@ pub struct DatabaseCheck {
 }
 
 impl DatabaseCheck {
-    /// The child that reports `state` to `readiness`.
+    /// Declares the child that reports `state` to `readiness`.
     pub fn spec(state: watch::Receiver<DatabaseState>, readiness: Readiness) -> ChildSpec {
         ChildSpec::actor("database_check", move || Self {
             state: state.clone(),
@@ -41,7 +41,7 @@ impl Actor for DatabaseCheck {
                 } else {
                     readiness.fail(DATABASE_CHECK, "the database does not answer")
                 }
-                // The sender goes with the pools, that is with the node.
+                // The sender is dropped with the connection pools, when the whole node ends.
                 if state.changed().await.is_err() {
                     return;
                 }

@@ -26,11 +26,11 @@ mod envelope;
 mod exchange;
 mod pulse;
 pub mod readiness;
-pub mod rooms_check;
 pub mod routes;
 mod rpc;
 pub mod server;
 pub mod signals;
+pub mod subsystem_check;
 mod upgrade;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Whether this node wants traffic: named checks, and the drain that overrules them.
+//! Readiness of this node for traffic: named checks, and the drain that overrules them.
 //!
-//! Whoever owns a part of the node reports on it; `/ready` shows the sum. A check that nobody reported on yet
-//! fails, so a node is not ready by accident. Draining is one-way.
+//! The owner of each part of the node reports the state of its check, and `/ready` shows all of them. A check
+//! that was never reported fails, so a node is not ready by accident. A drain cannot be undone.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,59 +9,59 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::watch;
 
-/// State of one check.
+/// State of one readiness check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Check {
-    /// What is checked, for example `database`.
+pub struct ReadinessCheck {
+    /// Name of the check, for example `database`.
     pub name: &'static str,
-    /// It holds.
+    /// True while the check passes.
     pub ready: bool,
-    /// Why it does not hold. Everyone may read it: no addresses, no SQL.
+    /// Why the check fails. `/ready` is public, so a reason contains no addresses and no SQL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'static, str>>,
 }
 
-/// What `/ready` answers.
+/// The answer of `/ready`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
-    /// All checks hold and the node is not draining.
+pub struct ReadinessReport {
+    /// True while all checks pass and the node is not draining.
     pub ready: bool,
-    /// The node is on its way out.
+    /// True once the node has begun to shut down.
     pub draining: bool,
-    /// The checks, in the order they were declared.
-    pub checks: Vec<Check>,
+    /// The checks, in the order in which they were declared.
+    pub checks: Vec<ReadinessCheck>,
 }
 
-/// Shared by those who report and those who ask.
+/// The readiness of one node. Clones share the same checks.
 #[derive(Debug, Clone)]
 pub struct Readiness {
-    report: Arc<watch::Sender<Report>>,
+    report: Arc<watch::Sender<ReadinessReport>>,
 }
 
 impl Readiness {
-    /// Checks that all fail until they are reported on.
+    /// Declares `checks`; each fails until it is reported.
     pub fn new(checks: &[&'static str]) -> Self {
         let checks: Vec<_> = checks
             .iter()
-            .map(|name| Check { name, ready: false, reason: Some("is starting".into()) })
+            .map(|name| ReadinessCheck { name, ready: false, reason: Some("is starting".into()) })
             .collect();
-        let report = Report { ready: checks.is_empty(), draining: false, checks };
+        let report = ReadinessReport { ready: checks.is_empty(), draining: false, checks };
         Self { report: Arc::new(watch::Sender::new(report)) }
     }
 
-    /// The check `name` holds.
+    /// Reports that the check `name` passes.
     pub fn pass(&self, name: &'static str) {
-        self.set(Check { name, ready: true, reason: None });
+        self.set(ReadinessCheck { name, ready: true, reason: None });
     }
 
-    /// The check `name` does not hold, and everyone may know why.
+    /// Reports that the check `name` fails. The reason is shown to everyone who reads `/ready`.
     pub fn fail(&self, name: &'static str, reason: impl Into<Cow<'static, str>>) {
-        self.set(Check { name, ready: false, reason: Some(reason.into()) });
+        self.set(ReadinessCheck { name, ready: false, reason: Some(reason.into()) });
     }
 
-    /// The node stops: not ready from now on, whatever the checks say.
+    /// Reports that the node shuts down. From now on the node is not ready, whatever its checks say.
     pub fn drain(&self) {
         self.report.send_if_modified(|report| {
             report.ready = false;
@@ -69,22 +69,22 @@ impl Readiness {
         });
     }
 
-    /// All checks hold and the node is not draining.
+    /// True while all checks pass and the node is not draining.
     pub fn is_ready(&self) -> bool {
         self.report.borrow().ready
     }
 
-    /// The state now.
-    pub fn report(&self) -> Report {
+    /// The current report.
+    pub fn report(&self) -> ReadinessReport {
         self.report.borrow().clone()
     }
 
-    /// Wakes on each change.
-    pub fn subscribe(&self) -> watch::Receiver<Report> {
+    /// A receiver that is woken by each change of the report.
+    pub fn subscribe(&self) -> watch::Receiver<ReadinessReport> {
         self.report.subscribe()
     }
 
-    fn set(&self, check: Check) {
+    fn set(&self, check: ReadinessCheck) {
         self.report.send_if_modified(|report| {
             match report.checks.iter_mut().find(|known| known.name == check.name) {
                 Some(known) if *known == check => return false,

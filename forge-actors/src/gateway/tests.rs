@@ -6,4 +6,4 @@ mod identity;
 mod limits;
 mod node;
 mod origins;
-mod rooms;
+mod subsystem_check;

@@ -1,10 +1,10 @@
-//! The checks of the rooms follow what the tree says of them.
+//! The readiness checks of subsystems follow the state of their actors in the supervision tree.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::gateway::readiness::Readiness;
-use crate::gateway::rooms_check::{FUNCTIONS_CHECK, REACTOR_CHECK, RoomsCheck};
+use crate::gateway::subsystem_check::{FUNCTIONS_CHECK, REACTOR_CHECK, SubsystemCheck};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Never, Root, Strategy, SupervisorSpec, Tree};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -32,20 +32,20 @@ fn idle(name: &str) -> ChildSpec {
 /// Waits until exactly these checks fail.
 async fn fails(readiness: &Readiness, expected: &[&str]) {
     let mut reports = readiness.subscribe();
-    let failing = |report: &crate::gateway::readiness::Report| {
+    let failing = |report: &crate::gateway::readiness::ReadinessReport| {
         report.checks.iter().filter(|check| !check.ready).map(|check| check.name).eq(expected.iter().copied())
     };
     let reached = tokio::time::timeout(LIMIT, reports.wait_for(failing)).await;
-    reached.expect("the checks follow the tree").expect("the readiness lives");
+    reached.expect("the checks follow the tree").expect("the sender of the reports is alive");
 }
 
 #[tokio::test]
-async fn a_node_is_ready_while_its_rooms_run() {
+async fn a_node_is_ready_while_its_subsystems_run() {
     let (tree, readiness) = (Tree::new(), Readiness::new(&[FUNCTIONS_CHECK, REACTOR_CHECK]));
     let reactor = SupervisorSpec::new(Strategy::OneForOne, vec![idle("ticker"), idle("poller")]);
-    let check = RoomsCheck::spec(Arc::clone(&tree), readiness.clone());
+    let check = SubsystemCheck::spec(Arc::clone(&tree), readiness.clone());
     let children = vec![idle("functions"), ChildSpec::supervisor("reactor", reactor), check];
-    assert!(!readiness.is_ready(), "nobody reported yet");
+    assert!(!readiness.is_ready(), "no check was reported yet");
     let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, children), Arc::clone(&tree))
         .await
         .expect("starts");

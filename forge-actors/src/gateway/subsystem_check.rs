@@ -1,8 +1,8 @@
-//! Tells the readiness whether the rooms run that answer calls and keep live queries fresh. No one sends to
-//! it: it follows the tree.
+//! Reports to `/ready` whether the subsystems run that answer calls and keep live queries up to date. The
+//! state of their actors is read from the supervision tree.
 //!
-//! The journal wakes it when an actor starts, stops or crashes. A drain leaves no entry before it ends, so it
-//! also looks by itself.
+//! The tree's journal wakes the check when an actor starts, stops or crashes. A drain writes no journal entry
+//! before it ends, so the check also reads the tree every [`POLL_INTERVAL`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,29 +11,29 @@ use super::readiness::Readiness;
 use crate::kernel::time::millis;
 use crate::supervise::{Actor, ActorError, ActorState, ChildSpec, Context, Never, Tree};
 
-/// Name of the readiness check that holds while calls are taken.
+/// Name of the readiness check that passes while calls are accepted.
 pub const FUNCTIONS_CHECK: &str = "functions";
-/// Name of the readiness check that holds while live queries are run.
+/// Name of the readiness check that passes while live queries are run.
 pub const REACTOR_CHECK: &str = "reactor";
 
-/// The checks, and the actors without which they do not hold.
-const ROOMS: [(&str, &[&str]); 2] = [
+/// Each check, and the actors that must be running for it to pass.
+const REQUIRED_ACTORS: [(&str, &[&str]); 2] = [
     (FUNCTIONS_CHECK, &["node/functions"]),
     (REACTOR_CHECK, &["node/reactor/ticker", "node/reactor/poller"]),
 ];
-/// Between two looks: what a room that closes without an entry in the journal costs in time.
-const LOOK_EVERY: Duration = millis(500);
+/// The longest that `/ready` lags behind an actor that stopped without a journal entry.
+const POLL_INTERVAL: Duration = millis(500);
 
-/// The actor that reports the rooms to `/ready`.
-pub struct RoomsCheck {
+/// The actor that reports the subsystems' actors to `/ready`.
+pub struct SubsystemCheck {
     tree: Arc<Tree>,
     readiness: Readiness,
 }
 
-impl RoomsCheck {
-    /// The child that reports what runs in `tree` to `readiness`.
+impl SubsystemCheck {
+    /// Declares the child that reports the actors of `tree` to `readiness`.
     pub fn spec(tree: Arc<Tree>, readiness: Readiness) -> ChildSpec {
-        ChildSpec::actor("rooms_check", move || Self {
+        ChildSpec::actor("subsystem_check", move || Self {
             tree: Arc::clone(&tree),
             readiness: readiness.clone(),
         })
@@ -42,7 +42,7 @@ impl RoomsCheck {
 }
 
 fn report(tree: &Tree, readiness: &Readiness) {
-    for (check, paths) in ROOMS {
+    for (check, paths) in REQUIRED_ACTORS {
         let runs = |path: &&str| tree.get(path).is_some_and(|actor| actor.state == ActorState::Running);
         if paths.iter().all(runs) {
             readiness.pass(check);
@@ -52,10 +52,10 @@ fn report(tree: &Tree, readiness: &Readiness) {
     }
 }
 
-impl Actor for RoomsCheck {
+impl Actor for SubsystemCheck {
     type Message = Never;
     type State = ();
-    const KIND: &'static str = "rooms_check";
+    const KIND: &'static str = "subsystem_check";
 
     async fn start(&self, cx: &Context<Never>) -> Result<(), ActorError> {
         let (tree, readiness) = (Arc::clone(&self.tree), self.readiness.clone());
@@ -63,8 +63,8 @@ impl Actor for RoomsCheck {
             loop {
                 let seen = tree.journal().events_last();
                 report(&tree, &readiness);
-                // Late is as good as woken.
-                let _woken = tokio::time::timeout(LOOK_EVERY, tree.journal().events_after(seen)).await;
+                // A timeout is as good as a wake-up: both lead to the next report.
+                let _timed_out = tokio::time::timeout(POLL_INTERVAL, tree.journal().events_after(seen)).await;
             }
         });
         Ok(())
