@@ -11,10 +11,12 @@ use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
 use crate::db::database::DatabaseUsage;
+use crate::db::handle::Db;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
 use crate::kernel::invocation::Invocation;
+use crate::kernel::node::NodeInfo;
 use crate::kernel::slot::Slot;
 use crate::kernel::time::Timestamp;
 use crate::supervise::{ActorInfo, Event, Tree};
@@ -88,6 +90,10 @@ pub struct NodeRooms {
 pub trait Peers: Send + Sync + 'static {
     /// Every peer that this node knows, linked or not.
     fn list(&self) -> Vec<PeerInfo>;
+
+    /// The rows of `forge_nodes` that are shown, oldest process first, read in the transaction of `db`: nodes
+    /// that run, and nodes that died within the last hour and have no successor.
+    fn registered<'a>(&self, db: &'a Db) -> BoxFuture<'a, sqlx::Result<Vec<NodeInfo>>>;
 
     /// Runs a handler on `node`, internal ones included, and waits for its answer for at most `deadline`.
     fn invoke(
@@ -191,6 +197,14 @@ impl NodeView {
     /// The other nodes.
     pub fn peers(&self) -> Option<&Arc<dyn Peers>> {
         self.rooms.get()?.peers.as_ref()
+    }
+
+    /// The registered nodes, as [`Peers::registered`] reads them; none while the node is still being made.
+    pub async fn registered_nodes(&self, db: &Db) -> sqlx::Result<Vec<NodeInfo>> {
+        match self.peers() {
+            Some(peers) => peers.registered(db).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The node as it is now. `events` bounds how many of the newest events it carries.

@@ -16,12 +16,14 @@ use super::listener::Listener;
 use super::port::MeshPort;
 use super::registry::{Registry, RegistryMessage};
 use super::room::Room;
+use super::store;
 pub use super::store::Identity;
 use super::tls::Tls;
 use crate::app::context::Invoke;
 use crate::app::node::{PeerInfo, Peers};
 use crate::change::messages::Hints;
 use crate::db::database::Database;
+use crate::db::handle::Db;
 use crate::kernel::envelope::{self, Message};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
@@ -145,6 +147,10 @@ impl Mesh {
 impl Peers for Mesh {
     fn list(&self) -> Vec<PeerInfo> {
         self.peers()
+    }
+
+    fn registered<'a>(&self, db: &'a Db) -> BoxFuture<'a, sqlx::Result<Vec<NodeInfo>>> {
+        Box::pin(store::list(db))
     }
 
     fn invoke(

@@ -24,8 +24,8 @@ pub struct ClusterNodes {
 #[forge_app_macros::query(name = "forge.nodes", role = "admin", refresh = "1s")]
 pub async fn nodes(ctx: &QueryContext) -> Result<ClusterNodes> {
     let at = sqlx::query_scalar(include_str!("sql/read_clock.sql")).fetch_one(ctx.db()).await?;
-    let nodes = sqlx::query_as(include_str!("../cluster/sql/list_nodes.sql")).fetch_all(ctx.db()).await?;
     let view = ctx.node();
+    let nodes = view.registered_nodes(ctx.db()).await?;
     Ok(ClusterNodes {
         at,
         node: view.id,

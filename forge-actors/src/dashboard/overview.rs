@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sqlx::Row;
-use sqlx::postgres::PgRow;
 
 use crate::app::node::{NodeReport, PeerInfo, Vitals};
 use crate::app::{QueryContext, Result};
 use crate::dashboard::actor::{LifeEvent, life_event};
 use crate::dashboard::report;
 use crate::kernel::ids::NodeId;
+use crate::kernel::node::{NodeInfo, NodeState};
 use crate::kernel::time::Timestamp;
 use crate::supervise::{Event, EventKind};
 
@@ -55,8 +55,8 @@ pub struct NodeStatus {
     pub id: NodeId,
     /// Its name.
     pub name: String,
-    /// `joining`, `active`, `draining` or `dead`, as the registry has it.
-    pub state: String,
+    /// Where it is in its life, as its row in `forge_nodes` says.
+    pub state: NodeState,
     /// What it does.
     pub roles: Vec<String>,
     /// The version it runs.
@@ -79,11 +79,12 @@ pub struct NodeStatus {
 #[forge_app_macros::query(name = "forge.overview", role = "admin", refresh = "1s")]
 pub async fn overview(ctx: &QueryContext) -> Result<ClusterOverview> {
     let reports = report::all(ctx);
-    let rows = sqlx::query(include_str!("sql/list_nodes.sql")).fetch_all(ctx.db()).await?;
+    let mut registered = ctx.node().registered_nodes(ctx.db()).await?;
+    registered.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
     let counts = sqlx::query(include_str!("sql/count_jobs.sql")).fetch_one(ctx.db()).await?;
     let heard: BTreeMap<NodeId, &Arc<NodeReport>> =
         reports.iter().map(|report| (report.node, report)).collect();
-    let nodes: sqlx::Result<_> = rows.iter().map(|row| node_status(row, ctx.node().id, &heard)).collect();
+    let nodes = registered.into_iter().map(|node| node_status(node, ctx.node().id, &heard)).collect();
     let count =
         |column: &str| counts.try_get::<i64, _>(column).map(|count| u32::try_from(count).unwrap_or(u32::MAX));
     let jobs = JobCounts {
@@ -94,33 +95,28 @@ pub async fn overview(ctx: &QueryContext) -> Result<ClusterOverview> {
     };
     Ok(ClusterOverview {
         at: chrono::Utc::now(),
-        nodes: nodes?,
+        nodes,
         jobs,
         crashes24h: count("crashes")?,
         events: feed(&reports),
     })
 }
 
-fn node_status(
-    row: &PgRow,
-    here: NodeId,
-    heard: &BTreeMap<NodeId, &Arc<NodeReport>>,
-) -> sqlx::Result<NodeStatus> {
-    let id: NodeId = row.try_get("id")?;
-    let report = heard.get(&id);
-    Ok(NodeStatus {
-        id,
-        name: row.try_get("name")?,
-        state: row.try_get("state")?,
-        roles: row.try_get("roles")?,
-        version: row.try_get("version")?,
-        address: row.try_get("address")?,
-        started_at: row.try_get("started_at")?,
-        seen_at: row.try_get("seen_at")?,
-        here: id == here,
+fn node_status(node: NodeInfo, here: NodeId, heard: &BTreeMap<NodeId, &Arc<NodeReport>>) -> NodeStatus {
+    let report = heard.get(&node.id);
+    NodeStatus {
+        id: node.id,
+        name: node.name,
+        state: node.state,
+        roles: node.roles,
+        version: node.version,
+        address: node.address,
+        started_at: node.started_at,
+        seen_at: node.seen_at,
+        here: node.id == here,
         vitals: report.map(|report| report.vitals),
         peers: report.map(|report| report.peers.to_vec()).unwrap_or_default(),
-    })
+    }
 }
 
 fn feed(reports: &[Arc<NodeReport>]) -> Vec<LifeEvent> {

@@ -291,8 +291,8 @@ export type NodeStatus = {
   id: NodeId;
   /** Its name. */
   name: string;
-  /** `joining`, `active`, `draining` or `dead`, as the registry has it. */
-  state: string;
+  /** Where it is in its life, as its row in `forge_nodes` says. */
+  state: NodeState;
   /** What it does. */
   roles: string[];
   /** The version it runs. */

@@ -1,5 +1,5 @@
--- Called by cluster/store.rs at every heartbeat and by dashboard/nodes.rs. Reads the whole table, which is small, and once more for each row of a dead
--- node: those are shown for an hour, and not when another process has taken their name and place. No lock.
+-- Called by cluster/store.rs at every heartbeat, and by forge.nodes and forge.overview. Reads the whole table, which is small, and once more
+-- for each row of a dead node. Dead nodes are listed for an hour, unless a newer process has the same name and address. No lock.
 SELECT id, name, state, roles, address, mesh_address, version, protocol, started_at, seen_at, ended_at, lost
 FROM forge_nodes AS node
 WHERE state <> 'dead' OR (seen_at > now() - interval '1 hour' AND NOT EXISTS (
