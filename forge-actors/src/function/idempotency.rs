@@ -42,7 +42,7 @@ pub(super) struct Replay {
 impl<'a> Key<'a> {
     /// The key of a call that has one.
     pub(super) fn of(invocation: &'a Invocation) -> Option<Self> {
-        let key = invocation.idempotency_key.as_deref()?;
+        let key = invocation.idempotency_key.as_ref()?.as_str();
         let identity = invocation.caller.identity.as_deref();
         let tenant = identity.and_then(|identity| identity.tenant.as_deref()).unwrap_or_default();
         let subject = identity.map(|identity| identity.subject.as_str()).unwrap_or_default();

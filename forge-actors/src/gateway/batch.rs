@@ -65,7 +65,7 @@ pub(super) async fn serve<B: Border>(
             .map_or_else(|| Bytes::from_static(b"{}"), |args| bytes.slice_ref(args.get().as_bytes()));
         let invocation =
             rpc::call(new_request_id(), exchange.trace.child(), &call.name, args, caller.clone());
-        let idempotency_key = call.idempotency_key.as_deref().map(rpc::checked_key).transpose()?;
+        let idempotency_key = call.idempotency_key.as_deref().map(str::parse).transpose()?;
         running.push(rpc::run(gateway, Invocation { idempotency_key, ..invocation }));
     }
     let results: Vec<_> = futures::stream::iter(running).buffered(CALLS_RUNNING_MAX).collect().await;

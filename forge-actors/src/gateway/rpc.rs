@@ -15,14 +15,13 @@ use super::routes::{Border, Gateway, Refused, Response, holds, json};
 use crate::app::handler::Access;
 use crate::app::kind::KindName;
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::idempotency_key::IdempotencyKey;
 use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Invocation};
 use crate::kernel::trace::TraceContext;
 
-/// Names a mutation, so that sending it again gets the first answer.
+/// Header of a call's idempotency key.
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Bytes of an idempotency key.
-const KEY_BYTES_MAX: usize = 200;
 const NO_ARGUMENTS: Bytes = Bytes::from_static(b"{}");
 
 /// Serves `/rpc/{name}`.
@@ -92,24 +91,13 @@ async fn get<B: Border>(
     Ok(response)
 }
 
-/// The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), as clients send it: with quotes
-/// or without.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+/// The key of the header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header). Clients send it with
+/// quotes or without.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Fault> {
     let Some(header) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let text = header.to_str().unwrap_or_default();
     let key = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-    checked_key(key).map(Some)
-}
-
-/// Refuses what is no idempotency key.
-pub(super) fn checked_key(key: &str) -> Result<String, Fault> {
-    let fits = (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
-    let wrong = || {
-        format!(
-            "an idempotency key has 1 to {KEY_BYTES_MAX} visible ASCII characters, for example a random UUID"
-        )
-    };
-    if fits { Ok(key.to_owned()) } else { Err(Fault::new(Code::BadRequest, wrong())) }
+    Ok(Some(key.parse()?))
 }
 
 /// The call of `name` by `caller`.

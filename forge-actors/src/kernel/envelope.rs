@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::commit::{TableId, Xid};
 use super::fault::{AppCode, Code, Fault};
+use super::idempotency_key::IdempotencyKey;
 use super::ids::RequestId;
 use super::invocation::{Caller, Invocation};
 use super::trace::TraceContext;
@@ -136,7 +137,7 @@ struct InvokeHead {
     trace_id: u128,
     span_id: u64,
     sampled: bool,
-    idempotency_key: Option<String>,
+    idempotency_key: Option<IdempotencyKey>,
 }
 
 #[derive(Serialize, Deserialize)]

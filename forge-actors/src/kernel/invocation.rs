@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::idempotency_key::IdempotencyKey;
 use crate::kernel::ids::RequestId;
 use crate::kernel::trace::TraceContext;
 
@@ -52,8 +53,8 @@ pub struct Invocation {
     pub trace: TraceContext,
     /// The caller no longer waits after this moment; the handler's own timeout may end it earlier.
     pub deadline: Option<Instant>,
-    /// Equal keys are one call; carried for the kinds that store it.
-    pub idempotency_key: Option<String>,
+    /// A mutation that is sent again with this key is not run again.
+    pub idempotency_key: Option<IdempotencyKey>,
 }
 
 impl Invocation {

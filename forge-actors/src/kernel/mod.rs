@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod commit;
 pub mod envelope;
 pub mod fault;
+pub mod idempotency_key;
 pub mod ids;
 pub mod integer;
 pub mod invocation;
@@ -15,6 +16,7 @@ pub mod node;
 pub mod secret;
 pub mod slot;
 pub mod time;
+pub mod token_bucket;
 pub mod trace;
 pub mod wire;
 

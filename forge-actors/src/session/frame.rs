@@ -11,8 +11,9 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::limits::{FRAME_DEPTH_MAX, IDEM_CHARS_MAX, PROTO, REASON_CHARS_MAX};
+use super::limits::{FRAME_DEPTH_MAX, PROTO, REASON_CHARS_MAX};
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
 use crate::kernel::trace::TraceContext;
 use crate::reactor::messages::Version;
 
@@ -33,7 +34,7 @@ pub(super) struct Mutation {
     pub(super) id: u32,
     pub(super) name: Arc<str>,
     pub(super) args: Bytes,
-    pub(super) idem: Option<String>,
+    pub(super) idempotency_key: Option<IdempotencyKey>,
     pub(super) trace: TraceContext,
 }
 
@@ -77,7 +78,8 @@ struct Mut<'a> {
     name: Cow<'a, str>,
     #[serde(borrow)]
     args: Option<&'a RawValue>,
-    idem: Option<String>,
+    #[serde(borrow)]
+    idem: Option<Cow<'a, str>>,
     #[serde(borrow)]
     trace: Option<Cow<'a, str>>,
 }
@@ -151,13 +153,19 @@ fn subscribe(Sub { id, name, args, version, .. }: Sub<'_>) -> Result<ClientFrame
 }
 
 fn mutate(Mut { id, name, args, idem, trace, .. }: Mut<'_>) -> Result<ClientFrame, Fault> {
-    if idem.as_ref().is_some_and(|idem| idem.is_empty() || idem.chars().count() > IDEM_CHARS_MAX) {
-        return Err(not_a_frame(format!("`idem` has 1 to {IDEM_CHARS_MAX} characters")));
-    }
+    let idempotency_key = idem.map(|key| {
+        key.parse().map_err(|error: InvalidIdempotencyKey| not_a_frame(format!("`idem`: {error}")))
+    });
     let trace = trace
         .and_then(|text| TraceContext::parse(&text))
         .map_or_else(TraceContext::new_root, TraceContext::child);
-    Ok(ClientFrame::Mutate(Mutation { id, name: name.into(), args: arguments(args), idem, trace }))
+    Ok(ClientFrame::Mutate(Mutation {
+        id,
+        name: name.into(),
+        args: arguments(args),
+        idempotency_key: idempotency_key.transpose()?,
+        trace,
+    }))
 }
 
 /// Copied, so that a few bytes do not keep the whole read buffer.

@@ -11,8 +11,6 @@ pub(super) const PROTO: u32 = 1;
 /// How deep objects and arrays of a frame may nest; a deeper one is no frame (4400). What decodes arguments
 /// stops at the same depth.
 pub(super) const FRAME_DEPTH_MAX: usize = 128;
-/// Characters of an `idem`; a longer one is no frame (4400).
-pub(super) const IDEM_CHARS_MAX: usize = 200;
 /// Characters of what was wrong with a frame that are repeated to the client.
 pub(super) const REASON_CHARS_MAX: usize = 200;
 /// Time between a token's expiry and the end of the connection, for another token to come.

@@ -36,7 +36,6 @@
 //! ends the connection with a `fault` and a code.
 
 mod actor;
-mod bucket;
 pub mod config;
 mod door;
 mod frame;

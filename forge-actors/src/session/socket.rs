@@ -16,7 +16,6 @@ use tungstenite::error::{Error as WireError, ProtocolError};
 use tungstenite::protocol::{Message, Role, WebSocketConfig, WebSocketContext};
 
 use super::actor::SessionMessage;
-use super::bucket::Bucket;
 use super::frame::{self, not_a_frame};
 use super::limits::{LINGER, LINGER_BYTES_MAX, READ_BUFFER_BYTES, READS_AT_ONCE_MAX, UNSENT_BYTES_MAX};
 use super::messages::{SessionId, Shared};
@@ -26,6 +25,7 @@ use super::seats::Seat;
 use super::view::View;
 use super::wire::{CloseCode, PING_FRAME};
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::token_bucket::TokenBucket;
 use crate::kernel::trace::TraceContext;
 
 /// An upgraded connection. Dropped while it is open, it says on its way out that the session restarts.
@@ -150,7 +150,7 @@ struct Line {
     /// What tungstenite wants to say.
     replies: Vec<u8>,
     view: View,
-    bucket: Bucket,
+    bucket: TokenBucket,
     heard_at: Instant,
 }
 
@@ -164,7 +164,7 @@ impl Line {
             .max_message_size(Some(config.frame_bytes_max))
             .max_frame_size(Some(config.frame_bytes_max));
         let now = Instant::now();
-        let bucket = Bucket::full(config.frames_burst_max, now);
+        let bucket = TokenBucket::full(config.frames_burst_max, now);
         // Copied, because it is mostly nothing, in a buffer of hyper's as large as
         // `gateway.header_bytes_max`.
         let read = std::mem::take(&mut socket.read).to_vec();

@@ -339,17 +339,10 @@ impl State {
         if self.running.is_some() || self.lapsed {
             return None;
         }
-        let (Mutation { id, name, args, idem, trace }, caller) = self.waiting.pop_front()?;
+        let (Mutation { id, name, args, idempotency_key, trace }, caller) = self.waiting.pop_front()?;
         self.running = Some(id);
-        let invocation = Invocation {
-            id: RequestId::new(),
-            name,
-            args,
-            caller,
-            trace,
-            deadline: None,
-            idempotency_key: idem,
-        };
+        let invocation =
+            Invocation { id: RequestId::new(), name, args, caller, trace, deadline: None, idempotency_key };
         Some(Action::Run(id, Box::new(invocation)))
     }
 

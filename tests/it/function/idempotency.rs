@@ -38,7 +38,10 @@ async fn act(ctx: &ActionContext) -> Result<()> {
 }
 
 fn keyed(name: &str, args: &'static str, key: &str, caller: Caller) -> Invocation {
-    Invocation { idempotency_key: Some(key.to_owned()), ..Invocation::new(name, args.as_bytes(), caller) }
+    Invocation {
+        idempotency_key: Some(key.parse().expect("a key")),
+        ..Invocation::new(name, args.as_bytes(), caller)
+    }
 }
 
 async fn counter(room: &Room) -> i64 {

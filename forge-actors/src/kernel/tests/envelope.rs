@@ -28,7 +28,7 @@ fn invocation() -> Invocation {
     let ip = Some("2001:db8::1".parse().expect("an address"));
     let caller = Caller { identity: Some(Arc::new(identity)), ip, user_agent: Some("test".into()) };
     Invocation {
-        idempotency_key: Some("key".into()),
+        idempotency_key: Some("key".parse().expect("a key")),
         ..Invocation::new("tasks.list", &br#"{"done":true}"#[..], caller)
     }
 }

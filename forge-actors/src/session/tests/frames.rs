@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tungstenite::protocol::{Message, Role, WebSocketContext};
 
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::idempotency_key::IdempotencyKey;
 use crate::kernel::trace::TraceContext;
 use crate::reactor::messages::Version;
 use crate::session::frame::{ClientFrame, parse};
@@ -43,7 +44,10 @@ fn a_mutation_carries_key_and_trace() {
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let text = format!(r#"{{"type":"mut","id":7,"name":"a.b","args":{{}},"idem":"k","trace":"{trace}"}}"#);
     let ClientFrame::Mutate(mutation) = parse(&text).expect("a frame") else { panic!("it is a mutation") };
-    assert_eq!((mutation.id, &*mutation.name, mutation.idem.as_deref()), (7, "a.b", Some("k")));
+    assert_eq!(
+        (mutation.id, &*mutation.name, mutation.idempotency_key.as_ref().map(IdempotencyKey::as_str)),
+        (7, "a.b", Some("k"))
+    );
     let sent = TraceContext::parse(trace).expect("a trace");
     assert_eq!(mutation.trace.trace_id, sent.trace_id);
     assert_ne!(mutation.trace.span_id, sent.span_id, "a span of its own");
@@ -95,6 +99,7 @@ fn what_is_no_frame_is_refused() {
         r#"{"type":"sub","id":1,"name":"a","version":"+0000000000000ff"}"#,
         r#"{"type":"sub","id":1,"name":"a","version":"zzzzzzzzzzzzzzzz"}"#,
         r#"{"type":"mut","id":1,"name":"a","idem":""}"#,
+        r#"{"type":"mut","id":1,"name":"a","idem":"a b"}"#,
         r#"{"type":"mut","id":1,"name":"a","version":"00000000000000ff"}"#,
         &format!(r#"{{"type":"mut","id":1,"name":"a","idem":"{}"}}"#, "k".repeat(201)),
         &format!(r#"{{"type":"sub","id":1,"name":"a","args":{deep}"#),

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::kernel::commit::{Receipt, Xid};
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::idempotency_key::IdempotencyKey;
 use crate::kernel::invocation::Identity;
 use crate::kernel::time::{Timestamp, millis, secs};
 use crate::kernel::trace::TraceContext;
@@ -100,7 +101,7 @@ fn mutation(id: u32) -> ClientFrame {
         id,
         name: "a.b".into(),
         args: Bytes::from_static(b"{}"),
-        idem: Some("k".to_owned()),
+        idempotency_key: Some("k".parse().expect("a key")),
         trace,
     })
 }
@@ -231,7 +232,7 @@ fn mutations_run_in_order() {
     let mut session = Session::greeted(Some("ana/100"));
     let actions = session.mutate(1);
     let [Action::Run(1, invocation)] = actions.as_slice() else { panic!("{actions:?}") };
-    assert_eq!(invocation.idempotency_key.as_deref(), Some("k"));
+    assert_eq!(invocation.idempotency_key.as_ref().map(IdempotencyKey::as_str), Some("k"));
     assert!(session.mutate(2).is_empty(), "it waits");
     ends(&session.mutate(2), CloseCode::RuleBroken);
     assert!(session.mutate(3).is_empty(), "it waits");
