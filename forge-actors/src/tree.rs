@@ -29,10 +29,10 @@ use crate::app::context::Services;
 use crate::app::model::ModelRegistration;
 use crate::app::node::{NodeRooms, NodeView, Peers, Vitals};
 use crate::app::token::Tokens;
-use crate::change::captures::Captures;
+use crate::change::HintHub;
+use crate::change::captures::CaptureReconciler;
 use crate::change::compactor::Compactor;
 use crate::change::config::CaptureConfig;
-use crate::change::messages::Hints;
 use crate::cluster::config::ClusterConfig;
 use crate::cluster::messages::{ClusterNeeds, Identity, Mesh, MeshOptions};
 use crate::dashboard::collector::Collector;
@@ -54,7 +54,7 @@ use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
 use crate::kernel::node::NodeState;
 use crate::reactor::config::ReactivityConfig;
-use crate::reactor::messages::{Reactor, ReactorNeeds};
+use crate::reactor::{Reactor, ReactorDeps};
 use crate::session::config::SessionsConfig;
 use crate::session::messages::{Sessions, SessionsNeeds};
 use crate::supervise::{ChildSpec, Exit, Root, StartError, StopTimeout, Strategy, SupervisorSpec, Tree};
@@ -139,7 +139,7 @@ impl RunningNode {
         let readiness = Readiness::new(&[DATABASE_CHECK, FUNCTIONS_CHECK, REACTOR_CHECK, LISTENER_CHECK]);
         let view = NodeView::new(options.id, options.name.as_str(), Arc::clone(&tree));
         let tokens = options.tokens.clone();
-        let hints = Hints::new();
+        let hints = HintHub::new();
         let needs = Needs {
             database: options.database.clone(),
             tree: Arc::clone(&tree),
@@ -170,7 +170,7 @@ impl RunningNode {
             invoke: functions.invoker(),
             mesh: options.cluster.mesh,
         });
-        let (reactor, reactor_child) = Reactor::new(ReactorNeeds {
+        let (reactor, reactor_child) = Reactor::new(ReactorDeps {
             functions: functions.clone(),
             database: options.database.clone(),
             hints: hints.clone(),
@@ -262,10 +262,10 @@ impl RunningNode {
 }
 
 /// What captures changes, and what keeps them in bounds.
-fn change(database: &Database, config: &CaptureConfig, hints: &Hints) -> Vec<ChildSpec> {
-    let wanted =
-        config.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
-    let captures = Captures::spec(database.clone(), wanted.into(), hints.clone());
+fn change(database: &Database, config: &CaptureConfig, hints: &HintHub) -> Vec<ChildSpec> {
+    let settings =
+        config.settings(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
+    let captures = CaptureReconciler::spec(database.clone(), settings.into(), hints.clone());
     vec![captures, Compactor::spec(database.clone(), config, hints.clone())]
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use forge_actors::change::messages::{Changed, Tail};
+use forge_actors::change::{Changed, Tail};
 use forge_actors::db::config::{DatabaseConfig, DatabaseUrl};
 use forge_actors::db::database::Database as Pools;
 use forge_actors::db::migrate::runner::Runner;

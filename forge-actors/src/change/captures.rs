@@ -1,21 +1,21 @@
-//! Keeps the capture of tables in line with what their models ask for.
+//! Keeps the capture triggers of tables in line with the models.
 //!
 //! ```text
-//!   start ─▶ compare ── nothing differs ──▶ at rest
-//!               ▲ ▲          │                │ news: definitions changed, or a sweep went by
-//!               │ └──────────┼─── SETTLE ◀────┘
-//!               │            │ switch table after table
-//!               └── RETRY ◀──┘ some were switched: did they stay so? · or were locked or refused, and are polled meanwhile
+//!   start ──▶ compare ── in sync ─────────▶ idle
+//!              ▲  ▲         │                │ hint: definitions changed, or a sweep ended
+//!              │  └─────────┼─── SETTLE ◀────┘
+//!              │            │ triggers were switched (CONFIRM) or could not be (RETRY)
+//!              └────────────┘
 //! ```
 //!
-//! Triggers are lost behind the back of a running node: `ALTER TABLE … DISABLE TRIGGER ALL` around a restore,
-//! a copy of a table that takes its name, a table that a migration creates after the start. Each of these is
-//! DDL, which the reader of changes reports where event triggers may; the compactor's sweeps stand in for it
-//! elsewhere.
+//! A running node can lose triggers: `ALTER TABLE … DISABLE TRIGGER ALL` around a restore, a copy of a table
+//! that takes the table's name, a table that a migration creates after the start. Each of these is DDL. Where
+//! the role may create event triggers, the table of changes reports DDL; elsewhere the hint after each sweep of
+//! the compactor stands in for the report.
 //!
-//! Any number of nodes may do this at once: comparing takes no lock, and under the lock of a table who comes
-//! second finds it done. What cannot be switched, or does not stay so, is tried with backoff for as long as
-//! the node runs, one try a minute at last.
+//! Any number of nodes may compare at once: comparing takes no lock, and a node that gets the lock of a table
+//! second finds its triggers in place. Tables that could not be switched, or that do not stay switched, are
+//! tried again with backoff for as long as the node runs, at last once a minute; until then they are polled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,170 +26,178 @@ use crate::kernel::fault::Fault;
 use crate::kernel::time::{millis, minutes, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Timer};
 
-use super::hints::Hints;
+use super::hints::{HintHub, TopicKind};
 use super::store;
 
-/// The first comparison is part of the start: what follows it finds captured tables.
+/// The first comparison is part of the start, so that the children that start later find captured tables.
 const START_DEADLINE: Duration = minutes(2);
-/// After tables were switched: what does not stay so is not switched in a loop.
-const CONFIRM: Backoff = Backoff::exponential(SETTLE, minutes(1));
-/// After news: definitions change in crowds, and one comparison is enough for all.
+/// How long to wait after a hint, since definitions change many at a time and one comparison serves for all.
 const SETTLE: Duration = millis(500);
-/// Between tries for tables that could not be switched.
+/// Before the comparison that confirms a switch. Grows, so that a switch that does not last is no busy loop.
+const CONFIRM: Backoff = Backoff::exponential(SETTLE, minutes(1));
+/// Between attempts to switch a table.
 const RETRY: Backoff = Backoff::exponential(secs(5), minutes(1));
 
-/// A table and whether its changes shall be captured.
+/// Whether the changes of a table have to be captured.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct CaptureSetting {
     /// The table's name.
     pub table: String,
-    /// Captured, or not.
+    /// True to capture, false to capture no more.
     pub on: bool,
 }
 
-/// What became of [`reconcile`].
+/// The result of [`reconcile`].
 #[derive(Debug, Default)]
 pub struct Reconciled {
-    /// Tables that were switched.
-    pub switched: Vec<Wanted>,
-    /// Tables that could not be, and why.
-    pub refused: Vec<(Wanted, Fault)>,
+    /// Tables whose capture was switched.
+    pub switched: Vec<CaptureSetting>,
+    /// Tables whose capture could not be switched, and why.
+    pub refused: Vec<(CaptureSetting, Fault)>,
 }
 
-/// Compares, and switches what differs. One statement when nothing does; tables that do not exist are left
-/// out.
-pub async fn reconcile(database: &Database, wanted: &[Wanted]) -> Result<Reconciled, Fault> {
-    let names: Vec<&str> = wanted.iter().map(|wanted| wanted.table.as_str()).collect();
+/// Compares the tables with `settings`, and switches the capture of those that differ. Tables that do not exist
+/// are left out. Costs one statement when nothing differs.
+///
+/// # Errors
+/// When the database cannot say which tables are captured.
+pub async fn reconcile(database: &Database, settings: &[CaptureSetting]) -> Result<Reconciled, Fault> {
+    let names: Vec<&str> = settings.iter().map(|setting| setting.table.as_str()).collect();
     let mut done = Reconciled::default();
-    for captured in store::list_captures(&database.reader(), &names).await? {
-        let differs = |wanted: &&Wanted| {
-            wanted.table == captured.table && if wanted.on { !captured.whole } else { captured.partly }
+    for status in store::list_captures(&database.reader(), &names).await? {
+        let differs = |setting: &&CaptureSetting| {
+            setting.table == status.table && if setting.on { !status.whole } else { status.partly }
         };
-        let Some(wanted) = wanted.iter().find(differs) else { continue };
-        match store::set_capture(database, &wanted.table, wanted.on).await {
-            Ok(()) => done.switched.push(wanted.clone()),
-            Err(fault) => done.refused.push((wanted.clone(), fault)),
+        let Some(setting) = settings.iter().find(differs) else { continue };
+        match store::set_capture(database, &setting.table, setting.on).await {
+            Ok(()) => done.switched.push(setting.clone()),
+            Err(fault) => done.refused.push((setting.clone(), fault)),
         }
     }
     Ok(done)
 }
 
-/// Messages of the actor.
+/// Messages of [`CaptureReconciler`].
 #[derive(forge_app_macros::Message)]
 pub enum CapturesMessage {
-    /// Something may differ.
-    Look,
-    /// Compare again.
+    /// Definitions may have changed.
+    DefinitionsChanged,
+    /// The time of the next comparison has come.
     Compare,
 }
 
-/// The actor.
+/// Compares the triggers of all tables with the settings, and switches what differs.
 #[derive(Debug, Clone)]
-pub struct Captures {
+pub struct CaptureReconciler {
     database: Database,
-    wanted: Arc<[Wanted]>,
-    hints: Hints,
+    settings: Arc<[CaptureSetting]>,
+    hints: HintHub,
 }
 
-/// Its tries.
-pub struct Tries {
-    /// Comparisons in a row that found something to do.
-    busy: u32,
-    /// The next comparison; none at rest.
+/// When the next comparison is due.
+pub struct ReconcilerState {
+    /// Comparisons in a row that were not in sync.
+    attempts: u32,
+    /// The timer of the next comparison; `None` while the actor is idle.
     next: Option<Timer>,
 }
 
-/// What a comparison found.
+/// The result of one comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
-    /// All is as it should be.
-    Order,
-    /// Something that was not, and is now, if it stays so.
+enum Comparison {
+    InSync,
     Switched,
-    /// Something that could not be switched.
     Refused,
 }
 
-impl Captures {
-    /// The child that compares in its start, so that later siblings find captured tables, and again whenever
-    /// `hints` has news of definitions.
-    pub fn spec(database: Database, wanted: Arc<[Wanted]>, hints: Hints) -> ChildSpec {
-        let captures = Self { database, wanted, hints };
-        let (mut spec, _) = ChildSpec::actor("captures", move || captures.clone());
+impl CaptureReconciler {
+    /// The child spec. The actor compares while it starts, so that later siblings find captured tables, and
+    /// again after each hint about definitions.
+    pub fn spec(database: Database, settings: Arc<[CaptureSetting]>, hints: HintHub) -> ChildSpec {
+        let reconciler = Self { database, settings, hints };
+        let (mut spec, _) = ChildSpec::actor("captures", move || reconciler.clone());
         spec.start_deadline = Some(START_DEADLINE);
         spec
     }
 
-    /// What fails does not end the node: those tables are polled.
-    async fn compare(&self, busy: u32) -> Found {
-        let Reconciled { switched, refused } = match reconcile(&self.database, &self.wanted).await {
+    /// Compares once. A failure does not end the actor, because live queries poll tables without capture.
+    async fn compare(&self, attempts: u32) -> Comparison {
+        let Reconciled { switched, refused } = match reconcile(&self.database, &self.settings).await {
             Ok(done) => done,
             Err(error) => {
-                if busy == 0 {
-                    tracing::warn!(%error, "what is captured was not compared with the models; trying again");
+                if attempts == 0 {
+                    tracing::warn!(%error, "comparing captured tables with the models failed; trying again");
                 }
-                return Found::Refused;
+                return Comparison::Refused;
             }
         };
         if switched.is_empty() && refused.is_empty() {
-            return Found::Order;
+            return Comparison::InSync;
         }
-        for Wanted { table, on } in switched {
+        for CaptureSetting { table, on } in switched {
             tracing::info!(table, on, "switched the capture of changes");
         }
-        for (Wanted { table, on }, error) in &refused {
-            // Once is enough to be told.
-            if busy == 0 {
-                tracing::warn!(table, on, %error, "the capture of changes was not switched: live queries on the table are slower; trying again");
+        for (CaptureSetting { table, on }, error) in &refused {
+            // The first failure of a row is a warning, its repetitions are not.
+            if attempts == 0 {
+                tracing::warn!(
+                    table,
+                    on,
+                    %error,
+                    "switching the capture of changes failed: live queries on the table are slower; trying again"
+                );
             } else {
-                tracing::debug!(table, on, %error, "the capture of changes was not switched");
+                tracing::debug!(table, on, %error, "switching the capture of changes failed again");
             }
         }
-        if refused.is_empty() { Found::Switched } else { Found::Refused }
+        if refused.is_empty() { Comparison::Switched } else { Comparison::Refused }
     }
 
-    /// Compares, and says when to do it again.
-    async fn step(&self, cx: &Context<CapturesMessage>, tries: &mut Tries) {
-        let pause = match self.compare(tries.busy).await {
-            Found::Order => return *tries = Tries { busy: 0, next: None },
-            Found::Switched => CONFIRM,
-            Found::Refused => RETRY,
+    /// Compares, and sets the timer of the next comparison unless all tables are in sync.
+    async fn reconcile(&self, cx: &Context<CapturesMessage>, state: &mut ReconcilerState) {
+        let backoff = match self.compare(state.attempts).await {
+            Comparison::InSync => return *state = ReconcilerState { attempts: 0, next: None },
+            Comparison::Switched => CONFIRM,
+            Comparison::Refused => RETRY,
         };
-        tries.next = Some(cx.send_after(pause.jittered(tries.busy), CapturesMessage::Compare));
-        tries.busy = tries.busy.saturating_add(1);
+        state.next = Some(cx.send_after(backoff.jittered(state.attempts), CapturesMessage::Compare));
+        state.attempts = state.attempts.saturating_add(1);
     }
 }
 
-impl Actor for Captures {
+impl Actor for CaptureReconciler {
     type Message = CapturesMessage;
-    type State = Tries;
+    type State = ReconcilerState;
     const KIND: &'static str = "captures";
-    /// News only wake.
+    /// Hints are wake-ups, which may be dropped while others wait.
     const MAILBOX_MAX: usize = 16;
 
-    async fn start(&self, cx: &Context<CapturesMessage>) -> Result<Tries, ActorError> {
-        let (mut news, address) = (self.hints.definitions(), cx.address());
-        cx.spawn("news", async move {
-            while news.changed().await.is_ok() {
-                // A full mailbox is full of the same.
-                let _told = address.cast(CapturesMessage::Look);
+    async fn start(&self, cx: &Context<CapturesMessage>) -> Result<ReconcilerState, ActorError> {
+        let (definitions, address) = (self.hints.subscribe(TopicKind::Definitions), cx.address());
+        cx.spawn("hints", async move {
+            loop {
+                definitions.next().await;
+                // A full mailbox holds the same wake-up already.
+                let _full = address.cast(CapturesMessage::DefinitionsChanged);
             }
         });
-        let mut tries = Tries { busy: 0, next: None };
-        self.step(cx, &mut tries).await;
-        Ok(tries)
+        let mut state = ReconcilerState { attempts: 0, next: None };
+        self.reconcile(cx, &mut state).await;
+        Ok(state)
     }
 
     async fn handle(
         &self,
         cx: &Context<CapturesMessage>,
         message: CapturesMessage,
-        tries: &mut Tries,
+        state: &mut ReconcilerState,
     ) -> Result<(), ActorError> {
         match message {
-            CapturesMessage::Look if tries.next.is_some() => {}
-            CapturesMessage::Look => tries.next = Some(cx.send_after(SETTLE, CapturesMessage::Compare)),
-            CapturesMessage::Compare => self.step(cx, tries).await,
+            CapturesMessage::DefinitionsChanged if state.next.is_some() => {}
+            CapturesMessage::DefinitionsChanged => {
+                state.next = Some(cx.send_after(SETTLE, CapturesMessage::Compare));
+            }
+            CapturesMessage::Compare => self.reconcile(cx, state).await,
         }
         Ok(())
     }

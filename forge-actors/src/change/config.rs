@@ -6,25 +6,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::time::{days, format_duration, minutes, secs, serde_duration};
 
-use super::captures::Wanted;
+use super::captures::CaptureSetting;
 
-/// Shorter, and a node that pauses for a moment would find its changes gone.
+/// With a shorter retention, a node that pauses for a moment would miss changes and run every live query anew.
 const RETENTION_MIN: Duration = secs(10);
-/// Longer, and the table of changes is the largest of the database.
+/// With a longer retention, the table of changes would become the largest table of the database.
 const RETENTION_MAX: Duration = days(1);
 
-/// Between two looks of the compactor at most: how late changed definitions are noticed where no event
-/// trigger reports them.
+/// The longest interval between two sweeps of the compactor, and so the delay with which changed definitions
+/// are noticed where no event trigger reports them.
 pub const SWEEP_EVERY_MAX: Duration = secs(10);
 
-/// What is captured, and for how long it is kept.
+/// Which tables are captured, and for how long their changes are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CaptureConfig {
     /// Changes of a model's table are captured unless the model says `reactive = false`; when this is off,
     /// only where it says `reactive`.
     pub default: bool,
-    /// How long changes are kept. A node that does not look for longer runs all of its live queries again.
+    /// How long changes are kept. A node that does not poll for longer runs all of its live queries again.
     #[serde(with = "serde_duration")]
     pub retention: Duration,
 }
@@ -36,27 +36,27 @@ impl Default for CaptureConfig {
 }
 
 impl CaptureConfig {
-    /// What models ask for, by table: `reactive`, `reactive = false`, or neither. Tables that nothing is said
-    /// of stay as they are.
-    pub fn wanted<'m>(&self, models: impl IntoIterator<Item = (&'m str, Option<bool>)>) -> Vec<Wanted> {
-        let asked = |(table, reactive): (&str, Option<bool>)| {
+    /// The settings that follow from the models, given as table and value of `reactive`. Without a value,
+    /// `default` decides; when `default` is off, such tables stay as they are.
+    pub fn settings<'m>(
+        &self,
+        models: impl IntoIterator<Item = (&'m str, Option<bool>)>,
+    ) -> Vec<CaptureSetting> {
+        let setting = |(table, reactive): (&str, Option<bool>)| {
             let on = reactive.or(self.default.then_some(true))?;
-            Some(Wanted { table: table.to_owned(), on })
+            Some(CaptureSetting { table: table.to_owned(), on })
         };
-        models.into_iter().filter_map(asked).collect()
+        models.into_iter().filter_map(setting).collect()
     }
 
-    /// Rules beyond types; one sentence per broken rule.
+    /// Checks the rules that types do not express, and returns one sentence per broken rule.
     pub fn validate(&self) -> Vec<String> {
-        let kept = (RETENTION_MIN..=RETENTION_MAX).contains(&self.retention);
-        let broken = (!kept).then(|| {
-            let (given, min, max) = (
-                format_duration(self.retention),
-                format_duration(RETENTION_MIN),
-                format_duration(RETENTION_MAX),
-            );
-            format!("capture.retention is {given}; it must lie between {min} and {max}")
-        });
-        broken.into_iter().collect()
+        if (RETENTION_MIN..=RETENTION_MAX).contains(&self.retention) {
+            return Vec::new();
+        }
+        let given = format_duration(self.retention);
+        let min = format_duration(RETENTION_MIN);
+        let max = format_duration(RETENTION_MAX);
+        vec![format!("capture.retention is {given}; it must lie between {min} and {max}")]
     }
 }

@@ -1,174 +1,310 @@
-//! Hints: "something was committed", from those who commit to those who wait for it.
+//! Hints: wake-ups that name the topics of a commit, from the actors that commit to the actors that wait.
 //!
 //! ```text
-//!   function ──announce──▶ ┬ ear of the reactor (tables)
-//!                          ├ ear of the claimer (queues)
-//!                          └ ear of the mesh ──▶ peers that are interested ──receive──▶ their ears
+//!   function, job ──publish──▶ HintHub ┬─▶ receiver of the reactor (tables)
+//!                                      ├─▶ receiver of the claimer (queues)
+//!                                      └─▶ receiver of the mesh ──▶ peers with an interest ──publish_from_peer──▶ …
 //! ```
 //!
-//! Each ear holds one hint, into which newer ones are merged: a slow listener hears less often, never late
-//! and never more. A hint that is lost costs latency only, because every listener also looks by itself from
-//! time to time.
+//! A receiver holds at most one hint, into which newer ones are merged: a slow actor is woken less often,
+//! never late and never by a backlog. A lost hint costs latency only, because every actor that waits for hints
+//! also polls at intervals, and reads the tables when it starts.
+//!
+//! A new kind of hint is a variant of [`Topic`] and of [`TopicKind`]; the compiler then asks whether hints of
+//! this kind are forwarded to peers, and how they are written on the wire.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::kernel::commit::{TableId, Xid};
+use crate::kernel::envelope::Topics;
 use crate::kernel::slot::Slot;
 
-/// Something was committed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A subject that hints are published on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// A captured table was written.
+    Table(TableId),
+    /// A queue got jobs that are ready.
+    Queue(Arc<str>),
+    /// Tables, triggers or views may have other definitions than before.
+    Definitions,
+}
+
+/// The kinds of [`Topic`]. Receivers subscribe to one kind, and interest is declared for one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TopicKind {
+    /// [`Topic::Table`]; the reactor receives it and declares the interest.
+    Tables,
+    /// [`Topic::Queue`]; the claimer receives it and declares the interest.
+    Queues,
+    /// [`Topic::Definitions`]; the reconciler of captures receives it.
+    Definitions,
+}
+
+impl Topic {
+    /// The kind of this topic.
+    pub fn kind(&self) -> TopicKind {
+        match self {
+            Self::Table(_) => TopicKind::Tables,
+            Self::Queue(_) => TopicKind::Queues,
+            Self::Definitions => TopicKind::Definitions,
+        }
+    }
+}
+
+impl TopicKind {
+    /// True when hints of this kind are sent to the other nodes of the cluster.
+    pub fn is_forwarded(self) -> bool {
+        match self {
+            Self::Tables | Self::Queues => true,
+            // Every node reads DDL from the table of changes by itself.
+            Self::Definitions => false,
+        }
+    }
+}
+
+impl From<TableId> for Topic {
+    fn from(table: TableId) -> Self {
+        Self::Table(table)
+    }
+}
+
+impl From<Arc<str>> for Topic {
+    fn from(queue: Arc<str>) -> Self {
+        Self::Queue(queue)
+    }
+}
+
+/// A set of topics of any kinds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TopicSet(BTreeSet<Topic>);
+
+impl TopicSet {
+    /// True when the set is empty.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The tables of the set.
+    pub fn tables(&self) -> impl Iterator<Item = TableId> {
+        self.0.iter().filter_map(|topic| if let Topic::Table(table) = topic { Some(*table) } else { None })
+    }
+
+    /// The queues of the set.
+    pub fn queues(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.0.iter().filter_map(|topic| if let Topic::Queue(queue) = topic { Some(queue) } else { None })
+    }
+
+    /// The topics that are in both sets.
+    pub fn intersection(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0).map(Topic::clone).collect())
+    }
+
+    fn filtered(&self, wanted: impl Fn(TopicKind) -> bool) -> Self {
+        Self(self.0.iter().filter(|topic| wanted(topic.kind())).map(Topic::clone).collect())
+    }
+}
+
+impl<T: Into<Topic>> FromIterator<T> for TopicSet {
+    fn from_iter<I: IntoIterator<Item = T>>(topics: I) -> Self {
+        Self(topics.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<T: Into<Topic>> Extend<T> for TopicSet {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, topics: I) {
+        self.0.extend(topics.into_iter().map(Into::into));
+    }
+}
+
+/// The wire form, which nodes of the previous version read as well.
+impl From<&TopicSet> for Topics {
+    fn from(set: &TopicSet) -> Self {
+        let mut topics = Self::default();
+        for topic in &set.0 {
+            match topic {
+                Topic::Table(table) => drop(topics.tables.insert(*table)),
+                Topic::Queue(queue) => drop(topics.queues.insert(Arc::clone(queue))),
+                Topic::Definitions => debug_assert!(!topic.kind().is_forwarded()),
+            }
+        }
+        topics
+    }
+}
+
+impl From<Topics> for TopicSet {
+    fn from(Topics { tables, queues }: Topics) -> Self {
+        Self(tables.into_iter().map(Topic::from).chain(queues.into_iter().map(Topic::from)).collect())
+    }
+}
+
+/// A wake-up: something was committed that concerns these topics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hint {
-    /// The newest transaction that it speaks of.
+    /// The newest of the transactions that caused the hint, where it is known.
     pub xid: Option<Xid>,
-    /// Captured tables that were written.
-    pub tables: BTreeSet<TableId>,
-    /// Queues that got work.
-    pub queues: BTreeSet<Arc<str>>,
+    /// Where the transactions wrote.
+    pub topics: TopicSet,
 }
 
 impl Hint {
-    /// True when it says nothing to anybody.
-    pub fn is_empty(&self) -> bool {
-        self.tables.is_empty() && self.queues.is_empty()
+    /// A hint without a transaction id.
+    pub fn of<T: Into<Topic>>(topics: impl IntoIterator<Item = T>) -> Self {
+        Self { xid: None, topics: topics.into_iter().collect() }
     }
 
-    /// Speaks of what both speak of.
-    pub fn merge(&mut self, other: Self) {
+    fn merge(&mut self, other: Self) {
         self.xid = self.xid.max(other.xid);
-        self.tables.extend(other.tables);
-        self.queues.extend(other.queues);
+        self.topics.extend(other.topics.0);
     }
 }
 
-/// What a node wants to hear of.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Interest {
-    /// Tables that its live queries read.
-    pub tables: BTreeSet<TableId>,
-    /// Queues that its workers serve.
-    pub queues: BTreeSet<Arc<str>>,
-}
-
-impl Interest {
-    /// True when `hint` speaks of something that this node waits for.
-    pub fn wants(&self, hint: &Hint) -> bool {
-        !self.tables.is_disjoint(&hint.tables) || !self.queues.is_disjoint(&hint.queues)
-    }
-}
-
-/// One listener's part of a node's interest; each sets its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InterestPart {
-    /// The tables that live queries read.
-    Tables(BTreeSet<TableId>),
-    /// The queues that workers serve.
-    Queues(BTreeSet<Arc<str>>),
-}
-
-/// The hints of one node. Cheap to clone; every clone is the same.
+/// The hints of one node: publishers and receivers meet here. Cheap to clone; all clones are the same hub.
 #[derive(Debug, Clone, Default)]
-pub struct Hints {
-    board: Arc<Board>,
+pub struct HintHub {
+    hub: Arc<Hub>,
 }
 
-#[derive(Debug, Default)]
-struct Board {
-    changes: Arc<Slot<Hint>>,
-    jobs: Arc<Slot<Hint>>,
-    outgoing: Arc<Slot<Hint>>,
-    interest: watch::Sender<Interest>,
-    definitions: watch::Sender<u64>,
+#[derive(Debug)]
+struct Hub {
+    receivers: ArcSwap<Vec<Arc<Subscriber>>>,
+    interest: watch::Sender<TopicSet>,
 }
 
-impl Hints {
-    /// Of a node that has heard nothing yet.
+impl Default for Hub {
+    fn default() -> Self {
+        Self { receivers: ArcSwap::from_pointee(Vec::new()), interest: watch::Sender::default() }
+    }
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    filter: Filter,
+    pending: Slot<Hint>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Filter {
+    /// Hints of one kind, of this node and of its peers.
+    Kind(TopicKind),
+    /// Hints that this node published and that its peers may want.
+    Outgoing,
+}
+
+/// Where a hint was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    ThisNode,
+    Peer,
+}
+
+impl HintHub {
+    /// A hub without receivers.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Tells this node and its peers of a commit that was made here.
-    pub fn announce(&self, hint: Hint) {
-        if !hint.is_empty() {
-            merge(&self.board.outgoing, hint.clone());
-            self.receive(hint);
+    /// Wakes the receivers on this node, and through the mesh those of its peers.
+    pub fn publish(&self, hint: Hint) {
+        self.deliver(&hint, Origin::ThisNode);
+    }
+
+    /// Wakes the receivers on this node for a hint that a peer published.
+    pub fn publish_from_peer(&self, hint: Hint) {
+        self.deliver(&hint, Origin::Peer);
+    }
+
+    /// Wakes all receivers of this node that have declared an interest, because hints may have been lost.
+    pub fn publish_lost_hints(&self) {
+        let topics = TopicSet::clone(&self.hub.interest.borrow());
+        self.deliver(&Hint { xid: None, topics }, Origin::Peer);
+    }
+
+    fn deliver(&self, hint: &Hint, origin: Origin) {
+        for receiver in self.hub.receivers.load().iter() {
+            receiver.offer(hint, origin);
         }
     }
 
-    /// Tells this node of a commit that was made elsewhere.
-    pub fn receive(&self, hint: Hint) {
-        if !hint.queues.is_empty() {
-            merge(&self.board.jobs, Hint { queues: hint.queues, ..Hint::default() });
-        }
-        if !hint.tables.is_empty() {
-            merge(&self.board.changes, Hint { queues: BTreeSet::new(), ..hint });
-        }
+    /// Receives the hints of one kind from now on, until the receiver is dropped.
+    pub fn subscribe(&self, kind: TopicKind) -> HintReceiver {
+        self.receiver(Filter::Kind(kind))
     }
 
-    /// The reactor's ear: tables.
-    pub fn changes(&self) -> Ear {
-        Ear { slot: Arc::clone(&self.board.changes) }
+    /// Receives what this node publishes and its peers may want: the mesh forwards it.
+    pub fn outgoing(&self) -> HintReceiver {
+        self.receiver(Filter::Outgoing)
     }
 
-    /// The claimer's ear: queues.
-    pub fn jobs(&self) -> Ear {
-        Ear { slot: Arc::clone(&self.board.jobs) }
+    fn receiver(&self, filter: Filter) -> HintReceiver {
+        let subscriber = Arc::new(Subscriber { filter, pending: Slot::new() });
+        self.hub.receivers.rcu(|receivers| {
+            let others = receivers.iter().map(Arc::clone);
+            others.chain([Arc::clone(&subscriber)]).collect::<Vec<_>>()
+        });
+        HintReceiver { subscriber, hub: Arc::clone(&self.hub) }
     }
 
-    /// The mesh's ear: what this node announced.
-    pub fn outgoing(&self) -> Ear {
-        Ear { slot: Arc::clone(&self.board.outgoing) }
-    }
-
-    /// Says what a listener waits for now.
-    pub fn set_interest(&self, part: InterestPart) {
-        self.board.interest.send_if_modified(|interest| match part {
-            InterestPart::Tables(tables) => replace(&mut interest.tables, tables),
-            InterestPart::Queues(queues) => replace(&mut interest.queues, queues),
+    /// Declares which topics of `kind` this node waits for, in place of those declared before. One actor
+    /// declares the interest of each kind.
+    pub fn set_interest(&self, kind: TopicKind, topics: TopicSet) {
+        self.hub.interest.send_if_modified(|interest| {
+            let mut declared = interest.filtered(|other| other != kind);
+            declared.extend(topics.0);
+            let changed = declared != *interest;
+            *interest = declared;
+            changed
         });
     }
 
-    /// Says that tables, triggers or views may be others than before.
-    pub fn suspect_definitions(&self) {
-        self.board.definitions.send_modify(|news| *news += 1);
-    }
-
-    /// Changes whenever definitions may have changed.
-    pub fn definitions(&self) -> watch::Receiver<u64> {
-        self.board.definitions.subscribe()
-    }
-
-    /// What this node waits for.
-    pub fn interest(&self) -> watch::Receiver<Interest> {
-        self.board.interest.subscribe()
+    /// The topics of all kinds that this node waits for: peers send hints on no others.
+    pub fn interest(&self) -> watch::Receiver<TopicSet> {
+        self.hub.interest.subscribe()
     }
 }
 
-fn merge(slot: &Slot<Hint>, hint: Hint) {
-    slot.put(|held| match held {
-        Some(held) => held.merge(hint),
-        None => *held = Some(hint),
-    });
+impl Subscriber {
+    fn offer(&self, hint: &Hint, origin: Origin) {
+        let topics = match (self.filter, origin) {
+            (Filter::Kind(wanted), _) => hint.topics.filtered(|kind| kind == wanted),
+            (Filter::Outgoing, Origin::ThisNode) => hint.topics.filtered(TopicKind::is_forwarded),
+            (Filter::Outgoing, Origin::Peer) => return,
+        };
+        if topics.is_empty() {
+            return;
+        }
+        let hint = Hint { xid: hint.xid, topics };
+        self.pending.put(|pending| match pending {
+            Some(pending) => pending.merge(hint),
+            None => *pending = Some(hint),
+        });
+    }
 }
 
-fn replace<T: PartialEq>(held: &mut T, new: T) -> bool {
-    let changed = *held != new;
-    *held = new;
-    changed
+/// Receives hints from the moment of its subscription; dropping it ends the subscription.
+#[derive(Debug)]
+pub struct HintReceiver {
+    subscriber: Arc<Subscriber>,
+    hub: Arc<Hub>,
 }
 
-/// Where one listener hears; it survives the listener's restarts.
-#[derive(Debug, Clone)]
-pub struct Ear {
-    slot: Arc<Slot<Hint>>,
-}
-
-impl Ear {
-    /// Everything since the last call, once there is something.
+impl HintReceiver {
+    /// Waits for the next hint: all that was published since the last call, merged into one. Cancelling the
+    /// future loses nothing.
     pub async fn next(&self) -> Hint {
-        self.slot.take().await
+        self.subscriber.pending.take().await
+    }
+}
+
+impl Drop for HintReceiver {
+    fn drop(&mut self) {
+        let is_other = |other: &&Arc<Subscriber>| !Arc::ptr_eq(other, &self.subscriber);
+        self.hub
+            .receivers
+            .rcu(|receivers| receivers.iter().filter(is_other).map(Arc::clone).collect::<Vec<_>>());
     }
 }

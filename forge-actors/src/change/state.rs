@@ -1,84 +1,85 @@
-//! Where a reader of changes is, and what a look tells it.
+//! The position of a reader of changes, and what each poll returns to it.
 
 use std::collections::BTreeSet;
 
 use crate::kernel::commit::{Snapshot, TableId, Xid};
 use crate::kernel::time::Timestamp;
 
-/// Stands in for a table where definitions changed.
+/// The table id of the rows that record changed definitions.
 const DEFINITIONS: TableId = TableId(0);
 
-/// What changed between two looks.
+/// What changed between two polls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
-    /// These tables, with the partitions and parents that share their rows. None: nothing that is captured.
+    /// These captured tables, with the partitions and parents that share their rows. Empty: no captured table.
     Tables(BTreeSet<TableId>),
-    /// Possibly anything: the first look, changes that are gone already, changed definitions, another server.
+    /// Possibly any table: after the first poll, after changes that the compactor has deleted already, after
+    /// DDL, and after a restart of the server.
     Everything,
 }
 
-/// A look.
+/// The result of one poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// What it saw.
+    /// The snapshot that the poll read in.
     pub snapshot: Snapshot,
-    /// What the snapshot before did not see.
+    /// What this snapshot sees and the one of the poll before did not see.
     pub changed: Changed,
 }
 
-/// What the database answers to a look.
+/// What the database returns to a poll.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct PolledChanges {
     pub(super) snapshot: Snapshot,
-    /// Changes of transactions before it may be gone.
+    /// Changes of transactions before this one may be deleted.
     pub(super) horizon: Xid,
     pub(super) server_started: Timestamp,
-    /// Some were not read.
+    /// True when there were more rows than one poll reads.
     pub(super) too_many: bool,
     pub(super) tables: Vec<TableId>,
 }
 
-/// The last look: everything that it saw has been told.
+/// The position of a reader: the last poll, all of whose changes the reader has. Empty before the first poll.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Cursor(Option<Place>);
+pub(super) struct Cursor(Option<Position>);
 
 #[derive(Debug, Clone)]
-struct Place {
+struct Position {
     snapshot: Snapshot,
     server_started: Timestamp,
 }
 
 impl Cursor {
-    /// The snapshot to look from.
+    /// The snapshot whose successors the next poll has to read.
     pub(super) fn since(&self) -> Option<&Snapshot> {
-        self.0.as_ref().map(|place| &place.snapshot)
+        self.0.as_ref().map(|position| &position.snapshot)
     }
 
-    /// Moves on to what was seen.
-    pub(super) fn advance(&mut self, look: Look) -> Batch {
-        let Look { snapshot, horizon, server_started, too_many, tables } = look;
-        let surprise = match &self.0 {
-            None => Some("first look"),
-            Some(place) if place.server_started != server_started => {
-                Some("the server was restarted, or is another one")
+    /// Moves to the snapshot of a poll, and returns what changed since the poll before.
+    pub(super) fn advance(&mut self, polled: PolledChanges) -> Batch {
+        let PolledChanges { snapshot, horizon, server_started, too_many, tables } = polled;
+        let unknown = match &self.0 {
+            None => Some("first poll"),
+            Some(last) if last.server_started != server_started => {
+                Some("the server was restarted or replaced")
             }
-            // A restored or older server; or a caller whose snapshot is older than the last one's.
-            Some(place) if snapshot.xmax() < place.snapshot.xmax() => {
-                Some("the snapshot is older than the last one")
+            // A server that was restored from a backup, or a caller whose snapshot is older than the cursor.
+            Some(last) if snapshot.xmax() < last.snapshot.xmax() => {
+                Some("the snapshot is older than the one of the last poll")
             }
-            Some(place) if place.snapshot.xmin() < horizon => Some("changes since the last look are gone"),
-            Some(_) if too_many => Some("more changes than are read at once"),
+            Some(last) if last.snapshot.xmin() < horizon => Some("changes since the last poll are deleted"),
+            Some(_) if too_many => Some("more changes than one poll reads"),
             Some(_) if tables.contains(&DEFINITIONS) => Some("definitions changed"),
             Some(_) => None,
         };
-        let changed = match surprise {
+        let changed = match unknown {
             None => Changed::Tables(tables.into_iter().collect()),
             Some(reason) => {
-                tracing::debug!(reason, "everything counts as changed");
+                tracing::debug!(reason, "all tables count as changed");
                 Changed::Everything
             }
         };
-        self.0 = Some(Place { snapshot: snapshot.clone(), server_started });
+        self.0 = Some(Position { snapshot: snapshot.clone(), server_started });
         Batch { snapshot, changed }
     }
 }

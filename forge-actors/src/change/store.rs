@@ -1,4 +1,4 @@
-//! The statements of the change room.
+//! SQL statements of change capture.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,34 +15,34 @@ use crate::kernel::commit::{Snapshot, TableId, Xid};
 use crate::kernel::fault::Fault;
 use crate::kernel::time::secs;
 
-use super::state::Look;
+use super::state::PolledChanges;
 
-/// Rows of one look; when there are more, everything counts as changed. Reading them takes about 5 ms.
-const LOOK_ROWS_MAX: i32 = 20_000;
-/// Rows that one sweep deletes; when there are more, the next one follows at once.
+/// Rows that one poll reads; when there are more, all tables count as changed. Reading them takes about 5 ms.
+const POLL_ROWS_MAX: i32 = 20_000;
+/// Rows that one sweep deletes; when there are more, the next sweep follows at once.
 pub const SWEEP_ROWS_MAX: i64 = 5_000;
-/// Of one statement of a sweep.
+/// Time limit of one statement of a sweep.
 const SWEEP_TIMEOUT: Duration = secs(30);
-/// Of one statement that puts triggers on a table or takes them away.
+/// Time limit of one statement that creates or drops the triggers of a table.
 const CAPTURE_TIMEOUT: Duration = secs(30);
-/// How long to wait for writers to let go of a table: everybody else queues behind who waits, on each node's
-/// every try.
+/// How long a statement waits for a table's lock. All later writers of the table queue behind a statement that
+/// waits, so a short wait and another try hold them up less.
 const TABLE_LOCK_WAIT: &str = "100ms";
 
-/// What changed since `since`.
-pub(super) async fn read_changes(db: &Db, since: Option<&Snapshot>) -> Result<Look, Fault> {
+/// Reads what changed since the snapshot `since`, which is `None` for the first poll.
+pub(super) async fn read_changes(db: &Db, since: Option<&Snapshot>) -> Result<PolledChanges, Fault> {
     let since = since.map(Snapshot::to_string);
     let row = sqlx::query(include_str!("sql/read_changes.sql"))
         .bind(since)
-        .bind(LOOK_ROWS_MAX)
+        .bind(POLL_ROWS_MAX)
         .fetch_one(db)
         .await?;
-    look(&row).map_err(Fault::internal)
+    polled_changes(&row).map_err(Fault::internal)
 }
 
-fn look(row: &PgRow) -> Result<Look, Box<dyn std::error::Error + Send + Sync>> {
+fn polled_changes(row: &PgRow) -> Result<PolledChanges, Box<dyn std::error::Error + Send + Sync>> {
     let oids: Vec<Oid> = row.try_get("tables")?;
-    Ok(Look {
+    Ok(PolledChanges {
         snapshot: row.try_get::<&str, _>("snapshot")?.parse()?,
         horizon: xid(row, "horizon")?,
         server_started: row.try_get("server_started")?,
@@ -55,21 +55,22 @@ fn xid(row: &PgRow, column: &str) -> Result<Xid, Box<dyn std::error::Error + Sen
     Ok(Xid(row.try_get::<&str, _>(column)?.parse()?))
 }
 
-/// The tables of which every change leaves a trace. What a query reads beside them is to be polled.
+/// Lists the tables whose every change is recorded. Queries that read other relations have to be run again at
+/// intervals.
 pub async fn captured_tables(db: &Db) -> Result<BTreeSet<TableId>, Fault> {
     let oids: Vec<Oid> = sqlx::query_scalar(include_str!("sql/list_captured.sql")).fetch_all(db).await?;
     Ok(oids.into_iter().map(|oid| TableId(oid.0)).collect())
 }
 
-/// What a sweep did.
+/// The result of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Swept {
-    /// Rows deleted. [`SWEEP_ROWS_MAX`]: there may be more.
+    /// Rows deleted. When it is [`SWEEP_ROWS_MAX`], more rows may be due.
     pub deleted: u64,
 }
 
-/// Deletes a batch of changes that are older than `retention`, and moves the horizon with them; `mark_every`
-/// is how finely time is noted. `None` when another node is at it.
+/// Deletes a batch of changes that are older than `retention`, and moves the horizon with them. `mark_every` is
+/// the resolution at which the age of changes is recorded. `None` when another node is sweeping.
 pub async fn sweep(
     database: &Database,
     retention: Duration,
@@ -92,14 +93,15 @@ pub async fn sweep(
     Ok(Some(Swept { deleted: deleted.rows_affected() }))
 }
 
-/// Where no event trigger reports DDL: captures new partitions, and reports whether any definition changed
-/// since the last call on any node. `None` when another node is at it, or when the event trigger does this.
+/// Captures new partitions, and returns whether any definition changed since the last call on any node. `None`
+/// when an event trigger of the database does both, or another node is sweeping.
 pub async fn check_definitions(database: &Database) -> Result<Option<bool>, Fault> {
     let transaction =
         Transaction::begin(database, TransactionOptions::new("compactor", CAPTURE_TIMEOUT)).await?;
     let db = transaction.db();
-    let watched: bool = sqlx::query_scalar(include_str!("sql/find_event_trigger.sql")).fetch_one(&db).await?;
-    if watched || !try_lock_transaction(&db, &sweep_lock()).await? {
+    let has_event_trigger: bool =
+        sqlx::query_scalar(include_str!("sql/find_event_trigger.sql")).fetch_one(&db).await?;
+    if has_event_trigger || !try_lock_transaction(&db, &sweep_lock()).await? {
         transaction.rollback().await;
         return Ok(None);
     }
@@ -116,22 +118,23 @@ fn sweep_lock() -> LockKey {
 
 /// A table and whether its changes are captured.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Captured {
+pub(super) struct CaptureStatus {
     pub(super) table: String,
-    /// Of it and every partition.
+    /// True when the table and all its partitions are captured.
     pub(super) whole: bool,
-    /// Of it or some partition.
+    /// True when the table or one of its partitions is captured.
     pub(super) partly: bool,
 }
 
-/// How those of `tables` that exist are captured.
-pub(super) async fn list_captures(db: &Db, tables: &[&str]) -> Result<Vec<Captured>, Fault> {
+/// Lists the capture status of those of `tables` that exist.
+pub(super) async fn list_captures(db: &Db, tables: &[&str]) -> Result<Vec<CaptureStatus>, Fault> {
     let rows: Vec<(String, bool, bool)> =
         sqlx::query_as(include_str!("sql/list_captures.sql")).bind(tables).fetch_all(db).await?;
-    Ok(rows.into_iter().map(|(table, whole, partly)| Captured { table, whole, partly }).collect())
+    Ok(rows.into_iter().map(|(table, whole, partly)| CaptureStatus { table, whole, partly }).collect())
 }
 
-/// Switches capture of one table, in a transaction of its own: it locks the table against writers.
+/// Switches the capture of one table on or off. The statement locks the table against writers, so it has a
+/// transaction of its own.
 pub(super) async fn set_capture(database: &Database, table: &str, on: bool) -> Result<(), Fault> {
     let transaction =
         Transaction::begin(database, TransactionOptions::new("captures", CAPTURE_TIMEOUT)).await?;

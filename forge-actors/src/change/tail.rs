@@ -1,4 +1,4 @@
-//! The reader of changes.
+//! The reader of `forge_changes`.
 
 use crate::db::handle::Db;
 use crate::kernel::fault::Fault;
@@ -6,23 +6,28 @@ use crate::kernel::fault::Fault;
 use super::state::{Batch, Cursor};
 use super::store;
 
-/// Follows what is committed, from look to look. A clone follows on its own from where it was cloned.
+/// Follows the table of changes from poll to poll. A clone has a cursor of its own, which starts where the
+/// original stands.
 #[derive(Debug, Clone, Default)]
 pub struct Tail {
     cursor: Cursor,
 }
 
 impl Tail {
-    /// One that has seen nothing: its first look says `Everything`.
+    /// A tail that has read nothing: its first poll returns `Everything`.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What was committed since the last look, as a statement of `db` sees it: in a transaction with one
-    /// snapshot, exactly what its other statements see. After a fault the next look tells what this one would
-    /// have told; a caller that fails after it goes on with a clone from before.
+    /// Returns what was committed since the last poll, as a statement of `db` sees it. In a transaction with
+    /// one snapshot this is exactly what the other statements of the transaction see.
+    ///
+    /// A caller that cannot act on the batch goes on with a clone from before the poll.
+    ///
+    /// # Errors
+    /// When the database cannot be read. The cursor stays, so the next poll returns these changes as well.
     pub async fn read(&mut self, db: &Db) -> Result<Batch, Fault> {
-        let look = store::read_changes(db, self.cursor.since()).await?;
-        Ok(self.cursor.advance(look))
+        let polled = store::read_changes(db, self.cursor.since()).await?;
+        Ok(self.cursor.advance(polled))
     }
 }

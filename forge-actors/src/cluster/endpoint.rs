@@ -14,6 +14,7 @@ use super::handshake::Cookie;
 use super::link::{self, LinkActor};
 use super::room::Room;
 use super::transport::{Receiver, Transport};
+use crate::kernel::envelope::Topics;
 use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildError, Children, Context};
 
@@ -84,7 +85,7 @@ impl Actor for Endpoint {
         cx.spawn("interest", async move {
             let mut interest = room.hints.interest();
             while interest.changed().await.is_ok() {
-                let topics = link::topics(&interest.borrow_and_update());
+                let topics = Topics::from(&*interest.borrow_and_update());
                 room.say_interest(&topics);
             }
         });

@@ -23,7 +23,6 @@ use super::room::{self, Link, Room};
 use super::signals::Signals;
 use super::stream::{MeshStream, READ_IDLE_MAX};
 use super::transport::{Remote, Session, Transport};
-use crate::change::messages::Interest;
 use crate::kernel::envelope::{Invoke, LinkKey, Topics};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
@@ -149,7 +148,7 @@ impl LinkActor {
         let link = Arc::clone(&state.link.link);
         self.room.up(&link);
         tracing::info!(peer = %link.name, node = %link.node, address = %link.mesh_address, "connected to another node");
-        link.outbox.interest(topics(&self.room.hints.interest().borrow()));
+        link.outbox.interest(Topics::from(&*self.room.hints.interest().borrow()));
         link.outbox.ping(link.clock_us());
         // What was told before there was a link, nobody here has heard.
         self.room.look_at_everything();
@@ -275,9 +274,4 @@ fn cancel(state: &mut LinkActorState, id: u64) {
 async fn say_goodbye(outbox: &Outbox) {
     outbox.goodbye();
     tokio::time::sleep(GOODBYE_GRACE).await;
-}
-
-/// An interest as it is sent.
-pub(super) fn topics(interest: &Interest) -> Topics {
-    Topics { tables: interest.tables.clone(), queues: interest.queues.clone() }
 }

@@ -21,7 +21,7 @@ pub use super::store::Identity;
 use super::tls::Tls;
 use crate::app::context::Invoke;
 use crate::app::node::{PeerInfo, Peers};
-use crate::change::messages::Hints;
+use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::kernel::envelope::{self, Message};
@@ -54,7 +54,7 @@ pub struct ClusterNeeds {
     /// Where the rows are.
     pub database: Database,
     /// What is committed here, and what is wanted here.
-    pub hints: Hints,
+    pub hints: HintHub,
     /// Runs what peers ask for.
     pub invoke: Arc<dyn Invoke>,
     /// The mesh; `None` keeps the registry only.

@@ -21,7 +21,7 @@ use super::signals::Signals;
 use super::transport::{Receiver, Remote, Session};
 use crate::app::context::Invoke;
 use crate::app::node::PeerInfo;
-use crate::change::messages::{Hint, Hints};
+use crate::change::{Hint, HintHub, TopicSet};
 use crate::kernel::envelope::{self, Answer, EnvelopeError, LinkKey, Message, Part, Topics};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
@@ -47,7 +47,7 @@ pub(super) struct Link {
     /// Microseconds of the last round trip; 0 before the first.
     rtt_us: AtomicU64,
     /// What the peer wants to hear of; before it has said so, everything.
-    interest: ArcSwapOption<Topics>,
+    interest: ArcSwapOption<TopicSet>,
 }
 
 impl Link {
@@ -98,11 +98,8 @@ impl Link {
     /// Tells the peer of a commit, as far as it wants to hear of it.
     fn tell(&self, hint: &Hint) {
         let wanted = match self.interest.load().as_deref() {
-            None => Topics { tables: hint.tables.clone(), queues: hint.queues.clone() },
-            Some(interest) => Topics {
-                tables: hint.tables.intersection(&interest.tables).copied().collect(),
-                queues: hint.queues.intersection(&interest.queues).map(Arc::clone).collect(),
-            },
+            None => Topics::from(&hint.topics),
+            Some(interest) => Topics::from(&hint.topics.intersection(interest)),
         };
         if wanted != Topics::default() && !self.outbox.hint(hint.xid, wanted) {
             Signals::hint_dropped();
@@ -143,7 +140,7 @@ impl Absence {
 /// The shared part of the room.
 pub(super) struct Room {
     pub(super) node: NodeId,
-    pub(super) hints: Hints,
+    pub(super) hints: HintHub,
     pub(super) invoke: Arc<dyn Invoke>,
     pub(super) calls: Arc<Calls>,
     pub(super) directory: watch::Sender<Arc<[NodeInfo]>>,
@@ -155,7 +152,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub(super) fn new(node: NodeId, hints: Hints, invoke: Arc<dyn Invoke>) -> Self {
+    pub(super) fn new(node: NodeId, hints: HintHub, invoke: Arc<dyn Invoke>) -> Self {
         Self {
             node,
             hints,
@@ -228,8 +225,7 @@ impl Room {
 
     /// As if every table and queue that this node waits for had changed.
     pub(super) fn look_at_everything(&self) {
-        let interest = self.hints.interest().borrow().clone();
-        self.hints.receive(Hint { xid: None, tables: interest.tables, queues: interest.queues });
+        self.hints.publish_lost_hints();
     }
 
     /// The links, and the peers that there should be links to.
@@ -289,9 +285,9 @@ impl Room {
     fn handle(&self, link: &Arc<Link>, message: Message) {
         match message {
             Message::Hint { xid, topics } => {
-                self.hints.receive(Hint { xid, tables: topics.tables, queues: topics.queues })
+                self.hints.publish_from_peer(Hint { xid, topics: TopicSet::from(topics) })
             }
-            Message::Interest(topics) => link.interest.store(Some(Arc::new(topics))),
+            Message::Interest(topics) => link.interest.store(Some(Arc::new(TopicSet::from(topics)))),
             Message::Resync => self.look_at_everything(),
             Message::Invoke(invoke) => {
                 let id = invoke.id;

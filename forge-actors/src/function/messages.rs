@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::context::{Invoke, Services};
 use crate::app::handler::{Access, Meta};
 use crate::app::{Catalog, Registration};
-use crate::change::messages::Hints;
+use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::actor::FunctionsActor;
 use crate::function::admission::Admission;
@@ -43,7 +43,7 @@ pub(super) struct Room {
     pub(super) database: Database,
     pub(super) services: OnceLock<Arc<Services>>,
     pub(super) tree: Arc<Tree>,
-    pub(super) hints: Hints,
+    pub(super) hints: HintHub,
     pub(super) config: FunctionConfig,
     pub(super) admission: Admission,
     pub(super) table: Table,
@@ -71,7 +71,7 @@ pub struct Needs {
     /// Panics of handlers go to its journal.
     pub tree: Arc<Tree>,
     /// Commits are announced here.
-    pub hints: Hints,
+    pub hints: HintHub,
     /// Limits.
     pub config: FunctionConfig,
 }

@@ -13,7 +13,7 @@ use tracing::{Instrument, Span};
 use crate::app::catalog::Decoded;
 use crate::app::context::{Effects, Scope};
 use crate::app::{Access, KindName, Meta, Registration};
-use crate::change::messages::Hint;
+use crate::change::{Hint, TopicSet};
 use crate::db::error::is_stale;
 use crate::db::handle::Db;
 use crate::db::transaction::{Transaction, TransactionOptions};
@@ -292,8 +292,9 @@ impl Call {
             },
         };
         let (output, receipt) = end(tx, ended).await?;
-        let tables = receipt.tables.clone();
-        self.room.hints.announce(Hint { xid: receipt.xid, tables, queues: self.effects.take_queues() });
+        let mut topics: TopicSet = receipt.tables.iter().copied().collect();
+        topics.extend(self.effects.take_queues());
+        self.room.hints.publish(Hint { xid: receipt.xid, topics });
         self.receipt.set(receipt).unwrap_or_else(|_| unreachable!("a call commits once"));
         Ok(output)
     }

@@ -15,7 +15,7 @@ use super::messages::Room;
 use super::signals;
 use super::state::Verdict;
 use crate::app::job::JobStatus;
-use crate::change::messages::Hint;
+use crate::change::Hint;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
@@ -155,7 +155,7 @@ async fn write(room: &Room, batch: &[End], again: bool) -> Result<(), Fault> {
         }
     }
     // What was handed back is for others.
-    room.hints.announce(Hint { queues, ..Hint::default() });
+    room.hints.publish(Hint::of(queues));
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use super::held::Ticket;
 use super::messages::Room;
 use super::store::{Begun, Claim, Job, Promoted};
 use super::worker::WorkerMessage;
-use crate::change::messages::InterestPart;
+use crate::change::TopicKind;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
@@ -222,7 +222,8 @@ impl Claimer {
         state.desk.wake(&queues);
         state.queues.extend(queues);
         if state.queues.len() != before {
-            self.room.hints.set_interest(InterestPart::Queues(state.queues.clone()));
+            let served = state.queues.iter().map(Arc::clone).collect();
+            self.room.hints.set_interest(TopicKind::Queues, served);
         }
     }
 
@@ -275,10 +276,10 @@ impl Actor for Claimer {
 
     async fn start(&self, cx: &Context<ClaimerMessage>) -> Result<State, ActorError> {
         self.room.drain.send_replace(None);
-        let (ear, claimer) = (self.room.hints.jobs(), cx.address());
-        cx.spawn("ear", async move {
+        let (hints, claimer) = (self.room.hints.subscribe(TopicKind::Queues), cx.address());
+        cx.spawn("hints", async move {
             loop {
-                let queues = ear.next().await.queues;
+                let queues = hints.next().await.topics.queues().map(Arc::clone).collect();
                 // A mailbox that is full wakes soon enough; a claimer that is gone took this task along.
                 let _: Result<(), CastError> = claimer.cast(ClaimerMessage::Woken { queues });
             }

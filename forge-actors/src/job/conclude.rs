@@ -11,7 +11,7 @@ use super::messages::Room;
 use super::state::Verdict;
 use super::store::{self, Job};
 use crate::app::job::{Attempt, Conclude, JobStatus};
-use crate::change::messages::Hint;
+use crate::change::{Hint, TopicSet};
 use crate::db::transaction::{Transaction, TransactionOptions};
 use crate::kernel::fault::{Code, Fault};
 
@@ -56,7 +56,9 @@ impl Conclusion {
         let receipt = tx.commit().await?;
         concluding.committed();
         self.committed.store(true, Ordering::Release);
-        self.room.hints.announce(Hint { xid: receipt.xid, tables: receipt.tables, queues });
+        let mut topics = TopicSet::from_iter(receipt.tables);
+        topics.extend(queues);
+        self.room.hints.publish(Hint { xid: receipt.xid, topics });
         Ok(())
     }
 }

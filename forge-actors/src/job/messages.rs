@@ -16,7 +16,7 @@ use super::store::{Job, Store};
 use super::sweeper::Sweeper;
 use super::worker::Worker;
 use crate::app::{JobMeta, KindName};
-use crate::change::messages::Hints;
+use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::messages::Functions;
 use crate::kernel::ids::NodeId;
@@ -38,7 +38,7 @@ pub struct Needs {
     /// Runs their handlers.
     pub functions: Functions,
     /// Says when there is work, and hears of it.
-    pub hints: Hints,
+    pub hints: HintHub,
     /// Limits.
     pub config: JobConfig,
 }
@@ -49,7 +49,7 @@ pub(super) struct Room {
     pub(super) store: Store,
     pub(super) database: Database,
     pub(super) functions: Functions,
-    pub(super) hints: Hints,
+    pub(super) hints: HintHub,
     pub(super) config: JobConfig,
     pub(super) held: Held,
     /// Every name that this binary has a handler for.

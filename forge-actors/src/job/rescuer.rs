@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::messages::Room;
 use super::signals;
-use crate::change::messages::Hint;
+use crate::change::Hint;
 use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Timer};
 
@@ -57,7 +57,7 @@ impl Rescuer {
                     dead = rescued.dead,
                     "jobs of a lost node are run again; the unbegun ones have lost no attempt, the dead ones had none left"
                 );
-                self.room.hints.announce(Hint { queues: rescued.queues, ..Hint::default() });
+                self.room.hints.publish(Hint::of(rescued.queues));
             }
             Err(fault) => {
                 tracing::warn!(?fault, "leases that have run out were not looked for; trying again");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 
-use crate::change::messages::Hints;
+use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::messages::Functions;
 use crate::kernel::commit::Receipt;
@@ -134,20 +134,20 @@ pub struct Reactor {
 }
 
 /// What the reactor needs of the node.
-pub struct ReactorNeeds {
+pub struct ReactorDeps {
     /// Runs queries.
     pub functions: Functions,
     /// Where snapshots are taken.
     pub database: Database,
     /// Tell of commits, and are told what is of interest.
-    pub hints: Hints,
+    pub hints: HintHub,
     /// Pace and bounds.
     pub config: ReactivityConfig,
 }
 
 impl Reactor {
     /// The reactor and the supervisor of its actors.
-    pub fn new(needs: ReactorNeeds) -> (Self, ChildSpec) {
+    pub fn new(needs: ReactorDeps) -> (Self, ChildSpec) {
         let node = Node::new(needs.functions, needs.database, needs.hints, needs.config);
         let (ticking, polling) = (Arc::clone(&node), Arc::clone(&node));
         let (ticker, to_ticker) = ChildSpec::actor("ticker", move || Ticker { node: Arc::clone(&ticking) });

@@ -29,7 +29,7 @@
 //! Invariants
 //! - What changed is read in the snapshot in which the queries run, so a group that was not run is valid in
 //!   it too: all subscriptions of a client stand at one snapshot, and none ever goes back.
-//! - Truth is the tail of changes. Hints and polls only decide when to look.
+//! - Truth is the tail of changes. HintHub and polls only decide when to look.
 //! - A result is encoded once and told by reference; one with the hash of the last is not told.
 //! - An answer shaped by its caller is told to callers with that very identity only.
 //! - Every subscription is judged before it joins, and again when its client becomes another caller.
@@ -41,7 +41,7 @@
 //! trigger captures (system views, foreign tables) is looked at every `uncaptured_refresh`.
 
 pub mod config;
-pub mod messages;
+mod messages;
 mod node;
 mod pace;
 mod poller;
@@ -55,3 +55,8 @@ mod told;
 
 #[cfg(test)]
 mod tests;
+
+pub use messages::{
+    Client, Delivery, Modification, MutationId, QueryResult, Reactor, ReactorDeps, ReactorStats, Sink,
+    SubscriptionId, Tick, Version,
+};

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use dashmap::DashMap;
 
-use crate::change::messages::Hints;
+use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::messages::Functions;
 use crate::kernel::commit::{TableId, Xid};
@@ -27,7 +27,7 @@ use super::ticker::TickerMessage;
 pub(super) struct Node {
     pub(super) functions: Functions,
     pub(super) database: Database,
-    pub(super) hints: Hints,
+    pub(super) hints: HintHub,
     pub(super) config: ReactivityConfig,
     pub(super) clients: DashMap<ClientId, Arc<Attached>>,
     pub(super) counts: Counts,
@@ -100,7 +100,7 @@ impl Node {
     pub(super) fn new(
         functions: Functions,
         database: Database,
-        hints: Hints,
+        hints: HintHub,
         config: ReactivityConfig,
     ) -> Arc<Self> {
         Arc::new(Self {

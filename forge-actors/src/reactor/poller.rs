@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::change::TopicKind;
 use crate::supervise::{Actor, ActorError, Context, Timer};
 
 use super::node::{Heard, Node};
@@ -54,12 +55,12 @@ impl Actor for Poller {
     const KIND: &'static str = "reactor poller";
 
     async fn start(&self, cx: &Context<PollerMessage>) -> Result<PollerState, ActorError> {
-        let (ear, node) = (self.node.hints.changes(), Arc::clone(&self.node));
+        let (hints, node) = (self.node.hints.subscribe(TopicKind::Tables), Arc::clone(&self.node));
         // Straight to the ticker: a hop through this mailbox would be the longest part of the way of a hint.
         cx.spawn("listen", async move {
             loop {
-                let hint = ear.next().await;
-                node.hear(Heard { tables: hint.tables, first: Instant::now() });
+                let tables = hints.next().await.topics.tables().collect();
+                node.hear(Heard { tables, first: Instant::now() });
             }
         });
         let mut state = PollerState {

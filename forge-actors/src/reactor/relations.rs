@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sqlx::FromRow;
 
-use crate::change::messages::captured_tables;
+use crate::change::captured_tables;
 use crate::db::handle::Db;
 use crate::db::runs::ReadSet;
 use crate::kernel::commit::TableId;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::app::context::Observed;
-use crate::change::messages::{Batch, Changed, Tail};
+use crate::change::{Batch, Changed, Tail};
 use crate::db::runs::Runs;
 use crate::db::transaction::Transaction;
 use crate::kernel::fault::{Code, Fault};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::time::{Duration, Instant};
 
-use crate::change::messages::{Changed, InterestPart, Tail};
+use crate::change::{Changed, Hint, Tail, Topic, TopicKind, TopicSet};
 use crate::db::error::is_stale;
 use crate::kernel::commit::Snapshot;
 use crate::kernel::fault::Fault;
@@ -97,7 +97,7 @@ impl Actor for Ticker {
         let clients: Vec<_> =
             node.clients.iter().map(|client| (*client.key(), Arc::clone(&client))).collect();
         clients.iter().for_each(|(_, client)| client.sink.deliver(Delivery::Reset));
-        node.hints.set_interest(InterestPart::Tables(BTreeSet::new()));
+        node.hints.set_interest(TopicKind::Tables, TopicSet::default());
         // What was announced meanwhile is seen by the first tick; orders may have come while there was nobody
         // to wake.
         drop(node.take_heard());
@@ -212,7 +212,7 @@ impl Ticker {
             Changed::Everything => {
                 state.tick.found = true;
                 state.table.mark_all();
-                self.node.hints.suspect_definitions();
+                self.node.hints.publish(Hint::of([Topic::Definitions]));
             }
             Changed::Tables(tables) => {
                 state.tick.found = state.table.concerns(tables);
@@ -387,7 +387,8 @@ impl Ticker {
             self.deliver(client, mods, applied.remove(&client).unwrap_or_default());
         }
         if std::mem::take(&mut state.table.readers_changed) {
-            self.node.hints.set_interest(InterestPart::Tables(state.table.tables()));
+            let tables = state.table.tables().into_iter().collect();
+            self.node.hints.set_interest(TopicKind::Tables, tables);
         }
         self.measure(state);
     }

@@ -19,7 +19,7 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::kernel::slot::Slot;
 use crate::kernel::time::Timestamp;
-use crate::reactor::messages::{Client, MutationId, QueryResult, Sink, SubscriptionId, Version};
+use crate::reactor::{Client, MutationId, QueryResult, Sink, SubscriptionId, Version};
 use crate::supervise::{Actor, ActorError, Context, Reply, Timer};
 
 /// What a session's actor is told.

@@ -15,7 +15,7 @@ use super::limits::{FRAME_DEPTH_MAX, PROTO, REASON_CHARS_MAX};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
 use crate::kernel::trace::TraceContext;
-use crate::reactor::messages::Version;
+use crate::reactor::Version;
 
 /// What a client asks for.
 #[derive(Debug, PartialEq)]

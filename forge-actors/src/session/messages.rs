@@ -28,7 +28,7 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
 use crate::kernel::slot::Slot;
 use crate::kernel::time::{Timestamp, secs};
-use crate::reactor::messages::Reactor;
+use crate::reactor::Reactor;
 use crate::supervise::{Address, CallError, ChildSpec, Children, DynamicSpec, Restart};
 
 /// The subprotocol that a client offers and the server chooses.

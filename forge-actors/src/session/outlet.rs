@@ -8,7 +8,7 @@ use super::signals::Signals;
 use super::wire::{CloseCode, TextFrame};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::slot::Slot;
-use crate::reactor::messages::{Delivery, MutationId, QueryResult, Sink, SubscriptionId, Tick, Version};
+use crate::reactor::{Delivery, MutationId, QueryResult, Sink, SubscriptionId, Tick, Version};
 use crate::supervise::{Address, CastError};
 
 /// What the reactor told and the client does not know yet.

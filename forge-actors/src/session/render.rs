@@ -10,7 +10,7 @@ use super::wire::TextFrame;
 use crate::kernel::fault::Fault;
 use crate::kernel::time::Timestamp;
 use crate::kernel::wire::WireFault;
-use crate::reactor::messages::Version;
+use crate::reactor::Version;
 
 /// A frame of a fixed shape.
 #[derive(Serialize)]

@@ -17,7 +17,7 @@ use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Identity, Invocation};
 use crate::kernel::time::{Timestamp, format_duration, secs};
 use crate::kernel::trace::TraceContext;
-use crate::reactor::messages::{MutationId, SubscriptionId, Version};
+use crate::reactor::{MutationId, SubscriptionId, Version};
 
 /// Who connected.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use super::outlet::{News, Opened, is_final};
 use super::render;
 use super::wire::TextFrame;
 use crate::kernel::fault::{Code, Fault};
-use crate::reactor::messages::{QueryResult, SubscriptionId, Version};
+use crate::reactor::{QueryResult, SubscriptionId, Version};
 
 /// Bytes of a mod around its result.
 const MOD_BYTES: usize = 64;

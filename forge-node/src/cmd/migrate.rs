@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use forge_actors::app::model::ModelRegistration;
-use forge_actors::change::captures::{Reconciled, Wanted, reconcile};
+use forge_actors::change::captures::{CaptureSetting, Reconciled, reconcile};
 use forge_actors::change::config::CaptureConfig;
 use forge_actors::db::database::Database;
 use forge_actors::db::migrate::plan::{Direction, DownTo, Status, Step};
@@ -83,19 +83,19 @@ async fn step(
 /// left to the nodes.
 async fn capture(database: &Database, config: &CaptureConfig, scene: Scene<'_>) -> Result<(), Report> {
     let wanted =
-        config.wanted(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
+        config.settings(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
     let failed = |error| {
         Report::new(Exit::Database, "captures", "what is captured was not compared with the models")
             .cause(error)
     };
     let Reconciled { switched, refused } = reconcile(database, &wanted).await.map_err(failed)?;
-    for Wanted { table, on } in switched {
+    for CaptureSetting { table, on } in switched {
         scene.progress(&format!(
             "{} the capture of changes of {table}",
             if on { "switched on" } else { "switched off" }
         ));
     }
-    for (Wanted { table, .. }, fault) in refused {
+    for (CaptureSetting { table, .. }, fault) in refused {
         output::notice(&format!(
             "the capture of changes of {table} is not as its model asks, and is left to the nodes: {fault}"
         ));

@@ -55,8 +55,8 @@ async fn rows(room: &Room) -> Vec<String> {
 
 /// The queues that workers were told of, if they were told of any.
 async fn woken(room: &Room) -> Vec<String> {
-    let heard = tokio::time::timeout(Duration::from_millis(50), room.hints.jobs().next()).await;
-    heard.map(|hint| hint.queues.iter().map(|queue| queue.to_string()).collect()).unwrap_or_default()
+    let heard = tokio::time::timeout(Duration::from_millis(50), room.queues.next()).await;
+    heard.map(|hint| hint.topics.queues().map(|queue| queue.to_string()).collect()).unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]

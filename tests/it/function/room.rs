@@ -6,7 +6,7 @@ use std::time::Duration;
 use forge_actors::app::context::Services;
 use forge_actors::app::node::NodeView;
 use forge_actors::app::{Catalog, Handler};
-use forge_actors::change::messages::Hints;
+use forge_actors::change::{HintHub, HintReceiver, TopicKind};
 use forge_actors::db::migrate::runner::Runner;
 use forge_actors::db::migrate::system::system_set;
 use forge_actors::function::config::FunctionConfig;
@@ -23,7 +23,8 @@ pub(super) struct Room {
     pub(super) scratch: Scratch,
     pub(super) functions: Functions,
     pub(super) tree: Arc<Tree>,
-    pub(super) hints: Hints,
+    /// Receives the queues that got jobs.
+    pub(super) queues: HintReceiver,
     root: Root,
 }
 
@@ -59,19 +60,15 @@ impl Room {
         }
         let tree = Tree::new();
         let view = NodeView::new(NodeId::new(), "node", Arc::clone(&tree));
-        let hints = Hints::new();
-        let needs = Needs {
-            database: scratch.database.clone(),
-            tree: Arc::clone(&tree),
-            hints: hints.clone(),
-            config,
-        };
+        let hints = HintHub::new();
+        let queues = hints.subscribe(TopicKind::Queues);
+        let needs = Needs { database: scratch.database.clone(), tree: Arc::clone(&tree), hints, config };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
         let services = |invoke| Services { node: view, invoke, tokens: None, http: reqwest::Client::new() };
         let (functions, child) = Functions::new(catalog, needs, services);
         let spec = SupervisorSpec::new(Strategy::OneForOne, vec![child]);
         let root = Root::start("node", spec, Arc::clone(&tree)).await.expect("starts");
-        Self { scratch, functions, tree, hints, root }
+        Self { scratch, functions, tree, queues, root }
     }
 
     pub(super) async fn call<H: Handler>(&self, message: H) -> Result<Value, Fault> {

@@ -2,8 +2,8 @@
 
 use forge_actors::app::Handler;
 use forge_actors::kernel::invocation::Invocation;
+use forge_actors::reactor::SubscriptionId;
 use forge_actors::reactor::config::ReactivityConfig;
-use forge_actors::reactor::messages::SubscriptionId;
 use serde_json::json;
 
 use super::consistency::ACCOUNTS;

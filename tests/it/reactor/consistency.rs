@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use forge_actors::reactor::messages::Version;
+use forge_actors::reactor::Version;
 use serde_json::{Value, json};
 
 use super::queries::{Deposit, Idle, List, Sum, Transfer};

@@ -141,7 +141,7 @@ impl Bench {
             }
             before = fresh;
         }
-        self.page.client.unsubscribe(forge_actors::reactor::messages::SubscriptionId(id));
+        self.page.client.unsubscribe(forge_actors::reactor::SubscriptionId(id));
     }
 
     async fn close(self) {

@@ -77,7 +77,7 @@ async fn arguments_that_mean_the_same_are_the_same() {
     ] {
         let invocation =
             forge_actors::kernel::invocation::Invocation::new("queries.rows", args, page.caller.clone());
-        page.client.subscribe(forge_actors::reactor::messages::SubscriptionId(id), invocation, None).unwrap();
+        page.client.subscribe(forge_actors::reactor::SubscriptionId(id), invocation, None).unwrap();
     }
     page.until(|page| page.view.len() == 3).await;
     assert_eq!(stage.reactor.stats().groups, 2);

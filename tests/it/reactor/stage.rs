@@ -7,7 +7,7 @@ use std::time::Duration;
 use forge_actors::app::context::Services;
 use forge_actors::app::node::NodeView;
 use forge_actors::app::{Catalog, Handler};
-use forge_actors::change::messages::Hints;
+use forge_actors::change::HintHub;
 use forge_actors::db::migrate::runner::Runner;
 use forge_actors::db::migrate::system::system_set;
 use forge_actors::function::config::FunctionConfig;
@@ -17,8 +17,8 @@ use forge_actors::kernel::fault::Fault;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::invocation::{Caller, Identity, Invocation};
 use forge_actors::reactor::config::ReactivityConfig;
-use forge_actors::reactor::messages::{
-    Client, Delivery, MutationId, QueryResult, Reactor, ReactorNeeds, Sink, SubscriptionId,
+use forge_actors::reactor::{
+    Client, Delivery, MutationId, QueryResult, Reactor, ReactorDeps, Sink, SubscriptionId,
 };
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
 use serde_json::Value;
@@ -53,7 +53,7 @@ impl Stage {
         let runner = Runner { database: &scratch.database, sets: &sets, node: "test", lock_wait: PATIENCE };
         runner.up(None, |_| {}).await.unwrap();
         execute(&mut scratch.connect().await, script).await;
-        let (tree, hints) = (Tree::new(), Hints::new());
+        let (tree, hints) = (Tree::new(), HintHub::new());
         let view = NodeView::new(NodeId::new(), "node", Arc::clone(&tree));
         let database = scratch.database.clone();
         let needs = Needs {
@@ -66,7 +66,7 @@ impl Stage {
         let services = |invoke| Services { node: view, invoke, tokens: None, http: reqwest::Client::new() };
         let (functions, functions_child) = Functions::new(catalog, needs, services);
         let (reactor, reactor_child) =
-            Reactor::new(ReactorNeeds { functions: functions.clone(), database, hints, config });
+            Reactor::new(ReactorDeps { functions: functions.clone(), database, hints, config });
         let spec = SupervisorSpec::new(Strategy::OneForOne, vec![functions_child, reactor_child]);
         let root = Root::start("node", spec, Arc::clone(&tree)).await.expect("starts");
         Self { scratch, functions, reactor, tree, root }

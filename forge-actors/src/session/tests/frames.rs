@@ -6,7 +6,7 @@ use tungstenite::protocol::{Message, Role, WebSocketContext};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::idempotency_key::IdempotencyKey;
 use crate::kernel::trace::TraceContext;
-use crate::reactor::messages::Version;
+use crate::reactor::Version;
 use crate::session::frame::{ClientFrame, parse};
 use crate::session::limits::FRAME_DEPTH_MAX;
 use crate::session::render::{self, ServerFrame};

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::outlet::{News, Opened};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::trace::TraceContext;
-use crate::reactor::messages::{MutationId, QueryResult, SubscriptionId, Tick, Version};
+use crate::reactor::{MutationId, QueryResult, SubscriptionId, Tick, Version};
 
 /// What the reactor tells at `tick`: bodies by subscription; the version is the body's length and first byte.
 fn news(tick: u64, results: &[(u32, &'static str)], applied: &[u32]) -> News {

@@ -13,7 +13,7 @@ use crate::kernel::idempotency_key::IdempotencyKey;
 use crate::kernel::invocation::Identity;
 use crate::kernel::time::{Timestamp, millis, secs};
 use crate::kernel::trace::TraceContext;
-use crate::reactor::messages::{MutationId, SubscriptionId, Version};
+use crate::reactor::{MutationId, SubscriptionId, Version};
 use crate::session::frame::{ClientFrame, Mutation};
 use crate::session::state::{Action, Alarm, Ended, Limits, Peer, Signed, State};
 use crate::session::wire::CloseCode;

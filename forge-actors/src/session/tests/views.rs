@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{answered, failed, news, opened, version_of};
 use crate::kernel::fault::Code;
-use crate::reactor::messages::{MutationId, SubscriptionId, Version};
+use crate::reactor::{MutationId, SubscriptionId, Version};
 use crate::session::outlet::{News, Opened, Pending};
 use crate::session::view::View;
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forge_actors::change::captures::{Captures, Reconciled, Wanted, reconcile};
+use forge_actors::change::captures::{CaptureReconciler, CaptureSetting, Reconciled, reconcile};
 use forge_actors::change::compactor::Compactor;
 use forge_actors::change::config::CaptureConfig;
-use forge_actors::change::messages::Hints;
+use forge_actors::change::{Hint, HintHub, Topic};
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
 
 use super::{EVERYTHING, NOTHING, Stage};
@@ -21,19 +21,21 @@ const SCHEMA: &str = "
 ";
 const LIMIT: Duration = Duration::from_secs(20);
 
-fn wanted() -> Vec<Wanted> {
-    let wanted = |(table, on): (&str, bool)| Wanted { table: table.to_owned(), on };
-    [("a", true), ("Odd table", true), ("ev", true), ("quiet", false), ("not there", true)].map(wanted).into()
+fn settings() -> Vec<CaptureSetting> {
+    let settings = |(table, on): (&str, bool)| CaptureSetting { table: table.to_owned(), on };
+    [("a", true), ("Odd table", true), ("ev", true), ("quiet", false), ("not there", true)]
+        .map(settings)
+        .into()
 }
 
-fn names(wanted: &[Wanted]) -> Vec<&str> {
-    wanted.iter().map(|wanted| wanted.table.as_str()).collect()
+fn names(settings: &[CaptureSetting]) -> Vec<&str> {
+    settings.iter().map(|settings| settings.table.as_str()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_differs_is_switched_and_nothing_else_touched() {
     let mut stage = Stage::with(SCHEMA, &["quiet"]).await;
-    let Reconciled { switched, refused } = reconcile(stage.database(), &wanted()).await.unwrap();
+    let Reconciled { switched, refused } = reconcile(stage.database(), &settings()).await.unwrap();
     assert_eq!(names(&switched), ["Odd table", "a", "ev", "quiet"]);
     assert!(refused.is_empty(), "{refused:?}");
     assert_eq!(stage.told().await, EVERYTHING);
@@ -41,7 +43,7 @@ async fn what_differs_is_switched_and_nothing_else_touched() {
         "SELECT count(*) || ' ' || max(xmin::text) FROM pg_trigger WHERE tgname LIKE 'forge_capture_%'";
     let before: String = stage.value(triggers).await;
     assert!(before.starts_with("16 "), "four tables, four triggers each: {before}");
-    let again = reconcile(stage.database(), &wanted()).await.unwrap();
+    let again = reconcile(stage.database(), &settings()).await.unwrap();
     assert!(again.switched.is_empty() && again.refused.is_empty(), "{again:?}");
     assert_eq!(stage.told().await, NOTHING);
     stage
@@ -52,11 +54,11 @@ async fn what_differs_is_switched_and_nothing_else_touched() {
         .await;
     // Tracked columns that somebody added stay.
     stage.check("SELECT forge_enable_reactivity('a', '{org}')", EVERYTHING).await;
-    let again = reconcile(stage.database(), &wanted()).await.unwrap();
+    let again = reconcile(stage.database(), &settings()).await.unwrap();
     assert!(again.switched.is_empty(), "{again:?}");
     stage.check("DROP TRIGGER forge_capture_delete ON ev_1", NOTHING).await;
     assert_eq!(
-        names(&reconcile(stage.database(), &wanted()).await.unwrap().switched),
+        names(&reconcile(stage.database(), &settings()).await.unwrap().switched),
         ["ev"],
         "a part of it was missing"
     );
@@ -67,8 +69,8 @@ async fn what_differs_is_switched_and_nothing_else_touched() {
 async fn five_nodes_may_start_at_once() {
     let mut stage = Stage::with(SCHEMA, &[]).await;
     let database = stage.database();
-    let wanted = wanted();
-    let nodes = futures::future::join_all((0..5).map(|_| reconcile(database, &wanted))).await;
+    let settings = settings();
+    let nodes = futures::future::join_all((0..5).map(|_| reconcile(database, &settings))).await;
     for node in nodes {
         let Reconciled { refused, .. } = node.unwrap();
         assert!(refused.is_empty(), "{refused:?}");
@@ -84,7 +86,7 @@ async fn a_locked_table_is_tried_again_and_holds_up_nobody() {
     let mut writer = stage.scratch.connect().await;
     execute(&mut writer, "BEGIN; INSERT INTO a VALUES (1)").await;
     let tree = Tree::new();
-    let child = Captures::spec(stage.database().clone(), Arc::from(wanted()), Hints::new());
+    let child = CaptureReconciler::spec(stage.database().clone(), Arc::from(settings()), HintHub::new());
     let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), tree.clone())
         .await
         .unwrap();
@@ -112,14 +114,14 @@ const LOSSES: [&str; 3] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn news_of_definitions_bring_back_what_was_lost() {
     let mut stage = Stage::with(SCHEMA, &[]).await;
-    let hints = Hints::new();
-    let child = Captures::spec(stage.database().clone(), Arc::from(wanted()), hints.clone());
+    let hints = HintHub::new();
+    let child = CaptureReconciler::spec(stage.database().clone(), Arc::from(settings()), hints.clone());
     let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), Tree::new())
         .await
         .unwrap();
     for loss in LOSSES {
         stage.run(loss).await;
-        hints.suspect_definitions();
+        hints.publish(Hint::of([Topic::Definitions]));
         await_order(&stage).await;
     }
     assert_eq!(stage.told().await, EVERYTHING);
@@ -131,11 +133,11 @@ async fn news_of_definitions_bring_back_what_was_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sweep_brings_back_what_was_lost() {
     let mut stage = Stage::with(SCHEMA, &[]).await;
-    let (hints, database) = (Hints::new(), stage.database().clone());
+    let (hints, database) = (HintHub::new(), stage.database().clone());
     // The shortest that is allowed: a sweep each second.
     let config = CaptureConfig { retention: Duration::from_secs(10), ..CaptureConfig::default() };
     let children = vec![
-        Captures::spec(database.clone(), Arc::from(wanted()), hints.clone()),
+        CaptureReconciler::spec(database.clone(), Arc::from(settings()), hints.clone()),
         Compactor::spec(database.clone(), &config, hints),
     ];
     let root =

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use forge_actors::change::messages::{Tail, captured_tables};
 use forge_actors::change::store::check_definitions;
+use forge_actors::change::{Tail, captured_tables};
 use forge_actors::db::config::DatabaseConfig;
 use forge_actors::db::database::Database;
 use forge_actors::db::migrate::plan::DownTo;
@@ -154,7 +154,7 @@ async fn without_event_triggers_the_compactor_finds_what_changed() {
 
 async fn captured(stage: &mut Stage) -> String {
     let tables = captured_tables(&stage.database().reader()).await.unwrap();
-    named(&mut stage.outside, forge_actors::change::messages::Changed::Tables(tables)).await
+    named(&mut stage.outside, forge_actors::change::Changed::Tables(tables)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

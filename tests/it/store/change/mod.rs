@@ -11,7 +11,7 @@ mod tail;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use forge_actors::change::messages::{Changed, Tail};
+use forge_actors::change::{Changed, Tail};
 use forge_actors::db::database::Database;
 use forge_actors::db::migrate::runner::Runner;
 use forge_actors::db::migrate::system::system_set;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use forge_actors::change::compactor::Compactor;
 use forge_actors::change::config::CaptureConfig;
-use forge_actors::change::messages::{Hints, Tail};
 use forge_actors::change::store::{SWEEP_ROWS_MAX, Swept, sweep};
+use forge_actors::change::{HintHub, Tail};
 use forge_actors::db::config::{DatabaseConfig, DatabaseUrl};
 use forge_actors::db::database::Database;
 use forge_actors::db::lock::{LockKey, lock_transaction};
@@ -140,12 +140,12 @@ async fn another_server_means_everything() {
     let mut told = async || tail.read(&database.reader()).await.map(|batch| batch.changed);
     told().await.unwrap();
     let quiet = told().await.unwrap();
-    assert_ne!(quiet, forge_actors::change::messages::Changed::Everything);
+    assert_ne!(quiet, forge_actors::change::Changed::Everything);
     postgres.crash();
     assert!(told().await.is_err());
     postgres.restart().await;
     // What was visible before need not be there any more.
-    assert_eq!(told().await.unwrap(), forge_actors::change::messages::Changed::Everything);
+    assert_eq!(told().await.unwrap(), forge_actors::change::Changed::Everything);
     assert_eq!(told().await.unwrap(), quiet);
     database.close().await;
 }
@@ -160,7 +160,7 @@ async fn an_absent_database_is_waited_for() {
     );
     let config = CaptureConfig { retention: Duration::from_secs(1), ..CaptureConfig::default() };
     let tree = Tree::new();
-    let child = Compactor::spec(away.clone(), &config, Hints::new());
+    let child = Compactor::spec(away.clone(), &config, HintHub::new());
     let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), tree.clone())
         .await
         .unwrap();
@@ -179,7 +179,7 @@ async fn the_actor_sweeps_by_itself() {
     let mut stage = Stage::with(SCHEMA, &["t"]).await;
     stage.run("INSERT INTO t VALUES (1)").await;
     let config = CaptureConfig { retention: Duration::from_millis(200), ..CaptureConfig::default() };
-    let child = Compactor::spec(stage.database().clone(), &config, Hints::new());
+    let child = Compactor::spec(stage.database().clone(), &config, HintHub::new());
     let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), Tree::new())
         .await
         .unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use forge_actors::change::messages::{Batch, Changed};
+use forge_actors::change::{Batch, Changed};
 use forge_actors::db::handle::Db;
 use forge_actors::kernel::commit::{Snapshot, TableId, Xid};
 use sqlx::PgConnection;
