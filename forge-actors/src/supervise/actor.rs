@@ -9,11 +9,12 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ractor::{ActorCell, ActorProcessingErr, ActorRef};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::address::{Address, CastError, Incarnation, Slot};
@@ -27,6 +28,9 @@ pub type ActorError = Box<dyn Error + Send + Sync>;
 
 /// Time for the tasks of an actor that ends to reach an await point.
 const TASKS_END_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Shortest interval of a repeating timer.
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 /// What an actor receives: an enum whose variants have names. Derived by `#[derive(Message)]`.
 pub trait Message: Send + 'static {
@@ -75,9 +79,25 @@ pub trait Actor: Send + Sync + 'static {
 /// remotable.
 pub(super) enum Envelope<M> {
     Message(M),
+    /// A tick of a repeating timer. Boxed like the variant below.
+    Tick(Box<Tick<M>>),
     /// A task of the actor panicked. Boxed, since the size of the largest variant is moved with every
     /// message.
     TaskPanicked(Box<(&'static str, Panic)>),
+}
+
+/// A message of a repeating timer. While it waits in the mailbox, the timer sends no other.
+pub(super) struct Tick<M> {
+    message: M,
+    waits: Arc<AtomicBool>,
+}
+
+impl<M> Tick<M> {
+    /// The message; from now on the timer may send the next one.
+    fn open(self) -> M {
+        self.waits.store(false, Release);
+        self.message
+    }
 }
 
 impl<M: Message> ractor::Message for Envelope<M> {}
@@ -136,6 +156,48 @@ impl<M: Message> Context<M> {
             // `Gone` means that this incarnation has ended, and with it the reason for the timer.
             let _: Result<(), CastError> = incarnation.send_always(message);
         })))
+    }
+
+    /// Sends a message to this incarnation after each `interval` (at least a millisecond), also when the mailbox is
+    /// full. Dropping the timer cancels it.
+    ///
+    /// An actor that is slower than the timer is never flooded: while the message of one tick waits in the
+    /// mailbox, the ticks that come due are skipped. Ticks stay on the grid of the first one, so the handling
+    /// time of a message does not add up to a drift.
+    ///
+    /// ```ignore
+    /// let timer = cx.send_every(secs(5), || MonitorMessage::Ping);
+    /// ```
+    pub fn send_every(&self, interval: Duration, make: impl Fn() -> M + Send + 'static) -> Timer {
+        let incarnation = Arc::clone(&self.incarnation);
+        let interval = interval.max(INTERVAL_MIN);
+        let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        Timer(AbortOnDropHandle::new(tokio::spawn(async move {
+            let waits = Arc::new(AtomicBool::new(false));
+            loop {
+                ticks.tick().await;
+                if waits.swap(true, AcqRel) {
+                    continue;
+                }
+                let tick = Tick { message: make(), waits: Arc::clone(&waits) };
+                // `Gone` means that this incarnation has ended, and with it the reason for the timer.
+                if incarnation.send_tick(Box::new(tick)).is_err() {
+                    return;
+                }
+            }
+        })))
+    }
+
+    /// Runs `future` beside the actor like [`spawn`](Self::spawn), and sends the message that it returns to the
+    /// actor, also when the mailbox is full.
+    pub fn spawn_message(&self, task: &'static str, future: impl Future<Output = M> + Send + 'static) {
+        let incarnation = Arc::clone(&self.incarnation);
+        self.spawn(task, async move {
+            let message = future.await;
+            // `Gone` means that this incarnation ends, and the result of its task with it.
+            let _: Result<(), CastError> = incarnation.send_always(message);
+        });
     }
 
     /// Runs `future` beside the actor and ends it with the actor. A panic in it is a crash of the actor; a
@@ -206,6 +268,19 @@ impl<T> From<Result<Result<T, ActorError>, Panic>> for Outcome<T> {
 struct Outcome<T>(Result<T, Failure>);
 
 impl<A: Actor> Host<A> {
+    /// Ends an incarnation by a crash: first everything it owns, then the record.
+    async fn fail(
+        &self,
+        running: &mut Option<Running<A>>,
+        message: Option<&'static str>,
+        failure: Failure,
+    ) -> ActorError {
+        if let Some(running) = running.take() {
+            running.cx.end_tasks().await;
+        }
+        self.crash(message, failure)
+    }
+
     fn crash(&self, message: Option<&'static str>, failure: Failure) -> ActorError {
         let cause = match &failure {
             Failure::Error(error) => chain(error.as_ref()),
@@ -235,7 +310,7 @@ impl<A: Actor> ractor::Actor for Host<A> {
         myself: ActorRef<Self::Msg>,
         (launch, slot): Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let meter = self.entry.incarnate(A::KIND, A::Message::NAMES, A::MAILBOX_MAX);
+        let meter = self.entry.incarnate(A::KIND, A::Message::NAMES, slot.mailbox_max);
         // The address works from here on, so that `start` can leave messages for later.
         let cx = Context::new(&launch, &slot, myself, Arc::clone(&meter));
         match Outcome::from(catch_unwind(self.actor.start(&cx)).await).0 {
@@ -258,24 +333,22 @@ impl<A: Actor> ractor::Actor for Host<A> {
         running: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         let Some(Running { cx, meter, state }) = running else { return Ok(()) };
-        let (message, failure) = match envelope {
-            Envelope::Message(message) => {
-                let index = message.index();
-                let began = meter.begin(index);
-                let outcome = catch_pinned(pin!(self.actor.handle(cx, message, state))).await;
-                meter.end(began);
-                match Outcome::from(outcome).0 {
-                    Ok(()) => return Ok(()),
-                    Err(failure) => (A::Message::NAMES.get(index).copied(), failure),
-                }
+        let message = match envelope {
+            Envelope::Message(message) => message,
+            Envelope::Tick(tick) => tick.open(),
+            Envelope::TaskPanicked(panicked) => {
+                let (task, panic) = *panicked;
+                return Err(Box::pin(self.fail(running, Some(task), Failure::Panic(panic))).await);
             }
-            Envelope::TaskPanicked(panicked) => (Some(panicked.0), Failure::Panic(panicked.1)),
         };
+        let index = message.index();
+        let began = meter.begin(index);
+        let outcome = catch_pinned(pin!(self.actor.handle(cx, message, state))).await;
+        meter.end(began);
+        let Err(failure) = Outcome::from(outcome).0 else { return Ok(()) };
         // Boxed, because ractor moves the whole future of every message about, and this part is almost never
         // used.
-        Box::pin(cx.end_tasks()).await;
-        *running = None;
-        Err(self.crash(message, failure))
+        Err(Box::pin(self.fail(running, A::Message::NAMES.get(index).copied(), failure)).await)
     }
 
     async fn post_stop(

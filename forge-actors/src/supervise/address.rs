@@ -13,9 +13,60 @@ use arc_swap::ArcSwapOption;
 use ractor::{ACTIVE_STATES, ActorRef};
 use tokio::sync::oneshot;
 
-use super::actor::{Envelope, Message};
+use super::actor::{Actor, Envelope, Message, Tick};
+use super::signals;
 use super::tree::Meter;
 use crate::kernel::fault::{Code, Fault};
+
+/// The receiving end of an address: made before the actor, and given to exactly one
+/// [`ChildSpec`](super::ChildSpec), which lets every incarnation of the actor receive there.
+///
+/// Actors that address each other are made in two steps: all mailboxes first, then the actors, each with the
+/// addresses of the others. Until the actor has started, casts to its address answer [`CastError::Gone`].
+///
+/// ```
+/// # use forge_actors::supervise::{Actor, ActorError, ChildSpec, Context, CastError, Mailbox, Message};
+/// # #[derive(Debug, PartialEq)]
+/// # enum PingMessage { Ping }
+/// # impl Message for PingMessage {
+/// #     const NAMES: &'static [&'static str] = &["Ping"];
+/// #     fn index(&self) -> usize { 0 }
+/// # }
+/// # struct Pinger;
+/// # impl Actor for Pinger {
+/// #     type Message = PingMessage;
+/// #     type State = ();
+/// #     const KIND: &'static str = "pinger";
+/// #     async fn start(&self, _: &Context<PingMessage>) -> Result<(), ActorError> { Ok(()) }
+/// #     async fn handle(&self, _: &Context<PingMessage>, _: PingMessage, (): &mut ()) -> Result<(), ActorError> { Ok(()) }
+/// # }
+/// let (mailbox, pinger) = Mailbox::of::<Pinger>();
+/// assert_eq!(pinger.cast(PingMessage::Ping), Err(CastError::Gone));
+/// let child = ChildSpec::with_mailbox("pinger", mailbox, || Pinger);
+/// # drop(child);
+/// ```
+pub struct Mailbox<M: Message> {
+    pub(super) slot: Arc<Slot<M>>,
+}
+
+impl<M: Message> Mailbox<M> {
+    /// A mailbox for at most `messages_max` messages that wait, and its address.
+    pub fn new(messages_max: usize) -> (Self, Address<M>) {
+        let slot = Slot::new(messages_max);
+        (Self { slot: Arc::clone(&slot) }, Address::new(slot))
+    }
+
+    /// A mailbox of the size that `A` declares ([`Actor::MAILBOX_MAX`]), and its address.
+    pub fn of<A: Actor<Message = M>>() -> (Self, Address<M>) {
+        Self::new(A::MAILBOX_MAX)
+    }
+}
+
+impl<M: Message> fmt::Debug for Mailbox<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").field("messages_max", &self.slot.mailbox_max).finish_non_exhaustive()
+    }
+}
 
 /// Where to send the messages of one supervised actor.
 pub struct Address<M: Message> {
@@ -47,7 +98,23 @@ impl<M: Message> Address<M> {
         if !incarnation.meter.reserve(self.slot.mailbox_max) {
             return Err(CastError::Full { mailbox_max: self.slot.mailbox_max });
         }
-        incarnation.send_reserved(message)
+        incarnation.send_reserved(Envelope::Message(message))
+    }
+
+    /// Wakes the actor: puts a message into the mailbox, or drops the message when the mailbox is full or the
+    /// actor is not running. For messages that only say "look again": an actor whose mailbox is full looks
+    /// anyway, and one that starts looks by itself. Drops by a full mailbox are counted
+    /// ([`NOTIFICATIONS_DROPPED_TOTAL`](super::signals::NOTIFICATIONS_DROPPED_TOTAL)).
+    ///
+    /// A message that must arrive goes by [`cast`](Self::cast), whose error says that it did not.
+    #[inline]
+    pub fn notify(&self, message: M) {
+        if let Err(CastError::Full { .. }) = self.cast(message) {
+            let current = self.slot.current.load();
+            signals::notification_dropped(
+                current.as_ref().map_or("", |incarnation| incarnation.meter.kind()),
+            );
+        }
     }
 
     /// There is an incarnation that takes messages.
@@ -172,17 +239,23 @@ pub(super) struct Incarnation<M: Message> {
 impl<M: Message> Incarnation<M> {
     /// Sends a message whose place is reserved.
     #[inline]
-    fn send_reserved(&self, message: M) -> Result<(), CastError> {
-        self.actor.send_message(Envelope::Message(message)).map_err(|_| {
+    fn send_reserved(&self, envelope: Envelope<M>) -> Result<(), CastError> {
+        self.actor.send_message(envelope).map_err(|_| {
             self.meter.release();
             CastError::Gone
         })
     }
 
-    /// Sends over the limit: for the actor's own timers, which must not get lost because others fill the
-    /// mailbox.
+    /// Sends over the limit: for the actor's own timers and tasks, which must not get lost because others fill
+    /// the mailbox.
     pub(super) fn send_always(&self, message: M) -> Result<(), CastError> {
         self.meter.reserve_always();
-        self.send_reserved(message)
+        self.send_reserved(Envelope::Message(message))
+    }
+
+    /// Sends the message of a repeating timer over the limit.
+    pub(super) fn send_tick(&self, tick: Box<Tick<M>>) -> Result<(), CastError> {
+        self.meter.reserve_always();
+        self.send_reserved(Envelope::Tick(tick))
     }
 }

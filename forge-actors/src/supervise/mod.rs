@@ -33,15 +33,19 @@ mod actor;
 mod address;
 mod control;
 mod crew;
+mod duty;
 mod dynamic;
 mod journal;
 mod launch;
 mod never;
 mod panic;
+mod periodic;
 mod root;
+pub mod signals;
 mod spec;
 mod state;
 mod supervisor;
+mod task;
 mod tree;
 
 #[cfg(test)]
@@ -50,13 +54,15 @@ mod tests;
 // The one place of this room with re-exports: the derive macro expands to `supervise::Message`, and a flat
 // face of names that are said together reads better than eleven module paths.
 pub use actor::{Actor, ActorError, Context, Message, Timer};
-pub use address::{Address, CallError, CastError, Reply};
+pub use address::{Address, CallError, CastError, Mailbox, Reply};
 pub use control::ControlError;
+pub use duty::{Duty, PeriodicHandle, PeriodicStatus, RunError, RunReport, Schedule};
 pub use dynamic::{ChildError, Children};
 pub use journal::{Crash, Event, EventKind, Journal, Since};
 pub use launch::{StartCut, StartError};
 pub use never::Never;
 pub use panic::{Panic, catch_unwind};
+pub use periodic::STOP_PATIENCE;
 pub use root::{Exit, Root, StopTimeout};
 pub use spec::{
     Budget, ChildSpec, DynamicSpec, KILL_DEADLINE, Restart, START_DEADLINE, STOP_DEADLINE, Shutdown,

@@ -2,17 +2,19 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use ractor::ActorCell;
 
-use super::actor::{Actor, launch_actor};
-use super::address::{Address, Slot};
+use super::actor::{Actor, ActorError, launch_actor};
+use super::address::{Address, Mailbox, Slot};
 use super::dynamic::Children;
 use super::launch::{Launch, Launched, StartError};
 use super::supervisor::{self, Kind};
+use super::task::TaskActor;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::time::{format_duration, millis, secs};
 
@@ -182,16 +184,60 @@ impl ChildSpec {
         id: impl Into<String>,
         make: impl Fn() -> A + Send + Sync + 'static,
     ) -> (Self, Address<A::Message>) {
-        let slot = Slot::new(A::MAILBOX_MAX);
-        let address = Address::new(Arc::clone(&slot));
-        let make = Arc::new(make);
+        let (mailbox, address) = Mailbox::of::<A>();
+        (Self::with_mailbox(id, mailbox, make), address)
+    }
+
+    /// An actor, made anew by `make` at every start, that receives at `mailbox`. The mailbox's address was there
+    /// before, so others may hold it already.
+    pub fn with_mailbox<A: Actor>(
+        id: impl Into<String>,
+        mailbox: Mailbox<A::Message>,
+        make: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Self {
+        let (slot, make) = (mailbox.slot, Arc::new(make));
         let launch: LaunchFn = Arc::new(move |launch, parent| {
             Box::pin(launch_actor(Arc::clone(&make), Arc::clone(&slot), launch, parent))
         });
-        (
-            Self::new(id.into(), Shutdown::Deadline(STOP_DEADLINE), Some(START_DEADLINE), launch, Ok(())),
-            address,
-        )
+        Self::new(id.into(), Shutdown::Deadline(STOP_DEADLINE), Some(START_DEADLINE), launch, Ok(()))
+    }
+
+    /// An actor to which nobody else sends: it lives by its own timers and tasks.
+    pub fn unaddressed<A: Actor>(
+        id: impl Into<String>,
+        make: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Self {
+        Self::with_mailbox(id, Mailbox::of::<A>().0, make)
+    }
+
+    /// One loop without messages: the future that `make` returns, made anew at every start.
+    ///
+    /// - An `Err` or a panic is a crash, which restarts the loop with the supervisor's backoff and counts in its
+    ///   restart budget.
+    /// - `Ok(())` says that the work is done: the child stays stopped. (The child is [`Restart::Transient`]; with
+    ///   [`Restart::Permanent`] a return would restart it like a crash.)
+    /// - When the child is stopped, the future is dropped at its next await.
+    ///
+    /// ```
+    /// # use forge_actors::supervise::ChildSpec;
+    /// # let mut numbers = tokio::sync::watch::channel(0).1;
+    /// let child = ChildSpec::task("printer", move || {
+    ///     let mut numbers = numbers.clone();
+    ///     async move {
+    ///         while numbers.changed().await.is_ok() {
+    ///             println!("{}", *numbers.borrow_and_update());
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// });
+    /// ```
+    pub fn task<F>(id: impl Into<String>, make: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), ActorError>> + Send + 'static,
+    {
+        let make = Arc::new(make);
+        let spec = Self::unaddressed(id, move || TaskActor { make: Arc::clone(&make) });
+        Self { restart: Restart::Transient, ..spec }
     }
 
     /// A supervisor with children of its own.

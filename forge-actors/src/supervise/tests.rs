@@ -6,9 +6,11 @@ mod calls;
 mod control;
 mod crashes;
 mod dynamic;
+mod periodic;
 mod restarts;
 mod spec;
 mod state;
+mod tasks;
 
 use std::future::pending;
 use std::sync::Arc;

@@ -261,6 +261,11 @@ impl Meter {
         self.handled.store(self.handled.load(Relaxed) + 1, Relaxed);
     }
 
+    /// Kind of the actor.
+    pub(super) fn kind(&self) -> &'static str {
+        self.kind
+    }
+
     /// The message that is being handled.
     pub(super) fn current(&self) -> Option<&'static str> {
         let current = self.current.load(Relaxed).checked_sub(1)?;

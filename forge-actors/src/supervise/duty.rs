@@ -1,0 +1,210 @@
+//! What a periodic duty is, when it runs, how it fares. [`ChildSpec::periodic`](super::ChildSpec::periodic) and
+//! [`ChildSpec::elected`](super::ChildSpec::elected) make the child that runs it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::address::{Address, CallError};
+use super::periodic::PeriodicMessage;
+use crate::kernel::backoff::Backoff;
+use crate::kernel::fault::Fault;
+use crate::kernel::time::{Timestamp, format_duration, minutes, secs};
+
+/// Work that is done again and again: an expiry, a sweep, a rescue, a survey.
+///
+/// ```
+/// # use forge_actors::kernel::{fault::Fault, time::minutes};
+/// # use forge_actors::supervise::{ChildSpec, Duty, RunReport, Schedule};
+/// # async fn delete_old_keys() -> Result<u64, Fault> { Ok(0) }
+/// struct ExpireKeys;
+///
+/// impl Duty for ExpireKeys {
+///     type Term = ();
+///     const KIND: &'static str = "expire_keys";
+///
+///     async fn run(&mut self, (): ()) -> Result<RunReport, Fault> {
+///         Ok(RunReport::handled(delete_old_keys().await?))
+///     }
+/// }
+///
+/// let (child, handle) = ChildSpec::periodic("expire_keys", Schedule::every(minutes(10)), || ExpireKeys);
+/// assert_eq!(handle.status().runs, 0);
+/// # drop(child);
+/// ```
+pub trait Duty: Send + 'static {
+    /// The leadership term that a run needs: `()` for a duty that every node runs.
+    type Term: Clone + PartialEq + Send + Sync + 'static;
+    /// What it is, for people; the actor's kind in the tree and the label of its metrics.
+    const KIND: &'static str;
+
+    /// Does the work once. State that is needed from run to run is kept in `self`; it is lost when the actor
+    /// restarts. A run is dropped at an await when its time limit is over or its term has ended.
+    ///
+    /// # Errors
+    /// Any fault: it is logged, and the run is tried again after a backoff.
+    fn run(&mut self, term: Self::Term) -> impl Future<Output = Result<RunReport, Fault>> + Send;
+
+    /// Does what must be done before the actor stops. It runs after the last run, not after a crash, and must
+    /// be over within the stop deadline of the child.
+    fn finish(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+}
+
+/// What a successful run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunReport {
+    /// Rows, jobs or nodes that the run handled.
+    pub handled: u64,
+    /// Set when work is left: the next run comes after this pause instead of the interval.
+    pub again_after: Option<Duration>,
+}
+
+impl RunReport {
+    /// The run found nothing to do.
+    pub const NOTHING: Self = Self { handled: 0, again_after: None };
+
+    /// The run handled this many, and nothing is left to do.
+    pub const fn handled(handled: u64) -> Self {
+        Self { handled, again_after: None }
+    }
+
+    /// The run handled this many, and there is more: the next run comes after `pause`.
+    pub const fn more(handled: u64, pause: Duration) -> Self {
+        Self { handled, again_after: Some(pause) }
+    }
+}
+
+impl From<()> for RunReport {
+    fn from((): ()) -> Self {
+        Self::NOTHING
+    }
+}
+
+impl From<u64> for RunReport {
+    fn from(handled: u64) -> Self {
+        Self::handled(handled)
+    }
+}
+
+/// When a duty runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule {
+    /// From the end of a run to the start of the next.
+    pub interval: Duration,
+    /// Each interval is lengthened by a random part of this, so that nodes do not run in step.
+    pub jitter: Duration,
+    /// The first run comes at a random moment within this time, so that nodes that start together do not run
+    /// together. `Duration::ZERO` runs at once. An elected duty also runs as soon as a term begins.
+    pub first_within: Duration,
+    /// A run that takes longer is cut, and counts as failed.
+    pub time_limit: Duration,
+    /// Pause after a failed run.
+    pub backoff: Backoff,
+}
+
+impl Schedule {
+    /// Runs after each `interval`, the first time at a random moment within it; without jitter, cut after a
+    /// minute, tried again after 1 s to 1 min when it fails.
+    pub const fn every(interval: Duration) -> Self {
+        Self {
+            interval,
+            jitter: Duration::ZERO,
+            first_within: interval,
+            time_limit: minutes(1),
+            backoff: Backoff::exponential(secs(1), minutes(1)),
+        }
+    }
+
+    /// The pause before the first run; `random` is uniform in `0.0..1.0`, as below.
+    pub(super) fn first(&self, random: f64) -> Duration {
+        self.first_within.mul_f64(random)
+    }
+
+    /// The pause after a run; `failures` counts the failed runs in a row.
+    pub(super) fn pause(&self, ended: &Result<RunReport, RunError>, failures: u32, random: f64) -> Duration {
+        match ended {
+            Ok(RunReport { again_after: Some(pause), .. }) => *pause,
+            Ok(RunReport { again_after: None, .. }) => self.interval + self.jitter.mul_f64(random),
+            Err(_) => self.backoff.delay(failures.saturating_sub(1), random),
+        }
+    }
+}
+
+/// Why a run did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// The duty failed.
+    #[error("the run failed: {cause}")]
+    Failed {
+        /// The fault with its causes.
+        cause: Arc<str>,
+    },
+    /// The run was cut at its time limit.
+    #[error("the run was cut after {}, its time limit", format_duration(*.limit))]
+    TimedOut {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The term ended during the run, which was cut.
+    #[error("the run was cut: this node is no longer the leader")]
+    TermEnded,
+    /// The duty is elected and this node holds no term, so nothing was run.
+    #[error("nothing was run: this node is not the leader")]
+    NotLeader,
+    /// The actor did not answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// How a duty fares. It is kept over restarts of the actor.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PeriodicStatus {
+    /// The node holds the term that the duty needs; always true for a duty that every node runs.
+    pub leading: bool,
+    /// Set while a run is under way: when it started.
+    pub running_since: Option<Timestamp>,
+    /// When the last run started that has ended.
+    pub last_start: Option<Timestamp>,
+    /// How long it took.
+    pub last_duration: Option<Duration>,
+    /// How it ended.
+    pub last_result: Option<Result<RunReport, RunError>>,
+    /// Runs that ended, however they did.
+    pub runs: u64,
+    /// Failed runs since the last success.
+    pub failures: u32,
+    /// Runs that were cut at the time limit.
+    pub timed_out: u64,
+}
+
+/// Looks at a periodic duty and runs it on request. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct PeriodicHandle {
+    pub(super) address: Address<PeriodicMessage>,
+    pub(super) status: watch::Receiver<PeriodicStatus>,
+}
+
+impl PeriodicHandle {
+    /// Runs the duty once and waits until that run has ended. When a run is under way already, another one
+    /// follows it at once, so everything that was there before the call is seen by the run.
+    ///
+    /// # Errors
+    /// [`RunError`]: the run failed, this node is not the leader, or no answer came within `deadline`.
+    pub async fn run_now(&self, deadline: Duration) -> Result<RunReport, RunError> {
+        self.address.call(PeriodicMessage::RunNow, deadline).await?
+    }
+
+    /// How the duty fares now.
+    pub fn status(&self) -> PeriodicStatus {
+        self.status.borrow().clone()
+    }
+
+    /// The status as a stream of changes.
+    pub fn watch(&self) -> watch::Receiver<PeriodicStatus> {
+        self.status.clone()
+    }
+}

@@ -1,0 +1,310 @@
+//! The standard actor for periodic duties: it runs a [`Duty`] again and again.
+//!
+//! ```text
+//!              due, or `run_now`                 over
+//!   Waiting ─────────────────────▶ Running ─────────────────▶ Waiting (interval, pause, or backoff)
+//!     ▲ │                             │
+//!     │ │ term ended                  │ term ended: the run is cut
+//!     │ ▼                             ▼
+//!   Standby ◀─────────────────────────┘
+//! ```
+//!
+//! The duty runs in a task beside the actor, so the actor answers while a run is under way, and a run that
+//! hangs is cut at its time limit. A failed run is logged once when failures begin and once when they end; it is
+//! tried again after a backoff. A duty that panics is a crash of the actor: the supervisor restarts it with a
+//! duty made anew.
+//!
+//! A duty that every node runs has the term `()`, which never ends. An elected duty runs only while this node
+//! holds a leadership term, and each run gets the term to write with.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+use super::actor::{Actor, ActorError, Context, Timer, chain};
+use super::address::{CallError, Mailbox, Reply};
+use super::duty::{Duty, PeriodicHandle, PeriodicStatus, RunError, RunReport, Schedule};
+use super::signals;
+use super::spec::ChildSpec;
+use crate::kernel::time::{Timestamp, secs};
+
+/// Time for a run that is under way when the actor is asked to stop; then it is cut.
+pub const STOP_PATIENCE: Duration = secs(2);
+/// Callers of [`PeriodicHandle::run_now`] that wait at a time; one more is refused.
+const WAITING_MAX: usize = 64;
+/// Messages that may wait at the actor.
+const MAILBOX_MAX: usize = 128;
+
+/// The actor that runs a duty.
+struct Periodic<D: Duty> {
+    make: Arc<dyn Fn() -> D + Send + Sync>,
+    schedule: Schedule,
+    terms: watch::Receiver<Option<D::Term>>,
+    status: Arc<watch::Sender<PeriodicStatus>>,
+}
+
+impl ChildSpec {
+    /// A periodic duty that every node runs, and the handle that shows and runs it; see [`Duty`].
+    pub fn periodic<D: Duty<Term = ()>>(
+        id: impl Into<String>,
+        schedule: Schedule,
+        make: impl Fn() -> D + Send + Sync + 'static,
+    ) -> (Self, PeriodicHandle) {
+        // The sender is gone, so this term never ends.
+        Self::elected(id, schedule, watch::channel(Some(())).1, make)
+    }
+
+    /// A periodic duty that runs only while `terms` holds a leadership term, which each run gets. A term that
+    /// begins runs the duty at once; a term that ends or is replaced cuts the run that has it.
+    pub fn elected<D: Duty>(
+        id: impl Into<String>,
+        schedule: Schedule,
+        terms: watch::Receiver<Option<D::Term>>,
+        make: impl Fn() -> D + Send + Sync + 'static,
+    ) -> (Self, PeriodicHandle) {
+        let (mailbox, address) = Mailbox::new(MAILBOX_MAX);
+        let (make, status) = (Arc::new(make), Arc::new(watch::Sender::new(PeriodicStatus::default())));
+        let handle = PeriodicHandle { address, status: status.subscribe() };
+        let spec = Self::with_mailbox(id, mailbox, move || Periodic {
+            make: Arc::clone(&make) as Arc<dyn Fn() -> D + Send + Sync>,
+            schedule,
+            terms: terms.clone(),
+            status: Arc::clone(&status),
+        });
+        (spec, handle)
+    }
+}
+
+/// Messages of the actor.
+#[derive(forge_app_macros::Message)]
+pub(super) enum PeriodicMessage {
+    /// The pause before the next run is over.
+    Due,
+    /// Run now, and answer how it ended.
+    RunNow(Reply<Result<RunReport, RunError>>),
+    /// The run that was under way has ended.
+    Ended(RunEnd),
+    /// A term began or ended.
+    TermChanged,
+}
+
+/// How a run ended, and when it had started.
+pub(super) struct RunEnd {
+    result: Result<RunReport, RunError>,
+    start: Timestamp,
+    duration: Duration,
+}
+
+/// Callers of [`PeriodicHandle::run_now`].
+type Callers = Vec<Reply<Result<RunReport, RunError>>>;
+
+/// What the actor knows.
+struct PeriodicState<D> {
+    duty: DutyState<D>,
+    /// Callers that the present run answers.
+    served: Callers,
+    /// Callers that came during the present run: the next one answers them.
+    waiting: Callers,
+    failures: u32,
+    /// Fires when the next run is due; `None` while one is under way, and without a term.
+    _due: Option<Timer>,
+}
+
+/// Where the duty is: with the actor, or in the task of a run, which hands it back.
+enum DutyState<D> {
+    Idle(D),
+    InRun(oneshot::Receiver<D>),
+}
+
+impl<D: Duty> Periodic<D> {
+    /// Starts a run, or says to those who asked for one that this node is not the leader.
+    fn begin(&self, cx: &Context<PeriodicMessage>, state: &mut PeriodicState<D>) {
+        if matches!(state.duty, DutyState::InRun(_)) {
+            return;
+        }
+        state._due = None;
+        let term = self.terms.borrow().clone();
+        self.status.send_modify(|status| status.leading = term.is_some());
+        let Some(term) = term else {
+            for caller in state.waiting.drain(..) {
+                caller.send(Err(RunError::NotLeader));
+            }
+            return;
+        };
+        let (give_back, back) = oneshot::channel();
+        let DutyState::Idle(mut duty) = std::mem::replace(&mut state.duty, DutyState::InRun(back)) else {
+            return;
+        };
+        state.served = std::mem::take(&mut state.waiting);
+        let (terms, limit) = (self.terms.clone(), self.schedule.time_limit);
+        let (began, start) = (Instant::now(), chrono::Utc::now());
+        self.status.send_modify(|status| status.running_since = Some(start));
+        cx.spawn_message("run", async move {
+            let result = run_once(&mut duty, term, terms, limit).await;
+            // An actor that waits for nothing has crashed; the duty goes with it.
+            let _: Result<(), D> = give_back.send(duty);
+            PeriodicMessage::Ended(RunEnd { result, start, duration: began.elapsed() })
+        });
+    }
+
+    fn ended(&self, cx: &Context<PeriodicMessage>, state: &mut PeriodicState<D>, end: RunEnd) {
+        let DutyState::InRun(back) = &mut state.duty else { return };
+        let Ok(duty) = back.try_recv() else { return };
+        state.duty = DutyState::Idle(duty);
+        self.count(cx, state, &end.result);
+        let failures = state.failures;
+        self.status.send_modify(|status| {
+            status.running_since = None;
+            status.last_start = Some(end.start);
+            status.last_duration = Some(end.duration);
+            status.last_result = Some(end.result.clone());
+            status.runs += 1;
+            status.failures = failures;
+            status.timed_out += u64::from(matches!(end.result, Err(RunError::TimedOut { .. })));
+        });
+        for caller in state.served.drain(..) {
+            caller.send(end.result.clone());
+        }
+        // After a run whose term ended, a new term may have begun already.
+        if !state.waiting.is_empty() || matches!(end.result, Err(RunError::TermEnded)) {
+            return self.begin(cx, state);
+        }
+        let pause = self.schedule.pause(&end.result, state.failures, fastrand::f64());
+        state._due = Some(cx.send_after(pause, PeriodicMessage::Due));
+    }
+
+    /// Counts a run, and logs where failures begin and where they end.
+    fn count(
+        &self,
+        cx: &Context<PeriodicMessage>,
+        state: &mut PeriodicState<D>,
+        result: &Result<RunReport, RunError>,
+    ) {
+        let outcome = match result {
+            Ok(_) => "ok",
+            Err(RunError::TimedOut { .. }) => "timed_out",
+            Err(RunError::TermEnded | RunError::NotLeader) => "cancelled",
+            Err(RunError::Failed { .. } | RunError::Call(_)) => "failed",
+        };
+        signals::duty_run(D::KIND, outcome);
+        match result {
+            Ok(_) => {
+                let failures = std::mem::take(&mut state.failures);
+                if failures > 0 {
+                    tracing::info!(path = cx.path(), failures, "periodic duty recovered");
+                }
+            }
+            Err(RunError::TermEnded | RunError::NotLeader) => {}
+            Err(error) => {
+                if state.failures == 0 {
+                    tracing::warn!(path = cx.path(), %error, "periodic duty failed; it is retried with backoff");
+                } else {
+                    tracing::debug!(path = cx.path(), %error, "periodic duty failed again");
+                }
+                state.failures = state.failures.saturating_add(1);
+            }
+        }
+    }
+
+    /// Another caller waits for a run. Those whose deadline has passed do not count.
+    fn wait(state: &mut PeriodicState<D>, caller: Reply<Result<RunReport, RunError>>) {
+        state.waiting.retain(|caller| !caller.is_closed());
+        if state.waiting.len() < WAITING_MAX {
+            state.waiting.push(caller);
+        } else {
+            caller.send(Err(RunError::Call(CallError::Full { mailbox_max: WAITING_MAX })));
+        }
+    }
+}
+
+/// One run, cut at its time limit and when its term ends.
+async fn run_once<D: Duty>(
+    duty: &mut D,
+    term: D::Term,
+    mut terms: watch::Receiver<Option<D::Term>>,
+    limit: Duration,
+) -> Result<RunReport, RunError> {
+    let current = Some(term.clone());
+    let term_end = async {
+        if terms.wait_for(|term| *term != current).await.is_err() {
+            // The sender is gone, so the term never ends.
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = term_end => Err(RunError::TermEnded),
+        ended = timeout(limit, duty.run(term)) => match ended {
+            Ok(Ok(report)) => Ok(report),
+            Ok(Err(fault)) => Err(RunError::Failed { cause: chain(&fault).into() }),
+            Err(_) => Err(RunError::TimedOut { limit }),
+        },
+    }
+}
+
+impl<D: Duty> Actor for Periodic<D> {
+    type Message = PeriodicMessage;
+    type State = PeriodicState<D>;
+    const KIND: &'static str = D::KIND;
+    const MAILBOX_MAX: usize = MAILBOX_MAX;
+
+    async fn start(&self, cx: &Context<PeriodicMessage>) -> Result<PeriodicState<D>, ActorError> {
+        let (mut terms, actor) = (self.terms.clone(), cx.address());
+        let leading = terms.borrow_and_update().is_some();
+        self.status.send_modify(|status| {
+            status.leading = leading;
+            status.running_since = None;
+        });
+        cx.spawn("terms", async move {
+            while terms.changed().await.is_ok() {
+                actor.notify(PeriodicMessage::TermChanged);
+            }
+        });
+        let first = self.schedule.first(fastrand::f64());
+        Ok(PeriodicState {
+            duty: DutyState::Idle((self.make)()),
+            served: Callers::new(),
+            waiting: Callers::new(),
+            failures: 0,
+            _due: Some(cx.send_after(first, PeriodicMessage::Due)),
+        })
+    }
+
+    async fn handle(
+        &self,
+        cx: &Context<PeriodicMessage>,
+        message: PeriodicMessage,
+        state: &mut PeriodicState<D>,
+    ) -> Result<(), ActorError> {
+        match message {
+            PeriodicMessage::Due | PeriodicMessage::TermChanged => self.begin(cx, state),
+            PeriodicMessage::RunNow(caller) => {
+                Self::wait(state, caller);
+                self.begin(cx, state);
+            }
+            PeriodicMessage::Ended(end) => self.ended(cx, state, end),
+        }
+        Ok(())
+    }
+
+    async fn stop(&self, _: &Context<PeriodicMessage>, state: &mut PeriodicState<D>) {
+        let duty = match &mut state.duty {
+            DutyState::Idle(duty) => Some(duty),
+            DutyState::InRun(back) => {
+                if let Ok(Ok(duty)) = timeout(STOP_PATIENCE, back).await {
+                    state.duty = DutyState::Idle(duty);
+                }
+                match &mut state.duty {
+                    DutyState::Idle(duty) => Some(duty),
+                    DutyState::InRun(_) => None,
+                }
+            }
+        };
+        if let Some(duty) = duty {
+            duty.finish().await;
+        }
+        self.status.send_modify(|status| status.running_since = None);
+    }
+}
