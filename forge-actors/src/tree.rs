@@ -34,7 +34,7 @@ use crate::change::captures::CaptureReconciler;
 use crate::change::compactor::Compactor;
 use crate::change::config::CaptureConfig;
 use crate::cluster::config::ClusterConfig;
-use crate::cluster::messages::{ClusterNeeds, Identity, Mesh, MeshOptions};
+use crate::cluster::{ClusterDeps, Mesh, MeshOptions, NodeIdentity};
 use crate::dashboard::collector::Collector;
 use crate::dashboard::steward::Steward;
 use crate::db::database::Database;
@@ -156,9 +156,9 @@ impl RunningNode {
             .gateway
             .as_ref()
             .map(|gateway| options.cluster.config.http_address(gateway.port.address()));
-        let (mesh, cluster_child) = Mesh::new(ClusterNeeds {
+        let (mesh, cluster_child) = Mesh::new(ClusterDeps {
             config: options.cluster.config,
-            identity: Identity {
+            identity: NodeIdentity {
                 id: options.id,
                 name: options.name,
                 roles: options.cluster.roles,

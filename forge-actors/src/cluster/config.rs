@@ -9,19 +9,18 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::secret::Secret;
 use crate::kernel::time::{format_duration, secs, serde_duration};
 
-/// The least number of bytes of a secret: fewer can be guessed from a recorded greeting.
+/// The least number of bytes of `cluster.secret`. A shorter secret could be guessed from a recorded handshake.
 pub const SECRET_BYTES_MIN: usize = 32;
-/// A node is declared dead after this many missed heartbeats at the least, so that one slow statement kills
-/// nobody.
-const BEATS_MIN: u32 = 3;
+/// Heartbeats that a node misses before it is declared dead, at the least. One slow statement is not enough.
+const MISSED_HEARTBEATS_MIN: u32 = 3;
 
-/// How nodes find each other.
+/// How the nodes of a cluster find each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Discovery {
-    /// By their rows in `forge_nodes`.
+    /// The nodes find each other by their rows in `forge_nodes`.
     Postgres,
-    /// Not at all: no mesh, every change arrives by polling.
+    /// The node has no mesh; changes of other nodes arrive by polling.
     None,
 }
 
@@ -29,29 +28,30 @@ pub enum Discovery {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClusterConfig {
-    /// How nodes find each other; `none` opens no port and dials nobody.
+    /// How nodes find each other. `none` turns the mesh off: the node opens no mesh port and dials no peer.
     pub discovery: Discovery,
-    /// Address that the mesh listens on. `127.0.0.1` is this machine only.
+    /// Address that the mesh listens on. With `127.0.0.1` only nodes on the same machine can connect.
     pub host: IpAddr,
-    /// Port that the mesh listens on; 0 takes a free one between 24000 and 32767, where no outgoing
-    /// connection takes it away.
+    /// Port that the mesh listens on. 0 takes a free port between 24000 and 32767, which is below the range of
+    /// outgoing connections.
     pub port: u16,
-    /// `host` or `host:port` under which other nodes reach this one; the address that it listens on when
-    /// absent.
+    /// `host` or `host:port` under which other nodes reach this node. When absent, the address that the mesh
+    /// listens on.
     pub advertise: Option<String>,
-    /// Shared by all nodes, at least 32 bytes; made from `auth.secret` when absent.
+    /// Secret that all nodes of the cluster share, at least 32 bytes. When absent, it is derived from
+    /// `auth.secret`.
     pub secret: Option<Secret>,
-    /// Certificate chain (PEM) of this node, whose DNS names include `node.name`. With it, every connection
-    /// is mutual TLS 1.3.
+    /// Certificate chain (PEM) of this node; its DNS names include `node.name`. When set, every mesh connection
+    /// uses mutual TLS 1.3.
     pub tls_certificate: Option<PathBuf>,
-    /// Its key (PEM).
+    /// Private key (PEM) of the certificate.
     pub tls_key: Option<PathBuf>,
-    /// Certificates (PEM) of the authority that signs the nodes' certificates.
+    /// Certificates (PEM) of the authority that signs the certificates of all nodes.
     pub tls_authority: Option<PathBuf>,
-    /// Between two signs of life in the database.
+    /// Interval of the heartbeats in the database.
     #[serde(with = "serde_duration")]
     pub heartbeat: Duration,
-    /// A node that was not seen for this long is declared dead.
+    /// A node that has sent no heartbeat for this long is declared dead by another node.
     #[serde(with = "serde_duration")]
     pub dead_after: Duration,
 }
@@ -73,22 +73,22 @@ impl Default for ClusterConfig {
     }
 }
 
-/// The files of mutual TLS.
+/// The files that mutual TLS needs.
 #[derive(Debug, Clone, Copy)]
 pub struct TlsFiles<'a> {
-    /// The node's chain.
+    /// Certificate chain of the node.
     pub certificate: &'a PathBuf,
-    /// Its key.
+    /// Private key of the certificate.
     pub key: &'a PathBuf,
-    /// Who signs.
+    /// Certificates of the signing authority.
     pub authority: &'a PathBuf,
 }
 
 impl ClusterConfig {
-    /// Rules between keys; one sentence for each that is broken.
+    /// Checks the rules between keys. Returns one sentence for each broken rule.
     pub fn validate(&self, node_name: Option<&str>) -> Vec<String> {
         let mut broken = Vec::new();
-        if self.heartbeat.is_zero() || self.dead_after < self.heartbeat * BEATS_MIN {
+        if self.heartbeat.is_zero() || self.dead_after < self.heartbeat * MISSED_HEARTBEATS_MIN {
             broken.push(format!(
                 "cluster.dead_after ({}) is less than three times cluster.heartbeat ({})",
                 format_duration(self.dead_after),
@@ -97,7 +97,7 @@ impl ClusterConfig {
         }
         if self.host.is_unspecified() && self.advertise.is_none() && self.discovery != Discovery::None {
             broken.push(format!(
-                "cluster.host is {}, so cluster.advertise must say where other nodes find this one",
+                "cluster.host is {}, so cluster.advertise must name an address under which other nodes reach this node",
                 self.host
             ));
         }
@@ -106,7 +106,11 @@ impl ClusterConfig {
         }
         let files = [&self.tls_certificate, &self.tls_key, &self.tls_authority];
         if files.iter().any(|file| file.is_some()) && self.tls().is_none() {
-            broken.push("cluster.tls_certificate, cluster.tls_key and cluster.tls_authority are set together or not at all".to_owned());
+            broken.push(
+                "cluster.tls_certificate, cluster.tls_key and cluster.tls_authority are set together or not at \
+                 all"
+                    .to_owned(),
+            );
         }
         if self.tls().is_some() && node_name.is_none() {
             broken.push(
@@ -117,7 +121,7 @@ impl ClusterConfig {
         broken
     }
 
-    /// The files of mutual TLS, when it is wanted.
+    /// The files of mutual TLS; `None` when the mesh uses plain TCP.
     pub fn tls(&self) -> Option<TlsFiles<'_>> {
         Some(TlsFiles {
             certificate: self.tls_certificate.as_ref()?,
@@ -126,7 +130,7 @@ impl ClusterConfig {
         })
     }
 
-    /// What others dial when this node listens on `bound`.
+    /// The mesh address that other nodes dial when the mesh listens on `bound`.
     pub fn advertised(&self, bound: SocketAddr) -> String {
         match &self.advertise {
             None => bound.to_string(),
@@ -140,7 +144,8 @@ impl ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// Where others reach what listens for HTTP on `bound`: an address for "every interface" is none to dial.
+    /// The HTTP address under which other nodes reach a gateway that listens on `bound`. An unspecified address
+    /// such as `0.0.0.0` cannot be dialled, so the advertised host replaces it.
     pub fn http_address(&self, bound: SocketAddr) -> String {
         let host = self.advertise.as_deref().filter(|_| bound.ip().is_unspecified());
         match host.map(|advertised| {

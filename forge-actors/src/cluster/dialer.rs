@@ -1,93 +1,79 @@
-//! The actor that connects this node to those that were there before it. Whom and when is decided in
-//! [`plan`](super::plan).
+//! The actor that connects this node to the nodes that started before it. [`dial_plan`](super::dial_plan)
+//! decides which peer is dialled when.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::endpoint::EndpointMessage;
-use super::greeting::{Greeter, Newcomer};
+use super::connect::{Connector, PendingPeer};
+use super::dial_plan::DialPlan;
 use super::handshake::HandshakeError;
-use super::plan::Plan;
-use super::room::{Room, is_dialable};
-use super::signals::Signals;
+use super::messages::{DialerMessage, EndpointMessage};
+use super::shared::{ClusterShared, is_dialable};
+use super::signals::ClusterMetrics;
 use crate::kernel::ids::NodeId;
 use crate::supervise::{Actor, ActorError, Address, Context, Timer};
 
-/// Messages of the dialer.
-#[derive(forge_app_macros::Message)]
-pub(super) enum DialerMessage {
-    /// The directory changed, or a dial is due.
-    Look,
-    /// A dial has ended.
-    Dialled {
-        /// The peer.
-        node: NodeId,
-        /// The connection, or why there is none.
-        outcome: Result<Box<Newcomer>, HandshakeError>,
-    },
-    /// A link has ended.
-    Ended {
-        /// The peer.
-        node: NodeId,
-        /// How long it worked; `None` when it never did.
-        was_up_for: Option<Duration>,
-    },
-}
-
-/// The actor.
+/// Dials peers and hands their connections to the endpoint.
 pub(super) struct Dialer {
-    pub(super) room: Arc<Room>,
-    pub(super) greeter: Greeter,
+    pub(super) shared: Arc<ClusterShared>,
+    pub(super) connector: Connector,
     pub(super) endpoint: Address<EndpointMessage>,
 }
 
-/// What the dialer remembers.
 #[derive(Default)]
 pub(super) struct DialerState {
-    plan: Plan,
+    plan: DialPlan,
     next: Option<Timer>,
 }
 
 impl Dialer {
-    fn look(&self, cx: &Context<DialerMessage>, state: &mut DialerState) {
-        let directory = Arc::clone(&self.room.directory.borrow());
-        let older = directory.iter().filter(|node| node.id < self.room.node && is_dialable(node));
+    /// Dials the peers that are due, and sets the timer for the next one.
+    fn dial_due(&self, cx: &Context<DialerMessage>, state: &mut DialerState) {
+        let directory = Arc::clone(&self.shared.directory.borrow());
+        let older = directory.iter().filter(|node| node.id < self.shared.node && is_dialable(node));
         let now = Instant::now();
         let older: Vec<_> = older.map(|node| node.id).collect();
-        // A dialer that was restarted finds the links of its predecessor.
-        state.plan.keep(&older, |id| self.room.link_to(id).is_some(), now);
-        for id in state.plan.due(now) {
+        // After a restart of the dialer, links of its predecessor are still up.
+        state.plan.set_peers(&older, |id| self.shared.link_to(id).is_some(), now);
+        for id in state.plan.take_due(now) {
             let Some(node) = directory.iter().find(|node| node.id == id) else { continue };
-            let (greeter, address, peer) = (self.greeter.clone(), cx.address(), node.clone());
-            cx.spawn("dial", async move {
-                let outcome =
-                    greeter.dial(peer.id, &peer.name, peer.mesh_address.as_deref().unwrap_or_default()).await;
-                // A dialer that is gone has forgotten that it dialled.
-                let _gone =
-                    address.cast(DialerMessage::Dialled { node: peer.id, outcome: outcome.map(Box::new) });
+            let (connector, peer) = (self.connector.clone(), node.clone());
+            cx.spawn_message("dial", async move {
+                let address = peer.mesh_address.as_deref().unwrap_or_default();
+                let result = connector.dial(peer.id, &peer.name, address).await.map(Box::new);
+                DialerMessage::Dialled { node: peer.id, result }
             });
         }
-        let due = state.plan.next_due().map(|due| due.saturating_duration_since(Instant::now()));
-        state.next = due.map(|delay| cx.send_after(delay, DialerMessage::Look));
+        let delay = state.plan.next_due().map(|due| due.saturating_duration_since(Instant::now()));
+        state.next = delay.map(|delay| cx.send_after(delay, DialerMessage::DialDue));
     }
 
-    fn dialled(&self, state: &mut DialerState, node: NodeId, outcome: Result<Box<Newcomer>, HandshakeError>) {
-        let (error, lasting) = match outcome {
-            Ok(newcomer) => {
-                state.plan.reached(node);
-                match self.endpoint.cast(EndpointMessage::Adopt(newcomer)) {
+    fn dialled(
+        &self,
+        state: &mut DialerState,
+        node: NodeId,
+        result: Result<Box<PendingPeer>, HandshakeError>,
+    ) {
+        let (error, permanent) = match result {
+            Ok(peer) => {
+                state.plan.connected(node);
+                match self.endpoint.cast(EndpointMessage::Adopt(peer)) {
                     Ok(()) => return,
                     Err(error) => (error.to_string(), false),
                 }
             }
             Err(error) => {
-                Signals::greeting_failed("dialer");
-                (error.to_string(), error.is_lasting())
+                ClusterMetrics::handshake_failed("dialer");
+                (error.to_string(), error.is_permanent())
             }
         };
-        tracing::debug!(%node, error, "another node was not reached");
-        self.room.failed(node, &error, lasting);
+        tracing::debug!(%node, error, "the connection to another node failed");
+        self.shared.handshake_failed(node, &error, permanent);
         state.plan.failed(node, Instant::now(), fastrand::f64());
+    }
+
+    fn link_ended(&self, state: &mut DialerState, node: NodeId, was_up_for: Option<Duration>) {
+        state.plan.link_ended(node, was_up_for, Instant::now(), fastrand::f64());
     }
 }
 
@@ -97,13 +83,14 @@ impl Actor for Dialer {
     const KIND: &'static str = "mesh dialer";
 
     async fn start(&self, cx: &Context<DialerMessage>) -> Result<DialerState, ActorError> {
-        let (mut directory, address) = (self.room.directory.subscribe(), cx.address());
+        let (mut directory, dialer) = (self.shared.directory.subscribe(), cx.address());
         cx.spawn("directory", async move {
-            // Seen or not: the first look must not wait for the next change.
+            // The present directory counts as a change, so that the first dials start at once.
             directory.mark_changed();
             while directory.changed().await.is_ok() {
-                // A full mailbox holds a look already.
-                let _full = address.cast(DialerMessage::Look);
+                // The message may be dropped when the mailbox is full: every message that is handled leads to a
+                // check of the directory.
+                dialer.notify(DialerMessage::DialDue);
             }
         });
         Ok(DialerState::default())
@@ -116,13 +103,11 @@ impl Actor for Dialer {
         state: &mut DialerState,
     ) -> Result<(), ActorError> {
         match message {
-            DialerMessage::Look => {}
-            DialerMessage::Dialled { node, outcome } => self.dialled(state, node, outcome),
-            DialerMessage::Ended { node, was_up_for } => {
-                state.plan.ended(node, was_up_for, Instant::now(), fastrand::f64())
-            }
+            DialerMessage::DialDue => {}
+            DialerMessage::Dialled { node, result } => self.dialled(state, node, result),
+            DialerMessage::LinkEnded { node, was_up_for } => self.link_ended(state, node, was_up_for),
         }
-        self.look(cx, state);
+        self.dial_due(cx, state);
         Ok(())
     }
 }

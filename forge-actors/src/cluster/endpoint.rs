@@ -1,60 +1,52 @@
-//! The actor that owns the carrier of the links: takes newcomers in, tells the peers what is committed here
-//! and what is wanted here.
+//! The actor that owns the carrier of the links. It turns authenticated connections into links, and sends the
+//! hints and the interest of this node to the peers.
 //!
-//! A newcomer whose node already has a link replaces it: the other side has given the old one up, or it would
-//! not have come. The old link ends first, because the carrier lets two connections of one pair fight, and
-//! the older may win.
+//! When a connection of a peer arrives that has a link already, the new connection replaces the link, because
+//! the peer only connects again when it has lost the old connection. The old link ends first: the carrier
+//! resolves two connections of one pair by an election that the old one may win.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::dialer::DialerMessage;
-use super::greeting::Newcomer;
-use super::handshake::Cookie;
-use super::link::{self, LinkActor};
+use super::cluster_key::ClusterKey;
+use super::connect::PendingPeer;
+use super::link::{LinkActor, child_id};
+<<<<<<< HEAD
 use super::room::Room;
 use super::transport::{Receiver, Transport};
+use crate::kernel::envelope::Topics;
+=======
+use super::messages::{DialerMessage, EndpointMessage};
+use super::shared::ClusterShared;
+use super::transport::{Transport, TransportEvents};
+>>>>>>> ee6e028 (Name the parts of the mesh in the field's words, keep its wire bytes by a test, and give it one shared state and a façade)
 use crate::kernel::envelope::Topics;
 use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildError, Children, Context};
 
 /// Time for an old link to end, and for a new one to start.
-const CHANGE_DEADLINE: Duration = secs(4);
+const REPLACE_DEADLINE: Duration = secs(4);
 
-/// Messages of the endpoint.
-#[derive(forge_app_macros::Message)]
-pub(super) enum EndpointMessage {
-    /// A node has proved what it is.
-    Adopt(Box<Newcomer>),
-    /// The carrier has ended by itself.
-    CarrierEnded,
-}
-
-/// The actor.
+/// Owns the carrier and starts links.
 pub(super) struct Endpoint {
-    pub(super) room: Arc<Room>,
-    pub(super) cookie: Cookie,
+    pub(super) shared: Arc<ClusterShared>,
+    pub(super) key: ClusterKey,
     pub(super) links: Children,
 }
 
 impl Endpoint {
-    async fn adopt(&self, transport: &Arc<Transport>, newcomer: Newcomer) {
-        let (node, name) = (newcomer.hello.node, newcomer.hello.name.clone());
-        match self.links.stop_child(&link::child_id(node, &name), CHANGE_DEADLINE).await {
-            Ok(()) => tracing::debug!(peer = %name, "a new connection replaces the old one"),
+    async fn adopt(&self, transport: &Arc<Transport>, peer: PendingPeer) {
+        let (node, name) = (peer.hello.node, peer.hello.name.clone());
+        match self.links.stop_child(&child_id(node, &name), REPLACE_DEADLINE).await {
+            Ok(()) => tracing::debug!(peer = %name, "a new connection replaces the old link"),
             Err(ChildError::Unknown { .. }) => {}
-            Err(error) => {
-                tracing::warn!(peer = %name, %error, "the old connection of a node did not end in time")
-            }
+            Err(error) => tracing::warn!(peer = %name, %error, "the old link of a peer did not end in time"),
         }
-        if let Err(error) =
-            self.links.start_child(LinkActor::spec(&self.room, transport, newcomer), CHANGE_DEADLINE).await
-        {
-            tracing::warn!(peer = %name, %error, "a node was not taken in");
-            if let Some(dialer) = self.room.dialer.get() {
-                // A dialer that is not there looks for itself when it starts.
-                let _gone = dialer.cast(DialerMessage::Ended { node, was_up_for: None });
-            }
+        let link = LinkActor::spec(&self.shared, transport, peer);
+        if let Err(error) = self.links.start_child(link, REPLACE_DEADLINE).await {
+            tracing::warn!(peer = %name, %error, "the link to a peer did not start");
+            // A dialer that is not running reads the links when it starts.
+            let _stopped = self.shared.dialer.cast(DialerMessage::LinkEnded { node, was_up_for: None });
         }
     }
 }
@@ -66,27 +58,30 @@ impl Actor for Endpoint {
     const MAILBOX_MAX: usize = 256;
 
     async fn start(&self, cx: &Context<EndpointMessage>) -> Result<Arc<Transport>, ActorError> {
-        let receiver: Arc<dyn Receiver> = Arc::clone(&self.room) as _;
-        let (transport, ended) = Transport::start(self.room.node, &self.cookie, receiver).await?;
-        let address = cx.address();
-        cx.spawn("carrier", async move {
+        let events: Arc<dyn TransportEvents> = Arc::clone(&self.shared) as _;
+        let (transport, ended) = Transport::start(self.shared.node, &self.key, events).await?;
+        cx.spawn_message("carrier", async move {
             let _which = ended.await;
-            // An endpoint that is stopping needs no such news.
-            let _gone = address.cast(EndpointMessage::CarrierEnded);
+            EndpointMessage::CarrierEnded
         });
-        let room = Arc::clone(&self.room);
+        let shared = Arc::clone(&self.shared);
         cx.spawn("hints", async move {
-            let outgoing = room.hints.outgoing();
+            let outgoing = shared.hints.outgoing();
             loop {
-                room.tell(&outgoing.next().await);
+                shared.send_hint(&outgoing.next().await);
             }
         });
-        let room = Arc::clone(&self.room);
+        let shared = Arc::clone(&self.shared);
         cx.spawn("interest", async move {
-            let mut interest = room.hints.interest();
+            let mut interest = shared.hints.interest();
             while interest.changed().await.is_ok() {
+<<<<<<< HEAD
                 let topics = Topics::from(&*interest.borrow_and_update());
                 room.say_interest(&topics);
+=======
+                let topics = Topics::from(&*interest.borrow_and_update());
+                shared.send_interest(&topics);
+>>>>>>> ee6e028 (Name the parts of the mesh in the field's words, keep its wire bytes by a test, and give it one shared state and a façade)
             }
         });
         Ok(Arc::new(transport))
@@ -99,7 +94,7 @@ impl Actor for Endpoint {
         transport: &mut Arc<Transport>,
     ) -> Result<(), ActorError> {
         match message {
-            EndpointMessage::Adopt(newcomer) => self.adopt(transport, *newcomer).await,
+            EndpointMessage::Adopt(peer) => self.adopt(transport, *peer).await,
             EndpointMessage::CarrierEnded => return Err("the carrier of the mesh has ended".into()),
         }
         Ok(())

@@ -1,13 +1,13 @@
-//! The actor of one link: brings it up, keeps asking whether the peer is there, runs the peer's calls, takes
-//! it down.
+//! The actor of one link. It brings the link up, checks that the peer is alive, runs the peer's requests, and
+//! closes the connection.
 //!
 //! ```text
-//!   opening ──Ready──▶ up ──▶ ended      by: Closed (the connection broke) · silence · Goodbye · Broken · a successor
+//!   opening ──Ready──▶ up ──▶ ended      by Closed · silence · Goodbye · Malformed · replacement by a new link
 //!      └─ READY_DEADLINE ─────▶
 //! ```
 //!
-//! A link lives as long as its connection; the next connection to the same peer is a new link. Whatever ends
-//! it, its calls end, its connection is closed, and the dialer is told.
+//! A link lives as long as its connection; the next connection to the same peer is a new link. When a link
+//! ends, its calls end with it, its connection is closed, and the dialer is notified.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,72 +15,51 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::dialer::DialerMessage;
-use super::greeting::Newcomer;
+use super::connect::PendingPeer;
 use super::handshake::Side;
+use super::inbound::too_many_calls;
+use super::messages::{DialerMessage, LinkMessage};
 use super::outbox::Outbox;
-use super::room::{self, Link, Room};
-use super::signals::Signals;
+use super::peer_link::PeerLink;
+use super::shared::ClusterShared;
+use super::signals::ClusterMetrics;
 use super::stream::{MeshStream, READ_IDLE_MAX};
+<<<<<<< HEAD
 use super::transport::{Remote, Session, Transport};
 use crate::kernel::envelope::{Invoke, LinkKey, Topics};
 use crate::kernel::fault::{Code, Fault};
+=======
+use super::transport::{RemoteEndpoint, Transport, TransportSession};
+use crate::kernel::envelope::{InvokeRequest, LinkKey, Topics};
+>>>>>>> ee6e028 (Name the parts of the mesh in the field's words, keep its wire bytes by a test, and give it one shared state and a façade)
 use crate::kernel::ids::NodeId;
 use crate::kernel::slot::Slot;
 use crate::kernel::time::{millis, secs};
-use crate::supervise::{Actor, ActorError, ChildSpec, Context, Restart, Timer};
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Restart, Timer};
 
-/// Time for the carrier to agree on a link; then it ends.
+/// Time for the carrier to report that both sides can send frames; then the link ends.
 const READY_DEADLINE: Duration = secs(5);
-/// Between two pings.
+/// Interval of the pings.
 const PING_EVERY: Duration = secs(2);
-/// A peer that answers no ping for this long is gone, even if it still sends: our own data do not reach it.
+/// The link ends when the peer answers no ping for this long, even if the peer still sends frames: the frames
+/// of this node do not reach it.
 const SILENCE_MAX: Duration = READ_IDLE_MAX;
-/// Calls of one peer that run here at a time; one more is answered with `OVERLOADED`.
+/// Requests of one peer that run on this node at a time; one more is answered with `OVERLOADED`.
 const INVOCATIONS_MAX: usize = 256;
-/// Time for the goodbye to leave.
+/// Time for the goodbye to be sent before the connection is closed.
 const GOODBYE_GRACE: Duration = millis(50);
 
-/// Messages of a link.
-#[derive(forge_app_macros::Message)]
-pub(super) enum LinkMessage {
-    /// The carrier has the connection.
-    Opened(Session),
-    /// Both sides are ready.
-    Ready(Remote),
-    /// Time to ask, and to look.
-    Tick,
-    /// The peer wants a handler to run.
-    Invoke(Box<Invoke>),
-    /// The peer does not wait for a call any more.
-    Cancel {
-        /// Its number.
-        id: u64,
-    },
-    /// A call of the peer has ended.
-    Finished {
-        /// Its number.
-        id: u64,
-    },
-    /// The peer stops.
-    Goodbye,
-    /// The peer sends nonsense.
-    Broken,
-    /// The connection has ended.
-    Closed,
-}
-
-/// The actor.
+/// Runs one link.
 pub(super) struct LinkActor {
-    room: Arc<Room>,
+    shared: Arc<ClusterShared>,
     transport: Arc<Transport>,
-    peer: Peer,
+    peer: PeerIdentity,
     stream: Arc<Slot<MeshStream>>,
 }
 
-/// Who is at the other end.
+/// The peer at the other end, as its handshake proved it.
 #[derive(Clone)]
-struct Peer {
+struct PeerIdentity {
     node: NodeId,
     name: Arc<str>,
     address: Arc<str>,
@@ -88,34 +67,33 @@ struct Peer {
     side: Side,
 }
 
-/// What a running link has.
 pub(super) struct LinkActorState {
-    link: Registered,
-    session: Option<Session>,
+    link: RegisteredLink,
+    session: Option<TransportSession>,
     invocations: HashMap<u64, CancellationToken>,
     opened: Instant,
     cause: &'static str,
-    _tick: Timer,
+    _ticks: Timer,
 }
 
-/// A link that the room knows of. Ends with its value, so that a crash leaves nothing behind.
-struct Registered {
-    room: Arc<Room>,
-    link: Arc<Link>,
+/// A link in the shared table. Dropping the value removes the link, so a crash of its actor leaves no entry.
+struct RegisteredLink {
+    shared: Arc<ClusterShared>,
+    link: Arc<PeerLink>,
 }
 
-impl Drop for Registered {
+impl Drop for RegisteredLink {
     fn drop(&mut self) {
-        self.room.remove(&self.link);
-        if let Some(dialer) = self.room.dialer.get() {
-            let was_up_for = self.link.up_at.get().map(|_| self.link.clock());
-            // A dialer that is not there looks for itself when it starts.
-            let _gone = dialer.cast(DialerMessage::Ended { node: self.link.node, was_up_for });
-        }
+        self.shared.remove_link(&self.link);
+        let was_up_for = self.link.is_up().then(|| self.link.age());
+        // A dialer that is not running reads the links when it starts.
+        let _stopped =
+            self.shared.dialer.cast(DialerMessage::LinkEnded { node: self.link.node, was_up_for });
     }
 }
 
-/// Names the link to a node in the tree: its name, and the end of its id, since names may be shared.
+/// The name of a link in the supervision tree: the peer's name and the end of its id, because several nodes may
+/// have the same name.
 pub(super) fn child_id(node: NodeId, name: &str) -> String {
     let id = node.to_string();
     let tail = id.get(id.len().saturating_sub(8)..).unwrap_or(&id);
@@ -125,74 +103,88 @@ pub(super) fn child_id(node: NodeId, name: &str) -> String {
 }
 
 impl LinkActor {
-    /// The child for a connection that has just been made.
-    pub(super) fn spec(room: &Arc<Room>, transport: &Arc<Transport>, newcomer: Newcomer) -> ChildSpec {
-        let Newcomer { hello, side, key, stream } = newcomer;
+    /// The child that runs the link over a new connection.
+    pub(super) fn spec(
+        shared: &Arc<ClusterShared>,
+        transport: &Arc<Transport>,
+        peer: PendingPeer,
+    ) -> ChildSpec {
+        let PendingPeer { hello, side, key, stream } = peer;
         let id = child_id(hello.node, &hello.name);
-        let peer =
-            Peer { node: hello.node, name: hello.name.into(), address: hello.address.into(), key, side };
-        let (room, transport, slot) = (Arc::clone(room), Arc::clone(transport), Arc::new(Slot::new()));
-        slot.put(|held| *held = Some(stream));
-        let (mut child, _) = ChildSpec::actor(id, move || Self {
-            room: Arc::clone(&room),
+        let peer = PeerIdentity {
+            node: hello.node,
+            name: hello.name.into(),
+            address: hello.address.into(),
+            key,
+            side,
+        };
+        let (mailbox, _) = Mailbox::of::<Self>();
+        let (shared, transport, slot) = (Arc::clone(shared), Arc::clone(transport), Arc::new(Slot::new()));
+        slot.put(|slot| *slot = Some(stream));
+        let mut child = ChildSpec::with_mailbox(id, mailbox, move || Self {
+            shared: Arc::clone(&shared),
             transport: Arc::clone(&transport),
             peer: peer.clone(),
             stream: Arc::clone(&slot),
         });
-        // A connection cannot be started again; the next one is another link.
+        // A broken connection cannot be started again; the next connection gets a link of its own.
         child.restart = Restart::Temporary;
         child
     }
 
-    fn ready(&self, cx: &Context<LinkMessage>, state: &LinkActorState, remote: Remote) {
+    fn ready(&self, cx: &Context<LinkMessage>, state: &LinkActorState, remote: RemoteEndpoint) {
         let link = Arc::clone(&state.link.link);
+<<<<<<< HEAD
         self.room.up(&link);
         tracing::info!(peer = %link.name, node = %link.node, address = %link.mesh_address, "connected to another node");
         link.outbox.interest(Topics::from(&*self.room.hints.interest().borrow()));
+=======
+        self.shared.link_up(&link);
+        tracing::info!(
+            peer = %link.name,
+            node = %link.node,
+            address = %link.mesh_address,
+            "connected to another node"
+        );
+        link.outbox.interest(Topics::from(&*self.shared.hints.interest().borrow()));
+>>>>>>> ee6e028 (Name the parts of the mesh in the field's words, keep its wire bytes by a test, and give it one shared state and a façade)
         link.outbox.ping(link.clock_us());
-        // What was told before there was a link, nobody here has heard.
-        self.room.look_at_everything();
-        let address = cx.address();
-        cx.spawn("pump", async move {
+        // The peer's hints from before the link are lost.
+        self.shared.resync();
+        cx.spawn_message("pump", async move {
             link.outbox.pump(|frame| remote.send(frame)).await;
-            // A link that is stopping knows.
-            let _gone = address.cast(LinkMessage::Closed);
+            LinkMessage::Closed
         });
     }
 
     fn tick(&self, cx: &Context<LinkMessage>, state: &mut LinkActorState) {
         let link = &state.link.link;
-        let is_up = link.up_at.get().is_some();
-        if !is_up && state.opened.elapsed() > READY_DEADLINE {
+        if !link.is_up() && state.opened.elapsed() > READY_DEADLINE {
             return end(cx, state, "never ready");
         }
-        if is_up && link.silent_for() > SILENCE_MAX {
+        if link.is_up() && link.silent_for() > SILENCE_MAX {
             return end(cx, state, "silence");
         }
         link.outbox.ping(link.clock_us());
-        state._tick = cx.send_after(PING_EVERY, LinkMessage::Tick);
     }
 
-    fn invoke(&self, cx: &Context<LinkMessage>, state: &mut LinkActorState, invoke: Invoke) {
-        let Invoke { id, remaining, mut invocation } = invoke;
+    fn invoke(&self, cx: &Context<LinkMessage>, state: &mut LinkActorState, request: InvokeRequest) {
+        let InvokeRequest { id, remaining, mut invocation } = request;
         let outbox = Arc::clone(&state.link.link.outbox);
         if state.invocations.len() >= INVOCATIONS_MAX {
-            let fault = Fault::new(Code::Overloaded, "the other node has too many calls of this one")
-                .retry_after(secs(1));
-            return room::answer(&outbox, id, Err(fault));
+            return outbox.respond(id, Err(too_many_calls()));
         }
         let cancelled = CancellationToken::new();
         state.invocations.insert(id, cancelled.clone());
         invocation.deadline = Some(Instant::now() + remaining);
-        let (running, address) = (self.room.invoke.invoke(invocation, 0), cx.address());
-        cx.spawn("invocation", async move {
+        let running = self.shared.invoke.invoke(invocation, 0);
+        cx.spawn_message("invocation", async move {
             tokio::select! {
                 biased;
                 () = cancelled.cancelled() => {}
-                outcome = running => room::answer(&outbox, id, outcome),
+                result = running => outbox.respond(id, result),
             }
-            // A full mailbox costs an entry until the link ends.
-            let _full = address.cast(LinkMessage::Finished { id });
+            LinkMessage::Finished { id }
         });
     }
 }
@@ -204,23 +196,23 @@ impl Actor for LinkActor {
     const MAILBOX_MAX: usize = 1_024;
 
     async fn start(&self, cx: &Context<LinkMessage>) -> Result<LinkActorState, ActorError> {
-        let stream = self.stream.try_take().ok_or("a link is started once")?;
-        let Peer { node, name, address, key, side } = &self.peer;
-        let link = Arc::new(Link::new(*key, *node, name, address, cx.address()));
-        // Known before the carrier has it: the first frame may be faster than this actor.
-        self.room.add(Arc::clone(&link));
-        let link = Registered { room: Arc::clone(&self.room), link };
+        let stream = self.stream.try_take().ok_or("a link can be started only once")?;
+        let PeerIdentity { node, name, address, key, side } = &self.peer;
+        let link = Arc::new(PeerLink::new(*key, *node, name, address, cx.address()));
+        // The link is registered before the carrier gets the connection: the first frame may arrive at once.
+        self.shared.add_link(Arc::clone(&link));
+        let link = RegisteredLink { shared: Arc::clone(&self.shared), link };
         if !self.transport.carry(stream, *side) {
             return Err("the carrier of the mesh has ended".into());
         }
-        let tick = cx.send_after(PING_EVERY, LinkMessage::Tick);
+        let ticks = cx.send_every(PING_EVERY, || LinkMessage::Tick);
         Ok(LinkActorState {
             link,
             session: None,
             invocations: HashMap::new(),
             opened: Instant::now(),
-            cause: "stopped",
-            _tick: tick,
+            cause: STOPPED,
+            _ticks: ticks,
         })
     }
 
@@ -234,11 +226,11 @@ impl Actor for LinkActor {
             LinkMessage::Opened(session) => state.session = Some(session),
             LinkMessage::Ready(remote) => self.ready(cx, state, remote),
             LinkMessage::Tick => self.tick(cx, state),
-            LinkMessage::Invoke(invoke) => self.invoke(cx, state, *invoke),
+            LinkMessage::Invoke(request) => self.invoke(cx, state, *request),
             LinkMessage::Cancel { id } => cancel(state, id),
             LinkMessage::Finished { id } => drop(state.invocations.remove(&id)),
             LinkMessage::Goodbye => end(cx, state, "goodbye"),
-            LinkMessage::Broken => end(cx, state, "malformed"),
+            LinkMessage::Malformed => end(cx, state, "malformed"),
             LinkMessage::Closed => end(cx, state, "closed"),
         }
         Ok(())
@@ -246,18 +238,26 @@ impl Actor for LinkActor {
 
     async fn stop(&self, _: &Context<LinkMessage>, state: &mut LinkActorState) {
         let link = &state.link.link;
-        Signals::link_ended(state.cause);
-        if link.up_at.get().is_some() {
-            tracing::info!(peer = %link.name, node = %link.node, cause = state.cause, "disconnected from another node");
+        ClusterMetrics::link_ended(state.cause);
+        if link.is_up() {
+            tracing::info!(
+                peer = %link.name,
+                node = %link.node,
+                cause = state.cause,
+                "disconnected from another node"
+            );
         }
-        if state.cause == "stopped" {
-            say_goodbye(&link.outbox).await;
+        if state.cause == STOPPED {
+            send_goodbye(&link.outbox).await;
         }
         if let Some(session) = state.session.take() {
-            session.ended().await;
+            session.close_and_wait().await;
         }
     }
 }
+
+/// The cause of a link that its supervisor stops.
+const STOPPED: &str = "stopped";
 
 fn end(cx: &Context<LinkMessage>, state: &mut LinkActorState, cause: &'static str) {
     state.cause = cause;
@@ -270,8 +270,12 @@ fn cancel(state: &mut LinkActorState, id: u64) {
     }
 }
 
-/// The pump sends it at once unless the peer takes nothing, and then it will find out by itself.
-async fn say_goodbye(outbox: &Outbox) {
+/// Gives the pump time to send a goodbye. A peer that reads nothing does not get one, and notices the closed
+/// connection instead.
+async fn send_goodbye(outbox: &Outbox) {
     outbox.goodbye();
     tokio::time::sleep(GOODBYE_GRACE).await;
 }
+<<<<<<< HEAD
+=======
+>>>>>>> ee6e028 (Name the parts of the mesh in the field's words, keep its wire bytes by a test, and give it one shared state and a façade)

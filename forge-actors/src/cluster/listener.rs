@@ -1,4 +1,5 @@
-//! The mesh's listener: accepts, lets each connection greet on its own, and never waits for any of them.
+//! The task that accepts mesh connections. Each connection runs its handshake in a task of its own, so that no
+//! connection waits for another.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -8,88 +9,55 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
-use super::endpoint::EndpointMessage;
-use super::gate::{Gate, Ticket};
-use super::greeting::{Greeter, Newcomer, TurnedAway};
-use super::port::MeshPort;
-use super::room::Room;
-use super::signals::Signals;
+use super::connect::{Connector, PendingPeer, Rejected};
+use super::messages::EndpointMessage;
+use super::pre_auth_limiter::{PreAuthId, PreAuthLimiter};
+use super::shared::ClusterShared;
+use super::signals::ClusterMetrics;
 use crate::kernel::time::millis;
-use crate::supervise::{Actor, ActorError, Address, Context};
+use crate::supervise::{ActorError, Address};
 
-/// Pause after a failed accept (file descriptors ran out).
+/// Pause after a failed accept, for example when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = millis(100);
 
-/// Messages of the listener.
-#[derive(forge_app_macros::Message)]
-pub(super) enum ListenerMessage {
-    /// Accepting has ended, which it never does by itself.
-    Ended,
+type HandshakeEnd = (PreAuthId, SocketAddr, Result<PendingPeer, Rejected>);
+
+/// Accepts connections, runs their handshakes, and hands authenticated peers to the endpoint. The handshakes end
+/// with the loop.
+pub(super) struct AcceptLoop {
+    shared: Arc<ClusterShared>,
+    connector: Connector,
+    endpoint: Address<EndpointMessage>,
+    limiter: PreAuthLimiter,
+    handshakes: JoinSet<HandshakeEnd>,
+    running: HashMap<PreAuthId, AbortHandle>,
 }
 
-/// The actor.
-pub(super) struct Listener {
-    pub(super) room: Arc<Room>,
-    pub(super) port: Arc<MeshPort>,
-    pub(super) greeter: Greeter,
-    pub(super) endpoint: Address<EndpointMessage>,
-}
-
-impl Actor for Listener {
-    type Message = ListenerMessage;
-    type State = ();
-    const KIND: &'static str = "mesh listener";
-
-    async fn start(&self, cx: &Context<ListenerMessage>) -> Result<(), ActorError> {
-        let socket = self.port.accepting()?;
-        let doorkeeper = Doorkeeper {
-            room: Arc::clone(&self.room),
-            greeter: self.greeter.clone(),
-            endpoint: self.endpoint.clone(),
-            gate: Gate::default(),
-            greetings: JoinSet::new(),
+impl AcceptLoop {
+    pub(super) fn new(
+        shared: Arc<ClusterShared>,
+        connector: Connector,
+        endpoint: Address<EndpointMessage>,
+    ) -> Self {
+        Self {
+            shared,
+            connector,
+            endpoint,
+            limiter: PreAuthLimiter::default(),
+            handshakes: JoinSet::new(),
             running: HashMap::new(),
-        };
-        let address = cx.address();
-        cx.spawn("accept", async move {
-            doorkeeper.run(socket).await;
-            // A listener that is stopping needs no such news.
-            let _gone = address.cast(ListenerMessage::Ended);
-        });
-        Ok(())
-    }
-
-    async fn handle(
-        &self,
-        _: &Context<ListenerMessage>,
-        message: ListenerMessage,
-        (): &mut (),
-    ) -> Result<(), ActorError> {
-        match message {
-            ListenerMessage::Ended => Err("the mesh does not accept any more".into()),
         }
     }
-}
 
-/// The accept loop. Owns the greetings: they end with it.
-struct Doorkeeper {
-    room: Arc<Room>,
-    greeter: Greeter,
-    endpoint: Address<EndpointMessage>,
-    gate: Gate,
-    greetings: JoinSet<(Ticket, SocketAddr, Result<Newcomer, TurnedAway>)>,
-    running: HashMap<Ticket, AbortHandle>,
-}
-
-impl Doorkeeper {
-    async fn run(mut self, socket: TcpListener) {
+    /// Runs until its task is stopped.
+    pub(super) async fn run(mut self, socket: TcpListener) -> Result<(), ActorError> {
         loop {
             tokio::select! {
-                Some(ended) = self.greetings.join_next() => self.greeted(ended),
+                Some(ended) = self.handshakes.join_next() => self.handshake_ended(ended),
                 accepted = socket.accept() => match accepted {
-                    Ok((connection, from)) => self.greet(connection, from),
+                    Ok((connection, from)) => self.start_handshake(connection, from),
                     Err(error) => {
-                        tracing::warn!(%error, "the mesh cannot accept a connection");
+                        tracing::warn!(%error, "the mesh listener cannot accept a connection");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -97,34 +65,34 @@ impl Doorkeeper {
         }
     }
 
-    fn greet(&mut self, connection: TcpStream, from: SocketAddr) {
-        let (ticket, dropped) = self.gate.enter(from.ip());
+    fn start_handshake(&mut self, connection: TcpStream, from: SocketAddr) {
+        let (id, dropped) = self.limiter.admit(from.ip());
         if let Some(oldest) = dropped.and_then(|dropped| self.running.remove(&dropped)) {
             oldest.abort();
-            Signals::unknown_dropped();
+            ClusterMetrics::unauthenticated_dropped();
         }
-        let greeter = self.greeter.clone();
-        let running = self.greetings.spawn(async move { (ticket, from, greeter.answer(connection).await) });
-        self.running.insert(ticket, running);
+        let connector = self.connector.clone();
+        let task = self.handshakes.spawn(async move { (id, from, connector.accept(connection).await) });
+        self.running.insert(id, task);
     }
 
-    fn greeted(&mut self, ended: Result<(Ticket, SocketAddr, Result<Newcomer, TurnedAway>), JoinError>) {
-        // A greeting that was dropped has left the gate already.
-        let Ok((ticket, from, outcome)) = ended else { return };
-        self.gate.leave(ticket);
-        self.running.remove(&ticket);
-        match outcome {
-            Ok(newcomer) => {
-                if let Err(error) = self.endpoint.cast(EndpointMessage::Adopt(Box::new(newcomer))) {
-                    tracing::warn!(%from, %error, "a node was not taken in");
+    fn handshake_ended(&mut self, ended: Result<HandshakeEnd, JoinError>) {
+        // The limiter has removed a handshake that was aborted.
+        let Ok((id, from, result)) = ended else { return };
+        self.limiter.remove(id);
+        self.running.remove(&id);
+        match result {
+            Ok(peer) => {
+                if let Err(error) = self.endpoint.cast(EndpointMessage::Adopt(Box::new(peer))) {
+                    tracing::warn!(%from, %error, "the connection of a peer was dropped");
                 }
             }
-            Err(TurnedAway { claimed, error }) => {
-                Signals::greeting_failed("listener");
-                tracing::debug!(%from, %error, "a connection to the mesh was sent away");
-                // Whoever is no node of this database may say what it likes.
-                if let Some(node) = claimed.filter(|_| error.is_lasting()) {
-                    self.room.failed(node, &error.to_string(), true);
+            Err(Rejected { claimed, error }) => {
+                ClusterMetrics::handshake_failed("listener");
+                tracing::debug!(%from, %error, "a mesh connection was rejected");
+                // Temporary errors are not recorded: an unauthenticated client may claim the id of any node.
+                if let Some(node) = claimed.filter(|_| error.is_permanent()) {
+                    self.shared.handshake_failed(node, &error.to_string(), true);
                 }
             }
         }

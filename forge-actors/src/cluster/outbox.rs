@@ -1,39 +1,44 @@
-//! What waits to be sent to one peer: bounded, and honest about what it drops.
+//! Messages that wait to be sent to one peer, in bounded memory.
 //!
 //! ```text
-//!   offer ──▶ pending (hints merge, calls queue) ──▶ frames of ≤ 64 KiB ──▶ window (unacknowledged bytes) ──▶ link
-//!               │ hints name too much: dropped, counted, resync marked
-//!               └ too many calls: refused
+//!   hint, queue, … ──▶ pending (hints merge, calls queue) ──▶ frames of ≤ 64 KiB ──▶ window (unacknowledged bytes) ──▶ link
+//!                        │ hints that name too much: dropped, counted, replaced by a resync
+//!                        └ too many calls: refused
 //! ```
 //!
-//! A peer that takes nothing costs at most one pending set, one backlog made from such a set, and one window.
-//! Hints merge into one, so a slow peer hears less often and never less; acknowledgements come from the
-//! peer's endpoint after it has handled a frame, so the window bounds what lies in any mailbox in between,
-//! here and there.
+//! A peer that reads nothing costs at most one set of pending messages, one backlog of frames made from such a
+//! set, and one window. Hints merge into one, so a slow peer receives fewer hints but misses no change. The peer
+//! acknowledges a frame after it has handled it, so the window also bounds the unread frames in the mailboxes of
+//! both nodes.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::signals::ClusterMetrics;
 use crate::kernel::commit::Xid;
-use crate::kernel::envelope::{self, FrameHead, LinkKey, Message, PART_BYTES_MAX, Topics};
+use crate::kernel::envelope::{
+    self, FrameHeader, InvokeResponse, LinkKey, MeshMessage, PART_BYTES_MAX, Topics,
+};
+use crate::kernel::fault::{Code, Fault};
 use crate::kernel::slot::Slot;
 
-/// Tables and queues that one pending hint may name; one that names more becomes a resync.
+/// Tables and queues that the pending hint may name; a hint that names more is replaced by a resync.
 pub(super) const TOPICS_MAX: usize = 1_024;
-/// Calls and answers that may wait; one more is refused.
+/// Requests, responses and cancellations that may wait; one more is refused.
 pub(super) const QUEUE_MAX: usize = 1_024;
-/// Bytes of them; a message that does not fit is refused.
+/// Bytes of the queued messages; a message that does not fit is refused.
 pub(super) const QUEUE_BYTES_MAX: usize = 2 * PART_BYTES_MAX;
-/// Bytes after which a frame is full; a larger message has a frame of its own.
+/// Bytes after which a frame is full; a larger message gets a frame of its own.
 const FRAME_FULL_BYTES: usize = 64 * 1024;
-/// Unacknowledged bytes over which nothing more is sent.
+/// Unacknowledged bytes above which nothing more is sent.
 const WINDOW_BYTES: usize = 256 * 1024;
 
-/// What is sent with the next frame.
+/// The messages that the next frames carry.
 #[derive(Debug, Default)]
-pub(super) struct Pending {
+pub(super) struct PendingMessages {
     interest: Option<Topics>,
     resync: bool,
     hint: Option<(Option<Xid>, Topics)>,
@@ -44,18 +49,18 @@ pub(super) struct Pending {
     queue_bytes: usize,
 }
 
-/// The outbox was full.
+/// A message was refused because the outbox is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Full;
+pub(super) struct OutboxFull;
 
-impl Pending {
-    /// Merges a hint; false when it named too much and became a resync.
+impl PendingMessages {
+    /// Merges a hint into the pending one. False when the result names too much and is replaced by a resync.
     fn hint(&mut self, xid: Option<Xid>, topics: Topics) -> bool {
-        let (held_xid, held) = self.hint.get_or_insert_default();
-        *held_xid = (*held_xid).max(xid);
-        held.tables.extend(topics.tables);
-        held.queues.extend(topics.queues);
-        let fits = held.tables.len() + held.queues.len() <= TOPICS_MAX;
+        let (newest_xid, merged) = self.hint.get_or_insert_default();
+        *newest_xid = (*newest_xid).max(xid);
+        merged.tables.extend(topics.tables);
+        merged.queues.extend(topics.queues);
+        let fits = merged.tables.len() + merged.queues.len() <= TOPICS_MAX;
         if !fits {
             self.hint = None;
             self.resync = true;
@@ -63,28 +68,28 @@ impl Pending {
         fits
     }
 
-    fn queue(&mut self, part: Vec<u8>) -> Result<(), Full> {
+    fn queue(&mut self, part: Vec<u8>) -> Result<(), OutboxFull> {
         if self.queue.len() >= QUEUE_MAX || self.queue_bytes + part.len() > QUEUE_BYTES_MAX {
-            return Err(Full);
+            return Err(OutboxFull);
         }
         self.queue_bytes += part.len();
         self.queue.push_back(part);
         Ok(())
     }
 
-    /// Everything as parts, what is urgent first.
+    /// Encodes everything as parts. Pongs and pings come first, because the peer measures their delay.
     fn into_parts(self) -> Vec<Vec<u8>> {
-        let hint = self.hint.map(|(xid, topics)| Message::Hint { xid, topics });
+        let hint = self.hint.map(|(xid, topics)| MeshMessage::Hint { xid, topics });
         let small = [
-            self.pong.map(|at| Message::Pong { at }),
-            self.ping.map(|at| Message::Ping { at }),
-            self.interest.map(Message::Interest),
-            self.resync.then_some(Message::Resync),
+            self.pong.map(|at| MeshMessage::Pong { at }),
+            self.ping.map(|at| MeshMessage::Ping { at }),
+            self.interest.map(MeshMessage::Interest),
+            self.resync.then_some(MeshMessage::Resync),
             hint,
         ];
-        let goodbye = self.goodbye.then_some(Message::Goodbye);
-        let encode = |message: Message| {
-            envelope::encode(&message).expect("these are bounded far below a part's limit")
+        let goodbye = self.goodbye.then_some(MeshMessage::Goodbye);
+        let encode = |message: MeshMessage| {
+            envelope::encode_part(&message).expect("these messages are far smaller than a part may be")
         };
         let mut parts: Vec<_> = small.into_iter().flatten().map(encode).collect();
         parts.extend(self.queue);
@@ -93,8 +98,8 @@ impl Pending {
     }
 }
 
-/// Groups parts into frames' contents: a frame is closed when it is full.
-fn grouped(parts: Vec<Vec<u8>>) -> VecDeque<Vec<Vec<u8>>> {
+/// Groups parts into the contents of frames of at most [`FRAME_FULL_BYTES`].
+fn group_into_frames(parts: Vec<Vec<u8>>) -> VecDeque<Vec<Vec<u8>>> {
     let mut groups: VecDeque<Vec<Vec<u8>>> = VecDeque::new();
     let mut bytes = FRAME_FULL_BYTES;
     for part in parts {
@@ -108,21 +113,21 @@ fn grouped(parts: Vec<Vec<u8>>) -> VecDeque<Vec<Vec<u8>>> {
     groups
 }
 
-/// What was sent and not acknowledged.
+/// The frames that were sent and are not acknowledged yet.
 #[derive(Debug, Default)]
-pub(super) struct Window {
+pub(super) struct SendWindow {
     sequence: u64,
     unacknowledged: VecDeque<(u64, usize)>,
     bytes: usize,
 }
 
-impl Window {
-    /// More may be sent.
+impl SendWindow {
+    /// True while another frame may be sent.
     pub(super) fn is_open(&self) -> bool {
         self.bytes < WINDOW_BYTES
     }
 
-    /// Numbers a frame that is sent now.
+    /// Adds a frame that is sent now, and returns its number.
     pub(super) fn send(&mut self, bytes: usize) -> u64 {
         self.sequence += 1;
         self.unacknowledged.push_back((self.sequence, bytes));
@@ -130,7 +135,7 @@ impl Window {
         self.sequence
     }
 
-    /// Everything up to `sequence` was handled.
+    /// Removes the frames up to `sequence`, which the peer has handled.
     pub(super) fn acknowledge(&mut self, sequence: u64) {
         while let Some((_, bytes)) = self.unacknowledged.front().filter(|(sent, _)| *sent <= sequence) {
             self.bytes -= bytes;
@@ -139,14 +144,14 @@ impl Window {
     }
 }
 
-/// The outbox of one link.
+/// The outbox of one link. Any task may put messages in; the link's pump takes them out.
 #[derive(Debug)]
 pub(super) struct Outbox {
     link: LinkKey,
-    pending: Slot<Pending>,
-    /// The newest frame of the peer that was handled here and not yet acknowledged.
+    pending: Slot<PendingMessages>,
+    /// The newest frame of the peer that this node has handled and not acknowledged yet.
     handled: Slot<u64>,
-    /// The newest frame that the peer has handled.
+    /// The newest frame of this node that the peer has handled.
     acknowledged: watch::Sender<u64>,
     waiting: AtomicUsize,
     dropped: AtomicU64,
@@ -165,17 +170,17 @@ impl Outbox {
         }
     }
 
-    /// Messages that wait.
+    /// Number of messages that wait to be sent.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Hints that were dropped.
+    /// Number of hints that were replaced by a resync.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// True when the hint will be told as it is.
+    /// Puts a hint in. False when the pending hint names too much and is replaced by a resync.
     pub(super) fn hint(&self, xid: Option<Xid>, topics: Topics) -> bool {
         let kept = self.put(|pending| pending.hint(xid, topics));
         if !kept {
@@ -200,12 +205,26 @@ impl Outbox {
         self.put(|pending| pending.goodbye = true);
     }
 
-    /// Queues a call, an answer or a cancellation.
-    pub(super) fn queue(&self, part: Vec<u8>) -> Result<(), Full> {
+    /// Queues the part of a request, a response or a cancellation.
+    pub(super) fn queue(&self, part: Vec<u8>) -> Result<(), OutboxFull> {
         self.put(|pending| pending.queue(part))
     }
 
-    /// The peer has handled our frames up to `sequence`.
+    /// Queues the response to a request of the peer. A response that is too large is replaced by a fault. A
+    /// response that finds the outbox full is dropped and counted; the caller's deadline then ends its wait.
+    pub(super) fn respond(&self, id: u64, result: Result<Bytes, Fault>) {
+        let encode =
+            |result| envelope::encode_part(&MeshMessage::InvokeResponse(InvokeResponse { id, result }));
+        let part = encode(result).or_else(|error| {
+            let message = format!("the response cannot be sent to another node: {error}");
+            encode(Err(Fault::new(Code::PayloadTooLarge, message)))
+        });
+        if !matches!(part.map(|part| self.queue(part)), Ok(Ok(()))) {
+            ClusterMetrics::response_dropped();
+        }
+    }
+
+    /// Records that the peer has handled the frames of this node up to `sequence`.
     pub(super) fn acknowledged(&self, sequence: u64) {
         self.acknowledged.send_if_modified(|newest| {
             let newer = sequence > *newest;
@@ -214,34 +233,35 @@ impl Outbox {
         });
     }
 
-    /// We have handled the peer's frame.
+    /// Records that this node has handled the peer's frame, so that the pump acknowledges it.
     pub(super) fn handled(&self, sequence: u64) {
         self.handled.put(|newest| *newest = (*newest).max(Some(sequence)));
     }
 
-    fn put<T>(&self, change: impl FnOnce(&mut Pending) -> T) -> T {
-        let mut outcome = None;
+    fn put<T>(&self, change: impl FnOnce(&mut PendingMessages) -> T) -> T {
+        let mut result = None;
         self.pending.put(|pending| {
             let pending = pending.get_or_insert_default();
-            outcome = Some(change(pending));
+            result = Some(change(pending));
             let hint = usize::from(pending.hint.is_some());
             self.waiting.store(pending.queue.len() + hint, Ordering::Relaxed);
         });
-        outcome.expect("a slot runs what it is given")
+        result.expect("a slot calls the closure that it is given")
     }
 
-    /// Sends until `send` says that there is nobody to send to.
+    /// Sends frames as the window allows, until `send` returns false because the link has ended.
     pub(super) async fn pump(&self, send: impl Fn(Vec<u8>) -> bool) {
         let mut acknowledged = self.acknowledged.subscribe();
-        let (mut window, mut backlog, mut handled) = (Window::default(), VecDeque::new(), 0);
+        let (mut window, mut backlog, mut handled) = (SendWindow::default(), VecDeque::new(), 0);
         loop {
             while window.is_open()
                 && let Some(parts) = backlog.pop_front()
             {
                 let bytes = Vec::len(&parts) + parts.iter().map(Vec::len).sum::<usize>();
                 handled = self.handled.try_take().unwrap_or(handled);
-                let head = FrameHead { link: self.link, sequence: window.send(bytes), acknowledged: handled };
-                if !send(envelope::frame(head, &parts)) {
+                let sequence = window.send(bytes);
+                let header = FrameHeader { link: self.link, sequence, acknowledged: handled };
+                if !send(envelope::encode_frame(header, &parts)) {
                     return;
                 }
             }
@@ -249,33 +269,36 @@ impl Outbox {
                 biased;
                 newest = self.handled.take() => {
                     handled = newest;
-                    // Small frames often meet: what is pending goes with the acknowledgement.
+                    // Pending messages travel in one frame with the acknowledgement.
                     if backlog.is_empty() && window.is_open() && let Some(pending) = self.pending.try_take() {
                         backlog = self.take(pending);
-                        self.handled.put(|held| *held = (*held).max(Some(newest)));
+                        self.handled.put(|waiting| *waiting = (*waiting).max(Some(newest)));
                         continue;
                     }
-                    if !send(envelope::frame(FrameHead { link: self.link, sequence: 0, acknowledged: handled }, &[])) {
+                    let header = FrameHeader { link: self.link, sequence: 0, acknowledged: handled };
+                    if !send(envelope::encode_frame(header, &[])) {
                         return;
                     }
                 }
-                // The sender lives in `self`.
+                // The channel stays open, because `self` owns its sender.
                 _alive = acknowledged.changed() => window.acknowledge(*acknowledged.borrow_and_update()),
-                pending = self.pending.take(), if backlog.is_empty() && window.is_open() => backlog = self.take(pending),
+                pending = self.pending.take(), if backlog.is_empty() && window.is_open() => {
+                    backlog = self.take(pending);
+                }
             }
         }
     }
 
-    fn take(&self, pending: Pending) -> VecDeque<Vec<Vec<u8>>> {
+    fn take(&self, pending: PendingMessages) -> VecDeque<Vec<Vec<u8>>> {
         self.waiting.store(0, Ordering::Relaxed);
-        grouped(pending.into_parts())
+        group_into_frames(pending.into_parts())
     }
 }
 
 #[cfg(test)]
 impl Outbox {
-    /// What waits, as it would be sent.
+    /// Takes the pending messages out, encoded as parts.
     pub(super) fn drain(&self) -> Vec<Vec<u8>> {
-        self.pending.try_take().map(Pending::into_parts).unwrap_or_default()
+        self.pending.try_take().map(PendingMessages::into_parts).unwrap_or_default()
     }
 }

@@ -1,5 +1,5 @@
-//! The mesh's port: opened once, before anything is supervised, so that a port in use is told before anything
-//! starts.
+//! The port of the mesh listener. It is opened before the supervision tree starts, so that a port in use fails
+//! the start of the node with a clear message.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,31 +8,31 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::config::ClusterConfig;
 
-/// Where ports are taken from when the configuration names none: below the range of outgoing connections
-/// (32768 and up on Linux), since one of those may hold the port when the node comes back.
+/// The ports to choose from when the configuration names none. They lie below the range of outgoing connections
+/// (32768 and up on Linux), because such a connection could occupy the port while the node restarts.
 const PORTS: std::ops::Range<u16> = 24_000..32_768;
-/// Tries to find a free one.
+/// Random ports that are tried before the search fails.
 const TRIES_MAX: u32 = 100;
-/// Connections that may wait to be accepted.
+/// Connections that the kernel queues before they are accepted.
 const BACKLOG: i32 = 1_024;
 
 /// Why the port cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
-    /// The configured one.
+    /// The configured port, or the configured host, cannot be used.
     #[error("the mesh cannot listen on {address}; set another `cluster.port` or `cluster.host`")]
     Refused {
-        /// The address.
+        /// The address that was tried.
         address: SocketAddr,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// No free one was found.
+    /// None of the random ports was free.
     #[error("no free port between {} and {} was found for the mesh; set `cluster.port`", PORTS.start, PORTS.end - 1)]
     NoneFree,
 }
 
-/// The open port.
+/// The open port of the mesh listener.
 #[derive(Debug)]
 pub struct MeshPort {
     address: SocketAddr,
@@ -40,7 +40,10 @@ pub struct MeshPort {
 }
 
 impl MeshPort {
-    /// Opens it.
+    /// Opens the configured port, or a free one when the configured port is 0.
+    ///
+    /// # Errors
+    /// `Refused` when the operating system refuses the address, `NoneFree` when no port was free.
     pub fn open(config: &ClusterConfig) -> Result<Self, PortError> {
         if config.port != 0 {
             let address = SocketAddr::new(config.host, config.port);
@@ -59,7 +62,8 @@ impl MeshPort {
 
     fn listen(address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // A node that comes back must not wait for the connections of its predecessor to be forgotten.
+        // Without this option a restarted node could not bind while connections of its predecessor are in
+        // TIME_WAIT.
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -68,12 +72,12 @@ impl MeshPort {
         Ok(Self { address: listener.local_addr()?, listener })
     }
 
-    /// Where it listens.
+    /// The address that the port is bound to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The socket for one life of the listener; the kernel queues who knocks between two.
+    /// A socket for one run of the listener. While the listener restarts, the kernel queues new connections.
     pub(super) fn accepting(&self) -> io::Result<tokio::net::TcpListener> {
         tokio::net::TcpListener::from_std(self.listener.try_clone()?)
     }

@@ -1,4 +1,4 @@
-//! The rows of the nodes. All times are the database's.
+//! The rows of `forge_nodes`. All times are the database's.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use crate::kernel::envelope::PROTOCOL;
 use crate::kernel::ids::NodeId;
 use crate::kernel::node::{NodeInfo, NodeState};
 
-/// What a node says of itself.
+/// What a node writes into its own row.
 #[derive(Debug, Clone)]
-pub struct Identity {
-    /// Its id.
+pub struct NodeIdentity {
+    /// Names the process; new at every start.
     pub id: NodeId,
-    /// Its name.
+    /// The configured name, which several nodes may share.
     pub name: String,
-    /// What it does.
+    /// The roles of the node, such as `gateway` and `worker`.
     pub roles: Vec<String>,
-    /// Where it answers HTTP.
+    /// Address of its HTTP listener; `None` without a gateway.
     pub address: Option<String>,
-    /// Where it takes connections of other nodes.
+    /// Address of its mesh listener; `None` without a mesh.
     pub mesh_address: Option<String>,
 }
 
-/// Writes the row of a node, or brings it back to life.
-pub async fn join(db: &Db, node: &Identity, state: NodeState) -> sqlx::Result<()> {
+/// Writes the row of a node, or brings a row back to life that another node declared dead.
+pub async fn join(db: &Db, node: &NodeIdentity, state: NodeState) -> sqlx::Result<()> {
     sqlx::query(include_str!("sql/join_node.sql"))
         .bind(node.id)
         .bind(&node.name)
@@ -38,37 +38,40 @@ pub async fn join(db: &Db, node: &Identity, state: NodeState) -> sqlx::Result<()
     Ok(())
 }
 
-/// Says that a node lives; false when it was declared dead.
+/// Writes the heartbeat of a node; false when the node was declared dead.
 pub async fn beat(db: &Db, node: NodeId, state: NodeState) -> sqlx::Result<bool> {
-    let beaten = sqlx::query(include_str!("sql/beat_node.sql")).bind(node).bind(state).execute(db).await?;
-    Ok(beaten.rows_affected() > 0)
+    let written = sqlx::query(include_str!("sql/beat_node.sql")).bind(node).bind(state).execute(db).await?;
+    Ok(written.rows_affected() > 0)
 }
 
-/// Declares the nodes dead that were not seen for `dead_after`, never `node` itself; answers who they are.
-pub async fn lose(db: &Db, node: NodeId, dead_after: Duration) -> sqlx::Result<Vec<(NodeId, String)>> {
-    sqlx::query_as(include_str!("sql/lose_nodes.sql"))
+/// Declares every node dead that has sent no heartbeat for `dead_after`, except `node` itself. Returns their
+/// ids and names.
+pub async fn declare_dead(
+    db: &Db,
+    node: NodeId,
+    dead_after: Duration,
+) -> sqlx::Result<Vec<(NodeId, String)>> {
+    sqlx::query_as(include_str!("sql/declare_nodes_dead.sql"))
         .bind(node)
         .bind(dead_after.as_secs_f64())
         .fetch_all(db)
         .await
 }
 
-/// Every node, oldest first.
+/// Reads the nodes that run, and those that died within the last hour and have no successor; oldest first.
 pub async fn list(db: &Db) -> sqlx::Result<Vec<NodeInfo>> {
     sqlx::query_as(include_str!("sql/list_nodes.sql")).fetch_all(db).await
 }
 
-/// Says that a node has stopped in order.
+/// Marks the row of a node that stops in order as dead.
 pub async fn leave(db: &Db, node: NodeId) -> sqlx::Result<()> {
     sqlx::query(include_str!("sql/leave_node.sql")).bind(node).execute(db).await?;
     Ok(())
 }
 
-/// Deletes the rows of nodes that have been dead for longer than `retention`.
+/// Deletes the rows of nodes that have been dead for longer than `retention`. Returns their number.
 pub async fn forget(db: &Db, retention: Duration) -> sqlx::Result<u64> {
-    Ok(sqlx::query(include_str!("sql/forget_nodes.sql"))
-        .bind(retention.as_secs_f64())
-        .execute(db)
-        .await?
-        .rows_affected())
+    let deleted =
+        sqlx::query(include_str!("sql/forget_nodes.sql")).bind(retention.as_secs_f64()).execute(db).await?;
+    Ok(deleted.rows_affected())
 }

@@ -1,7 +1,8 @@
-//! The connection that carries a link, with its two clocks: reading must not be idle, writing must not stall.
+//! The connection below a link, with two timeouts: for reads that receive nothing, and for writes that do not
+//! progress.
 //!
-//! Both nodes send a ping every two seconds, so a connection on which nothing arrives is cut, or its peer is
-//! frozen, or both.
+//! Both nodes send a ping every two seconds. A connection on which nothing arrives is therefore cut, or the
+//! peer's process is frozen.
 
 use std::io;
 use std::pin::Pin;
@@ -17,35 +18,35 @@ use tokio_rustls::TlsStream;
 use crate::kernel::envelope::LinkKey;
 use crate::kernel::time::secs;
 
-/// Nothing arrives for this long: the link ends.
+/// The link ends when nothing arrives for this long.
 pub(super) const READ_IDLE_MAX: Duration = secs(8);
-/// Nothing can be written for this long: the link ends.
+/// The link ends when a write makes no progress for this long.
 pub(super) const WRITE_STALL_MAX: Duration = secs(5);
 
-/// The socket below.
-pub(super) enum Guarded {
+/// A socket with or without TLS.
+pub(super) enum MeshSocket {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// What is handed to the crate that carries the links.
+/// An authenticated connection, as it is passed to the crate that carries the links.
 pub(super) struct MeshStream {
-    socket: Guarded,
+    socket: MeshSocket,
     label: String,
 }
 
 impl MeshStream {
-    pub(super) fn new(socket: Guarded, key: LinkKey) -> Self {
+    pub(super) fn new(socket: MeshSocket, key: LinkKey) -> Self {
         Self { socket, label: label(key) }
     }
 }
 
-/// The name of a link where only texts are carried.
+/// The link's key as text: the carrier labels connections with strings.
 pub(super) fn label(key: LinkKey) -> String {
     format!("{:032x}", key.0)
 }
 
-/// The link of a label.
+/// The link's key from its label; `None` for a connection of the carrier's own listener.
 pub(super) fn key_of(label: &str) -> Option<LinkKey> {
     u128::from_str_radix(label, 16).ok().map(LinkKey)
 }
@@ -53,11 +54,11 @@ pub(super) fn key_of(label: &str) -> Option<LinkKey> {
 impl ClusterBidiStream for MeshStream {
     fn split(self: Box<Self>) -> (BoxRead, BoxWrite) {
         match self.socket {
-            Guarded::Plain(socket) => {
+            MeshSocket::Plain(socket) => {
                 let (read, write) = socket.into_split();
                 (Box::new(IdleRead::new(read)), Box::new(StallWrite::new(write)))
             }
-            Guarded::Tls(stream) => {
+            MeshSocket::Tls(stream) => {
                 let (read, write) = tokio::io::split(*stream);
                 (Box::new(IdleRead::new(read)), Box::new(StallWrite::new(write)))
             }
@@ -69,7 +70,7 @@ impl ClusterBidiStream for MeshStream {
     }
 }
 
-/// A reader that fails when nothing comes for too long.
+/// A reader that fails when nothing arrives for [`READ_IDLE_MAX`].
 pub(super) struct IdleRead<R> {
     inner: R,
     alarm: Pin<Box<Sleep>>,
@@ -88,14 +89,15 @@ impl<R: AsyncRead + Unpin> AsyncRead for IdleRead<R> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // Data first: a process that was stopped finds its alarm overdue, and data that came meanwhile.
+        // Data comes before the alarm: in a process that was stopped the alarm is overdue, and data may have
+        // arrived in the meantime.
         if let Poll::Ready(read) = Pin::new(&mut self.inner).poll_read(cx, buffer) {
             self.last = Instant::now();
             return Poll::Ready(read);
         }
         loop {
             ready!(self.alarm.as_mut().poll(cx));
-            // The alarm is not set anew at each read, which would cost more than the read.
+            // The alarm is reset only when it fires: a reset at each read would cost more than the read.
             let due = self.last + READ_IDLE_MAX;
             if Instant::now() >= due {
                 return Poll::Ready(Err(io::Error::new(
@@ -108,7 +110,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for IdleRead<R> {
     }
 }
 
-/// A writer that fails when nothing can be written for too long.
+/// A writer that fails when a write makes no progress for [`WRITE_STALL_MAX`].
 pub(super) struct StallWrite<W> {
     inner: W,
     alarm: Pin<Box<Sleep>>,
@@ -120,7 +122,7 @@ impl<W> StallWrite<W> {
         Self { inner, alarm: Box::pin(tokio::time::sleep(WRITE_STALL_MAX)), stalled: false }
     }
 
-    fn watched<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn check_stall<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = false;
             return written;
@@ -130,23 +132,23 @@ impl<W> StallWrite<W> {
             self.alarm.as_mut().reset(Instant::now() + WRITE_STALL_MAX);
         }
         ready!(self.alarm.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the other node takes nothing")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the other node reads nothing")))
     }
 }
 
 impl<W: AsyncWrite + Unpin> AsyncWrite for StallWrite<W> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(cx, data);
-        self.watched(cx, written)
+        self.check_stall(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.inner).poll_flush(cx);
-        self.watched(cx, flushed)
+        self.check_stall(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let closed = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.watched(cx, closed)
+        self.check_stall(cx, closed)
     }
 }

@@ -1,6 +1,6 @@
 mod config;
-mod gate;
-mod greeting;
+mod dial_plan;
+mod handshake;
 mod outbox;
-mod plan;
+mod pre_auth_limiter;
 mod registry;

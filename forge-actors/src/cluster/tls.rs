@@ -1,8 +1,8 @@
-//! Mutual TLS 1.3 between nodes: certificates from files, the node's name in the certificate.
+//! Mutual TLS 1.3 between nodes, with certificates from files.
 //!
-//! Both sides show a certificate of the cluster's own authority. The dialer asks for the name that it found
-//! in the peer's row, and the listener checks that the name in the greeting is one of the certificate's: a
-//! node cannot speak as another one.
+//! Both sides present a certificate that the cluster's own authority has signed. The dialer verifies that the
+//! listener's certificate contains the name in the listener's row; the listener verifies that the dialer's
+//! certificate contains the name in the dialer's hello. A node therefore cannot act under another node's name.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,48 +20,48 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::config::TlsFiles;
 
-/// What the exporter is asked for (RFC 5705): a value that only the two ends of this very connection know.
+/// Label of the exported keying material (RFC 5705): a value that only the two ends of one connection know.
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-forge-mesh";
-/// Its length.
+/// Bytes of the exported value.
 pub const BINDING_BYTES: usize = 32;
 
-/// Why the files make no TLS.
+/// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file that cannot be read, or holds no PEM of its kind.
+    /// A file cannot be read, or contains no PEM of the expected kind.
     #[error("{} cannot be used", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why it cannot be used.
         source: rustls::pki_types::pem::Error,
     },
-    /// A file without a certificate.
-    #[error("{} holds no certificate", path.display())]
+    /// A file contains no certificate.
+    #[error("{} contains no certificate", path.display())]
     NoCertificate {
         /// The file.
         path: PathBuf,
     },
-    /// Certificate, key and authority do not fit together.
-    #[error("the certificates of the mesh do not work together")]
+    /// Certificate, key and authority do not belong together.
+    #[error("the certificate, the key and the authority of the mesh do not belong together")]
     Rejected(#[from] rustls::Error),
-    /// The authority's certificate cannot be trusted.
+    /// The authority's certificates cannot verify other nodes.
     #[error("the certificates of the mesh's authority cannot be used")]
     Authority(#[from] rustls::server::VerifierBuilderError),
-    /// The node's name cannot be in a certificate.
-    #[error("`{0}` cannot be a name in a certificate")]
+    /// The node's name is not a valid DNS name.
+    #[error("`{0}` is not a DNS name, so no certificate can contain it")]
     Name(String),
-    /// The node's certificate is for another name.
+    /// The node's certificate does not contain its name.
     #[error("the certificate {} does not name this node, `{name}`", path.display())]
     OtherName {
-        /// The certificate.
+        /// The certificate file.
         path: PathBuf,
         /// The node's name.
         name: String,
     },
 }
 
-/// Both roles of one node.
+/// The TLS configuration of this node, for the connections that it accepts and those that it opens.
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
@@ -70,9 +70,12 @@ pub struct Tls {
 
 impl Tls {
     /// Reads the files of the node called `name`.
+    ///
+    /// # Errors
+    /// When a file cannot be used, or when the certificate does not contain `name`.
     pub fn load(files: TlsFiles<'_>, name: &str) -> Result<Self, TlsError> {
         let chain = certificates(files.certificate)?;
-        names(&chain, name)
+        verify_name(&chain, name)
             .map_err(|_| TlsError::OtherName { path: files.certificate.to_owned(), name: name.to_owned() })?;
         let key = || {
             PrivateKeyDer::from_pem_file(files.key)
@@ -97,19 +100,19 @@ impl Tls {
         Ok(Self { acceptor: Arc::new(server).into(), connector: Arc::new(client).into() })
     }
 
-    /// The accepting side.
+    /// Runs the TLS handshake on a connection that was accepted.
     pub(super) async fn accept(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         self.acceptor.accept(socket).await.map(TlsStream::from)
     }
 
-    /// The dialing side; `name` is the node that is expected.
+    /// Runs the TLS handshake on a connection that was opened. The peer's certificate must contain `name`.
     pub(super) async fn connect(&self, socket: TcpStream, name: &str) -> io::Result<TlsStream<TcpStream>> {
         let name = server_name(name).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         self.connector.connect(name, socket).await.map(TlsStream::from)
     }
 }
 
-/// The value that binds a greeting to its connection.
+/// A value that only the two ends of this connection know; it binds the mesh handshake to the connection.
 pub(super) fn binding(stream: &TlsStream<TcpStream>) -> io::Result<[u8; BINDING_BYTES]> {
     fn export<Side>(connection: &ConnectionCommon<Side>) -> Result<[u8; BINDING_BYTES], rustls::Error> {
         connection.export_keying_material([0; BINDING_BYTES], EXPORTER_LABEL, None)
@@ -121,23 +124,22 @@ pub(super) fn binding(stream: &TlsStream<TcpStream>) -> io::Result<[u8; BINDING_
     exported.map_err(io::Error::other)
 }
 
-/// The names in the certificate that the other side showed.
-pub(super) struct Names(Vec<CertificateDer<'static>>);
+/// The names in the peer's certificate.
+pub(super) struct CertificateNames(Vec<CertificateDer<'static>>);
 
-impl Names {
-    /// Of the other side of `stream`.
-    pub(super) fn of(stream: &TlsStream<TcpStream>) -> Self {
+impl CertificateNames {
+    pub(super) fn of_peer(stream: &TlsStream<TcpStream>) -> Self {
         let (_, connection) = stream.get_ref();
         Self(connection.peer_certificates().map(<[_]>::to_vec).unwrap_or_default())
     }
 
-    /// True when `name` is one of them.
+    /// True when the certificate contains `name`.
     pub(super) fn include(&self, name: &str) -> bool {
-        names(&self.0, name).is_ok()
+        verify_name(&self.0, name).is_ok()
     }
 }
 
-fn names(chain: &[CertificateDer<'_>], name: &str) -> Result<(), TlsError> {
+fn verify_name(chain: &[CertificateDer<'_>], name: &str) -> Result<(), TlsError> {
     let wrong = || TlsError::Name(name.to_owned());
     let wanted = server_name(name).map_err(|_| wrong())?;
     let leaf = ParsedCertificate::try_from(chain.first().ok_or_else(wrong)?)?;

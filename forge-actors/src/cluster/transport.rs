@@ -1,17 +1,17 @@
-//! The links' carrier: the only file that names `ractor_cluster`.
+//! Carries frames over authenticated connections. The only file that names `ractor_cluster`.
 //!
-//! That crate is given authenticated streams and carries frames between exactly one remotable actor per node.
-//! What it lacks (limits, liveness, reconnecting, discovery) the room brings itself, so the carrier can be
-//! replaced behind [`Transport`] and [`Receiver`].
+//! That crate receives authenticated streams and carries frames between exactly one remotable actor per node.
+//! The cluster subsystem adds the rest (limits, liveness checks, reconnection, discovery), so the crate can be
+//! replaced behind [`Transport`] and [`TransportEvents`].
 //!
 //! ```text
-//!   carry(stream) ──▶ opened(session) ──▶ ready(remote) ──▶ closed        each told once, by the key of the link
+//!   carry(stream) ──▶ session_opened ──▶ session_ready ──▶ session_closed       each once per link key
 //! ```
 //!
-//! Facts of version 0.16.5 that shape this file: it has a listener of its own that cannot be switched off, so
-//! it gets a loopback port and a TLS side without a certificate, where nobody gets in; every remotable actor
-//! is announced to every peer, so there is one; its mailboxes have no bound, so whoever sends must (see
-//! [`outbox`](super::outbox)).
+//! Facts about version 0.16.5 that shape this file: the crate has a listener of its own that cannot be switched
+//! off, so this file gives it a loopback port and a TLS side without a certificate, which rejects every client;
+//! the crate announces every remotable actor to every peer, so there is only one; the crate's mailboxes have no
+//! bound, so the sender has to bound what it sends (see [`outbox`](super::outbox)).
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -28,107 +28,114 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::task::JoinHandle;
 
-use super::handshake::{Cookie, Side};
+use super::cluster_key::ClusterKey;
+use super::handshake::Side;
 use super::stream::{MeshStream, key_of};
 use crate::kernel::envelope::{FRAME_BYTES_MAX, LinkKey};
 use crate::kernel::ids::NodeId;
 use crate::kernel::time::secs;
 
-/// Where the endpoints of all nodes meet.
+/// The process group through which the frame receivers of all nodes find each other.
 const GROUP: &str = "forge mesh";
-/// What the carrier puts around a frame.
+/// Bytes that the carrier adds around a frame.
 const CARRIER_BYTES_MAX: usize = 4 * 1024;
-/// Time for a session to end when it is asked to; then it is killed.
-const END_DEADLINE: Duration = secs(1);
+/// Time for a session to stop; then it is killed.
+const STOP_DEADLINE: Duration = secs(1);
 
-/// What crosses nodes: one variant, whose content has its own codec.
+/// The carrier's message. Its content has a codec of its own (see [`kernel::envelope`](crate::kernel::envelope)).
+/// The name of the variant is sent to the peer and must not change.
 #[derive(RactorClusterMessage)]
-enum Wire {
+enum CarrierMessage {
     Frame(Vec<u8>),
 }
 
-/// Who hears of links and frames. None of the methods may wait.
-pub(super) trait Receiver: Send + Sync + 'static {
-    fn frame(&self, frame: &[u8]);
-    fn opened(&self, link: LinkKey, session: Session);
-    fn ready(&self, link: LinkKey, remote: Remote);
-    fn closed(&self, link: LinkKey);
+/// Receives frames and the events of links. The methods run inside the carrier and must not wait.
+pub(super) trait TransportEvents: Send + Sync + 'static {
+    fn frame_received(&self, frame: &[u8]);
+    fn session_opened(&self, link: LinkKey, session: TransportSession);
+    fn session_ready(&self, link: LinkKey, remote: RemoteEndpoint);
+    fn session_closed(&self, link: LinkKey);
 }
 
-/// The connection below one link. Ends with its value.
-pub(super) struct Session(ActorRef<NodeSessionMessage>);
+/// The carrier's connection of one link. Dropping it closes the connection.
+pub(super) struct TransportSession(ActorRef<NodeSessionMessage>);
 
-impl Session {
-    /// Ends it, without waiting.
-    pub(super) fn end(self) {}
+impl TransportSession {
+    /// Closes the connection without waiting.
+    pub(super) fn close(self) {}
 
-    /// Ends it and waits, so that a successor finds no trace of it.
-    pub(super) async fn ended(self) {
+    /// Closes the connection and waits until the carrier has removed it, so that a new session of the same peer
+    /// does not compete with it.
+    pub(super) async fn close_and_wait(self) {
         self.0.stop(None);
-        if self.0.wait(Some(END_DEADLINE)).await.is_err() {
+        if self.0.wait(Some(STOP_DEADLINE)).await.is_err() {
             self.0.kill();
-            // What a kill cannot end in time is blocked, and not by us.
-            let _blocked = self.0.wait(Some(END_DEADLINE)).await;
+            // A session that survives the kill is blocked inside the carrier, and waiting longer would not help.
+            let _blocked = self.0.wait(Some(STOP_DEADLINE)).await;
         }
     }
 }
 
-impl Drop for Session {
+impl Drop for TransportSession {
     fn drop(&mut self) {
         self.0.stop(None);
     }
 }
 
-/// The endpoint of the node at the other end.
-pub(super) struct Remote(ActorRef<Wire>);
+/// The frame receiver of a peer.
+pub(super) struct RemoteEndpoint(ActorRef<CarrierMessage>);
 
-impl Remote {
+impl RemoteEndpoint {
     /// Sends a frame; false when the link has ended.
     pub(super) fn send(&self, frame: Vec<u8>) -> bool {
-        self.0.send_message(Wire::Frame(frame)).is_ok()
+        self.0.send_message(CarrierMessage::Frame(frame)).is_ok()
     }
 }
 
-/// The running carrier of one node. Ends with its value.
+/// The running carrier of this node. Dropping it stops the carrier.
 pub(super) struct Transport {
     server: ActorRef<NodeServerMessage>,
-    endpoint: ActorRef<Wire>,
+    receiver: ActorRef<CarrierMessage>,
 }
 
-/// Resolves when a part of the carrier has ended.
-pub(super) type Ended = futures::future::Select<JoinHandle<()>, JoinHandle<()>>;
+/// Resolves when an actor of the carrier has ended.
+pub(super) type TransportEnded = futures::future::Select<JoinHandle<()>, JoinHandle<()>>;
 
 impl Transport {
-    /// Starts it.
+    /// Starts the carrier.
+    ///
+    /// # Errors
+    /// When one of its actors does not start.
     pub(super) async fn start(
         node: NodeId,
-        cookie: &Cookie,
-        receiver: Arc<dyn Receiver>,
-    ) -> Result<(Self, Ended), SpawnErr> {
-        let (endpoint, endpoint_task) = Actor::spawn(None, Endpoint(Arc::clone(&receiver)), ()).await?;
-        // Equal host and port would count as the node itself, so the host is the node.
+        key: &ClusterKey,
+        events: Arc<dyn TransportEvents>,
+    ) -> Result<(Self, TransportEnded), SpawnErr> {
+        let (receiver, receiver_task) = Actor::spawn(None, FrameReceiver(Arc::clone(&events)), ()).await?;
+        // The carrier takes a peer with its own host and port for itself; with its id as the host every node
+        // is a different one.
         let server = NodeServer::new(
             0,
-            cookie.inner.clone(),
+            key.carrier().to_owned(),
             node.to_string(),
             format!("{node}.mesh"),
-            Some(closed_door()),
+            Some(reject_all_clients()),
             Some(NodeConnectionMode::Isolated),
         )
         .with_listen_addr(IpAddr::V4(Ipv4Addr::LOCALHOST))
         .with_max_inbound_frame_size((FRAME_BYTES_MAX + CARRIER_BYTES_MAX) as u64);
         let started = Actor::spawn(None, server, ()).await;
-        let (server, server_task) = started.inspect_err(|_| endpoint.stop(None))?;
-        let transport = Self { server, endpoint };
-        let subscription = Box::new(Events(receiver));
+        let (server, server_task) = started.inspect_err(|_| receiver.stop(None))?;
+        let transport = Self { server, receiver };
+        let subscription = Box::new(SessionEvents(events));
         transport
             .server
             .send_message(NodeServerMessage::SubscribeToEvents { id: GROUP.to_owned(), subscription })
             .map_err(|error| SpawnErr::StartupFailed(error.to_string().into()))?;
-        Ok((transport, futures::future::select(endpoint_task, server_task)))
+        Ok((transport, futures::future::select(receiver_task, server_task)))
     }
 
-    /// Carries a link over `stream`. False when the carrier has ended.
+    /// Starts to carry a link over `stream`. False when the carrier has ended.
     pub(super) fn carry(&self, stream: MeshStream, side: Side) -> bool {
         let message = NodeServerMessage::ConnectionOpenedExternal {
             stream: Box::new(stream),
@@ -141,67 +148,67 @@ impl Transport {
 impl Drop for Transport {
     fn drop(&mut self) {
         self.server.stop(None);
-        self.endpoint.stop(None);
+        self.receiver.stop(None);
     }
 }
 
-/// The one remotable actor of a node.
-struct Endpoint(Arc<dyn Receiver>);
+/// The one remotable actor of a node: peers send their frames to it.
+struct FrameReceiver(Arc<dyn TransportEvents>);
 
-impl Actor for Endpoint {
-    type Msg = Wire;
+impl Actor for FrameReceiver {
+    type Msg = CarrierMessage;
     type State = ();
     type Arguments = ();
 
-    async fn pre_start(&self, myself: ActorRef<Wire>, (): ()) -> Result<(), ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<CarrierMessage>, (): ()) -> Result<(), ActorProcessingErr> {
         pg::join(GROUP.to_owned(), vec![myself.get_cell()]);
         Ok(())
     }
 
     async fn handle(
         &self,
-        _: ActorRef<Wire>,
-        Wire::Frame(frame): Wire,
+        _: ActorRef<CarrierMessage>,
+        CarrierMessage::Frame(frame): CarrierMessage,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
-        self.0.frame(&frame);
+        self.0.frame_received(&frame);
         Ok(())
     }
 }
 
-/// Hears the carrier's events and passes them on by the key of the link.
-struct Events(Arc<dyn Receiver>);
+/// Forwards the carrier's events under the link's key.
+struct SessionEvents(Arc<dyn TransportEvents>);
 
-impl NodeEventSubscription for Events {
+impl NodeEventSubscription for SessionEvents {
     fn node_session_opened(&self, session: NodeServerSessionInformation) {
         if let Some(key) = key_of(&session.peer_addr) {
-            self.0.opened(key, Session(session.actor));
+            self.0.session_opened(key, TransportSession(session.actor));
         }
     }
 
     fn node_session_disconnected(&self, session: NodeServerSessionInformation) {
         if let Some(key) = key_of(&session.peer_addr) {
-            self.0.closed(key);
+            self.0.session_closed(key);
         }
     }
 
     fn node_session_authenticated(&self, _: NodeServerSessionInformation) {}
 
     fn node_session_ready(&self, session: NodeServerSessionInformation) {
-        // The peer announced its endpoint before it said that it is ready.
+        // The peer joins its frame receiver to the group before it reports that it is ready.
         let members = pg::get_members(&GROUP.to_owned());
-        let endpoint = members.into_iter().find(|member| match member.get_id() {
+        let receiver = members.into_iter().find(|member| match member.get_id() {
             ractor::ActorId::Remote { node_id, .. } => node_id == session.node_id,
             ractor::ActorId::Local(_) => false,
         });
-        if let (Some(key), Some(endpoint)) = (key_of(&session.peer_addr), endpoint) {
-            self.0.ready(key, Remote(endpoint.into()));
+        if let (Some(key), Some(receiver)) = (key_of(&session.peer_addr), receiver) {
+            self.0.session_ready(key, RemoteEndpoint(receiver.into()));
         }
     }
 }
 
-/// A door without a lock, a handle or a hinge: for the listener that cannot be switched off.
-fn closed_door() -> IncomingEncryptionMode {
+/// A TLS side without a certificate, for the carrier's own listener: every client fails its TLS handshake.
+fn reject_all_clients() -> IncomingEncryptionMode {
     #[derive(Debug)]
     struct NoCertificate;
     impl ResolvesServerCert for NoCertificate {

@@ -1,18 +1,18 @@
-//! What crosses from node to node: every message, its number, and the one codec.
+//! The messages that nodes send to each other, their numbers, and the codec that writes and reads them.
 //!
 //! ```text
-//!   frame   = format (1) · link (16) · sequence (8) · acknowledged (8) · part*            all numbers big-endian
-//!   part    = kind (2) · length (4) · body (length)
-//!   body    = bincode of the message's head, then, for calls and answers, the JSON bytes as they are
+//!   frame  = format (1) · link (16) · sequence (8) · acknowledged (8) · part*       all numbers are big-endian
+//!   part   = kind (2) · length (4) · body (length)
+//!   body   = bincode of the message's header, then, for requests and responses, their JSON bytes unchanged
 //! ```
 //!
-//! Rules for change: a number is never given to another meaning, and a body that was released is never
-//! altered; what is new gets a number of its own. A kind that a node does not know is skipped
-//! ([`Part::Unknown`]), so an older and a newer node live together. A known kind whose body cannot be read
-//! ends the link: its sender is broken.
+//! Rules for changes: a kind number never gets a second meaning, and the body of a released kind never
+//! changes; a new message gets a number of its own. A node skips a part whose kind it does not know
+//! ([`FramePart::Unknown`]), so an older and a newer node work together. A known kind whose body cannot be
+//! decoded ends the link, because its sender is faulty.
 //!
-//! Limits: a part is at most [`PART_BYTES_MAX`] long, and nothing is allocated for a length before the bytes
-//! are there.
+//! Limits: a part is at most [`PART_BYTES_MAX`] long, and the reader allocates memory only for bytes that have
+//! arrived.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -30,107 +30,108 @@ use super::ids::RequestId;
 use super::invocation::{Caller, Invocation};
 use super::trace::TraceContext;
 
-/// The protocol that this build speaks; said when two nodes greet each other.
+/// The newest mesh protocol that this build speaks, as stated in the handshake of two nodes.
 pub const PROTOCOL: u16 = 1;
-/// The oldest protocol that it still understands.
+/// The oldest mesh protocol that this build still speaks.
 pub const PROTOCOL_MIN: u16 = 1;
-/// Bytes of one message; a larger call is refused with `PAYLOAD_TOO_LARGE`, a larger answer becomes that
-/// fault.
+/// Bytes of one part. A larger request is refused with `PAYLOAD_TOO_LARGE`, and a larger response is replaced
+/// by that fault.
 pub const PART_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Bytes of one frame; a peer that sends a larger one loses its link.
+/// Bytes of one frame. A peer that sends a larger frame loses its link.
 pub const FRAME_BYTES_MAX: usize = PART_BYTES_MAX + 128 * 1024;
 
 const FORMAT: u8 = 1;
-const FRAME_HEAD_BYTES: usize = 1 + 16 + 8 + 8;
-const PART_HEAD_BYTES: usize = 2 + 4;
+const FRAME_HEADER_BYTES: usize = 1 + 16 + 8 + 8;
+const PART_HEADER_BYTES: usize = 2 + 4;
 
 const HINT: u16 = 1;
 const INTEREST: u16 = 2;
 const RESYNC: u16 = 3;
-const INVOKE: u16 = 4;
-const ANSWER: u16 = 5;
+const INVOKE_REQUEST: u16 = 4;
+const INVOKE_RESPONSE: u16 = 5;
 const CANCEL: u16 = 6;
 const PING: u16 = 7;
 const PONG: u16 = 8;
 const GOODBYE: u16 = 9;
 
-/// Names one connection between two nodes; both made it in their greeting, and nobody else knows it.
+/// Names one connection between two nodes. Both derive the key from their handshake, and no third party can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LinkKey(pub u128);
 
-/// What a node speaks of or waits for.
+/// The tables and queues that a hint names, or that a node wants hints about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Topics {
-    /// Tables.
+    /// Tables by their OID.
     pub tables: BTreeSet<TableId>,
-    /// Queues.
+    /// Job queues by their name.
     pub queues: BTreeSet<Arc<str>>,
 }
 
-/// What one node says to another.
+/// A message from one node to another.
 #[derive(Debug)]
-pub enum Message {
-    /// Something was committed.
+pub enum MeshMessage {
+    /// The sender committed a change.
     Hint {
-        /// The newest transaction that it speaks of.
+        /// The newest transaction that the hint covers, if the sender knows it.
         xid: Option<Xid>,
-        /// Where.
+        /// What the transactions wrote.
         topics: Topics,
     },
-    /// What the sender wants to hear of from now on.
+    /// The topics that the sender wants hints about. Replaces the sender's earlier interest.
     Interest(Topics),
-    /// Hints were dropped: look at everything.
+    /// The sender dropped hints: the receiver must check every table and queue that it waits for.
     Resync,
-    /// Run this.
-    Invoke(Box<Invoke>),
-    /// What came of it.
-    Answer(Answer),
-    /// Nobody waits for this call any more.
+    /// Runs a handler on the receiver.
+    InvokeRequest(Box<InvokeRequest>),
+    /// The result of an [`InvokeRequest`](Self::InvokeRequest).
+    InvokeResponse(InvokeResponse),
+    /// The sender no longer waits for this request; the receiver stops the handler.
     Cancel {
-        /// The call's number.
+        /// The request's number.
         id: u64,
     },
-    /// Are you there?
+    /// Asks the receiver for a [`Pong`](Self::Pong), which proves that both directions work.
     Ping {
-        /// Given back in the [`Pong`](Self::Pong).
+        /// Microseconds of the sender's own clock; the pong carries them back.
         at: u64,
     },
-    /// Yes.
+    /// Answers a [`Ping`](Self::Ping).
     Pong {
-        /// From the [`Ping`](Self::Ping).
+        /// The value of the ping.
         at: u64,
     },
-    /// The sender stops; it is not lost.
+    /// The sender shuts down in order.
     Goodbye,
 }
 
-/// A call for another node.
+/// A call of a handler on another node.
 #[derive(Debug)]
-pub struct Invoke {
-    /// Numbers the call on its link.
+pub struct InvokeRequest {
+    /// Numbers the request; unique among the requests of its sender.
     pub id: u64,
-    /// What the caller still waits.
+    /// How long the caller still waits. An absolute deadline is not sent, because the clocks of two nodes
+    /// differ.
     pub remaining: Duration,
-    /// The call itself; its own deadline is not sent, clocks differ.
+    /// The call. Its `deadline` is not part of the message.
     pub invocation: Invocation,
 }
 
-/// The end of a call.
+/// The end of a call on another node.
 #[derive(Debug)]
-pub struct Answer {
-    /// The call's number.
+pub struct InvokeResponse {
+    /// The number of the request.
     pub id: u64,
-    /// The JSON output, or what went wrong.
-    pub outcome: Result<Bytes, Fault>,
+    /// The handler's JSON output, or its fault.
+    pub result: Result<Bytes, Fault>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct InvokeHead {
+struct InvokeHeader {
     id: u64,
     remaining_ms: u64,
     request: RequestId,
     name: String,
-    /// JSON: claims are of any shape, which bincode cannot read back.
+    /// JSON, because claims have any shape and bincode cannot read self-describing values back.
     identity: Option<String>,
     ip: Option<IpAddr>,
     user_agent: Option<String>,
@@ -141,7 +142,7 @@ struct InvokeHead {
 }
 
 #[derive(Serialize, Deserialize)]
-struct AnswerHead {
+struct ResponseHeader {
     id: u64,
     fault: Option<FaultBody>,
 }
@@ -156,56 +157,59 @@ struct FaultBody {
     retry_after_ms: Option<u64>,
 }
 
-/// Why bytes are no frame, or a message cannot be one.
+/// Why bytes cannot be decoded as a frame, or a message cannot be encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
-    /// It ends too early.
-    #[error("the frame is cut off")]
+    /// The frame ends before its announced length.
+    #[error("the frame is truncated")]
     Truncated,
-    /// Another format of frames.
-    #[error("the frame is of format {0}, and this node reads format {FORMAT}")]
+    /// The frame has another format than [`encode_frame`] writes.
+    #[error("the frame has format {0}, and this node reads format {FORMAT}")]
     Format(u8),
-    /// A part over the limit.
+    /// A part is longer than [`PART_BYTES_MAX`].
     #[error("a message of {0} bytes is larger than {PART_BYTES_MAX}")]
     TooLarge(usize),
-    /// A body that is not what its kind says.
-    #[error("a message of kind {0} cannot be read")]
+    /// The body of a part does not match its kind.
+    #[error("a message of kind {0} cannot be decoded")]
     Malformed(u16),
 }
 
-/// What a frame says before its parts.
+/// The fields in front of a frame's parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FrameHead {
-    /// The link that it belongs to.
+pub struct FrameHeader {
+    /// The link that the frame belongs to.
     pub link: LinkKey,
-    /// Its number; 0 for a frame that only acknowledges.
+    /// Numbers the frames of one direction from 1; 0 for a frame that only acknowledges.
     pub sequence: u64,
-    /// The newest frame that its sender has handled.
+    /// The newest frame of the other direction that the sender has handled.
     pub acknowledged: u64,
 }
 
 /// One entry of a frame.
 #[derive(Debug)]
-pub enum Part {
-    /// A message.
-    Message(Message),
-    /// A kind that this node does not know.
+pub enum FramePart {
+    /// A message that this node knows.
+    Message(MeshMessage),
+    /// The number of a kind that this node does not know.
     Unknown(u16),
 }
 
-/// A frame around parts that [`encode`] made.
-pub fn frame(head: FrameHead, parts: &[Vec<u8>]) -> Vec<u8> {
-    let mut frame = Vec::with_capacity(FRAME_HEAD_BYTES + parts.iter().map(Vec::len).sum::<usize>());
+/// Encodes a frame from parts that [`encode_part`] made.
+pub fn encode_frame(header: FrameHeader, parts: &[Vec<u8>]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(FRAME_HEADER_BYTES + parts.iter().map(Vec::len).sum::<usize>());
     frame.push(FORMAT);
-    frame.extend_from_slice(&head.link.0.to_be_bytes());
-    frame.extend_from_slice(&head.sequence.to_be_bytes());
-    frame.extend_from_slice(&head.acknowledged.to_be_bytes());
+    frame.extend_from_slice(&header.link.0.to_be_bytes());
+    frame.extend_from_slice(&header.sequence.to_be_bytes());
+    frame.extend_from_slice(&header.acknowledged.to_be_bytes());
     parts.iter().for_each(|part| frame.extend_from_slice(part));
     frame
 }
 
-/// Reads a frame's head; the parts follow.
-pub fn open(frame: &[u8]) -> Result<(FrameHead, Parts<'_>), EnvelopeError> {
+/// Decodes a frame's header. The parts are decoded one by one, as the iterator advances.
+///
+/// # Errors
+/// `Truncated` when the header is incomplete, `Format` when the frame has another format.
+pub fn decode_frame(frame: &[u8]) -> Result<(FrameHeader, FrameParts<'_>), EnvelopeError> {
     let (format, rest) = frame.split_first().ok_or(EnvelopeError::Truncated)?;
     if *format != FORMAT {
         return Err(EnvelopeError::Format(*format));
@@ -213,28 +217,28 @@ pub fn open(frame: &[u8]) -> Result<(FrameHead, Parts<'_>), EnvelopeError> {
     let (link, rest) = rest.split_first_chunk().ok_or(EnvelopeError::Truncated)?;
     let (sequence, rest) = rest.split_first_chunk().ok_or(EnvelopeError::Truncated)?;
     let (acknowledged, rest) = rest.split_first_chunk().ok_or(EnvelopeError::Truncated)?;
-    let head = FrameHead {
+    let header = FrameHeader {
         link: LinkKey(u128::from_be_bytes(*link)),
         sequence: u64::from_be_bytes(*sequence),
         acknowledged: u64::from_be_bytes(*acknowledged),
     };
-    Ok((head, Parts { rest }))
+    Ok((header, FrameParts { rest }))
 }
 
-/// The parts of a frame, in order; the first error ends them.
+/// Decodes the parts of a frame in order. The iterator ends after its first error.
 #[derive(Debug)]
-pub struct Parts<'a> {
+pub struct FrameParts<'a> {
     rest: &'a [u8],
 }
 
-impl Iterator for Parts<'_> {
-    type Item = Result<Part, EnvelopeError>;
+impl Iterator for FrameParts<'_> {
+    type Item = Result<FramePart, EnvelopeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
         }
-        let part = self.read();
+        let part = self.decode_next();
         if part.is_err() {
             self.rest = &[];
         }
@@ -242,8 +246,8 @@ impl Iterator for Parts<'_> {
     }
 }
 
-impl Parts<'_> {
-    fn read(&mut self) -> Result<Part, EnvelopeError> {
+impl FrameParts<'_> {
+    fn decode_next(&mut self) -> Result<FramePart, EnvelopeError> {
         let (kind, rest) = self.rest.split_first_chunk().ok_or(EnvelopeError::Truncated)?;
         let (length, rest) = rest.split_first_chunk().ok_or(EnvelopeError::Truncated)?;
         let (kind, length) = (u16::from_be_bytes(*kind), u32::from_be_bytes(*length) as usize);
@@ -252,82 +256,94 @@ impl Parts<'_> {
         }
         let (body, rest) = rest.split_at_checked(length).ok_or(EnvelopeError::Truncated)?;
         self.rest = rest;
-        decode(kind, body)
+        decode_part(kind, body)
     }
 }
 
-/// A message as a part of a frame.
-pub fn encode(message: &Message) -> Result<Vec<u8>, EnvelopeError> {
+/// Encodes a message as a part of a frame.
+///
+/// # Errors
+/// `TooLarge` when the body is longer than [`PART_BYTES_MAX`].
+pub fn encode_part(message: &MeshMessage) -> Result<Vec<u8>, EnvelopeError> {
     let (kind, body) = match message {
-        Message::Hint { xid, topics } => (HINT, body(&(xid, topics), &[])),
-        Message::Interest(topics) => (INTEREST, body(topics, &[])),
-        Message::Resync => (RESYNC, Vec::new()),
-        Message::Invoke(invoke) => (INVOKE, body(&InvokeHead::of(invoke), &invoke.invocation.args)),
-        Message::Answer(Answer { id, outcome }) => match outcome {
-            Ok(output) => (ANSWER, body(&AnswerHead { id: *id, fault: None }, output)),
-            Err(fault) => (ANSWER, body(&AnswerHead { id: *id, fault: Some(FaultBody::of(fault)) }, &[])),
-        },
-        Message::Cancel { id } => (CANCEL, body(id, &[])),
-        Message::Ping { at } => (PING, body(at, &[])),
-        Message::Pong { at } => (PONG, body(at, &[])),
-        Message::Goodbye => (GOODBYE, Vec::new()),
+        MeshMessage::Hint { xid, topics } => (HINT, encode_body(&(xid, topics), &[])),
+        MeshMessage::Interest(topics) => (INTEREST, encode_body(topics, &[])),
+        MeshMessage::Resync => (RESYNC, Vec::new()),
+        MeshMessage::InvokeRequest(request) => {
+            (INVOKE_REQUEST, encode_body(&InvokeHeader::of(request), &request.invocation.args))
+        }
+        MeshMessage::InvokeResponse(response) => (INVOKE_RESPONSE, encode_response(response)),
+        MeshMessage::Cancel { id } => (CANCEL, encode_body(id, &[])),
+        MeshMessage::Ping { at } => (PING, encode_body(at, &[])),
+        MeshMessage::Pong { at } => (PONG, encode_body(at, &[])),
+        MeshMessage::Goodbye => (GOODBYE, Vec::new()),
     };
     if body.len() > PART_BYTES_MAX {
         return Err(EnvelopeError::TooLarge(body.len()));
     }
     let length = u32::try_from(body.len()).map_err(|_| EnvelopeError::TooLarge(body.len()))?;
-    let mut part = Vec::with_capacity(PART_HEAD_BYTES + body.len());
+    let mut part = Vec::with_capacity(PART_HEADER_BYTES + body.len());
     part.extend_from_slice(&kind.to_be_bytes());
     part.extend_from_slice(&length.to_be_bytes());
     part.extend_from_slice(&body);
     Ok(part)
 }
 
-/// The head in bincode, then bytes as they are.
-fn body(head: &impl Serialize, tail: &[u8]) -> Vec<u8> {
-    let mut body = bincode::serde::encode_to_vec(head, bincode::config::standard())
-        .expect("heads are plain structs, which bincode writes");
+fn encode_response(InvokeResponse { id, result }: &InvokeResponse) -> Vec<u8> {
+    match result {
+        Ok(output) => encode_body(&ResponseHeader { id: *id, fault: None }, output),
+        Err(fault) => encode_body(&ResponseHeader { id: *id, fault: Some(FaultBody::of(fault)) }, &[]),
+    }
+}
+
+/// Writes the header in bincode, and the tail unchanged behind it.
+fn encode_body(header: &impl Serialize, tail: &[u8]) -> Vec<u8> {
+    let mut body = bincode::serde::encode_to_vec(header, bincode::config::standard())
+        .expect("headers are plain structs, which bincode encodes");
     body.extend_from_slice(tail);
     body
 }
 
-fn decode(kind: u16, bytes: &[u8]) -> Result<Part, EnvelopeError> {
+fn decode_part(kind: u16, body: &[u8]) -> Result<FramePart, EnvelopeError> {
     let message = match kind {
-        HINT => whole::<(Option<Xid>, Topics)>(bytes).map(|(xid, topics)| Message::Hint { xid, topics }),
-        INTEREST => whole(bytes).map(Message::Interest),
-        RESYNC => empty(bytes, Message::Resync),
-        INVOKE => head::<InvokeHead>(bytes)
-            .and_then(|(head, args)| head.invoke(args))
-            .map(|invoke| Message::Invoke(Box::new(invoke))),
-        ANSWER => {
-            head::<AnswerHead>(bytes).and_then(|(head, output)| head.answer(output)).map(Message::Answer)
+        HINT => {
+            decode_whole::<(Option<Xid>, Topics)>(body).map(|(xid, topics)| MeshMessage::Hint { xid, topics })
         }
-        CANCEL => whole(bytes).map(|id| Message::Cancel { id }),
-        PING => whole(bytes).map(|at| Message::Ping { at }),
-        PONG => whole(bytes).map(|at| Message::Pong { at }),
-        GOODBYE => empty(bytes, Message::Goodbye),
-        unknown => return Ok(Part::Unknown(unknown)),
+        INTEREST => decode_whole(body).map(MeshMessage::Interest),
+        RESYNC => without_body(body, MeshMessage::Resync),
+        INVOKE_REQUEST => decode_header::<InvokeHeader>(body)
+            .and_then(|(header, args)| header.into_request(args))
+            .map(|request| MeshMessage::InvokeRequest(Box::new(request))),
+        INVOKE_RESPONSE => decode_header::<ResponseHeader>(body)
+            .and_then(|(header, output)| header.into_response(output))
+            .map(MeshMessage::InvokeResponse),
+        CANCEL => decode_whole(body).map(|id| MeshMessage::Cancel { id }),
+        PING => decode_whole(body).map(|at| MeshMessage::Ping { at }),
+        PONG => decode_whole(body).map(|at| MeshMessage::Pong { at }),
+        GOODBYE => without_body(body, MeshMessage::Goodbye),
+        unknown => return Ok(FramePart::Unknown(unknown)),
     };
-    message.map(Part::Message).ok_or(EnvelopeError::Malformed(kind))
+    message.map(FramePart::Message).ok_or(EnvelopeError::Malformed(kind))
 }
 
-/// A head and the bytes behind it. The limit is what bincode may claim for all containers together.
-fn head<T: DeserializeOwned>(bytes: &[u8]) -> Option<(T, &[u8])> {
+/// Decodes a header and returns the bytes behind it. The limit bounds what bincode allocates for all
+/// containers of the header together.
+fn decode_header<T: DeserializeOwned>(body: &[u8]) -> Option<(T, &[u8])> {
     let config = bincode::config::standard().with_limit::<PART_BYTES_MAX>();
-    let (value, read) = bincode::serde::decode_from_slice(bytes, config).ok()?;
-    Some((value, bytes.get(read..)?))
+    let (value, read) = bincode::serde::decode_from_slice(body, config).ok()?;
+    Some((value, body.get(read..)?))
 }
 
-fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    head(bytes).filter(|(_, rest)| rest.is_empty()).map(|(value, _)| value)
+fn decode_whole<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    decode_header(body).filter(|(_, rest)| rest.is_empty()).map(|(value, _)| value)
 }
 
-fn empty(bytes: &[u8], message: Message) -> Option<Message> {
-    bytes.is_empty().then_some(message)
+fn without_body(body: &[u8], message: MeshMessage) -> Option<MeshMessage> {
+    body.is_empty().then_some(message)
 }
 
-impl InvokeHead {
-    fn of(Invoke { id, remaining, invocation }: &Invoke) -> Self {
+impl InvokeHeader {
+    fn of(InvokeRequest { id, remaining, invocation }: &InvokeRequest) -> Self {
         let Caller { identity, ip, user_agent } = &invocation.caller;
         Self {
             id: *id,
@@ -336,7 +352,7 @@ impl InvokeHead {
             name: invocation.name.to_string(),
             identity: identity
                 .as_deref()
-                .map(|identity| serde_json::to_string(identity).expect("an identity came from JSON")),
+                .map(|identity| serde_json::to_string(identity).expect("an identity was decoded from JSON")),
             ip: *ip,
             user_agent: user_agent.to_owned(),
             trace_id: invocation.trace.trace_id,
@@ -346,9 +362,8 @@ impl InvokeHead {
         }
     }
 
-    /// `None` when the identity is no identity: a call must never run as somebody else than its caller, nor
-    /// as nobody.
-    fn invoke(self, args: &[u8]) -> Option<Invoke> {
+    /// `None` when the identity cannot be decoded: a call must run as its caller, or not at all.
+    fn into_request(self, args: &[u8]) -> Option<InvokeRequest> {
         let identity = match self.identity {
             Some(json) => Some(Arc::new(serde_json::from_str(&json).ok()?)),
             None => None,
@@ -362,17 +377,17 @@ impl InvokeHead {
             deadline: None,
             idempotency_key: self.idempotency_key,
         };
-        Some(Invoke { id: self.id, remaining: Duration::from_millis(self.remaining_ms), invocation })
+        Some(InvokeRequest { id: self.id, remaining: Duration::from_millis(self.remaining_ms), invocation })
     }
 }
 
-impl AnswerHead {
-    fn answer(self, output: &[u8]) -> Option<Answer> {
-        let outcome = match self.fault {
+impl ResponseHeader {
+    fn into_response(self, output: &[u8]) -> Option<InvokeResponse> {
+        let result = match self.fault {
             None => Ok(Bytes::copy_from_slice(output)),
             Some(fault) => Err(fault.fault()?),
         };
-        Some(Answer { id: self.id, outcome })
+        Some(InvokeResponse { id: self.id, result })
     }
 }
 

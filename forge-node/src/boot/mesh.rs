@@ -3,17 +3,16 @@
 use std::path::PathBuf;
 
 use forge_actors::cluster::config::{ClusterConfig, Discovery};
-use forge_actors::cluster::handshake::Cookie;
-use forge_actors::cluster::messages::MeshOptions;
 use forge_actors::cluster::port::MeshPort;
 use forge_actors::cluster::tls::{Tls, TlsError};
+use forge_actors::cluster::{ClusterKey, MeshOptions};
 use forge_actors::tree::ClusterOptions;
 
 use crate::cmd::report::{Exit, Report};
 use crate::config::load::Loaded;
 
 /// Opens the mesh's port and reads its files.
-pub fn open(loaded: &Loaded, name: &str, cookie: Cookie) -> Result<ClusterOptions, Report> {
+pub fn open(loaded: &Loaded, name: &str, key: ClusterKey) -> Result<ClusterOptions, Report> {
     let config = with_paths(loaded);
     let roles = loaded.config.node.roles.iter().map(|role| role.as_str().to_owned()).collect();
     let mesh = match config.discovery {
@@ -35,7 +34,7 @@ pub fn open(loaded: &Loaded, name: &str, cookie: Cookie) -> Result<ClusterOption
             if tls.is_none() && !config.host.is_loopback() {
                 tracing::warn!(address = %port.address(), "the mesh is not encrypted: set cluster.tls_certificate, tls_key and tls_authority");
             }
-            Some(MeshOptions { port, cookie, tls })
+            Some(MeshOptions { port, key, tls })
         }
     };
     Ok(ClusterOptions { config, roles, mesh })

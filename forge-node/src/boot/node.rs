@@ -41,7 +41,7 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
     let serves = loaded.config.node.roles.contains(&Role::Gateway);
     let gateway = serves.then(|| open_gateway(&loaded, dev, scene)).transpose()?;
     let name = loaded.config.node.name.clone().unwrap_or_else(|| short_name(id));
-    let cluster = mesh::open(&loaded, &name, security.cookie)?;
+    let cluster = mesh::open(&loaded, &name, security.cluster_key)?;
     let storage = tokio::select! {
         opened = Storage::open(&loaded, &name, scene) => opened?,
         signal = signals.next() => return Err(interrupted_start(signal)),

@@ -1,7 +1,7 @@
 //! Who may start how: a secret of one's own, or development on the loopback.
 
 use forge_actors::app::token::{SECRET_BYTES_MIN, Tokens};
-use forge_actors::cluster::handshake::Cookie;
+use forge_actors::cluster::ClusterKey;
 use forge_actors::gateway::config::GatewayConfig;
 use forge_actors::kernel::time::{days, minutes};
 
@@ -22,8 +22,8 @@ pub const DASHBOARD_LINK_TTL: std::time::Duration = minutes(10);
 pub struct Security {
     /// The keys.
     pub tokens: Tokens,
-    /// What nodes of one cluster prove to each other.
-    pub cookie: Cookie,
+    /// Authenticates the nodes of the cluster to each other.
+    pub cluster_key: ClusterKey,
     /// A token with the role `admin`, in development only.
     pub ready_token: Option<String>,
     /// The code of a one-time link into the dashboard, in development only.
@@ -57,9 +57,9 @@ pub fn establish(loaded: &Loaded, dev: bool) -> Result<Security, Report> {
     let ready_token =
         token.map_err(|error| Report::new(Exit::Bug, "token", "no token can be signed").cause(error))?;
     let dashboard_code = dev.then(|| dashboard_code(&tokens)).transpose()?;
-    let cookie =
-        loaded.config.cluster.secret.as_ref().map_or_else(|| Cookie::derived_from(&secret), Cookie::new);
-    Ok(Security { tokens, cookie, ready_token, dashboard_code })
+    let configured = loaded.config.cluster.secret.as_ref();
+    let cluster_key = configured.map_or_else(|| ClusterKey::derived_from(&secret), ClusterKey::new);
+    Ok(Security { tokens, cluster_key, ready_token, dashboard_code })
 }
 
 /// A code that opens the dashboard once, as an administrator.

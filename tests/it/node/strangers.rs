@@ -103,7 +103,7 @@ async fn a_node_with_another_secret_is_told_of_once_on_both_sides() {
                 && line.contains("another secret"),
             "{line}"
         );
-        let failed = format!("forge_mesh_greetings_failed_total{{side=\"{side}\"}}");
+        let failed = format!("forge_mesh_handshakes_failed_total{{side=\"{side}\"}}");
         let so_far = metric(node, &failed).await;
         until("it was tried again", PATIENCE, || async {
             (metric(node, &failed).await >= so_far + 3.0).then_some(())

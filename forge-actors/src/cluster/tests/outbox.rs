@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
 
-use crate::cluster::outbox::{Full, Outbox, QUEUE_BYTES_MAX, QUEUE_MAX, TOPICS_MAX, Window};
+use crate::cluster::outbox::{Outbox, OutboxFull, QUEUE_BYTES_MAX, QUEUE_MAX, SendWindow, TOPICS_MAX};
 use crate::kernel::commit::{TableId, Xid};
 use crate::kernel::envelope::{
-    FrameHead, LinkKey, Message, PART_BYTES_MAX, Part, Topics, encode, frame, open,
+    FrameHeader, FramePart, LinkKey, MeshMessage, PART_BYTES_MAX, Topics, decode_frame, encode_frame,
+    encode_part,
 };
 
 const LINK: LinkKey = LinkKey(42);
@@ -16,11 +17,11 @@ fn tables(of: std::ops::Range<u32>) -> Topics {
     Topics { tables: of.map(TableId).collect(), queues: BTreeSet::new() }
 }
 
-fn sent(outbox: &Outbox) -> Vec<Message> {
-    let bytes = frame(FrameHead { link: LINK, sequence: 1, acknowledged: 0 }, &outbox.drain());
-    let (_, parts) = open(&bytes).expect("a frame");
+fn sent(outbox: &Outbox) -> Vec<MeshMessage> {
+    let bytes = encode_frame(FrameHeader { link: LINK, sequence: 1, acknowledged: 0 }, &outbox.drain());
+    let (_, parts) = decode_frame(&bytes).expect("a frame");
     parts
-        .map(|part| if let Ok(Part::Message(message)) = part { message } else { panic!("{part:?}") })
+        .map(|part| if let Ok(FramePart::Message(message)) = part { message } else { panic!("{part:?}") })
         .collect()
 }
 
@@ -32,7 +33,7 @@ fn hints_merge_into_one() {
     }
     assert_eq!(outbox.waiting(), 1);
     let messages = sent(&outbox);
-    let [Message::Hint { xid: Some(Xid(9_999)), topics }] = messages.as_slice() else {
+    let [MeshMessage::Hint { xid: Some(Xid(9_999)), topics }] = messages.as_slice() else {
         panic!("{messages:?}")
     };
     assert_eq!(*topics, tables(0..3));
@@ -48,7 +49,7 @@ fn a_hint_that_names_too_much_becomes_a_resync() {
     // What comes after the drop is told again.
     assert!(outbox.hint(None, tables(1..2)));
     let messages = sent(&outbox);
-    assert!(matches!(messages.as_slice(), [Message::Resync, Message::Hint { .. }]), "{messages:?}");
+    assert!(matches!(messages.as_slice(), [MeshMessage::Resync, MeshMessage::Hint { .. }]), "{messages:?}");
 }
 
 #[test]
@@ -57,17 +58,17 @@ fn calls_are_refused_when_too_many_or_too_large_together() {
     for _ in 0..QUEUE_MAX {
         assert_eq!(outbox.queue(vec![0; 8]), Ok(()));
     }
-    assert_eq!(outbox.queue(vec![0; 8]), Err(Full));
+    assert_eq!(outbox.queue(vec![0; 8]), Err(OutboxFull));
     let outbox = Outbox::new(LINK);
     for _ in 0..QUEUE_BYTES_MAX / PART_BYTES_MAX {
         assert_eq!(outbox.queue(vec![0; PART_BYTES_MAX]), Ok(()));
     }
-    assert_eq!(outbox.queue(vec![0; 1]), Err(Full));
+    assert_eq!(outbox.queue(vec![0; 1]), Err(OutboxFull));
 }
 
 #[test]
 fn a_window_closes_and_opens() {
-    let mut window = Window::default();
+    let mut window = SendWindow::default();
     let mut last = 0;
     while window.is_open() {
         last = window.send(64 * 1024);
@@ -104,7 +105,7 @@ fn peer() -> Peer {
 async fn a_frozen_peer_gets_one_window() {
     let mut peer = peer();
     let part = || {
-        encode(&Message::Cancel { id: 1 }).map(|mut part| {
+        encode_part(&MeshMessage::Cancel { id: 1 }).map(|mut part| {
             // An unknown kind of the wanted size.
             part.resize(32 * 1024, 0);
             part
@@ -132,16 +133,22 @@ async fn an_acknowledgement_opens_the_window_and_is_not_acknowledged_itself() {
     let mut peer = peer();
     peer.outbox.ping(1);
     let first = peer.frames.recv().await.expect("a frame");
-    assert_eq!(open(&first).expect("a frame").0, FrameHead { link: LINK, sequence: 1, acknowledged: 0 });
+    assert_eq!(
+        decode_frame(&first).expect("a frame").0,
+        FrameHeader { link: LINK, sequence: 1, acknowledged: 0 }
+    );
     peer.outbox.acknowledged(1);
     peer.outbox.handled(7);
     let second = peer.frames.recv().await.expect("a frame");
-    assert_eq!(open(&second).expect("a frame").0, FrameHead { link: LINK, sequence: 0, acknowledged: 7 });
+    assert_eq!(
+        decode_frame(&second).expect("a frame").0,
+        FrameHeader { link: LINK, sequence: 0, acknowledged: 7 }
+    );
     peer.outbox.handled(8);
     peer.outbox.pong(2);
-    let mut newest = FrameHead { link: LINK, sequence: 0, acknowledged: 0 };
+    let mut newest = FrameHeader { link: LINK, sequence: 0, acknowledged: 0 };
     while newest.sequence < 2 {
-        newest = open(&peer.frames.recv().await.expect("a frame")).expect("a frame").0;
+        newest = decode_frame(&peer.frames.recv().await.expect("a frame")).expect("a frame").0;
     }
     assert_eq!(newest.acknowledged, 8);
     peer.gone.store(true, Ordering::Relaxed);

@@ -1,0 +1,45 @@
+//! The secret that all nodes of a cluster share, in the forms in which it is used.
+
+use aws_lc_rs::hmac;
+
+use crate::kernel::secret::Secret;
+
+/// Authenticates the nodes of a cluster to each other.
+#[derive(Clone)]
+pub struct ClusterKey {
+    handshake: hmac::Key,
+    carrier: String,
+}
+
+impl ClusterKey {
+    /// Derives the key from the configured `cluster.secret`.
+    pub fn new(secret: &Secret) -> Self {
+        let root = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
+        let handshake = hmac::sign(&root, b"forge mesh greeting");
+        Self {
+            handshake: hmac::Key::new(hmac::HMAC_SHA256, handshake.as_ref()),
+            carrier: hex(&hmac::sign(&root, b"forge mesh inner")),
+        }
+    }
+
+    /// Derives the key of a cluster without a `cluster.secret` from `auth.secret`, which all of its nodes share
+    /// as well.
+    pub fn derived_from(auth_secret: &Secret) -> Self {
+        let root = hmac::Key::new(hmac::HMAC_SHA256, auth_secret.expose().as_bytes());
+        Self::new(&Secret::new(hex(&hmac::sign(&root, b"forge cluster secret"))))
+    }
+
+    /// The key of the handshake's proofs.
+    pub(super) fn handshake(&self) -> &hmac::Key {
+        &self.handshake
+    }
+
+    /// The secret for the crate that carries the links, which authenticates every connection once more.
+    pub(super) fn carrier(&self) -> &str {
+        &self.carrier
+    }
+}
+
+fn hex(tag: &hmac::Tag) -> String {
+    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
