@@ -11,15 +11,9 @@ use std::time::Duration;
 use super::cluster_key::ClusterKey;
 use super::connect::PendingPeer;
 use super::link::{LinkActor, child_id};
-<<<<<<< HEAD
-use super::room::Room;
-use super::transport::{Receiver, Transport};
-use crate::kernel::envelope::Topics;
-=======
 use super::messages::{DialerMessage, EndpointMessage};
 use super::shared::ClusterShared;
 use super::transport::{Transport, TransportEvents};
->>>>>>> ee6e028 (Name the parts of the mesh in the field's words, keep its wire bytes by a test, and give it one shared state and a façade)
 use crate::kernel::envelope::Topics;
 use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildError, Children, Context};
@@ -75,13 +69,8 @@ impl Actor for Endpoint {
         cx.spawn("interest", async move {
             let mut interest = shared.hints.interest();
             while interest.changed().await.is_ok() {
-<<<<<<< HEAD
-                let topics = Topics::from(&*interest.borrow_and_update());
-                room.say_interest(&topics);
-=======
                 let topics = Topics::from(&*interest.borrow_and_update());
                 shared.send_interest(&topics);
->>>>>>> ee6e028 (Name the parts of the mesh in the field's words, keep its wire bytes by a test, and give it one shared state and a façade)
             }
         });
         Ok(Arc::new(transport))

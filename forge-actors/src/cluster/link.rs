@@ -24,14 +24,8 @@ use super::peer_link::PeerLink;
 use super::shared::ClusterShared;
 use super::signals::ClusterMetrics;
 use super::stream::{MeshStream, READ_IDLE_MAX};
-<<<<<<< HEAD
-use super::transport::{Remote, Session, Transport};
-use crate::kernel::envelope::{Invoke, LinkKey, Topics};
-use crate::kernel::fault::{Code, Fault};
-=======
 use super::transport::{RemoteEndpoint, Transport, TransportSession};
 use crate::kernel::envelope::{InvokeRequest, LinkKey, Topics};
->>>>>>> ee6e028 (Name the parts of the mesh in the field's words, keep its wire bytes by a test, and give it one shared state and a façade)
 use crate::kernel::ids::NodeId;
 use crate::kernel::slot::Slot;
 use crate::kernel::time::{millis, secs};
@@ -87,8 +81,7 @@ impl Drop for RegisteredLink {
         self.shared.remove_link(&self.link);
         let was_up_for = self.link.is_up().then(|| self.link.age());
         // A dialer that is not running reads the links when it starts.
-        let _stopped =
-            self.shared.dialer.cast(DialerMessage::LinkEnded { node: self.link.node, was_up_for });
+        let _stopped = self.shared.dialer.cast(DialerMessage::LinkEnded { node: self.link.node, was_up_for });
     }
 }
 
@@ -134,11 +127,6 @@ impl LinkActor {
 
     fn ready(&self, cx: &Context<LinkMessage>, state: &LinkActorState, remote: RemoteEndpoint) {
         let link = Arc::clone(&state.link.link);
-<<<<<<< HEAD
-        self.room.up(&link);
-        tracing::info!(peer = %link.name, node = %link.node, address = %link.mesh_address, "connected to another node");
-        link.outbox.interest(Topics::from(&*self.room.hints.interest().borrow()));
-=======
         self.shared.link_up(&link);
         tracing::info!(
             peer = %link.name,
@@ -147,7 +135,6 @@ impl LinkActor {
             "connected to another node"
         );
         link.outbox.interest(Topics::from(&*self.shared.hints.interest().borrow()));
->>>>>>> ee6e028 (Name the parts of the mesh in the field's words, keep its wire bytes by a test, and give it one shared state and a façade)
         link.outbox.ping(link.clock_us());
         // The peer's hints from before the link are lost.
         self.shared.resync();
@@ -276,6 +263,3 @@ async fn send_goodbye(outbox: &Outbox) {
     outbox.goodbye();
     tokio::time::sleep(GOODBYE_GRACE).await;
 }
-<<<<<<< HEAD
-=======
->>>>>>> ee6e028 (Name the parts of the mesh in the field's words, keep its wire bytes by a test, and give it one shared state and a façade)
