@@ -39,7 +39,7 @@ use crate::dashboard::collector::Collector;
 use crate::dashboard::steward::Steward;
 use crate::db::database::Database;
 use crate::function::config::FunctionConfig;
-use crate::function::messages::{Functions, Needs};
+use crate::function::{FunctionDeps, Functions};
 use crate::gateway::actor::{LISTENER_CHECK, listener};
 use crate::gateway::assets::Assets;
 use crate::gateway::config::GatewayConfig;
@@ -49,6 +49,7 @@ use crate::gateway::routes::{Gateway, GatewayNeeds};
 use crate::gateway::server::Port;
 use crate::gateway::subsystem_check::{FUNCTIONS_CHECK, REACTOR_CHECK, SubsystemCheck};
 use crate::job::config::JobConfig;
+use crate::job::insert::JobInserter;
 use crate::job::messages::{Jobs, Needs as JobNeeds};
 use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
@@ -140,17 +141,14 @@ impl RunningNode {
         let view = NodeView::new(options.id, options.name.as_str(), Arc::clone(&tree));
         let tokens = options.tokens.clone();
         let hints = HintHub::new();
-        let needs = Needs {
+        let function_deps = FunctionDeps {
             database: options.database.clone(),
             tree: Arc::clone(&tree),
             hints: hints.clone(),
             config: options.functions,
         };
-        let (functions, functions_child) = Functions::new(options.catalog, needs, |invoke| Services {
-            node: view.clone(),
-            invoke,
-            tokens,
-            http: options.http,
+        let (functions, functions_child) = Functions::new(options.catalog, function_deps, |invoke| {
+            Services { node: view.clone(), invoke, jobs: Arc::new(JobInserter), tokens, http: options.http }
         });
         let http = options
             .gateway

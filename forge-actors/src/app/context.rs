@@ -16,9 +16,10 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::app::auth::Auth;
+use crate::app::dispatch::InsertJob;
 use crate::app::error::CallError;
 use crate::app::handler::Handler;
-use crate::app::job::Conclude;
+use crate::app::job::CompleteInTransaction;
 use crate::app::kind::{Action, CallsOut, HasDatabase, Job, Kind, KindName, MayCall, Mutation, Query};
 use crate::app::log::{Log, Metrics};
 use crate::app::node::NodeView;
@@ -56,15 +57,17 @@ pub struct Ctx<K: Kind> {
 pub struct Services {
     /// What the node's own handlers report on.
     pub node: NodeView,
-    /// Runs a handler by name: the function room.
+    /// Runs a handler by name.
     pub invoke: Arc<dyn Invoke>,
+    /// Writes dispatched jobs into their table.
+    pub jobs: Arc<dyn InsertJob>,
     /// Signs and verifies tokens; `None` when no secret is configured.
     pub tokens: Option<Tokens>,
     /// For actions.
     pub http: reqwest::Client,
 }
 
-/// Runs invocations; the function room implements it, so that contexts need not know that room.
+/// Runs invocations. The function subsystem implements it, so that contexts need not import that subsystem.
 pub trait Invoke: Send + Sync + 'static {
     /// Runs one to its end. `depth` counts the calls around it.
     fn invoke(&self, invocation: Invocation, depth: u32) -> BoxFuture<'static, Result<Bytes, Fault>>;
@@ -75,7 +78,7 @@ pub trait Invoke: Send + Sync + 'static {
 pub struct Scope {
     pub(super) shared: Arc<Shared>,
     /// The attempt that a job's handler runs in; calls inside of it have none.
-    pub(super) attempt: Option<Arc<dyn Conclude>>,
+    pub(super) attempt: Option<Arc<dyn CompleteInTransaction>>,
     depth: u32,
 }
 
@@ -118,7 +121,7 @@ pub(super) struct Shared {
     pub(super) effects: Effects,
     /// An [`Observed`].
     observed: AtomicU8,
-    services: Arc<Services>,
+    pub(super) services: Arc<Services>,
 }
 
 impl Scope {
@@ -150,7 +153,7 @@ impl Scope {
     }
 
     /// The same for a job's handler, in an attempt that [`Ctx::commit`] ends.
-    pub fn attempting(self, attempt: Arc<dyn Conclude>) -> Self {
+    pub fn attempting(self, attempt: Arc<dyn CompleteInTransaction>) -> Self {
         Self { attempt: Some(attempt), ..self }
     }
 

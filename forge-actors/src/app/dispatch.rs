@@ -14,6 +14,7 @@ use crate::app::error::Result;
 use crate::app::handler::Handler;
 use crate::app::job::JobMeta;
 use crate::app::kind::{Job, Kind, MayDispatch};
+use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 
@@ -78,18 +79,38 @@ impl MutationContext {
     }
 }
 
-/// A row of `forge_jobs`, before it is one.
+/// Inserts dispatched jobs into their table. The job subsystem implements it, so that contexts need not import
+/// that subsystem.
+pub trait InsertJob: Send + Sync + 'static {
+    /// Inserts `job` with one statement on `db`, the transaction of the dispatching call. `identity` is the JSON
+    /// of the caller's identity, `trace` the `traceparent` of the call.
+    fn insert<'a>(
+        &'a self,
+        db: &'a Db,
+        job: &'a NewJob,
+        identity: Option<String>,
+        trace: String,
+    ) -> BoxFuture<'a, Result<()>>;
+}
+
+/// A job that is about to be inserted.
 #[forge_app_macros::data]
 #[derive(Debug, Clone)]
 pub struct NewJob {
-    id: JobId,
-    name: String,
-    queue: String,
-    priority: i16,
-    attempts_max: i32,
-    after_secs: f64,
+    /// Its id.
+    pub id: JobId,
+    /// Wire name of its handler.
+    pub name: String,
+    /// The queue it will wait in.
+    pub queue: String,
+    /// 0 to 100; within a queue larger ones run first.
+    pub priority: i16,
+    /// Attempts until it is a dead letter.
+    pub attempts_max: i32,
+    /// Seconds until it may run.
+    pub after_secs: f64,
     /// The arguments object, as JSON.
-    args: String,
+    pub args: String,
 }
 
 impl NewJob {
@@ -128,18 +149,7 @@ impl NewJob {
             .map_err(Fault::internal)?;
         let db =
             ctx.db.as_ref().ok_or_else(|| Fault::internal("a job was inserted outside of a transaction"))?;
-        sqlx::query(include_str!("sql/insert_job.sql"))
-            .bind(self.id)
-            .bind(&self.name)
-            .bind(&self.queue)
-            .bind(self.priority)
-            .bind(self.attempts_max)
-            .bind(self.after_secs)
-            .bind(&self.args)
-            .bind(identity)
-            .bind(shared.invocation.trace.to_string())
-            .execute(db)
-            .await?;
+        shared.services.jobs.insert(db, self, identity, shared.invocation.trace.to_string()).await?;
         shared.effects.wake(&self.queue);
         Ok(())
     }

@@ -5,7 +5,6 @@
 //! the job's end are one transaction, which is refused when the attempt has lost its job to another one.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use crate::app::context::{Ctx, MutationContext};
 use crate::app::error::Result;
 use crate::app::kind::Job;
 use crate::db::transaction::Transaction;
-use crate::kernel::fault::{Code, Fault};
+use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
 
 /// How a job is queued and repeated.
@@ -44,7 +43,7 @@ impl JobMeta {
     };
 }
 
-/// Where a job is in its life; the diagram is in the job room.
+/// Where a job is in its life; the diagram is in [`crate::job`].
 #[forge_app_macros::data]
 #[serde(rename_all = "snake_case")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -164,40 +163,29 @@ impl Attempt {
     }
 }
 
-/// Ends a job together with its effect. The job room implements it, so that contexts need not know that room.
-pub trait Conclude: Send + Sync + 'static {
-    /// Which attempt it ends.
+/// Finishes a job in the transaction of its effect. The job subsystem implements it, so that contexts need not
+/// import that subsystem.
+pub trait CompleteInTransaction: Send + Sync + 'static {
+    /// The attempt that is completed.
     fn attempt(&self) -> Attempt;
 
     /// Begins the transaction of the effect.
     fn begin(&self, limit: Duration) -> BoxFuture<'_, Result<Transaction>>;
 
-    /// Finishes the job in `tx` and commits; fails, and commits nothing, when the attempt has lost its job.
-    /// Wakes `queues` then.
+    /// Finishes the job in `tx`, commits, and then wakes the workers of `queues`. Fails with `CONFLICT`, and
+    /// commits nothing, when another attempt has taken the job over.
     fn commit(&self, tx: Transaction, queues: BTreeSet<Arc<str>>) -> BoxFuture<'_, Result<()>>;
 }
-
-/// Why a handler returned although it is not done: it asked to be run later.
-#[derive(Debug)]
-pub(crate) struct Snooze(pub(crate) Duration);
-
-impl fmt::Display for Snooze {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("snoozed")
-    }
-}
-
-impl std::error::Error for Snooze {}
 
 impl Ctx<Job> {
     /// Which attempt at which job this is.
     pub fn attempt(&self) -> Attempt {
-        self.conclude().attempt()
+        self.completion().attempt()
     }
 
     /// Runs the job again after `delay`, without spending an attempt: `return ctx.snooze(minutes(30));`.
     pub fn snooze<T, F: From<Fault>>(&self, delay: Duration) -> std::result::Result<T, F> {
-        Err(Fault::new(Code::Unavailable, "the job was snoozed").because(Snooze(delay)).into())
+        Err(Fault::snooze(delay).into())
     }
 
     /// Runs `effect` in a transaction that also finishes the job: both are committed or neither, and only
@@ -217,13 +205,14 @@ impl Ctx<Job> {
     /// # }
     /// ```
     pub async fn commit<T>(&self, effect: impl AsyncFnOnce(&MutationContext) -> Result<T>) -> Result<T> {
-        let attempt = self.conclude();
+        let completion = self.completion();
         let scope = self.scope.deeper()?;
-        let tx = attempt.begin(self.scope.shared.deadline.saturating_duration_since(Instant::now())).await?;
+        let tx =
+            completion.begin(self.scope.shared.deadline.saturating_duration_since(Instant::now())).await?;
         let ctx = MutationContext::new(scope, Some(tx.db()));
         match effect(&ctx).await {
             Ok(value) => {
-                attempt.commit(tx, self.scope.shared.effects.take_queues()).await?;
+                completion.commit(tx, self.scope.shared.effects.take_queues()).await?;
                 Ok(value)
             }
             Err(fault) => {
@@ -233,7 +222,7 @@ impl Ctx<Job> {
         }
     }
 
-    fn conclude(&self) -> &dyn Conclude {
+    fn completion(&self) -> &dyn CompleteInTransaction {
         self.scope.attempt.as_deref().expect("a job's handler is only run in an attempt")
     }
 }

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sqlx::Row;
-
 use crate::app::node::{NodeReport, PeerInfo, Vitals};
 use crate::app::{QueryContext, Result};
 use crate::dashboard::actor::{LifeEvent, life_event};
 use crate::dashboard::report;
+use crate::job::admin::{self, JobCounts};
 use crate::kernel::ids::NodeId;
 use crate::kernel::node::{NodeInfo, NodeState};
 use crate::kernel::time::Timestamp;
@@ -31,20 +30,6 @@ pub struct ClusterOverview {
     pub crashes24h: u32,
     /// The newest steps in the lives of all nodes' actors, newest first.
     pub events: Vec<LifeEvent>,
-}
-
-/// Jobs by what they wait for.
-#[forge_app_macros::data]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JobCounts {
-    /// For a worker, or for their time.
-    pub pending: u32,
-    /// For their end.
-    pub running: u32,
-    /// For another attempt.
-    pub retry: u32,
-    /// For nothing: they failed for good within the last 24 hours.
-    pub failed: u32,
 }
 
 /// One registered node.
@@ -81,23 +66,16 @@ pub async fn overview(ctx: &QueryContext) -> Result<ClusterOverview> {
     let reports = report::all(ctx);
     let mut registered = ctx.node().registered_nodes(ctx.db()).await?;
     registered.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
-    let counts = sqlx::query(include_str!("sql/count_jobs.sql")).fetch_one(ctx.db()).await?;
+    let jobs = admin::count(ctx.db()).await?;
+    let crashes: i64 = sqlx::query_scalar(include_str!("sql/count_crashes.sql")).fetch_one(ctx.db()).await?;
     let heard: BTreeMap<NodeId, &Arc<NodeReport>> =
         reports.iter().map(|report| (report.node, report)).collect();
     let nodes = registered.into_iter().map(|node| node_status(node, ctx.node().id, &heard)).collect();
-    let count =
-        |column: &str| counts.try_get::<i64, _>(column).map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-    let jobs = JobCounts {
-        pending: count("pending")?,
-        running: count("running")?,
-        retry: count("retry")?,
-        failed: count("failed")?,
-    };
     Ok(ClusterOverview {
         at: chrono::Utc::now(),
         nodes,
         jobs,
-        crashes24h: count("crashes")?,
+        crashes24h: u32::try_from(crashes).unwrap_or(u32::MAX),
         events: feed(&reports),
     })
 }

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::time::serde_duration;
 
-/// Limits of the function room.
+/// Limits of the calls that a node runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FunctionConfig {
     /// Calls that run at the same time on this node; further ones are refused with `OVERLOADED` (503,
-    /// Retry-After). Calls that actions make have as many places of their own.
+    /// Retry-After). Calls inside of other calls have as many places of their own.
     pub calls_max: u32,
     /// How long a stopping node waits for calls that run; then it cancels them.
     #[serde(with = "serde_duration")]

@@ -1,19 +1,21 @@
-//! Idempotency keys: a mutation that is sent twice happens once, and both are answered alike.
+//! Idempotency keys: a mutation that is sent twice happens once, and both callers get the same answer.
 //!
-//! The key is reserved first in the mutation's own transaction and its answer is stored last, so that key,
-//! effect and answer commit together. A call with the same key that comes meanwhile waits for the first one
-//! at the primary key: when that commits its answer is replayed, when it fails the waiting one runs. Failures
-//! are therefore not stored. A key belongs to one function and one caller; with other arguments it is a
-//! `CONFLICT`. Of a `public` function the answer is not kept, since it may be a token: there a repeat is a
-//! `CONFLICT` as well, and still happens once. Anonymous callers are one caller: their keys must be random.
+//! The key is reserved first in the mutation's own transaction and the answer is stored last, so that key,
+//! effect and answer commit together. A second call with the same key waits for the first one at the primary
+//! key: when the first one commits, its answer is replayed; when the first one fails, the second one runs.
+//! Failures are therefore not stored.
+//!
+//! A key belongs to one function and one caller; with other arguments it is a `CONFLICT`. The answer of a
+//! `public` function is not stored, since it may be a token: a repeat there is a `CONFLICT` as well, and the
+//! mutation still happens once. All anonymous callers are one caller, so their keys must be random.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use sqlx::Row;
 
+use super::canonical::canonical_args;
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::kernel::commit::{Receipt, Xid};
@@ -23,43 +25,45 @@ use crate::kernel::time::hours;
 
 /// How long an answer is kept.
 const RETENTION: Duration = hours(24);
-/// Rows that one deletion takes; the rest waits for the next one.
+/// Rows that one deletion takes; the next deletion takes the rest.
 const DELETE_MAX: i64 = 10_000;
 
-/// The key of one call.
-pub(super) struct Key<'a> {
+/// A call that has an idempotency key: who calls what with which arguments, as digests.
+pub(super) struct KeyedCall<'a> {
     function: &'a str,
     digest: [u8; 32],
     args_hash: [u8; 32],
 }
 
-/// What the first call with the same key was answered, and what it committed.
+/// The answer to the first call with the same key, and the receipt of its commit.
 pub(super) struct Replay {
     pub(super) answer: Bytes,
     pub(super) receipt: Receipt,
 }
 
-impl<'a> Key<'a> {
-    /// The key of a call that has one.
+impl<'a> KeyedCall<'a> {
+    /// The key of a call; `None` when the call has none.
     pub(super) fn of(invocation: &'a Invocation) -> Option<Self> {
         let key = invocation.idempotency_key.as_ref()?.as_str();
         let identity = invocation.caller.identity.as_deref();
         let tenant = identity.and_then(|identity| identity.tenant.as_deref()).unwrap_or_default();
         let subject = identity.map(|identity| identity.subject.as_str()).unwrap_or_default();
         let mut hasher = Sha256::new();
-        // Whether there is an identity is part of it: nobody can be named so that they share the keys of the
-        // anonymous.
+        // An identity with an empty subject must not share the keys of anonymous callers.
         hasher.update([u8::from(identity.is_some())]);
         for part in [&*invocation.name, tenant, subject, key] {
             hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part.as_bytes());
         }
-        let args_hash = hash_of(&invocation.args);
+        let args_hash = Sha256::digest(canonical_args(&invocation.args)).into();
         Some(Self { function: &invocation.name, digest: hasher.finalize().into(), args_hash })
     }
 
-    /// Makes this call the first with its key, once every other one that is under way has ended; or answers
-    /// what the first one got.
+    /// Waits until every other running call with the same key has ended. Returns `None` when this call is the
+    /// first one, and otherwise the answer of the first one.
+    ///
+    /// # Errors
+    /// `CONFLICT` when the key was used with other arguments, or for a call whose answer is not kept.
     pub(super) async fn reserve(&self, db: &Db) -> Result<Option<Replay>, Fault> {
         let reserve = sqlx::query(include_str!("sql/reserve_key.sql"));
         let reserve =
@@ -71,7 +75,7 @@ impl<'a> Key<'a> {
             .bind(self.digest.as_slice())
             .fetch_optional(db)
             .await?;
-        // Deleted between the two statements, because it was a day old: whoever sends it again is the first.
+        // The row expired and was deleted between the two statements. The caller's next try is the first call.
         let row = found.ok_or_else(|| {
             Fault::new(Code::Conflict, "the idempotency key has just expired").retry_after(Duration::ZERO)
         })?;
@@ -82,13 +86,14 @@ impl<'a> Key<'a> {
             ));
         }
         let answer: Option<Vec<u8>> = row.try_get("answer")?;
-        let made = "this call was made before; the answers of public functions are not kept, so it cannot be given again";
-        let answer = answer.ok_or_else(|| Fault::new(Code::Conflict, made))?.into();
+        let not_kept = "this call was made before; the answers of public functions are not kept, so it cannot \
+                        be given again";
+        let answer = answer.ok_or_else(|| Fault::new(Code::Conflict, not_kept))?.into();
         let xid: String = row.try_get("xid")?;
         Ok(Some(Replay { answer, receipt: Receipt { xid: xid.parse().ok().map(Xid), ..Receipt::default() } }))
     }
 
-    /// Keeps the answer of the first call.
+    /// Stores the answer of the first call.
     pub(super) async fn store(&self, db: &Db, answer: &[u8]) -> Result<(), Fault> {
         sqlx::query(include_str!("sql/store_answer.sql"))
             .bind(self.digest.as_slice())
@@ -99,15 +104,7 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Of equal arguments it is equal, however they are spaced and ordered.
-fn hash_of(args: &[u8]) -> [u8; 32] {
-    let canonical = serde_json::from_slice::<BTreeMap<String, serde_json::Value>>(args)
-        .and_then(|args| serde_json::to_vec(&args));
-    // What is no object is refused when it is read, and then nothing is kept.
-    Sha256::digest(canonical.as_deref().unwrap_or(args)).into()
-}
-
-/// Deletes answers that are old.
+/// Deletes answers that are older than the retention.
 pub(super) async fn expire(database: &Database) -> Result<(), Fault> {
     let delete = sqlx::query(include_str!("sql/delete_old_keys.sql"));
     delete.bind(RETENTION.as_secs_f64()).bind(DELETE_MAX).execute(&database.writer()).await?;

@@ -1,4 +1,4 @@
-//! The calls that run now, for the drain's log and for whoever looks at the node.
+//! The calls that run now, for the log of the drain and for the dashboard.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,8 +10,8 @@ use crate::kernel::ids::RequestId;
 
 /// One running call.
 #[derive(Debug, Clone)]
-pub struct InFlight {
-    /// Its request.
+pub struct InFlightCall {
+    /// The request that it belongs to.
     pub request: RequestId,
     /// Wire name of the handler.
     pub name: Arc<str>,
@@ -19,28 +19,28 @@ pub struct InFlight {
     pub since: Instant,
 }
 
-/// The table of running calls. Bounded by admission.
+/// The table of running calls. Bounded by admission. A clone is the same table.
 #[derive(Clone, Default)]
-pub(super) struct Table {
-    calls: Arc<DashMap<u64, InFlight>>,
+pub(super) struct InFlightTable {
+    calls: Arc<DashMap<u64, InFlightCall>>,
     next: Arc<AtomicU64>,
 }
 
-/// A row of the table; dropping it removes the row.
-pub(super) struct Row {
-    calls: Arc<DashMap<u64, InFlight>>,
+/// Keeps a call in the table until it is dropped.
+pub(super) struct InFlightEntry {
+    calls: Arc<DashMap<u64, InFlightCall>>,
     key: u64,
 }
 
-impl Table {
-    pub(super) fn enter(&self, call: InFlight) -> Row {
+impl InFlightTable {
+    pub(super) fn enter(&self, call: InFlightCall) -> InFlightEntry {
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         self.calls.insert(key, call);
-        Row { calls: self.calls.clone(), key }
+        InFlightEntry { calls: Arc::clone(&self.calls), key }
     }
 
-    pub(super) fn list(&self) -> Vec<InFlight> {
-        self.calls.iter().map(|row| row.value().clone()).collect()
+    pub(super) fn list(&self) -> Vec<InFlightCall> {
+        self.calls.iter().map(|entry| entry.value().clone()).collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -48,7 +48,7 @@ impl Table {
     }
 }
 
-impl Drop for Row {
+impl Drop for InFlightEntry {
     fn drop(&mut self) {
         self.calls.remove(&self.key);
     }

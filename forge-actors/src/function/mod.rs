@@ -1,4 +1,5 @@
-//! Runs queries, mutations and actions: admission, transaction, time limit, retry, containment.
+//! Runs queries, mutations, actions and the attempts of jobs: admission, transaction, time limit, retry,
+//! containment of panics.
 //!
 //! ```text
 //! call ──refused──▶ NOT_FOUND · UNAUTHENTICATED · PERMISSION_DENIED · PAYLOAD_TOO_LARGE · VALIDATION · OVERLOADED
@@ -11,29 +12,215 @@
 //!   └──deadline · drain · caller gone (queries only)──▶ cancelled in Postgres, rolled back
 //! ```
 //!
-//! Mutations and actions run as tasks that the `functions` actor owns; a query, which leaves nothing behind
-//! when it is dropped half-way, runs in its caller's task and ends with it. The actor counts both: when it
-//! stops it admits nothing more, waits for what runs, and cancels what is left at its deadline. Callers come
-//! in through [`Functions`](messages::Functions) without a message to the actor, because a hop through one
-//! mailbox for every request would be the node's narrowest place (an actor that spawned per request was 10 ×
-//! slower than tasks).
+//! Mutations and actions run as tasks that the `functions` actor owns. A query leaves nothing behind when it is
+//! dropped half-way, so it runs in its caller's task and ends with that task. The actor counts both: when the
+//! actor stops, it admits no new call, waits for the running ones, and cancels those that still run at the end
+//! of its drain. Callers use [`Functions`] without sending a message to the actor, because a hop through one
+//! mailbox for every request would limit the whole node (an actor that spawned a task per request was measured
+//! to be 10 times slower than tasks alone).
 //!
-//! Live queries come in by another door: the reactor brings the snapshot, and takes with the answer what the
-//! run asked about its caller.
+//! Live queries and attempts of jobs are not admitted here: the reactor brings the snapshot of a live query and
+//! limits how many run, and the workers limit how many jobs run.
 //!
-//! Invariants: what writes is never dropped half-way, so no transaction is left open by a caller that went
-//! away; an answer `Ok` of a mutation means that Postgres confirmed the commit; a panic ends one call.
+//! Invariants
+//! - A call that writes is never dropped half-way, so a caller that disconnects leaves no transaction open.
+//! - A mutation answers `Ok` only after Postgres has confirmed its commit.
+//! - A panic ends one call.
 
+mod access;
 mod actor;
 mod admission;
 mod attempt;
+mod call;
+mod canonical;
 pub mod config;
 mod idempotency;
 mod inflight;
 mod live;
-pub mod messages;
-mod run;
+mod shared;
 pub mod signals;
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use crate::app::context::{Invoke, Services};
+use crate::app::handler::Access;
+use crate::app::job::CompleteInTransaction;
+use crate::app::{Catalog, Registration};
+use crate::change::HintHub;
+use crate::db::database::Database;
+use crate::db::handle::Db;
+use crate::kernel::commit::Receipt;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::invocation::Invocation;
+use crate::supervise::{ChildSpec, Tree};
+
+use access::{authorize, unknown_function};
+use actor::FunctionsActor;
+use admission::Admission;
+pub use attempt::AttemptResult;
+use config::FunctionConfig;
+pub use inflight::InFlightCall;
+use inflight::InFlightTable;
+pub use live::{LiveQuery, LiveRun};
+use shared::FunctionShared;
 
 #[cfg(test)]
 mod tests;
+
+/// Runs handlers. Cheap to clone; every clone is a handle of the same subsystem.
+#[derive(Clone)]
+pub struct Functions {
+    shared: Arc<FunctionShared>,
+}
+
+/// What the function subsystem needs of the node, besides the catalog.
+pub struct FunctionDeps {
+    /// Handlers read and write here.
+    pub database: Database,
+    /// Panics of handlers are written to the journal of this tree.
+    pub tree: Arc<Tree>,
+    /// Commits are announced here.
+    pub hints: HintHub,
+    /// Section `[functions]`.
+    pub config: FunctionConfig,
+}
+
+/// Calls that have ended since the node started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallCounts {
+    /// All calls, those inside of other calls included.
+    pub calls: u64,
+    /// Calls that failed by the node's fault: panics, time limits, internal errors.
+    pub errors: u64,
+}
+
+impl Functions {
+    /// Makes the subsystem and its actor, which the caller puts under a supervisor. `services` makes what
+    /// contexts hand out to handlers; it gets the invoker of this subsystem, since contexts call handlers.
+    pub fn new(
+        catalog: Arc<Catalog>,
+        deps: FunctionDeps,
+        services: impl FnOnce(Arc<dyn Invoke>) -> Services,
+    ) -> (Self, ChildSpec) {
+        let shared = Arc::new_cyclic(|shared| FunctionShared {
+            admission: Admission::new(deps.config.calls_max, &catalog),
+            metrics: signals::for_catalog(&catalog),
+            calls: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            catalog,
+            database: deps.database,
+            services: Arc::new(services(Arc::new(WeakInvoker(Weak::clone(shared))))),
+            tree: deps.tree,
+            hints: deps.hints,
+            config: deps.config,
+            in_flight: InFlightTable::default(),
+            tasks: TaskTracker::new(),
+            cancel: watch::Sender::new(false),
+        });
+        let spec = FunctionsActor::spec(Arc::clone(&shared));
+        (Self { shared }, spec)
+    }
+
+    /// The handlers.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.shared.catalog
+    }
+
+    /// Counts the calls that have ended.
+    pub fn counts(&self) -> CallCounts {
+        CallCounts { calls: self.shared.calls.load(Relaxed), errors: self.shared.errors.load(Relaxed) }
+    }
+
+    /// The calls that run now.
+    pub fn in_flight(&self) -> Vec<InFlightCall> {
+        self.shared.in_flight.list()
+    }
+
+    /// How long a node that stops waits for running calls.
+    pub fn drain_timeout(&self) -> Duration {
+        self.shared.config.drain_timeout
+    }
+
+    /// Runs handlers without checking the caller's access: for callers that have checked it themselves. The
+    /// invoker holds a weak reference, and answers `UNAVAILABLE` once the subsystem is dropped.
+    pub fn invoker(&self) -> Arc<dyn Invoke> {
+        Arc::new(WeakInvoker(Arc::downgrade(&self.shared)))
+    }
+
+    /// Runs a call from outside the node.
+    ///
+    /// # Errors
+    /// Checked in this order: there is no such function (`NOT_FOUND`), the caller may not call it
+    /// (`UNAUTHENTICATED`, `PERMISSION_DENIED`), its arguments are too large (`PAYLOAD_TOO_LARGE`), the node is
+    /// full or stopping (`OVERLOADED`, `UNAVAILABLE`), its arguments do not fit (`VALIDATION`); then whatever
+    /// the handler fails with.
+    pub async fn call(&self, invocation: Invocation) -> Result<Bytes, Fault> {
+        self.submit(invocation).await.0
+    }
+
+    /// Runs [`call`](Self::call) and also returns the receipt of its commit, which is empty unless a mutation
+    /// has written something.
+    pub async fn submit(&self, invocation: Invocation) -> (Result<Bytes, Fault>, Receipt) {
+        match self.accessible(&invocation) {
+            Ok(registration) => call::admit_and_run(&self.shared, registration, invocation, 0).await,
+            Err(fault) => (Err(fault), Receipt::default()),
+        }
+    }
+
+    /// Checks a subscription as [`call`](Self::call) checks a call: the handler exists and is a query, the
+    /// caller may call it, the arguments fit.
+    pub fn prepare_live(&self, invocation: &Invocation) -> Result<LiveQuery, Fault> {
+        live::prepare(&self.shared, self.accessible(invocation)?, invocation)
+    }
+
+    /// Runs a query that [`prepare_live`](Self::prepare_live) accepted on `db`, until its own time limit or the
+    /// deadline of the invocation. A statement of a query that is cut there may still be running.
+    pub async fn run_live(&self, invocation: Invocation, db: Db) -> LiveRun {
+        live::run(&self.shared, invocation, db).await
+    }
+
+    /// Runs the handler of a job once, without a place of a call: workers limit how many run. `attempt`
+    /// finishes the job in the handler's own transaction, when the handler asks for that.
+    pub async fn attempt(
+        &self,
+        invocation: Invocation,
+        attempt: Arc<dyn CompleteInTransaction>,
+    ) -> AttemptResult {
+        attempt::run(&self.shared, invocation, attempt).await
+    }
+
+    /// Finds the handler of a call from outside, which may call it.
+    fn accessible(&self, invocation: &Invocation) -> Result<&'static Registration, Fault> {
+        let registration = self
+            .shared
+            .find(&invocation.name)
+            .filter(|found| found.meta.access != Access::Internal)
+            .ok_or_else(|| unknown_function(&invocation.name))?;
+        authorize(&registration.meta, &invocation.caller)?;
+        Ok(registration)
+    }
+}
+
+/// The subsystem as contexts call it. The reference is weak, because the subsystem owns the contexts' services
+/// and would otherwise own itself.
+struct WeakInvoker(Weak<FunctionShared>);
+
+impl Invoke for WeakInvoker {
+    fn invoke(&self, invocation: Invocation, depth: u32) -> BoxFuture<'static, Result<Bytes, Fault>> {
+        let shared = self.0.upgrade();
+        Box::pin(async move {
+            let shared = shared.ok_or_else(|| Fault::new(Code::Unavailable, "the node is stopping"))?;
+            let registration =
+                shared.find(&invocation.name).ok_or_else(|| unknown_function(&invocation.name))?;
+            call::admit_and_run(&shared, registration, invocation, depth).await.0
+        })
+    }
+}

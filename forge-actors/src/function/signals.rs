@@ -1,5 +1,5 @@
-//! Metrics of the function room. Handles are made once for each handler: a label built per call would cost
-//! more than the count.
+//! Names of the function subsystem's actor paths and metrics. Metric handles are made once for each handler: a
+//! label built for each call would cost more than the count.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,18 +8,23 @@ use metrics::{Counter, Histogram};
 
 use crate::app::Catalog;
 
-/// Calls by handler and outcome (`ok`, `fault`, `panic`, `timeout`, `cancelled`).
+/// Path of the `functions` actor, below which panics of handlers are recorded.
+pub(super) const PATH: &str = "node/functions";
+/// Path below which panics of jobs are recorded: that of the actors that run them.
+pub(super) const JOBS_PATH: &str = "node/jobs";
+
+/// Counter: calls by `handler` and `outcome` (`ok`, `fault`, `internal`, `panic`, `timeout`, `cancelled`).
 pub const CALLS_TOTAL: &str = "forge_calls_total";
-/// Seconds from admission to answer, by handler.
+/// Histogram, seconds: from admission to answer, by `handler`.
 pub const CALL_SECONDS: &str = "forge_call_duration_seconds";
-/// Attempts beyond the first, by handler.
+/// Counter: attempts of mutations beyond the first, by `handler`.
 pub const RETRIES_TOTAL: &str = "forge_call_retries_total";
-/// Calls that run now.
+/// Gauge: calls that run now.
 pub const CALLS_IN_FLIGHT: &str = "forge_calls_in_flight";
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum CallOutcome {
     Ok,
     Fault,
     Internal,
@@ -28,13 +33,13 @@ pub(super) enum Outcome {
     Cancelled,
 }
 
-const OUTCOMES: [(Outcome, &str); 6] = [
-    (Outcome::Ok, "ok"),
-    (Outcome::Fault, "fault"),
-    (Outcome::Internal, "internal"),
-    (Outcome::Panic, "panic"),
-    (Outcome::Timeout, "timeout"),
-    (Outcome::Cancelled, "cancelled"),
+const OUTCOMES: [(CallOutcome, &str); 6] = [
+    (CallOutcome::Ok, "ok"),
+    (CallOutcome::Fault, "fault"),
+    (CallOutcome::Internal, "internal"),
+    (CallOutcome::Panic, "panic"),
+    (CallOutcome::Timeout, "timeout"),
+    (CallOutcome::Cancelled, "cancelled"),
 ];
 
 /// The metric handles of one handler.
@@ -56,7 +61,7 @@ impl HandlerMetrics {
         }
     }
 
-    pub(super) fn ended(&self, outcome: Outcome, took: Duration) {
+    pub(super) fn ended(&self, outcome: CallOutcome, took: Duration) {
         self.outcomes[outcome as usize].increment(1);
         self.seconds.record(took);
     }

@@ -26,8 +26,8 @@ fn admission(calls_max: u32) -> Admission {
 #[test]
 fn a_full_node_refuses_until_a_call_ends() {
     let admission = admission(2);
-    let first = admission.enter("tests.wide", false).expect("room");
-    let _second = admission.enter("tests.wide", false).expect("room");
+    let first = admission.enter("tests.wide", false).expect("a free place");
+    let _second = admission.enter("tests.wide", false).expect("a free place");
     let refused = admission.enter("tests.wide", false).err().expect("full");
     assert_eq!(refused.code(), Code::Overloaded);
     assert!(refused.retry_delay().is_some());
@@ -38,7 +38,7 @@ fn a_full_node_refuses_until_a_call_ends() {
 #[test]
 fn a_handlers_own_limit_holds_also_for_nested_calls() {
     let admission = admission(1);
-    let outer = admission.enter("tests.wide", false).expect("room");
+    let outer = admission.enter("tests.wide", false).expect("a free place");
     let inner = admission.enter("tests.narrow", true).expect("a nested call takes no place of the node");
     assert!(admission.enter("tests.narrow", true).is_err());
     assert!(admission.enter("tests.wide", true).is_err(), "nested calls are counted as well");
@@ -50,7 +50,7 @@ fn a_handlers_own_limit_holds_also_for_nested_calls() {
 #[test]
 fn a_refused_call_keeps_no_place() {
     let admission = admission(2);
-    let narrow = admission.enter("tests.narrow", false).expect("room");
+    let narrow = admission.enter("tests.narrow", false).expect("a free place");
     assert!(admission.enter("tests.narrow", false).is_err());
     let _second = admission.enter("tests.wide", false).expect("the refused call gave its place back");
     drop(narrow);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::routes::Border;
 use crate::app::Catalog;
-use crate::function::messages::Functions;
+use crate::function::Functions;
 use crate::kernel::fault::Fault;
 use crate::kernel::invocation::Invocation;
 

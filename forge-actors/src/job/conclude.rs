@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use super::messages::Room;
 use super::state::Verdict;
 use super::store::{self, Job};
-use crate::app::job::{Attempt, Conclude, JobStatus};
+use crate::app::job::{Attempt, CompleteInTransaction, JobStatus};
 use crate::change::{Hint, TopicSet};
 use crate::db::transaction::{Transaction, TransactionOptions};
 use crate::kernel::fault::{Code, Fault};
@@ -63,7 +63,7 @@ impl Conclusion {
     }
 }
 
-impl Conclude for Conclusion {
+impl CompleteInTransaction for Conclusion {
     fn attempt(&self) -> Attempt {
         Attempt { job: self.job.id, number: self.job.attempt, max: self.job.attempts_max }
     }

@@ -18,7 +18,7 @@ use super::worker::Worker;
 use crate::app::{JobMeta, KindName};
 use crate::change::HintHub;
 use crate::db::database::Database;
-use crate::function::messages::Functions;
+use crate::function::Functions;
 use crate::kernel::ids::NodeId;
 use crate::kernel::slot::Slot;
 use crate::supervise::{Address, CastError, ChildSpec, Strategy, SupervisorSpec};

@@ -54,11 +54,13 @@
 //! actor that is restarted loses what it held in memory: the leases run out, and the jobs are claimed again.
 
 mod acknowledger;
+pub mod admin;
 mod claimer;
 mod conclude;
 pub mod config;
 mod desk;
 mod held;
+pub mod insert;
 pub mod messages;
 mod rescuer;
 pub mod signals;

@@ -11,7 +11,7 @@ use super::messages::Room;
 use super::signals;
 use super::state::{Ending, judge};
 use crate::app::job::{JobMeta, JobStatus};
-use crate::function::messages::AttemptEnd;
+use crate::function::AttemptResult;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Identity, Invocation};
@@ -116,11 +116,11 @@ impl Worker {
             idempotency_key: None,
         };
         Some(match self.room.functions.attempt(invocation, conclusion).await {
-            AttemptEnd::Done => Ending::Done,
-            AttemptEnd::Snoozed(delay) => Ending::Snoozed(delay),
-            AttemptEnd::Refused(fault) => Ending::Refused(text(&fault)),
-            AttemptEnd::Failed(fault) => Ending::Failed(text(&fault)),
-            AttemptEnd::Cut => Ending::HandedBack,
+            AttemptResult::Succeeded => Ending::Done,
+            AttemptResult::Snoozed(delay) => Ending::Snoozed(delay),
+            AttemptResult::Refused(fault) => Ending::Refused(text(&fault)),
+            AttemptResult::Failed(fault) => Ending::Failed(text(&fault)),
+            AttemptResult::Interrupted => Ending::HandedBack,
         })
     }
 }

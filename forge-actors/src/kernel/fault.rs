@@ -143,6 +143,7 @@ struct Inner {
     message: Cow<'static, str>,
     details: Option<serde_json::Value>,
     retry_after: Option<Duration>,
+    snooze: Option<Duration>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -154,8 +155,18 @@ impl Fault {
             message: message.into(),
             details: None,
             retry_after: None,
+            snooze: None,
             source: None,
         }))
+    }
+
+    /// No failure, but a job's request to be run again after `delay`. It travels as a fault so that a handler
+    /// can return it with `?` or `return`; the runner of the attempt reads it with
+    /// [`snooze_delay`](Self::snooze_delay).
+    pub fn snooze(delay: Duration) -> Self {
+        let mut fault = Self::new(Code::Unavailable, "the job was snoozed");
+        fault.0.snooze = Some(delay);
+        fault
     }
 
     /// A bug: the client learns only that; `source` goes to the log.
@@ -213,6 +224,11 @@ impl Fault {
     /// When a repeat makes sense.
     pub fn retry_delay(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// The delay that [`snooze`](Self::snooze) asked for; `None` for a failure.
+    pub fn snooze_delay(&self) -> Option<Duration> {
+        self.0.snooze
     }
 
     /// The SQLSTATE of the database error that caused it, if one did.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::change::HintHub;
 use crate::db::database::Database;
-use crate::function::messages::Functions;
+use crate::function::Functions;
 use crate::kernel::commit::Receipt;
 use crate::kernel::fault::Fault;
 use crate::kernel::invocation::{Caller, Invocation};

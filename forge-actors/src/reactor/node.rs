@@ -10,7 +10,7 @@ use dashmap::DashMap;
 
 use crate::change::HintHub;
 use crate::db::database::Database;
-use crate::function::messages::Functions;
+use crate::function::Functions;
 use crate::kernel::commit::{TableId, Xid};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::slot::Slot;

@@ -23,7 +23,7 @@ use super::socket::Socket;
 pub use super::state::Peer;
 use super::wire::CloseCode;
 use crate::app::token::Tokens;
-use crate::function::messages::Functions;
+use crate::function::Functions;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
 use crate::kernel::slot::Slot;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use forge_actors::app::JobStatus;
-use forge_actors::dashboard::jobs::{JobDetail, JobRow};
+use forge_actors::job::admin::{JobDetail, JobRow};
 use forge_actors::kernel::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

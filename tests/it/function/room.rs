@@ -10,7 +10,8 @@ use forge_actors::change::{HintHub, HintReceiver, TopicKind};
 use forge_actors::db::migrate::runner::Runner;
 use forge_actors::db::migrate::system::system_set;
 use forge_actors::function::config::FunctionConfig;
-use forge_actors::function::messages::{Functions, Needs};
+use forge_actors::function::{FunctionDeps, Functions};
+use forge_actors::job::insert::JobInserter;
 use forge_actors::kernel::fault::Fault;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::invocation::{Caller, Identity, Invocation};
@@ -62,9 +63,16 @@ impl Room {
         let view = NodeView::new(NodeId::new(), "node", Arc::clone(&tree));
         let hints = HintHub::new();
         let queues = hints.subscribe(TopicKind::Queues);
-        let needs = Needs { database: scratch.database.clone(), tree: Arc::clone(&tree), hints, config };
+        let needs =
+            FunctionDeps { database: scratch.database.clone(), tree: Arc::clone(&tree), hints, config };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
-        let services = |invoke| Services { node: view, invoke, tokens: None, http: reqwest::Client::new() };
+        let services = |invoke| Services {
+            node: view,
+            invoke,
+            jobs: Arc::new(JobInserter),
+            tokens: None,
+            http: reqwest::Client::new(),
+        };
         let (functions, child) = Functions::new(catalog, needs, services);
         let spec = SupervisorSpec::new(Strategy::OneForOne, vec![child]);
         let root = Root::start("node", spec, Arc::clone(&tree)).await.expect("starts");

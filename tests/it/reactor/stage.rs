@@ -11,7 +11,8 @@ use forge_actors::change::HintHub;
 use forge_actors::db::migrate::runner::Runner;
 use forge_actors::db::migrate::system::system_set;
 use forge_actors::function::config::FunctionConfig;
-use forge_actors::function::messages::{Functions, Needs};
+use forge_actors::function::{FunctionDeps, Functions};
+use forge_actors::job::insert::JobInserter;
 use forge_actors::kernel::commit::Receipt;
 use forge_actors::kernel::fault::Fault;
 use forge_actors::kernel::ids::NodeId;
@@ -56,14 +57,20 @@ impl Stage {
         let (tree, hints) = (Tree::new(), HintHub::new());
         let view = NodeView::new(NodeId::new(), "node", Arc::clone(&tree));
         let database = scratch.database.clone();
-        let needs = Needs {
+        let needs = FunctionDeps {
             database: database.clone(),
             tree: Arc::clone(&tree),
             hints: hints.clone(),
             config: FunctionConfig::default(),
         };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
-        let services = |invoke| Services { node: view, invoke, tokens: None, http: reqwest::Client::new() };
+        let services = |invoke| Services {
+            node: view,
+            invoke,
+            jobs: Arc::new(JobInserter),
+            tokens: None,
+            http: reqwest::Client::new(),
+        };
         let (functions, functions_child) = Functions::new(catalog, needs, services);
         let (reactor, reactor_child) =
             Reactor::new(ReactorDeps { functions: functions.clone(), database, hints, config });

@@ -153,11 +153,11 @@ async fn apply(bench: &Bench, statement: &str, id: JobId) {
                 .unwrap();
         }
         "cancel" => {
-            let cancel = one(include_str!("../../../forge-actors/src/dashboard/sql/cancel_job.sql"));
+            let cancel = one(include_str!("../../../forge-actors/src/job/sql/cancel_job.sql"));
             cancel.bind(id).bind("ana").execute(&mut connection).await.unwrap();
         }
         "retry" => {
-            let retry = one(include_str!("../../../forge-actors/src/dashboard/sql/retry_job.sql"));
+            let retry = one(include_str!("../../../forge-actors/src/job/sql/retry_job.sql"));
             retry.bind(id).execute(&mut connection).await.unwrap();
         }
         other => panic!("no statement is called {other}"),

@@ -23,7 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("session", &["kernel", "supervise", "db", "telemetry", "app", "function", "reactor"]),
     ("gateway", &["kernel", "supervise", "db", "telemetry", "app", "function", "session"]),
     // An application among others, which happens to report on the node.
-    ("dashboard", &["kernel", "supervise", "app"]),
+    ("dashboard", &["kernel", "supervise", "app", "job"]),
 ];
 
 /// A crate and the crates of the workspace that it may depend on.

@@ -24,6 +24,7 @@ use crate::gateway::config::GatewayConfig;
 use crate::gateway::readiness::Readiness;
 use crate::gateway::routes::{Border, Gateway, GatewayNeeds};
 use crate::gateway::server::{Port, serve};
+use crate::job::insert::JobInserter;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
 use crate::kernel::invocation::Invocation;
@@ -159,7 +160,13 @@ pub(super) fn tokens(secret: u8) -> Tokens {
 pub(super) fn functions() -> Functions {
     let catalog = Catalog::from_registrations(REGISTRATIONS.iter()).expect("names differ");
     let node = NodeView::new(NodeId::new(), "node", Tree::new());
-    let services = Services { node, invoke: Arc::new(NoCalls), tokens: None, http: reqwest::Client::new() };
+    let services = Services {
+        node,
+        invoke: Arc::new(NoCalls),
+        jobs: Arc::new(JobInserter),
+        tokens: None,
+        http: reqwest::Client::new(),
+    };
     Functions {
         catalog: Arc::new(catalog),
         services: Arc::new(services),

@@ -1,11 +1,12 @@
--- Called by job/store.rs for the claimer, before the handlers start: $1 ids, $2 claims, $3 seconds of the lease. Primary key. Locks the rows it
--- begins; a row whose claim has grown is not touched. A claim begins once: said again, because its answer got lost, it counts nothing more.
--- Free workers wait for it, so it waits for no disk while every job is claimed for the first time. A begin then outlives its node, but not
--- always a crash of Postgres less than a second later; whoever ends the attempt writes its number once more, and the next begin is waited for.
+-- Called by job/store.rs for the claimer, before the handlers start: $1 ids, $2 claims, $3 seconds of the lease, $4 whether the commit waits for
+-- the disk. Primary key. Locks the rows it begins; a row whose claim has grown is not touched. A claim begins once: a begin that is repeated,
+-- because its answer got lost, counts no second attempt.
+-- Postgres reads synchronous_commit at the end of the transaction, which is this statement; the third argument keeps the setting to it.
+WITH durability AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', CASE WHEN $4 THEN current_setting('synchronous_commit') ELSE 'off' END, true)
+)
 UPDATE forge_jobs job
 SET status = 'running', attempt = job.attempt + (job.status = 'claimed')::int, lease_until = now() + make_interval(secs => $3)
-FROM UNNEST($1::uuid[], $2::int4[]) AS batch (id, claim)
+FROM UNNEST($1::uuid[], $2::int4[]) AS batch (id, claim), durability
 WHERE job.id = batch.id AND job.claim = batch.claim AND job.status IN ('claimed', 'running')
-  AND (SELECT set_config('synchronous_commit', CASE WHEN max(claim) > 1 THEN current_setting('synchronous_commit') ELSE 'off' END, true)
-       FROM UNNEST($2::int4[]) AS claims (claim)) IS NOT NULL
 RETURNING job.id, job.attempt, extract(epoch FROM now() - job.run_at)::float8 AS waited

@@ -1,4 +1,4 @@
--- Called by forge.jobs: $1 status, $2 queue, $3 name (each may be null), $4 limit. Both primary keys, backwards: ids sort by time; no lock.
+-- Called by job/admin.rs for forge.jobs: $1 status, $2 queue, $3 name (each may be null), $4 limit. Both primary keys, backwards: ids sort by time; no lock.
 (
     SELECT id, name, queue, priority, status::text AS status, attempt, attempts_max, node_id, last_error, created_at, run_at, NULL AS finished_at
     FROM forge_jobs

@@ -1,4 +1,4 @@
--- Called by forge.retryJob: $1 id. Both primary keys; locks the job's row. A finished job gets all of its attempts again, a waiting one runs at
+-- Called by job/admin.rs for forge.retryJob: $1 id. Both primary keys; locks the job's row. A finished job gets all of its attempts again, a waiting one runs at
 -- once; one that runs, or has succeeded, is left alone. Its claim goes on, so that an old worker's write stays refused.
 WITH gone AS (
     DELETE FROM forge_job_history WHERE id = $1 AND status IN ('failed', 'dead_letter', 'cancelled') RETURNING *

@@ -1,4 +1,4 @@
--- Called by forge.cancelJob: $1 id, $2 who. Primary key; locks the job's row. What runs is cut when its node next renews its leases, and
+-- Called by job/admin.rs for forge.cancelJob: $1 id, $2 who. Primary key; locks the job's row. What runs is cut when its node next renews its leases, and
 -- what it still writes is refused.
 WITH gone AS (
     DELETE FROM forge_jobs WHERE id = $1 RETURNING *

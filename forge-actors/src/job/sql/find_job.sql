@@ -1,4 +1,4 @@
--- Called by forge.job, forge.retryJob and forge.cancelJob: $1 id. Both primary keys; no lock.
+-- Called by job/admin.rs for forge.job, forge.retryJob and forge.cancelJob: $1 id. Both primary keys; no lock.
 SELECT id, name, queue, priority, status::text AS status, attempt, attempts_max, node_id, last_error, created_at, run_at, NULL AS finished_at,
        args::text AS args, identity ->> 'subject' AS subject, identity ->> 'tenant' AS tenant, trace
 FROM forge_jobs

@@ -1,0 +1,398 @@
+//! One admitted call, from its arguments to its answer.
+
+use std::error::Error;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use tokio::sync::oneshot;
+use tracing::{Instrument, Span};
+
+use super::admission::Permit;
+use super::idempotency::{KeyedCall, Replay};
+use super::inflight::{InFlightCall, InFlightEntry};
+use super::shared::FunctionShared;
+use super::signals::{CallOutcome, HandlerMetrics, JOBS_PATH, PATH};
+use crate::app::catalog::Decoded;
+use crate::app::context::{Effects, Scope};
+use crate::app::{Access, KindName, Meta, Registration};
+use crate::change::{Hint, TopicSet};
+use crate::db::error::is_stale;
+use crate::db::handle::Db;
+use crate::db::transaction::{Transaction, TransactionOptions};
+use crate::kernel::backoff::Backoff;
+use crate::kernel::commit::Receipt;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::invocation::Invocation;
+use crate::kernel::limits;
+use crate::kernel::time::format_duration;
+use crate::supervise::{Crash, Panic, catch_unwind};
+
+/// Between two attempts of a mutation that lost a race: long enough for the winner to commit.
+const RACE_BACKOFF: Backoff = Backoff::exponential(Duration::from_millis(4), Duration::from_millis(100));
+
+/// The answer of a call, and the receipt of what it committed.
+pub(super) type AnswerAndReceipt = (Result<Bytes, Fault>, Receipt);
+
+/// What a handler returned, or why it returned nothing.
+pub(super) type HandlerResult = Result<Bytes, CallFailure>;
+
+/// Why a call has no answer.
+pub(super) enum CallFailure {
+    Fault(Fault),
+    Panic(Panic),
+    /// The call took longer than its time limit, or than its caller's.
+    Deadline,
+    /// The node stops, and its drain has waited long enough.
+    Drain,
+}
+
+impl From<Fault> for CallFailure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Admits a call whose access has been checked, and runs it: a query in the task of the caller, a mutation or an
+/// action in a task of its own whose answer is awaited.
+pub(super) async fn admit_and_run(
+    shared: &Arc<FunctionShared>,
+    registration: &'static Registration,
+    invocation: Invocation,
+    depth: u32,
+) -> AnswerAndReceipt {
+    let permit = match admit(shared, &registration.meta, &invocation, depth) {
+        Ok(permit) => permit,
+        Err(fault) => return (Err(fault), Receipt::default()),
+    };
+    let span = span_of(&invocation, depth);
+    let call = ActiveCall::new(shared, registration, invocation, depth, permit);
+    if registration.meta.kind == KindName::Query {
+        // A query leaves nothing behind when it is dropped half-way, so it may end with its caller's task.
+        return shared.tasks.track_future(call.run()).instrument(span).await;
+    }
+    let (answer, answered) = oneshot::channel();
+    let task = async move {
+        // The caller may have disconnected; what was committed stays committed.
+        let _disconnected = answer.send(call.run().await);
+    };
+    shared.tasks.spawn(task.instrument(span));
+    answered.await.unwrap_or_else(|_| {
+        (Err(Fault::new(Code::Unavailable, "the node stopped before the call ended")), Receipt::default())
+    })
+}
+
+fn admit(shared: &FunctionShared, meta: &Meta, invocation: &Invocation, depth: u32) -> Result<Permit, Fault> {
+    if invocation.args.len() > meta.input_bytes_max {
+        let message = format!("the arguments are larger than {} bytes", meta.input_bytes_max);
+        return Err(Fault::new(Code::PayloadTooLarge, message));
+    }
+    if shared.tasks.is_closed() && depth == 0 {
+        return Err(Fault::new(Code::Unavailable, "the node is stopping").retry_after(Duration::from_secs(1)));
+    }
+    if meta.kind == KindName::Action && invocation.idempotency_key.is_some() {
+        let message = "an action may do things that no transaction takes back, so it takes no idempotency key; \
+                       mutations and queries do";
+        return Err(Fault::new(Code::BadRequest, message));
+    }
+    shared.admission.enter(&invocation.name, depth > 0)
+}
+
+/// The span of the caller, which has the name and the trace already; a call inside of another one gets a span
+/// of its own.
+fn span_of(invocation: &Invocation, depth: u32) -> Span {
+    let current = Span::current();
+    if depth == 0 && !current.is_none() {
+        return current;
+    }
+    tracing::info_span!("call", handler = %invocation.name, trace_id = %invocation.trace.trace_id_hex())
+}
+
+/// Counts a call when it ends. A call that is dropped before it has an outcome counts as cancelled.
+pub(super) struct OutcomeRecorder<'a> {
+    call: &'a ActiveCall,
+    pub(super) outcome: CallOutcome,
+}
+
+impl Drop for OutcomeRecorder<'_> {
+    fn drop(&mut self) {
+        let shared = &self.call.shared;
+        shared.calls.fetch_add(1, Relaxed);
+        if matches!(self.outcome, CallOutcome::Panic | CallOutcome::Timeout | CallOutcome::Internal) {
+            shared.errors.fetch_add(1, Relaxed);
+        }
+        if let Some(metrics) = self.call.metrics() {
+            metrics.ended(self.outcome, self.call.began.elapsed());
+        }
+    }
+}
+
+/// A call that was admitted.
+pub(super) struct ActiveCall {
+    shared: Arc<FunctionShared>,
+    registration: &'static Registration,
+    invocation: Arc<Invocation>,
+    /// How many calls are around this one.
+    depth: u32,
+    began: Instant,
+    /// What the handler asked for that happens after the commit.
+    effects: Effects,
+    receipt: OnceLock<Receipt>,
+    _permit: Permit,
+}
+
+impl ActiveCall {
+    pub(super) fn new(
+        shared: &Arc<FunctionShared>,
+        registration: &'static Registration,
+        invocation: Invocation,
+        depth: u32,
+        permit: Permit,
+    ) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            registration,
+            invocation: Arc::new(invocation),
+            depth,
+            began: Instant::now(),
+            effects: Effects::default(),
+            receipt: OnceLock::new(),
+            _permit: permit,
+        }
+    }
+
+    /// Enters the table of running calls; the call leaves it, and is counted, when both values are dropped.
+    pub(super) fn begin(&self) -> (InFlightEntry, OutcomeRecorder<'_>) {
+        let entry = self.shared.in_flight.enter(InFlightCall {
+            request: self.invocation.id,
+            name: Arc::clone(&self.invocation.name),
+            since: self.began,
+        });
+        (entry, OutcomeRecorder { call: self, outcome: CallOutcome::Cancelled })
+    }
+
+    async fn run(mut self) -> AnswerAndReceipt {
+        let (_entry, mut recorder) = self.begin();
+        // Reading the arguments and dropping a cut handler run application code too, which may panic.
+        let ended = catch_unwind(self.by_kind()).await.unwrap_or_else(|panic| Err(CallFailure::Panic(panic)));
+        let (outcome, answer) = match ended {
+            Ok(output) => (CallOutcome::Ok, Ok(output)),
+            Err(failure) => {
+                let (outcome, fault) = self.fault_of(failure);
+                (outcome, Err(fault))
+            }
+        };
+        recorder.outcome = outcome;
+        drop(recorder);
+        (answer, self.receipt.take().unwrap_or_default())
+    }
+
+    fn metrics(&self) -> Option<&HandlerMetrics> {
+        self.shared.metrics.get(&*self.invocation.name)
+    }
+
+    async fn by_kind(&self) -> HandlerResult {
+        let mut attempt = 1;
+        loop {
+            let ended = match self.registration.meta.kind {
+                KindName::Query => self.query().await,
+                KindName::Mutation => self.mutation().await,
+                // An effect outside of the database cannot be undone, so an action is not run again.
+                KindName::Action => return self.until_cut(self.start(self.decode()?, None)).await,
+                KindName::Job => return Err(Fault::internal("a job is dispatched, not called").into()),
+            };
+            let lost_race = matches!(&ended, Err(CallFailure::Fault(fault)) if lost_race(fault));
+            let pause = RACE_BACKOFF.jittered(attempt);
+            if !lost_race || attempt >= limits::ATTEMPTS_MAX || self.remaining() <= pause {
+                return ended;
+            }
+            if let Some(metrics) = self.metrics() {
+                metrics.retried();
+            }
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let own_deadline = self.began + self.registration.meta.timeout;
+        self.invocation.deadline.map_or(own_deadline, |caller| caller.min(own_deadline))
+    }
+
+    fn remaining(&self) -> Duration {
+        self.deadline().saturating_duration_since(Instant::now())
+    }
+
+    /// Reads the arguments; once for each attempt, since running a message consumes it.
+    pub(super) fn decode(&self) -> Result<Box<dyn Decoded>, Fault> {
+        self.registration.decode(&self.invocation.args)
+    }
+
+    fn start(&self, message: Box<dyn Decoded>, db: Option<Db>) -> BoxFuture<'static, Result<Bytes, Fault>> {
+        message.run(self.scope(), db)
+    }
+
+    pub(super) fn scope(&self) -> Scope {
+        Scope::new(
+            Arc::clone(&self.invocation),
+            self.depth,
+            self.deadline(),
+            self.effects.clone(),
+            Arc::clone(&self.shared.services),
+        )
+    }
+
+    /// Waits for `future` until the deadline of the call, or until the drain cancels it.
+    async fn unless_cut<T>(&self, future: impl Future<Output = T>) -> Result<T, CallFailure> {
+        tokio::select! {
+            biased;
+            done = future => Ok(done),
+            () = tokio::time::sleep_until(self.deadline().into()) => Err(CallFailure::Deadline),
+            () = self.shared.cancelled() => Err(CallFailure::Drain),
+        }
+    }
+
+    /// Runs a handler's future until it ends, panics or is cut.
+    pub(super) async fn until_cut(&self, running: BoxFuture<'static, Result<Bytes, Fault>>) -> HandlerResult {
+        let output = self.unless_cut(catch_unwind(running)).await?.map_err(CallFailure::Panic)??;
+        // A handler that blocks its thread cannot be cut, but it is late all the same.
+        if Instant::now() > self.deadline() { Err(CallFailure::Deadline) } else { Ok(output) }
+    }
+
+    async fn query(&self) -> HandlerResult {
+        let message = self.decode()?;
+        let database = &self.shared.database;
+        if !self.registration.meta.snapshot {
+            // Dropping the handler's future returns its session to the pool as broken, and the pool cancels the
+            // statement.
+            return self.until_cut(self.start(message, Some(database.reader()))).await;
+        }
+        let beginning = database.snapshot(&self.invocation.name, self.remaining());
+        let tx = self.unless_cut(beginning).await??;
+        let ended = self.until_cut(self.start(message, Some(tx.db()))).await;
+        end(tx, ended).await.map(|(output, _)| output)
+    }
+
+    async fn mutation(&self) -> HandlerResult {
+        // The arguments are read before the transaction begins: refused arguments cost no transaction.
+        let message = self.decode()?;
+        let options = TransactionOptions {
+            isolation: self.registration.meta.isolation,
+            read_only: false,
+            statement_timeout: self.remaining(),
+            label: &self.invocation.name,
+        };
+        let beginning = Transaction::begin(&self.shared.database, options);
+        let tx = self.unless_cut(beginning).await??;
+        let ended = match KeyedCall::of(&self.invocation) {
+            None => self.until_cut(self.start(message, Some(tx.db()))).await,
+            Some(key) => match self.run_once(&key, message, &tx).await {
+                Ok(KeyedAnswer::First(output)) => Ok(output),
+                Ok(KeyedAnswer::Replayed(Replay { answer, receipt })) => {
+                    tx.rollback().await;
+                    self.receipt.set(receipt).unwrap_or_else(|_| unreachable!("a call is answered once"));
+                    return Ok(answer);
+                }
+                Err(failure) => Err(failure),
+            },
+        };
+        let (output, receipt) = end(tx, ended).await?;
+        let mut topics: TopicSet = receipt.tables.iter().copied().collect();
+        topics.extend(self.effects.take_queues());
+        self.shared.hints.publish(Hint { xid: receipt.xid, topics });
+        self.receipt.set(receipt).unwrap_or_else(|_| unreachable!("a call commits once"));
+        Ok(output)
+    }
+
+    /// Reserves the key, runs the handler and stores its answer; a key that was used before is answered without
+    /// running the handler.
+    async fn run_once(
+        &self,
+        key: &KeyedCall<'_>,
+        message: Box<dyn Decoded>,
+        tx: &Transaction,
+    ) -> Result<KeyedAnswer, CallFailure> {
+        let db = tx.db();
+        if let Some(replay) = self.unless_cut(key.reserve(&db)).await?? {
+            return Ok(KeyedAnswer::Replayed(replay));
+        }
+        let output = self.until_cut(self.start(message, Some(tx.db()))).await?;
+        // A public function may be the sign-in, whose answer is a token: neither to be kept in a table nor to be
+        // given to whoever knows the key.
+        if self.registration.meta.access != Access::Public {
+            self.unless_cut(key.store(&db, &output)).await??;
+        }
+        Ok(KeyedAnswer::First(output))
+    }
+
+    /// How the failure is counted, and the fault that its caller gets.
+    pub(super) fn fault_of(&self, failure: CallFailure) -> (CallOutcome, Fault) {
+        let meta = &self.registration.meta;
+        let name = &self.invocation.name;
+        match failure {
+            CallFailure::Fault(fault) => {
+                let outcome = match fault.code() {
+                    Code::Timeout => CallOutcome::Timeout,
+                    Code::Internal => CallOutcome::Internal,
+                    _ => CallOutcome::Fault,
+                };
+                (outcome, fault)
+            }
+            CallFailure::Panic(panic) => (CallOutcome::Panic, panic_fault(&self.shared, meta, name, panic)),
+            CallFailure::Deadline => (CallOutcome::Timeout, timeout_fault(meta, name)),
+            CallFailure::Drain => {
+                let fault = Fault::new(Code::Unavailable, "the node stopped before the call ended");
+                (CallOutcome::Cancelled, fault.retry_after(Duration::from_secs(1)))
+            }
+        }
+    }
+}
+
+/// Writes a handler's panic to the journal. The returned fault tells the caller only that the call failed.
+pub(super) fn panic_fault(shared: &FunctionShared, meta: &Meta, name: &str, panic: Panic) -> Fault {
+    let parent = if meta.kind == KindName::Job { JOBS_PATH } else { PATH };
+    let crash = Crash::new(&format!("{parent}/{name}"), meta.kind.as_str(), &panic.message);
+    let fault = Fault::internal(panic.to_string());
+    shared.tree.journal().record_crash(Crash {
+        location: Some(panic.location),
+        backtrace: Some(panic.backtrace),
+        ..crash
+    });
+    fault
+}
+
+/// `TIMEOUT`: the handler ran into its own time limit or its caller's.
+pub(super) fn timeout_fault(meta: &Meta, name: &str) -> Fault {
+    let limit = format_duration(meta.timeout);
+    Fault::new(Code::Timeout, format!("`{name}` took longer than its time limit of {limit} or its caller's"))
+}
+
+/// The answer of a call with an idempotency key.
+enum KeyedAnswer {
+    /// The handler ran.
+    First(Bytes),
+    /// The answer of an earlier call.
+    Replayed(Replay),
+}
+
+/// Commits or rolls back as the handler ended. `Ok` means that Postgres has confirmed the commit.
+async fn end(tx: Transaction, ended: HandlerResult) -> Result<(Bytes, Receipt), CallFailure> {
+    let failure = match ended {
+        Ok(output) => return Ok((output, tx.commit().await?)),
+        Err(failure) => failure,
+    };
+    match failure {
+        CallFailure::Fault(_) | CallFailure::Panic(_) => tx.rollback().await,
+        CallFailure::Deadline | CallFailure::Drain => tx.abort().await,
+    }
+    Err(failure)
+}
+
+/// True for a serialization failure, a deadlock, or a schema that changed under a prepared statement: the same
+/// call may succeed the next time, on another session.
+fn lost_race(fault: &Fault) -> bool {
+    matches!(fault.sqlstate().as_deref(), Some("40001" | "40P01"))
+        || fault.source().and_then(|source| source.downcast_ref()).is_some_and(is_stale)
+}

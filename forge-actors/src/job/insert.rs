@@ -1,0 +1,37 @@
+//! The statement behind `ctx.dispatch(..)`.
+
+use futures::future::BoxFuture;
+
+use crate::app::Result;
+use crate::app::dispatch::{InsertJob, NewJob};
+use crate::db::handle::Db;
+
+/// Inserts dispatched jobs. Every node has one, with the role `worker` or without.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct JobInserter;
+
+impl InsertJob for JobInserter {
+    fn insert<'a>(
+        &'a self,
+        db: &'a Db,
+        job: &'a NewJob,
+        identity: Option<String>,
+        trace: String,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            sqlx::query(include_str!("sql/insert_job.sql"))
+                .bind(job.id)
+                .bind(&job.name)
+                .bind(&job.queue)
+                .bind(job.priority)
+                .bind(job.attempts_max)
+                .bind(job.after_secs)
+                .bind(&job.args)
+                .bind(identity)
+                .bind(trace)
+                .execute(db)
+                .await?;
+            Ok(())
+        })
+    }
+}
