@@ -50,7 +50,7 @@ use crate::gateway::server::Port;
 use crate::gateway::subsystem_check::{FUNCTIONS_CHECK, REACTOR_CHECK, SubsystemCheck};
 use crate::job::config::JobConfig;
 use crate::job::insert::JobInserter;
-use crate::job::messages::{Jobs, Needs as JobNeeds};
+use crate::job::{JobDeps, Jobs};
 use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
 use crate::kernel::node::NodeState;
@@ -205,7 +205,7 @@ impl RunningNode {
         ];
         if let Some(config) = options.jobs {
             let (node, database, functions) = (options.id, options.database.clone(), functions.clone());
-            children.push(Jobs::new(JobNeeds { node, database, functions, hints, config }).1);
+            children.push(Jobs::new(JobDeps { node, database, functions, hints, config }).1);
         }
         let mut address = None;
         if let Some(gateway) = options.gateway {

@@ -46,7 +46,7 @@ impl JobMeta {
 /// Where a job is in its life; the diagram is in [`crate::job`].
 #[forge_app_macros::data]
 #[serde(rename_all = "snake_case")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum JobStatus {
     /// Waits for its time and a worker.
     Pending,

@@ -1,224 +1,225 @@
-//! The acknowledger: writes what workers report, and renews the leases of what this node holds. Both in
-//! batches, and never at the same time, so that its statements cannot wait for each other.
+//! The acknowledger: writes the results of attempts, and renews the leases of the jobs that this node holds.
+//! Both are batches, and never under way at the same time, so that they cannot wait for each other's row locks.
 //!
-//! While one batch is under way the next one gathers: a lone end is written at once, and the busier the node,
-//! the larger the batches. What gathers is bounded by what the node may hold. While the database is away
-//! everything is kept; the claims decide later what still counts.
+//! While one batch is under way, the next one gathers: a lone result is written at once, and the busier the
+//! node, the larger the batches. At most as many results gather as the node may hold jobs. While the database
+//! is away all results are kept; the claim of each decides later whether it still counts.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::claimer::ClaimerMessage;
-use super::held::Ticket;
-use super::messages::Room;
+use super::messages::{AcknowledgerMessage, ClaimerMessage, EndedAttempt};
+use super::shared::JobShared;
 use super::signals;
-use super::state::Verdict;
 use crate::app::job::JobStatus;
 use crate::change::Hint;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
 use crate::kernel::time::{millis, secs};
-use crate::supervise::{Actor, ActorError, Address, CastError, ChildSpec, Context, Shutdown, Timer};
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Shutdown, Timer};
 
 /// Between two attempts to write while the database does not answer.
 const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(2));
-/// On the way out: time to write what is left. What is not written by then is run again when its lease has
-/// run out.
+/// On a stop: time to write the remaining results. A job whose result is not written by then is run again when
+/// its lease has run out.
 const LAST_WRITE: Duration = secs(3);
 
-/// The end of an attempt.
-pub(super) struct End {
-    pub(super) ticket: Ticket,
-    pub(super) verdict: Verdict,
-}
-
-/// Messages of the acknowledger.
-#[derive(forge_app_macros::Message)]
-pub(super) enum AcknowledgerMessage {
-    /// An attempt has ended; its end lies in the room.
-    Ended,
-    /// Time to renew the leases.
-    Renew,
-    /// The statement that was under way has ended.
-    Written(Result<(), Fault>),
-    /// Time to try again after a failure.
-    Resume,
-}
-
 pub(super) struct Acknowledger {
-    room: Arc<Room>,
+    shared: Arc<JobShared>,
 }
 
-/// What a statement does.
+/// What the statement under way does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Work {
+enum Statement {
     Renewal,
     Batch,
 }
 
-pub(super) struct State {
-    /// The batch that is under way; kept until it is written.
-    writing: Option<Arc<Vec<End>>>,
+pub(super) struct AcknowledgerState {
+    /// The batch that is under way or failed; kept until it is written.
+    batch: Option<Arc<Vec<EndedAttempt>>>,
     /// The statement that is under way.
-    busy: Option<Work>,
+    statement: Option<Statement>,
     renewal_due: bool,
+    /// Failures since the last success.
     failures: u32,
     _renew: Timer,
+    /// The pause after a failure.
     resume: Option<Timer>,
 }
 
 impl Acknowledger {
-    pub(super) fn spec(room: Arc<Room>) -> (ChildSpec, Address<AcknowledgerMessage>) {
-        let (mut spec, address) = ChildSpec::actor("acknowledger", move || Self { room: Arc::clone(&room) });
+    pub(super) fn spec(shared: Arc<JobShared>, mailbox: Mailbox<AcknowledgerMessage>) -> ChildSpec {
+        let make = move || Self { shared: Arc::clone(&shared) };
+        let mut spec = ChildSpec::with_mailbox("acknowledger", mailbox, make);
         spec.shutdown = Shutdown::Deadline(LAST_WRITE + secs(2));
-        (spec, address)
+        spec
     }
 
-    /// Starts the next statement, when none is under way. Leases come first: they do not wait.
-    fn proceed(&self, cx: &Context<AcknowledgerMessage>, state: &mut State) {
-        if state.busy.is_some() || state.resume.is_some() {
+    /// Starts the next statement, when none is under way. A due renewal goes before a batch.
+    fn proceed(&self, cx: &Context<AcknowledgerMessage>, state: &mut AcknowledgerState) {
+        if state.statement.is_some() || state.resume.is_some() {
             return;
         }
-        let (room, acknowledger) = (Arc::clone(&self.room), cx.address());
-        let report = move |result| {
-            // It is only gone when it ends, and then it has written the batch itself.
-            let _: Result<(), CastError> = acknowledger.cast(AcknowledgerMessage::Written(result));
-        };
+        let shared = Arc::clone(&self.shared);
         if state.renewal_due {
-            state.busy = Some(Work::Renewal);
-            cx.spawn("renew", async move { report(renew(&room).await) });
-        } else if let Some(batch) = state.writing.take().or_else(|| room.ends.try_take().map(Arc::new)) {
-            state.busy = Some(Work::Batch);
-            state.writing = Some(Arc::clone(&batch));
-            let again = state.failures > 0;
-            cx.spawn("write", async move {
-                let written = write(&room, &batch, again).await;
-                // Before the report: what a ticket holds must be free when the claimer hears of it.
+            state.statement = Some(Statement::Renewal);
+            cx.spawn_message(
+                "renew",
+                async move { AcknowledgerMessage::StatementEnded(renew(&shared).await) },
+            );
+        } else if let Some(batch) = state.batch.take().or_else(|| shared.ended.try_take().map(Arc::new)) {
+            state.statement = Some(Statement::Batch);
+            state.batch = Some(Arc::clone(&batch));
+            let repeated = state.failures > 0;
+            cx.spawn_message("write", async move {
+                let written = write(&shared, &batch, repeated).await;
+                // The batch is dropped before the message is sent, so that its leases are gone when the claimer
+                // learns that there are free places.
                 drop(batch);
-                report(written);
+                AcknowledgerMessage::StatementEnded(written)
             });
         }
     }
 
-    fn written(&self, cx: &Context<AcknowledgerMessage>, state: &mut State, result: Result<(), Fault>) {
-        let work = state.busy.take();
-        match (result, work) {
-            (Ok(()), Some(Work::Renewal) | None) => state.renewal_due = false,
-            (Ok(()), Some(Work::Batch)) => {
-                let written = state.writing.take();
-                let scheduled =
-                    written.iter().flat_map(|batch| batch.iter()).any(|end| !end.verdict.after.is_zero());
+    fn statement_ended(
+        &self,
+        cx: &Context<AcknowledgerMessage>,
+        state: &mut AcknowledgerState,
+        result: Result<(), Fault>,
+    ) {
+        let statement = state.statement.take();
+        match (result, statement) {
+            (Ok(()), Some(Statement::Renewal) | None) => state.renewal_due = false,
+            (Ok(()), Some(Statement::Batch)) => {
+                let written = state.batch.take();
+                let scheduled = written
+                    .iter()
+                    .flat_map(|batch| batch.iter())
+                    .any(|ended| !ended.transition.delay.is_zero());
                 drop(written);
-                self.room.tell_claimer(ClaimerMessage::Settled { scheduled });
+                // A claimer that is not running claims when it starts.
+                self.shared.claimer.notify(ClaimerMessage::ResultsWritten { scheduled });
             }
             (Err(fault), _) => {
                 if state.failures == 0 {
                     tracing::warn!(
                         ?fault,
-                        "ends of jobs and leases cannot be written; trying again until they can"
+                        "results of jobs and leases cannot be written; trying again until they can"
                     );
                 }
-                state.resume =
-                    Some(cx.send_after(AWAY_BACKOFF.jittered(state.failures), AcknowledgerMessage::Resume));
+                let pause = AWAY_BACKOFF.jittered(state.failures);
+                state.resume = Some(cx.send_after(pause, AcknowledgerMessage::Resume));
                 state.failures = state.failures.saturating_add(1);
                 return;
             }
         }
         if std::mem::take(&mut state.failures) > 0 {
-            tracing::info!("ends of jobs and leases are written again");
+            tracing::info!("results of jobs and leases are written again");
         }
     }
 }
 
-/// Writes one batch; what is not accepted belongs to somebody else, or was accepted by an earlier try
-/// (`again`) whose answer got lost.
-async fn write(room: &Room, batch: &[End], again: bool) -> Result<(), Fault> {
-    let accepted: HashSet<JobId> = room
+/// Writes one batch. A result that is not accepted came from an attempt that has lost its job, or was accepted by
+/// an earlier try whose answer got lost; the latter only if the batch is `repeated`.
+async fn write(shared: &JobShared, batch: &[EndedAttempt], repeated: bool) -> Result<(), Fault> {
+    let accepted: HashSet<JobId> = shared
         .store
-        .settle(batch.iter().map(|end| (&*end.ticket.job, &end.verdict)))
+        .write_results(batch.iter().map(|ended| (&*ended.job.record, &ended.transition)))
         .await?
         .into_iter()
         .collect();
     let mut queues = BTreeSet::new();
-    for End { ticket, verdict } in batch {
-        let job = &ticket.job;
-        if !accepted.contains(&job.id) && !again {
+    for EndedAttempt { job, transition } in batch {
+        let record = &job.record;
+        if !accepted.contains(&record.id) && !repeated {
             metrics::counter!(signals::JOBS_REFUSED_TOTAL).increment(1);
-            tracing::warn!(job = %job.id, name = %job.name, claim = job.claim, "refused: the end of an attempt that has lost its job");
+            tracing::warn!(
+                job = %record.id,
+                name = %record.name,
+                claim = record.claim,
+                "result refused: the attempt has lost its job"
+            );
             continue;
         }
-        signals::finished(&job.name, verdict.status);
-        if verdict.status == JobStatus::Pending && verdict.after.is_zero() {
-            queues.insert(Arc::from(job.queue.as_str()));
+        signals::finished(&record.name, transition.status);
+        if transition.status == JobStatus::Pending && transition.delay.is_zero() {
+            queues.insert(Arc::from(record.queue.as_str()));
         }
     }
-    // What was handed back is for others.
-    room.hints.publish(Hint::of(queues));
+    // Other nodes may claim the returned jobs at once.
+    shared.hints.publish(Hint::of(queues));
     Ok(())
 }
 
-async fn renew(room: &Room) -> Result<(), Fault> {
-    let (claims, asked) = (room.held.claims(), Instant::now());
-    metrics::gauge!(signals::JOBS_HELD).set(room.held.len() as f64);
+async fn renew(shared: &JobShared) -> Result<(), Fault> {
+    let claims = shared.leases.claims();
+    let sent = Instant::now();
+    metrics::gauge!(signals::JOBS_HELD).set(shared.leases.len() as f64);
     if claims.is_empty() {
         return Ok(());
     }
-    let renewed: HashSet<JobId> = room.store.renew(&claims, room.config.lease).await?.into_iter().collect();
-    let lost = room.held.renewed(&claims, &renewed, asked, room.config.lease);
+    let lease = shared.config.lease;
+    let renewed: HashSet<JobId> = shared.store.renew(&claims, lease).await?.into_iter().collect();
+    let lost = shared.leases.apply_renewal(&claims, &renewed, sent, lease);
     if lost > 0 {
-        tracing::warn!(lost, "jobs of this node were cancelled, or taken over by others");
+        tracing::warn!(lost, "leases lost: jobs were cancelled, or other nodes took them over");
     }
     Ok(())
 }
 
 impl Actor for Acknowledger {
     type Message = AcknowledgerMessage;
-    type State = State;
+    type State = AcknowledgerState;
     const KIND: &'static str = "acknowledger";
 
-    async fn start(&self, cx: &Context<AcknowledgerMessage>) -> Result<State, ActorError> {
-        let renew = cx.send_after(self.room.config.renew_every(), AcknowledgerMessage::Renew);
-        // What a predecessor did not come to.
-        cx.address().cast(AcknowledgerMessage::Ended)?;
-        Ok(State { writing: None, busy: None, renewal_due: false, failures: 0, _renew: renew, resume: None })
+    async fn start(&self, cx: &Context<AcknowledgerMessage>) -> Result<AcknowledgerState, ActorError> {
+        let renew = cx.send_every(self.shared.config.renew_every(), || AcknowledgerMessage::Renew);
+        // Results that wait since before a restart.
+        cx.address().cast(AcknowledgerMessage::AttemptEnded)?;
+        Ok(AcknowledgerState {
+            batch: None,
+            statement: None,
+            renewal_due: false,
+            failures: 0,
+            _renew: renew,
+            resume: None,
+        })
     }
 
     async fn handle(
         &self,
         cx: &Context<AcknowledgerMessage>,
         message: AcknowledgerMessage,
-        state: &mut State,
+        state: &mut AcknowledgerState,
     ) -> Result<(), ActorError> {
         match message {
-            AcknowledgerMessage::Ended => {}
-            AcknowledgerMessage::Renew => {
-                state.renewal_due = true;
-                state._renew = cx.send_after(self.room.config.renew_every(), AcknowledgerMessage::Renew);
-            }
-            AcknowledgerMessage::Written(result) => self.written(cx, state, result),
+            AcknowledgerMessage::AttemptEnded => {}
+            AcknowledgerMessage::Renew => state.renewal_due = true,
+            AcknowledgerMessage::StatementEnded(result) => self.statement_ended(cx, state, result),
             AcknowledgerMessage::Resume => state.resume = None,
         }
         self.proceed(cx, state);
         Ok(())
     }
 
-    async fn stop(&self, _cx: &Context<AcknowledgerMessage>, state: &mut State) {
-        // A batch that is under way may be written twice: the second time its claims are gone.
+    async fn stop(&self, _cx: &Context<AcknowledgerMessage>, state: &mut AcknowledgerState) {
         let last = async {
-            if let Some(batch) = state.writing.take() {
-                write(&self.room, &batch, true).await?;
+            // A batch that is under way may be written twice: the second time its claims are gone.
+            if let Some(batch) = state.batch.take() {
+                write(&self.shared, &batch, true).await?;
             }
-            write(&self.room, &self.room.ends.try_take().unwrap_or_default(), false).await
+            write(&self.shared, &self.shared.ended.try_take().unwrap_or_default(), false).await
         };
         match tokio::time::timeout(LAST_WRITE, last).await {
             Ok(Ok(())) => {}
             Ok(Err(fault)) => {
-                tracing::warn!(?fault, "the last ends of jobs are not written; these jobs are run again")
+                tracing::warn!(?fault, "the last results of jobs were not written; these jobs are run again")
             }
             Err(_) => {
-                tracing::warn!("the last ends of jobs took too long to write; these jobs are run again")
+                tracing::warn!("the last results of jobs took too long to write; these jobs are run again")
             }
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 
+use super::store;
 use crate::app::JobStatus;
 use crate::db::handle::Db;
 use crate::kernel::fault::Fault;
@@ -129,14 +130,12 @@ pub async fn count(db: &Db) -> Result<JobCounts, Fault> {
 
 impl FromRow<'_, PgRow> for JobRow {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        let status: String = row.try_get("status")?;
-        let unknown = || sqlx::Error::Decode(format!("`{status}` is no status of a job").into());
         Ok(Self {
             id: row.try_get("id")?,
             name: row.try_get("name")?,
             queue: row.try_get("queue")?,
             priority: row.try_get("priority")?,
-            status: JobStatus::parse(&status).ok_or_else(unknown)?,
+            status: store::status(row)?,
             attempt: row.try_get("attempt")?,
             attempts_max: row.try_get("attempts_max")?,
             node: row.try_get("node_id")?,

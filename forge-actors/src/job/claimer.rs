@@ -1,11 +1,13 @@
-//! The claimer: keeps the local queue filled, has jobs begin and hands them to free workers. What it does
-//! next is decided by [`Desk`].
+//! The claimer: keeps the local queue filled, begins jobs and assigns them to free workers. What it does next is
+//! decided by [`ClaimPlanner`].
 //!
-//! Statements run in tasks beside the actor, so that hints and free workers are heard while one is under way:
-//! one that asks for jobs, and one that writes begins. A hint that comes while its queue is being asked makes
-//! it ask again. Free workers share a statement with those whose jobs end in the same turn of the scheduler,
-//! and with those that come while the one before is under way: a lone one waits for nobody, and the busier
-//! the node, the larger the batches.
+//! Statements run in tasks beside the actor, so that the actor handles hints and free workers meanwhile: one
+//! statement claims or promotes, and one begins. A hint for a queue that is being claimed from has the queue
+//! asked again.
+//!
+//! Jobs of several free workers begin in one statement: of the workers whose jobs end in the same turn of the
+//! scheduler, and of those that become free while the statement before is under way. A lone worker therefore
+//! waits for no other one, and the busier the node, the larger the batches.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,246 +16,224 @@ use std::time::{Duration, Instant};
 use futures::future::OptionFuture;
 use tokio::sync::oneshot;
 
-use super::desk::{Desk, Step};
-use super::held::Ticket;
-use super::messages::Room;
-use super::store::{Begun, Claim, Job, Promoted};
-use super::worker::WorkerMessage;
+use super::leases::ClaimedJob;
+use super::messages::{ClaimerMessage, WorkerMessage};
+use super::planner::{ClaimPlanner, ClaimStep};
+use super::shared::JobShared;
+use super::store::{BegunAttempt, Claim, JobRecord, Promoted};
 use crate::change::TopicKind;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
 use crate::kernel::time::{millis, secs};
-use crate::supervise::{Actor, ActorError, Address, CastError, ChildSpec, Context, Timer};
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
 
-/// Between two attempts to ask a database that does not answer.
+/// Between two attempts to reach a database that does not answer.
 const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(5));
 
-/// How long a claimer that stops waits for what it asked last.
-const ANSWER_PATIENCE: Duration = secs(2);
+/// How long a claimer that stops waits for the statements that are under way.
+const LAST_STATEMENT_WAIT: Duration = secs(2);
 
-/// Messages of the claimer.
-#[derive(forge_app_macros::Message)]
-pub(super) enum ClaimerMessage {
-    /// These queues got work; only those that this node serves are looked at.
-    Woken { queues: BTreeSet<Arc<str>> },
-    /// Time to look without having been woken.
-    Poll,
-    /// Time to ask again after a failure.
-    Resume,
-    /// A worker is free.
-    Idle { worker: usize },
-    /// Ends were written, so that more may be held; some of those jobs are `scheduled` for another time.
-    Settled { scheduled: bool },
-    /// The sweeper found jobs of ours in these queues.
-    Found { queues: BTreeSet<Arc<str>> },
-    /// The answer to what was asked last is there.
-    Answered,
-    /// Who became free in this turn of the scheduler has said so: time to begin.
-    Begin,
-    /// The answer about begins is there.
-    Began,
+/// A claim or a promotion that has ended. It waits in a channel and not in the mailbox, so that a claimer that
+/// stops still gets it.
+struct StepResult {
+    step: ClaimStep,
+    sent: Instant,
+    reply: Result<StepReply, Fault>,
 }
 
-/// What a question brought. It waits in a channel and not in the mailbox, so that a claimer that stops still
-/// gets it.
-struct Answer {
-    step: Step,
-    asked: Instant,
-    reply: Result<Reply, Fault>,
-}
-
-enum Reply {
-    Claimed(Vec<Job>),
+enum StepReply {
+    Claimed(Vec<JobRecord>),
     Promoted(Promoted),
 }
 
-/// What became of a batch that was to begin.
-struct Begins {
-    tickets: Vec<Ticket>,
-    asked: Instant,
-    reply: Result<Vec<Begun>, Fault>,
+/// A begin that has ended.
+struct BeginResult {
+    jobs: Vec<ClaimedJob>,
+    sent: Instant,
+    reply: Result<Vec<BegunAttempt>, Fault>,
 }
 
 pub(super) struct Claimer {
-    room: Arc<Room>,
-    workers: Arc<[Address<WorkerMessage>]>,
+    shared: Arc<JobShared>,
 }
 
-pub(super) struct State {
-    desk: Desk<Ticket>,
+pub(super) struct ClaimerState {
+    planner: ClaimPlanner<ClaimedJob>,
+    /// The queues that this node serves.
     queues: BTreeSet<Arc<str>>,
-    /// The answer that is under way.
-    answer: Option<oneshot::Receiver<Answer>>,
-    /// `Begin` is on its way.
-    gathering: bool,
-    /// The begins that are under way.
-    begins: Option<oneshot::Receiver<Begins>>,
+    /// The claim or promotion that is under way.
+    step: Option<oneshot::Receiver<StepResult>>,
+    /// [`ClaimerMessage::Begin`] is on its way.
+    begin_scheduled: bool,
+    /// The begin that is under way.
+    begin: Option<oneshot::Receiver<BeginResult>>,
     /// Failures since the last success.
     failures: u32,
-    /// After a failure, until `Resume`.
+    /// True after a failure, until `Resume`.
     paused: bool,
     _poll: Timer,
-    /// The next scheduled job, when it comes before the next poll.
+    /// The next scheduled job, when it is due before the next poll.
     _due: Option<Timer>,
     /// The end of a pause.
     _resume: Option<Timer>,
 }
 
 impl Claimer {
-    pub(super) fn spec(
-        room: Arc<Room>,
-        workers: Arc<[Address<WorkerMessage>]>,
-    ) -> (ChildSpec, Address<ClaimerMessage>) {
-        ChildSpec::actor("claimer", move || Self { room: Arc::clone(&room), workers: Arc::clone(&workers) })
+    pub(super) fn spec(shared: Arc<JobShared>, mailbox: Mailbox<ClaimerMessage>) -> ChildSpec {
+        ChildSpec::with_mailbox("claimer", mailbox, move || Self { shared: Arc::clone(&shared) })
     }
 
-    /// Hands out what is there, and asks for more.
-    fn proceed(&self, cx: &Context<ClaimerMessage>, state: &mut State) {
-        while let Some((worker, ticket)) = state.desk.assign() {
-            self.room.desks[worker].put(|desk| desk.get_or_insert_default().push_back(ticket));
-            // It only wakes: a worker that is not running looks when it starts, and once more when it stops.
-            let _: Result<(), CastError> = self.workers[worker].cast(WorkerMessage::Run);
+    /// Assigns jobs to free workers, and sends the statements that the planner asks for.
+    fn proceed(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
+        while let Some((worker, job)) = state.planner.assign() {
+            let worker = &self.shared.workers[worker];
+            worker.assigned.put(|assigned| assigned.get_or_insert_default().push_back(job));
+            // The message is only a wake-up. A worker that is not running takes its assigned jobs when it
+            // starts, and one that stops returns them.
+            worker.address.notify(WorkerMessage::Run);
         }
         if state.paused {
             return;
         }
-        if !state.gathering && state.desk.can_begin() {
-            state.gathering = true;
-            let claimer = cx.address();
-            cx.spawn("gather", async move {
-                // Without it the first worker of a batch that ends would be a batch of its own.
+        if !state.begin_scheduled && state.planner.can_begin() {
+            state.begin_scheduled = true;
+            cx.spawn_message("schedule_begin", async {
+                // Workers whose jobs end in this turn of the scheduler report before the batch is taken.
                 tokio::task::yield_now().await;
-                let _: Result<(), CastError> = claimer.cast(ClaimerMessage::Begin);
+                ClaimerMessage::Begin
             });
         }
-        if let Some(step) = state.desk.next(self.room.held.len()) {
-            state.answer = Some(self.ask(cx, step));
+        if let Some(step) = state.planner.next(self.shared.leases.len()) {
+            state.step = Some(self.send_step(cx, step));
         }
     }
 
-    fn ask(&self, cx: &Context<ClaimerMessage>, step: Step) -> oneshot::Receiver<Answer> {
-        let (room, claimer) = (Arc::clone(&self.room), cx.address());
-        let (sender, answer) = oneshot::channel();
-        cx.spawn("ask", async move {
-            let asked = Instant::now();
+    fn send_step(&self, cx: &Context<ClaimerMessage>, step: ClaimStep) -> oneshot::Receiver<StepResult> {
+        let shared = Arc::clone(&self.shared);
+        let (sender, receiver) = oneshot::channel();
+        cx.spawn_message("claim", async move {
+            let sent = Instant::now();
             let reply = match &step {
-                Step::Claim { queue, limit, begin } => room
+                ClaimStep::Claim { queue, limit, begin } => shared
                     .store
-                    .claim(queue, &room.names, *limit, *begin, room.node, room.config.lease)
+                    .claim(queue, &shared.names, *limit, *begin, shared.node, shared.config.lease)
                     .await
-                    .map(Reply::Claimed),
-                Step::Promote => room.store.promote().await.map(Reply::Promoted),
+                    .map(StepReply::Claimed),
+                ClaimStep::Promote => shared.store.promote().await.map(StepReply::Promoted),
             };
-            // A claimer that is gone wants neither; what was claimed for it is claimed again when its lease
-            // has run out.
-            let _: Result<(), Answer> = sender.send(Answer { step, asked, reply });
-            let _: Result<(), CastError> = claimer.cast(ClaimerMessage::Answered);
+            // Fails when the claimer is gone. The leases of what was claimed for it run out, and the jobs are
+            // claimed again.
+            let _: Result<(), StepResult> = sender.send(StepResult { step, sent, reply });
+            ClaimerMessage::ClaimEnded
         });
-        answer
+        receiver
     }
 
-    fn begin(&self, cx: &Context<ClaimerMessage>, state: &mut State) {
-        state.gathering = false;
-        let tickets = if state.paused { Vec::new() } else { state.desk.begin() };
-        if tickets.is_empty() {
+    fn begin(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
+        state.begin_scheduled = false;
+        let jobs = if state.paused { Vec::new() } else { state.planner.begin_batch() };
+        if jobs.is_empty() {
             return;
         }
-        let (room, claimer) = (Arc::clone(&self.room), cx.address());
-        let (sender, begins) = oneshot::channel();
-        cx.spawn("begin", async move {
-            let (claims, asked): (Vec<Claim>, _) =
-                (tickets.iter().map(Ticket::claim).collect(), Instant::now());
-            let reply = room.store.begin(&claims, room.config.lease).await;
-            // A claimer that is gone took its workers' jobs along: they are claimed again when their leases
-            // have run out.
-            let _: Result<(), Begins> = sender.send(Begins { tickets, asked, reply });
-            let _: Result<(), CastError> = claimer.cast(ClaimerMessage::Began);
+        let shared = Arc::clone(&self.shared);
+        let (sender, receiver) = oneshot::channel();
+        cx.spawn_message("begin", async move {
+            let claims: Vec<Claim> = jobs.iter().map(ClaimedJob::claim).collect();
+            let sent = Instant::now();
+            let reply = shared.store.begin(&claims, shared.config.lease).await;
+            // Fails when the claimer is gone. The leases of these jobs run out, and they are claimed again.
+            let _: Result<(), BeginResult> = sender.send(BeginResult { jobs, sent, reply });
+            ClaimerMessage::BeginEnded
         });
-        state.begins = Some(begins);
+        state.begin = Some(receiver);
     }
 
-    fn began(&self, cx: &Context<ClaimerMessage>, state: &mut State) {
-        let Some(Ok(Begins { tickets, asked, reply })) =
-            state.begins.take().map(|mut begins| begins.try_recv())
-        else {
+    fn begin_ended(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
+        let received = state.begin.take().map(|mut begin| begin.try_recv());
+        let Some(Ok(BeginResult { jobs, sent, reply })) = received else {
             return;
         };
         match reply {
             Ok(begun) => {
-                state.desk.began(self.confirmed(tickets, asked, &begun));
+                state.planner.begun(self.confirmed(jobs, sent, &begun));
                 Self::recovered(state);
             }
             Err(fault) => {
-                state.desk.not_begun(tickets);
+                state.planner.begin_failed(jobs);
                 Self::pause(cx, state, &fault);
             }
         }
     }
 
-    /// Those of `tickets` whose begin is written.
-    fn confirmed(&self, tickets: Vec<Ticket>, asked: Instant, begun: &[Begun]) -> Vec<Ticket> {
-        let begun: HashMap<JobId, &Begun> = begun.iter().map(|begun| (begun.job, begun)).collect();
-        let confirmed = tickets.into_iter().filter_map(|mut ticket| {
-            let Some(begun) = begun.get(&ticket.job.id) else {
-                tracing::info!(job = %ticket.job.id, name = %ticket.job.name, "not begun: it was cancelled, or another node took it over");
+    /// Those of `jobs` that have begun.
+    fn confirmed(&self, jobs: Vec<ClaimedJob>, sent: Instant, begun: &[BegunAttempt]) -> Vec<ClaimedJob> {
+        let begun: HashMap<JobId, &BegunAttempt> = begun.iter().map(|begun| (begun.job, begun)).collect();
+        let confirmed = jobs.into_iter().filter_map(|mut job| {
+            let Some(begun) = begun.get(&job.record.id) else {
+                tracing::info!(
+                    job = %job.record.id,
+                    name = %job.record.name,
+                    "job not begun: it was cancelled, or another node took it over"
+                );
                 return None;
             };
-            ticket.begun(begun, asked, self.room.config.lease);
-            Some(ticket)
+            job.apply_begin(begun, sent, self.shared.config.lease);
+            Some(job)
         });
         confirmed.collect()
     }
 
-    fn wake(state: &mut State, queues: &BTreeSet<Arc<str>>) {
-        let State { desk, queues: served, .. } = state;
-        desk.wake(queues.intersection(served));
+    fn queues_woken(state: &mut ClaimerState, woken: &BTreeSet<Arc<str>>) {
+        let ClaimerState { planner, queues, .. } = state;
+        planner.wake(woken.intersection(queues));
     }
 
-    fn poll(&self, cx: &Context<ClaimerMessage>, state: &mut State) {
-        let State { desk, queues, .. } = state;
-        desk.wake(queues.iter());
-        desk.due();
-        state._poll = cx.send_after(self.room.config.poll_interval, ClaimerMessage::Poll);
+    fn poll(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
+        let ClaimerState { planner, queues, .. } = state;
+        planner.wake(queues.iter());
+        planner.promotion_due();
+        state._poll = cx.send_after(self.shared.config.poll_interval, ClaimerMessage::Poll);
     }
 
-    fn serve(&self, state: &mut State, queues: BTreeSet<Arc<str>>) {
+    /// Adds queues to those that this node serves.
+    fn serve(&self, state: &mut ClaimerState, queues: BTreeSet<Arc<str>>) {
         let before = state.queues.len();
-        state.desk.wake(&queues);
+        state.planner.wake(&queues);
         state.queues.extend(queues);
         if state.queues.len() != before {
             let served = state.queues.iter().map(Arc::clone).collect();
-            self.room.hints.set_interest(TopicKind::Queues, served);
+            self.shared.hints.set_interest(TopicKind::Queues, served);
         }
     }
 
-    fn answered(&self, cx: &Context<ClaimerMessage>, state: &mut State) {
-        let Some(Ok(Answer { step, asked, reply })) = state.answer.take().map(|mut answer| answer.try_recv())
-        else {
+    fn claim_ended(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
+        let received = state.step.take().map(|mut step| step.try_recv());
+        let Some(Ok(StepResult { step, sent, reply })) = received else {
             return;
         };
         match (reply, step) {
-            (Ok(Reply::Claimed(jobs)), Step::Claim { queue, limit, .. }) => {
-                let begun = jobs.iter().take_while(|job| job.begun).count();
-                let tickets =
-                    jobs.into_iter().map(|job| self.room.held.admit(job, asked, self.room.config.lease));
-                state.desk.claimed(queue, limit, tickets.collect(), begun, Instant::now());
+            (Ok(StepReply::Claimed(records)), ClaimStep::Claim { queue, limit, .. }) => {
+                let begun = records.iter().take_while(|record| record.begun).count();
+                let lease = self.shared.config.lease;
+                let jobs = records.into_iter().map(|record| self.shared.leases.insert(record, sent, lease));
+                state.planner.claimed(queue, limit, jobs.collect(), begun, Instant::now());
             }
-            (Ok(Reply::Promoted(promoted)), _) => {
-                state.desk.promoted(promoted.queues.intersection(&state.queues));
-                let soon = promoted.next_due.filter(|next| *next < self.room.config.poll_interval);
+            (Ok(StepReply::Promoted(promoted)), _) => {
+                state.planner.promoted(promoted.queues.intersection(&state.queues));
+                let soon = promoted.next_due.filter(|next| *next < self.shared.config.poll_interval);
                 state._due = soon.map(|next| cx.send_after(next, ClaimerMessage::Resume));
             }
-            (Ok(Reply::Claimed(_)), Step::Promote) => unreachable!("each step has its own reply"),
+            (Ok(StepReply::Claimed(_)), ClaimStep::Promote) => unreachable!("each step has its own reply"),
             (Err(fault), step) => {
-                state.desk.failed(step);
+                state.planner.failed(step);
                 return Self::pause(cx, state, &fault);
             }
         }
         Self::recovered(state);
     }
 
-    fn pause(cx: &Context<ClaimerMessage>, state: &mut State, fault: &Fault) {
+    fn pause(cx: &Context<ClaimerMessage>, state: &mut ClaimerState, fault: &Fault) {
         if state.failures == 0 {
             tracing::warn!(?fault, "jobs can be neither claimed nor begun; trying again until they can");
         }
@@ -262,7 +242,7 @@ impl Claimer {
         state.failures = state.failures.saturating_add(1);
     }
 
-    fn recovered(state: &mut State) {
+    fn recovered(state: &mut ClaimerState) {
         if std::mem::take(&mut state.failures) > 0 {
             tracing::info!("jobs are claimed and begun again");
         }
@@ -271,37 +251,36 @@ impl Claimer {
 
 impl Actor for Claimer {
     type Message = ClaimerMessage;
-    type State = State;
+    type State = ClaimerState;
     const KIND: &'static str = "claimer";
 
-    async fn start(&self, cx: &Context<ClaimerMessage>) -> Result<State, ActorError> {
-        self.room.drain.send_replace(None);
-        let (hints, claimer) = (self.room.hints.subscribe(TopicKind::Queues), cx.address());
+    async fn start(&self, cx: &Context<ClaimerMessage>) -> Result<ClaimerState, ActorError> {
+        self.shared.drain.send_replace(None);
+        let hints = self.shared.hints.subscribe(TopicKind::Queues);
+        let claimer = cx.address();
         cx.spawn("hints", async move {
             loop {
                 let queues = hints.next().await.topics.queues().map(Arc::clone).collect();
-                // A mailbox that is full wakes soon enough; a claimer that is gone took this task along.
-                let _: Result<(), CastError> = claimer.cast(ClaimerMessage::Woken { queues });
+                claimer.notify(ClaimerMessage::QueuesWoken { queues });
             }
         });
-        let desk = Desk::new(self.workers.len(), self.room.config.prefetch_max as usize);
-        let poll = cx.send_after(Duration::ZERO, ClaimerMessage::Poll);
-        let mut state = State {
-            desk,
+        let workers = &self.shared.workers;
+        let mut state = ClaimerState {
+            planner: ClaimPlanner::new(workers.len(), self.shared.config.prefetch_max as usize),
             queues: BTreeSet::new(),
-            answer: None,
-            gathering: false,
-            begins: None,
+            step: None,
+            begin_scheduled: false,
+            begin: None,
             failures: 0,
             paused: false,
-            _poll: poll,
+            _poll: cx.send_after(Duration::ZERO, ClaimerMessage::Poll),
             _due: None,
             _resume: None,
         };
-        self.serve(&mut state, self.room.queues());
-        for worker in self.workers.iter() {
-            // One that is not running reports when it starts.
-            let _: Result<(), CastError> = worker.cast(WorkerMessage::Report);
+        self.serve(&mut state, self.shared.queues());
+        for worker in workers {
+            // A worker that is not running reports when it starts.
+            worker.address.notify(WorkerMessage::Report);
         }
         Ok(state)
     }
@@ -310,46 +289,46 @@ impl Actor for Claimer {
         &self,
         cx: &Context<ClaimerMessage>,
         message: ClaimerMessage,
-        state: &mut State,
+        state: &mut ClaimerState,
     ) -> Result<(), ActorError> {
         match message {
-            ClaimerMessage::Woken { queues } => Self::wake(state, &queues),
+            ClaimerMessage::QueuesWoken { queues } => Self::queues_woken(state, &queues),
             ClaimerMessage::Poll => self.poll(cx, state),
             ClaimerMessage::Resume => {
-                state.desk.due();
+                state.planner.promotion_due();
                 state.paused = false;
             }
-            ClaimerMessage::Idle { worker } => state.desk.idle(worker),
-            ClaimerMessage::Settled { scheduled: true } => state.desk.wake([]),
-            ClaimerMessage::Settled { scheduled: false } => {}
-            ClaimerMessage::Found { queues } => self.serve(state, queues),
-            ClaimerMessage::Answered => self.answered(cx, state),
+            ClaimerMessage::WorkerFree { worker } => state.planner.worker_free(worker),
+            ClaimerMessage::ResultsWritten { scheduled: true } => state.planner.wake([]),
+            ClaimerMessage::ResultsWritten { scheduled: false } => {}
+            ClaimerMessage::QueuesFound { queues } => self.serve(state, queues),
+            ClaimerMessage::ClaimEnded => self.claim_ended(cx, state),
             ClaimerMessage::Begin => self.begin(cx, state),
-            ClaimerMessage::Began => self.began(cx, state),
+            ClaimerMessage::BeginEnded => self.begin_ended(cx, state),
         }
         self.proceed(cx, state);
         Ok(())
     }
 
-    /// What no worker has is handed back; what runs has until the drain is over.
-    async fn stop(&self, _cx: &Context<ClaimerMessage>, state: &mut State) {
-        self.room.drain.send_replace(Some(Instant::now() + self.room.config.drain_timeout));
-        state.desk.surrender().for_each(|ticket| self.room.hand_back(ticket));
+    /// Returns the jobs that no worker has, and starts the drain of those that run.
+    async fn stop(&self, _cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
+        let shared = &self.shared;
+        shared.drain.send_replace(Some(Instant::now() + shared.config.drain_timeout));
+        state.planner.take_unassigned().for_each(|job| shared.return_job(job));
         let last = async {
-            if let Some(Ok(begins)) = OptionFuture::from(state.begins.take()).await {
-                begins.tickets.into_iter().for_each(|ticket| self.room.hand_back(ticket));
+            if let Some(Ok(begin)) = OptionFuture::from(state.begin.take()).await {
+                begin.jobs.into_iter().for_each(|job| shared.return_job(job));
             }
-            if let Some(Ok(Answer { asked, reply: Ok(Reply::Claimed(jobs)), .. })) =
-                OptionFuture::from(state.answer.take()).await
-            {
-                jobs.into_iter().for_each(|job| {
-                    self.room.hand_back(self.room.held.admit(job, asked, self.room.config.lease))
-                });
+            let step = OptionFuture::from(state.step.take()).await;
+            if let Some(Ok(StepResult { sent, reply: Ok(StepReply::Claimed(records)), .. })) = step {
+                for record in records {
+                    shared.return_job(shared.leases.insert(record, sent, shared.config.lease));
+                }
             }
         };
-        if tokio::time::timeout(ANSWER_PATIENCE, last).await.is_err() {
+        if tokio::time::timeout(LAST_STATEMENT_WAIT, last).await.is_err() {
             tracing::info!(
-                "what was asked last is not answered; its jobs are claimed again when their leases have run out"
+                "the last claim is not answered; its jobs are claimed again when their leases have run out"
             );
         }
     }

@@ -15,19 +15,19 @@ const CONCURRENCY_MAX: u32 = 1_000;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct JobConfig {
-    /// Jobs that run at the same time on this node; further ones wait in the table.
+    /// Jobs that run at the same time on this node; further jobs wait in the table.
     pub concurrency: u32,
-    /// Jobs that this node may hold beyond those that run, when they are short; they are claimed at once,
-    /// have not begun, and are handed back on shutdown.
+    /// How many jobs this node may claim beyond those that run, when jobs are short. They have not begun, and
+    /// are returned to their queues on shutdown.
     pub prefetch_max: u32,
-    /// How often a claimer looks that nobody woke. A job of which it got no hint starts this much later.
+    /// How often a claimer polls its queues without a hint. A job whose hint was lost starts this much later.
     #[serde(with = "serde_duration")]
     pub poll_interval: Duration,
-    /// How long a node may be silent before others take its jobs over.
+    /// How long a node may fail to renew its leases before other nodes take its jobs over.
     #[serde(with = "serde_duration")]
     pub lease: Duration,
-    /// How long a stopping node waits for jobs that run; then it hands them back, without spending an
-    /// attempt.
+    /// How long a stopping node waits for running jobs; then it returns them to their queues, without spending
+    /// an attempt.
     #[serde(with = "serde_duration")]
     pub drain_timeout: Duration,
     /// How long finished jobs are kept in the history.
@@ -65,7 +65,7 @@ impl JobConfig {
             );
         }
         if self.poll_interval.is_zero() {
-            broken.push("jobs.poll_interval is 0: the claimer would do nothing but look".to_owned());
+            broken.push("jobs.poll_interval is 0: the claimer would poll without a pause".to_owned());
         }
         broken
     }

@@ -4,9 +4,9 @@
 //!        dispatch                                  a person: `retry`
 //!           │            ┌───────────────────────────────────────────────────────────┐
 //!           ▼            ▼                                                           │
-//!        pending ◀── snoozed · handed back ──┐                                       │
+//!        pending ◀── snoozed · returned ─────┐                                       │
 //!           │ ▲                              │                                       │
-//!         claim handed back ·      retry ◀── failed · lease lost ──┐                 │
+//!         claim returned ·         retry ◀── failed · lease lost ──┐                 │
 //!           │ lease lost             │       │                     │                 │
 //!           ▼ │                      │       │                     │                 │
 //!        claimed ◀───── claim ───────┘       │                     │                 │
@@ -14,7 +14,7 @@
 //!         begin: in the claim itself, when a worker is free for it │                 │
 //!           ▼                                │                     │                 │
 //!        running ────────────────────────────┴───────────┬─────────┘                 │
-//!                                                        ├── ok ────────────────▶ completed
+//!                                                        ├── succeeded ─────────▶ completed
 //!                                                        ├── arguments refused ─▶ failed ──────┤
 //!                                                        ├── attempts spent ────▶ dead_letter ─┤
 //!        pending · retry · claimed · running ────────────┴── a person: `cancel` ▶ cancelled ───┘
@@ -22,52 +22,156 @@
 //!
 //! ```text
 //!   jobs (one_for_one)
-//!   ├ acknowledger     writes ends in batches, renews leases in batches
+//!   ├ acknowledger     writes results in batches, renews leases in batches
 //!   ├ workers          worker-1 … worker-n, one job at a time each
-//!   ├ claimer          claims in batches into a local queue, begins for free workers, hands out
-//!   ├ rescuer          gives jobs back whose lease has run out, whoever held them
-//!   └ sweeper          deletes old history, counts what waits
+//!   ├ claimer          claims in batches into a local queue, begins jobs, assigns them to free workers
+//!   ├ rescuer          returns jobs whose lease has run out, whichever node held them
+//!   └ sweeper          counts jobs, deletes old history
 //! ```
 //!
-//! They stop from bottom to top: nothing more is claimed, the local queue is handed back, workers end their
-//! jobs or hand them back when the drain is over, and the last ends are written.
+//! The life of a job: `insert.rs` writes its row; the claimer claims it (`planner.rs` decides when, `leases.rs`
+//! holds the lease); a worker runs its handler through the function subsystem; `state.rs` decides what follows;
+//! the acknowledger writes that, or `completion.rs` does in the transaction of the job's own effect.
+//!
+//! The actors stop from bottom to top: the claimer claims no more and returns its local queue, workers end their
+//! jobs or return them when the drain is over, and the acknowledger writes the last results.
 //!
 //! Invariants
-//! - A job is finished when its row has left `forge_jobs`, and not before. Whatever a worker did, it is told
-//!   there or it did not happen.
-//! - Every write of a worker names its claim, a number that grows with each claim: what a stopped, cut-off or
-//!   slow holder writes after its job was taken over is refused. There is no other fence, and none of it
-//!   depends on a clock of a node.
-//! - An attempt counts when it begins, and that is committed before its handler starts. A job that kills its
-//!   process is therefore a dead letter after its attempts, and not for ever; one that takes Postgres along
-//!   may have one more (`sql/begin_jobs.sql`).
-//! - Nothing begins without a free worker. A lost node has spent an attempt of what it ran, and of nothing
-//!   that it merely held.
-//! - The lease decides only when another node may take over. One that has run out while nobody took over is
-//!   still its holder's.
-//! - What this binary has no handler for is never claimed; the sweeper says that it is there.
-//! - Hints only wake. A claimer that hears nothing looks once in `poll_interval`, and when the next scheduled
+//! - A job is finished when its row has left `forge_jobs`, and not before.
+//! - Every write of a worker names its claim, a number that grows with each claim: a write by a stopped,
+//!   disconnected or slow worker whose job was taken over is refused. Nothing else fences workers, and no clock of
+//!   a node is involved.
+//! - An attempt counts when it begins, and its begin is committed before its handler starts. A job that kills its
+//!   process therefore becomes a dead letter after its attempts; a job that takes Postgres down with it may have
+//!   one attempt more ([`store::JobStore::begin`]).
+//! - No job begins without a free worker. A node that is lost has spent an attempt of the jobs that it ran, and
+//!   none of the jobs that it had only claimed.
+//! - An expired lease allows other nodes to take the job over. Until one does, the job is still its holder's.
+//! - Jobs without a handler in this binary are never claimed by it; the sweeper reports them.
+//! - Hints are only wake-ups. A claimer without hints polls once in `poll_interval`, and when the next scheduled
 //!   job is due.
 //!
-//! Failures: a panic or a time limit ends one attempt. While the database is away claimers wait with a
-//! backoff, and ends are kept and written when it is back; the claim decides whether they still count. An
-//! actor that is restarted loses what it held in memory: the leases run out, and the jobs are claimed again.
+//! Failures: a panic or a time limit ends one attempt. While the database is away, claimers wait with a backoff,
+//! and results are kept and written when the database is back; the claim decides whether they still count. A
+//! claimed job that a crashed actor held in memory is claimed again when its lease has run out.
 
 mod acknowledger;
 pub mod admin;
 mod claimer;
-mod conclude;
+mod completion;
 pub mod config;
-mod desk;
-mod held;
 pub mod insert;
-pub mod messages;
+mod leases;
+mod messages;
+mod planner;
 mod rescuer;
+mod shared;
 pub mod signals;
 pub mod state;
 pub mod store;
 mod sweeper;
 mod worker;
 
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::app::KindName;
+use crate::change::HintHub;
+use crate::db::database::Database;
+use crate::function::Functions;
+use crate::kernel::ids::NodeId;
+use crate::kernel::slot::Slot;
+use crate::supervise::{ChildSpec, Mailbox, Strategy, SupervisorSpec};
+
+use acknowledger::Acknowledger;
+use claimer::Claimer;
+use config::JobConfig;
+use leases::LeaseTable;
+use rescuer::Rescuer;
+use shared::{JobShared, WorkerHandle};
+use store::JobStore;
+use sweeper::Sweeper;
+use worker::Worker;
+
 #[cfg(test)]
 mod tests;
+
+/// Runs the jobs of one node. Cheap to clone; every clone is a handle of the same subsystem.
+#[derive(Clone)]
+pub struct Jobs {
+    shared: Arc<JobShared>,
+}
+
+/// What the job subsystem needs of the node.
+pub struct JobDeps {
+    /// Jobs are claimed for this node.
+    pub node: NodeId,
+    /// The database of the jobs.
+    pub database: Database,
+    /// Runs the handlers.
+    pub functions: Functions,
+    /// Wakes the claimer, and other nodes when jobs are returned.
+    pub hints: HintHub,
+    /// Section `[jobs]`.
+    pub config: JobConfig,
+}
+
+/// How many jobs a node holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobStats {
+    /// Jobs that this node holds: claimed, running, or with a result that is not written yet.
+    pub held: usize,
+    /// Of those, how many have begun.
+    pub begun: usize,
+}
+
+impl Jobs {
+    /// Makes the subsystem and its supervisor, which the caller puts into the tree.
+    pub fn new(deps: JobDeps) -> (Self, ChildSpec) {
+        let JobDeps { node, database, functions, hints, config } = deps;
+        let names = functions.catalog().names_of(KindName::Job).map(|(name, _)| name.to_owned()).collect();
+        let (acknowledger_mailbox, acknowledger) = Mailbox::of::<Acknowledger>();
+        let (claimer_mailbox, claimer) = Mailbox::of::<Claimer>();
+        let (worker_mailboxes, workers): (Vec<_>, Vec<_>) = (0..config.concurrency)
+            .map(|_| {
+                let (mailbox, address) = Mailbox::of::<Worker>();
+                (mailbox, WorkerHandle { assigned: Slot::new(), address })
+            })
+            .unzip();
+        let shared = Arc::new(JobShared {
+            node,
+            store: JobStore::new(database.clone()),
+            database,
+            functions,
+            hints,
+            config,
+            names,
+            leases: LeaseTable::default(),
+            workers,
+            ended: Slot::new(),
+            acknowledger,
+            claimer,
+            drain: watch::Sender::new(None),
+        });
+        let workers = worker_mailboxes
+            .into_iter()
+            .enumerate()
+            .map(|(index, mailbox)| Worker::spec(Arc::clone(&shared), index, mailbox))
+            .collect();
+        let children = vec![
+            Acknowledger::spec(Arc::clone(&shared), acknowledger_mailbox),
+            ChildSpec::supervisor("workers", SupervisorSpec::new(Strategy::OneForOne, workers)),
+            Claimer::spec(Arc::clone(&shared), claimer_mailbox),
+            Rescuer::spec(Arc::clone(&shared)),
+            Sweeper::spec(Arc::clone(&shared)),
+        ];
+        let spec = ChildSpec::supervisor("jobs", SupervisorSpec::new(Strategy::OneForOne, children));
+        (Self { shared }, spec)
+    }
+
+    /// Counts the jobs that this node holds.
+    pub fn stats(&self) -> JobStats {
+        JobStats { held: self.shared.leases.len(), begun: self.shared.leases.begun() }
+    }
+}

@@ -1,67 +1,67 @@
-//! The rescuer: gives jobs back whose lease has run out. It runs on every node; the statement lets each job
-//! be given back once.
+//! The rescuer: returns the jobs whose lease has run out, whichever node held them. It runs on every node; the
+//! statement lets each job be returned once.
 //!
-//! While the database was away nobody could renew, so for as long as a lease lasts after that nothing is
-//! taken from anybody.
+//! While the database is away no node can renew its leases, so for as long as a lease lasts after an outage no
+//! job is taken from any node.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::messages::Room;
+use super::shared::JobShared;
 use super::signals;
 use crate::change::Hint;
 use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Timer};
 
-/// Between two looks.
+/// Between two runs.
 const RESCUE_EVERY: Duration = secs(1);
 
 /// Messages of the rescuer.
 #[derive(forge_app_macros::Message)]
 pub(super) enum RescuerMessage {
-    /// Look for leases that have run out.
+    /// Returns the jobs whose lease has run out.
     Rescue,
 }
 
 pub(super) struct Rescuer {
-    room: Arc<Room>,
+    shared: Arc<JobShared>,
 }
 
-pub(super) struct State {
-    /// Leases that have run out are left alone until then.
+pub(super) struct RescuerState {
+    /// Until then the owners of leases that have run out may not have been able to renew them.
     not_before: Instant,
     timer: Timer,
 }
 
 impl Rescuer {
-    pub(super) fn spec(room: Arc<Room>) -> ChildSpec {
-        ChildSpec::actor("rescuer", move || Self { room: Arc::clone(&room) }).0
+    pub(super) fn spec(shared: Arc<JobShared>) -> ChildSpec {
+        ChildSpec::unaddressed("rescuer", move || Self { shared: Arc::clone(&shared) })
     }
 
-    async fn rescue(&self, state: &mut State) {
+    async fn rescue(&self, state: &mut RescuerState) {
         let now = Instant::now();
-        if !self.room.database.state().borrow().is_up() {
-            state.not_before = now + self.room.config.lease;
+        if !self.shared.database.state().borrow().is_up() {
+            state.not_before = now + self.shared.config.lease;
         }
         if now < state.not_before {
             return;
         }
-        match self.room.store.rescue().await {
-            Ok(rescued) if rescued.again + rescued.unbegun + rescued.dead == 0 => {}
+        match self.shared.store.rescue().await {
+            Ok(rescued) if rescued.count() == 0 => {}
             Ok(rescued) => {
-                metrics::counter!(signals::JOBS_RESCUED_TOTAL)
-                    .increment((rescued.again + rescued.unbegun + rescued.dead) as u64);
+                metrics::counter!(signals::JOBS_RESCUED_TOTAL).increment(rescued.count() as u64);
                 tracing::warn!(
-                    again = rescued.again,
-                    unbegun = rescued.unbegun,
+                    retried = rescued.retried,
+                    returned = rescued.returned,
                     dead = rescued.dead,
-                    "jobs of a lost node are run again; the unbegun ones have lost no attempt, the dead ones had none left"
+                    "jobs of a lost node are run again; returned ones had not begun and lost no attempt, dead \
+                     ones had no attempt left"
                 );
-                self.room.hints.publish(Hint::of(rescued.queues));
+                self.shared.hints.publish(Hint::of(rescued.queues));
             }
             Err(fault) => {
-                tracing::warn!(?fault, "leases that have run out were not looked for; trying again");
-                state.not_before = now + self.room.config.lease;
+                tracing::warn!(?fault, "rescue of jobs whose lease has run out failed; trying again");
+                state.not_before = now + self.shared.config.lease;
             }
         }
     }
@@ -69,18 +69,19 @@ impl Rescuer {
 
 impl Actor for Rescuer {
     type Message = RescuerMessage;
-    type State = State;
+    type State = RescuerState;
     const KIND: &'static str = "rescuer";
 
-    async fn start(&self, cx: &Context<RescuerMessage>) -> Result<State, ActorError> {
-        Ok(State { not_before: Instant::now(), timer: cx.send_after(RESCUE_EVERY, RescuerMessage::Rescue) })
+    async fn start(&self, cx: &Context<RescuerMessage>) -> Result<RescuerState, ActorError> {
+        let timer = cx.send_after(RESCUE_EVERY, RescuerMessage::Rescue);
+        Ok(RescuerState { not_before: Instant::now(), timer })
     }
 
     async fn handle(
         &self,
         cx: &Context<RescuerMessage>,
         message: RescuerMessage,
-        state: &mut State,
+        state: &mut RescuerState,
     ) -> Result<(), ActorError> {
         match message {
             RescuerMessage::Rescue => {

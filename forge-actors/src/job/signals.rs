@@ -1,15 +1,15 @@
-//! Metrics of the job room. Names of jobs and queues come from the binary's own handlers and the rows that
-//! they have.
+//! Metrics of the job subsystem. Values of the label `handler` are wire names of this binary's own jobs, values
+//! of `queue` are names of queues that have jobs.
 
 use crate::app::job::JobStatus;
 
-/// Counter: attempts by `job` and what became of the job (`status`).
+/// Counter: attempts by `handler` and the `status` of the job after them.
 pub const JOB_ATTEMPTS_TOTAL: &str = "forge_job_attempts_total";
-/// Counter: ends of attempts that were refused, because the attempt had lost its job.
+/// Counter: results of attempts that were refused, because the attempt had lost its job.
 pub const JOBS_REFUSED_TOTAL: &str = "forge_jobs_refused_total";
 /// Counter: jobs that were taken from a lost node.
 pub const JOBS_RESCUED_TOTAL: &str = "forge_jobs_rescued_total";
-/// Gauge: jobs that this node holds.
+/// Gauge: jobs that this node holds: claimed, running, or with a result that is not written yet.
 pub const JOBS_HELD: &str = "forge_jobs_held";
 /// Gauge: jobs that are not finished, by `queue` and `status`; of the whole database, counted once a minute.
 pub const JOBS: &str = "forge_jobs";
@@ -19,6 +19,7 @@ pub const JOBS_WITHOUT_HANDLER: &str = "forge_jobs_without_handler";
 pub const JOB_WAIT_SECONDS: &str = "forge_job_wait_seconds";
 
 /// Counts the end of an attempt.
-pub(super) fn finished(job: &str, status: JobStatus) {
-    metrics::counter!(JOB_ATTEMPTS_TOTAL, "job" => job.to_owned(), "status" => status.as_str()).increment(1);
+pub(super) fn finished(handler: &str, status: JobStatus) {
+    metrics::counter!(JOB_ATTEMPTS_TOTAL, "handler" => handler.to_owned(), "status" => status.as_str())
+        .increment(1);
 }

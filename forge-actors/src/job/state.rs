@@ -1,58 +1,83 @@
-//! What becomes of a job: pure decisions.
+//! What becomes of a job after an attempt: pure decisions.
 
+use std::error::Error;
 use std::time::Duration;
 
 use crate::app::job::{JobStatus, RetryBackoff};
+use crate::function::AttemptResult;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::limits::CAUSE_BYTES_MAX;
 
-/// How an attempt ended, as far as its job is concerned.
+/// What is written about a job when an attempt has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// The handler succeeded.
-    Done,
-    /// The handler asked for another time.
-    Snoozed(Duration),
-    /// It never ran, or it was cut by a node that stops.
-    HandedBack,
-    /// The arguments do not fit the handler.
-    Refused(String),
-    /// It failed, with what a person should read.
-    Failed(String),
-}
-
-/// What is written about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(super) struct Transition {
+    /// The new status.
     pub(super) status: JobStatus,
-    /// For a job that goes on: how long it waits.
-    pub(super) after: Duration,
-    /// The attempt does not count, if it had begun.
-    pub(super) gives_back: bool,
+    /// How long a job that runs again waits; zero for a finished one.
+    pub(super) delay: Duration,
+    /// The attempt does not count, even if it had begun.
+    pub(super) refunds_attempt: bool,
+    /// Why the attempt failed.
     pub(super) error: Option<String>,
 }
 
-/// The attempt is `attempt` of `attempts_max`; `random` is uniform in `0.0..1.0`.
-pub(super) fn judge(
-    ending: Ending,
-    attempt: u32,
-    attempts_max: u32,
-    backoff: RetryBackoff,
-    random: f64,
-) -> Verdict {
-    let ended = |status, error| Verdict { status, after: Duration::ZERO, gives_back: false, error };
-    let waits = |after| Verdict { status: JobStatus::Pending, after, gives_back: true, error: None };
-    match ending {
-        Ending::Done => ended(JobStatus::Completed, None),
-        Ending::Snoozed(delay) => waits(delay),
-        Ending::HandedBack => waits(Duration::ZERO),
-        Ending::Refused(error) => ended(JobStatus::Failed, Some(error)),
-        Ending::Failed(error) if attempt >= attempts_max => ended(JobStatus::DeadLetter, Some(error)),
-        Ending::Failed(error) => {
-            Verdict { after: backoff.delay(attempt, random), ..ended(JobStatus::Retry, Some(error)) }
+impl Transition {
+    /// The end of a job whose handler succeeded.
+    pub(super) const COMPLETED: Self =
+        Self { status: JobStatus::Completed, delay: Duration::ZERO, refunds_attempt: false, error: None };
+
+    /// Decides what follows from the result of attempt `attempt` of `attempts_max`; `random` is uniform in
+    /// `0.0..1.0`.
+    pub(super) fn after(
+        result: &AttemptResult,
+        attempt: u32,
+        attempts_max: u32,
+        backoff: RetryBackoff,
+        random: f64,
+    ) -> Self {
+        match result {
+            AttemptResult::Succeeded => Self::COMPLETED,
+            AttemptResult::Snoozed(delay) => Self::wait(*delay),
+            AttemptResult::Interrupted => Self::wait(Duration::ZERO),
+            AttemptResult::Refused(fault) => Self::failure(JobStatus::Failed, fault),
+            AttemptResult::Failed(fault) if attempt >= attempts_max => {
+                Self::failure(JobStatus::DeadLetter, fault)
+            }
+            AttemptResult::Failed(fault) => {
+                let delay = backoff.delay(attempt, random);
+                Self { delay, ..Self::failure(JobStatus::Retry, fault) }
+            }
         }
+    }
+
+    /// The job waits for `delay`, as if this attempt had not been.
+    const fn wait(delay: Duration) -> Self {
+        Self { status: JobStatus::Pending, delay, refunds_attempt: true, error: None }
+    }
+
+    fn failure(status: JobStatus, fault: &Fault) -> Self {
+        Self { status, error: Some(error_text(fault)), ..Self::COMPLETED }
     }
 }
 
-/// A job in this status is in the history, and nothing happens to it by itself.
+/// The fault with its causes, as an operator reads it, without characters that Postgres cannot store.
+fn error_text(fault: &Fault) -> String {
+    let mut source = fault.source();
+    // The message of an internal fault is meant for clients, who must not see the causes that follow here.
+    let hides_causes = fault.code() == Code::Internal && source.is_some();
+    let mut text = if hides_causes { fault.code().to_string() } else { fault.to_string() };
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    let text = text.replace('\0', "\u{fffd}");
+    match text.char_indices().find(|(at, c)| at + c.len_utf8() > CAUSE_BYTES_MAX) {
+        Some((end, _)) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+/// True for a job whose row is in the history, where nothing happens to it by itself.
 pub(super) const fn is_finished(status: JobStatus) -> bool {
     match status {
         JobStatus::Completed | JobStatus::Failed | JobStatus::DeadLetter | JobStatus::Cancelled => true,
@@ -60,9 +85,9 @@ pub(super) const fn is_finished(status: JobStatus) -> bool {
     }
 }
 
-/// The arrows of the diagram: every move that a statement may make, and no other. An attempt whose begin
-/// Postgres forgot in a crash ends from `Claimed`.
-pub const MOVES: &[(JobStatus, &[JobStatus])] = {
+/// The arrows of the diagram in [`crate::job`]: every change of status that a statement may make, and no other.
+/// An attempt whose begin Postgres lost in a crash ends from `Claimed`.
+pub const STATUS_CHANGES: &[(JobStatus, &[JobStatus])] = {
     use JobStatus::{Cancelled, Claimed, Completed, DeadLetter, Failed, Pending, Retry, Running};
     &[
         (Pending, &[Claimed, Running, Cancelled]),

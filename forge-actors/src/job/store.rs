@@ -1,5 +1,5 @@
-//! The job room's statements, as verbs over domain types. Every write of a worker is guarded by its claim and
-//! answers what it moved.
+//! The statements of the job subsystem's actors. Every write about a claimed job names its claim, and returns the
+//! jobs that it changed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,113 +10,129 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub use super::held::Claim;
-use super::state::Verdict;
-use super::state::is_finished;
+use super::state::{Transition, is_finished};
+use crate::app::JobStatus;
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::{JobId, NodeId};
 use crate::kernel::trace::TraceContext;
 
-/// Jobs that one rescue gives back; more are given back by the next one.
+/// Jobs that one rescue returns; the next rescue returns further ones.
 const RESCUE_MAX: i64 = 1_000;
 /// A job whose node was lost in attempt n comes back within n - 1 times this, ten times at most.
 const RESCUE_SPREAD: Duration = Duration::from_secs(3);
 /// Rows of history that one statement deletes.
-const SWEEP_MAX: i64 = 5_000;
+const DELETE_MAX: i64 = 5_000;
 
-/// A claimed job.
+/// A claimed job, as its row says.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub struct JobRecord {
     /// Its id.
     pub id: JobId,
     /// Wire name of its handler.
     pub name: String,
-    /// Where it waited.
+    /// The queue that it waited in.
     pub queue: String,
-    /// Fences the writes of this attempt.
+    /// The number of the claim, which every write about the job names.
     pub claim: i32,
-    /// Its attempt has begun: that is written.
+    /// True when the begin of its attempt is written.
     pub begun: bool,
-    /// The attempt that has begun, the first is 1; before that, how many were spent.
+    /// The attempt that has begun, the first is 1; before that, how many attempts were spent.
     pub attempt: u32,
     /// Attempts that it has.
     pub attempts_max: u32,
-    /// The arguments object.
+    /// The arguments object, as JSON.
     pub args: Bytes,
-    /// Who dispatched it, as it is stored. Read by its worker: one that cannot be read must not fail the
-    /// claim of the others.
+    /// The identity of the dispatcher, as JSON. The worker parses it, because an identity that cannot be read
+    /// must not fail the claim of the other jobs.
     pub identity: Option<String>,
     /// The trace of the dispatching call.
     pub trace: Option<TraceContext>,
-    /// How long it waited for a worker after its time had come.
+    /// How long the job waited for a worker after its time had come.
     pub waited: Duration,
 }
 
-/// A begin that is written: from now on the attempt counts.
+/// A claim of a job. Its number grows with each claim, so that a write which names an older one is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Begun {
+pub struct Claim {
     /// The job.
     pub job: JobId,
-    /// The attempt that begins.
+    /// The number of the claim.
+    pub number: i32,
+}
+
+/// An attempt whose begin is written: from now on it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BegunAttempt {
+    /// The job.
+    pub job: JobId,
+    /// The attempt that begins, the first is 1.
     pub attempt: u32,
-    /// How long it waited for a worker after its time had come.
+    /// How long the job waited for a worker after its time had come.
     pub waited: Duration,
 }
 
-/// What promotion found.
+/// The result of a promotion.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Promoted {
-    /// Queues that got jobs whose time had come.
+    /// Queues whose scheduled jobs became ready.
     pub queues: BTreeSet<Arc<str>>,
-    /// Until the next one's time comes.
+    /// Until the next scheduled job is due; `None` when there is none.
     pub next_due: Option<Duration>,
 }
 
-/// What a rescue did.
+/// The result of a rescue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rescued {
     /// Queues of the jobs that wait again.
     pub queues: BTreeSet<Arc<str>>,
-    /// How many lost an attempt and are run again.
-    pub again: usize,
-    /// How many had not begun, and lost nothing.
-    pub unbegun: usize,
-    /// How many had no attempt left.
+    /// How many jobs lost an attempt and are run again.
+    pub retried: usize,
+    /// How many jobs had not begun, and lost no attempt.
+    pub returned: usize,
+    /// How many jobs had no attempt left, and became dead letters.
     pub dead: usize,
 }
 
-/// Rows of one name and status.
+impl Rescued {
+    /// How many jobs were rescued.
+    pub fn count(&self) -> usize {
+        self.retried + self.returned + self.dead
+    }
+}
+
+/// How many jobs of one handler, queue and status there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Count {
+pub struct QueueCount {
     /// Wire name of the handler.
     pub name: String,
-    /// Where they wait.
+    /// The queue.
     pub queue: String,
-    /// `pending`, `claimed`, `running` or `retry`.
-    pub status: String,
+    /// The status; none that is finished.
+    pub status: JobStatus,
     /// How many.
     pub rows: i64,
 }
 
 /// The tables of jobs. Cheap to clone.
 #[derive(Clone)]
-pub struct Store {
+pub struct JobStore {
     database: Database,
-    /// Begins and renewals take turns: both lock rows of many jobs, in whatever order. They have sessions
-    /// that no handler can take: a job whose neighbours wait for a lock must not lose its lease for it.
+    /// Begins and renewals take turns, because both lock the rows of many jobs in no particular order. They run
+    /// on connections that no handler can take: a job that waits for a row lock must not cost other jobs their
+    /// leases.
     turn: Arc<Semaphore>,
 }
 
-impl Store {
-    /// On this database.
+impl JobStore {
+    /// The tables in this database.
     pub fn new(database: Database) -> Self {
         Self { database, turn: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Claims up to `limit` ready jobs of a queue for a node, in the order in which they should run; the
-    /// first `begin` of them begin with it.
+    /// Claims up to `limit` ready jobs of a queue for a node, in the order in which they are to run, and begins
+    /// the first `begin` of them.
     pub async fn claim(
         &self,
         queue: &str,
@@ -125,7 +141,7 @@ impl Store {
         begin: usize,
         node: NodeId,
         lease: Duration,
-    ) -> Result<Vec<Job>, Fault> {
+    ) -> Result<Vec<JobRecord>, Fault> {
         let rows = sqlx::query(include_str!("sql/claim_jobs.sql"))
             .bind(queue)
             .bind(names)
@@ -135,16 +151,16 @@ impl Store {
             .bind(i64::try_from(begin).unwrap_or(i64::MAX))
             .fetch_all(&self.database.writer())
             .await?;
-        Ok(rows.iter().map(job).collect::<sqlx::Result<_>>()?)
+        Ok(rows.iter().map(record).collect::<sqlx::Result<_>>()?)
     }
 
-    /// Begins an attempt of each of these claims, and renews their leases; answers those that are still held.
+    /// Begins an attempt of each of these claims, and renews their leases. Returns those that still hold.
     ///
-    /// Free workers wait for the answer, so the commit does not wait for the disk while every job is claimed for
-    /// the first time. A begin then outlives its node, but not always a crash of Postgres less than a second
-    /// later; the end of the attempt writes the attempt's number once more, and the begin of the next claim is
-    /// waited for.
-    pub async fn begin(&self, claims: &[Claim], lease: Duration) -> Result<Vec<Begun>, Fault> {
+    /// Free workers wait for the result, so the commit does not wait for the disk while every job is claimed for
+    /// the first time. Such a begin survives the loss of its node, but not always a crash of Postgres less than a
+    /// second later. The end of the attempt writes the number of the attempt once more, and begins of later
+    /// claims wait for the disk, so a job that takes Postgres down with it has one attempt more at most.
+    pub async fn begin(&self, claims: &[Claim], lease: Duration) -> Result<Vec<BegunAttempt>, Fault> {
         let waits_for_disk = claims.iter().any(|claim| claim.number > 1);
         let _turn = self.turn().await;
         let rows = sqlx::query(include_str!("sql/begin_jobs.sql"))
@@ -156,7 +172,11 @@ impl Store {
             .await?;
         let begun = |row: &PgRow| {
             let attempt: i32 = row.try_get("attempt")?;
-            Ok(Begun { job: row.try_get("id")?, attempt: attempt.unsigned_abs(), waited: waited(row)? })
+            Ok(BegunAttempt {
+                job: row.try_get("id")?,
+                attempt: attempt.unsigned_abs(),
+                waited: waited(row)?,
+            })
         };
         Ok(rows.iter().map(begun).collect::<sqlx::Result<_>>()?)
     }
@@ -168,25 +188,26 @@ impl Store {
         let queues: Option<Vec<String>> = row.try_get("queues")?;
         let next: Option<f64> = row.try_get("next_due")?;
         Ok(Promoted {
-            queues: named(queues),
+            queues: queue_names(queues),
             next_due: next.map(|secs| Duration::from_secs_f64(secs.max(0.0))),
         })
     }
 
-    /// Writes the ends of attempts; answers the jobs whose end was accepted. The others belong to somebody
-    /// else.
-    pub(super) async fn settle<'a>(
+    /// Writes the results of attempts. Returns the jobs whose result was accepted; the other attempts have lost
+    /// their jobs.
+    pub(super) async fn write_results<'a>(
         &self,
-        ends: impl Iterator<Item = (&'a Job, &'a Verdict)> + Clone,
+        results: impl Iterator<Item = (&'a JobRecord, &'a Transition)> + Clone,
     ) -> Result<Vec<JobId>, Fault> {
         let db = self.database.writer();
-        let mut accepted =
-            finish(&db, ends.clone().filter(|(_, verdict)| is_finished(verdict.status))).await?;
-        accepted.extend(give_back(&db, ends.filter(|(_, verdict)| !is_finished(verdict.status))).await?);
+        let finished = results.clone().filter(|(_, transition)| is_finished(transition.status));
+        let mut accepted = finish(&db, finished).await?;
+        let waiting = results.filter(|(_, transition)| !is_finished(transition.status));
+        accepted.extend(return_to_queue(&db, waiting).await?);
         Ok(accepted)
     }
 
-    /// Renews the leases of these claims; answers the jobs that are still held.
+    /// Renews the leases of these claims. Returns the jobs whose claim still holds.
     pub async fn renew(&self, claims: &[Claim], lease: Duration) -> Result<Vec<JobId>, Fault> {
         let _turn = self.turn().await;
         let renewed = sqlx::query_scalar(include_str!("sql/renew_leases.sql"))
@@ -198,7 +219,8 @@ impl Store {
         Ok(renewed)
     }
 
-    /// Gives jobs back whose lease has run out; those that lost the last attempt become dead letters.
+    /// Returns jobs whose lease has run out to their queues; those that lost their last attempt become dead
+    /// letters.
     pub async fn rescue(&self) -> Result<Rescued, Fault> {
         let rescue = sqlx::query(include_str!("sql/rescue_jobs.sql"))
             .bind(RESCUE_MAX)
@@ -206,39 +228,39 @@ impl Store {
         let row = rescue.fetch_one(&self.database.writer()).await?;
         let count = |column| row.try_get(column).map(|count: i64| usize::try_from(count).unwrap_or_default());
         Ok(Rescued {
-            queues: named(row.try_get("queues")?),
-            again: count("again")?,
-            unbegun: count("unbegun")?,
+            queues: queue_names(row.try_get("queues")?),
+            retried: count("retried")?,
+            returned: count("returned")?,
             dead: count("dead")?,
         })
     }
 
-    /// Deletes some of the history that is older than `retention`; answers how much.
-    pub async fn sweep(&self, retention: Duration) -> Result<u64, Fault> {
-        let sweep = sqlx::query(include_str!("sql/delete_old_history.sql"));
-        Ok(sweep
+    /// Deletes a part of the history that is older than `retention`. Returns how many rows.
+    pub async fn delete_history(&self, retention: Duration) -> Result<u64, Fault> {
+        let delete = sqlx::query(include_str!("sql/delete_old_history.sql"));
+        Ok(delete
             .bind(retention.as_secs_f64())
-            .bind(SWEEP_MAX)
+            .bind(DELETE_MAX)
             .execute(&self.database.writer())
             .await?
             .rows_affected())
     }
 
-    /// A sweep deleted as much as it may at a time: there is more.
+    /// True when a deletion of so many rows has left old rows behind.
     pub const fn is_partial(deleted: u64) -> bool {
-        deleted >= SWEEP_MAX.unsigned_abs()
+        deleted >= DELETE_MAX.unsigned_abs()
     }
 
     /// Counts the jobs that are not finished.
-    pub async fn survey(&self) -> Result<Vec<Count>, Fault> {
+    pub async fn count_unfinished(&self) -> Result<Vec<QueueCount>, Fault> {
         let rows = sqlx::query(include_str!("sql/count_unfinished_jobs.sql"))
             .fetch_all(&self.database.reader())
             .await?;
         let count = |row: &PgRow| {
-            Ok(Count {
+            Ok(QueueCount {
                 name: row.try_get("name")?,
                 queue: row.try_get("queue")?,
-                status: row.try_get("status")?,
+                status: status(row)?,
                 rows: row.try_get("rows")?,
             })
         };
@@ -246,69 +268,96 @@ impl Store {
     }
 
     async fn turn(&self) -> SemaphorePermit<'_> {
-        self.turn.acquire().await.expect("nobody closes it")
+        self.turn.acquire().await.expect("the semaphore is never closed")
     }
 }
 
-/// Moves jobs into the history; answers those that were still held.
+/// Moves finished jobs into the history. Returns those whose claim still held.
 pub(super) async fn finish<'a>(
     db: &Db,
-    ends: impl Iterator<Item = (&'a Job, &'a Verdict)>,
+    results: impl Iterator<Item = (&'a JobRecord, &'a Transition)>,
 ) -> Result<Vec<JobId>, Fault> {
-    let (mut ids, mut claims, mut statuses, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut attempts = Vec::new();
-    for (job, verdict) in ends {
-        ids.push(job.id);
-        claims.push(job.claim);
-        statuses.push(verdict.status.as_str());
-        errors.push(verdict.error.as_deref());
-        attempts.push(job.attempt.cast_signed());
+    let mut columns = ResultColumns::default();
+    for (record, transition) in results {
+        columns.push(record, transition);
+        columns.attempts.push(record.attempt.cast_signed());
     }
-    if ids.is_empty() {
+    if columns.ids.is_empty() {
         return Ok(Vec::new());
     }
-    let finish = sqlx::query_scalar(include_str!("sql/finish_jobs.sql"));
-    Ok(finish.bind(ids).bind(claims).bind(statuses).bind(errors).bind(attempts).fetch_all(db).await?)
-}
-
-/// Lets jobs wait again; answers those that were still held.
-async fn give_back<'a>(
-    db: &Db,
-    ends: impl Iterator<Item = (&'a Job, &'a Verdict)>,
-) -> Result<Vec<JobId>, Fault> {
-    let (mut ids, mut claims, mut statuses, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut delays, mut attempts) = (Vec::new(), Vec::new());
-    for (job, verdict) in ends {
-        ids.push(job.id);
-        claims.push(job.claim);
-        statuses.push(verdict.status.as_str());
-        errors.push(verdict.error.as_deref());
-        delays.push(verdict.after.as_secs_f64());
-        attempts.push(job.attempt.cast_signed() - i32::from(verdict.gives_back && job.begun));
-    }
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let give_back = sqlx::query_scalar(include_str!("sql/return_jobs.sql"));
-    Ok(give_back
-        .bind(ids)
-        .bind(claims)
-        .bind(statuses)
-        .bind(errors)
-        .bind(delays)
-        .bind(attempts)
+    Ok(sqlx::query_scalar(include_str!("sql/finish_jobs.sql"))
+        .bind(columns.ids)
+        .bind(columns.claims)
+        .bind(columns.statuses)
+        .bind(columns.errors)
+        .bind(columns.attempts)
         .fetch_all(db)
         .await?)
 }
 
-fn named(queues: Option<Vec<String>>) -> BTreeSet<Arc<str>> {
+/// Lets jobs wait in their queues again. Returns those whose claim still held.
+async fn return_to_queue<'a>(
+    db: &Db,
+    results: impl Iterator<Item = (&'a JobRecord, &'a Transition)>,
+) -> Result<Vec<JobId>, Fault> {
+    let mut columns = ResultColumns::default();
+    let mut delays = Vec::new();
+    for (record, transition) in results {
+        columns.push(record, transition);
+        let refunded = i32::from(transition.refunds_attempt && record.begun);
+        columns.attempts.push(record.attempt.cast_signed() - refunded);
+        delays.push(transition.delay.as_secs_f64());
+    }
+    if columns.ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(sqlx::query_scalar(include_str!("sql/return_jobs.sql"))
+        .bind(columns.ids)
+        .bind(columns.claims)
+        .bind(columns.statuses)
+        .bind(columns.errors)
+        .bind(delays)
+        .bind(columns.attempts)
+        .fetch_all(db)
+        .await?)
+}
+
+/// The results of a batch, column by column.
+#[derive(Default)]
+struct ResultColumns<'a> {
+    ids: Vec<JobId>,
+    claims: Vec<i32>,
+    statuses: Vec<&'static str>,
+    errors: Vec<Option<&'a str>>,
+    attempts: Vec<i32>,
+}
+
+impl<'a> ResultColumns<'a> {
+    fn push(&mut self, record: &JobRecord, transition: &'a Transition) {
+        self.ids.push(record.id);
+        self.claims.push(record.claim);
+        self.statuses.push(transition.status.as_str());
+        self.errors.push(transition.error.as_deref());
+    }
+}
+
+/// Reads the column `status`.
+pub(super) fn status(row: &PgRow) -> sqlx::Result<JobStatus> {
+    let status: &str = row.try_get("status")?;
+    let unknown = || sqlx::Error::Decode(format!("`{status}` is no status of a job").into());
+    JobStatus::parse(status).ok_or_else(unknown)
+}
+
+fn queue_names(queues: Option<Vec<String>>) -> BTreeSet<Arc<str>> {
     queues.into_iter().flatten().map(Arc::from).collect()
 }
 
-fn job(row: &PgRow) -> sqlx::Result<Job> {
-    let (attempt, attempts_max): (i32, i32) = (row.try_get("attempt")?, row.try_get("attempts_max")?);
-    let (args, trace): (String, Option<String>) = (row.try_get("args")?, row.try_get("trace")?);
-    Ok(Job {
+fn record(row: &PgRow) -> sqlx::Result<JobRecord> {
+    let attempt: i32 = row.try_get("attempt")?;
+    let attempts_max: i32 = row.try_get("attempts_max")?;
+    let args: String = row.try_get("args")?;
+    let trace: Option<String> = row.try_get("trace")?;
+    Ok(JobRecord {
         id: row.try_get("id")?,
         name: row.try_get("name")?,
         queue: row.try_get("queue")?,

@@ -1,86 +1,93 @@
-//! The sweeper: counts what waits, says what this binary has no handler for, and deletes old history.
+//! The sweeper: counts the jobs that are not finished, reports those that this binary has no handler for, and
+//! deletes old history.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::claimer::ClaimerMessage;
-use super::messages::Room;
+use super::messages::ClaimerMessage;
+use super::shared::JobShared;
 use super::signals;
-use super::store::{Count, Store};
+use super::store::{JobStore, QueueCount};
+use crate::app::JobStatus;
 use crate::kernel::time::{minutes, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Timer};
 
 /// Between two counts.
-const SURVEY_EVERY: Duration = minutes(1);
-/// Between two deletions, and between two parts of a long one.
-const SWEEP_EVERY: Duration = minutes(10);
-const SWEEP_PAUSE: Duration = secs(1);
+const COUNT_EVERY: Duration = minutes(1);
+/// Between two deletions.
+const DELETE_EVERY: Duration = minutes(10);
+/// Between two parts of a long deletion.
+const DELETE_PAUSE: Duration = secs(1);
 
 /// Messages of the sweeper.
 #[derive(forge_app_macros::Message)]
 pub(super) enum SweeperMessage {
-    /// Count what waits.
-    Survey,
-    /// Delete old history.
-    Sweep,
+    /// Counts the jobs that are not finished.
+    CountJobs,
+    /// Deletes old history.
+    DeleteHistory,
 }
 
 pub(super) struct Sweeper {
-    room: Arc<Room>,
+    shared: Arc<JobShared>,
 }
 
-pub(super) struct State {
-    /// Names that were reported already.
+pub(super) struct SweeperState {
+    /// Names of jobs without a handler that the log has named already.
     reported: BTreeSet<String>,
-    /// Series that were set, so that one without rows falls to zero.
-    series: BTreeSet<(String, String)>,
-    survey: Timer,
-    sweep: Timer,
+    /// The gauges that were set, by queue and status, so that one without jobs falls to zero.
+    gauges: BTreeSet<(String, JobStatus)>,
+    count: Timer,
+    delete: Timer,
 }
 
 impl Sweeper {
-    pub(super) fn spec(room: Arc<Room>) -> ChildSpec {
-        ChildSpec::actor("sweeper", move || Self { room: Arc::clone(&room) }).0
+    pub(super) fn spec(shared: Arc<JobShared>) -> ChildSpec {
+        ChildSpec::unaddressed("sweeper", move || Self { shared: Arc::clone(&shared) })
     }
 
-    async fn survey(&self, state: &mut State) {
-        let counts = match self.room.store.survey().await {
+    async fn count_jobs(&self, state: &mut SweeperState) {
+        let counts = match self.shared.store.count_unfinished().await {
             Ok(counts) => counts,
             Err(fault) => return tracing::debug!(%fault, "jobs were not counted"),
         };
-        let (known, unknown): (Vec<&Count>, Vec<&Count>) =
-            counts.iter().partition(|count| self.room.names.contains(&count.name));
-        self.room.tell_claimer(ClaimerMessage::Found {
-            queues: known.iter().map(|count| count.queue.as_str().into()).collect(),
-        });
-        let mut rows: BTreeMap<(String, String), i64> =
-            state.series.iter().map(|series| (series.clone(), 0)).collect();
+        let (known, unknown): (Vec<&QueueCount>, Vec<&QueueCount>) =
+            counts.iter().partition(|count| self.shared.names.contains(&count.name));
+        let queues = known.iter().map(|count| count.queue.as_str().into()).collect();
+        // The next count finds queues again that a claimer without free mailbox places misses.
+        self.shared.claimer.notify(ClaimerMessage::QueuesFound { queues });
+        let mut rows: BTreeMap<(String, JobStatus), i64> =
+            state.gauges.iter().map(|gauge| (gauge.clone(), 0)).collect();
         for count in &known {
-            *rows.entry((count.queue.clone(), count.status.clone())).or_default() += count.rows;
+            *rows.entry((count.queue.clone(), count.status)).or_default() += count.rows;
         }
         for ((queue, status), rows) in &rows {
-            metrics::gauge!(signals::JOBS, "queue" => queue.clone(), "status" => status.clone())
+            metrics::gauge!(signals::JOBS, "queue" => queue.clone(), "status" => status.as_str())
                 .set(*rows as f64);
         }
-        state.series = rows.into_keys().collect();
-        let orphans: i64 = unknown.iter().map(|count| count.rows).sum();
-        metrics::gauge!(signals::JOBS_WITHOUT_HANDLER).set(orphans as f64);
+        state.gauges = rows.into_keys().collect();
+        let without_handler: i64 = unknown.iter().map(|count| count.rows).sum();
+        metrics::gauge!(signals::JOBS_WITHOUT_HANDLER).set(without_handler as f64);
         let names: BTreeSet<String> = unknown.iter().map(|count| count.name.clone()).collect();
         for name in names.difference(&state.reported) {
-            tracing::warn!(%name, "jobs wait that this binary has no handler for; deploy one, give one the attribute `alias`, or cancel them");
+            tracing::warn!(
+                %name,
+                "jobs wait that this binary has no handler for; deploy one, give one the attribute `alias`, or \
+                 cancel them"
+            );
         }
         state.reported = names;
     }
 
-    /// Deletes a part; answers when to go on.
-    async fn sweep(&self) -> Duration {
-        match self.room.store.sweep(self.room.config.retention).await {
-            Ok(deleted) if Store::is_partial(deleted) => SWEEP_PAUSE,
-            Ok(_) => SWEEP_EVERY,
+    /// Deletes a part of the old history; returns the pause until the next deletion.
+    async fn delete_history(&self) -> Duration {
+        match self.shared.store.delete_history(self.shared.config.retention).await {
+            Ok(deleted) if JobStore::is_partial(deleted) => DELETE_PAUSE,
+            Ok(_) => DELETE_EVERY,
             Err(fault) => {
                 tracing::debug!(%fault, "old history was not deleted");
-                SWEEP_EVERY
+                DELETE_EVERY
             }
         }
     }
@@ -88,28 +95,31 @@ impl Sweeper {
 
 impl Actor for Sweeper {
     type Message = SweeperMessage;
-    type State = State;
+    type State = SweeperState;
     const KIND: &'static str = "sweeper";
 
-    async fn start(&self, cx: &Context<SweeperMessage>) -> Result<State, ActorError> {
-        let survey = cx.send_after(Duration::ZERO, SweeperMessage::Survey);
-        // Not together with those of the other nodes that start now.
-        let sweep = cx.send_after(SWEEP_EVERY.mul_f64(fastrand::f64()), SweeperMessage::Sweep);
-        Ok(State { reported: BTreeSet::new(), series: BTreeSet::new(), survey, sweep })
+    async fn start(&self, cx: &Context<SweeperMessage>) -> Result<SweeperState, ActorError> {
+        let count = cx.send_after(Duration::ZERO, SweeperMessage::CountJobs);
+        // A random first delay, so that nodes which start together do not delete together.
+        let delete = cx.send_after(DELETE_EVERY.mul_f64(fastrand::f64()), SweeperMessage::DeleteHistory);
+        Ok(SweeperState { reported: BTreeSet::new(), gauges: BTreeSet::new(), count, delete })
     }
 
     async fn handle(
         &self,
         cx: &Context<SweeperMessage>,
         message: SweeperMessage,
-        state: &mut State,
+        state: &mut SweeperState,
     ) -> Result<(), ActorError> {
         match message {
-            SweeperMessage::Survey => {
-                self.survey(state).await;
-                state.survey = cx.send_after(SURVEY_EVERY, SweeperMessage::Survey);
+            SweeperMessage::CountJobs => {
+                self.count_jobs(state).await;
+                state.count = cx.send_after(COUNT_EVERY, SweeperMessage::CountJobs);
             }
-            SweeperMessage::Sweep => state.sweep = cx.send_after(self.sweep().await, SweeperMessage::Sweep),
+            SweeperMessage::DeleteHistory => {
+                let pause = self.delete_history().await;
+                state.delete = cx.send_after(pause, SweeperMessage::DeleteHistory);
+            }
         }
         Ok(())
     }

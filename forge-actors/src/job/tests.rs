@@ -2,11 +2,13 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::desk::{Desk, Step};
-use super::held::Held;
-use super::state::{Ending, MOVES, Verdict, is_finished, judge};
-use super::store::{Begun, Job};
+use super::leases::LeaseTable;
+use super::planner::{ClaimPlanner, ClaimStep};
+use super::state::{STATUS_CHANGES, Transition, is_finished};
+use super::store::{BegunAttempt, JobRecord};
 use crate::app::job::{JobStatus, RetryBackoff};
+use crate::function::AttemptResult;
+use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 use crate::kernel::time::{hours, millis, secs};
 
@@ -16,48 +18,58 @@ fn queue(name: &str) -> Arc<str> {
     name.into()
 }
 
-fn claim(queue: &str, limit: usize) -> Option<Step> {
+fn claim(queue: &str, limit: usize) -> Option<ClaimStep> {
     claim_and_begin(queue, limit, 0)
 }
 
-fn claim_and_begin(queue: &str, limit: usize, begin: usize) -> Option<Step> {
-    Some(Step::Claim { queue: queue.into(), limit, begin })
+fn claim_and_begin(queue: &str, limit: usize, begin: usize) -> Option<ClaimStep> {
+    Some(ClaimStep::Claim { queue: queue.into(), limit, begin })
+}
+
+fn fault() -> Fault {
+    Fault::new(Code::Conflict, "x")
 }
 
 #[test]
-fn an_end_decides_what_becomes_of_the_job() {
-    let check = |ending: Ending, attempt: u32, status: JobStatus, after: Duration, gives_back: bool| {
-        let Verdict { status: found, after: waits, gives_back: given, error } =
-            judge(ending.clone(), attempt, 3, BACKOFF, 1.0);
-        assert_eq!((found, waits, given), (status, after, gives_back), "{ending:?}, attempt {attempt}");
-        assert_eq!(error.is_some(), matches!(ending, Ending::Failed(_) | Ending::Refused(_)));
+fn the_result_of_an_attempt_decides_what_becomes_of_the_job() {
+    let check = |result: AttemptResult, attempt: u32, status: JobStatus, delay: Duration, refunds: bool| {
+        let transition = Transition::after(&result, attempt, 3, BACKOFF, 1.0);
+        assert_eq!(
+            (transition.status, transition.delay, transition.refunds_attempt),
+            (status, delay, refunds),
+            "{result:?}, attempt {attempt}"
+        );
+        let failed = matches!(result, AttemptResult::Failed(_) | AttemptResult::Refused(_));
+        assert_eq!(transition.error.is_some(), failed, "{result:?}");
     };
-    check(Ending::Done, 1, JobStatus::Completed, Duration::ZERO, false);
-    check(Ending::Refused("x".into()), 1, JobStatus::Failed, Duration::ZERO, false);
-    check(Ending::Failed("x".into()), 1, JobStatus::Retry, secs(1), false);
-    check(Ending::Failed("x".into()), 2, JobStatus::Retry, secs(2), false);
-    check(Ending::Failed("x".into()), 3, JobStatus::DeadLetter, Duration::ZERO, false);
-    check(Ending::Snoozed(secs(9)), 3, JobStatus::Pending, secs(9), true);
-    check(Ending::HandedBack, 3, JobStatus::Pending, Duration::ZERO, true);
+    check(AttemptResult::Succeeded, 1, JobStatus::Completed, Duration::ZERO, false);
+    check(AttemptResult::Refused(fault()), 1, JobStatus::Failed, Duration::ZERO, false);
+    check(AttemptResult::Failed(fault()), 1, JobStatus::Retry, secs(1), false);
+    check(AttemptResult::Failed(fault()), 2, JobStatus::Retry, secs(2), false);
+    check(AttemptResult::Failed(fault()), 3, JobStatus::DeadLetter, Duration::ZERO, false);
+    check(AttemptResult::Snoozed(secs(9)), 3, JobStatus::Pending, secs(9), true);
+    check(AttemptResult::Interrupted, 3, JobStatus::Pending, Duration::ZERO, true);
 }
 
 #[test]
-fn every_end_is_an_arrow_of_the_diagram() {
-    let arrows: BTreeSet<(&str, &str)> =
-        MOVES.iter().flat_map(|(from, to)| to.iter().map(|to| (from.as_str(), to.as_str()))).collect();
-    for ending in [
-        Ending::Done,
-        Ending::Refused("x".into()),
-        Ending::Failed("x".into()),
-        Ending::Snoozed(secs(1)),
-        Ending::HandedBack,
+fn every_transition_is_an_arrow_of_the_diagram() {
+    let arrows: BTreeSet<(&str, &str)> = STATUS_CHANGES
+        .iter()
+        .flat_map(|(from, to)| to.iter().map(|to| (from.as_str(), to.as_str())))
+        .collect();
+    for result in [
+        AttemptResult::Succeeded,
+        AttemptResult::Refused(fault()),
+        AttemptResult::Failed(fault()),
+        AttemptResult::Snoozed(secs(1)),
+        AttemptResult::Interrupted,
     ] {
         for attempt in [1, 3] {
-            let status = judge(ending.clone(), attempt, 3, BACKOFF, 0.5).status;
-            assert!(arrows.contains(&("running", status.as_str())), "{status:?} by {ending:?}");
+            let status = Transition::after(&result, attempt, 3, BACKOFF, 0.5).status;
+            assert!(arrows.contains(&("running", status.as_str())), "{status:?} by {result:?}");
         }
     }
-    let out_of_history: Vec<_> = MOVES
+    let out_of_history: Vec<_> = STATUS_CHANGES
         .iter()
         .filter(|(from, to)| is_finished(*from) && !to.is_empty())
         .map(|(from, _)| *from)
@@ -93,128 +105,132 @@ fn waits_grow_up_to_their_maximum_and_are_drawn() {
 }
 
 #[test]
-fn a_claim_asks_for_no_more_than_there_is_room_for() {
-    let mut desk: Desk<u32> = Desk::new(4, 100);
-    assert_eq!(desk.next(0), None, "nobody said that there is work");
-    desk.wake(&[queue("mail")]);
-    assert_eq!(desk.next(1), claim("mail", 3));
-    assert_eq!(desk.next(1), None, "one question at a time");
-    desk.claimed(queue("mail"), 3, vec![1, 2], 0, Instant::now());
+fn a_claim_asks_for_no_more_than_the_free_capacity() {
+    let mut planner: ClaimPlanner<u32> = ClaimPlanner::new(4, 100);
+    assert_eq!(planner.next(0), None, "no queue has work");
+    planner.wake(&[queue("mail")]);
+    assert_eq!(planner.next(1), claim("mail", 3));
+    assert_eq!(planner.next(1), None, "one statement at a time");
+    planner.claimed(queue("mail"), 3, vec![1, 2], 0, Instant::now());
     assert_eq!(
-        desk.next(3),
-        Some(Step::Promote),
-        "the queue is empty; whoever woke us may have dispatched for later"
+        planner.next(3),
+        Some(ClaimStep::Promote),
+        "the queue is empty; the hint may be about a scheduled job"
     );
-    desk.promoted(&[]);
-    assert_eq!(desk.next(3), None);
-    desk.wake(&[queue("mail")]);
-    assert_eq!(desk.next(4), Some(Step::Promote), "no room, but a look at what comes costs none");
+    planner.promoted(&[]);
+    assert_eq!(planner.next(3), None);
+    planner.wake(&[queue("mail")]);
+    assert_eq!(planner.next(4), Some(ClaimStep::Promote), "no free place, but a promotion needs none");
 }
 
 #[test]
 fn a_wake_up_during_a_claim_is_not_lost() {
-    let mut desk: Desk<u32> = Desk::new(4, 100);
-    desk.wake(&[queue("mail")]);
-    assert_eq!(desk.next(0), claim("mail", 4));
-    desk.wake(&[queue("mail")]);
-    desk.claimed(queue("mail"), 4, vec![], 0, Instant::now());
-    assert_eq!(desk.next(0), claim("mail", 4), "its job may have come after the statement looked");
+    let mut planner: ClaimPlanner<u32> = ClaimPlanner::new(4, 100);
+    planner.wake(&[queue("mail")]);
+    assert_eq!(planner.next(0), claim("mail", 4));
+    planner.wake(&[queue("mail")]);
+    planner.claimed(queue("mail"), 4, vec![], 0, Instant::now());
+    assert_eq!(
+        planner.next(0),
+        claim("mail", 4),
+        "its job may have been committed after the statement began"
+    );
 }
 
 #[test]
 fn queues_take_turns() {
-    let mut desk: Desk<u32> = Desk::new(2, 0);
-    desk.wake(&[queue("a"), queue("b")]);
+    let mut planner: ClaimPlanner<u32> = ClaimPlanner::new(2, 0);
+    planner.wake(&[queue("a"), queue("b")]);
     for expected in ["a", "b", "a", "b"] {
-        assert_eq!(desk.next(0), claim(expected, 2));
-        desk.claimed(queue(expected), 2, vec![1, 2], 0, Instant::now());
-        assert_eq!(desk.surrender().count(), 2);
+        assert_eq!(planner.next(0), claim(expected, 2));
+        planner.claimed(queue(expected), 2, vec![1, 2], 0, Instant::now());
+        assert_eq!(planner.take_unassigned().count(), 2);
     }
 }
 
 #[test]
-fn what_is_due_comes_before_claims_and_what_failed_is_asked_again() {
-    let mut desk: Desk<u32> = Desk::new(2, 0);
-    desk.wake(&[queue("a")]);
-    desk.due();
-    assert_eq!(desk.next(0), Some(Step::Promote));
-    desk.failed(Step::Promote);
-    assert_eq!(desk.next(0), Some(Step::Promote));
-    desk.promoted(&[queue("b")]);
-    let first = desk.next(0);
+fn due_promotions_come_before_claims_and_failed_steps_are_repeated() {
+    let mut planner: ClaimPlanner<u32> = ClaimPlanner::new(2, 0);
+    planner.wake(&[queue("a")]);
+    planner.promotion_due();
+    assert_eq!(planner.next(0), Some(ClaimStep::Promote));
+    planner.failed(ClaimStep::Promote);
+    assert_eq!(planner.next(0), Some(ClaimStep::Promote));
+    planner.promoted(&[queue("b")]);
+    let first = planner.next(0);
     assert_eq!(first, claim("a", 2));
-    desk.failed(first.expect("a claim"));
-    assert_eq!(desk.next(0), claim("b", 2), "the one that failed waits behind the others");
+    planner.failed(first.expect("a claim"));
+    assert_eq!(planner.next(0), claim("b", 2), "the one that failed waits behind the others");
 }
 
 #[test]
 fn a_claim_begins_what_free_workers_take_at_once() {
-    let mut desk: Desk<u32> = Desk::new(3, 10);
-    desk.idle(0);
-    desk.idle(1);
-    desk.wake(&[queue("a")]);
-    assert_eq!(desk.next(0), claim_and_begin("a", 3, 2), "two are free");
-    desk.idle(2);
-    desk.claimed(queue("a"), 3, vec![1, 2, 3], 2, Instant::now());
+    let mut planner: ClaimPlanner<u32> = ClaimPlanner::new(3, 10);
+    planner.worker_free(0);
+    planner.worker_free(1);
+    planner.wake(&[queue("a")]);
+    assert_eq!(planner.next(0), claim_and_begin("a", 3, 2), "two are free");
+    planner.worker_free(2);
+    planner.claimed(queue("a"), 3, vec![1, 2, 3], 2, Instant::now());
     assert_eq!(
-        (desk.assign(), desk.assign(), desk.assign()),
+        (planner.assign(), planner.assign(), planner.assign()),
         (Some((0, 1)), Some((1, 2)), None),
         "the third has not begun"
     );
-    assert_eq!(desk.begin(), [3]);
-    desk.began([3]);
-    assert_eq!(desk.assign(), Some((2, 3)));
+    assert_eq!(planner.begin_batch(), [3]);
+    planner.begun([3]);
+    assert_eq!(planner.assign(), Some((2, 3)));
 }
 
 #[test]
 fn nothing_begins_that_has_no_free_worker() {
-    let mut desk: Desk<u32> = Desk::new(2, 10);
-    desk.wake(&[queue("a")]);
-    assert_eq!(desk.next(0), claim("a", 2), "nobody is free");
-    desk.claimed(queue("a"), 2, vec![1, 2, 3, 4], 0, Instant::now());
-    assert!(desk.begin().is_empty());
-    desk.idle(1);
-    assert_eq!(desk.begin(), [1]);
-    desk.idle(0);
-    assert!(desk.begin().is_empty(), "one batch at a time");
-    assert_eq!(desk.assign(), None, "it is not written yet");
-    desk.began([1]);
-    assert_eq!(desk.assign(), Some((0, 1)));
-    assert_eq!(desk.begin(), [2], "for the other one");
-    desk.not_begun(vec![2]);
-    assert_eq!(desk.begin(), [2], "again, and in its place");
-    desk.began([]);
-    assert_eq!(desk.begin(), [3], "somebody else has taken the second over");
-    desk.began([3]);
-    assert_eq!(desk.surrender().collect::<Vec<_>>(), [3, 4]);
+    let mut planner: ClaimPlanner<u32> = ClaimPlanner::new(2, 10);
+    planner.wake(&[queue("a")]);
+    assert_eq!(planner.next(0), claim("a", 2), "no worker is free");
+    planner.claimed(queue("a"), 2, vec![1, 2, 3, 4], 0, Instant::now());
+    assert!(planner.begin_batch().is_empty());
+    planner.worker_free(1);
+    assert_eq!(planner.begin_batch(), [1]);
+    planner.worker_free(0);
+    assert!(planner.begin_batch().is_empty(), "one batch at a time");
+    assert_eq!(planner.assign(), None, "it is not written yet");
+    planner.begun([1]);
+    assert_eq!(planner.assign(), Some((0, 1)));
+    assert_eq!(planner.begin_batch(), [2], "for the other one");
+    planner.begin_failed(vec![2]);
+    assert_eq!(planner.begin_batch(), [2], "again, and in its place");
+    planner.begun([]);
+    assert_eq!(planner.begin_batch(), [3], "another node has taken the second over");
+    planner.begun([3]);
+    assert_eq!(planner.take_unassigned().collect::<Vec<_>>(), [3, 4]);
 }
 
 #[test]
 fn a_claim_leaves_workers_to_what_was_claimed_before() {
-    let mut desk: Desk<u32> = Desk::new(4, 100);
-    desk.wake(&[queue("a")]);
-    assert!(desk.next(0).is_some());
-    desk.claimed(queue("a"), 4, vec![1, 2, 3, 4], 0, Instant::now());
-    (0..4).for_each(|worker| desk.idle(worker));
-    assert_eq!(desk.begin(), [1, 2, 3, 4]);
-    assert_eq!(desk.next(0), claim("a", 4), "four are free, and four are being begun");
-    desk.began([1, 2, 3]);
-    assert_eq!(std::iter::from_fn(|| desk.assign()).count(), 3);
+    let mut planner: ClaimPlanner<u32> = ClaimPlanner::new(4, 100);
+    planner.wake(&[queue("a")]);
+    assert!(planner.next(0).is_some());
+    planner.claimed(queue("a"), 4, vec![1, 2, 3, 4], 0, Instant::now());
+    (0..4).for_each(|worker| planner.worker_free(worker));
+    assert_eq!(planner.begin_batch(), [1, 2, 3, 4]);
+    assert_eq!(planner.next(0), claim("a", 4), "four are free, and four are being begun");
+    planner.begun([1, 2, 3]);
+    assert_eq!(std::iter::from_fn(|| planner.assign()).count(), 3);
 }
 
 #[test]
 fn short_jobs_widen_the_window_and_long_ones_close_it() {
-    let mut desk: Desk<u32> = Desk::new(16, 500);
+    let mut planner: ClaimPlanner<u32> = ClaimPlanner::new(16, 500);
     let mut now = Instant::now();
     let mut claims = |pause: Duration, count: usize, expected: usize| {
         for _ in 0..count {
-            desk.wake(&[queue("a")]);
-            let Some(Step::Claim { limit, .. }) = desk.next(0) else { panic!("a claim") };
+            planner.wake(&[queue("a")]);
+            let Some(ClaimStep::Claim { limit, .. }) = planner.next(0) else { panic!("a claim") };
             now += pause;
-            desk.claimed(queue("a"), limit, vec![0; limit], 0, now);
-            assert_eq!(desk.surrender().count(), limit);
+            planner.claimed(queue("a"), limit, vec![0; limit], 0, now);
+            assert_eq!(planner.take_unassigned().count(), limit);
         }
-        assert_eq!(desk.window(), expected);
+        assert_eq!(planner.window(), expected);
     };
     claims(millis(5), 1, 0);
     claims(millis(5), 1, 16);
@@ -223,8 +239,8 @@ fn short_jobs_widen_the_window_and_long_ones_close_it() {
     claims(secs(2), 10, 0);
 }
 
-fn claimed(begun: bool) -> Job {
-    Job {
+fn claimed(begun: bool) -> JobRecord {
+    JobRecord {
         id: JobId::new(),
         name: "mail.send".to_owned(),
         queue: "mail".to_owned(),
@@ -241,43 +257,46 @@ fn claimed(begun: bool) -> Job {
 
 #[test]
 fn a_row_that_is_gone_by_its_own_commit_is_not_lost() {
-    let (held, now, lease) = (Held::default(), Instant::now(), secs(10));
-    let ticket = held.admit(claimed(true), now, lease);
-    let asked_for = held.claims();
-    assert_eq!(asked_for, [ticket.claim()]);
+    let (leases, now, lease) = (LeaseTable::default(), Instant::now(), secs(10));
+    let job = leases.insert(claimed(true), now, lease);
+    let claims = leases.claims();
+    assert_eq!(claims, [job.claim()]);
     let nothing = HashSet::new();
 
-    let concluding = held.conclude(&ticket.job);
-    assert!(held.claims().is_empty(), "its row may go at any moment");
-    assert_eq!(held.renewed(&asked_for, &nothing, now, lease), 0, "a renewal that was under way");
-    drop(concluding);
-    assert_eq!(held.claims(), asked_for, "it was not committed");
+    let guard = leases.begin_completion(&job.record);
+    assert!(leases.claims().is_empty(), "its row may go at any moment");
+    assert_eq!(leases.apply_renewal(&claims, &nothing, now, lease), 0, "a renewal that was under way");
+    drop(guard);
+    assert_eq!(leases.claims(), claims, "it was not committed");
 
-    held.conclude(&ticket.job).committed();
-    assert_eq!((held.renewed(&asked_for, &nothing, now, lease), held.claims().len(), held.len()), (0, 0, 1));
-    assert!(ticket.is_fresh(), "its handler may go on");
-    drop(ticket);
-    assert_eq!(held.len(), 0);
+    leases.begin_completion(&job.record).committed();
+    assert_eq!(
+        (leases.apply_renewal(&claims, &nothing, now, lease), leases.claims().len(), leases.len()),
+        (0, 0, 1)
+    );
+    assert!(job.is_fresh(), "its handler may go on");
+    drop(job);
+    assert_eq!(leases.len(), 0);
 }
 
 #[test]
 fn a_job_that_was_taken_over_is_cut() {
-    let (held, now, lease) = (Held::default(), Instant::now(), secs(10));
-    let ticket = held.admit(claimed(true), now, lease);
-    assert_eq!(held.renewed(&held.claims(), &HashSet::new(), now, lease), 1);
-    assert!(ticket.lost.is_cancelled() && !ticket.is_fresh());
+    let (leases, now, lease) = (LeaseTable::default(), Instant::now(), secs(10));
+    let job = leases.insert(claimed(true), now, lease);
+    assert_eq!(leases.apply_renewal(&leases.claims(), &HashSet::new(), now, lease), 1);
+    assert!(job.lost.is_cancelled() && !job.is_fresh());
 }
 
 #[test]
-fn a_begin_counts_and_renews() {
-    let (held, now) = (Held::default(), Instant::now());
-    let mut ticket = held.admit(claimed(false), now, Duration::ZERO);
-    assert!(!ticket.is_fresh() && held.begun() == 0);
-    let begun = Begun { job: ticket.job.id, attempt: 1, waited: secs(3) };
-    ticket.begun(&begun, now, secs(10));
-    assert!(ticket.is_fresh());
+fn a_begin_counts_an_attempt_and_renews_the_lease() {
+    let (leases, now) = (LeaseTable::default(), Instant::now());
+    let mut job = leases.insert(claimed(false), now, Duration::ZERO);
+    assert!(!job.is_fresh() && leases.begun() == 0);
+    let begun = BegunAttempt { job: job.record.id, attempt: 1, waited: secs(3) };
+    job.apply_begin(&begun, now, secs(10));
+    assert!(job.is_fresh());
     assert_eq!(
-        (held.begun(), ticket.job.begun, ticket.job.attempt, ticket.job.waited),
+        (leases.begun(), job.record.begun, job.record.attempt, job.record.waited),
         (1, true, 1, secs(3))
     );
 }

@@ -1,127 +1,137 @@
-//! One worker: runs one job at a time, decides what becomes of it, and says that it is free again.
+//! One worker: runs one job at a time, decides what becomes of the job, and reports that it is free again.
 
-use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::acknowledger::End;
-use super::claimer::ClaimerMessage;
-use super::conclude::Conclusion;
-use super::held::Ticket;
-use super::messages::Room;
+use super::completion::JobCompletion;
+use super::leases::ClaimedJob;
+use super::messages::{ClaimerMessage, EndedAttempt, WorkerMessage};
+use super::shared::JobShared;
 use super::signals;
-use super::state::{Ending, judge};
+use super::state::Transition;
 use crate::app::job::{JobMeta, JobStatus};
 use crate::function::AttemptResult;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Identity, Invocation};
-use crate::kernel::limits::CAUSE_BYTES_MAX;
 use crate::kernel::time::secs;
 use crate::kernel::trace::TraceContext;
-use crate::supervise::{Actor, ActorError, Address, ChildSpec, Context, Shutdown};
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Shutdown};
 
-/// After the drain: time to drop a handler that was cut.
-const CUT_GRACE: std::time::Duration = secs(5);
-
-/// Messages of a worker.
-#[derive(forge_app_macros::Message)]
-pub(super) enum WorkerMessage {
-    /// There is something on the desk.
-    Run,
-    /// A claimer has started, and knows nobody.
-    Report,
-}
+/// After the drain: time to drop a handler that was interrupted.
+const INTERRUPT_GRACE: Duration = secs(5);
 
 pub(super) struct Worker {
-    room: Arc<Room>,
+    shared: Arc<JobShared>,
     index: usize,
 }
 
 impl Worker {
-    pub(super) fn spec(room: Arc<Room>, index: usize) -> (ChildSpec, Address<WorkerMessage>) {
-        let drain = room.config.drain_timeout + CUT_GRACE;
-        let make = move || Self { room: Arc::clone(&room), index };
-        let (mut spec, address) = ChildSpec::actor(format!("worker-{}", index + 1), make);
+    pub(super) fn spec(shared: Arc<JobShared>, index: usize, mailbox: Mailbox<WorkerMessage>) -> ChildSpec {
+        let drain = shared.config.drain_timeout + INTERRUPT_GRACE;
+        let make = move || Self { shared: Arc::clone(&shared), index };
+        let mut spec = ChildSpec::with_mailbox(format!("worker-{}", index + 1), mailbox, make);
         spec.shutdown = Shutdown::Deadline(drain);
-        (spec, address)
+        spec
     }
 
-    /// Runs what is on the desk, which is one job unless a claimer has lost count.
-    async fn clear_desk(&self) {
-        for ticket in self.room.desks[self.index].try_take().into_iter().flatten() {
-            self.run(ticket).await;
+    fn assigned(&self) -> impl Iterator<Item = ClaimedJob> + use<> {
+        self.shared.workers[self.index].assigned.try_take().into_iter().flatten()
+    }
+
+    /// Runs the assigned jobs: one, unless a restarted claimer has assigned another one meanwhile.
+    async fn run_assigned(&self) {
+        for job in self.assigned() {
+            self.run(job).await;
         }
     }
 
-    async fn run(&self, ticket: Ticket) {
-        if !ticket.is_fresh() {
-            // Its lease may have run out while it waited here. If nobody has taken it over, it gets its
-            // attempt back.
-            tracing::info!(job = %ticket.job.id, name = %ticket.job.name, "not started: its lease was not renewed in time");
-            return self.room.hand_back(ticket);
+    async fn run(&self, job: ClaimedJob) {
+        let record = Arc::clone(&job.record);
+        if !job.is_fresh() {
+            // The lease may have run out while the job waited here. If no other node has taken the job over, it
+            // gets its attempt back.
+            tracing::info!(
+                job = %record.id,
+                name = %record.name,
+                "job not started: its lease was not renewed in time"
+            );
+            return self.shared.return_job(job);
         }
-        metrics::histogram!(signals::JOB_WAIT_SECONDS, "queue" => ticket.job.queue.clone())
-            .record(ticket.job.waited);
-        let conclusion = Arc::new(Conclusion::new(Arc::clone(&self.room), Arc::clone(&ticket.job)));
-        let ending = tokio::select! {
+        metrics::histogram!(signals::JOB_WAIT_SECONDS, "queue" => record.queue.clone()).record(record.waited);
+        let completion = Arc::new(JobCompletion::new(Arc::clone(&self.shared), Arc::clone(&record)));
+        let result = tokio::select! {
             biased;
-            ending = self.attempt(&ticket, Arc::clone(&conclusion)) => ending,
-            () = ticket.lost.cancelled() => None,
-            () = self.room.drained() => Some(Ending::HandedBack),
+            result = self.attempt(&job, Arc::clone(&completion)) => Some(result),
+            () = job.lost.cancelled() => None,
+            () = self.shared.drained() => Some(AttemptResult::Interrupted),
         };
-        let job = &ticket.job;
-        if conclusion.is_committed() {
-            if !matches!(ending, Some(Ending::Done)) {
-                tracing::warn!(job = %job.id, name = %job.name, ?ending, "the job is finished: what its handler said after `commit` changes nothing");
+        if completion.is_committed() {
+            if !matches!(result, Some(AttemptResult::Succeeded)) {
+                tracing::warn!(
+                    job = %record.id,
+                    name = %record.name,
+                    ?result,
+                    "job is finished by `commit`; the later result of its handler changes nothing"
+                );
             }
-            return signals::finished(&job.name, JobStatus::Completed);
+            return signals::finished(&record.name, JobStatus::Completed);
         }
-        let Some(ending) = ending else {
-            return tracing::warn!(job = %job.id, name = %job.name, claim = job.claim, "cut: the job was cancelled, or another node took it over");
+        let Some(result) = result else {
+            return tracing::warn!(
+                job = %record.id,
+                name = %record.name,
+                claim = record.claim,
+                "lease lost: the job was cancelled, or another node took it over"
+            );
         };
-        let meta = self
-            .room
-            .functions
-            .catalog()
-            .get(&job.name)
-            .and_then(|known| known.meta.job)
-            .unwrap_or(JobMeta::DEFAULT);
-        let verdict = judge(ending, job.attempt, job.attempts_max, meta.backoff, fastrand::f64());
-        if let Some(error) = &verdict.error {
-            let trace_id = job.trace.map(|trace| trace.trace_id_hex());
-            tracing::warn!(trace_id, job = %job.id, name = %job.name, attempt = job.attempt, of = job.attempts_max, status = verdict.status.as_str(), %error, "an attempt failed");
-        }
-        self.room.end(End { ticket, verdict });
+        self.end(job, &result);
     }
 
-    /// Runs the handler; `None` when its end says nothing about the job.
-    async fn attempt(&self, ticket: &Ticket, conclusion: Arc<Conclusion>) -> Option<Ending> {
-        let job = &ticket.job;
-        let identity: Option<Identity> = match job.identity.as_deref().map(serde_json::from_str).transpose() {
-            Ok(identity) => identity,
-            // Another version wrote it, and may yet run it.
-            Err(error) => {
-                return Some(Ending::Failed(format!(
-                    "the identity of its dispatcher cannot be read: {error}"
-                )));
-            }
-        };
+    /// Decides what becomes of the job, and has it written.
+    fn end(&self, job: ClaimedJob, result: &AttemptResult) {
+        let record = &job.record;
+        let registration = self.shared.functions.catalog().get(&record.name);
+        let meta = registration.and_then(|known| known.meta.job).unwrap_or(JobMeta::DEFAULT);
+        let transition =
+            Transition::after(result, record.attempt, record.attempts_max, meta.backoff, fastrand::f64());
+        if let Some(error) = &transition.error {
+            tracing::warn!(
+                trace_id = record.trace.map(|trace| trace.trace_id_hex()),
+                job = %record.id,
+                name = %record.name,
+                attempt = record.attempt,
+                of = record.attempts_max,
+                status = transition.status.as_str(),
+                %error,
+                "attempt failed"
+            );
+        }
+        self.shared.acknowledge(EndedAttempt { job, transition });
+    }
+
+    /// Runs the handler.
+    async fn attempt(&self, job: &ClaimedJob, completion: Arc<JobCompletion>) -> AttemptResult {
+        let record = &job.record;
+        let identity: Option<Identity> =
+            match record.identity.as_deref().map(serde_json::from_str).transpose() {
+                Ok(identity) => identity,
+                // Another version of Forge wrote the identity, and a node of that version may yet run the job.
+                Err(error) => {
+                    let message = format!("the identity of the dispatcher cannot be read: {error}");
+                    return AttemptResult::Failed(Fault::new(Code::Internal, message));
+                }
+            };
         let invocation = Invocation {
             id: RequestId::new(),
-            name: job.name.as_str().into(),
-            args: job.args.clone(),
+            name: record.name.as_str().into(),
+            args: record.args.clone(),
             caller: Caller { identity: identity.map(Arc::new), ..Caller::default() },
-            trace: job.trace.map_or_else(TraceContext::new_root, TraceContext::child),
+            trace: record.trace.map_or_else(TraceContext::new_root, TraceContext::child),
             deadline: None,
             idempotency_key: None,
         };
-        Some(match self.room.functions.attempt(invocation, conclusion).await {
-            AttemptResult::Succeeded => Ending::Done,
-            AttemptResult::Snoozed(delay) => Ending::Snoozed(delay),
-            AttemptResult::Refused(fault) => Ending::Refused(text(&fault)),
-            AttemptResult::Failed(fault) => Ending::Failed(text(&fault)),
-            AttemptResult::Interrupted => Ending::HandedBack,
-        })
+        self.shared.functions.attempt(invocation, completion).await
     }
 }
 
@@ -133,7 +143,8 @@ impl Actor for Worker {
     const MAILBOX_MAX: usize = 16;
 
     async fn start(&self, cx: &Context<WorkerMessage>) -> Result<(), ActorError> {
-        // A job may have been put here while nobody was; and if not, the claimer learns that somebody is.
+        // A job may have been assigned while the worker was not running; either way the claimer then learns
+        // that the worker is free.
         cx.address().cast(WorkerMessage::Run)?;
         Ok(())
     }
@@ -145,33 +156,16 @@ impl Actor for Worker {
         (): &mut (),
     ) -> Result<(), ActorError> {
         match message {
-            WorkerMessage::Run => self.clear_desk().await,
+            WorkerMessage::Run => self.run_assigned().await,
             WorkerMessage::Report => {}
         }
-        self.room.tell_claimer(ClaimerMessage::Idle { worker: self.index });
+        // A claimer that is not running asks all workers when it starts.
+        self.shared.claimer.notify(ClaimerMessage::WorkerFree { worker: self.index });
         Ok(())
     }
 
-    /// What was put on the desk and not begun is handed back.
+    /// Returns the assigned jobs that were not started.
     async fn stop(&self, _cx: &Context<WorkerMessage>, (): &mut ()) {
-        let left = self.room.desks[self.index].try_take();
-        left.into_iter().flatten().for_each(|ticket| self.room.hand_back(ticket));
-    }
-}
-
-/// What a person should read: the fault with its causes, without what Postgres cannot store.
-fn text(fault: &Fault) -> String {
-    let mut source = fault.source();
-    // What an internal fault says is meant for those who must not see its causes.
-    let hidden = fault.code() == Code::Internal && source.is_some();
-    let mut text = if hidden { fault.code().to_string() } else { fault.to_string() };
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    let text = text.replace('\0', "\u{fffd}");
-    match text.char_indices().find(|(at, c)| at + c.len_utf8() > CAUSE_BYTES_MAX) {
-        Some((end, _)) => text[..end].to_owned(),
-        None => text,
+        self.assigned().for_each(|job| self.shared.return_job(job));
     }
 }

@@ -7,7 +7,7 @@ use forge_actors::kernel::invocation::{Caller, Invocation};
 use forge_actors::kernel::trace::TraceContext;
 
 use super::handlers::{Put, PutAndFail};
-use super::room::{Room, caller};
+use super::stage::{Stage, caller};
 
 /// Never run here: only its rows are looked at.
 #[forge::job(queue = "mail", priority = 70, attempts = 4, input_max = "64B", alias = "post.send")]
@@ -48,85 +48,88 @@ async fn dispatch_from_an_action(ctx: &ActionContext, key: String) -> Result<Job
 }
 
 /// `name queue priority attempts_max ready args subject`, one line a job.
-async fn rows(room: &Room) -> Vec<String> {
+async fn rows(stage: &Stage) -> Vec<String> {
     let sql = "SELECT concat_ws(' ', name, queue, priority, attempts_max, ready, args::text, identity ->> 'subject') FROM forge_jobs ORDER BY id";
-    sqlx::query_scalar(sql).fetch_all(&mut room.scratch.connect().await).await.expect("reads")
+    sqlx::query_scalar(sql).fetch_all(&mut stage.scratch.connect().await).await.expect("reads")
 }
 
-/// The queues that workers were told of, if they were told of any.
-async fn woken(room: &Room) -> Vec<String> {
-    let heard = tokio::time::timeout(Duration::from_millis(50), room.queues.next()).await;
-    heard.map(|hint| hint.topics.queues().map(|queue| queue.to_string()).collect()).unwrap_or_default()
+/// The queues that hints named.
+async fn woken(stage: &Stage) -> Vec<String> {
+    let hint = tokio::time::timeout(Duration::from_millis(50), stage.queues.next()).await;
+    hint.map(|hint| hint.topics.queues().map(|queue| queue.to_string()).collect()).unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dispatch_commits_with_its_mutation() {
-    let room = Room::migrated().await;
+    let stage = Stage::migrated().await;
     let trace = TraceContext::new_root();
     let args = br#"{"key": "a", "delayMs": 0, "fails": false}"#.as_slice();
     let invocation =
         Invocation { trace, ..Invocation::new("dispatch.write_and_dispatch", args, caller(&["editor"])) };
-    let answer = room.functions.call(invocation).await.expect("commits");
-    assert_eq!(rows(&room).await, [r#"dispatch.send mail 70 4 t {"key":"a"} ana"#]);
-    assert_eq!(woken(&room).await, ["mail"]);
+    let answer = stage.functions.call(invocation).await.expect("commits");
+    assert_eq!(rows(&stage).await, [r#"dispatch.send mail 70 4 t {"key":"a"} ana"#]);
+    assert_eq!(woken(&stage).await, ["mail"]);
     let sql = "SELECT trace FROM forge_jobs WHERE id = $1::uuid";
     let id: String = serde_json::from_slice(&answer).expect("the job's id");
-    let stored: String =
-        sqlx::query_scalar(sql).bind(id).fetch_one(&mut room.scratch.connect().await).await.expect("its row");
+    let stored: String = sqlx::query_scalar(sql)
+        .bind(id)
+        .fetch_one(&mut stage.scratch.connect().await)
+        .await
+        .expect("its row");
     assert_eq!(TraceContext::parse(&stored).map(|stored| stored.trace_id), Some(trace.trace_id));
-    room.close().await;
+    stage.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dispatch_vanishes_with_its_mutation() {
-    let room = Room::migrated().await;
+async fn a_dispatch_is_rolled_back_with_its_mutation() {
+    let stage = Stage::migrated().await;
     for _ in 0..20 {
-        let failed = room.call(WriteAndDispatch { key: "a".into(), delay_ms: 0, fails: true }).await;
+        let failed = stage.call(WriteAndDispatch { key: "a".into(), delay_ms: 0, fails: true }).await;
         assert_eq!(failed.expect_err("fails").code(), Code::Conflict);
     }
-    assert!(room.call(DispatchInsideAndFail {}).await.is_err());
-    assert_eq!(rows(&room).await, [""; 0]);
-    assert_eq!(room.keys().await, [""; 0]);
-    assert_eq!(woken(&room).await, [""; 0], "nobody is woken for nothing");
-    room.call(SurviveADispatch {}).await.expect("commits");
-    assert_eq!(rows(&room).await, [r#"dispatch.send mail 70 4 t {"key":"own"}"#]);
-    room.close().await;
+    assert!(stage.call(DispatchInsideAndFail {}).await.is_err());
+    assert_eq!(rows(&stage).await, [""; 0]);
+    assert_eq!(stage.keys().await, [""; 0]);
+    assert_eq!(woken(&stage).await, [""; 0], "no worker is woken for nothing");
+    stage.call(SurviveADispatch {}).await.expect("commits");
+    assert_eq!(rows(&stage).await, [r#"dispatch.send mail 70 4 t {"key":"own"}"#]);
+    stage.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delayed_job_is_not_ready() {
-    let room = Room::migrated().await;
-    room.call(WriteAndDispatch { key: "a".into(), delay_ms: 60_000, fails: false }).await.expect("commits");
-    assert_eq!(rows(&room).await, [r#"dispatch.send mail 70 4 f {"key":"a"}"#]);
+    let stage = Stage::migrated().await;
+    stage.call(WriteAndDispatch { key: "a".into(), delay_ms: 60_000, fails: false }).await.expect("commits");
+    assert_eq!(rows(&stage).await, [r#"dispatch.send mail 70 4 f {"key":"a"}"#]);
     let sql = "SELECT extract(epoch FROM run_at - created_at)::float8 FROM forge_jobs";
     let delay: f64 =
-        sqlx::query_scalar(sql).fetch_one(&mut room.scratch.connect().await).await.expect("reads");
+        sqlx::query_scalar(sql).fetch_one(&mut stage.scratch.connect().await).await.expect("reads");
     assert!((delay - 60.0).abs() < 0.001, "{delay}");
-    assert_eq!(woken(&room).await, ["mail"], "a claimer must learn when it is due");
-    room.close().await;
+    assert_eq!(woken(&stage).await, ["mail"], "a claimer must learn when it is due");
+    stage.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_action_dispatches_in_a_transaction_of_its_own() {
-    let room = Room::migrated().await;
-    room.call_as(DispatchFromAnAction { key: "a".into() }, caller(&[])).await.expect("dispatches");
-    assert_eq!(rows(&room).await, [r#"dispatch.send mail 70 4 t {"key":"a"} ana"#]);
-    assert_eq!(woken(&room).await, ["mail"]);
+    let stage = Stage::migrated().await;
+    stage.call_as(DispatchFromAnAction { key: "a".into() }, caller(&[])).await.expect("dispatches");
+    assert_eq!(rows(&stage).await, [r#"dispatch.send mail 70 4 t {"key":"a"} ana"#]);
+    assert_eq!(woken(&stage).await, ["mail"]);
     let refused =
-        room.call(DispatchFromAnAction { key: "x".repeat(64) }).await.expect_err("too large for the job");
+        stage.call(DispatchFromAnAction { key: "x".repeat(64) }).await.expect_err("too large for the job");
     assert_eq!(refused.code(), Code::PayloadTooLarge);
-    room.close().await;
+    stage.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_calls_a_job() {
-    let room = Room::migrated().await;
+async fn a_job_cannot_be_called() {
+    let stage = Stage::migrated().await;
     for name in ["dispatch.send", "post.send", "forge.dispatch"] {
-        let called = room
+        let called = stage
             .functions
             .call(Invocation::new(name, br#"{"key": "a"}"#.as_slice(), Caller::default()))
             .await;
         assert_eq!(called.expect_err(name).code(), Code::NotFound);
     }
-    room.close().await;
+    stage.close().await;
 }

@@ -136,7 +136,7 @@ pub(super) async fn count_up(ctx: &MutationContext) -> Result<i64> {
     Ok(value + 1)
 }
 
-/// Locks two rows in the order it is told.
+/// Locks two rows in the given order.
 #[forge::mutation(public)]
 pub(super) async fn lock_both(ctx: &MutationContext, first: String, second: String) -> Result<()> {
     for key in [first, second] {

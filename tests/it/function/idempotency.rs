@@ -4,7 +4,7 @@ use forge::prelude::*;
 use forge_actors::kernel::invocation::{Caller, Invocation};
 
 use super::handlers::Put;
-use super::room::{Room, caller};
+use super::stage::{Stage, caller};
 
 /// Adds one, slowly enough for others to come meanwhile.
 #[forge::mutation]
@@ -23,7 +23,7 @@ async fn count_strictly(ctx: &MutationContext, by: i64, fails: bool) -> Result<i
     Ok(ctx.call(CountSlowly { by, fails }).await?)
 }
 
-/// Anyone may count, and is told a secret.
+/// Anyone may count, and gets a secret as the answer.
 #[forge::mutation(public)]
 async fn count_openly(ctx: &MutationContext) -> Result<String> {
     ctx.call(CountSlowly { by: 1, fails: false }).await?;
@@ -44,9 +44,9 @@ fn keyed(name: &str, args: &'static str, key: &str, caller: Caller) -> Invocatio
     }
 }
 
-async fn counter(room: &Room) -> i64 {
+async fn counter(stage: &Stage) -> i64 {
     sqlx::query_scalar("SELECT value FROM counter")
-        .fetch_one(&mut room.scratch.connect().await)
+        .fetch_one(&mut stage.scratch.connect().await)
         .await
         .expect("reads")
 }
@@ -55,15 +55,15 @@ const ONE: &str = r#"{"by": 1, "fails": false}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_call_is_answered_and_not_done() {
-    let room = Room::migrated().await;
+    let stage = Stage::migrated().await;
     let call =
-        |args, key, caller| room.functions.submit(keyed("idempotency.count_slowly", args, key, caller));
+        |args, key, caller| stage.functions.submit(keyed("idempotency.count_slowly", args, key, caller));
     let (first, receipt) = call(ONE, "a", caller(&[])).await;
     let (again, replayed) = call(ONE, "a", caller(&[])).await;
     assert_eq!((first.expect("counts"), again.expect("is answered")), ("1".into(), "1".into()));
     assert!(
         receipt.xid.is_some() && replayed.xid == receipt.xid,
-        "the repeated call is told when it happened"
+        "the repeated call learns when it happened"
     );
     let (refused, _) = call(r#"{"by": 2, "fails": false}"#, "a", caller(&[])).await;
     assert_eq!(refused.expect_err("other arguments").code(), Code::Conflict);
@@ -71,27 +71,27 @@ async fn a_repeated_call_is_answered_and_not_done() {
     assert_eq!(strange.expect("who calls is the same, whatever the roles"), "1");
     let (fresh, _) = call(ONE, "b", caller(&[])).await;
     assert_eq!(fresh.expect("another key is another call"), "2");
-    assert_eq!(counter(&room).await, 2);
-    room.close().await;
+    assert_eq!(counter(&stage).await, 2);
+    stage.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_is_not_kept() {
-    let room = Room::migrated().await;
-    let call = |args| room.functions.call(keyed("idempotency.count_slowly", args, "a", caller(&[])));
+    let stage = Stage::migrated().await;
+    let call = |args| stage.functions.call(keyed("idempotency.count_slowly", args, "a", caller(&[])));
     for _ in 0..2 {
         assert_eq!(call(r#"{"by": 1, "fails": true}"#).await.expect_err("fails").code(), Code::Conflict);
     }
     assert_eq!(call(ONE).await.expect("the key is free again"), "1");
-    assert_eq!(counter(&room).await, 1);
-    room.close().await;
+    assert_eq!(counter(&stage).await, 1);
+    stage.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_duplicates_wait_for_the_first() {
-    let room = Room::migrated().await;
+    let stage = Stage::migrated().await;
     for (name, expected) in [("idempotency.count_slowly", 1), ("idempotency.count_strictly", 2)] {
-        let calls = (0..10).map(|_| room.functions.call(keyed(name, ONE, "a", caller(&[]))));
+        let calls = (0..10).map(|_| stage.functions.call(keyed(name, ONE, "a", caller(&[]))));
         for answer in futures::future::join_all(calls).await {
             assert_eq!(
                 answer.unwrap_or_else(|fault| panic!("{name}: {fault}")),
@@ -99,31 +99,31 @@ async fn concurrent_duplicates_wait_for_the_first() {
                 "{name}"
             );
         }
-        assert_eq!(counter(&room).await, expected, "{name}");
+        assert_eq!(counter(&stage).await, expected, "{name}");
     }
-    room.close().await;
+    stage.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_public_function_happens_once_and_its_answer_is_not_kept() {
-    let room = Room::migrated().await;
-    let call = || room.functions.call(keyed("idempotency.count_openly", "{}", "a", Caller::default()));
+    let stage = Stage::migrated().await;
+    let call = || stage.functions.call(keyed("idempotency.count_openly", "{}", "a", Caller::default()));
     assert_eq!(call().await.expect("counts"), "\"a token\"");
     assert_eq!(call().await.expect_err("it was made before").code(), Code::Conflict);
-    assert_eq!(counter(&room).await, 1);
+    assert_eq!(counter(&stage).await, 1);
     let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM forge_idempotency WHERE answer IS NOT NULL")
-        .fetch_one(&mut room.scratch.connect().await)
+        .fetch_one(&mut stage.scratch.connect().await)
         .await
         .expect("reads");
     assert_eq!(kept, 0);
-    room.close().await;
+    stage.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_action_takes_no_key() {
-    let room = Room::migrated().await;
-    let refused = room.functions.call(keyed("idempotency.act", "{}", "a", Caller::default())).await;
+    let stage = Stage::migrated().await;
+    let refused = stage.functions.call(keyed("idempotency.act", "{}", "a", Caller::default())).await;
     assert_eq!(refused.expect_err("an action cannot be undone").code(), Code::BadRequest);
-    assert_eq!(room.keys().await, [""; 0]);
-    room.close().await;
+    assert_eq!(stage.keys().await, [""; 0]);
+    stage.close().await;
 }

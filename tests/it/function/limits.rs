@@ -10,7 +10,7 @@ use forge_actors::kernel::invocation::{Caller, Invocation};
 use forge_tests::until;
 
 use super::handlers::*;
-use super::room::{Room, caller};
+use super::stage::{Stage, caller};
 use crate::store::cluster::Scratch;
 
 fn code<T: std::fmt::Debug>(result: Result<T, Fault>) -> Code {
@@ -19,48 +19,48 @@ fn code<T: std::fmt::Debug>(result: Result<T, Fault>) -> Code {
 
 #[tokio::test]
 async fn access_is_checked_before_arguments_are_read() {
-    let room = Room::open().await;
-    assert_eq!(code(room.call(Edited {}).await), Code::Unauthenticated);
-    assert_eq!(code(room.call_as(Edited {}, caller(&["reader"])).await), Code::PermissionDenied);
-    room.call_as(Edited {}, caller(&["editor"])).await.expect("may");
+    let stage = Stage::open().await;
+    assert_eq!(code(stage.call(Edited {}).await), Code::Unauthenticated);
+    assert_eq!(code(stage.call_as(Edited {}, caller(&["reader"])).await), Code::PermissionDenied);
+    stage.call_as(Edited {}, caller(&["editor"])).await.expect("may");
     let unreadable = Invocation::new("handlers.edited", "{", Caller::default());
-    assert_eq!(code(room.functions.call(unreadable).await), Code::Unauthenticated);
-    room.close().await;
+    assert_eq!(code(stage.functions.call(unreadable).await), Code::Unauthenticated);
+    stage.close().await;
 }
 
 #[tokio::test]
 async fn what_is_internal_or_unknown_does_not_exist() {
-    let room = Room::open().await;
-    let hidden = room.call_as(Hidden {}, caller(&["admin"])).await.expect_err("refused");
-    let unknown = room
+    let stage = Stage::open().await;
+    let hidden = stage.call_as(Hidden {}, caller(&["admin"])).await.expect_err("refused");
+    let unknown = stage
         .functions
         .call(Invocation::new("handlers.hiddem", "{}", caller(&["admin"])))
         .await
         .expect_err("refused");
     assert_eq!(hidden.code(), Code::NotFound);
     assert_eq!(hidden.message().replace("hidden", "hiddem"), unknown.message());
-    room.close().await;
+    stage.close().await;
 }
 
 #[tokio::test]
 async fn arguments_have_a_size() {
-    let room = Room::open().await;
-    room.call(Small { text: "x".repeat(20) }).await.expect("fits");
-    assert_eq!(code(room.call(Small { text: "x".repeat(100) }).await), Code::PayloadTooLarge);
-    room.close().await;
+    let stage = Stage::open().await;
+    stage.call(Small { text: "x".repeat(20) }).await.expect("fits");
+    assert_eq!(code(stage.call(Small { text: "x".repeat(100) }).await), Code::PayloadTooLarge);
+    stage.close().await;
 }
 
 #[tokio::test]
 async fn a_time_limit_ends_the_statement_in_postgres() {
-    let room = Room::open().await;
-    assert_eq!(code(room.call(SleepReading {}).await), Code::Timeout);
-    assert_eq!(code(room.call(SleepWriting {}).await), Code::Timeout);
+    let stage = Stage::open().await;
+    assert_eq!(code(stage.call(SleepReading {}).await), Code::Timeout);
+    assert_eq!(code(stage.call(SleepWriting {}).await), Code::Timeout);
     until("no statement of a cut call runs", Duration::from_secs(5), || async {
-        (room.scratch.sessions("query LIKE '%pg_sleep%' AND state = 'active'").await == 0).then_some(())
+        (stage.scratch.sessions("query LIKE '%pg_sleep%' AND state = 'active'").await == 0).then_some(())
     })
     .await;
-    assert!(room.keys().await.is_empty());
-    room.close().await;
+    assert!(stage.keys().await.is_empty());
+    stage.close().await;
 }
 
 #[tokio::test]
@@ -70,81 +70,81 @@ async fn a_time_limit_holds_while_a_call_waits_for_a_connection() {
         acquire_timeout: Duration::from_secs(2),
         ..DatabaseConfig::default()
     };
-    let room = Room::over(Scratch::with(config).await, FunctionConfig::default()).await;
+    let stage = Stage::over(Scratch::with(config).await, FunctionConfig::default()).await;
     let options = TransactionOptions::new("holds the only connection", Duration::from_secs(60));
-    let holder = Transaction::begin(&room.scratch.database, options).await.expect("begins");
-    let (short, patient) = futures::join!(room.call(SleepWriting {}), room.call(Put { key: "x".into() }));
+    let holder = Transaction::begin(&stage.scratch.database, options).await.expect("begins");
+    let (short, patient) = futures::join!(stage.call(SleepWriting {}), stage.call(Put { key: "x".into() }));
     assert_eq!(code(short), Code::Timeout);
     // The database is there; its connections are taken.
     assert_eq!(code(patient), Code::Overloaded);
     holder.rollback().await;
-    room.call(Put { key: "y".into() }).await.expect("the connection is free again");
-    room.close().await;
+    stage.call(Put { key: "y".into() }).await.expect("the connection is free again");
+    stage.close().await;
 }
 
 #[tokio::test]
 async fn a_handler_that_blocks_its_thread_is_late_and_commits_nothing() {
-    let room = Room::open().await;
-    assert_eq!(code(room.call(Block {}).await), Code::Timeout);
-    assert!(room.keys().await.is_empty());
-    room.close().await;
+    let stage = Stage::open().await;
+    assert_eq!(code(stage.call(Block {}).await), Code::Timeout);
+    assert!(stage.keys().await.is_empty());
+    stage.close().await;
 }
 
 #[tokio::test]
 async fn a_caller_who_leaves_ends_its_query_and_not_its_mutation() {
-    let room = Room::open().await;
+    let stage = Stage::open().await;
     let busy = "SELECT pg_sleep(0.3)";
-    drop(tokio::time::timeout(Duration::from_millis(50), room.call(CountTwice {})).await);
+    drop(tokio::time::timeout(Duration::from_millis(50), stage.call(CountTwice {})).await);
     until("the query was cancelled", Duration::from_secs(5), || async {
-        (room.functions.in_flight().is_empty()).then_some(())
+        (stage.functions.in_flight().is_empty()).then_some(())
     })
     .await;
-    let mut connection = room.scratch.connect().await;
+    let mut connection = stage.scratch.connect().await;
     let mut lock = sqlx::Connection::begin(&mut connection).await.expect("begins");
     sqlx::query("LOCK TABLE ledger").execute(&mut *lock).await.expect("locks");
-    drop(tokio::time::timeout(Duration::from_millis(50), room.call(Put { key: "kept".into() })).await);
+    drop(tokio::time::timeout(Duration::from_millis(50), stage.call(Put { key: "kept".into() })).await);
     sqlx::query(busy).execute(&mut *lock).await.expect("waits");
     lock.commit().await.expect("unlocks");
     until("the mutation went on", Duration::from_secs(5), || async {
-        (room.keys().await == ["kept"]).then_some(())
+        (stage.keys().await == ["kept"]).then_some(())
     })
     .await;
-    room.close().await;
+    stage.close().await;
 }
 
 #[tokio::test]
 async fn a_handlers_own_limit_refuses_the_next_call() {
-    let room = Room::open().await;
-    let (first, second) = futures::join!(room.call(Wait { ms: 200 }), room.call(Wait { ms: 0 }));
+    let stage = Stage::open().await;
+    let (first, second) = futures::join!(stage.call(Wait { ms: 200 }), stage.call(Wait { ms: 0 }));
     first.expect("runs");
     let refused = second.expect_err("one at a time");
     assert_eq!(refused.code(), Code::Overloaded);
     assert!(refused.retry_delay().is_some());
-    room.close().await;
+    stage.close().await;
 }
 
 #[tokio::test]
 async fn a_full_node_refuses_and_its_own_calls_go_on() {
-    let room = Room::with(FunctionConfig { calls_max: 1, ..FunctionConfig::default() }).await;
+    let stage = Stage::with(FunctionConfig { calls_max: 1, ..FunctionConfig::default() }).await;
     // The action holds the node's only place while its calls run.
-    let (action, refused) = futures::join!(room.call(Orchestrate {}), room.call(Put { key: "x".into() }));
+    let (action, refused) = futures::join!(stage.call(Orchestrate {}), stage.call(Put { key: "x".into() }));
     action.expect("nested calls take no second place");
     assert_eq!(code(refused), Code::Overloaded);
-    room.close().await;
+    stage.close().await;
 }
 
 #[tokio::test]
 async fn endless_recursion_is_cut() {
-    let room = Room::open().await;
-    assert_eq!(code(room.call(Recurse {}).await), Code::Internal);
-    room.close().await;
+    let stage = Stage::open().await;
+    assert_eq!(code(stage.call(Recurse {}).await), Code::Internal);
+    stage.close().await;
 }
 
 #[tokio::test]
 async fn a_drain_lets_calls_end_and_cancels_what_does_not() {
     let config = FunctionConfig { drain_timeout: Duration::from_millis(300), ..FunctionConfig::default() };
-    let room = Room::with(config).await;
-    let functions = room.functions.clone();
+    let stage = Stage::with(config).await;
+    let functions = stage.functions.clone();
     let call = |ms: u64| {
         let functions = functions.clone();
         async move {
@@ -155,10 +155,10 @@ async fn a_drain_lets_calls_end_and_cancels_what_does_not() {
     };
     let long = tokio::spawn(call(60_000));
     until("the call runs", Duration::from_secs(5), || async {
-        (!room.functions.in_flight().is_empty()).then_some(())
+        (!stage.functions.in_flight().is_empty()).then_some(())
     })
     .await;
-    room.close().await;
+    stage.close().await;
     assert_eq!(code(long.await.expect("not panicked")), Code::Unavailable);
     assert_eq!(code(call(0).await), Code::Unavailable);
 }

@@ -1,8 +1,8 @@
-//! The function room on a real Postgres: what a call may leave behind, and what it may not.
+//! The function subsystem on a real Postgres: what a call may leave behind, and what it may not.
 
 mod dispatch;
 mod handlers;
 mod idempotency;
 mod limits;
-mod room;
+mod stage;
 mod transactions;

@@ -335,8 +335,8 @@ async fn a_drain_ends_what_it_can_and_hands_back_the_rest() {
     enqueue(node.client(), "long", 8, 60_000).await;
     await_count(&database, "begun", "true", 5, PATIENCE).await;
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
-    let handed_back = "select count(*) from forge_jobs where attempt = 0 and status = 'pending' and ready and node_id is null";
-    assert_eq!(database.value::<i64>(handed_back).await, 8, "nobody's fault, so no attempt is spent");
+    let returned = "select count(*) from forge_jobs where attempt = 0 and status = 'pending' and ready and node_id is null";
+    assert_eq!(database.value::<i64>(returned).await, 8, "the job is not to blame, so no attempt is spent");
     assert_eq!(history(&database).await, "");
 }
 
@@ -371,7 +371,10 @@ async fn a_person_sees_jobs_and_does_something_about_them() {
     assert_eq!(jobs(&node, &["cancel", &running]).await.code(), 0);
     await_history(&database, "cancelled: 1, dead_letter: 1", PATIENCE).await;
     let stderr = node.process().stderr().clone();
-    until("its worker is told", PATIENCE, || async { stderr.line("cut: the job was cancelled") }).await;
+    until("its worker has lost the lease", PATIENCE, || async {
+        stderr.line("lease lost: the job was cancelled")
+    })
+    .await;
     assert_eq!(jobs(&node, &["cancel", &running]).await.code(), 1, "it is cancelled already");
     assert_eq!(jobs(&node, &["show", "0193a5b0-0000-7000-8000-000000000000"]).await.code(), 6);
     assert_eq!(jobs(&node, &["ls", "--status", "lost"]).await.code(), 2);

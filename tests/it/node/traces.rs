@@ -39,7 +39,7 @@ async fn one_trace_goes_from_a_client_to_statements_and_a_job_on_another_node() 
         await_line(&mut front, trace, |line| line["message"] == answered).await;
         await_line(&mut front, trace, |line| says(line, "INSERT INTO forge_jobs")).await;
         await_line(&mut worker, trace, |line| {
-            line["message"] == "an attempt ended" && line["span"]["handler"] == "jobs.work"
+            line["message"] == "attempt ended" && line["span"]["handler"] == "jobs.work"
         })
         .await;
         await_line(&mut worker, trace, |line| says(line, "insert into probe_effects")).await;

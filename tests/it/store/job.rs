@@ -1,5 +1,5 @@
-//! The statements of the job room, one by one: each makes only the moves of the diagram, and only for whoever
-//! holds the job.
+//! The statements of the job subsystem, one by one: each makes only the changes of status of the diagram, and
+//! only for the holder of the job.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use forge_actors::app::JobStatus;
 use forge_actors::db::migrate::runner::Runner;
 use forge_actors::db::migrate::system::system_set;
-use forge_actors::job::state::MOVES;
-use forge_actors::job::store::{Claim, Job, Promoted, Rescued, Store};
+use forge_actors::job::state::STATUS_CHANGES;
+use forge_actors::job::store::{Claim, JobRecord, JobStore, Promoted, Rescued};
 use forge_actors::kernel::ids::{JobId, NodeId};
 use sqlx::AssertSqlSafe;
 
@@ -19,7 +19,7 @@ const QUEUE: &str = "mail";
 
 struct Bench {
     scratch: Scratch,
-    store: Store,
+    store: JobStore,
     names: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ impl Bench {
             lock_wait: Duration::from_secs(5),
         };
         runner.up(None, |_| {}).await.unwrap();
-        let store = Store::new(scratch.database.clone());
+        let store = JobStore::new(scratch.database.clone());
         Self { scratch, store, names: vec!["mail.send".to_owned()] }
     }
 
@@ -71,12 +71,12 @@ impl Bench {
     }
 
     /// Claims, and begins none.
-    async fn claim(&self, limit: usize) -> Vec<Job> {
+    async fn claim(&self, limit: usize) -> Vec<JobRecord> {
         self.claim_and_begin(limit, 0).await
     }
 
     /// Claims, and begins the first ones.
-    async fn claim_and_begin(&self, limit: usize, begin: usize) -> Vec<Job> {
+    async fn claim_and_begin(&self, limit: usize, begin: usize) -> Vec<JobRecord> {
         self.store.claim(QUEUE, &self.names, limit, begin, NodeId::new(), LEASE).await.unwrap()
     }
 
@@ -106,7 +106,7 @@ impl Bench {
     }
 }
 
-/// A statement file of the rooms, run on one job as its caller runs it; answers nothing: the table tells.
+/// Runs a statement on one job as its caller runs it. The table shows what it changed.
 async fn apply(bench: &Bench, statement: &str, id: JobId) {
     let mut connection = bench.scratch.connect().await;
     let one = |sql: &'static str| sqlx::query(sql);
@@ -178,7 +178,7 @@ async fn statements_make_the_moves_of_the_diagram_and_no_others() {
             let id = bench.put(from).await;
             apply(&bench, statement, id).await;
             let to = bench.status(id).await;
-            let (_, allowed) = MOVES.iter().find(|(known, _)| *known == from).unwrap();
+            let (_, allowed) = STATUS_CHANGES.iter().find(|(known, _)| *known == from).unwrap();
             assert!(to == from || allowed.contains(&to), "`{statement}` moves a job from {from:?} to {to:?}");
             if to != from {
                 made.insert((from.as_str(), to.as_str()));
@@ -186,8 +186,10 @@ async fn statements_make_the_moves_of_the_diagram_and_no_others() {
             bench.run("TRUNCATE forge_jobs, forge_job_history").await;
         }
     }
-    let drawn: BTreeSet<_> =
-        MOVES.iter().flat_map(|(from, to)| to.iter().map(|to| (from.as_str(), to.as_str()))).collect();
+    let drawn: BTreeSet<_> = STATUS_CHANGES
+        .iter()
+        .flat_map(|(from, to)| to.iter().map(|to| (from.as_str(), to.as_str())))
+        .collect();
     assert_eq!(made, drawn, "every arrow is made by a statement");
     bench.scratch.drop().await;
 }
@@ -302,10 +304,10 @@ async fn a_holder_that_was_replaced_writes_nothing() {
     let first = bench.claim_and_begin(1, 1).await.remove(0);
     let rescued = bench.lose_nodes().await;
     assert_eq!(
-        (rescued.again, rescued.dead, rescued.queues.iter().map(|queue| &**queue).collect::<Vec<_>>()),
+        (rescued.retried, rescued.dead, rescued.queues.iter().map(|queue| &**queue).collect::<Vec<_>>()),
         (1, 0, vec![QUEUE])
     );
-    // Between the rescue and the next claim the row has the old number, and nobody holds it.
+    // Between the rescue and the next claim the row has the old number, and no node holds it.
     for between in ["given back", "claimed by another"] {
         let late = Claim { job: id, number: first.claim };
         assert!(bench.store.renew(&[late], LEASE).await.unwrap().is_empty(), "{between}");
@@ -346,7 +348,7 @@ async fn a_job_whose_node_is_lost_in_its_last_attempt_is_a_dead_letter() {
         let job = bench.claim_and_begin(1, 1).await.remove(0);
         assert_eq!((job.id, job.begun, job.attempt), (id, true, attempt));
         let rescued = bench.lose_nodes().await;
-        assert_eq!((rescued.again, rescued.dead), (usize::from(attempt < 3), usize::from(attempt == 3)));
+        assert_eq!((rescued.retried, rescued.dead), (usize::from(attempt < 3), usize::from(attempt == 3)));
         bench.run("UPDATE forge_jobs SET ready = true").await;
     }
     assert_eq!(bench.status(id).await, JobStatus::DeadLetter);
@@ -374,7 +376,7 @@ async fn a_lost_node_spends_the_attempts_that_it_began_and_no_others() {
         assert_eq!((jobs.len(), jobs.iter().filter(|job| job.begun).count()), (21, 1));
         assert_eq!((jobs[0].id, jobs[0].attempt), (poison, loss), "the first begins");
         let rescued = bench.lose_nodes().await;
-        assert_eq!((rescued.again + rescued.dead, rescued.unbegun), (1, 20));
+        assert_eq!((rescued.retried + rescued.dead, rescued.returned), (1, 20));
         bench.run("UPDATE forge_jobs SET ready = true").await;
     }
     assert_eq!(bench.status(poison).await, JobStatus::DeadLetter);
@@ -386,7 +388,7 @@ async fn a_lost_node_spends_the_attempts_that_it_began_and_no_others() {
     assert!(claimed.iter().all(|job| !job.begun && job.attempt == 0));
     poison = claimed[7].id;
     let claim = Claim { job: poison, number: claimed[7].claim };
-    for answer in ["lost on its way", "heard"] {
+    for answer in ["lost", "received"] {
         let begun = bench.store.begin(&[claim], LEASE).await.unwrap();
         assert_eq!(
             begun.iter().map(|begun| (begun.job, begun.attempt)).collect::<Vec<_>>(),
@@ -395,13 +397,13 @@ async fn a_lost_node_spends_the_attempts_that_it_began_and_no_others() {
         );
     }
     let rescued = bench.lose_nodes().await;
-    assert_eq!((rescued.again, rescued.dead, rescued.unbegun), (0, 1, 19));
+    assert_eq!((rescued.retried, rescued.dead, rescued.returned), (0, 1, 19));
     assert_eq!(bench.status(poison).await, JobStatus::DeadLetter);
     bench.scratch.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_lost_together_does_not_come_back_together_for_ever() {
+async fn jobs_that_were_lost_together_do_not_come_back_together_for_ever() {
     let bench = Bench::open().await;
     for _ in 0..50 {
         bench.put(JobStatus::Pending).await;
@@ -411,7 +413,7 @@ async fn what_was_lost_together_does_not_come_back_together_for_ever() {
     let ready = "SELECT count(*) FROM forge_jobs WHERE status = 'retry' AND ready";
     assert_eq!(bench.value::<i64>(ready).await, 50, "the first time at once");
     bench.claim_and_begin(50, 50).await;
-    assert_eq!(bench.lose_nodes().await.again, 50);
+    assert_eq!(bench.lose_nodes().await.retried, 50);
     let spread: f64 = bench
         .value("SELECT extract(epoch FROM max(run_at) - min(run_at))::float8 FROM forge_jobs WHERE NOT ready")
         .await;
@@ -422,7 +424,7 @@ async fn what_was_lost_together_does_not_come_back_together_for_ever() {
 #[tokio::test(flavor = "multi_thread")]
 async fn begins_and_renewals_touch_no_index() {
     let bench = Bench::open().await;
-    // All of them on one page, which keeps room for another version of each.
+    // All rows fit on one page together with another version of each.
     for _ in 0..10 {
         bench.put(JobStatus::Pending).await;
     }
@@ -433,10 +435,11 @@ async fn begins_and_renewals_touch_no_index() {
     let begin = include_str!("../../../forge-actors/src/job/sql/begin_jobs.sql");
     let renew = include_str!("../../../forge-actors/src/job/sql/renew_leases.sql");
     execute(&mut connection, "BEGIN").await;
-    for (statement, expected) in [(begin, 10), (renew, 20)] {
-        let statement = sqlx::query(statement).bind(claims.iter().map(|claim| claim.job).collect::<Vec<_>>());
+    for (sql, expected) in [(begin, 10), (renew, 20)] {
+        let statement = sqlx::query(sql).bind(claims.iter().map(|claim| claim.job).collect::<Vec<_>>());
         let statement =
             statement.bind(claims.iter().map(|claim| claim.number).collect::<Vec<_>>()).bind(10.0);
+        let statement = if sql == begin { statement.bind(false) } else { statement };
         assert_eq!(statement.fetch_all(&mut connection).await.unwrap().len(), 10);
         let hot: i64 = sqlx::query_scalar(counted).fetch_one(&mut connection).await.unwrap();
         assert_eq!(hot, expected);
@@ -446,7 +449,7 @@ async fn begins_and_renewals_touch_no_index() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scheduled_jobs_become_ready_and_the_next_one_is_told() {
+async fn scheduled_jobs_become_ready_and_the_next_time_is_returned() {
     let bench = Bench::open().await;
     assert_eq!(bench.store.promote().await.unwrap(), Promoted::default());
     for seconds in [-5, -1, 30, 90] {

@@ -1,6 +1,7 @@
--- Called by job/store.rs for the claimer: $1 queue, $2 names that it has handlers for, $3 limit, $4 node, $5 seconds of the lease, $6 how many
--- of them begin with it, because workers are free: the first ones. The others spend no attempt. Index forge_jobs_claimable, read in its order.
--- Locks the rows it takes and skips those that others are taking.
+-- Called by job/store.rs for the claimer: $1 queue, $2 names of jobs with a handler, $3 limit, $4 node, $5
+-- seconds of the lease, $6 how many of the jobs begin with the claim, because workers are free for them: the
+-- first ones. The other jobs spend no attempt. Reads the index forge_jobs_claimable in its order. Locks the
+-- rows that it claims, and skips rows that other claims have locked.
 WITH next AS (
     SELECT id, priority, run_at
     FROM forge_jobs
@@ -14,12 +15,16 @@ WITH next AS (
 ), taken AS (
     UPDATE forge_jobs job
     SET status = CASE WHEN numbered.begins THEN 'running'::forge_job_status ELSE 'claimed' END,
-        attempt = job.attempt + numbered.begins::int, claim = job.claim + 1, node_id = $4, lease_until = now() + make_interval(secs => $5)
+        attempt = job.attempt + numbered.begins::int,
+        claim = job.claim + 1,
+        node_id = $4,
+        lease_until = now() + make_interval(secs => $5)
     FROM numbered
     WHERE job.id = numbered.id
     RETURNING job.*
 )
-SELECT id, name, queue, claim, status = 'running' AS begun, attempt, attempts_max, args::text AS args, identity::text AS identity, trace,
+SELECT id, name, queue, claim, status = 'running' AS begun, attempt, attempts_max, args::text AS args,
+       identity::text AS identity, trace,
        extract(epoch FROM now() - run_at)::float8 AS waited
 FROM taken
 ORDER BY priority DESC, run_at, id

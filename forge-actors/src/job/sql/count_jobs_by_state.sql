@@ -1,7 +1,11 @@
--- Called by job/admin.rs for forge.overview. Counts the hot table, and the history of a day by its index on finished_at; no lock.
+-- Called by job/admin.rs for forge.overview. Reads all of forge_jobs, and the history of one day by its index
+-- on finished_at; no lock.
 SELECT
     count(*) FILTER (WHERE status = 'pending') AS pending,
     count(*) FILTER (WHERE status IN ('claimed', 'running')) AS running,
     count(*) FILTER (WHERE status = 'retry') AS retry,
-    (SELECT count(*) FROM forge_job_history WHERE status IN ('failed', 'dead_letter') AND finished_at > now() - interval '1 day') AS failed
+    (
+        SELECT count(*) FROM forge_job_history
+        WHERE status IN ('failed', 'dead_letter') AND finished_at > now() - interval '1 day'
+    ) AS failed
 FROM forge_jobs

@@ -1,14 +1,21 @@
--- Called by job/store.rs for the acknowledger, and in the transaction of a job's own effect: $1 ids, $2 claims, $3 statuses, $4 errors,
--- $5 attempts. Primary key. Locks the rows it moves; a row whose claim has grown is not touched.
+-- Called by job/store.rs for the acknowledger, and in the transaction of a job's own effect: $1 ids, $2
+-- claims, $3 statuses, $4 errors, $5 attempts. Primary key. Locks the rows that it moves; a row whose claim
+-- has grown is not changed.
 WITH batch AS (
-    SELECT * FROM UNNEST($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::int4[]) AS batch (id, claim, status, error, attempt)
+    SELECT *
+    FROM UNNEST($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::int4[])
+        AS batch (id, claim, status, error, attempt)
 ), gone AS (
     DELETE FROM forge_jobs job USING batch
     WHERE job.id = batch.id AND job.claim = batch.claim AND job.status IN ('claimed', 'running')
     RETURNING job.*, batch.status AS end_status, batch.error AS end_error, batch.attempt AS end_attempt
 )
-INSERT INTO forge_job_history (id, name, queue, priority, status, attempt, attempts_max, claim, node_id, args, identity, trace, last_error, created_at)
-SELECT id, name, queue, priority, end_status::forge_job_status, end_attempt, attempts_max, claim, node_id, args, identity, trace,
+INSERT INTO forge_job_history (
+    id, name, queue, priority, status, attempt, attempts_max, claim, node_id, args, identity, trace,
+    last_error, created_at
+)
+SELECT id, name, queue, priority, end_status::forge_job_status, end_attempt, attempts_max, claim, node_id,
+       args, identity, trace,
        coalesce(end_error, last_error), created_at
 FROM gone
 RETURNING id

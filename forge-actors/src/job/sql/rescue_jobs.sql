@@ -1,7 +1,9 @@
--- Called by job/store.rs for the rescuer, on every node: $1 how many at most, $2 seconds of spread. Index forge_jobs_held, all of it: it holds
--- what runs now. Locks the rows whose lease has run out, and skips those that are being written; whoever is second finds them changed.
--- What had not begun waits as before. What had begun runs again at once the first time; after each further loss at a random moment that is
--- farther off: one of those that were lost together may have been the cause, and should not meet all the others again.
+-- Called by job/store.rs for the rescuer, on every node: $1 how many at most, $2 seconds of spread. Reads the
+-- whole index forge_jobs_held, which holds the claimed and running jobs. Locks the rows whose lease has run
+-- out, and skips rows that are being written; a second rescuer finds them changed.
+-- A job that had not begun waits as before. A job that had begun runs again at once the first time, and after
+-- each further loss at a random moment that is farther off: one of the jobs that were lost together may have
+-- caused the loss, and should not run together with all the others again.
 WITH expired AS (
     SELECT id, status = 'running' AS begun, attempt >= attempts_max AS spent,
            CASE WHEN status = 'running' THEN random() * least(attempt - 1, 10) * $2 ELSE 0 END AS delay
@@ -14,8 +16,14 @@ WITH expired AS (
     UPDATE forge_jobs job
     SET status = CASE WHEN expired.begun THEN 'retry'::forge_job_status ELSE 'pending' END,
         ready = expired.delay = 0,
-        run_at = CASE WHEN expired.delay = 0 THEN job.run_at ELSE now() + make_interval(secs => expired.delay) END,
-        last_error = CASE WHEN expired.begun THEN 'its node was lost during attempt ' || job.attempt ELSE job.last_error END,
+        run_at = CASE
+            WHEN expired.delay = 0 THEN job.run_at
+            ELSE now() + make_interval(secs => expired.delay)
+        END,
+        last_error = CASE
+            WHEN expired.begun THEN 'its node was lost during attempt ' || job.attempt
+            ELSE job.last_error
+        END,
         node_id = NULL,
         lease_until = NULL
     FROM expired
@@ -26,13 +34,17 @@ WITH expired AS (
     WHERE job.id = expired.id AND expired.begun AND expired.spent
     RETURNING job.*
 ), dead AS (
-    INSERT INTO forge_job_history (id, name, queue, priority, status, attempt, attempts_max, claim, node_id, args, identity, trace, last_error, created_at)
-    SELECT id, name, queue, priority, 'dead_letter', attempt, attempts_max, claim, node_id, args, identity, trace,
+    INSERT INTO forge_job_history (
+        id, name, queue, priority, status, attempt, attempts_max, claim, node_id, args, identity, trace,
+        last_error, created_at
+    )
+    SELECT id, name, queue, priority, 'dead_letter', attempt, attempts_max, claim, node_id, args, identity,
+           trace,
            'its node was lost during attempt ' || attempt || ', the last one', created_at
     FROM spent
     RETURNING id
 )
 SELECT (SELECT array_agg(DISTINCT queue) FROM back) AS queues,
-       (SELECT count(*) FROM back WHERE begun) AS again,
-       (SELECT count(*) FROM back WHERE NOT begun) AS unbegun,
+       (SELECT count(*) FROM back WHERE begun) AS retried,
+       (SELECT count(*) FROM back WHERE NOT begun) AS returned,
        (SELECT count(*) FROM dead) AS dead

@@ -1,13 +1,23 @@
--- Called by job/admin.rs for forge.retryJob: $1 id. Both primary keys; locks the job's row. A finished job gets all of its attempts again, a waiting one runs at
--- once; one that runs, or has succeeded, is left alone. Its claim goes on, so that an old worker's write stays refused.
+-- Called by job/admin.rs for forge.retryJob: $1 id. Both primary keys; locks the row of the job. A job that
+-- ended without success gets all of its attempts again, a waiting one runs at once; a job that runs or has
+-- succeeded is not changed. The number of the claim goes on, so that late writes of an old worker stay
+-- refused.
 WITH gone AS (
-    DELETE FROM forge_job_history WHERE id = $1 AND status IN ('failed', 'dead_letter', 'cancelled') RETURNING *
+    DELETE FROM forge_job_history
+    WHERE id = $1 AND status IN ('failed', 'dead_letter', 'cancelled')
+    RETURNING *
 ), again AS (
-    INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, claim, ready, run_at, args, identity, trace, last_error, created_at)
-    SELECT id, name, queue, priority, attempts_max, claim, true, now(), args, identity, trace, last_error, created_at
+    INSERT INTO forge_jobs (
+        id, name, queue, priority, attempts_max, claim, ready, run_at, args, identity, trace,
+        last_error, created_at
+    )
+    SELECT id, name, queue, priority, attempts_max, claim, true, now(), args, identity, trace, last_error,
+           created_at
     FROM gone
     RETURNING queue
 ), at_once AS (
-    UPDATE forge_jobs SET ready = true, run_at = now() WHERE id = $1 AND status IN ('pending', 'retry') RETURNING queue
+    UPDATE forge_jobs SET ready = true, run_at = now()
+    WHERE id = $1 AND status IN ('pending', 'retry')
+    RETURNING queue
 )
 SELECT queue FROM again UNION ALL SELECT queue FROM at_once

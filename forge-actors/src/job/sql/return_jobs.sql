@@ -1,5 +1,6 @@
--- Called by job/store.rs for the acknowledger: $1 ids, $2 claims, $3 statuses, $4 errors, $5 seconds to wait, $6 attempts that are spent.
--- Primary key. Locks the rows it changes; a row whose claim has grown is not touched. What need not wait keeps its place in the queue.
+-- Called by job/store.rs for the acknowledger: $1 ids, $2 claims, $3 statuses, $4 errors, $5 seconds to wait,
+-- $6 attempts that are spent. Primary key. Locks the rows that it changes; a row whose claim has grown is not
+-- changed. A job that need not wait keeps its place in the queue.
 UPDATE forge_jobs job
 SET status = batch.status::forge_job_status,
     attempt = batch.attempt,
@@ -8,6 +9,7 @@ SET status = batch.status::forge_job_status,
     last_error = coalesce(batch.error, job.last_error),
     node_id = NULL,
     lease_until = NULL
-FROM UNNEST($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::float8[], $6::int4[]) AS batch (id, claim, status, error, delay, attempt)
+FROM UNNEST($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::float8[], $6::int4[])
+    AS batch (id, claim, status, error, delay, attempt)
 WHERE job.id = batch.id AND job.claim = batch.claim AND job.status IN ('claimed', 'running')
 RETURNING job.id

@@ -1,4 +1,4 @@
-//! A function room over a scratch database.
+//! A function subsystem over a scratch database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::store::cluster::{Scratch, execute};
 
-pub(super) struct Room {
+pub(super) struct Stage {
     pub(super) scratch: Scratch,
     pub(super) functions: Functions,
     pub(super) tree: Arc<Tree>,
@@ -29,7 +29,7 @@ pub(super) struct Room {
     root: Root,
 }
 
-impl Room {
+impl Stage {
     pub(super) async fn open() -> Self {
         Self::with(FunctionConfig::default()).await
     }
@@ -98,7 +98,7 @@ impl Room {
             .expect("reads")
     }
 
-    /// Stops the room and proves that it left no session at work.
+    /// Stops the subsystem and proves that it left no session at work.
     pub(super) async fn close(self) {
         self.root.stop(Duration::from_secs(30)).await.expect("stops in order");
         assert_eq!(self.scratch.sessions("state LIKE 'idle in transaction%' OR state = 'active'").await, 0);

@@ -1,0 +1,82 @@
+//! The transaction that a job's effect and its end share.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use super::shared::JobShared;
+use super::state::Transition;
+use super::store::{self, JobRecord};
+use crate::app::job::{Attempt, CompleteInTransaction};
+use crate::change::{Hint, TopicSet};
+use crate::db::transaction::{Transaction, TransactionOptions};
+use crate::kernel::fault::{Code, Fault};
+
+/// One attempt, as its handler's context sees it.
+pub(super) struct JobCompletion {
+    shared: Arc<JobShared>,
+    record: Arc<JobRecord>,
+    committed: AtomicBool,
+}
+
+impl JobCompletion {
+    pub(super) fn new(shared: Arc<JobShared>, record: Arc<JobRecord>) -> Self {
+        Self { shared, record, committed: AtomicBool::new(false) }
+    }
+
+    /// True when the handler has finished its job with `ctx.commit`.
+    pub(super) fn is_committed(&self) -> bool {
+        self.committed.load(Ordering::Acquire)
+    }
+
+    async fn finish(&self, tx: Transaction, queues: BTreeSet<Arc<str>>) -> Result<(), Fault> {
+        // A renewal may find the row deleted as soon as the commit is done, before this task runs again.
+        let guard = self.shared.leases.begin_completion(&self.record);
+        // The last statement before the commit, so that the row is locked no longer than the commit takes.
+        let finished =
+            store::finish(&tx.db(), std::iter::once((&*self.record, &Transition::COMPLETED))).await;
+        let failure = match finished {
+            Ok(finished) if !finished.is_empty() => None,
+            Ok(_) => Some(Fault::new(
+                Code::Conflict,
+                "this attempt has lost its job, so its effect was not committed",
+            )),
+            Err(fault) => Some(fault),
+        };
+        if let Some(fault) = failure {
+            tx.rollback().await;
+            return Err(fault);
+        }
+        let receipt = tx.commit().await?;
+        guard.committed();
+        self.committed.store(true, Ordering::Release);
+        let mut topics = TopicSet::from_iter(receipt.tables);
+        topics.extend(queues);
+        self.shared.hints.publish(Hint { xid: receipt.xid, topics });
+        Ok(())
+    }
+}
+
+impl CompleteInTransaction for JobCompletion {
+    fn attempt(&self) -> Attempt {
+        Attempt { job: self.record.id, number: self.record.attempt, max: self.record.attempts_max }
+    }
+
+    fn begin(&self, limit: Duration) -> BoxFuture<'_, Result<Transaction, Fault>> {
+        Box::pin(async move {
+            if self.is_committed() {
+                return Err(Fault::internal(
+                    "the job is finished: `commit` ends it, so there is nothing to commit after it",
+                ));
+            }
+            Transaction::begin(&self.shared.database, TransactionOptions::new(&self.record.name, limit)).await
+        })
+    }
+
+    fn commit(&self, tx: Transaction, queues: BTreeSet<Arc<str>>) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(self.finish(tx, queues))
+    }
+}

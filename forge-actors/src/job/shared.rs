@@ -1,0 +1,100 @@
+//! State that the actors of the job subsystem share.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::config::JobConfig;
+use super::leases::{ClaimedJob, LeaseTable};
+use super::messages::{AcknowledgerMessage, ClaimerMessage, EndedAttempt, WorkerMessage};
+use super::state::Transition;
+use super::store::{JobRecord, JobStore};
+use crate::app::{JobMeta, KindName};
+use crate::change::HintHub;
+use crate::db::database::Database;
+use crate::function::{AttemptResult, Functions};
+use crate::kernel::ids::NodeId;
+use crate::kernel::slot::Slot;
+use crate::supervise::Address;
+
+/// State of one node's job subsystem. The fields without a comment are set once and only read.
+pub(super) struct JobShared {
+    pub(super) node: NodeId,
+    pub(super) store: JobStore,
+    pub(super) database: Database,
+    pub(super) functions: Functions,
+    pub(super) hints: HintHub,
+    pub(super) config: JobConfig,
+    /// Wire names of all jobs that this binary has a handler for, aliases included.
+    pub(super) names: Vec<String>,
+    /// The jobs of this node. Entries are made by the claimer, and go when their [`ClaimedJob`] is dropped; the
+    /// claimer and the acknowledger prolong them. Readers are not woken: a lost lease cancels its job's token.
+    pub(super) leases: LeaseTable,
+    /// The workers of this node, by index.
+    pub(super) workers: Vec<WorkerHandle>,
+    /// Results of attempts that are not written yet. Put by workers and by whoever returns a job; taken by the
+    /// acknowledger, which is woken with a message. Kept over a restart of the acknowledger.
+    pub(super) ended: Slot<Vec<EndedAttempt>>,
+    pub(super) acknowledger: Address<AcknowledgerMessage>,
+    pub(super) claimer: Address<ClaimerMessage>,
+    /// When jobs that still run are returned; `None` while the node does not stop. Written by the claimer;
+    /// wakes every worker.
+    pub(super) drain: watch::Sender<Option<Instant>>,
+}
+
+/// One worker, as the claimer sees it.
+pub(super) struct WorkerHandle {
+    /// The jobs that the worker is to run. Put by the claimer, taken by the worker, which is woken with a
+    /// message. Not part of that message, because a mailbox is lost when its actor stops.
+    pub(super) assigned: Slot<VecDeque<ClaimedJob>>,
+    pub(super) address: Address<WorkerMessage>,
+}
+
+impl JobShared {
+    /// The queues that this binary's handlers name. Rows of a handler that was moved to another queue wait in
+    /// the old one, which the sweeper finds.
+    pub(super) fn queues(&self) -> BTreeSet<Arc<str>> {
+        let jobs = self.functions.catalog().names_of(KindName::Job);
+        jobs.filter_map(|(_, known)| known.meta.job).map(|job| Arc::from(job.queue)).collect()
+    }
+
+    /// Has the acknowledger write the result of an attempt.
+    pub(super) fn acknowledge(&self, ended: EndedAttempt) {
+        self.ended.put(|waiting| waiting.get_or_insert_default().push(ended));
+        // The message is only a wake-up. An acknowledger that is not running takes the waiting results when it
+        // starts, and one that stops writes them last.
+        self.acknowledger.notify(AcknowledgerMessage::AttemptEnded);
+    }
+
+    /// Returns a job to its queue whose handler was never started.
+    pub(super) fn return_job(&self, job: ClaimedJob) {
+        let JobRecord { attempt, attempts_max, .. } = *job.record;
+        let transition = Transition::after(
+            &AttemptResult::Interrupted,
+            attempt,
+            attempts_max,
+            JobMeta::DEFAULT.backoff,
+            0.0,
+        );
+        self.acknowledge(EndedAttempt { job, transition });
+    }
+
+    /// Waits until the node stops and its drain is over.
+    pub(super) async fn drained(&self) {
+        let mut drain = self.drain.subscribe();
+        loop {
+            let deadline = *drain.borrow_and_update();
+            let changed = drain.changed();
+            // The sender lives in `self`, so waiting for a change cannot fail.
+            match deadline {
+                None => drop(changed.await),
+                Some(deadline) => tokio::select! {
+                    () = tokio::time::sleep_until(deadline.into()) => return,
+                    _ = changed => {}
+                },
+            }
+        }
+    }
+}
