@@ -1,5 +1,5 @@
-//! The `functions` actor: owns the tasks of all calls, reports calls that outlive their time limit, and drains
-//! the calls when it stops.
+//! The `functions` actor: owns the tasks of all calls, reports calls that outlive their time limit, and
+//! drains the calls when it stops.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Admission: one limit of running calls for the node, and one for each handler that declares its own. No call
-//! queues here: a full node refuses at once, and the caller decides when to try again.
+//! Admission: one limit of running calls for the node, and one for each handler that declares its own. No
+//! call queues here: a full node refuses at once, and the caller decides when to try again.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! One attempt at a job. The handler runs as an action does; its result is told apart finely enough to decide
+//! One attempt at a job. The handler runs as an action does; its result is classified finely enough to decide
 //! what becomes of the job.
 //!
-//! The handler runs in its worker's task, so that stopping the worker ends the attempt. Calls that the handler
-//! makes run to their end, as those of actions do.
+//! The handler runs in its worker's task, so that stopping the worker ends the attempt. Calls that the
+//! handler makes run to their end, as those of actions do.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -98,7 +98,7 @@ async fn run_handler(call: ActiveCall, attempt: Arc<dyn CompleteInTransaction>) 
             recorder.outcome = CallOutcome::Ok;
             return AttemptResult::Succeeded;
         }
-        // The outcome of a call that is never told otherwise: cancelled.
+        // The recorder counts the call as cancelled, which is its initial outcome.
         Err(CallFailure::Drain) => return AttemptResult::Interrupted,
         Err(failure) => failure,
     };

@@ -55,8 +55,8 @@ impl From<Fault> for CallFailure {
     }
 }
 
-/// Admits a call whose access has been checked, and runs it: a query in the task of the caller, a mutation or an
-/// action in a task of its own whose answer is awaited.
+/// Admits a call whose access has been checked, and runs it: a query in the task of the caller, a mutation or
+/// an action in a task of its own whose answer is awaited.
 pub(super) async fn admit_and_run(
     shared: &Arc<FunctionShared>,
     registration: &'static Registration,
@@ -93,8 +93,8 @@ fn admit(shared: &FunctionShared, meta: &Meta, invocation: &Invocation, depth: u
         return Err(Fault::new(Code::Unavailable, "the node is stopping").retry_after(Duration::from_secs(1)));
     }
     if meta.kind == KindName::Action && invocation.idempotency_key.is_some() {
-        let message = "an action may do things that no transaction takes back, so it takes no idempotency key; \
-                       mutations and queries do";
+        let message = "an action may do things that no transaction takes back, so it takes no idempotency \
+                       key; mutations and queries do";
         return Err(Fault::new(Code::BadRequest, message));
     }
     shared.admission.enter(&invocation.name, depth > 0)
@@ -265,8 +265,8 @@ impl ActiveCall {
         let message = self.decode()?;
         let database = &self.shared.database;
         if !self.registration.meta.snapshot {
-            // Dropping the handler's future returns its session to the pool as broken, and the pool cancels the
-            // statement.
+            // Dropping the handler's future returns its session to the pool as broken, and the pool cancels
+            // the statement.
             return self.until_cut(self.start(message, Some(database.reader()))).await;
         }
         let beginning = database.snapshot(&self.invocation.name, self.remaining());
@@ -306,8 +306,8 @@ impl ActiveCall {
         Ok(output)
     }
 
-    /// Reserves the key, runs the handler and stores its answer; a key that was used before is answered without
-    /// running the handler.
+    /// Reserves the key, runs the handler and stores its answer; a key that was used before is answered
+    /// without running the handler.
     async fn run_once(
         &self,
         key: &KeyedCall<'_>,
@@ -319,8 +319,8 @@ impl ActiveCall {
             return Ok(KeyedAnswer::Replayed(replay));
         }
         let output = self.until_cut(self.start(message, Some(tx.db()))).await?;
-        // A public function may be the sign-in, whose answer is a token: neither to be kept in a table nor to be
-        // given to whoever knows the key.
+        // A public function may be the sign-in, whose answer is a token: neither to be kept in a table nor to
+        // be given to everybody who knows the key.
         if self.registration.meta.access != Access::Public {
             self.unless_cut(key.store(&db, &output)).await??;
         }
@@ -350,7 +350,7 @@ impl ActiveCall {
     }
 }
 
-/// Writes a handler's panic to the journal. The returned fault tells the caller only that the call failed.
+/// Writes a handler's panic to the journal. The returned fault only says that the call failed.
 pub(super) fn panic_fault(shared: &FunctionShared, meta: &Meta, name: &str, panic: Panic) -> Fault {
     let parent = if meta.kind == KindName::Job { JOBS_PATH } else { PATH };
     let crash = Crash::new(&format!("{parent}/{name}"), meta.kind.as_str(), &panic.message);
@@ -390,8 +390,8 @@ async fn end(tx: Transaction, ended: HandlerResult) -> Result<(Bytes, Receipt), 
     Err(failure)
 }
 
-/// True for a serialization failure, a deadlock, or a schema that changed under a prepared statement: the same
-/// call may succeed the next time, on another session.
+/// True for a serialization failure, a deadlock, or a schema that changed under a prepared statement: the
+/// same call may succeed the next time, on another session.
 fn lost_race(fault: &Fault) -> bool {
     matches!(fault.sqlstate().as_deref(), Some("40001" | "40P01"))
         || fault.source().and_then(|source| source.downcast_ref()).is_some_and(is_stale)

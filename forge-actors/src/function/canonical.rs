@@ -1,10 +1,10 @@
 //! One form for the arguments of a call, so that equal arguments can be compared and shared as bytes.
 //!
-//! The rule: equal JSON values are equal bytes. Names of objects are sorted, blanks between tokens are left out,
-//! and texts are written with the fewest escapes, at every depth. No arguments are `{}`. Numbers keep their
-//! spelling, because a handler may tell `1` from `1.0`, and a float would not hold a long integer. Bytes that
-//! have no single JSON value stay as they came: broken JSON, a name that occurs twice in one object, nesting
-//! deeper than [`DEPTH_MAX`].
+//! The rule: equal JSON values are equal bytes. Names of objects are sorted, blanks between tokens are left
+//! out, and texts are written with the fewest escapes, at every depth. No arguments are `{}`. Numbers keep
+//! their spelling, because a handler may tell `1` from `1.0`, and a float would not hold a long integer.
+//! Bytes that have no single JSON value stay as they came: broken JSON, a name that occurs twice in one
+//! object, nesting deeper than [`DEPTH_MAX`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

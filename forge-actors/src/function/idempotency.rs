@@ -75,7 +75,8 @@ impl<'a> KeyedCall<'a> {
             .bind(self.digest.as_slice())
             .fetch_optional(db)
             .await?;
-        // The row expired and was deleted between the two statements. The caller's next try is the first call.
+        // The row expired and was deleted between the two statements. The caller's next try is the first
+        // call.
         let row = found.ok_or_else(|| {
             Fault::new(Code::Conflict, "the idempotency key has just expired").retry_after(Duration::ZERO)
         })?;
@@ -86,8 +87,8 @@ impl<'a> KeyedCall<'a> {
             ));
         }
         let answer: Option<Vec<u8>> = row.try_get("answer")?;
-        let not_kept = "this call was made before; the answers of public functions are not kept, so it cannot \
-                        be given again";
+        let not_kept = "this call was made before; the answers of public functions are not kept, so it \
+                        cannot be given again";
         let answer = answer.ok_or_else(|| Fault::new(Code::Conflict, not_kept))?.into();
         let xid: String = row.try_get("xid")?;
         Ok(Some(Replay { answer, receipt: Receipt { xid: xid.parse().ok().map(Xid), ..Receipt::default() } }))

@@ -1,8 +1,8 @@
 //! Live queries: access and arguments are checked once, when a client subscribes; the query runs as often as
 //! the reactor asks, in the snapshot that the reactor brings.
 //!
-//! A run is contained as a call is: a panic, a failed statement or a time limit ends that run and nothing else.
-//! It takes no place of a call: the reactor limits how many run.
+//! A run is contained as a call is: a panic, a failed statement or a time limit ends that run and nothing
+//! else. It takes no place of a call: the reactor limits how many run.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -87,8 +87,8 @@ pub(super) async fn run(shared: &FunctionShared, invocation: Invocation, db: Db)
     let services = Arc::clone(&shared.services);
     let scope = Scope::new(Arc::clone(&invocation), 0, deadline, Effects::default(), services);
     let handler_scope = scope.clone();
-    // Dropping a handler that was cut runs application code too, which may panic: the handler is dropped inside
-    // of this block.
+    // Dropping a handler that was cut runs application code too, which may panic: the handler is dropped
+    // inside of this block.
     let running = async move {
         tokio::time::timeout_at(deadline.into(), run_handler(registration, invocation, handler_scope, db))
             .await

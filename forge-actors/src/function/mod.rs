@@ -2,8 +2,8 @@
 //! containment of panics.
 //!
 //! ```text
-//! call ──refused──▶ NOT_FOUND · UNAUTHENTICATED · PERMISSION_DENIED · PAYLOAD_TOO_LARGE · VALIDATION · OVERLOADED
-//!   │ admitted
+//! call ──refused──▶ NOT_FOUND · UNAUTHENTICATED · PERMISSION_DENIED · PAYLOAD_TOO_LARGE · OVERLOADED ·
+//!   │ admitted        VALIDATION
 //!   ▼
 //! running ──ok──▶ committed ──▶ answered
 //!   │ ▲                │
@@ -12,15 +12,15 @@
 //!   └──deadline · drain · caller gone (queries only)──▶ cancelled in Postgres, rolled back
 //! ```
 //!
-//! Mutations and actions run as tasks that the `functions` actor owns. A query leaves nothing behind when it is
-//! dropped half-way, so it runs in its caller's task and ends with that task. The actor counts both: when the
-//! actor stops, it admits no new call, waits for the running ones, and cancels those that still run at the end
-//! of its drain. Callers use [`Functions`] without sending a message to the actor, because a hop through one
-//! mailbox for every request would limit the whole node (an actor that spawned a task per request was measured
-//! to be 10 times slower than tasks alone).
+//! Mutations and actions run as tasks that the `functions` actor owns. A query leaves nothing behind when it
+//! is dropped half-way, so it runs in its caller's task and ends with that task. The actor counts both: when
+//! the actor stops, it admits no new call, waits for the running ones, and cancels those that still run at
+//! the end of its drain. Callers use [`Functions`] without sending a message to the actor, because a hop
+//! through one mailbox for every request would limit the whole node (an actor that spawned a task per request
+//! was measured to be 10 times slower than tasks alone).
 //!
-//! Live queries and attempts of jobs are not admitted here: the reactor brings the snapshot of a live query and
-//! limits how many run, and the workers limit how many jobs run.
+//! Live queries and attempts of jobs are not admitted here: the reactor brings the snapshot of a live query
+//! and limits how many run, and the workers limit how many jobs run.
 //!
 //! Invariants
 //! - A call that writes is never dropped half-way, so a caller that disconnects leaves no transaction open.
@@ -159,9 +159,9 @@ impl Functions {
     ///
     /// # Errors
     /// Checked in this order: there is no such function (`NOT_FOUND`), the caller may not call it
-    /// (`UNAUTHENTICATED`, `PERMISSION_DENIED`), its arguments are too large (`PAYLOAD_TOO_LARGE`), the node is
-    /// full or stopping (`OVERLOADED`, `UNAVAILABLE`), its arguments do not fit (`VALIDATION`); then whatever
-    /// the handler fails with.
+    /// (`UNAUTHENTICATED`, `PERMISSION_DENIED`), its arguments are too large (`PAYLOAD_TOO_LARGE`), the node
+    /// is full or stopping (`OVERLOADED`, `UNAVAILABLE`), its arguments do not fit (`VALIDATION`); then
+    /// whatever the handler fails with.
     pub async fn call(&self, invocation: Invocation) -> Result<Bytes, Fault> {
         self.submit(invocation).await.0
     }
@@ -181,8 +181,8 @@ impl Functions {
         live::prepare(&self.shared, self.accessible(invocation)?, invocation)
     }
 
-    /// Runs a query that [`prepare_live`](Self::prepare_live) accepted on `db`, until its own time limit or the
-    /// deadline of the invocation. A statement of a query that is cut there may still be running.
+    /// Runs a query that [`prepare_live`](Self::prepare_live) accepted on `db`, until its own time limit or
+    /// the deadline of the invocation. A statement of a query that is cut there may still be running.
     pub async fn run_live(&self, invocation: Invocation, db: Db) -> LiveRun {
         live::run(&self.shared, invocation, db).await
     }
@@ -209,8 +209,8 @@ impl Functions {
     }
 }
 
-/// The subsystem as contexts call it. The reference is weak, because the subsystem owns the contexts' services
-/// and would otherwise own itself.
+/// The subsystem as contexts call it. The reference is weak, because the subsystem owns the contexts'
+/// services and would otherwise own itself.
 struct WeakInvoker(Weak<FunctionShared>);
 
 impl Invoke for WeakInvoker {

@@ -25,9 +25,9 @@ pub(super) struct FunctionShared {
     pub(super) tree: Arc<Tree>,
     pub(super) hints: HintHub,
     pub(super) config: FunctionConfig,
-    /// Free places. Written by each call when it starts and ends; nobody waits for a place.
+    /// Taken places. Written by each call when it starts and ends; no call waits for a place.
     pub(super) admission: Admission,
-    /// Running calls. Written by each call when it starts and ends; read by the actor and by whoever asks.
+    /// Running calls. Written by each call when it starts and ends; read by the actor and by the dashboard.
     pub(super) in_flight: InFlightTable,
     /// By wire name of the handler. Each call counts itself.
     pub(super) metrics: HashMap<String, HandlerMetrics>,

@@ -1,5 +1,5 @@
-//! Names of the function subsystem's actor paths and metrics. Metric handles are made once for each handler: a
-//! label built for each call would cost more than the count.
+//! Names of the function subsystem's actor paths and metrics. Metric handles are made once for each handler:
+//! a label built for each call would cost more than the count.
 
 use std::collections::HashMap;
 use std::time::Duration;

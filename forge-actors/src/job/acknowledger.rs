@@ -1,5 +1,6 @@
 //! The acknowledger: writes the results of attempts, and renews the leases of the jobs that this node holds.
-//! Both are batches, and never under way at the same time, so that they cannot wait for each other's row locks.
+//! Both are batches, and never under way at the same time, so that they cannot wait for each other's row
+//! locks.
 //!
 //! While one batch is under way, the next one gathers: a lone result is written at once, and the busier the
 //! node, the larger the batches. At most as many results gather as the node may hold jobs. While the database
@@ -22,17 +23,17 @@ use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Shutdown,
 
 /// Between two attempts to write while the database does not answer.
 const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(2));
-/// On a stop: time to write the remaining results. A job whose result is not written by then is run again when
-/// its lease has run out.
+/// On a stop: time to write the remaining results. A job whose result is not written by then is run again
+/// when its lease has run out.
 const LAST_WRITE: Duration = secs(3);
 
 pub(super) struct Acknowledger {
     shared: Arc<JobShared>,
 }
 
-/// What the statement under way does.
+/// The purpose of the statement that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Statement {
+enum PendingStatement {
     Renewal,
     Batch,
 }
@@ -41,7 +42,7 @@ pub(super) struct AcknowledgerState {
     /// The batch that is under way or failed; kept until it is written.
     batch: Option<Arc<Vec<EndedAttempt>>>,
     /// The statement that is under way.
-    statement: Option<Statement>,
+    statement: Option<PendingStatement>,
     renewal_due: bool,
     /// Failures since the last success.
     failures: u32,
@@ -65,19 +66,19 @@ impl Acknowledger {
         }
         let shared = Arc::clone(&self.shared);
         if state.renewal_due {
-            state.statement = Some(Statement::Renewal);
+            state.statement = Some(PendingStatement::Renewal);
             cx.spawn_message(
                 "renew",
                 async move { AcknowledgerMessage::StatementEnded(renew(&shared).await) },
             );
         } else if let Some(batch) = state.batch.take().or_else(|| shared.ended.try_take().map(Arc::new)) {
-            state.statement = Some(Statement::Batch);
+            state.statement = Some(PendingStatement::Batch);
             state.batch = Some(Arc::clone(&batch));
             let repeated = state.failures > 0;
             cx.spawn_message("write", async move {
                 let written = write(&shared, &batch, repeated).await;
-                // The batch is dropped before the message is sent, so that its leases are gone when the claimer
-                // learns that there are free places.
+                // The batch is dropped before the message is sent, so that its leases are gone when the
+                // claimer learns that there are free places.
                 drop(batch);
                 AcknowledgerMessage::StatementEnded(written)
             });
@@ -92,8 +93,8 @@ impl Acknowledger {
     ) {
         let statement = state.statement.take();
         match (result, statement) {
-            (Ok(()), Some(Statement::Renewal) | None) => state.renewal_due = false,
-            (Ok(()), Some(Statement::Batch)) => {
+            (Ok(()), Some(PendingStatement::Renewal) | None) => state.renewal_due = false,
+            (Ok(()), Some(PendingStatement::Batch)) => {
                 let written = state.batch.take();
                 let scheduled = written
                     .iter()
@@ -122,8 +123,8 @@ impl Acknowledger {
     }
 }
 
-/// Writes one batch. A result that is not accepted came from an attempt that has lost its job, or was accepted by
-/// an earlier try whose answer got lost; the latter only if the batch is `repeated`.
+/// Writes one batch. A result that is not accepted came from an attempt that has lost its job, or was
+/// accepted by an earlier try whose answer got lost; the latter only if the batch is `repeated`.
 async fn write(shared: &JobShared, batch: &[EndedAttempt], repeated: bool) -> Result<(), Fault> {
     let accepted: HashSet<JobId> = shared
         .store
@@ -177,7 +178,7 @@ impl Actor for Acknowledger {
 
     async fn start(&self, cx: &Context<AcknowledgerMessage>) -> Result<AcknowledgerState, ActorError> {
         let renew = cx.send_every(self.shared.config.renew_every(), || AcknowledgerMessage::Renew);
-        // Results that wait since before a restart.
+        // Writes the results that wait since before a restart.
         cx.address().cast(AcknowledgerMessage::AttemptEnded)?;
         Ok(AcknowledgerState {
             batch: None,

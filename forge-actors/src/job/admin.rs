@@ -1,5 +1,5 @@
-//! What an administrator sees of jobs and does with them. Every function runs its statement on the `db` of its
-//! caller, so that it belongs to the caller's snapshot or transaction.
+//! What an administrator sees of jobs and does with them. Every function runs its statement on the `db` of
+//! its caller, so that it belongs to the caller's snapshot or transaction.
 
 use std::sync::Arc;
 
@@ -101,7 +101,8 @@ pub async fn find(db: &Db, id: JobId) -> Result<Option<JobDetail>, Fault> {
 }
 
 /// Makes a job that waits, or that ended without success, run now, a finished one with all of its attempts.
-/// Returns its queue, whose workers are to be woken after the commit; `None` when there is nothing to try again.
+/// Returns its queue, whose workers are to be woken after the commit; `None` when there is nothing to try
+/// again.
 pub async fn retry(db: &Db, id: JobId) -> Result<Option<Arc<str>>, Fault> {
     let queue: Option<String> =
         sqlx::query_scalar(include_str!("sql/retry_job.sql")).bind(id).fetch_optional(db).await?;

@@ -1,5 +1,5 @@
-//! The claimer: keeps the local queue filled, begins jobs and assigns them to free workers. What it does next is
-//! decided by [`ClaimPlanner`].
+//! The claimer: keeps the local queue filled, begins jobs and assigns them to free workers. What it does next
+//! is decided by [`ClaimPlanner`].
 //!
 //! Statements run in tasks beside the actor, so that the actor handles hints and free workers meanwhile: one
 //! statement claims or promotes, and one begins. A hint for a queue that is being claimed from has the queue
@@ -34,8 +34,8 @@ const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(5));
 /// How long a claimer that stops waits for the statements that are under way.
 const LAST_STATEMENT_WAIT: Duration = secs(2);
 
-/// A claim or a promotion that has ended. It waits in a channel and not in the mailbox, so that a claimer that
-/// stops still gets it.
+/// A claim or a promotion that has ended. It waits in a channel and not in the mailbox, so that a claimer
+/// that stops still gets it.
 struct StepResult {
     step: ClaimStep,
     sent: Instant,

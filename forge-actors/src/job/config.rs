@@ -26,8 +26,8 @@ pub struct JobConfig {
     /// How long a node may fail to renew its leases before other nodes take its jobs over.
     #[serde(with = "serde_duration")]
     pub lease: Duration,
-    /// How long a stopping node waits for running jobs; then it returns them to their queues, without spending
-    /// an attempt.
+    /// How long a stopping node waits for running jobs; then it returns them to their queues, without
+    /// spending an attempt.
     #[serde(with = "serde_duration")]
     pub drain_timeout: Duration,
     /// How long finished jobs are kept in the history.
@@ -54,7 +54,8 @@ impl JobConfig {
         let mut broken = Vec::new();
         if !(1..=CONCURRENCY_MAX).contains(&self.concurrency) {
             broken.push(format!(
-                "jobs.concurrency is {}; it is 1 to {CONCURRENCY_MAX}, and a node without the role `worker` runs none",
+                "jobs.concurrency is {}; it is 1 to {CONCURRENCY_MAX}, and a node without the role `worker` \
+                 runs none",
                 self.concurrency
             ));
         }

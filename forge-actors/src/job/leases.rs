@@ -1,8 +1,8 @@
 //! The leases of this node: one entry for each job from its claim until the result of its attempt is written.
 //!
 //! An entry lives as long as the job's [`ClaimedJob`], which moves from the claimer to a worker to the
-//! acknowledger. When an actor loses a `ClaimedJob` (by a crash or a kill), the entry goes with it: the lease is
-//! not renewed any more, and another node takes the job over.
+//! acknowledger. When an actor loses a `ClaimedJob` (by a crash or a kill), the entry goes with it: the lease
+//! is not renewed any more, and another node takes the job over.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -49,8 +49,8 @@ pub(super) struct ClaimedJob {
     pub(super) lost: CancellationToken,
 }
 
-/// Keeps a job from being renewed while its row is deleted. Dropped without [`committed`](Self::committed), it
-/// lets renewals go on.
+/// Keeps a job from being renewed while its row is deleted. Dropped without [`committed`](Self::committed),
+/// it lets renewals go on.
 pub(super) struct CompletionGuard<'a> {
     leases: &'a LeaseTable,
     record: &'a JobRecord,

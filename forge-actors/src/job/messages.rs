@@ -18,8 +18,8 @@ pub(super) enum ClaimerMessage {
     Resume,
     /// A worker is free.
     WorkerFree { worker: usize },
-    /// Results of attempts were written, so the node may claim more. `scheduled`: some of those jobs run again
-    /// at a later time.
+    /// Results of attempts were written, so the node may claim more. `scheduled`: some of those jobs run
+    /// again at a later time.
     ResultsWritten { scheduled: bool },
     /// The sweeper found jobs with a handler in these queues.
     QueuesFound { queues: BTreeSet<Arc<str>> },

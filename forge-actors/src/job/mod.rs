@@ -29,31 +29,32 @@
 //!   └ sweeper          counts jobs, deletes old history
 //! ```
 //!
-//! The life of a job: `insert.rs` writes its row; the claimer claims it (`planner.rs` decides when, `leases.rs`
-//! holds the lease); a worker runs its handler through the function subsystem; `state.rs` decides what follows;
-//! the acknowledger writes that, or `completion.rs` does in the transaction of the job's own effect.
+//! The life of a job: `insert.rs` writes its row; the claimer claims it (`planner.rs` decides when,
+//! `leases.rs` holds the lease); a worker runs its handler through the function subsystem; `state.rs` decides
+//! what follows; the acknowledger writes that, or `completion.rs` does in the transaction of the job's own
+//! effect.
 //!
-//! The actors stop from bottom to top: the claimer claims no more and returns its local queue, workers end their
-//! jobs or return them when the drain is over, and the acknowledger writes the last results.
+//! The actors stop from bottom to top: the claimer claims no more and returns its local queue, workers end
+//! their jobs or return them when the drain is over, and the acknowledger writes the last results.
 //!
 //! Invariants
 //! - A job is finished when its row has left `forge_jobs`, and not before.
 //! - Every write of a worker names its claim, a number that grows with each claim: a write by a stopped,
-//!   disconnected or slow worker whose job was taken over is refused. Nothing else fences workers, and no clock of
-//!   a node is involved.
-//! - An attempt counts when it begins, and its begin is committed before its handler starts. A job that kills its
-//!   process therefore becomes a dead letter after its attempts; a job that takes Postgres down with it may have
-//!   one attempt more ([`store::JobStore::begin`]).
-//! - No job begins without a free worker. A node that is lost has spent an attempt of the jobs that it ran, and
-//!   none of the jobs that it had only claimed.
+//!   disconnected or slow worker whose job was taken over is refused. Nothing else fences workers, and no
+//!   clock of a node is involved.
+//! - An attempt counts when it begins, and its begin is committed before its handler starts. A job that kills
+//!   its process therefore becomes a dead letter after its attempts; a job that takes Postgres down with it
+//!   may have one attempt more ([`store::JobStore::begin`]).
+//! - No job begins without a free worker. A node that is lost has spent an attempt of the jobs that it ran,
+//!   and none of the jobs that it had only claimed.
 //! - An expired lease allows other nodes to take the job over. Until one does, the job is still its holder's.
 //! - Jobs without a handler in this binary are never claimed by it; the sweeper reports them.
-//! - Hints are only wake-ups. A claimer without hints polls once in `poll_interval`, and when the next scheduled
-//!   job is due.
+//! - Hints are only wake-ups. A claimer without hints polls once in `poll_interval`, and when the next
+//!   scheduled job is due.
 //!
-//! Failures: a panic or a time limit ends one attempt. While the database is away, claimers wait with a backoff,
-//! and results are kept and written when the database is back; the claim decides whether they still count. A
-//! claimed job that a crashed actor held in memory is claimed again when its lease has run out.
+//! Failures: a panic or a time limit ends one attempt. While the database is away, claimers wait with a
+//! backoff, and results are kept and written when the database is back; the claim decides whether they still
+//! count. A claimed job that a crashed actor held in memory is claimed again when its lease has run out.
 
 mod acknowledger;
 pub mod admin;

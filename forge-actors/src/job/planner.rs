@@ -1,13 +1,13 @@
-//! The claimer's decisions: which queue to claim from next, how many jobs, which of them begin, and which worker
-//! runs a job that has begun. Pure; the clock is passed in.
+//! The claimer's decisions: which queue to claim from next, how many jobs, which of them begin, and which
+//! worker runs a job that has begun. Pure; the clock is passed in.
 //!
-//! A short job is claimed long before it runs, in a large batch; a long one is claimed when a worker is free for
-//! it, so that other nodes can claim it before. The window, which is how many jobs may be claimed beyond the
-//! workers, follows from how fast full batches are used up.
+//! A short job is claimed long before it runs, in a large batch; a long one is claimed when a worker is free
+//! for it, so that other nodes can claim it before. The window, which is how many jobs may be claimed beyond
+//! the workers, follows from how fast full batches are used up.
 //!
 //! An attempt is spent when it begins, so no job begins without a free worker. A claim begins as many of its
-//! jobs as there are free workers that no earlier job waits for. Jobs that were claimed before begin in batches:
-//! while one batch is being written, the next one gathers.
+//! jobs as there are free workers that no earlier job waits for. Jobs that were claimed before begin in
+//! batches: while one batch is being written, the next one gathers.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -166,8 +166,8 @@ impl<T> ClaimPlanner<T> {
         Some(step)
     }
 
-    /// A claim of `limit` jobs returned these, in the order in which they are to run; the first `begun` of them
-    /// have begun.
+    /// A claim of `limit` jobs returned these, in the order in which they are to run; the first `begun` of
+    /// them have begun.
     pub(super) fn claimed(
         &mut self,
         queue: Arc<str>,

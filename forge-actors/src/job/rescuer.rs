@@ -1,8 +1,8 @@
-//! The rescuer: returns the jobs whose lease has run out, whichever node held them. It runs on every node; the
-//! statement lets each job be returned once.
+//! The rescuer: returns the jobs whose lease has run out, whichever node held them. It runs on every node;
+//! the statement lets each job be returned once.
 //!
-//! While the database is away no node can renew its leases, so for as long as a lease lasts after an outage no
-//! job is taken from any node.
+//! While the database is away no node can renew its leases, so for as long as a lease lasts after an outage
+//! no job is taken from any node.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,8 +54,8 @@ impl Rescuer {
                     retried = rescued.retried,
                     returned = rescued.returned,
                     dead = rescued.dead,
-                    "jobs of a lost node are run again; returned ones had not begun and lost no attempt, dead \
-                     ones had no attempt left"
+                    "jobs of a lost node are run again; returned ones had not begun and lost no attempt, \
+                     dead ones had no attempt left"
                 );
                 self.shared.hints.publish(Hint::of(rescued.queues));
             }

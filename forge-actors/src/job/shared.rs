@@ -29,13 +29,14 @@ pub(super) struct JobShared {
     pub(super) config: JobConfig,
     /// Wire names of all jobs that this binary has a handler for, aliases included.
     pub(super) names: Vec<String>,
-    /// The jobs of this node. Entries are made by the claimer, and go when their [`ClaimedJob`] is dropped; the
-    /// claimer and the acknowledger prolong them. Readers are not woken: a lost lease cancels its job's token.
+    /// The jobs of this node. Entries are made by the claimer, and go when their [`ClaimedJob`] is dropped;
+    /// the claimer and the acknowledger prolong them. Readers are not woken: a lost lease cancels its job's
+    /// token.
     pub(super) leases: LeaseTable,
     /// The workers of this node, by index.
     pub(super) workers: Vec<WorkerHandle>,
-    /// Results of attempts that are not written yet. Put by workers and by whoever returns a job; taken by the
-    /// acknowledger, which is woken with a message. Kept over a restart of the acknowledger.
+    /// Results of attempts that are not written yet. Put by workers and by every actor that returns a job;
+    /// taken by the acknowledger, which is woken with a message. Kept over a restart of the acknowledger.
     pub(super) ended: Slot<Vec<EndedAttempt>>,
     pub(super) acknowledger: Address<AcknowledgerMessage>,
     pub(super) claimer: Address<ClaimerMessage>,
@@ -63,8 +64,8 @@ impl JobShared {
     /// Has the acknowledger write the result of an attempt.
     pub(super) fn acknowledge(&self, ended: EndedAttempt) {
         self.ended.put(|waiting| waiting.get_or_insert_default().push(ended));
-        // The message is only a wake-up. An acknowledger that is not running takes the waiting results when it
-        // starts, and one that stops writes them last.
+        // The message is only a wake-up. An acknowledger that is not running takes the waiting results when
+        // it starts, and one that stops writes them last.
         self.acknowledger.notify(AcknowledgerMessage::AttemptEnded);
     }
 

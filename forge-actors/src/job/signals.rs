@@ -1,5 +1,5 @@
-//! Metrics of the job subsystem. Values of the label `handler` are wire names of this binary's own jobs, values
-//! of `queue` are names of queues that have jobs.
+//! Metrics of the job subsystem. Values of the label `handler` are wire names of this binary's own jobs,
+//! values of `queue` are names of queues that have jobs.
 
 use crate::app::job::JobStatus;
 

@@ -1,5 +1,5 @@
-//! The statements of the job subsystem's actors. Every write about a claimed job names its claim, and returns the
-//! jobs that it changed.
+//! The statements of the job subsystem's actors. Every write about a claimed job names its claim, and returns
+//! the jobs that it changed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -119,9 +119,9 @@ pub struct QueueCount {
 #[derive(Clone)]
 pub struct JobStore {
     database: Database,
-    /// Begins and renewals take turns, because both lock the rows of many jobs in no particular order. They run
-    /// on connections that no handler can take: a job that waits for a row lock must not cost other jobs their
-    /// leases.
+    /// Begins and renewals take turns, because both lock the rows of many jobs in no particular order. They
+    /// run on connections that no handler can take: a job that waits for a row lock must not cost other jobs
+    /// their leases.
     turn: Arc<Semaphore>,
 }
 
@@ -131,8 +131,8 @@ impl JobStore {
         Self { database, turn: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Claims up to `limit` ready jobs of a queue for a node, in the order in which they are to run, and begins
-    /// the first `begin` of them.
+    /// Claims up to `limit` ready jobs of a queue for a node, in the order in which they are to run, and
+    /// begins the first `begin` of them.
     pub async fn claim(
         &self,
         queue: &str,
@@ -156,10 +156,11 @@ impl JobStore {
 
     /// Begins an attempt of each of these claims, and renews their leases. Returns those that still hold.
     ///
-    /// Free workers wait for the result, so the commit does not wait for the disk while every job is claimed for
-    /// the first time. Such a begin survives the loss of its node, but not always a crash of Postgres less than a
-    /// second later. The end of the attempt writes the number of the attempt once more, and begins of later
-    /// claims wait for the disk, so a job that takes Postgres down with it has one attempt more at most.
+    /// Free workers wait for the result, so the commit does not wait for the disk while every job is claimed
+    /// for the first time. Such a begin survives the loss of its node, but not always a crash of Postgres
+    /// less than a second later. The end of the attempt writes the number of the attempt once more, and
+    /// begins of later claims wait for the disk, so a job that takes Postgres down with it has one attempt
+    /// more at most.
     pub async fn begin(&self, claims: &[Claim], lease: Duration) -> Result<Vec<BegunAttempt>, Fault> {
         let waits_for_disk = claims.iter().any(|claim| claim.number > 1);
         let _turn = self.turn().await;
@@ -193,8 +194,8 @@ impl JobStore {
         })
     }
 
-    /// Writes the results of attempts. Returns the jobs whose result was accepted; the other attempts have lost
-    /// their jobs.
+    /// Writes the results of attempts. Returns the jobs whose result was accepted; the other attempts have
+    /// lost their jobs.
     pub(super) async fn write_results<'a>(
         &self,
         results: impl Iterator<Item = (&'a JobRecord, &'a Transition)> + Clone,

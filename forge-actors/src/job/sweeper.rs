@@ -73,8 +73,8 @@ impl Sweeper {
         for name in names.difference(&state.reported) {
             tracing::warn!(
                 %name,
-                "jobs wait that this binary has no handler for; deploy one, give one the attribute `alias`, or \
-                 cancel them"
+                "jobs wait that this binary has no handler for; deploy one, give one the attribute `alias`, \
+                 or cancel them"
             );
         }
         state.reported = names;

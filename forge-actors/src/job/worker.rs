@@ -49,8 +49,8 @@ impl Worker {
     async fn run(&self, job: ClaimedJob) {
         let record = Arc::clone(&job.record);
         if !job.is_fresh() {
-            // The lease may have run out while the job waited here. If no other node has taken the job over, it
-            // gets its attempt back.
+            // The lease may have run out while the job waited here. If no other node has taken the job over,
+            // it gets its attempt back.
             tracing::info!(
                 job = %record.id,
                 name = %record.name,
@@ -116,7 +116,8 @@ impl Worker {
         let identity: Option<Identity> =
             match record.identity.as_deref().map(serde_json::from_str).transpose() {
                 Ok(identity) => identity,
-                // Another version of Forge wrote the identity, and a node of that version may yet run the job.
+                // Another version of Forge wrote the identity, and a node of that version may yet run the
+                // job.
                 Err(error) => {
                     let message = format!("the identity of the dispatcher cannot be read: {error}");
                     return AttemptResult::Failed(Fault::new(Code::Internal, message));

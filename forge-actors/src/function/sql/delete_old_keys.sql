@@ -1,5 +1,6 @@
--- Called by function/idempotency.rs for the functions actor: $1 seconds of retention, $2 how many at most. Index forge_idempotency_created_at; locks the
--- rows it deletes and skips those that another node deletes.
+-- Called by function/idempotency.rs for the functions actor: $1 seconds of retention, $2 how many rows at
+-- most. Index forge_idempotency_created_at. Locks the rows that it deletes, and skips rows that another node
+-- deletes.
 DELETE FROM forge_idempotency
 WHERE digest IN (
     SELECT digest FROM forge_idempotency
