@@ -14,6 +14,10 @@ CREATE TYPE public.forge_job_status AS ENUM (
     'dead_letter',
     'cancelled'
 );
+CREATE TYPE public.forge_leader_end AS ENUM (
+    'resigned',
+    'lost'
+);
 CREATE TYPE public.forge_node_state AS ENUM (
     'joining',
     'active',
@@ -448,6 +452,39 @@ COMMENT ON COLUMN public.forge_jobs.claim IS 'Grows with every claim and never f
 COMMENT ON COLUMN public.forge_jobs.lease_until IS 'When its node must have renewed the lease, by the clock of the database.';
 COMMENT ON COLUMN public.forge_jobs.identity IS 'Who dispatched it, as its token said.';
 COMMENT ON COLUMN public.forge_jobs.trace IS 'W3C traceparent of the call that dispatched it.';
+CREATE TABLE public.forge_leader_history (
+    name text NOT NULL,
+    epoch bigint NOT NULL,
+    node_id uuid NOT NULL,
+    node_name text NOT NULL,
+    elected_at timestamp with time zone NOT NULL,
+    renewed_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone DEFAULT now() NOT NULL,
+    reason public.forge_leader_end NOT NULL
+);
+COMMENT ON TABLE public.forge_leader_history IS 'Terms that have ended, kept for as long as [leader] retention says.';
+COMMENT ON COLUMN public.forge_leader_history.ended_at IS 'When the leader stepped down, or when the next one was elected after it was lost.';
+COMMENT ON COLUMN public.forge_leader_history.reason IS 'resigned: the leader stepped down in order. lost: its session ended, and the next leader found the lock free.';
+CREATE TABLE public.forge_leaders (
+    name text NOT NULL,
+    epoch bigint NOT NULL,
+    node_id uuid NOT NULL,
+    node_name text NOT NULL,
+    elected_at timestamp with time zone DEFAULT now() NOT NULL,
+    renewed_at timestamp with time zone DEFAULT now() NOT NULL,
+    resigned_at timestamp with time zone,
+    CONSTRAINT forge_leaders_check CHECK ((renewed_at >= elected_at)),
+    CONSTRAINT forge_leaders_check1 CHECK ((resigned_at >= elected_at)),
+    CONSTRAINT forge_leaders_epoch_check CHECK ((epoch > 0)),
+    CONSTRAINT forge_leaders_name_check CHECK ((name <> ''::text)),
+    CONSTRAINT forge_leaders_node_name_check CHECK ((node_name <> ''::text))
+)
+WITH (fillfactor='50');
+COMMENT ON TABLE public.forge_leaders IS 'One row per leadership: its current term, or the last one. Deleting a row lets epochs begin anew, so rows are kept.';
+COMMENT ON COLUMN public.forge_leaders.epoch IS 'Grows with every term. A leader names it in each transaction, and an older one is refused.';
+COMMENT ON COLUMN public.forge_leaders.node_id IS 'The node that leads; no foreign key, since rows outlive nodes.';
+COMMENT ON COLUMN public.forge_leaders.renewed_at IS 'When the leader last proved that its session holds the advisory lock.';
+COMMENT ON COLUMN public.forge_leaders.resigned_at IS 'When the leader stepped down in order; null while the term lasts, and after a leader was lost.';
 CREATE TABLE public.forge_migrations (
     set_name text NOT NULL,
     number integer NOT NULL,
@@ -504,6 +541,10 @@ ALTER TABLE ONLY public.forge_job_history
     ADD CONSTRAINT forge_job_history_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_jobs
     ADD CONSTRAINT forge_jobs_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_leader_history
+    ADD CONSTRAINT forge_leader_history_pkey PRIMARY KEY (name, epoch);
+ALTER TABLE ONLY public.forge_leaders
+    ADD CONSTRAINT forge_leaders_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY public.forge_migrations
     ADD CONSTRAINT forge_migrations_pkey PRIMARY KEY (set_name, number);
 ALTER TABLE ONLY public.forge_nodes
@@ -518,6 +559,7 @@ CREATE INDEX forge_job_history_finished_at ON public.forge_job_history USING btr
 CREATE INDEX forge_jobs_claimable ON public.forge_jobs USING btree (queue, priority DESC, run_at, id) WHERE (ready AND (node_id IS NULL));
 CREATE INDEX forge_jobs_held ON public.forge_jobs USING btree (node_id) WHERE (node_id IS NOT NULL);
 CREATE INDEX forge_jobs_scheduled ON public.forge_jobs USING btree (run_at) WHERE (NOT ready);
+CREATE INDEX forge_leader_history_ended_at ON public.forge_leader_history USING btree (ended_at);
 CREATE EVENT TRIGGER forge_definitions ON ddl_command_end
          WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE VIEW', 'ALTER VIEW', 'CREATE MATERIALIZED VIEW', 'ALTER MATERIALIZED VIEW', 'REFRESH MATERIALIZED VIEW', 'CREATE FUNCTION', 'ALTER FUNCTION', 'CREATE AGGREGATE', 'CREATE POLICY', 'ALTER POLICY', 'CREATE RULE', 'ALTER RULE', 'CREATE SCHEMA', 'ALTER SCHEMA', 'ALTER TYPE', 'ALTER DOMAIN')
    EXECUTE FUNCTION public.forge_report_definitions();

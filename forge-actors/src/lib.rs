@@ -16,6 +16,7 @@ pub mod function;
 pub mod gateway;
 pub mod job;
 pub mod kernel;
+pub mod leader;
 pub mod prelude;
 pub mod reactor;
 pub mod session;

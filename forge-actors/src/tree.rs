@@ -4,6 +4,7 @@
 //! node (one_for_one)
 //! ├ database (one_for_one)    postgres (the private cluster, when one is used) · monitor · migrator
 //! ├ change (one_for_one)      captures · compactor
+//! ├ leader (one_for_one)      elector · history
 //! ├ telemetry (one_for_one)   crashes · collector · steward · metrics (where there is a gateway to read them)
 //! ├ functions
 //! ├ cluster (one_for_one)     registry · mesh: endpoint, links, listener, dialer
@@ -54,6 +55,8 @@ use crate::job::{JobDeps, Jobs};
 use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
 use crate::kernel::node::NodeState;
+use crate::leader::config::LeaderConfig;
+use crate::leader::{Leader, LeaderDeps};
 use crate::reactor::config::ReactivityConfig;
 use crate::reactor::{Reactor, ReactorDeps};
 use crate::session::config::SessionsConfig;
@@ -77,6 +80,8 @@ pub struct NodeOptions {
     pub database: Database,
     /// The children that make the database usable, in start order: see [`crate::db`].
     pub database_children: Vec<ChildSpec>,
+    /// How leaders of the cluster's duties are elected.
+    pub leader: LeaderConfig,
     /// What is captured of the changes.
     pub capture: CaptureConfig,
     /// Pace and bounds of live queries.
@@ -128,6 +133,7 @@ pub struct RunningNode {
     functions: Functions,
     sessions: Sessions,
     mesh: Mesh,
+    leader: Leader,
     address: Option<SocketAddr>,
     tree: Arc<Tree>,
 }
@@ -141,6 +147,12 @@ impl RunningNode {
         let view = NodeView::new(options.id, options.name.as_str(), Arc::clone(&tree));
         let tokens = options.tokens.clone();
         let hints = HintHub::new();
+        let (leader, leader_child) = Leader::new(LeaderDeps {
+            node: options.id,
+            node_name: options.name.clone(),
+            database: options.database.clone(),
+            config: options.leader,
+        });
         let function_deps = FunctionDeps {
             database: options.database.clone(),
             tree: Arc::clone(&tree),
@@ -198,6 +210,7 @@ impl RunningNode {
                 SupervisorSpec::new(Strategy::OneForOne, options.database_children),
             ),
             ChildSpec::supervisor("change", SupervisorSpec::new(Strategy::OneForOne, change)),
+            leader_child,
             ChildSpec::supervisor("telemetry", SupervisorSpec::new(Strategy::OneForOne, telemetry)),
             functions_child,
             cluster_child,
@@ -221,7 +234,7 @@ impl RunningNode {
         let root =
             Root::start(ROOT, SupervisorSpec::new(Strategy::OneForOne, children), Arc::clone(&tree)).await?;
         mesh.enter(NodeState::Active);
-        Ok(Self { root, readiness, functions, sessions, mesh, address, tree })
+        Ok(Self { root, readiness, functions, sessions, mesh, leader, address, tree })
     }
 
     /// Where it answers HTTP.
@@ -255,6 +268,7 @@ impl RunningNode {
         self.readiness.drain();
         self.sessions.drain();
         self.mesh.enter(NodeState::Draining);
+        self.leader.withdraw();
         self.root.stop(deadline).await
     }
 }

@@ -46,6 +46,11 @@ impl LockKey {
         Self::within("application", name)
     }
 
+    /// A lock that nobody else means, to try out how locks behave.
+    pub(super) fn probe() -> Self {
+        Self::within("probe", &uuid::Uuid::now_v7().to_string())
+    }
+
     fn within(namespace: &str, name: &str) -> Self {
         let digest = Sha256::digest(format!("forge/{namespace}/{name}"));
         let number = digest.iter().take(8).fold(0u64, |number, byte| number << 8 | u64::from(*byte));
@@ -156,30 +161,9 @@ impl SessionLock {
     }
 
     /// Proves that the lock excludes others: a pooler in transaction mode would give this connection's
-    /// statements to any server session.
-    ///
-    /// The control session stays inside a transaction while it looks, which pins its server session. Behind
-    /// such a pooler it either sits on the session that holds the lock, and gets it too, or leaves this
-    /// connection another session to run on.
+    /// statements to any server session. See [`verify_exclusive`].
     pub async fn verify(&mut self, database: &Database) -> Result<(), Error> {
-        let place = database.place();
-        let failed =
-            |source| Error::Statement { doing: format!("verifying the lock `{}`", self.key), source };
-        let pooler = |evidence: String| Error::TransactionPooler { place: place.clone(), evidence };
-        let mut second = database.lend_control_session().await.map_err(failed)?;
-        second.session().execute("BEGIN", Activity::Bound).await.map_err(failed)?;
-        let taken =
-            ask(second.session(), &format!("SELECT pg_try_advisory_xact_lock({})", self.key.number)).await;
-        let pid = self.lease.session().pid();
-        let moved = ask(self.lease.session(), &format!("SELECT pg_backend_pid() <> {pid}")).await;
-        second.session().execute("ROLLBACK", Activity::Idle).await.map_err(failed)?;
-        if taken.map_err(failed)? {
-            return Err(pooler("a second connection was given the same lock".into()));
-        }
-        if moved.map_err(failed)? {
-            return Err(pooler("two statements of one connection ran in different server processes".into()));
-        }
-        Ok(())
+        verify_exclusive(self.lease.session(), &self.key, database).await
     }
 
     /// The connection that holds the lock: work that must not outlive the lock runs on it.
@@ -188,8 +172,36 @@ impl SessionLock {
     }
 }
 
+/// Proves that the lock `key`, which `session` holds, excludes other sessions.
+///
+/// The control session stays inside a transaction while it looks, which pins its server session. Behind a
+/// pooler in transaction mode it either sits on the session that holds the lock, and gets it too, or leaves
+/// this connection another session to run on.
+pub(super) async fn verify_exclusive(
+    session: &mut Session,
+    key: &LockKey,
+    database: &Database,
+) -> Result<(), Error> {
+    let place = database.place();
+    let failed = |source| Error::Statement { doing: format!("verifying the lock `{key}`"), source };
+    let pooler = |evidence: String| Error::TransactionPooler { place: place.clone(), evidence };
+    let mut second = database.lend_control_session().await.map_err(failed)?;
+    second.session().execute("BEGIN", Activity::Bound).await.map_err(failed)?;
+    let taken = ask(second.session(), &format!("SELECT pg_try_advisory_xact_lock({})", key.number)).await;
+    let pid = session.pid();
+    let moved = ask(session, &format!("SELECT pg_backend_pid() <> {pid}")).await;
+    second.session().execute("ROLLBACK", Activity::Idle).await.map_err(failed)?;
+    if taken.map_err(failed)? {
+        return Err(pooler("a second connection was given the same lock".into()));
+    }
+    if moved.map_err(failed)? {
+        return Err(pooler("two statements of one connection ran in different server processes".into()));
+    }
+    Ok(())
+}
+
 /// Asks a yes-or-no question by the simple protocol, which poolers understand too. The session stays bound.
-async fn ask(session: &mut Session, sql: &str) -> sqlx::Result<bool> {
+pub(super) async fn ask(session: &mut Session, sql: &str) -> sqlx::Result<bool> {
     let result = session.engage().fetch_one(sqlx::raw_sql(AssertSqlSafe(sql))).await;
     session.settle(&result, Activity::Bound);
     result?.try_get(0)

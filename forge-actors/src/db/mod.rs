@@ -35,6 +35,7 @@ pub mod guard;
 pub mod handle;
 pub mod lexer;
 pub mod lock;
+pub mod lock_session;
 pub mod migrate;
 pub mod migrator;
 pub mod monitor;

@@ -53,6 +53,7 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
         catalog: Arc::clone(&catalog),
         database: facts.database.clone(),
         database_children,
+        leader: loaded.config.leader.clone(),
         capture: loaded.config.capture.clone(),
         reactivity: loaded.config.reactivity.clone(),
         sessions: loaded.config.sessions.clone(),

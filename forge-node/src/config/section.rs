@@ -14,6 +14,7 @@ use forge_actors::gateway::config::GatewayConfig;
 use forge_actors::job::config::JobConfig;
 use forge_actors::kernel::secret::Secret;
 use forge_actors::kernel::time::{secs, serde_duration};
+use forge_actors::leader::config::LeaderConfig;
 use forge_actors::reactor::config::ReactivityConfig;
 use forge_actors::session::config::SessionsConfig;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ pub struct Config {
     pub jobs: JobConfig,
     /// How the node takes part in the cluster.
     pub cluster: ClusterConfig,
+    /// How leaders of the cluster's duties are elected.
+    pub leader: LeaderConfig,
     /// What is written to the log.
     pub log: LogConfig,
     /// Where generated files go.
@@ -61,6 +64,7 @@ impl Config {
         broken.extend(self.capture.validate());
         broken.extend(self.sessions.validate());
         broken.extend(self.reactivity.validate());
+        broken.extend(self.leader.validate());
         broken.extend(self.cluster.validate(self.node.name.as_deref()));
         if let Some(name) = self.node.name.as_deref().filter(|name| !is_node_name(name)) {
             broken.push(format!("node.name (`{name}`) is not 1 to {NODE_NAME_BYTES_MAX} of the characters a-z, 0-9, `-` and `.`"));

@@ -14,6 +14,7 @@ mod drift;
 mod embedded;
 mod generate;
 mod jobs;
+mod leader;
 mod links;
 mod mesh;
 mod namespaces;

@@ -7,6 +7,8 @@ use forge_actors::db::lock::{LockKey, SessionLock, lock_transaction, try_lock_tr
 use forge_actors::db::transaction::{Transaction, TransactionOptions};
 use forge_actors::kernel::fault::Code;
 
+use sqlx::postgres::PgConnectOptions;
+
 use super::cluster::{Scratch, until};
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -63,19 +65,20 @@ async fn a_transaction_lock_waits_for_its_limit_only_and_leaves_the_limit_as_it_
 }
 
 /// A pgbouncer in transaction mode in front of the test's server. Killed when dropped.
-struct Pooler {
+pub(super) struct Pooler {
     child: std::process::Child,
     port: u16,
     _folder: tempfile::TempDir,
 }
 
 impl Pooler {
-    /// `None` where no pgbouncer is installed.
-    async fn start(scratch: &Scratch) -> Option<Self> {
+    /// `tests/run` has installed pgbouncer.
+    pub(super) async fn start(scratch: &Scratch) -> Self {
         use std::os::unix::fs::PermissionsExt;
         let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"]
             .into_iter()
-            .find(|path| std::path::Path::new(path).exists())?;
+            .find(|path| std::path::Path::new(path).exists())
+            .expect("pgbouncer is installed: `tests/run` does it, or `apt-get install pgbouncer`");
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -99,7 +102,12 @@ impl Pooler {
             tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()
         })
         .await;
-        Some(Self { child, port, _folder: folder })
+        Self { child, port, _folder: folder }
+    }
+
+    /// The way to the database of `scratch` through the pooler.
+    pub(super) fn options(&self, scratch: &Scratch) -> PgConnectOptions {
+        scratch.options().host("127.0.0.1").port(self.port)
     }
 }
 
@@ -114,12 +122,9 @@ impl Drop for Pooler {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_pooler_is_found_out() {
     let scratch = Scratch::new().await;
-    let Some(pooler) = Pooler::start(&scratch).await else {
-        println!("no pgbouncer on this machine: not tried");
-        return scratch.drop().await;
-    };
+    let pooler = Pooler::start(&scratch).await;
     for round in 0..10 {
-        let options = scratch.options().host("127.0.0.1").port(pooler.port);
+        let options = pooler.options(&scratch);
         let database = forge_actors::db::database::Database::new(options, Default::default(), "pooled");
         let mut lock =
             SessionLock::acquire(&database, LockKey::application(&format!("round {round}")), LIMIT, |_| {})

@@ -6,6 +6,7 @@ mod change;
 pub(crate) mod cluster;
 mod embedded;
 mod job;
+mod leader;
 mod lock;
 mod migrate;
 mod outage;

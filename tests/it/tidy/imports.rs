@@ -12,6 +12,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("kernel", &[]),
     ("supervise", &["kernel"]),
     ("db", &["kernel", "supervise"]),
+    ("leader", &["kernel", "supervise", "db"]),
     ("telemetry", &["kernel", "supervise", "db"]),
     // Contexts show the node's own handlers the supervision tree.
     ("app", &["kernel", "supervise", "db"]),

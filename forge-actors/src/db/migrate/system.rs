@@ -21,7 +21,8 @@ const FILES: &[(&str, &str)] = files![
     "0003_create_jobs.sql",
     "0004_create_nodes.sql",
     "0005_create_audit.sql",
-    "0006_create_idempotency.sql"
+    "0006_create_idempotency.sql",
+    "0007_create_leaders.sql"
 ];
 
 /// Forge's own migrations.

@@ -1,0 +1,294 @@
+//! The elector: holds the locks of this node's leaderships on one session, renews its terms, publishes them.
+//!
+//! It works in rounds, one every third of the lease. A round renews first, since that is what time is short
+//! for, and then tries the leaderships that this node does not lead. A round that takes until the deadline of
+//! the terms is cut, and the session with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::LeaderDeps;
+use super::messages::ElectorMessage;
+use super::shared::LeaderShared;
+use super::signals;
+use super::state::{Election, ElectionEffect, ElectionInput, TermEnd};
+use super::store;
+use super::term::{Leadership, Term};
+use crate::db::error::Error as DatabaseError;
+use crate::db::lock::LockKey;
+use crate::db::lock_session::LockSession;
+use crate::kernel::time::{minutes, secs};
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
+
+/// Between two looks whether an obstacle is still there.
+const OBSTACLE_RETRY: Duration = minutes(1);
+/// Longest time of a round in which no term can be lost; connecting is part of it.
+const ROUND_MAX: Duration = secs(5);
+/// Time for a node that stops to end its terms; after that the session is dropped, and they count as lost.
+const RESIGN_MAX: Duration = secs(2);
+
+/// The actor.
+pub(super) struct Elector {
+    deps: LeaderDeps,
+    shared: Arc<LeaderShared>,
+}
+
+/// What the elector knows and holds.
+pub(super) struct ElectorState {
+    election: Election,
+    /// `None` until the database was reached, and after the session was lost.
+    session: Option<LockSession>,
+    /// Of each term that is held: moved by renewals.
+    deadlines: BTreeMap<Leadership, watch::Sender<Instant>>,
+    /// Rounds that failed in a row; the first one is logged.
+    failures: u32,
+    next: Option<Timer>,
+}
+
+impl Drop for ElectorState {
+    /// Terms end with their elector, also when it crashes: the session is dropped here.
+    fn drop(&mut self) {
+        for deadline in self.deadlines.values() {
+            deadline.send_replace(Instant::now());
+        }
+    }
+}
+
+/// Why a round failed.
+#[derive(Debug, thiserror::Error)]
+enum RoundError {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Statement(#[from] sqlx::Error),
+    #[error("no answer before the deadline")]
+    TimedOut,
+}
+
+impl Elector {
+    pub(super) fn spec(
+        mailbox: Mailbox<ElectorMessage>,
+        deps: LeaderDeps,
+        shared: Arc<LeaderShared>,
+    ) -> ChildSpec {
+        let make = move || Self { deps: deps.clone(), shared: Arc::clone(&shared) };
+        ChildSpec::with_mailbox("elector", mailbox, make)
+    }
+
+    /// One round; answers when the next one is due, `None` when this node stands for nothing any more.
+    async fn round(&self, state: &mut ElectorState) -> Option<Duration> {
+        if self.shared.is_withdrawn() {
+            self.withdraw(state).await;
+            return None;
+        }
+        state.election.stand_for(self.shared.leaderships());
+        // While the database is away nothing can be opened. A session that is open finds out by itself.
+        if state.session.is_none() && !self.deps.database.state().borrow().is_up() {
+            return Some(self.deps.config.renew_interval());
+        }
+        let deadline = state.deadlines.values().map(|deadline| *deadline.borrow()).min();
+        let limit = deadline.unwrap_or_else(|| Instant::now() + ROUND_MAX);
+        let outcome = match timeout_at(limit, self.try_round(state)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(RoundError::TimedOut),
+        };
+        match outcome {
+            Ok(()) => {
+                if std::mem::take(&mut state.failures) > 0 {
+                    tracing::info!("elections go on");
+                }
+                self.shared.set_obstacle(None);
+                Some(self.deps.config.renew_interval())
+            }
+            Err(error) => Some(self.round_failed(state, &error).await),
+        }
+    }
+
+    async fn try_round(&self, state: &mut ElectorState) -> Result<(), RoundError> {
+        let LeaderDeps { node, node_name, database, config } = &self.deps;
+        if state.session.is_none() {
+            let label = format!("{node_name} leader");
+            state.session = Some(LockSession::open(database, &label, config.lease).await?);
+        }
+        let Some(session) = &mut state.session else { return Ok(()) };
+        let sent = Instant::now();
+        let renewal = store::renew(session, &state.election.terms(), *node).await?;
+        session.check_pid(renewal.pid, database)?;
+        for deadline in state.deadlines.values() {
+            deadline.send_replace(sent + config.local_deadline());
+        }
+        self.apply(state, ElectionInput::Renewed { lasting: renewal.lasting }, sent).await?;
+        self.campaign(state).await
+    }
+
+    /// Tries to be elected wherever this node does not lead.
+    async fn campaign(&self, state: &mut ElectorState) -> Result<(), RoundError> {
+        let wanted = state.election.wanted();
+        let Some(session) = &mut state.session else { return Ok(()) };
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<LockKey> = wanted.iter().map(|leadership| leadership.lock_key()).collect();
+        let taken = session.try_lock(&keys).await?;
+        let free =
+            wanted.into_iter().zip(taken).filter_map(|(leadership, taken)| taken.then_some(leadership));
+        for leadership in free {
+            self.elect(state, leadership).await?;
+        }
+        Ok(())
+    }
+
+    /// Begins a term of a leadership whose lock is held.
+    async fn elect(&self, state: &mut ElectorState, leadership: Leadership) -> Result<(), RoundError> {
+        let LeaderDeps { node, node_name, .. } = &self.deps;
+        let Some(session) = &mut state.session else { return Ok(()) };
+        let sent = Instant::now();
+        match store::elect(session, leadership, *node, node_name).await {
+            Ok(epoch) => self.apply(state, ElectionInput::Elected { leadership, epoch }, sent).await,
+            Err(error) if session.is_lost() => Err(error.into()),
+            Err(error) => {
+                tracing::info!(%leadership, %error, "not elected yet: a transaction of the last leader is open");
+                Ok(session.unlock(&leadership.lock_key()).await?)
+            }
+        }
+    }
+
+    /// Applies an input to the candidacies and does what follows. `sent` is when the statement was sent that
+    /// brought the input.
+    async fn apply(
+        &self,
+        state: &mut ElectorState,
+        input: ElectionInput,
+        sent: Instant,
+    ) -> Result<(), RoundError> {
+        let effects = state.election.step(input);
+        // First what needs no database: this future may be dropped at any statement.
+        for effect in &effects {
+            match *effect {
+                ElectionEffect::Begin { leadership, epoch } => self.begin(state, leadership, epoch, sent),
+                ElectionEffect::End { leadership, epoch, cause } => self.end(state, leadership, epoch, cause),
+                ElectionEffect::CloseTerm { .. } | ElectionEffect::Unlock { .. } => {}
+            }
+        }
+        let Some(session) = &mut state.session else { return Ok(()) };
+        for effect in effects {
+            match effect {
+                ElectionEffect::CloseTerm { leadership, epoch } => {
+                    store::resign(session, leadership, epoch, self.deps.node).await?;
+                }
+                ElectionEffect::Unlock { leadership } => session.unlock(&leadership.lock_key()).await?,
+                ElectionEffect::Begin { .. } | ElectionEffect::End { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&self, state: &mut ElectorState, leadership: Leadership, epoch: i64, sent: Instant) {
+        let (deadline, seen) = watch::channel(sent + self.deps.config.local_deadline());
+        state.deadlines.insert(leadership, deadline);
+        self.shared.publish(leadership, Some(Term::new(leadership, epoch, self.deps.node, seen)));
+        signals::elected(leadership);
+        tracing::info!(%leadership, epoch, "elected leader");
+    }
+
+    fn end(&self, state: &mut ElectorState, leadership: Leadership, epoch: i64, cause: TermEnd) {
+        if let Some(deadline) = state.deadlines.remove(&leadership) {
+            deadline.send_replace(Instant::now());
+        }
+        self.shared.publish(leadership, None);
+        signals::ended(leadership, cause);
+        match cause {
+            TermEnd::Resigned => tracing::info!(%leadership, epoch, "leadership resigned"),
+            TermEnd::SessionLost => {
+                tracing::warn!(%leadership, epoch, "leadership lost: the session that held its lock is gone");
+            }
+            TermEnd::Superseded => tracing::warn!(
+                %leadership,
+                epoch,
+                "leadership lost: forge_leaders has another term, although this node held the lock"
+            ),
+        }
+    }
+
+    /// Drops the session, ends the terms, and answers when to try again.
+    async fn round_failed(&self, state: &mut ElectorState, error: &RoundError) -> Duration {
+        state.session = None;
+        // Without a session no effect waits for the database, or fails.
+        let _: Result<(), RoundError> = self.apply(state, ElectionInput::SessionLost, Instant::now()).await;
+        let failed_before = state.failures > 0;
+        state.failures = state.failures.saturating_add(1);
+        if let RoundError::Database(obstacle @ DatabaseError::TransactionPooler { .. }) = error {
+            if self.shared.set_obstacle(Some(obstacle.to_string())) {
+                tracing::error!(error = %obstacle, "this node cannot lead: other nodes perform the cluster's duties");
+            }
+            return OBSTACLE_RETRY;
+        }
+        if failed_before || !self.deps.database.state().borrow().is_up() {
+            tracing::debug!(%error, "no round of elections was completed");
+        } else {
+            tracing::warn!(%error, "no round of elections was completed; trying again");
+        }
+        self.deps.config.renew_interval()
+    }
+
+    /// Ends all terms in order.
+    async fn withdraw(&self, state: &mut ElectorState) {
+        let limit = Instant::now() + RESIGN_MAX;
+        let resigning = self.apply(state, ElectionInput::Withdraw, Instant::now());
+        match timeout_at(limit, resigning).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a leadership was not resigned in order and counts as lost")
+            }
+            Err(_) => tracing::warn!("a leadership was not resigned in time and counts as lost"),
+        }
+        // What was not freed is free when the session is gone.
+        state.session = None;
+    }
+}
+
+impl Actor for Elector {
+    type Message = ElectorMessage;
+    type State = ElectorState;
+    const KIND: &'static str = "elector";
+    const MAILBOX_MAX: usize = 16;
+
+    async fn start(&self, cx: &Context<ElectorMessage>) -> Result<ElectorState, ActorError> {
+        for leadership in self.shared.leaderships() {
+            // A term of the incarnation before, which ended with it.
+            self.shared.publish(leadership, None);
+            signals::stands(leadership);
+        }
+        Ok(ElectorState {
+            election: Election::default(),
+            session: None,
+            deadlines: BTreeMap::new(),
+            failures: 0,
+            next: Some(cx.send_after(Duration::ZERO, ElectorMessage::Renew)),
+        })
+    }
+
+    async fn handle(
+        &self,
+        cx: &Context<ElectorMessage>,
+        message: ElectorMessage,
+        state: &mut ElectorState,
+    ) -> Result<(), ActorError> {
+        match message {
+            ElectorMessage::Renew | ElectorMessage::Withdraw => {
+                state.next = None;
+                let due = self.round(state).await;
+                state.next = due.map(|due| cx.send_after(due, ElectorMessage::Renew));
+            }
+        }
+        Ok(())
+    }
+
+    async fn stop(&self, _: &Context<ElectorMessage>, state: &mut ElectorState) {
+        self.withdraw(state).await;
+    }
+}

@@ -1,0 +1,140 @@
+//! Leaderships: duties that one node of the cluster performs for all.
+//!
+//! A leadership has a name, and each of its *terms* an epoch that grows. What one node is in one leadership
+//! (`state::Candidacy`):
+//!
+//! ```text
+//!             the lock is free: elected, epoch + 1
+//!   Standby ───────────────────────────────────────▶ Leading ──┐ renewed every third of the lease
+//!     │  ▲                                             │ │ ▲───┘
+//!     │  │  session lost · deadline passed · superseded │ │
+//!     │  └─────────────────────────────────────────────┘ │
+//!     │ drain · stop                                      │ drain · stop: the term is ended, the lock is freed
+//!     └────────────────────▶ Withdrawn ◀─────────────────┘
+//! ```
+//!
+//! ```text
+//!   leader (one_for_one)
+//!   ├ elector      holds the locks on one session, renews the terms, publishes them
+//!   └ history      deletes old terms, while this node leads `maintenance`
+//! ```
+//!
+//! | Part | Does | What it cannot do alone |
+//! |---|---|---|
+//! | advisory lock of the session (`db::lock_session`) | lets one node in | a holder that was cut off believes in it |
+//! | `idle_session_timeout` = `lease` on that session | frees the lock of a frozen or cut-off holder | stop the holder |
+//! | local deadline of [`Term`], counted from before a renewal was sent | stops the holder before Postgres frees its lock | stop a statement that is under way |
+//! | epoch in `forge_leaders`, checked by each transaction | refuses what an old leader still sends | choose a leader |
+//!
+//! Invariants
+//! - Every transaction of a duty begins with [`Term::begin`], which locks the row of the term `FOR KEY SHARE`.
+//!   An election locks the row `FOR UPDATE`. So all that one leader commits is committed before the next one
+//!   is elected, and what comes later is refused. There is no window in which two leaders write.
+//! - The check is a statement of the transaction and no SQL function, since the transaction then fails with a
+//!   typed error, and no duty's statement can forget the check: duties get their transactions from the term.
+//! - A transaction of a duty may idle for [`term::IDLE_MAX`] only. A leader that freezes inside of one holds up
+//!   the next election for no longer than its lease does.
+//! - A term that has ended never comes back: a node that is elected again gets a new epoch.
+//! - Only nodes stand for a leadership that have a duty of it: subsystems ask for terms when they are made, so
+//!   a node without the role `worker` never leads `jobs`.
+//! - All times in rows are the database's. The deadline is this process's own monotonic clock, and is never
+//!   compared with a row.
+//!
+//! Failure handling
+//! - *Leader killed:* its session ends, the lock is free at once, and the next try of another node takes it.
+//! - *Leader frozen or cut off:* Postgres ends the session after `lease`. The leader's own deadline passes
+//!   earlier by a sixth of the lease, as soon as it can run again.
+//! - *Session lost, database away:* all terms of the node end at once. The elector connects again when the
+//!   database answers.
+//! - *Elector crashes:* the session is dropped with it, the deadlines of its terms are over, and the restarted
+//!   elector is a candidate like any other.
+//! - *Transaction pooler:* locks do not hold through it. The elector says so, stands for nothing, and looks
+//!   again every minute; the node goes on without leading.
+//! - *Lock free, row locked:* a transaction of the last leader is still open. The candidate frees the lock and
+//!   tries again with the next renewal.
+//! - *Superseded:* the row has another epoch although the lock was held, so someone changed it by hand or the
+//!   lock excludes nothing. The term ends, and the log says so.
+//!
+//! Where the idea comes from: the local deadline is that of River's elector; the epoch is a fencing token
+//! (Kleppmann, "How to do distributed locking").
+
+pub mod config;
+mod elector;
+mod history;
+mod messages;
+mod shared;
+pub mod signals;
+mod state;
+pub mod store;
+pub mod term;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use self::config::LeaderConfig;
+use self::elector::Elector;
+use self::messages::ElectorMessage;
+use self::shared::LeaderShared;
+use self::term::{Leadership, Term};
+use crate::db::database::Database;
+use crate::kernel::ids::NodeId;
+use crate::supervise::{Address, ChildSpec, Mailbox, Strategy, SupervisorSpec};
+
+/// Duties of the cluster that belong to no subsystem with roles of its own: expiries, old rows.
+pub const MAINTENANCE: Leadership = Leadership::new("maintenance");
+
+/// This node's part in the elections. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Leader {
+    shared: Arc<LeaderShared>,
+    elector: Address<ElectorMessage>,
+}
+
+/// What the subsystem needs of the node.
+#[derive(Debug, Clone)]
+pub struct LeaderDeps {
+    /// Terms are held in its name.
+    pub node: NodeId,
+    /// Its name, for people.
+    pub node_name: String,
+    /// Where the elections are held.
+    pub database: Database,
+    /// Section `[leader]`.
+    pub config: LeaderConfig,
+}
+
+impl Leader {
+    /// The subsystem, and the supervisor that runs it.
+    pub fn new(deps: LeaderDeps) -> (Self, ChildSpec) {
+        let shared = Arc::new(LeaderShared::default());
+        let (mailbox, elector) = Mailbox::of::<Elector>();
+        let elector_child = Elector::spec(mailbox, deps.clone(), Arc::clone(&shared));
+        let leader = Self { shared, elector };
+        let history = history::spec(deps.database, deps.config.retention, leader.stand_for(MAINTENANCE));
+        let children = vec![elector_child, history];
+        (leader, ChildSpec::supervisor("leader", SupervisorSpec::new(Strategy::OneForOne, children)))
+    }
+
+    /// Makes this node a candidate for `leadership`, and answers where its terms are published: `Some` while
+    /// this node leads.
+    pub fn stand_for(&self, leadership: Leadership) -> watch::Receiver<Option<Term>> {
+        self.shared.stand_for(leadership)
+    }
+
+    /// Ends all terms in order, so that other nodes lead at once. This node stands for nothing any more: for a
+    /// node that stops.
+    pub fn withdraw(&self) {
+        self.shared.withdraw();
+        // Only a wake-up: an elector that is not running sees the flag when it starts.
+        self.elector.notify(ElectorMessage::Withdraw);
+    }
+
+    /// Why this node cannot lead, and what helps; `None` when nothing stands in the way.
+    pub fn obstacle(&self) -> Option<String> {
+        self.shared.obstacle()
+    }
+}

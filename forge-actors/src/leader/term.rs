@@ -1,0 +1,139 @@
+//! [`Term`]: the right to perform the duties of a leadership, for as long as it lasts.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::signals;
+use super::store;
+use crate::db::database::Database;
+use crate::db::lock::LockKey;
+use crate::db::transaction::{Transaction, TransactionOptions};
+use crate::kernel::fault::Fault;
+use crate::kernel::ids::NodeId;
+use crate::kernel::time::secs;
+
+/// Postgres ends a duty's transaction that idles for longer: the next election waits for it.
+pub const IDLE_MAX: Duration = secs(3);
+
+/// The name of a group of duties that one node performs for the cluster. The subsystem that has the duties
+/// declares it as a constant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Leadership(&'static str);
+
+impl Leadership {
+    /// The leadership `name`, equal on all nodes of the cluster and in all versions.
+    pub const fn new(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// The name, as rows and people say it.
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+
+    /// The lock that its leader holds.
+    pub(super) fn lock_key(self) -> LockKey {
+        LockKey::forge(&format!("leader/{}", self.0))
+    }
+}
+
+impl fmt::Display for Leadership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// One term of this node as leader. Terms are equal when leadership, epoch and node are.
+#[derive(Debug, Clone)]
+pub struct Term {
+    /// What is led.
+    pub leadership: Leadership,
+    /// Grows with every term of the leadership, whichever node leads.
+    pub epoch: i64,
+    /// This node.
+    pub node: NodeId,
+    /// The elector moves it with each renewal, and into the past when the term ends.
+    deadline: watch::Receiver<Instant>,
+}
+
+impl PartialEq for Term {
+    fn eq(&self, other: &Self) -> bool {
+        (self.leadership, self.epoch, self.node) == (other.leadership, other.epoch, other.node)
+    }
+}
+
+impl Eq for Term {}
+
+/// Why a transaction of a duty did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum TermError {
+    /// Another node leads, or may lead by now.
+    #[error("epoch {epoch} of the leadership `{leadership}` is over: nothing was written")]
+    Over {
+        /// What was led.
+        leadership: Leadership,
+        /// The term's number.
+        epoch: i64,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] Fault),
+}
+
+impl From<TermError> for Fault {
+    fn from(error: TermError) -> Self {
+        match error {
+            TermError::Database(fault) => fault,
+            over @ TermError::Over { .. } => Self::internal(over),
+        }
+    }
+}
+
+impl Term {
+    pub(super) fn new(
+        leadership: Leadership,
+        epoch: i64,
+        node: NodeId,
+        deadline: watch::Receiver<Instant>,
+    ) -> Self {
+        Self { leadership, epoch, node, deadline }
+    }
+
+    /// True until the local deadline: no other node can have been elected by the lock's own rules. A duty that
+    /// acts outside of the database checks it before each step; the database checks the epoch.
+    pub fn is_held(&self) -> bool {
+        Instant::now() < *self.deadline.borrow()
+    }
+
+    /// Begins a transaction that commits only as a part of this term: the next leader is elected after it has
+    /// ended. `label` is shown in `pg_stat_activity`; `statement_timeout` bounds each statement, and with it
+    /// how long an election may have to wait.
+    ///
+    /// # Errors
+    /// [`TermError::Over`] when the deadline has passed or the database knows a newer term.
+    pub async fn begin(
+        &self,
+        database: &Database,
+        label: &str,
+        statement_timeout: Duration,
+    ) -> Result<Transaction, TermError> {
+        if !self.is_held() {
+            return Err(self.refused());
+        }
+        let options = TransactionOptions::new(label, statement_timeout);
+        let transaction = Transaction::begin(database, options).await?;
+        if store::lock_term(&transaction.db(), self.leadership, self.epoch, self.node, IDLE_MAX).await? {
+            return Ok(transaction);
+        }
+        transaction.rollback().await;
+        Err(self.refused())
+    }
+
+    fn refused(&self) -> TermError {
+        signals::refused(self.leadership);
+        TermError::Over { leadership: self.leadership, epoch: self.epoch }
+    }
+}

@@ -1,0 +1,221 @@
+//! Elections against a real Postgres: one leader, epochs that rise, and an old leader whose writes are refused.
+
+use std::time::Duration;
+
+use forge_actors::db::config::DatabaseConfig;
+use forge_actors::db::database::Database;
+use forge_actors::db::lock_session::LockSession;
+use forge_actors::kernel::ids::NodeId;
+use forge_actors::leader::config::LeaderConfig;
+use forge_actors::leader::store::{LeaderEnd, elect, list_leaders, list_terms, lock_term};
+use forge_actors::leader::term::{Leadership, Term, TermError};
+use forge_actors::leader::{Leader, LeaderDeps};
+use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
+use forge_tests::Disturbance;
+use tokio::sync::watch;
+
+use super::change::migrate;
+use super::cluster::{Scratch, execute, until};
+use super::lock::Pooler;
+
+const DUTY: Leadership = Leadership::new("duty");
+const LIMIT: Duration = Duration::from_secs(30);
+const STATEMENT: Duration = Duration::from_secs(5);
+
+/// One node that stands for [`DUTY`].
+struct Candidate {
+    leader: Leader,
+    terms: watch::Receiver<Option<Term>>,
+    root: Root,
+}
+
+impl Candidate {
+    async fn start(database: &Database, name: &str) -> Self {
+        let deps = LeaderDeps {
+            node: NodeId::new(),
+            node_name: name.to_owned(),
+            database: database.clone(),
+            config: LeaderConfig::default(),
+        };
+        let (leader, child) = Leader::new(deps);
+        let terms = leader.stand_for(DUTY);
+        let spec = SupervisorSpec::new(Strategy::OneForOne, vec![child]);
+        let root = Root::start("node", spec, Tree::new()).await.unwrap();
+        Self { leader, terms, root }
+    }
+
+    fn term(&self) -> Option<Term> {
+        self.terms.borrow().clone()
+    }
+
+    /// Waits until this node leads with a higher epoch than `after`.
+    async fn leads(&mut self, after: i64) -> Term {
+        let newer = self.terms.wait_for(|term| term.as_ref().is_some_and(|term| term.epoch > after));
+        let term = tokio::time::timeout(LIMIT, newer).await.expect("elected in time").unwrap();
+        term.clone().expect("a term was waited for")
+    }
+
+    async fn stop(self) {
+        self.root.stop(LIMIT).await.unwrap();
+    }
+}
+
+async fn migrated() -> Scratch {
+    let scratch = Scratch::new().await;
+    migrate(&scratch.database).await;
+    scratch
+}
+
+/// `epoch name reason` of each ended term of [`DUTY`], oldest first.
+async fn history(scratch: &Scratch) -> Vec<(i64, String, LeaderEnd)> {
+    let terms = list_terms(&scratch.database.reader(), 100).await.unwrap();
+    let duty = terms.into_iter().rev().filter(|term| term.name == DUTY.name());
+    duty.map(|term| (term.epoch.get(), term.node_name, term.reason)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_node_leads_and_hands_over_in_order() {
+    let scratch = migrated().await;
+    let mut first = Candidate::start(&scratch.database, "first").await;
+    let term = first.leads(0).await;
+    assert!(term.is_held() && term.epoch == 1);
+    let mut second = Candidate::start(&scratch.database, "second").await;
+    let leaders = list_leaders(&scratch.database.reader()).await.unwrap();
+    let duty = leaders.iter().find(|leader| leader.name == DUTY.name()).expect("a row of the leadership");
+    assert_eq!((duty.node_name.as_str(), duty.epoch.get(), duty.resigned_at), ("first", 1, None));
+
+    let began = std::time::Instant::now();
+    first.leader.withdraw();
+    let next = second.leads(1).await;
+    println!("handed over after {:?}", began.elapsed());
+    assert_eq!(next.epoch, 2);
+    assert!(first.term().is_none() && !term.is_held());
+    assert_eq!(history(&scratch).await, [(1, "first".to_owned(), LeaderEnd::Resigned)]);
+    // A node that has withdrawn does not come back when the other one goes.
+    second.stop().await;
+    assert_eq!(history(&scratch).await.len(), 2);
+    assert!(first.term().is_none());
+    first.stop().await;
+    let leaders = list_leaders(&scratch.database.reader()).await.unwrap();
+    assert!(leaders.iter().all(|leader| leader.resigned_at.is_some()), "{leaders:?}");
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_old_epoch_writes_is_refused() {
+    let scratch = migrated().await;
+    let mut outside = scratch.connect().await;
+    execute(&mut outside, "CREATE TABLE written (epoch int8)").await;
+    let mut old = Candidate::start(&scratch.database, "old").await;
+    let term = old.leads(0).await;
+    let write = async |term: &Term| -> Result<(), TermError> {
+        let transaction = term.begin(&scratch.database, "duty", STATEMENT).await?;
+        let insert = sqlx::query("INSERT INTO written VALUES ($1)").bind(term.epoch);
+        insert.execute(&transaction.db()).await.unwrap();
+        transaction.commit().await?;
+        Ok(())
+    };
+    write(&term).await.unwrap();
+
+    // A second leader by force: it is elected without holding the lock.
+    let open = term.begin(&scratch.database, "duty", STATEMENT).await.unwrap();
+    let mut session = LockSession::open(&scratch.database, "second", STATEMENT).await.unwrap();
+    let second = NodeId::new();
+    let refused = elect(&mut session, DUTY, second, "second").await.unwrap_err();
+    let code = refused.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+    assert_eq!(code.as_deref(), Some("55P03"), "an election waits for open transactions: {refused}");
+    sqlx::query("INSERT INTO written VALUES (1)").execute(&open.db()).await.unwrap();
+    open.commit().await.unwrap();
+    let epoch = elect(&mut session, DUTY, second, "second").await.unwrap();
+    assert_eq!(epoch, 2);
+
+    // Whether or not the old leader knows already: the database refuses it.
+    assert!(matches!(write(&term).await, Err(TermError::Over { epoch: 1, .. })));
+    let transaction = scratch.database.writer();
+    assert!(!lock_term(&transaction, DUTY, 1, term.node, STATEMENT).await.unwrap());
+    assert!(lock_term(&transaction, DUTY, 2, second, STATEMENT).await.unwrap());
+    assert!(!lock_term(&transaction, DUTY, 2, term.node, STATEMENT).await.unwrap(), "of another node");
+    // The old leader finds out with its next renewal, ends its term, and is elected anew: it holds the lock.
+    let renewed = old.leads(2).await;
+    assert!(!term.is_held() && renewed.is_held());
+    write(&renewed).await.unwrap();
+    let written: Vec<i64> =
+        sqlx::query_scalar("SELECT epoch FROM written ORDER BY epoch").fetch_all(&mut outside).await.unwrap();
+    assert_eq!(written, [1, 1, renewed.epoch]);
+    let lost = |epoch, name: &str| (epoch, name.to_owned(), LeaderEnd::Lost);
+    assert_eq!(history(&scratch).await, [lost(1, "old"), lost(2, "second")]);
+    drop(session);
+    old.stop().await;
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_cut_off_stops_itself_before_another_is_elected() {
+    let (behind, proxy) = Scratch::behind_proxy().await;
+    let direct = Database::new(behind.options(), DatabaseConfig::default(), "direct");
+    migrate(&direct).await;
+    let mut cut_off = Candidate::start(&behind.database, "cut-off").await;
+    let term = cut_off.leads(0).await;
+    let mut other = Candidate::start(&direct, "other").await;
+
+    let began = std::time::Instant::now();
+    proxy.set(Disturbance::Stall);
+    let elected = other.leads(1).await;
+    println!("another leader {:?} after the cut", began.elapsed());
+    assert!(!term.is_held(), "two leaders at a time");
+    assert!(elected.is_held());
+    until("the cut-off node publishes that it does not lead", LIMIT, async || cut_off.term().is_none()).await;
+    proxy.set(Disturbance::None);
+    // The healed node is a candidate again, and the present leader stays.
+    let second = elected.clone();
+    let mut healed = behind.database.state();
+    tokio::time::timeout(LIMIT, healed.wait_for(|state| state.is_up())).await.expect("healed").unwrap();
+    assert!(matches!(term.begin(&behind.database, "duty", STATEMENT).await, Err(TermError::Over { .. })));
+    assert_eq!(other.term(), Some(second));
+    assert!(cut_off.term().is_none());
+    cut_off.stop().await;
+    other.stop().await;
+    direct.close().await;
+    behind.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_session_ends_the_term_and_the_node_is_elected_anew() {
+    let scratch = migrated().await;
+    let mut only = Candidate::start(&scratch.database, "only").await;
+    let term = only.leads(0).await;
+    let mut outside = scratch.connect().await;
+    execute(
+        &mut outside,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND application_name = 'forge only leader'",
+    )
+    .await;
+    let next = only.leads(1).await;
+    assert!(!term.is_held() && next.is_held());
+    assert_eq!(history(&scratch).await, [(1, "only".to_owned(), LeaderEnd::Lost)]);
+    only.stop().await;
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_behind_a_transaction_pooler_says_so_and_leads_nothing() {
+    let scratch = migrated().await;
+    let pooler = Pooler::start(&scratch).await;
+    let pooled = Database::new(pooler.options(&scratch), DatabaseConfig::default(), "pooled");
+    let candidate = Candidate::start(&pooled, "pooled").await;
+    until("the obstacle is found", LIMIT, async || candidate.leader.obstacle().is_some()).await;
+    let obstacle = candidate.leader.obstacle().unwrap_or_default();
+    assert!(obstacle.contains("transaction pooler") && obstacle.contains("help:"), "{obstacle}");
+    assert!(candidate.term().is_none());
+    assert_eq!(list_leaders(&scratch.database.reader()).await.unwrap(), []);
+    // The others go on, and the elector has not crashed.
+    assert_eq!(candidate.root.tree().get("node/leader/elector").unwrap().restarts.get(), 0);
+    let mut direct = Candidate::start(&scratch.database, "direct").await;
+    direct.leads(0).await;
+    candidate.stop().await;
+    direct.stop().await;
+    pooled.close().await;
+    drop(pooler);
+    scratch.drop().await;
+}
