@@ -1,6 +1,6 @@
-//! The command line: which verbs there are and what they take. What they do stands in [`cmd`](crate::cmd).
+//! The commands and their flags. [`cmd`](crate::cmd) has their implementations.
 //!
-//! An application's own binary has the verbs of [`Verb`]; `forge-node` adds those of a developer.
+//! An application's own binary has the commands of [`Verb`]; `forge-node` adds those of a developer.
 
 use std::path::PathBuf;
 
@@ -10,17 +10,17 @@ use forge_actors::kernel::ids::JobId;
 
 use crate::config::load::Flag;
 
-/// Heads the flags of every verb.
+/// The heading of the flags that every command has.
 const EVERYWHERE: &str = "Everywhere";
 
 /// Forge: typed functions on an actor runtime and Postgres.
 #[derive(Debug, Parser)]
 #[command(name = "forge-node", version, propagate_version = true, arg_required_else_help = true)]
 pub struct Developer {
-    /// Flags of every verb.
+    /// The flags that every command has.
     #[command(flatten)]
     pub global: Global,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub verb: DeveloperVerb,
 }
@@ -29,19 +29,20 @@ pub struct Developer {
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true)]
 pub struct Application {
-    /// Flags of every verb.
+    /// The flags that every command has.
     #[command(flatten)]
     pub global: Global,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub verb: Verb,
 }
 
-/// Flags of every verb.
+/// The flags that every command has.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// The configuration file [default: forge.toml, when it exists].
-    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE", env = "FORGE_CONFIG", hide_env_values = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE")]
+    #[arg(env = "FORGE_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
     /// Write data and errors as JSON.
     #[arg(long, global = true, help_heading = EVERYWHERE)]
@@ -49,11 +50,12 @@ pub struct Global {
     /// Write errors only.
     #[arg(long, short, global = true, help_heading = EVERYWHERE, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Write more to the log; twice for everything.
+    /// Write debug lines to the log; twice for trace lines.
     #[arg(long, short, global = true, help_heading = EVERYWHERE, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// When to use colours; NO_COLOR is respected.
-    #[arg(long, global = true, help_heading = EVERYWHERE, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    /// When to use colours; the variable NO_COLOR switches them off.
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "WHEN")]
+    #[arg(value_enum, default_value_t = Color::Auto)]
     pub color: Color,
 }
 
@@ -68,22 +70,22 @@ pub enum Color {
     Never,
 }
 
-/// What `forge-node` does.
+/// The commands of `forge-node`.
 #[derive(Debug, Subcommand)]
 pub enum DeveloperVerb {
-    /// Write a new application: the demo, under a name of your own.
+    /// Write a new application: the demo, under another name.
     New(New),
-    /// The verbs of an application.
+    /// The commands of an application.
     #[command(flatten)]
     Run(Verb),
 }
 
-/// What an application's binary does.
+/// The commands of an application's binary.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Start a node.
     Start(Start),
-    /// Apply, take back or list migrations.
+    /// Apply, undo or list migrations.
     Migrate(Migrate),
     /// Call a function of a running node.
     Call(Call),
@@ -91,11 +93,11 @@ pub enum Verb {
     Actors(Actors),
     /// List, show, retry or cancel jobs.
     Jobs(Jobs),
-    /// Look at the nodes of the cluster.
+    /// List the nodes of the cluster.
     Cluster(Cluster),
     /// Print a one-time link into the dashboard of a running node.
     Dashboard(Dashboard),
-    /// Check what a node needs.
+    /// Check that this machine has what a node needs.
     Doctor,
     /// Print the CREATE statements of the models.
     Schema,
@@ -117,25 +119,25 @@ pub struct Start {
     /// The port to listen on; 0 takes a free one.
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
-    /// What people call the node.
+    /// The node's name.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
     /// The port that the mesh listens on; 0 takes a free one.
     #[arg(long, value_name = "PORT")]
     pub mesh_port: Option<u16>,
-    /// The database; without one, an embedded one in .forge/pg.
+    /// The database [default: that of the configuration, or an embedded one in .forge/pg].
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
-    /// Development: loopback only, a generated secret, a ready token in the banner.
+    /// Development mode: loopback only, a generated secret, a token in the banner.
     #[arg(long)]
     pub dev: bool,
-    /// Build the application with optimisations (only where it is built first).
+    /// Build the application with optimisations, when `start` builds it.
     #[arg(long)]
     pub release: bool,
 }
 
 impl Start {
-    /// The settings among the flags.
+    /// The flags that set a key of the configuration.
     pub fn flags(&self) -> Vec<Flag> {
         let [port, mesh_port] = [self.port, self.mesh_port].map(|port| port.map(|port| port.to_string()));
         [
@@ -155,39 +157,39 @@ impl Start {
 /// `migrate`.
 #[derive(Debug, Clone, Args)]
 pub struct Migrate {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub step: MigrateStep,
-    /// The database; without one, that of the configuration.
+    /// The database [default: that of the configuration].
     #[arg(long, global = true, value_name = "URL")]
     pub database_url: Option<String>,
 }
 
-/// What `migrate` does.
+/// The subcommands of `migrate`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum MigrateStep {
-    /// Apply what is pending.
+    /// Apply the pending migrations.
     Up {
-        /// Print the statements and run none.
+        /// Print the statements without running them.
         #[arg(long)]
         dry_run: bool,
         /// Stop after this version.
         #[arg(long, value_name = "VERSION")]
         to: Option<u32>,
     },
-    /// Take back the last ones.
+    /// Undo the last migrations.
     Down {
-        /// Print the statements and run none.
+        /// Print the statements without running them.
         #[arg(long)]
         dry_run: bool,
-        /// Take back everything after this version.
+        /// Undo all migrations after this version.
         #[arg(long, value_name = "VERSION", conflicts_with = "steps")]
         to: Option<u32>,
-        /// How many to take back [default: 1].
+        /// The number of migrations to undo [default: 1].
         #[arg(long, value_name = "N")]
         steps: Option<u32>,
     },
-    /// List what is applied and what is pending.
+    /// List the applied and the pending migrations.
     Status,
 }
 
@@ -199,7 +201,7 @@ pub struct Call {
     /// Its arguments, a JSON object.
     #[arg(default_value = "{}", value_name = "JSON")]
     pub args: String,
-    /// Where the node is and who asks.
+    /// The node, and the token for it.
     #[command(flatten)]
     pub target: Target,
     /// Sign a token for this subject with the configured secret.
@@ -210,7 +212,7 @@ pub struct Call {
     pub role: Vec<String>,
 }
 
-/// Where a running node is, and the token for it.
+/// A running node, and the token for it.
 #[derive(Debug, Clone, Args)]
 pub struct Target {
     /// The node [default: http:// and the host and port of the configuration].
@@ -224,30 +226,31 @@ pub struct Target {
 /// `jobs`.
 #[derive(Debug, Clone, Args)]
 pub struct Jobs {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub step: JobsStep,
 }
 
-/// What `jobs` does.
+/// The subcommands of `jobs`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum JobsStep {
     /// List jobs, newest first.
     Ls {
-        /// Only those in this status: pending, claimed, running, completed, retry, failed, dead_letter,
+        /// Only jobs with this status: pending, claimed, running, completed, retry, failed, dead_letter,
         /// cancelled.
         #[arg(long, value_name = "STATUS")]
         status: Option<String>,
-        /// Only those of this queue.
+        /// Only jobs of this queue.
         #[arg(long, value_name = "QUEUE")]
         queue: Option<String>,
-        /// Only those of this handler.
+        /// Only jobs of this handler.
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
-        /// How many at most.
-        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+        /// The largest number of jobs to list.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000))]
         limit: u16,
-        /// Where the node is and who asks.
+        /// The node, and the token for it.
         #[command(flatten)]
         target: Target,
     },
@@ -255,7 +258,7 @@ pub enum JobsStep {
     Show(OneJob),
     /// Run a job again now, with all of its attempts.
     Retry(OneJob),
-    /// End a job that is not finished.
+    /// Cancel a job that is not finished.
     Cancel(OneJob),
 }
 
@@ -264,7 +267,7 @@ pub enum JobsStep {
 pub struct OneJob {
     /// The job's id, as `jobs ls` prints it.
     pub id: JobId,
-    /// Where the node is and who asks.
+    /// The node, and the token for it.
     #[command(flatten)]
     pub target: Target,
 }
@@ -272,10 +275,10 @@ pub struct OneJob {
 /// `actors`.
 #[derive(Debug, Clone, Args)]
 pub struct Actors {
-    /// Where the node is and who asks.
+    /// The node, and the token for it.
     #[command(flatten)]
     pub target: Target,
-    /// Print it again every second.
+    /// Print the tree again every second.
     #[arg(long, short)]
     pub watch: bool,
 }
@@ -283,22 +286,22 @@ pub struct Actors {
 /// `cluster`.
 #[derive(Debug, Clone, Args)]
 pub struct Cluster {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub step: ClusterStep,
 }
 
-/// What `cluster` does.
+/// The subcommands of `cluster`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ClusterStep {
-    /// List the nodes, and the connections of the one that answers.
+    /// List the nodes, and the mesh connections of the node that answers.
     Status(ClusterStatus),
 }
 
 /// `cluster status`.
 #[derive(Debug, Clone, Args)]
 pub struct ClusterStatus {
-    /// Where the node is and who asks.
+    /// The node, and the token for it.
     #[command(flatten)]
     pub target: Target,
 }
@@ -309,10 +312,10 @@ pub struct Generate {
     /// The folder to write into [default: that of the configuration].
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
-    /// Write nothing; fail when the files are not what would be written.
+    /// Write nothing; fail when the files are not up to date.
     #[arg(long)]
     pub check: bool,
-    /// Of the node's own functions (forge.*) instead of the application's.
+    /// Write those of the node's own functions (forge.*) instead of the application's.
     #[arg(long)]
     pub system: bool,
 }
@@ -328,14 +331,14 @@ pub struct Dashboard {
 /// `completions`.
 #[derive(Debug, Clone, Args)]
 pub struct Completions {
-    /// The shell: bash, zsh, fish ...
+    /// The shell, for example bash, zsh or fish.
     pub shell: Shell,
 }
 
 /// `new`.
 #[derive(Debug, Clone, Args)]
 pub struct New {
-    /// The folder to write; its name becomes the application's.
+    /// The folder to write; its name becomes the application's name.
     pub folder: PathBuf,
     /// Make no git repository.
     #[arg(long)]

@@ -1,7 +1,7 @@
 //! Forge: typed functions on an actor runtime and Postgres.
 //!
-//! Applications depend on this crate alone. Its prelude has what handlers need, its attributes make them,
-//! [`main!`] makes the binary:
+//! Applications depend on this crate alone. Its prelude has the types that handlers need, its attributes make
+//! handlers, and [`main!`] makes the binary:
 //!
 //! ```
 //! use forge::prelude::*;
@@ -16,8 +16,9 @@
 //!
 //! A binary is one line in `src/main.rs`: `forge::main!(shop);`.
 //!
-//! The rest of the crate is the command line that such a binary has: [`cli`] says which verbs, [`cmd`] does
-//! them, [`config`] reads `forge.toml`, [`boot`] starts a node.
+//! The rest of the crate is the command line of such a binary: [`cli`] has the commands and their flags,
+//! [`cmd`] their implementations, [`terminal`] what they print with; [`config`] reads `forge.toml`, [`boot`]
+//! starts a node.
 
 pub mod boot;
 pub mod cli;
@@ -25,6 +26,7 @@ pub mod cmd;
 pub mod config;
 pub mod prelude;
 mod run;
+pub mod terminal;
 
 pub use forge_actors::app::{NoError, Result, password};
 pub use forge_actors::{
@@ -34,7 +36,7 @@ pub use forge_actors::{
 pub use run::{run, run_developer};
 pub use sqlx;
 
-/// What expanded macros name; not part of the public API.
+/// Names that expanded macros use; not part of the public API.
 #[doc(hidden)]
 pub mod __private {
     pub use forge_actors::__private::*;
@@ -43,11 +45,11 @@ pub mod __private {
 
 /// Makes the binary of an application: `forge::main!(shop)` names the crates whose handlers it serves.
 ///
-/// The names matter: a crate that a binary never names is left out by the linker, with all its handlers.
+/// A crate that a binary never names is left out by the linker, with all of its handlers.
 #[macro_export]
 macro_rules! main {
     ($($application:ident),+ $(,)?) => {
-        // Request-sized allocations from many threads are what it is good at.
+        // mimalloc returns memory to the system after a burst of requests; glibc's malloc does not.
         #[global_allocator]
         static ALLOCATOR: $crate::__private::MiMalloc = $crate::__private::MiMalloc;
 

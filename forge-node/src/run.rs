@@ -1,4 +1,4 @@
-//! What the binaries call: parse, run the verb, report.
+//! The entry points of the binaries: parse the command line, run the command, print its report.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -6,14 +6,16 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 use forge_actors::app::App;
 
+use crate::boot::runtime::concurrently;
 use crate::boot::signal::interruptible;
 use crate::cli::{Application, Completions, Developer, DeveloperVerb, Global, Verb};
-use crate::cmd::report::{Exit, Report};
-use crate::cmd::scene::Scene;
 use crate::cmd::{
-    actors, call, cluster, completions, dashboard, delegate, doctor, generate, jobs, migrate, new, output,
-    schema, start,
+    actors, call, cluster, completions, dashboard, delegate, doctor, generate, jobs, migrate, new, schema,
+    start,
 };
+use crate::terminal::context::CommandContext;
+use crate::terminal::output;
+use crate::terminal::report::{Exit, Report};
 
 /// Runs the command line of an application's own binary.
 pub fn run(apps: &'static [&'static App]) -> ExitCode {
@@ -25,7 +27,8 @@ pub fn run(apps: &'static [&'static App]) -> ExitCode {
     };
     let Application { global, verb } =
         Application::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    conclude(&global, perform(&verb, command, Scene { apps, global: &global, developer: false }))
+    let context = CommandContext { apps, global: &global, developer: false };
+    exit_code(&global, run_verb(&verb, command, context))
 }
 
 /// Runs the command line of `forge-node`, whose linked application is the demo.
@@ -37,16 +40,18 @@ pub fn run_developer(apps: &'static [&'static App]) -> ExitCode {
     };
     let Developer { global, verb } =
         Developer::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let scene = Scene { apps, global: &global, developer: true };
-    let outcome = match &verb {
-        DeveloperVerb::New(args) => new::run(args, scene),
-        DeveloperVerb::Run(verb) => elsewhere(verb, scene).map_or_else(|| perform(verb, command, scene), Err),
+    let context = CommandContext { apps, global: &global, developer: true };
+    let result = match &verb {
+        DeveloperVerb::New(args) => new::run(args, context),
+        DeveloperVerb::Run(verb) => {
+            delegate_to_application(verb, context).map_or_else(|| run_verb(verb, command, context), Err)
+        }
     };
-    conclude(&global, outcome)
+    exit_code(&global, result)
 }
 
-/// Parses the process's arguments. What clap wants to say itself (help, version, usage) it says, with its
-/// exit code.
+/// Parses the process's arguments. Help, version and usage errors are printed here, and the error is the exit
+/// code.
 fn parsed(mut command: Command) -> Result<(ArgMatches, Command), ExitCode> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let wants_json = arguments.iter().any(|argument| argument == "--json");
@@ -59,20 +64,20 @@ fn parsed(mut command: Command) -> Result<(ArgMatches, Command), ExitCode> {
             Err(Exit::Usage.into())
         }
         Err(error) => {
-            // The reader may be gone; the exit code says what there is to say.
+            // Printing fails when the reader has closed its end; the exit code is returned all the same.
             let _ = error.print();
             Err(if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS })
         }
     }
 }
 
-/// Becomes the application of this folder, where there is one and the verb is about its handlers. Returns
-/// only when that failed.
-fn elsewhere(verb: &Verb, scene: Scene<'_>) -> Option<Report> {
+/// Builds the application of this folder and replaces this process by it, when there is one and the command
+/// needs its handlers. A report says why that failed; `None` means that this binary runs the command itself.
+fn delegate_to_application(verb: &Verb, context: CommandContext<'_>) -> Option<Report> {
     let release = match verb {
         Verb::Start(start) => start.release,
         Verb::Migrate(_) | Verb::Schema | Verb::Generate(_) | Verb::Doctor => false,
-        // These talk to a running node, or to nobody.
+        // These send requests to a running node, or need no handlers.
         Verb::Call(_)
         | Verb::Actors(_)
         | Verb::Jobs(_)
@@ -80,11 +85,11 @@ fn elsewhere(verb: &Verb, scene: Scene<'_>) -> Option<Report> {
         | Verb::Dashboard(_)
         | Verb::Completions(_) => return None,
     };
-    let folder = delegate::application(scene)?;
-    let report = delegate::become_application(&folder, release, scene);
+    let folder = delegate::application(context)?;
+    let report = delegate::become_application(&folder, release, context);
     match verb {
-        // An application that does not build is what a doctor is called for: this binary's own examination
-        // goes on.
+        // The report of an application that does not build is one of the findings of `doctor`, which then
+        // goes on with the checks of this binary.
         Verb::Doctor => {
             output::notice(&report.to_string());
             None
@@ -93,45 +98,30 @@ fn elsewhere(verb: &Verb, scene: Scene<'_>) -> Option<Report> {
     }
 }
 
-fn perform(verb: &Verb, command: Command, scene: Scene<'_>) -> Result<(), Report> {
+fn run_verb(verb: &Verb, command: Command, context: CommandContext<'_>) -> Result<(), Report> {
     match verb {
         Verb::Completions(Completions { shell }) => {
             completions::run(*shell, command);
             Ok(())
         }
-        Verb::Schema => schema::run(scene),
-        Verb::Generate(args) => generate::run(args, scene),
-        Verb::Dashboard(args) => dashboard::run(args, scene),
-        Verb::Start(args) => concurrently(start::run(args, scene)),
-        Verb::Migrate(args) => concurrently(migrate::run(args, scene)),
-        Verb::Call(args) => concurrently(call::run(args, scene)),
-        Verb::Actors(args) => concurrently(actors::run(args, scene)),
-        Verb::Jobs(args) => concurrently(jobs::run(args, scene)),
-        Verb::Cluster(args) => concurrently(cluster::run(args, scene)),
-        // A build that was tried before it may have taken the signals over, and then they end nothing by
-        // themselves.
-        Verb::Doctor => concurrently(interruptible(doctor::run(scene))),
+        Verb::Schema => schema::run(context),
+        Verb::Generate(args) => generate::run(args, context),
+        Verb::Dashboard(args) => dashboard::run(args, context),
+        Verb::Start(args) => concurrently(start::run(args, context)),
+        Verb::Migrate(args) => concurrently(migrate::run(args, context)),
+        Verb::Call(args) => concurrently(call::run(args, context)),
+        Verb::Actors(args) => concurrently(actors::run(args, context)),
+        Verb::Jobs(args) => concurrently(jobs::run(args, context)),
+        Verb::Cluster(args) => concurrently(cluster::run(args, context)),
+        // A build that was tried before may have taken over the signals, which then no longer end the
+        // process.
+        Verb::Doctor => concurrently(interruptible(doctor::run(context))),
     }
 }
 
-/// Stack of a worker thread. Tokio's 2 MiB are too few for an unoptimised handler that panics deep inside of
-/// calls: writing down where takes stack as well, and an overflow ends the process. Untouched pages cost
-/// nothing.
-const STACK_BYTES: usize = 8 * 1024 * 1024;
-
-pub(crate) fn concurrently<T>(work: impl Future<Output = Result<T, Report>>) -> Result<T, Report> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
-    let runtime = runtime
-        .map_err(|error| Report::new(Exit::Failed, "runtime", "no threads can be started").cause(error))?;
-    let outcome = runtime.block_on(work);
-    // What still blocks a thread (a password being hashed) must not hold the end up.
-    runtime.shutdown_background();
-    outcome
-}
-
-fn conclude(global: &Global, outcome: Result<(), Report>) -> ExitCode {
-    match outcome {
+/// Prints the report of a failed command, and returns the exit code.
+fn exit_code(global: &Global, result: Result<(), Report>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(report) => {
             output::notice(&if global.json { report.to_json() } else { report.to_string() });

@@ -10,6 +10,7 @@ use crate::app::handler::{Handler, Meta};
 use crate::app::kind::KindName;
 use crate::app::wire_type::Signature;
 use crate::db::handle::Db;
+use crate::kernel::diagnose::{Diagnose, FailureKind};
 use crate::kernel::fault::Fault;
 
 /// Makes a handler known to the catalog. The attributes do this themselves.
@@ -83,6 +84,19 @@ pub enum Error {
         /// `file:line` of the other.
         second: String,
     },
+}
+
+impl Diagnose for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "no-handlers",
+            Self::Duplicate { .. } => "duplicate-handler",
+        }
+    }
+
+    fn kind(&self) -> FailureKind {
+        FailureKind::Failed
+    }
 }
 
 /// The handlers by wire name.

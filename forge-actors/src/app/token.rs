@@ -1,11 +1,13 @@
 //! JSON Web Tokens (RFC 7519), HS256: the algorithm is Forge's choice and never the token header's.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::diagnose::{Diagnose, FailureKind};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Identity;
 
@@ -43,6 +45,20 @@ struct Keys {
 pub struct ShortSecret {
     /// Its length.
     pub length: usize,
+}
+
+impl Diagnose for ShortSecret {
+    fn code(&self) -> &'static str {
+        "short-secret"
+    }
+
+    fn kind(&self) -> FailureKind {
+        FailureKind::Config
+    }
+
+    fn help(&self) -> Option<Cow<'_, str>> {
+        Some("openssl rand -hex 32".into())
+    }
 }
 
 #[derive(Serialize, Deserialize)]

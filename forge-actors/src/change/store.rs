@@ -10,7 +10,7 @@ use sqlx::postgres::types::Oid;
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::db::lock::{LockKey, try_lock_transaction};
-use crate::db::transaction::{Transaction, TransactionOptions};
+use crate::db::transaction::TransactionOptions;
 use crate::kernel::commit::{Snapshot, TableId, Xid};
 use crate::kernel::fault::Fault;
 use crate::kernel::time::secs;
@@ -76,8 +76,7 @@ pub async fn sweep(
     retention: Duration,
     mark_every: Duration,
 ) -> Result<Option<Swept>, Fault> {
-    let transaction =
-        Transaction::begin(database, TransactionOptions::new("compactor", SWEEP_TIMEOUT)).await?;
+    let transaction = database.begin(TransactionOptions::new("compactor", SWEEP_TIMEOUT)).await?;
     let db = transaction.db();
     if !try_lock_transaction(&db, &sweep_lock()).await? {
         transaction.rollback().await;
@@ -96,8 +95,7 @@ pub async fn sweep(
 /// Captures new partitions, and returns whether any definition changed since the last call on any node. `None`
 /// when an event trigger of the database does both, or another node is sweeping.
 pub async fn check_definitions(database: &Database) -> Result<Option<bool>, Fault> {
-    let transaction =
-        Transaction::begin(database, TransactionOptions::new("compactor", CAPTURE_TIMEOUT)).await?;
+    let transaction = database.begin(TransactionOptions::new("compactor", CAPTURE_TIMEOUT)).await?;
     let db = transaction.db();
     let has_event_trigger: bool =
         sqlx::query_scalar(include_str!("sql/find_event_trigger.sql")).fetch_one(&db).await?;
@@ -136,8 +134,7 @@ pub(super) async fn list_captures(db: &Db, tables: &[&str]) -> Result<Vec<Captur
 /// Switches the capture of one table on or off. The statement locks the table against writers, so it has a
 /// transaction of its own.
 pub(super) async fn set_capture(database: &Database, table: &str, on: bool) -> Result<(), Fault> {
-    let transaction =
-        Transaction::begin(database, TransactionOptions::new("captures", CAPTURE_TIMEOUT)).await?;
+    let transaction = database.begin(TransactionOptions::new("captures", CAPTURE_TIMEOUT)).await?;
     let db = transaction.db();
     limit_lock_wait(&db).await?;
     let sql =

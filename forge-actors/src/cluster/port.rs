@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::kernel::diagnose::{Diagnose, FailureKind};
+
 use super::config::ClusterConfig;
 
 /// The ports to choose from when the configuration names none. They lie below the range of outgoing connections
@@ -30,6 +32,16 @@ pub enum PortError {
     /// None of the random ports was free.
     #[error("no free port between {} and {} was found for the mesh; set `cluster.port`", PORTS.start, PORTS.end - 1)]
     NoneFree,
+}
+
+impl Diagnose for PortError {
+    fn code(&self) -> &'static str {
+        "mesh-port"
+    }
+
+    fn kind(&self) -> FailureKind {
+        FailureKind::Failed
+    }
 }
 
 /// The open port of the mesh listener.

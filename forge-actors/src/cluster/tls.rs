@@ -4,6 +4,7 @@
 //! listener's certificate contains the name in the listener's row; the listener verifies that the dialer's
 //! certificate contains the name in the dialer's hello. A node therefore cannot act under another node's name.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, ConnectionCommon, RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use crate::kernel::diagnose::{Diagnose, FailureKind};
 
 use super::config::TlsFiles;
 
@@ -59,6 +62,22 @@ pub enum TlsError {
         /// The node's name.
         name: String,
     },
+}
+
+impl Diagnose for TlsError {
+    fn code(&self) -> &'static str {
+        "mesh-tls"
+    }
+
+    fn kind(&self) -> FailureKind {
+        FailureKind::Config
+    }
+
+    fn help(&self) -> Option<Cow<'_, str>> {
+        let help = "each node needs a certificate for its node.name, for both client and server, signed by \
+                    cluster.tls_authority";
+        Some(help.into())
+    }
 }
 
 /// The TLS configuration of this node, for the connections that it accepts and those that it opens.

@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnectOptions;
 use crate::kernel::limits;
 use crate::kernel::time::{format_duration, minutes, secs, serde_duration};
 
-use super::error::Error;
+use super::error::DatabaseError;
 
 /// Where the database is, how many connections this node may hold, and how long it waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,11 +18,11 @@ use super::error::Error;
 pub struct DatabaseConfig {
     /// `postgres://user:password@host:port/name`. Absent: the embedded database, in `.forge/pg`.
     pub url: Option<DatabaseUrl>,
-    /// Connections for mutations; each holds one for as long as its transaction.
+    /// Connections for mutations; a mutation holds one for as long as its transaction.
     pub write_connections_max: usize,
-    /// Connections for queries (their sessions are read-only by default); each is held for one statement.
+    /// Connections for queries (their sessions are read-only by default); one is held for one statement.
     pub read_connections_max: usize,
-    /// Connections for advisory locks and migrations; a held lock keeps one.
+    /// Connections for advisory locks and migrations; a lock keeps one for as long as it is held.
     pub lock_connections_max: usize,
     /// Connections for health checks, cancellation, and leases of jobs.
     pub control_connections_max: usize,
@@ -32,19 +32,19 @@ pub struct DatabaseConfig {
     /// How long opening one connection may take.
     #[serde(with = "serde_duration")]
     pub connect_timeout: Duration,
-    /// How long a commit's answer is awaited before the outcome counts as unknown.
+    /// How long the answer to a commit is awaited before the outcome counts as unknown.
     #[serde(with = "serde_duration")]
     pub commit_timeout: Duration,
-    /// A connection older than this is replaced when it is next asked for.
+    /// A connection older than this is replaced when it is next acquired.
     #[serde(with = "serde_duration")]
     pub connection_age_max: Duration,
     /// A connection unused for this long is closed.
     #[serde(with = "serde_duration")]
     pub connection_idle_max: Duration,
-    /// Net under every statement, for code that names no timeout of its own.
+    /// The time limit of every statement whose code sets no limit of its own.
     #[serde(with = "serde_duration")]
     pub statement_timeout: Duration,
-    /// Net under every transaction: Postgres ends a session that idles inside one for longer.
+    /// Postgres ends a session that idles inside a transaction for longer than this.
     #[serde(with = "serde_duration")]
     pub idle_in_transaction_timeout: Duration,
     /// How long a starting node waits for the database before it gives up.
@@ -73,7 +73,7 @@ impl Default for DatabaseConfig {
 }
 
 impl DatabaseConfig {
-    /// Rules that hold between keys; one sentence per broken rule.
+    /// Checks the rules that hold between keys; one sentence per broken rule.
     pub fn validate(&self) -> Vec<String> {
         let mut broken = Vec::new();
         for (key, count) in [
@@ -96,19 +96,21 @@ impl DatabaseConfig {
             ("idle_in_transaction_timeout", self.idle_in_transaction_timeout),
         ] {
             if duration.is_zero() {
-                broken.push(format!("database.{key} is 0; it must be longer than nothing"));
+                broken.push(format!("database.{key} is 0; it must be longer than 0"));
             }
         }
         if self.connect_timeout > self.acquire_timeout {
             broken.push(format!(
-                "database.connect_timeout ({}) is longer than database.acquire_timeout ({}): no call would see a new connection succeed",
+                "database.connect_timeout ({}) is longer than database.acquire_timeout ({}): \
+                 a call would stop waiting before its new connection is open",
                 format_duration(self.connect_timeout),
                 format_duration(self.acquire_timeout),
             ));
         }
         if self.statement_timeout < limits::HANDLER_TIMEOUT {
             broken.push(format!(
-                "database.statement_timeout ({}) is shorter than a handler's own time limit ({}): it is a net, and would cut good calls",
+                "database.statement_timeout ({}) is shorter than a handler's own time limit ({}): \
+                 it would end calls that are within their limit",
                 format_duration(self.statement_timeout),
                 format_duration(limits::HANDLER_TIMEOUT),
             ));
@@ -123,27 +125,30 @@ impl DatabaseConfig {
 pub struct DatabaseUrl(String);
 
 impl DatabaseUrl {
-    /// Wraps `url`; [`options`](Self::options) says whether it is one.
+    /// Wraps `url` unchecked; [`options`](Self::options) parses it.
     pub fn new(url: impl Into<String>) -> Self {
         Self(url.into())
     }
 
-    /// The URL with its password: for handing on to a child process, not for printing.
+    /// The URL with its password: to pass on to a child process, never to print.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// What a connection needs.
-    pub fn options(&self) -> Result<PgConnectOptions, Error> {
+    /// The options that connections are opened with.
+    ///
+    /// # Errors
+    /// `BadUrl` when the text is no URL of a Postgres database.
+    pub fn options(&self) -> Result<PgConnectOptions, DatabaseError> {
         let scheme = self.0.split_once("://").map(|(scheme, _)| scheme);
         if !matches!(scheme, Some("postgres" | "postgresql")) {
-            return Err(Error::BadUrl {
+            return Err(DatabaseError::BadUrl {
                 url: self.to_string(),
                 reason: "it must begin with postgres://".into(),
             });
         }
         PgConnectOptions::from_str(&self.0)
-            .map_err(|error| Error::BadUrl { url: self.to_string(), reason: error.to_string() })
+            .map_err(|error| DatabaseError::BadUrl { url: self.to_string(), reason: error.to_string() })
     }
 }
 
@@ -159,7 +164,8 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
-/// Passwords stand between the first `:` after the scheme and the last `@`, or in `?password=`.
+/// `url` with `***` in the place of its password, which stands between the first `:` after the scheme and the
+/// last `@`, or in `?password=`.
 fn redacted(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return "<not a URL>".into() };
     let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
@@ -224,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_foreign_scheme_is_refused() {
-        assert!(matches!(DatabaseUrl::new("mysql://h/d").options(), Err(Error::BadUrl { .. })));
+        assert!(matches!(DatabaseUrl::new("mysql://h/d").options(), Err(DatabaseError::BadUrl { .. })));
         assert!(DatabaseUrl::new("postgres://u@h/d").options().is_ok());
     }
 }

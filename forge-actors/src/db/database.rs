@@ -1,43 +1,43 @@
 //! [`Database`]: the pools of one node on one database, and everything that starts from them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::kernel::fault::Fault;
 
 use super::config::DatabaseConfig;
-use super::disposal::Disposal;
-use super::error::{Error, SERVER_MAJOR_MIN};
+use super::error::{DatabaseError, SERVER_MAJOR_MIN};
 use super::handle::Db;
-use super::pool::{Lease, Pool, PoolUsage, SessionMaker, Shared};
+use super::pool::{Pool, PoolUsage, PooledSession, SessionFactory};
 use super::session::BackendPid;
+use super::shared::DatabaseShared;
 use super::state::DatabaseState;
-use super::transaction::{Isolation, Transaction, TransactionOptions};
+use super::transaction::{Isolation, Transaction, TransactionOptions, cancel_backend};
 
-/// Of the reactor: one for a tick, one for what it looks up meanwhile, one that is being replaced.
+/// Connections of the reactor: one for a tick, one for the lookups beside it, one that is being replaced.
 const LIVE_CONNECTIONS: usize = 3;
 
-/// How sessions begin that serve reads.
+/// The setting with which sessions that serve reads begin.
 const READ_ONLY: &str = "SET default_transaction_read_only = on;";
 
-/// The pools of one node. Cheap to clone; opening it connects to nothing.
+/// The pools of one node. Cheap to clone; creating it connects to nothing.
 #[derive(Debug, Clone)]
-pub struct Database(Arc<Inner>);
+pub struct Database(Arc<Pools>);
 
 #[derive(Debug)]
-struct Inner {
+struct Pools {
     config: DatabaseConfig,
     options: PgConnectOptions,
-    shared: Arc<Shared>,
+    shared: Arc<DatabaseShared>,
     write: Pool,
     read: Pool,
     locks: Pool,
-    /// Of the reactor: a tick must not wait behind calls.
+    /// Connections of the reactor, so that a tick never waits behind calls.
     live: Pool,
     control: Pool,
 }
@@ -52,58 +52,58 @@ pub struct DatabaseUsage {
     pub read: PoolUsage,
     /// Advisory locks.
     pub locks: PoolUsage,
-    /// Health and cancellation.
+    /// Health checks and cancellation.
     pub control: PoolUsage,
 }
 
 impl Database {
-    /// Pools for `options`; `node` names this node in `pg_stat_activity`.
+    /// Makes the pools for `options`; `node` names this node in `pg_stat_activity`.
     pub fn new(options: PgConnectOptions, config: DatabaseConfig, node: &str) -> Self {
-        // Asked for by the log's filter (`sqlx::query=debug`), each statement is written under its call's
-        // trace; otherwise it costs nothing.
-        let wanted = tracing::enabled!(target: "sqlx::query", tracing::Level::DEBUG);
-        let options = if wanted { options } else { options.disable_statement_logging() };
-        let (state, _) = watch::channel(DatabaseState::Up);
-        let shared = Arc::new(Shared {
-            generation: AtomicU64::new(0),
-            state,
-            suspicion: Notify::new(),
-            disposal: Disposal::new(),
-        });
+        // Statements are logged, each under its call's trace, when the log's filter asks for them
+        // (`sqlx::query=debug`). Otherwise logging them is switched off, because it costs time.
+        let logs_statements = tracing::enabled!(target: "sqlx::query", tracing::Level::DEBUG);
+        let options = if logs_statements { options } else { options.disable_statement_logging() };
+        let shared = DatabaseShared::new();
         let pool = |name: &str, size: usize, setting: &str, fails_when_away: bool| {
-            let maker = SessionMaker {
+            let factory = SessionFactory {
                 options: options.clone().application_name(&format!("forge {node} {name}")),
                 setup: setup(&config, setting),
                 connect_timeout: config.connect_timeout,
                 age_max: config.connection_age_max,
                 shared: Arc::clone(&shared),
-                knocking: AtomicUsize::new(0),
+                pending_probes: AtomicUsize::new(0),
             };
-            Pool::new(maker, size, config.acquire_timeout, fails_when_away)
+            Pool::new(factory, size, config.acquire_timeout, fails_when_away)
         };
         let write = pool("write", config.write_connections_max, "", true);
         let read = pool("read", config.read_connections_max, READ_ONLY, true);
         let live = pool("live", LIVE_CONNECTIONS, READ_ONLY, true);
-        // A migration may take its time, and IF NOT EXISTS prints a notice each time, which is nobody's
-        // business.
+        // A migration may run for long. `IF NOT EXISTS` sends a notice each time it finds something, which
+        // sqlx would log.
         let quiet = "SET statement_timeout = 0; SET client_min_messages = warning;";
         let locks = pool("locks", config.lock_connections_max, quiet, true);
         let control = pool("control", config.control_connections_max, "SET statement_timeout = '2s';", false);
-        shared.disposal.set_control(&control);
-        Self(Arc::new(Inner { config, options, shared, write, read, live, locks, control }))
+        let terminating = control.downgrade();
+        shared.discarder.terminate_with(Box::new(move |pid| {
+            let control = terminating.upgrade()?;
+            Some(Box::pin(async move {
+                control.acquire().await?.run_for_backend("SELECT pg_terminate_backend($1)", pid).await
+            }))
+        }));
+        Self(Arc::new(Pools { config, options, shared, write, read, live, locks, control }))
     }
 
-    /// What it was opened with.
+    /// The configuration that the pools were made with.
     pub fn config(&self) -> &DatabaseConfig {
         &self.0.config
     }
 
-    /// How its connections are made.
+    /// The options that connections are opened with.
     pub fn options(&self) -> &PgConnectOptions {
         &self.0.options
     }
 
-    /// Host, port and database for people.
+    /// `host:port/database`, for messages; the socket's folder stands in the place of a host.
     pub fn place(&self) -> String {
         let options = &self.0.options;
         let host = options
@@ -112,8 +112,8 @@ impl Database {
         format!("{host}:{}/{}", options.get_port(), options.get_database().unwrap_or(options.get_username()))
     }
 
-    /// Reads outside of any transaction: each statement takes a session for itself, whose transactions are
-    /// read-only.
+    /// Reads outside of any transaction: each statement takes a session of its own, in which Postgres refuses
+    /// writes.
     pub fn reader(&self) -> Db {
         Db::pooled(self.0.read.clone(), true)
     }
@@ -129,54 +129,61 @@ impl Database {
         Db::pooled(self.0.live.clone(), true)
     }
 
-    /// The snapshot of a tick, on a session that no call can take: calls that wait would hold up every live
-    /// query.
+    /// Small statements that must not wait behind those of applications: heartbeats of nodes, leases of jobs.
+    pub fn control(&self) -> Db {
+        Db::pooled(self.0.control.clone(), false)
+    }
+
+    /// Begins a transaction on a session of the write pool, in one round trip.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when no session was free within `acquire_timeout` or the database does not answer.
+    /// Nothing has happened in the database then.
+    pub async fn begin(&self, options: TransactionOptions<'_>) -> Result<Transaction, Fault> {
+        self.begin_on(&self.0.write, options).await
+    }
+
+    /// Begins a read-only snapshot for several statements, on a session of the read pool.
+    ///
+    /// # Errors
+    /// Those of [`begin`](Self::begin).
+    pub async fn snapshot(&self, label: &str, statement_timeout: Duration) -> Result<Transaction, Fault> {
+        self.begin_on(&self.0.read, snapshot_options(label, statement_timeout)).await
+    }
+
+    /// Begins the snapshot of a tick. Its session comes from a pool that calls cannot use: calls that wait
+    /// must not hold up every live query.
+    ///
+    /// # Errors
+    /// Those of [`begin`](Self::begin).
     pub async fn live_snapshot(
         &self,
         label: &str,
         statement_timeout: Duration,
     ) -> Result<Transaction, Fault> {
-        self.snapshot_on(&self.0.live, label, statement_timeout).await
+        self.begin_on(&self.0.live, snapshot_options(label, statement_timeout)).await
     }
 
-    /// Small statements that must not wait behind applications' own: signs of life, of nodes and of jobs.
-    pub fn control(&self) -> Db {
-        Db::pooled(self.0.control.clone(), false)
+    async fn begin_on(&self, pool: &Pool, options: TransactionOptions<'_>) -> Result<Transaction, Fault> {
+        Transaction::begin(pool, &self.0.control, self.0.config.commit_timeout, options).await
     }
 
-    /// One read-only snapshot for several statements, on a session of the read pool.
-    pub async fn snapshot(&self, label: &str, statement_timeout: Duration) -> Result<Transaction, Fault> {
-        self.snapshot_on(&self.0.read, label, statement_timeout).await
-    }
-
-    async fn snapshot_on(
-        &self,
-        pool: &Pool,
-        label: &str,
-        statement_timeout: Duration,
-    ) -> Result<Transaction, Fault> {
-        let options = TransactionOptions {
-            isolation: Isolation::RepeatableRead,
-            read_only: true,
-            statement_timeout,
-            label,
-        };
-        Transaction::begin_on(self, pool, options).await
-    }
-
-    /// Cancels the statement that `pid` runs, if it runs one.
+    /// Cancels the statement that the backend `pid` runs, if it runs one.
+    ///
+    /// # Errors
+    /// When no control session can be acquired, or Postgres refuses the cancellation.
     pub async fn cancel(&self, pid: BackendPid) -> sqlx::Result<()> {
-        self.0.control.acquire().await?.run_one("SELECT pg_cancel_backend($1)", pid).await
+        cancel_backend(&self.0.control, pid).await
     }
 
-    /// What the monitor sees; without a monitor it stays `Up`.
+    /// The result of the monitor's last ping; without a monitor it stays `Up`.
     pub fn state(&self) -> watch::Receiver<DatabaseState> {
         self.0.shared.state.subscribe()
     }
 
     /// How full the pools are.
     pub fn usage(&self) -> DatabaseUsage {
-        let Inner { write, read, locks, control, .. } = &*self.0;
+        let Pools { write, read, locks, control, .. } = &*self.0;
         DatabaseUsage {
             write: write.usage(),
             read: read.usage(),
@@ -185,44 +192,51 @@ impl Database {
         }
     }
 
-    /// One round trip through the control pool; the server's major version.
+    /// Makes one round trip through the control pool, and returns the server's major version.
+    ///
+    /// # Errors
+    /// When the database does not answer.
     pub async fn ping(&self) -> sqlx::Result<u32> {
-        let mut lease = self.0.control.acquire().await?;
-        let session = lease.session();
+        let mut pooled = self.0.control.acquire().await?;
+        let session = pooled.session();
         session.ping().await?;
         Ok(session.server_version() / 10_000)
     }
 
-    /// [`ping`](Self::ping), with failures that only a person can mend told apart from an outage.
+    /// [`ping`](Self::ping), with a failure classified.
+    ///
+    /// # Errors
+    /// `Permanent` for a failure that a person must mend, `Away` for one that may pass.
     pub async fn check(&self) -> Result<(), CheckError> {
         match self.ping().await {
             Ok(major) if major < SERVER_MAJOR_MIN => {
-                Err(CheckError::Permanent(Error::TooOld { place: self.place(), major }))
+                Err(CheckError::Permanent(DatabaseError::TooOld { place: self.place(), major }))
             }
             Ok(_) => Ok(()),
-            Err(error) => Err(match Error::permanent(&self.place(), &error) {
+            Err(error) => Err(match DatabaseError::permanent(&self.place(), &error) {
                 Some(permanent) => CheckError::Permanent(permanent),
                 None => CheckError::Away(error),
             }),
         }
     }
 
-    /// Closes sessions that were unused for longer than configured.
+    /// Closes the sessions that were unused for `connection_idle_max`.
     pub fn prune(&self) {
         for pool in [&self.0.write, &self.0.read, &self.0.live, &self.0.locks] {
             pool.prune(self.0.config.connection_idle_max);
         }
     }
 
-    /// Closes the pools and waits until discarded sessions are gone. Lent sessions end when they come back.
+    /// Closes the pools and waits until discarded sessions are closed. A session that is lent is closed when
+    /// its user drops it.
     pub async fn close(&self) {
-        self.0.shared.disposal.finish().await;
+        self.0.shared.discarder.finish().await;
         for pool in [&self.0.write, &self.0.read, &self.0.live, &self.0.locks, &self.0.control] {
             pool.close();
         }
     }
 
-    /// Tells everybody that the database does not answer; true when it did before.
+    /// Publishes that the database does not answer. True when the state was `Up` before.
     pub(super) fn mark_away(&self, cause: &sqlx::Error) -> bool {
         self.0.shared.state.send_if_modified(|state| {
             let changed = state.is_up();
@@ -233,14 +247,14 @@ impl Database {
         })
     }
 
-    /// Tells everybody that the database answers, and how long it did not. After an outage no session of
-    /// before is lent again.
+    /// Publishes that the database answers. After an outage, no session from before it is lent again, and the
+    /// result is the outage's duration.
     pub(super) fn mark_up(&self) -> Option<Duration> {
         let mut outage = None;
         self.0.shared.state.send_if_modified(|state| {
             if let DatabaseState::Away { since, .. } = state {
                 outage = Some(since.elapsed());
-                self.0.shared.generation.fetch_add(1, Ordering::AcqRel);
+                self.0.shared.end_generation();
                 *state = DatabaseState::Up;
             }
             outage.is_some()
@@ -248,20 +262,16 @@ impl Database {
         outage
     }
 
-    /// Resolves when a session broke or a connection failed since the last call.
-    pub(super) async fn suspicion(&self) {
-        self.0.shared.suspicion.notified().await;
+    /// Resolves when a session broke or a connection attempt failed since the last call.
+    pub(super) async fn outage_suspected(&self) {
+        self.0.shared.suspect_outage.notified().await;
     }
 
-    pub(super) fn write_pool(&self) -> &Pool {
-        &self.0.write
-    }
-
-    pub(super) async fn lend_control_session(&self) -> sqlx::Result<Lease> {
+    pub(super) async fn lend_control_session(&self) -> sqlx::Result<PooledSession> {
         self.0.control.acquire().await
     }
 
-    pub(super) async fn lend_lock_session(&self) -> sqlx::Result<Lease> {
+    pub(super) async fn lend_lock_session(&self) -> sqlx::Result<PooledSession> {
         self.0.locks.acquire().await
     }
 }
@@ -270,16 +280,20 @@ impl Database {
 #[derive(Debug)]
 pub enum CheckError {
     /// Waiting does not help.
-    Permanent(Error),
+    Permanent(DatabaseError),
     /// Waiting may help.
     Away(sqlx::Error),
+}
+
+fn snapshot_options(label: &str, statement_timeout: Duration) -> TransactionOptions<'_> {
+    TransactionOptions { isolation: Isolation::RepeatableRead, read_only: true, statement_timeout, label }
 }
 
 /// One simple-protocol batch: the session's settings, then its pid and the server's version.
 ///
 /// Settings are statements and not start-up options, because poolers refuse the latter. The connection check,
 /// which ends a statement whose client is gone, exists on every platform from Postgres 15 on and on Linux
-/// before; asking for it elsewhere would be an error.
+/// before; setting it elsewhere would be an error.
 fn setup(config: &DatabaseConfig, setting: &str) -> String {
     format!(
         "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; {setting} \

@@ -1,110 +1,104 @@
-//! What can go wrong with the database itself, for the person who starts a node: what was tried, why it
-//! failed, what helps.
+//! Why the database cannot be used, for the person who starts a node: what was tried, why it failed, what
+//! helps.
 //!
 //! Failures inside a call are `sqlx::Error` and become a [`Fault`](crate::kernel::fault::Fault); this type is
 //! for start-up, locks and the embedded database.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
+use crate::kernel::diagnose::{Diagnose, FailureKind};
 use crate::kernel::time::format_duration;
 
-/// The oldest server that Forge talks to.
+/// The oldest major version of Postgres that Forge supports.
 pub const SERVER_MAJOR_MIN: u32 = 14;
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
-    /// The URL is none.
-    #[error("`{url}` is not a database URL: {reason}\n  help: write postgres://user:password@host:5432/name")]
+pub enum DatabaseError {
+    /// The configured URL is not one of a database.
+    #[error("`{url}` is not a database URL: {reason}")]
     BadUrl {
         /// The URL, without its password.
         url: String,
-        /// What the parser said.
+        /// What the parser expected.
         reason: String,
     },
     /// The host name has no address.
-    #[error(
-        "the database host of {place} does not exist: {message}\n  help: check the host in --database-url (getent hosts <host>)"
-    )]
+    #[error("the database host of {place} does not exist: {message}")]
     BadHost {
-        /// Where the connection was tried.
+        /// Where the connection was tried: `host:port/database`.
         place: String,
         /// The resolver's answer.
         message: String,
     },
-    /// User or password is wrong, or pg_hba.conf has no line for us.
-    #[error(
-        "{place} refused the login: {message}\n  help: try it with: psql \"<your database URL>\" -c 'select 1'"
-    )]
+    /// User or password is wrong, or pg_hba.conf has no matching line.
+    #[error("{place} refused the login: {message}")]
     Refused {
-        /// Where the connection was tried.
+        /// Where the connection was tried: `host:port/database`.
         place: String,
-        /// What the server said.
+        /// The server's message.
         message: String,
     },
-    /// The server is there, the database is not.
-    #[error("{place} has no such database: {message}\n  help: createdb -h <host> -U <user> <name>")]
+    /// The server has no database of that name.
+    #[error("{place} has no such database: {message}")]
     NoSuchDatabase {
-        /// Where the connection was tried.
+        /// Where the connection was tried: `host:port/database`.
         place: String,
-        /// What the server said.
+        /// The server's message.
         message: String,
     },
-    /// The server is older than Forge needs.
-    #[error(
-        "{place} runs Postgres {major}; Forge needs {SERVER_MAJOR_MIN} or later\n  help: upgrade the server, or start without --database-url to use the embedded one"
-    )]
+    /// The server is older than [`SERVER_MAJOR_MIN`].
+    #[error("{place} runs Postgres {major}; Forge needs {SERVER_MAJOR_MIN} or later")]
     TooOld {
-        /// Where the connection was made.
+        /// Where the connection was made: `host:port/database`.
         place: String,
         /// The server's major version.
         major: u32,
     },
-    /// Nobody answered for as long as the configuration is willing to wait.
-    #[error("the database at {place} did not answer for {}: {cause}\n  help: pg_isready -d \"<your database URL>\"", roughly(*.waited))]
+    /// The database did not answer for as long as `database.start_patience` allows.
+    #[error("the database at {place} did not answer for {}", rounded(*.waited))]
     Away {
-        /// Where the connection was tried.
+        /// Where the connection was tried: `host:port/database`.
         place: String,
-        /// How long.
+        /// Time since the first attempt.
         waited: Duration,
-        /// The last failure. Told in the sentence, before its help, and so no source: whoever prints the
-        /// chain would tell it twice.
+        /// The failure of the last attempt.
+        #[source]
         cause: sqlx::Error,
     },
-    /// A statement failed where none should.
-    #[error("{doing}: {source}")]
+    /// A statement of Forge's own failed.
+    #[error("{doing} failed")]
     Statement {
-        /// What was going on, as in "taking the lock `x`".
+        /// The activity, such as "taking the lock `x`".
         doing: String,
         /// The failure.
         source: sqlx::Error,
     },
-    /// Somebody else held the lock for longer than the caller wanted to wait.
-    #[error("the lock `{name}` was held by another session for {}\n  help: SELECT pid, application_name FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory'", roughly(*.waited))]
+    /// Another session held the lock for longer than the caller wanted to wait.
+    #[error("the lock `{name}` was held by another session for {}", rounded(*.waited))]
     LockTimeout {
         /// The lock's name.
         name: String,
-        /// How long.
+        /// Time since the first attempt.
         waited: Duration,
     },
-    /// Statements of one connection run on different servers' sessions, so that a lock protects nothing.
-    #[error(
-        "{place} is a transaction pooler ({evidence}): advisory locks do not hold through it\n  help: point the database URL at Postgres itself, or at a pool in session mode"
-    )]
+    /// Statements of one connection run in different server processes, so a session lock protects nothing.
+    #[error("{place} is a transaction pooler ({evidence}): advisory locks do not hold through it")]
     TransactionPooler {
-        /// Where the connection was made.
+        /// Where the connection was made: `host:port/database`.
         place: String,
-        /// What gave it away.
+        /// The observation that shows it.
         evidence: String,
     },
 }
 
-impl Error {
-    /// Sorts a failed connection: what a person must change, and what only needs time (`None`).
+impl DatabaseError {
+    /// Classifies a failed connection attempt: the error when a person must change something, `None` when
+    /// waiting may help.
     pub fn permanent(place: &str, error: &sqlx::Error) -> Option<Self> {
         let place = place.to_owned();
         match error {
@@ -116,7 +110,7 @@ impl Error {
                     _ => None,
                 }
             }
-            // A name that cannot be asked for just now may be there in a second; one that is unknown is a
+            // A resolver that fails for the moment may answer in a second. A name that it does not know is a
             // mistake.
             sqlx::Error::Io(source) if is_unknown_host(&source.to_string()) => {
                 Some(Self::BadHost { place, message: source.to_string() })
@@ -130,29 +124,81 @@ impl Error {
     }
 }
 
-/// A measured time for people: whole seconds, once there is one.
-fn roughly(duration: Duration) -> String {
-    let rounded = Duration::from_secs(duration.as_secs_f64().round() as u64);
-    format_duration(if rounded.is_zero() {
+impl Diagnose for DatabaseError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::BadUrl { .. } => "database-url",
+            Self::BadHost { .. } => "database-host",
+            Self::Refused { .. } => "database-login",
+            Self::NoSuchDatabase { .. } => "database-missing",
+            Self::TooOld { .. } => "database-too-old",
+            Self::Away { .. } => "database-unreachable",
+            Self::Statement { .. } => "database",
+            Self::LockTimeout { .. } => "lock-timeout",
+            Self::TransactionPooler { .. } => "transaction-pooler",
+        }
+    }
+
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::BadUrl { .. } | Self::TransactionPooler { .. } => FailureKind::Config,
+            Self::LockTimeout { .. } => FailureKind::Timeout,
+            Self::BadHost { .. }
+            | Self::Refused { .. }
+            | Self::NoSuchDatabase { .. }
+            | Self::TooOld { .. }
+            | Self::Away { .. }
+            | Self::Statement { .. } => FailureKind::Database,
+        }
+    }
+
+    fn help(&self) -> Option<Cow<'_, str>> {
+        let help = match self {
+            Self::BadUrl { .. } => "write postgres://user:password@host:5432/name",
+            Self::BadHost { .. } => "check the host in --database-url (getent hosts <host>)",
+            Self::Refused { .. } => "try it with: psql \"<your database URL>\" -c 'select 1'",
+            Self::NoSuchDatabase { .. } => "createdb -h <host> -U <user> <name>",
+            Self::TooOld { .. } => {
+                "upgrade the server, or start without --database-url to use the embedded one"
+            }
+            Self::Away { .. } => "pg_isready -d \"<your database URL>\"",
+            Self::LockTimeout { .. } => {
+                "SELECT pid, application_name FROM pg_stat_activity JOIN pg_locks USING (pid) \
+                 WHERE locktype = 'advisory'"
+            }
+            Self::TransactionPooler { .. } => {
+                "point the database URL at Postgres itself, or at a pool in session mode"
+            }
+            Self::Statement { .. } => return None,
+        };
+        Some(help.into())
+    }
+}
+
+/// `duration` rounded to whole seconds, or to milliseconds below half a second.
+fn rounded(duration: Duration) -> String {
+    let seconds = Duration::from_secs(duration.as_secs_f64().round() as u64);
+    format_duration(if seconds.is_zero() {
         Duration::from_millis(duration.as_millis() as u64)
     } else {
-        rounded
+        seconds
     })
 }
 
-/// The server did not say anything in time. Unlike `PoolTimedOut`, which says that other callers have every
-/// session.
-pub(super) fn no_answer(within: Duration) -> sqlx::Error {
-    let reason = format!("no answer within {}", format_duration(within));
+/// The error for a server that did not answer within `limit`. It is not `PoolTimedOut`, which says that other
+/// callers have every session.
+pub(super) fn no_answer(limit: Duration) -> sqlx::Error {
+    let reason = format!("no answer within {}", format_duration(limit));
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, reason))
 }
 
-/// The standard library gives lookup failures no kind of their own.
+/// True for a name that the resolver does not know. The standard library gives lookup failures no kind of
+/// their own, so their text decides.
 fn is_unknown_host(message: &str) -> bool {
     message.contains("failed to lookup address information") && !message.contains("Temporary failure")
 }
 
-/// True when the session is of no more use: the socket or the protocol broke, or the server said good-bye.
+/// True when the session cannot be used again: its socket or its protocol broke, or the server ended it.
 pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(database) => is_fatal(database.as_ref()),
@@ -162,12 +208,13 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-/// True when what the session has prepared no longer fits the schema: somebody migrated while it lay in the
-/// pool. The statement did not run, and a session of now would run it.
+/// True when a prepared statement of the session no longer fits the schema, because a migration ran
+/// meanwhile. The statement did not run; a new session would run it.
 pub fn is_stale(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(database) = error else { return false };
     match database.code().as_deref() {
-        // feature_not_supported has many causes; the routine names this one in every language of the server.
+        // feature_not_supported has many causes. The routine's name identifies this one, whatever language
+        // the server's messages have.
         Some("0A000") => {
             database.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine)
                 == Some("RevalidateCachedQuery")
@@ -178,7 +225,7 @@ pub fn is_stale(error: &sqlx::Error) -> bool {
     }
 }
 
-fn is_fatal(database: &dyn DatabaseError) -> bool {
+fn is_fatal(database: &dyn sqlx::error::DatabaseError) -> bool {
     let severity = database.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
     matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
 }
@@ -186,10 +233,11 @@ fn is_fatal(database: &dyn DatabaseError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::diagnose::error_chain;
 
     #[test]
-    fn measured_times_are_told_in_whole_seconds() {
-        let check = |ms: u64, expected: &str| assert_eq!(roughly(Duration::from_millis(ms)), expected);
+    fn measured_times_are_printed_in_whole_seconds() {
+        let check = |ms: u64, expected: &str| assert_eq!(rounded(Duration::from_millis(ms)), expected);
         check(60_001, "1m");
         check(61_499, "61s");
         check(1_500, "2s");
@@ -197,13 +245,13 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_told_once() {
-        let away = Error::Away {
+    fn the_cause_of_an_outage_is_its_source_and_not_in_its_sentence() {
+        let away = DatabaseError::Away {
             place: "h:1/d".into(),
             waited: Duration::from_secs(3),
             cause: no_answer(Duration::from_secs(2)),
         };
-        assert_eq!(away.to_string().matches("no answer within 2s").count(), 1);
-        assert!(std::error::Error::source(&away).is_none());
+        assert_eq!(away.to_string(), "the database at h:1/d did not answer for 3s");
+        assert_eq!(error_chain(&away).matches("no answer within 2s").count(), 1);
     }
 }

@@ -1,354 +1,337 @@
-//! A transaction's session and the frames that take turns on it.
+//! The session of one transaction, and the frames that use it one after the other.
 //!
 //! A frame is the transaction itself (depth 0) or a nested call inside of it (depth n, savepoint `forge_n`).
-//! Each frame has a gate: a statement holds its frame's gate while it runs, a nested frame holds its parent's
-//! gate while it lives. So two nested calls joined with `join!` run one after the other, and savepoints never
-//! interleave.
+//! Each frame has a statement lock: a statement holds the lock of its frame while it runs, and a nested frame
+//! holds the lock of its parent while it lives. So two nested calls joined with `join!` run one after the
+//! other, and savepoints never interleave.
 //!
-//! ```text
-//!   open ──release──▶ closed      effects stay with the parent
-//!     ├──rollback──▶ closed       effects are gone
-//!     └──dropped───▶ abandoned    rolled back before the next statement of an outer frame
-//! ```
+//! A frame's state is a [`FrameState`] (its diagram is there): released or rolled back, a frame is `Closed`;
+//! dropped without either, it is `Abandoned`, and its parent rolls it back before its own next statement.
 //!
-//! Failures: after a statement failed, Postgres refuses everything until the frame is rolled back
-//! (`aborted`); closing such a frame otherwise is refused here, since Postgres answers `COMMIT` with a silent
-//! rollback. A statement whose future was dropped leaves the session busy: the transaction can then only be
-//! rolled back.
+//! Failures:
+//! - After a statement failed, Postgres refuses everything until the frame is rolled back. Keeping a failed
+//!   frame is refused here, because Postgres would answer the `COMMIT` with a silent rollback.
+//! - A statement whose future was dropped leaves the session busy. The transaction can then only be rolled
+//!   back.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 
 use super::error::is_broken;
-use super::guard::Effect;
-use super::pool::Lease;
+use super::frame_state::{FrameEvent, FrameState, FrameStateCell};
+use super::guard::SessionEffect;
+use super::pool::PooledSession;
 use super::session::{Activity, BackendPid, Session};
 use super::statement::Statement;
 
-/// No nested frame was abandoned.
-const NONE: u32 = u32::MAX;
+/// What a statement lock protects: the state of the frame that was nested last, if there was one.
+type LastNested = Option<Arc<FrameStateCell>>;
 
 /// One level of a transaction.
 #[derive(Debug)]
 pub(super) struct Frame {
-    core: Arc<Core>,
+    transaction: Arc<TransactionSession>,
     parent: Option<Arc<Frame>>,
     depth: u32,
-    gate: Arc<Mutex<()>>,
-    closed: AtomicBool,
+    state: Arc<FrameStateCell>,
+    statement_lock: Arc<Mutex<LastNested>>,
 }
 
 /// What all frames of a transaction share.
 #[derive(Debug)]
-struct Core {
+struct TransactionSession {
     pid: BackendPid,
-    /// The whole transaction is read-only, so that a frame in it need not say so.
+    /// Postgres refuses every write of the transaction, so a nested frame need not ask for it.
     read_only: bool,
-    /// Never contended: the gates already let one statement through at a time. Empty once the transaction
-    /// ended.
-    slot: Mutex<Option<Slot>>,
-    /// The outermost frame depth that was dropped without being closed.
-    abandoned: AtomicU32,
+    /// Empty once the transaction ended. The statement locks already admit one statement at a time, so this
+    /// mutex is contended only by a statement of a frame that was dropped meanwhile.
+    session: Mutex<Option<PooledSession>>,
 }
 
+/// The parent's statement lock, held by a nested frame: the parent's statements wait until it is dropped.
 #[derive(Debug)]
-pub(super) struct Slot {
-    lease: Lease,
-    /// A statement failed, or was refused, in the innermost open frame.
-    aborted: bool,
+pub(super) struct ParentLock {
+    _statement_lock: OwnedMutexGuard<LastNested>,
 }
 
 impl Frame {
-    /// The root frame of a transaction that `lease` has begun.
-    pub(super) fn root(mut lease: Lease, read_only: bool) -> Arc<Self> {
-        let pid = lease.session().pid();
-        let core = Core {
-            pid,
-            read_only,
-            slot: Mutex::new(Some(Slot { lease, aborted: false })),
-            abandoned: AtomicU32::new(NONE),
-        };
-        Arc::new(Self {
-            core: Arc::new(core),
-            parent: None,
-            depth: 0,
-            gate: Arc::default(),
-            closed: AtomicBool::new(false),
-        })
+    /// The frame of depth 0, for a transaction that was begun on `session`.
+    pub(super) fn root(mut session: PooledSession, read_only: bool) -> Arc<Self> {
+        let pid = session.session().pid();
+        let transaction = TransactionSession { pid, read_only, session: Mutex::new(Some(session)) };
+        Self::new(Arc::new(transaction), None, 0)
+    }
+
+    fn new(transaction: Arc<TransactionSession>, parent: Option<Arc<Self>>, depth: u32) -> Arc<Self> {
+        let state = Arc::new(FrameStateCell::new());
+        Arc::new(Self { transaction, parent, depth, state, statement_lock: Arc::default() })
+    }
+
+    fn nested_in(parent: &Arc<Self>) -> Arc<Self> {
+        Self::new(Arc::clone(&parent.transaction), Some(Arc::clone(parent)), parent.depth + 1)
     }
 
     pub(super) fn pid(&self) -> BackendPid {
-        self.core.pid
+        self.transaction.pid
     }
 
     /// True when Postgres refuses every write of the transaction.
     pub(super) fn is_read_only(&self) -> bool {
-        self.core.read_only
+        self.transaction.read_only
     }
 
-    /// Waits for this frame's turn and lends the session.
-    pub(super) async fn turn(&self) -> sqlx::Result<Turn<'_>> {
-        let gate = Arc::clone(&self.gate).lock_owned().await;
-        let slot = self.core.slot.lock().await;
-        let mut turn = Turn { frame: self, slot, _gate: gate };
-        turn.ready().await?;
-        Ok(turn)
+    /// Waits until no other statement or nested frame uses this frame, rolls back a nested frame that was
+    /// abandoned, and lends the session.
+    ///
+    /// # Errors
+    /// When the frame has ended, or the session can only be rolled back.
+    pub(super) async fn lock(&self) -> sqlx::Result<SessionGuard<'_>> {
+        let statement_lock = Arc::clone(&self.statement_lock).lock_owned().await;
+        let session = self.transaction.session.lock().await;
+        let mut guard = SessionGuard { frame: self, session, statement_lock };
+        guard.prepare().await?;
+        Ok(guard)
     }
 
-    /// Opens a nested frame; this one waits until it is closed.
-    pub(super) async fn nest(
-        self: &Arc<Self>,
-        read_only: bool,
-    ) -> sqlx::Result<(Arc<Self>, OwnedMutexGuard<()>)> {
-        let mut turn = self.turn().await?;
-        // Postgres refuses this after its own errors; a statement that was refused before it was sent must
-        // count the same.
-        if turn.slot()?.aborted {
+    /// Opens a nested frame. This frame's statements wait until the lock in the result is dropped.
+    pub(super) async fn nest(self: &Arc<Self>, read_only: bool) -> sqlx::Result<(Arc<Self>, ParentLock)> {
+        let mut guard = self.lock().await?;
+        // Postgres refuses a savepoint after an error of its own. A statement that was refused before it was
+        // sent counts the same, but Postgres does not know of it.
+        if self.state.get() == FrameState::Failed {
             return Err(failed_before());
         }
-        let depth = self.depth + 1;
-        // The second statement is what makes Postgres itself refuse writes of a query that a mutation calls.
-        let sql = if read_only && !self.core.read_only {
+        let nested = Self::nested_in(self);
+        let depth = nested.depth;
+        // With the second statement Postgres itself refuses writes of a query that a mutation calls.
+        let sql = if read_only && !self.is_read_only() {
             format!("SAVEPOINT forge_{depth}; SET LOCAL transaction_read_only = on")
         } else {
             format!("SAVEPOINT forge_{depth}")
         };
-        let gate = turn.into_gate_after(sql).await?;
-        let (core, parent) = (Arc::clone(&self.core), Some(Arc::clone(self)));
-        Ok((
-            Arc::new(Self { core, parent, depth, gate: Arc::default(), closed: AtomicBool::new(false) }),
-            gate,
-        ))
+        guard.execute(sql).await?;
+        let parent_lock = guard.into_parent_lock(&nested);
+        Ok((nested, parent_lock))
     }
 
     /// Opens the frame of the first run (see [`runs`](super::runs)) by `sql`, which ends with a savepoint.
     pub(super) async fn first_run(
         self: &Arc<Self>,
         sql: String,
-    ) -> sqlx::Result<(Arc<Self>, OwnedMutexGuard<()>, Vec<PgRow>)> {
-        let mut turn = self.turn().await?;
-        let rows = turn.session()?.query(AssertSqlSafe(sql), Activity::Bound).await;
-        turn.settle(&rows)?;
-        let gate = turn.into_gate();
-        Ok((self.run_frame(Arc::clone(self)), gate, rows?))
+    ) -> sqlx::Result<(Arc<Self>, ParentLock, Vec<PgRow>)> {
+        let mut guard = self.lock().await?;
+        let rows = guard.session()?.query(AssertSqlSafe(sql), Activity::Pinned).await;
+        guard.finish_statement(&rows)?;
+        let run = Self::nested_in(self);
+        let parent_lock = guard.into_parent_lock(&run);
+        Ok((run, parent_lock, rows?))
     }
 
-    /// Ends the run that this frame was made for and opens the next one's frame on the same savepoint.
-    /// `reads` is asked before everything is undone, or after it when the run had failed. A statement whose
-    /// future was dropped is left to the caller.
-    pub(super) async fn next_run(&self, reads: &str) -> sqlx::Result<RunEnd> {
-        let _gate = self.gate.lock().await;
-        // Whatever of the run is still about sends nothing any more.
-        self.close();
-        let mut slot = self.core.slot.lock().await;
-        let slot = slot.as_mut().ok_or_else(ended)?;
-        match slot.lease.activity() {
-            Activity::Bound => {}
-            Activity::Busy => return Err(cut_off()),
-            Activity::Broken => return Err(broken()),
-            Activity::Idle => return Err(ended()),
-        }
-        let session = slot.lease.session();
-        let (mut failed, back) = (slot.aborted, format!("ROLLBACK TO SAVEPOINT forge_{}", self.depth));
+    /// Ends the run that this frame was made for, and opens the next run's frame on the same savepoint.
+    /// `reads` is sent before the run is rolled back, or after it when the run had failed.
+    ///
+    /// # Errors
+    /// When a statement is still running whose future was dropped: the caller cancels it and drains the
+    /// session first. Any other error means that the transaction is lost.
+    pub(super) async fn next_run(&self, reads: &str) -> sqlx::Result<EndedRun> {
+        let _statement_lock = self.statement_lock.lock().await;
+        // From here on, handles that are left of the run send nothing any more.
+        let mut failed = self.state.record(FrameEvent::Ended) == FrameState::Failed;
+        let mut session = self.transaction.session.lock().await;
+        let session = in_transaction(session.as_mut())?;
+        let rollback = format!("ROLLBACK TO SAVEPOINT forge_{}", self.depth);
         if !failed {
-            let whole = session.query(AssertSqlSafe(format!("{reads}; {back}")), Activity::Bound).await;
-            // A statement whose failure nobody saw, since its future was dropped, leaves a failed transaction
-            // too.
-            failed = matches!(&whole, Err(error) if !is_broken(error));
+            let batch = format!("{reads}; {rollback}");
+            let rows = session.query(AssertSqlSafe(batch), Activity::Pinned).await;
+            // The answer of a statement whose future was dropped was not read. When that statement
+            // failed, this batch fails too, and is sent again in the order for failed runs.
+            failed = matches!(&rows, Err(error) if !is_broken(error));
             if !failed {
-                return Ok(self.run_ended(slot, whole?, false));
+                return Ok(self.ended_run(session, rows?, false));
             }
         }
-        let rows = session.query(AssertSqlSafe(format!("{back}; {reads}")), Activity::Bound).await?;
-        Ok(self.run_ended(slot, rows, failed))
+        let rows = session.query(AssertSqlSafe(format!("{rollback}; {reads}")), Activity::Pinned).await?;
+        Ok(self.ended_run(session, rows, failed))
     }
 
-    fn run_ended(&self, slot: &mut Slot, rows: Vec<PgRow>, failed: bool) -> RunEnd {
-        slot.aborted = false;
-        self.core.abandoned.store(NONE, Ordering::Release);
-        let stale = slot.lease.session().stale_generation().is_some();
-        let root = Arc::clone(self.parent.as_ref().expect("a run's frame lies in that of its transaction"));
-        RunEnd { next: self.run_frame(root), rows, failed, stale }
+    fn ended_run(&self, session: &Session, rows: Vec<PgRow>, failed: bool) -> EndedRun {
+        let root = self.parent.as_ref().expect("a run's frame is nested in the transaction's");
+        let is_stale = session.stale_generation().is_some();
+        EndedRun { next: Self::nested_in(root), rows, failed, is_stale }
     }
 
-    fn run_frame(&self, root: Arc<Self>) -> Arc<Self> {
-        let (core, depth) = (Arc::clone(&self.core), root.depth + 1);
-        Arc::new(Self {
-            core,
-            parent: Some(root),
-            depth,
-            gate: Arc::default(),
-            closed: AtomicBool::new(false),
-        })
-    }
-
-    /// Waits until a cancelled statement has ended, and notes that the frame failed with it.
+    /// Waits until a cancelled statement has ended, and records that the frame failed with it.
     pub(super) async fn drain(&self) -> sqlx::Result<()> {
-        let _gate = self.gate.lock().await;
-        let mut slot = self.core.slot.lock().await;
-        let slot = slot.as_mut().ok_or_else(ended)?;
-        slot.aborted = true;
-        slot.lease.session().drain().await
+        let _statement_lock = self.statement_lock.lock().await;
+        let mut session = self.transaction.session.lock().await;
+        let session = session.as_mut().ok_or_else(ended)?;
+        self.state.record(FrameEvent::StatementFailed);
+        session.session().drain().await
     }
 
     /// True while a statement runs, or after its future was dropped.
     pub(super) fn is_busy(&self) -> bool {
-        let slot = self.core.slot.try_lock();
-        slot.is_ok_and(|slot| slot.as_ref().is_some_and(|slot| slot.lease.activity() == Activity::Busy))
+        let session = self.transaction.session.try_lock();
+        session.is_ok_and(|session| session.as_ref().is_some_and(|it| it.activity() == Activity::Busy))
     }
 
-    /// Keeps what the nested frame did.
+    /// Keeps the effects of this nested frame.
+    ///
+    /// # Errors
+    /// When a statement of the frame failed: its effects are rolled back.
     pub(super) async fn release(&self) -> sqlx::Result<()> {
-        let mut turn = self.turn().await?;
-        if turn.slot()?.aborted {
-            turn.undo(self.depth).await?;
+        let mut guard = self.lock().await?;
+        if self.state.get() == FrameState::Failed {
+            guard.roll_back_to(self.depth).await?;
             self.close();
             return Err(ignored_failure());
         }
-        turn.execute(format!("RELEASE SAVEPOINT forge_{}", self.depth)).await?;
+        guard.execute(format!("RELEASE SAVEPOINT forge_{}", self.depth)).await?;
         self.close();
         Ok(())
     }
 
-    /// Undoes what the nested frame did; also restores the write mode of the parent, which a release alone
-    /// might not.
+    /// Rolls back the effects of this nested frame. The parent's write mode is restored with it, which a
+    /// release would not guarantee.
     pub(super) async fn undo(&self) -> sqlx::Result<()> {
-        let mut turn = self.turn().await?;
-        turn.undo(self.depth).await?;
+        self.lock().await?.roll_back_to(self.depth).await?;
         self.close();
         Ok(())
     }
 
-    /// The frame ended without a word: an outer frame undoes it before its next statement, unless it is
-    /// undone with one around it.
+    /// Records that the frame's owner dropped it. A frame that was closed before stays closed.
     pub(super) fn abandon(&self) {
-        if !self.is_closed() {
-            self.close();
-            self.core.abandoned.fetch_min(self.depth, Ordering::AcqRel);
-        }
-    }
-
-    /// A frame ends with the frames around it.
-    fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire) || self.parent.as_ref().is_some_and(|parent| parent.is_closed())
+        self.state.record(FrameEvent::Dropped);
     }
 
     pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.state.record(FrameEvent::Ended);
     }
 
-    /// Ends the transaction's hold on the session, once no statement runs.
-    pub(super) async fn take(&self) -> Option<Taken> {
-        let _gate = self.gate.lock().await;
-        self.close();
-        let Slot { lease, aborted } = self.core.slot.lock().await.take()?;
-        let abandoned = Some(self.core.abandoned.load(Ordering::Acquire)).filter(|depth| *depth != NONE);
-        Some(Taken { lease, aborted, abandoned })
+    /// A frame ends with the frames around it.
+    fn accepts_statements(&self) -> bool {
+        self.state.get().accepts_statements()
+            && self.parent.as_ref().is_none_or(|parent| parent.accepts_statements())
     }
 
-    /// Like [`take`](Self::take), whatever still runs: for ending a transaction by force.
-    pub(super) fn take_now(&self) -> Option<Lease> {
+    /// Takes the session out of the transaction, once no statement and no nested frame uses it. `None` when
+    /// the transaction has ended before.
+    pub(super) async fn take(&self) -> Option<ClosingSession> {
+        let nested = self.statement_lock.lock().await;
+        let before = self.state.record(FrameEvent::Ended);
+        let session = self.transaction.session.lock().await.take()?;
+        Some(ClosingSession {
+            session,
+            failed: before == FrameState::Failed,
+            abandoned: is_abandoned(&nested).then_some(self.depth + 1),
+        })
+    }
+
+    /// Takes the session out of the transaction without waiting. `None` when a statement is being sent by
+    /// another task, or the transaction has ended before.
+    pub(super) fn take_now(&self) -> Option<PooledSession> {
         self.close();
-        self.core.slot.try_lock().ok()?.take().map(|slot| slot.lease)
+        self.transaction.session.try_lock().ok()?.take()
     }
 }
 
 /// How a run ended.
-pub(super) struct RunEnd {
+pub(super) struct EndedRun {
     /// The next run's frame.
     pub(super) next: Arc<Frame>,
-    /// What was asked about it.
+    /// The answer to `reads`.
     pub(super) rows: Vec<PgRow>,
-    /// Postgres had undone it, or its innermost part, before it was asked.
+    /// Postgres had rolled the run back, or its innermost part, before `reads` was answered.
     pub(super) failed: bool,
-    /// The session had prepared what no longer fits the schema.
-    pub(super) stale: bool,
+    /// A prepared statement of the session no longer fits the schema.
+    pub(super) is_stale: bool,
 }
 
-/// What is left when a transaction ends.
-pub(super) struct Taken {
-    pub(super) lease: Lease,
-    /// A statement failed in the innermost frame, and the frame was not rolled back.
-    pub(super) aborted: bool,
-    /// The depth of a nested frame that nobody closed, and whose savepoint therefore still stands.
+/// What is left of a transaction that ends.
+pub(super) struct ClosingSession {
+    pub(super) session: PooledSession,
+    /// A statement of the transaction's own frame failed.
+    pub(super) failed: bool,
+    /// The depth of a nested frame that was abandoned, and whose savepoint therefore still stands.
     pub(super) abandoned: Option<u32>,
 }
 
-/// A frame's turn on the session.
-pub(super) struct Turn<'f> {
+/// The session, lent to one statement of a frame.
+pub(super) struct SessionGuard<'f> {
     frame: &'f Frame,
-    slot: MutexGuard<'f, Option<Slot>>,
-    _gate: OwnedMutexGuard<()>,
+    session: MutexGuard<'f, Option<PooledSession>>,
+    statement_lock: OwnedMutexGuard<LastNested>,
 }
 
-impl Turn<'_> {
-    async fn ready(&mut self) -> sqlx::Result<()> {
-        if self.frame.is_closed() {
+impl SessionGuard<'_> {
+    async fn prepare(&mut self) -> sqlx::Result<()> {
+        if !self.frame.accepts_statements() {
             return Err(ended());
         }
-        match self.slot()?.lease.activity() {
-            Activity::Bound => {}
-            Activity::Busy => return Err(cut_off()),
-            Activity::Broken => return Err(broken()),
-            Activity::Idle => return Err(ended()),
-        }
-        let abandoned = self.frame.core.abandoned.load(Ordering::Acquire);
-        if abandoned != NONE && abandoned > self.frame.depth {
-            self.undo(abandoned).await?;
-            self.frame.core.abandoned.store(NONE, Ordering::Release);
+        in_transaction(self.session.as_mut())?;
+        if is_abandoned(&self.statement_lock) {
+            self.roll_back_to(self.frame.depth + 1).await?;
+            *self.statement_lock = None;
         }
         Ok(())
     }
 
-    fn slot(&mut self) -> sqlx::Result<&mut Slot> {
-        self.slot.as_mut().ok_or_else(ended)
-    }
-
-    /// The session, marked busy by whoever uses it.
+    /// The session, for a caller that records its request in it.
     pub(super) fn session(&mut self) -> sqlx::Result<&mut Session> {
-        Ok(self.slot()?.lease.session())
+        Ok(self.session.as_mut().ok_or_else(ended)?.session())
     }
 
-    /// What `statement` does to the session. One that must not be sent fails the frame: code that believes it
-    /// rolled back must not commit.
-    pub(super) fn judge(&mut self, statement: &Statement) -> sqlx::Result<Effect> {
+    /// What `statement` does to the session. A statement that is refused here fails the frame: code that
+    /// believes that it rolled back must not commit.
+    pub(super) fn check(&mut self, statement: &Statement) -> sqlx::Result<SessionEffect> {
         let effect = statement.effect(true);
-        self.slot()?.aborted |= effect.is_err();
+        if effect.is_err() {
+            self.frame.state.record(FrameEvent::StatementFailed);
+        }
         effect
     }
 
-    /// Notes how a statement ended.
-    pub(super) fn settle<T>(&mut self, result: &sqlx::Result<T>) -> sqlx::Result<()> {
-        let slot = self.slot()?;
-        slot.lease.session().settle(result, Activity::Bound);
-        slot.aborted |= matches!(result, Err(sqlx::Error::Database(_)));
+    /// Records how a statement ended, in the session and in the frame.
+    pub(super) fn finish_statement<T>(&mut self, result: &sqlx::Result<T>) -> sqlx::Result<()> {
+        self.session()?.finish_request(result, Activity::Pinned);
+        if matches!(result, Err(sqlx::Error::Database(_))) {
+            self.frame.state.record(FrameEvent::StatementFailed);
+        }
         Ok(())
     }
 
     async fn execute(&mut self, sql: String) -> sqlx::Result<()> {
-        let result = self.session()?.execute(AssertSqlSafe(sql), Activity::Bound).await;
-        self.settle(&result)?;
+        let result = self.session()?.execute(AssertSqlSafe(sql), Activity::Pinned).await;
+        self.finish_statement(&result)?;
         result
     }
 
-    async fn undo(&mut self, depth: u32) -> sqlx::Result<()> {
-        self.execute(format!("ROLLBACK TO SAVEPOINT forge_{depth}; RELEASE SAVEPOINT forge_{depth}")).await?;
-        self.slot()?.aborted = false;
-        Ok(())
+    async fn roll_back_to(&mut self, depth: u32) -> sqlx::Result<()> {
+        self.execute(format!("ROLLBACK TO SAVEPOINT forge_{depth}; RELEASE SAVEPOINT forge_{depth}")).await
     }
 
-    async fn into_gate_after(mut self, sql: String) -> sqlx::Result<OwnedMutexGuard<()>> {
-        self.execute(sql).await?;
-        Ok(self.into_gate())
+    fn into_parent_lock(mut self, nested: &Frame) -> ParentLock {
+        *self.statement_lock = Some(Arc::clone(&nested.state));
+        ParentLock { _statement_lock: self.statement_lock }
     }
+}
 
-    fn into_gate(self) -> OwnedMutexGuard<()> {
-        self._gate
+fn is_abandoned(nested: &LastNested) -> bool {
+    nested.as_ref().is_some_and(|state| state.get() == FrameState::Abandoned)
+}
+
+/// The session, when it rests inside the transaction; otherwise why no statement can be sent.
+fn in_transaction(session: Option<&mut PooledSession>) -> sqlx::Result<&mut Session> {
+    let session = session.ok_or_else(ended)?;
+    match session.activity() {
+        Activity::Pinned => Ok(session.session()),
+        Activity::Busy => Err(cut_off()),
+        Activity::Broken => Err(broken()),
+        Activity::Idle => Err(ended()),
     }
 }
 
@@ -358,7 +341,7 @@ fn ended() -> sqlx::Error {
     )
 }
 
-/// The client may try again, which an error of the protocol would not say.
+/// An `Io` error, because the client may try again; `Protocol` would say that it must not.
 fn broken() -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(
         io::ErrorKind::ConnectionAborted,
@@ -367,14 +350,17 @@ fn broken() -> sqlx::Error {
 }
 
 fn cut_off() -> sqlx::Error {
-    sqlx::Error::Protocol("a statement was abandoned half-way (its future was dropped); the transaction can only be rolled back".into())
+    sqlx::Error::Protocol(
+        "a statement was abandoned half-way (its future was dropped); the transaction can only be rolled back"
+            .into(),
+    )
 }
 
 fn failed_before() -> sqlx::Error {
     sqlx::Error::Protocol("a statement failed before and its error was ignored; the call cannot go on".into())
 }
 
-/// A failed statement's error was not handed on.
+/// The error of a frame that was to be kept although one of its statements had failed.
 pub(super) fn ignored_failure() -> sqlx::Error {
     sqlx::Error::Protocol(
         "a statement failed and its error was ignored; what the call did was rolled back".into(),

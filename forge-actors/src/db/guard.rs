@@ -1,71 +1,74 @@
-//! What application code may send through a [`Db`](super::handle::Db): decided from the text, before it is
-//! sent.
+//! Checks the text of a statement that application code sends through a [`Db`](super::handle::Db), before it
+//! is sent.
 //!
 //! A session belongs to one caller for one statement, or to one transaction. A statement that ends the
-//! transaction or changes the session would reach callers that know nothing of it, so transaction and session
-//! control is refused with words that say what to use instead. What may be meant well and still stays in the
-//! session (`set_config(.., false)`, `pg_advisory_lock`, temporary tables, `DO`) is let through, and its
-//! session is discarded afterwards.
+//! transaction or changes the session would affect the session's next users too, so transaction and session
+//! control is refused with a message that names the alternative. A statement that may have a good reason and
+//! still leaves something in the session (`set_config(.., false)`, `pg_advisory_lock`, temporary tables,
+//! `DO`) is sent, and its session is discarded afterwards.
 //!
-//! This catches mistakes, it is no sandbox: a function of the database that does such things inside is not
-//! seen. Nor is it the last word on commits; see
-//! [`Transaction::commit`](super::transaction::Transaction::commit).
+//! The check catches mistakes and is no sandbox: the body of a database function is not read. A commit does
+//! not rely on it alone; see [`Transaction::commit`](super::transaction::Transaction::commit).
 //!
 //! Cost: one pass over the text without an allocation, 4 ns per byte (0.2 µs for a short SELECT), next to a
 //! round trip of 60 µs or more.
 
 use super::lexer::{Lexer, Token};
 
-/// What a statement that is let through does to its session.
+/// What a statement that may be sent does to its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Effect {
-    /// Nothing that outlives it, or its transaction.
+pub(super) enum SessionEffect {
+    /// Its effects end with the statement, or with its transaction.
     None,
-    /// It may leave something behind: the session is not used again.
-    Stays,
+    /// It may leave something in the session, which is discarded after its use.
+    Persists,
 }
 
-/// Why a statement is not sent.
+/// Why a statement must not be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum Forbidden {
     /// It begins, ends or divides a transaction.
     Transaction,
-    /// It changes the session for whoever gets it next.
+    /// It changes a setting for the session's next users.
     Setting,
-    /// `SET LOCAL` or `SET CONSTRAINTS` where no transaction is.
+    /// It is `SET LOCAL` or `SET CONSTRAINTS` outside of a transaction.
     LocalOutside,
-    /// It changes what the transaction itself is.
+    /// It changes the mode of its transaction: isolation, or whether it may write.
     Mode,
-    /// Notifications arrive at a session, and this one is somebody else's in a moment.
+    /// It listens for notifications, which would arrive while another caller has the session.
     Listening,
-    /// It names prepared statements, which are kept for the caller.
+    /// It prepares or deallocates statements, which the session does by itself.
     Prepared,
 }
 
-impl Refusal {
+impl Forbidden {
     pub(super) fn into_error(self) -> sqlx::Error {
-        sqlx::Error::Protocol(format!("the statement was not sent: {}", self.lesson()))
+        sqlx::Error::Protocol(format!("the statement was not sent: {}", self.advice()))
     }
 
-    fn lesson(self) -> &'static str {
+    fn advice(self) -> &'static str {
         match self {
             Self::Transaction => {
-                "transactions are not begun or ended by hand; a mutation is one transaction, committed when it returns Ok and rolled back when it \
-                 returns an error. For a part that may fail by itself use a nested call (ctx.call), which is a savepoint"
+                "transactions are not begun or ended by hand; a mutation is one transaction, committed when \
+                 it returns Ok and rolled back when it returns an error. For a part that may fail by itself \
+                 use a nested call (ctx.call), which is a savepoint"
             }
             Self::Setting => {
-                "it would change the session for other calls too; inside of a mutation use SET LOCAL or set_config(.., true), which end with its \
-                 transaction, and for everybody use ALTER ROLE .. SET or ALTER DATABASE .. SET in a migration"
+                "it would change the session for other calls too; inside of a mutation use SET LOCAL or \
+                 set_config(.., true), which end with its transaction, and for all sessions use \
+                 ALTER ROLE .. SET or ALTER DATABASE .. SET in a migration"
             }
             Self::LocalOutside => {
-                "outside of a transaction it has no effect, and a query's statements run outside of one; set it in a mutation, or in the \
-                 statement itself with set_config(.., true)"
+                "outside of a transaction it has no effect, and a query's statements run outside of one; set \
+                 it in a mutation, or in the statement itself with set_config(.., true)"
             }
             Self::Mode => {
-                "the mode of a transaction is chosen by the handler's kind and attributes, and is not changed while it runs"
+                "the mode of a transaction is chosen by the handler's kind and attributes, and is not \
+                 changed while it runs"
             }
             Self::Listening => {
-                "a session is lent for one statement or one transaction; listen on a connection of your own (sqlx's PgListener)"
+                "a session is lent for one statement or one transaction; listen on a connection of your own \
+                 (sqlx's PgListener)"
             }
             Self::Prepared => {
                 "statements with arguments are prepared and kept anyway; write the statement itself"
@@ -74,55 +77,60 @@ impl Refusal {
     }
 }
 
-/// Judges all statements of `sql`.
-pub(super) fn check(sql: &str, in_transaction: bool) -> Result<Effect, Refusal> {
+/// Checks all statements of `sql`, and returns the strongest of their effects.
+///
+/// # Errors
+/// The first reason for which a statement of `sql` must not be sent.
+pub(super) fn check(sql: &str, in_transaction: bool) -> Result<SessionEffect, Forbidden> {
     let mut lexer = Lexer::new(sql);
-    let mut effect = Effect::None;
-    let mut reading = Reading::new(in_transaction);
+    let mut effect = SessionEffect::None;
+    let mut statement = StatementScan::new(in_transaction);
     while let Some((_, token)) = lexer.token() {
         match token {
-            Token::Word(word) | Token::Name(word) => reading.word(word)?,
-            Token::Symbol(symbol) => reading.symbol(symbol),
-            Token::Text => reading.call.other(),
+            Token::Word(word) | Token::Name(word) => statement.word(word)?,
+            Token::Symbol(symbol) => statement.symbol(symbol),
+            Token::Text => statement.set_config.other(),
             Token::End => {
-                effect = reading.end(effect);
-                reading = Reading::new(in_transaction);
+                effect = statement.end(effect);
+                statement = StatementScan::new(in_transaction);
             }
         }
     }
-    Ok(reading.end(effect))
+    Ok(statement.end(effect))
 }
 
-/// One statement, as far as it was read.
-struct Reading<'a> {
+/// One statement, as far as its tokens were read.
+struct StatementScan<'a> {
     in_transaction: bool,
     words: usize,
     first: &'a str,
     previous: &'a str,
-    stays: bool,
-    /// It makes a temporary table, and nothing said yet that this ends with the transaction.
+    persists: bool,
+    /// The statement makes a temporary table, and no `ON COMMIT DROP` was read yet.
     temporary: bool,
-    call: SetConfig,
+    set_config: SetConfigCall,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> StatementScan<'a> {
     fn new(in_transaction: bool) -> Self {
         Self {
             in_transaction,
             words: 0,
             first: "",
             previous: "",
-            stays: false,
+            persists: false,
             temporary: false,
-            call: SetConfig::Elsewhere,
+            set_config: SetConfigCall::Outside,
         }
     }
 
-    fn end(&self, before: Effect) -> Effect {
-        if self.stays || self.temporary || self.call != SetConfig::Elsewhere { Effect::Stays } else { before }
+    /// The effect of the statements so far, when `before` is that of the ones before this one.
+    fn end(&self, before: SessionEffect) -> SessionEffect {
+        let persists = self.persists || self.temporary || self.set_config != SetConfigCall::Outside;
+        if persists { SessionEffect::Persists } else { before }
     }
 
-    fn word(&mut self, word: &'a str) -> Result<(), Refusal> {
+    fn word(&mut self, word: &'a str) -> Result<(), Forbidden> {
         match self.words {
             0 => {
                 self.first(word)?;
@@ -138,55 +146,55 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    fn first(&mut self, word: &str) -> Result<(), Refusal> {
+    fn first(&mut self, word: &str) -> Result<(), Forbidden> {
         const CONTROL: [&str; 8] =
             ["begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"];
         const SESSION: [&str; 3] = ["reset", "discard", "load"];
         let among = |words: &[&str]| words.iter().any(|known| is(word, known));
         // PREPARE is also how a transaction is handed to a coordinator.
         match () {
-            () if is(word, "prepare") || is(word, "deallocate") => Err(Refusal::Prepared),
-            () if among(&CONTROL) => Err(Refusal::Transaction),
-            () if among(&SESSION) => Err(Refusal::Setting),
-            () if among(&["listen", "unlisten"]) => Err(Refusal::Listening),
-            // What these run is not visible here.
+            () if is(word, "prepare") || is(word, "deallocate") => Err(Forbidden::Prepared),
+            () if among(&CONTROL) => Err(Forbidden::Transaction),
+            () if among(&SESSION) => Err(Forbidden::Setting),
+            () if among(&["listen", "unlisten"]) => Err(Forbidden::Listening),
+            // The statements that these run are not visible in the text.
             () if among(&["do", "call"]) => {
-                self.stays = true;
+                self.persists = true;
                 Ok(())
             }
             () => Ok(()),
         }
     }
 
-    fn setting(&self, word: &str) -> Result<(), Refusal> {
+    fn setting(&self, word: &str) -> Result<(), Forbidden> {
         match () {
-            () if is(word, "transaction") => Err(Refusal::Mode),
-            () if !is(word, "local") && !is(word, "constraints") => Err(Refusal::Setting),
-            () if !self.in_transaction => Err(Refusal::LocalOutside),
+            () if is(word, "transaction") => Err(Forbidden::Mode),
+            () if !is(word, "local") && !is(word, "constraints") => Err(Forbidden::Setting),
+            () if !self.in_transaction => Err(Forbidden::LocalOutside),
             () => Ok(()),
         }
     }
 
     /// A word anywhere in the statement.
     fn inner(&mut self, word: &str) {
-        if self.call.word(word) {
+        if self.set_config.word(word) {
             return;
         }
         let first = |expected| is(self.first, expected);
-        // Most words end here: one comparison of a byte.
+        // Most words match no arm, at the cost of one comparison of a byte.
         match word.as_bytes().first().map_or(0, u8::to_ascii_lowercase) {
-            b's' if is(word, "set_config") => self.call = SetConfig::Named,
+            b's' if is(word, "set_config") => self.set_config = SetConfigCall::Named,
             b'p' if starts_with(word, "pg_advisory_lock") || starts_with(word, "pg_try_advisory_lock") => {
-                self.stays = true
+                self.persists = true
             }
-            // Writing to this view is another way to say SET.
-            b'p' if is(word, "pg_settings") && !first("select") => self.stays = true,
+            // Writing to this view is another form of SET.
+            b'p' if is(word, "pg_settings") && !first("select") => self.persists = true,
             b'p' if is(word, "pg_temp") && first("create") => self.temporary = true,
             b't' if (is(word, "temp") || is(word, "temporary")) && self.makes_temporary() => {
                 self.temporary = true
             }
             b'd' if is(word, "drop") && is(self.previous, "commit") => self.temporary = false,
-            b'h' if is(word, "hold") && is(self.previous, "with") && first("declare") => self.stays = true,
+            b'h' if is(word, "hold") && is(self.previous, "with") && first("declare") => self.persists = true,
             _ => {}
         }
     }
@@ -201,77 +209,85 @@ impl<'a> Reading<'a> {
     }
 
     fn symbol(&mut self, symbol: u8) {
-        if self.call.symbol(symbol) {
-            self.stays = true;
+        if self.set_config.symbol(symbol) {
+            self.persists = true;
         }
     }
 }
 
-/// What stands behind `SET LOCAL` and is no setting of the transaction's own business.
-fn local_setting(word: &str) -> Result<(), Refusal> {
+/// Checks the name of the setting after `SET LOCAL`.
+fn local_setting(word: &str) -> Result<(), Forbidden> {
     match () {
         // transaction_read_only and its like, and SESSION AUTHORIZATION or CHARACTERISTICS.
-        () if starts_with(word, "transaction") || is(word, "session") => Err(Refusal::Mode),
-        // The text of later statements would be read differently from how the server reads it.
-        () if is(word, "standard_conforming_strings") => Err(Refusal::Setting),
+        () if starts_with(word, "transaction") || is(word, "session") => Err(Forbidden::Mode),
+        // The lexer would read the literals of later statements differently from the server.
+        () if is(word, "standard_conforming_strings") => Err(Forbidden::Setting),
         () => Ok(()),
     }
 }
 
-/// A call of `set_config` whose last argument is looked for: only a literal `true` promises an end.
+/// How much of a call of `set_config` was read. Only a literal `true` as its last argument means that the
+/// setting ends with the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SetConfig {
-    Elsewhere,
+enum SetConfigCall {
+    /// No call is being read.
+    Outside,
+    /// The function's name was read.
     Named,
-    Arguments { depth: u32, last: Last },
+    /// Its arguments are being read, `depth` parentheses deep.
+    Arguments { depth: u32, last: LastToken },
 }
 
-/// The end of the arguments, as far as they were read.
+/// The token of the arguments that was read last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Last {
+enum LastToken {
     Comma,
     True,
     Other,
 }
 
-impl SetConfig {
+impl SetConfigCall {
     /// True when the word belongs to the arguments.
     fn word(&mut self, word: &str) -> bool {
         let Self::Arguments { depth, last } = self else {
-            *self = Self::Elsewhere;
+            *self = Self::Outside;
             return false;
         };
-        // A call within a call keeps the outer one from being understood, which errs on the safe side.
-        *last =
-            if *last == Last::Comma && *depth == 1 && is(word, "true") { Last::True } else { Last::Other };
+        // A nested call hides the end of the outer one. The session is then discarded without need, never
+        // kept by mistake.
+        *last = if *last == LastToken::Comma && *depth == 1 && is(word, "true") {
+            LastToken::True
+        } else {
+            LastToken::Other
+        };
         !is(word, "set_config")
     }
 
     fn other(&mut self) {
         match self {
-            Self::Arguments { last, .. } => *last = Last::Other,
-            Self::Elsewhere | Self::Named => *self = Self::Elsewhere,
+            Self::Arguments { last, .. } => *last = LastToken::Other,
+            Self::Outside | Self::Named => *self = Self::Outside,
         }
     }
 
-    /// True when this ended a call whose setting stays.
+    /// True when `symbol` ended a call whose setting outlives the transaction.
     fn symbol(&mut self, symbol: u8) -> bool {
         match (&mut *self, symbol) {
-            (Self::Named, b'(') => *self = Self::Arguments { depth: 1, last: Last::Other },
+            (Self::Named, b'(') => *self = Self::Arguments { depth: 1, last: LastToken::Other },
             (Self::Arguments { depth: 1, last }, b')') => {
-                let stays = *last != Last::True;
-                *self = Self::Elsewhere;
-                return stays;
+                let persists = *last != LastToken::True;
+                *self = Self::Outside;
+                return persists;
             }
             (Self::Arguments { depth, last }, b'(' | b')') => {
                 *depth = if symbol == b'(' { *depth + 1 } else { *depth - 1 };
-                *last = Last::Other;
+                *last = LastToken::Other;
             }
             (Self::Arguments { last, .. }, _) => {
-                *last = if symbol == b',' { Last::Comma } else { Last::Other }
+                *last = if symbol == b',' { LastToken::Comma } else { LastToken::Other }
             }
-            (Self::Named, _) => *self = Self::Elsewhere,
-            (Self::Elsewhere, _) => {}
+            (Self::Named, _) => *self = Self::Outside,
+            (Self::Outside, _) => {}
         }
         false
     }
@@ -289,13 +305,13 @@ fn starts_with(word: &str, start: &str) -> bool {
 mod tests {
     use super::*;
 
-    const CLEAN: Result<Effect, Refusal> = Ok(Effect::None);
-    const STAYS: Result<Effect, Refusal> = Ok(Effect::Stays);
+    const CLEAN: Result<SessionEffect, Forbidden> = Ok(SessionEffect::None);
+    const PERSISTS: Result<SessionEffect, Forbidden> = Ok(SessionEffect::Persists);
 
     #[test]
     fn control_is_found_wherever_a_statement_starts() {
-        let check = |sql: &str, verdict| {
-            assert_eq!((check(sql, false), check(sql, true)), (verdict, verdict), "{sql}")
+        let check = |sql: &str, expected| {
+            assert_eq!((check(sql, false), check(sql, true)), (expected, expected), "{sql}")
         };
         for sql in [
             "begin",
@@ -307,20 +323,20 @@ mod tests {
             "( abort",
             "start transaction",
         ] {
-            check(sql, Err(Refusal::Transaction));
+            check(sql, Err(Forbidden::Transaction));
         }
-        check("SELECT ';'; release a", Err(Refusal::Transaction));
-        check("INSERT INTO t VALUES (1); commit; INSERT INTO t VALUES (2)", Err(Refusal::Transaction));
-        check("prepare transaction 'x'", Err(Refusal::Prepared));
-        check("DEALLOCATE ALL", Err(Refusal::Prepared));
-        check("set search_path = x", Err(Refusal::Setting));
-        check("SET SESSION x.y = 1", Err(Refusal::Setting));
-        check("SET role ada", Err(Refusal::Setting));
-        check("RESET ALL", Err(Refusal::Setting));
-        check("discard all", Err(Refusal::Setting));
-        check("SET TRANSACTION READ WRITE", Err(Refusal::Mode));
-        check("LISTEN x", Err(Refusal::Listening));
-        check("UNLISTEN *", Err(Refusal::Listening));
+        check("SELECT ';'; release a", Err(Forbidden::Transaction));
+        check("INSERT INTO t VALUES (1); commit; INSERT INTO t VALUES (2)", Err(Forbidden::Transaction));
+        check("prepare transaction 'x'", Err(Forbidden::Prepared));
+        check("DEALLOCATE ALL", Err(Forbidden::Prepared));
+        check("set search_path = x", Err(Forbidden::Setting));
+        check("SET SESSION x.y = 1", Err(Forbidden::Setting));
+        check("SET role ada", Err(Forbidden::Setting));
+        check("RESET ALL", Err(Forbidden::Setting));
+        check("discard all", Err(Forbidden::Setting));
+        check("SET TRANSACTION READ WRITE", Err(Forbidden::Mode));
+        check("LISTEN x", Err(Forbidden::Listening));
+        check("UNLISTEN *", Err(Forbidden::Listening));
     }
 
     #[test]
@@ -346,20 +362,21 @@ mod tests {
     #[test]
     fn a_transaction_has_settings_of_its_own() {
         let check = |sql: &str, inside| {
-            assert_eq!((check(sql, true), check(sql, false)), (inside, Err(Refusal::LocalOutside)), "{sql}")
+            assert_eq!((check(sql, true), check(sql, false)), (inside, Err(Forbidden::LocalOutside)), "{sql}")
         };
         check("SET LOCAL app.tenant = 'a'", CLEAN);
         check("set /* */ local role ada", CLEAN);
         check("SET CONSTRAINTS ALL DEFERRED", CLEAN);
-        check("SET LOCAL transaction_read_only = off", Err(Refusal::Mode));
-        check("SET LOCAL \"transaction_read_only\" = off", Err(Refusal::Mode));
-        check("SET LOCAL SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", Err(Refusal::Mode));
-        check("SET LOCAL standard_conforming_strings = off", Err(Refusal::Setting));
+        check("SET LOCAL transaction_read_only = off", Err(Forbidden::Mode));
+        check("SET LOCAL \"transaction_read_only\" = off", Err(Forbidden::Mode));
+        check("SET LOCAL SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", Err(Forbidden::Mode));
+        check("SET LOCAL standard_conforming_strings = off", Err(Forbidden::Setting));
     }
 
     #[test]
-    fn what_stays_in_the_session_costs_the_session() {
-        let check = |sql: &str| assert_eq!((check(sql, false), check(sql, true)), (STAYS, STAYS), "{sql}");
+    fn a_statement_that_leaves_something_costs_the_session() {
+        let check =
+            |sql: &str| assert_eq!((check(sql, false), check(sql, true)), (PERSISTS, PERSISTS), "{sql}");
         check("SELECT set_config('a', 'b', false)");
         check("SELECT set_config('a', 'true', $1), true");
         check("SELECT set_config('a', set_config('b', 'c', false), true)");
@@ -379,7 +396,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_is_too_odd_to_judge(sql in "([a-zE_0-9 \n;'\"$\\\\()*/ä,-]|set_config|set local|true|temp){0,40}") {
+        fn no_text_makes_the_check_panic(sql in "([a-zE_0-9 \n;'\"$\\\\()*/ä,-]|set_config|set local|true|temp){0,40}") {
             let _ = check(&sql, true);
         }
     }

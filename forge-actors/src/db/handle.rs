@@ -1,15 +1,15 @@
-//! [`Db`]: what handlers and stores send statements through, wherever these run.
+//! [`Db`]: the handle through which handlers and stores send statements.
 //!
 //! `&Db` is an sqlx executor: `sqlx::query_as(..).fetch_all(&db)`. Behind it stands either a pool (each
 //! statement takes a session for its own duration) or a frame of a transaction.
 //!
-//! Streams: a pooled one holds its session until it ends; dropping it earlier discards the session. A
-//! transaction reads a statement's whole answer before it hands out the first row, so that a statement inside
-//! of a row loop never waits for itself.
+//! Streams: a stream from a pool keeps its session until it ends; dropping it earlier discards the session.
+//! In a transaction a statement's whole answer is read before its first row is returned, so that a statement
+//! inside of a row loop never waits for the loop's own statement.
 //!
-//! Statements that would end the transaction or change the session for others are refused before they are
-//! sent; see `guard`. In a transaction such a refusal counts like a failed statement: the frame cannot be
-//! kept.
+//! Statements that would end the transaction, or change the session for its next user, are refused before
+//! they are sent; see `guard`. In a transaction a refused statement counts like a failed one: the frame
+//! cannot be kept.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,19 +20,19 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Either, Execute, Executor, Postgres, SqlStr};
-use tokio::sync::OwnedMutexGuard;
 
 use crate::kernel::fault::Fault;
 
 use super::error::{is_broken, is_stale};
-use super::frame::Frame;
+use super::frame::{Frame, ParentLock};
 use super::pool::Pool;
 use super::session::Activity;
 use super::statement::Statement;
 
-type Step = Either<PgQueryResult, PgRow>;
+/// One item of a statement's answer, as sqlx streams it.
+type AnswerItem = Either<PgQueryResult, PgRow>;
 
-/// Where statements go: a pool or a frame of a transaction. Cheap to clone.
+/// Sends statements to a pool or to a frame of a transaction. Cheap to clone.
 #[derive(Clone)]
 pub struct Db(Backing);
 
@@ -56,22 +56,27 @@ impl Db {
         matches!(self.0, Backing::Frame(_))
     }
 
-    /// Opens a frame for a nested call. In a transaction it is a savepoint, and this handle's other
-    /// statements wait until it is closed; a pooled reader is handed on as it is.
+    /// Opens a frame for a nested call. In a transaction the frame is a savepoint, and this handle's other
+    /// statements wait until it is closed. Outside of a transaction the nested call uses the same pool.
     ///
     /// With `read_only`, Postgres refuses writes inside the frame.
+    ///
+    /// # Errors
+    /// When a writing call is nested in a handle that reads from the pool, or the transaction has failed or
+    /// ended.
     pub async fn nested(&self, read_only: bool) -> Result<NestedFrame, Fault> {
         match &self.0 {
             Backing::Pool { reads_only, .. } if *reads_only && !read_only => {
                 Err(Fault::internal("a writing call was nested in one that reads from the pool"))
             }
-            Backing::Pool { .. } => Ok(NestedFrame { db: self.clone(), open: None }),
+            Backing::Pool { .. } => Ok(NestedFrame { db: self.clone(), savepoint: None }),
             Backing::Frame(frame) => {
-                let (nested, parent) = frame.nest(read_only).await?;
-                // In a read-only transaction there is no write mode to restore, and what is kept shows what
-                // was read.
-                let undone = read_only && !frame.is_read_only();
-                Ok(NestedFrame { db: Self::framed(nested), open: Some(Open { undone, _parent: parent }) })
+                let (nested, parent_lock) = frame.nest(read_only).await?;
+                // In a read-only transaction there is no write mode to restore. There the frame is released,
+                // so that its locks stay and show which relations were read.
+                let rolled_back_at_end = read_only && !frame.is_read_only();
+                let savepoint = OpenSavepoint { rolled_back_at_end, _parent_lock: parent_lock };
+                Ok(NestedFrame { db: Self::framed(nested), savepoint: Some(savepoint) })
             }
         }
     }
@@ -93,86 +98,91 @@ impl fmt::Debug for Db {
 #[must_use = "a nested frame that is dropped is rolled back"]
 pub struct NestedFrame {
     db: Db,
-    open: Option<Open>,
+    /// Absent outside of a transaction, and once the frame is closed.
+    savepoint: Option<OpenSavepoint>,
 }
 
 #[derive(Debug)]
-struct Open {
-    /// Closed by going back even when it succeeded.
-    undone: bool,
-    _parent: OwnedMutexGuard<()>,
+struct OpenSavepoint {
+    /// The frame is rolled back even when it succeeds: it is read-only and has nothing to keep, and only a
+    /// rollback restores the parent's write mode for certain.
+    rolled_back_at_end: bool,
+    _parent_lock: ParentLock,
 }
 
 impl NestedFrame {
-    /// Where the nested call sends its statements.
+    /// The handle for the nested call's statements.
     pub fn db(&self) -> Db {
         self.db.clone()
     }
 
-    /// Keeps the frame's effects. Fails, and undoes them, when a statement of the frame failed and nobody
-    /// said so.
+    /// Keeps the frame's effects.
+    ///
+    /// # Errors
+    /// When a statement of the frame had failed: the frame's effects are rolled back.
     pub async fn release(mut self) -> Result<(), Fault> {
-        match (&self.db.0, &self.open) {
-            // A read-only frame has nothing to keep, and only the way back restores the parent's write mode
-            // for certain.
-            (Backing::Frame(frame), Some(open)) if open.undone => frame.undo().await?,
+        match (&self.db.0, &self.savepoint) {
+            (Backing::Frame(frame), Some(savepoint)) if savepoint.rolled_back_at_end => frame.undo().await?,
             (Backing::Frame(frame), Some(_)) => frame.release().await?,
             _ => {}
         }
-        self.open = None;
+        self.savepoint = None;
         Ok(())
     }
 
-    /// Undoes the frame's effects.
+    /// Rolls back the frame's effects.
+    ///
+    /// # Errors
+    /// When the transaction has ended, or its session can only be rolled back as a whole.
     pub async fn rollback(mut self) -> Result<(), Fault> {
-        if let (Backing::Frame(frame), Some(_)) = (&self.db.0, &self.open) {
+        if let (Backing::Frame(frame), Some(_)) = (&self.db.0, &self.savepoint) {
             frame.undo().await?;
         }
-        self.open = None;
+        self.savepoint = None;
         Ok(())
     }
 }
 
 impl Drop for NestedFrame {
     fn drop(&mut self) {
-        if let (Backing::Frame(frame), Some(_)) = (&self.db.0, &self.open) {
+        if let (Backing::Frame(frame), Some(_)) = (&self.db.0, &self.savepoint) {
             frame.abandon();
         }
     }
 }
 
-/// What one statement asks for; the session lends itself to it.
-macro_rules! once {
+/// Runs `$run` with a connection and `$statement`, in the frame or on a session of the pool.
+macro_rules! send {
     ($backing:expr, $statement:expr, |$connection:ident, $query:ident| $run:expr) => {{
         let statement: Statement = $statement;
         match $backing {
             Backing::Frame(frame) => {
-                let mut turn = frame.turn().await?;
-                let effect = turn.judge(&statement)?;
+                let mut guard = frame.lock().await?;
+                let effect = guard.check(&statement)?;
                 let $query = statement;
-                let $connection = turn.session()?.engage_for(effect);
+                let $connection = guard.session()?.start_statement(effect);
                 let result = $run.await;
-                turn.settle(&result)?;
+                guard.finish_statement(&result)?;
                 result
             }
             Backing::Pool { pool, reads_only } => {
                 let effect = statement.effect(false)?;
-                let mut lease = pool.acquire().await?;
-                // Only a read may be repeated, and only when the socket may have died before the statement
-                // was sent, or the schema changed under a prepared statement.
-                let spare = (*reads_only && lease.was_pooled()).then(|| statement.clone());
+                let mut pooled = pool.acquire().await?;
+                // Only a read is sent again, and only when its session waited in the pool: there its socket
+                // may have died, or the schema may have changed under its prepared statements.
+                let retry = (*reads_only && pooled.was_pooled()).then(|| statement.clone());
                 let $query = statement;
-                let $connection = lease.session().engage_for(effect);
+                let $connection = pooled.session().start_statement(effect);
                 let mut result = $run.await;
-                lease.session().settle(&result, Activity::Idle);
-                if let (Some($query), Err(error)) = (spare, &result)
+                pooled.session().finish_request(&result, Activity::Idle);
+                if let (Some($query), Err(error)) = (retry, &result)
                     && (is_broken(error) || is_stale(error))
                 {
-                    drop(lease);
-                    let mut lease = pool.acquire_fresh().await?;
-                    let $connection = lease.session().engage_for(effect);
+                    drop(pooled);
+                    let mut pooled = pool.acquire_fresh().await?;
+                    let $connection = pooled.session().start_statement(effect);
                     result = $run.await;
-                    lease.session().settle(&result, Activity::Idle);
+                    pooled.session().finish_request(&result, Activity::Idle);
                 }
                 result
             }
@@ -180,22 +190,22 @@ macro_rules! once {
     }};
 }
 
-/// A request that runs no statement, and is not repeated.
-macro_rules! aside {
+/// [`send`] for a request that runs no statement, and is never sent again.
+macro_rules! send_request {
     ($backing:expr, |$connection:ident| $run:expr) => {
         match $backing {
             Backing::Frame(frame) => {
-                let mut turn = frame.turn().await?;
-                let $connection = turn.session()?.engage();
+                let mut guard = frame.lock().await?;
+                let $connection = guard.session()?.start_request();
                 let result = $run.await;
-                turn.settle(&result)?;
+                guard.finish_statement(&result)?;
                 result
             }
             Backing::Pool { pool, .. } => {
-                let mut lease = pool.acquire().await?;
-                let $connection = lease.session().engage();
+                let mut pooled = pool.acquire().await?;
+                let $connection = pooled.session().start_request();
                 let result = $run.await;
-                lease.session().settle(&result, Activity::Idle);
+                pooled.session().finish_request(&result, Activity::Idle);
                 result
             }
         }
@@ -211,7 +221,7 @@ impl<'c> Executor<'c> for &'c Db {
         E: 'q + Execute<'q, Postgres>,
     {
         let statement = Statement::of(query);
-        Box::pin(async move { once!(&self.0, statement?, |connection, query| connection.execute(query)) })
+        Box::pin(async move { send!(&self.0, statement?, |connection, query| connection.execute(query)) })
     }
 
     fn fetch_all<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Vec<PgRow>>>
@@ -220,7 +230,7 @@ impl<'c> Executor<'c> for &'c Db {
         E: 'q + Execute<'q, Postgres>,
     {
         let statement = Statement::of(query);
-        Box::pin(async move { once!(&self.0, statement?, |connection, query| connection.fetch_all(query)) })
+        Box::pin(async move { send!(&self.0, statement?, |connection, query| connection.fetch_all(query)) })
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
@@ -230,11 +240,11 @@ impl<'c> Executor<'c> for &'c Db {
     {
         let statement = Statement::of(query);
         Box::pin(
-            async move { once!(&self.0, statement?, |connection, query| connection.fetch_optional(query)) },
+            async move { send!(&self.0, statement?, |connection, query| connection.fetch_optional(query)) },
         )
     }
 
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Step>>
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<AnswerItem>>
     where
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
@@ -243,47 +253,47 @@ impl<'c> Executor<'c> for &'c Db {
         match &self.0 {
             Backing::Frame(_) => {
                 let whole = async move {
-                    once!(&self.0, statement?, |connection, query| connection
+                    send!(&self.0, statement?, |connection, query| connection
                         .fetch_many(query)
                         .try_collect::<Vec<_>>())
                 };
                 stream::once(whole)
-                    .map_ok(|steps| stream::iter(steps.into_iter().map(Ok)))
+                    .map_ok(|items| stream::iter(items.into_iter().map(Ok)))
                     .try_flatten()
                     .boxed()
             }
             Backing::Pool { pool, reads_only } => Box::pin(try_stream! {
                 let statement = statement?;
                 let effect = statement.effect(false)?;
-                let mut lease = pool.acquire().await?;
-                let mut spare = (*reads_only && lease.was_pooled()).then(|| statement.clone());
+                let mut pooled = pool.acquire().await?;
+                let mut retry = (*reads_only && pooled.was_pooled()).then(|| statement.clone());
                 let mut next = Some(statement);
                 while let Some(query) = next.take() {
-                    let mut outcome = Ok(());
+                    let mut result = Ok(());
                     {
-                        let mut steps = lease.session().engage_for(effect).fetch_many(query);
-                        while let Some(step) = steps.next().await {
-                            match step {
-                                Ok(step) => {
-                                    // What was handed out cannot be taken back.
-                                    spare = None;
-                                    yield step;
+                        let mut items = pooled.session().start_statement(effect).fetch_many(query);
+                        while let Some(item) = items.next().await {
+                            match item {
+                                Ok(item) => {
+                                    // The caller has this item: sending the statement again would repeat it.
+                                    retry = None;
+                                    yield item;
                                 }
                                 Err(error) => {
-                                    outcome = Err(error);
+                                    result = Err(error);
                                     break;
                                 }
                             }
                         }
                     }
-                    lease.session().settle(&outcome, Activity::Idle);
-                    if let Err(error) = outcome {
-                        next = spare.take().filter(|_| is_broken(&error));
+                    pooled.session().finish_request(&result, Activity::Idle);
+                    if let Err(error) = result {
+                        next = retry.take().filter(|_| is_broken(&error));
                         if next.is_none() {
                             Err(error)?;
                         }
-                        drop(lease);
-                        lease = pool.acquire_fresh().await?;
+                        drop(pooled);
+                        pooled = pool.acquire_fresh().await?;
                     }
                 }
             }),
@@ -298,13 +308,13 @@ impl<'c> Executor<'c> for &'c Db {
     where
         'c: 'e,
     {
-        Box::pin(async move { aside!(&self.0, |connection| connection.prepare_with(sql, parameters)) })
+        Box::pin(async move { send_request!(&self.0, |connection| connection.prepare_with(sql, parameters)) })
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<sqlx::Describe<Postgres>>>
     where
         'c: 'e,
     {
-        Box::pin(async move { aside!(&self.0, |connection| connection.describe(sql)) })
+        Box::pin(async move { send_request!(&self.0, |connection| connection.describe(sql)) })
     }
 }

@@ -1,15 +1,15 @@
 //! Reads SQL text token by token, the way Postgres' own lexer does; allocates nothing.
 //!
-//! Knows: `'…'` with doubled quotes, `E'…'` with backslashes (continued over lines too), `"…"`,
+//! It understands: `'…'` with doubled quotes, `E'…'` with backslashes (continued over lines too), `"…"`,
 //! `$tag$…$tag$`, `--` and nested `/* */` comments, parentheses, and `BEGIN ATOMIC … END` bodies of
 //! functions. Rules: PostgreSQL documentation, "Lexical Structure"; the last two as psql's scanner has them.
 
-/// What a statement is made of. Blanks and comments are nothing.
+/// A piece of a statement. Blanks and comments are skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token<'a> {
     /// A keyword or a name without quotes.
     Word(&'a str),
-    /// A name in double quotes, without these.
+    /// A name in double quotes, without the quotes.
     Name(&'a str),
     /// A string of any kind.
     Text,
@@ -19,7 +19,7 @@ pub(super) enum Token<'a> {
     End,
 }
 
-/// Where the reading stands.
+/// Reads one text from its start to its end.
 #[derive(Debug)]
 pub(super) struct Lexer<'a> {
     sql: &'a str,
@@ -28,7 +28,7 @@ pub(super) struct Lexer<'a> {
     nesting: Nesting,
 }
 
-/// How deep the lexer is inside of things that may contain semicolons.
+/// How deep the lexer is inside of constructs that may contain semicolons.
 #[derive(Debug, Default)]
 struct Nesting {
     parentheses: usize,
@@ -65,12 +65,12 @@ impl<'a> Lexer<'a> {
         Self { sql, bytes: sql.as_bytes(), at: 0, nesting: Nesting::default() }
     }
 
-    /// How much was read, in bytes.
+    /// The number of bytes that were read.
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// The next token, and where it starts.
+    /// The next token, and the offset of its first byte.
     pub(super) fn token(&mut self) -> Option<(usize, Token<'a>)> {
         while let Some(&byte) = self.bytes.get(self.at) {
             let from = self.at;
@@ -159,8 +159,9 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// From the opening quote. A doubled quote closes and opens again, which comes to the same; so does a
-    /// continuation on a later line, except that it keeps its meaning of backslashes.
+    /// Reads a string from its opening quote. A doubled quote is read as the end of one string and the start
+    /// of the next, which gives the same result. A continuation on a later line is read the same way, and
+    /// treats backslashes as the first part does.
     fn string(&mut self, backslashes: bool) {
         loop {
             self.at += 1;
@@ -198,7 +199,7 @@ impl<'a> Lexer<'a> {
             .unwrap_or(rest.len());
     }
 
-    /// `$tag$ … $tag$`, or just the `$` of a parameter.
+    /// Reads `$tag$ … $tag$`, or the `$` of a parameter.
     fn dollar(&mut self) -> Token<'a> {
         let rest = &self.bytes[self.at + 1..];
         let tag = rest
@@ -218,7 +219,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Bytes beyond ASCII are letters to Postgres, so that no character is ever cut.
+/// Postgres reads bytes beyond ASCII as letters, so no character is ever cut.
 fn is_identifier_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
 }

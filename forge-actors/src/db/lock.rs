@@ -1,12 +1,12 @@
-//! Advisory locks: named, bounded waits, released when their holder is gone.
+//! Advisory locks: named, taken with a bounded wait, released when the connection of their holder ends.
 //!
-//! Keys: Postgres has one space of 64-bit keys per database, shared by everybody. A key here is the first
-//! eight bytes of SHA-256(`forge/<namespace>/<name>`), read as a big-endian signed integer; Forge's own locks
-//! and the application's have namespaces of their own.
+//! Keys: Postgres has one space of 64-bit keys per database, shared by all of its clients. A key here is the
+//! first eight bytes of SHA-256(`forge/<namespace>/<name>`), read as a big-endian signed integer; Forge's own
+//! locks and the application's have namespaces of their own.
 //!
 //! A session lock lives exactly as long as its connection. Dropping the guard discards the connection, so a
-//! future that is dropped half-way cannot keep a lock. It is no leadership: a holder that is cut off from the
-//! database still believes in it until it next asks.
+//! future that is dropped half-way cannot keep a lock. A session lock alone is no leadership: a holder that
+//! is cut off from the database does not know that its lock is gone until its next statement fails.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -18,14 +18,14 @@ use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
 
 use super::database::Database;
-use super::error::Error;
+use super::error::DatabaseError;
 use super::handle::Db;
-use super::pool::Lease;
+use super::pool::PooledSession;
 use super::session::{Activity, Session};
 
-/// Between two tries for a lock that somebody else holds.
+/// Pauses between the attempts to take a lock that another session holds.
 const RETRY: Backoff = Backoff::exponential(Duration::from_millis(50), Duration::from_millis(500));
-/// How often a waiting caller is told so.
+/// How often the `waiting` callback of a waiting caller is called.
 const WAIT_NOTICE_EVERY: Duration = Duration::from_secs(2);
 
 /// A lock's name and its number in Postgres.
@@ -46,7 +46,7 @@ impl LockKey {
         Self::within("application", name)
     }
 
-    /// A lock that nobody else means, to try out how locks behave.
+    /// A key that no other caller uses, to check how locks behave on a connection.
     pub(super) fn probe() -> Self {
         Self::within("probe", &uuid::Uuid::now_v7().to_string())
     }
@@ -57,7 +57,7 @@ impl LockKey {
         Self { name: format!("{namespace}/{name}"), number: number.cast_signed() }
     }
 
-    /// What `pg_locks` shows, as `(classid << 32) | objid`.
+    /// The key's number in Postgres. `pg_locks` shows it as `(classid << 32) | objid`.
     pub fn number(&self) -> i64 {
         self.number
     }
@@ -69,21 +69,28 @@ impl fmt::Display for LockKey {
     }
 }
 
-/// Takes `key` until the end of the transaction that `db` belongs to, waiting for at most `wait`; then the
-/// fault is a `CONFLICT`.
+/// Takes `key` until the end of the transaction that `db` belongs to, waiting for at most `wait`.
+///
+/// # Errors
+/// `CONFLICT` when another session still holds the lock after `wait`; `INTERNAL` outside of a transaction.
 pub async fn lock_transaction(db: &Db, key: &LockKey, wait: Duration) -> Result<(), Fault> {
     if !db.in_transaction() {
         return Err(Fault::internal(format!("the lock `{key}` was asked for outside of a transaction")));
     }
-    // The inner row is made first and keeps the old limit, which must hold again for the statements that
-    // follow.
-    let sql = "SELECT set_config('lock_timeout', $2, true), pg_advisory_xact_lock($1), set_config('lock_timeout', before, true) \
+    // The inner row is made first and keeps the old lock_timeout, which the statements that follow must have
+    // again.
+    let sql = "SELECT set_config('lock_timeout', $2, true), pg_advisory_xact_lock($1), \
+                      set_config('lock_timeout', before, true) \
                FROM (SELECT current_setting('lock_timeout') AS before OFFSET 0) AS old";
     sqlx::query(sql).bind(key.number).bind(format!("{}ms", wait.as_millis().max(1))).execute(db).await?;
     Ok(())
 }
 
-/// Takes `key` until the end of the transaction if nobody holds it.
+/// Takes `key` until the end of the transaction that `db` belongs to, if no other session holds it. True when
+/// it was taken.
+///
+/// # Errors
+/// `INTERNAL` outside of a transaction.
 pub async fn try_lock_transaction(db: &Db, key: &LockKey) -> Result<bool, Fault> {
     if !db.in_transaction() {
         return Err(Fault::internal(format!("the lock `{key}` was asked for outside of a transaction")));
@@ -91,41 +98,44 @@ pub async fn try_lock_transaction(db: &Db, key: &LockKey) -> Result<bool, Fault>
     Ok(sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(key.number).fetch_one(db).await?)
 }
 
-/// A lock held by a connection of its own.
+/// An advisory lock, held by a connection of its own.
 #[derive(Debug)]
 #[must_use = "the lock is free again when its guard is dropped"]
 pub struct SessionLock {
     key: LockKey,
-    lease: Lease,
+    pooled: PooledSession,
 }
 
 impl SessionLock {
-    /// Takes `key`, trying again for at most `wait`; `waiting` is told now and then how long it has been.
+    /// Takes `key`, trying again for at most `wait`. While it waits, `waiting` is called every two seconds
+    /// with the time waited so far.
     ///
-    /// It asks again and again instead of queueing in Postgres: a queued request holds a snapshot, for which
-    /// the holder's `CREATE INDEX CONCURRENTLY` would wait in turn.
+    /// The lock is tried again and again instead of queueing in Postgres: a queued request holds a snapshot,
+    /// for which the holder's `CREATE INDEX CONCURRENTLY` would wait in turn.
+    ///
+    /// # Errors
+    /// `LockTimeout` when another session still holds the lock after `wait`; `Statement` when the database
+    /// does not answer.
     pub async fn acquire(
         database: &Database,
         key: LockKey,
         wait: Duration,
         mut waiting: impl FnMut(Duration),
-    ) -> Result<Self, Error> {
-        let failed = |source| Error::Statement { doing: format!("taking the lock `{key}`"), source };
-        let mut lease = database.lend_lock_session().await.map_err(failed)?;
+    ) -> Result<Self, DatabaseError> {
+        let failed = |source| DatabaseError::Statement { doing: format!("taking the lock `{key}`"), source };
+        let mut pooled = database.lend_lock_session().await.map_err(failed)?;
         let started = Instant::now();
         let mut noticed = Duration::ZERO;
         for attempt in 0.. {
-            if ask(lease.session(), &format!("SELECT pg_try_advisory_lock({})", key.number))
-                .await
-                .map_err(failed)?
-            {
+            let take = format!("SELECT pg_try_advisory_lock({})", key.number);
+            if query_bool(pooled.session(), &take).await.map_err(failed)? {
                 break;
             }
             let waited = started.elapsed();
             if waited >= wait {
-                // Nothing is held, so the session is as good as new.
-                lease.session().rest(Activity::Idle);
-                return Err(Error::LockTimeout { name: key.to_string(), waited });
+                // The session holds no lock, so its pool may lend it again.
+                pooled.session().mark_idle();
+                return Err(DatabaseError::LockTimeout { name: key.to_string(), waited });
             }
             if attempt == 0 || waited >= noticed + WAIT_NOTICE_EVERY {
                 noticed = waited;
@@ -133,63 +143,76 @@ impl SessionLock {
             }
             tokio::time::sleep(RETRY.jittered(attempt).min(wait - waited)).await;
         }
-        Ok(Self { key, lease })
+        Ok(Self { key, pooled })
     }
 
-    /// The lock's name.
+    /// The lock's key.
     pub fn key(&self) -> &LockKey {
         &self.key
     }
 
-    /// Gives the lock back, and its connection to the pool.
-    pub async fn release(mut self) -> Result<(), Error> {
+    /// Releases the lock, and returns its connection to the pool.
+    ///
+    /// # Errors
+    /// `Statement` when the connection broke: Postgres has released the lock with it.
+    pub async fn release(mut self) -> Result<(), DatabaseError> {
         let sql = format!("SELECT pg_advisory_unlock({})", self.key.number);
-        let session = self.lease.session();
-        let held = ask(session, &sql).await.map_err(|source| Error::Statement {
+        let session = self.pooled.session();
+        let was_held = query_bool(session, &sql).await.map_err(|source| DatabaseError::Statement {
             doing: format!("releasing the lock `{}`", self.key),
             source,
         })?;
-        if held {
-            session.rest(Activity::Idle);
+        if was_held {
+            session.mark_idle();
         }
         Ok(())
     }
 
-    /// True while the connection, and with it the lock, is alive.
+    /// True while the connection answers, and with it the lock exists. One round trip.
     pub async fn is_held(&mut self) -> bool {
-        self.lease.session().ping().await.is_ok()
+        self.pooled.session().ping().await.is_ok()
     }
 
-    /// Proves that the lock excludes others: a pooler in transaction mode would give this connection's
-    /// statements to any server session. See [`verify_exclusive`].
-    pub async fn verify(&mut self, database: &Database) -> Result<(), Error> {
-        verify_exclusive(self.lease.session(), &self.key, database).await
+    /// Proves that the lock excludes other sessions; see [`verify_exclusive`].
+    ///
+    /// # Errors
+    /// `TransactionPooler` when the lock does not exclude other sessions; `Statement` when the database does
+    /// not answer.
+    pub async fn verify(&mut self, database: &Database) -> Result<(), DatabaseError> {
+        verify_exclusive(self.pooled.session(), &self.key, database).await
     }
 
     /// The connection that holds the lock: work that must not outlive the lock runs on it.
     pub(super) fn session(&mut self) -> &mut Session {
-        self.lease.session()
+        self.pooled.session()
     }
 }
 
-/// Proves that the lock `key`, which `session` holds, excludes other sessions.
+/// Proves that the lock `key`, which `session` holds, excludes other sessions. Behind a pooler in transaction
+/// mode it does not, because such a pooler sends this connection's statements to any of its server sessions.
 ///
-/// The control session stays inside a transaction while it looks, which pins its server session. Behind a
-/// pooler in transaction mode it either sits on the session that holds the lock, and gets it too, or leaves
-/// this connection another session to run on.
+/// The control session stays inside a transaction during the check, which pins it to one server session.
+/// Behind such a pooler that is either the session that holds the lock, and then the control session gets the
+/// lock too; or it is another one, and then this connection's next statement runs in a different server
+/// process.
+///
+/// # Errors
+/// `TransactionPooler` when the lock does not exclude other sessions; `Statement` when the database does not
+/// answer.
 pub(super) async fn verify_exclusive(
     session: &mut Session,
     key: &LockKey,
     database: &Database,
-) -> Result<(), Error> {
+) -> Result<(), DatabaseError> {
     let place = database.place();
-    let failed = |source| Error::Statement { doing: format!("verifying the lock `{key}`"), source };
-    let pooler = |evidence: String| Error::TransactionPooler { place: place.clone(), evidence };
+    let failed = |source| DatabaseError::Statement { doing: format!("verifying the lock `{key}`"), source };
+    let pooler = |evidence: String| DatabaseError::TransactionPooler { place: place.clone(), evidence };
     let mut second = database.lend_control_session().await.map_err(failed)?;
-    second.session().execute("BEGIN", Activity::Bound).await.map_err(failed)?;
-    let taken = ask(second.session(), &format!("SELECT pg_try_advisory_xact_lock({})", key.number)).await;
-    let pid = session.pid();
-    let moved = ask(session, &format!("SELECT pg_backend_pid() <> {pid}")).await;
+    second.session().execute("BEGIN", Activity::Pinned).await.map_err(failed)?;
+    let take = format!("SELECT pg_try_advisory_xact_lock({})", key.number);
+    let taken = query_bool(second.session(), &take).await;
+    let compare = format!("SELECT pg_backend_pid() <> {}", session.pid());
+    let moved = query_bool(session, &compare).await;
     second.session().execute("ROLLBACK", Activity::Idle).await.map_err(failed)?;
     if taken.map_err(failed)? {
         return Err(pooler("a second connection was given the same lock".into()));
@@ -200,10 +223,10 @@ pub(super) async fn verify_exclusive(
     Ok(())
 }
 
-/// Asks a yes-or-no question by the simple protocol, which poolers understand too. The session stays bound.
-pub(super) async fn ask(session: &mut Session, sql: &str) -> sqlx::Result<bool> {
-    let result = session.engage().fetch_one(sqlx::raw_sql(AssertSqlSafe(sql))).await;
-    session.settle(&result, Activity::Bound);
+/// Reads one boolean through the simple protocol, which poolers support too. The session stays pinned.
+pub(super) async fn query_bool(session: &mut Session, sql: &str) -> sqlx::Result<bool> {
+    let result = session.start_request().fetch_one(sqlx::raw_sql(AssertSqlSafe(sql))).await;
+    session.finish_request(&result, Activity::Pinned);
     result?.try_get(0)
 }
 
@@ -214,7 +237,7 @@ mod tests {
     #[test]
     fn namespaces_keep_equal_names_apart_and_keys_never_change() {
         assert_ne!(LockKey::forge("migrations").number(), LockKey::application("migrations").number());
-        // Two versions of Forge must mean the same lock.
+        // Nodes of two versions of Forge must take the same lock.
         assert_eq!(LockKey::forge("migrations").number(), LockKey::within("system", "migrations").number());
     }
 }

@@ -1,4 +1,4 @@
-//! Brings the schema up to date while the node starts; a transient child that is gone afterwards.
+//! Applies pending migrations while the node starts: a transient child that stops when they are applied.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +7,16 @@ use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Restart, Timer};
 
 use super::database::Database;
-use super::migrate::runner::{Progress, Runner};
+use super::migrate::runner::{MigrationProgress, Runner};
 use super::migrate::set::MigrationSet;
 
-/// Longer than any sane migration: the start of the siblings waits for it.
+/// Time for all migrations together. The siblings behind the migrator start only after it.
 const START_DEADLINE: Duration = secs(3_600);
 
-/// What the migrator receives.
+/// A message of the migrator.
 #[derive(Debug)]
 pub enum MigratorMessage {
-    /// Everything is applied: end.
+    /// Every migration is applied: the actor stops.
     Finished,
 }
 
@@ -30,21 +30,22 @@ impl Message for MigratorMessage {
     }
 }
 
-/// The actor.
+/// Applies the pending migrations of some sets.
 #[derive(Debug, Clone)]
 pub struct Migrator {
-    /// Where.
+    /// The database to migrate.
     pub database: Database,
-    /// What, in this order.
+    /// The sets, applied in this order.
     pub sets: Arc<[MigrationSet]>,
-    /// This node, for the bookkeeping.
+    /// This node's name, for the column `forge_migrations.node`.
     pub node: String,
-    /// How long to wait for another node that migrates.
+    /// Time to wait for another node that migrates.
     pub lock_wait: Duration,
 }
 
 impl Migrator {
-    /// The child that migrates in its start, so that later siblings find the schema they were compiled for.
+    /// The child that migrates in its start, so that later siblings find the schema that they were compiled
+    /// for.
     pub fn child(self) -> ChildSpec {
         let (mut spec, _) = ChildSpec::actor("migrator", move || self.clone());
         spec.restart = Restart::Transient;
@@ -82,19 +83,19 @@ impl Actor for Migrator {
     }
 }
 
-fn report(progress: Progress<'_>) {
+fn report(progress: MigrationProgress<'_>) {
     match progress {
-        Progress::WaitingForLock { waited } => {
-            tracing::info!(waited_seconds = waited.as_secs(), "another node migrates; waiting")
+        MigrationProgress::WaitingForLock { waited } => {
+            tracing::info!(waited_seconds = waited.as_secs(), "waiting for another node that migrates")
         }
-        Progress::Running(step) => {
-            tracing::debug!(set = step.set, migration = step.migration.title(), "migrating")
+        MigrationProgress::Started(step) => {
+            tracing::debug!(set = step.set, migration = step.migration.title(), "migration started")
         }
-        Progress::Ran(done) => tracing::info!(
-            set = done.set,
-            migration = done.title,
-            milliseconds = done.execution_ms,
-            "migrated"
+        MigrationProgress::Completed(migration) => tracing::info!(
+            set = migration.set,
+            migration = migration.title,
+            milliseconds = migration.execution_ms,
+            "migration applied"
         ),
     }
 }

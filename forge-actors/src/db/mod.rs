@@ -1,36 +1,38 @@
-//! Postgres: the only room that opens connections.
+//! Postgres: the only subsystem that opens connections.
 //!
 //! ```text
 //!   Database ─┬ write pool ── Transaction ── Db (frame) ── nested frames (savepoints)
 //!             ├ read pool ─── Db (reader): one statement, one session, one round trip
-//!             │               Runs: many reads of one snapshot, each with what it read
+//!             ├ live pool ─── Runs: many reads of one snapshot, each with the relations that it read
 //!             ├ locks pool ── advisory locks, migrations
-//!             └ control pool ─ health, cancellation: never waits behind applications
+//!             └ control pool ─ health checks, cancellation; application statements never use it
 //!
-//!   session:  Idle ──statement──▶ Busy ──answer──▶ Idle | Bound
-//!                                   └─ future dropped: stays Busy, is discarded, its backend terminated
+//!   session:  Idle ──statement──▶ Busy ──answer read to its end──▶ Idle | Pinned
+//!                              └─ future dropped: the session stays Busy and is discarded,
+//!                                 its backend terminated
 //! ```
 //!
 //! Invariants:
-//! - Only a session whose last answer was read to its end goes back into a pool. A future dropped half-way (a
-//!   client that disconnects, a timeout, an actor stop) leaves its session marked, and the mark is what
-//!   decides, so no `BEGIN` in flight can hand its transaction to the next user.
-//! - Nor does one that its user changed: what would end a transaction or alter a session is refused by its
-//!   text (`guard`), and a session in which something may have stayed is discarded. Forge's own code uses
-//!   `Session` directly and is not judged.
-//! - A commit that succeeds was one: it is sent behind a savepoint, which fails wherever `COMMIT` would only
-//!   warn.
-//! - The good path costs no round trip of its own: no ping before use, no reset after it.
-//! - A database outage is a state (`Away`), not a crash: acquiring fails at once with `UNAVAILABLE` and the
-//!   monitor keeps knocking.
+//! - A session goes back into a pool only when its last answer was read to its end. A future that is dropped
+//!   half-way (a client disconnects, a timeout, an actor stops) leaves its session marked `Busy`, so a
+//!   `BEGIN` in flight can never hand its transaction to the session's next user.
+//! - A session goes back into a pool only when its user left nothing in it. Statements that end a transaction
+//!   or change a session are refused by their text (`guard`); a session in which a statement may have left
+//!   something is discarded. Forge's own code uses `Session` directly, without these checks.
+//! - A commit that is reported as successful has happened: `COMMIT` is sent behind a savepoint, which fails
+//!   wherever a bare `COMMIT` would only warn.
+//! - The common path costs no extra round trip: no ping before use, no reset after it.
+//! - A database outage is a state (`Away`), not a crash: acquiring a session fails at once with
+//!   `UNAVAILABLE`, and the monitor keeps pinging.
 //! - A commit whose answer never came is `OUTCOME_UNKNOWN`, never "failed".
 
 pub mod config;
 pub mod database;
-pub mod disposal;
+pub mod discarder;
 pub mod embedded;
 pub mod error;
 pub mod frame;
+pub mod frame_state;
 pub mod guard;
 pub mod handle;
 pub mod lexer;
@@ -42,6 +44,7 @@ pub mod monitor;
 pub mod pool;
 pub mod runs;
 pub mod session;
+pub mod shared;
 pub mod state;
 pub mod statement;
 pub mod transaction;

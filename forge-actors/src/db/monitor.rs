@@ -1,12 +1,12 @@
-//! Watches whether the database answers, and tells everybody who waits.
+//! Pings the database, and publishes whether it answers as a [`DatabaseState`](super::state::DatabaseState).
 //!
 //! ```text
 //!   start ──answers──▶ Up ──two pings fail──▶ Away ──answers──▶ Up (older sessions are not lent again)
-//!     └─ permanent error, or patience exhausted: the start fails
+//!     └─ permanent error, or start_patience is over: the start fails
 //! ```
 //!
-//! It pings once a second, at once when a session broke, and up to ten times a second while the database is
-//! away. An outage is published, never a crash: this actor has no path from a failed ping to an error.
+//! The monitor pings once a second, at once when a session broke, and up to ten times a second while the
+//! database is away. An outage is published and never a crash: a failed ping is not an error of this actor.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,34 +17,40 @@ use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Timer};
 
 use super::database::{CheckError, Database};
-use super::error::{Error, no_answer};
+use super::error::{DatabaseError, no_answer};
 
 const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// Between pings while the database is away.
+/// Pauses between pings while the database is away.
 const AWAY: Backoff = Backoff::exponential(Duration::from_millis(100), Duration::from_secs(1));
-/// Between tries at the start.
+/// Pauses between connection attempts at the start.
 const STARTING: Backoff = Backoff::exponential(Duration::from_millis(200), Duration::from_secs(5));
-/// However many sessions break at once, the pings that they ask for keep this distance.
-const SUSPICION_PAUSE: Duration = Duration::from_millis(100);
+/// However many sessions break at once, the pings that they ask for are at least this far apart.
+const SUSPECT_PAUSE: Duration = Duration::from_millis(100);
 const PRUNE_EVERY_PINGS: u32 = 30;
 
-/// One failed try of a start that goes on waiting.
+/// A connection attempt that failed, of a start that goes on waiting.
 #[derive(Debug)]
-pub struct Try<'a> {
-    /// Counted from 1.
+pub struct FailedAttempt<'a> {
+    /// The attempt's number, counted from 1.
     pub number: u32,
-    /// Since the first one.
+    /// Time since the first attempt.
     pub waited: Duration,
-    /// Until the next one.
+    /// Time until the next attempt.
     pub next: Duration,
-    /// Why it failed.
+    /// Why the attempt failed.
     pub cause: &'a sqlx::Error,
 }
 
-/// Waits until the database answers. What only a person can mend fails at once, everything else after the
-/// configured patience.
-pub async fn wait_for(database: &Database, progress: impl Fn(Try<'_>)) -> Result<(), Error> {
+/// Waits until the database answers, for at most `database.start_patience`.
+///
+/// # Errors
+/// At once for a failure that a person must mend, such as a refused login; after the patience for every
+/// other.
+pub async fn wait_for(
+    database: &Database,
+    progress: impl Fn(FailedAttempt<'_>),
+) -> Result<(), DatabaseError> {
     let patience = database.config().start_patience;
     let started = Instant::now();
     for attempt in 0.. {
@@ -55,19 +61,19 @@ pub async fn wait_for(database: &Database, progress: impl Fn(Try<'_>)) -> Result
         };
         let waited = started.elapsed();
         if waited >= patience {
-            return Err(Error::Away { place: database.place(), waited, cause });
+            return Err(DatabaseError::Away { place: database.place(), waited, cause });
         }
         let next = STARTING.jittered(attempt).min(patience - waited);
-        progress(Try { number: attempt + 1, waited, next, cause: &cause });
+        progress(FailedAttempt { number: attempt + 1, waited, next, cause: &cause });
         tokio::time::sleep(next).await;
     }
     Ok(())
 }
 
-/// What the monitor receives.
+/// A message of the monitor.
 #[derive(Debug)]
 pub enum MonitorMessage {
-    /// See whether the database answers.
+    /// Pings the database, and publishes the result.
     Ping,
 }
 
@@ -81,24 +87,26 @@ impl Message for MonitorMessage {
     }
 }
 
-/// The actor.
+/// Watches one database.
 #[derive(Debug, Clone)]
 pub struct Monitor {
     database: Database,
-    /// A restart of the monitor during an outage must not wait for its end and fail.
+    /// True once a start has waited for the database. A monitor that restarts during an outage does not wait
+    /// for the outage's end, which would fail its start.
     waited: Arc<AtomicBool>,
 }
 
-/// Its state.
+/// State of the [`Monitor`].
 #[derive(Debug)]
 pub struct MonitorState {
+    /// Pings that failed since the last one that was answered.
     failures: u32,
     pings: u32,
     next: Timer,
 }
 
 impl Monitor {
-    /// The child that watches `database`. Its first start waits for the database.
+    /// The child that watches `database`. Its first start waits until the database answers.
     pub fn child(database: Database) -> ChildSpec {
         let start_deadline = database.config().start_patience + secs(10);
         let monitor = Self { database, waited: Arc::default() };
@@ -115,14 +123,18 @@ impl Monitor {
                     tracing::info!(
                         place = self.database.place(),
                         seconds = outage.as_secs_f64(),
-                        "the database is back"
+                        "database reachable again"
                     );
                 }
                 PING_EVERY
             }
             Err(error) => {
                 if self.database.mark_away(&error) {
-                    tracing::warn!(place = self.database.place(), %error, "the database is away; calls are answered with UNAVAILABLE until it is back");
+                    tracing::warn!(
+                        place = self.database.place(),
+                        %error,
+                        "database unreachable; calls are answered with UNAVAILABLE until it answers again"
+                    );
                 }
                 let delay = AWAY.jittered(state.failures);
                 state.failures = state.failures.saturating_add(1);
@@ -136,7 +148,8 @@ impl Monitor {
         state.next = cx.send_after(delay, MonitorMessage::Ping);
     }
 
-    /// One broken connection is no outage, so the second try counts; it is made on a new one.
+    /// Pings again when the first ping fails. One broken connection is no outage, and the second ping uses a
+    /// new connection.
     async fn ping_twice(&self) -> sqlx::Result<()> {
         if self.ping_once().await.is_ok() {
             return Ok(());
@@ -158,26 +171,26 @@ impl Actor for Monitor {
     async fn start(&self, cx: &Context<MonitorMessage>) -> Result<MonitorState, ActorError> {
         if !self.waited.load(Ordering::Acquire) {
             wait_for(&self.database, |attempt| {
-                let Try { number, waited, cause, .. } = attempt;
-                tracing::warn!(place = self.database.place(), number, waited_seconds = waited.as_secs(), %cause, "waiting for the database");
+                let FailedAttempt { number, waited, cause, .. } = attempt;
+                let (place, waited_seconds) = (self.database.place(), waited.as_secs());
+                tracing::warn!(place, number, waited_seconds, %cause, "waiting for the database");
             })
             .await?;
             self.waited.store(true, Ordering::Release);
         }
         let (database, address) = (self.database.clone(), cx.address());
-        cx.spawn("suspicion", async move {
+        cx.spawn("suspected outages", async move {
             loop {
-                database.suspicion().await;
-                // While it is away the pings come fast enough. A full mailbox means that one is due anyway.
-                if database.state().borrow().is_up()
-                    && let Err(error) = address.cast(MonitorMessage::Ping)
-                {
-                    tracing::debug!(%error, "a suspicion was not passed on");
+                database.outage_suspected().await;
+                // While the database is away, it is pinged often anyway. The notification is dropped when the
+                // mailbox is full, and then a ping is due already.
+                if database.state().borrow().is_up() {
+                    address.notify(MonitorMessage::Ping);
                 }
-                tokio::time::sleep(SUSPICION_PAUSE).await;
+                tokio::time::sleep(SUSPECT_PAUSE).await;
             }
         });
-        // At once: after a restart nobody knows what happened meanwhile.
+        // The first ping is due at once: after a restart the published state may be out of date.
         Ok(MonitorState { failures: 0, pings: 0, next: cx.send_after(Duration::ZERO, MonitorMessage::Ping) })
     }
 

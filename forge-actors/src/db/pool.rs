@@ -1,85 +1,72 @@
-//! A bounded set of sessions. Lending costs no round trip, except for a session that nobody used for a
-//! second.
+//! A bounded set of sessions. Lending a session costs no round trip, unless it was unused for a second.
 
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult};
 use sqlx::postgres::PgConnectOptions;
-use tokio::sync::{Notify, watch};
 
-use super::disposal::Disposal;
 use super::error::no_answer;
 use super::session::{Activity, BackendPid, Session};
+use super::shared::DatabaseShared;
 use super::state::DatabaseState;
 
-/// A session unused for longer is pinged before it is lent: sockets die while nobody watches.
+/// A session that was unused for longer is pinged before it is lent, because its socket may have died
+/// meanwhile.
 const PING_AFTER: Duration = Duration::from_secs(1);
-/// How long that ping may take.
+/// Time for the answer to that ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the pools of one database share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    /// Sessions of an older generation are not lent again; grows when the database comes back.
-    pub(super) generation: AtomicU64,
-    /// What the monitor last saw.
-    pub(super) state: watch::Sender<DatabaseState>,
-    /// Wakes the monitor when a session broke or a connection failed.
-    pub(super) suspicion: Notify,
-    pub(super) disposal: Disposal,
-}
-
-/// Opens sessions and judges used ones.
-pub(super) struct SessionMaker {
+/// Opens the sessions of one pool, and decides whether a used one is lent again.
+pub(super) struct SessionFactory {
     pub(super) options: PgConnectOptions,
     pub(super) setup: String,
     pub(super) connect_timeout: Duration,
     pub(super) age_max: Duration,
-    pub(super) shared: Arc<Shared>,
-    /// Connections being opened and pings not yet answered. An acquire that takes too long meanwhile waits
-    /// for the database, not for other callers.
-    pub(super) knocking: AtomicUsize,
+    pub(super) shared: Arc<DatabaseShared>,
+    /// Connections being opened, and pings that are not answered yet. An acquire that times out while there
+    /// are any was waiting for the database, not for other callers.
+    pub(super) pending_probes: AtomicUsize,
 }
 
-/// Counts as a wait for the database while it lives, however it ends.
-struct Knock<'a>(&'a AtomicUsize);
+/// Counts one connection attempt or ping as pending for as long as this value lives.
+struct Probe<'a>(&'a AtomicUsize);
 
-impl<'a> Knock<'a> {
-    fn new(knocking: &'a AtomicUsize) -> Self {
-        knocking.fetch_add(1, Ordering::AcqRel);
-        Self(knocking)
+impl<'a> Probe<'a> {
+    fn new(pending: &'a AtomicUsize) -> Self {
+        pending.fetch_add(1, Ordering::AcqRel);
+        Self(pending)
     }
 }
 
-impl Drop for Knock<'_> {
+impl Drop for Probe<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-impl managed::Manager for SessionMaker {
+impl managed::Manager for SessionFactory {
     type Type = Session;
     type Error = sqlx::Error;
 
     async fn create(&self) -> Result<Session, sqlx::Error> {
-        let generation = self.shared.generation.load(Ordering::Acquire);
+        let generation = self.shared.generation();
         let opening = Session::open(&self.options, &self.setup, generation, self.age_max);
-        let _knock = Knock::new(&self.knocking);
+        let _probe = Probe::new(&self.pending_probes);
         let opened = tokio::time::timeout(self.connect_timeout, opening).await;
         let opened = opened.unwrap_or_else(|_| Err(no_answer(self.connect_timeout)));
-        opened.inspect_err(|_| self.shared.suspicion.notify_one())
+        opened.inspect_err(|_| self.shared.suspect_outage.notify_one())
     }
 
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<sqlx::Error> {
-        if !session.is_reusable(self.shared.generation.load(Ordering::Acquire)) {
-            return Err(RecycleError::message("used up"));
+        if !session.is_reusable(self.shared.generation()) {
+            return Err(RecycleError::message("the session must not be lent again"));
         }
         if session.idle_for() > PING_AFTER {
-            let _knock = Knock::new(&self.knocking);
+            let _probe = Probe::new(&self.pending_probes);
             let pinged = tokio::time::timeout(PING_TIMEOUT, session.ping()).await;
             pinged.unwrap_or_else(|_| Err(no_answer(PING_TIMEOUT)))?;
         }
@@ -90,22 +77,23 @@ impl managed::Manager for SessionMaker {
 /// A bounded set of sessions of one kind.
 #[derive(Clone)]
 pub(super) struct Pool {
-    sessions: managed::Pool<SessionMaker>,
+    sessions: managed::Pool<SessionFactory>,
     acquire_timeout: Duration,
-    /// Fails at once while the database is away. Off for the control pool, which is how its return is
-    /// noticed.
+    /// Acquiring fails at once while the database is away. Off for the control pool, through which the
+    /// monitor notices that the database is back.
     fails_when_away: bool,
 }
 
 impl Pool {
     pub(super) fn new(
-        maker: SessionMaker,
+        factory: SessionFactory,
         size: usize,
         acquire_timeout: Duration,
         fails_when_away: bool,
     ) -> Self {
-        // Last in, first out: the busy few stay warm and need no ping, the others age and are closed.
-        let sessions = managed::Pool::builder(maker).max_size(size).queue_mode(QueueMode::Lifo).build();
+        // Last in, first out: the few sessions in use stay warm and need no ping, the others age and are
+        // closed.
+        let sessions = managed::Pool::builder(factory).max_size(size).queue_mode(QueueMode::Lifo).build();
         Self {
             sessions: sessions.expect("deadpool only refuses timeouts without a runtime"),
             acquire_timeout,
@@ -114,7 +102,10 @@ impl Pool {
     }
 
     /// Lends a session, or says within the acquire timeout why there is none.
-    pub(super) async fn acquire(&self) -> sqlx::Result<Lease> {
+    ///
+    /// # Errors
+    /// `PoolTimedOut` when other callers have every session; an `Io` error when the database does not answer.
+    pub(super) async fn acquire(&self) -> sqlx::Result<PooledSession> {
         if self.fails_when_away
             && let DatabaseState::Away { cause, .. } = &*self.shared().state.borrow()
         {
@@ -123,7 +114,8 @@ impl Pool {
                 format!("the database is away: {cause}"),
             )));
         }
-        // Not moved into the timeout, so that this caller's own knock still counts when its time is up.
+        // Pinned here and not moved into the timeout, so that this caller's own probe still counts when the
+        // timeout is over.
         let mut lending = pin!(self.sessions.get());
         let lent = tokio::time::timeout(self.acquire_timeout, lending.as_mut())
             .await
@@ -135,23 +127,22 @@ impl Pool {
                 sqlx::Error::PoolTimedOut
             }
         })?;
-        Ok(Lease { session: Some(session), shared: Arc::clone(self.shared()) })
+        Ok(PooledSession { session: Some(session), shared: Arc::clone(self.shared()) })
     }
 
-    /// `PoolTimedOut` says that other callers have every session; a database that does not answer is an `Io`
-    /// error.
     fn timed_out(&self) -> sqlx::Error {
-        let waits_for_database = self.sessions.manager().knocking.load(Ordering::Acquire) > 0;
+        let waits_for_database = self.sessions.manager().pending_probes.load(Ordering::Acquire) > 0;
         if waits_for_database { no_answer(self.acquire_timeout) } else { sqlx::Error::PoolTimedOut }
     }
 
-    /// A session that did not lie in the pool: what lay there beside a broken one is most likely broken too.
-    pub(super) async fn acquire_fresh(&self) -> sqlx::Result<Lease> {
+    /// Lends a new session, after a pooled one was found broken: the others of the pool are most likely
+    /// broken too, and are closed.
+    pub(super) async fn acquire_fresh(&self) -> sqlx::Result<PooledSession> {
         self.prune(Duration::ZERO);
         self.acquire().await
     }
 
-    /// Closes sessions that nobody used for `idle_max`.
+    /// Closes the sessions that were unused for `idle_max`.
     pub(super) fn prune(&self, idle_max: Duration) {
         self.sessions.retain(|session, _| session.idle_for() < idle_max);
     }
@@ -160,7 +151,6 @@ impl Pool {
         self.sessions.close();
     }
 
-    /// Open sessions, lent sessions, and the bound on both.
     pub(super) fn usage(&self) -> PoolUsage {
         let status = self.sessions.status();
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
@@ -181,7 +171,7 @@ impl Pool {
         }
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
+    fn shared(&self) -> &Arc<DatabaseShared> {
         &self.sessions.manager().shared
     }
 }
@@ -189,7 +179,7 @@ impl Pool {
 /// A pool that does not keep itself alive.
 #[derive(Debug)]
 pub(super) struct WeakPool {
-    sessions: managed::WeakPool<SessionMaker>,
+    sessions: managed::WeakPool<SessionFactory>,
     acquire_timeout: Duration,
     fails_when_away: bool,
 }
@@ -201,9 +191,9 @@ impl WeakPool {
     }
 }
 
-impl fmt::Debug for SessionMaker {
+impl fmt::Debug for SessionFactory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionMaker")
+        f.debug_struct("SessionFactory")
             .field("application_name", &self.options.get_application_name())
             .finish_non_exhaustive()
     }
@@ -223,19 +213,20 @@ pub struct PoolUsage {
     pub open: u32,
     /// Sessions in use.
     pub lent: u32,
-    /// Callers that wait for one.
+    /// Callers that wait for a session.
     pub waiting: u32,
-    /// The bound.
+    /// The limit of `open`.
     pub max: u32,
 }
 
-/// A session on loan. Returned when dropped at rest; discarded when dropped in any other state.
-pub(super) struct Lease {
-    session: Option<Object<SessionMaker>>,
-    shared: Arc<Shared>,
+/// A session that a pool has lent. Dropped while idle it goes back to the pool; dropped in any other state it
+/// is discarded.
+pub(super) struct PooledSession {
+    session: Option<Object<SessionFactory>>,
+    shared: Arc<DatabaseShared>,
 }
 
-impl Lease {
+impl PooledSession {
     pub(super) fn session(&mut self) -> &mut Session {
         self.session.as_mut().expect("only drop takes the session")
     }
@@ -244,46 +235,40 @@ impl Lease {
         self.session.as_ref().map_or(Activity::Broken, |session| session.activity())
     }
 
-    /// True when the session waited in the pool before this loan, so that its socket may have died there.
+    /// True when the session waited in the pool before it was lent, so that its socket may have died there.
     pub(super) fn was_pooled(&self) -> bool {
         self.session.as_ref().is_some_and(|session| Object::metrics(session).recycle_count > 0)
     }
 
-    /// Runs one statement with one argument and reads its answer.
-    pub(super) async fn run_one(mut self, sql: &'static str, pid: BackendPid) -> sqlx::Result<()> {
+    /// Runs a statement whose one argument is `pid`, and reads its answer.
+    pub(super) async fn run_for_backend(mut self, sql: &'static str, pid: BackendPid) -> sqlx::Result<()> {
         let session = self.session();
-        let result = sqlx::query(sql).bind(pid.0).execute(session.engage()).await.map(drop);
-        session.settle(&result, Activity::Idle);
+        let result = sqlx::query(sql).bind(pid.0).execute(session.start_request()).await.map(drop);
+        session.finish_request(&result, Activity::Idle);
         result
     }
 }
 
-impl Drop for Lease {
+impl Drop for PooledSession {
     fn drop(&mut self) {
         let Some(session) = self.session.take() else { return };
-        if let Some(stale) = session.stale_generation() {
-            // Whoever notices first ends the generation; the others find it ended.
-            let _ended = self.shared.generation.compare_exchange(
-                stale,
-                stale + 1,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            );
+        if let Some(generation) = session.stale_generation() {
+            self.shared.end_generation_of(generation);
         }
         match session.activity() {
-            Activity::Idle if session.is_used_up() => self.shared.disposal.discard(Object::take(session)),
+            Activity::Idle if session.is_spoilt() => self.shared.discarder.discard(Object::take(session)),
             Activity::Idle => drop(session),
             Activity::Broken => {
-                self.shared.suspicion.notify_one();
+                self.shared.suspect_outage.notify_one();
                 drop(Object::take(session));
             }
-            Activity::Busy | Activity::Bound => self.shared.disposal.discard(Object::take(session)),
+            Activity::Busy | Activity::Pinned => self.shared.discarder.discard(Object::take(session)),
         }
     }
 }
 
-impl fmt::Debug for Lease {
+impl fmt::Debug for PooledSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("activity", &self.activity()).finish_non_exhaustive()
+        f.debug_struct("PooledSession").field("activity", &self.activity()).finish_non_exhaustive()
     }
 }

@@ -1,18 +1,20 @@
-//! Several reads of one snapshot, one after the other, each undone as soon as Postgres has said what it read.
+//! Several runs of reads on one snapshot, one after the other; for each run Postgres reports which relations
+//! it read.
 //!
 //! ```text
-//!   snapshot ── SAVEPOINT ── run ── what did it read? ROLLBACK TO ── run ── what did it read? ROLLBACK TO ── …
+//!   snapshot ── SAVEPOINT ── run ── read its locks, ROLLBACK TO ── run ── read its locks, ROLLBACK TO ── …
 //! ```
 //!
-//! What a run read is what Postgres locked for it, whatever its text: views, functions, policies, dynamic SQL
-//! and cached plans take their locks anew each time. Rolling back to the savepoint frees these locks, so that
-//! the next run's are its own; and it mends a transaction that a run broke. The one hole is a part of a run
-//! that was itself rolled back (an exception block, a failed nested call): its locks are gone before anybody
-//! can look, and it shows only in the backend's scan counters, which no rollback touches. Hence both are
-//! asked, in the round trip that ends the run.
+//! The relations that a run read are those that Postgres locked for it, whatever the text of its statements:
+//! views, functions, policies, dynamic SQL and cached plans take their locks anew each time. Rolling back to
+//! the savepoint frees these locks, so that the locks of the next run are its own, and repairs a transaction
+//! that a run made fail. One part of a run escapes: a part that was itself rolled back (an exception block, a
+//! failed nested call) has lost its locks before they are read, and shows only in the backend's scan
+//! counters, which no rollback resets. Therefore locks and counters are both read, in the round trip that
+//! ends the run.
 //!
-//! A run that failed in Postgres has lost its locks: what is told of it is only what it scanned, and
-//! [`ReadSet::whole`] says so.
+//! A run that failed in Postgres has lost its locks too. Its read set then names only the relations that it
+//! scanned, and [`ReadSet::whole`] is false.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -20,28 +22,28 @@ use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use tokio::sync::OwnedMutexGuard;
 
 use crate::kernel::fault::Fault;
 
 use super::error::no_answer;
-use super::frame::{Frame, RunEnd};
+use super::frame::{EndedRun, Frame, ParentLock};
 use super::handle::Db;
 use super::transaction::Transaction;
 
 const READS: &str = include_str!("sql/read_reads.sql");
-/// Time for what a run left under way to end; after it the snapshot is given up.
+/// Time for a statement that a run left behind to end; after it the snapshot is given up.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How much of each watched relation was scanned, as far as any was.
+/// The watched relations that were scanned, each with its scan count.
 type Scans = Vec<(u32, i64)>;
 
-/// What one run read.
+/// The relations that one run read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadSet {
     /// Relations by `oid`: tables, indexes, views, sequences, catalogs.
     pub relations: BTreeSet<u32>,
-    /// False when a failure had undone the run before it was looked at, so that `relations` may lack some.
+    /// False when a failure had rolled the run back before its locks were read, so that `relations` may lack
+    /// some.
     pub whole: bool,
 }
 
@@ -49,45 +51,53 @@ pub struct ReadSet {
 #[derive(Debug)]
 #[must_use = "close it, or its session is discarded"]
 pub struct Runs {
+    /// The frame of the current run.
     frame: Arc<Frame>,
     /// The transaction's own statements wait until the runs are over.
-    parent: OwnedMutexGuard<()>,
+    parent_lock: ParentLock,
     transaction: Transaction,
-    /// Locked before the first run.
+    /// Relations that were locked before the first run.
     before: BTreeSet<u32>,
+    /// The scan counts of the watched relations at the end of the run before.
     scanned: HashMap<u32, i64>,
 }
 
 impl Runs {
-    /// Divides what follows in `transaction` into runs. `watched` are the relations whose scans are counted:
-    /// user tables and indexes.
+    /// Divides the following statements of `transaction` into runs. `watched` are the relations whose scans
+    /// are counted: user tables and indexes.
+    ///
+    /// # Errors
+    /// When the transaction has failed or ended, or the database does not answer.
     pub async fn begin(transaction: Transaction, watched: &[u32]) -> Result<Self, Fault> {
         let watched: Vec<String> = watched.iter().map(u32::to_string).collect();
         let sql = format!(
             "SELECT set_config('forge.watched', '{{{}}}', true); {READS}; SAVEPOINT forge_1",
             watched.join(",")
         );
-        let (frame, parent, rows) = transaction.root().first_run(sql).await?;
+        let (frame, parent_lock, rows) = transaction.root().first_run(sql).await?;
         let (before, scanned) = reads(rows.last())?;
-        Ok(Self { frame, parent, transaction, before, scanned: scanned.into_iter().collect() })
+        Ok(Self { frame, parent_lock, transaction, before, scanned: scanned.into_iter().collect() })
     }
 
-    /// Where the current run sends its statements. Closed when the run ends: what the run left behind cannot
-    /// reach into the next one.
+    /// The handle for the current run's statements. It is closed when the run ends: tasks that the run left
+    /// behind cannot send statements into the next run.
     pub fn db(&self) -> Db {
         Db::framed(Arc::clone(&self.frame))
     }
 
-    /// Ends the current run, also one whose future was dropped half-way, says what it read, and undoes it. An
-    /// error means that the snapshot is lost.
+    /// Ends the current run, also one whose future was dropped half-way, rolls it back, and returns the
+    /// relations that it read.
+    ///
+    /// # Errors
+    /// Any error means that the snapshot is lost.
     pub async fn end_run(&mut self) -> Result<ReadSet, Fault> {
         if self.frame.is_busy() {
-            self.cut().await?;
+            self.cancel_abandoned_statement().await?;
         }
         let ending = tokio::time::timeout(END_TIMEOUT, self.frame.next_run(READS)).await;
-        let RunEnd { next, rows, failed, stale } = ending.map_err(|_| no_answer(END_TIMEOUT))??;
+        let EndedRun { next, rows, failed, is_stale } = ending.map_err(|_| no_answer(END_TIMEOUT))??;
         self.frame = next;
-        if stale {
+        if is_stale {
             return Err(Fault::internal("the schema changed under what the session had prepared"));
         }
         let (mut relations, scanned) = reads(rows.last())?;
@@ -103,21 +113,21 @@ impl Runs {
     /// Ends the transaction.
     pub async fn close(self) {
         self.frame.close();
-        drop(self.parent);
+        drop(self.parent_lock);
         self.transaction.rollback().await;
     }
 
-    /// Cancels the statement that an abandoned run left under way.
-    async fn cut(&self) -> Result<(), Fault> {
-        self.transaction.database().cancel(self.transaction.pid()).await?;
+    /// Cancels the statement of a run whose future was dropped.
+    async fn cancel_abandoned_statement(&self) -> Result<(), Fault> {
+        self.transaction.cancel_statement().await?;
         let drained = tokio::time::timeout(END_TIMEOUT, self.frame.drain()).await;
         Ok(drained.map_err(|_| no_answer(END_TIMEOUT))??)
     }
 }
 
-/// Reads what [`READS`] answered: locked relations, and how much of each watched one was scanned.
+/// Reads the answer to [`READS`]: the locked relations, and the scan counts of the watched ones.
 fn reads(row: Option<&PgRow>) -> Result<(BTreeSet<u32>, Scans), Fault> {
-    let row = row.ok_or_else(|| Fault::internal("Postgres did not say what was read"))?;
+    let row = row.ok_or_else(|| Fault::internal("Postgres did not answer which relations were read"))?;
     let text = |column: &str| row.try_get::<Option<String>, _>(column).map(Option::unwrap_or_default);
     let (locked, scanned) = (text("locked")?, text("scanned")?);
     let parse = || {
@@ -127,8 +137,9 @@ fn reads(row: Option<&PgRow>) -> Result<(BTreeSet<u32>, Scans), Fault> {
         };
         Some((locked, words(&scanned).map(count).collect::<Option<_>>()?))
     };
-    parse()
-        .ok_or_else(|| Fault::internal(format!("what was read is not told in numbers: {locked} {scanned}")))
+    parse().ok_or_else(|| {
+        Fault::internal(format!("the answer with the relations read is malformed: {locked} {scanned}"))
+    })
 }
 
 fn words(list: &str) -> impl Iterator<Item = &str> {

@@ -1,5 +1,5 @@
-//! One connection to Postgres, together with what is known about it: its backend's pid, its age, and whether
-//! it is at rest.
+//! One connection to Postgres, with its backend's pid, its age, and whether its last answer was read to the
+//! end.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -8,9 +8,9 @@ use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row};
 
 use super::error::{is_broken, is_stale};
-use super::guard::Effect;
+use super::guard::SessionEffect;
 
-/// Names a server process, as `pg_stat_activity.pid` does.
+/// The process id of a server process, as `pg_stat_activity.pid` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BackendPid(pub i32);
 
@@ -20,20 +20,21 @@ impl fmt::Display for BackendPid {
     }
 }
 
-/// What the server is doing for this session, as far as answers were read.
+/// What the server is doing for a session, as far as its answers were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Activity {
-    /// At rest, outside of any transaction: may be pooled.
+    /// No statement runs and no transaction is open: the session may go back to its pool.
     Idle,
-    /// At rest inside a transaction, or holding a lock: not for anybody else.
-    Bound,
+    /// No statement runs, and the session is inside a transaction or holds a lock: only its user may go on
+    /// with it.
+    Pinned,
     /// A statement was sent and its answer was not read to the end.
     Busy,
     /// The socket or the protocol broke.
     Broken,
 }
 
-/// A connection that knows whether it is at rest.
+/// A connection that knows whether its last answer was read to the end.
 pub(super) struct Session {
     connection: PgConnection,
     pid: BackendPid,
@@ -42,15 +43,15 @@ pub(super) struct Session {
     expires: Instant,
     last_used: Instant,
     activity: Activity,
-    /// Something of its last user may still be in it.
-    used_up: bool,
-    /// A statement failed because the schema had changed under what was prepared.
+    /// A statement may have left something in the session: a setting, a lock, a temporary table.
+    tainted: bool,
+    /// A prepared statement of the session no longer fits the schema.
     stale: bool,
 }
 
 impl Session {
-    /// Connects and runs `setup` (settings, then one row: pid and version number) in one round trip after the
-    /// handshake.
+    /// Connects, and runs `setup` (settings, then one row with `pid` and `version`) in one round trip after
+    /// the handshake.
     pub(super) async fn open(
         options: &PgConnectOptions,
         setup: &str,
@@ -70,7 +71,7 @@ impl Session {
             expires: now + age_max.mul_f64(1.0 - fastrand::f64() / 10.0),
             last_used: now,
             activity: Activity::Idle,
-            used_up: false,
+            tainted: false,
             stale: false,
         })
     }
@@ -79,7 +80,7 @@ impl Session {
         self.pid
     }
 
-    /// The server's version in its own numbering, 150018 for 15.18.
+    /// The server's version in its own numbering: 150018 for 15.18.
     pub(super) fn server_version(&self) -> u32 {
         self.server_version
     }
@@ -92,98 +93,101 @@ impl Session {
         self.last_used.elapsed()
     }
 
-    /// True when a statement left something behind that the next user must not meet.
-    pub(super) fn is_used_up(&self) -> bool {
-        self.used_up || self.stale
+    /// True when the session must not be lent again, whatever its activity: a statement may have left
+    /// something in it, or its prepared statements no longer fit the schema.
+    pub(super) fn is_spoilt(&self) -> bool {
+        self.tainted || self.stale
     }
 
-    /// The generation of sessions that end with this one: what it had prepared no longer fits the schema, and
-    /// the others of its age have prepared the same.
+    /// The session's generation, when its prepared statements no longer fit the schema. The other sessions of
+    /// the generation have prepared the same statements, so the generation must end.
     pub(super) fn stale_generation(&self) -> Option<u64> {
         self.stale.then_some(self.generation)
     }
 
-    /// True when nothing forbids another use: at rest, unspoilt, young enough, and opened after the last
+    /// True when the session may be lent again: idle, not spoilt, young enough, and opened after the last
     /// outage.
     pub(super) fn is_reusable(&self, generation: u64) -> bool {
         self.activity == Activity::Idle
-            && !self.is_used_up()
+            && !self.is_spoilt()
             && self.generation == generation
             && Instant::now() < self.expires
     }
 
-    /// Marks the session busy and lends its connection. Until [`settle`](Self::settle) is called it counts as
-    /// cut off.
-    pub(super) fn engage(&mut self) -> &mut PgConnection {
+    /// Marks the session busy and lends its connection for one request. The session stays `Busy` until
+    /// [`finish_request`](Self::finish_request) is called.
+    pub(super) fn start_request(&mut self) -> &mut PgConnection {
         self.activity = Activity::Busy;
         &mut self.connection
     }
 
-    /// [`engage`](Self::engage) for a statement with `effect`. Noted before it is sent: a statement that
-    /// fails or is cut off may have had it.
-    pub(super) fn engage_for(&mut self, effect: Effect) -> &mut PgConnection {
-        self.used_up |= effect == Effect::Stays;
-        self.engage()
+    /// [`start_request`](Self::start_request) for a statement with `effect`. The effect is recorded before
+    /// the statement is sent, because a statement that fails or is cut off may still have had it.
+    pub(super) fn start_statement(&mut self, effect: SessionEffect) -> &mut PgConnection {
+        self.tainted |= effect == SessionEffect::Persists;
+        self.start_request()
     }
 
-    /// Notes that a statement's answer was read to the end, and where that leaves the session.
-    pub(super) fn settle<T>(&mut self, result: &sqlx::Result<T>, rest: Activity) {
+    /// Records that a request's answer was read to the end. The session then has the activity `after`, or
+    /// `Broken` when `result` says that its connection broke.
+    pub(super) fn finish_request<T>(&mut self, result: &sqlx::Result<T>, after: Activity) {
         self.last_used = Instant::now();
         self.stale |= matches!(result, Err(error) if is_stale(error));
         self.activity = match result {
             Err(error) if is_broken(error) => Activity::Broken,
-            _ => rest,
+            _ => after,
         };
     }
 
-    /// Says where a session at rest stands, when that was decided by more than its last statement.
-    pub(super) fn rest(&mut self, activity: Activity) {
-        if !matches!(self.activity, Activity::Busy | Activity::Broken) {
-            self.activity = activity;
+    /// Marks a pinned session idle: its user knows that it holds neither a transaction nor a lock any more.
+    pub(super) fn mark_idle(&mut self) {
+        if self.activity == Activity::Pinned {
+            self.activity = Activity::Idle;
         }
     }
 
-    /// Runs statements that return nothing, in one round trip. After a success the session rests in `after`.
+    /// Runs statements that return nothing, in one round trip. After a success the session's activity is
+    /// `after`, after a failed statement the one from before.
     pub(super) async fn execute(
         &mut self,
         sql: impl sqlx::SqlSafeStr + Send,
         after: Activity,
     ) -> sqlx::Result<()> {
         let before = self.activity;
-        let result = self.engage().execute(sqlx::raw_sql(sql)).await.map(drop);
-        self.settle(&result, if result.is_ok() { after } else { before });
+        let result = self.start_request().execute(sqlx::raw_sql(sql)).await.map(drop);
+        self.finish_request(&result, if result.is_ok() { after } else { before });
         result
     }
 
-    /// [`execute`](Self::execute) for a batch that returns rows. All of its answers are read: its last
-    /// statement may be the one that counts.
+    /// [`execute`](Self::execute) for a batch that returns rows. The answers of all of its statements are
+    /// read, because an error of the last one fails the whole batch.
     pub(super) async fn query(
         &mut self,
         sql: impl sqlx::SqlSafeStr + Send,
         after: Activity,
     ) -> sqlx::Result<Vec<PgRow>> {
         let before = self.activity;
-        let result = self.engage().fetch_all(sqlx::raw_sql(sql)).await;
-        self.settle(&result, if result.is_ok() { after } else { before });
+        let result = self.start_request().fetch_all(sqlx::raw_sql(sql)).await;
+        self.finish_request(&result, if result.is_ok() { after } else { before });
         result
     }
 
-    /// Asks for a sign of life.
+    /// Asks the server for an empty answer, in one round trip. The session's activity stays as it is.
     pub(super) async fn ping(&mut self) -> sqlx::Result<()> {
         let before = self.activity;
-        let result = self.engage().ping().await;
-        self.settle(&result, before);
+        let result = self.start_request().ping().await;
+        self.finish_request(&result, before);
         result
     }
 
-    /// Reads whatever an abandoned statement still has to say. Bounded: an abandoned prepare and its
-    /// execution can leave one error each.
+    /// Reads the rest of the answer of a statement whose future was dropped. At most two errors are read: an
+    /// abandoned prepare and its execution can leave one each.
     pub(super) async fn drain(&mut self) -> sqlx::Result<()> {
         let mut errors = 0;
         loop {
-            match self.engage().ping().await {
+            match self.start_request().ping().await {
                 Ok(()) => {
-                    self.settle(&Ok(()), Activity::Bound);
+                    self.finish_request(&Ok(()), Activity::Pinned);
                     return Ok(());
                 }
                 Err(error) if !is_broken(&error) && errors < 2 => errors += 1,

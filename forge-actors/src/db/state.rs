@@ -1,17 +1,17 @@
-//! Whether the database is there: written by the monitor, read by everything that waits.
+//! Whether the database answers: written by the monitor, read by everything that waits for the database.
 
 use std::time::Instant;
 
-/// What the monitor last saw.
+/// The result of the monitor's last ping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseState {
     /// The last ping was answered.
     Up,
     /// Pings fail.
     Away {
-        /// Since when.
+        /// The time of the first ping that failed.
         since: Instant,
-        /// The first failure, for people.
+        /// The error of the first ping that failed.
         cause: String,
     },
 }

@@ -4,9 +4,9 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgStatement};
 use sqlx::{Execute, Postgres, SqlStr};
 
-use super::guard::{Effect, Refusal, check};
+use super::guard::{Forbidden, SessionEffect, check};
 
-/// SQL, encoded arguments, and whether to keep it prepared.
+/// SQL, encoded arguments, and whether the server keeps the statement prepared.
 #[derive(Debug, Clone)]
 pub(super) struct Statement {
     sql: SqlStr,
@@ -16,8 +16,10 @@ pub(super) struct Statement {
 }
 
 impl Statement {
-    /// Takes `query` apart; arguments that could not be encoded are an error now, before a session is asked
-    /// for.
+    /// Takes `query` apart.
+    ///
+    /// # Errors
+    /// When an argument could not be encoded: the error comes now, before a session is acquired.
     pub(super) fn of<'q>(mut query: impl Execute<'q, Postgres>) -> sqlx::Result<Self> {
         let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
         let prepared = query.statement().cloned();
@@ -25,9 +27,12 @@ impl Statement {
         Ok(Self { arguments, prepared, persistent, sql: query.sql() })
     }
 
-    /// What it does to its session; an error for what must not be sent.
-    pub(super) fn effect(&self, in_transaction: bool) -> sqlx::Result<Effect> {
-        check(self.sql.as_str(), in_transaction).map_err(Refusal::into_error)
+    /// What the statement does to its session.
+    ///
+    /// # Errors
+    /// When the statement must not be sent.
+    pub(super) fn effect(&self, in_transaction: bool) -> sqlx::Result<SessionEffect> {
+        check(self.sql.as_str(), in_transaction).map_err(Forbidden::into_error)
     }
 }
 

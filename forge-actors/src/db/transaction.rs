@@ -1,7 +1,8 @@
 //! A transaction, owned by the task that runs a mutation.
 //!
-//! `begin` and `commit` are one round trip each. Dropped without either [`commit`](Transaction::commit) or
-//! [`rollback`](Transaction::rollback), its session is discarded and Postgres rolls back.
+//! Beginning and committing are one round trip each. When a transaction is dropped without
+//! [`commit`](Transaction::commit) or [`rollback`](Transaction::rollback), its session is discarded and
+//! Postgres rolls back.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -13,24 +14,23 @@ use sqlx::{AssertSqlSafe, Row};
 use crate::kernel::commit::{Receipt, TableId, Xid};
 use crate::kernel::fault::{Code, Fault};
 
-use super::database::Database;
 use super::error::is_broken;
-use super::frame::{Frame, Taken, ignored_failure};
+use super::frame::{ClosingSession, Frame, ignored_failure};
 use super::handle::Db;
-use super::pool::{Lease, Pool};
+use super::pool::{Pool, PooledSession};
 use super::session::{Activity, BackendPid};
 
-/// How long a forced rollback may take before the session is discarded instead.
+/// Time for a forced rollback; after it the session is discarded instead.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
-/// `application_name` is cut by Postgres at 63 bytes.
+/// Postgres cuts `application_name` at this length.
 const APPLICATION_NAME_BYTES_MAX: usize = 63;
 
-/// What the transaction wrote: its id, when it has one, and the tables that the triggers of the change room
+/// Reads what the transaction wrote: its id, when it has one, and the tables that the triggers of `change`
 /// noted in a setting of the transaction.
 const RECEIPT: &str =
     "SELECT pg_current_xact_id_if_assigned()::text AS xid, current_setting('forge.changed', true) AS changed";
 
-/// How strictly concurrent transactions are kept apart.
+/// How strictly a transaction is isolated from concurrent ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Isolation {
     /// Each statement sees what was committed before it.
@@ -38,7 +38,8 @@ pub enum Isolation {
     ReadCommitted,
     /// All statements see one snapshot.
     RepeatableRead,
-    /// As if transactions ran one after the other; a loser gets SQLSTATE 40001 and may be repeated.
+    /// Transactions behave as if they ran one after the other. One that does not fit is refused with SQLSTATE
+    /// 40001, and may be repeated.
     Serializable,
 }
 
@@ -55,7 +56,7 @@ impl Isolation {
 /// How a transaction begins.
 #[derive(Debug, Clone, Copy)]
 pub struct TransactionOptions<'a> {
-    /// How strictly it is kept apart from others.
+    /// How strictly it is isolated from concurrent transactions.
     pub isolation: Isolation,
     /// Postgres refuses writes.
     pub read_only: bool,
@@ -66,14 +67,14 @@ pub struct TransactionOptions<'a> {
 }
 
 impl<'a> TransactionOptions<'a> {
-    /// A read-committed writing transaction.
+    /// The options of a read-committed writing transaction.
     pub fn new(label: &'a str, statement_timeout: Duration) -> Self {
         Self { isolation: Isolation::default(), read_only: false, statement_timeout, label }
     }
 
     fn sql(&self) -> String {
         let mode = if self.read_only { "READ ONLY" } else { "READ WRITE" };
-        // 0 would mean no limit at all.
+        // Postgres reads 0 as "no limit".
         let timeout = self.statement_timeout.as_millis().clamp(1, i32::MAX as u128);
         let mut sql = format!(
             "BEGIN ISOLATION LEVEL {} {mode}; SET LOCAL statement_timeout = {timeout}",
@@ -90,42 +91,43 @@ impl<'a> TransactionOptions<'a> {
 #[must_use = "a transaction that is dropped is rolled back"]
 pub struct Transaction {
     root: Arc<Frame>,
-    database: Database,
+    /// The pool that its statements are cancelled through.
+    control: Pool,
+    /// Time for the answer to COMMIT.
+    commit_timeout: Duration,
 }
 
 impl Transaction {
-    /// Begins a transaction on a session of the write pool.
-    pub async fn begin(database: &Database, options: TransactionOptions<'_>) -> Result<Self, Fault> {
-        Self::begin_on(database, database.write_pool(), options).await
-    }
-
-    pub(super) async fn begin_on(
-        database: &Database,
+    /// Begins a transaction on a session of `pool`; see
+    /// [`Database::begin`](super::database::Database::begin).
+    pub(super) async fn begin(
         pool: &Pool,
+        control: &Pool,
+        commit_timeout: Duration,
         options: TransactionOptions<'_>,
     ) -> Result<Self, Fault> {
-        let mut lease = pool.acquire().await?;
+        let mut pooled = pool.acquire().await?;
         let sql = options.sql();
-        let begun = lease.session().execute(AssertSqlSafe(sql.as_str()), Activity::Bound).await;
+        let begun = pooled.session().execute(AssertSqlSafe(sql.as_str()), Activity::Pinned).await;
         match begun {
             Ok(()) => {}
-            // Nothing happened yet, so a session that died in the pool is replaced.
-            Err(error) if is_broken(&error) && lease.was_pooled() => {
-                drop(lease);
-                lease = pool.acquire_fresh().await?;
-                lease.session().execute(AssertSqlSafe(sql), Activity::Bound).await?;
+            // Nothing has happened yet, so a session whose connection died in the pool is replaced.
+            Err(error) if is_broken(&error) && pooled.was_pooled() => {
+                drop(pooled);
+                pooled = pool.acquire_fresh().await?;
+                pooled.session().execute(AssertSqlSafe(sql), Activity::Pinned).await?;
             }
             Err(error) => return Err(error.into()),
         }
-        Ok(Self { root: Frame::root(lease, options.read_only), database: database.clone() })
+        Ok(Self { root: Frame::root(pooled, options.read_only), control: control.clone(), commit_timeout })
     }
 
-    /// Where its statements go.
+    /// The handle for the transaction's statements.
     pub fn db(&self) -> Db {
         Db::framed(Arc::clone(&self.root))
     }
 
-    /// The server process that runs it, for [`Database::cancel`].
+    /// The server process that runs it, for [`Database::cancel`](super::database::Database::cancel).
     pub fn pid(&self) -> BackendPid {
         self.root.pid()
     }
@@ -134,114 +136,126 @@ impl Transaction {
         &self.root
     }
 
-    pub(super) fn database(&self) -> &Database {
-        &self.database
+    /// Cancels the statement that runs, if one runs.
+    pub(super) async fn cancel_statement(&self) -> sqlx::Result<()> {
+        cancel_backend(&self.control, self.pid()).await
     }
 
-    /// Commits. `Ok` means durable. A fault with [`Code::OutcomeUnknown`] means that the answer never came;
-    /// every other fault means that nothing was committed. The receipt says what it wrote, at no round trip
-    /// of its own.
+    /// Commits. `Ok` means durable. The receipt names what the transaction wrote; it comes with the commit's
+    /// own round trip.
+    ///
+    /// # Errors
+    /// A fault with [`Code::OutcomeUnknown`] means that the answer never came; every other fault means that
+    /// nothing was committed.
     pub async fn commit(self) -> Result<Receipt, Fault> {
-        let limit = self.database.config().commit_timeout;
-        let Ok(taken) = tokio::time::timeout(limit, self.root.take()).await else {
+        let limit = self.commit_timeout;
+        let Ok(closing) = tokio::time::timeout(limit, self.root.take()).await else {
             return Err(Fault::internal(
-                "a statement or a nested call of the transaction was still running at its end; nothing was committed",
+                "a statement or a nested call of the transaction was still running at its end; \
+                 nothing was committed",
             ));
         };
-        let Taken { mut lease, aborted, abandoned } =
-            taken.ok_or_else(|| Fault::internal("the transaction had ended before its commit"))?;
-        match lease.activity() {
-            Activity::Bound => {}
+        let ClosingSession { session: mut pooled, failed, abandoned } =
+            closing.ok_or_else(|| Fault::internal("the transaction had ended before its commit"))?;
+        match pooled.activity() {
+            Activity::Pinned => {}
             Activity::Broken => return Err(broken().into()),
             Activity::Busy | Activity::Idle => {
                 return Err(Fault::internal("a statement was abandoned half-way; nothing was committed"));
             }
         }
-        // What failed inside of an abandoned frame is undone with it.
-        if aborted && abandoned.is_none() {
-            end(&mut lease).await;
+        if failed && abandoned.is_none() {
+            roll_back(&mut pooled).await;
             return Err(ignored_failure().into());
         }
-        // Postgres answers COMMIT outside of a transaction with a warning, and in a failed one with a
-        // rollback: both look like successes. A savepoint fails in both, and with it the batch, so that a
-        // success proves that an intact transaction was committed. It was the one begun here, since only a
-        // top-level statement can end that, and `guard` lets none through. Same round trip, and no
-        // transaction id is used up.
+        // Postgres answers COMMIT outside of a transaction with a warning, and in a failed transaction with a
+        // rollback: both appear to be successes. A savepoint fails in both cases, and with it the batch, so a
+        // success proves that an intact transaction was committed. That transaction is the one begun here,
+        // because only a top-level statement can end it, and `guard` refuses those. The savepoint needs no
+        // round trip of its own, and uses up no transaction id.
         let sql = match abandoned {
-            // A nested frame that nobody closed must not be committed with the rest. This fails like a new
-            // savepoint.
+            // The effects of an abandoned nested frame must not be committed with the rest. Outside of a
+            // transaction, and in a failed one, this ROLLBACK TO fails as a new savepoint would.
             Some(depth) => format!("ROLLBACK TO SAVEPOINT forge_{depth}; {RECEIPT}; COMMIT"),
             None => format!("SAVEPOINT forge_end; {RECEIPT}; COMMIT"),
         };
-        match tokio::time::timeout(limit, lease.session().query(AssertSqlSafe(sql), Activity::Idle)).await {
+        match tokio::time::timeout(limit, pooled.session().query(AssertSqlSafe(sql), Activity::Idle)).await {
             Ok(Ok(rows)) => Ok(receipt(&rows)),
             Ok(Err(error)) if is_broken(&error) => Err(outcome_unknown().because(error)),
             Ok(Err(error)) => {
-                end(&mut lease).await;
+                roll_back(&mut pooled).await;
                 Err(error.into())
             }
             Err(_) => Err(outcome_unknown().because("no answer to COMMIT within database.commit_timeout")),
         }
     }
 
-    /// Rolls back, once the statement that may still run has ended. See [`abort`](Self::abort) for ending it
-    /// too.
+    /// Rolls back, once a statement that still runs has ended. [`abort`](Self::abort) cancels the statement
+    /// first.
     pub async fn rollback(self) {
-        if let Some(Taken { mut lease, .. }) = self.root.take().await
-            && lease.activity() == Activity::Bound
+        if let Some(ClosingSession { session: mut pooled, .. }) = self.root.take().await
+            && pooled.activity() == Activity::Pinned
         {
-            end(&mut lease).await;
+            roll_back(&mut pooled).await;
         }
     }
 
-    /// Ends it now: cancels the statement that runs, rolls back, and discards the session when that takes
-    /// longer than a second.
+    /// Cancels the statement that runs and rolls back; the session is discarded when that takes longer than a
+    /// second.
     ///
     /// For timeouts and cancelled calls, after the future that used [`db`](Self::db) was dropped.
     pub async fn abort(self) {
-        let Some(mut lease) = self.root.take_now() else {
-            // Another task still waits for a statement. It gets an error now, and the session goes when it
-            // lets go.
-            if let Err(error) = self.database.cancel(self.pid()).await {
-                tracing::debug!(%error, "a statement was not cancelled");
+        let Some(mut pooled) = self.root.take_now() else {
+            // Another task still waits for the answer to a statement. The cancelled statement fails there,
+            // and the session is discarded when that task drops it.
+            if let Err(error) = self.cancel_statement().await {
+                tracing::debug!(%error, "cancelling the statement of an aborted transaction failed");
             }
             return;
         };
         let ending = async {
-            if lease.activity() == Activity::Busy {
-                self.database.cancel(self.pid()).await?;
-                lease.session().drain().await?;
+            if pooled.activity() == Activity::Busy {
+                self.cancel_statement().await?;
+                pooled.session().drain().await?;
             }
-            lease.session().execute("ROLLBACK", Activity::Idle).await
+            pooled.session().execute("ROLLBACK", Activity::Idle).await
         };
         match tokio::time::timeout(ABORT_TIMEOUT, ending).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::debug!(%error, "a transaction was not rolled back in order; its session is discarded")
+                tracing::debug!(%error, "rollback of an aborted transaction failed; its session is discarded")
             }
-            Err(_) => tracing::debug!("rolling back took too long; the session is discarded"),
+            Err(_) => {
+                tracing::debug!("rollback of an aborted transaction timed out; its session is discarded")
+            }
         }
     }
 }
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        // Handles that outlive the transaction must not keep its session.
+        // A `Db` that outlives the transaction must not keep its session from being discarded.
         drop(self.root.take_now());
     }
 }
 
-/// Rolls back a session at rest; one that does not obey within the limit stays marked and is discarded.
-async fn end(lease: &mut Lease) {
+/// Cancels the statement that the backend `pid` runs, if it runs one.
+pub(super) async fn cancel_backend(control: &Pool, pid: BackendPid) -> sqlx::Result<()> {
+    control.acquire().await?.run_for_backend("SELECT pg_cancel_backend($1)", pid).await
+}
+
+/// Rolls back on a session that runs no statement. A session whose rollback fails or takes too long stays
+/// marked, and is discarded when it is dropped.
+async fn roll_back(pooled: &mut PooledSession) {
     let rolled_back =
-        tokio::time::timeout(ABORT_TIMEOUT, lease.session().execute("ROLLBACK", Activity::Idle)).await;
+        tokio::time::timeout(ABORT_TIMEOUT, pooled.session().execute("ROLLBACK", Activity::Idle)).await;
     if !matches!(rolled_back, Ok(Ok(()))) {
-        tracing::debug!("a rollback was not answered; the session is discarded");
+        tracing::debug!("rollback failed or timed out; the session is discarded");
     }
 }
 
-/// Reads what [`RECEIPT`] answered. The commit stands whatever it says, so a text that makes no sense is left
-/// out, and said.
+/// Reads the answer to [`RECEIPT`]. The commit stands whatever the answer is, so an entry that is no oid is
+/// left out, with a warning.
 fn receipt(rows: &[PgRow]) -> Receipt {
     let text = |column: &str| rows.first()?.try_get::<Option<String>, _>(column).ok()?;
     let xid = text("xid").and_then(|xid| xid.parse().ok()).map(Xid);
@@ -251,7 +265,7 @@ fn receipt(rows: &[PgRow]) -> Receipt {
         if parsed.is_none() {
             tracing::warn!(
                 oid,
-                "the setting forge.changed holds something else than table oids; somebody else writes to it"
+                "the setting forge.changed has an entry that is no table oid; only Forge may write it"
             );
         }
         parsed
@@ -269,7 +283,8 @@ fn broken() -> sqlx::Error {
 fn outcome_unknown() -> Fault {
     Fault::new(
         Code::OutcomeUnknown,
-        "the connection to the database broke while the commit was in flight; it may or may not have happened",
+        "the connection to the database broke while the commit was in flight; \
+         it may or may not have happened",
     )
 }
 

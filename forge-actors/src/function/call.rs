@@ -284,7 +284,7 @@ impl ActiveCall {
             statement_timeout: self.remaining(),
             label: &self.invocation.name,
         };
-        let beginning = Transaction::begin(&self.shared.database, options);
+        let beginning = self.shared.database.begin(options);
         let tx = self.unless_cut(beginning).await??;
         let ended = match KeyedCall::of(&self.invocation) {
             None => self.until_cut(self.start(message, Some(tx.db()))).await,

@@ -9,6 +9,7 @@
 //! fails (file descriptors run out) the loop pauses and goes on. Dropping the future of [`serve`] cuts every
 //! connection, since it owns their tasks.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use super::config::GatewayConfig;
 use super::pulse::LINGER;
 use super::routes::{Border, Gateway};
 use super::{connection, envelope, signals};
+use crate::kernel::diagnose::{Diagnose, FailureKind};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::trace::TraceContext;
 
@@ -67,6 +69,25 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+impl Diagnose for Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::InUse { .. } => "port-in-use",
+            Self::NotPermitted { .. } => "port-not-permitted",
+            Self::NotLocal { .. } => "host-not-local",
+            Self::Io { .. } => "port",
+        }
+    }
+
+    fn kind(&self) -> FailureKind {
+        FailureKind::Failed
+    }
+
+    fn help(&self) -> Option<Cow<'_, str>> {
+        Some("choose another one with --port or --host".into())
+    }
 }
 
 impl Error {

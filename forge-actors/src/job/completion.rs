@@ -72,7 +72,7 @@ impl CompleteInTransaction for JobCompletion {
                     "the job is finished: `commit` ends it, so there is nothing to commit after it",
                 ));
             }
-            Transaction::begin(&self.shared.database, TransactionOptions::new(&self.record.name, limit)).await
+            self.shared.database.begin(TransactionOptions::new(&self.record.name, limit)).await
         })
     }
 

@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod commit;
+pub mod diagnose;
 pub mod envelope;
 pub mod fault;
 pub mod idempotency_key;

@@ -18,7 +18,7 @@ use super::signals;
 use super::state::{Election, ElectionEffect, ElectionInput, TermEnd};
 use super::store;
 use super::term::{Leadership, Term};
-use crate::db::error::Error as DatabaseError;
+use crate::db::error::DatabaseError;
 use crate::db::lock::LockKey;
 use crate::db::lock_session::LockSession;
 use crate::kernel::time::{minutes, secs};

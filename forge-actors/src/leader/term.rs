@@ -124,7 +124,7 @@ impl Term {
             return Err(self.refused());
         }
         let options = TransactionOptions::new(label, statement_timeout);
-        let transaction = Transaction::begin(database, options).await?;
+        let transaction = database.begin(options).await?;
         if store::lock_term(&transaction.db(), self.leadership, self.epoch, self.node, IDLE_MAX).await? {
             return Ok(transaction);
         }

@@ -1,4 +1,4 @@
-//! What a starting node says of itself: what runs, where, and whether data persist.
+//! The banner of a started node: what runs, where, and whether data persist.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use forge_actors::tree::RunningNode;
 use serde::Serialize;
 
 use crate::boot::security;
-use crate::boot::storage::Facts;
-use crate::cmd::output;
-use crate::cmd::report::Report;
-use crate::cmd::scene::{Palette, Scene};
+use crate::boot::storage::StorageFacts;
 use crate::config::section::{Config, Role};
+use crate::terminal::context::{CommandContext, Palette};
+use crate::terminal::output;
+use crate::terminal::report::Report;
 
-/// Handlers below this name are Forge's own, and are not counted among the application's.
+/// The prefix of the names of Forge's own handlers, which the banner does not count.
 const OWN_PREFIX: &str = "forge.";
 
 /// The facts of a started node.
@@ -36,8 +36,8 @@ pub struct Banner {
     dashboard: Option<String>,
 }
 
-/// What opens the node to its developer.
-pub struct Keys {
+/// The credentials that a node in development mode prints.
+pub struct DeveloperCredentials {
     /// A token with the role `admin`.
     pub token: Option<String>,
     /// The code of a one-time link into the dashboard.
@@ -45,26 +45,29 @@ pub struct Keys {
 }
 
 impl Banner {
-    /// Collects them.
+    /// Collects the facts.
+    ///
+    /// # Errors
+    /// When the applied migrations cannot be counted.
     pub async fn of(
         config: &Config,
         name: &str,
         node: &RunningNode,
-        storage: &Facts,
-        keys: Keys,
-        scene: Scene<'_>,
+        storage: &StorageFacts,
+        credentials: DeveloperCredentials,
+        context: CommandContext<'_>,
     ) -> Result<Self, Report> {
         let url = node.address().map(|address| format!("http://{address}"));
         let dashboard = url
             .as_deref()
-            .zip(keys.dashboard_code.as_deref())
+            .zip(credentials.dashboard_code.as_deref())
             .map(|(url, code)| security::dashboard_link(url, code));
         let count = |kind| count(node.functions().catalog(), kind);
         Ok(Self {
             version: env!("CARGO_PKG_VERSION"),
             node: name.to_owned(),
             roles: config.node.roles.clone(),
-            applications: scene.apps.iter().map(|app| app.name).collect(),
+            applications: context.apps.iter().map(|app| app.name).collect(),
             url,
             database: storage.description.clone(),
             embedded: storage.embedded,
@@ -73,19 +76,19 @@ impl Banner {
             actions: count(KindName::Action),
             jobs: count(KindName::Job),
             migrations_applied: storage.migrations_applied().await?,
-            token: keys.token,
+            token: credentials.token,
             dashboard,
         })
     }
 
-    /// Prints it on stdout: the address is what scripts wait for.
-    pub fn print(&self, took: Duration, scene: Scene<'_>) {
-        if scene.global.json {
+    /// Prints the banner on stdout, where scripts wait for the address.
+    pub fn print(&self, took: Duration, context: CommandContext<'_>) {
+        if context.global.json {
             let mut facts = serde_json::json!(self);
             facts["readyMs"] = took.as_millis().to_string().parse().unwrap_or_default();
             output::data(&facts.to_string());
         } else {
-            output::data(&self.render(took, scene.palette()));
+            output::data(&self.render(took, context.palette()));
         }
     }
 
@@ -95,7 +98,7 @@ impl Banner {
             format!("{} {}  {}  roles {}", palette.green("Forge"), self.version, self.node, roles.join(",")),
             format!(
                 "app        {}  {}",
-                self.url.as_deref().unwrap_or("no HTTP: its roles do not include gateway"),
+                self.url.as_deref().unwrap_or("no HTTP: the node's roles do not include gateway"),
                 self.applications.join(", ")
             ),
         ];
@@ -106,14 +109,14 @@ impl Banner {
         if self.embedded {
             lines.push(format!("           {}", palette.yellow("not for production")));
         }
-        let idles = |role: &Role| match role {
+        let is_idle = |role: &Role| match role {
             Role::Gateway | Role::Function => false,
             Role::Worker => self.jobs == 0,
             Role::Scheduler => true,
         };
-        let idle: Vec<_> = self.roles.iter().filter(|role| idles(role)).map(|role| role.as_str()).collect();
+        let idle: Vec<_> = self.roles.iter().filter(|role| is_idle(role)).map(|role| role.as_str()).collect();
         if !idle.is_empty() {
-            lines.push(format!("idle       {}: the application has nothing for it", idle.join(", ")));
+            lines.push(format!("idle       {}: the application has no work for it", idle.join(", ")));
         }
         if let (Some(token), Some(url)) = (&self.token, &self.url) {
             lines.push(format!(

@@ -1,5 +1,5 @@
-//! The node's log: what is written, and how it looks. It goes to stderr, so that data on stdout stay readable
-//! for programs.
+//! The node's log: its filter and its format. It goes to stderr, so that programs can read the data on
+//! stdout.
 
 use std::io::IsTerminal;
 
@@ -8,13 +8,16 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::cli::{Color, Global};
-use crate::cmd::report::{Exit, Report};
 use crate::config::section::{LogConfig, LogFormat};
+use crate::terminal::report::{Exit, Report};
 
-/// Libraries that talk at `info` about what Forge reports itself.
-const QUIETER: &str = "ractor=warn,ractor_cluster=error,hyper=warn,sqlx=warn";
+/// Limits of libraries that log at `info` what Forge logs itself.
+const LIBRARY_LEVELS: &str = "ractor=warn,ractor_cluster=error,hyper=warn,sqlx=warn";
 
 /// Starts the log.
+///
+/// # Errors
+/// When `log.level` is no filter.
 pub fn start(config: &LogConfig, global: &Global) -> Result<(), Report> {
     let level = match (global.quiet, global.verbose) {
         (true, _) => "error",
@@ -22,8 +25,8 @@ pub fn start(config: &LogConfig, global: &Global) -> Result<(), Report> {
         (_, 1) => "debug",
         (_, _) => "trace",
     };
-    // What stands later wins: a filter that names a library itself is respected.
-    let filter = EnvFilter::try_new(format!("{QUIETER},{level}")).map_err(|error| {
+    // A later directive wins, so a configured filter that names a library replaces its limit.
+    let filter = EnvFilter::try_new(format!("{LIBRARY_LEVELS},{level}")).map_err(|error| {
         Report::new(Exit::Config, "config", format!("`log.level`: `{level}` is no filter"))
             .cause(error)
             .help("write error, warn, info, debug or trace; or a list such as info,sqlx=debug")

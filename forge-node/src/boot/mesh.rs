@@ -1,4 +1,4 @@
-//! The node's part in the cluster, made before anything starts: the port, the secret, the certificates.
+//! Opens the mesh's port and reads its certificates, before any actor starts.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,13 @@ use forge_actors::cluster::tls::{Tls, TlsError};
 use forge_actors::cluster::{ClusterKey, MeshOptions};
 use forge_actors::tree::ClusterOptions;
 
-use crate::cmd::report::{Exit, Report};
 use crate::config::load::Loaded;
+use crate::terminal::report::Report;
 
-/// Opens the mesh's port and reads its files.
+/// Opens the mesh's port, and reads its certificates.
+///
+/// # Errors
+/// When the port cannot be opened, or a file cannot be used.
 pub fn open(loaded: &Loaded, name: &str, key: ClusterKey) -> Result<ClusterOptions, Report> {
     let config = with_paths(loaded);
     let roles = loaded.config.node.roles.iter().map(|role| role.as_str().to_owned()).collect();
@@ -22,17 +25,20 @@ pub fn open(loaded: &Loaded, name: &str, key: ClusterKey) -> Result<ClusterOptio
                 .tls()
                 .map(|files| Tls::load(files, name))
                 .transpose()
-                .map_err(|error| no_tls(&error, loaded))?;
+                .map_err(|error| no_tls(error, loaded))?;
             let port = MeshPort::open(&config).map_err(|error| {
                 let tried = format!(
                     "host from {}, port from {}",
                     loaded.origin("cluster.host"),
                     loaded.origin("cluster.port")
                 );
-                Report::of_room(Exit::Failed, "mesh-port", &error).tried(tried)
+                Report::from(error).tried(tried)
             })?;
             if tls.is_none() && !config.host.is_loopback() {
-                tracing::warn!(address = %port.address(), "the mesh is not encrypted: set cluster.tls_certificate, tls_key and tls_authority");
+                tracing::warn!(
+                    address = %port.address(),
+                    "the mesh is not encrypted: set cluster.tls_certificate, tls_key and tls_authority"
+                );
             }
             Some(MeshOptions { port, key, tls })
         }
@@ -40,7 +46,7 @@ pub fn open(loaded: &Loaded, name: &str, key: ClusterKey) -> Result<ClusterOptio
     Ok(ClusterOptions { config, roles, mesh })
 }
 
-/// Paths are relative to the configuration file.
+/// The mesh's configuration, with its paths resolved from the folder of the configuration file.
 fn with_paths(loaded: &Loaded) -> ClusterConfig {
     let mut config = loaded.config.cluster.clone();
     for path in [&mut config.tls_certificate, &mut config.tls_key, &mut config.tls_authority] {
@@ -49,8 +55,7 @@ fn with_paths(loaded: &Loaded) -> ClusterConfig {
     config
 }
 
-fn no_tls(error: &TlsError, loaded: &Loaded) -> Report {
-    Report::of_room(Exit::Config, "mesh-tls", error)
-        .tried(format!("cluster.tls_certificate   (from {})", loaded.origin("cluster.tls_certificate")))
-        .help("each node needs a certificate for its node.name, for both client and server, signed by cluster.tls_authority")
+fn no_tls(error: TlsError, loaded: &Loaded) -> Report {
+    let origin = loaded.origin("cluster.tls_certificate");
+    Report::from(error).tried(format!("cluster.tls_certificate   (from {origin})"))
 }

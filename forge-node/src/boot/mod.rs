@@ -1,14 +1,14 @@
-//! From a configuration to a running node, and back.
+//! Starts a node from its configuration, and stops it.
 //!
 //! ```text
 //!   catalog ─▶ secret ─▶ port ─▶ database ─▶ migrations ─▶ tree ─▶ drift ─▶ banner ─▶ wait
-//!                                                                                     │ first signal: drain, stop in reverse order, exit 0
-//!                                                                                     │ second signal: exit 130 at once
-//!                                                                                     └ the tree gave up: exit 70 with path and cause
+//!     then: first signal: drain, stop in reverse order, exit 0
+//!           second signal: exit 130 at once
+//!           the tree gave up: exit 70 with path and cause
 //! ```
 //!
-//! Each step refuses with a typed report before the next one begins. Development mode differs in one place,
-//! [`security`]: loopback only, a generated secret, a token in the banner.
+//! A step that fails returns a report, and the next one does not begin. Development mode differs only in
+//! [`security`]: it listens on the loopback only, generates a secret, and prints a token in the banner.
 
 pub mod banner;
 pub mod drift;
@@ -16,6 +16,7 @@ pub mod log;
 pub mod mesh;
 pub mod node;
 pub(crate) mod pages;
+pub mod runtime;
 pub mod secret;
 pub mod security;
 pub mod signal;

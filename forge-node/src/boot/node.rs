@@ -16,22 +16,23 @@ use forge_ts::problem::Refused;
 use forge_ts::{Audience, Contract};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use crate::boot::banner::{Banner, Keys};
+use crate::boot::banner::{Banner, DeveloperCredentials};
 use crate::boot::signal::{self, StopSignals};
-use crate::boot::storage::{Facts, Storage};
+use crate::boot::storage::{Storage, StorageFacts};
 use crate::boot::{drift, mesh, pages, security};
-use crate::cmd::report::{Exit, Report};
-use crate::cmd::scene::Scene;
 use crate::config::load::Loaded;
 use crate::config::section::{Config, Role};
+use crate::terminal::context::CommandContext;
+use crate::terminal::report::{Exit, Report};
 
-/// Time beyond the configured drains for everything else to stop, the embedded database among it.
+/// Time for all other parts of the node to stop, the embedded database among them, beyond the configured
+/// drain times.
 const STOP_MARGIN: Duration = secs(20);
-/// Upper bounds of the buckets of every histogram; all of them are in seconds.
+/// Upper bounds of the buckets of every histogram, in seconds.
 const SECONDS_BUCKETS: [f64; 12] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// Runs a node until a signal ends it, or it gives itself up.
-pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Report> {
+/// Runs a node until a signal ends it, or its supervision tree gives up.
+pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Result<(), Report> {
     let began = Instant::now();
     let mut signals = StopSignals::take()?;
     let catalog = Arc::new(Catalog::build()?);
@@ -39,11 +40,11 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
     let security = security::establish(&loaded, dev)?;
     let id = NodeId::new();
     let serves = loaded.config.node.roles.contains(&Role::Gateway);
-    let gateway = serves.then(|| open_gateway(&loaded, dev, scene)).transpose()?;
+    let gateway = serves.then(|| open_gateway(&loaded, dev, context)).transpose()?;
     let name = loaded.config.node.name.clone().unwrap_or_else(|| short_name(id));
     let cluster = mesh::open(&loaded, &name, security.cluster_key)?;
     let storage = tokio::select! {
-        opened = Storage::open(&loaded, &name, scene) => opened?,
+        opened = Storage::open(&loaded, &name, context) => opened?,
         signal = signals.next() => return Err(interrupted_start(signal)),
     };
     let (database_children, facts) = storage.into_children();
@@ -66,14 +67,17 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
         contract,
     };
     let mut node = tokio::select! {
-        started = RunningNode::start(options) => started.map_err(|error| about_database(error.into(), &facts))?,
+        started = RunningNode::start(options) => {
+            started.map_err(|error| with_database_origin(Report::of_start(&error), &facts))?
+        }
         signal = signals.next() => return Err(interrupted_start(signal)),
     };
     warn_of_drift(&facts.database).await;
-    if !scene.global.quiet {
-        let keys = Keys { token: security.ready_token, dashboard_code: security.dashboard_code };
-        let banner = Banner::of(&loaded.config, &name, &node, &facts, keys, scene).await?;
-        banner.print(began.elapsed(), scene);
+    if !context.global.quiet {
+        let credentials =
+            DeveloperCredentials { token: security.ready_token, dashboard_code: security.dashboard_code };
+        let banner = Banner::of(&loaded.config, &name, &node, &facts, credentials, context).await?;
+        banner.print(began.elapsed(), context);
     }
     let signal = tokio::select! {
         exit = node.wait() => return Err(gave_up(exit)),
@@ -82,18 +86,18 @@ pub async fn run(loaded: Loaded, dev: bool, scene: Scene<'_>) -> Result<(), Repo
     drain(node, signal, signals, &loaded.config).await
 }
 
-/// A node whose models and tables differ may serve most of its functions well, so it warns and runs.
+/// Warns of models that do not match their tables. The node runs, because most of its functions may work.
 async fn warn_of_drift(database: &Database) {
     match drift::differences(database).await {
-        Ok(differences) => {
-            differences.iter().for_each(|difference| tracing::warn!("model and table differ: {difference}"))
-        }
-        Err(report) => tracing::warn!("models were not compared with their tables: {report}"),
+        Ok(differences) => differences
+            .iter()
+            .for_each(|difference| tracing::warn!("model does not match its table: {difference}")),
+        Err(report) => tracing::warn!("comparing the models with their tables failed: {report}"),
     }
 }
 
-/// What tells an old page from this node. Functions that no client can be told serve those who do not need a
-/// contract.
+/// The hash of the functions' types, by which a page built for another version is recognised. `None` when a
+/// function has types that no client can be generated for; such functions still answer calls.
 fn contract_of(catalog: &Catalog) -> Option<Arc<str>> {
     match Contract::of(catalog, Audience::Application) {
         Ok(contract) => Some(contract.hash.into()),
@@ -107,28 +111,28 @@ fn contract_of(catalog: &Catalog) -> Option<Arc<str>> {
 }
 
 fn http_client() -> Result<reqwest::Client, Report> {
-    reqwest::Client::builder()
-        .build()
-        .map_err(|error| Report::new(Exit::Failed, "http-client", "no HTTP client can be made").cause(error))
+    reqwest::Client::builder().build().map_err(|error| {
+        Report::new(Exit::Failed, "http-client", "the HTTP client cannot be made").cause(error)
+    })
 }
 
 fn interrupted_start(signal: &str) -> Report {
     Report::new(Exit::Interrupted, "interrupted", format!("{signal} ended the node while it was starting"))
 }
 
-/// What the database refused is said together with its address and where that was written.
-fn about_database(report: Report, facts: &Facts) -> Report {
+/// Adds the database's address, and where it was configured, to a report about the database.
+fn with_database_origin(report: Report, facts: &StorageFacts) -> Report {
     if report.exit == Exit::Database { report.tried(facts.tried.as_str()) } else { report }
 }
 
-/// The end of the id, which is its random part: two nodes that start together still differ.
+/// A name from the end of the id, which is random, so that nodes that start together have different names.
 fn short_name(id: NodeId) -> String {
     let text = id.to_string();
     format!("node-{}", text.get(text.len().saturating_sub(4)..).unwrap_or(&text))
 }
 
-/// The port and the metrics, made before anything starts.
-fn open_gateway(loaded: &Loaded, dev: bool, scene: Scene<'_>) -> Result<GatewayOptions, Report> {
+/// Opens the port and starts the metrics, before any actor starts.
+fn open_gateway(loaded: &Loaded, dev: bool, context: CommandContext<'_>) -> Result<GatewayOptions, Report> {
     let config = security::gateway(loaded, dev);
     let port = Port::open(&config).map_err(|error| {
         let origins = format!(
@@ -144,20 +148,24 @@ fn open_gateway(loaded: &Loaded, dev: bool, scene: Scene<'_>) -> Result<GatewayO
     let metrics = metrics
         .map_err(|error| Report::new(Exit::Bug, "metrics", "metrics cannot be recorded").cause(error))?;
     let own = config.assets.as_ref().map(|folder| site(loaded.folder.join(folder)));
-    let site = own.or_else(|| scene.developer.then_some(Site::Embedded(pages::DEMO)));
+    let site = own.or_else(|| context.developer.then_some(Site::Embedded(pages::DEMO)));
     let assets = Assets { site, dashboard: Some(Site::Embedded(pages::DASHBOARD)) };
     Ok(GatewayOptions { config, port: Arc::new(port), metrics, assets })
 }
 
-/// A page that is not built yet may come while the node runs.
+/// The page in `folder`. It may be built while the node runs, so a missing page is only a warning.
 fn site(folder: PathBuf) -> Site {
     if !folder.join("index.html").is_file() {
-        tracing::warn!(folder = %folder.display(), "gateway.assets has no index.html; there is nothing at / until it has");
+        tracing::warn!(
+            folder = %folder.display(),
+            "gateway.assets has no index.html; / answers 404 until it has one"
+        );
     }
     Site::Folder(folder)
 }
 
-/// Lets what runs end and stops everything in reverse order; a second signal cuts it short.
+/// Waits for running work to end, and stops all actors in reverse order. A second signal ends the node at
+/// once.
 async fn drain(
     node: RunningNode,
     signal: &str,
@@ -171,7 +179,7 @@ async fn drain(
     let deadline = gateway.saturating_add(sessions).saturating_add(calls).saturating_add(STOP_MARGIN);
     tokio::select! {
         stopped = node.stop(deadline) => stopped.map_err(|StopTimeout { deadline, paths }| {
-            let message = format!("not everything stopped within {}", format_duration(deadline));
+            let message = format!("the node did not stop within {}", format_duration(deadline));
             Report::new(Exit::Timeout, "stop-timeout", message).cause(format!("killed: {}", paths.join(", ")))
         }),
         _ = signals.next() => Err(signal::interrupted()),
@@ -188,6 +196,6 @@ fn gave_up(exit: RootExit) -> Report {
         RootExit::GaveUp { path, cause } => {
             report.tried(path).cause(cause).help("the log above has every crash with its backtrace")
         }
-        RootExit::Stopped => report.cause("it ended without a word"),
+        RootExit::Stopped => report.cause("the tree stopped without an error"),
     }
 }

@@ -1,4 +1,4 @@
-//! The secret of development: made once, kept in `.forge/secret`, readable by its owner only.
+//! The secret of development mode: made once, kept in `.forge/secret`, readable by its owner only.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -8,17 +8,20 @@ use std::path::{Path, PathBuf};
 use forge_actors::app::token::SECRET_BYTES_MIN;
 use forge_actors::kernel::secret::Secret;
 
-use crate::cmd::report::{Exit, Report};
+use crate::terminal::report::{Exit, Report};
 
-/// The folder, beside `forge.toml`, of everything that Forge keeps.
+/// The folder beside `forge.toml` in which Forge keeps its files.
 pub const STATE_FOLDER: &str = ".forge";
 
-/// Where the secret of `folder` is kept.
+/// The path of the secret of `folder`.
 pub fn path(folder: &Path) -> PathBuf {
     folder.join(STATE_FOLDER).join("secret")
 }
 
-/// The secret that is there.
+/// The secret of `folder`, if one was made.
+///
+/// # Errors
+/// When the file cannot be read, or is too short to be a secret.
 pub fn existing(folder: &Path) -> Result<Option<Secret>, Report> {
     let path = path(folder);
     let text = match fs::read_to_string(&path) {
@@ -28,12 +31,15 @@ pub fn existing(folder: &Path) -> Result<Option<Secret>, Report> {
     };
     if text.len() < SECRET_BYTES_MIN {
         return Err(unusable(&path)
-            .cause(format!("it holds {} characters, and {SECRET_BYTES_MIN} are the least", text.len())));
+            .cause(format!("it has {} bytes; a secret needs at least {SECRET_BYTES_MIN}", text.len())));
     }
     Ok(Some(Secret::new(text)))
 }
 
-/// The secret that is there, or a new one. Nodes that start at the same moment end up with the same one.
+/// The secret of `folder`; made when there is none. Nodes that start at the same moment get the same secret.
+///
+/// # Errors
+/// When the file cannot be written, read, or is too short to be a secret.
 pub fn existing_or_new(folder: &Path) -> Result<Secret, Report> {
     if let Some(secret) = existing(folder)? {
         return Ok(secret);
@@ -43,17 +49,17 @@ pub fn existing_or_new(folder: &Path) -> Result<Secret, Report> {
     made.map_err(|error| {
         Report::new(Exit::Failed, "unwritable", format!("{} cannot be written", path.display())).cause(error)
     })?;
-    existing(folder)?.ok_or_else(|| unusable(&path).cause("it was written and is gone"))
+    existing(folder)?.ok_or_else(|| unusable(&path).cause("the file was written and has been removed since"))
 }
 
 fn make(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-    // A name of its own for each writer: two threads share a process id, and a killed process leaves its
-    // draft behind.
+    // Each writer uses a random name: threads share a process id, and a killed process leaves its draft
+    // behind.
     let draft = path.with_extension(format!("{:016x}", fastrand::u64(..)));
     write_private(&draft, generate()?.expose())?;
-    // A link fails when the name is taken, and it appears with its content complete: whoever was first has
-    // decided.
+    // A hard link fails when the name is taken, and its file is complete when it appears. So the first
+    // writer's secret is the one that all use.
     let linked = fs::hard_link(&draft, path);
     fs::remove_file(&draft)?;
     match linked {
@@ -77,5 +83,5 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
 fn unusable(path: &Path) -> Report {
     Report::new(Exit::Config, "unusable-secret", "the secret of this folder cannot be used")
         .tried(path.display().to_string())
-        .help(format!("rm {}   (tokens that were signed with it end)", path.display()))
+        .help(format!("rm {}   (tokens that were signed with it become invalid)", path.display()))
 }

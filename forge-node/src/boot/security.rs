@@ -1,4 +1,4 @@
-//! Who may start how: a secret of one's own, or development on the loopback.
+//! The secret, tokens and keys of a node: from a configured secret, or in development mode on the loopback.
 
 use forge_actors::app::token::{SECRET_BYTES_MIN, Tokens};
 use forge_actors::cluster::ClusterKey;
@@ -6,21 +6,21 @@ use forge_actors::gateway::config::GatewayConfig;
 use forge_actors::kernel::time::{days, minutes};
 
 use crate::boot::secret;
-use crate::cmd::report::{Exit, Report};
 use crate::config::error::Origin;
 use crate::config::load::Loaded;
+use crate::terminal::report::{Exit, Report};
 
-/// Subject of the token in the banner: an id that no application hands out.
+/// Subject of the token in the banner: an id that no application generates.
 pub const DEVELOPER: &str = "00000000-0000-7000-8000-000000000000";
-/// How long the token in the banner lives.
+/// Lifetime of the token in the banner.
 const BANNER_TOKEN_TTL: std::time::Duration = days(1);
 
-/// How long a link into the dashboard can be used.
+/// Time in which a link into the dashboard can be used.
 pub const DASHBOARD_LINK_TTL: std::time::Duration = minutes(10);
 
-/// What a node signs and verifies tokens with.
+/// The secrets that a node signs and verifies with.
 pub struct Security {
-    /// The keys.
+    /// The keys of tokens.
     pub tokens: Tokens,
     /// Authenticates the nodes of the cluster to each other.
     pub cluster_key: ClusterKey,
@@ -30,7 +30,11 @@ pub struct Security {
     pub dashboard_code: Option<String>,
 }
 
-/// Checks the rules, and makes the keys.
+/// Checks the rules of the secret, and makes the keys.
+///
+/// # Errors
+/// Without a secret outside of development mode, with a short one, and in development mode on an address
+/// other than the loopback.
 pub fn establish(loaded: &Loaded, dev: bool) -> Result<Security, Report> {
     let auth = &loaded.config.auth;
     let secret = match (&auth.secret, dev) {
@@ -92,6 +96,6 @@ fn no_secret(loaded: &Loaded) -> Report {
         format!("a node needs a secret of at least {SECRET_BYTES_MIN} bytes to sign tokens with"),
     )
     .tried(tried)
-    .cause("none is configured, and without one anybody could sign in as anybody")
+    .cause("none is configured; without a secret, anyone could sign a token for any user")
     .help("export FORGE_AUTH__SECRET=$(openssl rand -hex 32), or start with --dev")
 }

@@ -1,8 +1,8 @@
-//! SIGTERM and SIGINT: the first one drains, the second one ends the process at once.
+//! SIGTERM and SIGINT: the first one drains the node, the second one ends the process at once.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cmd::report::{Exit, Report};
+use crate::terminal::report::{Exit, Report};
 
 /// The signals that stop a node.
 pub struct StopSignals {
@@ -11,7 +11,7 @@ pub struct StopSignals {
 }
 
 impl StopSignals {
-    /// Takes the signals over; from here on they no longer kill the process.
+    /// Receives the signals from now on; they no longer kill the process.
     pub fn take() -> Result<Self, Report> {
         let take = |kind| {
             signal(kind).map_err(|error| {
@@ -21,7 +21,7 @@ impl StopSignals {
         Ok(Self { terminate: take(SignalKind::terminate())?, interrupt: take(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next one, and says which it was.
+    /// Waits for the next signal, and returns its name.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -30,16 +30,18 @@ impl StopSignals {
     }
 }
 
-/// Does `work`, unless a signal comes first.
+/// Runs `work` until it ends or a signal arrives.
 pub async fn interruptible<T>(work: impl Future<Output = Result<T, Report>>) -> Result<T, Report> {
     let mut signals = StopSignals::take()?;
     tokio::select! {
         outcome = work => outcome,
-        signal = signals.next() => Err(Report::new(Exit::Interrupted, "interrupted", format!("ended by {signal}"))),
+        signal = signals.next() => {
+            Err(Report::new(Exit::Interrupted, "interrupted", format!("ended by {signal}")))
+        }
     }
 }
 
-/// What a second signal leaves to say.
+/// The report of a node that a second signal ended.
 pub fn interrupted() -> Report {
     Report::new(Exit::Interrupted, "interrupted", "a second signal ended the node before it had drained")
 }

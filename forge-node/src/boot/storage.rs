@@ -1,4 +1,4 @@
-//! The database of a command: a configured one, or the private one of the folder.
+//! The database of a command: the configured one, or the embedded one of the folder.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,66 +7,71 @@ use std::time::Duration;
 use forge_actors::app::App;
 use forge_actors::db::database::Database;
 use forge_actors::db::embedded::actor::{Handover, Postgres};
-use forge_actors::db::embedded::server::{Embedded, Progress};
+use forge_actors::db::embedded::progress::EmbeddedProgress;
+use forge_actors::db::embedded::server::Embedded;
 use forge_actors::db::migrate::runner::Runner;
 use forge_actors::db::migrate::set::MigrationSet;
 use forge_actors::db::migrate::system::system_set;
 use forge_actors::db::migrator::Migrator;
 use forge_actors::db::monitor::{Monitor, wait_for};
+use forge_actors::kernel::diagnose::error_chain;
 use forge_actors::kernel::time::{minutes, secs};
 use forge_actors::supervise::{ChildSpec, Shutdown};
 
 use crate::boot::secret::STATE_FOLDER;
-use crate::cmd::output;
-use crate::cmd::report::Report;
-use crate::cmd::scene::Scene;
 use crate::config::load::Loaded;
+use crate::terminal::context::CommandContext;
+use crate::terminal::output;
+use crate::terminal::report::Report;
 
-/// How long to wait for another node that migrates.
+/// Time to wait for another node that migrates.
 pub const MIGRATION_LOCK_WAIT: Duration = minutes(5);
-/// A restarted server may have to replay its log.
+/// Time for the server to start: it may have to replay its write-ahead log.
 const POSTGRES_START: Duration = minutes(2);
-/// A server that stops writes a checkpoint.
+/// Time for the server to stop: it writes a checkpoint.
 const POSTGRES_STOP: Duration = secs(15);
 
-/// A database, and what it takes to have it.
+/// An open database, and its server when it is embedded.
 pub struct Storage {
     /// The pools.
     pub database: Database,
     node: String,
     sets: Arc<[MigrationSet]>,
-    private: Option<Private>,
+    embedded: Option<EmbeddedServer>,
     tried: String,
 }
 
-/// The private server of a folder.
-struct Private {
+/// The embedded server of a folder.
+struct EmbeddedServer {
     root: PathBuf,
     data: String,
     version: String,
-    embedded: Embedded,
+    server: Embedded,
 }
 
-/// What is left of a storage whose server was handed to the tree.
-pub struct Facts {
+/// Facts about a database whose server is supervised by the tree.
+pub struct StorageFacts {
     /// The pools.
     pub database: Database,
-    /// The server is a private one of this folder.
+    /// True when the database is the embedded one of this folder.
     pub embedded: bool,
-    /// What and where, for people.
+    /// What the database is and where, for the banner.
     pub description: String,
-    /// What was tried, and where the value came from.
+    /// The database's address, and where it was configured.
     pub tried: String,
     sets: Arc<[MigrationSet]>,
     node: String,
 }
 
 impl Storage {
-    /// Pools for the configured database; without one, the private server is started or joined.
-    pub async fn open(loaded: &Loaded, node: &str, scene: Scene<'_>) -> Result<Self, Report> {
-        let sets = migration_sets(scene.apps)?.into();
+    /// Makes the pools for the configured database. Without one, the embedded server is started or joined.
+    ///
+    /// # Errors
+    /// When the configured URL is none, or the embedded server cannot be started.
+    pub async fn open(loaded: &Loaded, node: &str, context: CommandContext<'_>) -> Result<Self, Report> {
+        let sets = migration_sets(context.apps)?.into();
         let config = loaded.config.database.clone();
-        let (options, private, tried) = match &config.url {
+        let (options, embedded, tried) = match &config.url {
             Some(url) => {
                 let tried = format!("{url}   (from {})", loaded.origin("database.url"));
                 let options = url.options().map_err(|error| Report::from(error).tried(tried.as_str()))?;
@@ -74,12 +79,12 @@ impl Storage {
             }
             None => {
                 let root = loaded.folder.join(STATE_FOLDER);
-                let embedded = Embedded::start(&root, &|progress| tell(progress, scene)).await?;
-                let data = embedded.data().display().to_string();
-                let version = embedded.version().to_owned();
+                let server = Embedded::start(&root, &|progress| report_progress(progress, context)).await?;
+                let data = server.data().display().to_string();
+                let version = server.version().to_owned();
                 (
-                    embedded.options(),
-                    Some(Private { root, data, version, embedded }),
+                    server.options(),
+                    Some(EmbeddedServer { root, data, version, server }),
                     "the embedded database".to_owned(),
                 )
             }
@@ -88,17 +93,20 @@ impl Storage {
             database: Database::new(options, config, node),
             node: node.to_owned(),
             sets,
-            private,
+            embedded,
             tried,
         })
     }
 
-    /// Waits until it answers, for a command that needs it now.
-    pub async fn ready(&self, scene: Scene<'_>) -> Result<(), Report> {
+    /// Waits until the database answers.
+    ///
+    /// # Errors
+    /// When it does not answer within `database.start_patience`, or a person must mend the cause.
+    pub async fn ready(&self, context: CommandContext<'_>) -> Result<(), Report> {
         let waiting = wait_for(&self.database, |attempt| {
-            // The causes of further tries say the same.
+            // The causes of further attempts are the same.
             if attempt.number == 1 {
-                scene.progress(&format!("waiting for the database: {}", attempt.cause));
+                context.progress(&format!("waiting for the database: {}", attempt.cause));
             }
         });
         waiting.await.map_err(|error| Report::from(error).tried(self.tried.as_str()))
@@ -109,25 +117,24 @@ impl Storage {
         &self.sets
     }
 
-    /// Gives it back; the last one that uses a private server stops it.
+    /// Closes the pools. An embedded server is stopped by the last process that uses it.
     pub async fn close(self) {
         self.database.close().await;
-        if let Some(private) = self.private
-            && let Err(error) = private.embedded.stop().await
+        if let Some(embedded) = self.embedded
+            && let Err(error) = embedded.server.stop().await
         {
-            output::notice(&format!("the embedded database was not stopped in order: {error}"));
+            output::notice(&format!("stopping the embedded database failed: {}", error_chain(&error)));
         }
     }
 
-    /// The children that keep it usable under supervision, in start order, and what remains to be said about
-    /// it.
-    pub fn into_children(self) -> (Vec<ChildSpec>, Facts) {
-        let Self { database, node, sets, private, tried } = self;
-        let embedded = private.is_some();
-        let description = match &private {
-            Some(private) => format!(
+    /// The children that keep the database usable under supervision, in start order, and the facts about it.
+    pub fn into_children(self) -> (Vec<ChildSpec>, StorageFacts) {
+        let Self { database, node, sets, embedded, tried } = self;
+        let is_embedded = embedded.is_some();
+        let description = match &embedded {
+            Some(embedded) => format!(
                 "embedded PostgreSQL {}, {}   (data is kept; stop with Ctrl-C)",
-                private.version, private.data
+                embedded.version, embedded.data
             ),
             None => tried.split_whitespace().next().unwrap_or_default().to_owned(),
         };
@@ -138,13 +145,14 @@ impl Storage {
             lock_wait: MIGRATION_LOCK_WAIT,
         };
         let rest = [Monitor::child(database.clone()), migrator.child()];
-        let children = private.map(postgres_child).into_iter().chain(rest).collect();
-        (children, Facts { database, embedded, description, tried, sets, node })
+        let children = embedded.map(postgres_child).into_iter().chain(rest).collect();
+        let facts = StorageFacts { database, embedded: is_embedded, description, tried, sets, node };
+        (children, facts)
     }
 }
 
-impl Facts {
-    /// How many migrations are applied.
+impl StorageFacts {
+    /// The number of migrations that are applied.
     pub async fn migrations_applied(&self) -> Result<usize, Report> {
         let runner = Runner {
             database: &self.database,
@@ -156,30 +164,30 @@ impl Facts {
     }
 }
 
-fn postgres_child(private: Private) -> ChildSpec {
-    let postgres = Postgres { root: private.root, handover: Handover::new(private.embedded) };
+fn postgres_child(embedded: EmbeddedServer) -> ChildSpec {
+    let postgres = Postgres { root: embedded.root, handover: Handover::new(embedded.server) };
     let (mut child, _) = ChildSpec::actor("postgres", move || postgres.clone());
     child.start_deadline = Some(POSTGRES_START);
     child.shutdown = Shutdown::Deadline(POSTGRES_STOP);
     child
 }
 
-/// Forge's own tables, then each application's.
+/// Forge's own migrations, then those of each application.
 pub fn migration_sets(apps: &[&App]) -> Result<Vec<MigrationSet>, Report> {
     let parsed = apps.iter().map(|app| MigrationSet::parse(app.name, app.migrations));
     let sets: Result<Vec<_>, _> = std::iter::once(Ok(system_set())).chain(parsed).collect();
     Ok(sets?)
 }
 
-/// Says on stderr why a start takes its time.
-fn tell(progress: Progress<'_>, scene: Scene<'_>) {
+/// Prints on stderr why a start takes time.
+fn report_progress(progress: EmbeddedProgress<'_>, context: CommandContext<'_>) {
     let line = match progress {
-        Progress::Fetching { command } => format!("fetching PostgreSQL, once: {command}"),
-        Progress::Said { line } => format!("  {line}"),
-        Progress::Creating => "creating the embedded database, once".to_owned(),
-        Progress::Starting => "starting the embedded database".to_owned(),
-        Progress::Waiting => "waiting for the node that looks after the embedded database".to_owned(),
-        Progress::Warning { text } => format!("note: {text}"),
+        EmbeddedProgress::Fetching { command } => format!("fetching PostgreSQL, once: {command}"),
+        EmbeddedProgress::Output { line } => format!("  {line}"),
+        EmbeddedProgress::Creating => "creating the embedded database, once".to_owned(),
+        EmbeddedProgress::Starting => "starting the embedded database".to_owned(),
+        EmbeddedProgress::Waiting => "waiting for the node that owns the embedded database".to_owned(),
+        EmbeddedProgress::Warning { text } => format!("note: {text}"),
     };
-    scene.progress(&line);
+    context.progress(&line);
 }

@@ -2,9 +2,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::boot::{secret, security};
-use crate::cmd::report::Exit;
 use crate::config::environment::Environment;
 use crate::config::load::{Flag, Loaded, load};
+use crate::terminal::report::Exit;
 
 fn loaded(folder: &std::path::Path, text: &str, flags: &[(&'static str, &str)]) -> Loaded {
     let file = folder.join("forge.toml");

@@ -1,4 +1,4 @@
-//! `actors`: the supervision tree of a running node, as a tree.
+//! `actors`: prints the supervision tree of a running node.
 
 use std::time::Duration;
 
@@ -6,36 +6,35 @@ use forge_actors::dashboard::actors::NodeActors;
 use forge_actors::supervise::{ActorInfo, ActorState};
 
 use crate::cli::Actors;
-use crate::cmd::client::{Asker, Client};
-use crate::cmd::output;
-use crate::cmd::report::{Exit, Report};
-use crate::cmd::scene::{Palette, Scene};
+use crate::cmd::client::{Client, RequestIdentity, decode};
+use crate::terminal::context::{CommandContext, Palette};
+use crate::terminal::output;
+use crate::terminal::report::Report;
+use crate::terminal::table::{self, Column};
 
-/// Time between two pictures of `--watch`.
+/// Time between two prints of `--watch`.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// Moves to the top left and clears what is below: a picture replaces the last one without flicker.
+/// Moves the cursor to the top left and clears the screen below it, so that a print replaces the last one
+/// without flicker.
 const REDRAW: &str = "\x1b[H\x1b[J";
-/// Characters of an actor's last error that fit beside the tree.
+/// Characters of an actor's last error; the rest is cut.
 const ERROR_CHARS_MAX: usize = 60;
 
-/// Prints the tree, once or again and again.
-pub async fn run(args: &Actors, scene: Scene<'_>) -> Result<(), Report> {
-    let loaded = scene.load(&[])?;
-    let client = Client::new(&loaded, &args.target, Asker::Administrator)?;
+/// Prints the tree, once or every second.
+pub async fn run(args: &Actors, context: CommandContext<'_>) -> Result<(), Report> {
+    let loaded = context.load(&[])?;
+    let client = Client::new(&loaded, &args.target, RequestIdentity::Administrator)?;
     loop {
         let answer = client.post("/rpc/forge.actors", "{}".to_owned()).await?;
         let data = answer.get("data").cloned().unwrap_or_default();
-        let text = if scene.global.json {
+        let text = if context.global.json {
             data.to_string()
         } else {
-            let tree: NodeActors = serde_json::from_value(data).map_err(|error| {
-                Report::new(Exit::Drift, "other-version", "the node's answer is of another version of Forge")
-                    .cause(error)
-            })?;
+            let tree: NodeActors = decode(&data)?;
             let top = if args.watch { REDRAW } else { "" };
-            format!("{top}{}", render(&tree, scene.palette()))
+            format!("{top}{}", render(&tree, context.palette()))
         };
-        let is_read = output::offer(&text);
+        let is_read = output::data_is_read(&text);
         if !args.watch || !is_read {
             return Ok(());
         }
@@ -43,29 +42,32 @@ pub async fn run(args: &Actors, scene: Scene<'_>) -> Result<(), Report> {
     }
 }
 
-/// The tree with its columns, aligned.
+const COLUMNS: [Column; 9] = [
+    Column::Left("actor"),
+    Column::Left("kind"),
+    Column::Left("state"),
+    Column::Right("restarts"),
+    Column::Right("mailbox"),
+    Column::Right("messages"),
+    Column::Right("busy"),
+    Column::Left("current"),
+    Column::Left("last error"),
+];
+
+/// The tree, one actor a line.
 pub(super) fn render(tree: &NodeActors, palette: Palette) -> String {
-    let head = ["actor", "kind", "state", "restarts", "mailbox", "messages", "busy", "current", "last error"]
-        .map(str::to_owned);
     let rows: Vec<_> =
         tree.actors.iter().enumerate().map(|(index, actor)| row(&tree.actors, index, actor)).collect();
-    let widths: Vec<_> = (0..head.len())
-        .map(|column| rows.iter().chain([&head]).map(|row| width(&row[column])).max().unwrap_or(0))
-        .collect();
-    let mut text = palette.dim(&line(&head, &widths)) + "\n";
-    for (row, actor) in rows.iter().zip(&tree.actors) {
-        let line = line(row, &widths);
-        text.push_str(&match actor.state {
-            ActorState::Failed => palette.red(&line),
-            ActorState::Waiting { .. } => palette.yellow(&line),
-            ActorState::Starting | ActorState::Running | ActorState::Stopping | ActorState::Stopped => line,
-        });
-        text.push('\n');
-    }
-    text
+    table::render(COLUMNS, &rows, palette, |index, line| match tree.actors[index].state {
+        ActorState::Failed => palette.red(line),
+        ActorState::Waiting { .. } => palette.yellow(line),
+        ActorState::Starting | ActorState::Running | ActorState::Stopping | ActorState::Stopped => {
+            line.to_owned()
+        }
+    })
 }
 
-fn row(actors: &[ActorInfo], index: usize, actor: &ActorInfo) -> [String; 9] {
+fn row(actors: &[ActorInfo], index: usize, actor: &ActorInfo) -> [String; COLUMNS.len()] {
     let error = actor.last_error.as_deref().and_then(|error| error.lines().next()).unwrap_or_default();
     [
         branch(actors, index, actor),
@@ -83,23 +85,23 @@ fn row(actors: &[ActorInfo], index: usize, actor: &ActorInfo) -> [String; 9] {
     ]
 }
 
-/// The actor's own name behind the branches that lead to it.
+/// The actor's own name, after the branches of the drawn tree.
 fn branch(actors: &[ActorInfo], index: usize, actor: &ActorInfo) -> String {
     let parts: Vec<_> = actor.path.split('/').collect();
     let name = parts.last().copied().unwrap_or_default();
-    let mut drawn = String::new();
+    let mut branches = String::new();
     for depth in 1..parts.len() {
         let ancestor = parts[..=depth].join("/");
         let parent = parts[..depth].join("/");
         let more = has_later_sibling(&actors[index + 1..], &ancestor, &parent);
-        drawn.push_str(match (depth + 1 == parts.len(), more) {
+        branches.push_str(match (depth + 1 == parts.len(), more) {
             (true, true) => "├ ",
             (true, false) => "└ ",
             (false, true) => "│ ",
             (false, false) => "  ",
         });
     }
-    drawn + name
+    branches + name
 }
 
 fn has_later_sibling(later: &[ActorInfo], path: &str, parent: &str) -> bool {
@@ -111,7 +113,7 @@ fn has_later_sibling(later: &[ActorInfo], path: &str, parent: &str) -> bool {
         .any(|actor| actor.path != path && !below(path, actor))
 }
 
-/// What it is; of a supervisor, how it restarts its children and how often it still may.
+/// The actor's kind; for a supervisor its strategy and the restarts that its budget has left.
 fn kind(actor: &ActorInfo) -> String {
     match &actor.supervisor {
         Some(supervisor) => format!("{} {} left", supervisor.strategy.as_str(), supervisor.restarts_left),
@@ -128,17 +130,4 @@ fn state(actor: &ActorInfo) -> String {
         ActorState::Stopped => "stopped".to_owned(),
         ActorState::Failed => "failed".to_owned(),
     }
-}
-
-fn width(text: &str) -> usize {
-    text.chars().count()
-}
-
-/// One line; the first column and texts stand left, numbers right.
-fn line(row: &[String; 9], widths: &[usize]) -> String {
-    let padded = row.iter().zip(widths).enumerate().map(|(column, (text, &wanted))| {
-        let space = " ".repeat(wanted - width(text));
-        if matches!(column, 3..=6) { format!("{space}{text}") } else { format!("{text}{space}") }
-    });
-    padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }

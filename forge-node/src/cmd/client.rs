@@ -1,34 +1,35 @@
-//! Talks to a running node over HTTP, as any client would.
+//! Sends requests to a running node over HTTP, as any client does.
 
 use std::time::Duration;
 
 use forge_actors::app::token::Tokens;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::boot::secret;
 use crate::cli::Target;
-use crate::cmd::report::{Exit, Report};
 use crate::config::load::Loaded;
+use crate::terminal::report::{Exit, Report};
 
-/// How long a request may take: longer than the longest handler.
+/// Time for a request: longer than the longest handler may run.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(610);
-/// How long reaching the node may take.
+/// Time for connecting to the node.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a token lives that is signed for one request.
+/// Lifetime of a token that is signed for one request.
 const TOKEN_TTL: Duration = Duration::from_secs(300);
 
-/// A node, and who speaks to it.
+/// A node's address, and the credential that requests to it carry.
 pub struct Client {
     http: reqwest::Client,
     url: String,
     credential: Credential,
 }
 
-/// What a request says about who asks.
+/// The credential of a request.
 enum Credential {
-    Nothing,
+    None,
     Token(String),
-    /// A token of its own for each request: a client may outlive any of them.
+    /// A new token for each request, because the client may live longer than a token.
     Signed {
         tokens: Tokens,
         subject: String,
@@ -37,13 +38,13 @@ enum Credential {
 }
 
 impl Credential {
-    fn known(token: Option<&str>) -> Self {
-        token.map_or(Self::Nothing, |token| Self::Token(token.to_owned()))
+    fn given(token: Option<&str>) -> Self {
+        token.map_or(Self::None, |token| Self::Token(token.to_owned()))
     }
 
     fn token(&self) -> Result<Option<String>, Report> {
         match self {
-            Self::Nothing => Ok(None),
+            Self::None => Ok(None),
             Self::Token(token) => Ok(Some(token.to_owned())),
             Self::Signed { tokens, subject, roles } => {
                 let roles: Vec<_> = roles.iter().map(String::as_str).collect();
@@ -56,18 +57,18 @@ impl Credential {
     }
 }
 
-/// The variable that holds a token.
+/// The environment variable that holds a token.
 const TOKEN_VARIABLE: &str = "FORGE_TOKEN";
 
-/// Who asks, when no token is given.
+/// The identity of a request, when the command line gives no token.
 #[derive(Debug, Clone, Copy)]
-pub enum Asker<'a> {
-    /// The one of the environment's token; otherwise nobody.
-    Anyone,
-    /// The one of the environment's token; otherwise an administrator, signed for with the secret of this
-    /// place.
+pub enum RequestIdentity<'a> {
+    /// That of the token in FORGE_TOKEN; without one, none.
+    Environment,
+    /// That of the token in FORGE_TOKEN; without one, an administrator, whose token is signed with the
+    /// configured secret.
     Administrator,
-    /// This one, signed for with the secret of this place.
+    /// The given subject, whose token is signed with the configured secret.
     Signed {
         /// The subject.
         subject: &'a str,
@@ -78,14 +79,19 @@ pub enum Asker<'a> {
 
 impl Client {
     /// A client for `target`.
-    pub fn new(loaded: &Loaded, target: &Target, asker: Asker<'_>) -> Result<Self, Report> {
+    ///
+    /// # Errors
+    /// When the URL is none, or a token must be signed and there is no secret.
+    pub fn new(loaded: &Loaded, target: &Target, identity: RequestIdentity<'_>) -> Result<Self, Report> {
         let url = target.url.clone().unwrap_or_else(|| default_url(loaded));
         check_url(&url)?;
-        let known = loaded.environment.get_filled(TOKEN_VARIABLE);
-        let credential = match (target.token.as_deref(), asker, known) {
-            (None, Asker::Administrator, None) => signer(loaded, "forge-node", &["admin".to_owned()])?,
-            (None, Asker::Signed { subject, roles }, _) => signer(loaded, subject, roles)?,
-            (given, _, known) => Credential::known(given.or(known)),
+        let variable = loaded.environment.get_filled(TOKEN_VARIABLE);
+        let credential = match (target.token.as_deref(), identity, variable) {
+            (None, RequestIdentity::Administrator, None) => {
+                signer(loaded, "forge-node", &["admin".to_owned()])?
+            }
+            (None, RequestIdentity::Signed { subject, roles }, _) => signer(loaded, subject, roles)?,
+            (given, _, variable) => Credential::given(given.or(variable)),
         };
         let http =
             reqwest::Client::builder().timeout(REQUEST_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build();
@@ -128,10 +134,10 @@ impl Client {
             _ => Err(Report::new(
                 Exit::Failed,
                 "not-a-node",
-                format!("{} answered {status}, and not as a Forge node does", self.url),
+                format!("{} answered {status}, but not with the JSON of a Forge node", self.url),
             )
             .tried(self.url.as_str())
-            .help("check --url, or what else listens on that port")),
+            .help("check --url, and which program listens on that port")),
         }
     }
 
@@ -147,10 +153,10 @@ impl Client {
         Report::new(exit, code, message)
             .tried(self.url.as_str())
             .cause(cause)
-            .help("forge-node start, or name a running one with --url")
+            .help("start a node with forge-node start, or name a running one with --url")
     }
 
-    /// The node's own error, with the exit code that fits its status.
+    /// The report of the node's own error, with the exit code for its status.
     fn refused(&self, status: u16, error: &Value) -> Report {
         let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (exit, help) = match status {
@@ -163,9 +169,9 @@ impl Client {
         let mut report = Report::new(exit, text("code"), text("message")).tried(self.url.as_str());
         let details = error.get("details").filter(|details| !details.is_null()).map(Value::to_string);
         let trace = error.get("traceId").and_then(Value::as_str).map(|trace| format!("trace {trace}"));
-        let known: Vec<_> = details.into_iter().chain(trace).collect();
-        if !known.is_empty() {
-            report = report.cause(known.join(", "));
+        let causes: Vec<_> = details.into_iter().chain(trace).collect();
+        if !causes.is_empty() {
+            report = report.cause(causes.join(", "));
         }
         match help {
             Some(help) => report.help(help),
@@ -174,11 +180,11 @@ impl Client {
     }
 }
 
-/// Refuses what no request can go to, before one is made.
+/// Refuses a URL that no request can be sent to.
 pub(super) fn check_url(url: &str) -> Result<(), Report> {
     let cause = match reqwest::Url::parse(url) {
         Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => return Ok(()),
-        Ok(parsed) => format!("it begins with {}://", parsed.scheme()),
+        Ok(parsed) => format!("its scheme is {}", parsed.scheme()),
         Err(error) => error.to_string(),
     };
     Err(Report::new(Exit::Usage, "bad-url", format!("`{url}` is not the URL of a node"))
@@ -186,7 +192,7 @@ pub(super) fn check_url(url: &str) -> Result<(), Report> {
         .help("write it with http:// or https://, for example --url http://127.0.0.1:8080"))
 }
 
-/// Where a node of this configuration listens, as seen from this machine.
+/// The URL at which a node with this configuration answers on this machine.
 pub(super) fn default_url(loaded: &Loaded) -> String {
     let gateway = &loaded.config.gateway;
     let host = match gateway.host {
@@ -197,26 +203,33 @@ pub(super) fn default_url(loaded: &Loaded) -> String {
     format!("http://{host}:{}", gateway.port)
 }
 
-/// Signs as `subject` with the secret of this place.
+/// A credential that signs tokens for `subject` with the configured secret.
 fn signer(loaded: &Loaded, subject: &str, roles: &[String]) -> Result<Credential, Report> {
     Ok(Credential::Signed {
-        tokens: tokens_of_place(loaded)?,
+        tokens: configured_tokens(loaded)?,
         subject: subject.to_owned(),
         roles: roles.to_vec(),
     })
 }
 
-/// The keys that nodes of this place sign with.
-pub(super) fn tokens_of_place(loaded: &Loaded) -> Result<Tokens, Report> {
-    let known = match &loaded.config.auth.secret {
+/// The keys that a node with this configuration signs with.
+pub(super) fn configured_tokens(loaded: &Loaded) -> Result<Tokens, Report> {
+    let configured = match &loaded.config.auth.secret {
         Some(secret) => Some(secret.clone()),
         None => secret::existing(&loaded.folder)?,
     };
-    let secret = known.ok_or_else(|| {
-        Report::new(Exit::Permission, "no-secret", "no token can be signed here: there is no secret")
+    let secret = configured.ok_or_else(|| {
+        Report::new(Exit::Permission, "no-secret", "no token can be signed: there is no secret")
             .tried(format!("auth.secret and {}", secret::path(&loaded.folder).display()))
-            .help("run it where the node was started, or send a token with --token")
+            .help("run the command in the folder where the node was started, or send a token with --token")
     })?;
-    let tokens = Tokens::new(secret.expose().as_bytes(), loaded.config.auth.rules());
-    tokens.map_err(|error| Report::of_room(Exit::Config, "short-secret", &error))
+    Ok(Tokens::new(secret.expose().as_bytes(), loaded.config.auth.rules())?)
+}
+
+/// Reads `data` of a node's answer.
+pub(super) fn decode<T: DeserializeOwned>(data: &Value) -> Result<T, Report> {
+    T::deserialize(data).map_err(|error| {
+        let message = "the node's answer does not fit this version of Forge";
+        Report::new(Exit::Drift, "other-version", message).cause(error)
+    })
 }

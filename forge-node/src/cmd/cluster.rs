@@ -1,4 +1,4 @@
-//! `cluster`: the nodes, as one of them sees the others.
+//! `cluster`: prints the nodes, as one of them sees the others.
 
 use std::time::Duration;
 
@@ -7,63 +7,63 @@ use forge_actors::kernel::node::{NodeInfo, NodeState};
 use forge_actors::kernel::time::Timestamp;
 
 use crate::cli::{Cluster, ClusterStatus, ClusterStep};
-use crate::cmd::client::{Asker, Client};
-use crate::cmd::output;
-use crate::cmd::report::{Exit, Report};
-use crate::cmd::scene::{Palette, Scene};
+use crate::cmd::client::{Client, RequestIdentity, decode};
+use crate::terminal::context::{CommandContext, Palette};
+use crate::terminal::output;
+use crate::terminal::report::Report;
+use crate::terminal::table::{self, Column};
 
-/// Does what was asked.
-pub async fn run(args: &Cluster, scene: Scene<'_>) -> Result<(), Report> {
+/// Runs the subcommand.
+pub async fn run(args: &Cluster, context: CommandContext<'_>) -> Result<(), Report> {
     match &args.step {
-        ClusterStep::Status(status) => print_status(status, scene).await,
+        ClusterStep::Status(status) => print_status(status, context).await,
     }
 }
 
-async fn print_status(args: &ClusterStatus, scene: Scene<'_>) -> Result<(), Report> {
-    let loaded = scene.load(&[])?;
-    let client = Client::new(&loaded, &args.target, Asker::Administrator)?;
+async fn print_status(args: &ClusterStatus, context: CommandContext<'_>) -> Result<(), Report> {
+    let loaded = context.load(&[])?;
+    let client = Client::new(&loaded, &args.target, RequestIdentity::Administrator)?;
     let answer = client.post("/rpc/forge.nodes", "{}".to_owned()).await?;
     let data = answer.get("data").cloned().unwrap_or_default();
-    if scene.global.json {
+    if context.global.json {
         output::data(&data.to_string());
         return Ok(());
     }
-    let nodes: ClusterNodes = serde_json::from_value(data).map_err(|error| {
-        Report::new(Exit::Drift, "other-version", "the node's answer is of another version of Forge")
-            .cause(error)
-    })?;
-    output::data(&render(&nodes, scene.palette()));
+    let nodes: ClusterNodes = decode(&data)?;
+    output::data(&render(&nodes, context.palette()));
     Ok(())
 }
 
-const HEAD: [&str; 8] = ["node", "state", "roles", "http", "mesh", "version", "seen", "link"];
+const COLUMNS: [Column; 8] = [
+    Column::Left("node"),
+    Column::Left("state"),
+    Column::Left("roles"),
+    Column::Left("http"),
+    Column::Left("mesh"),
+    Column::Left("version"),
+    Column::Left("seen"),
+    Column::Left("link"),
+];
 
-/// One line for each node, columns aligned.
+/// The nodes, one a line.
 pub(super) fn render(cluster: &ClusterNodes, palette: Palette) -> String {
     let rows: Vec<_> = cluster.nodes.iter().map(|node| row(cluster, node)).collect();
-    let head = HEAD.map(str::to_owned);
-    let width =
-        |column: usize| rows.iter().chain([&head]).map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..HEAD.len()).map(width).collect();
-    let mut text = palette.dim(&line(&head, &widths)) + "\n";
-    for (row, node) in rows.iter().zip(&cluster.nodes) {
-        let line = line(row, &widths);
-        text.push_str(&match node.state {
-            NodeState::Dead => palette.dim(&line),
-            NodeState::Draining | NodeState::Joining => palette.yellow(&line),
-            NodeState::Active if is_cut_off(cluster, node) => palette.red(&line),
-            NodeState::Active => line,
-        });
-        text.push('\n');
-    }
-    text
+    table::render(COLUMNS, &rows, palette, |index, line| {
+        let node = &cluster.nodes[index];
+        match node.state {
+            NodeState::Dead => palette.dim(line),
+            NodeState::Draining | NodeState::Joining => palette.yellow(line),
+            NodeState::Active if is_cut_off(cluster, node) => palette.red(line),
+            NodeState::Active => line.to_owned(),
+        }
+    })
 }
 
 fn is_cut_off(cluster: &ClusterNodes, node: &NodeInfo) -> bool {
     cluster.peers.iter().any(|peer| peer.node == node.id && !peer.linked)
 }
 
-fn row(cluster: &ClusterNodes, node: &NodeInfo) -> [String; HEAD.len()] {
+fn row(cluster: &ClusterNodes, node: &NodeInfo) -> [String; COLUMNS.len()] {
     let state = match (node.state, node.lost) {
         (NodeState::Dead, true) => "dead (lost)",
         (NodeState::Dead, false) => "dead (stopped)",
@@ -82,7 +82,7 @@ fn row(cluster: &ClusterNodes, node: &NodeInfo) -> [String; HEAD.len()] {
     ]
 }
 
-/// How the answering node reaches this one.
+/// The state of the answering node's connection to `node`.
 fn link(cluster: &ClusterNodes, node: &NodeInfo) -> String {
     if node.id == cluster.node {
         return "answers".to_owned();
@@ -103,12 +103,4 @@ fn age(now: Timestamp, then: Timestamp) -> String {
         60..3_600 => format!("{}m ago", seconds / 60),
         _ => format!("{}h ago", seconds / 3_600),
     }
-}
-
-fn line(row: &[String; HEAD.len()], widths: &[usize]) -> String {
-    let padded = row
-        .iter()
-        .zip(widths)
-        .map(|(text, &width)| format!("{text}{}", " ".repeat(width - text.chars().count())));
-    padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }

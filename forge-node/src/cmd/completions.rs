@@ -1,11 +1,11 @@
-//! `completions`: a script for the shell.
+//! `completions`: prints a completion script for a shell.
 
 use clap::Command;
 use clap_complete::Shell;
 
-use crate::cmd::output;
+use crate::terminal::output;
 
-/// Prints the script on stdout.
+/// Prints the script.
 pub fn run(shell: Shell, mut command: Command) {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();

@@ -1,20 +1,21 @@
-//! `dashboard`: a one-time link into the dashboard of a running node, signed with the secret of this place.
+//! `dashboard`: prints a one-time link into the dashboard of a running node, signed with the configured
+//! secret.
 
 use crate::boot::security::{self, DASHBOARD_LINK_TTL};
 use crate::cli::Dashboard;
-use crate::cmd::client::{check_url, default_url, tokens_of_place};
-use crate::cmd::output;
-use crate::cmd::report::Report;
-use crate::cmd::scene::Scene;
+use crate::cmd::client::{check_url, configured_tokens, default_url};
+use crate::terminal::context::CommandContext;
+use crate::terminal::output;
+use crate::terminal::report::Report;
 
 /// Prints the link.
-pub fn run(args: &Dashboard, scene: Scene<'_>) -> Result<(), Report> {
-    let loaded = scene.load(&[])?;
+pub fn run(args: &Dashboard, context: CommandContext<'_>) -> Result<(), Report> {
+    let loaded = context.load(&[])?;
     let url = args.url.clone().unwrap_or_else(|| default_url(&loaded));
     check_url(&url)?;
-    let code = security::dashboard_code(&tokens_of_place(&loaded)?)?;
+    let code = security::dashboard_code(&configured_tokens(&loaded)?)?;
     let link = security::dashboard_link(&url, &code);
-    if scene.global.json {
+    if context.global.json {
         output::data(
             &serde_json::json!({ "url": link, "expiresInMs": DASHBOARD_LINK_TTL.as_millis() as u64 })
                 .to_string(),

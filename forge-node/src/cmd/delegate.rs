@@ -1,4 +1,4 @@
-//! In a folder with a `forge.toml`, `forge-node` builds the application that lives there and becomes it.
+//! Builds the application in the folder of a `forge.toml`, and replaces the `forge-node` process by it.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -7,25 +7,25 @@ use std::process::{Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 
+use crate::boot::runtime::concurrently;
 use crate::boot::signal::interruptible;
-use crate::cmd::report::{Exit, Report};
-use crate::cmd::scene::Scene;
 use crate::config::load::FILE_NAME;
-use crate::run::concurrently;
+use crate::terminal::context::CommandContext;
+use crate::terminal::report::{Exit, Report};
 
-/// The application's folder: where its `forge.toml` is, when a `Cargo.toml` lies beside it.
-pub fn application(scene: Scene<'_>) -> Option<PathBuf> {
-    let file = scene.file()?;
+/// The application's folder: that of `forge.toml`, when it has a `Cargo.toml` too.
+pub fn application(context: CommandContext<'_>) -> Option<PathBuf> {
+    let file = context.file()?;
     let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     let is_application =
         file.file_name().is_some_and(|name| name == FILE_NAME) && folder.join("Cargo.toml").is_file();
     is_application.then(|| folder.to_owned())
 }
 
-/// Builds the application in `folder` and replaces this process by it, with the same arguments. Only failure
-/// returns.
-pub fn become_application(folder: &Path, release: bool, scene: Scene<'_>) -> Report {
-    match build(folder, release, scene) {
+/// Builds the application in `folder`, and replaces this process by it with the same arguments. Returns only
+/// when that failed.
+pub fn become_application(folder: &Path, release: bool, context: CommandContext<'_>) -> Report {
+    match build(folder, release, context) {
         Ok(binary) => {
             let error = Command::new(&binary).args(std::env::args_os().skip(1)).exec();
             Report::new(Exit::Failed, "exec", "the application was built and cannot be started")
@@ -36,8 +36,8 @@ pub fn become_application(folder: &Path, release: bool, scene: Scene<'_>) -> Rep
     }
 }
 
-/// Builds the binaries of the package in `folder`, and answers the one to run.
-pub fn build(folder: &Path, release: bool, scene: Scene<'_>) -> Result<PathBuf, Report> {
+/// Builds the binaries of the package in `folder`, and returns the path of the one to run.
+pub fn build(folder: &Path, release: bool, context: CommandContext<'_>) -> Result<PathBuf, Report> {
     let manifest = folder.join("Cargo.toml");
     let package = Package::read(&manifest)?;
     let mut cargo = cargo(&manifest, "build");
@@ -47,15 +47,15 @@ pub fn build(folder: &Path, release: bool, scene: Scene<'_>) -> Result<PathBuf, 
     if release {
         cargo.arg("--release");
     }
-    if scene.global.quiet {
+    if context.global.quiet {
         cargo.arg("--quiet");
     }
-    scene.progress(&format!(
+    context.progress(&format!(
         "building {} in {}",
         package.name,
         folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).display()
     ));
-    let output = concurrently(interruptible(ended(cargo)))?;
+    let output = concurrently(interruptible(run_to_end(cargo)))?;
     if !output.status.success() {
         return Err(Report::new(
             Exit::Failed,
@@ -63,30 +63,30 @@ pub fn build(folder: &Path, release: bool, scene: Scene<'_>) -> Result<PathBuf, 
             format!("the application `{}` does not build", package.name),
         )
         .tried(format!("cargo build --manifest-path {}", manifest.display()))
-        .help("mend what the compiler says above"));
+        .help("correct the errors that the compiler printed above"));
     }
     let binaries = binaries(&output.stdout, &package.id);
     package.choose(binaries)
 }
 
-/// Runs `command` to its end. It has a process group of its own and is killed with all it started when this
-/// is dropped: compilers that go on after the person has left hold the target folder's lock.
-async fn ended(mut command: Command) -> Result<Output, Report> {
+/// Runs `command` to its end. When the future is dropped, the command is killed with all processes that it
+/// started: a compiler that goes on after an interrupt would keep the lock of the target folder.
+async fn run_to_end(mut command: Command) -> Result<Output, Report> {
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
     let child = tokio::process::Command::from(command).spawn().map_err(no_cargo)?;
-    let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+    let mut group = ProcessGroup(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
     let output = child.wait_with_output().await.map_err(no_cargo)?;
     group.0 = None;
     Ok(output)
 }
 
-/// A process group that ends with this value, unless it has ended before.
-struct Group(Option<Pid>);
+/// A process group that is terminated when this value is dropped.
+struct ProcessGroup(Option<Pid>);
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
-            // It may have ended just now.
+            // The signal fails when the group has just ended.
             let _ = kill_process_group(group, Signal::TERM);
         }
     }
@@ -104,7 +104,7 @@ fn no_cargo(error: std::io::Error) -> Report {
         .help("install Rust: https://rustup.rs")
 }
 
-/// What cargo knows of the package.
+/// A package, as `cargo metadata` describes it.
 struct Package {
     id: String,
     name: String,
@@ -120,11 +120,11 @@ impl Package {
             .output()
             .map_err(no_cargo)?;
         let failed = || {
-            Report::new(Exit::Failed, "no-package", "cargo finds no package here")
+            Report::new(Exit::Failed, "no-package", "cargo finds no package")
                 .tried(manifest.display().to_string())
         };
         if !output.status.success() {
-            return Err(failed().help("mend what cargo says above"));
+            return Err(failed().help("correct the errors that cargo printed above"));
         }
         let known: Value = serde_json::from_slice(&output.stdout).map_err(|error| failed().cause(error))?;
         let manifest = manifest.canonicalize().map_err(|error| failed().cause(error))?;
@@ -136,7 +136,7 @@ impl Package {
                     .as_str()
                     .is_some_and(|path| Path::new(path).canonicalize().is_ok_and(|path| path == manifest))
             })
-            .ok_or_else(|| failed().help("a forge.toml belongs beside the Cargo.toml of a package"))?;
+            .ok_or_else(|| failed().help("put forge.toml into the folder of a package's Cargo.toml"))?;
         let text = |key: &str| package[key].as_str().map(str::to_owned);
         Ok(Self {
             id: text("id").unwrap_or_default(),
@@ -145,7 +145,7 @@ impl Package {
         })
     }
 
-    /// The only binary, or the default one, or the one that is called like the package.
+    /// The only binary; of several, the one named by `default-run`, or the one with the package's name.
     fn choose(&self, mut binaries: Vec<(String, PathBuf)>) -> Result<PathBuf, Report> {
         if binaries.len() == 1 {
             return Ok(binaries.remove(0).1);
@@ -163,11 +163,11 @@ impl Package {
             format!("the package `{}` has no binary to run", self.name),
         )
         .cause(found)
-        .help("add a src/main.rs with `forge::main!(..);`, or say `default-run` in Cargo.toml"))
+        .help("add a src/main.rs with `forge::main!(..);`, or set `default-run` in Cargo.toml"))
     }
 }
 
-/// Name and path of each binary of the package, from cargo's messages.
+/// The name and path of each binary of the package, from cargo's messages.
 fn binaries(messages: &[u8], package: &str) -> Vec<(String, PathBuf)> {
     let messages =
         messages.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());

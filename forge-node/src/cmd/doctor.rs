@@ -1,10 +1,10 @@
-//! `doctor`: looks at everything that a node needs, and names one command for each thing that is wrong.
+//! `doctor`: checks what a node needs, and names one command for each problem.
 
 use serde::Serialize;
 
-use crate::cmd::output;
-use crate::cmd::report::{Exit, Report};
-use crate::cmd::scene::{Palette, Scene};
+use crate::terminal::context::{CommandContext, Palette};
+use crate::terminal::output;
+use crate::terminal::report::{Exit, Report};
 
 mod database;
 mod handlers;
@@ -12,7 +12,7 @@ mod machine;
 #[cfg(test)]
 mod tests;
 
-/// How a finding is.
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Level {
@@ -21,14 +21,14 @@ enum Level {
     Bad,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, Serialize)]
 struct Finding {
     level: Level,
     text: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<String>,
-    /// The exit code, where this is the first bad one.
+    /// The exit code of the command, when this is the first bad finding.
     #[serde(skip)]
     exit: Exit,
 }
@@ -73,28 +73,28 @@ fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// Examines, prints, and fails when something is bad.
-pub async fn run(scene: Scene<'_>) -> Result<(), Report> {
+/// Runs all checks and prints their findings. An error when a finding is bad.
+pub async fn run(context: CommandContext<'_>) -> Result<(), Report> {
     let mut findings = machine::toolchain();
-    match scene.load(&[]) {
+    match context.load(&[]) {
         Ok(loaded) => {
             let file = loaded.file.as_ref().map_or_else(
-                || "no forge.toml: the defaults hold".to_owned(),
+                || "no forge.toml: the defaults are used".to_owned(),
                 |file| format!("{} is well-formed", file.display()),
             );
             findings.push(Finding::good(file));
             findings.push(machine::secret(&loaded));
             findings.extend(machine::postgres(&loaded).await);
-            findings.extend(database::examine(&loaded, scene).await);
+            findings.extend(database::examine(&loaded, context).await);
             findings.push(machine::port(&loaded).await);
         }
         Err(report) => findings.push(report.into()),
     }
-    findings.extend(handlers::examine(scene.apps));
-    if scene.global.json {
+    findings.extend(handlers::examine(context.apps));
+    if context.global.json {
         output::data(&serde_json::json!(findings).to_string());
     } else {
-        findings.iter().for_each(|finding| output::data(&finding.line(scene.palette())));
+        findings.iter().for_each(|finding| output::data(&finding.line(context.palette())));
     }
     let bad: Vec<_> = findings.iter().filter(|finding| finding.level == Level::Bad).collect();
     match bad.first() {
@@ -102,7 +102,7 @@ pub async fn run(scene: Scene<'_>) -> Result<(), Report> {
         Some(first) => Err(Report::new(
             first.exit,
             "doctor",
-            format!("{} of {} things are wrong", bad.len(), findings.len()),
+            format!("{} of {} checks failed", bad.len(), findings.len()),
         )),
     }
 }

@@ -1,7 +1,8 @@
-//! `generate`: writes what clients compile against, or says that it is out of date.
+//! `generate`: writes the TypeScript, JSON Schema and OpenAPI of the functions, or checks that they are up to
+//! date.
 //!
-//! A file is replaced in one step, and only when its text changes: a watching build tool never sees half of
-//! it, and is not woken for nothing.
+//! A file is replaced in one step, and only when its text changes: a build tool that watches it never reads
+//! an incomplete file, and does not build again without need.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,39 +13,39 @@ use forge_ts::problem::Refused;
 use forge_ts::{Audience, Contract, File, drift};
 
 use crate::cli::Generate;
-use crate::cmd::output;
-use crate::cmd::report::{Exit, Report};
-use crate::cmd::scene::Scene;
+use crate::terminal::context::CommandContext;
+use crate::terminal::output;
+use crate::terminal::report::{Exit, Report};
 
-/// The file that says what changed.
+/// The file whose two versions are compared to list the changes.
 const SCHEMA: &str = "schema.json";
 
-/// Writes the files, or compares them.
-pub fn run(args: &Generate, scene: Scene<'_>) -> Result<(), Report> {
+/// Writes the files, or compares them with those on disk.
+pub fn run(args: &Generate, context: CommandContext<'_>) -> Result<(), Report> {
     let out = match &args.out {
         Some(out) => out.to_owned(),
         None => {
-            let loaded = scene.load(&[])?;
+            let loaded = context.load(&[])?;
             loaded.folder.join(&loaded.config.generate.out)
         }
     };
     let audience = if args.system { Audience::System } else { Audience::Application };
     let catalog = Catalog::build()?;
     let contract = Contract::of(&catalog, audience).map_err(|refused| untyped(&refused))?;
-    let names: Vec<_> = scene.apps.iter().map(|app| app.name).collect();
+    let names: Vec<_> = context.apps.iter().map(|app| app.name).collect();
     let title = if args.system { "forge".to_owned() } else { names.join(", ") };
     let files = forge_ts::files(&contract, &title);
-    if args.check { check(&files, &out) } else { write(&contract, &files, &out, scene) }
+    if args.check { check(&files, &out) } else { write(&contract, &files, &out, context) }
 }
 
 fn untyped(Refused(problems): &Refused) -> Report {
     let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-    Report::new(Exit::Failed, "untyped", "the functions have types that no client can be told")
+    Report::new(Exit::Failed, "untyped", "the functions have types that no client can be generated for")
         .cause(lines.join("\n"))
-        .help("change the types as said; a handler that no client calls is `internal`")
+        .help("change the types as the messages say; mark a handler that no client calls `internal`")
 }
 
-fn write(contract: &Contract, files: &[File], out: &Path, scene: Scene<'_>) -> Result<(), Report> {
+fn write(contract: &Contract, files: &[File], out: &Path, context: CommandContext<'_>) -> Result<(), Report> {
     fs::create_dir_all(out).map_err(|error| unwritable(out, &error))?;
     let mut written = Vec::new();
     for File { name, text } in files {
@@ -54,27 +55,30 @@ fn write(contract: &Contract, files: &[File], out: &Path, scene: Scene<'_>) -> R
             written.push(path);
         }
     }
-    if scene.global.json {
+    if context.global.json {
         let paths: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();
         output::data(
-            &serde_json::json!({ "contract": contract.hash, "functions": contract.functions.len(), "written": paths }).to_string(),
+            &serde_json::json!({
+                "contract": contract.hash, "functions": contract.functions.len(), "written": paths
+            })
+            .to_string(),
         );
     } else if written.is_empty() {
-        scene.progress(&format!("{}: up to date", out.display()));
+        context.progress(&format!("{}: up to date", out.display()));
     } else {
-        written.iter().for_each(|path| scene.progress(&format!("wrote {}", path.display())));
+        written.iter().for_each(|path| context.progress(&format!("wrote {}", path.display())));
     }
     Ok(())
 }
 
-/// Writes beside the file and renames: readers see the old text or the new one.
+/// Writes another file and renames it, so that readers see either the old text or the new one.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let beside = path.with_file_name(name);
     let replaced = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
     if replaced.is_err() {
-        // What is left of the attempt; the error that matters is the one above.
+        // Removing the unfinished file may fail too; the first error is the one that is reported.
         let _ = fs::remove_file(&beside);
     }
     replaced

@@ -1,4 +1,4 @@
-//! `jobs`: what waits, runs and has ended, and what a person does about it.
+//! `jobs`: lists, shows, retries and cancels jobs through a running node.
 
 use std::borrow::Cow;
 
@@ -9,100 +9,97 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::cli::{Jobs, JobsStep, OneJob, Target};
-use crate::cmd::client::{Asker, Client};
-use crate::cmd::output;
-use crate::cmd::report::{Exit, Report};
-use crate::cmd::scene::{Palette, Scene};
+use crate::cmd::client::{Client, RequestIdentity, decode};
+use crate::terminal::context::{CommandContext, Palette};
+use crate::terminal::output;
+use crate::terminal::report::{Exit, Report};
+use crate::terminal::table::{self, Column};
 
-/// Characters of an error that fit beside a job.
+/// Characters of a job's last error; the rest is cut.
 const ERROR_CHARS_MAX: usize = 60;
 
-/// Does what the step says, through a running node.
-pub async fn run(args: &Jobs, scene: Scene<'_>) -> Result<(), Report> {
+/// Runs the subcommand through a running node.
+pub async fn run(args: &Jobs, context: CommandContext<'_>) -> Result<(), Report> {
     match &args.step {
         JobsStep::Ls { status, queue, name, limit, target } => {
-            let status = status.as_deref().map(known).transpose()?;
-            let asked = json!({ "status": status, "queue": queue, "name": name, "limit": limit });
-            let answer = ask(target, scene, "forge.jobs", &asked).await?;
-            print(&answer, scene, |rows: Vec<JobRow>| list(&rows, scene.palette()))
+            let status = status.as_deref().map(parse_status).transpose()?;
+            let filter = json!({ "status": status, "queue": queue, "name": name, "limit": limit });
+            let answer = call(target, context, "forge.jobs", &filter).await?;
+            print(&answer, context, |rows: Vec<JobRow>| list(&rows, context.palette()))
         }
-        JobsStep::Show(job) => about(job, scene, "forge.job").await,
-        JobsStep::Retry(job) => about(job, scene, "forge.retryJob").await,
-        JobsStep::Cancel(job) => about(job, scene, "forge.cancelJob").await,
+        JobsStep::Show(job) => call_for_job(job, context, "forge.job").await,
+        JobsStep::Retry(job) => call_for_job(job, context, "forge.retryJob").await,
+        JobsStep::Cancel(job) => call_for_job(job, context, "forge.cancelJob").await,
     }
 }
 
-async fn about(job: &OneJob, scene: Scene<'_>, function: &str) -> Result<(), Report> {
-    let answer = ask(&job.target, scene, function, &json!({ "id": job.id })).await?;
-    print(&answer, scene, |detail: JobDetail| show(&detail, scene.palette()))
+async fn call_for_job(job: &OneJob, context: CommandContext<'_>, function: &str) -> Result<(), Report> {
+    let answer = call(&job.target, context, function, &json!({ "id": job.id })).await?;
+    print(&answer, context, |detail: JobDetail| show(&detail, context.palette()))
 }
 
-async fn ask(target: &Target, scene: Scene<'_>, function: &str, args: &Value) -> Result<Value, Report> {
-    let loaded = scene.load(&[])?;
-    let client = Client::new(&loaded, target, Asker::Administrator)?;
+async fn call(
+    target: &Target,
+    context: CommandContext<'_>,
+    function: &str,
+    args: &Value,
+) -> Result<Value, Report> {
+    let loaded = context.load(&[])?;
+    let client = Client::new(&loaded, target, RequestIdentity::Administrator)?;
     let mut answer = client.post(&format!("/rpc/{function}"), args.to_string()).await?;
     Ok(answer["data"].take())
 }
 
 fn print<T: DeserializeOwned>(
     data: &Value,
-    scene: Scene<'_>,
+    context: CommandContext<'_>,
     render: impl FnOnce(T) -> String,
 ) -> Result<(), Report> {
-    if scene.global.json {
+    if context.global.json {
         output::data(&data.to_string());
         return Ok(());
     }
-    let parsed = T::deserialize(data).map_err(|error| {
-        Report::new(Exit::Drift, "other-version", "the node's answer is of another version of Forge")
-            .cause(error)
-    })?;
-    output::data(&render(parsed));
+    output::data(&render(decode(data)?));
     Ok(())
 }
 
-fn known(status: &str) -> Result<JobStatus, Report> {
+fn parse_status(status: &str) -> Result<JobStatus, Report> {
     JobStatus::parse(status).ok_or_else(|| {
         let all: Vec<_> = JobStatus::ALL.into_iter().map(JobStatus::as_str).collect();
-        Report::new(Exit::Usage, "no-status", format!("`{status}` is no status of a job"))
+        Report::new(Exit::Usage, "no-status", format!("`{status}` is no job status"))
             .help(format!("one of {}", all.join(", ")))
     })
 }
 
-/// One line for each job, aligned.
+const COLUMNS: [Column; 7] = [
+    Column::Left("job"),
+    Column::Left("status"),
+    Column::Left("handler"),
+    Column::Left("queue"),
+    Column::Left("attempt"),
+    Column::Left("dispatched"),
+    Column::Left("last error"),
+];
+
+/// The jobs, one a line.
 pub(super) fn list(rows: &[JobRow], palette: Palette) -> String {
     if rows.is_empty() {
         return "no jobs".to_owned();
     }
-    let lines: Vec<_> = rows.iter().map(cells).collect();
-    let head =
-        ["job", "status", "handler", "queue", "attempt", "dispatched", "last error"].map(Cow::Borrowed);
-    let widest = |column: usize| {
-        lines.iter().chain([&head]).map(|line| line[column].chars().count()).max().unwrap_or_default()
-    };
-    let widths: Vec<_> = (0..head.len()).map(widest).collect();
-    let line = |cells: &[Cow<'_, str>; 7]| {
-        let padded: Vec<_> =
-            cells.iter().zip(&widths).map(|(text, width)| format!("{text:<width$}")).collect();
-        padded.join("  ").trim_end().to_owned()
-    };
-    let mut text = palette.dim(&line(&head));
-    for (row, cells) in rows.iter().zip(&lines) {
-        text = format!("{text}\n{}", coloured(row.status, &line(cells), palette));
-    }
-    text
+    let cells: Vec<_> = rows.iter().map(cells).collect();
+    table::render(COLUMNS, &cells, palette, |index, line| coloured(rows[index].status, line, palette))
 }
 
-fn cells(row: &JobRow) -> [Cow<'_, str>; 7] {
+fn cells(row: &JobRow) -> [String; COLUMNS.len()] {
     let error = row.last_error.as_deref().and_then(|error| error.lines().next()).unwrap_or_default();
     [
-        row.id.to_string().into(),
-        row.status.as_str().into(),
-        row.name.as_str().into(),
-        row.queue.as_str().into(),
-        format!("{}/{}", row.attempt, row.attempts_max).into(),
-        row.created_at.format("%Y-%m-%d %H:%M:%S").to_string().into(),
-        error.chars().take(ERROR_CHARS_MAX).collect::<String>().into(),
+        row.id.to_string(),
+        row.status.as_str().to_owned(),
+        row.name.to_owned(),
+        row.queue.to_owned(),
+        format!("{}/{}", row.attempt, row.attempts_max),
+        row.created_at.format("%Y-%m-%d %H:%M:%S").to_string(),
+        error.chars().take(ERROR_CHARS_MAX).collect(),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! `migrate`: up, down, status, for Forge's own tables and the application's.
+//! `migrate`: applies, undoes or lists the migrations of Forge and of the application.
 
 use std::time::Duration;
 
@@ -6,124 +6,143 @@ use forge_actors::app::model::ModelRegistration;
 use forge_actors::change::captures::{CaptureSetting, Reconciled, reconcile};
 use forge_actors::change::config::CaptureConfig;
 use forge_actors::db::database::Database;
-use forge_actors::db::migrate::plan::{Direction, DownTo, Status, Step};
-use forge_actors::db::migrate::runner::{Done, Progress, Runner};
+use forge_actors::db::migrate::plan::{Direction, DownTo, MigrationStatus, MigrationStep};
+use forge_actors::db::migrate::runner::{CompletedMigration, MigrationProgress, Runner};
 use forge_actors::db::migrate::set::MigrationSet;
 use forge_actors::kernel::time::{format_duration, secs};
 use serde_json::json;
 
 use crate::boot::storage::{MIGRATION_LOCK_WAIT, Storage};
 use crate::cli::{Migrate, MigrateStep};
-use crate::cmd::output;
-use crate::cmd::report::{Exit, Report};
-use crate::cmd::scene::{Palette, Scene};
 use crate::config::load::Flag;
+use crate::terminal::context::{CommandContext, Palette};
+use crate::terminal::output;
+use crate::terminal::report::{Exit, Report};
 
-/// How long to wait for the database: a person sits before it, where a starting node has all the time.
+/// Time to wait for the database. It is shorter than a starting node's, because a person waits for the
+/// command.
 const PATIENCE_MAX: Duration = secs(3);
-/// What the bookkeeping calls whoever runs this.
+/// The name of this process in `forge_migrations.node`.
 const NODE: &str = "command line";
 
-/// Runs one step.
-pub async fn run(args: &Migrate, scene: Scene<'_>) -> Result<(), Report> {
+/// Runs the subcommand.
+pub async fn run(args: &Migrate, context: CommandContext<'_>) -> Result<(), Report> {
     let flags = args.database_url.iter().map(|url| Flag {
         flag: "--database-url",
         key: "database.url",
         value: url.clone(),
     });
-    let mut loaded = scene.load(&flags.collect::<Vec<_>>())?;
+    let mut loaded = context.load(&flags.collect::<Vec<_>>())?;
     let patience = &mut loaded.config.database.start_patience;
     *patience = PATIENCE_MAX.min(*patience);
-    let storage = Storage::open(&loaded, NODE, scene).await?;
-    let outcome = match storage.ready(scene).await {
-        Ok(()) => step(&args.step, &storage.database, storage.sets(), scene).await,
+    let storage = Storage::open(&loaded, NODE, context).await?;
+    let result = match storage.ready(context).await {
+        Ok(()) => step(&args.step, &storage.database, storage.sets(), context).await,
         Err(report) => Err(report),
     };
-    let outcome = match (outcome, &args.step) {
+    let result = match (result, &args.step) {
         (Ok(()), MigrateStep::Up { dry_run: false, .. }) => {
-            capture(&storage.database, &loaded.config.capture, scene).await
+            capture(&storage.database, &loaded.config.capture, context).await
         }
-        (outcome, _) => outcome,
+        (result, _) => result,
     };
     storage.close().await;
-    outcome
+    result
 }
 
 async fn step(
     step: &MigrateStep,
     database: &Database,
     sets: &[MigrationSet],
-    scene: Scene<'_>,
+    context: CommandContext<'_>,
 ) -> Result<(), Report> {
     let runner = Runner { database, sets, node: NODE, lock_wait: MIGRATION_LOCK_WAIT };
-    // The application's own set is the one that a number means: Forge's tables follow the version of the
+    // `--to` and `--steps` count the application's own migrations. Forge's own follow the version of the
     // binary.
     let set = sets.last().map(|set| set.name.as_str()).unwrap_or_default();
-    let progress = |progress: Progress<'_>| tell(progress, scene);
+    let progress = |progress: MigrationProgress<'_>| report_progress(progress, context);
     match step {
         MigrateStep::Up { dry_run: true, to } => {
-            print_plan(&runner.plan_up(to.map(|to| (set, to))).await?, scene)
+            print_plan(&runner.plan_up(to.map(|to| (set, to))).await?, context)
         }
-        MigrateStep::Up { to, .. } => {
-            print_done(&runner.up(to.map(|to| (set, to)), progress).await?, "nothing is pending", scene)
-        }
+        MigrateStep::Up { to, .. } => print_completed(
+            &runner.up(to.map(|to| (set, to)), progress).await?,
+            "nothing is pending",
+            context,
+        ),
         MigrateStep::Down { dry_run, to, steps } => {
             let back = to.map_or(DownTo::Steps(steps.unwrap_or(1)), DownTo::Number);
             match dry_run {
-                true => print_plan(&runner.plan_down(set, back).await?, scene),
-                false => print_done(&runner.down(set, back, progress).await?, "nothing was applied", scene),
+                true => print_plan(&runner.plan_down(set, back).await?, context),
+                false => {
+                    print_completed(&runner.down(set, back, progress).await?, "nothing was applied", context)
+                }
             }
         }
-        MigrateStep::Status => return print_status(&runner.status().await?, scene),
+        MigrateStep::Status => return print_status(&runner.status().await?, context),
     }
     Ok(())
 }
 
-/// Switches the capture of changes of new tables on, as a starting node would. What cannot be switched now is
-/// left to the nodes.
-async fn capture(database: &Database, config: &CaptureConfig, scene: Scene<'_>) -> Result<(), Report> {
+/// Switches the capture of changes on for new tables, as a starting node would. A table whose capture cannot
+/// be switched now is left to the nodes.
+async fn capture(
+    database: &Database,
+    config: &CaptureConfig,
+    context: CommandContext<'_>,
+) -> Result<(), Report> {
     let wanted =
         config.settings(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
     let failed = |error| {
-        Report::new(Exit::Database, "captures", "what is captured was not compared with the models")
-            .cause(error)
+        Report::new(
+            Exit::Database,
+            "captures",
+            "the capture of changes could not be compared with the models",
+        )
+        .cause(error)
     };
     let Reconciled { switched, refused } = reconcile(database, &wanted).await.map_err(failed)?;
     for CaptureSetting { table, on } in switched {
-        scene.progress(&format!(
+        context.progress(&format!(
             "{} the capture of changes of {table}",
             if on { "switched on" } else { "switched off" }
         ));
     }
     for (CaptureSetting { table, .. }, fault) in refused {
         output::notice(&format!(
-            "the capture of changes of {table} is not as its model asks, and is left to the nodes: {fault}"
+            "the capture of changes of {table} could not be switched; the nodes try again: {fault}"
         ));
     }
     Ok(())
 }
 
-/// Says on stderr what is going on.
-fn tell(progress: Progress<'_>, scene: Scene<'_>) {
+/// Prints the progress of a run on stderr.
+fn report_progress(progress: MigrationProgress<'_>, context: CommandContext<'_>) {
     match progress {
-        Progress::WaitingForLock { waited } => {
-            scene.progress(&format!("another node migrates; waiting since {}", format_duration(waited)))
+        MigrationProgress::WaitingForLock { waited } => context.progress(&format!(
+            "waiting for another node that migrates, for {} so far",
+            format_duration(waited)
+        )),
+        MigrationProgress::Started(step) => {
+            context.progress(&format!("{} {}", verb(&step), step.migration.title()))
         }
-        Progress::Running(step) => scene.progress(&format!("{} {}", verb(&step), step.migration.title())),
-        Progress::Ran(_) => {}
+        MigrationProgress::Completed(_) => {}
     }
 }
 
-fn verb(step: &Step<'_>) -> &'static str {
+fn verb(step: &MigrationStep<'_>) -> &'static str {
     match step.direction {
         Direction::Up => "applying",
-        Direction::Down => "taking back",
+        Direction::Down => "undoing",
     }
 }
 
-fn print_plan(steps: &[Step<'_>], scene: Scene<'_>) {
-    if scene.global.json {
-        let step = |step: &Step<'_>| json!({ "set": step.set, "title": step.migration.title(), "direction": step.direction, "sql": step.section.sql });
+fn print_plan(steps: &[MigrationStep<'_>], context: CommandContext<'_>) {
+    if context.global.json {
+        let step = |step: &MigrationStep<'_>| {
+            let (title, sql) = (step.migration.title(), &step.section.sql);
+            json!({ "set": step.set, "title": title, "direction": step.direction, "sql": sql })
+        };
         return output::data(&json!(steps.iter().map(step).collect::<Vec<_>>()).to_string());
     }
     for step in steps {
@@ -140,43 +159,47 @@ fn print_plan(steps: &[Step<'_>], scene: Scene<'_>) {
     }
 }
 
-fn print_done(done: &[Done], nothing: &str, scene: Scene<'_>) {
-    if scene.global.json {
-        return output::data(&json!(done).to_string());
+fn print_completed(completed: &[CompletedMigration], if_none: &str, context: CommandContext<'_>) {
+    if context.global.json {
+        return output::data(&json!(completed).to_string());
     }
-    for Done { set, title, execution_ms, .. } in done {
+    for CompletedMigration { set, title, execution_ms, .. } in completed {
         output::data(&format!("{set:<12} {title:<40} {execution_ms:>6} ms"));
     }
-    if done.is_empty() {
-        output::data(nothing);
+    if completed.is_empty() {
+        output::data(if_none);
     }
 }
 
-fn print_status(all: &[Status], scene: Scene<'_>) -> Result<(), Report> {
-    if scene.global.json {
-        let row = |status: &Status| {
-            let applied = status
-                .applied
-                .as_ref()
-                .map(|applied| json!({ "at": applied.at, "executionMs": applied.execution_ms, "node": applied.node }));
-            json!({ "set": status.set, "number": status.number, "name": status.name, "applied": applied, "problem": status.problem })
+fn print_status(all: &[MigrationStatus], context: CommandContext<'_>) -> Result<(), Report> {
+    if context.global.json {
+        let row = |status: &MigrationStatus| {
+            let applied = status.applied.as_ref().map(|applied| {
+                let (at, milliseconds) = (applied.at, applied.execution_ms);
+                json!({ "at": at, "executionMs": milliseconds, "node": applied.node })
+            });
+            let (number, name) = (status.number, &status.name);
+            let problem = &status.problem;
+            json!({
+                "set": status.set, "number": number, "name": name, "applied": applied, "problem": problem
+            })
         };
         output::data(&json!(all.iter().map(row).collect::<Vec<_>>()).to_string());
     } else {
         for status in all {
-            output::data(&status_line(status, scene.palette()));
+            output::data(&status_line(status, context.palette()));
         }
     }
     match all.iter().find_map(|status| status.problem.as_ref()) {
         Some(problem) => {
-            Err(Report::new(Exit::Drift, "migrations-drift", "files and database do not agree")
+            Err(Report::new(Exit::Drift, "migrations-drift", "the migration files do not match the database")
                 .cause(problem))
         }
         None => Ok(()),
     }
 }
 
-fn status_line(status: &Status, palette: Palette) -> String {
+fn status_line(status: &MigrationStatus, palette: Palette) -> String {
     let state = match (&status.problem, &status.applied) {
         (Some(problem), _) => palette.red(problem),
         (None, Some(applied)) => palette.dim(&format!(

@@ -1,5 +1,5 @@
-//! The verbs, one file each. A verb answers `Ok(())` or a [`Report`](report::Report); data goes to stdout,
-//! everything else to stderr.
+//! The commands, one file each. A command returns `Ok(())` or a [`Report`](crate::terminal::report::Report).
+//! Data goes to stdout, everything else to stderr.
 
 pub mod actors;
 pub mod call;
@@ -13,10 +13,6 @@ pub mod generate;
 pub mod jobs;
 pub mod migrate;
 pub mod new;
-pub mod output;
-pub mod report;
-pub mod room;
-pub mod scene;
 pub mod schema;
 pub mod start;
 

@@ -1,4 +1,4 @@
-//! `new`: writes the demo's files under a name of one's own.
+//! `new`: writes a new application: the files of the demo, under another name.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,16 +7,16 @@ use std::process::{Command, Stdio};
 
 use crate::boot::{pages, secret};
 use crate::cli::New;
-use crate::cmd::output;
-use crate::cmd::report::{Exit, Report};
-use crate::cmd::scene::Scene;
+use crate::terminal::context::CommandContext;
+use crate::terminal::output;
+use crate::terminal::report::{Exit, Report};
 
-/// What the demo calls itself, and what every file of it calls it.
+/// The demo's name, which every one of its files uses.
 const DEMO_NAME: &str = "taskboard";
-/// Stands in the manifest where the dependency on Forge goes.
+/// The placeholder in the manifest for the dependency on Forge.
 const FORGE_DEPENDENCY: &str = "{{forge}}";
-/// The packages that the page is built with, below this folder of a checkout; the demo names them by their
-/// path from itself.
+/// The folder, in a checkout, of the npm packages that the demo's page depends on; the demo names them by
+/// their relative path.
 const PACKAGES_FOLDER: &str = "../forge-ts/client";
 const PACKAGES: &[&str] = &["forge-client", "forge-svelte"];
 
@@ -26,8 +26,8 @@ macro_rules! demo {
     };
 }
 
-/// Path in the new folder, and text. A manifest inside the package would make cargo leave the folder out when
-/// it packs, hence the suffix.
+/// Each file's path in the new folder, and its text. The manifest has the suffix `.template`, because cargo
+/// leaves a folder with a manifest out when it packs this package.
 pub(super) const FILES: &[(&str, &str)] = demo! {
     "Cargo.toml" => "Cargo.toml.template",
     "forge.toml" => "forge.toml",
@@ -70,7 +70,7 @@ pub(super) const FILES: &[(&str, &str)] = demo! {
     "web/src/view/Toasts.svelte" => "web/src/view/Toasts.svelte",
 };
 
-/// Words that are no name of a crate: keywords, and what would hide a crate that the application needs.
+/// Names that no application can have: Rust keywords, and names of crates that the application needs.
 const RESERVED: &[&str] = &[
     "abstract",
     "as",
@@ -137,16 +137,17 @@ const RESERVED: &[&str] = &[
     "incremental",
 ];
 
-/// Writes the application and says what to do next.
-pub fn run(args: &New, scene: Scene<'_>) -> Result<(), Report> {
+/// Writes the application, and prints the next commands.
+pub fn run(args: &New, context: CommandContext<'_>) -> Result<(), Report> {
     let name = name_of(&args.folder)?;
     refuse_filled(&args.folder)?;
     write(&args.folder, &name)?;
     let repository = !args.no_git && make_repository(&args.folder);
-    if scene.global.json {
+    if context.global.json {
         let folder = args.folder.display().to_string();
+        let files = FILES.len() + pages::DEMO.len() + 1;
         output::data(
-            &serde_json::json!({ "name": name, "folder": folder, "files": FILES.len() + pages::DEMO.len() + 1, "git": repository })
+            &serde_json::json!({ "name": name, "folder": folder, "files": files, "git": repository })
                 .to_string(),
         );
     } else {
@@ -167,7 +168,7 @@ pub(super) fn write(folder: &Path, name: &str) -> Result<(), Report> {
             .and_then(|()| fs::write(&path, text))
             .map_err(|error| unwritable(&path, &error))?;
     }
-    // The page as it was built, so that nobody needs Node.js for a first look.
+    // The built page, so that the application runs without Node.js.
     for (path, bytes) in pages::DEMO {
         let path = folder.join("web/dist").join(path);
         let parent = path.parent().unwrap_or(folder);
@@ -175,7 +176,7 @@ pub(super) fn write(folder: &Path, name: &str) -> Result<(), Report> {
             .and_then(|()| fs::write(&path, bytes))
             .map_err(|error| unwritable(&path, &error))?;
     }
-    // A checkout was tested with the versions that it locks.
+    // The new application uses the dependency versions that the checkout was tested with.
     let locked = checkout().join("../Cargo.lock");
     if locked.is_file() {
         let path = folder.join("Cargo.lock");
@@ -187,7 +188,7 @@ pub(super) fn write(folder: &Path, name: &str) -> Result<(), Report> {
     secret::write_private(&path, &text).map_err(|error| unwritable(&path, &error))
 }
 
-/// The demo's name gives way to the new one: quoted it is the package's, elsewhere in Rust the crate's.
+/// Replaces the demo's name: in quotes and in text by the package's name, in `main!(..)` by the crate's.
 fn renamed(text: &str, name: &str) -> String {
     let quoted = |name: &str| format!("\"{name}\"");
     text.replace(&quoted(DEMO_NAME), &quoted(name))
@@ -223,18 +224,19 @@ fn refuse_filled(folder: &Path) -> Result<(), Report> {
         Ok(true) => Ok(()),
         Ok(false) => Err(Report::new(Exit::Failed, "not-empty", "the folder is not empty")
             .tried(tried)
-            .help("name a new folder: forge-node new <dir>")),
+            .help("name a folder that does not exist: forge-node new <dir>")),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(unwritable(folder, &error)),
     }
 }
 
-/// Where this crate was when this binary was built.
+/// The folder of this crate when this binary was built.
 fn checkout() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The checkout that this binary was built from, while it is there; the published version otherwise.
+/// The dependency on Forge: the checkout that this binary was built from, while it exists; otherwise the
+/// published version.
 fn dependency() -> String {
     let checkout = checkout();
     match checkout.join("Cargo.toml").is_file() {
@@ -243,10 +245,10 @@ fn dependency() -> String {
     }
 }
 
-/// The same for the packages of the page.
+/// Replaces the paths of the npm packages in `text`, by the same rule as [`dependency`].
 fn with_packages(text: String) -> String {
     let folder = checkout().join(PACKAGES_FOLDER);
-    // Canonical, since npm notes the path as it is written.
+    // Canonical, because npm stores the path as it is written.
     let folder = folder.canonicalize().ok().filter(|folder| folder.join("package.json").is_file());
     PACKAGES.iter().fold(text, |text, package| {
         let wanted = match &folder {
@@ -260,8 +262,8 @@ fn with_packages(text: String) -> String {
     })
 }
 
-/// Makes a git repository where git is there and the folder is in none yet. A failure costs the repository,
-/// not the application.
+/// Makes a git repository, unless git is missing or the folder is inside of a repository. A failure leaves
+/// the application without a repository and is not reported. True when a repository was made.
 fn make_repository(folder: &Path) -> bool {
     let git = |args: &[&str]| {
         let mut command = Command::new("git");

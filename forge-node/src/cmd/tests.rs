@@ -5,14 +5,15 @@ use std::path::Path;
 
 use clap::{CommandFactory, Parser};
 use forge_actors::dashboard::actors::NodeActors;
+use forge_actors::db::error::DatabaseError;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::supervise::{ActorInfo, ActorState, Strategy, SupervisorInfo};
 
 use super::actors::render;
 use super::new;
-use super::report::{Exit, Report};
-use super::scene::Palette;
 use crate::cli::{Application, Call, Developer, DeveloperVerb, MigrateStep, Verb};
+use crate::terminal::context::Palette;
+use crate::terminal::report::{Exit, Report};
 
 fn parsed(line: &str) -> Result<Developer, clap::error::ErrorKind> {
     Developer::try_parse_from(line.split_whitespace()).map_err(|error| error.kind())
@@ -120,7 +121,10 @@ fn a_report_has_one_shape_for_people_and_for_programs() {
         .tried("postgres://u@h/d   (from forge.toml:7)")
         .cause("connection refused")
         .help("start it");
-    let text = "error[database-unreachable]: the database is not reachable\n  tried    postgres://u@h/d   (from forge.toml:7)\n  cause    connection refused\n  help     start it";
+    let text = "error[database-unreachable]: the database is not reachable\n  \
+                tried    postgres://u@h/d   (from forge.toml:7)\n  \
+                cause    connection refused\n  \
+                help     start it";
     assert_eq!(report.to_string(), text);
     let json: serde_json::Value = serde_json::from_str(&report.to_json()).expect("JSON");
     assert_eq!(json["error"]["exit"], 4);
@@ -129,17 +133,16 @@ fn a_report_has_one_shape_for_people_and_for_programs() {
 }
 
 #[test]
-fn a_sentence_with_its_help_is_taken_apart() {
-    #[derive(Debug, thiserror::Error)]
-    #[error("it broke\n  help: mend it")]
-    struct Broken(#[source] std::io::Error);
-    let report = Report::of_room(Exit::Failed, "broken", &Broken(std::io::Error::other("deep down")));
-    assert_eq!(report.to_string(), "error[broken]: it broke\n  cause    deep down\n  help     mend it");
-    #[derive(Debug, thiserror::Error)]
-    #[error("it broke: {0}")]
-    struct Telling(#[source] std::io::Error);
-    let report = Report::of_room(Exit::Failed, "broken", &Telling(std::io::Error::other("deep down")));
-    assert_eq!(report.to_string(), "error[broken]: it broke\n  cause    deep down");
+fn an_error_of_the_library_is_reported_with_its_code_causes_and_help() {
+    let waited = std::time::Duration::from_secs(3);
+    let cause = sqlx::Error::Io(std::io::Error::other("no route"));
+    let report = Report::from(DatabaseError::Away { place: "h:1/d".to_owned(), waited, cause });
+    assert_eq!((report.exit, &*report.code), (Exit::Database, "database-unreachable"));
+    let cause = report.cause.as_deref().expect("a cause");
+    assert!(cause.matches("no route").count() == 1 && !report.message.contains("no route"), "{report}");
+    assert_eq!(report.help.as_deref(), Some("pg_isready -d \"<your database URL>\""));
+    let report = Report::from(DatabaseError::TooOld { place: "h:1/d".to_owned(), major: 9 });
+    assert_eq!((report.exit, report.cause), (Exit::Database, None));
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! Environment variables, as a value: the process's own, and below them those of a `.env` file.
+//! Environment variables as a value: those of the process, and those of a `.env` file that the process does
+//! not have.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::error::Error;
+use super::error::ConfigError;
 
 /// Variables by name.
 #[derive(Debug, Clone, Default)]
@@ -12,7 +13,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The process's variables; what is not Unicode is no configuration.
+    /// The variables of the process; those that are not Unicode are left out.
     pub fn of_process() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -20,10 +21,9 @@ impl Environment {
         Self { variables: std::env::vars_os().filter_map(text).collect() }
     }
 
-    /// Adds the variables of a `.env` file where the process has none of that name. No such file: nothing to
-    /// add.
-    pub fn with_file(mut self, path: &Path) -> Result<Self, Error> {
-        let unreadable = |message: String| Error::Unreadable { file: path.to_owned(), message };
+    /// Adds the variables of a `.env` file that the process does not have. A missing file adds none.
+    pub fn with_file(mut self, path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |message: String| ConfigError::Unreadable { file: path.to_owned(), message };
         let entries = match dotenvy::from_path_iter(path) {
             Ok(entries) => entries,
             Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -32,7 +32,7 @@ impl Environment {
             Err(error) => return Err(unreadable(error.to_string())),
         };
         for entry in entries {
-            // dotenvy prints the line it stumbled over, and that line may hold a secret.
+            // The text of dotenvy's error has the whole line, which may hold a secret.
             let (name, value) = entry.map_err(|error| match error {
                 dotenvy::Error::LineParse(_, at) => {
                     unreadable(format!("a line breaks off at its character {at}; write NAME=value"))
@@ -49,12 +49,13 @@ impl Environment {
         self.variables.get(name).map(String::as_str)
     }
 
-    /// Every name.
+    /// The name of every variable.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.variables.keys().map(String::as_str)
     }
 
-    /// The value of a variable that is not empty: compose files and shells pass unset ones as empty texts.
+    /// The value of a variable that is not empty: compose files and shells pass unset variables as empty
+    /// ones.
     pub fn get_filled(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|value| !value.is_empty())
     }

@@ -1,8 +1,11 @@
-//! What can be wrong with a configuration; each error says where, what, and what helps.
+//! Why a configuration is refused; each error says where, what is wrong, and what helps.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use forge_actors::kernel::diagnose::{Diagnose, FailureKind};
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +16,7 @@ pub enum Origin {
     Variable(String),
     /// On the command line.
     Flag(&'static str),
-    /// Nowhere: the default.
+    /// Nowhere: the value is the default.
     Default,
 }
 
@@ -30,7 +33,7 @@ impl fmt::Display for Origin {
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ConfigError {
     /// The file that was asked for is not there.
     #[error("the configuration file {} does not exist", file.display())]
     Missing {
@@ -42,7 +45,7 @@ pub enum Error {
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The failure.
         message: String,
     },
     /// The file is not TOML.
@@ -60,7 +63,7 @@ pub enum Error {
         origin: Origin,
         /// The key, with its section.
         key: String,
-        /// What was probably meant, or what there is.
+        /// The key that was probably meant, or the keys that exist.
         help: String,
     },
     /// `${VAR}` names a variable that is not set.
@@ -73,27 +76,27 @@ pub enum Error {
         /// The variable.
         variable: String,
     },
-    /// `${` without its end, or without a name.
+    /// A `${` has no end, or no name.
     #[error("{origin}: `{key}` holds a broken substitution: {message}")]
     Substitution {
         /// Where.
         origin: Origin,
         /// The key.
         key: String,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
-    /// The value is not one of its key.
+    /// The value does not have the type of its key.
     #[error("{origin}: `{key}`: {message}")]
     Value {
         /// Where.
         origin: Origin,
         /// The key.
         key: String,
-        /// What is expected.
+        /// The expectation that it does not meet.
         message: String,
     },
-    /// Values that do not go together.
+    /// Values contradict each other.
     #[error("{}", broken.join("; "))]
     Rules {
         /// One sentence for each broken rule.
@@ -101,23 +104,28 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// What helps.
-    pub fn help(&self) -> String {
-        match self {
-            Self::Missing { .. } => "name another file with --config, or leave --config out".to_owned(),
-            Self::Unreadable { file, .. } => format!("ls -l {}", file.display()),
-            Self::Syntax { .. } => "texts stand in quotes, sections in brackets: https://toml.io".to_owned(),
-            Self::UnknownKey { help, .. } => help.clone(),
+impl Diagnose for ConfigError {
+    fn code(&self) -> &'static str {
+        "config"
+    }
+
+    fn kind(&self) -> FailureKind {
+        FailureKind::Config
+    }
+
+    fn help(&self) -> Option<Cow<'_, str>> {
+        Some(match self {
+            Self::Missing { .. } => "name another file with --config, or leave --config out".into(),
+            Self::Unreadable { file, .. } => format!("ls -l {}", file.display()).into(),
+            Self::Syntax { .. } => "write texts in quotes and sections in brackets: https://toml.io".into(),
+            Self::UnknownKey { help, .. } => help.as_str().into(),
             Self::Unset { variable, .. } => {
-                format!("export {variable}=.., or write ${{{variable}:-default}}")
+                format!("export {variable}=.., or write ${{{variable}:-default}}").into()
             }
-            Self::Substitution { .. } => {
-                "write ${NAME} or ${NAME:-default}; $${ stands for ${ itself".to_owned()
-            }
+            Self::Substitution { .. } => "write ${NAME} or ${NAME:-default}; $${ stands for ${ itself".into(),
             Self::Value { .. } | Self::Rules { .. } => {
-                "every key is explained in reference.toml: see the configuration chapter".to_owned()
+                "every key is explained in reference.toml: see the configuration chapter".into()
             }
-        }
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! Layers of configuration, merged into one table in which every key remembers where it was written.
+//! Merges the layers of a configuration into one table that keeps, for each key, where it was written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use toml::de::{DeInteger, DeTable, DeValue};
 use toml::{Spanned, Value};
 
 use super::environment::Environment;
-use super::error::{Error, Origin};
+use super::error::{ConfigError, Origin};
 use super::reference;
-use super::substitute::{Failed, substitute};
+use super::substitute::{SubstitutionError, substitute};
 
 /// Values by `section.key`, later layers over earlier ones.
 #[derive(Debug, Default)]
@@ -18,17 +18,17 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Adds a file's text; `name` is how errors call the file.
-    pub fn add_file(&mut self, name: &str, text: &str, environment: &Environment) -> Result<(), Error> {
+    /// Adds a file's text; `name` is the file's name in errors.
+    pub fn add_file(&mut self, name: &str, text: &str, environment: &Environment) -> Result<(), ConfigError> {
         let file = File { name: name.into(), text, environment };
-        let parsed = DeTable::parse(text).map_err(|error| Error::Syntax {
+        let parsed = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
             origin: file.origin(error.span().map_or(0, |span| span.start)),
             message: error.message().to_owned(),
         })?;
         self.add_table(&file, "", parsed.get_ref())
     }
 
-    fn add_table(&mut self, file: &File<'_>, prefix: &str, table: &DeTable<'_>) -> Result<(), Error> {
+    fn add_table(&mut self, file: &File<'_>, prefix: &str, table: &DeTable<'_>) -> Result<(), ConfigError> {
         for (key, value) in table {
             let path = if prefix.is_empty() {
                 key.get_ref().to_string()
@@ -49,20 +49,21 @@ impl Layers {
                     } else {
                         reference::advice(&path)
                     };
-                    return Err(Error::UnknownKey { origin, key: path, help });
+                    return Err(ConfigError::UnknownKey { origin, key: path, help });
                 }
             }
         }
         Ok(())
     }
 
-    /// Adds `FORGE_SECTION__KEY` for every key there is, and `DATABASE_URL`. A variable of that form that
-    /// names no key is refused, as in a file.
-    pub fn add_environment(&mut self, environment: &Environment) -> Result<(), Error> {
-        let mut ours = environment.names().filter_map(|name| Some((name, reference::key_of(name)?)));
-        if let Some((name, key)) = ours.find(|(_, key)| !reference::KEYS.contains_key(key)) {
+    /// Adds `DATABASE_URL`, and `FORGE_SECTION__KEY` for every key. A variable of that form that names no key
+    /// is refused, as an unknown key in a file is.
+    pub fn add_environment(&mut self, environment: &Environment) -> Result<(), ConfigError> {
+        let mut forge_variables =
+            environment.names().filter_map(|name| Some((name, reference::key_of(name)?)));
+        if let Some((name, key)) = forge_variables.find(|(_, key)| !reference::KEYS.contains_key(key)) {
             let help = reference::advice(&key);
-            return Err(Error::UnknownKey { origin: Origin::Variable(name.to_owned()), key, help });
+            return Err(ConfigError::UnknownKey { origin: Origin::Variable(name.to_owned()), key, help });
         }
         let named = reference::KEYS.keys().map(|key| (key.as_str(), reference::variable_of(key)));
         for (key, variable) in [("database.url", "DATABASE_URL".to_owned())].into_iter().chain(named) {
@@ -73,15 +74,15 @@ impl Layers {
         Ok(())
     }
 
-    /// Adds what a flag says.
-    pub fn add_flag(&mut self, flag: &'static str, key: &str, text: &str) -> Result<(), Error> {
+    /// Adds the value of a flag.
+    pub fn add_flag(&mut self, flag: &'static str, key: &str, text: &str) -> Result<(), ConfigError> {
         self.add_text(key, text, Origin::Flag(flag))
     }
 
-    fn add_text(&mut self, key: &str, text: &str, origin: Origin) -> Result<(), Error> {
+    fn add_text(&mut self, key: &str, text: &str, origin: Origin) -> Result<(), ConfigError> {
         match reference::typed(key, text) {
             Ok(value) => drop(self.entries.insert(key.to_owned(), (value, origin))),
-            Err(message) => return Err(Error::Value { origin, key: key.to_owned(), message }),
+            Err(message) => return Err(ConfigError::Value { origin, key: key.to_owned(), message }),
         }
         Ok(())
     }
@@ -119,20 +120,20 @@ impl File<'_> {
         Origin::File(Arc::clone(&self.name), 1 + before.iter().filter(|byte| **byte == b'\n').count())
     }
 
-    fn value(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<Value, Error> {
+    fn value(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<Value, ConfigError> {
         let origin = || self.origin(value.span().start);
-        let wrong = |message: String| Error::Value { origin: origin(), key: key.to_owned(), message };
+        let wrong = |message: String| ConfigError::Value { origin: origin(), key: key.to_owned(), message };
         Ok(match value.get_ref() {
             DeValue::String(text) => {
-                let completed = substitute(text, self.environment).map_err(|failed| match failed {
-                    Failed::Unset(variable) => {
-                        Error::Unset { origin: origin(), key: key.to_owned(), variable }
+                let completed = substitute(text, self.environment).map_err(|error| match error {
+                    SubstitutionError::Unset(variable) => {
+                        ConfigError::Unset { origin: origin(), key: key.to_owned(), variable }
                     }
-                    Failed::Malformed(message) => {
-                        Error::Substitution { origin: origin(), key: key.to_owned(), message }
+                    SubstitutionError::Malformed(message) => {
+                        ConfigError::Substitution { origin: origin(), key: key.to_owned(), message }
                     }
                 })?;
-                // A substituted text may stand where a number or a switch is expected: port =
+                // A text with a substitution may be the value of a number or a switch: port =
                 // "${PORT:-8080}".
                 if completed == *text {
                     Value::String(completed)

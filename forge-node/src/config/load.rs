@@ -1,27 +1,27 @@
-//! Finds the files, stacks the layers, and answers a checked configuration.
+//! Finds the files, merges the layers, and checks the configuration.
 
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use super::error::{Error, Origin};
+use super::error::{ConfigError, Origin};
 use super::layer::Layers;
 use super::section::Config;
 
-/// The file that a folder is asked for.
+/// The name of the configuration file of a folder.
 pub const FILE_NAME: &str = "forge.toml";
 
-/// One setting of the command line.
+/// A setting from the command line.
 #[derive(Debug, Clone)]
 pub struct Flag {
-    /// As typed, for errors.
+    /// The flag as it is typed, for errors.
     pub flag: &'static str,
-    /// The key it sets.
+    /// The key that it sets.
     pub key: &'static str,
     /// Its value.
     pub value: String,
 }
 
-/// A checked configuration and where it came from.
+/// A checked configuration, and where its values were written.
 #[derive(Debug)]
 pub struct Loaded {
     /// The values.
@@ -30,7 +30,7 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// The folder that relative paths and `.forge` belong to.
     pub folder: PathBuf,
-    /// What the variables were, `.env` included.
+    /// The environment variables, with those of `.env`.
     pub environment: Environment,
     layers: Layers,
 }
@@ -43,9 +43,12 @@ impl Loaded {
 }
 
 /// Loads `file`, or the `forge.toml` of the current folder when there is one.
-pub fn load(file: Option<&Path>, environment: Environment, flags: &[Flag]) -> Result<Loaded, Error> {
+///
+/// # Errors
+/// When a file cannot be read, a key is unknown, or a value is wrong.
+pub fn load(file: Option<&Path>, environment: Environment, flags: &[Flag]) -> Result<Loaded, ConfigError> {
     let found = match file {
-        Some(file) if !file.is_file() => return Err(Error::Missing { file: file.to_owned() }),
+        Some(file) if !file.is_file() => return Err(ConfigError::Missing { file: file.to_owned() }),
         Some(file) => Some(file.to_owned()),
         None => Some(PathBuf::from(FILE_NAME)).filter(|file| file.is_file()),
     };
@@ -59,7 +62,7 @@ pub fn load(file: Option<&Path>, environment: Environment, flags: &[Flag]) -> Re
     let mut layers = Layers::default();
     if let Some(file) = &found {
         let text = std::fs::read_to_string(file)
-            .map_err(|error| Error::Unreadable { file: file.clone(), message: error.to_string() })?;
+            .map_err(|error| ConfigError::Unreadable { file: file.clone(), message: error.to_string() })?;
         layers.add_file(&file.display().to_string(), &text, &environment)?;
     }
     layers.add_environment(&environment)?;
@@ -71,12 +74,15 @@ pub fn load(file: Option<&Path>, environment: Environment, flags: &[Flag]) -> Re
 }
 
 /// Reads the merged table as a configuration, and checks the rules between its keys.
-pub fn parse(layers: &Layers) -> Result<Config, Error> {
+///
+/// # Errors
+/// When a value does not have the type of its key, or a rule is broken.
+pub fn parse(layers: &Layers) -> Result<Config, ConfigError> {
     let config: Config = serde_path_to_error::deserialize(layers.table()).map_err(|error| {
         let path = error.path().to_string();
         let key = path.split('[').next().unwrap_or(&path).to_owned();
-        Error::Value { origin: layers.origin(&key), key, message: error.inner().message().to_owned() }
+        ConfigError::Value { origin: layers.origin(&key), key, message: error.inner().message().to_owned() }
     })?;
     let broken = config.validate();
-    if broken.is_empty() { Ok(config) } else { Err(Error::Rules { broken }) }
+    if broken.is_empty() { Ok(config) } else { Err(ConfigError::Rules { broken }) }
 }

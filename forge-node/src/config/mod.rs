@@ -1,5 +1,5 @@
-//! Configuration: flags over environment over `forge.toml` over defaults, and every value knows where it came
-//! from.
+//! Configuration: flags over environment over `forge.toml` over defaults. Each value keeps where it was
+//! written.
 //!
 //! ```text
 //!   forge.toml ─ parse ─ ${VAR} ─┐
@@ -7,9 +7,9 @@
 //!   flags ───────────────────────┘
 //! ```
 //!
-//! `reference.toml` is the list of keys: it is compiled in, unknown keys are judged by it, and a test proves
-//! that it and the structs name the same keys with the same defaults. A value that is wrong is reported with
-//! file and line, variable or flag.
+//! `reference.toml` is the list of keys: it is compiled in, unknown keys are found by it, and a test proves
+//! that it and the structs name the same keys with the same defaults. The report of a wrong value names the
+//! file and line, the variable, or the flag.
 
 pub mod environment;
 pub mod error;

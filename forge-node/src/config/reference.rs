@@ -25,20 +25,19 @@ fn collect(prefix: &str, table: toml::Table, keys: &mut BTreeMap<String, toml::V
     }
 }
 
-/// The environment variable that sets a key. Two underscores part section and key, so that the variables
-/// which Kubernetes makes for a service called `forge-gateway` (FORGE_GATEWAY_PORT=tcp://..) are not taken
-/// for ours.
+/// The environment variable that sets a key. Two underscores separate section and key, so that the variables
+/// that Kubernetes makes for a service called `forge-gateway` (FORGE_GATEWAY_PORT=tcp://..) set no key.
 pub fn variable_of(key: &str) -> String {
     format!("FORGE_{}", key.replace('.', "__").to_uppercase())
 }
 
-/// The key that a variable of that form sets, whether there is one or not.
+/// The key that a variable of the form FORGE_SECTION__KEY names; the key may not exist.
 pub fn key_of(variable: &str) -> Option<String> {
     let name = variable.strip_prefix("FORGE_").filter(|name| name.contains("__"))?;
     Some(name.replace("__", ".").to_lowercase())
 }
 
-/// Reads the text of a variable or a flag as the type that its key has.
+/// Reads the text of a variable or a flag as a value of its key's type.
 pub fn typed(key: &str, text: &str) -> Result<toml::Value, String> {
     match KEYS.get(key) {
         Some(toml::Value::Integer(_)) => text
@@ -59,7 +58,7 @@ pub fn typed(key: &str, text: &str) -> Result<toml::Value, String> {
     }
 }
 
-/// What to say about a key that does not exist.
+/// The help for a key that does not exist: the key that was probably meant, or the keys that exist.
 pub fn advice(unknown: &str) -> String {
     let (section, leaf) = unknown.rsplit_once('.').unwrap_or(("", unknown));
     let named = |key: &&String| key.rsplit_once('.').is_some_and(|(_, name)| name == leaf);
@@ -92,13 +91,13 @@ fn sections() -> impl Iterator<Item = &'static str> {
     names.into_iter()
 }
 
-/// The candidate with the fewest edits, when they are few enough for a slip of the keyboard.
+/// The candidate with the fewest edits, when they are few enough for a typing error.
 fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let close = candidates.map(|candidate| (edits(word, candidate), candidate)).min()?;
     (close.0 <= 1 + word.len() / 4).then_some(close.1)
 }
 
-/// Levenshtein distance, where swapping two neighbours counts as one edit.
+/// The Levenshtein distance; swapping two neighbours counts as one edit.
 fn edits(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];

@@ -1,4 +1,4 @@
-//! The sections of `forge.toml` as types. The rooms own theirs; what belongs to the node as a whole stands
+//! The sections of `forge.toml` as types. Each subsystem owns its section; those of the node as a whole are
 //! here.
 
 use std::fmt;
@@ -19,7 +19,7 @@ use forge_actors::reactor::config::ReactivityConfig;
 use forge_actors::session::config::SessionsConfig;
 use serde::{Deserialize, Serialize};
 
-/// Bytes of a node's name; the longest label of a DNS name.
+/// The longest name of a node: as long as a label of a DNS name.
 const NODE_NAME_BYTES_MAX: usize = 63;
 
 /// The whole file.
@@ -28,21 +28,21 @@ const NODE_NAME_BYTES_MAX: usize = 63;
 pub struct Config {
     /// What this node runs.
     pub node: NodeConfig,
-    /// Where and how it answers HTTP.
+    /// Where and how the node answers HTTP.
     pub gateway: GatewayConfig,
     /// Where the database is.
     pub database: DatabaseConfig,
     /// How tokens are signed and checked.
     pub auth: AuthConfig,
-    /// What is captured for live queries.
+    /// Which tables' changes are captured for live queries.
     pub capture: CaptureConfig,
-    /// What WebSocket clients may take.
+    /// Limits of WebSocket clients.
     pub sessions: SessionsConfig,
     /// How live queries run.
     pub reactivity: ReactivityConfig,
     /// How many calls run at a time.
     pub functions: FunctionConfig,
-    /// How it runs jobs.
+    /// How the node runs jobs.
     pub jobs: JobConfig,
     /// How the node takes part in the cluster.
     pub cluster: ClusterConfig,
@@ -55,7 +55,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Rules between keys; one sentence for each that is broken.
+    /// Checks the rules between keys; one sentence for each broken rule.
     pub fn validate(&self) -> Vec<String> {
         let mut broken = self.database.validate();
         broken.extend(self.gateway.validate().err().into_iter().flatten());
@@ -67,7 +67,9 @@ impl Config {
         broken.extend(self.leader.validate());
         broken.extend(self.cluster.validate(self.node.name.as_deref()));
         if let Some(name) = self.node.name.as_deref().filter(|name| !is_node_name(name)) {
-            broken.push(format!("node.name (`{name}`) is not 1 to {NODE_NAME_BYTES_MAX} of the characters a-z, 0-9, `-` and `.`"));
+            broken.push(format!(
+                "node.name (`{name}`) is not 1 to {NODE_NAME_BYTES_MAX} of the characters a-z, 0-9, `-`, `.`"
+            ));
         }
         if self.node.roles.is_empty() {
             broken.push(format!(
@@ -83,8 +85,8 @@ impl Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NodeConfig {
-    /// What people call it, and the name in its certificate when the mesh uses TLS; made up for each start
-    /// when absent.
+    /// The node's name in logs and in the dashboard, and the name in its certificate when the mesh uses TLS.
+    /// When absent, each start generates one.
     pub name: Option<String>,
     /// What the node does.
     pub roles: Vec<Role>,
@@ -105,9 +107,9 @@ fn is_node_name(name: &str) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Answers HTTP, and runs the functions that come in.
+    /// Answers HTTP, and runs the functions that are called.
     Gateway,
-    /// Runs functions for others.
+    /// Runs functions for other nodes.
     Function,
     /// Runs jobs.
     Worker,
@@ -146,7 +148,7 @@ pub struct AuthConfig {
     pub issuer: Option<String>,
     /// `aud` that tokens carry and must carry.
     pub audience: Option<String>,
-    /// Difference between clocks that is forgiven.
+    /// The difference between clocks that is tolerated.
     #[serde(with = "serde_duration")]
     pub leeway: Duration,
 }
@@ -158,7 +160,7 @@ impl Default for AuthConfig {
 }
 
 impl AuthConfig {
-    /// What tokens carry and must carry.
+    /// The claims that tokens carry and must carry.
     pub fn rules(&self) -> TokenRules {
         TokenRules { issuer: self.issuer.clone(), audience: self.audience.clone(), leeway: self.leeway }
     }
@@ -168,9 +170,9 @@ impl AuthConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// For people or for machines.
+    /// The format of log lines.
     pub format: LogFormat,
-    /// What is written: a level, or a filter as in `info,sqlx=debug`.
+    /// Which lines are written: a level, or a filter such as `info,sqlx=debug`.
     pub level: String,
 }
 
@@ -194,11 +196,11 @@ impl Default for GenerateConfig {
     }
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// Lines for people.
+    /// Readable lines.
     Pretty,
     /// One JSON object a line.
     Json,

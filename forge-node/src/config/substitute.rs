@@ -2,17 +2,21 @@
 
 use super::environment::Environment;
 
-/// Why a text cannot be completed.
+/// Why a text's substitutions fail.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Failed {
+pub enum SubstitutionError {
     /// The variable is not set and has no default.
     Unset(String),
-    /// The text is no substitution.
+    /// A substitution is malformed.
     Malformed(String),
 }
 
-/// Completes a text. As in a shell, a default also stands in for an empty variable; `$${` is `${` itself.
-pub fn substitute(text: &str, environment: &Environment) -> Result<String, Failed> {
+/// Replaces the substitutions of a text. As in a shell, a default also replaces an empty variable; `$${`
+/// stands for `${` itself.
+///
+/// # Errors
+/// When a variable is not set and has no default, or a substitution is malformed.
+pub fn substitute(text: &str, environment: &Environment) -> Result<String, SubstitutionError> {
     let mut done = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("${") {
@@ -26,7 +30,7 @@ pub fn substitute(text: &str, environment: &Environment) -> Result<String, Faile
         done.push_str(before);
         let (inside, after) = from[2..]
             .split_once('}')
-            .ok_or_else(|| Failed::Malformed(format!("`{from}` has no closing brace")))?;
+            .ok_or_else(|| SubstitutionError::Malformed(format!("`{from}` has no closing brace")))?;
         done.push_str(&value_of(inside, environment)?);
         rest = after;
     }
@@ -34,16 +38,18 @@ pub fn substitute(text: &str, environment: &Environment) -> Result<String, Faile
     Ok(done)
 }
 
-fn value_of(inside: &str, environment: &Environment) -> Result<String, Failed> {
+fn value_of(inside: &str, environment: &Environment) -> Result<String, SubstitutionError> {
     let (name, default) =
         inside.split_once(":-").map_or((inside, None), |(name, default)| (name, Some(default)));
     let named = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !named {
-        return Err(Failed::Malformed(format!("`{name}` is no name of a variable")));
+        return Err(SubstitutionError::Malformed(format!("`{name}` is no name of a variable")));
     }
     match default {
         Some(default) => Ok(environment.get_filled(name).unwrap_or(default).to_owned()),
-        None => environment.get(name).map(str::to_owned).ok_or_else(|| Failed::Unset(name.to_owned())),
+        None => {
+            environment.get(name).map(str::to_owned).ok_or_else(|| SubstitutionError::Unset(name.to_owned()))
+        }
     }
 }

@@ -1,17 +1,18 @@
 use std::collections::BTreeSet;
 
+use forge_actors::kernel::diagnose::Diagnose;
 use forge_actors::kernel::time::secs;
 use serde_json::Value;
 
 use super::environment::Environment;
-use super::error::{Error, Origin};
+use super::error::{ConfigError, Origin};
 use super::layer::Layers;
 use super::load::{Flag, load, parse};
 use super::reference;
 use super::section::{Config, LogFormat, Role};
-use super::substitute::{Failed, substitute};
+use super::substitute::{SubstitutionError, substitute};
 
-fn read(text: &str, environment: &Environment) -> Result<Config, Error> {
+fn read(text: &str, environment: &Environment) -> Result<Config, ConfigError> {
     let mut layers = Layers::default();
     layers.add_file("forge.toml", text, environment)?;
     layers.add_environment(environment)?;
@@ -20,7 +21,7 @@ fn read(text: &str, environment: &Environment) -> Result<Config, Error> {
 
 fn refused(text: &str) -> (String, String) {
     let error = read(text, &Environment::default()).expect_err(text);
-    (error.to_string(), error.help())
+    (error.to_string(), error.help().unwrap_or_default().into_owned())
 }
 
 #[test]
@@ -92,7 +93,7 @@ fn what_is_wrong_is_named_with_file_line_and_key() {
 #[test]
 fn texts_are_completed_from_the_environment() {
     let environment = Environment::from([("SET", "x"), ("EMPTY", "")]);
-    let check = |text: &str, expected: Result<&str, Failed>| {
+    let check = |text: &str, expected: Result<&str, SubstitutionError>| {
         assert_eq!(substitute(text, &environment), expected.map(str::to_owned), "{text}");
     };
     check("plain", Ok("plain"));
@@ -101,10 +102,10 @@ fn texts_are_completed_from_the_environment() {
     check("${EMPTY:-y}${NOPE:-}", Ok("y"));
     check("${NOPE:-a:-b}", Ok("a:-b"));
     check("$SET $5 $${SET}", Ok("$SET $5 ${SET}"));
-    check("${NOPE}", Err(Failed::Unset("NOPE".to_owned())));
-    check("${SET", Err(Failed::Malformed("`${SET` has no closing brace".to_owned())));
-    check("${1}", Err(Failed::Malformed("`1` is no name of a variable".to_owned())));
-    check("${}", Err(Failed::Malformed("`` is no name of a variable".to_owned())));
+    check("${NOPE}", Err(SubstitutionError::Unset("NOPE".to_owned())));
+    check("${SET", Err(SubstitutionError::Malformed("`${SET` has no closing brace".to_owned())));
+    check("${1}", Err(SubstitutionError::Malformed("`1` is no name of a variable".to_owned())));
+    check("${}", Err(SubstitutionError::Malformed("`` is no name of a variable".to_owned())));
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn a_variable_that_names_no_key_is_refused() {
     let refused = |name: &str| {
         Layers::default()
             .add_environment(&Environment::from([(name, "1")]))
-            .map_err(|error| (error.to_string(), error.help()))
+            .map_err(|error| (error.to_string(), error.help().unwrap_or_default().into_owned()))
     };
     let (said, help) = refused("FORGE_GATEWAY__PROT").expect_err("a slip");
     assert_eq!(said, "the variable FORGE_GATEWAY__PROT: unknown key `gateway.prot`");
@@ -188,7 +189,7 @@ fn a_folder_brings_its_file_and_its_variables() {
     );
     let missing =
         load(Some(&folder.path().join("nope.toml")), Environment::default(), &[]).expect_err("not there");
-    assert!(matches!(missing, Error::Missing { .. }));
+    assert!(matches!(missing, ConfigError::Missing { .. }));
     std::fs::write(folder.path().join(".env"), "SECRET='s3cret\n").expect("writes");
     let broken = load(Some(&file), Environment::default(), &[]).expect_err("broken").to_string();
     assert!(broken.contains(".env") && !broken.contains("s3cret"), "{broken}");
@@ -201,7 +202,7 @@ fn a_secret_does_not_print() {
     assert!(!shown.contains("very-secret"), "{shown}");
 }
 
-/// The reference is the list of keys that unknown ones are judged by, so it must name every field, and
+/// Unknown keys are found by the list of keys in the reference, so it must name every field, and
 /// nothing else.
 #[test]
 fn the_reference_names_every_key_with_its_default() {

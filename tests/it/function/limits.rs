@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use forge_actors::db::config::DatabaseConfig;
-use forge_actors::db::transaction::{Transaction, TransactionOptions};
+use forge_actors::db::transaction::TransactionOptions;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::kernel::fault::{Code, Fault};
 use forge_actors::kernel::invocation::{Caller, Invocation};
@@ -72,7 +72,7 @@ async fn a_time_limit_holds_while_a_call_waits_for_a_connection() {
     };
     let stage = Stage::over(Scratch::with(config).await, FunctionConfig::default()).await;
     let options = TransactionOptions::new("holds the only connection", Duration::from_secs(60));
-    let holder = Transaction::begin(&stage.scratch.database, options).await.expect("begins");
+    let holder = stage.scratch.database.begin(options).await.expect("begins");
     let (short, patient) = futures::join!(stage.call(SleepWriting {}), stage.call(Put { key: "x".into() }));
     assert_eq!(code(short), Code::Timeout);
     // The database is there; its connections are taken.

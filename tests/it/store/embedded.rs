@@ -14,10 +14,11 @@ use forge_actors::db::database::Database;
 use forge_actors::db::embedded::actor::{Handover, Postgres};
 use forge_actors::db::embedded::binaries::SearchPath;
 use forge_actors::db::embedded::error::EmbeddedError;
-use forge_actors::db::embedded::server::{Embedded, Progress};
+use forge_actors::db::embedded::progress::EmbeddedProgress;
+use forge_actors::db::embedded::server::Embedded;
 use forge_actors::db::embedded::user::ServerUser;
 use forge_actors::db::monitor::Monitor;
-use forge_actors::db::transaction::{Transaction, TransactionOptions};
+use forge_actors::db::transaction::TransactionOptions;
 use forge_actors::kernel::fault::Code;
 use forge_actors::supervise::{ChildSpec, Root, Strategy, SupervisorSpec, Tree};
 use rustix::process::{Pid, Signal, kill_process};
@@ -103,8 +104,7 @@ async fn a_killed_server_is_started_again_by_its_actor_and_no_acknowledged_write
                 while !stop.is_cancelled() {
                     let id = next.fetch_add(1, Ordering::Relaxed);
                     let outcome = async {
-                        let transaction =
-                            Transaction::begin(&database, TransactionOptions::new("write", LIMIT)).await?;
+                        let transaction = database.begin(TransactionOptions::new("write", LIMIT)).await?;
                         sqlx::query("INSERT INTO t VALUES ($1)").bind(id).execute(&transaction.db()).await?;
                         transaction.commit().await
                     };
@@ -269,8 +269,8 @@ async fn a_machine_without_postgres_fetches_one() {
         system: Vec::new(),
     };
     let commands = std::sync::Mutex::new(Vec::new());
-    let progress = |progress: Progress<'_>| {
-        if let Progress::Fetching { command } = progress {
+    let progress = |progress: EmbeddedProgress<'_>| {
+        if let EmbeddedProgress::Fetching { command } = progress {
             commands.lock().unwrap().push(command.to_owned());
         }
     };

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use forge_actors::db::error::Error;
+use forge_actors::db::error::DatabaseError;
 use forge_actors::db::lock::{LockKey, SessionLock, lock_transaction, try_lock_transaction};
-use forge_actors::db::transaction::{Transaction, TransactionOptions};
+use forge_actors::db::transaction::TransactionOptions;
 use forge_actors::kernel::fault::Code;
 
 use sqlx::postgres::PgConnectOptions;
@@ -13,7 +13,7 @@ use super::cluster::{Scratch, until};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
-async fn take(scratch: &Scratch, wait: Duration) -> Result<SessionLock, Error> {
+async fn take(scratch: &Scratch, wait: Duration) -> Result<SessionLock, DatabaseError> {
     SessionLock::acquire(&scratch.database, LockKey::application("test"), wait, |_| {}).await
 }
 
@@ -23,7 +23,10 @@ async fn a_session_lock_excludes_and_is_free_after_release_and_after_drop() {
     let mut held = take(&scratch, Duration::ZERO).await.unwrap();
     assert!(held.is_held().await);
     held.verify(&scratch.database).await.unwrap();
-    assert!(matches!(take(&scratch, Duration::from_millis(200)).await, Err(Error::LockTimeout { .. })));
+    assert!(matches!(
+        take(&scratch, Duration::from_millis(200)).await,
+        Err(DatabaseError::LockTimeout { .. })
+    ));
     held.release().await.unwrap();
     let dropped = take(&scratch, Duration::ZERO).await.unwrap();
     drop(dropped);
@@ -44,12 +47,12 @@ async fn a_transaction_lock_waits_for_its_limit_only_and_leaves_the_limit_as_it_
     let scratch = Scratch::new().await;
     let key = LockKey::application("test");
     let options = TransactionOptions::new("lock", LIMIT);
-    let first = Transaction::begin(&scratch.database, options).await.unwrap();
+    let first = scratch.database.begin(options).await.unwrap();
     lock_transaction(&first.db(), &key, LIMIT).await.unwrap();
     let limit: String =
         sqlx::query_scalar("SELECT current_setting('lock_timeout')").fetch_one(&first.db()).await.unwrap();
     assert_eq!(limit, "0");
-    let second = Transaction::begin(&scratch.database, options).await.unwrap();
+    let second = scratch.database.begin(options).await.unwrap();
     assert!(!try_lock_transaction(&second.db(), &key).await.unwrap());
     let started = Instant::now();
     let refused = lock_transaction(&second.db(), &key, Duration::from_millis(200)).await.unwrap_err();
@@ -131,7 +134,7 @@ async fn a_transaction_pooler_is_found_out() {
                 .await
                 .unwrap();
         let verdict = lock.verify(&database).await;
-        assert!(matches!(verdict, Err(Error::TransactionPooler { .. })), "{verdict:?}");
+        assert!(matches!(verdict, Err(DatabaseError::TransactionPooler { .. })), "{verdict:?}");
         if round == 0 {
             println!("{}", verdict.unwrap_err());
         }

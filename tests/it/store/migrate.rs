@@ -7,7 +7,7 @@ use forge_actors::db::config::DatabaseConfig;
 use forge_actors::db::database::Database;
 use forge_actors::db::migrate::error::MigrateError;
 use forge_actors::db::migrate::plan::DownTo;
-use forge_actors::db::migrate::runner::{Done, Runner};
+use forge_actors::db::migrate::runner::{CompletedMigration, Runner};
 use forge_actors::db::migrate::set::MigrationSet;
 use forge_actors::db::migrate::system::{SYSTEM_SET, system_set};
 
@@ -32,12 +32,12 @@ fn app(files: &[(&str, &str)]) -> Vec<MigrationSet> {
     vec![system_set(), MigrationSet::parse("app", files).unwrap()]
 }
 
-async fn up(database: &Database, sets: &[MigrationSet]) -> Result<Vec<Done>, MigrateError> {
+async fn up(database: &Database, sets: &[MigrationSet]) -> Result<Vec<CompletedMigration>, MigrateError> {
     Runner { database, sets, node: "test", lock_wait: Duration::from_secs(30) }.up(None, |_| {}).await
 }
 
 /// What ran, without Forge's own: those are pinned by schema.sql.
-fn titles(done: &[Done]) -> Vec<&str> {
+fn titles(done: &[CompletedMigration]) -> Vec<&str> {
     done.iter().filter(|done| done.set != SYSTEM_SET).map(|done| done.title.as_str()).collect()
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forge_actors::db::config::{DatabaseConfig, DatabaseUrl};
 use forge_actors::db::database::Database;
-use forge_actors::db::error::Error;
+use forge_actors::db::error::DatabaseError;
 use forge_actors::db::monitor::wait_for;
 
 use super::cluster::Scratch;
@@ -30,13 +30,13 @@ async fn what_only_a_person_can_mend_fails_at_once_and_the_rest_after_patience()
     let (good, tries) = check(format!("postgres://forge@127.0.0.1:{port}/{}", scratch.name)).await;
     assert!(good.is_ok() && tries == 0);
     let (missing, tries) = check(format!("postgres://forge@127.0.0.1:{port}/no_such_database")).await;
-    assert!(matches!(missing, Err(Error::NoSuchDatabase { .. })) && tries == 0, "{missing:?}");
+    assert!(matches!(missing, Err(DatabaseError::NoSuchDatabase { .. })) && tries == 0, "{missing:?}");
     let (refused, tries) = check(format!("postgres://nobody_known@127.0.0.1:{port}/{}", scratch.name)).await;
-    assert!(matches!(refused, Err(Error::Refused { .. })) && tries == 0, "{refused:?}");
+    assert!(matches!(refused, Err(DatabaseError::Refused { .. })) && tries == 0, "{refused:?}");
     let (away, tries) = check("postgres://forge@127.0.0.1:1/app".into()).await;
-    assert!(matches!(away, Err(Error::Away { .. })) && tries >= 2, "{away:?} after {tries}");
+    assert!(matches!(away, Err(DatabaseError::Away { .. })) && tries >= 2, "{away:?} after {tries}");
     let (host, _) = check("postgres://forge@no-such-host.invalid/app".into()).await;
     println!("{}", host.as_ref().unwrap_err());
-    assert!(matches!(host, Err(Error::BadHost { .. } | Error::Away { .. })), "{host:?}");
+    assert!(matches!(host, Err(DatabaseError::BadHost { .. } | DatabaseError::Away { .. })), "{host:?}");
     scratch.drop().await;
 }

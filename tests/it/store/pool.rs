@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use forge_actors::db::config::DatabaseConfig;
-use forge_actors::db::transaction::{Transaction, TransactionOptions};
+use forge_actors::db::transaction::TransactionOptions;
 use forge_actors::kernel::fault::{Code, Fault};
 use futures::TryStreamExt;
 
@@ -19,7 +19,7 @@ async fn begins_that_are_cut_off_leave_no_transaction_and_lose_no_insert() {
     let (mut cut, mut acknowledged) = (0, 0);
     for round in 0..300i32 {
         let database = scratch.database.clone();
-        let begin = Transaction::begin(&database, TransactionOptions::new("cut", LIMIT));
+        let begin = database.begin(TransactionOptions::new("cut", LIMIT));
         // From "before anything was sent" to "after the answer came": a turn of the scheduler is about a
         // microsecond.
         let turns = async {
@@ -65,8 +65,7 @@ async fn an_abandoned_statement_is_gone_from_the_server_within_a_second() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_aborted_transaction_leaves_nothing_running_and_keeps_its_connection() {
     let scratch = Scratch::new().await;
-    let transaction =
-        Transaction::begin(&scratch.database, TransactionOptions::new("sleeper", LIMIT)).await.unwrap();
+    let transaction = scratch.database.begin(TransactionOptions::new("sleeper", LIMIT)).await.unwrap();
     let (db, pid) = (transaction.db(), transaction.pid());
     let sleeping = sqlx::query("SELECT pg_sleep(600)").execute(&db);
     assert!(tokio::time::timeout(Duration::from_millis(100), sleeping).await.is_err());
@@ -75,7 +74,7 @@ async fn an_aborted_transaction_leaves_nothing_running_and_keeps_its_connection(
     transaction.abort().await;
     assert!(started.elapsed() < Duration::from_secs(1));
     assert_eq!(scratch.sessions("state <> 'idle'").await, 0);
-    let again = Transaction::begin(&scratch.database, TransactionOptions::new("next", LIMIT)).await.unwrap();
+    let again = scratch.database.begin(TransactionOptions::new("next", LIMIT)).await.unwrap();
     assert_eq!(again.pid(), pid, "the connection went back to the pool");
     again.commit().await.unwrap();
     scratch.drop().await;
@@ -84,8 +83,7 @@ async fn an_aborted_transaction_leaves_nothing_running_and_keeps_its_connection(
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abort_reaches_a_statement_that_another_task_waits_for() {
     let scratch = Scratch::new().await;
-    let transaction =
-        Transaction::begin(&scratch.database, TransactionOptions::new("sleeper", LIMIT)).await.unwrap();
+    let transaction = scratch.database.begin(TransactionOptions::new("sleeper", LIMIT)).await.unwrap();
     let db = transaction.db();
     let sleeper =
         tokio::spawn(async move { sqlx::query("SELECT pg_sleep(600)").execute(&db).await.map(drop) });
@@ -168,12 +166,7 @@ async fn a_session_killed_while_it_lay_in_the_pool_is_replaced_unnoticed() {
     let (reader, database) = (scratch.database.reader(), scratch.database.clone());
     for _ in 0..5 {
         sqlx::query("SELECT $1::int").bind(1).execute(&reader).await.unwrap();
-        Transaction::begin(&database, TransactionOptions::new("warm", LIMIT))
-            .await
-            .unwrap()
-            .commit()
-            .await
-            .unwrap();
+        database.begin(TransactionOptions::new("warm", LIMIT)).await.unwrap().commit().await.unwrap();
         execute(
             &mut scratch.connect().await,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
@@ -181,12 +174,7 @@ async fn a_session_killed_while_it_lay_in_the_pool_is_replaced_unnoticed() {
         .await;
         let number: i32 = sqlx::query_scalar("SELECT $1::int").bind(7).fetch_one(&reader).await.unwrap();
         assert_eq!(number, 7);
-        Transaction::begin(&database, TransactionOptions::new("warm", LIMIT))
-            .await
-            .unwrap()
-            .commit()
-            .await
-            .unwrap();
+        database.begin(TransactionOptions::new("warm", LIMIT)).await.unwrap().commit().await.unwrap();
     }
     scratch.drop().await;
 }

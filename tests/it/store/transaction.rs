@@ -24,7 +24,7 @@ async fn scratch_with_table() -> Scratch {
 }
 
 async fn begin(database: &Database) -> Transaction {
-    Transaction::begin(database, TransactionOptions::new("test", LIMIT)).await.unwrap()
+    database.begin(TransactionOptions::new("test", LIMIT)).await.unwrap()
 }
 
 async fn insert(db: &Db, id: i32) -> Result<(), Fault> {
@@ -61,7 +61,7 @@ async fn its_settings_hold_inside_and_are_gone_outside() {
         isolation: Isolation::Serializable,
         ..TransactionOptions::new("tasks.create", LIMIT)
     };
-    let transaction = Transaction::begin(&scratch.database, options).await.unwrap();
+    let transaction = scratch.database.begin(options).await.unwrap();
     let inside: String = sqlx::query_scalar(show).fetch_one(&transaction.db()).await.unwrap();
     assert_eq!(inside, "serializable 5s forge tasks.create");
     transaction.commit().await.unwrap();
@@ -230,8 +230,8 @@ async fn a_serialization_failure_is_told_as_one() {
     execute(&mut scratch.connect().await, "INSERT INTO t VALUES (1), (2)").await;
     let options =
         TransactionOptions { isolation: Isolation::Serializable, ..TransactionOptions::new("race", LIMIT) };
-    let first = Transaction::begin(&scratch.database, options).await.unwrap();
-    let second = Transaction::begin(&scratch.database, options).await.unwrap();
+    let first = scratch.database.begin(options).await.unwrap();
+    let second = scratch.database.begin(options).await.unwrap();
     for (transaction, id) in [(&first, 1), (&second, 2)] {
         let sum: i64 = sqlx::query_scalar("SELECT sum(n) FROM t").fetch_one(&transaction.db()).await.unwrap();
         assert_eq!(sum, 0);

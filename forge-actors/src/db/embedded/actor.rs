@@ -1,20 +1,23 @@
-//! Keeps an embedded database running: its end is a crash of this actor, and the restart brings it back.
+//! The actor that keeps an embedded database running. When the server ends, the actor crashes, and its
+//! restart starts the server again.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::kernel::diagnose::error_chain;
 use crate::supervise::{Actor, ActorError, Context, Message, Timer};
 
-use super::server::{Embedded, Progress};
+use super::progress::EmbeddedProgress;
+use super::server::Embedded;
 
-/// Between two looks at the server's process.
+/// Time between two checks of the server's process.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
 
-/// What the keeper of an embedded database receives.
+/// A message of the actor of an embedded database.
 #[derive(Debug)]
 pub enum PostgresMessage {
-    /// Look whether the server lives.
+    /// Checks that the server runs.
     Check,
 }
 
@@ -28,36 +31,37 @@ impl Message for PostgresMessage {
     }
 }
 
-/// A database that was started before the tree, on its way to the actor's first start.
+/// Carries a database that was started before the supervision tree to the first start of its actor.
 #[derive(Debug, Clone, Default)]
 pub struct Handover(Arc<Mutex<Option<Embedded>>>);
 
 impl Handover {
-    /// Hands `embedded` to the first start.
+    /// Carries `embedded` to the first start.
     pub fn new(embedded: Embedded) -> Self {
         Self(Arc::new(Mutex::new(Some(embedded))))
     }
 
-    /// Takes it, once.
+    /// Takes the database out; `None` from the second call on.
     pub fn take(&self) -> Option<Embedded> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// The actor.
+/// Keeps the embedded database of one folder running.
 #[derive(Debug, Clone)]
 pub struct Postgres {
-    /// Usually `.forge`.
+    /// The folder of the embedded database, usually `.forge`.
     pub root: PathBuf,
-    /// What the node started before its tree.
+    /// The database that the node started before its tree.
     pub handover: Handover,
 }
 
-/// Its state.
+/// State of the [`Postgres`] actor.
 #[derive(Debug)]
 pub struct PostgresState {
+    /// Absent once the actor has stopped the database.
     embedded: Option<Embedded>,
-    next: Timer,
+    _check_timer: Timer,
 }
 
 impl Actor for Postgres {
@@ -72,18 +76,18 @@ impl Actor for Postgres {
         };
         Ok(PostgresState {
             embedded: Some(embedded),
-            next: cx.send_after(CHECK_EVERY, PostgresMessage::Check),
+            _check_timer: cx.send_every(CHECK_EVERY, || PostgresMessage::Check),
         })
     }
 
     async fn handle(
         &self,
-        cx: &Context<PostgresMessage>,
+        _: &Context<PostgresMessage>,
         message: PostgresMessage,
         state: &mut PostgresState,
     ) -> Result<(), ActorError> {
         match message {
-            PostgresMessage::Check => check(cx, state),
+            PostgresMessage::Check => check(state),
         }
     }
 
@@ -91,26 +95,26 @@ impl Actor for Postgres {
         if let Some(embedded) = state.embedded.take()
             && let Err(error) = embedded.stop().await
         {
-            tracing::warn!(%error, "the embedded database was not stopped in order");
+            let error = error_chain(&error);
+            tracing::warn!(error, "stopping the embedded database failed");
         }
     }
 }
 
-fn check(cx: &Context<PostgresMessage>, state: &mut PostgresState) -> Result<(), ActorError> {
+fn check(state: &mut PostgresState) -> Result<(), ActorError> {
     if let Some(embedded) = &mut state.embedded {
         embedded.check()?;
     }
-    state.next = cx.send_after(CHECK_EVERY, PostgresMessage::Check);
     Ok(())
 }
 
-fn report(progress: Progress<'_>) {
+fn report(progress: EmbeddedProgress<'_>) {
     match progress {
-        Progress::Fetching { command } => tracing::info!(command, "fetching Postgres"),
-        Progress::Said { line } => tracing::debug!(line, "fetching Postgres"),
-        Progress::Creating => tracing::info!("creating the embedded database"),
-        Progress::Starting => tracing::info!("starting the embedded database"),
-        Progress::Waiting => tracing::info!("waiting for the node that looks after the embedded database"),
-        Progress::Warning { text } => tracing::warn!("{text}"),
+        EmbeddedProgress::Fetching { command } => tracing::info!(command, "fetching Postgres"),
+        EmbeddedProgress::Output { line } => tracing::debug!(line, "fetching Postgres"),
+        EmbeddedProgress::Creating => tracing::info!("creating the embedded database"),
+        EmbeddedProgress::Starting => tracing::info!("starting the embedded database"),
+        EmbeddedProgress::Waiting => tracing::info!("waiting for the node that owns the embedded database"),
+        EmbeddedProgress::Warning { text } => tracing::warn!("{text}"),
     }
 }

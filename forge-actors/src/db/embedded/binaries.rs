@@ -1,9 +1,10 @@
-//! Finds Postgres on this machine.
+//! Finds the Postgres installations of this machine.
 //!
-//! Places in order: `FORGE_POSTGRES_BIN` (then alone), `PATH`, the distribution's folders, the project's own
-//! packages, what was fetched. The first place that has one decides, with its newest; only a cluster that
-//! exists asks for its own version, wherever that is. So a package that was fetched once never takes over
-//! from the Postgres that the machine's owner installed and keeps up to date.
+//! Search order: `FORGE_POSTGRES_BIN` (when set, only this one), `PATH`, the folders of distributions, the
+//! project's own packages, the cache of fetched packages. A new cluster uses the newest version of the first
+//! place that has any; an existing cluster uses its own major version, wherever that is found. So a package
+//! that was fetched once never takes precedence over the Postgres that the machine's owner installed and
+//! keeps up to date.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,31 +20,31 @@ use super::user::ServerUser;
 /// A folder with `postgres` and `initdb` in it, which the server's user can reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binaries {
-    /// The folder.
+    /// The folder of the programs.
     pub folder: PathBuf,
     /// The major version.
     pub major: u32,
-    /// The version in words, as in `15.18`.
+    /// The full version, such as `15.18`.
     pub version: String,
 }
 
-/// Where to look; read from the environment once, so that tests can say otherwise.
+/// The places to search. They are read from the environment once; tests make their own.
 #[derive(Debug, Clone)]
 pub struct SearchPath {
-    /// `FORGE_POSTGRES_BIN`: looked at first and, when set, alone.
+    /// `FORGE_POSTGRES_BIN`: when set, no other place is searched.
     pub forced: Option<PathBuf>,
     /// The folders of `PATH`.
     pub path: Vec<PathBuf>,
-    /// The folder whose `node_modules` and virtual environment count.
+    /// The folder whose `node_modules` and virtual environment are searched.
     pub project: PathBuf,
-    /// Where fetched binaries are kept.
+    /// The cache of fetched packages.
     pub cache: PathBuf,
-    /// Where distributions keep theirs.
+    /// The folders in which distributions install Postgres.
     pub system: Vec<PathBuf>,
 }
 
 impl SearchPath {
-    /// The usual places, for a project folder.
+    /// The places for the project in the folder `project`.
     pub fn usual(project: &Path) -> Self {
         let is_root = rustix::process::geteuid().is_root();
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -51,8 +52,8 @@ impl SearchPath {
         Self {
             forced: variable("FORGE_POSTGRES_BIN").map(PathBuf::from),
             path,
-            // Absolute, so that the folders above it are searched, and programs are found from any working
-            // directory.
+            // Absolute, so that the folders above it are searched too, and its programs can be started from
+            // another working directory.
             project: if project.as_os_str().is_empty() { Path::new(".") } else { project }
                 .canonicalize()
                 .unwrap_or_else(|_| project.to_owned()),
@@ -61,12 +62,12 @@ impl SearchPath {
         }
     }
 
-    /// Candidates by place, the preferred places first.
+    /// The candidate folders of each place, the preferred places first.
     fn places(&self) -> Vec<Vec<PathBuf>> {
         if let Some(forced) = &self.forced {
             return vec![vec![forced.clone()]];
         }
-        // A link in PATH leads to the folder where the other programs and share/ are.
+        // A link in PATH points into the folder that has the other programs, and share/ beside it.
         let linked = self
             .path
             .iter()
@@ -83,13 +84,13 @@ impl SearchPath {
         vec![linked.collect(), self.system.clone(), modules.chain(environment).collect(), fetched.collect()]
     }
 
-    /// Every usable installation: the first place first, within a place the newest major version first. Those
-    /// passed over are named with the reason.
+    /// Every usable installation: the first place first, within a place the newest major version first. The
+    /// second list says for each installation that is not usable why.
     pub async fn find(&self, user: &ServerUser) -> (Vec<Binaries>, Vec<String>) {
         let (mut found, mut passed_over) = (Vec::<Binaries>::new(), Vec::new());
         for place in self.places() {
             let first = found.len();
-            // The programs are started from another working directory.
+            // Absolute, because the programs are started in another working directory.
             for folder in place.iter().filter_map(|folder| folder.canonicalize().ok()) {
                 let complete = folder.join("postgres").is_file() && folder.join("initdb").is_file();
                 if !complete || found.iter().any(|known| known.folder == folder) {
@@ -100,19 +101,19 @@ impl SearchPath {
                     Err(reason) => passed_over.push(reason),
                 }
             }
-            // Stable: among equal versions the order of the search stays.
+            // A stable sort: among equal versions the search order stays.
             found[first..].sort_by_key(|binaries| std::cmp::Reverse(binaries.major));
         }
         (found, passed_over)
     }
 }
 
-/// The preferred one among those of the version that made a cluster.
+/// The preferred installation of the major version `data`, which made a cluster.
 pub(super) fn fitting(found: Vec<Binaries>, data: u32) -> Option<Binaries> {
     found.into_iter().find(|binaries| binaries.major == data)
 }
 
-/// A sentence says why these cannot be used.
+/// Checks the installation in `folder`; the error is a sentence that says why it is not usable.
 async fn inspect(folder: PathBuf, user: &ServerUser) -> Result<Binaries, String> {
     if !user.can_reach(&folder.join("postgres")) {
         return Err(format!("{} is out of reach for the user that the server runs as", folder.display()));
@@ -124,7 +125,7 @@ async fn inspect(folder: PathBuf, user: &ServerUser) -> Result<Binaries, String>
     }
 }
 
-/// Fetched binaries are kept where the server's user can reach them, which is not below /root.
+/// The cache of fetched packages. Root's is not below /root, which the server's user cannot enter.
 fn cache(is_root: bool, variable: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
     let user = || {
         variable("XDG_CACHE_HOME")
@@ -166,7 +167,7 @@ async fn version(folder: &Path, user: &ServerUser) -> Result<(u32, String), Embe
     let failed = |output: String| EmbeddedError::Program { program: program.display().to_string(), output };
     let mut command = Command::new(&program);
     command.arg("--version").stdin(Stdio::null()).current_dir("/").kill_on_drop(true);
-    // Never as root: anybody may have put it there.
+    // Never run as root, because any user may have put the program there.
     user.apply(&mut command);
     let output = command.output().await.map_err(|error| failed(error.to_string()))?;
     let text = String::from_utf8_lossy(&output.stdout);

@@ -1,4 +1,4 @@
-//! Where an embedded database keeps what it needs, below `.forge` of a project.
+//! The files and folders of an embedded database, below `.forge` of a project.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -10,13 +10,14 @@ use sqlx::postgres::PgConnectOptions;
 use super::error::EmbeddedError;
 use super::user::ServerUser;
 
-/// Longest socket path: 108 bytes on Linux and 104 on macOS, of which Postgres needs one for its end.
+/// Longest socket path. The systems allow 108 bytes (Linux) and 104 (macOS), with a zero byte at the end.
 const SOCKET_BYTES_MAX: usize = 100;
-/// The number in the socket's name; there is no TCP.
+/// The port number in the socket's name; the server listens on no TCP port.
 const PORT: u16 = 5432;
-/// The superuser and owner; local trust, since only those who may enter the socket's folder get that far.
+/// The superuser and owner of the database. Logins need no password, because only the server's user and root
+/// can enter the socket's folder.
 pub(super) const USER: &str = "forge";
-/// The database that the application gets.
+/// The application's database.
 pub(super) const DATABASE: &str = "app";
 
 /// The paths of one embedded database.
@@ -28,13 +29,16 @@ pub struct Folder {
     pub data: PathBuf,
     /// The socket's folder.
     pub socket: PathBuf,
-    /// Says that the cluster had to be put elsewhere.
+    /// A sentence, when the cluster had to be put outside of `root`.
     pub warning: Option<String>,
 }
 
 impl Folder {
-    /// Makes `root` (usually `.forge`) and decides where the cluster lives: inside it, or in a state folder
-    /// when the server's user cannot reach it there.
+    /// Makes `root` (usually `.forge`) and chooses the cluster's folder: inside of `root`, or below
+    /// /var/lib/forge when the server's user cannot enter `root`.
+    ///
+    /// # Errors
+    /// When a folder cannot be made, or the path of the socket would be too long.
     pub fn prepare(root: &Path, user: &ServerUser) -> Result<Self, EmbeddedError> {
         DirBuilder::new()
             .recursive(true)
@@ -52,7 +56,7 @@ impl Folder {
                 .create(&state)
                 .map_err(EmbeddedError::file("creating", &state))?;
             let warning = format!(
-                "the database's user cannot enter {}; the data are in {}",
+                "the database's user cannot enter {}; the database is kept in {}",
                 root.display(),
                 state.display()
             );
@@ -71,27 +75,27 @@ impl Folder {
         Ok(Self { data: home.join("pg"), socket, warning, root })
     }
 
-    /// What the server says.
+    /// The server's log.
     pub fn log(&self) -> PathBuf {
         self.root.join("postgres.log")
     }
 
-    /// Held by the node that looks after the server.
+    /// The lock of the node that owns the server.
     pub fn owner_lock(&self) -> PathBuf {
         self.root.join("postgres.lock")
     }
 
-    /// Shared by all nodes that use the server.
+    /// The lock that all nodes that use the server share.
     pub fn nodes_lock(&self) -> PathBuf {
         self.root.join("nodes.lock")
     }
 
-    /// Where other processes find the server.
+    /// `db.json`, in which other processes find the server.
     pub fn description(&self) -> PathBuf {
         self.root.join("db.json")
     }
 
-    /// How to connect.
+    /// The options that connect to the application's database.
     pub fn options(&self) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
             .socket(&self.socket)
@@ -105,21 +109,23 @@ fn fits(socket: &Path) -> bool {
     socket.join(format!(".s.PGSQL.{PORT}")).as_os_str().len() < SOCKET_BYTES_MAX
 }
 
-/// Makes a folder that only the server's user may enter, and refuses one that somebody else put there.
+/// Makes a folder that only the server's user may enter. An existing folder that belongs to another user is
+/// refused.
 pub(super) fn make_private(path: &Path, user: &ServerUser) -> Result<(), EmbeddedError> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => user.own(path),
+        Ok(()) => user.make_owner(path),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let metadata = fs::symlink_metadata(path).map_err(EmbeddedError::file("reading", path))?;
             let own = rustix::process::geteuid().as_raw();
-            // Root may take over what it finds; anybody else would use a stranger's folder.
+            // Root may use any folder. Another process would put its data into a folder that another user
+            // controls.
             if metadata.is_dir() && (metadata.uid() == own || own == 0) {
                 fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-                    .map_err(EmbeddedError::file("closing", path))?;
-                return user.own(path);
+                    .map_err(EmbeddedError::file("restricting the mode of", path))?;
+                return user.make_owner(path);
             }
             Err(EmbeddedError::File {
-                doing: "using (it belongs to somebody else)",
+                doing: "using (it belongs to another user)",
                 path: path.to_owned(),
                 source: error,
             })

@@ -1,20 +1,24 @@
 //! A private Postgres for a folder, so that a fresh clone runs with one command.
 //!
 //! ```text
-//!   .forge/pg             the cluster                    .forge/nodes.lock     shared by every node that uses it
-//!   .forge/run            its socket; no TCP             .forge/postgres.lock  held by the one node that looks after it
-//!   .forge/postgres.log   what the server says           .forge/db.json        where the others find it
+//!   .forge/pg             the cluster
+//!   .forge/run            its socket; no TCP
+//!   .forge/postgres.log   the server's log
+//!   .forge/postgres.lock  held by the one node that owns the server
+//!   .forge/nodes.lock     shared by every node that uses the server
+//!   .forge/db.json        where other processes find the server
 //!
 //!   node:  Starting ──got postgres.lock──▶ Owner: starts the server, or adopts one that runs
 //!              │                             ▲
-//!              └──somebody else has it──▶ Follower: uses it; takes over when the owner is gone
+//!              └──another node has it──▶ Follower: uses the server; becomes the owner when the owner is gone
 //! ```
 //!
 //! Invariants:
-//! - The server outlives the process that started it: it is its own session, so neither Ctrl-C nor `kill -9`
-//!   of a node ends it, and the next node adopts it. Only the last node that stops in order stops it.
-//! - `fsync` is on: what was acknowledged survives a crash here as in production. A lock file of Postgres is
-//!   never deleted by us.
+//! - The server outlives the process that started it. It has a process group of its own, so neither Ctrl-C
+//!   nor `kill -9` of a node ends it, and the next node adopts it. Only the last node that stops in order
+//!   stops the server.
+//! - `fsync` is on: an acknowledged write survives a crash here as in production. Forge never deletes a lock
+//!   file of Postgres.
 //! - The server never runs as root; started by root it runs as `postgres`, as the user of `sudo`, or as
 //!   `nobody`.
 
@@ -24,6 +28,7 @@ pub mod cluster;
 pub mod error;
 pub mod folder;
 pub mod obtain;
+pub mod progress;
 pub mod server;
 pub mod sharing;
 pub mod user;

@@ -1,4 +1,4 @@
-//! Brings an embedded database up and keeps this node's share in it.
+//! Starts an embedded database, or joins the nodes that use it already.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,48 +16,25 @@ use super::cluster;
 use super::error::EmbeddedError;
 use super::folder::{DATABASE, Folder, USER};
 use super::obtain::{install_help, obtain};
+use super::progress::EmbeddedProgress;
 use super::sharing::{Description, FileLock};
 use super::user::ServerUser;
 
-/// After `kill -9` of a server its children and its zombie keep the lock file for a while.
+/// Time for the server to take the cluster. After `kill -9` of a server, its children and its zombie keep the
+/// lock file for a while.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
-/// A server that runs may have to replay its log before it answers.
+/// Time for a running server to answer: it may have to replay its write-ahead log first.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
-/// The owner may be downloading and creating the cluster.
+/// Time for the node that owns the server to get it ready: it may be downloading Postgres and creating the
+/// cluster.
 const OWNER_TIMEOUT: Duration = Duration::from_secs(300);
-/// One try to connect.
+/// Time for one connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(100);
-/// Lines of the log in an error.
+/// Lines of the server's log in an error.
 const LOG_LINES: usize = 5;
 
-/// What happens during a start, for the terminal.
-#[derive(Debug, Clone, Copy)]
-pub enum Progress<'a> {
-    /// No Postgres here: one is being fetched.
-    Fetching {
-        /// The command that does it.
-        command: &'a str,
-    },
-    /// The fetching program said something.
-    Said {
-        /// One line.
-        line: &'a str,
-    },
-    /// The cluster is being made, which takes seconds and happens once.
-    Creating,
-    /// The server is being started.
-    Starting,
-    /// Another node looks after the server; waiting until it answers.
-    Waiting,
-    /// Something is not as one might expect.
-    Warning {
-        /// A sentence.
-        text: &'a str,
-    },
-}
-
-/// This node's share in a running embedded database.
+/// A running embedded database, as one of the nodes that use it.
 #[derive(Debug)]
 pub struct Embedded {
     folder: Folder,
@@ -66,36 +43,46 @@ pub struct Embedded {
     pid: Pid,
     /// Present when this process started the server.
     child: Option<Child>,
-    /// Present in the node that looks after the server.
+    /// The lock of the node that owns the server; absent in the other nodes.
     owner: Option<FileLock>,
+    /// The lock that all nodes share.
     nodes: FileLock,
 }
 
 impl Embedded {
     /// Starts the database of `root` (usually `.forge`), or joins the nodes that use it already.
-    pub async fn start(root: &Path, progress: &(dyn Fn(Progress<'_>) + Sync)) -> Result<Self, EmbeddedError> {
+    ///
+    /// # Errors
+    /// When Postgres is neither found nor fetched, the server does not start, or a file cannot be used.
+    pub async fn start(
+        root: &Path,
+        progress: &(dyn Fn(EmbeddedProgress<'_>) + Sync),
+    ) -> Result<Self, EmbeddedError> {
         let project = root.parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
         Self::start_with(root, &SearchPath::usual(&project), &ServerUser::choose(), progress).await
     }
 
-    /// [`start`](Self::start) with another idea of where Postgres is and who runs it.
+    /// [`start`](Self::start) with a given search path for Postgres and a given user for the server.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start).
     pub async fn start_with(
         root: &Path,
         search: &SearchPath,
         user: &ServerUser,
-        progress: &(dyn Fn(Progress<'_>) + Sync),
+        progress: &(dyn Fn(EmbeddedProgress<'_>) + Sync),
     ) -> Result<Self, EmbeddedError> {
         let folder = Folder::prepare(root, user)?;
         if let Some(text) = &folder.warning {
-            progress(Progress::Warning { text });
+            progress(EmbeddedProgress::Warning { text });
         }
         let deadline = Instant::now() + OWNER_TIMEOUT;
-        let mut told = false;
+        let mut reported_waiting = false;
         loop {
-            // Not given while the last node of before is stopping the server.
+            // The lock is not available while the last node that used the server is stopping it.
             if let Some(nodes) = FileLock::try_shared(&folder.nodes_lock())? {
                 if let Some(owner) = FileLock::try_exclusive(&folder.owner_lock())? {
-                    return Self::own(folder, nodes, owner, search, user, progress).await;
+                    return Self::become_owner(folder, nodes, owner, search, user, progress).await;
                 }
                 if let Some(description) = Description::read(&folder.description())
                     && let Some(pid) = cluster::running_pid(&folder)
@@ -115,45 +102,45 @@ impl Embedded {
             if Instant::now() >= deadline {
                 return Err(EmbeddedError::OwnerStuck { lock: folder.owner_lock(), log: folder.log() });
             }
-            if !told {
-                told = true;
-                progress(Progress::Waiting);
+            if !reported_waiting {
+                reported_waiting = true;
+                progress(EmbeddedProgress::Waiting);
             }
             sleep(POLL).await;
         }
     }
 
-    async fn own(
+    async fn become_owner(
         folder: Folder,
         nodes: FileLock,
         owner: FileLock,
         search: &SearchPath,
         user: &ServerUser,
-        progress: &(dyn Fn(Progress<'_>) + Sync),
+        progress: &(dyn Fn(EmbeddedProgress<'_>) + Sync),
     ) -> Result<Self, EmbeddedError> {
         let binaries = choose_binaries(&folder, search, user, progress).await?;
         let fresh = cluster::data_version(&folder).is_none();
         if fresh {
-            progress(Progress::Creating);
+            progress(EmbeddedProgress::Creating);
             cluster::create(&folder, &binaries, user).await?;
         }
         let adopted = cluster::running_pid(&folder);
         let (pid, child) = match adopted {
             Some(pid) => (pid, None),
             None => {
-                progress(Progress::Starting);
-                spawn_until_it_stays(&folder, &binaries, user).await?
+                progress(EmbeddedProgress::Starting);
+                spawn_until_running(&folder, &binaries, user).await?
             }
         };
         let mut embedded =
             Self { folder, version: binaries.version, fresh, pid, child, owner: Some(owner), nodes };
         embedded.wait_ready().await?;
         embedded.create_database().await?;
-        embedded.describe()?;
+        embedded.write_description()?;
         Ok(embedded)
     }
 
-    /// How to connect.
+    /// The options that connect to the database.
     pub fn options(&self) -> PgConnectOptions {
         self.folder.options()
     }
@@ -163,42 +150,45 @@ impl Embedded {
         url(&self.folder)
     }
 
-    /// Where the data are.
+    /// The folder of the cluster.
     pub fn data(&self) -> &Path {
         &self.folder.data
     }
 
-    /// As in `15.18`.
+    /// The server's version, such as `15.18`.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// The cluster was made by this start.
+    /// True when this start made the cluster.
     pub fn is_fresh(&self) -> bool {
         self.fresh
     }
 
-    /// This node looks after the server.
+    /// True when this node owns the server.
     pub fn is_owner(&self) -> bool {
         self.owner.is_some()
     }
 
-    /// The server's process.
+    /// The process id of the server.
     pub fn pid(&self) -> i32 {
         self.pid.as_raw_nonzero().get()
     }
 
-    /// Looks whether the server lives. Where another node looks after it, that is its business, until that
-    /// node is gone.
+    /// Checks that the server runs. A node that does not own the server checks only whether the owner is
+    /// gone, and then becomes the owner.
+    ///
+    /// # Errors
+    /// `Gone` when the server has ended.
     pub fn check(&mut self) -> Result<(), EmbeddedError> {
         if self.owner.is_none() {
             let Some(owner) = FileLock::try_exclusive(&self.folder.owner_lock())? else { return Ok(()) };
             self.owner = Some(owner);
             let pid = cluster::running_pid(&self.folder)
-                .ok_or(EmbeddedError::Gone { reason: "the node that looked after it is gone too".into() })?;
+                .ok_or(EmbeddedError::Gone { reason: "the node that owned the server is gone too".into() })?;
             (self.pid, self.child) = (pid, None);
-            tracing::info!(%pid, "this node looks after the embedded database now");
-            return self.describe();
+            tracing::info!(%pid, "took over the embedded database: the node that owned it is gone");
+            return self.write_description();
         }
         match self.ended() {
             Some(reason) => Err(EmbeddedError::Gone { reason }),
@@ -206,7 +196,10 @@ impl Embedded {
         }
     }
 
-    /// Leaves; the last node to leave stops the server.
+    /// Leaves the nodes that use the server. The last node to leave stops the server.
+    ///
+    /// # Errors
+    /// When the lock that the nodes share cannot be used.
     pub async fn stop(mut self) -> Result<(), EmbeddedError> {
         if self.nodes.try_upgrade()?
             && let Some(pid) = cluster::running_pid(&self.folder)
@@ -248,18 +241,18 @@ impl Embedded {
     async fn create_database(&self) -> Result<(), EmbeddedError> {
         let failed = |source| EmbeddedError::Statement { doing: "creating the database `app`", source };
         let mut connection = self.folder.options().database("postgres").connect().await.map_err(failed)?;
-        let there = sqlx::query("SELECT FROM pg_database WHERE datname = $1")
+        let existing = sqlx::query("SELECT FROM pg_database WHERE datname = $1")
             .bind(DATABASE)
             .fetch_optional(&mut connection)
             .await
             .map_err(failed)?;
-        if there.is_none() {
+        if existing.is_none() {
             connection.execute("CREATE DATABASE app").await.map_err(failed)?;
         }
         connection.close().await.map_err(failed)
     }
 
-    fn describe(&self) -> Result<(), EmbeddedError> {
+    fn write_description(&self) -> Result<(), EmbeddedError> {
         let Folder { socket, data, .. } = self.folder.clone();
         let description =
             Description { socket, data, version: self.version.clone(), pid: self.pid(), url: self.url() };
@@ -267,12 +260,13 @@ impl Embedded {
     }
 }
 
-/// Those that fit the cluster, or for a new one the preferred ones; fetched when there are none at all.
+/// The binaries of the version that made the cluster; for a new cluster, the preferred ones. Postgres is
+/// fetched when this machine has none.
 async fn choose_binaries(
     folder: &Folder,
     search: &SearchPath,
     user: &ServerUser,
-    progress: &(dyn Fn(Progress<'_>) + Sync),
+    progress: &(dyn Fn(EmbeddedProgress<'_>) + Sync),
 ) -> Result<Binaries, EmbeddedError> {
     let (mut found, mut tried) = search.find(user).await;
     if found.is_empty() && search.forced.is_none() {
@@ -305,8 +299,9 @@ async fn choose_binaries(
     })
 }
 
-/// Starts the server again and again while the remains of a killed one hold its lock file.
-async fn spawn_until_it_stays(
+/// Starts the server until it holds the cluster: the first starts fail while the processes of a killed server
+/// still hold its lock file.
+async fn spawn_until_running(
     folder: &Folder,
     binaries: &Binaries,
     user: &ServerUser,
@@ -321,7 +316,7 @@ async fn spawn_until_it_stays(
                 Ok(Some(status)) => break status.to_string(),
                 Err(error) => break error.to_string(),
             }
-            // Any answer, also "starting up", comes from a server that holds the cluster.
+            // A server that answers, be it with "starting up", holds the cluster.
             let own = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
             if let Some(own) = own
                 && cluster::running_pid(folder) == Some(own)
@@ -354,7 +349,7 @@ fn no_start(folder: &Folder, reason: String) -> EmbeddedError {
     EmbeddedError::NoStart { reason, log: cluster::log_tail(folder, LOG_LINES), path: folder.log() }
 }
 
-/// The socket's folder stands percent-encoded in the place of the host.
+/// A URL for psql, in which the socket's folder stands percent-encoded in the place of the host.
 fn url(folder: &Folder) -> String {
     let host: String = folder
         .socket

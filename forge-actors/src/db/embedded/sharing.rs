@@ -1,6 +1,7 @@
-//! Several nodes on one machine share one server: who looks after it, and who is the last to leave.
+//! The file locks and the description with which several nodes on one machine share one server.
 //!
-//! Both locks are `flock`s, which the kernel frees with the process, however it ends.
+//! One lock is held by the node that owns the server, the other is shared by all nodes that use it. Both are
+//! `flock`s, which the kernel releases when their process ends, however it ends.
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::EmbeddedError;
 
-/// A held `flock`; free when dropped.
+/// A lock on a file; released when dropped.
 #[derive(Debug)]
 pub(super) struct FileLock {
     file: File,
@@ -37,42 +38,42 @@ impl FileLock {
         }
     }
 
-    /// Takes the lock alone, if nobody has it.
+    /// Takes the lock exclusively; `None` when another process has it.
     pub(super) fn try_exclusive(path: &Path) -> Result<Option<Self>, EmbeddedError> {
         let lock = Self::open(path)?;
         Ok(lock.try_operation(FlockOperation::NonBlockingLockExclusive)?.then_some(lock))
     }
 
-    /// Takes the lock with others, unless somebody has it alone.
+    /// Takes the lock together with other processes; `None` when one has it exclusively.
     pub(super) fn try_shared(path: &Path) -> Result<Option<Self>, EmbeddedError> {
         let lock = Self::open(path)?;
         Ok(lock.try_operation(FlockOperation::NonBlockingLockShared)?.then_some(lock))
     }
 
-    /// Turns a shared lock into an exclusive one, when no other process shares it. Otherwise it may be lost,
-    /// which suits a process that leaves.
+    /// Turns a shared lock into an exclusive one. False when another process shares it: the lock may be lost
+    /// then, so only a process that is about to release it calls this.
     pub(super) fn try_upgrade(&self) -> Result<bool, EmbeddedError> {
         self.try_operation(FlockOperation::NonBlockingLockExclusive)
     }
 }
 
-/// `db.json`: where the server is, for other processes and for people.
+/// The content of `db.json`: where the server is, for other processes and for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Description {
-    /// Folder of the socket.
+    /// The socket's folder.
     pub(super) socket: PathBuf,
-    /// The cluster.
+    /// The cluster's folder.
     pub(super) data: PathBuf,
-    /// As in `15.18`.
+    /// The server's version, such as `15.18`.
     pub(super) version: String,
-    /// The server's process.
+    /// The process id of the server.
     pub(super) pid: i32,
     /// A URL for psql.
     pub(super) url: String,
 }
 
 impl Description {
-    /// Written beside and renamed, so that no reader sees half of it.
+    /// Writes another file and renames it, so that no reader sees an incomplete one.
     pub(super) fn write(&self, path: &Path) -> Result<(), EmbeddedError> {
         let beside = path.with_extension(format!("json.{}", std::process::id()));
         let text = serde_json::to_string_pretty(self).expect("paths and numbers become JSON");

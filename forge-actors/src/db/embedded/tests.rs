@@ -20,11 +20,11 @@ fn versions_are_read_from_what_distributions_print() {
 }
 
 #[test]
-fn root_hands_the_server_to_somebody_with_a_name() {
+fn root_runs_the_server_as_a_user_with_a_name() {
     let passwd = "root:x:0:0:root:/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\nnobody:x:65534:65533::/:/bin/false\n";
     let name = |passwd: &str, sudo| match ServerUser::from_passwd(passwd, sudo) {
         ServerUser::Other { uid, gid, name } => (name, uid, gid),
-        ServerUser::Own => panic!("never root itself"),
+        ServerUser::Own => panic!("the server must not run as root"),
     };
     assert_eq!(name(passwd, None), ("nobody".into(), 65_534, 65_533));
     assert_eq!(name(passwd, Some(1000)), ("ada".into(), 1000, 1000));
@@ -45,7 +45,7 @@ fn a_folder_with_a_long_path_gets_a_short_socket() {
 }
 
 #[test]
-fn what_lies_below_a_closed_folder_is_out_of_reach() {
+fn a_path_below_a_closed_folder_is_out_of_reach() {
     use std::os::unix::fs::PermissionsExt;
     let base = tempfile::tempdir().unwrap();
     let stranger = ServerUser::Other { uid: 4_242, gid: 4_242, name: "stranger".into() };
@@ -70,7 +70,7 @@ fn the_last_of_those_that_share_a_lock_gets_it_alone() {
     assert!(FileLock::try_exclusive(&path).unwrap().is_some());
 }
 
-/// Programs that only know their version.
+/// Installs programs that print their version and do nothing else.
 fn install(folder: &Path, version: &str) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::create_dir_all(folder).unwrap();
@@ -85,7 +85,7 @@ fn install(folder: &Path, version: &str) {
 }
 
 #[tokio::test]
-async fn the_distribution_comes_before_what_was_fetched_unless_the_cluster_asks() {
+async fn the_distribution_comes_before_fetched_packages_unless_the_cluster_needs_another_version() {
     let base = tempfile::tempdir().unwrap();
     let base = base.path().canonicalize().unwrap();
     let (project, cache) = (base.join("project"), base.join("cache"));

@@ -1,4 +1,4 @@
-//! As whom the server runs, and what that user can reach.
+//! The user that the server runs as, and which paths that user can reach.
 
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
@@ -7,24 +7,25 @@ use tokio::process::Command;
 
 use super::error::EmbeddedError;
 
-/// The account of the server's processes.
+/// The user of the server's processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerUser {
-    /// The account of this process.
+    /// The user of this process.
     Own,
-    /// Another one, because this process is root and Postgres refuses to run as root.
+    /// Another user, because this process is root and Postgres refuses to run as root.
     Other {
-        /// User number.
+        /// The user id.
         uid: u32,
-        /// Group number.
+        /// The group id.
         gid: u32,
-        /// Login name.
+        /// The login name.
         name: String,
     },
 }
 
 impl ServerUser {
-    /// Chooses: this user; for root `postgres`, else the user behind `sudo`, else `nobody`.
+    /// This process's user; for root the first of these that exists: `postgres`, the user who called `sudo`,
+    /// `nobody`.
     pub fn choose() -> Self {
         if !rustix::process::geteuid().is_root() {
             return Self::Own;
@@ -34,7 +35,7 @@ impl ServerUser {
         Self::from_passwd(&passwd, sudo)
     }
 
-    /// Postgres wants a user with a line in /etc/passwd; a bare number is refused by it.
+    /// Chooses a user that has a line in /etc/passwd, because Postgres refuses to run as one without.
     pub(super) fn from_passwd(passwd: &str, sudo: Option<u32>) -> Self {
         let accounts: Vec<_> = passwd.lines().filter_map(account).collect();
         let by_name = |wanted: &str| accounts.iter().find(|(name, ..)| *name == wanted);
@@ -52,16 +53,16 @@ impl ServerUser {
         }
     }
 
-    /// Gives `path` to this user.
-    pub(super) fn own(&self, path: &Path) -> Result<(), EmbeddedError> {
+    /// Makes this user the owner of `path`.
+    pub(super) fn make_owner(&self, path: &Path) -> Result<(), EmbeddedError> {
         match self {
             Self::Own => Ok(()),
             Self::Other { uid, gid, name: _ } => chown(path, Some(*uid), Some(*gid))
-                .map_err(EmbeddedError::file("giving to the server's user", path)),
+                .map_err(EmbeddedError::file("giving the server's user ownership of", path)),
         }
     }
 
-    /// True when this user can reach `path` through all folders above it.
+    /// True when this user can enter all folders above `path`.
     pub fn can_reach(&self, path: &Path) -> bool {
         let Self::Other { uid, gid, .. } = self else { return true };
         path.ancestors().skip(1).all(|folder| {

@@ -1,44 +1,45 @@
 //! Why migrations were refused or failed.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
-use crate::db::error::Error as DatabaseError;
+use crate::db::error::DatabaseError;
+use crate::kernel::diagnose::{Diagnose, FailureKind};
 
-/// Why a migration did not happen.
+/// Why a migration did not run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MigrateError {
-    /// A file cannot be read as a migration.
+    /// A file is not a valid migration.
     #[error("{file}:{line}: {problem}")]
     Parse {
         /// The file.
         file: String,
         /// The line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The rule that the file breaks.
         problem: ParseProblem,
     },
     /// The folder or a file in it could not be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{} cannot be read", path.display())]
     Read {
-        /// What was read.
+        /// The folder or the file.
         path: PathBuf,
-        /// Why it failed.
+        /// The failure.
         source: std::io::Error,
     },
-    /// Two files share a number.
-    #[error(
-        "{first} and {second} have the same number\n  help: rename the later one to the next free number"
-    )]
+    /// Two files have the same number.
+    #[error("{first} and {second} have the same number")]
     DuplicateNumber {
         /// One file.
         first: String,
-        /// The other.
+        /// The other file.
         second: String,
     },
     /// A number is left out.
     #[error(
-        "{file} follows number {previous:04}: numbers must not leave gaps, since what was applied is always a beginning of the list"
+        "{file} follows number {previous:04}: numbers must not leave gaps, because the applied migrations \
+         are always the first ones of the list"
     )]
     Gap {
         /// The file behind the gap.
@@ -46,109 +47,157 @@ pub enum MigrateError {
         /// The number before the gap.
         previous: u32,
     },
-    /// An applied file was changed.
-    #[error(
-        "{file} was changed after it had been applied\n  applied: {applied}\n  file:    {current}\n  help: restore the file, and put the change into a new migration"
-    )]
+    /// A file was changed after it was applied.
+    #[error("{file} was changed after it had been applied\n  applied: {applied}\n  file:    {current}")]
     Edited {
         /// The file.
         file: String,
-        /// Checksum in the database.
+        /// The checksum in the database.
         applied: String,
-        /// Checksum of the file.
+        /// The checksum of the file.
         current: String,
     },
     /// The database is ahead of this binary.
     #[error(
-        "the database has migration {number:04} ({name}) of `{set}`, which this binary does not know: it is older than the schema\n  help: start the newer version"
+        "the database has migration {number:04} ({name}) of `{set}`, which this binary does not know: \
+         the binary is older than the schema"
     )]
     Unknown {
         /// The set.
         set: String,
-        /// The number.
+        /// The migration's number.
         number: u32,
-        /// Its name.
+        /// The migration's name.
         name: String,
     },
-    /// Rows are missing in the middle.
-    #[error(
-        "`{set}` has {number:04} applied, but not {missing:04} before it\n  help: compare `migrate status` with the files of the branch that applied it"
-    )]
+    /// A migration is applied and one before it is not.
+    #[error("`{set}` has {number:04} applied, but not {missing:04} before it")]
     OutOfOrder {
         /// The set.
         set: String,
         /// The applied number.
         number: u32,
-        /// The one that is missing.
+        /// The number that is missing.
         missing: u32,
     },
-    /// No such set or number.
+    /// The set has no migration of that number.
     #[error("`{set}` has no migration {number:04}; it has 0001 to {last:04}")]
     NoSuchTarget {
         /// The set that was named.
         set: String,
         /// The number that was named.
         number: u32,
-        /// Its last number.
+        /// The set's last number.
         last: u32,
     },
-    /// No set of that name.
-    #[error("there is no migration set `{set}`; there is {known}")]
+    /// There is no set of that name.
+    #[error("there is no migration set `{set}`; the sets are {known}")]
     NoSuchSet {
         /// The name.
         set: String,
-        /// The names that exist.
+        /// The names of the sets that exist.
         known: String,
     },
-    /// A migration without a way back is in the way.
+    /// A migration to undo has no `-- @down` section.
     #[error("{file} is marked irreversible; nothing was undone")]
     Irreversible {
         /// The file.
         file: String,
     },
-    /// A statement failed.
-    #[error("{file}:{line}: {message}{}{}", hint(.detail), if *.transactional {
+    /// A statement of a migration failed.
+    #[error("{file}:{line}: {message}{}{}", indented(.detail), if *.transactional {
         "\n  the migration was rolled back as a whole"
     } else {
-        "\n  the file is marked @no-transaction: its statements before this line stay applied, and it runs again as a whole"
+        "\n  the file is marked @no-transaction: its statements before this line stay applied, and it runs \
+         again as a whole"
     })]
     Statement {
         /// The file.
         file: String,
         /// The line of the statement, or of the place in it that the server points at.
         line: usize,
-        /// The server's words.
+        /// The server's message, which is the text of `source` too.
         message: String,
         /// The server's detail and hint.
         detail: Option<String>,
-        /// True when nothing of the file stays.
+        /// True when the whole migration was rolled back.
         transactional: bool,
         /// The failure.
         source: Box<sqlx::Error>,
     },
     /// A concurrent index build failed and left its index behind.
-    #[error(
-        "{file} left an invalid index, which slows writes and serves no query: {index}\n  help: DROP INDEX CONCURRENTLY {index};  then migrate again"
-    )]
+    #[error("{file} left an invalid index, which slows writes and serves no query: {index}")]
     InvalidIndex {
         /// The file.
         file: String,
         /// The index, with its schema.
         index: String,
     },
-    /// The connection, the lock or the bookkeeping failed.
+    /// The connection, the lock or the table `forge_migrations` failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
-fn hint(detail: &Option<String>) -> String {
+impl Diagnose for MigrateError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Database(error) => error.code(),
+            Self::Parse { .. } | Self::DuplicateNumber { .. } | Self::Gap { .. } => "migration-file",
+            Self::Edited { .. } | Self::Unknown { .. } | Self::OutOfOrder { .. } => "migrations-drift",
+            Self::NoSuchTarget { .. } | Self::NoSuchSet { .. } => "no-such-migration",
+            Self::Read { .. }
+            | Self::Irreversible { .. }
+            | Self::Statement { .. }
+            | Self::InvalidIndex { .. } => "migration-failed",
+        }
+    }
+
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::Database(error) => error.kind(),
+            Self::Edited { .. } | Self::Unknown { .. } | Self::OutOfOrder { .. } => FailureKind::Drift,
+            Self::NoSuchTarget { .. } | Self::NoSuchSet { .. } => FailureKind::NotFound,
+            Self::Parse { .. }
+            | Self::DuplicateNumber { .. }
+            | Self::Gap { .. }
+            | Self::Read { .. }
+            | Self::Irreversible { .. }
+            | Self::Statement { .. }
+            | Self::InvalidIndex { .. } => FailureKind::Failed,
+        }
+    }
+
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Database(error) => error.help(),
+            Self::DuplicateNumber { .. } => Some("rename the later one to the next free number".into()),
+            Self::Edited { .. } => Some("restore the file, and put the change into a new migration".into()),
+            Self::Unknown { .. } => Some("start the newer version".into()),
+            Self::OutOfOrder { .. } => {
+                Some("compare `migrate status` with the files of the branch that applied it".into())
+            }
+            Self::InvalidIndex { index, .. } => {
+                Some(format!("DROP INDEX CONCURRENTLY {index};  then migrate again").into())
+            }
+            Self::Parse { .. }
+            | Self::Read { .. }
+            | Self::Gap { .. }
+            | Self::NoSuchTarget { .. }
+            | Self::NoSuchSet { .. }
+            | Self::Irreversible { .. }
+            | Self::Statement { .. } => None,
+        }
+    }
+}
+
+fn indented(detail: &Option<String>) -> String {
     detail.as_ref().map(|detail| format!("\n  {detail}")).unwrap_or_default()
 }
 
-/// What is wrong with a migration file.
+/// The rule that a migration file breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseProblem {
-    /// Not `NNNN_verb_noun.sql`.
+    /// The file's name is not `NNNN_verb_noun.sql`.
     #[error("the name must be NNNN_verb_noun.sql: four digits from 0001, then lower-case words joined by _")]
     Name,
     /// A section is missing.
@@ -157,24 +206,25 @@ pub enum ParseProblem {
     /// A marker occurs twice.
     #[error("`-- @{0}` stands here a second time")]
     RepeatedMarker(String),
-    /// A marker that means nothing.
+    /// A marker is not one of the known ones.
     #[error("`-- @{0}` is no marker; there are @up, @down, @irreversible and @no-transaction")]
     UnknownMarker(String),
-    /// `@no-transaction` after a section began.
-    #[error("`-- @no-transaction` speaks for the whole file and must stand before `-- @up`")]
+    /// `@no-transaction` follows after a section began.
+    #[error("`-- @no-transaction` holds for the whole file and must stand before `-- @up`")]
     LateNoTransaction,
-    /// SQL before the first section.
+    /// A statement stands before the first section.
     #[error("SQL before `-- @up` would never run")]
     Stray,
-    /// A section without statements.
+    /// A section has no statement.
     #[error("the section `-- @{0}` holds no statement")]
     EmptySection(&'static str),
-    /// Both a way back and the statement that there is none.
+    /// The file has both `@irreversible` and `@down`.
     #[error("`-- @irreversible` and `-- @down` exclude each other")]
     Contradiction,
-    /// The file controls its own transaction.
+    /// The file begins or ends a transaction itself.
     #[error(
-        "`{0}` would end or open a transaction, and each migration runs in one; without it: `-- @no-transaction`"
+        "`{0}` would end or open a transaction, and each migration runs in one; without it: \
+         `-- @no-transaction`"
     )]
     TransactionControl(String),
 }

@@ -5,26 +5,26 @@ use sha2::{Digest, Sha256};
 use super::error::{MigrateError, ParseProblem};
 use super::split::split;
 
-/// A parsed file.
+/// A parsed migration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migration {
     /// The number in front of the name.
     pub number: u32,
     /// `verb_noun`.
     pub name: String,
-    /// The file, for messages.
+    /// The file's path, for messages.
     pub file: String,
     /// SHA-256 over the text without carriage returns and trailing blanks, in hexadecimal.
     pub checksum: String,
-    /// Statements run in one transaction, together with the bookkeeping.
+    /// True when the statements run in one transaction, together with the row in `forge_migrations`.
     pub transactional: bool,
-    /// The way forward.
+    /// The section that applies the migration.
     pub up: Section,
-    /// The way back; absent when the file says that there is none.
+    /// The section that undoes the migration; absent in an irreversible file.
     pub down: Option<Section>,
 }
 
-/// SQL and where it stands.
+/// A section of a migration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
     /// The statements.
@@ -41,16 +41,20 @@ enum Marker {
     NoTransaction,
 }
 
-/// A marker, its line, and the offset behind it.
+/// Where a marker stands in its file.
 #[derive(Clone, Copy)]
 struct Mark {
     marker: Marker,
     line: usize,
-    behind: usize,
+    /// The offset of the text after the marker's line.
+    text_from: usize,
 }
 
 impl Migration {
-    /// Reads `text`; `file` is its name with or without a path.
+    /// Parses `text`; `file` is the file's name, with or without its path.
+    ///
+    /// # Errors
+    /// `Parse`, with the line that breaks a rule.
     pub fn parse(file: &str, text: &str) -> Result<Self, MigrateError> {
         let failed =
             |line: usize, problem: ParseProblem| MigrateError::Parse { file: file.to_owned(), line, problem };
@@ -80,8 +84,10 @@ impl Migration {
                 .filter(|other| other.line > mark.line)
                 .map(|other| line_start(&text, other.line))
                 .min();
-            let section =
-                Section { sql: text[mark.behind..to.unwrap_or(text.len())].to_owned(), line: mark.line + 1 };
+            let section = Section {
+                sql: text[mark.text_from..to.unwrap_or(text.len())].to_owned(),
+                line: mark.line + 1,
+            };
             section.check(name, no_transaction.is_none()).map_err(|(line, problem)| failed(line, problem))?;
             Ok::<_, MigrateError>(section)
         };
@@ -150,14 +156,14 @@ fn markers(text: &str) -> Result<Vec<Mark>, (usize, ParseProblem)> {
             "down" => Marker::Down,
             "irreversible" => Marker::Irreversible,
             "no-transaction" => Marker::NoTransaction,
-            // A sentence about @something is a comment like any other.
+            // A comment that begins with @ and goes on with other words is no marker.
             other if other.contains(char::is_whitespace) => continue,
             other => return Err((index + 1, ParseProblem::UnknownMarker(other.to_owned()))),
         };
         if found.iter().any(|known| known.marker == marker) {
             return Err((index + 1, ParseProblem::RepeatedMarker(word.to_owned())));
         }
-        found.push(Mark { marker, line: index + 1, behind: offset });
+        found.push(Mark { marker, line: index + 1, text_from: offset });
     }
     Ok(found)
 }

@@ -1,4 +1,4 @@
-//! Decides what to run: files and rows in, steps out. No IO.
+//! Decides which migrations to run, from the files and the rows of applied migrations. No IO.
 
 use chrono::{DateTime, Utc};
 
@@ -8,73 +8,73 @@ use super::set::MigrationSet;
 
 /// A row of `forge_migrations`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
-    /// The set.
+pub struct AppliedMigration {
+    /// The set's name.
     pub set: String,
     /// The number in its set.
     pub number: u32,
     /// `verb_noun`.
     pub name: String,
-    /// The file's checksum at the time.
+    /// The checksum of the file that was applied.
     pub checksum: String,
-    /// When, by the database's clock.
+    /// When it was applied, by the database's clock.
     pub at: DateTime<Utc>,
-    /// How long it took.
+    /// Its duration in milliseconds.
     pub execution_ms: i64,
     /// The node that ran it.
     pub node: String,
 }
 
-/// Which way a step goes.
+/// Whether a step applies a migration or undoes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Direction {
     /// Applies a migration.
     Up,
-    /// Undoes one.
+    /// Undoes a migration.
     Down,
 }
 
 /// One migration to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step<'a> {
+pub struct MigrationStep<'a> {
     /// The set's name.
     pub set: &'a str,
     /// The file.
     pub migration: &'a Migration,
-    /// Forward or back.
+    /// Whether the step applies the migration or undoes it.
     pub direction: Direction,
-    /// What runs.
+    /// The section of the file that runs.
     pub section: &'a Section,
 }
 
-/// How far back to go.
+/// How many migrations are undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DownTo {
-    /// Undo the last `n`.
+    /// The last `n`.
     Steps(u32),
-    /// Undo everything above this number.
+    /// All above this number.
     Number(u32),
 }
 
 /// One migration and whether it is applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
+pub struct MigrationStatus {
     /// The set's name.
     pub set: String,
     /// The number in its set.
     pub number: u32,
     /// `verb_noun`.
     pub name: String,
-    /// Its row, when it is applied.
-    pub applied: Option<Applied>,
-    /// Why the row and the file do not fit together, when they do not.
+    /// Its row in `forge_migrations`, when it is applied.
+    pub applied: Option<AppliedMigration>,
+    /// The contradiction between its row and its file, when there is one.
     pub problem: Option<String>,
 }
 
-/// Checks that the rows of `set` are its first files, unchanged; returns how many.
-fn applied_count(set: &MigrationSet, applied: &[Applied]) -> Result<u32, MigrateError> {
-    let mut rows: Vec<&Applied> = applied.iter().filter(|row| row.set == set.name).collect();
+/// Checks that the rows of `set` are those of its first files, unchanged; returns their number.
+fn applied_count(set: &MigrationSet, applied: &[AppliedMigration]) -> Result<u32, MigrateError> {
+    let mut rows: Vec<&AppliedMigration> = applied.iter().filter(|row| row.set == set.name).collect();
     rows.sort_by_key(|row| row.number);
     for (expected, row) in (1..).zip(&rows) {
         let Some(migration) = set.get(row.number) else {
@@ -99,12 +99,16 @@ fn applied_count(set: &MigrationSet, applied: &[Applied]) -> Result<u32, Migrate
     Ok(rows.last().map_or(0, |row| row.number))
 }
 
-/// What is missing, set after set. `to` stops one set at a number.
+/// The steps that apply the pending migrations, set after set. `to` (a set's name and a number) stops that
+/// set at the number.
+///
+/// # Errors
+/// When the rows do not fit the files, or `to` names no migration.
 pub fn plan_up<'a>(
     sets: &'a [MigrationSet],
-    applied: &[Applied],
+    applied: &[AppliedMigration],
     to: Option<(&str, u32)>,
-) -> Result<Vec<Step<'a>>, MigrateError> {
+) -> Result<Vec<MigrationStep<'a>>, MigrateError> {
     if let Some((name, number)) = to {
         check_target(find(sets, name)?, number)?;
     }
@@ -114,7 +118,7 @@ pub fn plan_up<'a>(
         let until = to.filter(|(name, _)| *name == set.name).map_or(u32::MAX, |(_, number)| number);
         let missing =
             set.migrations().iter().filter(|migration| migration.number > done && migration.number <= until);
-        steps.extend(missing.map(|migration| Step {
+        steps.extend(missing.map(|migration| MigrationStep {
             set: &set.name,
             migration,
             direction: Direction::Up,
@@ -124,13 +128,16 @@ pub fn plan_up<'a>(
     Ok(steps)
 }
 
-/// What to undo in the set `name`, last first.
+/// The steps that undo migrations of the set `name`, the last one first.
+///
+/// # Errors
+/// When the rows do not fit the files, `to` names no migration, or one of them is irreversible.
 pub fn plan_down<'a>(
     sets: &'a [MigrationSet],
-    applied: &[Applied],
+    applied: &[AppliedMigration],
     name: &str,
     to: DownTo,
-) -> Result<Vec<Step<'a>>, MigrateError> {
+) -> Result<Vec<MigrationStep<'a>>, MigrateError> {
     let set = find(sets, name)?;
     let done = applied_count(set, applied)?;
     let keep = match to {
@@ -149,19 +156,19 @@ pub fn plan_down<'a>(
                 .down
                 .as_ref()
                 .ok_or_else(|| MigrateError::Irreversible { file: migration.file.clone() })?;
-            Ok(Step { set: &set.name, migration, direction: Direction::Down, section })
+            Ok(MigrationStep { set: &set.name, migration, direction: Direction::Down, section })
         })
         .collect()
 }
 
-/// Every migration, applied or not, and rows that no file belongs to.
-pub fn status(sets: &[MigrationSet], applied: &[Applied]) -> Vec<Status> {
+/// Every migration, applied or not, and every row that has no file.
+pub fn status(sets: &[MigrationSet], applied: &[AppliedMigration]) -> Vec<MigrationStatus> {
     let mut all = Vec::new();
     for set in sets {
         for migration in set.migrations() {
             let row = applied.iter().find(|row| row.set == set.name && row.number == migration.number);
             let edited = row.is_some_and(|row| row.checksum != migration.checksum);
-            all.push(Status {
+            all.push(MigrationStatus {
                 set: set.name.clone(),
                 number: migration.number,
                 name: migration.name.clone(),
@@ -173,7 +180,7 @@ pub fn status(sets: &[MigrationSet], applied: &[Applied]) -> Vec<Status> {
     let unknown = applied
         .iter()
         .filter(|row| !sets.iter().any(|set| set.name == row.set && set.get(row.number).is_some()));
-    all.extend(unknown.map(|row| Status {
+    all.extend(unknown.map(|row| MigrationStatus {
         set: row.set.clone(),
         number: row.number,
         name: row.name.clone(),

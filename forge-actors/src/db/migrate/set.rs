@@ -14,7 +14,10 @@ pub struct MigrationSet {
 }
 
 impl MigrationSet {
-    /// Checks that the numbers are 1, 2, 3 … and each occurs once.
+    /// Makes a set of `migrations`, in the order of their numbers.
+    ///
+    /// # Errors
+    /// When the numbers are not 1, 2, 3 … or one occurs twice.
     pub fn new(name: impl Into<String>, mut migrations: Vec<Migration>) -> Result<Self, MigrateError> {
         migrations.sort_by(|a, b| (a.number, &a.file).cmp(&(b.number, &b.file)));
         let mut previous: Option<&Migration> = None;
@@ -33,13 +36,19 @@ impl MigrationSet {
     }
 
     /// Parses files that are already in memory, as (name, text).
+    ///
+    /// # Errors
+    /// Those of [`Migration::parse`] and of [`new`](Self::new).
     pub fn parse(name: impl Into<String>, files: &[(&str, &str)]) -> Result<Self, MigrateError> {
         let migrations =
             files.iter().map(|(file, text)| Migration::parse(file, text)).collect::<Result<_, _>>()?;
         Self::new(name, migrations)
     }
 
-    /// Parses every `.sql` file of a folder; other files are not looked at.
+    /// Parses every `.sql` file of a folder; other files are ignored.
+    ///
+    /// # Errors
+    /// Those of [`parse`](Self::parse), and `Read` when the folder or a file cannot be read.
     pub fn read(name: impl Into<String>, folder: &Path) -> Result<Self, MigrateError> {
         let unreadable = |path: &Path| {
             let path = path.to_owned();
@@ -56,7 +65,7 @@ impl MigrationSet {
         Self::new(name, migrations)
     }
 
-    /// In order.
+    /// The migrations, in the order of their numbers.
     pub fn migrations(&self) -> &[Migration] {
         &self.migrations
     }

@@ -1,8 +1,8 @@
-//! Cuts SQL text into statements. Nothing is lost: the pieces joined are the text.
+//! Splits SQL text into statements. The pieces, joined, are the whole text again.
 
 use crate::db::lexer::{Lexer, Token};
 
-/// A statement with everything around it up to and including its semicolon.
+/// A statement with the comments and blanks before it, up to and including its semicolon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece<'a> {
     /// The text, comments included.
@@ -14,13 +14,13 @@ pub struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// True when there is nothing to execute.
+    /// True when the piece holds no statement.
     pub fn is_blank(&self) -> bool {
         self.keyword.is_empty()
     }
 }
 
-/// All pieces of `sql`, in order; joined they are `sql` again.
+/// The pieces of `sql`, in order.
 pub fn split(sql: &str) -> Vec<Piece<'_>> {
     let mut lexer = Lexer::new(sql);
     let mut pieces = Vec::new();
@@ -40,7 +40,7 @@ fn newlines(text: &str) -> usize {
     text.bytes().filter(|byte| *byte == b'\n').count()
 }
 
-/// Reads to the end of the next statement; returns where its first token stands.
+/// Reads to the end of the next statement; returns the range of its first token.
 fn statement(lexer: &mut Lexer<'_>) -> Option<(usize, usize)> {
     let mut first = None;
     while let Some((from, token)) = lexer.token() {

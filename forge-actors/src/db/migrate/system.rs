@@ -5,7 +5,7 @@ use super::set::MigrationSet;
 /// The name of Forge's own set.
 pub const SYSTEM_SET: &str = "forge";
 
-/// Files of `schema/migrations` by their names there.
+/// The files of `schema/migrations`, by their names there.
 macro_rules! files {
     ($($name:literal),+ $(,)?) => {
         &[$((

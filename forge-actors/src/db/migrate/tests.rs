@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::error::{MigrateError, ParseProblem};
 use super::file::Migration;
-use super::plan::{Applied, Direction, DownTo, plan_down, plan_up, status};
+use super::plan::{AppliedMigration, Direction, DownTo, plan_down, plan_up, status};
 use super::set::MigrationSet;
 use super::split::split;
 use super::system::system_set;
@@ -162,8 +162,8 @@ fn set_of(name: &str, count: u32) -> MigrationSet {
     MigrationSet::new(name, migrations).unwrap()
 }
 
-fn rows_of(set: &MigrationSet, numbers: &[u32]) -> Vec<Applied> {
-    let row = |number: &u32| Applied {
+fn rows_of(set: &MigrationSet, numbers: &[u32]) -> Vec<AppliedMigration> {
+    let row = |number: &u32| AppliedMigration {
         set: set.name.clone(),
         number: *number,
         name: format!("create_t{number}"),
@@ -178,7 +178,7 @@ fn rows_of(set: &MigrationSet, numbers: &[u32]) -> Vec<Applied> {
 #[test]
 fn what_is_missing_is_planned_set_after_set() {
     let sets = [set_of("forge", 2), set_of("app", 3)];
-    let rows: Vec<Applied> = [rows_of(&sets[0], &[1]), rows_of(&sets[1], &[1])].concat();
+    let rows: Vec<AppliedMigration> = [rows_of(&sets[0], &[1]), rows_of(&sets[1], &[1])].concat();
     let titles = |to| {
         plan_up(&sets, &rows, to)
             .unwrap()

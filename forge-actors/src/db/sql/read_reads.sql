@@ -1,10 +1,13 @@
--- What the transaction has read so far. Runs asks after each run; reads the lock table and the backend's own counters, no relation and so no index.
--- `locked`: the relations that it holds locks on. They include what views, functions and policies name, and go with a savepoint.
--- `scanned`: those of forge.watched that it has scanned, each with a number that only grows, also when a savepoint is rolled back.
+-- The relations that the transaction has read so far. `db::runs` sends it after each run. It reads the lock table and
+-- the backend's own counters, so it uses no index and locks no relation.
+-- `locked`: the relations that the transaction has locks on, with those that views, functions and policies name.
+-- Rolling back to a savepoint releases the locks taken after it.
+-- `scanned`: the relations of forge.watched that were scanned, each with a count that only grows, also when a savepoint
+-- is rolled back.
 SELECT
-    (SELECT string_agg(DISTINCT held.relation::text, ',')
-     FROM pg_lock_status() AS held
-     WHERE held.pid = pg_backend_pid() AND held.locktype = 'relation') AS locked,
+    (SELECT string_agg(DISTINCT locks.relation::text, ',')
+     FROM pg_lock_status() AS locks
+     WHERE locks.pid = pg_backend_pid() AND locks.locktype = 'relation') AS locked,
     (SELECT string_agg(counted.id || ':' || counted.reads, ',')
      FROM (SELECT watched.id::text AS id,
                   pg_stat_get_xact_numscans(watched.id) + pg_stat_get_xact_tuples_returned(watched.id)

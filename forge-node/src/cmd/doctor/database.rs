@@ -1,10 +1,11 @@
-//! The database: reachable, migrated, with a clock that agrees, and with the tables that the models describe.
+//! Checks of the database: it answers, it is migrated, its clock agrees with this machine's, and its tables
+//! are those that the models describe.
 
 use std::time::Duration;
 
 use forge_actors::app::model::ModelRegistration;
 use forge_actors::db::database::{CheckError, Database};
-use forge_actors::db::migrate::plan::Status;
+use forge_actors::db::migrate::plan::MigrationStatus;
 use forge_actors::db::migrate::runner::Runner;
 use forge_actors::kernel::time::{Timestamp, format_duration, millis};
 
@@ -12,24 +13,24 @@ use super::{Finding, Level};
 use crate::boot::drift::differences;
 use crate::boot::secret::STATE_FOLDER;
 use crate::boot::storage::{MIGRATION_LOCK_WAIT, Storage};
-use crate::cmd::report::{Exit, Report};
-use crate::cmd::scene::Scene;
 use crate::config::load::Loaded;
+use crate::terminal::context::CommandContext;
+use crate::terminal::report::{Exit, Report};
 
-/// What the bookkeeping calls whoever runs this.
+/// The name of this process in `pg_stat_activity`.
 const NODE: &str = "doctor";
-/// Clocks that differ by more disturb tokens, and later leases.
+/// A larger difference between the clocks makes tokens expire too early or too late.
 const CLOCK_DIFFERENCE_MAX: Duration = millis(1_000);
-/// The file that an embedded database leaves behind from its first start on.
-const EMBEDDED_TRACE: &str = "nodes.lock";
+/// A file that exists from the first start of an embedded database on.
+const EMBEDDED_MARKER: &str = "nodes.lock";
 
-/// Examines the configured database, or the embedded one where there was one before: a doctor makes none.
-pub(super) async fn examine(loaded: &Loaded, scene: Scene<'_>) -> Vec<Finding> {
+/// Checks the configured database, or an embedded one that exists already; `doctor` makes none.
+pub(super) async fn examine(loaded: &Loaded, context: CommandContext<'_>) -> Vec<Finding> {
     let embedded = loaded.config.database.url.is_none();
-    if embedded && !loaded.folder.join(STATE_FOLDER).join(EMBEDDED_TRACE).exists() {
-        return vec![Finding::good("the embedded database will be made by the first start")];
+    if embedded && !loaded.folder.join(STATE_FOLDER).join(EMBEDDED_MARKER).exists() {
+        return vec![Finding::good("the first start will make the embedded database")];
     }
-    let storage = match Storage::open(loaded, NODE, scene).await {
+    let storage = match Storage::open(loaded, NODE, context).await {
         Ok(storage) => storage,
         Err(report) => return vec![report.into()],
     };
@@ -39,7 +40,7 @@ pub(super) async fn examine(loaded: &Loaded, scene: Scene<'_>) -> Vec<Finding> {
                 vec![Finding::good(format!("the database at {} answers", storage.database.place()))];
             findings.push(clock(&storage.database).await.unwrap_or_else(Finding::from));
             let migrations = migrations(&storage).await;
-            // Tables that are still to be made differ from every model, and that is no news.
+            // While migrations are pending, tables are missing, and every model would differ from its table.
             if migrations.iter().all(|finding| finding.level == Level::Good) {
                 findings.extend(models(&storage.database).await.unwrap_or_else(|report| vec![report.into()]));
             }
@@ -65,11 +66,11 @@ async fn check(database: &Database) -> Result<(), Report> {
     })
 }
 
-/// The command that shows whether a server answers at a place, `host:port/name`.
+/// The command that shows whether a server answers at `place` (`host:port/database`).
 pub(super) fn reachability(place: &str) -> String {
     let server = place.rsplit_once('/').map_or(place, |(server, _)| server);
     let (host, port) = server.rsplit_once(':').unwrap_or((server, "5432"));
-    format!("pg_isready -h {host} -p {port}   (then start it, or correct database.url)")
+    format!("pg_isready -h {host} -p {port}   (then start the server, or correct database.url)")
 }
 
 async fn migrations(storage: &Storage) -> Vec<Finding> {
@@ -86,7 +87,7 @@ async fn migrations(storage: &Storage) -> Vec<Finding> {
     let problems = all.iter().filter_map(|status| status.problem.as_ref());
     let problems: Vec<_> =
         problems.map(|problem| Finding::bad(Exit::Drift, problem, "forge-node migrate status")).collect();
-    let pending = all.iter().filter(|status: &&Status| status.applied.is_none()).count();
+    let pending = all.iter().filter(|status: &&MigrationStatus| status.applied.is_none()).count();
     match (problems.is_empty(), pending) {
         (false, _) => problems,
         (true, 0) => vec![Finding::good(format!("{} migrations are applied, none is pending", all.len()))],
@@ -99,12 +100,13 @@ async fn migrations(storage: &Storage) -> Vec<Finding> {
 
 async fn clock(database: &Database) -> Result<Finding, Report> {
     let before = local_now();
-    let theirs: Timestamp =
+    let database_time: Timestamp =
         sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&database.reader()).await.map_err(failed)?;
     let after = local_now();
-    // Their moment lies somewhere between ours: only what sticks out is certain to be a difference.
-    let ahead = (theirs - after).to_std().unwrap_or_default();
-    let behind = (before - theirs).to_std().unwrap_or_default();
+    // The database read its clock between these two moments. Only what lies outside of them is a difference
+    // for sure.
+    let ahead = (database_time - after).to_std().unwrap_or_default();
+    let behind = (before - database_time).to_std().unwrap_or_default();
     let difference = ahead.max(behind);
     Ok(if difference > CLOCK_DIFFERENCE_MAX {
         let text = format!(
@@ -125,7 +127,7 @@ async fn models(database: &Database) -> Result<Vec<Finding>, Report> {
     let differences = differences(database).await?;
     Ok(match differences.is_empty() {
         true => {
-            vec![Finding::good(format!("{} models agree with their tables", ModelRegistration::all().len()))]
+            vec![Finding::good(format!("{} models match their tables", ModelRegistration::all().len()))]
         }
         false => differences
             .into_iter()
@@ -135,5 +137,5 @@ async fn models(database: &Database) -> Result<Vec<Finding>, Report> {
 }
 
 fn failed(error: sqlx::Error) -> Report {
-    Report::new(Exit::Database, "database", "the database answers, and refuses a read").cause(error)
+    Report::new(Exit::Database, "database", "the database refuses a read").cause(error)
 }

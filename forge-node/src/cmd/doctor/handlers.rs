@@ -1,5 +1,5 @@
-//! Handlers in the source against handlers in the binary: a file that no `mod` names is not compiled, in
-//! silence.
+//! Compares the handlers in the source with those in the binary: rustc does not compile a file that no `mod`
+//! names, and reports nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use forge_actors::app::{App, Catalog, Meta};
 
 use super::Finding;
-use crate::cmd::report::{Exit, Report};
+use crate::terminal::report::{Exit, Report};
 
-/// How an attribute that makes a handler begins.
+/// The beginnings of attributes that make a handler.
 const ATTRIBUTES: [&str; 3] = ["#[forge::query", "#[forge::mutation", "#[forge::action"];
 
-/// Counts both sides of each application whose source is on this machine.
+/// Counts the handlers of each application whose source is on this machine, in the source and in the binary.
 pub(super) fn examine(apps: &[&App]) -> Vec<Finding> {
     let catalog = match Catalog::build() {
         Ok(catalog) => catalog,
@@ -43,7 +43,7 @@ fn examine_one(app: &App, catalog: &Catalog) -> Vec<Finding> {
     missing.iter().map(finding).collect()
 }
 
-/// Files with more handlers than the binary has from them, and how many more.
+/// The files that have more handlers than the binary has from them, with the number that is missing.
 pub(super) fn missing(package: &Path, linked: &[&Meta]) -> Vec<(PathBuf, usize)> {
     let mut files = Vec::new();
     collect(&package.join("src"), &mut files);
@@ -68,7 +68,7 @@ fn count(text: &str) -> usize {
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    // Where the source is not on this machine there is nothing to compare.
+    // The source is not on every machine that runs the binary.
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         if path.is_dir() {

@@ -1,4 +1,4 @@
-//! What the machine brings: compiler, Postgres programs, the port, and the secret.
+//! Checks of the machine: compiler, Postgres programs, the port, and the secret.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use forge_actors::gateway::server::{Error as PortError, Port};
 use super::Finding;
 use crate::boot::secret;
 use crate::cmd::client;
-use crate::cmd::report::{Exit, Report};
 use crate::config::load::Loaded;
+use crate::terminal::report::{Exit, Report};
 
-/// How long a node may take to say that it lives.
+/// Time for a node to answer /health.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The programs that build an application.
+/// Checks the programs that build an application.
 pub(super) fn toolchain() -> Vec<Finding> {
     let version = |program: &str| {
         let output =
@@ -29,7 +29,7 @@ pub(super) fn toolchain() -> Vec<Finding> {
         match text {
             Some(text) => Finding::good(text),
             None => Finding::note(
-                format!("{program} cannot be run, so nothing can be built here"),
+                format!("{program} cannot be run, so no application can be built"),
                 "curl https://sh.rustup.rs -sSf | sh",
             ),
         }
@@ -37,7 +37,7 @@ pub(super) fn toolchain() -> Vec<Finding> {
     vec![version("rustc"), version("cargo")]
 }
 
-/// A secret of one's own.
+/// Checks that a secret is configured.
 pub(super) fn secret(loaded: &Loaded) -> Finding {
     const HELP: &str = "export FORGE_AUTH__SECRET=$(openssl rand -hex 32)";
     match &loaded.config.auth.secret {
@@ -49,15 +49,15 @@ pub(super) fn secret(loaded: &Loaded) -> Finding {
         }
         None => match secret::existing(&loaded.folder) {
             Ok(Some(_)) => {
-                Finding::note("auth.secret is not set; the one in .forge serves development only", HELP)
+                Finding::note("auth.secret is not set; the secret in .forge is for development only", HELP)
             }
-            Ok(None) => Finding::note("auth.secret is not set: only `start --dev` will start", HELP),
+            Ok(None) => Finding::note("auth.secret is not set: only `start --dev` starts a node", HELP),
             Err(report) => report.into(),
         },
     }
 }
 
-/// Programs for the embedded database, where it is the one that is used.
+/// Checks the programs of the embedded database; `None` when another database is configured.
 pub(super) async fn postgres(loaded: &Loaded) -> Option<Finding> {
     if loaded.config.database.url.is_some() {
         return None;
@@ -71,14 +71,14 @@ pub(super) async fn postgres(loaded: &Loaded) -> Option<Finding> {
             let why =
                 if passed_over.is_empty() { String::new() } else { format!(" ({})", passed_over.join("; ")) };
             Finding::note(
-                format!("no Postgres programs here{why}; `start` will fetch some"),
+                format!("no Postgres programs were found{why}; `start` will fetch some"),
                 "forge-node start",
             )
         }
     })
 }
 
-/// The port is free, or a node of Forge has it.
+/// Checks that the port is free, or that a node of Forge has it.
 pub(super) async fn port(loaded: &Loaded) -> Finding {
     let gateway = &loaded.config.gateway;
     match Port::open(gateway) {

@@ -5,14 +5,15 @@ use forge_actors::app::Meta;
 
 use super::Finding;
 use super::handlers::missing;
-use crate::cmd::report::Exit;
-use crate::cmd::scene::Palette;
+use crate::terminal::context::Palette;
+use crate::terminal::report::Exit;
 
 #[test]
 fn handlers_that_no_module_names_are_found() {
     let package = tempfile::tempdir().expect("a folder");
     fs::create_dir_all(package.path().join("src/deep")).expect("writes");
-    let two = "#[forge::query]\nasync fn a() {}\n\n    #[forge::mutation(role = \"x\")]\nasync fn b() {}\n// #[forge::query]\n#[forge::query_like]\n";
+    let two = "#[forge::query]\nasync fn a() {}\n\n    #[forge::mutation(role = \"x\")]\nasync fn b() {}\n\
+               // #[forge::query]\n#[forge::query_like]\n";
     fs::write(package.path().join("src/named.rs"), two).expect("writes");
     fs::write(package.path().join("src/deep/forgotten.rs"), two).expect("writes");
     let linked = [
@@ -26,7 +27,7 @@ fn handlers_that_no_module_names_are_found() {
 }
 
 #[test]
-fn the_way_to_a_database_can_be_pasted() {
+fn the_command_for_an_unreachable_database_can_be_pasted() {
     let check = |place: &str, command: &str| {
         assert!(super::database::reachability(place).starts_with(command), "{place}")
     };

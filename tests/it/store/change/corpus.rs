@@ -1,6 +1,6 @@
 //! Every way to write a table leaves its trace, and what wrote nothing leaves none.
 
-use forge_actors::db::transaction::{Transaction, TransactionOptions};
+use forge_actors::db::transaction::TransactionOptions;
 use forge_actors::kernel::commit::TableId;
 use sqlx::postgres::types::Oid;
 
@@ -163,12 +163,8 @@ async fn a_receipt_names_what_the_transaction_wrote() {
         .await
         .unwrap();
     let [t, other, child] = ids.as_slice() else { panic!("three tables") };
-    let transaction = Transaction::begin(
-        stage.database(),
-        TransactionOptions::new("test", std::time::Duration::from_secs(5)),
-    )
-    .await
-    .unwrap();
+    let options = TransactionOptions::new("test", std::time::Duration::from_secs(5));
+    let transaction = stage.database().begin(options).await.unwrap();
     let db = transaction.db();
     sqlx::query("INSERT INTO t (id) VALUES (1)").execute(&db).await.unwrap();
     sqlx::query("INSERT INTO unseen VALUES (1)").execute(&db).await.unwrap();

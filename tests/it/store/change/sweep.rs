@@ -9,7 +9,7 @@ use forge_actors::change::{HintHub, Tail};
 use forge_actors::db::config::{DatabaseConfig, DatabaseUrl};
 use forge_actors::db::database::Database;
 use forge_actors::db::lock::{LockKey, lock_transaction};
-use forge_actors::db::transaction::{Transaction, TransactionOptions};
+use forge_actors::db::transaction::TransactionOptions;
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
 
 use super::{EVERYTHING, NOTHING, Stage};
@@ -98,7 +98,7 @@ async fn a_sweep_is_bounded_and_one_at_a_time() {
         ))
         .await;
     stage.sweep().await;
-    let other = Transaction::begin(stage.database(), TransactionOptions::new("other", LIMIT)).await.unwrap();
+    let other = stage.database().begin(TransactionOptions::new("other", LIMIT)).await.unwrap();
     lock_transaction(&other.db(), &LockKey::forge("compaction"), LIMIT).await.unwrap();
     assert_eq!(sweep(stage.database(), Duration::ZERO, Duration::ZERO).await.unwrap(), None);
     other.rollback().await;

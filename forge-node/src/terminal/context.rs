@@ -1,4 +1,5 @@
-//! What every verb gets: the applications of this binary, the global flags, and where it may use colours.
+//! The arguments that every command gets besides its own: the applications of this binary, the global flags,
+//! and whether its output is coloured.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -6,24 +7,24 @@ use std::path::PathBuf;
 use forge_actors::app::App;
 
 use crate::cli::{Color, Global};
-use crate::cmd::output;
-use crate::cmd::report::Report;
 use crate::config::environment::Environment;
 use crate::config::load::{FILE_NAME, Flag, Loaded, load};
+use crate::terminal::output;
+use crate::terminal::report::Report;
 
-/// The circumstances of one command.
+/// The context of one command.
 #[derive(Clone, Copy)]
-pub struct Scene<'a> {
+pub struct CommandContext<'a> {
     /// The applications that are linked in.
     pub apps: &'static [&'static App],
     /// The global flags.
     pub global: &'a Global,
-    /// This is `forge-node`, and the application that is linked in is the demo.
+    /// True for `forge-node`, whose linked application is the demo.
     pub developer: bool,
 }
 
-impl Scene<'_> {
-    /// Reads the configuration, with the flags of a verb on top.
+impl CommandContext<'_> {
+    /// Reads the configuration. The command's own `flags` win over all other settings.
     pub fn load(&self, flags: &[Flag]) -> Result<Loaded, Report> {
         Ok(load(self.global.config.as_deref(), Environment::of_process(), flags)?)
     }
@@ -33,16 +34,16 @@ impl Scene<'_> {
         self.global.config.clone().or_else(|| Some(PathBuf::from(FILE_NAME)).filter(|file| file.is_file()))
     }
 
-    /// Tells a person how far it is.
+    /// Prints what the command is doing, on stderr; nothing with `--quiet`.
     pub fn progress(&self, line: &str) {
         if !self.global.quiet {
             output::notice(line);
         }
     }
 
-    /// Colours for what is printed on stdout.
+    /// The colours of text on stdout.
     pub fn palette(&self) -> Palette {
-        let wanted = match self.global.color {
+        let coloured = match self.global.color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
@@ -50,41 +51,41 @@ impl Scene<'_> {
                     && std::io::stdout().is_terminal()
             }
         };
-        Palette { wanted }
+        Palette { coloured }
     }
 }
 
-/// Wraps texts in colours, or leaves them alone.
+/// Adds colours to text, unless colours are switched off.
 #[derive(Debug, Clone, Copy)]
 pub struct Palette {
-    wanted: bool,
+    coloured: bool,
 }
 
 impl Palette {
-    /// A palette that never colours.
-    pub const PLAIN: Self = Self { wanted: false };
+    /// A palette that adds no colours.
+    pub const PLAIN: Self = Self { coloured: false };
 
-    /// Good.
+    /// For what is well.
     pub fn green(self, text: &str) -> String {
         self.paint("32", text)
     }
 
-    /// Worth a look.
+    /// For a warning.
     pub fn yellow(self, text: &str) -> String {
         self.paint("33", text)
     }
 
-    /// Bad.
+    /// For a failure.
     pub fn red(self, text: &str) -> String {
         self.paint("31", text)
     }
 
-    /// Less important.
+    /// For what is less important.
     pub fn dim(self, text: &str) -> String {
         self.paint("2", text)
     }
 
     fn paint(self, code: &str, text: &str) -> String {
-        if self.wanted { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }

@@ -1,0 +1,60 @@
+//! State that the pools of one [`Database`](super::database::Database) and its monitor share.
+//!
+//! [`Database`](super::database::Database) owns it.
+//!
+//! - `generation` is written by the monitor after an outage, and by a
+//!   [`PooledSession`](super::pool::PooledSession) that meets a stale prepared statement. No reader is woken:
+//!   each pool reads the number when it lends a session.
+//! - `state` is written by the monitor alone. Readers are woken by the watch channel.
+//! - `suspect_outage` is notified by a pool whose connection attempt failed, and by a `PooledSession` whose
+//!   connection broke. Only the monitor waits for it.
+//! - `discarder` is called by pools; `Database::new` sets once how it terminates a backend.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{Notify, watch};
+
+use super::discarder::Discarder;
+use super::state::DatabaseState;
+
+/// What the pools of one database share.
+#[derive(Debug)]
+pub(super) struct DatabaseShared {
+    generation: AtomicU64,
+    /// The result of the monitor's last ping.
+    pub(super) state: watch::Sender<DatabaseState>,
+    /// Asks the monitor for a ping, because a connection broke or could not be opened.
+    pub(super) suspect_outage: Notify,
+    /// Ends the sessions that must not be used again.
+    pub(super) discarder: Discarder,
+}
+
+impl DatabaseShared {
+    pub(super) fn new() -> Arc<Self> {
+        let (state, _) = watch::channel(DatabaseState::Up);
+        Arc::new(Self {
+            generation: AtomicU64::new(0),
+            state,
+            suspect_outage: Notify::new(),
+            discarder: Discarder::new(),
+        })
+    }
+
+    /// The generation that new sessions belong to. Sessions of an older one are not lent again.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Ends the current generation: none of its sessions is lent again.
+    pub(super) fn end_generation(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Ends `generation`, unless another session of it has done so already.
+    pub(super) fn end_generation_of(&self, generation: u64) {
+        // A failed exchange means that the generation has ended, which is all that the caller wants.
+        let _already_ended =
+            self.generation.compare_exchange(generation, generation + 1, Ordering::AcqRel, Ordering::Acquire);
+    }
+}

@@ -1,0 +1,7 @@
+//! Everything that commands share on the terminal: their context, their output, tables, and the report of a
+//! failure.
+
+pub mod context;
+pub mod output;
+pub mod report;
+pub mod table;
