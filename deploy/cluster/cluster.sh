@@ -1,27 +1,36 @@
 #!/usr/bin/env bash
-# Three real nodes on this machine: one embedded Postgres, the ports 8081 to 8083, and port 8080 in front where haproxy is installed.
+# Runs three real nodes on this machine: one embedded Postgres, the ports 8081 to 8083, and port 8080 in front where haproxy is installed.
 #
-#   cluster.sh up          start what does not run; may be repeated
-#   cluster.sh kill <n>    kill -9 node n; `up` brings it back
+#   cluster.sh up          start the nodes that do not run; may be repeated
+#   cluster.sh kill <n>    kill -9 node n; `up` starts it again
 #   cluster.sh down        stop everything in order
 #
-# Process ids and logs are in .forge/cluster. FORGE_BINARY names another binary than target/release/forge-node.
+# Process ids and logs are in .forge/cluster. Variables of the environment:
+#   FORGE_BINARY               binary of the nodes               [target/release/forge-node]
+#   FORGE_CLUSTER_FOLDER       folder that holds .forge          [the root of the source tree]
+#   FORGE_CLUSTER_PORT         port in front; node n listens on this port + n    [8080]
+#   FORGE_CLUSTER_MESH_PORT    the mesh of node n listens on this port + n       [24000]
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+# haproxy is in /usr/sbin, which is not in the PATH of every user.
+PATH=$PATH:/usr/sbin
+root=$(cd "$(dirname "$0")/../.." && pwd)
+binary=${FORGE_BINARY:-target/release/forge-node}
+if [[ $binary != /* ]]; then binary=$root/$binary; fi
+cd "${FORGE_CLUSTER_FOLDER:-$root}"
 
 NODES=(1 2 3)
-FRONT_PORT=8080
-# A first start creates the database.
+FRONT_PORT=${FORGE_CLUSTER_PORT:-8080}
+MESH_PORT=${FORGE_CLUSTER_MESH_PORT:-24000}
+# Includes the creation of the database at a first start.
 START_SECONDS_MAX=120
 STOP_SECONDS_MAX=70
 state=.forge/cluster
-binary=${FORGE_BINARY:-target/release/forge-node}
 
-http_port() { echo $((8080 + $1)); }
-mesh_port() { echo $((24000 + $1)); }
+http_port() { echo $((FRONT_PORT + $1)); }
+mesh_port() { echo $((MESH_PORT + $1)); }
 pid_of() { cat "$state/$1.pid" 2>/dev/null || true; }
 
-# A process id may be another program's by now.
+# Compares the command line as well, because the process id may belong to another program by now.
 runs() {
   local pid
   pid=$(pid_of "$1")
@@ -57,7 +66,7 @@ await_ready() {
 
 start_node() {
   if node_runs "$1"; then
-    echo "node-$1  runs already"
+    echo "node-$1  is running already"
     return
   fi
   setsid nohup "$binary" start --dev --name "node-$1" --port "$(http_port "$1")" --mesh-port "$(mesh_port "$1")" \
@@ -71,10 +80,10 @@ start_front() {
     return
   fi
   if front_runs; then
-    echo "front    runs already"
+    echo "front    is running already"
     return
   fi
-  sed "s/@FRONT_PORT@/$FRONT_PORT/" deploy/cluster/haproxy.cfg >"$state/haproxy.cfg"
+  sed "s/@FRONT_PORT@/$FRONT_PORT/" "$root/deploy/cluster/haproxy.cfg" >"$state/haproxy.cfg"
   for node in "${NODES[@]}"; do
     echo "  server node-$node 127.0.0.1:$(http_port "$node") check" >>"$state/haproxy.cfg"
   done
@@ -89,11 +98,11 @@ start_front() {
 
 up() {
   if [[ ! -x $binary ]]; then
-    echo "$binary is not built: cargo build --release -p forge-node" >&2
+    echo "$binary does not exist; build it with: cargo build --release -p forge-node" >&2
     exit 1
   fi
   mkdir -p "$state"
-  # The first one looks after the embedded database; the others start together.
+  # The first node starts the embedded database; the others start together.
   start_node "${NODES[0]}"
   await_ready "${NODES[0]}"
   for node in "${NODES[@]:1}"; do start_node "$node"; done
@@ -114,7 +123,7 @@ stop() {
       sleep 0.2
     done
     if runs "$1" "$2"; then
-      echo "$1 does not stop; killing it" >&2
+      echo "$1 did not stop within $STOP_SECONDS_MAX s; killing it" >&2
       kill -KILL "$pid"
     fi
     echo "$1 stopped"
@@ -124,7 +133,7 @@ stop() {
 
 down() {
   stop haproxy "$state/haproxy.cfg"
-  # The first one last: it looks after the embedded database.
+  # The first node stops last, because it started the embedded database.
   for ((index = ${#NODES[@]} - 1; index >= 0; index--)); do
     stop "node-${NODES[index]}" "--name node-${NODES[index]} "
   done
@@ -132,19 +141,19 @@ down() {
 
 kill_node() {
   if ! node_runs "$1"; then
-    echo "node-$1 does not run" >&2
+    echo "node-$1 is not running" >&2
     exit 1
   fi
   kill -KILL "$(pid_of "node-$1")"
   rm -f "$state/node-$1.pid"
-  echo "node-$1 killed; \`just cluster-up\` brings it back"
+  echo "node-$1 killed; \`just cluster-up\` starts it again"
 }
 
 case "${1:-}" in
   up) up ;;
   down) down ;;
   kill)
-    if [[ ! ${2:-} =~ ^[1-3]$ ]]; then echo "which node? 1, 2 or 3" >&2 && exit 2; fi
+    if [[ ! ${2:-} =~ ^[1-3]$ ]]; then echo "usage: $0 kill 1|2|3" >&2 && exit 2; fi
     kill_node "$2"
     ;;
   *)

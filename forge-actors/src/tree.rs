@@ -5,7 +5,7 @@
 //! ├ database (one_for_one)    postgres (the private cluster, when one is used) · monitor · migrator
 //! ├ change (one_for_one)      captures · compactor
 //! ├ leader (one_for_one)      elector · history
-//! ├ telemetry (one_for_one)   crashes · collector · steward · metrics (where there is a gateway to read them)
+//! ├ telemetry (one_for_one)   crashes · crash_expiry · metrics (with a gateway) · collector · steward
 //! ├ functions
 //! ├ cluster (one_for_one)     registry · mesh: endpoint, links, listener, dialer
 //! ├ reactor (one_for_one)     ticker · poller
@@ -62,8 +62,7 @@ use crate::reactor::{Reactor, ReactorDeps};
 use crate::session::config::SessionsConfig;
 use crate::session::messages::{Sessions, SessionsNeeds};
 use crate::supervise::{ChildSpec, Exit, Root, StartError, StopTimeout, Strategy, SupervisorSpec, Tree};
-use crate::telemetry::crashes::CrashSink;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry;
 
 /// Name of the root.
 pub const ROOT: &str = "node";
@@ -197,11 +196,10 @@ impl RunningNode {
         let vitals = vitals(&functions, &options.database, &reactor, &sessions);
         let peers: Arc<dyn Peers> = Arc::new(mesh.clone());
         view.open(NodeRooms { vitals: Box::new(vitals), peers: Some(Arc::clone(&peers)) });
-        let crashes = CrashSink::spec(options.id, options.database.clone(), Arc::clone(&tree));
-        let upkeep = options.gateway.as_ref().map(|gateway| Metrics::spec(gateway.metrics.clone()));
-        let telemetry = [crashes, Collector::spec(view.clone(), peers), Steward::spec(view)]
+        let metrics = options.gateway.as_ref().map(|gateway| gateway.metrics.clone());
+        let telemetry = telemetry::children(options.id, &options.database, &tree, metrics)
             .into_iter()
-            .chain(upkeep)
+            .chain([Collector::spec(view.clone(), peers), Steward::spec(view)])
             .collect();
         let change = change(&options.database, &options.capture, &hints);
         let mut children = vec![

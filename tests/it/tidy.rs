@@ -6,6 +6,7 @@
 
 mod book;
 mod imports;
+mod metrics;
 mod sizes;
 mod source;
 mod words;

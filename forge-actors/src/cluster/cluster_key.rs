@@ -22,8 +22,8 @@ impl ClusterKey {
         }
     }
 
-    /// Derives the key of a cluster without a `cluster.secret` from `auth.secret`, which all of its nodes share
-    /// as well.
+    /// Derives the key of a cluster without a `cluster.secret` from `auth.secret`, which all of its nodes
+    /// share as well.
     pub fn derived_from(auth_secret: &Secret) -> Self {
         let root = hmac::Key::new(hmac::HMAC_SHA256, auth_secret.expose().as_bytes());
         Self::new(&Secret::new(hex(&hmac::sign(&root, b"forge cluster secret"))))

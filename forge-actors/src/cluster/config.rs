@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::secret::Secret;
 use crate::kernel::time::{format_duration, secs, serde_duration};
 
-/// The least number of bytes of `cluster.secret`. A shorter secret could be guessed from a recorded handshake.
+/// The least number of bytes of `cluster.secret`. A shorter secret could be guessed from a recorded
+/// handshake.
 pub const SECRET_BYTES_MIN: usize = 32;
 /// Heartbeats that a node misses before it is declared dead, at the least. One slow statement is not enough.
 const MISSED_HEARTBEATS_MIN: u32 = 3;
@@ -32,8 +33,8 @@ pub struct ClusterConfig {
     pub discovery: Discovery,
     /// Address that the mesh listens on. With `127.0.0.1` only nodes on the same machine can connect.
     pub host: IpAddr,
-    /// Port that the mesh listens on. 0 takes a free port between 24000 and 32767, which is below the range of
-    /// outgoing connections.
+    /// Port that the mesh listens on. 0 takes a free port between 24000 and 32767, which is below the range
+    /// of outgoing connections.
     pub port: u16,
     /// `host` or `host:port` under which other nodes reach this node. When absent, the address that the mesh
     /// listens on.
@@ -41,8 +42,8 @@ pub struct ClusterConfig {
     /// Secret that all nodes of the cluster share, at least 32 bytes. When absent, it is derived from
     /// `auth.secret`.
     pub secret: Option<Secret>,
-    /// Certificate chain (PEM) of this node; its DNS names include `node.name`. When set, every mesh connection
-    /// uses mutual TLS 1.3.
+    /// Certificate chain (PEM) of this node; its DNS names include `node.name`. When set, every mesh
+    /// connection uses mutual TLS 1.3.
     pub tls_certificate: Option<PathBuf>,
     /// Private key (PEM) of the certificate.
     pub tls_key: Option<PathBuf>,
@@ -97,7 +98,7 @@ impl ClusterConfig {
         }
         if self.host.is_unspecified() && self.advertise.is_none() && self.discovery != Discovery::None {
             broken.push(format!(
-                "cluster.host is {}, so cluster.advertise must name an address under which other nodes reach this node",
+                "cluster.host is {}, so cluster.advertise must name an address that other nodes can dial",
                 self.host
             ));
         }
@@ -107,8 +108,8 @@ impl ClusterConfig {
         let files = [&self.tls_certificate, &self.tls_key, &self.tls_authority];
         if files.iter().any(|file| file.is_some()) && self.tls().is_none() {
             broken.push(
-                "cluster.tls_certificate, cluster.tls_key and cluster.tls_authority are set together or not at \
-                 all"
+                "cluster.tls_certificate, cluster.tls_key and cluster.tls_authority are set together \
+                 or not at all"
                     .to_owned(),
             );
         }
@@ -144,8 +145,8 @@ impl ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// The HTTP address under which other nodes reach a gateway that listens on `bound`. An unspecified address
-    /// such as `0.0.0.0` cannot be dialled, so the advertised host replaces it.
+    /// The HTTP address under which other nodes reach a gateway that listens on `bound`. An unspecified
+    /// address such as `0.0.0.0` cannot be dialled, so the advertised host replaces it.
     pub fn http_address(&self, bound: SocketAddr) -> String {
         let host = self.advertise.as_deref().filter(|_| bound.ip().is_unspecified());
         match host.map(|advertised| {

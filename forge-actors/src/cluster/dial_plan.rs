@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Of two nodes the younger one dials. Its first act is to read the rows of the nodes that started before it,
-//! so a new node is connected within milliseconds, and no node polls for newer ones. Delays are drawn from the
-//! whole range below their ceiling (full jitter), so that many nodes do not reconnect at the same moment after
-//! a network partition.
+//! so a new node is connected within milliseconds, and no node polls for newer ones. Delays are drawn from
+//! the whole range below their ceiling (full jitter), so that many nodes do not reconnect at the same moment
+//! after a network partition.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -94,8 +94,8 @@ impl DialPlan {
         }
     }
 
-    /// Records that the link to a peer ended, and schedules a dial. `was_up_for` is `None` when the link never
-    /// came up. `random` is uniform in `0.0..1.0`.
+    /// Records that the link to a peer ended, and schedules a dial. `was_up_for` is `None` when the link
+    /// never came up. `random` is uniform in `0.0..1.0`.
     pub(super) fn link_ended(&mut self, id: NodeId, was_up_for: Option<Duration>, now: Instant, random: f64) {
         match self.peers.get_mut(&id) {
             // A dial that is under way decides about the peer; the end of an older link does not.

@@ -88,8 +88,8 @@ impl Actor for Dialer {
             // The present directory counts as a change, so that the first dials start at once.
             directory.mark_changed();
             while directory.changed().await.is_ok() {
-                // The message may be dropped when the mailbox is full: every message that is handled leads to a
-                // check of the directory.
+                // The message may be dropped when the mailbox is full: every message that is handled leads to
+                // a check of the directory.
                 dialer.notify(DialerMessage::DialDue);
             }
         });

@@ -9,11 +9,12 @@
 //!     │ ◀───────────────── proof "listener" ──── │   or a rejection with its reason
 //! ```
 //!
-//! A proof is an HMAC-SHA256 under the cluster key. Its input is the sender's side, both hellos and, under TLS,
-//! a value that only the two ends of this connection know. The side prevents that a proof is reflected to its
-//! sender; the nonces of both hellos prevent a replay; the ids and names in the hellos cannot be exchanged;
-//! the TLS value prevents that a proof is relayed over another connection. The key of the link is derived from
-//! the same input. Proofs are compared in constant time. Every message is at most [`MESSAGE_BYTES_MAX`] long.
+//! A proof is an HMAC-SHA256 under the cluster key. Its input is the sender's side, both hellos and, under
+//! TLS, a value that only the two ends of this connection know. The side prevents that a proof is reflected
+//! to its sender; the nonces of both hellos prevent a replay; the ids and names in the hellos cannot be
+//! exchanged; the TLS value prevents that a proof is relayed over another connection. The key of the link is
+//! derived from the same input. Proofs are compared in constant time. Every message is at most
+//! [`MESSAGE_BYTES_MAX`] long.
 
 use aws_lc_rs::digest::{self, SHA256};
 use aws_lc_rs::{constant_time, hmac};
@@ -174,8 +175,8 @@ impl Transcript {
     }
 }
 
-/// Why a listener rejects a node, as it tells the node. The number of a variant is what is sent: variants are
-/// only ever appended.
+/// Why a listener rejects a node, as the listener reports it to the node. The number of a variant is on the
+/// wire, so variants are only ever appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub(super) enum RejectReason {
     /// The protocol ranges do not overlap.
@@ -236,8 +237,8 @@ pub(super) enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// True when the handshake keeps failing until the configuration of a node changes. Errors that an outdated
-    /// row in `forge_nodes` can cause are temporary.
+    /// True when the handshake keeps failing until the configuration of a node changes. Errors that an
+    /// outdated row in `forge_nodes` can cause are temporary.
     pub(super) const fn is_permanent(&self) -> bool {
         match self {
             Self::Protocol { .. } | Self::WrongClusterKey | Self::OtherName(_) => true,

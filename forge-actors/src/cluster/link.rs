@@ -2,7 +2,7 @@
 //! closes the connection.
 //!
 //! ```text
-//!   opening ──Ready──▶ up ──▶ ended      by Closed · silence · Goodbye · Malformed · replacement by a new link
+//!   opening ──Ready──▶ up ──▶ ended      by Closed · silence · Goodbye · Malformed · a new link
 //!      └─ READY_DEADLINE ─────▶
 //! ```
 //!
@@ -85,8 +85,8 @@ impl Drop for RegisteredLink {
     }
 }
 
-/// The name of a link in the supervision tree: the peer's name and the end of its id, because several nodes may
-/// have the same name.
+/// The name of a link in the supervision tree: the peer's name and the end of its id, because several nodes
+/// may have the same name.
 pub(super) fn child_id(node: NodeId, name: &str) -> String {
     let id = node.to_string();
     let tail = id.get(id.len().saturating_sub(8)..).unwrap_or(&id);

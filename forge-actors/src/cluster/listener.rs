@@ -1,5 +1,5 @@
-//! The task that accepts mesh connections. Each connection runs its handshake in a task of its own, so that no
-//! connection waits for another.
+//! The task that accepts mesh connections. Each connection runs its handshake in a task of its own, so that
+//! no connection waits for another.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -22,8 +22,8 @@ const ACCEPT_PAUSE: Duration = millis(100);
 
 type HandshakeEnd = (PreAuthId, SocketAddr, Result<PendingPeer, Rejected>);
 
-/// Accepts connections, runs their handshakes, and hands authenticated peers to the endpoint. The handshakes end
-/// with the loop.
+/// Accepts connections, runs their handshakes, and hands authenticated peers to the endpoint. The handshakes
+/// end with the loop.
 pub(super) struct AcceptLoop {
     shared: Arc<ClusterShared>,
     connector: Connector,

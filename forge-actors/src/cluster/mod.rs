@@ -20,8 +20,8 @@
 //!   and without any mesh every promise still holds.
 //! - Before its handshake is complete, a connection is not trusted, costs at most a kilobyte of memory, and
 //!   delays no other connection.
-//! - Messages for a peer are bounded in number and bytes (`outbox`). Dropped hints are counted, and replaced by
-//!   a resync.
+//! - Messages for a peer are bounded in number and bytes (`outbox`). Dropped hints are counted, and replaced
+//!   by a resync.
 //! - Of two nodes the younger one dials, so there is one link between them. A second connection replaces the
 //!   first.
 //! - A peer that is cut off or frozen is noticed within eight seconds, a peer whose process ended at once.
@@ -30,7 +30,8 @@
 //!   compared with each other.
 //!
 //! Sources: the handshake lets the initiator prove itself first, as Noise patterns do. The bounded window of
-//! acknowledged frames is TCP's flow control one layer higher, because the carrier's own queues have no bound.
+//! acknowledged frames is TCP's flow control one layer higher, because the carrier's own queues have no
+//! bound.
 
 mod cluster_key;
 pub mod config;
@@ -169,9 +170,9 @@ impl Mesh {
     /// Runs a handler on `node`, also an internal one. The caller has checked the access.
     ///
     /// # Errors
-    /// The handler's own fault; `UNAVAILABLE` without a link to the node; `OVERLOADED` when too many calls are
-    /// in flight; `TIMEOUT` after `deadline`, or after the invocation's own deadline when that is earlier;
-    /// `OUTCOME_UNKNOWN` when the link ends before the response.
+    /// The handler's own fault; `UNAVAILABLE` without a link to the node; `OVERLOADED` when too many calls
+    /// are in flight; `TIMEOUT` after `deadline`, or after the invocation's own deadline when that is
+    /// earlier; `OUTCOME_UNKNOWN` when the link ends before the response.
     pub async fn invoke(
         &self,
         node: NodeId,

@@ -1,15 +1,15 @@
 //! Messages that wait to be sent to one peer, in bounded memory.
 //!
 //! ```text
-//!   hint, queue, … ──▶ pending (hints merge, calls queue) ──▶ frames of ≤ 64 KiB ──▶ window (unacknowledged bytes) ──▶ link
-//!                        │ hints that name too much: dropped, counted, replaced by a resync
-//!                        └ too many calls: refused
+//!   hint, queue, … ──▶ pending ──▶ frames of ≤ 64 KiB ──▶ window (unacknowledged bytes) ──▶ link
+//!                        │ hints merge; hints that name too much are counted and replaced by a resync
+//!                        └ requests and responses queue; too many are refused
 //! ```
 //!
-//! A peer that reads nothing costs at most one set of pending messages, one backlog of frames made from such a
-//! set, and one window. Hints merge into one, so a slow peer receives fewer hints but misses no change. The peer
-//! acknowledges a frame after it has handled it, so the window also bounds the unread frames in the mailboxes of
-//! both nodes.
+//! A peer that reads nothing costs at most one set of pending messages, one backlog of frames made from such
+//! a set, and one window. Hints merge into one, so a slow peer receives fewer hints but misses no change. The
+//! peer acknowledges a frame after it has handled it, so the window also bounds the unread frames in the
+//! mailboxes of both nodes.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! The port of the mesh listener. It is opened before the supervision tree starts, so that a port in use fails
-//! the start of the node with a clear message.
+//! The port of the mesh listener. It is opened before the supervision tree starts, so that a port in use
+//! fails the start of the node with a clear message.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,8 +10,9 @@ use crate::kernel::diagnose::{Diagnose, FailureKind};
 
 use super::config::ClusterConfig;
 
-/// The ports to choose from when the configuration names none. They lie below the range of outgoing connections
-/// (32768 and up on Linux), because such a connection could occupy the port while the node restarts.
+/// The ports to choose from when the configuration names none. They lie below the range of outgoing
+/// connections (32768 and up on Linux), because such a connection could occupy the port while the node
+/// restarts.
 const PORTS: std::ops::Range<u16> = 24_000..32_768;
 /// Random ports that are tried before the search fails.
 const TRIES_MAX: u32 = 100;
@@ -30,7 +31,11 @@ pub enum PortError {
         source: io::Error,
     },
     /// None of the random ports was free.
-    #[error("no free port between {} and {} was found for the mesh; set `cluster.port`", PORTS.start, PORTS.end - 1)]
+    #[error(
+        "no free port between {} and {} was found for the mesh; set `cluster.port`",
+        PORTS.start,
+        PORTS.end - 1
+    )]
     NoneFree,
 }
 

@@ -5,9 +5,10 @@
 //!      └───────── no heartbeat for dead_after: another node writes ──▶ dead (lost)
 //! ```
 //!
-//! A node that was declared dead but lives (its process was frozen, or only its own connection to the database
-//! was down) finds no row for its next heartbeat and joins again. A node declares others dead only when its own
-//! heartbeats have succeeded for `dead_after`: after an outage of the database the rows of all nodes are old.
+//! A node that was declared dead but lives (its process was frozen, or only its own connection to the
+//! database was down) finds no row for its next heartbeat and joins again. A node declares others dead only
+//! when its own heartbeats have succeeded for `dead_after`: after an outage of the database the rows of all
+//! nodes are old.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

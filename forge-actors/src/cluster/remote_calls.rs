@@ -60,8 +60,8 @@ impl RemoteCalls {
         Ok(RemoteCall { id, calls: Arc::clone(self), outbox: Arc::clone(outbox), response, _permit: permit })
     }
 
-    /// Completes a call with the response that arrived over `link`. A response to an unknown call, or to a call
-    /// over another link, is ignored.
+    /// Completes a call with the response that arrived over `link`. A response to an unknown call, or to a
+    /// call over another link, is ignored.
     pub(super) fn complete(&self, link: LinkKey, id: u64, result: CallResult) {
         if let Some((_, waiting)) = self.waiting.remove_if(&id, |_, waiting| waiting.link == link) {
             // A caller that was dropped in this moment takes no result.

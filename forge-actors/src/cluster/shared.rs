@@ -119,8 +119,8 @@ impl ClusterShared {
     /// Records a failed handshake with a node, dialled by this node or accepted from a client that claims to
     /// be the node. A claim counts only for a registered node without a link.
     ///
-    /// A `permanent` reason is logged once, until another reason follows or the nodes are linked. Nothing else
-    /// would explain why two nodes of one database never link.
+    /// A `permanent` reason is logged once, until another reason follows or the nodes are linked. Nothing
+    /// else would explain why two nodes of one database never link.
     pub(super) fn handshake_failed(&self, node: NodeId, reason: &str, permanent: bool) {
         let directory = self.directory.borrow();
         let Some(peer) = directory.iter().find(|known| known.id == node) else { return };

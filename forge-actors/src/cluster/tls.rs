@@ -2,7 +2,8 @@
 //!
 //! Both sides present a certificate that the cluster's own authority has signed. The dialer verifies that the
 //! listener's certificate contains the name in the listener's row; the listener verifies that the dialer's
-//! certificate contains the name in the dialer's hello. A node therefore cannot act under another node's name.
+//! certificate contains the name in the dialer's hello. A node therefore cannot act under another node's
+//! name.
 
 use std::borrow::Cow;
 use std::io;

@@ -1,17 +1,17 @@
 //! Carries frames over authenticated connections. The only file that names `ractor_cluster`.
 //!
 //! That crate receives authenticated streams and carries frames between exactly one remotable actor per node.
-//! The cluster subsystem adds the rest (limits, liveness checks, reconnection, discovery), so the crate can be
-//! replaced behind [`Transport`] and [`TransportEvents`].
+//! The cluster subsystem adds the rest (limits, liveness checks, reconnection, discovery), so the crate can
+//! be replaced behind [`Transport`] and [`TransportEvents`].
 //!
 //! ```text
 //!   carry(stream) ──▶ session_opened ──▶ session_ready ──▶ session_closed       each once per link key
 //! ```
 //!
-//! Facts about version 0.16.5 that shape this file: the crate has a listener of its own that cannot be switched
-//! off, so this file gives it a loopback port and a TLS side without a certificate, which rejects every client;
-//! the crate announces every remotable actor to every peer, so there is only one; the crate's mailboxes have no
-//! bound, so the sender has to bound what it sends (see [`outbox`](super::outbox)).
+//! Facts about version 0.16.5 that shape this file: the crate has a listener of its own that cannot be
+//! switched off, so this file gives it a loopback port and a TLS side without a certificate, which rejects
+//! every client; the crate announces every remotable actor to every peer, so there is only one; the crate's
+//! mailboxes have no bound, so the sender has to bound what it sends (see [`outbox`](super::outbox)).
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -42,8 +42,9 @@ const CARRIER_BYTES_MAX: usize = 4 * 1024;
 /// Time for a session to stop; then it is killed.
 const STOP_DEADLINE: Duration = secs(1);
 
-/// The carrier's message. Its content has a codec of its own (see [`kernel::envelope`](crate::kernel::envelope)).
-/// The name of the variant is sent to the peer and must not change.
+/// The carrier's message. Its content has a codec of its own (see
+/// [`kernel::envelope`](crate::kernel::envelope)). The name of the variant is sent to the peer and must not
+/// change.
 #[derive(RactorClusterMessage)]
 enum CarrierMessage {
     Frame(Vec<u8>),
@@ -64,13 +65,14 @@ impl TransportSession {
     /// Closes the connection without waiting.
     pub(super) fn close(self) {}
 
-    /// Closes the connection and waits until the carrier has removed it, so that a new session of the same peer
-    /// does not compete with it.
+    /// Closes the connection and waits until the carrier has removed it, so that a new session of the same
+    /// peer does not compete with it.
     pub(super) async fn close_and_wait(self) {
         self.0.stop(None);
         if self.0.wait(Some(STOP_DEADLINE)).await.is_err() {
             self.0.kill();
-            // A session that survives the kill is blocked inside the carrier, and waiting longer would not help.
+            // A session that survives the kill is blocked inside the carrier, and waiting longer would not
+            // help.
             let _blocked = self.0.wait(Some(STOP_DEADLINE)).await;
         }
     }

@@ -14,8 +14,7 @@ use crate::kernel::fault::Fault;
 
 /// Counter: answered requests, by `route` and `code` (the HTTP status; rare ones as `4xx` and `5xx`).
 pub const HTTP_REQUESTS_TOTAL: &str = "forge_http_requests_total";
-/// Histogram, seconds: calls over HTTP, by `function` (`unknown` for names that no function has) and
-/// `outcome`.
+/// Histogram, seconds: calls over HTTP, by `handler` (`unknown` for names that no handler has) and `outcome`.
 pub const RPC_DURATION_SECONDS: &str = "forge_rpc_duration_seconds";
 /// Gauge: open connections.
 pub const HTTP_CONNECTIONS: &str = "forge_http_connections";
@@ -111,7 +110,7 @@ impl FunctionSignals {
             Err(_) => (Outcome::Failed, "failed"),
         };
         let histogram = self.outcomes[outcome as usize].get_or_init(
-            || metrics::histogram!(RPC_DURATION_SECONDS, "function" => self.name.clone(), "outcome" => label),
+            || metrics::histogram!(RPC_DURATION_SECONDS, "handler" => self.name.clone(), "outcome" => label),
         );
         histogram.record(elapsed);
     }

@@ -1,7 +1,7 @@
 //! The messages that nodes send to each other, their numbers, and the codec that writes and reads them.
 //!
 //! ```text
-//!   frame  = format (1) · link (16) · sequence (8) · acknowledged (8) · part*       all numbers are big-endian
+//!   frame  = format (1) · link (16) · sequence (8) · acknowledged (8) · part*    all numbers are big-endian
 //!   part   = kind (2) · length (4) · body (length)
 //!   body   = bincode of the message's header, then, for requests and responses, their JSON bytes unchanged
 //! ```
@@ -11,8 +11,8 @@
 //! ([`FramePart::Unknown`]), so an older and a newer node work together. A known kind whose body cannot be
 //! decoded ends the link, because its sender is faulty.
 //!
-//! Limits: a part is at most [`PART_BYTES_MAX`] long, and the reader allocates memory only for bytes that have
-//! arrived.
+//! Limits: a part is at most [`PART_BYTES_MAX`] long, and the reader allocates memory only for bytes that
+//! have arrived.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

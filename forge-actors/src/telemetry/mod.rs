@@ -1,11 +1,63 @@
-//! What a node says about itself: the sink of the crash journal, and the upkeep of metrics.
+//! The telemetry subsystem: writes the crash journal to the database, and keeps the metrics small.
 //!
-//! A sink is an actor that reads a bounded ring in memory and writes batches: it never slows or fails what it
-//! reports on. When the database is away it keeps its place and writes later; what fell out of the ring
-//! meanwhile is counted and logged.
+//! ```text
+//!   telemetry (one_for_one)
+//!   ├ crashes            writes new crashes of the journal to `forge_crashes`, once a second
+//!   ├ crash_expiry       deletes old rows of `forge_crashes`, once an hour
+//!   └ metrics            folds recorded durations into histograms; only where a gateway serves `/metrics`
+//! ```
+//!
+//! The journal is a bounded ring in memory, so telemetry never slows or fails the actors that it reports on.
+//! While the database is down, crashes stay in the ring and are written later. Crashes that the ring drops
+//! meanwhile are counted and logged.
 
-pub mod crashes;
-pub mod metrics;
+mod crash_expiry;
+mod crash_writer;
+mod metrics_upkeep;
+pub mod signals;
+mod store;
 
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use self::crash_expiry::ExpireCrashes;
+use self::crash_writer::WriteCrashes;
+use self::metrics_upkeep::FoldMetrics;
+use crate::db::database::Database;
+use crate::kernel::ids::NodeId;
+use crate::supervise::{ChildSpec, Tree};
+
+/// The children of the subsystem. They write the crashes of `tree` as those of `node`; `metrics` renders
+/// `/metrics`, and is `None` in a node without a gateway.
+pub fn children(
+    node: NodeId,
+    database: &Database,
+    tree: &Arc<Tree>,
+    metrics: Option<PrometheusHandle>,
+) -> Vec<ChildSpec> {
+    // The position outlives restarts of the writer, so that no crash is written twice.
+    let written = Arc::new(AtomicU64::new(0));
+    let (writer_database, tree) = (database.clone(), Arc::clone(tree));
+    let (writer, _) = ChildSpec::periodic("crashes", crash_writer::SCHEDULE, move || WriteCrashes {
+        node,
+        database: writer_database.clone(),
+        tree: Arc::clone(&tree),
+        written: Arc::clone(&written),
+    });
+    let database = database.clone();
+    let (expiry, _) = ChildSpec::periodic("crash_expiry", crash_expiry::SCHEDULE, move || ExpireCrashes {
+        database: database.clone(),
+    });
+    let upkeep = metrics.map(|handle| {
+        ChildSpec::periodic("metrics", metrics_upkeep::SCHEDULE, move || FoldMetrics {
+            handle: handle.clone(),
+        })
+        .0
+    });
+    [writer, expiry].into_iter().chain(upkeep).collect()
+}

@@ -1,10 +1,11 @@
-use super::crashes::joined;
+use super::crash_writer::merge_equal;
 use crate::supervise::Crash;
 
 #[test]
-fn equal_crashes_are_one_row_and_the_last_one_stands_for_them() {
+fn equal_crashes_are_merged_into_one_row() {
     let crash = |path: &str, cause: &str, restarts| Crash { restarts, ..Crash::new(path, "worker", cause) };
-    let rows = joined(vec![crash("a", "x", 0), crash("b", "x", 0), crash("a", "x", 1), crash("a", "y\0", 2)]);
+    let rows =
+        merge_equal(vec![crash("a", "x", 0), crash("b", "x", 0), crash("a", "x", 1), crash("a", "y\0", 2)]);
     let seen: Vec<_> = rows
         .iter()
         .map(|row| (row.crash.path.as_str(), row.cause.as_str(), row.occurrences, row.crash.restarts))

@@ -7,6 +7,7 @@ mod answers;
 mod assets;
 mod browser;
 mod captures;
+mod cluster_script;
 mod commands;
 mod control;
 mod disconnects;

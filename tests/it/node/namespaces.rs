@@ -1,5 +1,5 @@
-//! A real cut: two nodes in network namespaces of their own, and a packet filter between them. Needs root,
-//! `ip` and `nft`.
+//! A network partition: two nodes in network namespaces of their own, and a packet filter between them. Needs
+//! root, `ip` and `nft`, which `tests/run` installs; without them the test fails.
 
 use std::process::Command;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const NOTICED: Duration = Duration::from_secs(10);
 const REJOINED: Duration = Duration::from_secs(5);
 const MESH_PORT: u16 = 24_001;
 
-/// A namespace with one cable to the outside; gone with its value.
+/// A network namespace that a pair of virtual interfaces connects to the host. Dropping it deletes it.
 struct Namespace {
     name: String,
     subnet: String,
@@ -31,10 +31,11 @@ fn run(line: &str) -> Result<(), String> {
 }
 
 impl Namespace {
-    /// `Err` says why there can be none here.
+    /// # Errors
+    /// When this machine cannot make a namespace, with the reason.
     fn create(number: u8) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
-            return Err("not root".to_owned());
+            return Err("only root may make network namespaces".to_owned());
         }
         let tag = uuid::Uuid::new_v4().simple().to_string();
         let (name, cable) = (format!("forge-{}", &tag[..8]), &tag[..8]);
@@ -61,10 +62,11 @@ impl Namespace {
     }
 
     fn exec(&self, line: &str) {
-        run(&format!("ip netns exec {} {line}", self.name)).expect("a filter of one's own namespace");
+        run(&format!("ip netns exec {} {line}", self.name))
+            .expect("root may filter the packets of a namespace");
     }
 
-    /// Drops the mesh's packets in these directions; everything else passes.
+    /// Drops the packets of the mesh in these directions. All other packets pass.
     fn cut(&self, incoming: bool, outgoing: bool) {
         self.exec("nft add table ip forge");
         for (wanted, hook) in [(incoming, "input"), (outgoing, "output")] {
@@ -86,13 +88,14 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // The cable goes with it.
+        // The kernel deletes the interfaces together with the namespace.
         run(&format!("ip netns delete {}", self.name)).ok();
     }
 }
 
 async fn start(database: &Database, namespace: &Namespace, name: &str) -> (Node, FaultProxy) {
-    // The scratch cluster listens on this machine only; the node finds it at its end of the cable.
+    // The test's Postgres listens on the loopback of the host only, so a proxy on the host's end of the
+    // interface pair makes it reachable from inside.
     let cluster: std::net::SocketAddr = database
         .url()
         .split('@')
@@ -115,10 +118,7 @@ async fn start(database: &Database, namespace: &Namespace, name: &str) -> (Node,
 
 #[tokio::test]
 async fn dropped_packets_are_noticed_and_healed() {
-    let namespace = match Namespace::create(1) {
-        Ok(namespace) => namespace,
-        Err(why) => return println!("skipped: no network namespace here ({why})"),
-    };
+    let namespace = Namespace::create(1).unwrap_or_else(|reason| panic!("no network namespace: {reason}"));
     let database = Database::create().await;
     let (inside, _bridge) = start(&database, &namespace, "inside").await;
     let outside =
@@ -133,7 +133,8 @@ async fn dropped_packets_are_noticed_and_healed() {
             await_links(&outside, &["inside"], REJOINED)
         );
         println!(
-            "cut (incoming {incoming}, outgoing {outgoing}): noticed after {a:?} and {b:?}, healed after {c:?} and {d:?}"
+            "cut (incoming {incoming}, outgoing {outgoing}): noticed after {a:?} and {b:?}, \
+             healed after {c:?} and {d:?}"
         );
     }
 }

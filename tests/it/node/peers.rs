@@ -1,4 +1,4 @@
-//! Nodes of one cluster in the tests: their links as they themselves tell them, and what stands between them.
+//! Helpers for tests with several nodes: starting the nodes of one cluster, and reading their links.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ pub(crate) fn member(database: &Database, name: &str) -> NodeBuilder {
     probe_on(database).arguments(["--name", name])
 }
 
-/// A node whose mesh others reach through a proxy only.
+/// A node called `name`, not yet started, whose mesh other nodes reach through a proxy only.
 pub(crate) async fn member_behind_proxy(database: &Database, name: &str) -> (NodeBuilder, FaultProxy) {
     let port = free_port();
     let proxy = FaultProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await;
@@ -30,7 +30,7 @@ pub(crate) async fn member_behind_proxy(database: &Database, name: &str) -> (Nod
     (builder.environment("FORGE_CLUSTER__ADVERTISE", proxy.address().to_string()), proxy)
 }
 
-/// What `forge.nodes` answers.
+/// The response of `forge.nodes` on `node`.
 pub(crate) async fn status(node: &Node) -> Value {
     node.call("forge.nodes", json!({}), Some(&probe::admin_token())).await.data()
 }
@@ -47,7 +47,7 @@ pub(crate) async fn linked(node: &Node) -> Vec<String> {
     names
 }
 
-/// Waits until `node` is linked to exactly these peers; how long it took.
+/// Waits until `node` is linked to exactly these peers. Returns how long that took.
 pub(crate) async fn await_links(node: &Node, expected: &[&str], limit: Duration) -> Duration {
     let began = Instant::now();
     until(&format!("linked to {expected:?}"), limit, || async {
@@ -57,7 +57,7 @@ pub(crate) async fn await_links(node: &Node, expected: &[&str], limit: Duration)
     began.elapsed()
 }
 
-/// Two nodes, `old` behind a proxy and `young`, linked.
+/// Two linked nodes: `old`, behind a proxy, and `young`.
 pub(crate) async fn pair(database: &Database) -> (Node, Node, FaultProxy) {
     let (old, proxy) = member_behind_proxy(database, "old").await;
     let old = old.start().await;

@@ -1,5 +1,5 @@
-//! Who must not get in, and must not keep anybody out: silent connections, garbage, wrong secrets, wrong
-//! certificates.
+//! Clients that the mesh must reject, and that must not delay good nodes: silent connections, garbage, other
+//! secrets, other certificates.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -18,18 +18,18 @@ use super::peers::{await_links, free_port, linked, member, status};
 use super::sessions::metric;
 use super::stage::PATIENCE;
 
-/// A good node joins within this time, whatever else knocks.
+/// A good node is linked within this time, however many other clients connect.
 const JOINED: Duration = Duration::from_secs(2);
 const SILENT: usize = 200;
 
-/// What keeps knocking at a mesh's port until it is dropped.
-fn besiege(port: u16) -> JoinSet<()> {
+/// Hostile clients of a mesh port. They connect again and again until the set is dropped.
+fn attack(port: u16) -> JoinSet<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut besiegers = JoinSet::new();
+    let mut clients = JoinSet::new();
     for _ in 0..SILENT {
-        besiegers.spawn(async move {
+        clients.spawn(async move {
             loop {
-                // Silent until it is thrown out, and back at once; a refused connection is one more try.
+                // The client stays silent until it is dropped, and connects again.
                 if let Ok(stream) = TcpStream::connect(address).await {
                     let _closed = stream.readable().await;
                 }
@@ -38,7 +38,7 @@ fn besiege(port: u16) -> JoinSet<()> {
         });
     }
     for number in 0..8u8 {
-        besiegers.spawn(async move {
+        clients.spawn(async move {
             loop {
                 if let Ok(mut stream) = TcpStream::connect(address).await {
                     // The other side may have closed already.
@@ -48,7 +48,7 @@ fn besiege(port: u16) -> JoinSet<()> {
             }
         });
     }
-    besiegers
+    clients
 }
 
 #[tokio::test]
@@ -56,26 +56,26 @@ async fn neither_silence_nor_garbage_nor_a_wrong_secret_keeps_a_good_node_out() 
     let database = Database::create().await;
     let port = free_port();
     let first = member(&database, "first").arguments(["--mesh-port", &port.to_string()]).start().await;
-    let siege = besiege(port);
+    let attack = attack(port);
     let stranger = member(&database, "stranger")
         .environment("FORGE_CLUSTER__SECRET", "another secret than the others, and long enough");
     let stranger = stranger.start().await;
     let good = member(&database, "good").start().await;
     let took = await_links(&good, &["first"], JOINED).await;
-    println!("joined {took:?} after its start, among {} connections", siege.len());
-    // The stranger is sent away, and knows why; so do those who sent it away.
+    println!("joined {took:?} after its start, among {} connections", attack.len());
+    // Both the rejected node and the node that rejected it report the reason.
     for (node, other) in [(&stranger, "first"), (&first, "stranger")] {
-        until("both know why", PATIENCE, || async {
+        until("both report the reason", PATIENCE, || async {
             reason(node, other).await.filter(|reason| reason.contains("another secret"))
         })
         .await;
     }
     assert_eq!(linked(&stranger).await, Vec::<String>::new());
     assert_eq!(linked(&first).await, ["good"]);
-    drop(siege);
+    drop(attack);
 }
 
-/// Why `node` has no link to the node called `name`.
+/// The reason that `node` reports for the missing link to the node called `name`.
 async fn reason(node: &Node, name: &str) -> Option<String> {
     let status = status(node).await;
     let peers = status["peers"].as_array().expect("a list of peers").clone();
@@ -87,7 +87,7 @@ async fn reason(node: &Node, name: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_node_with_another_secret_is_told_of_once_on_both_sides() {
+async fn a_node_with_another_secret_is_logged_once_on_both_sides() {
     let database = Database::create().await;
     let mut old = member(&database, "old").start().await;
     let mut young = member(&database, "young")
@@ -96,7 +96,8 @@ async fn a_node_with_another_secret_is_told_of_once_on_both_sides() {
         .await;
     for (node, other, side) in [(&mut old, "young", "listener"), (&mut young, "old", "dialer")] {
         let log = node.process().stderr().clone();
-        let line = until("the log tells of it", PATIENCE, || async { log.line("is not linked") }).await;
+        let line =
+            until("the missing link is logged", PATIENCE, || async { log.line("is not linked") }).await;
         assert!(
             line.contains("WARN")
                 && line.contains(&format!("peer={other}"))
@@ -162,7 +163,7 @@ async fn with_certificates_only_nodes_of_the_authority_link() {
     let forged = with_tls(member(&database, "forged"), forged.path()).start().await;
     let plain = member(&database, "plain").start().await;
     for node in [&forged, &plain] {
-        until("every dial was refused", PATIENCE, || async {
+        until("every dial was rejected", PATIENCE, || async {
             let status = status(node).await;
             let peers = status["peers"]
                 .as_array()
@@ -180,7 +181,7 @@ async fn with_certificates_only_nodes_of_the_authority_link() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_another_name_is_no_start() {
+async fn a_certificate_of_another_name_fails_the_start() {
     let database = Database::create().await;
     let authority = Authority::new();
     let files = authority.issue("somebody-else", &authority);

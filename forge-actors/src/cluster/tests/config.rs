@@ -38,7 +38,7 @@ fn broken_rules_are_named() {
 }
 
 #[test]
-fn others_are_told_an_address_they_can_dial() {
+fn the_advertised_addresses_can_be_dialled() {
     let bound: SocketAddr = "0.0.0.0:24001".parse().expect("an address");
     let check = |advertise: Option<&str>, mesh: &str, http: &str| {
         let config = ClusterConfig { advertise: advertise.map(str::to_owned), ..ClusterConfig::default() };

@@ -46,7 +46,7 @@ fn a_hint_that_names_too_much_becomes_a_resync() {
     assert!(outbox.hint(None, tables(0..TOPICS_MAX as u32)));
     assert!(!outbox.hint(None, tables(5_000_000..5_000_001)));
     assert_eq!(outbox.dropped(), 1);
-    // What comes after the drop is told again.
+    // A hint after the drop is sent as usual.
     assert!(outbox.hint(None, tables(1..2)));
     let messages = sent(&outbox);
     assert!(matches!(messages.as_slice(), [MeshMessage::Resync, MeshMessage::Hint { .. }]), "{messages:?}");

@@ -3,7 +3,8 @@ use std::time::Instant;
 use crate::cluster::registry::HeartbeatRecord;
 use crate::kernel::time::secs;
 
-/// After an outage everybody's row is old, and whoever is back first must not declare the others dead.
+/// After an outage the rows of all nodes are old. The first node that writes again must not declare the others
+/// dead.
 #[test]
 fn a_node_declares_others_dead_only_while_its_own_heartbeats_succeed() {
     let (start, dead_after) = (Instant::now(), secs(10));
@@ -12,12 +13,15 @@ fn a_node_declares_others_dead_only_while_its_own_heartbeats_succeed() {
         record.succeeded(start + secs(at), dead_after);
         record.may_declare_dead(start + secs(at), dead_after)
     };
-    assert!((0..10).step_by(2).all(|at| !beat(&mut record, at)), "it has just begun");
+    assert!((0..10).step_by(2).all(|at| !beat(&mut record, at)), "the node has just started");
     assert!((10..20).step_by(2).all(|at| beat(&mut record, at)));
     record.failed();
     assert!(!record.may_declare_dead(start + secs(20), dead_after));
-    assert!((20..30).step_by(2).all(|at| !beat(&mut record, at)), "after an outage the others need time too");
+    assert!(
+        (20..30).step_by(2).all(|at| !beat(&mut record, at)),
+        "after an outage the other nodes need time to write"
+    );
     assert!(beat(&mut record, 30));
-    // A process that was stopped missed nothing that it knows of; the gap says it.
+    // A process that was stopped saw no failure, but the gap between its heartbeats is too long.
     assert!(!beat(&mut record, 50));
 }

@@ -118,9 +118,9 @@ async fn metrics_are_for_administrators_and_count_what_happened() {
     for line in [
         "forge_http_requests_total{route=\"rpc\",code=\"200\"} 1",
         "forge_http_requests_total{route=\"metrics\",code=\"401\"} 1",
-        "forge_rpc_duration_seconds_count{function=\"tests.echo\",outcome=\"ok\"} 1",
-        "forge_rpc_duration_seconds_count{function=\"tests.echo\",outcome=\"refused\"} 1",
-        "forge_rpc_duration_seconds_count{function=\"unknown\",outcome=\"refused\"} 1",
+        "forge_rpc_duration_seconds_count{handler=\"tests.echo\",outcome=\"ok\"} 1",
+        "forge_rpc_duration_seconds_count{handler=\"tests.echo\",outcome=\"refused\"} 1",
+        "forge_rpc_duration_seconds_count{handler=\"unknown\",outcome=\"refused\"} 1",
     ] {
         assert!(metrics.body.contains(line), "{line} is missing in\n{}", metrics.body);
     }

@@ -240,7 +240,10 @@ proptest! {
     }
 
     #[test]
-    fn any_body_of_a_known_kind_is_read_without_a_panic(kind in 0u16..12, body in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn any_body_of_a_known_kind_is_read_without_a_panic(
+        kind in 0u16..12,
+        body in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
         let mut part = kind.to_be_bytes().to_vec();
         part.extend((body.len() as u32).to_be_bytes());
         part.extend(&body);

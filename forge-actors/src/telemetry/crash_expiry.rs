@@ -1,0 +1,38 @@
+//! Deletes the rows of crashes that happened long ago.
+
+use std::time::Duration;
+
+use super::store;
+use crate::db::database::Database;
+use crate::kernel::fault::Fault;
+use crate::kernel::time::{days, hours, secs};
+use crate::supervise::{Duty, RunReport, Schedule};
+
+/// How long the row of a crash is kept.
+const RETENTION: Duration = days(30);
+/// Pause between two deletions while more rows are left than one statement deletes.
+const PAUSE: Duration = secs(1);
+
+pub(super) const SCHEDULE: Schedule = Schedule::every(hours(1));
+
+pub(super) struct ExpireCrashes {
+    pub(super) database: Database,
+}
+
+impl Duty for ExpireCrashes {
+    type Term = ();
+    const KIND: &'static str = "expire_crashes";
+
+    async fn run(&mut self, (): ()) -> Result<RunReport, Fault> {
+        if !self.database.state().borrow().is_up() {
+            return Ok(RunReport::NOTHING);
+        }
+        let deleted = store::delete_old_crashes(&self.database.writer(), RETENTION).await?;
+        let report = if deleted < store::DELETE_MAX {
+            RunReport::handled(deleted)
+        } else {
+            RunReport::more(deleted, PAUSE)
+        };
+        Ok(report)
+    }
+}

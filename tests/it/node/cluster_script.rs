@@ -1,0 +1,152 @@
+//! `deploy/cluster/cluster.sh`, which `just cluster-up`, `cluster-kill` and `cluster-down` run: three nodes
+//! of the real binary on one embedded Postgres, with haproxy in front.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Output};
+
+use forge_tests::{Binary, Client, until, workspace};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::stage::PATIENCE;
+
+/// Nodes that the script starts.
+const NODES: usize = 3;
+/// Requests through the proxy while a node is dead.
+const REQUESTS: usize = 30;
+
+/// The script, with a folder and ports of its own. Dropping it takes the nodes down, also after a failed
+/// test.
+struct Script {
+    folder: TempDir,
+    binary: std::path::PathBuf,
+    port: u16,
+    mesh_port: u16,
+}
+
+impl Script {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("make a directory");
+        Self { folder, binary: Binary::Forge.path(), port: free_ports(), mesh_port: free_ports() }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Output {
+        Command::new(workspace().join("deploy/cluster/cluster.sh"))
+            .args(arguments)
+            .env("FORGE_BINARY", &self.binary)
+            .env("FORGE_CLUSTER_FOLDER", self.folder.path())
+            .env("FORGE_CLUSTER_PORT", self.port.to_string())
+            .env("FORGE_CLUSTER_MESH_PORT", self.mesh_port.to_string())
+            .output()
+            .expect("run the script")
+    }
+
+    /// Runs the script to its end and returns its output.
+    async fn run(&self, arguments: &[&str]) -> String {
+        let output = tokio::task::block_in_place(|| self.command(arguments));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "cluster.sh {arguments:?} failed:\n{text}{errors}");
+        text
+    }
+
+    fn url(&self, node: usize) -> String {
+        format!("http://127.0.0.1:{}", usize::from(self.port) + node)
+    }
+
+    /// The nodes as node `number` sees them: name, state, and whether `number` is linked to it (itself
+    /// counts).
+    async fn nodes_seen_by(&self, number: usize) -> Vec<(String, String, bool)> {
+        let mut command = tokio::process::Command::new(&self.binary);
+        command.args(["--json", "cluster", "status", "--url", &self.url(number)]);
+        let output = command.current_dir(self.folder.path()).output().await.expect("run cluster status");
+        let status: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&output.stderr)));
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let is_linked = |id: &Value| {
+            let peers = status["peers"].as_array().expect("a list of peers");
+            *id == status["node"] || peers.iter().any(|peer| peer["node"] == *id && peer["linked"] == true)
+        };
+        let nodes = status["nodes"].as_array().expect("a list of nodes").iter();
+        nodes.map(|node| (text(&node["name"]), text(&node["state"]), is_linked(&node["id"]))).collect()
+    }
+
+    /// Waits until node `number` sees exactly these nodes active and linked.
+    async fn await_active(&self, number: usize, expected: &[&str]) {
+        until(&format!("node {number} is linked to {expected:?}"), PATIENCE, || async {
+            let seen = self.nodes_seen_by(number).await;
+            let mut active: Vec<_> = seen
+                .into_iter()
+                .filter(|(_, state, linked)| state == "active" && *linked)
+                .map(|(name, ..)| name)
+                .collect();
+            active.sort();
+            (active == expected).then_some(())
+        })
+        .await;
+    }
+
+    fn is_open(&self, port: u16) -> bool {
+        TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).is_ok()
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        self.command(&["down"]);
+    }
+}
+
+/// The first of four free ports in a row, below the range of outgoing connections.
+fn free_ports() -> u16 {
+    let free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    std::iter::repeat_with(|| 18_000 + (uuid::Uuid::new_v4().as_u128() % 1_990) as u16)
+        .take(100)
+        .find(|first| (*first..=first + NODES as u16).all(free))
+        .expect("four free ports in a row")
+}
+
+/// Command lines of the processes that work in `folder` or name it.
+fn processes_of(folder: &Path) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").expect("Linux has /proc").flatten();
+    let lines = processes.filter_map(|process| {
+        let line = std::fs::read(process.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        let works_here =
+            std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder));
+        (works_here || line.contains(folder.to_str().expect("a UTF-8 path"))).then_some(line)
+    });
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cluster_script_starts_kills_and_stops_three_nodes() {
+    let script = Script::new();
+    let said = script.run(&["up"]).await;
+    assert!(["node-1", "node-2", "node-3", "front"].iter().all(|name| said.contains(name)), "{said}");
+    for number in 1..=NODES {
+        script.await_active(number, &["node-1", "node-2", "node-3"]).await;
+    }
+
+    script.run(&["kill", "2"]).await;
+    // The proxy in front sends every request to a node that lives.
+    let front = Client::new(script.url(0));
+    for number in 0..REQUESTS {
+        let reply = front.get("/ready").await.expect("the proxy answers");
+        assert_eq!(reply.status, 200, "request {number}: {}", reply.text);
+    }
+    script.await_active(1, &["node-1", "node-3"]).await;
+    script.await_active(3, &["node-1", "node-3"]).await;
+    let second = script.nodes_seen_by(1).await.into_iter().find(|(name, ..)| name == "node-2");
+    assert!(second.is_none_or(|(_, _, linked)| !linked), "a killed node has no link");
+
+    let said = script.run(&["up"]).await;
+    assert!(said.contains("node-1  is running already"), "{said}");
+    script.await_active(2, &["node-1", "node-2", "node-3"]).await;
+
+    script.run(&["down"]).await;
+    assert_eq!(processes_of(script.folder.path()), Vec::<String>::new());
+    let ports = (script.port..=script.port + 3).chain(script.mesh_port + 1..=script.mesh_port + 3);
+    assert_eq!(ports.filter(|port| script.is_open(*port)).collect::<Vec<_>>(), Vec::<u16>::new());
+}
