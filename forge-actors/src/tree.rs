@@ -10,7 +10,7 @@
 //! ├ cluster (one_for_one)     registry · mesh: endpoint, links, listener, dialer
 //! ├ reactor (one_for_one)     ticker · poller
 //! ├ jobs (one_for_one)        acknowledger · workers · claimer · rescuer · sweeper (with the role `worker`)
-//! └ gateway (one_for_one)     database_check · subsystem_check · sessions (dynamic) · door · listener
+//! └ gateway (one_for_one)     database_check · subsystem_check · sessions (dynamic) · session_drainer · listener
 //! ```
 //!
 //! Children start from top to bottom and stop from bottom to top, so what stops first is what lets work in. A
@@ -41,14 +41,13 @@ use crate::dashboard::steward::Steward;
 use crate::db::database::Database;
 use crate::function::config::FunctionConfig;
 use crate::function::{FunctionDeps, Functions};
-use crate::gateway::actor::{LISTENER_CHECK, listener};
 use crate::gateway::assets::Assets;
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::database_check::{DATABASE_CHECK, DatabaseCheck};
+use crate::gateway::port::Port;
 use crate::gateway::readiness::Readiness;
-use crate::gateway::routes::{Gateway, GatewayNeeds};
-use crate::gateway::server::Port;
 use crate::gateway::subsystem_check::{FUNCTIONS_CHECK, REACTOR_CHECK, SubsystemCheck};
+use crate::gateway::{Gateway, GatewayDeps, LISTENER_CHECK};
 use crate::job::config::JobConfig;
 use crate::job::insert::JobInserter;
 use crate::job::{JobDeps, Jobs};
@@ -60,7 +59,7 @@ use crate::leader::{Leader, LeaderDeps};
 use crate::reactor::config::ReactivityConfig;
 use crate::reactor::{Reactor, ReactorDeps};
 use crate::session::config::SessionsConfig;
-use crate::session::messages::{Sessions, SessionsNeeds};
+use crate::session::{SessionDeps, Sessions};
 use crate::supervise::{ChildSpec, Exit, Root, StartError, StopTimeout, Strategy, SupervisorSpec, Tree};
 use crate::telemetry;
 
@@ -97,7 +96,7 @@ pub struct NodeOptions {
     pub http: reqwest::Client,
     /// The node's part in the cluster.
     pub cluster: ClusterOptions,
-    /// The HTTP border; `None` serves none.
+    /// The HTTP server; `None` serves none.
     pub gateway: Option<GatewayOptions>,
     /// Hash of the generated client that fits these handlers: sessions tell it to pages.
     pub contract: Option<Arc<str>>,
@@ -113,7 +112,7 @@ pub struct ClusterOptions {
     pub mesh: Option<MeshOptions>,
 }
 
-/// The HTTP border of a node.
+/// The HTTP server of a node.
 pub struct GatewayOptions {
     /// Limits.
     pub config: GatewayConfig,
@@ -185,7 +184,7 @@ impl RunningNode {
             hints: hints.clone(),
             config: options.reactivity,
         });
-        let (sessions, sessions_children) = Sessions::new(SessionsNeeds {
+        let (sessions, sessions_children) = Sessions::new(SessionDeps {
             functions: functions.clone(),
             reactor: reactor.clone(),
             tokens: options.tokens.clone(),
@@ -223,7 +222,7 @@ impl RunningNode {
             address = Some(gateway.port.address());
             let watch = DatabaseCheck::spec(options.database.state(), readiness.clone());
             let listener =
-                border(gateway, functions.clone(), options.tokens, readiness.clone(), sessions.clone());
+                listener(gateway, functions.clone(), options.tokens, readiness.clone(), sessions.clone());
             let checks = [watch, SubsystemCheck::spec(Arc::clone(&tree), readiness.clone())];
             let gateway = checks.into_iter().chain(sessions_children).chain([listener]).collect();
             children
@@ -279,8 +278,8 @@ fn change(database: &Database, config: &CaptureConfig, hints: &HintHub) -> Vec<C
     vec![captures, Compactor::spec(database.clone(), config, hints.clone())]
 }
 
-/// The listener, and all that a request may ask of it.
-fn border(
+/// The actor that serves HTTP.
+fn listener(
     options: GatewayOptions,
     functions: Functions,
     tokens: Option<Tokens>,
@@ -288,9 +287,8 @@ fn border(
     sessions: Sessions,
 ) -> ChildSpec {
     let GatewayOptions { config, port, metrics, assets } = options;
-    let needs =
-        GatewayNeeds { border: functions, tokens, readiness, metrics, sessions: Some(sessions), assets };
-    listener(Gateway::new(config, needs), port)
+    let deps = GatewayDeps { functions, tokens, readiness, metrics, sessions: Some(sessions), assets };
+    Gateway::new(config, deps).listener(port)
 }
 
 /// How busy the node is.

@@ -1,14 +1,17 @@
 //! Files for browsers: the application's page at `/`, the dashboard at `/_dashboard/`.
 //!
-//! Calls, `/ws`, `/health` and the like come first; what is left for GET and HEAD is looked up here. A path
-//! without a file whose last segment has no dot is a place inside of a page, so `index.html` answers it.
+//! Calls, `/ws`, `/health` and the like are routed first; what is left of GET and HEAD is looked up here. A
+//! path that names no file and whose last segment has no dot is a route of a single-page application, so
+//! `index.html` answers it.
 //!
-//! A path is taken apart before it is looked up: hidden files, `..` and whatever else could lead out of the
-//! folder are nothing here, and a link that leads out is not followed. A file that a bundler named by its
-//! content is kept for ever; every other one is asked for again.
+//! A path is checked before it is looked up: hidden files, `..` and whatever else could lead out of the
+//! folder answer 404, and a link that leads out of the folder is not followed. A file whose name contains a
+//! hash of its content may be cached for ever; every other file is revalidated by its entity tag.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
@@ -17,27 +20,28 @@ use hyper::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap,
     HeaderValue, LOCATION, VARY,
 };
+use percent_encoding::percent_decode_str;
 
-use super::routes::{Response, holds};
-use super::rpc::{entity_tag, percent_decode};
+use super::etag;
+use super::response::{Response, empty};
 
-/// Where the dashboard is.
+/// Path of the dashboard.
 const DASHBOARD: &str = "/_dashboard";
-/// The file that answers for places inside of a page.
+/// The file that answers the routes of a single-page application.
 const INDEX: &str = "index.html";
-/// Bytes of a file; a larger one is not served, and the log says so.
+/// Bytes of a file; a larger file is not served, and the log says so.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// Bytes of a path.
+/// Bytes of a path; a longer path answers 404.
 const PATH_BYTES_MAX: usize = 1024;
-/// Scripts of the page only: what a text smuggles in does not run, and nobody frames the page.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'none'; \
-     base-uri 'self'; form-action 'self'",
+/// Only scripts of the page itself run, and no other page may frame it.
+const CONTENT_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self' ws: wss:; \
+     img-src 'self' data:; frame-ancestors 'none'; base-uri 'self'; form-action 'self'",
 );
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// What a gateway serves to browsers.
+/// The files that a gateway serves to browsers.
 #[derive(Debug, Default)]
 pub struct Assets {
     /// The application's page, at `/`.
@@ -49,64 +53,79 @@ pub struct Assets {
 /// The files of one page.
 #[derive(Debug, Clone)]
 pub enum Site {
-    /// Path and content, compiled in. A file `x.gz` is `x`, compressed.
-    Embedded(&'static [(&'static str, &'static [u8])]),
+    /// Files that are compiled into the binary.
+    Embedded(EmbeddedFiles),
     /// A folder; read at each request, so that a bundler may write it while the node runs.
     Folder(PathBuf),
 }
 
-/// A file that was found.
-struct Found {
+/// Files that are compiled into the binary, by path. A file `x.gz` is `x`, compressed.
+#[derive(Debug, Clone)]
+pub struct EmbeddedFiles(Arc<HashMap<&'static str, AssetFile>>);
+
+/// A file, found.
+#[derive(Debug, Clone)]
+struct AssetFile {
     bytes: Bytes,
-    tag: String,
+    tag: HeaderValue,
     compressed: bool,
 }
 
 impl Assets {
-    /// Answers a path, if there is something for it.
-    pub(super) async fn answer(&self, path: &str, request: &HeaderMap) -> Option<Response> {
+    /// The response to a GET or HEAD of `path`; `None` when no file answers it.
+    pub(super) async fn serve(&self, path: &str, request: &HeaderMap) -> Option<Response> {
         match path.strip_prefix(DASHBOARD) {
-            Some("") if self.dashboard.is_some() => Some(moved()),
-            Some(rest) if rest.starts_with('/') => self.dashboard.as_ref()?.answer(rest, request).await,
-            _ => self.site.as_ref()?.answer(path, request).await,
+            Some("") if self.dashboard.is_some() => Some(redirect_to_dashboard()),
+            Some(rest) if rest.starts_with('/') => self.dashboard.as_ref()?.serve(rest, request).await,
+            _ => self.site.as_ref()?.serve(path, request).await,
         }
     }
 }
 
 impl Site {
-    async fn answer(&self, path: &str, request: &HeaderMap) -> Option<Response> {
-        let asked = clean(path)?;
+    /// A page of files that are compiled in, each a path and its content. The entity tags are computed here,
+    /// once.
+    pub fn embedded(files: &[(&'static str, &'static [u8])]) -> Self {
+        let file = |bytes: &'static [u8]| AssetFile {
+            bytes: Bytes::from_static(bytes),
+            tag: etag::of(bytes),
+            compressed: false,
+        };
+        Self::Embedded(EmbeddedFiles(Arc::new(
+            files.iter().map(|(path, bytes)| (*path, file(bytes))).collect(),
+        )))
+    }
+
+    async fn serve(&self, path: &str, request: &HeaderMap) -> Option<Response> {
+        let name = file_name(path)?;
         let gzip = accepts_gzip(request);
-        if let Some(found) = self.find(&asked, gzip).await {
-            return Some(respond(&asked, found, request));
+        if let Some(file) = self.find(&name, gzip).await {
+            return Some(respond(&name, file, request));
         }
-        let is_place = !asked.rsplit('/').next().unwrap_or_default().contains('.');
-        let index = if is_place { self.find(INDEX, gzip).await } else { None };
+        let is_route = !name.rsplit('/').next().unwrap_or_default().contains('.');
+        let index = if is_route { self.find(INDEX, gzip).await } else { None };
         index.map(|index| respond(INDEX, index, request))
     }
 
-    async fn find(&self, name: &str, gzip: bool) -> Option<Found> {
-        if gzip && let Some(found) = self.read(&format!("{name}.gz")).await {
-            return Some(Found { compressed: true, ..found });
+    async fn find(&self, name: &str, gzip: bool) -> Option<AssetFile> {
+        if gzip && let Some(file) = self.read(&format!("{name}.gz")).await {
+            return Some(AssetFile { compressed: true, ..file });
         }
         self.read(name).await
     }
 
-    async fn read(&self, name: &str) -> Option<Found> {
+    async fn read(&self, name: &str) -> Option<AssetFile> {
         match self {
-            Self::Embedded(files) => {
-                let (_, bytes) = files.iter().find(|(path, _)| *path == name)?;
-                Some(Found { bytes: Bytes::from_static(bytes), tag: entity_tag(bytes), compressed: false })
-            }
+            Self::Embedded(EmbeddedFiles(files)) => files.get(name).cloned(),
             Self::Folder(folder) => match read_within(folder, name).await {
-                Ok(found) => Some(found),
+                Ok(file) => Some(file),
                 Err(error) => {
                     let absent = matches!(
                         error.kind(),
                         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory
                     );
                     if !absent {
-                        tracing::warn!(file = name, %error, "a file is not served");
+                        tracing::warn!(file = name, %error, "a file cannot be served");
                     }
                     None
                 }
@@ -115,44 +134,46 @@ impl Site {
     }
 }
 
-/// Reads a file that lies in the folder, also after links are followed.
-async fn read_within(folder: &Path, name: &str) -> io::Result<Found> {
-    let (root, file) =
-        (tokio::fs::canonicalize(folder).await?, tokio::fs::canonicalize(folder.join(name)).await?);
+/// Reads a file that lies in the folder, also when links are followed.
+async fn read_within(folder: &Path, name: &str) -> io::Result<AssetFile> {
+    let root = tokio::fs::canonicalize(folder).await?;
+    let file = tokio::fs::canonicalize(folder.join(name)).await?;
     if !file.starts_with(&root) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the link leads out of the folder"));
     }
-    let facts = tokio::fs::metadata(&file).await?;
-    if facts.is_dir() {
+    let metadata = tokio::fs::metadata(&file).await?;
+    if metadata.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    if facts.len() > FILE_BYTES_MAX {
+    if metadata.len() > FILE_BYTES_MAX {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
-            format!("it has more than {FILE_BYTES_MAX} bytes"),
+            format!("the file has more than {FILE_BYTES_MAX} bytes"),
         ));
     }
-    let changed = facts.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let tag = format!("W/\"{:x}-{:x}\"", facts.len(), changed.as_nanos());
-    Ok(Found { bytes: tokio::fs::read(&file).await?.into(), tag, compressed: false })
+    let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let tag = etag::of_file(metadata.len(), modified.as_nanos());
+    Ok(AssetFile { bytes: tokio::fs::read(&file).await?.into(), tag, compressed: false })
 }
 
-/// The path as names of folders and a file; `/` is the index. `None` for what could be anything else.
-fn clean(path: &str) -> Option<String> {
+/// The name of the file that `path` asks for; `/` asks for the index. `None` for a path that is anything but
+/// names of folders and a file.
+fn file_name(path: &str) -> Option<String> {
     if path.len() > PATH_BYTES_MAX {
         return None;
     }
-    let decoded = String::from_utf8(percent_decode(path, false)?.into()).ok()?;
+    let decoded = percent_decode_str(path).decode_utf8().ok()?;
     let name = decoded.strip_prefix('/')?;
     if name.is_empty() {
         return Some(INDEX.to_owned());
     }
+    // A `%` is left where a percent-encoding was not valid, or was encoded twice.
     let is_name = |segment: &str| {
         !segment.is_empty()
             && !segment.starts_with('.')
             && !segment.contains(|c: char| c.is_control() || matches!(c, '\\' | ':' | '%'))
     };
-    // A place of a page may end with a slash.
+    // A route of a single-page application may end with a slash.
     name.strip_suffix('/').unwrap_or(name).split('/').all(is_name).then(|| name.to_owned())
 }
 
@@ -165,35 +186,34 @@ fn accepts_gzip(request: &HeaderMap) -> bool {
     })
 }
 
-fn respond(name: &str, found: Found, request: &HeaderMap) -> Response {
-    let mut response = Response::default();
+fn respond(name: &str, file: AssetFile, request: &HeaderMap) -> Response {
+    let is_current = etag::is_current(request, &file.tag);
+    let mut response = empty(if is_current { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
     let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+    headers.insert(CONTENT_SECURITY_POLICY, CONTENT_POLICY);
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    headers.insert(CACHE_CONTROL, if is_named_by_content(name) { IMMUTABLE } else { REVALIDATE });
-    headers.insert(ETAG, HeaderValue::from_str(&found.tag).expect("a quoted hash is a header value"));
-    if holds(request, &found.tag) {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    headers.insert(CACHE_CONTROL, if has_content_hash(name) { IMMUTABLE } else { REVALIDATE });
+    headers.insert(ETAG, file.tag);
+    if is_current {
         return response;
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
-    if found.compressed {
+    if file.compressed {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    *response.body_mut() = found.bytes.into();
+    *response.body_mut() = file.bytes.into();
     response
 }
 
-/// Relative links of the dashboard's page need the slash.
-fn moved() -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+/// Adds the slash that the relative links of the dashboard's page need.
+fn redirect_to_dashboard() -> Response {
+    let mut response = empty(StatusCode::PERMANENT_REDIRECT);
     response.headers_mut().insert(LOCATION, HeaderValue::from_static("/_dashboard/"));
     response
 }
 
-/// As Vite names what it bundles: `assets/index-DiwrgTda.js`.
-fn is_named_by_content(name: &str) -> bool {
+/// The name contains a hash of the file's content, as Vite names its bundles: `assets/index-DiwrgTda.js`.
+fn has_content_hash(name: &str) -> bool {
     const HASH_LENGTH: usize = 8;
     let Some(file) = name.strip_prefix("assets/") else { return false };
     let Some((stem, _extension)) = file.rsplit_once('.') else { return false };
@@ -230,9 +250,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_below_the_folder_are_looked_up() {
+    fn only_files_below_the_folder_are_looked_up() {
         let check =
-            |path: &str, expected: Option<&str>| assert_eq!(clean(path).as_deref(), expected, "{path}");
+            |path: &str, expected: Option<&str>| assert_eq!(file_name(path).as_deref(), expected, "{path}");
         check("/", Some("index.html"));
         check("/a/b.js", Some("a/b.js"));
         check("/a%20b.js", Some("a b.js"));
@@ -268,8 +288,8 @@ mod tests {
     }
 
     #[test]
-    fn a_name_by_content_is_kept_for_ever() {
-        let check = |name: &str, expected: bool| assert_eq!(is_named_by_content(name), expected, "{name}");
+    fn a_file_with_a_content_hash_is_cached_for_ever() {
+        let check = |name: &str, expected: bool| assert_eq!(has_content_hash(name), expected, "{name}");
         check("assets/index-DiwrgTda.js", true);
         check("assets/index-C5-_x2Qa.css", true);
         check("assets/a-b-DiwrgTda.woff2", true);
@@ -282,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn compression_is_asked_for() {
+    fn a_compressed_file_is_sent_when_it_is_accepted() {
         let check = |list: &'static str, expected: bool| {
             let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(list))]);
             assert_eq!(accepts_gzip(&headers), expected, "{list}");

@@ -1,12 +1,12 @@
-//! Who calls: the bearer token of the `Authorization` header, and no other place.
+//! Authentication: the bearer token of the header `Authorization`.
 //!
-//! A token in a URL is never looked at, since URLs end up in histories and logs. A token that is sent and not
-//! accepted fails the request even where no token is needed: a client that believes to be signed in must
-//! learn that it is not.
+//! A token in a URL is not accepted, since URLs end up in histories and logs. A token that is sent and not
+//! accepted fails the request even where no token is needed, so that a client that believes to be signed in
+//! learns that it is not.
 //!
-//! A token that was verified is remembered until it expires: checking the signature and reading the claims
-//! took 8 µs of the 14 µs that the gateway added to a request, and the same token comes with every request of
-//! a client. Only valid tokens are kept.
+//! A verified token is kept until it expires: checking the signature and reading the claims took 8 µs of the
+//! 14 µs that the gateway added to a request, and a client sends the same token with every request. Tokens
+//! that are not valid are not kept.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,32 +19,33 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Caller, Identity};
 use crate::kernel::wire::escape;
 
-/// Role that may read what is about the node itself.
+/// Role of a caller who may read `/metrics`.
 pub const ADMIN_ROLE: &str = "admin";
 
-/// Characters of a `User-Agent` that are kept.
+/// Characters of a `User-Agent` that are kept; the rest is cut.
 const USER_AGENT_CHARS_MAX: usize = 256;
 
-/// Verified tokens that are remembered; when there are more, all are forgotten and verified again.
-const REMEMBERED_MAX: usize = 4 * 1024;
-/// Bytes of a token that is remembered; a longer one is verified each time.
-const REMEMBERED_BYTES_MAX: usize = 2 * 1024;
+/// Verified tokens that are kept; one more drops them all, and each is verified again.
+const TOKENS_KEPT_MAX: usize = 4 * 1024;
+/// Bytes of a token that is kept; a longer token is verified with each request.
+const KEPT_TOKEN_BYTES_MAX: usize = 2 * 1024;
 
-/// Finds out who calls.
+/// Verifies the tokens of requests.
 pub(super) struct Authenticator {
     tokens: Option<Tokens>,
-    remembered: DashMap<Box<str>, Remembered>,
+    verified: DashMap<Box<str>, CachedIdentity>,
 }
 
-struct Remembered {
+struct CachedIdentity {
     identity: Arc<Identity>,
-    /// The token's `exp`. Leeway is not granted here: in its time a token is verified anew.
+    /// `exp` of the token. The leeway for differing clocks is not added: within the leeway the token is
+    /// verified again.
     expires: i64,
 }
 
 impl Authenticator {
     pub(super) fn new(tokens: Option<Tokens>) -> Self {
-        Self { tokens, remembered: DashMap::new() }
+        Self { tokens, verified: DashMap::new() }
     }
 
     /// The caller of a request from `ip`.
@@ -56,7 +57,7 @@ impl Authenticator {
         })
     }
 
-    /// The caller is signed in and holds [`ADMIN_ROLE`].
+    /// Checks that the caller has the role [`ADMIN_ROLE`].
     pub(super) fn require_admin(&self, headers: &HeaderMap) -> Result<(), Fault> {
         match self.identity(headers)? {
             None => Err(Fault::new(Code::Unauthenticated, "a token with the role `admin` is needed")),
@@ -83,25 +84,22 @@ impl Authenticator {
     }
 
     fn verify(&self, tokens: &Tokens, token: &str, now: i64) -> Result<Arc<Identity>, Fault> {
-        if let Some(identity) = self.remember(token, now) {
+        if let Some(identity) = self.cached(token, now) {
             return Ok(identity);
         }
         let identity = Arc::new(tokens.verify(token)?);
         let expires = identity.claims.get("exp").and_then(serde_json::Value::as_i64);
-        if let Some(expires) = expires.filter(|_| token.len() <= REMEMBERED_BYTES_MAX) {
-            if self.remembered.len() >= REMEMBERED_MAX {
-                self.remembered.clear();
+        if let Some(expires) = expires.filter(|_| token.len() <= KEPT_TOKEN_BYTES_MAX) {
+            if self.verified.len() >= TOKENS_KEPT_MAX {
+                self.verified.clear();
             }
-            self.remembered.insert(token.into(), Remembered { identity: Arc::clone(&identity), expires });
+            self.verified.insert(token.into(), CachedIdentity { identity: Arc::clone(&identity), expires });
         }
         Ok(identity)
     }
 
-    fn remember(&self, token: &str, now: i64) -> Option<Arc<Identity>> {
-        self.remembered
-            .get(token)
-            .filter(|known| now < known.expires)
-            .map(|known| Arc::clone(&known.identity))
+    fn cached(&self, token: &str, now: i64) -> Option<Arc<Identity>> {
+        self.verified.get(token).filter(|known| now < known.expires).map(|known| Arc::clone(&known.identity))
     }
 }
 
@@ -111,8 +109,8 @@ fn bearer(header: &HeaderValue) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
 }
 
-/// A header as text that is safe to log: control characters (C1 in UTF-8 included) are escaped, the rest is
-/// cut.
+/// A header as text that is safe to log: control characters (C1 in UTF-8 included) are escaped, and a long
+/// text is cut.
 pub(super) fn printable(header: &HeaderValue) -> String {
     match header.to_str() {
         Ok(text) if text.len() <= USER_AGENT_CHARS_MAX && !text.contains('\t') => text.to_owned(),
@@ -128,22 +126,22 @@ mod tests {
     use crate::app::token::TokenRules;
 
     #[test]
-    fn a_token_is_remembered_until_it_expires() {
+    fn a_verified_token_is_kept_until_it_expires() {
         let rules = TokenRules { issuer: None, audience: None, leeway: Duration::ZERO };
         let tokens = Tokens::new(&[1; 32], rules).expect("32 bytes are enough");
         let authenticator = Authenticator::new(Some(tokens.clone()));
         let token = tokens.issue("ann", &[], None, Duration::from_secs(60)).expect("a token");
         let now = chrono::Utc::now().timestamp();
-        assert!(authenticator.remember(&token, now).is_none());
+        assert!(authenticator.cached(&token, now).is_none());
         let identity = authenticator.verify(&tokens, &token, now).expect("valid");
-        assert!(authenticator.remember(&token, now + 30).is_some_and(|known| Arc::ptr_eq(&known, &identity)));
-        assert!(authenticator.remember(&token, now + 120).is_none());
+        assert!(authenticator.cached(&token, now + 30).is_some_and(|known| Arc::ptr_eq(&known, &identity)));
+        assert!(authenticator.cached(&token, now + 120).is_none());
         assert!(authenticator.verify(&tokens, &format!("{token}x"), now).is_err());
-        assert_eq!(authenticator.remembered.len(), 1);
-        for n in 0..=REMEMBERED_MAX {
+        assert_eq!(authenticator.verified.len(), 1);
+        for n in 0..=TOKENS_KEPT_MAX {
             let token = tokens.issue(n, &[], None, Duration::from_secs(60)).expect("a token");
             authenticator.verify(&tokens, &token, now).expect("valid");
-            assert!(authenticator.remembered.len() <= REMEMBERED_MAX);
+            assert!(authenticator.verified.len() <= TOKENS_KEPT_MAX);
         }
     }
 }

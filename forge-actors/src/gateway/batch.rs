@@ -1,8 +1,8 @@
 //! Many calls in one request: `POST /rpc` with an array of `{id, name, args}`, and `idempotencyKey` where a
 //! call has one.
 //!
-//! Each call stands for itself: its own admission, its own transaction, its own outcome. The answer has one
-//! entry per call, in order; what is wrong with the request as a whole is one error envelope.
+//! Each call has its own admission, its own transaction and its own result. The answer has one entry for each
+//! call, in order; an error of the request as a whole is one error envelope.
 
 use std::borrow::Cow;
 
@@ -14,22 +14,23 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::body::RequestBody;
-use super::exchange::{Exchange, new_request_id};
-use super::routes::{Border, Gateway, Response, json};
+use super::request_context::{RequestContext, new_request_id};
+use super::response::{Response, json};
+use super::shared::GatewayShared;
 use super::{envelope, rpc};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::kernel::limits;
 
-/// Calls of one batch that run at the same time; the others wait their turn.
+/// Calls of one batch that run at the same time; further ones wait for their turn.
 const CALLS_RUNNING_MAX: usize = 8;
-/// Bytes of a call's `id`, as JSON.
+/// Bytes of a call's `id`, as JSON; a batch with a longer one is refused.
 const ID_BYTES_MAX: usize = 128;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Call<'a> {
-    /// Comes back as sent: any JSON string or number.
+struct BatchCall<'a> {
+    /// Any JSON string or number; it is repeated in the answer as it was sent.
     #[serde(borrow)]
     id: &'a RawValue,
     #[serde(borrow)]
@@ -41,22 +42,22 @@ struct Call<'a> {
 }
 
 /// Serves `POST /rpc`.
-pub(super) async fn serve<B: Border>(
-    gateway: &Gateway<B>,
-    exchange: &Exchange,
+pub(super) async fn serve(
+    shared: &GatewayShared,
+    context: &RequestContext,
     head: &Parts,
     body: &mut RequestBody,
 ) -> Result<Response, Fault> {
-    let caller = gateway.authenticator().caller(&head.headers, exchange.ip)?;
+    let caller = shared.authenticator.caller(&head.headers, context.ip)?;
     if head.headers.contains_key(rpc::IDEMPOTENCY_KEY) {
         return Err(Fault::new(
             Code::BadRequest,
             "one key cannot name several calls: give each call of the batch its `idempotencyKey`",
         ));
     }
-    let bytes = body.read_json(&head.headers, gateway.config(), gateway.body_room()).await?;
+    let bytes = body.read_json(&head.headers, &shared.config, &shared.body_capacity).await?;
     let calls = parse(&bytes)?;
-    // Made before they run: a stream that borrows through a closure is not provably `Send`
+    // The futures are made before they run: a stream that borrows through a closure is not provably `Send`
     // (rust-lang/rust#89976).
     let mut running = Vec::with_capacity(calls.len());
     for call in &calls {
@@ -64,9 +65,9 @@ pub(super) async fn serve<B: Border>(
             .args
             .map_or_else(|| Bytes::from_static(b"{}"), |args| bytes.slice_ref(args.get().as_bytes()));
         let invocation =
-            rpc::call(new_request_id(), exchange.trace.child(), &call.name, args, caller.clone());
+            rpc::invocation(new_request_id(), context.trace.child(), &call.name, args, caller.clone());
         let idempotency_key = call.idempotency_key.as_deref().map(str::parse).transpose()?;
-        running.push(rpc::run(gateway, Invocation { idempotency_key, ..invocation }));
+        running.push(rpc::run(shared, Invocation { idempotency_key, ..invocation }));
     }
     let results: Vec<_> = futures::stream::iter(running).buffered(CALLS_RUNNING_MAX).collect().await;
     let mut answer = vec![b'['];
@@ -75,16 +76,16 @@ pub(super) async fn serve<B: Border>(
             answer.push(b',');
         }
         if let Err(fault) = result {
-            fault.log_hidden(gateway.signals().function(&call.name).name(), exchange.trace_id());
+            fault.log_hidden(shared.signals.function(&call.name).name(), context.trace_id());
         }
-        envelope::append_item(&mut answer, call.id.get(), result, exchange.trace_id());
+        envelope::append_item(&mut answer, call.id.get(), result, context.trace_id());
     }
     answer.push(b']');
     Ok(json(StatusCode::OK, answer.into()))
 }
 
-fn parse(body: &[u8]) -> Result<Vec<Call<'_>>, Fault> {
-    let calls: Vec<Call<'_>> = serde_json::from_slice(body).map_err(|error| {
+fn parse(body: &[u8]) -> Result<Vec<BatchCall<'_>>, Fault> {
+    let calls: Vec<BatchCall<'_>> = serde_json::from_slice(body).map_err(|error| {
         let message = if error.is_data() {
             "a batch is an array of `{id, name, args}`".to_owned()
         } else {
@@ -97,10 +98,11 @@ fn parse(body: &[u8]) -> Result<Vec<Call<'_>>, Fault> {
         return Err(Fault::new(Code::PayloadTooLarge, message)
             .with_details(serde_json::json!({ "callsMax": limits::BATCH_CALLS_MAX })));
     }
-    let named =
-        |call: &Call<'_>| call.id.get().starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit());
-    // Ids come back in the answer, so they stay short.
-    if !calls.iter().all(|call| named(call) && call.id.get().len() <= ID_BYTES_MAX) {
+    let has_id = |call: &BatchCall<'_>| {
+        call.id.get().starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit())
+    };
+    // Ids are repeated in the answer, so they must be short.
+    if !calls.iter().all(|call| has_id(call) && call.id.get().len() <= ID_BYTES_MAX) {
         let message =
             format!("the `id` of each call must be a string or a number of at most {ID_BYTES_MAX} bytes");
         return Err(Fault::new(Code::BadRequest, message));

@@ -1,9 +1,9 @@
-//! Reading a request's body within its limits: its own size and time, and the room that all bodies of the
-//! node share.
+//! Reading a request's body within its limits: the size and time of each body, and the memory that all bodies
+//! of the node share.
 //!
-//! Ten thousand connections with a megabyte each would be ten gigabytes. A body that does not come in one
-//! piece (the connection's buffer) reserves what it may need before it is gathered, and keeps that until its
-//! request is answered.
+//! Ten thousand connections with a megabyte each would take ten gigabytes. A body that does not arrive in one
+//! piece (the connection's buffer) reserves the bytes that it may need before it is collected, and keeps the
+//! reservation until its request is answered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,29 +18,30 @@ use super::config::GatewayConfig;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::{format_duration, secs};
 
-/// Unit of the shared room.
-const ROOM_UNIT_BYTES: usize = 1024;
+/// Bytes of one permit of the shared capacity.
+const PERMIT_BYTES: usize = 1024;
 
-/// Room for the bodies of all requests of the node.
-pub(super) struct BodyRoom(Arc<Semaphore>);
+/// The memory that the bodies of all requests of the node may take.
+pub(super) struct BodyCapacity(Arc<Semaphore>);
 
-impl BodyRoom {
+impl BodyCapacity {
     pub(super) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new((bytes / ROOM_UNIT_BYTES).min(Semaphore::MAX_PERMITS))))
+        Self(Arc::new(Semaphore::new((bytes / PERMIT_BYTES).min(Semaphore::MAX_PERMITS))))
     }
 
     fn reserve(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Fault> {
-        let units = u32::try_from(bytes.div_ceil(ROOM_UNIT_BYTES as u64)).unwrap_or(u32::MAX);
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES as u64)).unwrap_or(u32::MAX);
         let full = |_| {
             Fault::new(Code::Overloaded, "the node is reading too many large bodies").retry_after(secs(1))
         };
-        Arc::clone(&self.0).try_acquire_many_owned(units).map_err(full)
+        Arc::clone(&self.0).try_acquire_many_owned(permits).map_err(full)
     }
 }
 
-/// A body that remembers whether all of it came.
+/// The body of one request.
 pub(super) struct RequestBody {
     incoming: Incoming,
+    /// All of the body has been read.
     ended: bool,
     reserved: Option<OwnedSemaphorePermit>,
 }
@@ -51,17 +52,18 @@ impl RequestBody {
     }
 
     /// The client may still be sending.
-    pub(super) fn unread(&self) -> bool {
+    pub(super) fn is_unread(&self) -> bool {
         !self.ended
     }
 
-    /// The JSON of the body; an empty body is empty. Checks the type first: a page of a foreign origin can
-    /// send `text/plain` and forms without asking (a "simple request"), but not this type.
+    /// The JSON of the body, not parsed; empty for an empty body. The content type is checked first: a page
+    /// of another origin can send `text/plain` and forms without a preflight (a "simple request"), but not
+    /// `application/json`.
     pub(super) async fn read_json(
         &mut self,
         headers: &HeaderMap,
         config: &GatewayConfig,
-        room: &BodyRoom,
+        capacity: &BodyCapacity,
     ) -> Result<Bytes, Fault> {
         let empty = self.ended;
         if !empty && !is_json(headers) {
@@ -76,22 +78,27 @@ impl RequestBody {
         if empty {
             Ok(Bytes::new())
         } else {
-            self.read(config.body_bytes_max, config.body_timeout, room).await
+            self.read(config.body_bytes_max, config.body_timeout, capacity).await
         }
     }
 
-    async fn read(&mut self, bytes_max: usize, limit: Duration, room: &BodyRoom) -> Result<Bytes, Fault> {
+    async fn read(
+        &mut self,
+        bytes_max: usize,
+        limit: Duration,
+        capacity: &BodyCapacity,
+    ) -> Result<Bytes, Fault> {
         if self.incoming.size_hint().lower() > bytes_max as u64 {
             return Err(too_large(bytes_max));
         }
         let late = || {
             Fault::new(Code::BadRequest, format!("the body did not arrive within {}", format_duration(limit)))
         };
-        tokio::time::timeout(limit, self.collect(bytes_max, room)).await.map_err(|_| late())?
+        tokio::time::timeout(limit, self.collect(bytes_max, capacity)).await.map_err(|_| late())?
     }
 
     /// A body of one frame, the usual case, is not copied.
-    async fn collect(&mut self, bytes_max: usize, room: &BodyRoom) -> Result<Bytes, Fault> {
+    async fn collect(&mut self, bytes_max: usize, capacity: &BodyCapacity) -> Result<Bytes, Fault> {
         let first = self.frame().await?;
         if first.len() > bytes_max {
             return Err(too_large(bytes_max));
@@ -101,7 +108,7 @@ impl RequestBody {
         }
         let rest_max = self.incoming.size_hint().upper().unwrap_or(bytes_max as u64);
         self.reserved =
-            Some(room.reserve(rest_max.saturating_add(first.len() as u64).min(bytes_max as u64))?);
+            Some(capacity.reserve(rest_max.saturating_add(first.len() as u64).min(bytes_max as u64))?);
         let mut whole = BytesMut::from(first);
         while !self.ended {
             let data = self.frame().await?;

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::time::{secs, serde_duration};
 
-/// Smallest read buffer that the HTTP/1.1 codec accepts, and so the smallest limit of a request head.
+/// The smallest read buffer that hyper's HTTP/1.1 codec accepts, and so the smallest `header_bytes_max`.
 const HEADER_BYTES_LEAST: usize = 8 * 1024;
 
-/// How a node listens, and what it lets a client take. Every limit says what happens when it is reached.
+/// The HTTP server of a node, and its limits. Each limit says what happens when it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GatewayConfig {
@@ -26,38 +26,38 @@ pub struct GatewayConfig {
     pub header_bytes_max: usize,
     /// Bytes of a request's body; more is answered 413, by `Content-Length` before anything is read.
     pub body_bytes_max: usize,
-    /// Bytes of all bodies that the node holds at once, those of a few KiB not counted; over it, larger
-    /// bodies are answered 503 with `Retry-After`. At least `body_bytes_max`.
+    /// Bytes of all bodies in memory, those of a few KiB not counted; above this limit larger bodies are
+    /// answered 503 with `Retry-After`. At least `body_bytes_max`.
     pub bodies_bytes_max: usize,
-    /// Time from a request's first byte (on a new connection: from its opening) to the end of its head; then
-    /// the connection is closed.
+    /// Time from the first byte of a request (on a new connection: from its opening) to the end of its head;
+    /// then the connection is closed.
     #[serde(with = "serde_duration")]
     pub header_timeout: Duration,
-    /// Time for a request's whole body; then it is answered 400 and the connection is closed.
+    /// Time for the whole body of a request; then the request is answered 400 and the connection is closed.
     #[serde(with = "serde_duration")]
     pub body_timeout: Duration,
-    /// Time that a client may refuse to take an answer, prolonged by one second for each 4 KiB that it does
-    /// take; then the connection is closed.
+    /// Time for which a client may take nothing of an answer, prolonged by one second for each 4 KiB that the
+    /// client takes; then the connection is closed.
     #[serde(with = "serde_duration")]
     pub write_timeout: Duration,
-    /// Time that a connection may stay open between requests.
+    /// Time for which a connection may be idle between requests; then it is closed.
     #[serde(with = "serde_duration")]
     pub keep_alive: Duration,
-    /// Requests at the same time on one HTTP/2 connection; the client waits with the others.
+    /// Requests that run at the same time on one HTTP/2 connection; the client waits before it sends more.
     pub http2_streams_max: u32,
-    /// Web origins whose pages may read answers, each exactly as a browser sends it
+    /// Web origins whose pages may call this server, each exactly as a browser sends it
     /// (`https://app.example.com`). None by default.
     pub cors_origins: Vec<String>,
-    /// Folder of the page that is served at `/`, beside the configuration file unless the path is absolute.
-    /// None by default.
+    /// Folder of the page that is served at `/`; a relative path starts at the folder of the configuration
+    /// file. None by default.
     pub assets: Option<PathBuf>,
-    /// Serves `/metrics` to everyone; otherwise a token with the role `admin` is needed.
+    /// Serve `/metrics` to everyone; otherwise a token with the role `admin` is needed.
     pub metrics_public: bool,
-    /// On shutdown: time between `/ready` saying 503 and the port being closed, so that load balancers look
-    /// away first.
+    /// On shutdown: time between `/ready` answering 503 and the port being closed, for load balancers to stop
+    /// sending requests.
     #[serde(with = "serde_duration")]
     pub drain_delay: Duration,
-    /// On shutdown: time that requests in flight have to finish; then their connections are cut.
+    /// On shutdown: time for running requests to finish; then their connections are cut.
     #[serde(with = "serde_duration")]
     pub drain_timeout: Duration,
 }
@@ -86,21 +86,24 @@ impl Default for GatewayConfig {
 }
 
 impl GatewayConfig {
-    /// Where to listen.
+    /// The address to listen on.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
     }
 
-    /// Says in sentences what cannot work.
+    /// Checks the section.
+    ///
+    /// # Errors
+    /// The mistakes, each in a sentence that names its keys.
     pub fn validate(&self) -> Result<(), Vec<String>> {
-        let mut wrong = Vec::new();
+        let mut mistakes = Vec::new();
         let sizes = [
             ("connections_max", self.connections_max, 1),
             ("body_bytes_max", self.body_bytes_max, 1),
             ("header_bytes_max", self.header_bytes_max, HEADER_BYTES_LEAST),
             ("http2_streams_max", self.http2_streams_max as usize, 1),
         ];
-        wrong.extend(
+        mistakes.extend(
             sizes
                 .iter()
                 .filter(|(_, value, least)| value < least)
@@ -108,8 +111,9 @@ impl GatewayConfig {
         );
         if self.bodies_bytes_max < self.body_bytes_max {
             let (all, one) = (self.bodies_bytes_max, self.body_bytes_max);
-            wrong.push(format!(
-                "gateway.bodies_bytes_max ({all}) is less than gateway.body_bytes_max ({one}), so that no large body would be read"
+            mistakes.push(format!(
+                "gateway.bodies_bytes_max ({all}) is less than gateway.body_bytes_max ({one}): no large body \
+                 would be read"
             ));
         }
         let times = [
@@ -118,14 +122,14 @@ impl GatewayConfig {
             ("write_timeout", self.write_timeout),
             ("keep_alive", self.keep_alive),
         ];
-        wrong.extend(
+        mistakes.extend(
             times
                 .iter()
                 .filter(|(_, value)| value.is_zero())
                 .map(|(key, _)| format!("gateway.{key} is zero, which would close every connection at once")),
         );
-        wrong.extend(self.cors_origins.iter().filter_map(|origin| refuse_origin(origin)));
-        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+        mistakes.extend(self.cors_origins.iter().filter_map(|origin| refuse_origin(origin)));
+        if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
     }
 }
 
@@ -138,6 +142,9 @@ fn refuse_origin(origin: &str) -> Option<String> {
         Some(format!("{scheme}://{authority}").to_ascii_lowercase())
     });
     (canonical.as_deref() != Some(origin)).then(|| {
-        format!("gateway.cors_origins has `{origin}`; write an origin as a browser sends it, for example \"https://app.example.com\"")
+        format!(
+            "gateway.cors_origins has `{origin}`; write an origin as a browser sends it, for example \
+             \"https://app.example.com\""
+        )
     })
 }

@@ -1,14 +1,12 @@
-//! One connection: HTTP/1.1 or HTTP/2 (by its preface) over a socket that keeps the [`Pulse`].
+//! One connection: HTTP/1.1 or HTTP/2 (recognised by its preface) over a monitored socket.
 //!
-//! A panic in the gateway's own code ends this connection's task and nothing else; the accept loop reports
+//! A panic in the gateway's own code ends the task of this connection and nothing else; the accept loop logs
 //! it.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::Request;
@@ -16,13 +14,15 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use super::activity::{ActivityMonitor, ConnectionTimeouts, Watchdog};
 use super::config::GatewayConfig;
-use super::pulse::{Limits, Pulse, Watchdog};
-use super::routes::{Border, Gateway};
+use super::monitored_stream::MonitoredStream;
+use super::response::Response;
+use super::router;
+use super::shared::GatewayShared;
 use super::upgrade::Upgrade;
 use crate::kernel::slot::Slot;
 
@@ -31,16 +31,15 @@ use crate::kernel::slot::Slot;
 const HTTP2_RESETS_PENDING_MAX: usize = 20;
 /// Streams that may end by the client's own protocol errors before the connection ends (CVE-2025-8671).
 const HTTP2_ERRORS_MAX: usize = 128;
-/// Answer bytes that wait for one HTTP/2 stream's window.
+/// Bytes of an answer that wait for the window of one HTTP/2 stream; further ones wait in the answer.
 const HTTP2_SEND_BYTES_MAX: usize = 64 * 1024;
-/// A dead peer shows after this time without an answer to a ping, and the timeout below.
+/// Time between two pings of an HTTP/2 connection, and the time for the answer; then the connection is
+/// closed.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes that a refused client may still send before its connection is closed under it.
-const LINGER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// How connections speak HTTP. Time limits of heads and idling are the pulse's: hyper's own would set a timer
-/// with each request.
+/// The settings of HTTP. The time limits of heads and of idling are the watchdog's: hyper's own would set a
+/// timer with each request.
 pub(super) fn protocol(config: &GatewayConfig) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(config.header_bytes_max);
@@ -57,25 +56,25 @@ pub(super) fn protocol(config: &GatewayConfig) -> Builder<TokioExecutor> {
     builder
 }
 
-/// Serves one connection to its end. `closing` asks it to end after the requests in flight.
-pub(super) async fn run<B: Border>(
-    gateway: Gateway<B>,
+/// Serves one connection to its end. `closing` ends the connection after the requests that run.
+pub(super) async fn run(
+    shared: Arc<GatewayShared>,
     protocol: Arc<Builder<TokioExecutor>>,
     stream: TcpStream,
     peer: SocketAddr,
     closing: CancellationToken,
 ) {
-    let pulse = Arc::new(Pulse::new());
-    let mut watchdog = pin!(Watchdog::new(&pulse, Limits::new(gateway.config())));
-    let io = TokioIo::new(Watched { stream, pulse: Arc::clone(&pulse), lingered: 0 });
+    let activity = Arc::new(ActivityMonitor::new());
+    let mut watchdog = pin!(Watchdog::new(&activity, ConnectionTimeouts::new(&shared.config)));
+    let io = TokioIo::new(MonitoredStream::new(stream, Arc::clone(&activity)));
     let upgrade = Arc::new(Slot::new());
     let service = service_fn(|request| {
-        answer(gateway.clone(), Arc::clone(&pulse), Arc::clone(&upgrade), peer, request)
+        answer(Arc::clone(&shared), Arc::clone(&activity), Arc::clone(&upgrade), peer, request)
     });
     let mut connection = pin!(protocol.serve_connection_with_upgrades(io, service));
-    let mut asked_to_close = false;
+    let mut is_closing = false;
     loop {
-        // The watchdog reads what the connection wrote into the pulse, so the connection comes first.
+        // The watchdog reads what the connection wrote into the activity, so the connection is polled first.
         tokio::select! {
             biased;
             result = connection.as_mut() => {
@@ -84,12 +83,12 @@ pub(super) async fn run<B: Border>(
                     Err(error) => return tracing::debug!(%peer, error, "connection ended"),
                 }
             }
-            expired = watchdog.as_mut() => {
-                tracing::debug!(%peer, ?expired, "connection closed: its time is up");
+            limit = watchdog.as_mut() => {
+                tracing::debug!(%peer, ?limit, "connection timed out");
                 return;
             }
-            () = closing.cancelled(), if !asked_to_close => {
-                asked_to_close = true;
+            () = closing.cancelled(), if !is_closing => {
+                is_closing = true;
                 connection.as_mut().graceful_shutdown();
             }
         }
@@ -100,115 +99,20 @@ pub(super) async fn run<B: Border>(
     }
 }
 
-async fn answer<B: Border>(
-    gateway: Gateway<B>,
-    pulse: Arc<Pulse>,
+async fn answer(
+    shared: Arc<GatewayShared>,
+    activity: Arc<ActivityMonitor>,
     upgrade: Arc<Slot<Upgrade>>,
     peer: SocketAddr,
     request: Request<Incoming>,
-) -> Result<super::routes::Response, Infallible> {
-    let in_flight = InFlight::new(&pulse, request.version() == hyper::Version::HTTP_2);
-    let answer = gateway.answer(request, peer.ip()).await;
-    if answer.unread {
-        in_flight.0.linger();
+) -> Result<Response, Infallible> {
+    let _running = activity.request_begins(request.version() == hyper::Version::HTTP_2);
+    let served = router::serve(&shared, request, peer.ip()).await;
+    if served.body_unread {
+        activity.linger();
     }
-    if let Some(granted) = answer.upgrade {
+    if let Some(granted) = served.upgrade {
         upgrade.put(|place| *place = Some(granted));
     }
-    Ok(answer.response)
-}
-
-/// One request in flight, however it ends.
-struct InFlight<'a>(&'a Pulse);
-
-impl<'a> InFlight<'a> {
-    fn new(pulse: &'a Pulse, http2: bool) -> Self {
-        pulse.request_begins(http2);
-        Self(pulse)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.request_ends();
-    }
-}
-
-/// The socket, telling the pulse what passes.
-pub(super) struct Watched {
-    stream: TcpStream,
-    pulse: Arc<Pulse>,
-    lingered: u64,
-}
-
-impl Watched {
-    /// The socket alone: what speaks over it from now on has limits of its own.
-    pub(super) fn into_stream(self) -> TcpStream {
-        self.stream
-    }
-
-    fn wrote(&self, result: Poll<io::Result<usize>>, offered: usize) -> Poll<io::Result<usize>> {
-        match &result {
-            Poll::Ready(Ok(taken)) => self.pulse.bytes_went(*taken, offered),
-            Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.pulse.write_stalls(),
-        }
-        result
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.pulse.bytes_came();
-        }
-        result
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wrote(result, buf.len())
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wrote(result, bufs.iter().map(|buf| buf.len()).sum())
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-        if !self.pulse.lingers() {
-            return Poll::Ready(Ok(()));
-        }
-        self.pulse.closes();
-        let mut scratch = [0; 8 * 1024];
-        while self.lingered < LINGER_BYTES_MAX {
-            let mut buf = ReadBuf::new(&mut scratch);
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) {
-                Ok(()) if !buf.filled().is_empty() => self.lingered += buf.filled().len() as u64,
-                Ok(()) | Err(_) => break,
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
+    Ok(served.response)
 }

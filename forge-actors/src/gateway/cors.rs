@@ -1,8 +1,8 @@
-//! Cross-origin reads (WHATWG Fetch, "CORS protocol"): an exact list of origins, and nothing else.
+//! Cross-origin requests (WHATWG Fetch, "CORS protocol"): an exact list of origins.
 //!
-//! An origin is never reflected unless it is in the list, there is no wildcard, `null` cannot be listed, and
-//! credentials (cookies) are never allowed: callers authenticate by a header, which a foreign page can only
-//! set after a preflight.
+//! An origin is repeated in the answer only if it is in the list. There is no wildcard, `null` cannot be
+//! listed, and credentials (cookies) are never allowed: callers authenticate by a header, which a page of
+//! another origin can only set after a preflight.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 
-use super::routes::Response;
+use super::response::{Response, empty};
 use crate::kernel::fault::{Code, Fault};
 
 const ALLOWED_HEADERS: HeaderValue =
@@ -27,7 +27,7 @@ pub(super) struct Cors {
 }
 
 impl Cors {
-    /// Of a list that [`GatewayConfig::validate`](super::config::GatewayConfig::validate) accepted.
+    /// The list must have passed [`GatewayConfig::validate`](super::config::GatewayConfig::validate).
     pub(super) fn new(origins: &[String]) -> Self {
         let value = |origin: &String| {
             HeaderValue::from_str(origin).ok().map(|value| (origin.clone().into_bytes(), value))
@@ -35,7 +35,7 @@ impl Cors {
         Self { origins: origins.iter().filter_map(value).collect() }
     }
 
-    /// The request is a preflight: the browser asks before it sends.
+    /// The request is a preflight: the browser asks for permission before it sends the request itself.
     pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
         method == Method::OPTIONS
             && headers.contains_key(ORIGIN)
@@ -47,8 +47,7 @@ impl Cors {
         if self.allowed(request).is_none() {
             return Err(Fault::new(Code::PermissionDenied, "pages of this origin may not call this server"));
         }
-        let mut response = Response::default();
-        *response.status_mut() = StatusCode::NO_CONTENT;
+        let mut response = empty(StatusCode::NO_CONTENT);
         let headers = response.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
@@ -56,8 +55,9 @@ impl Cors {
         Ok(response)
     }
 
-    /// Lets a listed origin read the answer. Caches must keep origins apart even when this one is refused.
-    pub(super) fn decorate(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+    /// Adds the headers that let a page of a listed origin read the answer. `Vary` is added for every origin,
+    /// so that caches keep the answers apart.
+    pub(super) fn add_headers(&self, request: &HeaderMap, answer: &mut HeaderMap) {
         if self.origins.is_empty() {
             return;
         }
@@ -68,7 +68,7 @@ impl Cors {
         }
     }
 
-    /// The request names one origin, and it is listed.
+    /// The request names one origin, which is listed.
     pub(super) fn allows(&self, request: &HeaderMap) -> bool {
         self.allowed(request).is_some()
     }

@@ -1,37 +1,72 @@
-//! HTTP border of a node: the port, its connections, and the way from a request to a call and back.
+//! The gateway: the HTTP server of a node, and the way from a request to a function call and back.
 //!
 //! ```text
-//! port ─▶ accept loop ─▶ connection ─▶ route ─▶ token ─▶ body ─▶ Border::call ─▶ envelope
+//! port ─▶ accept loop ─▶ connection ─▶ router ─▶ token ─▶ body ─▶ Functions::call ─▶ envelope
 //!                                       └─▶ /ws ─▶ upgrade ─▶ a session owns the socket
 //! ```
-//! Invariants: every wait on a client has a limit (`pulse`, `body`), and so has everything a client may make
-//! the node keep (`config`). A client reads a fault's code, sentence and details, never its cause; the cause
-//! is in the log under the trace id that the client was told. A token counts only in the `Authorization`
-//! header. An answer 2xx to a mutation means that it committed.
+//! Invariants
+//! - Every wait for a client has a time limit (`activity`, `body`), and so has everything that a client can
+//!   make the node keep in memory (`config`).
+//! - A client is sent a fault's code, message and details, never its cause. The cause is logged under the
+//!   trace id that the client was sent.
+//! - A token is accepted in the header `Authorization` only.
+//! - A 2xx answer to a mutation means that the mutation is committed.
 //!
-//! Failure: what goes wrong with a request is its answer; with a connection, the end of that connection; with
-//! the accept loop, a restart of the listener, while the port stays open.
+//! Failure: an error of a request is its answer; an error of a connection ends that connection; an error of
+//! the accept loop restarts the listener, while the port stays open.
 
-pub mod actor;
+use std::sync::Arc;
+
+use crate::supervise::ChildSpec;
+
+mod accept;
+mod activity;
 pub mod assets;
 pub mod auth;
 mod batch;
 mod body;
-mod border;
 pub mod config;
 mod connection;
 mod cors;
 pub mod database_check;
 mod envelope;
-mod exchange;
-mod pulse;
+mod etag;
+mod listener;
+mod monitored_stream;
+pub mod port;
 pub mod readiness;
-pub mod routes;
+mod request_context;
+mod response;
+mod router;
 mod rpc;
-pub mod server;
+mod shared;
 pub mod signals;
 pub mod subsystem_check;
 mod upgrade;
 
 #[cfg(test)]
 mod tests;
+
+use config::GatewayConfig;
+pub use listener::LISTENER_CHECK;
+use port::Port;
+pub use shared::GatewayDeps;
+use shared::GatewayShared;
+
+/// The HTTP server of a node. Clones share the same server.
+#[derive(Clone)]
+pub struct Gateway {
+    shared: Arc<GatewayShared>,
+}
+
+impl Gateway {
+    /// A gateway that is not listening yet. `config` must have passed [`GatewayConfig::validate`].
+    pub fn new(config: GatewayConfig, deps: GatewayDeps) -> Self {
+        Self { shared: Arc::new(GatewayShared::new(config, deps)) }
+    }
+
+    /// Declares the actor that serves the gateway on `port`. A stop of the actor drains the connections.
+    pub fn listener(&self, port: Arc<Port>) -> ChildSpec {
+        listener::spec(Arc::clone(&self.shared), port)
+    }
+}

@@ -1,17 +1,19 @@
 //! One call: `POST /rpc/{name}` with the arguments object as body, `GET /rpc/{name}?args=` for queries.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderName, HeaderValue, VARY};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
-use sha2::{Digest, Sha256};
+use percent_encoding::percent_decode_str;
 
 use super::body::RequestBody;
-use super::envelope;
-use super::exchange::Exchange;
-use super::routes::{Border, Gateway, Refused, Response, holds, json};
+use super::request_context::RequestContext;
+use super::response::{Response, RouteError, empty, json};
+use super::shared::GatewayShared;
+use super::{envelope, etag};
 use crate::app::handler::Access;
 use crate::app::kind::KindName;
 use crate::kernel::fault::{Code, Fault};
@@ -22,72 +24,72 @@ use crate::kernel::trace::TraceContext;
 
 /// Header of a call's idempotency key.
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 const NO_ARGUMENTS: Bytes = Bytes::from_static(b"{}");
 
 /// Serves `/rpc/{name}`.
-pub(super) async fn serve<B: Border>(
-    gateway: &Gateway<B>,
-    exchange: &Exchange,
+pub(super) async fn serve(
+    shared: &GatewayShared,
+    context: &RequestContext,
     head: &Parts,
     body: &mut RequestBody,
     name: &str,
-) -> Result<Response, Refused> {
+) -> Result<Response, RouteError> {
     match head.method {
-        Method::POST => post(gateway, exchange, head, body, name).await.map_err(Refused::from),
-        Method::GET => get(gateway, exchange, head, name).await,
-        _ => Err(Refused::method("GET, POST")),
+        Method::POST => post(shared, context, head, body, name).await.map_err(RouteError::from),
+        Method::GET => get(shared, context, head, name).await,
+        _ => Err(RouteError::method_not_allowed("GET, POST")),
     }
 }
 
-async fn post<B: Border>(
-    gateway: &Gateway<B>,
-    exchange: &Exchange,
+async fn post(
+    shared: &GatewayShared,
+    context: &RequestContext,
     head: &Parts,
     body: &mut RequestBody,
     name: &str,
 ) -> Result<Response, Fault> {
-    let caller = gateway.authenticator().caller(&head.headers, exchange.ip)?;
-    let args = body.read_json(&head.headers, gateway.config(), gateway.body_room()).await?;
+    let caller = shared.authenticator.caller(&head.headers, context.ip)?;
+    let args = body.read_json(&head.headers, &shared.config, &shared.body_capacity).await?;
     let args = if args.is_empty() { NO_ARGUMENTS } else { args };
     let idempotency_key = idempotency_key(&head.headers)?;
-    let call = call(exchange.request_id, exchange.trace, name, args, caller);
-    let data = run(gateway, Invocation { idempotency_key, ..call }).await?;
+    let call = invocation(context.request_id, context.trace, name, args, caller);
+    let data = run(shared, Invocation { idempotency_key, ..call }).await?;
     Ok(json(StatusCode::OK, envelope::data(&data)))
 }
 
-/// Answers may be kept by the client, who asks each time whether they still hold: the entity tag is a hash of
-/// the data.
-async fn get<B: Border>(
-    gateway: &Gateway<B>,
-    exchange: &Exchange,
+/// Runs a query. The client may keep the answer, and asks each time whether it is still current: the entity
+/// tag is a hash of the data.
+async fn get(
+    shared: &GatewayShared,
+    context: &RequestContext,
     head: &Parts,
     name: &str,
-) -> Result<Response, Refused> {
-    let caller = gateway.authenticator().caller(&head.headers, exchange.ip)?;
-    // What does not exist from outside must not be told apart by this answer, so the border speaks for it.
-    let visible = gateway
-        .border()
+) -> Result<Response, RouteError> {
+    let caller = shared.authenticator.caller(&head.headers, context.ip)?;
+    // A function that is not visible from outside must be answered like one that does not exist, so both are
+    // left to the function subsystem.
+    let visible = shared
+        .functions
         .catalog()
         .get(name)
         .map(|known| &known.meta)
         .filter(|meta| meta.access != Access::Internal);
     if visible.is_some_and(|meta| meta.kind != KindName::Query) {
-        return Err(Refused::method("POST"));
+        return Err(RouteError::method_not_allowed("POST"));
     }
     let args = query_args(head.uri.query().unwrap_or_default())?;
-    let data = run(gateway, call(exchange.request_id, exchange.trace, name, args, caller)).await?;
-    let tag = entity_tag(&data);
-    let mut response = if holds(&head.headers, &tag) {
-        let mut response = Response::default();
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response
+    let data = run(shared, invocation(context.request_id, context.trace, name, args, caller)).await?;
+    let tag = etag::of(&data);
+    let mut response = if etag::is_current(&head.headers, &tag) {
+        empty(StatusCode::NOT_MODIFIED)
     } else {
         json(StatusCode::OK, envelope::data(&data))
     };
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(VARY, HeaderValue::from_static("authorization"));
-    headers.insert(ETAG, HeaderValue::from_str(&tag).expect("a quoted hash is a header value"));
+    headers.insert(ETAG, tag);
     Ok(response)
 }
 
@@ -100,8 +102,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Fault>
     Ok(Some(key.parse()?))
 }
 
-/// The call of `name` by `caller`.
-pub(super) fn call(
+/// The invocation of `name` by `caller`.
+pub(super) fn invocation(
     id: RequestId,
     trace: TraceContext,
     name: &str,
@@ -112,56 +114,33 @@ pub(super) fn call(
 }
 
 /// Runs a call and measures it.
-pub(super) async fn run<B: Border>(gateway: &Gateway<B>, invocation: Invocation) -> Result<Bytes, Fault> {
+pub(super) async fn run(shared: &GatewayShared, invocation: Invocation) -> Result<Bytes, Fault> {
     let started = Instant::now();
-    let measured = gateway.signals().function(&invocation.name);
-    let result = gateway.border().call(invocation).await;
-    measured.ended(&result, started.elapsed());
+    let signals = shared.signals.function(&invocation.name);
+    let result = shared.functions.call(invocation).await;
+    signals.ended(&result, started.elapsed());
     result
 }
 
-/// The only parameter is `args`. Others are refused rather than ignored, above all tokens; their values are
-/// not repeated.
+/// The parameter `args`. Any other parameter is refused rather than ignored, above all a token; its value is
+/// not repeated in the answer.
 fn query_args(query: &str) -> Result<Bytes, Fault> {
     let mut args = None;
-    for (key, value) in query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-    {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    for (key, value) in pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
         if key != "args" || args.is_some() {
             let message =
                 "the only query parameter is `args`, once: the arguments object as percent-encoded JSON";
             return Err(Fault::new(Code::BadRequest, message));
         }
-        args = Some(
-            percent_decode(value, true)
-                .ok_or_else(|| Fault::new(Code::BadRequest, "`args` is not percent-encoded text"))?,
-        );
+        args = Some(form_decode(value));
     }
     Ok(args.filter(|args| !args.is_empty()).unwrap_or(NO_ARGUMENTS))
 }
 
-/// Percent-encoding; of a form (WHATWG URL §5.1, as `URLSearchParams` writes it) a plus is a space.
-pub(super) fn percent_decode(text: &str, of_a_form: bool) -> Option<Bytes> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'+' if of_a_form => b' ',
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16);
-                u8::try_from(digit()? * 16 + digit()?).ok()?
-            }
-            other => other,
-        });
-    }
-    Some(decoded.into())
-}
-
-/// 128 bits of SHA-256: enough that two answers with one tag do not happen.
-pub(super) fn entity_tag(data: &[u8]) -> String {
-    let hash = Sha256::digest(data);
-    let (half, _) = hash.split_first_chunk::<16>().expect("SHA-256 has 32 bytes");
-    format!("\"{:032x}\"", u128::from_be_bytes(*half))
+/// The value of a form's field (WHATWG URL §5.1, as `URLSearchParams` writes it): a plus is a space.
+fn form_decode(value: &str) -> Bytes {
+    let spaced: Cow<'_, str> =
+        if value.contains('+') { value.replace('+', " ").into() } else { value.into() };
+    Bytes::from(percent_decode_str(&spaced).collect::<Vec<u8>>())
 }

@@ -1,6 +1,7 @@
-//! What the gateway measures and logs. Label values come from closed sets, so that no client can make series.
+//! Metrics and log lines of the gateway. Label values come from closed sets, so that no client can create a
+//! time series.
 //!
-//! Handles are kept once made: building labels for each request would cost more than the request's routing.
+//! Metric handles are kept: building labels for each request would cost more than routing the request.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -12,7 +13,8 @@ use metrics::{Counter, Gauge, Histogram};
 use crate::app::Catalog;
 use crate::kernel::fault::Fault;
 
-/// Counter: answered requests, by `route` and `code` (the HTTP status; rare ones as `4xx` and `5xx`).
+/// Counter: answered requests, by `route` and `code` (the HTTP status; a rare one is counted as `4xx` or
+/// `5xx`).
 pub const HTTP_REQUESTS_TOTAL: &str = "forge_http_requests_total";
 /// Histogram, seconds: calls over HTTP, by `handler` (`unknown` for names that no handler has) and `outcome`.
 pub const RPC_DURATION_SECONDS: &str = "forge_rpc_duration_seconds";
@@ -24,7 +26,7 @@ pub const HTTP_CONNECTIONS_REFUSED_TOTAL: &str = "forge_http_connections_refused
 pub const RPC_DURATION_BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// Where a request went, as a label.
+/// Label `route`: the kind of path that was requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RouteLabel {
     Rpc,
@@ -78,15 +80,15 @@ const STATUSES: [(u16, &str); 18] = [
 const OTHER_4XX: usize = STATUSES.len();
 const OTHER_5XX: usize = STATUSES.len() + 1;
 
-/// How a call ended, as a label.
+/// Label `outcome`: how a call ended.
 #[derive(Debug, Clone, Copy)]
-enum Outcome {
+enum RpcOutcome {
     Ok,
     Refused,
     Failed,
 }
 
-/// Durations of one function's calls.
+/// Metric handles of one function.
 pub(super) struct FunctionSignals {
     name: String,
     outcomes: [OnceLock<Histogram>; 3],
@@ -97,17 +99,17 @@ impl FunctionSignals {
         Self { name: name.to_owned(), outcomes: Default::default() }
     }
 
-    /// The wire name, or `unknown`.
+    /// Wire name of the function; `unknown` for every name that no function has.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// A call ended: as asked, refused for a reason of the caller's, or failed.
+    /// Records a call: `ok`, `refused` (an error of the caller) or `failed` (an error of the node).
     pub(super) fn ended<T>(&self, result: &Result<T, Fault>, elapsed: Duration) {
         let (outcome, label) = match result {
-            Ok(_) => (Outcome::Ok, "ok"),
-            Err(fault) if fault.code().status() < 500 => (Outcome::Refused, "refused"),
-            Err(_) => (Outcome::Failed, "failed"),
+            Ok(_) => (RpcOutcome::Ok, "ok"),
+            Err(fault) if fault.code().status() < 500 => (RpcOutcome::Refused, "refused"),
+            Err(_) => (RpcOutcome::Failed, "failed"),
         };
         let histogram = self.outcomes[outcome as usize].get_or_init(
             || metrics::histogram!(RPC_DURATION_SECONDS, "handler" => self.name.clone(), "outcome" => label),
@@ -116,8 +118,9 @@ impl FunctionSignals {
     }
 }
 
-/// The gateway's metric handles. They belong to the recorder that is installed when each is first used.
-pub(super) struct Signals {
+/// The metric handles of the gateway. A handle belongs to the recorder that is installed when the handle is
+/// first used.
+pub(super) struct GatewaySignals {
     requests: [[OnceLock<Counter>; STATUSES.len() + 2]; RouteLabel::COUNT],
     functions: HashMap<String, FunctionSignals>,
     unknown: FunctionSignals,
@@ -125,7 +128,7 @@ pub(super) struct Signals {
     refused: OnceLock<Counter>,
 }
 
-impl Signals {
+impl GatewaySignals {
     pub(super) fn new(catalog: &Catalog) -> Self {
         metrics::describe_counter!(HTTP_REQUESTS_TOTAL, "Answered requests");
         metrics::describe_histogram!(RPC_DURATION_SECONDS, metrics::Unit::Seconds, "Calls over HTTP");
@@ -160,7 +163,7 @@ impl Signals {
         self.refused.get_or_init(|| metrics::counter!(HTTP_CONNECTIONS_REFUSED_TOTAL)).increment(1);
     }
 
-    /// A request was answered. Errors are worth a line at info; the rest is for the developer.
+    /// Counts and logs an answered request: an error at info, a success at debug.
     pub(super) fn answered(
         &self,
         route: RouteLabel,
@@ -180,19 +183,19 @@ impl Signals {
             .increment(1);
         let ms = elapsed.as_secs_f64() * 1_000.0;
         match fault {
-            None => tracing::debug!(route = route.as_str(), status, ms, "answered"),
+            None => tracing::debug!(route = route.as_str(), status, ms, "request answered"),
             Some(fault) => tracing::info!(
                 route = route.as_str(),
                 status,
                 ms,
                 code = fault.code().name(),
-                "answered with an error"
+                "request answered with an error"
             ),
         }
     }
 }
 
-/// Counts a connection as open while it lives.
+/// Counts a connection as open until this is dropped.
 pub(super) struct OpenConnection {
     gauge: Gauge,
 }

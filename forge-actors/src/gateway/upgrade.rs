@@ -1,7 +1,7 @@
 //! From HTTP to a session: `GET /ws` (RFC 6455, section 4.2).
 //!
-//! A page of another origin is refused before anything else is looked at: the browser would send its user's
-//! address and cookies along, and CORS does not cover WebSockets. Programs that are no browsers send no
+//! A page of another origin is refused before the rest of the request is checked: the browser sends the
+//! cookies of its user along, and CORS does not cover WebSockets. Programs other than browsers send no
 //! `Origin`.
 
 use std::time::Duration;
@@ -18,36 +18,36 @@ use hyper_util::server::conn::auto::upgrade::downcast;
 use tungstenite::handshake::derive_accept_key;
 
 use super::auth;
-use super::connection::Watched;
 use super::cors::Cors;
-use super::exchange::Exchange;
-use super::routes::{Refused, Response};
+use super::monitored_stream::MonitoredStream;
+use super::request_context::RequestContext;
+use super::response::{Response, RouteError, empty};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::secs;
-use crate::session::messages::{Peer, SUBPROTOCOL, Seat, Sessions};
+use crate::session::{ConnectionPermit, RemoteClient, SUBPROTOCOL, Sessions};
 
-/// Time between the answer 101 and the socket being free; then the connection is closed.
-const UPGRADE_PATIENCE: Duration = secs(5);
-/// A key is 16 bytes in base64.
+/// Time for hyper to hand over the socket after the answer 101; then the connection is closed.
+const UPGRADE_TIMEOUT: Duration = secs(5);
+/// Length of `Sec-WebSocket-Key`: 16 bytes in base64.
 const KEY_LENGTH: usize = 24;
 
-/// A connection that becomes a session once its answer is written.
+/// A connection that becomes a session when its answer is written.
 pub(super) struct Upgrade {
-    on: OnUpgrade,
+    upgraded: OnUpgrade,
     sessions: Sessions,
-    peer: Peer,
-    seat: Seat,
+    client: RemoteClient,
+    permit: ConnectionPermit,
 }
 
 /// Answers `GET /ws`.
 pub(super) fn accept(
     sessions: &Sessions,
     cors: &Cors,
-    exchange: &Exchange,
+    context: &RequestContext,
     head: &Parts,
-) -> Result<(Response, Upgrade), Refused> {
+) -> Result<(Response, Upgrade), RouteError> {
     if head.method != Method::GET {
-        return Err(Refused::method("GET"));
+        return Err(RouteError::method_not_allowed("GET"));
     }
     if !may_connect(cors, &head.headers) {
         return Err(Fault::new(
@@ -60,15 +60,16 @@ pub(super) fn accept(
         return Err(bad("`/ws` takes no parameters; a token is sent in the frame `hello`").into());
     }
     let key = handshake(head)?;
-    let on = head
+    let upgraded = head
         .extensions
         .get::<OnUpgrade>()
         .cloned()
         .ok_or_else(|| bad("this connection cannot be upgraded"))?;
-    let peer = Peer { ip: exchange.ip, user_agent: head.headers.get(USER_AGENT).map(auth::printable) };
-    let upgrade = Upgrade { on, sessions: sessions.clone(), peer, seat: sessions.admit(exchange.ip)? };
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let client =
+        RemoteClient { ip: context.ip, user_agent: head.headers.get(USER_AGENT).map(auth::printable) };
+    let upgrade =
+        Upgrade { upgraded, sessions: sessions.clone(), client, permit: sessions.admit(context.ip)? };
+    let mut response = empty(StatusCode::SWITCHING_PROTOCOLS);
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -78,7 +79,7 @@ pub(super) fn accept(
     Ok((response, upgrade))
 }
 
-/// Checks what the client asks for; its key.
+/// Checks the handshake, and returns the key of the client.
 fn handshake(head: &Parts) -> Result<&HeaderValue, Fault> {
     let headers = &head.headers;
     if head.version != Version::HTTP_11 {
@@ -101,13 +102,13 @@ fn bad(message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
     Fault::new(Code::BadRequest, message)
 }
 
-/// The header's lists have this item.
+/// One of the headers `name` lists `item`.
 fn lists(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|listed| listed.trim().eq_ignore_ascii_case(item))
 }
 
-/// The page is of this server or of a listed origin, or there is no page.
+/// The request comes from a page of this server or of a listed origin, or from a program that is no browser.
 fn may_connect(cors: &Cors, headers: &HeaderMap) -> bool {
     if !headers.contains_key(ORIGIN) || cors.allows(headers) {
         return true;
@@ -120,8 +121,8 @@ fn may_connect(cors: &Cors, headers: &HeaderMap) -> bool {
     is_same_origin(origin, host)
 }
 
-/// Whether TLS ended before this server is not known, so the scheme tells only which port is meant when none
-/// is written.
+/// A proxy may have ended TLS in front of this server, so the scheme is not compared. It only says which port
+/// is meant when none is written.
 fn is_same_origin(origin: &str, host: &str) -> bool {
     let (authority, default_port) = match (origin.strip_prefix("https://"), origin.strip_prefix("http://")) {
         (Some(authority), _) => (authority, ":443"),
@@ -135,15 +136,17 @@ fn is_same_origin(origin: &str, host: &str) -> bool {
 impl Upgrade {
     /// Waits until the answer is written, and hands the socket over.
     pub(super) async fn finish(self) {
-        let Self { on, sessions, peer, seat } = self;
-        let upgraded = match tokio::time::timeout(UPGRADE_PATIENCE, on).await {
+        let Self { upgraded, sessions, client, permit } = self;
+        let upgraded = match tokio::time::timeout(UPGRADE_TIMEOUT, upgraded).await {
             Ok(Ok(upgraded)) => upgraded,
             Ok(Err(error)) => return tracing::debug!(%error, "a connection ended during its upgrade"),
             Err(_) => return tracing::debug!("a connection was not upgraded in time"),
         };
-        match downcast::<TokioIo<Watched>>(upgraded) {
-            Ok(parts) => sessions.open(parts.io.into_inner().into_stream(), parts.read_buf, peer, seat).await,
-            Err(_) => tracing::error!("an upgraded connection is not one of this server's"),
+        match downcast::<TokioIo<MonitoredStream>>(upgraded) {
+            Ok(parts) => {
+                sessions.open(parts.io.into_inner().into_stream(), parts.read_buf, client, permit).await
+            }
+            Err(_) => tracing::error!("an upgraded connection is not a socket of this server"),
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod slot;
 pub mod time;
 pub mod token_bucket;
 pub mod trace;
+pub mod wait_cell;
 pub mod wire;
 
 #[cfg(test)]

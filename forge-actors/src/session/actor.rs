@@ -1,16 +1,20 @@
-//! The session's actor: owns the socket's task and the reactor's client, and does what [`State`] decides.
+//! The actor of one session: owns the socket's task, the reactor's client and the timers, and performs the
+//! outputs that [`SessionState`] decides.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::client_state::{OpenedSubscription, ends_subscription};
+use super::connection;
 use super::frame::ClientFrame;
-use super::messages::{SessionId, SessionInfo, Shared};
-use super::outlet::{End, Opened, Outlet, ends_subscription};
-use super::render::{Authenticated, ServerFrame, mutation_result};
-use super::socket::{self, Socket};
-use super::state::{Action, Alarm, Ended, Limits, Peer, Signed, State};
-use super::wire::CloseCode;
+use super::messages::{CompletedMutation, SessionId, SessionInfo, SessionMessage, SessionTimeout};
+use super::render::{AuthReply, ServerFrame, mutation_result};
+use super::send_buffer::SendBuffer;
+use super::shared::SessionShared;
+use super::socket::SessionSocket;
+use super::state::{RemoteClient, SessionInput, SessionLimits, SessionOutput, SessionState, VerifiedToken};
+use super::wire::{CloseCode, TextFrame};
 use crate::app::handler::Access;
 use crate::app::kind::KindName;
 use crate::app::token::Tokens;
@@ -19,286 +23,290 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::kernel::slot::Slot;
 use crate::kernel::time::Timestamp;
-use crate::reactor::{Client, MutationId, QueryResult, Sink, SubscriptionId, Version};
+use crate::kernel::trace::TraceContext;
+use crate::reactor::{Client, MutationId, QueryResult, Sink, Version};
 use crate::supervise::{Actor, ActorError, Context, Reply, Timer};
 
-/// What a session's actor is told.
-#[derive(forge_app_macros::Message)]
-pub(super) enum SessionMessage {
-    /// The client sent a frame.
-    Received(Box<ClientFrame>),
-    MutationEnded(Box<Ended>),
-    /// The reactor told the client of these mutations.
-    Applied(Box<[MutationId]>),
-    /// The reactor ended these subscriptions.
-    SubscriptionsEnded(Vec<SubscriptionId>),
-    /// The reactor forgot everything.
-    Reset,
-    Ring(Alarm),
-    /// The node is on its way out.
-    Drain,
-    /// There is no reactor any more.
-    Abandoned,
-    /// The socket's task has ended.
-    Disconnected,
-    Describe(Reply<SessionInfo>),
-}
+/// Messages that wait for one session; more than a client's burst of frames.
+const MESSAGES_MAX: usize = 4_096;
 
-/// One client's connection.
+/// The connection of one client.
 pub(super) struct SessionActor {
     id: SessionId,
-    shared: Arc<Shared>,
-    peer: Peer,
-    /// Taken at the start; a session has one life.
-    socket: Arc<Slot<Socket>>,
+    shared: Arc<SessionShared>,
+    client: RemoteClient,
+    /// Taken at the start. A session is never restarted, since its socket cannot be opened again.
+    socket: Arc<Slot<SessionSocket>>,
 }
 
-/// What changes in its life.
-pub(super) struct Connected {
-    state: State,
-    outlet: Arc<Outlet>,
-    client: Client,
+pub(super) struct LiveSession {
+    state: SessionState,
+    buffer: Arc<SendBuffer>,
+    reactor_client: Client,
     connected_at: Timestamp,
-    alarm: Option<Timer>,
-    leave: Option<Timer>,
+    /// Of `hello`, then of the token.
+    timer: Option<Timer>,
+    go_away_timer: Option<Timer>,
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("a session has one socket and one life")]
+#[error("the session has no socket: a session cannot be restarted")]
 struct NoSocket;
 
 impl SessionActor {
-    pub(super) fn new(id: SessionId, shared: Arc<Shared>, peer: Peer, socket: Arc<Slot<Socket>>) -> Self {
-        Self { id, shared, peer, socket }
+    pub(super) fn new(
+        id: SessionId,
+        shared: Arc<SessionShared>,
+        client: RemoteClient,
+        socket: Arc<Slot<SessionSocket>>,
+    ) -> Self {
+        Self { id, shared, client, socket }
     }
 
-    fn perform(&self, cx: &Context<SessionMessage>, connected: &mut Connected, actions: Vec<Action>) {
-        for action in actions {
-            self.act(cx, connected, action);
+    fn step(&self, cx: &Context<SessionMessage>, live: &mut LiveSession, input: SessionInput) {
+        for output in live.state.step(input, Utc::now()) {
+            self.perform(cx, live, output);
         }
     }
 
-    fn act(&self, cx: &Context<SessionMessage>, connected: &mut Connected, action: Action) {
-        let outlet = &connected.outlet;
-        match action {
-            Action::Welcome => outlet.reply(self.welcome(&connected.state).text()),
-            Action::Authenticated(result) => outlet.reply(authenticated(&connected.state, &result)),
-            Action::Pong(id) => outlet.reply(ServerFrame::Pong { id }.text()),
-            Action::GoAway => outlet
-                .reply(ServerFrame::GoAway { after_ms: millis(self.shared.config.go_away_after) }.text()),
-            Action::Subscribe(opened, invocation) => subscribe(&self.shared, connected, opened, *invocation),
-            Action::Unsubscribe(id) => {
-                connected.client.unsubscribe(id);
-                outlet.change(|pending| pending.close(id));
+    fn receive(&self, cx: &Context<SessionMessage>, live: &mut LiveSession, frame: ClientFrame) {
+        let input = SessionInput::from_frame(frame, |token| verify(self.shared.deps.tokens.as_ref(), token));
+        self.step(cx, live, input);
+    }
+
+    fn perform(&self, cx: &Context<SessionMessage>, live: &mut LiveSession, output: SessionOutput) {
+        match output {
+            SessionOutput::Welcome => live.buffer.reply(self.welcome(&live.state)),
+            SessionOutput::Authenticated(result) => live.buffer.reply(auth_reply(&live.state, &result)),
+            SessionOutput::Pong(id) => live.buffer.reply(ServerFrame::Pong { id }.text()),
+            SessionOutput::GoAway => live.buffer.reply(self.go_away()),
+            SessionOutput::Subscribe(opened, invocation) => self.subscribe(cx, live, opened, *invocation),
+            SessionOutput::Unsubscribe(id) => {
+                live.reactor_client.unsubscribe(id);
+                live.buffer.close_subscription(id);
             }
-            Action::Run(id, invocation) => self.run(cx, outlet, id, *invocation),
-            Action::Await(id, receipt) => connected.client.await_commit(MutationId(id), &receipt),
-            Action::Result(ended) => outlet.reply(self.result(&ended)),
-            Action::Hold(held) => outlet.change(|pending| pending.held = Some(held)),
-            Action::Alarm(alarm) => {
-                connected.alarm =
-                    alarm.map(|(alarm, after)| cx.send_after(after, SessionMessage::Ring(alarm)))
+            SessionOutput::RunMutation(id, invocation) => self.run_mutation(cx, live, id, *invocation),
+            SessionOutput::AwaitCommit(id, receipt) => {
+                live.reactor_client.await_commit(MutationId(id), &receipt)
             }
-            Action::LeaveAfter(after) => {
-                connected.leave = Some(cx.send_after(after, SessionMessage::Ring(Alarm::Leave)))
+            SessionOutput::MutationResult(completed) => live.buffer.reply(self.mutation_result(&completed)),
+            SessionOutput::HoldResults(held) => live.buffer.hold(held),
+            SessionOutput::SetTimer(timer) => {
+                let start = |(timeout, after)| cx.send_after(after, SessionMessage::TimedOut(timeout));
+                live.timer = timer.map(start);
             }
-            Action::End(end) => outlet.end(end),
+            SessionOutput::SetGoAwayTimer(after) => {
+                let timeout = SessionMessage::TimedOut(SessionTimeout::GoAway);
+                live.go_away_timer = Some(cx.send_after(after, timeout));
+            }
+            SessionOutput::Close(reason) => live.buffer.close(reason),
         }
     }
 
-    fn welcome<'a>(&'a self, state: &'a State) -> ServerFrame<'a> {
-        ServerFrame::Welcome {
+    fn welcome(&self, state: &SessionState) -> TextFrame {
+        let deps = &self.shared.deps;
+        let frame = ServerFrame::Welcome {
             session: self.id.to_string(),
-            node: self.shared.node.to_string(),
-            contract: self.shared.contract.as_deref(),
-            subject: state.signed().map(|signed| signed.identity.subject.as_str()),
-            expires_at: state.signed().map(|signed| signed.expires_at),
-            ping_ms: millis(self.shared.config.ping_interval),
+            node: deps.node.to_string(),
+            contract: deps.contract.as_deref(),
+            subject: state.token().map(|token| token.identity.subject.as_str()),
+            expires_at: state.token().map(|token| token.expires_at),
+            ping_ms: millis(deps.config.ping_interval),
+        };
+        frame.text()
+    }
+
+    fn go_away(&self) -> TextFrame {
+        ServerFrame::GoAway { after_ms: millis(self.shared.deps.config.go_away_after) }.text()
+    }
+
+    /// Opens a subscription. A query that the reactor does not accept is answered with its error; a reactor
+    /// that accepts no query closes the connection.
+    fn subscribe(
+        &self,
+        cx: &Context<SessionMessage>,
+        live: &mut LiveSession,
+        opened: OpenedSubscription,
+        invocation: Invocation,
+    ) {
+        let OpenedSubscription { id, version, replaces, .. } = opened;
+        if let Some(former) = replaces {
+            live.reactor_client.unsubscribe(former);
+        }
+        // Opened before the reactor is asked, which may deliver the result at once.
+        live.buffer.open(opened);
+        let (name, trace) = (Arc::clone(&invocation.name), invocation.trace);
+        let Err(fault) = live.reactor_client.subscribe(id, invocation, version) else { return };
+        match fault.code() {
+            Code::Overloaded | Code::Unavailable => {
+                live.buffer.close(CloseCode::TryAgainLater.because(fault));
+            }
+            code => {
+                let refusal = QueryResult { version: Version(0), outcome: Err(fault), trace };
+                refusal.log_error(self.loggable_name(&name));
+                live.buffer.refuse_subscription(id, refusal);
+                if ends_subscription(code) {
+                    self.step(cx, live, SessionInput::SubscriptionsEnded(vec![id]));
+                }
+            }
         }
     }
 
-    /// Runs a mutation beside the actor. When the session ends meanwhile the mutation goes on: the function
-    /// room owns it.
-    fn run(&self, cx: &Context<SessionMessage>, outlet: &Arc<Outlet>, id: u32, invocation: Invocation) {
+    /// Runs a mutation beside the actor. The function subsystem owns the call: a session that ends meanwhile
+    /// does not end the mutation.
+    fn run_mutation(
+        &self,
+        cx: &Context<SessionMessage>,
+        live: &LiveSession,
+        id: u32,
+        invocation: Invocation,
+    ) {
         let (name, trace) = (Arc::clone(&invocation.name), invocation.trace);
-        let (shared, outlet) = (Arc::clone(&self.shared), Arc::clone(outlet));
+        let (shared, buffer) = (Arc::clone(&self.shared), Arc::clone(&live.buffer));
         cx.spawn("mutation", async move {
-            let (outcome, receipt) = match refuse_other_kinds(&shared, &invocation) {
+            let (result, receipt) = match refuse_other_kinds(&shared, &invocation) {
                 Some(fault) => (Err(fault), Receipt::default()),
-                None => shared.functions.submit(invocation).await,
+                None => shared.deps.functions.submit(invocation).await,
             };
-            outlet.tell(SessionMessage::MutationEnded(Box::new(Ended { id, name, trace, outcome, receipt })));
+            let completed = CompletedMutation { id, name, trace, result, receipt };
+            buffer.send_to_actor(SessionMessage::MutationCompleted(Box::new(completed)));
         });
     }
 
-    fn result(&self, ended: &Ended) -> super::wire::TextFrame {
-        let trace_id = ended.trace.trace_id_hex();
-        self.log(ended, &trace_id);
-        let frame = mutation_result(ended.id, &ended.outcome, &trace_id);
-        let bytes_max = self.shared.config.transition_bytes_max;
+    fn mutation_result(&self, completed: &CompletedMutation) -> TextFrame {
+        let trace_id = completed.trace.trace_id_hex();
+        self.log(completed, &trace_id);
+        let frame = mutation_result(completed.id, &completed.result, &trace_id);
+        let bytes_max = self.shared.deps.config.transition_bytes_max;
         if frame.payload().len() <= bytes_max {
             return frame;
         }
         let message = format!(
-            "the mutation is committed; its answer does not fit: a frame to a client has at most {bytes_max} bytes"
+            "the mutation is committed; its answer does not fit: a frame to a client has at most \
+             {bytes_max} bytes"
         );
-        mutation_result(ended.id, &Err(Fault::new(Code::PayloadTooLarge, message)), &trace_id)
+        mutation_result(completed.id, &Err(Fault::new(Code::PayloadTooLarge, message)), &trace_id)
     }
 
-    /// As for a call over HTTP: an error is worth a line at info, which the trace id that the client was told
-    /// finds; the rest is for the developer.
-    fn log(&self, ended: &Ended, trace_id: &str) {
-        let function = loggable(&self.shared, &ended.name);
-        match &ended.outcome {
-            Ok(_) => tracing::debug!(function, trace_id, "a mutation was answered"),
+    /// Logs an error at info, as for a call over HTTP: the client was sent the trace id of that line. A
+    /// success is logged at debug.
+    fn log(&self, completed: &CompletedMutation, trace_id: &str) {
+        let function = self.loggable_name(&completed.name);
+        match &completed.result {
+            Ok(_) => tracing::debug!(function, trace_id, "mutation answered"),
             Err(fault) => {
                 fault.log_hidden(function, trace_id);
-                tracing::info!(
-                    function,
-                    trace_id,
-                    code = fault.code().name(),
-                    "a mutation was answered with an error"
-                );
+                let code = fault.code().name();
+                tracing::info!(function, trace_id, code, "mutation answered with an error");
             }
         }
     }
 
-    fn describe(&self, connected: &Connected, reply: Reply<SessionInfo>) -> Vec<Action> {
-        let Connected { state, connected_at, .. } = connected;
+    /// The name as the catalog has it. A name that the client made up is not logged.
+    fn loggable_name<'a>(&self, name: &'a str) -> &'a str {
+        if self.shared.deps.functions.catalog().get(name).is_some() { name } else { "unknown" }
+    }
+
+    fn describe(&self, live: &LiveSession, reply: Reply<SessionInfo>) {
+        let LiveSession { state, connected_at, .. } = live;
         reply.send(SessionInfo {
             id: self.id,
-            subject: state.signed().map(|signed| signed.identity.subject.clone()),
-            address: state.peer().ip,
-            user_agent: state.peer().user_agent.clone(),
+            subject: state.token().map(|token| token.identity.subject.clone()),
+            address: state.client().ip,
+            user_agent: state.client().user_agent.clone(),
             connected_at: *connected_at,
             subscriptions: state.subscriptions(),
             mutations: state.mutations(),
         });
-        Vec::new()
     }
 }
 
 impl Actor for SessionActor {
     type Message = SessionMessage;
-    type State = Connected;
+    type State = LiveSession;
     const KIND: &'static str = "session";
-    /// More than a client's burst of frames.
-    const MAILBOX_MAX: usize = 4_096;
+    const MAILBOX_MAX: usize = MESSAGES_MAX;
 
-    async fn start(&self, cx: &Context<SessionMessage>) -> Result<Connected, ActorError> {
+    async fn start(&self, cx: &Context<SessionMessage>) -> Result<LiveSession, ActorError> {
         let socket = self.socket.try_take().ok_or(NoSocket)?;
-        let config = &self.shared.config;
-        let limits = Limits {
-            subscriptions_max: config.subscriptions_max,
-            mutations_waiting_max: config.mutations_waiting_max,
-            hello_timeout: config.hello_timeout,
-            go_away_after: config.go_away_after,
+        let deps = &self.shared.deps;
+        let limits = SessionLimits {
+            subscriptions_max: deps.config.subscriptions_max,
+            mutations_waiting_max: deps.config.mutations_waiting_max,
+            hello_timeout: deps.config.hello_timeout,
+            go_away_after: deps.config.go_away_after,
         };
-        let outlet = Arc::new(Outlet::new(cx.address(), Arc::clone(&self.shared.signals)));
-        let client = self.shared.reactor.attach(Arc::clone(&outlet) as Arc<dyn Sink>);
-        cx.spawn("socket", socket::serve(socket, Arc::clone(&outlet)));
-        let mut connected = Connected {
-            state: State::new(self.peer.clone(), limits),
-            outlet,
-            client,
+        let signals = Arc::clone(&self.shared.signals);
+        let buffer = Arc::new(SendBuffer::new(cx.address(), signals, deps.config.transition_bytes_max));
+        let reactor_client = deps.reactor.attach(Arc::clone(&buffer) as Arc<dyn Sink>);
+        cx.spawn("socket", connection::serve(socket, Arc::clone(&buffer)));
+        let hello_timeout = SessionMessage::TimedOut(SessionTimeout::Hello);
+        let mut live = LiveSession {
+            state: SessionState::new(self.client.clone(), limits),
+            buffer,
+            reactor_client,
             connected_at: Utc::now(),
-            alarm: Some(cx.send_after(config.hello_timeout, SessionMessage::Ring(Alarm::HelloOverdue))),
-            leave: None,
+            timer: Some(cx.send_after(deps.config.hello_timeout, hello_timeout)),
+            go_away_timer: None,
         };
+        // The message `Drain` went to the sessions that had started before.
         if self.shared.sockets.is_closed() {
-            let actions = connected.state.drain();
-            self.perform(cx, &mut connected, actions);
+            self.step(cx, &mut live, SessionInput::Drain);
         }
-        Ok(connected)
+        Ok(live)
     }
 
     async fn handle(
         &self,
         cx: &Context<SessionMessage>,
         message: SessionMessage,
-        connected: &mut Connected,
+        live: &mut LiveSession,
     ) -> Result<(), ActorError> {
-        let state = &mut connected.state;
-        let actions = match message {
-            SessionMessage::Received(frame) => {
-                state.receive(*frame, Utc::now(), |token| verify(self.shared.tokens.as_ref(), token))
+        use SessionMessage as Message;
+        match message {
+            Message::Received(frame) => self.receive(cx, live, *frame),
+            Message::MutationCompleted(completed) => {
+                self.step(cx, live, SessionInput::MutationCompleted(completed));
             }
-            SessionMessage::MutationEnded(ended) => state.mutation_ended(ended),
-            SessionMessage::Applied(mutations) => state.applied(&mutations),
-            SessionMessage::SubscriptionsEnded(ended) => state.subscriptions_ended(&ended),
-            SessionMessage::Reset => state.reset(),
-            SessionMessage::Ring(alarm) => state.alarm(alarm, Utc::now()),
-            SessionMessage::Drain => state.drain(),
-            SessionMessage::Abandoned => state.abandon(),
-            SessionMessage::Disconnected => disconnected(cx),
-            SessionMessage::Describe(reply) => self.describe(connected, reply),
-        };
-        self.perform(cx, connected, actions);
+            Message::MutationsApplied(applied) => {
+                self.step(cx, live, SessionInput::MutationsApplied(applied));
+            }
+            Message::SubscriptionsEnded(ended) => {
+                self.step(cx, live, SessionInput::SubscriptionsEnded(ended));
+            }
+            Message::ReactorRestarted => self.step(cx, live, SessionInput::ReactorRestarted),
+            Message::ReactorLost => self.step(cx, live, SessionInput::ReactorLost),
+            Message::TimedOut(timeout) => self.step(cx, live, SessionInput::TimedOut(timeout)),
+            Message::Drain => self.step(cx, live, SessionInput::Drain),
+            Message::Disconnected => cx.stop("the connection ended"),
+            Message::Describe(reply) => self.describe(live, reply),
+        }
         Ok(())
     }
 }
 
-fn disconnected(cx: &Context<SessionMessage>) -> Vec<Action> {
-    cx.stop("the connection ended");
-    Vec::new()
+/// Refuses functions that are no mutations. A function that is not visible from outside must be answered like
+/// one that does not exist, so both are left to the function subsystem.
+fn refuse_other_kinds(shared: &SessionShared, invocation: &Invocation) -> Option<Fault> {
+    let meta = &shared.deps.functions.catalog().get(&invocation.name)?.meta;
+    let is_other_kind = meta.access != Access::Internal && meta.kind != KindName::Mutation;
+    let message = "`mut` runs mutations; subscribe to queries, and call actions by POST /rpc";
+    is_other_kind.then(|| Fault::new(Code::MethodNotAllowed, message))
 }
 
-/// Subscribes. A query that the reactor does not take is answered as one that failed; a reactor that takes
-/// none ends the connection.
-fn subscribe(shared: &Shared, connected: &mut Connected, opened: Opened, invocation: Invocation) {
-    let (id, version) = (opened.id, opened.version);
-    if let Some(former) = opened.replaces {
-        connected.client.unsubscribe(former);
-    }
-    connected.outlet.change(|pending| pending.open(opened));
-    let (name, trace) = (Arc::clone(&invocation.name), invocation.trace);
-    let Err(fault) = connected.client.subscribe(id, invocation, version) else { return };
-    match fault.code() {
-        Code::Overloaded | Code::Unavailable => {
-            connected.outlet.end(End { code: CloseCode::Busy, fault: Some(fault) })
-        }
-        code => {
-            if ends_subscription(code) {
-                connected.state.forget(&[id]);
-            }
-            let result = QueryResult { version: Version(0), outcome: Err(fault), trace };
-            result.log_error(loggable(shared, &name));
-            connected.outlet.change(|pending| drop(pending.news.results.insert(id, Arc::new(result))));
-        }
-    }
-}
-
-/// The catalog's name, never one that a client has made up.
-fn loggable<'a>(shared: &Shared, name: &'a str) -> &'a str {
-    if shared.functions.catalog().get(name).is_some() { name } else { "unknown" }
-}
-
-/// What is not visible from outside must not be told apart by this answer, so the function room speaks for
-/// it.
-fn refuse_other_kinds(shared: &Shared, invocation: &Invocation) -> Option<Fault> {
-    let meta = &shared.functions.catalog().get(&invocation.name)?.meta;
-    let other = meta.access != Access::Internal && meta.kind != KindName::Mutation;
-    other.then(|| {
-        Fault::new(
-            Code::MethodNotAllowed,
-            "`mut` runs mutations; subscribe to queries, and call actions by POST /rpc",
-        )
-    })
-}
-
-fn authenticated(state: &State, result: &Result<(), Fault>) -> super::wire::TextFrame {
-    let trace_id = crate::kernel::trace::TraceContext::new_root().trace_id_hex();
-    let frame = match result {
-        Ok(()) => Authenticated::Accepted {
-            subject: state.signed().map(|signed| signed.identity.subject.as_str()),
-            expires_at: state.signed().map(|signed| signed.expires_at),
+fn auth_reply(state: &SessionState, result: &Result<(), Fault>) -> TextFrame {
+    let trace_id = TraceContext::new_root().trace_id_hex();
+    let reply = match result {
+        Ok(()) => AuthReply::Accepted {
+            subject: state.token().map(|token| token.identity.subject.as_str()),
+            expires_at: state.token().map(|token| token.expires_at),
         },
-        Err(fault) => Authenticated::Refused { error: fault.wire(&trace_id) },
+        Err(fault) => AuthReply::Refused { error: fault.wire(&trace_id) },
     };
-    ServerFrame::Auth(frame).text()
+    ServerFrame::Auth(reply).text()
 }
 
-fn verify(tokens: Option<&Tokens>, token: &str) -> Result<Signed, Fault> {
+fn verify(tokens: Option<&Tokens>, token: &str) -> Result<VerifiedToken, Fault> {
     let refused = |message| Fault::new(Code::Unauthenticated, message);
     let tokens = tokens.ok_or_else(|| refused("this server accepts no tokens: no secret is configured"))?;
     let identity = tokens.verify(token)?;
@@ -306,7 +314,7 @@ fn verify(tokens: Option<&Tokens>, token: &str) -> Result<Signed, Fault> {
     let expires_at = expires_at
         .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
         .ok_or_else(|| refused("the token is not valid"))?;
-    Ok(Signed { identity: Arc::new(identity), expires_at })
+    Ok(VerifiedToken { identity: Arc::new(identity), expires_at })
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

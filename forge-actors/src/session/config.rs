@@ -6,43 +6,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::time::{format_duration, millis, secs, serde_duration};
 
-/// Smallest `frame_bytes_max`: a `hello` with a token has to fit.
+/// The smallest `frame_bytes_max` that is accepted: a `hello` with a token must fit.
 const FRAME_BYTES_LEAST: usize = 4 * 1024;
 
-/// What a WebSocket client may take of a node. Every limit says what happens when it is reached.
+/// Limits of the WebSocket sessions of a node. Each limit says what happens when it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SessionsConfig {
-    /// Open WebSockets; one more is answered 503 with `Retry-After` instead of the upgrade.
+    /// Open WebSockets; one more upgrade is answered 503 with `Retry-After`.
     pub connections_max: usize,
-    /// Open WebSockets from one address (of IPv6, from one /64); one more is answered 503 with `Retry-After`.
+    /// Open WebSockets from one address (of IPv6, from one /64); one more upgrade is answered 503 with
+    /// `Retry-After`.
     pub address_connections_max: usize,
     /// Bytes of a frame from the client; a larger one closes the connection with 1009.
     pub frame_bytes_max: usize,
-    /// Frames per second, over a longer time; more close the connection with 1008.
+    /// Frames per second from one client, on average; a client that sends more is closed with 1008.
     pub frames_per_second_max: u32,
-    /// Frames at once, before `frames_per_second_max` counts. At least `subscriptions_max`, since a client
-    /// that comes back subscribes to everything again.
+    /// Frames that a client may send at once, before `frames_per_second_max` counts. At least
+    /// `subscriptions_max`, since a client that reconnects subscribes to everything again.
     pub frames_burst_max: u32,
     /// Subscriptions of one connection; one more closes it with 1008.
     pub subscriptions_max: usize,
-    /// Mutations of one connection that wait for their turn, or for the reactor to see their commit; one more
-    /// is answered OVERLOADED.
+    /// Mutations of one connection that wait for their turn, or whose effects the reactor has not delivered
+    /// yet; one more is answered OVERLOADED.
     pub mutations_waiting_max: usize,
     /// Bytes of a frame to the client; a result that does not fit becomes the error PAYLOAD_TOO_LARGE of its
     /// subscription or mutation.
     pub transition_bytes_max: usize,
-    /// Time from the upgrade to `hello`; then the connection is closed with 1008.
+    /// Time for a client to send `hello` after the upgrade; then the connection is closed with 1008.
     #[serde(with = "serde_duration")]
     pub hello_timeout: Duration,
-    /// Time between two WebSocket pings of the server; a client that neither answers nor sends for twice as
-    /// long is cut off.
+    /// Time between two WebSocket pings of the server; a client from which nothing arrives for twice as long
+    /// is disconnected.
     #[serde(with = "serde_duration")]
     pub ping_interval: Duration,
-    /// Time in which a client takes nothing of what waits for it; then the connection is closed with 1013.
+    /// Time for which a client may take nothing while something waits to be written to it; then the
+    /// connection is closed with 1013.
     #[serde(with = "serde_duration")]
     pub write_timeout: Duration,
-    /// On shutdown: time that clients have to connect elsewhere; then they are closed with 1001.
+    /// On shutdown: time for clients to connect to another node; then their connections are closed with 1001.
     #[serde(with = "serde_duration")]
     pub go_away_after: Duration,
 }
@@ -67,7 +69,7 @@ impl Default for SessionsConfig {
 }
 
 impl SessionsConfig {
-    /// Says in sentences what cannot work.
+    /// The mistakes of this section, each in a sentence that names its keys.
     pub fn validate(&self) -> Vec<String> {
         let sizes = [
             ("connections_max", self.connections_max, 1),
@@ -79,14 +81,14 @@ impl SessionsConfig {
             ("transition_bytes_max", self.transition_bytes_max, FRAME_BYTES_LEAST),
         ];
         let small = sizes.iter().filter(|(_, value, least)| value < least);
-        let mut wrong: Vec<_> = small
+        let mut mistakes: Vec<_> = small
             .map(|(key, value, least)| format!("sessions.{key} is {value}; it must be at least {least}"))
             .collect();
         if (self.frames_burst_max as usize) < self.subscriptions_max {
             let (burst, subscriptions) = (self.frames_burst_max, self.subscriptions_max);
-            wrong.push(format!(
-                "sessions.frames_burst_max ({burst}) is less than sessions.subscriptions_max ({subscriptions}): a client that comes back \
-                 could not subscribe to everything again"
+            mistakes.push(format!(
+                "sessions.frames_burst_max ({burst}) is less than sessions.subscriptions_max \
+                 ({subscriptions}): a client that reconnects could not subscribe to everything again"
             ));
         }
         let times = [
@@ -95,9 +97,9 @@ impl SessionsConfig {
             ("write_timeout", self.write_timeout),
         ];
         let short = times.iter().filter(|(_, time)| *time < millis(100));
-        wrong.extend(short.map(|(key, time)| {
+        mistakes.extend(short.map(|(key, time)| {
             format!("sessions.{key} is {}; it must be at least 100ms", format_duration(*time))
         }));
-        wrong
+        mistakes
     }
 }

@@ -1,7 +1,7 @@
-//! Frames from the client: from text to what it asks for.
+//! Frames from the client: from text to a [`ClientFrame`].
 //!
-//! The type is read first, then the fields of that type and no others. Arguments are not looked into: they go
-//! to the function room as the bytes they came in.
+//! The field `type` is read first, then the fields of that type; other fields are refused. The arguments of a
+//! function are not parsed here: they go to the function subsystem as the bytes in which they came.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,20 +17,32 @@ use crate::kernel::idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
 use crate::kernel::trace::TraceContext;
 use crate::reactor::Version;
 
-/// What a client asks for.
+/// A frame from the client.
 #[derive(Debug, PartialEq)]
 pub(super) enum ClientFrame {
     Hello { contract: Option<String>, token: Option<String> },
-    Subscribe { id: u32, name: Arc<str>, args: Bytes, version: Option<Version> },
+    Subscribe(SubscribeRequest),
     Unsubscribe { id: u32 },
-    Mutate(Mutation),
+    Mutate(MutationRequest),
     Authenticate { token: Option<String> },
     Ping { id: u32 },
 }
 
-/// A mutation to run.
+/// The frame `sub`.
 #[derive(Debug, PartialEq)]
-pub(super) struct Mutation {
+pub(super) struct SubscribeRequest {
+    /// The client's number of the subscription.
+    pub(super) id: u32,
+    pub(super) name: Arc<str>,
+    pub(super) args: Bytes,
+    /// The version of the result that the client has.
+    pub(super) version: Option<Version>,
+}
+
+/// The frame `mut`.
+#[derive(Debug, PartialEq)]
+pub(super) struct MutationRequest {
+    /// The client's number of the mutation.
     pub(super) id: u32,
     pub(super) name: Arc<str>,
     pub(super) args: Bytes,
@@ -39,14 +51,14 @@ pub(super) struct Mutation {
 }
 
 #[derive(Deserialize)]
-struct Tag<'a> {
+struct TypeField<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Hello {
+struct HelloFields {
     #[serde(rename = "type")]
     _type: IgnoredAny,
     proto: u32,
@@ -56,7 +68,7 @@ struct Hello {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Sub<'a> {
+struct SubFields<'a> {
     #[serde(rename = "type")]
     _type: IgnoredAny,
     id: u32,
@@ -70,7 +82,7 @@ struct Sub<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Mut<'a> {
+struct MutFields<'a> {
     #[serde(rename = "type")]
     _type: IgnoredAny,
     id: u32,
@@ -86,18 +98,18 @@ struct Mut<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Auth {
+struct AuthFields {
     #[serde(rename = "type")]
     _type: IgnoredAny,
-    /// Null signs out; left out it is a mistake.
+    /// `null` signs out; a frame without the field is refused.
     #[serde(deserialize_with = "nullable")]
     token: Option<String>,
 }
 
-/// `unsub` and `ping`.
+/// Fields of `unsub` and `ping`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Numbered {
+struct IdFields {
     #[serde(rename = "type")]
     _type: IgnoredAny,
     id: u32,
@@ -107,80 +119,83 @@ fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
     Option::deserialize(deserializer)
 }
 
-/// Reads one frame; the fault says what is wrong with it.
+/// Parses one frame.
+///
+/// # Errors
+/// `BAD_REQUEST` with the reason, for the client.
 pub(super) fn parse(text: &str) -> Result<ClientFrame, Fault> {
-    // A struct may be read from an array as well, and nobody means that.
+    // serde reads a struct from an array as well, which no client means to send.
     if !text.trim_start().starts_with('{') {
-        return Err(not_a_frame("it is not a JSON object"));
+        return Err(invalid_frame("it is not a JSON object"));
     }
     if is_too_deep(text) {
-        return Err(not_a_frame(format!("it nests deeper than {FRAME_DEPTH_MAX} levels")));
+        return Err(invalid_frame(format!("it nests deeper than {FRAME_DEPTH_MAX} levels")));
     }
-    let tag: Tag<'_> = read(text)?;
-    match &*tag.kind {
+    let TypeField { kind } = read(text)?;
+    match &*kind {
         "hello" => hello(read(text)?),
         "sub" => subscribe(read(text)?),
-        "unsub" => read(text).map(|Numbered { id, .. }| ClientFrame::Unsubscribe { id }),
+        "unsub" => read(text).map(|IdFields { id, .. }| ClientFrame::Unsubscribe { id }),
         "mut" => mutate(read(text)?),
-        "auth" => read(text).map(|Auth { token, .. }| ClientFrame::Authenticate { token }),
-        "ping" => read(text).map(|Numbered { id, .. }| ClientFrame::Ping { id }),
-        unknown => Err(not_a_frame(format!("there is no type `{unknown}`"))),
+        "auth" => read(text).map(|AuthFields { token, .. }| ClientFrame::Authenticate { token }),
+        "ping" => read(text).map(|IdFields { id, .. }| ClientFrame::Ping { id }),
+        unknown => Err(invalid_frame(format!("there is no type `{unknown}`"))),
     }
 }
 
-/// The fault of a frame that is none.
-pub(super) fn not_a_frame(reason: impl AsRef<str>) -> Fault {
+/// The fault of a text that is not a frame. A long reason is cut, so that the answer does not grow with the
+/// client's text.
+pub(super) fn invalid_frame(reason: impl AsRef<str>) -> Fault {
     let shown: String = reason.as_ref().chars().take(REASON_CHARS_MAX).collect();
-    Fault::new(Code::BadRequest, format!("this is no frame: {shown}"))
+    Fault::new(Code::BadRequest, format!("invalid frame: {shown}"))
 }
 
 fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
-    serde_json::from_str(text).map_err(|error| not_a_frame(error.to_string()))
+    serde_json::from_str(text).map_err(|error| invalid_frame(error.to_string()))
 }
 
-fn hello(Hello { proto, contract, token, .. }: Hello) -> Result<ClientFrame, Fault> {
+fn hello(HelloFields { proto, contract, token, .. }: HelloFields) -> Result<ClientFrame, Fault> {
     if proto != PROTO {
-        return Err(not_a_frame(format!("`proto` is {proto}; this server speaks {PROTO}")));
+        return Err(invalid_frame(format!("`proto` is {proto}; this server speaks {PROTO}")));
     }
     Ok(ClientFrame::Hello { contract, token })
 }
 
-fn subscribe(Sub { id, name, args, version, .. }: Sub<'_>) -> Result<ClientFrame, Fault> {
+fn subscribe(SubFields { id, name, args, version, .. }: SubFields<'_>) -> Result<ClientFrame, Fault> {
     let version = version.map(|text| {
-        self::version(&text).ok_or_else(|| not_a_frame("`version` is not one that this server gave"))
+        self::version(&text).ok_or_else(|| invalid_frame("`version` is not one that this server gave"))
     });
-    Ok(ClientFrame::Subscribe { id, name: name.into(), args: arguments(args), version: version.transpose()? })
+    let request =
+        SubscribeRequest { id, name: name.into(), args: arguments(args), version: version.transpose()? };
+    Ok(ClientFrame::Subscribe(request))
 }
 
-fn mutate(Mut { id, name, args, idem, trace, .. }: Mut<'_>) -> Result<ClientFrame, Fault> {
-    let idempotency_key = idem.map(|key| {
-        key.parse().map_err(|error: InvalidIdempotencyKey| not_a_frame(format!("`idem`: {error}")))
-    });
+fn mutate(MutFields { id, name, args, idem, trace, .. }: MutFields<'_>) -> Result<ClientFrame, Fault> {
+    let invalid_key = |error: InvalidIdempotencyKey| invalid_frame(format!("`idem`: {error}"));
+    let idempotency_key = idem.map(|key| key.parse().map_err(invalid_key)).transpose()?;
     let trace = trace
         .and_then(|text| TraceContext::parse(&text))
         .map_or_else(TraceContext::new_root, TraceContext::child);
-    Ok(ClientFrame::Mutate(Mutation {
-        id,
-        name: name.into(),
-        args: arguments(args),
-        idempotency_key: idempotency_key.transpose()?,
-        trace,
-    }))
+    let request = MutationRequest { id, name: name.into(), args: arguments(args), idempotency_key, trace };
+    Ok(ClientFrame::Mutate(request))
 }
 
-/// Copied, so that a few bytes do not keep the whole read buffer.
+/// The arguments, copied: a slice would keep the whole read buffer alive.
 fn arguments(args: Option<&RawValue>) -> Bytes {
     args.map_or(Bytes::from_static(b"{}"), |args| Bytes::copy_from_slice(args.get().as_bytes()))
 }
 
+/// 16 hexadecimal digits. The digits are checked one by one, because `from_str_radix` also accepts a sign.
 fn version(text: &str) -> Option<Version> {
     let clean = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     clean.then(|| u64::from_str_radix(text, 16).ok().map(Version)).flatten()
 }
 
-/// Counts brackets outside of strings; whether they match is the parser's business.
+/// Counts brackets outside of strings. Whether the brackets match is left to the parser.
 fn is_too_deep(text: &str) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    let mut depth = 0_usize;
+    let mut in_string = false;
+    let mut escaped = false;
     for byte in text.bytes() {
         match byte {
             _ if escaped => escaped = false,

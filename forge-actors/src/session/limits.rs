@@ -1,39 +1,42 @@
-//! Limits of sessions that no configuration moves; each says what happens when it is reached.
+//! Limits of sessions that are not configurable; each says what happens when it is reached.
 
 use std::time::Duration;
 
 use crate::kernel::time::{millis, secs};
 
-/// Subprotocol that client and server agree on; a client that does not offer it is not upgraded.
-pub(crate) const SUBPROTOCOL: &str = "forge.v1";
-/// The one version of the frames; another one ends the connection with 4400.
+/// Subprotocol of the WebSocket; a client that does not offer it is not upgraded.
+pub(super) const SUBPROTOCOL: &str = "forge.v1";
+/// Version of the frames; another `proto` in `hello` closes the connection with 4400.
 pub(super) const PROTO: u32 = 1;
-/// How deep objects and arrays of a frame may nest; a deeper one is no frame (4400). What decodes arguments
-/// stops at the same depth.
+/// Nesting depth of objects and arrays in a frame; a deeper frame closes the connection with 4400. The
+/// decoder of arguments stops at the same depth.
 pub(super) const FRAME_DEPTH_MAX: usize = 128;
-/// Characters of what was wrong with a frame that are repeated to the client.
+/// Characters of a parse error that are repeated to the client; the rest is cut.
 pub(super) const REASON_CHARS_MAX: usize = 200;
-/// Time between a token's expiry and the end of the connection, for another token to come.
+/// Time for a client to send another token after its token expired; then the connection is closed with 4401.
 pub(super) const TOKEN_GRACE: Duration = secs(5);
-/// Messages that are read from a socket before others get their turn.
+/// Frames that are read from a socket in a row; then other tasks get their turn.
 pub(super) const READS_AT_ONCE_MAX: usize = 32;
-/// Bytes of the read buffer of an idle session, and of a read; it grows to the frame that comes. Most frames
-/// of a page fit.
+/// Bytes of the read buffer of an idle session, and of a read. The buffer grows to the frame that is read;
+/// most frames of a browser fit.
 pub(super) const READ_BUFFER_BYTES: usize = 512;
-/// Bytes that wait unsent in the kernel before the socket counts as not writable: what lies there is old when
-/// it arrives.
+/// Bytes in the kernel's send buffer above which the socket counts as not writable. Bytes in that buffer can
+/// no longer be replaced by newer results, so few are let in.
 pub(super) const UNSENT_BYTES_MAX: u32 = 16 * 1024;
-/// How long the client may still send after it was told the end; a close under unread bytes would overtake
-/// the words.
+/// Replies (`mutResult`, `pong`, …) that wait to be written; one more closes the connection with 1013. A
+/// frame is read only when nothing waits to be written, so a client that reads never comes near.
+pub(super) const REPLIES_WAITING_MAX: usize = 4_096;
+/// Time for which a client may go on sending after its close frame was written. Closing a socket with unread
+/// bytes resets the connection, and the client would lose the close frame.
 pub(super) const LINGER: Duration = millis(500);
-/// Bytes that are read and dropped meanwhile.
+/// Bytes that are read and dropped in that time; then the connection is closed.
 pub(super) const LINGER_BYTES_MAX: usize = 1024 * 1024;
-/// Sessions that start at the same time; further ones wait their turn at the supervisor's door.
+/// Sessions that start at the same time; further ones wait for their turn.
 pub(super) const STARTS_MAX: usize = 64;
-/// Between two looks whether the reactor runs.
-pub(super) const DOOR_LOOK_EVERY: Duration = secs(1);
-/// Time that the reactor may be away, for example between two of its restarts; then sessions are closed with
+/// Time between two checks whether the reactor runs.
+pub(super) const REACTOR_CHECK_INTERVAL: Duration = secs(1);
+/// Time for which the reactor may be down, for example between two restarts; then sessions are closed with
 /// 1013.
-pub(super) const REACTOR_PATIENCE: Duration = secs(5);
-/// Time for a session to start; then the connection is closed with 1013.
-pub(super) const START_PATIENCE: Duration = secs(5);
+pub(super) const REACTOR_DOWN_MAX: Duration = secs(5);
+/// Time for a session's actor to start; then the connection is closed with 1013.
+pub(super) const START_TIMEOUT: Duration = secs(5);

@@ -2,53 +2,181 @@
 //! (`websocket.md`).
 //!
 //! ```text
-//!   socket task ──frames──▶ mailbox ──▶ actor: State decides, the actor acts
-//!       ▲                                 │ subscribe            │ submit
-//!       │ takes when writable             ▼                      ▼
-//!   Outlet (a Slot<Pending>) ◀──merge── reactor              function room
-//!       └─ View: one transition frame per take
+//!   client ──frames──▶ connection ──▶ mailbox ──▶ SessionActor: SessionState::step decides, the actor acts
+//!     ▲                     ▲                       │ replies      │ subscribe     │ submit
+//!     └── one frame at a ───┤ takes when            ▼              ▼               ▼
+//!         time              └─ writable ── SendBuffer ◀─newest── reactor     function subsystem
+//!                                          (ClientState)  results
 //!
-//!   Greeting ──hello──▶ Open ──drain──▶ Open, goAway told ──go_away_after──▶ Leaving ──last mutation ended──▶ closed (1001)
-//!      └─ 5 s without hello ─▶ closed (1008)
-//!   signed in ──exp──▶ lapsed: nothing of the database is told ──5 s──▶ closed (4401)
+//!   Greeting ──hello──▶ Open ──drain──▶ `goAway` sent ──go_away_after──▶ Leaving ──last mutation──▶ closed
+//!      └─ hello_timeout ─▶ closed (1008)
+//!   token valid ──exp──▶ lapsed: results are held, mutations wait ──5 s──▶ closed (4401)
 //!       ▲────────── auth ─────────┘
 //! ```
 //!
+//! A subscription has three owners, each of another fact: `state` keeps what the client asked for, the send
+//! buffer's `client_state` what the client has been sent and what is to be sent next, the reactor computes
+//! the result. `state` and `client_state` are pure.
+//!
 //! Invariants
-//! - What waits for a client is a set of what is newest, never a queue: a slow reader costs one result for
-//!   each of its subscriptions and one frame under way.
+//! - What waits for a client is one result for each subscription, the newest, and never a queue of results: a
+//!   client that reads slowly costs the node its newest results and one frame that is being written.
 //! - A frame from the client is read only when nothing waits to be written, so replies cannot pile up either.
-//! - A subscription has a new inner id whenever it is made anew (another caller, a reactor that restarted): a
-//!   result of the former one that is still under way belongs to nothing and is dropped.
-//! - Nothing that was computed for one caller is told after the next one is known, and nothing at all after a
-//!   token expired.
-//! - Mutations of a connection run one after the other, as the caller they were sent by. While the token has
-//!   lapsed none begins.
+//! - A subscription gets a new id whenever it is opened again (for another caller, or on a restarted
+//!   reactor). A result under the former id that arrives later is dropped.
+//! - Nothing that was computed for one caller is sent after the next caller is known, and nothing at all
+//!   after a token expired.
+//! - The mutations of a connection run one after the other, as the caller who sent them. While the token has
+//!   lapsed none starts.
 //!
 //! Memory: an idle session with one subscription keeps 18 KiB resident (`just bench fanout`). Most of it are
 //! ractor's two mailboxes (7 KB), its task with the session's state (5) and the socket's task (2). Hyper's
 //! read buffer would be another 16, so it is let go.
 //!
-//! The `door` lets clients in and sees them out.
+//! The drainer ends the sessions in order when the node shuts down or has no reactor.
 //!
-//! Failure: a session is never restarted, since its socket is gone with it. However it ends (a stop, a
-//! crash), its socket says 1012 on the way out, and the client connects again. What the client sent wrong
-//! ends the connection with a `fault` and a code.
+//! Failure: a session is never restarted, since its socket is gone with it. A session that is stopped or
+//! crashes sends 1012 before its socket closes, and the client connects again. A client that breaks the
+//! protocol is sent a `fault` and a close code.
 
 mod actor;
+mod client_state;
 pub mod config;
-mod door;
+mod connection;
+mod connection_limiter;
+mod drainer;
 mod frame;
 mod limits;
 pub mod messages;
-mod outlet;
 mod render;
-mod seats;
+mod send_buffer;
+mod shared;
 pub mod signals;
 mod socket;
 mod state;
-mod view;
 mod wire;
 
 #[cfg(test)]
 mod tests;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
+
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::slot::Slot;
+use crate::kernel::time::secs;
+use crate::supervise::{CallError, ChildSpec, Children, DynamicSpec, Mailbox, Restart};
+
+use actor::SessionActor;
+pub use connection_limiter::ConnectionPermit;
+use drainer::SessionDrainer;
+use messages::{SessionId, SessionInfo, SessionMessage};
+pub use shared::SessionDeps;
+use shared::SessionShared;
+use socket::SessionSocket;
+pub use state::RemoteClient;
+use wire::CloseCode;
+
+/// The WebSocket subprotocol that a client offers and the server chooses.
+pub const SUBPROTOCOL: &str = limits::SUBPROTOCOL;
+
+/// All sessions of a node. Clones share the same sessions.
+#[derive(Clone)]
+pub struct Sessions {
+    shared: Arc<SessionShared>,
+    children: Children,
+}
+
+/// How many sessions a node has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionStats {
+    /// Open sessions.
+    pub open: usize,
+    /// The limit of open sessions.
+    pub open_max: usize,
+}
+
+impl Sessions {
+    /// The sessions, and their children in start order: `sessions`, the supervisor of the sessions' actors,
+    /// and `session_drainer`, which ends the sessions in order before that supervisor stops.
+    pub fn new(deps: SessionDeps) -> (Self, [ChildSpec; 2]) {
+        // The connection limiter counts sockets. The actor of a socket that has closed may still be stopping,
+        // so the supervisor is given twice the number.
+        let children_max = deps.config.connections_max.saturating_mul(2);
+        let (supervisor, children) = ChildSpec::dynamic("sessions", DynamicSpec::new(children_max));
+        let shared = Arc::new(SessionShared::new(deps));
+        let drainer = SessionDrainer::spec(Arc::clone(&shared));
+        (Self { shared, children }, [supervisor, drainer])
+    }
+
+    /// A permit for a session of a client from `ip`, to be acquired before the connection is upgraded.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` while the node shuts down or has no reactor; `OVERLOADED` when the node or the client's
+    /// address has its maximum of sessions open.
+    pub fn admit(&self, ip: IpAddr) -> Result<ConnectionPermit, Fault> {
+        let unavailable = |message| Err(Fault::new(Code::Unavailable, message).retry_after(secs(1)));
+        if self.shared.sockets.is_closed() {
+            return unavailable("the node is stopping");
+        }
+        if self.shared.is_reactor_lost() {
+            return unavailable("live queries do not run on this node");
+        }
+        self.shared.limiter.acquire(ip).inspect_err(|_| self.shared.signals.refused.increment(1))
+    }
+
+    /// Starts the session of an upgraded connection. `early_bytes` are what the client sent right behind its
+    /// request.
+    pub async fn open(
+        &self,
+        stream: TcpStream,
+        early_bytes: Bytes,
+        client: RemoteClient,
+        permit: ConnectionPermit,
+    ) {
+        let id = SessionId::new();
+        let socket = SessionSocket::new(id, stream, early_bytes, permit, Arc::clone(&self.shared));
+        // The semaphore is never closed.
+        let _start = self.shared.starts.acquire().await;
+        let slot = Arc::new(Slot::new());
+        slot.put(|place| *place = Some(socket));
+        let (shared, waiting) = (Arc::clone(&self.shared), Arc::clone(&slot));
+        let make = move || SessionActor::new(id, Arc::clone(&shared), client.clone(), Arc::clone(&waiting));
+        let (mailbox, address) = Mailbox::of::<SessionActor>();
+        let mut spec = ChildSpec::with_mailbox(id.to_string(), mailbox, make);
+        spec.restart = Restart::Temporary;
+        self.shared.open.insert(id, address);
+        if let Err(error) = self.children.start_child(spec, limits::START_TIMEOUT).await {
+            tracing::warn!(session = %id, %error, "a session did not start");
+            if let Some(socket) = slot.try_take() {
+                socket.refuse(CloseCode::TryAgainLater);
+            }
+        }
+    }
+
+    /// Sends `goAway` to every client, and lets no further client in. The drainer waits for the sessions when
+    /// it is stopped.
+    pub fn drain(&self) {
+        self.shared.drain();
+    }
+
+    /// How many sessions are open.
+    pub fn stats(&self) -> SessionStats {
+        SessionStats { open: self.shared.limiter.open(), open_max: self.shared.deps.config.connections_max }
+    }
+
+    /// Describes one session. Waits at most `deadline`.
+    ///
+    /// # Errors
+    /// [`CallError::Gone`] when no session of that id is open.
+    pub async fn describe(&self, id: SessionId, deadline: Duration) -> Result<SessionInfo, CallError> {
+        let address = self.shared.open.get(&id).map(|address| address.clone()).ok_or(CallError::Gone)?;
+        address.call(SessionMessage::Describe, deadline).await
+    }
+}

@@ -1,16 +1,16 @@
-//! Frames to the client. What handlers and queries answered is spliced in as the bytes it is, and not read
-//! again.
+//! Frames to the client. Results of functions and queries are inserted as the bytes in which they came,
+//! without parsing them.
 
 use std::io::Write;
 
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::client_state::{ResultChange, ResultMod, TransitionFrame};
 use super::wire::TextFrame;
-use crate::kernel::fault::Fault;
+use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::Timestamp;
 use crate::kernel::wire::WireFault;
-use crate::reactor::Version;
 
 /// A frame of a fixed shape.
 #[derive(Serialize)]
@@ -24,7 +24,7 @@ pub(super) enum ServerFrame<'a> {
         expires_at: Option<Timestamp>,
         ping_ms: u64,
     },
-    Auth(Authenticated<'a>),
+    Auth(AuthReply<'a>),
     GoAway {
         after_ms: u64,
     },
@@ -36,10 +36,10 @@ pub(super) enum ServerFrame<'a> {
     },
 }
 
-/// How an `auth` ended.
+/// The answer to `auth`.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(super) enum Authenticated<'a> {
+pub(super) enum AuthReply<'a> {
     Accepted {
         subject: Option<&'a str>,
         #[serde(rename = "expiresAt")]
@@ -58,47 +58,71 @@ impl ServerFrame<'_> {
     }
 }
 
-/// `mutResult`.
-pub(super) fn mutation_result(id: u32, outcome: &Result<Bytes, Fault>, trace_id: &str) -> TextFrame {
-    let length = outcome.as_ref().map_or(256, Bytes::len);
+/// The frame `mutResult`.
+pub(super) fn mutation_result(id: u32, result: &Result<Bytes, Fault>, trace_id: &str) -> TextFrame {
+    let length = result.as_ref().map_or(256, Bytes::len);
     TextFrame::new(64 + length, |payload| {
         put(payload, format_args!(r#"{{"type":"mutResult","id":{id}"#));
-        match outcome {
+        match result {
             Ok(data) => {
                 payload.extend_from_slice(br#","data":"#);
                 payload.extend_from_slice(data);
             }
-            Err(fault) => error(payload, fault, trace_id),
+            Err(fault) => put_error(payload, fault, trace_id),
         }
         payload.push(b'}');
     })
 }
 
-/// A mod with the whole result.
-pub(super) fn snapshot(payload: &mut Vec<u8>, id: u32, data: &[u8], version: Version) {
-    put(payload, format_args!(r#"{{"id":{id},"snapshot":"#));
-    payload.extend_from_slice(data);
-    put(payload, format_args!(r#","version":"{:016x}"}}"#, version.0));
+/// The frame `transition`. A result that does not fit into `bytes_max` becomes an error.
+pub(super) fn transition(transition: &TransitionFrame, bytes_max: usize) -> TextFrame {
+    let TransitionFrame { from, to, mods, applied, bytes } = transition;
+    TextFrame::new(*bytes, |payload| {
+        put(payload, format_args!(r#"{{"type":"transition","from":{from},"to":{to},"mods":["#));
+        for (position, modification) in mods.iter().enumerate() {
+            if position > 0 {
+                payload.push(b',');
+            }
+            put_mod(payload, modification, bytes_max);
+        }
+        payload.extend_from_slice(br#"],"applied":["#);
+        for (position, mutation) in applied.iter().enumerate() {
+            let separator = if position > 0 { "," } else { "" };
+            put(payload, format_args!("{separator}{}", mutation.0));
+        }
+        payload.extend_from_slice(b"]}");
+    })
 }
 
-/// A mod that says that the client has the result already.
-pub(super) fn unchanged(payload: &mut Vec<u8>, id: u32, version: Version) {
-    put(payload, format_args!(r#"{{"id":{id},"unchanged":true,"version":"{:016x}"}}"#, version.0));
-}
-
-/// A mod with the error of its query.
-pub(super) fn failed(payload: &mut Vec<u8>, id: u32, fault: &Fault, trace_id: &str) {
-    put(payload, format_args!(r#"{{"id":{id}"#));
-    error(payload, fault, trace_id);
+fn put_mod(payload: &mut Vec<u8>, modification: &ResultMod, bytes_max: usize) {
+    let ResultMod { client_id, change, result } = modification;
+    let version = result.version;
+    put(payload, format_args!(r#"{{"id":{client_id}"#));
+    match (change, &result.outcome) {
+        (ResultChange::Unchanged, _) => {
+            put(payload, format_args!(r#","unchanged":true,"version":"{version}""#));
+        }
+        (ResultChange::Snapshot, Ok(data)) => {
+            payload.extend_from_slice(br#","snapshot":"#);
+            payload.extend_from_slice(data);
+            put(payload, format_args!(r#","version":"{version}""#));
+        }
+        (_, Err(fault)) => put_error(payload, fault, &result.trace.trace_id_hex()),
+        (ResultChange::TooLarge | ResultChange::Error, Ok(_)) => {
+            let message =
+                format!("the result does not fit: a frame to a client has at most {bytes_max} bytes");
+            let fault = Fault::new(Code::PayloadTooLarge, message);
+            put_error(payload, &fault, &result.trace.trace_id_hex());
+        }
+    }
     payload.push(b'}');
 }
 
-fn error(payload: &mut Vec<u8>, fault: &Fault, trace_id: &str) {
+fn put_error(payload: &mut Vec<u8>, fault: &Fault, trace_id: &str) {
     payload.extend_from_slice(br#","error":"#);
     serde_json::to_writer(payload, &fault.wire(trace_id)).expect("a fault has only string keys");
 }
 
-/// Formats into the payload.
-pub(super) fn put(payload: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    payload.write_fmt(text).expect("a vector takes what is written");
+fn put(payload: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    payload.write_fmt(text).expect("writing to a vector does not fail");
 }

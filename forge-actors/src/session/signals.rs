@@ -1,4 +1,4 @@
-//! Metrics of sessions. Label values come from closed sets, so that no client can make series.
+//! Metrics of sessions. Label values come from closed sets, so that no client can create a time series.
 
 use metrics::{Counter, Gauge};
 
@@ -20,7 +20,7 @@ pub const SESSION_TRANSITIONS_TOTAL: &str = "forge_session_transitions_total";
 pub const SESSION_COALESCED_TOTAL: &str = "forge_session_coalesced_total";
 
 /// The metric handles of all sessions of a node.
-pub(super) struct Signals {
+pub(super) struct SessionSignals {
     pub(super) open: Gauge,
     pub(super) opened: Counter,
     pub(super) refused: Counter,
@@ -30,7 +30,7 @@ pub(super) struct Signals {
     closed: [Counter; CloseCode::ALL.len()],
 }
 
-impl Signals {
+impl SessionSignals {
     pub(super) fn new() -> Self {
         metrics::describe_gauge!(SESSIONS, "Open sessions");
         metrics::describe_counter!(SESSIONS_OPENED_TOTAL, "Sessions that were opened");

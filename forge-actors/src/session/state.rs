@@ -1,4 +1,12 @@
-//! What a session decides: frames and events in, actions out. No IO, no clock.
+//! The state of one session, and every decision about it: `step` takes an input and returns outputs for the
+//! actor to perform. It does no IO and reads no clock.
+//!
+//! ```text
+//!   Greeting ──Hello──▶ Open ──TimedOut(GoAway)──▶ Leaving ──last mutation completed──▶ Close(1001)
+//!      └─TimedOut(Hello)─▶ Close(1008)
+//! ```
+//! Beside the phase, a client with a token lapses when the token expires: its results are held and its
+//! mutations wait, until it sends another token or is closed with 4401.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -7,149 +15,185 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::frame::{ClientFrame, Mutation};
+use super::client_state::OpenedSubscription;
+use super::frame::{ClientFrame, MutationRequest, SubscribeRequest};
 use super::limits::TOKEN_GRACE;
-use super::outlet::{End, Opened};
-use super::wire::CloseCode;
+use super::messages::{CompletedMutation, SessionTimeout};
+use super::wire::{CloseCode, CloseReason};
 use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Identity, Invocation};
 use crate::kernel::time::{Timestamp, format_duration, secs};
-use crate::kernel::trace::TraceContext;
 use crate::reactor::{MutationId, SubscriptionId, Version};
 
-/// Who connected.
+/// Where a client connected from.
 #[derive(Debug, Clone)]
-pub struct Peer {
-    /// Its address.
+pub struct RemoteClient {
+    /// Address of the client.
     pub ip: IpAddr,
-    /// Its `User-Agent`, safe to log.
+    /// `User-Agent` of the client, with control characters escaped.
     pub user_agent: Option<String>,
 }
 
-/// A verified token.
+/// A token whose signature and claims were verified.
 #[derive(Debug, Clone)]
-pub(super) struct Signed {
+pub(super) struct VerifiedToken {
     pub(super) identity: Arc<Identity>,
     pub(super) expires_at: Timestamp,
 }
 
-/// Limits that the state itself holds to.
+/// The token of a frame: `None` signs out, an error says why the token is not accepted.
+pub(super) type TokenCheck = Result<Option<VerifiedToken>, Fault>;
+
+/// Limits of the session's own state.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct SessionLimits {
     pub(super) subscriptions_max: usize,
     pub(super) mutations_waiting_max: usize,
     pub(super) hello_timeout: Duration,
     pub(super) go_away_after: Duration,
 }
 
+/// What happens to a session.
+#[derive(Debug)]
+pub(super) enum SessionInput {
+    Hello(TokenCheck),
+    Authenticate(TokenCheck),
+    Subscribe(SubscribeRequest),
+    Unsubscribe { id: u32 },
+    Mutate(MutationRequest),
+    Ping { id: u32 },
+    MutationCompleted(Box<CompletedMutation>),
+    MutationsApplied(Box<[MutationId]>),
+    SubscriptionsEnded(Vec<SubscriptionId>),
+    ReactorRestarted,
+    ReactorLost,
+    TimedOut(SessionTimeout),
+    Drain,
+}
+
 /// What the actor is to do, in this order.
 #[derive(Debug)]
-pub(super) enum Action {
+pub(super) enum SessionOutput {
     Welcome,
     Authenticated(Result<(), Fault>),
     Pong(u32),
     GoAway,
-    /// Also ends the one that it replaces.
-    Subscribe(Opened, Box<Invocation>),
+    /// Open a subscription; also ends the one that it replaces.
+    Subscribe(OpenedSubscription, Box<Invocation>),
     Unsubscribe(SubscriptionId),
-    Run(u32, Box<Invocation>),
-    /// Ask the reactor when the commit is visible.
-    Await(u32, Receipt),
-    Result(Box<Ended>),
-    /// Hold news back, or let them go.
-    Hold(bool),
-    /// Sets the one alarm of the token (and, before, of `hello`); `None` switches it off.
-    Alarm(Option<(Alarm, Duration)>),
-    LeaveAfter(Duration),
-    End(End),
-}
-
-/// What time brings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Alarm {
-    HelloOverdue,
-    TokenExpired,
-    GraceOver,
-    Leave,
-}
-
-/// A mutation that ended.
-#[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) id: u32,
-    pub(super) name: Arc<str>,
-    pub(super) trace: TraceContext,
-    pub(super) outcome: Result<Bytes, Fault>,
-    pub(super) receipt: Receipt,
+    RunMutation(u32, Box<Invocation>),
+    /// Ask the reactor to report when the commit of this mutation is visible.
+    AwaitCommit(u32, Receipt),
+    MutationResult(Box<CompletedMutation>),
+    /// Keep results back, or let them go.
+    HoldResults(bool),
+    /// Set the timer of `hello` and of the token; `None` stops it.
+    SetTimer(Option<(SessionTimeout, Duration)>),
+    SetGoAwayTimer(Duration),
+    Close(CloseReason),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum SessionPhase {
     Greeting,
     Open,
-    /// Only what runs is waited for.
+    /// The time to connect to another node has passed: the session ends with its last mutation.
     Leaving,
 }
 
+/// What the client subscribed to, kept to subscribe again for another caller or a restarted reactor.
 #[derive(Debug)]
-struct Subscription {
+struct ClientSubscription {
     id: SubscriptionId,
     name: Arc<str>,
     args: Bytes,
-    /// The version that the client named.
+    /// The version of the result that the client said it has.
     version: Option<Version>,
-    /// The reactor was asked for it. Not so while the token has lapsed: as nobody the client would lose what
-    /// it may have again in a moment.
-    asked: bool,
+    /// False for a subscription that was made while the token had lapsed. It waits for another token, since
+    /// the reactor would refuse and so end it for an anonymous caller.
+    opened: bool,
 }
 
 /// One session.
 #[derive(Debug)]
-pub(super) struct State {
-    peer: Peer,
-    limits: Limits,
-    phase: Phase,
-    told_to_go: bool,
-    signed: Option<Signed>,
-    /// The token has expired, and no other has come yet.
+pub(super) struct SessionState {
+    client: RemoteClient,
+    limits: SessionLimits,
+    phase: SessionPhase,
+    /// `goAway` was sent.
+    draining: bool,
+    token: Option<VerifiedToken>,
+    /// The token has expired, and the client has not sent another one yet.
     lapsed: bool,
-    /// Boxed, because the map's first node has room for eleven, and most clients have few.
-    subscriptions: BTreeMap<u32, Box<Subscription>>,
-    /// Some of them wait for another token to be made, or made anew.
+    /// By the client's number. Boxed, because a node of the map has space for eleven entries, and most
+    /// clients have few.
+    subscriptions: BTreeMap<u32, Box<ClientSubscription>>,
+    /// Some subscriptions wait for another token to be opened or reopened.
     stale: bool,
-    next: u32,
-    waiting: VecDeque<(Mutation, Caller)>,
+    last_id: u32,
+    /// Mutations that wait for their turn, with the caller who sent them.
+    waiting: VecDeque<(MutationRequest, Caller)>,
     running: Option<u32>,
-    /// Committed, and not yet told as visible.
+    /// Committed mutations whose effects the reactor has not delivered yet.
     awaited: BTreeSet<u32>,
 }
 
-impl State {
-    pub(super) fn new(peer: Peer, limits: Limits) -> Self {
+impl SessionInput {
+    /// The input of a frame; `verify` checks a token.
+    pub(super) fn from_frame(
+        frame: ClientFrame,
+        verify: impl Fn(&str) -> Result<VerifiedToken, Fault>,
+    ) -> Self {
+        let check = |token: Option<String>| token.as_deref().map(verify).transpose();
+        match frame {
+            ClientFrame::Hello { token, contract: _ } => Self::Hello(check(token)),
+            ClientFrame::Authenticate { token } => Self::Authenticate(check(token)),
+            ClientFrame::Subscribe(request) => Self::Subscribe(request),
+            ClientFrame::Unsubscribe { id } => Self::Unsubscribe { id },
+            ClientFrame::Mutate(request) => Self::Mutate(request),
+            ClientFrame::Ping { id } => Self::Ping { id },
+        }
+    }
+
+    fn is_frame(&self) -> bool {
+        matches!(
+            self,
+            Self::Hello(_)
+                | Self::Authenticate(_)
+                | Self::Subscribe(_)
+                | Self::Unsubscribe { .. }
+                | Self::Mutate(_)
+                | Self::Ping { .. }
+        )
+    }
+}
+
+impl SessionState {
+    pub(super) fn new(client: RemoteClient, limits: SessionLimits) -> Self {
         Self {
-            peer,
+            client,
             limits,
-            phase: Phase::Greeting,
-            told_to_go: false,
-            signed: None,
+            phase: SessionPhase::Greeting,
+            draining: false,
+            token: None,
             lapsed: false,
             subscriptions: BTreeMap::new(),
             stale: false,
-            next: 0,
+            last_id: 0,
             waiting: VecDeque::new(),
             running: None,
             awaited: BTreeSet::new(),
         }
     }
 
-    pub(super) fn signed(&self) -> Option<&Signed> {
-        self.signed.as_ref()
+    pub(super) fn token(&self) -> Option<&VerifiedToken> {
+        self.token.as_ref()
     }
 
-    pub(super) fn peer(&self) -> &Peer {
-        &self.peer
+    pub(super) fn client(&self) -> &RemoteClient {
+        &self.client
     }
 
     pub(super) fn subscriptions(&self) -> usize {
@@ -160,303 +204,297 @@ impl State {
         self.waiting.len() + usize::from(self.running.is_some())
     }
 
-    /// A frame came. `verify` reads a token.
-    pub(super) fn receive(
-        &mut self,
-        frame: ClientFrame,
-        now: Timestamp,
-        verify: impl Fn(&str) -> Result<Signed, Fault>,
-    ) -> Vec<Action> {
-        let verified = |token: Option<&str>| token.map(|token| unexpired(verify(token)?, now)).transpose();
-        match (self.phase, frame) {
-            (Phase::Greeting, ClientFrame::Hello { token, contract: _ }) => {
-                self.hello(verified(token.as_deref()), now)
-            }
-            (Phase::Greeting, _) => vec![broken("the first frame is `hello`")],
-            (_, ClientFrame::Hello { .. }) => vec![broken("`hello` comes once")],
-            (_, ClientFrame::Ping { id }) => vec![Action::Pong(id)],
-            (_, ClientFrame::Unsubscribe { id }) => self
-                .subscriptions
-                .remove(&id)
-                .map(|known| Action::Unsubscribe(known.id))
-                .into_iter()
-                .collect(),
-            (_, ClientFrame::Mutate(mutation)) => self.mutate(mutation),
-            (Phase::Open, ClientFrame::Subscribe { id, name, args, version }) => {
-                let Some(inner) = self.admit(id) else { return vec![self.too_many(id)] };
-                let subscription =
-                    Box::new(Subscription { id: inner, name, args, version, asked: !self.lapsed });
-                let opened = Opened { id: inner, wire: id, version, replaces: None };
-                let invocation = self.query(&subscription);
-                self.subscriptions.insert(id, subscription);
-                if self.lapsed {
-                    self.stale = true;
-                    return Vec::new();
-                }
-                vec![Action::Subscribe(opened, Box::new(invocation))]
-            }
-            (Phase::Open, ClientFrame::Authenticate { token }) => {
-                self.authenticate(verified(token.as_deref()), now)
-            }
-            // The client was told to go, and has gone.
-            (Phase::Leaving, ClientFrame::Subscribe { .. } | ClientFrame::Authenticate { .. }) => Vec::new(),
+    /// Takes one input at `now`, and returns what is to be done.
+    pub(super) fn step(&mut self, input: SessionInput, now: Timestamp) -> Vec<SessionOutput> {
+        if self.phase == SessionPhase::Greeting && input.is_frame() {
+            return match input {
+                SessionInput::Hello(token) => self.hello(unexpired(token, now), now),
+                _ => vec![violation("the first frame is `hello`")],
+            };
+        }
+        match input {
+            SessionInput::Hello(_) => vec![violation("`hello` comes once")],
+            SessionInput::Authenticate(token) => self.authenticate(unexpired(token, now), now),
+            SessionInput::Subscribe(request) => self.subscribe(request),
+            SessionInput::Unsubscribe { id } => self.unsubscribe(id),
+            SessionInput::Mutate(request) => self.mutate(request),
+            SessionInput::Ping { id } => vec![SessionOutput::Pong(id)],
+            SessionInput::MutationCompleted(completed) => self.mutation_completed(completed),
+            SessionInput::MutationsApplied(mutations) => self.mutations_applied(&mutations),
+            SessionInput::SubscriptionsEnded(ended) => self.subscriptions_ended(&ended),
+            SessionInput::ReactorRestarted => self.reactor_restarted(),
+            SessionInput::ReactorLost => vec![reactor_lost()],
+            SessionInput::TimedOut(timeout) => self.timed_out(timeout, now),
+            SessionInput::Drain => self.drain(),
         }
     }
 
-    fn hello(&mut self, verified: Result<Option<Signed>, Fault>, now: Timestamp) -> Vec<Action> {
-        match verified {
-            Ok(signed) => {
-                (self.phase, self.signed) = (Phase::Open, signed);
-                vec![Action::Alarm(self.expiry(now)), Action::Welcome]
+    fn hello(&mut self, token: TokenCheck, now: Timestamp) -> Vec<SessionOutput> {
+        match token {
+            Ok(token) => {
+                self.phase = SessionPhase::Open;
+                self.token = token;
+                vec![SessionOutput::SetTimer(self.expiry(now)), SessionOutput::Welcome]
             }
-            Err(fault) => vec![Action::End(End { code: CloseCode::TokenExpired, fault: Some(fault) })],
+            Err(fault) => vec![SessionOutput::Close(CloseCode::TokenExpired.because(fault))],
         }
     }
 
-    /// Another token, or none. What the former caller was to be told is not told any more.
-    fn authenticate(&mut self, verified: Result<Option<Signed>, Fault>, now: Timestamp) -> Vec<Action> {
-        let signed = match verified {
-            Ok(signed) => signed,
-            Err(fault) => return vec![Action::Authenticated(Err(fault))],
+    /// The client sent another token, or none. Pending results of the former caller are dropped.
+    fn authenticate(&mut self, token: TokenCheck, now: Timestamp) -> Vec<SessionOutput> {
+        if self.phase == SessionPhase::Leaving {
+            return Vec::new();
+        }
+        let token = match token {
+            Ok(token) => token,
+            Err(fault) => return vec![SessionOutput::Authenticated(Err(fault))],
         };
-        let same = match (&self.signed, &signed) {
-            (Some(former), Some(new)) => is_same(&former.identity, &new.identity),
+        let same_caller = match (&self.token, &token) {
+            (Some(former), Some(new)) => is_same_caller(&former.identity, &new.identity),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
         if self.lapsed {
-            // They were sent by the former caller, whose token is of no use any more.
-            let identity = signed.as_ref().filter(|_| same).map(|signed| &signed.identity);
+            // The waiting mutations were sent by the former caller. They run as that caller with the new
+            // token, or without a caller: the former token has expired.
+            let identity = token.as_ref().filter(|_| same_caller).map(|token| &token.identity);
             for (_, caller) in &mut self.waiting {
                 caller.identity = identity.map(Arc::clone);
             }
         }
-        (self.signed, self.lapsed) = (signed, false);
-        let mut actions = vec![Action::Alarm(self.expiry(now)), Action::Hold(true)];
-        if !same || self.stale {
-            actions.extend(self.subscribe_anew());
+        self.token = token;
+        self.lapsed = false;
+        let mut outputs = vec![SessionOutput::SetTimer(self.expiry(now)), SessionOutput::HoldResults(true)];
+        if !same_caller || self.stale {
+            outputs.extend(self.reopen_subscriptions());
         }
-        actions.extend([Action::Authenticated(Ok(())), Action::Hold(false)]);
-        actions.extend(self.run_next());
-        actions
+        outputs.extend([SessionOutput::Authenticated(Ok(())), SessionOutput::HoldResults(false)]);
+        outputs.extend(self.run_next_mutation());
+        outputs
     }
 
-    /// The reactor forgot everything.
-    pub(super) fn reset(&mut self) -> Vec<Action> {
+    fn subscribe(&mut self, request: SubscribeRequest) -> Vec<SessionOutput> {
+        if self.phase == SessionPhase::Leaving {
+            return Vec::new();
+        }
+        let SubscribeRequest { id: client_id, name, args, version } = request;
+        if self.subscriptions.contains_key(&client_id) {
+            return vec![violation(format!("the subscription {client_id} exists"))];
+        }
+        if self.subscriptions.len() >= self.limits.subscriptions_max {
+            let subscriptions_max = self.limits.subscriptions_max;
+            return vec![violation(format!("a connection has at most {subscriptions_max} subscriptions"))];
+        }
+        let id = self.next_id();
+        let subscription = Box::new(ClientSubscription { id, name, args, version, opened: !self.lapsed });
+        let opened = OpenedSubscription { id, client_id, version, replaces: None };
+        let invocation = self.query(&subscription);
+        self.subscriptions.insert(client_id, subscription);
         if self.lapsed {
             self.stale = true;
             return Vec::new();
         }
-        self.subscribe_anew()
+        vec![SessionOutput::Subscribe(opened, Box::new(invocation))]
     }
 
-    /// Makes every subscription once more, as the caller of now.
-    fn subscribe_anew(&mut self) -> Vec<Action> {
+    /// A number that is not subscribed is ignored: the server may have ended the subscription first.
+    fn unsubscribe(&mut self, client_id: u32) -> Vec<SessionOutput> {
+        let closed = self.subscriptions.remove(&client_id);
+        closed.map(|subscription| SessionOutput::Unsubscribe(subscription.id)).into_iter().collect()
+    }
+
+    fn reactor_restarted(&mut self) -> Vec<SessionOutput> {
+        if self.lapsed {
+            self.stale = true;
+            return Vec::new();
+        }
+        self.reopen_subscriptions()
+    }
+
+    /// Opens every subscription again, under a new id, for the current caller.
+    fn reopen_subscriptions(&mut self) -> Vec<SessionOutput> {
         self.stale = false;
         let mut subscriptions = std::mem::take(&mut self.subscriptions);
-        let mut actions = Vec::with_capacity(subscriptions.len());
-        for (wire, subscription) in &mut subscriptions {
+        let mut outputs = Vec::with_capacity(subscriptions.len());
+        for (client_id, subscription) in &mut subscriptions {
             let former = std::mem::replace(&mut subscription.id, self.next_id());
-            let replaces = std::mem::replace(&mut subscription.asked, true).then_some(former);
-            let opened = Opened { id: subscription.id, wire: *wire, version: subscription.version, replaces };
-            actions.push(Action::Subscribe(opened, Box::new(self.query(subscription))));
+            let replaces = std::mem::replace(&mut subscription.opened, true).then_some(former);
+            let (id, version) = (subscription.id, subscription.version);
+            let opened = OpenedSubscription { id, client_id: *client_id, version, replaces };
+            outputs.push(SessionOutput::Subscribe(opened, Box::new(self.query(subscription))));
         }
         self.subscriptions = subscriptions;
-        actions
+        outputs
     }
 
-    fn admit(&mut self, wire: u32) -> Option<SubscriptionId> {
-        let admitted = self.subscriptions.len() < self.limits.subscriptions_max
-            && !self.subscriptions.contains_key(&wire);
-        admitted.then(|| self.next_id())
-    }
-
-    fn too_many(&self, wire: u32) -> Action {
-        if self.subscriptions.contains_key(&wire) {
-            broken(format!("the subscription {wire} exists"))
-        } else {
-            broken(format!("a connection has at most {} subscriptions", self.limits.subscriptions_max))
-        }
-    }
-
-    /// Four billion later it starts again, when nothing of the first ones is under way.
+    /// An id of this session. The counter wraps after four billion ids, when no result of the first ones can
+    /// be on its way any more.
     fn next_id(&mut self) -> SubscriptionId {
-        self.next = self.next.wrapping_add(1);
-        SubscriptionId(self.next)
+        self.last_id = self.last_id.wrapping_add(1);
+        SubscriptionId(self.last_id)
     }
 
-    fn query(&self, subscription: &Subscription) -> Invocation {
-        Invocation::new(Arc::clone(&subscription.name), Bytes::clone(&subscription.args), self.caller())
+    fn query(&self, subscription: &ClientSubscription) -> Invocation {
+        let caller = self.caller_with(self.token.as_ref().filter(|_| !self.lapsed));
+        Invocation::new(Arc::clone(&subscription.name), Bytes::clone(&subscription.args), caller)
     }
 
-    /// The reactor ended these.
-    pub(super) fn subscriptions_ended(&mut self, ended: &[SubscriptionId]) -> Vec<Action> {
-        self.forget(ended);
+    /// Compares the session's own ids: the client's number may name a newer subscription by now.
+    fn subscriptions_ended(&mut self, ended: &[SubscriptionId]) -> Vec<SessionOutput> {
+        self.subscriptions.retain(|_, subscription| !ended.contains(&subscription.id));
         Vec::new()
     }
 
-    /// The inner ids decide: the client's number may name a newer subscription by now.
-    pub(super) fn forget(&mut self, ended: &[SubscriptionId]) {
-        self.subscriptions.retain(|_, subscription| !ended.contains(&subscription.id));
-    }
-
-    fn mutate(&mut self, mutation: Mutation) -> Vec<Action> {
-        let id = mutation.id;
-        let known = self.running == Some(id)
+    fn mutate(&mut self, request: MutationRequest) -> Vec<SessionOutput> {
+        let id = request.id;
+        let is_known = self.running == Some(id)
             || self.awaited.contains(&id)
             || self.waiting.iter().any(|(other, _)| other.id == id);
-        if known {
-            return vec![broken(format!("the mutation {id} has not ended"))];
+        if is_known {
+            return vec![violation(format!("the mutation {id} has not ended"))];
         }
-        let refusal = if self.phase == Phase::Leaving {
-            Some(Fault::new(Code::Unavailable, "the node is stopping; connect again").retry_after(secs(1)))
-        } else if self.waiting.len().max(self.awaited.len()) >= self.limits.mutations_waiting_max {
-            Some(
-                Fault::new(Code::Overloaded, "too many mutations of this connection wait")
-                    .retry_after(secs(1)),
-            )
-        } else {
-            None
-        };
-        if let Some(fault) = refusal {
-            let Mutation { id, name, trace, .. } = mutation;
-            return vec![Action::Result(Box::new(Ended {
-                id,
-                name,
-                trace,
-                outcome: Err(fault),
-                receipt: Receipt::default(),
-            }))];
+        if let Some(fault) = self.refuse_mutation() {
+            let MutationRequest { id, name, trace, .. } = request;
+            let (result, receipt) = (Err(fault), Receipt::default());
+            let refused = CompletedMutation { id, name, trace, result, receipt };
+            return vec![SessionOutput::MutationResult(Box::new(refused))];
         }
-        let caller = self.caller_of(self.signed.as_ref());
-        self.waiting.push_back((mutation, caller));
-        self.run_next().into_iter().collect()
+        let caller = self.caller_with(self.token.as_ref());
+        self.waiting.push_back((request, caller));
+        self.run_next_mutation().into_iter().collect()
     }
 
-    /// The next mutation, when none runs. None begins while the token has lapsed: they wait for another one,
-    /// as subscriptions do.
-    fn run_next(&mut self) -> Option<Action> {
+    fn refuse_mutation(&self) -> Option<Fault> {
+        let refused = |code, message| Some(Fault::new(code, message).retry_after(secs(1)));
+        if self.phase == SessionPhase::Leaving {
+            return refused(Code::Unavailable, "the node is stopping; connect again");
+        }
+        if self.waiting.len().max(self.awaited.len()) >= self.limits.mutations_waiting_max {
+            return refused(Code::Overloaded, "too many mutations of this connection wait");
+        }
+        None
+    }
+
+    /// Starts the next mutation when none runs. While the token has lapsed no mutation starts.
+    fn run_next_mutation(&mut self) -> Option<SessionOutput> {
         if self.running.is_some() || self.lapsed {
             return None;
         }
-        let (Mutation { id, name, args, idempotency_key, trace }, caller) = self.waiting.pop_front()?;
+        let (request, caller) = self.waiting.pop_front()?;
+        let MutationRequest { id, name, args, idempotency_key, trace } = request;
         self.running = Some(id);
         let invocation =
             Invocation { id: RequestId::new(), name, args, caller, trace, deadline: None, idempotency_key };
-        Some(Action::Run(id, Box::new(invocation)))
+        Some(SessionOutput::RunMutation(id, Box::new(invocation)))
     }
 
-    pub(super) fn mutation_ended(&mut self, mut ended: Box<Ended>) -> Vec<Action> {
+    fn mutation_completed(&mut self, mut completed: Box<CompletedMutation>) -> Vec<SessionOutput> {
         self.running = None;
-        let mut actions = Vec::new();
-        if ended.outcome.is_ok() {
-            self.awaited.insert(ended.id);
-            actions.push(Action::Await(ended.id, std::mem::take(&mut ended.receipt)));
+        let mut outputs = Vec::new();
+        if completed.result.is_ok() {
+            self.awaited.insert(completed.id);
+            let receipt = std::mem::take(&mut completed.receipt);
+            outputs.push(SessionOutput::AwaitCommit(completed.id, receipt));
         }
-        actions.push(Action::Result(ended));
-        actions.extend(self.run_next());
-        actions.extend(self.left());
-        actions
+        outputs.push(SessionOutput::MutationResult(completed));
+        outputs.extend(self.run_next_mutation());
+        outputs.extend(self.close_if_left());
+        outputs
     }
 
-    /// The client is about to learn that these are visible.
-    pub(super) fn applied(&mut self, mutations: &[MutationId]) -> Vec<Action> {
+    fn mutations_applied(&mut self, mutations: &[MutationId]) -> Vec<SessionOutput> {
         for mutation in mutations {
             self.awaited.remove(&mutation.0);
         }
         Vec::new()
     }
 
-    /// The node is draining.
-    pub(super) fn drain(&mut self) -> Vec<Action> {
-        if std::mem::replace(&mut self.told_to_go, true) {
+    fn drain(&mut self) -> Vec<SessionOutput> {
+        if std::mem::replace(&mut self.draining, true) {
             return Vec::new();
         }
-        vec![Action::GoAway, Action::LeaveAfter(self.limits.go_away_after)]
+        vec![SessionOutput::GoAway, SessionOutput::SetGoAwayTimer(self.limits.go_away_after)]
     }
 
-    /// There is no reactor any more, and without it nothing is live.
-    pub(super) fn abandon(&mut self) -> Vec<Action> {
-        let fault =
-            Fault::new(Code::Unavailable, "live queries do not run on this node; connect to another one");
-        vec![Action::End(End { code: CloseCode::Busy, fault: Some(fault) })]
-    }
-
-    pub(super) fn alarm(&mut self, alarm: Alarm, now: Timestamp) -> Vec<Action> {
-        match alarm {
-            Alarm::HelloOverdue => {
-                vec![broken(format!("no `hello` came within {}", format_duration(self.limits.hello_timeout)))]
+    fn timed_out(&mut self, timeout: SessionTimeout, now: Timestamp) -> Vec<SessionOutput> {
+        match timeout {
+            SessionTimeout::Hello => {
+                let limit = format_duration(self.limits.hello_timeout);
+                vec![violation(format!("no `hello` came within {limit}"))]
             }
-            Alarm::TokenExpired => self.token_expired(now),
-            Alarm::GraceOver => {
+            SessionTimeout::Token => self.token_expired(now),
+            SessionTimeout::TokenGrace => {
                 let fault = Fault::new(Code::Unauthenticated, "the token is expired");
-                vec![Action::End(End { code: CloseCode::TokenExpired, fault: Some(fault) })]
+                vec![SessionOutput::Close(CloseCode::TokenExpired.because(fault))]
             }
-            Alarm::Leave => {
-                self.phase = Phase::Leaving;
-                self.left().into_iter().collect()
+            SessionTimeout::GoAway => {
+                self.phase = SessionPhase::Leaving;
+                self.close_if_left().into_iter().collect()
             }
         }
     }
 
-    fn token_expired(&mut self, now: Timestamp) -> Vec<Action> {
-        match &self.signed {
+    fn token_expired(&mut self, now: Timestamp) -> Vec<SessionOutput> {
+        match &self.token {
             None => Vec::new(),
-            // The two clocks differ a little.
-            Some(signed) if now < signed.expires_at => vec![Action::Alarm(self.expiry(now))],
+            // The clock of timers ran ahead of the wall clock, by which tokens expire.
+            Some(token) if now < token.expires_at => vec![SessionOutput::SetTimer(self.expiry(now))],
             Some(_) => {
                 self.lapsed = true;
-                vec![Action::Hold(true), Action::Alarm(Some((Alarm::GraceOver, TOKEN_GRACE)))]
+                let grace = Some((SessionTimeout::TokenGrace, TOKEN_GRACE));
+                vec![SessionOutput::HoldResults(true), SessionOutput::SetTimer(grace)]
             }
         }
     }
 
-    fn expiry(&self, now: Timestamp) -> Option<(Alarm, Duration)> {
-        let signed = self.signed.as_ref()?;
-        Some((Alarm::TokenExpired, (signed.expires_at - now).to_std().unwrap_or_default()))
+    fn expiry(&self, now: Timestamp) -> Option<(SessionTimeout, Duration)> {
+        let token = self.token.as_ref()?;
+        Some((SessionTimeout::Token, (token.expires_at - now).to_std().unwrap_or_default()))
     }
 
-    /// Closes when the client was told to go and nothing of it runs.
-    fn left(&self) -> Option<Action> {
-        let gone = self.phase == Phase::Leaving && self.mutations() == 0;
-        gone.then_some(Action::End(End { code: CloseCode::GoingAway, fault: None }))
+    fn close_if_left(&self) -> Option<SessionOutput> {
+        let left = self.phase == SessionPhase::Leaving && self.mutations() == 0;
+        left.then_some(SessionOutput::Close(CloseReason { code: CloseCode::GoingAway, fault: None }))
     }
 
-    fn caller(&self) -> Caller {
-        self.caller_of(self.signed.as_ref().filter(|_| !self.lapsed))
-    }
-
-    fn caller_of(&self, signed: Option<&Signed>) -> Caller {
-        let identity = signed.map(|signed| Arc::clone(&signed.identity));
-        Caller { identity, ip: Some(self.peer.ip), user_agent: self.peer.user_agent.clone() }
+    fn caller_with(&self, token: Option<&VerifiedToken>) -> Caller {
+        let identity = token.map(|token| Arc::clone(&token.identity));
+        Caller { identity, ip: Some(self.client.ip), user_agent: self.client.user_agent.clone() }
     }
 }
 
-/// A rule was broken.
-fn broken(message: impl Into<std::borrow::Cow<'static, str>>) -> Action {
-    Action::End(End { code: CloseCode::RuleBroken, fault: Some(Fault::new(Code::BadRequest, message)) })
+/// The client broke a rule of the protocol.
+fn violation(message: impl Into<std::borrow::Cow<'static, str>>) -> SessionOutput {
+    SessionOutput::Close(CloseCode::PolicyViolation.because(Fault::new(Code::BadRequest, message)))
 }
 
-/// The difference between clocks that tokens are forgiven ends a request later; a connection that stays open
-/// counts from the claim.
-fn unexpired(signed: Signed, now: Timestamp) -> Result<Signed, Fault> {
-    if now < signed.expires_at {
-        Ok(signed)
-    } else {
-        Err(Fault::new(Code::Unauthenticated, "the token is expired"))
+fn reactor_lost() -> SessionOutput {
+    let message = "live queries do not run on this node; connect to another one";
+    SessionOutput::Close(CloseCode::TryAgainLater.because(Fault::new(Code::Unavailable, message)))
+}
+
+/// Refuses a token that has expired. The leeway for differing clocks is granted to requests, not to a
+/// connection that stays open.
+fn unexpired(token: TokenCheck, now: Timestamp) -> TokenCheck {
+    match token {
+        Ok(Some(token)) if now >= token.expires_at => {
+            Err(Fault::new(Code::Unauthenticated, "the token is expired"))
+        }
+        other => other,
     }
 }
 
-/// The same caller with a newer token: nothing that a handler decides by has changed.
-fn is_same(former: &Identity, new: &Identity) -> bool {
-    const OF_THE_TOKEN: [&str; 4] = ["exp", "iat", "nbf", "jti"];
-    let lasting = |identity: &Identity, other: &Identity| {
-        let mut claims = identity.claims.iter().filter(|(name, _)| !OF_THE_TOKEN.contains(&name.as_str()));
+/// The new token is of the same caller: nothing that a handler can decide by has changed.
+fn is_same_caller(former: &Identity, new: &Identity) -> bool {
+    const CLAIMS_OF_THE_TOKEN: [&str; 4] = ["exp", "iat", "nbf", "jti"];
+    let has_claims_of = |identity: &Identity, other: &Identity| {
+        let mut claims =
+            identity.claims.iter().filter(|(name, _)| !CLAIMS_OF_THE_TOKEN.contains(&name.as_str()));
         claims.all(|(name, value)| other.claims.get(name) == Some(value))
     };
     former.subject == new.subject
         && former.roles == new.roles
         && former.tenant == new.tenant
-        && lasting(former, new)
-        && lasting(new, former)
+        && has_claims_of(former, new)
+        && has_claims_of(new, former)
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use forge_actors::app::Catalog;
 use forge_actors::db::database::Database;
 use forge_actors::gateway::assets::{Assets, Site};
-use forge_actors::gateway::server::Port;
+use forge_actors::gateway::port::Port;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::time::{format_duration, secs};
 use forge_actors::supervise::{Exit as RootExit, StopTimeout};
@@ -148,8 +148,8 @@ fn open_gateway(loaded: &Loaded, dev: bool, context: CommandContext<'_>) -> Resu
     let metrics = metrics
         .map_err(|error| Report::new(Exit::Bug, "metrics", "metrics cannot be recorded").cause(error))?;
     let own = config.assets.as_ref().map(|folder| site(loaded.folder.join(folder)));
-    let site = own.or_else(|| context.developer.then_some(Site::Embedded(pages::DEMO)));
-    let assets = Assets { site, dashboard: Some(Site::Embedded(pages::DASHBOARD)) };
+    let site = own.or_else(|| context.developer.then(|| Site::embedded(pages::DEMO)));
+    let assets = Assets { site, dashboard: Some(Site::embedded(pages::DASHBOARD)) };
     Ok(GatewayOptions { config, port: Arc::new(port), metrics, assets })
 }
 

@@ -122,7 +122,7 @@ async fn no_token_but_a_good_one_is_accepted() {
     check("no header", node.call("probe.put", put("none"), None).await, 401, "UNAUTHENTICATED");
     for (what, token) in refused {
         check(what, node.call("probe.put", put(what), Some(&token)).await, 401, "UNAUTHENTICATED");
-        // The function's name is not told to strangers either.
+        // A caller without a valid token does not learn which functions exist either.
         check(what, node.call("probe.one", json!({}), Some(&token)).await, 401, "UNAUTHENTICATED");
     }
     assert_eq!(database.column::<String>("select key from probe_ledger").await, ["good"]);
@@ -163,5 +163,5 @@ fn check(what: &str, reply: Reply, status: u16, code: &str) {
     assert_eq!((reply.status, reply.code().as_str()), (status, code), "{what}: {}", reply.text);
     let text = reply.text.to_lowercase();
     let leaked: Vec<_> = INSIDE.iter().filter(|word| text.contains(**word)).collect();
-    assert!(leaked.is_empty(), "{what}: the answer tells {leaked:?}: {}", reply.text);
+    assert!(leaked.is_empty(), "{what}: the answer contains {leaked:?}: {}", reply.text);
 }

@@ -1,4 +1,4 @@
-//! Clients that vanish in the middle of a mutation: all of it happened, or nothing, and no connection stays
+//! Clients that disconnect in the middle of a mutation: all of it happened, or nothing, and no connection stays
 //! in a transaction.
 
 use std::time::Duration;

@@ -39,7 +39,7 @@ async fn only_pages_of_allowed_origins_connect() {
 }
 
 #[tokio::test]
-async fn there_is_room_for_as_many_as_configured() {
+async fn sessions_are_limited_as_configured() {
     let database = Database::create().await;
     let node = node_with(&database, "connections_max = 3\naddress_connections_max = 2").await;
     let base = node.client().base();
@@ -47,7 +47,7 @@ async fn there_is_room_for_as_many_as_configured() {
     assert_eq!(Socket::try_connect(base, &[]).await.err(), Some(503));
     assert_eq!(metric(&node, "forge_sessions_refused_total").await, 1.0);
     drop(first);
-    until("its seat is free", PATIENCE, || async { Socket::try_connect(base, &[]).await.ok() }).await;
+    until("its permit is given back", PATIENCE, || async { Socket::try_connect(base, &[]).await.ok() }).await;
     drop(second);
     nothing_is_left(&node).await;
 }
@@ -102,7 +102,7 @@ async fn what_is_no_frame_ends_the_connection_and_nothing_else() {
         }
     }
     // Below the level of messages: unmasked, a reserved opcode, a text that is not UTF-8, a fragment of
-    // nothing, a ping that is too long. A frame is judged when it is whole, so the ping has its 126 bytes.
+    // nothing, a ping that is too long. A frame is checked when all of it has arrived, so the ping has its 126 bytes.
     let long_ping = [&[0x89, 0xfe, 0, 126, 0, 0, 0, 0][..], &[b'x'; 126]].concat();
     let raw: [&[u8]; 5] = [
         &[0x81, 0x02, b'{', b'}'],
@@ -165,7 +165,7 @@ async fn a_client_that_is_not_there_is_cut_off() {
     let database = Database::create().await;
     let node = node_with(&database, "ping_interval = \"200ms\"").await;
     let (mut alive, _) = Socket::hello(node.client().base(), None).await;
-    // Nobody reads it, so nobody answers its pings.
+    // The test does not read this socket, so no ping of the server is answered.
     let (dead, _) = Socket::hello(node.client().base(), None).await;
     let cut_off = until("the silent one is cut off", PATIENCE, || async {
         (metric(&node, "forge_sessions").await == 1.0).then_some(())
@@ -263,7 +263,7 @@ async fn a_drain_says_goodbye_and_ends_what_runs() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_stopped_tells_its_client_to_come_back() {
+async fn a_session_that_is_stopped_sends_its_client_1012() {
     let database = Database::create().await;
     let node = node_with(&database, "").await;
     retitle(&node, 1, "one").await;

@@ -60,9 +60,9 @@ async fn a_change_reaches_everyone_who_watches() {
         welcome["session"].is_string() && welcome["node"].is_string() && welcome["expiresAt"].is_string(),
         "{welcome}"
     );
-    let (mut nobody, welcome) = Socket::hello(base, None).await;
+    let (mut anonymous, welcome) = Socket::hello(base, None).await;
     assert_eq!((&welcome["subject"], &welcome["expiresAt"]), (&json!(null), &json!(null)));
-    for socket in [&mut ana, &mut nobody] {
+    for socket in [&mut ana, &mut anonymous] {
         socket.subscribe(1, "live.title", json!({ "id": 1 })).await;
         let first = socket.frame().await;
         assert_eq!(
@@ -72,17 +72,18 @@ async fn a_change_reaches_everyone_who_watches() {
         );
     }
     // A mutation over the WebSocket: its result, and in which state its writes are.
-    ana.send(json!({ "type": "mut", "id": 7, "name": "live.retitle", "args": { "id": 1, "title": "one" }, "idem": "k1" })).await;
+    let args = json!({ "id": 1, "title": "one" });
+    ana.send(json!({ "type": "mut", "id": 7, "name": "live.retitle", "args": args, "idem": "k1" })).await;
     assert_eq!(ana.frame().await, json!({ "type": "mutResult", "id": 7, "data": null }));
     let changed = until_snapshot(&mut ana, 1, &json!("one")).await;
     assert_eq!(changed["applied"], json!([7]), "{changed}");
-    let seen = until_snapshot(&mut nobody, 1, &json!("one")).await;
+    let seen = until_snapshot(&mut anonymous, 1, &json!("one")).await;
     assert_eq!(seen["applied"], json!([]));
-    // One over HTTP, and one by somebody who does not know of Forge at all.
+    // One change over HTTP, and one by a program that writes to the database without Forge.
     retitle(&node, 1, "two").await;
-    until_snapshot(&mut nobody, 1, &json!("two")).await;
+    until_snapshot(&mut anonymous, 1, &json!("two")).await;
     database.execute("update probe_rows set title = 'three'").await;
-    let newest = until_snapshot(&mut nobody, 1, &json!("three")).await;
+    let newest = until_snapshot(&mut anonymous, 1, &json!("three")).await;
     // A client that comes back with a version gets no more than it needs.
     let (mut back, _) = Socket::hello(base, None).await;
     let version = &newest["mods"][0]["version"];
@@ -91,15 +92,15 @@ async fn a_change_reaches_everyone_who_watches() {
     )
     .await;
     assert_eq!(back.frame().await["mods"], json!([{ "id": 9, "unchanged": true, "version": version }]));
-    // Who unsubscribes hears no more.
-    nobody.send(json!({ "type": "unsub", "id": 1 })).await;
-    nobody.send(json!({ "type": "ping", "id": 3 })).await;
-    assert_eq!(nobody.frame_of("pong").await, json!({ "type": "pong", "id": 3 }));
+    // A client that unsubscribed is sent no further result.
+    anonymous.send(json!({ "type": "unsub", "id": 1 })).await;
+    anonymous.send(json!({ "type": "ping", "id": 3 })).await;
+    assert_eq!(anonymous.frame_of("pong").await, json!({ "type": "pong", "id": 3 }));
     retitle(&node, 1, "four").await;
     until_snapshot(&mut back, 9, &json!("four")).await;
-    nobody.send(json!({ "type": "ping", "id": 4 })).await;
-    assert_eq!(nobody.frame().await, json!({ "type": "pong", "id": 4 }));
-    drop((ana, nobody, back));
+    anonymous.send(json!({ "type": "ping", "id": 4 })).await;
+    assert_eq!(anonymous.frame().await, json!({ "type": "pong", "id": 4 }));
+    drop((ana, anonymous, back));
     nothing_is_left(&node).await;
 }
 
@@ -108,7 +109,10 @@ async fn mutations_run_in_order_and_fail_in_words() {
     let database = Database::create().await;
     let node = node_with(&database, "mutations_waiting_max = 3").await;
     let (mut socket, _) = Socket::hello(node.client().base(), Some(&probe::token("ana"))).await;
-    let put = |id: u32, key: &str, pause_ms: u32| json!({ "type": "mut", "id": id, "name": "probe.put_halves", "args": { "key": key, "pauseMs": pause_ms } });
+    let put = |id: u32, key: &str, pause_ms: u32| {
+        let args = json!({ "key": key, "pauseMs": pause_ms });
+        json!({ "type": "mut", "id": id, "name": "probe.put_halves", "args": args })
+    };
     let first = put(1, "a", 300);
     socket.send(first).await;
     for id in 2..=5 {
@@ -134,14 +138,15 @@ async fn mutations_run_in_order_and_fail_in_words() {
         assert_eq!(socket.frame_of("mutResult").await["error"]["code"], code, "{name}");
     }
     let trace = "0af7651916cd43dd8448eb211c80319c";
-    let traced = json!({ "type": "mut", "id": 20, "name": "probe.put", "args": {}, "trace": format!("00-{trace}-b7ad6b7169203331-01") });
+    let parent = format!("00-{trace}-b7ad6b7169203331-01");
+    let traced = json!({ "type": "mut", "id": 20, "name": "probe.put", "args": {}, "trace": parent });
     socket.send(traced).await;
     let error = &socket.frame_of("mutResult").await["error"];
     assert_eq!((&error["code"], &error["traceId"]), (&json!("VALIDATION"), &json!(trace)));
 }
 
 #[tokio::test]
-async fn a_subscription_that_cannot_be_is_told_so() {
+async fn a_subscription_that_is_refused_is_answered_with_its_error() {
     let database = Database::create().await;
     let node = node_with(&database, "").await;
     let (mut socket, _) = Socket::hello(node.client().base(), None).await;
@@ -204,7 +209,7 @@ async fn two_subscriptions_move_together() {
                 }
             }
             if let (Some(sum), Some(total)) = (sum, total) {
-                assert_eq!(sum, total, "a torn view: {frame}");
+                assert_eq!(sum, total, "an inconsistent view: {frame}");
                 both += 1;
             }
         }
@@ -216,7 +221,7 @@ async fn two_subscriptions_move_together() {
 }
 
 #[tokio::test]
-async fn nothing_is_told_after_a_token_expired() {
+async fn no_result_is_sent_after_a_token_expired() {
     let database = Database::create().await;
     let node = node_with(&database, "").await;
     let base = node.client().base();
@@ -244,7 +249,7 @@ async fn nothing_is_told_after_a_token_expired() {
     assert_eq!(
         (&answer["type"], &answer["subject"]),
         (&json!("auth"), &json!("bob")),
-        "nothing was told before: {answer}"
+        "no transition was sent before: {answer}"
     );
     let newest = until_snapshot(&mut renewing, 1, &json!("after for bob")).await;
     let mods = newest["mods"].as_array().expect("mods");
@@ -260,7 +265,7 @@ async fn nothing_is_told_after_a_token_expired() {
     let transitions: Vec<_> = frames.iter().filter(|frame| frame["type"] == "transition").collect();
     assert!(
         transitions.iter().all(|frame| !frame.to_string().contains("after")),
-        "told after the expiry: {transitions:?}"
+        "sent after the expiry: {transitions:?}"
     );
     assert_eq!(frames.last().map(|frame| &frame["error"]["code"]), Some(&json!("UNAUTHENTICATED")));
 }
@@ -294,15 +299,16 @@ async fn what_is_asked_for_in_the_grace_is_answered() {
             (&json!("auth"), &json!("ana")),
             "nothing comes before: {answer}"
         );
-        let mut told = BTreeMap::new();
-        while !(told.contains_key(&2) && told.contains_key(&3)) {
+        let mut snapshots = BTreeMap::new();
+        while !(snapshots.contains_key(&2) && snapshots.contains_key(&3)) {
             let frame = socket.frame_of("transition").await;
             for modification in frame["mods"].as_array().expect("mods") {
                 assert_eq!(modification["error"], json!(null), "{frame}");
-                told.insert(modification["id"].as_u64().expect("a number"), modification["snapshot"].clone());
+                snapshots
+                    .insert(modification["id"].as_u64().expect("a number"), modification["snapshot"].clone());
             }
         }
-        assert_eq!((&told[&2], &told[&3]), (&json!("one for ana"), &json!("one")), "{told:?}");
+        assert_eq!((&snapshots[&2], &snapshots[&3]), (&json!("one for ana"), &json!("one")), "{snapshots:?}");
     }
     retitle(&node, 1, "two").await;
     for socket in [&mut before, &mut after] {

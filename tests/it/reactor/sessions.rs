@@ -6,7 +6,7 @@ use std::sync::Arc;
 use forge_actors::kernel::fault::Code;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::session::config::SessionsConfig;
-use forge_actors::session::messages::{Peer, Sessions, SessionsNeeds};
+use forge_actors::session::{RemoteClient, SessionDeps, Sessions};
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec};
 use forge_tests::{Socket, until};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,8 +19,8 @@ async fn connect(sessions: &Sessions) -> Socket {
     let listener = TcpListener::bind((IP, 0)).await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (stream, _) = listener.accept().await.unwrap();
-    let seat = sessions.admit(IP).unwrap_or_else(|fault| panic!("refused: {fault}"));
-    sessions.open(stream, Default::default(), Peer { ip: IP, user_agent: None }, seat).await;
+    let permit = sessions.admit(IP).unwrap_or_else(|fault| panic!("refused: {fault}"));
+    sessions.open(stream, Default::default(), RemoteClient { ip: IP, user_agent: None }, permit).await;
     let mut socket = Socket::upgraded(client).await;
     socket.greet(None).await;
     socket
@@ -30,7 +30,7 @@ async fn connect(sessions: &Sessions) -> Socket {
 async fn without_a_reactor_sessions_go_elsewhere() {
     const TICKER: &str = "node/reactor/ticker";
     let stage = Stage::open("").await;
-    let (sessions, children) = Sessions::new(SessionsNeeds {
+    let (sessions, children) = Sessions::new(SessionDeps {
         functions: stage.functions.clone(),
         reactor: stage.reactor.clone(),
         tokens: None,
@@ -39,7 +39,7 @@ async fn without_a_reactor_sessions_go_elsewhere() {
         contract: None,
     });
     let spec = SupervisorSpec::new(Strategy::OneForOne, children.into());
-    let border = Root::start("border", spec, Arc::clone(&stage.tree)).await.expect("starts");
+    let gateway = Root::start("gateway", spec, Arc::clone(&stage.tree)).await.expect("starts");
     let (mut first, mut second) = (connect(&sessions).await, connect(&sessions).await);
     stage.tree.stop_actor(TICKER, PATIENCE).await.expect("it stops");
     for socket in [&mut first, &mut second] {
@@ -54,9 +54,9 @@ async fn without_a_reactor_sessions_go_elsewhere() {
     assert_eq!(sessions.admit(IP).err().map(|fault| fault.code()), Some(Code::Unavailable));
     stage.tree.restart_actor(TICKER, PATIENCE).await.expect("it starts");
     until("clients may come again", PATIENCE, || async { sessions.admit(IP).ok() }).await;
-    // A stop sees them out.
+    // A stop ends the sessions in order.
     let mut last = connect(&sessions).await;
-    let (stopped, (frames, code)) = tokio::join!(border.stop(PATIENCE), last.closed());
+    let (stopped, (frames, code)) = tokio::join!(gateway.stop(PATIENCE), last.closed());
     stopped.expect("stops in order");
     assert_eq!((frames.last().map(|frame| &frame["type"]), code), (Some(&"goAway".into()), Some(1001)));
     stage.close().await;

@@ -4,8 +4,9 @@ use serde_json::json;
 use tokio::net::TcpStream;
 
 use super::node::{Node, config, post};
-use crate::gateway::actor::{LISTENER_CHECK, listener};
-use crate::gateway::server::{Error, Port, serve};
+use crate::gateway::LISTENER_CHECK;
+use crate::gateway::accept::serve;
+use crate::gateway::port::{HttpPortError, Port};
 use crate::kernel::time::{millis, secs};
 use crate::supervise::{
     Actor, ActorError, ChildSpec, Context, Message, Root, Strategy, SupervisorSpec, Tree,
@@ -18,11 +19,11 @@ async fn a_drain_lets_requests_finish_and_closes_the_port() {
     idle.send(&post("/rpc/tests.echo", "", r#"{"text":"a"}"#)).await.answers(json!("a"));
     let mut busy = node.connect().await;
     busy.write(post("/rpc/tests.slow", "", "")).await;
-    node.functions.entered.notified().await;
+    node.slow_calls.entered.notified().await;
     node.drain.cancel();
     assert!(idle.closed().await.is_empty());
     assert!(TcpStream::connect(node.address).await.is_err(), "the port is closed");
-    node.functions.go.notify_one();
+    node.slow_calls.release.notify_one();
     let answer = busy.receive().await;
     assert_eq!(answer.answers(json!(true)).header("connection"), Some("close"));
     node.served.await.expect("the drain ends");
@@ -34,9 +35,9 @@ async fn a_drain_lets_http2_streams_finish() {
     let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
     let url = format!("http://{}/rpc/tests.slow", node.address);
     let request = tokio::spawn(async move { client.post(url).send().await });
-    node.functions.entered.notified().await;
+    node.slow_calls.entered.notified().await;
     node.drain.cancel();
-    node.functions.go.notify_one();
+    node.slow_calls.release.notify_one();
     assert_eq!(request.await.expect("no panic").expect("an answer").status().as_u16(), 200);
     node.served.await.expect("the drain ends");
 }
@@ -46,7 +47,7 @@ async fn a_drain_cuts_what_does_not_finish() {
     let node = Node::start(|config| config.drain_timeout = millis(100)).await;
     let mut busy = node.connect().await;
     busy.write(post("/rpc/tests.slow", "", "")).await;
-    node.functions.entered.notified().await;
+    node.slow_calls.entered.notified().await;
     node.drain.cancel();
     node.served.await.expect("the drain ends");
     assert!(busy.closed().await.is_empty());
@@ -65,7 +66,8 @@ async fn ready_says_why_not() {
     let live = node.get("/health", "").await;
     assert_eq!((live.status, live.json()), (200, json!({ "status": "live" })));
     let starting = node.get("/ready", "").await;
-    let expected = json!({ "ready": false, "draining": false, "checks": [{ "name": "database", "ready": false, "reason": "is starting" }] });
+    let check = json!({ "name": "database", "ready": false, "reason": "is starting" });
+    let expected = json!({ "ready": false, "draining": false, "checks": [check] });
     assert_eq!((starting.status, starting.json()), (503, expected));
     node.readiness.pass("database");
     let ready = node.get("/ready", "").await;
@@ -87,31 +89,36 @@ async fn ready_says_why_not() {
 async fn a_port_that_cannot_be_opened_says_why() {
     let first = Port::open(&config(|_| {})).expect("a free port");
     let taken = Port::open(&config(|config| config.port = first.address().port())).err().expect("in use");
-    assert!(matches!(taken, Error::InUse { .. }), "{taken}");
+    assert!(matches!(taken, HttpPortError::InUse { .. }), "{taken}");
     let foreign = Port::open(&config(|config| config.host = "192.0.2.1".parse().expect("an address")))
         .err()
         .expect("not local");
-    assert!(matches!(foreign, Error::NotLocal { .. }), "{foreign}");
+    assert!(matches!(foreign, HttpPortError::NotLocal { .. }), "{foreign}");
 }
 
 #[tokio::test]
-async fn who_knocks_while_the_listener_restarts_is_served_afterwards() {
+async fn a_connection_that_comes_while_the_listener_restarts_is_served_afterwards() {
     let node = Node::start(|_| {}).await;
     let mut open = node.connect().await;
     open.send(&post("/rpc/tests.echo", "", r#"{"text":"a"}"#)).await.answers(json!("a"));
-    // What a crash does: the accept loop is gone, and its connections with it.
+    // As after a crash, the accept loop is gone, and its connections with it.
     node.served.abort();
     assert!(open.closed().await.is_empty());
     let mut early = node.connect().await;
     early.write(post("/rpc/tests.echo", "", r#"{"text":"b"}"#)).await;
     let again = node.port.listener().expect("the port is still open");
-    let served = tokio::spawn(serve(node.gateway.clone(), Arc::clone(&node.port), again, node.drain.clone()));
+    let served = tokio::spawn(serve(
+        Arc::clone(&node.gateway.shared),
+        Arc::clone(&node.port),
+        again,
+        node.drain.clone(),
+    ));
     early.receive().await.answers(json!("b"));
     node.drain.cancel();
     served.await.expect("the drain ends");
 }
 
-/// A sibling that crashes when it is told to.
+/// A sibling that crashes when it receives a message.
 struct Fragile;
 
 struct Break;
@@ -144,7 +151,7 @@ async fn the_listener_stops_and_starts_with_its_siblings() {
     node.readiness.pass("database");
     let port = Arc::new(Port::open(&config(|_| {})).expect("a free port"));
     let (fragile, break_it) = ChildSpec::actor("fragile", || Fragile);
-    let children = vec![fragile, listener(node.gateway.clone(), Arc::clone(&port))];
+    let children = vec![fragile, node.gateway.listener(Arc::clone(&port))];
     let root = Root::start("node", SupervisorSpec::new(Strategy::OneForAll, children), Tree::new())
         .await
         .expect("starts");
@@ -159,10 +166,10 @@ async fn the_listener_stops_and_starts_with_its_siblings() {
     node.post("/rpc/tests.echo", "", r#"{"text":"b"}"#).await.answers(json!("b"));
     let mut busy = node.connect().await;
     busy.write(post("/rpc/tests.slow", "", "")).await;
-    node.functions.entered.notified().await;
+    node.slow_calls.entered.notified().await;
     let (stopped, ()) = tokio::join!(root.stop(secs(10)), async {
         reports.wait_for(|report| !report.ready).await.expect("the node holds the sender");
-        node.functions.go.notify_one();
+        node.slow_calls.release.notify_one();
         busy.receive().await.answers(json!(true));
     });
     stopped.expect("in order");

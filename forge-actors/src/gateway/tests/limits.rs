@@ -37,10 +37,10 @@ async fn a_call_may_take_longer_than_a_head_or_idling() {
     let node = Node::start(|config| (config.header_timeout, config.keep_alive) = (SOON, SOON)).await;
     let mut slow = node.connect().await;
     slow.write(post("/rpc/tests.slow", "", "")).await;
-    node.functions.entered.notified().await;
+    node.slow_calls.entered.notified().await;
     // A connection that came later has been closed for idling, so the slow one has outlived the limit.
     node.connect().await.closed().await;
-    node.functions.go.notify_one();
+    node.slow_calls.release.notify_one();
     slow.receive().await.answers(json!(true));
 }
 
@@ -112,7 +112,7 @@ async fn a_head_over_the_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn a_connection_over_the_limit_hears_why() {
+async fn a_connection_over_the_limit_is_answered_why() {
     let node = Node::start(|config| config.connections_max = 1).await;
     let mut first = node.connect().await;
     first.send(&post("/rpc/tests.echo", "", r#"{"text":"a"}"#)).await.answers(json!("a"));
@@ -140,7 +140,7 @@ async fn garbage_after_a_request_ends_the_connection_after_its_answer() {
 }
 
 #[tokio::test]
-async fn large_bodies_share_a_room() {
+async fn large_bodies_share_a_capacity() {
     let node =
         Node::start(|config| (config.body_bytes_max, config.bodies_bytes_max) = (100_000, 150_000)).await;
     let head = "POST /rpc/tests.echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n";
@@ -148,13 +148,13 @@ async fn large_bodies_share_a_room() {
     let slow = post("/rpc/tests.slow", "", &format!("{{{}}}", " ".repeat(99_998)));
     let mut first = node.connect().await;
     first.write(slow).await;
-    // It holds its body while it runs.
-    node.functions.entered.notified().await;
+    // The call keeps its body while it runs.
+    node.slow_calls.entered.notified().await;
     let mut second = node.connect().await;
     let refused = second.send(&format!("{head}{body}")).await;
     assert_eq!(refused.fails(503, "OVERLOADED").header("retry-after"), Some("1"));
     node.post("/rpc/tests.echo", "", r#"{"text":"small"}"#).await.answers(json!("small"));
-    node.functions.go.notify_one();
+    node.slow_calls.release.notify_one();
     first.receive().await.answers(json!(true));
     assert_eq!(node.send(&format!("{head}{body}")).await.status, 200);
 }

@@ -1,37 +1,42 @@
-//! A gateway in front of a few handlers, and a client that sees every byte.
+//! A gateway in front of a few functions, and a client that sees every byte.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
-use bytes::Bytes;
-use futures::future::BoxFuture;
+use dashmap::DashMap;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::context::{Effects, Invoke, Scope, Services};
+use crate::app::context::Services;
 use crate::app::node::NodeView;
 use crate::app::token::{TokenRules, Tokens};
 use crate::app::{
-    Access, Catalog, Ctx, Handler, Meta, Mutation, NoError, Query, Registration, Result as AppResult,
+    Access, Action, Catalog, Ctx, Handler, Meta, NoError, Query, Registration, Result as AppResult,
 };
+use crate::change::HintHub;
+use crate::db::config::DatabaseConfig;
+use crate::db::database::Database;
+use crate::function::config::FunctionConfig;
+use crate::function::{FunctionDeps, Functions};
+use crate::gateway::accept::serve;
 use crate::gateway::assets::Assets;
 use crate::gateway::config::GatewayConfig;
+use crate::gateway::port::Port;
 use crate::gateway::readiness::Readiness;
-use crate::gateway::routes::{Border, Gateway, GatewayNeeds};
-use crate::gateway::server::{Port, serve};
+use crate::gateway::{Gateway, GatewayDeps};
 use crate::job::insert::JobInserter;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
-use crate::kernel::invocation::Invocation;
 use crate::supervise::Tree;
 
-/// Nothing in these tests takes this long; a wait that does has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A wait that takes this long has failed.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 macro_rules! handler {
     ($name:ident { $($field:ident: $type:ty),* } $kind:ident -> $output:ty, $meta:expr, |$message:ident, $ctx:ident| $body:expr) => {
@@ -56,8 +61,8 @@ const fn query(function: &'static str) -> Meta {
     Meta::query("tests", function, file!(), line!())
 }
 
-const fn mutation(function: &'static str) -> Meta {
-    Meta::mutation("tests", function, file!(), line!())
+const fn action(function: &'static str) -> Meta {
+    Meta::action("tests", function, file!(), line!())
 }
 
 const fn accessible(mut meta: Meta, access: Access) -> Meta {
@@ -66,21 +71,33 @@ const fn accessible(mut meta: Meta, access: Access) -> Meta {
 }
 
 handler!(Echo { text: String } Query -> String, query("echo").public(), |message, _ctx| Ok(message.text));
-handler!(Big { bytes: usize } Query -> String, query("big").public(), |message, _ctx| Ok("x".repeat(message.bytes)));
-handler!(Any { value: serde_json::Value } Mutation -> bool, mutation("any").public(), |message, _ctx| Ok(message.value.is_null()));
-handler!(Whoami {} Query -> String, query("whoami"), |_message, ctx| Ok(ctx.auth().identity()?.subject.clone()));
-handler!(Manage {} Mutation -> bool, accessible(mutation("manage"), Access::Role("admin")), |_message, _ctx| Ok(true));
-handler!(Hidden {} Mutation -> bool, accessible(mutation("hidden"), Access::Internal), |_message, _ctx| Ok(true));
-handler!(Slow {} Mutation -> bool, mutation("slow").public(), |_message, _ctx| Ok(true));
+handler!(Big { bytes: usize } Query -> String, query("big").public(), |message, _ctx| {
+    Ok("x".repeat(message.bytes))
+});
+handler!(Any { value: serde_json::Value } Action -> bool, action("any").public(), |message, _ctx| {
+    Ok(message.value.is_null())
+});
+handler!(Whoami {} Query -> String, query("whoami"), |_message, ctx| {
+    Ok(ctx.auth().identity()?.subject.clone())
+});
+handler!(Manage {} Action -> bool, accessible(action("manage"), Access::Role("admin")), |_message, _ctx| {
+    Ok(true)
+});
+handler!(Hidden {} Action -> bool, accessible(action("hidden"), Access::Internal), |_message, _ctx| Ok(true));
+handler!(Slow {} Action -> bool, action("slow").public(), |_message, ctx| {
+    let calls = SLOW_CALLS.get(&ctx.node().id).expect("the node has been started").clone();
+    calls.entered.notify_one();
+    calls.release.notified().await;
+    Ok(true)
+});
 handler!(Explode {} Query -> bool, query("explode").public(), |_message, _ctx| {
     Err(Fault::internal("relation \"secrets\" does not exist"))
 });
 handler!(Busy {} Query -> bool, query("busy").public(), |_message, _ctx| {
     Err(Fault::new(Code::Overloaded, "come back").retry_after(Duration::from_millis(1_200)))
 });
-handler!(Panics {} Query -> bool, query("panics").public(), |_message, _ctx| panic!("a bug in the gateway's own task"));
 
-static REGISTRATIONS: [Registration; 10] = [
+static REGISTRATIONS: [Registration; 9] = [
     Registration::of::<Echo>(),
     Registration::of::<Big>(),
     Registration::of::<Any>(),
@@ -90,64 +107,26 @@ static REGISTRATIONS: [Registration; 10] = [
     Registration::of::<Slow>(),
     Registration::of::<Explode>(),
     Registration::of::<Busy>(),
-    Registration::of::<Panics>(),
 ];
 
-/// The function room in small: existence, access, decode, run. `tests.slow` waits until it is let go.
-#[derive(Clone)]
-pub(super) struct Functions {
-    catalog: Arc<Catalog>,
-    services: Arc<Services>,
+/// Lets a test see and release the calls of `tests.slow` on its node.
+#[derive(Clone, Default)]
+pub(super) struct SlowCalls {
     pub(super) entered: Arc<Notify>,
-    pub(super) go: Arc<Notify>,
+    pub(super) release: Arc<Notify>,
 }
 
-struct NoCalls;
-
-impl Invoke for NoCalls {
-    fn invoke(&self, _: Invocation, _: u32) -> BoxFuture<'static, Result<Bytes, Fault>> {
-        unreachable!("these handlers call nobody")
-    }
-}
-
-impl Border for Functions {
-    fn catalog(&self) -> &Catalog {
-        &self.catalog
-    }
-
-    async fn call(&self, invocation: Invocation) -> Result<Bytes, Fault> {
-        let found = self.catalog.get(&invocation.name).filter(|found| found.meta.access != Access::Internal);
-        let found = found.ok_or_else(|| Fault::new(Code::NotFound, "no function of this name"))?;
-        match (found.meta.access, &invocation.caller.identity) {
-            (Access::Public, _) | (Access::Authenticated, Some(_)) => {}
-            (Access::Role(role), Some(identity)) if identity.has_role(role) => {}
-            (_, None) => return Err(Fault::new(Code::Unauthenticated, "sign in first")),
-            (_, Some(_)) => return Err(Fault::new(Code::PermissionDenied, "a role is missing")),
-        }
-        let decoded = found.decode(&invocation.args)?;
-        if &*invocation.name == "tests.slow" {
-            self.entered.notify_one();
-            self.go.notified().await;
-        }
-        let deadline = Instant::now() + PATIENCE;
-        decoded
-            .run(
-                Scope::new(Arc::new(invocation), 0, deadline, Effects::default(), Arc::clone(&self.services)),
-                None,
-            )
-            .await
-    }
-}
+static SLOW_CALLS: LazyLock<DashMap<NodeId, SlowCalls>> = LazyLock::new(DashMap::new);
 
 /// A running gateway. Its metrics go to a recorder of its own: every test has one thread.
 pub(super) struct Node {
     pub(super) address: SocketAddr,
     pub(super) tokens: Tokens,
-    pub(super) functions: Functions,
+    pub(super) slow_calls: SlowCalls,
     pub(super) readiness: Readiness,
     pub(super) drain: CancellationToken,
     pub(super) served: JoinHandle<()>,
-    pub(super) gateway: Gateway<Functions>,
+    pub(super) gateway: Gateway,
     pub(super) port: Arc<Port>,
     _recorder: metrics::LocalRecorderGuard<'static>,
 }
@@ -157,22 +136,25 @@ pub(super) fn tokens(secret: u8) -> Tokens {
     Tokens::new(&[secret; 32], rules).expect("32 bytes are enough")
 }
 
-pub(super) fn functions() -> Functions {
+/// The function subsystem, without a database: queries that run no statement and actions need none.
+fn functions(id: NodeId) -> Functions {
     let catalog = Catalog::from_registrations(REGISTRATIONS.iter()).expect("names differ");
-    let node = NodeView::new(NodeId::new(), "node", Tree::new());
-    let services = Services {
+    let tree = Tree::new();
+    let node = NodeView::new(id, "node", Arc::clone(&tree));
+    let deps = FunctionDeps {
+        database: Database::new(PgConnectOptions::new(), DatabaseConfig::default(), "node"),
+        tree,
+        hints: HintHub::new(),
+        config: FunctionConfig::default(),
+    };
+    let services = |invoke| Services {
         node,
-        invoke: Arc::new(NoCalls),
+        invoke,
         jobs: Arc::new(JobInserter),
         tokens: None,
         http: reqwest::Client::new(),
     };
-    Functions {
-        catalog: Arc::new(catalog),
-        services: Arc::new(services),
-        entered: Arc::default(),
-        go: Arc::default(),
-    }
+    Functions::new(Arc::new(catalog), deps, services).0
 }
 
 pub(super) fn config(change: impl FnOnce(&mut GatewayConfig)) -> GatewayConfig {
@@ -191,25 +173,29 @@ impl Node {
         let recorder: &'static PrometheusRecorder =
             Box::leak(Box::new(PrometheusBuilder::new().build_recorder()));
         let guard = metrics::set_default_local_recorder(recorder);
-        let (functions, readiness) = (functions(), Readiness::new(&["database"]));
+        let id = NodeId::new();
+        let slow_calls = SlowCalls::default();
+        SLOW_CALLS.insert(id, slow_calls.clone());
+        let readiness = Readiness::new(&["database"]);
         let port = Arc::new(Port::open(&config).expect("a free port"));
         let address = port.address();
-        let needs = GatewayNeeds {
-            border: functions.clone(),
+        let deps = GatewayDeps {
+            functions: functions(id),
             tokens: accepted,
             readiness: readiness.clone(),
             metrics: recorder.handle(),
             sessions: None,
             assets: Assets::default(),
         };
-        let gateway = Gateway::new(config, needs);
+        let gateway = Gateway::new(config, deps);
         let drain = CancellationToken::new();
         let listener = port.listener().expect("the port is open");
-        let served = tokio::spawn(serve(gateway.clone(), Arc::clone(&port), listener, drain.clone()));
+        let served =
+            tokio::spawn(serve(Arc::clone(&gateway.shared), Arc::clone(&port), listener, drain.clone()));
         Self {
             address,
             tokens: tokens(1),
-            functions,
+            slow_calls,
             readiness,
             drain,
             served,
@@ -274,14 +260,14 @@ impl Client {
     }
 
     pub(super) async fn receive(&mut self) -> Answer {
-        tokio::time::timeout(PATIENCE, self.read_answer()).await.expect("an answer in time")
+        tokio::time::timeout(WAIT_MAX, self.read_answer()).await.expect("an answer in time")
     }
 
     /// Waits for the server to close, and returns what it still sent.
     pub(super) async fn closed(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         // A reset closes as well as an end does.
-        let _ = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut rest))
+        let _ = tokio::time::timeout(WAIT_MAX, self.stream.read_to_end(&mut rest))
             .await
             .expect("the server closes in time");
         rest

@@ -7,7 +7,7 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::idempotency_key::IdempotencyKey;
 use crate::kernel::trace::TraceContext;
 use crate::reactor::Version;
-use crate::session::frame::{ClientFrame, parse};
+use crate::session::frame::{ClientFrame, SubscribeRequest, parse};
 use crate::session::limits::FRAME_DEPTH_MAX;
 use crate::session::render::{self, ServerFrame};
 use crate::session::wire::{CloseCode, TextFrame};
@@ -22,16 +22,21 @@ fn every_frame_is_read() {
     );
     check(
         r#"{"type":"sub","id":4294967295,"name":"a.b","args":{"x": [1]},"version":"00000000000000ff"}"#,
-        ClientFrame::Subscribe {
+        ClientFrame::Subscribe(SubscribeRequest {
             id: u32::MAX,
             name: "a.b".into(),
             args: Bytes::from_static(br#"{"x": [1]}"#),
             version: Some(Version(255)),
-        },
+        }),
     );
     check(
         r#"{"type":"sub","id":0,"name":"\u0061"}"#,
-        ClientFrame::Subscribe { id: 0, name: "a".into(), args: Bytes::from_static(b"{}"), version: None },
+        ClientFrame::Subscribe(SubscribeRequest {
+            id: 0,
+            name: "a".into(),
+            args: Bytes::from_static(b"{}"),
+            version: None,
+        }),
     );
     check(r#"{"type":"unsub","id":1}"#, ClientFrame::Unsubscribe { id: 1 });
     check(r#"{"type":"auth","token":null}"#, ClientFrame::Authenticate { token: None });
@@ -112,7 +117,7 @@ fn what_is_no_frame_is_refused() {
     for text in corpus {
         let fault = parse(text).expect_err(text);
         assert_eq!(fault.code(), Code::BadRequest, "{text}");
-        assert!(fault.message().len() < 1_000, "an answer does not grow with the question");
+        assert!(fault.message().len() < 1_000, "the answer does not grow with the frame");
     }
 }
 
@@ -139,14 +144,17 @@ fn frames_to_the_client_are_written_as_documented() {
             }
             .text()
         ),
-        r#"{"type":"welcome","session":"s","node":"n","contract":null,"subject":"ana","expiresAt":"2023-11-14T22:13:20Z","pingMs":25000}"#
+        concat!(
+            r#"{"type":"welcome","session":"s","node":"n","contract":null,"subject":"ana","#,
+            r#""expiresAt":"2023-11-14T22:13:20Z","pingMs":25000}"#
+        )
     );
-    let accepted = render::Authenticated::Accepted { subject: None, expires_at: None };
+    let accepted = render::AuthReply::Accepted { subject: None, expires_at: None };
     assert_eq!(
         text(ServerFrame::Auth(accepted).text()),
         r#"{"type":"auth","subject":null,"expiresAt":null}"#
     );
-    let refused = render::Authenticated::Refused { error: fault.wire("t") };
+    let refused = render::AuthReply::Refused { error: fault.wire("t") };
     let error = r#"{"code":"NOT_FOUND","message":"no \"such\" thing","details":null,"traceId":"t"}"#;
     assert_eq!(text(ServerFrame::Auth(refused).text()), format!(r#"{{"type":"auth","error":{error}}}"#));
     assert_eq!(text(ServerFrame::GoAway { after_ms: 1_500 }.text()), r#"{"type":"goAway","afterMs":1500}"#);
@@ -166,7 +174,7 @@ fn frames_to_the_client_are_written_as_documented() {
     );
 }
 
-/// tungstenite reads back what this room writes.
+/// tungstenite parses the frames that the session writes.
 #[test]
 fn a_client_reads_what_is_written() {
     for length in [0, 1, 125, 126, 127, 65_535, 65_536, 200_000] {
@@ -189,7 +197,9 @@ fn read_back(bytes: &[u8]) -> Message {
 
 proptest::proptest! {
     #[test]
-    fn no_text_is_too_strange_to_be_read(text in r#"\{("type":"(hello|sub|mut|auth|ping)",?)?[\PC\\"{}\[\]:,]{0,80}\}?"#) {
+    fn no_text_makes_the_parser_panic(
+        text in r#"\{("type":"(hello|sub|mut|auth|ping)",?)?[\PC\\"{}\[\]:,]{0,80}\}?"#
+    ) {
         // A frame or a fault; anything but a panic.
         let _read = parse(&text).map_err(|fault| fault.code());
     }

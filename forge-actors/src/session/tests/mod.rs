@@ -1,26 +1,21 @@
+mod client_states;
 mod frames;
 mod states;
-mod views;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::outlet::{News, Opened};
+use super::client_state::OpenedSubscription;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::trace::TraceContext;
-use crate::reactor::{MutationId, QueryResult, SubscriptionId, Tick, Version};
+use crate::reactor::{Modification, QueryResult, SubscriptionId, Version};
 
-/// What the reactor tells at `tick`: bodies by subscription; the version is the body's length and first byte.
-fn news(tick: u64, results: &[(u32, &'static str)], applied: &[u32]) -> News {
-    let results = results.iter().map(|(id, body)| (SubscriptionId(*id), Arc::new(answered(body))));
-    News {
-        tick: Some(Tick(tick)),
-        results: results.collect(),
-        applied: applied.iter().copied().map(MutationId).collect(),
-    }
+fn modification(id: u32, result: QueryResult) -> Modification {
+    Modification { subscription: SubscriptionId(id), result: Arc::new(result) }
 }
 
+/// A result whose version is a hash of its body.
 fn answered(body: &'static str) -> QueryResult {
     QueryResult {
         version: version_of(body),
@@ -41,6 +36,6 @@ fn version_of(body: &str) -> Version {
     Version(body.bytes().fold(7, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte))))
 }
 
-fn opened(id: u32, wire: u32) -> Opened {
-    Opened { id: SubscriptionId(id), wire, version: None, replaces: None }
+fn opened(id: u32, client_id: u32) -> OpenedSubscription {
+    OpenedSubscription { id: SubscriptionId(id), client_id, version: None, replaces: None }
 }

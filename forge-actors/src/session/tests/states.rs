@@ -1,4 +1,4 @@
-//! The state machine: frames and events in, actions out.
+//! The state of a session: inputs in, outputs out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,14 @@ use crate::kernel::invocation::Identity;
 use crate::kernel::time::{Timestamp, millis, secs};
 use crate::kernel::trace::TraceContext;
 use crate::reactor::{MutationId, SubscriptionId, Version};
-use crate::session::frame::{ClientFrame, Mutation};
-use crate::session::state::{Action, Alarm, Ended, Limits, Peer, Signed, State};
+use crate::session::frame::{ClientFrame, MutationRequest, SubscribeRequest};
+use crate::session::messages::{CompletedMutation, SessionTimeout};
+use crate::session::state::{
+    RemoteClient, SessionInput, SessionLimits, SessionOutput, SessionState, VerifiedToken,
+};
 use crate::session::wire::CloseCode;
 
-const LIMITS: Limits = Limits {
+const LIMITS: SessionLimits = SessionLimits {
     subscriptions_max: 2,
     mutations_waiting_max: 2,
     hello_timeout: secs(5),
@@ -31,7 +34,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 /// Tokens of the form `subject/expiry`, or with a role `subject/expiry/role`.
-fn verify(token: &str) -> Result<Signed, Fault> {
+fn verify(token: &str) -> Result<VerifiedToken, Fault> {
     let mut parts = token.split('/');
     let (subject, expiry) =
         (parts.next().unwrap_or_default(), parts.next().and_then(|part| part.parse().ok()));
@@ -43,61 +46,66 @@ fn verify(token: &str) -> Result<Signed, Fault> {
         tenant: None,
         claims,
     };
-    Ok(Signed { identity: Arc::new(identity), expires_at: at(expiry) })
+    Ok(VerifiedToken { identity: Arc::new(identity), expires_at: at(expiry) })
 }
 
-struct Session(State);
+struct Session(SessionState);
 
 impl Session {
     fn new() -> Self {
-        Self(State::new(Peer { ip: [10, 0, 0, 1].into(), user_agent: None }, LIMITS))
+        Self(SessionState::new(RemoteClient { ip: [10, 0, 0, 1].into(), user_agent: None }, LIMITS))
     }
 
     /// A session that said `hello`.
     fn greeted(token: Option<&str>) -> Self {
         let mut session = Self::new();
-        let actions =
+        let outputs =
             session.receive(0, ClientFrame::Hello { contract: None, token: token.map(str::to_owned) });
-        assert!(matches!(actions.as_slice(), [Action::Alarm(_), Action::Welcome]), "{actions:?}");
+        assert!(
+            matches!(outputs.as_slice(), [SessionOutput::SetTimer(_), SessionOutput::Welcome]),
+            "{outputs:?}"
+        );
         session
     }
 
-    fn receive(&mut self, seconds: i64, frame: ClientFrame) -> Vec<Action> {
-        self.0.receive(frame, at(seconds), verify)
+    fn receive(&mut self, seconds: i64, frame: ClientFrame) -> Vec<SessionOutput> {
+        self.0.step(SessionInput::from_frame(frame, verify), at(seconds))
+    }
+
+    fn step(&mut self, seconds: i64, input: SessionInput) -> Vec<SessionOutput> {
+        self.0.step(input, at(seconds))
+    }
+
+    fn timed_out(&mut self, seconds: i64, timeout: SessionTimeout) -> Vec<SessionOutput> {
+        self.step(seconds, SessionInput::TimedOut(timeout))
     }
 
     /// Subscribes; the inner id and the subject of the caller.
     fn subscribe(&mut self, id: u32) -> (SubscriptionId, Option<String>) {
-        let frame =
-            ClientFrame::Subscribe { id, name: "a.b".into(), args: Bytes::from_static(b"{}"), version: None };
-        match self.receive(1, frame).as_slice() {
-            [Action::Subscribe(opened, invocation)] => {
-                assert_eq!((opened.wire, opened.replaces), (id, None));
+        match self.receive(1, subscription(id, None)).as_slice() {
+            [SessionOutput::Subscribe(opened, invocation)] => {
+                assert_eq!((opened.client_id, opened.replaces), (id, None));
                 (opened.id, invocation.caller.identity.as_ref().map(|identity| identity.subject.clone()))
             }
             other => panic!("{other:?}"),
         }
     }
 
-    fn mutate(&mut self, id: u32) -> Vec<Action> {
+    fn mutate(&mut self, id: u32) -> Vec<SessionOutput> {
         self.receive(1, mutation(id))
     }
 
-    fn ended(&mut self, id: u32, outcome: Result<Bytes, Fault>) -> Vec<Action> {
+    fn completed(&mut self, id: u32, result: Result<Bytes, Fault>) -> Vec<SessionOutput> {
         let receipt = Receipt { xid: Some(Xid(u64::from(id))), ..Receipt::default() };
-        self.0.mutation_ended(Box::new(Ended {
-            id,
-            name: "a.b".into(),
-            trace: TraceContext::new_root(),
-            outcome,
-            receipt,
-        }))
+        let trace = TraceContext::new_root();
+        let completed = CompletedMutation { id, name: "a.b".into(), trace, result, receipt };
+        self.step(1, SessionInput::MutationCompleted(Box::new(completed)))
     }
 }
 
 fn mutation(id: u32) -> ClientFrame {
     let trace = TraceContext::new_root();
-    ClientFrame::Mutate(Mutation {
+    ClientFrame::Mutate(MutationRequest {
         id,
         name: "a.b".into(),
         args: Bytes::from_static(b"{}"),
@@ -106,55 +114,60 @@ fn mutation(id: u32) -> ClientFrame {
     })
 }
 
+fn subscription(id: u32, version: Option<Version>) -> ClientFrame {
+    let args = Bytes::from_static(b"{}");
+    ClientFrame::Subscribe(SubscribeRequest { id, name: "a.b".into(), args, version })
+}
+
 fn auth(token: Option<&str>) -> ClientFrame {
     ClientFrame::Authenticate { token: token.map(str::to_owned) }
 }
 
 #[track_caller]
-fn ends(actions: &[Action], code: CloseCode) {
-    assert!(matches!(actions, [Action::End(end)] if end.code == code), "{actions:?}");
+fn closes(outputs: &[SessionOutput], code: CloseCode) {
+    assert!(matches!(outputs, [SessionOutput::Close(reason)] if reason.code == code), "{outputs:?}");
 }
 
 #[test]
 fn hello_comes_first_and_once() {
     for frame in [mutation(1), auth(None), ClientFrame::Ping { id: 1 }, ClientFrame::Unsubscribe { id: 1 }] {
-        ends(&Session::new().receive(0, frame), CloseCode::RuleBroken);
+        closes(&Session::new().receive(0, frame), CloseCode::PolicyViolation);
     }
     let hello = || ClientFrame::Hello { contract: None, token: None };
-    ends(&Session::greeted(None).receive(1, hello()), CloseCode::RuleBroken);
-    ends(&Session::new().0.alarm(Alarm::HelloOverdue, at(5)), CloseCode::RuleBroken);
+    closes(&Session::greeted(None).receive(1, hello()), CloseCode::PolicyViolation);
+    closes(&Session::new().timed_out(5, SessionTimeout::Hello), CloseCode::PolicyViolation);
 }
 
 #[test]
 fn a_token_that_is_not_accepted_ends_the_greeting() {
     for token in ["nonsense", "ana/0", "ana/-5"] {
         let frame = ClientFrame::Hello { contract: None, token: Some(token.to_owned()) };
-        ends(&Session::new().receive(0, frame), CloseCode::TokenExpired);
+        closes(&Session::new().receive(0, frame), CloseCode::TokenExpired);
     }
 }
 
 #[test]
-fn subscriptions_are_counted_and_told_apart() {
+fn subscriptions_are_limited_and_have_ids_of_their_own() {
     let mut session = Session::greeted(None);
     let (first, caller) = session.subscribe(7);
     assert_eq!(caller, None);
-    let again = ClientFrame::Subscribe { id: 7, name: "a.b".into(), args: Bytes::new(), version: None };
-    ends(&session.receive(1, again), CloseCode::RuleBroken);
-    let actions = session.receive(1, ClientFrame::Unsubscribe { id: 7 });
-    assert!(matches!(actions.as_slice(), [Action::Unsubscribe(id)] if *id == first), "{actions:?}");
+    let again = subscription(7, None);
+    closes(&session.receive(1, again), CloseCode::PolicyViolation);
+    let outputs = session.receive(1, ClientFrame::Unsubscribe { id: 7 });
+    assert!(matches!(outputs.as_slice(), [SessionOutput::Unsubscribe(id)] if *id == first), "{outputs:?}");
     assert!(
         session.receive(1, ClientFrame::Unsubscribe { id: 7 }).is_empty(),
         "the server may have ended it first"
     );
     let (second, _) = session.subscribe(7);
-    assert_ne!(first, second, "a number that comes again is another subscription");
-    session.0.subscriptions_ended(&[first]);
-    assert_eq!(session.0.subscriptions(), 1, "the end of the former one is not its end");
-    session.0.subscriptions_ended(&[second]);
+    assert_ne!(first, second, "the same number of the client is another subscription");
+    session.step(1, SessionInput::SubscriptionsEnded(vec![first]));
+    assert_eq!(session.0.subscriptions(), 1, "the end of the former subscription does not end the new one");
+    session.step(1, SessionInput::SubscriptionsEnded(vec![second]));
     session.subscribe(7);
     session.subscribe(8);
-    let third = ClientFrame::Subscribe { id: 9, name: "a.b".into(), args: Bytes::new(), version: None };
-    ends(&session.receive(1, third), CloseCode::RuleBroken);
+    let third = subscription(9, None);
+    closes(&session.receive(1, third), CloseCode::PolicyViolation);
 }
 
 #[test]
@@ -163,42 +176,51 @@ fn another_caller_gets_subscriptions_of_its_own() {
     let (mut former, caller) = session.subscribe(7);
     assert_eq!(caller.as_deref(), Some("ana"));
     // A newer token of the same caller changes nothing.
-    let actions = session.receive(50, auth(Some("ana/200")));
-    let expected = "[Alarm(Some((TokenExpired, 150s))), Hold(true), Authenticated(Ok(())), Hold(false)]";
-    assert_eq!(format!("{actions:?}"), expected);
+    let outputs = session.receive(50, auth(Some("ana/200")));
+    let expected =
+        "[SetTimer(Some((Token, 150s))), HoldResults(true), Authenticated(Ok(())), HoldResults(false)]";
+    assert_eq!(format!("{outputs:?}"), expected);
     for (token, subject) in
         [(Some("ana/200/editor"), Some("ana")), (Some("bob/200"), Some("bob")), (None, None)]
     {
-        let actions = session.receive(50, auth(token));
-        let [Action::Alarm(_), Action::Hold(true), Action::Subscribe(opened, invocation), rest @ ..] =
-            actions.as_slice()
+        let outputs = session.receive(50, auth(token));
+        let [
+            SessionOutput::SetTimer(_),
+            SessionOutput::HoldResults(true),
+            SessionOutput::Subscribe(opened, invocation),
+            rest @ ..,
+        ] = outputs.as_slice()
         else {
-            panic!("{actions:?}")
+            panic!("{outputs:?}")
         };
-        assert!(matches!(rest, [Action::Authenticated(Ok(())), Action::Hold(false)]), "{rest:?}");
-        assert_eq!((opened.replaces, opened.wire), (Some(former), 7));
+        assert!(
+            matches!(rest, [SessionOutput::Authenticated(Ok(())), SessionOutput::HoldResults(false)]),
+            "{rest:?}"
+        );
+        assert_eq!((opened.replaces, opened.client_id), (Some(former), 7));
         assert_ne!(opened.id, former);
         former = opened.id;
         assert_eq!(invocation.caller.identity.as_ref().map(|identity| identity.subject.as_str()), subject);
     }
-    let actions = session.receive(50, auth(Some("nonsense")));
-    assert!(matches!(actions.as_slice(), [Action::Authenticated(Err(_))]), "{actions:?}");
-    assert!(session.0.signed().is_none(), "a refused token leaves everything as it was");
+    let outputs = session.receive(50, auth(Some("nonsense")));
+    assert!(matches!(outputs.as_slice(), [SessionOutput::Authenticated(Err(_))]), "{outputs:?}");
+    assert!(session.0.token().is_none(), "a refused token leaves everything as it was");
 }
 
 #[test]
-fn nothing_is_told_after_a_token_expired() {
+fn results_are_held_after_a_token_expired() {
     let mut session = Session::greeted(Some("ana/10"));
     session.subscribe(7);
-    let early = session.0.alarm(Alarm::TokenExpired, at(9));
-    assert_eq!(format!("{early:?}"), "[Alarm(Some((TokenExpired, 1s)))]", "the timer's clock ran ahead");
-    let expired = session.0.alarm(Alarm::TokenExpired, at(10));
-    assert_eq!(format!("{expired:?}"), "[Hold(true), Alarm(Some((GraceOver, 5s)))]");
-    ends(&session.0.alarm(Alarm::GraceOver, at(15)), CloseCode::TokenExpired);
+    let early = session.timed_out(9, SessionTimeout::Token);
+    assert_eq!(format!("{early:?}"), "[SetTimer(Some((Token, 1s)))]", "the clock of timers ran ahead");
+    let expired = session.timed_out(10, SessionTimeout::Token);
+    assert_eq!(format!("{expired:?}"), "[HoldResults(true), SetTimer(Some((TokenGrace, 5s)))]");
+    closes(&session.timed_out(15, SessionTimeout::TokenGrace), CloseCode::TokenExpired);
     // Another token in time lets the same caller go on.
-    let actions = session.receive(12, auth(Some("ana/100")));
-    let expected = "[Alarm(Some((TokenExpired, 88s))), Hold(true), Authenticated(Ok(())), Hold(false)]";
-    assert_eq!(format!("{actions:?}"), expected);
+    let outputs = session.receive(12, auth(Some("ana/100")));
+    let expected =
+        "[SetTimer(Some((Token, 88s))), HoldResults(true), Authenticated(Ok(())), HoldResults(false)]";
+    assert_eq!(format!("{outputs:?}"), expected);
 }
 
 #[test]
@@ -207,22 +229,22 @@ fn mutations_wait_for_the_next_token() {
         let mut session = Session::greeted(Some("ana/10"));
         session.mutate(1);
         session.mutate(2);
-        session.0.alarm(Alarm::TokenExpired, at(10));
-        let ended = session.ended(1, Ok(Bytes::new()));
-        assert!(!ended.iter().any(|action| matches!(action, Action::Run(..))), "{ended:?}");
+        session.timed_out(10, SessionTimeout::Token);
+        let ended = session.completed(1, Ok(Bytes::new()));
+        assert!(!ended.iter().any(|output| matches!(output, SessionOutput::RunMutation(..))), "{ended:?}");
         assert!(session.mutate(3).is_empty());
         session
     };
-    let subject = |actions: &[Action]| match actions.last() {
-        Some(Action::Run(_, invocation)) => {
+    let subject = |outputs: &[SessionOutput]| match outputs.last() {
+        Some(SessionOutput::RunMutation(_, invocation)) => {
             invocation.caller.identity.as_ref().map(|identity| identity.subject.clone())
         }
-        _ => panic!("{actions:?}"),
+        _ => panic!("{outputs:?}"),
     };
     let mut session = sent_before_and_after();
     assert_eq!(subject(&session.receive(12, auth(Some("ana/100")))).as_deref(), Some("ana"));
-    assert_eq!(subject(&session.ended(2, Ok(Bytes::new()))).as_deref(), Some("ana"));
-    // What ana sent is not done in another's name, nor in hers any more.
+    assert_eq!(subject(&session.completed(2, Ok(Bytes::new()))).as_deref(), Some("ana"));
+    // The mutation that ana sent runs neither as ben nor as ana, whose token has expired.
     let mut session = sent_before_and_after();
     assert_eq!(subject(&session.receive(12, auth(Some("ben/100")))), None);
 }
@@ -230,98 +252,119 @@ fn mutations_wait_for_the_next_token() {
 #[test]
 fn mutations_run_in_order() {
     let mut session = Session::greeted(Some("ana/100"));
-    let actions = session.mutate(1);
-    let [Action::Run(1, invocation)] = actions.as_slice() else { panic!("{actions:?}") };
+    let outputs = session.mutate(1);
+    let [SessionOutput::RunMutation(1, invocation)] = outputs.as_slice() else { panic!("{outputs:?}") };
     assert_eq!(invocation.idempotency_key.as_ref().map(IdempotencyKey::as_str), Some("k"));
     assert!(session.mutate(2).is_empty(), "it waits");
-    ends(&session.mutate(2), CloseCode::RuleBroken);
+    closes(&session.mutate(2), CloseCode::PolicyViolation);
     assert!(session.mutate(3).is_empty(), "it waits");
     let refused = session.mutate(4);
     assert!(
-        matches!(refused.as_slice(), [Action::Result(ended)] if ended.outcome.as_ref().is_err_and(|fault| fault.code() == Code::Overloaded))
+        matches!(refused.as_slice(), [SessionOutput::MutationResult(completed)] if completed.result.as_ref().is_err_and(|fault| fault.code() == Code::Overloaded))
     );
-    let actions = session.ended(1, Ok(Bytes::new()));
-    let [Action::Await(1, receipt), Action::Result(_), Action::Run(2, _)] = actions.as_slice() else {
-        panic!("{actions:?}")
+    let outputs = session.completed(1, Ok(Bytes::new()));
+    let [
+        SessionOutput::AwaitCommit(1, receipt),
+        SessionOutput::MutationResult(_),
+        SessionOutput::RunMutation(2, _),
+    ] = outputs.as_slice()
+    else {
+        panic!("{outputs:?}")
     };
     assert_eq!(receipt.xid, Some(Xid(1)));
-    ends(&session.mutate(1), CloseCode::RuleBroken);
-    let actions = session.ended(2, Err(Fault::new(Code::Conflict, "as asked")));
+    closes(&session.mutate(1), CloseCode::PolicyViolation);
+    let outputs = session.completed(2, Err(Fault::new(Code::Conflict, "as asked")));
     assert!(
-        matches!(actions.as_slice(), [Action::Result(_), Action::Run(3, _)]),
-        "a failed one is not awaited: {actions:?}"
+        matches!(outputs.as_slice(), [SessionOutput::MutationResult(_), SessionOutput::RunMutation(3, _)]),
+        "a failed one is not awaited: {outputs:?}"
     );
-    session.0.applied(&[MutationId(1)]);
-    assert!(session.mutate(1).is_empty(), "its number is free again");
+    session.step(1, SessionInput::MutationsApplied([MutationId(1)].into()));
+    assert!(session.mutate(1).is_empty(), "the number is free again");
 }
 
 #[test]
-fn commits_that_nobody_has_seen_are_bounded() {
+fn commits_that_are_not_applied_yet_are_limited() {
     let mut session = Session::greeted(None);
     for id in [1, 2] {
         session.mutate(id);
-        session.ended(id, Ok(Bytes::new()));
+        session.completed(id, Ok(Bytes::new()));
     }
     let refused = session.mutate(3);
-    assert!(matches!(refused.as_slice(), [Action::Result(ended)] if ended.outcome.is_err()), "{refused:?}");
-    session.0.applied(&[MutationId(1), MutationId(2)]);
-    assert!(matches!(session.mutate(3).as_slice(), [Action::Run(3, _)]));
+    assert!(
+        matches!(refused.as_slice(), [SessionOutput::MutationResult(completed)] if completed.result.is_err()),
+        "{refused:?}"
+    );
+    session.step(1, SessionInput::MutationsApplied([MutationId(1), MutationId(2)].into()));
+    assert!(matches!(session.mutate(3).as_slice(), [SessionOutput::RunMutation(3, _)]));
 }
 
 #[test]
-fn a_drain_waits_for_what_runs() {
+fn a_drain_waits_for_running_mutations() {
     let mut session = Session::greeted(None);
     session.mutate(1);
     session.mutate(2);
-    let told = session.0.drain();
+    let outputs = session.step(1, SessionInput::Drain);
     assert!(
-        matches!(told.as_slice(), [Action::GoAway, Action::LeaveAfter(after)] if *after == Duration::from_millis(1_500)),
-        "{told:?}"
+        matches!(outputs.as_slice(), [SessionOutput::GoAway, SessionOutput::SetGoAwayTimer(after)] if *after == Duration::from_millis(1_500)),
+        "{outputs:?}"
     );
     session.subscribe(7);
-    assert!(session.0.alarm(Alarm::Leave, at(2)).is_empty(), "mutations run");
-    assert!(session.0.drain().is_empty(), "it was told");
+    assert!(session.timed_out(2, SessionTimeout::GoAway).is_empty(), "mutations run");
+    assert!(session.step(1, SessionInput::Drain).is_empty(), "`goAway` was sent");
     let refused = session.mutate(3);
     assert!(
-        matches!(refused.as_slice(), [Action::Result(ended)] if ended.outcome.as_ref().is_err_and(|fault| fault.code() == Code::Unavailable))
+        matches!(refused.as_slice(), [SessionOutput::MutationResult(completed)] if completed.result.as_ref().is_err_and(|fault| fault.code() == Code::Unavailable))
     );
-    session.ended(1, Ok(Bytes::new()));
-    let last = session.ended(2, Ok(Bytes::new()));
-    assert!(matches!(last.last(), Some(Action::End(end)) if end.code == CloseCode::GoingAway), "{last:?}");
-    ends(&Session::greeted(None).0.alarm(Alarm::Leave, at(2)), CloseCode::GoingAway);
+    session.completed(1, Ok(Bytes::new()));
+    let last = session.completed(2, Ok(Bytes::new()));
+    assert!(
+        matches!(last.last(), Some(SessionOutput::Close(reason)) if reason.code == CloseCode::GoingAway),
+        "{last:?}"
+    );
+    closes(&Session::greeted(None).timed_out(2, SessionTimeout::GoAway), CloseCode::GoingAway);
 }
 
 #[test]
-fn a_reactor_that_forgot_is_told_everything_again() {
+fn subscriptions_are_reopened_when_the_reactor_restarted() {
     let mut session = Session::greeted(None);
     let (first, _) = session.subscribe(7);
-    let actions = session.0.reset();
-    let [Action::Subscribe(opened, _)] = actions.as_slice() else { panic!("{actions:?}") };
-    assert_eq!((opened.replaces, opened.wire), (Some(first), 7));
+    let outputs = session.step(11, SessionInput::ReactorRestarted);
+    let [SessionOutput::Subscribe(opened, _)] = outputs.as_slice() else { panic!("{outputs:?}") };
+    assert_eq!((opened.replaces, opened.client_id), (Some(first), 7));
 }
 
 #[test]
-fn what_is_subscribed_after_an_expiry_waits_for_the_next_token() {
+fn a_subscription_made_after_an_expiry_waits_for_the_next_token() {
     let mut session = Session::greeted(Some("ana/10"));
     let (first, _) = session.subscribe(7);
-    session.0.alarm(Alarm::TokenExpired, at(10));
-    let frame =
-        ClientFrame::Subscribe { id: 8, name: "a.b".into(), args: Bytes::new(), version: Some(Version(5)) };
-    assert!(session.receive(11, frame).is_empty(), "as nobody it would be refused, and end");
-    assert!(session.0.reset().is_empty(), "neither is what was there made as nobody");
-    let actions = session.receive(12, auth(Some("ana/100")));
-    let [_, Action::Hold(true), Action::Subscribe(seven, caller), Action::Subscribe(eight, _), ..] =
-        actions.as_slice()
+    session.timed_out(10, SessionTimeout::Token);
+    let frame = subscription(8, Some(Version(5)));
+    assert!(session.receive(11, frame).is_empty(), "for an anonymous caller the reactor would end it");
+    assert!(
+        session.step(11, SessionInput::ReactorRestarted).is_empty(),
+        "nor are the others reopened for an anonymous caller"
+    );
+    let outputs = session.receive(12, auth(Some("ana/100")));
+    let [
+        _,
+        SessionOutput::HoldResults(true),
+        SessionOutput::Subscribe(seven, caller),
+        SessionOutput::Subscribe(eight, _),
+        ..,
+    ] = outputs.as_slice()
     else {
-        panic!("{actions:?}")
+        panic!("{outputs:?}")
     };
-    assert_eq!((seven.wire, seven.replaces), (7, Some(first)));
+    assert_eq!((seven.client_id, seven.replaces), (7, Some(first)));
     assert_eq!(
-        (eight.wire, eight.replaces, eight.version),
+        (eight.client_id, eight.replaces, eight.version),
         (8, None, Some(Version(5))),
-        "the version it named still counts"
+        "the version that the client has still counts"
     );
     assert_eq!(caller.caller.identity.as_ref().map(|identity| identity.subject.as_str()), Some("ana"));
     let again = session.receive(13, auth(Some("ana/200")));
-    assert!(!again.iter().any(|action| matches!(action, Action::Subscribe(..))), "once is enough: {again:?}");
+    assert!(
+        !again.iter().any(|output| matches!(output, SessionOutput::Subscribe(..))),
+        "the subscriptions are open already: {again:?}"
+    );
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use forge_actors::app::token::SECRET_BYTES_MIN;
 use forge_actors::db::embedded::binaries::SearchPath;
 use forge_actors::db::embedded::user::ServerUser;
-use forge_actors::gateway::server::{Error as PortError, Port};
+use forge_actors::gateway::port::{HttpPortError, Port};
 
 use super::Finding;
 use crate::boot::secret;
@@ -83,7 +83,7 @@ pub(super) async fn port(loaded: &Loaded) -> Finding {
     let gateway = &loaded.config.gateway;
     match Port::open(gateway) {
         Ok(_) => Finding::good(format!("{} is free", gateway.address())),
-        Err(PortError::InUse { address }) if node_answers(loaded).await => {
+        Err(HttpPortError::InUse { address }) if node_answers(loaded).await => {
             Finding::good(format!("a node answers on {address}"))
         }
         Err(error) => Report::from(error).help("forge-node start --port 0").into(),

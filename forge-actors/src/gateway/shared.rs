@@ -1,0 +1,63 @@
+//! What all requests of a gateway share. Nothing in it changes after the start but what the fields themselves
+//! guard: remembered tokens, the memory of bodies, readiness and metrics.
+
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use super::assets::Assets;
+use super::auth::Authenticator;
+use super::body::BodyCapacity;
+use super::config::GatewayConfig;
+use super::cors::Cors;
+use super::readiness::Readiness;
+use super::signals::GatewaySignals;
+use crate::app::token::Tokens;
+use crate::function::Functions;
+use crate::session::Sessions;
+
+/// What a gateway needs of the node.
+pub struct GatewayDeps {
+    /// Runs the calls.
+    pub functions: Functions,
+    /// Verifies tokens; `None` accepts no token.
+    pub tokens: Option<Tokens>,
+    /// The report of `/ready`.
+    pub readiness: Readiness,
+    /// The text of `/metrics`. The recorder must be installed before the gateway is made, or the gateway's
+    /// metrics are lost.
+    pub metrics: PrometheusHandle,
+    /// Serves `/ws`; without sessions that path answers 404.
+    pub sessions: Option<Sessions>,
+    /// Files for browsers.
+    pub assets: Assets,
+}
+
+pub(super) struct GatewayShared {
+    pub(super) config: GatewayConfig,
+    pub(super) functions: Functions,
+    pub(super) authenticator: Authenticator,
+    pub(super) body_capacity: BodyCapacity,
+    pub(super) readiness: Readiness,
+    pub(super) metrics: PrometheusHandle,
+    pub(super) cors: Cors,
+    pub(super) signals: GatewaySignals,
+    pub(super) sessions: Option<Sessions>,
+    pub(super) assets: Assets,
+}
+
+impl GatewayShared {
+    pub(super) fn new(config: GatewayConfig, deps: GatewayDeps) -> Self {
+        let GatewayDeps { functions, tokens, readiness, metrics, sessions, assets } = deps;
+        Self {
+            cors: Cors::new(&config.cors_origins),
+            signals: GatewaySignals::new(functions.catalog()),
+            authenticator: Authenticator::new(tokens),
+            body_capacity: BodyCapacity::new(config.bodies_bytes_max),
+            config,
+            functions,
+            readiness,
+            metrics,
+            sessions,
+            assets,
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The task that owns a client's socket: reads frames when nothing waits to be written, and writes what the
+//! send buffer holds when the client can take it.
+//!
+//! tungstenite parses and checks frames. Its own answers (pongs, the echo of a close) are collected in
+//! `answers` and written by this task, so that two writers never interleave on one socket.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::net::TcpStream;
+use tokio::time::{Interval, MissedTickBehavior, interval_at, timeout};
+use tungstenite::error::{Error as TungsteniteError, ProtocolError};
+use tungstenite::protocol::{Message, Role, WebSocketConfig, WebSocketContext};
+
+use super::frame::{self, invalid_frame};
+use super::limits::{LINGER, LINGER_BYTES_MAX, READ_BUFFER_BYTES, READS_AT_ONCE_MAX};
+use super::messages::SessionMessage;
+use super::render::{self, ServerFrame};
+use super::send_buffer::{Outgoing, SendBuffer};
+use super::socket::{SessionSocket, WriteError};
+use super::wire::{CloseCode, CloseReason, PING_FRAME};
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::token_bucket::TokenBucket;
+use crate::kernel::trace::TraceContext;
+
+/// How a connection ends.
+enum ConnectionEnd {
+    /// The client closed the connection, or it broke.
+    Disconnected,
+    /// The server closes the connection, and sends the client the reason.
+    Closed(CloseReason),
+}
+
+impl From<WriteError> for ConnectionEnd {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Disconnected => Self::Disconnected,
+            WriteError::TooSlow => Self::Closed(CloseReason { code: CloseCode::TryAgainLater, fault: None }),
+        }
+    }
+}
+
+/// Serves a socket to its end, then notifies the session's actor.
+pub(super) async fn serve(socket: SessionSocket, buffer: Arc<SendBuffer>) {
+    let mut connection = Connection::new(socket, Arc::clone(&buffer));
+    let end = connection.run().await;
+    if let ConnectionEnd::Closed(reason) = end {
+        let fault = reason.fault.as_ref().map(tracing::field::display);
+        let code = reason.code.number();
+        tracing::debug!(session = %connection.socket.id, code, fault, "closing a session");
+        connection.close(reason).await;
+    }
+    connection.socket.set_closed();
+    drop(connection);
+    buffer.send_to_actor(SessionMessage::Disconnected);
+}
+
+struct Connection {
+    socket: SessionSocket,
+    buffer: Arc<SendBuffer>,
+    context: WebSocketContext,
+    /// What tungstenite wants to write.
+    answers: Vec<u8>,
+    /// Limits the frames of the client.
+    limiter: TokenBucket,
+    received_at: Instant,
+}
+
+impl Connection {
+    fn new(mut socket: SessionSocket, buffer: Arc<SendBuffer>) -> Self {
+        let config = &socket.shared.deps.config;
+        let limits = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_write_buffer_size(READ_BUFFER_BYTES)
+            .max_message_size(Some(config.frame_bytes_max))
+            .max_frame_size(Some(config.frame_bytes_max));
+        let now = Instant::now();
+        let limiter = TokenBucket::full(config.frames_burst_max, now);
+        // Copied, because the few bytes are a slice of hyper's read buffer, which is as large as
+        // `gateway.header_bytes_max`.
+        let early_bytes = std::mem::take(&mut socket.early_bytes).to_vec();
+        let context = WebSocketContext::from_partially_read(early_bytes, Role::Server, Some(limits));
+        Self { socket, buffer, context, answers: Vec::new(), limiter, received_at: now }
+    }
+
+    async fn run(&mut self) -> ConnectionEnd {
+        let mut pings = self.pings();
+        // The first frames may have come together with the request.
+        if let Err(end) = self.read().await {
+            return end;
+        }
+        loop {
+            let result = tokio::select! {
+                outgoing = self.buffer.take() => self.write(outgoing).await,
+                readable = self.socket.stream.readable() => match readable {
+                    Ok(()) => self.read().await,
+                    Err(_) => Err(ConnectionEnd::Disconnected),
+                },
+                _ = pings.tick() => self.ping().await,
+            };
+            if let Err(end) = result {
+                return end;
+            }
+        }
+    }
+
+    fn pings(&self) -> Interval {
+        let every = self.socket.shared.deps.config.ping_interval;
+        let mut pings = interval_at(tokio::time::Instant::now() + every, every);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pings
+    }
+
+    async fn write(&mut self, outgoing: Outgoing) -> Result<(), ConnectionEnd> {
+        let Outgoing { replies, close, transition } = outgoing;
+        for reply in replies {
+            self.socket.write(reply.as_bytes()).await?;
+        }
+        if let Some(reason) = close {
+            return Err(ConnectionEnd::Closed(reason));
+        }
+        if let Some(transition) = transition {
+            let bytes_max = self.socket.shared.deps.config.transition_bytes_max;
+            let frame = render::transition(&transition, bytes_max);
+            drop(transition);
+            self.socket.write(frame.as_bytes()).await?;
+            self.socket.shared.signals.transitions.increment(1);
+        }
+        Ok(())
+    }
+
+    async fn ping(&mut self) -> Result<(), ConnectionEnd> {
+        if self.received_at.elapsed() >= self.socket.shared.deps.config.ping_interval * 2 {
+            tracing::debug!(session = %self.socket.id, "a client does not answer pings and is disconnected");
+            return Err(ConnectionEnd::Disconnected);
+        }
+        Ok(self.socket.write(&PING_FRAME).await?)
+    }
+
+    /// Reads the frames that have arrived, at most [`READS_AT_ONCE_MAX`].
+    async fn read(&mut self) -> Result<(), ConnectionEnd> {
+        for _ in 0..READS_AT_ONCE_MAX {
+            let mut stream = TungsteniteStream { socket: &self.socket.stream, answers: &mut self.answers };
+            let has_more = match self.context.read(&mut stream) {
+                Ok(message) => self.received(message).map(|()| true),
+                Err(TungsteniteError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+                Err(error) => Err(end_of(error)),
+            };
+            if !self.answers.is_empty() {
+                let answers = std::mem::take(&mut self.answers);
+                self.socket.write(&answers).await?;
+            }
+            if !has_more? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn received(&mut self, message: Message) -> Result<(), ConnectionEnd> {
+        let now = Instant::now();
+        self.received_at = now;
+        let close = |code: CloseCode, fault| Err(ConnectionEnd::Closed(code.because(fault)));
+        let config = &self.socket.shared.deps.config;
+        if !self.limiter.take(config.frames_per_second_max, config.frames_burst_max, now) {
+            let message = format!("at most {} frames a second are read", config.frames_per_second_max);
+            return close(CloseCode::PolicyViolation, Fault::new(Code::Overloaded, message));
+        }
+        match message {
+            Message::Text(text) => {
+                self.socket.shared.signals.frames.increment(1);
+                match frame::parse(&text) {
+                    Ok(frame) => self.buffer.send_to_actor(SessionMessage::Received(Box::new(frame))),
+                    Err(fault) => return close(CloseCode::InvalidFrame, fault),
+                }
+                Ok(())
+            }
+            Message::Binary(_) | Message::Frame(_) => {
+                close(CloseCode::InvalidFrame, invalid_frame("frames are texts"))
+            }
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Ok(()),
+        }
+    }
+
+    /// Writes the reason and the close frame, then reads on for [`LINGER`]: closing a socket with unread
+    /// bytes resets the connection, and the client would lose what was written.
+    async fn close(&mut self, reason: CloseReason) {
+        let CloseReason { code, fault } = reason;
+        self.socket.shared.signals.closed(code);
+        // Without this, the reason would not be sent to a client that has stopped reading, and so would not
+        // be there when it reads again.
+        if let Err(error) = socket2::SockRef::from(&self.socket.stream).set_tcp_notsent_lowat(u32::MAX) {
+            tracing::debug!(%error, "TCP_NOTSENT_LOWAT was refused");
+        }
+        let mut last_frames = Vec::new();
+        if let Some(fault) = &fault {
+            let trace_id = TraceContext::new_root().trace_id_hex();
+            let frame = ServerFrame::Fault { error: fault.wire(&trace_id) }.text();
+            last_frames.extend_from_slice(frame.as_bytes());
+        }
+        last_frames.extend_from_slice(&code.frame());
+        let closing = async {
+            if self.socket.is_between_frames() && self.socket.write(&last_frames).await.is_ok() {
+                self.linger().await;
+            }
+        };
+        if timeout(LINGER, closing).await.is_err() {
+            tracing::debug!("the client did not close its side of the connection in time");
+        }
+    }
+
+    async fn linger(&mut self) {
+        let kernel = socket2::SockRef::from(&self.socket.stream);
+        if kernel.shutdown(std::net::Shutdown::Write).is_err() {
+            return;
+        }
+        // On the heap: as part of the task's own state the buffer would cost memory in every open session.
+        let mut scratch = vec![0; 4 * 1024];
+        let mut bytes_left = LINGER_BYTES_MAX;
+        while bytes_left > 0 && self.socket.stream.readable().await.is_ok() {
+            match self.socket.stream.try_read(&mut scratch) {
+                Ok(0) => return,
+                Ok(read) => bytes_left = bytes_left.saturating_sub(read),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn end_of(error: TungsteniteError) -> ConnectionEnd {
+    let (code, fault) = match error {
+        TungsteniteError::Capacity(_) => (
+            CloseCode::FrameTooLarge,
+            Fault::new(Code::PayloadTooLarge, "the frame is larger than `sessions.frame_bytes_max`"),
+        ),
+        TungsteniteError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            return ConnectionEnd::Disconnected;
+        }
+        TungsteniteError::Protocol(broken) => (CloseCode::InvalidFrame, invalid_frame(broken.to_string())),
+        TungsteniteError::Utf8(_) => (CloseCode::InvalidFrame, invalid_frame("a text is UTF-8")),
+        // The client closed the connection in order, or it broke.
+        _ => return ConnectionEnd::Disconnected,
+    };
+    ConnectionEnd::Closed(code.because(fault))
+}
+
+/// The socket as tungstenite sees it: reads come from the socket, writes are collected.
+struct TungsteniteStream<'a> {
+    socket: &'a TcpStream,
+    answers: &'a mut Vec<u8>,
+}
+
+impl Read for TungsteniteStream<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.try_read(buffer)
+    }
+}
+
+impl Write for TungsteniteStream<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.answers.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
