@@ -1,4 +1,4 @@
-//! Jobs that do on demand what jobs do by accident.
+//! Jobs that fail, panic, block or snooze on demand.
 
 use std::time::Duration;
 
@@ -76,19 +76,19 @@ pub async fn timed(ctx: &JobContext, key: String, dispatched: i64) -> Result<()>
     Ok(())
 }
 
-/// Of the machine's clock, which dispatcher and job share.
+/// Microseconds since 1970 by the machine's clock, which dispatcher and job share.
 fn micros() -> i64 {
     chrono::Utc::now().timestamp_micros()
 }
 
-/// Panics, until it is a dead letter.
+/// Panics in each attempt.
 #[forge::job(queue = "work", attempts = 2, backoff = fixed("50ms"))]
 pub async fn explode(ctx: &JobContext, key: String) -> Result<()> {
     ctx.call(Note { key, what: "begun".into() }).await?;
     panic!("the probe panics in a job, as asked");
 }
 
-/// Takes longer than it may.
+/// Runs into its time limit.
 #[forge::job(queue = "work", attempts = 1, timeout = "500ms")]
 pub async fn stall(ctx: &JobContext, key: String) -> Result<()> {
     ctx.call(Note { key, what: "begun".into() }).await?;
@@ -96,7 +96,7 @@ pub async fn stall(ctx: &JobContext, key: String) -> Result<()> {
     Ok(())
 }
 
-/// Takes its process along.
+/// Aborts its process.
 #[forge::job(queue = "work", attempts = 2)]
 pub async fn abort(ctx: &JobContext, key: String) -> Result<()> {
     ctx.call(Note { key, what: "begun".into() }).await?;

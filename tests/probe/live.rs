@@ -1,4 +1,4 @@
-//! Handlers to watch: queries whose answers change, and the mutations that change them.
+//! Live queries for tests, and the mutations that change their answers.
 
 use forge::prelude::*;
 
@@ -8,7 +8,7 @@ use forge::prelude::*;
 pub struct Account {
     /// Its number.
     pub id: i64,
-    /// What lies there.
+    /// Its balance.
     pub balance: i64,
 }
 
@@ -29,7 +29,7 @@ pub async fn wide(ctx: &QueryContext, id: i64, bytes: u32) -> Result<String> {
     Ok(title + &" ".repeat(bytes as usize))
 }
 
-/// The title of a row and who asks: an answer of one's own.
+/// The title of a row and the caller's subject: an answer for one caller.
 #[forge::query]
 pub async fn mine(ctx: &QueryContext, id: i64) -> Result<String> {
     let title: String =
@@ -37,7 +37,7 @@ pub async fn mine(ctx: &QueryContext, id: i64) -> Result<String> {
     Ok(format!("{} for {}", title, ctx.auth().identity()?.subject))
 }
 
-/// Names a row, which is made when it is not there.
+/// Sets the title of a row, and inserts the row when it does not exist.
 #[forge::mutation(public)]
 pub async fn retitle(ctx: &MutationContext, id: i64, title: String) -> Result<()> {
     let upsert =
@@ -46,7 +46,7 @@ pub async fn retitle(ctx: &MutationContext, id: i64, title: String) -> Result<()
     Ok(())
 }
 
-/// Counts in the title of a row.
+/// Adds one to the number in the title of a row.
 #[forge::mutation(public)]
 pub async fn count(ctx: &MutationContext, id: i64) -> Result<()> {
     sqlx::query("update probe_rows set title = (title::bigint + 1)::text where id = $1")
@@ -62,7 +62,7 @@ pub async fn accounts(ctx: &QueryContext) -> Result<Vec<Account>> {
     Ok(sqlx::query_as("select id, balance from probe_accounts order by id").fetch_all(ctx.db()).await?)
 }
 
-/// What lies in all accounts together.
+/// The sum of all balances.
 #[forge::query]
 pub async fn total(ctx: &QueryContext) -> Result<i64> {
     Ok(sqlx::query_scalar("select coalesce(sum(balance), 0)::bigint from probe_accounts")

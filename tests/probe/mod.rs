@@ -1,5 +1,5 @@
-//! The conformance application: handlers that do on demand what applications do by accident, on Forge's
-//! public face only.
+//! The conformance application: handlers that fail, panic, block or write on demand. It uses only Forge's
+//! public API.
 //!
 //! The tests of nodes and the benchmarks run it as the program `probe`.
 
@@ -30,7 +30,7 @@ pub fn token(subject: &str) -> String {
     token_with(subject, &[])
 }
 
-/// A token of somebody who may look into the node.
+/// A token with the role `admin`.
 pub fn admin_token() -> String {
     token_with("admin", &["admin"])
 }
@@ -78,7 +78,7 @@ pub async fn put(ctx: &MutationContext, key: String) -> Result<()> {
     Ok(())
 }
 
-/// Writes a key into the effects, as often as it is asked to.
+/// Writes a key into the effects, once per call.
 #[forge::mutation]
 pub async fn append(ctx: &MutationContext, key: String) -> Result<()> {
     sqlx::query("insert into probe_effects (key, what, pid) values ($1, 'appended', 0)")
@@ -115,14 +115,14 @@ pub async fn panic(_ctx: &QueryContext) -> Result<()> {
     panic!("the probe panics, as asked");
 }
 
-/// Sleeps in Postgres; longer than a second is too long.
+/// Sleeps in Postgres, with a time limit of one second.
 #[forge::query(timeout = "1s")]
 pub async fn pg_sleep(ctx: &QueryContext, ms: u32) -> Result<()> {
     sqlx::query("select pg_sleep($1)").bind(f64::from(ms) / 1_000.0).execute(ctx.db()).await?;
     Ok(())
 }
 
-/// Sleeps in Postgres for as long as it likes.
+/// Sleeps in Postgres without a short time limit.
 #[forge::query(timeout = "30s")]
 pub async fn long_query(ctx: &QueryContext, ms: u32) -> Result<()> {
     sqlx::query("select pg_sleep($1)").bind(f64::from(ms) / 1_000.0).execute(ctx.db()).await?;

@@ -9,14 +9,14 @@ use forge_actors::kernel::trace::TraceContext;
 use super::handlers::{Put, PutAndFail};
 use super::stage::{Stage, caller};
 
-/// Never run here: only its rows are looked at.
+/// A job whose rows are inspected; it is never run.
 #[forge::job(queue = "mail", priority = 70, attempts = 4, input_max = "64B", alias = "post.send")]
 async fn send(_ctx: &JobContext, key: String) -> Result<()> {
     drop(key);
     Ok(())
 }
 
-/// Writes and dispatches, and fails where it is asked to.
+/// Writes and dispatches, and fails when `fails` is set.
 #[forge::mutation(public)]
 async fn write_and_dispatch(ctx: &MutationContext, key: String, delay_ms: u64, fails: bool) -> Result<JobId> {
     ctx.call(Put { key: key.clone() }).await?;

@@ -100,7 +100,7 @@ impl Drop for Bomb {
     }
 }
 
-/// Panics when it is cut.
+/// Panics when it is dropped at its time limit.
 #[forge::mutation(public, timeout = "100ms")]
 pub(super) async fn panic_when_cut(ctx: &MutationContext) -> Result<()> {
     let bomb = Bomb;
@@ -128,7 +128,7 @@ pub(super) async fn orchestrate(ctx: &ActionContext) -> Result<String> {
     }
 }
 
-/// Reads, waits for the other one, writes what it read plus one.
+/// Reads the counter and writes it back, one higher.
 #[forge::mutation(public, isolation = serializable)]
 pub(super) async fn count_up(ctx: &MutationContext) -> Result<i64> {
     let value: i64 = sqlx::query_scalar("SELECT value FROM counter").fetch_one(ctx.db()).await?;
@@ -165,7 +165,7 @@ pub(super) async fn sleep_reading(ctx: &QueryContext) -> Result<()> {
     Ok(())
 }
 
-/// The same inside a transaction that has written.
+/// Sleeps in Postgres inside of a transaction that has written.
 #[forge::mutation(public, timeout = "200ms")]
 pub(super) async fn sleep_writing(ctx: &MutationContext) -> Result<()> {
     ctx.call(Put { key: "slept".into() }).await?;
@@ -186,13 +186,13 @@ pub(super) async fn recurse(ctx: &ActionContext) -> Result<()> {
     Ok(ctx.call(Recurse {}).await?)
 }
 
-/// Only for other handlers.
+/// Can be called by other handlers only.
 #[forge::query(internal)]
 pub(super) async fn hidden(_ctx: &QueryContext) -> Result<()> {
     Ok(())
 }
 
-/// For editors.
+/// Needs the role `editor`.
 #[forge::query(role = "editor")]
 pub(super) async fn edited(_ctx: &QueryContext) -> Result<()> {
     Ok(())
@@ -204,20 +204,20 @@ pub(super) async fn whole_rows(ctx: &QueryContext) -> Result<usize> {
     Ok(sqlx::query("SELECT * FROM ledger").fetch_all(ctx.db()).await?.len())
 }
 
-/// The same in a snapshot.
+/// Reads whole rows in a snapshot.
 #[forge::query(public, snapshot)]
 pub(super) async fn whole_rows_at_once(ctx: &QueryContext) -> Result<usize> {
     Ok(sqlx::query("SELECT * FROM ledger").fetch_all(ctx.db()).await?.len())
 }
 
-/// The same in a transaction that writes.
+/// Reads whole rows in a transaction that writes.
 #[forge::mutation(public)]
 pub(super) async fn whole_rows_writing(ctx: &MutationContext, key: String) -> Result<usize> {
     ctx.call(Put { key }).await?;
     Ok(sqlx::query("SELECT * FROM ledger").fetch_all(ctx.db()).await?.len())
 }
 
-/// Takes little.
+/// Takes at most 64 bytes of arguments.
 #[forge::query(public, input_max = "64B")]
 pub(super) async fn small(_ctx: &QueryContext, text: String) -> Result<usize> {
     Ok(text.len())

@@ -1,4 +1,4 @@
-//! A mutation that is sent twice with one key happens once, and both are answered alike.
+//! A mutation that is sent twice with one key happens once, and both callers get the same answer.
 
 use forge::prelude::*;
 use forge_actors::kernel::invocation::{Caller, Invocation};
@@ -6,7 +6,7 @@ use forge_actors::kernel::invocation::{Caller, Invocation};
 use super::handlers::Put;
 use super::stage::{Stage, caller};
 
-/// Adds one, slowly enough for others to come meanwhile.
+/// Adds to the counter, slowly enough for other calls to overlap.
 #[forge::mutation]
 async fn count_slowly(ctx: &MutationContext, by: i64, fails: bool) -> Result<i64> {
     let counted = sqlx::query_scalar("UPDATE counter SET value = value + $1 RETURNING value")
@@ -17,7 +17,7 @@ async fn count_slowly(ctx: &MutationContext, by: i64, fails: bool) -> Result<i64
     if fails { Err(Fault::new(Code::Conflict, "as asked")) } else { Ok(counted) }
 }
 
-/// The same, kept apart as strictly as Postgres can.
+/// Adds to the counter in a serializable transaction.
 #[forge::mutation(isolation = serializable)]
 async fn count_strictly(ctx: &MutationContext, by: i64, fails: bool) -> Result<i64> {
     Ok(ctx.call(CountSlowly { by, fails }).await?)
@@ -30,7 +30,7 @@ async fn count_openly(ctx: &MutationContext) -> Result<String> {
     Ok("a token".to_owned())
 }
 
-/// Has no transaction.
+/// An action, which has no transaction and so takes no key.
 #[forge::action(public)]
 async fn act(ctx: &ActionContext) -> Result<()> {
     ctx.call(Put { key: "acted".into() }).await?;

@@ -1,4 +1,4 @@
-//! Who may call, how much, how long.
+//! Limits of calls: who may call, the size of arguments, time limits, concurrency.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ async fn a_time_limit_holds_while_a_call_waits_for_a_connection() {
     let holder = stage.scratch.database.begin(options).await.expect("begins");
     let (short, patient) = futures::join!(stage.call(SleepWriting {}), stage.call(Put { key: "x".into() }));
     assert_eq!(code(short), Code::Timeout);
-    // The database is there; its connections are taken.
+    // The database answers; all connections of the pool are in use.
     assert_eq!(code(patient), Code::Overloaded);
     holder.rollback().await;
     stage.call(Put { key: "y".into() }).await.expect("the connection is free again");

@@ -34,7 +34,7 @@ impl Stage {
         Self::with(FunctionConfig::default()).await
     }
 
-    /// With Forge's own tables.
+    /// A subsystem over a database that has Forge's own tables.
     pub(super) async fn migrated() -> Self {
         let scratch = Scratch::new().await;
         let sets = [system_set()];

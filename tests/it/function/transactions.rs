@@ -47,7 +47,7 @@ async fn postgres_refuses_a_querys_write_wherever_it_runs() {
 #[tokio::test]
 async fn an_ignored_error_is_no_commit() {
     let stage = Stage::open().await;
-    // Postgres answers COMMIT of a failed transaction with a silent rollback: Ok would be a lie.
+    // Postgres answers COMMIT of a failed transaction with a silent rollback, so `Ok` would be wrong.
     assert_eq!(stage.call(Swallow {}).await.expect_err("not committed").code(), Code::Internal);
     assert!(stage.keys().await.is_empty());
     stage.close().await;
@@ -107,7 +107,7 @@ async fn lost_races_are_run_again_and_nothing_is_counted_twice() {
     let value: i64 =
         sqlx::query_scalar("SELECT value FROM counter").fetch_one(&mut connection).await.expect("reads");
     assert_eq!(value, counted);
-    // Without retries one of twelve that start together would win.
+    // Without retries one of twelve mutations that start together would succeed.
     assert!(counted > 1, "{counted} of 12");
     stage.close().await;
 }

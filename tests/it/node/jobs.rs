@@ -10,9 +10,9 @@ use sqlx::Executor;
 
 use super::stage::{PATIENCE, probe_on};
 
-/// The issue's promise: orphans are run again this long after their node was killed.
+/// Jobs of a killed node begin again within this time.
 const ORPHANS: Duration = Duration::from_secs(15);
-/// For many jobs on a busy machine.
+/// The time limit for many jobs on a busy machine.
 const LONG: Duration = Duration::from_secs(120);
 
 fn worker_on(database: &Database, jobs: &str) -> NodeBuilder {
@@ -32,7 +32,8 @@ async fn enqueue_one(client: &Client, kind: &str, key: &str) -> String {
     reply.data().as_str().unwrap_or_else(|| panic!("no id: {}", reply.text)).to_owned()
 }
 
-/// Writes rows of a job as a dispatch does; `argument` is its only one.
+/// A statement that inserts `count` rows of a job as a dispatch does. `argument` makes the only argument,
+/// from the number `n` of the row.
 fn insert(name: &str, argument: &str, count: u32, attempts_max: u32, priority: u32) -> String {
     format!(
         "insert into forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
@@ -50,7 +51,7 @@ async fn await_count(database: &Database, what: &str, condition: &str, at_least:
     until(&format!("{at_least} times `{what}` where {condition}"), limit, reached).await;
 }
 
-/// `completed: 3, dead_letter: 1`, of the history.
+/// Counts the history by status: `completed: 3, dead_letter: 1`.
 async fn history(database: &Database) -> String {
     let sql = "select coalesce(string_agg(status || ': ' || n, ', ' order by status), '')
         from (select status::text, count(*) as n from forge_job_history group by status) as counts";
@@ -91,7 +92,7 @@ async fn a_killed_nodes_jobs_are_run_by_another() {
     await_history(&database, "completed: 1000", LONG).await;
     nothing_is_left(&database).await;
     every_effect_happened_once(&database, 1_000).await;
-    // Those that the killed node had begun and not ended: when they were begun again.
+    // Seconds from the kill until the jobs that the killed node had begun and not ended were begun again.
     let again = format!(
         "with orphans as (select distinct key from probe_effects effect where pid = {pid} and what = 'begun'
              and not exists (select from probe_effects done where done.key = effect.key and done.what = 'done' and done.pid = {pid}))
@@ -120,7 +121,7 @@ async fn a_node_that_was_stopped_for_half_a_minute_writes_nothing_late() {
     tokio::time::sleep(Duration::from_secs(30)).await;
     await_history(&database, "completed: 200", LONG).await;
     zombie.process().signal(Signal::CONT);
-    // It is back when it does something new; what it held has been tried and refused by then, or is cut.
+    // The gauge is zero once the zombie has renewed its leases in vain and dropped its jobs.
     let metrics = zombie.client();
     let held = || async {
         let text = metrics.get("/metrics").await.ok()?.text;
@@ -166,7 +167,7 @@ async fn a_killed_node_spends_no_attempt_that_it_had_not_begun() {
     let mut node = worker_on(&database, config).start().await;
     database.execute(&insert("jobs.once", "'n', n", 2_500, 1, 50)).await;
     await_count(&database, "done", "true", 300, LONG).await;
-    // Whatever runs now waits here, and the node takes all that it may hold.
+    // The running jobs wait for this lock, and the node claims as many jobs as it may hold.
     let mut lock = database.connect().await;
     lock.execute("begin; lock table probe_effects in exclusive mode").await.expect("lock the effects");
     let full = || async {
@@ -213,7 +214,7 @@ async fn a_job_that_kills_its_process_takes_no_neighbour_along() {
     let database = Database::create().await;
     let config = "concurrency = 1\nprefetch_max = 200\nlease = \"2s\"";
     let mut node = worker_on(&database, config).start().await;
-    // Quick ones first: they open the window, so that the poison is claimed together with what comes after
+    // Quick jobs first: they widen the window, so that the poison is claimed together with the jobs behind
     // it.
     let quick = insert("jobs.quick", "'n', n", 600, 1, 60);
     let poison = insert("jobs.abort", "'key', 'poison'", 1, 3, 50);
@@ -242,7 +243,11 @@ async fn what_a_handler_does_after_its_commit_is_not_cut() {
     await_count(&database, "lingered", "true", 3, PATIENCE).await;
     let ended = node.stop(PATIENCE).await;
     assert_eq!(ended.code(), 0);
-    assert!(!ended.stderr.contains("taken over") && !ended.stdout.contains("taken over"), "{}", ended.stderr);
+    assert!(
+        !ended.stderr.contains("leases lost") && !ended.stdout.contains("leases lost"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[tokio::test]
@@ -437,8 +442,8 @@ async fn a_row_that_cannot_be_read_spends_its_own_attempts_only() {
     let database = Database::create().await;
     let node = worker_on(&database, "").start().await;
     let rows = insert("jobs.work", "'key', 'key ' || n, 'ms', 0", 20, 1, 50);
-    // As another version, or another program, may have written it; in one transaction, so that one claim
-    // takes them all.
+    // Such a row may come from another version or another program. One transaction, so that one claim takes
+    // all rows.
     database
         .execute(&format!(
             "begin; {rows} update forge_jobs set identity = '{{\"sub\": 1}}', priority = 90 where args ->> 'key' = 'key 7'; commit"

@@ -38,8 +38,8 @@ impl Bench {
         Self { scratch, store, names: vec!["mail.send".to_owned()] }
     }
 
-    /// A row in a status, with its claim at 1 where it has been claimed, and its attempt where that has
-    /// begun, of 3 attempts.
+    /// Inserts a job of 3 attempts in a status: claimed once unless it is pending, and with one attempt begun
+    /// unless it is pending or claimed.
     async fn put(&self, status: JobStatus) -> JobId {
         let id = JobId::new();
         let held = matches!(status, JobStatus::Claimed | JobStatus::Running);
@@ -70,23 +70,23 @@ impl Bench {
         execute(&mut self.scratch.connect().await, sql).await;
     }
 
-    /// Claims, and begins none.
+    /// Claims jobs, and begins none of them.
     async fn claim(&self, limit: usize) -> Vec<JobRecord> {
         self.claim_and_begin(limit, 0).await
     }
 
-    /// Claims, and begins the first ones.
+    /// Claims jobs, and begins the first ones.
     async fn claim_and_begin(&self, limit: usize, begin: usize) -> Vec<JobRecord> {
         self.store.claim(QUEUE, &self.names, limit, begin, NodeId::new(), LEASE).await.unwrap()
     }
 
-    /// Lets every lease run out, and gives the jobs back.
+    /// Lets every lease run out, and rescues the jobs.
     async fn lose_nodes(&self) -> Rescued {
         self.run("UPDATE forge_jobs SET lease_until = now() - interval '1s' WHERE node_id IS NOT NULL").await;
         self.store.rescue().await.unwrap()
     }
 
-    /// Where the job is now, in whichever table.
+    /// The status of a job in the one table that it is in.
     async fn status(&self, id: JobId) -> JobStatus {
         let sql = "SELECT status::text FROM forge_jobs WHERE id = $1 UNION ALL SELECT status::text FROM forge_job_history WHERE id = $1";
         let found: Vec<String> =
@@ -232,7 +232,8 @@ async fn claims_follow_priority_and_time_and_skip_what_is_not_theirs() {
         let id = JobId::new();
         let sql = format!(
             "INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
-             VALUES ('{id}', '{name}', '{queue}', {priority}, 3, {ready}, now() + interval '{run_at}', '{{\"a\": 1}}')"
+             VALUES ('{id}', '{name}', '{queue}', {priority}, 3, {ready}, now() + interval '{run_at}',
+                     '{{\"a\": 1}}')"
         );
         (id, sql)
     };
@@ -270,7 +271,8 @@ async fn eight_claimers_take_no_job_twice_and_leave_none() {
     bench
         .run(
             "INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
-             SELECT gen_random_uuid(), 'mail.send', 'mail', 50, 3, true, now(), '{}' FROM generate_series(1, 2000)",
+             SELECT gen_random_uuid(), 'mail.send', 'mail', 50, 3, true, now(), '{}'
+             FROM generate_series(1, 2000)",
         )
         .await;
     let claimers = (0..8).map(|_| {
@@ -290,8 +292,7 @@ async fn eight_claimers_take_no_job_twice_and_leave_none() {
         futures::future::join_all(claimers).await.into_iter().flat_map(|taken| taken.unwrap()).collect();
     assert_eq!(taken.len(), 2_000);
     assert_eq!(taken.iter().collect::<BTreeSet<_>>().len(), 2_000, "one claim each");
-    // The last look of each claimer may have skipped rows that another one was taking, so what counts is the
-    // table.
+    // The last claim of a claimer may skip rows that another claim has locked, so the table is checked.
     let sql = "SELECT count(*) FROM forge_jobs WHERE claim = 1 AND (status = 'claimed' AND attempt = 0 OR status = 'running' AND attempt = 1)";
     assert_eq!(bench.value::<i64>(sql).await, 2_000);
     bench.scratch.drop().await;
@@ -355,7 +356,7 @@ async fn a_job_whose_node_is_lost_in_its_last_attempt_is_a_dead_letter() {
     assert!(
         bench.value::<String>("SELECT last_error FROM forge_job_history").await.contains("node was lost")
     );
-    // Tried again, it has all of its attempts, and its claims go on where they were.
+    // A retried job has all of its attempts, and the number of its claim goes on.
     apply(&bench, "retry", id).await;
     let job = bench.claim_and_begin(1, 1).await.remove(0);
     assert_eq!((job.attempt, job.claim), (1, 4));
@@ -383,7 +384,7 @@ async fn a_lost_node_spends_the_attempts_that_it_began_and_no_others() {
     let untouched = "SELECT count(*) FROM forge_jobs WHERE status = 'pending' AND attempt = 0 AND claim = 3 AND ready AND node_id IS NULL AND last_error IS NULL";
     assert_eq!(bench.value::<i64>(untouched).await, 20);
 
-    // What was claimed before it begins counts from there on.
+    // An attempt counts from its begin, also when the job was claimed long before.
     let claimed = bench.claim(30).await;
     assert!(claimed.iter().all(|job| !job.begun && job.attempt == 0));
     poison = claimed[7].id;
@@ -456,7 +457,8 @@ async fn scheduled_jobs_become_ready_and_the_next_time_is_returned() {
         bench
             .run(&format!(
                 "INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
-                 VALUES (gen_random_uuid(), 'mail.send', 'mail', 50, 3, false, now() + interval '{seconds}s', '{{}}')"
+                 VALUES (gen_random_uuid(), 'mail.send', 'mail', 50, 3, false,
+                         now() + interval '{seconds}s', '{{}}')"
             ))
             .await;
     }
@@ -508,7 +510,7 @@ async fn a_claim_reads_its_index_in_order() {
     let plan: Vec<String> =
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut bench.scratch.connect().await).await.unwrap();
     let plan = plan.join("\n");
-    // The outermost sort orders the few rows that were taken.
+    // The outermost sort orders the few rows that were claimed.
     let cte = plan.split("CTE next").nth(1).unwrap().split("CTE taken").next().unwrap();
     assert!(cte.contains("forge_jobs_claimable") && !cte.contains("Sort"), "{plan}");
     bench.scratch.drop().await;
