@@ -3,13 +3,13 @@
 //! ```text
 //! node (one_for_one)
 //! ├ database (one_for_one)    postgres (the private cluster, when one is used) · monitor · migrator
-//! ├ change (one_for_one)      captures · compactor
+//! ├ change (one_for_one)      captures · capture_check · compactor
 //! ├ leader (one_for_one)      elector · history
 //! ├ telemetry (one_for_one)   crashes · crash_expiry · metrics (with a gateway) · collector · steward
 //! ├ functions
-//! ├ cluster (one_for_one)     registry · mesh: endpoint, links, listener, dialer
+//! ├ cluster (one_for_one)     registry · node_expiry · mesh: endpoint, links, listener, dialer
 //! ├ reactor (one_for_one)     ticker · poller
-//! ├ jobs (one_for_one)        acknowledger · workers · claimer · rescuer · sweeper (with the role `worker`)
+//! ├ jobs (one_for_one)        acknowledger · workers · claimer · rescuer · counter · sweeper (role `worker`)
 //! └ gateway (one_for_one)     database_check · subsystem_check · sessions (dynamic) · session_drainer · listener
 //! ```
 //!
@@ -32,7 +32,7 @@ use crate::app::node::{NodeRooms, NodeView, Peers, Vitals};
 use crate::app::token::Tokens;
 use crate::change::HintHub;
 use crate::change::captures::CaptureReconciler;
-use crate::change::compactor::Compactor;
+use crate::change::compactor::{CHANGES, CaptureCheck, Compactor};
 use crate::change::config::CaptureConfig;
 use crate::cluster::config::ClusterConfig;
 use crate::cluster::{ClusterDeps, Mesh, MeshOptions, NodeIdentity};
@@ -50,12 +50,12 @@ use crate::gateway::subsystem_check::{FUNCTIONS_CHECK, REACTOR_CHECK, SubsystemC
 use crate::gateway::{Gateway, GatewayDeps, LISTENER_CHECK};
 use crate::job::config::JobConfig;
 use crate::job::insert::JobInserter;
-use crate::job::{JobDeps, Jobs};
+use crate::job::{JOBS, JobDeps, Jobs};
 use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
 use crate::kernel::node::NodeState;
 use crate::leader::config::LeaderConfig;
-use crate::leader::{Leader, LeaderDeps};
+use crate::leader::{Leader, LeaderDeps, MAINTENANCE};
 use crate::reactor::config::ReactivityConfig;
 use crate::reactor::{Reactor, ReactorDeps};
 use crate::session::config::SessionsConfig;
@@ -155,6 +155,7 @@ impl RunningNode {
             database: options.database.clone(),
             tree: Arc::clone(&tree),
             hints: hints.clone(),
+            terms: leader.stand_for(MAINTENANCE),
             config: options.functions,
         };
         let (functions, functions_child) = Functions::new(options.catalog, function_deps, |invoke| {
@@ -175,6 +176,7 @@ impl RunningNode {
             },
             database: options.database.clone(),
             hints: hints.clone(),
+            terms: leader.stand_for(MAINTENANCE),
             invoke: functions.invoker(),
             mesh: options.cluster.mesh,
         });
@@ -196,11 +198,12 @@ impl RunningNode {
         let peers: Arc<dyn Peers> = Arc::new(mesh.clone());
         view.open(NodeRooms { vitals: Box::new(vitals), peers: Some(Arc::clone(&peers)) });
         let metrics = options.gateway.as_ref().map(|gateway| gateway.metrics.clone());
-        let telemetry = telemetry::children(options.id, &options.database, &tree, metrics)
+        let expiry_terms = leader.stand_for(MAINTENANCE);
+        let telemetry = telemetry::children(options.id, &options.database, &tree, metrics, expiry_terms)
             .into_iter()
             .chain([Collector::spec(view.clone(), peers), Steward::spec(view)])
             .collect();
-        let change = change(&options.database, &options.capture, &hints);
+        let change = change(&options.database, &options.capture, &hints, &leader);
         let mut children = vec![
             ChildSpec::supervisor(
                 "database",
@@ -215,7 +218,8 @@ impl RunningNode {
         ];
         if let Some(config) = options.jobs {
             let (node, database, functions) = (options.id, options.database.clone(), functions.clone());
-            children.push(Jobs::new(JobDeps { node, database, functions, hints, config }).1);
+            let terms = leader.stand_for(JOBS);
+            children.push(Jobs::new(JobDeps { node, database, functions, hints, terms, config }).1);
         }
         let mut address = None;
         if let Some(gateway) = options.gateway {
@@ -271,11 +275,12 @@ impl RunningNode {
 }
 
 /// What captures changes, and what keeps them in bounds.
-fn change(database: &Database, config: &CaptureConfig, hints: &HintHub) -> Vec<ChildSpec> {
+fn change(database: &Database, config: &CaptureConfig, hints: &HintHub, leader: &Leader) -> Vec<ChildSpec> {
     let settings =
         config.settings(ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive)));
     let captures = CaptureReconciler::spec(database.clone(), settings.into(), hints.clone());
-    vec![captures, Compactor::spec(database.clone(), config, hints.clone())]
+    let check = CaptureCheck::spec(database.clone(), config, hints.clone());
+    vec![captures, check, Compactor::spec(database.clone(), config, leader.stand_for(CHANGES))]
 }
 
 /// The actor that serves HTTP.

@@ -14,7 +14,7 @@ CREATE TABLE forge_leaders (
     CHECK (renewed_at >= elected_at),
     CHECK (resigned_at >= elected_at)
 )
--- A leader updates its rows every second: with room in the page such an update touches no index.
+-- A leader updates its rows every second: with free space in the page such an update touches no index.
 WITH (fillfactor = 50);
 COMMENT ON TABLE forge_leaders IS 'One row per leadership: its current term, or the last one. Deleting a row lets epochs begin anew, so rows are kept.';
 COMMENT ON COLUMN forge_leaders.epoch IS 'Grows with every term. A leader names it in each transaction, and an older one is refused.';

@@ -1,37 +1,43 @@
-//! Deletes the changes that every reader has had time to read.
+//! Two periodic duties: the compactor deletes the changes that every reader has had time to read, and the
+//! capture check has each node compare its captures with its models.
 //!
-//! Each node has a compactor; an advisory lock of the transaction lets one sweep at a time. While the database
-//! is away, the compactor waits. A sweep that fails is tried again with backoff; until it succeeds, the table of
-//! changes grows. Where no event trigger reports DDL, each sweep also looks for new partitions and changed
-//! definitions. After each sweep a hint has the captures compared with the models.
+//! The leader of [`CHANGES`] compacts; every write of a sweep is part of its term. While the database is
+//! away, both wait. Until a failed sweep succeeds, the table of changes grows. Where no event trigger reports
+//! DDL, each sweep also looks for new partitions and changed definitions.
 
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::db::database::Database;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
 use crate::kernel::time::{format_duration, millis, minutes, secs};
-use crate::supervise::{Actor, ActorError, ChildSpec, Context, Timer};
+use crate::leader::{Leadership, Term};
+use crate::supervise::{ChildSpec, Duty, RunReport, Schedule};
 
 use super::config::{CaptureConfig, SWEEP_EVERY_MAX};
 use super::hints::{Hint, HintHub, Topic};
-use super::store::{self, SWEEP_ROWS_MAX, Swept};
+use super::store::{self, CAPTURE_TIMEOUT, SWEEP_ROWS_MAX, SWEEP_TIMEOUT, Swept};
+
+/// Every node stands for it; its leader runs the compactor.
+pub const CHANGES: Leadership = Leadership::new("changes");
 
 /// Between the batches of a long sweep, so that other statements get at the disk.
 const BATCH_PAUSE: Duration = millis(20);
 /// Between attempts after a failure.
 const RETRY: Backoff = Backoff::exponential(secs(1), minutes(1));
+/// A run has one sweep and one comparison of definitions, each of a few statements.
+const RUN_MAX: Duration = minutes(2);
 /// Sweeps in the time of one retention. A change is deleted later than its retention by one interval at most.
 const SWEEPS_PER_RETENTION: u32 = 10;
 
 /// Counts the deleted changes.
 pub const CHANGES_DELETED_TOTAL: &str = "forge_changes_deleted_total";
 
-/// Messages of the compactor.
-#[derive(forge_app_macros::Message)]
-pub enum CompactorMessage {
-    /// Delete a batch.
-    Sweep,
+/// The interval between sweeps that leave no rows to delete.
+fn interval(config: &CaptureConfig) -> Duration {
+    (config.retention / SWEEPS_PER_RETENTION).min(SWEEP_EVERY_MAX)
 }
 
 /// Deletes old changes at intervals.
@@ -39,99 +45,86 @@ pub enum CompactorMessage {
 pub struct Compactor {
     database: Database,
     retention: Duration,
-    hints: HintHub,
-}
-
-/// The state of [`Compactor`].
-pub struct CompactorState {
-    /// Sweeps that failed in a row.
-    failures: u32,
+    interval: Duration,
     /// Whether the log has said that no event trigger reports DDL.
     late_ddl_logged: bool,
-    next: Timer,
 }
 
 impl Compactor {
-    /// The child spec.
-    pub fn spec(database: Database, config: &CaptureConfig, hints: HintHub) -> ChildSpec {
-        let compactor = Self { database, retention: config.retention, hints };
-        ChildSpec::actor("compactor", move || compactor.clone()).0
+    /// The child, which sweeps while `terms` has a term of [`CHANGES`].
+    pub fn spec(
+        database: Database,
+        config: &CaptureConfig,
+        terms: watch::Receiver<Option<Term>>,
+    ) -> ChildSpec {
+        let interval = interval(config);
+        let compactor = Self { database, retention: config.retention, interval, late_ddl_logged: false };
+        let schedule = Schedule { time_limit: RUN_MAX, backoff: RETRY, ..Schedule::every(interval) };
+        ChildSpec::elected("compactor", schedule, terms, move || compactor.clone()).0
     }
 
-    /// The interval between sweeps that leave no rows to delete.
-    fn interval(&self) -> Duration {
-        (self.retention / SWEEPS_PER_RETENTION).min(SWEEP_EVERY_MAX)
-    }
-
-    /// Sweeps, and returns the delay until the next sweep.
-    async fn sweep(&self, state: &mut CompactorState) -> Duration {
-        if !self.database.state().borrow().is_up() {
-            return self.interval();
+    /// Where no event trigger reports DDL: finds new partitions and changed definitions.
+    async fn check_definitions(&mut self, term: &Term) -> Result<(), Fault> {
+        let transaction = term.begin(&self.database, "compactor", CAPTURE_TIMEOUT).await?;
+        let Some(changed) = store::check_definitions(transaction).await? else { return Ok(()) };
+        if !std::mem::replace(&mut self.late_ddl_logged, true) {
+            let delay = format_duration(self.interval);
+            tracing::info!(
+                delay,
+                "no event trigger reports DDL in this database, since creating one takes a superuser: \
+                 live queries notice changed definitions with this delay"
+            );
         }
-        match self.try_sweep(&mut state.late_ddl_logged).await {
-            Ok(more) => {
-                state.failures = 0;
-                if more {
-                    return BATCH_PAUSE;
-                }
-                // Also when another node swept, because that node may run other models.
-                self.hints.publish(Hint::of([Topic::Definitions]));
-                self.interval()
-            }
-            Err(error) => {
-                tracing::warn!(%error, "deleting old changes failed; trying again");
-                let delay = RETRY.jittered(state.failures);
-                state.failures = state.failures.saturating_add(1);
-                delay
-            }
-        }
-    }
-
-    /// Deletes one batch, and returns true when there are more rows to delete.
-    async fn try_sweep(&self, late_ddl_logged: &mut bool) -> Result<bool, Fault> {
-        let swept = store::sweep(&self.database, self.retention, self.interval()).await?;
-        let Some(Swept { deleted }) = swept else { return Ok(false) };
-        metrics::counter!(CHANGES_DELETED_TOTAL).increment(deleted);
-        let more = deleted >= SWEEP_ROWS_MAX.unsigned_abs();
-        if !more && let Some(changed) = store::check_definitions(&self.database).await? {
-            if !std::mem::replace(late_ddl_logged, true) {
-                let delay = format_duration(self.interval());
-                tracing::info!(
-                    delay,
-                    "no event trigger reports DDL in this database, since creating one takes a superuser: \
-                     live queries notice changed definitions with this delay"
-                );
-            }
-            tracing::debug!(changed, "compared definitions");
-        }
-        Ok(more)
+        tracing::debug!(changed, "compared definitions");
+        Ok(())
     }
 }
 
-impl Actor for Compactor {
-    type Message = CompactorMessage;
-    type State = CompactorState;
+impl Duty for Compactor {
+    type Term = Term;
     const KIND: &'static str = "compactor";
 
-    async fn start(&self, cx: &Context<CompactorMessage>) -> Result<CompactorState, ActorError> {
-        // A random first delay keeps nodes that start together from sweeping together.
-        let first = self.interval().mul_f64(fastrand::f64());
-        let next = cx.send_after(first, CompactorMessage::Sweep);
-        Ok(CompactorState { failures: 0, late_ddl_logged: false, next })
-    }
-
-    async fn handle(
-        &self,
-        cx: &Context<CompactorMessage>,
-        message: CompactorMessage,
-        state: &mut CompactorState,
-    ) -> Result<(), ActorError> {
-        match message {
-            CompactorMessage::Sweep => {
-                let delay = self.sweep(state).await;
-                state.next = cx.send_after(delay, CompactorMessage::Sweep);
-            }
+    async fn run(&mut self, term: Term) -> Result<RunReport, Fault> {
+        if !self.database.state().borrow().is_up() {
+            return Ok(RunReport::NOTHING);
         }
-        Ok(())
+        let transaction = term.begin(&self.database, "compactor", SWEEP_TIMEOUT).await?;
+        let swept = store::sweep(transaction, self.retention, self.interval).await?;
+        // A node of a version without elections is sweeping.
+        let Some(Swept { deleted }) = swept else { return Ok(RunReport::NOTHING) };
+        metrics::counter!(CHANGES_DELETED_TOTAL).increment(deleted);
+        if deleted >= SWEEP_ROWS_MAX.unsigned_abs() {
+            return Ok(RunReport::more(deleted, BATCH_PAUSE));
+        }
+        self.check_definitions(&term).await?;
+        Ok(RunReport::handled(deleted))
+    }
+}
+
+/// Has the captures compared with the models at intervals, on every node, since nodes may run different
+/// models.
+#[derive(Debug, Clone)]
+pub struct CaptureCheck {
+    database: Database,
+    hints: HintHub,
+}
+
+impl CaptureCheck {
+    /// The child, which runs as often as the compactor does.
+    pub fn spec(database: Database, config: &CaptureConfig, hints: HintHub) -> ChildSpec {
+        let check = Self { database, hints };
+        ChildSpec::periodic("capture_check", Schedule::every(interval(config)), move || check.clone()).0
+    }
+}
+
+impl Duty for CaptureCheck {
+    type Term = ();
+    const KIND: &'static str = "capture check";
+
+    async fn run(&mut self, (): ()) -> Result<RunReport, Fault> {
+        if self.database.state().borrow().is_up() {
+            self.hints.publish(Hint::of([Topic::Definitions]));
+        }
+        Ok(RunReport::NOTHING)
     }
 }

@@ -10,7 +10,7 @@ use sqlx::postgres::types::Oid;
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::db::lock::{LockKey, try_lock_transaction};
-use crate::db::transaction::TransactionOptions;
+use crate::db::transaction::{Transaction, TransactionOptions};
 use crate::kernel::commit::{Snapshot, TableId, Xid};
 use crate::kernel::fault::Fault;
 use crate::kernel::time::secs;
@@ -22,9 +22,9 @@ const POLL_ROWS_MAX: i32 = 20_000;
 /// Rows that one sweep deletes; when there are more, the next sweep follows at once.
 pub const SWEEP_ROWS_MAX: i64 = 5_000;
 /// Time limit of one statement of a sweep.
-const SWEEP_TIMEOUT: Duration = secs(30);
+pub(super) const SWEEP_TIMEOUT: Duration = secs(30);
 /// Time limit of one statement that creates or drops the triggers of a table.
-const CAPTURE_TIMEOUT: Duration = secs(30);
+pub(super) const CAPTURE_TIMEOUT: Duration = secs(30);
 /// How long a statement waits for a table's lock. All later writers of the table queue behind a statement that
 /// waits, so a short wait and another try hold them up less.
 const TABLE_LOCK_WAIT: &str = "100ms";
@@ -69,14 +69,14 @@ pub struct Swept {
     pub deleted: u64,
 }
 
-/// Deletes a batch of changes that are older than `retention`, and moves the horizon with them. `mark_every` is
-/// the resolution at which the age of changes is recorded. `None` when another node is sweeping.
+/// Deletes a batch of changes that are older than `retention`, and moves the horizon with them, in
+/// `transaction`. `mark_every` is the resolution at which the age of changes is recorded. `None` when another
+/// node is sweeping.
 pub async fn sweep(
-    database: &Database,
+    transaction: Transaction,
     retention: Duration,
     mark_every: Duration,
 ) -> Result<Option<Swept>, Fault> {
-    let transaction = database.begin(TransactionOptions::new("compactor", SWEEP_TIMEOUT)).await?;
     let db = transaction.db();
     if !try_lock_transaction(&db, &sweep_lock()).await? {
         transaction.rollback().await;
@@ -92,10 +92,9 @@ pub async fn sweep(
     Ok(Some(Swept { deleted: deleted.rows_affected() }))
 }
 
-/// Captures new partitions, and returns whether any definition changed since the last call on any node. `None`
-/// when an event trigger of the database does both, or another node is sweeping.
-pub async fn check_definitions(database: &Database) -> Result<Option<bool>, Fault> {
-    let transaction = database.begin(TransactionOptions::new("compactor", CAPTURE_TIMEOUT)).await?;
+/// Captures new partitions, and returns whether any definition changed since the last call on any node, in
+/// `transaction`. `None` when an event trigger of the database does both, or another node is sweeping.
+pub async fn check_definitions(transaction: Transaction) -> Result<Option<bool>, Fault> {
     let db = transaction.db();
     let has_event_trigger: bool =
         sqlx::query_scalar(include_str!("sql/find_event_trigger.sql")).fetch_one(&db).await?;

@@ -13,8 +13,6 @@ use crate::kernel::ids::NodeId;
 pub(super) enum RegistryMessage {
     /// Write a heartbeat with the present state of the node, and read the rows of all nodes.
     Beat,
-    /// Delete the rows of nodes that died long ago.
-    Forget,
 }
 
 /// Messages of the endpoint.

@@ -3,6 +3,7 @@
 //! ```text
 //!   cluster (one_for_one)
 //!   ├ registry                  keeps this node's row in `forge_nodes`, reads the others
+//!   ├ node_expiry               deletes rows of nodes that died long ago, while this node leads `maintenance`
 //!   └ mesh (rest_for_one)
 //!     ├ endpoint                owns the carrier of the links; sends hints and interest
 //!     ├ links (dynamic)         one actor per connected peer
@@ -44,6 +45,7 @@ mod inbound;
 mod link;
 mod listener;
 mod messages;
+mod node_expiry;
 mod outbox;
 mod peer_link;
 pub mod port;
@@ -65,6 +67,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 pub use self::cluster_key::ClusterKey;
@@ -90,6 +93,7 @@ use crate::kernel::ids::NodeId;
 use crate::kernel::invocation::Invocation;
 use crate::kernel::node::{NodeInfo, NodeState};
 use crate::kernel::time::{format_duration, secs};
+use crate::leader::Term;
 use crate::supervise::{Address, ChildSpec, DynamicSpec, Mailbox, Strategy, SupervisorSpec};
 
 /// Links of one node. The connection of one more peer is closed, and the peer dials again with backoff.
@@ -115,6 +119,8 @@ pub struct ClusterDeps {
     pub database: Database,
     /// Hints about commits, to peers and from peers.
     pub hints: HintHub,
+    /// Terms of [`MAINTENANCE`](crate::leader::MAINTENANCE): its leader deletes rows of dead nodes.
+    pub terms: watch::Receiver<Option<Term>>,
     /// Runs the handlers that peers ask for.
     pub invoke: Arc<dyn Invoke>,
     /// The mesh; `None` runs the registry only.
@@ -131,13 +137,14 @@ pub struct Mesh {
 impl Mesh {
     /// Makes the handle, and the child that the node's supervisor runs.
     pub fn new(deps: ClusterDeps) -> (Self, ChildSpec) {
-        let ClusterDeps { config, mut identity, database, hints, invoke, mesh } = deps;
+        let ClusterDeps { config, mut identity, database, hints, terms, invoke, mesh } = deps;
         let (dialer_mailbox, dialer) = Mailbox::of::<Dialer>();
         let (registry_mailbox, registry) = Mailbox::of::<Registry>();
         let shared = Arc::new(ClusterShared::new(identity.id, hints, invoke, dialer));
         identity.mesh_address = mesh.as_ref().map(|mesh| config.advertised(mesh.port.address()));
         let identity = Arc::new(identity);
         let mesh = mesh.map(|mesh| mesh_child(&shared, &identity, mesh, dialer_mailbox));
+        let expiry = node_expiry::spec(database.clone(), terms);
         let registry_shared = Arc::clone(&shared);
         let registry_child = ChildSpec::with_mailbox("registry", registry_mailbox, move || Registry {
             shared: Arc::clone(&registry_shared),
@@ -145,7 +152,7 @@ impl Mesh {
             config: config.clone(),
             identity: Arc::clone(&identity),
         });
-        let children = std::iter::once(registry_child).chain(mesh).collect();
+        let children = [registry_child, expiry].into_iter().chain(mesh).collect();
         let cluster = ChildSpec::supervisor("cluster", SupervisorSpec::new(Strategy::OneForOne, children));
         (Self { shared, registry }, cluster)
     }

@@ -20,13 +20,9 @@ use super::signals::ClusterMetrics;
 use super::store::{self, NodeIdentity};
 use crate::db::database::Database;
 use crate::db::handle::Db;
-use crate::kernel::time::{hours, secs};
+use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, Context, Timer};
 
-/// How long the row of a dead node is kept.
-pub(super) const RETENTION: Duration = hours(24);
-/// Interval of the deletion of old rows.
-const FORGET_EVERY: Duration = hours(1);
 /// Time for a node that stops to mark its row as dead.
 const LEAVE_DEADLINE: Duration = secs(2);
 
@@ -42,7 +38,6 @@ pub(super) struct RegistryState {
     joined: bool,
     heartbeats: HeartbeatRecord,
     next_beat: Timer,
-    _forget: Timer,
 }
 
 /// Whether this node's own heartbeats have succeeded lately. Pure.
@@ -114,12 +109,6 @@ impl Registry {
         self.shared.set_directory(store::list(&db).await?);
         Ok(())
     }
-
-    async fn forget(&self) {
-        if let Err(error) = store::forget(&self.db(), RETENTION).await {
-            tracing::warn!(%error, "the rows of nodes that died long ago were not deleted");
-        }
-    }
 }
 
 impl Actor for Registry {
@@ -133,7 +122,6 @@ impl Actor for Registry {
             joined: false,
             heartbeats: HeartbeatRecord::default(),
             next_beat: cx.send_after(Duration::ZERO, RegistryMessage::Beat),
-            _forget: cx.send_every(FORGET_EVERY, || RegistryMessage::Forget),
         })
     }
 
@@ -148,7 +136,6 @@ impl Actor for Registry {
                 self.beat(state).await;
                 state.next_beat = cx.send_after(self.config.heartbeat, RegistryMessage::Beat);
             }
-            RegistryMessage::Forget => self.forget().await,
         }
         Ok(())
     }

@@ -96,7 +96,7 @@ impl LockSession {
     /// Runs a statement on the session. When it succeeds, the session held its locks meanwhile.
     ///
     /// # Errors
-    /// Those of the statement; [`is_lost`](Self::is_lost) tells whether the session survived it.
+    /// Those of the statement; see [`is_lost`](Self::is_lost) for whether the session survived it.
     pub async fn fetch_all(&mut self, query: Query<'_, Postgres, PgArguments>) -> sqlx::Result<Vec<PgRow>> {
         let result = self.session.start_request().fetch_all(query).await;
         self.session.finish_request(&result, Activity::Pinned);

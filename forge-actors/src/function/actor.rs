@@ -66,6 +66,16 @@ impl FunctionsActor {
     }
 }
 
+impl FunctionsActor {
+    /// Deletes old idempotency keys, while this node leads the maintenance.
+    async fn expire_keys(&self) {
+        let Some(term) = self.shared.terms.borrow().clone() else { return };
+        if let Err(fault) = idempotency::expire(&self.shared.database, &term).await {
+            tracing::debug!(%fault, "old idempotency keys were not deleted");
+        }
+    }
+}
+
 impl Actor for FunctionsActor {
     type Message = FunctionsMessage;
     type State = FunctionsState;
@@ -93,9 +103,7 @@ impl Actor for FunctionsActor {
                 state._check = cx.send_after(CHECK_EVERY, FunctionsMessage::CheckCalls);
             }
             FunctionsMessage::ExpireKeys => {
-                if let Err(fault) = idempotency::expire(&self.shared.database).await {
-                    tracing::debug!(%fault, "old idempotency keys were not deleted");
-                }
+                self.expire_keys().await;
                 state._expire = cx.send_after(EXPIRE_EVERY, FunctionsMessage::ExpireKeys);
             }
         }

@@ -21,12 +21,15 @@ use crate::db::handle::Db;
 use crate::kernel::commit::{Receipt, Xid};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
-use crate::kernel::time::hours;
+use crate::kernel::time::{hours, secs};
+use crate::leader::Term;
 
 /// How long an answer is kept.
 const RETENTION: Duration = hours(24);
 /// Rows that one deletion takes; the next deletion takes the rest.
 const DELETE_MAX: i64 = 10_000;
+/// Longest time of a deletion.
+const DELETE_TIMEOUT: Duration = secs(10);
 
 /// A call that has an idempotency key: who calls what with which arguments, as digests.
 pub(super) struct KeyedCall<'a> {
@@ -105,9 +108,11 @@ impl<'a> KeyedCall<'a> {
     }
 }
 
-/// Deletes answers that are older than the retention.
-pub(super) async fn expire(database: &Database) -> Result<(), Fault> {
+/// Deletes answers that are older than the retention, as a part of `term`.
+pub(super) async fn expire(database: &Database, term: &Term) -> Result<(), Fault> {
+    let transaction = term.begin(database, "expire keys", DELETE_TIMEOUT).await?;
     let delete = sqlx::query(include_str!("sql/delete_old_keys.sql"));
-    delete.bind(RETENTION.as_secs_f64()).bind(DELETE_MAX).execute(&database.writer()).await?;
+    delete.bind(RETENTION.as_secs_f64()).bind(DELETE_MAX).execute(&transaction.db()).await?;
+    transaction.commit().await?;
     Ok(())
 }

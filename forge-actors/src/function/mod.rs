@@ -60,6 +60,7 @@ use crate::db::handle::Db;
 use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
+use crate::leader::Term;
 use crate::supervise::{ChildSpec, Tree};
 
 use access::{authorize, unknown_function};
@@ -89,6 +90,8 @@ pub struct FunctionDeps {
     pub tree: Arc<Tree>,
     /// Commits are announced here.
     pub hints: HintHub,
+    /// Terms of [`MAINTENANCE`](crate::leader::MAINTENANCE): its leader deletes old idempotency keys.
+    pub terms: watch::Receiver<Option<Term>>,
     /// Section `[functions]`.
     pub config: FunctionConfig,
 }
@@ -120,6 +123,7 @@ impl Functions {
             services: Arc::new(services(Arc::new(WeakInvoker(Weak::clone(shared))))),
             tree: deps.tree,
             hints: deps.hints,
+            terms: deps.terms,
             config: deps.config,
             in_flight: InFlightTable::default(),
             tasks: TaskTracker::new(),

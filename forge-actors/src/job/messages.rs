@@ -21,7 +21,7 @@ pub(super) enum ClaimerMessage {
     /// Results of attempts were written, so the node may claim more. `scheduled`: some of those jobs run
     /// again at a later time.
     ResultsWritten { scheduled: bool },
-    /// The sweeper found jobs with a handler in these queues.
+    /// The counter found jobs with a handler in these queues.
     QueuesFound { queues: BTreeSet<Arc<str>> },
     /// A claim or a promotion has ended; its result waits in the claimer's channel.
     ClaimEnded,

@@ -26,7 +26,8 @@
 //!   ├ workers          worker-1 … worker-n, one job at a time each
 //!   ├ claimer          claims in batches into a local queue, begins jobs, assigns them to free workers
 //!   ├ rescuer          returns jobs whose lease has run out, whichever node held them
-//!   └ sweeper          counts jobs, deletes old history
+//!   ├ counter          counts jobs, reports those without a handler
+//!   └ sweeper          deletes old history, while this node leads `jobs`
 //! ```
 //!
 //! The life of a job: `insert.rs` writes its row; the claimer claims it (`planner.rs` decides when,
@@ -48,7 +49,7 @@
 //! - No job begins without a free worker. A node that is lost has spent an attempt of the jobs that it ran,
 //!   and none of the jobs that it had only claimed.
 //! - An expired lease allows other nodes to take the job over. Until one does, the job is still its holder's.
-//! - Jobs without a handler in this binary are never claimed by it; the sweeper reports them.
+//! - Jobs without a handler in this binary are never claimed by it; the counter reports them.
 //! - Hints are only wake-ups. A claimer without hints polls once in `poll_interval`, and when the next
 //!   scheduled job is due.
 //!
@@ -61,6 +62,7 @@ pub mod admin;
 mod claimer;
 mod completion;
 pub mod config;
+mod counter;
 pub mod insert;
 mod leases;
 mod messages;
@@ -83,15 +85,18 @@ use crate::db::database::Database;
 use crate::function::Functions;
 use crate::kernel::ids::NodeId;
 use crate::kernel::slot::Slot;
+use crate::leader::Term;
 use crate::supervise::{ChildSpec, Mailbox, Strategy, SupervisorSpec};
 
 use acknowledger::Acknowledger;
 use claimer::Claimer;
 use config::JobConfig;
+use counter::Counter;
 use leases::LeaseTable;
 use rescuer::Rescuer;
 use shared::{JobShared, WorkerHandle};
 use store::JobStore;
+pub use sweeper::JOBS;
 use sweeper::Sweeper;
 use worker::Worker;
 
@@ -114,6 +119,8 @@ pub struct JobDeps {
     pub functions: Functions,
     /// Wakes the claimer, and other nodes when jobs are returned.
     pub hints: HintHub,
+    /// Terms of [`JOBS`].
+    pub terms: watch::Receiver<Option<Term>>,
     /// Section `[jobs]`.
     pub config: JobConfig,
 }
@@ -130,7 +137,7 @@ pub struct JobStats {
 impl Jobs {
     /// Makes the subsystem and its supervisor, which the caller puts into the tree.
     pub fn new(deps: JobDeps) -> (Self, ChildSpec) {
-        let JobDeps { node, database, functions, hints, config } = deps;
+        let JobDeps { node, database, functions, hints, terms, config } = deps;
         let names = functions.catalog().names_of(KindName::Job).map(|(name, _)| name.to_owned()).collect();
         let (acknowledger_mailbox, acknowledger) = Mailbox::of::<Acknowledger>();
         let (claimer_mailbox, claimer) = Mailbox::of::<Claimer>();
@@ -165,7 +172,8 @@ impl Jobs {
             ChildSpec::supervisor("workers", SupervisorSpec::new(Strategy::OneForOne, workers)),
             Claimer::spec(Arc::clone(&shared), claimer_mailbox),
             Rescuer::spec(Arc::clone(&shared)),
-            Sweeper::spec(Arc::clone(&shared)),
+            Counter::spec(Arc::clone(&shared)),
+            Sweeper::spec(Arc::clone(&shared), terms),
         ];
         let spec = ChildSpec::supervisor("jobs", SupervisorSpec::new(Strategy::OneForOne, children));
         (Self { shared }, spec)

@@ -1,8 +1,10 @@
-//! The rescuer: returns the jobs whose lease has run out, whichever node held them. It runs on every node;
-//! the statement lets each job be returned once.
+//! The rescuer: returns the jobs whose lease has run out, whichever node held them.
 //!
-//! While the database is away no node can renew its leases, so for as long as a lease lasts after an outage
-//! no job is taken from any node.
+//! Every worker node rescues, and none is elected for it. The statement returns each job once, on however
+//! many nodes it runs, so there is nothing to fence. An election would only delay the rescue, since the node
+//! that is lost may be the leader. While the database is away no node can renew its leases, so for as long as
+//! a lease lasts after an outage no job is taken from any node; a node knows of an outage that it has seen
+//! itself.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,85 +12,61 @@ use std::time::{Duration, Instant};
 use super::shared::JobShared;
 use super::signals;
 use crate::change::Hint;
-use crate::kernel::time::secs;
-use crate::supervise::{Actor, ActorError, ChildSpec, Context, Timer};
+use crate::kernel::backoff::Backoff;
+use crate::kernel::fault::Fault;
+use crate::kernel::time::{millis, secs};
+use crate::supervise::{ChildSpec, Duty, RunReport, Schedule};
 
-/// Between two runs.
-const RESCUE_EVERY: Duration = secs(1);
-
-/// Messages of the rescuer.
-#[derive(forge_app_macros::Message)]
-pub(super) enum RescuerMessage {
-    /// Returns the jobs whose lease has run out.
-    Rescue,
-}
+/// Between two rescues, once a second on average. The jitter keeps nodes from rescuing at the same moment.
+const INTERVAL: Duration = millis(800);
+const JITTER: Duration = millis(400);
+/// After a failure. The lease is waited for in any case.
+const RETRY: Backoff = Backoff::exponential(secs(1), secs(1));
 
 pub(super) struct Rescuer {
     shared: Arc<JobShared>,
-}
-
-pub(super) struct RescuerState {
     /// Until then the owners of leases that have run out may not have been able to renew them.
     not_before: Instant,
-    timer: Timer,
 }
 
 impl Rescuer {
     pub(super) fn spec(shared: Arc<JobShared>) -> ChildSpec {
-        ChildSpec::unaddressed("rescuer", move || Self { shared: Arc::clone(&shared) })
-    }
-
-    async fn rescue(&self, state: &mut RescuerState) {
-        let now = Instant::now();
-        if !self.shared.database.state().borrow().is_up() {
-            state.not_before = now + self.shared.config.lease;
-        }
-        if now < state.not_before {
-            return;
-        }
-        match self.shared.store.rescue().await {
-            Ok(rescued) if rescued.count() == 0 => {}
-            Ok(rescued) => {
-                metrics::counter!(signals::JOBS_RESCUED_TOTAL).increment(rescued.count() as u64);
-                tracing::warn!(
-                    retried = rescued.retried,
-                    returned = rescued.returned,
-                    dead = rescued.dead,
-                    "jobs of a lost node are run again; returned ones had not begun and lost no attempt, \
-                     dead ones had no attempt left"
-                );
-                self.shared.hints.publish(Hint::of(rescued.queues));
-            }
-            Err(fault) => {
-                tracing::warn!(?fault, "rescue of jobs whose lease has run out failed; trying again");
-                state.not_before = now + self.shared.config.lease;
-            }
-        }
+        let schedule = Schedule { jitter: JITTER, backoff: RETRY, ..Schedule::every(INTERVAL) };
+        let make = move || Self { shared: Arc::clone(&shared), not_before: Instant::now() };
+        ChildSpec::periodic("rescuer", schedule, make).0
     }
 }
 
-impl Actor for Rescuer {
-    type Message = RescuerMessage;
-    type State = RescuerState;
+impl Duty for Rescuer {
+    type Term = ();
     const KIND: &'static str = "rescuer";
 
-    async fn start(&self, cx: &Context<RescuerMessage>) -> Result<RescuerState, ActorError> {
-        let timer = cx.send_after(RESCUE_EVERY, RescuerMessage::Rescue);
-        Ok(RescuerState { not_before: Instant::now(), timer })
-    }
-
-    async fn handle(
-        &self,
-        cx: &Context<RescuerMessage>,
-        message: RescuerMessage,
-        state: &mut RescuerState,
-    ) -> Result<(), ActorError> {
-        match message {
-            RescuerMessage::Rescue => {
-                self.rescue(state).await;
-                state.timer = cx.send_after(RESCUE_EVERY, RescuerMessage::Rescue);
-            }
+    async fn run(&mut self, (): ()) -> Result<RunReport, Fault> {
+        let (now, lease) = (Instant::now(), self.shared.config.lease);
+        if !self.shared.database.state().borrow().is_up() {
+            self.not_before = now + lease;
         }
-        Ok(())
+        if now < self.not_before {
+            return Ok(RunReport::NOTHING);
+        }
+        // A rescue that is cut or fails may have met an outage that the monitor has not seen yet.
+        self.not_before = now + lease;
+        let rescued = self.shared.store.rescue().await?;
+        self.not_before = now;
+        if rescued.count() > 0 {
+            metrics::counter!(signals::JOBS_RESCUED_TOTAL).increment(rescued.count() as u64);
+            tracing::warn!(
+                retried = rescued.retried,
+                returned = rescued.returned,
+                dead = rescued.dead,
+                "jobs of a lost node are run again; returned ones had not begun and lost no attempt, \
+                 dead ones had no attempt left"
+            );
+        }
+        let report = RunReport::handled(rescued.count() as u64);
+        if !rescued.queues.is_empty() {
+            self.shared.hints.publish(Hint::of(rescued.queues));
+        }
+        Ok(report)
     }
 }

@@ -55,7 +55,7 @@ pub(super) struct WorkerHandle {
 
 impl JobShared {
     /// The queues that this binary's handlers name. Rows of a handler that was moved to another queue wait in
-    /// the old one, which the sweeper finds.
+    /// the old one, which the counter finds.
     pub(super) fn queues(&self) -> BTreeSet<Arc<str>> {
         let jobs = self.functions.catalog().names_of(KindName::Job);
         jobs.filter_map(|(_, known)| known.meta.job).map(|job| Arc::from(job.queue)).collect()

@@ -236,15 +236,10 @@ impl JobStore {
         })
     }
 
-    /// Deletes a part of the history that is older than `retention`. Returns how many rows.
-    pub async fn delete_history(&self, retention: Duration) -> Result<u64, Fault> {
+    /// Deletes a part of the history that is older than `retention`, through `db`. Returns how many rows.
+    pub async fn delete_history(&self, db: &Db, retention: Duration) -> Result<u64, Fault> {
         let delete = sqlx::query(include_str!("sql/delete_old_history.sql"));
-        Ok(delete
-            .bind(retention.as_secs_f64())
-            .bind(DELETE_MAX)
-            .execute(&self.database.writer())
-            .await?
-            .rows_affected())
+        Ok(delete.bind(retention.as_secs_f64()).bind(DELETE_MAX).execute(db).await?.rows_affected())
     }
 
     /// True when a deletion of so many rows has left old rows behind.

@@ -12,12 +12,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::LeaderDeps;
+use super::leadership::Leadership;
 use super::messages::ElectorMessage;
 use super::shared::LeaderShared;
 use super::signals;
 use super::state::{Election, ElectionEffect, ElectionInput, TermEnd};
 use super::store;
-use super::term::{Leadership, Term};
+use super::term::Term;
 use crate::db::error::DatabaseError;
 use crate::db::lock::LockKey;
 use crate::db::lock_session::LockSession;
@@ -151,7 +152,11 @@ impl Elector {
             Ok(epoch) => self.apply(state, ElectionInput::Elected { leadership, epoch }, sent).await,
             Err(error) if session.is_lost() => Err(error.into()),
             Err(error) => {
-                tracing::info!(%leadership, %error, "not elected yet: a transaction of the last leader is open");
+                tracing::info!(
+                    %leadership,
+                    %error,
+                    "not elected yet: a transaction of the last leader is open"
+                );
                 Ok(session.unlock(&leadership.lock_key()).await?)
             }
         }
@@ -223,7 +228,7 @@ impl Elector {
         state.failures = state.failures.saturating_add(1);
         if let RoundError::Database(obstacle @ DatabaseError::TransactionPooler { .. }) = error {
             if self.shared.set_obstacle(Some(obstacle.to_string())) {
-                tracing::error!(error = %obstacle, "this node cannot lead: other nodes perform the cluster's duties");
+                tracing::error!(error = %obstacle, "this node stands for no leadership");
             }
             return OBSTACLE_RETRY;
         }

@@ -5,12 +5,12 @@
 //!
 //! ```text
 //!             the lock is free: elected, epoch + 1
-//!   Standby ───────────────────────────────────────▶ Leading ──┐ renewed every third of the lease
-//!     │  ▲                                             │ │ ▲───┘
-//!     │  │  session lost · deadline passed · superseded │ │
-//!     │  └─────────────────────────────────────────────┘ │
-//!     │ drain · stop                                      │ drain · stop: the term is ended, the lock is freed
-//!     └────────────────────▶ Withdrawn ◀─────────────────┘
+//!   Standby ──────────────────────────────────────────▶ Leading ──┐
+//!     │  ▲                                               │ │ ▲    │ renewed every third of the lease
+//!     │  │ session lost · deadline passed · superseded   │ │ └────┘
+//!     │  └───────────────────────────────────────────────┘ │
+//!     │ drain · stop                                       │ drain · stop: term ended, lock freed
+//!     └──────────────────▶ Withdrawn ◀─────────────────────┘
 //! ```
 //!
 //! ```text
@@ -19,24 +19,27 @@
 //!   └ history      deletes old terms, while this node leads `maintenance`
 //! ```
 //!
-//! | Part | Does | What it cannot do alone |
-//! |---|---|---|
-//! | advisory lock of the session (`db::lock_session`) | lets one node in | a holder that was cut off believes in it |
-//! | `idle_session_timeout` = `lease` on that session | frees the lock of a frozen or cut-off holder | stop the holder |
-//! | local deadline of [`Term`], counted from before a renewal was sent | stops the holder before Postgres frees its lock | stop a statement that is under way |
-//! | epoch in `forge_leaders`, checked by each transaction | refuses what an old leader still sends | choose a leader |
+//! Four parts, of which none is enough alone:
+//!
+//! - The *advisory lock* of a session of its own (`db::lock_session`) lets one node in. A holder that was cut
+//!   off still believes in it.
+//! - *`idle_session_timeout` = `lease`* on that session frees the lock of a frozen or cut-off holder. It does
+//!   not stop the holder.
+//! - The *local deadline* of a [`Term`], counted from before a renewal was sent, stops the holder before
+//!   Postgres frees its lock. It does not stop a statement that is under way.
+//! - The *epoch* in `forge_leaders`, checked by each transaction, refuses what an old leader still sends.
 //!
 //! Invariants
-//! - Every transaction of a duty begins with [`Term::begin`], which locks the row of the term `FOR KEY SHARE`.
-//!   An election locks the row `FOR UPDATE`. So all that one leader commits is committed before the next one
-//!   is elected, and what comes later is refused. There is no window in which two leaders write.
+//! - Every transaction of a duty begins with [`Term::begin`], which locks the row of the term `FOR KEY
+//!   SHARE`. An election locks the row `FOR UPDATE`. So all that one leader commits is committed before the
+//!   next one is elected, and what comes later is refused. There is no window in which two leaders write.
 //! - The check is a statement of the transaction and no SQL function, since the transaction then fails with a
 //!   typed error, and no duty's statement can forget the check: duties get their transactions from the term.
-//! - A transaction of a duty may idle for [`term::IDLE_MAX`] only. A leader that freezes inside of one holds up
+//! - A transaction of a duty may idle for [`IDLE_MAX`] only. A leader that freezes inside of one holds up
 //!   the next election for no longer than its lease does.
 //! - A term that has ended never comes back: a node that is elected again gets a new epoch.
-//! - Only nodes stand for a leadership that have a duty of it: subsystems ask for terms when they are made, so
-//!   a node without the role `worker` never leads `jobs`.
+//! - Only nodes stand for a leadership that have a duty of it: subsystems ask for terms when they are made,
+//!   so a node without the role `worker` never leads `jobs`.
 //! - All times in rows are the database's. The deadline is this process's own monotonic clock, and is never
 //!   compared with a row.
 //!
@@ -46,12 +49,12 @@
 //!   earlier by a sixth of the lease, as soon as it can run again.
 //! - *Session lost, database away:* all terms of the node end at once. The elector connects again when the
 //!   database answers.
-//! - *Elector crashes:* the session is dropped with it, the deadlines of its terms are over, and the restarted
-//!   elector is a candidate like any other.
+//! - *Elector crashes:* the session is dropped with it, the deadlines of its terms are over, and the
+//!   restarted elector is a candidate like any other.
 //! - *Transaction pooler:* locks do not hold through it. The elector says so, stands for nothing, and looks
 //!   again every minute; the node goes on without leading.
-//! - *Lock free, row locked:* a transaction of the last leader is still open. The candidate frees the lock and
-//!   tries again with the next renewal.
+//! - *Lock free, row locked:* a transaction of the last leader is still open. The candidate frees the lock
+//!   and tries again with the next renewal.
 //! - *Superseded:* the row has another epoch although the lock was held, so someone changed it by hand or the
 //!   lock excludes nothing. The term ends, and the log says so.
 //!
@@ -61,12 +64,13 @@
 pub mod config;
 mod elector;
 mod history;
+mod leadership;
 mod messages;
 mod shared;
 pub mod signals;
 mod state;
 pub mod store;
-pub mod term;
+mod term;
 
 #[cfg(test)]
 mod tests;
@@ -77,9 +81,10 @@ use tokio::sync::watch;
 
 use self::config::LeaderConfig;
 use self::elector::Elector;
+pub use self::leadership::Leadership;
 use self::messages::ElectorMessage;
 use self::shared::LeaderShared;
-use self::term::{Leadership, Term};
+pub use self::term::{IDLE_MAX, Term, TermError};
 use crate::db::database::Database;
 use crate::kernel::ids::NodeId;
 use crate::supervise::{Address, ChildSpec, Mailbox, Strategy, SupervisorSpec};
@@ -125,8 +130,8 @@ impl Leader {
         self.shared.stand_for(leadership)
     }
 
-    /// Ends all terms in order, so that other nodes lead at once. This node stands for nothing any more: for a
-    /// node that stops.
+    /// Ends all terms in order, so that other nodes lead at once. This node stands for nothing any more: for
+    /// a node that stops.
     pub fn withdraw(&self) {
         self.shared.withdraw();
         // Only a wake-up: an elector that is not running sees the flag when it starts.

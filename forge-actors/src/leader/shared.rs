@@ -4,22 +4,21 @@ use std::collections::BTreeMap;
 
 use tokio::sync::watch;
 
-use super::term::{Leadership, Term};
+use super::leadership::Leadership;
+use super::term::Term;
 
 /// A leadership, and where its terms on this node are published.
 pub(super) type Candidacies = BTreeMap<Leadership, watch::Sender<Option<Term>>>;
 
 /// The state of the elections on one node.
-///
-/// | Field | Owner | Who may write | How readers are woken |
-/// |---|---|---|---|
-/// | `candidacies` | the handle | [`stand_for`](Self::stand_for) adds entries; the elector publishes terms in them | a receiver per leadership |
-/// | `withdrawn` | the handle | [`withdraw`](Self::withdraw), once | the message `Withdraw` |
-/// | `obstacle` | the elector | the elector | not at all: it is read when someone asks |
 #[derive(Debug, Default)]
 pub(super) struct LeaderShared {
+    /// Owned by the handle, whose `stand_for` adds entries. The elector publishes terms in the entries, which
+    /// wakes their receivers.
     candidacies: watch::Sender<Candidacies>,
+    /// Owned by the handle, whose `withdraw` sets it once. The message `Withdraw` wakes the elector.
     withdrawn: watch::Sender<bool>,
+    /// Owned and written by the elector. It wakes no reader.
     obstacle: watch::Sender<Option<String>>,
 }
 

@@ -1,7 +1,7 @@
 //! Metrics of the elections. `leadership` is one of the constants that subsystems declare.
 
+use super::leadership::Leadership;
 use super::state::TermEnd;
-use super::term::Leadership;
 
 /// Gauge: 1 while this node leads `leadership`, 0 while it is a candidate.
 pub const LEADING: &str = "forge_leader_leading";

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::term::Leadership;
+use super::leadership::Leadership;
 
 /// What the node is in one leadership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::Row;
 
-use super::term::Leadership;
+use super::leadership::Leadership;
 use crate::db::handle::Db;
 use crate::db::lock_session::LockSession;
 use crate::kernel::ids::NodeId;
@@ -78,7 +78,8 @@ pub(super) struct Renewal {
     pub(super) lasting: BTreeSet<String>,
 }
 
-/// Makes `node` the leader, with an epoch that no term had before. Call it with the lock of `leadership` held.
+/// Makes `node` the leader, with an epoch that no term had before. Call it with the lock of `leadership`
+/// held.
 ///
 /// # Errors
 /// SQLSTATE 55P03 when a transaction of the last leader is still open.

@@ -1,15 +1,14 @@
 //! [`Term`]: the right to perform the duties of a leadership, for as long as it lasts.
 
-use std::fmt;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::leadership::Leadership;
 use super::signals;
 use super::store;
 use crate::db::database::Database;
-use crate::db::lock::LockKey;
 use crate::db::transaction::{Transaction, TransactionOptions};
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::NodeId;
@@ -17,34 +16,6 @@ use crate::kernel::time::secs;
 
 /// Postgres ends a duty's transaction that idles for longer: the next election waits for it.
 pub const IDLE_MAX: Duration = secs(3);
-
-/// The name of a group of duties that one node performs for the cluster. The subsystem that has the duties
-/// declares it as a constant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Leadership(&'static str);
-
-impl Leadership {
-    /// The leadership `name`, equal on all nodes of the cluster and in all versions.
-    pub const fn new(name: &'static str) -> Self {
-        Self(name)
-    }
-
-    /// The name, as rows and people say it.
-    pub const fn name(self) -> &'static str {
-        self.0
-    }
-
-    /// The lock that its leader holds.
-    pub(super) fn lock_key(self) -> LockKey {
-        LockKey::forge(&format!("leader/{}", self.0))
-    }
-}
-
-impl fmt::Display for Leadership {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
 
 /// One term of this node as leader. Terms are equal when leadership, epoch and node are.
 #[derive(Debug, Clone)]
@@ -102,8 +73,8 @@ impl Term {
         Self { leadership, epoch, node, deadline }
     }
 
-    /// True until the local deadline: no other node can have been elected by the lock's own rules. A duty that
-    /// acts outside of the database checks it before each step; the database checks the epoch.
+    /// True until the local deadline: no other node can have been elected by the lock's own rules. A duty
+    /// that acts outside of the database checks it before each step; the database checks the epoch.
     pub fn is_held(&self) -> bool {
         Instant::now() < *self.deadline.borrow()
     }

@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
 use super::config::LeaderConfig;
+use super::leadership::Leadership;
 use super::state::{Election, ElectionEffect, ElectionInput, TermEnd};
-use super::term::Leadership;
 use crate::kernel::time::{millis, secs};
 
 const JOBS: Leadership = Leadership::new("jobs");

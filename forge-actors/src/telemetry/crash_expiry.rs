@@ -1,4 +1,4 @@
-//! Deletes the rows of crashes that happened long ago.
+//! Deletes the rows of crashes that happened long ago, on the leader of the maintenance.
 
 use std::time::Duration;
 
@@ -6,12 +6,15 @@ use super::store;
 use crate::db::database::Database;
 use crate::kernel::fault::Fault;
 use crate::kernel::time::{days, hours, secs};
+use crate::leader::Term;
 use crate::supervise::{Duty, RunReport, Schedule};
 
 /// How long the row of a crash is kept.
 const RETENTION: Duration = days(30);
 /// Pause between two deletions while more rows are left than one statement deletes.
 const PAUSE: Duration = secs(1);
+/// Longest time of one deletion.
+const STATEMENT_TIMEOUT: Duration = secs(10);
 
 pub(super) const SCHEDULE: Schedule = Schedule::every(hours(1));
 
@@ -20,14 +23,16 @@ pub(super) struct ExpireCrashes {
 }
 
 impl Duty for ExpireCrashes {
-    type Term = ();
+    type Term = Term;
     const KIND: &'static str = "expire_crashes";
 
-    async fn run(&mut self, (): ()) -> Result<RunReport, Fault> {
+    async fn run(&mut self, term: Term) -> Result<RunReport, Fault> {
         if !self.database.state().borrow().is_up() {
             return Ok(RunReport::NOTHING);
         }
-        let deleted = store::delete_old_crashes(&self.database.writer(), RETENTION).await?;
+        let transaction = term.begin(&self.database, "expire crashes", STATEMENT_TIMEOUT).await?;
+        let deleted = store::delete_old_crashes(&transaction.db(), RETENTION).await?;
+        transaction.commit().await?;
         let report = if deleted < store::DELETE_MAX {
             RunReport::handled(deleted)
         } else {

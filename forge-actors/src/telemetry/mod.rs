@@ -3,7 +3,7 @@
 //! ```text
 //!   telemetry (one_for_one)
 //!   ├ crashes            writes new crashes of the journal to `forge_crashes`, once a second
-//!   ├ crash_expiry       deletes old rows of `forge_crashes`, once an hour
+//!   ├ crash_expiry       deletes old rows of `forge_crashes`, on the leader of `maintenance`
 //!   └ metrics            folds recorded durations into histograms; only where a gateway serves `/metrics`
 //! ```
 //!
@@ -24,21 +24,25 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
 
 use self::crash_expiry::ExpireCrashes;
 use self::crash_writer::WriteCrashes;
 use self::metrics_upkeep::FoldMetrics;
 use crate::db::database::Database;
 use crate::kernel::ids::NodeId;
+use crate::leader::Term;
 use crate::supervise::{ChildSpec, Tree};
 
 /// The children of the subsystem. They write the crashes of `tree` as those of `node`; `metrics` renders
-/// `/metrics`, and is `None` in a node without a gateway.
+/// `/metrics`, and is `None` in a node without a gateway. While `terms` has a term of
+/// [`MAINTENANCE`](crate::leader::MAINTENANCE), this node deletes old crashes.
 pub fn children(
     node: NodeId,
     database: &Database,
     tree: &Arc<Tree>,
     metrics: Option<PrometheusHandle>,
+    terms: watch::Receiver<Option<Term>>,
 ) -> Vec<ChildSpec> {
     // The position outlives restarts of the writer, so that no crash is written twice.
     let written = Arc::new(AtomicU64::new(0));
@@ -50,9 +54,8 @@ pub fn children(
         written: Arc::clone(&written),
     });
     let database = database.clone();
-    let (expiry, _) = ChildSpec::periodic("crash_expiry", crash_expiry::SCHEDULE, move || ExpireCrashes {
-        database: database.clone(),
-    });
+    let make_expiry = move || ExpireCrashes { database: database.clone() };
+    let (expiry, _) = ChildSpec::elected("crash_expiry", crash_expiry::SCHEDULE, terms, make_expiry);
     let upkeep = metrics.map(|handle| {
         ChildSpec::periodic("metrics", metrics_upkeep::SCHEDULE, move || FoldMetrics {
             handle: handle.clone(),

@@ -17,6 +17,7 @@ use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::invocation::{Caller, Identity, Invocation};
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::store::cluster::{Scratch, execute};
 
@@ -63,8 +64,13 @@ impl Stage {
         let view = NodeView::new(NodeId::new(), "node", Arc::clone(&tree));
         let hints = HintHub::new();
         let queues = hints.subscribe(TopicKind::Queues);
-        let needs =
-            FunctionDeps { database: scratch.database.clone(), tree: Arc::clone(&tree), hints, config };
+        let needs = FunctionDeps {
+            database: scratch.database.clone(),
+            tree: Arc::clone(&tree),
+            hints,
+            terms: watch::channel(None).1,
+            config,
+        };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
         let services = |invoke| Services {
             node: view,

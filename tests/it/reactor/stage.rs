@@ -24,7 +24,7 @@ use forge_actors::reactor::{
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::store::cluster::{Scratch, execute};
 
@@ -61,6 +61,7 @@ impl Stage {
             database: database.clone(),
             tree: Arc::clone(&tree),
             hints: hints.clone(),
+            terms: watch::channel(None).1,
             config: FunctionConfig::default(),
         };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));

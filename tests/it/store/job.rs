@@ -481,9 +481,9 @@ async fn history_goes_when_it_is_old() {
         ))
         .await;
     let week = Duration::from_secs(7 * 86_400);
-    assert_eq!(bench.store.delete_history(week).await.unwrap(), 1);
+    assert_eq!(bench.store.delete_history(&bench.scratch.database.writer(), week).await.unwrap(), 1);
     assert_eq!(bench.status(new).await, JobStatus::Cancelled);
-    assert_eq!(bench.store.delete_history(week).await.unwrap(), 0);
+    assert_eq!(bench.store.delete_history(&bench.scratch.database.writer(), week).await.unwrap(), 0);
     bench.scratch.drop().await;
 }
 

@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -145,6 +145,7 @@ fn functions(id: NodeId) -> Functions {
         database: Database::new(PgConnectOptions::new(), DatabaseConfig::default(), "node"),
         tree,
         hints: HintHub::new(),
+        terms: watch::channel(None).1,
         config: FunctionConfig::default(),
     };
     let services = |invoke| Services {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forge_actors::change::captures::{CaptureReconciler, CaptureSetting, Reconciled, reconcile};
-use forge_actors::change::compactor::Compactor;
+use forge_actors::change::compactor::CaptureCheck;
 use forge_actors::change::config::CaptureConfig;
 use forge_actors::change::{Hint, HintHub, Topic};
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
@@ -131,14 +131,14 @@ async fn news_of_definitions_bring_back_what_was_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sweep_brings_back_what_was_lost() {
+async fn a_capture_check_brings_back_what_was_lost() {
     let mut stage = Stage::with(SCHEMA, &[]).await;
     let (hints, database) = (HintHub::new(), stage.database().clone());
-    // The shortest that is allowed: a sweep each second.
+    // The shortest that is allowed: a check each second.
     let config = CaptureConfig { retention: Duration::from_secs(10), ..CaptureConfig::default() };
     let children = vec![
         CaptureReconciler::spec(database.clone(), Arc::from(settings()), hints.clone()),
-        Compactor::spec(database.clone(), &config, hints),
+        CaptureCheck::spec(database.clone(), &config, hints),
     ];
     let root =
         Root::start("node", SupervisorSpec::new(Strategy::OneForOne, children), Tree::new()).await.unwrap();

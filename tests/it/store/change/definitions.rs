@@ -10,6 +10,7 @@ use forge_actors::db::database::Database;
 use forge_actors::db::migrate::plan::DownTo;
 use forge_actors::db::migrate::runner::Runner;
 use forge_actors::db::migrate::system::system_set;
+use forge_actors::db::transaction::TransactionOptions;
 
 use super::{EVERYTHING, NOTHING, Stage, migrate, named};
 use crate::store::cluster::{Scratch, execute};
@@ -22,6 +23,12 @@ const SCHEMA: &str = "
     CREATE FUNCTION f() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM t';
     CREATE TYPE mood AS ENUM ('well');
 ";
+
+/// Compares the definitions, in a transaction of its own.
+async fn checked(database: &Database) -> Option<bool> {
+    let options = TransactionOptions::new("check", Duration::from_secs(20));
+    check_definitions(database.begin(options).await.unwrap()).await.unwrap()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ddl_that_may_change_a_result_changes_everything() {
@@ -123,14 +130,14 @@ async fn without_event_triggers_the_compactor_finds_what_changed() {
         named(outside, changed).await
     };
     assert_eq!(told(&mut outside).await, EVERYTHING);
-    assert_eq!(check_definitions(&database).await.unwrap(), Some(true), "the first fingerprint");
+    assert_eq!(checked(&database).await, Some(true), "the first fingerprint");
     assert_eq!(told(&mut outside).await, EVERYTHING);
-    assert_eq!(check_definitions(&database).await.unwrap(), Some(false));
+    assert_eq!(checked(&database).await, Some(false));
     assert_eq!(told(&mut outside).await, NOTHING);
 
     execute(&mut outside, "CREATE TABLE ev_1 PARTITION OF ev FOR VALUES FROM (0) TO (10)").await;
     assert_eq!(told(&mut outside).await, NOTHING, "nobody saw it yet");
-    assert_eq!(check_definitions(&database).await.unwrap(), Some(true));
+    assert_eq!(checked(&database).await, Some(true));
     assert_eq!(told(&mut outside).await, EVERYTHING);
     execute(&mut outside, "INSERT INTO ev_1 VALUES (1, 1)").await;
     assert_eq!(told(&mut outside).await, "ev ev_1");
@@ -140,13 +147,13 @@ async fn without_event_triggers_the_compactor_finds_what_changed() {
         "ALTER TYPE mood ADD VALUE 'better'",
     ] {
         execute(&mut outside, sql).await;
-        assert_eq!(check_definitions(&database).await.unwrap(), Some(true), "{sql}");
+        assert_eq!(checked(&database).await, Some(true), "{sql}");
         assert_eq!(told(&mut outside).await, EVERYTHING, "{sql}");
     }
     for sql in ["CREATE TEMP TABLE mine (id int)", "VACUUM t", "ANALYZE t"] {
         execute(&mut outside, sql).await;
     }
-    assert_eq!(check_definitions(&database).await.unwrap(), Some(false));
+    assert_eq!(checked(&database).await, Some(false));
     database.close().await;
     drop(outside);
     scratch.drop().await;

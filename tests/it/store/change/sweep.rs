@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use forge_actors::change::compactor::Compactor;
+use forge_actors::change::Tail;
+use forge_actors::change::compactor::{CHANGES, Compactor};
 use forge_actors::change::config::CaptureConfig;
 use forge_actors::change::store::{SWEEP_ROWS_MAX, Swept, sweep};
-use forge_actors::change::{HintHub, Tail};
 use forge_actors::db::config::{DatabaseConfig, DatabaseUrl};
 use forge_actors::db::database::Database;
 use forge_actors::db::lock::{LockKey, lock_transaction};
-use forge_actors::db::transaction::TransactionOptions;
-use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
+use forge_actors::db::transaction::{Transaction, TransactionOptions};
+use forge_actors::kernel::ids::NodeId;
+use forge_actors::leader::config::LeaderConfig;
+use forge_actors::leader::{Leader, LeaderDeps};
+use forge_actors::supervise::{ChildSpec, Root, Strategy, SupervisorSpec, Tree};
 
 use super::{EVERYTHING, NOTHING, Stage};
 use crate::store::cluster::{execute, until};
@@ -18,10 +21,26 @@ use crate::store::cluster::{execute, until};
 const SCHEMA: &str = "CREATE TABLE t (id int); CREATE TABLE other (id int)";
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// A compactor, and the elections that it waits for.
+fn compactor(database: &Database, config: &CaptureConfig) -> Vec<ChildSpec> {
+    let (leader, elections) = Leader::new(LeaderDeps {
+        node: NodeId::new(),
+        node_name: "test".to_owned(),
+        database: database.clone(),
+        config: LeaderConfig::default(),
+    });
+    vec![elections, Compactor::spec(database.clone(), config, leader.stand_for(CHANGES))]
+}
+
 impl Stage {
+    /// What a sweep runs in.
+    async fn transaction(&self) -> Transaction {
+        self.database().begin(TransactionOptions::new("sweep", LIMIT)).await.unwrap()
+    }
+
     /// Deletes what had ended at the last call, and answers how many rows that were.
     async fn sweep(&self) -> u64 {
-        let Swept { deleted } = sweep(self.database(), Duration::ZERO, Duration::ZERO)
+        let Swept { deleted } = sweep(self.transaction().await, Duration::ZERO, Duration::ZERO)
             .await
             .unwrap()
             .expect("nobody else sweeps");
@@ -51,10 +70,11 @@ async fn what_ended_a_retention_ago_goes_and_late_readers_know() {
     assert_eq!(stage.told().await, NOTHING, "and has caught up then");
     stage.tail = in_time;
     assert_eq!(stage.told().await, NOTHING);
-    let kept = sweep(stage.database(), Duration::from_secs(600), Duration::from_secs(10)).await.unwrap();
+    let kept =
+        sweep(stage.transaction().await, Duration::from_secs(600), Duration::from_secs(10)).await.unwrap();
     assert_eq!(kept, Some(Swept { deleted: 0 }));
     let marks: i64 = stage.value("SELECT count(*) FROM forge_change_marks").await;
-    sweep(stage.database(), Duration::from_secs(600), Duration::from_secs(10)).await.unwrap();
+    sweep(stage.transaction().await, Duration::from_secs(600), Duration::from_secs(10)).await.unwrap();
     assert_eq!(
         stage.value::<i64>("SELECT count(*) FROM forge_change_marks").await,
         marks,
@@ -100,7 +120,7 @@ async fn a_sweep_is_bounded_and_one_at_a_time() {
     stage.sweep().await;
     let other = stage.database().begin(TransactionOptions::new("other", LIMIT)).await.unwrap();
     lock_transaction(&other.db(), &LockKey::forge("compaction"), LIMIT).await.unwrap();
-    assert_eq!(sweep(stage.database(), Duration::ZERO, Duration::ZERO).await.unwrap(), None);
+    assert_eq!(sweep(stage.transaction().await, Duration::ZERO, Duration::ZERO).await.unwrap(), None);
     other.rollback().await;
     assert_eq!(stage.sweep().await, SWEEP_ROWS_MAX.unsigned_abs());
     assert_eq!((stage.sweep().await, stage.sweep().await), (1, 0));
@@ -160,15 +180,15 @@ async fn an_absent_database_is_waited_for() {
     );
     let config = CaptureConfig { retention: Duration::from_secs(1), ..CaptureConfig::default() };
     let tree = Tree::new();
-    let child = Compactor::spec(away.clone(), &config, HintHub::new());
-    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), tree.clone())
-        .await
-        .unwrap();
-    until("it tried twice", LIMIT, || async {
-        tree.get("node/compactor").is_some_and(|actor| actor.handled.get() >= 2)
+    let spec = SupervisorSpec::new(Strategy::OneForOne, compactor(&away, &config));
+    let root = Root::start("node", spec, tree.clone()).await.unwrap();
+    until("it stood for election twice", LIMIT, || async {
+        tree.get("node/leader/elector").is_some_and(|actor| actor.handled.get() >= 2)
     })
     .await;
-    assert_eq!(tree.get("node/compactor").unwrap().restarts.get(), 0);
+    for path in ["node/leader/elector", "node/compactor"] {
+        assert_eq!(tree.get(path).unwrap().restarts.get(), 0);
+    }
     root.stop(LIMIT).await.unwrap();
     away.close().await;
     stage.drop().await;
@@ -179,10 +199,8 @@ async fn the_actor_sweeps_by_itself() {
     let mut stage = Stage::with(SCHEMA, &["t"]).await;
     stage.run("INSERT INTO t VALUES (1)").await;
     let config = CaptureConfig { retention: Duration::from_millis(200), ..CaptureConfig::default() };
-    let child = Compactor::spec(stage.database().clone(), &config, HintHub::new());
-    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForOne, vec![child]), Tree::new())
-        .await
-        .unwrap();
+    let spec = SupervisorSpec::new(Strategy::OneForOne, compactor(stage.database(), &config));
+    let root = Root::start("node", spec, Tree::new()).await.unwrap();
     let database = stage.database().clone();
     until("the row is gone", LIMIT, || async {
         let left: i64 = sqlx::query_scalar("SELECT count(*) FROM forge_changes")

@@ -1,0 +1,78 @@
+//! The counter: counts the jobs that are not finished, for this node's metrics and claimer, and reports those
+//! that this binary has no handler for. Every node counts, since each binary has its own handlers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::messages::ClaimerMessage;
+use super::shared::JobShared;
+use super::signals;
+use super::store::QueueCount;
+use crate::app::JobStatus;
+use crate::kernel::fault::Fault;
+use crate::kernel::time::minutes;
+use crate::supervise::{ChildSpec, Duty, RunReport, Schedule};
+
+/// Between two counts.
+const INTERVAL: Duration = minutes(1);
+
+pub(super) struct Counter {
+    shared: Arc<JobShared>,
+    /// Names of jobs without a handler that the log has named already.
+    reported: BTreeSet<String>,
+    /// The gauges that were set, by queue and status, so that one without jobs falls to zero.
+    gauges: BTreeSet<(String, JobStatus)>,
+}
+
+impl Counter {
+    pub(super) fn spec(shared: Arc<JobShared>) -> ChildSpec {
+        let schedule = Schedule { first_within: Duration::ZERO, ..Schedule::every(INTERVAL) };
+        let make =
+            move || Self { shared: Arc::clone(&shared), reported: BTreeSet::new(), gauges: BTreeSet::new() };
+        ChildSpec::periodic("counter", schedule, make).0
+    }
+
+    fn publish(&mut self, counts: &[QueueCount]) {
+        let (known, unknown): (Vec<&QueueCount>, Vec<&QueueCount>) =
+            counts.iter().partition(|count| self.shared.names.contains(&count.name));
+        let queues = known.iter().map(|count| count.queue.as_str().into()).collect();
+        // The next count finds queues again that a claimer without free mailbox places misses.
+        self.shared.claimer.notify(ClaimerMessage::QueuesFound { queues });
+        let mut rows: BTreeMap<(String, JobStatus), i64> =
+            self.gauges.iter().map(|gauge| (gauge.clone(), 0)).collect();
+        for count in &known {
+            *rows.entry((count.queue.clone(), count.status)).or_default() += count.rows;
+        }
+        for ((queue, status), rows) in &rows {
+            metrics::gauge!(signals::JOBS, "queue" => queue.clone(), "status" => status.as_str())
+                .set(*rows as f64);
+        }
+        self.gauges = rows.into_keys().collect();
+        let without_handler: i64 = unknown.iter().map(|count| count.rows).sum();
+        metrics::gauge!(signals::JOBS_WITHOUT_HANDLER).set(without_handler as f64);
+        let names: BTreeSet<String> = unknown.iter().map(|count| count.name.clone()).collect();
+        for name in names.difference(&self.reported) {
+            tracing::warn!(
+                %name,
+                "jobs wait that this binary has no handler for; deploy one, give one the attribute `alias`, \
+                 or cancel them"
+            );
+        }
+        self.reported = names;
+    }
+}
+
+impl Duty for Counter {
+    type Term = ();
+    const KIND: &'static str = "job counter";
+
+    async fn run(&mut self, (): ()) -> Result<RunReport, Fault> {
+        if !self.shared.database.state().borrow().is_up() {
+            return Ok(RunReport::NOTHING);
+        }
+        let counts = self.shared.store.count_unfinished().await?;
+        self.publish(&counts);
+        Ok(RunReport::NOTHING)
+    }
+}
