@@ -1,8 +1,14 @@
 //! What almost every file of an application names: `use forge::prelude::*;`.
 
+pub use std::time::Duration;
+
+pub use serde_json::json;
+pub use tokio::time::sleep;
+pub use uuid::Uuid;
+
 pub use crate::app::{
-    ActionContext, App, AppError, CallError, Failure, Handler, JobContext, Model, MutationContext, NoError,
-    QueryContext, Result,
+    ActionContext, App, AppError, CallError, Handler, JobContext, Model, MutationContext, QueryContext,
+    Result,
 };
 pub use crate::kernel::fault::{Code, Fault, FieldError};
 pub use crate::kernel::ids::JobId;

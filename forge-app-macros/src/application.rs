@@ -11,17 +11,17 @@ use crate::option::{self, Key, Problems};
 const OWNER: &str = "`forge::app!`";
 
 #[derive(Clone, Copy)]
-enum Word {
+enum ApplicationOption {
     Name,
     Migrations,
 }
 
-const KEYS: &[Key<Word>] = &[
-    Key { name: "name", usage: "name = \"taskboard\"", id: Word::Name },
-    Key { name: "migrations", usage: "migrations = \"../migrations\"", id: Word::Migrations },
+const KEYS: &[Key<ApplicationOption>] = &[
+    Key { name: "name", usage: "name = \"taskboard\"", id: ApplicationOption::Name },
+    Key { name: "migrations", usage: "migrations = \"../migrations\"", id: ApplicationOption::Migrations },
 ];
 
-struct Spec {
+struct ApplicationSpec {
     name: LitStr,
     /// Absolute paths, sorted by file name.
     migrations: Vec<(String, String)>,
@@ -32,7 +32,7 @@ pub(crate) fn expand(input: TokenStream, file: Option<PathBuf>) -> TokenStream {
     parse(input, file).map_or_else(|error| error.to_compile_error(), |spec| lower(&spec))
 }
 
-fn parse(input: TokenStream, file: Option<PathBuf>) -> syn::Result<Spec> {
+fn parse(input: TokenStream, file: Option<PathBuf>) -> syn::Result<ApplicationSpec> {
     let entries = option::entries(input)?;
     let mut problems = Problems::default();
     problems.keep(option::once(&entries, &[]));
@@ -40,8 +40,8 @@ fn parse(input: TokenStream, file: Option<PathBuf>) -> syn::Result<Spec> {
     for entry in &entries {
         let read = entry.find(KEYS, OWNER).and_then(|key| Ok((key.id, entry.string(key)?)));
         match problems.keep(read) {
-            Some((Word::Name, literal)) => name = problems.keep(application_name(literal)),
-            Some((Word::Migrations, literal)) => {
+            Some((ApplicationOption::Name, literal)) => name = problems.keep(application_name(literal)),
+            Some((ApplicationOption::Migrations, literal)) => {
                 migrations = problems.keep(embedded(&literal, file.as_deref())).unwrap_or_default()
             }
             None => {}
@@ -54,7 +54,7 @@ fn parse(input: TokenStream, file: Option<PathBuf>) -> syn::Result<Spec> {
             format!("{OWNER} needs a name: `forge::app! {{ name = \"taskboard\" }}`"),
         )
     };
-    Ok(Spec { name: name.ok_or_else(unnamed)?, migrations })
+    Ok(ApplicationSpec { name: name.ok_or_else(unnamed)?, migrations })
 }
 
 fn application_name(literal: LitStr) -> syn::Result<LitStr> {
@@ -72,7 +72,8 @@ fn embedded(literal: &LitStr, file: Option<&Path>) -> syn::Result<Vec<(String, S
     let folder = base(file).join(literal.value());
     let unreadable = |error: std::io::Error| {
         let message = format!(
-            "no migrations can be read from {}: {error}\nthe folder is relative to the file that holds the macro",
+            "no migrations can be read from {}: {error}\n\
+             the folder is relative to the file that holds the macro",
             folder.display()
         );
         syn::Error::new_spanned(literal, message)
@@ -102,7 +103,7 @@ fn base(file: Option<&Path>) -> PathBuf {
     }
 }
 
-fn lower(spec: &Spec) -> TokenStream {
+fn lower(spec: &ApplicationSpec) -> TokenStream {
     let name = &spec.name;
     let files = spec.migrations.iter().map(|(file, path)| quote! { (#file, ::core::include_str!(#path)) });
     quote! {

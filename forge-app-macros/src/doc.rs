@@ -13,6 +13,12 @@ pub(crate) fn first_paragraph(attributes: &[Attribute]) -> String {
     paragraph.join(" ")
 }
 
+/// The whole text, as it is written after each `///`.
+pub(crate) fn whole(attributes: &[Attribute]) -> String {
+    let text: String = attributes.iter().filter_map(line).collect();
+    text.strip_suffix('\n').unwrap_or(&text).to_owned()
+}
+
 /// What `#[deprecated]` says; an empty text when it gives no reason.
 pub(crate) fn deprecation(attributes: &[Attribute]) -> Option<String> {
     let attribute = attributes.iter().find(|attribute| attribute.path().is_ident("deprecated"))?;

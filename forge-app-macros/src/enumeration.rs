@@ -6,34 +6,30 @@ use syn::{Fields, ItemEnum, Variant};
 
 use crate::option::{self, Key, Problems};
 use crate::postgres::{self, Codec};
-use crate::{case, declared, doc, refuse};
+use crate::{case, declared, doc, pipeline, refuse};
 
 const NAME: Key<()> = Key { name: "name", usage: "name = \"task_status\"", id: () };
 const DERIVED: &[&str] =
     &["Clone", "Copy", "PartialEq", "Eq", "PartialOrd", "Ord", "Hash", "Debug", "Serialize", "Deserialize"];
 
-struct Spec<'a> {
-    item: &'a ItemEnum,
+struct EnumSpec {
+    item: ItemEnum,
     sql_name: String,
     doc: String,
-    variants: Vec<(&'a Ident, String)>,
+    variants: Vec<(Ident, String)>,
 }
 
 pub(crate) fn expand(attribute: &str, options: TokenStream, item: TokenStream) -> TokenStream {
     let owner = format!("`#[forge::{attribute}]`");
-    let item = match syn::parse2::<ItemEnum>(item) {
-        Ok(item) => item,
-        Err(error) => {
-            return syn::Error::new(error.span(), format!("{owner} stands on an enum")).to_compile_error();
-        }
+    let expected = format!("{owner} stands on an enum");
+    let stripped = |mut item: ItemEnum| {
+        refuse::strip_derives(&mut item.attrs);
+        item
     };
-    match parse(&owner, options, &item) {
-        Ok(spec) => lower(&spec),
-        Err(error) => refuse::with_item(&error, item),
-    }
+    pipeline::attribute(item, &expected, |item| parse(&owner, options, item), lower, stripped)
 }
 
-fn parse<'a>(owner: &str, options: TokenStream, item: &'a ItemEnum) -> syn::Result<Spec<'a>> {
+fn parse(owner: &str, options: TokenStream, item: &ItemEnum) -> syn::Result<EnumSpec> {
     let entries = option::entries(options)?;
     let mut problems = Problems::default();
     problems.keep(option::once(&entries, &[]));
@@ -60,13 +56,14 @@ fn parse<'a>(owner: &str, options: TokenStream, item: &'a ItemEnum) -> syn::Resu
         }
     }
     problems.finish()?;
-    Ok(Spec { item, sql_name: name.0, doc: doc::first_paragraph(&item.attrs), variants })
+    Ok(EnumSpec { item: item.clone(), sql_name: name.0, doc: doc::first_paragraph(&item.attrs), variants })
 }
 
-fn label(variant: &Variant) -> syn::Result<(&Ident, String)> {
+fn label(variant: &Variant) -> syn::Result<(Ident, String)> {
     if !matches!(variant.fields, Fields::Unit) {
         let message = format!(
-            "`{}` holds data, and a Postgres enum holds names only: put the data into columns, or the whole into JSON",
+            "`{}` holds data, and a Postgres enum holds names only: put the data into columns, or the whole \
+             into JSON",
             variant.ident
         );
         return Err(syn::Error::new_spanned(&variant.fields, message));
@@ -76,11 +73,11 @@ fn label(variant: &Variant) -> syn::Result<(&Ident, String)> {
     }
     let label = case::snake(&variant.ident.to_string());
     postgres::identifier(&label, variant.ident.span(), "the label")?;
-    Ok((&variant.ident, label))
+    Ok((variant.ident.clone(), label))
 }
 
-fn lower(spec: &Spec<'_>) -> TokenStream {
-    let Spec { item, sql_name, doc, .. } = spec;
+fn lower(spec: &EnumSpec) -> TokenStream {
+    let EnumSpec { item, sql_name, doc, .. } = spec;
     let name = &item.ident;
     let text = quote! { self.as_str() };
     let codec = postgres::implement(
@@ -90,11 +87,13 @@ fn lower(spec: &Spec<'_>) -> TokenStream {
             array_type_info: quote! { ::forge::__private::sqlx::postgres::PgTypeInfo::array_of(#sql_name) },
             compatible: None,
             text: &text,
-            read: quote! { <Self as ::core::str::FromStr>::from_str(text).map_err(::core::convert::Into::into) },
+            read: quote! {
+                <Self as ::core::str::FromStr>::from_str(text).map_err(::core::convert::Into::into)
+            },
         },
     );
     let serde = postgres::serde_text(name, &text);
-    let declared = declared::implement(name, doc, &quote! { ::forge::app::wire_type::labels::<Self>() });
+    let declared = declared::implement_type(name, doc, &quote! { ::forge::app::wire_type::labels::<Self>() });
     let (labels, metadata, reading) = (labels(spec), metadata(spec), reading(spec));
     quote! {
         #[derive(
@@ -118,12 +117,12 @@ fn lower(spec: &Spec<'_>) -> TokenStream {
     }
 }
 
-fn labels(spec: &Spec<'_>) -> TokenStream {
+fn labels(spec: &EnumSpec) -> TokenStream {
     let name = &spec.item.ident;
     let (idents, labels): (Vec<&Ident>, Vec<&String>) =
-        spec.variants.iter().map(|(ident, label)| (*ident, label)).unzip();
+        spec.variants.iter().map(|(ident, label)| (ident, label)).unzip();
     quote! {
-        #[allow(dead_code, unreachable_pub, reason = "every enum type has the same methods, whichever of them its crate uses")]
+        #[allow(dead_code, unreachable_pub, reason = "every enum type has the same methods")]
         impl #name {
             /// All values, in the order of their declaration.
             pub const ALL: &'static [Self] = &[#(Self::#idents),*];
@@ -142,8 +141,8 @@ fn labels(spec: &Spec<'_>) -> TokenStream {
     }
 }
 
-fn metadata(spec: &Spec<'_>) -> TokenStream {
-    let Spec { item, sql_name, doc, variants } = spec;
+fn metadata(spec: &EnumSpec) -> TokenStream {
+    let EnumSpec { item, sql_name, doc, variants } = spec;
     let name = &item.ident;
     let labels = variants.iter().map(|(_, label)| label);
     quote! {
@@ -162,16 +161,23 @@ fn metadata(spec: &Spec<'_>) -> TokenStream {
             const SQL: &'static str = #sql_name;
             const ENUM: ::core::option::Option<&'static ::forge::app::enumeration::EnumMeta> =
                 ::core::option::Option::Some(&<Self as ::forge::app::enumeration::Enumeration>::META);
+
+            fn read(
+                row: &::forge::__private::sqlx::postgres::PgRow,
+                name: &str,
+            ) -> ::core::result::Result<Self, ::forge::__private::sqlx::Error> {
+                ::forge::__private::sqlx::Row::try_get(row, name)
+            }
         }
 
         ::forge::__private::inventory::submit! { ::forge::app::enumeration::EnumRegistration::of::<#name>() }
     }
 }
 
-fn reading(spec: &Spec<'_>) -> TokenStream {
+fn reading(spec: &EnumSpec) -> TokenStream {
     let name = &spec.item.ident;
     let (idents, labels): (Vec<&Ident>, Vec<&String>) =
-        spec.variants.iter().map(|(ident, label)| (*ident, label)).unzip();
+        spec.variants.iter().map(|(ident, label)| (ident, label)).unzip();
     quote! {
         impl ::core::str::FromStr for #name {
             type Err = ::forge::app::enumeration::UnknownLabel;
@@ -179,7 +185,10 @@ fn reading(spec: &Spec<'_>) -> TokenStream {
             fn from_str(text: &str) -> ::core::result::Result<Self, Self::Err> {
                 match text {
                     #(#labels => ::core::result::Result::Ok(Self::#idents),)*
-                    _ => ::core::result::Result::Err(::forge::app::enumeration::UnknownLabel::of::<Self>(text)),
+                    _ => {
+                        let unknown = ::forge::app::enumeration::UnknownLabel::of::<Self>(text);
+                        ::core::result::Result::Err(unknown)
+                    }
                 }
             }
         }

@@ -1,16 +1,17 @@
 //! `#[forge::error]`: an enum whose variants are codes, with a status, a sentence and typed details.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Attribute, Fields, ItemEnum, LitInt, LitStr, Token, Type, Variant};
 
 use crate::option::{self, Entry, Key, Problems};
-use crate::{case, declared, doc, refuse};
+use crate::{case, declared, doc, pipeline, refuse};
 
 const OWNER: &str = "`#[forge::error]`";
 
-struct Spec {
+struct ErrorSpec {
+    /// The enum without Forge's attributes.
     item: ItemEnum,
     variants: Vec<VariantSpec>,
 }
@@ -24,16 +25,8 @@ struct VariantSpec {
 }
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
-    let item = match syn::parse2::<ItemEnum>(item) {
-        Ok(item) => item,
-        Err(error) => {
-            return syn::Error::new(error.span(), format!("{OWNER} stands on an enum")).to_compile_error();
-        }
-    };
-    match parse(options, &item) {
-        Ok(spec) => lower(&spec),
-        Err(error) => refuse::with_item(&error, stripped(item)),
-    }
+    let expected = format!("{OWNER} stands on an enum");
+    pipeline::attribute(item, &expected, |item| parse(options, item), lower, stripped)
 }
 
 fn stripped(mut item: ItemEnum) -> ItemEnum {
@@ -43,7 +36,7 @@ fn stripped(mut item: ItemEnum) -> ItemEnum {
     item
 }
 
-fn parse(options: TokenStream, item: &ItemEnum) -> syn::Result<Spec> {
+fn parse(options: TokenStream, item: &ItemEnum) -> syn::Result<ErrorSpec> {
     let mut problems = Problems::default();
     for entry in option::entries(options)? {
         problems.keep(entry.find::<()>(&[], OWNER));
@@ -67,7 +60,7 @@ fn parse(options: TokenStream, item: &ItemEnum) -> syn::Result<Spec> {
         }
     }
     problems.finish()?;
-    Ok(Spec { item: stripped(item.clone()), variants })
+    Ok(ErrorSpec { item: stripped(item.clone()), variants })
 }
 
 fn parse_variant(variant: &Variant) -> syn::Result<VariantSpec> {
@@ -168,66 +161,157 @@ fn status(literal: &LitInt) -> syn::Result<u16> {
         .ok_or_else(|| syn::Error::new_spanned(literal, "an error's HTTP status lies between 400 and 599"))
 }
 
-fn lower(spec: &Spec) -> TokenStream {
-    let Spec { item, variants } = spec;
+/// The enum gets a type parameter, whose default lets a hidden variant hold a fault of the system: so
+/// a handler returns std's own `Result<T, TaskError>`, and `?` lifts faults into it. With `Infallible` in its
+/// place the enum has exactly the variants that its author wrote, which is what a caller matches on.
+fn lower(spec: &ErrorSpec) -> TokenStream {
+    let ErrorSpec { item, variants } = spec;
     let name = &item.ident;
-    let codes =
-        variants.iter().map(|VariantSpec { code, status, .. }| quote! { ::forge::kernel::fault::AppCode { name: #code, status: #status } });
-    let code_arms = variants
-        .iter()
-        .enumerate()
-        .map(|(index, VariantSpec { ident, .. })| quote! { Self::#ident { .. } => Self::CODES[#index], });
-    let message_arms =
-        variants.iter().map(|VariantSpec { ident, message, .. }| quote! { Self::#ident { .. } => #message, });
-    let details_arms = variants.iter().map(details_arm);
-    let wire_arms = variants.iter().map(wire_arm);
+    let definition = definition(item);
     let own_codes = variants.iter().map(own_code);
+    let implementation = app_error(name, variants);
+    let (conversions, shown) = (conversions(name, variants), shown(name, variants));
     let wire = variants.iter().map(wire_variant);
     let doc = doc::first_paragraph(&item.attrs);
     let declared =
         declared::implement(name, &doc, &quote! { ::forge::app::wire_type::error(::std::vec![#(#wire),*]) });
     quote! {
-        #[derive(::core::fmt::Debug)]
-        #item
-
+        #definition
         #(#own_codes)*
+        #implementation
+        #conversions
+        #shown
+        #declared
+    }
+}
 
+fn definition(item: &ItemEnum) -> TokenStream {
+    let mut item = item.clone();
+    item.generics = syn::parse_quote!(<SystemFault = ::forge::kernel::fault::Fault>);
+    item.variants.push(syn::parse_quote! {
+        /// A failure of the system below the handler. It exists where `?` can put one.
+        #[doc(hidden)]
+        __Fault(SystemFault)
+    });
+    item.into_token_stream()
+}
+
+fn app_error(name: &Ident, variants: &[VariantSpec]) -> TokenStream {
+    let codes = variants.iter().map(|VariantSpec { code, status, .. }| {
+        quote! { ::forge::kernel::fault::AppCode { name: #code, status: #status } }
+    });
+    let wire_arms = variants.iter().map(|variant| wire_arm(name, variant));
+    quote! {
         impl ::forge::app::AppError for #name {
-            type Fault = ::forge::app::Failure<Self>;
+            type Own = #name<::core::convert::Infallible>;
             const CODES: &'static [::forge::kernel::fault::AppCode] = &[#(#codes),*];
+            const DEFINITION: ::forge::app::wire_type::Definition = ::forge::app::wire_type::declared::<Self>;
 
-            fn code(&self) -> ::forge::kernel::fault::AppCode {
-                match self { #(#code_arms)* }
-            }
-
-            fn message(&self) -> &'static str {
-                match self { #(#message_arms)* }
-            }
-
-            fn details(&self) -> ::forge::__private::serde_json::Value {
-                match self { #(#details_arms)* }
+            fn into_fault(self) -> ::forge::kernel::fault::Fault {
+                ::core::convert::Into::into(self)
             }
 
             fn from_wire(
                 code: &str,
                 details: ::core::option::Option<&::forge::__private::serde_json::Value>,
-            ) -> ::core::option::Option<Self> {
+            ) -> ::core::option::Option<Self::Own> {
                 match code {
                     #(#wire_arms)*
                     _ => ::core::option::Option::None,
                 }
             }
         }
+    }
+}
 
-        impl ::core::fmt::Display for #name {
+/// What `?` lifts into the enum, and the enum as the fault that a client reads.
+fn conversions(name: &Ident, variants: &[VariantSpec]) -> TokenStream {
+    let sources = [
+        quote! { ::forge::kernel::fault::Fault },
+        quote! { ::forge::__private::sqlx::Error },
+        quote! { ::forge::app::CallError<CalledError> },
+    ];
+    let lifted = sources.iter().enumerate().map(|(index, source)| {
+        let generics = (index == 2).then(|| quote! { <CalledError: ::forge::app::AppError> });
+        quote! {
+            impl #generics ::core::convert::From<#source> for #name {
+                fn from(error: #source) -> Self {
+                    Self::__Fault(::core::convert::Into::into(error))
+                }
+            }
+        }
+    });
+    let arms = variants.iter().enumerate().map(|(index, variant)| fault_arm(name, index, variant));
+    quote! {
+        #(#lifted)*
+
+        impl<SystemFault> ::core::convert::From<#name<SystemFault>> for ::forge::kernel::fault::Fault
+        where
+            ::forge::kernel::fault::Fault: ::core::convert::From<SystemFault>,
+        {
+            fn from(error: #name<SystemFault>) -> Self {
+                match error {
+                    #(#arms)*
+                    #name::__Fault(fault) => ::core::convert::From::from(fault),
+                }
+            }
+        }
+    }
+}
+
+fn fault_arm(name: &Ident, index: usize, variant: &VariantSpec) -> TokenStream {
+    let VariantSpec { ident, message, fields, .. } = variant;
+    let names: Vec<_> = fields.iter().map(|(name, _, _)| name).collect();
+    let entries = fields
+        .iter()
+        .map(|(name, wire, ty)| quote! { (#wire, <#ty as ::forge::app::WireType>::to_value(&#name)) });
+    quote! {
+        #name::#ident { #(#names),* } => ::forge::app::error::fault_of(
+            <#name as ::forge::app::AppError>::CODES[#index],
+            #message,
+            [#(#entries),*],
+        ),
+    }
+}
+
+fn shown(name: &Ident, variants: &[VariantSpec]) -> TokenStream {
+    let arms = variants
+        .iter()
+        .map(|VariantSpec { ident, message, .. }| quote! { Self::#ident { .. } => f.write_str(#message), });
+    let debugged = variants.iter().map(|VariantSpec { ident, fields, .. }| {
+        let names: Vec<_> = fields.iter().map(|(name, _, _)| name).collect();
+        quote! {
+            Self::#ident { #(#names),* } => f.debug_struct(::core::stringify!(#ident))
+                #(.field(::core::stringify!(#names), (&::forge::app::message::Shown(#names)).shown()))*
+                .finish(),
+        }
+    });
+    quote! {
+        impl<SystemFault: ::core::fmt::Debug> ::core::fmt::Debug for #name<SystemFault> {
+            #[allow(unused_imports, reason = "which of them are used depends on the types of the fields")]
             fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                f.write_str(::forge::app::AppError::message(self))
+                use ::forge::app::message::{ShowNothing as _, ShowValue as _};
+                match self {
+                    #(#debugged)*
+                    Self::__Fault(fault) => ::core::fmt::Debug::fmt(fault, f),
+                }
             }
         }
 
-        impl ::std::error::Error for #name {}
+        impl<SystemFault: ::core::fmt::Display> ::core::fmt::Display for #name<SystemFault> {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                match self {
+                    #(#arms)*
+                    Self::__Fault(fault) => ::core::fmt::Display::fmt(fault, f),
+                }
+            }
+        }
 
-        #declared
+        impl<SystemFault> ::std::error::Error for #name<SystemFault>
+        where
+            SystemFault: ::core::fmt::Debug + ::core::fmt::Display,
+        {
+        }
     }
 }
 
@@ -237,35 +321,33 @@ fn own_code(variant: &VariantSpec) -> TokenStream {
     let code = &variant.code;
     let message =
         format!("`{}` is one of Forge's own codes, which clients match on: choose another", code.value());
-    quote_spanned! { code.span() => const _: () = ::core::assert!(!::forge::app::error::is_forges_own(#code), #message); }
+    quote_spanned! { code.span() =>
+        const _: () = ::core::assert!(!::forge::app::error::is_forges_own(#code), #message);
+    }
 }
 
 fn wire_variant(variant: &VariantSpec) -> TokenStream {
     let VariantSpec { code, message, fields, .. } = variant;
-    let details = fields.iter().map(
-        |(_, wire, ty)| quote! { (#wire, <#ty as ::forge::__private::specta::Type>::definition(types)) },
-    );
-    quote! { ::forge::app::wire_type::ErrorVariant { code: #code, doc: #message, details: ::std::vec![#(#details),*] } }
-}
-
-fn details_arm(variant: &VariantSpec) -> TokenStream {
-    let VariantSpec { ident, fields, .. } = variant;
-    if fields.is_empty() {
-        return quote! { Self::#ident { .. } => ::forge::__private::serde_json::Value::Null, };
-    }
-    let names: Vec<_> = fields.iter().map(|(name, _, _)| name).collect();
-    let entries = fields.iter().map(|(name, wire, _)| {
-        quote! { (::std::string::String::from(#wire), ::forge::app::error::details_of(#name)) }
-    });
+    let details = fields
+        .iter()
+        .map(|(_, wire, ty)| quote! { (#wire, <#ty as ::forge::app::WireType>::definition(types)) });
     quote! {
-        Self::#ident { #(#names),* } => ::forge::__private::serde_json::Value::Object([#(#entries),*].into_iter().collect()),
+        ::forge::app::wire_type::ErrorVariant {
+            code: #code,
+            doc: #message,
+            details: ::std::vec![#(#details),*],
+        }
     }
 }
 
-fn wire_arm(variant: &VariantSpec) -> TokenStream {
+fn wire_arm(name: &Ident, variant: &VariantSpec) -> TokenStream {
     let VariantSpec { ident, code, fields, .. } = variant;
-    let values = fields.iter().map(|(name, wire, ty)| {
-        quote! { #name: ::forge::app::error::details_into::<#ty>(details.and_then(|details| details.get(#wire)))? }
+    let values = fields.iter().map(|(field, wire, ty)| {
+        quote! {
+            #field: <#ty as ::forge::app::WireType>::from_value(
+                details.and_then(|details| details.get(#wire)),
+            )?
+        }
     });
-    quote! { #code => ::core::option::Option::Some(Self::#ident { #(#values),* }), }
+    quote! { #code => ::core::option::Option::Some(#name::#ident { #(#values),* }), }
 }

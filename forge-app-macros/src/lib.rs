@@ -22,6 +22,7 @@ mod literal;
 mod message;
 mod model;
 mod option;
+mod pipeline;
 mod postgres;
 mod refuse;
 mod validated;
@@ -34,8 +35,9 @@ mod tests;
 /// `list(ctx: &QueryContext, done: Option<bool>) -> Result<Vec<Task>>` stays callable and gains the message
 /// `List { done }`, its `Handler` implementation and its registration.
 ///
-/// Options: `public`, `auth` (the default), `role = "editor"`, `internal`, `name = "tasks.all"`, `timeout =
-/// "5s"`, `concurrency = 10`, `input_max = "64KiB"`, `snapshot`.
+/// Options: `public`, `auth` (the default), `role = "editor"`, `internal`, `name = "tasks.all"` (on the
+/// wire), `message = "AllTasks"` (the struct), `timeout = "5s"`, `concurrency = 10`, `input_max = "64KiB"`,
+/// `snapshot`, `refresh = "1s"`.
 #[proc_macro_attribute]
 pub fn query(options: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(&function::kind::QUERY, options.into(), item.into()).into()
@@ -43,8 +45,8 @@ pub fn query(options: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes an async fn a mutation: exactly one transaction, which commits when it returns `Ok`.
 ///
-/// Options: those of [`macro@query`] without `snapshot`, and `isolation = read_committed | repeatable_read |
-/// serializable`.
+/// Options: those of [`macro@query`] without `snapshot` and `refresh`, and `isolation = read_committed |
+/// repeatable_read | serializable`.
 #[proc_macro_attribute]
 pub fn mutation(options: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(&function::kind::MUTATION, options.into(), item.into()).into()
@@ -52,7 +54,7 @@ pub fn mutation(options: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes an async fn an action: it may talk to the outside world, and has no transaction of its own.
 ///
-/// Options: those of [`macro@query`] without `snapshot`.
+/// Options: those of [`macro@query`] without `snapshot` and `refresh`.
 #[proc_macro_attribute]
 pub fn action(options: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(&function::kind::ACTION, options.into(), item.into()).into()
@@ -60,13 +62,13 @@ pub fn action(options: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes an async fn a job: `ctx.dispatch(..)` queues it, a worker runs it, and a failed attempt is repeated.
 ///
-/// It runs at least once; what it writes inside of `ctx.commit(async |tx| ..)` it writes exactly once. Nobody
-/// can call it from outside.
+/// It runs at least once; what it writes inside of `ctx.commit(async |tx| ..)` it writes exactly once. It
+/// cannot be called from outside.
 ///
 /// Options: `queue = "mail"` ("default"), `priority = 50` (0 to 100, larger ones first), `attempts = 8` (10),
 /// `backoff = fixed("5s")`, `linear("5s", max = "10m")` or `exponential("5s", max = "1h")` (from "1s"),
-/// `timeout = "30s"` (up to "24h"), `input_max = "64KiB"`, `name = "mail.welcome"`, and `alias =
-/// "mail.hello"` for each name that queued rows may still carry.
+/// `timeout = "30s"` (up to "24h"), `input_max = "64KiB"`, `name = "mail.welcome"`, `message = "Welcome"`,
+/// and `alias = "mail.hello"` for each name that queued rows may still carry.
 #[proc_macro_attribute]
 pub fn job(options: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(&function::kind::JOB, options.into(), item.into()).into()
@@ -87,6 +89,9 @@ pub fn require_role(options: TokenStream, item: TokenStream) -> TokenStream {
 /// Makes an enum a handler's error: each variant has `#[code("LIMIT_REACHED", status = 409)]`, a
 /// documentation comment (the message that callers read) and named fields or none (the details that clients
 /// read, typed).
+///
+/// A handler that returns `Result<T, TaskError>` may use `?` on sqlx errors, faults and failed calls: the
+/// enum gets a hidden variant that holds them.
 #[proc_macro_attribute]
 pub fn error(options: TokenStream, item: TokenStream) -> TokenStream {
     error_enum::expand(options.into(), item.into()).into()
@@ -107,11 +112,12 @@ pub fn model(options: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 /// Makes a struct or an enum something that crosses the wire: serde's derives in camelCase, and its type for
-/// clients.
+/// clients. A struct with named fields is read from rows too (`sqlx::FromRow`, a column for each field), and
+/// an enum without data is stored as its label.
 ///
-/// No options. `#[serde(..)]` on the item, its variants and its fields says what serde offers, for example
-/// `#[serde(tag = "type")]` on an enum whose variants hold data; `#[serde(rename_all = "..")]` replaces
-/// camelCase.
+/// Option: `row = false` leaves the reading of rows to the author. `#[serde(..)]` on the item, its variants
+/// and its fields says what serde offers, for example `#[serde(tag = "type")]` on an enum whose variants hold
+/// data; `#[serde(rename_all = "..")]` replaces camelCase.
 #[proc_macro_attribute]
 pub fn data(options: TokenStream, item: TokenStream) -> TokenStream {
     data::expand(options.into(), item.into()).into()

@@ -2,7 +2,7 @@
 
 use syn::LitStr;
 
-/// Longest time limit of a call that somebody waits for, as `kernel::limits::HANDLER_TIMEOUT_MAX`.
+/// Longest time limit of a call whose caller waits, as `kernel::limits::HANDLER_TIMEOUT_MAX`.
 const TIMEOUT_MS_MAX: u64 = 600_000;
 /// Longest time limit of a job, and longest wait between two attempts.
 const JOB_MS_MAX: u64 = 86_400_000;
@@ -15,8 +15,8 @@ const DURATIONS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h
 pub(crate) fn timeout(literal: &LitStr) -> syn::Result<u64> {
     let ms = time_limit(literal)?;
     if ms > TIMEOUT_MS_MAX {
-        let message =
-            "somebody waits for this call, so its time limit is at most \"10m\"; move longer work into a job";
+        let message = "a caller waits for this handler, so its time limit is at most \"10m\"; move longer \
+                       work into a job";
         return Err(syn::Error::new_spanned(literal, message));
     }
     Ok(ms)
@@ -67,7 +67,8 @@ pub(crate) fn refresh(literal: &LitStr) -> syn::Result<u64> {
             wrong("a live query runs again at most every \"100ms\" without a change")
         }
         Some(ms) if ms > REFRESH_MS_MAX => wrong(
-            "a refresh is at most \"1h\" apart; without one, a live query runs again when what it read was changed",
+            "a refresh is at most \"1h\" apart; without one, a live query runs again after a change to what \
+             it read",
         ),
         Some(ms) => Ok(ms),
     }
@@ -81,7 +82,8 @@ pub(crate) fn size(literal: &LitStr) -> syn::Result<u64> {
         None => Err(syn::Error::new_spanned(
             literal,
             format!(
-                "`{text}` is not a size: write a whole number and one of B, KiB, MiB, GiB, for example \"64KiB\""
+                "`{text}` is not a size: write a whole number and one of B, KiB, MiB, GiB, for example \
+                 \"64KiB\""
             ),
         )),
         Some(0) => Err(syn::Error::new_spanned(literal, "a size of zero admits no arguments at all")),

@@ -65,9 +65,14 @@ pub(crate) fn implement(name: &Ident, codec: Codec<'_>) -> TokenStream {
             fn encode_by_ref(
                 &self,
                 buffer: &mut ::forge::__private::sqlx::postgres::PgArgumentBuffer,
-            ) -> ::core::result::Result<::forge::__private::sqlx::encode::IsNull, ::forge::__private::sqlx::error::BoxDynError> {
+            ) -> ::core::result::Result<
+                ::forge::__private::sqlx::encode::IsNull,
+                ::forge::__private::sqlx::error::BoxDynError,
+            > {
                 let text: &str = #text;
-                <&str as ::forge::__private::sqlx::Encode<'_, ::forge::__private::sqlx::Postgres>>::encode_by_ref(&text, buffer)
+                ::forge::__private::sqlx::Encode::<'_, ::forge::__private::sqlx::Postgres>::encode_by_ref(
+                    &text, buffer,
+                )
             }
         }
 
@@ -86,15 +91,22 @@ pub(crate) fn implement(name: &Ident, codec: Codec<'_>) -> TokenStream {
 pub(crate) fn serde_text(name: &Ident, text: &TokenStream) -> TokenStream {
     quote! {
         impl ::forge::__private::serde::Serialize for #name {
-            fn serialize<S: ::forge::__private::serde::Serializer>(&self, serializer: S) -> ::core::result::Result<S::Ok, S::Error> {
+            fn serialize<S: ::forge::__private::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::core::result::Result<S::Ok, S::Error> {
                 serializer.serialize_str(#text)
             }
         }
 
         impl<'de> ::forge::__private::serde::Deserialize<'de> for #name {
-            fn deserialize<D: ::forge::__private::serde::Deserializer<'de>>(deserializer: D) -> ::core::result::Result<Self, D::Error> {
-                let text = <::std::string::String as ::forge::__private::serde::Deserialize<'de>>::deserialize(deserializer)?;
-                <Self as ::core::convert::TryFrom<::std::string::String>>::try_from(text).map_err(::forge::__private::serde::de::Error::custom)
+            fn deserialize<D: ::forge::__private::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::core::result::Result<Self, D::Error> {
+                let text: ::std::string::String =
+                    ::forge::__private::serde::Deserialize::deserialize(deserializer)?;
+                <Self as ::core::convert::TryFrom<::std::string::String>>::try_from(text)
+                    .map_err(::forge::__private::serde::de::Error::custom)
             }
         }
     }

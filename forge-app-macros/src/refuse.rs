@@ -1,7 +1,7 @@
-//! What every attribute refuses alike, and what it leaves in place when it does.
+//! Mistakes that every attribute refuses alike.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use quote::ToTokens;
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Generics, Path, Token};
 
@@ -28,6 +28,22 @@ pub(crate) fn derives(attributes: &[Attribute], written: &[&str], owner: &str) -
     problems.finish()
 }
 
+/// Takes the derives away that Forge writes and that only another crate could provide. Beside the error that
+/// refuses them, rustc would report that crate as missing.
+pub(crate) fn strip_derives(attributes: &mut [Attribute]) {
+    const FOREIGN: &[&str] = &["Serialize", "Deserialize", "FromRow"];
+    for attribute in attributes.iter_mut().filter(|attribute| attribute.path().is_ident("derive")) {
+        let Ok(paths) = attribute.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated) else {
+            continue;
+        };
+        let foreign = |path: &Path| {
+            path.segments.last().is_some_and(|last| FOREIGN.iter().any(|name| last.ident == name))
+        };
+        let kept = paths.iter().filter(|path| !foreign(path));
+        *attribute = syn::parse_quote!(#[derive(#(#kept),*)]);
+    }
+}
+
 /// Type and lifetime parameters, on things that stand for one table, one message or one wire type.
 pub(crate) fn generics(generics: &Generics, owner: &str) -> syn::Result<()> {
     if generics.params.is_empty() && generics.where_clause.is_none() {
@@ -42,11 +58,4 @@ pub(crate) fn generics(generics: &Generics, owner: &str) -> syn::Result<()> {
         tokens,
         format!("{owner} cannot be generic: it stands for one concrete type on the wire and in Postgres"),
     ))
-}
-
-/// The errors, together with the item as far as it is valid Rust: other code that names it then reports
-/// nothing on top.
-pub(crate) fn with_item(error: &syn::Error, item: impl ToTokens) -> TokenStream {
-    let errors = error.to_compile_error();
-    quote! { #errors #item }
 }

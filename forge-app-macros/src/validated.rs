@@ -6,14 +6,14 @@ use syn::{Expr, ExprLit, ExprRange, Field, Fields, ItemStruct, Lit, Path, RangeL
 
 use crate::option::{self, Entry, Key, Problems};
 use crate::postgres::{self, Codec};
-use crate::refuse;
+use crate::{pipeline, refuse};
 
 const OWNER: &str = "`#[forge::validated_type]`";
 const WRITTEN: &[&str] =
     &["Clone", "PartialEq", "Eq", "PartialOrd", "Ord", "Hash", "Debug", "Serialize", "Deserialize"];
 
 #[derive(Clone, Copy)]
-enum Word {
+enum ValidatedOption {
     Len,
     Trim,
     Lowercase,
@@ -21,12 +21,12 @@ enum Word {
     Secret,
 }
 
-const KEYS: &[Key<Word>] = &[
-    Key { name: "len", usage: "len = 1..=200", id: Word::Len },
-    Key { name: "trim", usage: "trim", id: Word::Trim },
-    Key { name: "lowercase", usage: "lowercase", id: Word::Lowercase },
-    Key { name: "check", usage: "check = is_slug", id: Word::Check },
-    Key { name: "secret", usage: "secret", id: Word::Secret },
+const KEYS: &[Key<ValidatedOption>] = &[
+    Key { name: "len", usage: "len = 1..=200", id: ValidatedOption::Len },
+    Key { name: "trim", usage: "trim", id: ValidatedOption::Trim },
+    Key { name: "lowercase", usage: "lowercase", id: ValidatedOption::Lowercase },
+    Key { name: "check", usage: "check = is_slug", id: ValidatedOption::Check },
+    Key { name: "secret", usage: "secret", id: ValidatedOption::Secret },
 ];
 
 #[derive(Default)]
@@ -39,29 +39,22 @@ struct Rules {
     secret: bool,
 }
 
-struct Spec {
+struct ValidatedSpec {
     item: ItemStruct,
     rules: Rules,
 }
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
-    let item = match syn::parse2::<ItemStruct>(item) {
-        Ok(item) => item,
-        Err(error) => {
-            return syn::Error::new(
-                error.span(),
-                format!("{OWNER} stands on a struct: `pub struct Title(String);`"),
-            )
-            .to_compile_error();
-        }
+    let expected = format!("{OWNER} stands on a struct: `pub struct Title(String);`");
+    let stripped = |mut item: ItemStruct| {
+        refuse::strip_derives(&mut item.attrs);
+        item.generics = syn::Generics::default();
+        item
     };
-    match parse(options, &item) {
-        Ok(rules) => lower(&Spec { item, rules }),
-        Err(error) => refuse::with_item(&error, item),
-    }
+    pipeline::attribute(item, &expected, |item| parse(options, item), lower, stripped)
 }
 
-fn parse(options: TokenStream, item: &ItemStruct) -> syn::Result<Rules> {
+fn parse(options: TokenStream, item: &ItemStruct) -> syn::Result<ValidatedSpec> {
     let entries = option::entries(options)?;
     let mut problems = Problems::default();
     problems.keep(option::once(&entries, &[]));
@@ -73,7 +66,7 @@ fn parse(options: TokenStream, item: &ItemStruct) -> syn::Result<Rules> {
         problems.keep(read(entry, &mut rules));
     }
     problems.finish()?;
-    Ok(rules)
+    Ok(ValidatedSpec { item: item.clone(), rules })
 }
 
 fn inner(item: &ItemStruct) -> syn::Result<()> {
@@ -85,7 +78,10 @@ fn inner(item: &ItemStruct) -> syn::Result<()> {
     let (Some(Field { vis, ty, .. }), None) = (fields.next(), fields.next()) else {
         return Err(syn::Error::new_spanned(&item.fields, wanted));
     };
-    let is_string = matches!(ty, syn::Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "String"));
+    let is_string = match ty {
+        syn::Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "String"),
+        _ => false,
+    };
     if !is_string {
         return Err(syn::Error::new_spanned(ty, wanted));
     }
@@ -101,17 +97,17 @@ fn inner(item: &ItemStruct) -> syn::Result<()> {
 fn read(entry: &Entry, rules: &mut Rules) -> syn::Result<()> {
     let key = entry.find(KEYS, OWNER)?;
     match key.id {
-        Word::Len => (rules.len_min, rules.len_max) = length(entry, key)?,
-        Word::Trim => {
+        ValidatedOption::Len => (rules.len_min, rules.len_max) = length(entry, key)?,
+        ValidatedOption::Trim => {
             entry.flag(key)?;
             rules.trim = true;
         }
-        Word::Lowercase => {
+        ValidatedOption::Lowercase => {
             entry.flag(key)?;
             rules.lowercase = true;
         }
-        Word::Check => rules.check = Some(entry.path(key)?),
-        Word::Secret => {
+        ValidatedOption::Check => rules.check = Some(entry.path(key)?),
+        ValidatedOption::Secret => {
             entry.flag(key)?;
             rules.secret = true;
         }
@@ -120,7 +116,7 @@ fn read(entry: &Entry, rules: &mut Rules) -> syn::Result<()> {
 }
 
 /// `1..=200`, `1..`, `..=200`.
-fn length(entry: &Entry, key: &Key<Word>) -> syn::Result<(Option<u64>, Option<u64>)> {
+fn length(entry: &Entry, key: &Key<ValidatedOption>) -> syn::Result<(Option<u64>, Option<u64>)> {
     let expression = entry.expression(key)?;
     let Expr::Range(ExprRange { start, limits, end, .. }) = expression else {
         return Err(entry.misused(key));
@@ -143,20 +139,28 @@ fn length(entry: &Entry, key: &Key<Word>) -> syn::Result<(Option<u64>, Option<u6
     Ok((min, max))
 }
 
-fn lower(spec: &Spec) -> TokenStream {
-    let Spec { item, rules } = spec;
+fn lower(spec: &ValidatedSpec) -> TokenStream {
+    let ValidatedSpec { item, rules } = spec;
     let name = &item.ident;
     let text = quote! { self.0.as_str() };
     let codec = postgres::implement(
         name,
         Codec {
-            type_info: quote! { <&str as ::forge::__private::sqlx::Type<::forge::__private::sqlx::Postgres>>::type_info() },
-            array_type_info: quote! { <&str as ::forge::__private::sqlx::postgres::PgHasArrayType>::array_type_info() },
-            compatible: Some(
-                quote! { <&str as ::forge::__private::sqlx::Type<::forge::__private::sqlx::Postgres>>::compatible(ty) },
-            ),
+            type_info: quote! {
+                <&str as ::forge::__private::sqlx::Type<::forge::__private::sqlx::Postgres>>::type_info()
+            },
+            array_type_info: quote! {
+                <&str as ::forge::__private::sqlx::postgres::PgHasArrayType>::array_type_info()
+            },
+            compatible: Some(quote! {
+                <&str as ::forge::__private::sqlx::Type<::forge::__private::sqlx::Postgres>>::compatible(ty)
+            }),
             text: &text,
-            read: quote! { Self::parse(text).map_err(|invalid| ::std::format!("`{}`: {invalid}", ::core::stringify!(#name)).into()) },
+            read: quote! {
+                Self::parse(text).map_err(|invalid| {
+                    ::std::format!("`{}`: {invalid}", ::core::stringify!(#name)).into()
+                })
+            },
         },
     );
     let serde = postgres::serde_text(name, &text);
@@ -179,7 +183,9 @@ fn lower(spec: &Spec) -> TokenStream {
         #codec
 
         impl ::forge::__private::specta::Type for #name {
-            fn definition(_: &mut ::forge::__private::specta::Types) -> ::forge::__private::specta::datatype::DataType {
+            fn definition(
+                _: &mut ::forge::__private::specta::Types,
+            ) -> ::forge::__private::specta::datatype::DataType {
                 let ::forge::app::validated::Rules { len_min, len_max, .. } = Self::RULES;
                 ::forge::app::wire_type::Special::Text { len_min, len_max }.definition()
             }
@@ -187,6 +193,13 @@ fn lower(spec: &Spec) -> TokenStream {
 
         impl ::forge::app::model::ColumnType for #name {
             const SQL: &'static str = "text";
+
+            fn read(
+                row: &::forge::__private::sqlx::postgres::PgRow,
+                name: &str,
+            ) -> ::core::result::Result<Self, ::forge::__private::sqlx::Error> {
+                ::forge::__private::sqlx::Row::try_get(row, name)
+            }
         }
     }
 }
@@ -204,7 +217,7 @@ fn constructors(name: &Ident, rules: &Rules) -> TokenStream {
     let check = optional(rules.check.as_ref().map(|check| quote! { #check }));
     let Rules { trim, lowercase, .. } = rules;
     quote! {
-        #[allow(dead_code, unreachable_pub, reason = "every validated type has the same methods, whichever of them its crate uses")]
+        #[allow(dead_code, unreachable_pub, reason = "every validated type has the same methods")]
         impl #name {
             const RULES: ::forge::app::validated::Rules = ::forge::app::validated::Rules {
                 len_min: #len_min,
@@ -215,7 +228,9 @@ fn constructors(name: &Ident, rules: &Rules) -> TokenStream {
             };
 
             /// Checks a text; the error is a sentence that says what is expected.
-            pub fn parse(text: impl ::core::convert::Into<::std::string::String>) -> ::core::result::Result<Self, ::forge::app::validated::Invalid> {
+            pub fn parse(
+                text: impl ::core::convert::Into<::std::string::String>,
+            ) -> ::core::result::Result<Self, ::forge::app::validated::Invalid> {
                 Self::RULES.apply(text.into()).map(Self)
             }
 

@@ -28,7 +28,7 @@ pub mod prelude;
 mod run;
 pub mod terminal;
 
-pub use forge_actors::app::{NoError, Result, password};
+pub use forge_actors::app::{Result, password};
 pub use forge_actors::{
     Message, action, app, data, db, enum_type, error, forge_enum, id, job, kernel, model, mutation, query,
     register, require_auth, require_role, supervise, validated_type,

@@ -16,7 +16,7 @@ const SYSTEM: &str = "forge.";
 /// line.
 const HASH_DIGITS: usize = 16;
 
-/// Whose functions.
+/// The functions that a contract lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// Those of the applications.
@@ -45,7 +45,7 @@ pub struct Function {
     pub keys: Vec<String>,
     /// What it is.
     pub kind: KindName,
-    /// Who may call it.
+    /// Who may call the function.
     pub access: Access,
     /// Its documentation.
     pub docs: Docs,
@@ -92,7 +92,7 @@ impl Contract {
 
 impl Audience {
     fn hears(self, name: &str, meta: &Meta) -> bool {
-        let is_function = match meta.kind {
+        let is_function = match meta.kind() {
             KindName::Query | KindName::Mutation | KindName::Action => true,
             KindName::Job => false,
         };
@@ -106,7 +106,7 @@ impl Function {
         Self {
             name: name.to_owned(),
             keys: name.split('.').map(camel).collect(),
-            kind: meta.kind,
+            kind: meta.kind(),
             access: meta.access,
             docs: Docs { text: meta.doc.to_owned(), deprecated: meta.deprecated.map(str::to_owned) },
             args,

@@ -40,10 +40,20 @@ impl<'c> Definitions<'c> {
             Shape::Tuple(items) => {
                 let length = items.len();
                 let items: Vec<_> = items.iter().map(|item| self.schema(item)).collect();
-                json!({ "type": "array", "prefixItems": items, "items": false, "minItems": length, "maxItems": length })
+                json!({
+                    "type": "array",
+                    "prefixItems": items,
+                    "items": false,
+                    "minItems": length,
+                    "maxItems": length,
+                })
             }
             Shape::Map(key, value) => {
-                json!({ "type": "object", "propertyNames": self.key(key), "additionalProperties": self.schema(value) })
+                json!({
+                    "type": "object",
+                    "propertyNames": self.key(key),
+                    "additionalProperties": self.schema(value),
+                })
             }
             Shape::Nullable(value) => json!({ "anyOf": [self.schema(value), { "type": "null" }] }),
             Shape::Object(properties) => self.object(properties),

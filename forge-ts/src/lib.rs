@@ -1,8 +1,9 @@
-//! The functions of a binary, told to its clients: `api.ts` (types and typed references), `schema.json` and
-//! `openapi.json`.
+//! The functions of a binary, as its clients know them: `api.ts` (types and typed references), `schema.json`
+//! and `openapi.json`.
 //!
 //! ```text
-//! Catalog ──Definition──▶ specta's graph ──read──▶ Contract { functions, declarations, hash } ──▶ typescript · schema · openapi
+//! Catalog ──Definition──▶ specta's graph ──read──▶ Contract { functions, declarations, hash }
+//!         ──▶ typescript · schema · openapi
 //! ```
 //!
 //! Handlers keep functions that describe their types (`forge_actors::app::wire_type`); `read` turns those
@@ -10,8 +11,8 @@
 //! is named in `read` alone.
 //!
 //! The output depends on the handlers and nothing else: functions and types are sorted by name, no time and
-//! no path is written, so that equal binaries write equal bytes. The hash over `api.ts` tells an old page
-//! from a new node.
+//! no path is written, so that equal binaries write equal bytes. By the hash over `api.ts` a node
+//! recognises a page that is older than itself.
 
 pub mod contract;
 pub mod drift;

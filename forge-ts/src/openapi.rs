@@ -87,7 +87,10 @@ fn responses(function: &Function, definitions: &mut Definitions<'_>) -> Value {
     }
     let own = definitions.schema(&function.error);
     for (status, codes) in by_status {
-        let chosen = json!({ "properties": { "code": { "enum": codes }, "traceId": { "type": "string" } }, "required": ["traceId"] });
+        let chosen = json!({
+            "properties": { "code": { "enum": codes }, "traceId": { "type": "string" } },
+            "required": ["traceId"],
+        });
         let own = json!({ "allOf": [own.clone(), chosen] });
         // Forge's own codes share statuses with those of applications.
         let error = json!({ "anyOf": [own, { "$ref": format!("#/components/schemas/{FAULT}") }] });

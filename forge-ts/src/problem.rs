@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// One place in a signature that a client cannot be told.
+/// One place in a signature that TypeScript cannot express.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The handler, and the way to the field.
@@ -12,12 +12,13 @@ pub struct Problem {
     pub refusal: Refusal,
 }
 
-/// What a client cannot be told.
+/// What TypeScript cannot express.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// A number that JavaScript would round.
     #[error(
-        "is of the type `{0}`, and JavaScript rounds numbers beyond 2^53 - 1: take `Int53` (a number up to there), `Int64` (any i64, as a text) or `i32`"
+        "is of the type `{0}`, and JavaScript rounds numbers beyond 2^53 - 1: take `Int53` (a number up to \
+         there), `Int64` (any i64, as a text) or `i32`"
     )]
     Wide(&'static str),
     /// Two types of one name.
@@ -34,10 +35,11 @@ pub enum Refusal {
     },
     /// A type that contains itself, spelt out.
     #[error(
-        "holds the type `{0}`, which contains itself and has no name there: take `#[serde(flatten)]` or `#[specta(inline)]` away"
+        "holds the type `{0}`, which contains itself and has no name there: take `#[serde(flatten)]` or \
+         `#[specta(inline)]` away"
     )]
     Endless(String),
-    /// A type that somebody wrote an implementation for which Forge does not know.
+    /// A type with an implementation of specta's `Type` that Forge does not know.
     #[error("holds {0}, which has no form in TypeScript: declare it with `#[forge::data]`")]
     Unknown(String),
     /// Serde writes it in a form that no type describes.

@@ -1,6 +1,6 @@
 //! From specta's graph to [`Shape`]s: the only file of this crate that names specta.
 //!
-//! What cannot be told to a client without loss is refused here, with the handler and the way to the field:
+//! A type that TypeScript cannot express without loss is refused, with the handler and the path to the field:
 //! whole numbers that JavaScript would round, types of the same name, types that contain themselves without a
 //! name.
 

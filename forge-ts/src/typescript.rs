@@ -27,7 +27,9 @@ pub fn file(contract: &Contract) -> String {
     }
     let _ = write!(
         text,
-        "\n/** Names this version of the types; a node that has another one tells the client. */\nexport const contract = \"{hash}\";\n\n"
+        "\n/** Names this version of the types. The connection to a node with another version becomes \
+         `outdated`. */\n\
+         export const contract = \"{hash}\";\n\n"
     );
     text + &body(contract)
 }

@@ -5,7 +5,12 @@
 //! compiler flags for its second step: it builds every dependency twice, aws-lc included, which took over ten
 //! minutes here; this takes a second a file.) `FORGE_BLESS=1` writes the files instead; read the difference
 //! before committing it. What does compile is in `attributes`.
+//!
+//! A comment `//~` ends the line of each mistake (`//~ 2` where there are two): a mistake has exactly one
+//! error, on its line. No message names a crate that the application does not depend on, since it cannot act
+//! on that.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,6 +32,15 @@ fn mistakes_are_explained() {
 
 fn check(case: &Path, forge: &Path, out: &Path) -> Result<(), String> {
     let actual = messages(case, forge, out)?;
+    let source = std::fs::read_to_string(case).map_err(|error| format!("{}: {error}", case.display()))?;
+    let (expected, found) = (marked(&source), reported(&actual));
+    if expected != found {
+        let name = case.display();
+        return Err(format!("{name}: errors by line are {found:?} instead of {expected:?}:\n{actual}"));
+    }
+    if let Some(line) = actual.lines().find(|line| names_foreign_crate(line)) {
+        return Err(format!("{} names a crate that the application does not have:\n{line}", case.display()));
+    }
     let file = case.with_extension("stderr");
     if std::env::var_os("FORGE_BLESS").is_some() {
         return std::fs::write(&file, actual).map_err(|error| format!("{}: {error}", file.display()));
@@ -37,6 +51,40 @@ fn check(case: &Path, forge: &Path, out: &Path) -> Result<(), String> {
     } else {
         Err(format!("{} says:\n{actual}\ninstead of:\n{expected}", case.display()))
     }
+}
+
+/// Mistakes by line, as the case marks them.
+fn marked(source: &str) -> BTreeMap<usize, usize> {
+    let marks = source.lines().enumerate().filter_map(|(index, line)| {
+        let (_, mark) = line.split_once("//~")?;
+        Some((index + 1, mark.trim().parse().unwrap_or(1)))
+    });
+    marks.collect()
+}
+
+/// Errors by the line that they point to.
+fn reported(messages: &str) -> BTreeMap<usize, usize> {
+    let mut errors = BTreeMap::new();
+    let mut lines = messages.lines();
+    while let Some(line) = lines.next() {
+        let is_error = line.starts_with("error: ") || line.starts_with("error[");
+        if !is_error || line.starts_with("error: aborting due to") {
+            continue;
+        }
+        let place = lines.by_ref().find_map(|line| line.trim().strip_prefix("--> tests/ui/"));
+        let line = place.and_then(|place| place.split(':').nth(1)?.parse().ok());
+        *errors.entry(line.expect("an error points into its case")).or_default() += 1;
+    }
+    errors
+}
+
+/// An application depends on `forge` alone. Excerpts are its own text, and places are not for it to act on.
+fn names_foreign_crate(line: &str) -> bool {
+    const FOREIGN: &[&str] =
+        &["serde", "serde_json", "serde_core", "specta", "sqlx", "inventory", "forge_actors", "tracing_core"];
+    let excerpt = line.trim_start().starts_with(|c: char| c.is_ascii_digit() || c == '|');
+    let words = || line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    !excerpt && !line.trim_start().starts_with("-->") && words().any(|word| FOREIGN.contains(&word))
 }
 
 /// What rustc says about the case.
@@ -107,7 +155,7 @@ fn portable(text: &str) -> String {
     lines.join("\n").trim_end().to_owned() + "\n"
 }
 
-/// The library `forge` as cargo built it for this binary; fresh, so cargo only tells where it is.
+/// The library `forge` as cargo built it for this binary; fresh, so cargo only prints where it is.
 fn forge_library() -> PathBuf {
     let output = Command::new(env!("CARGO"))
         .args([

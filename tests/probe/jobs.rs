@@ -43,6 +43,7 @@ pub async fn enqueue_one(ctx: &ActionContext, kind: String, key: String) -> Resu
         "abort" => ctx.dispatch(Abort { key }).await,
         "snooze" => ctx.dispatch(Snooze { key }).await,
         "linger" => ctx.dispatch(Linger { key }).await,
+        "direct" => ctx.dispatch(Direct { key }).await,
         "later" => ctx.dispatch(Work { key, ms: 0 }).after(Duration::from_millis(300)).await,
         _ => Err(Fault::new(Code::NotFound, "the probe has no such job")),
     }
@@ -136,6 +137,20 @@ pub async fn snooze(ctx: &JobContext, key: String) -> Result<()> {
         return ctx.snooze(Duration::from_millis(50));
     }
     ctx.call(Note { key, what: "done".into() }).await?;
+    Ok(())
+}
+
+/// Reads and writes by statements that are a transaction each.
+#[forge::job(queue = "work", attempts = 1)]
+pub async fn direct(ctx: &JobContext, key: String) -> Result<()> {
+    let count = sqlx::query_scalar("select count(*) from probe_effects where key = $1");
+    let earlier: i64 = count.bind(&key).fetch_one(ctx.db()).await?;
+    sqlx::query("insert into probe_effects (key, what, pid) values ($1, $2, $3)")
+        .bind(&key)
+        .bind(format!("direct after {earlier}"))
+        .bind(i64::from(std::process::id()))
+        .execute(ctx.db())
+        .await?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ pub enum WithData {
 }
 
 #[forge::forge_enum(nmae = "x")]
-#[derive(Debug, PartialEq, Default)]
+#[derive(Debug, PartialEq)]
 pub enum Derived {
     Open = 1,
 }

@@ -1,9 +1,9 @@
-//! An application, as the node that serves it sees it.
+//! What a node knows of the application that it serves.
 
 /// What `forge::app!` writes into the root of an application's crate, as `APP`.
 #[derive(Debug, Clone, Copy)]
 pub struct App {
-    /// Its name.
+    /// Name of the application.
     pub name: &'static str,
     /// `module_path!()` of the crate: the handlers whose module begins with it are this application's.
     pub module: &'static str,

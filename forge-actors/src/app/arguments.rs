@@ -1,4 +1,4 @@
-//! Reads an arguments object field by field, so that one answer names every argument that is wrong.
+//! Reads an arguments object field by field, so that one response names every argument that is wrong.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 
 use crate::kernel::fault::{Code, Fault, FieldError};
 
-/// Refused fields that one answer names; the rest of a hopeless object is only counted.
+/// Refused fields that one response names; further ones are only counted.
 const FIELD_ERRORS_MAX: usize = 50;
-/// Characters of an unknown name that are answered.
+/// Characters of an unknown name that a response repeats.
 const UNKNOWN_NAME_CHARS_MAX: usize = 64;
 
 /// The fields of one arguments object on their way into a message struct.
@@ -22,11 +22,14 @@ pub struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    /// Splits the object; `expected` are the names that may occur, once each. An empty body is an empty
-    /// object.
+    /// Splits the object into its fields. `expected` are the names that may occur, once each. An empty body
+    /// is an empty object.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when the text is not a JSON object.
     pub fn parse(args: &'a [u8], expected: &[&str]) -> Result<Self, Fault> {
-        let Object(pairs) = if args.iter().all(u8::is_ascii_whitespace) {
-            Object::default()
+        let ArgumentsObject(pairs) = if args.iter().all(u8::is_ascii_whitespace) {
+            ArgumentsObject::default()
         } else {
             serde_json::from_slice(args).map_err(|error| unreadable(&error))?
         };
@@ -43,10 +46,10 @@ impl<'a> Arguments<'a> {
         Ok(arguments)
     }
 
-    /// Takes one field; what is wrong with it is kept for [`finish`](Self::finish).
+    /// Takes one field. `None` when the field was refused; its error is kept for [`finish`](Self::finish).
     pub fn take<T: DeserializeOwned>(&mut self, field: &'static str) -> Option<T> {
         let Some(raw) = self.raw.remove(field) else {
-            return match T::deserialize(Missing) {
+            return match T::deserialize(MissingArgument) {
                 Ok(value) => Some(value),
                 Err(_) => self.refuse(FieldError::new(field, "required", "is required")),
             };
@@ -65,7 +68,10 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// Fails when any field was refused.
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// `VALIDATION` with every refused field, when there is one.
     pub fn finish(mut self) -> Result<(), Fault> {
         if self.errors.is_empty() {
             return Ok(());
@@ -84,19 +90,19 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// Reads the whole object at once, for messages that are written by hand: the first wrong field ends it.
-pub(crate) fn decode_whole<T: DeserializeOwned>(args: &[u8]) -> Result<T, Fault> {
-    let args = if args.iter().all(u8::is_ascii_whitespace) { b"{}" } else { args };
-    let mut deserializer = serde_json::Deserializer::from_slice(args);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        if error.inner().is_data() {
-            Fault::validation(vec![at_path("", &error)])
-        } else {
-            unreadable(error.inner())
-        }
-    })?;
-    deserializer.end().map_err(|error| unreadable(&error))?;
-    Ok(value)
+/// The text of the arguments; an empty body is an empty object.
+pub(crate) fn or_empty(args: &[u8]) -> &[u8] {
+    if args.iter().all(u8::is_ascii_whitespace) { b"{}" } else { args }
+}
+
+/// The fault of arguments that were read as a whole, as those of messages written by hand are. It names the
+/// first wrong field alone.
+pub(crate) fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
+    if error.inner().is_data() {
+        Fault::validation(vec![at_path("", error)])
+    } else {
+        unreadable(error.inner())
+    }
 }
 
 fn unreadable(error: &serde_json::Error) -> Fault {
@@ -124,14 +130,14 @@ fn at_path(field: &str, error: &serde_path_to_error::Error<serde_json::Error>) -
         (_, nested) if nested.starts_with('[') => format!("{field}{nested}"),
         _ => format!("{field}.{inner}"),
     };
-    // serde_json appends its position, which counts inside the field and would mislead.
+    // serde_json appends a position that counts from the beginning of the field, not of the request.
     let text = error.inner().to_string();
     let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
     FieldError::new(path, "invalid", message)
 }
 
-/// A NUL can only come in as the escape `\u0000`, since JSON forbids the bare character; `\\u0000` is a
-/// backslash and digits.
+/// True when a text in `json` holds the character NUL. NUL can only be written as the escape `\u0000`, since
+/// JSON forbids the bare character; `\\u0000` is a backslash and digits.
 fn holds_nul(json: &str) -> bool {
     json.match_indices("u0000").any(|(at, _)| {
         let backslashes = json[..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
@@ -141,15 +147,15 @@ fn holds_nul(json: &str) -> bool {
 
 /// An object's names and values in their order, names borrowed where they hold no escapes.
 #[derive(Default)]
-struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+struct ArgumentsObject<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-struct Key<'a>(Cow<'a, str>);
+struct ArgumentName<'a>(Cow<'a, str>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for ArgumentsObject<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ObjectVisitor;
         impl<'de> Visitor<'de> for ObjectVisitor {
-            type Value = Object<'de>;
+            type Value = ArgumentsObject<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -157,32 +163,32 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut pairs = Vec::new();
-                while let Some((Key(key), value)) = map.next_entry()? {
+                while let Some((ArgumentName(key), value)) = map.next_entry()? {
                     pairs.push((key, value));
                 }
-                Ok(Object(pairs))
+                Ok(ArgumentsObject(pairs))
             }
         }
         deserializer.deserialize_map(ObjectVisitor)
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for ArgumentName<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct KeyVisitor;
         impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
+            type Value = ArgumentName<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a name")
             }
 
             fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(key.into()))
+                Ok(ArgumentName(key.into()))
             }
 
             fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-                Ok(Key(key.to_owned().into()))
+                Ok(ArgumentName(key.to_owned().into()))
             }
         }
         deserializer.deserialize_str(KeyVisitor)
@@ -190,9 +196,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
 }
 
 /// Deserializes an absent field: `None` where the type has one, an error elsewhere.
-struct Missing;
+struct MissingArgument;
 
-impl<'de> Deserializer<'de> for Missing {
+impl<'de> Deserializer<'de> for MissingArgument {
     type Error = value::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
@@ -205,12 +211,12 @@ impl<'de> Deserializer<'de> for Missing {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct
-        seq tuple tuple_struct map struct enum identifier ignored_any
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
-impl<'de> IntoDeserializer<'de> for Missing {
+impl<'de> IntoDeserializer<'de> for MissingArgument {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {

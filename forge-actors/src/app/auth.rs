@@ -1,11 +1,11 @@
-//! `ctx.auth()`: who calls.
+//! `ctx.auth()`: the identity of the caller.
 
 use std::str::FromStr;
 
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Caller, Identity};
 
-/// The caller's identity, as the verified token said it.
+/// The caller's identity, from its verified token.
 #[derive(Clone, Copy)]
 pub struct Auth<'a> {
     identity: Option<&'a Identity>,
@@ -16,12 +16,18 @@ impl<'a> Auth<'a> {
         Self { identity: caller.identity.as_deref() }
     }
 
-    /// The identity; `UNAUTHENTICATED` for an anonymous caller of a public handler.
+    /// The identity.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` for an anonymous caller of a public handler.
     pub fn identity(&self) -> Result<&'a Identity, Fault> {
         self.identity.ok_or_else(|| Fault::new(Code::Unauthenticated, "sign in first"))
     }
 
-    /// The user, as the application's own id type: `let me: UserId = ctx.auth().user()?;`
+    /// The subject of the token, as the application's own id type: `let me: UserId = ctx.auth().user()?;`
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` for an anonymous caller, and for a subject that is not such an id.
     pub fn user<T: FromStr>(&self) -> Result<T, Fault> {
         let subject = &self.identity()?.subject;
         subject.parse().map_err(|_| {
@@ -29,7 +35,10 @@ impl<'a> Auth<'a> {
         })
     }
 
-    /// The tenant; `PERMISSION_DENIED` when the token names none.
+    /// The tenant.
+    ///
+    /// # Errors
+    /// `PERMISSION_DENIED` when the token names none, `UNAUTHENTICATED` for an anonymous caller.
     pub fn tenant(&self) -> Result<&'a str, Fault> {
         self.identity()?
             .tenant
@@ -37,12 +46,12 @@ impl<'a> Auth<'a> {
             .ok_or_else(|| Fault::new(Code::PermissionDenied, "the token names no tenant"))
     }
 
-    /// The token carries this role.
+    /// True when the token carries this role.
     pub fn has_role(&self, role: &str) -> bool {
         self.identity.is_some_and(|identity| identity.has_role(role))
     }
 
-    /// Every claim of the token; empty for an anonymous caller.
+    /// Every claim of the token; `None` for an anonymous caller.
     pub fn claims(&self) -> Option<&'a serde_json::Map<String, serde_json::Value>> {
         self.identity.map(|identity| &identity.claims)
     }

@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
-use crate::app::context::{Ctx, Scope};
+use crate::app::context::{CallScope, Ctx};
+use crate::app::decoded::{Decoded, HandlerKind, Runnable};
+use crate::app::error::AppError;
 use crate::app::handler::{Handler, Meta};
-use crate::app::kind::KindName;
-use crate::app::wire_type::Signature;
-use crate::db::handle::Db;
+use crate::app::kind::{Kind, KindName};
+use crate::app::wire_type::{Definition, WireType};
 use crate::kernel::diagnose::{Diagnose, FailureKind};
-use crate::kernel::fault::Fault;
+use crate::kernel::fault::{AppCode, Fault};
 
-/// Makes a handler known to the catalog. The attributes do this themselves.
+/// Adds handlers to the catalog; only handlers that are written by hand need it.
 #[macro_export]
 macro_rules! register {
     ($($handler:ty),+ $(,)?) => {$(
@@ -21,72 +22,103 @@ macro_rules! register {
     )+};
 }
 
-/// One handler, erased.
+/// A handler whose types are erased.
 pub struct Registration {
-    /// What is known of it.
+    /// Everything that is known of the handler without running it.
     pub meta: Meta,
     /// The types of its arguments, its result and its error.
     pub signature: Signature,
     decode: Decode,
 }
 
-type Decode = fn(&[u8]) -> Result<Box<dyn Decoded>, Fault>;
+type Decode = fn(&[u8]) -> Result<Decoded, Fault>;
 
 inventory::collect!(Registration);
 
 impl Registration {
-    /// The registration of `H`.
+    /// The registration of `H`. Does not compile when the kind of `H` and that of its `META` differ.
     pub const fn of<H: Handler>() -> Self {
+        assert!(
+            H::META.kind() as u8 == H::Kind::NAME as u8,
+            "`META` is made by the constructor of the handler's kind: `Meta::query(..)` for a query"
+        );
         Self { meta: H::META, signature: Signature::of::<H>(), decode: decode::<H> }
     }
 
     /// Reads arguments into a message that is ready to run.
-    pub fn decode(&self, args: &[u8]) -> Result<Box<dyn Decoded>, Fault> {
+    ///
+    /// # Errors
+    /// `VALIDATION` names the arguments that do not fit; `BAD_REQUEST` says that the text is not an object.
+    pub fn decode(&self, args: &[u8]) -> Result<Decoded, Fault> {
         (self.decode)(args)
     }
 }
 
-/// A message whose arguments were accepted.
-pub trait Decoded: Send {
-    /// Runs it; `db` is what its kind is entitled to. Answers the output as JSON.
-    fn run(self: Box<Self>, scope: Scope, db: Option<Db>) -> BoxFuture<'static, Result<Bytes, Fault>>;
+/// The types of a handler.
+#[derive(Clone, Copy)]
+pub struct Signature {
+    /// The message: its fields are the arguments.
+    pub args: Definition,
+    /// The handler's result.
+    pub output: Definition,
+    /// The handler's own errors, as the envelope of a response holds them; a union without members when there
+    /// are none.
+    pub error: Definition,
+    /// The codes of those errors.
+    pub codes: &'static [AppCode],
 }
 
-struct Message<H>(H);
+impl Signature {
+    /// Of a handler.
+    pub const fn of<H: Handler>() -> Self {
+        Self {
+            args: H::definition,
+            output: H::Output::definition,
+            error: H::Error::DEFINITION,
+            codes: H::Error::CODES,
+        }
+    }
+}
 
-impl<H: Handler> Decoded for Message<H> {
-    fn run(self: Box<Self>, scope: Scope, db: Option<Db>) -> BoxFuture<'static, Result<Bytes, Fault>> {
+struct TypedMessage<H>(H);
+
+impl<H: Handler> Runnable<H::Kind> for TypedMessage<H> {
+    fn run(
+        self: Box<Self>,
+        scope: CallScope,
+        resources: <H::Kind as Kind>::Resources,
+    ) -> BoxFuture<'static, Result<Bytes, Fault>> {
         Box::pin(async move {
-            let ctx = Ctx::<H::Kind>::new(scope, db);
-            let output = self.0.run(&ctx).await.map_err(Into::<Fault>::into)?;
-            serde_json::to_vec(&output).map(Bytes::from).map_err(Fault::internal)
+            let ctx = Ctx::<H::Kind>::new(scope, resources);
+            let output = self.0.run(&ctx).await.map_err(AppError::into_fault)?;
+            output.to_json().map(Bytes::from).map_err(Fault::internal)
         })
     }
 }
 
-fn decode<H: Handler>(args: &[u8]) -> Result<Box<dyn Decoded>, Fault> {
-    Ok(Box::new(Message(H::decode(args)?)))
+fn decode<H: Handler>(args: &[u8]) -> Result<Decoded, Fault> {
+    Ok(H::Kind::decoded(Box::new(TypedMessage(H::decode(args)?))))
 }
 
 /// Why the handlers of a binary do not make a catalog.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum CatalogError {
     /// Nothing registered: the binary never named the application's crate, so the linker left it out.
     #[error("no handlers are linked into this binary; name the application's crate in `forge::main!(..)`")]
     Empty,
-    /// Two handlers answer to one name.
+    /// Two handlers have one name.
     #[error("two handlers are named `{name}`: {first} and {second}; rename one, or give it `name = \"..\"`")]
     Duplicate {
         /// The wire name.
         name: String,
-        /// `file:line` of one.
+        /// `file:line` of the first.
         first: String,
-        /// `file:line` of the other.
+        /// `file:line` of the second.
         second: String,
     },
 }
 
-impl Diagnose for Error {
+impl Diagnose for CatalogError {
     fn code(&self) -> &'static str {
         match self {
             Self::Empty => "no-handlers",
@@ -106,21 +138,28 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Collects what is linked in. Link order differs between builds, so everything is sorted by name.
-    pub fn build() -> Result<Self, Error> {
+    /// Collects the handlers that are linked into the binary, sorted by name, since link order differs
+    /// between builds.
+    ///
+    /// # Errors
+    /// When there are none, or two of one name.
+    pub fn build() -> Result<Self, CatalogError> {
         Self::from_registrations(inventory::iter::<Registration>.into_iter())
     }
 
     /// A catalog of the given registrations.
+    ///
+    /// # Errors
+    /// When there are none, or two of one name.
     pub fn from_registrations(
         registrations: impl Iterator<Item = &'static Registration>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, CatalogError> {
         let mut sorted: Vec<_> =
             registrations.map(|registration| (registration.meta.wire_name(), registration)).collect();
         if sorted.is_empty() {
-            return Err(Error::Empty);
+            return Err(CatalogError::Empty);
         }
-        let aliases = |meta: &Meta| meta.job.map_or(&[][..], |job| job.aliases);
+        let aliases = |meta: &Meta| meta.job_meta().map_or(&[][..], |job| job.aliases);
         let mut names = sorted.clone();
         names.extend(
             sorted.iter().flat_map(|(_, known)| {
@@ -134,7 +173,7 @@ impl Catalog {
         }
         if let Some([(name, first), (_, second)]) = names.array_windows().find(|[(a, _), (b, _)]| a == b) {
             let place = |meta: &Meta| format!("{}:{}", meta.file, meta.line);
-            return Err(Error::Duplicate {
+            return Err(CatalogError::Duplicate {
                 name: name.to_owned(),
                 first: place(&first.meta),
                 second: place(&second.meta),
@@ -143,15 +182,15 @@ impl Catalog {
         Ok(Self { by_name: names.into_iter().collect(), sorted })
     }
 
-    /// Every name that a handler of this kind answers to, its aliases too.
+    /// Every name of every handler of this kind, with the aliases.
     pub fn names_of(&self, kind: KindName) -> impl Iterator<Item = (&str, &'static Registration)> {
         self.by_name
             .iter()
-            .filter(move |(_, known)| known.meta.kind == kind)
+            .filter(move |(_, known)| known.meta.kind() == kind)
             .map(|(name, known)| (name.as_str(), *known))
     }
 
-    /// The handler of that name; durable kinds answer to their aliases too.
+    /// The handler with this name or alias.
     pub fn get(&self, name: &str) -> Option<&'static Registration> {
         self.by_name.get(name).copied()
     }
@@ -161,12 +200,12 @@ impl Catalog {
         self.sorted.iter().map(|(name, registration)| (name.as_str(), *registration))
     }
 
-    /// How many there are.
+    /// How many handlers there are.
     pub fn len(&self) -> usize {
         self.sorted.len()
     }
 
-    /// Never: an empty catalog is an error.
+    /// False: an empty catalog cannot be built.
     pub fn is_empty(&self) -> bool {
         self.sorted.is_empty()
     }

@@ -6,8 +6,6 @@
 //! no half of its writes behind.
 
 use std::collections::BTreeSet;
-use std::future::Future;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
@@ -16,12 +14,9 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::app::auth::Auth;
-use crate::app::dispatch::InsertJob;
-use crate::app::error::CallError;
-use crate::app::handler::Handler;
-use crate::app::job::CompleteInTransaction;
-use crate::app::kind::{Action, CallsOut, HasDatabase, Job, Kind, KindName, MayCall, Mutation, Query};
+use crate::app::kind::{Action, CallsOut, HasDatabase, Job, Kind, Mutation, Query};
 use crate::app::log::{Log, Metrics};
+use crate::app::new_job::InsertJob;
 use crate::app::node::NodeView;
 use crate::app::token::Tokens;
 use crate::db::handle::Db;
@@ -48,9 +43,8 @@ pub struct Ctx<K: Kind> {
     pub log: Log,
     /// Counts and measures, labelled with this handler's name.
     pub metrics: Metrics,
-    pub(super) scope: Scope,
-    pub(super) db: Option<Db>,
-    kind: PhantomData<fn() -> K>,
+    pub(super) scope: CallScope,
+    pub(super) resources: K::Resources,
 }
 
 /// What a node gives to its handlers.
@@ -75,46 +69,44 @@ pub trait Invoke: Send + Sync + 'static {
 
 /// One call's identity, trace and deadline, shared with the calls inside it.
 #[derive(Clone)]
-pub struct Scope {
-    pub(super) shared: Arc<Shared>,
-    /// The attempt that a job's handler runs in; calls inside of it have none.
-    pub(super) attempt: Option<Arc<dyn CompleteInTransaction>>,
-    depth: u32,
+pub struct CallScope {
+    pub(super) shared: Arc<SharedScope>,
+    pub(super) depth: u32,
 }
 
-/// What a call asked for that happens when it commits. A clone is the same.
+/// What a call asked for that happens after its commit. Clones share one list.
 #[derive(Clone, Default)]
 pub struct Effects {
     queues: Arc<Slot<BTreeSet<Arc<str>>>>,
 }
 
 impl Effects {
-    /// There will be work in this queue.
+    /// Notes that the commit brings work to this queue.
     pub(crate) fn wake(&self, queue: &str) {
         self.queues.put(|queues| {
             queues.get_or_insert_default().insert(queue.into());
         });
     }
 
-    /// The queues that got work since the last look: their workers are woken after the commit.
+    /// Takes the queues that got work: their workers are woken after the commit.
     pub fn take_queues(&self) -> BTreeSet<Arc<str>> {
         self.queues.try_take().unwrap_or_default()
     }
 }
 
-/// What of its caller a call asked for. What it did not ask for cannot have shaped its answer.
+/// What a call has asked about its caller. What it did not ask about cannot have shaped its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Observed {
-    /// Nothing: the answer is everybody's.
+    /// Nothing: the result is the same for every caller.
     Nothing,
-    /// Who calls, or the means to find out.
+    /// The identity of the caller, or the keys of tokens.
     Identity,
-    /// Also from where: address, user agent.
+    /// Also the connection of the caller: address, user agent.
     Peer,
 }
 
-pub(super) struct Shared {
+pub(super) struct SharedScope {
     pub(super) invocation: Arc<Invocation>,
     started: Timestamp,
     pub(super) deadline: Instant,
@@ -124,7 +116,7 @@ pub(super) struct Shared {
     pub(super) services: Arc<Services>,
 }
 
-impl Scope {
+impl CallScope {
     /// The scope of an invocation that ends at `deadline`.
     pub fn new(
         invocation: Arc<Invocation>,
@@ -135,8 +127,8 @@ impl Scope {
     ) -> Self {
         let observed = AtomicU8::new(Observed::Nothing as u8);
         let shared =
-            Shared { invocation, started: chrono::Utc::now(), deadline, effects, observed, services };
-        Self { shared: Arc::new(shared), attempt: None, depth }
+            SharedScope { invocation, started: chrono::Utc::now(), deadline, effects, observed, services };
+        Self { shared: Arc::new(shared), depth }
     }
 
     /// What the call, with those inside it, has asked for so far.
@@ -152,28 +144,24 @@ impl Scope {
         self.shared.observed.fetch_max(what as u8, Ordering::AcqRel);
     }
 
-    /// The same for a job's handler, in an attempt that [`Ctx::commit`] ends.
-    pub fn attempting(self, attempt: Arc<dyn CompleteInTransaction>) -> Self {
-        Self { attempt: Some(attempt), ..self }
-    }
-
     pub(super) fn deeper(&self) -> Result<Self, Fault> {
         if self.depth >= limits::CALL_DEPTH_MAX {
             let message =
                 format!("calls are nested {} deep: a handler probably calls itself", limits::CALL_DEPTH_MAX);
             return Err(Fault::internal(message));
         }
-        Ok(Self { shared: Arc::clone(&self.shared), attempt: None, depth: self.depth + 1 })
+        Ok(Self { shared: Arc::clone(&self.shared), depth: self.depth + 1 })
     }
 }
 
 impl<K: Kind> Ctx<K> {
-    pub(crate) fn new(scope: Scope, db: Option<Db>) -> Self {
+    pub(crate) fn new(scope: CallScope, resources: K::Resources) -> Self {
         let name = &scope.shared.invocation.name;
-        Self { log: Log::new(name), metrics: Metrics::new(name), scope, db, kind: PhantomData }
+        Self { log: Log::new(name), metrics: Metrics::new(name), scope, resources }
     }
 
-    /// Who calls. A live query that asks runs once for each identity; one that does not runs once for all.
+    /// The identity of the caller. A live query that calls this runs once for each identity; one that does
+    /// not runs once for all subscribers.
     pub fn auth(&self) -> Auth<'_> {
         self.scope.observe(Observed::Identity);
         Auth::new(&self.scope.shared.invocation.caller)
@@ -194,7 +182,10 @@ impl<K: Kind> Ctx<K> {
         &self.scope.shared.services.node
     }
 
-    /// Signs tokens for callers, for example at sign-in. Fails when the node has no secret.
+    /// Signs tokens for callers, for example at sign-in.
+    ///
+    /// # Errors
+    /// `INTERNAL` when the node has no `auth.secret`.
     pub fn tokens(&self) -> Result<&Tokens, Fault> {
         self.scope.observe(Observed::Identity);
         self.scope
@@ -204,77 +195,22 @@ impl<K: Kind> Ctx<K> {
             .as_ref()
             .ok_or_else(|| Fault::internal("no `auth.secret` is configured, so no token can be signed"))
     }
-
-    /// Runs another handler and waits for its answer. Its `role` and `internal` attributes guard the border,
-    /// not this call.
-    ///
-    /// From a query or mutation the callee runs in the caller's snapshot or transaction; a query called by a
-    /// mutation is still refused any write by Postgres. From an action each call is a transaction of its own.
-    ///
-    /// ```no_run
-    /// # use forge_actors::app::{ActionContext, Handler, Kind, Query, Result};
-    /// # async fn example<Get: Handler<Kind = Query, Output = String, Error = forge_actors::app::NoError>>(ctx: &ActionContext, get: Get) -> Result<usize> {
-    /// let title = ctx.call(get).await?;
-    /// Ok(title.len())
-    /// # }
-    /// ```
-    pub fn call<H>(&self, message: H) -> impl Future<Output = Result<H::Output, CallError<H::Error>>> + Send
-    where
-        H: Handler,
-        K: MayCall<H::Kind>,
-    {
-        // Boxed, so that handlers may call each other without an infinite type.
-        let call: BoxFuture<'_, _> = match &self.db {
-            Some(db) => Box::pin(self.call_inside(db, message)),
-            None => Box::pin(self.call_outside(message)),
-        };
-        call
-    }
-
-    async fn call_inside<H: Handler>(&self, db: &Db, message: H) -> Result<H::Output, CallError<H::Error>> {
-        let scope = self.scope.deeper().map_err(CallError::Fault)?;
-        let nested = db.nested(H::Kind::NAME == KindName::Query).await.map_err(CallError::Fault)?;
-        let ctx = Ctx::<H::Kind>::new(scope, Some(nested.db()));
-        let running: BoxFuture<'_, _> = Box::pin(message.run(&ctx));
-        match running.await {
-            Ok(output) => nested.release().await.map(|()| output).map_err(CallError::Fault),
-            Err(failure) => {
-                nested.rollback().await.map_err(CallError::Fault)?;
-                Err(CallError::from_fault(failure.into()))
-            }
-        }
-    }
-
-    async fn call_outside<H: Handler>(&self, message: H) -> Result<H::Output, CallError<H::Error>> {
-        let scope = self.scope.deeper().map_err(CallError::Fault)?;
-        let shared = &scope.shared;
-        let args = serde_json::to_vec(&message).map_err(|error| CallError::Fault(Fault::internal(error)))?;
-        let invocation = Invocation {
-            id: shared.invocation.id,
-            name: H::META.wire_name().into(),
-            args: args.into(),
-            caller: shared.invocation.caller.clone(),
-            trace: shared.invocation.trace.child(),
-            deadline: Some(shared.deadline),
-            idempotency_key: None,
-        };
-        let output =
-            shared.services.invoke.invoke(invocation, scope.depth).await.map_err(CallError::from_fault)?;
-        serde_json::from_slice(&output).map_err(|error| CallError::Fault(Fault::internal(error)))
-    }
 }
 
-/// What only some kinds may do. The bounds stand on the methods: there rustc shows the words of
+/// What only some kinds may do. The bounds stand on the methods: there rustc shows the messages of
 /// [`HasDatabase`] and [`CallsOut`].
 impl<K: Kind> Ctx<K> {
-    /// The database, as an executor for sqlx: a query's refuses writes, a mutation's is its transaction.
+    /// The database, as an executor for sqlx: a query's refuses writes, a mutation's is its transaction. A
+    /// job's runs each statement as a transaction of its own, and again when the job runs again; several
+    /// statements that belong together, or one that may happen only once, belong into
+    /// [`commit`](Ctx::commit).
     ///
     /// Collect a stream before the next statement or call: one session runs one statement at a time.
     pub fn db(&self) -> &Db
     where
         K: HasDatabase,
     {
-        self.db.as_ref().expect("contexts of kinds with a database are only made with one")
+        K::db(&self.resources)
     }
 
     /// An HTTP client. Set the time limit from [`Request::remaining`], and mind that a retried request runs
@@ -290,7 +226,7 @@ impl<K: Kind> Ctx<K> {
 /// Where a call came from.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
-    scope: &'a Scope,
+    scope: &'a CallScope,
 }
 
 impl<'a> Request<'a> {
@@ -298,7 +234,7 @@ impl<'a> Request<'a> {
         &self.scope.shared.invocation
     }
 
-    /// The caller, whose looks are noted.
+    /// The caller. The call counts as one that asked about its connection.
     fn peer(&self) -> &'a Caller {
         self.scope.observe(Observed::Peer);
         &self.invocation().caller
@@ -330,12 +266,12 @@ impl<'a> Request<'a> {
         &self.invocation().name
     }
 
-    /// Who calls, for passing it on. A live query that asks for it runs for each client apart.
+    /// The caller, for passing it on. A live query that asks for it runs for each client apart.
     pub fn caller(&self) -> &'a Caller {
         self.peer()
     }
 
-    /// How long the call may still run.
+    /// How long the call may still run before its time limit.
     pub fn remaining(&self) -> std::time::Duration {
         self.scope.shared.deadline.saturating_duration_since(Instant::now())
     }

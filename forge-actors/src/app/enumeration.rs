@@ -2,7 +2,7 @@
 
 /// A Rust enum that is a Postgres enum.
 pub trait Enumeration: Copy + Sized + 'static {
-    /// Everything that is known of it.
+    /// Names and labels.
     const META: EnumMeta;
 }
 
@@ -19,13 +19,13 @@ pub struct EnumMeta {
     pub labels: &'static [&'static str],
     /// Source file.
     pub file: &'static str,
-    /// Line in it.
+    /// Line in the source file.
     pub line: u32,
 }
 
 /// An enum type, found at link time.
 pub struct EnumRegistration {
-    /// What is known of it.
+    /// Names and labels.
     pub meta: EnumMeta,
 }
 
@@ -46,7 +46,8 @@ impl EnumRegistration {
     }
 }
 
-/// A text that is no label of the type: bad input, or a database that is newer than the program.
+/// A text that is not a label of the type: bad input, or a label that a newer version has added to the
+/// database.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{value}` is no {type_name}; expected one of {}", .known.join(", "))]
 pub struct UnknownLabel {
@@ -54,12 +55,12 @@ pub struct UnknownLabel {
     pub value: String,
     /// Name of the type in Rust.
     pub type_name: &'static str,
-    /// The labels that there are.
+    /// The labels of the type.
     pub known: &'static [&'static str],
 }
 
 impl UnknownLabel {
-    /// `value` is no label of `E`.
+    /// The error for `value`, which is not a label of `E`.
     pub fn of<E: Enumeration>(value: &str) -> Self {
         Self { value: value.to_owned(), type_name: E::META.name, known: E::META.labels }
     }

@@ -1,127 +1,98 @@
-//! What handlers return when they fail, and how `?` lifts it.
+//! How handlers fail, and what `?` lifts into their errors.
 //!
-//! `forge::Result<T>` fails with a [`Fault`]; `forge::Result<T, TaskError>` with a [`Failure<TaskError>`],
-//! which is either the handler's own error or a fault. The alias goes through [`AppError::Fault`] so that the
-//! two are different types and `?` lifts one into the other without overlapping `From` implementations.
+//! `#[forge::error] enum TaskError` is two types in one. `TaskError`, which is `TaskError<Fault>`, is what
+//! handlers return: a hidden variant holds a failure of the system below the handler, so
+//! `Err(TaskError::NotFound)`, `.ok_or(TaskError::NotFound)?` and `?` on an sqlx error, a [`Fault`] or a
+//! [`CallError`] all fit std's own `Result<T, TaskError>`. `TaskError<Infallible>` ([`AppError::Own`]) has no
+//! such variant: a caller who matches on [`CallError::App`] names the variants that the author wrote, and the
+//! match is exhaustive.
+//!
+//! A variant without the type parameter would serve handlers as well, but every exhaustive match would need
+//! an arm for it. A method (`.or_err(E)`) would leave `Err(E.into())` in every handler.
 
 use std::convert::Infallible;
 use std::fmt;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::app::model::same;
-use crate::app::wire_type::WireType;
+use crate::app::wire_type::{self, Definition};
 use crate::kernel::fault::{AppCode, Code, Fault};
 
-/// What a handler returns.
-pub type Result<T, E = NoError> = std::result::Result<T, <E as AppError>::Fault>;
+/// What a handler returns: std's own `Result`. Without an error enum a handler fails with a [`Fault`].
+pub type Result<T, E = Fault> = std::result::Result<T, E>;
 
 /// An application's error enum, declared with `#[forge::error]`: each variant has a code and a status, its
-/// fields are the details.
+/// fields are the details. [`Fault`] is the error of handlers that have no enum of their own.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not an application error",
-    note = "declare it with `#[forge::error]` on the enum and `#[code(\"NAME\", status = 409)]` on each variant"
+    message = "`{Self}` is not the error of a handler",
+    label = "not declared with `#[forge::error]`",
+    note = "declare it with `#[forge::error]` on the enum and `#[code(\"NAME\", status = 409)]` on each \
+            variant"
 )]
-pub trait AppError: fmt::Debug + WireType + Send + 'static {
-    /// What a handler with this error returns in `Err`.
-    type Fault: Into<Fault> + From<Fault> + fmt::Debug + Send + 'static;
+pub trait AppError: fmt::Debug + Send + 'static {
+    /// The same enum without faults of the system: what [`CallError::App`] holds.
+    type Own: fmt::Debug + Into<Fault> + Send + 'static;
 
     /// Every code of the enum, in the order of its variants.
     const CODES: &'static [AppCode];
 
-    /// The code of this value.
-    fn code(&self) -> AppCode;
+    /// What clients know of it.
+    const DEFINITION: Definition;
 
-    /// The sentence for the client: the variant's documentation.
-    fn message(&self) -> &'static str;
+    /// The error as a client gets it.
+    fn into_fault(self) -> Fault;
 
-    /// The variant's fields as a JSON object, or `null`.
-    fn details(&self) -> serde_json::Value;
-
-    /// Reads back what [`code`](Self::code) and [`details`](Self::details) wrote; `None` for another enum's
-    /// code.
-    fn from_wire(code: &str, details: Option<&serde_json::Value>) -> Option<Self>
-    where
-        Self: Sized;
+    /// Reads back the code and the details of a [`Fault`] that was made of a variant; `None` for another
+    /// enum's code.
+    fn from_wire(code: &str, details: Option<&Value>) -> Option<Self::Own>;
 }
 
-/// The error of a handler that has none of its own.
-#[derive(Debug)]
-pub struct NoError(Infallible);
-
-impl AppError for NoError {
-    type Fault = Fault;
+impl AppError for Fault {
+    type Own = Infallible;
     const CODES: &'static [AppCode] = &[];
+    const DEFINITION: Definition = wire_type::no_errors;
 
-    fn code(&self) -> AppCode {
-        match self.0 {}
+    fn into_fault(self) -> Fault {
+        self
     }
 
-    fn message(&self) -> &'static str {
-        match self.0 {}
-    }
-
-    fn details(&self) -> serde_json::Value {
-        match self.0 {}
-    }
-
-    fn from_wire(_: &str, _: Option<&serde_json::Value>) -> Option<Self> {
+    fn from_wire(_: &str, _: Option<&Value>) -> Option<Infallible> {
         None
     }
 }
 
-/// The failure of a handler that has an error enum: its own error, or a fault of the system below it.
+/// The failure of `ctx.call`: match on the callee's own error, or let `?` pass it on with the callee's code.
+///
+/// ```
+/// # extern crate forge_actors as forge;
+/// # use forge::prelude::*;
+/// # #[forge::error]
+/// # pub enum TaskError {
+/// #     /// There is no such task.
+/// #     #[code("NO_SUCH_TASK", status = 404)] NoSuchTask,
+/// # }
+/// # #[forge::query]
+/// # pub async fn title(_ctx: &QueryContext) -> Result<String, TaskError> { Err(TaskError::NoSuchTask) }
+/// #[forge::action]
+/// pub async fn title_or_dash(ctx: &ActionContext) -> Result<String> {
+///     match ctx.call(Title {}).await {
+///         Err(CallError::App(TaskError::NoSuchTask)) => Ok("-".to_owned()),
+///         other => Ok(other?),
+///     }
+/// }
+/// # fn main() {}
+/// ```
 #[derive(Debug)]
-pub enum Failure<E> {
-    /// The application said no.
-    App(E),
-    /// Something below the application failed.
-    Fault(Fault),
-}
-
-impl<E: AppError> From<E> for Failure<E> {
-    fn from(error: E) -> Self {
-        Self::App(error)
-    }
-}
-
-impl<E> From<Fault> for Failure<E> {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl<E> From<sqlx::Error> for Failure<E> {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Fault(error.into())
-    }
-}
-
-impl<E: AppError> From<Failure<E>> for Fault {
-    fn from(failure: Failure<E>) -> Self {
-        match failure {
-            Failure::App(error) => {
-                let details = error.details();
-                let fault = Fault::new(Code::App(error.code()), error.message());
-                if details.is_null() { fault } else { fault.with_details(details) }
-            }
-            Failure::Fault(fault) => fault,
-        }
-    }
-}
-
-/// What `ctx.call` fails with: match on the callee's own error, or let `?` pass it on with the callee's code.
-#[derive(Debug)]
-pub enum CallError<E> {
+pub enum CallError<E: AppError> {
     /// The called handler's own error.
-    App(E),
-    /// Anything else that failed.
+    App(E::Own),
+    /// Any other failure: of the database, of the node, of the arguments.
     Fault(Fault),
 }
 
 impl<E: AppError> CallError<E> {
-    /// Sorts a fault that came over an erased border back into the callee's own error.
+    /// Sorts the fault of a call whose types were erased back into the callee's own error.
     pub(crate) fn from_fault(fault: Fault) -> Self {
         match E::from_wire(fault.code().name(), fault.details()) {
             Some(error) if matches!(fault.code(), Code::App(_)) => Self::App(error),
@@ -133,28 +104,25 @@ impl<E: AppError> CallError<E> {
 impl<E: AppError> From<CallError<E>> for Fault {
     fn from(error: CallError<E>) -> Self {
         match error {
-            CallError::App(error) => Failure::App(error).into(),
+            CallError::App(error) => error.into(),
             CallError::Fault(fault) => fault,
         }
     }
 }
 
-impl<E: AppError, F> From<CallError<E>> for Failure<F> {
-    fn from(error: CallError<E>) -> Self {
-        Self::Fault(error.into())
+/// The fault that stands for a variant of an application's error.
+#[doc(hidden)]
+pub fn fault_of<const FIELDS: usize>(
+    code: AppCode,
+    message: &'static str,
+    details: [(&'static str, Value); FIELDS],
+) -> Fault {
+    let fault = Fault::new(Code::App(code), message);
+    if FIELDS == 0 {
+        return fault;
     }
-}
-
-/// Writes an error's fields for [`AppError::details`].
-#[doc(hidden)]
-pub fn details_of<T: Serialize>(fields: &T) -> serde_json::Value {
-    serde_json::to_value(fields).unwrap_or(serde_json::Value::Null)
-}
-
-/// Reads an error's fields for [`AppError::from_wire`].
-#[doc(hidden)]
-pub fn details_into<T: DeserializeOwned>(details: Option<&serde_json::Value>) -> Option<T> {
-    T::deserialize(details.unwrap_or(&serde_json::Value::Null)).ok()
+    let details = details.into_iter().map(|(name, value)| (name.to_owned(), value));
+    fault.with_details(Value::Object(details.collect()))
 }
 
 /// Whether a code is in Forge's own table; `#[forge::error]` refuses those at compile time.

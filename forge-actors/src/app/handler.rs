@@ -4,7 +4,8 @@
 //!
 //! ```
 //! # extern crate forge_actors as forge;
-//! use forge::app::{Handler, Meta, Mutation, MutationContext, NoError, Result};
+//! use forge::app::{Handler, Meta, Mutation, MutationContext, Result};
+//! use forge::kernel::fault::Fault;
 //!
 //! /// Adds two numbers.
 //! #[forge::data]
@@ -13,7 +14,7 @@
 //! impl Handler for Add {
 //!     type Kind = Mutation;
 //!     type Output = i32;
-//!     type Error = NoError;
+//!     type Error = Fault;
 //!     const META: Meta = Meta::mutation(module_path!(), "add", file!(), line!()).public();
 //!
 //!     async fn run(self, _ctx: &MutationContext) -> Result<i32> {
@@ -26,45 +27,49 @@
 use std::future::Future;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use crate::app::arguments;
 use crate::app::context::Ctx;
+use crate::app::decoded::HandlerKind;
 use crate::app::error::AppError;
 use crate::app::job::JobMeta;
-use crate::app::kind::{Kind, KindName};
+use crate::app::kind::KindName;
 use crate::app::wire_type::WireType;
 use crate::db::transaction::Isolation;
 use crate::kernel::fault::Fault;
 use crate::kernel::limits;
 
 /// A message that the node can run.
-pub trait Handler: Serialize + DeserializeOwned + WireType + Send + Sized + 'static {
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the message of a handler",
+    label = "no handler runs this",
+    note = "the function `create` of an attribute like `#[forge::mutation]` has the message `Create`; where \
+            another item of that name hides it, give it a name of its own: `message = \"CreateTask\"`"
+)]
+pub trait Handler: WireType {
     /// Decides capabilities, options and durability.
-    type Kind: Kind;
-    /// What it answers.
-    type Output: Serialize + DeserializeOwned + WireType + Send + 'static;
-    /// Its own error enum, or [`NoError`](crate::app::NoError).
+    type Kind: HandlerKind;
+    /// What the handler returns.
+    type Output: WireType;
+    /// The handler's own error enum, or [`Fault`] when it has none.
     type Error: AppError;
     /// Name, access, limits.
     const META: Meta;
 
-    /// Runs it.
-    fn run(
-        self,
-        ctx: &Ctx<Self::Kind>,
-    ) -> impl Future<Output = crate::app::Result<Self::Output, Self::Error>> + Send;
+    /// Runs the handler.
+    fn run(self, ctx: &Ctx<Self::Kind>) -> impl Future<Output = Result<Self::Output, Self::Error>> + Send;
 
-    /// Reads the arguments object. The attributes override it so that every refused argument is reported at
-    /// once.
+    /// Reads the arguments object. The attributes override this, so that every refused argument is reported
+    /// at once.
+    ///
+    /// # Errors
+    /// `VALIDATION` names the arguments that do not fit; `BAD_REQUEST` says that the text is not an object.
     fn decode(args: &[u8]) -> Result<Self, Fault> {
-        arguments::decode_whole(args)
+        Self::from_json(arguments::or_empty(args)).map_err(|error| arguments::refusal(&error))
     }
 }
 
-/// Who may call a handler from outside. Checked at the border, before the arguments are read; a handler that
-/// calls another one has decided for itself.
+/// Who may call a handler from outside. The node checks this before the arguments are read. `ctx.call` does
+/// not check it: a handler that calls another one answers for the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Anyone.
@@ -73,15 +78,13 @@ pub enum Access {
     Authenticated,
     /// A valid token whose `roles` contain this one.
     Role(&'static str),
-    /// Nobody: only other handlers. From outside it does not exist.
+    /// Only other handlers. From outside the handler does not exist.
     Internal,
 }
 
 /// Everything that is known of a handler without running it.
 #[derive(Debug, Clone, Copy)]
 pub struct Meta {
-    /// The kind.
-    pub kind: KindName,
     /// `module_path!()` of the handler.
     pub module: &'static str,
     /// Name of the function or message.
@@ -90,40 +93,86 @@ pub struct Meta {
     pub name: Option<&'static str>,
     /// First paragraph of the documentation.
     pub doc: &'static str,
-    /// What `#[deprecated]` says about it; an empty text when it gives no reason.
+    /// The note of `#[deprecated]`; an empty text when it gives no reason.
     pub deprecated: Option<&'static str>,
-    /// Who may call it.
+    /// Who may call the handler.
     pub access: Access,
-    /// Time limit, cancelled in Postgres too.
+    /// Time limit of one call, or of one attempt at a job; at the limit its statements are cancelled in
+    /// Postgres too.
     pub timeout: Duration,
     /// Calls at the same time on one node; more are refused with `OVERLOADED`.
     pub concurrency: Option<u32>,
     /// Bytes of arguments; more are refused with `PAYLOAD_TOO_LARGE`.
     pub input_bytes_max: usize,
-    /// All statements of a query see one snapshot, at the price of two more round trips.
-    pub snapshot: bool,
-    /// How often a live query runs again whatever was changed; for queries that read what is in no table.
-    pub refresh: Option<Duration>,
-    /// Isolation of a mutation's transaction.
-    pub isolation: Isolation,
-    /// How a job is queued and repeated; `Some` for jobs and for nothing else.
-    pub job: Option<JobMeta>,
+    /// The kind, with the options that only this kind has.
+    pub options: KindOptions,
     /// Source file.
     pub file: &'static str,
-    /// Line in it.
+    /// Line in the source file.
     pub line: u32,
+}
+
+/// A kind, with the options that only this kind has.
+#[derive(Debug, Clone, Copy)]
+pub enum KindOptions {
+    /// Of a query.
+    Query(QueryOptions),
+    /// Of a mutation.
+    Mutation(MutationOptions),
+    /// An action has no options of its own.
+    Action,
+    /// Of a job.
+    Job(JobMeta),
+}
+
+/// The options that only queries have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryOptions {
+    /// All statements see one snapshot, at the price of two more round trips.
+    pub snapshot: bool,
+    /// How often a live query runs again whether or not a change was seen; for queries that read what is in
+    /// no table.
+    pub refresh: Option<Duration>,
+}
+
+/// The options that only mutations have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MutationOptions {
+    /// Isolation of the transaction.
+    pub isolation: Isolation,
+}
+
+impl QueryOptions {
+    /// The options of an attribute that names none.
+    pub const DEFAULT: Self = Self { snapshot: false, refresh: None };
+}
+
+impl MutationOptions {
+    /// The options of an attribute that names none.
+    pub const DEFAULT: Self = Self { isolation: Isolation::ReadCommitted };
+}
+
+impl KindOptions {
+    /// The kind.
+    pub const fn kind(&self) -> KindName {
+        match self {
+            Self::Query(_) => KindName::Query,
+            Self::Mutation(_) => KindName::Mutation,
+            Self::Action => KindName::Action,
+            Self::Job(_) => KindName::Job,
+        }
+    }
 }
 
 impl Meta {
     const fn new(
-        kind: KindName,
+        options: KindOptions,
         module: &'static str,
         function: &'static str,
         file: &'static str,
         line: u32,
     ) -> Self {
         Self {
-            kind,
             module,
             function,
             name: None,
@@ -133,10 +182,7 @@ impl Meta {
             timeout: limits::HANDLER_TIMEOUT,
             concurrency: None,
             input_bytes_max: limits::HANDLER_INPUT_BYTES_MAX,
-            snapshot: false,
-            refresh: None,
-            isolation: Isolation::ReadCommitted,
-            job: None,
+            options,
             file,
             line,
         }
@@ -144,7 +190,7 @@ impl Meta {
 
     /// Of a query.
     pub const fn query(module: &'static str, function: &'static str, file: &'static str, line: u32) -> Self {
-        Self::new(KindName::Query, module, function, file, line)
+        Self::new(KindOptions::Query(QueryOptions::DEFAULT), module, function, file, line)
     }
 
     /// Of a mutation.
@@ -154,24 +200,37 @@ impl Meta {
         file: &'static str,
         line: u32,
     ) -> Self {
-        Self::new(KindName::Mutation, module, function, file, line)
+        Self::new(KindOptions::Mutation(MutationOptions::DEFAULT), module, function, file, line)
     }
 
     /// Of an action.
     pub const fn action(module: &'static str, function: &'static str, file: &'static str, line: u32) -> Self {
-        Self::new(KindName::Action, module, function, file, line)
+        Self::new(KindOptions::Action, module, function, file, line)
     }
 
-    /// Of a job: nobody can call it, and its defaults are those of [`JobMeta::DEFAULT`].
+    /// Of a job, which nobody can call: it is dispatched.
     pub const fn job(module: &'static str, function: &'static str, file: &'static str, line: u32) -> Self {
-        let meta = Self::new(KindName::Job, module, function, file, line);
-        Self { access: Access::Internal, job: Some(JobMeta::DEFAULT), ..meta }
+        let meta = Self::new(KindOptions::Job(JobMeta::DEFAULT), module, function, file, line);
+        Self { access: Access::Internal, ..meta }
     }
 
     /// Callable without a token.
     pub const fn public(mut self) -> Self {
         self.access = Access::Public;
         self
+    }
+
+    /// The kind.
+    pub const fn kind(&self) -> KindName {
+        self.options.kind()
+    }
+
+    /// How a job is queued and repeated; `None` for the other kinds.
+    pub const fn job_meta(&self) -> Option<JobMeta> {
+        match self.options {
+            KindOptions::Job(job) => Some(job),
+            KindOptions::Query(_) | KindOptions::Mutation(_) | KindOptions::Action => None,
+        }
     }
 
     /// The name on the wire: `module.function`, the module being the innermost one.

@@ -6,15 +6,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::app::context::{Ctx, MutationContext};
 use crate::app::error::Result;
-use crate::app::kind::Job;
 use crate::db::transaction::Transaction;
-use crate::kernel::fault::Fault;
 use crate::kernel::ids::JobId;
 
 /// How a job is queued and repeated.
@@ -163,8 +160,8 @@ impl Attempt {
     }
 }
 
-/// Finishes a job in the transaction of its effect. The job subsystem implements it, so that contexts need not
-/// import that subsystem.
+/// Finishes a job in the transaction of its effect. The job subsystem implements it, so that contexts need
+/// not import that subsystem.
 pub trait CompleteInTransaction: Send + Sync + 'static {
     /// The attempt that is completed.
     fn attempt(&self) -> Attempt;
@@ -175,54 +172,4 @@ pub trait CompleteInTransaction: Send + Sync + 'static {
     /// Finishes the job in `tx`, commits, and then wakes the workers of `queues`. Fails with `CONFLICT`, and
     /// commits nothing, when another attempt has taken the job over.
     fn commit(&self, tx: Transaction, queues: BTreeSet<Arc<str>>) -> BoxFuture<'_, Result<()>>;
-}
-
-impl Ctx<Job> {
-    /// Which attempt at which job this is.
-    pub fn attempt(&self) -> Attempt {
-        self.completion().attempt()
-    }
-
-    /// Runs the job again after `delay`, without spending an attempt: `return ctx.snooze(minutes(30));`.
-    pub fn snooze<T, F: From<Fault>>(&self, delay: Duration) -> std::result::Result<T, F> {
-        Err(Fault::snooze(delay).into())
-    }
-
-    /// Runs `effect` in a transaction that also finishes the job: both are committed or neither, and only
-    /// once, however often the job is run. Its context writes, calls and dispatches as a mutation's does.
-    ///
-    /// Fails with `CONFLICT`, and commits nothing, when another attempt has taken the job over. After a
-    /// success nothing that the handler still does is repeated.
-    ///
-    /// ```no_run
-    /// # use forge_actors::app::{JobContext, Result};
-    /// # async fn example(ctx: &JobContext, task: uuid::Uuid) -> Result<()> {
-    /// ctx.commit(async |tx| {
-    ///     sqlx::query("UPDATE tasks SET reminded = true WHERE id = $1").bind(task).execute(tx.db()).await?;
-    ///     Ok(())
-    /// })
-    /// .await
-    /// # }
-    /// ```
-    pub async fn commit<T>(&self, effect: impl AsyncFnOnce(&MutationContext) -> Result<T>) -> Result<T> {
-        let completion = self.completion();
-        let scope = self.scope.deeper()?;
-        let tx =
-            completion.begin(self.scope.shared.deadline.saturating_duration_since(Instant::now())).await?;
-        let ctx = MutationContext::new(scope, Some(tx.db()));
-        match effect(&ctx).await {
-            Ok(value) => {
-                completion.commit(tx, self.scope.shared.effects.take_queues()).await?;
-                Ok(value)
-            }
-            Err(fault) => {
-                tx.rollback().await;
-                Err(fault)
-            }
-        }
-    }
-
-    fn completion(&self) -> &dyn CompleteInTransaction {
-        self.scope.attempt.as_deref().expect("a job's handler is only run in an attempt")
-    }
 }

@@ -5,11 +5,19 @@
 //! | query | reads (Postgres refuses writes) | none, or one snapshot | queries |
 //! | mutation | reads and writes | exactly one | queries, mutations |
 //! | action | none of its own | none | queries, mutations, actions; the outside world |
-//! | job | inside of `ctx.commit` | the one that finishes it | queries, mutations, actions; the outside world |
+//! | job | each statement on its own | in `ctx.commit` | queries, mutations, actions; the outside world |
 //!
 //! Mutations, actions and jobs dispatch jobs; nothing calls one.
+//!
+//! What a running handler of a kind has been given is [`Kind::Resources`]: a query a reader, a mutation its
+//! transaction, a job its attempt. The traits below say who may use them how.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use crate::app::job::CompleteInTransaction;
+use crate::db::handle::Db;
 
 /// The kinds, as a value: metadata, metrics, the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,9 +46,11 @@ impl KindName {
 }
 
 /// A kind of handler, as a type. Sealed: kinds are Forge's, handlers are the application's.
-pub trait Kind: sealed::Sealed + Send + Sync + 'static {
+pub trait Kind: sealed::Sealed + Send + Sync + Sized + 'static {
     /// The kind as a value.
     const NAME: KindName;
+    /// What a running handler has been given.
+    type Resources: Send + Sync;
 }
 
 /// Marks query handlers.
@@ -56,29 +66,93 @@ pub enum Action {}
 #[derive(Debug, Clone, Copy)]
 pub enum Job {}
 
-impl Kind for Query {
-    const NAME: KindName = KindName::Query;
+/// What a query has been given.
+pub struct QueryResources {
+    /// Reads from the pool, or in one snapshot.
+    pub db: Db,
 }
-impl Kind for Mutation {
-    const NAME: KindName = KindName::Mutation;
+
+/// What a mutation has been given.
+pub struct MutationResources {
+    /// Its transaction.
+    pub db: Db,
 }
-impl Kind for Action {
-    const NAME: KindName = KindName::Action;
+
+/// What a job has been given.
+pub struct JobResources {
+    /// Each statement is a transaction of its own.
+    pub db: Db,
+    /// The attempt that runs, and that `ctx.commit` completes.
+    pub attempt: Arc<dyn CompleteInTransaction>,
 }
-impl Kind for Job {
-    const NAME: KindName = KindName::Job;
+
+macro_rules! kinds {
+    ($($kind:ident = $resources:ty;)+) => {$(
+        impl Kind for $kind {
+            const NAME: KindName = KindName::$kind;
+            type Resources = $resources;
+        }
+
+        impl sealed::Sealed for $kind {}
+    )+};
+}
+
+kinds! {
+    Query = QueryResources;
+    Mutation = MutationResources;
+    Action = ();
+    Job = JobResources;
 }
 
 /// The kinds whose context has a database.
 #[diagnostic::on_unimplemented(
     message = "`Ctx<{Self}>` has no database",
     label = "no `db()` here",
-    note = "an action is not transactional: put the statement into a query or a mutation and run that with `ctx.call(..)`",
-    note = "a job writes inside of `ctx.commit(async |tx| ..)`, which finishes it in the same transaction"
+    note = "an action is not transactional: put the statement into a query or a mutation and run that with \
+            `ctx.call(..)`"
 )]
-pub trait HasDatabase: Kind {}
-impl HasDatabase for Query {}
-impl HasDatabase for Mutation {}
+pub trait HasDatabase: Kind {
+    /// The database of a running handler.
+    #[doc(hidden)]
+    fn db(resources: &Self::Resources) -> &Db;
+}
+
+/// The kinds whose handlers run in the snapshot or transaction of a handler that calls them.
+pub trait RunsInside: HasDatabase {
+    /// What a called handler is given: a part of its caller's transaction.
+    #[doc(hidden)]
+    fn inside(db: Db) -> Self::Resources;
+}
+
+impl HasDatabase for Query {
+    fn db(resources: &QueryResources) -> &Db {
+        &resources.db
+    }
+}
+
+impl HasDatabase for Mutation {
+    fn db(resources: &MutationResources) -> &Db {
+        &resources.db
+    }
+}
+
+impl HasDatabase for Job {
+    fn db(resources: &JobResources) -> &Db {
+        &resources.db
+    }
+}
+
+impl RunsInside for Query {
+    fn inside(db: Db) -> QueryResources {
+        QueryResources { db }
+    }
+}
+
+impl RunsInside for Mutation {
+    fn inside(db: Db) -> MutationResources {
+        MutationResources { db }
+    }
+}
 
 /// The kinds that may talk to the outside world.
 #[diagnostic::on_unimplemented(
@@ -90,38 +164,6 @@ pub trait CallsOut: Kind {}
 impl CallsOut for Action {}
 impl CallsOut for Job {}
 
-/// Which kind may run which by `ctx.call`.
-#[diagnostic::on_unimplemented(
-    message = "`Ctx<{Self}>` cannot call a handler of kind `{Callee}`",
-    label = "not callable from here",
-    note = "queries call queries; mutations call queries and mutations (in their own transaction); actions and jobs call all three; a job is not called but dispatched"
-)]
-pub trait MayCall<Callee: Kind>: Kind {}
-impl MayCall<Query> for Query {}
-impl MayCall<Query> for Mutation {}
-impl MayCall<Mutation> for Mutation {}
-impl MayCall<Query> for Action {}
-impl MayCall<Mutation> for Action {}
-impl MayCall<Action> for Action {}
-impl MayCall<Query> for Job {}
-impl MayCall<Mutation> for Job {}
-impl MayCall<Action> for Job {}
-
-/// The kinds that may dispatch jobs.
-#[diagnostic::on_unimplemented(
-    message = "`Ctx<{Self}>` cannot dispatch a job",
-    label = "no `dispatch()` here",
-    note = "a query only reads, and a dispatched job is a row: dispatch it in a mutation, with which it commits, or in an action or a job"
-)]
-pub trait MayDispatch: MayCall<Mutation> {}
-impl MayDispatch for Mutation {}
-impl MayDispatch for Action {}
-impl MayDispatch for Job {}
-
 mod sealed {
     pub trait Sealed {}
-    impl Sealed for super::Query {}
-    impl Sealed for super::Mutation {}
-    impl Sealed for super::Action {}
-    impl Sealed for super::Job {}
 }

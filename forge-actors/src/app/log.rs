@@ -1,34 +1,62 @@
 //! `ctx.log` and `ctx.metrics`: the call's own view of the node's log and metrics.
 
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Writes events that carry the handler's name, inside the call's span (which carries the trace id).
+/// Writes log lines that carry the handler's name, inside the call's span (which carries the trace id).
+///
+/// ```no_run
+/// # use forge_actors::app::MutationContext;
+/// # fn example(ctx: &MutationContext, task: forge_actors::kernel::ids::JobId) {
+/// ctx.log.info("task assigned");
+/// ctx.log.with("task", task).with("attempt", 3).warn("the assignee is on leave");
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Log {
     handler: Arc<str>,
+    /// `name=value`, separated by spaces.
+    fields: String,
 }
 
 macro_rules! levels {
     ($($(#[$doc:meta])+ $level:ident;)+) => {$(
         $(#[$doc])+
         pub fn $level(&self, message: impl AsRef<str>) {
-            tracing::$level!(target: "app", handler = %self.handler, "{}", message.as_ref());
+            let fields = (!self.fields.is_empty()).then_some(self.fields.as_str());
+            tracing::$level!(target: "app", handler = %self.handler, fields, "{}", message.as_ref());
         }
     )+};
 }
 
 impl Log {
     pub(crate) fn new(handler: &Arc<str>) -> Self {
-        Self { handler: Arc::clone(handler) }
+        Self { handler: Arc::clone(handler), fields: String::new() }
+    }
+
+    /// A log whose lines carry this field too, as `name=value`. The value is written by its `Display`, so a
+    /// secret stays `[redacted]`; a value with spaces, quotes or `=` is put in quotes.
+    #[must_use = "the field is on the lines that the returned log writes"]
+    pub fn with(&self, name: &'static str, value: impl fmt::Display) -> Self {
+        let mut fields = self.fields.clone();
+        if !fields.is_empty() {
+            fields.push(' ');
+        }
+        let value = value.to_string();
+        let plain = !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c == '"' || c == '=');
+        let written =
+            if plain { write!(fields, "{name}={value}") } else { write!(fields, "{name}={value:?}") };
+        written.expect("writing to a String cannot fail");
+        Self { handler: Arc::clone(&self.handler), fields }
     }
 
     levels! {
         /// For the developer; off in production by default.
         debug;
-        /// Something happened.
+        /// An event of normal operation.
         info;
-        /// Something is off, and the call goes on.
+        /// Something is wrong, and the call goes on.
         warn;
         /// Something failed.
         error;

@@ -5,13 +5,16 @@
 //! implementations and registrations; everything they write can be written by hand. The [`catalog`] finds the
 //! registrations at link time.
 //!
-//! This room runs nothing: the function room does, through [`context::Invoke`].
+//! Nothing in this module runs a handler: the function subsystem does, through [`context::Invoke`].
 
 pub mod application;
 pub mod arguments;
 pub mod auth;
+pub mod call;
 pub mod catalog;
+pub mod commit;
 pub mod context;
+pub mod decoded;
 pub mod dispatch;
 pub mod enumeration;
 pub mod error;
@@ -19,9 +22,14 @@ pub mod handler;
 pub mod job;
 pub mod kind;
 pub mod log;
+#[doc(hidden)]
+pub mod message;
 pub mod model;
+pub mod new_job;
 pub mod node;
 pub mod password;
+#[doc(hidden)]
+pub mod row;
 pub mod schema;
 pub mod token;
 pub mod validated;
@@ -31,11 +39,14 @@ pub use crate::db::transaction::Isolation;
 pub use application::App;
 pub use catalog::{Catalog, Registration};
 pub use context::{ActionContext, Ctx, JobContext, MutationContext, QueryContext};
-pub use error::{AppError, CallError, Failure, NoError, Result};
-pub use handler::{Access, Handler, Meta};
+pub use error::{AppError, CallError, Result};
+pub use handler::{Access, Handler, KindOptions, Meta, MutationOptions, QueryOptions};
 pub use job::{Attempt, JobMeta, JobStatus, RetryBackoff};
-pub use kind::{Action, Job, Kind, KindName, Mutation, Query};
+pub use kind::{
+    Action, Job, JobResources, Kind, KindName, Mutation, MutationResources, Query, QueryResources,
+};
 pub use model::Model;
+pub use wire_type::WireType;
 
 #[cfg(test)]
 mod tests;

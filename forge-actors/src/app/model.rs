@@ -4,35 +4,63 @@
 //! made of the metadata stands in [`schema`](crate::app::schema).
 
 use sqlx::postgres::{PgHasArrayType, PgRow};
-use sqlx::{Decode, Encode, FromRow, Postgres, Row, Type};
+use sqlx::{Decode, FromRow, Postgres, Row, Type};
 
 use crate::app::enumeration::EnumMeta;
 use crate::kernel::integer::{Int53, Int64};
 use crate::kernel::time::Timestamp;
 
-/// A Rust type that a column can hold, and the SQL type that holds it.
+/// A Rust type that a column can hold, and the SQL type that holds it. It implements sqlx's `Type`, `Encode`
+/// and `Decode` too.
+///
+/// What the attributes write about the type of a column goes through this trait alone, so that a type which
+/// does not implement it has one error.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the type of a column",
-    label = "no Postgres type is known for it",
-    note = "columns hold bool, i16, i32, i64, Int53, Int64, f32, f64, String, Uuid, Timestamp, NaiveDate, serde_json::Value, Vec<u8>, types of `forge::id!`, `#[forge::forge_enum]` and `#[forge::validated_type]`, and `Option` or `Vec` of those"
+    label = "no Postgres type is known for this",
+    note = "columns hold bool, i16, i32, i64, Int53, Int64, f32, f64, String, Uuid, Timestamp, \
+            NaiveDate, JSON values, Vec<u8>, types of `forge::id!`, `#[forge::forge_enum]` and `#[forge::validated_type]`, \
+            `#[forge::data]` enums without data, and `Option` or `Vec` of those"
 )]
-pub trait ColumnType:
-    'static + Type<Postgres> + for<'r> Decode<'r, Postgres> + for<'q> Encode<'q, Postgres>
-{
+pub trait ColumnType: Sized + 'static {
     /// The SQL type, for example `text`; of an array, the type of its elements.
     const SQL: &'static str;
     /// `NULL` is a value of the type.
     const NULLABLE: bool = false;
     /// A column of it is an array.
     const ARRAY: bool = false;
-    /// The Postgres enum behind it.
+    /// The Postgres enum behind the type.
     const ENUM: Option<&'static EnumMeta> = None;
+
+    /// A column of this type without a name and without further attributes.
+    #[doc(hidden)]
+    const COLUMN: ColumnMeta = ColumnMeta {
+        field: "",
+        name: "",
+        sql: Self::SQL,
+        array: Self::ARRAY,
+        enumeration: Self::ENUM,
+        nullable: Self::NULLABLE,
+        id: false,
+        default: None,
+        updated_at: false,
+        sensitive: false,
+        references: None,
+    };
+
+    /// Reads one column of a row.
+    #[doc(hidden)]
+    fn read(row: &PgRow, name: &str) -> Result<Self, sqlx::Error>;
 }
 
 macro_rules! column_types {
     ($($rust:ty = $sql:literal;)+) => {$(
         impl ColumnType for $rust {
             const SQL: &'static str = $sql;
+
+            fn read(row: &PgRow, name: &str) -> Result<Self, sqlx::Error> {
+                row.try_get(name)
+            }
         }
     )+};
 }
@@ -54,17 +82,33 @@ column_types! {
     Vec<u8> = "bytea";
 }
 
-impl<T: ColumnType> ColumnType for Option<T> {
+#[diagnostic::do_not_recommend]
+impl<T> ColumnType for Option<T>
+where
+    T: ColumnType + Type<Postgres> + for<'r> Decode<'r, Postgres>,
+{
     const SQL: &'static str = T::SQL;
     const NULLABLE: bool = true;
     const ARRAY: bool = T::ARRAY;
     const ENUM: Option<&'static EnumMeta> = T::ENUM;
+
+    fn read(row: &PgRow, name: &str) -> Result<Self, sqlx::Error> {
+        row.try_get(name)
+    }
 }
 
-impl<T: ColumnType + PgHasArrayType> ColumnType for Vec<T> {
+#[diagnostic::do_not_recommend]
+impl<T> ColumnType for Vec<T>
+where
+    T: ColumnType + PgHasArrayType + Type<Postgres> + for<'r> Decode<'r, Postgres>,
+{
     const SQL: &'static str = T::SQL;
     const ARRAY: bool = true;
     const ENUM: Option<&'static EnumMeta> = T::ENUM;
+
+    fn read(row: &PgRow, name: &str) -> Result<Self, sqlx::Error> {
+        row.try_get(name)
+    }
 }
 
 /// A struct that is a row of a table.
@@ -83,6 +127,33 @@ pub trait Model: for<'r> FromRow<'r, PgRow> + Send + Unpin + 'static {
     const META: ModelMeta;
 }
 
+/// A model that a column of type `Column` may belong to.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a column of type `{Column}` cannot belong to `{Self}`",
+    label = "not a model with ids of that type",
+    note = "`belongs_to` names a struct with `#[forge::model(table = \"..\")]`, and the column has the type \
+            of its id, or an `Option` of that type"
+)]
+pub trait OwnerOf<Column> {
+    /// The table that the column refers to.
+    const OWNER_TABLE: &'static str;
+    /// The primary key of that table.
+    const OWNER_COLUMN: &'static str;
+}
+
+#[diagnostic::do_not_recommend]
+impl<M: Model, Column: RefersTo<M::Id>> OwnerOf<Column> for M {
+    const OWNER_TABLE: &'static str = M::TABLE;
+    const OWNER_COLUMN: &'static str = M::ID_COLUMN;
+}
+
+/// A column that refers to a row by its id: the id itself, or an `Option` of it.
+#[doc(hidden)]
+pub trait RefersTo<Id> {}
+impl<Id> RefersTo<Id> for Id {}
+impl<Id> RefersTo<Id> for Option<Id> {}
+
 /// A table, as its model describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelMeta {
@@ -96,11 +167,11 @@ pub struct ModelMeta {
     pub columns: &'static [ColumnMeta],
     /// The indexes besides the primary key's: those of the struct's attribute and those of single fields.
     pub indexes: &'static [IndexMeta],
-    /// Whether live queries are told of its changes; `None`: as `capture.default` says.
+    /// Whether changes of the table reach live queries; `None` means what the setting `capture.default` says.
     pub reactive: Option<bool>,
     /// Source file.
     pub file: &'static str,
-    /// Line in it.
+    /// Line in the source file.
     pub line: u32,
 }
 
@@ -127,27 +198,8 @@ pub struct ColumnMeta {
     pub updated_at: bool,
     /// Neither JSON nor `Debug` show it.
     pub sensitive: bool,
-    /// The row it belongs to.
+    /// The row that the column refers to.
     pub references: Option<Reference>,
-}
-
-impl ColumnMeta {
-    /// A column of type `T` without further attributes.
-    pub const fn of<T: ColumnType>(field: &'static str, name: &'static str) -> Self {
-        Self {
-            field,
-            name,
-            sql: T::SQL,
-            array: T::ARRAY,
-            enumeration: T::ENUM,
-            nullable: T::NULLABLE,
-            id: false,
-            default: None,
-            updated_at: false,
-            sensitive: false,
-            references: None,
-        }
-    }
 }
 
 /// A default.
@@ -166,7 +218,7 @@ pub struct Reference {
     pub table: &'static str,
     /// Its primary key.
     pub column: &'static str,
-    /// What happens here when the row there is deleted.
+    /// What happens to the referring row when the row that it refers to is deleted.
     pub on_delete: OnDelete,
 }
 
@@ -175,9 +227,9 @@ pub struct Reference {
 pub enum OnDelete {
     /// The deletion is refused.
     Restrict,
-    /// It is deleted too.
+    /// The row is deleted too.
     Cascade,
-    /// It stays, and belongs to none.
+    /// The row stays, and its reference becomes `NULL`.
     SetNull,
 }
 
@@ -199,15 +251,15 @@ pub struct IndexMeta {
     pub name: &'static str,
     /// Its columns, in order.
     pub columns: &'static [&'static str],
-    /// No two rows have equal values.
+    /// No two rows have equal values in these columns.
     pub unique: bool,
-    /// It holds only rows for which this is true.
+    /// The index holds only rows for which this SQL condition is true.
     pub predicate: Option<&'static str>,
 }
 
 /// A model, found at link time.
 pub struct ModelRegistration {
-    /// What is known of it.
+    /// The table.
     pub meta: ModelMeta,
 }
 
@@ -228,18 +280,11 @@ impl ModelRegistration {
     }
 }
 
-/// Reads one column of a row; what expanded models call, so that a field's type has to satisfy [`ColumnType`]
-/// alone.
+/// Whether a column can hold this text, as far as the labels of its enum decide it.
 #[doc(hidden)]
-pub fn column<T: ColumnType>(row: &PgRow, name: &str) -> Result<T, sqlx::Error> {
-    row.try_get(name)
-}
-
-/// Whether a column of `T` can hold this text, as far as labels of an enum decide it.
-#[doc(hidden)]
-pub const fn may_hold<T: ColumnType>(text: &str) -> bool {
-    let Some(meta) = T::ENUM else { return true };
-    if T::ARRAY {
+pub const fn may_hold(enumeration: Option<&'static EnumMeta>, array: bool, text: &str) -> bool {
+    let Some(meta) = enumeration else { return true };
+    if array {
         return true;
     }
     let mut index = 0;

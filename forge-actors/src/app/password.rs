@@ -1,7 +1,7 @@
 //! Passwords: argon2id (RFC 9106) with the parameters that OWASP's password storage sheet names first.
 //!
 //! A hash takes 19 MiB and some 20 ms of one core, so hashes run outside the async threads and never more at
-//! a time than there are cores: a flood of sign-ins queues here, each until its own deadline, and takes
+//! a time than there are cores. A flood of sign-ins waits for a core, each until its own deadline, and takes
 //! neither memory nor threads from other calls.
 
 use std::sync::{Arc, LazyLock};
@@ -18,23 +18,29 @@ static RUNNING: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)))
 });
 
-/// Compared with when no user was found, so that an unknown user costs as much time as a wrong password.
-static NOBODY: LazyLock<Option<String>> = LazyLock::new(|| hash_now("nobody has this password").ok());
+/// The hash to compare with when there is no user, so that an unknown user takes as long as a wrong password.
+static DUMMY_HASH: LazyLock<Option<String>> = LazyLock::new(|| hash_now("nobody has this password").ok());
 
-/// Hashes a password with a salt of its own; the text holds parameters and salt (PHC string format).
+/// Hashes a password with a salt of its own. The text holds parameters and salt (PHC string format).
+///
+/// # Errors
+/// `INTERNAL` when the machine has no randomness or no memory for it.
 pub async fn hash(password: &str) -> Result<String, Fault> {
     let password = password.to_owned();
     bounded(move || hash_now(&password).map_err(Fault::internal)).await
 }
 
-/// True when the password is the one that was hashed. Without a hash (no such user) it does the same work and
-/// answers false.
+/// True when the password is the one that was hashed. Without a hash (no such user) the call does the same
+/// work and returns false.
+///
+/// # Errors
+/// `INTERNAL` when `hash` is not a hash.
 pub async fn verify(password: &str, hash: Option<&str>) -> Result<bool, Fault> {
     let password = password.to_owned();
     let hash = hash.map(str::to_owned);
     bounded(move || {
         let known = hash.is_some();
-        let Some(hash) = hash.as_deref().or(NOBODY.as_deref()) else {
+        let Some(hash) = hash.as_deref().or(DUMMY_HASH.as_deref()) else {
             return Err(Fault::internal("argon2 refused its default parameters"));
         };
         let parsed = PasswordHash::new(hash).map_err(|error| Fault::internal(error.to_string()))?;
@@ -55,7 +61,8 @@ async fn bounded<T: Send + 'static>(
 ) -> Result<T, Fault> {
     let permit = Arc::clone(&RUNNING).acquire_owned().await.map_err(Fault::internal)?;
     let running = tokio::task::spawn_blocking(move || {
-        // The thread cannot be interrupted, so the permit belongs to it and not to a caller who may be gone.
+        // The thread cannot be interrupted, so it holds the permit itself: the caller may be cut before it
+        // ends.
         let _permit = permit;
         work()
     });
@@ -81,7 +88,7 @@ mod tests {
         }
         assert!(
             !verify("nobody has this password", None).await.expect("compares"),
-            "the stand-in opens nothing"
+            "the dummy hash verifies nothing"
         );
         assert!(verify("x", Some("not a hash")).await.is_err());
     }

@@ -1,4 +1,4 @@
-//! What models mean in SQL: the statements that create their tables, and how an actual table differs.
+//! Models as SQL: the statements that create their tables, and how an actual table differs from its model.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -53,8 +53,8 @@ pub fn create_sql(models: &[&ModelMeta], enums: &[&EnumMeta]) -> String {
     sql
 }
 
-/// Referenced tables first, otherwise by name; a cycle is entered at its first name, and its open ends are
-/// closed by `ALTER TABLE`.
+/// Referenced tables first, otherwise by name. A cycle of references begins at its first name; the references
+/// that are still missing then are added by `ALTER TABLE`.
 fn dependency_order<'m>(models: &[&'m ModelMeta]) -> Vec<&'m ModelMeta> {
     let mut waiting = models.to_vec();
     waiting.sort_by_key(|model| model.table);
@@ -90,7 +90,8 @@ fn table(sql: &mut String, model: &ModelMeta, created: &BTreeSet<&str>) {
         line(
             sql,
             format_args!(
-                "CREATE TRIGGER {trigger} BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION forge_touch({argument});"
+                "CREATE TRIGGER {trigger} BEFORE UPDATE ON {table} \
+                 FOR EACH ROW EXECUTE FUNCTION forge_touch({argument});"
             ),
         );
     }
@@ -213,7 +214,8 @@ fn wrong_type(column: &ColumnActual, expected: &ColumnMeta, model: &ModelMeta) -
         format!("ALTER TABLE {} ALTER COLUMN {} TYPE {wanted}", ident(model.table), ident(expected.name));
     let (model, field, actual) = (model.name, expected.field, &column.sql_type);
     Some(format!(
-        "`{model}.{field}`: the column is `{actual}` and the field is `{wanted}`; change the field, or migrate with {fix}"
+        "`{model}.{field}`: the column is `{actual}` and the field is `{wanted}`; change the field, or \
+         migrate with {fix}"
     ))
 }
 
@@ -222,10 +224,12 @@ fn wrong_null(column: &ColumnActual, expected: &ColumnMeta, model: &ModelMeta) -
     let (model, field) = (model.name, expected.field);
     match (column.nullable, expected.nullable) {
         (true, false) => Some(format!(
-            "`{model}.{field}`: the column allows NULL and the field does not; make it an `Option`, or migrate with {alter} SET NOT NULL"
+            "`{model}.{field}`: the column allows NULL and the field does not; make it an `Option`, or \
+             migrate with {alter} SET NOT NULL"
         )),
         (false, true) => Some(format!(
-            "`{model}.{field}`: the field is an `Option` and the column refuses NULL; take the `Option` off, or migrate with {alter} DROP NOT NULL"
+            "`{model}.{field}`: the field is an `Option` and the column refuses NULL; take the `Option` off, \
+             or migrate with {alter} DROP NOT NULL"
         )),
         (true, true) | (false, false) => None,
     }

@@ -14,14 +14,14 @@ use crate::kernel::invocation::Identity;
 /// Fewest bytes of a secret: the output size of the hash (RFC 7518 §3.2).
 pub const SECRET_BYTES_MIN: usize = 32;
 
-/// How tokens are signed and checked.
+/// The claims that tokens carry besides their subject, and how times are compared.
 #[derive(Debug, Clone)]
 pub struct TokenRules {
     /// `iss` that is written and required; `None` writes and requires none.
     pub issuer: Option<String>,
     /// `aud` that is written and required; `None` writes and requires none.
     pub audience: Option<String>,
-    /// Difference between clocks that is forgiven.
+    /// Difference between clocks that is accepted.
     pub leeway: Duration,
 }
 
@@ -39,11 +39,11 @@ struct Keys {
     rules: TokenRules,
 }
 
-/// Why a secret makes no key.
+/// The error of a secret that is too short to be a key.
 #[derive(Debug, thiserror::Error)]
 #[error("the secret has {length} bytes; HS256 needs at least {SECRET_BYTES_MIN}")]
 pub struct ShortSecret {
-    /// Its length.
+    /// Bytes of the secret.
     pub length: usize,
 }
 
@@ -82,21 +82,24 @@ crate::id! {
     pub LinkId,
 }
 
-/// What the code of a one-time link says.
+/// The claims of a one-time link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link {
-    /// Its id.
+pub struct SignInLink {
+    /// Id of the link.
     pub jti: LinkId,
-    /// When it ends, in seconds since 1970.
+    /// When the link expires, in seconds since 1970.
     pub exp: i64,
-    /// Whom the token will be for.
+    /// The subject of the token that the link is exchanged for.
     pub sub: String,
-    /// What roles it will carry.
+    /// The roles of that token.
     pub roles: Vec<String>,
 }
 
 impl Tokens {
-    /// Keys of a secret of at least [`SECRET_BYTES_MIN`] bytes.
+    /// Makes the keys of a secret.
+    ///
+    /// # Errors
+    /// When the secret has fewer than [`SECRET_BYTES_MIN`] bytes.
     pub fn new(secret: &[u8], rules: TokenRules) -> Result<Self, ShortSecret> {
         if secret.len() < SECRET_BYTES_MIN {
             return Err(ShortSecret { length: secret.len() });
@@ -122,7 +125,10 @@ impl Tokens {
         Ok(Self { keys: Arc::new(keys) })
     }
 
-    /// Signs a token for `subject` that lives for `ttl`.
+    /// Signs a token for `subject` that is valid for `ttl`.
+    ///
+    /// # Errors
+    /// `INTERNAL` when signing fails.
     pub fn issue(
         &self,
         subject: impl ToString,
@@ -146,10 +152,11 @@ impl Tokens {
     }
 
     /// Signs the code of a one-time link for `subject`, to be exchanged within `ttl` for a token with
-    /// `roles`. Whoever redeems it has to remember its id until it expires.
+    /// `roles`. The caller of [`verify_link`](Self::verify_link) stores the ids of used links until they
+    /// expire.
     pub fn issue_link(&self, subject: impl ToString, roles: &[&str], ttl: Duration) -> Result<String, Fault> {
         let expires_at = chrono::Utc::now().timestamp().saturating_add_unsigned(ttl.as_secs());
-        let link = Link {
+        let link = SignInLink {
             jti: LinkId::new(),
             exp: expires_at,
             sub: subject.to_string(),
@@ -159,12 +166,15 @@ impl Tokens {
             .map_err(Fault::internal)
     }
 
-    /// Reads the code of a one-time link. That it was not used before is for the caller to see to.
-    pub fn verify_link(&self, code: &str) -> Result<Link, Fault> {
+    /// Verifies the code of a one-time link. Whether the link was used before is checked by the caller.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` when the code is forged or expired.
+    pub fn verify_link(&self, code: &str) -> Result<SignInLink, Fault> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.validate_aud = false;
         validation.leeway = self.keys.rules.leeway.as_secs();
-        let verified = jsonwebtoken::decode::<Link>(code, &self.keys.links.1, &validation);
+        let verified = jsonwebtoken::decode::<SignInLink>(code, &self.keys.links.1, &validation);
         verified.map(|verified| verified.claims).map_err(|error| {
             let fault = Fault::new(
                 Code::Unauthenticated,
@@ -174,7 +184,11 @@ impl Tokens {
         })
     }
 
-    /// Verifies a token. The answer to the client says only whether it expired; the log has the rest.
+    /// Verifies a token. The response to the client says only whether the token expired; the log has the
+    /// reason.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` when the token is forged, expired or not yet valid.
     pub fn verify(&self, token: &str) -> Result<Identity, Fault> {
         let verified = jsonwebtoken::decode::<serde_json::Map<String, serde_json::Value>>(
             token,
@@ -196,8 +210,8 @@ impl Tokens {
     }
 }
 
-/// A key of their own, so that a link is no token: what stands in an address bar must not open anything but
-/// the one page.
+/// Links have a key of their own, so that the code of a link is not a token: a code stands in the address
+/// bar, and may be used for nothing but the exchange.
 fn link_keys(encoding: &EncodingKey) -> (EncodingKey, DecodingKey) {
     let derived = jsonwebtoken::crypto::sign(b"forge sign-in link", encoding, Algorithm::HS256);
     let derived = derived.expect("signing with a secret cannot fail");

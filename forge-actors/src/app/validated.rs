@@ -1,18 +1,18 @@
-//! Texts that are checked wherever one is made; `#[forge::validated_type]` declares them.
+//! Texts that are checked wherever a value is made; `#[forge::validated_type]` declares them.
 
-/// A rule of an application's own.
+/// A rule that the application writes itself; its error completes a sentence like [`Rules::check`].
 pub type Check = fn(&str) -> Result<(), &'static str>;
 
-/// What a text must satisfy, and how it is tidied first.
+/// What a text must satisfy, and how it is changed before the check.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     /// Fewest characters (Unicode scalar values).
     pub len_min: Option<usize>,
     /// Most characters.
     pub len_max: Option<usize>,
-    /// White space around it is taken off.
+    /// White space around the text is removed.
     pub trim: bool,
-    /// It is lower-cased.
+    /// The text is lower-cased.
     pub lowercase: bool,
     /// A further rule; its error completes the sentence "title …", for example "must be an e-mail address".
     pub check: Option<Check>,
@@ -24,7 +24,7 @@ pub enum Invalid {
     /// Too short or too long.
     #[error("must have {} (it has {length})", expected(.min, .max))]
     Length {
-        /// Its characters.
+        /// Characters of the text.
         length: usize,
         /// Fewest.
         min: Option<usize>,
@@ -37,7 +37,10 @@ pub enum Invalid {
 }
 
 impl Rules {
-    /// Tidies and checks.
+    /// Trims and lower-cases the text where the rules say so, then checks it.
+    ///
+    /// # Errors
+    /// The rule that the text breaks.
     pub fn apply(&self, text: String) -> Result<String, Invalid> {
         let text = if self.trim && text.trim().len() != text.len() { text.trim().to_owned() } else { text };
         let text = if self.lowercase { text.to_lowercase() } else { text };

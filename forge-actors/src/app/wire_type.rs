@@ -1,59 +1,101 @@
-//! What a type looks like on the wire, told to generators of clients. The only file that names specta; what
-//! the attributes expand to names it as `::forge::__private::specta`, so that a change of its interface costs
-//! this file, the derive in `forge-app-macros` and the reader in `forge-ts`.
+//! Types that cross the wire: how they are written and read as JSON, and what generators of clients know of
+//! them.
+//!
+//! This is the only file that names specta. What the attributes expand to names specta as
+//! `::forge::__private::specta`, so that a change of its interface costs this file, the derive in
+//! `forge-app-macros` and the reader in `forge-ts`.
 //!
 //! A [`Definition`] adds a type to a graph. Registrations keep those of a handler's arguments, result and
-//! error as plain function pointers: nothing is computed until somebody generates.
+//! error as plain function pointers: nothing is computed until a client is generated.
 
 use std::any::type_name;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::ser::SerializeMap;
 use specta::datatype::{DataType, Enum, Field, NamedDataType, Primitive, Reference, Struct, Variant};
 use specta::{Type, Types};
 
+use crate::app::arguments::Arguments;
 use crate::app::enumeration::Enumeration;
-use crate::app::error::{AppError, NoError};
-use crate::app::handler::Handler;
-use crate::kernel::fault::AppCode;
 use crate::kernel::integer::{Int53, Int64};
 
-/// A type that clients know.
+/// A type that crosses the wire: `#[forge::data]` makes one, as do `#[forge::model]`, `#[forge::forge_enum]`,
+/// `#[forge::validated_type]` and `forge::id!`.
+///
+/// Whatever the attributes write about the type of an argument goes through this trait alone, so that a type
+/// that does not implement it has one error. The methods are not for applications.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot cross the wire: clients would not know its type",
     label = "not known to clients",
     note = "write `#[forge::data]` on the struct or enum, in place of `#[derive(Serialize, Deserialize)]`"
 )]
-pub trait WireType: Type {}
+pub trait WireType: Sized + Send + 'static {
+    /// Adds the type to the graph and returns how it is referred to.
+    #[doc(hidden)]
+    fn definition(types: &mut Types) -> DataType;
+
+    /// The value as JSON text.
+    #[doc(hidden)]
+    fn to_json(&self) -> serde_json::Result<Vec<u8>>;
+
+    /// Reads JSON text; the error knows the path to what is wrong.
+    #[doc(hidden)]
+    fn from_json(json: &[u8]) -> Result<Self, serde_path_to_error::Error<serde_json::Error>>;
+
+    /// The value as a JSON value; `null` when it has no form in JSON.
+    #[doc(hidden)]
+    fn to_value(&self) -> serde_json::Value;
+
+    /// Reads a JSON value; a missing one is read as `null`.
+    #[doc(hidden)]
+    fn from_value(value: Option<&serde_json::Value>) -> Option<Self>;
+
+    /// Writes one field of a message.
+    #[doc(hidden)]
+    fn write_field<M: SerializeMap>(&self, name: &'static str, fields: &mut M) -> Result<(), M::Error>;
+
+    /// Reads one field of a message.
+    #[doc(hidden)]
+    fn take_argument(arguments: &mut Arguments<'_>, name: &'static str) -> Option<Self>;
+}
 
 #[diagnostic::do_not_recommend]
-impl<T: Type> WireType for T {}
+impl<T: Type + Serialize + DeserializeOwned + Send + 'static> WireType for T {
+    fn definition(types: &mut Types) -> DataType {
+        <T as Type>::definition(types)
+    }
 
-/// Adds a type to the graph and answers how it is referred to.
-pub type Definition = fn(&mut Types) -> DataType;
+    fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(self)
+    }
 
-/// The types of a handler.
-#[derive(Clone, Copy)]
-pub struct Signature {
-    /// The message: its fields are the arguments.
-    pub args: Definition,
-    /// What it answers.
-    pub output: Definition,
-    /// Its own errors, as they stand in the envelope; a union without members when it has none.
-    pub error: Definition,
-    /// Their codes.
-    pub codes: &'static [AppCode],
-}
+    fn from_json(json: &[u8]) -> Result<Self, serde_path_to_error::Error<serde_json::Error>> {
+        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let value = serde_path_to_error::deserialize(&mut deserializer)?;
+        let at_end = serde_path_to_error::Track::new().path();
+        deserializer.end().map(|()| value).map_err(|error| serde_path_to_error::Error::new(at_end, error))
+    }
 
-impl Signature {
-    /// Of a handler.
-    pub const fn of<H: Handler>() -> Self {
-        Self {
-            args: H::definition,
-            output: H::Output::definition,
-            error: H::Error::definition,
-            codes: H::Error::CODES,
-        }
+    fn to_value(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap_or(serde_json::Value::Null)
+    }
+
+    fn from_value(value: Option<&serde_json::Value>) -> Option<Self> {
+        T::deserialize(value.unwrap_or(&serde_json::Value::Null)).ok()
+    }
+
+    fn write_field<M: SerializeMap>(&self, name: &'static str, fields: &mut M) -> Result<(), M::Error> {
+        fields.serialize_entry(name, self)
+    }
+
+    fn take_argument(arguments: &mut Arguments<'_>, name: &'static str) -> Option<Self> {
+        arguments.take(name)
     }
 }
+
+/// Adds the type to the graph and returns how it is referred to.
+pub type Definition = fn(&mut Types) -> DataType;
 
 /// A type whose form does not follow from Rust's structure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,10 +122,9 @@ impl Special {
     }
 }
 
-impl Type for NoError {
-    fn definition(_: &mut Types) -> DataType {
-        DataType::Enum(Enum::default())
-    }
+/// The union of a handler without errors of its own.
+pub(crate) fn no_errors(_: &mut Types) -> DataType {
+    DataType::Enum(Enum::default())
 }
 
 impl Type for Int53 {
@@ -133,6 +174,17 @@ pub fn declared<T: Declared>(types: &mut Types) -> DataType {
         T::body,
     );
     DataType::Reference(reference)
+}
+
+/// The object that holds a message's arguments: name, documentation and type of each.
+#[doc(hidden)]
+pub fn message(arguments: Vec<(&'static str, &'static str, DataType)>) -> DataType {
+    let object = arguments.into_iter().fold(Struct::named(), |object, (name, doc, ty)| {
+        let mut field = Field::new(ty);
+        field.docs = doc.into();
+        object.field(name, field)
+    });
+    object.build()
 }
 
 /// The union of an enumeration's labels.

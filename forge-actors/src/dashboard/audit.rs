@@ -17,7 +17,7 @@ crate::id! {
 }
 
 /// One action.
-#[forge_app_macros::data]
+#[forge_app_macros::data(row = false)]
 #[derive(Debug, Clone)]
 pub struct AuditEntry {
     /// Its id.

@@ -11,7 +11,7 @@ use crate::kernel::time::Timestamp;
 const ROWS_MAX: u16 = 1_000;
 
 /// Equal crashes of about one second.
-#[forge_app_macros::data]
+#[forge_app_macros::data(row = false)]
 #[derive(Debug, Clone)]
 pub struct RecordedCrash {
     /// The node it happened on.

@@ -13,6 +13,8 @@ use super::admission::Permit;
 use super::call::{ActiveCall, CallFailure};
 use super::shared::FunctionShared;
 use super::signals::CallOutcome;
+use crate::app::JobResources;
+use crate::app::decoded::Decoded;
 use crate::app::job::CompleteInTransaction;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
@@ -51,7 +53,8 @@ pub(super) async fn run(
     invocation: Invocation,
     attempt: Arc<dyn CompleteInTransaction>,
 ) -> AttemptResult {
-    let Some(registration) = shared.find(&invocation.name).filter(|found| found.meta.job.is_some()) else {
+    let Some(registration) = shared.find(&invocation.name).filter(|found| found.meta.job_meta().is_some())
+    else {
         return AttemptResult::Failed(Fault::new(Code::NotFound, "this binary has no such job"));
     };
     let span = tracing::info_span!(
@@ -78,7 +81,10 @@ pub(super) async fn run(
 async fn run_handler(call: ActiveCall, attempt: Arc<dyn CompleteInTransaction>) -> AttemptResult {
     let (_entry, mut recorder) = call.begin();
     let message = match catch_unwind(async { call.decode() }).await {
-        Ok(Ok(message)) => message,
+        Ok(Ok(Decoded::Job(message))) => message,
+        Ok(Ok(Decoded::Query(_) | Decoded::Mutation(_) | Decoded::Action(_))) => {
+            return AttemptResult::Failed(Fault::internal("the handler is not a job"));
+        }
         Ok(Err(fault)) => {
             recorder.outcome = CallOutcome::Fault;
             return AttemptResult::Refused(fault);
@@ -89,7 +95,7 @@ async fn run_handler(call: ActiveCall, attempt: Arc<dyn CompleteInTransaction>) 
             return AttemptResult::Failed(fault);
         }
     };
-    let running = message.run(call.scope().attempting(attempt), None);
+    let running = message.run(call.scope(), JobResources { db: call.writer(), attempt });
     // Dropping a handler that was cut runs application code too, which may panic.
     let ended =
         catch_unwind(call.until_cut(running)).await.unwrap_or_else(|panic| Err(CallFailure::Panic(panic)));

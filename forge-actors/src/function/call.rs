@@ -15,9 +15,12 @@ use super::idempotency::{KeyedCall, Replay};
 use super::inflight::{InFlightCall, InFlightEntry};
 use super::shared::FunctionShared;
 use super::signals::{CallOutcome, HandlerMetrics, JOBS_PATH, PATH};
-use crate::app::catalog::Decoded;
-use crate::app::context::{Effects, Scope};
-use crate::app::{Access, KindName, Meta, Registration};
+use crate::app::context::{CallScope, Effects};
+use crate::app::decoded::{Decoded, Runnable};
+use crate::app::{
+    Access, KindName, KindOptions, Meta, Mutation, MutationOptions, MutationResources, Query, QueryOptions,
+    QueryResources, Registration,
+};
 use crate::change::{Hint, TopicSet};
 use crate::db::error::is_stale;
 use crate::db::handle::Db;
@@ -69,7 +72,7 @@ pub(super) async fn admit_and_run(
     };
     let span = span_of(&invocation, depth);
     let call = ActiveCall::new(shared, registration, invocation, depth, permit);
-    if registration.meta.kind == KindName::Query {
+    if registration.meta.kind() == KindName::Query {
         // A query leaves nothing behind when it is dropped half-way, so it may end with its caller's task.
         return shared.tasks.track_future(call.run()).instrument(span).await;
     }
@@ -92,7 +95,7 @@ fn admit(shared: &FunctionShared, meta: &Meta, invocation: &Invocation, depth: u
     if shared.tasks.is_closed() && depth == 0 {
         return Err(Fault::new(Code::Unavailable, "the node is stopping").retry_after(Duration::from_secs(1)));
     }
-    if meta.kind == KindName::Action && invocation.idempotency_key.is_some() {
+    if meta.kind() == KindName::Action && invocation.idempotency_key.is_some() {
         let message = "an action may do things that no transaction takes back, so it takes no idempotency \
                        key; mutations and queries do";
         return Err(Fault::new(Code::BadRequest, message));
@@ -196,12 +199,20 @@ impl ActiveCall {
     async fn by_kind(&self) -> HandlerResult {
         let mut attempt = 1;
         loop {
-            let ended = match self.registration.meta.kind {
-                KindName::Query => self.query().await,
-                KindName::Mutation => self.mutation().await,
+            // The arguments are read before a transaction begins: refused arguments cost no transaction.
+            let ended = match (self.decode()?, self.registration.meta.options) {
+                (Decoded::Query(message), KindOptions::Query(options)) => self.query(message, options).await,
+                (Decoded::Mutation(message), KindOptions::Mutation(options)) => {
+                    self.mutation(message, options).await
+                }
                 // An effect outside of the database cannot be undone, so an action is not run again.
-                KindName::Action => return self.until_cut(self.start(self.decode()?, None)).await,
-                KindName::Job => return Err(Fault::internal("a job is dispatched, not called").into()),
+                (Decoded::Action(message), _) => return self.until_cut(message.run(self.scope(), ())).await,
+                (Decoded::Job(_), _) => {
+                    return Err(Fault::internal("a job is dispatched, not called").into());
+                }
+                (Decoded::Query(_) | Decoded::Mutation(_), _) => {
+                    return Err(Fault::internal("the handler has the options of another kind").into());
+                }
             };
             let lost_race = matches!(&ended, Err(CallFailure::Fault(fault)) if lost_race(fault));
             let pause = RACE_BACKOFF.jittered(attempt);
@@ -226,16 +237,17 @@ impl ActiveCall {
     }
 
     /// Reads the arguments; once for each attempt, since running a message consumes it.
-    pub(super) fn decode(&self) -> Result<Box<dyn Decoded>, Fault> {
+    pub(super) fn decode(&self) -> Result<Decoded, Fault> {
         self.registration.decode(&self.invocation.args)
     }
 
-    fn start(&self, message: Box<dyn Decoded>, db: Option<Db>) -> BoxFuture<'static, Result<Bytes, Fault>> {
-        message.run(self.scope(), db)
+    /// Where a handler writes that has no transaction.
+    pub(super) fn writer(&self) -> Db {
+        self.shared.database.writer()
     }
 
-    pub(super) fn scope(&self) -> Scope {
-        Scope::new(
+    pub(super) fn scope(&self) -> CallScope {
+        CallScope::new(
             Arc::clone(&self.invocation),
             self.depth,
             self.deadline(),
@@ -261,33 +273,34 @@ impl ActiveCall {
         if Instant::now() > self.deadline() { Err(CallFailure::Deadline) } else { Ok(output) }
     }
 
-    async fn query(&self) -> HandlerResult {
-        let message = self.decode()?;
+    async fn query(&self, message: Box<dyn Runnable<Query>>, options: QueryOptions) -> HandlerResult {
         let database = &self.shared.database;
-        if !self.registration.meta.snapshot {
+        if !options.snapshot {
             // Dropping the handler's future returns its session to the pool as broken, and the pool cancels
             // the statement.
-            return self.until_cut(self.start(message, Some(database.reader()))).await;
+            return self.until_cut(message.run(self.scope(), QueryResources { db: database.reader() })).await;
         }
         let beginning = database.snapshot(&self.invocation.name, self.remaining());
         let tx = self.unless_cut(beginning).await??;
-        let ended = self.until_cut(self.start(message, Some(tx.db()))).await;
+        let ended = self.until_cut(message.run(self.scope(), QueryResources { db: tx.db() })).await;
         end(tx, ended).await.map(|(output, _)| output)
     }
 
-    async fn mutation(&self) -> HandlerResult {
-        // The arguments are read before the transaction begins: refused arguments cost no transaction.
-        let message = self.decode()?;
-        let options = TransactionOptions {
-            isolation: self.registration.meta.isolation,
+    async fn mutation(
+        &self,
+        message: Box<dyn Runnable<Mutation>>,
+        options: MutationOptions,
+    ) -> HandlerResult {
+        let transaction = TransactionOptions {
+            isolation: options.isolation,
             read_only: false,
             statement_timeout: self.remaining(),
             label: &self.invocation.name,
         };
-        let beginning = self.shared.database.begin(options);
+        let beginning = self.shared.database.begin(transaction);
         let tx = self.unless_cut(beginning).await??;
         let ended = match KeyedCall::of(&self.invocation) {
-            None => self.until_cut(self.start(message, Some(tx.db()))).await,
+            None => self.until_cut(message.run(self.scope(), MutationResources { db: tx.db() })).await,
             Some(key) => match self.run_once(&key, message, &tx).await {
                 Ok(KeyedAnswer::First(output)) => Ok(output),
                 Ok(KeyedAnswer::Replayed(Replay { answer, receipt })) => {
@@ -311,14 +324,14 @@ impl ActiveCall {
     async fn run_once(
         &self,
         key: &KeyedCall<'_>,
-        message: Box<dyn Decoded>,
+        message: Box<dyn Runnable<Mutation>>,
         tx: &Transaction,
     ) -> Result<KeyedAnswer, CallFailure> {
         let db = tx.db();
         if let Some(replay) = self.unless_cut(key.reserve(&db)).await?? {
             return Ok(KeyedAnswer::Replayed(replay));
         }
-        let output = self.until_cut(self.start(message, Some(tx.db()))).await?;
+        let output = self.until_cut(message.run(self.scope(), MutationResources { db: tx.db() })).await?;
         // A public function may be the sign-in, whose answer is a token: neither to be kept in a table nor to
         // be given to everybody who knows the key.
         if self.registration.meta.access != Access::Public {
@@ -352,8 +365,8 @@ impl ActiveCall {
 
 /// Writes a handler's panic to the journal. The returned fault only says that the call failed.
 pub(super) fn panic_fault(shared: &FunctionShared, meta: &Meta, name: &str, panic: Panic) -> Fault {
-    let parent = if meta.kind == KindName::Job { JOBS_PATH } else { PATH };
-    let crash = Crash::new(&format!("{parent}/{name}"), meta.kind.as_str(), &panic.message);
+    let parent = if meta.kind() == KindName::Job { JOBS_PATH } else { PATH };
+    let crash = Crash::new(&format!("{parent}/{name}"), meta.kind().as_str(), &panic.message);
     let fault = Fault::internal(panic.to_string());
     shared.tree.journal().record_crash(Crash {
         location: Some(panic.location),

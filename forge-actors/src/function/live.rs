@@ -16,8 +16,9 @@ use super::call::{panic_fault, timeout_fault};
 use super::canonical::canonical_args;
 use super::inflight::InFlightCall;
 use super::shared::FunctionShared;
-use crate::app::context::{Effects, Observed, Scope};
-use crate::app::{KindName, Registration};
+use crate::app::context::{CallScope, Effects, Observed};
+use crate::app::decoded::Decoded;
+use crate::app::{KindOptions, QueryResources, Registration};
 use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
@@ -47,10 +48,10 @@ pub(super) fn prepare(
     registration: &Registration,
     invocation: &Invocation,
 ) -> Result<LiveQuery, Fault> {
-    if registration.meta.kind != KindName::Query {
+    let KindOptions::Query(options) = registration.meta.options else {
         let message = format!("`{}` is no query, and only queries can be subscribed to", invocation.name);
         return Err(Fault::new(Code::Validation, message));
-    }
+    };
     if invocation.args.len() > registration.meta.input_bytes_max {
         let message = format!("the arguments are larger than {} bytes", registration.meta.input_bytes_max);
         return Err(Fault::new(Code::PayloadTooLarge, message));
@@ -61,7 +62,7 @@ pub(super) fn prepare(
         Ok(decoded) => decoded?,
         Err(panic) => return Err(panic_fault(shared, &registration.meta, &invocation.name, panic)),
     }
-    Ok(LiveQuery { args: canonical_args(&invocation.args), refresh: registration.meta.refresh })
+    Ok(LiveQuery { args: canonical_args(&invocation.args), refresh: options.refresh })
 }
 
 /// Runs the query on `db` until its own time limit or the deadline of the invocation.
@@ -85,7 +86,7 @@ pub(super) async fn run(shared: &FunctionShared, invocation: Invocation, db: Db)
     let name = Arc::clone(&invocation.name);
     let invocation = Arc::new(invocation);
     let services = Arc::clone(&shared.services);
-    let scope = Scope::new(Arc::clone(&invocation), 0, deadline, Effects::default(), services);
+    let scope = CallScope::new(Arc::clone(&invocation), 0, deadline, Effects::default(), services);
     let handler_scope = scope.clone();
     // Dropping a handler that was cut runs application code too, which may panic: the handler is dropped
     // inside of this block.
@@ -107,8 +108,13 @@ pub(super) async fn run(shared: &FunctionShared, invocation: Invocation, db: Db)
 async fn run_handler(
     registration: &Registration,
     invocation: Arc<Invocation>,
-    scope: Scope,
+    scope: CallScope,
     db: Db,
 ) -> Result<Bytes, Fault> {
-    registration.decode(&invocation.args)?.run(scope, Some(db)).await
+    match registration.decode(&invocation.args)? {
+        Decoded::Query(message) => message.run(scope, QueryResources { db }).await,
+        Decoded::Mutation(_) | Decoded::Action(_) | Decoded::Job(_) => {
+            Err(Fault::internal("only a query runs as a live query"))
+        }
+    }
 }

@@ -1,6 +1,6 @@
-use crate::app::{Action, ActionContext, Catalog, Handler, Meta, NoError, Registration, Result};
+use crate::app::{Action, ActionContext, Catalog, Handler, Meta, Registration, Result};
 use crate::function::admission::Admission;
-use crate::kernel::fault::Code;
+use crate::kernel::fault::{Code, Fault};
 
 #[forge_app_macros::data]
 struct Narrow {}
@@ -8,7 +8,7 @@ struct Narrow {}
 impl Handler for Narrow {
     type Kind = Action;
     type Output = ();
-    type Error = NoError;
+    type Error = Fault;
     const META: Meta = Meta { concurrency: Some(1), ..Meta::action("tests", "narrow", file!(), line!()) };
 
     async fn run(self, _ctx: &ActionContext) -> Result<()> {

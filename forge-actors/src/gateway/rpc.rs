@@ -75,7 +75,7 @@ async fn get(
         .get(name)
         .map(|known| &known.meta)
         .filter(|meta| meta.access != Access::Internal);
-    if visible.is_some_and(|meta| meta.kind != KindName::Query) {
+    if visible.is_some_and(|meta| meta.kind() != KindName::Query) {
         return Err(RouteError::method_not_allowed("POST"));
     }
     let args = query_args(head.uri.query().unwrap_or_default())?;

@@ -14,7 +14,7 @@ use crate::kernel::ids::{JobId, NodeId};
 use crate::kernel::time::Timestamp;
 
 /// One job.
-#[forge_app_macros::data]
+#[forge_app_macros::data(row = false)]
 #[derive(Debug, Clone)]
 pub struct JobRow {
     /// Its id.
@@ -44,7 +44,7 @@ pub struct JobRow {
 }
 
 /// One job with everything that it carries.
-#[forge_app_macros::data]
+#[forge_app_macros::data(row = false)]
 #[derive(Debug, Clone)]
 pub struct JobDetail {
     /// What the list says.

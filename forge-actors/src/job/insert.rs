@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 
 use crate::app::Result;
-use crate::app::dispatch::{InsertJob, NewJob};
+use crate::app::new_job::{InsertJob, NewJob};
 use crate::db::handle::Db;
 
 /// Inserts dispatched jobs. Every node has one, with the role `worker` or without.

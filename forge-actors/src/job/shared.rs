@@ -58,7 +58,7 @@ impl JobShared {
     /// the old one, which the counter finds.
     pub(super) fn queues(&self) -> BTreeSet<Arc<str>> {
         let jobs = self.functions.catalog().names_of(KindName::Job);
-        jobs.filter_map(|(_, known)| known.meta.job).map(|job| Arc::from(job.queue)).collect()
+        jobs.filter_map(|(_, known)| known.meta.job_meta()).map(|job| Arc::from(job.queue)).collect()
     }
 
     /// Has the acknowledger write the result of an attempt.

@@ -92,7 +92,7 @@ impl Worker {
     fn end(&self, job: ClaimedJob, result: &AttemptResult) {
         let record = &job.record;
         let registration = self.shared.functions.catalog().get(&record.name);
-        let meta = registration.and_then(|known| known.meta.job).unwrap_or(JobMeta::DEFAULT);
+        let meta = registration.and_then(|known| known.meta.job_meta()).unwrap_or(JobMeta::DEFAULT);
         let transition =
             Transition::after(result, record.attempt, record.attempts_max, meta.backoff, fastrand::f64());
         if let Some(error) = &transition.error {

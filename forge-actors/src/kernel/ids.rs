@@ -113,6 +113,13 @@ macro_rules! id {
 
         impl $crate::app::model::ColumnType for $name {
             const SQL: &'static str = "uuid";
+
+            fn read(
+                row: &$crate::__private::sqlx::postgres::PgRow,
+                name: &str,
+            ) -> ::std::result::Result<Self, $crate::__private::sqlx::Error> {
+                $crate::__private::sqlx::Row::try_get(row, name)
+            }
         }
     )+};
 }

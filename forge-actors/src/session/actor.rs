@@ -289,7 +289,7 @@ impl Actor for SessionActor {
 /// one that does not exist, so both are left to the function subsystem.
 fn refuse_other_kinds(shared: &SessionShared, invocation: &Invocation) -> Option<Fault> {
     let meta = &shared.deps.functions.catalog().get(&invocation.name)?.meta;
-    let is_other_kind = meta.access != Access::Internal && meta.kind != KindName::Mutation;
+    let is_other_kind = meta.access != Access::Internal && meta.kind() != KindName::Mutation;
     let message = "`mut` runs mutations; subscribe to queries, and call actions by POST /rpc";
     is_other_kind.then(|| Fault::new(Code::MethodNotAllowed, message))
 }

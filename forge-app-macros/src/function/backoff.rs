@@ -8,7 +8,8 @@ use crate::literal;
 
 /// The longest wait when none is written, in milliseconds: an hour.
 const MAX_MS: u64 = 3_600_000;
-const USAGE: &str = "a backoff is `fixed(\"5s\")`, `linear(\"5s\", max = \"10m\")` or `exponential(\"5s\", max = \"1h\")`; `max` may be left out";
+const USAGE: &str = "a backoff is `fixed(\"5s\")`, `linear(\"5s\", max = \"10m\")` or \
+                     `exponential(\"5s\", max = \"1h\")`; `max` may be left out";
 
 /// How long a job waits after a failed attempt, in milliseconds.
 pub(crate) enum Backoff {

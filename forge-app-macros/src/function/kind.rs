@@ -1,5 +1,5 @@
 //! The kinds of handler, a row each. A new kind is a new row and, where it has options of its own, new words
-//! in [`Word`].
+//! in [`HandlerOption`].
 
 use syn::LitStr;
 
@@ -12,32 +12,35 @@ pub(crate) struct Kind {
     pub name: &'static str,
     /// The marker type in `::forge::app`.
     pub marker: &'static str,
+    /// The struct in `::forge::app` with the options that only this kind has.
+    pub options_type: Option<&'static str>,
     /// The context in `::forge::app`, as people write it.
     pub context: &'static str,
     /// The kind with its article.
     pub one: &'static str,
     /// What the kind is for, as the end of "a query ..".
     pub purpose: &'static str,
-    pub options: &'static [Key<Word>],
+    pub options: &'static [Key<HandlerOption>],
     /// Reads a time limit, in milliseconds.
     pub timeout: fn(&LitStr) -> syn::Result<u64>,
 }
 
 impl Kind {
-    /// Somebody outside may call it, unless it says otherwise.
+    /// Handlers of this kind can be called from outside.
     pub(crate) fn is_callable(&self) -> bool {
-        self.options.iter().any(|key| key.id == Word::Auth)
+        self.options.iter().any(|key| key.id == HandlerOption::Auth)
     }
 }
 
 /// The options of all kinds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Word {
+pub(crate) enum HandlerOption {
     Public,
     Auth,
     Role,
     Internal,
     Name,
+    Message,
     Timeout,
     Concurrency,
     InputMax,
@@ -51,24 +54,33 @@ pub(crate) enum Word {
     Alias,
 }
 
-const PUBLIC: Key<Word> = Key { name: "public", usage: "public", id: Word::Public };
-const AUTH: Key<Word> = Key { name: "auth", usage: "auth", id: Word::Auth };
-const ROLE: Key<Word> = Key { name: "role", usage: "role = \"editor\"", id: Word::Role };
-const INTERNAL: Key<Word> = Key { name: "internal", usage: "internal", id: Word::Internal };
-const NAME: Key<Word> = Key { name: "name", usage: "name = \"tasks.all\"", id: Word::Name };
-const TIMEOUT: Key<Word> = Key { name: "timeout", usage: "timeout = \"5s\"", id: Word::Timeout };
-const CONCURRENCY: Key<Word> = Key { name: "concurrency", usage: "concurrency = 10", id: Word::Concurrency };
-const INPUT_MAX: Key<Word> = Key { name: "input_max", usage: "input_max = \"64KiB\"", id: Word::InputMax };
-const SNAPSHOT: Key<Word> = Key { name: "snapshot", usage: "snapshot", id: Word::Snapshot };
-const REFRESH: Key<Word> = Key { name: "refresh", usage: "refresh = \"1s\"", id: Word::Refresh };
-const ISOLATION: Key<Word> =
-    Key { name: "isolation", usage: "isolation = serializable", id: Word::Isolation };
-const QUEUE: Key<Word> = Key { name: "queue", usage: "queue = \"mail\"", id: Word::Queue };
-const PRIORITY: Key<Word> = Key { name: "priority", usage: "priority = 50", id: Word::Priority };
-const ATTEMPTS: Key<Word> = Key { name: "attempts", usage: "attempts = 8", id: Word::Attempts };
-const BACKOFF: Key<Word> =
-    Key { name: "backoff", usage: "backoff = exponential(\"5s\", max = \"1h\")", id: Word::Backoff };
-const ALIAS: Key<Word> = Key { name: "alias", usage: "alias = \"mail.old_name\"", id: Word::Alias };
+const PUBLIC: Key<HandlerOption> = Key { name: "public", usage: "public", id: HandlerOption::Public };
+const AUTH: Key<HandlerOption> = Key { name: "auth", usage: "auth", id: HandlerOption::Auth };
+const ROLE: Key<HandlerOption> = Key { name: "role", usage: "role = \"editor\"", id: HandlerOption::Role };
+const INTERNAL: Key<HandlerOption> = Key { name: "internal", usage: "internal", id: HandlerOption::Internal };
+const NAME: Key<HandlerOption> = Key { name: "name", usage: "name = \"tasks.all\"", id: HandlerOption::Name };
+const MESSAGE: Key<HandlerOption> =
+    Key { name: "message", usage: "message = \"AllTasks\"", id: HandlerOption::Message };
+const TIMEOUT: Key<HandlerOption> =
+    Key { name: "timeout", usage: "timeout = \"5s\"", id: HandlerOption::Timeout };
+const CONCURRENCY: Key<HandlerOption> =
+    Key { name: "concurrency", usage: "concurrency = 10", id: HandlerOption::Concurrency };
+const INPUT_MAX: Key<HandlerOption> =
+    Key { name: "input_max", usage: "input_max = \"64KiB\"", id: HandlerOption::InputMax };
+const SNAPSHOT: Key<HandlerOption> = Key { name: "snapshot", usage: "snapshot", id: HandlerOption::Snapshot };
+const REFRESH: Key<HandlerOption> =
+    Key { name: "refresh", usage: "refresh = \"1s\"", id: HandlerOption::Refresh };
+const ISOLATION: Key<HandlerOption> =
+    Key { name: "isolation", usage: "isolation = serializable", id: HandlerOption::Isolation };
+const QUEUE: Key<HandlerOption> = Key { name: "queue", usage: "queue = \"mail\"", id: HandlerOption::Queue };
+const PRIORITY: Key<HandlerOption> =
+    Key { name: "priority", usage: "priority = 50", id: HandlerOption::Priority };
+const ATTEMPTS: Key<HandlerOption> =
+    Key { name: "attempts", usage: "attempts = 8", id: HandlerOption::Attempts };
+const BACKOFF: Key<HandlerOption> =
+    Key { name: "backoff", usage: "backoff = exponential(\"5s\", max = \"1h\")", id: HandlerOption::Backoff };
+const ALIAS: Key<HandlerOption> =
+    Key { name: "alias", usage: "alias = \"mail.old_name\"", id: HandlerOption::Alias };
 
 /// Options that may be given several times.
 pub(crate) const REPEATABLE: &[&str] = &["alias"];
@@ -77,9 +89,22 @@ pub(crate) static QUERY: Kind = Kind {
     name: "query",
     one: "a query",
     marker: "Query",
+    options_type: Some("QueryOptions"),
     context: "QueryContext",
     purpose: "only reads",
-    options: &[PUBLIC, AUTH, ROLE, INTERNAL, NAME, TIMEOUT, CONCURRENCY, INPUT_MAX, SNAPSHOT, REFRESH],
+    options: &[
+        PUBLIC,
+        AUTH,
+        ROLE,
+        INTERNAL,
+        NAME,
+        MESSAGE,
+        TIMEOUT,
+        CONCURRENCY,
+        INPUT_MAX,
+        SNAPSHOT,
+        REFRESH,
+    ],
     timeout: literal::timeout,
 };
 
@@ -87,9 +112,10 @@ pub(crate) static MUTATION: Kind = Kind {
     name: "mutation",
     one: "a mutation",
     marker: "Mutation",
+    options_type: Some("MutationOptions"),
     context: "MutationContext",
     purpose: "writes in one transaction",
-    options: &[PUBLIC, AUTH, ROLE, INTERNAL, NAME, TIMEOUT, CONCURRENCY, INPUT_MAX, ISOLATION],
+    options: &[PUBLIC, AUTH, ROLE, INTERNAL, NAME, MESSAGE, TIMEOUT, CONCURRENCY, INPUT_MAX, ISOLATION],
     timeout: literal::timeout,
 };
 
@@ -97,9 +123,10 @@ pub(crate) static ACTION: Kind = Kind {
     name: "action",
     one: "an action",
     marker: "Action",
+    options_type: None,
     context: "ActionContext",
     purpose: "calls out and has no transaction",
-    options: &[PUBLIC, AUTH, ROLE, INTERNAL, NAME, TIMEOUT, CONCURRENCY, INPUT_MAX],
+    options: &[PUBLIC, AUTH, ROLE, INTERNAL, NAME, MESSAGE, TIMEOUT, CONCURRENCY, INPUT_MAX],
     timeout: literal::timeout,
 };
 
@@ -107,9 +134,10 @@ pub(crate) static JOB: Kind = Kind {
     name: "job",
     one: "a job",
     marker: "Job",
+    options_type: Some("JobMeta"),
     context: "JobContext",
     purpose: "runs later, and again until it succeeds",
-    options: &[NAME, ALIAS, QUEUE, PRIORITY, ATTEMPTS, BACKOFF, TIMEOUT, INPUT_MAX],
+    options: &[NAME, MESSAGE, ALIAS, QUEUE, PRIORITY, ATTEMPTS, BACKOFF, TIMEOUT, INPUT_MAX],
     timeout: literal::job_timeout,
 };
 

@@ -5,30 +5,38 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
+use super::kind::Kind;
+use super::message;
 use super::spec::{Access, FnSpec, JobOptions, Options};
-use crate::data;
 
 /// The function, its message, `impl Handler` and the registration.
 pub(crate) fn handler(spec: &FnSpec) -> TokenStream {
     let function = &spec.function;
     let cfgs: Vec<_> = function.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).collect();
-    let name = &spec.message;
-    let (message, meta, decode, run) = (message(spec), meta(spec), decode(spec), run(spec));
+    let message = message::path(spec);
+    let definition = message::definition(spec, &cfgs);
+    let implementations = message::implementations(spec, &cfgs);
+    let (meta, decode, run) = (meta(spec), message::decode(spec), run(spec));
     let marker = format_ident!("{}", spec.kind.marker);
     let output = &spec.output;
-    let error =
-        spec.error.as_ref().map_or_else(|| quote! { ::forge::app::NoError }, |error| quote! { #error });
+    let error = spec
+        .error
+        .as_ref()
+        .map_or_else(|| quote! { ::forge::kernel::fault::Fault }, |error| quote! { #error });
     quote! {
         #function
 
-        #(#cfgs)*
-        #message
+        #definition
+        #implementations
 
         #(#cfgs)*
-        impl ::forge::app::Handler for #name {
+        // A message is recommended nowhere: where a type is no message, a list of all messages helps nobody.
+        #[diagnostic::do_not_recommend]
+        impl ::forge::app::Handler for #message {
             type Kind = ::forge::app::#marker;
             type Output = #output;
             type Error = #error;
+            #[allow(clippy::needless_update, reason = "an attribute may name every option of its kind")]
             const META: ::forge::app::Meta = #meta;
 
             #run
@@ -37,50 +45,12 @@ pub(crate) fn handler(spec: &FnSpec) -> TokenStream {
         }
 
         #(#cfgs)*
-        ::forge::register!(#name);
-    }
-}
-
-fn message(spec: &FnSpec) -> TokenStream {
-    let FnSpec { message, function, .. } = spec;
-    let vis = &function.vis;
-    let wire_type = data::wire_type();
-    let docs = function.attrs.iter().filter(|attribute| attribute.path().is_ident("doc"));
-    let fields = spec.arguments.iter().map(|argument| {
-        let (name, ty, wire, docs) = (&argument.name, &argument.ty, &argument.wire, &argument.docs);
-        quote! {
-            #(#docs)*
-            #[serde(rename = #wire)]
-            pub #name: #ty
-        }
-    });
-    quote! {
-        #(#docs)*
-        #[allow(missing_docs, reason = "the function's documentation speaks for its arguments")]
-        #[derive(
-            ::core::clone::Clone,
-            ::core::fmt::Debug,
-            ::forge::__private::serde::Serialize,
-            ::forge::__private::serde::Deserialize,
-        )]
-        #[serde(crate = "::forge::__private::serde")]
-        #wire_type
-        #vis struct #message { #(#fields,)* }
+        ::forge::register!(#message);
     }
 }
 
 fn meta(spec: &FnSpec) -> TokenStream {
-    let Options {
-        access,
-        name,
-        timeout_ms,
-        concurrency,
-        input_bytes_max,
-        snapshot,
-        refresh_ms,
-        isolation,
-        job: _,
-    } = &spec.options;
+    let Options { access, name, timeout_ms, concurrency, input_bytes_max, .. } = &spec.options;
     let constructor = format_ident!("{}", spec.kind.name);
     let function = spec.function.sig.ident.unraw().to_string();
     let doc = &spec.doc;
@@ -93,25 +63,18 @@ fn meta(spec: &FnSpec) -> TokenStream {
         };
         quote! { access: ::forge::app::Access::#access, }
     });
-    let job = (!spec.kind.is_callable()).then(|| job(&spec.options.job));
     let deprecated =
         spec.deprecated.as_ref().map(|note| quote! { deprecated: ::core::option::Option::Some(#note), });
     let name = name.as_ref().map(|name| quote! { name: ::core::option::Option::Some(#name), });
     let timeout = timeout_ms.map(|ms| quote! { timeout: ::core::time::Duration::from_millis(#ms), });
     let concurrency = concurrency.map(|count| quote! { concurrency: ::core::option::Option::Some(#count), });
     let input = input_bytes_max.map(|bytes| quote! { input_bytes_max: #bytes as usize, });
-    let refresh = refresh_ms.map(|ms| {
-        quote! { refresh: ::core::option::Option::Some(::core::time::Duration::from_millis(#ms)), }
-    });
-    let isolation = isolation.map(|variant| {
-        let variant = format_ident!("{variant}");
-        quote! { isolation: ::forge::app::Isolation::#variant, }
-    });
+    let options = kind_options(spec.kind, &spec.options);
     quote! {
         ::forge::app::Meta {
             doc: #doc,
-            snapshot: #snapshot,
-            #deprecated #access #name #timeout #concurrency #input #refresh #isolation #job
+            options: #options,
+            #deprecated #access #name #timeout #concurrency #input
             ..::forge::app::Meta::#constructor(
                 ::core::module_path!(),
                 #function,
@@ -122,18 +85,31 @@ fn meta(spec: &FnSpec) -> TokenStream {
     }
 }
 
-fn job(options: &JobOptions) -> TokenStream {
-    let JobOptions { queue, priority, attempts, backoff, aliases } = options;
+/// The options that only this kind has. What was not written has the default of the kind.
+fn kind_options(kind: &Kind, options: &Options) -> TokenStream {
+    let marker = format_ident!("{}", kind.marker);
+    let Some(options_type) = kind.options_type else { return quote! { ::forge::app::KindOptions::#marker } };
+    let options_type = format_ident!("{options_type}");
+    let Options { snapshot, refresh_ms, isolation, job, .. } = options;
+    let snapshot = snapshot.then(|| quote! { snapshot: true, });
+    let refresh = refresh_ms.map(|ms| {
+        quote! { refresh: ::core::option::Option::Some(::core::time::Duration::from_millis(#ms)), }
+    });
+    let isolation = isolation.map(|variant| {
+        let variant = format_ident!("{variant}");
+        quote! { isolation: ::forge::app::Isolation::#variant, }
+    });
+    let JobOptions { queue, priority, attempts, backoff, aliases } = job;
     let queue = queue.as_ref().map(|queue| quote! { queue: #queue, });
     let priority = priority.map(|priority| quote! { priority: #priority, });
     let attempts = attempts.map(|attempts| quote! { attempts: #attempts, });
     let backoff = backoff.as_ref().map(|backoff| quote! { backoff: #backoff, });
+    let aliases = (!aliases.is_empty()).then(|| quote! { aliases: &[#(#aliases),*], });
     quote! {
-        job: ::core::option::Option::Some(::forge::app::JobMeta {
-            aliases: &[#(#aliases),*],
-            #queue #priority #attempts #backoff
-            ..::forge::app::JobMeta::DEFAULT
-        }),
+        ::forge::app::KindOptions::#marker(::forge::app::#options_type {
+            #snapshot #refresh #isolation #queue #priority #attempts #backoff #aliases
+            ..::forge::app::#options_type::DEFAULT
+        })
     }
 }
 
@@ -153,31 +129,8 @@ fn run(spec: &FnSpec) -> TokenStream {
         async fn run(
             self,
             #context: &::forge::app::Ctx<Self::Kind>,
-        ) -> ::forge::app::Result<Self::Output, Self::Error> {
+        ) -> ::core::result::Result<Self::Output, Self::Error> {
             #call
-        }
-    }
-}
-
-/// Reads every argument before the first mistake is reported, so that the answer names all of them.
-fn decode(spec: &FnSpec) -> TokenStream {
-    let wires: Vec<_> = spec.arguments.iter().map(|argument| &argument.wire).collect();
-    let names: Vec<_> = spec.arguments.iter().map(|argument| &argument.name).collect();
-    let types: Vec<_> = spec.arguments.iter().map(|argument| &argument.ty).collect();
-    // Hygienic names: an argument may be called `args` or `arguments`.
-    let locals: Vec<_> =
-        (0..names.len()).map(|index| Ident::new(&format!("field_{index}"), Span::mixed_site())).collect();
-    let (args, arguments) =
-        (Ident::new("args", Span::mixed_site()), Ident::new("arguments", Span::mixed_site()));
-    let mutable = (!names.is_empty()).then(|| quote! { mut });
-    quote! {
-        fn decode(#args: &[u8]) -> ::core::result::Result<Self, ::forge::kernel::fault::Fault> {
-            let #mutable #arguments = ::forge::app::arguments::Arguments::parse(#args, &[#(#wires),*])?;
-            #(let #locals = #arguments.take::<#types>(#wires);)*
-            #arguments.finish()?;
-            ::core::result::Result::Ok(Self {
-                #(#names: #locals.expect("finish() fails when an argument was refused"),)*
-            })
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Handlers: an async fn becomes a message struct, its `Handler` implementation and a registration.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::ToTokens;
-use syn::{Attribute, Item, parse_quote};
+use quote::{ToTokens, quote};
+use syn::{Attribute, Item, ItemFn, parse_quote};
 
-use crate::{option, refuse};
+use crate::{option, pipeline};
 
 mod backoff;
 pub(crate) mod kind;
 mod lower;
+mod message;
 mod parse;
 mod spec;
 
@@ -16,25 +17,16 @@ use kind::Kind;
 
 /// Expands a kind's attribute.
 pub(crate) fn expand(kind: &'static Kind, options: TokenStream, item: TokenStream) -> TokenStream {
-    let function = match syn::parse2::<Item>(item) {
-        Ok(Item::Fn(function)) => function,
-        Ok(other) => {
-            let message = format!(
-                "`#[{}]` stands on an async fn: `async fn list(ctx: &{}) -> Result<..>`",
-                kind.name, kind.context
-            );
-            return refuse::with_item(&syn::Error::new(Span::call_site(), message), other);
-        }
-        Err(error) => return error.to_compile_error(),
-    };
-    match parse::function(kind, options, &function) {
-        Ok(spec) => lower::handler(&spec),
-        Err(error) => refuse::with_item(&error, parse::without_our_attributes(function)),
-    }
+    let expected = format!(
+        "`#[{}]` stands on an async fn: `async fn list(ctx: &{}) -> Result<..>`",
+        kind.name, kind.context
+    );
+    let check = |function: &ItemFn| parse::function(kind, options, function);
+    pipeline::attribute(item, &expected, check, lower::handler, parse::beside_errors)
 }
 
 /// `#[require_auth]` and `#[require_role(..)]` written above the kind's attribute: they move below it, where
-/// it reads them.
+/// the kind's attribute reads them.
 pub(crate) fn defer(name: &str, options: TokenStream, item: TokenStream) -> TokenStream {
     let mut function = match syn::parse2::<Item>(item) {
         Ok(Item::Fn(function)) if function.attrs.iter().any(is_kind) => function,
@@ -45,7 +37,8 @@ pub(crate) fn defer(name: &str, options: TokenStream, item: TokenStream) -> Toke
                 .map(|kind| format!("`#[{}]`", kind.name))
                 .collect();
             let message = format!("`#[{name}]` belongs on a handler, beside one of {}", kinds.join(", "));
-            return refuse::with_item(&syn::Error::new(Span::call_site(), message), item);
+            let error = syn::Error::new(Span::call_site(), message).to_compile_error();
+            return quote! { #error #item };
         }
         Err(error) => return error.to_compile_error(),
     };
@@ -65,12 +58,12 @@ fn is_kind(attribute: &Attribute) -> bool {
 }
 
 /// `#[require_auth]` and `#[require_role("editor")]`, as options.
-fn requirement(attribute: &Attribute) -> Option<syn::Result<spec::AccessWord>> {
+fn requirement(attribute: &Attribute) -> Option<syn::Result<spec::AccessOption>> {
     let word = &attribute.path().segments.last()?.ident;
     if word == "require_auth" {
         let access = option::entries_of(attribute).and_then(|entries| match entries.first() {
             Some(entry) => Err(syn::Error::new(entry.span(), "`#[require_auth]` has no options")),
-            None => Ok(spec::AccessWord {
+            None => Ok(spec::AccessOption {
                 word: "#[require_auth]".to_owned(),
                 span: word.span(),
                 access: spec::Access::Authenticated,
@@ -86,7 +79,7 @@ fn requirement(attribute: &Attribute) -> Option<syn::Result<spec::AccessWord>> {
             )
         };
         let role = attribute.parse_args::<syn::LitStr>().map_err(|_| wanted())?;
-        Ok(spec::AccessWord {
+        Ok(spec::AccessOption {
             word: "#[require_role]".to_owned(),
             span: word.span(),
             access: spec::Access::role(&role)?,

@@ -14,17 +14,24 @@ use syn::{
 };
 
 use super::backoff::Backoff;
-use super::kind::{KINDS, Kind, REPEATABLE, Word};
-use super::spec::{Access, AccessWord, Argument, FnSpec, ISOLATIONS, Options};
+use super::kind::{HandlerOption, KINDS, Kind, REPEATABLE};
+use super::spec::{Access, AccessOption, Argument, FnSpec, ISOLATIONS, Options};
 use crate::option::{self, Entry, Key, Problems};
 use crate::{case, doc, literal};
+
+/// Names that every module has from Rust, and that a message of the same name would take from it.
+const HIDES_RUST: &[&str] = &[
+    "Box", "Clone", "Default", "From", "Into", "Iterator", "Option", "Result", "String", "ToOwned",
+    "ToString", "Vec",
+];
 
 /// Checks everything and reports every mistake.
 pub(crate) fn function(kind: &'static Kind, tokens: TokenStream, function: &ItemFn) -> syn::Result<FnSpec> {
     let mut problems = Problems::default();
     let options = problems.keep(options(kind, tokens, &function.attrs));
     problems.keep(signature(kind, function));
-    let message = problems.keep(message(&function.sig.ident));
+    let named = options.as_ref().and_then(|options| options.message.clone());
+    let message = problems.keep(named.map_or_else(|| message(&function.sig.ident), Ok));
     let mut inputs = function.sig.inputs.iter();
     let context_span = problems.keep(context(kind, inputs.next(), function.sig.paren_token.span.join()));
     // With `self` in front nothing is where it belongs, and that is said already.
@@ -62,12 +69,23 @@ pub(crate) fn without_our_attributes(mut function: ItemFn) -> ItemFn {
     function
 }
 
+/// The function beside the errors that refuse it. rustc would report a `Result` of nothing once more.
+pub(crate) fn beside_errors(function: ItemFn) -> ItemFn {
+    let mut function = without_our_attributes(function);
+    if let ReturnType::Type(_, ty) = &mut function.sig.output
+        && last_segment(ty).is_some_and(|last| last.ident == "Result" && last.arguments.is_none())
+    {
+        **ty = syn::parse_quote!(::forge::Result<()>);
+    }
+    function
+}
+
 fn options(kind: &'static Kind, tokens: TokenStream, attributes: &[Attribute]) -> syn::Result<Options> {
     let entries = option::entries(tokens)?;
     let mut problems = Problems::default();
     problems.keep(option::once(&entries, REPEATABLE));
     let mut options = Options::default();
-    let mut access: Vec<AccessWord> =
+    let mut access: Vec<AccessOption> =
         attributes.iter().filter_map(super::requirement).filter_map(|word| problems.keep(word)).collect();
     for entry in &entries {
         let read = known(kind, entry).and_then(|key| read(kind, entry, key, &mut options));
@@ -82,7 +100,7 @@ fn options(kind: &'static Kind, tokens: TokenStream, attributes: &[Attribute]) -
         }
         if !kind.is_callable() {
             let message = format!(
-                "`{}` says who may call, and nobody calls {}: it is dispatched",
+                "`{}` says who may call, and {} cannot be called: it is dispatched",
                 first.word, kind.one
             );
             problems.add(syn::Error::new(first.span, message));
@@ -93,8 +111,8 @@ fn options(kind: &'static Kind, tokens: TokenStream, attributes: &[Attribute]) -
     Ok(options)
 }
 
-/// The option's row; an option of another kind says whose it is.
-fn known(kind: &'static Kind, entry: &Entry) -> syn::Result<&'static Key<Word>> {
+/// The option's row. The error for an option of another kind names that kind.
+fn known(kind: &'static Kind, entry: &Entry) -> syn::Result<&'static Key<HandlerOption>> {
     entry.find(kind.options, &format!("`#[{}]`", kind.name)).map_err(|unknown| {
         let owners: Vec<_> =
             KINDS.iter().filter(|other| other.options.iter().any(|key| entry.name == key.name)).collect();
@@ -115,18 +133,19 @@ fn known(kind: &'static Kind, entry: &Entry) -> syn::Result<&'static Key<Word>> 
 fn read(
     kind: &Kind,
     entry: &Entry,
-    key: &Key<Word>,
+    key: &Key<HandlerOption>,
     options: &mut Options,
-) -> syn::Result<Option<AccessWord>> {
-    let access = |access| AccessWord { word: key.name.to_owned(), span: entry.span(), access };
+) -> syn::Result<Option<AccessOption>> {
+    let access = |access| AccessOption { word: key.name.to_owned(), span: entry.span(), access };
     match key.id {
-        Word::Public => return entry.flag(key).map(|()| Some(access(Access::Public))),
-        Word::Auth => return entry.flag(key).map(|()| Some(access(Access::Authenticated))),
-        Word::Internal => return entry.flag(key).map(|()| Some(access(Access::Internal))),
-        Word::Role => return Access::role(&entry.string(key)?).map(access).map(Some),
-        Word::Name => options.name = Some(wire_name(&entry.string(key)?)?),
-        Word::Timeout => options.timeout_ms = Some((kind.timeout)(&entry.string(key)?)?),
-        Word::Concurrency => {
+        HandlerOption::Public => return entry.flag(key).map(|()| Some(access(Access::Public))),
+        HandlerOption::Auth => return entry.flag(key).map(|()| Some(access(Access::Authenticated))),
+        HandlerOption::Internal => return entry.flag(key).map(|()| Some(access(Access::Internal))),
+        HandlerOption::Role => return Access::role(&entry.string(key)?).map(access).map(Some),
+        HandlerOption::Name => options.name = Some(wire_name(&entry.string(key)?)?),
+        HandlerOption::Message => options.message = Some(message_name(&entry.string(key)?)?),
+        HandlerOption::Timeout => options.timeout_ms = Some((kind.timeout)(&entry.string(key)?)?),
+        HandlerOption::Concurrency => {
             let literal = entry.integer(key)?;
             let count = literal.base10_parse()?;
             if count == 0 {
@@ -134,13 +153,13 @@ fn read(
             }
             options.concurrency = Some(count);
         }
-        Word::InputMax => options.input_bytes_max = Some(literal::size(&entry.string(key)?)?),
-        Word::Snapshot => {
+        HandlerOption::InputMax => options.input_bytes_max = Some(literal::size(&entry.string(key)?)?),
+        HandlerOption::Snapshot => {
             entry.flag(key)?;
             options.snapshot = true;
         }
-        Word::Refresh => options.refresh_ms = Some(literal::refresh(&entry.string(key)?)?),
-        Word::Isolation => {
+        HandlerOption::Refresh => options.refresh_ms = Some(literal::refresh(&entry.string(key)?)?),
+        HandlerOption::Isolation => {
             let path = entry.path(key)?;
             let found = ISOLATIONS.iter().find(|(word, _)| path.is_ident(word));
             let wrong = || {
@@ -151,17 +170,17 @@ fn read(
             };
             options.isolation = Some(found.ok_or_else(wrong)?.1);
         }
-        Word::Queue => options.job.queue = Some(queue(&entry.string(key)?)?),
-        Word::Priority => {
+        HandlerOption::Queue => options.job.queue = Some(queue(&entry.string(key)?)?),
+        HandlerOption::Priority => {
             options.job.priority =
                 Some(within(&entry.integer(key)?, 0..=100, "a priority is 0 to 100; larger ones run first")?)
         }
-        Word::Attempts => {
+        HandlerOption::Attempts => {
             options.job.attempts =
                 Some(within(&entry.integer(key)?, 1..=1_000, "a job has 1 to 1000 attempts")?)
         }
-        Word::Backoff => options.job.backoff = Some(Backoff::parse(entry.expression(key)?)?),
-        Word::Alias => options.job.aliases.push(wire_name(&entry.string(key)?)?),
+        HandlerOption::Backoff => options.job.backoff = Some(Backoff::parse(entry.expression(key)?)?),
+        HandlerOption::Alias => options.job.aliases.push(wire_name(&entry.string(key)?)?),
     }
     Ok(None)
 }
@@ -237,13 +256,31 @@ fn signature(kind: &Kind, function: &ItemFn) -> syn::Result<()> {
 fn message(function: &Ident) -> syn::Result<Ident> {
     let name = function.unraw().to_string();
     let message = case::pascal(&name);
-    let mut ident = syn::parse_str::<Ident>(&message).map_err(|_| {
-        syn::Error::new(
-            function.span(),
-            format!("`{name}` would make a message named `{message}`, which is no name for a type: rename the function"),
-        )
-    })?;
+    let refused = |reason: &str| {
+        let message = format!(
+            "`{name}` would make a message named `{message}`, {reason}: rename the function, or name the \
+             message with `message = \"..\"`"
+        );
+        syn::Error::new(function.span(), message)
+    };
+    if HIDES_RUST.contains(&message.as_str()) {
+        return Err(refused("which would hide Rust's own"));
+    }
+    let mut ident = syn::parse_str::<Ident>(&message).map_err(|_| refused("which is no name for a type"))?;
     ident.set_span(function.span());
+    Ok(ident)
+}
+
+/// `message = "AllTasks"`.
+fn message_name(literal: &LitStr) -> syn::Result<Ident> {
+    let name = literal.value();
+    let wrong =
+        || syn::Error::new_spanned(literal, "a message is named like a type, for example \"AllTasks\"");
+    if !name.starts_with(|c: char| c.is_ascii_uppercase()) || HIDES_RUST.contains(&name.as_str()) {
+        return Err(wrong());
+    }
+    let mut ident = syn::parse_str::<Ident>(&name).map_err(|_| wrong())?;
+    ident.set_span(literal.span());
     Ok(ident)
 }
 

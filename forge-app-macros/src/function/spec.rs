@@ -41,6 +41,8 @@ pub(crate) struct Options {
     /// `None`: what is usual for the kind.
     pub access: Option<Access>,
     pub name: Option<String>,
+    /// Another name for the message than the function's in PascalCase.
+    pub message: Option<Ident>,
     pub timeout_ms: Option<u64>,
     pub concurrency: Option<u32>,
     pub input_bytes_max: Option<u64>,
@@ -80,7 +82,7 @@ impl Access {
 }
 
 /// One of the words that decide [`Access`]; there may be only one.
-pub(crate) struct AccessWord {
+pub(crate) struct AccessOption {
     pub word: String,
     pub span: Span,
     pub access: Access,

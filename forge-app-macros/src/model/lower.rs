@@ -75,8 +75,7 @@ fn debug(spec: &ModelSpec) -> TokenStream {
 fn from_row(spec: &ModelSpec) -> TokenStream {
     let model = &spec.item.ident;
     let fields = spec.columns.iter().map(|Column { field, ty, name, .. }| {
-        let read = quote_spanned! { ty.span() => ::forge::app::model::column::<#ty> };
-        quote! { #field: #read(row, #name)? }
+        quote! { #field: <#ty as ::forge::app::model::ColumnType>::read(row, #name)? }
     });
     quote! {
         impl<'r> ::forge::__private::sqlx::FromRow<'r, ::forge::__private::sqlx::postgres::PgRow> for #model {
@@ -117,7 +116,6 @@ fn metadata(spec: &ModelSpec) -> TokenStream {
 
 fn column(column: &Column) -> TokenStream {
     let Column { field, ty, name, sql, marks, .. } = column;
-    let of = quote_spanned! { ty.span() => ::forge::app::model::ColumnMeta::of::<#ty> };
     let sql = sql
         .as_ref()
         .map(|sql| quote! { sql: #sql, array: false, enumeration: ::core::option::Option::None, });
@@ -135,16 +133,18 @@ fn column(column: &Column) -> TokenStream {
         let (target, on_delete) = (&relation.target, format_ident!("{}", relation.on_delete));
         quote! {
             references: ::core::option::Option::Some(::forge::app::model::Reference {
-                table: <#target as ::forge::app::model::Model>::TABLE,
-                column: <#target as ::forge::app::model::Model>::ID_COLUMN,
+                table: <#target as ::forge::app::model::OwnerOf<#ty>>::OWNER_TABLE,
+                column: <#target as ::forge::app::model::OwnerOf<#ty>>::OWNER_COLUMN,
                 on_delete: ::forge::app::model::OnDelete::#on_delete,
             }),
         }
     });
     quote! {
         ::forge::app::model::ColumnMeta {
+            field: ::core::stringify!(#field),
+            name: #name,
             #sql #id #updated_at #sensitive #default #references
-            ..#of(::core::stringify!(#field), #name)
+            ..<#ty as ::forge::app::model::ColumnType>::COLUMN
         }
     }
 }
@@ -167,17 +167,14 @@ fn index(index: &Index) -> TokenStream {
 fn checks(column: &Column) -> TokenStream {
     let Column { field, ty, marks, .. } = column;
     let relation = marks.relation.as_ref().map(|relation| {
-        let target = &relation.target;
-        let same = quote_spanned! { ty.span() =>
-            const _: fn(#ty) -> ::core::option::Option<<#target as ::forge::app::model::Model>::Id> = ::core::convert::Into::into;
-        };
         let nullable = (relation.on_delete == "SetNull").then(|| {
-            let message = format!("`on_delete = set_null` leaves `{field}` empty: its type must be an `Option`");
+            let message =
+                format!("`on_delete = set_null` leaves `{field}` empty: its type must be an `Option`");
             quote_spanned! { relation.span =>
                 const _: () = ::core::assert!(<#ty as ::forge::app::model::ColumnType>::NULLABLE, #message);
             }
         });
-        quote! { #same #nullable }
+        quote! { #nullable }
     });
     let label = marks.default.as_ref().and_then(|default| match default {
         DefaultValue::Value(text, span) => Some((text, span)),
@@ -185,14 +182,21 @@ fn checks(column: &Column) -> TokenStream {
     });
     let label = label.map(|(text, span)| {
         let message = format!("`{text}` is no label of the type of `{field}`");
-        quote_spanned! { *span => const _: () = ::core::assert!(::forge::app::model::may_hold::<#ty>(#text), #message); }
+        quote_spanned! { *span => const _: () = ::core::assert!(::forge::app::model::may_hold(
+            <#ty as ::forge::app::model::ColumnType>::ENUM,
+            <#ty as ::forge::app::model::ColumnType>::ARRAY,
+            #text,
+        ), #message); }
     });
     let touched = marks.updated_at.map(|span| {
         quote_spanned! { span => const _: fn(#ty) -> ::forge::kernel::time::Timestamp = |moment| moment; }
     });
     let never_null = marks.id.map(|_| {
         quote_spanned! { ty.span() =>
-            const _: () = ::core::assert!(!<#ty as ::forge::app::model::ColumnType>::NULLABLE, "an id is never NULL: take the `Option` off");
+            const _: () = ::core::assert!(
+                !<#ty as ::forge::app::model::ColumnType>::NULLABLE,
+                "an id is never NULL: take the `Option` off",
+            );
         }
     });
     quote! { #relation #label #touched #never_null }

@@ -1,9 +1,7 @@
 //! `#[forge::model]`: a struct becomes the description of a table, readable from its rows.
 
+use crate::pipeline;
 use proc_macro2::TokenStream;
-use syn::ItemStruct;
-
-use crate::refuse;
 
 mod lower;
 mod parse;
@@ -12,15 +10,12 @@ mod spec;
 const OWNER: &str = "`#[forge::model]`";
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
-    let item = match syn::parse2::<ItemStruct>(item) {
-        Ok(item) => item,
-        Err(error) => {
-            return syn::Error::new(error.span(), format!("{OWNER} stands on a struct with named fields"))
-                .to_compile_error();
-        }
-    };
-    match parse::model(options, &item) {
-        Ok(spec) => lower::model(&spec),
-        Err(error) => refuse::with_item(&error, parse::without_our_attributes(item)),
-    }
+    let expected = format!("{OWNER} stands on a struct with named fields");
+    pipeline::attribute(
+        item,
+        &expected,
+        |item| parse::model(options, item),
+        lower::model,
+        parse::without_our_attributes,
+    )
 }

@@ -11,18 +11,18 @@ use crate::option::{self, Entry, Key, Problems};
 use crate::{case, doc, postgres, refuse};
 
 #[derive(Clone, Copy)]
-enum Word {
+enum ModelOption {
     Table,
     Index,
     Unique,
     Reactive,
 }
 
-const KEYS: &[Key<Word>] = &[
-    Key { name: "table", usage: "table = \"tasks\"", id: Word::Table },
-    Key { name: "index", usage: "index(project, status)", id: Word::Index },
-    Key { name: "unique", usage: "unique(project, title)", id: Word::Unique },
-    Key { name: "reactive", usage: "reactive = false", id: Word::Reactive },
+const KEYS: &[Key<ModelOption>] = &[
+    Key { name: "table", usage: "table = \"tasks\"", id: ModelOption::Table },
+    Key { name: "index", usage: "index(project, status)", id: ModelOption::Index },
+    Key { name: "unique", usage: "unique(project, title)", id: ModelOption::Unique },
+    Key { name: "reactive", usage: "reactive = false", id: ModelOption::Reactive },
 ];
 
 const INDEX_WHERE: Key<()> = Key { name: "where", usage: "where = \"status <> 'done'\"", id: () };
@@ -78,6 +78,7 @@ pub(crate) fn model(tokens: TokenStream, item: &ItemStruct) -> syn::Result<Model
 
 /// The struct as rustc may see it.
 pub(crate) fn without_our_attributes(mut item: ItemStruct) -> ItemStruct {
+    refuse::strip_derives(&mut item.attrs);
     for field in &mut item.fields {
         field.attrs.retain(|attribute| !FIELD_ATTRIBUTES.iter().any(|name| attribute.path().is_ident(name)));
     }
@@ -89,7 +90,7 @@ fn table(entries: &[Entry], model: &Ident) -> syn::Result<String> {
     let mut table = None;
     for entry in entries {
         let Some(key) = problems.keep(entry.find(KEYS, OWNER)) else { continue };
-        if let Word::Table = key.id {
+        if let ModelOption::Table = key.id {
             table = problems.keep(entry.string(key));
         }
     }
@@ -191,7 +192,8 @@ fn default(attribute: &Attribute) -> syn::Result<DefaultValue> {
             let value = constant(&pair.value).ok_or_else(|| syn::Error::new_spanned(&pair.value, usage))?;
             if value.ends_with(')') && value.contains('(') {
                 let message = format!(
-                    "`{value}` looks like an expression, and this is the text itself: write `#[default(sql = \"{value}\")]`"
+                    "`{value}` looks like an expression, and this is the text itself: write \
+                     `#[default(sql = \"{value}\")]`"
                 );
                 return Err(syn::Error::new_spanned(&pair.value, message));
             }
@@ -315,9 +317,9 @@ fn single(table: &str, column: &Column) -> Option<syn::Result<Index>> {
 fn composite(entry: &Entry, table: &str, columns: &[Column]) -> syn::Result<Option<Index>> {
     let key = entry.find(KEYS, OWNER)?;
     let unique = match key.id {
-        Word::Table | Word::Reactive => return Ok(None),
-        Word::Index => false,
-        Word::Unique => true,
+        ModelOption::Table | ModelOption::Reactive => return Ok(None),
+        ModelOption::Index => false,
+        ModelOption::Unique => true,
     };
     let mut problems = Problems::default();
     let (mut names, mut predicate, mut name) = (Vec::new(), None, None);
@@ -365,12 +367,9 @@ fn named(
 ) -> syn::Result<Index> {
     let ending = if unique { "key" } else { "idx" };
     let name = name.unwrap_or_else(|| format!("{table}_{}_{ending}", columns.join("_")));
-    postgres::identifier(&name, span, "the index").map_err(|mut error| {
-        error.combine(syn::Error::new(
-            span,
-            "choose a name of its own in the model's attribute: `index(.., name = \"..\")`",
-        ));
-        error
+    postgres::identifier(&name, span, "the index").map_err(|error| {
+        let remedy = "choose a name of its own in the model's attribute: `index(.., name = \"..\")`";
+        syn::Error::new(span, format!("{error}; {remedy}"))
     })?;
     Ok(Index { name, columns, unique, predicate })
 }

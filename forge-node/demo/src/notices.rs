@@ -1,5 +1,4 @@
-//! Notices: what people are told about their tasks. Jobs write them, after the change that they are about has
-//! committed.
+//! Notices about people's tasks. Jobs write them, after the change that they are about has committed.
 
 use forge::prelude::*;
 
@@ -38,13 +37,14 @@ pub struct NoticeLine {
     pub created_at: Timestamp,
 }
 
-/// Tells somebody that a task is theirs now.
+/// Writes a notice for the new assignee of a task.
 #[forge::job(queue = "notices", attempts = 8, backoff = exponential("1s", max = "10m"))]
 pub async fn task_assigned(ctx: &JobContext, task: TaskId, assignee: UserId) -> Result<()> {
     // The notice and the end of the job are one transaction: however often the job runs, there is one notice.
     ctx.commit(async |tx| {
-        // Somebody else may have the task by now, and then nobody is told.
-        let insert = "INSERT INTO notices (id, recipient, task) SELECT $1, assignee, id FROM tasks WHERE id = $2 AND assignee = $3";
+        // The task may have another assignee by now. Then the statement finds no row, and there is no notice.
+        let insert = "INSERT INTO notices (id, recipient, task)
+            SELECT $1, assignee, id FROM tasks WHERE id = $2 AND assignee = $3";
         sqlx::query(insert).bind(NoticeId::new()).bind(task).bind(assignee).execute(tx.db()).await?;
         Ok(())
     })
@@ -58,11 +58,7 @@ pub async fn list(ctx: &QueryContext) -> Result<Vec<NoticeLine>> {
     let select = "SELECT notices.id, notices.task, tasks.title, notices.seen, notices.created_at
         FROM notices JOIN tasks ON tasks.id = notices.task
         WHERE recipient = $1 ORDER BY notices.id DESC LIMIT $2";
-    let rows = sqlx::query_as(select).bind(me).bind(PAGE).fetch_all(ctx.db()).await?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, task, title, seen, created_at)| NoticeLine { id, task, title, seen, created_at })
-        .collect())
+    Ok(sqlx::query_as(select).bind(me).bind(PAGE).fetch_all(ctx.db()).await?)
 }
 
 /// Marks all notices of the caller as seen; answers how many were new.

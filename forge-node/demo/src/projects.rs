@@ -1,8 +1,8 @@
-//! Projects, and who belongs to them. Who is no member cannot tell a project from one that does not exist.
+//! Projects and their members. To a person who is not a member, a project looks as if it did not exist.
 
 use forge::prelude::*;
 
-use super::users::{Email, Name, Profile, User, UserId};
+use super::users::{Email, Profile, User, UserId};
 
 forge::id!(pub ProjectId, pub MembershipId);
 
@@ -73,18 +73,14 @@ pub async fn create(ctx: &MutationContext, name: ProjectName) -> Result<Project,
 #[forge::query]
 pub async fn list(ctx: &QueryContext) -> Result<Vec<ProjectSummary>> {
     let me: UserId = ctx.auth().user()?;
-    let select = "SELECT project.id, project.name, project.owner, count(task.id)
+    let select = "SELECT project.id, project.name, project.owner, count(task.id) AS open_tasks
         FROM memberships
         JOIN projects project ON project.id = memberships.project
         LEFT JOIN tasks task ON task.project = project.id AND task.status <> 'done'
         WHERE memberships.member = $1
         GROUP BY project.id
         ORDER BY project.id DESC";
-    let rows = sqlx::query_as(select).bind(me).fetch_all(ctx.db()).await?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, name, owner, open_tasks)| ProjectSummary { id, name, owner, open_tasks })
-        .collect())
+    Ok(sqlx::query_as(select).bind(me).fetch_all(ctx.db()).await?)
 }
 
 /// Adds a person by e-mail address. Adding one twice changes nothing.
@@ -95,11 +91,12 @@ pub async fn add_member(
     email: Email,
 ) -> Result<Vec<Profile>, ProjectError> {
     let me: UserId = ctx.auth().user()?;
-    let select = "SELECT owner FROM projects JOIN memberships ON project = projects.id AND member = $2 WHERE projects.id = $1";
+    let select = "SELECT owner FROM projects JOIN memberships ON project = projects.id AND member = $2
+        WHERE projects.id = $1";
     let owner: Option<UserId> =
         sqlx::query_scalar(select).bind(project).bind(me).fetch_optional(ctx.db()).await?;
     if owner.ok_or(ProjectError::NotFound)? != me {
-        return Err(ProjectError::OwnerOnly.into());
+        return Err(ProjectError::OwnerOnly);
     }
     join(ctx, project, &email).await?;
     Ok(ctx.call(Members { project }).await?)
@@ -115,20 +112,17 @@ pub async fn members(ctx: &QueryContext, project: ProjectId) -> Result<Vec<Profi
         WHERE memberships.project = $1
         AND EXISTS (SELECT FROM memberships mine WHERE mine.project = $1 AND mine.member = $2)
         ORDER BY memberships.id";
-    let rows: Vec<(UserId, Email, Name)> =
-        sqlx::query_as(select).bind(project).bind(me).fetch_all(ctx.db()).await?;
+    let members: Vec<Profile> = sqlx::query_as(select).bind(project).bind(me).fetch_all(ctx.db()).await?;
     // A project has at least its owner, so no rows means no access.
-    if rows.is_empty() {
-        return Err(ProjectError::NotFound.into());
-    }
-    Ok(rows.into_iter().map(|(id, email, name)| Profile { id, email, name }).collect())
+    if members.is_empty() { Err(ProjectError::NotFound) } else { Ok(members) }
 }
 
 async fn join(ctx: &MutationContext, project: ProjectId, email: &Email) -> Result<(), ProjectError> {
     let select = "SELECT id FROM users WHERE email = $1";
     let user: Option<UserId> = sqlx::query_scalar(select).bind(email).fetch_optional(ctx.db()).await?;
     let member = user.ok_or_else(|| ProjectError::NoSuchUser { email: email.clone() })?;
-    let insert = "INSERT INTO memberships (id, project, member) VALUES ($1, $2, $3) ON CONFLICT (project, member) DO NOTHING";
+    let insert = "INSERT INTO memberships (id, project, member) VALUES ($1, $2, $3)
+        ON CONFLICT (project, member) DO NOTHING";
     sqlx::query(insert).bind(MembershipId::new()).bind(project).bind(member).execute(ctx.db()).await?;
     Ok(())
 }

@@ -67,7 +67,7 @@ pub async fn create(
     assignee: Option<UserId>,
 ) -> Result<Task, TaskError> {
     let me: UserId = ctx.auth().user()?;
-    // The lock on the project lets one creation count at a time: two could both see room for one more.
+    // The lock on the project lets one creation count at a time: two at once could both count 499.
     let lock = "SELECT projects.id FROM projects JOIN memberships ON project = projects.id AND member = $2
         WHERE projects.id = $1 FOR UPDATE OF projects";
     let locked: Option<ProjectId> =
@@ -76,7 +76,7 @@ pub async fn create(
     let count = "SELECT count(*) FROM tasks WHERE project = $1 AND status <> 'done'";
     let open: i64 = sqlx::query_scalar(count).bind(project).fetch_one(ctx.db()).await?;
     if open >= i64::from(OPEN_MAX) {
-        return Err(TaskError::LimitReached { max: OPEN_MAX }.into());
+        return Err(TaskError::LimitReached { max: OPEN_MAX });
     }
     let insert = "INSERT INTO tasks (id, project, title) VALUES ($1, $2, $3) RETURNING *";
     let task: Task =
@@ -118,7 +118,7 @@ pub async fn get(ctx: &QueryContext, id: TaskId) -> Result<Task, TaskError> {
     let select =
         "SELECT tasks.* FROM tasks JOIN memberships USING (project) WHERE tasks.id = $1 AND member = $2";
     let task: Option<Task> = sqlx::query_as(select).bind(id).bind(me).fetch_optional(ctx.db()).await?;
-    Ok(task.ok_or(TaskError::NotFound)?)
+    task.ok_or(TaskError::NotFound)
 }
 
 /// Gives a task another title.
@@ -129,7 +129,7 @@ pub async fn rename(ctx: &MutationContext, id: TaskId, title: Title) -> Result<T
         WHERE tasks.id = $1 AND memberships.project = tasks.project AND member = $2 RETURNING tasks.*";
     let task: Option<Task> =
         sqlx::query_as(update).bind(id).bind(me).bind(title).fetch_optional(ctx.db()).await?;
-    Ok(task.ok_or(TaskError::NotFound)?)
+    task.ok_or(TaskError::NotFound)
 }
 
 /// Moves a task.
@@ -140,7 +140,7 @@ pub async fn set_status(ctx: &MutationContext, id: TaskId, status: Status) -> Re
         WHERE tasks.id = $1 AND memberships.project = tasks.project AND member = $2 RETURNING tasks.*";
     let task: Option<Task> =
         sqlx::query_as(update).bind(id).bind(me).bind(status).fetch_optional(ctx.db()).await?;
-    Ok(task.ok_or(TaskError::NotFound)?)
+    task.ok_or(TaskError::NotFound)
 }
 
 /// Gives a task to a member of its project, or to nobody.
@@ -148,18 +148,20 @@ pub async fn set_status(ctx: &MutationContext, id: TaskId, status: Status) -> Re
 pub async fn assign(ctx: &MutationContext, id: TaskId, assignee: Option<UserId>) -> Result<Task, TaskError> {
     let task = ctx.call(Get { id }).await?;
     let update = "UPDATE tasks SET assignee = $2
-        WHERE id = $1 AND ($2::uuid IS NULL OR EXISTS (SELECT FROM memberships WHERE project = $3 AND member = $2)) RETURNING *";
+        WHERE id = $1
+        AND ($2::uuid IS NULL OR EXISTS (SELECT FROM memberships WHERE project = $3 AND member = $2))
+        RETURNING *";
     let updated: Option<Task> =
         sqlx::query_as(update).bind(id).bind(assignee).bind(task.project).fetch_optional(ctx.db()).await?;
     match (updated, assignee) {
         (Some(task), Some(assignee)) => {
-            // In this transaction: if it does not commit, nobody is told.
+            // The job is part of this transaction: if the assignment does not commit, there is no notice.
             ctx.dispatch(super::notices::TaskAssigned { task: id, assignee }).await?;
             Ok(task)
         }
         (Some(task), None) => Ok(task),
-        (None, Some(assignee)) => Err(TaskError::NotAMember { assignee }.into()),
-        (None, None) => Err(TaskError::NotFound.into()),
+        (None, Some(assignee)) => Err(TaskError::NotAMember { assignee }),
+        (None, None) => Err(TaskError::NotFound),
     }
 }
 
@@ -167,10 +169,11 @@ pub async fn assign(ctx: &MutationContext, id: TaskId, assignee: Option<UserId>)
 #[forge::mutation]
 pub async fn delete(ctx: &MutationContext, id: TaskId) -> Result<(), TaskError> {
     let me: UserId = ctx.auth().user()?;
-    let delete = "DELETE FROM tasks USING memberships WHERE tasks.id = $1 AND memberships.project = tasks.project AND member = $2";
+    let delete = "DELETE FROM tasks USING memberships
+        WHERE tasks.id = $1 AND memberships.project = tasks.project AND member = $2";
     let deleted = sqlx::query(delete).bind(id).bind(me).execute(ctx.db()).await?;
     match deleted.rows_affected() {
-        0 => Err(TaskError::NotFound.into()),
+        0 => Err(TaskError::NotFound),
         _ => Ok(()),
     }
 }

@@ -1,12 +1,12 @@
 //! People: signing up and signing in.
 //!
 //! Hashing a password takes time on purpose, so it happens in actions, outside of any transaction; the
-//! statements are handlers of their own that nobody can call from outside (`internal`).
+//! statements are handlers of their own that cannot be called from outside (`internal`).
 
 use forge::prelude::*;
 
 /// How long a sign-in lasts.
-const SESSION: std::time::Duration = hours(12);
+const SESSION: Duration = hours(12);
 
 forge::id!(pub UserId);
 
@@ -90,19 +90,19 @@ pub async fn sign_up(
     let password_hash =
         PasswordHash::parse(password::hash(password.as_str()).await?).map_err(Fault::internal)?;
     let user = ctx.call(Register { email, name, password_hash }).await?;
-    Ok(open_session(ctx, user)?)
+    open_session(ctx, user)
 }
 
 /// Signs in.
 #[forge::action(public)]
 pub async fn sign_in(ctx: &ActionContext, email: Email, password: Password) -> Result<Session, UserError> {
     let login = ctx.call(FindLogin { email }).await?;
-    // Verified even when there is no such user: the time that it takes must not tell.
+    // Verified even when there is no such user, so that the time of the response does not show which it was.
     let hash = login.as_ref().map(|login| login.password_hash.as_str());
     let verified = password::verify(password.as_str(), hash).await?;
     match login {
-        Some(login) if verified => Ok(open_session(ctx, login.user)?),
-        _ => Err(UserError::SignInFailed.into()),
+        Some(login) if verified => open_session(ctx, login.user),
+        _ => Err(UserError::SignInFailed),
     }
 }
 
@@ -114,8 +114,7 @@ pub async fn me(ctx: &QueryContext) -> Result<Profile, UserError> {
         .bind(me)
         .fetch_optional(ctx.db())
         .await?;
-    let (id, email, name) = found.ok_or(UserError::UnknownUser)?;
-    Ok(Profile { id, email, name })
+    found.ok_or(UserError::UnknownUser)
 }
 
 /// Keeps a new user.
@@ -127,11 +126,12 @@ pub async fn register(
     password_hash: PasswordHash,
 ) -> Result<Profile, UserError> {
     let id = UserId::new();
-    let insert = "INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4) ON CONFLICT (email) DO NOTHING";
+    let insert = "INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (email) DO NOTHING";
     let inserted =
         sqlx::query(insert).bind(id).bind(&email).bind(&name).bind(&password_hash).execute(ctx.db()).await?;
     match inserted.rows_affected() {
-        0 => Err(UserError::EmailTaken.into()),
+        0 => Err(UserError::EmailTaken),
         _ => Ok(Profile { id, email, name }),
     }
 }
@@ -147,7 +147,7 @@ pub async fn find_login(ctx: &QueryContext, email: Email) -> Result<Option<Login
     }))
 }
 
-fn open_session(ctx: &ActionContext, user: Profile) -> Result<Session> {
+fn open_session(ctx: &ActionContext, user: Profile) -> Result<Session, UserError> {
     let token = ctx.tokens()?.issue(user.id, &[], None, SESSION)?;
     Ok(Session { token, user })
 }

@@ -151,7 +151,7 @@ impl Banner {
 fn count(catalog: &Catalog, kind: KindName) -> usize {
     catalog
         .iter()
-        .filter(|(name, registration)| registration.meta.kind == kind && !name.starts_with(OWN_PREFIX))
+        .filter(|(name, registration)| registration.meta.kind() == kind && !name.starts_with(OWN_PREFIX))
         .count()
 }
 

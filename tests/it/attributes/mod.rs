@@ -61,7 +61,7 @@ async fn list(ctx: &QueryContext, project: ProjectId, status: Option<Status>) ->
 async fn create(ctx: &MutationContext, project: ProjectId, title: Title) -> Result<Title, TaskError> {
     let open = ctx.call(List { project, status: Some(Status::Open) }).await?;
     if open.len() >= 500 {
-        return Err(TaskError::LimitReached { max: 500 }.into());
+        return Err(TaskError::LimitReached { max: 500 });
     }
     Ok(title)
 }
@@ -127,6 +127,60 @@ async fn rows_come_back_as_they_went_in() {
         .await
         .expect_err("an empty title");
     assert!(invalid.to_string().ends_with("`Title`: must have 1 to 200 characters (it has 0)"), "{invalid}");
+}
+
+#[forge::data]
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Phase {
+    Planned,
+    InProgress,
+}
+
+#[forge::data]
+#[derive(Debug, PartialEq)]
+struct Part {
+    number: i32,
+}
+
+#[forge::data]
+#[derive(Debug, PartialEq)]
+struct Record {
+    id: TaskId,
+    title: Option<Title>,
+    phase: Phase,
+    phases: Vec<Phase>,
+    #[serde(flatten)]
+    part: Part,
+    parts: Vec<Part>,
+    last: Option<Part>,
+    #[serde(skip)]
+    cached: bool,
+}
+
+#[tokio::test]
+async fn records_are_read_from_rows() {
+    let database = Database::create().await;
+    let mut connection = database.connect().await;
+    database.execute("CREATE TYPE phase AS ENUM ('planned', 'inProgress')").await;
+    let select = "SELECT $1::uuid AS id, NULL::text AS title, $2::text::phase AS phase,
+        ARRAY['planned', $2::text] AS phases, 1 AS number,
+        '[{\"number\": 2}]'::jsonb AS parts, NULL::jsonb AS last";
+    let id = TaskId::new();
+    let read = sqlx::query_as::<_, Record>(select).bind(id).bind(Phase::InProgress);
+    let expected = Record {
+        id,
+        title: None,
+        phase: Phase::InProgress,
+        phases: vec![Phase::Planned, Phase::InProgress],
+        part: Part { number: 1 },
+        parts: vec![Part { number: 2 }],
+        last: None,
+        cached: false,
+    };
+    assert_eq!(read.fetch_one(&mut connection).await.expect("a record"), expected);
+    let unknown = sqlx::query_scalar::<_, Phase>("SELECT 'late'").fetch_one(&mut connection).await;
+    let unknown = unknown.expect_err("no label").to_string();
+    assert!(unknown.contains("unknown variant `late`, expected `planned` or `inProgress`"), "{unknown}");
 }
 
 #[tokio::test]

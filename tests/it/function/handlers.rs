@@ -20,7 +20,7 @@ pub(super) async fn put(ctx: &MutationContext, key: String) -> Result<()> {
 #[forge::mutation(public)]
 pub(super) async fn put_and_fail(ctx: &MutationContext, key: String) -> Result<(), LedgerError> {
     ctx.call(Put { key: key.clone() }).await?;
-    Err(LedgerError::Refused { key }.into())
+    Err(LedgerError::Refused { key })
 }
 
 /// Survives the failure of a call inside of it.

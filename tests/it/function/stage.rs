@@ -90,7 +90,7 @@ impl Stage {
     }
 
     pub(super) async fn call_as<H: Handler>(&self, message: H, caller: Caller) -> Result<Value, Fault> {
-        let args = serde_json::to_vec(&message).expect("a message is JSON");
+        let args = message.to_json().expect("a message is JSON");
         let answer = self.functions.call(Invocation::new(H::META.wire_name(), args, caller)).await?;
         Ok(serde_json::from_slice(&answer).expect("an answer is JSON"))
     }

@@ -1,4 +1,4 @@
-//! What clients are told: the generated files of a zoo of types, and the types that are refused.
+//! The contract of clients: the generated files of a zoo of types, and the types that are refused.
 //!
 //! The files in `golden` are what the zoo's handlers generate; `FORGE_BLESS=1` writes them anew: read the
 //! difference before committing it.

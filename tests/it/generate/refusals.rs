@@ -50,7 +50,7 @@ static LATER: Registration = Registration::of::<Later>();
 
 fn refused<const N: usize>(registrations: [&'static Registration; N]) -> Vec<String> {
     let catalog = Catalog::from_registrations(registrations.into_iter()).expect("distinct names");
-    let refused = Contract::of(&catalog, Audience::Application).expect_err("a client cannot be told");
+    let refused = Contract::of(&catalog, Audience::Application).expect_err("TypeScript cannot express them");
     refused.0.iter().map(ToString::to_string).collect()
 }
 

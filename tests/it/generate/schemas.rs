@@ -71,7 +71,8 @@ fn every_function_is_an_operation_of_the_openapi_document() {
     assert_eq!(document["paths"]["/rpc/zoo.night.open_gate"]["post"]["deprecated"], json!(true));
     assert!(document["paths"]["/rpc/zoo.feed"]["get"].is_null(), "only queries are read with GET");
     let envelope = &feed["responses"]["409"]["content"]["application/json"]["schema"];
-    let full = json!({ "error": { "code": "FULL", "message": "m", "details": { "gramsEaten": 1, "until": null }, "traceId": "t" } });
+    let details = json!({ "gramsEaten": 1, "until": null });
+    let full = json!({ "error": { "code": "FULL", "message": "m", "details": details, "traceId": "t" } });
     check(&document, envelope, &full).unwrap_or_else(|error| panic!("{error}"));
 }
 
@@ -119,6 +120,19 @@ fn check(document: &Value, schema: &Value, value: &Value) -> Result<(), String> 
     Ok(())
 }
 
+fn is_of_type(value: &Value, name: &str) -> Result<bool, String> {
+    match name {
+        "integer" => Ok(value.is_i64() || value.is_u64()),
+        "number" => Ok(value.is_number()),
+        "string" => Ok(value.is_string()),
+        "boolean" => Ok(value.is_boolean()),
+        "null" => Ok(value.is_null()),
+        "array" => Ok(value.is_array()),
+        "object" => Ok(value.is_object()),
+        other => Err(format!("the type {other}")),
+    }
+}
+
 fn check_word(
     document: &Value,
     word: &str,
@@ -138,16 +152,7 @@ fn check_word(
         "anyOf" => all(rule, value).iter().any(Result::is_ok),
         "const" => value == rule,
         "enum" => rule.as_array().is_some_and(|values| values.contains(value)),
-        "type" => match rule.as_str().unwrap_or_default() {
-            "integer" => value.is_i64() || value.is_u64(),
-            "number" => value.is_number(),
-            "string" => value.is_string(),
-            "boolean" => value.is_boolean(),
-            "null" => value.is_null(),
-            "array" => value.is_array(),
-            "object" => value.is_object(),
-            other => return Err(format!("the type {other}")),
-        },
+        "type" => is_of_type(value, rule.as_str().unwrap_or_default())?,
         "minimum" => value.as_i64().is_none_or(|value| rule.as_i64().is_some_and(|min| value >= min)),
         "maximum" => value.as_i64().is_none_or(|value| rule.as_i64().is_some_and(|max| value <= max)),
         "minLength" => {
@@ -160,11 +165,10 @@ fn check_word(
             value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().unwrap_or(u64::MAX))
         }
         "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= rule.as_u64().unwrap_or(0)),
-        "required" => rule
-            .as_array()
-            .into_iter()
-            .flatten()
-            .all(|name| value.get(name.as_str().unwrap_or_default()).is_some()),
+        "required" => {
+            let mut names = rule.as_array().into_iter().flatten().filter_map(Value::as_str);
+            names.all(|name| value.get(name).is_some())
+        }
         "properties" => {
             let members = rule.as_object().into_iter().flatten();
             return members
@@ -181,11 +185,8 @@ fn check_word(
             return others.try_for_each(|(_, value)| check(document, rule, value));
         }
         "propertyNames" => {
-            return value
-                .as_object()
-                .into_iter()
-                .flatten()
-                .try_for_each(|(name, _)| check(document, rule, &json!(name)));
+            let mut names = value.as_object().into_iter().flatten();
+            return names.try_for_each(|(name, _)| check(document, rule, &json!(name)));
         }
         "items" | "prefixItems" => {
             let first = words.get("prefixItems").and_then(Value::as_array).map_or(0, Vec::len);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use forge::app::handler::{Handler, Meta};
 use forge::app::{Mutation, Registration};
 use forge::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 forge::id!(pub AnimalId);
 
@@ -197,16 +197,15 @@ pub(super) const CHANGED: [&Registration; 5] = [&LIST, &ANY_ONE, &FEED_CHANGED, 
 
 /// What serde writes for the types of the zoo: name of the type, JSON.
 pub(super) fn samples() -> Vec<(&'static str, Value)> {
-    let errors = [FeedError::Full { grams_eaten: 3, until: None }, FeedError::NoAnimal];
+    let errors: [FeedError; 2] = [FeedError::Full { grams_eaten: 3, until: None }, FeedError::NoAnimal];
     let mut samples = vec![
         ("Animal", json!(animal())),
         ("Page<Animal>", json!(Page { items: vec![animal()], next: Some("a".into()) })),
     ];
-    samples.extend(
-        errors.iter().map(|error| {
-            ("FeedError", json!({ "code": AppError::code(error).name, "message": error.message(), "details": error.details() }))
-        }),
-    );
+    samples.extend(errors.map(Fault::from).iter().map(|fault| {
+        let code = fault.code().name();
+        ("FeedError", json!({ "code": code, "message": fault.message(), "details": fault.details() }))
+    }));
     samples
 }
 

@@ -77,6 +77,16 @@ async fn every_effect_happened_once(database: &Database, jobs: i64) {
 }
 
 #[tokio::test]
+async fn a_job_reads_and_writes_outside_of_its_commit() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "").start().await;
+    enqueue_one(node.client(), "direct", "a").await;
+    await_count(&database, "direct after 0", "key = 'a'", 1, PATIENCE).await;
+    await_history(&database, "completed: 1", PATIENCE).await;
+    node.stop(PATIENCE).await;
+}
+
+#[tokio::test]
 async fn a_killed_nodes_jobs_are_run_by_another() {
     let database = Database::create().await;
     let config = "concurrency = 200\nprefetch_max = 0";

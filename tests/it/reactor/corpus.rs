@@ -120,18 +120,18 @@ impl Bench {
 
     /// Subscribes to `query` and does its writes; what the client shows behind each of them has to be what a
     /// fresh call answers.
-    async fn check<H: Handler + Clone>(&mut self, entry: &Entry, query: impl Fn(String) -> H, fenced: bool) {
+    async fn check<H: Handler>(&mut self, entry: &Entry, query: impl Fn(String) -> H, fenced: bool) {
         let (name, id) = (entry.name, self.next);
         self.next += 1;
-        let query = query(entry.query.to_owned());
-        let mut before = self.stage.call(query.clone()).await;
-        self.page.subscribe(id, query.clone());
+        let query = || query(entry.query.to_owned());
+        let mut before = self.stage.call(query()).await;
+        self.page.subscribe(id, query());
         self.page.until(|page| page.view.contains_key(&id)).await;
         assert_eq!(self.page.data(id), Some(before.clone()), "{name}: the first answer");
         for write in entry.writes {
             self.fence += 1;
             self.stage.write(&format!("BEGIN; {write}; UPDATE fence SET n = {}; COMMIT", self.fence)).await;
-            let fresh = self.stage.call(query.clone()).await;
+            let fresh = self.stage.call(query()).await;
             assert_ne!(fresh, before, "{name}: `{write}` changes nothing, so it proves nothing");
             if fenced {
                 self.page.sees(FENCE, json!([{ "n": self.fence }])).await;

@@ -87,7 +87,7 @@ impl Stage {
 
     /// Calls a handler.
     pub(super) async fn submit<H: Handler>(&self, message: H) -> (Result<Value, Fault>, Receipt) {
-        let args = serde_json::to_vec(&message).unwrap();
+        let args = message.to_json().unwrap();
         let (answer, receipt) =
             self.functions.submit(Invocation::new(H::META.wire_name(), args, Caller::default())).await;
         (answer.map(|body| serde_json::from_slice(&body).unwrap()), receipt)
@@ -163,7 +163,7 @@ impl Page {
     }
 
     pub(super) fn try_subscribe<H: Handler>(&self, id: u32, message: H) -> Result<(), Fault> {
-        let args = serde_json::to_vec(&message).unwrap();
+        let args = message.to_json().unwrap();
         let invocation = Invocation::new(H::META.wire_name(), args, self.caller.clone());
         self.client.subscribe(SubscriptionId(id), invocation, None)
     }

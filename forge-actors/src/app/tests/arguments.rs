@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
-use crate::app::arguments::{Arguments, decode_whole};
+use crate::app::WireType;
+use crate::app::arguments::{Arguments, or_empty, refusal};
 use crate::kernel::fault::Fault;
 
 #[derive(Debug, PartialEq)]
@@ -24,6 +25,11 @@ fn create(args: &str) -> Result<Create, Fault> {
 fn refused(args: &str) -> Value {
     let fault = create(args).expect_err("refused");
     json!({ "code": fault.code().name(), "details": fault.details() })
+}
+
+/// Reads a message as one that is written by hand is read.
+fn decode_whole<T: WireType>(args: &[u8]) -> Result<T, Fault> {
+    T::from_json(or_empty(args)).map_err(|error| refusal(&error))
 }
 
 #[test]
@@ -84,12 +90,14 @@ fn deep_json_is_refused_without_deep_recursion() {
 
 #[test]
 fn a_message_read_whole_names_its_first_wrong_field() {
-    #[derive(Debug, serde::Deserialize)]
+    #[crate::data]
+    #[derive(Debug)]
     struct Nested {
         #[allow(dead_code, reason = "only its reading is tested")]
         items: Vec<Item>,
     }
-    #[derive(Debug, serde::Deserialize)]
+    #[crate::data]
+    #[derive(Debug)]
     struct Item {
         #[allow(dead_code, reason = "only its reading is tested")]
         sku: String,

@@ -3,7 +3,9 @@ use serde_json::json;
 use crate::app::enumeration::{EnumRegistration, Enumeration};
 use crate::app::model::{ColumnMeta, Model, ModelRegistration};
 use crate::app::schema::{ColumnActual, create_sql, drift};
-use crate::app::{Access, AppError, Failure, Handler, Isolation, KindName};
+use crate::app::{
+    Access, AppError, Handler, Isolation, KindName, KindOptions, MutationOptions, QueryOptions,
+};
 use crate::kernel::fault::{Code, Fault};
 use crate::prelude::*;
 
@@ -89,7 +91,14 @@ enum TaskError {
 /// Makes a task.
 ///
 /// This paragraph is not part of the summary.
-#[crate::mutation(role = "editor", timeout = "5s", concurrency = 3, input_max = "64KiB", isolation = serializable, name = "tasks.make")]
+#[crate::mutation(
+    role = "editor",
+    timeout = "5s",
+    concurrency = 3,
+    input_max = "64KiB",
+    isolation = serializable,
+    name = "tasks.make"
+)]
 async fn create_task(
     ctx: &MutationContext,
     /// Where it belongs.
@@ -99,7 +108,7 @@ async fn create_task(
     r#type: String,
 ) -> Result<String, TaskError> {
     let _ = (ctx, project_id, status);
-    if r#type.is_empty() { Err(TaskError::Gone.into()) } else { Ok(title.into_string()) }
+    if r#type.is_empty() { Err(TaskError::Gone) } else { Ok(title.into_string()) }
 }
 
 #[crate::query(snapshot)]
@@ -124,19 +133,20 @@ fn fields(fault: &Fault) -> serde_json::Value {
 fn a_function_becomes_a_message_with_metadata() {
     let meta = CreateTask::META;
     assert_eq!(meta.wire_name(), "tasks.make");
-    assert_eq!((meta.kind, meta.function, meta.doc), (KindName::Mutation, "create_task", "Makes a task."));
+    assert_eq!((meta.kind(), meta.function, meta.doc), (KindName::Mutation, "create_task", "Makes a task."));
     assert_eq!((meta.access, meta.timeout, meta.concurrency), (Access::Role("editor"), secs(5), Some(3)));
-    assert_eq!(
-        (meta.input_bytes_max, meta.isolation, meta.snapshot),
-        (65_536, Isolation::Serializable, false)
-    );
+    assert_eq!(meta.input_bytes_max, 65_536);
+    let KindOptions::Mutation(options) = meta.options else { panic!("{meta:?}") };
+    assert_eq!(options, MutationOptions { isolation: Isolation::Serializable });
     assert!(meta.file.ends_with("attributes.rs") && meta.line > 1);
     assert_eq!(Args::META.wire_name(), "attributes.args");
     assert_eq!(
-        (Args::META.access, Args::META.snapshot, Args::META.timeout),
-        (Access::Role("reader"), true, crate::kernel::limits::HANDLER_TIMEOUT)
+        (Args::META.access, Args::META.timeout),
+        (Access::Role("reader"), crate::kernel::limits::HANDLER_TIMEOUT)
     );
-    assert_eq!((Ping::META.kind, Ping::META.access), (KindName::Action, Access::Authenticated));
+    let KindOptions::Query(options) = Args::META.options else { panic!("{:?}", Args::META) };
+    assert_eq!(options, QueryOptions { snapshot: true, refresh: None });
+    assert_eq!((Ping::META.kind(), Ping::META.access), (KindName::Action, Access::Authenticated));
     let names: Vec<_> = crate::app::Catalog::build()
         .expect("distinct names")
         .iter()
@@ -174,10 +184,18 @@ fn every_refused_argument_is_reported() {
     assert_eq!(
         fields(&refused),
         json!([
-            { "field": "project_id", "rule": "unknown", "message": "is unknown; expected projectId, title, status, type" },
+            {
+                "field": "project_id",
+                "rule": "unknown",
+                "message": "is unknown; expected projectId, title, status, type",
+            },
             { "field": "projectId", "rule": "required", "message": "is required" },
             { "field": "title", "rule": "invalid", "message": "must have 1 to 20 characters (it has 0)" },
-            { "field": "status", "rule": "invalid", "message": "`opne` is no TaskStatus; expected one of open, in_progress, done" },
+            {
+                "field": "status",
+                "rule": "invalid",
+                "message": "`opne` is no TaskStatus; expected one of open, in_progress, done",
+            },
             { "field": "type", "rule": "invalid", "message": "invalid type: integer `5`, expected a string" },
         ])
     );
@@ -188,18 +206,82 @@ fn every_refused_argument_is_reported() {
 fn errors_read_back_what_they_write() {
     let error = TaskError::LimitReached { max_open: 500, r#type: None };
     assert_eq!(error.to_string(), "The project holds its maximum of open tasks.");
-    let fault = Fault::from(Failure::App(error.clone()));
+    let fault = Fault::from(error.clone());
     assert_eq!((fault.code().name(), fault.code().status()), ("LIMIT_REACHED", 409));
     assert_eq!(fault.details(), Some(&json!({ "maxOpen": 500, "type": null })));
-    assert_eq!(TaskError::from_wire("LIMIT_REACHED", fault.details()), Some(error));
-    assert_eq!(TaskError::from_wire("LIMIT_REACHED", Some(&json!({ "maxOpen": "many" }))), None);
-    assert_eq!(TaskError::from_wire("NO_TASK", None), Some(TaskError::Gone));
-    assert_eq!(TaskError::from_wire("NOT_FOUND", None), None);
-    assert_eq!(TaskError::Gone.details(), serde_json::Value::Null);
+    let from_wire = <TaskError as AppError>::from_wire;
+    assert_eq!(from_wire("LIMIT_REACHED", fault.details()), Some(error));
+    assert_eq!(from_wire("LIMIT_REACHED", Some(&json!({ "maxOpen": "many" }))), None);
+    assert_eq!(from_wire("NO_TASK", None), Some(TaskError::Gone));
+    assert_eq!(from_wire("NOT_FOUND", None), None);
+    assert_eq!(Fault::from(TaskError::<Fault>::Gone).details(), None);
     assert_eq!(
-        TaskError::CODES.iter().map(|code| code.name).collect::<Vec<_>>(),
+        <TaskError as AppError>::CODES.iter().map(|code| code.name).collect::<Vec<_>>(),
         ["LIMIT_REACHED", "NO_TASK"]
     );
+}
+
+/// Lifts each kind of failure by `?`; the last one is the handler's own.
+fn lifts(step: u8) -> Result<u8, TaskError> {
+    let called = |failed: bool| {
+        if failed { Err(CallError::<TaskError>::App(TaskError::Gone)) } else { Ok(1) }
+    };
+    let sql = |failed: bool| if failed { Err(sqlx::Error::RowNotFound) } else { Ok(1) };
+    let fault = |failed: bool| if failed { Err(Fault::new(Code::Overloaded, "busy")) } else { Ok(1) };
+    let (one, two, three) = (called(step == 1)?, sql(step == 2)?, fault(step == 3)?);
+    (step == 0).then_some(one + two + three).ok_or(TaskError::Gone)
+}
+
+#[test]
+fn every_failure_is_lifted_and_keeps_its_code() {
+    assert_eq!(lifts(0).expect("nothing fails"), 3);
+    for (step, code) in [(1, "NO_TASK"), (2, "INTERNAL"), (3, "OVERLOADED"), (4, "NO_TASK")] {
+        let error = lifts(step).expect_err("fails");
+        assert_eq!(Fault::from(error).code().name(), code);
+    }
+    // Without faults the match is exhaustive.
+    let number = |error: <TaskError as AppError>::Own| match error {
+        TaskError::LimitReached { max_open, .. } => max_open,
+        TaskError::Gone => 0,
+    };
+    assert_eq!(number(TaskError::LimitReached { max_open: 7, r#type: None }), 7);
+}
+
+/// Neither `Clone` nor `Debug`.
+#[crate::data]
+struct Plain {
+    left: u8,
+}
+
+/// A message whose name is taken by a type beside it.
+#[crate::data]
+struct Item {
+    name: String,
+}
+
+#[crate::query]
+async fn item(_: &QueryContext, item: self::Item, plain: Plain) -> Result<Item> {
+    let _ = plain.left;
+    Ok(item)
+}
+
+#[crate::query(message = "AllItems")]
+async fn items(_: &QueryContext) -> Result<Vec<Item>> {
+    Ok(Vec::new())
+}
+
+#[test]
+fn a_message_never_clashes() {
+    let items = AllItems {};
+    assert_eq!((format!("{items:?}"), AllItems::META.function), ("AllItems".to_owned(), "items"));
+    let shadowed = __message_item::Item::decode(br#"{"item": {"name": "a"}, "plain": {"left": 1}}"#);
+    let shadowed = shadowed.expect("decodes");
+    assert_eq!((shadowed.item.name.as_str(), shadowed.plain.left), ("a", 1));
+    assert_eq!(format!("{shadowed:?}"), "Item { item: .., plain: .. }");
+    let wire = serde_json::to_value(&shadowed).expect("serialises");
+    assert_eq!(wire, json!({ "item": { "name": "a" }, "plain": { "left": 1 } }));
+    let again = serde_json::from_value::<__message_item::Item>(wire).expect("reads");
+    assert_eq!(again.item.name, "a");
 }
 
 #[test]

@@ -16,9 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::context::Services;
 use crate::app::node::NodeView;
 use crate::app::token::{TokenRules, Tokens};
-use crate::app::{
-    Access, Action, Catalog, Ctx, Handler, Meta, NoError, Query, Registration, Result as AppResult,
-};
+use crate::app::{Access, Action, Catalog, Ctx, Handler, Meta, Query, Registration, Result as AppResult};
 use crate::change::HintHub;
 use crate::db::config::DatabaseConfig;
 use crate::db::database::Database;
@@ -46,7 +44,7 @@ macro_rules! handler {
         impl Handler for $name {
             type Kind = $kind;
             type Output = $output;
-            type Error = NoError;
+            type Error = Fault;
             const META: Meta = $meta;
 
             async fn run(self, $ctx: &Ctx<$kind>) -> AppResult<$output> {

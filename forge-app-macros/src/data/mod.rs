@@ -1,0 +1,102 @@
+//! `#[forge::data]`: a plain record or union that crosses the wire and is read from rows.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::{Attribute, Item, Meta};
+
+use crate::option::{self, Key};
+use crate::{pipeline, refuse};
+
+mod row;
+
+const OWNER: &str = "`#[forge::data]`";
+const ROW: Key<()> = Key { name: "row", usage: "row = false", id: () };
+const DERIVED: &[&str] = &["Serialize", "Deserialize"];
+
+/// A struct or an enum, checked.
+struct DataSpec {
+    item: Item,
+    /// The container attributes of serde.
+    serde: Vec<TokenStream>,
+    /// Written unless the author reads rows himself.
+    row: bool,
+}
+
+pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
+    let expected = format!("{OWNER} stands on a struct or an enum");
+    pipeline::attribute(item, &expected, |item| parse(options, item), lower, stripped)
+}
+
+fn stripped(mut item: Item) -> Item {
+    match &mut item {
+        Item::Struct(item) => refuse::strip_derives(&mut item.attrs),
+        Item::Enum(item) => refuse::strip_derives(&mut item.attrs),
+        _ => {}
+    }
+    item
+}
+
+fn parse(options: TokenStream, item: &Item) -> syn::Result<DataSpec> {
+    let (attributes, is_enum) = match item {
+        Item::Struct(item) => (&item.attrs, false),
+        Item::Enum(item) => (&item.attrs, true),
+        _ => {
+            let message = format!("{OWNER} stands on a struct or an enum");
+            return Err(syn::Error::new(proc_macro2::Span::call_site(), message));
+        }
+    };
+    let mut problems = option::Problems::default();
+    let entries = option::entries(options)?;
+    problems.keep(option::once(&entries, &[]));
+    let mut row = true;
+    for entry in &entries {
+        let wanted = entry.find(&[ROW], OWNER).and_then(|key| entry.boolean(key));
+        row = problems.keep(wanted).unwrap_or(row);
+    }
+    problems.keep(refuse::derives(attributes, DERIVED, OWNER));
+    problems.finish()?;
+    let mut serde = vec![quote! { crate = "::forge::__private::serde" }];
+    if !says(attributes, "rename_all") {
+        serde.push(quote! { rename_all = "camelCase" });
+    }
+    if is_enum && !says(attributes, "rename_all_fields") {
+        serde.push(quote! { rename_all_fields = "camelCase" });
+    }
+    Ok(DataSpec { item: item.clone(), serde, row })
+}
+
+fn lower(spec: &DataSpec) -> TokenStream {
+    let DataSpec { item, serde, row } = spec;
+    let wire_type = wire_type();
+    let row = row.then(|| row::implement(item));
+    quote! {
+        #[derive(::forge::__private::serde::Serialize, ::forge::__private::serde::Deserialize)]
+        #[serde(#(#serde),*)]
+        #wire_type
+        #item
+
+        #row
+    }
+}
+
+/// The derive from which generators of clients know the type.
+pub(crate) fn wire_type() -> TokenStream {
+    quote! {
+        #[derive(::forge::__private::specta::Type)]
+        #[specta(crate = ::forge::__private::specta)]
+    }
+}
+
+/// Whether an attribute of serde contains this word.
+fn says(attributes: &[Attribute], word: &str) -> bool {
+    attributes.iter().filter(|attribute| attribute.path().is_ident("serde")).any(|attribute| match &attribute
+        .meta
+    {
+        Meta::List(list) => list
+            .tokens
+            .to_token_stream()
+            .into_iter()
+            .any(|token| matches!(token, proc_macro2::TokenTree::Ident(name) if name == word)),
+        _ => false,
+    })
+}
