@@ -4,7 +4,7 @@ use forge::prelude::*;
 
 #[forge::action]
 async fn send(ctx: &ActionContext) -> Result<()> {
-    let _ = ctx.db();
+    let _ = ctx.db(); //~
     Ok(())
 }
 

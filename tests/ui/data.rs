@@ -2,18 +2,18 @@
 
 use forge::prelude::*;
 
-#[forge::data(camel_case)]
+#[forge::data(camel_case)] //~
 struct Options {
     left: bool,
 }
 
 #[forge::data]
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize)] //~
 struct Twice {
     left: bool,
 }
 
-#[forge::data]
+#[forge::data] //~
 fn function() {}
 
 fn main() {}

@@ -3,17 +3,17 @@
 #[forge::forge_enum]
 pub enum WithData {
     Open,
-    Done { by: String },
-    Late(u8),
+    Done { by: String }, //~
+    Late(u8), //~
 }
 
-#[forge::forge_enum(nmae = "x")]
-#[derive(Debug, PartialEq)]
+#[forge::forge_enum(nmae = "x")] //~
+#[derive(Debug, PartialEq)] //~ 2
 pub enum Derived {
-    Open = 1,
+    Open = 1, //~
 }
 
-#[forge::enum_type(name = "Task Status")]
+#[forge::enum_type(name = "Task Status")] //~
 pub enum Named {
     Open,
 }
@@ -21,13 +21,13 @@ pub enum Named {
 #[forge::enum_type]
 pub enum Same {
     HttpError,
-    HTTPError,
+    HTTPError, //~
 }
 
 #[forge::forge_enum]
-pub enum Empty {}
+pub enum Empty {} //~
 
-#[forge::forge_enum]
+#[forge::forge_enum] //~
 pub struct NotAnEnum;
 
 fn main() {}

@@ -4,46 +4,46 @@
 pub enum TaskError {
     /// Too many.
     #[code("LIMIT_REACHED", status = 409)]
-    LimitReached(u32),
+    LimitReached(u32), //~
     #[code("WITHOUT_DOC", status = 409)]
-    WithoutDoc,
+    WithoutDoc, //~
     /// No code.
-    WithoutCode,
+    WithoutCode, //~
     /// No status.
-    #[code("WITHOUT_STATUS")]
+    #[code("WITHOUT_STATUS")] //~
     WithoutStatus,
     /// A success.
-    #[code("SUCCESS", status = 200)]
+    #[code("SUCCESS", status = 200)] //~
     Success,
     /// In lower case.
-    #[code("not_found", status = 404)]
+    #[code("not_found", status = 404)] //~
     LowerCase,
     /// Once.
     #[code("TWICE", status = 404)]
     Once,
     /// Twice.
-    #[code("TWICE", status = 404)]
+    #[code("TWICE", status = 404)] //~
     Twice,
     /// Misspelt.
-    #[code("MISSPELT", statsu = 404)]
+    #[code("MISSPELT", statsu = 404)] //~
     Misspelt,
     /// By hand.
-    #[code = "BY_HAND"]
+    #[code = "BY_HAND"] //~
     ByHand,
 }
 
-#[forge::error(status = 404)]
-#[derive(Debug, Clone)]
-pub enum Derived<T> {
+#[forge::error(status = 404)] //~
+#[derive(Debug, Clone)] //~
+pub enum Derived<T> { //~
     /// Gone.
     #[code("GONE", status = 404)]
     Gone { value: T },
 }
 
 #[forge::error]
-pub enum Empty {}
+pub enum Empty {} //~
 
-#[forge::error]
+#[forge::error] //~
 pub struct NotAnEnum;
 
 fn main() {}

@@ -3,7 +3,7 @@
 #[forge::error]
 pub enum TaskError {
     /// There is no such task.
-    #[code("NOT_FOUND", status = 404)]
+    #[code("NOT_FOUND", status = 404)] //~
     NotFound,
 }
 

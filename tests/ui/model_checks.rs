@@ -14,16 +14,16 @@ pub enum Status {
 pub struct Task {
     #[id]
     pub id: TaskId,
-    #[relation(belongs_to = Task, on_delete = set_null)]
+    #[relation(belongs_to = Task, on_delete = set_null)] //~
     pub parent: TaskId,
-    #[default = "opne"]
+    #[default = "opne"] //~
     pub status: Status,
 }
 
 #[forge::model(table = "notes")]
 pub struct Note {
     #[id]
-    pub id: Option<TaskId>,
+    pub id: Option<TaskId>, //~
 }
 
 fn main() {}

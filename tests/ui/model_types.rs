@@ -14,19 +14,19 @@ pub struct Project {
 pub struct UnsupportedType {
     #[id]
     pub id: TaskId,
-    pub address: std::net::IpAddr,
-    pub matrix: Vec<Vec<i32>>,
+    pub address: std::net::IpAddr, //~
+    pub matrix: Vec<Vec<i32>>, //~
 }
 
 #[forge::model(table = "tasks")]
 pub struct WrongTypes {
     #[id]
     pub id: TaskId,
-    #[relation(belongs_to = Project, on_delete = cascade)]
+    #[relation(belongs_to = Project, on_delete = cascade)] //~
     pub project: TaskId,
-    #[relation(belongs_to = TaskId, on_delete = cascade)]
+    #[relation(belongs_to = TaskId, on_delete = cascade)] //~
     pub parent: TaskId,
-    #[updated_at]
+    #[updated_at] //~
     pub updated_at: i64,
 }
 

@@ -9,7 +9,7 @@ async fn create(_ctx: &MutationContext) -> Result<()> {
 
 #[forge::query]
 async fn list(ctx: &QueryContext) -> Result<()> {
-    ctx.call(Create {}).await?;
+    ctx.call(Create {}).await?; //~
     Ok(())
 }
 

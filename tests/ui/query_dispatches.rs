@@ -14,13 +14,13 @@ async fn create(_ctx: &MutationContext) -> Result<()> {
 
 #[forge::query]
 async fn list(ctx: &QueryContext) -> Result<()> {
-    ctx.dispatch(Remind {}).await?;
+    ctx.dispatch(Remind {}).await?; //~
     Ok(())
 }
 
 #[forge::mutation]
 async fn no_job(ctx: &MutationContext) -> Result<()> {
-    ctx.dispatch(Create {}).await?;
+    ctx.dispatch(Create {}).await?; //~
     Ok(())
 }
 

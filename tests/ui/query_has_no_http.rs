@@ -4,7 +4,7 @@ use forge::prelude::*;
 
 #[forge::query]
 async fn list(ctx: &QueryContext) -> Result<()> {
-    let _ = ctx.http();
+    let _ = ctx.http(); //~
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 use futures::future::BoxFuture;
 
 use crate::app::context::Ctx;
+use crate::app::decoded::HandlerKind;
 use crate::app::error::{AppError, CallError};
 use crate::app::handler::Handler;
 use crate::app::kind::{Action, HasDatabase, Job, Kind, KindName, Mutation, Query, RunsInside};
@@ -20,7 +21,7 @@ use crate::kernel::invocation::Invocation;
     note = "queries call queries; mutations call queries and mutations (in their own transaction); actions \
             and jobs call all three; a job is not called but dispatched"
 )]
-pub trait CallableFrom<Caller: Kind>: Kind {
+pub trait CallableFrom<Caller: Kind>: HandlerKind {
     /// Runs a handler of this kind for `ctx`.
     #[doc(hidden)]
     fn call<H: Handler<Kind = Self>>(

@@ -15,7 +15,6 @@ use crate::app::handler::Handler;
 use crate::app::job::JobMeta;
 use crate::app::kind::{Action, Job, Kind, Mutation};
 use crate::app::new_job::NewJob;
-use crate::app::wire_type::WireType;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 
