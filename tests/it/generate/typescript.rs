@@ -11,9 +11,10 @@ use super::{contract_of, zoo, zoo_files};
 const USE: &str = include_str!("use.ts");
 
 /// Sensible projects have all of these on.
-const OPTIONS: &str = r#""target": "es2022", "lib": ["es2022", "dom"], "module": "nodenext", "moduleResolution": "nodenext",
-    "types": [], "strict": true, "exactOptionalPropertyTypes": true, "noUncheckedIndexedAccess": true,
-    "verbatimModuleSyntax": true, "isolatedModules": true, "noUnusedLocals": true, "noEmit": true, "allowImportingTsExtensions": true"#;
+const OPTIONS: &str = r#""target": "es2022", "lib": ["es2022", "dom"], "module": "nodenext",
+    "moduleResolution": "nodenext", "types": [], "strict": true, "exactOptionalPropertyTypes": true,
+    "noUncheckedIndexedAccess": true, "verbatimModuleSyntax": true, "isolatedModules": true,
+    "noUnusedLocals": true, "noEmit": true, "allowImportingTsExtensions": true"#;
 
 #[test]
 fn the_compiler_accepts_what_is_right_and_nothing_else() {
