@@ -20,6 +20,7 @@ pub mod leader;
 pub mod prelude;
 pub mod reactor;
 pub mod session;
+pub mod subsystem;
 pub mod supervise;
 pub mod telemetry;
 pub mod tree;

@@ -5,10 +5,13 @@
 //! longer needed.
 
 mod book;
+mod circles;
 mod imports;
 mod metrics;
+mod names;
 mod sizes;
 mod source;
+mod tables;
 mod words;
 
 use std::fmt;

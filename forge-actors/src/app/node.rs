@@ -1,5 +1,5 @@
-//! The node, for handlers that report on it: its actors, how busy it is, and what its peers last said of
-//! themselves.
+//! The node that a handler runs on, for the handlers that report on it: its actors, its statistics, and the
+//! last reports of the other nodes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -10,7 +10,6 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
-use crate::db::database::DatabaseUsage;
 use crate::db::handle::Db;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::NodeId;
@@ -19,70 +18,74 @@ use crate::kernel::invocation::Invocation;
 use crate::kernel::node::NodeInfo;
 use crate::kernel::slot::Slot;
 use crate::kernel::time::Timestamp;
+use crate::subsystem::{NodeStats, SubsystemEntry};
 use crate::supervise::{ActorInfo, Event, Tree};
 
-/// A peer's report that is older than this is no longer shown.
+/// A node's report that is older than this is not shown.
 const REPORT_AGE_MAX: Duration = Duration::from_secs(5);
 
-/// Orders that wait to be carried out; one more is refused.
+/// Commands that wait to be carried out; a further one is refused.
 const DEFERRED_MAX: usize = 64;
 
-/// The node that a handler runs on.
+/// The node that a handler runs on. A clone is a view of the same node.
 #[derive(Clone)]
 pub struct NodeView {
-    /// Its id.
+    /// The node's id.
     pub id: NodeId,
-    /// Its name, as people read it.
+    /// The node's name, as people read it.
     pub name: Arc<str>,
     /// Its actors.
     pub tree: Arc<Tree>,
-    /// What the other nodes said of themselves.
-    pub board: Arc<ReportBoard>,
-    /// What was asked of it and waits for its answer to leave.
-    pub deferred: Arc<DeferredOrders>,
-    rooms: Arc<OnceLock<NodeRooms>>,
+    /// Its kinds of subsystem, whether they run on this node or not.
+    pub subsystems: &'static [SubsystemEntry],
+    /// The last reports of the other nodes.
+    pub reports: Arc<NodeReportCache>,
+    /// Commands that are carried out after their answer was sent.
+    pub deferred: Arc<DeferredCommands>,
+    sources: Arc<OnceLock<NodeSources>>,
 }
 
-/// An order about an actor that would cut off its own answer if it were carried out at once.
+/// A command about an actor that would cut off its own answer if it were carried out at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeferredOrder {
-    /// The actor.
+pub struct DeferredCommand {
+    /// Path of the actor.
     pub path: String,
-    /// To stop it; otherwise to restart it.
+    /// True: stop it. False: restart it.
     pub stop: bool,
 }
 
-/// The orders that somebody carries out later.
+/// Commands that wait to be carried out.
 #[derive(Debug, Default)]
-pub struct DeferredOrders {
-    waiting: Slot<Vec<DeferredOrder>>,
+pub struct DeferredCommands {
+    waiting: Slot<Vec<DeferredCommand>>,
 }
 
-impl DeferredOrders {
-    /// Leaves an order; false when too many wait.
-    pub fn leave(&self, order: DeferredOrder) -> bool {
-        let mut left = false;
+impl DeferredCommands {
+    /// Adds a command. False when too many wait, and then the command is not added.
+    pub fn add(&self, command: DeferredCommand) -> bool {
+        let mut added = false;
         self.waiting.put(|waiting| {
             let waiting = waiting.get_or_insert_default();
-            left = waiting.len() < DEFERRED_MAX;
-            if left {
-                waiting.push(order);
+            added = waiting.len() < DEFERRED_MAX;
+            if added {
+                waiting.push(command);
             }
         });
-        left
+        added
     }
 
-    /// Waits until there are some.
-    pub async fn take(&self) -> Vec<DeferredOrder> {
+    /// Waits for commands and removes them all.
+    pub async fn take(&self) -> Vec<DeferredCommand> {
         self.waiting.take().await
     }
 }
 
-/// What a node's rooms tell; they are made after the contexts that show them.
-pub struct NodeRooms {
-    /// How busy it is.
-    pub vitals: Box<dyn Fn() -> Vitals + Send + Sync>,
-    /// The other nodes; `None` for a node without a mesh.
+/// Where a view gets its figures from. The subsystems are built after the contexts that show them, so these
+/// are set once, before the node starts.
+pub struct NodeSources {
+    /// Reads the statistics of all subsystems.
+    pub stats: Box<dyn Fn() -> NodeStats + Send + Sync>,
+    /// The other nodes; `None` for a node without a cluster.
     pub peers: Option<Arc<dyn Peers>>,
 }
 
@@ -108,98 +111,82 @@ pub trait Peers: Send + Sync + 'static {
 #[forge_app_macros::data]
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeerInfo {
-    /// The peer.
+    /// The peer's id.
     pub node: NodeId,
-    /// Its name.
+    /// The peer's name.
     pub name: String,
     /// Where its mesh listener is.
     pub address: String,
-    /// True while the link stands.
+    /// True while there is a connection to it.
     pub linked: bool,
-    /// Since when it is so.
+    /// When the connection was made or lost.
     pub since: Option<Timestamp>,
-    /// The last round trip.
+    /// The last round trip, in milliseconds.
     pub rtt_ms: Option<f64>,
     /// Frames that wait to be sent.
     pub queue: u32,
-    /// Hints that were dropped because the peer was slow; it then looked at everything.
+    /// Hints that were dropped because the peer was slow. It then reads all changes instead.
     pub dropped: Int53,
-    /// Why it could not be reached the last time.
+    /// Why the last attempt to connect failed.
     pub error: Option<String>,
-}
-
-/// How busy a node is: gauges of this moment, and counters since its start.
-#[forge_app_macros::data]
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Vitals {
-    /// Open WebSocket sessions.
-    pub sessions: Int53,
-    /// Live queries that sessions are subscribed to.
-    pub subscriptions: Int53,
-    /// Executions that they share.
-    pub query_groups: Int53,
-    /// Ticks of the reactor.
-    pub ticks: Int53,
-    /// How long the last tick took.
-    pub last_tick_ms: f64,
-    /// From the last heard commit to its results being handed to sessions.
-    pub change_lag_ms: f64,
-    /// Calls since the start.
-    pub calls: Int53,
-    /// Those of them that failed by the node's fault: panics, timeouts, internal errors.
-    pub errors: Int53,
-    /// Calls that run now.
-    pub in_flight: Int53,
-    /// The database answers.
-    pub database_up: bool,
-    /// How full the pools are.
-    pub database: Option<DatabaseUsage>,
 }
 
 /// One node at one moment.
 #[forge_app_macros::data]
 #[derive(Debug, Clone)]
 pub struct NodeReport {
-    /// The node.
+    /// The node's id.
     pub node: NodeId,
-    /// Its name.
+    /// The node's name.
     pub name: String,
-    /// When it was made, by that node's clock.
+    /// When the report was made, by the clock of that node.
     pub at: Timestamp,
-    /// Parents before children.
+    /// Its actors, parents before children.
     pub actors: Vec<ActorInfo>,
-    /// The newest steps in the lives of its actors, oldest first.
+    /// The newest events of its actors, oldest first.
     pub events: Vec<Event>,
     /// How busy it is.
-    pub vitals: Vitals,
-    /// Its links.
+    pub stats: NodeStats,
+    /// Its connections.
     pub peers: Vec<PeerInfo>,
 }
 
 impl NodeView {
-    /// A node whose rooms are still being made.
-    pub fn new(id: NodeId, name: impl Into<Arc<str>>, tree: Arc<Tree>) -> Self {
+    /// A node whose subsystems are still to be built.
+    pub fn new(
+        id: NodeId,
+        name: impl Into<Arc<str>>,
+        tree: Arc<Tree>,
+        subsystems: &'static [SubsystemEntry],
+    ) -> Self {
         Self {
             id,
             name: name.into(),
             tree,
-            board: Arc::default(),
+            subsystems,
+            reports: Arc::default(),
             deferred: Arc::default(),
-            rooms: Arc::default(),
+            sources: Arc::default(),
         }
     }
 
-    /// Says where the rooms are. Once: a node has one of each.
-    pub fn open(&self, rooms: NodeRooms) {
-        self.rooms.set(rooms).unwrap_or_else(|_| panic!("the rooms of {} are known already", self.id));
+    /// Sets where the figures come from.
+    ///
+    /// # Panics
+    /// When they are set already.
+    pub fn set_sources(&self, sources: NodeSources) {
+        self.sources.set(sources).unwrap_or_else(|_| panic!("the sources of {} are set already", self.id));
     }
 
-    /// The other nodes.
+    /// The other nodes; `None` for a node without a cluster.
     pub fn peers(&self) -> Option<&Arc<dyn Peers>> {
-        self.rooms.get()?.peers.as_ref()
+        self.sources.get()?.peers.as_ref()
     }
 
-    /// The registered nodes, as [`Peers::registered`] reads them; none while the node is still being made.
+    /// The registered nodes, as [`Peers::registered`] reads them; none on a node without a cluster.
+    ///
+    /// # Errors
+    /// Those of the statement.
     pub async fn registered_nodes(&self, db: &Db) -> sqlx::Result<Vec<NodeInfo>> {
         match self.peers() {
             Some(peers) => peers.registered(db).await,
@@ -207,7 +194,7 @@ impl NodeView {
         }
     }
 
-    /// The node as it is now. `events` bounds how many of the newest events it carries.
+    /// The node as it is now, with at most `events` of its newest events.
     pub fn report(&self, events: usize) -> NodeReport {
         let seq = self.tree.journal().events_last().saturating_sub(events as u64);
         NodeReport {
@@ -216,50 +203,47 @@ impl NodeView {
             at: chrono::Utc::now(),
             actors: self.tree.snapshot(),
             events: self.tree.journal().events_since(seq).entries,
-            vitals: self.rooms.get().map(|rooms| (rooms.vitals)()).unwrap_or_default(),
+            stats: self.sources.get().map(|sources| (sources.stats)()).unwrap_or_default(),
             peers: self.peers().map(|peers| peers.list()).unwrap_or_default(),
         }
     }
 }
 
-/// What the peers last said, kept while somebody looks: asking for it is what keeps the collector at work.
+/// The last reports of the other nodes. Reading them keeps the collector at work: without readers no node is
+/// asked.
 #[derive(Debug, Default)]
-pub struct ReportBoard {
+pub struct NodeReportCache {
     reports: ArcSwap<BTreeMap<NodeId, (Instant, Arc<NodeReport>)>>,
-    asked: ArcSwap<Option<Instant>>,
-    wanted: Notify,
+    last_read: ArcSwap<Option<Instant>>,
+    request: Notify,
 }
 
-impl ReportBoard {
-    /// The reports of the peers that are fresh enough to be shown, by node. The first look after a pause
-    /// finds none.
-    pub fn look(&self) -> Vec<Arc<NodeReport>> {
-        self.asked.store(Arc::new(Some(Instant::now())));
-        self.wanted.notify_one();
+impl NodeReportCache {
+    /// The reports that are fresh enough to be shown, by node. The first read after a pause finds none.
+    pub fn read(&self) -> Vec<Arc<NodeReport>> {
+        self.last_read.store(Arc::new(Some(Instant::now())));
+        self.request.notify_one();
         let reports = self.reports.load();
-        reports
-            .values()
-            .filter(|(at, _)| at.elapsed() < REPORT_AGE_MAX)
-            .map(|(_, report)| Arc::clone(report))
-            .collect()
+        let fresh = reports.values().filter(|(at, _)| at.elapsed() < REPORT_AGE_MAX);
+        fresh.map(|(_, report)| Arc::clone(report)).collect()
     }
 
-    /// Waits until somebody looks.
-    pub async fn wanted(&self) {
-        self.wanted.notified().await;
+    /// Waits until the reports are read.
+    pub async fn requested(&self) {
+        self.request.notified().await;
     }
 
-    /// Somebody looked within `window`.
-    pub fn is_watched(&self, window: Duration) -> bool {
-        self.asked.load().is_some_and(|at| at.elapsed() < window)
+    /// True when the reports were read within `window`.
+    pub fn was_read_within(&self, window: Duration) -> bool {
+        self.last_read.load().is_some_and(|at| at.elapsed() < window)
     }
 
-    /// Puts up what the peers said now, and takes down what has become too old.
-    pub fn put_up(&self, reports: impl IntoIterator<Item = NodeReport>) {
+    /// Stores reports that were made now, and removes those that have become too old.
+    pub fn store(&self, reports: impl IntoIterator<Item = NodeReport>) {
         let now = Instant::now();
-        let mut board: BTreeMap<_, _> = BTreeMap::clone(&self.reports.load());
-        board.retain(|_, (at, _)| at.elapsed() < REPORT_AGE_MAX);
-        board.extend(reports.into_iter().map(|report| (report.node, (now, Arc::new(report)))));
-        self.reports.store(Arc::new(board));
+        let mut kept: BTreeMap<_, _> = BTreeMap::clone(&self.reports.load());
+        kept.retain(|_, (at, _)| at.elapsed() < REPORT_AGE_MAX);
+        kept.extend(reports.into_iter().map(|report| (report.node, (now, Arc::new(report)))));
+        self.reports.store(Arc::new(kept));
     }
 }

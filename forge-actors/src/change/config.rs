@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::time::{days, format_duration, minutes, secs, serde_duration};
+use crate::subsystem::ConfigSection;
 
 use super::captures::CaptureSetting;
 
@@ -32,6 +33,15 @@ pub struct CaptureConfig {
 impl Default for CaptureConfig {
     fn default() -> Self {
         Self { default: true, retention: minutes(10) }
+    }
+}
+
+impl ConfigSection for CaptureConfig {
+    const NAME: &'static str = "capture";
+    const REFERENCE: &'static str = include_str!("reference.toml");
+
+    fn validate(&self) -> Vec<String> {
+        Self::validate(self)
     }
 }
 

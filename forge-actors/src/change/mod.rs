@@ -40,6 +40,7 @@ pub mod config;
 mod hints;
 mod state;
 pub mod store;
+pub mod subsystem;
 mod tail;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::secret::Secret;
 use crate::kernel::time::{format_duration, secs, serde_duration};
+use crate::subsystem::ConfigSection;
 
 /// The least number of bytes of `cluster.secret`. A shorter secret could be guessed from a recorded
 /// handshake.
@@ -74,7 +75,16 @@ impl Default for ClusterConfig {
     }
 }
 
-/// The files that mutual TLS needs.
+impl ConfigSection for ClusterConfig {
+    const NAME: &'static str = "cluster";
+    const REFERENCE: &'static str = include_str!("reference.toml");
+
+    fn validate(&self) -> Vec<String> {
+        Self::validate(self)
+    }
+}
+
+/// The files of mutual TLS.
 #[derive(Debug, Clone, Copy)]
 pub struct TlsFiles<'a> {
     /// Certificate chain of the node.
@@ -86,8 +96,8 @@ pub struct TlsFiles<'a> {
 }
 
 impl ClusterConfig {
-    /// Checks the rules between keys. Returns one sentence for each broken rule.
-    pub fn validate(&self, node_name: Option<&str>) -> Vec<String> {
+    /// Rules between keys; one sentence for each that is broken.
+    pub fn validate(&self) -> Vec<String> {
         let mut broken = Vec::new();
         if self.heartbeat.is_zero() || self.dead_after < self.heartbeat * MISSED_HEARTBEATS_MIN {
             broken.push(format!(
@@ -113,16 +123,18 @@ impl ClusterConfig {
                     .to_owned(),
             );
         }
-        if self.tls().is_some() && node_name.is_none() {
-            broken.push(
-                "cluster.tls_certificate is set, so node.name must be the name in that certificate"
-                    .to_owned(),
-            );
-        }
         broken
     }
 
-    /// The files of mutual TLS; `None` when the mesh uses plain TCP.
+    /// The rule between this section and the name of the node; a sentence when it is broken.
+    pub fn validate_name(&self, node_name: Option<&str>) -> Option<String> {
+        let unnamed = self.tls().is_some() && node_name.is_none();
+        unnamed.then(|| {
+            "cluster.tls_certificate is set, so node.name must be the name in that certificate".to_owned()
+        })
+    }
+
+    /// The files of mutual TLS, when it is wanted.
     pub fn tls(&self) -> Option<TlsFiles<'_>> {
         Some(TlsFiles {
             certificate: self.tls_certificate.as_ref()?,

@@ -56,6 +56,7 @@ mod shared;
 pub mod signals;
 pub mod store;
 mod stream;
+pub mod subsystem;
 pub mod tls;
 mod transport;
 

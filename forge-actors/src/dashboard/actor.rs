@@ -1,71 +1,89 @@
-//! `forge.actor`: everything that is known of one actor.
-
-use std::fmt::Write as _;
+//! `forge.actor`: the details of one actor.
 
 use crate::app::node::NodeReport;
 use crate::app::{QueryContext, Result};
 use crate::dashboard::crashes::RecordedCrash;
 use crate::dashboard::report;
-use crate::dashboard::window::{self, Row};
+use crate::dashboard::window::{self, ActorRow};
 use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
 use crate::kernel::time::{Timestamp, format_duration};
 use crate::supervise::{EventKind, Strategy};
 
-/// Crashes of one answer.
+/// Crashes in one answer at most.
 const CRASHES: i64 = 10;
 
-/// One actor, its supervisor's view of it, and what happened to it.
+/// One actor: its state, its supervision, its newest events and crashes.
 #[forge_app_macros::data]
 #[derive(Debug, Clone)]
 pub struct ActorDetail {
-    /// As in the table.
-    pub row: Row,
-    /// Of a supervisor: how it restarts its children.
+    /// The row of the actor table.
+    pub row: ActorRow,
+    /// For a supervisor: how it restarts its children.
     pub supervisor: Option<Supervision>,
-    /// Of a supervised actor: how it is restarted itself.
+    /// How the actor itself is restarted; `None` for a root.
     pub supervised_by: Option<Supervision>,
-    /// The paths above it, from the root down.
+    /// Paths of the supervisors above the actor, from the root down.
     pub chain: Vec<String>,
-    /// The newest steps of its life, oldest first, as far as its node still has them.
-    pub events: Vec<LifeEvent>,
-    /// Its last crashes, newest first.
+    /// The newest events of the actor, oldest first, as far as its node still keeps them.
+    pub events: Vec<ActorEvent>,
+    /// The last crashes of the actor, newest first.
     pub crashes: Vec<RecordedCrash>,
 }
 
-/// How a supervisor restarts, and how often it still may.
+/// How a supervisor restarts its children, and how many restarts are left.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Supervision {
-    /// Its path.
+    /// Path of the supervisor.
     pub path: String,
     /// Which siblings restart with a child.
     pub strategy: Strategy,
-    /// Restarts within the window.
+    /// Restarts within the window at most.
     pub restarts_max: u32,
-    /// How many of them are left now.
+    /// Restarts that are left now.
     pub restarts_left: u32,
-    /// The window.
+    /// The sliding window, in milliseconds.
     pub window_ms: Int53,
 }
 
-/// A step in the life of an actor.
+/// A change in the life of an actor.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LifeEvent {
-    /// When.
+pub struct ActorEvent {
+    /// When it happened, by the clock of the node.
     pub at: Timestamp,
-    /// Its node.
+    /// The actor's node.
     pub node: NodeId,
-    /// Whose.
+    /// Path of the actor.
     pub path: String,
-    /// What: `started`, `stopped`, `crashed`, `restarting`, `budgetExhausted`, `escalated`, `gaveUp`.
-    pub kind: String,
-    /// What more there is to say of it.
+    /// What happened.
+    pub kind: ActorEventKind,
+    /// The cause or the delay, where the kind has one; otherwise empty.
     pub text: String,
 }
 
-/// One actor; null when there is none of that path, or its node is not heard.
+/// What happened to an actor.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActorEventKind {
+    /// It started.
+    Started,
+    /// It stopped in order, or was killed because it did not.
+    Stopped,
+    /// It panicked or returned an error.
+    Crashed,
+    /// Its supervisor will start it again.
+    Restarting,
+    /// Its supervisor has no restart left.
+    BudgetExhausted,
+    /// Its supervisor failed to the supervisor above.
+    Escalated,
+    /// The root failed: the process ends.
+    GaveUp,
+}
+
+/// One actor. Null when no actor has that path, or when its node sends no report.
 #[forge_app_macros::query(name = "forge.actor", role = "admin", refresh = "250ms")]
 pub async fn actor(ctx: &QueryContext, node: NodeId, path: String) -> Result<Option<ActorDetail>> {
     let reports = report::all(ctx);
@@ -83,7 +101,7 @@ pub async fn actor(ctx: &QueryContext, node: NodeId, path: String) -> Result<Opt
             .events
             .iter()
             .filter(|event| event.path == path)
-            .map(|event| life_event(node, event.at, &event.path, &event.kind))
+            .map(|event| actor_event(node, event.at, &event.path, &event.kind))
             .collect(),
         crashes: crashes.fetch_all(ctx.db()).await?,
     }))
@@ -101,26 +119,21 @@ fn supervision(report: &NodeReport, path: &str) -> Option<Supervision> {
     })
 }
 
-/// An entry of the journal, for people.
-pub(super) fn life_event(node: NodeId, at: Timestamp, path: &str, kind: &EventKind) -> LifeEvent {
-    let mut text = String::new();
-    let kind = match kind {
-        EventKind::Started => "started",
-        EventKind::Stopped { killed } => {
-            text.push_str(if *killed { "killed: it did not stop in time" } else { "" });
-            "stopped"
+/// An entry of the journal, as people read it.
+pub(super) fn actor_event(node: NodeId, at: Timestamp, path: &str, kind: &EventKind) -> ActorEvent {
+    let (kind, text) = match kind {
+        EventKind::Started => (ActorEventKind::Started, String::new()),
+        EventKind::Stopped { killed: false } => (ActorEventKind::Stopped, String::new()),
+        EventKind::Stopped { killed: true } => {
+            (ActorEventKind::Stopped, "killed: it did not stop in time".to_owned())
         }
-        EventKind::Crashed { cause } => {
-            text.push_str(cause);
-            "crashed"
-        }
+        EventKind::Crashed { cause } => (ActorEventKind::Crashed, cause.clone()),
         EventKind::Restarting { after } => {
-            write!(text, "in {}", format_duration(*after)).expect("writing to a String");
-            "restarting"
+            (ActorEventKind::Restarting, format!("in {}", format_duration(*after)))
         }
-        EventKind::BudgetExhausted => "budgetExhausted",
-        EventKind::Escalated => "escalated",
-        EventKind::GaveUp => "gaveUp",
+        EventKind::BudgetExhausted => (ActorEventKind::BudgetExhausted, String::new()),
+        EventKind::Escalated => (ActorEventKind::Escalated, String::new()),
+        EventKind::GaveUp => (ActorEventKind::GaveUp, String::new()),
     };
-    LifeEvent { at, node, path: path.to_owned(), kind: kind.to_owned(), text }
+    ActorEvent { at, node, path: path.to_owned(), kind, text }
 }

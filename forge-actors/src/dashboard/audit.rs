@@ -1,5 +1,5 @@
-//! `forge.audit`: what people did to the nodes. A row is written before the action, in a transaction of its
-//! own, and settled after it: an action that left no row did not happen.
+//! `forge.audit`: the commands of administrators. A row is committed before the command is carried out, in a
+//! transaction of its own, and completed after it: a command without a row was not carried out.
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -16,26 +16,52 @@ crate::id! {
     pub AuditId,
 }
 
-/// One action.
+/// One command.
 #[forge_app_macros::data(row = false)]
 #[derive(Debug, Clone)]
 pub struct AuditEntry {
-    /// Its id.
+    /// Id of the row.
     pub id: AuditId,
-    /// When it began.
+    /// When the command began.
     pub at: Timestamp,
-    /// Who asked for it: the subject of the token.
+    /// Subject of the token that the command came with.
     pub who: String,
-    /// What was asked for.
+    /// The command.
     pub action: String,
-    /// The node it was done to.
+    /// The node that carries it out.
     pub node: Option<NodeId>,
-    /// What it was done to.
+    /// What the command is about: the path of an actor, or the id of a job.
     pub target: String,
-    /// `underway`, `done` or `failed`.
-    pub outcome: String,
-    /// Why it failed.
+    /// How it ended.
+    pub outcome: AuditOutcome,
+    /// Why the command failed.
     pub error: Option<String>,
+}
+
+/// How an audited command ended.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditOutcome {
+    /// The command has begun. It stays so when its node ended before the command did.
+    Underway,
+    /// The command succeeded.
+    Done,
+    /// The command failed.
+    Failed,
+}
+
+impl AuditOutcome {
+    /// Reads a label of the type in Postgres.
+    fn parse(label: &str) -> sqlx::Result<Self> {
+        match label {
+            "underway" => Ok(Self::Underway),
+            "done" => Ok(Self::Done),
+            "failed" => Ok(Self::Failed),
+            other => {
+                Err(sqlx::Error::Decode(format!("`{other}` is no outcome of an audited command").into()))
+            }
+        }
+    }
 }
 
 impl sqlx::FromRow<'_, PgRow> for AuditEntry {
@@ -47,20 +73,20 @@ impl sqlx::FromRow<'_, PgRow> for AuditEntry {
             action: row.try_get("action")?,
             node: row.try_get("node_id")?,
             target: row.try_get("target")?,
-            outcome: row.try_get("outcome")?,
+            outcome: AuditOutcome::parse(row.try_get("outcome")?)?,
             error: row.try_get("error")?,
         })
     }
 }
 
-/// What people did, newest first: 100 unless `limit` says otherwise, 1,000 at most.
+/// The commands, newest first: 100 unless `limit` says otherwise, 1,000 at most.
 #[forge_app_macros::query(name = "forge.audit", role = "admin", refresh = "2s")]
 pub async fn audit(ctx: &QueryContext, limit: Option<u16>) -> Result<Vec<AuditEntry>> {
     let limit = i64::from(limit.unwrap_or(100).min(ROWS_MAX));
     Ok(sqlx::query_as(include_str!("sql/list_audit.sql")).bind(limit).fetch_all(ctx.db()).await?)
 }
 
-/// Writes down that an action begins.
+/// Records that a command begins.
 #[forge_app_macros::mutation(name = "forge.recordAudit", internal)]
 pub async fn record_audit(
     ctx: &MutationContext,
@@ -81,14 +107,14 @@ pub async fn record_audit(
     Ok(())
 }
 
-/// Writes down how an action ended.
-#[forge_app_macros::mutation(name = "forge.settleAudit", internal)]
-pub async fn settle_audit(ctx: &MutationContext, id: AuditId, error: Option<String>) -> Result<()> {
-    sqlx::query(include_str!("sql/settle_audit.sql")).bind(id).bind(error).execute(ctx.db()).await?;
+/// Records how a command ended.
+#[forge_app_macros::mutation(name = "forge.completeAudit", internal)]
+pub async fn complete_audit(ctx: &MutationContext, id: AuditId, error: Option<String>) -> Result<()> {
+    sqlx::query(include_str!("sql/complete_audit.sql")).bind(id).bind(error).execute(ctx.db()).await?;
     Ok(())
 }
 
-/// Runs `work` between the two rows' moments.
+/// Runs `work` with a row of the audit: begun before it, completed after it.
 pub(super) async fn audited<T>(
     ctx: &ActionContext,
     action: &str,
@@ -100,6 +126,6 @@ pub(super) async fn audited<T>(
     ctx.call(RecordAudit { id, action: action.to_owned(), node, target: target.to_owned() }).await?;
     let outcome = work.await;
     let error = outcome.as_ref().err().map(|fault| fault.message().to_owned());
-    ctx.call(SettleAudit { id, error }).await?;
+    ctx.call(CompleteAudit { id, error }).await?;
     outcome
 }

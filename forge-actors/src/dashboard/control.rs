@@ -1,104 +1,96 @@
 //! `forge.restartActor`, `forge.stopActor`: what an administrator does to an actor of any node.
 //!
-//! The action is written to the audit, then carried out by the actor's own supervisor, on its own node. A
-//! stop that takes longer than `PATIENCE` goes on without the caller. What orders and their answers travel by
-//! is restarted a moment after the answer (see [`steward`](super::steward)): it would wait for this very
-//! call, or cut it off.
+//! The command is written to the audit, then carried out by the actor's own supervisor, on its own node. A
+//! stop that takes longer than [`SUPERVISOR_MAX`] goes on without its caller. An actor that carries commands
+//! (its subsystem's notes say which) is restarted a moment after the answer was sent, since it would wait for
+//! this very command, or cut off its answer: see [`deferred`](super::deferred).
 
 use std::time::Duration;
 
-use crate::app::node::DeferredOrder;
+use crate::app::node::{DeferredCommand, NodeView};
 use crate::app::{ActionContext, Result};
 use crate::dashboard::audit::audited;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
 use crate::kernel::invocation::Invocation;
-use crate::supervise::{CallError, ChildError, ControlError, Tree};
+use crate::subsystem::{Carries, SubsystemEntry};
+use crate::supervise::{CallError, ChildError, ControlError};
 
 /// How long a caller waits for the actor's supervisor.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// How long it waits for another node.
-const REMOTE_PATIENCE: Duration = Duration::from_secs(5);
+const SUPERVISOR_MAX: Duration = Duration::from_secs(3);
+/// How long a caller waits for another node.
+const PEER_MAX: Duration = Duration::from_secs(5);
 
 /// Stops an actor and starts it again.
 #[forge_app_macros::action(name = "forge.restartActor", role = "admin", timeout = "15s")]
 pub async fn restart_actor(ctx: &ActionContext, node: NodeId, path: String) -> Result<()> {
-    audited(ctx, "restartActor", Some(node), &path, order(ctx, node, &path, false)).await
+    audited(ctx, "restartActor", Some(node), &path, send(ctx, node, &path, false)).await
 }
 
-/// Stops an actor that its node can do without: a session, a link, what runs jobs. One that a fixed
-/// supervisor started stays stopped until somebody restarts it, or its node starts again. Any other can only
-/// be restarted.
+/// Stops an actor that its node goes on without: a session, a connection to another node, what runs jobs. A
+/// child of a fixed supervisor stays stopped until it is restarted by a command or with its node. Every other
+/// actor can only be restarted.
 #[forge_app_macros::action(name = "forge.stopActor", role = "admin", timeout = "15s")]
 pub async fn stop_actor(ctx: &ActionContext, node: NodeId, path: String) -> Result<()> {
-    audited(ctx, "stopActor", Some(node), &path, order(ctx, node, &path, true)).await
+    audited(ctx, "stopActor", Some(node), &path, send(ctx, node, &path, true)).await
 }
 
-/// Carries out on this node what another one was asked for.
+/// Carries out a command that another node was asked for.
 #[forge_app_macros::action(name = "forge.controlActor", internal, timeout = "15s")]
 pub async fn control_actor(ctx: &ActionContext, path: String, stop: bool) -> Result<()> {
-    here(ctx, &path, stop, Origin::Peer).await
+    here(ctx, &path, stop, CommandOrigin::Peer).await
 }
 
-async fn order(ctx: &ActionContext, node: NodeId, path: &str, stop: bool) -> Result<()> {
+async fn send(ctx: &ActionContext, node: NodeId, path: &str, stop: bool) -> Result<()> {
     let view = ctx.node();
     if node == view.id {
-        return here(ctx, path, stop, Origin::Here).await;
+        return here(ctx, path, stop, CommandOrigin::Here).await;
     }
     let peers = view.peers().ok_or_else(|| unknown_node(node))?;
     let args = serde_json::json!(ControlActor { path: path.to_owned(), stop });
     let mut invocation =
         Invocation::new("forge.controlActor", args.to_string(), ctx.request().caller().clone());
     invocation.trace = ctx.request().trace().child();
-    peers.invoke(node, invocation, REMOTE_PATIENCE).await.map(drop)
+    peers.invoke(node, invocation, PEER_MAX).await.map(drop)
 }
 
-/// What a node goes on without. The rest is what orders travel by, or what nobody would miss until it is too
-/// late.
-const EXPENDABLE: &[&str] = &[
-    "node/jobs",
-    "node/gateway/sessions/",
-    "node/cluster/mesh/links/",
-    "node/change/compactor",
-    "node/telemetry/crashes",
-];
-
-/// What every order runs in, or is answered by: to drain they wait for it.
-const WAYS: &[&str] = &["node/functions", "node/gateway", "node/gateway/listener"];
-/// What orders of other nodes come by.
-const WAYS_OF_PEERS: &[&str] =
-    &["node/cluster", "node/cluster/mesh", "node/cluster/mesh/endpoint", "node/cluster/mesh/links"];
-/// Below it are the links; each is stopped, never restarted.
-const LINKS: &str = "node/cluster/mesh/links/";
-
-/// Where an order came from.
-#[derive(Debug, Clone, Copy)]
-enum Origin {
+/// Where a command came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CommandOrigin {
     /// A call to this node.
     Here,
     /// Another node.
     Peer,
 }
 
-/// Carries it out on this node: now, or when the answer has left.
-async fn here(ctx: &ActionContext, path: &str, stop: bool, origin: Origin) -> Result<()> {
+/// Carries out a command on this node: now, or after its answer was sent.
+async fn here(ctx: &ActionContext, path: &str, stop: bool, origin: CommandOrigin) -> Result<()> {
     let view = ctx.node();
-    let is_way = match origin {
-        Origin::Here => false,
-        Origin::Peer => WAYS_OF_PEERS.contains(&path) || (stop && path.starts_with(LINKS)),
-    };
-    if !(is_way || WAYS.contains(&path)) || view.tree.get(path).is_none() {
-        return carry_out(&view.tree, path, stop).await;
+    if !carries_command(view, path, stop, origin) || view.tree.get(path).is_none() {
+        return carry_out(view, path, stop).await;
     }
-    allow(path, stop)?;
-    if view.deferred.leave(DeferredOrder { path: path.to_owned(), stop }) {
+    check_allowed(view, path, stop)?;
+    if view.deferred.add(DeferredCommand { path: path.to_owned(), stop }) {
         return Ok(());
     }
-    Err(Fault::new(Code::Overloaded, "too many orders wait to be carried out"))
+    Err(Fault::new(Code::Overloaded, "too many commands wait to be carried out"))
 }
 
-fn allow(path: &str, stop: bool) -> Result<()> {
-    if stop && !EXPENDABLE.iter().any(|start| path.starts_with(start)) {
+/// True when the command's own answer travels through the actor at `path`.
+fn carries_command(view: &NodeView, path: &str, stop: bool, origin: CommandOrigin) -> bool {
+    let from_peer = origin == CommandOrigin::Peer;
+    view.subsystems.iter().flat_map(SubsystemEntry::actors).any(|note| match note.carries {
+        Carries::Nothing => false,
+        Carries::Commands => note.path.is(path),
+        // One of the connections below it may be the one that the command came by.
+        Carries::PeerCommands => from_peer && (note.path.is(path) || (stop && note.allows_stop(path))),
+    })
+}
+
+fn check_allowed(view: &NodeView, path: &str, stop: bool) -> Result<()> {
+    let allowed =
+        || view.subsystems.iter().flat_map(SubsystemEntry::actors).any(|note| note.allows_stop(path));
+    if stop && !allowed() {
         let message =
             format!("the node cannot do without `{path}`, so it is not stopped; it can be restarted");
         return Err(Fault::new(Code::Conflict, message));
@@ -107,10 +99,14 @@ fn allow(path: &str, stop: bool) -> Result<()> {
 }
 
 /// Asks the actor's supervisor.
-pub(super) async fn carry_out(tree: &Tree, path: &str, stop: bool) -> Result<()> {
-    allow(path, stop)?;
-    let done =
-        if stop { tree.stop_actor(path, PATIENCE).await } else { tree.restart_actor(path, PATIENCE).await };
+pub(super) async fn carry_out(view: &NodeView, path: &str, stop: bool) -> Result<()> {
+    check_allowed(view, path, stop)?;
+    let tree = &view.tree;
+    let done = if stop {
+        tree.stop_actor(path, SUPERVISOR_MAX).await
+    } else {
+        tree.restart_actor(path, SUPERVISOR_MAX).await
+    };
     match done {
         Ok(()) | Err(ControlError::Child(ChildError::Call(CallError::TimedOut { .. }))) => Ok(()),
         Err(error @ (ControlError::Unknown { .. } | ControlError::Child(ChildError::Unknown { .. }))) => {
@@ -124,5 +120,5 @@ pub(super) async fn carry_out(tree: &Tree, path: &str, stop: bool) -> Result<()>
 }
 
 fn unknown_node(node: NodeId) -> Fault {
-    Fault::new(Code::NotFound, format!("this node has no link to the node {node}"))
+    Fault::new(Code::NotFound, format!("this node has no connection to the node {node}"))
 }

@@ -2,7 +2,7 @@
 //! or not.
 
 use crate::app::{JobStatus, MutationContext, QueryContext, Result};
-use crate::dashboard::audit::{AuditId, RecordAudit, SettleAudit};
+use crate::dashboard::audit::{AuditId, CompleteAudit, RecordAudit};
 use crate::job::admin::{self, JobDetail, JobFilter, JobRow};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
@@ -42,7 +42,7 @@ pub async fn retry_job(ctx: &MutationContext, id: JobId) -> Result<JobDetail> {
         Fault::new(Code::Conflict, format!("the job is {}: there is nothing to try again", status.as_str()))
     })?;
     ctx.wake_workers(&queue);
-    ctx.call(SettleAudit { id: audit, error: None }).await?;
+    ctx.call(CompleteAudit { id: audit, error: None }).await?;
     Ok(detail)
 }
 
@@ -58,7 +58,7 @@ pub async fn cancel_job(ctx: &MutationContext, id: JobId) -> Result<JobDetail> {
         let status = detail.job.status.as_str();
         return Err(Fault::new(Code::Conflict, format!("the job is {status} already")));
     }
-    ctx.call(SettleAudit { id: audit, error: None }).await?;
+    ctx.call(CompleteAudit { id: audit, error: None }).await?;
     Ok(detail)
 }
 

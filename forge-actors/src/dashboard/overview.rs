@@ -1,16 +1,17 @@
-//! `forge.overview`: every node, what it is busy with, and what happened last.
+//! `forge.overview`: the state of the cluster on one page.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::app::node::{NodeReport, PeerInfo, Vitals};
+use crate::app::node::{NodeReport, PeerInfo};
 use crate::app::{QueryContext, Result};
-use crate::dashboard::actor::{LifeEvent, life_event};
+use crate::dashboard::actor::{ActorEvent, actor_event};
 use crate::dashboard::report;
 use crate::job::admin::{self, JobCounts};
 use crate::kernel::ids::NodeId;
 use crate::kernel::node::{NodeInfo, NodeState};
 use crate::kernel::time::Timestamp;
+use crate::subsystem::NodeStats;
 use crate::supervise::{Event, EventKind};
 
 /// Events of the feed.
@@ -29,20 +30,20 @@ pub struct ClusterOverview {
     /// Crashes of the last 24 hours, over all nodes.
     pub crashes24h: u32,
     /// The newest steps in the lives of all nodes' actors, newest first.
-    pub events: Vec<LifeEvent>,
+    pub events: Vec<ActorEvent>,
 }
 
 /// One registered node.
 #[forge_app_macros::data]
 #[derive(Debug, Clone)]
 pub struct NodeStatus {
-    /// Its id.
+    /// Id of the node.
     pub id: NodeId,
-    /// Its name.
+    /// Name of the node.
     pub name: String,
     /// Where it is in its life, as its row in `forge_nodes` says.
     pub state: NodeState,
-    /// What it does.
+    /// Roles of the node.
     pub roles: Vec<String>,
     /// The version it runs.
     pub version: String,
@@ -54,13 +55,13 @@ pub struct NodeStatus {
     pub seen_at: Timestamp,
     /// The node that answers is this one.
     pub here: bool,
-    /// How busy it is; null while it is not heard.
-    pub vitals: Option<Vitals>,
+    /// Load of the node; null while the node sends no report.
+    pub stats: Option<NodeStats>,
     /// Its links to the others.
     pub peers: Vec<PeerInfo>,
 }
 
-/// Every node, what it is busy with, and what happened last.
+/// The state of every node, the number of jobs, and the newest events of the cluster.
 #[forge_app_macros::query(name = "forge.overview", role = "admin", refresh = "1s")]
 pub async fn overview(ctx: &QueryContext) -> Result<ClusterOverview> {
     let reports = report::all(ctx);
@@ -68,9 +69,9 @@ pub async fn overview(ctx: &QueryContext) -> Result<ClusterOverview> {
     registered.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
     let jobs = admin::count(ctx.db()).await?;
     let crashes: i64 = sqlx::query_scalar(include_str!("sql/count_crashes.sql")).fetch_one(ctx.db()).await?;
-    let heard: BTreeMap<NodeId, &Arc<NodeReport>> =
+    let by_node: BTreeMap<NodeId, &Arc<NodeReport>> =
         reports.iter().map(|report| (report.node, report)).collect();
-    let nodes = registered.into_iter().map(|node| node_status(node, ctx.node().id, &heard)).collect();
+    let nodes = registered.into_iter().map(|node| node_status(node, ctx.node().id, &by_node)).collect();
     Ok(ClusterOverview {
         at: chrono::Utc::now(),
         nodes,
@@ -80,8 +81,8 @@ pub async fn overview(ctx: &QueryContext) -> Result<ClusterOverview> {
     })
 }
 
-fn node_status(node: NodeInfo, here: NodeId, heard: &BTreeMap<NodeId, &Arc<NodeReport>>) -> NodeStatus {
-    let report = heard.get(&node.id);
+fn node_status(node: NodeInfo, here: NodeId, by_node: &BTreeMap<NodeId, &Arc<NodeReport>>) -> NodeStatus {
+    let report = by_node.get(&node.id);
     NodeStatus {
         id: node.id,
         name: node.name,
@@ -92,12 +93,12 @@ fn node_status(node: NodeInfo, here: NodeId, heard: &BTreeMap<NodeId, &Arc<NodeR
         started_at: node.started_at,
         seen_at: node.seen_at,
         here: node.id == here,
-        vitals: report.map(|report| report.vitals),
+        stats: report.map(|report| report.stats.clone()),
         peers: report.map(|report| report.peers.to_vec()).unwrap_or_default(),
     }
 }
 
-fn feed(reports: &[Arc<NodeReport>]) -> Vec<LifeEvent> {
+fn feed(reports: &[Arc<NodeReport>]) -> Vec<ActorEvent> {
     let events = reports.iter().flat_map(|report| report.events.iter().map(|event| (report.node, event)));
     let events = events.filter(|(_, event)| !is_coming_and_going(event));
     let mut newest: Vec<_> = events.collect();
@@ -105,7 +106,7 @@ fn feed(reports: &[Arc<NodeReport>]) -> Vec<LifeEvent> {
     newest
         .into_iter()
         .take(EVENTS_MAX)
-        .map(|(node, event)| life_event(node, event.at, &event.path, &event.kind))
+        .map(|(node, event)| actor_event(node, event.at, &event.path, &event.kind))
         .collect()
 }
 

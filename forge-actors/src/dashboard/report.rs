@@ -15,7 +15,7 @@ pub async fn report(ctx: &QueryContext) -> Result<NodeReport> {
 /// All nodes: this one as it is now, the others as they were collected, in the order of their names.
 pub(super) fn all(ctx: &QueryContext) -> Vec<std::sync::Arc<NodeReport>> {
     let view = ctx.node();
-    let mut reports = view.board.look();
+    let mut reports = view.reports.read();
     reports.retain(|report| report.node != view.id);
     reports.push(std::sync::Arc::new(view.report(EVENTS)));
     reports.sort_by(|a, b| (&a.name, a.node).cmp(&(&b.name, b.node)));

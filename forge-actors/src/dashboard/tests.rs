@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
-use super::window::{Page, Sort, Wanted, page};
-use crate::app::node::{NodeReport, Vitals};
+use super::window::{ActorPage, ActorSort, TreeRequest, page};
+use crate::app::node::NodeReport;
 use crate::kernel::ids::NodeId;
+use crate::subsystem::NodeStats;
 use crate::supervise::{ActorInfo, ActorState};
 
 fn actor(path: &str) -> ActorInfo {
@@ -35,7 +36,7 @@ fn report(name: &str, actors: Vec<ActorInfo>) -> Arc<NodeReport> {
         at: Utc::now(),
         actors,
         events: Vec::new(),
-        vitals: Vitals::default(),
+        stats: NodeStats::default(),
         peers: Vec::new(),
     })
 }
@@ -52,12 +53,12 @@ fn small(name: &str) -> Arc<NodeReport> {
     report(name, paths.map(actor).into())
 }
 
-fn paths(page: &Page) -> Vec<&str> {
+fn paths(page: &ActorPage) -> Vec<&str> {
     page.rows.iter().map(|row| row.path.as_str()).collect()
 }
 
-fn all() -> Wanted {
-    Wanted { limit: 200, ..Wanted::default() }
+fn all() -> TreeRequest {
+    TreeRequest { limit: 200, ..TreeRequest::default() }
 }
 
 #[test]
@@ -73,17 +74,17 @@ fn nodes_follow_each_other_and_roots_bear_their_names() {
 fn a_folded_branch_hides_what_is_below_it_on_its_node_only() {
     let (a, b) = (small("node-a"), small("node-b"));
     let collapsed = [format!("{}:node/gateway", a.node)].into();
-    let page = page(&[a, b], &Wanted { collapsed, ..all() }, Utc::now());
+    let page = page(&[a, b], &TreeRequest { collapsed, ..all() }, Utc::now());
     assert_eq!(page.total, 9);
     assert_eq!(paths(&page)[..3], ["node", "node/gateway", "node/jobs"]);
 }
 
 #[test]
 fn a_search_keeps_what_stands_above_its_hits() {
-    let wanted = |sort| Wanted { search: "sessions/b".to_owned(), sort, ..all() };
-    let tree = page(&[small("node-a")], &wanted(Sort::Tree), Utc::now());
+    let request = |sort| TreeRequest { search: "sessions/b".to_owned(), sort, ..all() };
+    let tree = page(&[small("node-a")], &request(ActorSort::Tree), Utc::now());
     assert_eq!(paths(&tree), ["node", "node/gateway", "node/gateway/sessions", "node/gateway/sessions/b"]);
-    let flat = page(&[small("node-a")], &wanted(Sort::Mailbox), Utc::now());
+    let flat = page(&[small("node-a")], &request(ActorSort::Mailbox), Utc::now());
     assert_eq!(paths(&flat), ["node/gateway/sessions/b"]);
 }
 
@@ -91,7 +92,8 @@ fn a_search_keeps_what_stands_above_its_hits() {
 fn the_fullest_mailbox_comes_first_and_equals_keep_their_order() {
     let mut actors: Vec<_> = ["node", "node/a", "node/b", "node/c"].map(actor).into();
     actors[2].mailbox_depth = 5.into();
-    let page = page(&[report("node-a", actors)], &Wanted { sort: Sort::Mailbox, ..all() }, Utc::now());
+    let page =
+        page(&[report("node-a", actors)], &TreeRequest { sort: ActorSort::Mailbox, ..all() }, Utc::now());
     assert_eq!(paths(&page), ["node/b", "node", "node/a", "node/c"]);
 }
 
@@ -99,8 +101,8 @@ fn the_fullest_mailbox_comes_first_and_equals_keep_their_order() {
 fn a_window_of_ten_thousand_is_cut_after_everything_else() {
     let mut actors = vec![actor("node"), actor("node/sessions")];
     actors.extend((0..10_000).map(|number| actor(&format!("node/sessions/{number:05}"))));
-    let wanted = Wanted { offset: 5_002, limit: 3, ..Wanted::default() };
-    let page = page(&[report("node-a", actors)], &wanted, Utc::now());
+    let request = TreeRequest { offset: 5_002, limit: 3, ..TreeRequest::default() };
+    let page = page(&[report("node-a", actors)], &request, Utc::now());
     assert_eq!(page.total, 10_002);
     assert_eq!(paths(&page), ["node/sessions/05000", "node/sessions/05001", "node/sessions/05002"]);
 }

@@ -2,7 +2,7 @@
 
 use crate::app::{QueryContext, Result};
 use crate::dashboard::report;
-use crate::dashboard::window::{self, Page, Sort, Wanted};
+use crate::dashboard::window::{self, ActorPage, ActorSort, TreeRequest};
 use crate::kernel::ids::NodeId;
 
 /// Rows of one answer at most.
@@ -15,12 +15,12 @@ pub async fn tree(
     ctx: &QueryContext,
     node: Option<NodeId>,
     search: Option<String>,
-    sort: Option<Sort>,
+    sort: Option<ActorSort>,
     collapsed: Option<Vec<String>>,
     offset: u32,
     limit: u32,
-) -> Result<Page> {
-    let wanted = Wanted {
+) -> Result<ActorPage> {
+    let request = TreeRequest {
         node,
         search: search.unwrap_or_default().to_lowercase(),
         sort: sort.unwrap_or_default(),
@@ -28,5 +28,5 @@ pub async fn tree(
         offset: offset as usize,
         limit: limit.min(ROWS_MAX) as usize,
     };
-    Ok(window::page(&report::all(ctx), &wanted, chrono::Utc::now()))
+    Ok(window::page(&report::all(ctx), &request, chrono::Utc::now()))
 }

@@ -9,6 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use crate::kernel::limits;
 use crate::kernel::time::{format_duration, minutes, secs, serde_duration};
+use crate::subsystem::ConfigSection;
 
 use super::error::DatabaseError;
 
@@ -69,6 +70,15 @@ impl Default for DatabaseConfig {
             idle_in_transaction_timeout: secs(60),
             start_patience: secs(60),
         }
+    }
+}
+
+impl ConfigSection for DatabaseConfig {
+    const NAME: &'static str = "database";
+    const REFERENCE: &'static str = include_str!("reference.toml");
+
+    fn validate(&self) -> Vec<String> {
+        Self::validate(self)
     }
 }
 

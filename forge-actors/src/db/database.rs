@@ -9,11 +9,12 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 
 use crate::kernel::fault::Fault;
+use crate::subsystem::DatabaseUsage;
 
 use super::config::DatabaseConfig;
 use super::error::{DatabaseError, SERVER_MAJOR_MIN};
 use super::handle::Db;
-use super::pool::{Pool, PoolUsage, PooledSession, SessionFactory};
+use super::pool::{Pool, PooledSession, SessionFactory};
 use super::session::BackendPid;
 use super::shared::DatabaseShared;
 use super::state::DatabaseState;
@@ -40,20 +41,6 @@ struct Pools {
     /// Connections of the reactor, so that a tick never waits behind calls.
     live: Pool,
     control: Pool,
-}
-
-/// How full each pool is.
-#[forge_app_macros::data]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DatabaseUsage {
-    /// Transactions.
-    pub write: PoolUsage,
-    /// Queries.
-    pub read: PoolUsage,
-    /// Advisory locks.
-    pub locks: PoolUsage,
-    /// Health checks and cancellation.
-    pub control: PoolUsage,
 }
 
 impl Database {

@@ -47,4 +47,5 @@ pub mod session;
 pub mod shared;
 pub mod state;
 pub mod statement;
+pub mod subsystem;
 pub mod transaction;

@@ -13,6 +13,7 @@ use super::error::no_answer;
 use super::session::{Activity, BackendPid, Session};
 use super::shared::DatabaseShared;
 use super::state::DatabaseState;
+use crate::subsystem::PoolUsage;
 
 /// A session that was unused for longer is pinged before it is lent, because its socket may have died
 /// meanwhile.
@@ -203,20 +204,6 @@ impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").field("usage", &self.usage()).finish_non_exhaustive()
     }
-}
-
-/// How full a pool is.
-#[forge_app_macros::data]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PoolUsage {
-    /// Sessions that exist.
-    pub open: u32,
-    /// Sessions in use.
-    pub lent: u32,
-    /// Callers that wait for a session.
-    pub waiting: u32,
-    /// The limit of `open`.
-    pub max: u32,
 }
 
 /// A session that a pool has lent. Dropped while idle it goes back to the pool; dropped in any other state it

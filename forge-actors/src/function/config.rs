@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::time::serde_duration;
+use crate::subsystem::ConfigSection;
 
 /// Limits of the calls that a node runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,6 +22,15 @@ pub struct FunctionConfig {
 impl Default for FunctionConfig {
     fn default() -> Self {
         Self { calls_max: 1_024, drain_timeout: Duration::from_secs(20) }
+    }
+}
+
+impl ConfigSection for FunctionConfig {
+    const NAME: &'static str = "functions";
+    const REFERENCE: &'static str = include_str!("reference.toml");
+
+    fn validate(&self) -> Vec<String> {
+        Self::validate(self)
     }
 }
 

@@ -39,6 +39,7 @@ mod inflight;
 mod live;
 mod shared;
 pub mod signals;
+pub mod subsystem;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;

@@ -8,6 +8,7 @@ use hyper::Uri;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::time::{secs, serde_duration};
+use crate::subsystem::ConfigSection;
 
 /// The smallest read buffer that hyper's HTTP/1.1 codec accepts, and so the smallest `header_bytes_max`.
 const HEADER_BYTES_LEAST: usize = 8 * 1024;
@@ -82,6 +83,15 @@ impl Default for GatewayConfig {
             drain_delay: Duration::ZERO,
             drain_timeout: secs(30),
         }
+    }
+}
+
+impl ConfigSection for GatewayConfig {
+    const NAME: &'static str = "gateway";
+    const REFERENCE: &'static str = include_str!("reference.toml");
+
+    fn validate(&self) -> Vec<String> {
+        Self::validate(self).err().unwrap_or_default()
     }
 }
 

@@ -15,9 +15,6 @@ use super::shared::GatewayShared;
 use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Never, Shutdown};
 
-/// Name of the readiness check that passes while the port is served.
-pub const LISTENER_CHECK: &str = "listener";
-
 /// Time beyond `drain_delay` and `drain_timeout` to cut the last connections.
 const CUT_TIMEOUT: Duration = secs(2);
 
@@ -56,7 +53,6 @@ impl Actor for HttpListener {
             // The receiver is gone when the actor was killed during the drain.
             let _unsent = ended_sender.send(());
         });
-        self.shared.readiness.pass(LISTENER_CHECK);
         Ok(HttpListenerState { drain, ended })
     }
 
@@ -70,7 +66,6 @@ impl Actor for HttpListener {
     }
 
     async fn stop(&self, _: &Context<Never>, accept_loop: &mut HttpListenerState) {
-        self.shared.readiness.fail(LISTENER_CHECK, "is draining");
         accept_loop.drain.cancel();
         // An error means that the loop panicked while it drained, so it has ended as well.
         let _ended = (&mut accept_loop.ended).await;

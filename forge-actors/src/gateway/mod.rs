@@ -28,27 +28,24 @@ mod body;
 pub mod config;
 mod connection;
 mod cors;
-pub mod database_check;
 mod envelope;
 mod etag;
 mod listener;
 mod monitored_stream;
 pub mod port;
-pub mod readiness;
 mod request_context;
 mod response;
 mod router;
 mod rpc;
 mod shared;
 pub mod signals;
-pub mod subsystem_check;
+pub mod subsystem;
 mod upgrade;
 
 #[cfg(test)]
 mod tests;
 
 use config::GatewayConfig;
-pub use listener::LISTENER_CHECK;
 use port::Port;
 pub use shared::GatewayDeps;
 use shared::GatewayShared;

@@ -8,11 +8,11 @@ use super::auth::Authenticator;
 use super::body::BodyCapacity;
 use super::config::GatewayConfig;
 use super::cors::Cors;
-use super::readiness::Readiness;
 use super::signals::GatewaySignals;
 use crate::app::token::Tokens;
 use crate::function::Functions;
 use crate::session::Sessions;
+use crate::subsystem::Readiness;
 
 /// What a gateway needs of the node.
 pub struct GatewayDeps {

@@ -6,4 +6,3 @@ mod identity;
 mod limits;
 mod node;
 mod origins;
-mod subsystem_check;

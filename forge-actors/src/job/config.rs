@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::time::{days, secs, serde_duration};
+use crate::subsystem::ConfigSection;
 
 /// The shortest lease: it is renewed four times before it runs out, and a busy machine may miss some.
 const LEASE_MIN: Duration = secs(2);
@@ -45,6 +46,15 @@ impl Default for JobConfig {
             drain_timeout: secs(20),
             retention: days(7),
         }
+    }
+}
+
+impl ConfigSection for JobConfig {
+    const NAME: &'static str = "jobs";
+    const REFERENCE: &'static str = include_str!("reference.toml");
+
+    fn validate(&self) -> Vec<String> {
+        Self::validate(self)
     }
 }
 

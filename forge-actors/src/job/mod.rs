@@ -72,6 +72,7 @@ mod shared;
 pub mod signals;
 pub mod state;
 pub mod store;
+pub mod subsystem;
 mod sweeper;
 mod worker;
 

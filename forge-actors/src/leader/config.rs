@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::time::{days, minutes, secs, serde_duration};
+use crate::subsystem::ConfigSection;
 
 /// A shorter lease would be lost by a node that is busy for a moment.
 const LEASE_MIN: Duration = secs(1);
@@ -30,6 +31,15 @@ pub struct LeaderConfig {
 impl Default for LeaderConfig {
     fn default() -> Self {
         Self { lease: secs(3), retention: days(30) }
+    }
+}
+
+impl ConfigSection for LeaderConfig {
+    const NAME: &'static str = "leader";
+    const REFERENCE: &'static str = include_str!("reference.toml");
+
+    fn validate(&self) -> Vec<String> {
+        Self::validate(self)
     }
 }
 

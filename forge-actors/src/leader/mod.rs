@@ -70,6 +70,7 @@ mod shared;
 pub mod signals;
 mod state;
 pub mod store;
+pub mod subsystem;
 mod term;
 
 #[cfg(test)]

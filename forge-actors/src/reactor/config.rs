@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::time::{millis, secs, serde_duration};
+use crate::subsystem::ConfigSection;
 
 /// Pace and bounds of live queries.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -55,6 +56,15 @@ impl Default for ReactivityConfig {
             groups_max: 50_000,
             result_bytes_max: 4 * 1024 * 1024,
         }
+    }
+}
+
+impl ConfigSection for ReactivityConfig {
+    const NAME: &'static str = "reactivity";
+    const REFERENCE: &'static str = include_str!("reference.toml");
+
+    fn validate(&self) -> Vec<String> {
+        Self::validate(self)
     }
 }
 

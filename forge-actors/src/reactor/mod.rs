@@ -48,6 +48,7 @@ mod poller;
 mod question;
 mod relations;
 pub mod signals;
+pub mod subsystem;
 mod table;
 mod tick;
 mod ticker;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::time::{format_duration, millis, secs, serde_duration};
+use crate::subsystem::ConfigSection;
 
 /// The smallest `frame_bytes_max` that is accepted: a `hello` with a token must fit.
 const FRAME_BYTES_LEAST: usize = 4 * 1024;
@@ -65,6 +66,15 @@ impl Default for SessionsConfig {
             write_timeout: secs(10),
             go_away_after: millis(1_500),
         }
+    }
+}
+
+impl ConfigSection for SessionsConfig {
+    const NAME: &'static str = "sessions";
+    const REFERENCE: &'static str = include_str!("reference.toml");
+
+    fn validate(&self) -> Vec<String> {
+        Self::validate(self)
     }
 }
 

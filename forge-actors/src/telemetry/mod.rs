@@ -16,6 +16,7 @@ mod crash_writer;
 mod metrics_upkeep;
 pub mod signals;
 mod store;
+pub mod subsystem;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,6 @@ use forge_actors::cluster::config::{ClusterConfig, Discovery};
 use forge_actors::cluster::port::MeshPort;
 use forge_actors::cluster::tls::{Tls, TlsError};
 use forge_actors::cluster::{ClusterKey, MeshOptions};
-use forge_actors::tree::ClusterOptions;
 
 use crate::config::load::Loaded;
 use crate::terminal::report::Report;
@@ -15,10 +14,13 @@ use crate::terminal::report::Report;
 ///
 /// # Errors
 /// When the port cannot be opened, or a file cannot be used.
-pub fn open(loaded: &Loaded, name: &str, key: ClusterKey) -> Result<ClusterOptions, Report> {
-    let config = with_paths(loaded);
-    let roles = loaded.config.node.roles.iter().map(|role| role.as_str().to_owned()).collect();
-    let mesh = match config.discovery {
+pub fn open(
+    loaded: &Loaded,
+    config: ClusterConfig,
+    name: &str,
+    key: ClusterKey,
+) -> Result<Option<MeshOptions>, Report> {
+    Ok(match config.discovery {
         Discovery::None => None,
         Discovery::Postgres => {
             let tls = config
@@ -42,13 +44,12 @@ pub fn open(loaded: &Loaded, name: &str, key: ClusterKey) -> Result<ClusterOptio
             }
             Some(MeshOptions { port, key, tls })
         }
-    };
-    Ok(ClusterOptions { config, roles, mesh })
+    })
 }
 
 /// The mesh's configuration, with its paths resolved from the folder of the configuration file.
-fn with_paths(loaded: &Loaded) -> ClusterConfig {
-    let mut config = loaded.config.cluster.clone();
+pub fn config(loaded: &Loaded) -> ClusterConfig {
+    let mut config = loaded.config.section::<ClusterConfig>();
     for path in [&mut config.tls_certificate, &mut config.tls_key, &mut config.tls_authority] {
         *path = path.take().map(|path: PathBuf| loaded.folder.join(path));
     }

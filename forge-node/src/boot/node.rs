@@ -11,7 +11,7 @@ use forge_actors::gateway::port::Port;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::time::{format_duration, secs};
 use forge_actors::supervise::{Exit as RootExit, StopTimeout};
-use forge_actors::tree::{GatewayOptions, NodeOptions, RunningNode};
+use forge_actors::tree::{NodeOptions, RunningNode};
 use forge_ts::problem::Refused;
 use forge_ts::{Audience, Contract};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -21,9 +21,15 @@ use crate::boot::signal::{self, StopSignals};
 use crate::boot::storage::{Storage, StorageFacts};
 use crate::boot::{drift, mesh, pages, security};
 use crate::config::load::Loaded;
-use crate::config::section::{Config, Role};
+use crate::config::section::{Config, NodeConfig, Role};
 use crate::terminal::context::CommandContext;
 use crate::terminal::report::{Exit, Report};
+use forge_actors::function::config::FunctionConfig;
+use forge_actors::gateway::config::GatewayConfig;
+use forge_actors::gateway::subsystem::GatewayOptions;
+use forge_actors::job::config::JobConfig;
+use forge_actors::session::config::SessionsConfig;
+use forge_actors::subsystem::NodeProfile;
 
 /// Time for all other parts of the node to stop, the embedded database among them, beyond the configured
 /// drain times.
@@ -39,30 +45,31 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
     let contract = contract_of(&catalog);
     let security = security::establish(&loaded, dev)?;
     let id = NodeId::new();
-    let serves = loaded.config.node.roles.contains(&Role::Gateway);
-    let gateway = serves.then(|| open_gateway(&loaded, dev, context)).transpose()?;
-    let name = loaded.config.node.name.clone().unwrap_or_else(|| short_name(id));
-    let cluster = mesh::open(&loaded, &name, security.cluster_key)?;
+    let Config { node: NodeConfig { name, roles }, mut sections, .. } = loaded.config.clone();
+    sections.set(security::gateway(&loaded, dev));
+    sections.set(mesh::config(&loaded));
+    let serves = roles.contains(&Role::Gateway);
+    let gateway = serves.then(|| open_gateway(&loaded, sections.get(), context)).transpose()?;
+    let name = name.unwrap_or_else(|| short_name(id));
+    let mesh = mesh::open(&loaded, sections.get(), &name, security.cluster_key)?;
     let storage = tokio::select! {
         opened = Storage::open(&loaded, &name, context) => opened?,
         signal = signals.next() => return Err(interrupted_start(signal)),
     };
     let (database_children, facts) = storage.into_children();
     let options = NodeOptions {
-        id,
-        name: name.clone(),
+        profile: NodeProfile {
+            id,
+            name: name.clone(),
+            roles: roles.iter().map(|role| role.as_str().to_owned()).collect(),
+        },
+        sections,
         catalog: Arc::clone(&catalog),
         database: facts.database.clone(),
         database_children,
-        leader: loaded.config.leader.clone(),
-        capture: loaded.config.capture.clone(),
-        reactivity: loaded.config.reactivity.clone(),
-        sessions: loaded.config.sessions.clone(),
-        functions: loaded.config.functions.clone(),
-        jobs: loaded.config.node.roles.contains(&Role::Worker).then(|| loaded.config.jobs.clone()),
         tokens: Some(security.tokens),
         http: http_client()?,
-        cluster,
+        mesh,
         gateway,
         contract,
     };
@@ -132,8 +139,11 @@ fn short_name(id: NodeId) -> String {
 }
 
 /// Opens the port and starts the metrics, before any actor starts.
-fn open_gateway(loaded: &Loaded, dev: bool, context: CommandContext<'_>) -> Result<GatewayOptions, Report> {
-    let config = security::gateway(loaded, dev);
+fn open_gateway(
+    loaded: &Loaded,
+    config: GatewayConfig,
+    context: CommandContext<'_>,
+) -> Result<GatewayOptions, Report> {
     let port = Port::open(&config).map_err(|error| {
         let origins = format!(
             "{}   (host from {}, port from {})",
@@ -150,7 +160,7 @@ fn open_gateway(loaded: &Loaded, dev: bool, context: CommandContext<'_>) -> Resu
     let own = config.assets.as_ref().map(|folder| site(loaded.folder.join(folder)));
     let site = own.or_else(|| context.developer.then(|| Site::embedded(pages::DEMO)));
     let assets = Assets { site, dashboard: Some(Site::embedded(pages::DASHBOARD)) };
-    Ok(GatewayOptions { config, port: Arc::new(port), metrics, assets })
+    Ok(GatewayOptions { port: Arc::new(port), metrics, assets })
 }
 
 /// The page in `folder`. It may be built while the node runs, so a missing page is only a warning.
@@ -173,10 +183,11 @@ async fn drain(
     config: &Config,
 ) -> Result<(), Report> {
     tracing::info!(signal, "draining; a second signal ends the node at once");
-    let gateway = config.gateway.drain_delay.saturating_add(config.gateway.drain_timeout);
-    let calls = config.functions.drain_timeout.saturating_add(config.jobs.drain_timeout);
-    let sessions = config.sessions.go_away_after.saturating_add(config.functions.drain_timeout);
-    let deadline = gateway.saturating_add(sessions).saturating_add(calls).saturating_add(STOP_MARGIN);
+    let (gateway, functions) = (config.section::<GatewayConfig>(), config.section::<FunctionConfig>());
+    let requests = gateway.drain_delay.saturating_add(gateway.drain_timeout);
+    let calls = functions.drain_timeout.saturating_add(config.section::<JobConfig>().drain_timeout);
+    let sessions = config.section::<SessionsConfig>().go_away_after.saturating_add(functions.drain_timeout);
+    let deadline = requests.saturating_add(sessions).saturating_add(calls).saturating_add(STOP_MARGIN);
     tokio::select! {
         stopped = node.stop(deadline) => stopped.map_err(|StopTimeout { deadline, paths }| {
             let message = format!("the node did not stop within {}", format_duration(deadline));

@@ -9,6 +9,7 @@ use crate::boot::secret;
 use crate::config::error::Origin;
 use crate::config::load::Loaded;
 use crate::terminal::report::{Exit, Report};
+use forge_actors::cluster::config::ClusterConfig;
 
 /// Subject of the token in the banner: an id that no application generates.
 pub const DEVELOPER: &str = "00000000-0000-7000-8000-000000000000";
@@ -37,18 +38,19 @@ pub struct Security {
 /// other than the loopback.
 pub fn establish(loaded: &Loaded, dev: bool) -> Result<Security, Report> {
     let auth = &loaded.config.auth;
+    let gateway = loaded.config.section::<GatewayConfig>();
     let secret = match (&auth.secret, dev) {
         (Some(secret), _) => secret.clone(),
         (None, true) => secret::existing_or_new(&loaded.folder)?,
         (None, false) => return Err(no_secret(loaded)),
     };
-    if dev && !loaded.config.gateway.host.is_loopback() {
+    if dev && !gateway.host.is_loopback() {
         return Err(Report::new(
             Exit::Config,
             "dev-not-loopback",
             "development mode listens on the loopback only",
         )
-        .tried(format!("{}   (from {})", loaded.config.gateway.host, loaded.origin("gateway.host")))
+        .tried(format!("{}   (from {})", gateway.host, loaded.origin("gateway.host")))
         .cause("its token is printed, and everyone who reads the log could use it")
         .help("leave --dev out and set auth.secret, or listen on 127.0.0.1"));
     }
@@ -61,8 +63,8 @@ pub fn establish(loaded: &Loaded, dev: bool) -> Result<Security, Report> {
     let ready_token =
         token.map_err(|error| Report::new(Exit::Bug, "token", "no token can be signed").cause(error))?;
     let dashboard_code = dev.then(|| dashboard_code(&tokens)).transpose()?;
-    let configured = loaded.config.cluster.secret.as_ref();
-    let cluster_key = configured.map_or_else(|| ClusterKey::derived_from(&secret), ClusterKey::new);
+    let configured = loaded.config.section::<ClusterConfig>().secret;
+    let cluster_key = configured.as_ref().map_or_else(|| ClusterKey::derived_from(&secret), ClusterKey::new);
     Ok(Security { tokens, cluster_key, ready_token, dashboard_code })
 }
 
@@ -80,7 +82,7 @@ pub fn dashboard_link(url: &str, code: &str) -> String {
 /// The gateway's configuration: in development, which listens on the loopback only, everyone may read
 /// `/metrics`, unless the configuration says otherwise.
 pub fn gateway(loaded: &Loaded, dev: bool) -> GatewayConfig {
-    let config = loaded.config.gateway.clone();
+    let config = loaded.config.section::<GatewayConfig>();
     let open = dev && loaded.origin("gateway.metrics_public") == Origin::Default;
     GatewayConfig { metrics_public: config.metrics_public || open, ..config }
 }

@@ -23,6 +23,7 @@ use crate::config::load::Loaded;
 use crate::terminal::context::CommandContext;
 use crate::terminal::output;
 use crate::terminal::report::Report;
+use forge_actors::db::config::DatabaseConfig;
 
 /// Time to wait for another node that migrates.
 pub const MIGRATION_LOCK_WAIT: Duration = minutes(5);
@@ -70,7 +71,7 @@ impl Storage {
     /// When the configured URL is none, or the embedded server cannot be started.
     pub async fn open(loaded: &Loaded, node: &str, context: CommandContext<'_>) -> Result<Self, Report> {
         let sets = migration_sets(context.apps)?.into();
-        let config = loaded.config.database.clone();
+        let config = loaded.config.section::<DatabaseConfig>();
         let (options, embedded, tried) = match &config.url {
             Some(url) => {
                 let tried = format!("{url}   (from {})", loaded.origin("database.url"));

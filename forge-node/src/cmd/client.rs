@@ -10,6 +10,7 @@ use crate::boot::secret;
 use crate::cli::Target;
 use crate::config::load::Loaded;
 use crate::terminal::report::{Exit, Report};
+use forge_actors::gateway::config::GatewayConfig;
 
 /// Time for a request: longer than the longest handler may run.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(610);
@@ -194,7 +195,7 @@ pub(super) fn check_url(url: &str) -> Result<(), Report> {
 
 /// The URL at which a node with this configuration answers on this machine.
 pub(super) fn default_url(loaded: &Loaded) -> String {
-    let gateway = &loaded.config.gateway;
+    let gateway = &loaded.config.section::<GatewayConfig>();
     let host = match gateway.host {
         host if host.is_unspecified() => "127.0.0.1".to_owned(),
         std::net::IpAddr::V4(host) => host.to_string(),

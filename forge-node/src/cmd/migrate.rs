@@ -18,6 +18,7 @@ use crate::config::load::Flag;
 use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::output;
 use crate::terminal::report::{Exit, Report};
+use forge_actors::db::config::DatabaseConfig;
 
 /// Time to wait for the database. It is shorter than a starting node's, because a person waits for the
 /// command.
@@ -33,8 +34,9 @@ pub async fn run(args: &Migrate, context: CommandContext<'_>) -> Result<(), Repo
         value: url.clone(),
     });
     let mut loaded = context.load(&flags.collect::<Vec<_>>())?;
-    let patience = &mut loaded.config.database.start_patience;
-    *patience = PATIENCE_MAX.min(*patience);
+    let mut database = loaded.config.section::<DatabaseConfig>();
+    database.start_patience = PATIENCE_MAX.min(database.start_patience);
+    loaded.config.sections.set(database);
     let storage = Storage::open(&loaded, NODE, context).await?;
     let result = match storage.ready(context).await {
         Ok(()) => step(&args.step, &storage.database, storage.sets(), context).await,
@@ -42,7 +44,7 @@ pub async fn run(args: &Migrate, context: CommandContext<'_>) -> Result<(), Repo
     };
     let result = match (result, &args.step) {
         (Ok(()), MigrateStep::Up { dry_run: false, .. }) => {
-            capture(&storage.database, &loaded.config.capture, context).await
+            capture(&storage.database, &loaded.config.section(), context).await
         }
         (result, _) => result,
     };

@@ -87,19 +87,16 @@ impl Layers {
         Ok(())
     }
 
-    /// The merged table.
-    pub fn table(&self) -> toml::Table {
-        let mut root = toml::Table::new();
+    /// The merged tables, by section.
+    pub fn tables(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut sections = serde_json::Map::new();
         for (path, (value, _)) in &self.entries {
-            let mut sections: Vec<_> = path.split('.').collect();
-            let leaf = sections.pop().expect("a path has at least one part");
-            let parent = sections.into_iter().fold(&mut root, |table, section| {
-                let inner = table.entry(section).or_insert_with(|| Value::Table(toml::Table::new()));
-                inner.as_table_mut().expect("the reference has no key that is a section too")
-            });
-            parent.insert(leaf.to_owned(), value.clone());
+            let (section, key) = path.split_once('.').expect("every key of the reference is in a section");
+            let table = sections.entry(section).or_insert_with(|| serde_json::json!({}));
+            let value = serde_json::to_value(value).expect("a TOML value without dates is a JSON value");
+            table[key] = value;
         }
-        root
+        sections
     }
 
     /// Where a key's value was written.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use forge_actors::subsystem::SectionError;
+
 use super::environment::Environment;
 use super::error::{ConfigError, Origin};
 use super::layer::Layers;
@@ -78,10 +80,8 @@ pub fn load(file: Option<&Path>, environment: Environment, flags: &[Flag]) -> Re
 /// # Errors
 /// When a value does not have the type of its key, or a rule is broken.
 pub fn parse(layers: &Layers) -> Result<Config, ConfigError> {
-    let config: Config = serde_path_to_error::deserialize(layers.table()).map_err(|error| {
-        let path = error.path().to_string();
-        let key = path.split('[').next().unwrap_or(&path).to_owned();
-        ConfigError::Value { origin: layers.origin(&key), key, message: error.inner().message().to_owned() }
+    let config = Config::read(layers.tables()).map_err(|SectionError { key, message }| {
+        ConfigError::Value { origin: layers.origin(&key), key, message }
     })?;
     let broken = config.validate();
     if broken.is_empty() { Ok(config) } else { Err(ConfigError::Rules { broken }) }

@@ -1,15 +1,25 @@
-//! The list of keys: `reference.toml`, compiled in.
+//! The list of keys: every section's part of the reference, joined in one text.
+//!
+//! `reference.toml` beside this file is that text, written for people who read the sources; a test keeps it
+//! equal, and `FORGE_BLESS=1` writes it anew.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use super::section::{NODE_SECTIONS, sections};
+
 /// Every key with its default, or an example where the default is "absent"; the comments are the
 /// documentation.
-pub const TEXT: &str = include_str!("reference.toml");
+pub static TEXT: LazyLock<String> = LazyLock::new(|| {
+    let [(_, node), own @ ..] = NODE_SECTIONS;
+    let parts = std::iter::once(node).chain(sections().map(|section| section.reference));
+    let parts: Vec<&str> = parts.chain(own.map(|(_, text)| text)).collect();
+    parts.join("\n")
+});
 
 /// `section.key` → its value in the reference.
 pub static KEYS: LazyLock<BTreeMap<String, toml::Value>> = LazyLock::new(|| {
-    let table: toml::Table = TEXT.parse().expect("a test parses reference.toml");
+    let table: toml::Table = TEXT.parse().expect("a test parses the reference");
     let mut keys = BTreeMap::new();
     collect("", table, &mut keys);
     keys
@@ -73,9 +83,9 @@ pub fn advice(unknown: &str) -> String {
             .map(|(_, name)| name)
     };
     if siblings().next().is_none() {
-        return match nearest(if section.is_empty() { leaf } else { section }, sections()) {
+        return match nearest(if section.is_empty() { leaf } else { section }, section_names()) {
             Some(near) => format!("did you mean the section `[{near}]`?"),
-            None => format!("the sections are {}", sections().collect::<Vec<_>>().join(", ")),
+            None => format!("the sections are {}", section_names().collect::<Vec<_>>().join(", ")),
         };
     }
     match nearest(leaf, siblings()) {
@@ -84,7 +94,7 @@ pub fn advice(unknown: &str) -> String {
     }
 }
 
-fn sections() -> impl Iterator<Item = &'static str> {
+fn section_names() -> impl Iterator<Item = &'static str> {
     let mut names: Vec<_> =
         KEYS.keys().filter_map(|key| key.split_once('.')).map(|(section, _)| section).collect();
     names.dedup();

@@ -6,66 +6,97 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use forge_actors::app::token::TokenRules;
-use forge_actors::change::config::CaptureConfig;
 use forge_actors::cluster::config::ClusterConfig;
-use forge_actors::db::config::DatabaseConfig;
-use forge_actors::function::config::FunctionConfig;
-use forge_actors::gateway::config::GatewayConfig;
-use forge_actors::job::config::JobConfig;
 use forge_actors::kernel::secret::Secret;
 use forge_actors::kernel::time::{secs, serde_duration};
-use forge_actors::leader::config::LeaderConfig;
-use forge_actors::reactor::config::ReactivityConfig;
-use forge_actors::session::config::SessionsConfig;
+use forge_actors::subsystem::{ConfigSection, SectionEntry, SectionError, Sections, read_section};
+use forge_actors::tree::SUBSYSTEMS;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The longest name of a node: as long as a label of a DNS name.
 const NODE_NAME_BYTES_MAX: usize = 63;
 
-/// The whole file.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// The whole file. The subsystems own their sections: [`SUBSYSTEMS`] names them.
+#[derive(Debug, Clone)]
 pub struct Config {
     /// What this node runs.
     pub node: NodeConfig,
-    /// Where and how the node answers HTTP.
-    pub gateway: GatewayConfig,
-    /// Where the database is.
-    pub database: DatabaseConfig,
     /// How tokens are signed and checked.
     pub auth: AuthConfig,
-    /// Which tables' changes are captured for live queries.
-    pub capture: CaptureConfig,
-    /// Limits of WebSocket clients.
-    pub sessions: SessionsConfig,
-    /// How live queries run.
-    pub reactivity: ReactivityConfig,
-    /// How many calls run at a time.
-    pub functions: FunctionConfig,
-    /// How the node runs jobs.
-    pub jobs: JobConfig,
-    /// How the node takes part in the cluster.
-    pub cluster: ClusterConfig,
-    /// How leaders of the cluster's duties are elected.
-    pub leader: LeaderConfig,
     /// What is written to the log.
     pub log: LogConfig,
     /// Where generated files go.
     pub generate: GenerateConfig,
+    /// The sections of the subsystems.
+    pub sections: Sections,
 }
 
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            node: NodeConfig::default(),
+            auth: AuthConfig::default(),
+            log: LogConfig::default(),
+            generate: GenerateConfig::default(),
+            sections: Sections::defaults(sections().copied()),
+        }
+    }
+}
+
+/// The sections of all subsystems, in the order of the table.
+pub fn sections() -> impl Iterator<Item = &'static SectionEntry> {
+    SUBSYSTEMS.iter().flat_map(|entry| entry.sections)
+}
+
+/// The sections of the node as a whole, each with its part of the reference.
+pub const NODE_SECTIONS: [(&str, &str); 4] = [
+    ("node", include_str!("node.toml")),
+    ("auth", include_str!("auth.toml")),
+    ("log", include_str!("log.toml")),
+    ("generate", include_str!("generate.toml")),
+];
+
 impl Config {
-    /// Checks the rules between keys; one sentence for each broken rule.
+    /// Reads the table of a file.
+    ///
+    /// # Errors
+    /// The full name of the first key whose value does not fit it, and what is expected there.
+    pub fn read(mut tables: serde_json::Map<String, serde_json::Value>) -> Result<Self, SectionError> {
+        let mut config = Self::default();
+        for section in sections() {
+            if let Some(table) = tables.remove(section.name) {
+                config.sections.read(*section, table).map_err(|error| in_section(section.name, error))?;
+            }
+        }
+        Ok(Self {
+            node: section(&mut tables, "node")?,
+            auth: section(&mut tables, "auth")?,
+            log: section(&mut tables, "log")?,
+            generate: section(&mut tables, "generate")?,
+            ..config
+        })
+    }
+
+    /// The section of a subsystem.
+    pub fn section<C: ConfigSection>(&self) -> C {
+        self.sections.get::<C>()
+    }
+
+    /// Every section as JSON; secrets are left out.
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut tables = self.sections.to_json();
+        let own = serde_json::json!({
+            "node": self.node, "auth": self.auth, "log": self.log, "generate": self.generate,
+        });
+        tables.extend(own.as_object().cloned().unwrap_or_default());
+        serde_json::Value::Object(tables)
+    }
+
+    /// Rules between keys; one sentence for each that is broken.
     pub fn validate(&self) -> Vec<String> {
-        let mut broken = self.database.validate();
-        broken.extend(self.gateway.validate().err().into_iter().flatten());
-        broken.extend(self.functions.validate());
-        broken.extend(self.jobs.validate());
-        broken.extend(self.capture.validate());
-        broken.extend(self.sessions.validate());
-        broken.extend(self.reactivity.validate());
-        broken.extend(self.leader.validate());
-        broken.extend(self.cluster.validate(self.node.name.as_deref()));
+        let mut broken = self.sections.validate();
+        broken.extend(self.section::<ClusterConfig>().validate_name(self.node.name.as_deref()));
         if let Some(name) = self.node.name.as_deref().filter(|name| !is_node_name(name)) {
             broken.push(format!(
                 "node.name (`{name}`) is not 1 to {NODE_NAME_BYTES_MAX} of the characters a-z, 0-9, `-`, `.`"
@@ -79,6 +110,19 @@ impl Config {
         }
         broken
     }
+}
+
+fn section<C: DeserializeOwned + Default>(
+    tables: &mut serde_json::Map<String, serde_json::Value>,
+    name: &str,
+) -> Result<C, SectionError> {
+    let Some(table) = tables.remove(name) else { return Ok(C::default()) };
+    read_section(table).map_err(|error| in_section(name, error))
+}
+
+/// Names the key with its section.
+fn in_section(section: &str, error: SectionError) -> SectionError {
+    SectionError { key: format!("{section}.{}", error.key), message: error.message }
 }
 
 /// The `[node]` section.

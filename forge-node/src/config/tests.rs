@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use forge_actors::db::config::DatabaseConfig;
+use forge_actors::gateway::config::GatewayConfig;
 use forge_actors::kernel::diagnose::Diagnose;
 use forge_actors::kernel::time::secs;
 use serde_json::Value;
@@ -27,10 +29,10 @@ fn refused(text: &str) -> (String, String) {
 #[test]
 fn nothing_written_means_the_defaults() {
     let config = read("", &Environment::default()).expect("defaults are valid");
-    assert_eq!(config.gateway.port, 8080);
+    assert_eq!(config.section::<GatewayConfig>().port, 8080);
     assert_eq!(config.node.roles, Role::ALL);
     assert_eq!(config.log.format, LogFormat::Pretty);
-    assert_eq!(config.database.url, None);
+    assert_eq!(config.section::<DatabaseConfig>().url, None);
 }
 
 #[test]
@@ -113,7 +115,10 @@ fn a_completed_text_may_be_a_number_or_a_switch() {
     let environment = Environment::from([("PORT", "9000"), ("OPEN", "true")]);
     let config =
         read("[gateway]\nport = \"${PORT}\"\nmetrics_public = \"${OPEN}\"", &environment).expect("valid");
-    assert_eq!((config.gateway.port, config.gateway.metrics_public), (9000, true));
+    assert_eq!(
+        (config.section::<GatewayConfig>().port, config.section::<GatewayConfig>().metrics_public),
+        (9000, true)
+    );
     let error = read("[gateway]\nport = \"${OPEN}\"", &environment).expect_err("no number");
     assert_eq!(error.to_string(), "forge.toml:2: `gateway.port`: `true` is not a whole number");
 }
@@ -151,12 +156,12 @@ fn flags_win_over_variables_over_the_file() {
         .expect("valid");
     layers.add_environment(&environment).expect("valid");
     let config = parse(&layers).expect("valid");
-    assert_eq!(config.gateway.port, 2);
-    assert_eq!(config.gateway.header_timeout, secs(3));
+    assert_eq!(config.section::<GatewayConfig>().port, 2);
+    assert_eq!(config.section::<GatewayConfig>().header_timeout, secs(3));
     assert_eq!(config.node.roles, [Role::Gateway, Role::Worker]);
     assert_eq!(config.log.level, "warn", "an empty variable is none");
     layers.add_flag("--port", "gateway.port", "3").expect("valid");
-    assert_eq!(parse(&layers).expect("valid").gateway.port, 3);
+    assert_eq!(parse(&layers).expect("valid").section::<GatewayConfig>().port, 3);
     assert_eq!(layers.origin("gateway.port"), Origin::Flag("--port"));
     assert_eq!(layers.origin("log.level").to_string(), "forge.toml:5");
     assert_eq!(layers.origin("node.roles").to_string(), "the variable FORGE_NODE__ROLES");
@@ -178,13 +183,13 @@ fn a_folder_brings_its_file_and_its_variables() {
         .expect("writes");
     let loaded = load(Some(&file), Environment::from([("FORGE_GATEWAY__PORT", "8")]), &[]).expect("valid");
     assert_eq!(loaded.config.auth.secret.as_ref().map(|secret| secret.expose()), Some("from-file"));
-    assert_eq!(loaded.config.gateway.port, 8, "the process wins over .env");
+    assert_eq!(loaded.config.section::<GatewayConfig>().port, 8, "the process wins over .env");
     assert_eq!(loaded.folder, folder.path());
     let flag = Flag { flag: "--database-url", key: "database.url", value: "postgres://x@y/z".to_owned() };
     let loaded =
         load(Some(&file), Environment::from([("DATABASE_URL", "postgres://n@n/n")]), &[flag]).expect("valid");
     assert_eq!(
-        loaded.config.database.url.map(|url| url.expose().to_owned()).as_deref(),
+        loaded.config.section::<DatabaseConfig>().url.map(|url| url.expose().to_owned()).as_deref(),
         Some("postgres://x@y/z")
     );
     let missing =
@@ -198,7 +203,7 @@ fn a_folder_brings_its_file_and_its_variables() {
 #[test]
 fn a_secret_does_not_print() {
     let config = read("[auth]\nsecret = \"very-secret\"", &Environment::default()).expect("valid");
-    let shown = format!("{config:?} {}", serde_json::to_string(&config).expect("serializes"));
+    let shown = format!("{config:?} {}", config.to_json());
     assert!(!shown.contains("very-secret"), "{shown}");
 }
 
@@ -207,13 +212,13 @@ fn a_secret_does_not_print() {
 #[test]
 fn the_reference_names_every_key_with_its_default() {
     let config =
-        read(reference::TEXT, &Environment::default()).expect("the reference is a valid configuration");
-    let as_written = serde_json::to_value(&config).expect("serializes");
+        read(&reference::TEXT, &Environment::default()).expect("the reference is a valid configuration");
+    let as_written = config.to_json();
     let mut fields = BTreeSet::new();
     leaves("", &as_written, &mut fields);
     let keys: BTreeSet<_> = reference::KEYS.keys().map(String::as_str).map(str::to_owned).collect();
     assert_eq!(fields, keys);
-    let defaults = serde_json::to_value(Config::default()).expect("serializes");
+    let defaults = Config::default().to_json();
     for key in keys {
         let pointer = format!("/{}", key.replace('.', "/"));
         let (default, written) =
@@ -223,6 +228,17 @@ fn the_reference_names_every_key_with_its_default() {
             "{key} is {default} by default, and {written} in the reference"
         );
     }
+}
+
+/// `reference.toml` is written from the sections, for people who read the sources.
+#[test]
+fn the_reference_file_is_fresh() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/reference.toml");
+    if std::env::var_os("FORGE_BLESS").is_some() {
+        std::fs::write(&path, reference::TEXT.as_str()).expect("writes");
+    }
+    let written = std::fs::read_to_string(&path).expect("reference.toml is there");
+    assert!(written == *reference::TEXT, "reference.toml is old; FORGE_BLESS=1 writes it anew");
 }
 
 fn leaves(prefix: &str, value: &Value, found: &mut BTreeSet<String>) {

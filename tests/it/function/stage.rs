@@ -61,7 +61,7 @@ impl Stage {
             execute(&mut connection, table).await;
         }
         let tree = Tree::new();
-        let view = NodeView::new(NodeId::new(), "node", Arc::clone(&tree));
+        let view = NodeView::new(NodeId::new(), "node", Arc::clone(&tree), &[]);
         let hints = HintHub::new();
         let queues = hints.subscribe(TopicKind::Queues);
         let needs = FunctionDeps {

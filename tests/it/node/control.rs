@@ -40,7 +40,7 @@ async fn what_every_call_runs_in_is_restarted_without_waiting_for_the_order() {
         println!("{path} was answered after {:?}", began.elapsed());
         // It was answered first, and done by somebody who waits for no answer.
         until("it is done", PATIENCE, || async {
-            log.line(&format!("carried out what was ordered path=\"{path}\""))
+            log.line(&format!("deferred command carried out path=\"{path}\""))
         })
         .await;
         until("it has started anew", PATIENCE, || async {

@@ -34,3 +34,4 @@ mod strangers;
 mod surrender;
 mod timeouts;
 mod traces;
+mod tree;

@@ -55,7 +55,7 @@ impl Stage {
         runner.up(None, |_| {}).await.unwrap();
         execute(&mut scratch.connect().await, script).await;
         let (tree, hints) = (Tree::new(), HintHub::new());
-        let view = NodeView::new(NodeId::new(), "node", Arc::clone(&tree));
+        let view = NodeView::new(NodeId::new(), "node", Arc::clone(&tree), &[]);
         let database = scratch.database.clone();
         let needs = FunctionDeps {
             database: database.clone(),

@@ -11,20 +11,24 @@ use super::{Exceptions, Finding, none};
 const ROOMS: &[(&str, &[&str])] = &[
     ("kernel", &[]),
     ("supervise", &["kernel"]),
-    ("db", &["kernel", "supervise"]),
-    ("leader", &["kernel", "supervise", "db"]),
-    ("telemetry", &["kernel", "supervise", "db", "leader"]),
+    ("subsystem", &["kernel", "supervise"]),
+    ("db", &["kernel", "supervise", "subsystem"]),
+    ("leader", &["kernel", "supervise", "subsystem", "db"]),
+    ("telemetry", &["kernel", "supervise", "subsystem", "db", "leader"]),
     // Contexts show the node's own handlers the supervision tree.
-    ("app", &["kernel", "supervise", "db"]),
-    ("change", &["kernel", "supervise", "db", "leader"]),
-    ("function", &["kernel", "supervise", "db", "leader", "telemetry", "app", "change"]),
-    ("job", &["kernel", "supervise", "db", "leader", "telemetry", "app", "change", "function"]),
-    ("cluster", &["kernel", "supervise", "db", "app", "change", "leader"]),
-    ("reactor", &["kernel", "supervise", "db", "telemetry", "app", "change", "function"]),
-    ("session", &["kernel", "supervise", "db", "telemetry", "app", "function", "reactor"]),
-    ("gateway", &["kernel", "supervise", "db", "telemetry", "app", "function", "session"]),
+    ("app", &["kernel", "supervise", "subsystem", "db"]),
+    ("change", &["kernel", "supervise", "subsystem", "db", "leader"]),
+    ("function", &["kernel", "supervise", "subsystem", "db", "leader", "telemetry", "app", "change"]),
+    ("job", &["kernel", "supervise", "subsystem", "db", "leader", "telemetry", "app", "change", "function"]),
+    ("cluster", &["kernel", "supervise", "subsystem", "db", "leader", "app", "change"]),
+    ("reactor", &["kernel", "supervise", "subsystem", "db", "telemetry", "app", "change", "function"]),
+    ("session", &["kernel", "supervise", "subsystem", "db", "telemetry", "app", "function", "reactor"]),
+    (
+        "gateway",
+        &["kernel", "supervise", "subsystem", "db", "telemetry", "app", "function", "reactor", "session"],
+    ),
     // An application among others, which happens to report on the node.
-    ("dashboard", &["kernel", "supervise", "app", "job"]),
+    ("dashboard", &["kernel", "supervise", "subsystem", "app", "job"]),
 ];
 
 /// A crate and the crates of the workspace that it may depend on.

@@ -44,6 +44,8 @@ pub(crate) struct Rust {
     pub(crate) text: &'static str,
     pub(crate) tokens: Vec<Token>,
     pub(crate) functions: Vec<Function>,
+    /// Names of structs, enums, traits and aliases, with their lines; associated types are none.
+    pub(crate) types: Vec<(String, usize)>,
     /// First and last lines of `#[cfg(test)]` items.
     tests: Vec<(usize, usize)>,
 }
@@ -77,6 +79,7 @@ impl Rust {
             text: &file.text,
             tokens,
             functions: outline.functions,
+            types: outline.types,
             tests: outline.tests,
         }
     }
@@ -189,6 +192,7 @@ fn is_documentation(group: &proc_macro2::Group) -> bool {
 #[derive(Default)]
 struct Outline {
     functions: Vec<Function>,
+    types: Vec<(String, usize)>,
     tests: Vec<(usize, usize)>,
 }
 
@@ -205,6 +209,26 @@ impl Outline {
 }
 
 impl<'ast> Visit<'ast> for Outline {
+    fn visit_item(&mut self, item: &'ast syn::Item) {
+        let name = match item {
+            syn::Item::Struct(item) => Some(&item.ident),
+            syn::Item::Enum(item) => Some(&item.ident),
+            syn::Item::Trait(item) => Some(&item.ident),
+            syn::Item::Union(item) => Some(&item.ident),
+            syn::Item::Type(item) => Some(&item.ident),
+            _ => None,
+        };
+        self.types.extend(name.map(|name| (name.to_string(), name.span().start().line)));
+        syn::visit::visit_item(self, item);
+    }
+
+    /// What stands in a function's body is known to that function only.
+    fn visit_block(&mut self, block: &'ast syn::Block) {
+        let before = self.types.len();
+        syn::visit::visit_block(self, block);
+        self.types.truncate(before);
+    }
+
     fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
         if module.attrs.iter().any(is_cfg_test) {
             self.tests.push((module.span().start().line, module.span().end().line));

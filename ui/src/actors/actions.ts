@@ -1,6 +1,6 @@
 // What one can do to an actor, and what one should know before.
 
-import type { Row } from "../forge/api";
+import type { ActorRow } from "../forge/api";
 import { plural } from "../parts/format";
 import { isSystem } from "./status";
 
@@ -11,7 +11,7 @@ export const ACTIONS: Readonly<Record<ActionName, { readonly verb: string; reado
   stop: { verb: "Stop", done: "Stopped" },
 };
 
-type Target = Pick<Row, "kind" | "path" | "state" | "children">;
+type Target = Pick<ActorRow, "kind" | "path" | "state" | "children">;
 
 /** Why an actor cannot be restarted or stopped; null when it can. */
 export function refusal(name: ActionName, actor: Pick<Target, "kind" | "path" | "state">): string | null {

@@ -1,11 +1,11 @@
 // The columns of the table.
 
-import type { Sort } from "../forge/api";
+import type { ActorSort } from "../forge/api";
 
 export type Column = {
   readonly id: "name" | "kind" | "node" | "state" | "mailbox" | "rate" | "restarts" | "error" | "current";
   readonly label: string;
-  readonly sort: Sort | null;
+  readonly sort: ActorSort | null;
   /** What the order means, for the header's hint. */
   readonly hint: string;
 };

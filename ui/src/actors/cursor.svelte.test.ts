@@ -1,18 +1,18 @@
 import { expect, test } from "vitest";
-import type { NodeId, Page, Row } from "../forge/api";
+import type { NodeId, ActorPage, ActorRow } from "../forge/api";
 import { Cursor } from "./cursor.svelte";
 import { Rows } from "./rows.svelte";
 
 const NODE = "n1" as NodeId;
 
-function row(path: string, change: Partial<Row> = {}): Row {
+function row(path: string, change: Partial<ActorRow> = {}): ActorRow {
   const counters = { mailbox: 0, mailboxMax: 10, rate: 0, handled: 0, restarts: 0, children: 0, uptimeMs: 1 };
   const what = { kind: "worker", state: { is: "running" as const }, lastError: null, current: null, supervisor: false };
   const depth = path.split("/").length - 1;
   return { node: NODE, nodeName: "node-1", path, name: path, depth, ...what, ...counters, ...change };
 }
 
-function page(paths: readonly string[], total = paths.length): Page {
+function page(paths: readonly string[], total = paths.length): ActorPage {
   return { at: "2026-11-21T12:00:00Z", total, rows: paths.map((path) => row(path)) };
 }
 
@@ -71,7 +71,7 @@ test("a table that shrinks loses its end", () => {
 
 test("rates are remembered per actor, wherever its row moves", () => {
   const rows = new Rows();
-  const of = (rate: number, paths: readonly string[]): Page => ({ ...page(paths), rows: paths.map((path) => row(path, { rate })) });
+  const of = (rate: number, paths: readonly string[]): ActorPage => ({ ...page(paths), rows: paths.map((path) => row(path, { rate })) });
   rows.take("rate", 0, of(1, ["a", "b"]), false);
   rows.take("rate", 0, of(2, ["b", "a"]), false);
   expect(rows.rates(row("a"))).toEqual([1, 2]);

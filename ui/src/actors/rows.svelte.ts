@@ -1,7 +1,7 @@
 // The rows that came so far, by their place in the table. An answer covers a window; what lies beside it stays until it is
 // asked for again, so that a short way back shows rows at once.
 
-import type { Page, Row } from "../forge/api";
+import type { ActorPage, ActorRow } from "../forge/api";
 import { type Series, pushed } from "../parts/series";
 import { keyOf } from "../shell/place";
 
@@ -9,7 +9,7 @@ import { keyOf } from "../shell/place";
 const KEPT_MAX = 2_000;
 
 export class Rows {
-  #rows = new Map<number, Row>();
+  #rows = new Map<number, ActorRow>();
   #rates = new Map<string, Series>();
   #view: string | null = null;
   #version = $state(0);
@@ -26,13 +26,13 @@ export class Rows {
     return this.#atMs;
   }
 
-  get(index: number): Row | undefined {
+  get(index: number): ActorRow | undefined {
     void this.#version;
     return this.#rows.get(index);
   }
 
   /** Messages per second of the last moments, as far as the row was looked at. */
-  rates(row: Row): Series {
+  rates(row: ActorRow): Series {
     void this.#version;
     return this.#rates.get(keyOf(row)) ?? [];
   }
@@ -45,7 +45,7 @@ export class Rows {
   }
 
   /** Takes the answer for `view` (filter, order, folding) from row `offset` on. While paused, rows stay as they are, and only gaps are filled. */
-  take(view: string, offset: number, answer: Page, paused: boolean): void {
+  take(view: string, offset: number, answer: ActorPage, paused: boolean): void {
     if (view !== this.#view) {
       this.#rows.clear();
       this.#view = view;

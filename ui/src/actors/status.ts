@@ -1,13 +1,13 @@
 // What the state of an actor looks like, and what it means.
 
-import type { Row } from "../forge/api";
+import type { ActorRow } from "../forge/api";
 import { span } from "../parts/format";
 import type { Status } from "../parts/status";
 
-/** A message that takes longer than this is a reason to look. */
+/** A message that takes longer than this is a reason to style. */
 export const STUCK_MS = 10_000;
 
-type Stateful = Pick<Row, "state" | "current">;
+type Stateful = Pick<ActorRow, "state" | "current">;
 
 export function isStuck(row: Stateful): boolean {
   return row.state.is === "running" && row.current !== null && row.current.forMs > STUCK_MS;
@@ -33,7 +33,7 @@ export function statusOf(row: Stateful, nowMs: number): Status {
 }
 
 /** A mailbox that is half full asks for attention, one that is nearly full refuses senders soon. */
-export function mailboxTone(row: Pick<Row, "mailbox" | "mailboxMax">): "accent" | "warn" | "bad" {
+export function mailboxTone(row: Pick<ActorRow, "mailbox" | "mailboxMax">): "accent" | "warn" | "bad" {
   const share = row.mailboxMax > 0 ? row.mailbox / row.mailboxMax : 0;
   if (share >= 0.9) return "bad";
   return share >= 0.5 ? "warn" : "accent";
@@ -48,6 +48,6 @@ function waiting(until: string, nowMs: number): string {
 const WORK = new Set(["session", "worker"]);
 
 /** Restarting or stopping it reaches further than one client or one piece of work. */
-export function isSystem(row: Pick<Row, "kind">): boolean {
+export function isSystem(row: Pick<ActorRow, "kind">): boolean {
   return !WORK.has(row.kind);
 }

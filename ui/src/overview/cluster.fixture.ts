@@ -1,13 +1,13 @@
-// A cluster of which nothing is to be said, for tests to spoil.
+// A healthy cluster, which each test changes.
 
-import type { NodeId, NodeStatus, ClusterOverview, Vitals } from "../forge/api";
+import type { NodeId, NodeStatus, ClusterOverview, NodeStats } from "../forge/api";
 
 export const AT = "2026-11-21T12:00:00Z";
 export const NOW = Date.parse(AT);
 
 const POOL = { open: 2, lent: 1, waiting: 0, max: 8 };
 
-export const VITALS: Vitals = {
+export const STATS: NodeStats = {
   sessions: 4,
   subscriptions: 12,
   queryGroups: 3,
@@ -19,10 +19,11 @@ export const VITALS: Vitals = {
   inFlight: 1,
   databaseUp: true,
   database: { write: POOL, read: POOL, locks: POOL, control: POOL },
+  figures: [],
 };
 
 export function node(name: string, change: Partial<NodeStatus> = {}): NodeStatus {
-  const life = { state: "active", startedAt: AT, seenAt: AT, here: false, vitals: VITALS } as const;
+  const life = { state: "active", startedAt: AT, seenAt: AT, here: false, stats: STATS } as const;
   return { ...life, id: name as NodeId, name, roles: ["gateway"], version: "0.1.0", address: null, peers: [], ...change };
 }
 

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
-import type { LifeEvent, NodeId } from "../forge/api";
+import type { ActorEvent, NodeId } from "../forge/api";
 import { node, overview } from "./cluster.fixture";
 import { feedOf } from "./feed";
 
 const NODE = "node-1" as NodeId;
 
-function event(at: string, path: string, kind: string): LifeEvent {
+function event(at: string, path: string, kind: ActorEvent["kind"]): ActorEvent {
   return { at: `2026-11-21T${at}Z`, node: NODE, path, kind, text: "" };
 }
 

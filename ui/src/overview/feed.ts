@@ -1,23 +1,26 @@
-// What happened last: steps in the lives of actors, and nodes that came and went.
+// The feed of the overview: events of actors, and nodes that joined and left.
 
-import type { ClusterOverview, LifeEvent, NodeId, NodeStatus } from "../forge/api";
+import type { ActorEvent, ActorEventKind, ClusterOverview, NodeId, NodeStatus } from "../forge/api";
 
-/** One line of the feed: an event, or several equal ones of one node, of which it is the newest. */
-export type Line = LifeEvent & { readonly count: number };
+/** An event of an actor, or of a node: the registry knows when nodes join and leave, the journals of their actors do not. */
+export type FeedEvent = Omit<ActorEvent, "kind"> & { readonly kind: ActorEventKind | "joined" | "left" };
 
-/** Lines of the feed. */
+/** One line of the feed: an event, or the newest of several equal events of one node. */
+export type Line = FeedEvent & { readonly count: number };
+
+/** Lines of the feed at most. */
 const LINES_MAX = 60;
-/** A node that starts has dozens of actors start with it: what is no further apart than this is one line. */
+/** The actors of a node start together: equal events that are no further apart than this are one line. */
 const TOGETHER_MS = 2_000;
-/** Kinds that come in crowds and mean little one by one. */
-const CROWDS = new Set(["started", "stopped"]);
-/** Clients come and go all the time, and their sessions with them: that is no news. */
+/** Kinds of events that come in groups and mean little one by one. */
+const GROUPED: ReadonlySet<string> = new Set(["started", "stopped"]);
+/** The sessions of clients start and stop all the time, so those events are left out. */
 const SESSIONS = "/sessions/";
 
-/** Newest first; of one node, or of all (null). The registry tells of nodes what the journals of their actors do not. */
+/** The lines of one node, or of all (null), newest first. */
 export function feedOf({ nodes, events }: ClusterOverview, of: NodeId | null): readonly Line[] {
-  const news = events.filter((event) => !(CROWDS.has(event.kind) && event.path.includes(SESSIONS)));
-  const all = [...news, ...nodes.flatMap(livesOf)].filter((event) => of === null || event.node === of);
+  const shown = events.filter((event) => !(GROUPED.has(event.kind) && event.path.includes(SESSIONS)));
+  const all = [...shown, ...nodes.flatMap(eventsOf)].filter((event) => of === null || event.node === of);
   all.sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
   const lines: Line[] = [];
   for (const event of all) {
@@ -28,17 +31,17 @@ export function feedOf({ nodes, events }: ClusterOverview, of: NodeId | null): r
   return lines.slice(0, LINES_MAX);
 }
 
-function livesOf({ id, state, startedAt, seenAt }: NodeStatus): LifeEvent[] {
-  const joined = { at: startedAt, node: id, path: "", kind: "joined", text: "" };
+function eventsOf({ id, state, startedAt, seenAt }: NodeStatus): FeedEvent[] {
+  const joined = { at: startedAt, node: id, path: "", kind: "joined", text: "" } as const;
   return state === "dead" ? [{ ...joined, at: seenAt, kind: "left" }, joined] : [joined];
 }
 
-function together(newest: Line, event: LifeEvent): boolean {
+function together(newest: Line, event: FeedEvent): boolean {
   const equal = newest.node === event.node && newest.kind === event.kind && newest.text === event.text;
-  return equal && CROWDS.has(event.kind) && Date.parse(newest.at) - Date.parse(event.at) <= TOGETHER_MS;
+  return equal && GROUPED.has(event.kind) && Date.parse(newest.at) - Date.parse(event.at) <= TOGETHER_MS;
 }
 
-/** The supervisor that both paths have above them, or are. */
+/** The nearest supervisor that is, or is above, both paths. */
 function common(one: string, other: string): string {
   const names = other.split("/");
   const shared = one.split("/").findIndex((name, at) => name !== names[at]);

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import type { NodeId } from "../forge/api";
-import { VITALS, node } from "./cluster.fixture";
+import { STATS, node } from "./cluster.fixture";
 import { level, noHistory, recentOf, remembered } from "./history";
 import { totalsOf } from "./totals";
 
 function totals(calls: number, errors = 0) {
-  return totalsOf([node("node-1", { vitals: { ...VITALS, calls, errors } })]);
+  return totalsOf([node("node-1", { stats: { ...STATS, calls, errors } })]);
 }
 
 test("counters become rates", () => {

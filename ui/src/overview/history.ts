@@ -3,7 +3,7 @@
 import type { NodeId } from "../forge/api";
 import { type Series, perSecond, pushed } from "../parts/series";
 import type { Totals } from "./totals";
-import type { Recent } from "./verdict";
+import type { Recent } from "./health";
 
 const RECENT_MS = 60_000;
 

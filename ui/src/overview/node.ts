@@ -3,7 +3,7 @@
 import type { Status } from "../parts/status";
 import type { NodeStatus } from "../forge/api";
 import { span } from "../parts/format";
-import { isPresent } from "./verdict";
+import { isPresent } from "./health";
 
 export function statusOfNode(node: NodeStatus, nowMs: number): Status {
   if (node.state === "dead") return { shape: "cross", tone: "bad", word: "dead" };

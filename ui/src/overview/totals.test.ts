@@ -1,20 +1,20 @@
 import { expect, test } from "vitest";
-import { VITALS, node } from "./cluster.fixture";
+import { STATS, node } from "./cluster.fixture";
 import { totalsOf } from "./totals";
 
 test("counts are added, times are the worst", () => {
-  const slow = node("node-2", { vitals: { ...VITALS, lastTickMs: 9, changeLagMs: 2 } });
+  const slow = node("node-2", { stats: { ...STATS, lastTickMs: 9, changeLagMs: 2 } });
   const totals = totalsOf([node("node-1"), slow]);
   expect(totals).toMatchObject({ sessions: 8, subscriptions: 24, calls: 2_000, lastTickMs: 9, changeLagMs: 3, databaseAway: [] });
   expect(totals.pools[0]).toEqual({ name: "read", open: 4, lent: 2, waiting: 0, max: 16 });
 });
 
 test("a node that does not report counts for nothing", () => {
-  expect(totalsOf([node("node-1"), node("node-2", { vitals: null })])).toMatchObject({ sessions: 4, reporting: 1 });
+  expect(totalsOf([node("node-1"), node("node-2", { stats: null })])).toMatchObject({ sessions: 4, reporting: 1 });
   expect(totalsOf([]).pools).toEqual([]);
 });
 
 test("names the nodes without a database", () => {
-  const away = { ...VITALS, databaseUp: false, database: null };
-  expect(totalsOf([node("node-1", { vitals: away }), node("node-2")]).databaseAway).toEqual(["node-1"]);
+  const away = { ...STATS, databaseUp: false, database: null };
+  expect(totalsOf([node("node-1", { stats: away }), node("node-2")]).databaseAway).toEqual(["node-1"]);
 });

@@ -1,10 +1,10 @@
 // The figures of several nodes as one.
 
-import type { NodeStatus, PoolUsage, Vitals } from "../forge/api";
+import type { NodeStatus, PoolUsage, NodeStats } from "../forge/api";
 
 export type Pool = { readonly name: string } & Readonly<PoolUsage>;
 
-export type Totals = Omit<Vitals, "databaseUp" | "database"> & {
+export type Totals = Omit<NodeStats, "databaseUp" | "database" | "figures"> & {
   /** How many nodes report: without any, nothing is known. */
   readonly reporting: number;
   /** Nodes whose database does not answer. */
@@ -18,13 +18,13 @@ const WORSTS = ["lastTickMs", "changeLagMs"] as const;
 
 /** Counts are added; times are those of the slowest node. A node that does not report counts for nothing. */
 export function totalsOf(nodes: readonly NodeStatus[]): Totals {
-  const vitals = nodes.flatMap((node) => (node.vitals === null ? [] : [node.vitals]));
-  const sums = entriesOf(SUMS, (name) => vitals.reduce((sum, one) => sum + one[name], 0));
-  const worsts = entriesOf(WORSTS, (name) => vitals.reduce((worst, one) => Math.max(worst, one[name]), 0));
-  const databaseAway = nodes.filter((node) => node.vitals?.databaseUp === false).map((node) => node.name);
-  const usages = vitals.flatMap((one) => (one.database === null ? [] : [one.database]));
+  const stats = nodes.flatMap((node) => (node.stats === null ? [] : [node.stats]));
+  const sums = entriesOf(SUMS, (name) => stats.reduce((sum, one) => sum + one[name], 0));
+  const worsts = entriesOf(WORSTS, (name) => stats.reduce((worst, one) => Math.max(worst, one[name]), 0));
+  const databaseAway = nodes.filter((node) => node.stats?.databaseUp === false).map((node) => node.name);
+  const usages = stats.flatMap((one) => (one.database === null ? [] : [one.database]));
   const pools = usages.length === 0 ? [] : POOLS.map((name) => ({ name, ...added(usages.map((usage) => usage[name])) }));
-  return { ...sums, ...worsts, reporting: vitals.length, databaseAway, pools };
+  return { ...sums, ...worsts, reporting: stats.length, databaseAway, pools };
 }
 
 function added(pools: readonly PoolUsage[]): PoolUsage {

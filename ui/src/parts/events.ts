@@ -1,12 +1,15 @@
-// What the kinds of events look like and are called. The node may know kinds that this page does not: those are plain.
+// The icon, colour and word of each kind of event.
 
-import type { LifeEvent } from "../forge/api";
+import type { ActorEvent, ActorEventKind } from "../forge/api";
 import type { IconName } from "./icons";
 import type { Tone } from "./status";
 
-export type Look = { readonly icon: IconName; readonly tone: Tone; readonly word: string };
+/** What happened to an actor, or to a node (`joined`, `left`). */
+export type EventKind = ActorEventKind | "joined" | "left";
 
-const LOOKS: Readonly<Record<string, Look>> = {
+export type EventStyle = { readonly icon: IconName; readonly tone: Tone; readonly word: string };
+
+const STYLES: Readonly<Record<EventKind, EventStyle>> & Partial<Record<string, EventStyle>> = {
   started: { icon: "play", tone: "dim", word: "started" },
   stopped: { icon: "stop", tone: "dim", word: "stopped" },
   crashed: { icon: "alert", tone: "bad", word: "crashed" },
@@ -18,13 +21,14 @@ const LOOKS: Readonly<Record<string, Look>> = {
   left: { icon: "leave", tone: "warn", word: "node seen for the last time" },
 };
 
-export function lookOf(kind: string): Look {
-  return LOOKS[kind] ?? { icon: "chevron", tone: "dim", word: kind };
+/** A node of a newer version may report kinds that this page does not know: those are plain. */
+export function styleOf(kind: string): EventStyle {
+  return STYLES[kind] ?? { icon: "chevron", tone: "dim", word: kind };
 }
 
 /** "restarts in 100 ms", "crashed: no space left on device". */
-export function sentence(event: Pick<LifeEvent, "kind" | "text">): string {
-  const { word } = lookOf(event.kind);
+export function sentence(event: Pick<ActorEvent, "text"> & { readonly kind: string }): string {
+  const { word } = styleOf(event.kind);
   if (event.text === "") return word;
   return event.kind === "restarting" ? `${word} ${event.text}` : `${word}: ${event.text}`;
 }

@@ -1,8 +1,8 @@
 // Where the reader is: everything that a view shows is in its address, so that a link shows the same to someone else.
 
-import type { NodeId, Sort } from "../forge/api";
+import type { NodeId, ActorSort } from "../forge/api";
 
-const SORTS: readonly Sort[] = ["tree", "mailbox", "rate", "restarts", "busy"];
+const SORTS: readonly ActorSort[] = ["tree", "mailbox", "rate", "restarts", "busy"];
 
 export type Page = "overview" | "actors" | "missing";
 
@@ -14,7 +14,7 @@ export type Place = {
   /** One node, or null for all of them. */
   readonly node: NodeId | null;
   readonly search: string;
-  readonly sort: Sort;
+  readonly sort: ActorSort;
   /** Keys of the actors whose children are folded away. */
   readonly folded: readonly string[];
   /** The actor of the drawer. */

@@ -10,7 +10,8 @@ fn broken_rules_are_named() {
     let check = |change: fn(&mut ClusterConfig), name: Option<&str>, expected: &str| {
         let mut config = ClusterConfig::default();
         change(&mut config);
-        let broken = config.validate(name).join("\n");
+        let broken: Vec<_> = config.validate().into_iter().chain(config.validate_name(name)).collect();
+        let broken = broken.join("\n");
         assert!(
             if expected.is_empty() { broken.is_empty() } else { broken.contains(expected) },
             "{expected}: {broken}"

@@ -4,10 +4,10 @@ use serde_json::json;
 use tokio::net::TcpStream;
 
 use super::node::{Node, config, post};
-use crate::gateway::LISTENER_CHECK;
 use crate::gateway::accept::serve;
 use crate::gateway::port::{HttpPortError, Port};
 use crate::kernel::time::{millis, secs};
+use crate::subsystem::{ActorPath, NODE, ReadinessRule, ReadinessWatcher};
 use crate::supervise::{
     Actor, ActorError, ChildSpec, Context, Message, Root, Strategy, SupervisorSpec, Tree,
 };
@@ -145,6 +145,9 @@ impl Actor for Fragile {
     }
 }
 
+static LISTENER: ActorPath = NODE.child("listener");
+const LISTENER_RULE: ReadinessRule = ReadinessRule { name: "listener", actors: &[&LISTENER] };
+
 #[tokio::test]
 async fn the_listener_stops_and_starts_with_its_siblings() {
     let mut node = Node::start(|_| {}).await;
@@ -152,16 +155,20 @@ async fn the_listener_stops_and_starts_with_its_siblings() {
     let port = Arc::new(Port::open(&config(|_| {})).expect("a free port"));
     let (fragile, break_it) = ChildSpec::actor("fragile", || Fragile);
     let children = vec![fragile, node.gateway.listener(Arc::clone(&port))];
-    let root = Root::start("node", SupervisorSpec::new(Strategy::OneForAll, children), Tree::new())
-        .await
-        .expect("starts");
+    let tree = Tree::new();
+    let watcher = ReadinessWatcher::new(Arc::clone(&tree), node.readiness.clone(), [(LISTENER_RULE, None)]);
+    let root =
+        Root::start("node", SupervisorSpec::new(Strategy::OneForAll, children), tree).await.expect("starts");
+    watcher.compare();
+    let watch = SupervisorSpec::new(Strategy::OneForOne, vec![watcher.child()]);
+    let watch = Root::start("watch", watch, Tree::new()).await.expect("starts");
     node.address = port.address();
     node.post("/rpc/tests.echo", "", r#"{"text":"a"}"#).await.answers(json!("a"));
     let mut reports = node.readiness.subscribe();
     assert!(reports.borrow_and_update().ready);
     break_it.cast(Break).expect("it runs");
     let down = reports.wait_for(|report| !report.ready).await.expect("the node holds the sender").clone();
-    assert_eq!(down.checks.iter().find(|check| !check.ready).map(|check| check.name), Some(LISTENER_CHECK));
+    assert_eq!(down.checks.iter().find(|check| !check.ready).map(|check| check.name), Some("listener"));
     reports.wait_for(|report| report.ready).await.expect("the node holds the sender");
     node.post("/rpc/tests.echo", "", r#"{"text":"b"}"#).await.answers(json!("b"));
     let mut busy = node.connect().await;
@@ -173,5 +180,6 @@ async fn the_listener_stops_and_starts_with_its_siblings() {
         busy.receive().await.answers(json!(true));
     });
     stopped.expect("in order");
+    watch.stop(secs(10)).await.expect("in order");
     assert!(TcpStream::connect(port.address()).await.is_err(), "the port is closed");
 }

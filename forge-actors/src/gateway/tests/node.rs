@@ -26,12 +26,13 @@ use crate::gateway::accept::serve;
 use crate::gateway::assets::Assets;
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::port::Port;
-use crate::gateway::readiness::Readiness;
 use crate::gateway::{Gateway, GatewayDeps};
 use crate::job::insert::JobInserter;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
+use crate::subsystem::Readiness;
 use crate::supervise::Tree;
+use crate::tree::SUBSYSTEMS;
 
 /// A wait that takes this long has failed.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -138,7 +139,7 @@ pub(super) fn tokens(secret: u8) -> Tokens {
 fn functions(id: NodeId) -> Functions {
     let catalog = Catalog::from_registrations(REGISTRATIONS.iter()).expect("names differ");
     let tree = Tree::new();
-    let node = NodeView::new(id, "node", Arc::clone(&tree));
+    let node = NodeView::new(id, "node", Arc::clone(&tree), SUBSYSTEMS);
     let deps = FunctionDeps {
         database: Database::new(PgConnectOptions::new(), DatabaseConfig::default(), "node"),
         tree,

@@ -16,6 +16,7 @@ use crate::boot::storage::{MIGRATION_LOCK_WAIT, Storage};
 use crate::config::load::Loaded;
 use crate::terminal::context::CommandContext;
 use crate::terminal::report::{Exit, Report};
+use forge_actors::db::config::DatabaseConfig;
 
 /// The name of this process in `pg_stat_activity`.
 const NODE: &str = "doctor";
@@ -26,7 +27,7 @@ const EMBEDDED_MARKER: &str = "nodes.lock";
 
 /// Checks the configured database, or an embedded one that exists already; `doctor` makes none.
 pub(super) async fn examine(loaded: &Loaded, context: CommandContext<'_>) -> Vec<Finding> {
-    let embedded = loaded.config.database.url.is_none();
+    let embedded = loaded.config.section::<DatabaseConfig>().url.is_none();
     if embedded && !loaded.folder.join(STATE_FOLDER).join(EMBEDDED_MARKER).exists() {
         return vec![Finding::good("the first start will make the embedded database")];
     }

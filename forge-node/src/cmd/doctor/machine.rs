@@ -13,6 +13,8 @@ use crate::boot::secret;
 use crate::cmd::client;
 use crate::config::load::Loaded;
 use crate::terminal::report::{Exit, Report};
+use forge_actors::db::config::DatabaseConfig;
+use forge_actors::gateway::config::GatewayConfig;
 
 /// Time for a node to answer /health.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -59,7 +61,7 @@ pub(super) fn secret(loaded: &Loaded) -> Finding {
 
 /// Checks the programs of the embedded database; `None` when another database is configured.
 pub(super) async fn postgres(loaded: &Loaded) -> Option<Finding> {
-    if loaded.config.database.url.is_some() {
+    if loaded.config.section::<DatabaseConfig>().url.is_some() {
         return None;
     }
     let (found, passed_over) = SearchPath::usual(&loaded.folder).find(&ServerUser::choose()).await;
@@ -80,7 +82,7 @@ pub(super) async fn postgres(loaded: &Loaded) -> Option<Finding> {
 
 /// Checks that the port is free, or that a node of Forge has it.
 pub(super) async fn port(loaded: &Loaded) -> Finding {
-    let gateway = &loaded.config.gateway;
+    let gateway = &loaded.config.section::<GatewayConfig>();
     match Port::open(gateway) {
         Ok(_) => Finding::good(format!("{} is free", gateway.address())),
         Err(HttpPortError::InUse { address }) if node_answers(loaded).await => {

@@ -1,20 +1,20 @@
 import { expect, test } from "vitest";
 import type { NodeId, ClusterOverview } from "../forge/api";
-import { NOW, VITALS, node, overview } from "./cluster.fixture";
-import { type Recent, verdictOf } from "./verdict";
+import { NOW, STATS, node, overview } from "./cluster.fixture";
+import { type Recent, healthOf } from "./health";
 
 const QUIET: Recent = { calls: 0, errors: 0 };
 
 function texts(change: Partial<ClusterOverview>, recent = QUIET): string[] {
-  return verdictOf(overview(change), recent, NOW).reasons.map((reason) => reason.text);
+  return healthOf(overview(change), recent, NOW).reasons.map((reason) => reason.text);
 }
 
 function level(change: Partial<ClusterOverview>, recent = QUIET): string {
-  return verdictOf(overview(change), recent, NOW).level;
+  return healthOf(overview(change), recent, NOW).level;
 }
 
 test("nothing to say is healthy", () => {
-  expect(verdictOf(overview(), QUIET, NOW)).toEqual({ level: "healthy", word: "Healthy", reasons: [] });
+  expect(healthOf(overview(), QUIET, NOW)).toEqual({ level: "healthy", word: "Healthy", reasons: [] });
 });
 
 test("a node that is missed, and failed jobs", () => {
@@ -25,7 +25,7 @@ test("a node that is missed, and failed jobs", () => {
 });
 
 test("down: nobody who serves, be it for want of a database", () => {
-  const away = node("node-1", { vitals: { ...VITALS, databaseUp: false } });
+  const away = node("node-1", { stats: { ...STATS, databaseUp: false } });
   expect(level({ nodes: [away] })).toBe("down");
   expect(texts({ nodes: [away] })).toEqual(["node-1 does not reach the database"]);
   expect(level({ nodes: [away, node("node-2")] })).toBe("degraded");
@@ -34,8 +34,8 @@ test("down: nobody who serves, be it for want of a database", () => {
 
 test("a pool that somebody waits for", () => {
   const full = { open: 8, lent: 8, waiting: 2, max: 8 };
-  const vitals = { ...VITALS, database: { write: full, read: { ...full, waiting: 0 }, locks: full, control: full } };
-  expect(texts({ nodes: [node("node-1", { vitals })] })).toEqual(["2 calls on node-1 wait for a write connection"]);
+  const stats = { ...STATS, database: { write: full, read: { ...full, waiting: 0 }, locks: full, control: full } };
+  expect(texts({ nodes: [node("node-1", { stats })] })).toEqual(["2 calls on node-1 wait for a write connection"]);
 });
 
 test("a cut link is told once, and not for a node that is away", () => {
@@ -58,13 +58,13 @@ test("a node that died long ago is only worth knowing", () => {
 });
 
 test("late changes, silent nodes, failing calls", () => {
-  expect(texts({ nodes: [node("node-1", { vitals: { ...VITALS, changeLagMs: 1_200 } })] })).toEqual(["changes arrive 1.2 s late on node-1"]);
-  expect(texts({ nodes: [node("node-1"), node("node-2", { vitals: null })] })).toEqual(["node-2 does not report its figures"]);
+  expect(texts({ nodes: [node("node-1", { stats: { ...STATS, changeLagMs: 1_200 } })] })).toEqual(["changes arrive 1.2 s late on node-1"]);
+  expect(texts({ nodes: [node("node-1"), node("node-2", { stats: null })] })).toEqual(["node-2 does not report its figures"]);
   expect(texts({}, { calls: 100, errors: 12 })).toEqual(["12 % of the last minute's calls failed"]);
   expect(level({}, { calls: 10, errors: 10 })).toBe("healthy");
 });
 
-test("what is worth knowing does not spoil the verdict, and comes last", () => {
+test("what is worth knowing does not spoil the health, and comes last", () => {
   const nodes = [node("node-1", { version: "0.2.0" }), node("node-2", { state: "draining" })];
   expect(level({ nodes, crashes24h: 2 })).toBe("healthy");
   expect(texts({ nodes, crashes24h: 2, jobs: { ...overview().jobs, failed: 1 } })).toEqual([

@@ -15,10 +15,10 @@ const CALLS_MIN = 20;
 
 export type Level = "healthy" | "degraded" | "down";
 
-/** One sentence, and whether it spoils the verdict or is only worth knowing. */
-export type Reason = { readonly text: string; readonly weighs: boolean };
+/** One sentence, and whether it spoils the health or is only worth knowing. */
+export type Reason = { readonly text: string; readonly degrades: boolean };
 
-export type Verdict = { readonly level: Level; readonly word: string; readonly reasons: readonly Reason[] };
+export type Health = { readonly level: Level; readonly word: string; readonly reasons: readonly Reason[] };
 
 /** Calls of the last minute. */
 export type Recent = { readonly calls: number; readonly errors: number };
@@ -26,12 +26,12 @@ export type Recent = { readonly calls: number; readonly errors: number };
 const WORDS: Readonly<Record<Level, string>> = { healthy: "Healthy", degraded: "Degraded", down: "Down" };
 
 /** Reasons that weigh come first. */
-export function verdictOf(overview: ClusterOverview, recent: Recent, nowMs: number): Verdict {
+export function healthOf(overview: ClusterOverview, recent: Recent, nowMs: number): Health {
   const { nodes, jobs, crashes24h } = overview;
   const reasons = [...nodes.flatMap((node) => ofNode(node, nowMs)), ...ofLinks(nodes, nowMs), ...ofVersions(nodes), ...ofJobs(jobs), ...ofCalls(recent)];
   if (crashes24h > 0) reasons.push(note(`${plural(crashes24h, "crash", "crashes")} in 24 h`));
   const level = levelOf(nodes, reasons, nowMs);
-  const order = [...reasons.filter((reason) => reason.weighs), ...reasons.filter((reason) => !reason.weighs)];
+  const order = [...reasons.filter((reason) => reason.degrades), ...reasons.filter((reason) => !reason.degrades)];
   return { level, word: WORDS[level], reasons: order };
 }
 
@@ -41,29 +41,29 @@ export function isPresent(node: NodeStatus, nowMs: number): boolean {
 }
 
 function levelOf(nodes: readonly NodeStatus[], reasons: readonly Reason[], nowMs: number): Level {
-  const serves = (node: NodeStatus): boolean => node.state === "active" && isPresent(node, nowMs) && node.vitals?.databaseUp !== false;
+  const serves = (node: NodeStatus): boolean => node.state === "active" && isPresent(node, nowMs) && node.stats?.databaseUp !== false;
   if (!nodes.some(serves)) return "down";
-  return reasons.some((reason) => reason.weighs) ? "degraded" : "healthy";
+  return reasons.some((reason) => reason.degrades) ? "degraded" : "healthy";
 }
 
 function ofNode(node: NodeStatus, nowMs: number): Reason[] {
-  const { name, state, vitals } = node;
+  const { name, state, stats } = node;
   const unseenMs = nowMs - Date.parse(node.seenAt);
-  if (state === "dead") return [{ text: `${name} is dead, last seen ${span(unseenMs)} ago`, weighs: unseenMs <= MISSED_MS_MAX }];
-  if (!isPresent(node, nowMs)) return [weighty(`${name} not seen for ${span(unseenMs)}`)];
+  if (state === "dead") return [{ text: `${name} is dead, last seen ${span(unseenMs)} ago`, degrades: unseenMs <= MISSED_MS_MAX }];
+  if (!isPresent(node, nowMs)) return [problem(`${name} not seen for ${span(unseenMs)}`)];
   const reasons: Reason[] = [];
   if (state === "draining") reasons.push(note(`${name} is draining`));
   if (state === "joining") reasons.push(note(`${name} is joining`));
-  if (vitals === null) return [...reasons, weighty(`${name} does not report its figures`)];
-  if (!vitals.databaseUp) reasons.push(weighty(`${name} does not reach the database`));
-  if (vitals.database !== null) reasons.push(...ofPool(name, "read", vitals.database.read), ...ofPool(name, "write", vitals.database.write));
-  if (vitals.changeLagMs > LAG_MS) reasons.push(weighty(`changes arrive ${duration(vitals.changeLagMs)} late on ${name}`));
+  if (stats === null) return [...reasons, problem(`${name} does not report its figures`)];
+  if (!stats.databaseUp) reasons.push(problem(`${name} does not reach the database`));
+  if (stats.database !== null) reasons.push(...ofPool(name, "read", stats.database.read), ...ofPool(name, "write", stats.database.write));
+  if (stats.changeLagMs > LAG_MS) reasons.push(problem(`changes arrive ${duration(stats.changeLagMs)} late on ${name}`));
   return reasons;
 }
 
 /** A pool without a free connection is a reason once somebody waits for one. */
 function ofPool(node: string, name: string, pool: PoolUsage): Reason[] {
-  return pool.waiting > 0 ? [weighty(`${plural(pool.waiting, "call")} on ${node} wait for a ${name} connection`)] : [];
+  return pool.waiting > 0 ? [problem(`${plural(pool.waiting, "call")} on ${node} wait for a ${name} connection`)] : [];
 }
 
 /** Links between two nodes that are both there; each pair once. */
@@ -73,7 +73,7 @@ function ofLinks(nodes: readonly NodeStatus[], nowMs: number): Reason[] {
   for (const node of present.values()) {
     for (const peer of node.peers.filter((peer) => !peer.linked && present.has(peer.node))) {
       const pair = [node.name, peer.name].sort();
-      cut.set(pair.join(), weighty(`no link between ${list(pair)}: changes arrive by polling`));
+      cut.set(pair.join(), problem(`no link between ${list(pair)}: changes arrive by polling`));
     }
   }
   return [...cut.values()];
@@ -85,18 +85,18 @@ function ofVersions(nodes: readonly NodeStatus[]): Reason[] {
 }
 
 function ofJobs({ failed }: JobCounts): Reason[] {
-  return failed > 0 ? [weighty(`${plural(failed, "job")} failed`)] : [];
+  return failed > 0 ? [problem(`${plural(failed, "job")} failed`)] : [];
 }
 
 function ofCalls({ calls, errors }: Recent): Reason[] {
   if (calls < CALLS_MIN || errors / calls <= ERROR_SHARE) return [];
-  return [weighty(`${Math.round((100 * errors) / calls)} % of the last minute's calls failed`)];
+  return [problem(`${Math.round((100 * errors) / calls)} % of the last minute's calls failed`)];
 }
 
-function weighty(text: string): Reason {
-  return { text, weighs: true };
+function problem(text: string): Reason {
+  return { text, degrades: true };
 }
 
 function note(text: string): Reason {
-  return { text, weighs: false };
+  return { text, degrades: false };
 }

@@ -1,0 +1,80 @@
+//! The cluster as a subsystem: the registry of nodes and the mesh. Provides the [`Mesh`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::config::ClusterConfig;
+use super::{ClusterDeps, Mesh, MeshOptions, NodeIdentity};
+use crate::app::context::Invoke;
+use crate::app::node::Peers;
+use crate::change::HintHub;
+use crate::db::database::Database;
+use crate::kernel::node::NodeState;
+use crate::leader::{Leader, MAINTENANCE};
+use crate::subsystem::{ActorNote, ActorPath, NODE, NodeBuilder, Part, SectionEntry, Subsystem};
+use crate::supervise::StartError;
+
+/// The subsystem.
+pub static CLUSTER: ActorPath = NODE.child("cluster");
+/// Keeps this node's row, and the list of the others.
+pub static REGISTRY: ActorPath = CLUSTER.child("registry");
+/// Deletes the rows of nodes that died long ago.
+pub static NODE_EXPIRY: ActorPath = CLUSTER.child("node_expiry");
+/// The connections between nodes.
+pub static MESH: ActorPath = CLUSTER.child("mesh");
+/// The ractor_cluster node server.
+pub static ENDPOINT: ActorPath = MESH.child("endpoint");
+/// One actor for each connection.
+pub static LINKS: ActorPath = MESH.child("links");
+/// Accepts connections of other nodes.
+pub static MESH_LISTENER: ActorPath = MESH.child("listener");
+/// Connects to other nodes.
+pub static DIALER: ActorPath = MESH.child("dialer");
+
+/// See the module. Takes [`MeshOptions`], whose port is open, where the node has a mesh.
+pub struct ClusterSubsystem;
+
+/// The address on which this node answers HTTP.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpAddress(pub SocketAddr);
+
+impl Subsystem for ClusterSubsystem {
+    const ROOT: ActorNote = ActorNote::new(&CLUSTER, "knows the other nodes").carries_peer_commands();
+    const ACTORS: &'static [ActorNote] = &[
+        ActorNote::new(&REGISTRY, "keeps this node's row and the list of the others"),
+        ActorNote::new(&NODE_EXPIRY, "deletes the rows of dead nodes, while this node leads `maintenance`"),
+        ActorNote::new(&MESH, "connections to the other nodes (with discovery)").carries_peer_commands(),
+        ActorNote::new(&ENDPOINT, "hands authenticated connections to ractor_cluster")
+            .carries_peer_commands(),
+        ActorNote::new(&LINKS, "one actor for each connection").safe_to_stop_below().carries_peer_commands(),
+        ActorNote::new(&MESH_LISTENER, "accepts connections"),
+        ActorNote::new(&DIALER, "connects, and connects again after a failure"),
+    ];
+    const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<ClusterConfig>()];
+
+    fn build(node: &mut NodeBuilder) -> Result<Option<Part>, StartError> {
+        let config = node.config::<ClusterConfig>();
+        let own = node.profile.clone();
+        let identity = NodeIdentity {
+            id: own.id,
+            name: own.name,
+            roles: own.roles,
+            address: node.find::<HttpAddress>().map(|bound| config.http_address(bound.0)),
+            mesh_address: None,
+        };
+        let (mesh, child) = Mesh::new(ClusterDeps {
+            config,
+            identity,
+            database: node.get::<Database>(),
+            hints: node.get::<HintHub>(),
+            terms: node.get::<Leader>().stand_for(MAINTENANCE),
+            invoke: node.get::<Arc<dyn Invoke>>(),
+            mesh: node.take::<MeshOptions>(),
+        });
+        node.provide::<Arc<dyn Peers>>(Arc::new(mesh.clone()));
+        node.provide(mesh.clone());
+        let draining = mesh.clone();
+        let part = Part::new(child).started(move || mesh.enter(NodeState::Active));
+        Ok(Some(part.drain(move || draining.enter(NodeState::Draining))))
+    }
+}

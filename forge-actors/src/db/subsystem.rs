@@ -1,0 +1,53 @@
+//! The database as a subsystem: the private Postgres where one is used, the monitor, and the migrator.
+
+use super::config::DatabaseConfig;
+use super::database::Database;
+use super::state::DatabaseState;
+use crate::subsystem::{
+    ActorNote, ActorPath, NODE, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem,
+};
+use crate::supervise::{ChildSpec, StartError, Strategy, SupervisorSpec};
+
+/// The subsystem.
+pub static DATABASE: ActorPath = NODE.child("database");
+/// The private Postgres server.
+pub static POSTGRES: ActorPath = DATABASE.child("postgres");
+/// Pings the database.
+pub static MONITOR: ActorPath = DATABASE.child("monitor");
+/// Applies migrations once, at the start of the node.
+pub static MIGRATOR: ActorPath = DATABASE.child("migrator");
+
+/// The children of the database, in start order; whoever opened it makes them.
+pub struct DatabaseChildren(pub Vec<ChildSpec>);
+
+/// See the module. Takes [`DatabaseChildren`] and the [`Database`] that exist before the tree.
+pub struct DatabaseSubsystem;
+
+impl Subsystem for DatabaseSubsystem {
+    const ROOT: ActorNote = ActorNote::new(&DATABASE, "connection pools and migrations");
+    const ACTORS: &'static [ActorNote] = &[
+        ActorNote::new(&POSTGRES, "runs the private server (where no database is configured)"),
+        ActorNote::new(&MONITOR, "pings the database and reports an outage"),
+        ActorNote::new(&MIGRATOR, "applies migrations before anything reads the database"),
+    ];
+    const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<DatabaseConfig>()];
+    const CHECK: Option<ReadinessRule> = Some(ReadinessRule { name: "database", actors: &[] });
+
+    fn build(node: &mut NodeBuilder) -> Result<Option<Part>, StartError> {
+        let database = node.get::<Database>();
+        let children = node.take::<DatabaseChildren>().map_or_else(Vec::new, |children| children.0);
+        // One by one: the monitor goes on watching while the private server restarts, since it reports the
+        // outage to everybody else.
+        let spec = SupervisorSpec::new(Strategy::OneForOne, children);
+        let state = database.state();
+        let part = Part::new(ChildSpec::supervisor(DATABASE.id(), spec)).health(state, answers);
+        Ok(Some(part.stats(move |stats| {
+            stats.database_up = database.state().borrow().is_up();
+            stats.database = Some(database.usage());
+        })))
+    }
+}
+
+fn answers(state: &DatabaseState) -> Result<(), &'static str> {
+    if state.is_up() { Ok(()) } else { Err("the database does not answer") }
+}

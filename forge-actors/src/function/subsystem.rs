@@ -1,0 +1,55 @@
+//! Functions as a subsystem: runs queries, mutations and actions. Provides [`Functions`].
+
+use std::sync::Arc;
+
+use super::config::FunctionConfig;
+use super::{FunctionDeps, Functions};
+use crate::app::Catalog;
+use crate::app::context::Services;
+use crate::app::new_job::InsertJob;
+use crate::app::node::NodeView;
+use crate::app::token::Tokens;
+use crate::change::HintHub;
+use crate::db::database::Database;
+use crate::kernel::integer::Int53;
+use crate::leader::{Leader, MAINTENANCE};
+use crate::subsystem::{
+    ActorNote, ActorPath, NODE, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem,
+};
+use crate::supervise::{StartError, Tree};
+
+/// The subsystem, which is one actor.
+pub static FUNCTIONS: ActorPath = NODE.child("functions");
+
+/// See the module. Takes the catalog, the node's view and, where there are some, the [`Tokens`].
+pub struct FunctionSubsystem;
+
+impl Subsystem for FunctionSubsystem {
+    const ROOT: ActorNote =
+        ActorNote::new(&FUNCTIONS, "runs queries, mutations and actions").carries_commands();
+    const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<FunctionConfig>()];
+    const CHECK: Option<ReadinessRule> = Some(ReadinessRule { name: "functions", actors: &[&FUNCTIONS] });
+
+    fn build(node: &mut NodeBuilder) -> Result<Option<Part>, StartError> {
+        let deps = FunctionDeps {
+            database: node.get::<Database>(),
+            tree: node.get::<Arc<Tree>>(),
+            hints: node.get::<HintHub>(),
+            terms: node.get::<Leader>().stand_for(MAINTENANCE),
+            config: node.config::<FunctionConfig>(),
+        };
+        let view = node.get::<NodeView>();
+        let (tokens, http) = (node.find::<Tokens>(), node.get::<reqwest::Client>());
+        let jobs = node.get::<Arc<dyn InsertJob>>();
+        let services = |invoke| Services { node: view, invoke, jobs, tokens, http };
+        let (functions, child) = Functions::new(node.get::<Arc<Catalog>>(), deps, services);
+        node.provide(functions.invoker());
+        node.provide(functions.clone());
+        Ok(Some(Part::new(child).stats(move |stats| {
+            let counts = functions.counts();
+            stats.calls = Int53::count(counts.calls);
+            stats.errors = Int53::count(counts.errors);
+            stats.in_flight = Int53::count(functions.in_flight().len() as u64);
+        })))
+    }
+}

@@ -1,0 +1,50 @@
+//! Live queries as a subsystem. Provides the [`Reactor`].
+
+use super::config::ReactivityConfig;
+use super::{Reactor, ReactorDeps};
+use crate::change::HintHub;
+use crate::db::database::Database;
+use crate::function::Functions;
+use crate::kernel::integer::Int53;
+use crate::subsystem::{
+    ActorNote, ActorPath, NODE, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem,
+};
+use crate::supervise::StartError;
+
+/// The subsystem.
+pub static REACTOR: ActorPath = NODE.child("reactor");
+/// Runs ticks.
+pub static TICKER: ActorPath = REACTOR.child("ticker");
+/// Decides when to tick.
+pub static POLLER: ActorPath = REACTOR.child("poller");
+
+/// See the module.
+pub struct ReactorSubsystem;
+
+impl Subsystem for ReactorSubsystem {
+    const ROOT: ActorNote = ActorNote::new(&REACTOR, "keeps live queries up to date");
+    const ACTORS: &'static [ActorNote] = &[
+        ActorNote::new(&TICKER, "runs the queries whose tables changed, in one snapshot"),
+        ActorNote::new(&POLLER, "asks for a tick when a commit is announced, and from time to time"),
+    ];
+    const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<ReactivityConfig>()];
+    const CHECK: Option<ReadinessRule> = Some(ReadinessRule { name: "reactor", actors: &[&TICKER, &POLLER] });
+
+    fn build(node: &mut NodeBuilder) -> Result<Option<Part>, StartError> {
+        let (reactor, child) = Reactor::new(ReactorDeps {
+            functions: node.get::<Functions>(),
+            database: node.get::<Database>(),
+            hints: node.get::<HintHub>(),
+            config: node.config::<ReactivityConfig>(),
+        });
+        node.provide(reactor.clone());
+        Ok(Some(Part::new(child).stats(move |stats| {
+            let live = reactor.stats();
+            stats.subscriptions = Int53::count(live.subscriptions as u64);
+            stats.query_groups = Int53::count(live.groups as u64);
+            stats.ticks = Int53::count(live.ticks);
+            stats.last_tick_ms = live.last_tick.as_secs_f64() * 1_000.0;
+            stats.change_lag_ms = live.lag.as_secs_f64() * 1_000.0;
+        })))
+    }
+}

@@ -1,0 +1,89 @@
+//! What a node says of its load: figures that every dashboard shows by name, and a list for all others.
+
+use crate::kernel::integer::Int53;
+
+/// How busy a node is: gauges of this moment, and counters since its start.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Default)]
+pub struct NodeStats {
+    /// Open WebSocket sessions.
+    pub sessions: Int53,
+    /// Live queries that sessions are subscribed to.
+    pub subscriptions: Int53,
+    /// Executions that those subscriptions share.
+    pub query_groups: Int53,
+    /// Ticks of the reactor since the node started.
+    pub ticks: Int53,
+    /// Duration of the last tick.
+    pub last_tick_ms: f64,
+    /// Time from the last announced commit to the delivery of its results to the sessions.
+    pub change_lag_ms: f64,
+    /// Calls since the node started.
+    pub calls: Int53,
+    /// Calls among them that failed by the node's fault: panics, timeouts, internal errors.
+    pub errors: Int53,
+    /// Calls that run now.
+    pub in_flight: Int53,
+    /// True while the database answers.
+    pub database_up: bool,
+    /// Use of the connection pools.
+    pub database: Option<DatabaseUsage>,
+    /// Figures of subsystems that the fields above do not name.
+    pub figures: Vec<Figure>,
+}
+
+/// A number that a subsystem shows in the overview.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// The subsystem.
+    pub subsystem: String,
+    /// What is counted or measured, as people read it.
+    pub name: String,
+    /// The value.
+    pub value: f64,
+    /// Its unit.
+    pub unit: FigureUnit,
+}
+
+/// The unit of a figure.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FigureUnit {
+    /// A number of things.
+    Count,
+    /// Milliseconds.
+    Ms,
+    /// Bytes.
+    Bytes,
+    /// A share between 0 and 1.
+    Ratio,
+}
+
+/// How full the pools are.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatabaseUsage {
+    /// Connections of transactions.
+    pub write: PoolUsage,
+    /// Connections of queries.
+    pub read: PoolUsage,
+    /// Connections of advisory locks.
+    pub locks: PoolUsage,
+    /// Connections of health checks, cancellation and leases.
+    pub control: PoolUsage,
+}
+
+/// How full a pool is.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUsage {
+    /// Connections that exist.
+    pub open: u32,
+    /// Connections in use.
+    pub lent: u32,
+    /// Callers that wait for one.
+    pub waiting: u32,
+    /// Connections at most.
+    pub max: u32,
+}

@@ -1,0 +1,70 @@
+//! Every table has one subsystem that owns it, and all SQL about it.
+
+use super::source::{RUST, TREE};
+use super::{Exceptions, Finding, none};
+
+/// A table of the system and the folder of its owner.
+const OWNERS: &[(&str, &str)] = &[
+    ("forge_audit", "dashboard"),
+    ("forge_changes", "change"),
+    ("forge_crashes", "telemetry"),
+    ("forge_idempotency", "function"),
+    ("forge_job_history", "job"),
+    ("forge_jobs", "job"),
+    ("forge_leader", "leader"),
+    ("forge_links", "dashboard"),
+    ("forge_nodes", "cluster"),
+];
+
+/// `file table` and why another subsystem names it.
+const ALLOWED: &[(&str, &str)] = &[];
+
+#[test]
+fn a_table_belongs_to_one_subsystem() {
+    let mut exceptions = Exceptions::new(ALLOWED);
+    let mut findings = Vec::new();
+    let mut check = |path: &str, line: usize, text: &str| {
+        let Some((folder, _)) = path.strip_prefix("forge-actors/src/").and_then(|rest| rest.split_once('/'))
+        else {
+            return;
+        };
+        for (table, owner) in OWNERS.iter().filter(|(table, owner)| folder != *owner && text.contains(table))
+        {
+            if !exceptions.covers(&format!("{path} {table}")) {
+                let what = format!("`{table}` in {folder}/");
+                findings.push(Finding::new(
+                    path,
+                    line,
+                    format!("{what}, of {owner}/"),
+                    "ask its owner for a function",
+                ));
+            }
+        }
+    };
+    for file in TREE.iter().filter(|file| file.path.ends_with(".sql")) {
+        for (index, line) in file.text.lines().enumerate() {
+            let code = line.split("--").next().unwrap_or_default();
+            check(&file.path, index + 1, code);
+        }
+    }
+    for file in RUST.iter().filter(|file| file.is_product()) {
+        for token in file.tokens.iter().filter(|token| token.literal && !file.is_test(token.line)) {
+            check(file.path, token.line, &token.text);
+        }
+    }
+    findings.extend(exceptions.unneeded());
+    none(findings);
+}
+
+#[test]
+fn a_statement_is_run_by_its_own_subsystem() {
+    let mut findings = Vec::new();
+    for file in RUST.iter().filter(|file| file.is_product()) {
+        let literals = file.tokens.iter().filter(|token| token.literal && token.text.ends_with(".sql\""));
+        for token in literals.filter(|token| token.text.contains("../") && !file.is_test(token.line)) {
+            let why = "reaches into another folder: ask its owner for a function";
+            findings.push(Finding::new(file.path, token.line, token.text.as_str(), why));
+        }
+    }
+    none(findings);
+}
