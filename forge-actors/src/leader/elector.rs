@@ -22,6 +22,7 @@ use super::term::Term;
 use crate::db::error::DatabaseError;
 use crate::db::lock::LockKey;
 use crate::db::lock_session::LockSession;
+use crate::kernel::diagnose::Diagnose;
 use crate::kernel::time::{minutes, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
 
@@ -227,8 +228,9 @@ impl Elector {
         let failed_before = state.failures > 0;
         state.failures = state.failures.saturating_add(1);
         if let RoundError::Database(obstacle @ DatabaseError::TransactionPooler { .. }) = error {
-            if self.shared.set_obstacle(Some(obstacle.to_string())) {
-                tracing::error!(error = %obstacle, "this node stands for no leadership");
+            let help = obstacle.help().unwrap_or_default();
+            if self.shared.set_obstacle(Some(format!("{obstacle}; {help}"))) {
+                tracing::error!(error = %obstacle, %help, "this node stands for no leadership");
             }
             return OBSTACLE_RETRY;
         }

@@ -205,7 +205,7 @@ async fn a_node_behind_a_transaction_pooler_says_so_and_leads_nothing() {
     let candidate = Candidate::start(&pooled, "pooled").await;
     until("the obstacle is found", LIMIT, async || candidate.leader.obstacle().is_some()).await;
     let obstacle = candidate.leader.obstacle().unwrap_or_default();
-    assert!(obstacle.contains("transaction pooler") && obstacle.contains("help:"), "{obstacle}");
+    assert!(obstacle.contains("transaction pooler") && obstacle.contains("session mode"), "{obstacle}");
     assert!(candidate.term().is_none());
     assert_eq!(list_leaders(&scratch.database.reader()).await.unwrap(), []);
     // The others go on, and the elector has not crashed.
