@@ -3,7 +3,7 @@
 //! ```text
 //!   cluster (one_for_one)
 //!   ├ registry                  keeps this node's row in `forge_nodes`, reads the others
-//!   ├ node_expiry               deletes rows of nodes that died long ago, while this node leads `maintenance`
+//!   ├ node_expiry               deletes rows of nodes that died long ago, on the leader of `maintenance`
 //!   └ mesh (rest_for_one)
 //!     ├ endpoint                owns the carrier of the links; sends hints and interest
 //!     ├ links (dynamic)         one actor per connected peer

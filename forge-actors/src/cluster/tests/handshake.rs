@@ -167,7 +167,7 @@ fn hello(protocol_min: u16, protocol: u16) -> MeshHello {
 }
 
 #[test]
-fn protocols_must_shake() {
+fn protocol_ranges_must_overlap() {
     let check = |a: (u16, u16), b: (u16, u16), expected: bool| {
         assert_eq!(hello(a.0, a.1).check_protocol(&hello(b.0, b.1)).is_ok(), expected, "{a:?} {b:?}");
         assert_eq!(hello(b.0, b.1).check_protocol(&hello(a.0, a.1)).is_ok(), expected, "{b:?} {a:?}");
