@@ -233,7 +233,7 @@ fn is_fatal(database: &dyn sqlx::error::DatabaseError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::diagnose::error_chain;
+    use crate::kernel::error_chain::error_chain;
 
     #[test]
     fn measured_times_are_printed_in_whole_seconds() {

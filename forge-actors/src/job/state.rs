@@ -1,10 +1,10 @@
 //! What becomes of a job after an attempt: pure decisions.
 
-use std::error::Error;
 use std::time::Duration;
 
 use crate::app::job::{JobStatus, RetryBackoff};
 use crate::function::AttemptResult;
+use crate::kernel::error_chain::{error_causes, error_chain};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::limits::CAUSE_BYTES_MAX;
 
@@ -62,14 +62,11 @@ impl Transition {
 
 /// The fault with its causes, as an operator reads it, without characters that Postgres cannot store.
 fn error_text(fault: &Fault) -> String {
-    let mut source = fault.source();
-    // The message of an internal fault is meant for clients, who must not see the causes that follow here.
-    let hides_causes = fault.code() == Code::Internal && source.is_some();
-    let mut text = if hides_causes { fault.code().to_string() } else { fault.to_string() };
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
+    let text = match error_causes(fault) {
+        // The message of an internal fault is meant for clients, who must not see the causes that follow here.
+        Some(causes) if fault.code() == Code::Internal => format!("{}: {causes}", fault.code()),
+        Some(_) | None => error_chain(fault),
+    };
     let text = text.replace('\0', "\u{fffd}");
     match text.char_indices().find(|(at, c)| at + c.len_utf8() > CAUSE_BYTES_MAX) {
         Some((end, _)) => text[..end].to_owned(),

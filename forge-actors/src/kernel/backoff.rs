@@ -1,16 +1,16 @@
-//! Exponential backoff with jitter: pure, the caller supplies the attempt and the random number.
+//! Exponential backoff with jitter. Pure: the caller supplies the attempt and the random number.
 //!
 //! Equal jitter: half of the exponential delay is kept, the other half is drawn, so that restarts of many
-//! children spread while none comes back at once (AWS Architecture Blog, "Exponential Backoff And Jitter").
+//! children spread and none of them comes at once (AWS Architecture Blog, "Exponential Backoff And Jitter").
 
 use std::time::Duration;
 
-/// How long to wait before attempt `n`: `base · 2ⁿ`, never more than `max`, jittered downwards by up to half.
+/// The delay before repeat `n`: `base · 2ⁿ`, at most `max`, jittered downwards by up to half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// Delay before the first repeat, unjittered.
+    /// Delay before the first repeat, without jitter.
     pub base: Duration,
-    /// Largest delay, unjittered.
+    /// Largest delay, without jitter.
     pub max: Duration,
 }
 
@@ -32,7 +32,7 @@ impl Backoff {
         ceiling / 2 + (ceiling / 2).mul_f64(random.clamp(0.0, 1.0))
     }
 
-    /// [`delay`](Self::delay) with a random number of its own.
+    /// [`delay`](Self::delay) with a random number that is drawn here.
     pub fn jittered(&self, attempt: u32) -> Duration {
         self.delay(attempt, fastrand::f64())
     }

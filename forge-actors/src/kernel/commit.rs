@@ -1,4 +1,4 @@
-//! What a commit leaves behind, in Postgres' own words: transaction ids, tables, snapshots.
+//! Transaction ids, table ids, commit receipts and snapshots, as Postgres defines them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,7 +16,7 @@ impl fmt::Display for Xid {
     }
 }
 
-/// A table, by its `oid`.
+/// The `oid` of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TableId(pub u32);
 
@@ -26,43 +26,44 @@ impl fmt::Display for TableId {
     }
 }
 
-/// What a transaction wrote, known once it is committed.
+/// What a committed transaction wrote.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Receipt {
-    /// Its id; `None` when it wrote nothing at all.
+    /// The transaction's id; `None` when it wrote nothing.
     pub xid: Option<Xid>,
-    /// The tables it wrote of which changes are captured.
+    /// The tables with change capture that the transaction wrote.
     pub tables: BTreeSet<TableId>,
 }
 
-/// Which transactions a snapshot sees: those before `xmax` that were not in progress when it was taken.
+/// A Postgres snapshot. It sees the transactions before `xmax` that were not in progress when it was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     xmin: Xid,
     xmax: Xid,
-    /// In ascending order, as Postgres writes them.
+    /// Transactions that were in progress, in ascending order as Postgres writes them.
     in_progress: Vec<Xid>,
 }
 
 impl Snapshot {
-    /// Every transaction before this one had ended.
+    /// All transactions before this one had ended.
     pub fn xmin(&self) -> Xid {
         self.xmin
     }
 
-    /// No transaction from this one on is seen.
+    /// The snapshot sees no transaction from this one on.
     pub fn xmax(&self) -> Xid {
         self.xmax
     }
 
-    /// True when what `xid` committed is visible. Of a transaction that rolled back it is true as well.
+    /// Whether the snapshot sees the commit of `xid`. Also true for a transaction that rolled back before the
+    /// snapshot was taken.
     pub fn contains(&self, xid: Xid) -> bool {
         xid < self.xmin || (xid < self.xmax && self.in_progress.binary_search(&xid).is_err())
     }
 }
 
 impl fmt::Display for Snapshot {
-    /// As Postgres writes and reads it (`pg_snapshot`).
+    /// The text form of Postgres' type `pg_snapshot`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:", self.xmin, self.xmax)?;
         for (index, xid) in self.in_progress.iter().enumerate() {
@@ -72,15 +73,15 @@ impl fmt::Display for Snapshot {
     }
 }
 
-/// A text that is not one of `pg_current_snapshot()`.
+/// A text that is not in the form of `pg_current_snapshot()`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a snapshot as Postgres writes it (xmin:xmax:xid,xid,…)")]
-pub struct NotASnapshot(String);
+pub struct InvalidSnapshot(String);
 
 impl FromStr for Snapshot {
-    type Err = NotASnapshot;
+    type Err = InvalidSnapshot;
 
-    fn from_str(text: &str) -> Result<Self, NotASnapshot> {
+    fn from_str(text: &str) -> Result<Self, InvalidSnapshot> {
         let parse = || {
             let (xmin, rest) = text.split_once(':')?;
             let (xmax, list) = rest.split_once(':')?;
@@ -89,6 +90,6 @@ impl FromStr for Snapshot {
                 list.split(',').filter(|text| !text.is_empty()).map(xid).collect::<Option<_>>()?;
             Some(Self { xmin: xid(xmin)?, xmax: xid(xmax)?, in_progress })
         };
-        parse().ok_or_else(|| NotASnapshot(text.to_owned()))
+        parse().ok_or_else(|| InvalidSnapshot(text.to_owned()))
     }
 }

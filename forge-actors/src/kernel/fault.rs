@@ -1,9 +1,8 @@
-//! The one error that crosses Forge's borders: a stable code, a sentence, details; the cause stays behind for
-//! the log.
+//! The error that clients receive: a stable code, a sentence, details. The cause is kept for the log.
 //!
-//! [`Code`] is the whole table: its wire name and its HTTP status stand side by side, here and nowhere else.
-//! What a client sees never contains SQL, panic text or paths, because [`Fault`]'s source is not part of what
-//! is written to the wire.
+//! [`Code`] is the whole list of codes with their wire names and HTTP statuses, which no other file repeats.
+//! A client never sees SQL, panic text or paths, because the source of a [`Fault`] is not written to the
+//! wire.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -24,13 +23,14 @@ pub struct AppCode {
     pub status: u16,
 }
 
-/// Codes of other nodes' application errors that a node remembers; one more means a peer that makes names up,
-/// and is refused.
+/// Names of other nodes' application errors that a node remembers. Further names are refused, since a peer
+/// that sends so many makes them up.
 const INTERNED_MAX: usize = 1_024;
 
 impl AppCode {
-    /// The code that another node named. Names live as long as the process, as those of this node's own enums
-    /// do.
+    /// The code of an application error that another node sent; `None` when the status is not an error
+    /// status, or too many names are remembered. The name stays in memory until the process ends, like the
+    /// names of this node's own enums.
     pub fn interned(name: &str, status: u16) -> Option<Self> {
         static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
         if !(400..600).contains(&status) {
@@ -51,24 +51,24 @@ impl AppCode {
 
 macro_rules! codes {
     ($($(#[$doc:meta])+ $variant:ident = $name:literal, $status:literal;)+) => {
-        /// Why a call failed: the stable list that clients match on.
+        /// Why a call failed. Clients match on these codes, so the list is stable.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code {
             $($(#[$doc])+ $variant,)+
-            /// The application's own error enum, with its own name and status.
+            /// A variant of the application's own error enum, with its own name and status.
             App(AppCode),
         }
 
         impl Code {
-            /// Forge's own codes, for documentation and generated clients.
+            /// Forge's own codes, for the documentation and generated clients.
             pub const ALL: &'static [Code] = &[$(Code::$variant),+];
 
-            /// The name on the wire.
+            /// The code's name on the wire.
             pub const fn name(self) -> &'static str {
                 match self { $(Code::$variant => $name,)+ Code::App(app) => app.name }
             }
 
-            /// The HTTP status that answers it.
+            /// The HTTP status of an answer with this code.
             pub const fn status(self) -> u16 {
                 match self { $(Code::$variant => $status,)+ Code::App(app) => app.status }
             }
@@ -77,33 +77,33 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The request itself is not readable: broken JSON, a wrong shape of body, a bad header.
+    /// The request cannot be read: broken JSON, a body of the wrong shape, a bad header.
     BadRequest = "BAD_REQUEST", 400;
-    /// No token, or one that is expired, forged or not yet valid.
+    /// There is no token, or the token is expired, forged or not yet valid.
     Unauthenticated = "UNAUTHENTICATED", 401;
-    /// The caller is known, and may not do this.
+    /// The caller is known and lacks the permission.
     PermissionDenied = "PERMISSION_DENIED", 403;
-    /// No function of that name, or no such path.
+    /// There is no function or path of that name.
     NotFound = "NOT_FOUND", 404;
-    /// The function exists and is not called this way (GET serves queries only).
+    /// The function exists but cannot be called with this HTTP method (GET serves queries only).
     MethodNotAllowed = "METHOD_NOT_ALLOWED", 405;
-    /// A row that must be unique exists already, or concurrent changes kept colliding.
+    /// A unique row exists already, or concurrent changes kept colliding.
     Conflict = "CONFLICT", 409;
-    /// Body or arguments are larger than the limit.
+    /// The body or the arguments are larger than the limit.
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", 413;
     /// The body is not `application/json`.
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", 415;
-    /// Arguments were read and refused; `details.fields` says which and why.
+    /// Arguments were read and refused; `details.fields` names each of them with its reason.
     Validation = "VALIDATION", 422;
-    /// A bug: the cause is in the node's log under the trace id.
+    /// A bug in the server or the application: the node's log has the cause under the trace id.
     Internal = "INTERNAL", 500;
-    /// The database is away, or the node is stopping: try again later.
+    /// The database is not reachable, or the node is stopping: try again later.
     Unavailable = "UNAVAILABLE", 503;
     /// A limit of concurrent calls is reached: try again later.
     Overloaded = "OVERLOADED", 503;
-    /// The connection broke while the commit was in flight: it may or may not have happened.
+    /// The connection broke during the commit: the change may or may not have been committed.
     OutcomeUnknown = "OUTCOME_UNKNOWN", 503;
-    /// The call took longer than its timeout, and was cancelled in Postgres too.
+    /// The call took longer than its timeout and was cancelled, in Postgres too.
     Timeout = "TIMEOUT", 504;
 }
 
@@ -113,15 +113,15 @@ impl fmt::Display for Code {
     }
 }
 
-/// One refused argument.
+/// A refused argument.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FieldError {
     /// Path of the argument, for example `title` or `items[2].sku`; empty for the arguments as a whole.
     pub field: String,
-    /// Stable word for the rule that it broke, for example `required`, `type`, `length`, `unknown`.
+    /// Stable name of the broken rule, for example `required`, `type`, `length`, `unknown`.
     pub rule: Cow<'static, str>,
-    /// A sentence that says what is expected.
+    /// A sentence that says which values are accepted.
     pub message: String,
 }
 
@@ -136,10 +136,10 @@ impl FieldError {
     }
 }
 
-/// A failed call. Small to move (one pointer), because every handler returns it by value.
-pub struct Fault(Box<Inner>);
+/// A failed call. One pointer in size, because every handler returns it by value.
+pub struct Fault(Box<FaultParts>);
 
-struct Inner {
+struct FaultParts {
     code: Code,
     message: Cow<'static, str>,
     details: Option<serde_json::Value>,
@@ -149,9 +149,9 @@ struct Inner {
 }
 
 impl Fault {
-    /// A fault that says `message` to the client.
+    /// A fault with a code and a sentence for the client.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(FaultParts {
             code,
             message: message.into(),
             details: None,
@@ -161,8 +161,8 @@ impl Fault {
         }))
     }
 
-    /// No failure, but a job's request to be run again after `delay`. It travels as a fault so that a handler
-    /// can return it with `?` or `return`; the runner of the attempt reads it with
+    /// Not a failure: a job's request to be run again after `delay`. The request travels as a fault so that a
+    /// handler can return it with `?` or `return`; the runner of the attempt reads the delay with
     /// [`snooze_delay`](Self::snooze_delay).
     pub fn snooze(delay: Duration) -> Self {
         let mut fault = Self::new(Code::Unavailable, "the job was snoozed");
@@ -170,7 +170,7 @@ impl Fault {
         fault
     }
 
-    /// A bug: the client learns only that; `source` goes to the log.
+    /// A bug. The client learns only that the call failed inside the server; `source` goes to the log.
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(
             Code::Internal,
@@ -189,25 +189,25 @@ impl Fault {
         Self::new(Code::Validation, message).with_details(serde_json::json!({ "fields": fields }))
     }
 
-    /// Adds what a program may read.
+    /// Adds details for programs that read the fault.
     pub fn with_details(mut self, details: serde_json::Value) -> Self {
         self.0.details = Some(details);
         self
     }
 
-    /// Says when a repeat makes sense (`Retry-After`, `retryAfterMs`).
+    /// Adds how long a client should wait before it repeats the call (`Retry-After`, `retryAfterMs`).
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.0.retry_after = Some(delay);
         self
     }
 
-    /// Keeps the cause for the log; it never reaches a client.
+    /// Adds the cause for the log, which never reaches a client.
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
-    /// The code.
+    /// The fault's code.
     pub fn code(&self) -> Code {
         self.0.code
     }
@@ -217,12 +217,12 @@ impl Fault {
         &self.0.message
     }
 
-    /// What a program may read.
+    /// Details for programs that read the fault.
     pub fn details(&self) -> Option<&serde_json::Value> {
         self.0.details.as_ref()
     }
 
-    /// When a repeat makes sense.
+    /// How long a client should wait before it repeats the call.
     pub fn retry_delay(&self) -> Option<Duration> {
         self.0.retry_after
     }
@@ -232,7 +232,7 @@ impl Fault {
         self.0.snooze
     }
 
-    /// The SQLSTATE of the database error that caused it, if one did.
+    /// The SQLSTATE of the database error that caused the fault, if a database error did.
     pub fn sqlstate(&self) -> Option<String> {
         let database = self.source()?.downcast_ref::<sqlx::Error>()?.as_database_error()?;
         database.code().map(Cow::into_owned)
@@ -270,8 +270,8 @@ impl From<Infallible> for Fault {
 }
 
 impl From<sqlx::Error> for Fault {
-    /// Connection trouble is `UNAVAILABLE`, a statement cut by its time limit `TIMEOUT`, a violated unique
-    /// key or a lost race `CONFLICT`; everything else is a bug.
+    /// A connection failure is `UNAVAILABLE`, a statement that was cut by its time limit is `TIMEOUT`, a
+    /// violated unique key or a lost race is `CONFLICT`; every other error is a bug.
     fn from(error: sqlx::Error) -> Self {
         let (code, message, retry) = match &error {
             sqlx::Error::PoolTimedOut => (Code::Overloaded, "all database connections are busy", true),
@@ -280,13 +280,13 @@ impl From<sqlx::Error> for Fault {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => (Code::Unavailable, "the database is not reachable", true),
             sqlx::Error::Database(database) => match database.code().as_deref() {
-                // query_canceled: only Forge's own limits cancel statements.
+                // query_canceled: only Forge's own time limits cancel statements.
                 Some("57014") => (Code::Timeout, "the call took longer than its timeout", false),
                 Some("40001" | "40P01") => (Code::Conflict, "concurrent changes collided", true),
                 Some("55P03") => (Code::Conflict, "another transaction holds a lock that was needed", true),
                 Some("23505") => (Code::Conflict, "a row with this key exists already", false),
-                // character_not_in_repertoire, untranslatable_character: a text that Postgres cannot hold
-                // came in.
+                // character_not_in_repertoire, untranslatable_character: the client sent a text that Postgres
+                // cannot store.
                 Some("22021" | "22P05") => {
                     (Code::BadRequest, "a text holds a character that cannot be stored", false)
                 }

@@ -1,4 +1,4 @@
-//! Identifiers: UUIDv7 newtypes, one type per thing, made by [`id!`](crate::id).
+//! Identifiers: UUIDv7 newtypes, declared by [`id!`](crate::id).
 
 /// Declares UUIDv7 newtypes (RFC 9562): distinct in Rust, `uuid` in Postgres, a string on the wire.
 ///
@@ -15,10 +15,10 @@ macro_rules! id {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         $vis struct $name($crate::__private::uuid::Uuid);
 
-        #[allow(dead_code, unreachable_pub, reason = "every identifier has the same methods, whichever of them its crate uses")]
+        #[allow(dead_code, unreachable_pub, reason = "every identifier has the same methods, used or not")]
         impl $name {
             /// A new identifier; later ones sort after earlier ones.
-            #[allow(clippy::new_without_default, reason = "a default identifier would be a new one each time")]
+            #[allow(clippy::new_without_default, reason = "each default identifier would be a new one")]
             pub fn new() -> Self {
                 Self($crate::__private::uuid::Uuid::now_v7())
             }
@@ -55,26 +55,33 @@ macro_rules! id {
         }
 
         impl $crate::__private::serde::Serialize for $name {
-            fn serialize<S: $crate::__private::serde::Serializer>(&self, serializer: S) -> ::std::result::Result<S::Ok, S::Error> {
+            fn serialize<S: $crate::__private::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::std::result::Result<S::Ok, S::Error> {
                 $crate::__private::serde::Serialize::serialize(&self.0, serializer)
             }
         }
 
         impl<'de> $crate::__private::serde::Deserialize<'de> for $name {
-            fn deserialize<D: $crate::__private::serde::Deserializer<'de>>(deserializer: D) -> ::std::result::Result<Self, D::Error> {
+            fn deserialize<D: $crate::__private::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::std::result::Result<Self, D::Error> {
                 $crate::__private::serde::Deserialize::deserialize(deserializer).map(Self)
             }
         }
 
         impl $crate::__private::sqlx::Type<$crate::__private::sqlx::Postgres> for $name {
             fn type_info() -> $crate::__private::sqlx::postgres::PgTypeInfo {
-                <$crate::__private::uuid::Uuid as $crate::__private::sqlx::Type<$crate::__private::sqlx::Postgres>>::type_info()
+                use $crate::__private::sqlx::{Postgres, Type};
+                <$crate::__private::uuid::Uuid as Type<Postgres>>::type_info()
             }
         }
 
         impl $crate::__private::sqlx::postgres::PgHasArrayType for $name {
             fn array_type_info() -> $crate::__private::sqlx::postgres::PgTypeInfo {
-                <$crate::__private::uuid::Uuid as $crate::__private::sqlx::postgres::PgHasArrayType>::array_type_info()
+                use $crate::__private::sqlx::postgres::PgHasArrayType;
+                <$crate::__private::uuid::Uuid as PgHasArrayType>::array_type_info()
             }
         }
 
@@ -82,8 +89,12 @@ macro_rules! id {
             fn encode_by_ref(
                 &self,
                 buffer: &mut $crate::__private::sqlx::postgres::PgArgumentBuffer,
-            ) -> ::std::result::Result<$crate::__private::sqlx::encode::IsNull, $crate::__private::sqlx::error::BoxDynError> {
-                <$crate::__private::uuid::Uuid as $crate::__private::sqlx::Encode<'q, $crate::__private::sqlx::Postgres>>::encode_by_ref(&self.0, buffer)
+            ) -> ::std::result::Result<
+                $crate::__private::sqlx::encode::IsNull,
+                $crate::__private::sqlx::error::BoxDynError,
+            > {
+                use $crate::__private::sqlx::{Encode, Postgres};
+                <$crate::__private::uuid::Uuid as Encode<'q, Postgres>>::encode_by_ref(&self.0, buffer)
             }
         }
 
@@ -91,7 +102,8 @@ macro_rules! id {
             fn decode(
                 value: $crate::__private::sqlx::postgres::PgValueRef<'r>,
             ) -> ::std::result::Result<Self, $crate::__private::sqlx::error::BoxDynError> {
-                <$crate::__private::uuid::Uuid as $crate::__private::sqlx::Decode<'r, $crate::__private::sqlx::Postgres>>::decode(value).map(Self)
+                use $crate::__private::sqlx::{Decode, Postgres};
+                <$crate::__private::uuid::Uuid as Decode<'r, Postgres>>::decode(value).map(Self)
             }
         }
 
@@ -100,13 +112,17 @@ macro_rules! id {
             const DOC: &'static str = "";
             const MODULE: &'static str = module_path!();
 
-            fn body(_: &mut $crate::__private::specta::Types) -> $crate::__private::specta::datatype::DataType {
+            fn body(
+                _: &mut $crate::__private::specta::Types,
+            ) -> $crate::__private::specta::datatype::DataType {
                 $crate::app::wire_type::Special::Id.definition()
             }
         }
 
         impl $crate::__private::specta::Type for $name {
-            fn definition(types: &mut $crate::__private::specta::Types) -> $crate::__private::specta::datatype::DataType {
+            fn definition(
+                types: &mut $crate::__private::specta::Types,
+            ) -> $crate::__private::specta::datatype::DataType {
                 $crate::app::wire_type::declared::<Self>(types)
             }
         }

@@ -1,8 +1,8 @@
-//! Whole numbers of 64 bits on their way to JavaScript, whose numbers are exact up to 2^53 - 1 only.
+//! 64-bit integers for JavaScript clients, whose numbers are exact only up to 2^53 - 1.
 //!
-//! A bare `i64` or `u64` in a handler's signature is refused when the client is generated: it would arrive
-//! rounded, in silence. Its author says which of the two it is: [`Int53`] travels as a number and never holds
-//! more than JavaScript can, [`Int64`] travels as a text and holds everything.
+//! The client generator refuses a bare `i64` or `u64` in a handler's signature, because large values would
+//! arrive silently rounded. [`Int53`] travels as a number and holds only values that are exact in JavaScript;
+//! [`Int64`] travels as a text and holds every value.
 
 use std::fmt;
 use std::num::ParseIntError;
@@ -31,7 +31,7 @@ impl Int53 {
         self.0
     }
 
-    /// A count; one that has grown beyond [`MAX`](Self::MAX) stays there.
+    /// A count. Counts above [`MAX`](Self::MAX) become `MAX`.
     pub const fn count(count: u64) -> Self {
         Self(if count > Self::MAX.cast_unsigned() { Self::MAX } else { count.cast_signed() })
     }
@@ -135,7 +135,7 @@ impl<'de> Deserialize<'de> for Int64 {
     }
 }
 
-/// What both have in common: their texts, and `bigint` in Postgres.
+/// The text form and the Postgres type `bigint` of both integers.
 macro_rules! bigint {
     ($($name:ident)+) => {$(
         impl From<$name> for i64 {
@@ -198,13 +198,13 @@ bigint! {
     Int64
 }
 
-/// Why a text is no such number.
+/// Why a text is not a number of this type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IntError {
-    /// It is no whole number, or one of more than 64 bits.
+    /// The text is not a whole number of 64 bits.
     #[error(transparent)]
     Digits(#[from] ParseIntError),
-    /// It is larger than the type holds.
+    /// The number is outside of the range of the type.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
 }

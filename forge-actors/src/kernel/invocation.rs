@@ -1,4 +1,4 @@
-//! One call, erased: what gateway, queue, mesh and replay hand to a handler alike.
+//! One call without its types, in the form in which gateway, job queue and mesh pass it to a handler.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::kernel::idempotency_key::IdempotencyKey;
 use crate::kernel::ids::RequestId;
 use crate::kernel::trace::TraceContext;
 
-/// Who a verified token says the caller is.
+/// The identity of a caller, from a verified token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Identity {
     /// The token's `sub`.
@@ -22,7 +22,7 @@ pub struct Identity {
     /// The token's `tenant`.
     #[serde(default)]
     pub tenant: Option<String>,
-    /// Every claim, as sent.
+    /// All claims of the token.
     #[serde(default)]
     pub claims: serde_json::Map<String, serde_json::Value>,
 }
@@ -30,28 +30,28 @@ pub struct Identity {
 /// Where a call came from.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Caller {
-    /// The verified identity; `None` is anonymous.
+    /// The verified identity; `None` for an anonymous caller.
     pub identity: Option<Arc<Identity>>,
-    /// Address of the peer.
+    /// IP address of the client.
     pub ip: Option<IpAddr>,
-    /// Its `User-Agent`.
+    /// The client's `User-Agent`.
     pub user_agent: Option<String>,
 }
 
-/// A call by name, its arguments as the JSON bytes they came in.
+/// A call by name, with its arguments as JSON bytes.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// Names the request in logs.
+    /// Identifies the request in logs.
     pub id: RequestId,
     /// Wire name of the handler.
     pub name: Arc<str>,
     /// The JSON object of arguments.
     pub args: Bytes,
-    /// Who calls.
+    /// The caller.
     pub caller: Caller,
-    /// Which trace it belongs to.
+    /// The trace that the call belongs to.
     pub trace: TraceContext,
-    /// The caller no longer waits after this moment; the handler's own timeout may end it earlier.
+    /// The caller does not wait beyond this moment. The handler's own timeout may end the call earlier.
     pub deadline: Option<Instant>,
     /// A mutation that is sent again with this key is not run again.
     pub idempotency_key: Option<IdempotencyKey>,
@@ -73,8 +73,8 @@ impl Invocation {
 }
 
 impl Identity {
-    /// The token carries this role.
+    /// Whether the token has this role.
     pub fn has_role(&self, role: &str) -> bool {
-        self.roles.iter().any(|held| held == role)
+        self.roles.iter().any(|own| own == role)
     }
 }

@@ -1,23 +1,23 @@
-//! Named limits that no configuration moves; each says what happens when it is reached.
+//! Limits that no configuration changes. Each comment says what happens when the limit is reached.
 
 use std::time::Duration;
 
-/// Lifecycle events and crashes kept in memory; the oldest falls out.
+/// Lifecycle events, and crashes, kept in memory by the journal; the oldest is overwritten.
 pub const JOURNAL_ENTRIES_MAX: usize = 512;
-/// Bytes of a backtrace that are kept; the rest is cut off, and says so.
+/// Bytes of a backtrace that are kept; the rest is cut off and replaced by a mark.
 pub const BACKTRACE_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a cause (panic text, error chain) that are kept.
 pub const CAUSE_BYTES_MAX: usize = 2 * 1024;
 /// Calls in one batch; a longer batch is refused whole.
 pub const BATCH_CALLS_MAX: usize = 100;
-/// A handler's time limit when its attribute names none.
+/// Time limit of a handler whose attribute names none.
 pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
-/// The longest time limit that an attribute may name for a call that somebody waits for.
+/// The longest time limit that an attribute may name for a call with a waiting client.
 pub const HANDLER_TIMEOUT_MAX: Duration = Duration::from_secs(600);
-/// Bytes of arguments when the attribute names no limit.
+/// Bytes of arguments of a handler whose attribute names no limit; larger arguments are refused.
 pub const HANDLER_INPUT_BYTES_MAX: usize = 1024 * 1024;
-/// Attempts of a query or mutation that lost a race (serialization failure, deadlock, a schema that changed
+/// Attempts of a query or mutation that loses races (serialization failure, deadlock, a schema that changed
 /// meanwhile); then the caller gets the failure.
 pub const ATTEMPTS_MAX: u32 = 5;
-/// Calls nested in calls; deeper is a fault, since it is almost always a loop.
+/// Depth of calls nested in calls; a deeper call is a fault, since it is almost always a loop.
 pub const CALL_DEPTH_MAX: u32 = 16;

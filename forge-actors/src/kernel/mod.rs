@@ -1,18 +1,20 @@
-//! Words that every room shares, and no IO: identifiers, durations, faults, limits, backoff, trace context,
-//! the invocation.
+//! Types that every other module of this crate may use, without any IO: identifiers, durations, faults,
+//! limits, backoff, trace context, the invocation.
 //!
-//! Nothing here imports another room of this crate; everything else may import this one.
+//! The kernel imports no other module of this crate.
 
 pub mod backoff;
 pub mod commit;
 pub mod diagnose;
 pub mod envelope;
+pub mod error_chain;
 pub mod fault;
 pub mod idempotency_key;
 pub mod ids;
 pub mod integer;
 pub mod invocation;
 pub mod limits;
+pub mod merge_slot;
 pub mod node;
 pub mod secret;
 pub mod slot;

@@ -1,25 +1,25 @@
-//! A node of the cluster, as its row in `forge_nodes` says.
+//! A node of the cluster, as its row in `forge_nodes` describes it.
 
 use super::ids::NodeId;
 use super::time::Timestamp;
 
-/// Where a node is in its life (`forge_node_state` in Postgres).
+/// State of a node (`forge_node_state` in Postgres).
 #[forge_app_macros::data]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, sqlx::Type)]
 #[sqlx(type_name = "forge_node_state", rename_all = "snake_case")]
 pub enum NodeState {
-    /// It starts.
+    /// The node starts.
     Joining,
-    /// It works.
+    /// The node serves.
     Active,
-    /// It stops: what runs may end, and nothing new comes in.
+    /// The node stops: running work may end, and no new work is taken.
     Draining,
-    /// It has ended, or was not seen for too long.
+    /// The node has ended, or sent no heartbeat for too long.
     Dead,
 }
 
 impl NodeState {
-    /// Its name in Postgres and for people.
+    /// The state's name in Postgres, JSON and texts.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Joining => "joining",
@@ -30,32 +30,32 @@ impl NodeState {
     }
 }
 
-/// A node, as its row says.
+/// A row of `forge_nodes`.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct NodeInfo {
-    /// Its id, new with every process.
+    /// The node's id, new with every process.
     pub id: NodeId,
-    /// Its name.
+    /// The node's name.
     pub name: String,
-    /// Where it is in its life.
+    /// The node's state.
     pub state: NodeState,
-    /// What it does.
+    /// The node's roles, for example `worker`.
     pub roles: Vec<String>,
-    /// Where it answers HTTP; `None` without a gateway.
+    /// Address of the node's HTTP gateway; `None` without a gateway.
     pub address: Option<String>,
-    /// Where it takes connections of other nodes; `None` without a mesh.
+    /// Address at which the node takes connections of other nodes; `None` without a mesh.
     pub mesh_address: Option<String>,
-    /// Version of Forge.
+    /// The node's version of Forge.
     pub version: String,
-    /// Protocol of the mesh.
+    /// The node's version of the mesh protocol.
     pub protocol: i32,
-    /// When its process started, by the database's clock, as all times here.
+    /// When the node's process started. All times are by the database's clock.
     pub started_at: Timestamp,
-    /// When it last said that it lives.
+    /// Time of the last heartbeat.
     pub seen_at: Timestamp,
-    /// When it ended, or was declared dead.
+    /// When the node ended or was declared dead.
     pub ended_at: Option<Timestamp>,
-    /// It was declared dead by another node; one that stops in order says so itself.
+    /// Whether another node declared this node dead. A node that stops in order marks its own row.
     pub lost: bool,
 }

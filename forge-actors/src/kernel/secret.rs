@@ -1,21 +1,21 @@
-//! Texts that must not reach a log.
+//! Secrets: texts that must not reach a log.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A text that prints as stars.
+/// A text that is printed and serialized as `***`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Hides `text`.
+    /// Wraps `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text: for making keys, not for printing.
+    /// The text itself, for deriving keys. Must not be printed.
     pub fn expose(&self) -> &str {
         &self.0
     }

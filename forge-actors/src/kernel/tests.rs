@@ -3,6 +3,7 @@ mod envelope;
 use std::time::Duration;
 
 use super::backoff::Backoff;
+use super::error_chain::{error_causes, error_chain, root_cause};
 use super::fault::{Code, Fault, FieldError};
 use super::integer::{Int53, Int64};
 use super::time::{format_duration, parse_duration};
@@ -102,11 +103,27 @@ fn the_reference_lists_every_code_with_its_status() {
     }
 }
 
+#[test]
+fn an_error_chain_names_each_cause_once() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("the connection failed: {0}")]
+    struct Repeats(#[source] std::io::Error);
+
+    let repeats = Repeats(std::io::Error::other("refused"));
+    assert_eq!(error_chain(&repeats), "the connection failed: refused");
+    assert_eq!(root_cause(&repeats).to_string(), "refused");
+    assert_eq!(error_causes(&repeats).as_deref(), Some("refused"));
+    assert_eq!(error_causes(&std::io::Error::other("alone")), None);
+    let fault = Fault::new(Code::Unavailable, "away").because(repeats);
+    assert_eq!(error_chain(&fault), "UNAVAILABLE: away: the connection failed: refused");
+    assert_eq!(error_chain(&Fault::new(Code::Timeout, "late")), "TIMEOUT: late");
+}
+
 mod commit {
     use crate::kernel::commit::{Snapshot, Xid};
 
     #[test]
-    fn a_snapshot_sees_what_had_ended() {
+    fn a_snapshot_sees_the_transactions_that_had_ended() {
         let snapshot: Snapshot = "10:15:11,13".parse().expect("as Postgres writes it");
         let seen: Vec<u64> = (8..18).filter(|xid| snapshot.contains(Xid(*xid))).collect();
         assert_eq!(seen, [8, 9, 10, 12, 14]);
@@ -115,23 +132,23 @@ mod commit {
     }
 
     #[test]
-    fn other_texts_are_no_snapshots() {
+    fn other_texts_are_not_snapshots() {
         for text in ["", "10", "10:15", "a:b:", "10:15:x", "10:15:11,,y"] {
             assert!(text.parse::<Snapshot>().is_err(), "{text}");
         }
     }
 }
 
-mod slot {
+mod merge_slot {
     use std::time::Duration;
 
-    use crate::kernel::slot::Slot;
+    use crate::kernel::merge_slot::MergeSlot;
 
     #[tokio::test]
-    async fn what_is_put_before_it_is_taken_is_merged() {
-        let slot = Slot::new();
+    async fn values_that_are_put_before_a_take_are_merged() {
+        let slot = MergeSlot::new();
         for value in [1, 2, 3] {
-            slot.put(|held| *held = Some(held.unwrap_or(0) + value));
+            slot.put(|sum| *sum = Some(sum.unwrap_or(0) + value));
         }
         assert_eq!(slot.take().await, 6);
         assert_eq!(slot.try_take(), None);
@@ -139,10 +156,10 @@ mod slot {
 
     #[tokio::test]
     async fn a_cancelled_taker_loses_nothing() {
-        let slot: Slot<u32> = Slot::new();
+        let slot: MergeSlot<u32> = MergeSlot::new();
         let waited = tokio::time::timeout(Duration::from_millis(1), slot.take()).await;
         assert!(waited.is_err());
-        slot.put(|held| *held = Some(7));
+        slot.put(|value| *value = Some(7));
         assert_eq!(slot.take().await, 7);
     }
 }

@@ -1,8 +1,8 @@
-//! Durations as people write them, and the timestamp type.
+//! Durations in their text form, and the timestamp type.
 
 use std::time::Duration;
 
-/// A moment in UTC. Durable times come from the database's clock; this type only carries them.
+/// A moment in UTC. Times that are stored come from the database's clock, not from this node's.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
 
 /// `count` milliseconds.
@@ -30,14 +30,18 @@ pub const fn days(count: u64) -> Duration {
     Duration::from_secs(count * 86_400)
 }
 
-/// Why a text is no duration.
+/// A text that is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a duration: write a whole number and a unit, one of ms, s, m, h, d (for example \"500ms\", \"5s\", \"30m\")"
+    "`{0}` is not a duration: write a whole number and a unit, one of ms, s, m, h, d \
+     (for example \"500ms\", \"5s\", \"30m\")"
 )]
 pub struct DurationError(pub String);
 
 /// Parses `"500ms"`, `"5s"`, `"30m"`, `"2h"`, `"7d"`.
+///
+/// # Errors
+/// [`DurationError`] for every other form and for durations above 2^64 - 1 ms.
 ///
 /// ```
 /// # use forge_actors::kernel::time::{parse_duration, minutes};
@@ -60,8 +64,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     count.checked_mul(millis_per_unit).map(Duration::from_millis).ok_or_else(error)
 }
 
-/// Writes a duration in the largest unit that divides it, so that [`parse_duration`] reads it back (to the
-/// millisecond).
+/// Writes a duration in the largest unit that divides it, in the form that [`parse_duration`] reads. Parts
+/// below a millisecond are cut off.
 pub fn format_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)]
@@ -70,14 +74,14 @@ pub fn format_duration(duration: Duration) -> String {
         .map_or_else(|| format!("{ms}ms"), |(name, unit)| format!("{}{name}", ms / unit))
 }
 
-/// Durations in configuration files: `#[serde(with = "serde_duration")]` reads and writes `"5s"`.
+/// Durations in configuration files: a field with `#[serde(with = "serde_duration")]` is `"5s"`.
 pub mod serde_duration {
     use std::borrow::Cow;
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    /// Writes the text that [`deserialize`] reads.
+    /// Writes the form that [`deserialize`] reads.
     pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&super::format_duration(*duration))
     }

@@ -1,36 +1,36 @@
-//! W3C Trace Context (Recommendation, 2021): the 128-bit trace id and the 64-bit span id that travel with a
-//! call.
+//! W3C Trace Context (Recommendation, 2021): the 128-bit trace id and the 64-bit span id of a call.
 
 use std::fmt;
 
-/// Which trace a call belongs to, and which span called it.
+/// The trace that a call belongs to, and its current span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceContext {
-    /// Names the whole trace; never zero.
+    /// Identifies the trace; never zero.
     pub trace_id: u128,
-    /// Names the span that is current; never zero.
+    /// Identifies the current span; never zero.
     pub span_id: u64,
-    /// The caller records this trace.
+    /// Whether the caller records this trace.
     pub sampled: bool,
 }
 
 impl TraceContext {
-    /// A trace that starts here.
+    /// A new trace.
     pub fn new_root() -> Self {
         Self { trace_id: fastrand::u128(1..), span_id: fastrand::u64(1..), sampled: true }
     }
 
-    /// The same trace with a span of its own.
+    /// The same trace with a new span.
     pub fn child(self) -> Self {
         Self { span_id: fastrand::u64(1..), ..self }
     }
 
-    /// Reads a `traceparent` header; anything that the recommendation calls invalid is `None`, and the trace
-    /// starts anew.
+    /// Reads a `traceparent` header. A header that the recommendation calls invalid is `None`: the caller
+    /// then starts a new trace.
     pub fn parse(header: &str) -> Option<Self> {
         let mut parts = header.trim().split('-');
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        // Version 00 has exactly four parts; a later one may add more, and its first four still hold.
+        // Version 00 has exactly four parts. Later versions may have more, and keep the meaning of the first
+        // four.
         if version.len() != 2 || version == "ff" || (version == "00" && parts.next().is_some()) {
             return None;
         }
@@ -51,7 +51,7 @@ impl TraceContext {
 }
 
 impl fmt::Display for TraceContext {
-    /// The `traceparent` header.
+    /// Writes the `traceparent` header.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
     }

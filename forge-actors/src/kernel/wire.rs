@@ -1,14 +1,14 @@
-//! A fault on its way out: what a client reads of it, and what only the log does.
+//! The two outputs of a fault: the part that a client reads, and the cause that only the log gets.
 
 use std::error::Error;
 
 use serde::Serialize;
 
-use crate::kernel::fault::{Code, Fault};
-use crate::kernel::limits;
+use super::error_chain::error_causes;
+use super::fault::{Code, Fault};
+use super::limits::CAUSE_BYTES_MAX;
 
-/// The object that stands under `error` in every answer: code, sentence and details of a fault, never its
-/// cause.
+/// The object under `error` in every answer: code, sentence and details of a fault, never its cause.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WireFault<'a> {
@@ -21,7 +21,7 @@ pub struct WireFault<'a> {
 }
 
 impl Fault {
-    /// What the client reads. The trace id finds the cause in the log.
+    /// The part that the client reads. With the trace id an operator finds the cause in the log.
     pub fn wire<'a>(&'a self, trace_id: &'a str) -> WireFault<'a> {
         WireFault {
             code: self.code().name(),
@@ -34,35 +34,28 @@ impl Fault {
         }
     }
 
-    /// What the client is not told goes to the log, under the trace id that the client was told.
+    /// Logs the cause, which the client does not get, under the trace id, which the client gets.
     pub fn log_hidden(&self, function: &str, trace_id: &str) {
         if self.code() == Code::Internal {
-            tracing::error!(function, trace_id, cause = self.causes(), "a call failed inside the server");
+            tracing::error!(function, trace_id, cause = self.causes(), "call failed inside the server");
         } else if self.source().is_some() {
             tracing::debug!(
                 function,
                 trace_id,
                 code = self.code().name(),
                 cause = self.causes(),
-                "a call was refused"
+                "call refused"
             );
         }
     }
 
-    /// The chain of sources on one line; causes quote what clients sent, so control characters are escaped.
+    /// The causes on one line. Control characters are escaped, because causes quote what clients sent.
     fn causes(&self) -> String {
-        let mut text = String::new();
-        let mut next = self.source();
-        while let Some(cause) = next {
-            let separator = if text.is_empty() { "" } else { ": " };
-            text.push_str(&format!("{separator}{cause}"));
-            next = cause.source();
-        }
-        escape(&text, limits::CAUSE_BYTES_MAX)
+        escape(&error_causes(self).unwrap_or_default(), CAUSE_BYTES_MAX)
     }
 }
 
-/// At most `chars_max` characters of `text`, control characters as escapes: safe to log.
+/// At most `chars_max` characters of `text`, with control characters escaped, so that it is safe to log.
 pub fn escape(text: &str, chars_max: usize) -> String {
     let mut escaped = String::new();
     for c in text.chars().take(chars_max) {

@@ -1,28 +1,30 @@
-//! How others reach an actor: an address that survives restarts, calls that always have a deadline, replies.
+//! How actors are reached: mailboxes, addresses that survive restarts, calls with deadlines, replies.
 //!
-//! An [`Address`] names the supervised slot, not one incarnation. While the slot is down, sending fails with
-//! `Gone`; a message that waits in the mailbox of an actor that ends is lost, and its caller sees `NoReply`.
-//! The mailbox is bounded by count: ractor's channel has no bound, so a place is reserved in the
-//! incarnation's counters first.
+//! An [`Address`] names a supervised actor, not one of its incarnations. While the actor is down, sending
+//! fails with `Gone`; a message that waits in the mailbox of an actor that ends is lost, and its caller gets
+//! `NoReply`. The mailbox is bounded by count: ractor's channel has no bound, so every sender first reserves
+//! a place in the incarnation's counters.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use ractor::{ACTIVE_STATES, ActorRef};
 use tokio::sync::oneshot;
 
-use super::actor::{Actor, Envelope, Message, Tick};
+use super::actor::{Actor, Message};
+use super::meter::Meter;
+use super::panic::Panic;
 use super::signals;
-use super::tree::Meter;
 use crate::kernel::fault::{Code, Fault};
 
-/// The receiving end of an address: made before the actor, and given to exactly one
-/// [`ChildSpec`](super::ChildSpec), which lets every incarnation of the actor receive there.
+/// The receiving end of an address. A mailbox is made before its actor, and is given to one
+/// [`ChildSpec`](super::ChildSpec), whose actor receives there in all its incarnations.
 ///
-/// Actors that address each other are made in two steps: all mailboxes first, then the actors, each with the
-/// addresses of the others. Until the actor has started, casts to its address answer [`CastError::Gone`].
+/// Actors that address each other are made in two steps: first all mailboxes, then the actors, each with the
+/// addresses of the others. Until the actor has started, a cast to the address returns [`CastError::Gone`].
 ///
 /// ```
 /// # use forge_actors::supervise::{Actor, ActorError, ChildSpec, Context, CastError, Mailbox, Message};
@@ -38,7 +40,9 @@ use crate::kernel::fault::{Code, Fault};
 /// #     type State = ();
 /// #     const KIND: &'static str = "pinger";
 /// #     async fn start(&self, _: &Context<PingMessage>) -> Result<(), ActorError> { Ok(()) }
-/// #     async fn handle(&self, _: &Context<PingMessage>, _: PingMessage, (): &mut ()) -> Result<(), ActorError> { Ok(()) }
+/// #     async fn handle(
+/// #         &self, _: &Context<PingMessage>, _: PingMessage, (): &mut (),
+/// #     ) -> Result<(), ActorError> { Ok(()) }
 /// # }
 /// let (mailbox, pinger) = Mailbox::of::<Pinger>();
 /// assert_eq!(pinger.cast(PingMessage::Ping), Err(CastError::Gone));
@@ -46,14 +50,14 @@ use crate::kernel::fault::{Code, Fault};
 /// # drop(child);
 /// ```
 pub struct Mailbox<M: Message> {
-    pub(super) slot: Arc<Slot<M>>,
+    pub(super) target: Arc<AddressTarget<M>>,
 }
 
 impl<M: Message> Mailbox<M> {
     /// A mailbox for at most `messages_max` messages that wait, and its address.
     pub fn new(messages_max: usize) -> (Self, Address<M>) {
-        let slot = Slot::new(messages_max);
-        (Self { slot: Arc::clone(&slot) }, Address::new(slot))
+        let target = AddressTarget::new(messages_max);
+        (Self { target: Arc::clone(&target) }, Address::new(target))
     }
 
     /// A mailbox of the size that `A` declares ([`Actor::MAILBOX_MAX`]), and its address.
@@ -64,62 +68,66 @@ impl<M: Message> Mailbox<M> {
 
 impl<M: Message> fmt::Debug for Mailbox<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mailbox").field("messages_max", &self.slot.mailbox_max).finish_non_exhaustive()
+        f.debug_struct("Mailbox").field("messages_max", &self.target.mailbox_max).finish_non_exhaustive()
     }
 }
 
 /// Where to send the messages of one supervised actor.
 pub struct Address<M: Message> {
-    slot: Arc<Slot<M>>,
+    target: Arc<AddressTarget<M>>,
 }
 
 impl<M: Message> Clone for Address<M> {
     fn clone(&self) -> Self {
-        Self { slot: Arc::clone(&self.slot) }
+        Self { target: Arc::clone(&self.target) }
     }
 }
 
 impl<M: Message> fmt::Debug for Address<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Address").field("mailbox_max", &self.slot.mailbox_max).finish_non_exhaustive()
+        f.debug_struct("Address").field("mailbox_max", &self.target.mailbox_max).finish_non_exhaustive()
     }
 }
 
 impl<M: Message> Address<M> {
-    pub(super) fn new(slot: Arc<Slot<M>>) -> Self {
-        Self { slot }
+    pub(super) fn new(target: Arc<AddressTarget<M>>) -> Self {
+        Self { target }
     }
 
-    /// Puts a message into the mailbox.
+    /// Puts a message into the mailbox. Costs about 100 ns and never waits.
+    ///
+    /// # Errors
+    /// [`CastError`]: the mailbox is full, or the actor is not running. The message is dropped.
     #[inline]
     pub fn cast(&self, message: M) -> Result<(), CastError> {
-        let current = self.slot.current.load();
+        let current = self.target.current.load();
         let Some(incarnation) = current.as_ref() else { return Err(CastError::Gone) };
-        if !incarnation.meter.reserve(self.slot.mailbox_max) {
-            return Err(CastError::Full { mailbox_max: self.slot.mailbox_max });
+        if !incarnation.meter.reserve(self.target.mailbox_max) {
+            return Err(CastError::Full { mailbox_max: self.target.mailbox_max });
         }
         incarnation.send_reserved(Envelope::Message(message))
     }
 
     /// Wakes the actor: puts a message into the mailbox, or drops the message when the mailbox is full or the
-    /// actor is not running. For messages that only say "look again": an actor whose mailbox is full looks
-    /// anyway, and one that starts looks by itself. Drops by a full mailbox are counted
-    /// ([`NOTIFICATIONS_DROPPED_TOTAL`](super::signals::NOTIFICATIONS_DROPPED_TOTAL)).
+    /// actor is not running.
     ///
-    /// A message that must arrive goes by [`cast`](Self::cast), whose error says that it did not.
+    /// For messages that only say "check for work": an actor whose mailbox is full has a wake-up waiting
+    /// already, and an actor that starts checks anyway. Messages that a full mailbox drops are counted
+    /// ([`NOTIFICATIONS_DROPPED_TOTAL`](super::signals::NOTIFICATIONS_DROPPED_TOTAL)). A message that must
+    /// arrive is sent by [`cast`](Self::cast), whose error the sender handles.
     #[inline]
     pub fn notify(&self, message: M) {
         if let Err(CastError::Full { .. }) = self.cast(message) {
-            let current = self.slot.current.load();
+            let current = self.target.current.load();
             signals::notification_dropped(
                 current.as_ref().map_or("", |incarnation| incarnation.meter.kind()),
             );
         }
     }
 
-    /// There is an incarnation that takes messages.
+    /// Whether the actor runs and takes messages.
     pub fn is_live(&self) -> bool {
-        self.slot
+        self.target
             .current
             .load()
             .as_ref()
@@ -128,8 +136,11 @@ impl<M: Message> Address<M> {
 
     /// Sends the message that `build` makes around a [`Reply`], and waits for the answer until `deadline`.
     ///
-    /// After a timeout the message is still in the mailbox; its handler sees [`Reply::is_closed`] and can
+    /// After a timeout the message may still be in the mailbox; its handler can ask [`Reply::is_closed`] and
     /// skip the work.
+    ///
+    /// # Errors
+    /// [`CallError`]: the message was not sent, the actor ended, or `deadline` passed.
     pub async fn call<T>(
         &self,
         build: impl FnOnce(Reply<T>) -> M,
@@ -145,17 +156,18 @@ impl<M: Message> Address<M> {
     }
 }
 
-/// The asking side of a call, seen from the handler. Dropping it tells the caller `NoReply`.
+/// The caller of an [`Address::call`], as the handler of the message sees it. Dropping a reply without
+/// sending gives the caller [`CallError::NoReply`].
 #[derive(Debug)]
 pub struct Reply<T>(oneshot::Sender<T>);
 
 impl<T> Reply<T> {
-    /// Answers. `false` when the caller does not wait any more, which is no error for most handlers.
+    /// Sends the answer. `false` when the caller does not wait any more, which most handlers ignore.
     pub fn send(self, value: T) -> bool {
         self.0.send(value).is_ok()
     }
 
-    /// The caller does not wait any more: the work can be skipped.
+    /// Whether the caller does not wait any more, so that the work can be skipped.
     pub fn is_closed(&self) -> bool {
         self.0.is_closed()
     }
@@ -170,7 +182,7 @@ pub enum CastError {
         /// The limit.
         mailbox_max: usize,
     },
-    /// The actor is not running just now.
+    /// The actor is not running: not started yet, between two incarnations, or stopped.
     #[error("the actor is not running")]
     Gone,
 }
@@ -184,7 +196,7 @@ pub enum CallError {
         /// The limit.
         mailbox_max: usize,
     },
-    /// The actor is not running just now; the message was not sent.
+    /// The actor is not running; the message was not sent.
     #[error("the actor is not running")]
     Gone,
     /// The actor ended, or its handler dropped the reply; the message may have been handled.
@@ -218,26 +230,53 @@ impl From<CallError> for Fault {
     }
 }
 
-/// What an address points at: the incarnation that runs now, if one does.
-pub(super) struct Slot<M: Message> {
+/// What an address points to: the incarnation that runs now, if there is one.
+pub(super) struct AddressTarget<M: Message> {
     pub(super) current: ArcSwapOption<Incarnation<M>>,
     pub(super) mailbox_max: usize,
 }
 
-impl<M: Message> Slot<M> {
+impl<M: Message> AddressTarget<M> {
     pub(super) fn new(mailbox_max: usize) -> Arc<Self> {
         Arc::new(Self { current: ArcSwapOption::empty(), mailbox_max })
     }
 }
 
-/// One life of an actor.
+/// What ractor carries. A type of its own, so that messages of actors need no ractor trait and are never
+/// remotable.
+pub(super) enum Envelope<M> {
+    Message(M),
+    /// A message of a repeating timer. Boxed, like the panic below, because the size of the largest variant
+    /// is moved with every message.
+    Tick(Box<TimerTick<M>>),
+    /// A task of the actor panicked: the task's name and the panic.
+    TaskPanicked(Box<(&'static str, Panic)>),
+}
+
+impl<M: Message> ractor::Message for Envelope<M> {}
+
+/// A message of a repeating timer. While it waits in the mailbox, the timer sends no other.
+pub(super) struct TimerTick<M> {
+    pub(super) message: M,
+    pub(super) waits: Arc<AtomicBool>,
+}
+
+impl<M> TimerTick<M> {
+    /// Takes the message out; from now on the timer may send the next one.
+    pub(super) fn open(self) -> M {
+        self.waits.store(false, Ordering::Release);
+        self.message
+    }
+}
+
+/// One life of an actor, from a start to its end.
 pub(super) struct Incarnation<M: Message> {
     pub(super) actor: ActorRef<Envelope<M>>,
     pub(super) meter: Arc<Meter>,
 }
 
 impl<M: Message> Incarnation<M> {
-    /// Sends a message whose place is reserved.
+    /// Sends a message for which a place in the mailbox is reserved.
     #[inline]
     fn send_reserved(&self, envelope: Envelope<M>) -> Result<(), CastError> {
         self.actor.send_message(envelope).map_err(|_| {
@@ -246,15 +285,15 @@ impl<M: Message> Incarnation<M> {
         })
     }
 
-    /// Sends over the limit: for the actor's own timers and tasks, which must not get lost because others fill
-    /// the mailbox.
+    /// Sends a message even to a full mailbox: for the actor's own timers and tasks, whose messages must not
+    /// be lost because other senders fill the mailbox.
     pub(super) fn send_always(&self, message: M) -> Result<(), CastError> {
         self.meter.reserve_always();
         self.send_reserved(Envelope::Message(message))
     }
 
-    /// Sends the message of a repeating timer over the limit.
-    pub(super) fn send_tick(&self, tick: Box<Tick<M>>) -> Result<(), CastError> {
+    /// Sends a message of a repeating timer even to a full mailbox.
+    pub(super) fn send_tick(&self, tick: Box<TimerTick<M>>) -> Result<(), CastError> {
         self.meter.reserve_always();
         self.send_reserved(Envelope::Tick(tick))
     }

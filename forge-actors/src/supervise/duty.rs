@@ -1,5 +1,5 @@
-//! What a periodic duty is, when it runs, how it fares. [`ChildSpec::periodic`](super::ChildSpec::periodic) and
-//! [`ChildSpec::elected`](super::ChildSpec::elected) make the child that runs it.
+//! Periodic duties: the trait, the schedule, the results. [`ChildSpec::periodic`](super::ChildSpec::periodic)
+//! and [`ChildSpec::elected`](super::ChildSpec::elected) make the child that runs a duty.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub trait Duty: Send + 'static {
     /// restarts. A run is dropped at an await when its time limit is over or its term has ended.
     ///
     /// # Errors
-    /// Any fault: it is logged, and the run is tried again after a backoff.
+    /// Any fault. It is logged, and the duty runs again after a backoff.
     fn run(&mut self, term: Self::Term) -> impl Future<Output = Result<RunReport, Fault>> + Send;
 
     /// Does what must be done before the actor stops. It runs after the last run, not after a crash, and must
@@ -100,15 +100,15 @@ pub struct Schedule {
     /// The first run comes at a random moment within this time, so that nodes that start together do not run
     /// together. `Duration::ZERO` runs at once. An elected duty also runs as soon as a term begins.
     pub first_within: Duration,
-    /// A run that takes longer is cut, and counts as failed.
+    /// A run that takes longer is cut and counts as failed.
     pub time_limit: Duration,
     /// Pause after a failed run.
     pub backoff: Backoff,
 }
 
 impl Schedule {
-    /// Runs after each `interval`, the first time at a random moment within it; without jitter, cut after a
-    /// minute, tried again after 1 s to 1 min when it fails.
+    /// Runs after each `interval`, the first time at a random moment within it. There is no jitter, the time
+    /// limit is a minute, and the pause after a failed run grows from 1 s to 1 min.
     pub const fn every(interval: Duration) -> Self {
         Self {
             interval,
@@ -160,20 +160,20 @@ pub enum RunError {
     Call(#[from] CallError),
 }
 
-/// How a duty fares. It is kept over restarts of the actor.
+/// The last results of a duty. They are kept over restarts of the actor.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PeriodicStatus {
     /// The node holds the term that the duty needs; always true for a duty that every node runs.
     pub leading: bool,
     /// Set while a run is under way: when it started.
     pub running_since: Option<Timestamp>,
-    /// When the last run started that has ended.
+    /// When the last ended run started.
     pub last_start: Option<Timestamp>,
-    /// How long it took.
+    /// How long the last ended run took.
     pub last_duration: Option<Duration>,
-    /// How it ended.
+    /// How the last ended run ended.
     pub last_result: Option<Result<RunReport, RunError>>,
-    /// Runs that ended, however they did.
+    /// Runs that ended, with or without success.
     pub runs: u64,
     /// Failed runs since the last success.
     pub failures: u32,
@@ -181,7 +181,7 @@ pub struct PeriodicStatus {
     pub timed_out: u64,
 }
 
-/// Looks at a periodic duty and runs it on request. Cheap to clone.
+/// Shows the results of a periodic duty, and runs it on request. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct PeriodicHandle {
     pub(super) address: Address<PeriodicMessage>,
@@ -189,8 +189,8 @@ pub struct PeriodicHandle {
 }
 
 impl PeriodicHandle {
-    /// Runs the duty once and waits until that run has ended. When a run is under way already, another one
-    /// follows it at once, so everything that was there before the call is seen by the run.
+    /// Runs the duty once and waits until that run has ended. When a run is under way already, another run
+    /// follows it at once, so that the duty sees all data that was written before the call.
     ///
     /// # Errors
     /// [`RunError`]: the run failed, this node is not the leader, or no answer came within `deadline`.
@@ -198,12 +198,12 @@ impl PeriodicHandle {
         self.address.call(PeriodicMessage::RunNow, deadline).await?
     }
 
-    /// How the duty fares now.
+    /// The results up to now.
     pub fn status(&self) -> PeriodicStatus {
         self.status.borrow().clone()
     }
 
-    /// The status as a stream of changes.
+    /// The results as a watch, for waiting until they change.
     pub fn watch(&self) -> watch::Receiver<PeriodicStatus> {
         self.status.clone()
     }

@@ -1,9 +1,9 @@
-//! What happened to the actors of a node: a bounded ring of lifecycle events and one of crashes.
+//! The journal of a node's actors: a bounded ring of lifecycle events and one of crashes.
 //!
-//! Both rings number their entries from 1 without gaps, so a reader keeps one number and is told how many
-//! entries fell out before it came. Writing takes a short lock and never waits for readers. The rings hold at
-//! most [`JOURNAL_ENTRIES_MAX`] entries each; the oldest falls out. Whoever wants them for longer reads on
-//! and stores them.
+//! Both rings number their entries from 1 without gaps, so a reader keeps the number of the last entry that
+//! it read and learns how many entries were overwritten since. Writing takes a short lock and never waits for
+//! readers. Each ring holds at most [`JOURNAL_ENTRIES_MAX`] entries; the oldest is overwritten. The crash
+//! sink (`telemetry/crashes.rs`) stores crashes for longer.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,47 +15,47 @@ use super::panic::shorten;
 use crate::kernel::limits::{CAUSE_BYTES_MAX, JOURNAL_ENTRIES_MAX};
 use crate::kernel::time::Timestamp;
 
-/// One step in the life of an actor.
+/// A step in the life of an actor, as the journal keeps it.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// Counts from 1 without gaps.
     pub seq: u64,
-    /// When.
+    /// When the step was recorded.
     pub at: Timestamp,
-    /// Whose.
+    /// Path of the actor.
     pub path: String,
-    /// What.
+    /// The step.
     pub kind: EventKind,
 }
 
-/// What happened.
+/// A step in the life of an actor.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[serde(tag = "event")]
 pub enum EventKind {
     /// Its `start` returned.
     Started,
-    /// It ended as it should, or was killed because it did not stop in time.
+    /// It ended in order, or was killed because it did not stop in time.
     Stopped {
         /// It was killed.
         killed: bool,
     },
-    /// An error, a panic, a kill from outside; the crash ring says more.
+    /// It ended by an error, a panic or a kill from outside. The crash ring has the details.
     Crashed {
         /// The first line of the cause.
         cause: String,
     },
-    /// It starts again.
+    /// It starts again after a delay.
     Restarting {
-        /// After this delay.
+        /// The delay.
         after: Duration,
     },
-    /// A supervisor has no restart left in its window; it stops its children.
+    /// A supervisor has no restart left in its window: it stops its children.
     BudgetExhausted,
     /// A supervisor failed to its parent, which treats that as a crash.
     Escalated,
-    /// The root has nobody above it: the node ends.
+    /// The root's restart budget is exhausted: the node ends.
     GaveUp,
 }
 
@@ -64,9 +64,9 @@ pub enum EventKind {
 pub struct Crash {
     /// Counts from 1 without gaps; set by the journal.
     pub seq: u64,
-    /// When.
+    /// When the crash was recorded.
     pub at: Timestamp,
-    /// Whose: the path of an actor, or the name of a handler.
+    /// The path of the actor, or the name of the handler.
     pub path: String,
     /// Kind of actor or handler.
     pub kind: String,
@@ -78,12 +78,12 @@ pub struct Crash {
     pub location: Option<String>,
     /// The stack of the panic; errors have none.
     pub backtrace: Option<Arc<str>>,
-    /// How often it had been restarted before.
+    /// How often the actor had been restarted before.
     pub restarts: u64,
 }
 
 impl Crash {
-    /// A crash of `path` now; cut to [`CAUSE_BYTES_MAX`].
+    /// A crash of `path` now. The cause is cut to [`CAUSE_BYTES_MAX`].
     pub fn new(path: &str, kind: &str, cause: &str) -> Self {
         Self {
             seq: 0,
@@ -99,16 +99,16 @@ impl Crash {
     }
 }
 
-/// What a reader gets.
+/// Entries of a ring that a reader has not seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Since<T> {
-    /// The entries after the asked number, oldest first.
+    /// The entries after the number that the reader gave, oldest first.
     pub entries: Vec<T>,
-    /// Entries that fell out of the ring before they were read.
+    /// Number of entries that were overwritten before they were read.
     pub lost: u64,
 }
 
-/// The rings of one node.
+/// The two rings of one node.
 #[derive(Debug)]
 pub struct Journal {
     events: Ring<Event>,
@@ -122,8 +122,8 @@ impl Default for Journal {
 }
 
 impl Journal {
-    /// Records a crash and returns its number. Public because panics of handlers, which are no actors, belong
-    /// here too.
+    /// Records a crash and returns its number. Public because handlers, which are not actors, record their
+    /// panics here too.
     pub fn record_crash(&self, crash: Crash) -> u64 {
         self.crashes.push(|seq| Crash { seq, ..crash })
     }
@@ -147,13 +147,14 @@ impl Journal {
         *self.events.last.borrow()
     }
 
-    /// Waits until there is a crash with a number above `seq`, then as
-    /// [`crashes_since`](Self::crashes_since).
+    /// Waits until there is a crash with a number above `seq`, then returns
+    /// [`crashes_since`](Self::crashes_since) `seq`.
     pub async fn crashes_after(&self, seq: u64) -> Since<Crash> {
         self.crashes.after(seq).await
     }
 
-    /// Waits until there is an event with a number above `seq`, then as [`events_since`](Self::events_since).
+    /// Waits until there is an event with a number above `seq`, then returns
+    /// [`events_since`](Self::events_since) `seq`.
     pub async fn events_after(&self, seq: u64) -> Since<Event> {
         self.events.after(seq).await
     }
@@ -162,7 +163,7 @@ impl Journal {
 #[derive(Debug)]
 struct Ring<T> {
     entries: Mutex<VecDeque<T>>,
-    /// Number of the last entry: wakes the readers.
+    /// Number of the last entry. A change wakes the readers.
     last: watch::Sender<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! Starting and ending one child: what passes between a supervisor and the hosts of its children.
+//! Starting and ending one child: the values that pass between a supervisor and the hosts of its children.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,33 +10,34 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::actor::ActorError;
+use super::entry::TreeEntry;
 use super::spec::{KILL_DEADLINE, Shutdown};
-use super::tree::{Entry, Tree};
+use super::tree::Tree;
 
-/// Where a child is started.
+/// Where a child is started: its tree and its entry there.
 pub(super) struct Launch {
     pub(super) tree: Arc<Tree>,
-    pub(super) entry: Arc<Entry>,
-    /// Cancelled when the supervisor is asked to stop, so that a slow start does not hold up its end.
+    pub(super) entry: Arc<TreeEntry>,
+    /// Cancelled when the supervisor is asked to stop, so that a slow start does not delay the stop.
     pub(super) stopping: CancellationToken,
 }
 
-/// A child that runs.
+/// A child whose start returned.
 #[derive(Debug)]
 pub(super) struct Launched {
     pub(super) cell: ActorCell,
-    /// Ends after everything that the actor owned is dropped, which is later than its last supervision event.
+    /// Ends after all values of the actor are dropped, which is later than its last supervision event.
     pub(super) task: JoinHandle<()>,
-    /// Set for supervisors: cuts their pending starts.
+    /// Set for a supervisor: cancelling it cuts the starts of the supervisor's own children.
     pub(super) stopping: Option<CancellationToken>,
 }
 
-/// A child did not start, and with it those that needed it.
+/// A child did not start, so its supervisor did not start either.
 #[derive(Debug)]
 pub struct StartError {
     /// The deepest path that failed.
     pub path: String,
-    /// What its `start` returned: downcast it to the actor's own error, or to [`Panic`](super::Panic),
+    /// The error of its `start`: downcast it to the actor's own error, or to [`Panic`](super::Panic),
     /// [`StartCut`] or [`SpecError`](super::SpecError).
     pub source: ActorError,
 }
@@ -58,8 +59,9 @@ impl StartError {
         Self { path: path.to_owned(), source: source.into() }
     }
 
-    /// From ractor's error; a supervisor hands up the error of the child that failed.
-    pub(super) fn refused(path: &str, error: SpawnErr) -> Self {
+    /// From ractor's error. The error of a supervisor's child passes through unchanged, so that it names the
+    /// child.
+    pub(super) fn from_ractor(path: &str, error: SpawnErr) -> Self {
         match error {
             SpawnErr::StartupFailed(source) => match source.downcast::<StartError>() {
                 Ok(below) => *below,
@@ -70,21 +72,21 @@ impl StartError {
     }
 }
 
-/// A start that was given up before it returned.
+/// A start that was cut before it returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StartCut {
-    /// It took longer than its deadline.
+    /// The start took longer than its deadline.
     #[error("the start took longer than {}", crate::kernel::time::format_duration(*.0))]
     TooSlow(Duration),
-    /// The supervisor was asked to stop meanwhile.
+    /// The supervisor was asked to stop while the child started.
     #[error("the supervisor stops")]
     SupervisorStops,
 }
 
-/// Ends a child and waits for it: stop, wait, kill, wait. `true` when it had to be killed.
+/// Ends a child and waits for its end: stop, wait, kill, wait. `true` when the child had to be killed.
 ///
-/// ractor's own `stop_and_wait` returns at once when a stop is under way already, so the task is awaited
-/// instead.
+/// The task is awaited, because ractor's own `stop_and_wait` returns at once when a stop is under way
+/// already.
 pub(super) async fn terminate(child: Launched, shutdown: Shutdown) -> bool {
     let Launched { cell, mut task, stopping } = child;
     if let Shutdown::Deadline(deadline) = shutdown {
@@ -96,21 +98,21 @@ pub(super) async fn terminate(child: Launched, shutdown: Shutdown) -> bool {
             return false;
         }
     }
-    // ractor kills what is below, but neither waits for it nor reaches who hangs in its own stop. The list
-    // must be taken while the links are there.
+    // ractor kills the actors below a killed supervisor, but it neither waits for them nor reaches an actor
+    // that hangs in its own stop. The list must be taken before the kill, which removes the links.
     let below = descendants(&cell);
     cell.kill();
     below.iter().for_each(ActorCell::kill);
     let ended = async {
-        // A task that panicked has ended as well.
+        // An error says that the task panicked: it has ended as well.
         let _ = (&mut task).await;
         for cell in below {
-            // `wait` without a limit fails never; the limit is the one around it.
+            // `wait` without a deadline never fails; the deadline is the one of the whole block.
             let _ = cell.wait(None).await;
         }
     };
     if timeout(KILL_DEADLINE, ended).await.is_err() {
-        tracing::error!(actor = %cell.get_id(), "a killed actor blocks its thread and is left behind");
+        tracing::error!(actor = %cell.get_id(), "kill failed: the actor blocks its thread");
         task.abort();
     }
     true

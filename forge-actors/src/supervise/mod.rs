@@ -1,42 +1,60 @@
 //! Supervision in the manner of Erlang/OTP, on ractor: actors that restart, supervisors with strategies and
 //! budgets, the live tree.
 //!
-//! ractor gives tasks, mailboxes and links; this room adds what it leaves open: restart strategies, backoff,
-//! budgets that escalate, ordered stops with deadlines, bounded mailboxes, calls with deadlines, crash
-//! records, and a tree to look at. A node is one [`Root`] over [`ChildSpec`]s; who writes an actor implements
-//! [`Actor`] and keeps the [`Address`].
+//! ractor gives tasks, mailboxes and links. This module adds restart strategies, backoff, budgets that
+//! escalate, ordered stops with deadlines, bounded mailboxes, calls with deadlines, crash records, and a tree
+//! that can be read while it runs. A node is one [`Root`] over [`ChildSpec`]s. The kinds of children:
 //!
-//! The life of a child's slot (`state::Phase`; the tree shows it finer, as [`ActorState`]):
+//! | made by | what it is |
+//! |---|---|
+//! | [`ChildSpec::with_mailbox`] | an [`Actor`] that other actors address |
+//! | [`ChildSpec::unaddressed`] | an [`Actor`] that lives by its own timers and tasks |
+//! | [`ChildSpec::task`] | a loop without messages |
+//! | [`ChildSpec::periodic`], [`ChildSpec::elected`] | a [`Duty`] that runs again and again |
+//! | [`ChildSpec::supervisor`], [`ChildSpec::dynamic`] | a supervisor with children of its own |
+//!
+//! The states of a child (`state::ChildState`; the tree shows them finer, as [`ActorState`]):
 //!
 //! ```text
-//!            start                     exit, no restart (or stopped)
-//!   Down ──────────────▶ Up ──────────────────────────────────────────▶ Down
-//!                        │ ▲
-//!     exit, or a sibling's│ │ due, and `start` returned
-//!      exit (strategy)    ▼ │
-//!                       Waiting ◀─┐ `start` failed: counts like a crash
-//!                        │  └─────┘
-//!                        └─▶ budget exhausted: children stop in reverse, the supervisor fails to its parent
+//!             started                    ended, not restarted · stop requested
+//!   Stopped ────────────▶ Running ──────────────────────────────────────────▶ Stopped
+//!                          │   ▲
+//!        ended, restarted ·│   │ tick at `until`: start, then started
+//!            sibling ended ▼   │
+//!                         Waiting ◀─┐
+//!                          │  └─────┘ the start failed: ended, restarted
+//!                          └─▶ budget exhausted: all children stop in reverse order, the supervisor fails
 //! ```
 //!
+//! `state::next` is this diagram as a function; `state::ChildStates` adds the budget and the strategy, and
+//! `child_table` performs the actions.
+//!
 //! Invariants
-//! - A start fails with a typed error to the boot; on a restart it counts in the budget. Nothing restarts
-//!   without a delay.
-//! - A supervisor decides in `state` (pure) and acts in `crew`; it never waits without a limit and never
-//!   loses a child's exit.
-//! - A child's task has ended, and everything it owned is dropped, before its successor starts. The exception
-//!   is an actor that blocks its thread: it is left behind after [`KILL_DEADLINE`], and the log says so.
-//! - Crashes are recorded where they happen, so that one during a stop is not lost.
-//! - No process globals but the panic hook and its cache of backtraces; each node has its own [`Tree`].
+//! - A failed start is a typed error at boot; on a restart it counts in the budget. No restart comes without
+//!   a delay.
+//! - A supervisor decides in `state` (pure) and acts in `child_table`. It never waits without a limit and
+//!   never loses the exit of a child.
+//! - The task of a child has ended, and its values are dropped, before its successor starts. The exception is
+//!   an actor that blocks its thread: it is left behind after [`KILL_DEADLINE`], and the log says so.
+//! - Crashes are recorded by the host of the actor, so that a crash during a stop is recorded too.
+//! - The only process-wide state is the panic hook and its cache of backtraces; each node has its own
+//!   [`Tree`].
+//!
+//! The files of this folder import each other in circles (an address leads to its actor's context, a context
+//! to its address), which other folders must not do.
 
 mod actor;
 mod address;
+mod child_table;
+mod context;
 mod control;
-mod crew;
 mod duty;
 mod dynamic;
+mod entry;
+mod host;
 mod journal;
 mod launch;
+mod meter;
 mod never;
 mod panic;
 mod periodic;
@@ -51,10 +69,11 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-// The one place of this room with re-exports: the derive macro expands to `supervise::Message`, and a flat
-// face of names that are said together reads better than eleven module paths.
-pub use actor::{Actor, ActorError, Context, Message, Timer};
+// Re-exports, because `#[derive(Message)]` expands to `supervise::Message`, and because actors use most of
+// these names together.
+pub use actor::{Actor, ActorError, Message};
 pub use address::{Address, CallError, CastError, Mailbox, Reply};
+pub use context::{Context, Timer};
 pub use control::ControlError;
 pub use duty::{Duty, PeriodicHandle, PeriodicStatus, RunError, RunReport, Schedule};
 pub use dynamic::{ChildError, Children};
@@ -63,7 +82,7 @@ pub use launch::{StartCut, StartError};
 pub use never::Never;
 pub use panic::{Panic, catch_unwind};
 pub use periodic::STOP_PATIENCE;
-pub use root::{Exit, Root, StopTimeout};
+pub use root::{Root, RootExit, RootExit as Exit, StopTimeout};
 pub use spec::{
     Budget, ChildSpec, DynamicSpec, KILL_DEADLINE, Restart, START_DEADLINE, STOP_DEADLINE, Shutdown,
     SpecError, Strategy, SupervisorSpec,

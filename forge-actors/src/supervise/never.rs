@@ -1,8 +1,8 @@
-//! The message of actors to whom nobody sends: they follow something by themselves.
+//! The message of actors that receive none.
 
 use super::actor::Message;
 
-/// Nobody sends.
+/// A message that cannot exist.
 #[derive(Debug, Clone, Copy)]
 pub enum Never {}
 

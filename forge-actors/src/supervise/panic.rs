@@ -1,10 +1,10 @@
-//! Panics as values: message, place and backtrace reach whoever catches the unwind.
+//! Panics as values: [`catch_unwind`] returns a panic's message, location and backtrace.
 //!
-//! One process-wide hook, installed by the first [`catch_unwind`] and chained to the one before it. While a
-//! future is polled inside [`catch_unwind`], the hook puts what it knows into a thread-local and stays
-//! silent; every other panic goes to the previous hook as if this one were not there. Symbolising a stack
-//! costs milliseconds, so it is done once for each panic location: a later panic at the same place shows the
-//! backtrace of the first, also when it was reached by another way.
+//! The first [`catch_unwind`] installs one process-wide panic hook, which is chained to the previous hook.
+//! While a future is polled inside [`catch_unwind`], the hook writes the panic into a thread-local and prints
+//! nothing; every other panic goes to the previous hook. Symbolising a stack costs milliseconds, so it is
+//! done once for each panic location: a later panic at the same location shows the backtrace of the first
+//! one, also when it was reached by another path.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -18,15 +18,15 @@ use std::task::Poll;
 
 use crate::kernel::limits::{BACKTRACE_BYTES_MAX, CAUSE_BYTES_MAX};
 
-/// Panic locations whose backtrace is kept; when one more comes, the cache starts over.
+/// Panic locations whose backtrace is cached. When there is one more, the cache is emptied.
 const LOCATIONS_MAX: usize = 256;
 
 /// A caught panic.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Panic {
-    /// What it said.
+    /// The panic message.
     pub message: String,
-    /// `file:line:column`; empty when the unwind did not come from a panic of this thread.
+    /// `file:line:column`; empty when no panic hook ran, as for `resume_unwind`.
     pub location: String,
     /// The stack of the first panic at this location.
     pub backtrace: Arc<str>,
@@ -50,9 +50,9 @@ impl fmt::Display for Panic {
 impl std::error::Error for Panic {}
 
 thread_local! {
-    /// How many `catch_unwind` polls this thread is in.
+    /// How many `catch_unwind` polls are on this thread's stack.
     static CATCHING: Cell<u32> = const { Cell::new(0) };
-    /// What the hook saw last on this thread.
+    /// The last panic that the hook saw on this thread.
     static SEEN: RefCell<Option<Panic>> = const { RefCell::new(None) };
 }
 
@@ -61,8 +61,8 @@ static BACKTRACES: LazyLock<Mutex<HashMap<String, Arc<str>>>> = LazyLock::new(Mu
 
 /// Runs `future`; a panic inside it becomes an `Err` and writes nothing to standard error.
 ///
-/// The future is dropped after a panic, so it needs no unwind safety of its own; what it shares with others
-/// must bear a half-done change, as after a cancellation.
+/// The future is dropped after a panic, so it needs no unwind safety of its own. State that it shares with
+/// other tasks must tolerate a half-done change, as after a cancellation.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -74,14 +74,13 @@ pub async fn catch_unwind<F: Future>(future: F) -> Result<F::Output, Panic> {
     catch_pinned(pin!(future)).await
 }
 
-/// [`catch_unwind`] of a future that stays where it is, which saves a busy actor a move of it for every
-/// message.
+/// [`catch_unwind`] of a pinned future, which saves a busy actor one move of the future for every message.
 pub(super) fn catch_pinned<F: Future>(
     mut future: Pin<&mut F>,
 ) -> impl Future<Output = Result<F::Output, Panic>> {
     INSTALLED.call_once(install);
     poll_fn(move |cx| {
-        let scope = Scope::enter();
+        let scope = CatchScope::enter();
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
         drop(scope);
         match polled {
@@ -92,16 +91,17 @@ pub(super) fn catch_pinned<F: Future>(
     })
 }
 
-struct Scope;
+/// Counts one poll of [`catch_unwind`] on this thread.
+struct CatchScope;
 
-impl Scope {
+impl CatchScope {
     fn enter() -> Self {
         CATCHING.set(CATCHING.get() + 1);
         Self
     }
 }
 
-impl Drop for Scope {
+impl Drop for CatchScope {
     fn drop(&mut self) {
         CATCHING.set(CATCHING.get() - 1);
     }
@@ -110,7 +110,7 @@ impl Drop for Scope {
 fn install() {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        // A thread that is being torn down has no thread-locals any more; such a panic is nobody's.
+        // A thread that is being torn down has no thread-locals any more; its panics go to the previous hook.
         if CATCHING.try_with(Cell::get).is_ok_and(|depth| depth > 0) {
             let panic = describe(info);
             SEEN.with(|seen| seen.replace(Some(panic)));
@@ -125,8 +125,8 @@ fn describe(info: &PanicHookInfo<'_>) -> Panic {
     Panic { message: text(info.payload()), backtrace: backtrace(&location), location }
 }
 
-/// What the hook saw, if it was this unwind: `resume_unwind` runs no hook, and a panic that was caught
-/// further inside leaves its traces behind.
+/// The panic that the hook saw, if it belongs to this unwind. `resume_unwind` runs no hook, and a panic that
+/// was caught further inside is still in the thread-local; the message distinguishes them.
 fn caught(payload: &(dyn Any + Send)) -> Panic {
     let message = text(payload);
     match SEEN.take() {
@@ -139,7 +139,7 @@ fn text(payload: &(dyn Any + Send)) -> String {
     let text = match (payload.downcast_ref::<&'static str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => text,
         (None, Some(text)) => text.as_str(),
-        (None, None) => "a value that is no text",
+        (None, None) => "a value that is not a text",
     };
     shorten(text, CAUSE_BYTES_MAX)
 }
@@ -151,7 +151,7 @@ fn backtrace(location: &str) -> Arc<str> {
     if let Some(known) = known(&BACKTRACES) {
         return known;
     }
-    // Outside of the lock: it takes milliseconds, and another thread may panic meanwhile.
+    // Outside of the lock, because it takes milliseconds and another thread may panic meanwhile.
     let stack = std::backtrace::Backtrace::force_capture().to_string();
     let stack: Arc<str> = shorten(below_the_machinery(&stack), BACKTRACE_BYTES_MAX).into();
     let mut cache = BACKTRACES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,13 +162,13 @@ fn backtrace(location: &str) -> Arc<str> {
     stack
 }
 
-/// The frames after the panic machinery; all of them when it is not recognised.
+/// The frames below the panic machinery, or all frames when the machinery is not recognised.
 fn below_the_machinery(stack: &str) -> &str {
     let after = stack.rfind("rust_begin_unwind").or_else(|| stack.rfind("begin_panic_handler"));
     after.and_then(|at| stack[at..].find('\n').map(|end| &stack[at + end + 1..])).unwrap_or(stack)
 }
 
-/// `text`, or its beginning and a mark that something was cut.
+/// `text`, or its beginning and a mark that the rest was cut.
 pub(super) fn shorten(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();

@@ -1,18 +1,18 @@
 //! The standard actor for periodic duties: it runs a [`Duty`] again and again.
 //!
 //! ```text
-//!              due, or `run_now`                 over
-//!   Waiting ─────────────────────▶ Running ─────────────────▶ Waiting (interval, pause, or backoff)
-//!     ▲ │                             │
-//!     │ │ term ended                  │ term ended: the run is cut
-//!     │ ▼                             ▼
-//!   Standby ◀─────────────────────────┘
+//!              due · run_now           run ended
+//!   Waiting ─────────────▶ Running ─────────────▶ Waiting (interval, pause or backoff)
+//!     ▲ │                      │
+//!     │ │ term ended           │ term ended: the run is cut
+//!     │ ▼                      │
+//!   Standby ◀──────────────────┘
 //! ```
 //!
 //! The duty runs in a task beside the actor, so the actor answers while a run is under way, and a run that
-//! hangs is cut at its time limit. A failed run is logged once when failures begin and once when they end; it is
-//! tried again after a backoff. A duty that panics is a crash of the actor: the supervisor restarts it with a
-//! duty made anew.
+//! hangs is cut at its time limit. A failed run is logged once when failures begin and once when they end; it
+//! is tried again after a backoff. A duty that panics is a crash of the actor: the supervisor restarts it
+//! with a duty made anew.
 //!
 //! A duty that every node runs has the term `()`, which never ends. An elected duty runs only while this node
 //! holds a leadership term, and each run gets the term to write with.
@@ -23,11 +23,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use super::actor::{Actor, ActorError, Context, Timer, chain};
+use super::actor::{Actor, ActorError};
 use super::address::{CallError, Mailbox, Reply};
+use super::context::{Context, Timer};
 use super::duty::{Duty, PeriodicHandle, PeriodicStatus, RunError, RunReport, Schedule};
 use super::signals;
 use super::spec::ChildSpec;
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::time::{Timestamp, secs};
 
 /// Time for a run that is under way when the actor is asked to stop; then it is cut.
@@ -82,16 +84,16 @@ impl ChildSpec {
 pub(super) enum PeriodicMessage {
     /// The pause before the next run is over.
     Due,
-    /// Run now, and answer how it ended.
+    /// Run the duty now, and answer with the result.
     RunNow(Reply<Result<RunReport, RunError>>),
     /// The run that was under way has ended.
-    Ended(RunEnd),
+    Ended(DutyRunEnd),
     /// A term began or ended.
     TermChanged,
 }
 
 /// How a run ended, and when it had started.
-pub(super) struct RunEnd {
+pub(super) struct DutyRunEnd {
     result: Result<RunReport, RunError>,
     start: Timestamp,
     duration: Duration,
@@ -100,15 +102,16 @@ pub(super) struct RunEnd {
 /// Callers of [`PeriodicHandle::run_now`].
 type Callers = Vec<Reply<Result<RunReport, RunError>>>;
 
-/// What the actor knows.
+/// State of the actor.
 struct PeriodicState<D> {
     duty: DutyState<D>,
     /// Callers that the present run answers.
     served: Callers,
     /// Callers that came during the present run: the next one answers them.
     waiting: Callers,
+    /// Failed runs since the last success.
     failures: u32,
-    /// Fires when the next run is due; `None` while one is under way, and without a term.
+    /// Fires when the next run is due; unset during a run, and without a term.
     _due: Option<Timer>,
 }
 
@@ -119,7 +122,7 @@ enum DutyState<D> {
 }
 
 impl<D: Duty> Periodic<D> {
-    /// Starts a run, or says to those who asked for one that this node is not the leader.
+    /// Starts a run, unless one is under way. Without a term it answers the waiting callers with `NotLeader`.
     fn begin(&self, cx: &Context<PeriodicMessage>, state: &mut PeriodicState<D>) {
         if matches!(state.duty, DutyState::InRun(_)) {
             return;
@@ -143,13 +146,13 @@ impl<D: Duty> Periodic<D> {
         self.status.send_modify(|status| status.running_since = Some(start));
         cx.spawn_message("run", async move {
             let result = run_once(&mut duty, term, terms, limit).await;
-            // An actor that waits for nothing has crashed; the duty goes with it.
+            // An error says that the actor has crashed; its successor makes a new duty.
             let _: Result<(), D> = give_back.send(duty);
-            PeriodicMessage::Ended(RunEnd { result, start, duration: began.elapsed() })
+            PeriodicMessage::Ended(DutyRunEnd { result, start, duration: began.elapsed() })
         });
     }
 
-    fn ended(&self, cx: &Context<PeriodicMessage>, state: &mut PeriodicState<D>, end: RunEnd) {
+    fn ended(&self, cx: &Context<PeriodicMessage>, state: &mut PeriodicState<D>, end: DutyRunEnd) {
         let DutyState::InRun(back) = &mut state.duty else { return };
         let Ok(duty) = back.try_recv() else { return };
         state.duty = DutyState::Idle(duty);
@@ -175,7 +178,7 @@ impl<D: Duty> Periodic<D> {
         state._due = Some(cx.send_after(pause, PeriodicMessage::Due));
     }
 
-    /// Counts a run, and logs where failures begin and where they end.
+    /// Counts a run. Logs the first of several failures, and the success after them.
     fn count(
         &self,
         cx: &Context<PeriodicMessage>,
@@ -199,7 +202,7 @@ impl<D: Duty> Periodic<D> {
             Err(RunError::TermEnded | RunError::NotLeader) => {}
             Err(error) => {
                 if state.failures == 0 {
-                    tracing::warn!(path = cx.path(), %error, "periodic duty failed; it is retried with backoff");
+                    tracing::warn!(path = cx.path(), %error, "periodic duty failed; retried with backoff");
                 } else {
                     tracing::debug!(path = cx.path(), %error, "periodic duty failed again");
                 }
@@ -208,7 +211,7 @@ impl<D: Duty> Periodic<D> {
         }
     }
 
-    /// Another caller waits for a run. Those whose deadline has passed do not count.
+    /// Keeps a caller until its run has ended. Callers whose deadline has passed are dropped.
     fn wait(state: &mut PeriodicState<D>, caller: Reply<Result<RunReport, RunError>>) {
         state.waiting.retain(|caller| !caller.is_closed());
         if state.waiting.len() < WAITING_MAX {
@@ -238,7 +241,7 @@ async fn run_once<D: Duty>(
         () = term_end => Err(RunError::TermEnded),
         ended = timeout(limit, duty.run(term)) => match ended {
             Ok(Ok(report)) => Ok(report),
-            Ok(Err(fault)) => Err(RunError::Failed { cause: chain(&fault).into() }),
+            Ok(Err(fault)) => Err(RunError::Failed { cause: error_chain(&fault).into() }),
             Err(_) => Err(RunError::TimedOut { limit }),
         },
     }
@@ -261,6 +264,10 @@ impl<D: Duty> Actor for Periodic<D> {
             while terms.changed().await.is_ok() {
                 actor.notify(PeriodicMessage::TermChanged);
             }
+        });
+        cx.tree().set_duty(cx.path(), || PeriodicHandle {
+            address: cx.address(),
+            status: self.status.subscribe(),
         });
         let first = self.schedule.first(fastrand::f64());
         Ok(PeriodicState {
@@ -290,19 +297,12 @@ impl<D: Duty> Actor for Periodic<D> {
     }
 
     async fn stop(&self, _: &Context<PeriodicMessage>, state: &mut PeriodicState<D>) {
-        let duty = match &mut state.duty {
-            DutyState::Idle(duty) => Some(duty),
-            DutyState::InRun(back) => {
-                if let Ok(Ok(duty)) = timeout(STOP_PATIENCE, back).await {
-                    state.duty = DutyState::Idle(duty);
-                }
-                match &mut state.duty {
-                    DutyState::Idle(duty) => Some(duty),
-                    DutyState::InRun(_) => None,
-                }
-            }
-        };
-        if let Some(duty) = duty {
+        if let DutyState::InRun(back) = &mut state.duty
+            && let Ok(Ok(duty)) = timeout(STOP_PATIENCE, back).await
+        {
+            state.duty = DutyState::Idle(duty);
+        }
+        if let DutyState::Idle(duty) = &mut state.duty {
             duty.finish().await;
         }
         self.status.send_modify(|status| status.running_since = None);

@@ -1,4 +1,4 @@
-//! The supervisor above all others: a node starts it, waits for it, stops it.
+//! The supervisor at the top of a tree: a node starts it, waits for its end and stops it.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -6,82 +6,91 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::address::Slot;
+use super::address::AddressTarget;
+use super::entry::TreeEntry;
 use super::journal::EventKind;
 use super::launch::{Launch, Launched, StartError, terminate};
 use super::spec::{Shutdown, SupervisorSpec};
-use super::supervisor::{self, GaveUp, Kind};
-use super::tree::{ActorState, Entry, Tree};
+use super::supervisor::{self, BudgetExhausted, SupervisorKind};
+use super::tree::{ActorState, Tree};
+use crate::kernel::time::format_duration;
 
-/// How the root ended.
+/// How a root ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Exit {
-    /// It was stopped.
+pub enum RootExit {
+    /// The root was stopped.
     Stopped,
-    /// Its restart budget was exhausted: the process should end with an error.
+    /// The root's restart budget was exhausted: the process should end with an error.
     GaveUp {
         /// The actor that failed last.
         path: String,
-        /// How it failed.
+        /// How that actor failed.
         cause: String,
     },
 }
 
-/// The root did not stop in order by its deadline, and was killed with everything below it.
+/// The root did not stop in order by its deadline, and was killed with all actors below it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not everything stopped within {}; killed: {}", crate::kernel::time::format_duration(*.deadline), .paths.join(", "))]
+#[error("not everything stopped within {}; killed: {}", format_duration(*.deadline), .paths.join(", "))]
 pub struct StopTimeout {
-    /// The deadline.
+    /// How long the root had to stop.
     pub deadline: Duration,
-    /// Who had not stopped by then.
+    /// Paths of the actors that had not stopped by then.
     pub paths: Vec<String>,
 }
 
-/// A running supervision tree. Dropping it kills the tree without order.
+/// A running supervision tree. Dropping it kills all actors at once, without their `stop`.
 #[derive(Debug)]
 pub struct Root {
     launched: Option<Launched>,
-    entry: Arc<Entry>,
+    entry: Arc<TreeEntry>,
     tree: Arc<Tree>,
-    last_word: Arc<OnceLock<GaveUp>>,
+    failure: Arc<OnceLock<BudgetExhausted>>,
 }
 
 impl Root {
-    /// Starts `spec` under the path `id` and waits until everybody has started.
+    /// Starts `spec` under the path `id` and waits until all actors have started.
+    ///
+    /// # Errors
+    /// The first child that did not start; the children before it have been stopped again.
     pub async fn start(id: &str, spec: SupervisorSpec, tree: Arc<Tree>) -> Result<Self, StartError> {
         spec.validate().map_err(|error| StartError::new(id, error))?;
         let entry = tree.enter(id);
         entry.set(ActorState::Starting);
         let launch =
             Launch { tree: Arc::clone(&tree), entry: Arc::clone(&entry), stopping: CancellationToken::new() };
-        let last_word = Arc::default();
-        let slot = Slot::new(supervisor::MAILBOX_MAX);
-        let launched =
-            supervisor::launch(Kind::Fixed(Arc::new(spec)), slot, launch, None, Some(Arc::clone(&last_word)))
-                .await?;
-        Ok(Self { launched: Some(launched), entry, tree, last_word })
+        let failure = Arc::default();
+        let target = AddressTarget::new(supervisor::MAILBOX_MAX);
+        let kind = SupervisorKind::Fixed(Arc::new(spec));
+        let launched = supervisor::launch(kind, target, launch, None, Some(Arc::clone(&failure))).await?;
+        Ok(Self { launched: Some(launched), entry, tree, failure })
     }
 
-    /// Who runs below.
+    /// The tree of this root.
     pub fn tree(&self) -> &Arc<Tree> {
         &self.tree
     }
 
     /// Waits until the root has ended. May be cancelled and called again.
-    pub async fn wait(&mut self) -> Exit {
+    pub async fn wait(&mut self) -> RootExit {
         if let Some(launched) = &mut self.launched {
-            // A supervisor that panicked has ended as well; it leaves no last word.
+            // An error says that the supervisor's task panicked. It has ended as well, without a `failure`.
             let _ = (&mut launched.task).await;
             self.launched = None;
-            self.entry.retire();
+            self.entry.end_incarnation();
         }
-        match self.last_word.get() {
-            Some(GaveUp { path, cause }) => Exit::GaveUp { path: path.clone(), cause: cause.clone() },
-            None => Exit::Stopped,
+        match self.failure.get() {
+            Some(BudgetExhausted { path, cause }) => {
+                RootExit::GaveUp { path: path.clone(), cause: cause.clone() }
+            }
+            None => RootExit::Stopped,
         }
     }
 
-    /// Stops everything in reverse start order; what has not stopped by `deadline` is killed.
+    /// Stops all actors in reverse start order.
+    ///
+    /// # Errors
+    /// [`StopTimeout`]: `deadline` passed first, and the actors that had not stopped were killed.
     pub async fn stop(mut self, deadline: Duration) -> Result<(), StopTimeout> {
         let Some(mut launched) = self.launched.take() else { return Ok(()) };
         self.entry.set(ActorState::Stopping);
@@ -98,7 +107,7 @@ impl Root {
             terminate(launched, Shutdown::Brutal).await;
             self.tree.ended_below(&self.entry.path);
         }
-        self.entry.retire();
+        self.entry.end_incarnation();
         self.entry.set(ActorState::Stopped);
         self.tree.journal().record(&self.entry.path, EventKind::Stopped { killed: !in_time });
         if in_time { Ok(()) } else { Err(StopTimeout { deadline, paths }) }

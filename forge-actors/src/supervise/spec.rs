@@ -1,4 +1,5 @@
-//! What a supervisor is told: its children, how they restart, how they stop; checked before anything starts.
+//! Declarations of supervisors and their children: how children restart and how they stop. A declaration is
+//! checked before anything starts.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,21 +10,22 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use ractor::ActorCell;
 
-use super::actor::{Actor, ActorError, launch_actor};
-use super::address::{Address, Mailbox, Slot};
+use super::actor::{Actor, ActorError};
+use super::address::{Address, AddressTarget, Mailbox};
 use super::dynamic::Children;
+use super::host::launch_actor;
 use super::launch::{Launch, Launched, StartError};
-use super::supervisor::{self, Kind};
+use super::supervisor::{self, SupervisorCommand, SupervisorKind};
 use super::task::TaskActor;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::time::{format_duration, millis, secs};
 
-/// Time for a child to start when its spec names none.
+/// Time for a child to start when its spec names no other.
 pub const START_DEADLINE: Duration = secs(30);
-/// Time for a child to stop when its spec names none.
+/// Time for a child to stop when its spec names no other.
 pub const STOP_DEADLINE: Duration = secs(5);
-/// Time that a killed child gets to reach an await point; after that it is blocked in code that no kill can
-/// end, and is left behind.
+/// Time for a killed child to reach an await point. A child that needs longer blocks its thread, which no
+/// kill can end, and is left behind.
 pub const KILL_DEADLINE: Duration = secs(2);
 /// Bytes of a child's id.
 const ID_BYTES_MAX: usize = 64;
@@ -32,16 +34,16 @@ const ID_BYTES_MAX: usize = 64;
 #[forge_app_macros::data]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
-    /// Only the child.
+    /// Only the child restarts.
     OneForOne,
-    /// All of them.
+    /// All children restart.
     OneForAll,
-    /// The child and those started after it.
+    /// The child and the children that were started after it restart.
     RestForOne,
 }
 
 impl Strategy {
-    /// Its name, as people write it.
+    /// The name of the strategy in OTP.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::OneForOne => "one_for_one",
@@ -54,20 +56,20 @@ impl Strategy {
 /// When a child that ended starts again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restart {
-    /// Always.
+    /// After every end.
     Permanent,
-    /// After a crash.
+    /// After a crash, not after a normal end.
     Transient,
-    /// Never; it also stays down when its siblings restart.
+    /// Never. A temporary child also stays stopped when its siblings restart.
     Temporary,
 }
 
 /// How a child is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shutdown {
-    /// It is asked, and killed when it has not stopped by then.
+    /// It is asked to stop, and killed when it has not stopped after this time.
     Deadline(Duration),
-    /// It is killed.
+    /// It is killed at once.
     Brutal,
 }
 
@@ -81,24 +83,25 @@ impl Shutdown {
     }
 }
 
-/// How many restarts a supervisor makes before it fails itself.
+/// How many restarts a supervisor makes before it fails to its own supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Restarts inside `window`; the next one is too many.
+    /// Restarts that fit in `window`; at the next one the supervisor fails.
     pub restarts_max: u32,
-    /// The window, sliding. A child that ran for this long counts as healthy, and its backoff starts anew.
+    /// Length of the sliding window. A child that ran for this long counts as healthy, and its backoff starts
+    /// anew.
     pub window: Duration,
 }
 
-/// Declares a supervisor whose children are known beforehand. They start in order and stop in reverse.
+/// Declares a supervisor whose children are known beforehand. They start in order and stop in reverse order.
 pub struct SupervisorSpec {
     /// Which siblings restart with a child.
     pub strategy: Strategy,
-    /// How many restarts are made.
+    /// How many restarts are made before the supervisor fails.
     pub budget: Budget,
-    /// Delay before each.
+    /// Delay before each restart.
     pub backoff: Backoff,
-    /// In start order.
+    /// The children, in start order.
     pub children: Vec<ChildSpec>,
 }
 
@@ -108,7 +111,10 @@ impl SupervisorSpec {
         Self { strategy, budget: BUDGET, backoff: BACKOFF, children }
     }
 
-    /// Checks this supervisor and all below it.
+    /// Checks this supervisor and all supervisors below it.
+    ///
+    /// # Errors
+    /// The first [`SpecError`].
     pub fn validate(&self) -> Result<(), SpecError> {
         validate_budget(self.budget, self.backoff)?;
         let mut ids = HashSet::new();
@@ -133,12 +139,12 @@ impl SupervisorSpec {
 pub struct DynamicSpec {
     /// Children at a time; one more is refused.
     pub children_max: usize,
-    /// How many restarts are made, over all children.
+    /// How many restarts of all children together are made before the supervisor fails.
     pub budget: Budget,
-    /// Delay before each.
+    /// Delay before each restart.
     pub backoff: Backoff,
-    /// Children stop at the same time; one that needs longer than this is killed, whatever its own deadline
-    /// says.
+    /// All children stop at the same time. A child that needs longer than this is killed, also when its own
+    /// deadline is longer.
     pub stop_max: Duration,
 }
 
@@ -155,15 +161,16 @@ const BACKOFF: Backoff = Backoff::exponential(millis(50), secs(1));
 pub(super) type LaunchFn =
     Arc<dyn Fn(Launch, ActorCell) -> BoxFuture<'static, Result<Launched, StartError>> + Send + Sync>;
 
-/// Declares a child.
+/// Declares a child of a supervisor.
 pub struct ChildSpec {
-    /// Its segment of the path: `a-z`, `0-9`, `_`, `.`, `-`.
+    /// The child's segment of the path, from the characters `a-z`, `0-9`, `_`, `.`, `-`.
     pub id: String,
-    /// When it starts again; [`Restart::Permanent`] unless changed.
+    /// When the child starts again; [`Restart::Permanent`] unless changed.
     pub restart: Restart,
-    /// How it stops; [`STOP_DEADLINE`] for an actor, what its children need for a supervisor.
+    /// How the child stops: by [`STOP_DEADLINE`] for an actor, and by the sum of its children's deadlines for
+    /// a supervisor.
     pub shutdown: Shutdown,
-    /// Time for its start. A supervisor needs none, since each of its children has one.
+    /// Time for the child's start. Unset for a supervisor, because each of its children has a deadline.
     pub start_deadline: Option<Duration>,
     pub(super) launch: LaunchFn,
     checked: Result<(), SpecError>,
@@ -179,7 +186,7 @@ impl fmt::Debug for ChildSpec {
 }
 
 impl ChildSpec {
-    /// An actor, made anew by `make` at every start, and the address that stays valid over its restarts.
+    /// An actor, made anew by `make` at every start, and its address, which stays valid over restarts.
     pub fn actor<A: Actor>(
         id: impl Into<String>,
         make: impl Fn() -> A + Send + Sync + 'static,
@@ -188,21 +195,21 @@ impl ChildSpec {
         (Self::with_mailbox(id, mailbox, make), address)
     }
 
-    /// An actor, made anew by `make` at every start, that receives at `mailbox`. The mailbox's address was there
-    /// before, so others may hold it already.
+    /// An actor, made anew by `make` at every start, that receives at `mailbox`. The address of the mailbox
+    /// exists before the actor, so other actors can be made with it.
     pub fn with_mailbox<A: Actor>(
         id: impl Into<String>,
         mailbox: Mailbox<A::Message>,
         make: impl Fn() -> A + Send + Sync + 'static,
     ) -> Self {
-        let (slot, make) = (mailbox.slot, Arc::new(make));
+        let (target, make) = (mailbox.target, Arc::new(make));
         let launch: LaunchFn = Arc::new(move |launch, parent| {
-            Box::pin(launch_actor(Arc::clone(&make), Arc::clone(&slot), launch, parent))
+            Box::pin(launch_actor(Arc::clone(&make), Arc::clone(&target), launch, parent))
         });
         Self::new(id.into(), Shutdown::Deadline(STOP_DEADLINE), Some(START_DEADLINE), launch, Ok(()))
     }
 
-    /// An actor to which nobody else sends: it lives by its own timers and tasks.
+    /// An actor that no other actor addresses: it receives only the messages of its own timers and tasks.
     pub fn unaddressed<A: Actor>(
         id: impl Into<String>,
         make: impl Fn() -> A + Send + Sync + 'static,
@@ -210,12 +217,12 @@ impl ChildSpec {
         Self::with_mailbox(id, Mailbox::of::<A>().0, make)
     }
 
-    /// One loop without messages: the future that `make` returns, made anew at every start.
+    /// A loop without messages: the future that `make` returns, made anew at every start.
     ///
-    /// - An `Err` or a panic is a crash, which restarts the loop with the supervisor's backoff and counts in its
-    ///   restart budget.
-    /// - `Ok(())` says that the work is done: the child stays stopped. (The child is [`Restart::Transient`]; with
-    ///   [`Restart::Permanent`] a return would restart it like a crash.)
+    /// - An `Err` or a panic is a crash, which restarts the loop with the supervisor's backoff and counts in
+    ///   its restart budget.
+    /// - `Ok(())` is a normal end: the loop has no more work, and the child stays stopped. (The child is
+    ///   [`Restart::Transient`]; as [`Restart::Permanent`] it would be restarted after a normal end too.)
     /// - When the child is stopped, the future is dropped at its next await.
     ///
     /// ```
@@ -248,19 +255,31 @@ impl ChildSpec {
             id.into(),
             shutdown,
             None,
-            launch_kind(Kind::Fixed(Arc::new(spec)), Slot::new(supervisor::MAILBOX_MAX)),
+            launch_supervisor(
+                SupervisorKind::Fixed(Arc::new(spec)),
+                AddressTarget::new(supervisor::MAILBOX_MAX),
+            ),
             checked,
         )
     }
 
-    /// A supervisor for children that come and go, and the handle that starts and stops them.
+    /// A supervisor for children that come and go at run time, and the handle that starts and stops them.
     pub fn dynamic(id: impl Into<String>, spec: DynamicSpec) -> (Self, Children) {
         let shutdown =
             Shutdown::Deadline(spec.stop_max.saturating_add(KILL_DEADLINE).saturating_add(secs(1)));
         let checked = validate_budget(spec.budget, spec.backoff);
-        let slot = Slot::new(supervisor::MAILBOX_MAX);
-        let children = Children::new(Address::new(Arc::clone(&slot)));
-        (Self::new(id.into(), shutdown, None, launch_kind(Kind::Dynamic(spec), slot), checked), children)
+        let target = AddressTarget::new(supervisor::MAILBOX_MAX);
+        let children = Children::new(Address::new(Arc::clone(&target)));
+        (
+            Self::new(
+                id.into(),
+                shutdown,
+                None,
+                launch_supervisor(SupervisorKind::Dynamic(spec), target),
+                checked,
+            ),
+            children,
+        )
     }
 
     fn new(
@@ -273,8 +292,8 @@ impl ChildSpec {
         Self { id, restart: Restart::Permanent, shutdown, start_deadline, launch, checked }
     }
 
-    /// The same child for the next incarnation of its supervisor. Not `Clone`: two children must not share
-    /// one address.
+    /// The same child for the next incarnation of its supervisor. Specs are not `Clone`, because two children
+    /// must not share one address.
     pub(super) fn share(&self) -> Self {
         let Self { restart, shutdown, start_deadline, .. } = *self;
         Self {
@@ -287,7 +306,10 @@ impl ChildSpec {
         }
     }
 
-    /// Checks the id and, for a supervisor, everything below it.
+    /// Checks the id and, for a supervisor, the specs below it.
+    ///
+    /// # Errors
+    /// The first [`SpecError`].
     pub fn validate(&self) -> Result<(), SpecError> {
         validate_id(&self.id)?;
         self.checked
@@ -296,16 +318,16 @@ impl ChildSpec {
     }
 }
 
-fn launch_kind(kind: Kind, slot: Arc<Slot<supervisor::Order>>) -> LaunchFn {
+fn launch_supervisor(kind: SupervisorKind, target: Arc<AddressTarget<SupervisorCommand>>) -> LaunchFn {
     Arc::new(move |launch, parent| {
-        Box::pin(supervisor::launch(kind.clone(), Arc::clone(&slot), launch, Some(parent), None))
+        Box::pin(supervisor::launch(kind.clone(), Arc::clone(&target), launch, Some(parent), None))
     })
 }
 
-/// What is wrong with a spec.
+/// Why a spec is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
-    /// An id that is no path segment.
+    /// The id of a child is not a path segment.
     #[error("`{id}` cannot name a child: an id has 1 to 64 of the characters a-z, 0-9, `_`, `.` and `-`")]
     InvalidId {
         /// The id.
@@ -317,26 +339,26 @@ pub enum SpecError {
         /// The id.
         id: String,
     },
-    /// Restarts are forgotten faster than they can happen.
+    /// The backoff makes restarts so rare that the budget can never be exhausted.
     #[error(
-        "the budget can never be exhausted: {restarts_max} restarts wait up to {} in all, and the window is only {}; \
-         widen `window`, or lower `restarts_max` or the backoff",
+        "the budget can never be exhausted: {restarts_max} restarts wait up to {} in all, \
+         and the window is only {}; widen `window`, or lower `restarts_max` or the backoff",
         format_duration(*.delays), format_duration(*.window)
     )]
     UnreachableBudget {
         /// Restarts in the window.
         restarts_max: u32,
-        /// What they wait together, at most.
+        /// The longest time that all restarts of a window wait together.
         delays: Duration,
-        /// The window.
+        /// Length of the window.
         window: Duration,
     },
-    /// Something below a child.
+    /// A spec below this child is refused.
     #[error("below `{id}`: {source}")]
     Below {
         /// The child.
         id: String,
-        /// What is wrong there.
+        /// Why the spec is refused.
         source: Box<SpecError>,
     },
 }

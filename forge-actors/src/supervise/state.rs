@@ -1,37 +1,102 @@
-//! What a supervisor decides, without doing it: given an exit, which children stop, which start again, and
-//! when.
+//! What a supervisor decides, without doing it. Pure: clock and random number come from the caller, and
+//! nothing awaits.
 //!
-//! Pure: the clock and the random number come from the caller, nothing awaits. A slot is in one [`Phase`];
-//! the diagram stands in the room's `mod.rs`. Invariants, checked by a property test: at most `restarts_max`
-//! restarts fall into one window; slots that wait under `rest_for_one` form a tail of the order with one due
-//! time, under `one_for_all` all slots wait or none does, so a later sibling never starts before an earlier
-//! one.
+//! Decisions have two levels. [`next`] is the state machine of one child; its diagram is in `mod.rs`.
+//! [`ChildStates`] knows all children of one supervisor: it takes each restart out of the budget, and the
+//! strategy chooses the siblings that restart along with a child.
+//!
+//! Invariants, checked by a property test: at most `restarts_max` restarts fall into one window; children
+//! that wait under `rest_for_one` form a tail of the start order with one due time, and under `one_for_all`
+//! either all children wait or none does, so that no child starts before a sibling that precedes it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use super::spec::{Budget, Restart, Strategy};
 use crate::kernel::backoff::Backoff;
 
-/// Names a slot inside its supervisor; keys grow in start order and are never used twice.
+/// Names a child inside its supervisor; keys grow in start order and are never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Key(pub(super) u64);
+pub(super) struct ChildKey(pub(super) u64);
 
-/// Where a slot stands.
+/// State of a child, as its supervisor keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Not started yet, or ended for good.
-    Down,
+pub(super) enum ChildState {
+    /// Not started yet, stopped on request, or ended for good.
+    Stopped,
     /// Its actor runs.
-    Up {
-        /// Since when, to tell a healthy stretch.
+    Running {
+        /// When its start returned: a child that ran for long enough counts as healthy.
         since: Instant,
     },
     /// Its actor starts again at `until`.
     Waiting {
-        /// When.
+        /// When the restart is due.
         until: Instant,
     },
+}
+
+/// What happens to one child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChildEvent {
+    /// Its `start` returned.
+    Started { now: Instant },
+    /// It ended, or its `start` failed. `restart_at` is unset when it is not restarted.
+    Ended { restart_at: Option<Instant> },
+    /// A sibling ended, and the strategy restarts this child along with it.
+    SiblingEnded { restart_at: Instant },
+    /// The supervisor was asked to stop the child.
+    StopRequested,
+    /// The supervisor was asked to restart the child, which stops now, and [`Self::StartRequested`]
+    /// follows.
+    RestartRequested,
+    /// The second half of a restart on request.
+    StartRequested,
+    /// Time passes: waiting children may have become due.
+    Tick { now: Instant },
+}
+
+/// What the supervisor has to do with a child after an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChildAction {
+    Nothing,
+    /// Start its actor.
+    Start,
+    /// Stop its actor, if it runs, and cancel a pending restart.
+    Stop,
+    /// Refuse the request: a temporary child does not start twice.
+    Refuse,
+}
+
+/// The state machine of one child: its new state, and what the supervisor has to do.
+pub(super) fn next(state: ChildState, restart: Restart, event: ChildEvent) -> (ChildState, ChildAction) {
+    match (event, state) {
+        (ChildEvent::Started { now }, _) => (ChildState::Running { since: now }, ChildAction::Nothing),
+        (ChildEvent::Ended { restart_at: Some(until) }, _) => {
+            (ChildState::Waiting { until }, ChildAction::Nothing)
+        }
+        (ChildEvent::Ended { restart_at: None }, _) => (ChildState::Stopped, ChildAction::Nothing),
+        (ChildEvent::SiblingEnded { restart_at }, state) => {
+            let after = match restart {
+                Restart::Temporary => ChildState::Stopped,
+                Restart::Permanent | Restart::Transient => ChildState::Waiting { until: restart_at },
+            };
+            let runs = matches!(state, ChildState::Running { .. });
+            (after, if runs { ChildAction::Stop } else { ChildAction::Nothing })
+        }
+        (ChildEvent::StopRequested, _) => (ChildState::Stopped, ChildAction::Stop),
+        (ChildEvent::RestartRequested, state) if restart == Restart::Temporary => {
+            (state, ChildAction::Refuse)
+        }
+        (ChildEvent::RestartRequested, _) => (ChildState::Stopped, ChildAction::Stop),
+        (ChildEvent::StartRequested, ChildState::Running { .. }) => (state, ChildAction::Nothing),
+        (ChildEvent::StartRequested, _) => (state, ChildAction::Start),
+        (ChildEvent::Tick { now }, ChildState::Waiting { until }) if until <= now => {
+            (state, ChildAction::Start)
+        }
+        (ChildEvent::Tick { .. }, state) => (state, ChildAction::Nothing),
+    }
 }
 
 /// How a child ended.
@@ -39,68 +104,72 @@ pub(super) enum Phase {
 pub(super) enum ExitKind {
     /// It stopped itself.
     Normal,
-    /// An error, a panic, a kill, a start that failed, a supervisor that gave up.
+    /// An error, a panic, a kill, a start that failed, or a supervisor whose budget was exhausted.
     Abnormal,
 }
 
-/// What follows from an exit.
+impl Restart {
+    /// Whether a child with this policy starts again after `exit`.
+    fn restarts_after(self, exit: ExitKind) -> bool {
+        match self {
+            Self::Permanent => true,
+            Self::Transient => exit == ExitKind::Abnormal,
+            Self::Temporary => false,
+        }
+    }
+}
+
+/// What a supervisor does about the end of a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The child stays down.
-    Ended,
-    /// Stop `stop` in this order; the waiting slots start again at `until`.
+pub(super) enum RestartDecision {
+    /// The child is not restarted.
+    StayStopped,
+    /// The child starts again at `until`.
     Restart {
-        /// Siblings that run and must stop first, in reverse start order.
-        stop: Vec<Key>,
+        /// Siblings that run and restart along with it, in the order in which they have to be stopped.
+        stop: Vec<ChildKey>,
         /// When the group starts again.
         until: Instant,
     },
-    /// The budget is spent: stop everything and fail.
+    /// No restart is left in the budget: the supervisor stops all children and fails.
     GiveUp,
 }
 
-struct SlotState {
-    restart: Restart,
-    phase: Phase,
-    /// Exits in a row without a healthy stretch between them; the exponent of the backoff.
-    failures: u32,
-}
-
-/// Restarts inside the window.
+/// The restarts of one supervisor inside the sliding window.
 #[derive(Debug, Clone)]
-pub(super) struct BudgetLog {
-    budget: Budget,
+pub(super) struct RestartBudget {
+    limits: Budget,
     restarts: VecDeque<Instant>,
 }
 
-impl BudgetLog {
-    pub(super) fn new(budget: Budget) -> Self {
-        Self { budget, restarts: VecDeque::new() }
+impl RestartBudget {
+    pub(super) fn new(limits: Budget) -> Self {
+        Self { limits, restarts: VecDeque::new() }
     }
 
     /// Takes one restart out of the budget; `false` when none is left.
     fn spend(&mut self, now: Instant) -> bool {
-        while self.restarts.front().is_some_and(|at| now.saturating_duration_since(*at) >= self.budget.window)
+        while self.restarts.front().is_some_and(|at| now.saturating_duration_since(*at) >= self.limits.window)
         {
             self.restarts.pop_front();
         }
-        let left = self.restarts.len() < self.budget.restarts_max as usize;
+        let left = self.restarts.len() < self.limits.restarts_max as usize;
         if left {
             self.restarts.push_back(now);
         }
         left
     }
 
-    /// Leaves the time that a restart took to start out of the window: it was no time in which the child ran
-    /// well, and children that are slow to fail would otherwise be restarted for ever.
-    fn stretch(&mut self, started_for: Duration) {
+    /// Leaves the time that a start took out of the window. The child did not run meanwhile; if this time
+    /// counted, children that are slow to fail would be restarted for ever.
+    fn extend(&mut self, started_for: Duration) {
         for at in &mut self.restarts {
             *at += started_for;
         }
     }
 
-    pub(super) fn budget(&self) -> Budget {
-        self.budget
+    pub(super) fn limits(&self) -> Budget {
+        self.limits
     }
 
     /// Restarts that are still allowed at `now`.
@@ -108,133 +177,148 @@ impl BudgetLog {
         let spent = self
             .restarts
             .iter()
-            .filter(|at| now.saturating_duration_since(**at) < self.budget.window)
+            .filter(|at| now.saturating_duration_since(**at) < self.limits.window)
             .count();
-        self.budget.restarts_max.saturating_sub(u32::try_from(spent).unwrap_or(u32::MAX))
+        self.limits.restarts_max.saturating_sub(u32::try_from(spent).unwrap_or(u32::MAX))
     }
 }
 
-/// All slots of one supervisor.
-pub(super) struct Slots {
-    strategy: Strategy,
-    backoff: Backoff,
-    /// A child that ran at least this long has proved healthy; its backoff starts anew. The window of the
-    /// budget, so that budget and backoff forget at the same time.
-    healthy: Duration,
-    log: BudgetLog,
-    slots: BTreeMap<Key, SlotState>,
-    next: u64,
+/// One child of a supervisor.
+struct TrackedChild {
+    restart: Restart,
+    state: ChildState,
+    /// Ends in a row without a healthy run between them; the exponent of the backoff.
+    failures: u32,
 }
 
-impl Slots {
+impl TrackedChild {
+    fn apply(&mut self, event: ChildEvent) -> ChildAction {
+        let (state, action) = next(self.state, self.restart, event);
+        self.state = state;
+        action
+    }
+}
+
+/// The states of all children of one supervisor.
+pub(super) struct ChildStates {
+    strategy: Strategy,
+    backoff: Backoff,
+    /// A child that ran for at least this long is healthy, and its backoff starts anew. Equal to the window
+    /// of the budget, so that budget and backoff forget at the same time.
+    healthy_after: Duration,
+    budget: RestartBudget,
+    children: BTreeMap<ChildKey, TrackedChild>,
+    next_key: u64,
+}
+
+impl ChildStates {
     pub(super) fn new(strategy: Strategy, budget: Budget, backoff: Backoff) -> Self {
         Self {
             strategy,
             backoff,
-            healthy: budget.window,
-            log: BudgetLog::new(budget),
-            slots: BTreeMap::new(),
-            next: 0,
+            healthy_after: budget.window,
+            budget: RestartBudget::new(budget),
+            children: BTreeMap::new(),
+            next_key: 0,
         }
     }
 
-    /// Adds a slot after all others.
-    pub(super) fn add(&mut self, restart: Restart) -> Key {
-        let key = Key(self.next);
-        self.next += 1;
-        self.slots.insert(key, SlotState { restart, phase: Phase::Down, failures: 0 });
+    /// Adds a child, in state [`ChildState::Stopped`], after all others.
+    pub(super) fn add(&mut self, restart: Restart) -> ChildKey {
+        let key = ChildKey(self.next_key);
+        self.next_key += 1;
+        self.children.insert(key, TrackedChild { restart, state: ChildState::Stopped, failures: 0 });
         key
     }
 
-    pub(super) fn remove(&mut self, key: Key) {
-        self.slots.remove(&key);
+    pub(super) fn remove(&mut self, key: ChildKey) {
+        self.children.remove(&key);
     }
 
     #[cfg(test)]
-    pub(super) fn phase(&self, key: Key) -> Option<Phase> {
-        self.slots.get(&key).map(|slot| slot.phase)
+    pub(super) fn state(&self, key: ChildKey) -> Option<ChildState> {
+        self.children.get(&key).map(|child| child.state)
     }
 
-    /// The slot's actor has started.
-    pub(super) fn started(&mut self, key: Key, now: Instant) {
-        if let Some(slot) = self.slots.get_mut(&key) {
-            slot.phase = Phase::Up { since: now };
-        }
+    /// Moves one child by `event`. For the end of a child see [`ended`](Self::ended).
+    pub(super) fn apply(&mut self, key: ChildKey, event: ChildEvent) -> ChildAction {
+        self.children.get_mut(&key).map_or(ChildAction::Nothing, |child| child.apply(event))
     }
 
-    /// The slot was stopped on request; nothing follows from it.
-    pub(super) fn stopped(&mut self, key: Key) {
-        if let Some(slot) = self.slots.get_mut(&key) {
-            slot.phase = Phase::Down;
+    /// The child ended, or its `start` failed: decides about its restart and moves it and its siblings.
+    /// `random` is uniform in `0.0..1.0`.
+    pub(super) fn ended(
+        &mut self,
+        key: ChildKey,
+        exit: ExitKind,
+        now: Instant,
+        random: f64,
+    ) -> RestartDecision {
+        let healthy_after = self.healthy_after;
+        let Some(child) = self.children.get_mut(&key) else { return RestartDecision::StayStopped };
+        let ran_for = |since| now.saturating_duration_since(since);
+        if matches!(child.state, ChildState::Running { since } if ran_for(since) >= healthy_after) {
+            child.failures = 0;
         }
-    }
-
-    /// The slot's actor ended, or did not start. `random` is uniform in `0.0..1.0`.
-    pub(super) fn exited(&mut self, key: Key, exit: ExitKind, now: Instant, random: f64) -> Verdict {
-        let healthy = self.healthy;
-        let Some(slot) = self.slots.get_mut(&key) else { return Verdict::Ended };
-        if matches!(slot.phase, Phase::Up { since } if now.saturating_duration_since(since) >= healthy) {
-            slot.failures = 0;
+        if !child.restart.restarts_after(exit) {
+            child.apply(ChildEvent::Ended { restart_at: None });
+            return RestartDecision::StayStopped;
         }
-        slot.phase = Phase::Down;
-        let again = match slot.restart {
-            Restart::Permanent => true,
-            Restart::Transient => exit == ExitKind::Abnormal,
-            Restart::Temporary => false,
-        };
-        if !again {
-            return Verdict::Ended;
-        }
-        let delay = self.backoff.delay(slot.failures, random);
-        slot.failures = slot.failures.saturating_add(1);
-        if !self.log.spend(now) {
-            return Verdict::GiveUp;
+        let delay = self.backoff.delay(child.failures, random);
+        child.failures = child.failures.saturating_add(1);
+        if !self.budget.spend(now) {
+            child.apply(ChildEvent::Ended { restart_at: None });
+            return RestartDecision::GiveUp;
         }
         let until = now + delay;
+        child.apply(ChildEvent::Ended { restart_at: Some(until) });
+        RestartDecision::Restart { stop: self.restart_siblings(key, until), until }
+    }
+
+    /// Moves the siblings that the strategy restarts along with `key`; returns those that run, in reverse
+    /// start order.
+    fn restart_siblings(&mut self, key: ChildKey, restart_at: Instant) -> Vec<ChildKey> {
         let from = match self.strategy {
-            Strategy::OneForOne => {
-                slot.phase = Phase::Waiting { until };
-                return Verdict::Restart { stop: Vec::new(), until };
-            }
-            Strategy::OneForAll => Key(0),
-            Strategy::RestForOne => key,
+            Strategy::OneForOne => return Vec::new(),
+            Strategy::OneForAll => Bound::Unbounded,
+            Strategy::RestForOne => Bound::Excluded(key),
         };
         let mut stop = Vec::new();
-        for (key, slot) in self.slots.range_mut(from..).rev() {
-            if matches!(slot.phase, Phase::Up { .. }) {
-                stop.push(*key);
+        for (sibling, child) in self.children.range_mut((from, Bound::Unbounded)).rev() {
+            if *sibling != key && child.apply(ChildEvent::SiblingEnded { restart_at }) == ChildAction::Stop {
+                stop.push(*sibling);
             }
-            slot.phase =
-                if slot.restart == Restart::Temporary { Phase::Down } else { Phase::Waiting { until } };
         }
-        Verdict::Restart { stop, until }
+        stop
     }
 
-    /// A restart was busy starting for this long, whether it succeeded or not.
+    /// A restart spent this long in `start`, whether the start succeeded or not.
     pub(super) fn spent_starting(&mut self, started_for: Duration) {
-        self.log.stretch(started_for);
+        self.budget.extend(started_for);
     }
 
-    /// The first slot that may start at `now`, in start order.
-    pub(super) fn due(&self, now: Instant) -> Option<Key> {
-        let ripe = |slot: &SlotState| matches!(slot.phase, Phase::Waiting { until } if until <= now);
-        self.slots.iter().find(|(_, slot)| ripe(slot)).map(|(key, _)| *key)
+    /// The first child whose restart is due at `now`, in start order.
+    pub(super) fn due(&self, now: Instant) -> Option<ChildKey> {
+        let starts = |child: &TrackedChild| {
+            next(child.state, child.restart, ChildEvent::Tick { now }).1 == ChildAction::Start
+        };
+        self.children.iter().find(|(_, child)| starts(child)).map(|(key, _)| *key)
     }
 
-    /// When the next waiting slot is due.
+    /// When the next waiting child is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.waiting().map(|(_, until)| until).min()
     }
 
-    /// The waiting slots.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = (Key, Instant)> {
-        self.slots.iter().filter_map(|(key, slot)| match slot.phase {
-            Phase::Waiting { until } => Some((*key, until)),
-            Phase::Down | Phase::Up { .. } => None,
+    /// The waiting children, and when they are due.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (ChildKey, Instant)> {
+        self.children.iter().filter_map(|(key, child)| match child.state {
+            ChildState::Waiting { until } => Some((*key, until)),
+            ChildState::Stopped | ChildState::Running { .. } => None,
         })
     }
 
-    pub(super) fn log(&self) -> &BudgetLog {
-        &self.log
+    pub(super) fn budget(&self) -> &RestartBudget {
+        &self.budget
     }
 }

@@ -3,7 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::actor::{Actor, ActorError, Context};
+use super::actor::{Actor, ActorError};
+use super::context::Context;
 
 /// Runs the future that `make` returns.
 pub(super) struct TaskActor<M> {

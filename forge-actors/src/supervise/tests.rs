@@ -1,5 +1,5 @@
-//! What the tests share: a puppet that does what its message says, and a reader of the journal that waits for
-//! a step.
+//! Shared by the tests: an actor that does what its message says (`Puppet`), and a reader of the journal that
+//! waits for a step (`Steps`).
 
 mod boot;
 mod calls;
@@ -19,16 +19,16 @@ use std::time::Duration;
 
 use super::journal::EventKind;
 use super::{
-    Actor, ActorError, Address, Budget, ChildSpec, Context, Exit, Message, Reply, Restart, Root, Shutdown,
-    Strategy, SupervisorSpec, Timer, Tree,
+    Actor, ActorError, Address, Budget, ChildSpec, Context, Message, Reply, Restart, Root, RootExit,
+    Shutdown, Strategy, SupervisorSpec, Timer, Tree,
 };
 use crate::kernel::backoff::Backoff;
 use crate::kernel::time::{millis, secs};
 
-/// Far more than any step takes; a test that needs it has failed.
+/// Far more than any step takes: a test that waits so long has failed.
 const PATIENCE: Duration = secs(20);
 
-pub(super) enum Do {
+pub(super) enum PuppetMessage {
     Panic,
     Fail,
     Stop,
@@ -39,7 +39,7 @@ pub(super) enum Do {
     SlowEcho(Arc<tokio::sync::Semaphore>, Reply<bool>),
 }
 
-impl Message for Do {
+impl Message for PuppetMessage {
     const NAMES: &'static [&'static str] =
         &["Panic", "Fail", "Stop", "Hang", "Echo", "Later", "TaskPanics", "SlowEcho"];
 
@@ -58,12 +58,12 @@ impl Message for Do {
 }
 
 #[derive(Debug, PartialEq, thiserror::Error)]
-#[error("the puppet was told to fail")]
-pub(super) struct Told;
+#[error("scripted error")]
+pub(super) struct ScriptedError;
 
 #[derive(Default)]
 pub(super) struct Puppet {
-    /// Starts that fail, counted down over all incarnations.
+    /// How many of the next starts fail; counted down over all incarnations.
     failing_starts: Arc<AtomicU32>,
     /// Its `start` never returns.
     hanging_start: bool,
@@ -74,39 +74,39 @@ pub(super) struct Puppet {
 }
 
 impl Actor for Puppet {
-    type Message = Do;
+    type Message = PuppetMessage;
     type State = Option<Timer>;
     const KIND: &'static str = "puppet";
     const MAILBOX_MAX: usize = 3;
 
-    async fn start(&self, _: &Context<Do>) -> Result<Option<Timer>, ActorError> {
+    async fn start(&self, _: &Context<PuppetMessage>) -> Result<Option<Timer>, ActorError> {
         if self.hanging_start {
             pending::<()>().await;
         }
         let fails = self.failing_starts.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
-        if fails { Err(Told.into()) } else { Ok(None) }
+        if fails { Err(ScriptedError.into()) } else { Ok(None) }
     }
 
     async fn handle(
         &self,
-        cx: &Context<Do>,
-        message: Do,
+        cx: &Context<PuppetMessage>,
+        message: PuppetMessage,
         timer: &mut Option<Timer>,
     ) -> Result<(), ActorError> {
         match message {
-            Do::Panic => panic!("told to panic"),
-            Do::Fail => return Err(Told.into()),
-            Do::Stop => cx.stop("told to stop"),
-            Do::Hang => pending().await,
-            Do::Echo(number, reply) => {
+            PuppetMessage::Panic => panic!("scripted panic"),
+            PuppetMessage::Fail => return Err(ScriptedError.into()),
+            PuppetMessage::Stop => cx.stop("scripted stop"),
+            PuppetMessage::Hang => pending().await,
+            PuppetMessage::Echo(number, reply) => {
                 reply.send(number);
             }
-            Do::Later(delay, reply) => {
-                *timer = Some(cx.send_after(delay, Do::Stop));
+            PuppetMessage::Later(delay, reply) => {
+                *timer = Some(cx.send_after(delay, PuppetMessage::Stop));
                 reply.send(());
             }
-            Do::TaskPanics => cx.spawn("side task", async { panic!("the task panics") }),
-            Do::SlowEcho(gate, reply) => {
+            PuppetMessage::TaskPanics => cx.spawn("side task", async { panic!("the task panics") }),
+            PuppetMessage::SlowEcho(gate, reply) => {
                 let _permit = gate.acquire().await?;
                 let closed = reply.is_closed();
                 reply.send(closed);
@@ -115,25 +115,25 @@ impl Actor for Puppet {
         Ok(())
     }
 
-    async fn stop(&self, _: &Context<Do>, _: &mut Option<Timer>) {
-        assert!(!self.panicking_stop, "told to panic in stop");
+    async fn stop(&self, _: &Context<PuppetMessage>, _: &mut Option<Timer>) {
+        assert!(!self.panicking_stop, "scripted panic in stop");
         if self.hanging_stop {
             pending().await
         }
     }
 }
 
-pub(super) fn puppet(id: &str) -> (ChildSpec, Address<Do>) {
+pub(super) fn puppet(id: &str) -> (ChildSpec, Address<PuppetMessage>) {
     ChildSpec::actor(id, Puppet::default)
 }
 
 /// Three puppets `a`, `b`, `c` and their addresses.
-pub(super) fn three() -> (Vec<ChildSpec>, [Address<Do>; 3]) {
+pub(super) fn three() -> (Vec<ChildSpec>, [Address<PuppetMessage>; 3]) {
     let ((a, to_a), (b, to_b), (c, to_c)) = (puppet("a"), puppet("b"), puppet("c"));
     (vec![a, b, c], [to_a, to_b, to_c])
 }
 
-/// A supervisor that restarts almost at once, five times in a minute.
+/// A supervisor that restarts its children after a millisecond, at most five times in a minute.
 pub(super) fn quick(strategy: Strategy, children: Vec<ChildSpec>) -> SupervisorSpec {
     let budget = Budget { restarts_max: 5, window: secs(60) };
     SupervisorSpec {
@@ -146,7 +146,7 @@ pub(super) fn quick(strategy: Strategy, children: Vec<ChildSpec>) -> SupervisorS
 /// A root under the path `node`, and its journal from the beginning.
 pub(super) async fn start(spec: SupervisorSpec) -> (Root, Steps) {
     let tree = Tree::new();
-    let root = Root::start("node", spec, Arc::clone(&tree)).await.expect("it starts");
+    let root = Root::start("node", spec, Arc::clone(&tree)).await.expect("the root starts");
     let mut steps = Steps { tree, seq: 0 };
     steps.until("started node").await;
     (root, steps)
@@ -163,7 +163,7 @@ impl Steps {
         Self { tree: Arc::clone(tree), seq: 0 }
     }
 
-    /// The steps up to and including `last`, waiting for it.
+    /// The steps up to and including `last`; waits until `last` has come.
     pub(super) async fn until(&mut self, last: &str) -> Vec<String> {
         let mut steps: Vec<String> = Vec::new();
         let search = async {
@@ -197,9 +197,9 @@ fn step(path: &str, kind: &EventKind) -> String {
     format!("{verb} {}", path.strip_prefix("node/").unwrap_or(path))
 }
 
-/// Stops the root and checks that nobody is left.
+/// Stops the root and checks that no actor is left.
 pub(super) async fn finish(root: Root) {
-    root.stop(PATIENCE).await.expect("everybody stops in time");
+    root.stop(PATIENCE).await.expect("all actors stop in time");
     assert!(ractor::registry::get_all_pids().is_empty(), "no actor outlives its root");
 }
 
@@ -213,6 +213,6 @@ pub(super) fn with_restart(mut spec: ChildSpec, restart: Restart) -> ChildSpec {
     spec
 }
 
-pub(super) async fn ended(root: &mut Root) -> Exit {
+pub(super) async fn ended(root: &mut Root) -> RootExit {
     tokio::time::timeout(PATIENCE, root.wait()).await.expect("the root ends")
 }

@@ -14,7 +14,7 @@ use forge_actors::db::migrate::set::MigrationSet;
 use forge_actors::db::migrate::system::system_set;
 use forge_actors::db::migrator::Migrator;
 use forge_actors::db::monitor::{Monitor, wait_for};
-use forge_actors::kernel::diagnose::error_chain;
+use forge_actors::kernel::error_chain::error_chain;
 use forge_actors::kernel::time::{minutes, secs};
 use forge_actors::supervise::{ChildSpec, Shutdown};
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use forge_actors::app::token::Tokens;
+use forge_actors::kernel::error_chain::root_cause;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -143,17 +144,13 @@ impl Client {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Report {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
         let (exit, code, message) = match error.is_timeout() {
             true => (Exit::Timeout, "node-timeout", "the node did not answer in time"),
             false => (Exit::Failed, "node-unreachable", "the node is not reachable"),
         };
         Report::new(exit, code, message)
             .tried(self.url.as_str())
-            .cause(cause)
+            .cause(root_cause(error))
             .help("start a node with forge-node start, or name a running one with --url")
     }
 

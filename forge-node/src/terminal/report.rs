@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use forge_actors::db::embedded::error::EmbeddedError;
 use forge_actors::db::error::DatabaseError;
 use forge_actors::db::migrate::error::MigrateError;
-use forge_actors::kernel::diagnose::{Diagnose, FailureKind, error_causes};
+use forge_actors::kernel::diagnose::{Diagnose, FailureKind};
+use forge_actors::kernel::error_chain::error_causes;
 use forge_actors::supervise::StartError;
 use serde::Serialize;
 

@@ -33,7 +33,7 @@ const FORBIDDEN_IN_TESTS: &[(&[&str], &str)] = &[
 
 /// Files that start tasks or threads, and who owns the handles.
 const SPAWNS: &[(&str, &str)] = &[(
-    "forge-actors/src/supervise/actor.rs",
+    "forge-actors/src/supervise/context.rs",
     "timers and tasks of an actor: it keeps the handles and aborts them when it ends",
 )];
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::kernel::diagnose::error_chain;
+use crate::kernel::error_chain::error_chain;
 use crate::supervise::{Actor, ActorError, Context, Message, Timer};
 
 use super::progress::EmbeddedProgress;

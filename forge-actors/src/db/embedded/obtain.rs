@@ -12,7 +12,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::kernel::diagnose::error_chain;
+use crate::kernel::error_chain::error_chain;
 
 use super::error::EmbeddedError;
 use super::progress::EmbeddedProgress;

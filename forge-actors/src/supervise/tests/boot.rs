@@ -1,4 +1,4 @@
-//! Ordered start, reverse stop, deadlines of both.
+//! Start in order, stop in reverse order, and the deadlines of both.
 
 use super::*;
 use crate::supervise::{ActorState, Panic, SpecError, StartCut};
@@ -10,16 +10,19 @@ async fn failed_start(child: ChildSpec) -> (crate::supervise::StartError, Arc<Tr
     let error = Root::start("node", quick(Strategy::OneForOne, vec![inner]), Arc::clone(&tree))
         .await
         .expect_err("a child fails");
-    assert!(ractor::registry::get_all_pids().is_empty(), "a boot that fails leaves nobody behind");
+    assert!(ractor::registry::get_all_pids().is_empty(), "a failed boot leaves no actor behind");
     (error, tree)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_boot_names_the_path_keeps_the_error_and_stops_who_started() {
+async fn a_failed_boot_names_the_path_keeps_the_error_and_stops_the_started_children() {
     let (child, _) =
         ChildSpec::actor("b", || Puppet { failing_starts: Arc::new(AtomicU32::new(1)), ..Puppet::default() });
     let (error, tree) = failed_start(child).await;
-    assert_eq!((error.path.as_str(), error.source.downcast_ref::<Told>()), ("node/inner/b", Some(&Told)));
+    assert_eq!(
+        (error.path.as_str(), error.source.downcast_ref::<ScriptedError>()),
+        ("node/inner/b", Some(&ScriptedError))
+    );
     assert_eq!(
         Steps::new(&tree).until("stopped inner/a").await,
         ["started inner/a", "crashed inner/b", "stopped inner/a"]
@@ -53,7 +56,7 @@ async fn a_factory_that_panics_is_a_failed_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_spec_starts_nobody() {
+async fn a_wrong_spec_starts_no_actor() {
     let ((one, _), (two, _)) = (puppet("same"), puppet("same"));
     let tree = Tree::new();
     let error = Root::start("node", quick(Strategy::OneForOne, vec![one, two]), Arc::clone(&tree))
@@ -80,13 +83,13 @@ async fn a_child_that_hangs_is_killed_at_its_deadline_and_the_others_stop_in_ord
 async fn a_brutal_child_is_killed_at_once() {
     let (a, address) = ChildSpec::actor("a", || Puppet { hanging_stop: true, ..Puppet::default() });
     let (root, mut steps) = start(quick(Strategy::OneForOne, vec![with_shutdown(a, Shutdown::Brutal)])).await;
-    address.cast(Do::Hang).expect("a runs");
+    address.cast(PuppetMessage::Hang).expect("a runs");
     finish(root).await;
     assert_eq!(steps.until("stopped node").await, ["killed a", "stopped node"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_root_that_does_not_stop_in_time_is_killed_and_names_who_was_late() {
+async fn a_root_that_does_not_stop_in_time_is_killed_and_names_the_late_actors() {
     let (b, _) = ChildSpec::actor("b", || Puppet { hanging_stop: true, ..Puppet::default() });
     let began = std::time::Instant::now();
     let inner = ChildSpec::supervisor(
@@ -98,7 +101,7 @@ async fn a_root_that_does_not_stop_in_time_is_killed_and_names_who_was_late() {
     assert_eq!(late.paths, ["node", "node/inner", "node/inner/b"]);
     assert!(
         began.elapsed() < crate::supervise::KILL_DEADLINE,
-        "the kill reaches those who hang in their stop"
+        "the kill reaches actors that hang in their stop"
     );
     assert!(steps.tree.snapshot().iter().all(|actor| actor.state == ActorState::Stopped));
 }
@@ -113,11 +116,11 @@ async fn a_slow_restart_does_not_hold_up_the_stop() {
     });
     let inner = ChildSpec::supervisor("inner", quick(Strategy::OneForOne, vec![a]));
     let (root, steps) = start(quick(Strategy::OneForOne, vec![inner])).await;
-    address.cast(Do::Fail).expect("a runs");
+    address.cast(PuppetMessage::Fail).expect("a runs");
     while hanging.load(SeqCst) < 2 {
         tokio::task::yield_now().await;
     }
-    // The start deadline is half a minute, the stop does not wait for it.
+    // The start deadline is 30 s; the stop does not wait for it.
     tokio::time::timeout(secs(10), finish(root)).await.expect("the pending start is cut");
     assert!(
         steps
@@ -136,6 +139,6 @@ async fn a_crash_while_stopping_is_recorded_and_does_not_stop_the_stop() {
     finish(root).await;
     assert_eq!(steps.until("stopped node").await, ["crashed b", "stopped a", "stopped node"]);
     let crash = steps.tree.journal().crashes_since(0).entries.remove(0);
-    assert_eq!((crash.cause.as_str(), crash.message), ("told to panic in stop", Some("stop")));
+    assert_eq!((crash.cause.as_str(), crash.message), ("scripted panic in stop", Some("stop")));
     assert_eq!(steps.tree.get("node/b").map(|actor| actor.state), Some(ActorState::Failed));
 }

@@ -3,10 +3,10 @@
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::supervise::tree::Meter;
+use crate::supervise::meter::Meter;
 use crate::supervise::{ActorState, CallError, CastError, StopTimeout};
 
-async fn one() -> (Root, Steps, Address<Do>) {
+async fn one() -> (Root, Steps, Address<PuppetMessage>) {
     let (child, address) = puppet("a");
     let (root, steps) = start(quick(Strategy::OneForOne, vec![child])).await;
     (root, steps, address)
@@ -16,7 +16,7 @@ async fn one() -> (Root, Steps, Address<Do>) {
 async fn a_full_mailbox_refuses_and_a_stopped_actor_is_gone() -> Result<(), StopTimeout> {
     let (root, steps, address) = one().await;
     let gate = Arc::new(Semaphore::new(0));
-    let slow = || address.call(|reply| Do::SlowEcho(Arc::clone(&gate), reply), PATIENCE);
+    let slow = || address.call(|reply| PuppetMessage::SlowEcho(Arc::clone(&gate), reply), PATIENCE);
     let (mut waiting, mut refused) = (Vec::new(), None);
     for _ in 0..4 {
         let mut call = Box::pin(slow());
@@ -31,7 +31,7 @@ async fn a_full_mailbox_refuses_and_a_stopped_actor_is_gone() -> Result<(), Stop
     gate.add_permits(1);
     assert_eq!(futures::future::join_all(waiting).await, [Ok(false); 3]);
     root.stop(PATIENCE).await?;
-    assert_eq!(address.cast(Do::Stop), Err(CastError::Gone));
+    assert_eq!(address.cast(PuppetMessage::Stop), Err(CastError::Gone));
     Ok(())
 }
 
@@ -39,26 +39,26 @@ async fn a_full_mailbox_refuses_and_a_stopped_actor_is_gone() -> Result<(), Stop
 async fn a_call_that_timed_out_is_closed_for_its_handler() {
     let (root, _, address) = one().await;
     let gate = Arc::new(Semaphore::new(0));
-    let (seen, told) = tokio::sync::oneshot::channel();
-    // A task of the test keeps the first reply; the second one is abandoned in the mailbox.
+    let (sent, blocking) = tokio::sync::oneshot::channel();
+    // The first call is being handled; the second one times out in the mailbox.
     let blocker = tokio::spawn({
         let (address, gate) = (address.clone(), Arc::clone(&gate));
         async move {
-            let _ = seen.send(());
-            address.call(|reply| Do::SlowEcho(gate, reply), PATIENCE).await
+            let _ = sent.send(());
+            address.call(|reply| PuppetMessage::SlowEcho(gate, reply), PATIENCE).await
         }
     });
-    told.await.expect("the blocker runs");
-    let abandoned = address.call(|reply| Do::SlowEcho(Arc::clone(&gate), reply), millis(20)).await;
+    blocking.await.expect("the blocker runs");
+    let abandoned = address.call(|reply| PuppetMessage::SlowEcho(Arc::clone(&gate), reply), millis(20)).await;
     assert_eq!(abandoned, Err(CallError::TimedOut { deadline: millis(20) }));
     gate.add_permits(1);
     assert_eq!(blocker.await.expect("it ends"), Ok(false));
-    assert_eq!(address.call(|reply| Do::Echo(1, reply), PATIENCE).await, Ok(1));
+    assert_eq!(address.call(|reply| PuppetMessage::Echo(1, reply), PATIENCE).await, Ok(1));
     finish(root).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reply_knows_that_nobody_waits() {
+async fn a_reply_knows_that_its_caller_does_not_wait() {
     let (sender, receiver) = std::sync::mpsc::channel();
     struct Holder;
     struct Hold(std::sync::mpsc::Sender<Reply<()>>, Reply<()>);
@@ -95,13 +95,13 @@ async fn a_reply_knows_that_nobody_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_answers_its_caller_and_those_who_wait() {
+async fn a_crash_answers_the_waiting_callers() {
     let (root, mut steps, address) = one().await;
-    address.cast(Do::Fail).expect("a runs");
-    let answer = address.call(|reply| Do::Echo(1, reply), PATIENCE).await;
+    address.cast(PuppetMessage::Fail).expect("a runs");
+    let answer = address.call(|reply| PuppetMessage::Echo(1, reply), PATIENCE).await;
     assert!(matches!(answer, Ok(1) | Err(CallError::NoReply | CallError::Gone)), "{answer:?}");
     steps.until("started a").await;
-    assert_eq!(address.call(|reply| Do::Echo(2, reply), PATIENCE).await, Ok(2));
+    assert_eq!(address.call(|reply| PuppetMessage::Echo(2, reply), PATIENCE).await, Ok(2));
     finish(root).await;
 }
 
@@ -109,12 +109,12 @@ async fn a_crash_answers_its_caller_and_those_who_wait() {
 async fn the_tree_counts_messages_over_restarts_and_shows_the_current_one() {
     let (root, mut steps, address) = one().await;
     for number in 0..5 {
-        assert_eq!(address.call(|reply| Do::Echo(number, reply), PATIENCE).await, Ok(number));
+        assert_eq!(address.call(|reply| PuppetMessage::Echo(number, reply), PATIENCE).await, Ok(number));
     }
-    address.cast(Do::Fail).expect("a runs");
+    address.cast(PuppetMessage::Fail).expect("a runs");
     steps.until("started a").await;
-    assert_eq!(address.call(|reply| Do::Echo(9, reply), PATIENCE).await, Ok(9));
-    address.cast(Do::Hang).expect("a runs");
+    assert_eq!(address.call(|reply| PuppetMessage::Echo(9, reply), PATIENCE).await, Ok(9));
+    address.cast(PuppetMessage::Hang).expect("a runs");
     let hanging = loop {
         match steps.tree.get("node/a").expect("known") {
             actor if actor.current.as_ref().is_some_and(|current| current.name == "Hang") => break actor,
@@ -141,7 +141,7 @@ async fn busy_time_is_measured_to_the_tick() {
     let gate = Arc::new(Semaphore::new(0));
     let call = tokio::spawn({
         let (address, gate) = (address.clone(), Arc::clone(&gate));
-        async move { address.call(|reply| Do::SlowEcho(gate, reply), PATIENCE).await }
+        async move { address.call(|reply| PuppetMessage::SlowEcho(gate, reply), PATIENCE).await }
     });
     while steps
         .tree
@@ -164,24 +164,24 @@ async fn busy_time_is_measured_to_the_tick() {
 #[tokio::test(flavor = "multi_thread")]
 async fn timers_fire_once_and_a_dropped_one_never() {
     let (root, mut steps, address) = one().await;
-    address.call(|reply| Do::Later(millis(1), reply), PATIENCE).await.expect("it arms a timer");
+    address.call(|reply| PuppetMessage::Later(millis(1), reply), PATIENCE).await.expect("it arms a timer");
     assert_eq!(steps.until("started a").await, ["stopped a", "restarting a", "started a"]);
-    // The second one replaces, and so drops, the first one.
-    address.call(|reply| Do::Later(millis(40), reply), PATIENCE).await.expect("it arms a timer");
-    address.call(|reply| Do::Later(secs(500), reply), PATIENCE).await.expect("it arms another");
+    // The second timer replaces, and so drops, the first one.
+    address.call(|reply| PuppetMessage::Later(millis(40), reply), PATIENCE).await.expect("it arms a timer");
+    address.call(|reply| PuppetMessage::Later(secs(500), reply), PATIENCE).await.expect("it arms another");
     tokio::time::sleep(millis(120)).await;
     assert_eq!(steps.tree.get("node/a").map(|actor| actor.state), Some(ActorState::Running));
     finish(root).await;
 }
 
 #[test]
-fn senders_that_are_overtaken_never_see_a_full_mailbox() {
+fn senders_that_race_never_see_a_full_mailbox() {
     let meter = Meter::default();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..200_000 {
-                    assert!(meter.reserve(1_000_000), "there is room");
+                    assert!(meter.reserve(1_000_000), "the mailbox is not full");
                     meter.release();
                 }
             });

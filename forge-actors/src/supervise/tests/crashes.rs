@@ -1,4 +1,4 @@
-//! What is recorded about a crash, and that recording stays cheap and bounded.
+//! Crash records, and that recording them is cheap and bounded.
 
 use super::*;
 use crate::kernel::limits::JOURNAL_ENTRIES_MAX;
@@ -9,14 +9,14 @@ async fn a_panic_is_recorded_with_cause_place_message_and_backtrace() {
     let (child, address) = puppet("a");
     let (root, mut steps) = start(quick(Strategy::OneForOne, vec![child])).await;
     for _ in 0..2 {
-        address.cast(Do::Panic).expect("a runs");
+        address.cast(PuppetMessage::Panic).expect("a runs");
         steps.until("started a").await;
     }
     let crashes = steps.tree.journal().crashes_after(0).await.entries;
     let crash = &crashes[0];
     assert_eq!(
         (crash.path.as_str(), crash.kind.as_str(), crash.cause.as_str()),
-        ("node/a", "puppet", "told to panic")
+        ("node/a", "puppet", "scripted panic")
     );
     assert_eq!((crash.message, crash.restarts, crashes[1].restarts), (Some("Panic"), 0, 1));
     assert!(crash.location.as_ref().is_some_and(|place| place.contains("tests.rs")), "{:?}", crash.location);
@@ -31,7 +31,7 @@ async fn a_panic_is_recorded_with_cause_place_message_and_backtrace() {
 async fn a_panic_in_a_task_of_the_actor_is_its_crash() {
     let (child, address) = puppet("a");
     let (root, mut steps) = start(quick(Strategy::OneForOne, vec![child])).await;
-    address.cast(Do::TaskPanics).expect("a runs");
+    address.cast(PuppetMessage::TaskPanics).expect("a runs");
     assert_eq!(steps.until("started a").await, ["crashed a", "restarting a", "started a"]);
     let crash = steps.tree.journal().crashes_since(0).entries.remove(0);
     assert_eq!((crash.cause.as_str(), crash.message), ("the task panics", Some("side task")));
@@ -42,10 +42,10 @@ async fn a_panic_in_a_task_of_the_actor_is_its_crash() {
 async fn tasks_end_with_their_actor() {
     struct Owner(Arc<()>);
     impl Actor for Owner {
-        type Message = Do;
+        type Message = PuppetMessage;
         type State = ();
         const KIND: &'static str = "owner";
-        async fn start(&self, cx: &Context<Do>) -> Result<(), ActorError> {
+        async fn start(&self, cx: &Context<PuppetMessage>) -> Result<(), ActorError> {
             let held = Arc::clone(&self.0);
             cx.spawn("holder", async move {
                 pending::<()>().await;
@@ -53,8 +53,13 @@ async fn tasks_end_with_their_actor() {
             });
             Ok(())
         }
-        async fn handle(&self, _: &Context<Do>, _: Do, (): &mut ()) -> Result<(), ActorError> {
-            Err(Told.into())
+        async fn handle(
+            &self,
+            _: &Context<PuppetMessage>,
+            _: PuppetMessage,
+            (): &mut (),
+        ) -> Result<(), ActorError> {
+            Err(ScriptedError.into())
         }
     }
     let held = Arc::new(());
@@ -62,12 +67,12 @@ async fn tasks_end_with_their_actor() {
     let (child, address) = ChildSpec::actor("owner", move || Owner(Arc::clone(&shared)));
     let (root, mut steps) = start(quick(Strategy::OneForOne, vec![child])).await;
     let alive = Arc::strong_count(&held);
-    address.cast(Do::Fail).expect("it runs");
+    address.cast(PuppetMessage::Fail).expect("it runs");
     steps.until("started owner").await;
     assert_eq!(
         Arc::strong_count(&held),
         alive,
-        "the task of the first incarnation let go before the second started"
+        "the task of the first incarnation is dropped before the second one starts"
     );
     finish(root).await;
     assert_eq!(Arc::strong_count(&held), 1, "nothing is held after the stop");
@@ -97,12 +102,12 @@ async fn ten_thousand_equal_panics_are_cheap() {
         let panic = caught().await.expect_err("it panics");
         assert!(Arc::ptr_eq(&panic.backtrace, &first));
     }
-    // A symbolised stack each would take minutes in this build.
+    // With a symbolised stack for each panic this would take minutes.
     assert!(began.elapsed() < secs(6), "{:?}", began.elapsed());
 }
 
 #[test]
-fn the_journal_is_bounded_and_says_what_a_reader_missed() {
+fn the_journal_is_bounded_and_counts_the_entries_that_a_reader_missed() {
     let journal = Journal::default();
     for number in 1..=JOURNAL_ENTRIES_MAX as u64 + 10 {
         assert_eq!(journal.record_crash(Crash::new("fn/list", "query", &"x".repeat(10_000))), number);

@@ -1,4 +1,4 @@
-//! Children that come and go.
+//! Children that are started and stopped at run time.
 
 use super::*;
 use crate::supervise::{ChildError, Children, DynamicSpec, SpecError, StartError};
@@ -11,7 +11,7 @@ async fn pool(children_max: usize) -> (Root, Steps, Children) {
     (root, steps, children)
 }
 
-async fn add(children: &Children, id: &str, restart: Restart) -> Result<Address<Do>, ChildError> {
+async fn add(children: &Children, id: &str, restart: Restart) -> Result<Address<PuppetMessage>, ChildError> {
     let (child, address) = puppet(id);
     children.start_child(with_restart(child, restart), PATIENCE).await.map(|()| address)
 }
@@ -19,8 +19,8 @@ async fn add(children: &Children, id: &str, restart: Restart) -> Result<Address<
 #[tokio::test(flavor = "multi_thread")]
 async fn children_start_stop_and_restart_on_request() {
     let (root, mut steps, children) = pool(2).await;
-    add(&children, "a", Restart::Permanent).await.expect("room for two");
-    let to_b = add(&children, "b", Restart::Permanent).await.expect("room for two");
+    add(&children, "a", Restart::Permanent).await.expect("the limit is two");
+    let to_b = add(&children, "b", Restart::Permanent).await.expect("the limit is two");
     assert!(matches!(
         add(&children, "c", Restart::Permanent).await,
         Err(ChildError::Full { children_max: 2 })
@@ -37,7 +37,7 @@ async fn children_start_stop_and_restart_on_request() {
     assert!(matches!(children.stop_child("a", PATIENCE).await, Err(ChildError::Unknown { .. })));
     assert!(matches!(children.restart_child("a", PATIENCE).await, Err(ChildError::Unknown { .. })));
     children.restart_child("b", PATIENCE).await.expect("it is there");
-    assert_eq!(to_b.call(|reply| Do::Echo(3, reply), PATIENCE).await, Ok(3));
+    assert_eq!(to_b.call(|reply| PuppetMessage::Echo(3, reply), PATIENCE).await, Ok(3));
     assert_eq!(children.list(PATIENCE).await, Ok(vec!["b".to_owned()]));
     let expected = ["started pool/a", "started pool/b", "stopped pool/a", "stopped pool/b", "started pool/b"];
     let mut seen = steps.until("stopped pool/b").await;
@@ -47,18 +47,18 @@ async fn children_start_stop_and_restart_on_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn children_that_end_for_good_vanish() {
+async fn children_that_are_not_restarted_are_removed() {
     let (root, mut steps, children) = pool(10).await;
     let temporary = add(&children, "temporary", Restart::Temporary).await.expect("it starts");
     let transient = add(&children, "transient", Restart::Transient).await.expect("it starts");
     let permanent = add(&children, "permanent", Restart::Permanent).await.expect("it starts");
-    temporary.cast(Do::Panic).expect("it runs");
+    temporary.cast(PuppetMessage::Panic).expect("it runs");
     steps.until("crashed pool/temporary").await;
-    transient.cast(Do::Panic).expect("it runs");
+    transient.cast(PuppetMessage::Panic).expect("it runs");
     steps.until("started pool/transient").await;
-    transient.cast(Do::Stop).expect("it runs");
+    transient.cast(PuppetMessage::Stop).expect("it runs");
     steps.until("stopped pool/transient").await;
-    permanent.cast(Do::Stop).expect("it runs");
+    permanent.cast(PuppetMessage::Stop).expect("it runs");
     steps.until("started pool/permanent").await;
     assert_eq!(children.list(PATIENCE).await, Ok(vec!["permanent".to_owned()]));
     let paths: Vec<_> = steps.tree.snapshot().into_iter().map(|actor| actor.path).collect();

@@ -72,8 +72,10 @@ async fn until(handle: &PeriodicHandle, holds: impl Fn(&crate::supervise::Period
 #[tokio::test(flavor = "multi_thread")]
 async fn a_duty_runs_on_schedule_and_on_request_and_shows_how_it_fared() {
     let (_terms, receiver) = watch::channel(Some(1));
-    let (root, _, handle, script) = scripted(lazy(), receiver).await;
+    let (root, steps, handle, script) = scripted(lazy(), receiver).await;
     until(&handle, |status| status.runs == 1).await;
+    let from_the_tree = steps.tree.duty("node/duty").expect("the tree knows the duty");
+    assert_eq!(from_the_tree.status(), handle.status());
     script.more.store(true, SeqCst);
     assert_eq!(handle.run_now(PATIENCE).await, Ok(RunReport::more(2, millis(1))));
     // What is left is done without being asked.
@@ -128,7 +130,9 @@ async fn an_elected_duty_runs_only_in_its_term() {
     assert!(!handle.status().leading);
     script.hangs.store(true, SeqCst);
     terms.send_replace(Some(7));
-    until(&handle, |status| status.running_since.is_some()).await;
+    while script.runs.load(SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
     script.hangs.store(false, SeqCst);
     // The run of the old term is cut; one of the new term follows.
     terms.send_replace(Some(8));

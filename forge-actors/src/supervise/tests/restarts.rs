@@ -1,16 +1,16 @@
-//! Which siblings restart, in which order, and when the budget ends it.
+//! Which siblings restart, in which order, and when the budget is exhausted.
 
 use super::*;
 use crate::supervise::{ActorState, DynamicSpec};
 
-async fn check_strategy(strategy: Strategy, message: Do, expected: &[&str]) {
+async fn check_strategy(strategy: Strategy, message: PuppetMessage, expected: &[&str]) {
     let (children, [_, to_b, _]) = three();
     let (root, mut steps) = start(quick(strategy, children)).await;
     to_b.cast(message).expect("b runs");
     let last = expected.last().expect("a step");
     assert_eq!(steps.until(last).await, expected, "{strategy:?}");
     assert_eq!(
-        to_b.call(|reply| Do::Echo(7, reply), PATIENCE).await,
+        to_b.call(|reply| PuppetMessage::Echo(7, reply), PATIENCE).await,
         Ok(7),
         "the address survives the restart"
     );
@@ -20,27 +20,28 @@ async fn check_strategy(strategy: Strategy, message: Do, expected: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_for_one_restarts_only_the_child() {
-    check_strategy(Strategy::OneForOne, Do::Panic, &["crashed b", "restarting b", "started b"]).await;
+    check_strategy(Strategy::OneForOne, PuppetMessage::Panic, &["crashed b", "restarting b", "started b"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_for_all_stops_in_reverse_and_starts_in_order() {
     let steps =
         ["crashed b", "restarting b", "stopped c", "stopped a", "started a", "started b", "started c"];
-    check_strategy(Strategy::OneForAll, Do::Fail, &steps).await;
+    check_strategy(Strategy::OneForAll, PuppetMessage::Fail, &steps).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rest_for_one_restarts_the_child_and_those_after_it() {
     check_strategy(
         Strategy::RestForOne,
-        Do::Panic,
+        PuppetMessage::Panic,
         &["crashed b", "restarting b", "stopped c", "started b", "started c"],
     )
     .await;
 }
 
-async fn check_restart(restart: Restart, message: Do, expected: &[&str]) {
+async fn check_restart(restart: Restart, message: PuppetMessage, expected: &[&str]) {
     let (child, address) = puppet("a");
     let (root, mut steps) = start(quick(Strategy::OneForOne, vec![with_restart(child, restart)])).await;
     address.cast(message).expect("a runs");
@@ -54,20 +55,21 @@ async fn check_restart(restart: Restart, message: Do, expected: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn permanent_children_restart_after_every_end() {
-    check_restart(Restart::Permanent, Do::Stop, &["stopped a", "restarting a", "started a"]).await;
-    check_restart(Restart::Permanent, Do::Fail, &["crashed a", "restarting a", "started a"]).await;
+    check_restart(Restart::Permanent, PuppetMessage::Stop, &["stopped a", "restarting a", "started a"]).await;
+    check_restart(Restart::Permanent, PuppetMessage::Fail, &["crashed a", "restarting a", "started a"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transient_children_restart_after_a_crash() {
-    check_restart(Restart::Transient, Do::Stop, &["stopped a"]).await;
-    check_restart(Restart::Transient, Do::Panic, &["crashed a", "restarting a", "started a"]).await;
+    check_restart(Restart::Transient, PuppetMessage::Stop, &["stopped a"]).await;
+    check_restart(Restart::Transient, PuppetMessage::Panic, &["crashed a", "restarting a", "started a"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn temporary_children_never_restart() {
-    check_restart(Restart::Temporary, Do::Stop, &["stopped a"]).await;
-    check_restart(Restart::Temporary, Do::Fail, &["crashed a"]).await;
+    check_restart(Restart::Temporary, PuppetMessage::Stop, &["stopped a"]).await;
+    check_restart(Restart::Temporary, PuppetMessage::Fail, &["crashed a"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,7 +77,7 @@ async fn a_kill_is_a_crash_that_names_the_interrupted_message() {
     let (child, address) = puppet("a");
     let (root, mut steps) =
         start(quick(Strategy::OneForOne, vec![with_restart(child, Restart::Transient)])).await;
-    address.cast(Do::Hang).expect("a runs");
+    address.cast(PuppetMessage::Hang).expect("a runs");
     while steps.tree.get("node/a").is_none_or(|actor| actor.current.is_none()) {
         tokio::task::yield_now().await;
     }
@@ -96,11 +98,11 @@ async fn a_failing_restart_counts_and_is_tried_again() {
         ChildSpec::actor("a", move || Puppet { failing_starts: Arc::clone(&shared), ..Puppet::default() });
     let (root, mut steps) = start(quick(Strategy::OneForOne, vec![child])).await;
     failing.store(2, SeqCst);
-    address.cast(Do::Fail).expect("a runs");
+    address.cast(PuppetMessage::Fail).expect("a runs");
     let again = ["crashed a", "restarting a"];
     assert_eq!(steps.until("started a").await, [&again[..], &again[..], &again[..], &["started a"]].concat());
     let actor = steps.tree.get("node/a").expect("known");
-    assert_eq!((actor.restarts.get(), actor.last_error.as_deref()), (3, Some("the puppet was told to fail")));
+    assert_eq!((actor.restarts.get(), actor.last_error.as_deref()), (3, Some("scripted error")));
     let crashes = steps.tree.journal().crashes_since(0).entries;
     assert_eq!(crashes.iter().map(|crash| crash.restarts).collect::<Vec<_>>(), [0, 1, 2]);
     let root_info = steps.tree.get("node").and_then(|actor| actor.supervisor).expect("a supervisor");
@@ -112,17 +114,22 @@ async fn a_failing_restart_counts_and_is_tried_again() {
 async fn an_exhausted_budget_escalates_until_the_root_gives_up() {
     let starts = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&starts);
-    // It asks itself to crash as soon as it runs: as often as the supervisor lets it.
+    // It crashes itself after every start, so it restarts until the budget is exhausted.
     struct Crasher(Arc<AtomicU32>);
     impl Actor for Crasher {
-        type Message = Do;
+        type Message = PuppetMessage;
         type State = ();
         const KIND: &'static str = "crasher";
-        async fn start(&self, cx: &Context<Do>) -> Result<(), ActorError> {
+        async fn start(&self, cx: &Context<PuppetMessage>) -> Result<(), ActorError> {
             self.0.fetch_add(1, SeqCst);
-            Ok(cx.address().cast(Do::Panic)?)
+            Ok(cx.address().cast(PuppetMessage::Panic)?)
         }
-        async fn handle(&self, _: &Context<Do>, _: Do, (): &mut ()) -> Result<(), ActorError> {
+        async fn handle(
+            &self,
+            _: &Context<PuppetMessage>,
+            _: PuppetMessage,
+            (): &mut (),
+        ) -> Result<(), ActorError> {
             panic!("crash number {}", self.0.load(SeqCst))
         }
     }
@@ -138,7 +145,7 @@ async fn an_exhausted_budget_escalates_until_the_root_gives_up() {
     let exit = ended(&mut root).await;
     assert_eq!(
         exit,
-        Exit::GaveUp {
+        RootExit::GaveUp {
             path: "node/inner/crasher".to_owned(),
             cause: "panicked at ".to_owned() + &place(&tree) + ": crash number 6"
         }
@@ -168,7 +175,7 @@ async fn an_exhausted_budget_escalates_until_the_root_gives_up() {
     .concat();
     assert_eq!(first, expected);
     assert_eq!(starts.load(SeqCst), 6);
-    assert!(ractor::registry::get_all_pids().is_empty(), "nobody outlives a root that gave up");
+    assert!(ractor::registry::get_all_pids().is_empty(), "no actor outlives a root that gave up");
     assert_eq!(tree.get("node").map(|root| root.state), Some(ActorState::Failed));
 }
 
@@ -177,15 +184,15 @@ fn place(tree: &Tree) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wider_restart_swallows_a_pending_one() {
+async fn a_restart_of_more_siblings_replaces_a_pending_one() {
     let (children, [to_a, _, to_c]) = three();
     // Delays long enough that the second crash comes while the first restart waits.
     let slow = Backoff::exponential(millis(400), millis(400));
     let (root, mut steps) =
         start(SupervisorSpec { backoff: slow, ..quick(Strategy::RestForOne, children) }).await;
-    to_c.cast(Do::Panic).expect("c runs");
+    to_c.cast(PuppetMessage::Panic).expect("c runs");
     assert_eq!(steps.until("restarting c").await, ["crashed c", "restarting c"]);
-    to_a.cast(Do::Panic).expect("a runs");
+    to_a.cast(PuppetMessage::Panic).expect("a runs");
     let expected = ["crashed a", "restarting a", "stopped b", "started a", "started b", "started c"];
     assert_eq!(steps.until("started c").await, expected);
     finish(root).await;
@@ -198,12 +205,12 @@ async fn a_stop_while_a_restart_is_pending_does_not_wait_for_it() {
     let budget = Budget { restarts_max: 1, window: secs(100) };
     let (root, mut steps) =
         start(SupervisorSpec { backoff: slow, budget, ..quick(Strategy::OneForOne, vec![child]) }).await;
-    address.cast(Do::Fail).expect("a runs");
+    address.cast(PuppetMessage::Fail).expect("a runs");
     steps.until("restarting a").await;
     while !matches!(steps.tree.get("node/a").map(|actor| actor.state), Some(ActorState::Waiting { .. })) {
         tokio::task::yield_now().await;
     }
-    assert_eq!(address.cast(Do::Fail), Err(crate::supervise::CastError::Gone));
+    assert_eq!(address.cast(PuppetMessage::Fail), Err(crate::supervise::CastError::Gone));
     finish(root).await;
     assert_eq!(steps.tree.get("node/a").map(|actor| actor.state), Some(ActorState::Stopped));
 }
@@ -215,7 +222,7 @@ async fn restarts_wait_longer_and_longer() {
     let (root, mut steps) =
         start(SupervisorSpec { backoff, ..quick(Strategy::OneForOne, vec![child]) }).await;
     for _ in 0..4 {
-        address.cast(Do::Fail).expect("a runs");
+        address.cast(PuppetMessage::Fail).expect("a runs");
         steps.until("started a").await;
     }
     let events = steps.tree.journal().events_since(0).entries;
@@ -236,7 +243,7 @@ async fn a_dynamic_supervisor_that_gives_up_escalates_too() {
     let (root, mut steps) = start(quick(Strategy::OneForOne, vec![child])).await;
     let (worker, address) = puppet("worker");
     children.start_child(worker, PATIENCE).await.expect("it starts");
-    address.cast(Do::Panic).expect("it runs");
+    address.cast(PuppetMessage::Panic).expect("it runs");
     let expected = [
         "started pool/worker",
         "crashed pool/worker",

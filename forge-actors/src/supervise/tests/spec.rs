@@ -1,4 +1,4 @@
-//! Specs that are refused, and how.
+//! Specs that are refused, and their errors.
 
 use super::*;
 use crate::supervise::{DynamicSpec, SpecError};
@@ -28,8 +28,8 @@ fn a_budget_that_the_backoff_outlasts_is_refused_wherever_it_stands() {
     let budget = Budget { restarts_max: 4, window: secs(7) };
     let backoff = Backoff::exponential(secs(1), secs(2));
     let wrong = SupervisorSpec { budget, backoff, ..quick(Strategy::OneForOne, Vec::new()) };
-    let message = "the budget can never be exhausted: 4 restarts wait up to 7s in all, and the window is only 7s; \
-                   widen `window`, or lower `restarts_max` or the backoff";
+    let message = "the budget can never be exhausted: 4 restarts wait up to 7s in all, \
+                   and the window is only 7s; widen `window`, or lower `restarts_max` or the backoff";
     check(&wrong, Err(message));
     check(
         &SupervisorSpec {

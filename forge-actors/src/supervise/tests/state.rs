@@ -1,43 +1,88 @@
-//! The decisions alone: a table, and a property over any sequence of exits.
+//! The decisions alone: tables, and a property over any sequence of exits.
 
 use std::time::Instant;
 
 use proptest::prelude::{Just, Strategy as _, any, prop_assert, prop_oneof, proptest};
 
 use super::*;
-use crate::supervise::state::{ExitKind, Key, Phase, Slots, Verdict};
+use crate::supervise::state::{
+    ChildAction, ChildEvent, ChildKey, ChildState, ChildStates, ExitKind, RestartDecision, next,
+};
 
 const WINDOW: Duration = secs(10);
 
-fn slots(strategy: Strategy, restarts: &[Restart], restarts_max: u32, now: Instant) -> Slots {
-    let backoff = Backoff::exponential(millis(100), millis(400));
-    let mut slots = Slots::new(strategy, Budget { restarts_max, window: WINDOW }, backoff);
-    for restart in restarts {
-        let key = slots.add(*restart);
-        slots.started(key, now);
+#[test]
+fn each_event_moves_a_child_as_the_diagram_says() {
+    use ChildAction::{Nothing, Refuse, Start, Stop};
+    use ChildState::{Running, Stopped, Waiting};
+    use Restart::{Permanent, Temporary, Transient};
+    let now = Instant::now();
+    let (running, waiting, later) = (Running { since: now }, Waiting { until: now }, now + secs(1));
+    let started = ChildEvent::Started { now };
+    let sibling = ChildEvent::SiblingEnded { restart_at: later };
+    let ended = |restart_at| ChildEvent::Ended { restart_at };
+    let rows = [
+        (Stopped, Permanent, started, running, Nothing),
+        (waiting, Transient, started, running, Nothing),
+        (running, Permanent, ended(None), Stopped, Nothing),
+        (running, Permanent, ended(Some(later)), Waiting { until: later }, Nothing),
+        (waiting, Permanent, ended(Some(later)), Waiting { until: later }, Nothing),
+        (running, Permanent, sibling, Waiting { until: later }, Stop),
+        (running, Transient, sibling, Waiting { until: later }, Stop),
+        (running, Temporary, sibling, Stopped, Stop),
+        (waiting, Permanent, sibling, Waiting { until: later }, Nothing),
+        (Stopped, Transient, sibling, Waiting { until: later }, Nothing),
+        (Stopped, Temporary, sibling, Stopped, Nothing),
+        (running, Permanent, ChildEvent::StopRequested, Stopped, Stop),
+        (waiting, Permanent, ChildEvent::StopRequested, Stopped, Stop),
+        (running, Transient, ChildEvent::RestartRequested, Stopped, Stop),
+        (waiting, Permanent, ChildEvent::RestartRequested, Stopped, Stop),
+        (running, Temporary, ChildEvent::RestartRequested, running, Refuse),
+        (Stopped, Permanent, ChildEvent::StartRequested, Stopped, Start),
+        (waiting, Permanent, ChildEvent::StartRequested, waiting, Start),
+        (running, Permanent, ChildEvent::StartRequested, running, Nothing),
+        (waiting, Permanent, ChildEvent::Tick { now }, waiting, Start),
+        (Waiting { until: later }, Permanent, ChildEvent::Tick { now }, Waiting { until: later }, Nothing),
+        (running, Permanent, ChildEvent::Tick { now }, running, Nothing),
+        (Stopped, Permanent, ChildEvent::Tick { now }, Stopped, Nothing),
+    ];
+    for (state, restart, event, expected, action) in rows {
+        assert_eq!(next(state, restart, event), (expected, action), "{state:?} {restart:?} {event:?}");
     }
-    slots
 }
 
-/// Child 1 of three ends. `expected` is what stops and what waits; `None` means that nothing happens.
+fn running(strategy: Strategy, restarts: &[Restart], restarts_max: u32, now: Instant) -> ChildStates {
+    let backoff = Backoff::exponential(millis(100), millis(400));
+    let mut states = ChildStates::new(strategy, Budget { restarts_max, window: WINDOW }, backoff);
+    for restart in restarts {
+        let key = states.add(*restart);
+        states.apply(key, ChildEvent::Started { now });
+    }
+    states
+}
+
+/// Child 1 of three ends. `expected` is the children that stop and those that wait; `None` means no restart.
 fn check(strategy: Strategy, restarts: [Restart; 3], exit: ExitKind, expected: Option<(&[u64], &[u64])>) {
     let now = Instant::now();
-    let mut slots = slots(strategy, &restarts, 5, now);
-    let verdict = slots.exited(Key(1), exit, now, 1.0);
+    let mut states = running(strategy, &restarts, 5, now);
+    let decision = states.ended(ChildKey(1), exit, now, 1.0);
     let until = now + millis(100);
-    let stop = |keys: &[u64]| keys.iter().copied().map(Key).collect();
+    let stop = |keys: &[u64]| keys.iter().copied().map(ChildKey).collect();
     assert_eq!(
-        verdict,
-        expected.map_or(Verdict::Ended, |(stops, _)| Verdict::Restart { stop: stop(stops), until })
+        decision,
+        expected.map_or(RestartDecision::StayStopped, |(stops, _)| RestartDecision::Restart {
+            stop: stop(stops),
+            until
+        })
     );
-    let waiting: Vec<_> = slots.waiting().collect();
+    let waiting: Vec<_> = states.waiting().collect();
     let expected: Vec<_> =
-        expected.map_or(&[][..], |(_, waits)| waits).iter().map(|key| (Key(*key), until)).collect();
+        expected.map_or(&[][..], |(_, waits)| waits).iter().map(|key| (ChildKey(*key), until)).collect();
     assert_eq!(waiting, expected, "{strategy:?} {restarts:?} {exit:?}");
 }
 
 #[test]
-fn strategies_choose_who_stops_and_who_waits() {
+fn strategies_choose_the_children_that_stop_and_wait() {
     use ExitKind::{Abnormal, Normal};
     use Restart::{Permanent, Temporary, Transient};
     use Strategy::{OneForAll, OneForOne, RestForOne};
@@ -53,66 +98,75 @@ fn strategies_choose_who_stops_and_who_waits() {
 }
 
 #[test]
-fn the_budget_slides_and_the_backoff_forgets_after_a_healthy_stretch() {
+fn the_budget_slides_and_the_backoff_starts_anew_after_a_healthy_run() {
     let began = Instant::now();
-    let mut slots = slots(Strategy::OneForOne, &[Restart::Permanent], 2, began);
+    let mut states = running(Strategy::OneForOne, &[Restart::Permanent], 2, began);
     let mut crash = |at: Duration| {
         let now = began + at;
-        let verdict = slots.exited(Key(0), ExitKind::Abnormal, now, 1.0);
-        let left = slots.log().left(now);
-        slots.started(Key(0), now);
-        let delay = match verdict {
-            Verdict::Restart { until, .. } => Some(until - now),
-            Verdict::Ended | Verdict::GiveUp => None,
+        let decision = states.ended(ChildKey(0), ExitKind::Abnormal, now, 1.0);
+        let left = states.budget().left(now);
+        states.apply(ChildKey(0), ChildEvent::Started { now });
+        let delay = match decision {
+            RestartDecision::Restart { until, .. } => Some(until - now),
+            RestartDecision::StayStopped | RestartDecision::GiveUp => None,
         };
         (delay, left)
     };
     assert_eq!(crash(secs(1)), (Some(millis(100)), 1));
     assert_eq!(crash(secs(2)), (Some(millis(200)), 0));
     assert_eq!(crash(secs(3)), (None, 0));
-    // The first restart left the window; the child had been up for less than it, so the backoff goes on.
+    // The first restart has left the window; the child ran for less than the window, so the backoff goes on.
     assert_eq!(crash(secs(11)), (Some(millis(400)), 0));
     assert_eq!(crash(secs(30)), (Some(millis(100)), 1));
 }
 
 #[test]
-fn time_spent_starting_is_no_way_out_of_the_budget() {
+fn slow_starts_do_not_escape_the_budget() {
     let began = Instant::now();
-    let mut slots = slots(Strategy::OneForOne, &[Restart::Permanent], 2, began);
+    let mut states = running(Strategy::OneForOne, &[Restart::Permanent], 2, began);
     let mut clock = secs(1);
-    let mut crash_after_a_start_of = |took: Duration| {
-        slots.spent_starting(took);
-        clock += took;
-        !matches!(slots.exited(Key(0), ExitKind::Abnormal, began + clock, 1.0), Verdict::GiveUp)
+    let mut crash_after_a_start_of = |duration: Duration| {
+        states.spent_starting(duration);
+        clock += duration;
+        let decision = states.ended(ChildKey(0), ExitKind::Abnormal, began + clock, 1.0);
+        decision != RestartDecision::GiveUp
     };
     // Each start takes longer than the window, and fails.
     assert_eq!([secs(0), secs(15), secs(15)].map(&mut crash_after_a_start_of), [true, true, false]);
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Happening {
-    Exit(u64, bool),
-    Due(bool),
-    Pass(u64),
+enum TestStep {
+    Exit { child: u64, normal: bool },
+    StartDue { fails: bool },
+    Pass { ms: u64 },
 }
 
-fn happenings() -> impl proptest::strategy::Strategy<Value = Vec<Happening>> {
-    let exit = (0..5u64, any::<bool>()).prop_map(|(key, normal)| Happening::Exit(key, normal));
-    let happening =
-        prop_oneof![exit, any::<bool>().prop_map(Happening::Due), (0..2_000u64).prop_map(Happening::Pass)];
-    proptest::collection::vec(happening, 0..60)
+fn test_steps() -> impl proptest::strategy::Strategy<Value = Vec<TestStep>> {
+    let exit = (0..5u64, any::<bool>()).prop_map(|(child, normal)| TestStep::Exit { child, normal });
+    let start = any::<bool>().prop_map(|fails| TestStep::StartDue { fails });
+    let pass = (0..2_000u64).prop_map(|ms| TestStep::Pass { ms });
+    proptest::collection::vec(prop_oneof![exit, start, pass], 0..60)
 }
 
-fn check_invariants(slots: &Slots, strategy: Strategy, permanent: u64) {
-    let phases: Vec<_> = (0..permanent).filter_map(|key| slots.phase(Key(key))).collect();
-    let waits = |phase: &Phase| matches!(phase, Phase::Waiting { .. });
-    let dues: std::collections::BTreeSet<_> = slots.waiting().map(|(_, until)| until).collect();
+fn strategies() -> impl proptest::strategy::Strategy<Value = Strategy> {
+    prop_oneof![Just(Strategy::OneForOne), Just(Strategy::OneForAll), Just(Strategy::RestForOne)]
+}
+
+fn in_window(restarts: &[Instant], now: Instant) -> usize {
+    restarts.iter().filter(|at| now.duration_since(**at) < WINDOW).count()
+}
+
+fn check_invariants(states: &ChildStates, strategy: Strategy, permanent: u64) {
+    let children: Vec<_> = (0..permanent).filter_map(|key| states.state(ChildKey(key))).collect();
+    let waits = |state: &ChildState| matches!(state, ChildState::Waiting { .. });
+    let dues: std::collections::BTreeSet<_> = states.waiting().map(|(_, until)| until).collect();
     match strategy {
         Strategy::OneForOne => {}
         Strategy::OneForAll | Strategy::RestForOne => {
             assert!(dues.len() <= 1, "the group has one due time");
-            let first = phases.iter().position(waits).unwrap_or(phases.len());
-            assert!(phases[first..].iter().all(waits), "nobody runs behind one that waits: {phases:?}");
+            let first = children.iter().position(waits).unwrap_or(children.len());
+            assert!(children[first..].iter().all(waits), "no child runs behind one that waits: {children:?}");
         }
     }
 }
@@ -120,53 +174,54 @@ fn check_invariants(slots: &Slots, strategy: Strategy, permanent: u64) {
 proptest! {
     #[test]
     fn any_sequence_of_exits_keeps_order_and_budget(
-        steps in happenings(),
-        strategy in prop_oneof![Just(Strategy::OneForOne), Just(Strategy::OneForAll), Just(Strategy::RestForOne)],
+        steps in test_steps(),
+        strategy in strategies(),
         restarts_max in 0..4u32,
     ) {
         let mut now = Instant::now();
-        let mut slots = slots(strategy, &[Restart::Permanent; 5], restarts_max, now);
+        let mut states = running(strategy, &[Restart::Permanent; 5], restarts_max, now);
         let mut restarts: Vec<Instant> = Vec::new();
         for step in steps {
             match step {
-                Happening::Pass(ms) => now += millis(ms),
-                Happening::Exit(key, normal) => {
-                    if !matches!(slots.phase(Key(key)), Some(Phase::Up { .. })) {
+                TestStep::Pass { ms } => now += millis(ms),
+                TestStep::Exit { child, normal } => {
+                    let key = ChildKey(child);
+                    if !matches!(states.state(key), Some(ChildState::Running { .. })) {
                         continue;
                     }
                     let exit = if normal { ExitKind::Normal } else { ExitKind::Abnormal };
-                    match slots.exited(Key(key), exit, now, 0.5) {
-                        Verdict::Restart { stop, .. } => {
+                    match states.ended(key, exit, now, 0.5) {
+                        RestartDecision::Restart { stop, .. } => {
                             restarts.push(now);
-                            prop_assert!(stop.is_sorted_by(|a, b| a > b), "stops run backwards");
-                            prop_assert!(!stop.contains(&Key(key)), "it has ended already");
+                            prop_assert!(stop.is_sorted_by(|a, b| a > b), "stops run in reverse start order");
+                            prop_assert!(!stop.contains(&key), "the child has ended already");
                         }
-                        Verdict::GiveUp => {
-                            let recent = restarts.iter().filter(|at| now.duration_since(**at) < WINDOW).count();
-                            prop_assert!(recent >= restarts_max as usize, "it gives up only when the budget is spent");
+                        RestartDecision::GiveUp => {
+                            let recent = in_window(&restarts, now);
+                            prop_assert!(recent >= restarts_max as usize, "only a spent budget gives up");
                             return Ok(());
                         }
-                        Verdict::Ended => prop_assert!(false, "a permanent child never ends"),
+                        RestartDecision::StayStopped => prop_assert!(false, "a permanent child restarts"),
                     }
                 }
-                Happening::Due(fails) => {
-                    let Some(key) = slots.due(now) else { continue };
+                TestStep::StartDue { fails } => {
+                    let Some(key) = states.due(now) else { continue };
                     if !fails {
-                        slots.started(key, now);
-                        // The supervisor starts all that are due before it looks at anything else.
-                        while let Some(key) = slots.due(now) {
-                            slots.started(key, now);
+                        states.apply(key, ChildEvent::Started { now });
+                        // The supervisor starts all due children before it handles another event.
+                        while let Some(key) = states.due(now) {
+                            states.apply(key, ChildEvent::Started { now });
                         }
-                    } else if slots.exited(key, ExitKind::Abnormal, now, 0.5) == Verdict::GiveUp {
+                    } else if states.ended(key, ExitKind::Abnormal, now, 0.5) == RestartDecision::GiveUp {
                         return Ok(());
                     } else {
                         restarts.push(now);
                     }
                 }
             }
-            let recent = restarts.iter().filter(|at| now.duration_since(**at) < WINDOW).count();
+            let recent = in_window(&restarts, now);
             prop_assert!(recent <= restarts_max as usize, "at most {restarts_max} restarts in a window");
-            check_invariants(&slots, strategy, 5);
+            check_invariants(&states, strategy, 5);
         }
     }
 }

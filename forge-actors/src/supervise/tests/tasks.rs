@@ -7,12 +7,12 @@ use crate::supervise::{ActorState, CastError, Mailbox};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_exists_before_its_actor() {
-    let (mailbox, address) = Mailbox::<Do>::new(2);
-    assert_eq!(address.cast(Do::Stop), Err(CastError::Gone));
-    address.notify(Do::Stop);
+    let (mailbox, address) = Mailbox::<PuppetMessage>::new(2);
+    assert_eq!(address.cast(PuppetMessage::Stop), Err(CastError::Gone));
+    address.notify(PuppetMessage::Stop);
     let child = ChildSpec::with_mailbox("a", mailbox, Puppet::default);
     let (root, steps) = start(quick(Strategy::OneForOne, vec![child])).await;
-    assert_eq!(address.call(|reply| Do::Echo(1, reply), PATIENCE).await, Ok(1));
+    assert_eq!(address.call(|reply| PuppetMessage::Echo(1, reply), PATIENCE).await, Ok(1));
     let actor = steps.tree.get("node/a").expect("it runs");
     assert_eq!(actor.mailbox_max.get(), 2, "the mailbox decides, not the actor");
     finish(root).await;
@@ -23,10 +23,11 @@ async fn a_notification_that_finds_a_full_mailbox_is_dropped() {
     let (child, address) = puppet("a");
     let (root, steps) = start(quick(Strategy::OneForOne, vec![child])).await;
     let gate = Arc::new(Semaphore::new(0));
-    let mut slow = Box::pin(address.call(|reply| Do::SlowEcho(Arc::clone(&gate), reply), PATIENCE));
+    let mut slow =
+        Box::pin(address.call(|reply| PuppetMessage::SlowEcho(Arc::clone(&gate), reply), PATIENCE));
     assert!(futures::poll!(slow.as_mut()).is_pending());
     for _ in 0..10 {
-        address.notify(Do::Stop);
+        address.notify(PuppetMessage::Stop);
     }
     let actor = steps.tree.get("node/a").expect("it runs");
     assert_eq!(actor.mailbox_depth, actor.mailbox_max);
@@ -43,7 +44,7 @@ async fn a_task_restarts_after_an_error_or_a_panic_and_rests_when_it_returns() {
         let run = counted.fetch_add(1, SeqCst);
         async move {
             match run {
-                0 => Err(Told.into()),
+                0 => Err(ScriptedError.into()),
                 1 => panic!("the loop panics"),
                 _ => Ok(()),
             }
@@ -53,7 +54,7 @@ async fn a_task_restarts_after_an_error_or_a_panic_and_rests_when_it_returns() {
     steps.until("stopped loop").await;
     let crashes = steps.tree.journal().crashes_since(0).entries;
     let causes: Vec<_> = crashes.iter().map(|crash| crash.cause.as_str()).collect();
-    assert_eq!(causes, ["the puppet was told to fail", "the loop panics"]);
+    assert_eq!(causes, ["scripted error", "the loop panics"]);
     assert_eq!(runs.load(SeqCst), 3);
     finish(root).await;
 }
