@@ -9,13 +9,14 @@
 //! ```
 //!
 //! A running node can lose triggers: `ALTER TABLE … DISABLE TRIGGER ALL` around a restore, a copy of a table
-//! that takes the table's name, a table that a migration creates after the start. Each of these is DDL. Where
-//! the role may create event triggers, the table of changes reports DDL; elsewhere the hint after each sweep of
-//! the compactor stands in for the report.
+//! that takes the table's name, a table that a migration creates after the start. Each of these is DDL.
+//! Where the role may create event triggers, the table of changes reports DDL; elsewhere the hint after each
+//! sweep of the compactor stands in for the report.
 //!
-//! Any number of nodes may compare at once: comparing takes no lock, and a node that gets the lock of a table
-//! second finds its triggers in place. Tables that could not be switched, or that do not stay switched, are
-//! tried again with backoff for as long as the node runs, at last once a minute; until then they are polled.
+//! Any number of nodes may compare at once: comparing takes no lock, and a node that gets the lock of a
+//! table second finds its triggers in place. Tables that could not be switched, or that do not stay
+//! switched, are tried again with backoff for as long as the node runs, at last once a minute; until then
+//! they are polled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,8 +57,8 @@ pub struct Reconciled {
     pub refused: Vec<(CaptureSetting, Fault)>,
 }
 
-/// Compares the tables with `settings`, and switches the capture of those that differ. Tables that do not exist
-/// are left out. Costs one statement when nothing differs.
+/// Compares the tables with `settings`, and switches the capture of those that differ. Tables that do not
+/// exist are left out. Costs one statement when nothing differs.
 ///
 /// # Errors
 /// When the database cannot say which tables are captured.
@@ -144,7 +145,8 @@ impl CaptureReconciler {
                     table,
                     on,
                     %error,
-                    "switching the capture of changes failed: live queries on the table are slower; trying again"
+                    "switching the capture of changes failed: live queries on the table are slower; \
+                     trying again"
                 );
             } else {
                 tracing::debug!(table, on, %error, "switching the capture of changes failed again");

@@ -2,8 +2,8 @@
 //! capture check has each node compare its captures with its models.
 //!
 //! The leader of [`CHANGES`] compacts; every write of a sweep is part of its term. While the database is
-//! away, both wait. Until a failed sweep succeeds, the table of changes grows. Where no event trigger reports
-//! DDL, each sweep also looks for new partitions and changed definitions.
+//! away, both wait. Until a failed sweep succeeds, the table of changes grows. Where no event trigger
+//! reports DDL, each sweep also looks for new partitions and changed definitions.
 
 use std::time::Duration;
 
@@ -29,7 +29,8 @@ const BATCH_PAUSE: Duration = millis(20);
 const RETRY: Backoff = Backoff::exponential(secs(1), minutes(1));
 /// A run has one sweep and one comparison of definitions, each of a few statements.
 const RUN_MAX: Duration = minutes(2);
-/// Sweeps in the time of one retention. A change is deleted later than its retention by one interval at most.
+/// Sweeps in the time of one retention. A change is deleted later than its retention by one interval at
+/// most.
 const SWEEPS_PER_RETENTION: u32 = 10;
 
 /// Counts the deleted changes.

@@ -9,7 +9,8 @@ use crate::subsystem::ConfigSection;
 
 use super::captures::CaptureSetting;
 
-/// With a shorter retention, a node that pauses for a moment would miss changes and run every live query anew.
+/// With a shorter retention, a node that pauses for a moment would miss changes and run every live query
+/// anew.
 const RETENTION_MIN: Duration = secs(10);
 /// With a longer retention, the table of changes would become the largest table of the database.
 const RETENTION_MAX: Duration = days(1);

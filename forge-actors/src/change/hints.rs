@@ -3,15 +3,15 @@
 //! ```text
 //!   function, job ──publish──▶ HintHub ┬─▶ receiver of the reactor (tables)
 //!                                      ├─▶ receiver of the claimer (queues)
-//!                                      └─▶ receiver of the mesh ──▶ peers with an interest ──publish_from_peer──▶ …
+//!                                      └─▶ receiver of the mesh ──▶ peers with an interest
 //! ```
 //!
 //! A receiver holds at most one hint, into which newer ones are merged: a slow actor is woken less often,
-//! never late and never by a backlog. A lost hint costs latency only, because every actor that waits for hints
-//! also polls at intervals, and reads the tables when it starts.
+//! never late and never by a backlog. A lost hint costs latency only, because every actor that waits for
+//! hints also polls at intervals, and reads the tables when it starts.
 //!
-//! A new kind of hint is a variant of [`Topic`] and of [`TopicKind`]; the compiler then asks whether hints of
-//! this kind are forwarded to peers, and how they are written on the wire.
+//! A new kind of hint is a variant of [`Topic`] and of [`TopicKind`]; the compiler then asks whether hints
+//! of this kind are forwarded to peers, and how they are written on the wire.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -197,7 +197,7 @@ enum Filter {
 
 /// Where a hint was published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Origin {
+enum HintOrigin {
     ThisNode,
     Peer,
 }
@@ -210,21 +210,21 @@ impl HintHub {
 
     /// Wakes the receivers on this node, and through the mesh those of its peers.
     pub fn publish(&self, hint: Hint) {
-        self.deliver(&hint, Origin::ThisNode);
+        self.deliver(&hint, HintOrigin::ThisNode);
     }
 
     /// Wakes the receivers on this node for a hint that a peer published.
     pub fn publish_from_peer(&self, hint: Hint) {
-        self.deliver(&hint, Origin::Peer);
+        self.deliver(&hint, HintOrigin::Peer);
     }
 
     /// Wakes all receivers of this node that have declared an interest, because hints may have been lost.
     pub fn publish_lost_hints(&self) {
         let topics = TopicSet::clone(&self.hub.interest.borrow());
-        self.deliver(&Hint { xid: None, topics }, Origin::Peer);
+        self.deliver(&Hint { xid: None, topics }, HintOrigin::Peer);
     }
 
-    fn deliver(&self, hint: &Hint, origin: Origin) {
+    fn deliver(&self, hint: &Hint, origin: HintOrigin) {
         for receiver in self.hub.receivers.load().iter() {
             receiver.offer(hint, origin);
         }
@@ -268,11 +268,11 @@ impl HintHub {
 }
 
 impl Subscriber {
-    fn offer(&self, hint: &Hint, origin: Origin) {
+    fn offer(&self, hint: &Hint, origin: HintOrigin) {
         let topics = match (self.filter, origin) {
             (Filter::Kind(wanted), _) => hint.topics.filtered(|kind| kind == wanted),
-            (Filter::Outgoing, Origin::ThisNode) => hint.topics.filtered(TopicKind::is_forwarded),
-            (Filter::Outgoing, Origin::Peer) => return,
+            (Filter::Outgoing, HintOrigin::ThisNode) => hint.topics.filtered(TopicKind::is_forwarded),
+            (Filter::Outgoing, HintOrigin::Peer) => return,
         };
         if topics.is_empty() {
             return;

@@ -1,4 +1,5 @@
-//! Change data capture: how committed writes are recorded, how they are read, and how waiting actors are woken.
+//! Change data capture: how committed writes are recorded, how they are read, and how waiting actors are
+//! woken.
 //!
 //! ```text
 //!   any write ──statement trigger──▶ forge_changes ──Tail::read──▶ Batch { snapshot, tables | everything }
@@ -12,15 +13,15 @@
 //! writing transaction. DDL inserts a row of its own (`op = 'X'`). At every start, [`captures`] brings the
 //! triggers of the models' tables in line with the models.
 //!
-//! *Reading.* A transaction gets its id early and becomes visible late, so no number orders commits. A cursor
-//! is therefore a *snapshot*: new since snapshot S are the rows of the transactions that S does not see, which
-//! are those in progress at S and those that began later. Both are ranges of one index, so a poll costs as
-//! much as there are new rows, also behind a transaction that stays open for an hour. Each commit is returned
-//! by exactly one poll.
+//! *Reading.* A transaction gets its id early and becomes visible late, so no number orders commits. A
+//! cursor is therefore a *snapshot*: new since snapshot S are the rows of the transactions that S does not
+//! see, which are those in progress at S and those that began later. Both are ranges of one index, so a poll
+//! costs as much as there are new rows, also behind a transaction that stays open for an hour. Each commit
+//! is returned by exactly one poll.
 //!
-//! *Compaction.* Rows carry no time. The compactor records at intervals which transactions have ended, deletes
-//! the rows of those that had ended one retention ago, and moves the horizon in the same transaction. A cursor
-//! from before the horizon gets `Everything`.
+//! *Compaction.* Rows carry no time. The compactor records at intervals which transactions have ended,
+//! deletes the rows of those that had ended one retention ago, and moves the horizon in the same
+//! transaction. A cursor from before the horizon gets `Everything`.
 //!
 //! Invariants:
 //! - A captured table that `Changed::Tables` leaves out did not change between two polls. Tables without
@@ -30,9 +31,9 @@
 //!
 //! Failures: a poll that fails leaves the cursor where it was. A restarted server may have lost what was
 //! visible before (`synchronous_commit = off`, a failover), so the first poll after a restart returns
-//! `Everything`. Where the role may not create event triggers, the compactor finds new partitions and changed
-//! definitions within [`config::SWEEP_EVERY_MAX`] instead of with their commit. Logical replication writes
-//! without statement triggers, so the tables that a subscription fills are not captured.
+//! `Everything`. Where the role may not create event triggers, the compactor finds new partitions and
+//! changed definitions within [`config::SWEEP_EVERY_MAX`] instead of with their commit. Logical replication
+//! writes without statement triggers, so the tables that a subscription fills are not captured.
 
 pub mod captures;
 pub mod compactor;

@@ -11,7 +11,8 @@ const DEFINITIONS: TableId = TableId(0);
 /// What changed between two polls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
-    /// These captured tables, with the partitions and parents that share their rows. Empty: no captured table.
+    /// These captured tables, with the partitions and parents that share their rows. Empty: no captured
+    /// table.
     Tables(BTreeSet<TableId>),
     /// Possibly any table: after the first poll, after changes that the compactor has deleted already, after
     /// DDL, and after a restart of the server.
@@ -39,7 +40,8 @@ pub(super) struct PolledChanges {
     pub(super) tables: Vec<TableId>,
 }
 
-/// The position of a reader: the last poll, all of whose changes the reader has. Empty before the first poll.
+/// The position of a reader: the last poll, all of whose changes the reader has. Empty before the first
+/// poll.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cursor(Option<Position>);
 

@@ -17,7 +17,8 @@ use crate::kernel::time::secs;
 
 use super::state::PolledChanges;
 
-/// Rows that one poll reads; when there are more, all tables count as changed. Reading them takes about 5 ms.
+/// Rows that one poll reads; when there are more, all tables count as changed. Reading them takes about 5
+/// ms.
 const POLL_ROWS_MAX: i32 = 20_000;
 /// Rows that one sweep deletes; when there are more, the next sweep follows at once.
 pub const SWEEP_ROWS_MAX: i64 = 5_000;
@@ -25,8 +26,8 @@ pub const SWEEP_ROWS_MAX: i64 = 5_000;
 pub(super) const SWEEP_TIMEOUT: Duration = secs(30);
 /// Time limit of one statement that creates or drops the triggers of a table.
 pub(super) const CAPTURE_TIMEOUT: Duration = secs(30);
-/// How long a statement waits for a table's lock. All later writers of the table queue behind a statement that
-/// waits, so a short wait and another try hold them up less.
+/// How long a statement waits for a table's lock. All later writers of the table queue behind a statement
+/// that waits, so a short wait and another try hold them up less.
 const TABLE_LOCK_WAIT: &str = "100ms";
 
 /// Reads what changed since the snapshot `since`, which is `None` for the first poll.
@@ -55,8 +56,8 @@ fn xid(row: &PgRow, column: &str) -> Result<Xid, Box<dyn std::error::Error + Sen
     Ok(Xid(row.try_get::<&str, _>(column)?.parse()?))
 }
 
-/// Lists the tables whose every change is recorded. Queries that read other relations have to be run again at
-/// intervals.
+/// Lists the tables whose every change is recorded. Queries that read other relations have to be run again
+/// at intervals.
 pub async fn captured_tables(db: &Db) -> Result<BTreeSet<TableId>, Fault> {
     let oids: Vec<Oid> = sqlx::query_scalar(include_str!("sql/list_captured.sql")).fetch_all(db).await?;
     Ok(oids.into_iter().map(|oid| TableId(oid.0)).collect())
@@ -70,8 +71,8 @@ pub struct Swept {
 }
 
 /// Deletes a batch of changes that are older than `retention`, and moves the horizon with them, in
-/// `transaction`. `mark_every` is the resolution at which the age of changes is recorded. `None` when another
-/// node is sweeping.
+/// `transaction`. `mark_every` is the resolution at which the age of changes is recorded. `None` when
+/// another node is sweeping.
 pub async fn sweep(
     transaction: Transaction,
     retention: Duration,

@@ -7,25 +7,26 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::time::{millis, secs, serde_duration};
 use crate::subsystem::ConfigSection;
 
-/// Pace and bounds of live queries.
+/// Pace and limits of live queries.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReactivityConfig {
-    /// Least time between the starts of two ticks. Changes that come closer together are told together.
+    /// Least time between the starts of two ticks. Changes that are closer together are delivered together.
     #[serde(with = "serde_duration")]
     pub tick_min: Duration,
-    /// How often the database is asked for changes that nobody announced, while such changes come in.
+    /// Interval between polls for changes that no hint reported, while polls find some.
     #[serde(with = "serde_duration")]
     pub poll_min: Duration,
-    /// How often at most, once there are none. Nothing is asked while there are no subscriptions.
+    /// Longest interval between polls, reached while they find none. Without subscriptions there are no
+    /// polls.
     #[serde(with = "serde_duration")]
     pub poll_max: Duration,
-    /// How often queries run again that read what no trigger captures: system views, foreign tables, tables
-    /// without reactivity.
+    /// Interval at which queries run again that read relations without capture: system views, foreign
+    /// tables, tables without reactivity.
     #[serde(with = "serde_duration")]
     pub uncaptured_refresh: Duration,
-    /// Longest time of one query in a tick, since all others wait for it; its handler's own limit may be
-    /// shorter. A query that takes longer gets `TIMEOUT` as its result, and rests ten times as long.
+    /// Time limit of one query in a tick, since all others wait for it; its handler's own limit may be
+    /// shorter. A query that takes longer gets `TIMEOUT` as its result, and is suspended ten times as long.
     #[serde(with = "serde_duration")]
     pub query_timeout: Duration,
     /// A tick that takes longer is logged, with the handler that took most of it.
@@ -35,7 +36,7 @@ pub struct ReactivityConfig {
     pub client_subscriptions_max: usize,
     /// Subscriptions of this node; one more is refused with `OVERLOADED`.
     pub subscriptions_max: usize,
-    /// Different queries of this node, by handler, arguments and, where it is asked for, identity. While
+    /// Different queries of this node, by handler, arguments and, where a query reads it, identity. While
     /// there are so many, further subscriptions are refused with `OVERLOADED`.
     pub groups_max: usize,
     /// Bytes of one result; a larger one becomes `PAYLOAD_TOO_LARGE`.
@@ -69,7 +70,7 @@ impl ConfigSection for ReactivityConfig {
 }
 
 impl ReactivityConfig {
-    /// Rules beyond types; one sentence per broken rule.
+    /// Checks the rules that types do not express, and returns one sentence per broken rule.
     pub fn validate(&self) -> Vec<String> {
         let rules = [
             (

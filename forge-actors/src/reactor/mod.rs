@@ -1,63 +1,247 @@
-//! Live queries: results that are told again whenever the database changes.
+//! Live queries: results that are delivered again whenever the database changes.
 //!
 //! ```text
-//!   session ──subscribe──▶ Client ──orders──▶ ticker ◀──heard, poll── poller ◀── hints of commits, its own clock
-//!      ▲                                        │
-//!      └────────── Delivery (Sink) ─────────────┘ tick: one snapshot
+//!   session ──subscribe──▶ Client ──commands──▶ ticker ◀──hints, polls── poller ◀── hints of commits, timer
+//!      ▲                                          │
+//!      └──────────── Delivery (Sink) ─────────────┘ one tick = one snapshot
 //! ```
 //!
-//! A tick is one REPEATABLE READ transaction, whose steps come back to the ticker as messages, so that it
-//! never waits for the database:
+//! A tick is one REPEATABLE READ transaction. Its steps come back to the ticker as messages, so that the
+//! ticker never waits for the database; `state.rs` draws the phases.
 //!
-//! ```text
-//!   resting ──asked──▶ opening ──opened──▶ running ──ran──▶ published ──closed──▶ resting
-//!      ▲                  │                 │  ▲  │
-//!      │                  │                 │  └──┘ a group was split: its parts run in the same snapshot
-//!      └──── backoff ◀────┴─────failed──────┘
-//! ```
+//! 1. *Open*: read the tail of changes in the snapshot, and mark the groups as stale that read what changed.
+//! 2. *Run*: run the stale groups and the new ones. Postgres reports what each run read (`db::runs`).
+//! 3. *Publish*: send each client all results that are new to it, and which of its mutations the snapshot
+//!    contains.
 //!
-//! 1. *opening*: read the tail of changes in the snapshot; mark the groups that read what was changed.
-//! 2. *running*: run each marked group and each new one; Postgres says what it read (`db::runs`).
-//! 3. *published*: tell each client everything that is new to it at once, and which of its mutations the
-//!    snapshot contains.
-//!
-//! A *question* is a handler and its arguments; a *group* is the subscriptions of a question that share one
-//! execution. A run that does not ask who called answers everybody; the run in which it asks splits its group
-//! by identity, or by peer when it asks for that, and the parts are run before anything is told. So nobody
-//! gets what a run made for somebody else, and equal subscriptions cost one run.
+//! A *query* is a handler and its arguments. A *group* is the subscriptions of a query that share runs. A
+//! run that does not read who called serves all callers. The run that first reads the caller splits the
+//! query: its subscriptions go into one group per identity, or per peer when the run read the address or the
+//! user agent, and the new groups run in the same snapshot before anything is published. So no caller gets
+//! what a run made for another caller, and equal subscriptions cost one run.
 //!
 //! Invariants
-//! - What changed is read in the snapshot in which the queries run, so a group that was not run is valid in
-//!   it too: all subscriptions of a client stand at one snapshot, and none ever goes back.
-//! - Truth is the tail of changes. HintHub and polls only decide when to look.
-//! - A result is encoded once and told by reference; one with the hash of the last is not told.
-//! - An answer shaped by its caller is told to callers with that very identity only.
-//! - Every subscription is judged before it joins, and again when its client becomes another caller.
+//! - Changes are read in the snapshot in which the queries run, so the result of a group that did not run is
+//!   valid in this snapshot too. All subscriptions of a client are at one snapshot, and none goes back to an
+//!   earlier one.
+//! - The tail of changes is the truth. Hints and polls only decide when a tick starts.
+//! - A result is encoded once and shared by reference. A result of the same version as the last is not sent.
+//! - A result that depends on its caller is sent to callers of that very identity only.
+//! - Every subscription is authorized before it joins a group, and again when its client becomes another
+//!   caller.
 //!
-//! Failures: a query's error, panic or time limit is its result, and it runs again when what it read changes.
-//! A lost snapshot (session killed, database away) is repeated with backoff, everything anew; what clients
-//! have stays as it is until then. A group in whose run the session broke `STRIKES_MAX` times in a row gets
-//! an error and rests. When the ticker itself crashes, every client is told to subscribe again. What no
-//! trigger captures (system views, foreign tables) is looked at every `uncaptured_refresh`.
+//! Failures: an error, a panic or a timeout of a query is the result of the query, which runs again when
+//! what it read changes. A tick whose snapshot is lost (session killed, database away) is repeated with
+//! backoff, and runs all groups; clients keep their results until then. A group during whose runs the
+//! session broke `groups::FAILURES_MAX` times in a row gets an error and is suspended. When
+//! the ticker crashes, every client has to subscribe again. Relations that no trigger captures (system
+//! views, foreign tables) are read again every `uncaptured_refresh`.
 
 pub mod config;
+mod delivery;
+mod groups;
 mod messages;
-mod node;
 mod pace;
 mod poller;
-mod question;
+mod query_key;
+mod read_index;
 mod relations;
+mod shared;
 pub mod signals;
+mod state;
 pub mod subsystem;
-mod table;
 mod tick;
 mod ticker;
-mod told;
+mod updates;
 
 #[cfg(test)]
 mod tests;
 
-pub use messages::{
-    Client, Delivery, Modification, MutationId, QueryResult, Reactor, ReactorDeps, ReactorStats, Sink,
-    SubscriptionId, Tick, Version,
-};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+
+use crate::change::HintHub;
+use crate::db::database::Database;
+use crate::function::Functions;
+use crate::kernel::commit::Receipt;
+use crate::kernel::fault::Fault;
+use crate::kernel::invocation::{Caller, Invocation};
+use crate::supervise::{ChildSpec, Mailbox, Strategy, SupervisorSpec};
+
+use config::ReactivityConfig;
+use delivery::AwaitedCommit;
+pub use delivery::{Delivery, Modification, MutationId, QueryResult, Sink, SubscriptionId, Tick, Version};
+use messages::ClientCommand;
+use poller::Poller;
+use query_key::{CallerKey, ClientId, QueryKey, SubscriptionKey};
+use shared::ReactorShared;
+use tick::QueryExecutor;
+use ticker::Ticker;
+
+/// Figures about the live queries of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReactorStats {
+    /// Attached clients, also those without subscriptions.
+    pub clients: usize,
+    /// Subscriptions of all clients.
+    pub subscriptions: usize,
+    /// Groups: subscriptions of one group share their runs.
+    pub groups: usize,
+    /// Ticks since the node started.
+    pub ticks: u64,
+    /// Runs of queries since the node started.
+    pub executions: u64,
+    /// The duration of the last tick, up to its last delivery.
+    pub last_tick: Duration,
+    /// The time from the last hint of a commit to the last delivery of the tick that contains the commit.
+    pub lag: Duration,
+}
+
+/// Runs live queries. Cheap to clone; all clones are the same reactor.
+#[derive(Clone)]
+pub struct Reactor {
+    shared: Arc<ReactorShared>,
+}
+
+/// What [`Reactor::new`] needs.
+pub struct ReactorDeps {
+    /// Runs the queries.
+    pub functions: Functions,
+    /// The database that snapshots are taken of.
+    pub database: Database,
+    /// Reports commits, and takes the tables that live queries read.
+    pub hints: HintHub,
+    /// Pace and limits.
+    pub config: ReactivityConfig,
+}
+
+impl Reactor {
+    /// The reactor, and the child spec of its supervisor.
+    pub fn new(deps: ReactorDeps) -> (Self, ChildSpec) {
+        let ReactorDeps { functions, database, hints, config } = deps;
+        let (ticker_mailbox, ticker) = Mailbox::of::<Ticker>();
+        let (poller_mailbox, poller) = Mailbox::of::<Poller>();
+        let executor = QueryExecutor { functions, database, config };
+        let shared = Arc::new(ReactorShared::new(executor, hints, ticker, poller));
+        let (of_ticker, of_poller) = (Arc::clone(&shared), Arc::clone(&shared));
+        let ticker = move || Ticker { shared: Arc::clone(&of_ticker) };
+        let poller = move || Poller { shared: Arc::clone(&of_poller) };
+        let children = vec![
+            ChildSpec::with_mailbox("ticker", ticker_mailbox, ticker),
+            ChildSpec::with_mailbox("poller", poller_mailbox, poller),
+        ];
+        let spec = SupervisorSpec::new(Strategy::OneForOne, children);
+        (Self { shared }, ChildSpec::supervisor("reactor", spec))
+    }
+
+    /// Attaches a client, whose deliveries go to `sink`. The client ends when the handle is dropped.
+    pub fn attach(&self, sink: Arc<dyn Sink>) -> Client {
+        let id = self.shared.attach(sink);
+        Client { id, shared: Arc::clone(&self.shared), caller: ArcSwapOption::empty() }
+    }
+
+    /// True while the ticker runs. Between two incarnations of the ticker it is false for a moment.
+    pub fn is_running(&self) -> bool {
+        self.shared.ticker.is_live()
+    }
+
+    /// The present figures.
+    pub fn stats(&self) -> ReactorStats {
+        let counters = &self.shared.counters;
+        ReactorStats {
+            clients: self.shared.clients.len(),
+            subscriptions: counters.subscriptions.load(Relaxed),
+            groups: counters.groups.load(Relaxed),
+            ticks: counters.ticks.load(Relaxed),
+            executions: counters.executions.load(Relaxed),
+            last_tick: Duration::from_micros(counters.tick_us.load(Relaxed)),
+            lag: Duration::from_micros(counters.lag_us.load(Relaxed)),
+        }
+    }
+}
+
+/// The subscriptions of one client. Dropping the handle ends them all.
+pub struct Client {
+    id: ClientId,
+    shared: Arc<ReactorShared>,
+    /// The caller of the last subscription. Most clients have one caller for all subscriptions.
+    caller: ArcSwapOption<CallerKey>,
+}
+
+impl Client {
+    /// Subscribes to a query. The result comes with the next tick, and again whenever it has changed. A
+    /// subscription of the same `id` is replaced. `version` names the result that the client has kept from
+    /// an earlier subscription.
+    ///
+    /// # Errors
+    /// At once, when the handler does not exist or is no query, the caller is not authorized, the arguments
+    /// do not fit the handler, or a limit is reached.
+    pub fn subscribe(
+        &self,
+        id: SubscriptionId,
+        invocation: Invocation,
+        version: Option<Version>,
+    ) -> Result<(), Fault> {
+        let live = self.shared.executor.functions.prepare_live(&invocation)?;
+        let key = self.key(id);
+        self.shared.take_place(key)?;
+        let query = Arc::new(QueryKey { name: invocation.name, args: live.args, refresh: live.refresh });
+        let caller = self.caller_key(invocation.caller);
+        self.shared.command(ClientCommand::Subscribe { key, query, caller, kept: version });
+        Ok(())
+    }
+
+    /// Ends a subscription.
+    pub fn unsubscribe(&self, id: SubscriptionId) {
+        let key = self.key(id);
+        if self.shared.release_place(key) {
+            self.shared.command(ClientCommand::Unsubscribe(key));
+        }
+    }
+
+    /// Has a committed mutation named in `applied` of the first delivery whose snapshot contains its
+    /// effects. A mutation that wrote nothing is named in the next delivery.
+    pub fn await_commit(&self, mutation: MutationId, receipt: &Receipt) {
+        if let Some(client) = self.shared.client(self.id) {
+            client.await_commit(AwaitedCommit { mutation, xid: receipt.xid });
+            self.shared.command(ClientCommand::AwaitCommits(self.id));
+        }
+    }
+
+    /// Makes the client another caller: its subscriptions are authorized again, and run as calls of the new
+    /// caller. Subscriptions that the new caller may not have get the refusal as their result, and end.
+    pub fn identify(&self, caller: Caller) {
+        let caller = self.caller_key(caller);
+        self.shared.command(ClientCommand::Identify { client: self.id, caller });
+    }
+
+    fn key(&self, id: SubscriptionId) -> SubscriptionKey {
+        SubscriptionKey { client: self.id, id }
+    }
+
+    fn caller_key(&self, caller: Caller) -> Arc<CallerKey> {
+        if let Some(known) = self.caller.load_full().filter(|known| known.caller == caller) {
+            return known;
+        }
+        let key = Arc::new(CallerKey::new(caller));
+        self.caller.store(Some(Arc::clone(&key)));
+        key
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.shared.detach(self.id);
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("id", &self.id).finish_non_exhaustive()
+    }
+}

@@ -1,64 +1,59 @@
-//! When to tick and when to look. Pure: the time is passed in.
-//!
-//! ```text
-//!   resting ──start: somebody asked, and it is not too early──▶ ticking
-//!      ▲                                                          │
-//!      ├────── ended: not before tick_min after the start ────────┤
-//!      └────── failed: asked again, not before the backoff ───────┘
-//! ```
+//! When to tick, and when to poll. Pure: the time is passed in.
 
 use std::time::{Duration, Instant};
 
 use crate::kernel::backoff::Backoff;
 
-/// Between two attempts of a tick.
+/// Between the attempts of a tick.
 const RETRY: Backoff = Backoff::exponential(Duration::from_millis(20), Duration::from_secs(1));
 
-/// The rhythm of ticks: the first wish at once, those that come soon after it together.
+/// The pace of ticks: the first request is met at once, and requests that follow soon after are met
+/// together, `tick_min` after the start of the tick before. After a lost tick a backoff takes the place of
+/// `tick_min`.
 #[derive(Debug)]
 pub(super) struct Pace {
     tick_min: Duration,
-    ticking: bool,
-    /// Somebody wants a tick that starts from now on.
-    asked: bool,
-    /// No tick starts before.
+    /// True when a tick was requested since the last one started.
+    requested: bool,
+    /// The next tick starts no earlier.
     earliest: Option<Instant>,
     failures: u32,
 }
 
 impl Pace {
     pub(super) fn new(tick_min: Duration) -> Self {
-        Self { tick_min, ticking: false, asked: false, earliest: None, failures: 0 }
+        Self { tick_min, requested: false, earliest: None, failures: 0 }
     }
 
-    /// Somebody wants a tick.
-    pub(super) fn ask(&mut self) {
-        self.asked = true;
+    /// Requests a tick that starts from now on.
+    pub(super) fn request(&mut self) {
+        self.requested = true;
     }
 
-    /// Starts a tick, if one is wanted and may start now.
+    /// Starts a tick, if one is requested and may start at `now`. Not called while a tick is under way.
     pub(super) fn start(&mut self, now: Instant) -> bool {
-        let starts = self.asked && !self.ticking && self.earliest.is_none_or(|earliest| earliest <= now);
+        let starts = self.requested && self.earliest.is_none_or(|earliest| earliest <= now);
         if starts {
-            (self.ticking, self.asked, self.earliest) = (true, false, now.checked_add(self.tick_min));
+            self.requested = false;
+            self.earliest = now.checked_add(self.tick_min);
         }
         starts
     }
 
-    /// When [`start`](Self::start) will say yes.
-    pub(super) fn wakes_at(&self) -> Option<Instant> {
-        self.earliest.filter(|_| self.asked && !self.ticking)
+    /// When the requested tick may start.
+    pub(super) fn starts_at(&self) -> Option<Instant> {
+        self.earliest.filter(|_| self.requested)
     }
 
-    /// The tick is over.
-    pub(super) fn ended(&mut self) {
-        (self.ticking, self.failures) = (false, 0);
+    /// The tick ended well.
+    pub(super) fn succeeded(&mut self) {
+        self.failures = 0;
     }
 
-    /// The tick was lost, and is wanted again. `luck` is uniform in `0.0..1.0`.
-    pub(super) fn failed(&mut self, now: Instant, luck: f64) {
-        (self.ticking, self.asked) = (false, true);
-        self.earliest = now.checked_add(RETRY.delay(self.failures, luck));
+    /// The tick was lost, and is requested again. `jitter` is uniform in `0.0..1.0`.
+    pub(super) fn failed(&mut self, now: Instant, jitter: f64) {
+        self.requested = true;
+        self.earliest = now.checked_add(RETRY.delay(self.failures, jitter));
         self.failures += 1;
     }
 
@@ -66,33 +61,29 @@ impl Pace {
     pub(super) fn failures(&self) -> u32 {
         self.failures
     }
-
-    pub(super) fn is_ticking(&self) -> bool {
-        self.ticking
-    }
 }
 
-/// The rhythm of looks for changes that nobody announced: quick while there are some, slower and slower while
-/// there are none.
+/// The interval between polls for changes that no hint reported: short while polls find changes, and longer
+/// from poll to poll while they find none.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct PollInterval {
     min: Duration,
     max: Duration,
-    interval: Duration,
+    current: Duration,
 }
 
-impl Watch {
+impl PollInterval {
     pub(super) fn new(min: Duration, max: Duration) -> Self {
-        Self { min, max, interval: min }
+        Self { min, max, current: min }
     }
 
-    /// How long until the next look.
-    pub(super) fn interval(&self) -> Duration {
-        self.interval
+    /// The time until the next poll.
+    pub(super) fn current(&self) -> Duration {
+        self.current
     }
 
-    /// A look has found something, or not.
-    pub(super) fn looked(&mut self, found: bool) {
-        self.interval = if found { self.min } else { (self.interval * 2).min(self.max) };
+    /// Adapts the interval to the result of a poll.
+    pub(super) fn polled(&mut self, found: bool) {
+        self.current = if found { self.min } else { (self.current * 2).min(self.max) };
     }
 }

@@ -1,7 +1,7 @@
-//! The `poller` actor: hears of commits, and looks for those that nobody announced.
+//! The `poller` actor: wakes the ticker for hints, and for polls that find commits without a hint.
 //!
-//! It only wakes the ticker. While there are no subscriptions it has no timer; the ticker tells it when a
-//! tick is over, and the first subscription causes a tick.
+//! Without subscriptions the poller has no timer. The first subscription causes a tick, and the end of a
+//! tick sets the timer again.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,43 +9,40 @@ use std::time::Instant;
 use crate::change::TopicKind;
 use crate::supervise::{Actor, ActorError, Context, Timer};
 
-use super::node::{Heard, Node};
-use super::pace::Watch;
-use super::ticker::TickerMessage;
-
-/// What the poller receives.
-#[derive(forge_app_macros::Message)]
-pub(super) enum PollerMessage {
-    /// Time to look.
-    Look,
-    /// A tick is over that a look had caused; it found something, or not.
-    Looked { found: bool },
-    /// Another tick is over.
-    Ticked,
-}
+use super::messages::{PollerMessage, TickerMessage};
+use super::pace::PollInterval;
+use super::shared::ReactorShared;
+use super::state::PendingHint;
 
 pub(super) struct Poller {
-    pub(super) node: Arc<Node>,
+    pub(super) shared: Arc<ReactorShared>,
 }
 
 pub(super) struct PollerState {
-    watch: Watch,
+    interval: PollInterval,
     next: Option<Timer>,
 }
 
 impl Poller {
-    fn look(&self, cx: &Context<PollerMessage>, state: &mut PollerState) {
+    fn poll(&self, cx: &Context<PollerMessage>, state: &mut PollerState) {
         state.next = None;
-        if self.node.has_subscriptions() {
-            self.node.tell_ticker(TickerMessage::Poll);
-            self.rearm(cx, state);
+        if self.shared.has_subscriptions() {
+            self.shared.ticker.notify(TickerMessage::PollDue);
+            self.set_timer(cx, state);
         }
     }
 
-    /// The next look is as far away as if there had just been one, since a tick sees everything.
-    fn rearm(&self, cx: &Context<PollerMessage>, state: &mut PollerState) {
-        state.next =
-            self.node.has_subscriptions().then(|| cx.send_after(state.watch.interval(), PollerMessage::Look));
+    fn tick_ended(&self, cx: &Context<PollerMessage>, state: &mut PollerState, polled: bool, found: bool) {
+        if polled {
+            state.interval.polled(found);
+        }
+        // Every tick reads all changes, so the next poll is a whole interval away.
+        self.set_timer(cx, state);
+    }
+
+    fn set_timer(&self, cx: &Context<PollerMessage>, state: &mut PollerState) {
+        let timer = || cx.send_after(state.interval.current(), PollerMessage::Poll);
+        state.next = self.shared.has_subscriptions().then(timer);
     }
 }
 
@@ -55,19 +52,19 @@ impl Actor for Poller {
     const KIND: &'static str = "reactor poller";
 
     async fn start(&self, cx: &Context<PollerMessage>) -> Result<PollerState, ActorError> {
-        let (hints, node) = (self.node.hints.subscribe(TopicKind::Tables), Arc::clone(&self.node));
-        // Straight to the ticker: a hop through this mailbox would be the longest part of the way of a hint.
-        cx.spawn("listen", async move {
+        let (hints, shared) = (self.shared.hints.subscribe(TopicKind::Tables), Arc::clone(&self.shared));
+        // Hints go straight to the ticker: a detour through this mailbox would be the longest part of their
+        // way.
+        cx.spawn("hints", async move {
             loop {
                 let tables = hints.next().await.topics.tables().collect();
-                node.hear(Heard { tables, first: Instant::now() });
+                shared.hint(PendingHint { tables, first: Instant::now() });
             }
         });
-        let mut state = PollerState {
-            watch: Watch::new(self.node.config.poll_min, self.node.config.poll_max),
-            next: None,
-        };
-        self.look(cx, &mut state);
+        let config = &self.shared.executor.config;
+        let interval = PollInterval::new(config.poll_min, config.poll_max);
+        let mut state = PollerState { interval, next: None };
+        self.poll(cx, &mut state);
         Ok(state)
     }
 
@@ -78,12 +75,8 @@ impl Actor for Poller {
         state: &mut PollerState,
     ) -> Result<(), ActorError> {
         match message {
-            PollerMessage::Look => self.look(cx, state),
-            PollerMessage::Looked { found } => {
-                state.watch.looked(found);
-                self.rearm(cx, state);
-            }
-            PollerMessage::Ticked => self.rearm(cx, state),
+            PollerMessage::Poll => self.poll(cx, state),
+            PollerMessage::TickEnded { polled, found } => self.tick_ended(cx, state, polled, found),
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! What the relations are that a run has read: which count as its tables, and which no trigger captures.
+//! The relations of the database, by which the reads of a run are sorted into captured tables and relations
+//! whose changes no trigger reports.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,57 +13,58 @@ use crate::kernel::commit::TableId;
 use crate::kernel::fault::Fault;
 
 const LIST_RELATIONS: &str = include_str!("sql/list_relations.sql");
-/// Relations below are the server's own (`FirstNormalObjectId`).
-const OWN_MIN: u32 = 16_384;
-/// Catalogs that the driver looks into, in the transaction of whoever asked, when a session meets a type for
-/// the first time (`pg_type`, `pg_attribute`, `pg_enum`, `pg_range`). They only change with definitions,
-/// which the tail of changes reports.
+/// Relations with smaller ids are the server's own (`FirstNormalObjectId`).
+const USER_RELATION_MIN: u32 = 16_384;
+/// Catalogs that the driver reads in the transaction of the query, when a session meets a type for the first
+/// time (`pg_type`, `pg_attribute`, `pg_enum`, `pg_range`). They change only with definitions, which the
+/// tail of changes reports.
 const TYPE_CATALOGS: [u32; 4] = [1247, 1249, 3501, 3541];
 
-/// The relations of the database, as they were when somebody looked last.
+/// The relations of the database as of the last load.
 #[derive(Debug, Default)]
 pub(super) struct Relations {
     known: HashMap<u32, Relation>,
-    /// Those whose scans are worth counting.
-    watched: Vec<u32>,
+    /// User tables and indexes, whose scans are counted.
+    counted: Vec<u32>,
 }
 
 #[derive(Debug)]
 enum Relation {
-    /// What triggers can watch.
+    /// A relation that triggers can capture.
     Table { captured: bool, name: Arc<str> },
-    /// What changes without a trigger: materialised views, foreign tables, sequences.
-    Loose { name: Arc<str> },
-    /// The server's own catalogs and views.
+    /// A relation that changes without a trigger: materialized view, foreign table, sequence.
+    Uncapturable { name: Arc<str> },
+    /// A catalog or view of the server.
     System,
-    /// Speaks for its table.
+    /// An index; a read of it is a read of its table.
     Index { base: u32 },
-    /// Says nothing: a view's tables are read by themselves, overflow storage goes with its table.
-    Silent,
+    /// A relation whose reads say nothing: the tables of a view are read by themselves, and overflow storage
+    /// changes with its table.
+    Ignored,
 }
 
-/// What a run read, sorted.
+/// What a run read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Reads {
-    /// Tables whose changes make it run again.
+pub(super) struct ReadTables {
+    /// Tables whose changes make the group run again.
     pub(super) tables: BTreeSet<TableId>,
-    /// What it read of which nobody reports changes.
-    pub(super) blind: BTreeSet<Blind>,
+    /// Relations whose changes are not reported.
+    pub(super) untracked: BTreeSet<Untracked>,
 }
 
-/// Something of which nobody reports changes.
+/// A relation whose changes are not reported.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Blind {
-    /// A table for which capture is not enabled.
+pub(super) enum Untracked {
+    /// A table without capture.
     Uncaptured(Arc<str>),
-    /// A relation for which it cannot be.
-    Loose(Arc<str>),
-    /// The server's own views and catalogs.
+    /// A relation that cannot be captured.
+    Uncapturable(Arc<str>),
+    /// The catalogs and views of the server.
     System,
 }
 
 #[derive(FromRow)]
-struct Row {
+struct RelationRow {
     id: i64,
     kind: String,
     name: String,
@@ -72,62 +74,65 @@ struct Row {
 impl Relations {
     pub(super) async fn load(db: &Db) -> Result<Self, Fault> {
         let captured = captured_tables(db).await?;
-        let rows: Vec<Row> = sqlx::query_as(LIST_RELATIONS).fetch_all(db).await?;
+        let rows: Vec<RelationRow> = sqlx::query_as(LIST_RELATIONS).fetch_all(db).await?;
         let mut relations = Self::default();
-        for Row { id, kind, name, base } in rows {
+        for RelationRow { id, kind, name, base } in rows {
             let id = oid(id)?;
             let relation = match (kind.as_str(), base) {
                 ("i", Some(base)) => Relation::Index { base: oid(base)? },
-                ("r" | "v", _) if id < OWN_MIN && !TYPE_CATALOGS.contains(&id) => Relation::System,
-                _ if id < OWN_MIN => Relation::Silent,
+                ("r" | "v", _) if id < USER_RELATION_MIN && !TYPE_CATALOGS.contains(&id) => Relation::System,
+                _ if id < USER_RELATION_MIN => Relation::Ignored,
                 ("r" | "p", _) => {
                     Relation::Table { captured: captured.contains(&TableId(id)), name: name.into() }
                 }
-                // Where the event trigger is, a REFRESH is reported like a write.
+                // Where there is an event trigger, it reports a REFRESH like a write.
                 ("m", _) if captured.contains(&TableId(id)) => {
                     Relation::Table { captured: true, name: name.into() }
                 }
-                ("m" | "f" | "S", _) => Relation::Loose { name: name.into() },
-                _ => Relation::Silent,
+                ("m" | "f" | "S", _) => Relation::Uncapturable { name: name.into() },
+                _ => Relation::Ignored,
             };
-            if id >= OWN_MIN && matches!(kind.as_str(), "r" | "m" | "S" | "i") {
-                relations.watched.push(id);
+            if id >= USER_RELATION_MIN && matches!(kind.as_str(), "r" | "m" | "S" | "i") {
+                relations.counted.push(id);
             }
             relations.known.insert(id, relation);
         }
         Ok(relations)
     }
 
-    pub(super) fn watched(&self) -> &[u32] {
-        &self.watched
+    /// The relations whose scans are counted while queries run.
+    pub(super) fn counted(&self) -> &[u32] {
+        &self.counted
     }
 
-    /// False when something in `read` was made after the last look.
+    /// False when a relation in `read` was created after the last load.
     pub(super) fn knows(&self, read: &ReadSet) -> bool {
         read.relations.iter().all(|relation| self.known.contains_key(relation))
     }
 
-    /// Sorts what was read.
-    pub(super) fn sort(&self, read: &ReadSet) -> Reads {
-        let mut reads = Reads::default();
+    /// Sorts what a run read.
+    pub(super) fn sort(&self, read: &ReadSet) -> ReadTables {
+        let mut reads = ReadTables::default();
         for relation in &read.relations {
-            self.note(*relation, &mut reads);
+            self.add(*relation, &mut reads);
         }
         reads
     }
 
-    fn note(&self, id: u32, reads: &mut Reads) {
+    fn add(&self, id: u32, reads: &mut ReadTables) {
         match self.known.get(&id) {
-            Some(Relation::System) => drop(reads.blind.insert(Blind::System)),
-            // Dropped, or made a moment ago: the tail of changes reports definitions.
-            None | Some(Relation::Silent) => {}
-            Some(Relation::Index { base }) if *base != id => self.note(*base, reads),
+            Some(Relation::System) => drop(reads.untracked.insert(Untracked::System)),
+            // A relation that was dropped, or created a moment ago: the tail of changes reports definitions.
+            None | Some(Relation::Ignored) => {}
+            Some(Relation::Index { base }) if *base != id => self.add(*base, reads),
             Some(Relation::Index { .. }) => {}
-            Some(Relation::Loose { name }) => drop(reads.blind.insert(Blind::Loose(Arc::clone(name)))),
+            Some(Relation::Uncapturable { name }) => {
+                reads.untracked.insert(Untracked::Uncapturable(Arc::clone(name)));
+            }
             Some(Relation::Table { captured, name }) => {
                 reads.tables.insert(TableId(id));
                 if !captured {
-                    reads.blind.insert(Blind::Uncaptured(Arc::clone(name)));
+                    reads.untracked.insert(Untracked::Uncaptured(Arc::clone(name)));
                 }
             }
         }

@@ -2,26 +2,27 @@
 
 use std::time::Duration;
 
-/// Ticks by outcome (`ok`, `failed`).
+/// Counts ticks by outcome (`ok`, `failed`).
 pub const TICKS_TOTAL: &str = "forge_live_ticks_total";
-/// Seconds from the start of a tick to its deliveries.
+/// Seconds from the start of a tick to the last of its deliveries.
 pub const TICK_SECONDS: &str = "forge_live_tick_duration_seconds";
-/// Ticks that took longer than `reactivity.tick_budget`.
+/// Counts ticks that took longer than `reactivity.tick_budget`.
 pub const TICKS_SLOW_TOTAL: &str = "forge_live_ticks_slow_total";
-/// Runs of live queries by handler.
+/// Counts runs of live queries by handler.
 pub const EXECUTIONS_TOTAL: &str = "forge_live_executions_total";
-/// Results told to clients.
+/// Counts results that were delivered to clients.
 pub const DELIVERIES_TOTAL: &str = "forge_live_deliveries_total";
-/// First answers to clients that named the version they have, by outcome (`unchanged`, `changed`).
+/// Counts first results of clients that named the version which they have, by outcome (`unchanged`,
+/// `changed`).
 pub const RESUMES_TOTAL: &str = "forge_live_resumes_total";
-/// Subscriptions now.
+/// Subscriptions at present.
 pub const SUBSCRIPTIONS: &str = "forge_live_subscriptions";
-/// Groups now: executions that serve them.
+/// Groups at present. The subscriptions of a group share their runs.
 pub const GROUPS: &str = "forge_live_groups";
-/// Seconds from the hint of a commit to its deliveries.
+/// Seconds from the hint of a commit to the last delivery of the tick that contains the commit.
 pub const LAG_SECONDS: &str = "forge_live_lag_seconds";
 
-pub(super) fn ticked(took: Duration, lag: Option<Duration>, slow: bool) {
+pub(super) fn tick_succeeded(took: Duration, lag: Option<Duration>, slow: bool) {
     metrics::counter!(TICKS_TOTAL, "outcome" => "ok").increment(1);
     metrics::histogram!(TICK_SECONDS).record(took);
     if let Some(lag) = lag {
@@ -44,9 +45,12 @@ pub(super) fn delivered(results: usize) {
     metrics::counter!(DELIVERIES_TOTAL).increment(results as u64);
 }
 
-pub(super) fn resumed(unchanged: bool) {
-    metrics::counter!(RESUMES_TOTAL, "outcome" => if unchanged { "unchanged" } else { "changed" })
-        .increment(1);
+pub(super) fn resumed(unchanged: u64, changed: u64) {
+    for (outcome, count) in [("unchanged", unchanged), ("changed", changed)] {
+        if count > 0 {
+            metrics::counter!(RESUMES_TOTAL, "outcome" => outcome).increment(count);
+        }
+    }
 }
 
 pub(super) fn sizes(subscriptions: usize, groups: usize) {

@@ -1,149 +1,165 @@
-//! What a tick does in the database: opens a snapshot with the news in it, runs queries in it, closes it.
-//! Everything that is decided in between is the ticker's.
+//! What a tick does in the database: it opens a snapshot and reads the changes in it, runs queries in it,
+//! and closes it. `state.rs` decides what happens in between.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
 use crate::app::context::Observed;
 use crate::change::{Batch, Changed, Tail};
+use crate::db::database::Database;
 use crate::db::runs::Runs;
 use crate::db::transaction::Transaction;
+use crate::function::Functions;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
-use crate::kernel::trace::TraceContext;
 
-use super::messages::{QueryResult, Version};
-use super::node::Node;
-use super::question::GroupId;
-use super::relations::{Reads, Relations};
+use super::config::ReactivityConfig;
+use super::delivery::QueryResult;
+use super::query_key::GroupId;
+use super::relations::{ReadTables, Relations};
 
-/// Longest time for a session, its snapshot and the news.
+/// Time limit for a session, its snapshot and the changes in it.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// What Postgres is given beyond the limit of a query, before it cuts the statement by itself.
+/// How much later than the time limit of a query Postgres cuts a statement by itself.
 const STATEMENT_GRACE: Duration = Duration::from_secs(1);
 
-/// A snapshot, and what it holds that is new.
-pub(super) struct Open {
-    pub(super) stage: Stage,
+/// Runs queries in snapshots of the database.
+pub(super) struct QueryExecutor {
+    pub(super) functions: Functions,
+    pub(super) database: Database,
+    pub(super) config: ReactivityConfig,
+}
+
+/// An open snapshot and the changes that it contains.
+pub(super) struct OpenedTick {
+    pub(super) snapshot: TickSnapshot,
     pub(super) tail: Tail,
     pub(super) batch: Batch,
-    /// Loaded anew, when definitions may have changed.
+    /// Loaded when definitions may have changed.
     pub(super) relations: Option<Relations>,
 }
 
-/// How far the snapshot is used.
-pub(super) enum Stage {
-    /// Nothing has run in it.
-    Fresh(Transaction),
+/// The session that holds the snapshot of a tick.
+pub(super) enum TickSnapshot {
+    /// No query has run in the snapshot yet.
+    Unused(Transaction),
+    /// The snapshot is divided into runs.
     Divided(Runs),
 }
 
-/// A group's next execution.
-pub(super) struct Run {
+/// The next run of a group.
+#[derive(Debug)]
+pub(super) struct QueryRun {
     pub(super) group: GroupId,
     pub(super) invocation: Invocation,
 }
 
-/// How an execution ended.
+/// A run that has ended.
 #[derive(Debug)]
-pub(super) struct Ran {
+pub(super) struct FinishedRun {
     pub(super) group: GroupId,
+    pub(super) handler: Arc<str>,
     pub(super) result: QueryResult,
+    /// What of its caller the run has read.
     pub(super) observed: Observed,
-    pub(super) reads: Reads,
-    /// False when a failure hid a part of what was read.
-    pub(super) whole: bool,
+    pub(super) reads: ReadTables,
+    /// False when a failed statement hid a part of the reads.
+    pub(super) complete: bool,
     pub(super) took: Duration,
 }
 
-/// Some executions in one snapshot.
-pub(super) struct Round {
-    pub(super) stage: Stage,
+/// Runs that have ended in one snapshot.
+pub(super) struct FinishedRuns {
+    pub(super) snapshot: TickSnapshot,
     pub(super) relations: Arc<Relations>,
-    pub(super) ran: Vec<Ran>,
+    pub(super) finished: Vec<FinishedRun>,
 }
 
-/// The snapshot is gone.
-pub(super) struct Lost {
+/// The snapshot of a tick is lost, and with it the tick.
+pub(super) struct LostTick {
     pub(super) fault: Fault,
-    /// The group that was running.
+    /// The group whose query was running.
     pub(super) during: Option<GroupId>,
 }
 
-impl From<Fault> for Lost {
+impl From<Fault> for LostTick {
     fn from(fault: Fault) -> Self {
         Self { fault, during: None }
     }
 }
 
-/// Opens a snapshot and reads the news in it.
-pub(super) async fn open(node: &Node, mut tail: Tail, reload: bool) -> Result<Open, Lost> {
-    let opening = async {
-        let statement_timeout = node.config.query_timeout.saturating_add(STATEMENT_GRACE);
-        let transaction = node.database.live_snapshot("reactor", statement_timeout).await?;
-        let batch = tail.read(&transaction.db()).await?;
-        // On a session of its own: the locks of the tick's should be those of the queries.
-        let relations = match batch.changed {
-            Changed::Everything => Some(Relations::load(&node.database.live_reader()).await?),
-            Changed::Tables(_) if reload => Some(Relations::load(&node.database.live_reader()).await?),
-            Changed::Tables(_) => None,
+impl QueryExecutor {
+    /// Opens a snapshot and reads the changes in it. `reload_relations` loads the relations anew, also when
+    /// no definition changed.
+    pub(super) async fn open(&self, mut tail: Tail, reload_relations: bool) -> Result<OpenedTick, LostTick> {
+        let opening = async {
+            let statement_timeout = self.config.query_timeout.saturating_add(STATEMENT_GRACE);
+            let transaction = self.database.live_snapshot("reactor", statement_timeout).await?;
+            let batch = tail.read(&transaction.db()).await?;
+            let relations = if reload_relations || batch.changed == Changed::Everything {
+                // On another session: the locks of this session have to be those of the queries.
+                Some(Relations::load(&self.database.live_reader()).await?)
+            } else {
+                None
+            };
+            Ok(OpenedTick { snapshot: TickSnapshot::Unused(transaction), tail, batch, relations })
         };
-        Ok(Open { stage: Stage::Fresh(transaction), tail, batch, relations })
-    };
-    let opened = tokio::time::timeout(OPEN_TIMEOUT, opening).await;
-    opened.unwrap_or_else(|_| Err(Fault::new(Code::Timeout, "the database did not answer").into()))
-}
+        let opened = tokio::time::timeout(OPEN_TIMEOUT, opening).await;
+        opened.unwrap_or_else(|_| Err(Fault::new(Code::Timeout, "the database did not answer").into()))
+    }
 
-/// Runs queries one after the other.
-pub(super) async fn run(
-    node: &Node,
-    stage: Stage,
-    mut relations: Arc<Relations>,
-    list: Vec<Run>,
-) -> Result<Round, Lost> {
-    let mut runs = match stage {
-        Stage::Fresh(transaction) => Runs::begin(transaction, relations.watched()).await?,
-        Stage::Divided(runs) => runs,
-    };
-    let mut ran = Vec::with_capacity(list.len());
-    for Run { group, mut invocation } in list {
-        let began = Instant::now();
-        invocation.deadline = Some(began + node.config.query_timeout);
-        let trace = invocation.trace;
-        let live = node.functions.run_live(invocation, runs.db()).await;
-        let read = runs.end_run().await.map_err(|fault| Lost { fault, during: Some(group) })?;
-        if !relations.knows(&read) {
-            relations = Arc::new(Relations::load(&node.database.live_reader()).await?);
+    /// Runs queries in a snapshot, one after the other.
+    pub(super) async fn run(
+        &self,
+        snapshot: TickSnapshot,
+        mut relations: Arc<Relations>,
+        queries: Vec<QueryRun>,
+    ) -> Result<FinishedRuns, LostTick> {
+        let mut runs = match snapshot {
+            TickSnapshot::Unused(transaction) => Runs::begin(transaction, relations.counted()).await?,
+            TickSnapshot::Divided(runs) => runs,
+        };
+        let mut finished = Vec::with_capacity(queries.len());
+        for QueryRun { group, mut invocation } in queries {
+            let began = Instant::now();
+            invocation.deadline = Some(began + self.config.query_timeout);
+            let (handler, trace) = (Arc::clone(&invocation.name), invocation.trace);
+            let live = self.functions.run_live(invocation, runs.db()).await;
+            let read = runs.end_run().await.map_err(|fault| LostTick { fault, during: Some(group) })?;
+            if !relations.knows(&read) {
+                relations = Arc::new(Relations::load(&self.database.live_reader()).await?);
+            }
+            let outcome = live.answer.and_then(|body| limit_size(body, self.config.result_bytes_max));
+            // A handler may ignore the failure of a statement. Its output is then based on a part of the
+            // data.
+            let outcome = if outcome.is_ok() && !read.whole { Err(ignored_failure()) } else { outcome };
+            finished.push(FinishedRun {
+                group,
+                handler,
+                result: QueryResult::new(outcome, trace),
+                observed: live.observed,
+                reads: relations.sort(&read),
+                complete: read.whole,
+                took: began.elapsed(),
+            });
         }
-        let took = began.elapsed();
-        let answer = live.answer.and_then(|body| unless_too_large(body, node.config.result_bytes_max));
-        // A handler may swallow the failure of a statement; what it made of the rest is no answer.
-        let answer = if answer.is_ok() && !read.whole { Err(half_read()) } else { answer };
-        let reads = relations.sort(&read);
-        ran.push(Ran {
-            group,
-            result: QueryResult::new(answer, trace),
-            observed: live.observed,
-            reads,
-            whole: read.whole,
-            took,
-        });
-    }
-    Ok(Round { stage: Stage::Divided(runs), relations, ran })
-}
-
-/// Gives the session back.
-pub(super) async fn close(stage: Stage) {
-    match stage {
-        Stage::Fresh(transaction) => transaction.rollback().await,
-        Stage::Divided(runs) => runs.close().await,
+        Ok(FinishedRuns { snapshot: TickSnapshot::Divided(runs), relations, finished })
     }
 }
 
-fn unless_too_large(body: Bytes, bytes_max: usize) -> Result<Bytes, Fault> {
+impl TickSnapshot {
+    /// Ends the transaction and returns its session to the pool.
+    pub(super) async fn close(self) {
+        match self {
+            Self::Unused(transaction) => transaction.rollback().await,
+            Self::Divided(runs) => runs.close().await,
+        }
+    }
+}
+
+fn limit_size(body: Bytes, bytes_max: usize) -> Result<Bytes, Fault> {
     if body.len() <= bytes_max {
         return Ok(body);
     }
@@ -151,28 +167,6 @@ fn unless_too_large(body: Bytes, bytes_max: usize) -> Result<Bytes, Fault> {
     Err(Fault::new(Code::PayloadTooLarge, message))
 }
 
-fn half_read() -> Fault {
+fn ignored_failure() -> Fault {
     Fault::internal("a statement failed and its error was ignored")
-}
-
-impl QueryResult {
-    /// With a version that is the same on every node and in every run, so that a client may come back to
-    /// another one.
-    pub(super) fn new(outcome: Result<Bytes, Fault>, trace: TraceContext) -> Self {
-        let mut hash = Sha256::new();
-        match &outcome {
-            Ok(body) => {
-                hash.update(b"ok");
-                hash.update(body);
-            }
-            Err(fault) => {
-                hash.update(b"error");
-                hash.update(fault.to_string());
-                hash.update(fault.details().map(ToString::to_string).unwrap_or_default());
-            }
-        }
-        let digest: [u8; 32] = hash.finalize().into();
-        let (first, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
-        Self { version: Version(u64::from_be_bytes(*first)), outcome, trace }
-    }
 }

@@ -1,89 +1,46 @@
-//! The `ticker` actor: owns questions, groups and subscriptions, and takes ticks through their steps. It
-//! waits for nothing: what a tick does in the database runs beside it and comes back as a message.
+//! The `ticker` actor: feeds what happens to [`ReactorState`], and carries out the effects. The actor never
+//! waits: the database work of a tick runs in tasks beside the actor, whose results come back as messages.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::time::{Duration, Instant};
 
-use crate::change::{Changed, Hint, Tail, Topic, TopicKind, TopicSet};
+use crate::change::{Hint, Tail, Topic, TopicKind, TopicSet};
 use crate::db::error::is_stale;
-use crate::kernel::commit::Snapshot;
-use crate::kernel::fault::Fault;
 use crate::kernel::time::format_duration;
 use crate::supervise::{Actor, ActorError, Context, Timer};
 
-use super::messages::{Delivery, Modification, MutationId, QueryResult, Tick};
-use super::node::{Heard, Node, Order};
-use super::pace::Pace;
-use super::poller::PollerMessage;
-use super::question::{ClientId, GroupId, Live, Persona, Place};
-use super::relations::{Blind, Relations};
+use super::delivery::{Delivery, QueryResult, Tick};
+use super::messages::{ClientCommand, PollerMessage, TickerMessage};
+use super::query_key::{CallerKey, ClientId};
+use super::relations::{Relations, Untracked};
+use super::shared::ReactorShared;
 use super::signals;
-use super::table::Table;
-use super::tick::{self, Lost, Open, Ran, Round, Run, Stage};
+use super::state::{ReactorEffect, ReactorInput, ReactorState};
+use super::tick::{FinishedRuns, LostTick, OpenedTick, QueryRun, TickSnapshot};
+use super::updates::{ClientUpdate, TickUpdates};
 
-/// Between two complaints about slow ticks.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
-
-/// What the ticker receives.
-#[derive(forge_app_macros::Message)]
-pub(super) enum TickerMessage {
-    /// Clients have left orders.
-    Look,
-    /// Something was committed.
-    Heard,
-    /// There may be changes that nobody announced.
-    Poll,
-    /// The timer has fired.
-    Due,
-    /// A snapshot is open.
-    Opened(Box<Result<Open, Lost>>),
-    /// Queries have run.
-    Ran(Box<Result<Round, Lost>>),
-    /// The snapshot's session is back.
-    Closed,
-}
+/// The least time between two warnings about slow ticks.
+const SLOW_TICK_WARNING_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) struct Ticker {
-    pub(super) node: Arc<Node>,
+    pub(super) shared: Arc<ReactorShared>,
 }
 
 pub(super) struct TickerState {
-    table: Table,
-    pace: Pace,
-    timer: Option<(Instant, Timer)>,
-    /// Missing while a tick has it, and after one was lost: a new one reports everything as changed.
+    reactor: ReactorState,
+    timer: Option<Timer>,
+    /// `None` while a tick is opening, and after a tick was lost: a new tail reports all tables as changed.
     tail: Option<Tail>,
     relations: Arc<Relations>,
-    tick: Progress,
-    /// The last one that was told.
-    snapshot: Option<Snapshot>,
-    /// Clients that wait for mutations.
-    awaiting: HashSet<ClientId>,
-    /// What was announced since the last tick began, if it concerns anybody.
-    heard: Option<Heard>,
-    /// The next tick is a look for changes that nobody announced.
-    polled: bool,
-    /// Relations that the log was warned of.
-    warned: BTreeSet<Blind>,
-    complained: Option<Instant>,
-}
-
-/// The tick that is under way.
-#[derive(Default)]
-struct Progress {
-    began: Option<Instant>,
-    /// It was caused by a look, not by anything that was announced.
-    polled: bool,
-    /// There were changes that concern somebody.
-    found: bool,
-    snapshot: Option<Snapshot>,
-    /// When the first commit was announced that made it begin.
-    heard: Option<Instant>,
-    /// The run that took longest.
+    /// The open snapshot of the tick under way, while no task uses it.
+    snapshot: Option<TickSnapshot>,
+    /// The handler and the duration of the longest run in the tick under way.
     slowest: Option<(Arc<str>, Duration)>,
+    /// When the log was last warned of a slow tick.
+    slow_tick_warned: Option<Instant>,
 }
 
 impl Actor for Ticker {
@@ -92,31 +49,30 @@ impl Actor for Ticker {
     const KIND: &'static str = "reactor ticker";
 
     async fn start(&self, cx: &Context<TickerMessage>) -> Result<TickerState, ActorError> {
-        let node = &self.node;
-        // The first incarnation meets nobody here. A later one: what they had was lost with the one before.
-        let clients: Vec<_> =
-            node.clients.iter().map(|client| (*client.key(), Arc::clone(&client))).collect();
-        clients.iter().for_each(|(_, client)| client.sink.deliver(Delivery::Reset));
-        node.hints.set_interest(TopicKind::Tables, TopicSet::default());
-        // What was announced meanwhile is seen by the first tick; orders may have come while there was nobody
-        // to wake.
-        drop(node.take_heard());
-        cx.address().cast(TickerMessage::Look)?;
-        let awaiting =
-            clients.into_iter().filter(|(_, client)| client.is_waiting()).map(|(id, _)| id).collect();
+        let shared = &self.shared;
+        // There are clients only after a crash of an earlier incarnation, which took their subscriptions
+        // along.
+        let mut awaited = BTreeMap::new();
+        for client in &shared.clients {
+            client.sink.deliver(Delivery::Reset);
+            let commits = client.awaited();
+            if !commits.is_empty() {
+                awaited.insert(*client.key(), commits);
+            }
+        }
+        shared.hints.set_interest(TopicKind::Tables, TopicSet::default());
+        // The first tick reads all tables, whatever hints say.
+        drop(shared.take_hint());
+        // Commands may have been left while there was no ticker to wake.
+        cx.address().cast(TickerMessage::CommandsLeft)?;
         Ok(TickerState {
-            table: Table::default(),
-            pace: Pace::new(node.config.tick_min),
+            reactor: ReactorState::new(shared.executor.config.clone(), awaited),
             timer: None,
             tail: None,
             relations: Arc::default(),
-            tick: Progress::default(),
             snapshot: None,
-            awaiting,
-            heard: None,
-            polled: false,
-            warned: BTreeSet::new(),
-            complained: None,
+            slowest: None,
+            slow_tick_warned: None,
         })
     }
 
@@ -126,341 +82,281 @@ impl Actor for Ticker {
         message: TickerMessage,
         state: &mut TickerState,
     ) -> Result<(), ActorError> {
+        // Before every message, so that new subscriptions are part of the snapshot that has just been
+        // opened.
+        self.take_commands(cx, state);
         match message {
-            TickerMessage::Look => self.obey(state),
-            TickerMessage::Heard => self.heard(state),
-            TickerMessage::Poll => poll(state),
-            TickerMessage::Due => state.timer = None,
-            TickerMessage::Opened(opened) => self.opened(cx, state, *opened),
-            TickerMessage::Ran(round) => self.ran(cx, state, *round),
-            TickerMessage::Closed => self.closed(state),
+            TickerMessage::CommandsLeft => {}
+            TickerMessage::Hinted => self.take_hint(cx, state),
+            TickerMessage::PollDue => self.step(cx, state, ReactorInput::PollDue),
+            TickerMessage::TimerFired => self.step(cx, state, ReactorInput::TimerFired),
+            TickerMessage::SnapshotOpened(opened) => self.opened(cx, state, *opened),
+            TickerMessage::RunsFinished(finished) => self.runs_finished(cx, state, *finished),
+            TickerMessage::SnapshotClosed => self.step(cx, state, ReactorInput::Closed),
         }
-        self.advance(cx, state);
         Ok(())
     }
 }
 
-fn poll(state: &mut TickerState) {
-    // A tick sees everything, so that one which runs is as good.
-    if !state.pace.is_ticking() && !state.table.groups.is_empty() {
-        state.polled = true;
-        state.pace.ask();
-    }
-}
-
-/// The steps of a tick.
+/// From messages to inputs.
 impl Ticker {
-    fn heard(&self, state: &mut TickerState) {
-        let Some(heard) = self.node.take_heard() else { return };
-        // What a running tick's queries read is known when it is over; then it is decided.
-        let ticking = state.pace.is_ticking();
-        if !ticking && !state.table.concerns(&heard.tables) {
+    fn take_commands(&self, cx: &Context<TickerMessage>, state: &mut TickerState) {
+        let commands = self.shared.take_commands();
+        if commands.is_empty() {
             return;
         }
-        match &mut state.heard {
-            Some(held) => held.merge(heard),
-            None => state.heard = Some(heard),
-        }
-        if !ticking {
-            state.pace.ask();
-        }
-    }
-
-    /// Begins a tick when it is time, or sets the timer for when it is.
-    fn advance(&self, cx: &Context<TickerMessage>, state: &mut TickerState) {
-        let now = Instant::now();
-        let due = state.table.next_due();
-        if due.is_some_and(|due| due <= now) {
-            state.pace.ask();
-        }
-        if state.pace.start(now) {
-            return self.begin(cx, state, now);
-        }
-        let wakes = state.pace.wakes_at().into_iter().chain(due).min().filter(|_| !state.pace.is_ticking());
-        let Some(wakes) = wakes else { return };
-        if state.timer.as_ref().is_none_or(|(set, _)| wakes < *set) {
-            let pause = wakes.saturating_duration_since(now);
-            state.timer = Some((wakes, cx.send_after(pause, TickerMessage::Due)));
-        }
-    }
-
-    fn begin(&self, cx: &Context<TickerMessage>, state: &mut TickerState, now: Instant) {
-        let heard = state.heard.take().map(|heard| heard.first);
-        let polled = std::mem::take(&mut state.polled) && heard.is_none();
-        state.tick = Progress { began: Some(now), polled, heard, ..Progress::default() };
-        // Whether capture was enabled meanwhile shows in the list of relations only.
-        let reload = state.table.is_blind_due(now);
-        let (node, address) = (Arc::clone(&self.node), cx.address());
-        let tail = state.tail.take().unwrap_or_default();
-        cx.spawn("open", async move {
-            let opened = tick::open(&node, tail, reload).await;
-            let _restarting = address.cast(TickerMessage::Opened(Box::new(opened)));
-        });
-    }
-
-    fn opened(&self, cx: &Context<TickerMessage>, state: &mut TickerState, opened: Result<Open, Lost>) {
-        let Open { stage, tail, batch, relations } = match opened {
-            Ok(open) => open,
-            Err(lost) => return failed(state, &self.node, &lost),
-        };
-        state.tail = Some(tail);
-        state.tick.snapshot = Some(batch.snapshot);
-        if let Some(relations) = relations {
-            state.relations = Arc::new(relations);
-        }
-        match &batch.changed {
-            Changed::Everything => {
-                state.tick.found = true;
-                state.table.mark_all();
-                self.node.hints.publish(Hint::of([Topic::Definitions]));
-            }
-            Changed::Tables(tables) => {
-                state.tick.found = state.table.concerns(tables);
-                state.table.mark(tables);
-            }
-        }
-        state.table.mark_due(Instant::now());
-        // Those who came just now are answered from this snapshot.
-        self.obey(state);
-        let runs = state.table.runs();
-        self.proceed(cx, state, stage, runs);
-    }
-
-    fn ran(&self, cx: &Context<TickerMessage>, state: &mut TickerState, round: Result<Round, Lost>) {
-        let Round { stage, relations, ran } = match round {
-            Ok(round) => round,
-            Err(lost) => return failed(state, &self.node, &lost),
-        };
-        state.relations = relations;
-        let now = Instant::now();
-        let mut divided: Vec<GroupId> = Vec::new();
-        for ran in ran {
-            self.note(state, &ran);
-            divided.extend(state.table.settle(ran, now, &self.node.config));
-        }
-        let runs = state.table.runs_of(&divided);
-        self.proceed(cx, state, stage, runs);
-    }
-
-    /// Runs what has to run, or tells everybody what is new when there is nothing left to run.
-    fn proceed(&self, cx: &Context<TickerMessage>, state: &mut TickerState, stage: Stage, runs: Vec<Run>) {
-        let (node, address) = (Arc::clone(&self.node), cx.address());
-        if runs.is_empty() {
-            self.publish(state);
-            cx.spawn("close", async move {
-                tick::close(stage).await;
-                let _restarting = address.cast(TickerMessage::Closed);
-            });
-            return;
-        }
-        let relations = Arc::clone(&state.relations);
-        cx.spawn("run", async move {
-            let round = tick::run(&node, stage, relations, runs).await;
-            let _restarting = address.cast(TickerMessage::Ran(Box::new(round)));
-        });
-    }
-
-    fn closed(&self, state: &mut TickerState) {
-        state.pace.ended();
-        let Progress { polled, found, .. } = std::mem::take(&mut state.tick);
-        self.node.tell_poller(if polled { PollerMessage::Looked { found } } else { PollerMessage::Ticked });
-        state.heard.take_if(|heard| !state.table.concerns(&heard.tables));
-        // Subscriptions that moved while it ran are run by the next one.
-        if state.heard.is_some() || state.table.is_behind() || !state.awaiting.is_empty() {
-            state.pace.ask();
-        }
-    }
-
-    fn note(&self, state: &mut TickerState, ran: &Ran) {
-        self.node.counts.executions.fetch_add(1, Relaxed);
-        let Some(group) = state.table.groups.get(&ran.group) else { return };
-        let (name, refresh) = (&group.live.question.name, group.live.refresh);
-        signals::executed(name);
-        if state.tick.slowest.as_ref().is_none_or(|(_, slowest)| *slowest < ran.took) {
-            state.tick.slowest = Some((Arc::clone(name), ran.took));
-        }
-        // Who says how often to run again knows that nobody reports changes.
-        for blind in ran.reads.blind.iter().filter(|_| refresh.is_none()) {
-            if state.warned.insert(Blind::clone(blind)) {
-                warn_of(blind, name, self.node.config.uncaptured_refresh);
-            }
-        }
-    }
-}
-
-/// What clients want, and what they are told.
-impl Ticker {
-    fn obey(&self, state: &mut TickerState) {
-        for order in self.node.take_orders() {
-            match order {
-                Order::Subscribe { place, live, version } => {
-                    if self.node.client(place.client).is_some() {
-                        state.table.subscribe(place, live, version);
-                        state.pace.ask();
+        for command in commands {
+            match command {
+                ClientCommand::Subscribe { key, query, caller, kept } => {
+                    // A client that is gone has left the command to detach it as well.
+                    if self.shared.client(key.client).is_some() {
+                        self.step(cx, state, ReactorInput::Subscribe { key, query, caller, kept });
                     }
                 }
-                Order::Unsubscribe(place) => drop(state.table.unsubscribe(place)),
-                Order::Await(client) => self.await_commits(state, client),
-                Order::Identify { client, persona } => self.identify(state, client, &persona),
-                Order::Detach(client) => {
-                    state.table.detach(client);
-                    state.awaiting.remove(&client);
+                ClientCommand::Unsubscribe(key) => self.step(cx, state, ReactorInput::Unsubscribe(key)),
+                ClientCommand::AwaitCommits(client) => {
+                    if let Some(attached) = self.shared.client(client) {
+                        let awaited = attached.awaited();
+                        self.step(cx, state, ReactorInput::AwaitCommits { client, awaited });
+                    }
                 }
+                ClientCommand::Identify { client, caller } => self.identify(cx, state, client, caller),
+                ClientCommand::Detach(client) => self.step(cx, state, ReactorInput::Detach(client)),
             }
         }
-        self.count(state);
+        self.report_sizes();
     }
 
-    fn await_commits(&self, state: &mut TickerState, client: ClientId) {
-        state.awaiting.insert(client);
-        let applied =
-            if state.table.torn().contains(&client) { Vec::new() } else { self.reached(state, client) };
-        if !applied.is_empty() {
-            self.deliver(client, Vec::new(), applied);
-        }
-        if state.awaiting.contains(&client) {
-            state.pace.ask();
-        }
-    }
-
-    /// Mutations that `client` waits for and that are part of what it has.
-    fn reached(&self, state: &mut TickerState, client: ClientId) -> Vec<MutationId> {
-        let Some(attached) = self.node.client(client) else {
-            state.awaiting.remove(&client);
-            return Vec::new();
-        };
-        // Who has subscribed to nothing has nothing that could be older.
-        let has_nothing = !state.table.clients.contains_key(&client);
-        let snapshot = state.snapshot.as_ref();
-        let applied =
-            attached.reached(|xid| has_nothing || snapshot.is_some_and(|snapshot| snapshot.contains(xid)));
-        if !attached.is_waiting() {
-            state.awaiting.remove(&client);
-        }
-        applied
-    }
-
-    fn identify(&self, state: &mut TickerState, client: ClientId, persona: &Arc<Persona>) {
+    /// Authorizes the subscriptions of a client for its new caller.
+    fn identify(
+        &self,
+        cx: &Context<TickerMessage>,
+        state: &mut TickerState,
+        client: ClientId,
+        caller: Arc<CallerKey>,
+    ) {
         let mut refused = Vec::new();
-        for id in state.table.ids_of(client) {
-            let place = Place { client, id };
-            let Some(live) = state.table.live(place) else { continue };
-            let invocation = Live { persona: Arc::clone(persona), ..Live::clone(live) }.invocation();
-            match self.node.functions.prepare_live(&invocation) {
-                Ok(_) => state.table.identify(place, persona),
-                Err(fault) => {
-                    state.table.unsubscribe(place);
-                    self.node.release(place);
-                    let result = QueryResult::new(Err(fault), invocation.trace);
-                    result.log_error(&invocation.name);
-                    refused.push(Modification { subscription: id, result: Arc::new(result) });
+        for (key, query) in state.reactor.table.queries_of(client) {
+            let invocation = query.invocation(&caller);
+            if let Err(fault) = self.shared.executor.functions.prepare_live(&invocation) {
+                refused.push((key, Arc::new(QueryResult::new(Err(fault), invocation.trace))));
+            }
+        }
+        self.step(cx, state, ReactorInput::Identify { client, caller, refused });
+    }
+
+    fn take_hint(&self, cx: &Context<TickerMessage>, state: &mut TickerState) {
+        if let Some(hint) = self.shared.take_hint() {
+            self.step(cx, state, ReactorInput::Hinted(hint));
+        }
+    }
+
+    fn opened(
+        &self,
+        cx: &Context<TickerMessage>,
+        state: &mut TickerState,
+        opened: Result<OpenedTick, LostTick>,
+    ) {
+        match opened {
+            Ok(OpenedTick { snapshot, tail, batch, relations }) => {
+                state.snapshot = Some(snapshot);
+                state.tail = Some(tail);
+                if let Some(relations) = relations {
+                    state.relations = Arc::new(relations);
+                }
+                self.step(cx, state, ReactorInput::Opened(batch));
+            }
+            Err(lost) => self.lost(cx, state, &lost),
+        }
+    }
+
+    fn runs_finished(
+        &self,
+        cx: &Context<TickerMessage>,
+        state: &mut TickerState,
+        finished: Result<FinishedRuns, LostTick>,
+    ) {
+        match finished {
+            Ok(FinishedRuns { snapshot, relations, finished }) => {
+                state.snapshot = Some(snapshot);
+                state.relations = relations;
+                for run in &finished {
+                    self.shared.counters.executions.fetch_add(1, Relaxed);
+                    signals::executed(&run.handler);
+                    if state.slowest.as_ref().is_none_or(|(_, slowest)| *slowest < run.took) {
+                        state.slowest = Some((Arc::clone(&run.handler), run.took));
+                    }
+                }
+                self.step(cx, state, ReactorInput::RunsFinished(finished));
+            }
+            Err(lost) => self.lost(cx, state, &lost),
+        }
+    }
+
+    fn lost(&self, cx: &Context<TickerMessage>, state: &mut TickerState, lost: &LostTick) {
+        state.tail = None;
+        state.slowest = None;
+        signals::tick_failed();
+        let (fault, failures) = (&lost.fault, state.reactor.failures());
+        if fault.source().and_then(|source| source.downcast_ref()).is_some_and(is_stale) {
+            // The next tick takes a session that knows the new definitions.
+            tracing::debug!(?fault, "the schema changed during a tick, which is repeated");
+        } else if failures == 0 {
+            // Logged once for an outage, whose course the database monitor logs.
+            tracing::warn!(
+                ?fault,
+                "a tick failed and is repeated; live queries keep their results until then"
+            );
+        } else {
+            tracing::debug!(?fault, failures, "a tick failed again");
+        }
+        self.step(cx, state, ReactorInput::Lost { during: lost.during, jitter: fastrand::f64() });
+    }
+}
+
+/// From effects to actions.
+impl Ticker {
+    fn step(&self, cx: &Context<TickerMessage>, state: &mut TickerState, input: ReactorInput) {
+        let effects = state.reactor.step(Instant::now(), input);
+        // Before the deliveries, so that a client that gets a result finds it in the statistics.
+        self.shared.counters.groups.store(state.reactor.table.groups.len(), Relaxed);
+        for effect in effects {
+            self.carry_out(cx, state, effect);
+        }
+    }
+
+    fn carry_out(&self, cx: &Context<TickerMessage>, state: &mut TickerState, effect: ReactorEffect) {
+        match effect {
+            ReactorEffect::OpenSnapshot { reload_relations } => {
+                self.open_snapshot(cx, state, reload_relations)
+            }
+            ReactorEffect::RunQueries(runs) => self.run_queries(cx, state, runs),
+            ReactorEffect::Publish { updates, began, hinted } => self.publish(state, updates, began, hinted),
+            ReactorEffect::CloseSnapshot => close_snapshot(cx, state),
+            ReactorEffect::EndTick { polled, found } => {
+                self.shared.poller.notify(PollerMessage::TickEnded { polled, found });
+            }
+            ReactorEffect::Deliver(update) => self.deliver(update),
+            ReactorEffect::Release(ended) => {
+                for key in ended {
+                    self.shared.release_place(key);
                 }
             }
-        }
-        if !refused.is_empty() {
-            self.count(state);
-            self.deliver(client, refused, Vec::new());
-        }
-        state.pace.ask();
-    }
-
-    fn publish(&self, state: &mut TickerState) {
-        state.snapshot = state.tick.snapshot.take();
-        self.node.counts.ticks.fetch_add(1, AcqRel);
-        let torn = state.table.torn();
-        let mut news = state.table.news(&torn);
-        let mut applied: BTreeMap<ClientId, Vec<MutationId>> = BTreeMap::new();
-        for client in state.awaiting.difference(&torn).copied().collect::<Vec<_>>() {
-            let reached = self.reached(state, client);
-            if !reached.is_empty() {
-                applied.insert(client, reached);
-                news.mods.entry(client).or_default();
+            ReactorEffect::DeclareInterest(tables) => {
+                self.shared.hints.set_interest(TopicKind::Tables, tables.into_iter().collect());
+            }
+            ReactorEffect::PublishDefinitions => self.shared.hints.publish(Hint::of([Topic::Definitions])),
+            ReactorEffect::SetTimer(at) => {
+                let pause = at.saturating_duration_since(Instant::now());
+                state.timer = Some(cx.send_after(pause, TickerMessage::TimerFired));
+            }
+            ReactorEffect::LogError { handler, result } => result.log_error(&handler),
+            ReactorEffect::LogSuspended { handler } => tracing::error!(
+                %handler,
+                "the database session broke in each of the last runs of this live query, which is suspended"
+            ),
+            ReactorEffect::WarnUntracked { handler, relation } => {
+                warn_untracked(&handler, &relation, self.shared.executor.config.uncaptured_refresh);
             }
         }
-        for place in news.ended {
-            self.node.release(place);
-        }
-        // Counted before it is told, so that whoever was told finds it counted.
-        self.count(state);
-        signals::delivered(news.mods.values().map(Vec::len).sum());
-        for (client, mods) in news.mods {
-            self.deliver(client, mods, applied.remove(&client).unwrap_or_default());
-        }
-        if std::mem::take(&mut state.table.readers_changed) {
-            let tables = state.table.tables().into_iter().collect();
-            self.node.hints.set_interest(TopicKind::Tables, tables);
-        }
-        self.measure(state);
     }
 
-    fn deliver(&self, client: ClientId, mods: Vec<Modification>, applied: Vec<MutationId>) {
-        let tick = Tick(self.node.counts.ticks.load(Relaxed));
-        if let Some(attached) = self.node.client(client) {
-            attached.sink.deliver(Delivery::Advanced { tick, mods, applied });
+    fn open_snapshot(&self, cx: &Context<TickerMessage>, state: &mut TickerState, reload_relations: bool) {
+        let (shared, tail) = (Arc::clone(&self.shared), state.tail.take().unwrap_or_default());
+        cx.spawn_message("open", async move {
+            let opened = shared.executor.open(tail, reload_relations).await;
+            TickerMessage::SnapshotOpened(Box::new(opened))
+        });
+    }
+
+    fn run_queries(&self, cx: &Context<TickerMessage>, state: &mut TickerState, runs: Vec<QueryRun>) {
+        let Some(snapshot) = state.snapshot.take() else { return };
+        let (shared, relations) = (Arc::clone(&self.shared), Arc::clone(&state.relations));
+        cx.spawn_message("run", async move {
+            let finished = shared.executor.run(snapshot, relations, runs).await;
+            TickerMessage::RunsFinished(Box::new(finished))
+        });
+    }
+
+    fn publish(
+        &self,
+        state: &mut TickerState,
+        updates: TickUpdates,
+        began: Instant,
+        hinted: Option<Instant>,
+    ) {
+        let counters = &self.shared.counters;
+        counters.ticks.fetch_add(1, AcqRel);
+        self.report_sizes();
+        signals::delivered(updates.clients.iter().map(|update| update.modifications.len()).sum());
+        signals::resumed(updates.resumed_unchanged, updates.resumed_changed);
+        for update in updates.clients {
+            self.deliver(update);
         }
-    }
-
-    fn count(&self, state: &TickerState) {
-        let counts = &self.node.counts;
-        counts.groups.store(state.table.groups.len(), Relaxed);
-        signals::sizes(counts.subscriptions.load(Relaxed), state.table.groups.len());
-    }
-
-    fn measure(&self, state: &mut TickerState) {
-        let took = state.tick.began.map_or(Duration::ZERO, |began| began.elapsed());
-        let lag = state.tick.heard.filter(|_| state.tick.found).map(|heard| heard.elapsed());
-        let slow = took > self.node.config.tick_budget;
-        signals::ticked(took, lag, slow);
-        self.node.counts.tick_us.store(micros(took), Relaxed);
+        let (took, lag) = (began.elapsed(), hinted.map(|hinted| hinted.elapsed()));
+        let slow = took > self.shared.executor.config.tick_budget;
+        signals::tick_succeeded(took, lag, slow);
+        counters.tick_us.store(micros(took), Relaxed);
         if let Some(lag) = lag {
-            self.node.counts.lag_us.store(micros(lag), Relaxed);
+            counters.lag_us.store(micros(lag), Relaxed);
         }
-        if slow && state.complained.is_none_or(|last| last.elapsed() > COMPLAIN_EVERY) {
-            state.complained = Some(Instant::now());
-            let (handler, longest) = state.tick.slowest.take().unwrap_or_else(|| ("".into(), Duration::ZERO));
+        let slowest = state.slowest.take();
+        if slow && state.slow_tick_warned.is_none_or(|last| last.elapsed() > SLOW_TICK_WARNING_EVERY) {
+            state.slow_tick_warned = Some(Instant::now());
+            let (handler, longest) = slowest.unwrap_or_else(|| ("".into(), Duration::ZERO));
             let (took, longest) = (format_duration(took), format_duration(longest));
-            tracing::warn!(%took, %handler, %longest, "a tick took longer than reactivity.tick_budget; all live queries wait for the slowest");
+            tracing::warn!(
+                %took,
+                %handler,
+                %longest,
+                "a tick took longer than reactivity.tick_budget; all live queries wait for the slowest"
+            );
         }
     }
+
+    fn report_sizes(&self) {
+        let counters = &self.shared.counters;
+        signals::sizes(counters.subscriptions.load(Relaxed), counters.groups.load(Relaxed));
+    }
+
+    fn deliver(&self, update: ClientUpdate) {
+        let tick = Tick(self.shared.counters.ticks.load(Relaxed));
+        let Some(client) = self.shared.client(update.client) else { return };
+        let ClientUpdate { modifications, applied, .. } = update;
+        if !applied.is_empty() {
+            client.remove_awaited(&applied);
+        }
+        client.sink.deliver(Delivery::Advanced { tick, mods: modifications, applied });
+    }
 }
 
-fn failed(state: &mut TickerState, node: &Node, lost: &Lost) {
-    let now = Instant::now();
-    (state.tail, state.tick) = (None, Progress::default());
-    if let Some(group) = lost.during {
-        state.table.strike(group, now, &node.config);
-    }
-    let fault: &Fault = &lost.fault;
-    if fault.source().and_then(|source| source.downcast_ref()).is_some_and(is_stale) {
-        // Somebody migrates: the next tick has a session that knows the new definitions.
-        tracing::debug!(?fault, "the schema changed under a tick, which is repeated");
-    } else if state.pace.failures() == 0 {
-        // Once for an outage: the monitor says how it goes on.
-        tracing::warn!(?fault, "a tick was lost and is repeated; live queries stay as they are until then");
-    } else {
-        tracing::debug!(?fault, failures = state.pace.failures(), "a tick was lost again");
-    }
-    signals::tick_failed();
-    state.pace.failed(now, fastrand::f64());
+fn close_snapshot(cx: &Context<TickerMessage>, state: &mut TickerState) {
+    let Some(snapshot) = state.snapshot.take() else { return };
+    cx.spawn_message("close", async move {
+        snapshot.close().await;
+        TickerMessage::SnapshotClosed
+    });
 }
 
-fn warn_of(blind: &Blind, handler: &str, every: Duration) {
-    let every = format_duration(every);
-    match blind {
-        Blind::Uncaptured(table) => tracing::warn!(
+fn warn_untracked(handler: &str, relation: &Untracked, interval: Duration) {
+    let interval = format_duration(interval);
+    match relation {
+        Untracked::Uncaptured(table) => tracing::warn!(
             handler,
             %table,
-            "a live query reads a table whose changes are not captured, and runs again every {every}; enable it: select forge_enable_reactivity('{table}')"
+            "a live query reads a table whose changes are not captured, and runs again every {interval}; \
+             enable it: select forge_enable_reactivity('{table}')"
         ),
-        Blind::Loose(relation) => tracing::warn!(
+        Untracked::Uncapturable(relation) => tracing::warn!(
             handler,
             %relation,
-            "a live query reads what no trigger can watch (a materialised view, a foreign table, a sequence), and runs again every {every}; \
-             say how often by #[query(refresh = \"..\")]"
+            "a live query reads what no trigger can watch (a materialised view, a foreign table, a \
+             sequence), and runs again every {interval}; say how often by #[query(refresh = \"..\")]"
         ),
-        Blind::System => tracing::warn!(
+        Untracked::System => tracing::warn!(
             handler,
-            "a live query reads the server's own views, and runs again every {every}; say how often by #[query(refresh = \"..\")]"
+            "a live query reads the server's own views, and runs again every {interval}; say how often by \
+             #[query(refresh = \"..\")]"
         ),
     }
 }

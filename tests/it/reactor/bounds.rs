@@ -1,4 +1,4 @@
-//! Every limit, and what happens at it.
+//! The limits of live queries, and how subscriptions beyond them are refused.
 
 use forge_actors::app::Handler;
 use forge_actors::kernel::invocation::Invocation;

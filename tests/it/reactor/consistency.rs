@@ -1,4 +1,5 @@
-//! Everything of a client stands at one snapshot, and its own writes are named when they are there.
+//! All results of a client come from one snapshot, and its mutations are named with the snapshot that
+//! contains them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,19 +14,20 @@ use super::stage::Stage;
 
 const ACCOUNTS_MAX: i32 = 20;
 const PAGES: usize = 100;
-/// Deliveries to each page that are looked at: 100,000 in all.
+/// Deliveries to each page that are checked: 100,000 in all.
 const DELIVERIES: usize = 1_000;
 
 pub(super) const ACCOUNTS: &str = "CREATE TABLE accounts (id int PRIMARY KEY, balance int8 NOT NULL); \
-    INSERT INTO accounts SELECT n, 100 FROM generate_series(1, 20) AS n; SELECT forge_enable_reactivity('accounts')";
+    INSERT INTO accounts SELECT n, 100 FROM generate_series(1, 20) AS n; \
+    SELECT forge_enable_reactivity('accounts')";
 
 const SUM: u32 = 1;
 const LIST: u32 = 2;
 
-/// Transfers change the list, deposits the list and the sum. A delivery is torn when the sum is not that of
-/// the list.
+/// Transfers change the list, deposits the list and the sum. A delivery is inconsistent when the sum
+/// is not that of the list.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_delivery_of_a_hundred_thousand_is_torn() {
+async fn a_hundred_thousand_deliveries_are_consistent() {
     let stage = Arc::new(Stage::open(ACCOUNTS).await);
     let stopped = Arc::new(AtomicBool::new(false));
     let mut pages: Vec<_> = (0..PAGES).map(|_| stage.page()).collect();
@@ -56,7 +58,7 @@ async fn no_delivery_of_a_hundred_thousand_is_torn() {
                     let sum: i64 = list.as_array().unwrap().iter().filter_map(Value::as_i64).sum();
                     Some(json!(sum)) == page.data(SUM)
                 });
-            assert!(*whole, "torn: {:?} and {:?}", page.data(SUM), page.data(LIST));
+            assert!(*whole, "inconsistent: {:?} and {:?}", page.data(SUM), page.data(LIST));
             seen += 1;
         }
     }
@@ -69,7 +71,7 @@ async fn no_delivery_of_a_hundred_thousand_is_torn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mutation_is_named_when_its_effects_are_there() {
+async fn a_mutation_is_named_when_its_effects_are_visible() {
     let stage = Stage::open(ACCOUNTS).await;
     let mut page = stage.page();
     page.subscribe(LIST, List {});
@@ -83,11 +85,11 @@ async fn a_mutation_is_named_when_its_effects_are_there() {
         page.until(|page| page.applied.contains(&mutation)).await;
         waits.push(committed.elapsed());
         let expected = 100 - i64::from(mutation);
-        assert_eq!(page.data(LIST).unwrap()[0], json!(expected), "named before its effects were there");
+        assert_eq!(page.data(LIST).unwrap()[0], json!(expected), "named before its effects were visible");
     }
     waits.sort_unstable();
     println!("from commit to delivery: {:?} in the median, {:?} at most", waits[15], waits[29]);
-    // Nothing that is watched, and nothing at all.
+    // A mutation that wrote nothing is named as well.
     stage.write("CREATE TABLE aside (id int)").await;
     let (_, receipt) = stage.submit(Idle {}).await;
     page.await_commit(31, &receipt);

@@ -1,4 +1,5 @@
-//! Who asks decides what is shared: nobody sees what a run made for somebody else.
+//! Results are shared only between callers for whom a run gives the same: no client sees what a run made for
+//! another caller.
 
 use std::net::IpAddr;
 
@@ -12,8 +13,7 @@ const NOTES: &str = "CREATE TABLE notes (owner text NOT NULL, text text NOT NULL
     INSERT INTO notes VALUES ('ana', 'a1'), ('bob', 'b1'); CREATE TABLE switch (private bool NOT NULL); INSERT INTO switch VALUES (false); \
     SELECT forge_enable_reactivity('notes'); SELECT forge_enable_reactivity('switch')";
 
-/// Takes everything that comes until the subscription shows `expected`; at no time did it show one of
-/// `never`.
+/// Takes deliveries until the subscription shows `expected`. Fails when a delivery contains `never`.
 async fn shows(page: &mut Page, expected: serde_json::Value, never: &str) {
     page.until(|page| {
         let shown = page.data(1);
@@ -51,7 +51,7 @@ async fn two_users_with_the_same_query_have_their_own_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_asks_splits_what_runs_before_had_shared() {
+async fn a_run_that_reads_the_caller_splits_the_group() {
     let stage = Stage::open(NOTES).await;
     let (mut ana, mut bob) = (stage.page_of(caller("ana", &[])), stage.page_of(caller("bob", &[])));
     ana.subscribe(1, MineWhenPrivate {});
@@ -59,20 +59,21 @@ async fn a_run_that_asks_splits_what_runs_before_had_shared() {
     shows(&mut ana, json!(["a1", "b1"]), "none").await;
     shows(&mut bob, json!(["a1", "b1"]), "none").await;
     assert_eq!(stage.reactor.stats().groups, 1, "no run has asked who called");
-    // From here on no delivery may hold the new secrets of the other.
+    // No delivery to one caller may contain the new secret of the other.
     stage
         .write(
-            "BEGIN; UPDATE switch SET private = true; INSERT INTO notes VALUES ('ana', 'secret of ana'), ('bob', 'secret of bob'); COMMIT",
+            "BEGIN; UPDATE switch SET private = true; INSERT INTO notes VALUES ('ana', 'secret of ana'), \
+                ('bob', 'secret of bob'); COMMIT",
         )
         .await;
     shows(&mut ana, json!(["a1", "secret of ana"]), "secret of bob").await;
     shows(&mut bob, json!(["b1", "secret of bob"]), "secret of ana").await;
     assert_eq!(stage.reactor.stats().groups, 2);
-    // Who comes later is on its own as well.
+    // A later subscription has a group of its own as well.
     let mut eve = stage.page_of(caller("eve", &[]));
     eve.subscribe(1, MineWhenPrivate {});
     shows(&mut eve, json!([]), "secret").await;
-    // Once it was asked for, it stays apart, also when a run does not ask any more.
+    // The groups stay apart, also when later runs do not read the caller.
     stage.write("UPDATE switch SET private = false").await;
     let everything = json!(["a1", "b1", "secret of ana", "secret of bob"]);
     for page in [&mut ana, &mut bob, &mut eve] {
@@ -84,7 +85,7 @@ async fn a_run_that_asks_splits_what_runs_before_had_shared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_inside_of_a_call_counts() {
+async fn a_nested_call_that_reads_the_caller_counts() {
     let stage = Stage::open(NOTES).await;
     let (mut ana, mut bob) = (stage.page_of(caller("ana", &[])), stage.page_of(caller("bob", &[])));
     ana.subscribe(1, MineInside {});
@@ -96,7 +97,7 @@ async fn a_question_inside_of_a_call_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_for_the_address_gets_his_own() {
+async fn a_query_of_the_address_has_one_group_per_address() {
     let stage = Stage::open(NOTES).await;
     let from = |ip: &str| Caller { ip: Some(ip.parse::<IpAddr>().unwrap()), ..Caller::default() };
     let mut pages =
@@ -113,7 +114,7 @@ async fn who_asks_for_the_address_gets_his_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_caller_is_judged_again() {
+async fn another_caller_is_authorized_again() {
     let stage = Stage::open(NOTES).await;
     let mut page = stage.page_of(caller("ana", &["editor"]));
     page.subscribe(1, Mine {});
@@ -125,7 +126,7 @@ async fn another_caller_is_judged_again() {
     page.until(|page| page.code(2).is_some() && page.data(1) == Some(json!(["b1"]))).await;
     assert_eq!(page.code(2), Some("PERMISSION_DENIED"));
     assert_eq!(stage.reactor.stats().subscriptions, 1, "what was refused has ended");
-    // Nobody at all.
+    // An anonymous caller.
     page.client.identify(Caller::default());
     page.until(|page| page.code(1).is_some()).await;
     assert_eq!(page.code(1), Some("UNAUTHENTICATED"));
@@ -135,7 +136,7 @@ async fn another_caller_is_judged_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_subscribe_does_not_join() {
+async fn a_refused_caller_does_not_join() {
     let stage = Stage::open(NOTES).await;
     let editor = stage.page_of(caller("ana", &["editor"]));
     editor.subscribe(1, Editors {});

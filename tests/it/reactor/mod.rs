@@ -1,5 +1,5 @@
-//! Live queries against a real Postgres: nothing is missed, nothing is torn, nobody gets what belongs to
-//! somebody else.
+//! Live queries against a real Postgres: no change is missed, all results of a client are consistent, and no
+//! client gets results of another caller.
 
 #![allow(clippy::unwrap_used, reason = "whatever does not work fails the test, and the line says what")]
 

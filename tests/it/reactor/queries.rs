@@ -28,7 +28,7 @@ pub(super) async fn rows_nested(ctx: &QueryContext, sql: String) -> Result<serde
     ctx.call(Rows { sql }).await.map_err(Into::into)
 }
 
-/// Reads only in a call that fails, and tells how it went.
+/// Reads only in a call that fails, and returns whether the call succeeded.
 #[forge::query(public)]
 pub(super) async fn failing_inside(ctx: &QueryContext) -> Result<bool> {
     Ok(ctx.call(Rows { sql: "SELECT 1 / balance FROM accounts WHERE id = 1".into() }).await.is_ok())
@@ -142,12 +142,12 @@ pub(super) async fn long(_ctx: &QueryContext, bytes: u32) -> Result<String> {
     Ok("x".repeat(bytes as usize))
 }
 
-pub(super) static LOOKS: AtomicU64 = AtomicU64::new(0);
+pub(super) static COUNTED: AtomicU64 = AtomicU64::new(0);
 
-/// Reads what is in no table.
+/// Reads no table; counts its own runs.
 #[forge::query(public, refresh = "100ms")]
-pub(super) async fn looks(_ctx: &QueryContext) -> Result<u64> {
-    Ok(LOOKS.fetch_add(1, Ordering::Relaxed))
+pub(super) async fn counted(_ctx: &QueryContext) -> Result<u64> {
+    Ok(COUNTED.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Counts rows of types that a session has to look up.

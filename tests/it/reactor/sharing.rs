@@ -1,4 +1,4 @@
-//! Equal subscriptions are one execution, and what did not change is told to nobody.
+//! Equal subscriptions share one execution, and unchanged results are not delivered.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use forge_actors::reactor::config::ReactivityConfig;
 use serde_json::json;
 
 use super::consistency::ACCOUNTS;
-use super::queries::{LOOKS, List, Looks, Moods, Rows, Sum, Transfer};
+use super::queries::{COUNTED, Counted, List, Moods, Rows, Sum, Transfer};
 use super::stage::{PATIENCE, Stage};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +43,7 @@ async fn a_thousand_equal_subscriptions_are_one_execution_a_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unchanged_result_is_not_told() {
+async fn an_unchanged_result_is_not_delivered() {
     let stage = Stage::open(ACCOUNTS).await;
     let mut page = stage.page();
     page.subscribe(1, Sum {});
@@ -87,7 +87,8 @@ async fn arguments_that_mean_the_same_are_the_same() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_driver_looks_up_is_not_what_the_query_reads() {
-    let script = "CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE TYPE pair AS (left_one mood, right_one mood); \
+    let script = "CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE TYPE pair AS (left_one mood, right_one \
+        mood); \
         CREATE TABLE moods (mood mood NOT NULL, pair pair NOT NULL, span int8range NOT NULL); \
         INSERT INTO moods VALUES ('good', ('good', 'bad'), '[1,2)'); SELECT forge_enable_reactivity('moods')";
     let config =
@@ -96,16 +97,18 @@ async fn what_the_driver_looks_up_is_not_what_the_query_reads() {
     let mut page = stage.page();
     page.subscribe(1, Moods {});
     page.sees(1, json!(1)).await;
-    page.subscribe(2, Looks {});
-    let first = LOOKS.load(Ordering::Relaxed);
-    page.until(|page| page.data(2).and_then(|looks| looks.as_u64()).is_some_and(|looks| looks >= first + 5))
-        .await;
+    page.subscribe(2, Counted {});
+    let first = COUNTED.load(Ordering::Relaxed);
+    page.until(|page| {
+        page.data(2).and_then(|counted| counted.as_u64()).is_some_and(|counted| counted >= first + 5)
+    })
+    .await;
     // One of those may not be counted yet; moods alone would have run eight times.
     let executions = stage.reactor.stats().executions;
-    let of_looks = LOOKS.load(Ordering::Relaxed) - first;
+    let runs_of_counted = COUNTED.load(Ordering::Relaxed) - first;
     assert!(
-        executions <= of_looks + 2,
-        "{executions} runs, {of_looks} of them looks: moods ran again and again"
+        executions <= runs_of_counted + 2,
+        "{executions} runs, {runs_of_counted} of them counted: moods ran again and again"
     );
     drop(page);
     stage.close().await;

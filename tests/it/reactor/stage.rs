@@ -1,4 +1,4 @@
-//! A reactor over a scratch database, and clients that keep what they are told.
+//! A reactor over a scratch database, and clients that keep what is delivered to them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ impl Stage {
         Self { scratch, functions, reactor, tree, root }
     }
 
-    /// Writes as somebody who knows nothing of Forge.
+    /// Writes over a connection that Forge does not know.
     pub(super) async fn write(&self, sql: &str) {
         execute(&mut self.scratch.connect().await, sql).await;
     }
@@ -126,7 +126,7 @@ impl Stage {
     /// Stops the node and proves that it left no session at work.
     pub(super) async fn close(self) {
         self.root.stop(PATIENCE).await.expect("stops in order");
-        // The session of a tick that was cut short is terminated beside all this.
+        // The session of a tick that was cut short is terminated by a task of the pool.
         let busy = "state LIKE 'idle in transaction%' OR state = 'active'";
         forge_tests::until("no session is left at work", PATIENCE, || async {
             (self.scratch.sessions(busy).await == 0).then_some(())
@@ -140,12 +140,12 @@ struct Inbox(mpsc::UnboundedSender<Delivery>);
 
 impl Sink for Inbox {
     fn deliver(&self, delivery: Delivery) {
-        // A page that is gone wants no news.
+        // A page that was dropped takes no deliveries.
         let _gone = self.0.send(delivery);
     }
 }
 
-/// A client, and what it was told.
+/// A client, and what was delivered to it.
 pub(super) struct Page {
     pub(super) client: Client,
     pub(super) caller: Caller,

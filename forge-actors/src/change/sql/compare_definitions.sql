@@ -1,9 +1,13 @@
--- Reports changed definitions: where a fingerprint of everything that a query can read through differs from the last one. Called by the compactor under
--- its advisory lock, where there is no event trigger; reads catalogs whole (about 5 ms for 1,000 tables), updates the row of forge_change_state.
+-- Inserts a row for changed definitions, when the fingerprint of all definitions that the result of a query
+-- can depend on differs from the last fingerprint. Called by the compactor under its advisory lock, where
+-- there is no event trigger; scans catalogs (about 5 ms for 1,000 tables), updates the row of
+-- forge_change_state.
 --
--- xmin of a catalog row is the transaction that wrote it. Bits are mixed by hashing, so that the order of rows does not matter.
+-- xmin of a catalog row is the transaction that wrote it. Bits are mixed by hashing, so that the order of
+-- rows does not matter.
 WITH definitions(id, version) AS (
-    SELECT 'r' || oid, xmin FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'p', 'v', 'm', 'f') AND relpersistence <> 't'
+    SELECT 'r' || oid, xmin FROM pg_class
+    WHERE oid >= 16384 AND relkind IN ('r', 'p', 'v', 'm', 'f') AND relpersistence <> 't'
     UNION ALL SELECT 'w' || oid, xmin FROM pg_rewrite WHERE oid >= 16384
     UNION ALL SELECT 'f' || oid, xmin FROM pg_proc WHERE oid >= 16384
     UNION ALL SELECT 'p' || oid, xmin FROM pg_policy

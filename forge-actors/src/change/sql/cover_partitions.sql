@@ -1,3 +1,3 @@
--- Captures partitions that captured tables got since. Called by the compactor where there is no event trigger; reads pg_trigger whole, locks each new
--- partition against writers (SHARE ROW EXCLUSIVE).
+-- Captures the new partitions of captured tables. Called by the compactor where there is no event trigger;
+-- scans pg_trigger, locks each new partition against writers (SHARE ROW EXCLUSIVE).
 SELECT forge_cover_partitions()

@@ -1,2 +1,5 @@
+mod commits;
+mod driver;
+mod groups;
 mod pace;
-mod table;
+mod ticks;

@@ -1,4 +1,4 @@
-//! Tables of models are brought in line with what the models ask for.
+//! The reconciler of captures switches the tables of models as the models say.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,21 +38,22 @@ async fn what_differs_is_switched_and_nothing_else_touched() {
     let Reconciled { switched, refused } = reconcile(stage.database(), &settings()).await.unwrap();
     assert_eq!(names(&switched), ["Odd table", "a", "ev", "quiet"]);
     assert!(refused.is_empty(), "{refused:?}");
-    assert_eq!(stage.told().await, EVERYTHING);
+    assert_eq!(stage.poll().await, EVERYTHING);
     let triggers =
         "SELECT count(*) || ' ' || max(xmin::text) FROM pg_trigger WHERE tgname LIKE 'forge_capture_%'";
     let before: String = stage.value(triggers).await;
     assert!(before.starts_with("16 "), "four tables, four triggers each: {before}");
     let again = reconcile(stage.database(), &settings()).await.unwrap();
     assert!(again.switched.is_empty() && again.refused.is_empty(), "{again:?}");
-    assert_eq!(stage.told().await, NOTHING);
+    assert_eq!(stage.poll().await, NOTHING);
     stage
         .check(
-            "INSERT INTO ev_1 VALUES (1, 1); INSERT INTO \"Odd table\" VALUES (1); INSERT INTO quiet VALUES (1)",
+            "INSERT INTO ev_1 VALUES (1, 1); INSERT INTO \"Odd table\" VALUES (1); INSERT INTO quiet VALUES \
+                (1)",
             "\"Odd table\" ev ev_1",
         )
         .await;
-    // Tracked columns that somebody added stay.
+    // Tracked columns that were added by hand stay.
     stage.check("SELECT forge_enable_reactivity('a', '{org}')", EVERYTHING).await;
     let again = reconcile(stage.database(), &settings()).await.unwrap();
     assert!(again.switched.is_empty(), "{again:?}");
@@ -75,13 +76,13 @@ async fn five_nodes_may_start_at_once() {
         let Reconciled { refused, .. } = node.unwrap();
         assert!(refused.is_empty(), "{refused:?}");
     }
-    assert_eq!(stage.told().await, EVERYTHING);
+    assert_eq!(stage.poll().await, EVERYTHING);
     stage.check("INSERT INTO a VALUES (1); DELETE FROM a", "a").await;
     stage.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_table_is_tried_again_and_holds_up_nobody() {
+async fn a_locked_table_is_tried_again_and_delays_no_other() {
     let mut stage = Stage::with(SCHEMA, &[]).await;
     let mut writer = stage.scratch.connect().await;
     execute(&mut writer, "BEGIN; INSERT INTO a VALUES (1)").await;
@@ -104,15 +105,16 @@ async fn a_locked_table_is_tried_again_and_holds_up_nobody() {
     stage.drop().await;
 }
 
-/// What happens to tables behind the back of a node that runs.
+/// Ways in which a table loses its triggers while a node runs.
 const LOSSES: [&str; 3] = [
     "ALTER TABLE a DISABLE TRIGGER ALL; ALTER TABLE a ENABLE TRIGGER ALL",
-    "CREATE TABLE a_new (LIKE a INCLUDING ALL); ALTER TABLE a RENAME TO a_old; ALTER TABLE a_new RENAME TO a; DROP TABLE a_old",
+    "CREATE TABLE a_new (LIKE a INCLUDING ALL); ALTER TABLE a RENAME TO a_old; ALTER TABLE a_new RENAME TO \
+        a; DROP TABLE a_old",
     "CREATE TABLE \"not there\" (id int)",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn news_of_definitions_bring_back_what_was_lost() {
+async fn a_hint_about_definitions_brings_back_lost_triggers() {
     let mut stage = Stage::with(SCHEMA, &[]).await;
     let hints = HintHub::new();
     let child = CaptureReconciler::spec(stage.database().clone(), Arc::from(settings()), hints.clone());
@@ -124,14 +126,14 @@ async fn news_of_definitions_bring_back_what_was_lost() {
         hints.publish(Hint::of([Topic::Definitions]));
         await_order(&stage).await;
     }
-    assert_eq!(stage.told().await, EVERYTHING);
+    assert_eq!(stage.poll().await, EVERYTHING);
     stage.check("INSERT INTO a VALUES (1); INSERT INTO \"not there\" VALUES (1)", "\"not there\" a").await;
     root.stop(LIMIT).await.unwrap();
     stage.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_capture_check_brings_back_what_was_lost() {
+async fn a_capture_check_brings_back_lost_triggers() {
     let mut stage = Stage::with(SCHEMA, &[]).await;
     let (hints, database) = (HintHub::new(), stage.database().clone());
     // The shortest that is allowed: a check each second.
@@ -150,12 +152,13 @@ async fn a_capture_check_brings_back_what_was_lost() {
     stage.drop().await;
 }
 
-/// Waits until every table that shall be captured is, and was not only so before the loss.
+/// Waits until every table with a setting is captured again.
 async fn await_order(stage: &Stage) {
     let database = stage.database().clone();
     until("nothing is left to switch", LIMIT, || async {
         let captured = "SELECT count(*) FROM unnest('{a,ev,\"Odd table\",\"not there\"}'::text[]) AS name
-             WHERE to_regclass(quote_ident(name)) IS NOT NULL AND forge_capture_of(to_regclass(quote_ident(name))) IS NULL";
+             WHERE to_regclass(quote_ident(name)) IS NOT NULL
+                 AND forge_capture_of(to_regclass(quote_ident(name))) IS NULL";
         sqlx::query_scalar::<_, i64>(captured).fetch_one(&database.reader()).await.unwrap() == 0
     })
     .await;

@@ -41,7 +41,7 @@ const SCHEMA: &str = "
 ";
 const CAPTURED: &[&str] = &["t", "child", "other", "ev", "inh", "deferred"];
 
-/// Statements, and the tables that a look tells of after them.
+/// Statements, and the tables that the poll after them returns.
 const CORPUS: &[(&str, &str)] = &[
     // Plain, and without effect.
     ("INSERT INTO t (id) VALUES (1), (2), (3)", "t"),
@@ -62,12 +62,14 @@ const CORPUS: &[(&str, &str)] = &[
     ("INSERT INTO t (id) VALUES (4) ON CONFLICT DO NOTHING", NOTHING),
     ("INSERT INTO t (id) VALUES (4) ON CONFLICT (id) DO UPDATE SET name = 'b'", "t"),
     (
-        "MERGE INTO t USING (VALUES (4), (5)) AS s(id) ON t.id = s.id WHEN MATCHED THEN UPDATE SET name = 'c' WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id)",
+        "MERGE INTO t USING (VALUES (4), (5)) AS s(id) ON t.id = s.id WHEN MATCHED THEN UPDATE SET name = \
+            'c' WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id)",
         "t",
     ),
     ("MERGE INTO t USING (VALUES (77)) AS s(id) ON t.id = s.id WHEN MATCHED THEN DELETE", NOTHING),
     (
-        "BEGIN; DECLARE c CURSOR FOR SELECT * FROM t FOR UPDATE; FETCH c; UPDATE t SET name = 'd' WHERE CURRENT OF c; COMMIT",
+        "BEGIN; DECLARE c CURSOR FOR SELECT * FROM t FOR UPDATE; FETCH c; UPDATE t SET name = 'd' WHERE \
+            CURRENT OF c; COMMIT",
         "t",
     ),
     // Cascades and truncation.
@@ -75,7 +77,7 @@ const CORPUS: &[(&str, &str)] = &[
     ("DELETE FROM t WHERE id = 4", "child t"),
     ("TRUNCATE t CASCADE", "child t"),
     ("TRUNCATE other", "other"),
-    // Partitions: who reads a parent is told of its parts, and the other way round.
+    // Partitions: a write to a partition counts as a change of its parents, and the other way round.
     ("INSERT INTO ev VALUES (1, 1)", "ev ev_1 ev_2 ev_2a"),
     ("INSERT INTO ev_1 VALUES (2, 2)", "ev ev_1"),
     ("INSERT INTO ev_2a VALUES (3, 12)", "ev ev_2 ev_2a"),
@@ -97,28 +99,34 @@ const CORPUS: &[(&str, &str)] = &[
     ("BEGIN; INSERT INTO deferred VALUES (1); COMMIT", "deferred other"),
     // Parts that were taken back.
     (
-        "BEGIN; SAVEPOINT a; INSERT INTO t (id) VALUES (20); ROLLBACK TO a; INSERT INTO other VALUES (6); COMMIT",
+        "BEGIN; SAVEPOINT a; INSERT INTO t (id) VALUES (20); ROLLBACK TO a; INSERT INTO other VALUES (6); \
+            COMMIT",
         "other",
     ),
     (
-        "BEGIN; SAVEPOINT a; INSERT INTO t (id) VALUES (21); ROLLBACK TO a; INSERT INTO t (id) VALUES (21); COMMIT",
+        "BEGIN; SAVEPOINT a; INSERT INTO t (id) VALUES (21); ROLLBACK TO a; INSERT INTO t (id) VALUES (21); \
+            COMMIT",
         "t",
     ),
     (
-        "BEGIN; SAVEPOINT a; INSERT INTO t (id) VALUES (22); RELEASE a; INSERT INTO t (id) VALUES (23); COMMIT",
+        "BEGIN; SAVEPOINT a; INSERT INTO t (id) VALUES (22); RELEASE a; INSERT INTO t (id) VALUES (23); \
+            COMMIT",
         "t",
     ),
     (
-        "DO $$ BEGIN INSERT INTO other VALUES (7); BEGIN INSERT INTO t (id) VALUES (24); RAISE 'no'; EXCEPTION WHEN others THEN NULL; END; END $$",
+        "DO $$ BEGIN INSERT INTO other VALUES (7); BEGIN INSERT INTO t (id) VALUES (24); RAISE 'no'; \
+            EXCEPTION WHEN others THEN NULL; END; END $$",
         "other",
     ),
     (
-        "DO $$ BEGIN BEGIN INSERT INTO t (id) VALUES (25); RAISE 'no'; EXCEPTION WHEN others THEN INSERT INTO t (id) VALUES (26); END; END $$",
+        "DO $$ BEGIN BEGIN INSERT INTO t (id) VALUES (25); RAISE 'no'; EXCEPTION WHEN others THEN INSERT \
+            INTO t (id) VALUES (26); END; END $$",
         "t",
     ),
-    // Whoever writes, and however the session is set.
+    // Writers of any role, with any settings of the session.
     (
-        "SET session_replication_role = replica; INSERT INTO t (id) VALUES (30); RESET session_replication_role",
+        "SET session_replication_role = replica; INSERT INTO t (id) VALUES (30); RESET \
+            session_replication_role",
         "t",
     ),
     ("SET search_path = pg_catalog; INSERT INTO public.t (id) VALUES (31); RESET search_path", "t"),
@@ -128,7 +136,7 @@ const CORPUS: &[(&str, &str)] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_way_to_write_is_told() {
+async fn every_way_to_write_is_recorded() {
     let mut stage = Stage::with(SCHEMA, CAPTURED).await;
     for (sql, expected) in CORPUS {
         stage.check(sql, expected).await;
@@ -136,7 +144,7 @@ async fn every_way_to_write_is_told() {
     let mut copy = stage.outside.copy_in_raw("COPY t (id) FROM STDIN").await.unwrap();
     copy.send(&b"40\n41\n"[..]).await.unwrap();
     copy.finish().await.unwrap();
-    assert_eq!(stage.told().await, "t", "COPY");
+    assert_eq!(stage.poll().await, "t", "COPY");
     stage.drop().await;
 }
 
@@ -145,7 +153,12 @@ async fn every_way_to_write_is_told() {
 async fn a_transaction_leaves_one_row_for_each_table() {
     let mut stage = Stage::with(SCHEMA, CAPTURED).await;
     stage.run("DELETE FROM forge_changes").await;
-    stage.run("BEGIN; INSERT INTO t (id) VALUES (1); UPDATE t SET name = 'x'; SELECT write_other(); SELECT write_other(); DELETE FROM t; COMMIT").await;
+    stage
+        .run(
+            "BEGIN; INSERT INTO t (id) VALUES (1); UPDATE t SET name = 'x'; SELECT write_other(); SELECT \
+        write_other(); DELETE FROM t; COMMIT",
+        )
+        .await;
     let rows: Vec<(String, String)> =
         sqlx::query_as("SELECT tbl::regclass::text, op::text FROM forge_changes ORDER BY 1")
             .fetch_all(&mut stage.outside)

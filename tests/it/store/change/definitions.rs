@@ -1,4 +1,4 @@
-//! Changed definitions: told as a change of everything, and partitions to come are captured, with and without
+//! Changed definitions count as a change of all tables, and new partitions are captured, with and without
 //! the right to event triggers.
 
 use std::time::Duration;
@@ -54,7 +54,8 @@ async fn ddl_that_may_change_a_result_changes_everything() {
         stage.check(sql, EVERYTHING).await;
     }
     for sql in [
-        "CREATE TEMP TABLE mine (id int); INSERT INTO mine VALUES (1); ALTER TABLE mine ADD COLUMN x int; DROP TABLE mine",
+        "CREATE TEMP TABLE mine (id int); INSERT INTO mine VALUES (1); ALTER TABLE mine ADD COLUMN x int; \
+            DROP TABLE mine",
         "CREATE INDEX ON t (id)",
         "COMMENT ON TABLE t IS 'x'",
         "BEGIN; CREATE TABLE never (id int); ROLLBACK",
@@ -76,7 +77,8 @@ async fn partitions_to_come_are_captured() {
     stage.check("INSERT INTO ev_2 VALUES (3, 13)", NOTHING).await;
     stage.check("ALTER TABLE ev ATTACH PARTITION ev_2 FOR VALUES FROM (10) TO (20)", EVERYTHING).await;
     stage.check("INSERT INTO ev_2 VALUES (4, 14)", "ev ev_2").await;
-    let branch = "CREATE TABLE ev_3 (id int, d int) PARTITION BY RANGE (d); CREATE TABLE ev_3a PARTITION OF ev_3 FOR VALUES FROM (20) TO (25)";
+    let branch = "CREATE TABLE ev_3 (id int, d int) PARTITION BY RANGE (d); CREATE TABLE ev_3a PARTITION OF \
+        ev_3 FOR VALUES FROM (20) TO (25)";
     stage.check(branch, EVERYTHING).await;
     stage.check("ALTER TABLE ev ATTACH PARTITION ev_3 FOR VALUES FROM (20) TO (30)", EVERYTHING).await;
     stage.check("INSERT INTO ev_3a VALUES (5, 21)", "ev ev_3 ev_3a").await;
@@ -114,7 +116,8 @@ async fn without_event_triggers_the_compactor_finds_what_changed() {
     // The role is the cluster's, and stays.
     execute(
         &mut outside,
-        "DO $$ BEGIN CREATE ROLE forge_plain LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
+        "DO $$ BEGIN CREATE ROLE forge_plain LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN \
+            NULL; END $$",
     )
     .await;
     execute(&mut outside, "GRANT ALL ON SCHEMA public TO forge_plain").await;
@@ -125,22 +128,22 @@ async fn without_event_triggers_the_compactor_finds_what_changed() {
     execute(&mut outside, SCHEMA).await;
     execute(&mut outside, "SELECT forge_enable_reactivity('ev')").await;
     let mut tail = Tail::new();
-    let mut told = async |outside: &mut _| {
+    let mut poll = async |outside: &mut _| {
         let changed = tail.read(&database.reader()).await.unwrap().changed;
         named(outside, changed).await
     };
-    assert_eq!(told(&mut outside).await, EVERYTHING);
+    assert_eq!(poll(&mut outside).await, EVERYTHING);
     assert_eq!(checked(&database).await, Some(true), "the first fingerprint");
-    assert_eq!(told(&mut outside).await, EVERYTHING);
+    assert_eq!(poll(&mut outside).await, EVERYTHING);
     assert_eq!(checked(&database).await, Some(false));
-    assert_eq!(told(&mut outside).await, NOTHING);
+    assert_eq!(poll(&mut outside).await, NOTHING);
 
     execute(&mut outside, "CREATE TABLE ev_1 PARTITION OF ev FOR VALUES FROM (0) TO (10)").await;
-    assert_eq!(told(&mut outside).await, NOTHING, "nobody saw it yet");
+    assert_eq!(poll(&mut outside).await, NOTHING, "no sweep has compared definitions yet");
     assert_eq!(checked(&database).await, Some(true));
-    assert_eq!(told(&mut outside).await, EVERYTHING);
+    assert_eq!(poll(&mut outside).await, EVERYTHING);
     execute(&mut outside, "INSERT INTO ev_1 VALUES (1, 1)").await;
-    assert_eq!(told(&mut outside).await, "ev ev_1");
+    assert_eq!(poll(&mut outside).await, "ev ev_1");
     for sql in [
         "CREATE OR REPLACE VIEW v AS SELECT id FROM t WHERE id > 1",
         "DROP FUNCTION f",
@@ -148,7 +151,7 @@ async fn without_event_triggers_the_compactor_finds_what_changed() {
     ] {
         execute(&mut outside, sql).await;
         assert_eq!(checked(&database).await, Some(true), "{sql}");
-        assert_eq!(told(&mut outside).await, EVERYTHING, "{sql}");
+        assert_eq!(poll(&mut outside).await, EVERYTHING, "{sql}");
     }
     for sql in ["CREATE TEMP TABLE mine (id int)", "VACUUM t", "ANALYZE t"] {
         execute(&mut outside, sql).await;
@@ -172,9 +175,10 @@ async fn the_migration_goes_back_and_leaves_no_trace() {
     let runner =
         Runner { database: stage.database(), sets: &sets, node: "test", lock_wait: Duration::from_secs(5) };
     runner.down("forge", DownTo::Number(1), |_| {}).await.unwrap();
-    let left =
-        "SELECT (SELECT count(*) FROM pg_proc WHERE proname LIKE 'forge%') + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'forge%')
-        + (SELECT count(*) FROM pg_event_trigger) + (SELECT count(*) FROM pg_class WHERE relname LIKE 'forge_change%')";
+    let left = "SELECT (SELECT count(*) FROM pg_proc WHERE proname LIKE 'forge%')
+            + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'forge%')
+            + (SELECT count(*) FROM pg_event_trigger)
+            + (SELECT count(*) FROM pg_class WHERE relname LIKE 'forge_change%')";
     assert_eq!(stage.value::<i64>(left).await, 0);
     stage.run("INSERT INTO t VALUES (1); INSERT INTO loose VALUES (1)").await;
     migrate(stage.database()).await;

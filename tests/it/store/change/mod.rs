@@ -1,4 +1,4 @@
-//! The change room against a real Postgres: what is captured, what a look tells, what is swept, what models
+//! Change capture against a real Postgres: what is captured, what a poll returns, what is swept, what models
 //! get.
 
 mod captures;
@@ -38,8 +38,8 @@ impl Stage {
             execute(&mut outside, &format!("SELECT forge_enable_reactivity('{table}')")).await;
         }
         let mut stage = Self { scratch, outside, tail: Tail::new() };
-        assert_eq!(stage.told().await, EVERYTHING, "the first look");
-        assert_eq!(stage.told().await, NOTHING);
+        assert_eq!(stage.poll().await, EVERYTHING, "the first poll");
+        assert_eq!(stage.poll().await, NOTHING);
         stage
     }
 
@@ -58,17 +58,17 @@ impl Stage {
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut self.outside).await.unwrap()
     }
 
-    /// What the next look tells: names in order, or `everything`.
-    pub(crate) async fn told(&mut self) -> String {
+    /// What the next poll returns: names in order, or `everything`.
+    pub(crate) async fn poll(&mut self) -> String {
         let changed = self.tail.read(&self.scratch.database.reader()).await.unwrap().changed;
         named(&mut self.outside, changed).await
     }
 
-    /// Runs `sql` and compares what the next look tells.
+    /// Runs `sql` and compares what the next poll returns.
     pub(crate) async fn check(&mut self, sql: &str, expected: &str) {
         self.run(sql).await;
-        assert_eq!(self.told().await, expected, "{sql}");
-        assert_eq!(self.told().await, NOTHING, "told twice: {sql}");
+        assert_eq!(self.poll().await, expected, "{sql}");
+        assert_eq!(self.poll().await, NOTHING, "reported twice: {sql}");
     }
 
     pub(crate) async fn drop(self) {

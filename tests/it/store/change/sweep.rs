@@ -43,7 +43,7 @@ impl Stage {
         let Swept { deleted } = sweep(self.transaction().await, Duration::ZERO, Duration::ZERO)
             .await
             .unwrap()
-            .expect("nobody else sweeps");
+            .expect("no other node sweeps");
         deleted
     }
 
@@ -59,17 +59,17 @@ async fn what_ended_a_retention_ago_goes_and_late_readers_know() {
     stage.sweep().await;
     let late = stage.tail.clone();
     stage.run("INSERT INTO t VALUES (1); INSERT INTO other VALUES (1)").await;
-    assert_eq!(stage.told().await, "other t");
+    assert_eq!(stage.poll().await, "other t");
     assert_eq!(stage.sweep().await, 0, "marks the present");
     stage.run("INSERT INTO t VALUES (2)").await;
     assert_eq!(stage.sweep().await, 2, "what had ended at the mark");
     assert_eq!(stage.left().await, 1);
-    assert_eq!(stage.told().await, "t", "a reader in time misses nothing");
+    assert_eq!(stage.poll().await, "t", "a reader in time misses nothing");
     let in_time = std::mem::replace(&mut stage.tail, late);
-    assert_eq!(stage.told().await, EVERYTHING, "one that is late cannot know");
-    assert_eq!(stage.told().await, NOTHING, "and has caught up then");
+    assert_eq!(stage.poll().await, EVERYTHING, "one that is late cannot know");
+    assert_eq!(stage.poll().await, NOTHING, "and has caught up then");
     stage.tail = in_time;
-    assert_eq!(stage.told().await, NOTHING);
+    assert_eq!(stage.poll().await, NOTHING);
     let kept =
         sweep(stage.transaction().await, Duration::from_secs(600), Duration::from_secs(10)).await.unwrap();
     assert_eq!(kept, Some(Swept { deleted: 0 }));
@@ -88,19 +88,19 @@ async fn what_began_behind_an_open_transaction_stays() {
     let mut stage = Stage::with(SCHEMA, &["t", "other"]).await;
     stage.sweep().await;
     stage.sweep().await;
-    // Transactions of other databases count too: the last look may have been before one that the sweep saw
+    // Transactions of other databases count too: the last poll may have been before one that the sweep saw
     // ended.
-    stage.told().await;
+    stage.poll().await;
     let mut slow = stage.scratch.connect().await;
     execute(&mut slow, "BEGIN; INSERT INTO other VALUES (1)").await;
     stage.check("INSERT INTO t VALUES (1)", "t").await;
     stage.sweep().await;
     assert_eq!((stage.sweep().await, stage.left().await), (0, 1));
     execute(&mut slow, "COMMIT").await;
-    assert_eq!(stage.told().await, "other");
+    assert_eq!(stage.poll().await, "other");
     stage.sweep().await;
     assert_eq!((stage.sweep().await, stage.left().await), (2, 0));
-    stage.told().await;
+    stage.poll().await;
     stage.check("INSERT INTO t VALUES (2)", "t").await;
     drop(slow);
     stage.drop().await;
@@ -134,12 +134,17 @@ async fn what_came_in_a_dump_does_no_harm_and_goes() {
     stage
         .run("INSERT INTO forge_changes (xid, tbl, op) VALUES ('900000000000', 'other'::regclass, 'I')")
         .await;
-    assert_eq!(stage.told().await, NOTHING);
-    stage.run("UPDATE forge_change_state SET horizon = '900000000000'; INSERT INTO forge_change_marks VALUES (now() - interval '1 day', '900000000000')").await;
-    assert_eq!(stage.told().await, EVERYTHING);
+    assert_eq!(stage.poll().await, NOTHING);
+    stage
+        .run(
+            "UPDATE forge_change_state SET horizon = '900000000000'; INSERT INTO forge_change_marks VALUES \
+        (now() - interval '1 day', '900000000000')",
+        )
+        .await;
+    assert_eq!(stage.poll().await, EVERYTHING);
     stage.sweep().await;
     assert_eq!(stage.left().await, 0);
-    assert_eq!(stage.told().await, NOTHING);
+    assert_eq!(stage.poll().await, NOTHING);
     stage.check("INSERT INTO t VALUES (1)", "t").await;
     assert_eq!(
         stage
@@ -157,16 +162,16 @@ async fn another_server_means_everything() {
         Database::new(DatabaseUrl::new(postgres.url()).options().unwrap(), DatabaseConfig::default(), "test");
     super::migrate(&database).await;
     let mut tail = Tail::new();
-    let mut told = async || tail.read(&database.reader()).await.map(|batch| batch.changed);
-    told().await.unwrap();
-    let quiet = told().await.unwrap();
+    let mut poll = async || tail.read(&database.reader()).await.map(|batch| batch.changed);
+    poll().await.unwrap();
+    let quiet = poll().await.unwrap();
     assert_ne!(quiet, forge_actors::change::Changed::Everything);
     postgres.crash();
-    assert!(told().await.is_err());
+    assert!(poll().await.is_err());
     postgres.restart().await;
     // What was visible before need not be there any more.
-    assert_eq!(told().await.unwrap(), forge_actors::change::Changed::Everything);
-    assert_eq!(told().await.unwrap(), quiet);
+    assert_eq!(poll().await.unwrap(), forge_actors::change::Changed::Everything);
+    assert_eq!(poll().await.unwrap(), quiet);
     database.close().await;
 }
 

@@ -1,4 +1,5 @@
-//! No commit is missed and none told twice, whoever writes how long; a look costs what is new.
+//! Each commit is returned by exactly one poll, however long its transaction takes; a poll costs as much as
+//! is new.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,7 +31,8 @@ async fn stage() -> Stage {
 
 /// Rows of the outbox that the transaction has fetched so far, and perhaps earlier ones of its session.
 async fn fetched(db: &Db) -> i64 {
-    let sql = "SELECT coalesce(sum(idx_tup_fetch + seq_tup_read), 0)::int8 FROM pg_stat_xact_user_tables WHERE relname = 'forge_changes'";
+    let sql = "SELECT coalesce(sum(idx_tup_fetch + seq_tup_read), 0)::int8 FROM pg_stat_xact_user_tables \
+        WHERE relname = 'forge_changes'";
     sqlx::query_scalar(sql).fetch_one(db).await.unwrap()
 }
 
@@ -80,27 +82,27 @@ async fn write(mut connection: PgConnection, seed: u64) -> Vec<(Xid, BTreeSet<us
     committed
 }
 
-/// Looks, one transaction or one statement each, until the writers are done, and once more.
+/// Polls, one transaction or one statement each, until the writers are done, and once more.
 async fn follow(stage: &mut Stage, running: Arc<AtomicUsize>) -> Vec<Batch> {
     let database = stage.database().clone();
-    let mut looks = vec![stage.tail.read(&database.reader()).await.unwrap()];
+    let mut polls = vec![stage.tail.read(&database.reader()).await.unwrap()];
     loop {
         let done = running.load(Ordering::Acquire) == 0;
-        if looks.len().is_multiple_of(2) {
-            looks.push(stage.tail.read(&database.reader()).await.unwrap());
+        if polls.len().is_multiple_of(2) {
+            polls.push(stage.tail.read(&database.reader()).await.unwrap());
         } else {
             let tick = database.snapshot("tick", Duration::from_secs(5)).await.unwrap();
-            looks.push(stage.tail.read(&tick.db()).await.unwrap());
+            polls.push(stage.tail.read(&tick.db()).await.unwrap());
             tick.rollback().await;
         }
         if done {
-            return looks;
+            return polls;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_commit_is_told_once_in_the_look_that_first_sees_it() {
+async fn each_commit_is_returned_by_the_poll_that_first_sees_it() {
     let mut stage = stage().await;
     let names: Vec<String> = (0..TABLES).map(|n| format!("t{n}")).collect();
     let oids: Vec<Oid> = sqlx::query_scalar(
@@ -110,7 +112,7 @@ async fn each_commit_is_told_once_in_the_look_that_first_sees_it() {
     .fetch_all(&mut stage.outside)
     .await
     .unwrap();
-    // Open from before the first look until after the last.
+    // Open from before the first poll until after the last.
     let mut slow = stage.scratch.connect().await;
     execute(&mut slow, "BEGIN; INSERT INTO t0 VALUES (1)").await;
     let running = Arc::new(AtomicUsize::new(WRITERS));
@@ -124,13 +126,13 @@ async fn each_commit_is_told_once_in_the_look_that_first_sees_it() {
             committed
         });
     }
-    let looks = follow(&mut stage, running).await;
+    let polls = follow(&mut stage, running).await;
     let mut committed: BTreeMap<Xid, BTreeSet<usize>> = BTreeMap::new();
     while let Some(written) = writers.join_next().await {
         committed.extend(written.unwrap());
     }
     let mut tellings = 0;
-    for pair in looks.windows(2) {
+    for pair in polls.windows(2) {
         let [before, now] = pair else { unreachable!("windows of two") };
         let new = |xid: &Xid| now.snapshot.contains(*xid) && !before.snapshot.contains(*xid);
         let expected: BTreeSet<TableId> = committed
@@ -148,28 +150,28 @@ async fn each_commit_is_told_once_in_the_look_that_first_sees_it() {
             now.snapshot
         );
     }
-    let last = &looks.last().unwrap().snapshot;
-    assert!(committed.keys().all(|xid| last.contains(*xid)), "the last look saw every commit");
+    let last = &polls.last().unwrap().snapshot;
+    assert!(committed.keys().all(|xid| last.contains(*xid)), "the last poll saw every commit");
     assert!(
-        committed.len() > WRITERS * TRANSACTIONS / 2 && looks.len() > 10 && tellings > 0,
-        "{} commits, {} looks",
+        committed.len() > WRITERS * TRANSACTIONS / 2 && polls.len() > 10 && tellings > 0,
+        "{} commits, {} polls",
         committed.len(),
-        looks.len()
+        polls.len()
     );
-    assert_eq!(stage.told().await, NOTHING);
+    assert_eq!(stage.poll().await, NOTHING);
     execute(&mut slow, "COMMIT").await;
-    assert_eq!(stage.told().await, "t0");
+    assert_eq!(stage.poll().await, "t0");
     drop(slow);
     stage.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_open_transaction_delays_nobody_and_costs_nothing() {
+async fn an_open_transaction_delays_no_other_commit_and_costs_nothing() {
     let mut stage = stage().await;
     let mut slow = stage.scratch.connect().await;
     execute(&mut slow, "BEGIN; INSERT INTO t1 VALUES (1)").await;
     stage.check("INSERT INTO t2 VALUES (1)", "t2").await;
-    // What came since it began is not read again with every look.
+    // What came since it began is not read again with every poll.
     stage
         .run("INSERT INTO forge_changes (tbl, op) SELECT 't3'::regclass, 'I' FROM generate_series(1, 10000)")
         .await;
@@ -185,16 +187,16 @@ async fn an_open_transaction_delays_nobody_and_costs_nothing() {
     for _ in 0..100 {
         assert_eq!(stage.tail.read(&tick.db()).await.unwrap().changed, Changed::Tables(BTreeSet::new()));
     }
-    assert_eq!(fetched(&tick.db()).await, before, "100 looks at nothing new");
+    assert_eq!(fetched(&tick.db()).await, before, "100 polls at nothing new");
     tick.rollback().await;
     execute(&mut slow, "COMMIT").await;
-    assert_eq!(stage.told().await, "t1");
+    assert_eq!(stage.poll().await, "t1");
     drop(slow);
     stage.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_look_belongs_to_the_snapshot_of_its_transaction() {
+async fn a_poll_belongs_to_the_snapshot_of_its_transaction() {
     let mut stage = stage().await;
     let tick = stage.database().snapshot("tick", Duration::from_secs(5)).await.unwrap();
     sqlx::query("SELECT 1").execute(&tick.db()).await.unwrap();
@@ -205,27 +207,27 @@ async fn a_look_belongs_to_the_snapshot_of_its_transaction() {
         sqlx::query_scalar("SELECT pg_current_snapshot()::text").fetch_one(&tick.db()).await.unwrap();
     assert_eq!(snapshot, same.parse::<Snapshot>().unwrap());
     tick.rollback().await;
-    assert_eq!(stage.told().await, "t4");
+    assert_eq!(stage.poll().await, "t4");
     stage.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_look_that_fails_or_is_taken_back_loses_nothing() {
+async fn a_poll_that_fails_or_is_taken_back_loses_nothing() {
     let mut stage = stage().await;
     stage.run("INSERT INTO t5 VALUES (1)").await;
     let before = stage.tail.clone();
     stage.run("ALTER FUNCTION forge_read_changes RENAME TO away").await;
     assert!(stage.tail.read(&stage.scratch.database.reader()).await.is_err());
     stage.run("ALTER FUNCTION away RENAME TO forge_read_changes").await;
-    assert_eq!(stage.told().await, EVERYTHING, "a function changed, and a table");
+    assert_eq!(stage.poll().await, EVERYTHING, "a function changed, and a table");
     stage.tail = before;
     stage.run("INSERT INTO t6 VALUES (1)").await;
-    assert_eq!(stage.told().await, EVERYTHING, "the clone had not seen it");
+    assert_eq!(stage.poll().await, EVERYTHING, "the clone had not seen it");
     stage.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_than_a_look_reads_is_everything_once() {
+async fn more_than_a_poll_reads_is_everything_once() {
     let mut stage = stage().await;
     let many = |rows: u32| {
         format!(

@@ -1,0 +1,495 @@
+//! The table of subscriptions, and of the groups that share runs. Pure: the time is passed in.
+//!
+//! A query has one group for all callers until a run reads who called; then it has one group for each
+//! identity, and when a run reads the address or the user agent, one for each of those. What runs have read
+//! is remembered for as long as the query has subscriptions.
+//!
+//! ```text
+//!             ┌──── a table that it read has changed · refresh is due ────┐
+//!             ▼                                                           │
+//!   new ──▶ Stale ──────────────── has run ──────────────────────────▶ Current
+//!             │ ▲
+//!             │ └── time is up ──┐
+//!             └──────────────▶ Suspended   the run was cut, or broke the session again and again
+//! ```
+//!
+//! The phase of a group says when the group has to run, and `delivered` of a subscription says what its
+//! client has. Two indexes follow from them, so that a tick costs as much as has changed: `agenda` holds the
+//! groups that have to run, and `undelivered` the subscriptions that may have to be delivered.
+//!
+//! Invariants:
+//! - Each subscription is in exactly one group: the one for its query and for the scope of its caller.
+//! - A group has subscriptions, and a query has groups; otherwise they do not exist.
+//! - `agenda` holds the entry `phase.due()` of each group, and nothing else.
+//! - A subscription whose `delivered` is not the version of its group's result is in `undelivered`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::app::context::Observed;
+use crate::kernel::commit::TableId;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::time::days;
+use crate::kernel::trace::TraceContext;
+
+use super::config::ReactivityConfig;
+use super::delivery::{QueryResult, SubscriptionId, Version};
+use super::query_key::{CallerKey, ClientId, GroupId, QueryKey, SharingScope, SubscriptionKey};
+use super::read_index::ReadIndex;
+use super::relations::ReadTables;
+use super::tick::{FinishedRun, QueryRun};
+
+/// Sessions that may break in a row during runs of one group, until the group is taken for the cause.
+pub(super) const FAILURES_MAX: u32 = 3;
+/// How long a group is suspended that is taken for the cause of broken sessions.
+const BROKEN_SESSION_PAUSE: Duration = Duration::from_secs(60);
+/// A query that was cut is suspended for this many times the duration of the run.
+const CUT_PAUSE_FACTOR: u32 = 10;
+/// The longest time ahead that is scheduled.
+const SCHEDULE_MAX: Duration = days(365);
+
+#[derive(Debug, Default)]
+pub(super) struct SubscriptionTable {
+    queries: HashMap<Arc<QueryKey>, QueryGroups>,
+    pub(super) groups: HashMap<GroupId, Group>,
+    groups_ever: u64,
+    pub(super) subscriptions: BTreeMap<SubscriptionKey, Box<LiveSubscription>>,
+    pub(super) reads: ReadIndex,
+    /// When groups have to run.
+    agenda: BTreeSet<(Due, GroupId)>,
+    /// Subscriptions whose clients may have another result than the group, or none.
+    pub(super) undelivered: BTreeSet<SubscriptionKey>,
+}
+
+/// The groups of one query.
+#[derive(Debug)]
+struct QueryGroups {
+    /// What of their caller the runs have read by now.
+    observed: Observed,
+    groups: HashMap<SharingScope, GroupId>,
+}
+
+/// Subscriptions that share runs.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) query: Arc<QueryKey>,
+    /// The caller whose calls the runs are; all members may share the results.
+    caller: Arc<CallerKey>,
+    pub(super) phase: GroupPhase,
+    pub(super) result: Option<Arc<QueryResult>>,
+    reads: ReadTables,
+    pub(super) members: BTreeSet<SubscriptionKey>,
+    /// Sessions that broke in a row during runs of this group.
+    failures: u32,
+}
+
+/// Whether the result of a group is valid in the newest snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GroupPhase {
+    /// The group has not run yet, or a table that it read has changed.
+    Stale,
+    /// The result is valid.
+    Current {
+        /// When the group has to run again although no change is reported.
+        refresh_at: Option<Instant>,
+    },
+    /// The last run failed in a way that held up other groups. The error counts as the result until then.
+    Suspended { until: Instant },
+}
+
+/// When a group has to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    At(Instant),
+    InThisTick,
+}
+
+/// One subscription of a client.
+#[derive(Debug)]
+pub(super) struct LiveSubscription {
+    pub(super) group: GroupId,
+    pub(super) query: Arc<QueryKey>,
+    caller: Arc<CallerKey>,
+    pub(super) delivered: Delivered,
+}
+
+/// The result that a client has of a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delivered {
+    /// Nothing was delivered. The client may have kept a result of an earlier subscription.
+    Nothing { kept: Option<Version> },
+    /// The result of this version.
+    Version(Version),
+}
+
+/// What [`SubscriptionTable::apply_result`] did.
+#[derive(Debug, Default)]
+pub(super) struct AppliedResult {
+    /// The group that has another result than before.
+    pub(super) changed: Option<GroupId>,
+    /// New groups that have to run in the same snapshot, because the run has split a query.
+    pub(super) split: Vec<GroupId>,
+}
+
+impl SubscriptionTable {
+    /// Adds a subscription. A subscription of the same key ends.
+    pub(super) fn subscribe(
+        &mut self,
+        key: SubscriptionKey,
+        query: Arc<QueryKey>,
+        caller: Arc<CallerKey>,
+        kept: Option<Version>,
+    ) {
+        self.unsubscribe(key);
+        self.join(key, query, caller, Delivered::Nothing { kept });
+    }
+
+    /// Ends a subscription, if there is one of this key.
+    pub(super) fn unsubscribe(&mut self, key: SubscriptionKey) -> Option<LiveSubscription> {
+        let subscription = self.subscriptions.remove(&key)?;
+        self.undelivered.remove(&key);
+        if let Some(group) = self.groups.get_mut(&subscription.group) {
+            group.members.remove(&key);
+            if group.members.is_empty() {
+                self.remove_group(subscription.group);
+            }
+        }
+        Some(*subscription)
+    }
+
+    /// Ends all subscriptions of a client.
+    pub(super) fn detach(&mut self, client: ClientId) {
+        let keys: Vec<SubscriptionKey> =
+            self.subscriptions.range(keys_of(client)).map(|(key, _)| *key).collect();
+        for key in keys {
+            self.unsubscribe(key);
+        }
+    }
+
+    /// The subscriptions of a client with their queries.
+    pub(super) fn queries_of(
+        &self,
+        client: ClientId,
+    ) -> impl Iterator<Item = (SubscriptionKey, &Arc<QueryKey>)> {
+        self.subscriptions.range(keys_of(client)).map(|(key, subscription)| (*key, &subscription.query))
+    }
+
+    pub(super) fn has_subscriptions(&self, client: ClientId) -> bool {
+        self.subscriptions.range(keys_of(client)).next().is_some()
+    }
+
+    /// Moves the subscriptions of a client to the groups of another caller.
+    pub(super) fn identify(&mut self, client: ClientId, caller: &Arc<CallerKey>) {
+        let keys: Vec<SubscriptionKey> = self.queries_of(client).map(|(key, _)| key).collect();
+        for key in keys {
+            if let Some(LiveSubscription { query, delivered, .. }) = self.unsubscribe(key) {
+                self.join(key, query, Arc::clone(caller), delivered);
+            }
+        }
+    }
+
+    /// Puts a subscription into the group for its caller, which may be a new one.
+    fn join(
+        &mut self,
+        key: SubscriptionKey,
+        query: Arc<QueryKey>,
+        caller: Arc<CallerKey>,
+        delivered: Delivered,
+    ) {
+        // Equal queries share the key of the first, so that a client's copy of the arguments is freed.
+        let query = self.queries.get_key_value(&query).map_or(query, |(known, _)| Arc::clone(known));
+        let new = || QueryGroups { observed: Observed::Nothing, groups: HashMap::new() };
+        let groups = self.queries.entry(Arc::clone(&query)).or_insert_with(new);
+        let id = *groups.groups.entry(caller.scope(groups.observed)).or_insert_with(|| {
+            self.groups_ever += 1;
+            GroupId(self.groups_ever)
+        });
+        let group = self.groups.entry(id).or_insert_with(|| {
+            self.agenda.insert((Due::InThisTick, id));
+            Group::new(Arc::clone(&query), Arc::clone(&caller))
+        });
+        group.members.insert(key);
+        self.undelivered.insert(key);
+        self.subscriptions.insert(key, Box::new(LiveSubscription { group: id, query, caller, delivered }));
+    }
+
+    /// Removes a group from all indexes. The caller takes care of its members.
+    fn remove_group(&mut self, id: GroupId) -> Option<Group> {
+        let group = self.groups.remove(&id)?;
+        self.reads.remove(id, &group.reads.tables);
+        if let Some(due) = group.phase.due() {
+            self.agenda.remove(&(due, id));
+        }
+        if let Some(groups) = self.queries.get_mut(&group.query) {
+            groups.groups.remove(&group.caller.scope(groups.observed));
+            if groups.groups.is_empty() {
+                self.queries.remove(&group.query);
+            }
+        }
+        Some(group)
+    }
+
+    /// True when a change of one of `tables` may change a result. While groups have to run, what they will
+    /// read is not known, so the answer is true.
+    pub(super) fn concerns(&self, tables: &BTreeSet<TableId>) -> bool {
+        self.has_stale_groups() || self.reads.reads_any(tables)
+    }
+
+    /// True when groups have to run.
+    pub(super) fn has_stale_groups(&self) -> bool {
+        self.agenda.last().is_some_and(|(due, _)| *due == Due::InThisTick)
+    }
+
+    /// The groups that have to run.
+    pub(super) fn stale_groups(&self) -> impl Iterator<Item = GroupId> {
+        self.agenda.range((Due::InThisTick, GroupId(0))..).map(|(_, id)| *id)
+    }
+
+    /// Marks the groups that read one of `tables` as stale.
+    pub(super) fn mark(&mut self, tables: &BTreeSet<TableId>) {
+        for id in self.reads.readers_of(tables).collect::<Vec<_>>() {
+            self.mark_group(id);
+        }
+    }
+
+    /// Marks all groups as stale.
+    pub(super) fn mark_all(&mut self) {
+        for id in self.groups.keys().copied().collect::<Vec<_>>() {
+            self.mark_group(id);
+        }
+    }
+
+    /// Marks the groups as stale whose refresh is due at `now`, or whose suspension ends by then.
+    pub(super) fn mark_due(&mut self, now: Instant) {
+        while let Some((Due::At(_), id)) =
+            self.agenda.first().copied().filter(|(due, _)| *due <= Due::At(now))
+        {
+            self.set_phase(id, GroupPhase::Stale);
+        }
+    }
+
+    fn mark_group(&mut self, id: GroupId) {
+        // A suspended group waits for its time, whatever changes.
+        if matches!(self.groups.get(&id).map(|group| group.phase), Some(GroupPhase::Current { .. })) {
+            self.set_phase(id, GroupPhase::Stale);
+        }
+    }
+
+    fn set_phase(&mut self, id: GroupId, phase: GroupPhase) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut group.phase, phase);
+        if let Some(due) = before.due() {
+            self.agenda.remove(&(due, id));
+        }
+        self.agenda.extend(phase.due().map(|due| (due, id)));
+    }
+
+    /// When the next refresh is due or the next suspension ends.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        match self.agenda.first() {
+            Some((Due::At(due), _)) => Some(*due),
+            Some((Due::InThisTick, _)) | None => None,
+        }
+    }
+
+    /// True when a group is due at `now` that reads relations without capture.
+    pub(super) fn is_untracked_due(&self, now: Instant) -> bool {
+        let due = self.agenda.iter().take_while(|(due, _)| *due <= Due::At(now));
+        due.filter_map(|(_, id)| self.groups.get(id)).any(|group| !group.reads.untracked.is_empty())
+    }
+
+    /// The next runs of all groups that have to run.
+    pub(super) fn runs(&self) -> Vec<QueryRun> {
+        self.stale_groups().filter_map(|id| self.run(id)).collect()
+    }
+
+    /// The next runs of `groups`.
+    pub(super) fn runs_of(&self, groups: &[GroupId]) -> Vec<QueryRun> {
+        groups.iter().filter_map(|id| self.run(*id)).collect()
+    }
+
+    fn run(&self, id: GroupId) -> Option<QueryRun> {
+        let group = self.groups.get(&id).filter(|group| group.phase == GroupPhase::Stale)?;
+        Some(QueryRun { group: id, invocation: group.query.invocation(&group.caller) })
+    }
+
+    /// Stores the result of a run. When the run read more of its caller than any run before, the query is
+    /// split.
+    pub(super) fn apply_result(
+        &mut self,
+        run: FinishedRun,
+        now: Instant,
+        config: &ReactivityConfig,
+    ) -> AppliedResult {
+        let Some(group) = self.groups.get(&run.group) else { return AppliedResult::default() };
+        let known = self.queries.get(&group.query).map_or(Observed::Nothing, |groups| groups.observed);
+        if run.observed <= known {
+            let id = run.group;
+            return AppliedResult { changed: self.store_result(id, run, now, config), split: Vec::new() };
+        }
+        let (query, caller) = (Arc::clone(&group.query), Arc::clone(&group.caller));
+        let scope = caller.scope(run.observed);
+        let mut groups = self.split_by_identity(&query, run.observed);
+        // The run was a call of one caller. Its result is for the group of this caller, if one is left.
+        let own = groups.remove(&scope);
+        let changed = own.and_then(|own| self.store_result(own, run, now, config));
+        AppliedResult { changed, split: groups.into_values().collect() }
+    }
+
+    /// Puts the members of all groups of a query into groups of callers that are equal in what `observed`
+    /// says.
+    fn split_by_identity(
+        &mut self,
+        query: &Arc<QueryKey>,
+        observed: Observed,
+    ) -> HashMap<SharingScope, GroupId> {
+        let before: Vec<GroupId> =
+            self.queries.get(query).map_or_else(Vec::new, |groups| groups.groups.values().copied().collect());
+        let removed = before.into_iter().filter_map(|id| self.remove_group(id));
+        let members: Vec<SubscriptionKey> = removed.flat_map(|group| group.members).collect();
+        self.queries.insert(Arc::clone(query), QueryGroups { observed, groups: HashMap::new() });
+        for key in members {
+            if let Some(subscription) = self.subscriptions.remove(&key) {
+                let LiveSubscription { query, caller, delivered, .. } = *subscription;
+                self.join(key, query, caller, delivered);
+            }
+        }
+        let Some(groups) = self.queries.get(query) else { return HashMap::new() };
+        let scope_of = |id: &GroupId| Some((self.groups.get(id)?.caller.scope(observed), *id));
+        groups.groups.values().filter_map(scope_of).collect()
+    }
+
+    /// Stores the result of a run in a group, and returns the group when the result is another one than
+    /// before.
+    fn store_result(
+        &mut self,
+        id: GroupId,
+        run: FinishedRun,
+        now: Instant,
+        config: &ReactivityConfig,
+    ) -> Option<GroupId> {
+        let group = self.groups.get_mut(&id)?;
+        let phase = phase_after(&run, group.query.refresh, now, config);
+        let changed = group.result.as_ref().is_none_or(|result| result.version != run.result.version);
+        group.failures = 0;
+        if changed {
+            group.result = Some(Arc::new(run.result));
+            self.undelivered.extend(&group.members);
+        }
+        self.set_reads(id, run.reads, run.complete);
+        self.set_phase(id, phase);
+        changed.then_some(id)
+    }
+
+    /// Replaces what a group reads. An incomplete list is added to what the group read before.
+    fn set_reads(&mut self, id: GroupId, mut reads: ReadTables, complete: bool) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        if !complete {
+            reads.tables.extend(&group.reads.tables);
+            reads.untracked.extend(std::mem::take(&mut group.reads.untracked));
+        }
+        if group.reads == reads {
+            return;
+        }
+        self.reads.add(id, &reads.tables);
+        let before = std::mem::replace(&mut group.reads, reads);
+        let dropped: BTreeSet<TableId> = before.tables.difference(&group.reads.tables).copied().collect();
+        self.reads.remove(id, &dropped);
+    }
+
+    /// Notes that the session broke during a run of a group. After [`FAILURES_MAX`] times in a row the group
+    /// gets an error and is suspended, so that the others go on. Returns true when that happened.
+    pub(super) fn session_broke(&mut self, id: GroupId, now: Instant, config: &ReactivityConfig) -> bool {
+        let Some(group) = self.groups.get_mut(&id) else { return false };
+        group.failures += 1;
+        if group.failures < FAILURES_MAX {
+            return false;
+        }
+        let fault = Fault::internal("the database session broke in each of its last runs");
+        let run = FinishedRun {
+            group: id,
+            handler: Arc::clone(&group.query.name),
+            result: QueryResult::new(Err(fault), TraceContext::new_root()),
+            observed: Observed::Nothing,
+            reads: ReadTables::default(),
+            complete: false,
+            took: config.query_timeout,
+        };
+        self.store_result(id, run, now, config);
+        self.set_phase(id, GroupPhase::Suspended { until: later(now, BROKEN_SESSION_PAUSE) });
+        true
+    }
+}
+
+impl Group {
+    fn new(query: Arc<QueryKey>, caller: Arc<CallerKey>) -> Self {
+        Self {
+            query,
+            caller,
+            phase: GroupPhase::Stale,
+            result: None,
+            reads: ReadTables::default(),
+            members: BTreeSet::new(),
+            failures: 0,
+        }
+    }
+}
+
+impl GroupPhase {
+    fn due(self) -> Option<Due> {
+        match self {
+            Self::Stale => Some(Due::InThisTick),
+            Self::Current { refresh_at } => refresh_at.map(Due::At),
+            Self::Suspended { until } => Some(Due::At(until)),
+        }
+    }
+}
+
+/// The keys of all subscriptions that a client can have.
+pub(super) fn keys_of(client: ClientId) -> RangeInclusive<SubscriptionKey> {
+    let key = |id| SubscriptionKey { client, id: SubscriptionId(id) };
+    key(u32::MIN)..=key(u32::MAX)
+}
+
+/// The phase of a group after a run.
+fn phase_after(
+    run: &FinishedRun,
+    refresh: Option<Duration>,
+    now: Instant,
+    config: &ReactivityConfig,
+) -> GroupPhase {
+    if matches!(&run.result.outcome, Err(fault) if fault.code() == Code::Timeout) {
+        return GroupPhase::Suspended { until: later(now, run.took.saturating_mul(CUT_PAUSE_FACTOR)) };
+    }
+    // An incomplete list of reads may lack tables whose changes concern the group.
+    let polls = !run.complete || (refresh.is_none() && !run.reads.untracked.is_empty());
+    let interval = if polls { Some(config.uncaptured_refresh) } else { refresh };
+    GroupPhase::Current { refresh_at: interval.map(|interval| later(now, interval)) }
+}
+
+fn later(now: Instant, pause: Duration) -> Instant {
+    now + pause.min(SCHEDULE_MAX)
+}
+
+#[cfg(test)]
+impl SubscriptionTable {
+    /// Fails unless the indexes are what the fields of groups and subscriptions say.
+    pub(super) fn assert_consistent(&self) {
+        let entry = |(id, group): (&GroupId, &Group)| Some((group.phase.due()?, *id));
+        assert_eq!(self.agenda, self.groups.iter().filter_map(entry).collect());
+        for (key, subscription) in &self.subscriptions {
+            let group = &self.groups[&subscription.group];
+            assert!(group.members.contains(key), "{key:?} is no member of its group");
+            let version = group.result.as_ref().map(|result| Delivered::Version(result.version));
+            let has_result = version.is_none_or(|version| version == subscription.delivered);
+            assert!(has_result || self.undelivered.contains(key), "{key:?} is never delivered");
+        }
+        let members: usize = self.groups.values().map(|group| group.members.len()).sum();
+        assert_eq!(members, self.subscriptions.len());
+        assert!(self.undelivered.iter().all(|key| self.subscriptions.contains_key(key)));
+        let groups: usize = self.queries.values().map(|query| query.groups.len()).sum();
+        assert_eq!(groups, self.groups.len());
+    }
+}

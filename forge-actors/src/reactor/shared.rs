@@ -1,0 +1,211 @@
+//! State that the reactor's actors and their callers share. It outlives every incarnation of the ticker, so
+//! that no client is lost when the ticker restarts.
+//!
+//! | field | written by | how readers are woken |
+//! |---|---|---|
+//! | `clients` | [`Client`](super::Client): attach, detach | by the command that follows |
+//! | `commands` | [`Client`](super::Client) | `TickerMessage::CommandsLeft`, when the list was empty |
+//! | `hint` | the poller | `TickerMessage::Hinted`, when there was none |
+//! | `counters.subscriptions` | [`Client`](super::Client) and the ticker | not at all |
+//! | other `counters` | the ticker | not at all |
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+
+use crate::change::HintHub;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::slot::Slot;
+use crate::kernel::time::secs;
+use crate::supervise::Address;
+
+use super::delivery::{AwaitedCommit, MutationId, Sink, SubscriptionId};
+use super::messages::{ClientCommand, PollerMessage, TickerMessage};
+use super::query_key::{ClientId, SubscriptionKey};
+use super::state::PendingHint;
+use super::tick::QueryExecutor;
+
+pub(super) struct ReactorShared {
+    pub(super) executor: QueryExecutor,
+    pub(super) hints: HintHub,
+    pub(super) ticker: Address<TickerMessage>,
+    pub(super) poller: Address<PollerMessage>,
+    pub(super) clients: DashMap<ClientId, Arc<AttachedClient>>,
+    pub(super) counters: ReactorCounters,
+    /// Commands that the ticker has not taken yet. A subscription takes its place in the limits before its
+    /// command is left here, so the list is bounded by them.
+    commands: Slot<Vec<ClientCommand>>,
+    /// Hints that the ticker has not taken yet.
+    hint: Slot<PendingHint>,
+    clients_ever: AtomicU64,
+}
+
+/// Figures for limits, statistics and metrics.
+#[derive(Default)]
+pub(super) struct ReactorCounters {
+    pub(super) subscriptions: AtomicUsize,
+    pub(super) groups: AtomicUsize,
+    pub(super) ticks: AtomicU64,
+    pub(super) executions: AtomicU64,
+    pub(super) tick_us: AtomicU64,
+    pub(super) lag_us: AtomicU64,
+}
+
+/// What is kept of a client outside of the actors.
+pub(super) struct AttachedClient {
+    pub(super) sink: Arc<dyn Sink>,
+    /// The subscriptions that have a place in the limits.
+    places: Slot<BTreeSet<SubscriptionId>>,
+    /// The mutations that the client awaits. They are kept here until they are delivered as applied, so that
+    /// they are still awaited after a restart of the ticker.
+    awaited: Slot<Vec<AwaitedCommit>>,
+}
+
+impl ReactorShared {
+    pub(super) fn new(
+        executor: QueryExecutor,
+        hints: HintHub,
+        ticker: Address<TickerMessage>,
+        poller: Address<PollerMessage>,
+    ) -> Self {
+        Self {
+            executor,
+            hints,
+            ticker,
+            poller,
+            clients: DashMap::new(),
+            counters: ReactorCounters::default(),
+            commands: Slot::new(),
+            hint: Slot::new(),
+            clients_ever: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn attach(&self, sink: Arc<dyn Sink>) -> ClientId {
+        let id = ClientId(self.clients_ever.fetch_add(1, Ordering::Relaxed));
+        let client = AttachedClient { sink, places: Slot::new(), awaited: Slot::new() };
+        self.clients.insert(id, Arc::new(client));
+        id
+    }
+
+    pub(super) fn detach(&self, id: ClientId) {
+        if let Some((_, client)) = self.clients.remove(&id) {
+            let places = client.places.try_take().map_or(0, |places| places.len());
+            self.counters.subscriptions.fetch_sub(places, Ordering::AcqRel);
+            self.command(ClientCommand::Detach(id));
+        }
+    }
+
+    pub(super) fn client(&self, id: ClientId) -> Option<Arc<AttachedClient>> {
+        self.clients.get(&id).map(|client| Arc::clone(&client))
+    }
+
+    /// Takes a place in the limits for a subscription. A subscription that has a place keeps it.
+    pub(super) fn take_place(&self, key: SubscriptionKey) -> Result<(), Fault> {
+        let Some(client) = self.client(key.client) else { return Ok(()) };
+        let mut taken = Ok(());
+        client.places.put(|places| {
+            let places = places.get_or_insert_default();
+            if !places.contains(&key.id) {
+                taken = self.count_subscription(places.len());
+                if taken.is_ok() {
+                    places.insert(key.id);
+                }
+            }
+        });
+        taken
+    }
+
+    /// Counts one more subscription of a client that has `of_client`, unless a limit is reached.
+    fn count_subscription(&self, of_client: usize) -> Result<(), Fault> {
+        let refused = |limit: &'static str| Err(Fault::new(Code::Overloaded, limit).retry_after(secs(5)));
+        let limits = &self.executor.config;
+        if of_client >= limits.client_subscriptions_max {
+            return refused("the client has as many subscriptions as it may");
+        }
+        if self.counters.groups.load(Ordering::Relaxed) >= limits.groups_max {
+            return refused("the node has as many different live queries as it may");
+        }
+        let more = |taken| (taken < limits.subscriptions_max).then_some(taken + 1);
+        match self.counters.subscriptions.fetch_update(Ordering::AcqRel, Ordering::Acquire, more) {
+            Ok(_) => Ok(()),
+            Err(_) => refused("the node has as many subscriptions as it may"),
+        }
+    }
+
+    /// Gives the place of a subscription back. False when the subscription had none.
+    pub(super) fn release_place(&self, key: SubscriptionKey) -> bool {
+        let Some(client) = self.client(key.client) else { return false };
+        let mut released = false;
+        client.places.put(|places| released = places.as_mut().is_some_and(|places| places.remove(&key.id)));
+        if released {
+            self.counters.subscriptions.fetch_sub(1, Ordering::AcqRel);
+        }
+        released
+    }
+
+    pub(super) fn has_subscriptions(&self) -> bool {
+        self.counters.subscriptions.load(Ordering::Acquire) > 0
+    }
+
+    /// Leaves a command for the ticker, and wakes the ticker when the list was empty. A ticker that restarts
+    /// takes the list when it starts.
+    pub(super) fn command(&self, command: ClientCommand) {
+        let mut first = false;
+        self.commands.put(|commands| {
+            first = commands.is_none();
+            commands.get_or_insert_default().push(command);
+        });
+        if first {
+            self.ticker.notify(TickerMessage::CommandsLeft);
+        }
+    }
+
+    pub(super) fn take_commands(&self) -> Vec<ClientCommand> {
+        self.commands.try_take().unwrap_or_default()
+    }
+
+    /// Leaves a hint for the ticker, and wakes the ticker when there was none.
+    pub(super) fn hint(&self, hint: PendingHint) {
+        let mut first = false;
+        self.hint.put(|pending| match pending {
+            Some(pending) => pending.merge(hint),
+            None => {
+                first = true;
+                *pending = Some(hint);
+            }
+        });
+        if first {
+            self.ticker.notify(TickerMessage::Hinted);
+        }
+    }
+
+    pub(super) fn take_hint(&self) -> Option<PendingHint> {
+        self.hint.try_take()
+    }
+}
+
+impl AttachedClient {
+    /// Adds a mutation that the client awaits.
+    pub(super) fn await_commit(&self, commit: AwaitedCommit) {
+        self.awaited.put(|awaited| awaited.get_or_insert_default().push(commit));
+    }
+
+    /// The mutations that the client awaits.
+    pub(super) fn awaited(&self) -> Vec<AwaitedCommit> {
+        let mut awaited = Vec::new();
+        self.awaited.put(|list| awaited.extend(list.iter().flatten()));
+        awaited
+    }
+
+    /// Removes mutations that are delivered as applied.
+    pub(super) fn remove_awaited(&self, applied: &[MutationId]) {
+        self.awaited.put(|list| {
+            if let Some(list) = list {
+                list.retain(|commit| !applied.contains(&commit.mutation));
+            }
+        });
+    }
+}
