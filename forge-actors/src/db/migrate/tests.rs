@@ -240,5 +240,5 @@ fn the_way_back_is_taken_last_first() {
 
 #[test]
 fn the_embedded_files_are_good() {
-    assert_eq!(system_set().last(), 6);
+    assert_eq!(system_set().last(), 7);
 }
