@@ -1,7 +1,7 @@
-//! Forge's runtime: supervision, handlers, the database room, functions and the gateway.
+//! Forge's runtime: supervision, handlers, the database, functions and the gateway.
 //!
 //! Applications depend on the façade crate `forge` (package `forge-node`), which re-exports what they need;
-//! the rooms are public here for the façade, the command line and the tests. Data walks one way: gateway →
+//! the subsystems are public here for the façade, the command line and the tests. Data walks one way: gateway →
 //! function → app → db.
 
 // The attributes expand to `::forge::…`; inside this crate that name is the crate itself.

@@ -2,16 +2,16 @@
 
 use crate::app::node::NodeReport;
 use crate::app::{QueryContext, Result};
-use crate::dashboard::crashes::RecordedCrash;
 use crate::dashboard::report;
 use crate::dashboard::window::{self, ActorRow};
 use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
 use crate::kernel::time::{Timestamp, format_duration};
 use crate::supervise::{EventKind, Strategy};
+use crate::telemetry::store::{self, RecordedCrash};
 
 /// Crashes in one answer at most.
-const CRASHES: i64 = 10;
+const CRASHES_MAX: u16 = 10;
 
 /// One actor: its state, its supervision, its newest events and crashes.
 #[forge_app_macros::data]
@@ -89,8 +89,7 @@ pub async fn actor(ctx: &QueryContext, node: NodeId, path: String) -> Result<Opt
     let reports = report::all(ctx);
     let Some(report) = reports.iter().find(|report| report.node == node) else { return Ok(None) };
     let Some(actor) = report.actors.iter().find(|actor| actor.path == path) else { return Ok(None) };
-    let crashes =
-        sqlx::query_as(include_str!("sql/list_crashes_of.sql")).bind(node).bind(&path).bind(CRASHES);
+    let crashes = store::list_crashes_of(ctx.db(), node, &path, CRASHES_MAX).await?;
     let above = path.rsplit_once('/').map(|(above, _)| above);
     Ok(Some(ActorDetail {
         row: window::row_of(report, actor, chrono::Utc::now()),
@@ -103,7 +102,7 @@ pub async fn actor(ctx: &QueryContext, node: NodeId, path: String) -> Result<Opt
             .filter(|event| event.path == path)
             .map(|event| actor_event(node, event.at, &event.path, &event.kind))
             .collect(),
-        crashes: crashes.fetch_all(ctx.db()).await?,
+        crashes,
     }))
 }
 

@@ -13,6 +13,7 @@ use crate::kernel::node::{NodeInfo, NodeState};
 use crate::kernel::time::Timestamp;
 use crate::subsystem::NodeStats;
 use crate::supervise::{Event, EventKind};
+use crate::telemetry::store;
 
 /// Events of the feed.
 const EVENTS_MAX: usize = 50;
@@ -68,17 +69,11 @@ pub async fn overview(ctx: &QueryContext) -> Result<ClusterOverview> {
     let mut registered = ctx.node().registered_nodes(ctx.db()).await?;
     registered.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
     let jobs = admin::count(ctx.db()).await?;
-    let crashes: i64 = sqlx::query_scalar(include_str!("sql/count_crashes.sql")).fetch_one(ctx.db()).await?;
+    let crashes24h = store::count_crashes(ctx.db()).await?;
     let by_node: BTreeMap<NodeId, &Arc<NodeReport>> =
         reports.iter().map(|report| (report.node, report)).collect();
     let nodes = registered.into_iter().map(|node| node_status(node, ctx.node().id, &by_node)).collect();
-    Ok(ClusterOverview {
-        at: chrono::Utc::now(),
-        nodes,
-        jobs,
-        crashes24h: u32::try_from(crashes).unwrap_or(u32::MAX),
-        events: feed(&reports),
-    })
+    Ok(ClusterOverview { at: chrono::Utc::now(), nodes, jobs, crashes24h, events: feed(&reports) })
 }
 
 fn node_status(node: NodeInfo, here: NodeId, by_node: &BTreeMap<NodeId, &Arc<NodeReport>>) -> NodeStatus {

@@ -17,7 +17,7 @@ pub static MONITOR: ActorPath = DATABASE.child("monitor");
 /// Applies migrations once, at the start of the node.
 pub static MIGRATOR: ActorPath = DATABASE.child("migrator");
 
-/// The children of the database, in start order; whoever opened it makes them.
+/// The children of the database, in start order, as the code that opened it made them.
 pub struct DatabaseChildren(pub Vec<ChildSpec>);
 
 /// See the module. Takes [`DatabaseChildren`] and the [`Database`] that exist before the tree.

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{signals, store};
+use super::signals;
+use super::store::{self, CrashRow};
 use crate::db::database::Database;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
@@ -58,14 +59,6 @@ impl Duty for WriteCrashes {
             tracing::warn!(%error, "the last crashes were not written to the database");
         }
     }
-}
-
-/// Equal crashes of one batch.
-pub(super) struct CrashRow {
-    /// The last of the crashes; its time and number of restarts stand for all.
-    pub(super) crash: Crash,
-    pub(super) cause: String,
-    pub(super) occurrences: i32,
 }
 
 /// Merges crashes with the same path, message and cause. NUL is replaced, because Postgres cannot store it.

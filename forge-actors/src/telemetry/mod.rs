@@ -15,7 +15,7 @@ mod crash_expiry;
 mod crash_writer;
 mod metrics_upkeep;
 pub mod signals;
-mod store;
+pub mod store;
 pub mod subsystem;
 
 #[cfg(test)]

@@ -1,13 +1,88 @@
-//! Writes and deletes the rows of `forge_crashes`.
+//! The rows of `forge_crashes`: writes, reads and deletes them.
 
 use std::time::Duration;
 
-use super::crash_writer::CrashRow;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
 use crate::db::handle::Db;
 use crate::kernel::ids::NodeId;
+use crate::kernel::time::Timestamp;
+use crate::supervise::Crash;
 
 /// Rows that one call of [`delete_old_crashes`] deletes at most.
 pub(super) const DELETE_MAX: u64 = 10_000;
+
+/// Equal crashes of one batch.
+pub(super) struct CrashRow {
+    /// The last of the crashes; its time and number of restarts stand for all.
+    pub(super) crash: Crash,
+    pub(super) cause: String,
+    pub(super) occurrences: i32,
+}
+
+/// Equal crashes of about one second, as they are recorded.
+#[forge_app_macros::data(row = false)]
+#[derive(Debug, Clone)]
+pub struct RecordedCrash {
+    /// The node on which they happened.
+    pub node: NodeId,
+    /// Path of the actor, or of the handler below `node/functions`.
+    pub path: String,
+    /// Kind of the actor or handler.
+    pub kind: String,
+    /// Panic text or error chain.
+    pub cause: String,
+    /// The message that the actor was handling.
+    pub message: Option<String>,
+    /// The stack of a panic.
+    pub backtrace: Option<String>,
+    /// Restarts of the actor before the crash.
+    pub restarts: i32,
+    /// Number of equal crashes that this row stands for.
+    pub occurrences: i32,
+    /// When the last of them happened, by the clock of the node.
+    pub at: Timestamp,
+}
+
+impl sqlx::FromRow<'_, PgRow> for RecordedCrash {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            node: row.try_get("node_id")?,
+            path: row.try_get("path")?,
+            kind: row.try_get("kind")?,
+            cause: row.try_get("cause")?,
+            message: row.try_get("message")?,
+            backtrace: row.try_get("backtrace")?,
+            restarts: row.try_get("restarts")?,
+            occurrences: row.try_get("occurrences")?,
+            at: row.try_get("at")?,
+        })
+    }
+}
+
+/// Reads the newest crashes of all nodes, or of one, newest first.
+pub async fn list_crashes(db: &Db, node: Option<NodeId>, limit: u16) -> sqlx::Result<Vec<RecordedCrash>> {
+    let rows = sqlx::query_as(include_str!("sql/list_crashes.sql")).bind(i64::from(limit)).bind(node);
+    rows.fetch_all(db).await
+}
+
+/// Reads the newest crashes of one actor, newest first.
+pub async fn list_crashes_of(
+    db: &Db,
+    node: NodeId,
+    path: &str,
+    limit: u16,
+) -> sqlx::Result<Vec<RecordedCrash>> {
+    let rows = sqlx::query_as(include_str!("sql/list_crashes_of.sql"));
+    rows.bind(node).bind(path).bind(i64::from(limit)).fetch_all(db).await
+}
+
+/// Counts the crashes of the last 24 hours, over all nodes.
+pub async fn count_crashes(db: &Db) -> sqlx::Result<u32> {
+    let count: i64 = sqlx::query_scalar(include_str!("sql/count_crashes.sql")).fetch_one(db).await?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
 
 /// Appends the crashes of a node.
 pub(super) async fn insert_crashes(db: &Db, node: NodeId, rows: &[CrashRow]) -> sqlx::Result<()> {

@@ -8,7 +8,7 @@ use forge_tests::workspace;
 use super::{Finding, none};
 
 /// How a path of the source tree begins, where the book writes one.
-const ROOMS: &[&str] = &["tests/", "forge-", "schema/", "docs/"];
+const FOLDERS: &[&str] = &["tests/", "forge-", "schema/", "docs/"];
 
 #[test]
 fn the_book_names_what_exists() {
@@ -47,7 +47,7 @@ fn missing(page: &Path) -> Vec<Finding> {
 
 fn is_path(word: &str) -> bool {
     let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "/_-.".contains(c));
-    plain && word.contains('/') && ROOMS.iter().any(|room| word.starts_with(room))
+    plain && word.contains('/') && FOLDERS.iter().any(|folder| word.starts_with(folder))
 }
 
 fn collect(folder: &Path, pages: &mut Vec<PathBuf>) {

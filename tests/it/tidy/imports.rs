@@ -7,8 +7,8 @@ use forge_tests::workspace;
 use super::source::{RUST, Rust};
 use super::{Exceptions, Finding, none};
 
-/// A room and the rooms whose names it may use; `lib.rs` and `tree.rs` put them together and may use all.
-const ROOMS: &[(&str, &[&str])] = &[
+/// A folder and the folders whose names it may use; `lib.rs` and `tree.rs` put them together and may use all.
+const FOLDERS: &[(&str, &[&str])] = &[
     ("kernel", &[]),
     ("supervise", &["kernel"]),
     ("subsystem", &["kernel", "supervise"]),
@@ -28,7 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["kernel", "supervise", "subsystem", "db", "telemetry", "app", "function", "reactor", "session"],
     ),
     // An application among others, which happens to report on the node.
-    ("dashboard", &["kernel", "supervise", "subsystem", "app", "job"]),
+    ("dashboard", &["kernel", "supervise", "subsystem", "app", "job", "telemetry"]),
 ];
 
 /// A crate and the crates of the workspace that it may depend on.
@@ -40,7 +40,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("forge-tests", &["forge-actors", "forge-app-macros", "forge-node", "forge-ts"]),
 ];
 
-/// Names of the database driver that only the database room utters: a pool that someone else holds escapes
+/// Names of the database driver that only the database folder utters: a pool that someone else holds escapes
 /// its limits.
 const DRIVER_NAMES: &[&str] = &["PgPool", "PgPoolOptions", "PgConnection", "PgConnectOptions", "deadpool"];
 
@@ -48,24 +48,24 @@ const DRIVER_NAMES: &[&str] = &["PgPool", "PgPoolOptions", "PgConnection", "PgCo
 const DRIVER_OUTSIDE: &[(&str, &str)] = &[];
 
 #[test]
-fn rooms_import_downwards_only() {
-    let allowed: BTreeMap<&str, &[&str]> = ROOMS.iter().copied().collect();
+fn folders_import_downwards_only() {
+    let allowed: BTreeMap<&str, &[&str]> = FOLDERS.iter().copied().collect();
     let mut findings = Vec::new();
     for file in RUST.iter().filter(|file| file.is_product()) {
-        let Some(room) = file.room() else { continue };
-        let Some(below) = allowed.get(room) else {
+        let Some(folder) = file.folder() else { continue };
+        let Some(below) = allowed.get(folder) else {
             findings.push(Finding::new(
                 file.path,
                 1,
-                format!("room `{room}`"),
+                format!("folder `{folder}`"),
                 "is missing from the table of tests/it/tidy/imports.rs",
             ));
             continue;
         };
         for (line, imported) in imports(file) {
-            let is_room = allowed.contains_key(imported.as_str());
-            if is_room && imported != room && !below.contains(&imported.as_str()) && !file.is_test(line) {
-                let what = format!("`{room}` imports `{imported}`");
+            let is_folder = allowed.contains_key(imported.as_str());
+            if is_folder && imported != folder && !below.contains(&imported.as_str()) && !file.is_test(line) {
+                let what = format!("`{folder}` imports `{imported}`");
                 findings.push(Finding::new(
                     file.path,
                     line,
@@ -111,10 +111,10 @@ fn crates_depend_downwards_only() {
 }
 
 #[test]
-fn only_the_database_room_names_the_driver() {
+fn only_the_database_folder_names_the_driver() {
     let mut exceptions = Exceptions::new(DRIVER_OUTSIDE);
     let mut findings = Vec::new();
-    for file in RUST.iter().filter(|file| file.is_product() && file.room() != Some("db")) {
+    for file in RUST.iter().filter(|file| file.is_product() && file.folder() != Some("db")) {
         for name in DRIVER_NAMES {
             let lines = file.product_lines_of(&[name]);
             if !lines.is_empty() && !exceptions.covers(file.path) {

@@ -102,10 +102,10 @@ impl Rust {
         self.path.split('/').next().unwrap_or_default()
     }
 
-    /// The room of the runtime library, for example `db`; `None` for its root files and for other crates.
-    pub(crate) fn room(&self) -> Option<&'static str> {
-        let (room, _) = self.path.strip_prefix("forge-actors/src/")?.split_once('/')?;
-        Some(room)
+    /// The folder of the runtime library, for example `db`; `None` for its root files and for other crates.
+    pub(crate) fn folder(&self) -> Option<&'static str> {
+        let (folder, _) = self.path.strip_prefix("forge-actors/src/")?.split_once('/')?;
+        Some(folder)
     }
 
     /// Lines where this sequence of tokens begins, outside of tests.

@@ -37,8 +37,8 @@ const SPAWNS: &[(&str, &str)] = &[(
     "timers and tasks of an actor: it keeps the handles and aborts them when it ends",
 )];
 
-/// Shared mutable state belongs to actors; these rooms build what actors stand on.
-const LOCK_ROOMS: &[&str] = &["kernel", "db"];
+/// Shared mutable state belongs to actors; these folders build what actors stand on.
+const LOCK_FOLDERS: &[&str] = &["kernel", "db"];
 
 /// `file` and why it shares a lock.
 const LOCKS_ALLOWED: &[(&str, &str)] = &[];
@@ -136,10 +136,9 @@ fn every_task_has_an_owner() {
 fn locks_are_not_shared_outside_of_the_foundations() {
     let mut exceptions = Exceptions::new(LOCKS_ALLOWED);
     let mut findings = Vec::new();
-    for file in RUST
-        .iter()
-        .filter(|file| file.is_product() && !file.room().is_some_and(|room| LOCK_ROOMS.contains(&room)))
-    {
+    for file in RUST.iter().filter(|file| {
+        file.is_product() && !file.folder().is_some_and(|folder| LOCK_FOLDERS.contains(&folder))
+    }) {
         for lock in ["Mutex", "RwLock"] {
             let types = file.product_lines_of(&["Arc", "<", lock]);
             let values = file.product_lines_of(&["Arc", "::", "new", "(", lock]);
