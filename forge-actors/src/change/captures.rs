@@ -28,6 +28,7 @@ use crate::kernel::time::{millis, minutes, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Timer};
 
 use super::hints::{HintHub, TopicKind};
+use super::paths::CAPTURES;
 use super::store;
 
 /// The first comparison is part of the start, so that the children that start later find captured tables.
@@ -116,7 +117,7 @@ impl CaptureReconciler {
     /// again after each hint about definitions.
     pub fn spec(database: Database, settings: Arc<[CaptureSetting]>, hints: HintHub) -> ChildSpec {
         let reconciler = Self { database, settings, hints };
-        let (mut spec, _) = ChildSpec::actor("captures", move || reconciler.clone());
+        let (mut spec, _) = ChildSpec::actor(CAPTURES.id(), move || reconciler.clone());
         spec.start_deadline = Some(START_DEADLINE);
         spec
     }

@@ -18,6 +18,7 @@ use crate::supervise::{ChildSpec, Duty, RunReport, Schedule};
 
 use super::config::{CaptureConfig, SWEEP_EVERY_MAX};
 use super::hints::{Hint, HintHub, Topic};
+use super::paths::{CAPTURE_CHECK, COMPACTOR};
 use super::store::{self, CAPTURE_TIMEOUT, SWEEP_ROWS_MAX, SWEEP_TIMEOUT, Swept};
 
 /// Every node stands for it; its leader runs the compactor.
@@ -61,7 +62,7 @@ impl Compactor {
         let interval = interval(config);
         let compactor = Self { database, retention: config.retention, interval, late_ddl_logged: false };
         let schedule = Schedule { time_limit: RUN_MAX, backoff: RETRY, ..Schedule::every(interval) };
-        ChildSpec::elected("compactor", schedule, terms, move || compactor.clone()).0
+        ChildSpec::elected(COMPACTOR.id(), schedule, terms, move || compactor.clone()).0
     }
 
     /// Where no event trigger reports DDL: finds new partitions and changed definitions.
@@ -114,7 +115,7 @@ impl CaptureCheck {
     /// The child, which runs as often as the compactor does.
     pub fn spec(database: Database, config: &CaptureConfig, hints: HintHub) -> ChildSpec {
         let check = Self { database, hints };
-        ChildSpec::periodic("capture_check", Schedule::every(interval(config)), move || check.clone()).0
+        ChildSpec::periodic(CAPTURE_CHECK.id(), Schedule::every(interval(config)), move || check.clone()).0
     }
 }
 

@@ -39,6 +39,7 @@ pub mod captures;
 pub mod compactor;
 pub mod config;
 mod hints;
+pub mod paths;
 mod state;
 pub mod store;
 pub mod subsystem;

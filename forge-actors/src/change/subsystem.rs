@@ -4,19 +4,11 @@ use super::HintHub;
 use super::captures::CaptureReconciler;
 use super::compactor::{CHANGES, CaptureCheck, Compactor};
 use super::config::CaptureConfig;
+use super::paths::{CAPTURE_CHECK, CAPTURES, CHANGE, COMPACTOR};
 use crate::db::database::Database;
 use crate::leader::Leader;
-use crate::subsystem::{ActorNote, ActorPath, NODE, NodeBuilder, Part, SectionEntry, Subsystem};
+use crate::subsystem::{ActorNote, NodeBuilder, Part, SectionEntry, Subsystem};
 use crate::supervise::{ChildSpec, StartError, Strategy, SupervisorSpec};
-
-/// The subsystem.
-pub static CHANGE: ActorPath = NODE.child("change");
-/// Installs the triggers that capture changes.
-pub static CAPTURES: ActorPath = CHANGE.child("captures");
-/// Compares the triggers with what they should be.
-pub static CAPTURE_CHECK: ActorPath = CHANGE.child("capture_check");
-/// Deletes old changes.
-pub static COMPACTOR: ActorPath = CHANGE.child("compactor");
 
 /// What the models say of the capture of their tables: `reactive`, `reactive = false`, or nothing.
 #[derive(Debug, Clone, Default)]

@@ -47,6 +47,7 @@ mod listener;
 mod messages;
 mod node_expiry;
 mod outbox;
+pub mod paths;
 mod peer_link;
 pub mod port;
 mod pre_auth_limiter;
@@ -78,6 +79,7 @@ use self::dialer::Dialer;
 use self::endpoint::Endpoint;
 use self::listener::AcceptLoop;
 use self::messages::{DialerMessage, RegistryMessage};
+use self::paths::{CLUSTER, DIALER, ENDPOINT, LINKS, MESH, MESH_LISTENER, REGISTRY};
 use self::port::MeshPort;
 use self::registry::Registry;
 use self::shared::ClusterShared;
@@ -147,14 +149,14 @@ impl Mesh {
         let mesh = mesh.map(|mesh| mesh_child(&shared, &identity, mesh, dialer_mailbox));
         let expiry = node_expiry::spec(database.clone(), terms);
         let registry_shared = Arc::clone(&shared);
-        let registry_child = ChildSpec::with_mailbox("registry", registry_mailbox, move || Registry {
+        let registry_child = ChildSpec::with_mailbox(REGISTRY.id(), registry_mailbox, move || Registry {
             shared: Arc::clone(&registry_shared),
             database: database.clone(),
             config: config.clone(),
             identity: Arc::clone(&identity),
         });
         let children = [registry_child, expiry].into_iter().chain(mesh).collect();
-        let cluster = ChildSpec::supervisor("cluster", SupervisorSpec::new(Strategy::OneForOne, children));
+        let cluster = ChildSpec::supervisor(CLUSTER.id(), SupervisorSpec::new(Strategy::OneForOne, children));
         (Self { shared, registry }, cluster)
     }
 
@@ -247,17 +249,17 @@ fn mesh_child(
         key: key.clone(),
         tls,
     };
-    let (links_child, links) = ChildSpec::dynamic("links", DynamicSpec::new(LINKS_MAX));
+    let (links_child, links) = ChildSpec::dynamic(LINKS.id(), DynamicSpec::new(LINKS_MAX));
     let (endpoint_mailbox, endpoint) = Mailbox::of::<Endpoint>();
     let endpoint_shared = Arc::clone(shared);
-    let endpoint_child = ChildSpec::with_mailbox("endpoint", endpoint_mailbox, move || Endpoint {
+    let endpoint_child = ChildSpec::with_mailbox(ENDPOINT.id(), endpoint_mailbox, move || Endpoint {
         shared: Arc::clone(&endpoint_shared),
         key: key.clone(),
         links: links.clone(),
     });
     let (listener_shared, listener_connector) = (Arc::clone(shared), connector.clone());
     let listener_endpoint = endpoint.clone();
-    let listener_child = ChildSpec::task("listener", move || {
+    let listener_child = ChildSpec::task(MESH_LISTENER.id(), move || {
         let socket = port.accepting();
         let accept_loop = AcceptLoop::new(
             Arc::clone(&listener_shared),
@@ -267,11 +269,11 @@ fn mesh_child(
         async move { accept_loop.run(socket?).await }
     });
     let dialer_shared = Arc::clone(shared);
-    let dialer_child = ChildSpec::with_mailbox("dialer", dialer_mailbox, move || Dialer {
+    let dialer_child = ChildSpec::with_mailbox(DIALER.id(), dialer_mailbox, move || Dialer {
         shared: Arc::clone(&dialer_shared),
         connector: connector.clone(),
         endpoint: endpoint.clone(),
     });
     let children = vec![endpoint_child, links_child, listener_child, dialer_child];
-    ChildSpec::supervisor("mesh", SupervisorSpec::new(Strategy::RestForOne, children))
+    ChildSpec::supervisor(MESH.id(), SupervisorSpec::new(Strategy::RestForOne, children))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::paths::NODE_EXPIRY;
 use super::store;
 use crate::db::database::Database;
 use crate::kernel::fault::Fault;
@@ -24,7 +25,7 @@ struct ExpireNodes {
 
 pub(super) fn spec(database: Database, terms: watch::Receiver<Option<Term>>) -> ChildSpec {
     let make = move || ExpireNodes { database: database.clone() };
-    ChildSpec::elected("node_expiry", Schedule::every(INTERVAL), terms, make).0
+    ChildSpec::elected(NODE_EXPIRY.id(), Schedule::every(INTERVAL), terms, make).0
 }
 
 impl Duty for ExpireNodes {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::config::ClusterConfig;
+use super::paths::{CLUSTER, DIALER, ENDPOINT, LINKS, MESH, MESH_LISTENER, NODE_EXPIRY, REGISTRY};
 use super::{ClusterDeps, Mesh, MeshOptions, NodeIdentity};
 use crate::app::context::Invoke;
 use crate::app::node::Peers;
@@ -11,25 +12,8 @@ use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::kernel::node::NodeState;
 use crate::leader::{Leader, MAINTENANCE};
-use crate::subsystem::{ActorNote, ActorPath, NODE, NodeBuilder, Part, SectionEntry, Subsystem};
+use crate::subsystem::{ActorNote, NodeBuilder, Part, SectionEntry, Subsystem};
 use crate::supervise::StartError;
-
-/// The subsystem.
-pub static CLUSTER: ActorPath = NODE.child("cluster");
-/// Keeps this node's row, and the list of the others.
-pub static REGISTRY: ActorPath = CLUSTER.child("registry");
-/// Deletes the rows of nodes that died long ago.
-pub static NODE_EXPIRY: ActorPath = CLUSTER.child("node_expiry");
-/// The connections between nodes.
-pub static MESH: ActorPath = CLUSTER.child("mesh");
-/// The ractor_cluster node server.
-pub static ENDPOINT: ActorPath = MESH.child("endpoint");
-/// One actor for each connection.
-pub static LINKS: ActorPath = MESH.child("links");
-/// Accepts connections of other nodes.
-pub static MESH_LISTENER: ActorPath = MESH.child("listener");
-/// Connects to other nodes.
-pub static DIALER: ActorPath = MESH.child("dialer");
 
 /// See the module. Takes [`MeshOptions`], whose port is open, where the node has a mesh.
 pub struct ClusterSubsystem;

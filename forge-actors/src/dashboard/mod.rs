@@ -21,6 +21,7 @@ mod deferred;
 pub mod jobs;
 pub mod nodes;
 pub mod overview;
+pub mod paths;
 pub mod report;
 pub mod sign_in;
 pub mod subsystem;

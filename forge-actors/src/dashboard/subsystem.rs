@@ -5,16 +5,10 @@ use std::sync::Arc;
 
 use super::collector;
 use super::deferred;
+use super::paths::{COLLECTOR, DASHBOARD, RESTARTER};
 use crate::app::node::{NodeView, Peers};
-use crate::subsystem::{ActorNote, ActorPath, NODE, NodeBuilder, Part, Subsystem};
+use crate::subsystem::{ActorNote, NodeBuilder, Part, Subsystem};
 use crate::supervise::{ChildSpec, StartError, Strategy, SupervisorSpec};
-
-/// The subsystem.
-pub static DASHBOARD: ActorPath = NODE.child("dashboard");
-/// Asks the other nodes for their reports.
-pub static COLLECTOR: ActorPath = DASHBOARD.child("collector");
-/// Carries out commands after their answer was sent.
-pub static RESTARTER: ActorPath = DASHBOARD.child("restarter");
 
 /// See the module.
 pub struct DashboardSubsystem;

@@ -9,6 +9,7 @@ use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Restart, 
 use super::database::Database;
 use super::migrate::runner::{MigrationProgress, Runner};
 use super::migrate::set::MigrationSet;
+use super::paths::MIGRATOR;
 
 /// Time for all migrations together. The siblings behind the migrator start only after it.
 const START_DEADLINE: Duration = secs(3_600);
@@ -47,7 +48,7 @@ impl Migrator {
     /// The child that migrates in its start, so that later siblings find the schema that they were compiled
     /// for.
     pub fn child(self) -> ChildSpec {
-        let (mut spec, _) = ChildSpec::actor("migrator", move || self.clone());
+        let (mut spec, _) = ChildSpec::actor(MIGRATOR.id(), move || self.clone());
         spec.restart = Restart::Transient;
         spec.start_deadline = Some(START_DEADLINE);
         spec

@@ -41,6 +41,7 @@ pub mod lock_session;
 pub mod migrate;
 pub mod migrator;
 pub mod monitor;
+pub mod paths;
 pub mod pool;
 pub mod runs;
 pub mod session;

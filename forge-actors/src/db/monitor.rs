@@ -18,6 +18,7 @@ use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Timer};
 
 use super::database::{CheckError, Database};
 use super::error::{DatabaseError, no_answer};
+use super::paths::MONITOR;
 
 const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -110,7 +111,7 @@ impl Monitor {
     pub fn child(database: Database) -> ChildSpec {
         let start_deadline = database.config().start_patience + secs(10);
         let monitor = Self { database, waited: Arc::default() };
-        let (mut spec, _) = ChildSpec::actor("monitor", move || monitor.clone());
+        let (mut spec, _) = ChildSpec::actor(MONITOR.id(), move || monitor.clone());
         spec.start_deadline = Some(start_deadline);
         spec
     }

@@ -2,20 +2,10 @@
 
 use super::config::DatabaseConfig;
 use super::database::Database;
+use super::paths::{DATABASE, MIGRATOR, MONITOR, POSTGRES};
 use super::state::DatabaseState;
-use crate::subsystem::{
-    ActorNote, ActorPath, NODE, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem,
-};
+use crate::subsystem::{ActorNote, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem};
 use crate::supervise::{ChildSpec, StartError, Strategy, SupervisorSpec};
-
-/// The subsystem.
-pub static DATABASE: ActorPath = NODE.child("database");
-/// The private Postgres server.
-pub static POSTGRES: ActorPath = DATABASE.child("postgres");
-/// Pings the database.
-pub static MONITOR: ActorPath = DATABASE.child("monitor");
-/// Applies migrations once, at the start of the node.
-pub static MIGRATOR: ActorPath = DATABASE.child("migrator");
 
 /// The children of the database, in start order, as the code that opened it made them.
 pub struct DatabaseChildren(pub Vec<ChildSpec>);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::idempotency;
+use super::paths::FUNCTIONS;
 use super::shared::FunctionShared;
 use super::signals;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Shutdown, Timer};
@@ -39,7 +40,7 @@ impl FunctionsActor {
     pub(super) fn spec(shared: Arc<FunctionShared>) -> ChildSpec {
         let drain = shared.config.drain_timeout + 2 * CANCEL_GRACE;
         let (mut spec, _address) =
-            ChildSpec::actor("functions", move || Self { shared: Arc::clone(&shared) });
+            ChildSpec::actor(FUNCTIONS.id(), move || Self { shared: Arc::clone(&shared) });
         spec.shutdown = Shutdown::Deadline(drain);
         spec
     }

@@ -37,6 +37,7 @@ pub mod config;
 mod idempotency;
 mod inflight;
 mod live;
+pub mod paths;
 mod shared;
 pub mod signals;
 pub mod subsystem;

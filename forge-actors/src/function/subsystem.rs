@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::config::FunctionConfig;
+use super::paths::FUNCTIONS;
 use super::{FunctionDeps, Functions};
 use crate::app::Catalog;
 use crate::app::context::Services;
@@ -13,13 +14,8 @@ use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::kernel::integer::Int53;
 use crate::leader::{Leader, MAINTENANCE};
-use crate::subsystem::{
-    ActorNote, ActorPath, NODE, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem,
-};
+use crate::subsystem::{ActorNote, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem};
 use crate::supervise::{StartError, Tree};
-
-/// The subsystem, which is one actor.
-pub static FUNCTIONS: ActorPath = NODE.child("functions");
 
 /// See the module. Takes the catalog, the node's view and, where there are some, the [`Tokens`].
 pub struct FunctionSubsystem;

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::accept::serve;
+use super::paths::LISTENER;
 use super::port::Port;
 use super::shared::GatewayShared;
 use crate::kernel::time::secs;
@@ -23,7 +24,7 @@ pub(super) fn spec(shared: Arc<GatewayShared>, port: Arc<Port>) -> ChildSpec {
     let config = &shared.config;
     let stop_timeout = config.drain_delay.saturating_add(config.drain_timeout).saturating_add(CUT_TIMEOUT);
     let make = move || HttpListener { shared: Arc::clone(&shared), port: Arc::clone(&port) };
-    let mut spec = ChildSpec::unaddressed("listener", make);
+    let mut spec = ChildSpec::unaddressed(LISTENER.id(), make);
     spec.shutdown = Shutdown::Deadline(stop_timeout);
     spec
 }

@@ -32,6 +32,7 @@ mod envelope;
 mod etag;
 mod listener;
 mod monitored_stream;
+pub mod paths;
 pub mod port;
 mod request_context;
 mod response;

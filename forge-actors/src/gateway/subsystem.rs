@@ -6,6 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::assets::Assets;
 use super::config::GatewayConfig;
+use super::paths::{DRAINER, GATEWAY, LISTENER, SESSIONS};
 use super::port::Port;
 use super::{Gateway, GatewayDeps};
 use crate::app::token::Tokens;
@@ -14,19 +15,8 @@ use crate::kernel::integer::Int53;
 use crate::reactor::Reactor;
 use crate::session::config::SessionsConfig;
 use crate::session::{SessionDeps, Sessions};
-use crate::subsystem::{
-    ActorNote, ActorPath, NODE, NodeBuilder, Part, Readiness, ReadinessRule, SectionEntry, Subsystem,
-};
+use crate::subsystem::{ActorNote, NodeBuilder, Part, Readiness, ReadinessRule, SectionEntry, Subsystem};
 use crate::supervise::{ChildSpec, StartError, Strategy, SupervisorSpec};
-
-/// The subsystem.
-pub static GATEWAY: ActorPath = NODE.child("gateway");
-/// One actor for each WebSocket.
-pub static SESSIONS: ActorPath = GATEWAY.child("sessions");
-/// Sends clients away when the node stops.
-pub static DRAINER: ActorPath = GATEWAY.child("session_drainer");
-/// Accepts connections.
-pub static LISTENER: ActorPath = GATEWAY.child("listener");
 
 /// What a gateway needs that exists before the tree.
 pub struct GatewayOptions {

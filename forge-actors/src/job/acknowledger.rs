@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::messages::{AcknowledgerMessage, ClaimerMessage, EndedAttempt};
+use super::paths::ACKNOWLEDGER;
 use super::shared::JobShared;
 use super::signals;
 use crate::app::job::JobStatus;
@@ -54,7 +55,7 @@ pub(super) struct AcknowledgerState {
 impl Acknowledger {
     pub(super) fn spec(shared: Arc<JobShared>, mailbox: Mailbox<AcknowledgerMessage>) -> ChildSpec {
         let make = move || Self { shared: Arc::clone(&shared) };
-        let mut spec = ChildSpec::with_mailbox("acknowledger", mailbox, make);
+        let mut spec = ChildSpec::with_mailbox(ACKNOWLEDGER.id(), mailbox, make);
         spec.shutdown = Shutdown::Deadline(LAST_WRITE + secs(2));
         spec
     }

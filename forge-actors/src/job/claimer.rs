@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::leases::ClaimedJob;
 use super::messages::{ClaimerMessage, WorkerMessage};
+use super::paths::CLAIMER;
 use super::planner::{ClaimPlanner, ClaimStep};
 use super::shared::JobShared;
 use super::store::{BegunAttempt, Claim, JobRecord, Promoted};
@@ -81,7 +82,7 @@ pub(super) struct ClaimerState {
 
 impl Claimer {
     pub(super) fn spec(shared: Arc<JobShared>, mailbox: Mailbox<ClaimerMessage>) -> ChildSpec {
-        ChildSpec::with_mailbox("claimer", mailbox, move || Self { shared: Arc::clone(&shared) })
+        ChildSpec::with_mailbox(CLAIMER.id(), mailbox, move || Self { shared: Arc::clone(&shared) })
     }
 
     /// Assigns jobs to free workers, and sends the statements that the planner asks for.

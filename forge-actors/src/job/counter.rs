@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::messages::ClaimerMessage;
+use super::paths::COUNTER;
 use super::shared::JobShared;
 use super::signals;
 use super::store::QueueCount;
@@ -30,7 +31,7 @@ impl Counter {
         let schedule = Schedule { first_within: Duration::ZERO, ..Schedule::every(INTERVAL) };
         let make =
             move || Self { shared: Arc::clone(&shared), reported: BTreeSet::new(), gauges: BTreeSet::new() };
-        ChildSpec::periodic("counter", schedule, make).0
+        ChildSpec::periodic(COUNTER.id(), schedule, make).0
     }
 
     fn publish(&mut self, counts: &[QueueCount]) {

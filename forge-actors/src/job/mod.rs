@@ -66,6 +66,7 @@ mod counter;
 pub mod insert;
 mod leases;
 mod messages;
+pub mod paths;
 mod planner;
 mod rescuer;
 mod shared;
@@ -89,6 +90,7 @@ use crate::kernel::slot::Slot;
 use crate::leader::Term;
 use crate::supervise::{ChildSpec, Mailbox, Strategy, SupervisorSpec};
 
+use self::paths::WORKERS;
 use acknowledger::Acknowledger;
 use claimer::Claimer;
 use config::JobConfig;
@@ -170,13 +172,14 @@ impl Jobs {
             .collect();
         let children = vec![
             Acknowledger::spec(Arc::clone(&shared), acknowledger_mailbox),
-            ChildSpec::supervisor("workers", SupervisorSpec::new(Strategy::OneForOne, workers)),
+            ChildSpec::supervisor(WORKERS.id(), SupervisorSpec::new(Strategy::OneForOne, workers)),
             Claimer::spec(Arc::clone(&shared), claimer_mailbox),
             Rescuer::spec(Arc::clone(&shared)),
             Counter::spec(Arc::clone(&shared)),
             Sweeper::spec(Arc::clone(&shared), terms),
         ];
-        let spec = ChildSpec::supervisor("jobs", SupervisorSpec::new(Strategy::OneForOne, children));
+        let spec =
+            ChildSpec::supervisor(paths::JOBS.id(), SupervisorSpec::new(Strategy::OneForOne, children));
         (Self { shared }, spec)
     }
 

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::paths::RESCUER;
 use super::shared::JobShared;
 use super::signals;
 use crate::change::Hint;
@@ -33,7 +34,7 @@ impl Rescuer {
     pub(super) fn spec(shared: Arc<JobShared>) -> ChildSpec {
         let schedule = Schedule { jitter: JITTER, backoff: RETRY, ..Schedule::every(INTERVAL) };
         let make = move || Self { shared: Arc::clone(&shared), not_before: Instant::now() };
-        ChildSpec::periodic("rescuer", schedule, make).0
+        ChildSpec::periodic(RESCUER.id(), schedule, make).0
     }
 }
 

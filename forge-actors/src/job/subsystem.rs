@@ -1,33 +1,17 @@
 //! Jobs as a subsystem, on nodes with the role `worker`. Provides [`Jobs`].
 
 use super::config::JobConfig;
+use super::paths::{ACKNOWLEDGER, CLAIMER, COUNTER, JOBS, RESCUER, SWEEPER, WORKERS};
 use super::{JOBS as LEADERSHIP, JobDeps, Jobs};
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::Functions;
 use crate::leader::Leader;
-use crate::subsystem::{
-    ActorNote, ActorPath, Figure, FigureUnit, NODE, NodeBuilder, Part, SectionEntry, Subsystem,
-};
+use crate::subsystem::{ActorNote, Figure, FigureUnit, NodeBuilder, Part, SectionEntry, Subsystem};
 use crate::supervise::StartError;
 
 /// The role of nodes that run jobs.
 const ROLE: &str = "worker";
-
-/// The subsystem.
-pub static JOBS: ActorPath = NODE.child("jobs");
-/// Writes results and renews leases.
-pub static ACKNOWLEDGER: ActorPath = JOBS.child("acknowledger");
-/// One actor for each job that can run at the same time.
-pub static WORKERS: ActorPath = JOBS.child("workers");
-/// Claims jobs.
-pub static CLAIMER: ActorPath = JOBS.child("claimer");
-/// Returns jobs whose lease has run out.
-pub static RESCUER: ActorPath = JOBS.child("rescuer");
-/// Counts the jobs that wait.
-pub static COUNTER: ActorPath = JOBS.child("counter");
-/// Deletes old history.
-pub static SWEEPER: ActorPath = JOBS.child("sweeper");
 
 /// See the module.
 pub struct JobSubsystem;

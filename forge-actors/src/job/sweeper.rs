@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::paths::SWEEPER;
 use super::shared::JobShared;
 use super::store::JobStore;
 use crate::kernel::fault::Fault;
@@ -29,7 +30,7 @@ pub(super) struct Sweeper {
 impl Sweeper {
     pub(super) fn spec(shared: Arc<JobShared>, terms: watch::Receiver<Option<Term>>) -> ChildSpec {
         let make = move || Self { shared: Arc::clone(&shared) };
-        ChildSpec::elected("sweeper", Schedule::every(INTERVAL), terms, make).0
+        ChildSpec::elected(SWEEPER.id(), Schedule::every(INTERVAL), terms, make).0
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::LeaderDeps;
 use super::leadership::Leadership;
 use super::messages::ElectorMessage;
+use super::paths::ELECTOR;
 use super::shared::LeaderShared;
 use super::signals;
 use super::state::{Election, ElectionEffect, ElectionInput, TermEnd};
@@ -78,7 +79,7 @@ impl Elector {
         shared: Arc<LeaderShared>,
     ) -> ChildSpec {
         let make = move || Self { deps: deps.clone(), shared: Arc::clone(&shared) };
-        ChildSpec::with_mailbox("elector", mailbox, make)
+        ChildSpec::with_mailbox(ELECTOR.id(), mailbox, make)
     }
 
     /// One round; answers when the next one is due, `None` when this node stands for nothing any more.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::paths::HISTORY;
 use super::store;
 use super::term::Term;
 use crate::db::database::Database;
@@ -30,7 +31,7 @@ pub(super) fn spec(
     terms: watch::Receiver<Option<Term>>,
 ) -> ChildSpec {
     let make = move || DeleteTerms { database: database.clone(), retention };
-    ChildSpec::elected("history", Schedule::every(INTERVAL), terms, make).0
+    ChildSpec::elected(HISTORY.id(), Schedule::every(INTERVAL), terms, make).0
 }
 
 impl Duty for DeleteTerms {

@@ -66,6 +66,7 @@ mod elector;
 mod history;
 mod leadership;
 mod messages;
+pub mod paths;
 mod shared;
 pub mod signals;
 mod state;
@@ -84,6 +85,7 @@ use self::config::LeaderConfig;
 use self::elector::Elector;
 pub use self::leadership::Leadership;
 use self::messages::ElectorMessage;
+use self::paths::LEADER;
 use self::shared::LeaderShared;
 pub use self::term::{IDLE_MAX, Term, TermError};
 use crate::db::database::Database;
@@ -122,7 +124,7 @@ impl Leader {
         let leader = Self { shared, elector };
         let history = history::spec(deps.database, deps.config.retention, leader.stand_for(MAINTENANCE));
         let children = vec![elector_child, history];
-        (leader, ChildSpec::supervisor("leader", SupervisorSpec::new(Strategy::OneForOne, children)))
+        (leader, ChildSpec::supervisor(LEADER.id(), SupervisorSpec::new(Strategy::OneForOne, children)))
     }
 
     /// Makes this node a candidate for `leadership`, and answers where its terms are published: `Some` while

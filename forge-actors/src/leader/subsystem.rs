@@ -1,17 +1,11 @@
 //! Leader election as a subsystem. Provides the [`Leader`].
 
 use super::config::LeaderConfig;
+use super::paths::{ELECTOR, HISTORY, LEADER};
 use super::{Leader, LeaderDeps};
 use crate::db::database::Database;
-use crate::subsystem::{ActorNote, ActorPath, NODE, NodeBuilder, Part, SectionEntry, Subsystem};
+use crate::subsystem::{ActorNote, NodeBuilder, Part, SectionEntry, Subsystem};
 use crate::supervise::StartError;
-
-/// The subsystem.
-pub static LEADER: ActorPath = NODE.child("leader");
-/// Holds the locks and renews the terms.
-pub static ELECTOR: ActorPath = LEADER.child("elector");
-/// Deletes old terms.
-pub static HISTORY: ActorPath = LEADER.child("history");
 
 /// See the module.
 pub struct LeaderSubsystem;

@@ -42,6 +42,7 @@ mod delivery;
 mod groups;
 mod messages;
 mod pace;
+pub mod paths;
 mod poller;
 mod query_key;
 mod read_index;

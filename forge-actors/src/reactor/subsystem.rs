@@ -1,22 +1,14 @@
 //! Live queries as a subsystem. Provides the [`Reactor`].
 
 use super::config::ReactivityConfig;
+use super::paths::{POLLER, REACTOR, TICKER};
 use super::{Reactor, ReactorDeps};
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::Functions;
 use crate::kernel::integer::Int53;
-use crate::subsystem::{
-    ActorNote, ActorPath, NODE, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem,
-};
+use crate::subsystem::{ActorNote, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem};
 use crate::supervise::StartError;
-
-/// The subsystem.
-pub static REACTOR: ActorPath = NODE.child("reactor");
-/// Runs ticks.
-pub static TICKER: ActorPath = REACTOR.child("ticker");
-/// Decides when to tick.
-pub static POLLER: ActorPath = REACTOR.child("poller");
 
 /// See the module.
 pub struct ReactorSubsystem;

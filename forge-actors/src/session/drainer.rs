@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::limits::{REACTOR_CHECK_INTERVAL, REACTOR_DOWN_MAX};
+use super::limits::{DRAINER_ID, REACTOR_CHECK_INTERVAL, REACTOR_DOWN_MAX};
 use super::shared::SessionShared;
 use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Shutdown, Timer};
@@ -36,8 +36,7 @@ pub(super) struct DrainerState {
 impl SessionDrainer {
     pub(super) fn spec(shared: Arc<SessionShared>) -> ChildSpec {
         let timeout = drain_timeout(&shared);
-        let mut spec =
-            ChildSpec::unaddressed("session_drainer", move || Self { shared: Arc::clone(&shared) });
+        let mut spec = ChildSpec::unaddressed(DRAINER_ID, move || Self { shared: Arc::clone(&shared) });
         spec.shutdown = Shutdown::Deadline(timeout + secs(1));
         spec
     }

@@ -40,3 +40,8 @@ pub(super) const REACTOR_CHECK_INTERVAL: Duration = secs(1);
 pub(super) const REACTOR_DOWN_MAX: Duration = secs(5);
 /// Time for a session's actor to start; then the connection is closed with 1013.
 pub(super) const START_TIMEOUT: Duration = secs(5);
+
+/// Id of the supervisor of the sessions, which is a child of the gateway.
+pub const SUPERVISOR_ID: &str = "sessions";
+/// Id of the drainer, which is its sibling.
+pub const DRAINER_ID: &str = "session_drainer";

@@ -59,6 +59,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use limits::{DRAINER_ID, SUPERVISOR_ID};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,7 +110,7 @@ impl Sessions {
         // The connection limiter counts sockets. The actor of a socket that has closed may still be stopping,
         // so the supervisor is given twice the number.
         let children_max = deps.config.connections_max.saturating_mul(2);
-        let (supervisor, children) = ChildSpec::dynamic("sessions", DynamicSpec::new(children_max));
+        let (supervisor, children) = ChildSpec::dynamic(SUPERVISOR_ID, DynamicSpec::new(children_max));
         let shared = Arc::new(SessionShared::new(deps));
         let drainer = SessionDrainer::spec(Arc::clone(&shared));
         (Self { shared, children }, [supervisor, drainer])

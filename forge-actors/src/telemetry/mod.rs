@@ -14,6 +14,7 @@
 mod crash_expiry;
 mod crash_writer;
 mod metrics_upkeep;
+pub mod paths;
 pub mod signals;
 pub mod store;
 pub mod subsystem;
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 use self::crash_expiry::ExpireCrashes;
 use self::crash_writer::WriteCrashes;
 use self::metrics_upkeep::FoldMetrics;
+use self::paths::{CRASH_EXPIRY, CRASHES, METRICS};
 use crate::db::database::Database;
 use crate::kernel::ids::NodeId;
 use crate::leader::Term;
@@ -48,7 +50,7 @@ pub fn children(
     // The position outlives restarts of the writer, so that no crash is written twice.
     let written = Arc::new(AtomicU64::new(0));
     let (writer_database, tree) = (database.clone(), Arc::clone(tree));
-    let (writer, _) = ChildSpec::periodic("crashes", crash_writer::SCHEDULE, move || WriteCrashes {
+    let (writer, _) = ChildSpec::periodic(CRASHES.id(), crash_writer::SCHEDULE, move || WriteCrashes {
         node,
         database: writer_database.clone(),
         tree: Arc::clone(&tree),
@@ -56,9 +58,9 @@ pub fn children(
     });
     let database = database.clone();
     let make_expiry = move || ExpireCrashes { database: database.clone() };
-    let (expiry, _) = ChildSpec::elected("crash_expiry", crash_expiry::SCHEDULE, terms, make_expiry);
+    let (expiry, _) = ChildSpec::elected(CRASH_EXPIRY.id(), crash_expiry::SCHEDULE, terms, make_expiry);
     let upkeep = metrics.map(|handle| {
-        ChildSpec::periodic("metrics", metrics_upkeep::SCHEDULE, move || FoldMetrics {
+        ChildSpec::periodic(METRICS.id(), metrics_upkeep::SCHEDULE, move || FoldMetrics {
             handle: handle.clone(),
         })
         .0

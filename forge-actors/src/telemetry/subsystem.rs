@@ -5,19 +5,11 @@ use std::sync::Arc;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::children;
+use super::paths::{CRASH_EXPIRY, CRASHES, METRICS, TELEMETRY};
 use crate::db::database::Database;
 use crate::leader::{Leader, MAINTENANCE};
-use crate::subsystem::{ActorNote, ActorPath, NODE, NodeBuilder, Part, Subsystem};
+use crate::subsystem::{ActorNote, NodeBuilder, Part, Subsystem};
 use crate::supervise::{ChildSpec, StartError, Strategy, SupervisorSpec, Tree};
-
-/// The subsystem.
-pub static TELEMETRY: ActorPath = NODE.child("telemetry");
-/// Writes crashes to their table.
-pub static CRASHES: ActorPath = TELEMETRY.child("crashes");
-/// Deletes old crashes.
-pub static CRASH_EXPIRY: ActorPath = TELEMETRY.child("crash_expiry");
-/// Folds recorded metrics.
-pub static METRICS: ActorPath = TELEMETRY.child("metrics");
 
 /// See the module. Takes the [`PrometheusHandle`] where metrics are served.
 pub struct TelemetrySubsystem;

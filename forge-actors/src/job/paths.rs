@@ -1,0 +1,18 @@
+//! Paths of the actors of the job subsystem. Child ids, notes and checks name these statics.
+
+use crate::subsystem::{ActorPath, NODE};
+
+/// The subsystem.
+pub static JOBS: ActorPath = NODE.child("jobs");
+/// Writes results and renews leases.
+pub static ACKNOWLEDGER: ActorPath = JOBS.child("acknowledger");
+/// One actor for each job that can run at the same time.
+pub static WORKERS: ActorPath = JOBS.child("workers");
+/// Claims jobs.
+pub static CLAIMER: ActorPath = JOBS.child("claimer");
+/// Returns jobs whose lease has run out.
+pub static RESCUER: ActorPath = JOBS.child("rescuer");
+/// Counts the jobs that wait.
+pub static COUNTER: ActorPath = JOBS.child("counter");
+/// Deletes old history.
+pub static SWEEPER: ActorPath = JOBS.child("sweeper");
