@@ -1,8 +1,8 @@
 //! Forge's runtime: supervision, handlers, the database, functions and the gateway.
 //!
 //! Applications depend on the façade crate `forge` (package `forge-node`), which re-exports what they need;
-//! the subsystems are public here for the façade, the command line and the tests. Data walks one way: gateway →
-//! function → app → db.
+//! the subsystems are public here for the façade, the command line and the tests. Data walks one way:
+//! gateway → function → app → db.
 
 // The attributes expand to `::forge::…`; inside this crate that name is the crate itself.
 extern crate self as forge;

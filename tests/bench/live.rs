@@ -77,7 +77,7 @@ async fn latencies(writing: &Node, reading: &Node) -> Vec<f64> {
     for change in 0..CHANGES {
         let title = format!("{change} {}", uuid::Uuid::new_v4());
         let began = Instant::now();
-        let told = async {
+        let delivered = async {
             loop {
                 let frame = socket.frame_of("transition").await;
                 if frame["mods"]
@@ -89,9 +89,9 @@ async fn latencies(writing: &Node, reading: &Node) -> Vec<f64> {
             }
         };
         let call = writing.call("live.retitle", json!({ "id": 1, "title": title }), None);
-        let (told, reply) = tokio::join!(told, call);
+        let (delivered, reply) = tokio::join!(delivered, call);
         reply.data();
-        took.push(told.as_secs_f64() * 1_000.0);
+        took.push(delivered.as_secs_f64() * 1_000.0);
         tokio::time::sleep(PAUSE).await;
     }
     took.sort_by(f64::total_cmp);

@@ -1,5 +1,5 @@
 //! What the capture of changes costs those who write: updates by primary key with and without it, in one run,
-//! while a tail looks every 5 ms.
+//! while a tail polls every 5 ms.
 //!
 //! Rounds alternate, and so does which side of a round goes first; the figure is the median of the rounds'
 //! ratios. The writers are plain connections, one statement a transaction: the most that a trigger can weigh.
@@ -23,7 +23,7 @@ use crate::goal::{Goal, median};
 const ROUNDS: usize = 7;
 const ROUND: Duration = Duration::from_secs(3);
 const ROWS: i32 = 64_000;
-/// How often the tail looks: as often as a busy reactor.
+/// How often the tail polls: as often as a busy reactor.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
@@ -34,7 +34,7 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
     Runner { database: &pools, sets: &sets, node: "bench", lock_wait: Duration::from_secs(5) }
         .up(None, |_| {})
         .await?;
-    // Room for updates beside their rows, so that the index is left alone, and both sides with it.
+    // A fill factor that leaves space for new row versions, so that updates do not touch the index.
     database
         .execute("create table items (id int primary key, team int, n int, pad text) with (fillfactor = 50)")
         .await;
@@ -69,9 +69,9 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
         ));
     }
     looking.store(false, Ordering::Release);
-    let (looks, told) = tail.await??;
-    println!("tax: the tail looked {looks} times, {told} of them told of changes");
-    anyhow::ensure!(told > 0, "the tail saw nothing: the capture was not on");
+    let (polls, changed) = tail.await??;
+    println!("tax: the tail polled {polls} times, {changed} of them found changes");
+    anyhow::ensure!(changed > 0, "the tail found no change: the capture was off");
     pools.close().await;
     Ok(goals)
 }
@@ -112,17 +112,17 @@ async fn measure(database: &Database, writers: usize, captured: bool) -> anyhow:
     Ok(done.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64())
 }
 
-/// Looks until told otherwise: how often, and how often there was something.
+/// Polls until it is stopped. Returns the number of polls, and how many of them found changes.
 async fn look(pools: Pools, looking: Arc<AtomicBool>) -> anyhow::Result<(u64, u64)> {
     let mut tail = Tail::new();
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut looks, mut told) = (0, 0);
+    let (mut polls, mut changed) = (0, 0);
     while looking.load(Ordering::Acquire) {
         ticks.tick().await;
         let batch = tail.read(&pools.reader()).await.map_err(anyhow::Error::new)?;
-        looks += 1;
-        told += u64::from(matches!(batch.changed, Changed::Tables(tables) if !tables.is_empty()));
+        polls += 1;
+        changed += u64::from(matches!(batch.changed, Changed::Tables(tables) if !tables.is_empty()));
     }
-    Ok((looks, told))
+    Ok((polls, changed))
 }

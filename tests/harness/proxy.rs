@@ -92,8 +92,7 @@ async fn serve(client: TcpStream, target: SocketAddr, mut changes: watch::Receiv
             Step::Continue => {}
             Step::Close => return,
             Step::Reset => {
-                // The server is closed in order: it has received everything that the client was told is on
-                // its way.
+                // The server is closed in order: it has received everything that the client has sent.
                 return reset(&link.client);
             }
         }
@@ -126,9 +125,11 @@ impl Link {
             | Disturbance::CutAfter(_)
             | Disturbance::CutAfterCommit => {}
         }
+        let (up, down) =
+            (disturbance != Disturbance::StallUpstream, disturbance != Disturbance::StallDownstream);
         let ready = tokio::select! {
-            ready = self.client.readable(), if disturbance != Disturbance::StallUpstream => ready.map(|()| true),
-            ready = self.server.readable(), if disturbance != Disturbance::StallDownstream => ready.map(|()| false),
+            ready = self.client.readable(), if up => ready.map(|()| true),
+            ready = self.server.readable(), if down => ready.map(|()| false),
         };
         let Ok(upstream) = ready else { return Step::Close };
         if let Disturbance::Delay(delay) = disturbance {

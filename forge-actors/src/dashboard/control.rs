@@ -14,7 +14,7 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
 use crate::kernel::invocation::Invocation;
 use crate::subsystem::{Carries, SubsystemEntry};
-use crate::supervise::{CallError, ChildError, ControlError};
+use crate::supervise::{ActorCallError, ChildError, ControlError};
 
 /// How long a caller waits for the actor's supervisor.
 const SUPERVISOR_MAX: Duration = Duration::from_secs(3);
@@ -108,7 +108,7 @@ pub(super) async fn carry_out(view: &NodeView, path: &str, stop: bool) -> Result
         tree.restart_actor(path, SUPERVISOR_MAX).await
     };
     match done {
-        Ok(()) | Err(ControlError::Child(ChildError::Call(CallError::TimedOut { .. }))) => Ok(()),
+        Ok(()) | Err(ControlError::Child(ChildError::Call(ActorCallError::TimedOut { .. }))) => Ok(()),
         Err(error @ (ControlError::Unknown { .. } | ControlError::Child(ChildError::Unknown { .. }))) => {
             Err(Fault::new(Code::NotFound, error.to_string()))
         }

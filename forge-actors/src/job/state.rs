@@ -63,7 +63,7 @@ impl Transition {
 /// The fault with its causes, as an operator reads it, without characters that Postgres cannot store.
 fn error_text(fault: &Fault) -> String {
     let text = match error_causes(fault) {
-        // The message of an internal fault is meant for clients, who must not see the causes that follow here.
+        // The message of an internal fault is for clients, which must not see the causes that follow here.
         Some(causes) if fault.code() == Code::Internal => format!("{}: {causes}", fault.code()),
         Some(_) | None => error_chain(fault),
     };

@@ -133,11 +133,11 @@ impl Reactor {
         let ticker = move || Ticker { shared: Arc::clone(&of_ticker) };
         let poller = move || Poller { shared: Arc::clone(&of_poller) };
         let children = vec![
-            ChildSpec::with_mailbox("ticker", ticker_mailbox, ticker),
-            ChildSpec::with_mailbox("poller", poller_mailbox, poller),
+            ChildSpec::with_mailbox(paths::TICKER.id(), ticker_mailbox, ticker),
+            ChildSpec::with_mailbox(paths::POLLER.id(), poller_mailbox, poller),
         ];
         let spec = SupervisorSpec::new(Strategy::OneForOne, children);
-        (Self { shared }, ChildSpec::supervisor("reactor", spec))
+        (Self { shared }, ChildSpec::supervisor(paths::REACTOR.id(), spec))
     }
 
     /// Attaches a client, whose deliveries go to `sink`. The client ends when the handle is dropped.

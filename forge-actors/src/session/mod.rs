@@ -71,7 +71,7 @@ use tokio::net::TcpStream;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::slot::Slot;
 use crate::kernel::time::secs;
-use crate::supervise::{CallError, ChildSpec, Children, DynamicSpec, Mailbox, Restart};
+use crate::supervise::{ActorCallError, ChildSpec, Children, DynamicSpec, Mailbox, Restart};
 
 use actor::SessionActor;
 pub use connection_limiter::ConnectionPermit;
@@ -175,9 +175,9 @@ impl Sessions {
     /// Describes one session. Waits at most `deadline`.
     ///
     /// # Errors
-    /// [`CallError::Gone`] when no session of that id is open.
-    pub async fn describe(&self, id: SessionId, deadline: Duration) -> Result<SessionInfo, CallError> {
-        let address = self.shared.open.get(&id).map(|address| address.clone()).ok_or(CallError::Gone)?;
+    /// [`ActorCallError::Gone`] when no session of that id is open.
+    pub async fn describe(&self, id: SessionId, deadline: Duration) -> Result<SessionInfo, ActorCallError> {
+        let address = self.shared.open.get(&id).map(|address| address.clone()).ok_or(ActorCallError::Gone)?;
         address.call(SessionMessage::Describe, deadline).await
     }
 }

@@ -31,7 +31,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-// The face of this folder is flat, as that of `supervise`: a subsystem's file names several of these together.
+// The face of this folder is flat, as that of `supervise`: a subsystem's file names several of these.
 pub use builder::{NodeBuilder, NodeProfile};
 pub use describe::describe;
 pub use entry::{ActorNote, Carries, Part, ReadinessRule, StopRule, Subsystem, SubsystemEntry};

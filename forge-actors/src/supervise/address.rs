@@ -140,24 +140,24 @@ impl<M: Message> Address<M> {
     /// skip the work.
     ///
     /// # Errors
-    /// [`CallError`]: the message was not sent, the actor ended, or `deadline` passed.
+    /// [`ActorCallError`]: the message was not sent, the actor ended, or `deadline` passed.
     pub async fn call<T>(
         &self,
         build: impl FnOnce(Reply<T>) -> M,
         deadline: Duration,
-    ) -> Result<T, CallError> {
+    ) -> Result<T, ActorCallError> {
         let (sender, receiver) = oneshot::channel();
         self.cast(build(Reply(sender)))?;
         match tokio::time::timeout(deadline, receiver).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(_)) => Err(CallError::NoReply),
-            Err(_) => Err(CallError::TimedOut { deadline }),
+            Ok(Err(_)) => Err(ActorCallError::NoReply),
+            Err(_) => Err(ActorCallError::TimedOut { deadline }),
         }
     }
 }
 
 /// The caller of an [`Address::call`], as the handler of the message sees it. Dropping a reply without
-/// sending gives the caller [`CallError::NoReply`].
+/// sending gives the caller [`ActorCallError::NoReply`].
 #[derive(Debug)]
 pub struct Reply<T>(oneshot::Sender<T>);
 
@@ -189,7 +189,7 @@ pub enum CastError {
 
 /// Why a call brought no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
+pub enum ActorCallError {
     /// The mailbox has reached its limit; the message was not sent.
     #[error("the actor's mailbox is full: {mailbox_max} messages wait")]
     Full {
@@ -210,7 +210,7 @@ pub enum CallError {
     },
 }
 
-impl From<CastError> for CallError {
+impl From<CastError> for ActorCallError {
     fn from(error: CastError) -> Self {
         match error {
             CastError::Full { mailbox_max } => Self::Full { mailbox_max },
@@ -219,12 +219,14 @@ impl From<CastError> for CallError {
     }
 }
 
-impl From<CallError> for Fault {
-    fn from(error: CallError) -> Self {
+impl From<ActorCallError> for Fault {
+    fn from(error: ActorCallError) -> Self {
         let (code, message) = match error {
-            CallError::Full { .. } => (Code::Overloaded, "too many calls wait inside the server"),
-            CallError::Gone | CallError::NoReply => (Code::Unavailable, "a part of the server is restarting"),
-            CallError::TimedOut { .. } => (Code::Timeout, "a part of the server did not answer in time"),
+            ActorCallError::Full { .. } => (Code::Overloaded, "too many calls wait inside the server"),
+            ActorCallError::Gone | ActorCallError::NoReply => {
+                (Code::Unavailable, "a part of the server is restarting")
+            }
+            ActorCallError::TimedOut { .. } => (Code::Timeout, "a part of the server did not answer in time"),
         };
         Self::new(code, message).because(error)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::address::{Address, CallError};
+use super::address::{ActorCallError, Address};
 use super::periodic::PeriodicMessage;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
@@ -157,7 +157,7 @@ pub enum RunError {
     NotLeader,
     /// The actor did not answer.
     #[error(transparent)]
-    Call(#[from] CallError),
+    Call(#[from] ActorCallError),
 }
 
 /// The last results of a duty. They are kept over restarts of the actor.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::address::{Address, CallError};
+use super::address::{ActorCallError, Address};
 use super::launch::StartError;
 use super::spec::{ChildSpec, SpecError};
 use super::supervisor::SupervisorCommand;
@@ -51,8 +51,8 @@ impl Children {
     /// Ids of the children, in the order in which they were added.
     ///
     /// # Errors
-    /// [`CallError`]: the supervisor is down, or did not answer within `deadline`.
-    pub async fn list(&self, deadline: Duration) -> Result<Vec<String>, CallError> {
+    /// [`ActorCallError`]: the supervisor is down, or did not answer within `deadline`.
+    pub async fn list(&self, deadline: Duration) -> Result<Vec<String>, ActorCallError> {
         self.address.call(|reply| SupervisorCommand::ListChildren { reply }, deadline).await
     }
 }
@@ -86,5 +86,5 @@ pub enum ChildError {
     Start(#[from] StartError),
     /// The supervisor did not answer.
     #[error(transparent)]
-    Call(#[from] CallError),
+    Call(#[from] ActorCallError),
 }

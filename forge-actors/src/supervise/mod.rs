@@ -72,7 +72,7 @@ mod tests;
 // Re-exports, because `#[derive(Message)]` expands to `supervise::Message`, and because actors use most of
 // these names together.
 pub use actor::{Actor, ActorError, Message};
-pub use address::{Address, CallError, CastError, Mailbox, Reply};
+pub use address::{ActorCallError, Address, CastError, Mailbox, Reply};
 pub use context::{Context, Timer};
 pub use control::ControlError;
 pub use duty::{Duty, PeriodicHandle, PeriodicStatus, RunError, RunReport, Schedule};

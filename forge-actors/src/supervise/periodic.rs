@@ -24,7 +24,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::actor::{Actor, ActorError};
-use super::address::{CallError, Mailbox, Reply};
+use super::address::{ActorCallError, Mailbox, Reply};
 use super::context::{Context, Timer};
 use super::duty::{Duty, PeriodicHandle, PeriodicStatus, RunError, RunReport, Schedule};
 use super::signals;
@@ -217,7 +217,7 @@ impl<D: Duty> Periodic<D> {
         if state.waiting.len() < WAITING_MAX {
             state.waiting.push(caller);
         } else {
-            caller.send(Err(RunError::Call(CallError::Full { mailbox_max: WAITING_MAX })));
+            caller.send(Err(RunError::Call(ActorCallError::Full { mailbox_max: WAITING_MAX })));
         }
     }
 }

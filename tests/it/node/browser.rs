@@ -75,8 +75,8 @@ async fn link_into(binary: Binary, url: &str, folder: &Path) -> String {
 
 /// Waits until a script is as far as that, or has failed.
 async fn await_line(scene: &Process, line: &str) {
-    let told = || async { (scene.stdout().line(line).is_some() || has_failed(scene)).then_some(()) };
-    until(&format!("the browser says: {line}"), SCENE, told).await;
+    let printed = || async { (scene.stdout().line(line).is_some() || has_failed(scene)).then_some(()) };
+    until(&format!("the browser says: {line}"), SCENE, printed).await;
 }
 
 async fn await_end(scene: &mut Process) {

@@ -1,5 +1,5 @@
-//! Clients that disconnect in the middle of a mutation: all of it happened, or nothing, and no connection stays
-//! in a transaction.
+//! Clients that disconnect in the middle of a mutation: all of it happened, or nothing, and no connection
+//! stays in a transaction.
 
 use std::time::Duration;
 

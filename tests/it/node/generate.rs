@@ -66,7 +66,7 @@ async fn the_nodes_own_functions_are_generated_apart() {
 }
 
 #[tokio::test]
-async fn what_no_client_can_be_told_is_named() {
+async fn what_no_client_can_be_sent_is_named() {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let refused = run(Binary::Probe, folder.path(), &["--out", "nowhere"]).await;
     assert_eq!(refused.code(), 1, "{}", refused.stderr);

@@ -1,5 +1,5 @@
-//! Leaders that are killed, frozen and cut off: another node leads, epochs rise, and there is one leader in the
-//! end.
+//! Leaders that are killed, frozen and cut off: another node leads, epochs rise, and there is one leader in
+//! the end.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! Nodes as processes: the real binaries, from outside, through HTTP, SQL and signals only.
 //!
-//! `forge-node` with its demo is what a newcomer meets; the faults need handlers that misbehave on demand,
-//! which the `probe` application has.
+//! `forge-node` with its demo is the first that a new user runs; the faults need handlers that misbehave on
+//! demand, which the `probe` application has.
 
 mod answers;
 mod assets;

@@ -102,7 +102,8 @@ async fn what_is_no_frame_ends_the_connection_and_nothing_else() {
         }
     }
     // Below the level of messages: unmasked, a reserved opcode, a text that is not UTF-8, a fragment of
-    // nothing, a ping that is too long. A frame is checked when all of it has arrived, so the ping has its 126 bytes.
+    // nothing, a ping that is too long. A frame is checked when all of it has arrived, so the ping has its
+    // 126 bytes.
     let long_ping = [&[0x89, 0xfe, 0, 126, 0, 0, 0, 0][..], &[b'x'; 126]].concat();
     let raw: [&[u8]; 5] = [
         &[0x81, 0x02, b'{', b'}'],

@@ -25,7 +25,7 @@ pub(crate) struct Writers {
     acknowledged: Arc<AtomicUsize>,
 }
 
-/// What the writers were told.
+/// The answers that the writers got.
 #[derive(Default)]
 pub(crate) struct Tally {
     /// Keys that were answered with 200.

@@ -18,7 +18,9 @@ struct Entry {
 }
 
 macro_rules! corpus {
-    ($($name:literal: $query:literal => $($write:literal),+;)+) => { &[$(Entry { name: $name, query: $query, writes: &[$($write),+] }),+] };
+    ($($name:literal: $query:literal => $($write:literal),+;)+) => {
+        &[$(Entry { name: $name, query: $query, writes: &[$($write),+] }),+]
+    };
 }
 
 /// Queries whose tables are captured: the result arrives with the fence.

@@ -1,4 +1,4 @@
-//! A database of its own for each test, with the pools of the room on it.
+//! A database of its own for each test, with pools of its own.
 
 use std::future::Future;
 use std::str::FromStr;

@@ -1,4 +1,5 @@
-//! Elections against a real Postgres: one leader, epochs that rise, and an old leader whose writes are refused.
+//! Elections against a real Postgres: one leader, epochs that rise, and an old leader whose writes are
+//! refused.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The database room against a real Postgres.
+//! The subsystems' statements against a real Postgres.
 
 #![allow(clippy::unwrap_used, reason = "whatever does not work fails the test, and the line says what")]
 

@@ -112,7 +112,11 @@ async fn a_failure_inside_a_frame_spares_the_transaction() {
     let ignoring = db.nested(false).await.unwrap();
     insert(&ignoring.db(), 2).await.unwrap();
     assert!(insert(&ignoring.db(), 1).await.is_err());
-    assert_eq!(ignoring.release().await.unwrap_err().code(), Code::Internal, "a swallowed failure is told");
+    assert_eq!(
+        ignoring.release().await.unwrap_err().code(),
+        Code::Internal,
+        "a swallowed failure is reported"
+    );
     insert(&db, 3).await.unwrap();
     transaction.commit().await.unwrap();
     assert_eq!(ids(&scratch.database.reader()).await, [1, 3]);
@@ -225,7 +229,7 @@ async fn a_handle_that_outlives_its_transaction_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_serialization_failure_is_told_as_one() {
+async fn a_serialization_failure_is_reported_as_one() {
     let scratch = scratch_with_table().await;
     execute(&mut scratch.connect().await, "INSERT INTO t VALUES (1), (2)").await;
     let options =

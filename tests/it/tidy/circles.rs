@@ -67,7 +67,7 @@ fn imports(folder: &str, file: &Rust) -> Vec<String> {
     let (_, inner) = folder.split_once("/src/").expect("product code is below src");
     let depth = file.path[folder.len() + 1..].matches('/').count();
     let is_facade = file.path.ends_with("/mod.rs") && depth == 0;
-    // From a file of the folder `super` is the folder; from one a level deeper, and from a deeper façade, more.
+    // From a file of the folder `super` is the folder; a deeper file writes it more often.
     let supers = depth + usize::from(depth == 0) - usize::from(file.path.ends_with("/mod.rs") && depth > 0);
     let roots: Vec<Vec<&str>> =
         vec![std::iter::once("crate").chain(inner.split('/')).collect(), vec!["super"; supers.max(1)]];

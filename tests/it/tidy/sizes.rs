@@ -45,22 +45,16 @@ fn files_are_short_as_a_rule() {
     assert!(at(95) <= FILE_LINES_P95, "p95 of the files is {} lines, more than {FILE_LINES_P95}", at(95));
 }
 
-/// `file` and why its lines are wide.
-const WIDE: &[(&str, &str)] =
-    &[("forge-actors/src/kernel/ids.rs", "the body of a macro, which names every path in full")];
-
 #[test]
 fn lines_fit_beside_each_other() {
-    let mut exceptions = Exceptions::new(WIDE);
     let mut findings = Vec::new();
     for file in RUST.iter() {
+        // What a test expects is easier to compare in one piece.
+        let literals = file.literal_lines();
         for (index, line) in file.text.lines().enumerate() {
             let columns = line.chars().count();
-            // What a test expects is easier to compare in one piece.
-            if columns > COLUMNS_MAX
-                && !(file.is_test(index + 1) && line.contains('"'))
-                && !exceptions.covers(file.path)
-            {
+            let is_expected = file.is_test(index + 1) && literals.contains(&(index + 1));
+            if columns > COLUMNS_MAX && !is_expected {
                 let what = format!("{columns} columns");
                 findings.push(Finding::new(
                     file.path,
@@ -71,7 +65,6 @@ fn lines_fit_beside_each_other() {
             }
         }
     }
-    findings.extend(exceptions.unneeded());
     none(findings);
 }
 

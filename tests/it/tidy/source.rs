@@ -1,5 +1,6 @@
 //! The source tree as the rules see it: text, tokens, functions, test regions.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -106,6 +107,12 @@ impl Rust {
     pub(crate) fn folder(&self) -> Option<&'static str> {
         let (folder, _) = self.path.strip_prefix("forge-actors/src/")?.split_once('/')?;
         Some(folder)
+    }
+
+    /// Lines that hold a part of a text.
+    pub(crate) fn literal_lines(&self) -> BTreeSet<usize> {
+        let literals = self.tokens.iter().filter(|token| token.literal);
+        literals.flat_map(|token| token.line..=token.line + token.text.matches('\n').count()).collect()
     }
 
     /// Lines where this sequence of tokens begins, outside of tests.

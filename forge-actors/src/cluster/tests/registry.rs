@@ -3,8 +3,8 @@ use std::time::Instant;
 use crate::cluster::registry::HeartbeatRecord;
 use crate::kernel::time::secs;
 
-/// After an outage the rows of all nodes are old. The first node that writes again must not declare the others
-/// dead.
+/// After an outage the rows of all nodes are old. The first node that writes again must not declare the
+/// others dead.
 #[test]
 fn a_node_declares_others_dead_only_while_its_own_heartbeats_succeed() {
     let (start, dead_after) = (Instant::now(), secs(10));

@@ -38,7 +38,10 @@ use crate::tree::SUBSYSTEMS;
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 macro_rules! handler {
-    ($name:ident { $($field:ident: $type:ty),* } $kind:ident -> $output:ty, $meta:expr, |$message:ident, $ctx:ident| $body:expr) => {
+    (
+        $name:ident { $($field:ident: $type:ty),* } $kind:ident -> $output:ty,
+        $meta:expr, |$message:ident, $ctx:ident| $body:expr
+    ) => {
         #[forge_app_macros::data]
         pub(super) struct $name { $(pub(super) $field: $type),* }
 

@@ -128,6 +128,12 @@ fn closes(outputs: &[SessionOutput], code: CloseCode) {
     assert!(matches!(outputs, [SessionOutput::Close(reason)] if reason.code == code), "{outputs:?}");
 }
 
+/// True when the only output is a mutation's failure with this code.
+fn is_refused(outputs: &[SessionOutput], code: Code) -> bool {
+    let [SessionOutput::MutationResult(completed)] = outputs else { return false };
+    completed.result.as_ref().is_err_and(|fault| fault.code() == code)
+}
+
 #[test]
 fn hello_comes_first_and_once() {
     for frame in [mutation(1), auth(None), ClientFrame::Ping { id: 1 }, ClientFrame::Unsubscribe { id: 1 }] {
@@ -259,9 +265,7 @@ fn mutations_run_in_order() {
     closes(&session.mutate(2), CloseCode::PolicyViolation);
     assert!(session.mutate(3).is_empty(), "it waits");
     let refused = session.mutate(4);
-    assert!(
-        matches!(refused.as_slice(), [SessionOutput::MutationResult(completed)] if completed.result.as_ref().is_err_and(|fault| fault.code() == Code::Overloaded))
-    );
+    assert!(is_refused(&refused, Code::Overloaded));
     let outputs = session.completed(1, Ok(Bytes::new()));
     let [
         SessionOutput::AwaitCommit(1, receipt),
@@ -312,9 +316,7 @@ fn a_drain_waits_for_running_mutations() {
     assert!(session.timed_out(2, SessionTimeout::GoAway).is_empty(), "mutations run");
     assert!(session.step(1, SessionInput::Drain).is_empty(), "`goAway` was sent");
     let refused = session.mutate(3);
-    assert!(
-        matches!(refused.as_slice(), [SessionOutput::MutationResult(completed)] if completed.result.as_ref().is_err_and(|fault| fault.code() == Code::Unavailable))
-    );
+    assert!(is_refused(&refused, Code::Unavailable));
     session.completed(1, Ok(Bytes::new()));
     let last = session.completed(2, Ok(Bytes::new()));
     assert!(

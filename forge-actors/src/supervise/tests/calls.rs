@@ -4,7 +4,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::supervise::meter::Meter;
-use crate::supervise::{ActorState, CallError, CastError, StopTimeout};
+use crate::supervise::{ActorCallError, ActorState, CastError, StopTimeout};
 
 async fn one() -> (Root, Steps, Address<PuppetMessage>) {
     let (child, address) = puppet("a");
@@ -25,7 +25,7 @@ async fn a_full_mailbox_refuses_and_a_stopped_actor_is_gone() -> Result<(), Stop
             std::task::Poll::Ready(answer) => refused = Some(answer),
         }
     }
-    assert_eq!((waiting.len(), refused), (3, Some(Err(CallError::Full { mailbox_max: 3 }))));
+    assert_eq!((waiting.len(), refused), (3, Some(Err(ActorCallError::Full { mailbox_max: 3 }))));
     let actor = steps.tree.get("node/a").expect("known");
     assert_eq!((actor.mailbox_depth.get(), actor.mailbox_max.get()), (3, 3));
     gate.add_permits(1);
@@ -50,7 +50,7 @@ async fn a_call_that_timed_out_is_closed_for_its_handler() {
     });
     blocking.await.expect("the blocker runs");
     let abandoned = address.call(|reply| PuppetMessage::SlowEcho(Arc::clone(&gate), reply), millis(20)).await;
-    assert_eq!(abandoned, Err(CallError::TimedOut { deadline: millis(20) }));
+    assert_eq!(abandoned, Err(ActorCallError::TimedOut { deadline: millis(20) }));
     gate.add_permits(1);
     assert_eq!(blocker.await.expect("it ends"), Ok(false));
     assert_eq!(address.call(|reply| PuppetMessage::Echo(1, reply), PATIENCE).await, Ok(1));
@@ -87,7 +87,7 @@ async fn a_reply_knows_that_its_caller_does_not_wait() {
     let (child, address) = ChildSpec::actor("holder", || Holder);
     let (root, _) = start(quick(Strategy::OneForOne, vec![child])).await;
     let answer = address.call(|reply| Hold(sender, reply), millis(20)).await;
-    assert_eq!(answer, Err(CallError::TimedOut { deadline: millis(20) }));
+    assert_eq!(answer, Err(ActorCallError::TimedOut { deadline: millis(20) }));
     let reply = receiver.recv().expect("the handler passed it out");
     assert!(reply.is_closed());
     assert!(!reply.send(()));
@@ -99,7 +99,7 @@ async fn a_crash_answers_the_waiting_callers() {
     let (root, mut steps, address) = one().await;
     address.cast(PuppetMessage::Fail).expect("a runs");
     let answer = address.call(|reply| PuppetMessage::Echo(1, reply), PATIENCE).await;
-    assert!(matches!(answer, Ok(1) | Err(CallError::NoReply | CallError::Gone)), "{answer:?}");
+    assert!(matches!(answer, Ok(1) | Err(ActorCallError::NoReply | ActorCallError::Gone)), "{answer:?}");
     steps.until("started a").await;
     assert_eq!(address.call(|reply| PuppetMessage::Echo(2, reply), PATIENCE).await, Ok(2));
     finish(root).await;

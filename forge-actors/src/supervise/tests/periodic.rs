@@ -115,7 +115,7 @@ async fn a_duty_that_panics_crashes_its_actor_and_is_made_anew() {
     until(&handle, |status| status.runs == 1).await;
     script.panics.store(true, SeqCst);
     let asked = handle.run_now(PATIENCE).await;
-    assert_eq!(asked, Err(RunError::Call(crate::supervise::CallError::NoReply)));
+    assert_eq!(asked, Err(RunError::Call(crate::supervise::ActorCallError::NoReply)));
     script.panics.store(false, SeqCst);
     steps.until("started duty").await;
     until(&handle, |status| status.runs == 2 && status.running_since.is_none()).await;
