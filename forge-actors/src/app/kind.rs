@@ -82,8 +82,8 @@ pub struct MutationResources {
 pub struct JobResources {
     /// Each statement is a transaction of its own.
     pub db: Db,
-    /// The attempt that runs, and that `ctx.commit` completes.
-    pub attempt: Arc<dyn CompleteInTransaction>,
+    /// Finishes the job in the transaction of `ctx.commit`, and knows which attempt runs.
+    pub completer: Arc<dyn CompleteInTransaction>,
 }
 
 macro_rules! kinds {

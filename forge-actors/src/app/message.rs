@@ -1,4 +1,4 @@
-//! What the messages share that the attributes of handlers write.
+//! Helpers for the message types that the handler macros generate.
 
 use std::fmt;
 

@@ -5,14 +5,15 @@
 //! implementations and registrations; everything they write can be written by hand. The [`catalog`] finds the
 //! registrations at link time.
 //!
-//! Nothing in this module runs a handler: the function subsystem does, through [`context::Invoke`].
+//! Admission, transactions and time limits are the function subsystem's. A nested call from a query or
+//! mutation runs here (`call_inside`); calls from actions and jobs go back to that subsystem through
+//! [`context::Invoke`].
 
 pub mod application;
 pub mod arguments;
 pub mod auth;
 pub mod call;
 pub mod catalog;
-pub mod commit;
 pub mod context;
 pub mod decoded;
 pub mod dispatch;
@@ -20,6 +21,7 @@ pub mod enumeration;
 pub mod error;
 pub mod handler;
 pub mod job;
+pub mod job_context;
 pub mod kind;
 pub mod log;
 #[doc(hidden)]

@@ -7,9 +7,9 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sqlx::postgres::types::Oid;
 
+use crate::db::advisory_lock::{LockKey, try_lock_transaction};
 use crate::db::database::Database;
 use crate::db::handle::Db;
-use crate::db::lock::{LockKey, try_lock_transaction};
 use crate::db::transaction::{Transaction, TransactionOptions};
 use crate::kernel::commit::{Snapshot, TableId, Xid};
 use crate::kernel::fault::Fault;

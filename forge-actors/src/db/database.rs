@@ -105,8 +105,8 @@ impl Database {
         Db::pooled(self.0.read.clone(), true)
     }
 
-    /// Single writing statements outside of any transaction, each committed by itself: for Forge's own
-    /// bookkeeping.
+    /// Single writing statements outside of any transaction, each committed by itself: Forge's
+    /// bookkeeping, and `ctx.db()` of jobs.
     pub fn writer(&self) -> Db {
         Db::pooled(self.0.write.clone(), false)
     }
@@ -116,7 +116,8 @@ impl Database {
         Db::pooled(self.0.live.clone(), true)
     }
 
-    /// Small statements that must not wait behind those of applications: heartbeats of nodes, leases of jobs.
+    /// Small statements that must not wait behind those of applications: heartbeats of nodes, begins and
+    /// leases of jobs.
     pub fn control(&self) -> Db {
         Db::pooled(self.0.control.clone(), false)
     }

@@ -5,7 +5,8 @@
 //!             ├ read pool ─── Db (reader): one statement, one session, one round trip
 //!             ├ live pool ─── Runs: many reads of one snapshot, each with the relations that it read
 //!             ├ locks pool ── advisory locks, migrations
-//!             └ control pool ─ health checks, cancellation; application statements never use it
+//!             └ control pool ─ health checks, cancellation, heartbeats, begins and leases of jobs, the
+//!                              check of advisory locks; application statements never use it
 //!
 //!   session:  Idle ──statement──▶ Busy ──answer read to its end──▶ Idle | Pinned
 //!                              └─ future dropped: the session stays Busy and is discarded,
@@ -26,9 +27,11 @@
 //!   `UNAVAILABLE`, and the monitor keeps pinging.
 //! - A commit whose answer never came is `OUTCOME_UNKNOWN`, never "failed".
 
+pub mod advisory_lock;
 pub mod config;
 pub mod database;
 pub mod discarder;
+pub mod election_session;
 pub mod embedded;
 pub mod error;
 pub mod frame;
@@ -36,8 +39,6 @@ pub mod frame_state;
 pub mod guard;
 pub mod handle;
 pub mod lexer;
-pub mod lock;
-pub mod lock_session;
 pub mod migrate;
 pub mod migrator;
 pub mod monitor;

@@ -243,7 +243,7 @@ impl Drop for PooledSession {
             self.shared.end_generation_of(generation);
         }
         match session.activity() {
-            Activity::Idle if session.is_spoilt() => self.shared.discarder.discard(Object::take(session)),
+            Activity::Idle if session.must_discard() => self.shared.discarder.discard(Object::take(session)),
             Activity::Idle => drop(session),
             Activity::Broken => {
                 self.shared.suspect_outage.notify_one();

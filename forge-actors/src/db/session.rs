@@ -95,7 +95,7 @@ impl Session {
 
     /// True when the session must not be lent again, whatever its activity: a statement may have left
     /// something in it, or its prepared statements no longer fit the schema.
-    pub(super) fn is_spoilt(&self) -> bool {
+    pub(super) fn must_discard(&self) -> bool {
         self.tainted || self.stale
     }
 
@@ -105,11 +105,11 @@ impl Session {
         self.stale.then_some(self.generation)
     }
 
-    /// True when the session may be lent again: idle, not spoilt, young enough, and opened after the last
-    /// outage.
+    /// True when the session may be lent again: idle, not to be discarded, young enough, and opened after the
+    /// last outage.
     pub(super) fn is_reusable(&self, generation: u64) -> bool {
         self.activity == Activity::Idle
-            && !self.is_spoilt()
+            && !self.must_discard()
             && self.generation == generation
             && Instant::now() < self.expires
     }

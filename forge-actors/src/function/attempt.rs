@@ -18,6 +18,7 @@ use crate::app::decoded::Decoded;
 use crate::app::job::CompleteInTransaction;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
+use crate::subsystem::ActorPath;
 use crate::supervise::catch_unwind;
 
 /// How an attempt at a job ended.
@@ -27,11 +28,13 @@ pub enum AttemptResult {
     Succeeded,
     /// The handler asked to be run again after this delay.
     Snoozed(Duration),
-    /// The arguments do not fit the handler: another attempt would not help.
-    Refused(Fault),
-    /// The handler failed, panicked or took too long.
-    Failed(Fault),
-    /// The attempt never began, or was ended by a node that stops. The job is not to blame.
+    /// The arguments do not fit the handler: another attempt would not help, and the job's status becomes
+    /// `failed`.
+    InvalidArguments(Fault),
+    /// The handler failed, panicked, took too long or could not be called: the job's status becomes `retry`,
+    /// or `dead_letter` after the last attempt.
+    HandlerError(Fault),
+    /// The handler was not started, or was stopped because the node stops; a begun attempt is given back.
     Interrupted,
 }
 
@@ -40,8 +43,8 @@ impl AttemptResult {
         match self {
             Self::Succeeded => "succeeded",
             Self::Snoozed(_) => "snoozed",
-            Self::Refused(_) => "refused",
-            Self::Failed(_) => "failed",
+            Self::InvalidArguments(_) => "invalid_arguments",
+            Self::HandlerError(_) => "handler_error",
             Self::Interrupted => "interrupted",
         }
     }
@@ -50,24 +53,26 @@ impl AttemptResult {
 /// Runs the handler of a job once.
 pub(super) async fn run(
     shared: &Arc<FunctionShared>,
+    runner: &'static ActorPath,
     invocation: Invocation,
-    attempt: Arc<dyn CompleteInTransaction>,
+    completer: Arc<dyn CompleteInTransaction>,
 ) -> AttemptResult {
     let Some(registration) = shared.find(&invocation.name).filter(|found| found.meta.job_meta().is_some())
     else {
-        return AttemptResult::Failed(Fault::new(Code::NotFound, "this binary has no such job"));
+        return AttemptResult::HandlerError(Fault::new(Code::NotFound, "this binary has no such job"));
     };
+    let attempt = completer.attempt();
     let span = tracing::info_span!(
         "job",
         handler = %invocation.name,
         trace_id = %invocation.trace.trace_id_hex(),
-        job = %attempt.attempt().job,
-        attempt = attempt.attempt().number,
+        job = %attempt.job,
+        attempt = attempt.number,
     );
-    let call = ActiveCall::new(shared, registration, invocation, 0, Permit::unlimited());
+    let call = ActiveCall::new(shared, registration, runner, invocation, 0, Permit::unlimited());
     let began = Instant::now();
     let ended = async {
-        let result = run_handler(call, attempt).await;
+        let result = run_and_classify(call, completer).await;
         tracing::debug!(
             result = result.as_str(),
             ms = began.elapsed().as_secs_f64() * 1_000.0,
@@ -78,27 +83,27 @@ pub(super) async fn run(
     ended.instrument(span).await
 }
 
-async fn run_handler(call: ActiveCall, attempt: Arc<dyn CompleteInTransaction>) -> AttemptResult {
+async fn run_and_classify(call: ActiveCall, completer: Arc<dyn CompleteInTransaction>) -> AttemptResult {
     let (_entry, mut recorder) = call.begin();
     let message = match catch_unwind(async { call.decode() }).await {
         Ok(Ok(Decoded::Job(message))) => message,
         Ok(Ok(Decoded::Query(_) | Decoded::Mutation(_) | Decoded::Action(_))) => {
-            return AttemptResult::Failed(Fault::internal("the handler is not a job"));
+            return AttemptResult::HandlerError(Fault::internal("the handler is not a job"));
         }
         Ok(Err(fault)) => {
             recorder.outcome = CallOutcome::Fault;
-            return AttemptResult::Refused(fault);
+            return AttemptResult::InvalidArguments(fault);
         }
         Err(panic) => {
             let (outcome, fault) = call.fault_of(CallFailure::Panic(panic));
             recorder.outcome = outcome;
-            return AttemptResult::Failed(fault);
+            return AttemptResult::HandlerError(fault);
         }
     };
-    let running = message.run(call.scope(), JobResources { db: call.writer(), attempt });
+    let running = message.run(call.scope(), JobResources { db: call.writer(), completer });
     // Dropping a handler that was cut runs application code too, which may panic.
     let ended =
-        catch_unwind(call.until_cut(running)).await.unwrap_or_else(|panic| Err(CallFailure::Panic(panic)));
+        catch_unwind(call.run_handler(running)).await.unwrap_or_else(|panic| Err(CallFailure::Panic(panic)));
     let failure = match ended {
         Ok(_) => {
             recorder.outcome = CallOutcome::Ok;
@@ -116,5 +121,5 @@ async fn run_handler(call: ActiveCall, attempt: Arc<dyn CompleteInTransaction>) 
     }
     let (outcome, fault) = call.fault_of(failure);
     recorder.outcome = outcome;
-    AttemptResult::Failed(fault)
+    AttemptResult::HandlerError(fault)
 }

@@ -13,8 +13,9 @@ use tracing::{Instrument, Span};
 use super::admission::Permit;
 use super::idempotency::{KeyedCall, Replay};
 use super::inflight::{InFlightCall, InFlightEntry};
+use super::paths::FUNCTIONS;
 use super::shared::FunctionShared;
-use super::signals::{CallOutcome, HandlerMetrics, JOBS_PATH, PATH};
+use super::signals::{CallOutcome, HandlerMetrics};
 use crate::app::context::{CallScope, Effects};
 use crate::app::decoded::{Decoded, Runnable};
 use crate::app::{
@@ -31,9 +32,10 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::kernel::limits;
 use crate::kernel::time::format_duration;
+use crate::subsystem::ActorPath;
 use crate::supervise::{Crash, Panic, catch_unwind};
 
-/// Between two attempts of a mutation that lost a race: long enough for the winner to commit.
+/// Between two attempts of a query or mutation that lost a race: long enough for the winner to commit.
 const RACE_BACKOFF: Backoff = Backoff::exponential(Duration::from_millis(4), Duration::from_millis(100));
 
 /// The answer of a call, and the receipt of what it committed.
@@ -71,7 +73,7 @@ pub(super) async fn admit_and_run(
         Err(fault) => return (Err(fault), Receipt::default()),
     };
     let span = span_of(&invocation, depth);
-    let call = ActiveCall::new(shared, registration, invocation, depth, permit);
+    let call = ActiveCall::new(shared, registration, &FUNCTIONS, invocation, depth, permit);
     if registration.meta.kind() == KindName::Query {
         // A query leaves nothing behind when it is dropped half-way, so it may end with its caller's task.
         return shared.tasks.track_future(call.run()).instrument(span).await;
@@ -136,6 +138,8 @@ impl Drop for OutcomeRecorder<'_> {
 pub(super) struct ActiveCall {
     shared: Arc<FunctionShared>,
     registration: &'static Registration,
+    /// The actor below which a panic of the handler is recorded.
+    runner: &'static ActorPath,
     invocation: Arc<Invocation>,
     /// How many calls are around this one.
     depth: u32,
@@ -150,6 +154,7 @@ impl ActiveCall {
     pub(super) fn new(
         shared: &Arc<FunctionShared>,
         registration: &'static Registration,
+        runner: &'static ActorPath,
         invocation: Invocation,
         depth: u32,
         permit: Permit,
@@ -157,6 +162,7 @@ impl ActiveCall {
         Self {
             shared: Arc::clone(shared),
             registration,
+            runner,
             invocation: Arc::new(invocation),
             depth,
             began: Instant::now(),
@@ -179,7 +185,9 @@ impl ActiveCall {
     async fn run(mut self) -> AnswerAndReceipt {
         let (_entry, mut recorder) = self.begin();
         // Reading the arguments and dropping a cut handler run application code too, which may panic.
-        let ended = catch_unwind(self.by_kind()).await.unwrap_or_else(|panic| Err(CallFailure::Panic(panic)));
+        let ended = catch_unwind(self.run_with_retries())
+            .await
+            .unwrap_or_else(|panic| Err(CallFailure::Panic(panic)));
         let (outcome, answer) = match ended {
             Ok(output) => (CallOutcome::Ok, Ok(output)),
             Err(failure) => {
@@ -196,7 +204,8 @@ impl ActiveCall {
         self.shared.metrics.get(&*self.invocation.name)
     }
 
-    async fn by_kind(&self) -> HandlerResult {
+    /// Runs the handler as its kind demands. A query or mutation that lost a race runs again from the start.
+    async fn run_with_retries(&self) -> HandlerResult {
         let mut attempt = 1;
         loop {
             // The arguments are read before a transaction begins: refused arguments cost no transaction.
@@ -206,7 +215,9 @@ impl ActiveCall {
                     self.mutation(message, options).await
                 }
                 // An effect outside of the database cannot be undone, so an action is not run again.
-                (Decoded::Action(message), _) => return self.until_cut(message.run(self.scope(), ())).await,
+                (Decoded::Action(message), _) => {
+                    return self.run_handler(message.run(self.scope(), ())).await;
+                }
                 (Decoded::Job(_), _) => {
                     return Err(Fault::internal("a job is dispatched, not called").into());
                 }
@@ -216,7 +227,7 @@ impl ActiveCall {
             };
             let lost_race = matches!(&ended, Err(CallFailure::Fault(fault)) if lost_race(fault));
             let pause = RACE_BACKOFF.jittered(attempt);
-            if !lost_race || attempt >= limits::ATTEMPTS_MAX || self.remaining() <= pause {
+            if !lost_race || attempt >= limits::CALL_TRIES_MAX || self.remaining() <= pause {
                 return ended;
             }
             if let Some(metrics) = self.metrics() {
@@ -257,7 +268,7 @@ impl ActiveCall {
     }
 
     /// Waits for `future` until the deadline of the call, or until the drain cancels it.
-    async fn unless_cut<T>(&self, future: impl Future<Output = T>) -> Result<T, CallFailure> {
+    async fn with_deadline<T>(&self, future: impl Future<Output = T>) -> Result<T, CallFailure> {
         tokio::select! {
             biased;
             done = future => Ok(done),
@@ -266,9 +277,12 @@ impl ActiveCall {
         }
     }
 
-    /// Runs a handler's future until it ends, panics or is cut.
-    pub(super) async fn until_cut(&self, running: BoxFuture<'static, Result<Bytes, Fault>>) -> HandlerResult {
-        let output = self.unless_cut(catch_unwind(running)).await?.map_err(CallFailure::Panic)??;
+    /// Runs a handler's future until it ends, panics, or reaches the deadline or the end of the drain.
+    pub(super) async fn run_handler(
+        &self,
+        running: BoxFuture<'static, Result<Bytes, Fault>>,
+    ) -> HandlerResult {
+        let output = self.with_deadline(catch_unwind(running)).await?.map_err(CallFailure::Panic)??;
         // A handler that blocks its thread cannot be cut, but it is late all the same.
         if Instant::now() > self.deadline() { Err(CallFailure::Deadline) } else { Ok(output) }
     }
@@ -278,11 +292,13 @@ impl ActiveCall {
         if !options.snapshot {
             // Dropping the handler's future returns its session to the pool as broken, and the pool cancels
             // the statement.
-            return self.until_cut(message.run(self.scope(), QueryResources { db: database.reader() })).await;
+            return self
+                .run_handler(message.run(self.scope(), QueryResources { db: database.reader() }))
+                .await;
         }
         let beginning = database.snapshot(&self.invocation.name, self.remaining());
-        let tx = self.unless_cut(beginning).await??;
-        let ended = self.until_cut(message.run(self.scope(), QueryResources { db: tx.db() })).await;
+        let tx = self.with_deadline(beginning).await??;
+        let ended = self.run_handler(message.run(self.scope(), QueryResources { db: tx.db() })).await;
         end(tx, ended).await.map(|(output, _)| output)
     }
 
@@ -298,9 +314,9 @@ impl ActiveCall {
             label: &self.invocation.name,
         };
         let beginning = self.shared.database.begin(transaction);
-        let tx = self.unless_cut(beginning).await??;
+        let tx = self.with_deadline(beginning).await??;
         let ended = match KeyedCall::of(&self.invocation) {
-            None => self.until_cut(message.run(self.scope(), MutationResources { db: tx.db() })).await,
+            None => self.run_handler(message.run(self.scope(), MutationResources { db: tx.db() })).await,
             Some(key) => match self.run_once(&key, message, &tx).await {
                 Ok(KeyedAnswer::First(output)) => Ok(output),
                 Ok(KeyedAnswer::Replayed(Replay { answer, receipt })) => {
@@ -328,14 +344,14 @@ impl ActiveCall {
         tx: &Transaction,
     ) -> Result<KeyedAnswer, CallFailure> {
         let db = tx.db();
-        if let Some(replay) = self.unless_cut(key.reserve(&db)).await?? {
+        if let Some(replay) = self.with_deadline(key.reserve(&db)).await?? {
             return Ok(KeyedAnswer::Replayed(replay));
         }
-        let output = self.until_cut(message.run(self.scope(), MutationResources { db: tx.db() })).await?;
+        let output = self.run_handler(message.run(self.scope(), MutationResources { db: tx.db() })).await?;
         // A public function may be the sign-in, whose answer is a token: neither to be kept in a table nor to
         // be given to everybody who knows the key.
         if self.registration.meta.access != Access::Public {
-            self.unless_cut(key.store(&db, &output)).await??;
+            self.with_deadline(key.store(&db, &output)).await??;
         }
         Ok(KeyedAnswer::First(output))
     }
@@ -353,7 +369,9 @@ impl ActiveCall {
                 };
                 (outcome, fault)
             }
-            CallFailure::Panic(panic) => (CallOutcome::Panic, panic_fault(&self.shared, meta, name, panic)),
+            CallFailure::Panic(panic) => {
+                (CallOutcome::Panic, panic_fault(&self.shared, self.runner, meta, name, panic))
+            }
             CallFailure::Deadline => (CallOutcome::Timeout, timeout_fault(meta, name)),
             CallFailure::Drain => {
                 let fault = Fault::new(Code::Unavailable, "the node stopped before the call ended");
@@ -363,10 +381,16 @@ impl ActiveCall {
     }
 }
 
-/// Writes a handler's panic to the journal. The returned fault only says that the call failed.
-pub(super) fn panic_fault(shared: &FunctionShared, meta: &Meta, name: &str, panic: Panic) -> Fault {
-    let parent = if meta.kind() == KindName::Job { JOBS_PATH } else { PATH };
-    let crash = Crash::new(&format!("{parent}/{name}"), meta.kind().as_str(), &panic.message);
+/// Writes a handler's panic to the journal, below the actor `runner`. The returned fault only says that the
+/// call failed.
+pub(super) fn panic_fault(
+    shared: &FunctionShared,
+    runner: &ActorPath,
+    meta: &Meta,
+    name: &str,
+    panic: Panic,
+) -> Fault {
+    let crash = Crash::new(&format!("{runner}/{name}"), meta.kind().as_str(), &panic.message);
     let fault = Fault::internal(panic.to_string());
     shared.tree.journal().record_crash(Crash {
         location: Some(panic.location),

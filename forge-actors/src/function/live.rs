@@ -15,6 +15,7 @@ use super::access::unknown_function;
 use super::call::{panic_fault, timeout_fault};
 use super::canonical::canonical_args;
 use super::inflight::InFlightCall;
+use super::paths::FUNCTIONS;
 use super::shared::FunctionShared;
 use crate::app::context::{CallScope, Effects, Observed};
 use crate::app::decoded::Decoded;
@@ -60,7 +61,9 @@ pub(super) fn prepare(
     let decoded = catch_unwind(async { registration.decode(&invocation.args).map(drop) }).now_or_never();
     match decoded.expect("decoding has no await") {
         Ok(decoded) => decoded?,
-        Err(panic) => return Err(panic_fault(shared, &registration.meta, &invocation.name, panic)),
+        Err(panic) => {
+            return Err(panic_fault(shared, &FUNCTIONS, &registration.meta, &invocation.name, panic));
+        }
     }
     Ok(LiveQuery { args: canonical_args(&invocation.args), refresh: options.refresh })
 }
@@ -97,7 +100,7 @@ pub(super) async fn run(shared: &FunctionShared, invocation: Invocation, db: Db)
     let answer = match catch_unwind(running).instrument(span).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(timeout_fault(&registration.meta, &name)),
-        Err(panic) => Err(panic_fault(shared, &registration.meta, &name, panic)),
+        Err(panic) => Err(panic_fault(shared, &FUNCTIONS, &registration.meta, &name, panic)),
     };
     // A handler that blocks its thread cannot be cut, but it is late all the same.
     let late = answer.is_ok() && Instant::now() > deadline;

@@ -2,12 +2,13 @@
 //! containment of panics.
 //!
 //! ```text
-//! call ──refused──▶ NOT_FOUND · UNAUTHENTICATED · PERMISSION_DENIED · PAYLOAD_TOO_LARGE · OVERLOADED ·
-//!   │ admitted        VALIDATION
+//! call ──refused──▶ NOT_FOUND · UNAUTHENTICATED · PERMISSION_DENIED · PAYLOAD_TOO_LARGE · UNAVAILABLE ·
+//!   │ admitted        BAD_REQUEST · OVERLOADED
 //!   ▼
-//! running ──ok──▶ committed ──▶ answered
-//!   │ ▲                │
-//!   │ └─ lost a race ──┘  (mutations: again from the start, at most ATTEMPTS_MAX times)
+//! running: arguments decoded ──do not fit──▶ VALIDATION · BAD_REQUEST
+//!   │ ▲
+//!   │ └─ lost a race: queries and mutations again from the start, CALL_TRIES_MAX times in all
+//!   ├──ok──▶ committed ──▶ answered
 //!   ├──fault · panic──▶ rolled back ──▶ answered
 //!   └──deadline · drain · caller gone (queries only)──▶ cancelled in Postgres, rolled back
 //! ```
@@ -63,6 +64,7 @@ use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::leader::Term;
+use crate::subsystem::ActorPath;
 use crate::supervise::{ChildSpec, Tree};
 
 use access::{authorize, unknown_function};
@@ -166,8 +168,9 @@ impl Functions {
     /// # Errors
     /// Checked in this order: there is no such function (`NOT_FOUND`), the caller may not call it
     /// (`UNAUTHENTICATED`, `PERMISSION_DENIED`), its arguments are too large (`PAYLOAD_TOO_LARGE`), the node
-    /// is full or stopping (`OVERLOADED`, `UNAVAILABLE`), its arguments do not fit (`VALIDATION`); then
-    /// whatever the handler fails with.
+    /// is stopping (`UNAVAILABLE`), an action has an idempotency key (`BAD_REQUEST`), the node is full
+    /// (`OVERLOADED`), its arguments do not fit (`VALIDATION`, or `BAD_REQUEST` when they are no object);
+    /// then whatever the handler fails with.
     pub async fn call(&self, invocation: Invocation) -> Result<Bytes, Fault> {
         self.submit(invocation).await.0
     }
@@ -193,14 +196,16 @@ impl Functions {
         live::run(&self.shared, invocation, db).await
     }
 
-    /// Runs the handler of a job once, without a place of a call: workers limit how many run. `attempt`
-    /// finishes the job in the handler's own transaction, when the handler asks for that.
+    /// Runs the handler of a job once, without a permit of admission: workers limit how many run.
+    /// `runner` is the actor below which a panic is recorded. `completer` finishes the job in the handler's
+    /// own transaction, when the handler asks for that.
     pub async fn attempt(
         &self,
+        runner: &'static ActorPath,
         invocation: Invocation,
-        attempt: Arc<dyn CompleteInTransaction>,
+        completer: Arc<dyn CompleteInTransaction>,
     ) -> AttemptResult {
-        attempt::run(&self.shared, invocation, attempt).await
+        attempt::run(&self.shared, runner, invocation, completer).await
     }
 
     /// Finds the handler of a call from outside, which may call it.

@@ -1,5 +1,5 @@
-//! Names of the function subsystem's actor paths and metrics. Metric handles are made once for each handler:
-//! a label built for each call would cost more than the count.
+//! Metrics of the function subsystem. Metric handles are made once for each handler: a label built for each
+//! call would cost more than the count.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,16 +8,11 @@ use metrics::{Counter, Histogram};
 
 use crate::app::Catalog;
 
-/// Path of the `functions` actor, below which panics of handlers are recorded.
-pub(super) const PATH: &str = "node/functions";
-/// Path below which panics of jobs are recorded: that of the actors that run them.
-pub(super) const JOBS_PATH: &str = "node/jobs";
-
 /// Counter: calls by `handler` and `outcome` (`ok`, `fault`, `internal`, `panic`, `timeout`, `cancelled`).
 pub const CALLS_TOTAL: &str = "forge_calls_total";
 /// Histogram, seconds: from admission to answer, by `handler`.
 pub const CALL_SECONDS: &str = "forge_call_duration_seconds";
-/// Counter: attempts of mutations beyond the first, by `handler`.
+/// Counter: attempts of queries and mutations beyond the first, by `handler`.
 pub const RETRIES_TOTAL: &str = "forge_call_retries_total";
 /// Gauge: calls that run now.
 pub const CALLS_IN_FLIGHT: &str = "forge_calls_in_flight";

@@ -107,10 +107,7 @@ impl Acknowledger {
             }
             (Err(fault), _) => {
                 if state.failures == 0 {
-                    tracing::warn!(
-                        ?fault,
-                        "results of jobs and leases cannot be written; trying again until they can"
-                    );
+                    tracing::warn!(?fault, "writing job results or renewing leases failed; retrying");
                 }
                 let pause = AWAY_BACKOFF.jittered(state.failures);
                 state.resume = Some(cx.send_after(pause, AcknowledgerMessage::Resume));
@@ -119,7 +116,7 @@ impl Acknowledger {
             }
         }
         if std::mem::take(&mut state.failures) > 0 {
-            tracing::info!("results of jobs and leases are written again");
+            tracing::info!("writing job results and renewing leases recovered");
         }
     }
 }
@@ -146,7 +143,7 @@ async fn write(shared: &JobShared, batch: &[EndedAttempt], repeated: bool) -> Re
             );
             continue;
         }
-        signals::finished(&record.name, transition.status);
+        signals::attempt_ended(&record.name, transition.status);
         if transition.status == JobStatus::Pending && transition.delay.is_zero() {
             queues.insert(Arc::from(record.queue.as_str()));
         }

@@ -69,7 +69,7 @@ pub struct JobCounts {
     pub running: u32,
     /// For another attempt.
     pub retry: u32,
-    /// For nothing: they failed for good within the last 24 hours.
+    /// For nothing: jobs in status `failed` or `dead_letter` that ended within the last 24 hours.
     pub failed: u32,
 }
 

@@ -236,7 +236,7 @@ impl Claimer {
 
     fn pause(cx: &Context<ClaimerMessage>, state: &mut ClaimerState, fault: &Fault) {
         if state.failures == 0 {
-            tracing::warn!(?fault, "jobs can be neither claimed nor begun; trying again until they can");
+            tracing::warn!(?fault, "job claim failed; retrying");
         }
         state.paused = true;
         state._resume = Some(cx.send_after(AWAY_BACKOFF.jittered(state.failures), ClaimerMessage::Resume));
@@ -245,7 +245,7 @@ impl Claimer {
 
     fn recovered(state: &mut ClaimerState) {
         if std::mem::take(&mut state.failures) > 0 {
-            tracing::info!("jobs are claimed and begun again");
+            tracing::info!("job claim recovered");
         }
     }
 }

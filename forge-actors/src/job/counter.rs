@@ -46,7 +46,7 @@ impl Counter {
             *rows.entry((count.queue.clone(), count.status)).or_default() += count.rows;
         }
         for ((queue, status), rows) in &rows {
-            metrics::gauge!(signals::JOBS, "queue" => queue.clone(), "status" => status.as_str())
+            metrics::gauge!(signals::JOBS_UNFINISHED, "queue" => queue.clone(), "status" => status.as_str())
                 .set(*rows as f64);
         }
         self.gauges = rows.into_keys().collect();

@@ -43,9 +43,10 @@
 //! - Every write of a worker names its claim, a number that grows with each claim: a write by a stopped,
 //!   disconnected or slow worker whose job was taken over is refused. Nothing else fences workers, and no
 //!   clock of a node is involved.
-//! - An attempt counts when it begins, and its begin is committed before its handler starts. A job that kills
-//!   its process therefore becomes a dead letter after its attempts; a job that takes Postgres down with it
-//!   may have one attempt more ([`store::JobStore::begin`]).
+//! - An attempt counts when it begins, unless it is snoozed or interrupted, which gives it back. Its begin is
+//!   committed before its handler starts. A job that kills its process therefore becomes a dead letter after
+//!   its attempts; a job that takes Postgres down with it may have one attempt more
+//!   ([`store::JobStore::begin`]).
 //! - No job begins without a free worker. A node that is lost has spent an attempt of the jobs that it ran,
 //!   and none of the jobs that it had only claimed.
 //! - An expired lease allows other nodes to take the job over. Until one does, the job is still its holder's.
@@ -55,7 +56,8 @@
 //!
 //! Failures: a panic or a time limit ends one attempt. While the database is away, claimers wait with a
 //! backoff, and results are kept and written when the database is back; the claim decides whether they still
-//! count. A claimed job that a crashed actor held in memory is claimed again when its lease has run out.
+//! count. A job, also a running one, whose actor crashes or is killed is taken again only when its lease has
+//! expired (`jobs.lease`, 10 s); jobs in `WorkerHandle::assigned` survive.
 
 mod acknowledger;
 pub mod admin;
@@ -99,7 +101,7 @@ use leases::LeaseTable;
 use rescuer::Rescuer;
 use shared::{JobShared, WorkerHandle};
 use store::JobStore;
-pub use sweeper::JOBS;
+pub use sweeper::JOB_MAINTENANCE;
 use sweeper::Sweeper;
 use worker::Worker;
 
@@ -122,7 +124,7 @@ pub struct JobDeps {
     pub functions: Functions,
     /// Wakes the claimer, and other nodes when jobs are returned.
     pub hints: HintHub,
-    /// Terms of [`JOBS`].
+    /// Terms of [`JOB_MAINTENANCE`].
     pub terms: watch::Receiver<Option<Term>>,
     /// Section `[jobs]`.
     pub config: JobConfig,

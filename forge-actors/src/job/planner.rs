@@ -39,7 +39,7 @@ pub(super) struct ClaimPlanner<T> {
     claimed: VecDeque<T>,
     /// How many jobs are being begun by the statement that is under way.
     beginning: usize,
-    /// Jobs that have begun and wait for a worker, which is free or becomes free.
+    /// Jobs that have begun and wait to be assigned; a worker was free when the begin was sent.
     begun: VecDeque<T>,
     free_workers: BTreeSet<usize>,
     /// Queues that may have work, in the order in which they are asked.

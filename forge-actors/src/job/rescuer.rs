@@ -21,12 +21,12 @@ use crate::supervise::{ChildSpec, Duty, RunReport, Schedule};
 /// Between two rescues, once a second on average. The jitter keeps nodes from rescuing at the same moment.
 const INTERVAL: Duration = millis(800);
 const JITTER: Duration = millis(400);
-/// After a failure. The lease is waited for in any case.
+/// After a failure. A failed rescue also sets `not_before` one lease ahead.
 const RETRY: Backoff = Backoff::exponential(secs(1), secs(1));
 
 pub(super) struct Rescuer {
     shared: Arc<JobShared>,
-    /// Until then the owners of leases that have run out may not have been able to renew them.
+    /// Until then the holders of leases that have run out may not have been able to renew them.
     not_before: Instant,
 }
 
@@ -60,8 +60,7 @@ impl Duty for Rescuer {
                 retried = rescued.retried,
                 returned = rescued.returned,
                 dead = rescued.dead,
-                "jobs of a lost node are run again; returned ones had not begun and lost no attempt, \
-                 dead ones had no attempt left"
+                "expired job leases rescued"
             );
         }
         let report = RunReport::handled(rescued.count() as u64);

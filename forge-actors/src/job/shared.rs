@@ -69,7 +69,7 @@ impl JobShared {
         self.acknowledger.notify(AcknowledgerMessage::AttemptEnded);
     }
 
-    /// Returns a job to its queue whose handler was never started.
+    /// Returns a job whose handler was not started to its queue; a begun attempt is given back.
     pub(super) fn return_job(&self, job: ClaimedJob) {
         let JobRecord { attempt, attempts_max, .. } = *job.record;
         let transition = Transition::after(
@@ -82,8 +82,8 @@ impl JobShared {
         self.acknowledge(EndedAttempt { job, transition });
     }
 
-    /// Waits until the node stops and its drain is over.
-    pub(super) async fn drained(&self) {
+    /// Waits until the node is stopping and `jobs.drain_timeout` is over; the job may still be running.
+    pub(super) async fn drain_timed_out(&self) {
         let mut drain = self.drain.subscribe();
         loop {
             let deadline = *drain.borrow_and_update();

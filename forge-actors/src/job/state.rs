@@ -39,11 +39,11 @@ impl Transition {
             AttemptResult::Succeeded => Self::COMPLETED,
             AttemptResult::Snoozed(delay) => Self::wait(*delay),
             AttemptResult::Interrupted => Self::wait(Duration::ZERO),
-            AttemptResult::Refused(fault) => Self::failure(JobStatus::Failed, fault),
-            AttemptResult::Failed(fault) if attempt >= attempts_max => {
+            AttemptResult::InvalidArguments(fault) => Self::failure(JobStatus::Failed, fault),
+            AttemptResult::HandlerError(fault) if attempt >= attempts_max => {
                 Self::failure(JobStatus::DeadLetter, fault)
             }
-            AttemptResult::Failed(fault) => {
+            AttemptResult::HandlerError(fault) => {
                 let delay = backoff.delay(attempt, random);
                 Self { delay, ..Self::failure(JobStatus::Retry, fault) }
             }

@@ -20,7 +20,7 @@ use crate::kernel::trace::TraceContext;
 
 /// Jobs that one rescue returns; the next rescue returns further ones.
 const RESCUE_MAX: i64 = 1_000;
-/// A job whose node was lost in attempt n comes back within n - 1 times this, ten times at most.
+/// A job whose lease expired in attempt n comes back within n - 1 times this, ten times at most.
 const RESCUE_SPREAD: Duration = Duration::from_secs(3);
 /// Rows of history that one statement deletes.
 const DELETE_MAX: i64 = 5_000;

@@ -2,7 +2,7 @@
 
 use super::config::JobConfig;
 use super::paths::{ACKNOWLEDGER, CLAIMER, COUNTER, JOBS, RESCUER, SWEEPER, WORKERS};
-use super::{JOBS as LEADERSHIP, JobDeps, Jobs};
+use super::{JOB_MAINTENANCE, JobDeps, Jobs};
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::Functions;
@@ -37,13 +37,13 @@ impl Subsystem for JobSubsystem {
             database: node.get::<Database>(),
             functions: node.get::<Functions>(),
             hints: node.get::<HintHub>(),
-            terms: node.get::<Leader>().stand_for(LEADERSHIP),
+            terms: node.get::<Leader>().stand_for(JOB_MAINTENANCE),
             config: node.config::<JobConfig>(),
         });
         node.provide(jobs.clone());
         Ok(Some(Part::new(child).stats(move |stats| {
             let counts = jobs.stats();
-            stats.figures.extend([("jobs held", counts.held), ("jobs running", counts.begun)].map(
+            stats.figures.extend([("jobs held", counts.held), ("jobs begun", counts.begun)].map(
                 |(name, count)| Figure {
                     subsystem: JOBS.id().to_owned(),
                     name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! The sweeper: deletes old history, while this node leads [`JOBS`].
+//! The sweeper: deletes old history, while this node leads [`JOB_MAINTENANCE`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::kernel::time::{minutes, secs};
 use crate::leader::{Leadership, Term};
 use crate::supervise::{ChildSpec, Duty, RunReport, Schedule};
 
-/// Nodes with the role `worker` stand for it.
-pub const JOBS: Leadership = Leadership::new("jobs");
+/// Its leader deletes old history. Nodes with the role `worker` stand for it.
+pub const JOB_MAINTENANCE: Leadership = Leadership::new("jobs");
 
 /// Between two deletions.
 const INTERVAL: Duration = minutes(10);

@@ -39,14 +39,14 @@ fn the_result_of_an_attempt_decides_what_becomes_of_the_job() {
             (status, delay, refunds),
             "{result:?}, attempt {attempt}"
         );
-        let failed = matches!(result, AttemptResult::Failed(_) | AttemptResult::Refused(_));
+        let failed = matches!(result, AttemptResult::HandlerError(_) | AttemptResult::InvalidArguments(_));
         assert_eq!(transition.error.is_some(), failed, "{result:?}");
     };
     check(AttemptResult::Succeeded, 1, JobStatus::Completed, Duration::ZERO, false);
-    check(AttemptResult::Refused(fault()), 1, JobStatus::Failed, Duration::ZERO, false);
-    check(AttemptResult::Failed(fault()), 1, JobStatus::Retry, secs(1), false);
-    check(AttemptResult::Failed(fault()), 2, JobStatus::Retry, secs(2), false);
-    check(AttemptResult::Failed(fault()), 3, JobStatus::DeadLetter, Duration::ZERO, false);
+    check(AttemptResult::InvalidArguments(fault()), 1, JobStatus::Failed, Duration::ZERO, false);
+    check(AttemptResult::HandlerError(fault()), 1, JobStatus::Retry, secs(1), false);
+    check(AttemptResult::HandlerError(fault()), 2, JobStatus::Retry, secs(2), false);
+    check(AttemptResult::HandlerError(fault()), 3, JobStatus::DeadLetter, Duration::ZERO, false);
     check(AttemptResult::Snoozed(secs(9)), 3, JobStatus::Pending, secs(9), true);
     check(AttemptResult::Interrupted, 3, JobStatus::Pending, Duration::ZERO, true);
 }
@@ -59,8 +59,8 @@ fn every_transition_is_an_arrow_of_the_diagram() {
         .collect();
     for result in [
         AttemptResult::Succeeded,
-        AttemptResult::Refused(fault()),
-        AttemptResult::Failed(fault()),
+        AttemptResult::InvalidArguments(fault()),
+        AttemptResult::HandlerError(fault()),
         AttemptResult::Snoozed(secs(1)),
         AttemptResult::Interrupted,
     ] {

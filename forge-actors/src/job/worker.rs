@@ -1,4 +1,8 @@
 //! One worker: runs one job at a time, decides what becomes of the job, and reports that it is free again.
+//!
+//! A job, also a running one, whose worker crashes or is killed is taken again only when its lease has
+//! expired (`jobs.lease`, 10 s). Jobs in `WorkerHandle::assigned`, which the worker has not taken yet,
+//! survive its restart.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +10,7 @@ use std::time::Duration;
 use super::completion::JobCompletion;
 use super::leases::ClaimedJob;
 use super::messages::{ClaimerMessage, EndedAttempt, WorkerMessage};
+use super::paths::JOBS;
 use super::shared::JobShared;
 use super::signals;
 use super::state::Transition;
@@ -64,7 +69,7 @@ impl Worker {
             biased;
             result = self.attempt(&job, Arc::clone(&completion)) => Some(result),
             () = job.lost.cancelled() => None,
-            () = self.shared.drained() => Some(AttemptResult::Interrupted),
+            () = self.shared.drain_timed_out() => Some(AttemptResult::Interrupted),
         };
         if completion.is_committed() {
             if !matches!(result, Some(AttemptResult::Succeeded)) {
@@ -75,7 +80,7 @@ impl Worker {
                     "job is finished by `commit`; the later result of its handler changes nothing"
                 );
             }
-            return signals::finished(&record.name, JobStatus::Completed);
+            return signals::attempt_ended(&record.name, JobStatus::Completed);
         }
         let Some(result) = result else {
             return tracing::warn!(
@@ -120,7 +125,7 @@ impl Worker {
                 // job.
                 Err(error) => {
                     let message = format!("the identity of the dispatcher cannot be read: {error}");
-                    return AttemptResult::Failed(Fault::new(Code::Internal, message));
+                    return AttemptResult::HandlerError(Fault::new(Code::Internal, message));
                 }
             };
         let invocation = Invocation {
@@ -132,7 +137,7 @@ impl Worker {
             deadline: None,
             idempotency_key: None,
         };
-        self.shared.functions.attempt(invocation, completion).await
+        self.shared.functions.attempt(&JOBS, invocation, completion).await
     }
 }
 

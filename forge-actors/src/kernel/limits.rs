@@ -16,8 +16,8 @@ pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 pub const HANDLER_TIMEOUT_MAX: Duration = Duration::from_secs(600);
 /// Bytes of arguments of a handler whose attribute names no limit; larger arguments are refused.
 pub const HANDLER_INPUT_BYTES_MAX: usize = 1024 * 1024;
-/// Attempts of a query or mutation that loses races (serialization failure, deadlock, a schema that changed
+/// Tries of a query or mutation that loses races (serialization failure, deadlock, a schema that changed
 /// meanwhile); then the caller gets the failure.
-pub const ATTEMPTS_MAX: u32 = 5;
+pub const CALL_TRIES_MAX: u32 = 5;
 /// Depth of calls nested in calls; a deeper call is a fault, since it is almost always a loop.
 pub const CALL_DEPTH_MAX: u32 = 16;

@@ -20,9 +20,9 @@ use super::signals;
 use super::state::{Election, ElectionEffect, ElectionInput, TermEnd};
 use super::store;
 use super::term::Term;
+use crate::db::advisory_lock::LockKey;
+use crate::db::election_session::ElectionSession;
 use crate::db::error::DatabaseError;
-use crate::db::lock::LockKey;
-use crate::db::lock_session::LockSession;
 use crate::kernel::diagnose::Diagnose;
 use crate::kernel::time::{minutes, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
@@ -44,7 +44,7 @@ pub(super) struct Elector {
 pub(super) struct ElectorState {
     election: Election,
     /// `None` until the database was reached, and after the session was lost.
-    session: Option<LockSession>,
+    session: Option<ElectionSession>,
     /// Of each term that is held: moved by renewals.
     deadlines: BTreeMap<Leadership, watch::Sender<Instant>>,
     /// Rounds that failed in a row; the first one is logged.
@@ -82,7 +82,7 @@ impl Elector {
         ChildSpec::with_mailbox(ELECTOR.id(), mailbox, make)
     }
 
-    /// One round; answers when the next one is due, `None` when this node stands for nothing any more.
+    /// One round; returns when the next one is due, `None` when this node stands for nothing any more.
     async fn round(&self, state: &mut ElectorState) -> Option<Duration> {
         if self.shared.is_withdrawn() {
             self.withdraw(state).await;
@@ -102,7 +102,7 @@ impl Elector {
         match outcome {
             Ok(()) => {
                 if std::mem::take(&mut state.failures) > 0 {
-                    tracing::info!("elections go on");
+                    tracing::info!("leader election recovered");
                 }
                 self.shared.set_obstacle(None);
                 Some(self.deps.config.renew_interval())
@@ -115,7 +115,7 @@ impl Elector {
         let LeaderDeps { node, node_name, database, config } = &self.deps;
         if state.session.is_none() {
             let label = format!("{node_name} leader");
-            state.session = Some(LockSession::open(database, &label, config.lease).await?);
+            state.session = Some(ElectionSession::open(database, &label, config.lease).await?);
         }
         let Some(session) = &mut state.session else { return Ok(()) };
         let sent = Instant::now();
@@ -221,7 +221,7 @@ impl Elector {
         }
     }
 
-    /// Drops the session, ends the terms, and answers when to try again.
+    /// Drops the session, ends the terms, and returns when to try again.
     async fn round_failed(&self, state: &mut ElectorState, error: &RoundError) -> Duration {
         state.session = None;
         // Without a session no effect waits for the database, or fails.
@@ -231,14 +231,14 @@ impl Elector {
         if let RoundError::Database(obstacle @ DatabaseError::TransactionPooler { .. }) = error {
             let help = obstacle.help().unwrap_or_default();
             if self.shared.set_obstacle(Some(format!("{obstacle}; {help}"))) {
-                tracing::error!(error = %obstacle, %help, "this node stands for no leadership");
+                tracing::error!(error = %obstacle, %help, "leader election disabled: transaction pooler");
             }
             return OBSTACLE_RETRY;
         }
         if failed_before || !self.deps.database.state().borrow().is_up() {
-            tracing::debug!(%error, "no round of elections was completed");
+            tracing::debug!(%error, "leader election failed; retrying");
         } else {
-            tracing::warn!(%error, "no round of elections was completed; trying again");
+            tracing::warn!(%error, "leader election failed; retrying");
         }
         self.deps.config.renew_interval()
     }

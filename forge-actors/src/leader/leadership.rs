@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::db::lock::LockKey;
+use crate::db::advisory_lock::LockKey;
 
 /// The name of a group of duties that one node performs for the cluster. The subsystem that has the duties
 /// declares it as a constant.

@@ -21,8 +21,8 @@
 //!
 //! Four parts, of which none is enough alone:
 //!
-//! - The *advisory lock* of a session of its own (`db::lock_session`) lets one node in. A holder that was cut
-//!   off still believes in it.
+//! - The *advisory lock* of a session of its own (`db::election_session`) lets one node in. A holder that was
+//!   cut off still believes in it.
 //! - *`idle_session_timeout` = `lease`* on that session frees the lock of a frozen or cut-off holder. It does
 //!   not stop the holder.
 //! - The *local deadline* of a [`Term`], counted from before a renewal was sent, stops the holder before
@@ -127,7 +127,7 @@ impl Leader {
         (leader, ChildSpec::supervisor(LEADER.id(), SupervisorSpec::new(Strategy::OneForOne, children)))
     }
 
-    /// Makes this node a candidate for `leadership`, and answers where its terms are published: `Some` while
+    /// Makes this node a candidate for `leadership`, and returns where its terms are published: `Some` while
     /// this node leads.
     pub fn stand_for(&self, leadership: Leadership) -> watch::Receiver<Option<Term>> {
         self.shared.stand_for(leadership)

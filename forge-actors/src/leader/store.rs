@@ -7,8 +7,8 @@ use std::time::Duration;
 use sqlx::Row;
 
 use super::leadership::Leadership;
+use crate::db::election_session::ElectionSession;
 use crate::db::handle::Db;
-use crate::db::lock_session::LockSession;
 use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
 use crate::kernel::time::Timestamp;
@@ -69,7 +69,7 @@ pub struct EndedTerm {
     pub reason: LeaderEnd,
 }
 
-/// What a renewal answered.
+/// What a renewal returned.
 #[derive(Debug)]
 pub(super) struct Renewal {
     /// The server process that ran the statement.
@@ -84,7 +84,7 @@ pub(super) struct Renewal {
 /// # Errors
 /// SQLSTATE 55P03 when a transaction of the last leader is still open.
 pub async fn elect(
-    session: &mut LockSession,
+    session: &mut ElectionSession,
     leadership: Leadership,
     node: NodeId,
     node_name: &str,
@@ -96,7 +96,7 @@ pub async fn elect(
 
 /// Renews `terms` of `node`, and keeps the session alive.
 pub(super) async fn renew(
-    session: &mut LockSession,
+    session: &mut ElectionSession,
     terms: &[(Leadership, i64)],
     node: NodeId,
 ) -> sqlx::Result<Renewal> {
@@ -111,7 +111,7 @@ pub(super) async fn renew(
 
 /// Writes that a term was ended in order; nothing when it has ended already.
 pub(super) async fn resign(
-    session: &mut LockSession,
+    session: &mut ElectionSession,
     leadership: Leadership,
     epoch: i64,
     node: NodeId,
@@ -129,7 +129,7 @@ pub async fn lock_term(
     node: NodeId,
     idle_max: Duration,
 ) -> Result<bool, crate::kernel::fault::Fault> {
-    let lock = sqlx::query(include_str!("sql/assert_term.sql"))
+    let lock = sqlx::query(include_str!("sql/lock_term.sql"))
         .bind(leadership.name())
         .bind(epoch)
         .bind(node)
@@ -147,7 +147,7 @@ pub async fn list_terms(db: &Db, count_max: u32) -> sqlx::Result<Vec<EndedTerm>>
     sqlx::query_as(include_str!("sql/list_terms.sql")).bind(i64::from(count_max)).fetch_all(db).await
 }
 
-/// Deletes some of the terms that ended longer than `retention` ago; answers how many, and whether there may
+/// Deletes some of the terms that ended longer than `retention` ago; returns how many, and whether there may
 /// be more.
 pub(super) async fn delete_old_terms(db: &Db, retention: Duration) -> sqlx::Result<(u64, bool)> {
     let delete = sqlx::query(include_str!("sql/delete_old_terms.sql"));

@@ -60,7 +60,8 @@ pub enum FigureUnit {
     Ratio,
 }
 
-/// How full the pools are.
+/// How full the pools are. The pool of live queries is not among them: its size is fixed, only the reactor
+/// uses it, and a shortage shows as a longer `change_lag_ms`.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DatabaseUsage {
@@ -70,7 +71,7 @@ pub struct DatabaseUsage {
     pub read: PoolUsage,
     /// Connections of advisory locks.
     pub locks: PoolUsage,
-    /// Connections of health checks, cancellation and leases.
+    /// Connections of health checks, cancellation, heartbeats, and begins and leases of jobs.
     pub control: PoolUsage,
 }
 

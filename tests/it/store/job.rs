@@ -354,7 +354,7 @@ async fn a_job_whose_node_is_lost_in_its_last_attempt_is_a_dead_letter() {
     }
     assert_eq!(bench.status(id).await, JobStatus::DeadLetter);
     assert!(
-        bench.value::<String>("SELECT last_error FROM forge_job_history").await.contains("node was lost")
+        bench.value::<String>("SELECT last_error FROM forge_job_history").await.contains("lease expired")
     );
     // A retried job has all of its attempts, and the number of its claim goes on.
     apply(&bench, "retry", id).await;

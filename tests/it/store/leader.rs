@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use forge_actors::db::config::DatabaseConfig;
 use forge_actors::db::database::Database;
-use forge_actors::db::lock_session::LockSession;
+use forge_actors::db::election_session::ElectionSession;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::leader::config::LeaderConfig;
 use forge_actors::leader::store::{LeaderEnd, elect, list_leaders, list_terms, lock_term};
@@ -119,7 +119,7 @@ async fn what_an_old_epoch_writes_is_refused() {
 
     // A second leader by force: it is elected without holding the lock.
     let open = term.begin(&scratch.database, "duty", STATEMENT).await.unwrap();
-    let mut session = LockSession::open(&scratch.database, "second", STATEMENT).await.unwrap();
+    let mut session = ElectionSession::open(&scratch.database, "second", STATEMENT).await.unwrap();
     let second = NodeId::new();
     let refused = elect(&mut session, DUTY, second, "second").await.unwrap_err();
     let code = refused.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));

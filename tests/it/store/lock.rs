@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use forge_actors::db::advisory_lock::{AdvisoryLock, LockKey, lock_transaction, try_lock_transaction};
 use forge_actors::db::error::DatabaseError;
-use forge_actors::db::lock::{LockKey, SessionLock, lock_transaction, try_lock_transaction};
 use forge_actors::db::transaction::TransactionOptions;
 use forge_actors::kernel::fault::Code;
 
@@ -13,8 +13,8 @@ use super::cluster::{Scratch, until};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
-async fn take(scratch: &Scratch, wait: Duration) -> Result<SessionLock, DatabaseError> {
-    SessionLock::acquire(&scratch.database, LockKey::application("test"), wait, |_| {}).await
+async fn take(scratch: &Scratch, wait: Duration) -> Result<AdvisoryLock, DatabaseError> {
+    AdvisoryLock::acquire(&scratch.database, LockKey::application("test"), wait, |_| {}).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +130,7 @@ async fn a_transaction_pooler_is_found_out() {
         let options = pooler.options(&scratch);
         let database = forge_actors::db::database::Database::new(options, Default::default(), "pooled");
         let mut lock =
-            SessionLock::acquire(&database, LockKey::application(&format!("round {round}")), LIMIT, |_| {})
+            AdvisoryLock::acquire(&database, LockKey::application(&format!("round {round}")), LIMIT, |_| {})
                 .await
                 .unwrap();
         let verdict = lock.verify(&database).await;

@@ -6,9 +6,9 @@ use futures::TryStreamExt;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use sqlx::{AssertSqlSafe, Executor, Row};
 
+use crate::db::advisory_lock::{AdvisoryLock, LockKey};
 use crate::db::database::Database;
 use crate::db::error::DatabaseError;
-use crate::db::lock::{LockKey, SessionLock};
 use crate::db::session::{Activity, Session};
 
 use super::error::MigrateError;
@@ -134,7 +134,7 @@ impl<'a> Runner<'a> {
     ) -> Result<Vec<CompletedMigration>, MigrateError> {
         let waiting = |waited| progress(MigrationProgress::WaitingForLock { waited });
         let mut lock =
-            SessionLock::acquire(self.database, LockKey::forge("migrations"), self.lock_wait, waiting)
+            AdvisoryLock::acquire(self.database, LockKey::forge("migrations"), self.lock_wait, waiting)
                 .await?;
         lock.verify(self.database).await?;
         let result = self.run_locked(lock.session(), plan, progress).await;

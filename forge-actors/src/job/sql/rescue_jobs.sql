@@ -21,7 +21,7 @@ WITH expired AS (
             ELSE now() + make_interval(secs => expired.delay)
         END,
         last_error = CASE
-            WHEN expired.begun THEN 'its node was lost during attempt ' || job.attempt
+            WHEN expired.begun THEN 'lease expired during attempt ' || job.attempt || ' (worker or node lost)'
             ELSE job.last_error
         END,
         node_id = NULL,
@@ -40,7 +40,7 @@ WITH expired AS (
     )
     SELECT id, name, queue, priority, 'dead_letter', attempt, attempts_max, claim, node_id, args, identity,
            trace,
-           'its node was lost during attempt ' || attempt || ', the last one', created_at
+           'lease expired during attempt ' || attempt || ', the last one (worker or node lost)', created_at
     FROM spent
     RETURNING id
 )

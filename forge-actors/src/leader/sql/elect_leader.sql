@@ -1,6 +1,7 @@
--- Called by leader/store.rs on the session that holds the advisory lock of the leadership: $1 leadership, $2 node, $3 its name. Answers the
--- epoch. Primary key of forge_leaders; FOR UPDATE waits for transactions of the term before, which hold the row FOR KEY SHARE, for at most the
--- session's lock_timeout. A term that was not ended by its leader is closed as lost.
+-- Called by leader/store.rs on the session that holds the advisory lock of the leadership: $1 leadership, $2
+-- node, $3 its name. Returns the epoch. Primary key of forge_leaders; FOR UPDATE waits for transactions of
+-- the term before, which hold the row FOR KEY SHARE, for at most the session's lock_timeout. A term that was
+-- not ended by its leader is closed as lost.
 WITH previous AS (
     SELECT * FROM forge_leaders WHERE name = $1 FOR UPDATE
 ), closed AS (

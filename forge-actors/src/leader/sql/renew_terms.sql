@@ -1,6 +1,7 @@
--- Called by leader/store.rs every second on the session that holds the advisory locks: $1 leaderships, $2 their epochs, $3 node. Answers one
--- row, also when the node leads nothing, since the statement keeps the session alive: the server process that ran it, and the leaderships whose
--- term still lasts. Primary key of forge_leaders; locks the rows of these leaderships. Without waiting for the disk: a renewal that a crash of
+-- Called by leader/store.rs every second on the session that holds the advisory locks: $1 leaderships, $2
+-- their epochs, $3 node. Returns one row, also when the node leads nothing, since the statement keeps the
+-- session alive: the server process that ran it, and the leaderships whose term still lasts. Primary key of
+-- forge_leaders; locks the rows of these leaderships. Without waiting for the disk: a renewal that a crash of
 -- the server loses was one of a session that is lost as well.
 WITH renewed AS (
     UPDATE forge_leaders leader SET renewed_at = now()

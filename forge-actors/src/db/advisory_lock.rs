@@ -101,12 +101,12 @@ pub async fn try_lock_transaction(db: &Db, key: &LockKey) -> Result<bool, Fault>
 /// An advisory lock, held by a connection of its own.
 #[derive(Debug)]
 #[must_use = "the lock is free again when its guard is dropped"]
-pub struct SessionLock {
+pub struct AdvisoryLock {
     key: LockKey,
     pooled: PooledSession,
 }
 
-impl SessionLock {
+impl AdvisoryLock {
     /// Takes `key`, trying again for at most `wait`. While it waits, `waiting` is called every two seconds
     /// with the time waited so far.
     ///

@@ -11,7 +11,7 @@ use crate::kernel::fault::Fault;
 impl Ctx<Job> {
     /// Which attempt at which job this is.
     pub fn attempt(&self) -> Attempt {
-        self.resources.attempt.attempt()
+        self.resources.completer.attempt()
     }
 
     /// Runs the job again after `delay`, without spending an attempt: `return ctx.snooze(minutes(30));`.
@@ -42,14 +42,14 @@ impl Ctx<Job> {
     /// # }
     /// ```
     pub async fn commit<T>(&self, effect: impl AsyncFnOnce(&MutationContext) -> Result<T>) -> Result<T> {
-        let completion = &self.resources.attempt;
+        let completer = &self.resources.completer;
         let scope = self.scope.deeper()?;
         let tx =
-            completion.begin(self.scope.shared.deadline.saturating_duration_since(Instant::now())).await?;
+            completer.begin(self.scope.shared.deadline.saturating_duration_since(Instant::now())).await?;
         let ctx = MutationContext::new(scope, MutationResources { db: tx.db() });
         match effect(&ctx).await {
             Ok(value) => {
-                completion.commit(tx, self.scope.shared.effects.take_queues()).await?;
+                completer.commit(tx, self.scope.shared.effects.take_queues()).await?;
                 Ok(value)
             }
             Err(fault) => {

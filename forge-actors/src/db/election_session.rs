@@ -1,4 +1,4 @@
-//! [`LockSession`]: a connection that stays open and holds several advisory locks, for elections.
+//! [`ElectionSession`]: a connection that stays open and holds several advisory locks, for elections.
 //!
 //! Postgres ends the session when it received no statement for `idle_max`. A holder that is frozen or cut off
 //! from the database therefore loses its locks within that time; without the setting it would keep them for
@@ -14,9 +14,9 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Executor, Postgres};
 
+use super::advisory_lock::{LockKey, query_bool, verify_exclusive};
 use super::database::Database;
 use super::error::{DatabaseError, no_answer};
-use super::lock::{LockKey, query_bool, verify_exclusive};
 use super::session::{Activity, Session};
 
 /// Number of checks for a transaction pooler before the session is used. On a busy pooler one check may pass
@@ -32,11 +32,11 @@ const IDENTIFY: &str =
 
 /// A connection of its own that holds advisory locks.
 #[derive(Debug)]
-pub struct LockSession {
+pub struct ElectionSession {
     session: Session,
 }
 
-impl LockSession {
+impl ElectionSession {
     /// Connects to `database` and proves that locks of the connection exclude other connections; `label`
     /// names it in `pg_stat_activity`. Postgres ends the session once it idled for `idle_max`.
     ///
