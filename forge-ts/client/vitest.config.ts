@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
-// The sources are tested, not what was built of them.
+// Tests run against the sources, not against dist/.
 export default defineConfig({
   resolve: { alias: { "@forge/client": source("forge-client/src/index.ts") } },
   test: {

@@ -1,4 +1,4 @@
-// The compiler leaves components alone: the application's build compiles them. It needs them, and their types.
+// tsc does not copy components. The build of the application compiles them, so their sources and types belong to the package.
 import { copyFileSync, writeFileSync } from "node:fs";
 
 copyFileSync("src/ConnectionBadge.svelte", "dist/ConnectionBadge.svelte");

@@ -1,13 +1,13 @@
 /**
- * The client: one connection for everything that is live, HTTP for single calls.
+ * The client: one WebSocket connection for live queries and mutations, HTTP for single calls.
  *
- * `watch` and `mutate` open the connection when they are first used. `mutate` always travels on it: it is kept while there is none, is
- * sent again after one broke, and happens once. `call` is one HTTP request, which is never repeated behind the caller's back.
+ * The first `watch` or `mutate` opens the connection. A mutation waits while there is no connection and is sent again when the connection
+ * broke; the node runs it once. `call` is one HTTP request, which is repeated only when its token was refused.
  */
 
 import type { ServerFrame } from "./frames.js";
 import { Http, type AnyRequest, type CallOptions } from "./http.js";
-import { Link, type Connection, type Passengers } from "./link.js";
+import { Link, type Connection, type ConnectionListener } from "./link.js";
 import { Outbox } from "./outbox.js";
 import { Queries, type LocalStore, type Watch } from "./queries.js";
 import type { AnyRef, MutationRef, Params, QueryRef } from "./ref.js";
@@ -17,45 +17,45 @@ import { Tokens, type GetToken } from "./tokens.js";
 import { trace } from "./random.js";
 
 export interface ForgeOptions {
-  /** Where the node is, relative to the page: `"/"` when it serves the page. */
+  /** Address of the node, relative to the page: `"/"` when the node serves the page. */
   url: string | URL;
   getToken?: GetToken;
-  /** `contract` of the generated `api.ts`. */
+  /** The `contract` of the generated `api.ts`. */
   contract?: string;
-  /** How long a live query stays subscribed after its last listener left. */
+  /** Milliseconds for which a live query stays subscribed after its last listener left. */
   lingerMs?: number;
   fetch?: typeof globalThis.fetch;
   WebSocket?: typeof globalThis.WebSocket;
 }
 
 export interface MutateOptions<Args> {
-  /** Shows the outcome before it is there. It runs again whenever what it changes is told anew, so it must not do anything else. */
+  /** Shows the expected outcome until the node sends the real one. Runs again on each new result, so it must have no other effect. */
   optimistic?: (store: LocalStore, args: Args) => void;
 }
 
 export interface Forge {
-  /** One request over HTTP. */
+  /** Calls a handler by one HTTP request. */
   call<Args, Output, AppError>(
     ref: AnyRef<Args, Output, AppError>,
     ...args: Params<Args, [options?: CallOptions]>
   ): Promise<Result<Output, AppError>>;
-  /** A mutation over the connection: in order, sent until its outcome is known, done once. */
+  /** Runs a mutation over the connection: in the order of the calls, sent until its outcome is known, run once. */
   mutate<Args, Output, AppError>(
     ref: MutationRef<Args, Output, AppError>,
     ...args: Params<Args, [options?: MutateOptions<Args>]>
   ): Promise<Result<Output, AppError>>;
-  /** A live query. It is subscribed while somebody listens. */
+  /** A live query, which is subscribed while it has a listener. */
   watch<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...args: Params<Args>): Watch<Output, AppError>;
   readonly connection: Store<Connection>;
-  /** Grows whenever data were forgotten because somebody else is signed in. */
-  readonly era: number;
-  /** Connects now instead of with the first live query. */
+  /** Grows whenever all data are dropped because another user signed in or the user signed out. */
+  readonly sessionEpoch: number;
+  /** Connects now instead of at the first live query or mutation. */
   connect(): void;
-  /** The application has another token (somebody signed in): asks `getToken` for it and tells the node. */
+  /** Asks `getToken` for another token, because a user signed in, and sends it to the node. */
   authenticate(): void;
-  /** Forgets the token and all data, gives pending mutations up, and tells the node. `getToken` is not asked until `authenticate`. */
+  /** Drops the token and all data, fails pending mutations, and signs out at the node. `getToken` is not called until `authenticate`. */
   signOut(): void;
-  /** Ends everything: connection, timers, listeners, and mutations, as `CANCELLED` or `OUTCOME_UNKNOWN`. */
+  /** Closes the connection, stops timers, removes listeners, and fails mutations as `CANCELLED` or `OUTCOME_UNKNOWN`. */
   close(): void;
 }
 
@@ -71,38 +71,38 @@ export function createForge(options: ForgeOptions): Forge {
   const http = new Http(base, tokens, options.fetch ?? ((...request) => globalThis.fetch(...request)));
   let closed = false;
 
-  const passengers: Passengers = {
-    live(changed) {
-      if (changed) forget();
-      queries.resume();
-      outbox.resume();
+  const listener: ConnectionListener = {
+    connected(userChanged) {
+      if (userChanged) forget();
+      queries.connected();
+      outbox.connected();
     },
-    lost: () => queries.lost(),
-    identified(changed) {
-      if (changed) forget();
-      else queries.reconsider();
+    disconnected: () => queries.disconnected(),
+    authenticated(userChanged) {
+      if (userChanged) forget();
+      else queries.retryRefused();
     },
-    tooLarge() {
-      if (!outbox.tooLarge()) queries.tooLarge();
+    frameTooLarge() {
+      if (!outbox.failLargest()) queries.failLargest();
     },
     frame(frame: ServerFrame) {
       if (frame.type === "transition") queries.transition(frame);
-      else if (frame.type === "mutResult") outbox.result(frame);
+      else if (frame.type === "mutResult") outbox.handleResult(frame);
     },
-    pending: () => outbox.pending,
+    pendingMutations: () => outbox.pending,
   };
   const link = new Link({
     url: socketUrl,
     contract: options.contract,
     tokens,
     WebSocket: options.WebSocket ?? globalThis.WebSocket,
-    passengers,
+    listener,
   });
-  const queries = new Queries(link, options.lingerMs ?? LINGER_MS, (mutations) => outbox.applied(mutations));
+  const queries = new Queries(link, options.lingerMs ?? LINGER_MS, (mutations) => outbox.markApplied(mutations));
   const outbox = new Outbox(link, queries, () => link.publish());
 
   const forget = () => {
-    outbox.abandon("somebody else is signed in now");
+    outbox.abandon("the signed-in user changed");
     queries.forget();
   };
   const cancelled = (ref: AnyRequest): Result<unknown, unknown> => ({
@@ -110,7 +110,7 @@ export function createForge(options: ForgeOptions): Forge {
     error: failure(ref.codes, { code: "CANCELLED", message: "the client is closed" }, trace().id),
   });
 
-  // The references carry the types of what travels under their names; inside, all of them are unknown.
+  // References carry the types of arguments, results and errors for callers; the implementation treats all of them as unknown.
   return {
     call: (ref: AnyRequest, args?: unknown, call: CallOptions = {}) =>
       (closed ? Promise.resolve(cancelled(ref)) : http.call(ref, args, call)) as Promise<never>,
@@ -120,8 +120,8 @@ export function createForge(options: ForgeOptions): Forge {
     },
     watch: (ref: QueryRef<never, unknown, unknown>, args?: unknown) => queries.watch(ref, args) as Watch<never, never>,
     connection: link,
-    get era() {
-      return queries.era;
+    get sessionEpoch() {
+      return queries.sessionEpoch;
     },
     connect: () => link.start(),
     authenticate: () => link.identify(false),

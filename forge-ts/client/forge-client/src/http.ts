@@ -1,4 +1,7 @@
-/** Calls over HTTP: one request, one answer. Only what certainly did not run is repeated, and only once: a call whose token was refused. */
+/**
+ * Calls over HTTP: one request, one response. A call is repeated only when its token was refused, once and with another token: such a
+ * call certainly did not run.
+ */
 
 import type { AnyRef } from "./ref.js";
 import { trace } from "./random.js";
@@ -6,13 +9,13 @@ import { failure, type Result, type WireError } from "./result.js";
 import type { Tokens } from "./tokens.js";
 
 export interface CallOptions {
-  /** Gives the call up; it may run to its end nevertheless. */
+  /** Aborts waiting for the result. The node may run the call to its end nevertheless. */
   signal?: AbortSignal;
 }
 
 export type AnyRequest = AnyRef<never, unknown, unknown>;
 
-/** Longer than any time limit of a handler should be. */
+/** Time limit of a request, above any time limit that a handler should have. */
 const CALL_MS_MAX = 120_000;
 
 export class Http {
@@ -29,7 +32,7 @@ export class Http {
     try {
       token = this.tokens.current ?? (await this.tokens.get(false));
     } catch (cause) {
-      return refused({ code: "UNAUTHENTICATED", message: `no token could be had: ${String(cause)}` });
+      return refused({ code: "UNAUTHENTICATED", message: `no token could be fetched: ${String(cause)}` });
     }
     for (let repeated = false; ; repeated = true) {
       const answer = await this.#post(ref, JSON.stringify(args ?? {}), token, parent, signal);
@@ -60,16 +63,16 @@ export class Http {
       if (typeof answer === "object" && answer && ("data" in answer || "error" in answer)) {
         return answer as { data: unknown } | { error: WireError };
       }
-      return { error: this.#lost(ref, `the answer (status ${response.status}) is not one of a Forge node`) };
+      return { error: this.#unanswered(ref, `the response (status ${response.status}) does not come from a Forge node`) };
     } catch (cause) {
-      if (signal?.aborted) return { error: { code: "CANCELLED", message: "the call was given up" } };
-      if (globalThis.navigator?.onLine === false) return { error: { code: "OFFLINE", message: "there is no network" } };
-      return { error: this.#lost(ref, String(cause)) };
+      if (signal?.aborted) return { error: { code: "CANCELLED", message: "the caller aborted the call" } };
+      if (globalThis.navigator?.onLine === false) return { error: { code: "OFFLINE", message: "the browser is offline" } };
+      return { error: this.#unanswered(ref, String(cause)) };
     }
   }
 
-  /** A query changed nothing; whether anything else ran cannot be known. */
-  #lost(ref: AnyRequest, message: string): WireError {
+  /** The error of a call without a readable response. A query changed nothing and is `UNAVAILABLE`; any other call may have run. */
+  #unanswered(ref: AnyRequest, message: string): WireError {
     return { code: ref.kind === "query" ? "UNAVAILABLE" : "OUTCOME_UNKNOWN", message };
   }
 }

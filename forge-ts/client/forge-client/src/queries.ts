@@ -1,29 +1,29 @@
 /**
- * Live queries: what the node last told (base), what mutations under way make of it (layers), and what listeners see of both.
+ * Live queries: the last result that the node sent for each (base), the optimistic updates of unsettled mutations (layers), and the state
+ * that listeners see, which is the base with all layers applied.
  *
- * Equal name and arguments are one entry with one subscription on the wire. It begins with the first listener and ends a moment after the
- * last one, so that going back and forth costs nothing.
+ * Watches of the same query with equal arguments share one entry and one subscription. The subscription begins with the first listener and
+ * ends a moment after the last one left, so that a page that is left and opened again causes no traffic.
  *
- * Invariants: listeners are told after everything of a frame is in place, never between; what they see is base plus the layers that are
- * not settled, applied again to each new base; a layer falls when the node says that its base contains it, or when its mutation failed.
- * After a reconnect nothing new is shown until each result of before has been confirmed or replaced: old and new ones together would be
- * a state that never was.
+ * Invariants: listeners are notified after a whole transition was applied, never in between; the layers are applied again to each new base;
+ * a layer is dropped when the node reports that the base contains its mutation, or when the mutation failed. After a reconnect no new
+ * result is shown until every earlier result was confirmed or replaced, since old and new results together are a state that never existed.
  */
 
 import type { ClientFrame, Mod, Transition } from "./frames.js";
 import { trace } from "./random.js";
 import { canonical, type Params, type QueryRef } from "./ref.js";
 import { failure, type Failure } from "./result.js";
-import { guarded, tell, type Store } from "./store.js";
+import { runGuarded, notifyAll, type Store } from "./store.js";
 
 interface Stamp {
-  /** When the data were told, in milliseconds of `Date.now()`. */
+  /** The arrival of the data, in milliseconds of `Date.now()`. */
   readonly updatedAt: number | undefined;
-  /** Identifies the data. */
+  /** Version of the data, by which the node recognizes them after a reconnect. */
   readonly version: string | undefined;
 }
 
-/** A live query, as one sees it. An error keeps the last data; `stale` data are shown while they cannot be confirmed. */
+/** The state of a live query. With `error` the last data are kept; `stale` data are the last ones, which the node has not confirmed. */
 export type LiveState<Output, AppError = never> = Stamp &
   (
     | { readonly status: "loading"; readonly data: undefined; readonly error: undefined; readonly isLoading: true; readonly isStale: false }
@@ -38,28 +38,31 @@ export type LiveState<Output, AppError = never> = Stamp &
       }
   );
 
-/** A live query: `current` may be read at any time, and changes while somebody is subscribed. */
+/** A live query: `current` can be read at any time, and follows the node while the watch has a listener. */
 export interface Watch<Output, AppError = never> extends Store<LiveState<Output, AppError>> {
-  /** Asks again, after an error. */
+  /** Subscribes again after an error. */
   retry(): void;
 }
 
-/** What an optimistic update may do: change results of queries that are watched, as the mutation will. It runs again on each new base. */
+/**
+ * The results of watched queries, which an optimistic update changes as its mutation will. The update runs again on each new result of the
+ * node.
+ */
 export interface LocalStore {
-  /** What is shown, layers below this one included; `undefined` when the query is not watched or has no result yet. */
+  /** The result with all earlier layers; `undefined` when the query is not watched or has no result yet. */
   get<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...args: Params<Args>): Output | undefined;
   set<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, args: Args, value: Output): void;
-  /** Lets `change` edit a copy of the result; what it returns does not matter. */
+  /** Lets `change` edit a copy of the result; its return value is ignored. */
   patch<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, args: Args, change: (draft: Output) => unknown): void;
-  /** The same for every watched query of that name, whatever its arguments. */
+  /** Does the same for every watched query of that name, with any arguments. */
   patchAll<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, change: (draft: Output, args: Args) => unknown): void;
-  /** An identifier for something that has none yet: the same one whenever this update runs again. */
+  /** An identifier for a record that the node has not created yet; the same one whenever this update runs again. */
   tempId<Id extends string = string>(): Id;
 }
 
 const TEMPORARY = "temporary-";
 
-/** Whether an identifier came from `tempId`: what it names is shown before the node knows it. */
+/** Whether an identifier came from `tempId`, so that the node does not know its record yet. */
 export const isTemporary = (id: string): boolean => id.startsWith(TEMPORARY);
 
 export type Update = (store: LocalStore) => void;
@@ -73,16 +76,17 @@ interface Entry {
   readonly args: unknown;
   readonly handle: Watch<unknown, unknown>;
   readonly listeners: Set<() => void>;
-  /** On the wire, when subscribed there. */
+  /** Id of the subscription; `undefined` while there is none. */
   id: number | undefined;
-  /** The node ended the subscription, with the error that stands here. */
+  /** The node ended the subscription, with the error in `error`. */
   ended: boolean;
+  /** The node ended the subscription because the user may not run the query. */
   refused: boolean;
-  /** Which token of the connection it was asked with. */
-  askedWith: number;
-  /** Asking again would end the connection again. */
-  oversize: boolean;
-  /** Answered since it was subscribed. */
+  /** `tokensSent` at the time of the subscription: a refusal says nothing about tokens that were sent later. */
+  tokensSentBefore: number;
+  /** The `sub` frame exceeds the limit of the node: sent again, it would close the connection again. */
+  tooLarge: boolean;
+  /** The node has answered this subscription. */
   answered: boolean;
   loaded: boolean;
   base: unknown;
@@ -90,25 +94,26 @@ interface Entry {
   updatedAt: number | undefined;
   error: Failure<unknown> | undefined;
   current: AnyState;
-  linger: ReturnType<typeof setTimeout> | undefined;
+  lingerTimer: ReturnType<typeof setTimeout> | undefined;
 }
 
-export interface Wire {
-  /** Grows with each token that the node is told. */
-  readonly tokensTold: number;
+/** The connection, as live queries and mutations use it. */
+export interface Transport {
+  /** Number of tokens sent to nodes. */
+  readonly tokensSent: number;
   send(frame: ClientFrame): boolean;
   start(): void;
-  challenge(): Promise<boolean>;
+  replaceRefusedToken(): Promise<boolean>;
 }
 
-/** Subscriptions that nobody listens to any more; the oldest ends when there are more. */
+/** Subscriptions without a listener at most; beyond that the oldest one ends. */
 const LINGERING_MAX = 50;
-/** Subscriptions of a connection; more are not made, since a node ends the connection over them. */
+/** Subscriptions of a connection at most; further ones fail here, since a node would close the connection. */
 const SUBSCRIBED_MAX = 256;
-/** After a reconnect, how long a slow query may hold back what the others have to show. */
+/** Time for which a query that is not answered after a reconnect may delay the results of the others. */
 const RESUME_MS_MAX = 5_000;
-/** The node ends a subscription with these. */
-const ENDING: readonly string[] = ["NOT_FOUND", "UNAUTHENTICATED", "PERMISSION_DENIED", "VALIDATION"];
+/** Error codes with which the node ends a subscription. */
+const ENDING_CODES: readonly string[] = ["NOT_FOUND", "UNAUTHENTICATED", "PERMISSION_DENIED", "VALIDATION"];
 
 const LOADING: AnyState = {
   status: "loading",
@@ -121,25 +126,25 @@ const LOADING: AnyState = {
 };
 
 export class Queries {
-  /** Grows whenever data are forgotten because somebody else is signed in. */
-  era = 0;
+  /** Grows whenever all data are dropped because another user signed in or the user signed out. */
+  sessionEpoch = 0;
   #entries = new Map<string, Entry>();
   #byId = new Map<number, Entry>();
   #layers = new Map<number, Update>();
   #overlay = new Map<string, unknown>();
   #lingering = new Set<Entry>();
-  #live = false;
+  #connected = false;
   #idNext = 1;
   #closed = false;
-  /** Subscriptions that a reconnect has renewed and that are not answered yet, and what came meanwhile. */
-  #awaited = new Set<number>();
-  #held: Transition[] = [];
-  #resume: ReturnType<typeof setTimeout> | undefined;
+  /** After a reconnect: subscriptions without an answer, and the transitions that wait for these answers. */
+  #awaitedIds = new Set<number>();
+  #bufferedFrames: Transition[] = [];
+  #resumeTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    private readonly wire: Wire,
+    private readonly transport: Transport,
     private readonly lingerMs: number,
-    /** Layers whose mutations the node has shown. */
+    /** Receives the mutations whose effect the base now contains. */
     private readonly onApplied: (mutations: number[]) => void,
   ) {}
 
@@ -149,36 +154,36 @@ export class Queries {
     return this.#entries.get(key)?.handle ?? this.#handle(key, ref, text);
   }
 
-  /** Connected: everything that somebody listens to is asked for again, from the version that is here. */
-  resume(): void {
-    this.#live = true;
+  /** The connection is live: subscribes every query that has a listener, from the version of its last result. */
+  connected(): void {
+    this.#connected = true;
     for (const entry of [...this.#lingering]) this.#remove(entry);
     for (const entry of this.#entries.values()) {
       this.#subscribe(entry);
-      if (entry.id !== undefined && entry.loaded) this.#awaited.add(entry.id);
+      if (entry.id !== undefined && entry.loaded) this.#awaitedIds.add(entry.id);
     }
-    if (this.#awaited.size > 0) this.#resume = setTimeout(() => this.#release(), RESUME_MS_MAX);
-    this.#show(false);
+    if (this.#awaitedIds.size > 0) this.#resumeTimer = setTimeout(() => this.#applyBuffered(), RESUME_MS_MAX);
+    this.#publish(false);
   }
 
-  lost(): void {
-    this.#live = false;
+  disconnected(): void {
+    this.#connected = false;
     this.#byId.clear();
-    this.#unhold();
+    this.#clearBuffer();
     for (const entry of this.#entries.values()) entry.id = undefined;
-    this.#show(false);
+    this.#publish(false);
   }
 
-  /** Another token counts: what was refused may be allowed now. */
-  reconsider(): void {
+  /** Subscribes refused queries again, after the node accepted another token. */
+  retryRefused(): void {
     for (const entry of this.#entries.values()) if (entry.ended && entry.refused) this.#subscribe(entry);
-    this.#show(false);
+    this.#publish(false);
   }
 
-  /** Somebody else is signed in, or nobody: nothing of before may be seen again, not even a frame that is on its way. */
+  /** Drops all data, because the user changed. New subscription ids make sure that a frame for the former user is ignored. */
   forget(): void {
-    this.era += 1;
-    this.#unhold();
+    this.sessionEpoch += 1;
+    this.#clearBuffer();
     this.#layers.clear();
     for (const entry of [...this.#lingering]) this.#remove(entry);
     for (const entry of this.#entries.values()) {
@@ -186,40 +191,40 @@ export class Queries {
       Object.assign(entry, { loaded: false, base: undefined, version: undefined, updatedAt: undefined, error: undefined });
       this.#subscribe(entry);
     }
-    // Also who saw nothing yet: a view may have kept what it saw before.
-    this.#show(true, true);
+    // Listeners of queries without data are notified too: a view may show data that it kept from other arguments.
+    this.#publish(true, true);
   }
 
   transition(frame: Transition): void {
-    this.#held.push(frame);
-    for (const mod of frame.mods) this.#awaited.delete(mod.id);
-    if (this.#awaited.size === 0) this.#release();
+    this.#bufferedFrames.push(frame);
+    for (const mod of frame.mods) this.#awaitedIds.delete(mod.id);
+    if (this.#awaitedIds.size === 0) this.#applyBuffered();
   }
 
   addLayer(mutation: number, update: Update): void {
     this.#layers.set(mutation, update);
-    this.#show(true);
+    this.#publish(true);
   }
 
   dropLayer(mutation: number): void {
-    if (this.#layers.delete(mutation)) this.#show(true);
+    if (this.#layers.delete(mutation)) this.#publish(true);
   }
 
-  /** The largest request that could have been refused for its size. */
-  tooLarge(): void {
+  /** Fails the largest subscription without a result, after the node closed the connection over the size of a frame. */
+  failLargest(): void {
     const open = [...this.#byId.values()].filter((entry) => !entry.loaded);
     const largest = open.reduce<Entry | undefined>((most, entry) => (entry.key.length > (most?.key.length ?? 0) ? entry : most), undefined);
     if (!largest) return;
-    largest.oversize = true;
+    largest.tooLarge = true;
     largest.error = failure([], { code: "PAYLOAD_TOO_LARGE", message: "the arguments are larger than the node accepts" }, trace().id);
   }
 
   close(): void {
     this.#closed = true;
-    this.#unhold();
+    this.#clearBuffer();
     this.#layers.clear();
     for (const entry of this.#entries.values()) {
-      clearTimeout(entry.linger);
+      clearTimeout(entry.lingerTimer);
       entry.listeners.clear();
     }
     this.#entries.clear();
@@ -233,13 +238,13 @@ export class Queries {
       get current() {
         return queries.#entries.get(key)?.current ?? LOADING;
       },
-      subscribe: (listener) => queries.#listen(key, ref, text, handle, listener),
+      subscribe: (listener) => queries.#subscribeListener(key, ref, text, handle, listener),
       retry: () => queries.#retry(key),
     };
     return handle;
   }
 
-  #listen(key: string, ref: AnyQuery, text: string, handle: Watch<unknown, unknown>, listener: () => void): () => void {
+  #subscribeListener(key: string, ref: AnyQuery, text: string, handle: Watch<unknown, unknown>, listener: () => void): () => void {
     if (this.#closed) return () => undefined;
     let entry = this.#entries.get(key);
     if (!entry) {
@@ -252,8 +257,8 @@ export class Queries {
         id: undefined,
         ended: false,
         refused: false,
-        askedWith: 0,
-        oversize: false,
+        tokensSentBefore: 0,
+        tooLarge: false,
         answered: false,
         loaded: false,
         base: undefined,
@@ -261,33 +266,33 @@ export class Queries {
         updatedAt: undefined,
         error: undefined,
         current: LOADING,
-        linger: undefined,
+        lingerTimer: undefined,
       };
       this.#entries.set(key, entry);
       this.#subscribe(entry);
-      this.wire.start();
-      // Layers may have something to say about a query that was not watched when they came.
-      if (this.#layers.size > 0 || entry.error) this.#show(true);
+      this.transport.start();
+      // Layers apply to queries that are watched later, too.
+      if (this.#layers.size > 0 || entry.error) this.#publish(true);
     }
-    clearTimeout(entry.linger);
+    clearTimeout(entry.lingerTimer);
     this.#lingering.delete(entry);
-    // Each subscription is its own, even of one function.
+    // A function that subscribes twice is called twice.
     const own = () => listener();
     entry.listeners.add(own);
     return () => {
-      if (entry.listeners.delete(own) && entry.listeners.size === 0) this.#leave(entry);
+      if (entry.listeners.delete(own) && entry.listeners.size === 0) this.#startLinger(entry);
     };
   }
 
-  #leave(entry: Entry): void {
+  #startLinger(entry: Entry): void {
     this.#lingering.add(entry);
-    entry.linger = setTimeout(() => this.#remove(entry), this.lingerMs);
+    entry.lingerTimer = setTimeout(() => this.#remove(entry), this.lingerMs);
     const [oldest] = this.#lingering;
     if (oldest && this.#lingering.size > LINGERING_MAX) this.#remove(oldest);
   }
 
   #remove(entry: Entry): void {
-    clearTimeout(entry.linger);
+    clearTimeout(entry.lingerTimer);
     this.#lingering.delete(entry);
     this.#entries.delete(entry.key);
     this.#overlay.delete(entry.key);
@@ -296,15 +301,15 @@ export class Queries {
 
   #retry(key: string): void {
     const entry = this.#entries.get(key);
-    if (!entry || entry.oversize) return;
+    if (!entry || entry.tooLarge) return;
     this.#unsubscribe(entry);
     entry.error = undefined;
     this.#subscribe(entry);
-    this.#show(false);
+    this.#publish(false);
   }
 
   #subscribe(entry: Entry): void {
-    if (!this.#live || entry.oversize) return;
+    if (!this.#connected || entry.tooLarge) return;
     const [oldest] = this.#lingering;
     if (this.#byId.size >= SUBSCRIBED_MAX && oldest) this.#remove(oldest);
     if (this.#byId.size >= SUBSCRIBED_MAX) {
@@ -314,9 +319,9 @@ export class Queries {
     const { ref, args, version } = entry;
     entry.id = this.#idNext++;
     entry.ended = entry.refused = entry.answered = false;
-    entry.askedWith = this.wire.tokensTold;
+    entry.tokensSentBefore = this.transport.tokensSent;
     this.#byId.set(entry.id, entry);
-    this.wire.send({ type: "sub", id: entry.id, name: ref.name, args, ...(version !== undefined && { version }) });
+    this.transport.send({ type: "sub", id: entry.id, name: ref.name, args, ...(version !== undefined && { version }) });
   }
 
   #unsubscribe(entry: Entry): void {
@@ -324,27 +329,27 @@ export class Queries {
     if (id === undefined) return;
     entry.id = undefined;
     this.#byId.delete(id);
-    if (!entry.ended) this.wire.send({ type: "unsub", id });
-    if (this.#awaited.delete(id) && this.#awaited.size === 0) this.#release();
+    if (!entry.ended) this.transport.send({ type: "unsub", id });
+    if (this.#awaitedIds.delete(id) && this.#awaitedIds.size === 0) this.#applyBuffered();
   }
 
-  #unhold(): void {
-    clearTimeout(this.#resume);
-    this.#awaited.clear();
-    this.#held = [];
+  #clearBuffer(): void {
+    clearTimeout(this.#resumeTimer);
+    this.#awaitedIds.clear();
+    this.#bufferedFrames = [];
   }
 
-  /** Puts everything that was held in place, and then shows it. */
-  #release(): void {
-    const held = this.#held;
-    this.#unhold();
+  /** Applies all buffered transitions, then notifies the listeners. */
+  #applyBuffered(): void {
+    const frames = this.#bufferedFrames;
+    this.#clearBuffer();
     const applied: number[] = [];
-    for (const frame of held) {
+    for (const frame of frames) {
       for (const mod of frame.mods) this.#apply(mod);
       for (const id of frame.applied) if (this.#layers.delete(id)) applied.push(id);
     }
     this.onApplied(applied);
-    this.#show(true);
+    this.#publish(true);
   }
 
   #apply(mod: Mod): void {
@@ -353,16 +358,16 @@ export class Queries {
     entry.answered = true;
     if (mod.error) {
       const { code } = mod.error;
-      entry.ended = ENDING.includes(code);
+      entry.ended = ENDING_CODES.includes(code);
       entry.refused = code === "UNAUTHENTICATED" || code === "PERMISSION_DENIED";
-      // Who was refused is not who is signed in by now: the answer to the one before says nothing about this one's token.
-      if (entry.refused && entry.askedWith !== this.wire.tokensTold) {
+      // Another token was sent after this subscription, so the refusal concerns the former token: subscribe again.
+      if (entry.refused && entry.tokensSentBefore !== this.transport.tokensSent) {
         this.#unsubscribe(entry);
         return this.#subscribe(entry);
       }
-      const told = failure<unknown>(entry.ref.codes, mod.error, trace().id);
-      if (code === "UNAUTHENTICATED") void this.#challenge(entry, mod.id, told);
-      else entry.error = told;
+      const shownError = failure<unknown>(entry.ref.codes, mod.error, trace().id);
+      if (code === "UNAUTHENTICATED") void this.#resubscribeWithNewToken(entry, mod.id, shownError);
+      else entry.error = shownError;
       return;
     }
     entry.error = undefined;
@@ -373,37 +378,37 @@ export class Queries {
     entry.loaded = true;
   }
 
-  /** The token may only have expired: the error is shown when another one does not help. */
-  async #challenge(entry: Entry, id: number, told: Failure<unknown>): Promise<void> {
-    if ((await this.wire.challenge()) || entry.id !== id) return;
-    entry.error = told;
-    this.#show(false);
+  /** Handles a refused token, which may only have expired: the error is shown when the node refuses another token too. */
+  async #resubscribeWithNewToken(entry: Entry, id: number, shownError: Failure<unknown>): Promise<void> {
+    if ((await this.transport.replaceRefusedToken()) || entry.id !== id) return;
+    entry.error = shownError;
+    this.#publish(false);
   }
 
-  /** Computes what is seen, and tells who sees something else than before. */
-  #show(layered: boolean, everyone = false): void {
-    if (layered) this.#overlay = this.#layers.size > 0 ? this.#computeOverlay() : new Map();
+  /** Computes the states anew, and notifies the listeners of those that changed, or all listeners with `notifyUnchanged`. */
+  #publish(layersChanged: boolean, notifyUnchanged = false): void {
+    if (layersChanged) this.#overlay = this.#layers.size > 0 ? this.#computeOverlay() : new Map();
     const changed: Entry[] = [];
     for (const entry of this.#entries.values()) {
-      const next = this.#seen(entry);
+      const next = this.#stateOf(entry);
       const { current } = entry;
       const same = (Object.keys(next) as (keyof AnyState)[]).every((key) => next[key] === current[key]);
-      if (same && !everyone) continue;
+      if (same && !notifyUnchanged) continue;
       entry.current = next;
       changed.push(entry);
     }
-    tell(changed.flatMap((entry) => [...entry.listeners]));
+    notifyAll(changed.flatMap((entry) => [...entry.listeners]));
   }
 
-  #seen(entry: Entry): AnyState {
+  #stateOf(entry: Entry): AnyState {
     const { key, error, updatedAt, version } = entry;
-    const laid = this.#overlay.has(key);
-    const data = laid ? this.#overlay.get(key) : entry.base;
+    const overlaid = this.#overlay.has(key);
+    const data = overlaid ? this.#overlay.get(key) : entry.base;
     const stamp = { updatedAt, version };
-    const has = laid || entry.loaded;
-    const confirmed = this.#live && entry.answered && !entry.ended;
-    if (error) return { status: "error", data: has ? data : undefined, error, isLoading: false, isStale: has, ...stamp };
-    if (!has) return LOADING;
+    const hasData = overlaid || entry.loaded;
+    const confirmed = this.#connected && entry.answered && !entry.ended;
+    if (error) return { status: "error", data: hasData ? data : undefined, error, isLoading: false, isStale: hasData, ...stamp };
+    if (!hasData) return LOADING;
     if (confirmed) return { status: "live", data, error: undefined, isLoading: false, isStale: false, ...stamp };
     return { status: "stale", data, error: undefined, isLoading: false, isStale: true, ...stamp };
   }
@@ -411,9 +416,9 @@ export class Queries {
   #computeOverlay(): Map<string, unknown> {
     const overlay = new Map<string, unknown>();
     for (const [mutation, update] of this.#layers) {
-      // An update that throws is taken out whole: half of one must not be seen.
+      // An update that throws is removed with all of its changes.
       const before = new Map(overlay);
-      if (guarded(() => update(this.#local(mutation, overlay)))) continue;
+      if (runGuarded(() => update(this.#localStore(mutation, overlay)))) continue;
       this.#layers.delete(mutation);
       overlay.clear();
       for (const [key, value] of before) overlay.set(key, value);
@@ -421,7 +426,7 @@ export class Queries {
     return overlay;
   }
 
-  #local(mutation: number, overlay: Map<string, unknown>): LocalStore {
+  #localStore(mutation: number, overlay: Map<string, unknown>): LocalStore {
     let temporary = 0;
     const edit = (key: string, change: (draft: never) => unknown) => {
       const entry = this.#entries.get(key);
@@ -434,7 +439,7 @@ export class Queries {
     return {
       get: (ref, ...[args]) => {
         const key = keyOf(ref, args);
-        // The reference says what the name's results are.
+        // The type of the reference is the type of the query's results.
         return (overlay.has(key) ? overlay.get(key) : this.#entries.get(key)?.base) as never;
       },
       set: (ref, args, value) => {

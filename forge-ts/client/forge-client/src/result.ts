@@ -1,6 +1,6 @@
-/** What a call comes to: data, an error of the application with its type, or a failure of the system. A call never throws. */
+/** The result of a call: data, a typed error of the application, or a failure of the system. A call never throws. */
 
-/** Codes of the node (docs: error codes), and the two of the client: `OFFLINE` (it was never sent) and `CANCELLED`. */
+/** Error codes of the node (docs: error codes), and two of the client: `OFFLINE` (the request was never sent) and `CANCELLED`. */
 export type SystemCode =
   | "BAD_REQUEST"
   | "UNAUTHENTICATED"
@@ -23,7 +23,7 @@ export type SystemCode =
 export interface SystemError {
   readonly code: SystemCode;
   readonly message: string;
-  /** Finds the call in the node's log. */
+  /** The id under which the node logged the call. */
   readonly traceId: string;
   readonly retryAfterMs?: number;
   readonly details?: unknown;
@@ -39,7 +39,7 @@ export type Result<Output, AppError = never> =
   | { readonly ok: true; readonly data: Output }
   | { readonly ok: false; readonly error: Failure<AppError> };
 
-/** The error object of the wire. */
+/** An error as the node sends it. */
 export interface WireError {
   readonly code: string;
   readonly message: string;
@@ -48,7 +48,7 @@ export interface WireError {
   readonly retryAfterMs?: number;
 }
 
-/** What `unwrap` throws. */
+/** The error that `unwrap` throws. */
 export class ForgeError<AppError = unknown> extends Error {
   override readonly name = "ForgeError";
   constructor(readonly failure: Failure<AppError>) {
@@ -56,22 +56,22 @@ export class ForgeError<AppError = unknown> extends Error {
   }
 }
 
-/** The data, or a thrown `ForgeError`. */
+/** Returns the data of `result`, or throws its failure as a `ForgeError`. */
 export function unwrap<Output, AppError>(result: Result<Output, AppError>): Output {
   if (result.ok) return result.data;
   throw new ForgeError(result.error);
 }
 
-/** A failure that the client itself found, or that the wire told. */
+/** Builds a failure from an error of the node or of this client. `codes` are the own error codes of the handler that was called. */
 export function failure<AppError>(codes: readonly string[], error: WireError, traceId: string): Failure<AppError> {
   const { code, message, details = null, retryAfterMs } = error;
   const trace = error.traceId ?? traceId;
-  const told = codes.includes(code)
+  const built = codes.includes(code)
     ? { kind: "app", app: { code, message, details }, message, traceId: trace }
     : {
         kind: "system",
         system: { code, message, traceId: trace, ...(details !== null && { details }), ...(retryAfterMs !== undefined && { retryAfterMs }) },
       };
-  // The codes say that the error is one of the handler's own; what it looks like was generated from the same source as they.
-  return told as Failure<AppError>;
+  // A code in `codes` marks an error of the handler; `codes` and `AppError` were generated from the same source, so they agree.
+  return built as Failure<AppError>;
 }

@@ -1,4 +1,4 @@
-/** A value that changes, and those who want to hear of it. */
+/** Stores: values that change, and the listeners that are called after each change. */
 
 export interface Store<Value> {
   /** The value now; another object after each change. */
@@ -7,13 +7,13 @@ export interface Store<Value> {
   subscribe(listener: () => void): () => void;
 }
 
-/** Calls every listener, whatever one of them throws: the error is reported as an uncaught one is. */
-export function tell(listeners: Iterable<() => void>): void {
-  for (const listener of [...listeners]) guarded(listener);
+/** Calls every listener. An error that one of them throws is reported as uncaught, and the next listener is called. */
+export function notifyAll(listeners: Iterable<() => void>): void {
+  for (const listener of [...listeners]) runGuarded(listener);
 }
 
-/** Runs `work`; reports what it throws, since there is no caller who could handle it. */
-export function guarded(work: () => void): boolean {
+/** Runs `work` and returns whether it succeeded. An error of `work` is reported as uncaught, since no caller could handle it. */
+export function runGuarded(work: () => void): boolean {
   try {
     work();
     return true;

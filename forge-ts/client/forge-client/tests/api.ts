@@ -1,4 +1,4 @@
-/** What `forge-node generate` writes for an application of tasks. */
+/** The API of a task application, as `forge-node generate` writes it. */
 
 import { action, mutation, query } from "../src/index.js";
 

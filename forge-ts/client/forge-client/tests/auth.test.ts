@@ -18,7 +18,7 @@ const inMs = (ms: number) => new Date(Date.now() + ms).toISOString();
 const unauthenticated = { code: "UNAUTHENTICATED", message: "expired", traceId: "t" };
 
 describe("getToken", () => {
-  test("that rejects does not wedge the connection: it is asked again, with backoff", async () => {
+  test("that rejects is called again with backoff, and the connection then opens", async () => {
     const getToken = vi.fn().mockRejectedValueOnce(new Error("no")).mockRejectedValueOnce(new Error("no")).mockResolvedValue("token");
     const node = new FakeNode({ getToken });
     node.forge.connect();
@@ -33,7 +33,7 @@ describe("getToken", () => {
     expect(node.state()).toBe("live");
   });
 
-  test("that throws is as one that rejects", async () => {
+  test("that throws is treated as one that rejects", async () => {
     const getToken = vi
       .fn()
       .mockImplementationOnce(() => {
@@ -46,7 +46,7 @@ describe("getToken", () => {
     expect(node.sockets).toHaveLength(1);
   });
 
-  test("that hangs is given up after 10 s, and its late answer is not used", async () => {
+  test("that hangs fails after 10 s, and its late token is not used", async () => {
     let answer = (_: string) => undefined as void;
     const getToken = vi
       .fn()
@@ -61,7 +61,7 @@ describe("getToken", () => {
     expect(node.socket.of("hello")[0]?.token).toBe("second");
   });
 
-  test("is asked once, however many need a token", async () => {
+  test("is called once for all concurrent calls that need a token", async () => {
     const getToken = vi.fn(async () => "token");
     const fetch = vi.fn(async () => new Response('{"data":null}'));
     const node = new FakeNode({ getToken, fetch });
@@ -71,7 +71,7 @@ describe("getToken", () => {
     expect(fetch).toHaveBeenCalledTimes(2);
   });
 
-  test("that has none makes a connection without", async () => {
+  test("that returns null makes a connection without a token", async () => {
     const node = new FakeNode({ getToken: () => null });
     node.forge.connect();
     await settled();
@@ -79,7 +79,7 @@ describe("getToken", () => {
     expect(node.socket.of("hello")).toEqual([{ type: "hello", proto: 1 }]);
   });
 
-  test("is awaited before anything is asked: no moment of being nobody", async () => {
+  test("is awaited before anything is subscribed, so that nothing runs without the user", async () => {
     let answer = (_: string) => undefined as void;
     const node = new FakeNode({ getToken: () => new Promise<string>((resolve) => (answer = resolve)) });
     const count = node.forge.watch(api.tasks.count, { project: "p" });
@@ -108,7 +108,7 @@ describe("a token that expires", () => {
     await vi.advanceTimersByTimeAsync(1);
     expect(getToken).toHaveBeenLastCalledWith({ forceRefresh: true });
     expect(socket.of("auth")).toEqual([{ type: "auth", token: "token 2" }]);
-    socket.tell({ type: "auth", subject: "ana", expiresAt: inMs(300_000) });
+    socket.receive({ type: "auth", subject: "ana", expiresAt: inMs(300_000) });
     await vi.advanceTimersByTimeAsync(270_000);
     expect(socket.of("auth")).toHaveLength(2);
     expect(node.sockets).toHaveLength(1);
@@ -116,7 +116,7 @@ describe("a token that expires", () => {
     expect(socket.of("sub"), "the subscriptions stay").toHaveLength(1);
   });
 
-  test("soon is renewed after half of its life", async () => {
+  test("in 8 s is renewed after half of its life", async () => {
     const getToken = vi.fn(async () => "token");
     const node = new FakeNode({ getToken });
     const socket = await node.live({ subject: "ana", expiresAt: inMs(8_000) });
@@ -131,10 +131,10 @@ describe("a token that expires", () => {
     const socket = await node.live({ subject: "ana", expiresAt: inMs(month) });
     await vi.advanceTimersByTimeAsync(1_000);
     expect(getToken).toHaveBeenCalledTimes(1);
-    // Pings alone: a month of them need not be acted out.
+    // A reconnect to another token; simulating a month of pings would take too long.
     socket.end(1012);
     const again = await node.again({ subject: "ana" });
-    again.tell({ type: "auth", subject: "ana", expiresAt: inMs(13 * 3_600_000) });
+    again.receive({ type: "auth", subject: "ana", expiresAt: inMs(13 * 3_600_000) });
     await vi.advanceTimersByTimeAsync(13 * 3_600_000 - 30_001);
     expect(getToken).toHaveBeenCalledTimes(1);
     await vi.advanceTimersByTimeAsync(1);
@@ -153,18 +153,18 @@ describe("a token that expires", () => {
     expect(socket.of("auth")).toHaveLength(1);
   });
 
-  test("by a clock that is wrong does not make a loop", async () => {
+  test("already, by a clock that is wrong, is not renewed in a loop", async () => {
     const getToken = vi.fn(async () => "token");
     const node = new FakeNode({ getToken });
     const socket = await node.live({ subject: "ana", expiresAt: inMs(-3_600_000) });
     for (let round = 0; round < 6; round++) {
       await vi.advanceTimersByTimeAsync(10_000);
-      socket.tell({ type: "auth", subject: "ana", expiresAt: inMs(-3_600_000) });
+      socket.receive({ type: "auth", subject: "ana", expiresAt: inMs(-3_600_000) });
     }
     expect(getToken.mock.calls.length).toBeLessThanOrEqual(7);
   });
 
-  test("and cannot be renewed leaves the connection open; the node ends it, and then it waits for a token", async () => {
+  test("and cannot be renewed leaves the connection open; when the node ends it, the client waits for a token", async () => {
     const getToken = vi.fn<() => Promise<string>>(never).mockResolvedValueOnce("old");
     const node = new FakeNode({ getToken });
     const count = node.forge.watch(api.tasks.count, { project: "p" });
@@ -174,7 +174,7 @@ describe("a token that expires", () => {
     await vi.advanceTimersByTimeAsync(60_000);
     expect(socket.closed).toBe(false);
     expect(node.state()).toBe("live");
-    socket.tell({ type: "fault", error: unauthenticated });
+    socket.receive({ type: "fault", error: unauthenticated });
     socket.end(4401);
     expect(node.state()).toBe("authExpired");
     expect(count.current, "old data stay, as stale").toMatchObject({ status: "stale", data: 1 });
@@ -187,7 +187,7 @@ describe("a token that expires", () => {
     expect(node.state()).toBe("live");
   });
 
-  test("meanwhile, for who was away: another is had before the connection", async () => {
+  test("while there is no connection is replaced before the next one opens", async () => {
     const getToken = vi.fn(async () => "token");
     const node = new FakeNode({ getToken });
     (await node.live({ subject: "ana", expiresAt: inMs(60_000) })).end();
@@ -196,12 +196,12 @@ describe("a token that expires", () => {
     expect(getToken).toHaveBeenLastCalledWith({ forceRefresh: true });
   });
 
-  test("and whose successor is refused is asked for again, with backoff", async () => {
+  test("and whose successor is refused is fetched again, with backoff", async () => {
     const getToken = vi.fn(async () => "token");
     const node = new FakeNode({ getToken });
     const socket = await node.live({ subject: "ana", expiresAt: inMs(60_000) });
     await vi.advanceTimersByTimeAsync(30_000);
-    socket.tell({ type: "auth", error: unauthenticated });
+    socket.receive({ type: "auth", error: unauthenticated });
     await settled();
     expect(socket.of("auth")).toHaveLength(1);
     await vi.advanceTimersByTimeAsync(2_000);
@@ -210,8 +210,8 @@ describe("a token that expires", () => {
   });
 });
 
-describe("what is refused", () => {
-  test("as UNAUTHENTICATED is asked again with another token, before anyone sees an error", async () => {
+describe("a refused request", () => {
+  test("that is UNAUTHENTICATED is sent again with another token, before a listener sees an error", async () => {
     let issued = 0;
     const node = new FakeNode({ getToken: async () => `token ${++issued}` });
     const count = node.forge.watch(api.tasks.count, { project: "p" });
@@ -221,7 +221,7 @@ describe("what is refused", () => {
     socket.transition([{ id: socket.sub("tasks.count").id, error: unauthenticated }]);
     await settled();
     expect(socket.of("auth")).toEqual([{ type: "auth", token: "token 2" }]);
-    socket.tell({ type: "auth", subject: "ana", expiresAt: null });
+    socket.receive({ type: "auth", subject: "ana", expiresAt: null });
     await settled();
     expect(socket.of("sub")).toHaveLength(2);
     socket.result("tasks.count", 1);
@@ -234,7 +234,7 @@ describe("what is refused", () => {
     expect(issued).toBe(2);
   });
 
-  test("as PERMISSION_DENIED is an error at once: another token of the same person would not help", async () => {
+  test("that is PERMISSION_DENIED is an error at once: another token of the same user would not help", async () => {
     const getToken = vi.fn(async () => "token");
     const node = new FakeNode({ getToken });
     const count = node.forge.watch(api.tasks.count, { project: "p" });
@@ -246,14 +246,14 @@ describe("what is refused", () => {
     expect(count.current).toMatchObject({ status: "error", error: { system: { code: "PERMISSION_DENIED" } } });
     expect(getToken).toHaveBeenCalledOnce();
     expect(node.state()).toBe("live");
-    // Another person may be allowed.
+    // Another user may be allowed.
     node.forge.authenticate();
     await settled();
-    socket.tell({ type: "auth", subject: "ana", expiresAt: null });
+    socket.receive({ type: "auth", subject: "ana", expiresAt: null });
     expect(socket.of("sub")).toHaveLength(2);
   });
 
-  test("to who was here before says nothing of the one who is signed in by now", async () => {
+  test("of the former user does not count for the user who signed in since", async () => {
     let token: string | null = null;
     const getToken = vi.fn(async () => token);
     const node = new FakeNode({ getToken });
@@ -265,9 +265,9 @@ describe("what is refused", () => {
     node.forge.authenticate();
     await settled();
     getToken.mockClear();
-    // The node answers in order: first what nobody asked, then that it knows Ana.
+    // The node answers in order: first the refusal of the anonymous subscription, then the acceptance of the token.
     socket.transition([{ id: asked, error: unauthenticated }]);
-    socket.tell({ type: "auth", subject: "ana", expiresAt: null });
+    socket.receive({ type: "auth", subject: "ana", expiresAt: null });
     await settled();
     expect(getToken).not.toHaveBeenCalled();
     expect(socket.of("sub")).toHaveLength(2);
@@ -275,7 +275,7 @@ describe("what is refused", () => {
     expect(count.current).toMatchObject({ status: "live", data: 1 });
   });
 
-  test("to nobody is an error at once", async () => {
+  test("without a token is an error at once", async () => {
     const node = new FakeNode();
     const count = node.forge.watch(api.tasks.count, { project: "p" });
     count.subscribe(() => undefined);
@@ -285,7 +285,7 @@ describe("what is refused", () => {
     expect(count.current.status).toBe("error");
   });
 
-  test("is an error when no other token can be had", async () => {
+  test("is an error when no other token can be fetched", async () => {
     const node = new FakeNode({ getToken: vi.fn<() => Promise<string>>(never).mockResolvedValueOnce("old") });
     const count = node.forge.watch(api.tasks.count, { project: "p" });
     count.subscribe(() => undefined);
@@ -304,12 +304,12 @@ describe("what is refused", () => {
     const socket = await node.live({ subject: "ana" });
     const outcome = node.forge.mutate(api.tasks.clear);
     const [first] = socket.of("mut");
-    socket.tell({ type: "mutResult", id: first?.id, error: unauthenticated });
+    socket.receive({ type: "mutResult", id: first?.id, error: unauthenticated });
     await settled();
-    socket.tell({ type: "auth", subject: "ana", expiresAt: null });
+    socket.receive({ type: "auth", subject: "ana", expiresAt: null });
     await settled();
     expect(socket.of("mut")).toEqual([first, first]);
-    socket.tell({ type: "mutResult", id: first?.id, error: unauthenticated });
+    socket.receive({ type: "mutResult", id: first?.id, error: unauthenticated });
     expect(await outcome).toMatchObject({ ok: false, error: { system: { code: "UNAUTHENTICATED" } } });
   });
 });
@@ -331,35 +331,35 @@ describe("signing out", () => {
     expect(await pending).toMatchObject({ ok: false, error: { system: { code: "OUTCOME_UNKNOWN" } } });
     const after = socket.sent.slice(socket.sent.findIndex(({ type }) => type === "auth"));
     expect(after.map(({ type }) => type)).toEqual(["auth", "unsub", "sub"]);
-    expect(socket.sub("tasks.count"), "not from the version of before").not.toHaveProperty("version");
+    expect(socket.sub("tasks.count"), "without the version of the former data").not.toHaveProperty("version");
 
     // A frame that was on its way when we signed out.
     socket.transition([{ id: old.id, snapshot: 2, version: "2" }]);
     expect(count.current.data).toBeUndefined();
-    socket.tell({ type: "auth", subject: null, expiresAt: null });
+    socket.receive({ type: "auth", subject: null, expiresAt: null });
     socket.end(1012);
     const again = await node.again();
     expect(again.of("hello")[0]).not.toHaveProperty("token");
     expect(getToken).toHaveBeenCalledOnce();
-    expect(again.of("mut"), "what she asked for is not sent as nobody").toEqual([]);
+    expect(again.of("mut"), "a mutation of the former user is not sent without a user").toEqual([]);
   });
 
-  test("and in again as somebody else", async () => {
+  test("and in again as another user", async () => {
     let who = "ana";
     const node = new FakeNode({ getToken: async () => who });
     const count = node.forge.watch(api.tasks.count, { project: "p" });
     count.subscribe(() => undefined);
     const socket = await node.live({ subject: "ana" });
     socket.result("tasks.count", 1);
-    const era = node.forge.era;
-    // Without signing out: the node says that it is somebody else.
+    const epoch = node.forge.sessionEpoch;
+    // Without a sign-out: the node reports another subject.
     who = "ben";
     node.forge.authenticate();
     await settled();
     expect(socket.of("auth")).toEqual([{ type: "auth", token: "ben" }]);
-    socket.tell({ type: "auth", subject: "ben", expiresAt: null });
+    socket.receive({ type: "auth", subject: "ben", expiresAt: null });
     expect(count.current.data).toBeUndefined();
-    expect(node.forge.era).toBeGreaterThan(era);
+    expect(node.forge.sessionEpoch).toBeGreaterThan(epoch);
     socket.result("tasks.count", 5);
     expect(count.current.data).toBe(5);
   });
@@ -376,7 +376,7 @@ describe("signing out", () => {
     expect(node.socket.of("hello")).toEqual([{ type: "hello", proto: 1 }]);
   });
 
-  test("while away: the connection that comes back shows nothing of before", async () => {
+  test("while there is no connection: the next one shows no data of the former user", async () => {
     const node = new FakeNode({ getToken: async () => "token" });
     const count = node.forge.watch(api.tasks.count, { project: "p" });
     count.subscribe(() => undefined);

@@ -18,7 +18,7 @@ describe("the connection", () => {
     await settled();
     expect(node.sockets).toEqual([]);
     node.forge.watch(api.tasks.count, { project: "p" });
-    expect(node.sockets, "looking at it is no use of it").toEqual([]);
+    expect(node.sockets, "a watch without a listener does not connect").toEqual([]);
     node.forge.watch(api.tasks.count, { project: "p" }).subscribe(() => undefined);
     await settled();
     expect(node.state()).toBe("connecting");
@@ -30,7 +30,7 @@ describe("the connection", () => {
     expect(node.state()).toBe("live");
   });
 
-  test("tells its state to listeners as a new value each time", async () => {
+  test("gives its listeners a new value at each change", async () => {
     const node = new FakeNode();
     const states: string[] = [];
     const before = node.forge.connection.current;
@@ -44,7 +44,7 @@ describe("the connection", () => {
     expect([...new Set(states)]).toEqual(["live", "reconnecting"]);
   });
 
-  test("of a page built for other functions is live and outdated", async () => {
+  test("of a page with another contract is live and outdated", async () => {
     const node = new FakeNode({ contract: "mine" });
     const socket = await node.live({ contract: "another" });
     expect(node.state()).toBe("outdated");
@@ -56,13 +56,13 @@ describe("the connection", () => {
     expect(node.state()).toBe("live");
   });
 
-  test("knows its round trip", async () => {
+  test("measures its round trip", async () => {
     const node = new FakeNode();
     const socket = await node.live();
     socket.silent = true;
     await vi.advanceTimersByTimeAsync(25_000);
     await vi.advanceTimersByTimeAsync(40);
-    socket.tell({ type: "pong", id: socket.of("ping").at(-1)?.id });
+    socket.receive({ type: "pong", id: socket.of("ping").at(-1)?.id });
     expect(node.forge.connection.current.rttMs).toBe(40);
   });
 });
@@ -99,7 +99,7 @@ describe("after the connection broke", () => {
     }
   });
 
-  test("a node that ends each session at once is not stormed", async () => {
+  test("a node that ends each session at once is retried with backoff", async () => {
     jitter(1);
     const node = new FakeNode();
     await node.live();
@@ -111,7 +111,7 @@ describe("after the connection broke", () => {
     expect((node.forge.connection.current.nextRetryAt ?? 0) - Date.now()).toBe(16_000);
   });
 
-  test("1013 and codes that no repeat mends are followed with backoff", async () => {
+  test("1013 and codes of permanent failures are followed with backoff", async () => {
     jitter(1);
     for (const code of [1006, 1008, 1013, 4400]) {
       const node = new FakeNode();
@@ -123,11 +123,11 @@ describe("after the connection broke", () => {
     }
   });
 
-  test("a node that drains is left in time, and not by everyone at one moment", async () => {
+  test("a node that drains is left in time, at a random moment", async () => {
     const node = new FakeNode();
     const socket = await node.live();
     const random = jitter(0.5);
-    socket.tell({ type: "goAway", afterMs: 1_500 });
+    socket.receive({ type: "goAway", afterMs: 1_500 });
     random.mockReturnValue(1);
     await vi.advanceTimersByTimeAsync(374);
     expect(socket.closed).toBe(false);
@@ -137,22 +137,22 @@ describe("after the connection broke", () => {
     expect(node.sockets).toHaveLength(2);
   });
 
-  test("frames of the socket before are not heard", async () => {
+  test("frames of the former socket are ignored", async () => {
     const node = new FakeNode();
     const count = node.forge.watch(api.tasks.count, { project: "p" });
     count.subscribe(() => undefined);
     const first = await node.live();
-    const hear = first.onmessage;
-    first.tell({ type: "goAway", afterMs: 0 });
+    const receive = first.onmessage;
+    first.receive({ type: "goAway", afterMs: 0 });
     await node.again();
-    first.onmessage = hear;
+    first.onmessage = receive;
     first.result("tasks.count", 99);
     expect(count.current.data).toBeUndefined();
   });
 });
 
-describe("a connection that only seems to be there", () => {
-  test("is noticed by its silence after 25 s and 10 s", async () => {
+describe("a broken connection that the browser holds open", () => {
+  test("is replaced when a ping after 25 s has no answer within 10 s", async () => {
     jitter(0);
     const node = new FakeNode();
     const socket = await node.live();
@@ -166,7 +166,7 @@ describe("a connection that only seems to be there", () => {
     expect(node.sockets).toHaveLength(2);
   });
 
-  test("is alive while anything arrives", async () => {
+  test("counts as alive while any frame arrives", async () => {
     const node = new FakeNode();
     const socket = await node.live();
     socket.silent = true;
@@ -176,7 +176,7 @@ describe("a connection that only seems to be there", () => {
     expect(socket.closed).toBe(false);
   });
 
-  test("is given up when it does not open, or is not welcomed, within 10 s", async () => {
+  test("is replaced when it does not open, or brings no welcome, within 10 s", async () => {
     jitter(0);
     const node = new FakeNode();
     node.forge.connect();
@@ -187,7 +187,7 @@ describe("a connection that only seems to be there", () => {
     expect(node.sockets.map(({ closed }) => closed)).toEqual([true, true, false]);
   });
 
-  test("is left when what it says is not readable", async () => {
+  test("is replaced when a frame is not JSON", async () => {
     const node = new FakeNode();
     const socket = await node.live();
     socket.onmessage?.({ data: "{" });
@@ -195,10 +195,10 @@ describe("a connection that only seems to be there", () => {
     expect(node.state()).toBe("reconnecting");
   });
 
-  test("a frame of a later version is passed over", async () => {
+  test("a frame of an unknown type is ignored", async () => {
     const node = new FakeNode();
     const socket = await node.live();
-    socket.tell({ type: "jobUpdate", id: 1 });
+    socket.receive({ type: "jobUpdate", id: 1 });
     expect(socket.closed).toBe(false);
   });
 });
@@ -213,7 +213,7 @@ describe("the network and the page", () => {
     await node.live();
     page.navigator.onLine = false;
     page.fire("offline");
-    expect(node.state(), "a socket that works is live whatever the browser believes").toBe("live");
+    expect(node.state(), "a socket that works is live even when the browser reports no network").toBe("live");
     node.socket.end();
     expect(node.state()).toBe("offline");
     for (let round = 0; round < 8; round++) {
@@ -245,7 +245,7 @@ describe("the network and the page", () => {
     expect(node.sockets).toHaveLength(2);
   });
 
-  test("a machine that wakes asks whether its connection still is one", async () => {
+  test("an open connection is probed when the network comes back", async () => {
     const page = stubPage();
     const node = new FakeNode();
     const socket = await node.live();
@@ -257,7 +257,7 @@ describe("the network and the page", () => {
     expect(socket.closed).toBe(true);
   });
 
-  test("close takes its ears off the page", async () => {
+  test("close removes the listeners from the page", async () => {
     const page = stubPage();
     const node = new FakeNode();
     await node.live();

@@ -28,7 +28,7 @@ test("a call is one request with arguments, token and trace", async () => {
   expect(headers["traceparent"]).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
 });
 
-test("errors of the handler are typed, those of the system have a code", async () => {
+test("errors of the handler are typed, errors of the system have a code", async () => {
   const app = { code: "TASK_NOT_FOUND", message: "gone", details: null, traceId: "t" };
   const system = { code: "OVERLOADED", message: "later", details: null, traceId: "t", retryAfterMs: 20 };
   const fetch = answers([404, { error: app }], [503, { error: system }]);
@@ -55,31 +55,31 @@ test("a refused token is replaced and the call repeated, once", async () => {
   expect(fetch).toHaveBeenCalledTimes(4);
 });
 
-test("a token that cannot be had is an error, and no request without one", async () => {
+test("a token that cannot be fetched is an error, and no request is sent without it", async () => {
   const fetch = answers();
   const forge = createForge({ url: "http://node.test", fetch, getToken: () => Promise.reject(new Error("no")) });
   expect(await forge.call(api.tasks.ping)).toMatchObject({ ok: false, error: { system: { code: "UNAUTHENTICATED" } } });
   expect(fetch).not.toHaveBeenCalled();
 });
 
-test("what broke on the way is known for a query only", async () => {
+test("a request without a response is UNAVAILABLE for a query, OUTCOME_UNKNOWN for others", async () => {
   const fetch = vi.fn().mockRejectedValue(new TypeError("connection reset"));
   const forge = createForge({ url: "http://node.test", fetch });
   expect(await forge.call(api.tasks.count, { project: "p" })).toMatchObject({ ok: false, error: { system: { code: "UNAVAILABLE" } } });
   expect(await forge.call(api.tasks.ping)).toMatchObject({ ok: false, error: { system: { code: "OUTCOME_UNKNOWN" } } });
-  expect(fetch, "nothing is repeated behind one's back").toHaveBeenCalledTimes(2);
+  expect(fetch, "no request is repeated").toHaveBeenCalledTimes(2);
   vi.stubGlobal("navigator", { onLine: false });
   expect(await forge.call(api.tasks.ping)).toMatchObject({ ok: false, error: { system: { code: "OFFLINE" } } });
 });
 
-test("an answer that is none of a node's is told as such", async () => {
+test("a response that does not come from a node is an error that names its status", async () => {
   const forge = createForge({ url: "http://node.test", fetch: answers([502, "<h1>Bad gateway</h1>"], [404, { message: "no" }]) });
   expect(await forge.call(api.tasks.clear)).toMatchObject({ ok: false, error: { system: { code: "OUTCOME_UNKNOWN" } } });
   const outcome = await forge.call(api.tasks.count, { project: "p" });
   expect(outcome).toMatchObject({ ok: false, error: { system: { code: "UNAVAILABLE", message: expect.stringContaining("404") } } });
 });
 
-test("a call can be given up", async () => {
+test("a call can be aborted", async () => {
   const fetch = vi.fn((_: unknown, init?: RequestInit) => {
     return new Promise<Response>((_, reject) => init?.signal?.addEventListener("abort", () => reject(new Error("aborted"))));
   });
@@ -91,7 +91,7 @@ test("a call can be given up", async () => {
   expect(await outcome).toMatchObject({ ok: false, error: { system: { code: "CANCELLED" } } });
 });
 
-test("unwrap gives the data, or throws what went wrong", () => {
+test("unwrap returns the data, or throws the failure", () => {
   expect(unwrap({ ok: true, data: 1 })).toBe(1);
   const error = { kind: "system", system: { code: "TIMEOUT", message: "too long", traceId: "t" } } as const;
   expect(() => unwrap({ ok: false, error })).toThrow(ForgeError);

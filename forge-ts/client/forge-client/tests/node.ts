@@ -1,4 +1,4 @@
-/** A node that does what a test says: the other end of every socket that the client opens. */
+/** A fake node that a test controls: the other end of every socket that the client opens. */
 
 import { vi } from "vitest";
 
@@ -13,9 +13,9 @@ export class FakeSocket {
   onopen: (() => void) | null = null;
   onmessage: ((event: { data: string }) => void) | null = null;
   onclose: ((event: { code: number }) => void) | null = null;
-  /** Ended by the client. */
+  /** The client closed the socket. */
   closed = false;
-  /** Pings are not answered: the machine at the other end is gone. */
+  /** Pings are not answered, as when the machine of the node is down. */
   silent = false;
 
   constructor(
@@ -28,7 +28,7 @@ export class FakeSocket {
   send(text: string): void {
     const frame = JSON.parse(text) as ClientFrame;
     this.sent.push(frame);
-    if (frame.type === "ping" && !this.silent) queueMicrotask(() => this.tell({ type: "pong", id: frame.id }));
+    if (frame.type === "ping" && !this.silent) queueMicrotask(() => this.receive({ type: "pong", id: frame.id }));
   }
 
   close(): void {
@@ -39,8 +39,8 @@ export class FakeSocket {
     this.onopen?.();
   }
 
-  /** Tells the client a frame. */
-  tell(frame: ServerFrame | object): void {
+  /** Makes the client receive a frame. */
+  receive(frame: ServerFrame | object): void {
     this.onmessage?.({ data: JSON.stringify(frame) });
   }
 
@@ -55,21 +55,21 @@ export class FakeSocket {
 
   welcome(more: object = {}): void {
     this.open();
-    this.tell({ type: "welcome", session: "s", node: "n", contract: null, subject: null, expiresAt: null, pingMs: 25_000, ...more });
+    this.receive({ type: "welcome", session: "s", node: "n", contract: null, subject: null, expiresAt: null, pingMs: 25_000, ...more });
   }
 
-  /** The subscription of a query, the latest one. */
+  /** The latest subscription of a query. */
   sub(name: string): FrameOf<"sub"> {
     const found = this.of("sub").filter((frame) => frame.name === name).at(-1);
-    if (!found) throw new Error(`nobody subscribed to ${name}`);
+    if (!found) throw new Error(`the client did not subscribe to ${name}`);
     return found;
   }
 
   transition(mods: Mod[], applied: number[] = []): void {
-    this.tell({ type: "transition", from: 0, to: 0, mods, applied });
+    this.receive({ type: "transition", from: 0, to: 0, mods, applied });
   }
 
-  /** Tells the result of a query. */
+  /** Sends the result of a query to the client. */
   result(name: string, snapshot: unknown, applied: number[] = []): void {
     this.transition([{ id: this.sub(name).id, snapshot, version: JSON.stringify(snapshot) }], applied);
   }
@@ -97,7 +97,7 @@ export class FakeNode {
     return socket;
   }
 
-  /** Connects the client, and welcomes it. */
+  /** Connects the client and sends the welcome. */
   async live(more: object = {}): Promise<FakeSocket> {
     this.forge.connect();
     await settled();
@@ -105,11 +105,11 @@ export class FakeNode {
     return this.socket;
   }
 
-  /** The socket that the client opens after this one ended, welcomed. */
+  /** The socket that the client opens after the latest one ended, with its welcome sent. */
   async again(more: object = {}, withinMs = 60_000): Promise<FakeSocket> {
     const count = this.sockets.length;
     for (let waited = 0; this.sockets.length === count && waited <= withinMs; waited += 50) await vi.advanceTimersByTimeAsync(50);
-    if (this.sockets.length === count) throw new Error("the client did not come back");
+    if (this.sockets.length === count) throw new Error("the client did not reconnect");
     this.socket.welcome(more);
     return this.socket;
   }
@@ -119,10 +119,10 @@ export class FakeNode {
   }
 }
 
-/** Lets promises that can go on do so. */
+/** Lets promises settle that are ready to. */
 export const settled = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
 
-/** A page to stand in: what it is told, the client hears. */
+/** Replaces the globals of the page by fakes; `fire` dispatches an event to the listeners of the client. */
 export function stubPage(): { fire(name: string): void; document: { visibilityState: string } & EventTarget; navigator: { onLine: boolean } } {
   const window = new EventTarget();
   const document = Object.assign(new EventTarget(), { visibilityState: "visible" });

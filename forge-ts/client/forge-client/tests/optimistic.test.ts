@@ -23,12 +23,12 @@ async function board(tasks: Task[] = [task("old")]) {
   return { node, list, socket, seen, titles, create };
 }
 
-test("a layer is seen at once, and falls with the transition that contains it: no flicker", async () => {
+test("a layer is shown at once, and is dropped with the transition that contains its mutation", async () => {
   const { socket, seen, create, list } = await board();
   const outcome = create("new");
   expect(seen).toEqual([["new", "old"]]);
   const [mut] = socket.of("mut");
-  socket.tell({ type: "mutResult", id: mut?.id, data: task("new", "1") });
+  socket.receive({ type: "mutResult", id: mut?.id, data: task("new", "1") });
   expect(await outcome).toEqual({ ok: true, data: task("new", "1") });
   expect(seen, "an answer alone drops no layer").toEqual([["new", "old"]]);
   socket.result("tasks.list", [task("new", "1"), task("old")], [mut?.id ?? 0]);
@@ -41,7 +41,7 @@ test("the transition may come before the answer", async () => {
   const outcome = create("new");
   const id = socket.of("mut")[0]?.id ?? 0;
   socket.result("tasks.list", [task("new", "1"), task("old")], [id]);
-  socket.tell({ type: "mutResult", id, data: task("new", "1") });
+  socket.receive({ type: "mutResult", id, data: task("new", "1") });
   expect(await outcome).toMatchObject({ ok: true });
   expect(seen).toEqual([
     ["new", "old"],
@@ -60,26 +60,26 @@ test("layers are applied again to each new base, in order", async () => {
   expect(titles()).toEqual(["second", "first", "theirs", "old"]);
 });
 
-test("every second of several updates is not lost", async () => {
+test("no update of several concurrent ones is lost", async () => {
   const { socket, titles, create } = await board([]);
   for (const title of ["1", "2", "3", "4"]) void create(title);
   const muts = socket.of("mut");
-  const told: Task[] = [];
+  const stored: Task[] = [];
   for (const mut of muts) {
-    told.unshift(task((mut.args as { title: string }).title));
-    socket.tell({ type: "mutResult", id: mut.id, data: told[0] });
+    stored.unshift(task((mut.args as { title: string }).title));
+    socket.receive({ type: "mutResult", id: mut.id, data: stored[0] });
     expect(titles()).toEqual(["4", "3", "2", "1"]);
-    socket.result("tasks.list", told, [mut.id]);
+    socket.result("tasks.list", stored, [mut.id]);
     expect(titles()).toEqual(["4", "3", "2", "1"]);
   }
 });
 
-test("a failed mutation's layer falls, and only its own", async () => {
+test("a failed mutation drops its layer, and no other", async () => {
   const { socket, titles, create } = await board();
   const failed = create("refused");
   void create("kept");
   const error = { code: "LIMIT_REACHED", message: "full", details: { max: 2 }, traceId: "t" };
-  socket.tell({ type: "mutResult", id: socket.of("mut")[0]?.id, error });
+  socket.receive({ type: "mutResult", id: socket.of("mut")[0]?.id, error });
   const result = await failed;
   expect(titles()).toEqual(["kept", "old"]);
   expect(result).toEqual({
@@ -98,7 +98,7 @@ test("a temporary id stays the same while its layer lives", async () => {
   expect(list.current.data?.[0]?.id).not.toBe(before);
 });
 
-test("a layer does not touch the base, nor what the caller passed", async () => {
+test("a layer changes neither the base nor the caller's arguments", async () => {
   const { node, socket, list } = await board();
   const base = list.current.data;
   const args = { project: "p", title: "new" };
@@ -108,7 +108,7 @@ test("a layer does not touch the base, nor what the caller passed", async () => 
   expect(socket.of("mut")[0]?.args).toEqual({ project: "p", title: "new" });
 });
 
-test("a layer that throws is taken out whole; the mutation goes on", async () => {
+test("a layer that throws is removed with all of its changes; the mutation goes on", async () => {
   const { node, socket, titles } = await board();
   const optimistic = (store: LocalStore) => {
     store.set(api.tasks.list, { project: "p" }, []);
@@ -117,11 +117,11 @@ test("a layer that throws is taken out whole; the mutation goes on", async () =>
   const outcome = node.forge.mutate(api.tasks.clear, {}, { optimistic });
   expect(titles()).toEqual(["old"]);
   await expect(vi.advanceTimersByTimeAsync(1)).rejects.toThrow("the update's own fault");
-  socket.tell({ type: "mutResult", id: socket.of("mut")[0]?.id, data: null });
+  socket.receive({ type: "mutResult", id: socket.of("mut")[0]?.id, data: null });
   expect(await outcome).toEqual({ ok: true, data: null });
 });
 
-test("patchAll edits every watched query of a name; get sees the layers below", async () => {
+test("patchAll edits every watched query of a name; get returns the result with earlier layers", async () => {
   const { node, socket, titles } = await board();
   const open = node.forge.watch(api.tasks.list, { project: "p", status: "open" });
   open.subscribe(() => undefined);
@@ -129,7 +129,7 @@ test("patchAll edits every watched query of a name; get sees the layers below", 
   const optimistic = (store: LocalStore) => {
     store.patchAll(api.tasks.list, (tasks, { status }) => tasks.push(task(status ?? "any")));
     store.patch(api.tasks.list, { project: "p" }, (tasks) => tasks.push(task(`${store.get(api.tasks.list, { project: "p" })?.length}`)));
-    // Neither is watched, so neither comes to be.
+    // Neither query is watched, so neither gets a result.
     store.patch(api.tasks.list, { project: "other" }, (tasks) => tasks.push(task("x")));
     store.set(api.tasks.count, { project: "other" }, 1);
   };
@@ -138,11 +138,11 @@ test("patchAll edits every watched query of a name; get sees the layers below", 
   expect(open.current.data?.map(({ title }) => title)).toEqual(["open", "open"]);
 });
 
-test("a layer outlives a reconnect: it is sent again and falls when it is shown", async () => {
+test("a layer outlives a reconnect: its mutation is sent again, and a transition drops it", async () => {
   const { node, socket, titles, create } = await board();
   const outcome = create("new");
   const [sent] = socket.of("mut");
-  socket.tell({ type: "mutResult", id: sent?.id, data: task("new", "1") });
+  socket.receive({ type: "mutResult", id: sent?.id, data: task("new", "1") });
   await outcome;
   socket.end(1012);
   expect(titles()).toEqual(["new", "old"]);
@@ -152,14 +152,14 @@ test("a layer outlives a reconnect: it is sent again and falls when it is shown"
   second.result("tasks.list", [task("new", "1"), task("old")], [again?.id ?? 0]);
   expect(titles()).toEqual(["new", "old"]);
   second.end(1012);
-  expect((await node.again()).of("mut"), "what is done is not sent again").toEqual([]);
+  expect((await node.again()).of("mut"), "a mutation that is done is not sent again").toEqual([]);
 });
 
-test("layers that the node never shows are bounded", async () => {
+test("layers that no transition drops are bounded", async () => {
   const { socket, list, create } = await board([]);
   for (let index = 0; index < 130; index++) {
     const outcome = create(`${index}`);
-    socket.tell({ type: "mutResult", id: socket.of("mut").at(-1)?.id, data: task(`${index}`) });
+    socket.receive({ type: "mutResult", id: socket.of("mut").at(-1)?.id, data: task(`${index}`) });
     await outcome;
   }
   await settled();

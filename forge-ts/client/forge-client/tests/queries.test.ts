@@ -10,7 +10,7 @@ afterEach(() => {
 });
 
 describe("a live query", () => {
-  test("loads, lives, and follows the node", async () => {
+  test("loads, becomes live, and follows the node", async () => {
     const node = new FakeNode();
     const list = node.forge.watch(api.tasks.list, { project: "p" });
     const seen: unknown[] = [];
@@ -57,12 +57,12 @@ describe("a live query", () => {
     expect(socket.of("unsub")).toEqual([{ type: "unsub", id: socket.sub("tasks.count").id }]);
     expect(count.current.status).toBe("loading");
 
-    // A handle of before serves again.
+    // A watch can be used again after its subscription ended.
     count.subscribe(() => undefined);
     expect(socket.of("sub")).toHaveLength(2);
   });
 
-  test("that nobody listens to is not kept without bound", async () => {
+  test("without a listener stays subscribed only within a limit", async () => {
     const node = new FakeNode();
     const socket = await node.live();
     for (let project = 0; project < 60; project++) node.forge.watch(api.tasks.count, { project: `${project}` }).subscribe(() => undefined)();
@@ -75,20 +75,20 @@ describe("a live query", () => {
     );
   });
 
-  test("too many are refused here, before a node ends the connection over them", async () => {
+  test("beyond the limit of a connection fails here, before the node would close the connection", async () => {
     const node = new FakeNode();
     const socket = await node.live();
     const watch = (project: number) => node.forge.watch(api.tasks.count, { project: `${project}` });
     watch(0).subscribe(() => undefined)();
     for (let project = 1; project <= 256; project++) watch(project).subscribe(() => undefined);
-    expect(socket.of("unsub"), "what nobody listens to makes room").toHaveLength(1);
+    expect(socket.of("unsub"), "a query without a listener is unsubscribed first").toHaveLength(1);
     const leave = watch(257).subscribe(() => undefined);
     expect(socket.of("sub")).toHaveLength(257);
     expect(watch(257).current).toMatchObject({ status: "error", error: { kind: "system", system: { code: "OVERLOADED" } } });
     leave();
   });
 
-  test("tells null apart from no result", async () => {
+  test("distinguishes null from no result", async () => {
     const node = new FakeNode();
     const find = node.forge.watch(api.tasks.find, { id: "x" });
     find.subscribe(() => undefined);
@@ -96,14 +96,14 @@ describe("a live query", () => {
     expect(find.current).toMatchObject({ status: "live", data: null });
   });
 
-  test("is told of all queries of a transition together", async () => {
+  test("notifies its listeners after all queries of a transition were updated", async () => {
     const node = new FakeNode();
     const list = node.forge.watch(api.tasks.list, { project: "p" });
     const count = node.forge.watch(api.tasks.count, { project: "p" });
     const seen: [number | undefined, number | undefined][] = [];
-    const look = () => seen.push([list.current.data?.length, count.current.data]);
-    list.subscribe(look);
-    count.subscribe(look);
+    const record = () => seen.push([list.current.data?.length, count.current.data]);
+    list.subscribe(record);
+    count.subscribe(record);
     const socket = await node.live();
     const both = (tasks: string[]) =>
       socket.transition([
@@ -116,23 +116,23 @@ describe("a live query", () => {
     expect(seen.every(([length, counted]) => length === counted)).toBe(true);
   });
 
-  test("hears the others though one listener throws", async () => {
+  test("notifies the other listeners when one throws", async () => {
     const node = new FakeNode();
     const count = node.forge.watch(api.tasks.count, { project: "p" });
-    const heard = vi.fn();
+    const listener = vi.fn();
     count.subscribe(() => {
       throw new Error("a listener's own fault");
     });
-    count.subscribe(heard);
+    count.subscribe(listener);
     (await node.live()).result("tasks.count", 1);
-    expect(heard).toHaveBeenCalledOnce();
-    // It is not swallowed: the page's own handler of errors gets it.
+    expect(listener).toHaveBeenCalledOnce();
+    // The error is reported to the page as uncaught.
     await expect(vi.advanceTimersByTimeAsync(1)).rejects.toThrow("a listener's own fault");
   });
 });
 
 describe("an error of a query", () => {
-  test("is shown, keeps the data, and goes with the next result", async () => {
+  test("is shown, keeps the data, and ends with the next result", async () => {
     const node = new FakeNode();
     const find = node.forge.watch(api.tasks.find, { id: "x" });
     find.subscribe(() => undefined);
@@ -150,7 +150,7 @@ describe("an error of a query", () => {
     expect(find.current).toMatchObject({ status: "live", data: null, error: undefined });
   });
 
-  test("of a callee is one of the system", async () => {
+  test("with a code of another handler is a system error", async () => {
     const node = new FakeNode();
     const count = node.forge.watch(api.tasks.count, { project: "p" });
     count.subscribe(() => undefined);
@@ -159,7 +159,7 @@ describe("an error of a query", () => {
     expect(count.current.error).toEqual({ kind: "system", system: { code: "TASK_NOT_FOUND", message: "m", traceId: "t" } });
   });
 
-  test("that ended the subscription is asked about again by retry", async () => {
+  test("that ended the subscription: retry subscribes again", async () => {
     const node = new FakeNode();
     const count = node.forge.watch(api.tasks.count, { project: "p" });
     count.subscribe(() => undefined);
@@ -174,7 +174,7 @@ describe("an error of a query", () => {
     expect(count.current).toMatchObject({ status: "live", data: 3 });
   });
 
-  test("that did not end it is retried as a new subscription", async () => {
+  test("that did not end the subscription: retry replaces the subscription", async () => {
     const node = new FakeNode();
     const count = node.forge.watch(api.tasks.count, { project: "p" });
     count.subscribe(() => undefined);
@@ -184,14 +184,14 @@ describe("an error of a query", () => {
     expect(count.current.error).toMatchObject({ kind: "system", system: { code: "TIMEOUT", retryAfterMs: 5 } });
     count.retry();
     expect(socket.of("unsub")).toEqual([{ type: "unsub", id }]);
-    // What was on its way for the old one is not heard.
+    // A result for the former subscription is ignored.
     socket.transition([{ id, snapshot: 1, version: "1" }]);
     expect(count.current.status).toBe("loading");
   });
 });
 
 describe("after a reconnect", () => {
-  test("data are stale until confirmed, and asked for from their version", async () => {
+  test("data are stale until confirmed, and are subscribed from their version", async () => {
     const node = new FakeNode();
     const count = node.forge.watch(api.tasks.count, { project: "p" });
     const statuses: string[] = [];
@@ -228,7 +228,7 @@ describe("after a reconnect", () => {
     expect([list.current.status, count.current.status]).toEqual(["live", "live"]);
   });
 
-  test("a query that is never answered does not hold the others back for ever", async () => {
+  test("a query that is never answered delays the others only for a limited time", async () => {
     const { node, list, count } = await both();
     const again = await node.again();
     again.result("tasks.count", 2);
@@ -238,7 +238,7 @@ describe("after a reconnect", () => {
     expect(list.current).toMatchObject({ status: "stale", data: [task("a")] });
   });
 
-  test("one whose listener left meanwhile does not hold the others back", async () => {
+  test("a query whose last listener left does not delay the others", async () => {
     const { node, leave, count } = await both();
     const again = await node.again();
     again.result("tasks.count", 2);
@@ -247,7 +247,7 @@ describe("after a reconnect", () => {
     expect(count.current.data).toBe(2);
   });
 
-  test("a query that is new does not wait, and is not waited for", async () => {
+  test("a new query does not delay the others", async () => {
     const { node, count } = await both();
     const find = node.forge.watch(api.tasks.find, { id: "x" });
     find.subscribe(() => undefined);
@@ -257,7 +257,7 @@ describe("after a reconnect", () => {
     expect([count.current.status, find.current.status]).toEqual(["live", "loading"]);
   });
 
-  test("what nobody listens to is not asked for again", async () => {
+  test("a query without a listener is not subscribed again", async () => {
     const node = new FakeNode();
     const socket = await node.live();
     node.forge.watch(api.tasks.count, { project: "p" }).subscribe(() => undefined)();
@@ -280,11 +280,11 @@ async function both() {
   return { node, list, count, leave };
 }
 
-test("close frees everything", async () => {
+test("close ends the connection, timers, listeners and mutations", async () => {
   const node = new FakeNode();
-  const heard = vi.fn();
+  const listener = vi.fn();
   const count = node.forge.watch(api.tasks.count, { project: "p" });
-  count.subscribe(heard);
+  count.subscribe(listener);
   const socket = await node.live();
   const pending = node.forge.mutate(api.tasks.clear);
   node.forge.close();
@@ -293,11 +293,11 @@ test("close frees everything", async () => {
   expect(await pending).toMatchObject({ ok: false, error: { system: { code: "OUTCOME_UNKNOWN" } } });
   expect(await node.forge.mutate(api.tasks.clear)).toMatchObject({ ok: false, error: { system: { code: "CANCELLED" } } });
   expect(await node.forge.call(api.tasks.ping)).toMatchObject({ ok: false, error: { system: { code: "CANCELLED" } } });
-  heard.mockClear();
-  count.subscribe(heard);
+  listener.mockClear();
+  count.subscribe(listener);
   node.forge.connect();
   await settled();
   expect(node.sockets).toHaveLength(1);
-  expect(heard).not.toHaveBeenCalled();
+  expect(listener).not.toHaveBeenCalled();
   expect(node.state()).toBe("offline");
 });

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 
 const BYTES_MAX = 8 * 1_024;
 
-test("the client, minified and packed, stays within its budget", async () => {
+test("the client, minified and compressed, stays within its budget", async () => {
   const entry = fileURLToPath(new URL("../src/index.ts", import.meta.url));
   const built = await build({
     configFile: false,

@@ -1,4 +1,4 @@
-/** What must compile, and what must not: `npm run check` reads it, nothing runs it. */
+/** Calls that must compile and calls that must not. `npm run check` compiles this file; no test runs it. */
 
 import { unwrap, type Forge, type Result } from "../src/index.js";
 import { api, type Task, type TaskError } from "./api.js";

@@ -1,30 +1,30 @@
-/** Mutations and actions in components. */
+/** Hooks that call mutations and actions in components. */
 
 import type { ActionRef, MutateOptions, MutationRef, Params, Result } from "@forge/client";
 import { getForge } from "./context.js";
 
 export interface Call<Args, Output, AppError> {
   (...args: Params<Args>): Promise<Result<Output, AppError>>;
-  /** Whether a call of it is under way. */
+  /** Whether a call is running. */
   readonly pending: boolean;
 }
 
-/** A mutation, to be called like a function. It goes on when the component is gone. */
+/** Returns a function that runs the mutation. A running mutation goes on when the component is unmounted. */
 export function useMutation<Args, Output, AppError>(
   ref: MutationRef<Args, Output, AppError>,
   options: MutateOptions<Args> = {},
 ): Call<Args, Output, AppError> {
   const forge = getForge();
-  return counted((args) => forge.mutate(ref, args as Args, options));
+  return withPending((args) => forge.mutate(ref, args as Args, options));
 }
 
-/** An action, to be called like a function. */
+/** Returns a function that calls the action. */
 export function useAction<Args, Output, AppError>(ref: ActionRef<Args, Output, AppError>): Call<Args, Output, AppError> {
   const forge = getForge();
-  return counted((args) => forge.call(ref, args as Args, {}));
+  return withPending((args) => forge.call(ref, args as Args, {}));
 }
 
-function counted<Args, Output, AppError>(
+function withPending<Args, Output, AppError>(
   run: (args: Args | undefined) => Promise<Result<Output, AppError>>,
 ): Call<Args, Output, AppError> {
   let running = $state(0);

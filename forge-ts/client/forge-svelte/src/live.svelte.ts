@@ -1,4 +1,4 @@
-/** Live queries in components. */
+/** The hook that gives components the result of a live query. */
 
 import type { LiveState, QueryRef, Watch } from "@forge/client";
 import { createSubscriber } from "svelte/reactivity";
@@ -15,17 +15,17 @@ interface Skipped {
 }
 
 interface Retry {
-  /** Asks again, after an error. */
+  /** Subscribes again after an error. */
   retry(): void;
 }
 
-/** A live query. Its properties are getters: read them where they are used, a destructured one does not follow. */
+/** A live query. Its properties are getters: a destructured property does not follow changes. */
 export type Live<Output, AppError = never> = LiveState<Output, AppError> & Retry;
 /** A live query whose arguments may be `"skip"`. */
 export type SkippableLive<Output, AppError = never> = (LiveState<Output, AppError> | Skipped) & Retry;
 
 export interface LiveOptions {
-  /** While the result for other arguments loads, goes on showing the one before, as stale. */
+  /** Shows the result of the former arguments, as stale, while the result of the new ones loads. */
   keepPrevious?: boolean;
 }
 
@@ -44,9 +44,9 @@ const SKIPPED: Skipped = {
 };
 
 /**
- * The result of a query, which follows the database while the component shows it.
+ * Returns the result of a query, which follows the database while the component is mounted.
  *
- * `args` is a function, so that it is asked again whenever what it reads changes; `"skip"` means that there is nothing to ask yet.
+ * `args` is a function that runs again whenever a reactive value that it reads changes; `"skip"` subscribes nothing.
  */
 export function useLive<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...rest: Rest<Args, NoInfer<Args>>): Live<Output, AppError>;
 export function useLive<Args, Output, AppError>(
@@ -70,20 +70,20 @@ export function useLive<Args, Output, AppError>(
     const now = watch;
     return now && createSubscriber((update) => now.subscribe(update));
   });
-  let kept: { watch: Watch<Output, AppError>; era: number; state: State } | undefined;
+  let previous: { watch: Watch<Output, AppError>; sessionEpoch: number; state: State } | undefined;
 
   function state(): State {
     track?.();
     if (!watch) {
-      kept = undefined;
+      previous = undefined;
       return SKIPPED;
     }
     const { current } = watch;
     if (!keepPrevious) return current;
-    if (current.status !== "loading") kept = { watch, era: forge.era, state: current };
-    // What was loaded for somebody else is not shown, nor for these very arguments: then it was forgotten on purpose.
-    else if (kept && kept.watch !== watch && kept.era === forge.era && kept.state.data !== undefined) {
-      const { data, updatedAt, version } = kept.state;
+    if (current.status !== "loading") previous = { watch, sessionEpoch: forge.sessionEpoch, state: current };
+    // Not the result of another user, nor an earlier result of the same arguments: the client dropped that one on purpose.
+    else if (previous && previous.watch !== watch && previous.sessionEpoch === forge.sessionEpoch && previous.state.data !== undefined) {
+      const { data, updatedAt, version } = previous.state;
       return { status: "stale", data, error: undefined, isLoading: false, isStale: true, updatedAt, version };
     }
     return current;

@@ -1,4 +1,4 @@
-/** An object whose changes components see. */
+/** Makes an object reactive, so that components follow its changes. */
 export function reactive<Value extends object>(value: Value): Value {
   const state = $state(value);
   return state;

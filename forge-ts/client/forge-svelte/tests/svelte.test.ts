@@ -27,45 +27,45 @@ async function board({ project = "p", keep = false, contract = "mine" } = {}) {
     flushSync();
   };
   await settle();
-  const tell = async (count: number, applied: number[] = []) => {
+  const push = async (count: number, applied: number[] = []) => {
     socket.result("tasks.count", count, applied);
     await settle();
   };
-  return { node, socket, view, settle, tell, rendered };
+  return { node, socket, view, settle, push, rendered };
 }
 
-test("two components share one subscription, and a push updates both", async () => {
-  const { socket, view, settle, tell } = await board();
+test("two components share one subscription, and a result updates both", async () => {
+  const { socket, view, settle, push } = await board();
   expect(text("first")).toBe("loading nothing");
-  await tell(1);
+  await push(1);
   view.second = true;
   await settle();
-  expect(text("second"), "it is there at once").toBe("live 1");
-  await tell(2);
+  expect(text("second"), "the result is shown at once").toBe("live 1");
+  await push(2);
   expect([text("first"), text("second")]).toEqual(["live 2", "live 2"]);
   expect(socket.of("sub")).toHaveLength(1);
 });
 
-test("other arguments are another subscription; the one before ends", async () => {
-  const { socket, view, settle, tell } = await board();
-  await tell(1);
+test("other arguments are another subscription, and the former one ends", async () => {
+  const { socket, view, settle, push } = await board();
+  await push(1);
   view.project = "q";
   await settle();
   expect(text("first")).toBe("loading nothing");
   expect(socket.of("sub").map((frame) => frame.args)).toEqual([{ project: "p" }, { project: "q" }]);
   await vi.advanceTimersByTimeAsync(5_000);
   expect(socket.of("unsub")).toHaveLength(1);
-  await tell(7);
+  await push(7);
   expect(text("first")).toBe("live 7");
 });
 
-test("keepPrevious shows the result before as stale, but never somebody else's", async () => {
-  const { node, view, settle, tell } = await board({ keep: true });
-  await tell(1);
+test("keepPrevious shows the former result as stale, but never the result of another user", async () => {
+  const { node, view, settle, push } = await board({ keep: true });
+  await push(1);
   view.project = "q";
   await settle();
   expect(text("first")).toBe("stale 1");
-  await tell(2);
+  await push(2);
   expect(text("first")).toBe("live 2");
   view.project = "r";
   await settle();
@@ -75,13 +75,13 @@ test("keepPrevious shows the result before as stale, but never somebody else's",
   expect(text("first")).toBe("loading nothing");
 });
 
-test("skip asks nothing, and forgets what was there", async () => {
-  const { socket, view, settle, tell } = await board({ project: "" });
+test("skip subscribes nothing, and drops the former result", async () => {
+  const { socket, view, settle, push } = await board({ project: "" });
   expect(text("first")).toBe("skipped nothing");
   expect(socket.of("sub")).toEqual([]);
   view.project = "p";
   await settle();
-  await tell(1);
+  await push(1);
   expect(text("first")).toBe("live 1");
   view.project = "";
   await settle();
@@ -89,8 +89,8 @@ test("skip asks nothing, and forgets what was there", async () => {
 });
 
 test("the subscription ends after the last component is gone, and the connection stays", async () => {
-  const { socket, rendered, tell } = await board();
-  await tell(1);
+  const { socket, rendered, push } = await board();
+  await push(1);
   await vi.advanceTimersByTimeAsync(60_000);
   expect(socket.of("unsub")).toEqual([]);
   rendered.unmount();
@@ -99,28 +99,28 @@ test("the subscription ends after the last component is gone, and the connection
   expect(socket.closed).toBe(false);
 });
 
-test("an error is shown, and retried", async () => {
-  const { socket, settle, tell } = await board();
+test("an error is shown, and retry subscribes again", async () => {
+  const { socket, settle, push } = await board();
   socket.transition([{ id: socket.sub("tasks.count").id, error: { code: "PERMISSION_DENIED", message: "no", traceId: "t" } }]);
   await settle();
   expect(text("first")).toBe("error nothing");
   screen.getByText("retry first").click();
   await settle();
   expect(text("first")).toBe("loading nothing");
-  await tell(4);
+  await push(4);
   expect(text("first")).toBe("live 4");
 });
 
-test("a mutation is pending while it runs, is shown before, and tells a typed outcome", async () => {
-  const { socket, settle, tell } = await board();
-  await tell(1);
+test("a mutation is pending while it runs, is shown at once, and returns a typed outcome", async () => {
+  const { socket, settle, push } = await board();
+  await push(1);
   const button = screen.getByText<HTMLButtonElement>("add first");
   button.click();
   await settle();
   expect(button.disabled).toBe(true);
   expect(text("first")).toBe("live 2");
   const error = { code: "LIMIT_REACHED", message: "full", details: { max: 1 }, traceId: "t" };
-  socket.tell({ type: "mutResult", id: socket.of("mut")[0]?.id, error });
+  socket.receive({ type: "mutResult", id: socket.of("mut")[0]?.id, error });
   await settle();
   expect(button.disabled).toBe(false);
   expect(text("first")).toBe("live 1");
@@ -142,6 +142,6 @@ test("the badge follows the connection", async () => {
   expect(screen.getByText("Reload").tagName).toBe("BUTTON");
 });
 
-test("without a client there is a sentence that says what to do", () => {
+test("a component without a client throws an error that says what to do", () => {
   expect(() => render(Counter, { name: "alone", project: "p", keepPrevious: false })).toThrow("call setForge(createForge({ url: '/' }))");
 });
