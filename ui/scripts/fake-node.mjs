@@ -1,19 +1,19 @@
-// A node that is none: serves dist/ and speaks the WebSocket protocol over an invented cluster, to develop and measure the dashboard.
+// A fake node: serves dist/ and speaks the WebSocket protocol for a fake cluster, to develop and measure the dashboard without a node.
 //
-//   node scripts/fake-node.mjs [--port 4400] [--actors 10000] [--trouble] [--bare] [--beat 250] [--fail forge.tree]
+//   node scripts/fake-node.mjs [--port 4400] [--actors 10000] [--trouble] [--bare] [--interval 250] [--fail forge.tree]
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { parseArgs } from "node:util";
 import { WebSocketServer } from "ws";
-import { Scene } from "./scene.mjs";
+import { FakeCluster } from "./fake-cluster.mjs";
 
 const { values } = parseArgs({
   options: {
     port: { type: "string", default: "4400" },
     actors: { type: "string", default: "10000" },
-    beat: { type: "string", default: "250" },
+    interval: { type: "string", default: "250" },
     trouble: { type: "boolean", default: false },
     bare: { type: "boolean", default: false },
     fail: { type: "string" },
@@ -27,12 +27,12 @@ const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", "
 const POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-const scene = new Scene({ actors: Number(values.actors), trouble: values.trouble, bare: values.bare });
+const cluster = new FakeCluster({ actors: Number(values.actors), trouble: values.trouble, bare: values.bare });
 const sessions = new Set();
 setInterval(() => {
-  scene.beat();
+  cluster.step();
   for (const session of sessions) session.transition();
-}, Number(values.beat));
+}, Number(values.interval));
 
 const server = createServer(async (request, response) => {
   const { pathname } = new URL(request.url ?? "/", "http://node");
@@ -56,7 +56,7 @@ async function call(name, request, response) {
   response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(answer));
 }
 
-/** The answer to a call, as HTTP wraps it. */
+/** The response body of a call. */
 function run(name, args, token) {
   if (name === "forge.redeem") return args.code === CODE ? { data: { token: tokenOf(["admin"]), expiresAt: new Date(Date.now() + 3_600_000).toISOString() } } : fault("UNAUTHENTICATED", "The code is used or too old");
   if (token === "") return fault("UNAUTHENTICATED", "No token");
@@ -64,13 +64,13 @@ function run(name, args, token) {
   if (exp * 1_000 < Date.now()) return fault("UNAUTHENTICATED", "The token has expired");
   if (!roles.includes("admin")) return fault("PERMISSION_DENIED", "This takes the role admin");
   if (name === values.fail) return fault("INTERNAL", "Something went wrong");
-  if (name === "forge.overview") return { data: scene.overview() };
-  if (name === "forge.tree") return { data: scene.tree(args) };
-  if (name === "forge.actor") return { data: scene.actor(args) };
-  if (name === "forge.crashes") return { data: scene.crashes(args) };
-  const row = scene.byKey.get(`${args.node}:${args.path}`);
+  if (name === "forge.overview") return { data: cluster.overview() };
+  if (name === "forge.tree") return { data: cluster.tree(args) };
+  if (name === "forge.actor") return { data: cluster.actor(args) };
+  if (name === "forge.crashes") return { data: cluster.crashes(args) };
+  const row = cluster.byKey.get(`${args.node}:${args.path}`);
   if (row.kind === "listener") return fault("CONFLICT", "The listener is stopping already");
-  if (name === "forge.restartActor") scene.restart(row);
+  if (name === "forge.restartActor") cluster.restart(row);
   if (name === "forge.stopActor") row.state = { is: "stopped" };
   return { data: null };
 }
@@ -95,7 +95,7 @@ class Session {
 
   constructor(socket) {
     this.socket = socket;
-    socket.on("message", (text) => this.#hear(JSON.parse(text)));
+    socket.on("message", (text) => this.#receive(JSON.parse(text)));
     socket.on("close", () => sessions.delete(this));
   }
 
@@ -103,11 +103,11 @@ class Session {
     if (this.#subscriptions.size > 0) this.#advance([...this.#subscriptions.keys()]);
   }
 
-  #hear(frame) {
+  #receive(frame) {
     if (frame.type === "hello") {
       this.#token = frame.token ?? "";
       const known = this.#token !== "";
-      this.#send({ type: "welcome", session: "1", node: scene.nodes[0].id, contract: frame.contract ?? null, subject: known ? "ana" : null, expiresAt: known ? new Date(Date.now() + 3_600_000).toISOString() : null, pingMs: 25_000 });
+      this.#send({ type: "welcome", session: "1", node: cluster.nodes[0].id, contract: frame.contract ?? null, subject: known ? "ana" : null, expiresAt: known ? new Date(Date.now() + 3_600_000).toISOString() : null, pingMs: 25_000 });
     } else if (frame.type === "sub") {
       this.#subscriptions.set(frame.id, frame);
       this.#advance([frame.id]);

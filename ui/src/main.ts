@@ -2,15 +2,15 @@ import { mount } from "svelte";
 import App from "./App.svelte";
 import "./app.css";
 import { redeem } from "./forge/client";
-import { door } from "./session/access.svelte";
+import { tabSession } from "./session/session.svelte";
 import { listen } from "./shell/keyboard";
 import { navigation } from "./shell/navigation.svelte";
 import { theme } from "./shell/theme.svelte";
 
 theme.restore();
 listen();
-// The code leaves the address before the address is read.
-const opened = door.open(redeem);
+// `open` removes the one-time code from the address before `navigation` reads the address.
+const opened = tabSession.open(redeem);
 navigation.start();
 mount(App, { target: document.body });
 await opened;

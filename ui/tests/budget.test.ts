@@ -1,4 +1,4 @@
-// What is shipped: how large it is, and that it asks nobody but its node.
+// The built files in dist/: their size, and that they request nothing from another host.
 
 import { readFileSync, readdirSync } from "node:fs";
 import { gzipSync } from "node:zlib";
@@ -17,21 +17,21 @@ function gzipped(wanted: (name: string) => boolean): number {
   return files.filter(({ name }) => wanted(name)).reduce((sum, { text }) => sum + gzipSync(text, { level: 9 }).length, 0);
 }
 
-test("what a page needs before it shows anything is small", () => {
+test("the scripts of the entry page are within their limit", () => {
   expect(gzipped((name) => name.endsWith(".js") && html.includes(name))).toBeLessThanOrEqual(ENTRY_BYTES_MAX);
 });
 
-test("everything together is small", () => {
+test("all files together are within their limit", () => {
   expect(files.map(({ name }) => name)).toContain("favicon.svg");
   expect(gzipped(() => true)).toBeLessThanOrEqual(TOTAL_BYTES_MAX);
 });
 
-test("no address of another host, apart from names", () => {
-  // The namespaces of SVG and MathML, and where Svelte explains its errors: none of them is ever asked for.
+test("no file contains an address of another host", () => {
+  // The namespaces of SVG and MathML, and the addresses in Svelte's error messages: the page requests none of them.
   const names = /https?:\/\/(www\.w3\.org|svelte\.dev\/e)\//g;
   for (const { name, text } of files) expect(text.toString().replace(names, ""), name).not.toMatch(/https?:\/\/[a-z]/);
 });
 
-test("nothing in the page itself that the node's policy forbids", () => {
+test("the page has no inline script or style, which the policy of the node forbids", () => {
   expect(html).not.toMatch(/<script(?![^>]*\bsrc=)|\bstyle=|\bon[a-z]+=|data:/);
 });

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import { consequence, refusal, wordFor } from "./actions";
+import { consequence, refusal, confirmationWord } from "./actions";
 
 const session = { kind: "session", path: "node/gateway/sessions/7f3a", children: 0 };
 const sessions = { kind: "sessions", path: "node/gateway/sessions", children: 1_200 };
 
-test("the root is left alone, and what is stopped can only be restarted", () => {
+test("the root takes no command, and a stopped actor can only be restarted", () => {
   const jobs = { kind: "supervisor", path: "node/jobs" };
   expect(refusal("restart", { ...jobs, path: "node", state: { is: "running" } })).toMatch("root");
   expect(refusal("stop", { ...jobs, state: { is: "stopped" } })).toMatch("stopped");
@@ -12,19 +12,19 @@ test("the root is left alone, and what is stopped can only be restarted", () => 
   expect(refusal("stop", { ...jobs, state: { is: "failed" } })).toBeNull();
 });
 
-test("a session cannot start without its client", () => {
+test("a session cannot be restarted, since only its client can start one", () => {
   expect(refusal("restart", { ...session, state: { is: "running" } })).toMatch("client");
   expect(refusal("stop", { ...session, state: { is: "running" } })).toBeNull();
 });
 
-test("a system actor wants its name typed", () => {
-  expect(wordFor(session)).toBeNull();
-  expect(wordFor(sessions)).toBe("sessions");
+test("a command for an actor of the node is confirmed by its name", () => {
+  expect(confirmationWord(session)).toBeNull();
+  expect(confirmationWord(sessions)).toBe("sessions");
 });
 
-test("says how many go down with it", () => {
+test("the consequence counts the actors below", () => {
   expect(consequence("restart", sessions)).toBe("It and 1,200 actors below it stop, then start again. Messages that wait are lost.");
   expect(consequence("restart", { kind: "worker", children: 0 })).toBe("It stops, then starts again. Messages that wait are lost.");
-  expect(consequence("stop", sessions)).toMatch("stay so until somebody restarts it");
+  expect(consequence("stop", sessions)).toMatch("stay so until an administrator restarts it");
   expect(consequence("stop", session)).toBe("It stops, and its client connects again.");
 });

@@ -1,4 +1,4 @@
-// The columns of the table.
+// The columns of the actor table.
 
 import type { ActorSort } from "../forge/api";
 
@@ -6,12 +6,12 @@ export type Column = {
   readonly id: "name" | "kind" | "node" | "state" | "mailbox" | "rate" | "restarts" | "error" | "current";
   readonly label: string;
   readonly sort: ActorSort | null;
-  /** What the order means, for the header's hint. */
+  /** The order of the rows, for the tooltip of the header. */
   readonly hint: string;
 };
 
 export const COLUMNS: readonly Column[] = [
-  { id: "name", label: "Actor", sort: "tree", hint: "as the supervisors have them" },
+  { id: "name", label: "Actor", sort: "tree", hint: "supervisors before their children" },
   { id: "kind", label: "Kind", sort: null, hint: "" },
   { id: "node", label: "Node", sort: null, hint: "" },
   { id: "state", label: "State", sort: null, hint: "" },

@@ -28,7 +28,7 @@ test("the cursor stays with its actor when the order changes", () => {
   expect(cursor.index).toBe(1);
 });
 
-test("a row that has not come yet can be gone to", () => {
+test("the cursor can move to a row that is not loaded", () => {
   const rows = new Rows();
   rows.take("tree", 0, page(["a", "b"], 500), false);
   const cursor = new Cursor(rows);
@@ -38,14 +38,14 @@ test("a row that has not come yet can be gone to", () => {
   expect(cursor.key).toBe("n1:z");
 });
 
-test("the row above is the next one that is less deep", () => {
+test("the parent is the nearest row above with a smaller depth", () => {
   const rows = new Rows();
   rows.take("tree", 0, page(["node", "node/jobs", "node/jobs/a", "node/jobs/b"]), false);
   const cursor = new Cursor(rows);
   expect([cursor.parentOf(3), cursor.parentOf(1), cursor.parentOf(0)]).toEqual([1, 0, null]);
 });
 
-test("rows beside the newest window stay, those of another view go", () => {
+test("rows outside of the newest window stay; rows of another view are removed", () => {
   const rows = new Rows();
   rows.take("tree", 0, page(["a", "b"], 100), false);
   rows.take("tree", 50, page(["x"], 100), false);
@@ -54,7 +54,7 @@ test("rows beside the newest window stay, those of another view go", () => {
   expect([rows.total, rows.get(0)?.path, rows.get(1), rows.get(50)]).toEqual([1, "x", undefined, undefined]);
 });
 
-test("a pause keeps what is seen and fills gaps", () => {
+test("during a pause rows stay as they are, and missing rows are added", () => {
   const rows = new Rows();
   rows.take("tree", 0, page(["a"], 2), false);
   rows.take("tree", 0, { ...page(["A", "b"], 2), at: "2026-11-21T13:00:00Z" }, true);
@@ -62,14 +62,14 @@ test("a pause keeps what is seen and fills gaps", () => {
   expect(rows.atMs).toBe(Date.parse("2026-11-21T12:00:00Z"));
 });
 
-test("a table that shrinks loses its end", () => {
+test("a table that shrinks removes the rows at its end", () => {
   const rows = new Rows();
   rows.take("tree", 0, page(["a", "b", "c"]), false);
   rows.take("tree", 0, page(["a"]), false);
   expect(rows.get(2)).toBeUndefined();
 });
 
-test("rates are remembered per actor, wherever its row moves", () => {
+test("rates belong to the actor, also when its row moves", () => {
   const rows = new Rows();
   const of = (rate: number, paths: readonly string[]): ActorPage => ({ ...page(paths), rows: paths.map((path) => row(path, { rate })) });
   rows.take("rate", 0, of(1, ["a", "b"]), false);

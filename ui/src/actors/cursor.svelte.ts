@@ -1,6 +1,6 @@
-// The cursor of the table: it stays with its actor when the order changes, and at its place when the actor is gone.
+// The cursor of the table. It stays on its actor when the order changes, and at its index when the actor is gone.
 
-import { keyOf } from "../shell/place";
+import { keyOf } from "../shell/route";
 import { type Move, target } from "./cursor";
 import type { Rows } from "./rows.svelte";
 
@@ -13,13 +13,13 @@ export class Cursor {
     this.#rows = rows;
   }
 
-  /** The actor; null before the first move, and while its row has not come yet. */
+  /** Key of the actor; null before the first move, and while its row is not loaded. */
   get key(): string | null {
     const row = this.#at === null ? undefined : this.#rows.get(this.#at);
     return this.#key ?? (row === undefined ? null : keyOf(row));
   }
 
-  /** The row; null before the first move. */
+  /** Index of the row; null before the first move. */
   get index(): number | null {
     const last = (this.#rows.total ?? 0) - 1;
     if (this.#at === null || last < 0) return null;
@@ -32,12 +32,12 @@ export class Cursor {
     this.#at = index;
   }
 
-  /** The row that `move` leads to, which may have to be scrolled to before it is there. */
+  /** Index of the row that `move` leads to. The row may not be loaded yet. */
   after(move: Move, page: number): number {
     return target(move, this.index, this.#rows.total ?? 0, page);
   }
 
-  /** The row above `index` that it is part of, as far as the rows are there. */
+  /** Index of the parent's row; null when the rows up to the parent are not loaded. */
   parentOf(index: number): number | null {
     const depth = this.#rows.get(index)?.depth ?? 0;
     for (let above = index - 1; above >= 0; above -= 1) {

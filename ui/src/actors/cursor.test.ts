@@ -17,7 +17,7 @@ test.each<[Move, number | null, number]>([
 
 test("an empty table has its cursor at the start", () => expect(target("last", null, 0, 30)).toBe(0));
 
-test("folding is undone by folding again, and is bounded", () => {
+test("folding twice unfolds, and the number of folded branches is limited", () => {
   expect(toggled(["a:b"], "c:d")).toEqual(["a:b", "c:d"]);
   expect(toggled(["a:b", "c:d"], "a:b")).toEqual(["c:d"]);
   const many = Array.from({ length: FOLDED_MAX }, (_, index) => `a:${index}`);

@@ -1,8 +1,8 @@
-// Where a key moves the cursor of the table.
+// The moves of the table's cursor.
 
 export type Move = "down" | "up" | "pageDown" | "pageUp" | "first" | "last";
 
-/** The keys of the table. */
+/** Keys that move the cursor. */
 export const MOVES: Readonly<Record<string, Move>> = {
   ArrowDown: "down",
   ArrowUp: "up",
@@ -12,7 +12,7 @@ export const MOVES: Readonly<Record<string, Move>> = {
   End: "last",
 };
 
-/** The row after `move` from `cursor`; null stands before the first row. */
+/** Index of the row after `move` from `cursor`; null means before the first row. */
 export function target(move: Move, cursor: number | null, total: number, page: number): number {
   const last = Math.max(total - 1, 0);
   const from = cursor ?? -1;

@@ -1,11 +1,11 @@
-// The rows that came so far, by their place in the table. An answer covers a window; what lies beside it stays until it is
-// asked for again, so that a short way back shows rows at once.
+// The loaded rows, by their index in the table. An answer covers a window of the table. Rows outside of the window stay, so that
+// scrolling back shows rows at once.
 
 import type { ActorPage, ActorRow } from "../forge/api";
-import { type Series, pushed } from "../parts/series";
-import { keyOf } from "../shell/place";
+import { type Series, append } from "../parts/series";
+import { keyOf } from "../shell/route";
 
-/** Rows kept; the farthest from the newest answer go first. */
+/** Rows kept at most; beyond that the ones farthest from the newest window are removed. */
 const KEPT_MAX = 2_000;
 
 export class Rows {
@@ -16,12 +16,12 @@ export class Rows {
   #total = $state<number | null>(null);
   #atMs = $state(0);
 
-  /** How many rows the table has; null before the first answer. */
+  /** Number of rows of the table; null before the first answer. */
   get total(): number | null {
     return this.#total;
   }
 
-  /** When the newest answer was given, by the clock of the node that gave it. */
+  /** Time of the newest answer, by the clock of the node that answered. */
   get atMs(): number {
     return this.#atMs;
   }
@@ -31,20 +31,20 @@ export class Rows {
     return this.#rows.get(index);
   }
 
-  /** Messages per second of the last moments, as far as the row was looked at. */
+  /** Messages per second at the last answers that contained the row. */
   rates(row: ActorRow): Series {
     void this.#version;
     return this.#rates.get(keyOf(row)) ?? [];
   }
 
-  /** Place of an actor among the rows that came. */
+  /** Index of an actor's row; null when the row is not loaded. */
   indexOf(key: string): number | null {
     void this.#version;
     for (const [index, row] of this.#rows) if (keyOf(row) === key) return index;
     return null;
   }
 
-  /** Takes the answer for `view` (filter, order, folding) from row `offset` on. While paused, rows stay as they are, and only gaps are filled. */
+  /** Stores an answer for `view` (filter, order, folding) whose rows begin at `offset`. During a pause only missing rows are added. */
   take(view: string, offset: number, answer: ActorPage, paused: boolean): void {
     if (view !== this.#view) {
       this.#rows.clear();
@@ -56,17 +56,17 @@ export class Rows {
       if (paused && this.#rows.has(index)) return;
       this.#rows.set(index, row);
       const key = keyOf(row);
-      if (!paused) rates.set(key, pushed(this.#rates.get(key) ?? [], row.rate));
+      if (!paused) rates.set(key, append(this.#rates.get(key) ?? [], row.rate));
     });
     this.#rates = rates;
     if (!paused) for (const index of this.#rows.keys()) if (index >= answer.total) this.#rows.delete(index);
-    if (this.#rows.size > KEPT_MAX) this.#forgetFar(offset);
+    if (this.#rows.size > KEPT_MAX) this.#removeFarthest(offset);
     this.#total = answer.total;
     if (!paused) this.#atMs = Date.parse(answer.at);
     this.#version += 1;
   }
 
-  #forgetFar(offset: number): void {
+  #removeFarthest(offset: number): void {
     const far = [...this.#rows.keys()].sort((a, b) => Math.abs(b - offset) - Math.abs(a - offset));
     for (const index of far.slice(0, this.#rows.size - KEPT_MAX)) this.#rows.delete(index);
   }

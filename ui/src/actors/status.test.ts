@@ -16,23 +16,23 @@ test("a message that runs too long makes an actor stuck", () => {
   expect(isStuck({ ...row, state: { is: "stopping" } })).toBe(false);
 });
 
-test("a restart says when", () => {
+test("a pending restart shows its time", () => {
   expect(word({ is: "waiting", until: "2026-11-21T12:00:03.400Z" })).toBe("restart in 3 s");
   expect(word({ is: "waiting", until: "2026-11-21T12:00:00.400Z" })).toBe("restarting");
 });
 
-test("no two states share their word", () => {
+test("every state has its own word", () => {
   const plain = (["starting", "running", "stopping", "stopped", "failed"] as const).map((is) => word({ is }));
   const words = [...plain, word({ is: "waiting", until: "2026-11-21T12:00:00Z" })];
   expect(new Set(words).size).toBe(words.length);
 });
 
-test("a session is no part of the node", () => {
+test("a session is not part of the node", () => {
   expect(isSystem({ kind: "session" })).toBe(false);
   expect(isSystem({ kind: "listener" })).toBe(true);
 });
 
-test("a full mailbox warns before it refuses", () => {
+test("a mailbox warns before it is full", () => {
   const tone = (mailbox: number, mailboxMax = 100) => mailboxTone({ mailbox, mailboxMax });
   expect([tone(49), tone(50), tone(90), tone(0, 0)]).toEqual(["accent", "warn", "bad", "accent"]);
 });

@@ -1,10 +1,10 @@
-// What the state of an actor looks like, and what it means.
+// The appearance of the state of an actor.
 
 import type { ActorRow } from "../forge/api";
 import { span } from "../parts/format";
 import type { Status } from "../parts/status";
 
-/** A message that takes longer than this is a reason to style. */
+/** An actor that handles one message for longer than this is shown as stuck. */
 export const STUCK_MS = 10_000;
 
 type Stateful = Pick<ActorRow, "state" | "current">;
@@ -13,7 +13,7 @@ export function isStuck(row: Stateful): boolean {
   return row.state.is === "running" && row.current !== null && row.current.forMs > STUCK_MS;
 }
 
-/** `nowMs` by the clock of the node that reported the row. */
+/** The appearance of an actor's state at `nowMs`, by the clock of the node that reported the row. */
 export function statusOf(row: Stateful, nowMs: number): Status {
   if (isStuck(row)) return { shape: "hourglass", tone: "warn", word: "stuck" };
   switch (row.state.is) {
@@ -32,7 +32,7 @@ export function statusOf(row: Stateful, nowMs: number): Status {
   }
 }
 
-/** A mailbox that is half full asks for attention, one that is nearly full refuses senders soon. */
+/** A half-full mailbox is a warning; a mailbox that is nearly full will soon refuse senders. */
 export function mailboxTone(row: Pick<ActorRow, "mailbox" | "mailboxMax">): "accent" | "warn" | "bad" {
   const share = row.mailboxMax > 0 ? row.mailbox / row.mailboxMax : 0;
   if (share >= 0.9) return "bad";
@@ -44,10 +44,10 @@ function waiting(until: string, nowMs: number): string {
   return leftMs < 1_000 ? "restarting" : `restart in ${span(leftMs)}`;
 }
 
-/** Kinds of actors that come and go with their work; every other one is part of the node. */
+/** Kinds of actors that exist for one client or one job; all other kinds are part of the node. */
 const WORK = new Set(["session", "worker"]);
 
-/** Restarting or stopping it reaches further than one client or one piece of work. */
+/** Whether a restart or stop of the actor affects more than one client or one job. */
 export function isSystem(row: Pick<ActorRow, "kind">): boolean {
   return !WORK.has(row.kind);
 }

@@ -1,4 +1,4 @@
-// What the strategies of supervisors mean.
+// Names and meanings of the strategies of supervisors.
 
 import type { Strategy } from "../forge/api";
 

@@ -1,10 +1,10 @@
-// Which rows are on screen, and which of them the server is asked for.
+// The rows that are drawn, and the window of the table that is requested for them.
 
-/** Height of a row; the style sheet of the rows says the same. */
+/** Height of a row; `table.css` has the same value. */
 export const ROW_PX = 30;
-/** Rows of one answer; the server gives no more. */
+/** Rows of one answer; the node returns no more. */
 export const ROWS_MAX = 200;
-/** Offsets are multiples of this: a short scroll asks for nothing, and readers of the same place share an answer. */
+/** Offsets are multiples of this, so that a short scroll requests nothing, and users at the same rows share a query group. */
 const STEP = 50;
 /** Rows drawn above and below the visible ones. */
 const OVERSCAN = 6;
@@ -12,7 +12,7 @@ const OVERSCAN = 6;
 /** Rows `first..end` (end excluded). */
 export type Span = { readonly first: number; readonly end: number };
 
-/** The rows to draw: the same number at every place. */
+/** The rows to draw; their number does not depend on the scroll position. */
 export function drawn(scrollTop: number, heightPx: number, total: number): Span {
   const length = Math.min(Math.ceil(heightPx / ROW_PX) + 1 + 2 * OVERSCAN, total);
   const first = Math.min(Math.max(Math.floor(scrollTop / ROW_PX) - OVERSCAN, 0), total - length);
@@ -20,21 +20,21 @@ export function drawn(scrollTop: number, heightPx: number, total: number): Span 
 }
 
 /**
- * The places of `span`, each at the same position of the list for as long as it is drawn: a scroll by one row changes one entry, so that
- * one row on screen gets another content and none is made anew.
+ * The indices of `span`, each at the same position of the list for as long as it is drawn. A scroll by one row changes one entry, so that
+ * one row of the document gets new content and none is created.
  */
 export function recycled(span: Span): readonly number[] {
   const length = span.end - span.first;
   return Array.from({ length }, (_, slot) => span.first + ((((slot - span.first) % length) + length) % length));
 }
 
-/** The offset to ask for: the drawn rows lie in the middle of the answer, as far as the table reaches. */
+/** The offset of the request: the drawn rows lie in the middle of the answer, as far as the table allows. */
 export function offsetFor(span: Span): number {
   const middle = (span.first + span.end) / 2;
   return Math.max(0, Math.round((middle - ROWS_MAX / 2) / STEP) * STEP);
 }
 
-/** Where to scroll so that row `index` is visible; the present place when it is. */
+/** The scroll position at which row `index` is visible; the present one when the row is visible. */
 export function scrollTo(index: number, scrollTop: number, heightPx: number): number {
   const top = index * ROW_PX;
   if (top < scrollTop) return top;

@@ -14,13 +14,13 @@ const CRASH: RecordedCrash = {
   at: "2026-11-21T12:00:00Z",
 };
 
-test("a handler's crash names the handler, an actor's is found in the table", () => {
+test("a crash of a handler names the handler, a crash of an actor does not", () => {
   expect(handlerOf(CRASH)).toBe("tasks.create");
   expect(handlerOf({ path: "node/jobs/mail.send", kind: "job" })).toBe("mail.send");
   expect(handlerOf({ path: "node/telemetry/crashes", kind: "crash_sink" })).toBeNull();
 });
 
-test("the text for a report has what is known, and no empty lines", () => {
+test("the text of a crash has all known fields, and no empty lines", () => {
   expect(crashText(CRASH)).toBe("no title\nnode/functions/tasks.create (mutation) on n1\nat 2026-11-21T12:00:00Z");
   expect(crashText({ ...CRASH, message: "Deliver", backtrace: "0: main" })).toContain("while handling Deliver\nat 2026-11-21T12:00:00Z\n0: main");
 });

@@ -1,11 +1,11 @@
-// Crashes for people: whose they are, and as text for a report.
+// Crashes: the handler that crashed, and a crash as text for a bug report.
 
 import type { RecordedCrash } from "../forge/api";
 
-/** Kinds of handlers: they run under an actor, but are none. */
+/** Kinds of handlers, which run under an actor but are not actors. */
 const HANDLERS: ReadonlySet<string> = new Set(["query", "mutation", "action", "job"]);
 
-/** What crashed has no row in the table of actors: it is named by its handler, `tasks.create`. */
+/** Wire name of the handler that crashed, for example `tasks.create`; null when an actor crashed, which has a row in the actor table. */
 export function handlerOf(crash: Pick<RecordedCrash, "kind" | "path">): string | null {
   return HANDLERS.has(crash.kind) ? (crash.path.split("/").at(-1) ?? crash.path) : null;
 }

@@ -7,7 +7,7 @@ export const contract = "015bfb07298b051e";
 /** One actor, its supervisor's view of it, and what happened to it. */
 export type ActorDetail = {
   /** As in the table. */
-  row: Row;
+  row: ActorRow;
   /** Of a supervisor: how it restarts its children. */
   supervisor: Supervision | null;
   /** Of a supervised actor: how it is restarted itself. */
@@ -15,10 +15,27 @@ export type ActorDetail = {
   /** The paths above it, from the root down. */
   chain: string[];
   /** The newest steps of its life, oldest first, as far as its node still has them. */
-  events: LifeEvent[];
+  events: ActorEvent[];
   /** Its last crashes, newest first. */
   crashes: RecordedCrash[];
 };
+
+/** What happened to an actor. */
+export type ActorEventKind =
+  /** It started. */
+  | "started"
+  /** It stopped in order, or was killed because it did not. */
+  | "stopped"
+  /** It panicked or returned an error. */
+  | "crashed"
+  /** Its supervisor will start it again. */
+  | "restarting"
+  /** Its supervisor has no restart left. */
+  | "budgetExhausted"
+  /** Its supervisor failed to the supervisor above. */
+  | "escalated"
+  /** The root failed: the process ends. */
+  | "gaveUp";
 
 /** One actor, as seen at one moment; counters of a running actor are not read at the same instant. */
 export type ActorInfo = {
@@ -83,11 +100,20 @@ export type AuditEntry = {
   node: NodeId | null;
   /** What it was done to. */
   target: string;
-  /** `underway`, `done` or `failed`. */
-  outcome: string;
+  /** How it ended. */
+  outcome: AuditOutcome;
   /** Why it failed. */
   error: string | null;
 };
+
+/** How an audited command ended. */
+export type AuditOutcome =
+  /** The command has begun. It stays so when its node ended before the command did. */
+  | "underway"
+  /** The command succeeded. */
+  | "done"
+  /** The command failed. */
+  | "failed";
 
 export type AuditId = string & { readonly __brand: "AuditId" };
 
@@ -114,11 +140,11 @@ export type ClusterOverview = {
   /** Crashes of the last 24 hours, over all nodes. */
   crashes24h: number;
   /** The newest steps in the lives of all nodes' actors, newest first. */
-  events: LifeEvent[];
+  events: ActorEvent[];
 };
 
 /** The message that an actor handles. */
-export type Current = {
+export type ShownMessage = {
   /** Name of the message's variant. */
   name: string;
   /** For how long. */
@@ -201,7 +227,7 @@ export type JobRow = {
   finishedAt: string | null;
 };
 
-/** Where a job is in its life; the diagram is in the job room. */
+/** Where a job is in its life; the diagram is in `forge-actors/src/job/mod.rs`. */
 export type JobStatus =
   /** Waits for its time and a worker. */
   | "pending"
@@ -221,15 +247,15 @@ export type JobStatus =
   | "cancelled";
 
 /** A step in the life of an actor. */
-export type LifeEvent = {
+export type ActorEvent = {
   /** When. */
   at: string;
   /** Its node. */
   node: NodeId;
   /** Whose. */
   path: string;
-  /** What: `started`, `stopped`, `crashed`, `restarting`, `budgetExhausted`, `escalated`, `gaveUp`. */
-  kind: string;
+  /** What happened. */
+  kind: ActorEventKind;
   /** What more there is to say of it. */
   text: string;
 };
@@ -305,20 +331,20 @@ export type NodeStatus = {
   seenAt: string;
   /** The node that answers is this one. */
   here: boolean;
-  /** How busy it is; null while it is not heard. */
-  vitals: Vitals | null;
+  /** How busy it is; null while it sends no report. */
+  stats: NodeStats | null;
   /** Its links to the others. */
   peers: PeerInfo[];
 };
 
 /** Some rows, and how many there are in all. */
-export type Page = {
+export type ActorPage = {
   /** When it was put together. */
   at: string;
   /** Rows before they were cut to a window. */
   total: number;
   /** The window. */
-  rows: Row[];
+  rows: ActorRow[];
 };
 
 /** One peer, as this node sees it. */
@@ -378,7 +404,7 @@ export type RecordedCrash = {
 };
 
 /** One actor of one node. */
-export type Row = {
+export type ActorRow = {
   /** The node. */
   node: NodeId;
   /** Its name. */
@@ -406,7 +432,7 @@ export type Row = {
   /** First line of the cause of its last crash. */
   lastError: string | null;
   /** The message that is being handled. */
-  current: Current | null;
+  current: ShownMessage | null;
   /** Actors below it, at any depth. */
   children: number;
   /** It supervises others. */
@@ -424,7 +450,7 @@ export type SignedIn = {
 };
 
 /** In which order rows come. */
-export type Sort =
+export type ActorSort =
   /** Parents before children, as the supervisors start them. */
   | "tree"
   /** Fullest mailbox first. */
@@ -472,7 +498,7 @@ export type SupervisorInfo = {
 };
 
 /** How busy a node is: gauges of this moment, and counters since its start. */
-export type Vitals = {
+export type NodeStats = {
   /** Open WebSocket sessions. */
   sessions: number;
   /** Live queries that sessions are subscribed to. */
@@ -483,7 +509,7 @@ export type Vitals = {
   ticks: number;
   /** How long the last tick took. */
   lastTickMs: number;
-  /** From the last heard commit to its results being handed to sessions. */
+  /** From the last announced commit to its results being handed to sessions. */
   changeLagMs: number;
   /** Calls since the start. */
   calls: number;
@@ -495,11 +521,36 @@ export type Vitals = {
   databaseUp: boolean;
   /** How full the pools are. */
   database: DatabaseUsage | null;
+  /** Figures of subsystems that the fields above do not name. */
+  figures: Figure[];
 };
+
+/** A number that a subsystem shows in the overview. */
+export type Figure = {
+  /** The subsystem. */
+  subsystem: string;
+  /** What is counted or measured, as people read it. */
+  name: string;
+  /** The value. */
+  value: number;
+  /** Its unit. */
+  unit: FigureUnit;
+};
+
+/** The unit of a figure. */
+export type FigureUnit =
+  /** A number of things. */
+  | "count"
+  /** Milliseconds. */
+  | "ms"
+  /** Bytes. */
+  | "bytes"
+  /** A share between 0 and 1. */
+  | "ratio";
 
 export const api = {
   forge: {
-    /** One actor; null when there is none of that path, or its node is not heard. */
+    /** One actor; null when there is none of that path, or its node sends no report. */
     actor: query<{ node: NodeId; path: string }, ActorDetail | null, never>("forge.actor"),
     /** The supervision tree of the node that answers, parents before children. */
     actors: query<{ [key: string]: never }, NodeActors, never>("forge.actors"),
@@ -539,12 +590,12 @@ export const api = {
       {
         node?: NodeId | null | undefined;
         search?: string | null | undefined;
-        sort?: Sort | null | undefined;
+        sort?: ActorSort | null | undefined;
         collapsed?: string[] | null | undefined;
         offset: number;
         limit: number;
       },
-      Page,
+      ActorPage,
       never
     >("forge.tree"),
   },

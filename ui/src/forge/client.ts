@@ -1,22 +1,22 @@
-// The connection of this page to the node that served it.
+// Connections of this page to the node that serves it.
 
 import { type Forge, createForge } from "@forge/client";
 import { reportOf } from "../parts/report";
-import type { Redeem } from "../session/access.svelte";
+import type { Redeem } from "../session/session.svelte";
 import { bearerOf } from "../session/token";
 import { api } from "./api";
 
-/** A scroll through the table leaves windows behind; the node need not go on filling them. */
+/** Milliseconds before a live query without a listener ends. Scrolling the table leaves many windows, which the node should not refresh. */
 const LINGER_MS = 500;
 
-/** A connection as the bearer of `token`, which has no successor: when it ends, so does the session. */
+/** Connects with `token`, which cannot be renewed: the session ends when the token expires. */
 export function connect(token: string): Forge {
   const endsAtMs = bearerOf(token)?.expiresAtMs ?? Infinity;
   const getToken = ({ forceRefresh }: { forceRefresh: boolean }) => (forceRefresh && endsAtMs <= Date.now() ? null : token);
   return createForge({ url: "/", getToken, lingerMs: LINGER_MS });
 }
 
-/** Redeems a one-time code, which needs no token. */
+/** Redeems a one-time code over a connection without a token. */
 export const redeem: Redeem = async (code) => {
   const forge = createForge({ url: "/" });
   const answer = await forge.call(api.forge.redeem, { code });

@@ -1,4 +1,4 @@
-// A healthy cluster, which each test changes.
+// A healthy cluster, of which each test changes a part.
 
 import type { NodeId, NodeStatus, ClusterOverview, NodeStats } from "../forge/api";
 

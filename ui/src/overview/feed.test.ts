@@ -9,7 +9,7 @@ function event(at: string, path: string, kind: ActorEvent["kind"]): ActorEvent {
   return { at: `2026-11-21T${at}Z`, node: NODE, path, kind, text: "" };
 }
 
-test("nodes come and go among the actors' steps, newest first", () => {
+test("events of nodes and of actors are one feed, newest first", () => {
   const dead = node("node-2", { state: "dead", startedAt: "2026-11-21T10:00:00Z", seenAt: "2026-11-21T11:30:00Z" });
   const cluster = overview({ nodes: [node("node-1"), dead], events: [event("11:00:00", "node/jobs", "crashed")] });
   const lines = feedOf(cluster, null);
@@ -17,7 +17,7 @@ test("nodes come and go among the actors' steps, newest first", () => {
   expect(feedOf(cluster, NODE)).toHaveLength(2);
 });
 
-test("actors that start together are one line, under what they have above them", () => {
+test("actors that start together are one line with the path of their common supervisor", () => {
   const events = [
     event("13:00:09", "node/gateway", "started"),
     event("13:00:08", "node/gateway/listener", "started"),
@@ -35,7 +35,7 @@ test("actors that start together are one line, under what they have above them",
   ]);
 });
 
-test("sessions come and go unsaid, and crash aloud", () => {
+test("sessions that start or stop are omitted, and crashes of sessions are shown", () => {
   const path = "node/gateway/sessions/01a1";
   const events = [event("13:00:09", path, "stopped"), event("13:00:05", path, "crashed"), event("13:00:01", path, "started")];
   expect(feedOf(overview({ nodes: [], events }), null).map((line) => line.kind)).toEqual(["crashed"]);

@@ -2,15 +2,15 @@ import { expect, test } from "vitest";
 import { STATS } from "./cluster.fixture";
 import { figureText, figuresOf } from "./figure";
 
-test("figures are grouped by their subsystem, in the order of the report", () => {
+test("figures are grouped by subsystem, in the order of the report", () => {
   const figures = [
-    { subsystem: "jobs", name: "held", value: 3, unit: "count" },
+    { subsystem: "jobs", name: "leases", value: 3, unit: "count" },
     { subsystem: "mail", name: "lag", value: 12, unit: "ms" },
     { subsystem: "jobs", name: "running", value: 1, unit: "count" },
   ] as const;
   const groups = figuresOf({ ...STATS, figures: [...figures] });
   expect(groups.map(([subsystem, of]) => [subsystem, of.map((figure) => figure.name)])).toEqual([
-    ["jobs", ["held", "running"]],
+    ["jobs", ["leases", "running"]],
     ["mail", ["lag"]],
   ]);
   expect(figuresOf(null)).toEqual([]);

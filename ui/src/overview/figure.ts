@@ -1,4 +1,4 @@
-// The figures that subsystems report beside the ones that this page knows by name.
+// Figures of subsystems that `NodeStats` has no field for: the page shows each with the name that the node reports.
 
 import type { Figure, NodeStats } from "../forge/api";
 import { count, duration } from "../parts/format";
@@ -10,7 +10,7 @@ export function figuresOf(stats: NodeStats | null): readonly (readonly [string, 
   return [...groups];
 }
 
-/** "3 held", "12 ms lag". */
+/** "3 leases", "12 ms lag". */
 export function figureText({ name, value, unit }: Figure): string {
   return `${amount(value, unit)} ${name}`;
 }

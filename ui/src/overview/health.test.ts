@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import type { NodeId, ClusterOverview } from "../forge/api";
 import { NOW, STATS, node, overview } from "./cluster.fixture";
-import { type Recent, healthOf } from "./health";
+import { type RecentCalls, healthOf } from "./health";
 
-const QUIET: Recent = { calls: 0, errors: 0 };
+const QUIET: RecentCalls = { calls: 0, errors: 0 };
 
 function texts(change: Partial<ClusterOverview>, recent = QUIET): string[] {
   return healthOf(overview(change), recent, NOW).reasons.map((reason) => reason.text);
@@ -13,18 +13,18 @@ function level(change: Partial<ClusterOverview>, recent = QUIET): string {
   return healthOf(overview(change), recent, NOW).level;
 }
 
-test("nothing to say is healthy", () => {
+test("a cluster without reasons is healthy", () => {
   expect(healthOf(overview(), QUIET, NOW)).toEqual({ level: "healthy", word: "Healthy", reasons: [] });
 });
 
-test("a node that is missed, and failed jobs", () => {
+test("a node that was not seen and failed jobs degrade the health", () => {
   const nodes = [node("node-1"), node("node-2", { seenAt: "2026-11-21T11:59:48Z" })];
   const jobs = { ...overview().jobs, failed: 3 };
   expect(texts({ nodes, jobs })).toEqual(["node-2 not seen for 12 s", "3 jobs failed"]);
   expect(level({ nodes, jobs })).toBe("degraded");
 });
 
-test("down: nobody who serves, be it for want of a database", () => {
+test("a cluster is down when no node is active with a database", () => {
   const away = node("node-1", { stats: { ...STATS, databaseUp: false } });
   expect(level({ nodes: [away] })).toBe("down");
   expect(texts({ nodes: [away] })).toEqual(["node-1 does not reach the database"]);
@@ -32,13 +32,13 @@ test("down: nobody who serves, be it for want of a database", () => {
   expect(level({ nodes: [node("node-1", { state: "draining" })] })).toBe("down");
 });
 
-test("a pool that somebody waits for", () => {
+test("calls that wait for a connection of a pool degrade the health", () => {
   const full = { open: 8, lent: 8, waiting: 2, max: 8 };
   const stats = { ...STATS, database: { write: full, read: { ...full, waiting: 0 }, locks: full, control: full } };
   expect(texts({ nodes: [node("node-1", { stats })] })).toEqual(["2 calls on node-1 wait for a write connection"]);
 });
 
-test("a cut link is told once, and not for a node that is away", () => {
+test("a missing link is one reason for both nodes, and none for a dead node", () => {
   const cut = (name: string) => {
     const peer = { node: name as NodeId, name, address: "", linked: false, since: null, rttMs: null, queue: 0, dropped: 0, error: null };
     return { peers: [peer] };
@@ -50,21 +50,21 @@ test("a cut link is told once, and not for a node that is away", () => {
   expect(texts({ nodes: [node("node-1", cut("node-2")), dead] })).toEqual(["node-2 is dead, last seen 5 min ago"]);
 });
 
-test("a node that died long ago is only worth knowing", () => {
+test("a node that died long ago is only a note", () => {
   const dead = (seenAt: string) => [node("node-1"), node("node-2", { state: "dead", seenAt })];
   expect(level({ nodes: dead("2026-11-21T11:50:00Z") })).toBe("degraded");
   expect(level({ nodes: dead("2026-11-21T11:00:00Z") })).toBe("healthy");
   expect(texts({ nodes: dead("2026-11-21T11:00:00Z") })).toEqual(["node-2 is dead, last seen 1 h ago"]);
 });
 
-test("late changes, silent nodes, failing calls", () => {
+test("change lag, missing reports and failed calls degrade the health", () => {
   expect(texts({ nodes: [node("node-1", { stats: { ...STATS, changeLagMs: 1_200 } })] })).toEqual(["changes arrive 1.2 s late on node-1"]);
   expect(texts({ nodes: [node("node-1"), node("node-2", { stats: null })] })).toEqual(["node-2 does not report its figures"]);
   expect(texts({}, { calls: 100, errors: 12 })).toEqual(["12 % of the last minute's calls failed"]);
   expect(level({}, { calls: 10, errors: 10 })).toBe("healthy");
 });
 
-test("what is worth knowing does not spoil the health, and comes last", () => {
+test("notes do not degrade the health, and come last", () => {
   const nodes = [node("node-1", { version: "0.2.0" }), node("node-2", { state: "draining" })];
   expect(level({ nodes, crashes24h: 2 })).toBe("healthy");
   expect(texts({ nodes, crashes24h: 2, jobs: { ...overview().jobs, failed: 1 } })).toEqual([

@@ -1,4 +1,4 @@
-// What the state of a node looks like.
+// The appearance of the state of a node.
 
 import type { Status } from "../parts/status";
 import type { NodeStatus } from "../forge/api";
@@ -13,7 +13,7 @@ export function statusOfNode(node: NodeStatus, nowMs: number): Status {
       return { shape: "dot", tone: "ok", word: "active" };
     case "draining":
       return { shape: "hourglass", tone: "warn", word: "draining" };
-    default:
-      return { shape: "ring", tone: "dim", word: node.state };
+    case "joining":
+      return { shape: "ring", tone: "dim", word: "joining" };
   }
 }

@@ -1,37 +1,37 @@
-// The figures of several nodes as one.
+// The figures of several nodes, combined.
 
 import type { NodeStatus, PoolUsage, NodeStats } from "../forge/api";
 
 export type Pool = { readonly name: string } & Readonly<PoolUsage>;
 
 export type Totals = Omit<NodeStats, "databaseUp" | "database" | "figures"> & {
-  /** How many nodes report: without any, nothing is known. */
+  /** Number of nodes that report. With 0 the figures mean nothing. */
   readonly reporting: number;
-  /** Nodes whose database does not answer. */
+  /** Names of the nodes that do not reach the database. */
   readonly databaseAway: readonly string[];
   readonly pools: readonly Pool[];
 };
 
 const POOLS = ["read", "write", "locks", "control"] as const;
 const SUMS = ["sessions", "subscriptions", "queryGroups", "ticks", "calls", "errors", "inFlight"] as const;
-const WORSTS = ["lastTickMs", "changeLagMs"] as const;
+const MAXIMA = ["lastTickMs", "changeLagMs"] as const;
 
-/** Counts are added; times are those of the slowest node. A node that does not report counts for nothing. */
+/** Adds the counts of all nodes, and takes the times of the slowest node. A node that does not report is left out. */
 export function totalsOf(nodes: readonly NodeStatus[]): Totals {
   const stats = nodes.flatMap((node) => (node.stats === null ? [] : [node.stats]));
   const sums = entriesOf(SUMS, (name) => stats.reduce((sum, one) => sum + one[name], 0));
-  const worsts = entriesOf(WORSTS, (name) => stats.reduce((worst, one) => Math.max(worst, one[name]), 0));
+  const maxima = entriesOf(MAXIMA, (name) => stats.reduce((max, one) => Math.max(max, one[name]), 0));
   const databaseAway = nodes.filter((node) => node.stats?.databaseUp === false).map((node) => node.name);
   const usages = stats.flatMap((one) => (one.database === null ? [] : [one.database]));
-  const pools = usages.length === 0 ? [] : POOLS.map((name) => ({ name, ...added(usages.map((usage) => usage[name])) }));
-  return { ...sums, ...worsts, reporting: stats.length, databaseAway, pools };
+  const pools = usages.length === 0 ? [] : POOLS.map((name) => ({ name, ...sumOf(usages.map((usage) => usage[name])) }));
+  return { ...sums, ...maxima, reporting: stats.length, databaseAway, pools };
 }
 
-function added(pools: readonly PoolUsage[]): PoolUsage {
+function sumOf(pools: readonly PoolUsage[]): PoolUsage {
   return entriesOf(["open", "lent", "waiting", "max"] as const, (name) => pools.reduce((sum, pool) => sum + pool[name], 0));
 }
 
 function entriesOf<Name extends string>(names: readonly Name[], of: (name: Name) => number): Record<Name, number> {
-  // One entry for each of the names, and no other.
+  // The object has exactly one entry for each name, so it is a `Record` of these names.
   return Object.fromEntries(names.map((name) => [name, of(name)])) as Record<Name, number>;
 }

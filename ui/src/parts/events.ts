@@ -9,25 +9,24 @@ export type EventKind = ActorEventKind | "joined" | "left";
 
 export type EventStyle = { readonly icon: IconName; readonly tone: Tone; readonly word: string };
 
-const STYLES: Readonly<Record<EventKind, EventStyle>> & Partial<Record<string, EventStyle>> = {
+const STYLES: Readonly<Record<EventKind, EventStyle>> = {
   started: { icon: "play", tone: "dim", word: "started" },
   stopped: { icon: "stop", tone: "dim", word: "stopped" },
   crashed: { icon: "alert", tone: "bad", word: "crashed" },
   restarting: { icon: "restart", tone: "warn", word: "restarts" },
-  budgetExhausted: { icon: "alert", tone: "bad", word: "has no restart left" },
+  budgetExhausted: { icon: "alert", tone: "bad", word: "has no restarts left" },
   escalated: { icon: "alert", tone: "bad", word: "failed to its supervisor" },
   gaveUp: { icon: "alert", tone: "bad", word: "gave up" },
   joined: { icon: "join", tone: "ok", word: "node started" },
-  left: { icon: "leave", tone: "warn", word: "node seen for the last time" },
+  left: { icon: "leave", tone: "warn", word: "node last seen" },
 };
 
-/** A node of a newer version may report kinds that this page does not know: those are plain. */
-export function styleOf(kind: string): EventStyle {
-  return STYLES[kind] ?? { icon: "chevron", tone: "dim", word: kind };
+export function styleOf(kind: EventKind): EventStyle {
+  return STYLES[kind];
 }
 
-/** "restarts in 100 ms", "crashed: no space left on device". */
-export function sentence(event: Pick<ActorEvent, "text"> & { readonly kind: string }): string {
+/** The event as text: "restarts in 100 ms", "crashed: no space left on device". */
+export function eventText(event: Pick<ActorEvent, "text"> & { readonly kind: EventKind }): string {
   const { word } = styleOf(event.kind);
   if (event.text === "") return word;
   return event.kind === "restarting" ? `${word} ${event.text}` : `${word}: ${event.text}`;

@@ -11,9 +11,9 @@ test.each([
   [3_600_000, "1 h"],
   [11_040_000, "3 h 4 min"],
   [1_047_600_000, "12 d 3 h"],
-])("%d ms reads %s", (ms, text) => expect(duration(ms)).toBe(text));
+])("%d ms is written %s", (ms, text) => expect(duration(ms)).toBe(text));
 
-test("what a clock shows has no tenths that stand still", () => {
+test("a span has no tenths of seconds", () => {
   expect(span(400)).toBe("0 s");
   expect(span(3_900)).toBe("3 s");
   expect(ago(300)).toBe("now");
@@ -31,7 +31,7 @@ test("figures fit their columns", () => {
   expect(rate(3_400)).toBe("3,400");
 });
 
-test("words", () => {
+test("plurals and lists", () => {
   expect(plural(1, "job")).toBe("1 job");
   expect(plural(1_200, "job")).toBe("1,200 jobs");
   expect(list(["a"])).toBe("a");

@@ -1,4 +1,4 @@
-// Numbers and times as people read them. Exact where an exact figure can matter, and never longer than its column.
+// Formats of numbers and times. Each text fits its column, and small numbers are exact.
 
 const GROUPED = new Intl.NumberFormat("en");
 
@@ -33,7 +33,7 @@ export function duration(ms: number): string {
   return two(seconds, 86_400, "d", 3_600, "h");
 }
 
-/** Whole seconds and more: what stands still between two ticks of a clock. */
+/** A duration in whole seconds and more, for texts that change with the clock of the page, once a second. */
 export function span(ms: number): string {
   return ms < 1_000 ? "0 s" : duration(ms < 10_000 ? Math.floor(ms / 1_000) * 1_000 : ms);
 }
@@ -43,7 +43,7 @@ export function ago(ms: number): string {
   return ms < 1_000 ? "now" : `${span(ms)} ago`;
 }
 
-/** 14:03:09 in the reader's zone. */
+/** 14:03:09 in the time zone of the browser. */
 export function clockTime(iso: string): string {
   return new Date(iso).toLocaleTimeString("en-GB");
 }

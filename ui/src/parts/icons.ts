@@ -1,4 +1,4 @@
-// Icons: 16 × 16, one stroke.
+// SVG paths of the icons, on a grid of 16 × 16, drawn as strokes.
 
 export const ICONS = {
   overview: "M2.5 9.5 5.5 6l3 3 5-6M2.5 13.5h11",

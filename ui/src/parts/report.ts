@@ -1,10 +1,10 @@
-// A failure of a call, as a person needs it: what happened, and the id under which the node's log tells the rest.
+// Failures of calls as pages show them: the message, and the trace id by which the log of the node can be searched.
 
 import type { Failure } from "@forge/client";
 
 export type Report = { readonly code: string; readonly message: string; readonly traceId: string };
 
-/** None of the node's own functions has errors of its own, so that every failure is one of the system. */
+/** The report of a failed call. The `forge.*` handlers declare no error codes, so that each of their failures is a system error. */
 export function reportOf(failure: Failure): Report {
   const { code, message, traceId } = failure.system;
   return { code, message, traceId };

@@ -1,25 +1,26 @@
-// Short histories, kept by the page: a node answers with what is, the page remembers what was.
+// Short histories of figures. A node reports only the present value, so the page keeps the earlier ones.
 
-/** Points of one sparkline. */
+/** Values of a series at most, and points of a sparkline. */
 export const POINTS_MAX = 60;
 
-/** The newest values, oldest first; the oldest falls out when a new one comes to a full one. */
+/** The newest values, oldest first. */
 export type Series = readonly number[];
 
-export function pushed(series: Series, value: number): Series {
+/** `series` with `value` at its end; a full series loses its oldest value. */
+export function append(series: Series, value: number): Series {
   return series.length < POINTS_MAX ? [...series, value] : [...series.slice(1 - POINTS_MAX), value];
 }
 
 /** A counter at one moment. */
 export type Reading = { readonly atMs: number; readonly value: number };
 
-/** Growth per second between two readings; 0 when time stood still, or the counter began again because its node did. */
+/** Growth per second between two readings; 0 when no time passed, or when the counter restarted with its node. */
 export function perSecond(before: Reading, now: Reading): number {
   if (now.atMs <= before.atMs || now.value < before.value) return 0;
   return ((now.value - before.value) * 1_000) / (now.atMs - before.atMs);
 }
 
-/** The line of a sparkline as SVG path data, from the right edge: a young history does not pretend to be a long one. */
+/** The line of a sparkline as SVG path data. It ends at the right edge, so that a short history fills only a part of the width. */
 export function line(series: Series, width: number, height: number, points = POINTS_MAX): string {
   if (series.length < 2) return "";
   const top = Math.max(...series, Number.MIN_VALUE);

@@ -1,4 +1,4 @@
-// The look of a state: a shape and a word each, so that colour only repeats what they say.
+// The appearance of a state: shape and word identify it, and the colour (tone) only repeats them.
 
 export type Shape = "dot" | "ring" | "hourglass" | "turn" | "square" | "cross";
 export type Tone = "ok" | "dim" | "warn" | "bad";

@@ -1,9 +1,9 @@
-// Short messages about what an action did.
+// Short messages about the result of an action.
 
 export type Toast = { readonly id: number; readonly tone: "ok" | "bad"; readonly text: string; readonly traceId: string | null };
 
 const SHOWN_MS = 6_000;
-/** More at once are unreadable: the oldest goes. */
+/** Messages shown at most; beyond that the oldest one is removed. */
 const SHOWN_MAX = 4;
 
 class Toasts {
@@ -14,8 +14,8 @@ class Toasts {
     return this.#shown;
   }
 
-  /** Good news goes by itself; bad news stays until it is dismissed. */
-  tell(tone: Toast["tone"], text: string, traceId: string | null = null): void {
+  /** Shows a message. A success is removed after `SHOWN_MS`; a failure stays until it is dismissed. */
+  show(tone: Toast["tone"], text: string, traceId: string | null = null): void {
     const toast = { id: this.#next, tone, text, traceId };
     this.#next += 1;
     this.#shown = [...this.#shown, toast].slice(-SHOWN_MAX);

@@ -7,7 +7,7 @@ function token(claims: unknown): string {
   return `${part({ alg: "HS256" })}.${part(claims)}.c2ln`;
 }
 
-test("a token tells who bears it", () => {
+test("the claims of a token are read", () => {
   expect(bearerOf(token({ sub: "Anä", exp: 1_700_000_000, roles: ["admin", 3] }))).toEqual({
     subject: "Anä",
     roles: ["admin"],
@@ -16,6 +16,6 @@ test("a token tells who bears it", () => {
   expect(bearerOf(token({ sub: "ana", exp: 1 }))?.roles).toEqual([]);
 });
 
-test.each(["", "abc", "a.b", "a.!!.c", "a.b.c.d", token("ana"), token({ sub: "ana" }), token(null)])("%s is no token", (text) => {
+test.each(["", "abc", "a.b", "a.!!.c", "a.b.c.d", token("ana"), token({ sub: "ana" }), token(null)])("%s is not a token", (text) => {
   expect(bearerOf(text)).toBeNull();
 });

@@ -1,8 +1,8 @@
-// The token of this tab: kept in its session storage, and gone with the tab.
+// The token of this tab, in the session storage of the browser: closing the tab removes it.
 
 const KEY = "forge.token";
 
-/** What a token says about its bearer. Only the node can tell whether it is true; the page merely shows it. */
+/** The claims of a token. The page only shows them; the node verifies them. */
 export type Bearer = { readonly subject: string; readonly roles: readonly string[]; readonly expiresAtMs: number };
 
 export function stored(): string | null {
@@ -13,22 +13,22 @@ export function store(token: string): void {
   sessionStorage.setItem(KEY, token);
 }
 
-export function forget(): void {
+export function removeStored(): void {
   sessionStorage.removeItem(KEY);
 }
 
-/** Reads a JSON Web Token; null when it is none. */
+/** Reads the claims of a JSON Web Token; null when `token` is not one. */
 export function bearerOf(token: string): Bearer | null {
   const [, payload, signature, ...rest] = token.split(".");
   if (payload === undefined || signature === undefined || rest.length > 0) return null;
-  const claims = decoded(payload);
+  const claims = decodePayload(payload);
   if (typeof claims !== "object" || claims === null || !("sub" in claims) || !("exp" in claims)) return null;
   const { sub, exp } = claims;
   const roles = "roles" in claims && Array.isArray(claims.roles) ? claims.roles.filter((role) => typeof role === "string") : [];
   return typeof sub === "string" && typeof exp === "number" ? { subject: sub, roles, expiresAtMs: exp * 1_000 } : null;
 }
 
-function decoded(payload: string): unknown {
+function decodePayload(payload: string): unknown {
   try {
     const bytes = Uint8Array.from(atob(payload.replaceAll("-", "+").replaceAll("_", "/")), (char) => char.charCodeAt(0));
     return JSON.parse(new TextDecoder().decode(bytes));

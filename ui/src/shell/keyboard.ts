@@ -1,4 +1,4 @@
-// Key presses of the page, and who listens.
+// Key presses of the page, and the listeners of their commands.
 
 import { CHORD_MS_MAX, type Command, interpret } from "./keys";
 
@@ -8,7 +8,7 @@ const listeners = new Map<Command, Listener[]>();
 let prefix: string | null = null;
 let prefixAtMs = 0;
 
-/** Calls `listener` at `command` until the returned function is called. The newest listener has the command to itself. */
+/** Calls `listener` at `command` until the returned function is called. Only the newest listener of a command is called. */
 export function on(command: Command, listener: Listener): () => void {
   const known = listeners.get(command) ?? [];
   known.push(listener);
@@ -18,10 +18,10 @@ export function on(command: Command, listener: Listener): () => void {
   };
 }
 
-/** Hears the keys of the page from now on. */
+/** Handles the key presses of the page from now on. */
 export function listen(): void {
   addEventListener("keydown", (event) => {
-    // A dialog has the keyboard to itself.
+    // An open dialog handles its keys itself.
     if (event.defaultPrevented || document.querySelector("dialog[open]") !== null) return;
     const target = event.target instanceof Element ? event.target : null;
     const press = {

@@ -12,7 +12,7 @@ test("a chord is two keys", () => {
   expect(interpret(first.prefix, press("o"))).toEqual({ command: "overview", prefix: null });
 });
 
-test("a key that ends no chord means what it means alone", () => {
+test("a key that completes no chord has its own command", () => {
   expect(interpret("g", press("j"))).toEqual({ command: "down", prefix: null });
   expect(interpret("g", press("g"))).toEqual({ command: null, prefix: "g" });
   expect(interpret(null, press("a"))).toEqual({ command: null, prefix: null });
@@ -31,6 +31,6 @@ test("buttons keep Enter and Space", () => {
   expect(interpret(null, press(" ")).command).toBe("pause");
 });
 
-test("the browser keeps its own", () => {
+test("presses with a modifier belong to the browser", () => {
   expect(interpret("g", press("a", { modified: true }))).toEqual({ command: null, prefix: null });
 });

@@ -1,11 +1,11 @@
-// The keyboard of the dashboard: which key means what, apart from what then happens.
+// Commands of the keyboard: which key or chord gives which command.
 
 export type Command = "overview" | "actors" | "filter" | "pause" | "help" | "close" | "down" | "up" | "open";
 
-/** What a key press is, as far as it matters here. */
+/** A key press and where it goes. */
 export type Press = {
   readonly key: string;
-  /** Ctrl, Alt or Meta is held: that press belongs to the browser. */
+  /** Ctrl, Alt or Meta is down, so that the press belongs to the browser. */
   readonly modified: boolean;
   /** The press goes into a text field. */
   readonly typing: boolean;
@@ -15,7 +15,7 @@ export type Press = {
 
 export type Outcome = { readonly command: Command | null; readonly prefix: string | null };
 
-/** A second key counts as part of a chord for so long. */
+/** Time within which a second key completes a chord. */
 export const CHORD_MS_MAX = 1_000;
 
 const CHORDS: Readonly<Record<string, Command>> = { "g o": "overview", "g a": "actors" };
@@ -29,7 +29,7 @@ const SINGLE: Readonly<Record<string, Command>> = {
   Enter: "open",
 };
 
-/** What `press` means after `prefix`, the first key of a chord. */
+/** The command of `press` after `prefix`, the first key of a chord. */
 export function interpret(prefix: string | null, press: Press): Outcome {
   if (press.modified) return { command: null, prefix: null };
   if (press.typing) return { command: press.key === "Escape" ? "close" : null, prefix: null };
@@ -42,7 +42,7 @@ export function interpret(prefix: string | null, press: Press): Outcome {
   return { command: SINGLE[press.key] ?? null, prefix: null };
 }
 
-/** As the help shows them. */
+/** The keys as the help lists them. */
 export const HELP: readonly { readonly keys: readonly string[]; readonly does: string }[] = [
   { keys: ["g", "o"], does: "Overview" },
   { keys: ["g", "a"], does: "Actors" },

@@ -1,4 +1,4 @@
-// Time on the page: a clock that ticks once a second, and the reader's wish that the figures stand still.
+// The clock of the page, which ticks once a second, and the pause of live updates.
 
 class Clock {
   #now = $state(Date.now());
@@ -7,7 +7,7 @@ class Clock {
     setInterval(() => (this.#now = Date.now()), 1_000);
   }
 
-  /** Milliseconds since the epoch by the browser's clock, to the second. */
+  /** Milliseconds since the Unix epoch by the browser's clock, updated once a second. */
   get now(): number {
     return this.#now;
   }
@@ -19,12 +19,12 @@ class Pause {
   #on = $state(false);
   #sinceMs = 0;
 
-  /** The figures stand still; what happens meanwhile is shown when they go on. */
+  /** Live updates are paused. Changes of the meantime are shown when the pause ends. */
   get on(): boolean {
     return this.#on;
   }
 
-  /** Since when, by the browser's clock. */
+  /** Start of the pause, by the browser's clock. */
   get sinceMs(): number {
     return this.#sinceMs;
   }
@@ -37,13 +37,13 @@ class Pause {
 
 export const pause = new Pause();
 
-/** The data of a live query, or while it is paused, what it was then. A query that had none yet still shows its first. */
+/** The data of a live query; during a pause the data of its start. A query without data at the start shows its first result. */
 export function pausable<Data>(live: { readonly data: Data | undefined }): { readonly data: Data | undefined } {
-  let kept: Data | undefined;
+  let last: Data | undefined;
   const shown = $derived.by(() => {
-    if (pause.on && kept !== undefined) return kept;
-    kept = live.data;
-    return kept;
+    if (pause.on && last !== undefined) return last;
+    last = live.data;
+    return last;
   });
   return {
     get data() {

@@ -1,42 +1,42 @@
-// The browser's address as state.
+// The route of the page, which is stored in the address of the browser.
 
-import { type Page, type Place, START, format, parse } from "./place";
+import { type Page, type Route, DEFAULT_ROUTE, format, parse } from "./route";
 
 const BASE = import.meta.env.BASE_URL;
 
 class Navigation {
-  #place = $state.raw<Place>(START);
+  #route = $state.raw<Route>(DEFAULT_ROUTE);
 
-  get place(): Place {
-    return this.#place;
+  get route(): Route {
+    return this.#route;
   }
 
-  /** Follows the browser, and the links of the page, from now on. */
+  /** Follows the browser's history, and handles clicks on links of the page, from now on. */
   start(): void {
     this.#read();
     addEventListener("popstate", () => this.#read());
     document.addEventListener("click", (event) => this.#follow(event));
   }
 
-  /** Shows a page; the reader's way back leads here. */
+  /** Shows a page with its default route, as a new step in the browser's history. */
   open(page: Page): void {
-    this.go({ ...START, page, node: this.#place.node });
+    this.go({ ...DEFAULT_ROUTE, page, node: this.#route.node });
   }
 
-  /** Shows another place; the reader's way back leads here. */
-  go(place: Place): void {
-    this.#place = place;
-    history.pushState(null, "", format(place, BASE));
+  /** Shows another route, as a new step in the browser's history. */
+  go(route: Route): void {
+    this.#route = route;
+    history.pushState(null, "", format(route, BASE));
   }
 
-  /** Changes the view in its place: what one types or folds is no step of a journey. */
-  adjust(change: Partial<Place>): void {
-    this.#place = { ...this.#place, ...change };
-    history.replaceState(null, "", format(this.#place, BASE));
+  /** Changes parts of the route without a step in the browser's history, for example while the user types a filter. */
+  adjust(change: Partial<Route>): void {
+    this.#route = { ...this.#route, ...change };
+    history.replaceState(null, "", format(this.#route, BASE));
   }
 
   #read(): void {
-    this.#place = parse(location.pathname, location.search, BASE);
+    this.#route = parse(location.pathname, location.search, BASE);
   }
 
   #follow(event: MouseEvent): void {
@@ -52,7 +52,7 @@ class Navigation {
 
 export const navigation = new Navigation();
 
-/** The address of a place, for links. */
-export function hrefOf(place: Place): string {
-  return format(place, BASE);
+/** The address of `route`, for links. */
+export function hrefOf(route: Route): string {
+  return format(route, BASE);
 }

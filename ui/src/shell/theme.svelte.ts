@@ -1,11 +1,11 @@
-// Light, dark, or as the system says. The choice outlives the tab; the style sheet does the rest by `color-scheme`.
+// The colour theme: light, dark, or that of the system. The browser stores the choice; the style sheet applies it by `color-scheme`.
 
 export const THEMES = ["auto", "light", "dark"] as const;
 export type Theme = (typeof THEMES)[number];
 
 const KEY = "forge.theme";
 
-class Chosen {
+class ThemeChoice {
   #theme = $state<Theme>("auto");
 
   get value(): Theme {
@@ -29,4 +29,4 @@ class Chosen {
   }
 }
 
-export const theme = new Chosen();
+export const theme = new ThemeChoice();

@@ -315,7 +315,7 @@ describe("a refused request", () => {
 });
 
 describe("signing out", () => {
-  test("clears all data, tells the node, and asks for no token any more", async () => {
+  test("drops all data, signs out at the node, and fetches no further token", async () => {
     const getToken = vi.fn(async () => "token");
     const node = new FakeNode({ getToken });
     const count = node.forge.watch(api.tasks.count, { project: "p" });

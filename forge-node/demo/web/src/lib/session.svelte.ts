@@ -1,4 +1,4 @@
-/** Who is signed in. It is kept in this browser, and all tabs agree on it. */
+/** The signed-in user and the client. The session is stored in the browser, and all tabs share it. */
 
 import { createForge, type Forge } from "@forge/client";
 
@@ -7,10 +7,10 @@ import { contract, type Profile, type Session } from "../forge/api";
 const KEY = "taskboard.session";
 
 function read(): Session | undefined {
-  const kept = localStorage.getItem(KEY);
-  if (kept === null) return undefined;
+  const stored = localStorage.getItem(KEY);
+  if (stored === null) return undefined;
   try {
-    return JSON.parse(kept) as Session;
+    return JSON.parse(stored) as Session;
   } catch {
     localStorage.removeItem(KEY);
     return undefined;
@@ -19,14 +19,14 @@ function read(): Session | undefined {
 
 class SignIn {
   #session = $state.raw(read());
-  /** Why nobody is signed in any more. */
+  /** Why the session ended; empty when the user signed out. */
   notice = $state("");
 
   readonly forge: Forge = createForge({
     url: "/",
     contract,
     getToken: ({ forceRefresh }) => {
-      // This application has no way to renew a token: who was signed in for long enough signs in again.
+      // This application cannot renew a token: when it expires, the user has to sign in again.
       if (forceRefresh && this.#session) this.#end("Your sign-in has expired. Please sign in again.");
       return this.#session?.token ?? null;
     },

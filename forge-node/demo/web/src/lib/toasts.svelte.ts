@@ -1,4 +1,4 @@
-/** Short messages that go away by themselves. */
+/** Short messages that are removed after a few seconds. */
 
 const SHOWN_MS = 6_000;
 const SHOWN_MAX = 4;

@@ -1,12 +1,12 @@
-// An invented cluster: three nodes and as many actors as one wants, which change a little at every beat.
+// A fake cluster: three nodes with a given number of actors, some of which change at every step.
 
-/** @typedef {{ actors: number, trouble: boolean, bare: boolean }} SceneOptions */
+/** @typedef {{ actors: number, trouble: boolean, bare: boolean }} FakeClusterOptions */
 
 const RUNNING = { is: "running" };
 const KINDS = ["Deliver", "Advance", "Claim", "Ping", "Flush", "Renew"];
 const STARTED = Date.now() - 3 * 86_400_000 - 7_200_000;
 
-/** Random numbers that are the same at every run. */
+/** Returns a generator of pseudo-random numbers with a fixed sequence, so that every run shows the same cluster. */
 function random(seed) {
   let state = seed;
   return () => {
@@ -15,13 +15,13 @@ function random(seed) {
   };
 }
 
-export class Scene {
+export class FakeCluster {
   #random = random(7);
   #calls = 81_224;
   #errors = 3;
   #ticks = 12_000;
 
-  /** @param {SceneOptions} options */
+  /** @param {FakeClusterOptions} options */
   constructor(options) {
     this.options = options;
     const names = options.bare ? ["node-1"] : ["node-1", "node-2", "node-3"];
@@ -31,8 +31,8 @@ export class Scene {
     this.events = this.#events();
   }
 
-  /** Some actors work, some do not. */
-  beat() {
+  /** Changes the figures of a fifth of the actors, and the counters of the nodes. */
+  step() {
     for (let turn = 0; turn < this.rows.length / 5; turn += 1) {
       const row = this.rows[Math.floor(this.#random() * this.rows.length)];
       if (row.state !== RUNNING || row.stuckSince !== undefined) continue;
@@ -61,7 +61,7 @@ export class Scene {
       seenAt: iso(trouble && at === 1 ? now - 12_400 : now - 300),
       address: `http://10.0.0.${at + 1}:8080`,
       here: at === 0,
-      vitals: trouble && at === 1 ? null : this.#vitals(node, at),
+      stats: trouble && at === 1 ? null : this.#stats(node, at),
       peers: this.nodes.filter((other) => other.id !== node.id).map((other) => this.#peer(other, trouble && (other.name === "node-2" || at === 1))),
     }));
     const jobs = { pending: 120 + Math.floor(this.#random() * 30), running: 32, retry: trouble ? 14 : 2, failed: trouble ? 3 : 0 };
@@ -69,11 +69,11 @@ export class Scene {
   }
 
   #peer(other, cut) {
-    const link = cut ? { linked: false, since: null, rttMs: null, queue: 14, dropped: 3 } : { linked: true, since: null, rttMs: 0.3 + this.#random() * 0.4, queue: 0, dropped: 0 };
+    const link = cut ? { linked: false, since: null, rttMs: null, queue: 14, dropped: 3, error: "connection refused (os error 111)" } : { linked: true, since: null, rttMs: 0.3 + this.#random() * 0.4, queue: 0, dropped: 0, error: null };
     return { node: other.id, name: other.name, address: "10.0.0.9:7070", ...link };
   }
 
-  #vitals(node, at) {
+  #stats(node, at) {
     const { bare, trouble } = this.options;
     const sessions = this.rows.filter((row) => row.node === node.id && row.kind === "session").length;
     const pool = (lent, max) => ({ open: Math.min(lent + 3, max), lent, waiting: Math.max(0, lent - max), max });
@@ -94,6 +94,7 @@ export class Scene {
         locks: pool(1, 2),
         control: pool(0, 2),
       },
+      figures: [{ subsystem: "jobs", name: "leases", value: 32, unit: "count" }],
     };
   }
 
@@ -129,7 +130,7 @@ export class Scene {
     };
   }
 
-  /** The journal: of actors and of handlers. */
+  /** Crashes of handlers and of actors, newest first. */
   crashes({ node }) {
     if (!this.options.trouble) return [];
     const ago = (ms) => new Date(Date.now() - ms).toISOString();
@@ -173,11 +174,11 @@ export class Scene {
     for (let index = 0; index < actors - workers; index += 1) add(`node/gateway/sessions/${hex(this.#random)}`, "session");
     const byPath = new Map(rows.map((row) => [row.path, row]));
     for (const row of rows) for (const path of ancestors(row.path)) byPath.get(path).children += 1;
-    if (this.options.trouble) this.#spoil(byPath, rows, at);
+    if (this.options.trouble) this.#addTrouble(byPath, rows, at);
     return rows;
   }
 
-  #spoil(byPath, rows, at) {
+  #addTrouble(byPath, rows, at) {
     const crashed = "called `Option::unwrap()` on a `None` value";
     if (at === 0) {
       Object.assign(byPath.get("node/cluster/mesh"), { state: { is: "waiting", until: new Date(Date.now() + 3_600_000).toISOString() }, restarts: 3, lastError: "connection refused (os error 111)" });

@@ -1,23 +1,23 @@
-/** Sentences for people. */
+/** Labels and error texts of the page. */
 
 import type { Failure } from "@forge/client";
 
 import type { ProjectError, Status, TaskError, UserError } from "../forge/api";
 
 export const STATUSES: readonly Status[] = ["open", "doing", "done"];
-export const STATUS_NAMES: Record<Status, string> = { open: "Open", doing: "Doing", done: "Done" };
+export const STATUS_LABELS: Record<Status, string> = { open: "Open", doing: "Doing", done: "Done" };
 
-/** What went wrong, for the person who wanted it. */
-export function sentence(failure: Failure<ProjectError | TaskError | UserError>): string {
+/** The text of a failed call, as the user sees it. */
+export function errorText(failure: Failure<ProjectError | TaskError | UserError>): string {
   if (failure.kind === "system") {
     const { code, message, details, traceId } = failure.system;
     switch (code) {
       case "VALIDATION":
-        return fields(details) ?? message;
+        return fieldErrors(details) ?? message;
       case "OFFLINE":
         return "You are offline; nothing was sent.";
       case "OUTCOME_UNKNOWN":
-        return "The connection broke. It may have worked: please check.";
+        return "The connection broke. The change may have been made: please check.";
       case "UNAUTHENTICATED":
         return "Please sign in again.";
       case "OVERLOADED":
@@ -46,8 +46,8 @@ export function sentence(failure: Failure<ProjectError | TaskError | UserError>)
   }
 }
 
-/** `details.fields` of refused arguments, as one line. */
-function fields(details: unknown): string | undefined {
+/** The messages of refused arguments (`details.fields`) as one line. */
+function fieldErrors(details: unknown): string | undefined {
   if (typeof details !== "object" || details === null || !("fields" in details) || !Array.isArray(details.fields)) return undefined;
   return details.fields.map(({ field, message }: { field: string; message: string }) => `${field} ${message}`).join("; ");
 }

@@ -1,12 +1,12 @@
-// Drives the dashboard of a node in Chromium: pictures of pages, or the smoothness of the table of actors.
+// Opens the dashboard of a node in Chromium and takes pictures of pages, or measures the frame times of the actor table.
 //
-//   node scripts/look.mjs <address with ?code=…> pictures <folder> <name=path …>
-//   node scripts/look.mjs <address with ?code=…> frames
+//   node scripts/browser.mjs <address with ?code=…> pictures <folder> <name=path …>
+//   node scripts/browser.mjs <address with ?code=…> frames
 
 import { mkdir } from "node:fs/promises";
 import { chromium } from "playwright-core";
 
-const [address, what, ...rest] = process.argv.slice(2);
+const [address, command, ...rest] = process.argv.slice(2);
 const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"];
 const MEASURE_MS = 10_000;
 
@@ -18,7 +18,7 @@ page.on("pageerror", (error) => console.log("page error:", error.message));
 page.on("request", (request) => new URL(request.url()).host !== new URL(address).host && console.log("foreign:", request.url()));
 await page.goto(address);
 await page.waitForSelector("nav[aria-label=Pages]");
-if (what === "pictures") await pictures(rest[0], rest.slice(1));
+if (command === "pictures") await pictures(rest[0], rest.slice(1));
 else await frames();
 await browser.close();
 
@@ -35,7 +35,7 @@ async function pictures(folder, shots) {
   }
 }
 
-/** Times between frames: while the figures change, while one scrolls with the wheel, and while one drags across the whole table. */
+/** Prints the times between frames while only figures change, while the wheel scrolls, and while the scroll bar is dragged. */
 async function frames() {
   await page.goto(new URL("/_dashboard/actors", address).href);
   await page.waitForSelector("[role=row] .own");

@@ -1,0 +1,48 @@
+import { expect, test } from "vitest";
+import type { NodeId } from "../forge/api";
+import { DEFAULT_ROUTE, parseKey, format, parse, type Route } from "./route";
+
+const BASE = "/_dashboard/";
+const NODE = "0192" as NodeId;
+
+function read(address: string): Route {
+  const url = new URL(address, "http://node");
+  return parse(url.pathname, url.search, BASE);
+}
+
+test("the default route is the base address", () => {
+  expect(format(DEFAULT_ROUTE, BASE)).toBe("/_dashboard/");
+  expect(read("/_dashboard/")).toEqual(DEFAULT_ROUTE);
+  expect(read("/_dashboard")).toEqual(DEFAULT_ROUTE);
+});
+
+test("a route is read back from its address", () => {
+  const route: Route = {
+    page: "actors",
+    node: NODE,
+    search: "session & more",
+    sort: "rate",
+    folded: ["0192:node/gateway/sessions", "0193:node"],
+    selected: { node: NODE, path: "node/functions" },
+  };
+  const address = format(route, BASE);
+  expect(address).toContain("sel=0192:node/functions");
+  expect(read(address)).toEqual(route);
+});
+
+test("the overview keeps the node, and nothing else", () => {
+  const route: Route = { ...DEFAULT_ROUTE, node: NODE, search: "x", selected: { node: NODE, path: "node" } };
+  expect(format(route, BASE)).toBe("/_dashboard/?node=0192");
+});
+
+test("malformed parameters are ignored", () => {
+  const route = read("/_dashboard/actors?sort=age&sel=node&fold=:x&fold=a:b&other=1");
+  expect(route).toEqual({ ...DEFAULT_ROUTE, page: "actors", folded: ["a:b"] });
+  expect(read("/_dashboard/jobs").page).toBe("missing");
+});
+
+test("an actor's key", () => {
+  expect(parseKey("0192:node/a:b")).toEqual({ node: "0192", path: "node/a:b" });
+  expect(parseKey("0192:")).toBeNull();
+  expect(parseKey("node")).toBeNull();
+});
