@@ -60,7 +60,7 @@ const PING_MS = 25_000;
 const STABLE_MS = 5_000;
 /** Tokens are renewed this long before they expire. */
 const REFRESH_AHEAD_MS = 30_000;
-/** A token that lives shorter than twice that is renewed after half of its life, but not more often than this. */
+/** A token with a lifetime below twice `REFRESH_AHEAD_MS` is renewed after half of it, but not more often than this. */
 const REFRESH_MS_MIN = 1_000;
 /** Renewal of a token that seems to have expired before it arrived: one of the two clocks is wrong, and renewing at once would loop. */
 const REFRESH_WRONG_MS = 10_000;
