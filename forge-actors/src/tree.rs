@@ -18,8 +18,8 @@ use crate::app::new_job::InsertJob;
 use crate::app::node::{NodeSources, NodeView, Peers};
 use crate::app::token::Tokens;
 use crate::change::subsystem::{ChangeSubsystem, ReactiveModels};
-use crate::cluster::subsystem::{ClusterSubsystem, HttpAddress};
-use crate::cluster::{Mesh, MeshOptions};
+use crate::cluster::subsystem::ClusterSubsystem;
+use crate::cluster::{Cluster, MeshOptions};
 use crate::dashboard::subsystem::DashboardSubsystem;
 use crate::db::database::Database;
 use crate::db::subsystem::{DatabaseChildren, DatabaseSubsystem};
@@ -31,8 +31,8 @@ use crate::job::subsystem::JobSubsystem;
 use crate::leader::subsystem::LeaderSubsystem;
 use crate::reactor::subsystem::ReactorSubsystem;
 use crate::subsystem::{
-    FillStats, Health, Hook, NODE, NodeBuilder, NodeProfile, NodeStats, Readiness, ReadinessRule,
-    ReadinessWatcher, Sections, SubsystemEntry,
+    FillStats, Health, Hook, HttpAddress, NODE, NodeBuilder, NodeProfile, NodeStats, Readiness,
+    ReadinessRule, ReadinessWatcher, Sections, SubsystemEntry,
 };
 use crate::supervise::{ChildSpec, Exit, Root, StartError, StopTimeout, Strategy, SupervisorSpec, Tree};
 use crate::telemetry::subsystem::TelemetrySubsystem;
@@ -80,7 +80,7 @@ pub struct RunningNode {
     root: Root,
     readiness: Readiness,
     functions: Functions,
-    mesh: Mesh,
+    cluster: Cluster,
     address: Option<SocketAddr>,
     tree: Arc<Tree>,
     drains: Vec<Hook>,
@@ -113,8 +113,8 @@ impl RunningNode {
         started.into_iter().for_each(|hook| hook());
         watcher.compare();
         let functions = node.get::<Functions>();
-        let (mesh, address) = (node.get::<Mesh>(), node.find::<HttpAddress>());
-        Ok(Self { root, readiness, functions, mesh, address: address.map(|bound| bound.0), tree, drains })
+        let (cluster, address) = (node.get::<Cluster>(), node.find::<HttpAddress>());
+        Ok(Self { root, readiness, functions, cluster, address: address.map(|bound| bound.0), tree, drains })
     }
 
     /// Where it answers HTTP.
@@ -133,8 +133,8 @@ impl RunningNode {
     }
 
     /// Its part in the cluster.
-    pub fn mesh(&self) -> &Mesh {
-        &self.mesh
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// Waits until the tree ends by itself, which it only does when it gives up. May be cancelled and called

@@ -24,7 +24,7 @@ use crate::kernel::fault::Fault;
 use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Invocation};
 use crate::kernel::limits;
-use crate::kernel::slot::Slot;
+use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::time::Timestamp;
 use crate::kernel::trace::TraceContext;
 
@@ -76,11 +76,11 @@ pub struct CallScope {
 
 /// What a call asked for that happens after its commit. Clones share one list.
 #[derive(Clone, Default)]
-pub struct Effects {
-    queues: Arc<Slot<BTreeSet<Arc<str>>>>,
+pub struct AfterCommit {
+    queues: Arc<MergeSlot<BTreeSet<Arc<str>>>>,
 }
 
-impl Effects {
+impl AfterCommit {
     /// Notes that the commit brings work to this queue.
     pub(crate) fn wake(&self, queue: &str) {
         self.queues.put(|queues| {
@@ -103,14 +103,14 @@ pub enum Observed {
     /// The identity of the caller, or the keys of tokens.
     Identity,
     /// Also the connection of the caller: address, user agent.
-    Peer,
+    Connection,
 }
 
 pub(super) struct SharedScope {
     pub(super) invocation: Arc<Invocation>,
     started: Timestamp,
     pub(super) deadline: Instant,
-    pub(super) effects: Effects,
+    pub(super) after_commit: AfterCommit,
     /// An [`Observed`].
     observed: AtomicU8,
     pub(super) services: Arc<Services>,
@@ -122,12 +122,18 @@ impl CallScope {
         invocation: Arc<Invocation>,
         depth: u32,
         deadline: Instant,
-        effects: Effects,
+        after_commit: AfterCommit,
         services: Arc<Services>,
     ) -> Self {
         let observed = AtomicU8::new(Observed::Nothing as u8);
-        let shared =
-            SharedScope { invocation, started: chrono::Utc::now(), deadline, effects, observed, services };
+        let shared = SharedScope {
+            invocation,
+            started: chrono::Utc::now(),
+            deadline,
+            after_commit,
+            observed,
+            services,
+        };
         Self { shared: Arc::new(shared), depth }
     }
 
@@ -136,7 +142,7 @@ impl CallScope {
         match self.shared.observed.load(Ordering::Acquire) {
             0 => Observed::Nothing,
             1 => Observed::Identity,
-            _ => Observed::Peer,
+            _ => Observed::Connection,
         }
     }
 
@@ -236,7 +242,7 @@ impl<'a> Request<'a> {
 
     /// The caller. The call counts as one that asked about its connection.
     fn peer(&self) -> &'a Caller {
-        self.scope.observe(Observed::Peer);
+        self.scope.observe(Observed::Connection);
         &self.invocation().caller
     }
 

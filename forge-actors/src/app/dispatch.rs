@@ -114,7 +114,7 @@ impl MutationContext {
     /// Wakes the workers of this queue after the commit, for rows that were written by other means than
     /// `dispatch`.
     pub(crate) fn wake_workers(&self, queue: &str) {
-        self.scope.shared.effects.wake(queue);
+        self.scope.shared.after_commit.wake(queue);
     }
 }
 
@@ -154,7 +154,7 @@ async fn insert(ctx: &MutationContext, job: &NewJob) -> Result<()> {
         .map_err(Fault::internal)?;
     let trace = shared.invocation.trace.to_string();
     shared.services.jobs.insert(ctx.db(), job, identity, trace).await?;
-    shared.effects.wake(&job.queue);
+    shared.after_commit.wake(&job.queue);
     Ok(())
 }
 

@@ -49,7 +49,7 @@ impl Ctx<Job> {
         let ctx = MutationContext::new(scope, MutationResources { db: tx.db() });
         match effect(&ctx).await {
             Ok(value) => {
-                completer.commit(tx, self.scope.shared.effects.take_queues()).await?;
+                completer.commit(tx, self.scope.shared.after_commit.take_queues()).await?;
                 Ok(value)
             }
             Err(fault) => {

@@ -15,8 +15,8 @@ use crate::kernel::fault::Fault;
 use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
 use crate::kernel::invocation::Invocation;
+use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::node::NodeInfo;
-use crate::kernel::slot::Slot;
 use crate::kernel::time::Timestamp;
 use crate::subsystem::{NodeStats, SubsystemEntry};
 use crate::supervise::{ActorInfo, Event, Tree};
@@ -57,7 +57,7 @@ pub struct DeferredCommand {
 /// Commands that wait to be carried out.
 #[derive(Debug, Default)]
 pub struct DeferredCommands {
-    waiting: Slot<Vec<DeferredCommand>>,
+    waiting: MergeSlot<Vec<DeferredCommand>>,
 }
 
 impl DeferredCommands {

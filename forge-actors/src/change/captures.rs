@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   start ──▶ compare ── in sync ─────────▶ idle
-//!              ▲  ▲         │                │ hint: definitions changed, or a sweep ended
+//!              ▲  ▲         │                │ hint: definitions changed, or `capture_check` is due
 //!              │  └─────────┼─── SETTLE ◀────┘
 //!              │            │ triggers were switched (CONFIRM) or could not be (RETRY)
 //!              └────────────┘
@@ -10,8 +10,8 @@
 //!
 //! A running node can lose triggers: `ALTER TABLE … DISABLE TRIGGER ALL` around a restore, a copy of a table
 //! that takes the table's name, a table that a migration creates after the start. Each of these is DDL.
-//! Where the role may create event triggers, the table of changes reports DDL; elsewhere the hint after each
-//! sweep of the compactor stands in for the report.
+//! Where the role may create event triggers, the table of changes reports DDL; elsewhere the hints of
+//! `capture_check`, which come at intervals, stand in for the report.
 //!
 //! Any number of nodes may compare at once: comparing takes no lock, and a node that gets the lock of a
 //! table second finds its triggers in place. Tables that could not be switched, or that do not stay
@@ -140,7 +140,7 @@ impl CaptureReconciler {
             tracing::info!(table, on, "switched the capture of changes");
         }
         for (CaptureSetting { table, on }, error) in &refused {
-            // The first failure of a row is a warning, its repetitions are not.
+            // The first of several failures in a row is a warning, the others are not.
             if attempts == 0 {
                 tracing::warn!(
                     table,

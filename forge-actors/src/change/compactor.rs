@@ -1,9 +1,8 @@
-//! Two periodic duties: the compactor deletes the changes that every reader has had time to read, and the
-//! capture check has each node compare its captures with its models.
+//! The compactor: a periodic duty that deletes the changes that every reader has had time to read.
 //!
 //! The leader of [`CHANGES`] compacts; every write of a sweep is part of its term. While the database is
-//! away, both wait. Until a failed sweep succeeds, the table of changes grows. Where no event trigger
-//! reports DDL, each sweep also looks for new partitions and changed definitions.
+//! away, the compactor waits. Until a failed sweep succeeds, the table of changes grows. Where no event
+//! trigger reports DDL, each sweep also looks for new partitions and changed definitions.
 
 use std::time::Duration;
 
@@ -17,8 +16,7 @@ use crate::leader::{Leadership, Term};
 use crate::supervise::{ChildSpec, Duty, RunReport, Schedule};
 
 use super::config::{CaptureConfig, SWEEP_EVERY_MAX};
-use super::hints::{Hint, HintHub, Topic};
-use super::paths::{CAPTURE_CHECK, COMPACTOR};
+use super::paths::COMPACTOR;
 use super::store::{self, CAPTURE_TIMEOUT, SWEEP_ROWS_MAX, SWEEP_TIMEOUT, Swept};
 
 /// Every node stands for it; its leader runs the compactor.
@@ -38,7 +36,7 @@ const SWEEPS_PER_RETENTION: u32 = 10;
 pub const CHANGES_DELETED_TOTAL: &str = "forge_changes_deleted_total";
 
 /// The interval between sweeps that leave no rows to delete.
-fn interval(config: &CaptureConfig) -> Duration {
+pub(super) fn interval(config: &CaptureConfig) -> Duration {
     (config.retention / SWEEPS_PER_RETENTION).min(SWEEP_EVERY_MAX)
 }
 
@@ -92,7 +90,7 @@ impl Duty for Compactor {
         }
         let transaction = term.begin(&self.database, "compactor", SWEEP_TIMEOUT).await?;
         let swept = store::sweep(transaction, self.retention, self.interval).await?;
-        // A node of a version without elections is sweeping.
+        // The advisory lock is held: an older Forge version, which does not use elections, is sweeping.
         let Some(Swept { deleted }) = swept else { return Ok(RunReport::NOTHING) };
         metrics::counter!(CHANGES_DELETED_TOTAL).increment(deleted);
         if deleted >= SWEEP_ROWS_MAX.unsigned_abs() {
@@ -100,33 +98,5 @@ impl Duty for Compactor {
         }
         self.check_definitions(&term).await?;
         Ok(RunReport::handled(deleted))
-    }
-}
-
-/// Has the captures compared with the models at intervals, on every node, since nodes may run different
-/// models.
-#[derive(Debug, Clone)]
-pub struct CaptureCheck {
-    database: Database,
-    hints: HintHub,
-}
-
-impl CaptureCheck {
-    /// The child, which runs as often as the compactor does.
-    pub fn spec(database: Database, config: &CaptureConfig, hints: HintHub) -> ChildSpec {
-        let check = Self { database, hints };
-        ChildSpec::periodic(CAPTURE_CHECK.id(), Schedule::every(interval(config)), move || check.clone()).0
-    }
-}
-
-impl Duty for CaptureCheck {
-    type Term = ();
-    const KIND: &'static str = "capture check";
-
-    async fn run(&mut self, (): ()) -> Result<RunReport, Fault> {
-        if self.database.state().borrow().is_up() {
-            self.hints.publish(Hint::of([Topic::Definitions]));
-        }
-        Ok(RunReport::NOTHING)
     }
 }

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::kernel::commit::{TableId, Xid};
 use crate::kernel::envelope::Topics;
-use crate::kernel::slot::Slot;
+use crate::kernel::merge_slot::MergeSlot;
 
 /// A subject that hints are published on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,20 +171,20 @@ pub struct HintHub {
 
 #[derive(Debug)]
 struct Hub {
-    receivers: ArcSwap<Vec<Arc<Subscriber>>>,
+    subscribers: ArcSwap<Vec<Arc<Subscriber>>>,
     interest: watch::Sender<TopicSet>,
 }
 
 impl Default for Hub {
     fn default() -> Self {
-        Self { receivers: ArcSwap::from_pointee(Vec::new()), interest: watch::Sender::default() }
+        Self { subscribers: ArcSwap::from_pointee(Vec::new()), interest: watch::Sender::default() }
     }
 }
 
 #[derive(Debug)]
 struct Subscriber {
     filter: Filter,
-    pending: Slot<Hint>,
+    pending: MergeSlot<Hint>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -203,7 +203,7 @@ enum HintOrigin {
 }
 
 impl HintHub {
-    /// A hub without receivers.
+    /// A hub without subscribers.
     pub fn new() -> Self {
         Self::default()
     }
@@ -218,15 +218,15 @@ impl HintHub {
         self.deliver(&hint, HintOrigin::Peer);
     }
 
-    /// Wakes all receivers of this node that have declared an interest, because hints may have been lost.
-    pub fn publish_lost_hints(&self) {
+    /// Wakes the receivers of this node for every topic of its interest, because hints may have been lost.
+    pub fn wake_all_interested(&self) {
         let topics = TopicSet::clone(&self.hub.interest.borrow());
         self.deliver(&Hint { xid: None, topics }, HintOrigin::Peer);
     }
 
     fn deliver(&self, hint: &Hint, origin: HintOrigin) {
-        for receiver in self.hub.receivers.load().iter() {
-            receiver.offer(hint, origin);
+        for subscriber in self.hub.subscribers.load().iter() {
+            subscriber.offer(hint, origin);
         }
     }
 
@@ -241,9 +241,9 @@ impl HintHub {
     }
 
     fn receiver(&self, filter: Filter) -> HintReceiver {
-        let subscriber = Arc::new(Subscriber { filter, pending: Slot::new() });
-        self.hub.receivers.rcu(|receivers| {
-            let others = receivers.iter().map(Arc::clone);
+        let subscriber = Arc::new(Subscriber { filter, pending: MergeSlot::new() });
+        self.hub.subscribers.rcu(|subscribers| {
+            let others = subscribers.iter().map(Arc::clone);
             others.chain([Arc::clone(&subscriber)]).collect::<Vec<_>>()
         });
         HintReceiver { subscriber, hub: Arc::clone(&self.hub) }
@@ -304,7 +304,7 @@ impl Drop for HintReceiver {
     fn drop(&mut self) {
         let is_other = |other: &&Arc<Subscriber>| !Arc::ptr_eq(other, &self.subscriber);
         self.hub
-            .receivers
-            .rcu(|receivers| receivers.iter().filter(is_other).map(Arc::clone).collect::<Vec<_>>());
+            .subscribers
+            .rcu(|subscribers| subscribers.iter().filter(is_other).map(Arc::clone).collect::<Vec<_>>());
     }
 }

@@ -35,6 +35,7 @@
 //! changed definitions within [`config::SWEEP_EVERY_MAX`] instead of with their commit. Logical replication
 //! writes without statement triggers, so the tables that a subscription fills are not captured.
 
+pub mod capture_check;
 pub mod captures;
 pub mod compactor;
 pub mod config;

@@ -6,7 +6,7 @@ use crate::subsystem::{ActorPath, NODE};
 pub static CHANGE: ActorPath = NODE.child("change");
 /// Installs the triggers that capture changes.
 pub static CAPTURES: ActorPath = CHANGE.child("captures");
-/// Compares the triggers with what they should be.
+/// Makes [`CAPTURES`] compare, at intervals.
 pub static CAPTURE_CHECK: ActorPath = CHANGE.child("capture_check");
 /// Deletes old changes.
 pub static COMPACTOR: ActorPath = CHANGE.child("compactor");

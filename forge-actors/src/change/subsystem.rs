@@ -1,8 +1,9 @@
 //! The capture of changes as a subsystem. Provides the node's [`HintHub`].
 
 use super::HintHub;
+use super::capture_check::CaptureCheck;
 use super::captures::CaptureReconciler;
-use super::compactor::{CHANGES, CaptureCheck, Compactor};
+use super::compactor::{CHANGES, Compactor};
 use super::config::CaptureConfig;
 use super::paths::{CAPTURE_CHECK, CAPTURES, CHANGE, COMPACTOR};
 use crate::db::database::Database;
@@ -21,7 +22,7 @@ impl Subsystem for ChangeSubsystem {
     const ROOT: ActorNote = ActorNote::new(&CHANGE, "records which tables each transaction wrote");
     const ACTORS: &'static [ActorNote] = &[
         ActorNote::new(&CAPTURES, "installs the triggers that the models ask for"),
-        ActorNote::new(&CAPTURE_CHECK, "notices triggers and definitions that changed"),
+        ActorNote::new(&CAPTURE_CHECK, "makes `captures` compare, at intervals"),
         ActorNote::new(&COMPACTOR, "deletes old changes, while this node leads `changes`").safe_to_stop(),
     ];
     const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<CaptureConfig>()];

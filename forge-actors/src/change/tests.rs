@@ -137,7 +137,7 @@ fn interest_is_replaced_kind_by_kind() {
     assert_eq!(*interest.borrow_and_update(), expected);
     hub.set_interest(TopicKind::Tables, TopicSet::from_iter([TASKS]));
     assert!(!interest.has_changed().expect("the hub lives"), "the same interest is no change");
-    hub.publish_lost_hints();
+    hub.wake_all_interested();
     assert_eq!(pending(&tables), Some(Hint::of([TASKS])));
 }
 

@@ -8,7 +8,7 @@ use crate::kernel::secret::Secret;
 #[derive(Clone)]
 pub struct ClusterKey {
     handshake: hmac::Key,
-    carrier: String,
+    node_server: String,
 }
 
 impl ClusterKey {
@@ -18,7 +18,7 @@ impl ClusterKey {
         let handshake = hmac::sign(&root, b"forge mesh greeting");
         Self {
             handshake: hmac::Key::new(hmac::HMAC_SHA256, handshake.as_ref()),
-            carrier: hex(&hmac::sign(&root, b"forge mesh inner")),
+            node_server: hex(&hmac::sign(&root, b"forge mesh inner")),
         }
     }
 
@@ -34,9 +34,9 @@ impl ClusterKey {
         &self.handshake
     }
 
-    /// The secret for the crate that carries the links, which authenticates every connection once more.
-    pub(super) fn carrier(&self) -> &str {
-        &self.carrier
+    /// The secret for ractor_cluster's node server, which authenticates every connection once more.
+    pub(super) fn node_server(&self) -> &str {
+        &self.node_server
     }
 }
 

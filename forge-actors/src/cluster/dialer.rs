@@ -80,7 +80,7 @@ impl Dialer {
 impl Actor for Dialer {
     type Message = DialerMessage;
     type State = DialerState;
-    const KIND: &'static str = "mesh dialer";
+    const KIND: &'static str = "dialer";
 
     async fn start(&self, cx: &Context<DialerMessage>) -> Result<DialerState, ActorError> {
         let (mut directory, dialer) = (self.shared.directory.subscribe(), cx.address());

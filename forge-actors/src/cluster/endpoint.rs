@@ -1,9 +1,9 @@
-//! The actor that owns the carrier of the links. It turns authenticated connections into links, and sends the
-//! hints and the interest of this node to the peers.
+//! The `endpoint` actor: owns ractor_cluster's node server, turns authenticated connections into links, and
+//! sends the hints and the interest of this node to the peers.
 //!
 //! When a connection of a peer arrives that has a link already, the new connection replaces the link, because
-//! the peer only connects again when it has lost the old connection. The old link ends first: the carrier
-//! resolves two connections of one pair by an election that the old one may win.
+//! the peer only connects again when it has lost the old connection. The old link ends first:
+//! ractor_cluster resolves two connections of one pair by an election that the old one may win.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::supervise::{Actor, ActorError, ChildError, Children, Context};
 /// Time for an old link to end, and for a new one to start.
 const REPLACE_DEADLINE: Duration = secs(4);
 
-/// Owns the carrier and starts links.
+/// Owns the node server and starts links.
 pub(super) struct Endpoint {
     pub(super) shared: Arc<ClusterShared>,
     pub(super) key: ClusterKey,
@@ -48,15 +48,15 @@ impl Endpoint {
 impl Actor for Endpoint {
     type Message = EndpointMessage;
     type State = Arc<Transport>;
-    const KIND: &'static str = "mesh endpoint";
+    const KIND: &'static str = "endpoint";
     const MAILBOX_MAX: usize = 256;
 
     async fn start(&self, cx: &Context<EndpointMessage>) -> Result<Arc<Transport>, ActorError> {
         let events: Arc<dyn TransportEvents> = Arc::clone(&self.shared) as _;
         let (transport, ended) = Transport::start(self.shared.node, &self.key, events).await?;
-        cx.spawn_message("carrier", async move {
+        cx.spawn_message("node_server", async move {
             let _which = ended.await;
-            EndpointMessage::CarrierEnded
+            EndpointMessage::NodeServerEnded
         });
         let shared = Arc::clone(&self.shared);
         cx.spawn("hints", async move {
@@ -84,7 +84,7 @@ impl Actor for Endpoint {
     ) -> Result<(), ActorError> {
         match message {
             EndpointMessage::Adopt(peer) => self.adopt(transport, *peer).await,
-            EndpointMessage::CarrierEnded => return Err("the carrier of the mesh has ended".into()),
+            EndpointMessage::NodeServerEnded => return Err("the mesh's node server has ended".into()),
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Handles the frames that arrive over links.
 //!
-//! The carrier calls this code for one frame after the other, for all links together. Nothing in it waits:
+//! ractor_cluster calls this code for one frame after the other, for all links together. Nothing in it waits:
 //! what takes time is cast to the actor of the link.
 
 use std::sync::Arc;

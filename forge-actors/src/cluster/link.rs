@@ -27,11 +27,11 @@ use super::stream::{MeshStream, READ_IDLE_MAX};
 use super::transport::{RemoteEndpoint, Transport, TransportSession};
 use crate::kernel::envelope::{InvokeRequest, LinkKey, Topics};
 use crate::kernel::ids::NodeId;
-use crate::kernel::slot::Slot;
+use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::time::{millis, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Restart, Timer};
 
-/// Time for the carrier to report that both sides can send frames; then the link ends.
+/// Time for the node server to report that both sides can send frames; then the link ends.
 const READY_DEADLINE: Duration = secs(5);
 /// Interval of the pings.
 const PING_EVERY: Duration = secs(2);
@@ -48,7 +48,7 @@ pub(super) struct LinkActor {
     shared: Arc<ClusterShared>,
     transport: Arc<Transport>,
     peer: PeerIdentity,
-    stream: Arc<Slot<MeshStream>>,
+    stream: Arc<MergeSlot<MeshStream>>,
 }
 
 /// The peer at the other end, as its handshake proved it.
@@ -112,7 +112,8 @@ impl LinkActor {
             side,
         };
         let (mailbox, _) = Mailbox::of::<Self>();
-        let (shared, transport, slot) = (Arc::clone(shared), Arc::clone(transport), Arc::new(Slot::new()));
+        let (shared, transport, slot) =
+            (Arc::clone(shared), Arc::clone(transport), Arc::new(MergeSlot::new()));
         slot.put(|slot| *slot = Some(stream));
         let mut child = ChildSpec::with_mailbox(id, mailbox, move || Self {
             shared: Arc::clone(&shared),
@@ -179,18 +180,18 @@ impl LinkActor {
 impl Actor for LinkActor {
     type Message = LinkMessage;
     type State = LinkActorState;
-    const KIND: &'static str = "mesh link";
+    const KIND: &'static str = "link";
     const MAILBOX_MAX: usize = 1_024;
 
     async fn start(&self, cx: &Context<LinkMessage>) -> Result<LinkActorState, ActorError> {
         let stream = self.stream.try_take().ok_or("a link can be started only once")?;
         let PeerIdentity { node, name, address, key, side } = &self.peer;
         let link = Arc::new(PeerLink::new(*key, *node, name, address, cx.address()));
-        // The link is registered before the carrier gets the connection: the first frame may arrive at once.
+        // The link is registered before the node server gets the connection: a frame may arrive at once.
         self.shared.add_link(Arc::clone(&link));
         let link = RegisteredLink { shared: Arc::clone(&self.shared), link };
         if !self.transport.carry(stream, *side) {
-            return Err("the carrier of the mesh has ended".into());
+            return Err("the mesh's node server has ended".into());
         }
         let ticks = cx.send_every(PING_EVERY, || LinkMessage::Tick);
         Ok(LinkActorState {

@@ -20,8 +20,8 @@ pub(super) enum RegistryMessage {
 pub(super) enum EndpointMessage {
     /// Make a link to a peer that has authenticated.
     Adopt(Box<PendingPeer>),
-    /// The carrier has ended by itself.
-    CarrierEnded,
+    /// The node server has ended by itself.
+    NodeServerEnded,
 }
 
 /// Messages of the dialer.
@@ -48,7 +48,7 @@ pub(super) enum DialerMessage {
 /// Messages of a link.
 #[derive(forge_app_macros::Message)]
 pub(super) enum LinkMessage {
-    /// The carrier has opened a session on the connection.
+    /// The node server has opened a session on the connection.
     Opened(TransportSession),
     /// Both sides can send frames.
     Ready(RemoteEndpoint),

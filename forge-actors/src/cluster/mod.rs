@@ -5,7 +5,7 @@
 //!   ├ registry                  keeps this node's row in `forge_nodes`, reads the others
 //!   ├ node_expiry               deletes rows of nodes that died long ago, on the leader of `maintenance`
 //!   └ mesh (rest_for_one)
-//!     ├ endpoint                owns the carrier of the links; sends hints and interest
+//!     ├ endpoint                owns ractor_cluster's node server; sends hints and interest
 //!     ├ links (dynamic)         one actor per connected peer
 //!     ├ listener                accepts connections and runs their handshakes
 //!     └ dialer                  connects to older nodes
@@ -31,8 +31,8 @@
 //!   compared with each other.
 //!
 //! Sources: the handshake lets the initiator prove itself first, as Noise patterns do. The bounded window of
-//! acknowledged frames is TCP's flow control one layer higher, because the carrier's own queues have no
-//! bound.
+//! acknowledged frames is TCP's flow control one layer higher, because ractor_cluster's own queues have
+//! no bound.
 
 mod cluster_key;
 pub mod config;
@@ -132,12 +132,12 @@ pub struct ClusterDeps {
 
 /// Handle of the cluster subsystem. Clones are cheap and refer to the same node.
 #[derive(Clone)]
-pub struct Mesh {
+pub struct Cluster {
     shared: Arc<ClusterShared>,
     registry: Address<RegistryMessage>,
 }
 
-impl Mesh {
+impl Cluster {
     /// Makes the handle, and the child that the node's supervisor runs.
     pub fn new(deps: ClusterDeps) -> (Self, ChildSpec) {
         let ClusterDeps { config, mut identity, database, hints, terms, invoke, mesh } = deps;
@@ -161,7 +161,7 @@ impl Mesh {
     }
 
     /// Puts the node into `state`. The registry writes the new state at once.
-    pub fn enter(&self, state: NodeState) {
+    pub fn set_node_state(&self, state: NodeState) {
         self.shared.node_state.send_replace(state);
         // Every heartbeat writes the present state; the message only makes the next heartbeat come at once.
         self.registry.notify(RegistryMessage::Beat);
@@ -214,7 +214,7 @@ impl Mesh {
     }
 }
 
-impl Peers for Mesh {
+impl Peers for Cluster {
     fn list(&self) -> Vec<PeerInfo> {
         self.peers()
     }
@@ -229,8 +229,8 @@ impl Peers for Mesh {
         invocation: Invocation,
         deadline: Duration,
     ) -> BoxFuture<'static, Result<Bytes, Fault>> {
-        let mesh = self.clone();
-        Box::pin(async move { Self::invoke(&mesh, node, invocation, deadline).await })
+        let cluster = self.clone();
+        Box::pin(async move { Self::invoke(&cluster, node, invocation, deadline).await })
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn spec(database: Database, terms: watch::Receiver<Option<Term>>) -> 
 
 impl Duty for ExpireNodes {
     type Term = Term;
-    const KIND: &'static str = "node expiry";
+    const KIND: &'static str = "node_expiry";
 
     async fn run(&mut self, term: Term) -> Result<RunReport, Fault> {
         let transaction = term.begin(&self.database, "node expiry", STATEMENT_TIMEOUT).await?;

@@ -23,7 +23,7 @@ use crate::kernel::envelope::{
     self, FrameHeader, InvokeResponse, LinkKey, MeshMessage, PART_BYTES_MAX, Topics,
 };
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::slot::Slot;
+use crate::kernel::merge_slot::MergeSlot;
 
 /// Tables and queues that the pending hint may name; a hint that names more is replaced by a resync.
 pub(super) const TOPICS_MAX: usize = 1_024;
@@ -148,9 +148,9 @@ impl SendWindow {
 #[derive(Debug)]
 pub(super) struct Outbox {
     link: LinkKey,
-    pending: Slot<PendingMessages>,
+    pending: MergeSlot<PendingMessages>,
     /// The newest frame of the peer that this node has handled and not acknowledged yet.
-    handled: Slot<u64>,
+    handled: MergeSlot<u64>,
     /// The newest frame of this node that the peer has handled.
     acknowledged: watch::Sender<u64>,
     waiting: AtomicUsize,
@@ -159,7 +159,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn new(link: LinkKey) -> Self {
-        let (pending, handled) = (Slot::new(), Slot::new());
+        let (pending, handled) = (MergeSlot::new(), MergeSlot::new());
         Self {
             link,
             pending,

@@ -65,7 +65,7 @@ impl PeerLink {
         }
     }
 
-    /// Marks the link as usable. The carrier reports this once per link.
+    /// Marks the link as usable. ractor_cluster reports this once per link.
     pub(super) fn set_up(&self) {
         let _again = self.up_at.set(chrono::Utc::now());
     }

@@ -114,7 +114,7 @@ impl Registry {
 impl Actor for Registry {
     type Message = RegistryMessage;
     type State = RegistryState;
-    const KIND: &'static str = "node registry";
+    const KIND: &'static str = "registry";
     const MAILBOX_MAX: usize = 64;
 
     async fn start(&self, cx: &Context<RegistryMessage>) -> Result<RegistryState, ActorError> {

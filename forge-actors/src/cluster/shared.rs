@@ -20,18 +20,18 @@ use crate::kernel::node::{NodeInfo, NodeState};
 use crate::kernel::time::Timestamp;
 use crate::supervise::Address;
 
-/// Since when a registered peer has had no link, and why.
+/// A registered peer without a link: since when, and why.
 #[derive(Debug, Clone)]
-struct LastSeen {
-    at: Timestamp,
-    error: Option<Arc<str>>,
+struct Unlinked {
+    since: Timestamp,
+    reason: Option<Arc<str>>,
     /// The last reason that was logged.
     logged: Option<Arc<str>>,
 }
 
-impl LastSeen {
+impl Unlinked {
     fn now() -> Self {
-        Self { at: chrono::Utc::now(), error: None, logged: None }
+        Self { since: chrono::Utc::now(), reason: None, logged: None }
     }
 }
 
@@ -40,9 +40,9 @@ impl LastSeen {
 /// | field | owner and only writer | how readers are woken |
 /// |---|---|---|
 /// | `directory` | the registry | the dialer watches the channel |
-/// | `node_state` | [`Mesh::enter`](super::Mesh::enter) | the registry gets `RegistryMessage::Beat` |
+/// | `node_state` | [`set_node_state`](super::Cluster::set_node_state) | the registry gets a `Beat` |
 /// | `links` | the actor of each link adds and removes its own | not at all |
-/// | `last_seen` | links, listener and dialer write; the registry removes unregistered nodes | not at all |
+/// | `unlinked` | links, listener and dialer write; the registry removes unregistered nodes | not at all |
 /// | `calls` | the caller adds, [`inbound`](super::inbound) completes | a channel of each call |
 pub(super) struct ClusterShared {
     /// The id of this node.
@@ -60,7 +60,7 @@ pub(super) struct ClusterShared {
     /// The dialer. In a node without a mesh it never runs, and nobody sends to it.
     pub(super) dialer: Address<DialerMessage>,
     links: DashMap<LinkKey, Arc<PeerLink>>,
-    last_seen: DashMap<NodeId, LastSeen>,
+    unlinked: DashMap<NodeId, Unlinked>,
 }
 
 impl ClusterShared {
@@ -79,7 +79,7 @@ impl ClusterShared {
             node_state: watch::Sender::new(NodeState::Joining),
             dialer,
             links: DashMap::new(),
-            last_seen: DashMap::new(),
+            unlinked: DashMap::new(),
         }
     }
 
@@ -91,14 +91,14 @@ impl ClusterShared {
     pub(super) fn remove_link(&self, link: &PeerLink) {
         self.links.remove(&link.key);
         self.calls.link_ended(link.key);
-        self.last_seen.insert(link.node, LastSeen::now());
+        self.unlinked.insert(link.node, Unlinked::now());
         ClusterMetrics::links(self.links_up());
     }
 
     /// Marks a link as usable.
     pub(super) fn link_up(&self, link: &PeerLink) {
         link.set_up();
-        self.last_seen.remove(&link.node);
+        self.unlinked.remove(&link.node);
         ClusterMetrics::links(self.links_up());
     }
 
@@ -127,16 +127,15 @@ impl ClusterShared {
         if self.link_to(node).is_some() {
             return;
         }
-        let mut last_seen = self.last_seen.entry(node).or_insert_with(LastSeen::now);
-        last_seen.error = Some(reason.into());
-        if permanent && last_seen.logged.as_deref() != Some(reason) {
-            last_seen.logged = Some(reason.into());
+        let mut unlinked = self.unlinked.entry(node).or_insert_with(Unlinked::now);
+        unlinked.reason = Some(reason.into());
+        if permanent && unlinked.logged.as_deref() != Some(reason) {
+            unlinked.logged = Some(reason.into());
             tracing::warn!(
                 peer = %peer.name,
                 %node,
                 reason,
-                "another node of this database is not linked, and will not be before the configuration of \
-                 one of the two changes"
+                "mesh handshake rejected permanently: check cluster.secret, TLS names and versions"
             );
         }
     }
@@ -153,7 +152,7 @@ impl ClusterShared {
 
     /// Wakes everything that waits for a table or a queue on this node, because hints may have been lost.
     pub(super) fn resync(&self) {
-        self.hints.publish_lost_hints();
+        self.hints.wake_all_interested();
     }
 
     /// The links, and the registered peers that should have one, by node id.
@@ -170,23 +169,23 @@ impl ClusterShared {
     }
 
     fn unlinked_info(&self, node: &NodeInfo) -> PeerInfo {
-        let last_seen = self.last_seen.get(&node.id);
+        let unlinked = self.unlinked.get(&node.id);
         PeerInfo {
             node: node.id,
             name: node.name.clone(),
             address: node.mesh_address.clone().unwrap_or_default(),
             linked: false,
-            since: last_seen.as_ref().map(|last_seen| last_seen.at),
+            since: unlinked.as_ref().map(|unlinked| unlinked.since),
             rtt_ms: None,
             queue: 0,
             dropped: Int53::default(),
-            error: last_seen.as_ref().and_then(|last_seen| last_seen.error.as_deref().map(str::to_owned)),
+            error: unlinked.as_ref().and_then(|unlinked| unlinked.reason.as_deref().map(str::to_owned)),
         }
     }
 
     /// Replaces the directory of nodes, and drops what is recorded about nodes that are no longer in it.
     pub(super) fn set_directory(&self, nodes: Vec<NodeInfo>) {
-        self.last_seen.retain(|id, _| nodes.iter().any(|node| node.id == *id));
+        self.unlinked.retain(|id, _| nodes.iter().any(|node| node.id == *id));
         self.directory.send_replace(nodes.into());
     }
 }

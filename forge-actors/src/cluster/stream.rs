@@ -41,12 +41,12 @@ impl MeshStream {
     }
 }
 
-/// The link's key as text: the carrier labels connections with strings.
+/// The link's key as text: ractor_cluster labels connections with strings.
 pub(super) fn label(key: LinkKey) -> String {
     format!("{:032x}", key.0)
 }
 
-/// The link's key from its label; `None` for a connection of the carrier's own listener.
+/// The link's key from its label; `None` for a connection of ractor_cluster's own listener.
 pub(super) fn key_of(label: &str) -> Option<LinkKey> {
     u128::from_str_radix(label, 16).ok().map(LinkKey)
 }

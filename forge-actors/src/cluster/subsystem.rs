@@ -1,36 +1,30 @@
-//! The cluster as a subsystem: the registry of nodes and the mesh. Provides the [`Mesh`].
+//! The cluster as a subsystem: the registry of nodes and the mesh. Provides the [`Cluster`].
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::config::ClusterConfig;
 use super::paths::{CLUSTER, DIALER, ENDPOINT, LINKS, MESH, MESH_LISTENER, NODE_EXPIRY, REGISTRY};
-use super::{ClusterDeps, Mesh, MeshOptions, NodeIdentity};
+use super::{Cluster, ClusterDeps, MeshOptions, NodeIdentity};
 use crate::app::context::Invoke;
 use crate::app::node::Peers;
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::kernel::node::NodeState;
 use crate::leader::{Leader, MAINTENANCE};
-use crate::subsystem::{ActorNote, NodeBuilder, Part, SectionEntry, Subsystem};
+use crate::subsystem::{ActorNote, HttpAddress, NodeBuilder, Part, SectionEntry, Subsystem};
 use crate::supervise::StartError;
 
 /// See the module. Takes [`MeshOptions`], whose port is open, where the node has a mesh.
 pub struct ClusterSubsystem;
 
-/// The address on which this node answers HTTP.
-#[derive(Debug, Clone, Copy)]
-pub struct HttpAddress(pub SocketAddr);
-
 impl Subsystem for ClusterSubsystem {
-    const ROOT: ActorNote = ActorNote::new(&CLUSTER, "knows the other nodes").carries_peer_commands();
+    const ROOT: ActorNote = ActorNote::new(&CLUSTER, "knows the other nodes").routes_peer_commands();
     const ACTORS: &'static [ActorNote] = &[
         ActorNote::new(&REGISTRY, "keeps this node's row and the list of the others"),
         ActorNote::new(&NODE_EXPIRY, "deletes the rows of dead nodes, while this node leads `maintenance`"),
-        ActorNote::new(&MESH, "connections to the other nodes (with discovery)").carries_peer_commands(),
-        ActorNote::new(&ENDPOINT, "hands authenticated connections to ractor_cluster")
-            .carries_peer_commands(),
-        ActorNote::new(&LINKS, "one actor for each connection").safe_to_stop_below().carries_peer_commands(),
+        ActorNote::new(&MESH, "connections to the other nodes (with discovery)").routes_peer_commands(),
+        ActorNote::new(&ENDPOINT, "hands authenticated connections to ractor_cluster").routes_peer_commands(),
+        ActorNote::new(&LINKS, "one actor for each connection").safe_to_stop_below().routes_peer_commands(),
         ActorNote::new(&MESH_LISTENER, "accepts connections"),
         ActorNote::new(&DIALER, "connects, and connects again after a failure"),
     ];
@@ -46,7 +40,7 @@ impl Subsystem for ClusterSubsystem {
             address: node.find::<HttpAddress>().map(|bound| config.http_address(bound.0)),
             mesh_address: None,
         };
-        let (mesh, child) = Mesh::new(ClusterDeps {
+        let (cluster, child) = Cluster::new(ClusterDeps {
             config,
             identity,
             database: node.get::<Database>(),
@@ -55,10 +49,10 @@ impl Subsystem for ClusterSubsystem {
             invoke: node.get::<Arc<dyn Invoke>>(),
             mesh: node.take::<MeshOptions>(),
         });
-        node.provide::<Arc<dyn Peers>>(Arc::new(mesh.clone()));
-        node.provide(mesh.clone());
-        let draining = mesh.clone();
-        let part = Part::new(child).started(move || mesh.enter(NodeState::Active));
-        Ok(Some(part.drain(move || draining.enter(NodeState::Draining))))
+        node.provide::<Arc<dyn Peers>>(Arc::new(cluster.clone()));
+        node.provide(cluster.clone());
+        let draining = cluster.clone();
+        let part = Part::new(child).started(move || cluster.set_node_state(NodeState::Active));
+        Ok(Some(part.drain(move || draining.set_node_state(NodeState::Draining))))
     }
 }

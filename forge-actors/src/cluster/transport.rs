@@ -1,4 +1,4 @@
-//! Carries frames over authenticated connections. The only file that names `ractor_cluster`.
+//! Carries frames over authenticated connections. The only file that calls `ractor_cluster`.
 //!
 //! That crate receives authenticated streams and carries frames between exactly one remotable actor per node.
 //! The cluster subsystem adds the rest (limits, liveness checks, reconnection, discovery), so the crate can
@@ -37,20 +37,20 @@ use crate::kernel::time::secs;
 
 /// The process group through which the frame receivers of all nodes find each other.
 const GROUP: &str = "forge mesh";
-/// Bytes that the carrier adds around a frame.
-const CARRIER_BYTES_MAX: usize = 4 * 1024;
+/// Bytes that ractor_cluster adds around a frame.
+const FRAME_OVERHEAD_BYTES_MAX: usize = 4 * 1024;
 /// Time for a session to stop; then it is killed.
 const STOP_DEADLINE: Duration = secs(1);
 
-/// The carrier's message. Its content has a codec of its own (see
+/// The message between node servers. Its content has a codec of its own (see
 /// [`kernel::envelope`](crate::kernel::envelope)). The name of the variant is sent to the peer and must not
 /// change.
 #[derive(RactorClusterMessage)]
-enum CarrierMessage {
+enum FrameMessage {
     Frame(Vec<u8>),
 }
 
-/// Receives frames and the events of links. The methods run inside the carrier and must not wait.
+/// Receives frames and the events of links. The methods run inside ractor_cluster and must not wait.
 pub(super) trait TransportEvents: Send + Sync + 'static {
     fn frame_received(&self, frame: &[u8]);
     fn session_opened(&self, link: LinkKey, session: TransportSession);
@@ -58,20 +58,20 @@ pub(super) trait TransportEvents: Send + Sync + 'static {
     fn session_closed(&self, link: LinkKey);
 }
 
-/// The carrier's connection of one link. Dropping it closes the connection.
+/// ractor_cluster's session of one link. Dropping it closes the connection.
 pub(super) struct TransportSession(ActorRef<NodeSessionMessage>);
 
 impl TransportSession {
     /// Closes the connection without waiting.
     pub(super) fn close(self) {}
 
-    /// Closes the connection and waits until the carrier has removed it, so that a new session of the same
-    /// peer does not compete with it.
+    /// Closes the connection and waits until the node server has removed it, so that a new session of the
+    /// same peer does not compete with it.
     pub(super) async fn close_and_wait(self) {
         self.0.stop(None);
         if self.0.wait(Some(STOP_DEADLINE)).await.is_err() {
             self.0.kill();
-            // A session that survives the kill is blocked inside the carrier, and waiting longer would not
+            // A session that survives the kill is blocked inside ractor_cluster, and waiting longer would not
             // help.
             let _blocked = self.0.wait(Some(STOP_DEADLINE)).await;
         }
@@ -85,26 +85,26 @@ impl Drop for TransportSession {
 }
 
 /// The frame receiver of a peer.
-pub(super) struct RemoteEndpoint(ActorRef<CarrierMessage>);
+pub(super) struct RemoteEndpoint(ActorRef<FrameMessage>);
 
 impl RemoteEndpoint {
     /// Sends a frame; false when the link has ended.
     pub(super) fn send(&self, frame: Vec<u8>) -> bool {
-        self.0.send_message(CarrierMessage::Frame(frame)).is_ok()
+        self.0.send_message(FrameMessage::Frame(frame)).is_ok()
     }
 }
 
-/// The running carrier of this node. Dropping it stops the carrier.
+/// The running node server of this node. Dropping it stops the server.
 pub(super) struct Transport {
     server: ActorRef<NodeServerMessage>,
-    receiver: ActorRef<CarrierMessage>,
+    receiver: ActorRef<FrameMessage>,
 }
 
-/// Resolves when an actor of the carrier has ended.
+/// Resolves when the node server or the frame receiver has ended.
 pub(super) type TransportEnded = futures::future::Select<JoinHandle<()>, JoinHandle<()>>;
 
 impl Transport {
-    /// Starts the carrier.
+    /// Starts the node server.
     ///
     /// # Errors
     /// When one of its actors does not start.
@@ -114,18 +114,18 @@ impl Transport {
         events: Arc<dyn TransportEvents>,
     ) -> Result<(Self, TransportEnded), SpawnErr> {
         let (receiver, receiver_task) = Actor::spawn(None, FrameReceiver(Arc::clone(&events)), ()).await?;
-        // The carrier takes a peer with its own host and port for itself; with its id as the host every node
-        // is a different one.
+        // ractor_cluster takes a peer with its own host and port for itself; with its id as the host every
+        // node is a different one.
         let server = NodeServer::new(
             0,
-            key.carrier().to_owned(),
+            key.node_server().to_owned(),
             node.to_string(),
             format!("{node}.mesh"),
             Some(reject_all_clients()),
             Some(NodeConnectionMode::Isolated),
         )
         .with_listen_addr(IpAddr::V4(Ipv4Addr::LOCALHOST))
-        .with_max_inbound_frame_size((FRAME_BYTES_MAX + CARRIER_BYTES_MAX) as u64);
+        .with_max_inbound_frame_size((FRAME_BYTES_MAX + FRAME_OVERHEAD_BYTES_MAX) as u64);
         let started = Actor::spawn(None, server, ()).await;
         let (server, server_task) = started.inspect_err(|_| receiver.stop(None))?;
         let transport = Self { server, receiver };
@@ -137,7 +137,7 @@ impl Transport {
         Ok((transport, futures::future::select(receiver_task, server_task)))
     }
 
-    /// Starts to carry a link over `stream`. False when the carrier has ended.
+    /// Starts to carry a link over `stream`. False when the node server has ended.
     pub(super) fn carry(&self, stream: MeshStream, side: Side) -> bool {
         let message = NodeServerMessage::ConnectionOpenedExternal {
             stream: Box::new(stream),
@@ -158,19 +158,19 @@ impl Drop for Transport {
 struct FrameReceiver(Arc<dyn TransportEvents>);
 
 impl Actor for FrameReceiver {
-    type Msg = CarrierMessage;
+    type Msg = FrameMessage;
     type State = ();
     type Arguments = ();
 
-    async fn pre_start(&self, myself: ActorRef<CarrierMessage>, (): ()) -> Result<(), ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<FrameMessage>, (): ()) -> Result<(), ActorProcessingErr> {
         pg::join(GROUP.to_owned(), vec![myself.get_cell()]);
         Ok(())
     }
 
     async fn handle(
         &self,
-        _: ActorRef<CarrierMessage>,
-        CarrierMessage::Frame(frame): CarrierMessage,
+        _: ActorRef<FrameMessage>,
+        FrameMessage::Frame(frame): FrameMessage,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
         self.0.frame_received(&frame);
@@ -178,7 +178,7 @@ impl Actor for FrameReceiver {
     }
 }
 
-/// Forwards the carrier's events under the link's key.
+/// Forwards ractor_cluster's events under the link's key.
 struct SessionEvents(Arc<dyn TransportEvents>);
 
 impl NodeEventSubscription for SessionEvents {
@@ -209,7 +209,7 @@ impl NodeEventSubscription for SessionEvents {
     }
 }
 
-/// A TLS side without a certificate, for the carrier's own listener: every client fails its TLS handshake.
+/// A TLS side without a certificate, for ractor_cluster's own listener: every client fails its TLS handshake.
 fn reject_all_clients() -> IncomingEncryptionMode {
     #[derive(Debug)]
     struct NoCertificate;

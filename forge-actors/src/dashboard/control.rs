@@ -13,7 +13,7 @@ use crate::dashboard::audit::audited;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
 use crate::kernel::invocation::Invocation;
-use crate::subsystem::{Carries, SubsystemEntry};
+use crate::subsystem::{CommandRoute, SubsystemEntry};
 use crate::supervise::{ActorCallError, ChildError, ControlError};
 
 /// How long a caller waits for the actor's supervisor.
@@ -66,7 +66,7 @@ enum CommandOrigin {
 /// Carries out a command on this node: now, or after its answer was sent.
 async fn here(ctx: &ActionContext, path: &str, stop: bool, origin: CommandOrigin) -> Result<()> {
     let view = ctx.node();
-    if !carries_command(view, path, stop, origin) || view.tree.get(path).is_none() {
+    if !is_routed_through(view, path, stop, origin) || view.tree.get(path).is_none() {
         return carry_out(view, path, stop).await;
     }
     check_allowed(view, path, stop)?;
@@ -77,13 +77,13 @@ async fn here(ctx: &ActionContext, path: &str, stop: bool, origin: CommandOrigin
 }
 
 /// True when the command's own answer travels through the actor at `path`.
-fn carries_command(view: &NodeView, path: &str, stop: bool, origin: CommandOrigin) -> bool {
+fn is_routed_through(view: &NodeView, path: &str, stop: bool, origin: CommandOrigin) -> bool {
     let from_peer = origin == CommandOrigin::Peer;
-    view.subsystems.iter().flat_map(SubsystemEntry::actors).any(|note| match note.carries {
-        Carries::Nothing => false,
-        Carries::Commands => note.path.is(path),
+    view.subsystems.iter().flat_map(SubsystemEntry::actors).any(|note| match note.route {
+        CommandRoute::None => false,
+        CommandRoute::All => note.path.is(path),
         // One of the connections below it may be the one that the command came by.
-        Carries::PeerCommands => from_peer && (note.path.is(path) || (stop && note.allows_stop(path))),
+        CommandRoute::FromPeers => from_peer && (note.path.is(path) || (stop && note.allows_stop(path))),
     })
 }
 

@@ -167,7 +167,7 @@ impl Monitor {
 impl Actor for Monitor {
     type Message = MonitorMessage;
     type State = MonitorState;
-    const KIND: &'static str = "database monitor";
+    const KIND: &'static str = "monitor";
 
     async fn start(&self, cx: &Context<MonitorMessage>) -> Result<MonitorState, ActorError> {
         if !self.waited.load(Ordering::Acquire) {

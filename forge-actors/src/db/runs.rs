@@ -14,7 +14,7 @@
 //! ends the run.
 //!
 //! A run that failed in Postgres has lost its locks too. Its read set then names only the relations that it
-//! scanned, and [`ReadSet::whole`] is false.
+//! scanned, and [`ReadSet::complete`] is false.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub struct ReadSet {
     pub relations: BTreeSet<u32>,
     /// False when a failure had rolled the run back before its locks were read, so that `relations` may lack
     /// some.
-    pub whole: bool,
+    pub complete: bool,
 }
 
 /// A snapshot divided into runs.
@@ -107,7 +107,7 @@ impl Runs {
                 relations.insert(relation);
             }
         }
-        Ok(ReadSet { relations, whole: !failed })
+        Ok(ReadSet { relations, complete: !failed })
     }
 
     /// Ends the transaction.

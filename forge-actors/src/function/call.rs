@@ -16,7 +16,7 @@ use super::inflight::{InFlightCall, InFlightEntry};
 use super::paths::FUNCTIONS;
 use super::shared::FunctionShared;
 use super::signals::{CallOutcome, HandlerMetrics};
-use crate::app::context::{CallScope, Effects};
+use crate::app::context::{AfterCommit, CallScope};
 use crate::app::decoded::{Decoded, Runnable};
 use crate::app::{
     Access, KindName, KindOptions, Meta, Mutation, MutationOptions, MutationResources, Query, QueryOptions,
@@ -145,7 +145,7 @@ pub(super) struct ActiveCall {
     depth: u32,
     began: Instant,
     /// What the handler asked for that happens after the commit.
-    effects: Effects,
+    after_commit: AfterCommit,
     receipt: OnceLock<Receipt>,
     _permit: Permit,
 }
@@ -166,7 +166,7 @@ impl ActiveCall {
             invocation: Arc::new(invocation),
             depth,
             began: Instant::now(),
-            effects: Effects::default(),
+            after_commit: AfterCommit::default(),
             receipt: OnceLock::new(),
             _permit: permit,
         }
@@ -262,7 +262,7 @@ impl ActiveCall {
             Arc::clone(&self.invocation),
             self.depth,
             self.deadline(),
-            self.effects.clone(),
+            self.after_commit.clone(),
             Arc::clone(&self.shared.services),
         )
     }
@@ -329,7 +329,7 @@ impl ActiveCall {
         };
         let (output, receipt) = end(tx, ended).await?;
         let mut topics: TopicSet = receipt.tables.iter().copied().collect();
-        topics.extend(self.effects.take_queues());
+        topics.extend(self.after_commit.take_queues());
         self.shared.hints.publish(Hint { xid: receipt.xid, topics });
         self.receipt.set(receipt).unwrap_or_else(|_| unreachable!("a call commits once"));
         Ok(output)

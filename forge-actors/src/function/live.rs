@@ -17,7 +17,7 @@ use super::canonical::canonical_args;
 use super::inflight::InFlightCall;
 use super::paths::FUNCTIONS;
 use super::shared::FunctionShared;
-use crate::app::context::{CallScope, Effects, Observed};
+use crate::app::context::{AfterCommit, CallScope, Observed};
 use crate::app::decoded::Decoded;
 use crate::app::{KindOptions, QueryResources, Registration};
 use crate::db::handle::Db;
@@ -89,7 +89,7 @@ pub(super) async fn run(shared: &FunctionShared, invocation: Invocation, db: Db)
     let name = Arc::clone(&invocation.name);
     let invocation = Arc::new(invocation);
     let services = Arc::clone(&shared.services);
-    let scope = CallScope::new(Arc::clone(&invocation), 0, deadline, Effects::default(), services);
+    let scope = CallScope::new(Arc::clone(&invocation), 0, deadline, AfterCommit::default(), services);
     let handler_scope = scope.clone();
     // Dropping a handler that was cut runs application code too, which may panic: the handler is dropped
     // inside of this block.

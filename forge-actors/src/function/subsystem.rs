@@ -22,7 +22,7 @@ pub struct FunctionSubsystem;
 
 impl Subsystem for FunctionSubsystem {
     const ROOT: ActorNote =
-        ActorNote::new(&FUNCTIONS, "runs queries, mutations and actions").carries_commands();
+        ActorNote::new(&FUNCTIONS, "runs queries, mutations and actions").routes_commands();
     const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<FunctionConfig>()];
     const CHECK: Option<ReadinessRule> = Some(ReadinessRule { name: "functions", actors: &[&FUNCTIONS] });
 

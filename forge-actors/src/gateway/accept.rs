@@ -136,7 +136,7 @@ impl Connections {
         };
         if tokio::time::timeout(timeout, all).await.is_err() {
             let connections = self.tasks.len();
-            tracing::warn!(connections, "the drain timed out: the remaining connections are cut");
+            tracing::warn!(connections, "HTTP drain timed out: the remaining connections are closed");
             self.tasks.shutdown().await;
         }
     }

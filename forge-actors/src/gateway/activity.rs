@@ -106,13 +106,13 @@ impl ActivityMonitor {
         }
     }
 
-    pub(super) fn write_stalls(&self) {
+    pub(super) fn set_stalled(&self) {
         if self.stalled_since.load(Relaxed) == NEVER {
             self.stalled_since.store(self.now(), Relaxed);
         }
     }
 
-    pub(super) fn closes(&self) {
+    pub(super) fn set_closing(&self) {
         if self.closing_since.load(Relaxed) == NEVER {
             self.closing_since.store(self.now(), Relaxed);
         }

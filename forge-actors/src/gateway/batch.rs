@@ -76,7 +76,7 @@ pub(super) async fn serve(
             answer.push(b',');
         }
         if let Err(fault) = result {
-            fault.log_hidden(shared.signals.function(&call.name).name(), context.trace_id());
+            fault.log_cause(shared.signals.function(&call.name).name(), context.trace_id());
         }
         envelope::append_item(&mut answer, call.id.get(), result, context.trace_id());
     }

@@ -24,7 +24,7 @@ use super::response::Response;
 use super::router;
 use super::shared::GatewayShared;
 use super::upgrade::Upgrade;
-use crate::kernel::slot::Slot;
+use crate::kernel::merge_slot::MergeSlot;
 
 /// Streams that an HTTP/2 client may reset before it has to wait; more ends the connection (CVE-2023-44487,
 /// "rapid reset").
@@ -67,7 +67,7 @@ pub(super) async fn run(
     let activity = Arc::new(ActivityMonitor::new());
     let mut watchdog = pin!(Watchdog::new(&activity, ConnectionTimeouts::new(&shared.config)));
     let io = TokioIo::new(MonitoredStream::new(stream, Arc::clone(&activity)));
-    let upgrade = Arc::new(Slot::new());
+    let upgrade = Arc::new(MergeSlot::new());
     let service = service_fn(|request| {
         answer(Arc::clone(&shared), Arc::clone(&activity), Arc::clone(&upgrade), peer, request)
     });
@@ -102,7 +102,7 @@ pub(super) async fn run(
 async fn answer(
     shared: Arc<GatewayShared>,
     activity: Arc<ActivityMonitor>,
-    upgrade: Arc<Slot<Upgrade>>,
+    upgrade: Arc<MergeSlot<Upgrade>>,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {

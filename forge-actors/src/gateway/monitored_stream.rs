@@ -33,7 +33,7 @@ impl MonitoredStream {
         match result {
             Poll::Ready(Ok(taken)) => self.activity.bytes_written(*taken, offered),
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.activity.write_stalls(),
+            Poll::Pending => self.activity.set_stalled(),
         }
     }
 }
@@ -85,7 +85,7 @@ impl AsyncWrite for MonitoredStream {
         if !self.activity.lingers() {
             return Poll::Ready(Ok(()));
         }
-        self.activity.closes();
+        self.activity.set_closing();
         let mut scratch = [0; 8 * 1024];
         while self.lingered_bytes < LINGER_BYTES_MAX {
             let mut buf = ReadBuf::new(&mut scratch);

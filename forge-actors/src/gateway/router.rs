@@ -108,7 +108,7 @@ pub(super) async fn serve(
         Err(error) => (error.response(&context), None, Some(error.fault)),
     };
     if let Some(fault) = &fault {
-        fault.log_hidden(route.loggable_name(shared), context.trace_id());
+        fault.log_cause(route.loggable_name(shared), context.trace_id());
     }
     add_common_headers(&context, response.headers_mut());
     shared.cors.add_headers(&head.headers, response.headers_mut());
@@ -123,9 +123,9 @@ fn span(shared: &GatewayShared, route: &Route<'_>, context: &RequestContext) -> 
     if !matches!(route, Route::Call(_) | Route::Batch) {
         return Span::none();
     }
-    let name = route.loggable_name(shared);
+    let handler = route.loggable_name(shared);
     let trace_id = context.trace_id();
-    tracing::info_span!("rpc", name, trace_id, status = field::Empty, ms = field::Empty)
+    tracing::info_span!("rpc", handler, trace_id, status = field::Empty, ms = field::Empty)
 }
 
 async fn serve_route(

@@ -37,11 +37,11 @@ pub struct GatewaySubsystem;
 
 impl Subsystem for GatewaySubsystem {
     const ROOT: ActorNote =
-        ActorNote::new(&GATEWAY, "answers HTTP and WebSocket (with the role `gateway`)").carries_commands();
+        ActorNote::new(&GATEWAY, "answers HTTP and WebSocket (with the role `gateway`)").routes_commands();
     const ACTORS: &'static [ActorNote] = &[
         ActorNote::new(&SESSIONS, "one actor for each WebSocket").safe_to_stop_below(),
         ActorNote::new(&DRAINER, "sends clients to another node when this one stops"),
-        ActorNote::new(&LISTENER, "accepts connections and serves requests").carries_commands(),
+        ActorNote::new(&LISTENER, "accepts connections and serves requests").routes_commands(),
     ];
     const SECTIONS: &'static [SectionEntry] =
         &[SectionEntry::of::<GatewayConfig>(), SectionEntry::of::<SessionsConfig>()];

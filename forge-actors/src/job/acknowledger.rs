@@ -137,7 +137,7 @@ async fn write(shared: &JobShared, batch: &[EndedAttempt], repeated: bool) -> Re
             metrics::counter!(signals::JOBS_REFUSED_TOTAL).increment(1);
             tracing::warn!(
                 job = %record.id,
-                name = %record.name,
+                handler = %record.name,
                 claim = record.claim,
                 "result refused: the attempt has lost its job"
             );

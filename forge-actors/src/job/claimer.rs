@@ -174,7 +174,7 @@ impl Claimer {
             let Some(begun) = begun.get(&job.record.id) else {
                 tracing::info!(
                     job = %job.record.id,
-                    name = %job.record.name,
+                    handler = %job.record.name,
                     "job not begun: it was cancelled, or another node took it over"
                 );
                 return None;

@@ -55,7 +55,7 @@ impl Counter {
         let names: BTreeSet<String> = unknown.iter().map(|count| count.name.clone()).collect();
         for name in names.difference(&self.reported) {
             tracing::warn!(
-                %name,
+                handler = %name,
                 "jobs wait that this binary has no handler for; deploy one, give one the attribute `alias`, \
                  or cancel them"
             );
@@ -66,7 +66,7 @@ impl Counter {
 
 impl Duty for Counter {
     type Term = ();
-    const KIND: &'static str = "job counter";
+    const KIND: &'static str = "counter";
 
     async fn run(&mut self, (): ()) -> Result<RunReport, Fault> {
         if !self.shared.database.state().borrow().is_up() {

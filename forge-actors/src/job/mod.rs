@@ -88,7 +88,7 @@ use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::Functions;
 use crate::kernel::ids::NodeId;
-use crate::kernel::slot::Slot;
+use crate::kernel::merge_slot::MergeSlot;
 use crate::leader::Term;
 use crate::supervise::{ChildSpec, Mailbox, Strategy, SupervisorSpec};
 
@@ -149,7 +149,7 @@ impl Jobs {
         let (worker_mailboxes, workers): (Vec<_>, Vec<_>) = (0..config.concurrency)
             .map(|_| {
                 let (mailbox, address) = Mailbox::of::<Worker>();
-                (mailbox, WorkerHandle { assigned: Slot::new(), address })
+                (mailbox, WorkerHandle { assigned: MergeSlot::new(), address })
             })
             .unzip();
         let shared = Arc::new(JobShared {
@@ -162,7 +162,7 @@ impl Jobs {
             names,
             leases: LeaseTable::default(),
             workers,
-            ended: Slot::new(),
+            ended: MergeSlot::new(),
             acknowledger,
             claimer,
             drain: watch::Sender::new(None),

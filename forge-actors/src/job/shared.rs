@@ -16,7 +16,7 @@ use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::{AttemptResult, Functions};
 use crate::kernel::ids::NodeId;
-use crate::kernel::slot::Slot;
+use crate::kernel::merge_slot::MergeSlot;
 use crate::supervise::Address;
 
 /// State of one node's job subsystem. The fields without a comment are set once and only read.
@@ -37,7 +37,7 @@ pub(super) struct JobShared {
     pub(super) workers: Vec<WorkerHandle>,
     /// Results of attempts that are not written yet. Put by workers and by every actor that returns a job;
     /// taken by the acknowledger, which is woken with a message. Kept over a restart of the acknowledger.
-    pub(super) ended: Slot<Vec<EndedAttempt>>,
+    pub(super) ended: MergeSlot<Vec<EndedAttempt>>,
     pub(super) acknowledger: Address<AcknowledgerMessage>,
     pub(super) claimer: Address<ClaimerMessage>,
     /// When jobs that still run are returned; `None` while the node does not stop. Written by the claimer;
@@ -49,7 +49,7 @@ pub(super) struct JobShared {
 pub(super) struct WorkerHandle {
     /// The jobs that the worker is to run. Put by the claimer, taken by the worker, which is woken with a
     /// message. Not part of that message, because a mailbox is lost when its actor stops.
-    pub(super) assigned: Slot<VecDeque<ClaimedJob>>,
+    pub(super) assigned: MergeSlot<VecDeque<ClaimedJob>>,
     pub(super) address: Address<WorkerMessage>,
 }
 

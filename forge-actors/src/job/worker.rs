@@ -58,7 +58,7 @@ impl Worker {
             // it gets its attempt back.
             tracing::info!(
                 job = %record.id,
-                name = %record.name,
+                handler = %record.name,
                 "job not started: its lease was not renewed in time"
             );
             return self.shared.return_job(job);
@@ -75,7 +75,7 @@ impl Worker {
             if !matches!(result, Some(AttemptResult::Succeeded)) {
                 tracing::warn!(
                     job = %record.id,
-                    name = %record.name,
+                    handler = %record.name,
                     ?result,
                     "job is finished by `commit`; the later result of its handler changes nothing"
                 );
@@ -85,7 +85,7 @@ impl Worker {
         let Some(result) = result else {
             return tracing::warn!(
                 job = %record.id,
-                name = %record.name,
+                handler = %record.name,
                 claim = record.claim,
                 "lease lost: the job was cancelled, or another node took it over"
             );
@@ -104,7 +104,7 @@ impl Worker {
             tracing::warn!(
                 trace_id = record.trace.map(|trace| trace.trace_id_hex()),
                 job = %record.id,
-                name = %record.name,
+                handler = %record.name,
                 attempt = record.attempt,
                 of = record.attempts_max,
                 status = transition.status.as_str(),

@@ -17,7 +17,6 @@ pub mod limits;
 pub mod merge_slot;
 pub mod node;
 pub mod secret;
-pub mod slot;
 pub mod time;
 pub mod token_bucket;
 pub mod trace;

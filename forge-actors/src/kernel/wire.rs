@@ -35,12 +35,12 @@ impl Fault {
     }
 
     /// Logs the cause, which the client does not get, under the trace id, which the client gets.
-    pub fn log_hidden(&self, function: &str, trace_id: &str) {
+    pub fn log_cause(&self, handler: &str, trace_id: &str) {
         if self.code() == Code::Internal {
-            tracing::error!(function, trace_id, cause = self.causes(), "call failed inside the server");
+            tracing::error!(handler, trace_id, cause = self.causes(), "call failed inside the server");
         } else if self.source().is_some() {
             tracing::debug!(
-                function,
+                handler,
                 trace_id,
                 code = self.code().name(),
                 cause = self.causes(),

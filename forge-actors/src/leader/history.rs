@@ -36,7 +36,7 @@ pub(super) fn spec(
 
 impl Duty for DeleteTerms {
     type Term = Term;
-    const KIND: &'static str = "leader history";
+    const KIND: &'static str = "history";
 
     async fn run(&mut self, term: Term) -> Result<RunReport, Fault> {
         let transaction = term.begin(&self.database, "leader history", STATEMENT_TIMEOUT).await?;

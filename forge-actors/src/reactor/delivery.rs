@@ -80,18 +80,13 @@ impl QueryResult {
     pub fn log_error(&self, handler: &str) {
         if let Err(fault) = &self.outcome {
             let trace_id = &*self.trace.trace_id_hex();
-            fault.log_hidden(handler, trace_id);
-            tracing::info!(
-                function = handler,
-                trace_id,
-                code = fault.code().name(),
-                "the result of a live query is an error"
-            );
+            fault.log_cause(handler, trace_id);
+            tracing::info!(handler, trace_id, code = fault.code().name(), "live query failed");
         }
     }
 
     /// True for errors that every further run would repeat: the subscription ends with them.
-    pub(super) fn ends_subscription(&self) -> bool {
+    pub fn ends_subscription(&self) -> bool {
         let lasting = |code| {
             matches!(code, Code::NotFound | Code::Unauthenticated | Code::PermissionDenied | Code::Validation)
         };

@@ -14,9 +14,9 @@
 //! 3. *Publish*: send each client all results that are new to it, and which of its mutations the snapshot
 //!    contains.
 //!
-//! A *query* is a handler and its arguments. A *group* is the subscriptions of a query that share runs. A
-//! run that does not read who called serves all callers. The run that first reads the caller splits the
-//! query: its subscriptions go into one group per identity, or per peer when the run read the address or the
+//! A *query* is a handler and its arguments. A *group* is the subscriptions of a query that share runs. A run
+//! that does not read who called serves all callers. The run that first reads the caller splits the query:
+//! its subscriptions go into one group per identity, or per connection when the run read the address or the
 //! user agent, and the new groups run in the same snapshot before anything is published. So no caller gets
 //! what a run made for another caller, and equal subscriptions cost one run.
 //!
@@ -216,6 +216,7 @@ impl Client {
 
     /// Makes the client another caller: its subscriptions are authorized again, and run as calls of the new
     /// caller. Subscriptions that the new caller may not have get the refusal as their result, and end.
+    /// (Sessions reopen their subscriptions instead.)
     pub fn identify(&self, caller: Caller) {
         let caller = self.caller_key(caller);
         self.shared.command(ClientCommand::Identify { client: self.id, caller });

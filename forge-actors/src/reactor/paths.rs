@@ -6,5 +6,5 @@ use crate::subsystem::{ActorPath, NODE};
 pub static REACTOR: ActorPath = NODE.child("reactor");
 /// Runs ticks.
 pub static TICKER: ActorPath = REACTOR.child("ticker");
-/// Decides when to tick.
+/// Asks the ticker for polls; its task hands over hints. `pace.rs` decides the pace.
 pub static POLLER: ActorPath = REACTOR.child("poller");

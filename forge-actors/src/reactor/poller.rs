@@ -1,4 +1,5 @@
-//! The `poller` actor: wakes the ticker for hints, and for polls that find commits without a hint.
+//! The `poller` actor: asks the ticker for polls, which find commits without a hint; its task hands hints
+//! over to the ticker. `pace.rs` decides the pace of polls and of ticks.
 //!
 //! Without subscriptions the poller has no timer. The first subscription causes a tick, and the end of a
 //! tick sets the timer again.
@@ -49,7 +50,7 @@ impl Poller {
 impl Actor for Poller {
     type Message = PollerMessage;
     type State = PollerState;
-    const KIND: &'static str = "reactor poller";
+    const KIND: &'static str = "poller";
 
     async fn start(&self, cx: &Context<PollerMessage>) -> Result<PollerState, ActorError> {
         let (hints, shared) = (self.shared.hints.subscribe(TopicKind::Tables), Arc::clone(&self.shared));

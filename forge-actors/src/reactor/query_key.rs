@@ -60,7 +60,7 @@ pub(super) enum SharingScope {
     /// Runs read the identity.
     Identity(Option<Arc<str>>),
     /// Runs read the address or the user agent.
-    Peer { identity: Option<Arc<str>>, ip: Option<IpAddr>, user_agent: Option<String> },
+    Connection { identity: Option<Arc<str>>, ip: Option<IpAddr>, user_agent: Option<String> },
 }
 
 impl CallerKey {
@@ -76,9 +76,9 @@ impl CallerKey {
         match observed {
             Observed::Nothing => SharingScope::Everyone,
             Observed::Identity => SharingScope::Identity(identity()),
-            Observed::Peer => {
+            Observed::Connection => {
                 let user_agent = self.caller.user_agent.as_deref().map(str::to_owned);
-                SharingScope::Peer { identity: identity(), ip: self.caller.ip, user_agent }
+                SharingScope::Connection { identity: identity(), ip: self.caller.ip, user_agent }
             }
         }
     }

@@ -25,7 +25,7 @@ const TYPE_CATALOGS: [u32; 4] = [1247, 1249, 3501, 3541];
 pub(super) struct Relations {
     known: HashMap<u32, Relation>,
     /// User tables and indexes, whose scans are counted.
-    counted: Vec<u32>,
+    watched: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl Relations {
                 _ => Relation::Ignored,
             };
             if id >= USER_RELATION_MIN && matches!(kind.as_str(), "r" | "m" | "S" | "i") {
-                relations.counted.push(id);
+                relations.watched.push(id);
             }
             relations.known.insert(id, relation);
         }
@@ -101,8 +101,8 @@ impl Relations {
     }
 
     /// The relations whose scans are counted while queries run.
-    pub(super) fn counted(&self) -> &[u32] {
-        &self.counted
+    pub(super) fn watched(&self) -> &[u32] {
+        &self.watched
     }
 
     /// False when a relation in `read` was created after the last load.

@@ -17,7 +17,7 @@ use dashmap::DashMap;
 
 use crate::change::HintHub;
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::slot::Slot;
+use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::time::secs;
 use crate::supervise::Address;
 
@@ -36,9 +36,9 @@ pub(super) struct ReactorShared {
     pub(super) counters: ReactorCounters,
     /// Commands that the ticker has not taken yet. A subscription takes its place in the limits before its
     /// command is left here, so the list is bounded by them.
-    commands: Slot<Vec<ClientCommand>>,
+    commands: MergeSlot<Vec<ClientCommand>>,
     /// Hints that the ticker has not taken yet.
-    hint: Slot<PendingHint>,
+    hint: MergeSlot<PendingHint>,
     clients_ever: AtomicU64,
 }
 
@@ -57,10 +57,10 @@ pub(super) struct ReactorCounters {
 pub(super) struct AttachedClient {
     pub(super) sink: Arc<dyn Sink>,
     /// The subscriptions that have a place in the limits.
-    places: Slot<BTreeSet<SubscriptionId>>,
+    places: MergeSlot<BTreeSet<SubscriptionId>>,
     /// The mutations that the client awaits. They are kept here until they are delivered as applied, so that
     /// they are still awaited after a restart of the ticker.
-    awaited: Slot<Vec<AwaitedCommit>>,
+    awaited: MergeSlot<Vec<AwaitedCommit>>,
 }
 
 impl ReactorShared {
@@ -77,15 +77,15 @@ impl ReactorShared {
             poller,
             clients: DashMap::new(),
             counters: ReactorCounters::default(),
-            commands: Slot::new(),
-            hint: Slot::new(),
+            commands: MergeSlot::new(),
+            hint: MergeSlot::new(),
             clients_ever: AtomicU64::new(0),
         }
     }
 
     pub(super) fn attach(&self, sink: Arc<dyn Sink>) -> ClientId {
         let id = ClientId(self.clients_ever.fetch_add(1, Ordering::Relaxed));
-        let client = AttachedClient { sink, places: Slot::new(), awaited: Slot::new() };
+        let client = AttachedClient { sink, places: MergeSlot::new(), awaited: MergeSlot::new() };
         self.clients.insert(id, Arc::new(client));
         id
     }

@@ -106,7 +106,7 @@ pub(super) enum ReactorEffect {
     DeclareInterest(BTreeSet<TableId>),
     /// Have the captures compared, because definitions may have changed.
     PublishDefinitions,
-    /// Wake the ticker at this time, and at no later time that was set before.
+    /// Set the timer, in place of an earlier one that would fire later.
     SetTimer(Instant),
     /// Log that the result of a handler's query became an error.
     LogError { handler: Arc<str>, result: Arc<QueryResult> },
@@ -124,7 +124,7 @@ pub(super) struct ReactorState {
     pace: Pace,
     phase: TickPhase,
     /// The snapshot that was published last.
-    snapshot: Option<Snapshot>,
+    published: Option<Snapshot>,
     /// Mutations that clients await.
     awaited: BTreeMap<ClientId, Vec<AwaitedCommit>>,
     /// Hints since the last tick began, as far as they may concern a live query.
@@ -171,7 +171,7 @@ impl ReactorState {
             pace: Pace::new(config.tick_min),
             config,
             phase: TickPhase::Idle,
-            snapshot: None,
+            published: None,
             awaited,
             hint: None,
             polled: false,
@@ -310,7 +310,7 @@ impl ReactorState {
             return;
         };
         self.phase = TickPhase::Closing { polled: cause.polled, found };
-        self.snapshot = Some(snapshot);
+        self.published = Some(snapshot);
         let inconsistent = self.table.inconsistent_clients();
         let mut updates = self.table.take_updates(&inconsistent);
         self.add_applied(&inconsistent, &mut updates);
@@ -403,7 +403,7 @@ impl ReactorState {
     /// order.
     fn take_applied(&mut self, client: ClientId) -> Vec<MutationId> {
         let Some(awaited) = self.awaited.get_mut(&client) else { return Vec::new() };
-        let contains = |xid| self.snapshot.as_ref().is_some_and(|snapshot| snapshot.contains(xid));
+        let contains = |xid| self.published.as_ref().is_some_and(|snapshot| snapshot.contains(xid));
         let applied = awaited.extract_if(.., |commit| commit.xid.is_none_or(contains));
         applied.map(|commit| commit.mutation).collect()
     }

@@ -34,18 +34,18 @@ pub(super) struct QueryExecutor {
 
 /// An open snapshot and the changes that it contains.
 pub(super) struct OpenedTick {
-    pub(super) snapshot: TickSnapshot,
+    pub(super) transaction: TickTransaction,
     pub(super) tail: Tail,
     pub(super) batch: Batch,
     /// Loaded when definitions may have changed.
     pub(super) relations: Option<Relations>,
 }
 
-/// The session that holds the snapshot of a tick.
-pub(super) enum TickSnapshot {
-    /// No query has run in the snapshot yet.
+/// The transaction of a tick, whose queries all read one snapshot.
+pub(super) enum TickTransaction {
+    /// No query has run in the transaction yet.
     Unused(Transaction),
-    /// The snapshot is divided into runs.
+    /// The transaction is divided into runs.
     Divided(Runs),
 }
 
@@ -72,7 +72,7 @@ pub(super) struct FinishedRun {
 
 /// Runs that have ended in one snapshot.
 pub(super) struct FinishedRuns {
-    pub(super) snapshot: TickSnapshot,
+    pub(super) transaction: TickTransaction,
     pub(super) relations: Arc<Relations>,
     pub(super) finished: Vec<FinishedRun>,
 }
@@ -104,22 +104,22 @@ impl QueryExecutor {
             } else {
                 None
             };
-            Ok(OpenedTick { snapshot: TickSnapshot::Unused(transaction), tail, batch, relations })
+            Ok(OpenedTick { transaction: TickTransaction::Unused(transaction), tail, batch, relations })
         };
         let opened = tokio::time::timeout(OPEN_TIMEOUT, opening).await;
         opened.unwrap_or_else(|_| Err(Fault::new(Code::Timeout, "the database did not answer").into()))
     }
 
-    /// Runs queries in a snapshot, one after the other.
+    /// Runs queries in the transaction of a tick, one after the other.
     pub(super) async fn run(
         &self,
-        snapshot: TickSnapshot,
+        transaction: TickTransaction,
         mut relations: Arc<Relations>,
         queries: Vec<QueryRun>,
     ) -> Result<FinishedRuns, LostTick> {
-        let mut runs = match snapshot {
-            TickSnapshot::Unused(transaction) => Runs::begin(transaction, relations.counted()).await?,
-            TickSnapshot::Divided(runs) => runs,
+        let mut runs = match transaction {
+            TickTransaction::Unused(transaction) => Runs::begin(transaction, relations.watched()).await?,
+            TickTransaction::Divided(runs) => runs,
         };
         let mut finished = Vec::with_capacity(queries.len());
         for QueryRun { group, mut invocation } in queries {
@@ -134,22 +134,22 @@ impl QueryExecutor {
             let outcome = live.answer.and_then(|body| limit_size(body, self.config.result_bytes_max));
             // A handler may ignore the failure of a statement. Its output is then based on a part of the
             // data.
-            let outcome = if outcome.is_ok() && !read.whole { Err(ignored_failure()) } else { outcome };
+            let outcome = if outcome.is_ok() && !read.complete { Err(ignored_failure()) } else { outcome };
             finished.push(FinishedRun {
                 group,
                 handler,
                 result: QueryResult::new(outcome, trace),
                 observed: live.observed,
                 reads: relations.sort(&read),
-                complete: read.whole,
+                complete: read.complete,
                 took: began.elapsed(),
             });
         }
-        Ok(FinishedRuns { snapshot: TickSnapshot::Divided(runs), relations, finished })
+        Ok(FinishedRuns { transaction: TickTransaction::Divided(runs), relations, finished })
     }
 }
 
-impl TickSnapshot {
+impl TickTransaction {
     /// Ends the transaction and returns its session to the pool.
     pub(super) async fn close(self) {
         match self {

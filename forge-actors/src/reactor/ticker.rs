@@ -13,13 +13,14 @@ use crate::kernel::time::format_duration;
 use crate::supervise::{Actor, ActorError, Context, Timer};
 
 use super::delivery::{Delivery, QueryResult, Tick};
+use super::groups::FAILURES_MAX;
 use super::messages::{ClientCommand, PollerMessage, TickerMessage};
 use super::query_key::{CallerKey, ClientId};
 use super::relations::{Relations, Untracked};
 use super::shared::ReactorShared;
 use super::signals;
 use super::state::{ReactorEffect, ReactorInput, ReactorState};
-use super::tick::{FinishedRuns, LostTick, OpenedTick, QueryRun, TickSnapshot};
+use super::tick::{FinishedRuns, LostTick, OpenedTick, QueryRun, TickTransaction};
 use super::updates::{ClientUpdate, TickUpdates};
 
 /// The least time between two warnings about slow ticks.
@@ -35,8 +36,8 @@ pub(super) struct TickerState {
     /// `None` while a tick is opening, and after a tick was lost: a new tail reports all tables as changed.
     tail: Option<Tail>,
     relations: Arc<Relations>,
-    /// The open snapshot of the tick under way, while no task uses it.
-    snapshot: Option<TickSnapshot>,
+    /// The open transaction of the tick under way, while no task uses it.
+    transaction: Option<TickTransaction>,
     /// The handler and the duration of the longest run in the tick under way.
     slowest: Option<(Arc<str>, Duration)>,
     /// When the log was last warned of a slow tick.
@@ -46,7 +47,7 @@ pub(super) struct TickerState {
 impl Actor for Ticker {
     type Message = TickerMessage;
     type State = TickerState;
-    const KIND: &'static str = "reactor ticker";
+    const KIND: &'static str = "ticker";
 
     async fn start(&self, cx: &Context<TickerMessage>) -> Result<TickerState, ActorError> {
         let shared = &self.shared;
@@ -70,7 +71,7 @@ impl Actor for Ticker {
             timer: None,
             tail: None,
             relations: Arc::default(),
-            snapshot: None,
+            transaction: None,
             slowest: None,
             slow_tick_warned: None,
         })
@@ -158,8 +159,8 @@ impl Ticker {
         opened: Result<OpenedTick, LostTick>,
     ) {
         match opened {
-            Ok(OpenedTick { snapshot, tail, batch, relations }) => {
-                state.snapshot = Some(snapshot);
+            Ok(OpenedTick { transaction, tail, batch, relations }) => {
+                state.transaction = Some(transaction);
                 state.tail = Some(tail);
                 if let Some(relations) = relations {
                     state.relations = Arc::new(relations);
@@ -177,8 +178,8 @@ impl Ticker {
         finished: Result<FinishedRuns, LostTick>,
     ) {
         match finished {
-            Ok(FinishedRuns { snapshot, relations, finished }) => {
-                state.snapshot = Some(snapshot);
+            Ok(FinishedRuns { transaction, relations, finished }) => {
+                state.transaction = Some(transaction);
                 state.relations = relations;
                 for run in &finished {
                     self.shared.counters.executions.fetch_add(1, Relaxed);
@@ -203,12 +204,9 @@ impl Ticker {
             tracing::debug!(?fault, "the schema changed during a tick, which is repeated");
         } else if failures == 0 {
             // Logged once for an outage, whose course the database monitor logs.
-            tracing::warn!(
-                ?fault,
-                "a tick failed and is repeated; live queries keep their results until then"
-            );
+            tracing::warn!(?fault, "live query tick failed; retrying");
         } else {
-            tracing::debug!(?fault, failures, "a tick failed again");
+            tracing::debug!(?fault, failures, "live query tick failed again; retrying");
         }
         self.step(cx, state, ReactorInput::Lost { during: lost.during, jitter: fastrand::f64() });
     }
@@ -253,7 +251,7 @@ impl Ticker {
             ReactorEffect::LogError { handler, result } => result.log_error(&handler),
             ReactorEffect::LogSuspended { handler } => tracing::error!(
                 %handler,
-                "the database session broke in each of the last runs of this live query, which is suspended"
+                "live query suspended: it broke its database session {FAILURES_MAX} times in a row"
             ),
             ReactorEffect::WarnUntracked { handler, relation } => {
                 warn_untracked(&handler, &relation, self.shared.executor.config.uncaptured_refresh);
@@ -270,10 +268,10 @@ impl Ticker {
     }
 
     fn run_queries(&self, cx: &Context<TickerMessage>, state: &mut TickerState, runs: Vec<QueryRun>) {
-        let Some(snapshot) = state.snapshot.take() else { return };
+        let Some(transaction) = state.transaction.take() else { return };
         let (shared, relations) = (Arc::clone(&self.shared), Arc::clone(&state.relations));
         cx.spawn_message("run", async move {
-            let finished = shared.executor.run(snapshot, relations, runs).await;
+            let finished = shared.executor.run(transaction, relations, runs).await;
             TickerMessage::RunsFinished(Box::new(finished))
         });
     }
@@ -331,9 +329,9 @@ impl Ticker {
 }
 
 fn close_snapshot(cx: &Context<TickerMessage>, state: &mut TickerState) {
-    let Some(snapshot) = state.snapshot.take() else { return };
+    let Some(transaction) = state.transaction.take() else { return };
     cx.spawn_message("close", async move {
-        snapshot.close().await;
+        transaction.close().await;
         TickerMessage::SnapshotClosed
     });
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::client_state::{OpenedSubscription, ends_subscription};
+use super::client_state::OpenedSubscription;
 use super::connection;
 use super::frame::ClientFrame;
 use super::messages::{CompletedMutation, SessionId, SessionInfo, SessionMessage, SessionTimeout};
@@ -21,7 +21,7 @@ use crate::app::token::Tokens;
 use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
-use crate::kernel::slot::Slot;
+use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::time::Timestamp;
 use crate::kernel::trace::TraceContext;
 use crate::reactor::{Client, MutationId, QueryResult, Sink, Version};
@@ -36,7 +36,7 @@ pub(super) struct SessionActor {
     shared: Arc<SessionShared>,
     client: RemoteClient,
     /// Taken at the start. A session is never restarted, since its socket cannot be opened again.
-    socket: Arc<Slot<SessionSocket>>,
+    socket: Arc<MergeSlot<SessionSocket>>,
 }
 
 pub(super) struct LiveSession {
@@ -58,7 +58,7 @@ impl SessionActor {
         id: SessionId,
         shared: Arc<SessionShared>,
         client: RemoteClient,
-        socket: Arc<Slot<SessionSocket>>,
+        socket: Arc<MergeSlot<SessionSocket>>,
     ) -> Self {
         Self { id, shared, client, socket }
     }
@@ -141,11 +141,12 @@ impl SessionActor {
             Code::Overloaded | Code::Unavailable => {
                 live.buffer.close(CloseCode::TryAgainLater.because(fault));
             }
-            code => {
+            _ => {
                 let refusal = QueryResult { version: Version(0), outcome: Err(fault), trace };
                 refusal.log_error(self.loggable_name(&name));
+                let ended = refusal.ends_subscription();
                 live.buffer.refuse_subscription(id, refusal);
-                if ends_subscription(code) {
+                if ended {
                     self.step(cx, live, SessionInput::SubscriptionsEnded(vec![id]));
                 }
             }
@@ -191,13 +192,13 @@ impl SessionActor {
     /// Logs an error at info, as for a call over HTTP: the client was sent the trace id of that line. A
     /// success is logged at debug.
     fn log(&self, completed: &CompletedMutation, trace_id: &str) {
-        let function = self.loggable_name(&completed.name);
+        let handler = self.loggable_name(&completed.name);
         match &completed.result {
-            Ok(_) => tracing::debug!(function, trace_id, "mutation answered"),
+            Ok(_) => tracing::debug!(handler, trace_id, "mutation answered"),
             Err(fault) => {
-                fault.log_hidden(function, trace_id);
+                fault.log_cause(handler, trace_id);
                 let code = fault.code().name();
-                tracing::info!(function, trace_id, code, "mutation answered with an error");
+                tracing::info!(handler, trace_id, code, "mutation answered with an error");
             }
         }
     }

@@ -12,7 +12,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::kernel::fault::Code;
 use crate::reactor::{Modification, MutationId, QueryResult, SubscriptionId, Tick, Version};
 
 /// Bytes of an entry of a transition around its result, at most.
@@ -27,7 +26,7 @@ pub(super) struct ClientState {
     /// The snapshot that the client has been brought to: `to` of the last transition.
     delivered_tick: u64,
     /// Boxed, because a node of the map has space for eleven entries, and most clients have few.
-    subscriptions: BTreeMap<SubscriptionId, Box<DeliveredResult>>,
+    subscriptions: BTreeMap<SubscriptionId, Box<SentSubscription>>,
     /// Subscriptions that were reopened and have no result yet. Until they have, no transition is made: of
     /// two results that belong together the client would see one from before and one from after a change.
     reopened: BTreeSet<SubscriptionId>,
@@ -36,10 +35,11 @@ pub(super) struct ClientState {
     pending: PendingFrame,
 }
 
-/// A subscription, and the version of the result that the client has.
+/// A subscription, and the version of its result that the client has.
 #[derive(Debug)]
-struct DeliveredResult {
-    client_id: u32,
+struct SentSubscription {
+    /// The number that the client gave the subscription.
+    client_subscription: u32,
     version: Option<Version>,
 }
 
@@ -56,8 +56,8 @@ struct PendingFrame {
 pub(super) struct OpenedSubscription {
     /// The session's own id, never used before.
     pub(super) id: SubscriptionId,
-    /// The client's number.
-    pub(super) client_id: u32,
+    /// The number that the client gave the subscription.
+    pub(super) client_subscription: u32,
     /// The version of the result that the client says it has.
     pub(super) version: Option<Version>,
     /// The id under which the same subscription was open until now. The client keeps what it was sent under
@@ -79,8 +79,8 @@ pub(super) struct TransitionFrame {
 /// One subscription's entry in a transition.
 #[derive(Debug)]
 pub(super) struct ResultMod {
-    /// The client's number.
-    pub(super) client_id: u32,
+    /// The number that the client gave the subscription.
+    pub(super) client_subscription: u32,
     pub(super) change: ResultChange,
     pub(super) result: Arc<QueryResult>,
 }
@@ -100,12 +100,12 @@ impl ClientState {
     /// Opens a subscription. A pending result of the subscription that is replaced is dropped: it may be of
     /// another caller.
     pub(super) fn open(&mut self, opened: OpenedSubscription) {
-        let OpenedSubscription { id, client_id, mut version, replaces } = opened;
+        let OpenedSubscription { id, client_subscription, mut version, replaces } = opened;
         if let Some(former) = replaces {
             version = self.remove(former).and_then(|delivered| delivered.version);
             self.reopened.insert(id);
         }
-        self.subscriptions.insert(id, Box::new(DeliveredResult { client_id, version }));
+        self.subscriptions.insert(id, Box::new(SentSubscription { client_subscription, version }));
     }
 
     /// Closes a subscription; its pending result is dropped.
@@ -113,7 +113,7 @@ impl ClientState {
         self.remove(id);
     }
 
-    fn remove(&mut self, id: SubscriptionId) -> Option<Box<DeliveredResult>> {
+    fn remove(&mut self, id: SubscriptionId) -> Option<Box<SentSubscription>> {
         self.reopened.remove(&id);
         self.pending.results.remove(&id);
         self.subscriptions.remove(&id)
@@ -159,9 +159,11 @@ impl ClientState {
         transition.mods.reserve_exact(results.len());
         for (id, result) in results {
             let bytes_left = bytes_max.saturating_sub(transition.bytes);
-            let Some((client_id, change)) = self.deliver_result(id, &result, bytes_left) else { continue };
+            let Some((client_subscription, change)) = self.deliver_result(id, &result, bytes_left) else {
+                continue;
+            };
             transition.bytes += MOD_BYTES + bytes_of(change, &result);
-            transition.mods.push(ResultMod { client_id, change, result });
+            transition.mods.push(ResultMod { client_subscription, change, result });
         }
         Some(transition)
     }
@@ -174,7 +176,7 @@ impl ClientState {
         bytes_left: usize,
     ) -> Option<(u32, ResultChange)> {
         let delivered = self.subscriptions.get_mut(&id)?;
-        let client_id = delivered.client_id;
+        let client_subscription = delivered.client_subscription;
         let change = match &result.outcome {
             Ok(_) if delivered.version == Some(result.version) => ResultChange::Unchanged,
             Ok(data) if data.len() + MOD_BYTES <= bytes_left => ResultChange::Snapshot,
@@ -185,10 +187,10 @@ impl ClientState {
             ResultChange::Snapshot | ResultChange::Unchanged => Some(result.version),
             ResultChange::Error | ResultChange::TooLarge => None,
         };
-        if is_final(result) {
+        if result.ends_subscription() {
             self.subscriptions.remove(&id);
         }
-        Some((client_id, change))
+        Some((client_subscription, change))
     }
 }
 
@@ -199,14 +201,4 @@ fn bytes_of(change: ResultChange, result: &QueryResult) -> usize {
         (ResultChange::Unchanged, _) => 0,
         _ => 2 * MOD_BYTES,
     }
-}
-
-/// The subscription ends with this result.
-pub(super) fn is_final(result: &QueryResult) -> bool {
-    result.outcome.as_ref().is_err_and(|fault| ends_subscription(fault.code()))
-}
-
-/// Errors after which running the query again makes no sense.
-pub(super) fn ends_subscription(code: Code) -> bool {
-    matches!(code, Code::NotFound | Code::Unauthenticated | Code::PermissionDenied | Code::Validation)
 }

@@ -86,7 +86,7 @@ impl Actor for SessionDrainer {
         if tokio::time::timeout(drain_timeout(&self.shared), self.shared.sockets.wait()).await.is_err() {
             tracing::warn!(
                 sessions = self.shared.sockets.len(),
-                "the drain timed out: the sessions that are left are cut off"
+                "session drain timed out: the remaining sessions are closed"
             );
         }
     }

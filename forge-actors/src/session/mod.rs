@@ -1,5 +1,5 @@
 //! Sessions: one supervised actor for each WebSocket, which speaks the frames of the reference
-//! (`websocket.md`).
+//! (`websocket.md`). A part of the gateway subsystem: `node/gateway/sessions`, section `[sessions]`.
 //!
 //! ```text
 //!   client ──frames──▶ connection ──▶ mailbox ──▶ SessionActor: SessionState::step decides, the actor acts
@@ -69,7 +69,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::slot::Slot;
+use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::time::secs;
 use crate::supervise::{ActorCallError, ChildSpec, Children, DynamicSpec, Mailbox, Restart};
 
@@ -145,7 +145,7 @@ impl Sessions {
         let socket = SessionSocket::new(id, stream, early_bytes, permit, Arc::clone(&self.shared));
         // The semaphore is never closed.
         let _start = self.shared.starts.acquire().await;
-        let slot = Arc::new(Slot::new());
+        let slot = Arc::new(MergeSlot::new());
         slot.put(|place| *place = Some(socket));
         let (shared, waiting) = (Arc::clone(&self.shared), Arc::clone(&slot));
         let make = move || SessionActor::new(id, Arc::clone(&shared), client.clone(), Arc::clone(&waiting));

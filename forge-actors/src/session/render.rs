@@ -95,9 +95,9 @@ pub(super) fn transition(transition: &TransitionFrame, bytes_max: usize) -> Text
 }
 
 fn put_mod(payload: &mut Vec<u8>, modification: &ResultMod, bytes_max: usize) {
-    let ResultMod { client_id, change, result } = modification;
+    let ResultMod { client_subscription, change, result } = modification;
     let version = result.version;
-    put(payload, format_args!(r#"{{"id":{client_id}"#));
+    put(payload, format_args!(r#"{{"id":{client_subscription}"#));
     match (change, &result.outcome) {
         (ResultChange::Unchanged, _) => {
             put(payload, format_args!(r#","unchanged":true,"version":"{version}""#));

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::client_state::{ClientState, OpenedSubscription, TransitionFrame, is_final};
+use super::client_state::{ClientState, OpenedSubscription, TransitionFrame};
 use super::limits::REPLIES_WAITING_MAX;
 use super::messages::SessionMessage;
 use super::signals::SessionSignals;
@@ -95,7 +95,7 @@ impl SendBuffer {
     fn deliver(&self, tick: Tick, mods: Vec<Modification>, applied: Vec<MutationId>) {
         let ended: Vec<_> = mods
             .iter()
-            .filter(|modification| is_final(&modification.result))
+            .filter(|modification| modification.result.ends_subscription())
             .map(|modification| modification.subscription)
             .collect();
         if !ended.is_empty() {

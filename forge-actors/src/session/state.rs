@@ -130,8 +130,8 @@ pub(super) struct SessionState {
     /// By the client's number. Boxed, because a node of the map has space for eleven entries, and most
     /// clients have few.
     subscriptions: BTreeMap<u32, Box<ClientSubscription>>,
-    /// Some subscriptions wait for another token to be opened or reopened.
-    stale: bool,
+    /// True while subscriptions wait for another token to be opened or reopened.
+    reopen_pending: bool,
     last_id: u32,
     /// Mutations that wait for their turn, with the caller who sent them.
     waiting: VecDeque<(MutationRequest, Caller)>,
@@ -180,7 +180,7 @@ impl SessionState {
             token: None,
             lapsed: false,
             subscriptions: BTreeMap::new(),
-            stale: false,
+            reopen_pending: false,
             last_id: 0,
             waiting: VecDeque::new(),
             running: None,
@@ -265,7 +265,7 @@ impl SessionState {
         self.token = token;
         self.lapsed = false;
         let mut outputs = vec![SessionOutput::SetTimer(self.expiry(now)), SessionOutput::HoldResults(true)];
-        if !same_caller || self.stale {
+        if !same_caller || self.reopen_pending {
             outputs.extend(self.reopen_subscriptions());
         }
         outputs.extend([SessionOutput::Authenticated(Ok(())), SessionOutput::HoldResults(false)]);
@@ -277,9 +277,9 @@ impl SessionState {
         if self.phase == SessionPhase::Leaving {
             return Vec::new();
         }
-        let SubscribeRequest { id: client_id, name, args, version } = request;
-        if self.subscriptions.contains_key(&client_id) {
-            return vec![violation(format!("the subscription {client_id} exists"))];
+        let SubscribeRequest { id: client_subscription, name, args, version } = request;
+        if self.subscriptions.contains_key(&client_subscription) {
+            return vec![violation(format!("the subscription {client_subscription} exists"))];
         }
         if self.subscriptions.len() >= self.limits.subscriptions_max {
             let subscriptions_max = self.limits.subscriptions_max;
@@ -287,25 +287,25 @@ impl SessionState {
         }
         let id = self.next_id();
         let subscription = Box::new(ClientSubscription { id, name, args, version, opened: !self.lapsed });
-        let opened = OpenedSubscription { id, client_id, version, replaces: None };
+        let opened = OpenedSubscription { id, client_subscription, version, replaces: None };
         let invocation = self.query(&subscription);
-        self.subscriptions.insert(client_id, subscription);
+        self.subscriptions.insert(client_subscription, subscription);
         if self.lapsed {
-            self.stale = true;
+            self.reopen_pending = true;
             return Vec::new();
         }
         vec![SessionOutput::Subscribe(opened, Box::new(invocation))]
     }
 
     /// A number that is not subscribed is ignored: the server may have ended the subscription first.
-    fn unsubscribe(&mut self, client_id: u32) -> Vec<SessionOutput> {
-        let closed = self.subscriptions.remove(&client_id);
+    fn unsubscribe(&mut self, client_subscription: u32) -> Vec<SessionOutput> {
+        let closed = self.subscriptions.remove(&client_subscription);
         closed.map(|subscription| SessionOutput::Unsubscribe(subscription.id)).into_iter().collect()
     }
 
     fn reactor_restarted(&mut self) -> Vec<SessionOutput> {
         if self.lapsed {
-            self.stale = true;
+            self.reopen_pending = true;
             return Vec::new();
         }
         self.reopen_subscriptions()
@@ -313,14 +313,14 @@ impl SessionState {
 
     /// Opens every subscription again, under a new id, for the current caller.
     fn reopen_subscriptions(&mut self) -> Vec<SessionOutput> {
-        self.stale = false;
+        self.reopen_pending = false;
         let mut subscriptions = std::mem::take(&mut self.subscriptions);
         let mut outputs = Vec::with_capacity(subscriptions.len());
-        for (client_id, subscription) in &mut subscriptions {
+        for (&client_subscription, subscription) in &mut subscriptions {
             let former = std::mem::replace(&mut subscription.id, self.next_id());
             let replaces = std::mem::replace(&mut subscription.opened, true).then_some(former);
             let (id, version) = (subscription.id, subscription.version);
-            let opened = OpenedSubscription { id, client_id: *client_id, version, replaces };
+            let opened = OpenedSubscription { id, client_subscription, version, replaces };
             outputs.push(SessionOutput::Subscribe(opened, Box::new(self.query(subscription))));
         }
         self.subscriptions = subscriptions;

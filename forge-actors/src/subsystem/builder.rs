@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use super::section::{ConfigSection, Sections};
 use crate::kernel::ids::NodeId;
@@ -23,6 +24,10 @@ impl NodeProfile {
         self.roles.iter().any(|own| own == role)
     }
 }
+
+/// The address on which a node answers HTTP.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpAddress(pub SocketAddr);
 
 /// A node that is being built.
 ///

@@ -38,7 +38,7 @@ pub struct ActorNote {
     /// What may be stopped by a command.
     pub stop: StopRule,
     /// Which commands travel through it.
-    pub carries: Carries,
+    pub route: CommandRoute,
 }
 
 /// What an administrator may stop. Everything else can only be restarted: the node cannot do without it, or
@@ -56,19 +56,19 @@ pub enum StopRule {
 /// The commands that travel through an actor. It would wait for such a command, or cut off its answer, so
 /// the command is carried out after its answer was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carries {
+pub enum CommandRoute {
     /// None.
-    Nothing,
+    None,
     /// Every command to this node.
-    Commands,
+    All,
     /// Those that come from other nodes.
-    PeerCommands,
+    FromPeers,
 }
 
 impl ActorNote {
     /// An actor that can be restarted at any time, and not stopped.
     pub const fn new(path: &'static ActorPath, about: &'static str) -> Self {
-        Self { path, about, stop: StopRule::Nothing, carries: Carries::Nothing }
+        Self { path, about, stop: StopRule::Nothing, route: CommandRoute::None }
     }
 
     /// The node goes on without it and what runs below it.
@@ -84,14 +84,14 @@ impl ActorNote {
     }
 
     /// Every command to this node travels through it.
-    pub const fn carries_commands(mut self) -> Self {
-        self.carries = Carries::Commands;
+    pub const fn routes_commands(mut self) -> Self {
+        self.route = CommandRoute::All;
         self
     }
 
     /// Commands of other nodes travel through it.
-    pub const fn carries_peer_commands(mut self) -> Self {
-        self.carries = Carries::PeerCommands;
+    pub const fn routes_peer_commands(mut self) -> Self {
+        self.route = CommandRoute::FromPeers;
         self
     }
 
@@ -172,7 +172,7 @@ pub(crate) trait Health: Send + Sync {
     /// Waits for the next change; for ever when there will be none.
     fn changed(&mut self) -> BoxFuture<'_, ()>;
     /// A second one that sees the same changes.
-    fn again(&self) -> Box<dyn Health>;
+    fn clone_box(&self) -> Box<dyn Health>;
 }
 
 struct WatchedHealth<T> {
@@ -193,7 +193,7 @@ impl<T: Send + Sync + 'static> Health for WatchedHealth<T> {
         })
     }
 
-    fn again(&self) -> Box<dyn Health> {
+    fn clone_box(&self) -> Box<dyn Health> {
         Box::new(Self { state: self.state.clone(), judge: self.judge })
     }
 }

@@ -162,7 +162,7 @@ impl ReadinessWatcher {
     /// Brings the checks up to date whenever something may have changed, for as long as it is polled.
     async fn watch(self) -> Result<(), ActorError> {
         let healths = self.conditions.iter().filter_map(|condition| condition.health.as_ref());
-        let mut healths: Vec<_> = healths.map(|health| health.again()).collect();
+        let mut healths: Vec<_> = healths.map(|health| health.clone_box()).collect();
         loop {
             // Read before the comparison, so that an entry written during it wakes the next one.
             let seen = self.tree.journal().events_last();

@@ -35,7 +35,7 @@ pub struct SectionEntry {
     read: fn(serde_json::Value) -> Result<Arc<dyn AnySection>, SectionError>,
 }
 
-/// A value that is not one of its key.
+/// A value that its key does not accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SectionError {
     /// The key, without the section's name.

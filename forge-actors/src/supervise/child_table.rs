@@ -23,6 +23,7 @@ use super::state::{ChildAction, ChildEvent, ChildKey, ChildStates, ExitKind, Res
 use super::supervisor::{BudgetExhausted, ChildExit, SupervisorCommand, SupervisorKind};
 use super::tree::{ActorState, Tree};
 use crate::kernel::error_chain::error_chain;
+use crate::kernel::time::format_duration;
 
 /// The children of one supervisor.
 pub(super) struct ChildTable {
@@ -376,7 +377,11 @@ impl SupervisedChild {
     async fn wait_until_dropped(&mut self, tree: &Tree) {
         let Some(live) = self.live.take() else { return };
         if timeout(KILL_DEADLINE, live.task).await.is_err() {
-            tracing::error!(path = %self.entry.path, "an actor that ended is still being dropped");
+            let waited = format_duration(KILL_DEADLINE);
+            tracing::error!(
+                path = %self.entry.path,
+                "actor state not dropped within {waited} after its end; restarting anyway"
+            );
         }
         if live.stopping.is_some() {
             tree.ended_below(&self.entry.path);

@@ -1,5 +1,6 @@
-//! Periodic duties: the trait, the schedule, the results. [`ChildSpec::periodic`](super::ChildSpec::periodic)
-//! and [`ChildSpec::elected`](super::ChildSpec::elected) make the child that runs a duty.
+//! Periodic jobs (duties): the trait, the schedule, the results.
+//! [`ChildSpec::periodic`](super::ChildSpec::periodic) and [`ChildSpec::elected`](super::ChildSpec::elected)
+//! make the child that runs a duty.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! Both rings number their entries from 1 without gaps, so a reader keeps the number of the last entry that
 //! it read and learns how many entries were overwritten since. Writing takes a short lock and never waits for
 //! readers. Each ring holds at most [`JOURNAL_ENTRIES_MAX`] entries; the oldest is overwritten. The crash
-//! sink (`telemetry/crashes.rs`) stores crashes for longer.
+//! sink (`telemetry/crash_writer.rs`) stores crashes for longer.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -7,10 +7,11 @@
 //!
 //! | made by | what it is |
 //! |---|---|
-//! | [`ChildSpec::with_mailbox`] | an [`Actor`] that other actors address |
+//! | [`ChildSpec::actor`] | an [`Actor`], and the address at which other actors reach it |
+//! | [`ChildSpec::with_mailbox`] | the same for a mailbox that was made before the actor |
 //! | [`ChildSpec::unaddressed`] | an [`Actor`] that lives by its own timers and tasks |
 //! | [`ChildSpec::task`] | a loop without messages |
-//! | [`ChildSpec::periodic`], [`ChildSpec::elected`] | a [`Duty`] that runs again and again |
+//! | [`ChildSpec::periodic`], [`ChildSpec::elected`] | a periodic job ([`Duty`]), on each node or on one |
 //! | [`ChildSpec::supervisor`], [`ChildSpec::dynamic`] | a supervisor with children of its own |
 //!
 //! The states of a child (`state::ChildState`; the tree shows them finer, as [`ActorState`]):

@@ -24,7 +24,7 @@ pub(super) struct ExpireCrashes {
 
 impl Duty for ExpireCrashes {
     type Term = Term;
-    const KIND: &'static str = "expire_crashes";
+    const KIND: &'static str = "crash_expiry";
 
     async fn run(&mut self, term: Term) -> Result<RunReport, Fault> {
         if !self.database.state().borrow().is_up() {

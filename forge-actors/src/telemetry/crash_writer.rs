@@ -48,7 +48,7 @@ impl WriteCrashes {
 
 impl Duty for WriteCrashes {
     type Term = ();
-    const KIND: &'static str = "write_crashes";
+    const KIND: &'static str = "crashes";
 
     async fn run(&mut self, (): ()) -> Result<RunReport, Fault> {
         Ok(RunReport::handled(self.write_new().await?))

@@ -15,7 +15,7 @@ pub(super) struct FoldMetrics {
 
 impl Duty for FoldMetrics {
     type Term = ();
-    const KIND: &'static str = "fold_metrics";
+    const KIND: &'static str = "metrics";
 
     async fn run(&mut self, (): ()) -> Result<RunReport, Fault> {
         self.handle.run_upkeep();

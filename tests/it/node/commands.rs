@@ -16,7 +16,7 @@ async fn the_tree_of_a_running_node_is_printed() {
     let admin = probe::admin_token();
     let printed = ask(&node, "actors", &["--color", "never", "--token", &admin]).await;
     assert_eq!(printed.code(), 0, "{}", printed.stderr);
-    for word in ["database", "functions", "gateway", "running", "one_for_one 5 left", "fold_metrics"] {
+    for word in ["database", "functions", "gateway", "running", "one_for_one 5 left", "crash_expiry"] {
         assert!(printed.stdout.contains(word), "the tree lacks `{word}`:\n{}", printed.stdout);
     }
     let printed = ask(&node, "actors", &["--json", "--token", &admin]).await;

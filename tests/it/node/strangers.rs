@@ -97,7 +97,8 @@ async fn a_node_with_another_secret_is_logged_once_on_both_sides() {
     for (node, other, side) in [(&mut old, "young", "listener"), (&mut young, "old", "dialer")] {
         let log = node.process().stderr().clone();
         let line =
-            until("the missing link is logged", PATIENCE, || async { log.line("is not linked") }).await;
+            until("the missing link is logged", PATIENCE, || async { log.line("mesh handshake rejected") })
+                .await;
         assert!(
             line.contains("WARN")
                 && line.contains(&format!("peer={other}"))
@@ -110,7 +111,7 @@ async fn a_node_with_another_secret_is_logged_once_on_both_sides() {
             (metric(node, &failed).await >= so_far + 3.0).then_some(())
         })
         .await;
-        assert_eq!(log.text().matches("is not linked").count(), 1, "{}", log.text());
+        assert_eq!(log.text().matches("mesh handshake rejected").count(), 1, "{}", log.text());
     }
     assert!(reason(&old, "young").await.is_some_and(|reason| reason.contains("another secret")));
 }

@@ -62,8 +62,8 @@ async fn the_trace_of_an_error_finds_a_line_of_the_log() {
         socket.send(json!({ "type": "mut", "id": id + 1, "name": name, "args": args })).await;
         let error = socket.frame_of("mutResult").await["error"].take();
         let trace = error["traceId"].as_str().expect("a trace id").to_owned();
-        let function = if name == "no.such" { "unknown" } else { name };
-        await_line(&mut node, &trace, |line| line["function"] == function && line["code"] == error["code"])
+        let handler = if name == "no.such" { "unknown" } else { name };
+        await_line(&mut node, &trace, |line| line["handler"] == handler && line["code"] == error["code"])
             .await;
         if error["code"] == "INTERNAL" {
             await_line(&mut node, &trace, |line| {
@@ -77,7 +77,7 @@ async fn the_trace_of_an_error_finds_a_line_of_the_log() {
         socket.subscribe(id, name, args).await;
         let error = socket.frame_of("transition").await["mods"][0]["error"].take();
         let trace = error["traceId"].as_str().expect("a trace id").to_owned();
-        await_line(&mut node, &trace, |line| line["function"] == name && line["code"] == error["code"]).await;
+        await_line(&mut node, &trace, |line| line["handler"] == name && line["code"] == error["code"]).await;
     }
 }
 

@@ -92,7 +92,7 @@ fn the_run_that_reads_the_caller_splits_the_query_before_anything_is_delivered()
     // One run reads more than the identity: all groups are split further, at once.
     driver.change(ORDERS);
     driver.tick(|_, user| {
-        let observed = if user == Some("bob") { Observed::Peer } else { Observed::Identity };
+        let observed = if user == Some("bob") { Observed::Connection } else { Observed::Identity };
         RunOutcome { observed, ..answer(format!("{} at home", user.unwrap_or("nobody"))) }
     });
     assert_eq!(driver.groups(), 3, "one for each client");

@@ -126,9 +126,9 @@ fn reopened_subscriptions_are_sent_together() {
     deliver(&mut client, 1, &[(1, "1"), (2, "2")], &[]);
     transition(&mut client).expect("the first results");
     // Reopened twice before the client could be sent anything.
-    for (former, id, client_id) in [(1, 3, 10), (2, 4, 20), (3, 5, 10), (4, 6, 20)] {
+    for (former, id, client_subscription) in [(1, 3, 10), (2, 4, 20), (3, 5, 10), (4, 6, 20)] {
         let replaces = Some(SubscriptionId(former));
-        client.open(OpenedSubscription { replaces, ..opened(id, client_id) });
+        client.open(OpenedSubscription { replaces, ..opened(id, client_subscription) });
     }
     deliver(&mut client, 2, &[(1, "of the former caller"), (5, "1")], &[]);
     assert_eq!(transition(&mut client), None, "the other one has no result yet");

@@ -36,6 +36,6 @@ fn version_of(body: &str) -> Version {
     Version(body.bytes().fold(7, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte))))
 }
 
-fn opened(id: u32, client_id: u32) -> OpenedSubscription {
-    OpenedSubscription { id: SubscriptionId(id), client_id, version: None, replaces: None }
+fn opened(id: u32, client_subscription: u32) -> OpenedSubscription {
+    OpenedSubscription { id: SubscriptionId(id), client_subscription, version: None, replaces: None }
 }

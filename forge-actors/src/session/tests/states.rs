@@ -84,7 +84,7 @@ impl Session {
     fn subscribe(&mut self, id: u32) -> (SubscriptionId, Option<String>) {
         match self.receive(1, subscription(id, None)).as_slice() {
             [SessionOutput::Subscribe(opened, invocation)] => {
-                assert_eq!((opened.client_id, opened.replaces), (id, None));
+                assert_eq!((opened.client_subscription, opened.replaces), (id, None));
                 (opened.id, invocation.caller.identity.as_ref().map(|identity| identity.subject.clone()))
             }
             other => panic!("{other:?}"),
@@ -203,7 +203,7 @@ fn another_caller_gets_subscriptions_of_its_own() {
             matches!(rest, [SessionOutput::Authenticated(Ok(())), SessionOutput::HoldResults(false)]),
             "{rest:?}"
         );
-        assert_eq!((opened.replaces, opened.client_id), (Some(former), 7));
+        assert_eq!((opened.replaces, opened.client_subscription), (Some(former), 7));
         assert_ne!(opened.id, former);
         former = opened.id;
         assert_eq!(invocation.caller.identity.as_ref().map(|identity| identity.subject.as_str()), subject);
@@ -332,7 +332,7 @@ fn subscriptions_are_reopened_when_the_reactor_restarted() {
     let (first, _) = session.subscribe(7);
     let outputs = session.step(11, SessionInput::ReactorRestarted);
     let [SessionOutput::Subscribe(opened, _)] = outputs.as_slice() else { panic!("{outputs:?}") };
-    assert_eq!((opened.replaces, opened.client_id), (Some(first), 7));
+    assert_eq!((opened.replaces, opened.client_subscription), (Some(first), 7));
 }
 
 #[test]
@@ -357,9 +357,9 @@ fn a_subscription_made_after_an_expiry_waits_for_the_next_token() {
     else {
         panic!("{outputs:?}")
     };
-    assert_eq!((seven.client_id, seven.replaces), (7, Some(first)));
+    assert_eq!((seven.client_subscription, seven.replaces), (7, Some(first)));
     assert_eq!(
-        (eight.client_id, eight.replaces, eight.version),
+        (eight.client_subscription, eight.replaces, eight.version),
         (8, None, Some(Version(5))),
         "the version that the client has still counts"
     );

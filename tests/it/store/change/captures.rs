@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use forge_actors::change::capture_check::CaptureCheck;
 use forge_actors::change::captures::{CaptureReconciler, CaptureSetting, Reconciled, reconcile};
-use forge_actors::change::compactor::CaptureCheck;
 use forge_actors::change::config::CaptureConfig;
 use forge_actors::change::{Hint, HintHub, Topic};
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
