@@ -1,8 +1,8 @@
 /**
- * The client: one connection for everything that is live, HTTP for single calls.
+ * The client: one WebSocket connection for live queries and mutations, HTTP for single calls.
  *
- * `watch` and `mutate` open the connection when they are first used. `mutate` always travels on it: it is kept while there is none, is
- * sent again after one broke, and happens once. `call` is one HTTP request, which is never repeated behind the caller's back.
+ * The first `watch` or `mutate` opens the connection. A mutation waits while there is no connection and is sent again when the connection
+ * broke; the node runs it once. `call` is one HTTP request, which is repeated only when its token was refused.
  */
 import { type CallOptions } from "./http.js";
 import { type Connection } from "./link.js";
@@ -12,37 +12,37 @@ import { type Result } from "./result.js";
 import type { Store } from "./store.js";
 import { type GetToken } from "./tokens.js";
 export interface ForgeOptions {
-    /** Where the node is, relative to the page: `"/"` when it serves the page. */
+    /** Address of the node, relative to the page: `"/"` when the node serves the page. */
     url: string | URL;
     getToken?: GetToken;
-    /** `contract` of the generated `api.ts`. */
+    /** The `contract` of the generated `api.ts`. */
     contract?: string;
-    /** How long a live query stays subscribed after its last listener left. */
+    /** Milliseconds for which a live query stays subscribed after its last listener left. */
     lingerMs?: number;
     fetch?: typeof globalThis.fetch;
     WebSocket?: typeof globalThis.WebSocket;
 }
 export interface MutateOptions<Args> {
-    /** Shows the outcome before it is there. It runs again whenever what it changes is told anew, so it must not do anything else. */
+    /** Shows the expected outcome until the node sends the real one. Runs again on each new result, so it must have no other effect. */
     optimistic?: (store: LocalStore, args: Args) => void;
 }
 export interface Forge {
-    /** One request over HTTP. */
+    /** Calls a handler by one HTTP request. */
     call<Args, Output, AppError>(ref: AnyRef<Args, Output, AppError>, ...args: Params<Args, [options?: CallOptions]>): Promise<Result<Output, AppError>>;
-    /** A mutation over the connection: in order, sent until its outcome is known, done once. */
+    /** Runs a mutation over the connection: in the order of the calls, sent until its outcome is known, run once. */
     mutate<Args, Output, AppError>(ref: MutationRef<Args, Output, AppError>, ...args: Params<Args, [options?: MutateOptions<Args>]>): Promise<Result<Output, AppError>>;
-    /** A live query. It is subscribed while somebody listens. */
+    /** A live query, which is subscribed while it has a listener. */
     watch<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...args: Params<Args>): Watch<Output, AppError>;
     readonly connection: Store<Connection>;
-    /** Grows whenever data were forgotten because somebody else is signed in. */
-    readonly era: number;
-    /** Connects now instead of with the first live query. */
+    /** Grows whenever all data are dropped because another user signed in or the user signed out. */
+    readonly sessionEpoch: number;
+    /** Connects now instead of at the first live query or mutation. */
     connect(): void;
-    /** The application has another token (somebody signed in): asks `getToken` for it and tells the node. */
+    /** Asks `getToken` for another token, because a user signed in, and sends it to the node. */
     authenticate(): void;
-    /** Forgets the token and all data, gives pending mutations up, and tells the node. `getToken` is not asked until `authenticate`. */
+    /** Drops the token and all data, fails pending mutations, and signs out at the node. `getToken` is not called until `authenticate`. */
     signOut(): void;
-    /** Ends everything: connection, timers, listeners, and mutations, as `CANCELLED` or `OUTCOME_UNKNOWN`. */
+    /** Closes the connection, stops timers, removes listeners, and fails mutations as `CANCELLED` or `OUTCOME_UNKNOWN`. */
     close(): void;
 }
 export declare function createForge(options: ForgeOptions): Forge;

@@ -1,8 +1,8 @@
 /**
- * The client: one connection for everything that is live, HTTP for single calls.
+ * The client: one WebSocket connection for live queries and mutations, HTTP for single calls.
  *
- * `watch` and `mutate` open the connection when they are first used. `mutate` always travels on it: it is kept while there is none, is
- * sent again after one broke, and happens once. `call` is one HTTP request, which is never repeated behind the caller's back.
+ * The first `watch` or `mutate` opens the connection. A mutation waits while there is no connection and is sent again when the connection
+ * broke; the node runs it once. `call` is one HTTP request, which is repeated only when its token was refused.
  */
 import { Http } from "./http.js";
 import { Link } from "./link.js";
@@ -21,50 +21,50 @@ export function createForge(options) {
     const tokens = new Tokens(options.getToken);
     const http = new Http(base, tokens, options.fetch ?? ((...request) => globalThis.fetch(...request)));
     let closed = false;
-    const passengers = {
-        live(changed) {
-            if (changed)
+    const listener = {
+        connected(userChanged) {
+            if (userChanged)
                 forget();
-            queries.resume();
-            outbox.resume();
+            queries.connected();
+            outbox.connected();
         },
-        lost: () => queries.lost(),
-        identified(changed) {
-            if (changed)
+        disconnected: () => queries.disconnected(),
+        authenticated(userChanged) {
+            if (userChanged)
                 forget();
             else
-                queries.reconsider();
+                queries.retryRefused();
         },
-        tooLarge() {
-            if (!outbox.tooLarge())
-                queries.tooLarge();
+        frameTooLarge() {
+            if (!outbox.failLargest())
+                queries.failLargest();
         },
         frame(frame) {
             if (frame.type === "transition")
                 queries.transition(frame);
             else if (frame.type === "mutResult")
-                outbox.result(frame);
+                outbox.handleResult(frame);
         },
-        pending: () => outbox.pending,
+        pendingMutations: () => outbox.pending,
     };
     const link = new Link({
         url: socketUrl,
         contract: options.contract,
         tokens,
         WebSocket: options.WebSocket ?? globalThis.WebSocket,
-        passengers,
+        listener,
     });
-    const queries = new Queries(link, options.lingerMs ?? LINGER_MS, (mutations) => outbox.applied(mutations));
+    const queries = new Queries(link, options.lingerMs ?? LINGER_MS, (mutations) => outbox.markApplied(mutations));
     const outbox = new Outbox(link, queries, () => link.publish());
     const forget = () => {
-        outbox.abandon("somebody else is signed in now");
+        outbox.abandon("the signed-in user changed");
         queries.forget();
     };
     const cancelled = (ref) => ({
         ok: false,
         error: failure(ref.codes, { code: "CANCELLED", message: "the client is closed" }, trace().id),
     });
-    // The references carry the types of what travels under their names; inside, all of them are unknown.
+    // References carry the types of arguments, results and errors for callers; the implementation treats all of them as unknown.
     return {
         call: (ref, args, call = {}) => (closed ? Promise.resolve(cancelled(ref)) : http.call(ref, args, call)),
         mutate: (ref, args, { optimistic } = {}) => {
@@ -73,8 +73,8 @@ export function createForge(options) {
         },
         watch: (ref, args) => queries.watch(ref, args),
         connection: link,
-        get era() {
-            return queries.era;
+        get sessionEpoch() {
+            return queries.sessionEpoch;
         },
         connect: () => link.start(),
         authenticate: () => link.identify(false),

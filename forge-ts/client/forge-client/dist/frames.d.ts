@@ -1,4 +1,4 @@
-/** The frames of `forge.v1` (docs: WebSocket). */
+/** Frames of the WebSocket protocol `forge.v1` (docs: WebSocket). */
 import type { WireError } from "./result.js";
 export type ClientFrame = {
     type: "hello";

@@ -1,2 +1,2 @@
-/** The frames of `forge.v1` (docs: WebSocket). */
+/** Frames of the WebSocket protocol `forge.v1` (docs: WebSocket). */
 export {};

@@ -1,9 +1,12 @@
-/** Calls over HTTP: one request, one answer. Only what certainly did not run is repeated, and only once: a call whose token was refused. */
+/**
+ * Calls over HTTP: one request, one response. A call is repeated only when its token was refused, once and with another token: such a
+ * call certainly did not run.
+ */
 import type { AnyRef } from "./ref.js";
 import { type Result } from "./result.js";
 import type { Tokens } from "./tokens.js";
 export interface CallOptions {
-    /** Gives the call up; it may run to its end nevertheless. */
+    /** Aborts waiting for the result. The node may run the call to its end nevertheless. */
     signal?: AbortSignal;
 }
 export type AnyRequest = AnyRef<never, unknown, unknown>;

@@ -1,7 +1,10 @@
-/** Calls over HTTP: one request, one answer. Only what certainly did not run is repeated, and only once: a call whose token was refused. */
+/**
+ * Calls over HTTP: one request, one response. A call is repeated only when its token was refused, once and with another token: such a
+ * call certainly did not run.
+ */
 import { trace } from "./random.js";
 import { failure } from "./result.js";
-/** Longer than any time limit of a handler should be. */
+/** Time limit of a request, above any time limit that a handler should have. */
 const CALL_MS_MAX = 120_000;
 export class Http {
     base;
@@ -20,7 +23,7 @@ export class Http {
             token = this.tokens.current ?? (await this.tokens.get(false));
         }
         catch (cause) {
-            return refused({ code: "UNAUTHENTICATED", message: `no token could be had: ${String(cause)}` });
+            return refused({ code: "UNAUTHENTICATED", message: `no token could be fetched: ${String(cause)}` });
         }
         for (let repeated = false;; repeated = true) {
             const answer = await this.#post(ref, JSON.stringify(args ?? {}), token, parent, signal);
@@ -47,18 +50,18 @@ export class Http {
             if (typeof answer === "object" && answer && ("data" in answer || "error" in answer)) {
                 return answer;
             }
-            return { error: this.#lost(ref, `the answer (status ${response.status}) is not one of a Forge node`) };
+            return { error: this.#unanswered(ref, `the response (status ${response.status}) does not come from a Forge node`) };
         }
         catch (cause) {
             if (signal?.aborted)
-                return { error: { code: "CANCELLED", message: "the call was given up" } };
+                return { error: { code: "CANCELLED", message: "the caller aborted the call" } };
             if (globalThis.navigator?.onLine === false)
-                return { error: { code: "OFFLINE", message: "there is no network" } };
-            return { error: this.#lost(ref, String(cause)) };
+                return { error: { code: "OFFLINE", message: "the browser is offline" } };
+            return { error: this.#unanswered(ref, String(cause)) };
         }
     }
-    /** A query changed nothing; whether anything else ran cannot be known. */
-    #lost(ref, message) {
+    /** The error of a call without a readable response. A query changed nothing and is `UNAVAILABLE`; any other call may have run. */
+    #unanswered(ref, message) {
         return { code: ref.kind === "query" ? "UNAVAILABLE" : "OUTCOME_UNKNOWN", message };
     }
 }

@@ -1,37 +1,37 @@
 /**
- * The connection: one socket at a time, and who speaks on it.
+ * The WebSocket connection of a client: one socket at a time, and the user whose token it carries.
  *
  *   idle ──start──▶ fetching ──token──▶ opening ──open, hello──▶ greeting ──welcome──▶ live
  *                      ▲  │ no token       │ 10 s                   │ 10 s              │ closed, silent, goAway
  *                      │  ▼                ▼                        ▼                   ▼
  *                      waiting ◀───────────┴────────────────────────┴───────────────────┘
  *
- * Invariants: a frame of an earlier socket is never heard; an attempt always follows, with full jitter, and at once after a planned end
- * (1001, 1012, goAway), an expired token, `online` or a page that becomes visible; a socket is never closed for want of a token, the
- * node does that. `waiting` is the only state without a socket or a fetch, and it always has a timer.
+ * Invariants: a frame of an earlier socket is ignored; another attempt always follows a lost socket, with full jitter, or at once after a
+ * planned end (1001, 1012, goAway), an expired token, `online` or a page that becomes visible; the client never closes a socket because its
+ * token cannot be renewed, the node does that. `waiting` is the only state without a socket or a fetch, and it always has a timer.
  */
 import { backoff } from "./random.js";
-import { tell } from "./store.js";
-/** From the beginning of an attempt's socket to its welcome, each step. */
+import { notifyAll } from "./store.js";
+/** Time limits: of `opening` and of `greeting` each, and of the answer to a ping. */
 const STEP_MS_MAX = 10_000;
 const PONG_MS_MAX = 10_000;
 const PING_MS = 25_000;
-/** A connection that lasted this long counts as a success: the next attempt is the first again. */
+/** A connection that lasted this long was a success: the backoff of the next attempt begins anew. */
 const STABLE_MS = 5_000;
 /** Tokens are renewed this long before they expire. */
 const REFRESH_AHEAD_MS = 30_000;
-/** One that lives shorter than twice that is renewed after half of its life, but not all the time. */
+/** A token with a lifetime below twice `REFRESH_AHEAD_MS` is renewed after half of it, but not more often than this. */
 const REFRESH_MS_MIN = 1_000;
-/** When a token seems to be expired already: then one of the two clocks is wrong, and that must not make a loop. */
+/** Renewal of a token that seems to have expired before it arrived: one of the two clocks is wrong, and renewing at once would loop. */
 const REFRESH_WRONG_MS = 10_000;
-/** Timers count in 32 bits; a longer wait is taken in pieces. */
+/** Browser timers count in 32 bits, so a longer wait is divided. */
 const TIMER_MS_MAX = 12 * 3_600_000;
 export class Link {
     options;
     current;
     #phase = "idle";
-    /** Counts attempts; what belongs to an earlier one is ignored. */
-    #run = 0;
+    /** Grows with each attempt and each dropped socket; asynchronous work of an earlier generation is ignored. */
+    #generation = 0;
     #attempt = 0;
     #refreshAttempt = 0;
     #socket;
@@ -39,7 +39,7 @@ export class Link {
     #listeners = new Set();
     #everLive = false;
     #outdated = false;
-    /** The node refused the token, and no other has been accepted since. */
+    /** The node refused the token and has accepted no other since. */
     #refused = false;
     #subject = null;
     #expiresAt = Infinity;
@@ -47,18 +47,18 @@ export class Link {
     #pingAt = 0;
     #rttMs;
     #nextRetryAt;
-    /** Tokens that nodes were told since the first connection. */
-    tokensTold = 0;
-    /** Waiting for answers to `auth`, in the order in which they were sent. */
-    #answers = [];
+    /** Number of `auth` frames sent since the client was created. */
+    tokensSent = 0;
+    /** Callers that wait for the reply to an `auth` frame; replies arrive in the order of the frames. */
+    #authReplies = [];
     #renewal;
-    /** A token that was fetched because its predecessor was refused: refused as well, it is not replaced again. */
-    #challenged;
-    #unlisten;
+    /** The token that replaced a refused one. When the node refuses the replacement too, no further token is fetched. */
+    #replacement;
+    #stopListening;
     constructor(options) {
         this.options = options;
         this.current = { state: "connecting", since: Date.now(), attempt: 0, nextRetryAt: undefined, pendingMutations: 0, rttMs: undefined };
-        this.#unlisten = this.#listen();
+        this.#stopListening = this.#listenToPage();
     }
     get isLive() {
         return this.#phase === "live";
@@ -68,44 +68,44 @@ export class Link {
         this.#listeners.add(own);
         return () => this.#listeners.delete(own);
     }
-    /** Connects, unless it did already. Without WebSocket (on a server) nothing is ever live. */
+    /** Connects, unless the connection was started already. Without `WebSocket` (server-side rendering) nothing happens. */
     start() {
         if (this.#phase === "idle" && this.options.WebSocket)
             void this.#connect();
     }
-    /** Writes a frame; `false` when there is no live connection. */
+    /** Sends a frame; returns `false` when there is no live connection. */
     send(frame) {
         if (!this.isLive)
             return false;
         this.#write(frame);
         return true;
     }
-    /** A call was refused as UNAUTHENTICATED: whether another token was had and accepted, so that it is worth a repeat. */
-    async challenge() {
+    /** Fetches and sends another token after a request failed as UNAUTHENTICATED. Returns whether the request is worth repeating. */
+    async replaceRefusedToken() {
         const { tokens } = this.options;
-        if (!tokens.renewable || tokens.current == null || tokens.current === this.#challenged)
+        if (!tokens.renewable || tokens.current == null || tokens.current === this.#replacement)
             return false;
         const accepted = await this.#renew(true);
         if (accepted)
-            this.#challenged = tokens.current;
+            this.#replacement = tokens.current;
         return accepted;
     }
-    /** Another person, or none. The frames that follow are judged as theirs. */
+    /** Another user signed in, or the user signed out. The node runs the frames that follow as that user. */
     identify(signedOut) {
         this.options.tokens.forget(signedOut);
         this.#renewal = undefined;
-        this.#challenged = undefined;
+        this.#replacement = undefined;
         this.#refused = false;
         this.#expiresAt = Infinity;
         this.#clear("refresh");
         if (signedOut)
             this.#subject = null;
         if (this.isLive)
-            void (signedOut ? this.#tell(null) : this.#renew(false));
+            void (signedOut ? this.#sendToken(null) : this.#renew(false));
         else if (this.#phase !== "idle" && this.#phase !== "closed")
-            this.#again();
+            this.#reconnectNow();
     }
-    /** Tells listeners what changed. */
+    /** Computes `current` anew and notifies the listeners when it changed. */
     publish() {
         const state = this.#state();
         const { current } = this;
@@ -114,17 +114,17 @@ export class Link {
             since: state === current.state ? current.since : Date.now(),
             attempt: this.#attempt,
             nextRetryAt: this.#nextRetryAt,
-            pendingMutations: this.options.passengers.pending(),
+            pendingMutations: this.options.listener.pendingMutations(),
             rttMs: this.#rttMs,
         };
         if (Object.keys(next).every((key) => next[key] === current[key]))
             return;
         this.current = next;
-        tell(this.#listeners);
+        notifyAll(this.#listeners);
     }
     close() {
-        this.#unlisten();
-        this.#drop();
+        this.#stopListening();
+        this.#dropSocket();
         this.#phase = "closed";
         this.publish();
         this.#listeners.clear();
@@ -139,7 +139,7 @@ export class Link {
         return this.#everLive ? "reconnecting" : "connecting";
     }
     async #connect() {
-        const run = ++this.#run;
+        const generation = ++this.#generation;
         const { tokens, WebSocket: Socket, url } = this.options;
         this.#phase = "fetching";
         this.#nextRetryAt = undefined;
@@ -150,35 +150,35 @@ export class Link {
                 await tokens.get(this.#refused || this.#expiresAt - Date.now() <= REFRESH_AHEAD_MS);
         }
         catch {
-            if (run === this.#run)
-                this.#wait(backoff(this.#attempt));
+            if (generation === this.#generation)
+                this.#scheduleAttempt(backoff(this.#attempt));
             return;
         }
-        if (run !== this.#run || !Socket)
+        if (generation !== this.#generation || !Socket)
             return;
         this.#phase = "opening";
-        this.#arm("step", STEP_MS_MAX, () => this.#end(backoff(this.#attempt)));
+        this.#arm("step", STEP_MS_MAX, () => this.#reconnectIn(backoff(this.#attempt)));
         const socket = new Socket(url, "forge.v1");
         this.#socket = socket;
-        const mine = () => socket === this.#socket;
-        socket.onopen = () => mine() && this.#greet();
-        socket.onmessage = (event) => mine() && this.#hear(event.data);
-        socket.onclose = (event) => mine() && this.#closed(event.code);
+        const isCurrent = () => socket === this.#socket;
+        socket.onopen = () => isCurrent() && this.#sendHello();
+        socket.onmessage = (event) => isCurrent() && this.#receive(event.data);
+        socket.onclose = (event) => isCurrent() && this.#closed(event.code);
     }
-    #greet() {
+    #sendHello() {
         const { contract, tokens } = this.options;
         this.#phase = "greeting";
-        this.#arm("step", STEP_MS_MAX, () => this.#end(backoff(this.#attempt)));
+        this.#arm("step", STEP_MS_MAX, () => this.#reconnectIn(backoff(this.#attempt)));
         const token = tokens.current;
         this.#write({ type: "hello", proto: 1, ...(contract && { contract }), ...(token && { token }) });
     }
-    #hear(data) {
+    #receive(data) {
         let frame;
         try {
             frame = JSON.parse(String(data));
         }
         catch {
-            return this.#end(backoff(this.#attempt));
+            return this.#reconnectIn(backoff(this.#attempt));
         }
         this.#clear("pong");
         switch (frame.type) {
@@ -189,13 +189,13 @@ export class Link {
                     this.#rttMs = Date.now() - this.#pingAt;
                 return this.publish();
             case "goAway":
-                // Everyone of a node hears this at once: they leave one after another, in time.
-                return this.#arm("leave", Math.random() * (frame.afterMs / 2), () => this.#end(0));
+                // All clients of a draining node receive this at once, so they leave at random moments within the time given.
+                return this.#arm("leave", Math.random() * (frame.afterMs / 2), () => this.#reconnectIn(0));
             case "auth": {
-                const answer = this.#answers.shift();
+                const reply = this.#authReplies.shift();
                 if (!frame.error)
-                    this.options.passengers.identified(this.#accept(frame));
-                answer?.(!frame.error);
+                    this.options.listener.authenticated(this.#acceptIdentity(frame));
+                reply?.(!frame.error);
                 return;
             }
             case "fault":
@@ -204,13 +204,13 @@ export class Link {
                 return;
             default:
                 if (this.isLive)
-                    this.options.passengers.frame(frame);
+                    this.options.listener.frame(frame);
         }
     }
     #welcome(frame) {
         if (this.#phase !== "greeting")
             return;
-        const { contract, passengers } = this.options;
+        const { contract, listener } = this.options;
         this.#clear("step");
         this.#phase = "live";
         this.#everLive = true;
@@ -219,13 +219,13 @@ export class Link {
             this.#attempt = 0;
             this.publish();
         });
-        const changed = this.#accept(frame);
+        const changed = this.#acceptIdentity(frame);
         this.#ping(frame.pingMs || PING_MS);
-        passengers.live(changed);
+        listener.connected(changed);
         this.publish();
     }
-    /** Keeps who the node says that we are; whether that is somebody else than before. */
-    #accept({ subject, expiresAt }) {
+    /** Stores the identity that the node reported. Returns whether the user is not the one of before. */
+    #acceptIdentity({ subject, expiresAt }) {
         const changed = this.#subject !== null && this.#subject !== subject;
         this.#subject = subject;
         this.#refused = false;
@@ -244,78 +244,81 @@ export class Link {
         else
             this.#arm("refresh", ms, () => void this.#renew(true));
     }
-    /** Has another token and tells the node. One at a time. */
+    /** Fetches another token and sends it to the node. One renewal runs at a time. */
     #renew(force) {
-        const renewal = (this.#renewal ??= this.#fetchAndTell(force).finally(() => {
+        const renewal = (this.#renewal ??= this.#fetchAndSend(force).finally(() => {
             if (this.#renewal === renewal)
                 this.#renewal = undefined;
         }));
         return renewal;
     }
-    async #fetchAndTell(force) {
+    async #fetchAndSend(force) {
         const { tokens } = this.options;
-        const { era } = tokens;
+        const { signInEpoch } = tokens;
         let accepted = false;
         try {
             const token = await tokens.get(force);
-            accepted = await this.#tell(token);
+            accepted = await this.#sendToken(token);
         }
         catch {
-            // The socket stays: until it expires the old token serves, and then the node ends the connection.
+            // The socket stays open: the old token is good until it expires, and then the node closes the connection.
         }
-        if (!accepted && this.isLive && tokens.renewable && era === tokens.era) {
+        if (!accepted && this.isLive && tokens.renewable && signInEpoch === tokens.signInEpoch) {
             this.#arm("refresh", backoff(++this.#refreshAttempt + 2), () => void this.#renew(true));
         }
         return accepted;
     }
-    #tell(token) {
+    #sendToken(token) {
         if (!this.send({ type: "auth", token }))
             return Promise.resolve(false);
-        this.tokensTold += 1;
-        return new Promise((resolve) => this.#answers.push(resolve));
+        this.tokensSent += 1;
+        return new Promise((resolve) => this.#authReplies.push(resolve));
     }
     #ping(everyMs) {
         this.#arm("ping", everyMs, () => this.#ping(everyMs));
         this.#probe();
     }
-    /** Asks for a sign of life; silence ends a connection that only seems to be open. */
+    /** Pings the node. A connection without an answer within the limit is broken, though the browser holds it open, and is replaced. */
     #probe() {
         this.#pingId += 1;
         this.#pingAt = Date.now();
         this.#write({ type: "ping", id: this.#pingId });
-        this.#arm("pong", PONG_MS_MAX, () => this.#end(0));
+        this.#arm("pong", PONG_MS_MAX, () => this.#reconnectIn(0));
     }
     #closed(code) {
         if (code === 4401)
             this.#refused = true;
         if (code === 1009)
-            this.options.passengers.tooLarge();
+            this.options.listener.frameTooLarge();
         const planned = code === 1001 || code === 1012 || code === 4401;
         this.#socket = undefined;
-        this.#end(planned ? 0 : backoff(this.#attempt));
+        this.#reconnectIn(planned ? 0 : backoff(this.#attempt));
     }
-    /** Ends this socket and plans the next one. `delay` 0 means at once, for who did not come back in vain a moment ago. */
-    #end(delay) {
+    /**
+     * Drops the socket and schedules the next attempt in `delay` milliseconds. A `delay` of 0 holds only after a stable connection; otherwise
+     * the backoff applies, so that a node that closes each session at once is not flooded with attempts.
+     */
+    #reconnectIn(delay) {
         const stable = this.#attempt === 0;
-        this.#drop();
-        this.#wait(stable || delay > 0 ? delay : backoff(this.#attempt));
+        this.#dropSocket();
+        this.#scheduleAttempt(stable || delay > 0 ? delay : backoff(this.#attempt));
     }
-    #wait(delay) {
+    #scheduleAttempt(delay) {
         this.#attempt += 1;
         this.#phase = "waiting";
         this.#nextRetryAt = Date.now() + delay;
         this.#arm("retry", delay, () => void this.#connect());
         this.publish();
     }
-    /** Begins anew, now. */
-    #again() {
-        this.#drop();
+    /** Drops the socket and starts another attempt at once. */
+    #reconnectNow() {
+        this.#dropSocket();
         void this.#connect();
     }
-    #drop() {
+    #dropSocket() {
         const wasLive = this.isLive;
         const socket = this.#socket;
-        this.#run += 1;
+        this.#generation += 1;
         this.#socket = undefined;
         this.#phase = "waiting";
         for (const timer of this.#timers.values())
@@ -325,25 +328,25 @@ export class Link {
             socket.onopen = socket.onmessage = socket.onclose = null;
             socket.close();
         }
-        for (const answer of this.#answers.splice(0))
-            answer(false);
+        for (const reply of this.#authReplies.splice(0))
+            reply(false);
         if (wasLive)
-            this.options.passengers.lost();
+            this.options.listener.disconnected();
     }
     #write(frame) {
         this.#socket?.send(JSON.stringify(frame));
     }
-    /** The network is back, or the machine woke: what waits goes on now, what seems to be open is asked. */
+    /** The network is back, or the page became visible: a waiting attempt starts now, and an open connection is probed. */
     #wake() {
         if (this.#phase === "waiting")
-            this.#again();
+            this.#reconnectNow();
         else if (this.isLive) {
             this.#probe();
             if (this.#expiresAt - Date.now() <= REFRESH_AHEAD_MS && this.options.tokens.renewable)
                 void this.#renew(true);
         }
     }
-    #listen() {
+    #listenToPage() {
         const { document } = globalThis;
         const wake = () => this.#wake();
         const seen = () => document.visibilityState === "visible" && this.#wake();

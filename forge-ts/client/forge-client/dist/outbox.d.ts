@@ -1,16 +1,16 @@
 /**
- * Mutations on their way.
+ * The outbox: mutations whose outcome is not known, or whose effect the live queries do not show yet.
  *
  *   queued ──connected──▶ sent ──mutResult──▶ answered ──applied──▶ done
- *     │ 5 min: OFFLINE      │ 5 min: OUTCOME_UNKNOWN    (only with a layer: without one, answered is done)
+ *     │ 5 min: OFFLINE      │ 5 min: OUTCOME_UNKNOWN    (a mutation without an optimistic layer is done here)
  *
- * Invariants: the promise is settled once; after a reconnect everything that is not done is sent again under the same key, in the same
- * order, so that it happens once however often it travels; what one person asked for is never sent as another.
+ * Invariants: the promise of a mutation is settled once; after a reconnect every mutation that is not done is sent again in the same order
+ * and under the same idempotency key, so that the node runs it once; a mutation of one user is never sent as another user.
  */
 import type { MutResult } from "./frames.js";
-import type { Update, Wire } from "./queries.js";
+import type { Update, Transport } from "./queries.js";
 import { type Result } from "./result.js";
-/** Mutations without an outcome; more are refused as OVERLOADED. */
+/** Mutations without an outcome at most; further ones fail with OVERLOADED. */
 export declare const PENDING_MAX = 100;
 export interface Layers {
     addLayer(mutation: number, update: Update): void;
@@ -18,20 +18,23 @@ export interface Layers {
 }
 export declare class Outbox {
     #private;
-    private readonly wire;
+    private readonly transport;
     private readonly layers;
     private readonly onChange;
-    constructor(wire: Wire, layers: Layers, onChange: () => void);
-    /** Mutations without an outcome. */
+    constructor(transport: Transport, layers: Layers, onChange: () => void);
+    /** Number of mutations without an outcome. */
     get pending(): number;
     add(name: string, codes: readonly string[], args: unknown, update: Update | undefined): Promise<Result<unknown, unknown>>;
-    /** Connected. */
-    resume(): void;
-    result({ id, ...answer }: MutResult): void;
-    /** The node's results contain these. */
-    applied(mutations: number[]): void;
-    /** Nothing of it is sent any more: somebody else is signed in, or the client is closed. */
+    /** Sends all mutations that are not done on the new connection. */
+    connected(): void;
+    handleResult({ id, ...answer }: MutResult): void;
+    /** Marks mutations whose effect the results of the live queries now contain. */
+    markApplied(mutations: number[]): void;
+    /** Fails all mutations, because another user signed in or the client was closed. */
     abandon(message: string): void;
-    /** The connection ended over a frame that was too large: it would again. */
-    tooLarge(): boolean;
+    /**
+     * Fails the largest mutation that was sent, after the node closed the connection over the size of a frame: sent again, that mutation
+     * would close the next connection too. Returns false when no mutation was sent.
+     */
+    failLargest(): boolean;
 }

@@ -1,25 +1,25 @@
 /**
- * Live queries: what the node last told (base), what mutations under way make of it (layers), and what listeners see of both.
+ * Live queries: the last result that the node sent for each (base), the optimistic updates of unsettled mutations (layers), and the state
+ * that listeners see, which is the base with all layers applied.
  *
- * Equal name and arguments are one entry with one subscription on the wire. It begins with the first listener and ends a moment after the
- * last one, so that going back and forth costs nothing.
+ * Watches of the same query with equal arguments share one entry and one subscription. The subscription begins with the first listener and
+ * ends a moment after the last one left, so that a page that is left and opened again causes no traffic.
  *
- * Invariants: listeners are told after everything of a frame is in place, never between; what they see is base plus the layers that are
- * not settled, applied again to each new base; a layer falls when the node says that its base contains it, or when its mutation failed.
- * After a reconnect nothing new is shown until each result of before has been confirmed or replaced: old and new ones together would be
- * a state that never was.
+ * Invariants: listeners are notified after a whole transition was applied, never in between; the layers are applied again to each new base;
+ * a layer is dropped when the node reports that the base contains its mutation, or when the mutation failed. After a reconnect no new
+ * result is shown until every earlier result was confirmed or replaced, since old and new results together are a state that never existed.
  */
 import type { ClientFrame, Transition } from "./frames.js";
 import { type Params, type QueryRef } from "./ref.js";
 import { type Failure } from "./result.js";
 import { type Store } from "./store.js";
 interface Stamp {
-    /** When the data were told, in milliseconds of `Date.now()`. */
+    /** The arrival of the data, in milliseconds of `Date.now()`. */
     readonly updatedAt: number | undefined;
-    /** Identifies the data. */
+    /** Version of the data, by which the node recognizes them after a reconnect. */
     readonly version: string | undefined;
 }
-/** A live query, as one sees it. An error keeps the last data; `stale` data are shown while they cannot be confirmed. */
+/** The state of a live query. With `error` the last data are kept; `stale` data are the last ones, which the node has not confirmed. */
 export type LiveState<Output, AppError = never> = Stamp & ({
     readonly status: "loading";
     readonly data: undefined;
@@ -45,58 +45,62 @@ export type LiveState<Output, AppError = never> = Stamp & ({
     readonly isLoading: false;
     readonly isStale: boolean;
 });
-/** A live query: `current` may be read at any time, and changes while somebody is subscribed. */
+/** A live query: `current` can be read at any time, and follows the node while the watch has a listener. */
 export interface Watch<Output, AppError = never> extends Store<LiveState<Output, AppError>> {
-    /** Asks again, after an error. */
+    /** Subscribes again after an error. */
     retry(): void;
 }
-/** What an optimistic update may do: change results of queries that are watched, as the mutation will. It runs again on each new base. */
+/**
+ * The results of watched queries, which an optimistic update changes as its mutation will. The update runs again on each new result of the
+ * node.
+ */
 export interface LocalStore {
-    /** What is shown, layers below this one included; `undefined` when the query is not watched or has no result yet. */
+    /** The result with all earlier layers; `undefined` when the query is not watched or has no result yet. */
     get<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...args: Params<Args>): Output | undefined;
     set<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, args: Args, value: Output): void;
-    /** Lets `change` edit a copy of the result; what it returns does not matter. */
+    /** Lets `change` edit a copy of the result; its return value is ignored. */
     patch<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, args: Args, change: (draft: Output) => unknown): void;
-    /** The same for every watched query of that name, whatever its arguments. */
+    /** Does the same for every watched query of that name, with any arguments. */
     patchAll<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, change: (draft: Output, args: Args) => unknown): void;
-    /** An identifier for something that has none yet: the same one whenever this update runs again. */
+    /** An identifier for a record that the node has not created yet; the same one whenever this update runs again. */
     tempId<Id extends string = string>(): Id;
 }
-/** Whether an identifier came from `tempId`: what it names is shown before the node knows it. */
+/** Whether an identifier came from `tempId`, so that the node does not know its record yet. */
 export declare const isTemporary: (id: string) => boolean;
 export type Update = (store: LocalStore) => void;
 type AnyQuery = QueryRef<never, unknown, unknown>;
-export interface Wire {
-    /** Grows with each token that the node is told. */
-    readonly tokensTold: number;
+/** The connection, as live queries and mutations use it. */
+export interface Transport {
+    /** Number of tokens sent to nodes. */
+    readonly tokensSent: number;
     send(frame: ClientFrame): boolean;
     start(): void;
-    challenge(): Promise<boolean>;
+    replaceRefusedToken(): Promise<boolean>;
 }
 export declare class Queries {
     #private;
-    private readonly wire;
+    private readonly transport;
     private readonly lingerMs;
-    /** Layers whose mutations the node has shown. */
+    /** Receives the mutations whose effect the base now contains. */
     private readonly onApplied;
-    /** Grows whenever data are forgotten because somebody else is signed in. */
-    era: number;
-    constructor(wire: Wire, lingerMs: number, 
-    /** Layers whose mutations the node has shown. */
+    /** Grows whenever all data are dropped because another user signed in or the user signed out. */
+    sessionEpoch: number;
+    constructor(transport: Transport, lingerMs: number, 
+    /** Receives the mutations whose effect the base now contains. */
     onApplied: (mutations: number[]) => void);
     watch(ref: AnyQuery, args: unknown): Watch<unknown, unknown>;
-    /** Connected: everything that somebody listens to is asked for again, from the version that is here. */
-    resume(): void;
-    lost(): void;
-    /** Another token counts: what was refused may be allowed now. */
-    reconsider(): void;
-    /** Somebody else is signed in, or nobody: nothing of before may be seen again, not even a frame that is on its way. */
+    /** The connection is live: subscribes every query that has a listener, from the version of its last result. */
+    connected(): void;
+    disconnected(): void;
+    /** Subscribes refused queries again, after the node accepted another token. */
+    retryRefused(): void;
+    /** Drops all data, because the user changed. New subscription ids make sure that a frame for the former user is ignored. */
     forget(): void;
     transition(frame: Transition): void;
     addLayer(mutation: number, update: Update): void;
     dropLayer(mutation: number): void;
-    /** The largest request that could have been refused for its size. */
-    tooLarge(): void;
+    /** Fails the largest subscription without a result, after the node closed the connection over the size of a frame. */
+    failLargest(): void;
     close(): void;
 }
 export {};

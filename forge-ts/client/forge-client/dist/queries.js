@@ -1,29 +1,29 @@
 /**
- * Live queries: what the node last told (base), what mutations under way make of it (layers), and what listeners see of both.
+ * Live queries: the last result that the node sent for each (base), the optimistic updates of unsettled mutations (layers), and the state
+ * that listeners see, which is the base with all layers applied.
  *
- * Equal name and arguments are one entry with one subscription on the wire. It begins with the first listener and ends a moment after the
- * last one, so that going back and forth costs nothing.
+ * Watches of the same query with equal arguments share one entry and one subscription. The subscription begins with the first listener and
+ * ends a moment after the last one left, so that a page that is left and opened again causes no traffic.
  *
- * Invariants: listeners are told after everything of a frame is in place, never between; what they see is base plus the layers that are
- * not settled, applied again to each new base; a layer falls when the node says that its base contains it, or when its mutation failed.
- * After a reconnect nothing new is shown until each result of before has been confirmed or replaced: old and new ones together would be
- * a state that never was.
+ * Invariants: listeners are notified after a whole transition was applied, never in between; the layers are applied again to each new base;
+ * a layer is dropped when the node reports that the base contains its mutation, or when the mutation failed. After a reconnect no new
+ * result is shown until every earlier result was confirmed or replaced, since old and new results together are a state that never existed.
  */
 import { trace } from "./random.js";
 import { canonical } from "./ref.js";
 import { failure } from "./result.js";
-import { guarded, tell } from "./store.js";
+import { runGuarded, notifyAll } from "./store.js";
 const TEMPORARY = "temporary-";
-/** Whether an identifier came from `tempId`: what it names is shown before the node knows it. */
+/** Whether an identifier came from `tempId`, so that the node does not know its record yet. */
 export const isTemporary = (id) => id.startsWith(TEMPORARY);
-/** Subscriptions that nobody listens to any more; the oldest ends when there are more. */
+/** Subscriptions without a listener at most; beyond that the oldest one ends. */
 const LINGERING_MAX = 50;
-/** Subscriptions of a connection; more are not made, since a node ends the connection over them. */
+/** Subscriptions of a connection at most; further ones fail here, since a node would close the connection. */
 const SUBSCRIBED_MAX = 256;
-/** After a reconnect, how long a slow query may hold back what the others have to show. */
+/** Time for which a query that is not answered after a reconnect may delay the results of the others. */
 const RESUME_MS_MAX = 5_000;
-/** The node ends a subscription with these. */
-const ENDING = ["NOT_FOUND", "UNAUTHENTICATED", "PERMISSION_DENIED", "VALIDATION"];
+/** Error codes with which the node ends a subscription. */
+const ENDING_CODES = ["NOT_FOUND", "UNAUTHENTICATED", "PERMISSION_DENIED", "VALIDATION"];
 const LOADING = {
     status: "loading",
     data: undefined,
@@ -34,27 +34,27 @@ const LOADING = {
     version: undefined,
 };
 export class Queries {
-    wire;
+    transport;
     lingerMs;
     onApplied;
-    /** Grows whenever data are forgotten because somebody else is signed in. */
-    era = 0;
+    /** Grows whenever all data are dropped because another user signed in or the user signed out. */
+    sessionEpoch = 0;
     #entries = new Map();
     #byId = new Map();
     #layers = new Map();
     #overlay = new Map();
     #lingering = new Set();
-    #live = false;
+    #connected = false;
     #idNext = 1;
     #closed = false;
-    /** Subscriptions that a reconnect has renewed and that are not answered yet, and what came meanwhile. */
-    #awaited = new Set();
-    #held = [];
-    #resume;
-    constructor(wire, lingerMs, 
-    /** Layers whose mutations the node has shown. */
+    /** After a reconnect: subscriptions without an answer, and the transitions that wait for these answers. */
+    #awaitedIds = new Set();
+    #bufferedFrames = [];
+    #resumeTimer;
+    constructor(transport, lingerMs, 
+    /** Receives the mutations whose effect the base now contains. */
     onApplied) {
-        this.wire = wire;
+        this.transport = transport;
         this.lingerMs = lingerMs;
         this.onApplied = onApplied;
     }
@@ -63,39 +63,39 @@ export class Queries {
         const key = `${ref.name} ${text}`;
         return this.#entries.get(key)?.handle ?? this.#handle(key, ref, text);
     }
-    /** Connected: everything that somebody listens to is asked for again, from the version that is here. */
-    resume() {
-        this.#live = true;
+    /** The connection is live: subscribes every query that has a listener, from the version of its last result. */
+    connected() {
+        this.#connected = true;
         for (const entry of [...this.#lingering])
             this.#remove(entry);
         for (const entry of this.#entries.values()) {
             this.#subscribe(entry);
             if (entry.id !== undefined && entry.loaded)
-                this.#awaited.add(entry.id);
+                this.#awaitedIds.add(entry.id);
         }
-        if (this.#awaited.size > 0)
-            this.#resume = setTimeout(() => this.#release(), RESUME_MS_MAX);
-        this.#show(false);
+        if (this.#awaitedIds.size > 0)
+            this.#resumeTimer = setTimeout(() => this.#applyBuffered(), RESUME_MS_MAX);
+        this.#publish(false);
     }
-    lost() {
-        this.#live = false;
+    disconnected() {
+        this.#connected = false;
         this.#byId.clear();
-        this.#unhold();
+        this.#clearBuffer();
         for (const entry of this.#entries.values())
             entry.id = undefined;
-        this.#show(false);
+        this.#publish(false);
     }
-    /** Another token counts: what was refused may be allowed now. */
-    reconsider() {
+    /** Subscribes refused queries again, after the node accepted another token. */
+    retryRefused() {
         for (const entry of this.#entries.values())
             if (entry.ended && entry.refused)
                 this.#subscribe(entry);
-        this.#show(false);
+        this.#publish(false);
     }
-    /** Somebody else is signed in, or nobody: nothing of before may be seen again, not even a frame that is on its way. */
+    /** Drops all data, because the user changed. New subscription ids make sure that a frame for the former user is ignored. */
     forget() {
-        this.era += 1;
-        this.#unhold();
+        this.sessionEpoch += 1;
+        this.#clearBuffer();
         this.#layers.clear();
         for (const entry of [...this.#lingering])
             this.#remove(entry);
@@ -104,39 +104,39 @@ export class Queries {
             Object.assign(entry, { loaded: false, base: undefined, version: undefined, updatedAt: undefined, error: undefined });
             this.#subscribe(entry);
         }
-        // Also who saw nothing yet: a view may have kept what it saw before.
-        this.#show(true, true);
+        // Listeners of queries without data are notified too: a view may show data that it kept from other arguments.
+        this.#publish(true, true);
     }
     transition(frame) {
-        this.#held.push(frame);
+        this.#bufferedFrames.push(frame);
         for (const mod of frame.mods)
-            this.#awaited.delete(mod.id);
-        if (this.#awaited.size === 0)
-            this.#release();
+            this.#awaitedIds.delete(mod.id);
+        if (this.#awaitedIds.size === 0)
+            this.#applyBuffered();
     }
     addLayer(mutation, update) {
         this.#layers.set(mutation, update);
-        this.#show(true);
+        this.#publish(true);
     }
     dropLayer(mutation) {
         if (this.#layers.delete(mutation))
-            this.#show(true);
+            this.#publish(true);
     }
-    /** The largest request that could have been refused for its size. */
-    tooLarge() {
+    /** Fails the largest subscription without a result, after the node closed the connection over the size of a frame. */
+    failLargest() {
         const open = [...this.#byId.values()].filter((entry) => !entry.loaded);
         const largest = open.reduce((most, entry) => (entry.key.length > (most?.key.length ?? 0) ? entry : most), undefined);
         if (!largest)
             return;
-        largest.oversize = true;
+        largest.tooLarge = true;
         largest.error = failure([], { code: "PAYLOAD_TOO_LARGE", message: "the arguments are larger than the node accepts" }, trace().id);
     }
     close() {
         this.#closed = true;
-        this.#unhold();
+        this.#clearBuffer();
         this.#layers.clear();
         for (const entry of this.#entries.values()) {
-            clearTimeout(entry.linger);
+            clearTimeout(entry.lingerTimer);
             entry.listeners.clear();
         }
         this.#entries.clear();
@@ -149,12 +149,12 @@ export class Queries {
             get current() {
                 return queries.#entries.get(key)?.current ?? LOADING;
             },
-            subscribe: (listener) => queries.#listen(key, ref, text, handle, listener),
+            subscribe: (listener) => queries.#subscribeListener(key, ref, text, handle, listener),
             retry: () => queries.#retry(key),
         };
         return handle;
     }
-    #listen(key, ref, text, handle, listener) {
+    #subscribeListener(key, ref, text, handle, listener) {
         if (this.#closed)
             return () => undefined;
         let entry = this.#entries.get(key);
@@ -168,8 +168,8 @@ export class Queries {
                 id: undefined,
                 ended: false,
                 refused: false,
-                askedWith: 0,
-                oversize: false,
+                tokensSentBefore: 0,
+                tooLarge: false,
                 answered: false,
                 loaded: false,
                 base: undefined,
@@ -177,34 +177,34 @@ export class Queries {
                 updatedAt: undefined,
                 error: undefined,
                 current: LOADING,
-                linger: undefined,
+                lingerTimer: undefined,
             };
             this.#entries.set(key, entry);
             this.#subscribe(entry);
-            this.wire.start();
-            // Layers may have something to say about a query that was not watched when they came.
+            this.transport.start();
+            // Layers apply to queries that are watched later, too.
             if (this.#layers.size > 0 || entry.error)
-                this.#show(true);
+                this.#publish(true);
         }
-        clearTimeout(entry.linger);
+        clearTimeout(entry.lingerTimer);
         this.#lingering.delete(entry);
-        // Each subscription is its own, even of one function.
+        // A function that subscribes twice is called twice.
         const own = () => listener();
         entry.listeners.add(own);
         return () => {
             if (entry.listeners.delete(own) && entry.listeners.size === 0)
-                this.#leave(entry);
+                this.#startLinger(entry);
         };
     }
-    #leave(entry) {
+    #startLinger(entry) {
         this.#lingering.add(entry);
-        entry.linger = setTimeout(() => this.#remove(entry), this.lingerMs);
+        entry.lingerTimer = setTimeout(() => this.#remove(entry), this.lingerMs);
         const [oldest] = this.#lingering;
         if (oldest && this.#lingering.size > LINGERING_MAX)
             this.#remove(oldest);
     }
     #remove(entry) {
-        clearTimeout(entry.linger);
+        clearTimeout(entry.lingerTimer);
         this.#lingering.delete(entry);
         this.#entries.delete(entry.key);
         this.#overlay.delete(entry.key);
@@ -212,15 +212,15 @@ export class Queries {
     }
     #retry(key) {
         const entry = this.#entries.get(key);
-        if (!entry || entry.oversize)
+        if (!entry || entry.tooLarge)
             return;
         this.#unsubscribe(entry);
         entry.error = undefined;
         this.#subscribe(entry);
-        this.#show(false);
+        this.#publish(false);
     }
     #subscribe(entry) {
-        if (!this.#live || entry.oversize)
+        if (!this.#connected || entry.tooLarge)
             return;
         const [oldest] = this.#lingering;
         if (this.#byId.size >= SUBSCRIBED_MAX && oldest)
@@ -232,9 +232,9 @@ export class Queries {
         const { ref, args, version } = entry;
         entry.id = this.#idNext++;
         entry.ended = entry.refused = entry.answered = false;
-        entry.askedWith = this.wire.tokensTold;
+        entry.tokensSentBefore = this.transport.tokensSent;
         this.#byId.set(entry.id, entry);
-        this.wire.send({ type: "sub", id: entry.id, name: ref.name, args, ...(version !== undefined && { version }) });
+        this.transport.send({ type: "sub", id: entry.id, name: ref.name, args, ...(version !== undefined && { version }) });
     }
     #unsubscribe(entry) {
         const { id } = entry;
@@ -243,21 +243,21 @@ export class Queries {
         entry.id = undefined;
         this.#byId.delete(id);
         if (!entry.ended)
-            this.wire.send({ type: "unsub", id });
-        if (this.#awaited.delete(id) && this.#awaited.size === 0)
-            this.#release();
+            this.transport.send({ type: "unsub", id });
+        if (this.#awaitedIds.delete(id) && this.#awaitedIds.size === 0)
+            this.#applyBuffered();
     }
-    #unhold() {
-        clearTimeout(this.#resume);
-        this.#awaited.clear();
-        this.#held = [];
+    #clearBuffer() {
+        clearTimeout(this.#resumeTimer);
+        this.#awaitedIds.clear();
+        this.#bufferedFrames = [];
     }
-    /** Puts everything that was held in place, and then shows it. */
-    #release() {
-        const held = this.#held;
-        this.#unhold();
+    /** Applies all buffered transitions, then notifies the listeners. */
+    #applyBuffered() {
+        const frames = this.#bufferedFrames;
+        this.#clearBuffer();
         const applied = [];
-        for (const frame of held) {
+        for (const frame of frames) {
             for (const mod of frame.mods)
                 this.#apply(mod);
             for (const id of frame.applied)
@@ -265,7 +265,7 @@ export class Queries {
                     applied.push(id);
         }
         this.onApplied(applied);
-        this.#show(true);
+        this.#publish(true);
     }
     #apply(mod) {
         const entry = this.#byId.get(mod.id);
@@ -274,18 +274,18 @@ export class Queries {
         entry.answered = true;
         if (mod.error) {
             const { code } = mod.error;
-            entry.ended = ENDING.includes(code);
+            entry.ended = ENDING_CODES.includes(code);
             entry.refused = code === "UNAUTHENTICATED" || code === "PERMISSION_DENIED";
-            // Who was refused is not who is signed in by now: the answer to the one before says nothing about this one's token.
-            if (entry.refused && entry.askedWith !== this.wire.tokensTold) {
+            // Another token was sent after this subscription, so the refusal concerns the former token: subscribe again.
+            if (entry.refused && entry.tokensSentBefore !== this.transport.tokensSent) {
                 this.#unsubscribe(entry);
                 return this.#subscribe(entry);
             }
-            const told = failure(entry.ref.codes, mod.error, trace().id);
+            const shownError = failure(entry.ref.codes, mod.error, trace().id);
             if (code === "UNAUTHENTICATED")
-                void this.#challenge(entry, mod.id, told);
+                void this.#resubscribeWithNewToken(entry, mod.id, shownError);
             else
-                entry.error = told;
+                entry.error = shownError;
             return;
         }
         entry.error = undefined;
@@ -296,39 +296,39 @@ export class Queries {
         entry.version = mod.version;
         entry.loaded = true;
     }
-    /** The token may only have expired: the error is shown when another one does not help. */
-    async #challenge(entry, id, told) {
-        if ((await this.wire.challenge()) || entry.id !== id)
+    /** Handles a refused token, which may only have expired: the error is shown when the node refuses another token too. */
+    async #resubscribeWithNewToken(entry, id, shownError) {
+        if ((await this.transport.replaceRefusedToken()) || entry.id !== id)
             return;
-        entry.error = told;
-        this.#show(false);
+        entry.error = shownError;
+        this.#publish(false);
     }
-    /** Computes what is seen, and tells who sees something else than before. */
-    #show(layered, everyone = false) {
-        if (layered)
+    /** Computes the states anew, and notifies the listeners of those that changed, or all listeners with `notifyUnchanged`. */
+    #publish(layersChanged, notifyUnchanged = false) {
+        if (layersChanged)
             this.#overlay = this.#layers.size > 0 ? this.#computeOverlay() : new Map();
         const changed = [];
         for (const entry of this.#entries.values()) {
-            const next = this.#seen(entry);
+            const next = this.#stateOf(entry);
             const { current } = entry;
             const same = Object.keys(next).every((key) => next[key] === current[key]);
-            if (same && !everyone)
+            if (same && !notifyUnchanged)
                 continue;
             entry.current = next;
             changed.push(entry);
         }
-        tell(changed.flatMap((entry) => [...entry.listeners]));
+        notifyAll(changed.flatMap((entry) => [...entry.listeners]));
     }
-    #seen(entry) {
+    #stateOf(entry) {
         const { key, error, updatedAt, version } = entry;
-        const laid = this.#overlay.has(key);
-        const data = laid ? this.#overlay.get(key) : entry.base;
+        const overlaid = this.#overlay.has(key);
+        const data = overlaid ? this.#overlay.get(key) : entry.base;
         const stamp = { updatedAt, version };
-        const has = laid || entry.loaded;
-        const confirmed = this.#live && entry.answered && !entry.ended;
+        const hasData = overlaid || entry.loaded;
+        const confirmed = this.#connected && entry.answered && !entry.ended;
         if (error)
-            return { status: "error", data: has ? data : undefined, error, isLoading: false, isStale: has, ...stamp };
-        if (!has)
+            return { status: "error", data: hasData ? data : undefined, error, isLoading: false, isStale: hasData, ...stamp };
+        if (!hasData)
             return LOADING;
         if (confirmed)
             return { status: "live", data, error: undefined, isLoading: false, isStale: false, ...stamp };
@@ -337,9 +337,9 @@ export class Queries {
     #computeOverlay() {
         const overlay = new Map();
         for (const [mutation, update] of this.#layers) {
-            // An update that throws is taken out whole: half of one must not be seen.
+            // An update that throws is removed with all of its changes.
             const before = new Map(overlay);
-            if (guarded(() => update(this.#local(mutation, overlay))))
+            if (runGuarded(() => update(this.#localStore(mutation, overlay))))
                 continue;
             this.#layers.delete(mutation);
             overlay.clear();
@@ -348,7 +348,7 @@ export class Queries {
         }
         return overlay;
     }
-    #local(mutation, overlay) {
+    #localStore(mutation, overlay) {
         let temporary = 0;
         const edit = (key, change) => {
             const entry = this.#entries.get(key);
@@ -362,7 +362,7 @@ export class Queries {
         return {
             get: (ref, ...[args]) => {
                 const key = keyOf(ref, args);
-                // The reference says what the name's results are.
+                // The type of the reference is the type of the query's results.
                 return (overlay.has(key) ? overlay.get(key) : this.#entries.get(key)?.base);
             },
             set: (ref, args, value) => {

@@ -1,6 +1,6 @@
 /**
- * References to the handlers of an application. The generated `api.ts` is made of them: at run time a name, to the compiler the types of
- * its arguments, its result and its errors.
+ * References to the handlers of an application, of which the generated `api.ts` consists. A reference is a name at run time, and carries
+ * the types of the handler's arguments, result and errors for the compiler.
  */
 export const query = (name, codes = []) => ({
     kind: "query",
@@ -13,7 +13,7 @@ export const action = (name, codes = []) => ({
     name,
     codes,
 });
-/** JSON with sorted keys and without what is `undefined`: equal arguments have equal texts. */
+/** JSON with sorted keys and without `undefined` fields, so that equal arguments have equal texts. */
 export function canonical(args) {
     return JSON.stringify(args ?? {}, (_, value) => value && typeof value === "object" && !Array.isArray(value)
         ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))

@@ -1,10 +1,10 @@
-/** What a call comes to: data, an error of the application with its type, or a failure of the system. A call never throws. */
-/** Codes of the node (docs: error codes), and the two of the client: `OFFLINE` (it was never sent) and `CANCELLED`. */
+/** The result of a call: data, a typed error of the application, or a failure of the system. A call never throws. */
+/** Error codes of the node (docs: error codes), and two of the client: `OFFLINE` (the request was never sent) and `CANCELLED`. */
 export type SystemCode = "BAD_REQUEST" | "UNAUTHENTICATED" | "PERMISSION_DENIED" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "CONFLICT" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION" | "INTERNAL" | "UNAVAILABLE" | "OVERLOADED" | "OUTCOME_UNKNOWN" | "TIMEOUT" | "OFFLINE" | "CANCELLED" | (string & {});
 export interface SystemError {
     readonly code: SystemCode;
     readonly message: string;
-    /** Finds the call in the node's log. */
+    /** The id under which the node logged the call. */
     readonly traceId: string;
     readonly retryAfterMs?: number;
     readonly details?: unknown;
@@ -25,7 +25,7 @@ export type Result<Output, AppError = never> = {
     readonly ok: false;
     readonly error: Failure<AppError>;
 };
-/** The error object of the wire. */
+/** An error as the node sends it. */
 export interface WireError {
     readonly code: string;
     readonly message: string;
@@ -33,13 +33,13 @@ export interface WireError {
     readonly traceId?: string;
     readonly retryAfterMs?: number;
 }
-/** What `unwrap` throws. */
+/** The error that `unwrap` throws. */
 export declare class ForgeError<AppError = unknown> extends Error {
     readonly failure: Failure<AppError>;
     readonly name = "ForgeError";
     constructor(failure: Failure<AppError>);
 }
-/** The data, or a thrown `ForgeError`. */
+/** Returns the data of `result`, or throws its failure as a `ForgeError`. */
 export declare function unwrap<Output, AppError>(result: Result<Output, AppError>): Output;
-/** A failure that the client itself found, or that the wire told. */
+/** Builds a failure from an error of the node or of this client. `codes` are the own error codes of the handler that was called. */
 export declare function failure<AppError>(codes: readonly string[], error: WireError, traceId: string): Failure<AppError>;

@@ -1,5 +1,5 @@
-/** What a call comes to: data, an error of the application with its type, or a failure of the system. A call never throws. */
-/** What `unwrap` throws. */
+/** The result of a call: data, a typed error of the application, or a failure of the system. A call never throws. */
+/** The error that `unwrap` throws. */
 export class ForgeError extends Error {
     failure;
     name = "ForgeError";
@@ -8,22 +8,22 @@ export class ForgeError extends Error {
         this.failure = failure;
     }
 }
-/** The data, or a thrown `ForgeError`. */
+/** Returns the data of `result`, or throws its failure as a `ForgeError`. */
 export function unwrap(result) {
     if (result.ok)
         return result.data;
     throw new ForgeError(result.error);
 }
-/** A failure that the client itself found, or that the wire told. */
+/** Builds a failure from an error of the node or of this client. `codes` are the own error codes of the handler that was called. */
 export function failure(codes, error, traceId) {
     const { code, message, details = null, retryAfterMs } = error;
     const trace = error.traceId ?? traceId;
-    const told = codes.includes(code)
+    const built = codes.includes(code)
         ? { kind: "app", app: { code, message, details }, message, traceId: trace }
         : {
             kind: "system",
             system: { code, message, traceId: trace, ...(details !== null && { details }), ...(retryAfterMs !== undefined && { retryAfterMs }) },
         };
-    // The codes say that the error is one of the handler's own; what it looks like was generated from the same source as they.
-    return told;
+    // A code in `codes` marks an error of the handler; `codes` and `AppError` were generated from the same source, so they agree.
+    return built;
 }

@@ -1,11 +1,11 @@
-/** A value that changes, and those who want to hear of it. */
+/** Stores: values that change, and the listeners that are called after each change. */
 export interface Store<Value> {
     /** The value now; another object after each change. */
     readonly current: Value;
     /** Calls `listener` after each change, until the returned function is called. */
     subscribe(listener: () => void): () => void;
 }
-/** Calls every listener, whatever one of them throws: the error is reported as an uncaught one is. */
-export declare function tell(listeners: Iterable<() => void>): void;
-/** Runs `work`; reports what it throws, since there is no caller who could handle it. */
-export declare function guarded(work: () => void): boolean;
+/** Calls every listener. An error that one of them throws is reported as uncaught, and the next listener is called. */
+export declare function notifyAll(listeners: Iterable<() => void>): void;
+/** Runs `work` and returns whether it succeeded. An error of `work` is reported as uncaught, since no caller could handle it. */
+export declare function runGuarded(work: () => void): boolean;

@@ -1,11 +1,11 @@
-/** A value that changes, and those who want to hear of it. */
-/** Calls every listener, whatever one of them throws: the error is reported as an uncaught one is. */
-export function tell(listeners) {
+/** Stores: values that change, and the listeners that are called after each change. */
+/** Calls every listener. An error that one of them throws is reported as uncaught, and the next listener is called. */
+export function notifyAll(listeners) {
     for (const listener of [...listeners])
-        guarded(listener);
+        runGuarded(listener);
 }
-/** Runs `work`; reports what it throws, since there is no caller who could handle it. */
-export function guarded(work) {
+/** Runs `work` and returns whether it succeeded. An error of `work` is reported as uncaught, since no caller could handle it. */
+export function runGuarded(work) {
     try {
         work();
         return true;

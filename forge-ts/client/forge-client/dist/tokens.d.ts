@@ -1,25 +1,25 @@
 /**
- * The token, and how it is had from the application.
+ * The token of the signed-in user, which the application's `getToken` provides.
  *
- * One fetch at a time, however many ask; a fetch that hangs is given up after ten seconds and a late answer of it is ignored. A fetch that
- * was overtaken by a sign-out or another sign-in is rejected.
+ * Invariants: at most one fetch runs at a time, and all callers share it; a fetch that takes longer than ten seconds fails, and its late
+ * token is ignored; a fetch during which the user signed out or in again fails.
  */
-/** Tells the token of who is signed in, or `null`. `forceRefresh` means that the last one has expired or was refused. */
+/** Returns the token of the signed-in user, or `null`. `forceRefresh`: the last token has expired, or the node refused it. */
 export type GetToken = (options: {
     forceRefresh: boolean;
 }) => string | null | undefined | Promise<string | null | undefined>;
 export declare class Tokens {
     #private;
     private readonly getToken;
-    /** `undefined` until the application was asked. */
+    /** The last token; `undefined` before the first fetch. */
     current: string | null | undefined;
-    /** Grows with each sign-in and sign-out. */
-    era: number;
+    /** Grows with each sign-in and sign-out, so that a fetch of before can be recognized. */
+    signInEpoch: number;
     constructor(getToken: GetToken | undefined);
-    /** Whether a refused token can be replaced. */
+    /** Whether another token can be fetched in place of a refused one. */
     get renewable(): boolean;
-    /** Asks the application, or joins a fetch that is under way and no weaker than this one. */
+    /** Fetches a token, or joins the running fetch; a forced fetch does not join one that is not forced. */
     get(force: boolean): Promise<string | null>;
-    /** The application has another token, or none. */
+    /** Drops the token, because the user signed out or another one signed in. */
     forget(signedOut: boolean): void;
 }

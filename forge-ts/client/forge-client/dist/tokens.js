@@ -1,32 +1,32 @@
 /**
- * The token, and how it is had from the application.
+ * The token of the signed-in user, which the application's `getToken` provides.
  *
- * One fetch at a time, however many ask; a fetch that hangs is given up after ten seconds and a late answer of it is ignored. A fetch that
- * was overtaken by a sign-out or another sign-in is rejected.
+ * Invariants: at most one fetch runs at a time, and all callers share it; a fetch that takes longer than ten seconds fails, and its late
+ * token is ignored; a fetch during which the user signed out or in again fails.
  */
 const FETCH_MS_MAX = 10_000;
 export class Tokens {
     getToken;
-    /** `undefined` until the application was asked. */
+    /** The last token; `undefined` before the first fetch. */
     current;
     #fetch;
     #signedOut = false;
-    /** Grows with each sign-in and sign-out. */
-    era = 0;
+    /** Grows with each sign-in and sign-out, so that a fetch of before can be recognized. */
+    signInEpoch = 0;
     constructor(getToken) {
         this.getToken = getToken;
     }
-    /** Whether a refused token can be replaced. */
+    /** Whether another token can be fetched in place of a refused one. */
     get renewable() {
         return this.getToken !== undefined && !this.#signedOut;
     }
-    /** Asks the application, or joins a fetch that is under way and no weaker than this one. */
+    /** Fetches a token, or joins the running fetch; a forced fetch does not join one that is not forced. */
     get(force) {
         if (!this.renewable)
             return Promise.resolve(null);
         if (this.#fetch && (this.#fetch.force || !force))
             return this.#fetch.promise;
-        const fetch = { promise: this.#ask(force, this.era), force };
+        const fetch = { promise: this.#fetchToken(force, this.signInEpoch), force };
         const done = () => {
             if (this.#fetch === fetch)
                 this.#fetch = undefined;
@@ -35,24 +35,24 @@ export class Tokens {
         this.#fetch = fetch;
         return fetch.promise;
     }
-    /** The application has another token, or none. */
+    /** Drops the token, because the user signed out or another one signed in. */
     forget(signedOut) {
-        this.era += 1;
+        this.signInEpoch += 1;
         this.#fetch = undefined;
         this.#signedOut = signedOut;
         this.current = signedOut ? null : undefined;
     }
-    async #ask(forceRefresh, era) {
+    async #fetchToken(forceRefresh, signInEpoch) {
         let timer;
         const late = new Promise((_, reject) => {
             timer = setTimeout(() => reject(new Error("getToken took longer than 10 s")), FETCH_MS_MAX);
         });
         try {
-            // `async` so that what it throws at once is a rejection too.
+            // `async`, so that an error that `getToken` throws synchronously becomes a rejection too.
             const asked = (async () => this.getToken?.({ forceRefresh }))();
             const token = (await Promise.race([asked, late])) ?? null;
-            if (era !== this.era)
-                throw new Error("somebody else signed in meanwhile");
+            if (signInEpoch !== this.signInEpoch)
+                throw new Error("the user signed out or in again during the fetch");
             this.current = token;
             return token;
         }

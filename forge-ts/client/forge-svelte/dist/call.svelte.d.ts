@@ -1,11 +1,11 @@
-/** Mutations and actions in components. */
+/** Hooks that call mutations and actions in components. */
 import type { ActionRef, MutateOptions, MutationRef, Params, Result } from "@forge/client";
 export interface Call<Args, Output, AppError> {
     (...args: Params<Args>): Promise<Result<Output, AppError>>;
-    /** Whether a call of it is under way. */
+    /** Whether a call is running. */
     readonly pending: boolean;
 }
-/** A mutation, to be called like a function. It goes on when the component is gone. */
+/** Returns a function that runs the mutation. A running mutation goes on when the component is unmounted. */
 export declare function useMutation<Args, Output, AppError>(ref: MutationRef<Args, Output, AppError>, options?: MutateOptions<Args>): Call<Args, Output, AppError>;
-/** An action, to be called like a function. */
+/** Returns a function that calls the action. */
 export declare function useAction<Args, Output, AppError>(ref: ActionRef<Args, Output, AppError>): Call<Args, Output, AppError>;

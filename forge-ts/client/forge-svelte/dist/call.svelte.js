@@ -1,16 +1,16 @@
-/** Mutations and actions in components. */
+/** Hooks that call mutations and actions in components. */
 import { getForge } from "./context.js";
-/** A mutation, to be called like a function. It goes on when the component is gone. */
+/** Returns a function that runs the mutation. A running mutation goes on when the component is unmounted. */
 export function useMutation(ref, options = {}) {
     const forge = getForge();
-    return counted((args) => forge.mutate(ref, args, options));
+    return withPending((args) => forge.mutate(ref, args, options));
 }
-/** An action, to be called like a function. */
+/** Returns a function that calls the action. */
 export function useAction(ref) {
     const forge = getForge();
-    return counted((args) => forge.call(ref, args, {}));
+    return withPending((args) => forge.call(ref, args, {}));
 }
-function counted(run) {
+function withPending(run) {
     let running = $state(0);
     const call = async (...[args]) => {
         running += 1;

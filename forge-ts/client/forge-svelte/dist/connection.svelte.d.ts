@@ -1,4 +1,4 @@
-/** The state of the connection in components. */
+/** The hook that gives components the state of the connection. */
 import type { Connection } from "@forge/client";
-/** The connection. Its properties are getters, as those of `useLive`. */
+/** Returns the connection. Its properties are getters: a destructured property does not follow changes. */
 export declare function useConnection(): Connection;

@@ -1,32 +1,32 @@
-/** The state of the connection in components. */
+/** The hook that gives components the state of the connection. */
 import { createSubscriber } from "svelte/reactivity";
 import { getForge } from "./context.js";
-/** The connection. Its properties are getters, as those of `useLive`. */
+/** Returns the connection. Its properties are getters: a destructured property does not follow changes. */
 export function useConnection() {
     const { connection } = getForge();
     const track = createSubscriber((update) => connection.subscribe(update));
-    const now = () => {
+    const current = () => {
         track();
         return connection.current;
     };
     return {
         get state() {
-            return now().state;
+            return current().state;
         },
         get since() {
-            return now().since;
+            return current().since;
         },
         get attempt() {
-            return now().attempt;
+            return current().attempt;
         },
         get nextRetryAt() {
-            return now().nextRetryAt;
+            return current().nextRetryAt;
         },
         get pendingMutations() {
-            return now().pendingMutations;
+            return current().pendingMutations;
         },
         get rttMs() {
-            return now().rttMs;
+            return current().rttMs;
         },
     };
 }

@@ -1,6 +1,6 @@
-/** The client of an application, handed down the component tree. */
+/** The Svelte context that gives components the client of the application. */
 import type { Forge } from "@forge/client";
-/** Gives the client to this component's children. It belongs to the application: no component closes it, so that a hot reload keeps it. */
+/** Gives the client to the components below this one. No component closes the client, so that it survives a hot reload. */
 export declare const setForge: (forge: Forge) => Forge;
-/** The client; called while a component is set up. */
+/** Returns the client. Has to be called while a component is initialized. */
 export declare function getForge(): Forge;

@@ -1,4 +1,4 @@
-/** Live queries in components. */
+/** The hook that gives components the result of a live query. */
 import type { LiveState, QueryRef } from "@forge/client";
 interface Skipped {
     readonly status: "skipped";
@@ -10,22 +10,22 @@ interface Skipped {
     readonly version: undefined;
 }
 interface Retry {
-    /** Asks again, after an error. */
+    /** Subscribes again after an error. */
     retry(): void;
 }
-/** A live query. Its properties are getters: read them where they are used, a destructured one does not follow. */
+/** A live query. Its properties are getters: a destructured property does not follow changes. */
 export type Live<Output, AppError = never> = LiveState<Output, AppError> & Retry;
 /** A live query whose arguments may be `"skip"`. */
 export type SkippableLive<Output, AppError = never> = (LiveState<Output, AppError> | Skipped) & Retry;
 export interface LiveOptions {
-    /** While the result for other arguments loads, goes on showing the one before, as stale. */
+    /** Shows the result of the former arguments, as stale, while the result of the new ones loads. */
     keepPrevious?: boolean;
 }
 type Rest<Args, Given> = {} extends Args ? [args?: () => Given, options?: LiveOptions] : [args: () => Given, options?: LiveOptions];
 /**
- * The result of a query, which follows the database while the component shows it.
+ * Returns the result of a query, which follows the database while the component is mounted.
  *
- * `args` is a function, so that it is asked again whenever what it reads changes; `"skip"` means that there is nothing to ask yet.
+ * `args` is a function that runs again whenever a reactive value that it reads changes; `"skip"` subscribes nothing.
  */
 export declare function useLive<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...rest: Rest<Args, NoInfer<Args>>): Live<Output, AppError>;
 export declare function useLive<Args, Output, AppError>(ref: QueryRef<Args, Output, AppError>, ...rest: Rest<Args, NoInfer<Args> | "skip">): SkippableLive<Output, AppError>;

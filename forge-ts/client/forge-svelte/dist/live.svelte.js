@@ -1,4 +1,4 @@
-/** Live queries in components. */
+/** The hook that gives components the result of a live query. */
 import { createSubscriber } from "svelte/reactivity";
 import { getForge } from "./context.js";
 const SKIPPED = {
@@ -22,21 +22,21 @@ export function useLive(ref, args, { keepPrevious = false } = {}) {
         const now = watch;
         return now && createSubscriber((update) => now.subscribe(update));
     });
-    let kept;
+    let previous;
     function state() {
         track?.();
         if (!watch) {
-            kept = undefined;
+            previous = undefined;
             return SKIPPED;
         }
         const { current } = watch;
         if (!keepPrevious)
             return current;
         if (current.status !== "loading")
-            kept = { watch, era: forge.era, state: current };
-        // What was loaded for somebody else is not shown, nor for these very arguments: then it was forgotten on purpose.
-        else if (kept && kept.watch !== watch && kept.era === forge.era && kept.state.data !== undefined) {
-            const { data, updatedAt, version } = kept.state;
+            previous = { watch, sessionEpoch: forge.sessionEpoch, state: current };
+        // Not the result of another user, nor an earlier result of the same arguments: the client dropped that one on purpose.
+        else if (previous && previous.watch !== watch && previous.sessionEpoch === forge.sessionEpoch && previous.state.data !== undefined) {
+            const { data, updatedAt, version } = previous.state;
             return { status: "stale", data, error: undefined, isLoading: false, isStale: true, updatedAt, version };
         }
         return current;
