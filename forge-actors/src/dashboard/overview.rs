@@ -30,7 +30,7 @@ pub struct ClusterOverview {
     pub jobs: JobCounts,
     /// Crashes of the last 24 hours, over all nodes.
     pub crashes24h: u32,
-    /// The newest steps in the lives of all nodes' actors, newest first.
+    /// The newest events of the actors of all nodes, newest first.
     pub events: Vec<ActorEvent>,
 }
 
@@ -105,7 +105,7 @@ fn feed(reports: &[Arc<NodeReport>]) -> Vec<ActorEvent> {
         .collect()
 }
 
-/// Clients come and go all the time; what is news would drown in it.
+/// Clients come and go all the time; the other events would be hard to find among them.
 fn is_coming_and_going(event: &Event) -> bool {
     event.path.contains("/sessions/")
         && matches!(event.kind, EventKind::Started | EventKind::Stopped { killed: false })
