@@ -1,7 +1,7 @@
 //! What a job's author sees: how it is queued and repeated, its attempt, and the transaction that finishes
 //! it.
 //!
-//! A job runs at least once. What it writes inside of [`Ctx::commit`] it writes exactly once: the effect and
+//! A job runs at least once. What it writes inside of `ctx.commit` it writes exactly once: the effect and
 //! the job's end are one transaction, which is refused when the attempt has lost its job to another one.
 
 use std::collections::BTreeSet;
@@ -40,7 +40,7 @@ impl JobMeta {
     };
 }
 
-/// Where a job is in its life; the diagram is in [`crate::job`].
+/// Where a job is in its life; the diagram is in [`job`](mod@crate::job).
 #[forge_app_macros::data]
 #[serde(rename_all = "snake_case")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

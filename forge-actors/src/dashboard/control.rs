@@ -1,9 +1,9 @@
 //! `forge.restartActor`, `forge.stopActor`: what an administrator does to an actor of any node.
 //!
 //! The command is written to the audit, then carried out by the actor's own supervisor, on its own node. A
-//! stop that takes longer than [`SUPERVISOR_MAX`] goes on without its caller. An actor that carries commands
+//! stop that takes longer than `SUPERVISOR_MAX` goes on without its caller. An actor that carries commands
 //! (its subsystem's notes say which) is restarted a moment after the answer was sent, since it would wait for
-//! this very command, or cut off its answer: see [`deferred`](super::deferred).
+//! this very command, or cut off its answer: see `deferred`.
 
 use std::time::Duration;
 

@@ -173,7 +173,7 @@ impl AdvisoryLock {
         self.pooled.session().ping().await.is_ok()
     }
 
-    /// Proves that the lock excludes other sessions; see [`verify_exclusive`].
+    /// Proves that the lock excludes other sessions; see `verify_exclusive`.
     ///
     /// # Errors
     /// `TransactionPooler` when the lock does not exclude other sessions; `Statement` when the database does

@@ -5,7 +5,7 @@
 //! holds the lock of its parent while it lives. So two nested calls joined with `join!` run one after the
 //! other, and savepoints never interleave.
 //!
-//! A frame's state is a [`FrameState`] (its diagram is there): released or rolled back, a frame is `Closed`;
+//! A frame's state is a `FrameState` (its diagram is there): released or rolled back, a frame is `Closed`;
 //! dropped without either, it is `Abandoned`, and its parent rolls it back before its own next statement.
 //!
 //! Failures:

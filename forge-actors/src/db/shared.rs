@@ -3,7 +3,7 @@
 //! [`Database`](super::database::Database) owns it.
 //!
 //! - `generation` is written by the monitor after an outage, and by a
-//!   [`PooledSession`](super::pool::PooledSession) that meets a stale prepared statement. No reader is woken:
+//!   `PooledSession` that meets a stale prepared statement. No reader is woken:
 //!   each pool reads the number when it lends a session.
 //! - `state` is written by the monitor alone. Readers are woken by the watch channel.
 //! - `suspect_outage` is notified by a pool whose connection attempt failed, and by a `PooledSession` whose

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use forge_actors::subsystem::READINESS_NOTE;
+use forge_actors::tree::SUBSYSTEMS;
 use forge_tests::{Binary, Database, Ended, Node, Process, probe, until};
 use serde_json::{Value, json};
 
@@ -26,20 +28,9 @@ async fn the_tree_of_a_running_node_is_printed() {
         tree["actors"].as_array().into_iter().flatten().filter_map(|actor| actor["path"].as_str()).collect();
     assert!(paths.contains(&"node/gateway/listener"), "{paths:?}");
     let children: Vec<_> = paths.iter().filter(|path| path.matches('/').count() == 1).copied().collect();
-    assert_eq!(
-        children,
-        [
-            "node/database",
-            "node/change",
-            "node/telemetry",
-            "node/functions",
-            "node/cluster",
-            "node/reactor",
-            "node/jobs",
-            "node/gateway"
-        ],
-        "in start order"
-    );
+    let subsystems = SUBSYSTEMS.iter().map(|entry| &entry.root).chain([&READINESS_NOTE]);
+    let subsystems: Vec<_> = subsystems.map(|note| note.path.to_string()).collect();
+    assert_eq!(children, subsystems, "in start order");
     for token in ["not.a.token", &probe::token("ana")] {
         let refused = ask(&node, "actors", &["--token", token]).await;
         assert_eq!(refused.code(), 7, "{}", refused.stderr);

@@ -35,7 +35,7 @@ async fn one_trace_goes_from_a_client_to_statements_and_a_job_on_another_node() 
     socket.send(mutation).await;
     assert!(socket.frame_of("mutResult").await.get("error").is_none());
 
-    for (trace, answered) in [(over_http, "answered"), (over_socket, "a mutation was answered")] {
+    for (trace, answered) in [(over_http, "request answered"), (over_socket, "mutation answered")] {
         await_line(&mut front, trace, |line| line["message"] == answered).await;
         await_line(&mut front, trace, |line| says(line, "INSERT INTO forge_jobs")).await;
         await_line(&mut worker, trace, |line| {
