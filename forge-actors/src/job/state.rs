@@ -82,8 +82,8 @@ pub(super) const fn is_finished(status: JobStatus) -> bool {
     }
 }
 
-/// The arrows of the diagram in [`job`](mod@crate::job): every change of status that a statement may make, and no
-/// other. An attempt whose begin Postgres lost in a crash ends from `Claimed`.
+/// The arrows of the diagram in [`job`](mod@crate::job): every change of status that a statement may make,
+/// and no other. An attempt whose begin Postgres lost in a crash ends from `Claimed`.
 pub const STATUS_CHANGES: &[(JobStatus, &[JobStatus])] = {
     use JobStatus::{Cancelled, Claimed, Completed, DeadLetter, Failed, Pending, Retry, Running};
     &[
