@@ -43,7 +43,7 @@ impl Subsystem for JobSubsystem {
         node.provide(jobs.clone());
         Ok(Some(Part::new(child).stats(move |stats| {
             let counts = jobs.stats();
-            stats.figures.extend([("jobs held", counts.held), ("jobs begun", counts.begun)].map(
+            stats.figures.extend([("held", counts.held), ("begun", counts.begun)].map(
                 |(name, count)| Figure {
                     subsystem: JOBS.id().to_owned(),
                     name: name.to_owned(),
