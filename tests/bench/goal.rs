@@ -45,9 +45,9 @@ pub(crate) fn print(goals: &[Goal]) {
             Bound::AtMost => "≤",
         };
         let wanted = format!("{sign} {}{}", goal.goal, goal.unit);
-        let verdict = if goal.is_met() { "met" } else { "MISSED" };
+        let result = if goal.is_met() { "met" } else { "MISSED" };
         println!(
-            "{:<width$}  {:>9}  {wanted:>11}  {verdict}",
+            "{:<width$}  {:>9}  {wanted:>11}  {result}",
             goal.what,
             format!("{:.2}{}", goal.figure, goal.unit)
         );

@@ -43,14 +43,14 @@ impl Subsystem for JobSubsystem {
         node.provide(jobs.clone());
         Ok(Some(Part::new(child).stats(move |stats| {
             let counts = jobs.stats();
-            stats.figures.extend([("held", counts.held), ("begun", counts.begun)].map(
-                |(name, count)| Figure {
+            stats.figures.extend([("held", counts.held), ("begun", counts.begun)].map(|(name, count)| {
+                Figure {
                     subsystem: JOBS.id().to_owned(),
                     name: name.to_owned(),
                     value: count as f64,
                     unit: FigureUnit::Count,
-                },
-            ));
+                }
+            }));
         })))
     }
 }
