@@ -117,7 +117,7 @@ impl CaptureReconciler {
     /// again after each hint about definitions.
     pub fn spec(database: Database, settings: Arc<[CaptureSetting]>, hints: HintHub) -> ChildSpec {
         let reconciler = Self { database, settings, hints };
-        let (mut spec, _) = ChildSpec::actor(CAPTURES.id(), move || reconciler.clone());
+        let mut spec = ChildSpec::unaddressed(CAPTURES.id(), move || reconciler.clone());
         spec.start_deadline = Some(START_DEADLINE);
         spec
     }

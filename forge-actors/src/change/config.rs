@@ -42,7 +42,13 @@ impl ConfigSection for CaptureConfig {
     const REFERENCE: &'static str = include_str!("reference.toml");
 
     fn validate(&self) -> Vec<String> {
-        Self::validate(self)
+        if (RETENTION_MIN..=RETENTION_MAX).contains(&self.retention) {
+            return Vec::new();
+        }
+        let given = format_duration(self.retention);
+        let min = format_duration(RETENTION_MIN);
+        let max = format_duration(RETENTION_MAX);
+        vec![format!("capture.retention is {given}; it must lie between {min} and {max}")]
     }
 }
 
@@ -58,16 +64,5 @@ impl CaptureConfig {
             Some(CaptureSetting { table: table.to_owned(), on })
         };
         models.into_iter().filter_map(setting).collect()
-    }
-
-    /// Checks the rules that types do not express, and returns one sentence per broken rule.
-    pub fn validate(&self) -> Vec<String> {
-        if (RETENTION_MIN..=RETENTION_MAX).contains(&self.retention) {
-            return Vec::new();
-        }
-        let given = format_duration(self.retention);
-        let min = format_duration(RETENTION_MIN);
-        let max = format_duration(RETENTION_MAX);
-        vec![format!("capture.retention is {given}; it must lie between {min} and {max}")]
     }
 }

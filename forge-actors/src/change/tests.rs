@@ -12,6 +12,7 @@ use super::captures::CaptureSetting;
 use super::config::CaptureConfig;
 use super::state::{Batch, Changed, Cursor, PolledChanges};
 use super::{Hint, HintHub, HintReceiver, Topic, TopicKind, TopicSet};
+use crate::subsystem::ConfigSection;
 
 const TASKS: TableId = TableId(16_400);
 

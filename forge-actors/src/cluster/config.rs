@@ -80,24 +80,6 @@ impl ConfigSection for ClusterConfig {
     const REFERENCE: &'static str = include_str!("reference.toml");
 
     fn validate(&self) -> Vec<String> {
-        Self::validate(self)
-    }
-}
-
-/// The files of mutual TLS.
-#[derive(Debug, Clone, Copy)]
-pub struct TlsFiles<'a> {
-    /// Certificate chain of the node.
-    pub certificate: &'a PathBuf,
-    /// Private key of the certificate.
-    pub key: &'a PathBuf,
-    /// Certificates of the signing authority.
-    pub authority: &'a PathBuf,
-}
-
-impl ClusterConfig {
-    /// Rules between keys; one sentence for each that is broken.
-    pub fn validate(&self) -> Vec<String> {
         let mut broken = Vec::new();
         if self.heartbeat.is_zero() || self.dead_after < self.heartbeat * MISSED_HEARTBEATS_MIN {
             broken.push(format!(
@@ -125,7 +107,20 @@ impl ClusterConfig {
         }
         broken
     }
+}
 
+/// The files of mutual TLS.
+#[derive(Debug, Clone, Copy)]
+pub struct TlsFiles<'a> {
+    /// Certificate chain of the node.
+    pub certificate: &'a PathBuf,
+    /// Private key of the certificate.
+    pub key: &'a PathBuf,
+    /// Certificates of the signing authority.
+    pub authority: &'a PathBuf,
+}
+
+impl ClusterConfig {
     /// The rule between this section and the name of the node; a sentence when it is broken.
     pub fn validate_name(&self, node_name: Option<&str>) -> Option<String> {
         let unnamed = self.tls().is_some() && node_name.is_none();

@@ -78,13 +78,6 @@ impl ConfigSection for DatabaseConfig {
     const REFERENCE: &'static str = include_str!("reference.toml");
 
     fn validate(&self) -> Vec<String> {
-        Self::validate(self)
-    }
-}
-
-impl DatabaseConfig {
-    /// Checks the rules that hold between keys; one sentence per broken rule.
-    pub fn validate(&self) -> Vec<String> {
         let mut broken = Vec::new();
         for (key, count) in [
             ("write_connections_max", self.write_connections_max),

@@ -48,7 +48,7 @@ impl Migrator {
     /// The child that migrates in its start, so that later siblings find the schema that they were compiled
     /// for.
     pub fn child(self) -> ChildSpec {
-        let (mut spec, _) = ChildSpec::actor(MIGRATOR.id(), move || self.clone());
+        let mut spec = ChildSpec::unaddressed(MIGRATOR.id(), move || self.clone());
         spec.restart = Restart::Transient;
         spec.start_deadline = Some(START_DEADLINE);
         spec

@@ -111,7 +111,7 @@ impl Monitor {
     pub fn child(database: Database) -> ChildSpec {
         let start_deadline = database.config().start_patience + secs(10);
         let monitor = Self { database, waited: Arc::default() };
-        let (mut spec, _) = ChildSpec::actor(MONITOR.id(), move || monitor.clone());
+        let mut spec = ChildSpec::unaddressed(MONITOR.id(), move || monitor.clone());
         spec.start_deadline = Some(start_deadline);
         spec
     }

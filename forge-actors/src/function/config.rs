@@ -30,13 +30,6 @@ impl ConfigSection for FunctionConfig {
     const REFERENCE: &'static str = include_str!("reference.toml");
 
     fn validate(&self) -> Vec<String> {
-        Self::validate(self)
-    }
-}
-
-impl FunctionConfig {
-    /// Rules beyond types; one sentence per broken rule.
-    pub fn validate(&self) -> Vec<String> {
         let refuses_all =
             (self.calls_max == 0).then(|| "functions.calls_max is 0: every call would be refused".to_owned());
         refuses_all.into_iter().collect()

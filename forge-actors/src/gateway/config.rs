@@ -91,21 +91,6 @@ impl ConfigSection for GatewayConfig {
     const REFERENCE: &'static str = include_str!("reference.toml");
 
     fn validate(&self) -> Vec<String> {
-        Self::validate(self).err().unwrap_or_default()
-    }
-}
-
-impl GatewayConfig {
-    /// The address to listen on.
-    pub fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.host, self.port)
-    }
-
-    /// Checks the section.
-    ///
-    /// # Errors
-    /// The mistakes, each in a sentence that names its keys.
-    pub fn validate(&self) -> Result<(), Vec<String>> {
         let mut mistakes = Vec::new();
         let sizes = [
             ("connections_max", self.connections_max, 1),
@@ -139,7 +124,14 @@ impl GatewayConfig {
                 .map(|(key, _)| format!("gateway.{key} is zero, which would close every connection at once")),
         );
         mistakes.extend(self.cors_origins.iter().filter_map(|origin| refuse_origin(origin)));
-        if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+        mistakes
+    }
+}
+
+impl GatewayConfig {
+    /// The address to listen on.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
     }
 }
 

@@ -17,59 +17,59 @@ use crate::kernel::time::Timestamp;
 #[forge_app_macros::data(row = false)]
 #[derive(Debug, Clone)]
 pub struct JobRow {
-    /// Its id.
+    /// Id of the job.
     pub id: JobId,
-    /// Wire name of its handler.
+    /// Wire name of the handler.
     pub name: String,
-    /// Where it waits, or waited.
+    /// The queue in which the job waits or waited.
     pub queue: String,
-    /// 0 to 100; larger ones run first.
+    /// 0 to 100; jobs with larger values run first.
     pub priority: i16,
-    /// Where it is in its life.
+    /// Status of the job.
     pub status: JobStatus,
-    /// Attempts begun.
+    /// Attempts that have begun.
     pub attempt: i32,
-    /// Attempts that it has.
+    /// Attempts until the job is a dead letter.
     pub attempts_max: i32,
-    /// The node that holds it, or held it last.
+    /// The node that runs the job, or ran it last.
     pub node: Option<NodeId>,
-    /// Why its last attempt failed, or who cancelled it.
+    /// Why the last attempt failed, or who cancelled the job.
     pub last_error: Option<String>,
-    /// When it was dispatched.
+    /// When the job was dispatched.
     pub created_at: Timestamp,
-    /// When it may run; of one that is not finished.
+    /// When the job may run; `None` for a finished job.
     pub run_at: Option<Timestamp>,
-    /// When it was finished.
+    /// When the job was finished.
     pub finished_at: Option<Timestamp>,
 }
 
-/// One job with everything that it carries.
+/// One job with its arguments and its origin.
 #[forge_app_macros::data(row = false)]
 #[derive(Debug, Clone)]
 pub struct JobDetail {
-    /// What the list says.
+    /// The row of the list.
     pub job: JobRow,
     /// The arguments object, as JSON.
     pub args: String,
-    /// Subject of the token with which it was dispatched.
+    /// Subject of the token of the call that dispatched the job.
     pub subject: Option<String>,
     /// Tenant of that token.
     pub tenant: Option<String>,
-    /// `traceparent` of the call that dispatched it.
+    /// `traceparent` of the call that dispatched the job.
     pub trace: Option<String>,
 }
 
-/// Jobs by what they wait for.
+/// Numbers of jobs, by state.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobCounts {
-    /// For a worker, or for their time.
+    /// Jobs that wait for a worker or for their scheduled time.
     pub pending: u32,
-    /// For their end.
+    /// Jobs that a node has claimed, whether their attempt has begun or not.
     pub running: u32,
-    /// For another attempt.
+    /// Jobs that wait for their next attempt.
     pub retry: u32,
-    /// For nothing: jobs in status `failed` or `dead_letter` that ended within the last 24 hours.
+    /// Jobs in status `failed` or `dead_letter` that ended within the last 24 hours.
     pub failed: u32,
 }
 

@@ -54,13 +54,6 @@ impl ConfigSection for JobConfig {
     const REFERENCE: &'static str = include_str!("reference.toml");
 
     fn validate(&self) -> Vec<String> {
-        Self::validate(self)
-    }
-}
-
-impl JobConfig {
-    /// Rules beyond types; one sentence per broken rule.
-    pub fn validate(&self) -> Vec<String> {
         let mut broken = Vec::new();
         if !(1..=CONCURRENCY_MAX).contains(&self.concurrency) {
             broken.push(format!(
@@ -80,7 +73,9 @@ impl JobConfig {
         }
         broken
     }
+}
 
+impl JobConfig {
     /// Between two renewals of the leases.
     pub(super) fn renew_every(&self) -> Duration {
         self.lease / 4

@@ -39,13 +39,6 @@ impl ConfigSection for LeaderConfig {
     const REFERENCE: &'static str = include_str!("reference.toml");
 
     fn validate(&self) -> Vec<String> {
-        Self::validate(self)
-    }
-}
-
-impl LeaderConfig {
-    /// Rules beyond types; one sentence per broken rule.
-    pub fn validate(&self) -> Vec<String> {
         let mut broken = Vec::new();
         if !(LEASE_MIN..=LEASE_MAX).contains(&self.lease) {
             broken.push(
@@ -59,7 +52,9 @@ impl LeaderConfig {
         }
         broken
     }
+}
 
+impl LeaderConfig {
     /// Between two renewals, and between two tries to be elected.
     pub(super) fn renew_interval(&self) -> Duration {
         self.lease / RENEWALS

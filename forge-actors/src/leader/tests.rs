@@ -4,6 +4,7 @@ use super::config::LeaderConfig;
 use super::leadership::Leadership;
 use super::state::{Election, ElectionEffect, ElectionInput, TermEnd};
 use crate::kernel::time::{millis, secs};
+use crate::subsystem::ConfigSection;
 
 const JOBS: Leadership = Leadership::new("jobs");
 const CHANGES: Leadership = Leadership::new("changes");

@@ -65,13 +65,6 @@ impl ConfigSection for ReactivityConfig {
     const REFERENCE: &'static str = include_str!("reference.toml");
 
     fn validate(&self) -> Vec<String> {
-        Self::validate(self)
-    }
-}
-
-impl ReactivityConfig {
-    /// Checks the rules that types do not express, and returns one sentence per broken rule.
-    pub fn validate(&self) -> Vec<String> {
         let rules = [
             (
                 self.poll_min.is_zero(),

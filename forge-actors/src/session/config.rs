@@ -74,13 +74,6 @@ impl ConfigSection for SessionsConfig {
     const REFERENCE: &'static str = include_str!("reference.toml");
 
     fn validate(&self) -> Vec<String> {
-        Self::validate(self)
-    }
-}
-
-impl SessionsConfig {
-    /// The mistakes of this section, each in a sentence that names its keys.
-    pub fn validate(&self) -> Vec<String> {
         let sizes = [
             ("connections_max", self.connections_max, 1),
             ("address_connections_max", self.address_connections_max, 1),

@@ -24,6 +24,7 @@ use crate::terminal::context::CommandContext;
 use crate::terminal::output;
 use crate::terminal::report::Report;
 use forge_actors::db::config::DatabaseConfig;
+use forge_actors::db::paths::POSTGRES;
 
 /// Time to wait for another node that migrates.
 pub const MIGRATION_LOCK_WAIT: Duration = minutes(5);
@@ -167,7 +168,7 @@ impl StorageFacts {
 
 fn postgres_child(embedded: EmbeddedServer) -> ChildSpec {
     let postgres = Postgres { root: embedded.root, handover: Handover::new(embedded.server) };
-    let (mut child, _) = ChildSpec::actor("postgres", move || postgres.clone());
+    let mut child = ChildSpec::unaddressed(POSTGRES.id(), move || postgres.clone());
     child.start_deadline = Some(POSTGRES_START);
     child.shutdown = Shutdown::Deadline(POSTGRES_STOP);
     child

@@ -85,6 +85,17 @@ async fn the_demo_is_compiled_against_its_own_handlers() {
     assert_eq!(checked.code(), 0, "{}\nwrite them anew with `just generate`", checked.stderr);
 }
 
+/// The dashboard's client in the repository, which its page is compiled against.
+#[tokio::test]
+async fn the_dashboard_is_compiled_against_the_nodes_own_handlers() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let written = generate(folder.path(), &["--system", "--out", "out"]).await;
+    assert_eq!(written.code(), 0, "{}", written.stderr);
+    let fresh = fs::read_to_string(folder.path().join("out/api.ts")).expect("api.ts");
+    let committed = fs::read_to_string(workspace().join("ui/src/forge/api.ts")).expect("api.ts");
+    assert!(fresh == committed, "ui/src/forge/api.ts is old: ui/README.md says how it is written");
+}
+
 async fn generate(folder: &Path, arguments: &[&str]) -> Ended {
     run(Binary::Forge, folder, arguments).await
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use crate::cluster::config::ClusterConfig;
 use crate::kernel::secret::Secret;
 use crate::kernel::time::secs;
+use crate::subsystem::ConfigSection;
 
 #[test]
 fn broken_rules_are_named() {

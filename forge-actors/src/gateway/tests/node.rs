@@ -30,7 +30,7 @@ use crate::gateway::{Gateway, GatewayDeps};
 use crate::job::insert::JobInserter;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
-use crate::subsystem::Readiness;
+use crate::subsystem::{ConfigSection, Readiness};
 use crate::supervise::Tree;
 use crate::tree::SUBSYSTEMS;
 
@@ -163,7 +163,7 @@ fn functions(id: NodeId) -> Functions {
 pub(super) fn config(change: impl FnOnce(&mut GatewayConfig)) -> GatewayConfig {
     let mut config = GatewayConfig { port: 0, ..GatewayConfig::default() };
     change(&mut config);
-    config.validate().expect("a valid configuration");
+    assert_eq!(config.validate(), Vec::<String>::new(), "a valid configuration");
     config
 }
 

@@ -1,6 +1,7 @@
 use crate::gateway::config::GatewayConfig;
 
 use super::node::Node;
+use crate::subsystem::ConfigSection;
 
 const PREFLIGHT: &str =
     "OPTIONS /rpc/tests.echo HTTP/1.1\r\nhost: x\r\naccess-control-request-method: POST\r\norigin: ";
@@ -45,7 +46,7 @@ async fn without_a_list_no_origin_is_let_in() {
 
 #[test]
 fn a_configuration_that_cannot_work_is_refused_in_sentences() {
-    assert_eq!(GatewayConfig::default().validate(), Ok(()));
+    assert_eq!(GatewayConfig::default().validate(), Vec::<String>::new());
     for origin in [
         "*",
         "null",
@@ -56,7 +57,8 @@ fn a_configuration_that_cannot_work_is_refused_in_sentences() {
         "ftp://a",
     ] {
         let config = GatewayConfig { cors_origins: vec![origin.to_owned()], ..GatewayConfig::default() };
-        let wrong = config.validate().expect_err(origin);
+        let wrong = config.validate();
+        assert!(!wrong.is_empty(), "{origin}");
         assert!(wrong[0].contains("gateway.cors_origins") && wrong[0].contains(origin), "{wrong:?}");
     }
     let config = GatewayConfig {
@@ -65,7 +67,7 @@ fn a_configuration_that_cannot_work_is_refused_in_sentences() {
         keep_alive: std::time::Duration::ZERO,
         ..GatewayConfig::default()
     };
-    assert_eq!(config.validate().expect_err("three mistakes").len(), 3);
+    assert_eq!(config.validate().len(), 3);
     let written = serde_json::to_value(GatewayConfig::default()).expect("JSON");
     assert_eq!(written["keep_alive"], "75s");
     assert!(serde_json::from_str::<GatewayConfig>(r#"{"prot": 80}"#).is_err());
