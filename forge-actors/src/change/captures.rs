@@ -180,8 +180,7 @@ impl Actor for CaptureReconciler {
         cx.spawn("hints", async move {
             loop {
                 definitions.next().await;
-                // A full mailbox holds the same wake-up already.
-                let _full = address.cast(CapturesMessage::DefinitionsChanged);
+                address.notify(CapturesMessage::DefinitionsChanged);
             }
         });
         let mut state = ReconcilerState { attempts: 0, next: None };

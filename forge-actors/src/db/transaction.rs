@@ -164,7 +164,7 @@ impl Transaction {
                 return Err(Fault::internal("a statement was abandoned half-way; nothing was committed"));
             }
         }
-        if failed && abandoned.is_none() {
+        if failed {
             roll_back(&mut pooled).await;
             return Err(ignored_failure().into());
         }
@@ -175,7 +175,8 @@ impl Transaction {
         // round trip of its own, and uses up no transaction id.
         let sql = match abandoned {
             // The effects of an abandoned nested frame must not be committed with the rest. Outside of a
-            // transaction, and in a failed one, this ROLLBACK TO fails as a new savepoint would.
+            // transaction this ROLLBACK TO fails as a new savepoint would; in one that failed inside of the
+            // nested frame it repairs the transaction. A failure of the outer frame was refused above.
             Some(depth) => format!("ROLLBACK TO SAVEPOINT forge_{depth}; {RECEIPT}; COMMIT"),
             None => format!("SAVEPOINT forge_end; {RECEIPT}; COMMIT"),
         };

@@ -14,6 +14,9 @@ use crate::supervise::{Actor, ActorError, ChildSpec, Context, Shutdown, Timer};
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// Between two deletions of old idempotency keys.
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
+/// Between two deletions while there is more to delete: the cluster has one node that deletes, and many that
+/// add.
+const EXPIRE_MORE_AFTER: Duration = Duration::from_secs(1);
 /// After the drain has cancelled its calls: time for their rollbacks.
 const CANCEL_GRACE: Duration = Duration::from_secs(3);
 
@@ -24,6 +27,8 @@ pub(super) enum FunctionsMessage {
     CheckCalls,
     /// Deletes the answers of old idempotency keys.
     ExpireKeys,
+    /// A deletion has ended; there may be more to delete.
+    KeysExpired { more: bool },
 }
 
 pub(super) struct FunctionsActor {
@@ -68,12 +73,22 @@ impl FunctionsActor {
 }
 
 impl FunctionsActor {
-    /// Deletes old idempotency keys, while this node leads the maintenance.
-    async fn expire_keys(&self) {
-        let Some(term) = self.shared.terms.borrow().clone() else { return };
-        if let Err(fault) = idempotency::expire(&self.shared.database, &term).await {
-            tracing::debug!(%fault, "old idempotency keys were not deleted");
-        }
+    /// Deletes old idempotency keys, while this node leads the maintenance. In a task beside the actor, whose
+    /// stop must not wait for a statement.
+    fn expire_keys(&self, cx: &Context<FunctionsMessage>) {
+        let shared = Arc::clone(&self.shared);
+        cx.spawn_message("expire keys", async move {
+            let term = shared.terms.borrow().clone();
+            let expired = match term {
+                None => Ok(false),
+                Some(term) => idempotency::expire(&shared.database, &term).await,
+            };
+            let more = expired.unwrap_or_else(|fault| {
+                tracing::debug!(%fault, "old idempotency keys were not deleted");
+                false
+            });
+            FunctionsMessage::KeysExpired { more }
+        });
     }
 }
 
@@ -103,9 +118,10 @@ impl Actor for FunctionsActor {
                 self.check_calls();
                 state._check = cx.send_after(CHECK_EVERY, FunctionsMessage::CheckCalls);
             }
-            FunctionsMessage::ExpireKeys => {
-                self.expire_keys().await;
-                state._expire = cx.send_after(EXPIRE_EVERY, FunctionsMessage::ExpireKeys);
+            FunctionsMessage::ExpireKeys => self.expire_keys(cx),
+            FunctionsMessage::KeysExpired { more } => {
+                let pause = if more { EXPIRE_MORE_AFTER } else { EXPIRE_EVERY };
+                state._expire = cx.send_after(pause, FunctionsMessage::ExpireKeys);
             }
         }
         Ok(())

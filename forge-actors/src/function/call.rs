@@ -90,10 +90,7 @@ pub(super) async fn admit_and_run(
 }
 
 fn admit(shared: &FunctionShared, meta: &Meta, invocation: &Invocation, depth: u32) -> Result<Permit, Fault> {
-    if invocation.args.len() > meta.input_bytes_max {
-        let message = format!("the arguments are larger than {} bytes", meta.input_bytes_max);
-        return Err(Fault::new(Code::PayloadTooLarge, message));
-    }
+    check_size(meta, invocation)?;
     if shared.tasks.is_closed() && depth == 0 {
         return Err(Fault::new(Code::Unavailable, "the node is stopping").retry_after(Duration::from_secs(1)));
     }
@@ -113,6 +110,21 @@ fn span_of(invocation: &Invocation, depth: u32) -> Span {
         return current;
     }
     tracing::info_span!("call", handler = %invocation.name, trace_id = %invocation.trace.trace_id_hex())
+}
+
+/// Refuses arguments that are larger than the handler takes.
+pub(super) fn check_size(meta: &Meta, invocation: &Invocation) -> Result<(), Fault> {
+    if invocation.args.len() <= meta.input_bytes_max {
+        return Ok(());
+    }
+    let message = format!("the arguments are larger than {} bytes", meta.input_bytes_max);
+    Err(Fault::new(Code::PayloadTooLarge, message))
+}
+
+/// When a run that began at `began` is cut: at the handler's own limit, or earlier when its caller says so.
+pub(super) fn deadline_of(meta: &Meta, invocation: &Invocation, began: Instant) -> Instant {
+    let own_deadline = began + meta.timeout;
+    invocation.deadline.map_or(own_deadline, |caller| caller.min(own_deadline))
 }
 
 /// Counts a call when it ends. A call that is dropped before it has an outcome counts as cancelled.
@@ -239,8 +251,7 @@ impl ActiveCall {
     }
 
     fn deadline(&self) -> Instant {
-        let own_deadline = self.began + self.registration.meta.timeout;
-        self.invocation.deadline.map_or(own_deadline, |caller| caller.min(own_deadline))
+        deadline_of(&self.registration.meta, &self.invocation, self.began)
     }
 
     fn remaining(&self) -> Duration {
@@ -313,9 +324,11 @@ impl ActiveCall {
             statement_timeout: self.remaining(),
             label: &self.invocation.name,
         };
+        // Before the transaction, which holds a connection: the digest reads all arguments.
+        let keyed = KeyedCall::of(&self.invocation);
         let beginning = self.shared.database.begin(transaction);
         let tx = self.with_deadline(beginning).await??;
-        let ended = match KeyedCall::of(&self.invocation) {
+        let ended = match keyed {
             None => self.run_handler(message.run(self.scope(), MutationResources { db: tx.db() })).await,
             Some(key) => match self.run_once(&key, message, &tx).await {
                 Ok(KeyedAnswer::First(output)) => Ok(output),

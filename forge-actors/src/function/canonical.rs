@@ -10,8 +10,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use serde::de::Error as _;
 use serde_json::value::RawValue;
 
 /// As deep as `serde_json` reads values itself.
@@ -22,45 +22,54 @@ pub(super) fn canonical_args(args: &Bytes) -> Bytes {
     if args.iter().all(u8::is_ascii_whitespace) {
         return Bytes::from_static(b"{}");
     }
-    let mut canonical = Vec::with_capacity(args.len());
-    let written =
-        serde_json::from_slice(args).and_then(|value: &RawValue| write(value, &mut canonical, DEPTH_MAX));
-    written.map_or_else(|_| args.clone(), |()| Bytes::from(canonical))
+    canonical(args).map_or_else(|_| args.clone(), Bytes::from)
 }
 
-/// Appends the canonical form of `value`, which may nest `depth` levels deeper.
-fn write(value: &RawValue, into: &mut Vec<u8>, depth: usize) -> serde_json::Result<()> {
-    let text = value.get();
-    let depth = depth.checked_sub(1).ok_or_else(|| serde_json::Error::custom("nested too deep"))?;
-    match text.as_bytes().first() {
-        Some(b'{') => {
-            let UniqueNames(pairs) = serde_json::from_str(text)?;
-            into.push(b'{');
-            for (index, (name, value)) in pairs.into_iter().enumerate() {
-                separate(index, into);
-                serde_json::to_writer(&mut *into, &name)?;
-                into.push(b':');
-                write(value, into, depth)?;
+/// Reads the bytes twice, however deep they nest: once to prove that they are JSON, once to take them apart.
+fn canonical(args: &[u8]) -> serde_json::Result<Vec<u8>> {
+    let valid: &RawValue = serde_json::from_slice(args)?;
+    let value = Scanner { rest: valid.get() }.value(DEPTH_MAX)?;
+    let mut written = Vec::with_capacity(args.len());
+    value.write(&mut written)?;
+    Ok(written)
+}
+
+/// A JSON value that borrows from its text.
+enum Value<'a> {
+    /// A number as it is spelt, `true`, `false` or `null`.
+    Literal(&'a str),
+    Text(Cow<'a, str>),
+    Array(Vec<Value<'a>>),
+    /// Sorted by name.
+    Object(BTreeMap<Cow<'a, str>, Value<'a>>),
+}
+
+impl Value<'_> {
+    fn write(&self, into: &mut Vec<u8>) -> serde_json::Result<()> {
+        match self {
+            Self::Literal(text) => into.extend_from_slice(text.as_bytes()),
+            Self::Text(text) => serde_json::to_writer(into, text)?,
+            Self::Array(values) => {
+                into.push(b'[');
+                for (index, value) in values.iter().enumerate() {
+                    separate(index, into);
+                    value.write(into)?;
+                }
+                into.push(b']');
             }
-            into.push(b'}');
-        }
-        Some(b'[') => {
-            let values: Vec<&RawValue> = serde_json::from_str(text)?;
-            into.push(b'[');
-            for (index, value) in values.into_iter().enumerate() {
-                separate(index, into);
-                write(value, into, depth)?;
+            Self::Object(pairs) => {
+                into.push(b'{');
+                for (index, (name, value)) in pairs.iter().enumerate() {
+                    separate(index, into);
+                    serde_json::to_writer(&mut *into, name)?;
+                    into.push(b':');
+                    value.write(into)?;
+                }
+                into.push(b'}');
             }
-            into.push(b']');
         }
-        Some(b'"') => {
-            let BorrowedText(text) = serde_json::from_str(text)?;
-            serde_json::to_writer(into, &text)?;
-        }
-        // A number, `true`, `false` or `null`.
-        _ => into.extend_from_slice(text.as_bytes()),
+        Ok(())
     }
-    Ok(())
 }
 
 fn separate(index: usize, into: &mut Vec<u8>) {
@@ -69,36 +78,91 @@ fn separate(index: usize, into: &mut Vec<u8>) {
     }
 }
 
-/// The pairs of an object whose names are unique, sorted by name.
-struct UniqueNames<'a>(BTreeMap<Cow<'a, str>, &'a RawValue>);
-
-impl<'de> Deserialize<'de> for UniqueNames<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = UniqueNames<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UniqueNames<'de>, A::Error> {
-                let mut pairs = BTreeMap::new();
-                while let Some((BorrowedText(name), value)) = map.next_entry()? {
-                    if pairs.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a name occurs twice"));
-                    }
-                }
-                Ok(UniqueNames(pairs))
-            }
-        }
-        deserializer.deserialize_map(Pairs)
-    }
+/// Takes a text apart that is known to be JSON.
+struct Scanner<'a> {
+    rest: &'a str,
 }
 
-/// A text that borrows from its JSON where it holds no escapes.
-#[derive(Deserialize)]
-struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
+impl<'a> Scanner<'a> {
+    /// The next value, which may nest `depth` levels deep.
+    fn value(&mut self, depth: usize) -> serde_json::Result<Value<'a>> {
+        let depth = depth.checked_sub(1).ok_or_else(|| serde_json::Error::custom("nested too deep"))?;
+        match self.peek() {
+            Some(b'{') => self.object(depth).map(Value::Object),
+            Some(b'[') => self.array(depth).map(Value::Array),
+            Some(b'"') => self.text().map(Value::Text),
+            _ => Ok(Value::Literal(self.literal())),
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> serde_json::Result<BTreeMap<Cow<'a, str>, Value<'a>>> {
+        let mut pairs = BTreeMap::new();
+        self.skip();
+        while self.peek() == Some(b'"') {
+            let name = self.text()?;
+            self.peek();
+            self.skip();
+            if pairs.insert(name, self.value(depth)?).is_some() {
+                return Err(serde_json::Error::custom("a name occurs twice"));
+            }
+            if self.peek() == Some(b',') {
+                self.skip();
+            }
+        }
+        self.skip();
+        Ok(pairs)
+    }
+
+    fn array(&mut self, depth: usize) -> serde_json::Result<Vec<Value<'a>>> {
+        let mut values = Vec::new();
+        self.skip();
+        while self.peek() != Some(b']') {
+            values.push(self.value(depth)?);
+            if self.peek() == Some(b',') {
+                self.skip();
+            }
+        }
+        self.skip();
+        Ok(values)
+    }
+
+    fn text(&mut self) -> serde_json::Result<Cow<'a, str>> {
+        /// Borrows from its JSON where it holds no escapes.
+        #[derive(Deserialize)]
+        struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
+
+        let mut escaped = false;
+        let end = self.rest.bytes().skip(1).position(|byte| {
+            let is_end = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            is_end
+        });
+        let end = end.expect("a text of valid JSON has its closing quote") + 2;
+        serde_json::from_str(self.take(end)).map(|Borrowed(text)| text)
+    }
+
+    fn literal(&mut self) -> &'a str {
+        let ends = |byte: u8| matches!(byte, b',' | b']' | b'}') || byte.is_ascii_whitespace();
+        self.take(self.rest.bytes().position(ends).unwrap_or(self.rest.len()))
+    }
+
+    /// The first byte after blanks.
+    fn peek(&mut self) -> Option<u8> {
+        self.rest = self.rest.trim_ascii_start();
+        self.rest.bytes().next()
+    }
+
+    /// Leaves out the byte that was peeked.
+    fn skip(&mut self) {
+        self.take(1);
+    }
+
+    fn take(&mut self, bytes: usize) -> &'a str {
+        let (taken, rest) = self.rest.split_at(bytes);
+        self.rest = rest;
+        taken
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -116,6 +180,15 @@ mod tests {
         check(r#"{"a":{"d": null,"c":[{ "z":1,"y":true }]}}"#, r#"{"a":{"c":[{"y":true,"z":1}],"d":null}}"#);
         check(r#"{"\u0061":"\u00e9\/\n"}"#, r#"{"a":"é/\n"}"#);
         check("[ 1 ]", "[1]");
+        check(r#"[ ] "#, "[]");
+        check(r#"{"a":[[],{},"]}\\\"",-1.5e3 ,null]}"#, r#"{"a":[[],{},"]}\\\"",-1.5e3,null]}"#);
+    }
+
+    #[test]
+    fn the_deepest_arguments_have_a_form() {
+        let nested = |levels: usize| format!("{}1{}", "[ ".repeat(levels), "]".repeat(levels));
+        check(&nested(127), &nested(127).replace(' ', ""));
+        check(&nested(128), &nested(128));
     }
 
     #[test]

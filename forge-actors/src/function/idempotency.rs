@@ -108,11 +108,12 @@ impl<'a> KeyedCall<'a> {
     }
 }
 
-/// Deletes answers that are older than the retention, as a part of `term`.
-pub(super) async fn expire(database: &Database, term: &Term) -> Result<(), Fault> {
+/// Deletes answers that are older than the retention, as a part of `term`. Returns true when there may be
+/// more of them.
+pub(super) async fn expire(database: &Database, term: &Term) -> Result<bool, Fault> {
     let transaction = term.begin(database, "expire keys", DELETE_TIMEOUT).await?;
     let delete = sqlx::query(include_str!("sql/delete_old_keys.sql"));
-    delete.bind(RETENTION.as_secs_f64()).bind(DELETE_MAX).execute(&transaction.db()).await?;
+    let deleted = delete.bind(RETENTION.as_secs_f64()).bind(DELETE_MAX).execute(&transaction.db()).await?;
     transaction.commit().await?;
-    Ok(())
+    Ok(u64::try_from(DELETE_MAX).is_ok_and(|max| deleted.rows_affected() >= max))
 }

@@ -12,7 +12,7 @@ use futures::FutureExt;
 use tracing::Instrument;
 
 use super::access::unknown_function;
-use super::call::{panic_fault, timeout_fault};
+use super::call::{check_size, deadline_of, panic_fault, timeout_fault};
 use super::canonical::canonical_args;
 use super::inflight::InFlightCall;
 use super::paths::FUNCTIONS;
@@ -53,10 +53,7 @@ pub(super) fn prepare(
         let message = format!("`{}` is no query, and only queries can be subscribed to", invocation.name);
         return Err(Fault::new(Code::Validation, message));
     };
-    if invocation.args.len() > registration.meta.input_bytes_max {
-        let message = format!("the arguments are larger than {} bytes", registration.meta.input_bytes_max);
-        return Err(Fault::new(Code::PayloadTooLarge, message));
-    }
+    check_size(&registration.meta, invocation)?;
     // Reading arguments runs application code, which may panic. It awaits nothing.
     let decoded = catch_unwind(async { registration.decode(&invocation.args).map(drop) }).now_or_never();
     match decoded.expect("decoding has no await") {
@@ -74,8 +71,7 @@ pub(super) async fn run(shared: &FunctionShared, invocation: Invocation, db: Db)
         return LiveRun { answer: Err(unknown_function(&invocation.name)), observed: Observed::Nothing };
     };
     let began = Instant::now();
-    let own_deadline = began + registration.meta.timeout;
-    let deadline = invocation.deadline.map_or(own_deadline, |caller| caller.min(own_deadline));
+    let deadline = deadline_of(&registration.meta, &invocation, began);
     let _entry = shared.in_flight.enter(InFlightCall {
         request: invocation.id,
         name: Arc::clone(&invocation.name),

@@ -27,7 +27,7 @@ pub(super) struct Cors {
 }
 
 impl Cors {
-    /// The list must have passed [`GatewayConfig::validate`](super::config::GatewayConfig::validate).
+    /// The list must have passed `GatewayConfig::validate`.
     pub(super) fn new(origins: &[String]) -> Self {
         let value = |origin: &String| {
             HeaderValue::from_str(origin).ok().map(|value| (origin.clone().into_bytes(), value))

@@ -58,7 +58,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway that is not listening yet. `config` must have passed [`GatewayConfig::validate`].
+    /// A gateway that is not listening yet. `config` must have passed its `validate`.
     pub fn new(config: GatewayConfig, deps: GatewayDeps) -> Self {
         Self { shared: Arc::new(GatewayShared::new(config, deps)) }
     }

@@ -4,7 +4,7 @@
 //! for, and then tries the leaderships that this node does not lead. A round that takes until the deadline of
 //! the terms is cut, and the session with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use crate::db::advisory_lock::LockKey;
 use crate::db::election_session::ElectionSession;
 use crate::db::error::DatabaseError;
 use crate::kernel::diagnose::Diagnose;
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::time::{minutes, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
 
@@ -31,6 +32,8 @@ use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
 const OBSTACLE_RETRY: Duration = minutes(1);
 /// Longest time of a round in which no term can be lost; connecting is part of it.
 const ROUND_MAX: Duration = secs(5);
+/// SQLSTATE of a row lock that was not granted in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// Time for a node that stops to end its terms; after that the session is dropped, and they count as lost.
 const RESIGN_MAX: Duration = secs(2);
 
@@ -49,6 +52,8 @@ pub(super) struct ElectorState {
     deadlines: BTreeMap<Leadership, watch::Sender<Instant>>,
     /// Rounds that failed in a row; the first one is logged.
     failures: u32,
+    /// Leaderships whose lock was free and whose term could not begin. Logged once, until a term begins.
+    refused: BTreeSet<Leadership>,
     next: Option<Timer>,
 }
 
@@ -154,11 +159,9 @@ impl Elector {
             Ok(epoch) => self.apply(state, ElectionInput::Elected { leadership, epoch }, sent).await,
             Err(error) if session.is_lost() => Err(error.into()),
             Err(error) => {
-                tracing::info!(
-                    %leadership,
-                    %error,
-                    "not elected yet: a transaction of the last leader is open"
-                );
+                if state.refused.insert(leadership) {
+                    log_refused(leadership, &error);
+                }
                 Ok(session.unlock(&leadership.lock_key()).await?)
             }
         }
@@ -197,6 +200,7 @@ impl Elector {
     fn begin(&self, state: &mut ElectorState, leadership: Leadership, epoch: i64, sent: Instant) {
         let (deadline, seen) = watch::channel(sent + self.deps.config.local_deadline());
         state.deadlines.insert(leadership, deadline);
+        state.refused.remove(&leadership);
         self.shared.publish(leadership, Some(Term::new(leadership, epoch, self.deps.node, seen)));
         signals::elected(leadership);
         tracing::info!(%leadership, epoch, "elected leader");
@@ -235,10 +239,11 @@ impl Elector {
             }
             return OBSTACLE_RETRY;
         }
+        let error = error_chain(error);
         if failed_before || !self.deps.database.state().borrow().is_up() {
-            tracing::debug!(%error, "leader election failed; retrying");
+            tracing::debug!(error, "leader election failed; retrying");
         } else {
-            tracing::warn!(%error, "leader election failed; retrying");
+            tracing::warn!(error, "leader election failed; retrying");
         }
         self.deps.config.renew_interval()
     }
@@ -259,6 +264,18 @@ impl Elector {
     }
 }
 
+/// Logs why a term did not begin although the lock was free. The next round tries again.
+fn log_refused(leadership: Leadership, error: &sqlx::Error) {
+    let waits =
+        error.as_database_error().and_then(|error| error.code()).as_deref() == Some(LOCK_NOT_AVAILABLE);
+    let error = error_chain(error);
+    if waits {
+        tracing::info!(%leadership, error, "election waits for a transaction of the last leader");
+    } else {
+        tracing::warn!(%leadership, error, "election failed; retrying");
+    }
+}
+
 impl Actor for Elector {
     type Message = ElectorMessage;
     type State = ElectorState;
@@ -276,6 +293,7 @@ impl Actor for Elector {
             session: None,
             deadlines: BTreeMap::new(),
             failures: 0,
+            refused: BTreeSet::new(),
             next: Some(cx.send_after(Duration::ZERO, ElectorMessage::Renew)),
         })
     }

@@ -199,9 +199,10 @@ impl SubscriptionTable {
         delivered: Delivered,
     ) {
         // Equal queries share the key of the first, so that a client's copy of the arguments is freed.
-        let query = self.queries.get_key_value(&query).map_or(query, |(known, _)| Arc::clone(known));
+        let entry = self.queries.entry(query);
+        let query = Arc::clone(entry.key());
         let new = || QueryGroups { observed: Observed::Nothing, groups: HashMap::new() };
-        let groups = self.queries.entry(Arc::clone(&query)).or_insert_with(new);
+        let groups = entry.or_insert_with(new);
         let id = *groups.groups.entry(caller.scope(groups.observed)).or_insert_with(|| {
             self.groups_ever += 1;
             GroupId(self.groups_ever)
@@ -331,20 +332,20 @@ impl SubscriptionTable {
         }
         let (query, caller) = (Arc::clone(&group.query), Arc::clone(&group.caller));
         let scope = caller.scope(run.observed);
-        let mut groups = self.split_by_identity(&query, run.observed);
+        self.split_by_identity(&query, run.observed);
+        let Some(QueryGroups { groups, .. }) = self.queries.get(&query) else {
+            return AppliedResult::default();
+        };
         // The run was a call of one caller. Its result is for the group of this caller, if one is left.
-        let own = groups.remove(&scope);
+        let own = groups.get(&scope).copied();
+        let split = groups.values().copied().filter(|id| Some(*id) != own).collect();
         let changed = own.and_then(|own| self.store_result(own, run, now, config));
-        AppliedResult { changed, split: groups.into_values().collect() }
+        AppliedResult { changed, split }
     }
 
     /// Puts the members of all groups of a query into groups of callers that are equal in what `observed`
     /// says.
-    fn split_by_identity(
-        &mut self,
-        query: &Arc<QueryKey>,
-        observed: Observed,
-    ) -> HashMap<SharingScope, GroupId> {
+    fn split_by_identity(&mut self, query: &Arc<QueryKey>, observed: Observed) {
         let before: Vec<GroupId> =
             self.queries.get(query).map_or_else(Vec::new, |groups| groups.groups.values().copied().collect());
         let removed = before.into_iter().filter_map(|id| self.remove_group(id));
@@ -356,9 +357,6 @@ impl SubscriptionTable {
                 self.join(key, query, caller, delivered);
             }
         }
-        let Some(groups) = self.queries.get(query) else { return HashMap::new() };
-        let scope_of = |id: &GroupId| Some((self.groups.get(id)?.caller.scope(observed), *id));
-        groups.groups.values().filter_map(scope_of).collect()
     }
 
     /// Stores the result of a run in a group, and returns the group when the result is another one than
@@ -400,12 +398,17 @@ impl SubscriptionTable {
     }
 
     /// Notes that the session broke during a run of a group. After [`FAILURES_MAX`] times in a row the group
-    /// gets an error and is suspended, so that the others go on. Returns true when that happened.
-    pub(super) fn session_broke(&mut self, id: GroupId, now: Instant, config: &ReactivityConfig) -> bool {
-        let Some(group) = self.groups.get_mut(&id) else { return false };
+    /// gets an error and is suspended, so that the others go on. `None` while it is not suspended.
+    pub(super) fn session_broke(
+        &mut self,
+        id: GroupId,
+        now: Instant,
+        config: &ReactivityConfig,
+    ) -> Option<AppliedResult> {
+        let group = self.groups.get_mut(&id)?;
         group.failures += 1;
         if group.failures < FAILURES_MAX {
-            return false;
+            return None;
         }
         let fault = Fault::internal("the database session broke in each of its last runs");
         let run = FinishedRun {
@@ -417,9 +420,9 @@ impl SubscriptionTable {
             complete: false,
             took: config.query_timeout,
         };
-        self.store_result(id, run, now, config);
+        let changed = self.store_result(id, run, now, config);
         self.set_phase(id, GroupPhase::Suspended { until: later(now, BROKEN_SESSION_PAUSE) });
-        true
+        Some(AppliedResult { changed, split: Vec::new() })
     }
 }
 

@@ -339,12 +339,13 @@ impl ReactorState {
         self.phase = TickPhase::Idle;
         self.pace.failed(now, jitter);
         let Some(group) = during else { return };
-        if self.table.session_broke(group, now, &self.config) {
-            if let Some(group) = self.table.groups.get(&group) {
-                effects.push(ReactorEffect::LogSuspended { handler: Arc::clone(&group.query.name) });
-            }
-            self.log_error(Some(group), effects);
+        let Some(AppliedResult { changed, .. }) = self.table.session_broke(group, now, &self.config) else {
+            return;
+        };
+        if let Some(group) = self.table.groups.get(&group) {
+            effects.push(ReactorEffect::LogSuspended { handler: Arc::clone(&group.query.name) });
         }
+        self.log_error(changed, effects);
     }
 
     fn log_error(&self, changed: Option<GroupId>, effects: &mut Vec<ReactorEffect>) {

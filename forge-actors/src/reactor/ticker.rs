@@ -54,11 +54,14 @@ impl Actor for Ticker {
         // There are clients only after a crash of an earlier incarnation, which took their subscriptions
         // along.
         let mut awaited = BTreeMap::new();
-        for client in &shared.clients {
+        // Collected first: a sink is foreign code, which may attach and detach clients.
+        let clients: Vec<_> =
+            shared.clients.iter().map(|client| (*client.key(), Arc::clone(&client))).collect();
+        for (id, client) in clients {
             client.sink.deliver(Delivery::Reset);
             let commits = client.awaited();
             if !commits.is_empty() {
-                awaited.insert(*client.key(), commits);
+                awaited.insert(id, commits);
             }
         }
         shared.hints.set_interest(TopicKind::Tables, TopicSet::default());
@@ -84,11 +87,11 @@ impl Actor for Ticker {
         state: &mut TickerState,
     ) -> Result<(), ActorError> {
         // Before every message, so that new subscriptions are part of the snapshot that has just been
-        // opened.
+        // opened, and so that a dropped wake-up costs no more than the time to the next message.
         self.take_commands(cx, state);
+        self.take_hint(cx, state);
         match message {
-            TickerMessage::CommandsLeft => {}
-            TickerMessage::Hinted => self.take_hint(cx, state),
+            TickerMessage::CommandsLeft | TickerMessage::Hinted => {}
             TickerMessage::PollDue => self.step(cx, state, ReactorInput::PollDue),
             TickerMessage::TimerFired => self.step(cx, state, ReactorInput::TimerFired),
             TickerMessage::SnapshotOpened(opened) => self.opened(cx, state, *opened),

@@ -85,7 +85,7 @@ impl SessionActor {
                 live.reactor_client.unsubscribe(id);
                 live.buffer.close_subscription(id);
             }
-            SessionOutput::RunMutation(id, invocation) => self.run_mutation(cx, live, id, *invocation),
+            SessionOutput::RunMutation(id, invocation) => self.run_mutation(cx, id, *invocation),
             SessionOutput::AwaitCommit(id, receipt) => {
                 live.reactor_client.await_commit(MutationId(id), &receipt)
             }
@@ -155,22 +155,16 @@ impl SessionActor {
 
     /// Runs a mutation beside the actor. The function subsystem owns the call: a session that ends meanwhile
     /// does not end the mutation.
-    fn run_mutation(
-        &self,
-        cx: &Context<SessionMessage>,
-        live: &LiveSession,
-        id: u32,
-        invocation: Invocation,
-    ) {
+    fn run_mutation(&self, cx: &Context<SessionMessage>, id: u32, invocation: Invocation) {
         let (name, trace) = (Arc::clone(&invocation.name), invocation.trace);
-        let (shared, buffer) = (Arc::clone(&self.shared), Arc::clone(&live.buffer));
-        cx.spawn("mutation", async move {
+        let shared = Arc::clone(&self.shared);
+        cx.spawn_message("mutation", async move {
             let (result, receipt) = match refuse_other_kinds(&shared, &invocation) {
                 Some(fault) => (Err(fault), Receipt::default()),
                 None => shared.deps.functions.submit(invocation).await,
             };
             let completed = CompletedMutation { id, name, trace, result, receipt };
-            buffer.send_to_actor(SessionMessage::MutationCompleted(Box::new(completed)));
+            SessionMessage::MutationCompleted(Box::new(completed))
         });
     }
 
@@ -240,7 +234,7 @@ impl Actor for SessionActor {
         let signals = Arc::clone(&self.shared.signals);
         let buffer = Arc::new(SendBuffer::new(cx.address(), signals, deps.config.transition_bytes_max));
         let reactor_client = deps.reactor.attach(Arc::clone(&buffer) as Arc<dyn Sink>);
-        cx.spawn("socket", connection::serve(socket, Arc::clone(&buffer)));
+        cx.spawn_message("socket", connection::serve(socket, Arc::clone(&buffer)));
         let hello_timeout = SessionMessage::TimedOut(SessionTimeout::Hello);
         let mut live = LiveSession {
             state: SessionState::new(self.client.clone(), limits),

@@ -14,8 +14,16 @@ use std::sync::Arc;
 
 use crate::reactor::{Modification, MutationId, QueryResult, SubscriptionId, Tick, Version};
 
+/// Bytes of a transition around its entries, at most.
+const FRAME_BYTES: usize = 128;
 /// Bytes of an entry of a transition around its result, at most.
 const MOD_BYTES: usize = 64;
+/// Bytes of an entry with an error around the error's message and details, at most.
+const ERROR_BYTES: usize = 256;
+/// Bytes of an applied mutation in a transition, at most.
+const APPLIED_BYTES: usize = 11;
+/// Bytes of a byte of text in JSON, at most: `\u001f`.
+const ESCAPED_BYTES: usize = 6;
 
 /// The subscriptions of one client, and the results that the client has not been sent yet.
 ///
@@ -72,7 +80,7 @@ pub(super) struct TransitionFrame {
     pub(super) to: u64,
     pub(super) mods: Vec<ResultMod>,
     pub(super) applied: Vec<MutationId>,
-    /// Bytes of the frame, about.
+    /// Bytes of the frame, at most.
     pub(super) bytes: usize,
 }
 
@@ -154,15 +162,16 @@ impl ClientState {
         let PendingFrame { tick, results, applied } = std::mem::take(&mut self.pending);
         let from = self.delivered_tick;
         self.delivered_tick = from.max(tick);
+        let bytes = FRAME_BYTES + APPLIED_BYTES * applied.len();
         let mut transition =
-            TransitionFrame { from, to: self.delivered_tick, mods: Vec::new(), applied, bytes: MOD_BYTES };
+            TransitionFrame { from, to: self.delivered_tick, mods: Vec::new(), applied, bytes };
         transition.mods.reserve_exact(results.len());
         for (id, result) in results {
             let bytes_left = bytes_max.saturating_sub(transition.bytes);
             let Some((client_subscription, change)) = self.deliver_result(id, &result, bytes_left) else {
                 continue;
             };
-            transition.bytes += MOD_BYTES + bytes_of(change, &result);
+            transition.bytes += bytes_of(change, &result);
             transition.mods.push(ResultMod { client_subscription, change, result });
         }
         Some(transition)
@@ -194,11 +203,15 @@ impl ClientState {
     }
 }
 
+/// Bytes of an entry, at most.
 fn bytes_of(change: ResultChange, result: &QueryResult) -> usize {
     match (change, &result.outcome) {
-        (ResultChange::Snapshot, Ok(data)) => data.len(),
-        (ResultChange::Error, Err(fault)) => MOD_BYTES + fault.message().len(),
-        (ResultChange::Unchanged, _) => 0,
-        _ => 2 * MOD_BYTES,
+        (ResultChange::Snapshot, Ok(data)) => MOD_BYTES + data.len(),
+        (ResultChange::Unchanged, _) => MOD_BYTES,
+        (_, Err(fault)) => {
+            let details = fault.details().map_or(0, |details| details.to_string().len());
+            ERROR_BYTES + ESCAPED_BYTES * fault.message().len() + details
+        }
+        (ResultChange::TooLarge | ResultChange::Error, Ok(_)) => ERROR_BYTES,
     }
 }

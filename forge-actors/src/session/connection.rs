@@ -1,5 +1,5 @@
-//! The task that owns a client's socket: reads frames when nothing waits to be written, and writes what the
-//! send buffer holds when the client can take it.
+//! The task that owns a client's socket: it reads frames and writes what the send buffer holds, in turn.
+//! While a write waits for the client, nothing is read.
 //!
 //! tungstenite parses and checks frames. Its own answers (pongs, the echo of a close) are collected in
 //! `answers` and written by this task, so that two writers never interleave on one socket.
@@ -41,9 +41,9 @@ impl From<WriteError> for ConnectionEnd {
     }
 }
 
-/// Serves a socket to its end, then notifies the session's actor.
-pub(super) async fn serve(socket: SessionSocket, buffer: Arc<SendBuffer>) {
-    let mut connection = Connection::new(socket, Arc::clone(&buffer));
+/// Serves a socket to its end. Returns the message that tells the session's actor.
+pub(super) async fn serve(socket: SessionSocket, buffer: Arc<SendBuffer>) -> SessionMessage {
+    let mut connection = Connection::new(socket, buffer);
     let end = connection.run().await;
     if let ConnectionEnd::Closed(reason) = end {
         let fault = reason.fault.as_ref().map(tracing::field::display);
@@ -52,8 +52,7 @@ pub(super) async fn serve(socket: SessionSocket, buffer: Arc<SendBuffer>) {
         connection.close(reason).await;
     }
     connection.socket.set_closed();
-    drop(connection);
-    buffer.send_to_actor(SessionMessage::Disconnected);
+    SessionMessage::Disconnected
 }
 
 struct Connection {

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::limits::{DRAINER_ID, REACTOR_CHECK_INTERVAL, REACTOR_DOWN_MAX};
+use super::limits::{DRAIN_AGAIN_AFTER, DRAINER_ID, REACTOR_CHECK_INTERVAL, REACTOR_DOWN_MAX};
 use super::shared::SessionShared;
 use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Shutdown, Timer};
@@ -82,8 +82,15 @@ impl Actor for SessionDrainer {
     }
 
     async fn stop(&self, _: &Context<DrainerMessage>, _: &mut DrainerState) {
-        self.shared.drain();
-        if tokio::time::timeout(drain_timeout(&self.shared), self.shared.sockets.wait()).await.is_err() {
+        let drained = async {
+            loop {
+                self.shared.drain();
+                if tokio::time::timeout(DRAIN_AGAIN_AFTER, self.shared.sockets.wait()).await.is_ok() {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(drain_timeout(&self.shared), drained).await.is_err() {
             tracing::warn!(
                 sessions = self.shared.sockets.len(),
                 "session drain timed out: the remaining sessions are closed"

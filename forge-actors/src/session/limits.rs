@@ -23,8 +23,8 @@ pub(super) const READ_BUFFER_BYTES: usize = 512;
 /// Bytes in the kernel's send buffer above which the socket counts as not writable. Bytes in that buffer can
 /// no longer be replaced by newer results, so few are let in.
 pub(super) const UNSENT_BYTES_MAX: u32 = 16 * 1024;
-/// Replies (`mutResult`, `pong`, …) that wait to be written; one more closes the connection with 1013. A
-/// frame is read only when nothing waits to be written, so a client that reads never comes near.
+/// Replies (`mutResult`, `pong`, …) that wait to be written; one more closes the connection with 1013. While
+/// a write waits for the client, no frame is read, so a client that reads never comes near.
 pub(super) const REPLIES_WAITING_MAX: usize = 4_096;
 /// Time for which a client may go on sending after its close frame was written. Closing a socket with unread
 /// bytes resets the connection, and the client would lose the close frame.
@@ -35,6 +35,8 @@ pub(super) const LINGER_BYTES_MAX: usize = 1024 * 1024;
 pub(super) const STARTS_MAX: usize = 64;
 /// Time between two checks whether the reactor runs.
 pub(super) const REACTOR_CHECK_INTERVAL: Duration = secs(1);
+/// Time after which a session that drains is sent the message again; a full mailbox had dropped it.
+pub(super) const DRAIN_AGAIN_AFTER: Duration = secs(1);
 /// Time for which the reactor may be down, for example between two restarts; then sessions are closed with
 /// 1013.
 pub(super) const REACTOR_DOWN_MAX: Duration = secs(5);

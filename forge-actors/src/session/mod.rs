@@ -21,7 +21,8 @@
 //! Invariants
 //! - What waits for a client is one result for each subscription, the newest, and never a queue of results: a
 //!   client that reads slowly costs the node its newest results and one frame that is being written.
-//! - A frame from the client is read only when nothing waits to be written, so replies cannot pile up either.
+//! - While a write waits for the client, no frame of the client is read, so few replies wait; they are
+//!   counted, and one too many closes the connection.
 //! - A subscription gets a new id whenever it is opened again (for another caller, or on a restarted
 //!   reactor). A result under the former id that arrives later is dropped.
 //! - Nothing that was computed for one caller is sent after the next caller is known, and nothing at all

@@ -69,12 +69,11 @@ impl SessionShared {
         }
     }
 
-    /// Sends `goAway` to every client, and lets no further client in. A session that starts meanwhile sees
-    /// that `sockets` is closed; a session that had started receives the message.
+    /// Sends `goAway` to every client that has not been sent one, and lets no further client in. A session
+    /// that starts meanwhile sees that `sockets` is closed; a session that had started receives the message.
     pub(super) fn drain(&self) {
-        if self.sockets.close() {
-            self.notify_all(|| SessionMessage::Drain);
-        }
+        self.sockets.close();
+        self.notify_all(|| SessionMessage::Drain);
     }
 
     pub(super) fn is_reactor_lost(&self) -> bool {
@@ -99,9 +98,9 @@ impl SessionShared {
 
     fn notify_all(&self, message: impl Fn() -> SessionMessage) {
         for session in &self.open {
-            // A session that has not started yet reads the shared state when it starts; a session whose
-            // mailbox is full is closed for that.
-            let _dropped = session.cast(message());
+            // A session that has not started yet reads the shared state when it starts. A session whose
+            // mailbox is full misses the message: what must arrive is sent again.
+            session.notify(message());
         }
     }
 }

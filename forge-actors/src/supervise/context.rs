@@ -133,6 +133,8 @@ impl<M: Message> Context<M> {
     /// the actor, even to a full mailbox.
     pub fn spawn_message(&self, task: &'static str, future: impl Future<Output = M> + Send + 'static) {
         let incarnation = Arc::clone(&self.incarnation);
+        // Boxed for the reason given at `spawn`.
+        let future = Box::pin(future);
         self.spawn(task, async move {
             let message = future.await;
             // `Gone` says that this incarnation has ended, and its tasks with it.

@@ -48,8 +48,10 @@ pub trait Duty: Send + 'static {
     /// Any fault. It is logged, and the duty runs again after a backoff.
     fn run(&mut self, term: Self::Term) -> impl Future<Output = Result<RunReport, Fault>> + Send;
 
-    /// Does what must be done before the actor stops. It runs after the last run, not after a crash, and must
-    /// be over within the stop deadline of the child.
+    /// Does what must be done before the actor stops, within the stop deadline of the child. It is not called
+    /// after a crash. Nor is it called when a run is still under way
+    /// [`STOP_PATIENCE`](super::STOP_PATIENCE) after the actor was asked to stop: that run is dropped, and
+    /// the duty with it.
     fn finish(&mut self) -> impl Future<Output = ()> + Send {
         async {}
     }
@@ -76,18 +78,6 @@ impl RunReport {
     /// The run handled this many, and there is more: the next run comes after `pause`.
     pub const fn more(handled: u64, pause: Duration) -> Self {
         Self { handled, again_after: Some(pause) }
-    }
-}
-
-impl From<()> for RunReport {
-    fn from((): ()) -> Self {
-        Self::NOTHING
-    }
-}
-
-impl From<u64> for RunReport {
-    fn from(handled: u64) -> Self {
-        Self::handled(handled)
     }
 }
 

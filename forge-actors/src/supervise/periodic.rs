@@ -103,7 +103,7 @@ pub(super) struct DutyRunEnd {
 type Callers = Vec<Reply<Result<RunReport, RunError>>>;
 
 /// State of the actor.
-struct PeriodicState<D> {
+struct PeriodicState<D: Duty> {
     duty: DutyState<D>,
     /// Callers that the present run answers.
     served: Callers,
@@ -116,15 +116,15 @@ struct PeriodicState<D> {
 }
 
 /// Where the duty is: with the actor, or in the task of a run, which hands it back.
-enum DutyState<D> {
+enum DutyState<D: Duty> {
     Idle(D),
-    InRun(oneshot::Receiver<D>),
+    InRun { back: oneshot::Receiver<D>, term: D::Term },
 }
 
 impl<D: Duty> Periodic<D> {
     /// Starts a run, unless one is under way. Without a term it answers the waiting callers with `NotLeader`.
     fn begin(&self, cx: &Context<PeriodicMessage>, state: &mut PeriodicState<D>) {
-        if matches!(state.duty, DutyState::InRun(_)) {
+        if matches!(state.duty, DutyState::InRun { .. }) {
             return;
         }
         state._due = None;
@@ -137,7 +137,8 @@ impl<D: Duty> Periodic<D> {
             return;
         };
         let (give_back, back) = oneshot::channel();
-        let DutyState::Idle(mut duty) = std::mem::replace(&mut state.duty, DutyState::InRun(back)) else {
+        let in_run = DutyState::InRun { back, term: term.clone() };
+        let DutyState::Idle(mut duty) = std::mem::replace(&mut state.duty, in_run) else {
             return;
         };
         state.served = std::mem::take(&mut state.waiting);
@@ -153,8 +154,10 @@ impl<D: Duty> Periodic<D> {
     }
 
     fn ended(&self, cx: &Context<PeriodicMessage>, state: &mut PeriodicState<D>, end: DutyRunEnd) {
-        let DutyState::InRun(back) = &mut state.duty else { return };
+        let DutyState::InRun { back, term } = &mut state.duty else { return };
         let Ok(duty) = back.try_recv() else { return };
+        // The message of a term that began during the run found the run under way.
+        let term_changed = self.terms.borrow().as_ref() != Some(&*term);
         state.duty = DutyState::Idle(duty);
         self.count(cx, state, &end.result);
         let failures = state.failures;
@@ -170,8 +173,7 @@ impl<D: Duty> Periodic<D> {
         for caller in state.served.drain(..) {
             caller.send(end.result.clone());
         }
-        // After a run whose term ended, a new term may have begun already.
-        if !state.waiting.is_empty() || matches!(end.result, Err(RunError::TermEnded)) {
+        if !state.waiting.is_empty() || term_changed {
             return self.begin(cx, state);
         }
         let pause = self.schedule.pause(&end.result, state.failures, fastrand::f64());
@@ -297,7 +299,7 @@ impl<D: Duty> Actor for Periodic<D> {
     }
 
     async fn stop(&self, _: &Context<PeriodicMessage>, state: &mut PeriodicState<D>) {
-        if let DutyState::InRun(back) = &mut state.duty
+        if let DutyState::InRun { back, .. } = &mut state.duty
             && let Ok(Ok(duty)) = timeout(STOP_PATIENCE, back).await
         {
             state.duty = DutyState::Idle(duty);

@@ -11,7 +11,7 @@ use forge_actors::db::embedded::error::EmbeddedError;
 use forge_actors::db::error::DatabaseError;
 use forge_actors::db::migrate::error::MigrateError;
 use forge_actors::kernel::diagnose::{Diagnose, FailureKind};
-use forge_actors::kernel::error_chain::error_causes;
+use forge_actors::kernel::error_chain::{error_causes, error_chain};
 use forge_actors::supervise::StartError;
 use serde::Serialize;
 
@@ -130,7 +130,7 @@ impl Report {
             return Self::diagnosed(known);
         }
         Self::new(Exit::Failed, "start", error.to_string())
-            .cause(source)
+            .cause(error_chain(source))
             .help("the log above may say more; -v writes a longer one")
     }
 

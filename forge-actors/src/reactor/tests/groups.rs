@@ -232,12 +232,7 @@ fn a_query_that_breaks_the_session_too_often_is_suspended() {
     driver.tick(|name, _| answer(name));
     driver.delivered();
     for failures in 1..=FAILURES_MAX {
-        driver.change_everything();
-        driver.now += secs(5);
-        driver.feed(ReactorInput::PollDue);
-        let runs = driver.next_runs().expect("the tick runs or is repeated");
-        let bad = runs.iter().find(|run| &*run.invocation.name == "bad").expect("it has to run").group;
-        driver.feed(ReactorInput::Lost { during: Some(bad), jitter: 0.5 });
+        break_session_of_bad(&mut driver);
         let suspended = driver.log.contains(&"suspended bad".to_owned());
         driver.next_runs();
         assert_eq!(suspended || driver.log.contains(&"suspended bad".to_owned()), failures == FAILURES_MAX);
@@ -246,9 +241,28 @@ fn a_query_that_breaks_the_session_too_often_is_suspended() {
     driver.change_everything();
     assert_eq!(driver.tick(|name, _| answer(format!("{name} 2"))), ["good for nobody"]);
     assert_eq!(driver.delivered(), ["1.1 INTERNAL", "1.2 good 2"]);
+    // It breaks the session again when it is tried again: the client has this error, and the log as well.
+    driver.log.clear();
+    driver.now += secs(60);
+    for _ in 1..=FAILURES_MAX {
+        break_session_of_bad(&mut driver);
+        driver.next_runs();
+    }
+    assert_eq!(driver.log.iter().filter(|line| *line == "suspended bad").count(), 1, "{:?}", driver.log);
+    assert!(!driver.log.contains(&"error of bad".to_owned()), "{:?}", driver.log);
     driver.now += secs(60);
     driver.tick(|name, _| answer(name));
-    assert_eq!(driver.delivered(), ["1.1 bad"]);
+    assert_eq!(driver.delivered(), ["1.1 bad", "1.2 good"]);
+}
+
+/// The next tick's run of `bad` loses the database session.
+fn break_session_of_bad(driver: &mut Driver) {
+    driver.change_everything();
+    driver.now += secs(5);
+    driver.feed(ReactorInput::PollDue);
+    let runs = driver.next_runs().expect("the tick runs or is repeated");
+    let bad = runs.iter().find(|run| &*run.invocation.name == "bad").expect("it has to run").group;
+    driver.feed(ReactorInput::Lost { during: Some(bad), jitter: 0.5 });
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{answered, failed, modification, opened, version_of};
-use crate::kernel::fault::Code;
-use crate::reactor::{MutationId, SubscriptionId, Tick};
+use crate::kernel::fault::{Code, Fault};
+use crate::reactor::{MutationId, QueryResult, SubscriptionId, Tick};
 use crate::session::client_state::{ClientState, OpenedSubscription};
 use crate::session::render;
 
@@ -183,6 +183,30 @@ fn a_frame_is_never_larger_than_its_limit() {
         .filter(|modification| modification.change == crate::session::client_state::ResultChange::Snapshot)
         .count();
     assert_eq!(snapshots, 4, "{transition:?}");
+}
+
+/// Around the point at which the last snapshot no longer fits, beside an error whose text grows most in JSON.
+#[test]
+fn the_bytes_of_a_frame_are_counted_at_most() {
+    let fault = || {
+        let details = json!({ "field": "\u{1f}".repeat(20) });
+        Fault::new(Code::Internal, "\u{1f}\"".repeat(30)).with_details(details)
+    };
+    for length in 1..BYTES_MAX {
+        let mut client = client([opened(u32::MAX, u32::MAX), opened(2, 20), opened(3, u32::MAX)]);
+        let body: &'static str = Box::leak("1".repeat(length).into_boxed_str());
+        let error = QueryResult { outcome: Err(fault()), ..answered("0") };
+        let mods = vec![
+            modification(2, error),
+            modification(3, answered(body)),
+            modification(u32::MAX, answered("1")),
+        ];
+        client.deliver(Tick(u64::MAX), mods, vec![MutationId(u32::MAX)]);
+        let transition = client.transition(BYTES_MAX).expect("results are pending");
+        let bytes = render::transition(&transition, BYTES_MAX).payload().len();
+        assert!(bytes <= transition.bytes, "{bytes} bytes, counted {}: {transition:?}", transition.bytes);
+        assert!(bytes <= 2 * BYTES_MAX, "errors are not held back, snapshots are: {bytes}");
+    }
 }
 
 #[test]

@@ -146,6 +146,27 @@ async fn an_elected_duty_runs_only_in_its_term() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_term_that_begins_as_a_run_ends_is_run_at_once() {
+    struct Succession(watch::Sender<Option<u32>>);
+    impl Duty for Succession {
+        type Term = u32;
+        const KIND: &'static str = "succession";
+        async fn run(&mut self, term: u32) -> Result<RunReport, Fault> {
+            // The run succeeds in the same poll, so that the change cannot cut it.
+            if term == 1 {
+                self.0.send_replace(Some(2));
+            }
+            Ok(RunReport::handled(term.into()))
+        }
+    }
+    let (terms, receiver) = watch::channel(Some(1));
+    let (child, handle) = ChildSpec::elected("duty", lazy(), receiver, move || Succession(terms.clone()));
+    let (root, _) = start(quick(Strategy::OneForOne, vec![child])).await;
+    until(&handle, |status| status.last_result == Some(Ok(RunReport::handled(2)))).await;
+    finish(root).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_during_a_run_waits_for_the_next_one() {
     struct Gated(Arc<Semaphore>, u64);
     impl Duty for Gated {
