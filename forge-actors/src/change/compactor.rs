@@ -85,18 +85,15 @@ impl Duty for Compactor {
     const KIND: &'static str = "compactor";
 
     async fn run(&mut self, term: Term) -> Result<RunReport, Fault> {
-        if !self.database.state().borrow().is_up() {
-            return Ok(RunReport::NOTHING);
-        }
         let transaction = term.begin(&self.database, "compactor", SWEEP_TIMEOUT).await?;
         let swept = store::sweep(transaction, self.retention, self.interval).await?;
         // The advisory lock is held: an older Forge version, which does not use elections, is sweeping.
         let Some(Swept { deleted }) = swept else { return Ok(RunReport::NOTHING) };
         metrics::counter!(CHANGES_DELETED_TOTAL).increment(deleted);
-        if deleted >= SWEEP_ROWS_MAX.unsigned_abs() {
-            return Ok(RunReport::more(deleted, BATCH_PAUSE));
+        let report = RunReport::batch(deleted, SWEEP_ROWS_MAX, BATCH_PAUSE);
+        if report.again_after.is_none() {
+            self.check_definitions(&term).await?;
         }
-        self.check_definitions(&term).await?;
-        Ok(RunReport::handled(deleted))
+        Ok(report)
     }
 }

@@ -21,7 +21,7 @@ use super::state::PolledChanges;
 /// ms.
 const POLL_ROWS_MAX: i32 = 20_000;
 /// Rows that one sweep deletes; when there are more, the next sweep follows at once.
-pub const SWEEP_ROWS_MAX: i64 = 5_000;
+pub const SWEEP_ROWS_MAX: u32 = 5_000;
 /// Time limit of one statement of a sweep.
 pub(super) const SWEEP_TIMEOUT: Duration = secs(30);
 /// Time limit of one statement that creates or drops the triggers of a table.
@@ -87,8 +87,10 @@ pub async fn sweep(
         .bind(retention.as_secs_f64())
         .bind(mark_every.as_secs_f64());
     marked.execute(&db).await?;
-    let deleted =
-        sqlx::query(include_str!("sql/delete_old_changes.sql")).bind(SWEEP_ROWS_MAX).execute(&db).await?;
+    let deleted = sqlx::query(include_str!("sql/delete_old_changes.sql"))
+        .bind(i64::from(SWEEP_ROWS_MAX))
+        .execute(&db)
+        .await?;
     transaction.commit().await?;
     Ok(Some(Swept { deleted: deleted.rows_affected() }))
 }

@@ -16,20 +16,16 @@ use sha2::{Digest, Sha256};
 use sqlx::Row;
 
 use super::canonical::canonical_args;
-use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::kernel::commit::{Receipt, Xid};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
-use crate::kernel::time::{hours, secs};
-use crate::leader::Term;
+use crate::kernel::time::hours;
 
 /// How long an answer is kept.
 const RETENTION: Duration = hours(24);
-/// Rows that one deletion takes; the next deletion takes the rest.
-const DELETE_MAX: i64 = 10_000;
-/// Longest time of a deletion.
-const DELETE_TIMEOUT: Duration = secs(10);
+/// Rows that one statement deletes.
+pub(super) const DELETE_MAX: u32 = 10_000;
 
 /// A call that has an idempotency key: who calls what with which arguments, as digests.
 pub(super) struct KeyedCall<'a> {
@@ -108,12 +104,9 @@ impl<'a> KeyedCall<'a> {
     }
 }
 
-/// Deletes answers that are older than the retention, as a part of `term`. Returns true when there may be
-/// more of them.
-pub(super) async fn expire(database: &Database, term: &Term) -> Result<bool, Fault> {
-    let transaction = term.begin(database, "expire keys", DELETE_TIMEOUT).await?;
+/// Deletes answers that are older than the retention, at most [`DELETE_MAX`]. Returns their number.
+pub(super) async fn delete_old_keys(db: &Db) -> Result<u64, Fault> {
     let delete = sqlx::query(include_str!("sql/delete_old_keys.sql"));
-    let deleted = delete.bind(RETENTION.as_secs_f64()).bind(DELETE_MAX).execute(&transaction.db()).await?;
-    transaction.commit().await?;
-    Ok(u64::try_from(DELETE_MAX).is_ok_and(|max| deleted.rows_affected() >= max))
+    let delete = delete.bind(RETENTION.as_secs_f64()).bind(i64::from(DELETE_MAX));
+    Ok(delete.execute(db).await?.rows_affected())
 }

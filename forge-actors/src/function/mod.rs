@@ -13,7 +13,7 @@
 //!   └──deadline · drain · caller gone (queries only)──▶ cancelled in Postgres, rolled back
 //! ```
 //!
-//! Mutations and actions run as tasks that the `functions` actor owns. A query leaves nothing behind when it
+//! Mutations and actions run as tasks that the actor `calls` owns. A query leaves nothing behind when it
 //! is dropped half-way, so it runs in its caller's task and ends with that task. The actor counts both: when
 //! the actor stops, it admits no new call, waits for the running ones, and cancels those that still run at
 //! the end of its drain. Callers use [`Functions`] without sending a message to the actor, because a hop
@@ -29,14 +29,15 @@
 //! - A panic ends one call.
 
 mod access;
-mod actor;
 mod admission;
 mod attempt;
 mod call;
+mod calls;
 mod canonical;
 pub mod config;
 mod idempotency;
 mod inflight;
+mod key_expiry;
 mod live;
 pub mod paths;
 mod shared;
@@ -65,16 +66,17 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::leader::Term;
 use crate::subsystem::ActorPath;
-use crate::supervise::{ChildSpec, Tree};
+use crate::supervise::{ChildSpec, Strategy, SupervisorSpec, Tree};
 
 use access::{authorize, unknown_function};
-use actor::FunctionsActor;
 use admission::Admission;
 pub use attempt::AttemptResult;
+use calls::Calls;
 use config::FunctionConfig;
 pub use inflight::InFlightCall;
 use inflight::InFlightTable;
 pub use live::{LiveQuery, LiveRun};
+use paths::FUNCTIONS;
 use shared::FunctionShared;
 
 #[cfg(test)]
@@ -110,7 +112,7 @@ pub struct CallCounts {
 }
 
 impl Functions {
-    /// Makes the subsystem and its actor, which the caller puts under a supervisor. `services` makes what
+    /// Makes the subsystem and its supervisor, which the caller puts under another one. `services` makes what
     /// contexts hand out to handlers; it gets the invoker of this subsystem, since contexts call handlers.
     pub fn new(
         catalog: Arc<Catalog>,
@@ -127,14 +129,15 @@ impl Functions {
             services: Arc::new(services(Arc::new(WeakInvoker(Weak::clone(shared))))),
             tree: deps.tree,
             hints: deps.hints,
-            terms: deps.terms,
             config: deps.config,
             in_flight: InFlightTable::default(),
             tasks: TaskTracker::new(),
             cancel: watch::Sender::new(false),
         });
-        let spec = FunctionsActor::spec(Arc::clone(&shared));
-        (Self { shared }, spec)
+        let children =
+            vec![Calls::spec(Arc::clone(&shared)), key_expiry::spec(shared.database.clone(), deps.terms)];
+        let supervisor = SupervisorSpec::new(Strategy::OneForOne, children);
+        (Self { shared }, ChildSpec::supervisor(FUNCTIONS.id(), supervisor))
     }
 
     /// The handlers.

@@ -2,5 +2,9 @@
 
 use crate::subsystem::{ActorPath, NODE};
 
-/// The subsystem, which is one actor.
+/// The supervisor. Handlers that panicked are in the journal below it.
 pub static FUNCTIONS: ActorPath = NODE.child("functions");
+/// Owns the calls that run.
+pub static CALLS: ActorPath = FUNCTIONS.child("calls");
+/// Deletes old idempotency keys.
+pub static KEY_EXPIRY: ActorPath = FUNCTIONS.child("key_expiry");

@@ -15,7 +15,6 @@ use crate::app::context::Services;
 use crate::app::{Catalog, Registration};
 use crate::change::HintHub;
 use crate::db::database::Database;
-use crate::leader::Term;
 use crate::supervise::Tree;
 
 /// State of one node's function subsystem. The fields without a comment are set once and only read.
@@ -26,8 +25,6 @@ pub(super) struct FunctionShared {
     pub(super) tree: Arc<Tree>,
     pub(super) hints: HintHub,
     pub(super) config: FunctionConfig,
-    /// Written by the elector; the actor looks when it deletes old idempotency keys.
-    pub(super) terms: watch::Receiver<Option<Term>>,
     /// Taken places. Written by each call when it starts and ends; no call waits for a place.
     pub(super) admission: Admission,
     /// Running calls. Written by each call when it starts and ends; read by the actor and by the dashboard.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::config::FunctionConfig;
-use super::paths::FUNCTIONS;
+use super::paths::{CALLS, FUNCTIONS, KEY_EXPIRY};
 use super::{FunctionDeps, Functions};
 use crate::app::Catalog;
 use crate::app::context::Services;
@@ -23,8 +23,12 @@ pub struct FunctionSubsystem;
 impl Subsystem for FunctionSubsystem {
     const ROOT: ActorNote =
         ActorNote::new(&FUNCTIONS, "runs queries, mutations and actions").routes_commands();
+    const ACTORS: &'static [ActorNote] = &[
+        ActorNote::new(&CALLS, "owns the calls that run, and drains them").routes_commands(),
+        ActorNote::new(&KEY_EXPIRY, "deletes old idempotency keys, while this node leads `maintenance`"),
+    ];
     const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<FunctionConfig>()];
-    const CHECK: Option<ReadinessRule> = Some(ReadinessRule { name: "functions", actors: &[&FUNCTIONS] });
+    const CHECK: Option<ReadinessRule> = Some(ReadinessRule { name: "functions", actors: &[&CALLS] });
 
     fn build(node: &mut NodeBuilder) -> Result<Option<Part>, StartError> {
         let deps = FunctionDeps {

@@ -23,7 +23,7 @@ const RESCUE_MAX: i64 = 1_000;
 /// A job whose lease expired in attempt n comes back within n - 1 times this, ten times at most.
 const RESCUE_SPREAD: Duration = Duration::from_secs(3);
 /// Rows of history that one statement deletes.
-const DELETE_MAX: i64 = 5_000;
+pub(super) const DELETE_MAX: u32 = 5_000;
 
 /// A claimed job, as its row says.
 #[derive(Debug, Clone)]
@@ -239,12 +239,12 @@ impl JobStore {
     /// Deletes a part of the history that is older than `retention`, through `db`. Returns how many rows.
     pub async fn delete_history(&self, db: &Db, retention: Duration) -> Result<u64, Fault> {
         let delete = sqlx::query(include_str!("sql/delete_old_history.sql"));
-        Ok(delete.bind(retention.as_secs_f64()).bind(DELETE_MAX).execute(db).await?.rows_affected())
-    }
-
-    /// True when a deletion of so many rows has left old rows behind.
-    pub const fn is_partial(deleted: u64) -> bool {
-        deleted >= DELETE_MAX.unsigned_abs()
+        Ok(delete
+            .bind(retention.as_secs_f64())
+            .bind(i64::from(DELETE_MAX))
+            .execute(db)
+            .await?
+            .rows_affected())
     }
 
     /// Counts the jobs that are not finished.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::paths::SWEEPER;
 use super::shared::JobShared;
-use super::store::JobStore;
+use super::store::DELETE_MAX;
 use crate::kernel::fault::Fault;
 use crate::kernel::time::{minutes, secs};
 use crate::leader::{Leadership, Term};
@@ -39,17 +39,10 @@ impl Duty for Sweeper {
     const KIND: &'static str = "sweeper";
 
     async fn run(&mut self, term: Term) -> Result<RunReport, Fault> {
-        if !self.shared.database.state().borrow().is_up() {
-            return Ok(RunReport::NOTHING);
-        }
         let transaction = term.begin(&self.shared.database, "sweeper", STATEMENT_TIMEOUT).await?;
         let retention = self.shared.config.retention;
         let deleted = self.shared.store.delete_history(&transaction.db(), retention).await?;
         transaction.commit().await?;
-        Ok(if JobStore::is_partial(deleted) {
-            RunReport::more(deleted, PAUSE)
-        } else {
-            RunReport::handled(deleted)
-        })
+        Ok(RunReport::batch(deleted, DELETE_MAX, PAUSE))
     }
 }

@@ -1,14 +1,15 @@
 //! The elector: holds the locks of this node's leaderships on one session, renews its terms, publishes them.
 //!
 //! It works in rounds, one every third of the lease. A round renews first, since that is what time is short
-//! for, and then tries the leaderships that this node does not lead. A round that takes until the deadline of
-//! the terms is cut, and the session with it.
+//! for, and then tries the leaderships that this node does not lead. A part of a round that takes until the
+//! deadline of the terms is cut, and the session with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
 use super::LeaderDeps;
@@ -57,6 +58,14 @@ pub(super) struct ElectorState {
     next: Option<Timer>,
 }
 
+impl ElectorState {
+    /// When a round must be over: before the first term that is held can be lost.
+    fn round_limit(&self) -> Instant {
+        let deadline = self.deadlines.values().map(|deadline| *deadline.borrow()).min();
+        deadline.unwrap_or_else(|| Instant::now() + ROUND_MAX)
+    }
+}
+
 impl Drop for ElectorState {
     /// Terms end with their elector, also when it crashes: the session is dropped here.
     fn drop(&mut self) {
@@ -74,7 +83,7 @@ enum RoundError {
     #[error(transparent)]
     Statement(#[from] sqlx::Error),
     #[error("no answer before the deadline")]
-    TimedOut,
+    TimedOut(#[from] Elapsed),
 }
 
 impl Elector {
@@ -98,13 +107,7 @@ impl Elector {
         if state.session.is_none() && !self.deps.database.state().borrow().is_up() {
             return Some(self.deps.config.renew_interval());
         }
-        let deadline = state.deadlines.values().map(|deadline| *deadline.borrow()).min();
-        let limit = deadline.unwrap_or_else(|| Instant::now() + ROUND_MAX);
-        let outcome = match timeout_at(limit, self.try_round(state)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(RoundError::TimedOut),
-        };
-        match outcome {
+        match self.try_round(state).await {
             Ok(()) => {
                 if std::mem::take(&mut state.failures) > 0 {
                     tracing::info!("leader election recovered");
@@ -117,6 +120,13 @@ impl Elector {
     }
 
     async fn try_round(&self, state: &mut ElectorState) -> Result<(), RoundError> {
+        timeout_at(state.round_limit(), self.renew(state)).await??;
+        // The renewal has moved the deadlines.
+        timeout_at(state.round_limit(), self.campaign(state)).await?
+    }
+
+    /// Renews the terms, on a new session when there is none.
+    async fn renew(&self, state: &mut ElectorState) -> Result<(), RoundError> {
         let LeaderDeps { node, node_name, database, config } = &self.deps;
         if state.session.is_none() {
             let label = format!("{node_name} leader");
@@ -129,8 +139,7 @@ impl Elector {
         for deadline in state.deadlines.values() {
             deadline.send_replace(sent + config.local_deadline());
         }
-        self.apply(state, ElectionInput::Renewed { lasting: renewal.lasting }, sent).await?;
-        self.campaign(state).await
+        self.apply(state, ElectionInput::Renewed { lasting: renewal.lasting }, sent).await
     }
 
     /// Tries to be elected wherever this node does not lead.

@@ -40,8 +40,8 @@ impl Duty for DeleteTerms {
 
     async fn run(&mut self, term: Term) -> Result<RunReport, Fault> {
         let transaction = term.begin(&self.database, "leader history", STATEMENT_TIMEOUT).await?;
-        let (deleted, more) = store::delete_old_terms(&transaction.db(), self.retention).await?;
+        let deleted = store::delete_old_terms(&transaction.db(), self.retention).await?;
         transaction.commit().await?;
-        Ok(if more { RunReport::more(deleted, PAUSE) } else { RunReport::handled(deleted) })
+        Ok(RunReport::batch(deleted, store::DELETE_MAX, PAUSE))
     }
 }

@@ -14,7 +14,7 @@ use crate::kernel::integer::Int53;
 use crate::kernel::time::Timestamp;
 
 /// Terms that one statement deletes.
-const DELETE_MAX: i64 = 1_000;
+pub(super) const DELETE_MAX: u32 = 1_000;
 
 /// A leadership and who leads it, as its row says.
 #[forge_app_macros::data]
@@ -147,10 +147,9 @@ pub async fn list_terms(db: &Db, count_max: u32) -> sqlx::Result<Vec<EndedTerm>>
     sqlx::query_as(include_str!("sql/list_terms.sql")).bind(i64::from(count_max)).fetch_all(db).await
 }
 
-/// Deletes some of the terms that ended longer than `retention` ago; returns how many, and whether there may
-/// be more.
-pub(super) async fn delete_old_terms(db: &Db, retention: Duration) -> sqlx::Result<(u64, bool)> {
+/// Deletes terms that ended longer than `retention` ago, at most [`DELETE_MAX`]. Returns their number.
+pub(super) async fn delete_old_terms(db: &Db, retention: Duration) -> sqlx::Result<u64> {
     let delete = sqlx::query(include_str!("sql/delete_old_terms.sql"));
-    let deleted = delete.bind(retention.as_secs_f64()).bind(DELETE_MAX).execute(db).await?.rows_affected();
-    Ok((deleted, deleted >= DELETE_MAX.unsigned_abs()))
+    let delete = delete.bind(retention.as_secs_f64()).bind(i64::from(DELETE_MAX));
+    Ok(delete.execute(db).await?.rows_affected())
 }

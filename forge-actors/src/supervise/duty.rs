@@ -79,6 +79,12 @@ impl RunReport {
     pub const fn more(handled: u64, pause: Duration) -> Self {
         Self { handled, again_after: Some(pause) }
     }
+
+    /// The run's statement handles at most `batch_max` and handled this many. After a full batch there may be
+    /// more, so the next run comes after `pause`.
+    pub const fn batch(handled: u64, batch_max: u32, pause: Duration) -> Self {
+        if handled < batch_max as u64 { Self::handled(handled) } else { Self::more(handled, pause) }
+    }
 }
 
 /// When a duty runs.

@@ -27,17 +27,9 @@ impl Duty for ExpireCrashes {
     const KIND: &'static str = "crash_expiry";
 
     async fn run(&mut self, term: Term) -> Result<RunReport, Fault> {
-        if !self.database.state().borrow().is_up() {
-            return Ok(RunReport::NOTHING);
-        }
         let transaction = term.begin(&self.database, "expire crashes", STATEMENT_TIMEOUT).await?;
         let deleted = store::delete_old_crashes(&transaction.db(), RETENTION).await?;
         transaction.commit().await?;
-        let report = if deleted < store::DELETE_MAX {
-            RunReport::handled(deleted)
-        } else {
-            RunReport::more(deleted, PAUSE)
-        };
-        Ok(report)
+        Ok(RunReport::batch(deleted, store::DELETE_MAX, PAUSE))
     }
 }

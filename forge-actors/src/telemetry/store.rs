@@ -11,7 +11,7 @@ use crate::kernel::time::Timestamp;
 use crate::supervise::Crash;
 
 /// Rows that one call of [`delete_old_crashes`] deletes at most.
-pub(super) const DELETE_MAX: u64 = 10_000;
+pub(super) const DELETE_MAX: u32 = 10_000;
 
 /// Equal crashes of one batch.
 pub(super) struct CrashRow {
@@ -108,7 +108,7 @@ pub(super) async fn insert_crashes(db: &Db, node: NodeId, rows: &[CrashRow]) -> 
 pub(super) async fn delete_old_crashes(db: &Db, retention: Duration) -> sqlx::Result<u64> {
     let deleted = sqlx::query(include_str!("sql/delete_old_crashes.sql"))
         .bind(retention.as_secs_f64())
-        .bind(i64::try_from(DELETE_MAX).unwrap_or(i64::MAX))
+        .bind(i64::from(DELETE_MAX))
         .execute(db)
         .await?;
     Ok(deleted.rows_affected())
