@@ -93,7 +93,7 @@ pub enum Verb {
     Actors(Actors),
     /// List, show, retry or cancel jobs.
     Jobs(Jobs),
-    /// List the nodes of the cluster.
+    /// List the nodes of the cluster, or its leaders.
     Cluster(Cluster),
     /// Print a one-time link into the dashboard of a running node.
     Dashboard(Dashboard),
@@ -294,16 +294,18 @@ pub struct Cluster {
 /// The subcommands of `cluster`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ClusterStep {
-    /// List the nodes, and the mesh connections of the node that answers.
-    Status(ClusterStatus),
-}
-
-/// `cluster status`.
-#[derive(Debug, Clone, Args)]
-pub struct ClusterStatus {
-    /// The node, and the token for it.
-    #[command(flatten)]
-    pub target: Target,
+    /// List the nodes, the mesh connections of the node that answers, and the leaders.
+    Status {
+        /// The node, and the token for it.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// List the leaders, and the terms that ended last.
+    Leaders {
+        /// The node, and the token for it.
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
 /// `generate`.

@@ -4,6 +4,9 @@
 
 const RUNNING = { is: "running" };
 const KINDS = ["Deliver", "Advance", "Claim", "Ping", "Flush", "Renew"];
+/** Kinds of actors that run a periodic duty. */
+const DUTIES = new Set(["history", "crash_expiry"]);
+const OBSTACLE = "10.0.0.9:6432 is a transaction pooler; connect to Postgres itself, or to a pool in session mode";
 const STARTED = Date.now() - 3 * 86_400_000 - 7_200_000;
 
 /** Returns a generator of pseudo-random numbers with a fixed sequence, so that every run shows the same cluster. */
@@ -68,6 +71,22 @@ export class FakeCluster {
     return { at: iso(now), nodes, jobs: bare ? { pending: 0, running: 0, retry: 0, failed: 0 } : jobs, crashes24h: trouble ? 5 : 0, events: bare ? [] : this.events };
   }
 
+  /** The leaderships; the rows of a bare cluster are still to come. */
+  leaders() {
+    const now = Date.now();
+    const { bare, trouble } = this.options;
+    if (bare) return { at: new Date(now).toISOString(), leaders: [], ended: [] };
+    const ago = (ms) => new Date(now - ms).toISOString();
+    const term = (name, epoch, at, electedMs, renewedMs) => ({ name, epoch, nodeId: this.nodes[at].id, nodeName: this.nodes[at].name, electedAt: ago(electedMs), renewedAt: ago(renewedMs) });
+    const leads = (...of) => ({ ...term(...of), resignedAt: null, state: "leading" });
+    const leaders = [leads("changes", 4, 0, 9e6, 400), leads("jobs", 12, 1, 310_000, 700), leads("maintenance", 7, 0, 9e6, 400)];
+    if (trouble) leaders[1] = { ...term("jobs", 12, 1, 310_000, 12_400), resignedAt: null, state: "expired" };
+    if (trouble) leaders[2] = { ...term("maintenance", 7, 2, 9e6, 125_300), resignedAt: ago(125_000), state: "resigned" };
+    const end = (name, epoch, at, electedMs, endedMs, reason) => ({ ...term(name, epoch, at, electedMs, endedMs + (reason === "lost" ? 3_100 : 300)), endedAt: ago(endedMs), reason });
+    const ended = [end("jobs", 11, 2, 4e6, 310_000, "lost"), end("maintenance", 6, 1, 9e7, 9e6, "resigned"), end("changes", 3, 1, 9e7, 9e6, "resigned")];
+    return { at: new Date(now).toISOString(), leaders, ended };
+  }
+
   #peer(other, cut) {
     const link = cut ? { linked: false, since: null, rttMs: null, queue: 14, dropped: 3, error: "connection refused (os error 111)" } : { linked: true, since: null, rttMs: 0.3 + this.#random() * 0.4, queue: 0, dropped: 0, error: null };
     return { node: other.id, name: other.name, address: "10.0.0.9:7070", ...link };
@@ -94,6 +113,7 @@ export class FakeCluster {
         locks: pool(1, 2),
         control: pool(0, 2),
       },
+      election: { leaseMs: 3_000, obstacle: trouble && at === 0 ? OBSTACLE : null },
       figures: [{ subsystem: "jobs", name: "leases", value: 32, unit: "count" }],
     };
   }
@@ -123,11 +143,20 @@ export class FakeCluster {
     return {
       row: shown(row),
       supervisor: supervision(row),
+      duty: DUTIES.has(row.kind) ? this.#duty(row, ago) : null,
       supervisedBy: supervision(this.byKey.get(`${node}:${path.slice(0, path.lastIndexOf("/"))}`)),
       chain: ancestors(path),
       events: [event(9e6, "started"), ...(row.restarts > 0 ? crashed : [])],
       crashes: row.lastError === null ? [] : [crash, { ...crash, at: ago(3_700_000), backtrace: null, message: null, occurrences: 12 }],
     };
+  }
+
+  #duty(row, ago) {
+    const leading = row.node === this.nodes[0].id;
+    const failed = this.options.trouble && row.kind === "crash_expiry";
+    const outcome = failed ? { is: "failed", error: "DATABASE: canceling statement due to statement timeout" } : { is: "ok", handled: 120 };
+    const lastRun = leading ? { startedAt: ago(252_000), durationMs: 4.2, outcome } : null;
+    return { elected: true, leading, runningSince: null, lastRun, runs: leading ? 71 : 0, failures: failed ? 3 : 0, timedOut: failed ? 1 : 0 };
   }
 
   /** Crashes of handlers and of actors, newest first. */
@@ -156,8 +185,10 @@ export class FakeCluster {
     add("node", "supervisor", supervisor);
     add("node/database", "supervisor", supervisor);
     for (const name of ["read_pool", "write_pool", "monitor"]) add(`node/database/${name}`, name);
+    add("node/leader", "supervisor", supervisor);
+    for (const name of ["elector", "history"]) add(`node/leader/${name}`, name);
     add("node/telemetry", "supervisor", supervisor);
-    for (const name of ["metrics", "crash_sink", "logs"]) add(`node/telemetry/${name}`, name);
+    for (const name of ["metrics", "crash_sink", "crash_expiry", "logs"]) add(`node/telemetry/${name}`, name);
     add("node/cluster", "supervisor", supervisor);
     for (const name of ["registry", "mesh", "discovery"]) add(`node/cluster/${name}`, name);
     add("node/functions", "functions", { rate: 140 });

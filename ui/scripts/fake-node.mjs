@@ -65,6 +65,7 @@ function run(name, args, token) {
   if (!roles.includes("admin")) return fault("PERMISSION_DENIED", "This takes the role admin");
   if (name === values.fail) return fault("INTERNAL", "Something went wrong");
   if (name === "forge.overview") return { data: cluster.overview() };
+  if (name === "forge.leaders") return { data: cluster.leaders() };
   if (name === "forge.tree") return { data: cluster.tree(args) };
   if (name === "forge.actor") return { data: cluster.actor(args) };
   if (name === "forge.crashes") return { data: cluster.crashes(args) };

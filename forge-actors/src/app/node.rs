@@ -194,6 +194,11 @@ impl NodeView {
         }
     }
 
+    /// How busy the node is now.
+    pub fn stats(&self) -> NodeStats {
+        self.sources.get().map(|sources| (sources.stats)()).unwrap_or_default()
+    }
+
     /// The node as it is now, with at most `events` of its newest events.
     pub fn report(&self, events: usize) -> NodeReport {
         let seq = self.tree.journal().events_last().saturating_sub(events as u64);
@@ -203,7 +208,7 @@ impl NodeView {
             at: chrono::Utc::now(),
             actors: self.tree.snapshot(),
             events: self.tree.journal().events_since(seq).entries,
-            stats: self.sources.get().map(|sources| (sources.stats)()).unwrap_or_default(),
+            stats: self.stats(),
             peers: self.peers().map(|peers| peers.list()).unwrap_or_default(),
         }
     }

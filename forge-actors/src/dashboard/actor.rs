@@ -7,7 +7,7 @@ use crate::dashboard::window::{self, ActorRow};
 use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
 use crate::kernel::time::{Timestamp, format_duration};
-use crate::supervise::{EventKind, Strategy};
+use crate::supervise::{DutyInfo, EventKind, Strategy};
 use crate::telemetry::store::{self, RecordedCrash};
 
 /// Crashes in one answer at most.
@@ -23,6 +23,8 @@ pub struct ActorDetail {
     pub supervisor: Option<Supervision>,
     /// How the actor itself is restarted; `None` for a root.
     pub supervised_by: Option<Supervision>,
+    /// For a periodic duty: when it runs, and how the last run ended.
+    pub duty: Option<DutyInfo>,
     /// Paths of the supervisors above the actor, from the root down.
     pub chain: Vec<String>,
     /// The newest events of the actor, oldest first, as far as its node still keeps them.
@@ -95,6 +97,7 @@ pub async fn actor(ctx: &QueryContext, node: NodeId, path: String) -> Result<Opt
         row: window::row_of(report, actor, chrono::Utc::now()),
         supervisor: supervision(report, &path),
         supervised_by: above.and_then(|above| supervision(report, above)),
+        duty: actor.duty.clone(),
         chain: path.match_indices('/').map(|(end, _)| path[..end].to_owned()).collect(),
         events: report
             .events

@@ -19,6 +19,7 @@ pub mod control;
 pub mod crashes;
 mod deferred;
 pub mod jobs;
+pub mod leaders;
 pub mod nodes;
 pub mod overview;
 pub mod paths;

@@ -25,6 +25,7 @@ fn actor(path: &str) -> ActorInfo {
         last_error: None,
         started_at: None,
         supervisor: None,
+        duty: None,
     }
 }
 
@@ -59,6 +60,20 @@ fn paths(page: &ActorPage) -> Vec<&str> {
 
 fn all() -> TreeRequest {
     TreeRequest { limit: 200, ..TreeRequest::default() }
+}
+
+#[test]
+fn a_report_of_the_version_before_is_read() {
+    let mut report = serde_json::to_value(&*small("node-a")).expect("a report is JSON");
+    let fields = |value: &mut serde_json::Value, name: &str| {
+        value.as_object_mut().and_then(|fields| fields.remove(name)).expect("the field is sent")
+    };
+    fields(&mut report["stats"], "election");
+    report["actors"].as_array_mut().expect("actors").iter_mut().for_each(|actor| {
+        fields(actor, "duty");
+    });
+    let report: NodeReport = serde_json::from_value(report).expect("a report without what is new");
+    assert!(report.stats.election.is_none() && report.actors.iter().all(|actor| actor.duty.is_none()));
 }
 
 #[test]

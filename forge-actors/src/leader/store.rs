@@ -16,6 +16,19 @@ use crate::kernel::time::Timestamp;
 /// Terms that one statement deletes.
 pub(super) const DELETE_MAX: u32 = 1_000;
 
+/// What the row of a leadership says at the moment when it is read. Only its renewals show that a leader is
+/// alive, so one that was lost is shown as leading until its lease has expired.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaderState {
+    /// The leader renewed its term within the lease.
+    Leading,
+    /// The leader was lost, or is cut off from the database, and no other node was elected yet.
+    Expired,
+    /// The leader stepped down, and no other node was elected yet.
+    Resigned,
+}
+
 /// A leadership and who leads it, as its row says.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -34,6 +47,8 @@ pub struct LeaderInfo {
     pub renewed_at: Timestamp,
     /// When the leader stepped down; `None` while it leads, and when it was lost.
     pub resigned_at: Option<Timestamp>,
+    /// Whether the node still leads.
+    pub state: LeaderState,
 }
 
 /// How a term ended (`forge_leader_end` in Postgres).
@@ -137,9 +152,9 @@ pub async fn lock_term(
     Ok(lock.fetch_optional(db).await?.is_some())
 }
 
-/// Every leadership with its present or last leader.
-pub async fn list_leaders(db: &Db) -> sqlx::Result<Vec<LeaderInfo>> {
-    sqlx::query_as(include_str!("sql/list_leaders.sql")).fetch_all(db).await
+/// Every leadership with its present or last leader. A term that was not renewed for `lease` has expired.
+pub async fn list_leaders(db: &Db, lease: Duration) -> sqlx::Result<Vec<LeaderInfo>> {
+    sqlx::query_as(include_str!("sql/list_leaders.sql")).bind(lease.as_secs_f64()).fetch_all(db).await
 }
 
 /// The last `count_max` terms that ended, newest first.

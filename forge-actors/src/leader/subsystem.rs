@@ -4,7 +4,8 @@ use super::config::LeaderConfig;
 use super::paths::{ELECTOR, HISTORY, LEADER};
 use super::{Leader, LeaderDeps};
 use crate::db::database::Database;
-use crate::subsystem::{ActorNote, NodeBuilder, Part, SectionEntry, Subsystem};
+use crate::kernel::integer::Int53;
+use crate::subsystem::{ActorNote, ElectionStats, NodeBuilder, Part, SectionEntry, Subsystem};
 use crate::supervise::StartError;
 
 /// See the module.
@@ -19,13 +20,19 @@ impl Subsystem for LeaderSubsystem {
     const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<LeaderConfig>()];
 
     fn build(node: &mut NodeBuilder) -> Result<Option<Part>, StartError> {
+        let config = node.config::<LeaderConfig>();
+        let lease_ms = Int53::count(u64::try_from(config.lease.as_millis()).unwrap_or(u64::MAX));
         let (leader, child) = Leader::new(LeaderDeps {
             node: node.profile.id,
             node_name: node.profile.name.clone(),
             database: node.get::<Database>(),
-            config: node.config::<LeaderConfig>(),
+            config,
         });
         node.provide(leader.clone());
-        Ok(Some(Part::new(child).drain(move || leader.withdraw())))
+        let part = Part::new(child).stats({
+            let leader = leader.clone();
+            move |stats| stats.election = Some(ElectionStats { lease_ms, obstacle: leader.obstacle() })
+        });
+        Ok(Some(part.drain(move || leader.withdraw())))
     }
 }

@@ -39,4 +39,4 @@ pub(crate) use entry::{FillStats, Health, Hook};
 pub use path::{ActorPath, NODE};
 pub use readiness::{READINESS_NOTE, Readiness, ReadinessCheck, ReadinessReport, ReadinessWatcher};
 pub use section::{ConfigSection, SectionEntry, SectionError, Sections, read_section};
-pub use stats::{DatabaseUsage, Figure, FigureUnit, NodeStats, PoolUsage};
+pub use stats::{DatabaseUsage, ElectionStats, Figure, FigureUnit, NodeStats, PoolUsage};

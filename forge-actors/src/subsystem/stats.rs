@@ -28,8 +28,20 @@ pub struct NodeStats {
     pub database_up: bool,
     /// Use of the connection pools.
     pub database: Option<DatabaseUsage>,
+    /// The node's part in the elections of leaders.
+    pub election: Option<ElectionStats>,
     /// Figures of subsystems that the fields above do not name.
     pub figures: Vec<Figure>,
+}
+
+/// How a node takes part in the elections of leaders.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ElectionStats {
+    /// How long a leader may be silent before another node takes over: `leader.lease` of this node.
+    pub lease_ms: Int53,
+    /// Why this node cannot lead, and what helps; `None` when nothing stands in the way.
+    pub obstacle: Option<String>,
 }
 
 /// A number that a subsystem shows in the overview.

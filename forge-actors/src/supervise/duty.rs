@@ -9,9 +9,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::address::{ActorCallError, Address};
+use super::panic::shorten;
 use super::periodic::PeriodicMessage;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
+use crate::kernel::integer::Int53;
+use crate::kernel::limits::CAUSE_BYTES_MAX;
 use crate::kernel::time::{Timestamp, format_duration, minutes, secs};
 
 /// Work that is done again and again: an expiry, a sweep, a rescue, a survey.
@@ -160,6 +163,8 @@ pub enum RunError {
 /// The last results of a duty. They are kept over restarts of the actor.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PeriodicStatus {
+    /// One node of the cluster runs the duty, in its term as leader; false for a duty that every node runs.
+    pub elected: bool,
     /// The node holds the term that the duty needs; always true for a duty that every node runs.
     pub leading: bool,
     /// Set while a run is under way: when it started.
@@ -176,6 +181,110 @@ pub struct PeriodicStatus {
     pub failures: u32,
     /// Runs that were cut at the time limit.
     pub timed_out: u64,
+}
+
+/// A periodic duty of one node, as it is shown outside of the node.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq)]
+pub struct DutyInfo {
+    /// True when only the leader among the nodes runs the duty; false when every node does.
+    pub elected: bool,
+    /// True when this node runs the duty: it is the leader, or every node runs the duty.
+    pub leading: bool,
+    /// When the run that is under way started.
+    pub running_since: Option<Timestamp>,
+    /// The run of this node that ended last.
+    pub last_run: Option<DutyRun>,
+    /// Runs that ended, with or without success.
+    pub runs: Int53,
+    /// Failed runs since the last success.
+    pub failures: u32,
+    /// Runs that were cut at the time limit.
+    pub timed_out: Int53,
+}
+
+/// A run of a duty that has ended.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq)]
+pub struct DutyRun {
+    /// When it started, by the clock of the node.
+    pub started_at: Timestamp,
+    /// How long it took, in milliseconds.
+    pub duration_ms: f64,
+    /// How it ended.
+    pub outcome: DutyOutcome,
+}
+
+/// How a run of a duty ended.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[serde(tag = "is")]
+pub enum DutyOutcome {
+    /// The run succeeded.
+    Ok {
+        /// Rows, jobs or nodes that it handled.
+        handled: Int53,
+    },
+    /// The duty failed.
+    Failed {
+        /// The fault with its causes.
+        error: String,
+    },
+    /// The run was cut at its time limit.
+    TimedOut {
+        /// The limit in milliseconds.
+        limit_ms: Int53,
+    },
+    /// The run was cut, or did not begin, because the node is not the leader.
+    Cancelled,
+}
+
+impl DutyOutcome {
+    /// The outcome as a label of metrics.
+    pub(super) const fn label(&self) -> &'static str {
+        match self {
+            Self::Ok { .. } => "ok",
+            Self::Failed { .. } => "failed",
+            Self::TimedOut { .. } => "timed_out",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl From<&Result<RunReport, RunError>> for DutyOutcome {
+    fn from(result: &Result<RunReport, RunError>) -> Self {
+        match result {
+            Ok(report) => Self::Ok { handled: Int53::count(report.handled) },
+            Err(RunError::TimedOut { limit }) => Self::TimedOut {
+                limit_ms: Int53::count(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+            },
+            Err(RunError::TermEnded | RunError::NotLeader) => Self::Cancelled,
+            Err(RunError::Failed { cause }) => Self::Failed { error: shorten(cause, CAUSE_BYTES_MAX) },
+            Err(RunError::Call(error)) => Self::Failed { error: error.to_string() },
+        }
+    }
+}
+
+impl From<&PeriodicStatus> for DutyInfo {
+    fn from(status: &PeriodicStatus) -> Self {
+        let last_run = match (status.last_start, status.last_duration, &status.last_result) {
+            (Some(started_at), Some(duration), Some(result)) => Some(DutyRun {
+                started_at,
+                duration_ms: duration.as_secs_f64() * 1_000.0,
+                outcome: result.into(),
+            }),
+            _ => None,
+        };
+        Self {
+            elected: status.elected,
+            leading: status.leading,
+            running_since: status.running_since,
+            last_run,
+            runs: Int53::count(status.runs),
+            failures: status.failures,
+            timed_out: Int53::count(status.timed_out),
+        }
+    }
 }
 
 /// Shows the results of a periodic duty, and runs it on request. Cheap to clone.

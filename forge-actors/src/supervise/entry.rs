@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use super::address::Address;
-use super::duty::PeriodicHandle;
+use super::duty::{DutyInfo, PeriodicStatus};
 use super::meter::Meter;
 use super::panic::shorten;
 use super::spec::Strategy;
@@ -33,8 +34,9 @@ pub(super) struct TreeEntry {
     /// Where a supervisor takes commands; unset for other actors. Set once, since the address outlives the
     /// supervisor's restarts.
     commands: OnceLock<Address<SupervisorCommand>>,
-    /// Set for a periodic duty; like the address of commands it outlives restarts.
-    duty: OnceLock<PeriodicHandle>,
+    /// The results of a periodic duty; unset for other actors. Like the address of commands they outlive
+    /// restarts.
+    duty: OnceLock<watch::Receiver<PeriodicStatus>>,
 }
 
 /// What changes a few times in an actor's life.
@@ -154,12 +156,8 @@ impl TreeEntry {
         self.commands.get().is_some()
     }
 
-    pub(super) fn set_duty(&self, duty: impl FnOnce() -> PeriodicHandle) {
-        self.duty.get_or_init(duty);
-    }
-
-    pub(super) fn duty(&self) -> Option<&PeriodicHandle> {
-        self.duty.get()
+    pub(super) fn set_duty(&self, status: impl FnOnce() -> watch::Receiver<PeriodicStatus>) {
+        self.duty.get_or_init(status);
     }
 
     pub(super) fn kind(&self) -> &'static str {
@@ -212,6 +210,7 @@ impl TreeEntry {
                     u64::try_from(budget.limits().window.as_millis()).unwrap_or(u64::MAX),
                 ),
             }),
+            duty: self.duty.get().map(|status| DutyInfo::from(&*status.borrow())),
         }
     }
 }

@@ -76,7 +76,9 @@ pub use actor::{Actor, ActorError, Message};
 pub use address::{ActorCallError, Address, CastError, Mailbox, Reply};
 pub use context::{Context, Timer};
 pub use control::ControlError;
-pub use duty::{Duty, PeriodicHandle, PeriodicStatus, RunError, RunReport, Schedule};
+pub use duty::{
+    Duty, DutyInfo, DutyOutcome, DutyRun, PeriodicHandle, PeriodicStatus, RunError, RunReport, Schedule,
+};
 pub use dynamic::{ChildError, Children};
 pub use journal::{Crash, Event, EventKind, Journal, Since};
 pub use launch::{StartCut, StartError};

@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use super::actor::{Actor, ActorError};
 use super::address::{ActorCallError, Mailbox, Reply};
 use super::context::{Context, Timer};
-use super::duty::{Duty, PeriodicHandle, PeriodicStatus, RunError, RunReport, Schedule};
+use super::duty::{Duty, DutyOutcome, PeriodicHandle, PeriodicStatus, RunError, RunReport, Schedule};
 use super::signals;
 use super::spec::ChildSpec;
 use crate::kernel::error_chain::error_chain;
@@ -55,7 +55,7 @@ impl ChildSpec {
         make: impl Fn() -> D + Send + Sync + 'static,
     ) -> (Self, PeriodicHandle) {
         // The sender is gone, so this term never ends.
-        Self::elected(id, schedule, watch::channel(Some(())).1, make)
+        child(id, schedule, watch::channel(Some(())).1, false, make)
     }
 
     /// A periodic duty that runs only while `terms` holds a leadership term, which each run gets. A term that
@@ -66,17 +66,29 @@ impl ChildSpec {
         terms: watch::Receiver<Option<D::Term>>,
         make: impl Fn() -> D + Send + Sync + 'static,
     ) -> (Self, PeriodicHandle) {
-        let (mailbox, address) = Mailbox::new(MAILBOX_MAX);
-        let (make, status) = (Arc::new(make), Arc::new(watch::Sender::new(PeriodicStatus::default())));
-        let handle = PeriodicHandle { address, status: status.subscribe() };
-        let spec = Self::with_mailbox(id, mailbox, move || Periodic {
-            make: Arc::clone(&make) as Arc<dyn Fn() -> D + Send + Sync>,
-            schedule,
-            terms: terms.clone(),
-            status: Arc::clone(&status),
-        });
-        (spec, handle)
+        child(id, schedule, terms, true, make)
     }
+}
+
+/// The child of a duty, and its handle.
+fn child<D: Duty>(
+    id: impl Into<String>,
+    schedule: Schedule,
+    terms: watch::Receiver<Option<D::Term>>,
+    elected: bool,
+    make: impl Fn() -> D + Send + Sync + 'static,
+) -> (ChildSpec, PeriodicHandle) {
+    let (mailbox, address) = Mailbox::new(MAILBOX_MAX);
+    let status = PeriodicStatus { elected, ..PeriodicStatus::default() };
+    let (make, status) = (Arc::new(make), Arc::new(watch::Sender::new(status)));
+    let handle = PeriodicHandle { address, status: status.subscribe() };
+    let spec = ChildSpec::with_mailbox(id, mailbox, move || Periodic {
+        make: Arc::clone(&make) as Arc<dyn Fn() -> D + Send + Sync>,
+        schedule,
+        terms: terms.clone(),
+        status: Arc::clone(&status),
+    });
+    (spec, handle)
 }
 
 /// Messages of the actor.
@@ -187,13 +199,7 @@ impl<D: Duty> Periodic<D> {
         state: &mut PeriodicState<D>,
         result: &Result<RunReport, RunError>,
     ) {
-        let outcome = match result {
-            Ok(_) => "ok",
-            Err(RunError::TimedOut { .. }) => "timed_out",
-            Err(RunError::TermEnded | RunError::NotLeader) => "cancelled",
-            Err(RunError::Failed { .. } | RunError::Call(_)) => "failed",
-        };
-        signals::duty_run(D::KIND, outcome);
+        signals::duty_run(D::KIND, &DutyOutcome::from(result));
         match result {
             Ok(_) => {
                 let failures = std::mem::take(&mut state.failures);
@@ -267,10 +273,7 @@ impl<D: Duty> Actor for Periodic<D> {
                 actor.notify(PeriodicMessage::TermChanged);
             }
         });
-        cx.tree().set_duty(cx.path(), || PeriodicHandle {
-            address: cx.address(),
-            status: self.status.subscribe(),
-        });
+        cx.tree().set_duty(cx.path(), || self.status.subscribe());
         let first = self.schedule.first(fastrand::f64());
         Ok(PeriodicState {
             duty: DutyState::Idle((self.make)()),

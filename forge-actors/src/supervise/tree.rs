@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use dashmap::DashMap;
+use tokio::sync::watch;
 
 use super::address::Address;
-use super::duty::PeriodicHandle;
+use super::duty::{DutyInfo, PeriodicStatus};
 use super::entry::TreeEntry;
 use super::journal::{Crash, EventKind, Journal};
 use super::spec::Strategy;
@@ -59,14 +60,10 @@ impl Tree {
         self.entries.get(path).map(|entry| entry.info())
     }
 
-    /// The periodic duty at `path`; `None` when the actor there runs no duty or has not started yet.
-    pub fn duty(&self, path: &str) -> Option<PeriodicHandle> {
-        self.entries.get(path).and_then(|entry| entry.duty().cloned())
-    }
-
-    pub(super) fn set_duty(&self, path: &str, duty: impl FnOnce() -> PeriodicHandle) {
+    /// Shows the results of a periodic duty with the actor at `path`.
+    pub(super) fn set_duty(&self, path: &str, status: impl FnOnce() -> watch::Receiver<PeriodicStatus>) {
         if let Some(entry) = self.entries.get(path) {
-            entry.set_duty(duty);
+            entry.set_duty(status);
         }
     }
 
@@ -211,4 +208,6 @@ pub struct ActorInfo {
     pub started_at: Option<Timestamp>,
     /// Set for supervisors.
     pub supervisor: Option<SupervisorInfo>,
+    /// Set for periodic duties.
+    pub duty: Option<DutyInfo>,
 }

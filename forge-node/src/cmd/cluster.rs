@@ -1,12 +1,15 @@
-//! `cluster`: prints the nodes, as one of them sees the others.
+//! `cluster`: prints the nodes, as one of them sees the others, and the leaders.
 
 use std::time::Duration;
 
+use forge_actors::dashboard::leaders::ClusterLeaders;
 use forge_actors::dashboard::nodes::ClusterNodes;
 use forge_actors::kernel::node::{NodeInfo, NodeState};
 use forge_actors::kernel::time::Timestamp;
+use forge_actors::leader::store::{EndedTerm, LeaderEnd, LeaderInfo, LeaderState};
+use serde_json::Value;
 
-use crate::cli::{Cluster, ClusterStatus, ClusterStep};
+use crate::cli::{Cluster, ClusterStep, Target};
 use crate::cmd::client::{Client, RequestIdentity, decode};
 use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::output;
@@ -16,25 +19,59 @@ use crate::terminal::table::{self, Column};
 /// Runs the subcommand.
 pub async fn run(args: &Cluster, context: CommandContext<'_>) -> Result<(), Report> {
     match &args.step {
-        ClusterStep::Status(status) => print_status(status, context).await,
+        ClusterStep::Status { target } => print_status(target, context).await,
+        ClusterStep::Leaders { target } => print_leaders(target, context).await,
     }
 }
 
-async fn print_status(args: &ClusterStatus, context: CommandContext<'_>) -> Result<(), Report> {
-    let loaded = context.load(&[])?;
-    let client = Client::new(&loaded, &args.target, RequestIdentity::Administrator)?;
-    let answer = client.post("/rpc/forge.nodes", "{}".to_owned()).await?;
-    let data = answer.get("data").cloned().unwrap_or_default();
+async fn print_status(target: &Target, context: CommandContext<'_>) -> Result<(), Report> {
+    let client = client_of(target, context)?;
+    let mut data = call(&client, "forge.nodes").await?;
+    let mut leaders = call(&client, "forge.leaders").await?;
+    if context.global.json {
+        data["leaders"] = leaders["leaders"].take();
+        output::data(&data.to_string());
+        return Ok(());
+    }
+    let nodes = render(&decode(&data)?, context.palette());
+    let leaders: ClusterLeaders = decode(&leaders)?;
+    if leaders.leaders.is_empty() {
+        output::data(&nodes);
+    } else {
+        output::data(&format!("{nodes}\n{}", render_leaders(&leaders, context.palette())));
+    }
+    Ok(())
+}
+
+async fn print_leaders(target: &Target, context: CommandContext<'_>) -> Result<(), Report> {
+    let data = call(&client_of(target, context)?, "forge.leaders").await?;
     if context.global.json {
         output::data(&data.to_string());
         return Ok(());
     }
-    let nodes: ClusterNodes = decode(&data)?;
-    output::data(&render(&nodes, context.palette()));
+    let leaders: ClusterLeaders = decode(&data)?;
+    let palette = context.palette();
+    match (leaders.leaders.is_empty(), leaders.ended.is_empty()) {
+        (true, _) => output::data("no leader was elected yet"),
+        (false, true) => output::data(&render_leaders(&leaders, palette)),
+        (false, false) => {
+            let (present, ended) = (render_leaders(&leaders, palette), render_ended(&leaders, palette));
+            output::data(&format!("{present}\n{ended}"));
+        }
+    }
     Ok(())
 }
 
-const COLUMNS: [Column; 8] = [
+fn client_of(target: &Target, context: CommandContext<'_>) -> Result<Client, Report> {
+    Client::new(&context.load(&[])?, target, RequestIdentity::Administrator)
+}
+
+async fn call(client: &Client, function: &str) -> Result<Value, Report> {
+    let mut answer = client.post(&format!("/rpc/{function}"), "{}".to_owned()).await?;
+    Ok(answer["data"].take())
+}
+
+const NODE_COLUMNS: [Column; 8] = [
     Column::Left("node"),
     Column::Left("state"),
     Column::Left("roles"),
@@ -48,7 +85,7 @@ const COLUMNS: [Column; 8] = [
 /// The nodes, one a line.
 pub(super) fn render(cluster: &ClusterNodes, palette: Palette) -> String {
     let rows: Vec<_> = cluster.nodes.iter().map(|node| row(cluster, node)).collect();
-    table::render(COLUMNS, &rows, palette, |index, line| {
+    table::render(NODE_COLUMNS, &rows, palette, |index, line| {
         let node = &cluster.nodes[index];
         match node.state {
             NodeState::Dead => palette.dim(line),
@@ -63,7 +100,7 @@ fn is_cut_off(cluster: &ClusterNodes, node: &NodeInfo) -> bool {
     cluster.peers.iter().any(|peer| peer.node == node.id && !peer.linked)
 }
 
-fn row(cluster: &ClusterNodes, node: &NodeInfo) -> [String; COLUMNS.len()] {
+fn row(cluster: &ClusterNodes, node: &NodeInfo) -> [String; NODE_COLUMNS.len()] {
     let state = match (node.state, node.lost) {
         (NodeState::Dead, true) => "dead (lost)",
         (NodeState::Dead, false) => "dead (stopped)",
@@ -94,6 +131,71 @@ fn link(cluster: &ClusterNodes, node: &NodeInfo) -> String {
         (false, _, Some(error)) => format!("cut off: {error}"),
         (false, _, None) => "cut off".to_owned(),
     }
+}
+
+const LEADER_COLUMNS: [Column; 6] = [
+    Column::Left("leadership"),
+    Column::Left("node"),
+    Column::Left("state"),
+    Column::Right("epoch"),
+    Column::Left("elected"),
+    Column::Left("renewed"),
+];
+
+/// The leaderships, one a line.
+pub(super) fn render_leaders(cluster: &ClusterLeaders, palette: Palette) -> String {
+    let rows: Vec<_> = cluster.leaders.iter().map(|leader| leader_row(cluster.at, leader)).collect();
+    table::render(LEADER_COLUMNS, &rows, palette, |index, line| match cluster.leaders[index].state {
+        LeaderState::Leading => line.to_owned(),
+        LeaderState::Expired => palette.red(line),
+        LeaderState::Resigned => palette.yellow(line),
+    })
+}
+
+fn leader_row(now: Timestamp, leader: &LeaderInfo) -> [String; LEADER_COLUMNS.len()] {
+    let state = match (leader.state, leader.resigned_at) {
+        (LeaderState::Leading, _) => "leads".to_owned(),
+        (LeaderState::Expired, _) => "lease expired".to_owned(),
+        (LeaderState::Resigned, at) => format!("resigned {}", age(now, at.unwrap_or(leader.renewed_at))),
+    };
+    [
+        leader.name.to_owned(),
+        leader.node_name.to_owned(),
+        state,
+        leader.epoch.get().to_string(),
+        age(now, leader.elected_at),
+        age(now, leader.renewed_at),
+    ]
+}
+
+const ENDED_COLUMNS: [Column; 6] = [
+    Column::Left("ended term of"),
+    Column::Left("node"),
+    Column::Left("reason"),
+    Column::Right("epoch"),
+    Column::Left("elected"),
+    Column::Left("ended"),
+];
+
+/// The ended terms, one a line.
+pub(super) fn render_ended(cluster: &ClusterLeaders, palette: Palette) -> String {
+    let rows: Vec<_> = cluster.ended.iter().map(|term| ended_row(cluster.at, term)).collect();
+    table::render(ENDED_COLUMNS, &rows, palette, |_, line| line.to_owned())
+}
+
+fn ended_row(now: Timestamp, term: &EndedTerm) -> [String; ENDED_COLUMNS.len()] {
+    let reason = match term.reason {
+        LeaderEnd::Resigned => "resigned",
+        LeaderEnd::Lost => "lost",
+    };
+    [
+        term.name.to_owned(),
+        term.node_name.to_owned(),
+        reason.to_owned(),
+        term.epoch.get().to_string(),
+        age(now, term.elected_at),
+        age(now, term.ended_at),
+    ]
 }
 
 fn age(now: Timestamp, then: Timestamp) -> String {

@@ -5,11 +5,15 @@ use std::path::Path;
 
 use clap::{CommandFactory, Parser};
 use forge_actors::dashboard::actors::NodeActors;
+use forge_actors::dashboard::leaders::ClusterLeaders;
 use forge_actors::db::error::DatabaseError;
 use forge_actors::kernel::ids::NodeId;
+use forge_actors::kernel::time::{Timestamp, secs};
+use forge_actors::leader::store::{EndedTerm, LeaderEnd, LeaderInfo, LeaderState};
 use forge_actors::supervise::{ActorInfo, ActorState, Strategy, SupervisorInfo};
 
 use super::actors::render;
+use super::cluster::{render_ended, render_leaders};
 use super::new;
 use crate::cli::{Application, Call, Developer, DeveloperVerb, MigrateStep, Verb};
 use crate::terminal::context::Palette;
@@ -161,6 +165,7 @@ fn the_tree_is_drawn_with_branches_and_aligned_columns() {
         last_error: error.map(str::to_owned),
         started_at: None,
         supervisor: None,
+        duty: None,
     };
     let running = |path| actor(path, ActorState::Running, None);
     let supervisor = SupervisorInfo {
@@ -191,6 +196,47 @@ fn the_tree_is_drawn_with_branches_and_aligned_columns() {
     );
     assert_eq!(lines[5], "└ dbx  test                running         3     1/10     12345  1.5s");
     assert_eq!(lines[6], "  └ c  test                running         3     1/10     12345  1.5s");
+}
+
+#[test]
+fn leaders_are_shown_with_the_age_of_what_is_known_of_them() {
+    let at: Timestamp = std::time::SystemTime::now().into();
+    let leader = |name: &str, state: LeaderState, renewed: u64| LeaderInfo {
+        name: name.to_owned(),
+        epoch: 12.into(),
+        node_id: NodeId::new(),
+        node_name: "node-1".to_owned(),
+        elected_at: at - secs(7_200),
+        renewed_at: at - secs(renewed),
+        resigned_at: (state == LeaderState::Resigned).then_some(at - secs(65)),
+        state,
+    };
+    let leaders = vec![
+        leader("changes", LeaderState::Expired, 12),
+        leader("jobs", LeaderState::Resigned, 66),
+        leader("maintenance", LeaderState::Leading, 0),
+    ];
+    let ended = EndedTerm {
+        name: "jobs".to_owned(),
+        epoch: 11.into(),
+        node_id: NodeId::new(),
+        node_name: "node-2".to_owned(),
+        elected_at: at - secs(7_300),
+        renewed_at: at - secs(7_203),
+        ended_at: at - secs(7_200),
+        reason: LeaderEnd::Lost,
+    };
+    let cluster = ClusterLeaders { at, leaders, ended: vec![ended] };
+    let drawn = render_leaders(&cluster, Palette::PLAIN);
+    let expected = "leadership   node    state            epoch  elected  renewed\n\
+                    changes      node-1  lease expired       12  2h ago   12s ago\n\
+                    jobs         node-1  resigned 1m ago     12  2h ago   1m ago\n\
+                    maintenance  node-1  leads               12  2h ago   0s ago\n";
+    assert_eq!(drawn, expected);
+    let drawn = render_ended(&cluster, Palette::PLAIN);
+    let expected = "ended term of  node    reason  epoch  elected  ended\n\
+                    jobs           node-2  lost       11  2h ago   2h ago\n";
+    assert_eq!(drawn, expected);
 }
 
 #[test]

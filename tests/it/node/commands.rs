@@ -38,6 +38,68 @@ async fn the_tree_of_a_running_node_is_printed() {
 }
 
 #[tokio::test]
+async fn leaders_and_their_history_are_printed() {
+    let database = Database::create().await;
+    let node = probe_on(&database).arguments(["--name", "first"]).start().await;
+    await_leader(&database, "first").await;
+    node.stop(PATIENCE).await;
+    let node = probe_on(&database).arguments(["--name", "second"]).start().await;
+    await_leader(&database, "second").await;
+    // A leadership whose only candidate was lost.
+    database
+        .execute(
+            "insert into forge_leaders (name, epoch, node_id, node_name, elected_at, renewed_at)
+             values ('exports', 4, gen_random_uuid(), 'gone', now() - interval '1 h', now() - interval '12 min')",
+        )
+        .await;
+    let admin = probe::admin_token();
+    let printed = ask_cluster(&node, "leaders", &["--color", "never", "--token", &admin]).await;
+    assert_eq!(printed.code(), 0, "{}", printed.stderr);
+    let line = |words: &[&str]| {
+        printed.stdout.lines().any(|line| line.split_whitespace().collect::<Vec<_>>().starts_with(words))
+    };
+    assert!(line(&["maintenance", "second", "leads", "2"]), "{}", printed.stdout);
+    assert!(
+        line(&["exports", "gone", "lease", "expired", "4", "1h", "ago", "12m", "ago"]),
+        "{}",
+        printed.stdout
+    );
+    assert!(line(&["maintenance", "first", "resigned", "1"]), "{}", printed.stdout);
+
+    let printed = ask_cluster(&node, "status", &["--color", "never", "--token", &admin]).await;
+    for word in ["second  active", "lease expired"] {
+        assert!(printed.stdout.contains(word), "no `{word}`:\n{}", printed.stdout);
+    }
+    let json = async |step: &str| -> Value {
+        let printed = ask_cluster(&node, step, &["--json", "--token", &admin]).await;
+        serde_json::from_str(&printed.stdout).unwrap_or_else(|error| panic!("{error}:\n{}", printed.stdout))
+    };
+    let (status, leaders) = (json("status").await, json("leaders").await);
+    assert!(
+        status["nodes"].as_array().into_iter().flatten().any(|node| node["name"] == "second"),
+        "{status:#}"
+    );
+    for leaders in [&status, &leaders] {
+        let exports =
+            leaders["leaders"].as_array().into_iter().flatten().find(|row| row["name"] == "exports");
+        assert_eq!(exports.map(|row| &row["state"]), Some(&json!("expired")), "{leaders:#}");
+    }
+    assert_eq!(leaders["ended"][0]["reason"], "resigned");
+    let refused = ask_cluster(&node, "leaders", &["--token", &probe::token("ana")]).await;
+    assert_eq!(refused.code(), 7, "{}", refused.stderr);
+}
+
+/// Waits until `name` leads `maintenance`, which every node stands for.
+async fn await_leader(database: &Database, name: &str) {
+    let led = format!(
+        "select exists(select from forge_leaders
+         where name = 'maintenance' and node_name = '{name}' and resigned_at is null)"
+    );
+    until(&format!("{name} leads"), PATIENCE, || async { database.value::<bool>(&led).await.then_some(()) })
+        .await;
+}
+
+#[tokio::test]
 async fn nobody_watches_for_a_reader_that_has_left() {
     let database = Database::create().await;
     let node = probe_on(&database).start().await;
@@ -154,6 +216,10 @@ async fn an_unknown_verb_is_a_usage_error() {
 
 async fn ask(node: &Node, verb: &str, arguments: &[&str]) -> Ended {
     run(Binary::Forge, &[&[verb, "--url", node.client().base()], arguments].concat()).await
+}
+
+async fn ask_cluster(node: &Node, step: &str, arguments: &[&str]) -> Ended {
+    run(Binary::Forge, &[&["cluster", step, "--url", node.client().base()], arguments].concat()).await
 }
 
 async fn migrate(database: &Database, arguments: &[&str]) -> Ended {

@@ -8,7 +8,9 @@ use forge_actors::db::database::Database;
 use forge_actors::db::election_session::ElectionSession;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::leader::config::LeaderConfig;
-use forge_actors::leader::store::{LeaderEnd, elect, list_leaders, list_terms, lock_term};
+use forge_actors::leader::store::{
+    LeaderEnd, LeaderInfo, LeaderState, elect, list_leaders, list_terms, lock_term,
+};
 use forge_actors::leader::{Leader, LeaderDeps, Leadership, Term, TermError};
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
 use forge_tests::Disturbance;
@@ -66,6 +68,11 @@ async fn migrated() -> Scratch {
     scratch
 }
 
+/// The leaderships, as nodes with the default lease judge them.
+async fn leaders(scratch: &Scratch) -> Vec<LeaderInfo> {
+    list_leaders(&scratch.database.reader(), LeaderConfig::default().lease).await.unwrap()
+}
+
 /// `epoch name reason` of each ended term of [`DUTY`], oldest first.
 async fn history(scratch: &Scratch) -> Vec<(i64, String, LeaderEnd)> {
     let terms = list_terms(&scratch.database.reader(), 100).await.unwrap();
@@ -80,9 +87,10 @@ async fn one_node_leads_and_hands_over_in_order() {
     let term = first.leads(0).await;
     assert!(term.is_held() && term.epoch == 1);
     let mut second = Candidate::start(&scratch.database, "second").await;
-    let leaders = list_leaders(&scratch.database.reader()).await.unwrap();
-    let duty = leaders.iter().find(|leader| leader.name == DUTY.name()).expect("a row of the leadership");
+    let led = leaders(&scratch).await;
+    let duty = led.iter().find(|leader| leader.name == DUTY.name()).expect("a row of the leadership");
     assert_eq!((duty.node_name.as_str(), duty.epoch.get(), duty.resigned_at), ("first", 1, None));
+    assert_eq!(duty.state, LeaderState::Leading);
 
     let began = std::time::Instant::now();
     first.leader.withdraw();
@@ -96,8 +104,9 @@ async fn one_node_leads_and_hands_over_in_order() {
     assert_eq!(history(&scratch).await.len(), 2);
     assert!(first.term().is_none());
     first.stop().await;
-    let leaders = list_leaders(&scratch.database.reader()).await.unwrap();
-    assert!(leaders.iter().all(|leader| leader.resigned_at.is_some()), "{leaders:?}");
+    let led = leaders(&scratch).await;
+    let resigned = |leader: &LeaderInfo| (leader.resigned_at.is_some(), leader.state);
+    assert!(led.iter().all(|leader| resigned(leader) == (true, LeaderState::Resigned)), "{led:?}");
     scratch.drop().await;
 }
 
@@ -146,6 +155,25 @@ async fn what_an_old_epoch_writes_is_refused() {
     assert_eq!(history(&scratch).await, [lost(1, "old"), lost(2, "second")]);
     drop(session);
     old.stop().await;
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_term_that_is_not_renewed_is_not_shown_as_led() {
+    let scratch = migrated().await;
+    let mut session = ElectionSession::open(&scratch.database, "gone", STATEMENT).await.unwrap();
+    elect(&mut session, DUTY, NodeId::new(), "gone").await.unwrap();
+    let states = async |lease: Duration| -> Vec<LeaderState> {
+        let led = list_leaders(&scratch.database.reader(), lease).await.unwrap();
+        led.iter().map(|leader| leader.state).collect()
+    };
+    assert_eq!(states(LIMIT).await, [LeaderState::Leading]);
+    let mut outside = scratch.connect().await;
+    let age = "SET elected_at = elected_at - interval '12 s', renewed_at = renewed_at - interval '12 s'";
+    execute(&mut outside, &format!("UPDATE forge_leaders {age}")).await;
+    assert_eq!(states(LeaderConfig::default().lease).await, [LeaderState::Expired]);
+    assert_eq!(states(LIMIT).await, [LeaderState::Leading], "of a lease that lasts longer");
+    drop(session);
     scratch.drop().await;
 }
 
@@ -208,7 +236,7 @@ async fn a_node_behind_a_transaction_pooler_says_so_and_leads_nothing() {
     let obstacle = candidate.leader.obstacle().unwrap_or_default();
     assert!(obstacle.contains("transaction pooler") && obstacle.contains("session mode"), "{obstacle}");
     assert!(candidate.term().is_none());
-    assert_eq!(list_leaders(&scratch.database.reader()).await.unwrap(), []);
+    assert_eq!(leaders(&scratch).await, []);
     // The others go on, and the elector has not crashed.
     assert_eq!(candidate.root.tree().get("node/leader/elector").unwrap().restarts.get(), 0);
     let mut direct = Candidate::start(&scratch.database, "direct").await;

@@ -28,7 +28,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
         &["kernel", "supervise", "subsystem", "db", "telemetry", "app", "function", "reactor", "session"],
     ),
     // An application among others, which happens to report on the node.
-    ("dashboard", &["kernel", "supervise", "subsystem", "app", "job", "telemetry"]),
+    ("dashboard", &["kernel", "supervise", "subsystem", "leader", "app", "job", "telemetry"]),
 ];
 
 /// A crate and the crates of the workspace that it may depend on.

@@ -1,6 +1,6 @@
 // A healthy cluster, of which each test changes a part.
 
-import type { NodeId, NodeStatus, ClusterOverview, NodeStats } from "../forge/api";
+import type { EndedTerm, LeaderInfo, NodeId, NodeStatus, ClusterOverview, NodeStats } from "../forge/api";
 
 export const AT = "2026-11-21T12:00:00Z";
 export const NOW = Date.parse(AT);
@@ -19,6 +19,7 @@ export const STATS: NodeStats = {
   inFlight: 1,
   databaseUp: true,
   database: { write: POOL, read: POOL, locks: POOL, control: POOL },
+  election: { leaseMs: 3_000, obstacle: null },
   figures: [],
 };
 
@@ -30,4 +31,14 @@ export function node(name: string, change: Partial<NodeStatus> = {}): NodeStatus
 export function overview(change: Partial<ClusterOverview> = {}): ClusterOverview {
   const jobs = { pending: 0, running: 0, retry: 0, failed: 0 };
   return { at: AT, nodes: [node("node-1"), node("node-2")], jobs, crashes24h: 0, events: [], ...change };
+}
+
+export function leader(change: Partial<LeaderInfo> = {}): LeaderInfo {
+  const term = { epoch: 12, nodeId: "node-1" as NodeId, nodeName: "node-1", electedAt: "2026-11-21T10:00:00Z" };
+  return { ...term, name: "maintenance", state: "leading", renewedAt: AT, resignedAt: null, ...change };
+}
+
+export function ended(change: Partial<EndedTerm> = {}): EndedTerm {
+  const term = { epoch: 11, nodeId: "node-2" as NodeId, nodeName: "node-2", electedAt: "2026-11-21T10:59:00Z" };
+  return { ...term, name: "maintenance", renewedAt: "2026-11-21T11:58:59Z", endedAt: "2026-11-21T11:59:00Z", reason: "resigned", ...change };
 }

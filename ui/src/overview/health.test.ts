@@ -38,6 +38,13 @@ test("calls that wait for a connection of a pool degrade the health", () => {
   expect(texts({ nodes: [node("node-1", { stats })] })).toEqual(["2 calls on node-1 wait for a write connection"]);
 });
 
+test("a node that cannot lead says why", () => {
+  const election = { leaseMs: 3_000, obstacle: "a transaction pooler" };
+  expect(texts({ nodes: [node("node-1", { stats: { ...STATS, election } })] })).toEqual(["leader election disabled on node-1: a transaction pooler"]);
+  expect(level({ nodes: [node("node-1", { stats: { ...STATS, election } })] })).toBe("degraded");
+  expect(level({ nodes: [node("node-1", { stats: { ...STATS, election: null } })] })).toBe("healthy");
+});
+
 test("a missing link is one reason for both nodes, and none for a dead node", () => {
   const cut = (name: string) => {
     const peer = { node: name as NodeId, name, address: "", linked: false, since: null, rttMs: null, queue: 0, dropped: 0, error: null };

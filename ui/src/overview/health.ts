@@ -57,6 +57,7 @@ function nodeReasons(node: NodeStatus, nowMs: number): Reason[] {
   if (state === "joining") reasons.push(note(`${name} is joining`));
   if (stats === null) return [...reasons, problem(`${name} does not report its figures`)];
   if (!stats.databaseUp) reasons.push(problem(`${name} does not reach the database`));
+  if (stats.election !== null && stats.election.obstacle !== null) reasons.push(problem(`leader election disabled on ${name}: ${stats.election.obstacle}`));
   if (stats.database !== null) reasons.push(...poolReasons(name, "read", stats.database.read), ...poolReasons(name, "write", stats.database.write));
   if (stats.changeLagMs > LAG_MS) reasons.push(problem(`changes arrive ${duration(stats.changeLagMs)} late on ${name}`));
   return reasons;

@@ -4,7 +4,7 @@ import type { NodeStatus, PoolUsage, NodeStats } from "../forge/api";
 
 export type Pool = { readonly name: string } & Readonly<PoolUsage>;
 
-export type Totals = Omit<NodeStats, "databaseUp" | "database" | "figures"> & {
+export type Totals = Omit<NodeStats, "databaseUp" | "database" | "election" | "figures"> & {
   /** Number of nodes that report. With 0 the figures mean nothing. */
   readonly reporting: number;
   /** Names of the nodes that do not reach the database. */

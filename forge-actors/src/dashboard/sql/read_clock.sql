@@ -1,2 +1,2 @@
--- Called by dashboard/nodes.rs. The database's clock; no table, no lock.
+-- Called by dashboard/nodes.rs and dashboard/leaders.rs. The database's clock; no table, no lock.
 SELECT now()

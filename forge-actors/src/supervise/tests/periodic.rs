@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::*;
 use crate::kernel::fault::{Code, Fault};
-use crate::supervise::{Duty, PeriodicHandle, RunError, RunReport, Schedule};
+use crate::supervise::{Duty, DutyInfo, DutyOutcome, PeriodicHandle, RunError, RunReport, Schedule};
 
 /// What the test lets the duty do, and what the duty did.
 #[derive(Default)]
@@ -69,13 +69,21 @@ async fn until(handle: &PeriodicHandle, holds: impl Fn(&crate::supervise::Period
     assert!(waited.is_ok(), "the status never came: {:?}", handle.status());
 }
 
+/// The duty, as the tree of the node shows it.
+fn duty_in(steps: &Steps) -> DutyInfo {
+    steps.tree.get("node/duty").and_then(|actor| actor.duty).expect("the tree shows the duty")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_duty_runs_on_schedule_and_on_request_and_shows_how_it_fared() {
     let (_terms, receiver) = watch::channel(Some(1));
     let (root, steps, handle, script) = scripted(lazy(), receiver).await;
     until(&handle, |status| status.runs == 1).await;
-    let from_the_tree = steps.tree.duty("node/duty").expect("the tree knows the duty");
-    assert_eq!(from_the_tree.status(), handle.status());
+    let shown = duty_in(&steps);
+    assert_eq!((shown.elected, shown.leading, shown.running_since), (true, true, None));
+    let last = shown.last_run.expect("a run has ended");
+    assert_eq!(last.outcome, DutyOutcome::Ok { handled: 1.into() });
+    assert_eq!(Some(last.started_at), handle.status().last_start);
     script.more.store(true, SeqCst);
     assert_eq!(handle.run_now(PATIENCE).await, Ok(RunReport::more(2, millis(1))));
     // What is left is done without being asked.
@@ -98,6 +106,10 @@ async fn a_failed_run_is_tried_again_and_a_hung_one_is_cut() {
     let cause = "UNAVAILABLE: the script says so".into();
     assert_eq!(failed, Err(RunError::Failed { cause }));
     until(&handle, |status| status.failures > 2).await;
+    let shown = duty_in(&steps);
+    let error = "UNAVAILABLE: the script says so".to_owned();
+    assert_eq!(shown.last_run.map(|run| run.outcome), Some(DutyOutcome::Failed { error }));
+    assert!(shown.failures > 2 && shown.runs.get() > 2);
     script.hangs.store(true, SeqCst);
     assert_eq!(handle.run_now(PATIENCE).await, Err(RunError::TimedOut { limit: millis(20) }));
     script.hangs.store(false, SeqCst);
