@@ -110,7 +110,7 @@ pub enum Verb {
 /// `start`.
 #[derive(Debug, Clone, Args)]
 pub struct Start {
-    /// What the node does: gateway, function, worker, scheduler [default: all].
+    /// What the node does: gateway, worker (function and scheduler have no effect) [default: all].
     #[arg(long, value_name = "ROLES")]
     pub roles: Option<String>,
     /// The address to listen on.

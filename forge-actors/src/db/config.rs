@@ -25,7 +25,7 @@ pub struct DatabaseConfig {
     pub read_connections_max: usize,
     /// Connections for advisory locks and migrations; a lock keeps one for as long as it is held.
     pub lock_connections_max: usize,
-    /// Connections for health checks, cancellation, and leases of jobs.
+    /// Connections for health checks, cancellation, heartbeats, and begins and leases of jobs.
     pub control_connections_max: usize,
     /// How long a call waits for a free connection before it answers `UNAVAILABLE`.
     #[serde(with = "serde_duration")]

@@ -1,4 +1,4 @@
-//! A transaction, owned by the task that runs a mutation.
+//! A transaction, owned by the task that began it.
 //!
 //! Beginning and committing are one round trip each. When a transaction is dropped without
 //! [`commit`](Transaction::commit) or [`rollback`](Transaction::rollback), its session is discarded and

@@ -130,13 +130,6 @@ pub(super) struct GatewaySignals {
 
 impl GatewaySignals {
     pub(super) fn new(catalog: &Catalog) -> Self {
-        metrics::describe_counter!(HTTP_REQUESTS_TOTAL, "Answered requests");
-        metrics::describe_histogram!(RPC_DURATION_SECONDS, metrics::Unit::Seconds, "Calls over HTTP");
-        metrics::describe_gauge!(HTTP_CONNECTIONS, "Open connections");
-        metrics::describe_counter!(
-            HTTP_CONNECTIONS_REFUSED_TOTAL,
-            "Connections refused because connections_max was reached"
-        );
         Self {
             requests: Default::default(),
             functions: catalog

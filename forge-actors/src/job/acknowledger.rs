@@ -1,6 +1,6 @@
-//! The acknowledger: writes the results of attempts, and renews the leases of the jobs that this node holds.
-//! Both are batches, and never under way at the same time, so that they cannot wait for each other's row
-//! locks.
+//! The acknowledger: writes what becomes of the jobs that this node is done with, and renews the leases of
+//! those that it holds. Both are batches, and never under way at the same time, so that they cannot wait for
+//! each other's row locks.
 //!
 //! While one batch is under way, the next one gathers: a lone result is written at once, and the busier the
 //! node, the larger the batches. At most as many results gather as the node may hold jobs. While the database
@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::messages::{AcknowledgerMessage, ClaimerMessage, EndedAttempt};
+use super::messages::{AcknowledgerMessage, ClaimerMessage, ReleasedJob};
 use super::paths::ACKNOWLEDGER;
 use super::shared::JobShared;
 use super::signals;
@@ -41,7 +41,7 @@ enum PendingStatement {
 
 pub(super) struct AcknowledgerState {
     /// The batch that is under way or failed; kept until it is written.
-    batch: Option<Arc<Vec<EndedAttempt>>>,
+    batch: Option<Arc<Vec<ReleasedJob>>>,
     /// The statement that is under way.
     statement: Option<PendingStatement>,
     renewal_due: bool,
@@ -100,7 +100,7 @@ impl Acknowledger {
                 let scheduled = written
                     .iter()
                     .flat_map(|batch| batch.iter())
-                    .any(|ended| !ended.transition.delay.is_zero());
+                    .any(|released| !released.transition.delay.is_zero());
                 drop(written);
                 // A claimer that is not running claims when it starts.
                 self.shared.claimer.notify(ClaimerMessage::ResultsWritten { scheduled });
@@ -121,17 +121,17 @@ impl Acknowledger {
     }
 }
 
-/// Writes one batch. A result that is not accepted came from an attempt that has lost its job, or was
-/// accepted by an earlier try whose answer got lost; the latter only if the batch is `repeated`.
-async fn write(shared: &JobShared, batch: &[EndedAttempt], repeated: bool) -> Result<(), Fault> {
+/// Writes one batch. A result that is not accepted is of a claim that no longer holds, or was accepted by an
+/// earlier try whose answer got lost; the latter only if the batch is `repeated`.
+async fn write(shared: &JobShared, batch: &[ReleasedJob], repeated: bool) -> Result<(), Fault> {
     let accepted: HashSet<JobId> = shared
         .store
-        .write_results(batch.iter().map(|ended| (&*ended.job.record, &ended.transition)))
+        .write_results(batch.iter().map(|released| (&*released.job.record, &released.transition)))
         .await?
         .into_iter()
         .collect();
     let mut queues = BTreeSet::new();
-    for EndedAttempt { job, transition } in batch {
+    for ReleasedJob { job, transition } in batch {
         let record = &job.record;
         if !accepted.contains(&record.id) && !repeated {
             metrics::counter!(signals::JOBS_REFUSED_TOTAL).increment(1);
@@ -143,7 +143,9 @@ async fn write(shared: &JobShared, batch: &[EndedAttempt], repeated: bool) -> Re
             );
             continue;
         }
-        signals::attempt_ended(&record.name, transition.status);
+        if record.begun {
+            signals::attempt_ended(&record.name, transition.status);
+        }
         if transition.status == JobStatus::Pending && transition.delay.is_zero() {
             queues.insert(Arc::from(record.queue.as_str()));
         }
@@ -177,7 +179,7 @@ impl Actor for Acknowledger {
     async fn start(&self, cx: &Context<AcknowledgerMessage>) -> Result<AcknowledgerState, ActorError> {
         let renew = cx.send_every(self.shared.config.renew_every(), || AcknowledgerMessage::Renew);
         // Writes the results that wait since before a restart.
-        cx.address().cast(AcknowledgerMessage::AttemptEnded)?;
+        cx.address().cast(AcknowledgerMessage::ResultWaiting)?;
         Ok(AcknowledgerState {
             batch: None,
             statement: None,
@@ -195,7 +197,7 @@ impl Actor for Acknowledger {
         state: &mut AcknowledgerState,
     ) -> Result<(), ActorError> {
         match message {
-            AcknowledgerMessage::AttemptEnded => {}
+            AcknowledgerMessage::ResultWaiting => {}
             AcknowledgerMessage::Renew => state.renewal_due = true,
             AcknowledgerMessage::StatementEnded(result) => self.statement_ended(cx, state, result),
             AcknowledgerMessage::Resume => state.resume = None,

@@ -65,7 +65,7 @@ pub struct JobDetail {
 pub struct JobCounts {
     /// Jobs that wait for a worker or for their scheduled time.
     pub pending: u32,
-    /// Jobs that a node has claimed, whether their attempt has begun or not.
+    /// Jobs that a node has claimed (status `claimed` or `running`), whether their attempt has begun or not.
     pub running: u32,
     /// Jobs that wait for their next attempt.
     pub retry: u32,

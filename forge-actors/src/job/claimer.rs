@@ -71,13 +71,13 @@ pub(super) struct ClaimerState {
     begin: Option<oneshot::Receiver<BeginResult>>,
     /// Failures since the last success.
     failures: u32,
-    /// True after a failure, until `Resume`.
+    /// True after a failure, until `PauseEnded`.
     paused: bool,
     _poll: Timer,
     /// The next scheduled job, when it is due before the next poll.
     _due: Option<Timer>,
     /// The end of a pause.
-    _resume: Option<Timer>,
+    _pause: Option<Timer>,
 }
 
 impl Claimer {
@@ -162,7 +162,7 @@ impl Claimer {
             }
             Err(fault) => {
                 state.planner.begin_failed(jobs);
-                Self::pause(cx, state, &fault);
+                Self::pause(cx, state, "begin", &fault);
             }
         }
     }
@@ -223,29 +223,35 @@ impl Claimer {
             (Ok(StepReply::Promoted(promoted)), _) => {
                 state.planner.promoted(promoted.queues.intersection(&state.queues));
                 let soon = promoted.next_due.filter(|next| *next < self.shared.config.poll_interval);
-                state._due = soon.map(|next| cx.send_after(next, ClaimerMessage::Resume));
+                state._due = soon.map(|next| cx.send_after(next, ClaimerMessage::PromotionDue));
             }
             (Ok(StepReply::Claimed(_)), ClaimStep::Promote) => unreachable!("each step has its own reply"),
             (Err(fault), step) => {
+                let name = match step {
+                    ClaimStep::Claim { .. } => "claim",
+                    ClaimStep::Promote => "promote",
+                };
                 state.planner.failed(step);
-                return Self::pause(cx, state, &fault);
+                return Self::pause(cx, state, name, &fault);
             }
         }
         Self::recovered(state);
     }
 
-    fn pause(cx: &Context<ClaimerMessage>, state: &mut ClaimerState, fault: &Fault) {
+    /// Sends no statement for a while, because the statement `step` failed.
+    fn pause(cx: &Context<ClaimerMessage>, state: &mut ClaimerState, step: &'static str, fault: &Fault) {
         if state.failures == 0 {
-            tracing::warn!(?fault, "job claim failed; retrying");
+            tracing::warn!(step, ?fault, "job statement failed; retrying");
         }
         state.paused = true;
-        state._resume = Some(cx.send_after(AWAY_BACKOFF.jittered(state.failures), ClaimerMessage::Resume));
+        let pause = AWAY_BACKOFF.jittered(state.failures);
+        state._pause = Some(cx.send_after(pause, ClaimerMessage::PauseEnded));
         state.failures = state.failures.saturating_add(1);
     }
 
     fn recovered(state: &mut ClaimerState) {
         if std::mem::take(&mut state.failures) > 0 {
-            tracing::info!("job claim recovered");
+            tracing::info!("job statements recovered");
         }
     }
 }
@@ -276,7 +282,7 @@ impl Actor for Claimer {
             paused: false,
             _poll: cx.send_after(Duration::ZERO, ClaimerMessage::Poll),
             _due: None,
-            _resume: None,
+            _pause: None,
         };
         self.serve(&mut state, self.shared.queues());
         for worker in workers {
@@ -295,12 +301,10 @@ impl Actor for Claimer {
         match message {
             ClaimerMessage::QueuesWoken { queues } => Self::queues_woken(state, &queues),
             ClaimerMessage::Poll => self.poll(cx, state),
-            ClaimerMessage::Resume => {
-                state.planner.promotion_due();
-                state.paused = false;
-            }
+            ClaimerMessage::PauseEnded => state.paused = false,
+            ClaimerMessage::PromotionDue => state.planner.promotion_due(),
             ClaimerMessage::WorkerFree { worker } => state.planner.worker_free(worker),
-            ClaimerMessage::ResultsWritten { scheduled: true } => state.planner.wake([]),
+            ClaimerMessage::ResultsWritten { scheduled: true } => state.planner.promotion_wanted(),
             ClaimerMessage::ResultsWritten { scheduled: false } => {}
             ClaimerMessage::QueuesFound { queues } => self.serve(state, queues),
             ClaimerMessage::ClaimEnded => self.claim_ended(cx, state),

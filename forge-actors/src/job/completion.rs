@@ -62,7 +62,7 @@ impl JobCompletion {
 
 impl CompleteInTransaction for JobCompletion {
     fn attempt(&self) -> Attempt {
-        Attempt { job: self.record.id, number: self.record.attempt, max: self.record.attempts_max }
+        Attempt { job: self.record.id, number: self.record.attempts_begun, max: self.record.attempts_max }
     }
 
     fn begin(&self, limit: Duration) -> BoxFuture<'_, Result<Transaction, Fault>> {

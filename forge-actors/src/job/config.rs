@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::time::{days, secs, serde_duration};
 use crate::subsystem::ConfigSection;
 
-/// The shortest lease: it is renewed four times before it runs out, and a busy machine may miss some.
+/// The shortest lease. It is renewed every quarter of it, so a busy machine may miss two renewals in a row.
 const LEASE_MIN: Duration = secs(2);
 /// Workers of one node.
 const CONCURRENCY_MAX: u32 = 1_000;
@@ -18,17 +18,18 @@ const CONCURRENCY_MAX: u32 = 1_000;
 pub struct JobConfig {
     /// Jobs that run at the same time on this node; further jobs wait in the table.
     pub concurrency: u32,
-    /// How many jobs this node may claim beyond those that run, when jobs are short. They have not begun, and
-    /// are returned to their queues on shutdown.
+    /// How many jobs this node may claim beyond those that run, when jobs are short. They have not begun: on
+    /// shutdown they are returned to their queues, and when the node is lost they have spent no attempt.
     pub prefetch_max: u32,
-    /// How often a claimer polls its queues without a hint. A job whose hint was lost starts this much later.
+    /// How often a claimer polls its queues, besides the hints. A job whose hint was lost starts up to this
+    /// much later.
     #[serde(with = "serde_duration")]
     pub poll_interval: Duration,
     /// How long a node may fail to renew its leases before other nodes take its jobs over.
     #[serde(with = "serde_duration")]
     pub lease: Duration,
-    /// How long a stopping node waits for running jobs; then it returns them to their queues, without
-    /// spending an attempt.
+    /// How long a stopping node waits for running jobs; then it returns them to their queues, and the attempt
+    /// does not count.
     #[serde(with = "serde_duration")]
     pub drain_timeout: Duration,
     /// How long finished jobs are kept in the history.
@@ -57,8 +58,8 @@ impl ConfigSection for JobConfig {
         let mut broken = Vec::new();
         if !(1..=CONCURRENCY_MAX).contains(&self.concurrency) {
             broken.push(format!(
-                "jobs.concurrency is {}; it is 1 to {CONCURRENCY_MAX}, and a node without the role `worker` \
-                 runs none",
+                "jobs.concurrency is {}; it must be between 1 and {CONCURRENCY_MAX} (a node that is to run \
+                 no jobs has no role `worker`)",
                 self.concurrency
             ));
         }

@@ -135,7 +135,7 @@ impl ClaimedJob {
     pub(super) fn apply_begin(&mut self, begun: &BegunAttempt, sent: Instant, lease: Duration) {
         let record = Arc::make_mut(&mut self.record);
         record.begun = true;
-        record.attempt = begun.attempt;
+        record.attempts_begun = begun.attempt;
         record.waited = begun.waited;
         if let Some(mut entry) = self.leases.entry(self.record.id, self.record.claim) {
             entry.phase = LeasePhase::Begun;

@@ -14,8 +14,10 @@ pub(super) enum ClaimerMessage {
     QueuesWoken { queues: BTreeSet<Arc<str>> },
     /// The poll interval is over: every queue may have work of which no hint came.
     Poll,
-    /// A pause after a failure is over, or the next scheduled job is due.
-    Resume,
+    /// The pause after a failure is over.
+    PauseEnded,
+    /// The next scheduled job is due.
+    PromotionDue,
     /// A worker is free.
     WorkerFree { worker: usize },
     /// Results of attempts were written, so the node may claim more. `scheduled`: some of those jobs run
@@ -43,8 +45,8 @@ pub(super) enum WorkerMessage {
 /// Messages of the acknowledger.
 #[derive(forge_app_macros::Message)]
 pub(super) enum AcknowledgerMessage {
-    /// An attempt has ended; its result waits in the shared state.
-    AttemptEnded,
+    /// A result is to be written; it waits in the shared state.
+    ResultWaiting,
     /// Time to renew the leases.
     Renew,
     /// The statement that was under way has ended.
@@ -53,8 +55,9 @@ pub(super) enum AcknowledgerMessage {
     Resume,
 }
 
-/// An attempt that has ended, and what is to be written about its job.
-pub(super) struct EndedAttempt {
+/// A job that this node is done with, whether its attempt has ended or never begun, and what is to be written
+/// about the job.
+pub(super) struct ReleasedJob {
     pub(super) job: ClaimedJob,
     pub(super) transition: Transition,
 }

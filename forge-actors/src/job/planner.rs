@@ -85,6 +85,11 @@ impl<T> ClaimPlanner<T> {
                 self.pending_queues.push_back(Arc::clone(queue));
             }
         }
+        self.promotion_wanted();
+    }
+
+    /// Notes that scheduled jobs were written, whose time the next promotion learns.
+    pub(super) fn promotion_wanted(&mut self) {
         self.promotion = self.promotion.max(Promotion::Wanted);
     }
 
@@ -148,7 +153,7 @@ impl<T> ClaimPlanner<T> {
         let step = if self.promotion == Promotion::Due {
             ClaimStep::Promote
         } else if worthwhile && let Some(queue) = self.pending_queues.pop_front() {
-            // Workers that no job waits for which is begun, is being begun or will begin.
+            // Free workers that are left when every begun, beginning and claimed job has one.
             let spare = self
                 .free_workers
                 .len()

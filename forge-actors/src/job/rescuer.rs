@@ -1,10 +1,13 @@
-//! The rescuer: returns the jobs whose lease has run out, whichever node held them.
+//! The rescuer: ends the leases that have run out, whichever node held them. A job with attempts left waits
+//! in its queue again; one without becomes a dead letter.
 //!
-//! Every worker node rescues, and none is elected for it. The statement returns each job once, on however
-//! many nodes it runs, so there is nothing to fence. An election would only delay the rescue, since the node
-//! that is lost may be the leader. While the database is away no node can renew its leases, so for as long as
-//! a lease lasts after an outage no job is taken from any node; a node knows of an outage that it has seen
-//! itself.
+//! Every worker node rescues, and none is elected for it. The statement ends each lease once, on however many
+//! nodes it runs, so there is nothing to fence. An election would only delay the rescue, since the node that
+//! is lost may be the leader.
+//!
+//! A rescuer that has seen an outage of the database rescues nothing for the duration of a lease after it,
+//! because no node could renew its leases meanwhile. The rescuer of a node that did not see the outage does
+//! not wait.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

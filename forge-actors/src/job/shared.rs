@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::config::JobConfig;
 use super::leases::{ClaimedJob, LeaseTable};
-use super::messages::{AcknowledgerMessage, ClaimerMessage, EndedAttempt, WorkerMessage};
+use super::messages::{AcknowledgerMessage, ClaimerMessage, ReleasedJob, WorkerMessage};
 use super::state::Transition;
 use super::store::{JobRecord, JobStore};
 use crate::app::{JobMeta, KindName};
@@ -35,13 +35,15 @@ pub(super) struct JobShared {
     pub(super) leases: LeaseTable,
     /// The workers of this node, by index.
     pub(super) workers: Vec<WorkerHandle>,
-    /// Results of attempts that are not written yet. Put by workers and by every actor that returns a job;
-    /// taken by the acknowledger, which is woken with a message. Kept over a restart of the acknowledger.
-    pub(super) ended: MergeSlot<Vec<EndedAttempt>>,
+    /// Jobs that this node is done with, whose results are not written yet. Put by workers and by every actor
+    /// that returns a job; taken by the acknowledger, which is woken with a message. Kept over a restart of
+    /// the acknowledger.
+    pub(super) ended: MergeSlot<Vec<ReleasedJob>>,
     pub(super) acknowledger: Address<AcknowledgerMessage>,
     pub(super) claimer: Address<ClaimerMessage>,
-    /// When jobs that still run are returned; `None` while the node does not stop. Written by the claimer;
-    /// wakes every worker.
+    /// When jobs that still run are returned to their queues: set by the claimer when it stops, and `None`
+    /// while it runs; wakes every worker. When the node stops, the claimer stops before the workers. A
+    /// command that stops only the claimer starts the drain as well; a claimer that starts again ends it.
     pub(super) drain: watch::Sender<Option<Instant>>,
 }
 
@@ -61,28 +63,28 @@ impl JobShared {
         jobs.filter_map(|(_, known)| known.meta.job_meta()).map(|job| Arc::from(job.queue)).collect()
     }
 
-    /// Has the acknowledger write the result of an attempt.
-    pub(super) fn acknowledge(&self, ended: EndedAttempt) {
-        self.ended.put(|waiting| waiting.get_or_insert_default().push(ended));
+    /// Has the acknowledger write what becomes of a job.
+    pub(super) fn acknowledge(&self, released: ReleasedJob) {
+        self.ended.put(|waiting| waiting.get_or_insert_default().push(released));
         // The message is only a wake-up. An acknowledger that is not running takes the waiting results when
         // it starts, and one that stops writes them last.
-        self.acknowledger.notify(AcknowledgerMessage::AttemptEnded);
+        self.acknowledger.notify(AcknowledgerMessage::ResultWaiting);
     }
 
-    /// Returns a job whose handler was not started to its queue; a begun attempt is given back.
+    /// Returns a job whose handler was not started to its queue; a begun attempt does not count.
     pub(super) fn return_job(&self, job: ClaimedJob) {
-        let JobRecord { attempt, attempts_max, .. } = *job.record;
+        let JobRecord { attempts_begun, attempts_max, .. } = *job.record;
         let transition = Transition::after(
             &AttemptResult::Interrupted,
-            attempt,
+            attempts_begun,
             attempts_max,
             JobMeta::DEFAULT.backoff,
             0.0,
         );
-        self.acknowledge(EndedAttempt { job, transition });
+        self.acknowledge(ReleasedJob { job, transition });
     }
 
-    /// Waits until the node is stopping and `jobs.drain_timeout` is over; the job may still be running.
+    /// Waits until `jobs.drain_timeout` is over since the claimer stopped; a job may still be running.
     pub(super) async fn drain_timed_out(&self) {
         let mut drain = self.drain.subscribe();
         loop {

@@ -3,17 +3,19 @@
 
 use crate::app::job::JobStatus;
 
-/// Counter: attempts by `handler` and the `status` of the job after them.
+/// Counter: attempts that had begun and ended, by `handler` and the `status` of the job after them.
 pub const JOB_ATTEMPTS_TOTAL: &str = "forge_job_attempts_total";
-/// Counter: results of attempts that were refused, because the attempt had lost its job.
+/// Counter: results that were refused, because their claim no longer held the job.
 pub const JOBS_REFUSED_TOTAL: &str = "forge_jobs_refused_total";
 /// Counter: jobs that were taken from their node because their lease had expired.
 pub const JOBS_RESCUED_TOTAL: &str = "forge_jobs_rescued_total";
 /// Gauge: jobs that this node holds: claimed, running, or with a result that is not written yet.
 pub const JOBS_HELD: &str = "forge_jobs_held";
-/// Gauge: jobs that are not finished, by `queue` and `status`; of the whole database, counted once a minute.
+/// Gauge: jobs of the whole database that are not finished and that this binary has a handler for, by `queue`
+/// and `status`; counted once a minute.
 pub const JOBS_UNFINISHED: &str = "forge_jobs";
-/// Gauge: jobs that this binary has no handler for.
+/// Gauge: jobs of the whole database that are not finished and that this binary has no handler for; counted
+/// once a minute.
 pub const JOBS_WITHOUT_HANDLER: &str = "forge_jobs_without_handler";
 /// Histogram, seconds: from the time of a job to its begin, by `queue`.
 pub const JOB_WAIT_SECONDS: &str = "forge_job_wait_seconds";

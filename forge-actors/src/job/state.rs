@@ -82,8 +82,10 @@ pub(super) const fn is_finished(status: JobStatus) -> bool {
     }
 }
 
-/// The arrows of the diagram in [`job`](mod@crate::job): every change of status that a statement may make,
-/// and no other. An attempt whose begin Postgres lost in a crash ends from `Claimed`.
+/// Every change of status that a statement may make, and no other: the arrows of the diagram in
+/// [`job`](mod@crate::job), and the ends of an attempt from `Claimed`. The latter happen when Postgres
+/// crashed and lost the begin of an attempt whose handler ran on
+/// ([`JobStore::begin`](super::store::JobStore::begin)).
 pub const STATUS_CHANGES: &[(JobStatus, &[JobStatus])] = {
     use JobStatus::{Cancelled, Claimed, Completed, DeadLetter, Failed, Pending, Retry, Running};
     &[

@@ -38,8 +38,8 @@ pub struct JobRecord {
     pub claim: i32,
     /// True when the begin of its attempt is written.
     pub begun: bool,
-    /// The attempt that has begun, the first is 1; before that, how many attempts were spent.
-    pub attempt: u32,
+    /// Attempts that have begun and count, the present one included once it has begun.
+    pub attempts_begun: u32,
     /// Attempts that it has.
     pub attempts_max: u32,
     /// The arguments object, as JSON.
@@ -276,7 +276,7 @@ pub(super) async fn finish<'a>(
     let mut columns = ResultColumns::default();
     for (record, transition) in results {
         columns.push(record, transition);
-        columns.attempts.push(record.attempt.cast_signed());
+        columns.attempts.push(record.attempts_begun.cast_signed());
     }
     if columns.ids.is_empty() {
         return Ok(Vec::new());
@@ -301,7 +301,7 @@ async fn return_to_queue<'a>(
     for (record, transition) in results {
         columns.push(record, transition);
         let refunded = i32::from(transition.refunds_attempt && record.begun);
-        columns.attempts.push(record.attempt.cast_signed() - refunded);
+        columns.attempts.push(record.attempts_begun.cast_signed() - refunded);
         delays.push(transition.delay.as_secs_f64());
     }
     if columns.ids.is_empty() {
@@ -359,7 +359,7 @@ fn record(row: &PgRow) -> sqlx::Result<JobRecord> {
         queue: row.try_get("queue")?,
         claim: row.try_get("claim")?,
         begun: row.try_get("begun")?,
-        attempt: attempt.unsigned_abs(),
+        attempts_begun: attempt.unsigned_abs(),
         attempts_max: attempts_max.unsigned_abs(),
         args: args.into(),
         identity: row.try_get("identity")?,

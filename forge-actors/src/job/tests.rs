@@ -246,7 +246,7 @@ fn claimed(begun: bool) -> JobRecord {
         queue: "mail".to_owned(),
         claim: 1,
         begun,
-        attempt: u32::from(begun),
+        attempts_begun: u32::from(begun),
         attempts_max: 3,
         args: "{}".into(),
         identity: None,
@@ -296,7 +296,7 @@ fn a_begin_counts_an_attempt_and_renews_the_lease() {
     job.apply_begin(&begun, now, secs(10));
     assert!(job.is_fresh());
     assert_eq!(
-        (leases.begun(), job.record.begun, job.record.attempt, job.record.waited),
+        (leases.begun(), job.record.begun, job.record.attempts_begun, job.record.waited),
         (1, true, 1, secs(3))
     );
 }

@@ -1,15 +1,11 @@
 //! One worker: runs one job at a time, decides what becomes of the job, and reports that it is free again.
-//!
-//! A job, also a running one, whose worker crashes or is killed is taken again only when its lease has
-//! expired (`jobs.lease`, 10 s). Jobs in `WorkerHandle::assigned`, which the worker has not taken yet,
-//! survive its restart.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::completion::JobCompletion;
 use super::leases::ClaimedJob;
-use super::messages::{ClaimerMessage, EndedAttempt, WorkerMessage};
+use super::messages::{ClaimerMessage, ReleasedJob, WorkerMessage};
 use super::paths::JOBS;
 use super::shared::JobShared;
 use super::signals;
@@ -55,7 +51,7 @@ impl Worker {
         let record = Arc::clone(&job.record);
         if !job.is_fresh() {
             // The lease may have run out while the job waited here. If no other node has taken the job over,
-            // it gets its attempt back.
+            // its attempt does not count.
             tracing::info!(
                 job = %record.id,
                 handler = %record.name,
@@ -98,21 +94,26 @@ impl Worker {
         let record = &job.record;
         let registration = self.shared.functions.catalog().get(&record.name);
         let meta = registration.and_then(|known| known.meta.job_meta()).unwrap_or(JobMeta::DEFAULT);
-        let transition =
-            Transition::after(result, record.attempt, record.attempts_max, meta.backoff, fastrand::f64());
+        let transition = Transition::after(
+            result,
+            record.attempts_begun,
+            record.attempts_max,
+            meta.backoff,
+            fastrand::f64(),
+        );
         if let Some(error) = &transition.error {
             tracing::warn!(
                 trace_id = record.trace.map(|trace| trace.trace_id_hex()),
                 job = %record.id,
                 handler = %record.name,
-                attempt = record.attempt,
+                attempt = record.attempts_begun,
                 of = record.attempts_max,
                 status = transition.status.as_str(),
                 %error,
                 "attempt failed"
             );
         }
-        self.shared.acknowledge(EndedAttempt { job, transition });
+        self.shared.acknowledge(ReleasedJob { job, transition });
     }
 
     /// Runs the handler.

@@ -11,7 +11,7 @@ use crate::subsystem::ConfigSection;
 const LEASE_MIN: Duration = secs(1);
 /// A longer lease would leave the duties of a frozen leader undone for too long.
 const LEASE_MAX: Duration = minutes(1);
-/// Renewals within a lease.
+/// A term is renewed this many times in the length of a lease, so one renewal may be missed.
 const RENEWALS: u32 = 3;
 /// A leader stops itself earlier than Postgres frees its lock, by this part of the lease.
 const MARGIN_PARTS: u32 = 6;

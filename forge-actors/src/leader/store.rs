@@ -43,7 +43,7 @@ pub struct LeaderInfo {
     pub node_name: String,
     /// When the term began, by the database's clock, as all times here.
     pub elected_at: Timestamp,
-    /// When the leader last renewed it. A leader that is alive does so every second.
+    /// When the leader last renewed it. A leader that is alive does so every third of `leader.lease`.
     pub renewed_at: Timestamp,
     /// When the leader stepped down; `None` while it leads, and when it was lost.
     pub resigned_at: Option<Timestamp>,

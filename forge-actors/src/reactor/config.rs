@@ -22,7 +22,7 @@ pub struct ReactivityConfig {
     #[serde(with = "serde_duration")]
     pub poll_max: Duration,
     /// Interval at which queries run again that read relations without capture: system views, foreign
-    /// tables, tables without reactivity.
+    /// tables, tables that are not reactive.
     #[serde(with = "serde_duration")]
     pub uncaptured_refresh: Duration,
     /// Time limit of one query in a tick, since all others wait for it; its handler's own limit may be
@@ -37,7 +37,8 @@ pub struct ReactivityConfig {
     /// Subscriptions of this node; one more is refused with `OVERLOADED`.
     pub subscriptions_max: usize,
     /// Different queries of this node, by handler, arguments and, where a query reads it, identity. While
-    /// there are so many, further subscriptions are refused with `OVERLOADED`.
+    /// there are so many, every further subscription is refused with `OVERLOADED`, also one to a query that
+    /// runs already.
     pub groups_max: usize,
     /// Bytes of one result; a larger one becomes `PAYLOAD_TOO_LARGE`.
     pub result_bytes_max: usize,

@@ -19,7 +19,7 @@ pub const RESUMES_TOTAL: &str = "forge_live_resumes_total";
 pub const SUBSCRIPTIONS: &str = "forge_live_subscriptions";
 /// Groups at present. The subscriptions of a group share their runs.
 pub const GROUPS: &str = "forge_live_groups";
-/// Seconds from the hint of a commit to the last delivery of the tick that contains the commit.
+/// Seconds from the arrival of the oldest hint that a tick answers to the last of its deliveries.
 pub const LAG_SECONDS: &str = "forge_live_lag_seconds";
 
 pub(super) fn tick_succeeded(took: Duration, lag: Option<Duration>, slow: bool) {

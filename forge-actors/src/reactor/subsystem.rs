@@ -17,7 +17,7 @@ impl Subsystem for ReactorSubsystem {
     const ROOT: ActorNote = ActorNote::new(&REACTOR, "keeps live queries up to date");
     const ACTORS: &'static [ActorNote] = &[
         ActorNote::new(&TICKER, "runs the queries whose tables changed, in one snapshot"),
-        ActorNote::new(&POLLER, "asks for a tick when a commit is announced, and from time to time"),
+        ActorNote::new(&POLLER, "hands announced commits to the ticker, and makes it poll from time to time"),
     ];
     const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<ReactivityConfig>()];
     const CHECK: Option<ReadinessRule> = Some(ReadinessRule { name: "reactor", actors: &[&TICKER, &POLLER] });

@@ -32,19 +32,6 @@ pub(super) struct SessionSignals {
 
 impl SessionSignals {
     pub(super) fn new() -> Self {
-        metrics::describe_gauge!(SESSIONS, "Open sessions");
-        metrics::describe_counter!(SESSIONS_OPENED_TOTAL, "Sessions that were opened");
-        metrics::describe_counter!(SESSIONS_CLOSED_TOTAL, "Connections that the server closed");
-        metrics::describe_counter!(
-            SESSIONS_REFUSED_TOTAL,
-            "Upgrades that were refused because a limit of connections was reached"
-        );
-        metrics::describe_counter!(SESSION_FRAMES_TOTAL, "Frames from clients");
-        metrics::describe_counter!(SESSION_TRANSITIONS_TOTAL, "Transitions that were written to clients");
-        metrics::describe_counter!(
-            SESSION_COALESCED_TOTAL,
-            "Results that a newer one replaced before the client could take them"
-        );
         Self {
             open: metrics::gauge!(SESSIONS),
             opened: metrics::counter!(SESSIONS_OPENED_TOTAL),

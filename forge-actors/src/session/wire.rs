@@ -25,6 +25,7 @@ pub(super) enum CloseCode {
     Restarted,
     TryAgainLater,
     InvalidFrame,
+    /// A token was not accepted, or expired and no other one was sent in time.
     TokenExpired,
 }
 

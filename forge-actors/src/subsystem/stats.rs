@@ -10,13 +10,13 @@ pub struct NodeStats {
     pub sessions: Int53,
     /// Live queries that sessions are subscribed to.
     pub subscriptions: Int53,
-    /// Executions that those subscriptions share.
+    /// Groups of those subscriptions; the subscriptions of one group share their runs.
     pub query_groups: Int53,
     /// Ticks of the reactor since the node started.
     pub ticks: Int53,
     /// Duration of the last tick.
     pub last_tick_ms: f64,
-    /// Time from the last announced commit to the delivery of its results to the sessions.
+    /// Of the last tick that answered hints: time from the oldest of them to the last of its deliveries.
     pub change_lag_ms: f64,
     /// Calls since the node started.
     pub calls: Int53,

@@ -109,14 +109,8 @@ impl Banner {
         if self.embedded {
             lines.push(format!("           {}", palette.yellow("not for production")));
         }
-        let is_idle = |role: &Role| match role {
-            Role::Gateway | Role::Function => false,
-            Role::Worker => self.jobs == 0,
-            Role::Scheduler => true,
-        };
-        let idle: Vec<_> = self.roles.iter().filter(|role| is_idle(role)).map(|role| role.as_str()).collect();
-        if !idle.is_empty() {
-            lines.push(format!("idle       {}: the application has no work for it", idle.join(", ")));
+        if self.jobs == 0 && self.roles.contains(&Role::Worker) {
+            lines.push("idle       worker: the application has no jobs".to_owned());
         }
         if let (Some(token), Some(url)) = (&self.token, &self.url) {
             lines.push(format!(

@@ -11,9 +11,7 @@ use crate::terminal::report::{Exit, Report};
 /// pending migrations, missing tables are differences too.
 pub async fn differences(database: &Database) -> Result<Vec<String>, Report> {
     let read = sqlx::query_as(include_str!("sql/list_columns.sql")).fetch_all(&database.reader()).await;
-    let rows: Vec<(String, String, String, bool)> = read.map_err(|error| {
-        Report::new(Exit::Database, "database", "the database refuses a read").cause(error)
-    })?;
+    let rows: Vec<(String, String, String, bool)> = read.map_err(refused_read)?;
     let actual = rows.into_iter().map(|(table, column, sql_type, nullable)| ColumnActual {
         table,
         column,
@@ -22,4 +20,9 @@ pub async fn differences(database: &Database) -> Result<Vec<String>, Report> {
     });
     let actual: Vec<_> = actual.collect();
     Ok(ModelRegistration::all().into_iter().flat_map(|model| drift(&actual, model)).collect())
+}
+
+/// The report about a read that failed, though the database could be reached.
+pub(crate) fn refused_read(error: sqlx::Error) -> Report {
+    Report::new(Exit::Database, "database", "the database refuses a read").cause(error)
 }

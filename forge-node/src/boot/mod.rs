@@ -1,10 +1,11 @@
 //! Starts a node from its configuration, and stops it.
 //!
 //! ```text
-//!   catalog ─▶ secret ─▶ port ─▶ database ─▶ migrations ─▶ tree ─▶ drift ─▶ banner ─▶ wait
-//!     then: first signal: drain, stop in reverse order, exit 0
-//!           second signal: exit 130 at once
-//!           the tree gave up: exit 70 with path and cause
+//!   catalog ─▶ secret ─▶ ports ─▶ pools, private Postgres ─▶ tree ─▶ drift ─▶ banner ─▶ wait
+//!     tree:  waits for the database, applies the migrations, starts the other subsystems
+//!     wait:  first signal: drain, stop in reverse order, exit 0
+//!            second signal: exit 130 at once
+//!            the tree gave up: exit 70 with path and cause
 //! ```
 //!
 //! A step that fails returns a report, and the next one does not begin. Development mode differs only in

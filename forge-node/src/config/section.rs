@@ -153,11 +153,11 @@ fn is_node_name(name: &str) -> bool {
 pub enum Role {
     /// Answers HTTP, and runs the functions that are called.
     Gateway,
-    /// Runs functions for other nodes.
+    /// Reserved: has no effect.
     Function,
     /// Runs jobs.
     Worker,
-    /// Starts crons.
+    /// Reserved: has no effect.
     Scheduler,
 }
 

@@ -36,7 +36,7 @@ pub enum Exit {
     Timeout = 8,
     /// A bug of Forge, or a node whose supervision tree gave up.
     Bug = 70,
-    /// Ended by a second signal.
+    /// Ended by a signal: the second one of a node, the first one of a start or a build.
     Interrupted = 130,
 }
 

@@ -251,7 +251,7 @@ async fn claims_follow_priority_and_time_and_skip_what_is_not_theirs() {
     let jobs = bench.claim(2).await;
     assert_eq!(jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [rows[2].0, rows[1].0]);
     assert_eq!(
-        (jobs[0].claim, jobs[0].attempt, &jobs[0].args[..]),
+        (jobs[0].claim, jobs[0].attempts_begun, &jobs[0].args[..]),
         (1, 0, &br#"{"a": 1}"#[..]),
         "as it came in, byte for byte"
     );
@@ -321,7 +321,7 @@ async fn a_holder_that_was_replaced_writes_nothing() {
         }
         if between == "given back" {
             let second = bench.claim_and_begin(1, 1).await.remove(0);
-            assert_eq!((second.id, second.claim, second.attempt), (id, 2, 2));
+            assert_eq!((second.id, second.claim, second.attempts_begun), (id, 2, 2));
         }
     }
     bench.scratch.drop().await;
@@ -347,7 +347,7 @@ async fn a_job_whose_node_is_lost_in_its_last_attempt_is_a_dead_letter() {
     let id = bench.put(JobStatus::Pending).await;
     for attempt in 1..=3 {
         let job = bench.claim_and_begin(1, 1).await.remove(0);
-        assert_eq!((job.id, job.begun, job.attempt), (id, true, attempt));
+        assert_eq!((job.id, job.begun, job.attempts_begun), (id, true, attempt));
         let rescued = bench.lose_nodes().await;
         assert_eq!((rescued.retried, rescued.dead), (usize::from(attempt < 3), usize::from(attempt == 3)));
         bench.run("UPDATE forge_jobs SET ready = true").await;
@@ -359,7 +359,7 @@ async fn a_job_whose_node_is_lost_in_its_last_attempt_is_a_dead_letter() {
     // A retried job has all of its attempts, and the number of its claim goes on.
     apply(&bench, "retry", id).await;
     let job = bench.claim_and_begin(1, 1).await.remove(0);
-    assert_eq!((job.attempt, job.claim), (1, 4));
+    assert_eq!((job.attempts_begun, job.claim), (1, 4));
     bench.scratch.drop().await;
 }
 
@@ -375,7 +375,7 @@ async fn a_lost_node_spends_the_attempts_that_it_began_and_no_others() {
     for loss in 1..=3 {
         let jobs = bench.claim_and_begin(30, 1).await;
         assert_eq!((jobs.len(), jobs.iter().filter(|job| job.begun).count()), (21, 1));
-        assert_eq!((jobs[0].id, jobs[0].attempt), (poison, loss), "the first begins");
+        assert_eq!((jobs[0].id, jobs[0].attempts_begun), (poison, loss), "the first begins");
         let rescued = bench.lose_nodes().await;
         assert_eq!((rescued.retried + rescued.dead, rescued.returned), (1, 20));
         bench.run("UPDATE forge_jobs SET ready = true").await;
@@ -386,7 +386,7 @@ async fn a_lost_node_spends_the_attempts_that_it_began_and_no_others() {
 
     // An attempt counts from its begin, also when the job was claimed long before.
     let claimed = bench.claim(30).await;
-    assert!(claimed.iter().all(|job| !job.begun && job.attempt == 0));
+    assert!(claimed.iter().all(|job| !job.begun && job.attempts_begun == 0));
     poison = claimed[7].id;
     let claim = Claim { job: poison, number: claimed[7].claim };
     for answer in ["lost", "received"] {

@@ -24,13 +24,13 @@
 
 pub mod actor;
 pub mod binaries;
-pub mod cluster;
+mod cluster;
 pub mod error;
 pub mod folder;
-pub mod obtain;
+mod obtain;
 pub mod progress;
 pub mod server;
-pub mod sharing;
+mod sharing;
 pub mod user;
 
 #[cfg(test)]

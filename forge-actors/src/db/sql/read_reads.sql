@@ -1,9 +1,9 @@
--- The relations that the transaction has read so far. `db::runs` sends it after each run. It reads the lock table and
--- the backend's own counters, so it uses no index and locks no relation.
--- `locked`: the relations that the transaction has locks on, with those that views, functions and policies name.
--- Rolling back to a savepoint releases the locks taken after it.
--- `scanned`: the relations of forge.watched that were scanned, each with a count that only grows, also when a savepoint
--- is rolled back.
+-- Called by db/runs.rs after each run: the relations that the transaction has read so far. Reads the lock
+-- table and the backend's own counters; no index, no lock on a relation.
+-- `locked`: the relations that the transaction has locks on, with those that views, functions and policies
+-- name. Rolling back to a savepoint releases the locks taken after it.
+-- `scanned`: the relations of forge.watched that were scanned, each with a count that only grows, also when a
+-- savepoint is rolled back.
 SELECT
     (SELECT string_agg(DISTINCT locks.relation::text, ',')
      FROM pg_lock_status() AS locks

@@ -6,11 +6,18 @@ WITH previous AS (
     SELECT * FROM forge_leaders WHERE name = $1 FOR UPDATE
 ), closed AS (
     INSERT INTO forge_leader_history (name, epoch, node_id, node_name, elected_at, renewed_at, reason)
-    SELECT name, epoch, node_id, node_name, elected_at, renewed_at, 'lost' FROM previous WHERE resigned_at IS NULL
+    SELECT name, epoch, node_id, node_name, elected_at, renewed_at, 'lost'
+    FROM previous
+    WHERE resigned_at IS NULL
     ON CONFLICT (name, epoch) DO NOTHING
 )
 INSERT INTO forge_leaders (name, epoch, node_id, node_name)
 VALUES ($1, coalesce((SELECT epoch FROM previous), 0) + 1, $2, $3)
 ON CONFLICT (name) DO UPDATE
-SET epoch = EXCLUDED.epoch, node_id = EXCLUDED.node_id, node_name = EXCLUDED.node_name, elected_at = now(), renewed_at = now(), resigned_at = NULL
+SET epoch = EXCLUDED.epoch,
+    node_id = EXCLUDED.node_id,
+    node_name = EXCLUDED.node_name,
+    elected_at = now(),
+    renewed_at = now(),
+    resigned_at = NULL
 RETURNING epoch

@@ -10,7 +10,7 @@ use forge_actors::db::migrate::runner::Runner;
 use forge_actors::kernel::time::{Timestamp, format_duration, millis};
 
 use super::{Finding, Level};
-use crate::boot::drift::differences;
+use crate::boot::drift::{differences, refused_read};
 use crate::boot::secret::STATE_FOLDER;
 use crate::boot::storage::{MIGRATION_LOCK_WAIT, Storage};
 use crate::config::load::Loaded;
@@ -101,8 +101,10 @@ async fn migrations(storage: &Storage) -> Vec<Finding> {
 
 async fn clock(database: &Database) -> Result<Finding, Report> {
     let before = local_now();
-    let database_time: Timestamp =
-        sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&database.reader()).await.map_err(failed)?;
+    let database_time: Timestamp = sqlx::query_scalar("SELECT clock_timestamp()")
+        .fetch_one(&database.reader())
+        .await
+        .map_err(refused_read)?;
     let after = local_now();
     // The database read its clock between these two moments. Only what lies outside of them is a difference
     // for sure.
@@ -135,8 +137,4 @@ async fn models(database: &Database) -> Result<Vec<Finding>, Report> {
             .map(|difference| Finding::bad(Exit::Drift, difference, "forge-node schema"))
             .collect(),
     })
-}
-
-fn failed(error: sqlx::Error) -> Report {
-    Report::new(Exit::Database, "database", "the database refuses a read").cause(error)
 }

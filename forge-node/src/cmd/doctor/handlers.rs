@@ -10,7 +10,7 @@ use super::Finding;
 use crate::terminal::report::{Exit, Report};
 
 /// The beginnings of attributes that make a handler.
-const ATTRIBUTES: [&str; 3] = ["#[forge::query", "#[forge::mutation", "#[forge::action"];
+const ATTRIBUTES: [&str; 4] = ["#[forge::query", "#[forge::mutation", "#[forge::action", "#[forge::job"];
 
 /// Counts the handlers of each application whose source is on this machine, in the source and in the binary.
 pub(super) fn examine(apps: &[&App]) -> Vec<Finding> {

@@ -27,6 +27,17 @@ fn handlers_that_no_module_names_are_found() {
 }
 
 #[test]
+fn a_file_of_each_kind_of_handler_is_found() {
+    for kind in ["query", "mutation", "action", "job"] {
+        let package = tempfile::tempdir().expect("a folder");
+        fs::create_dir_all(package.path().join("src")).expect("writes");
+        let handler = format!("#[forge::{kind}]\nasync fn a() {{}}\n");
+        fs::write(package.path().join("src/forgotten.rs"), handler).expect("writes");
+        assert_eq!(missing(package.path(), &[]), [(PathBuf::from("src/forgotten.rs"), 1)], "{kind}");
+    }
+}
+
+#[test]
 fn the_command_for_an_unreachable_database_can_be_pasted() {
     let check = |place: &str, command: &str| {
         assert!(super::database::reachability(place).starts_with(command), "{place}")
