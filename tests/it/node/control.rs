@@ -144,3 +144,29 @@ async fn a_schema_that_changes_is_no_reason_for_a_warning() {
     let log = node.process().stderr().text();
     assert!(!log.contains("a tick was lost"), "{log}");
 }
+
+#[tokio::test]
+async fn a_node_shows_its_part_in_elections_and_the_last_run_of_its_duties() {
+    let database = Database::create().await;
+    let node = member(&database, "only").start().await;
+    let id = status(&node).await["node"].as_str().expect("an id").to_owned();
+    let admin = probe::admin_token();
+    let overview = node.call("forge.overview", json!({}), Some(&admin)).await.data();
+    assert_eq!(overview["nodes"][0]["stats"]["election"], json!({ "leaseMs": 3_000, "obstacle": null }));
+    // An elected duty runs as soon as its term begins.
+    let arguments = json!({ "node": id, "path": "node/leader/history" });
+    let duty = until("the duty has run", PATIENCE, || async {
+        let mut actor = node.call("forge.actor", arguments.clone(), Some(&admin)).await.data();
+        let duty = actor["duty"].take();
+        (!duty["lastRun"].is_null()).then_some(duty)
+    })
+    .await;
+    assert_eq!(
+        (&duty["elected"], &duty["leading"], &duty["failures"]),
+        (&json!(true), &json!(true), &json!(0))
+    );
+    assert_eq!(duty["lastRun"]["outcome"], json!({ "is": "ok", "handled": 0 }));
+    let arguments = json!({ "node": id, "path": "node/leader/elector" });
+    let elector = node.call("forge.actor", arguments, Some(&admin)).await.data();
+    assert!(elector["duty"].is_null() && elector["row"]["kind"] == "elector", "{elector:#}");
+}
