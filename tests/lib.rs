@@ -15,5 +15,6 @@ pub use harness::node::{Binary, Node, NodeBuilder, workspace};
 pub use harness::postgres::{PostgresProcess, postgres_binaries};
 pub use harness::process::{Ended, Output, Process, Signal};
 pub use harness::proxy::{Disturbance, FaultProxy};
+pub use harness::signals::{Hold, Signals};
 pub use harness::socket::{Received, Socket};
 pub use harness::until::until;

@@ -23,6 +23,8 @@ pub mod session;
 pub mod subsystem;
 pub mod supervise;
 pub mod telemetry;
+#[doc(hidden)]
+pub mod test_signals;
 pub mod tree;
 
 pub use app::Result;

@@ -7,5 +7,6 @@ pub(crate) mod node;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod signals;
 pub(crate) mod socket;
 pub(crate) mod until;

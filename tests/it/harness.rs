@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use forge_tests::{Database, Disturbance, FaultProxy, PostgresProcess};
+use forge_actors::test_signals::{Step, announce, pause_point};
+use forge_tests::{Database, Disturbance, FaultProxy, PostgresProcess, Signals};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
 
@@ -74,4 +75,33 @@ async fn a_crashed_cluster_keeps_what_it_acknowledged() {
     let rows: i64 =
         sqlx::query_scalar("select count(*) from ledger").fetch_one(&mut connection).await.expect("count");
     assert_eq!(rows, 1);
+}
+
+#[tokio::test]
+async fn steps_are_counted_by_their_key() {
+    announce(Step::JobCommitted, "before anybody listens");
+    let signals = Signals::of_this_process();
+    for key in ["a", "b", "a"] {
+        announce(Step::JobCommitted, key);
+    }
+    announce(Step::JobCommitting, "a");
+    signals.reached(Step::JobCommitted, "a", 2).await;
+    let count = |key| signals.count(Step::JobCommitted, key);
+    assert_eq!((count("a"), count("b"), count("before anybody listens")), (2, 1, 0));
+}
+
+#[tokio::test]
+async fn code_is_held_at_its_step_until_the_test_lets_it_go() {
+    let signals = Signals::of_this_process();
+    let pass = |key: &'static str| pause_point(Step::TermLocked, key);
+    let hold = signals.hold(Step::TermLocked, "a");
+    let mut held = std::pin::pin!(pass("a"));
+    assert!(futures::poll!(held.as_mut()).is_pending());
+    assert_eq!(signals.count(Step::TermLocked, "a"), 1, "announced before it waits");
+    pass("b").await;
+    assert!(futures::poll!(held.as_mut()).is_pending(), "only the key is held that was asked for");
+    drop(hold);
+    held.await;
+    pass("a").await;
+    assert_eq!(signals.count(Step::TermLocked, "a"), 2);
 }

@@ -12,6 +12,7 @@ mod names;
 mod sizes;
 mod source;
 mod tables;
+mod waits;
 mod words;
 
 use std::fmt;

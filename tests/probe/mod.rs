@@ -137,9 +137,10 @@ pub async fn put_and_sleep(ctx: &MutationContext, key: String, ms: u32) -> Resul
     Ok(())
 }
 
-/// Sleeps in the node.
+/// Writes a key into the effects and then sleeps in the node.
 #[forge::action(timeout = "30s")]
-pub async fn sleep(_ctx: &ActionContext, ms: u64) -> Result<()> {
+pub async fn sleep(ctx: &ActionContext, key: String, ms: u64) -> Result<()> {
+    ctx.call(Append { key }).await?;
     tokio::time::sleep(Duration::from_millis(ms)).await;
     Ok(())
 }

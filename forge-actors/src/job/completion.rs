@@ -14,6 +14,7 @@ use crate::app::job::{Attempt, CompleteInTransaction};
 use crate::change::{Hint, TopicSet};
 use crate::db::transaction::{Transaction, TransactionOptions};
 use crate::kernel::fault::{Code, Fault};
+use crate::test_signals::{Step, pause_point};
 
 /// One attempt, as its handler's context sees it.
 pub(super) struct JobCompletion {
@@ -50,8 +51,10 @@ impl JobCompletion {
             tx.rollback().await;
             return Err(fault);
         }
+        pause_point(Step::JobCommitting, &self.record.name).await;
         let receipt = tx.commit().await?;
         guard.committed();
+        pause_point(Step::JobCommitted, &self.record.name).await;
         self.committed.store(true, Ordering::Release);
         let mut topics = TopicSet::from_iter(receipt.tables);
         topics.extend(queues);

@@ -18,6 +18,7 @@ use crate::kernel::invocation::{Caller, Identity, Invocation};
 use crate::kernel::time::secs;
 use crate::kernel::trace::TraceContext;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Shutdown};
+use crate::test_signals::{Step, pause_point};
 
 /// After the drain: time to drop a handler that was interrupted.
 const INTERRUPT_GRACE: Duration = secs(5);
@@ -86,6 +87,7 @@ impl Worker {
                 "lease lost: the job was cancelled, or another node took it over"
             );
         };
+        pause_point(Step::JobAttemptEnded, &record.name).await;
         self.end(job, &result);
     }
 

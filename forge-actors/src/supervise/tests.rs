@@ -34,7 +34,8 @@ pub(super) enum PuppetMessage {
     Stop,
     Hang,
     Echo(u32, Reply<u32>),
-    Later(Duration, Reply<()>),
+    /// Sets these timers one after the other; each replaces, and so drops, the one before.
+    Later(Vec<(Duration, PuppetMessage)>, Reply<()>),
     TaskPanics,
     SlowEcho(Arc<tokio::sync::Semaphore>, Reply<bool>),
 }
@@ -101,8 +102,10 @@ impl Actor for Puppet {
             PuppetMessage::Echo(number, reply) => {
                 reply.send(number);
             }
-            PuppetMessage::Later(delay, reply) => {
-                *timer = Some(cx.send_after(delay, PuppetMessage::Stop));
+            PuppetMessage::Later(timers, reply) => {
+                for (delay, message) in timers {
+                    *timer = Some(cx.send_after(delay, message));
+                }
                 reply.send(());
             }
             PuppetMessage::TaskPanics => cx.spawn("side task", async { panic!("the task panics") }),

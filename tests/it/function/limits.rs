@@ -90,11 +90,21 @@ async fn a_handler_that_blocks_its_thread_is_late_and_commits_nothing() {
     stage.close().await;
 }
 
+/// Waits until a statement of the stage is in this state.
+async fn statements(stage: &Stage, condition: &str) {
+    until("a statement is under way", Duration::from_secs(5), || async {
+        (stage.scratch.sessions(condition).await > 0).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_caller_who_leaves_ends_its_query_and_not_its_mutation() {
     let stage = Stage::open().await;
-    let busy = "SELECT pg_sleep(0.3)";
-    drop(tokio::time::timeout(Duration::from_millis(50), stage.call(CountTwice {})).await);
+    tokio::select! {
+        answered = stage.call(CountTwice {}) => panic!("answered before the caller left: {answered:?}"),
+        () = statements(&stage, "query LIKE '%pg_sleep%' AND state = 'active'") => {}
+    }
     until("the query was cancelled", Duration::from_secs(5), || async {
         (stage.functions.in_flight().is_empty()).then_some(())
     })
@@ -102,8 +112,10 @@ async fn a_caller_who_leaves_ends_its_query_and_not_its_mutation() {
     let mut connection = stage.scratch.connect().await;
     let mut lock = sqlx::Connection::begin(&mut connection).await.expect("begins");
     sqlx::query("LOCK TABLE ledger").execute(&mut *lock).await.expect("locks");
-    drop(tokio::time::timeout(Duration::from_millis(50), stage.call(Put { key: "kept".into() })).await);
-    sqlx::query(busy).execute(&mut *lock).await.expect("waits");
+    tokio::select! {
+        answered = stage.call(Put { key: "kept".into() }) => panic!("the table is locked: {answered:?}"),
+        () = statements(&stage, "wait_event_type = 'Lock'") => {}
+    }
     lock.commit().await.expect("unlocks");
     until("the mutation went on", Duration::from_secs(5), || async {
         (stage.keys().await == ["kept"]).then_some(())

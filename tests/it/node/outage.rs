@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use forge_tests::{Database, PostgresProcess, until};
+use forge_tests::{Database, PostgresProcess, Signal, until};
 
 use super::stage::{PATIENCE, Writers, probe_on};
 
@@ -42,14 +42,12 @@ async fn a_node_that_starts_before_its_database_waits_for_it() {
     let postgres = PostgresProcess::start().await;
     let database = Database::create_in(&postgres.url(), None).await;
     postgres.crash();
-    let starting = tokio::spawn(probe_on(&database).start());
-    // Long enough for the first attempts to fail.
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(!starting.is_finished(), "ready without a database");
+    let (mut process, _home) = probe_on(&database).launch();
+    let (stdout, stderr) = (process.stdout().clone(), process.stderr().clone());
+    until("an attempt has failed", PATIENCE, || async { stderr.line("waiting for the database") }).await;
+    assert_eq!(stdout.line("ready in"), None, "ready without a database");
     postgres.restart().await;
-    let node = tokio::time::timeout(PATIENCE, starting)
-        .await
-        .expect("the node is ready")
-        .expect("the start does not panic");
-    assert_eq!(node.stop(PATIENCE).await.code(), 0);
+    until("the node is ready", PATIENCE, || async { stdout.line("ready in") }).await;
+    process.signal(Signal::TERM);
+    assert_eq!(process.ended(PATIENCE).await.code(), 0);
 }

@@ -2,13 +2,31 @@
 
 use std::time::{Duration, Instant};
 
-use forge_tests::{Binary, Database, Node, Signal, probe, until};
+use forge_tests::{Binary, Client, Database, Node, Reply, Signal, probe, until};
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::stage::{PATIENCE, Writers, probe_on};
 
 const IN_FLIGHT: usize = 20;
+
+/// A call that sleeps in the node.
+fn sleeping_call(client: &Client, ms: u64) -> impl Future<Output = reqwest::Result<Reply>> + use<> {
+    let client = client.clone();
+    async move {
+        let arguments = json!({ "key": "asleep", "ms": ms });
+        client.try_call("probe.sleep", arguments, Some(&probe::token("ana"))).await
+    }
+}
+
+/// Waits until this many calls sleep; each writes a row before.
+async fn asleep(database: &Database, calls: usize) {
+    let sql = "select count(*) from probe_effects where key = 'asleep'";
+    until("the calls sleep", PATIENCE, || async {
+        (database.value::<i64>(sql).await == calls as i64).then_some(())
+    })
+    .await;
+}
 
 #[tokio::test]
 async fn a_drain_answers_what_was_accepted() {
@@ -18,13 +36,9 @@ async fn a_drain_answers_what_was_accepted() {
     writers.await_more(100).await;
     let mut slow = JoinSet::new();
     for _ in 0..IN_FLIGHT {
-        let client = node.client().clone();
-        slow.spawn(async move {
-            client.try_call("probe.sleep", json!({ "ms": 2_000 }), Some(&probe::token("ana"))).await
-        });
+        slow.spawn(sleeping_call(node.client(), 2_000));
     }
-    // Sleeping calls leave no trace outside; half of their time is enough for all of them to arrive.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    asleep(&database, IN_FLIGHT).await;
     node.process().signal(Signal::TERM);
     while let Some(reply) = slow.join_next().await {
         let reply = reply.expect("a call does not panic").expect("an accepted call is answered");
@@ -72,11 +86,8 @@ async fn a_signal_ends_a_start_that_waits_for_its_database() {
 async fn a_second_signal_ends_at_once() {
     let database = Database::create().await;
     let mut node = probe_on(&database).start().await;
-    let client = node.client().clone();
-    let call = tokio::spawn(async move {
-        client.try_call("probe.sleep", json!({ "ms": 25_000 }), Some(&probe::token("ana"))).await
-    });
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let call = tokio::spawn(sleeping_call(node.client(), 25_000));
+    asleep(&database, 1).await;
     node.process().signal(Signal::TERM);
     until("the drain begins", PATIENCE, || async { (node.readiness().await != Some(200)).then_some(()) })
         .await;

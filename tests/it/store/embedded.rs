@@ -23,6 +23,10 @@ use forge_actors::kernel::fault::Code;
 use forge_actors::supervise::{ChildSpec, Root, Strategy, SupervisorSpec, Tree};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{ConnectOptions, Connection, PgConnection};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::cluster::until;
 
 const LIMIT: Duration = Duration::from_secs(30);
 const ROOT: &str = "FORGE_TEST_EMBEDDED_ROOT";
@@ -78,6 +82,71 @@ async fn a_cluster_is_made_once_and_keeps_its_data() {
     second.stop().await.unwrap();
 }
 
+/// RowWriters of one row after the other, until they are stopped.
+struct RowWriters {
+    tasks: Vec<JoinHandle<Vec<i32>>>,
+    counts: Arc<WriteCounts>,
+    stop: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct WriteCounts {
+    next_id: AtomicI32,
+    acknowledged: AtomicU32,
+    unavailable: AtomicU32,
+    unknown: AtomicU32,
+}
+
+impl RowWriters {
+    fn start(database: &Database, count: usize) -> Self {
+        let (counts, stop) = (Arc::<WriteCounts>::default(), CancellationToken::new());
+        let writer = || tokio::spawn(write(database.clone(), counts.clone(), stop.clone()));
+        Self { tasks: std::iter::repeat_with(writer).take(count).collect(), counts, stop }
+    }
+
+    /// Waits until this many more writes are acknowledged.
+    async fn await_more(&self, count: u32) {
+        let acknowledged = || self.counts.acknowledged.load(Ordering::Relaxed);
+        let goal = acknowledged() + count;
+        until("writes are acknowledged", LIMIT, async || acknowledged() >= goal).await;
+    }
+
+    /// The ids whose writes were acknowledged.
+    async fn stop(self) -> (Vec<i32>, Arc<WriteCounts>) {
+        self.stop.cancel();
+        let mut acknowledged = Vec::new();
+        for task in self.tasks {
+            acknowledged.extend(task.await.unwrap());
+        }
+        (acknowledged, self.counts)
+    }
+}
+
+async fn write(database: Database, counts: Arc<WriteCounts>, stop: CancellationToken) -> Vec<i32> {
+    let mut acknowledged = Vec::new();
+    while !stop.is_cancelled() {
+        let id = counts.next_id.fetch_add(1, Ordering::Relaxed);
+        let outcome = async {
+            let transaction = database.begin(TransactionOptions::new("write", LIMIT)).await?;
+            sqlx::query("INSERT INTO t VALUES ($1)").bind(id).execute(&transaction.db()).await?;
+            transaction.commit().await
+        };
+        let count = match outcome.await.map_err(|fault| fault.code()) {
+            Ok(_) => {
+                acknowledged.push(id);
+                &counts.acknowledged
+            }
+            Err(Code::OutcomeUnknown) => &counts.unknown,
+            Err(Code::Unavailable) => &counts.unavailable,
+            Err(other) => panic!("{other}"),
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        // An outage answers at once; a loop without a pause would only count its own turns.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    acknowledged
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_is_started_again_by_its_actor_and_no_acknowledged_write_is_lost() {
     let (_folder, root) = project();
@@ -92,36 +161,8 @@ async fn a_killed_server_is_started_again_by_its_actor_and_no_acknowledged_write
     let spec = SupervisorSpec::new(Strategy::OneForOne, vec![postgres, Monitor::child(database.clone())]);
     let tree = Root::start("database", spec, Arc::new(Tree::default())).await.unwrap();
 
-    let (next, unavailable, unknown) =
-        (Arc::new(AtomicI32::new(0)), Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-    let stop = tokio_util::sync::CancellationToken::new();
-    let writers: Vec<_> = (0..8)
-        .map(|_| {
-            let (database, next, unavailable, unknown, stop) =
-                (database.clone(), next.clone(), unavailable.clone(), unknown.clone(), stop.clone());
-            tokio::spawn(async move {
-                let mut acknowledged = Vec::new();
-                while !stop.is_cancelled() {
-                    let id = next.fetch_add(1, Ordering::Relaxed);
-                    let outcome = async {
-                        let transaction = database.begin(TransactionOptions::new("write", LIMIT)).await?;
-                        sqlx::query("INSERT INTO t VALUES ($1)").bind(id).execute(&transaction.db()).await?;
-                        transaction.commit().await
-                    };
-                    match outcome.await.map_err(|fault| fault.code()) {
-                        Ok(_) => acknowledged.push(id),
-                        Err(Code::OutcomeUnknown) => _ = unknown.fetch_add(1, Ordering::Relaxed),
-                        Err(Code::Unavailable) => _ = unavailable.fetch_add(1, Ordering::Relaxed),
-                        Err(other) => panic!("{other}"),
-                    }
-                    // An outage answers at once; a loop without a pause would only count its own turns.
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-                acknowledged
-            })
-        })
-        .collect();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let writers = RowWriters::start(&database, 8);
+    writers.await_more(100).await;
     let mut state = database.state();
     signal(pid, Signal::KILL);
     let killed = Instant::now();
@@ -129,23 +170,17 @@ async fn a_killed_server_is_started_again_by_its_actor_and_no_acknowledged_write
     let noticed = killed.elapsed();
     tokio::time::timeout(LIMIT, state.wait_for(|state| state.is_up())).await.unwrap().unwrap();
     let back = killed.elapsed();
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    stop.cancel();
-    let mut acknowledged = Vec::new();
-    for writer in writers {
-        acknowledged.extend(writer.await.unwrap());
-    }
-    acknowledged.sort_unstable();
+    writers.await_more(100).await;
+    let (acknowledged, counts) = writers.stop().await;
     let there: Vec<i32> =
         sqlx::query_scalar("SELECT id FROM t ORDER BY id").fetch_all(&database.reader()).await.unwrap();
     let lost = acknowledged.iter().filter(|id| there.binary_search(id).is_err()).count();
     println!(
-        "noticed after {noticed:?}, back after {back:?}; {} acknowledged, {lost} lost, {unknown:?} unknown, \
-         {unavailable:?} unavailable",
+        "noticed after {noticed:?}, back after {back:?}; {} acknowledged, {lost} lost, {counts:?}",
         acknowledged.len(),
     );
     assert_eq!(lost, 0);
-    assert!(acknowledged.len() > 100 && unavailable.load(Ordering::Relaxed) > 0);
+    assert!(counts.unavailable.load(Ordering::Relaxed) > 0, "no write met the outage");
     database.close().await;
     tree.stop(LIMIT).await.unwrap();
 }

@@ -11,7 +11,7 @@ use forge_actors::db::migrate::runner::{CompletedMigration, Runner};
 use forge_actors::db::migrate::set::MigrationSet;
 use forge_actors::db::migrate::system::{SYSTEM_SET, system_set};
 
-use super::cluster::{Scratch, execute};
+use super::cluster::{Scratch, execute, until};
 
 const CREATE: &str = "-- @up\nCREATE TABLE t (id int PRIMARY KEY);\n-- @down\nDROP TABLE t;\n";
 const QUOTED: &str = "-- @up
@@ -162,7 +162,12 @@ async fn a_runner_that_is_killed_frees_the_lock_and_leaves_nothing() {
     let scratch = Scratch::new().await;
     let slow = "-- @up\nCREATE TABLE t (id int);\nSELECT pg_sleep(600);\n-- @down\nDROP TABLE t;\n";
     let sets = app(&[("0001_create_t.sql", slow)]);
-    assert!(tokio::time::timeout(Duration::from_millis(700), up(&scratch.database, &sets)).await.is_err());
+    tokio::select! {
+        _ = up(&scratch.database, &sets) => panic!("the migration takes ten minutes"),
+        _ = until("the migration runs", Duration::from_secs(30), async || {
+            scratch.sessions("query LIKE '%pg_sleep(600)%' AND state = 'active'").await > 0
+        }) => {}
+    }
     let done = tokio::time::timeout(
         Duration::from_secs(5),
         up(&scratch.database, &app(&[("0001_create_t.sql", CREATE)])),

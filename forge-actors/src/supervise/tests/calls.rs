@@ -164,13 +164,14 @@ async fn busy_time_is_measured_to_the_tick() {
 #[tokio::test(flavor = "multi_thread")]
 async fn timers_fire_once_and_a_dropped_one_never() {
     let (root, mut steps, address) = one().await;
-    address.call(|reply| PuppetMessage::Later(millis(1), reply), PATIENCE).await.expect("it arms a timer");
+    let later = async |timers| {
+        address.call(|reply| PuppetMessage::Later(timers, reply), PATIENCE).await.expect("it sets the timers")
+    };
+    later(vec![(millis(1), PuppetMessage::Stop)]).await;
     assert_eq!(steps.until("started a").await, ["stopped a", "restarting a", "started a"]);
-    // The second timer replaces, and so drops, the first one.
-    address.call(|reply| PuppetMessage::Later(millis(40), reply), PATIENCE).await.expect("it arms a timer");
-    address.call(|reply| PuppetMessage::Later(secs(500), reply), PATIENCE).await.expect("it arms another");
-    tokio::time::sleep(millis(120)).await;
-    assert_eq!(steps.tree.get("node/a").map(|actor| actor.state), Some(ActorState::Running));
+    // The dropped timer would fire first, and crash the actor.
+    later(vec![(millis(1), PuppetMessage::Panic), (millis(40), PuppetMessage::Stop)]).await;
+    assert_eq!(steps.until("started a").await, ["stopped a", "restarting a", "started a"]);
     finish(root).await;
 }
 

@@ -116,16 +116,24 @@ impl Actor for Metronome {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ticks_that_a_slow_actor_misses_are_skipped() {
+    let metronome = |id: &str, gate: &Arc<Semaphore>| {
+        let (mailbox, address) = Mailbox::of::<Metronome>();
+        let gate = Arc::clone(gate);
+        (ChildSpec::with_mailbox(id, mailbox, move || Metronome { gate: Arc::clone(&gate) }), address)
+    };
     let gate = Arc::new(Semaphore::new(0));
-    let shared = Arc::clone(&gate);
-    let (mailbox, address) = Mailbox::of::<Metronome>();
-    let child = ChildSpec::with_mailbox("a", mailbox, move || Metronome { gate: Arc::clone(&shared) });
-    let (root, steps) = start(quick(Strategy::OneForOne, vec![child])).await;
-    // One tick is being handled and one waits, however long the actor takes.
+    let ((slow, address), (quick_one, ticking)) =
+        (metronome("a", &gate), metronome("b", &Arc::new(Semaphore::new(1_000_000))));
+    let (root, steps) = start(quick(Strategy::OneForOne, vec![slow, quick_one])).await;
+    // One tick is being handled and one waits, however many ticks an actor that is quick gets meanwhile.
     while steps.tree.get("node/a").is_none_or(|actor| actor.mailbox_depth.get() < 2) {
         tokio::task::yield_now().await;
     }
-    tokio::time::sleep(millis(50)).await;
+    let ticks = async || ticking.call(Beat::Count, PATIENCE).await.expect("it runs");
+    let before = ticks().await;
+    while ticks().await < before + 20 {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(steps.tree.get("node/a").map(|actor| actor.mailbox_depth.get()), Some(2));
     gate.add_permits(1_000);
     while address.call(Beat::Count, PATIENCE).await.expect("it runs") < 4 {
