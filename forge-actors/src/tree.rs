@@ -34,7 +34,7 @@ use crate::subsystem::{
     FillStats, Health, Hook, HttpAddress, NODE, NodeBuilder, NodeProfile, NodeStats, Readiness,
     ReadinessRule, ReadinessWatcher, Sections, SubsystemEntry,
 };
-use crate::supervise::{ChildSpec, Exit, Root, StartError, StopTimeout, Strategy, SupervisorSpec, Tree};
+use crate::supervise::{ChildSpec, Root, RootExit, StartError, StopTimeout, Strategy, SupervisorSpec, Tree};
 use crate::telemetry::subsystem::TelemetrySubsystem;
 
 /// The subsystems of a node, in start order. A new one is a folder and a line here.
@@ -139,7 +139,7 @@ impl RunningNode {
 
     /// Waits until the tree ends by itself, which it only does when it gives up. May be cancelled and called
     /// again.
-    pub async fn wait(&mut self) -> Exit {
+    pub async fn wait(&mut self) -> RootExit {
         self.root.wait().await
     }
 

@@ -79,7 +79,8 @@ use self::dialer::Dialer;
 use self::endpoint::Endpoint;
 use self::listener::AcceptLoop;
 use self::messages::{DialerMessage, RegistryMessage};
-use self::paths::{CLUSTER, DIALER, ENDPOINT, LINKS, MESH, MESH_LISTENER, REGISTRY};
+use self::node_expiry::DeadNodes;
+use self::paths::{CLUSTER, DIALER, ENDPOINT, LINKS, MESH, MESH_LISTENER, NODE_EXPIRY, REGISTRY};
 use self::port::MeshPort;
 use self::registry::Registry;
 use self::shared::ClusterShared;
@@ -96,7 +97,7 @@ use crate::kernel::ids::NodeId;
 use crate::kernel::invocation::Invocation;
 use crate::kernel::node::{NodeInfo, NodeState};
 use crate::kernel::time::{format_duration, secs};
-use crate::leader::Term;
+use crate::leader::{Term, expiry};
 use crate::supervise::{Address, ChildSpec, DynamicSpec, Mailbox, Strategy, SupervisorSpec};
 
 /// Links of one node. The connection of one more peer is closed, and the peer dials again with backoff.
@@ -147,7 +148,7 @@ impl Cluster {
         identity.mesh_address = mesh.as_ref().map(|mesh| config.advertised(mesh.port.address()));
         let identity = Arc::new(identity);
         let mesh = mesh.map(|mesh| mesh_child(&shared, &identity, mesh, dialer_mailbox));
-        let expiry = node_expiry::spec(database.clone(), terms);
+        let expiry = expiry(&NODE_EXPIRY, database.clone(), terms, DeadNodes);
         let registry_shared = Arc::clone(&shared);
         let registry_child = ChildSpec::with_mailbox(REGISTRY.id(), registry_mailbox, move || Registry {
             shared: Arc::clone(&registry_shared),

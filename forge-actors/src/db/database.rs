@@ -15,10 +15,9 @@ use super::config::DatabaseConfig;
 use super::error::{DatabaseError, SERVER_MAJOR_MIN};
 use super::handle::Db;
 use super::pool::{Pool, PooledSession, SessionFactory};
-use super::session::BackendPid;
 use super::shared::DatabaseShared;
 use super::state::DatabaseState;
-use super::transaction::{Isolation, Transaction, TransactionOptions, cancel_backend};
+use super::transaction::{Isolation, Transaction, TransactionOptions};
 
 /// Connections of the reactor: one for a tick, one for the lookups beside it, one that is being replaced.
 const LIVE_CONNECTIONS: usize = 3;
@@ -154,14 +153,6 @@ impl Database {
 
     async fn begin_on(&self, pool: &Pool, options: TransactionOptions<'_>) -> Result<Transaction, Fault> {
         Transaction::begin(pool, &self.0.control, self.0.config.commit_timeout, options).await
-    }
-
-    /// Cancels the statement that the backend `pid` runs, if it runs one.
-    ///
-    /// # Errors
-    /// When no control session can be acquired, or Postgres refuses the cancellation.
-    pub async fn cancel(&self, pid: BackendPid) -> sqlx::Result<()> {
-        cancel_backend(&self.0.control, pid).await
     }
 
     /// The result of the monitor's last ping; without a monitor it stays `Up`.

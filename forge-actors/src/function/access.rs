@@ -2,15 +2,17 @@
 
 use crate::app::handler::{Access, Meta};
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::invocation::Caller;
+use crate::kernel::invocation::Invocation;
 
 /// Characters of an unknown name that an answer repeats, so that a long name does not make a long answer.
 const SHOWN_CHARS_MAX: usize = 100;
 
-/// Checks that `caller` may call the handler.
-pub(super) fn authorize(meta: &Meta, caller: &Caller) -> Result<(), Fault> {
+/// Checks that the caller of `invocation` may call the handler from outside. An internal handler is answered
+/// for like one that does not exist, under the name that the caller used.
+pub(super) fn authorize(meta: &Meta, invocation: &Invocation) -> Result<(), Fault> {
     let identity = || {
-        caller
+        invocation
+            .caller
             .identity
             .as_deref()
             .ok_or_else(|| Fault::new(Code::Unauthenticated, "this function needs a token"))
@@ -22,7 +24,7 @@ pub(super) fn authorize(meta: &Meta, caller: &Caller) -> Result<(), Fault> {
         Access::Role(role) => {
             Err(Fault::new(Code::PermissionDenied, format!("this function needs the role `{role}`")))
         }
-        Access::Internal => Err(unknown_function(&meta.wire_name())),
+        Access::Internal => Err(unknown_function(&invocation.name)),
     }
 }
 

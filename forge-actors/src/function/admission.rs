@@ -15,8 +15,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The limits of a node, and how many places of each are taken.
 pub(super) struct Admission {
     node: Arc<CallLimit>,
-    /// Calls inside of other calls. They have places of their own: with the places of the node, a full node
-    /// could wait for itself.
+    /// Calls that actions and jobs make. They have places of their own: with the places of the node, a full
+    /// node could wait for itself.
     nested: Arc<CallLimit>,
     handlers: HashMap<String, Arc<CallLimit>>,
 }

@@ -35,7 +35,7 @@ use crate::kernel::time::format_duration;
 use crate::subsystem::ActorPath;
 use crate::supervise::{Crash, Panic, catch_unwind};
 
-/// Between two attempts of a query or mutation that lost a race: long enough for the winner to commit.
+/// Between two tries of a query or mutation that lost a race: long enough for the winner to commit.
 const RACE_BACKOFF: Backoff = Backoff::exponential(Duration::from_millis(4), Duration::from_millis(100));
 
 /// The answer of a call, and the receipt of what it committed.
@@ -146,7 +146,7 @@ impl Drop for OutcomeRecorder<'_> {
     }
 }
 
-/// A call that was admitted.
+/// A call, or an attempt of a job, that runs.
 pub(super) struct ActiveCall {
     shared: Arc<FunctionShared>,
     registration: &'static Registration,
@@ -218,7 +218,7 @@ impl ActiveCall {
 
     /// Runs the handler as its kind demands. A query or mutation that lost a race runs again from the start.
     async fn run_with_retries(&self) -> HandlerResult {
-        let mut attempt = 1;
+        let mut tries = 1;
         loop {
             // The arguments are read before a transaction begins: refused arguments cost no transaction.
             let ended = match (self.decode()?, self.registration.meta.options) {
@@ -237,16 +237,16 @@ impl ActiveCall {
                     return Err(Fault::internal("the handler has the options of another kind").into());
                 }
             };
-            let lost_race = matches!(&ended, Err(CallFailure::Fault(fault)) if lost_race(fault));
-            let pause = RACE_BACKOFF.jittered(attempt);
-            if !lost_race || attempt >= limits::CALL_TRIES_MAX || self.remaining() <= pause {
+            let try_again = matches!(&ended, Err(CallFailure::Fault(fault)) if may_succeed_again(fault));
+            let pause = RACE_BACKOFF.jittered(tries);
+            if !try_again || tries >= limits::CALL_TRIES_MAX || self.remaining() <= pause {
                 return ended;
             }
             if let Some(metrics) = self.metrics() {
                 metrics.retried();
             }
             tokio::time::sleep(pause).await;
-            attempt += 1;
+            tries += 1;
         }
     }
 
@@ -258,7 +258,7 @@ impl ActiveCall {
         self.deadline().saturating_duration_since(Instant::now())
     }
 
-    /// Reads the arguments; once for each attempt, since running a message consumes it.
+    /// Reads the arguments; once for each try, since running a message consumes it.
     pub(super) fn decode(&self) -> Result<Decoded, Fault> {
         self.registration.decode(&self.invocation.args)
     }
@@ -440,9 +440,9 @@ async fn end(tx: Transaction, ended: HandlerResult) -> Result<(Bytes, Receipt), 
     Err(failure)
 }
 
-/// True for a serialization failure, a deadlock, or a schema that changed under a prepared statement: the
-/// same call may succeed the next time, on another session.
-fn lost_race(fault: &Fault) -> bool {
+/// True when the same call may succeed the next time, on another session: after a serialization failure, a
+/// deadlock, or a schema that changed under a prepared statement.
+fn may_succeed_again(fault: &Fault) -> bool {
     matches!(fault.sqlstate().as_deref(), Some("40001" | "40P01"))
         || fault.source().and_then(|source| source.downcast_ref()).is_some_and(is_stale)
 }

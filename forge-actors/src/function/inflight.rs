@@ -19,7 +19,8 @@ pub struct InFlightCall {
     pub since: Instant,
 }
 
-/// The table of running calls. Bounded by admission. A clone is the same table.
+/// The table of running calls. Bounded by admission, by `jobs.concurrency` (attempts of jobs enter it too)
+/// and by the one live query that runs at a time. A clone is the same table.
 #[derive(Clone, Default)]
 pub(super) struct InFlightTable {
     calls: Arc<DashMap<u64, InFlightCall>>,

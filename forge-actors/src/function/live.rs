@@ -39,7 +39,7 @@ pub struct LiveQuery {
 pub struct LiveRun {
     /// The result of the handler, as JSON.
     pub answer: Result<Bytes, Fault>,
-    /// What the handler asked about its caller, and so may have shaped the answer.
+    /// The parts of its caller that the handler read; the answer may depend on them.
     pub observed: Observed,
 }
 

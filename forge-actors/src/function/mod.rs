@@ -14,11 +14,10 @@
 //! ```
 //!
 //! Mutations and actions run as tasks that the actor `calls` owns. A query leaves nothing behind when it
-//! is dropped half-way, so it runs in its caller's task and ends with that task. The actor counts both: when
-//! the actor stops, it admits no new call, waits for the running ones, and cancels those that still run at
-//! the end of its drain. Callers use [`Functions`] without sending a message to the actor, because a hop
-//! through one mailbox for every request would limit the whole node (an actor that spawned a task per request
-//! was measured to be 10 times slower than tasks alone).
+//! is dropped half-way, so it runs in its caller's task and ends with that task. A `TaskTracker` counts both.
+//! The actor closes it when it stops, which refuses new calls; it waits for the running ones, and cancels
+//! those that still run at the end of its drain. Callers use [`Functions`] without sending a message to the
+//! actor, because a hop through one mailbox for every request would limit the whole node.
 //!
 //! Live queries and attempts of jobs are not admitted here: the reactor brings the snapshot of a live query
 //! and limits how many run, and the workers limit how many jobs run.
@@ -55,7 +54,6 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::app::context::{Invoke, Services};
-use crate::app::handler::Access;
 use crate::app::job::CompleteInTransaction;
 use crate::app::{Catalog, Registration};
 use crate::change::HintHub;
@@ -64,7 +62,7 @@ use crate::db::handle::Db;
 use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
-use crate::leader::Term;
+use crate::leader::{Term, expiry};
 use crate::subsystem::ActorPath;
 use crate::supervise::{ChildSpec, Strategy, SupervisorSpec, Tree};
 
@@ -75,8 +73,9 @@ use calls::Calls;
 use config::FunctionConfig;
 pub use inflight::InFlightCall;
 use inflight::InFlightTable;
+use key_expiry::OldKeys;
 pub use live::{LiveQuery, LiveRun};
-use paths::FUNCTIONS;
+use paths::{FUNCTIONS, KEY_EXPIRY};
 use shared::FunctionShared;
 
 #[cfg(test)]
@@ -105,7 +104,8 @@ pub struct FunctionDeps {
 /// Calls that have ended since the node started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallCounts {
-    /// All calls, those inside of other calls included.
+    /// Calls from outside, calls that actions and jobs make, and attempts of jobs. Runs of live queries and
+    /// calls inside of a transaction are not counted.
     pub calls: u64,
     /// Calls that failed by the node's fault: panics, time limits, internal errors.
     pub errors: u64,
@@ -134,8 +134,10 @@ impl Functions {
             tasks: TaskTracker::new(),
             cancel: watch::Sender::new(false),
         });
-        let children =
-            vec![Calls::spec(Arc::clone(&shared)), key_expiry::spec(shared.database.clone(), deps.terms)];
+        let children = vec![
+            Calls::spec(Arc::clone(&shared)),
+            expiry(&KEY_EXPIRY, shared.database.clone(), deps.terms, OldKeys),
+        ];
         let supervisor = SupervisorSpec::new(Strategy::OneForOne, children);
         (Self { shared }, ChildSpec::supervisor(FUNCTIONS.id(), supervisor))
     }
@@ -211,14 +213,11 @@ impl Functions {
         attempt::run(&self.shared, runner, invocation, completer).await
     }
 
-    /// Finds the handler of a call from outside, which may call it.
+    /// Finds the handler, and checks that the caller may call it from outside.
     fn accessible(&self, invocation: &Invocation) -> Result<&'static Registration, Fault> {
-        let registration = self
-            .shared
-            .find(&invocation.name)
-            .filter(|found| found.meta.access != Access::Internal)
-            .ok_or_else(|| unknown_function(&invocation.name))?;
-        authorize(&registration.meta, &invocation.caller)?;
+        let registration =
+            self.shared.find(&invocation.name).ok_or_else(|| unknown_function(&invocation.name))?;
+        authorize(&registration.meta, invocation)?;
         Ok(registration)
     }
 }

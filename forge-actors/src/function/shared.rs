@@ -1,4 +1,4 @@
-//! State that the `functions` actor and the tasks of all calls share.
+//! State that the actor `calls` and the tasks of all calls share.
 
 use std::collections::HashMap;
 use std::sync::Arc;

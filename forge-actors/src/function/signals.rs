@@ -12,9 +12,9 @@ use crate::app::Catalog;
 pub const CALLS_TOTAL: &str = "forge_calls_total";
 /// Histogram, seconds: from admission to answer, by `handler`.
 pub const CALL_SECONDS: &str = "forge_call_duration_seconds";
-/// Counter: attempts of queries and mutations beyond the first, by `handler`.
+/// Counter: tries of queries and mutations beyond the first, by `handler`.
 pub const RETRIES_TOTAL: &str = "forge_call_retries_total";
-/// Gauge: calls that run now.
+/// Gauge: calls that run now, runs of live queries and attempts of jobs included.
 pub const CALLS_IN_FLIGHT: &str = "forge_calls_in_flight";
 
 /// How a call ended.

@@ -72,7 +72,7 @@ impl Acknowledger {
                 "renew",
                 async move { AcknowledgerMessage::StatementEnded(renew(&shared).await) },
             );
-        } else if let Some(batch) = state.batch.take().or_else(|| shared.ended.try_take().map(Arc::new)) {
+        } else if let Some(batch) = state.batch.take().or_else(|| shared.released.try_take().map(Arc::new)) {
             state.statement = Some(PendingStatement::Batch);
             state.batch = Some(Arc::clone(&batch));
             let repeated = state.failures > 0;
@@ -212,7 +212,7 @@ impl Actor for Acknowledger {
             if let Some(batch) = state.batch.take() {
                 write(&self.shared, &batch, true).await?;
             }
-            write(&self.shared, &self.shared.ended.try_take().unwrap_or_default(), false).await
+            write(&self.shared, &self.shared.released.try_take().unwrap_or_default(), false).await
         };
         match tokio::time::timeout(LAST_WRITE, last).await {
             Ok(Ok(())) => {}

@@ -25,9 +25,9 @@
 //!   ├ acknowledger     writes results in batches, renews leases in batches
 //!   ├ workers          worker-1 … worker-n, one job at a time each
 //!   ├ claimer          claims in batches into a local queue, begins jobs, assigns them to free workers
-//!   ├ rescuer          returns jobs whose lease has run out, whichever node held them
-//!   ├ counter          counts jobs, reports those without a handler
-//!   └ sweeper          deletes old history, while this node leads `jobs`
+//!   ├ rescuer          ends leases that have run out: the job runs again, or is a dead letter
+//!   ├ counter          counts the jobs that are not finished, reports those without a handler
+//!   └ history_expiry   deletes old history, while this node leads `jobs`
 //! ```
 //!
 //! The life of a job: `insert.rs` writes its row; the claimer claims it (`planner.rs` decides when,
@@ -41,9 +41,10 @@
 //! Invariants
 //! - A job is finished when its row has left `forge_jobs`, and not before.
 //! - Every write of a worker names its claim, a number that grows with each claim: a write by a stopped,
-//!   disconnected or slow worker whose job was taken over is refused. Nothing else fences workers, and no
-//!   clock of a node is involved.
-//! - An attempt counts when it begins, unless it is snoozed or interrupted, which gives it back. Its begin is
+//!   disconnected or slow worker whose job was taken over is refused. Nothing else fences writes, and no
+//!   clock decides whether a write counts. A worker also does not start a job whose lease may have run out by
+//!   the node's own clock; that only saves work.
+//! - An attempt counts when it begins, and no longer when it is snoozed or interrupted. Its begin is
 //!   committed before its handler starts. A job that kills its process therefore becomes a dead letter after
 //!   its attempts; a job that takes Postgres down with it may have one attempt more
 //!   ([`store::JobStore::begin`]).
@@ -57,7 +58,8 @@
 //! Failures: a panic or a time limit ends one attempt. While the database is away, claimers wait with a
 //! backoff, and results are kept and written when the database is back; the claim decides whether they still
 //! count. A job, also a running one, whose actor crashes or is killed is taken again only when its lease has
-//! expired (`jobs.lease`, 10 s); jobs in `WorkerHandle::assigned` survive.
+//! expired (`jobs.lease`, 10 s); jobs in `WorkerHandle::assigned`, which the worker has not taken yet,
+//! survive its restart.
 
 mod acknowledger;
 pub mod admin;
@@ -65,6 +67,7 @@ mod claimer;
 mod completion;
 pub mod config;
 mod counter;
+mod history_expiry;
 pub mod insert;
 mod leases;
 mod messages;
@@ -76,7 +79,6 @@ pub mod signals;
 pub mod state;
 pub mod store;
 pub mod subsystem;
-mod sweeper;
 mod worker;
 
 use std::sync::Arc;
@@ -89,20 +91,20 @@ use crate::db::database::Database;
 use crate::function::Functions;
 use crate::kernel::ids::NodeId;
 use crate::kernel::merge_slot::MergeSlot;
-use crate::leader::Term;
+use crate::leader::{Term, expiry};
 use crate::supervise::{ChildSpec, Mailbox, Strategy, SupervisorSpec};
 
-use self::paths::WORKERS;
+use self::paths::{HISTORY_EXPIRY, WORKERS};
 use acknowledger::Acknowledger;
 use claimer::Claimer;
 use config::JobConfig;
 use counter::Counter;
+pub use history_expiry::JOB_MAINTENANCE;
+use history_expiry::OldHistory;
 use leases::LeaseTable;
 use rescuer::Rescuer;
 use shared::{JobShared, WorkerHandle};
 use store::JobStore;
-pub use sweeper::JOB_MAINTENANCE;
-use sweeper::Sweeper;
 use worker::Worker;
 
 #[cfg(test)]
@@ -162,7 +164,7 @@ impl Jobs {
             names,
             leases: LeaseTable::default(),
             workers,
-            ended: MergeSlot::new(),
+            released: MergeSlot::new(),
             acknowledger,
             claimer,
             drain: watch::Sender::new(None),
@@ -178,7 +180,12 @@ impl Jobs {
             Claimer::spec(Arc::clone(&shared), claimer_mailbox),
             Rescuer::spec(Arc::clone(&shared)),
             Counter::spec(Arc::clone(&shared)),
-            Sweeper::spec(Arc::clone(&shared), terms),
+            expiry(
+                &HISTORY_EXPIRY,
+                shared.database.clone(),
+                terms,
+                OldHistory { shared: Arc::clone(&shared) },
+            ),
         ];
         let spec =
             ChildSpec::supervisor(paths::JOBS.id(), SupervisorSpec::new(Strategy::OneForOne, children));

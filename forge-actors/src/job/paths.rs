@@ -10,9 +10,9 @@ pub static ACKNOWLEDGER: ActorPath = JOBS.child("acknowledger");
 pub static WORKERS: ActorPath = JOBS.child("workers");
 /// Claims jobs.
 pub static CLAIMER: ActorPath = JOBS.child("claimer");
-/// Returns jobs whose lease has run out.
+/// Takes jobs from nodes whose lease has run out.
 pub static RESCUER: ActorPath = JOBS.child("rescuer");
-/// Counts the jobs that wait.
+/// Counts the jobs that are not finished.
 pub static COUNTER: ActorPath = JOBS.child("counter");
 /// Deletes old history.
-pub static SWEEPER: ActorPath = JOBS.child("sweeper");
+pub static HISTORY_EXPIRY: ActorPath = JOBS.child("history_expiry");

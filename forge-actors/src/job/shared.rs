@@ -38,7 +38,7 @@ pub(super) struct JobShared {
     /// Jobs that this node is done with, whose results are not written yet. Put by workers and by every actor
     /// that returns a job; taken by the acknowledger, which is woken with a message. Kept over a restart of
     /// the acknowledger.
-    pub(super) ended: MergeSlot<Vec<ReleasedJob>>,
+    pub(super) released: MergeSlot<Vec<ReleasedJob>>,
     pub(super) acknowledger: Address<AcknowledgerMessage>,
     pub(super) claimer: Address<ClaimerMessage>,
     /// When jobs that still run are returned to their queues: set by the claimer when it stops, and `None`
@@ -65,7 +65,7 @@ impl JobShared {
 
     /// Has the acknowledger write what becomes of a job.
     pub(super) fn acknowledge(&self, released: ReleasedJob) {
-        self.ended.put(|waiting| waiting.get_or_insert_default().push(released));
+        self.released.put(|waiting| waiting.get_or_insert_default().push(released));
         // The message is only a wake-up. An acknowledger that is not running takes the waiting results when
         // it starts, and one that stops writes them last.
         self.acknowledger.notify(AcknowledgerMessage::ResultWaiting);

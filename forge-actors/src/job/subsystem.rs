@@ -1,7 +1,7 @@
 //! Jobs as a subsystem, on nodes with the role `worker`. Provides [`Jobs`].
 
 use super::config::JobConfig;
-use super::paths::{ACKNOWLEDGER, CLAIMER, COUNTER, JOBS, RESCUER, SWEEPER, WORKERS};
+use super::paths::{ACKNOWLEDGER, CLAIMER, COUNTER, HISTORY_EXPIRY, JOBS, RESCUER, WORKERS};
 use super::{JOB_MAINTENANCE, JobDeps, Jobs};
 use crate::change::HintHub;
 use crate::db::database::Database;
@@ -22,9 +22,9 @@ impl Subsystem for JobSubsystem {
         ActorNote::new(&ACKNOWLEDGER, "writes results and renews leases, both in batches"),
         ActorNote::new(&WORKERS, "worker-1 … worker-n: one job at a time each"),
         ActorNote::new(&CLAIMER, "claims jobs in batches and hands them to free workers"),
-        ActorNote::new(&RESCUER, "returns jobs to the queue whose lease has run out"),
-        ActorNote::new(&COUNTER, "counts the jobs that wait"),
-        ActorNote::new(&SWEEPER, "deletes old history, while this node leads `jobs`"),
+        ActorNote::new(&RESCUER, "ends leases that have run out: the job runs again, or is a dead letter"),
+        ActorNote::new(&COUNTER, "counts the jobs that are not finished, reports those without a handler"),
+        ActorNote::new(&HISTORY_EXPIRY, "deletes old history, while this node leads `jobs`"),
     ];
     const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<JobConfig>()];
 

@@ -29,9 +29,9 @@ use crate::kernel::error_chain::error_chain;
 use crate::kernel::time::{minutes, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
 
-/// Between two looks whether an obstacle is still there.
+/// Between two checks whether an obstacle is still there.
 const OBSTACLE_RETRY: Duration = minutes(1);
-/// Longest time of a round in which no term can be lost; connecting is part of it.
+/// Longest time of a part of a round while this node holds no term; connecting is part of it.
 const ROUND_MAX: Duration = secs(5);
 /// SQLSTATE of a row lock that was not granted in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -54,7 +54,7 @@ pub(super) struct ElectorState {
     /// Rounds that failed in a row; the first one is logged.
     failures: u32,
     /// Leaderships whose lock was free and whose term could not begin. Logged once, until a term begins.
-    refused: BTreeSet<Leadership>,
+    unelected: BTreeSet<Leadership>,
     next: Option<Timer>,
 }
 
@@ -168,8 +168,8 @@ impl Elector {
             Ok(epoch) => self.apply(state, ElectionInput::Elected { leadership, epoch }, sent).await,
             Err(error) if session.is_lost() => Err(error.into()),
             Err(error) => {
-                if state.refused.insert(leadership) {
-                    log_refused(leadership, &error);
+                if state.unelected.insert(leadership) {
+                    log_unelected(leadership, &error);
                 }
                 Ok(session.unlock(&leadership.lock_key()).await?)
             }
@@ -209,7 +209,7 @@ impl Elector {
     fn begin(&self, state: &mut ElectorState, leadership: Leadership, epoch: i64, sent: Instant) {
         let (deadline, seen) = watch::channel(sent + self.deps.config.local_deadline());
         state.deadlines.insert(leadership, deadline);
-        state.refused.remove(&leadership);
+        state.unelected.remove(&leadership);
         self.shared.publish(leadership, Some(Term::new(leadership, epoch, self.deps.node, seen)));
         signals::elected(leadership);
         tracing::info!(%leadership, epoch, "elected leader");
@@ -274,7 +274,7 @@ impl Elector {
 }
 
 /// Logs why a term did not begin although the lock was free. The next round tries again.
-fn log_refused(leadership: Leadership, error: &sqlx::Error) {
+fn log_unelected(leadership: Leadership, error: &sqlx::Error) {
     let waits =
         error.as_database_error().and_then(|error| error.code()).as_deref() == Some(LOCK_NOT_AVAILABLE);
     let error = error_chain(error);
@@ -302,8 +302,8 @@ impl Actor for Elector {
             session: None,
             deadlines: BTreeMap::new(),
             failures: 0,
-            refused: BTreeSet::new(),
-            next: Some(cx.send_after(Duration::ZERO, ElectorMessage::Renew)),
+            unelected: BTreeSet::new(),
+            next: Some(cx.send_after(Duration::ZERO, ElectorMessage::RoundDue)),
         })
     }
 
@@ -314,10 +314,10 @@ impl Actor for Elector {
         state: &mut ElectorState,
     ) -> Result<(), ActorError> {
         match message {
-            ElectorMessage::Renew | ElectorMessage::Withdraw => {
+            ElectorMessage::RoundDue | ElectorMessage::WithdrawRequested => {
                 state.next = None;
                 let due = self.round(state).await;
-                state.next = due.map(|due| cx.send_after(due, ElectorMessage::Renew));
+                state.next = due.map(|due| cx.send_after(due, ElectorMessage::RoundDue));
             }
         }
         Ok(())

@@ -3,8 +3,8 @@
 /// Messages of the elector.
 #[derive(forge_app_macros::Message)]
 pub(super) enum ElectorMessage {
-    /// Renew the terms of this node, and try to be elected where it does not lead.
-    Renew,
-    /// End all terms in order, and stand for nothing any more.
-    Withdraw,
+    /// The next round is due.
+    RoundDue,
+    /// This node stands for nothing any more. Only a wake-up: the flag is in `LeaderShared`.
+    WithdrawRequested,
 }

@@ -16,7 +16,7 @@
 //! ```text
 //!   leader (one_for_one)
 //!   ├ elector      holds the locks on one session, renews the terms, publishes them
-//!   └ history      deletes old terms, while this node leads `maintenance`
+//!   └ term_expiry  deletes old terms, while this node leads `maintenance`
 //! ```
 //!
 //! Four parts, of which none is enough alone:
@@ -36,7 +36,7 @@
 //! - The check is a statement of the transaction and no SQL function, since the transaction then fails with a
 //!   typed error, and no duty's statement can forget the check: duties get their transactions from the term.
 //! - A transaction of a duty may idle for [`IDLE_MAX`] only. A leader that freezes inside of one holds up
-//!   the next election for no longer than its lease does.
+//!   the next election for that time, also when its lease is shorter.
 //! - A term that has ended never comes back: a node that is elected again gets a new epoch.
 //! - Only nodes stand for a leadership that have a duty of it: subsystems ask for terms when they are made,
 //!   so a node without the role `worker` never leads `jobs`.
@@ -63,7 +63,7 @@
 
 pub mod config;
 mod elector;
-mod history;
+mod expiry;
 mod leadership;
 mod messages;
 pub mod paths;
@@ -73,6 +73,7 @@ mod state;
 pub mod store;
 pub mod subsystem;
 mod term;
+mod term_expiry;
 
 #[cfg(test)]
 mod tests;
@@ -83,11 +84,13 @@ use tokio::sync::watch;
 
 use self::config::LeaderConfig;
 use self::elector::Elector;
+pub use self::expiry::{OldRows, expiry};
 pub use self::leadership::Leadership;
 use self::messages::ElectorMessage;
-use self::paths::LEADER;
+use self::paths::{LEADER, TERM_EXPIRY};
 use self::shared::LeaderShared;
 pub use self::term::{IDLE_MAX, Term, TermError};
+use self::term_expiry::OldTerms;
 use crate::db::database::Database;
 use crate::kernel::ids::NodeId;
 use crate::supervise::{Address, ChildSpec, Mailbox, Strategy, SupervisorSpec};
@@ -122,8 +125,9 @@ impl Leader {
         let (mailbox, elector) = Mailbox::of::<Elector>();
         let elector_child = Elector::spec(mailbox, deps.clone(), Arc::clone(&shared));
         let leader = Self { shared, elector };
-        let history = history::spec(deps.database, deps.config.retention, leader.stand_for(MAINTENANCE));
-        let children = vec![elector_child, history];
+        let old_terms = OldTerms { retention: deps.config.retention };
+        let term_expiry = expiry(&TERM_EXPIRY, deps.database, leader.stand_for(MAINTENANCE), old_terms);
+        let children = vec![elector_child, term_expiry];
         (leader, ChildSpec::supervisor(LEADER.id(), SupervisorSpec::new(Strategy::OneForOne, children)))
     }
 
@@ -138,7 +142,7 @@ impl Leader {
     pub fn withdraw(&self) {
         self.shared.withdraw();
         // Only a wake-up: an elector that is not running sees the flag when it starts.
-        self.elector.notify(ElectorMessage::Withdraw);
+        self.elector.notify(ElectorMessage::WithdrawRequested);
     }
 
     /// Why this node cannot lead, and what helps; `None` when nothing stands in the way.

@@ -7,4 +7,4 @@ pub static LEADER: ActorPath = NODE.child("leader");
 /// Holds the locks and renews the terms.
 pub static ELECTOR: ActorPath = LEADER.child("elector");
 /// Deletes old terms.
-pub static HISTORY: ActorPath = LEADER.child("history");
+pub static TERM_EXPIRY: ActorPath = LEADER.child("term_expiry");

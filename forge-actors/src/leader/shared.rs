@@ -7,41 +7,41 @@ use tokio::sync::watch;
 use super::leadership::Leadership;
 use super::term::Term;
 
-/// A leadership, and where its terms on this node are published.
-pub(super) type Candidacies = BTreeMap<Leadership, watch::Sender<Option<Term>>>;
+/// Where the terms of this node are published, by leadership.
+type TermSenders = BTreeMap<Leadership, watch::Sender<Option<Term>>>;
 
 /// The state of the elections on one node.
 #[derive(Debug, Default)]
 pub(super) struct LeaderShared {
     /// Owned by the handle, whose `stand_for` adds entries. The elector publishes terms in the entries, which
     /// wakes their receivers.
-    candidacies: watch::Sender<Candidacies>,
-    /// Owned by the handle, whose `withdraw` sets it once. The message `Withdraw` wakes the elector.
+    terms: watch::Sender<TermSenders>,
+    /// Owned by the handle, whose `withdraw` sets it once. The message `WithdrawRequested` wakes the elector.
     withdrawn: watch::Sender<bool>,
     /// Owned and written by the elector. It wakes no reader.
     obstacle: watch::Sender<Option<String>>,
 }
 
 impl LeaderShared {
-    /// Adds a candidacy, unless there is one already.
+    /// Makes this node a candidate, unless it is one already.
     pub(super) fn stand_for(&self, leadership: Leadership) -> watch::Receiver<Option<Term>> {
-        self.candidacies.send_if_modified(|candidacies| {
-            let known = candidacies.contains_key(&leadership);
-            candidacies.entry(leadership).or_insert_with(|| watch::Sender::new(None));
+        self.terms.send_if_modified(|terms| {
+            let known = terms.contains_key(&leadership);
+            terms.entry(leadership).or_insert_with(|| watch::Sender::new(None));
             !known
         });
-        self.candidacies.borrow()[&leadership].subscribe()
+        self.terms.borrow()[&leadership].subscribe()
     }
 
     /// The leaderships that this node stands for.
     pub(super) fn leaderships(&self) -> Vec<Leadership> {
-        self.candidacies.borrow().keys().copied().collect()
+        self.terms.borrow().keys().copied().collect()
     }
 
     /// Publishes the present term of a leadership.
     pub(super) fn publish(&self, leadership: Leadership, term: Option<Term>) {
-        if let Some(terms) = self.candidacies.borrow().get(&leadership) {
-            terms.send_replace(term);
+        if let Some(sender) = self.terms.borrow().get(&leadership) {
+            sender.send_replace(term);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Leader election as a subsystem. Provides the [`Leader`].
 
 use super::config::LeaderConfig;
-use super::paths::{ELECTOR, HISTORY, LEADER};
+use super::paths::{ELECTOR, LEADER, TERM_EXPIRY};
 use super::{Leader, LeaderDeps};
 use crate::db::database::Database;
 use crate::kernel::integer::Int53;
@@ -15,7 +15,7 @@ impl Subsystem for LeaderSubsystem {
     const ROOT: ActorNote = ActorNote::new(&LEADER, "elects one node for each duty of the whole cluster");
     const ACTORS: &'static [ActorNote] = &[
         ActorNote::new(&ELECTOR, "holds the locks on one session, and renews the terms"),
-        ActorNote::new(&HISTORY, "deletes old terms, while this node leads `maintenance`"),
+        ActorNote::new(&TERM_EXPIRY, "deletes old terms, while this node leads `maintenance`"),
     ];
     const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<LeaderConfig>()];
 

@@ -73,8 +73,8 @@ impl Term {
         Self { leadership, epoch, node, deadline }
     }
 
-    /// True until the local deadline: no other node can have been elected by the lock's own rules. A duty
-    /// that acts outside of the database checks it before each step; the database checks the epoch.
+    /// True until the local deadline, which lies before the moment at which Postgres may free the lock. A
+    /// duty that acts outside of the database checks it before each step; the database checks the epoch.
     pub fn is_held(&self) -> bool {
         Instant::now() < *self.deadline.borrow()
     }

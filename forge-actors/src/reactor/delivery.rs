@@ -10,11 +10,12 @@ use crate::kernel::commit::Xid;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::trace::TraceContext;
 
-/// The number that a client gives to one of its subscriptions.
+/// Names one subscription of a session. The session gives it, a new one whenever the subscription is opened
+/// again; the browser's own number is `client_subscription`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId(pub u32);
 
-/// The number that a client gives to one of its mutations.
+/// The number that the browser gives to one of its mutations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MutationId(pub u32);
 

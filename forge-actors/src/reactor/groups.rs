@@ -41,9 +41,9 @@ use super::read_index::ReadIndex;
 use super::relations::ReadTables;
 use super::tick::{FinishedRun, QueryRun};
 
-/// Sessions that may break in a row during runs of one group, until the group is taken for the cause.
+/// Database sessions that may break in a row during runs of one group; then the group is taken for the cause.
 pub(super) const FAILURES_MAX: u32 = 3;
-/// How long a group is suspended that is taken for the cause of broken sessions.
+/// How long a group is suspended that is taken for the cause of broken database sessions.
 const BROKEN_SESSION_PAUSE: Duration = Duration::from_secs(60);
 /// A query that was cut is suspended for this many times the duration of the run.
 const CUT_PAUSE_FACTOR: u32 = 10;
@@ -103,7 +103,9 @@ pub(super) enum GroupPhase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     At(Instant),
-    InThisTick,
+    /// In this tick, or in the next when the tick's runs have begun. Ordered after every `At`, so the last
+    /// entry of the agenda tells whether there is one.
+    NextRun,
 }
 
 /// One subscription of a client.
@@ -208,7 +210,7 @@ impl SubscriptionTable {
             GroupId(self.groups_ever)
         });
         let group = self.groups.entry(id).or_insert_with(|| {
-            self.agenda.insert((Due::InThisTick, id));
+            self.agenda.insert((Due::NextRun, id));
             Group::new(Arc::clone(&query), Arc::clone(&caller))
         });
         group.members.insert(key);
@@ -240,12 +242,12 @@ impl SubscriptionTable {
 
     /// True when groups have to run.
     pub(super) fn has_stale_groups(&self) -> bool {
-        self.agenda.last().is_some_and(|(due, _)| *due == Due::InThisTick)
+        self.agenda.last().is_some_and(|(due, _)| *due == Due::NextRun)
     }
 
     /// The groups that have to run.
     pub(super) fn stale_groups(&self) -> impl Iterator<Item = GroupId> {
-        self.agenda.range((Due::InThisTick, GroupId(0))..).map(|(_, id)| *id)
+        self.agenda.range((Due::NextRun, GroupId(0))..).map(|(_, id)| *id)
     }
 
     /// Marks the groups that read one of `tables` as stale.
@@ -291,7 +293,7 @@ impl SubscriptionTable {
     pub(super) fn next_due(&self) -> Option<Instant> {
         match self.agenda.first() {
             Some((Due::At(due), _)) => Some(*due),
-            Some((Due::InThisTick, _)) | None => None,
+            Some((Due::NextRun, _)) | None => None,
         }
     }
 
@@ -332,7 +334,7 @@ impl SubscriptionTable {
         }
         let (query, caller) = (Arc::clone(&group.query), Arc::clone(&group.caller));
         let scope = caller.scope(run.observed);
-        self.split_by_identity(&query, run.observed);
+        self.split_by_caller(&query, run.observed);
         let Some(QueryGroups { groups, .. }) = self.queries.get(&query) else {
             return AppliedResult::default();
         };
@@ -345,7 +347,7 @@ impl SubscriptionTable {
 
     /// Puts the members of all groups of a query into groups of callers that are equal in what `observed`
     /// says.
-    fn split_by_identity(&mut self, query: &Arc<QueryKey>, observed: Observed) {
+    fn split_by_caller(&mut self, query: &Arc<QueryKey>, observed: Observed) {
         let before: Vec<GroupId> =
             self.queries.get(query).map_or_else(Vec::new, |groups| groups.groups.values().copied().collect());
         let removed = before.into_iter().filter_map(|id| self.remove_group(id));
@@ -397,8 +399,8 @@ impl SubscriptionTable {
         self.reads.remove(id, &dropped);
     }
 
-    /// Notes that the session broke during a run of a group. After [`FAILURES_MAX`] times in a row the group
-    /// gets an error and is suspended, so that the others go on. `None` while it is not suspended.
+    /// Notes that the database session broke during a run of a group. After [`FAILURES_MAX`] times in a row
+    /// the group gets an error and is suspended, so that the others go on. `None` while it is not suspended.
     pub(super) fn session_broke(
         &mut self,
         id: GroupId,
@@ -443,7 +445,7 @@ impl Group {
 impl GroupPhase {
     fn due(self) -> Option<Due> {
         match self {
-            Self::Stale => Some(Due::InThisTick),
+            Self::Stale => Some(Due::NextRun),
             Self::Current { refresh_at } => refresh_at.map(Due::At),
             Self::Suspended { until } => Some(Due::At(until)),
         }

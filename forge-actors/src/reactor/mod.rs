@@ -14,11 +14,12 @@
 //! 3. *Publish*: send each client all results that are new to it, and which of its mutations the snapshot
 //!    contains.
 //!
-//! A *query* is a handler and its arguments. A *group* is the subscriptions of a query that share runs. A run
-//! that does not read who called serves all callers. The run that first reads the caller splits the query:
-//! its subscriptions go into one group per identity, or per connection when the run read the address or the
-//! user agent, and the new groups run in the same snapshot before anything is published. So no caller gets
-//! what a run made for another caller, and equal subscriptions cost one run.
+//! A *client* is what has subscriptions here: a WebSocket session of this node. A *query* is a handler and
+//! its arguments. A *group* is the subscriptions of a query that share runs. A run that does not read who
+//! called serves all callers. The run that first reads the caller splits the query: its subscriptions go into
+//! one group per identity, or per connection when the run read the address or the user agent, and the new
+//! groups run in the same snapshot before anything is published. So no caller gets what a run made for
+//! another caller, and equal subscriptions cost one run.
 //!
 //! Invariants
 //! - Changes are read in the snapshot in which the queries run, so the result of a group that did not run is
@@ -31,11 +32,11 @@
 //!   caller.
 //!
 //! Failures: an error, a panic or a timeout of a query is the result of the query, which runs again when
-//! what it read changes. A tick whose snapshot is lost (session killed, database away) is repeated with
-//! backoff, and runs all groups; clients keep their results until then. A group during whose runs the
-//! session broke `groups::FAILURES_MAX` times in a row gets an error and is suspended. When
-//! the ticker crashes, every client has to subscribe again. Relations that no trigger captures (system
-//! views, foreign tables) are read again every `uncaptured_refresh`.
+//! what it read changes. A tick whose snapshot is lost (database session killed, database away) is repeated
+//! with backoff, and runs all groups; clients keep their results until then. A group during whose runs the
+//! database session broke `groups::FAILURES_MAX` times in a row gets an error and is suspended. When the
+//! ticker crashes, every client has to subscribe again. Relations that no trigger captures (system views,
+//! foreign tables) are read again every `uncaptured_refresh`.
 
 pub mod config;
 mod delivery;
@@ -99,7 +100,7 @@ pub struct ReactorStats {
     pub executions: u64,
     /// The duration of the last tick, up to its last delivery.
     pub last_tick: Duration,
-    /// The time from the last hint of a commit to the last delivery of the tick that contains the commit.
+    /// Of the last tick that answered hints: from the arrival of the oldest of them to the last delivery.
     pub lag: Duration,
 }
 

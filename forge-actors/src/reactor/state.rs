@@ -104,13 +104,13 @@ pub(super) enum ReactorEffect {
     Release(Vec<SubscriptionKey>),
     /// Live queries read these tables from now on.
     DeclareInterest(BTreeSet<TableId>),
-    /// Have the captures compared, because definitions may have changed.
+    /// Publish the topic `Definitions`, upon which `change/captures` compares triggers with models.
     PublishDefinitions,
     /// Set the timer, in place of an earlier one that would fire later.
     SetTimer(Instant),
     /// Log that the result of a handler's query became an error.
     LogError { handler: Arc<str>, result: Arc<QueryResult> },
-    /// Log that a handler's query breaks its session and is suspended.
+    /// Log that a handler's query breaks its database session and is suspended.
     LogSuspended { handler: Arc<str> },
     /// Log that a handler's query reads a relation whose changes are not reported.
     WarnUntracked { handler: Arc<str>, relation: Untracked },

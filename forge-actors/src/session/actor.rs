@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::client_state::OpenedSubscription;
 use super::connection;
 use super::frame::ClientFrame;
-use super::messages::{CompletedMutation, SessionId, SessionInfo, SessionMessage, SessionTimeout};
+use super::messages::{CompletedMutation, SessionId, SessionMessage, SessionTimeout};
 use super::render::{AuthReply, ServerFrame, mutation_result};
 use super::send_buffer::SendBuffer;
 use super::shared::SessionShared;
@@ -22,10 +22,9 @@ use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::kernel::merge_slot::MergeSlot;
-use crate::kernel::time::Timestamp;
 use crate::kernel::trace::TraceContext;
 use crate::reactor::{Client, MutationId, QueryResult, Sink, Version};
-use crate::supervise::{Actor, ActorError, Context, Reply, Timer};
+use crate::supervise::{Actor, ActorError, Context, Timer};
 
 /// Messages that wait for one session; more than a client's burst of frames.
 const MESSAGES_MAX: usize = 4_096;
@@ -43,7 +42,6 @@ pub(super) struct LiveSession {
     state: SessionState,
     buffer: Arc<SendBuffer>,
     reactor_client: Client,
-    connected_at: Timestamp,
     /// Of `hello`, then of the token.
     timer: Option<Timer>,
     go_away_timer: Option<Timer>,
@@ -201,19 +199,6 @@ impl SessionActor {
     fn loggable_name<'a>(&self, name: &'a str) -> &'a str {
         if self.shared.deps.functions.catalog().get(name).is_some() { name } else { "unknown" }
     }
-
-    fn describe(&self, live: &LiveSession, reply: Reply<SessionInfo>) {
-        let LiveSession { state, connected_at, .. } = live;
-        reply.send(SessionInfo {
-            id: self.id,
-            subject: state.token().map(|token| token.identity.subject.clone()),
-            address: state.client().ip,
-            user_agent: state.client().user_agent.clone(),
-            connected_at: *connected_at,
-            subscriptions: state.subscriptions(),
-            mutations: state.mutations(),
-        });
-    }
 }
 
 impl Actor for SessionActor {
@@ -240,7 +225,6 @@ impl Actor for SessionActor {
             state: SessionState::new(self.client.clone(), limits),
             buffer,
             reactor_client,
-            connected_at: Utc::now(),
             timer: Some(cx.send_after(deps.config.hello_timeout, hello_timeout)),
             go_away_timer: None,
         };
@@ -274,7 +258,6 @@ impl Actor for SessionActor {
             Message::TimedOut(timeout) => self.step(cx, live, SessionInput::TimedOut(timeout)),
             Message::Drain => self.step(cx, live, SessionInput::Drain),
             Message::Disconnected => cx.stop("the connection ended"),
-            Message::Describe(reply) => self.describe(live, reply),
         }
         Ok(())
     }

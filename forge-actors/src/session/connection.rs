@@ -41,7 +41,7 @@ impl From<WriteError> for ConnectionEnd {
     }
 }
 
-/// Serves a socket to its end. Returns the message that tells the session's actor.
+/// Serves a socket to its end. Returns the message by which the session's actor learns of the end.
 pub(super) async fn serve(socket: SessionSocket, buffer: Arc<SendBuffer>) -> SessionMessage {
     let mut connection = Connection::new(socket, buffer);
     let end = connection.run().await;

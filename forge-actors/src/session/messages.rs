@@ -1,18 +1,14 @@
 //! The messages that a session's actor receives.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::frame::ClientFrame;
 use crate::kernel::commit::Receipt;
 use crate::kernel::fault::Fault;
-use crate::kernel::time::Timestamp;
 use crate::kernel::trace::TraceContext;
 use crate::reactor::{MutationId, SubscriptionId};
-use crate::supervise::Reply;
 
 crate::id! {
     /// Names one session: the last segment of its actor's path.
@@ -40,8 +36,6 @@ pub(super) enum SessionMessage {
     Drain,
     /// The task of the socket has ended.
     Disconnected,
-    /// An operator asks for the session's description.
-    Describe(Reply<SessionInfo>),
 }
 
 /// The timers of a session.
@@ -65,24 +59,4 @@ pub(super) struct CompletedMutation {
     pub(super) trace: TraceContext,
     pub(super) result: Result<Bytes, Fault>,
     pub(super) receipt: Receipt,
-}
-
-/// One session, as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SessionInfo {
-    /// Id of the session.
-    pub id: SessionId,
-    /// `sub` of the client's token; `None` for an anonymous client.
-    pub subject: Option<String>,
-    /// Address of the client.
-    pub address: IpAddr,
-    /// `User-Agent` of the client.
-    pub user_agent: Option<String>,
-    /// When the client connected.
-    pub connected_at: Timestamp,
-    /// Open subscriptions.
-    pub subscriptions: usize,
-    /// Mutations that run or wait for their turn.
-    pub mutations: usize,
 }

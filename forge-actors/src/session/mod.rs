@@ -63,7 +63,6 @@ mod tests;
 pub use limits::{DRAINER_ID, SUPERVISOR_ID};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -72,12 +71,12 @@ use tokio::net::TcpStream;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::time::secs;
-use crate::supervise::{ActorCallError, ChildSpec, Children, DynamicSpec, Mailbox, Restart};
+use crate::supervise::{ChildSpec, Children, DynamicSpec, Mailbox, Restart};
 
 use actor::SessionActor;
 pub use connection_limiter::ConnectionPermit;
 use drainer::SessionDrainer;
-use messages::{SessionId, SessionInfo, SessionMessage};
+use messages::SessionId;
 pub use shared::SessionDeps;
 use shared::SessionShared;
 use socket::SessionSocket;
@@ -171,14 +170,5 @@ impl Sessions {
     /// How many sessions are open.
     pub fn stats(&self) -> SessionStats {
         SessionStats { open: self.shared.limiter.open(), open_max: self.shared.deps.config.connections_max }
-    }
-
-    /// Describes one session. Waits at most `deadline`.
-    ///
-    /// # Errors
-    /// [`ActorCallError::Gone`] when no session of that id is open.
-    pub async fn describe(&self, id: SessionId, deadline: Duration) -> Result<SessionInfo, ActorCallError> {
-        let address = self.shared.open.get(&id).map(|address| address.clone()).ok_or(ActorCallError::Gone)?;
-        address.call(SessionMessage::Describe, deadline).await
     }
 }

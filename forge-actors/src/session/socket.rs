@@ -1,4 +1,5 @@
-//! The socket of a session: what it counts as while it is open, and its last words.
+//! The socket of a session: holds its place in the limits, writes frames, and sends a close frame when it is
+//! dropped.
 
 use std::io;
 use std::sync::Arc;

@@ -192,10 +192,7 @@ impl SessionState {
         self.token.as_ref()
     }
 
-    pub(super) fn client(&self) -> &RemoteClient {
-        &self.client
-    }
-
+    #[cfg(test)]
     pub(super) fn subscriptions(&self) -> usize {
         self.subscriptions.len()
     }

@@ -316,7 +316,7 @@ impl ChildTable {
         action
     }
 
-    /// Stops the actor of one child. The child's state is the caller's task.
+    /// Stops the actor of one child. The caller updates the child's state.
     async fn stop_actor(&mut self, key: ChildKey) {
         let Some(child) = self.children.get_mut(&key) else { return };
         if let Some(live) = &child.live {

@@ -1,4 +1,4 @@
-//! Periodic jobs (duties): the trait, the schedule, the results.
+//! Periodic duties: the trait, the schedule, the results.
 //! [`ChildSpec::periodic`](super::ChildSpec::periodic) and [`ChildSpec::elected`](super::ChildSpec::elected)
 //! make the child that runs a duty.
 

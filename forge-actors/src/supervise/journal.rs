@@ -66,7 +66,7 @@ pub struct Crash {
     pub seq: u64,
     /// When the crash was recorded.
     pub at: Timestamp,
-    /// The path of the actor, or the name of the handler.
+    /// Path of the actor; of a handler, the path of the actor that ran it and the handler's name.
     pub path: String,
     /// Kind of actor or handler.
     pub kind: String,

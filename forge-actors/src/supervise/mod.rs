@@ -11,7 +11,7 @@
 //! | [`ChildSpec::with_mailbox`] | the same for a mailbox that was made before the actor |
 //! | [`ChildSpec::unaddressed`] | an [`Actor`] that lives by its own timers and tasks |
 //! | [`ChildSpec::task`] | a loop without messages |
-//! | [`ChildSpec::periodic`], [`ChildSpec::elected`] | a periodic job ([`Duty`]), on each node or on one |
+//! | [`ChildSpec::periodic`], [`ChildSpec::elected`] | a periodic duty ([`Duty`]), on each node or on one |
 //! | [`ChildSpec::supervisor`], [`ChildSpec::dynamic`] | a supervisor with children of its own |
 //!
 //! The states of a child (`state::ChildState`; the tree shows them finer, as [`ActorState`]):
@@ -31,13 +31,14 @@
 //! `child_table` performs the actions.
 //!
 //! Invariants
-//! - A failed start is a typed error at boot; on a restart it counts in the budget. No restart comes without
-//!   a delay.
+//! - A failed start is a typed error at boot; on a restart it counts in the budget. No restart after
+//!   a failure comes without a delay.
 //! - A supervisor decides in `state` (pure) and acts in `child_table`. It never waits without a limit and
 //!   never loses the exit of a child.
 //! - The task of a child has ended, and its values are dropped, before its successor starts. The exception is
 //!   an actor that blocks its thread: it is left behind after [`KILL_DEADLINE`], and the log says so.
-//! - Crashes are recorded by the host of the actor, so that a crash during a stop is recorded too.
+//! - Panics and errors are recorded by the host of the actor, also during a stop; kills and cut starts by its
+//!   supervisor.
 //! - The only process-wide state is the panic hook and its cache of backtraces; each node has its own
 //!   [`Tree`].
 //!
@@ -85,7 +86,7 @@ pub use launch::{StartCut, StartError};
 pub use never::Never;
 pub use panic::{Panic, catch_unwind};
 pub use periodic::STOP_PATIENCE;
-pub use root::{Root, RootExit, RootExit as Exit, StopTimeout};
+pub use root::{Root, RootExit, StopTimeout};
 pub use spec::{
     Budget, ChildSpec, DynamicSpec, KILL_DEADLINE, Restart, START_DEADLINE, STOP_DEADLINE, Shutdown,
     SpecError, Strategy, SupervisorSpec,

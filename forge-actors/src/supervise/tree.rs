@@ -1,5 +1,5 @@
-//! The live tree of a node: which actor runs under which path, in which state, with how much work before and
-//! behind it.
+//! The live tree of a node: which actor runs under which path, in which state, how many messages wait for it
+//! and how many it has handled.
 //!
 //! There is one [`Tree`] per node, shared by `Arc`; several nodes in one process do not see each other. All
 //! arithmetic happens when the tree is read ([`Tree::snapshot`]), so that running actors pay almost nothing

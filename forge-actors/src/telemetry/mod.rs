@@ -28,13 +28,13 @@ use std::sync::atomic::AtomicU64;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
-use self::crash_expiry::ExpireCrashes;
+use self::crash_expiry::OldCrashes;
 use self::crash_writer::WriteCrashes;
 use self::metrics_upkeep::FoldMetrics;
 use self::paths::{CRASH_EXPIRY, CRASHES, METRICS};
 use crate::db::database::Database;
 use crate::kernel::ids::NodeId;
-use crate::leader::Term;
+use crate::leader::{Term, expiry};
 use crate::supervise::{ChildSpec, Tree};
 
 /// The children of the subsystem. They write the crashes of `tree` as those of `node`; `metrics` renders
@@ -56,9 +56,7 @@ pub fn children(
         tree: Arc::clone(&tree),
         written: Arc::clone(&written),
     });
-    let database = database.clone();
-    let make_expiry = move || ExpireCrashes { database: database.clone() };
-    let (expiry, _) = ChildSpec::elected(CRASH_EXPIRY.id(), crash_expiry::SCHEDULE, terms, make_expiry);
+    let expiry = expiry(&CRASH_EXPIRY, database.clone(), terms, OldCrashes);
     let upkeep = metrics.map(|handle| {
         ChildSpec::periodic(METRICS.id(), metrics_upkeep::SCHEDULE, move || FoldMetrics {
             handle: handle.clone(),

@@ -10,7 +10,7 @@ use forge_actors::gateway::assets::{Assets, Site};
 use forge_actors::gateway::port::Port;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::time::{format_duration, secs};
-use forge_actors::supervise::{Exit as RootExit, StopTimeout};
+use forge_actors::supervise::{RootExit, StopTimeout};
 use forge_actors::tree::{NodeOptions, RunningNode};
 use forge_ts::problem::Refused;
 use forge_ts::{Audience, Contract};

@@ -154,7 +154,7 @@ async fn a_node_shows_its_part_in_elections_and_the_last_run_of_its_duties() {
     let overview = node.call("forge.overview", json!({}), Some(&admin)).await.data();
     assert_eq!(overview["nodes"][0]["stats"]["election"], json!({ "leaseMs": 3_000, "obstacle": null }));
     // An elected duty runs as soon as its term begins.
-    let arguments = json!({ "node": id, "path": "node/leader/history" });
+    let arguments = json!({ "node": id, "path": "node/leader/term_expiry" });
     let duty = until("the duty has run", PATIENCE, || async {
         let mut actor = node.call("forge.actor", arguments.clone(), Some(&admin)).await.data();
         let duty = actor["duty"].take();

@@ -1,4 +1,4 @@
--- Called by function/idempotency.rs for the functions actor: $1 seconds of retention, $2 how many rows at
+-- Called by function/idempotency.rs for the duty key_expiry: $1 seconds of retention, $2 how many rows at
 -- most. Index forge_idempotency_created_at. Locks the rows that it deletes, and skips rows that another node
 -- deletes.
 DELETE FROM forge_idempotency
