@@ -1,5 +1,6 @@
 //! [`Term`]: the right to perform the duties of a leadership, for as long as it lasts.
 
+use std::fmt;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -13,6 +14,7 @@ use crate::db::transaction::{Transaction, TransactionOptions};
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::NodeId;
 use crate::kernel::time::secs;
+use crate::test_signals::{Step, pause_point};
 
 /// Postgres ends a duty's transaction that idles for longer: the next election waits for it.
 pub const IDLE_MAX: Duration = secs(3);
@@ -37,6 +39,13 @@ impl PartialEq for Term {
 }
 
 impl Eq for Term {}
+
+impl fmt::Display for Term {
+    /// `leadership.epoch`, for example `jobs.3`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.leadership, self.epoch)
+    }
+}
 
 /// Why a transaction of a duty did not begin.
 #[derive(Debug, thiserror::Error)]
@@ -94,9 +103,11 @@ impl Term {
         if !self.is_held() {
             return Err(self.refused());
         }
+        pause_point(Step::TermChecked, self).await;
         let options = TransactionOptions::new(label, statement_timeout);
         let transaction = database.begin(options).await?;
         if store::lock_term(&transaction.db(), self.leadership, self.epoch, self.node, IDLE_MAX).await? {
+            pause_point(Step::TermLocked, self).await;
             return Ok(transaction);
         }
         transaction.rollback().await;

@@ -25,6 +25,7 @@ use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::trace::TraceContext;
 use crate::reactor::{Client, MutationId, QueryResult, Sink, Version};
 use crate::supervise::{Actor, ActorError, Context, Timer};
+use crate::test_signals::{Step, announce};
 
 /// Messages that wait for one session; more than a client's burst of frames.
 const MESSAGES_MAX: usize = 4_096;
@@ -88,7 +89,7 @@ impl SessionActor {
                 live.reactor_client.await_commit(MutationId(id), &receipt)
             }
             SessionOutput::MutationResult(completed) => live.buffer.reply(self.mutation_result(&completed)),
-            SessionOutput::HoldResults(held) => live.buffer.hold(held),
+            SessionOutput::HoldResults(held) => self.hold_results(live, held),
             SessionOutput::SetTimer(timer) => {
                 let start = |(timeout, after)| cx.send_after(after, SessionMessage::TimedOut(timeout));
                 live.timer = timer.map(start);
@@ -98,6 +99,13 @@ impl SessionActor {
                 live.go_away_timer = Some(cx.send_after(after, timeout));
             }
             SessionOutput::Close(reason) => live.buffer.close(reason),
+        }
+    }
+
+    fn hold_results(&self, live: &LiveSession, held: bool) {
+        live.buffer.hold(held);
+        if held {
+            announce(Step::SessionHoldsResults, self.id);
         }
     }
 

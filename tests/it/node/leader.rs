@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use forge_tests::{Binary, Database, Disturbance, FaultProxy, Node, Signal, probe, until};
+use forge_actors::test_signals::Step;
+use forge_tests::{Binary, Database, Disturbance, FaultProxy, Node, Signal, Signals, probe, until};
 use futures::future::join_all;
 use sqlx::Row;
 
 use super::peers::member;
+use super::sessions::metric;
 use super::stage::PATIENCE;
 
 const NAMES: [&str; 3] = ["forge-1", "forge-2", "forge-3"];
@@ -17,6 +19,8 @@ const KILLED: Duration = Duration::from_secs(15);
 const FROZEN: Duration = Duration::from_secs(30);
 /// Renewals that must go by before a leader counts as the one that is left.
 const RENEWALS: u32 = 3;
+/// The term of `jobs` whose leader is frozen.
+const SECOND_TERM: &str = "jobs.2";
 
 /// Leadership → (epoch, name of the node that leads), of those whose leader has not stepped down.
 type Leaders = BTreeMap<String, (i64, String)>;
@@ -162,4 +166,70 @@ async fn a_leader_that_stops_hands_over_at_once() {
         database.column("select distinct reason::text from forge_leader_history").await;
     assert_eq!(reasons, ["resigned"]);
     one_leader_is_left(&database, &nodes).await;
+}
+
+/// Rows of the history that the leader of `jobs` deletes when it sweeps.
+async fn insert_old_history(database: &Database) {
+    let insert = "insert into forge_job_history (id, name, queue, priority, status, attempt, attempts_max, claim, args, created_at, finished_at)
+        select gen_random_uuid(), 'jobs.quick', 'quick', 50, 'completed', 1, 1, 1, '{}', now() - interval '1 year', now() - interval '1 year'
+        from generate_series(1, 10)";
+    database.execute(insert).await;
+}
+
+async fn history_count(database: &Database) -> i64 {
+    database.value("select count(*) from forge_job_history").await
+}
+
+/// Ends the session that holds the locks of a node: the node is elected anew, and its duties run at once.
+async fn end_term(database: &Database, name: &str) {
+    let kill = format!(
+        "select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and application_name = 'forge {name} leader'"
+    );
+    assert!(database.value::<bool>(&kill).await, "the session of the leader is there");
+}
+
+/// Freezes the leader of `jobs` at `step` of its sweep, and lets it go on when another node leads.
+async fn frozen_at(step: Step) {
+    let database = Database::create().await;
+    let signals = Signals::new();
+    let hold = signals.hold(step, SECOND_TERM);
+    let mut frozen = member(&database, NAMES[0]).signals(&signals).start().await;
+    leader_of(&database).await;
+    end_term(&database, NAMES[0]).await;
+    signals.reached(step, SECOND_TERM, 1).await;
+    let before = leaders(&database).await;
+    frozen.process().signal(Signal::STOP);
+    insert_old_history(&database).await;
+    let second = member(&database, NAMES[1]).start().await;
+    await_successors(&database, NAMES[0], &before, FROZEN).await;
+    until("the new leader has swept", PATIENCE, || async {
+        (history_count(&database).await == 0).then_some(())
+    })
+    .await;
+    let after = leaders(&database).await;
+    // The new leader sweeps again in ten minutes: a row that goes now was deleted by the old one.
+    insert_old_history(&database).await;
+    drop(hold);
+    frozen.process().signal(Signal::CONT);
+    until("the sweep that was frozen has ended", FROZEN, || async {
+        let ended = async |outcome| {
+            metric(&frozen, &format!("forge_duty_runs_total{{duty=\"history_expiry\",outcome=\"{outcome}\"}}")).await
+        };
+        (ended("failed").await + ended("cancelled").await > 0.0).then_some(())
+    })
+    .await;
+    assert_eq!(history_count(&database).await, 10, "an old leader has written");
+    assert_eq!(leaders(&database).await, after);
+    one_leader_is_left(&database, &[frozen, second]).await;
+}
+
+#[tokio::test]
+async fn a_leader_frozen_between_its_own_check_and_the_databases_writes_nothing() {
+    frozen_at(Step::TermChecked).await;
+}
+
+#[tokio::test]
+async fn a_leader_frozen_between_the_databases_check_and_its_write_writes_nothing() {
+    frozen_at(Step::TermLocked).await;
 }

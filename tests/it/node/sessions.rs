@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use forge_tests::{Database, Node, Received, Socket, probe, until};
+use forge_actors::test_signals::Step;
+use forge_tests::{Database, Node, Received, Signals, Socket, probe, until};
 use serde_json::{Value, json};
 
 use super::stage::{PATIENCE, probe_on};
@@ -223,12 +224,13 @@ async fn two_subscriptions_move_together() {
 #[tokio::test]
 async fn no_result_is_sent_after_a_token_expired() {
     let database = Database::create().await;
-    let node = node_with(&database, "").await;
+    let signals = Signals::new();
+    let node = probe_on(&database).signals(&signals).start().await;
     let base = node.client().base();
     retitle(&node, 1, "before").await;
     let token = probe::short_token("ana", Duration::from_secs(2));
-    let (mut lapsing, _) = Socket::hello(base, Some(&token)).await;
-    let (mut renewing, _) = Socket::hello(base, Some(&token)).await;
+    let (mut lapsing, first) = Socket::hello(base, Some(&token)).await;
+    let (mut renewing, second) = Socket::hello(base, Some(&token)).await;
     let (mut other, _) = Socket::hello(base, None).await;
     for socket in [&mut lapsing, &mut renewing] {
         socket.subscribe(1, "live.mine", json!({ "id": 1 })).await;
@@ -238,8 +240,7 @@ async fn no_result_is_sent_after_a_token_expired() {
     }
     other.subscribe(2, "live.title", json!({ "id": 1 })).await;
     until_snapshot(&mut other, 2, &json!("before")).await;
-    // The node says the moment to the second.
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    tokens_expired(&signals, [&first, &second]).await;
     retitle(&node, 1, "after").await;
     until_snapshot(&mut other, 2, &json!("after")).await;
     // Another token in time brings the newest, as one who may have it, and what was asked for meanwhile.
@@ -275,18 +276,18 @@ async fn no_result_is_sent_after_a_token_expired() {
 #[tokio::test]
 async fn what_is_asked_for_in_the_grace_is_answered() {
     let database = Database::create().await;
-    let node = node_with(&database, "").await;
+    let signals = Signals::new();
+    let node = probe_on(&database).signals(&signals).start().await;
     let base = node.client().base();
     retitle(&node, 1, "one").await;
     let token = probe::short_token("ana", Duration::from_secs(2));
-    let (mut before, _) = Socket::hello(base, Some(&token)).await;
-    let (mut after, _) = Socket::hello(base, Some(&token)).await;
+    let (mut before, first) = Socket::hello(base, Some(&token)).await;
+    let (mut after, second) = Socket::hello(base, Some(&token)).await;
     for socket in [&mut before, &mut after] {
         socket.subscribe(1, "live.mine", json!({ "id": 1 })).await;
         until_snapshot(socket, 1, &json!("one for ana")).await;
     }
-    // The node says the moment to the second.
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    tokens_expired(&signals, [&first, &second]).await;
     let renewal = json!({ "type": "auth", "token": probe::token("ana") });
     ask(&mut before).await;
     before.send(renewal.clone()).await;
@@ -320,6 +321,14 @@ async fn what_is_asked_for_in_the_grace_is_answered() {
             .map(|modification| modification["id"].as_u64())
             .collect();
         assert_eq!(ids, [Some(1), Some(2), Some(3)], "all of them live on: {frame}");
+    }
+}
+
+/// Waits until the sessions that were greeted with these frames hold back all results.
+async fn tokens_expired(signals: &Signals, welcomes: [&Value; 2]) {
+    for welcome in welcomes {
+        let session = welcome["session"].as_str().expect("a session has an id");
+        signals.reached(Step::SessionHoldsResults, session, 1).await;
     }
 }
 

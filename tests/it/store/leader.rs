@@ -13,7 +13,8 @@ use forge_actors::leader::store::{
 };
 use forge_actors::leader::{Leader, LeaderDeps, Leadership, Term, TermError};
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec, Tree};
-use forge_tests::Disturbance;
+use forge_actors::test_signals::Step;
+use forge_tests::{Disturbance, Signals};
 use tokio::sync::watch;
 
 use super::change::migrate;
@@ -174,6 +175,28 @@ async fn a_term_that_is_not_renewed_is_not_shown_as_led() {
     assert_eq!(states(LeaderConfig::default().lease).await, [LeaderState::Expired]);
     assert_eq!(states(LIMIT).await, [LeaderState::Leading], "of a lease that lasts longer");
     drop(session);
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_replaced_right_after_its_own_check_is_refused_by_the_database() {
+    let signals = Signals::of_this_process();
+    let scratch = migrated().await;
+    let mut old = Candidate::start(&scratch.database, "old").await;
+    let term = old.leads(0).await;
+    let hold = signals.hold(Step::TermChecked, "duty.1");
+    let beginning = {
+        let (term, database) = (term.clone(), scratch.database.clone());
+        tokio::spawn(async move { term.begin(&database, "duty", STATEMENT).await.map(drop) })
+    };
+    signals.reached(Step::TermChecked, "duty.1", 1).await;
+    // By the old leader's clock the term lasts; by force, another node is elected all the same.
+    let mut session = ElectionSession::open(&scratch.database, "second", STATEMENT).await.unwrap();
+    assert_eq!(elect(&mut session, DUTY, NodeId::new(), "second").await.unwrap(), 2);
+    drop(hold);
+    assert!(matches!(beginning.await.unwrap(), Err(TermError::Over { epoch: 1, .. })));
+    drop(session);
+    old.stop().await;
     scratch.drop().await;
 }
 
