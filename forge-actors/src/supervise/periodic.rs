@@ -264,6 +264,7 @@ impl<D: Duty> Actor for Periodic<D> {
     async fn start(&self, cx: &Context<PeriodicMessage>) -> Result<PeriodicState<D>, ActorError> {
         let (mut terms, actor) = (self.terms.clone(), cx.address());
         let leading = terms.borrow_and_update().is_some();
+        let elected = self.status.borrow().elected;
         self.status.send_modify(|status| {
             status.leading = leading;
             status.running_since = None;
@@ -274,7 +275,8 @@ impl<D: Duty> Actor for Periodic<D> {
             }
         });
         cx.tree().set_duty(cx.path(), || self.status.subscribe());
-        let first = self.schedule.first(fastrand::f64());
+        let at_once = elected && leading;
+        let first = if at_once { Duration::ZERO } else { self.schedule.first(fastrand::f64()) };
         Ok(PeriodicState {
             duty: DutyState::Idle((self.make)()),
             served: Callers::new(),

@@ -214,7 +214,11 @@ async fn frozen_at(step: Step) {
     frozen.process().signal(Signal::CONT);
     until("the sweep that was frozen has ended", FROZEN, || async {
         let ended = async |outcome| {
-            metric(&frozen, &format!("forge_duty_runs_total{{duty=\"history_expiry\",outcome=\"{outcome}\"}}")).await
+            metric(
+                &frozen,
+                &format!("forge_duty_runs_total{{duty=\"history_expiry\",outcome=\"{outcome}\"}}"),
+            )
+            .await
         };
         (ended("failed").await + ended("cancelled").await > 0.0).then_some(())
     })

@@ -179,6 +179,14 @@ async fn a_term_that_begins_as_a_run_ends_is_run_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_elected_duty_that_starts_in_a_term_runs_at_once() {
+    let (_terms, receiver) = watch::channel(Some(1));
+    let (root, _, handle, _) = scripted(Schedule::every(secs(500)), receiver).await;
+    until(&handle, |status| status.runs == 1).await;
+    finish(root).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_during_a_run_waits_for_the_next_one() {
     struct Gated(Arc<Semaphore>, u64);
     impl Duty for Gated {
