@@ -33,7 +33,7 @@ pub const ENABLED: bool = cfg!(debug_assertions);
 pub const FOLDER_VARIABLE: &str = "FORGE_TEST_SIGNALS";
 /// The file of the folder that has a line for each announcement.
 pub const STEPS_FILE: &str = "steps";
-/// Between two looks whether the test still holds the code.
+/// Between two checks whether the test still holds the code.
 const HOLD_POLL: Duration = Duration::from_millis(5);
 
 /// A step that the code announces.

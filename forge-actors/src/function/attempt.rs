@@ -34,7 +34,7 @@ pub enum AttemptResult {
     /// The handler failed, panicked, took too long or could not be called: the job's status becomes `retry`,
     /// or `dead_letter` after the last attempt.
     HandlerError(Fault),
-    /// The handler was not started, or was stopped because the node stops; a begun attempt is given back.
+    /// The handler was not started, or was stopped because the node stops; a begun attempt does not count.
     Interrupted,
 }
 

@@ -13,7 +13,7 @@ use crate::cli::{Cluster, ClusterStep, Target};
 use crate::cmd::client::{Client, RequestIdentity, decode};
 use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::output;
-use crate::terminal::report::Report;
+use crate::terminal::report::{Exit, Report};
 use crate::terminal::table::{self, Column};
 
 /// Runs the subcommand.
@@ -27,19 +27,24 @@ pub async fn run(args: &Cluster, context: CommandContext<'_>) -> Result<(), Repo
 async fn print_status(target: &Target, context: CommandContext<'_>) -> Result<(), Report> {
     let client = client_of(target, context)?;
     let mut data = call(&client, "forge.nodes").await?;
-    let mut leaders = call(&client, "forge.leaders").await?;
+    let leaders = match call(&client, "forge.leaders").await {
+        // A node of an older version has no such function, and shows its nodes all the same.
+        Err(report) if report.exit == Exit::NotFound => None,
+        answer => Some(answer?),
+    };
     if context.global.json {
-        data["leaders"] = leaders["leaders"].take();
+        if let Some(mut leaders) = leaders {
+            data["leaders"] = leaders["leaders"].take();
+        }
         output::data(&data.to_string());
         return Ok(());
     }
-    let nodes = render(&decode(&data)?, context.palette());
-    let leaders: ClusterLeaders = decode(&leaders)?;
-    if leaders.leaders.is_empty() {
-        output::data(&nodes);
-    } else {
-        output::data(&format!("{nodes}\n{}", render_leaders(&leaders, context.palette())));
+    let mut text = render(&decode(&data)?, context.palette());
+    let leaders: Option<ClusterLeaders> = leaders.as_ref().map(decode).transpose()?;
+    if let Some(leaders) = leaders.filter(|leaders| !leaders.leaders.is_empty()) {
+        text = format!("{text}\n{}", render_leaders(&leaders, context.palette()));
     }
+    output::data(&text);
     Ok(())
 }
 

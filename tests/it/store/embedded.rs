@@ -82,7 +82,7 @@ async fn a_cluster_is_made_once_and_keeps_its_data() {
     second.stop().await.unwrap();
 }
 
-/// RowWriters of one row after the other, until they are stopped.
+/// Tasks that write one row after the other, until they are stopped.
 struct RowWriters {
     tasks: Vec<JoinHandle<Vec<i32>>>,
     counts: Arc<WriteCounts>,
