@@ -23,7 +23,7 @@ const POLL_ROWS_MAX: i32 = 20_000;
 /// Rows that one sweep deletes; when there are more, the next sweep follows at once.
 pub const SWEEP_ROWS_MAX: u32 = 5_000;
 /// Time limit of one statement of a sweep.
-pub(super) const SWEEP_TIMEOUT: Duration = secs(30);
+pub(super) const SWEEP_TIMEOUT: Duration = secs(5);
 /// Time limit of one statement that creates or drops the triggers of a table.
 pub(super) const CAPTURE_TIMEOUT: Duration = secs(30);
 /// How long a statement waits for a table's lock. All later writers of the table queue behind a statement

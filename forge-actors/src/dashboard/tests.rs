@@ -68,12 +68,14 @@ fn a_report_of_the_version_before_is_read() {
     let fields = |value: &mut serde_json::Value, name: &str| {
         value.as_object_mut().and_then(|fields| fields.remove(name)).expect("the field is sent")
     };
-    fields(&mut report["stats"], "election");
+    fields(&mut report["vitals"], "election");
+    fields(&mut report["vitals"], "figures");
     report["actors"].as_array_mut().expect("actors").iter_mut().for_each(|actor| {
         fields(actor, "duty");
     });
     let report: NodeReport = serde_json::from_value(report).expect("a report without what is new");
-    assert!(report.stats.election.is_none() && report.actors.iter().all(|actor| actor.duty.is_none()));
+    assert!(report.stats.election.is_none() && report.stats.figures.is_empty());
+    assert!(report.actors.iter().all(|actor| actor.duty.is_none()));
 }
 
 #[test]

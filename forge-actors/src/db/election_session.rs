@@ -18,14 +18,18 @@ use super::advisory_lock::{LockKey, query_bool, verify_exclusive};
 use super::database::Database;
 use super::error::{DatabaseError, no_answer};
 use super::session::{Activity, Session};
+use crate::kernel::time::millis;
 
 /// Number of checks for a transaction pooler before the session is used. On a busy pooler one check may pass
 /// by chance.
 const VERIFICATIONS: usize = 3;
 /// Postgres cancels a statement of the session that takes longer.
 const STATEMENT_TIMEOUT: &str = "2s";
-/// How long a statement of the session waits for the lock of a row or table.
-const ROW_LOCK_TIMEOUT: &str = "500ms";
+/// How long a statement of the session waits for the lock of a row or table, at most.
+const LOCK_WAIT_MAX: Duration = millis(500);
+/// It waits for this part of `idle_max`, at most, so that the next statement comes in time after several that
+/// waited.
+const LOCK_WAIT_PARTS: u32 = 12;
 /// Reads what a new session must know of its server process.
 const IDENTIFY: &str =
     "SELECT pg_backend_pid() AS pid, current_setting('server_version_num')::int4 AS version";
@@ -66,8 +70,9 @@ impl ElectionSession {
         // The settings follow the checks: through a pooler they would change a session of other clients.
         let settings = format!(
             "SET idle_session_timeout = {}; SET statement_timeout = '{STATEMENT_TIMEOUT}'; \
-             SET lock_timeout = '{ROW_LOCK_TIMEOUT}'",
-            idle_max.as_millis().max(1)
+             SET lock_timeout = {}",
+            idle_max.as_millis().max(1),
+            LOCK_WAIT_MAX.min(idle_max / LOCK_WAIT_PARTS).as_millis().max(1)
         );
         session.execute(AssertSqlSafe(settings), Activity::Pinned).await.map_err(failed)?;
         Ok(Self { session })

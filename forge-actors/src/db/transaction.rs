@@ -127,7 +127,7 @@ impl Transaction {
         Db::framed(Arc::clone(&self.root))
     }
 
-    /// The server process that runs it, for [`Database::cancel`](super::database::Database::cancel).
+    /// The server process that runs it.
     pub fn pid(&self) -> BackendPid {
         self.root.pid()
     }

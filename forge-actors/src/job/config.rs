@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::limits::RETENTION_MAX;
 use crate::kernel::time::{days, secs, serde_duration};
 use crate::subsystem::ConfigSection;
 
@@ -71,6 +72,9 @@ impl ConfigSection for JobConfig {
         }
         if self.poll_interval.is_zero() {
             broken.push("jobs.poll_interval is 0: the claimer would poll without a pause".to_owned());
+        }
+        if self.retention > RETENTION_MAX {
+            broken.push("jobs.retention is longer than 36500d, a hundred years".to_owned());
         }
         broken
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::time::days;
+
 /// Lifecycle events, and crashes, kept in memory by the journal; the oldest is overwritten.
 pub const JOURNAL_ENTRIES_MAX: usize = 512;
 /// Bytes of a backtrace that are kept; the rest is cut off and replaced by a mark.
@@ -10,6 +12,9 @@ pub const BACKTRACE_BYTES_MAX: usize = 16 * 1024;
 pub const CAUSE_BYTES_MAX: usize = 2 * 1024;
 /// Calls in one batch; a longer batch is refused whole.
 pub const BATCH_CALLS_MAX: usize = 100;
+/// The longest retention of a configuration; a longer one is refused. Postgres cannot subtract much more from
+/// the present.
+pub const RETENTION_MAX: Duration = days(36_500);
 /// Time limit of a handler whose attribute names none.
 pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest time limit that an attribute may name for a call with a waiting client.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::limits::RETENTION_MAX;
 use crate::kernel::time::{days, minutes, secs, serde_duration};
 use crate::subsystem::ConfigSection;
 
@@ -49,6 +50,9 @@ impl ConfigSection for LeaderConfig {
         }
         if self.retention.is_zero() {
             broken.push("leader.retention is 0: no term would ever be seen in the history".to_owned());
+        }
+        if self.retention > RETENTION_MAX {
+            broken.push("leader.retention is longer than 36500d, a hundred years".to_owned());
         }
         broken
     }

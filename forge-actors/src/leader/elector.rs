@@ -33,6 +33,8 @@ use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
 const OBSTACLE_RETRY: Duration = minutes(1);
 /// Longest time of a part of a round while this node holds no term; connecting is part of it.
 const ROUND_MAX: Duration = secs(5);
+/// Rounds that fail in a row until the node shows that it cannot lead: two leases.
+const FAILURES_SHOWN: u32 = 6;
 /// SQLSTATE of a row lock that was not granted in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// Time for a node that stops to end its terms; after that the session is dropped, and they count as lost.
@@ -55,6 +57,8 @@ pub(super) struct ElectorState {
     failures: u32,
     /// Leaderships whose lock was free and whose term could not begin. Logged once, until a term begins.
     unelected: BTreeSet<Leadership>,
+    /// Why no term begins: the last cause that is not a transaction of the last leader.
+    cause: Option<String>,
     next: Option<Timer>,
 }
 
@@ -112,7 +116,7 @@ impl Elector {
                 if std::mem::take(&mut state.failures) > 0 {
                     tracing::info!("leader election recovered");
                 }
-                self.shared.set_obstacle(None);
+                self.shared.set_obstacle(state.cause.clone());
                 Some(self.deps.config.renew_interval())
             }
             Err(error) => Some(self.round_failed(state, &error).await),
@@ -168,8 +172,17 @@ impl Elector {
             Ok(epoch) => self.apply(state, ElectionInput::Elected { leadership, epoch }, sent).await,
             Err(error) if session.is_lost() => Err(error.into()),
             Err(error) => {
-                if state.unelected.insert(leadership) {
-                    log_unelected(leadership, &error);
+                let first = state.unelected.insert(leadership);
+                if waits_for_lock(&error) {
+                    if first {
+                        tracing::info!(%leadership, "election waits for a transaction of the last leader");
+                    }
+                } else {
+                    let error = error_chain(&error);
+                    if first {
+                        tracing::warn!(%leadership, error, "election failed; retrying");
+                    }
+                    state.cause = Some(error);
                 }
                 Ok(session.unlock(&leadership.lock_key()).await?)
             }
@@ -210,6 +223,7 @@ impl Elector {
         let (deadline, seen) = watch::channel(sent + self.deps.config.local_deadline());
         state.deadlines.insert(leadership, deadline);
         state.unelected.remove(&leadership);
+        state.cause = None;
         self.shared.publish(leadership, Some(Term::new(leadership, epoch, self.deps.node, seen)));
         signals::elected(leadership);
         tracing::info!(%leadership, epoch, "elected leader");
@@ -248,8 +262,14 @@ impl Elector {
             }
             return OBSTACLE_RETRY;
         }
+        signals::round_failed();
         let error = error_chain(error);
-        if failed_before || !self.deps.database.state().borrow().is_up() {
+        let database_up = self.deps.database.state().borrow().is_up();
+        // An outage of the database has its own report, and one failure may be an interruption.
+        if database_up && state.failures >= FAILURES_SHOWN {
+            self.shared.set_obstacle(Some(error.clone()));
+        }
+        if failed_before || !database_up {
             tracing::debug!(error, "leader election failed; retrying");
         } else {
             tracing::warn!(error, "leader election failed; retrying");
@@ -273,16 +293,8 @@ impl Elector {
     }
 }
 
-/// Logs why a term did not begin although the lock was free. The next round tries again.
-fn log_unelected(leadership: Leadership, error: &sqlx::Error) {
-    let waits =
-        error.as_database_error().and_then(|error| error.code()).as_deref() == Some(LOCK_NOT_AVAILABLE);
-    let error = error_chain(error);
-    if waits {
-        tracing::info!(%leadership, error, "election waits for a transaction of the last leader");
-    } else {
-        tracing::warn!(%leadership, error, "election failed; retrying");
-    }
+fn waits_for_lock(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).as_deref() == Some(LOCK_NOT_AVAILABLE)
 }
 
 impl Actor for Elector {
@@ -303,6 +315,7 @@ impl Actor for Elector {
             deadlines: BTreeMap::new(),
             failures: 0,
             unelected: BTreeSet::new(),
+            cause: None,
             next: Some(cx.send_after(Duration::ZERO, ElectorMessage::RoundDue)),
         })
     }

@@ -16,7 +16,7 @@ use crate::supervise::{ChildSpec, Duty, RunReport, Schedule};
 /// Pause after a full batch: one node deletes what all nodes insert.
 const PAUSE: Duration = secs(1);
 /// Longest time of one batch.
-const STATEMENT_TIMEOUT: Duration = secs(10);
+const STATEMENT_TIMEOUT: Duration = secs(5);
 
 /// The rows of a table that are deleted when they are old.
 pub trait OldRows: Clone + Send + Sync + 'static {

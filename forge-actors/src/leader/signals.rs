@@ -11,6 +11,12 @@ pub const ELECTIONS_TOTAL: &str = "forge_leader_elections_total";
 pub const TERMS_ENDED_TOTAL: &str = "forge_leader_terms_ended_total";
 /// Counter: transactions of duties that were refused because their term was over, by `leadership`.
 pub const REFUSED_TOTAL: &str = "forge_leader_refused_total";
+/// Counter: rounds of this node's elector that failed: it renewed no term, and none of its terms goes on.
+pub const ROUNDS_FAILED_TOTAL: &str = "forge_leader_rounds_failed_total";
+
+pub(super) fn round_failed() {
+    metrics::counter!(ROUNDS_FAILED_TOTAL).increment(1);
+}
 
 pub(super) fn stands(leadership: Leadership) {
     metrics::gauge!(LEADING, "leadership" => leadership.name()).set(0.0);

@@ -46,7 +46,8 @@ pub(super) struct MutationRequest {
     pub(super) id: u32,
     pub(super) name: Arc<str>,
     pub(super) args: Bytes,
-    pub(super) idempotency_key: Option<IdempotencyKey>,
+    /// An invalid key refuses this mutation only.
+    pub(super) idempotency_key: Result<Option<IdempotencyKey>, InvalidIdempotencyKey>,
     pub(super) trace: TraceContext,
 }
 
@@ -171,8 +172,7 @@ fn subscribe(SubFields { id, name, args, version, .. }: SubFields<'_>) -> Result
 }
 
 fn mutate(MutFields { id, name, args, idem, trace, .. }: MutFields<'_>) -> Result<ClientFrame, Fault> {
-    let invalid_key = |error: InvalidIdempotencyKey| invalid_frame(format!("`idem`: {error}"));
-    let idempotency_key = idem.map(|key| key.parse().map_err(invalid_key)).transpose()?;
+    let idempotency_key = idem.map(|key| key.parse()).transpose();
     let trace = trace
         .and_then(|text| TraceContext::parse(&text))
         .map_or_else(TraceContext::new_root, TraceContext::child);

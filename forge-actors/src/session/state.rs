@@ -350,7 +350,7 @@ impl SessionState {
         if is_known {
             return vec![violation(format!("the mutation {id} has not ended"))];
         }
-        if let Some(fault) = self.refuse_mutation() {
+        if let Some(fault) = self.refuse_mutation(&request) {
             let MutationRequest { id, name, trace, .. } = request;
             let (result, receipt) = (Err(fault), Receipt::default());
             let refused = CompletedMutation { id, name, trace, result, receipt };
@@ -361,7 +361,7 @@ impl SessionState {
         self.run_next_mutation().into_iter().collect()
     }
 
-    fn refuse_mutation(&self) -> Option<Fault> {
+    fn refuse_mutation(&self, request: &MutationRequest) -> Option<Fault> {
         let refused = |code, message| Some(Fault::new(code, message).retry_after(secs(1)));
         if self.phase == SessionPhase::Leaving {
             return refused(Code::Unavailable, "the node is stopping; connect again");
@@ -369,7 +369,8 @@ impl SessionState {
         if self.waiting.len().max(self.awaited.len()) >= self.limits.mutations_waiting_max {
             return refused(Code::Overloaded, "too many mutations of this connection wait");
         }
-        None
+        let invalid = request.idempotency_key.as_ref().err()?;
+        Some(Fault::new(Code::BadRequest, format!("`idem`: {invalid}")))
     }
 
     /// Starts the next mutation when none runs. While the token has lapsed no mutation starts.
@@ -379,6 +380,8 @@ impl SessionState {
         }
         let (request, caller) = self.waiting.pop_front()?;
         let MutationRequest { id, name, args, idempotency_key, trace } = request;
+        // An invalid key was refused before the mutation waited.
+        let idempotency_key = idempotency_key.unwrap_or_default();
         self.running = Some(id);
         let invocation =
             Invocation { id: RequestId::new(), name, args, caller, trace, deadline: None, idempotency_key };

@@ -13,7 +13,8 @@
 //! dependencies; it is also the order in which the supervisor starts the children. They stop in reverse.
 //!
 //! Adding a subsystem: a folder with `subsystem.rs` (an `impl Subsystem`), and the line
-//! `SubsystemEntry::of::<..>()` in `tree.rs`. Everything else follows from these two.
+//! `SubsystemEntry::of::<..>()` in `tree.rs`. What the diagram shows follows from these two; ARCHITECTURE.md
+//! names the lines that the tests ask for beside them.
 //!
 //! Invariants
 //! - The paths of actors are statics ([`ActorPath`]); child ids, checks and protections use the same static.

@@ -29,7 +29,7 @@ use super::context::{Context, Timer};
 use super::duty::{Duty, DutyOutcome, PeriodicHandle, PeriodicStatus, RunError, RunReport, Schedule};
 use super::signals;
 use super::spec::ChildSpec;
-use crate::kernel::error_chain::error_chain;
+use crate::kernel::error_chain::error_causes;
 use crate::kernel::time::{Timestamp, secs};
 
 /// Time for a run that is under way when the actor is asked to stop; then it is cut.
@@ -146,6 +146,8 @@ impl<D: Duty> Periodic<D> {
             for caller in state.waiting.drain(..) {
                 caller.send(Err(RunError::NotLeader));
             }
+            // A term whose message was dropped is found then.
+            state._due = Some(cx.send_after(self.schedule.interval, PeriodicMessage::Due));
             return;
         };
         let (give_back, back) = oneshot::channel();
@@ -249,7 +251,11 @@ async fn run_once<D: Duty>(
         () = term_end => Err(RunError::TermEnded),
         ended = timeout(limit, duty.run(term)) => match ended {
             Ok(Ok(report)) => Ok(report),
-            Ok(Err(fault)) => Err(RunError::Failed { cause: error_chain(&fault).into() }),
+            Ok(Err(fault)) => {
+                // The text of a fault is for callers; an operator needs what it keeps from them.
+                let cause = error_causes(&fault).unwrap_or_else(|| fault.to_string());
+                Err(RunError::Failed { cause: cause.into() })
+            }
             Err(_) => Err(RunError::TimedOut { limit }),
         },
     }

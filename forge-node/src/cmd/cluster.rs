@@ -13,7 +13,7 @@ use crate::cli::{Cluster, ClusterStep, Target};
 use crate::cmd::client::{Client, RequestIdentity, decode};
 use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::output;
-use crate::terminal::report::{Exit, Report};
+use crate::terminal::report::Report;
 use crate::terminal::table::{self, Column};
 
 /// Runs the subcommand.
@@ -27,22 +27,24 @@ pub async fn run(args: &Cluster, context: CommandContext<'_>) -> Result<(), Repo
 async fn print_status(target: &Target, context: CommandContext<'_>) -> Result<(), Report> {
     let client = client_of(target, context)?;
     let mut data = call(&client, "forge.nodes").await?;
-    let leaders = match call(&client, "forge.leaders").await {
-        // A node of an older version has no such function, and shows its nodes all the same.
-        Err(report) if report.exit == Exit::NotFound => None,
-        answer => Some(answer?),
-    };
+    // The nodes are shown all the same when the leaders are not known, for example by an older version.
+    let leaders = call(&client, "forge.leaders").await;
     if context.global.json {
-        if let Some(mut leaders) = leaders {
+        if let Ok(mut leaders) = leaders {
             data["leaders"] = leaders["leaders"].take();
         }
         output::data(&data.to_string());
         return Ok(());
     }
     let mut text = render(&decode(&data)?, context.palette());
-    let leaders: Option<ClusterLeaders> = leaders.as_ref().map(decode).transpose()?;
-    if let Some(leaders) = leaders.filter(|leaders| !leaders.leaders.is_empty()) {
-        text = format!("{text}\n{}", render_leaders(&leaders, context.palette()));
+    match leaders {
+        Err(report) => text = format!("{text}\nthe leaders are not known: {}", report.message),
+        Ok(leaders) => {
+            let leaders: ClusterLeaders = decode(&leaders)?;
+            if !leaders.leaders.is_empty() {
+                text = format!("{text}\n{}", render_leaders(&leaders, context.palette()));
+            }
+        }
     }
     output::data(&text);
     Ok(())

@@ -34,11 +34,15 @@ struct Candidate {
 
 impl Candidate {
     async fn start(database: &Database, name: &str) -> Self {
+        Self::with(database, name, LeaderConfig::default()).await
+    }
+
+    async fn with(database: &Database, name: &str, config: LeaderConfig) -> Self {
         let deps = LeaderDeps {
             node: NodeId::new(),
             node_name: name.to_owned(),
             database: database.clone(),
-            config: LeaderConfig::default(),
+            config,
         };
         let (leader, child) = Leader::new(deps);
         let terms = leader.stand_for(DUTY);
@@ -246,6 +250,48 @@ async fn a_lost_session_ends_the_term_and_the_node_is_elected_anew() {
     assert!(!term.is_held() && next.is_held());
     assert_eq!(history(&scratch).await, [(1, "only".to_owned(), LeaderEnd::Lost)]);
     only.stop().await;
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_elections_fail_says_why_until_they_succeed() {
+    let scratch = migrated().await;
+    let mut outside = scratch.connect().await;
+    execute(&mut outside, "ALTER TABLE forge_leaders RENAME TO away").await;
+    let mut candidate = Candidate::start(&scratch.database, "only").await;
+    until("the obstacle is shown", LIMIT, async || candidate.leader.obstacle().is_some()).await;
+    let obstacle = candidate.leader.obstacle().unwrap_or_default();
+    assert!(obstacle.contains("\"forge_leaders\" does not exist"), "{obstacle}");
+    execute(&mut outside, "ALTER TABLE away RENAME TO forge_leaders").await;
+    candidate.leads(0).await;
+    until("the obstacle is gone", LIMIT, async || candidate.leader.obstacle().is_none()).await;
+    candidate.stop().await;
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_election_that_waits_for_a_row_costs_no_term_of_another_leadership() {
+    let scratch = migrated().await;
+    let mut outside = scratch.connect().await;
+    let row = "INSERT INTO forge_leaders (name, epoch, node_id, node_name)
+               VALUES ('locked', 1, '00000000-0000-0000-0000-000000000001', 'last')";
+    execute(&mut outside, row).await;
+    execute(&mut outside, "BEGIN; SELECT FROM forge_leaders WHERE name = 'locked' FOR KEY SHARE").await;
+    let config = LeaderConfig { lease: Duration::from_secs(1), ..LeaderConfig::default() };
+    let mut candidate = Candidate::with(&scratch.database, "only", config).await;
+    let mut locked = candidate.leader.stand_for(Leadership::new("locked"));
+    candidate.leads(0).await;
+    until("the term has lasted for five leases", LIMIT, async || {
+        let mut led = leaders(&scratch).await;
+        led.retain(|leader| leader.name == DUTY.name());
+        led.iter().all(|leader| (leader.renewed_at - leader.elected_at).num_seconds() >= 5)
+    })
+    .await;
+    assert_eq!(candidate.term().map(|term| term.epoch), Some(1));
+    execute(&mut outside, "COMMIT").await;
+    let elected = locked.wait_for(|term| term.as_ref().is_some_and(|term| term.epoch == 2));
+    drop(tokio::time::timeout(LIMIT, elected).await.expect("elected in time").unwrap());
+    candidate.stop().await;
     scratch.drop().await;
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::kernel::commit::{Receipt, Xid};
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::idempotency_key::IdempotencyKey;
+use crate::kernel::idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
 use crate::kernel::invocation::Identity;
 use crate::kernel::time::{Timestamp, millis, secs};
 use crate::kernel::trace::TraceContext;
@@ -109,7 +109,7 @@ fn mutation(id: u32) -> ClientFrame {
         id,
         name: "a.b".into(),
         args: Bytes::from_static(b"{}"),
-        idempotency_key: Some("k".parse().expect("a key")),
+        idempotency_key: Ok(Some("k".parse().expect("a key"))),
         trace,
     })
 }
@@ -253,6 +253,15 @@ fn mutations_wait_for_the_next_token() {
     // The mutation that ana sent runs neither as ben nor as ana, whose token has expired.
     let mut session = sent_before_and_after();
     assert_eq!(subject(&session.receive(12, auth(Some("ben/100")))), None);
+}
+
+#[test]
+fn an_invalid_idempotency_key_refuses_its_mutation_only() {
+    let mut session = Session::greeted(Some("ana/100"));
+    let ClientFrame::Mutate(request) = mutation(1) else { panic!("it is a mutation") };
+    let request = MutationRequest { idempotency_key: Err(InvalidIdempotencyKey), ..request };
+    assert!(is_refused(&session.receive(1, ClientFrame::Mutate(request)), Code::BadRequest));
+    assert!(matches!(session.mutate(1).as_slice(), [SessionOutput::RunMutation(1, _)]), "the number is free");
 }
 
 #[test]
