@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use serde_json::{Value, json};
 
 use crate::app::node::{NodeReport, NodeView, Peers};
 use crate::kernel::ids::NodeId;
@@ -53,6 +54,15 @@ async fn report_of(peers: &dyn Peers, node: NodeId) -> Option<NodeReport> {
     let answer = peers.invoke(node, invocation, ANSWER_MAX).await;
     let report = answer
         .map_err(|fault| fault.to_string())
-        .and_then(|json| serde_json::from_slice(&json).map_err(|error| error.to_string()));
+        .and_then(|json| read_report(&json).map_err(|error| error.to_string()));
     report.inspect_err(|error| tracing::debug!(%node, error, "node did not send its report")).ok()
+}
+
+/// Reads a report, also one of the version before, which has no list of figures.
+pub(super) fn read_report(json: &[u8]) -> serde_json::Result<NodeReport> {
+    let mut report: Value = serde_json::from_slice(json)?;
+    if let Some(stats) = report.get_mut("vitals").and_then(Value::as_object_mut) {
+        stats.entry("figures").or_insert_with(|| json!([]));
+    }
+    serde_json::from_value(report)
 }

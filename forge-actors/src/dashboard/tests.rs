@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
+use super::collector::read_report;
 use super::window::{ActorPage, ActorSort, TreeRequest, page};
 use crate::app::node::NodeReport;
 use crate::kernel::ids::NodeId;
@@ -73,7 +74,7 @@ fn a_report_of_the_version_before_is_read() {
     report["actors"].as_array_mut().expect("actors").iter_mut().for_each(|actor| {
         fields(actor, "duty");
     });
-    let report: NodeReport = serde_json::from_value(report).expect("a report without what is new");
+    let report = read_report(report.to_string().as_bytes()).expect("a report without what is new");
     assert!(report.stats.election.is_none() && report.stats.figures.is_empty());
     assert!(report.actors.iter().all(|actor| actor.duty.is_none()));
 }

@@ -30,8 +30,7 @@ pub struct NodeStats {
     pub database: Option<DatabaseUsage>,
     /// The node's part in the elections of leaders.
     pub election: Option<ElectionStats>,
-    /// Figures of subsystems that the fields above do not name; the version before sends none.
-    #[serde(default)]
+    /// Figures of subsystems that the fields above do not name.
     pub figures: Vec<Figure>,
 }
 
