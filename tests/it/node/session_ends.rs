@@ -69,7 +69,6 @@ fn corpus() -> Vec<(Message, u16)> {
         (text(r#"{"type":"ping","id":4294967296}"#), 4400),
         (text(r#"{"type":"ping","id":1,"more":1}"#), 4400),
         (text(r#"{"type":"sub","id":1}"#), 4400),
-        (text(r#"{"type":"mut","id":1,"name":"probe.put","idem":""}"#), 4400),
         (text(&deep), 4400),
         (Message::binary(vec![1, 2, 3]), 4400),
         (Message::text("x".repeat(300_000)), 1009),

@@ -72,6 +72,12 @@ async fn a_change_reaches_everyone_who_watches() {
             "{first}"
         );
     }
+    // A key that is none refuses its mutation, and not the connection.
+    let args = json!({ "id": 1, "title": "none" });
+    ana.send(json!({ "type": "mut", "id": 6, "name": "live.retitle", "args": args, "idem": "order 6" }))
+        .await;
+    let refused = ana.frame().await;
+    assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(6), &json!("BAD_REQUEST")), "{refused}");
     // A mutation over the WebSocket: its result, and in which state its writes are.
     let args = json!({ "id": 1, "title": "one" });
     ana.send(json!({ "type": "mut", "id": 7, "name": "live.retitle", "args": args, "idem": "k1" })).await;
