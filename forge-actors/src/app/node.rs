@@ -145,8 +145,8 @@ pub struct NodeReport {
     pub actors: Vec<ActorInfo>,
     /// The newest events of its actors, oldest first.
     pub events: Vec<Event>,
-    /// How busy the node is. Its name on the wire is that of the version before, so that nodes of both versions
-    /// read each other's reports.
+    /// How busy the node is. Its name on the wire is that of the version before, so that nodes of both
+    /// versions read each other's reports.
     #[serde(rename = "vitals")]
     pub stats: NodeStats,
     /// Its connections.

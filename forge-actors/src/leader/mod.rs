@@ -35,8 +35,8 @@
 //!   next one is elected, and what comes later is refused. There is no window in which two leaders write.
 //! - The check is a statement of the transaction and no SQL function, since the transaction then fails with a
 //!   typed error, and no duty's statement can forget the check: duties get their transactions from the term.
-//! - A transaction of a duty may idle for [`IDLE_MAX`] only, its statements wait half a second for a lock, and
-//!   each has a time limit: 5 s, and 30 s where partitions are captured because no event trigger reports
+//! - A transaction of a duty may idle for [`IDLE_MAX`] only, its statements wait half a second for a lock,
+//!   and each has a time limit: 5 s, and 30 s where partitions are captured because no event trigger reports
 //!   them. A leader that freezes or is cut off during a statement holds up the next election of that
 //!   leadership until both have passed.
 //! - A term that has ended never comes back: a node that is elected again gets a new epoch.

@@ -66,7 +66,11 @@ const TYPES: &[&str] = &[
 ];
 
 /// `file word` and why the word is right there.
-const ALLOWED: &[(&str, &str)] = &[];
+const ALLOWED: &[(&str, &str)] = &[
+    ("forge-actors/src/app/node.rs vitals", "the name on the wire that the version before reads"),
+    ("forge-actors/src/dashboard/collector.rs vitals", "the name on the wire"),
+    ("forge-actors/src/dashboard/tests.rs vitals", "the name on the wire"),
+];
 
 /// Where people read words.
 const READ: &[&str] = &[".rs", ".sql", ".md", ".toml", ".ts", ".svelte"];
