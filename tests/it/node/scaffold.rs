@@ -28,7 +28,8 @@ async fn a_new_application_builds_and_runs() {
     assert_eq!(built.stderr, "", "a new application builds without a warning");
 
     let database = Database::create().await;
-    let start = Node::builder(Binary::Forge).directory(&shop).database(&database);
+    // The start asks cargo once more, which waits for a build that holds the folder.
+    let start = Node::builder(Binary::Forge).directory(&shop).database(&database).patience(BUILD);
     let node = start.start().await;
     let ana = json!({ "email": "ana@example.com", "name": "Ana", "password": "correct horse battery" });
     let token = node.call("users.sign_up", ana, None).await.data()["token"].as_str().map(str::to_owned);
