@@ -2,6 +2,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::config::JobConfig;
 use super::leases::LeaseTable;
 use super::planner::{ClaimPlanner, ClaimStep};
 use super::state::{STATUS_CHANGES, Transition, is_finished};
@@ -11,6 +12,7 @@ use crate::function::AttemptResult;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 use crate::kernel::time::{hours, millis, secs};
+use crate::subsystem::ConfigSection;
 
 const BACKOFF: RetryBackoff = RetryBackoff::Exponential { base: secs(1), max: secs(60) };
 
@@ -299,4 +301,20 @@ fn a_begin_counts_an_attempt_and_renews_the_lease() {
         (leases.begun(), job.record.begun, job.record.attempts_begun, job.record.waited),
         (1, true, 1, secs(3))
     );
+}
+
+#[test]
+fn a_configuration_that_could_not_run_jobs_is_refused() {
+    let check = |change: &dyn Fn(&mut JobConfig), key: &str| {
+        let mut config = JobConfig::default();
+        change(&mut config);
+        let broken = config.validate();
+        assert!(broken.len() == 1 && broken[0].starts_with(key), "{broken:?}");
+    };
+    assert_eq!(JobConfig::default().validate(), Vec::<String>::new());
+    check(&|config| config.concurrency = 0, "jobs.concurrency");
+    check(&|config| config.concurrency = 1_001, "jobs.concurrency");
+    check(&|config| config.lease = millis(1_999), "jobs.lease");
+    check(&|config| config.poll_interval = millis(0), "jobs.poll_interval");
+    check(&|config| config.retention = hours(24 * 36_501), "jobs.retention");
 }

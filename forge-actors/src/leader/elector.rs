@@ -33,7 +33,7 @@ use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
 const OBSTACLE_RETRY: Duration = minutes(1);
 /// Longest time of a part of a round while this node holds no term; connecting is part of it.
 const ROUND_MAX: Duration = secs(5);
-/// Rounds that fail in a row until the node shows that it cannot lead: two leases.
+/// Rounds that fail in a row until the node shows that it cannot lead: two leases, when each fails at once.
 const FAILURES_SHOWN: u32 = 6;
 /// SQLSTATE of a row lock that was not granted in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -57,13 +57,13 @@ pub(super) struct ElectorState {
     failures: u32,
     /// Leaderships whose lock was free and whose term could not begin. Logged once, until a term begins.
     unelected: BTreeSet<Leadership>,
-    /// Why no term begins: the last cause that is not a transaction of the last leader.
+    /// Why a term could not begin in the last campaign, unless a transaction of the last leader is open.
     cause: Option<String>,
     next: Option<Timer>,
 }
 
 impl ElectorState {
-    /// When a round must be over: before the first term that is held can be lost.
+    /// When a part of a round must be over: before the first term that is held can be lost.
     fn round_limit(&self) -> Instant {
         let deadline = self.deadlines.values().map(|deadline| *deadline.borrow()).min();
         deadline.unwrap_or_else(|| Instant::now() + ROUND_MAX)
@@ -148,6 +148,7 @@ impl Elector {
 
     /// Tries to be elected wherever this node does not lead.
     async fn campaign(&self, state: &mut ElectorState) -> Result<(), RoundError> {
+        state.cause = None;
         let wanted = state.election.wanted();
         let Some(session) = &mut state.session else { return Ok(()) };
         if wanted.is_empty() {
@@ -223,7 +224,6 @@ impl Elector {
         let (deadline, seen) = watch::channel(sent + self.deps.config.local_deadline());
         state.deadlines.insert(leadership, deadline);
         state.unelected.remove(&leadership);
-        state.cause = None;
         self.shared.publish(leadership, Some(Term::new(leadership, epoch, self.deps.node, seen)));
         signals::elected(leadership);
         tracing::info!(%leadership, epoch, "elected leader");

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::config::LeaderConfig;
 use super::leadership::Leadership;
 use super::state::{Election, ElectionEffect, ElectionInput, TermEnd};
-use crate::kernel::time::{millis, secs};
+use crate::kernel::time::{days, millis, secs};
 use crate::subsystem::ConfigSection;
 
 const JOBS: Leadership = Leadership::new("jobs");
@@ -104,6 +104,9 @@ fn a_leader_stops_itself_before_the_lock_is_freed_and_may_miss_a_renewal() {
     assert!(
         broken.len() == 2 && broken[0].contains("leader.lease") && broken[1].contains("leader.retention")
     );
+    let kept = |retention| LeaderConfig { retention, ..LeaderConfig::default() }.validate();
+    assert_eq!(kept(days(36_500)), Vec::<String>::new());
+    assert!(kept(days(36_501))[0].contains("leader.retention"));
 }
 
 #[test]

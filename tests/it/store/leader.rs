@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use forge_actors::db::advisory_lock::LockKey;
 use forge_actors::db::config::DatabaseConfig;
 use forge_actors::db::database::Database;
 use forge_actors::db::election_session::ElectionSession;
@@ -265,6 +266,65 @@ async fn a_node_whose_elections_fail_says_why_until_they_succeed() {
     execute(&mut outside, "ALTER TABLE away RENAME TO forge_leaders").await;
     candidate.leads(0).await;
     until("the obstacle is gone", LIMIT, async || candidate.leader.obstacle().is_none()).await;
+    candidate.stop().await;
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_term_that_cannot_begin_is_an_obstacle_only_while_this_node_could_lead() {
+    let scratch = migrated().await;
+    let mut outside = scratch.connect().await;
+    let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+                  AS 'BEGIN RAISE EXCEPTION ''not today''; END';
+                  CREATE TRIGGER refuse BEFORE INSERT ON forge_leaders
+                  FOR EACH ROW WHEN (NEW.name = 'duty') EXECUTE FUNCTION refuse()";
+    execute(&mut outside, refuse).await;
+    let mut candidate = Candidate::start(&scratch.database, "only").await;
+    let obstacle = || candidate.leader.obstacle().unwrap_or_default();
+    until("the obstacle is shown", LIMIT, async || obstacle().contains("not today")).await;
+    // Another session holds the lock, so nothing stands in the way of this node any more.
+    let mut other = ElectionSession::open(&scratch.database, "other", LIMIT).await.unwrap();
+    let key = [LockKey::forge(&format!("leader/{DUTY}"))];
+    while other.try_lock(&key).await.unwrap() != [true] {
+        tokio::task::yield_now().await;
+    }
+    until("the obstacle is gone", LIMIT, async || candidate.leader.obstacle().is_none()).await;
+    execute(&mut outside, "DROP TRIGGER refuse ON forge_leaders").await;
+    drop(other);
+    candidate.leads(0).await;
+    candidate.stop().await;
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_is_above_those_of_the_history() {
+    let scratch = migrated().await;
+    let mut outside = scratch.connect().await;
+    let row =
+        "INSERT INTO forge_leader_history (name, epoch, node_id, node_name, elected_at, renewed_at, reason)
+               VALUES ('duty', 7, '00000000-0000-0000-0000-000000000001', 'last', now(), now(), 'lost')";
+    execute(&mut outside, row).await;
+    let mut candidate = Candidate::start(&scratch.database, "only").await;
+    assert_eq!(candidate.leads(0).await.epoch, 8);
+    candidate.stop().await;
+    scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_duty_waits_shortly_for_a_lock() {
+    let scratch = migrated().await;
+    let mut outside = scratch.connect().await;
+    execute(&mut outside, "CREATE TABLE written (epoch int8)").await;
+    let mut candidate = Candidate::start(&scratch.database, "only").await;
+    let term = candidate.leads(0).await;
+    execute(&mut outside, "BEGIN; LOCK TABLE written IN SHARE MODE").await;
+    let transaction = term.begin(&scratch.database, "duty", STATEMENT).await.unwrap();
+    let insert = sqlx::query("INSERT INTO written VALUES (1)").execute(&transaction.db()).await;
+    let code =
+        insert.unwrap_err().as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+    assert_eq!(code.as_deref(), Some("55P03"), "not cut by the time limit of the statement");
+    transaction.rollback().await;
+    execute(&mut outside, "COMMIT").await;
     candidate.stop().await;
     scratch.drop().await;
 }
