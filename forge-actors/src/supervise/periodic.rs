@@ -123,20 +123,22 @@ struct PeriodicState<D: Duty> {
     waiting: Callers,
     /// Failed runs since the last success.
     failures: u32,
+    /// The term of the last run; `None` before the first one, and after the term ended.
+    last_term: Option<D::Term>,
     /// Fires when the next run is due; unset during a run, and without a term.
     _due: Option<Timer>,
 }
 
 /// Where the duty is: with the actor, or in the task of a run, which hands it back.
-enum DutyState<D: Duty> {
+enum DutyState<D> {
     Idle(D),
-    InRun { back: oneshot::Receiver<D>, term: D::Term },
+    InRun(oneshot::Receiver<D>),
 }
 
 impl<D: Duty> Periodic<D> {
     /// Starts a run, unless one is under way. Without a term it answers the waiting callers with `NotLeader`.
     fn begin(&self, cx: &Context<PeriodicMessage>, state: &mut PeriodicState<D>) {
-        if matches!(state.duty, DutyState::InRun { .. }) {
+        if matches!(state.duty, DutyState::InRun(_)) {
             return;
         }
         state._due = None;
@@ -146,15 +148,16 @@ impl<D: Duty> Periodic<D> {
             for caller in state.waiting.drain(..) {
                 caller.send(Err(RunError::NotLeader));
             }
+            state.last_term = None;
             // A term whose message was dropped is found then.
             state._due = Some(cx.send_after(self.schedule.interval, PeriodicMessage::Due));
             return;
         };
         let (give_back, back) = oneshot::channel();
-        let in_run = DutyState::InRun { back, term: term.clone() };
-        let DutyState::Idle(mut duty) = std::mem::replace(&mut state.duty, in_run) else {
+        let DutyState::Idle(mut duty) = std::mem::replace(&mut state.duty, DutyState::InRun(back)) else {
             return;
         };
+        state.last_term = Some(term.clone());
         state.served = std::mem::take(&mut state.waiting);
         let (terms, limit) = (self.terms.clone(), self.schedule.time_limit);
         let (began, start) = (Instant::now(), chrono::Utc::now());
@@ -168,10 +171,8 @@ impl<D: Duty> Periodic<D> {
     }
 
     fn ended(&self, cx: &Context<PeriodicMessage>, state: &mut PeriodicState<D>, end: DutyRunEnd) {
-        let DutyState::InRun { back, term } = &mut state.duty else { return };
+        let DutyState::InRun(back) = &mut state.duty else { return };
         let Ok(duty) = back.try_recv() else { return };
-        // The message of a term that began during the run found the run under way.
-        let term_changed = self.terms.borrow().as_ref() != Some(&*term);
         state.duty = DutyState::Idle(duty);
         self.count(cx, state, &end.result);
         let failures = state.failures;
@@ -187,11 +188,17 @@ impl<D: Duty> Periodic<D> {
         for caller in state.served.drain(..) {
             caller.send(end.result.clone());
         }
-        if !state.waiting.is_empty() || term_changed {
+        // The message of a term that began during the run found the run under way.
+        if !state.waiting.is_empty() || self.is_new_term(state) {
             return self.begin(cx, state);
         }
         let pause = self.schedule.pause(&end.result, state.failures, fastrand::f64());
         state._due = Some(cx.send_after(pause, PeriodicMessage::Due));
+    }
+
+    /// True when the present term is not that of the last run.
+    fn is_new_term(&self, state: &PeriodicState<D>) -> bool {
+        *self.terms.borrow() != state.last_term
     }
 
     /// Counts a run. Logs the first of several failures, and the success after them.
@@ -288,6 +295,7 @@ impl<D: Duty> Actor for Periodic<D> {
             served: Callers::new(),
             waiting: Callers::new(),
             failures: 0,
+            last_term: None,
             _due: Some(cx.send_after(first, PeriodicMessage::Due)),
         })
     }
@@ -299,7 +307,10 @@ impl<D: Duty> Actor for Periodic<D> {
         state: &mut PeriodicState<D>,
     ) -> Result<(), ActorError> {
         match message {
-            PeriodicMessage::Due | PeriodicMessage::TermChanged => self.begin(cx, state),
+            PeriodicMessage::Due => self.begin(cx, state),
+            // A run that ended meanwhile may have begun the run of the new term.
+            PeriodicMessage::TermChanged if self.is_new_term(state) => self.begin(cx, state),
+            PeriodicMessage::TermChanged => {}
             PeriodicMessage::RunNow(caller) => {
                 Self::wait(state, caller);
                 self.begin(cx, state);
@@ -310,7 +321,7 @@ impl<D: Duty> Actor for Periodic<D> {
     }
 
     async fn stop(&self, _: &Context<PeriodicMessage>, state: &mut PeriodicState<D>) {
-        if let DutyState::InRun { back, .. } = &mut state.duty
+        if let DutyState::InRun(back) = &mut state.duty
             && let Ok(Ok(duty)) = timeout(STOP_PATIENCE, back).await
         {
             state.duty = DutyState::Idle(duty);

@@ -148,7 +148,7 @@ async fn an_elected_duty_runs_only_in_its_term() {
     script.hangs.store(false, SeqCst);
     // The run of the old term is cut, unless it has just ended; one of the new term follows.
     terms.send_replace(Some(8));
-    until(&handle, |status| status.runs >= 2 && status.last_result.as_ref().is_some_and(Result::is_ok)).await;
+    until(&handle, |status| status.runs == 2 && status.last_result.as_ref().is_some_and(Result::is_ok)).await;
     terms.send_replace(None);
     until(&handle, |status| !status.leading).await;
     assert_eq!(handle.run_now(PATIENCE).await, Err(RunError::NotLeader));
