@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use forge_actors::dashboard::actors::NodeActors;
 use forge_actors::supervise::{ActorInfo, ActorState};
+use serde_json::json;
 
 use crate::cli::Actors;
-use crate::cmd::client::{Client, RequestIdentity, decode};
+use crate::cmd::client::{Client, decode};
 use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::output;
 use crate::terminal::report::Report;
@@ -22,11 +23,9 @@ const ERROR_CHARS_MAX: usize = 60;
 
 /// Prints the tree, once or every second.
 pub async fn run(args: &Actors, context: CommandContext<'_>) -> Result<(), Report> {
-    let loaded = context.load(&[])?;
-    let client = Client::new(&loaded, &args.target, RequestIdentity::Administrator)?;
+    let client = Client::of_administrator(&args.target, context)?;
     loop {
-        let answer = client.post("/rpc/forge.actors", "{}".to_owned()).await?;
-        let data = answer.get("data").cloned().unwrap_or_default();
+        let data = client.call("forge.actors", &json!({})).await?;
         let text = if context.global.json {
             data.to_string()
         } else {

@@ -10,6 +10,8 @@ use serde_json::Value;
 use crate::boot::secret;
 use crate::cli::Target;
 use crate::config::load::Loaded;
+use crate::terminal::context::CommandContext;
+use crate::terminal::output;
 use crate::terminal::report::{Exit, Report};
 use forge_actors::gateway::config::GatewayConfig;
 
@@ -101,6 +103,20 @@ impl Client {
             Report::new(Exit::Failed, "http-client", "no HTTP client can be made").cause(error)
         })?;
         Ok(Self { http, url: url.trim_end_matches('/').to_owned(), credential })
+    }
+
+    /// A client for the commands of an administrator.
+    ///
+    /// # Errors
+    /// Those of the configuration, and those of [`new`](Self::new).
+    pub fn of_administrator(target: &Target, context: CommandContext<'_>) -> Result<Self, Report> {
+        Self::new(&context.load(&[])?, target, RequestIdentity::Administrator)
+    }
+
+    /// Calls a function of the node, and returns the data of its answer.
+    pub async fn call(&self, function: &str, args: &Value) -> Result<Value, Report> {
+        let mut answer = self.post(&format!("/rpc/{function}"), args.to_string()).await?;
+        Ok(answer["data"].take())
     }
 
     /// `GET path`.
@@ -230,4 +246,18 @@ pub(super) fn decode<T: DeserializeOwned>(data: &Value) -> Result<T, Report> {
         let message = "the node's answer does not fit this version of Forge";
         Report::new(Exit::Drift, "other-version", message).cause(error)
     })
+}
+
+/// Prints the data of an answer: with `--json` as it is, otherwise as `render` draws it.
+pub(super) fn print<T: DeserializeOwned>(
+    data: &Value,
+    context: CommandContext<'_>,
+    render: impl FnOnce(T) -> String,
+) -> Result<(), Report> {
+    if context.global.json {
+        output::data(&data.to_string());
+        return Ok(());
+    }
+    output::data(&render(decode(data)?));
+    Ok(())
 }

@@ -7,10 +7,10 @@ use forge_actors::dashboard::nodes::ClusterNodes;
 use forge_actors::kernel::node::{NodeInfo, NodeState};
 use forge_actors::kernel::time::Timestamp;
 use forge_actors::leader::store::{EndedTerm, LeaderEnd, LeaderInfo, LeaderState};
-use serde_json::Value;
+use serde_json::json;
 
 use crate::cli::{Cluster, ClusterStep, Target};
-use crate::cmd::client::{Client, RequestIdentity, decode};
+use crate::cmd::client::{Client, decode, print};
 use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::output;
 use crate::terminal::report::Report;
@@ -25,10 +25,10 @@ pub async fn run(args: &Cluster, context: CommandContext<'_>) -> Result<(), Repo
 }
 
 async fn print_status(target: &Target, context: CommandContext<'_>) -> Result<(), Report> {
-    let client = client_of(target, context)?;
-    let mut data = call(&client, "forge.nodes").await?;
+    let client = Client::of_administrator(target, context)?;
+    let mut data = client.call("forge.nodes", &json!({})).await?;
     // The nodes are shown all the same when the leaders are not known, for example by an older version.
-    let leaders = call(&client, "forge.leaders").await;
+    let leaders = client.call("forge.leaders", &json!({})).await;
     if context.global.json {
         if let Ok(mut leaders) = leaders {
             data["leaders"] = leaders["leaders"].take();
@@ -51,31 +51,19 @@ async fn print_status(target: &Target, context: CommandContext<'_>) -> Result<()
 }
 
 async fn print_leaders(target: &Target, context: CommandContext<'_>) -> Result<(), Report> {
-    let data = call(&client_of(target, context)?, "forge.leaders").await?;
-    if context.global.json {
-        output::data(&data.to_string());
-        return Ok(());
-    }
-    let leaders: ClusterLeaders = decode(&data)?;
-    let palette = context.palette();
-    match (leaders.leaders.is_empty(), leaders.ended.is_empty()) {
-        (true, _) => output::data("no leader was elected yet"),
-        (false, true) => output::data(&render_leaders(&leaders, palette)),
+    let data = Client::of_administrator(target, context)?.call("forge.leaders", &json!({})).await?;
+    print(&data, context, |leaders: ClusterLeaders| render_terms(&leaders, context.palette()))
+}
+
+/// The leaderships, and below them the ended terms.
+fn render_terms(cluster: &ClusterLeaders, palette: Palette) -> String {
+    match (cluster.leaders.is_empty(), cluster.ended.is_empty()) {
+        (true, _) => "no leader was elected yet".to_owned(),
+        (false, true) => render_leaders(cluster, palette),
         (false, false) => {
-            let (present, ended) = (render_leaders(&leaders, palette), render_ended(&leaders, palette));
-            output::data(&format!("{present}\n{ended}"));
+            format!("{}\n{}", render_leaders(cluster, palette), render_ended(cluster, palette))
         }
     }
-    Ok(())
-}
-
-fn client_of(target: &Target, context: CommandContext<'_>) -> Result<Client, Report> {
-    Client::new(&context.load(&[])?, target, RequestIdentity::Administrator)
-}
-
-async fn call(client: &Client, function: &str) -> Result<Value, Report> {
-    let mut answer = client.post(&format!("/rpc/{function}"), "{}".to_owned()).await?;
-    Ok(answer["data"].take())
 }
 
 const NODE_COLUMNS: [Column; 8] = [

@@ -5,13 +5,11 @@ use std::borrow::Cow;
 use forge_actors::app::JobStatus;
 use forge_actors::job::admin::{JobDetail, JobRow};
 use forge_actors::kernel::time::Timestamp;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::cli::{Jobs, JobsStep, OneJob, Target};
-use crate::cmd::client::{Client, RequestIdentity, decode};
+use crate::cli::{Jobs, JobsStep, OneJob};
+use crate::cmd::client::{Client, print};
 use crate::terminal::context::{CommandContext, Palette};
-use crate::terminal::output;
 use crate::terminal::report::{Exit, Report};
 use crate::terminal::table::{self, Column};
 
@@ -24,7 +22,7 @@ pub async fn run(args: &Jobs, context: CommandContext<'_>) -> Result<(), Report>
         JobsStep::Ls { status, queue, name, limit, target } => {
             let status = status.as_deref().map(parse_status).transpose()?;
             let filter = json!({ "status": status, "queue": queue, "name": name, "limit": limit });
-            let answer = call(target, context, "forge.jobs", &filter).await?;
+            let answer = Client::of_administrator(target, context)?.call("forge.jobs", &filter).await?;
             print(&answer, context, |rows: Vec<JobRow>| list(&rows, context.palette()))
         }
         JobsStep::Show(job) => call_for_job(job, context, "forge.job").await,
@@ -34,33 +32,9 @@ pub async fn run(args: &Jobs, context: CommandContext<'_>) -> Result<(), Report>
 }
 
 async fn call_for_job(job: &OneJob, context: CommandContext<'_>, function: &str) -> Result<(), Report> {
-    let answer = call(&job.target, context, function, &json!({ "id": job.id })).await?;
+    let client = Client::of_administrator(&job.target, context)?;
+    let answer = client.call(function, &json!({ "id": job.id })).await?;
     print(&answer, context, |detail: JobDetail| show(&detail, context.palette()))
-}
-
-async fn call(
-    target: &Target,
-    context: CommandContext<'_>,
-    function: &str,
-    args: &Value,
-) -> Result<Value, Report> {
-    let loaded = context.load(&[])?;
-    let client = Client::new(&loaded, target, RequestIdentity::Administrator)?;
-    let mut answer = client.post(&format!("/rpc/{function}"), args.to_string()).await?;
-    Ok(answer["data"].take())
-}
-
-fn print<T: DeserializeOwned>(
-    data: &Value,
-    context: CommandContext<'_>,
-    render: impl FnOnce(T) -> String,
-) -> Result<(), Report> {
-    if context.global.json {
-        output::data(&data.to_string());
-        return Ok(());
-    }
-    output::data(&render(decode(data)?));
-    Ok(())
 }
 
 fn parse_status(status: &str) -> Result<JobStatus, Report> {
