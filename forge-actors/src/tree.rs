@@ -37,7 +37,7 @@ use crate::subsystem::{
 use crate::supervise::{ChildSpec, Root, RootExit, StartError, StopTimeout, Strategy, SupervisorSpec, Tree};
 use crate::telemetry::subsystem::TelemetrySubsystem;
 
-/// The subsystems of a node, in start order. A new one is a folder and a line here.
+/// The subsystems of a node, in start order. A new one is a folder, its `mod` in `lib.rs` and a line here.
 pub static SUBSYSTEMS: &[SubsystemEntry] = &[
     SubsystemEntry::of::<DatabaseSubsystem>(),
     SubsystemEntry::of::<LeaderSubsystem>(),

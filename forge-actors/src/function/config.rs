@@ -12,8 +12,8 @@ use crate::subsystem::ConfigSection;
 #[serde(deny_unknown_fields, default)]
 pub struct FunctionConfig {
     /// Calls that run at the same time on this node; further ones are refused with `OVERLOADED` (503,
-    /// Retry-After). Calls that actions and jobs make
-    /// count separately, with the same limit; calls inside of a transaction are part of their caller's.
+    /// Retry-After). Calls that actions and jobs make count separately, with the same limit; calls inside of
+    /// a transaction are part of their caller's.
     pub calls_max: u32,
     /// How long a stopping node waits for calls that run; then it cancels them.
     #[serde(with = "serde_duration")]

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -34,6 +35,11 @@ impl Int53 {
     /// A count. Counts above [`MAX`](Self::MAX) become `MAX`.
     pub const fn count(count: u64) -> Self {
         Self(if count > Self::MAX.cast_unsigned() { Self::MAX } else { count.cast_signed() })
+    }
+
+    /// A duration in whole milliseconds, at most [`MAX`](Self::MAX).
+    pub fn millis(duration: Duration) -> Self {
+        Self::count(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
     }
 }
 

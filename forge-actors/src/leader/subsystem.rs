@@ -21,7 +21,7 @@ impl Subsystem for LeaderSubsystem {
 
     fn build(node: &mut NodeBuilder) -> Result<Option<Part>, StartError> {
         let config = node.config::<LeaderConfig>();
-        let lease_ms = Int53::count(u64::try_from(config.lease.as_millis()).unwrap_or(u64::MAX));
+        let lease_ms = Int53::millis(config.lease);
         let (leader, child) = Leader::new(LeaderDeps {
             node: node.profile.id,
             node_name: node.profile.name.clone(),

@@ -35,8 +35,8 @@ pub(super) const LINGER_BYTES_MAX: usize = 1024 * 1024;
 pub(super) const STARTS_MAX: usize = 64;
 /// Time between two checks whether the reactor runs.
 pub(super) const REACTOR_CHECK_INTERVAL: Duration = secs(1);
-/// Time after which a session that drains is sent the message again, in case a full mailbox
-/// dropped the first one.
+/// Time after which a session that drains is sent the message again, in case a full mailbox dropped the first
+/// one.
 pub(super) const DRAIN_AGAIN_AFTER: Duration = secs(1);
 /// Time for which the reactor may be down, for example between two restarts; then sessions are closed with
 /// 1013.

@@ -255,9 +255,7 @@ impl From<&Result<RunReport, RunError>> for DutyOutcome {
     fn from(result: &Result<RunReport, RunError>) -> Self {
         match result {
             Ok(report) => Self::Ok { handled: Int53::count(report.handled) },
-            Err(RunError::TimedOut { limit }) => Self::TimedOut {
-                limit_ms: Int53::count(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
-            },
+            Err(RunError::TimedOut { limit }) => Self::TimedOut { limit_ms: Int53::millis(*limit) },
             Err(RunError::TermEnded | RunError::NotLeader) => Self::Cancelled,
             Err(RunError::Failed { cause }) => Self::Failed { error: shorten(cause, CAUSE_BYTES_MAX) },
             Err(RunError::Call(error)) => Self::Failed { error: error.to_string() },

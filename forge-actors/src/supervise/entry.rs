@@ -206,9 +206,7 @@ impl TreeEntry {
                 strategy: *strategy,
                 restarts_left: budget.left(Instant::now()),
                 restarts_max: budget.limits().restarts_max,
-                window_ms: Int53::count(
-                    u64::try_from(budget.limits().window.as_millis()).unwrap_or(u64::MAX),
-                ),
+                window_ms: Int53::millis(budget.limits().window),
             }),
             duty: self.duty.get().map(|status| DutyInfo::from(&*status.borrow())),
         }

@@ -1,5 +1,5 @@
--- Called by job/store.rs for the duty history_expiry: $1 seconds of retention, $2 how many rows at most. Index
--- forge_job_history_finished_at. Locks the rows that it deletes, and skips rows that another node deletes.
+-- Called by job/store.rs for the duty history_expiry: $1 seconds of retention, $2 how many rows at most.
+-- Index forge_job_history_finished_at. Locks the rows that it deletes, and skips rows that another node deletes.
 DELETE FROM forge_job_history
 WHERE id IN (
     SELECT id FROM forge_job_history
