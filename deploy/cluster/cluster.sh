@@ -30,6 +30,9 @@ http_port() { echo $((FRONT_PORT + $1)); }
 mesh_port() { echo $((MESH_PORT + $1)); }
 pid_of() { cat "$state/$1.pid" 2>/dev/null || true; }
 
+# A process that was just forked does not have its command line yet, so a start asks only whether it lives.
+lives() { kill -0 "$(pid_of "$1")" 2>/dev/null; }
+
 # Compares the command line as well, because the process id may belong to another program by now.
 runs() {
   local pid
@@ -39,21 +42,21 @@ runs() {
 node_runs() { runs "node-$1" "--name node-$1 "; }
 front_runs() { runs haproxy "$state/haproxy.cfg"; }
 
-is_ready() {
-  local status
-  { exec 3<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null || return 1
+is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# In a shell of its own, because a node that ends while it starts resets the connection: SIGPIPE then ends only the probe.
+is_ready() (
+  exec 2>/dev/null 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
   printf 'GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&3
-  read -r status <&3 || true
-  exec 3>&-
-  [[ $status == *" 200 "* ]]
-}
+  read -r status <&3 && [[ $status == *" 200 "* ]]
+)
 
 await_ready() {
   local port second
   port=$(http_port "$1")
   for ((second = 0; second < START_SECONDS_MAX * 5; second++)); do
     if is_ready "$port"; then return; fi
-    if ! node_runs "$1"; then
+    if ! lives "node-$1"; then
       echo "node-$1 ended while it was starting; the end of $state/node-$1.log:" >&2
       tail -n 15 "$state/node-$1.log" >&2
       exit 1
@@ -89,11 +92,13 @@ start_front() {
   done
   setsid nohup haproxy -db -f "$state/haproxy.cfg" >"$state/haproxy.log" 2>&1 </dev/null &
   echo $! >"$state/haproxy.pid"
-  sleep 0.3
-  if ! front_runs; then
-    echo "front    haproxy did not start: $(tail -n 3 "$state/haproxy.log")" >&2
-    exit 1
-  fi
+  until is_open "$FRONT_PORT"; do
+    if ! lives haproxy; then
+      echo "front    haproxy did not start: $(tail -n 3 "$state/haproxy.log")" >&2
+      exit 1
+    fi
+    sleep 0.1
+  done
 }
 
 up() {

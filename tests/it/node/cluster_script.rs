@@ -1,7 +1,10 @@
 //! `deploy/cluster/cluster.sh`, which `just cluster-up`, `cluster-kill` and `cluster-down` run: three nodes
 //! of the real binary on one embedded Postgres, with haproxy in front.
 
+use std::fs::Permissions;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -28,7 +31,8 @@ struct Script {
 impl Script {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("make a directory");
-        Self { folder, binary: Binary::Forge.path(), port: free_ports(), mesh_port: free_ports() }
+        let port = free_ports();
+        Self { folder, binary: Binary::Forge.path(), port, mesh_port: port + NODES as u16 + 1 }
     }
 
     fn command(&self, arguments: &[&str]) -> Output {
@@ -98,13 +102,14 @@ impl Drop for Script {
     }
 }
 
-/// The first of four free ports in a row, below the range of outgoing connections.
+/// The first of eight free ports in a row, below the range of outgoing connections: one in front and one of
+/// each node for HTTP, and as many for the mesh, whose first one stays unused.
 fn free_ports() -> u16 {
     let free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
     std::iter::repeat_with(|| 18_000 + (uuid::Uuid::new_v4().as_u128() % 1_990) as u16)
         .take(100)
-        .find(|first| (*first..=first + NODES as u16).all(free))
-        .expect("four free ports in a row")
+        .find(|first| (*first..=first + 2 * NODES as u16 + 1).all(free))
+        .expect("eight free ports in a row")
 }
 
 /// Command lines of the processes that work in `folder` or name it.
@@ -149,4 +154,34 @@ async fn the_cluster_script_starts_kills_and_stops_three_nodes() {
     assert_eq!(processes_of(script.folder.path()), Vec::<String>::new());
     let ports = (script.port..=script.port + 3).chain(script.mesh_port + 1..=script.mesh_port + 3);
     assert_eq!(ports.filter(|port| script.is_open(*port)).collect::<Vec<_>>(), Vec::<u16>::new());
+}
+
+/// A node that ends while it starts does this as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cluster_script_asks_again_after_a_reset_connection() {
+    let mut script = Script::new();
+    script.binary = script.folder.path().join("node-that-only-runs");
+    std::fs::write(&script.binary, "#!/bin/sh\nwhile [ \"$1\" = start ]; do sleep 1; done\n")
+        .and_then(|()| std::fs::set_permissions(&script.binary, Permissions::from_mode(0o755)))
+        .expect("write the binary");
+    for number in 1..=NODES as u16 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, script.port + number)).expect("listen");
+        std::thread::spawn(move || answer_all_but_the_first(&listener));
+    }
+    script.run(&["up"]).await;
+}
+
+/// Closing a socket with unread bytes resets its connection.
+fn answer_all_but_the_first(listener: &TcpListener) {
+    for (number, stream) in listener.incoming().enumerate() {
+        let mut stream = stream.expect("accept");
+        let mut head = [0; 512];
+        let arrived = stream.peek(&mut head);
+        if number > 0 && arrived.is_ok() {
+            // A client that is gone needs no answer.
+            let _read = stream.read(&mut head);
+            let _written =
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        }
+    }
 }
