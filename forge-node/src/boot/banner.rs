@@ -11,7 +11,6 @@ use crate::boot::storage::StorageFacts;
 use crate::config::section::{Config, Role};
 use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::output;
-use crate::terminal::report::Report;
 
 /// The prefix of the names of Forge's own handlers, which the banner does not count.
 const OWN_PREFIX: &str = "forge.";
@@ -45,25 +44,23 @@ pub struct DeveloperCredentials {
 }
 
 impl Banner {
-    /// Collects the facts.
-    ///
-    /// # Errors
-    /// When the applied migrations cannot be counted.
-    pub async fn of(
+    /// Collects the facts about a node that has started. The database is not asked: its answer may be late, and
+    /// a banner is no reason to end a node.
+    pub fn of(
         config: &Config,
         name: &str,
         node: &RunningNode,
         storage: &StorageFacts,
         credentials: DeveloperCredentials,
         context: CommandContext<'_>,
-    ) -> Result<Self, Report> {
+    ) -> Self {
         let url = node.address().map(|address| format!("http://{address}"));
         let dashboard = url
             .as_deref()
             .zip(credentials.dashboard_code.as_deref())
             .map(|(url, code)| security::dashboard_link(url, code));
         let count = |kind| count(node.functions().catalog(), kind);
-        Ok(Self {
+        Self {
             version: env!("CARGO_PKG_VERSION"),
             node: name.to_owned(),
             roles: config.node.roles.clone(),
@@ -75,10 +72,10 @@ impl Banner {
             mutations: count(KindName::Mutation),
             actions: count(KindName::Action),
             jobs: count(KindName::Job),
-            migrations_applied: storage.migrations_applied().await?,
+            migrations_applied: storage.migrations,
             token: credentials.token,
             dashboard,
-        })
+        }
     }
 
     /// Prints the banner on stdout, where scripts wait for the address.

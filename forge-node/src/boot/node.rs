@@ -83,7 +83,7 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
     if !context.global.quiet {
         let credentials =
             DeveloperCredentials { token: security.ready_token, dashboard_code: security.dashboard_code };
-        let banner = Banner::of(&loaded.config, &name, &node, &facts, credentials, context).await?;
+        let banner = Banner::of(&loaded.config, &name, &node, &facts, credentials, context);
         banner.print(began.elapsed(), context);
     }
     let signal = tokio::select! {

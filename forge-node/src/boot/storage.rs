@@ -9,7 +9,6 @@ use forge_actors::db::database::Database;
 use forge_actors::db::embedded::actor::{Handover, Postgres};
 use forge_actors::db::embedded::progress::EmbeddedProgress;
 use forge_actors::db::embedded::server::Embedded;
-use forge_actors::db::migrate::runner::Runner;
 use forge_actors::db::migrate::set::MigrationSet;
 use forge_actors::db::migrate::system::system_set;
 use forge_actors::db::migrator::Migrator;
@@ -61,8 +60,9 @@ pub struct StorageFacts {
     pub description: String,
     /// The database's address, and where it was configured.
     pub tried: String,
-    sets: Arc<[MigrationSet]>,
-    node: String,
+    /// The number of migrations of this binary. When the supervision tree has started, all of them are
+    /// applied.
+    pub migrations: usize,
 }
 
 impl Storage {
@@ -140,29 +140,12 @@ impl Storage {
             ),
             None => tried.split_whitespace().next().unwrap_or_default().to_owned(),
         };
-        let migrator = Migrator {
-            database: database.clone(),
-            sets: Arc::clone(&sets),
-            node: node.clone(),
-            lock_wait: MIGRATION_LOCK_WAIT,
-        };
+        let migrations = sets.iter().map(|set| set.migrations().len()).sum();
+        let migrator = Migrator { database: database.clone(), sets, node, lock_wait: MIGRATION_LOCK_WAIT };
         let rest = [Monitor::child(database.clone()), migrator.child()];
         let children = embedded.map(postgres_child).into_iter().chain(rest).collect();
-        let facts = StorageFacts { database, embedded: is_embedded, description, tried, sets, node };
+        let facts = StorageFacts { database, embedded: is_embedded, description, tried, migrations };
         (children, facts)
-    }
-}
-
-impl StorageFacts {
-    /// The number of migrations that are applied.
-    pub async fn migrations_applied(&self) -> Result<usize, Report> {
-        let runner = Runner {
-            database: &self.database,
-            sets: &self.sets,
-            node: &self.node,
-            lock_wait: MIGRATION_LOCK_WAIT,
-        };
-        Ok(runner.status().await?.iter().filter(|status| status.applied.is_some()).count())
     }
 }
 
