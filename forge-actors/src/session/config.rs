@@ -37,12 +37,16 @@ pub struct SessionsConfig {
     /// Time for a client to send `hello` after the upgrade; then the connection is closed with 1008.
     #[serde(with = "serde_duration")]
     pub hello_timeout: Duration,
+    /// Time for a frame of the client to arrive whole, from its first byte; then the connection is closed
+    /// with 1008.
+    #[serde(with = "serde_duration")]
+    pub frame_timeout: Duration,
     /// Time between two WebSocket pings of the server; a client from which nothing arrives for twice as long
     /// is disconnected.
     #[serde(with = "serde_duration")]
     pub ping_interval: Duration,
-    /// Time for which a client may take nothing while something waits to be written to it; then the
-    /// connection is closed with 1013.
+    /// Time for a client to take a frame, and a second more for each 4 KiB that it takes; then the connection
+    /// is closed with 1013.
     #[serde(with = "serde_duration")]
     pub write_timeout: Duration,
     /// On shutdown: time for clients to connect to another node; then their connections are closed with 1001.
@@ -62,6 +66,7 @@ impl Default for SessionsConfig {
             mutations_waiting_max: 64,
             transition_bytes_max: 8 * 1024 * 1024,
             hello_timeout: secs(5),
+            frame_timeout: secs(30),
             ping_interval: secs(25),
             write_timeout: secs(10),
             go_away_after: millis(1_500),
@@ -96,6 +101,7 @@ impl ConfigSection for SessionsConfig {
         }
         let times = [
             ("hello_timeout", self.hello_timeout),
+            ("frame_timeout", self.frame_timeout),
             ("ping_interval", self.ping_interval),
             ("write_timeout", self.write_timeout),
         ];

@@ -13,14 +13,16 @@ use tokio::time::{Interval, MissedTickBehavior, interval_at, timeout};
 use tungstenite::error::{Error as TungsteniteError, ProtocolError};
 use tungstenite::protocol::{Message, Role, WebSocketConfig, WebSocketContext};
 
+use super::arrival::{ArrivalLimit, FrameArrival};
 use super::frame::{self, invalid_frame};
-use super::limits::{LINGER, LINGER_BYTES_MAX, READ_BUFFER_BYTES, READS_AT_ONCE_MAX};
+use super::limits::{BYTES_AT_ONCE_MAX, FRAMES_AT_ONCE_MAX, LINGER, LINGER_BYTES_MAX, READ_BUFFER_BYTES};
 use super::messages::SessionMessage;
 use super::render::{self, ServerFrame};
 use super::send_buffer::{Outgoing, SendBuffer};
 use super::socket::{SessionSocket, WriteError};
 use super::wire::{CloseCode, CloseReason, PING_FRAME};
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::time::format_duration;
 use crate::kernel::token_bucket::TokenBucket;
 use crate::kernel::trace::TraceContext;
 
@@ -63,6 +65,7 @@ struct Connection {
     answers: Vec<u8>,
     /// Limits the frames of the client.
     limiter: TokenBucket,
+    arrival: FrameArrival,
     received_at: Instant,
 }
 
@@ -81,7 +84,8 @@ impl Connection {
         // `gateway.header_bytes_max`.
         let early_bytes = std::mem::take(&mut socket.early_bytes).to_vec();
         let context = WebSocketContext::from_partially_read(early_bytes, Role::Server, Some(limits));
-        Self { socket, buffer, context, answers: Vec::new(), limiter, received_at: now }
+        let arrival = FrameArrival::default();
+        Self { socket, buffer, context, answers: Vec::new(), limiter, arrival, received_at: now }
     }
 
     async fn run(&mut self) -> ConnectionEnd {
@@ -131,18 +135,31 @@ impl Connection {
     }
 
     async fn ping(&mut self) -> Result<(), ConnectionEnd> {
-        if self.received_at.elapsed() >= self.socket.shared.deps.config.ping_interval * 2 {
+        self.check_arrival()?;
+        // A client that takes what is written to it is there: while a large frame is written to a slow client,
+        // nothing is read, so that its pongs wait.
+        let seen_at = self.received_at.max(self.socket.progressed_at());
+        if seen_at.elapsed() >= self.socket.shared.deps.config.ping_interval * 2 {
             tracing::debug!(session = %self.socket.id, "a client does not answer pings and is disconnected");
             return Err(ConnectionEnd::Disconnected);
         }
         Ok(self.socket.write(&PING_FRAME).await?)
     }
 
-    /// Reads the frames that have arrived, at most [`READS_AT_ONCE_MAX`].
+    /// Reads the frames that have arrived, at most [`FRAMES_AT_ONCE_MAX`] of them and [`BYTES_AT_ONCE_MAX`].
+    /// tungstenite would read on for as long as a client sends fragments.
     async fn read(&mut self) -> Result<(), ConnectionEnd> {
-        for _ in 0..READS_AT_ONCE_MAX {
-            let mut stream = TungsteniteStream { socket: &self.socket.stream, answers: &mut self.answers };
-            let has_more = match self.context.read(&mut stream) {
+        let mut bytes_left = BYTES_AT_ONCE_MAX;
+        for _ in 0..FRAMES_AT_ONCE_MAX {
+            let bytes_before = bytes_left;
+            let mut stream = TungsteniteStream {
+                socket: &self.socket.stream,
+                answers: &mut self.answers,
+                bytes_left: &mut bytes_left,
+            };
+            let result = self.context.read(&mut stream);
+            self.arrival.read(bytes_before - bytes_left, Instant::now());
+            let has_more = match result {
                 Ok(message) => self.received(message).map(|()| true),
                 Err(TungsteniteError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
                 Err(error) => Err(end_of(error)),
@@ -151,11 +168,36 @@ impl Connection {
                 let answers = std::mem::take(&mut self.answers);
                 self.socket.write(&answers).await?;
             }
-            if !has_more? {
+            if has_more? {
+                continue;
+            }
+            self.check_arrival()?;
+            if bytes_left > 0 {
                 return Ok(());
             }
+            break;
         }
+        // The client has sent more. Reading a socket that is never empty does not yield by itself.
+        tokio::task::yield_now().await;
         Ok(())
+    }
+
+    /// Ends the connection when the frame that is arriving has reached a limit.
+    fn check_arrival(&self) -> Result<(), ConnectionEnd> {
+        let config = &self.socket.shared.deps.config;
+        let Some(limit) = self.arrival.limit(config.frame_bytes_max, config.frame_timeout, Instant::now())
+        else {
+            return Ok(());
+        };
+        let reason = match limit {
+            ArrivalLimit::Bytes => frame_too_large(),
+            ArrivalLimit::Time => {
+                let timeout = format_duration(config.frame_timeout);
+                let message = format!("a frame did not arrive whole within {timeout}");
+                CloseCode::PolicyViolation.because(Fault::new(Code::BadRequest, message))
+            }
+        };
+        Err(ConnectionEnd::Closed(reason))
     }
 
     fn received(&mut self, message: Message) -> Result<(), ConnectionEnd> {
@@ -166,6 +208,10 @@ impl Connection {
         if !self.limiter.take(config.frames_per_second_max, config.frames_burst_max, now) {
             let message = format!("at most {} frames a second are read", config.frames_per_second_max);
             return close(CloseCode::PolicyViolation, Fault::new(Code::Overloaded, message));
+        }
+        match &message {
+            Message::Ping(payload) | Message::Pong(payload) => self.arrival.control_frame(payload.len()),
+            _ => self.arrival.completed(),
         }
         match message {
             Message::Text(text) => {
@@ -231,10 +277,7 @@ impl Connection {
 
 fn end_of(error: TungsteniteError) -> ConnectionEnd {
     let (code, fault) = match error {
-        TungsteniteError::Capacity(_) => (
-            CloseCode::FrameTooLarge,
-            Fault::new(Code::PayloadTooLarge, "the frame is larger than `sessions.frame_bytes_max`"),
-        ),
+        TungsteniteError::Capacity(_) => return ConnectionEnd::Closed(frame_too_large()),
         TungsteniteError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
             return ConnectionEnd::Disconnected;
         }
@@ -246,15 +289,28 @@ fn end_of(error: TungsteniteError) -> ConnectionEnd {
     ConnectionEnd::Closed(code.because(fault))
 }
 
-/// The socket as tungstenite sees it: reads come from the socket, writes are collected.
+fn frame_too_large() -> CloseReason {
+    let message = "the frame is larger than `sessions.frame_bytes_max`";
+    CloseCode::FrameTooLarge.because(Fault::new(Code::PayloadTooLarge, message))
+}
+
+/// The socket as tungstenite sees it: reads come from the socket, writes are collected. A socket of which
+/// enough was read at once seems to be empty.
 struct TungsteniteStream<'a> {
     socket: &'a TcpStream,
     answers: &'a mut Vec<u8>,
+    bytes_left: &'a mut usize,
 }
 
 impl Read for TungsteniteStream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.try_read(buffer)
+        if *self.bytes_left == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let length = buffer.len().min(*self.bytes_left);
+        let read = self.socket.try_read(&mut buffer[..length])?;
+        *self.bytes_left -= read;
+        Ok(read)
     }
 }
 

@@ -3,10 +3,11 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::connection_limiter::ConnectionPermit;
@@ -14,6 +15,8 @@ use super::limits::UNSENT_BYTES_MAX;
 use super::messages::SessionId;
 use super::shared::SessionShared;
 use super::wire::CloseCode;
+use crate::kernel::limits::CLIENT_BYTES_PER_SECOND_MIN;
+use crate::kernel::time::secs;
 
 /// An upgraded connection. A socket that is dropped while it is open sends 1012 (the session's actor crashed
 /// or was stopped), or 1001 when the node shuts down.
@@ -26,6 +29,8 @@ pub(super) struct SessionSocket {
     _permit: ConnectionPermit,
     /// The drainer waits until no socket holds such a token.
     _open: TaskTrackerToken,
+    /// When the client last made room for more bytes.
+    progressed_at: Instant,
     /// Part of a frame is written, so that no other frame can be.
     mid_frame: bool,
     /// The close frame is written, or the client is gone.
@@ -36,7 +41,7 @@ pub(super) struct SessionSocket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WriteError {
     Disconnected,
-    /// The client took nothing for `sessions.write_timeout`.
+    /// The client took what was written to it too slowly.
     TooSlow,
 }
 
@@ -65,6 +70,7 @@ impl SessionSocket {
             shared,
             _permit: permit,
             _open: open,
+            progressed_at: Instant::now(),
             mid_frame: false,
             closed: false,
         }
@@ -80,13 +86,21 @@ impl SessionSocket {
         !self.mid_frame
     }
 
+    /// When a write that waited for the client last went on.
+    pub(super) fn progressed_at(&self) -> Instant {
+        self.progressed_at
+    }
+
     /// Records that the connection was closed in order, so that dropping the socket sends nothing.
     pub(super) fn set_closed(&mut self) {
         self.closed = true;
     }
 
-    /// Writes all of `bytes`; the client has `sessions.write_timeout` for each part that it takes.
+    /// Writes all of `bytes`. The client has `sessions.write_timeout`, and a second more for each
+    /// [`CLIENT_BYTES_PER_SECOND_MIN`] that it takes.
     pub(super) async fn write(&mut self, mut bytes: &[u8]) -> Result<(), WriteError> {
+        let bytes_total = bytes.len();
+        let mut started_at = None;
         while !bytes.is_empty() {
             match self.stream.try_write(bytes) {
                 Ok(0) => return Err(WriteError::Disconnected),
@@ -95,9 +109,12 @@ impl SessionSocket {
                     self.mid_frame = !bytes.is_empty();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let limit = self.shared.deps.config.write_timeout;
-                    let writable = timeout(limit, self.stream.writable()).await;
+                    let started_at = *started_at.get_or_insert_with(tokio::time::Instant::now);
+                    let seconds_earned = (bytes_total - bytes.len()) / CLIENT_BYTES_PER_SECOND_MIN;
+                    let limit = self.shared.deps.config.write_timeout + secs(seconds_earned as u64);
+                    let writable = timeout_at(started_at + limit, self.stream.writable()).await;
                     writable.map_err(|_| WriteError::TooSlow)?.map_err(|_| WriteError::Disconnected)?;
+                    self.progressed_at = Instant::now();
                 }
                 Err(_) => return Err(WriteError::Disconnected),
             }

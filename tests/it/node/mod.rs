@@ -26,6 +26,7 @@ mod quickstart;
 mod refusals;
 mod scaffold;
 mod session_ends;
+mod session_floods;
 mod sessions;
 mod shutdown;
 mod stage;

@@ -1,3 +1,4 @@
+mod arrivals;
 mod client_states;
 mod frames;
 mod states;
