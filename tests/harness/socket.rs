@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// One connection.
 pub struct Socket {
     stream: WebSocketStream<TcpStream>,
+    /// Parts of a frame that have arrived (`forge.v1.parts`), without their first characters.
+    parts: Vec<String>,
 }
 
 /// What a connection brings.
@@ -48,7 +50,7 @@ impl Socket {
             request.headers_mut().insert(*name, value.parse().expect("a header value"));
         }
         match tokio_tungstenite::client_async(request, stream).await {
-            Ok((stream, _)) => Ok(Self { stream }),
+            Ok((stream, _)) => Ok(Self { stream, parts: Vec::new() }),
             Err(Error::Http(response)) => Err(response.status().as_u16()),
             Err(error) => panic!("the upgrade fails: {error}"),
         }
@@ -56,7 +58,7 @@ impl Socket {
 
     /// Over a stream that is upgraded already.
     pub async fn upgraded(stream: TcpStream) -> Self {
-        Self { stream: WebSocketStream::from_raw_socket(stream, Role::Client, None).await }
+        Self { stream: WebSocketStream::from_raw_socket(stream, Role::Client, None).await, parts: Vec::new() }
     }
 
     /// Connects and says `hello`.
@@ -95,9 +97,15 @@ impl Socket {
             let next =
                 tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("the node says something");
             match next {
-                Some(Ok(Message::Text(text))) => {
-                    return Received::Frame(serde_json::from_str(&text).expect("frames are JSON"));
-                }
+                Some(Ok(Message::Text(text))) => match text.split_at_checked(1) {
+                    Some(("+", part)) => self.parts.push(part.to_owned()),
+                    Some(("=", last)) => {
+                        self.parts.push(last.to_owned());
+                        let frame = self.parts.drain(..).collect::<String>();
+                        return Received::Frame(serde_json::from_str(&frame).expect("frames are JSON"));
+                    }
+                    _ => return Received::Frame(serde_json::from_str(&text).expect("frames are JSON")),
+                },
                 Some(Ok(Message::Close(close))) => {
                     return Received::Closed(close.map(|close| close.code.into()));
                 }

@@ -24,7 +24,7 @@ use super::request_context::RequestContext;
 use super::response::{Response, RouteError, empty};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::secs;
-use crate::session::{ConnectionPermit, RemoteClient, SUBPROTOCOL, Sessions};
+use crate::session::{ConnectionPermit, RemoteClient, Sessions, Subprotocol};
 
 /// Time for hyper to hand over the socket after the answer 101; then the connection is closed.
 const UPGRADE_TIMEOUT: Duration = secs(5);
@@ -35,8 +35,15 @@ const KEY_LENGTH: usize = 24;
 pub(super) struct Upgrade {
     upgraded: OnUpgrade,
     sessions: Sessions,
+    subprotocol: Subprotocol,
     client: RemoteClient,
     permit: ConnectionPermit,
+}
+
+/// What the client asks for.
+struct Handshake<'a> {
+    key: &'a HeaderValue,
+    subprotocol: Subprotocol,
 }
 
 /// Answers `GET /ws`.
@@ -59,7 +66,7 @@ pub(super) fn accept(
     if head.uri.query().is_some() {
         return Err(bad("`/ws` takes no parameters; a token is sent in the frame `hello`").into());
     }
-    let key = handshake(head)?;
+    let Handshake { key, subprotocol } = handshake(head)?;
     let upgraded = head
         .extensions
         .get::<OnUpgrade>()
@@ -67,20 +74,20 @@ pub(super) fn accept(
         .ok_or_else(|| bad("this connection cannot be upgraded"))?;
     let client =
         RemoteClient { ip: context.ip, user_agent: head.headers.get(USER_AGENT).map(auth::printable) };
-    let upgrade =
-        Upgrade { upgraded, sessions: sessions.clone(), client, permit: sessions.admit(context.ip)? };
+    let permit = sessions.admit(context.ip)?;
+    let upgrade = Upgrade { upgraded, sessions: sessions.clone(), subprotocol, client, permit };
     let mut response = empty(StatusCode::SWITCHING_PROTOCOLS);
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol.name()));
     let accept = derive_accept_key(key.as_bytes());
     headers.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::from_str(&accept).expect("base64 is a header value"));
     Ok((response, upgrade))
 }
 
-/// Checks the handshake, and returns the key of the client.
-fn handshake(head: &Parts) -> Result<&HeaderValue, Fault> {
+/// Checks the handshake.
+fn handshake(head: &Parts) -> Result<Handshake<'_>, Fault> {
     let headers = &head.headers;
     if head.version != Version::HTTP_11 {
         return Err(bad("a WebSocket needs HTTP/1.1"));
@@ -91,11 +98,16 @@ fn handshake(head: &Parts) -> Result<&HeaderValue, Fault> {
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err(bad("`Sec-WebSocket-Version` must be 13"));
     }
-    if !lists(headers, &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
-        return Err(bad(format!("`Sec-WebSocket-Protocol` must offer {SUBPROTOCOL}")));
-    }
-    let key = headers.get(SEC_WEBSOCKET_KEY).filter(|key| key.len() == KEY_LENGTH);
-    key.ok_or_else(|| bad("`Sec-WebSocket-Key` must be 16 bytes in base64"))
+    let is_offered = |subprotocol: &Subprotocol| lists(headers, &SEC_WEBSOCKET_PROTOCOL, subprotocol.name());
+    let subprotocol = Subprotocol::ALL.into_iter().find(is_offered).ok_or_else(|| {
+        let names = Subprotocol::ALL.map(Subprotocol::name).join(" or ");
+        bad(format!("`Sec-WebSocket-Protocol` must offer {names}"))
+    })?;
+    let key = headers
+        .get(SEC_WEBSOCKET_KEY)
+        .filter(|key| key.len() == KEY_LENGTH)
+        .ok_or_else(|| bad("`Sec-WebSocket-Key` must be 16 bytes in base64"))?;
+    Ok(Handshake { key, subprotocol })
 }
 
 fn bad(message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
@@ -136,7 +148,7 @@ fn is_same_origin(origin: &str, host: &str) -> bool {
 impl Upgrade {
     /// Waits until the answer is written, and hands the socket over.
     pub(super) async fn finish(self) {
-        let Self { upgraded, sessions, client, permit } = self;
+        let Self { upgraded, sessions, subprotocol, client, permit } = self;
         let upgraded = match tokio::time::timeout(UPGRADE_TIMEOUT, upgraded).await {
             Ok(Ok(upgraded)) => upgraded,
             Ok(Err(error)) => return tracing::debug!(%error, "a connection ended during its upgrade"),
@@ -144,7 +156,8 @@ impl Upgrade {
         };
         match downcast::<TokioIo<MonitoredStream>>(upgraded) {
             Ok(parts) => {
-                sessions.open(parts.io.into_inner().into_stream(), parts.read_buf, client, permit).await
+                let stream = parts.io.into_inner().into_stream();
+                sessions.open(stream, parts.read_buf, subprotocol, client, permit).await
             }
             Err(_) => tracing::error!("an upgraded connection is not a socket of this server"),
         }

@@ -119,7 +119,7 @@ impl Connection {
     async fn write(&mut self, outgoing: Outgoing) -> Result<(), ConnectionEnd> {
         let Outgoing { replies, close, transition } = outgoing;
         for reply in replies {
-            self.socket.write(reply.as_bytes()).await?;
+            self.socket.write_frame(&reply).await?;
         }
         if let Some(reason) = close {
             return Err(ConnectionEnd::Closed(reason));
@@ -128,7 +128,7 @@ impl Connection {
             let bytes_max = self.socket.shared.deps.config.transition_bytes_max;
             let frame = render::transition(&transition, bytes_max);
             drop(transition);
-            self.socket.write(frame.as_bytes()).await?;
+            self.socket.write_frame(&frame).await?;
             self.socket.shared.signals.transitions.increment(1);
         }
         Ok(())

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use crate::kernel::time::{millis, secs};
 
-/// Subprotocol of the WebSocket; a client that does not offer it is not upgraded.
-pub(super) const SUBPROTOCOL: &str = "forge.v1";
 /// Version of the frames; another `proto` in `hello` closes the connection with 4400.
 pub(super) const PROTO: u32 = 1;
 /// Nesting depth of objects and arrays in a frame; a deeper frame closes the connection with 4400. The
@@ -30,6 +28,9 @@ pub(super) const READ_BUFFER_BYTES: usize = 512;
 /// Bytes in the kernel's send buffer above which the socket counts as not writable. Bytes in that buffer can
 /// no longer be replaced by newer results, so few are let in.
 pub(super) const UNSENT_BYTES_MAX: u32 = 16 * 1024;
+/// Bytes of one part of a frame to the client. A client that takes the least that is allowed
+/// (`CLIENT_BYTES_PER_SECOND_MIN`) gets a part within the 10 s that it waits for a sign of life.
+pub(super) const PART_BYTES_MAX: usize = 32 * 1024;
 /// Replies (`mutResult`, `pong`, …) that wait to be written; one more closes the connection with 1013. While
 /// a write waits for the client, no frame is read, so a client that reads never comes near.
 pub(super) const REPLIES_WAITING_MAX: usize = 4_096;

@@ -58,6 +58,7 @@ mod shared;
 pub mod signals;
 mod socket;
 mod state;
+mod subprotocol;
 mod wire;
 
 #[cfg(test)]
@@ -84,10 +85,8 @@ pub use shared::SessionDeps;
 use shared::SessionShared;
 use socket::SessionSocket;
 pub use state::RemoteClient;
+pub use subprotocol::Subprotocol;
 use wire::CloseCode;
-
-/// The WebSocket subprotocol that a client offers and the server chooses.
-pub const SUBPROTOCOL: &str = limits::SUBPROTOCOL;
 
 /// All sessions of a node. Clones share the same sessions.
 #[derive(Clone)]
@@ -141,11 +140,13 @@ impl Sessions {
         &self,
         stream: TcpStream,
         early_bytes: Bytes,
+        subprotocol: Subprotocol,
         client: RemoteClient,
         permit: ConnectionPermit,
     ) {
         let id = SessionId::new();
-        let socket = SessionSocket::new(id, stream, early_bytes, permit, Arc::clone(&self.shared));
+        let shared = Arc::clone(&self.shared);
+        let socket = SessionSocket::new(id, stream, early_bytes, subprotocol, permit, shared);
         // The semaphore is never closed.
         let _start = self.shared.starts.acquire().await;
         let slot = Arc::new(MergeSlot::new());

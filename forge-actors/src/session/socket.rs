@@ -14,7 +14,8 @@ use super::connection_limiter::ConnectionPermit;
 use super::limits::UNSENT_BYTES_MAX;
 use super::messages::SessionId;
 use super::shared::SessionShared;
-use super::wire::CloseCode;
+use super::subprotocol::Subprotocol;
+use super::wire::{CloseCode, TextFrame};
 use crate::kernel::limits::CLIENT_BYTES_PER_SECOND_MIN;
 use crate::kernel::time::secs;
 
@@ -26,6 +27,7 @@ pub(super) struct SessionSocket {
     /// What the client sent right behind its request.
     pub(super) early_bytes: Bytes,
     pub(super) shared: Arc<SessionShared>,
+    subprotocol: Subprotocol,
     _permit: ConnectionPermit,
     /// The drainer waits until no socket holds such a token.
     _open: TaskTrackerToken,
@@ -50,6 +52,7 @@ impl SessionSocket {
         id: SessionId,
         stream: TcpStream,
         early_bytes: Bytes,
+        subprotocol: Subprotocol,
         permit: ConnectionPermit,
         shared: Arc<SessionShared>,
     ) -> Self {
@@ -68,6 +71,7 @@ impl SessionSocket {
             stream,
             early_bytes,
             shared,
+            subprotocol,
             _permit: permit,
             _open: open,
             progressed_at: Instant::now(),
@@ -94,6 +98,19 @@ impl SessionSocket {
     /// Records that the connection was closed in order, so that dropping the socket sends nothing.
     pub(super) fn set_closed(&mut self) {
         self.closed = true;
+    }
+
+    /// Writes a frame, in parts when it is large and the client takes parts.
+    pub(super) async fn write_frame(&mut self, frame: &TextFrame) -> Result<(), WriteError> {
+        match self.subprotocol {
+            Subprotocol::V1Parts if frame.is_large() => {
+                for part in frame.parts() {
+                    self.write(part.as_bytes()).await?;
+                }
+                Ok(())
+            }
+            Subprotocol::V1 | Subprotocol::V1Parts => self.write(frame.as_bytes()).await,
+        }
     }
 
     /// Writes all of `bytes`. The client has `sessions.write_timeout`, and a second more for each

@@ -1,9 +1,13 @@
-//! Clients whose bytes never become a frame: their connections end, and nobody waits for them meanwhile.
+//! Clients whose bytes never become a frame: their connections end, and nobody waits for them meanwhile. And
+//! clients that are only slow: they get everything, once.
 
-use forge_tests::{Database, Node, Socket, probe, until};
+use std::time::Duration;
+
+use forge_tests::{Database, Disturbance, FaultProxy, Node, Socket, probe, until};
 use futures::StreamExt;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::sessions::{metric, node_with, nothing_is_left, retitle, until_snapshot};
 use super::stage::PATIENCE;
@@ -176,4 +180,36 @@ async fn a_thousand_malformed_connections_end_and_cost_nobody_else() {
         (metric(&node, "forge_sessions").await == 0.0).then_some(())
     })
     .await;
+}
+
+/// The transfer takes several times as long as the node waits for a pong, and the client cannot answer a ping
+/// before it has the whole result.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_result_on_a_slow_line_arrives_once_on_one_connection() {
+    const BYTES: usize = 1_000_000;
+    let database = Database::create().await;
+    let node = node_with(&database, "ping_interval = \"1s\"\nwrite_timeout = \"2s\"").await;
+    retitle(&node, 1, "wide").await;
+    let base = node.client().base().to_owned();
+    let host = base.trim_start_matches("http://");
+    let proxy = FaultProxy::start(host.parse().expect("an address")).await;
+    let slow = async |subprotocol: &str| {
+        let stream = TcpStream::connect(proxy.address()).await.expect("the proxy listens");
+        let headers = [("sec-websocket-protocol", subprotocol)];
+        let mut socket = Socket::over(stream, host, &headers).await.expect("an upgrade");
+        socket.greet(None).await;
+        // 16 KiB in 100 ms.
+        proxy.set(Disturbance::Delay(Duration::from_millis(100)));
+        socket.subscribe(1, "live.wide", json!({ "id": 1, "bytes": BYTES })).await;
+        let frame = socket.frame_of("transition").await;
+        let result = frame["mods"][0]["snapshot"].as_str().expect("a text").len();
+        assert_eq!(result, "wide".len() + BYTES, "{subprotocol}");
+        socket.subscribe(2, "live.title", json!({ "id": 1 })).await;
+        until_snapshot(&mut socket, 2, &json!("wide")).await;
+        proxy.set(Disturbance::None);
+    };
+    slow("forge.v1").await;
+    slow("forge.v1.parts").await;
+    assert_eq!(metric(&node, "forge_sessions_opened_total").await, 2.0);
+    nothing_is_left(&node).await;
 }

@@ -195,6 +195,41 @@ describe("a broken connection that the browser holds open", () => {
     expect(node.state()).toBe("reconnecting");
   });
 
+  test("a large frame comes in parts, and each part shows that the node lives", async () => {
+    const node = new FakeNode();
+    const list = node.forge.watch(api.tasks.list, { project: "p" });
+    list.subscribe(() => undefined);
+    const socket = await node.live({ pingMs: 25_000 });
+    socket.result("tasks.list", []);
+    const large = [{ id: "ä".repeat(40) }];
+    const mods = [{ id: socket.sub("tasks.list").id, snapshot: large, version: "2" }];
+    const text = JSON.stringify({ type: "transition", from: 0, to: 1, mods, applied: [] });
+    socket.silent = true;
+    for (let at = 0; at + 10 < text.length; at += 10) {
+      await vi.advanceTimersByTimeAsync(8_000);
+      socket.receivePart(`+${text.slice(at, at + 10)}`);
+      expect(list.current.data).toEqual([]);
+    }
+    socket.receive({ type: "pong", id: 0 });
+    socket.receivePart(`=${text.slice(Math.floor((text.length - 1) / 10) * 10)}`);
+    expect(list.current.data).toEqual(large);
+    expect(socket.closed).toBe(false);
+    await vi.advanceTimersByTimeAsync(40_000);
+    expect(socket.closed, "silence ends the connection nevertheless").toBe(true);
+  });
+
+  test("parts of an earlier socket are forgotten", async () => {
+    const node = new FakeNode();
+    const list = node.forge.watch(api.tasks.list, { project: "p" });
+    list.subscribe(() => undefined);
+    const before = await node.live();
+    before.receivePart('+{"type":"transition"');
+    before.end();
+    const socket = await node.again();
+    socket.receivePart(`=${JSON.stringify({ type: "pong", id: 1 })}`);
+    expect(socket.closed).toBe(false);
+  });
+
   test("a frame of an unknown type is ignored", async () => {
     const node = new FakeNode();
     const socket = await node.live();
@@ -253,8 +288,46 @@ describe("the network and the page", () => {
     socket.silent = true;
     page.fire("online");
     expect(socket.of("ping")).toHaveLength(pings + 1);
-    await vi.advanceTimersByTimeAsync(10_000);
+    await vi.advanceTimersByTimeAsync(2_000);
     expect(socket.closed).toBe(true);
+    await settled();
+    expect(node.sockets).toHaveLength(2);
+  });
+
+  test.each([
+    ["pageshow", { persisted: true }],
+    ["resume", {}],
+  ])("an open connection is probed after %s", async (name, more) => {
+    const page = stubPage();
+    const node = new FakeNode();
+    const socket = await node.live();
+    socket.silent = true;
+    page.fire(name, more);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(socket.closed).toBe(true);
+  });
+
+  test("a page that is shown for the first time probes nothing", async () => {
+    const page = stubPage();
+    const node = new FakeNode();
+    const socket = await node.live();
+    const pings = socket.of("ping").length;
+    page.fire("pageshow", { persisted: false });
+    expect(socket.of("ping")).toHaveLength(pings);
+  });
+
+  test("a machine that slept has another connection within seconds", async () => {
+    stubPage();
+    const node = new FakeNode();
+    const socket = await node.live();
+    await vi.advanceTimersByTimeAsync(6_000);
+    socket.silent = true;
+    // The clock goes on while timers stand still.
+    vi.setSystemTime(Date.now() + 60_000);
+    await vi.advanceTimersByTimeAsync(4_000);
+    expect(socket.closed).toBe(true);
+    await settled();
+    expect(node.sockets).toHaveLength(2);
   });
 
   test("close removes the listeners from the page", async () => {

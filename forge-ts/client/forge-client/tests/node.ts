@@ -9,7 +9,6 @@ type FrameOf<Type extends ClientFrame["type"]> = Extract<ClientFrame, { type: Ty
 
 export class FakeSocket {
   readonly sent: ClientFrame[] = [];
-  readonly protocol: string;
   onopen: (() => void) | null = null;
   onmessage: ((event: { data: string }) => void) | null = null;
   onclose: ((event: { code: number }) => void) | null = null;
@@ -20,10 +19,8 @@ export class FakeSocket {
 
   constructor(
     readonly url: URL,
-    protocol: string,
-  ) {
-    this.protocol = protocol;
-  }
+    readonly offered: string[],
+  ) {}
 
   send(text: string): void {
     const frame = JSON.parse(text) as ClientFrame;
@@ -42,6 +39,11 @@ export class FakeSocket {
   /** Makes the client receive a frame. */
   receive(frame: ServerFrame | object): void {
     this.onmessage?.({ data: JSON.stringify(frame) });
+  }
+
+  /** Makes the client receive a part of a frame, as `forge.v1.parts` has it. */
+  receivePart(text: string): void {
+    this.onmessage?.({ data: text });
   }
 
   /** Ends the connection as the node would. */
@@ -82,8 +84,8 @@ export class FakeNode {
   constructor(options: Partial<ForgeOptions> = {}) {
     const { sockets } = this;
     class Socket extends FakeSocket {
-      constructor(url: URL, protocol: string) {
-        super(url, protocol);
+      constructor(url: URL, offered: string[]) {
+        super(url, offered);
         sockets.push(this);
       }
     }
@@ -123,7 +125,7 @@ export class FakeNode {
 export const settled = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
 
 /** Replaces the globals of the page by fakes; `fire` dispatches an event to the listeners of the client. */
-export function stubPage(): { fire(name: string): void; document: { visibilityState: string } & EventTarget; navigator: { onLine: boolean } } {
+export function stubPage(): { fire(name: string, more?: object): void; document: { visibilityState: string } & EventTarget; navigator: { onLine: boolean } } {
   const window = new EventTarget();
   const document = Object.assign(new EventTarget(), { visibilityState: "visible" });
   const navigator = { onLine: true };
@@ -134,6 +136,9 @@ export function stubPage(): { fire(name: string): void; document: { visibilitySt
   return {
     document,
     navigator,
-    fire: (name) => (name === "visibilitychange" ? document : window).dispatchEvent(new Event(name)),
+    fire: (name, more = {}) => {
+      const target = name === "visibilitychange" || name === "resume" ? document : window;
+      target.dispatchEvent(Object.assign(new Event(name), more));
+    },
   };
 }

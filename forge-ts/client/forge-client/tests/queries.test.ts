@@ -18,7 +18,7 @@ describe("a live query", () => {
     expect(list.current).toMatchObject({ status: "loading", isLoading: true, isStale: false, data: undefined });
 
     const socket = await node.live();
-    expect(socket.protocol).toBe("forge.v1");
+    expect(socket.offered).toEqual(["forge.v1.parts", "forge.v1"]);
     expect(socket.url.href).toBe("ws://node.test/ws");
     expect(socket.sub("tasks.list")).toMatchObject({ args: { project: "p" } });
     socket.result("tasks.list", [task("a")]);
