@@ -45,8 +45,8 @@ pub struct SessionsConfig {
     /// is disconnected.
     #[serde(with = "serde_duration")]
     pub ping_interval: Duration,
-    /// Time for a client to take a frame, and a second more for each 4 KiB that it takes; then the connection
-    /// is closed with 1013.
+    /// Time for which a client may take nothing of what is written to it; then the connection is closed with
+    /// 1013, and so it is when the client takes less than 4 KiB a second for longer than this.
     #[serde(with = "serde_duration")]
     pub write_timeout: Duration,
     /// On shutdown: time for clients to connect to another node; then their connections are closed with 1001.

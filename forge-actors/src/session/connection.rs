@@ -136,8 +136,8 @@ impl Connection {
 
     async fn ping(&mut self) -> Result<(), ConnectionEnd> {
         self.check_arrival()?;
-        // A client that takes what is written to it is there: while a large frame is written to a slow client,
-        // nothing is read, so that its pongs wait.
+        // A client that takes what is written to it is there: while a large frame is written to a slow
+        // client, nothing is read, so that its pongs wait.
         let seen_at = self.received_at.max(self.socket.progressed_at());
         if seen_at.elapsed() >= self.socket.shared.deps.config.ping_interval * 2 {
             tracing::debug!(session = %self.socket.id, "a client does not answer pings and is disconnected");

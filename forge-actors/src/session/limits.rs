@@ -16,9 +16,9 @@ pub(super) const TOKEN_GRACE: Duration = secs(5);
 /// Frames and bytes that are read from a socket in a row; then other tasks get their turn.
 pub(super) const FRAMES_AT_ONCE_MAX: usize = 32;
 pub(super) const BYTES_AT_ONCE_MAX: usize = 64 * 1024;
-/// Bytes that the heads of the fragments of one frame may take beside its payload; more closes the connection
-/// with 1009. A head takes 6 to 14 bytes, and browsers send a frame in one fragment, or in parts of 16 KiB and
-/// more.
+/// Bytes that the heads of the fragments of one frame may take beside its payload; more closes the
+/// connection with 1009. A head takes 6 to 14 bytes, and browsers send a frame in one fragment, or in
+/// fragments of 16 KiB and more.
 pub(super) const FRAGMENT_HEADS_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a control frame of a client beside its payload (RFC 6455, section 5.2).
 pub(super) const CONTROL_HEAD_BYTES: usize = 6;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
-use tokio::time::timeout_at;
+use tokio::time::timeout;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::connection_limiter::ConnectionPermit;
@@ -31,7 +31,7 @@ pub(super) struct SessionSocket {
     _permit: ConnectionPermit,
     /// The drainer waits until no socket holds such a token.
     _open: TaskTrackerToken,
-    /// When the client last made room for more bytes.
+    /// When a write that waited for the client last went on.
     progressed_at: Instant,
     /// Part of a frame is written, so that no other frame can be.
     mid_frame: bool,
@@ -113,11 +113,11 @@ impl SessionSocket {
         }
     }
 
-    /// Writes all of `bytes`. The client has `sessions.write_timeout`, and a second more for each
-    /// [`CLIENT_BYTES_PER_SECOND_MIN`] that it takes.
+    /// Writes all of `bytes`. From the moment at which the kernel's buffer is full, the client has
+    /// `sessions.write_timeout` to take more, and each time again, as long as it takes
+    /// [`CLIENT_BYTES_PER_SECOND_MIN`] on average.
     pub(super) async fn write(&mut self, mut bytes: &[u8]) -> Result<(), WriteError> {
-        let bytes_total = bytes.len();
-        let mut started_at = None;
+        let mut stalled_first: Option<(Instant, usize)> = None;
         while !bytes.is_empty() {
             match self.stream.try_write(bytes) {
                 Ok(0) => return Err(WriteError::Disconnected),
@@ -126,10 +126,13 @@ impl SessionSocket {
                     self.mid_frame = !bytes.is_empty();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let started_at = *started_at.get_or_insert_with(tokio::time::Instant::now);
-                    let seconds_earned = (bytes_total - bytes.len()) / CLIENT_BYTES_PER_SECOND_MIN;
-                    let limit = self.shared.deps.config.write_timeout + secs(seconds_earned as u64);
-                    let writable = timeout_at(started_at + limit, self.stream.writable()).await;
+                    let (stalled_at, bytes_left) =
+                        *stalled_first.get_or_insert((Instant::now(), bytes.len()));
+                    let seconds_earned = (bytes_left - bytes.len()) / CLIENT_BYTES_PER_SECOND_MIN;
+                    let limit = self.shared.deps.config.write_timeout;
+                    let time_left =
+                        (limit + secs(seconds_earned as u64)).saturating_sub(stalled_at.elapsed());
+                    let writable = timeout(limit.min(time_left), self.stream.writable()).await;
                     writable.map_err(|_| WriteError::TooSlow)?.map_err(|_| WriteError::Disconnected)?;
                     self.progressed_at = Instant::now();
                 }

@@ -44,8 +44,8 @@ pub struct DeveloperCredentials {
 }
 
 impl Banner {
-    /// Collects the facts about a node that has started. The database is not asked: its answer may be late, and
-    /// a banner is no reason to end a node.
+    /// Collects the facts about a node that has started. The database is not asked: its answer may be late,
+    /// and a banner is no reason to end a node.
     pub fn of(
         config: &Config,
         name: &str,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use forge_actors::kernel::fault::Code;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::session::config::SessionsConfig;
-use forge_actors::session::{RemoteClient, SessionDeps, Sessions};
+use forge_actors::session::{RemoteClient, SessionDeps, Sessions, Subprotocol};
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec};
 use forge_tests::{Socket, until};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,7 +20,8 @@ async fn connect(sessions: &Sessions) -> Socket {
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (stream, _) = listener.accept().await.unwrap();
     let permit = sessions.admit(IP).unwrap_or_else(|fault| panic!("refused: {fault}"));
-    sessions.open(stream, Default::default(), RemoteClient { ip: IP, user_agent: None }, permit).await;
+    let remote = RemoteClient { ip: IP, user_agent: None };
+    sessions.open(stream, Default::default(), Subprotocol::V1, remote, permit).await;
     let mut socket = Socket::upgraded(client).await;
     socket.greet(None).await;
     socket

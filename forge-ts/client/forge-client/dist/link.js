@@ -15,6 +15,11 @@ import { notifyAll } from "./store.js";
 /** Time limits: of `opening` and of `greeting` each, and of the answer to a ping. */
 const STEP_MS_MAX = 10_000;
 const PONG_MS_MAX = 10_000;
+/** Time for the answer to a ping after the page or the network came back: the connection has probably broken meanwhile. */
+const WAKE_PONG_MS_MAX = 2_000;
+/** Interval at which a visible page compares its timer with the clock. A difference beyond `SLEPT_MS_MIN` means that the machine slept. */
+const CLOCK_MS = 2_000;
+const SLEPT_MS_MIN = 3_000;
 const PING_MS = 25_000;
 /** A connection that lasted this long was a success: the backoff of the next attempt begins anew. */
 const STABLE_MS = 5_000;
@@ -26,6 +31,8 @@ const REFRESH_MS_MIN = 1_000;
 const REFRESH_WRONG_MS = 10_000;
 /** Browser timers count in 32 bits, so a longer wait is divided. */
 const TIMER_MS_MAX = 12 * 3_600_000;
+/** The subprotocols, the preferred one first. In `forge.v1.parts` a large frame comes in parts, each of which shows that the node lives. */
+const SUBPROTOCOLS = ["forge.v1.parts", "forge.v1"];
 export class Link {
     options;
     current;
@@ -35,6 +42,8 @@ export class Link {
     #attempt = 0;
     #refreshAttempt = 0;
     #socket;
+    /** The parts of a frame that have arrived. */
+    #parts = [];
     #timers = new Map();
     #listeners = new Set();
     #everLive = false;
@@ -158,8 +167,9 @@ export class Link {
             return;
         this.#phase = "opening";
         this.#arm("step", STEP_MS_MAX, () => this.#reconnectIn(backoff(this.#attempt)));
-        const socket = new Socket(url, "forge.v1");
+        const socket = new Socket(url, SUBPROTOCOLS);
         this.#socket = socket;
+        this.#parts = [];
         const isCurrent = () => socket === this.#socket;
         socket.onopen = () => isCurrent() && this.#sendHello();
         socket.onmessage = (event) => isCurrent() && this.#receive(event.data);
@@ -173,14 +183,21 @@ export class Link {
         this.#write({ type: "hello", proto: 1, ...(contract && { contract }), ...(token && { token }) });
     }
     #receive(data) {
+        let text = String(data);
+        this.#clear("pong");
+        if (text.startsWith("+")) {
+            this.#parts.push(text.slice(1));
+            return;
+        }
+        if (text.startsWith("="))
+            text = this.#parts.splice(0).join("") + text.slice(1);
         let frame;
         try {
-            frame = JSON.parse(String(data));
+            frame = JSON.parse(text);
         }
         catch {
             return this.#reconnectIn(backoff(this.#attempt));
         }
-        this.#clear("pong");
         switch (frame.type) {
             case "welcome":
                 return this.#welcome(frame);
@@ -276,14 +293,14 @@ export class Link {
     }
     #ping(everyMs) {
         this.#arm("ping", everyMs, () => this.#ping(everyMs));
-        this.#probe();
+        this.#probe(PONG_MS_MAX);
     }
-    /** Pings the node. A connection without an answer within the limit is broken, though the browser holds it open, and is replaced. */
-    #probe() {
+    /** Pings the node. A connection on which nothing arrives within `limitMs` is broken, though the browser holds it open, and is replaced. */
+    #probe(limitMs) {
         this.#pingId += 1;
         this.#pingAt = Date.now();
         this.#write({ type: "ping", id: this.#pingId });
-        this.#arm("pong", PONG_MS_MAX, () => this.#reconnectIn(0));
+        this.#arm("pong", limitMs, () => this.#reconnectIn(0));
     }
     #closed(code) {
         if (code === 4401)
@@ -336,28 +353,46 @@ export class Link {
     #write(frame) {
         this.#socket?.send(JSON.stringify(frame));
     }
-    /** The network is back, or the page became visible: a waiting attempt starts now, and an open connection is probed. */
+    /** The network or the page came back, or the machine slept: a waiting attempt starts now, and an open connection is probed. */
     #wake() {
         if (this.#phase === "waiting")
             this.#reconnectNow();
         else if (this.isLive) {
-            this.#probe();
+            this.#probe(WAKE_PONG_MS_MAX);
             if (this.#expiresAt - Date.now() <= REFRESH_AHEAD_MS && this.options.tokens.renewable)
                 void this.#renew(true);
         }
+    }
+    /** Wakes the connection when the timers of a visible page stood still. Browsers slow down those of hidden pages. */
+    #watchClock(document) {
+        let comparedAt = Date.now();
+        return setInterval(() => {
+            const lateMs = Date.now() - comparedAt - CLOCK_MS;
+            comparedAt = Date.now();
+            if (lateMs > SLEPT_MS_MIN && document.visibilityState === "visible")
+                this.#wake();
+        }, CLOCK_MS);
     }
     #listenToPage() {
         const { document } = globalThis;
         const wake = () => this.#wake();
         const seen = () => document.visibilityState === "visible" && this.#wake();
         const offline = () => this.publish();
+        // A page that comes back from the back-forward cache, or that the browser had frozen.
+        const restored = (event) => event.persisted && this.#wake();
+        const clock = document && this.#watchClock(document);
         globalThis.addEventListener?.("online", wake);
         globalThis.addEventListener?.("offline", offline);
+        globalThis.addEventListener?.("pageshow", restored);
         document?.addEventListener("visibilitychange", seen);
+        document?.addEventListener("resume", wake);
         return () => {
+            clearInterval(clock);
             globalThis.removeEventListener?.("online", wake);
             globalThis.removeEventListener?.("offline", offline);
+            globalThis.removeEventListener?.("pageshow", restored);
             document?.removeEventListener("visibilitychange", seen);
+            document?.removeEventListener("resume", wake);
         };
     }
     #arm(name, ms, work) {
