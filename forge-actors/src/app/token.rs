@@ -152,8 +152,8 @@ impl Tokens {
     }
 
     /// Signs the code of a one-time link for `subject`, to be exchanged within `ttl` for a token with
-    /// `roles`. The caller of [`verify_link`](Self::verify_link) stores the ids of used links until they
-    /// expire.
+    /// `roles`. The caller of [`verify_link`](Self::verify_link) stores the ids of used links until
+    /// [`link_accepted_until`](Self::link_accepted_until) at the least.
     pub fn issue_link(&self, subject: impl ToString, roles: &[&str], ttl: Duration) -> Result<String, Fault> {
         let expires_at = chrono::Utc::now().timestamp().saturating_add_unsigned(ttl.as_secs());
         let link = SignInLink {
@@ -174,14 +174,22 @@ impl Tokens {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.validate_aud = false;
         validation.leeway = self.keys.rules.leeway.as_secs();
-        let verified = jsonwebtoken::decode::<SignInLink>(code, &self.keys.links.1, &validation);
-        verified.map(|verified| verified.claims).map_err(|error| {
-            let fault = Fault::new(
-                Code::Unauthenticated,
-                "the link is not valid, or has expired; `forge-node dashboard` prints another",
-            );
-            fault.because(error.to_string())
-        })
+        let invalid = |reason: String| {
+            let message = "the link is not valid, or has expired; `forge-node dashboard` prints another";
+            Fault::new(Code::Unauthenticated, message).because(reason)
+        };
+        let verified = jsonwebtoken::decode::<SignInLink>(code, &self.keys.links.1, &validation)
+            .map_err(|error| invalid(error.to_string()))?;
+        if let Some(reason) = refused_extension(&verified.header) {
+            return Err(invalid(reason));
+        }
+        Ok(verified.claims)
+    }
+
+    /// The last second, since 1970, in which [`verify_link`](Self::verify_link) accepts this link: its expiry
+    /// and the leeway for differing clocks.
+    pub fn link_accepted_until(&self, link: &SignInLink) -> i64 {
+        link.exp.saturating_add_unsigned(self.keys.rules.leeway.as_secs())
     }
 
     /// Verifies a token. The response to the client says only whether the token expired; the log has the
@@ -195,7 +203,11 @@ impl Tokens {
             &self.keys.decoding,
             &self.keys.validation,
         );
-        let claims = verified.map_err(|error| refused(&error))?.claims;
+        let verified = verified.map_err(|error| refused(&error))?;
+        if let Some(reason) = refused_extension(&verified.header) {
+            return Err(Fault::new(Code::Unauthenticated, "the token is not valid").because(reason));
+        }
+        let claims = verified.claims;
         let typed = Claims::deserialize(serde_json::Value::Object(claims.clone()));
         let typed = typed
             .map_err(|error| Fault::new(Code::Unauthenticated, "the token is not valid").because(error))?;
@@ -216,6 +228,20 @@ fn link_keys(encoding: &EncodingKey) -> (EncodingKey, DecodingKey) {
     let derived = jsonwebtoken::crypto::sign(b"forge sign-in link", encoding, Algorithm::HS256);
     let derived = derived.expect("signing with a secret cannot fail");
     (EncodingKey::from_secret(derived.as_bytes()), DecodingKey::from_secret(derived.as_bytes()))
+}
+
+/// Why the header of a signature that is right is refused all the same. `crit` names extensions that a reader
+/// must understand (RFC 7515 §4.1.11), and this reader has none; `b64: false` changes which bytes are signed
+/// (RFC 7797), so another reader of the same token would verify another payload.
+fn refused_extension(header: &Header) -> Option<String> {
+    let b64 = header.extras.inner().get("b64");
+    if header.crit.is_some() {
+        Some("the header has `crit`".to_owned())
+    } else if b64.is_some_and(|b64| *b64 != serde_json::Value::Bool(true)) {
+        Some("the header has `b64`, and it is not true".to_owned())
+    } else {
+        None
+    }
 }
 
 fn refused(error: &jsonwebtoken::errors::Error) -> Fault {

@@ -22,10 +22,11 @@ pub struct SignedIn {
 /// Exchanges the code of a one-time link for a token; a second exchange of the same code is refused.
 #[forge_app_macros::mutation(name = "forge.redeem", public)]
 pub async fn redeem(ctx: &MutationContext, code: String) -> Result<SignedIn> {
-    let link = ctx.tokens()?.verify_link(&code)?;
+    let tokens = ctx.tokens()?;
+    let link = tokens.verify_link(&code)?;
     let used = sqlx::query(include_str!("sql/use_link.sql"))
         .bind(link.jti)
-        .bind(link.exp as f64)
+        .bind(tokens.link_accepted_until(&link) as f64)
         .execute(ctx.db())
         .await?;
     if used.rows_affected() == 0 {
@@ -35,6 +36,6 @@ pub async fn redeem(ctx: &MutationContext, code: String) -> Result<SignedIn> {
         ));
     }
     let roles: Vec<&str> = link.roles.iter().map(String::as_str).collect();
-    let token = ctx.tokens()?.issue(&link.sub, &roles, None, TOKEN_TTL)?;
+    let token = tokens.issue(&link.sub, &roles, None, TOKEN_TTL)?;
     Ok(SignedIn { token, expires_at: chrono::Utc::now() + TOKEN_TTL })
 }

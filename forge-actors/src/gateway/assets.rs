@@ -33,9 +33,10 @@ const INDEX: &str = "index.html";
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Bytes of a path; a longer path answers 404.
 const PATH_BYTES_MAX: usize = 1024;
-/// Only scripts of the page itself run, and no other page may frame it.
+/// Only scripts of the page itself run, they connect to the page's own origin only, and no other page may
+/// frame it. `'self'` covers the WebSockets of that origin (CSP level 3, scheme-part matching).
 const CONTENT_POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self' ws: wss:; \
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; \
      img-src 'self' data:; frame-ancestors 'none'; base-uri 'self'; form-action 'self'",
 );
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");

@@ -69,12 +69,8 @@ impl Authenticator {
     }
 
     fn identity(&self, headers: &HeaderMap) -> Result<Option<Arc<Identity>>, Fault> {
-        let mut sent = headers.get_all(AUTHORIZATION).iter();
-        let Some(header) = sent.next() else { return Ok(None) };
+        let Some(header) = headers.get(AUTHORIZATION) else { return Ok(None) };
         let refused = |message| Fault::new(Code::Unauthenticated, message);
-        if sent.next().is_some() {
-            return Err(refused("the request has more than one `Authorization` header"));
-        }
         let token = bearer(header).ok_or_else(|| refused("`Authorization` must be `Bearer` and a token"))?;
         let tokens = self
             .tokens

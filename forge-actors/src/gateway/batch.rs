@@ -14,10 +14,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::body::RequestBody;
+use super::headers::IDEMPOTENCY_KEY;
 use super::request_context::{RequestContext, new_request_id};
 use super::response::{Response, json};
 use super::shared::GatewayShared;
-use super::{envelope, rpc};
+use super::{envelope, origin, rpc};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::kernel::limits;
@@ -48,8 +49,9 @@ pub(super) async fn serve(
     head: &Parts,
     body: &mut RequestBody,
 ) -> Result<Response, Fault> {
+    origin::check(&shared.cors, &head.headers)?;
     let caller = shared.authenticator.caller(&head.headers, context.ip)?;
-    if head.headers.contains_key(rpc::IDEMPOTENCY_KEY) {
+    if head.headers.contains_key(IDEMPOTENCY_KEY) {
         return Err(Fault::new(
             Code::BadRequest,
             "one key cannot name several calls: give each call of the batch its `idempotencyKey`",

@@ -56,9 +56,9 @@ impl RequestBody {
         !self.ended
     }
 
-    /// The JSON of the body, not parsed; empty for an empty body. The content type is checked first: a page
-    /// of another origin can send `text/plain` and forms without a preflight (a "simple request"), but not
-    /// `application/json`.
+    /// The JSON of the body, not parsed; empty for an empty body. The content type is checked first, also of
+    /// an empty body: a page of another origin can send `text/plain`, forms and empty requests without a
+    /// preflight (a "simple request"), but not `application/json`.
     pub(super) async fn read_json(
         &mut self,
         headers: &HeaderMap,
@@ -66,10 +66,10 @@ impl RequestBody {
         capacity: &BodyCapacity,
     ) -> Result<Bytes, Fault> {
         let empty = self.ended;
-        if !empty && !is_json(headers) {
+        if !is_json(headers) {
             return Err(Fault::new(
                 Code::UnsupportedMediaType,
-                "the body must be `application/json` in UTF-8",
+                "the request needs `content-type: application/json` in UTF-8, also without a body",
             ));
         }
         if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {

@@ -13,6 +13,11 @@ use crate::subsystem::ConfigSection;
 /// The smallest read buffer that hyper's HTTP/1.1 codec accepts, and so the smallest `header_bytes_max`.
 const HEADER_BYTES_LEAST: usize = 8 * 1024;
 
+/// Schemes of origins on the web.
+const WEB_SCHEMES: [&str; 2] = ["http", "https"];
+/// Schemes of the pages of applications and of browser extensions.
+const APP_SCHEMES: [&str; 5] = ["tauri", "capacitor", "ionic", "chrome-extension", "moz-extension"];
+
 /// The HTTP server of a node, and its limits. Each limit says what happens when it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -46,9 +51,15 @@ pub struct GatewayConfig {
     pub keep_alive: Duration,
     /// Requests that run at the same time on one HTTP/2 connection; the client waits before it sends more.
     pub http2_streams_max: u32,
-    /// Web origins whose pages may call this server, each exactly as a browser sends it
-    /// (`https://app.example.com`). None by default.
+    /// Origins whose pages may call this server, each exactly as a browser sends it: of the web
+    /// (`https://app.example.com`), of an application (`tauri://localhost`, `capacitor://localhost`) or of an
+    /// extension (`chrome-extension://…`, `moz-extension://…`). None by default.
     pub cors_origins: Vec<String>,
+    /// Hosts that this server answers for, without ports; `*.example.com` stands for every subdomain. A
+    /// request for another host is answered 403, so that a name of somebody else's that resolves to this
+    /// address (DNS rebinding) reaches nothing. The names of the loopback and the address of `host` always
+    /// pass. Empty by default, which answers for every host; in development, the names that always pass.
+    pub allowed_hosts: Vec<String>,
     /// Folder of the page that is served at `/`; a relative path starts at the folder of the configuration
     /// file. None by default.
     pub assets: Option<PathBuf>,
@@ -78,6 +89,7 @@ impl Default for GatewayConfig {
             keep_alive: secs(75),
             http2_streams_max: 128,
             cors_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
             assets: None,
             metrics_public: false,
             drain_delay: Duration::ZERO,
@@ -124,6 +136,7 @@ impl ConfigSection for GatewayConfig {
                 .map(|(key, _)| format!("gateway.{key} is zero, which would close every connection at once")),
         );
         mistakes.extend(self.cors_origins.iter().filter_map(|origin| refuse_origin(origin)));
+        mistakes.extend(self.allowed_hosts.iter().filter_map(|host| refuse_host(host)));
         mistakes
     }
 }
@@ -135,18 +148,38 @@ impl GatewayConfig {
     }
 }
 
-/// An origin is scheme, host and port as browsers write them (RFC 6454 §6.1): no path, no wildcard, lower
-/// case.
+/// An origin is scheme, host and port as browsers write them (RFC 6454 §6.1): no path, no wildcard, a host of
+/// the web in lower case.
 fn refuse_origin(origin: &str) -> Option<String> {
     let canonical = origin.parse::<Uri>().ok().and_then(|uri| {
-        let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
+        let scheme = uri.scheme_str()?;
         let authority = uri.authority().filter(|authority| !authority.as_str().contains(['@', '*']))?;
-        Some(format!("{scheme}://{authority}").to_ascii_lowercase())
+        if WEB_SCHEMES.contains(&scheme) {
+            Some(format!("{scheme}://{authority}").to_ascii_lowercase())
+        } else {
+            APP_SCHEMES.contains(&scheme).then(|| format!("{scheme}://{authority}"))
+        }
     });
     (canonical.as_deref() != Some(origin)).then(|| {
         format!(
             "gateway.cors_origins has `{origin}`; write an origin as a browser sends it, for example \
-             \"https://app.example.com\""
+             \"https://app.example.com\" or \"tauri://localhost\""
+        )
+    })
+}
+
+/// A host is a name or an address in lower case, without port; or `*.` and a name.
+fn refuse_host(host: &str) -> Option<String> {
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    let is_address = host.parse::<IpAddr>().is_ok();
+    let is_label = |label: &str| {
+        let of_label = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+        !label.is_empty() && label.chars().all(of_label)
+    };
+    (!is_address && !name.split('.').all(is_label)).then(|| {
+        format!(
+            "gateway.allowed_hosts has `{host}`; write a host without scheme and port, in lower case, for \
+             example \"app.example.com\" or \"*.example.com\""
         )
     })
 }

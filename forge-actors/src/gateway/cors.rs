@@ -16,8 +16,10 @@ use hyper::{Method, StatusCode};
 use super::response::{Response, empty};
 use crate::kernel::fault::{Code, Fault};
 
-const ALLOWED_HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, content-type, if-none-match, traceparent, x-request-id");
+/// Every header that a client of Forge sends, and that a browser does not let pass by itself.
+const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "authorization, content-type, idempotency-key, if-none-match, traceparent, x-request-id",
+);
 const EXPOSED_HEADERS: HeaderValue =
     HeaderValue::from_static("etag, retry-after, traceparent, x-request-id, x-trace-id");
 

@@ -10,6 +10,7 @@
 //! - A client is sent a fault's code, message and details, never its cause. The cause is logged under the
 //!   trace id that the client was sent.
 //! - A token is accepted in the header `Authorization` only.
+//! - A request that can change something is not taken from a page of an origin that is not listed.
 //! - A 2xx answer to a mutation means that the mutation is committed.
 //!
 //! Failure: an error of a request is its answer; an error of a connection ends that connection; an error of
@@ -30,8 +31,12 @@ mod connection;
 mod cors;
 mod envelope;
 mod etag;
+mod head;
+mod headers;
+mod hosts;
 mod listener;
 mod monitored_stream;
+mod origin;
 pub mod paths;
 pub mod port;
 mod request_context;

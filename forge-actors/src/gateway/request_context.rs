@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::headers::single;
 use crate::kernel::ids::RequestId;
 use crate::kernel::trace::TraceContext;
 
@@ -33,7 +34,9 @@ pub(super) struct RequestContext {
 
 impl RequestContext {
     pub(super) fn of(headers: &HeaderMap, ip: IpAddr) -> Self {
-        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        // A repeated header is as good as none: which of the two is meant is not known (W3C Trace Context,
+        // "restart the trace").
+        let text = |name| single(headers, &name).and_then(|value| value.to_str().ok());
         let trace = text(TRACEPARENT)
             .and_then(TraceContext::parse)
             .map_or_else(TraceContext::new_root, TraceContext::child);

@@ -21,7 +21,7 @@ use super::response::{Response, RouteError, add_common_headers, json};
 use super::shared::GatewayShared;
 use super::signals::RouteLabel;
 use super::upgrade::{self, Upgrade};
-use super::{batch, rpc};
+use super::{batch, head, rpc};
 use crate::kernel::fault::Fault;
 
 /// A request, served.
@@ -73,6 +73,11 @@ impl<'a> Route<'a> {
         }
     }
 
+    /// Asked by load balancers, some of which send HTTP/1.0 without a host.
+    fn is_probe(&self) -> bool {
+        matches!(self, Self::Health | Self::Ready)
+    }
+
     /// What is called, in the spelling of the catalog and never in the client's, so that it can be logged.
     fn loggable_name<'s>(&self, shared: &'s GatewayShared) -> &'s str {
         match self {
@@ -94,11 +99,12 @@ pub(super) async fn serve(
     let context = RequestContext::of(&head.headers, ip);
     let route = Route::of(head.uri.path());
     let span = span(shared, &route, &context);
-    let result = match route {
-        Route::Socket => {
+    let result = match (head::check(&head, &shared.hosts, route.is_probe()), &route) {
+        (Err(fault), _) => Err(fault.into()),
+        (Ok(()), Route::Socket) => {
             upgrade(shared, &context, &head).map(|(response, upgrade)| (response, Some(upgrade)))
         }
-        _ => serve_route(shared, &route, &context, &head, &mut body)
+        (Ok(()), _) => serve_route(shared, &route, &context, &head, &mut body)
             .instrument(span.clone())
             .await
             .map(|response| (response, None)),

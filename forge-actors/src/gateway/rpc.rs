@@ -4,16 +4,17 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use bytes::Bytes;
-use hyper::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderName, HeaderValue, VARY};
+use hyper::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, VARY};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::body::RequestBody;
+use super::headers::IDEMPOTENCY_KEY;
 use super::request_context::RequestContext;
 use super::response::{Response, RouteError, empty, json};
 use super::shared::GatewayShared;
-use super::{envelope, etag};
+use super::{envelope, etag, origin};
 use crate::app::handler::Access;
 use crate::app::kind::KindName;
 use crate::kernel::fault::{Code, Fault};
@@ -21,9 +22,6 @@ use crate::kernel::idempotency_key::IdempotencyKey;
 use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Invocation};
 use crate::kernel::trace::TraceContext;
-
-/// Header of a call's idempotency key.
-pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 const NO_ARGUMENTS: Bytes = Bytes::from_static(b"{}");
 
@@ -49,6 +47,7 @@ async fn post(
     body: &mut RequestBody,
     name: &str,
 ) -> Result<Response, Fault> {
+    origin::check(&shared.cors, &head.headers)?;
     let caller = shared.authenticator.caller(&head.headers, context.ip)?;
     let args = body.read_json(&head.headers, &shared.config, &shared.body_capacity).await?;
     let args = if args.is_empty() { NO_ARGUMENTS } else { args };
@@ -93,8 +92,7 @@ async fn get(
     Ok(response)
 }
 
-/// The key of the header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header). Clients send it with
-/// quotes or without.
+/// The key of the header `Idempotency-Key`. Clients send it with quotes or without.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Fault> {
     let Some(header) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let text = header.to_str().unwrap_or_default();

@@ -8,6 +8,7 @@ use super::auth::Authenticator;
 use super::body::BodyCapacity;
 use super::config::GatewayConfig;
 use super::cors::Cors;
+use super::hosts::AllowedHosts;
 use super::signals::GatewaySignals;
 use crate::app::token::Tokens;
 use crate::function::Functions;
@@ -39,6 +40,7 @@ pub(super) struct GatewayShared {
     pub(super) readiness: Readiness,
     pub(super) metrics: PrometheusHandle,
     pub(super) cors: Cors,
+    pub(super) hosts: AllowedHosts,
     pub(super) signals: GatewaySignals,
     pub(super) sessions: Option<Sessions>,
     pub(super) assets: Assets,
@@ -49,6 +51,7 @@ impl GatewayShared {
         let GatewayDeps { functions, tokens, readiness, metrics, sessions, assets } = deps;
         Self {
             cors: Cors::new(&config.cors_origins),
+            hosts: AllowedHosts::new(&config.allowed_hosts, config.host),
             signals: GatewaySignals::new(functions.catalog()),
             authenticator: Authenticator::new(tokens),
             body_capacity: BodyCapacity::new(config.bodies_bytes_max),

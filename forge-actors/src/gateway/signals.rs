@@ -11,11 +11,15 @@ use hyper::StatusCode;
 use metrics::{Counter, Gauge, Histogram};
 
 use crate::app::Catalog;
-use crate::kernel::fault::Fault;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::log_sampler::LogSampler;
 
 /// Counter: answered requests, by `route` and `code` (the HTTP status; a rare one is counted as `4xx` or
 /// `5xx`).
 pub const HTTP_REQUESTS_TOTAL: &str = "forge_http_requests_total";
+/// Counter: requests that were answered with an error, by `fault` (its code; `APP` for the codes of
+/// applications).
+pub const HTTP_FAULTS_TOTAL: &str = "forge_http_faults_total";
 /// Histogram, seconds: calls over HTTP, by `handler` (`unknown` for names that no handler has) and `outcome`.
 pub const RPC_DURATION_SECONDS: &str = "forge_rpc_duration_seconds";
 /// Gauge: open connections.
@@ -80,6 +84,9 @@ const STATUSES: [(u16, &str); 18] = [
 const OTHER_4XX: usize = STATUSES.len();
 const OTHER_5XX: usize = STATUSES.len() + 1;
 
+/// Label `fault` of the codes that applications define: their number is not Forge's to bound.
+const APP_FAULT: &str = "APP";
+
 /// Label `outcome`: how a call ended.
 #[derive(Debug, Clone, Copy)]
 enum RpcOutcome {
@@ -122,6 +129,10 @@ impl FunctionSignals {
 /// first used.
 pub(super) struct GatewaySignals {
     requests: [[OnceLock<Counter>; STATUSES.len() + 2]; RouteLabel::COUNT],
+    /// In the order of [`Code::ALL`]; the last one is that of all applications' codes.
+    faults: [OnceLock<Counter>; Code::ALL.len() + 1],
+    /// Of the log lines of errors.
+    sampler: LogSampler,
     functions: HashMap<String, FunctionSignals>,
     unknown: FunctionSignals,
     connections: OnceLock<Gauge>,
@@ -132,6 +143,8 @@ impl GatewaySignals {
     pub(super) fn new(catalog: &Catalog) -> Self {
         Self {
             requests: Default::default(),
+            faults: [const { OnceLock::new() }; Code::ALL.len() + 1],
+            sampler: LogSampler::new(),
             functions: catalog
                 .iter()
                 .map(|(name, _)| (name.to_owned(), FunctionSignals::new(name)))
@@ -156,7 +169,8 @@ impl GatewaySignals {
         self.refused.get_or_init(|| metrics::counter!(HTTP_CONNECTIONS_REFUSED_TOTAL)).increment(1);
     }
 
-    /// Counts and logs an answered request: an error at info, a success at debug.
+    /// Counts and logs an answered request: a success at debug, an error too, but the first error of each
+    /// code in a second at info. A client can cause errors without end, and a line for each would fill a disk.
     pub(super) fn answered(
         &self,
         route: RouteLabel,
@@ -175,16 +189,25 @@ impl GatewaySignals {
             )
             .increment(1);
         let ms = elapsed.as_secs_f64() * 1_000.0;
-        match fault {
-            None => tracing::debug!(route = route.as_str(), status, ms, "request answered"),
-            Some(fault) => tracing::info!(
-                route = route.as_str(),
-                status,
-                ms,
-                code = fault.code().name(),
-                "request answered with an error"
-            ),
+        let route = route.as_str();
+        let Some(fault) = fault else {
+            return tracing::debug!(route, status, ms, "request answered");
+        };
+        self.count_fault(fault.code());
+        let code = fault.code().name();
+        match self.sampler.sample(code, chrono::Utc::now().timestamp()) {
+            Some(unwritten) => {
+                tracing::info!(route, status, ms, code, unwritten, "request answered with an error");
+            }
+            None => tracing::debug!(route, status, ms, code, "request answered with an error"),
         }
+    }
+
+    fn count_fault(&self, code: Code) {
+        let position = Code::ALL.iter().position(|known| *known == code);
+        let (index, name) =
+            position.map_or((Code::ALL.len(), APP_FAULT), |index| (index, Code::ALL[index].name()));
+        self.faults[index].get_or_init(|| metrics::counter!(HTTP_FAULTS_TOTAL, "fault" => name)).increment(1);
     }
 }
 

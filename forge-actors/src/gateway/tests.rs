@@ -2,6 +2,7 @@
 
 mod calls;
 mod drain;
+mod heads;
 mod identity;
 mod limits;
 mod node;

@@ -1,13 +1,12 @@
 //! From HTTP to a session: `GET /ws` (RFC 6455, section 4.2).
 //!
-//! A page of another origin is refused before the rest of the request is checked: the browser sends the
-//! cookies of its user along, and CORS does not cover WebSockets. Programs other than browsers send no
-//! `Origin`.
+//! A page of another origin is refused before the rest of the request is checked, since CORS does not cover
+//! WebSockets.
 
 use std::time::Duration;
 
 use hyper::header::{
-    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
 use hyper::http::request::Parts;
@@ -17,11 +16,11 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::downcast;
 use tungstenite::handshake::derive_accept_key;
 
-use super::auth;
 use super::cors::Cors;
 use super::monitored_stream::MonitoredStream;
 use super::request_context::RequestContext;
 use super::response::{Response, RouteError, empty};
+use super::{auth, origin};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::secs;
 use crate::session::{ConnectionPermit, RemoteClient, Sessions, Subprotocol};
@@ -56,13 +55,7 @@ pub(super) fn accept(
     if head.method != Method::GET {
         return Err(RouteError::method_not_allowed("GET"));
     }
-    if !may_connect(cors, &head.headers) {
-        return Err(Fault::new(
-            Code::PermissionDenied,
-            "pages of this origin may not connect to this server",
-        )
-        .into());
-    }
+    origin::check(cors, &head.headers)?;
     if head.uri.query().is_some() {
         return Err(bad("`/ws` takes no parameters; a token is sent in the frame `hello`").into());
     }
@@ -120,31 +113,6 @@ fn lists(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
     values.flat_map(|value| value.split(',')).any(|listed| listed.trim().eq_ignore_ascii_case(item))
 }
 
-/// The request comes from a page of this server or of a listed origin, or from a program that is no browser.
-fn may_connect(cors: &Cors, headers: &HeaderMap) -> bool {
-    if !headers.contains_key(ORIGIN) || cors.allows(headers) {
-        return true;
-    }
-    let only = |name| {
-        let mut values = headers.get_all(name).iter();
-        values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
-    };
-    let (Some(origin), Some(host)) = (only(ORIGIN), only(HOST)) else { return false };
-    is_same_origin(origin, host)
-}
-
-/// A proxy may have ended TLS in front of this server, so the scheme is not compared. It only says which port
-/// is meant when none is written.
-fn is_same_origin(origin: &str, host: &str) -> bool {
-    let (authority, default_port) = match (origin.strip_prefix("https://"), origin.strip_prefix("http://")) {
-        (Some(authority), _) => (authority, ":443"),
-        (None, Some(authority)) => (authority, ":80"),
-        (None, None) => return false,
-    };
-    let bare = |text: &str| text.strip_suffix(default_port).unwrap_or(text).to_ascii_lowercase();
-    !authority.is_empty() && bare(authority) == bare(host)
-}
-
 impl Upgrade {
     /// Waits until the answer is written, and hands the socket over.
     pub(super) async fn finish(self) {
@@ -161,40 +129,5 @@ impl Upgrade {
             }
             Err(_) => tracing::error!("an upgraded connection is not a socket of this server"),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_of_this_server_and_of_listed_origins_may_connect() {
-        let cors = Cors::new(&["https://app.example.com".to_owned()]);
-        let check = |origins: &[&'static str], host: &'static str, expected: bool| {
-            let mut headers = HeaderMap::new();
-            headers.insert(HOST, HeaderValue::from_static(host));
-            for origin in origins {
-                headers.append(ORIGIN, HeaderValue::from_static(origin));
-            }
-            assert_eq!(may_connect(&cors, &headers), expected, "{origins:?} to {host}");
-        };
-        check(&[], "a.test", true);
-        check(&["http://a.test"], "a.test", true);
-        check(&["http://A.test"], "a.TEST:80", true);
-        check(&["https://a.test"], "a.test:443", true);
-        check(&["http://a.test:8080"], "a.test:8080", true);
-        check(&["http://[::1]:8080"], "[::1]:8080", true);
-        check(&["https://app.example.com"], "a.test", true);
-        check(&["http://a.test:8080"], "a.test", false);
-        check(&["http://a.test"], "a.test:443", false);
-        check(&["http://evil.test"], "a.test", false);
-        check(&["http://a.test.evil.test"], "a.test", false);
-        check(&["https://evil-app.example.com"], "a.test", false);
-        check(&["null"], "a.test", false);
-        check(&["null"], "null", false);
-        check(&["http://"], "", false);
-        check(&["http://a.test", "http://evil.test"], "a.test", false);
-        check(&["https://app.example.com", "https://app.example.com"], "a.test", false);
     }
 }

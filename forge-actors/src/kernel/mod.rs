@@ -14,6 +14,7 @@ pub mod ids;
 pub mod integer;
 pub mod invocation;
 pub mod limits;
+pub mod log_sampler;
 pub mod merge_slot;
 pub mod node;
 pub mod secret;

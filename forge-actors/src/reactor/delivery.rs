@@ -1,14 +1,18 @@
 //! What the reactor delivers to its clients.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::kernel::commit::Xid;
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::log_sampler::LogSampler;
 use crate::kernel::trace::TraceContext;
+
+/// Of the log lines of queries that fail: a client can subscribe to such a query as often as it likes.
+static FAILURES: LazyLock<LogSampler> = LazyLock::new(LogSampler::new);
 
 /// Names one subscription of a session. The session gives it, a new one whenever the subscription is opened
 /// again; the browser's own number is `client_subscription`.
@@ -76,13 +80,18 @@ impl QueryResult {
         Self { version: Version(u64::from_be_bytes(*first)), outcome, trace }
     }
 
-    /// Writes the log lines of an error. Called once when the result of a group becomes this error, and not
-    /// again while further runs end with the same error.
+    /// Writes the log lines of an error: the first of each code in a second at info, the others at debug.
+    /// Called once when the result of a group becomes this error, and not again while further runs end with
+    /// the same error.
     pub fn log_error(&self, handler: &str) {
         if let Err(fault) = &self.outcome {
             let trace_id = &*self.trace.trace_id_hex();
             fault.log_cause(handler, trace_id);
-            tracing::info!(handler, trace_id, code = fault.code().name(), "live query failed");
+            let code = fault.code().name();
+            match FAILURES.sample(code, chrono::Utc::now().timestamp()) {
+                Some(unwritten) => tracing::info!(handler, trace_id, code, unwritten, "live query failed"),
+                None => tracing::debug!(handler, trace_id, code, "live query failed"),
+            }
         }
     }
 

@@ -189,8 +189,8 @@ impl SessionActor {
         mutation_result(completed.id, &Err(Fault::new(Code::PayloadTooLarge, message)), &trace_id)
     }
 
-    /// Logs an error at info, as for a call over HTTP: the client was sent the trace id of that line. A
-    /// success is logged at debug.
+    /// Logs a mutation as a call over HTTP is logged: a success at debug, an error too, but the first error
+    /// of each code in a second at info.
     fn log(&self, completed: &CompletedMutation, trace_id: &str) {
         let handler = self.loggable_name(&completed.name);
         match &completed.result {
@@ -198,7 +198,12 @@ impl SessionActor {
             Err(fault) => {
                 fault.log_cause(handler, trace_id);
                 let code = fault.code().name();
-                tracing::info!(handler, trace_id, code, "mutation answered with an error");
+                match self.shared.sampler.sample(code, chrono::Utc::now().timestamp()) {
+                    Some(unwritten) => {
+                        tracing::info!(handler, trace_id, code, unwritten, "mutation answered with an error");
+                    }
+                    None => tracing::debug!(handler, trace_id, code, "mutation answered with an error"),
+                }
             }
         }
     }

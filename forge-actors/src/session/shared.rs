@@ -15,6 +15,7 @@ use super::signals::SessionSignals;
 use crate::app::token::Tokens;
 use crate::function::Functions;
 use crate::kernel::ids::NodeId;
+use crate::kernel::log_sampler::LogSampler;
 use crate::reactor::Reactor;
 use crate::supervise::Address;
 
@@ -49,6 +50,8 @@ pub(super) struct SessionShared {
     pub(super) open: DashMap<SessionId, Address<SessionMessage>>,
     /// Counts the sessions, in all and by client address.
     pub(super) limiter: Arc<ConnectionLimiter>,
+    /// Of the log lines of mutations that failed. Every session writes it.
+    pub(super) sampler: LogSampler,
     /// Permits to start a session; never closed.
     pub(super) starts: Semaphore,
     /// True while no reactor runs on this node. Written by the drainer.
@@ -60,6 +63,7 @@ impl SessionShared {
         let config = &deps.config;
         Self {
             limiter: ConnectionLimiter::new(config.connections_max, config.address_connections_max),
+            sampler: LogSampler::new(),
             starts: Semaphore::new(STARTS_MAX),
             signals: Arc::new(SessionSignals::new()),
             sockets: TaskTracker::new(),

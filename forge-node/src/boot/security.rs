@@ -16,6 +16,9 @@ pub const DEVELOPER: &str = "00000000-0000-7000-8000-000000000000";
 /// Lifetime of the token in the banner.
 const BANNER_TOKEN_TTL: std::time::Duration = days(1);
 
+/// The name of this machine for itself, which a gateway with a list of hosts always answers for.
+const LOOPBACK: &str = "localhost";
+
 /// Time in which a link into the dashboard can be used.
 pub const DASHBOARD_LINK_TTL: std::time::Duration = minutes(10);
 
@@ -79,12 +82,17 @@ pub fn dashboard_link(url: &str, code: &str) -> String {
     format!("{}/_dashboard/?code={code}", url.trim_end_matches('/'))
 }
 
-/// The gateway's configuration: in development, which listens on the loopback only, everyone may read
-/// `/metrics`, unless the configuration says otherwise.
+/// The gateway's configuration. Development listens on the loopback only, so everyone may read `/metrics`,
+/// unless the configuration says otherwise, and requests must name the loopback or a host of
+/// `gateway.allowed_hosts`: a developer's browser shows strangers' pages too, whose names may resolve to the
+/// loopback (DNS rebinding).
 pub fn gateway(loaded: &Loaded, dev: bool) -> GatewayConfig {
-    let config = loaded.config.section::<GatewayConfig>();
-    let open = dev && loaded.origin("gateway.metrics_public") == Origin::Default;
-    GatewayConfig { metrics_public: config.metrics_public || open, ..config }
+    let mut config = loaded.config.section::<GatewayConfig>();
+    config.metrics_public |= dev && loaded.origin("gateway.metrics_public") == Origin::Default;
+    if dev && config.allowed_hosts.is_empty() {
+        config.allowed_hosts.push(LOOPBACK.to_owned());
+    }
+    config
 }
 
 fn no_secret(loaded: &Loaded) -> Report {

@@ -53,6 +53,18 @@ fn metrics_are_open_in_development_unless_configured() {
 }
 
 #[test]
+fn in_development_only_the_loopback_is_answered_for_unless_configured() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hosts =
+        |text: &str, dev: bool| security::gateway(&loaded(folder.path(), text, &[]), dev).allowed_hosts;
+    assert_eq!(hosts("", true), ["localhost"]);
+    assert!(hosts("", false).is_empty(), "elsewhere the configuration decides");
+    let own = "[gateway]\nallowed_hosts = [\"shop.test\"]";
+    assert_eq!(hosts(own, true), ["shop.test"]);
+    assert_eq!(hosts(own, false), ["shop.test"]);
+}
+
+#[test]
 fn without_a_secret_only_development_starts() {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = |text: &str, flags: &[(&'static str, &str)], dev: bool| {

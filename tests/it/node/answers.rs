@@ -1,5 +1,8 @@
 //! Bad input gets a typed answer each, and nothing of the inside gets out.
 
+use std::time::Duration;
+
+use forge_actors::app::token::{TokenRules, Tokens};
 use forge_tests::{Client, Database, Reply, probe, until};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
@@ -156,6 +159,37 @@ async fn what_breaks_inside_stays_inside() {
         database.busy_sessions().await.is_empty().then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_link_works_once_also_within_the_leeway() {
+    let database = Database::create().await;
+    let config = probe::CONFIG.replace("[auth]", "[auth]\nleeway = \"1h\"");
+    let node = probe_on(&database).file("forge.toml", config).start().await;
+    let rules = TokenRules { issuer: None, audience: None, leeway: Duration::from_secs(3_600) };
+    let tokens = Tokens::new(probe::SECRET.as_bytes(), rules).expect("the secret is long enough");
+    let expired = || tokens.issue_link("ana", &["admin"], Duration::ZERO).expect("sign a link");
+    let (first, second) = (expired(), expired());
+    let redeem = async |code: &str| node.call("forge.redeem", json!({ "code": code }), None).await;
+    assert_eq!(redeem(&first).await.status, 200, "within the leeway");
+    // Each exchange deletes the links that can no longer be used.
+    assert_eq!(redeem(&second).await.status, 200);
+    for used in [&first, &second] {
+        check("a used link", redeem(used).await, 401, "UNAUTHENTICATED");
+    }
+}
+
+#[tokio::test]
+async fn refusals_do_not_fill_the_log() {
+    const REQUESTS: usize = 300;
+    let database = Database::create().await;
+    let node = probe_on(&database).start().await;
+    for _ in 0..REQUESTS {
+        assert_eq!(node.call("probe.nothing", json!({}), None).await.status, 404);
+    }
+    let ended = node.stop(PATIENCE).await;
+    let lines = ended.stderr.lines().filter(|line| line.contains("request answered with an error")).count();
+    assert!((1..=REQUESTS / 3).contains(&lines), "{lines} lines for {REQUESTS} requests:\n{}", ended.stderr);
 }
 
 async fn post(client: &Client, path: &str, body: impl Into<reqwest::Body>, token: Option<&str>) -> Reply {

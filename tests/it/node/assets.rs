@@ -31,6 +31,8 @@ async fn a_page_is_served_and_calls_come_first() {
             policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"),
             "{policy}"
         );
+        let connections = policy.split("; ").find(|part| part.starts_with("connect-src "));
+        assert_eq!(connections, Some("connect-src 'self'"), "no host but the page's own");
     }
     let script = get("/assets/index-DiwrgTda.js").await;
     assert_eq!(

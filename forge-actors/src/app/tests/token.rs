@@ -102,3 +102,32 @@ fn issuer_and_audience_are_required_once_configured() {
         assert!(tokens.verify(&signed(Algorithm::HS256, SECRET, &claims)).is_err(), "{claims}");
     }
 }
+
+#[test]
+fn extensions_of_the_signature_are_refused() {
+    let claims = json!({ "sub": "a", "exp": now() + 60, "iat": now() });
+    let link = tokens().issue_link("a", &[], Duration::from_secs(60)).expect("issued");
+    assert!(tokens().verify_link(&link).is_ok());
+    let check = |change: &dyn Fn(&mut Header), accepted: bool| {
+        let mut header = Header::new(Algorithm::HS256);
+        change(&mut header);
+        let token = encode(&header, &claims, &EncodingKey::from_secret(SECRET)).expect("signs");
+        assert_eq!(tokens().verify(&token).is_ok(), accepted, "{header:?}");
+    };
+    check(&|_| {}, true);
+    check(&|header| header.kid = Some("1".into()), true);
+    check(&|header| header.extras.insert("b64", true), true);
+    check(&|header| header.crit = Some(vec!["exp".into()]), false);
+    check(&|header| header.crit = Some(vec![]), false);
+    check(&|header| header.extras.insert("b64", false), false);
+    check(&|header| header.extras.insert("b64", "false"), false);
+}
+
+#[test]
+fn a_link_is_accepted_until_its_leeway_ends() {
+    let tokens = Tokens::new(SECRET, TokenRules { leeway: Duration::from_secs(3_600), ..rules() });
+    let tokens = tokens.expect("long enough");
+    let code = tokens.issue_link("a", &[], Duration::ZERO).expect("issued");
+    let link = tokens.verify_link(&code).expect("within the leeway");
+    assert_eq!(tokens.link_accepted_until(&link), link.exp + 3_600);
+}

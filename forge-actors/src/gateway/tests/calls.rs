@@ -73,10 +73,15 @@ async fn a_body_is_json_or_absent() {
     {
         node.send(&typed(&format!("content-type: {taken}\r\n"))).await.answers(json!("hi"));
     }
-    node.send("POST /rpc/tests.slow2 HTTP/1.1\r\nhost: x\r\n\r\n").await.fails(404, "NOT_FOUND");
-    node.send("POST /rpc/tests.busy HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
-        .await
-        .fails(503, "OVERLOADED");
+    // A page of another origin can send an empty request without asking, too.
+    for kind in ["", "content-type: text/plain\r\n", "content-type: application/x-www-form-urlencoded\r\n"] {
+        for length in ["", "content-length: 0\r\n"] {
+            node.send(&format!("POST /rpc/tests.busy HTTP/1.1\r\nhost: x\r\n{kind}{length}\r\n"))
+                .await
+                .fails(415, "UNSUPPORTED_MEDIA_TYPE");
+        }
+    }
+    node.post("/rpc/tests.busy", "", "").await.fails(503, "OVERLOADED");
     let mut client = node.connect().await;
     client
         .write(
@@ -167,10 +172,14 @@ async fn a_trace_goes_through_and_request_ids_come_back() {
     assert_eq!((answer.header("x-trace-id"), answer.header("x-request-id")), (Some(trace), Some(id)));
     let sent = answer.header("traceparent").expect("a traceparent");
     assert!(sent.starts_with(&format!("00-{trace}-")) && !sent.contains("00f067aa0ba902b7"), "{sent}");
-    let headers = "traceparent: nonsense\r\nx-request-id: forged \\x1b[31m line\r\n";
-    let answer = node.post("/rpc/tests.echo", headers, r#"{"text":""}"#).await;
-    assert!(answer.header("x-request-id").is_some_and(|id| id.parse::<uuid::Uuid>().is_ok()));
-    assert!(answer.header("x-trace-id").is_some_and(|id| id.len() == 32));
+    let unusable = "traceparent: nonsense\r\nx-request-id: forged \\x1b[31m line\r\n";
+    for headers in [unusable.to_owned(), headers.repeat(2)] {
+        let answer = node.post("/rpc/tests.echo", &headers, r#"{"text":""}"#).await;
+        assert!(
+            answer.header("x-request-id").is_some_and(|new| new.parse::<uuid::Uuid>().is_ok() && new != id)
+        );
+        assert!(answer.header("x-trace-id").is_some_and(|new| new.len() == 32 && new != trace));
+    }
 }
 
 #[tokio::test]

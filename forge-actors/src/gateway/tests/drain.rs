@@ -34,7 +34,8 @@ async fn a_drain_lets_http2_streams_finish() {
     let node = Node::start(|_| {}).await;
     let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
     let url = format!("http://{}/rpc/tests.slow", node.address);
-    let request = tokio::spawn(async move { client.post(url).send().await });
+    let request = client.post(url).header("content-type", "application/json");
+    let request = tokio::spawn(request.send());
     node.slow_calls.entered.notified().await;
     node.drain.cancel();
     node.slow_calls.release.notify_one();
