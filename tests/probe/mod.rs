@@ -9,12 +9,12 @@ use forge::prelude::*;
 use forge_actors::app::token::{TokenRules, Tokens};
 
 /// Signs the tokens of every probe.
-pub const SECRET: &str = "a secret of the probe, for tests only, 0123456789";
+pub const SECRET: &str = "e41b7d0c95a24f3f8c6612d9a07be358";
 
 /// The probe's `forge.toml`.
 pub const CONFIG: &str = r#"
 [auth]
-secret = "a secret of the probe, for tests only, 0123456789"
+secret = "e41b7d0c95a24f3f8c6612d9a07be358"
 
 [gateway]
 metrics_public = true

@@ -3,9 +3,11 @@
 use forge_actors::app::token::{SECRET_BYTES_MIN, Tokens};
 use forge_actors::cluster::ClusterKey;
 use forge_actors::gateway::config::GatewayConfig;
+use forge_actors::kernel::secret::Secret;
 use forge_actors::kernel::time::{days, minutes};
 
 use crate::boot::secret;
+use crate::boot::weak_secret::weakness;
 use crate::config::error::Origin;
 use crate::config::load::Loaded;
 use crate::terminal::report::{Exit, Report};
@@ -15,6 +17,12 @@ use forge_actors::cluster::config::ClusterConfig;
 pub const DEVELOPER: &str = "00000000-0000-7000-8000-000000000000";
 /// Lifetime of the token in the banner.
 const BANNER_TOKEN_TTL: std::time::Duration = days(1);
+
+/// Makes a secret for this shell.
+pub const MAKE_SECRET: &str = "export FORGE_AUTH__SECRET=$(openssl rand -hex 32)";
+/// Makes a secret of the mesh, which all nodes must have.
+const MAKE_CLUSTER_SECRET: &str =
+    "openssl rand -hex 32, and the result as FORGE_CLUSTER__SECRET of every node";
 
 /// The name of this machine for itself, which a gateway with a list of hosts always answers for.
 const LOOPBACK: &str = "localhost";
@@ -37,8 +45,8 @@ pub struct Security {
 /// Checks the rules of the secret, and makes the keys.
 ///
 /// # Errors
-/// Without a secret outside of development mode, with a short one, and in development mode on an address
-/// other than the loopback.
+/// Without a secret outside of development mode, or with one that strangers know or guess; with a short one,
+/// and in development mode on an address other than the loopback.
 pub fn establish(loaded: &Loaded, dev: bool) -> Result<Security, Report> {
     let auth = &loaded.config.auth;
     let gateway = loaded.config.section::<GatewayConfig>();
@@ -60,14 +68,21 @@ pub fn establish(loaded: &Loaded, dev: bool) -> Result<Security, Report> {
     let tokens = Tokens::new(secret.expose().as_bytes(), auth.rules()).map_err(|error| {
         Report::new(Exit::Config, "short-secret", error.to_string())
             .tried(format!("auth.secret   (from {})", loaded.origin("auth.secret")))
-            .help("openssl rand -hex 32")
+            .help(MAKE_SECRET)
     })?;
+    let cluster_secret = loaded.config.section::<ClusterConfig>().secret;
+    if !dev {
+        refuse_weak("auth.secret", &secret, MAKE_SECRET, loaded)?;
+        if let Some(secret) = &cluster_secret {
+            refuse_weak("cluster.secret", secret, MAKE_CLUSTER_SECRET, loaded)?;
+        }
+    }
     let token = dev.then(|| tokens.issue(DEVELOPER, &["admin"], None, BANNER_TOKEN_TTL)).transpose();
     let ready_token =
         token.map_err(|error| Report::new(Exit::Bug, "token", "no token can be signed").cause(error))?;
     let dashboard_code = dev.then(|| dashboard_code(&tokens)).transpose()?;
-    let configured = loaded.config.section::<ClusterConfig>().secret;
-    let cluster_key = configured.as_ref().map_or_else(|| ClusterKey::derived_from(&secret), ClusterKey::new);
+    let cluster_key =
+        cluster_secret.as_ref().map_or_else(|| ClusterKey::derived_from(&secret), ClusterKey::new);
     Ok(Security { tokens, cluster_key, ready_token, dashboard_code })
 }
 
@@ -95,6 +110,15 @@ pub fn gateway(loaded: &Loaded, dev: bool) -> GatewayConfig {
     config
 }
 
+/// Refuses a secret that strangers know or guess.
+fn refuse_weak(key: &str, secret: &Secret, remedy: &str, loaded: &Loaded) -> Result<(), Report> {
+    let Some(why) = weakness(secret.expose()) else { return Ok(()) };
+    Err(Report::new(Exit::Config, "weak-secret", format!("{key} is no secret: {why}"))
+        .tried(format!("{key}   (from {})", loaded.origin(key)))
+        .cause("whoever knows or guesses it is any user, or any node, that they like")
+        .help(remedy))
+}
+
 fn no_secret(loaded: &Loaded) -> Report {
     let tried = match loaded.origin("auth.secret") {
         Origin::Default => "auth.secret, FORGE_AUTH__SECRET".to_owned(),
@@ -107,5 +131,5 @@ fn no_secret(loaded: &Loaded) -> Report {
     )
     .tried(tried)
     .cause("none is configured; without a secret, anyone could sign a token for any user")
-    .help("export FORGE_AUTH__SECRET=$(openssl rand -hex 32), or start with --dev")
+    .help(format!("{MAKE_SECRET}, or start with --dev"))
 }

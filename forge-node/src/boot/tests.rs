@@ -4,7 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 use crate::boot::{secret, security};
 use crate::config::environment::Environment;
 use crate::config::load::{Flag, Loaded, load};
+use crate::config::reference::TEXT;
 use crate::terminal::report::Exit;
+
+const STRONG: &str = "[auth]\nsecret = \"9d1c6f5ab2e84407b6f3c0d7e5a91b28\"";
 
 fn loaded(folder: &std::path::Path, text: &str, flags: &[(&'static str, &str)]) -> Loaded {
     let file = folder.join("forge.toml");
@@ -79,7 +82,32 @@ fn without_a_secret_only_development_starts() {
     let ready = security::establish(&loaded(folder.path(), "", &[]), true).expect("development");
     let token = ready.ready_token.expect("a token");
     assert!(ready.tokens.verify(&token).expect("its own token").has_role("admin"));
-    let own = "[auth]\nsecret = \"0123456789abcdef0123456789abcdef\"\n[gateway]\nhost = \"0.0.0.0\"";
-    let ready = security::establish(&loaded(folder.path(), own, &[]), false).expect("a secret of one's own");
+    let weak = "[auth]\nsecret = \"0123456789abcdef0123456789abcdef\"";
+    assert_eq!(refused(weak, &[], false), "weak-secret");
+    assert!(security::establish(&loaded(folder.path(), weak, &[]), true).is_ok(), "enough for the loopback");
+    let mesh = format!("{STRONG}\n[cluster]\nsecret = \"{}\"", "mesh ".repeat(8));
+    assert_eq!(refused(&mesh, &[], false), "weak-secret");
+    let own = format!("{STRONG}\n[gateway]\nhost = \"0.0.0.0\"");
+    let ready = security::establish(&loaded(folder.path(), &own, &[]), false).expect("a secret of one's own");
     assert!(ready.ready_token.is_none(), "a token is printed in development only");
+}
+
+/// Whoever copies the list of all keys gets its example secrets, which everybody can read.
+#[test]
+fn a_copied_reference_is_no_configuration_of_production() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = |text: &str| {
+        let report = security::establish(&loaded(folder.path(), text, &[]), false).err().expect("refused");
+        assert!(report.to_string().contains("openssl rand -hex 32"), "{report}");
+        let text = report.to_string();
+        (report.code, text)
+    };
+    let (code, text) = copy(&TEXT);
+    assert!(code == "weak-secret" && text.contains("auth.secret"), "{text}");
+    let examples = TEXT.matches("an example with at least 32 bytes").count();
+    assert_eq!(examples, 2, "the secrets of tokens and of the mesh");
+    let example = "secret = \"${AUTH_SECRET:-an example with at least 32 bytes}\"";
+    let own = STRONG.rsplit_once('\n').expect("two lines").1;
+    let (code, text) = copy(&TEXT.replace(example, own));
+    assert!(code == "weak-secret" && text.contains("cluster.secret"), "{text}");
 }

@@ -15,7 +15,7 @@ use super::stage::PATIENCE;
 /// A browser on a busy machine; each of its steps has a limit of its own.
 const SCENE: Duration = Duration::from_secs(150);
 /// Both nodes read the tokens that either of them writes.
-const SECRET: &str = "[auth]\nsecret = \"a secret of the browser test's two nodes\"\n";
+const SECRET: &str = "[auth]\nsecret = \"58c0e2f7a1d94b63b7e9306d4fa81c25\"\n";
 
 #[tokio::test]
 async fn what_one_person_does_the_other_sees() {

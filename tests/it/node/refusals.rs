@@ -29,6 +29,14 @@ async fn a_node_without_a_secret_does_not_start() {
 }
 
 #[tokio::test]
+async fn a_node_with_an_example_secret_does_not_start() {
+    let database = Database::create().await;
+    let reference = include_str!("../../../forge-node/src/config/reference.toml");
+    let ended = refused(Node::builder(Binary::Probe).database(&database).file("forge.toml", reference)).await;
+    check(&ended, 3, &["weak-secret", "auth.secret", "openssl rand -hex 32"]);
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_named() {
     let database = Database::create().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("bind a port");

@@ -21,6 +21,8 @@ use super::stage::PATIENCE;
 /// A good node is linked within this time, however many other clients connect.
 const JOINED: Duration = Duration::from_secs(2);
 const SILENT: usize = 200;
+/// Not the secret of the other nodes.
+const ANOTHER_SECRET: &str = "1f8e6b40d7c3495ea2b90c54f6713d8a";
 
 /// Hostile clients of a mesh port. They connect again and again until the set is dropped.
 fn attack(port: u16) -> JoinSet<()> {
@@ -57,8 +59,7 @@ async fn neither_silence_nor_garbage_nor_a_wrong_secret_keeps_a_good_node_out() 
     let port = free_port();
     let first = member(&database, "first").arguments(["--mesh-port", &port.to_string()]).start().await;
     let attack = attack(port);
-    let stranger = member(&database, "stranger")
-        .environment("FORGE_CLUSTER__SECRET", "another secret than the others, and long enough");
+    let stranger = member(&database, "stranger").environment("FORGE_CLUSTER__SECRET", ANOTHER_SECRET);
     let stranger = stranger.start().await;
     let good = member(&database, "good").start().await;
     let took = await_links(&good, &["first"], JOINED).await;
@@ -90,10 +91,8 @@ async fn reason(node: &Node, name: &str) -> Option<String> {
 async fn a_node_with_another_secret_is_logged_once_on_both_sides() {
     let database = Database::create().await;
     let mut old = member(&database, "old").start().await;
-    let mut young = member(&database, "young")
-        .environment("FORGE_AUTH__SECRET", "another secret than the others, and long enough")
-        .start()
-        .await;
+    let mut young =
+        member(&database, "young").environment("FORGE_AUTH__SECRET", ANOTHER_SECRET).start().await;
     for (node, other, side) in [(&mut old, "young", "listener"), (&mut young, "old", "dialer")] {
         let log = node.process().stderr().clone();
         let line =

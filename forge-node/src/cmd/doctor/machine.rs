@@ -10,6 +10,8 @@ use forge_actors::gateway::port::{HttpPortError, Port};
 
 use super::Finding;
 use crate::boot::secret;
+use crate::boot::security::MAKE_SECRET;
+use crate::boot::weak_secret::weakness;
 use crate::cmd::client;
 use crate::config::load::Loaded;
 use crate::terminal::report::{Exit, Report};
@@ -41,19 +43,23 @@ pub(super) fn toolchain() -> Vec<Finding> {
 
 /// Checks that a secret is configured.
 pub(super) fn secret(loaded: &Loaded) -> Finding {
-    const HELP: &str = "export FORGE_AUTH__SECRET=$(openssl rand -hex 32)";
     match &loaded.config.auth.secret {
-        Some(secret) if secret.expose().len() >= SECRET_BYTES_MIN => {
-            Finding::good(format!("auth.secret is set by {}", loaded.origin("auth.secret")))
+        Some(secret) if secret.expose().len() < SECRET_BYTES_MIN => {
+            let what = format!("auth.secret has fewer than {SECRET_BYTES_MIN} bytes");
+            Finding::bad(Exit::Config, what, MAKE_SECRET)
         }
-        Some(_) => {
-            Finding::bad(Exit::Config, format!("auth.secret has fewer than {SECRET_BYTES_MIN} bytes"), HELP)
-        }
+        Some(secret) => match weakness(secret.expose()) {
+            Some(why) => Finding::bad(Exit::Config, format!("auth.secret is no secret: {why}"), MAKE_SECRET),
+            None => Finding::good(format!("auth.secret is set by {}", loaded.origin("auth.secret"))),
+        },
         None => match secret::existing(&loaded.folder) {
             Ok(Some(_)) => {
-                Finding::note("auth.secret is not set; the secret in .forge is for development only", HELP)
+                let what = "auth.secret is not set; the secret in .forge is for development only";
+                Finding::note(what, MAKE_SECRET)
             }
-            Ok(None) => Finding::note("auth.secret is not set: only `start --dev` starts a node", HELP),
+            Ok(None) => {
+                Finding::note("auth.secret is not set: only `start --dev` starts a node", MAKE_SECRET)
+            }
             Err(report) => report.into(),
         },
     }

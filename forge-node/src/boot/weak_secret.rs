@@ -1,0 +1,103 @@
+//! Secrets that a stranger knows or guesses: copied examples, words, patterns.
+//!
+//! The check is a net for texts that no generator made. It cannot tell a well-known sentence from a random
+//! one, so what passes is not proven to be strong.
+
+use std::collections::BTreeMap;
+
+/// Words of examples and of habit. No random text of hexadecimal digits has one, and of base64 one in ten
+/// million.
+const WORDS: [&str; 11] = [
+    "changeme",
+    "changethis",
+    "default",
+    "example",
+    "insecure",
+    "passphrase",
+    "password",
+    "placeholder",
+    "qwerty",
+    "replaceme",
+    "secret",
+];
+
+/// Bits that a text must have at the least. 32 random hexadecimal digits are estimated at about 105, and the
+/// longest text of one character at 0.
+const BITS_MIN: f64 = 64.0;
+
+/// A text of this many bytes that stood in the secret before is a repetition.
+const REPEATED_BYTES: usize = 4;
+
+/// Why everybody could know the secret, as a sentence's end; `None` when it looks like a random one.
+pub fn weakness(secret: &str) -> Option<String> {
+    let letters: String =
+        secret.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    if let Some(word) = WORDS.iter().find(|word| letters.contains(**word)) {
+        return Some(format!("it has the word `{word}`, as examples and habits have"));
+    }
+    let bits = unpredictable_bits(secret.as_bytes());
+    (bits < BITS_MIN)
+        .then(|| "it repeats itself, or counts up, so few of its bytes have to be guessed".to_owned())
+}
+
+/// Bits of the bytes that do not follow from those before them, by the frequency of each byte (Shannon).
+fn unpredictable_bits(secret: &[u8]) -> f64 {
+    let mut counts = BTreeMap::new();
+    for byte in secret {
+        *counts.entry(byte).or_insert(0_u32) += 1;
+    }
+    let share = |count: &u32| f64::from(*count) / secret.len().max(1) as f64;
+    let bits_per_byte: f64 = counts.values().map(share).map(|share| -share * share.log2()).sum();
+    let new = (0..secret.len()).filter(|&at| !continues_steps(secret, at) && !repeats(secret, at)).count();
+    new as f64 * bits_per_byte
+}
+
+/// The byte is as far from the one before as that one was from its own: `aaa`, `abc`, `321`.
+fn continues_steps(secret: &[u8], at: usize) -> bool {
+    at >= 2 && secret[at].wrapping_sub(secret[at - 1]) == secret[at - 1].wrapping_sub(secret[at - 2])
+}
+
+/// The bytes that end here stood in the secret before.
+fn repeats(secret: &[u8], at: usize) -> bool {
+    let Some(start) = (at + 1).checked_sub(REPEATED_BYTES) else { return false };
+    secret[..at].windows(REPEATED_BYTES).any(|earlier| *earlier == secret[start..=at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::secret;
+
+    #[test]
+    fn what_is_known_or_guessed_is_weak() {
+        for weak in [
+            "an example with at least 32 bytes",
+            "Change-Me! Change-Me! Change-Me!",
+            "my_super_SECRET_key_for_production_1",
+            "p-a-s-s-w-o-r-d of the main database",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "0123456789abcdef0123456789abcdef",
+            "00000000000000000000000000000001",
+            "abcdefghijklmnopqrstuvwxyz0123456789",
+            "x7k2x7k2x7k2x7k2x7k2x7k2x7k2x7k2",
+            "3fa94c3fa94c3fa94c3fa94c3fa94c3fa94c",
+            "",
+        ] {
+            assert!(weakness(weak).is_some(), "{weak}: {} bits", unpredictable_bits(weak.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn what_a_generator_makes_is_not() {
+        let generated: Vec<_> = (0..1_000).map(|_| secret::generate().expect("random bytes")).collect();
+        for secret in &generated {
+            let text = secret.expose();
+            // Also half of it: `openssl rand -hex 16` has 128 bits, in as many bytes as a key must have.
+            for text in [text, &text[..32]] {
+                assert_eq!(weakness(text), None, "{text}: {} bits", unpredictable_bits(text.as_bytes()));
+            }
+        }
+        assert_eq!(weakness("Zm9yZ2UtdG9rZW4ta2V5LTk4MTQyNzY1NQqL8x0="), None);
+        assert_eq!(weakness("550e8400-e29b-41d4-a716-446655440000"), None);
+    }
+}
