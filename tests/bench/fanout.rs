@@ -27,7 +27,8 @@ const PADDING: u32 = 80;
 
 pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
     raise_file_limit()?;
-    let config = format!("{}\n[sessions]\naddress_connections_max = {}\n", probe::CONFIG, 2 * CLIENTS);
+    let own = format!("address_connections_max = {}\n", 2 * CLIENTS);
+    let config = format!("{}{own}\n[sessions]\n{own}", probe::CONFIG);
     let mut stage = Stage::with(&config).await;
     stage.database.execute("update probe_rows set title = '100000' where id = 1").await;
     let say = [

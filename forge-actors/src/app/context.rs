@@ -6,20 +6,22 @@
 //! no half of its writes behind.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::app::auth::Auth;
-use crate::app::kind::{Action, CallsOut, HasDatabase, Job, Kind, Mutation, Query};
+use crate::app::blocking::BlockingLane;
+use crate::app::kind::{Action, CallsOut, HasDatabase, Job, Kind, Mutation, Query, WaitsForCores};
 use crate::app::log::{Log, Metrics};
 use crate::app::new_job::InsertJob;
 use crate::app::node::NodeView;
 use crate::app::token::Tokens;
 use crate::db::handle::Db;
+use crate::kernel::fair_limit::CallPlace;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Invocation};
@@ -59,6 +61,8 @@ pub struct Services {
     pub tokens: Option<Tokens>,
     /// For actions.
     pub http: reqwest::Client,
+    /// Runs what needs a core for long.
+    pub lane: BlockingLane,
 }
 
 /// Runs invocations. The function subsystem implements it, so that contexts need not import that subsystem.
@@ -114,16 +118,20 @@ pub(super) struct SharedScope {
     /// An [`Observed`].
     observed: AtomicU8,
     pub(super) services: Arc<Services>,
+    /// The call's place among the calls of the node, while the call runs.
+    place: Weak<CallPlace>,
 }
 
 impl CallScope {
-    /// The scope of an invocation that ends at `deadline`.
+    /// The scope of an invocation that ends at `deadline`. `place` is what the call gives up while it waits
+    /// for a core.
     pub fn new(
         invocation: Arc<Invocation>,
         depth: u32,
         deadline: Instant,
         after_commit: AfterCommit,
         services: Arc<Services>,
+        place: Weak<CallPlace>,
     ) -> Self {
         let observed = AtomicU8::new(Observed::Nothing as u8);
         let shared = SharedScope {
@@ -133,6 +141,7 @@ impl CallScope {
             after_commit,
             observed,
             services,
+            place,
         };
         Self { shared: Arc::new(shared), depth }
     }
@@ -204,7 +213,7 @@ impl<K: Kind> Ctx<K> {
 }
 
 /// What only some kinds may do. The bounds stand on the methods: there rustc shows the messages of
-/// [`HasDatabase`] and [`CallsOut`].
+/// [`HasDatabase`], [`WaitsForCores`] and [`CallsOut`].
 impl<K: Kind> Ctx<K> {
     /// The database, as an executor for sqlx: a query's refuses writes, a mutation's is its transaction. A
     /// job's runs each statement as a transaction of its own, and again when the job runs again; several
@@ -217,6 +226,27 @@ impl<K: Kind> Ctx<K> {
         K: HasDatabase,
     {
         K::db(&self.resources)
+    }
+
+    /// Runs `work`, which computes for longer than a millisecond or blocks its thread, outside of the threads
+    /// that answer requests: on a thread of its own with a lower priority, never more at a time than there
+    /// are cores. The call gives up its place among the calls of the node meanwhile. Work that has begun runs
+    /// to its end, also when the call ends earlier.
+    ///
+    /// A panic of `work` is a panic of the handler.
+    ///
+    /// # Errors
+    /// `OVERLOADED` when too much work waits already (`functions.blocking_max`).
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Fault>
+    where
+        K: WaitsForCores,
+    {
+        let scope = &self.scope.shared;
+        let _vacated = scope.place.upgrade().map(CallPlace::vacate);
+        scope.services.lane.run(&scope.invocation.name, scope.invocation.caller.key(), work).await
     }
 
     /// An HTTP client. Set the time limit from [`Request::remaining`], and mind that a retried request runs

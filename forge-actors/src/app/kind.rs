@@ -164,6 +164,17 @@ pub trait CallsOut: Kind {}
 impl CallsOut for Action {}
 impl CallsOut for Job {}
 
+/// The kinds that may wait for a core.
+#[diagnostic::on_unimplemented(
+    message = "`Ctx<{Self}>` runs no blocking work",
+    label = "no waiting for a core here",
+    note = "a query and a mutation hold a session of the database while they wait: do it in an action, and \
+            call the query or mutation with its result"
+)]
+pub trait WaitsForCores: Kind {}
+impl WaitsForCores for Action {}
+impl WaitsForCores for Job {}
+
 mod sealed {
     pub trait Sealed {}
 }

@@ -12,6 +12,7 @@
 pub mod application;
 pub mod arguments;
 pub mod auth;
+pub mod blocking;
 pub mod call;
 pub mod catalog;
 pub mod context;

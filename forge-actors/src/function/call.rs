@@ -99,7 +99,7 @@ fn admit(shared: &FunctionShared, meta: &Meta, invocation: &Invocation, depth: u
                        key; mutations and queries do";
         return Err(Fault::new(Code::BadRequest, message));
     }
-    shared.admission.enter(&invocation.name, depth > 0)
+    shared.admission.enter(&invocation.name, invocation.caller.key(), depth > 0)
 }
 
 /// The span of the caller, which has the name and the trace already; a call inside of another one gets a span
@@ -159,7 +159,7 @@ pub(super) struct ActiveCall {
     /// What the handler asked for that happens after the commit.
     after_commit: AfterCommit,
     receipt: OnceLock<Receipt>,
-    _permit: Permit,
+    permit: Permit,
 }
 
 impl ActiveCall {
@@ -180,7 +180,7 @@ impl ActiveCall {
             began: Instant::now(),
             after_commit: AfterCommit::default(),
             receipt: OnceLock::new(),
-            _permit: permit,
+            permit,
         }
     }
 
@@ -275,6 +275,7 @@ impl ActiveCall {
             self.deadline(),
             self.after_commit.clone(),
             Arc::clone(&self.shared.services),
+            self.permit.place(),
         )
     }
 
@@ -326,6 +327,8 @@ impl ActiveCall {
         };
         // Before the transaction, which holds a connection: the digest reads all arguments.
         let keyed = KeyedCall::of(&self.invocation);
+        let share = self.shared.transactions.enter(&self.invocation.name);
+        let _share = self.with_deadline(share).await??;
         let beginning = self.shared.database.begin(transaction);
         let tx = self.with_deadline(beginning).await??;
         let ended = match keyed {

@@ -48,8 +48,8 @@ impl Calls {
                     handler = %call.name,
                     request = %call.request,
                     seconds = age.as_secs(),
-                    "call outlives its time limit: its handler blocks the thread; use \
-                     tokio::task::spawn_blocking"
+                    "call outlives its time limit: its handler blocks the thread; use ctx.blocking in an \
+                     action or a job"
                 );
             }
         }

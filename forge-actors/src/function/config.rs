@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::fair_limit::Shares;
 use crate::kernel::time::serde_duration;
 use crate::subsystem::ConfigSection;
 
@@ -15,6 +16,17 @@ pub struct FunctionConfig {
     /// Retry-After). Calls that actions and jobs make count separately, with the same limit; calls inside of
     /// a transaction are part of their caller's.
     pub calls_max: u32,
+    /// Part of `calls_max` that one function may take, more than 0 and at most 1, so that a flood of one
+    /// function (sign-ins, for example) leaves places to the others. A call beyond it is refused with
+    /// `OVERLOADED`.
+    pub function_share: f64,
+    /// Part of `calls_max` that one caller may take: an identity, or the address of an anonymous client (of
+    /// IPv6, its /64). A proxy is one address. A call beyond it is refused with `OVERLOADED`.
+    pub caller_share: f64,
+    /// Pieces of blocking work (`ctx.blocking`, hashes of passwords) that run or wait for a core; as many run
+    /// as the machine has cores. One more is refused with `OVERLOADED`. One function and one caller may take
+    /// the same parts of it as of `calls_max`. A call that waits here holds none of the node's places.
+    pub blocking_max: u32,
     /// How long a stopping node waits for calls that run; then it cancels them.
     #[serde(with = "serde_duration")]
     pub drain_timeout: Duration,
@@ -22,7 +34,13 @@ pub struct FunctionConfig {
 
 impl Default for FunctionConfig {
     fn default() -> Self {
-        Self { calls_max: 1_024, drain_timeout: Duration::from_secs(20) }
+        Self {
+            calls_max: 1_024,
+            function_share: 0.5,
+            caller_share: 0.25,
+            blocking_max: 128,
+            drain_timeout: Duration::from_secs(20),
+        }
     }
 }
 
@@ -31,8 +49,26 @@ impl ConfigSection for FunctionConfig {
     const REFERENCE: &'static str = include_str!("reference.toml");
 
     fn validate(&self) -> Vec<String> {
-        let refuses_all =
-            (self.calls_max == 0).then(|| "functions.calls_max is 0: every call would be refused".to_owned());
-        refuses_all.into_iter().collect()
+        let limits =
+            [("calls_max", self.calls_max, "call"), ("blocking_max", self.blocking_max, "piece of work")];
+        let refuse_all = limits.iter().filter(|(_, max, _)| *max == 0);
+        let mut mistakes: Vec<_> = refuse_all
+            .map(|(key, _, what)| format!("functions.{key} is 0: every {what} would be refused"))
+            .collect();
+        let shares = [("function_share", self.function_share), ("caller_share", self.caller_share)];
+        let impossible = shares.iter().filter(|(_, share)| !(*share > 0.0 && *share <= 1.0));
+        mistakes.extend(
+            impossible.map(|(key, share)| {
+                format!("functions.{key} is {share}; it must be more than 0 and at most 1")
+            }),
+        );
+        mistakes
+    }
+}
+
+impl FunctionConfig {
+    /// The parts of each limit that one function and one caller may take.
+    pub(super) fn shares(&self) -> Shares {
+        Shares { function: self.function_share, caller: self.caller_share }
     }
 }

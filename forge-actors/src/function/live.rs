@@ -4,7 +4,7 @@
 //! A run is contained as a call is: a panic, a failed statement or a time limit ends that run and nothing
 //! else. It takes no place of a call: the reactor limits how many run.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -85,7 +85,8 @@ pub(super) async fn run(shared: &FunctionShared, invocation: Invocation, db: Db)
     let name = Arc::clone(&invocation.name);
     let invocation = Arc::new(invocation);
     let services = Arc::clone(&shared.services);
-    let scope = CallScope::new(Arc::clone(&invocation), 0, deadline, AfterCommit::default(), services);
+    let (after_commit, place) = (AfterCommit::default(), Weak::new());
+    let scope = CallScope::new(Arc::clone(&invocation), 0, deadline, after_commit, services, place);
     let handler_scope = scope.clone();
     // Dropping a handler that was cut runs application code too, which may panic: the handler is dropped
     // inside of this block.

@@ -42,6 +42,7 @@ pub mod paths;
 mod shared;
 pub mod signals;
 pub mod subsystem;
+mod transaction_shares;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -53,6 +54,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use crate::app::blocking::BlockingLane;
 use crate::app::context::{Invoke, Services};
 use crate::app::job::CompleteInTransaction;
 use crate::app::{Catalog, Registration};
@@ -77,6 +79,7 @@ use key_expiry::OldKeys;
 pub use live::{LiveQuery, LiveRun};
 use paths::{FUNCTIONS, KEY_EXPIRY};
 use shared::FunctionShared;
+use transaction_shares::TransactionShares;
 
 #[cfg(test)]
 mod tests;
@@ -113,20 +116,25 @@ pub struct CallCounts {
 
 impl Functions {
     /// Makes the subsystem and its supervisor, which the caller puts under another one. `services` makes what
-    /// contexts hand out to handlers; it gets the invoker of this subsystem, since contexts call handlers.
+    /// contexts hand out to handlers; it gets the invoker of this subsystem, since contexts call handlers,
+    /// and the lane of their blocking work.
     pub fn new(
         catalog: Arc<Catalog>,
         deps: FunctionDeps,
-        services: impl FnOnce(Arc<dyn Invoke>) -> Services,
+        services: impl FnOnce(Arc<dyn Invoke>, BlockingLane) -> Services,
     ) -> (Self, ChildSpec) {
+        let names = || catalog.iter().map(|(name, _)| name);
+        let lane = BlockingLane::new(deps.config.blocking_max, deps.config.shares(), names());
+        let transactions = TransactionShares::new(deps.database.config(), names());
         let shared = Arc::new_cyclic(|shared| FunctionShared {
-            admission: Admission::new(deps.config.calls_max, &catalog),
+            admission: Admission::new(&deps.config, &catalog),
+            transactions,
             metrics: signals::for_catalog(&catalog),
             calls: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             catalog,
             database: deps.database,
-            services: Arc::new(services(Arc::new(WeakInvoker(Weak::clone(shared))))),
+            services: Arc::new(services(Arc::new(WeakInvoker(Weak::clone(shared))), lane)),
             tree: deps.tree,
             hints: deps.hints,
             config: deps.config,
@@ -173,9 +181,9 @@ impl Functions {
     /// # Errors
     /// Checked in this order: there is no such function (`NOT_FOUND`), the caller may not call it
     /// (`UNAUTHENTICATED`, `PERMISSION_DENIED`), its arguments are too large (`PAYLOAD_TOO_LARGE`), the node
-    /// is stopping (`UNAVAILABLE`), an action has an idempotency key (`BAD_REQUEST`), the node is full
-    /// (`OVERLOADED`), its arguments do not fit (`VALIDATION`, or `BAD_REQUEST` when they are no object);
-    /// then whatever the handler fails with.
+    /// is stopping (`UNAVAILABLE`), an action has an idempotency key (`BAD_REQUEST`), the node is full, or
+    /// the function or the caller has its share of the node's places (`OVERLOADED`), its arguments do not fit
+    /// (`VALIDATION`, or `BAD_REQUEST` when they are no object); then whatever the handler fails with.
     pub async fn call(&self, invocation: Invocation) -> Result<Bytes, Fault> {
         self.submit(invocation).await.0
     }

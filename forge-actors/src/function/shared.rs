@@ -11,6 +11,7 @@ use super::admission::Admission;
 use super::config::FunctionConfig;
 use super::inflight::InFlightTable;
 use super::signals::HandlerMetrics;
+use super::transaction_shares::TransactionShares;
 use crate::app::context::Services;
 use crate::app::{Catalog, Registration};
 use crate::change::HintHub;
@@ -27,6 +28,8 @@ pub(super) struct FunctionShared {
     pub(super) config: FunctionConfig,
     /// Taken places. Written by each call when it starts and ends; no call waits for a place.
     pub(super) admission: Admission,
+    /// Sessions of the write pool that each function holds. Written by each try of a mutation.
+    pub(super) transactions: TransactionShares,
     /// Running calls. Written by each call when it starts and ends; read by the actor and by the dashboard.
     pub(super) in_flight: InFlightTable,
     /// By wire name of the handler. Each call counts itself.

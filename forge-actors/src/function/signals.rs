@@ -14,6 +14,9 @@ pub const CALLS_TOTAL: &str = "forge_calls_total";
 pub const CALL_SECONDS: &str = "forge_call_duration_seconds";
 /// Counter: tries of queries and mutations beyond the first, by `handler`.
 pub const RETRIES_TOTAL: &str = "forge_call_retries_total";
+/// Counter: calls that were refused because a limit of calls was reached, by `limit` (`node`, `function`,
+/// `caller`, `handler`).
+pub const CALLS_REFUSED_TOTAL: &str = "forge_calls_refused_total";
 /// Gauge: calls that run now, runs of live queries and attempts of jobs included.
 pub const CALLS_IN_FLIGHT: &str = "forge_calls_in_flight";
 

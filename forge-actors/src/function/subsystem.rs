@@ -41,7 +41,7 @@ impl Subsystem for FunctionSubsystem {
         let view = node.get::<NodeView>();
         let (tokens, http) = (node.find::<Tokens>(), node.get::<reqwest::Client>());
         let jobs = node.get::<Arc<dyn InsertJob>>();
-        let services = |invoke| Services { node: view, invoke, jobs, tokens, http };
+        let services = |invoke, lane| Services { node: view, invoke, jobs, tokens, http, lane };
         let (functions, child) = Functions::new(node.get::<Arc<Catalog>>(), deps, services);
         node.provide(functions.invoker());
         node.provide(functions.clone());

@@ -1,6 +1,9 @@
 use crate::app::{Action, ActionContext, Catalog, Handler, Meta, Registration, Result};
 use crate::function::admission::Admission;
+use crate::function::config::FunctionConfig;
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::invocation::{Caller, Identity};
+use crate::subsystem::ConfigSection;
 
 #[forge_app_macros::data]
 struct Narrow {}
@@ -20,38 +23,85 @@ static NARROW: Registration = Registration::of::<Narrow>();
 
 fn admission(calls_max: u32) -> Admission {
     let catalog = Catalog::from_registrations([&NARROW].into_iter()).expect("one handler");
-    Admission::new(calls_max, &catalog)
+    let config = FunctionConfig { calls_max, function_share: 1.0, ..FunctionConfig::default() };
+    Admission::new(&config, &catalog)
 }
 
 #[test]
 fn a_full_node_refuses_until_a_call_ends() {
     let admission = admission(2);
-    let first = admission.enter("tests.wide", false).expect("a free place");
-    let _second = admission.enter("tests.wide", false).expect("a free place");
-    let refused = admission.enter("tests.wide", false).err().expect("full");
+    let first = admission.enter("tests.wide", None, false).expect("a free place");
+    let _second = admission.enter("tests.wide", None, false).expect("a free place");
+    let refused = admission.enter("tests.wide", None, false).err().expect("full");
     assert_eq!(refused.code(), Code::Overloaded);
     assert!(refused.retry_delay().is_some());
     drop(first);
-    assert!(admission.enter("tests.wide", false).is_ok());
+    assert!(admission.enter("tests.wide", None, false).is_ok());
 }
 
 #[test]
 fn a_handlers_own_limit_holds_also_for_nested_calls() {
     let admission = admission(1);
-    let outer = admission.enter("tests.wide", false).expect("a free place");
-    let inner = admission.enter("tests.narrow", true).expect("a nested call takes no place of the node");
-    assert!(admission.enter("tests.narrow", true).is_err());
-    assert!(admission.enter("tests.wide", true).is_err(), "nested calls are counted as well");
+    let outer = admission.enter("tests.wide", None, false).expect("a free place");
+    let inner =
+        admission.enter("tests.narrow", None, true).expect("a nested call takes no place of the node");
+    assert!(admission.enter("tests.narrow", None, true).is_err());
+    assert!(admission.enter("tests.wide", None, true).is_err(), "nested calls are counted as well");
     drop(inner);
-    assert!(admission.enter("tests.narrow", true).is_ok());
+    assert!(admission.enter("tests.narrow", None, true).is_ok());
     drop(outer);
 }
 
 #[test]
 fn a_refused_call_keeps_no_place() {
     let admission = admission(2);
-    let narrow = admission.enter("tests.narrow", false).expect("a free place");
-    assert!(admission.enter("tests.narrow", false).is_err());
-    let _second = admission.enter("tests.wide", false).expect("the refused call gave its place back");
+    let narrow = admission.enter("tests.narrow", None, false).expect("a free place");
+    assert!(admission.enter("tests.narrow", None, false).is_err());
+    let _second = admission.enter("tests.wide", None, false).expect("the refused call gave its place back");
     drop(narrow);
+}
+
+#[test]
+fn a_caller_is_its_identity_or_else_its_network() {
+    let anonymous = |ip: &str| Caller { ip: Some(ip.parse().expect("an address")), ..Caller::default() };
+    let signed_in = |subject: &str, tenant: Option<&str>| Caller {
+        identity: Some(
+            Identity {
+                subject: subject.to_owned(),
+                roles: Vec::new(),
+                tenant: tenant.map(str::to_owned),
+                claims: serde_json::Map::new(),
+            }
+            .into(),
+        ),
+        ..anonymous("10.0.0.1")
+    };
+    let callers = [
+        Caller::default(),
+        anonymous("10.0.0.1"),
+        anonymous("10.0.0.2"),
+        anonymous("2001:db8::1"),
+        signed_in("ana", None),
+        signed_in("ana", Some("acme")),
+        signed_in("bob", None),
+    ];
+    for (index, caller) in callers.iter().enumerate() {
+        assert!(callers[index + 1..].iter().all(|other| other.key() != caller.key()), "{caller:?}");
+    }
+    assert_eq!(anonymous("2001:db8::1").key(), anonymous("2001:db8::ffff").key());
+    assert_eq!(Caller { ip: None, ..signed_in("ana", None) }.key(), signed_in("ana", None).key());
+    assert!(Caller::default().key().is_none());
+}
+
+#[test]
+fn shares_that_cannot_work_are_refused() {
+    assert!(FunctionConfig::default().validate().is_empty());
+    for share in [0.0, -1.0, 1.01, f64::NAN] {
+        let config =
+            FunctionConfig { function_share: share, caller_share: share, ..FunctionConfig::default() };
+        let wrong = config.validate();
+        assert!(wrong.len() == 2 && wrong[0].contains("function_share"), "{wrong:?}");
+    }
+    let config = FunctionConfig { calls_max: 0, blocking_max: 0, ..FunctionConfig::default() };
+    assert_eq!(config.validate().len(), 2);
 }

@@ -4,8 +4,9 @@
 //! accepting ──drain──▶ accepting, not ready ──drain_delay──▶ port closed ──drain_timeout──▶ ended
 //!                                                              └─all connections ended──▶ ended
 //! ```
-//! Over `connections_max` a connection is accepted, answered 503 with `Retry-After`, and closed: a client
-//! that reads the answer comes back later, while a connection that is left in the kernel's queue waits for
+//! Over `address_connections_max` of its address, and over `connections_max` when no open connection is idle
+//! (`connection_table`), a connection is accepted, answered 503 with `Retry-After`, and closed: a client that
+//! reads the answer comes back later, while a connection that is left in the kernel's queue waits for
 //! nothing. When accepting fails (file descriptors run out) the loop pauses and goes on. Dropping the future
 //! of [`serve`] cuts every connection, since the future owns their tasks.
 
@@ -16,14 +17,16 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::activity::LINGER;
+use super::connection_table::ConnectionTable;
 use super::port::Port;
 use super::shared::GatewayShared;
 use super::{connection, envelope, signals};
+use crate::kernel::connection_limiter::ConnectionLimit;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::trace::TraceContext;
 
@@ -56,7 +59,7 @@ pub(super) async fn serve(
 struct Connections {
     shared: Arc<GatewayShared>,
     protocol: Arc<hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>>,
-    permits: Arc<Semaphore>,
+    table: ConnectionTable,
     refusals: Arc<Semaphore>,
     tasks: JoinSet<()>,
     closing: CancellationToken,
@@ -64,10 +67,10 @@ struct Connections {
 
 impl Connections {
     fn new(shared: Arc<GatewayShared>) -> Self {
-        let connections_max = shared.config.connections_max.min(Semaphore::MAX_PERMITS);
+        let config = &shared.config;
         Self {
-            protocol: Arc::new(connection::protocol(&shared.config)),
-            permits: Arc::new(Semaphore::new(connections_max)),
+            protocol: Arc::new(connection::protocol(config)),
+            table: ConnectionTable::new(config.connections_max, config.address_connections_max),
             refusals: Arc::new(Semaphore::new(REFUSALS_LINGERING_MAX)),
             tasks: JoinSet::new(),
             closing: CancellationToken::new(),
@@ -100,28 +103,25 @@ impl Connections {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY was refused");
         }
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return self.refuse(stream) };
-        let run = connection::run(
-            Arc::clone(&self.shared),
-            Arc::clone(&self.protocol),
-            stream,
-            peer,
-            self.closing.child_token(),
-        );
+        let entry = match self.table.admit(peer.ip(), self.closing.child_token()) {
+            Ok(entry) => entry,
+            Err(limit) => return self.refuse(stream, limit),
+        };
+        let run = connection::run(Arc::clone(&self.shared), Arc::clone(&self.protocol), stream, peer, entry);
         let open = self.shared.signals.connection_opened();
         self.tasks.spawn(async move {
-            let _held: (OwnedSemaphorePermit, signals::OpenConnection) = (permit, open);
+            let _open: signals::OpenConnection = open;
             run.await;
         });
     }
 
-    fn refuse(&mut self, stream: TcpStream) {
+    fn refuse(&mut self, stream: TcpStream, limit: ConnectionLimit) {
         self.shared.signals.connection_refused();
         let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() else { return };
         self.tasks.spawn(async move {
             let _permit = permit;
             // A client that is gone does not miss the answer, and nothing else depends on it.
-            if let Ok(Err(error)) = tokio::time::timeout(LINGER, answer_refused(stream)).await {
+            if let Ok(Err(error)) = tokio::time::timeout(LINGER, answer_refused(stream, limit)).await {
                 tracing::debug!(%error, "a refused connection could not be answered");
             }
         });
@@ -144,9 +144,12 @@ impl Connections {
 
 /// Answers 503, then reads until the client closes: closing a socket with unread bytes resets the connection,
 /// and the client would lose the answer.
-async fn answer_refused(mut stream: TcpStream) -> io::Result<()> {
-    let fault = Fault::new(Code::Overloaded, "the node has its maximum of connections open")
-        .retry_after(REFUSAL_RETRY);
+async fn answer_refused(mut stream: TcpStream, limit: ConnectionLimit) -> io::Result<()> {
+    let message = match limit {
+        ConnectionLimit::Node => "the node has its maximum of connections open",
+        ConnectionLimit::Network => "this address has its maximum of connections open",
+    };
+    let fault = Fault::new(Code::Overloaded, message).retry_after(REFUSAL_RETRY);
     let body = envelope::error(&fault, &TraceContext::new_root().trace_id_hex());
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\nretry-after: {}\r\nconnection: close\r\n\

@@ -26,8 +26,13 @@ pub struct GatewayConfig {
     pub host: IpAddr,
     /// Port to listen on; 0 takes a free one.
     pub port: u16,
-    /// Open connections; one more is answered 503 with `Retry-After` and closed.
+    /// Open connections; for one more an idle one is closed, and when none is idle, the new one is answered
+    /// 503 with `Retry-After` and closed.
     pub connections_max: usize,
+    /// Open connections from one address (of IPv6, from one /64), so that one client does not take all of
+    /// them; one more is answered 503 with `Retry-After` and closed. A proxy is one address: behind one, set
+    /// `connections_max` here.
+    pub address_connections_max: usize,
     /// Bytes of a request's head (line and headers); more is answered 431. At least 8192.
     pub header_bytes_max: usize,
     /// Bytes of a request's body; more is answered 413, by `Content-Length` before anything is read.
@@ -80,6 +85,7 @@ impl Default for GatewayConfig {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8080,
             connections_max: 10_000,
+            address_connections_max: 1_000,
             header_bytes_max: 16 * 1024,
             body_bytes_max: 1024 * 1024,
             bodies_bytes_max: 256 * 1024 * 1024,
@@ -106,6 +112,7 @@ impl ConfigSection for GatewayConfig {
         let mut mistakes = Vec::new();
         let sizes = [
             ("connections_max", self.connections_max, 1),
+            ("address_connections_max", self.address_connections_max, 1),
             ("body_bytes_max", self.body_bytes_max, 1),
             ("header_bytes_max", self.header_bytes_max, HEADER_BYTES_LEAST),
             ("http2_streams_max", self.http2_streams_max as usize, 1),

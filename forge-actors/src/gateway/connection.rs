@@ -15,10 +15,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 
 use super::activity::{ActivityMonitor, ConnectionTimeouts, Watchdog};
 use super::config::GatewayConfig;
+use super::connection_table::ConnectionEntry;
 use super::monitored_stream::MonitoredStream;
 use super::response::Response;
 use super::router;
@@ -56,21 +56,23 @@ pub(super) fn protocol(config: &GatewayConfig) -> Builder<TokioExecutor> {
     builder
 }
 
-/// Serves one connection to its end. `closing` ends the connection after the requests that run.
+/// Serves one connection to its end, or until its entry in the table of connections says that it is to end.
 pub(super) async fn run(
     shared: Arc<GatewayShared>,
     protocol: Arc<Builder<TokioExecutor>>,
     stream: TcpStream,
     peer: SocketAddr,
-    closing: CancellationToken,
+    entry: Arc<ConnectionEntry>,
 ) {
     let activity = Arc::new(ActivityMonitor::new());
     let mut watchdog = pin!(Watchdog::new(&activity, ConnectionTimeouts::new(&shared.config)));
     let io = TokioIo::new(MonitoredStream::new(stream, Arc::clone(&activity)));
     let upgrade = Arc::new(MergeSlot::new());
     let service = service_fn(|request| {
-        answer(Arc::clone(&shared), Arc::clone(&activity), Arc::clone(&upgrade), peer, request)
+        let (shared, activity, entry) = (Arc::clone(&shared), Arc::clone(&activity), Arc::clone(&entry));
+        answer(shared, activity, entry, Arc::clone(&upgrade), peer, request)
     });
+    let mut overdue = pin!(entry.overdue());
     let mut connection = pin!(protocol.serve_connection_with_upgrades(io, service));
     let mut is_closing = false;
     loop {
@@ -87,7 +89,11 @@ pub(super) async fn run(
                 tracing::debug!(%peer, ?limit, "connection timed out");
                 return;
             }
-            () = closing.cancelled(), if !is_closing => {
+            () = overdue.as_mut() => {
+                tracing::debug!(%peer, "idle connection closed for a new one");
+                return;
+            }
+            () = entry.closing().cancelled(), if !is_closing => {
                 is_closing = true;
                 connection.as_mut().graceful_shutdown();
             }
@@ -102,10 +108,12 @@ pub(super) async fn run(
 async fn answer(
     shared: Arc<GatewayShared>,
     activity: Arc<ActivityMonitor>,
+    entry: Arc<ConnectionEntry>,
     upgrade: Arc<MergeSlot<Upgrade>>,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
+    let _counted = entry.request_begins();
     let _running = activity.request_begins(request.version() == hyper::Version::HTTP_2);
     let served = router::serve(&shared, request, peer.ip()).await;
     if served.body_unread {

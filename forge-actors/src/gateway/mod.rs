@@ -28,6 +28,7 @@ mod batch;
 mod body;
 pub mod config;
 mod connection;
+mod connection_table;
 mod cors;
 mod envelope;
 mod etag;

@@ -24,7 +24,7 @@ pub const HTTP_FAULTS_TOTAL: &str = "forge_http_faults_total";
 pub const RPC_DURATION_SECONDS: &str = "forge_rpc_duration_seconds";
 /// Gauge: open connections.
 pub const HTTP_CONNECTIONS: &str = "forge_http_connections";
-/// Counter: connections that were refused because `connections_max` was reached.
+/// Counter: connections that were refused because `connections_max` or `address_connections_max` was reached.
 pub const HTTP_CONNECTIONS_REFUSED_TOTAL: &str = "forge_http_connections_refused_total";
 /// Upper bounds of [`RPC_DURATION_SECONDS`], for the recorder.
 pub const RPC_DURATION_BUCKETS: &[f64] =
@@ -170,7 +170,8 @@ impl GatewaySignals {
     }
 
     /// Counts and logs an answered request: a success at debug, an error too, but the first error of each
-    /// code in a second at info. A client can cause errors without end, and a line for each would fill a disk.
+    /// code in a second at info. A client can cause errors without end, and a line for each would fill a
+    /// disk.
     pub(super) fn answered(
         &self,
         route: RouteLabel,

@@ -21,9 +21,10 @@ use super::monitored_stream::MonitoredStream;
 use super::request_context::RequestContext;
 use super::response::{Response, RouteError, empty};
 use super::{auth, origin};
+use crate::kernel::connection_limiter::ConnectionPermit;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::secs;
-use crate::session::{ConnectionPermit, RemoteClient, Sessions, Subprotocol};
+use crate::session::{RemoteClient, Sessions, Subprotocol};
 
 /// Time for hyper to hand over the socket after the answer 101; then the connection is closed.
 const UPGRADE_TIMEOUT: Duration = secs(5);

@@ -7,6 +7,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::connection_limiter::client_network;
+use crate::kernel::fair_limit::CallerHash;
 use crate::kernel::idempotency_key::IdempotencyKey;
 use crate::kernel::ids::RequestId;
 use crate::kernel::trace::TraceContext;
@@ -36,6 +38,18 @@ pub struct Caller {
     pub ip: Option<IpAddr>,
     /// The client's `User-Agent`.
     pub user_agent: Option<String>,
+}
+
+impl Caller {
+    /// Stands for the caller in limits: the identity, or the network of an anonymous client. `None` for work
+    /// of the node itself.
+    pub fn key(&self) -> Option<CallerHash> {
+        match (&self.identity, self.ip) {
+            (Some(identity), _) => Some(CallerHash::of((&identity.tenant, &identity.subject))),
+            (None, Some(ip)) => Some(CallerHash::of(client_network(ip))),
+            (None, None) => None,
+        }
+    }
 }
 
 /// A call by name, with its arguments as JSON bytes.

@@ -5,9 +5,11 @@
 
 pub mod backoff;
 pub mod commit;
+pub mod connection_limiter;
 pub mod diagnose;
 pub mod envelope;
 pub mod error_chain;
+pub mod fair_limit;
 pub mod fault;
 pub mod idempotency_key;
 pub mod ids;

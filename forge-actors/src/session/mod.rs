@@ -47,7 +47,6 @@ mod arrival;
 mod client_state;
 pub mod config;
 mod connection;
-mod connection_limiter;
 mod drainer;
 mod frame;
 mod limits;
@@ -72,13 +71,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
+use crate::kernel::connection_limiter::{ConnectionLimit, ConnectionPermit};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::time::secs;
 use crate::supervise::{ChildSpec, Children, DynamicSpec, Mailbox, Restart};
 
 use actor::SessionActor;
-pub use connection_limiter::ConnectionPermit;
 use drainer::SessionDrainer;
 use messages::SessionId;
 pub use shared::SessionDeps;
@@ -131,7 +130,14 @@ impl Sessions {
         if self.shared.is_reactor_lost() {
             return unavailable("live queries do not run on this node");
         }
-        self.shared.limiter.acquire(ip).inspect_err(|_| self.shared.signals.refused.increment(1))
+        self.shared.limiter.acquire(ip).map_err(|limit| {
+            self.shared.signals.refused.increment(1);
+            let message = match limit {
+                ConnectionLimit::Node => "the node has its maximum of WebSockets open",
+                ConnectionLimit::Network => "this address has its maximum of WebSockets open",
+            };
+            Fault::new(Code::Overloaded, message).retry_after(secs(1))
+        })
     }
 
     /// Starts the session of an upgraded connection. `early_bytes` are what the client sent right behind its

@@ -8,12 +8,12 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::config::SessionsConfig;
-use super::connection_limiter::ConnectionLimiter;
 use super::limits::STARTS_MAX;
 use super::messages::{SessionId, SessionMessage};
 use super::signals::SessionSignals;
 use crate::app::token::Tokens;
 use crate::function::Functions;
+use crate::kernel::connection_limiter::ConnectionLimiter;
 use crate::kernel::ids::NodeId;
 use crate::kernel::log_sampler::LogSampler;
 use crate::reactor::Reactor;

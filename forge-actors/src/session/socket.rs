@@ -10,12 +10,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::connection_limiter::ConnectionPermit;
 use super::limits::UNSENT_BYTES_MAX;
 use super::messages::SessionId;
 use super::shared::SessionShared;
 use super::subprotocol::Subprotocol;
 use super::wire::{CloseCode, TextFrame};
+use crate::kernel::connection_limiter::ConnectionPermit;
 use crate::kernel::limits::CLIENT_BYTES_PER_SECOND_MIN;
 use crate::kernel::time::secs;
 

@@ -125,9 +125,13 @@ fn describe(info: &PanicHookInfo<'_>) -> Panic {
     Panic { message: text(info.payload()), backtrace: backtrace(&location), location }
 }
 
-/// The panic that the hook saw, if it belongs to this unwind. `resume_unwind` runs no hook, and a panic that
-/// was caught further inside is still in the thread-local; the message distinguishes them.
+/// The panic that the hook saw, if it belongs to this unwind, or a caught one that was resumed on this
+/// thread. `resume_unwind` runs no hook, and a panic that was caught further inside is still in the
+/// thread-local; the message distinguishes them.
 fn caught(payload: &(dyn Any + Send)) -> Panic {
+    if let Some(panic) = payload.downcast_ref::<Panic>() {
+        return panic.clone();
+    }
     let message = text(payload);
     match SEEN.take() {
         Some(seen) if seen.message == message => seen,

@@ -88,7 +88,7 @@ pub async fn sign_up(
     password: Password,
 ) -> Result<Session, UserError> {
     let password_hash =
-        PasswordHash::parse(password::hash(password.as_str()).await?).map_err(Fault::internal)?;
+        PasswordHash::parse(password::hash(ctx, password.as_str()).await?).map_err(Fault::internal)?;
     let user = ctx.call(Register { email, name, password_hash }).await?;
     open_session(ctx, user)
 }
@@ -99,7 +99,7 @@ pub async fn sign_in(ctx: &ActionContext, email: Email, password: Password) -> R
     let login = ctx.call(FindLogin { email }).await?;
     // Verified even when there is no such user, so that the time of the response does not show which it was.
     let hash = login.as_ref().map(|login| login.password_hash.as_str());
-    let verified = password::verify(password.as_str(), hash).await?;
+    let verified = password::verify(ctx, password.as_str(), hash).await?;
     match login {
         Some(login) if verified => open_session(ctx, login.user),
         _ => Err(UserError::SignInFailed),

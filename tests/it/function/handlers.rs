@@ -180,6 +180,16 @@ pub(super) async fn wait(ctx: &ActionContext, ms: u64) -> Result<()> {
     Ok(())
 }
 
+/// Lets one piece of work of [`compute`] end for each permit that is added.
+pub(super) static COMPUTED: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(0);
+
+/// Computes until the test lets it end.
+#[forge::action(public, timeout = "60s")]
+pub(super) async fn compute(ctx: &ActionContext) -> Result<bool> {
+    ctx.blocking(|| futures::executor::block_on(COMPUTED.acquire()).map(|permit| permit.forget()).is_ok())
+        .await
+}
+
 /// Calls itself without end.
 #[forge::action(public)]
 pub(super) async fn recurse(ctx: &ActionContext) -> Result<()> {

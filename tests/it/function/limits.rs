@@ -145,6 +145,75 @@ async fn a_full_node_refuses_and_its_own_calls_go_on() {
     stage.close().await;
 }
 
+/// Waits until this many calls run.
+async fn running(stage: &Stage, calls: usize) {
+    until("the calls run", Duration::from_secs(5), || async {
+        (stage.functions.in_flight().len() == calls).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_a_core_holds_no_place() {
+    let stage = Stage::with(FunctionConfig { calls_max: 1, ..FunctionConfig::default() }).await;
+    let (computed, other) = futures::join!(stage.call(Compute {}), async {
+        running(&stage, 1).await;
+        let other = stage.call(CountUp {}).await;
+        COMPUTED.add_permits(1);
+        other
+    });
+    computed.expect("the work ended");
+    other.expect("the node's only place is free meanwhile");
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn no_function_and_no_caller_takes_every_place() {
+    let config =
+        FunctionConfig { calls_max: 4, function_share: 0.5, caller_share: 0.5, ..FunctionConfig::default() };
+    let stage = Stage::with(config).await;
+    let compute = |ip: [u8; 4]| {
+        let caller = Caller { ip: Some(ip.into()), ..Caller::default() };
+        stage.call_as(Compute {}, caller)
+    };
+    let (first, second, ()) = futures::join!(compute([10, 0, 0, 1]), compute([10, 0, 0, 1]), async {
+        running(&stage, 2).await;
+        let function = compute([10, 0, 0, 2]).await.expect_err("the function has its share");
+        assert!(function.code() == Code::Overloaded && function.message().contains("handlers.compute"));
+        let same = Caller { ip: Some([10, 0, 0, 1].into()), ..Caller::default() };
+        let refused = stage.call_as(CountUp {}, same).await.expect_err("the caller has its share");
+        assert!(refused.code() == Code::Overloaded && refused.message().contains("this caller"));
+        assert!(refused.retry_delay().is_some());
+        stage.call_as(CountUp {}, caller(&[])).await.expect("another caller, another function");
+        COMPUTED.add_permits(2);
+    });
+    first.expect("runs");
+    second.expect("runs");
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn mutations_that_wait_for_a_lock_leave_a_connection_to_others() {
+    let config = DatabaseConfig {
+        write_connections_max: 2,
+        acquire_timeout: Duration::from_secs(10),
+        ..DatabaseConfig::default()
+    };
+    let stage = Stage::over(Scratch::with(config).await, FunctionConfig::default()).await;
+    let mut connection = stage.scratch.connect().await;
+    let mut lock = sqlx::Connection::begin(&mut connection).await.expect("begins");
+    sqlx::query("LOCK TABLE ledger").execute(&mut *lock).await.expect("locks");
+    let put = |key: &str| stage.call(Put { key: key.into() });
+    let (first, second, ()) = futures::join!(put("a"), put("b"), async {
+        statements(&stage, "wait_event_type = 'Lock'").await;
+        stage.call(CountUp {}).await.expect("another function has a connection");
+        lock.commit().await.expect("unlocks");
+    });
+    first.expect("the table is unlocked");
+    second.expect("it was its turn");
+    stage.close().await;
+}
+
 #[tokio::test]
 async fn endless_recursion_is_cut() {
     let stage = Stage::open().await;

@@ -72,12 +72,13 @@ impl Stage {
             config,
         };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
-        let services = |invoke| Services {
+        let services = |invoke, lane| Services {
             node: view,
             invoke,
             jobs: Arc::new(JobInserter),
             tokens: None,
             http: reqwest::Client::new(),
+            lane,
         };
         let (functions, child) = Functions::new(catalog, needs, services);
         let spec = SupervisorSpec::new(Strategy::OneForOne, vec![child]);

@@ -13,6 +13,7 @@ mod control;
 mod disconnects;
 mod drift;
 mod embedded;
+mod floods;
 mod generate;
 mod jobs;
 mod leader;

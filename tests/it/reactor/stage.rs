@@ -65,12 +65,13 @@ impl Stage {
             config: FunctionConfig::default(),
         };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
-        let services = |invoke| Services {
+        let services = |invoke, lane| Services {
             node: view,
             invoke,
             jobs: Arc::new(JobInserter),
             tokens: None,
             http: reqwest::Client::new(),
+            lane,
         };
         let (functions, functions_child) = Functions::new(catalog, needs, services);
         let (reactor, reactor_child) =

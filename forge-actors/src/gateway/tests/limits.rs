@@ -115,12 +115,15 @@ async fn a_head_over_the_limit_is_refused() {
 async fn a_connection_over_the_limit_is_answered_why() {
     let node = Node::start(|config| config.connections_max = 1).await;
     let mut first = node.connect().await;
-    first.send(&post("/rpc/tests.echo", "", r#"{"text":"a"}"#)).await.answers(json!("a"));
+    first.write(post("/rpc/tests.slow", "", "")).await;
+    node.slow_calls.entered.notified().await;
     let mut second = node.connect().await;
     let refused = second.send(&post("/rpc/tests.echo", "", r#"{"text":"b"}"#)).await;
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     assert_eq!(refused.json()["error"]["code"], "OVERLOADED");
     assert!(second.closed().await.is_empty());
+    node.slow_calls.release.notify_one();
+    first.receive().await.answers(json!(true));
     first
         .send(&post("/rpc/tests.echo", "connection: close\r\n", r#"{"text":"a"}"#))
         .await
@@ -157,4 +160,50 @@ async fn large_bodies_share_a_capacity() {
     node.slow_calls.release.notify_one();
     first.receive().await.answers(json!(true));
     assert_eq!(node.send(&format!("{head}{body}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_for_a_new_one() {
+    let node = Node::start(|config| config.connections_max = 2).await;
+    let echo = post("/rpc/tests.echo", "", r#"{"text":"a"}"#);
+    let (mut silent, mut used) = (node.connect().await, node.connect().await);
+    used.send(&echo).await.answers(json!("a"));
+    let mut new = node.connect().await;
+    new.send(&echo).await.answers(json!("a"));
+    assert!(silent.closed().await.is_empty(), "it had been idle longest");
+    used.send(&echo).await.answers(json!("a"));
+    // HTTP/2 connections without a stream are idle, too.
+    let http2 = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().expect("a client");
+    let health = format!("http://{}/health", node.address);
+    assert_eq!(http2.get(&health).send().await.expect("an answer").status().as_u16(), 200);
+    for _ in 0..3 {
+        node.connect().await.send(&echo).await.answers(json!("a"));
+    }
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_all_connections() {
+    let node = Node::start(|config| {
+        (config.connections_max, config.address_connections_max) = (5, 3);
+    })
+    .await;
+    let echo = post("/rpc/tests.echo", "", r#"{"text":"a"}"#);
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut client = node.connect().await;
+        client.send(&echo).await.answers(json!("a"));
+        held.push(client);
+    }
+    for _ in 0..3 {
+        let mut refused = node.connect().await;
+        let answer = refused.receive().await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+        assert!(answer.body.contains("this address"), "{}", answer.body);
+        assert!(refused.closed().await.is_empty());
+    }
+    let mut other = node.connect_from([127, 0, 0, 2]).await;
+    other.send(&echo).await.answers(json!("a"));
+    for client in &mut held {
+        client.send(&echo).await.answers(json!("a"));
+    }
 }

@@ -8,7 +8,7 @@ use dashmap::DashMap;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -150,12 +150,13 @@ fn functions(id: NodeId) -> Functions {
         terms: watch::channel(None).1,
         config: FunctionConfig::default(),
     };
-    let services = |invoke| Services {
+    let services = |invoke, lane| Services {
         node,
         invoke,
         jobs: Arc::new(JobInserter),
         tokens: None,
         http: reqwest::Client::new(),
+        lane,
     };
     Functions::new(Arc::new(catalog), deps, services).0
 }
@@ -210,6 +211,13 @@ impl Node {
 
     pub(super) async fn connect(&self) -> Client {
         Client { stream: BufReader::new(TcpStream::connect(self.address).await.expect("the port is open")) }
+    }
+
+    /// A connection from another address of the loopback.
+    pub(super) async fn connect_from(&self, address: [u8; 4]) -> Client {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((address, 0).into()).expect("an address of the loopback");
+        Client { stream: BufReader::new(socket.connect(self.address).await.expect("the port is open")) }
     }
 
     /// One request on a connection of its own.

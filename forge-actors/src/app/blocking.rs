@@ -1,0 +1,135 @@
+//! The lane of blocking work: what needs a core for long, or blocks its thread.
+//!
+//! ```text
+//! refused ◀─full, or a share is taken─ waiting ─a core is free─▶ running on a thread of its own
+//! ```
+//! A hash of a password takes some 20 ms of a core, and a flood of sign-ins is a queue for the cores. That
+//! queue is here, bounded and shared fairly (`kernel/fair_limit`), and not among the places of calls. A
+//! thread of this lane yields to the threads that answer requests: it has a lower priority.
+
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::thread;
+
+use futures::FutureExt;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::kernel::fair_limit::{CallerHash, FairLimit, LimitReached, Shares};
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::time::secs;
+use crate::supervise::catch_unwind;
+
+/// The lane of one node. Clones are the same lane.
+#[derive(Clone)]
+pub struct BlockingLane {
+    /// Work that waits or runs.
+    places: Arc<FairLimit>,
+    /// One permit for each core; never closed.
+    cores: Arc<Semaphore>,
+}
+
+impl BlockingLane {
+    /// A lane for at most `max` pieces of work of these functions.
+    pub fn new<'a>(max: u32, shares: Shares, functions: impl Iterator<Item = &'a str>) -> Self {
+        let places = FairLimit::new(max, shares, functions);
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        Self { places: Arc::new(places), cores: Arc::new(Semaphore::new(cores)) }
+    }
+
+    /// Runs `work` of `function` for `caller`; see [`Ctx::blocking`](crate::app::Ctx::blocking).
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        function: &str,
+        caller: Option<CallerHash>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        let place = self.places.acquire(function, caller).map_err(refused)?;
+        let core = Arc::clone(&self.cores).acquire_owned().await.map_err(Fault::internal)?;
+        let (ended, end) = oneshot::channel();
+        let run = move || {
+            // The thread cannot be interrupted, so it holds the permits itself: the caller may be cut before
+            // the work ends.
+            let _held = (place, core);
+            yield_to_others();
+            let outcome =
+                catch_unwind(async move { work() }).now_or_never().expect("the work awaits nothing");
+            let _caller_was_cut = ended.send(outcome);
+        };
+        // The thread ends with its work, and the permits bound how many there are.
+        thread::Builder::new().name("forge-blocking".to_owned()).spawn(run).map_err(|error| {
+            Fault::new(Code::Overloaded, "the node can start no thread").retry_after(secs(1)).because(error)
+        })?;
+        match end.await {
+            Ok(Ok(output)) => Ok(output),
+            Ok(Err(panic)) => resume_unwind(Box::new(panic)),
+            Err(_) => Err(Fault::internal("a thread of blocking work ended without a result")),
+        }
+    }
+}
+
+fn refused(limit: LimitReached) -> Fault {
+    let message = match limit {
+        LimitReached::All => "too much work waits for a core of the node",
+        LimitReached::Function => "this function has its share of the work that waits for a core of the node",
+        LimitReached::Caller => "this caller has its share of the work that waits for a core of the node",
+    };
+    Fault::new(Code::Overloaded, message).retry_after(secs(1))
+}
+
+/// Lowers the priority of this thread: under contention it gets about a tenth of what another one gets.
+/// Outside of Linux the priority is the whole process's, and is left as it is.
+fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(10) {
+        tracing::debug!(%error, "the priority of a thread could not be lowered");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn lane(max: u32) -> BlockingLane {
+        BlockingLane::new(max, Shares { function: 1.0, caller: 0.5 }, ["a"].into_iter())
+    }
+
+    #[tokio::test]
+    async fn work_runs_elsewhere_and_its_panic_is_the_callers() {
+        let lane = lane(8);
+        let own = thread::current().id();
+        let other = lane.run("a", None, || thread::current().id()).await.expect("runs");
+        assert_ne!(own, other);
+        let panicked = catch_unwind(lane.run::<()>("a", None, || panic!("too hard"))).await;
+        let panic = panicked.expect_err("a panic");
+        assert!(panic.message == "too hard" && panic.location.contains("blocking.rs"), "{panic:?}");
+    }
+
+    #[tokio::test]
+    async fn who_has_its_share_is_refused_and_others_are_not() {
+        let lane = lane(4);
+        let caller = |name: &str| Some(CallerHash::of(name));
+        let (release, held) = mpsc::channel::<()>();
+        let held = Arc::new(std::sync::Mutex::new(held));
+        let mut waiting = futures::stream::FuturesUnordered::new();
+        for _ in 0..2 {
+            let (lane, held) = (lane.clone(), Arc::clone(&held));
+            waiting.push(tokio::spawn(async move {
+                lane.run("a", caller("ana"), move || held.lock().expect("no panic").recv().is_ok()).await
+            }));
+        }
+        tokio::task::yield_now().await;
+        let refused = lane.run("a", caller("ana"), || ()).await.expect_err("a share");
+        assert!(refused.code() == Code::Overloaded && refused.retry_delay().is_some());
+        let other = lane.places.acquire("a", caller("bob"));
+        assert!(other.is_ok());
+        for _ in 0..2 {
+            release.send(()).expect("the work waits");
+        }
+        while let Some(ended) = futures::StreamExt::next(&mut waiting).await {
+            assert!(ended.expect("no panic").expect("ran"));
+        }
+    }
+}
