@@ -237,16 +237,19 @@ impl<K: Kind> Ctx<K> {
     ///
     /// # Errors
     /// `OVERLOADED` when too much work waits already (`functions.blocking_max`).
-    pub async fn blocking<T: Send + 'static>(
+    pub fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Fault>
+    ) -> BoxFuture<'_, Result<T, Fault>>
     where
         K: WaitsForCores,
     {
+        // Boxed, because rustc reports the bound of an async function three times.
         let scope = &self.scope.shared;
-        let _vacated = scope.place.upgrade().map(CallPlace::vacate);
-        scope.services.lane.run(&scope.invocation.name, scope.invocation.caller.key(), work).await
+        Box::pin(async move {
+            let _vacated = scope.place.upgrade().map(CallPlace::vacate);
+            scope.services.lane.run(&scope.invocation.name, scope.invocation.caller.key(), work).await
+        })
     }
 
     /// An HTTP client. Set the time limit from [`Request::remaining`], and mind that a retried request runs
