@@ -1,4 +1,5 @@
-//! Calls that wait take all connections of their pool. What keeps the node alive has others.
+//! Calls that wait take all connections that they may have of their pool. What keeps the node alive has
+//! others.
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use super::sessions::{retitle, until_snapshot};
 use super::stage::{PATIENCE, probe_on};
 
 async fn narrow(database: &Database) -> Node {
-    let config = "[database]\nread_connections_max = 2\nwrite_connections_max = 2\n\n[jobs]\nconcurrency = 2\nlease = \"4s\"";
+    // Of three write sessions one function takes two.
+    let config = "[database]\nread_connections_max = 2\nwrite_connections_max = 3\n\n[jobs]\nconcurrency = 2\nlease = \"4s\"";
     probe_on(database).file("forge.toml", format!("{}\n{config}\n", probe::CONFIG)).start().await
 }
 
