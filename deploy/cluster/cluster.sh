@@ -23,6 +23,8 @@ FRONT_PORT=${FORGE_CLUSTER_PORT:-8080}
 MESH_PORT=${FORGE_CLUSTER_MESH_PORT:-24000}
 # Includes the creation of the database at a first start.
 START_SECONDS_MAX=120
+# Of one question whether a node is ready; then it is asked again.
+ANSWER_SECONDS_MAX=5
 STOP_SECONDS_MAX=70
 state=.forge/cluster
 
@@ -48,13 +50,13 @@ is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 is_ready() (
   exec 2>/dev/null 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
   printf 'GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&3
-  read -r status <&3 && [[ $status == *" 200 "* ]]
+  read -r -t "$ANSWER_SECONDS_MAX" status <&3 && [[ $status == *" 200 "* ]]
 )
 
 await_ready() {
-  local port second
+  local port deadline=$((SECONDS + START_SECONDS_MAX))
   port=$(http_port "$1")
-  for ((second = 0; second < START_SECONDS_MAX * 5; second++)); do
+  while ((SECONDS < deadline)); do
     if is_ready "$port"; then return; fi
     if ! lives "node-$1"; then
       echo "node-$1 ended while it was starting; the end of $state/node-$1.log:" >&2
@@ -92,8 +94,9 @@ start_front() {
   done
   setsid nohup haproxy -db -f "$state/haproxy.cfg" >"$state/haproxy.log" 2>&1 </dev/null &
   echo $! >"$state/haproxy.pid"
+  local deadline=$((SECONDS + START_SECONDS_MAX))
   until is_open "$FRONT_PORT"; do
-    if ! lives haproxy; then
+    if ! lives haproxy || ((SECONDS >= deadline)); then
       echo "front    haproxy did not start: $(tail -n 3 "$state/haproxy.log")" >&2
       exit 1
     fi

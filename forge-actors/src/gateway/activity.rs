@@ -16,13 +16,11 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::config::GatewayConfig;
+use crate::kernel::limits::CLIENT_BYTES_PER_SECOND_MIN;
 
 /// How long a refused client may keep sending before its connection is closed. Closing at once would reset
 /// the connection, and the client would lose the answer that says why (RFC 9112 §9.6).
 pub(super) const LINGER: Duration = Duration::from_secs(2);
-
-/// A client that takes an answer slower than this counts as one that does not take it.
-const WRITE_BYTES_PER_SECOND_MIN: u64 = 4 * 1024;
 
 /// The value of a moment below while that activity is not going on.
 const NEVER: u64 = u64::MAX;
@@ -133,7 +131,7 @@ impl ActivityMonitor {
         let after = |since: u64, limit: Duration, expired| {
             (since != NEVER).then(|| (self.opened + Duration::from_millis(since) + limit, expired))
         };
-        let taken = Duration::from_secs(self.taken_bytes.load(Relaxed) / WRITE_BYTES_PER_SECOND_MIN);
+        let taken = Duration::from_secs(self.taken_bytes.load(Relaxed) / CLIENT_BYTES_PER_SECOND_MIN);
         let write = after(self.stalled_since.load(Relaxed), timeouts.write + taken, TimeLimit::Write);
         let closing = after(self.closing_since.load(Relaxed), LINGER, TimeLimit::Linger);
         let read = if self.requests_running.load(Relaxed) == 0 {

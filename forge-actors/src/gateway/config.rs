@@ -61,7 +61,7 @@ pub struct GatewayConfig {
     /// extension (`chrome-extension://…`, `moz-extension://…`). None by default.
     pub cors_origins: Vec<String>,
     /// Hosts that this server answers for, without ports; `*.example.com` stands for every subdomain. A
-    /// request for another host is answered 403, so that a name of somebody else's that resolves to this
+    /// request for another host is answered 403, so that a stranger's name that resolves to this
     /// address (DNS rebinding) reaches nothing. The names of the loopback and the address of `host` always
     /// pass. Empty by default, which answers for every host; in development, the names that always pass.
     pub allowed_hosts: Vec<String>,

@@ -17,7 +17,7 @@ pub const BATCH_CALLS_MAX: usize = 100;
 pub const RETENTION_MAX: Duration = days(36_500);
 /// A client that takes fewer bytes a second than these counts as one that takes nothing: its connection is
 /// closed after `write_timeout`.
-pub const CLIENT_BYTES_PER_SECOND_MIN: usize = 4 * 1024;
+pub const CLIENT_BYTES_PER_SECOND_MIN: u64 = 4 * 1024;
 /// Time limit of a handler whose attribute names none.
 pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest time limit that an attribute may name for a call with a waiting client.

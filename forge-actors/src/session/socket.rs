@@ -128,10 +128,9 @@ impl SessionSocket {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let (stalled_at, bytes_left) =
                         *stalled_first.get_or_insert((Instant::now(), bytes.len()));
-                    let seconds_earned = (bytes_left - bytes.len()) / CLIENT_BYTES_PER_SECOND_MIN;
+                    let seconds_earned = (bytes_left - bytes.len()) as u64 / CLIENT_BYTES_PER_SECOND_MIN;
                     let limit = self.shared.deps.config.write_timeout;
-                    let time_left =
-                        (limit + secs(seconds_earned as u64)).saturating_sub(stalled_at.elapsed());
+                    let time_left = (limit + secs(seconds_earned)).saturating_sub(stalled_at.elapsed());
                     let writable = timeout(limit.min(time_left), self.stream.writable()).await;
                     writable.map_err(|_| WriteError::TooSlow)?.map_err(|_| WriteError::Disconnected)?;
                     self.progressed_at = Instant::now();

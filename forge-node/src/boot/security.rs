@@ -115,7 +115,7 @@ fn refuse_weak(key: &str, secret: &Secret, remedy: &str, loaded: &Loaded) -> Res
     let Some(why) = weakness(secret.expose()) else { return Ok(()) };
     Err(Report::new(Exit::Config, "weak-secret", format!("{key} is no secret: {why}"))
         .tried(format!("{key}   (from {})", loaded.origin(key)))
-        .cause("whoever knows or guesses it is any user, or any node, that they like")
+        .cause("a stranger who knows or guesses it can act as any user, or join as a node")
         .help(remedy))
 }
 

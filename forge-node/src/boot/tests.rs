@@ -92,7 +92,7 @@ fn without_a_secret_only_development_starts() {
     assert!(ready.ready_token.is_none(), "a token is printed in development only");
 }
 
-/// Whoever copies the list of all keys gets its example secrets, which everybody can read.
+/// A copy of the list of all keys has its example secrets, which are public.
 #[test]
 fn a_copied_reference_is_no_configuration_of_production() {
     let folder = tempfile::tempdir().expect("a folder");
