@@ -14,13 +14,15 @@ use crate::subsystem::DatabaseUsage;
 use super::config::DatabaseConfig;
 use super::error::{DatabaseError, SERVER_MAJOR_MIN};
 use super::handle::Db;
+use super::live_snapshot::LiveSnapshot;
 use super::pool::{Pool, PooledSession, SessionFactory};
 use super::shared::DatabaseShared;
 use super::state::DatabaseState;
 use super::transaction::{Isolation, Transaction, TransactionOptions};
 
-/// Connections of the reactor: one for a tick, one for the lookups beside it, one that is being replaced.
-const LIVE_CONNECTIONS: usize = 3;
+/// Connections of the reactor, beside those of its lanes: one for a tick, one for the lookups beside it, one
+/// that is being replaced.
+pub const LIVE_CONNECTIONS: usize = 3;
 
 /// The setting with which sessions that serve reads begin.
 const READ_ONLY: &str = "SET default_transaction_read_only = on;";
@@ -138,17 +140,20 @@ impl Database {
         self.begin_on(&self.0.read, snapshot_options(label, statement_timeout)).await
     }
 
-    /// Begins the snapshot of a tick. Its session comes from a pool that calls cannot use: calls that wait
-    /// must not hold up every live query.
+    /// Begins a snapshot of live queries. Its session comes from a pool that calls cannot use: calls that
+    /// wait must not hold up every live query.
     ///
     /// # Errors
-    /// Those of [`begin`](Self::begin).
-    pub async fn live_snapshot(
-        &self,
-        label: &str,
-        statement_timeout: Duration,
-    ) -> Result<Transaction, Fault> {
-        self.begin_on(&self.0.live, snapshot_options(label, statement_timeout)).await
+    /// Those of [`begin`](Self::begin), `CONFLICT` when a table is not to be locked in time, and an error of
+    /// the database when the transaction that exported the snapshot has ended.
+    pub async fn live_snapshot(&self, snapshot: LiveSnapshot<'_>) -> Result<Transaction, Fault> {
+        let Pools { live, control, config, .. } = &*self.0;
+        Transaction::begin_live(live, control, config.commit_timeout, snapshot).await
+    }
+
+    /// Lets the reactor have a connection for each of its lanes, beside [`LIVE_CONNECTIONS`].
+    pub fn reserve_lanes(&self, lanes: usize) {
+        self.0.live.resize(LIVE_CONNECTIONS + lanes);
     }
 
     async fn begin_on(&self, pool: &Pool, options: TransactionOptions<'_>) -> Result<Transaction, Fault> {

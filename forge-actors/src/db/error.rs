@@ -225,6 +225,11 @@ pub fn is_stale(error: &sqlx::Error) -> bool {
     }
 }
 
+/// True when a statement waited for a lock for longer than the transaction's `lock_timeout`.
+pub(super) fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database) if database.code().as_deref() == Some("55P03"))
+}
+
 fn is_fatal(database: &dyn sqlx::error::DatabaseError) -> bool {
     let severity = database.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
     matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))

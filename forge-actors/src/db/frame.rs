@@ -158,10 +158,11 @@ impl Frame {
         Ok(self.ended_run(session, rows, failed))
     }
 
-    fn ended_run(&self, session: &Session, rows: Vec<PgRow>, failed: bool) -> EndedRun {
+    fn ended_run(&self, session: &mut Session, rows: Vec<PgRow>, failed: bool) -> EndedRun {
         let root = self.parent.as_ref().expect("a run's frame is nested in the transaction's");
         let is_stale = session.stale_generation().is_some();
-        EndedRun { next: Self::nested_in(root), rows, failed, is_stale }
+        let lock_timed_out = session.take_lock_timeout();
+        EndedRun { next: Self::nested_in(root), rows, failed, is_stale, lock_timed_out }
     }
 
     /// Waits until a cancelled statement has ended, and records that the frame failed with it.
@@ -249,6 +250,8 @@ pub(super) struct EndedRun {
     pub(super) failed: bool,
     /// A prepared statement of the session no longer fits the schema.
     pub(super) is_stale: bool,
+    /// A statement of the run waited for a lock for too long.
+    pub(super) lock_timed_out: bool,
 }
 
 /// What is left of a transaction that ends.

@@ -39,6 +39,7 @@ mod frame_state;
 mod guard;
 pub mod handle;
 mod lexer;
+pub mod live_snapshot;
 pub mod migrate;
 pub mod migrator;
 pub mod monitor;

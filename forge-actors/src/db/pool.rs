@@ -143,6 +143,11 @@ impl Pool {
         self.acquire().await
     }
 
+    /// Changes how many sessions the pool may have.
+    pub(super) fn resize(&self, size: usize) {
+        self.sessions.resize(size);
+    }
+
     /// Closes the sessions that were unused for `idle_max`.
     pub(super) fn prune(&self, idle_max: Duration) {
         self.sessions.retain(|session, _| session.idle_for() < idle_max);

@@ -15,6 +15,12 @@
 //!
 //! A run that failed in Postgres has lost its locks too. Its read set then names only the relations that it
 //! scanned, and [`ReadSet::complete`] is false.
+//!
+//! A snapshot does not show every relation as it was. Postgres finds the file, the name and the partitions of
+//! a relation in the newest catalog, whatever the snapshot: after a TRUNCATE, an ALTER TYPE or a REFRESH that
+//! committed since, a run reads a table that is empty although it never was; after a DETACH it misses rows;
+//! after two renames it reads another table. [`Runs::rewritten`] tells such relations. A run's locks do not
+//! keep them off, since they are freed when the run ends, and the first lock is taken after the snapshot.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -28,9 +34,14 @@ use crate::kernel::fault::Fault;
 use super::error::no_answer;
 use super::frame::{EndedRun, Frame, ParentLock};
 use super::handle::Db;
+use super::live_snapshot::RewrittenRelation;
 use super::transaction::Transaction;
 
 const READS: &str = include_str!("sql/read_reads.sql");
+const CHECK_RELATIONS: &str = include_str!("sql/check_relations.sql");
+const FIND_REWRITTEN: &str = include_str!("sql/find_rewritten.sql");
+/// Relations with smaller ids are the server's own (`FirstNormalObjectId`).
+const USER_RELATION_MIN: u32 = 16_384;
 /// Time for a statement that a run left behind to end; after it the snapshot is given up.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -45,6 +56,8 @@ pub struct ReadSet {
     /// False when a failure had rolled the run back before its locks were read, so that `relations` may lack
     /// some.
     pub complete: bool,
+    /// True when a statement waited for a lock for longer than the transaction's limit.
+    pub lock_timed_out: bool,
 }
 
 /// A snapshot divided into runs.
@@ -56,7 +69,8 @@ pub struct Runs {
     /// The transaction's own statements wait until the runs are over.
     parent_lock: ParentLock,
     transaction: Transaction,
-    /// Relations that were locked before the first run.
+    /// Relations that were locked before the first run, and are not what the runs read: those with which the
+    /// changes were read.
     before: BTreeSet<u32>,
     /// The scan counts of the watched relations at the end of the run before.
     scanned: HashMap<u32, i64>,
@@ -64,7 +78,8 @@ pub struct Runs {
 
 impl Runs {
     /// Divides the following statements of `transaction` into runs. `watched` are the relations whose scans
-    /// are counted: user tables and indexes.
+    /// are counted: user tables and indexes. User tables that the transaction locked before its snapshot
+    /// count as read by every run, since a lock does not tell who took it.
     ///
     /// # Errors
     /// When the transaction has failed or ended, or the database does not answer.
@@ -75,7 +90,10 @@ impl Runs {
             watched.join(",")
         );
         let (frame, parent_lock, rows) = transaction.root().first_run(sql).await?;
-        let (before, scanned) = reads(rows.last())?;
+        let (mut before, scanned) = reads(rows.last())?;
+        for table in transaction.locked_tables() {
+            before.remove(table);
+        }
         Ok(Self { frame, parent_lock, transaction, before, scanned: scanned.into_iter().collect() })
     }
 
@@ -95,7 +113,8 @@ impl Runs {
             self.cancel_abandoned_statement().await?;
         }
         let ending = tokio::time::timeout(END_TIMEOUT, self.frame.next_run(READS)).await;
-        let EndedRun { next, rows, failed, is_stale } = ending.map_err(|_| no_answer(END_TIMEOUT))??;
+        let EndedRun { next, rows, failed, is_stale, lock_timed_out } =
+            ending.map_err(|_| no_answer(END_TIMEOUT))??;
         self.frame = next;
         if is_stale {
             return Err(Fault::internal("the schema changed under what the session had prepared"));
@@ -107,7 +126,44 @@ impl Runs {
                 relations.insert(relation);
             }
         }
-        Ok(ReadSet { relations, complete: !failed })
+        Ok(ReadSet { relations, complete: !failed, lock_timed_out })
+    }
+
+    /// Which of `relations` the snapshot no longer shows as they were. Called when the runs that read them
+    /// have ended: a relation that was whole then is whole in their results.
+    ///
+    /// # Errors
+    /// Any error means that the snapshot is lost.
+    pub async fn rewritten(&mut self, relations: &BTreeSet<u32>) -> Result<Vec<RewrittenRelation>, Fault> {
+        let mut unknown: BTreeSet<u32> = relations.range(USER_RELATION_MIN..).copied().collect();
+        let mut rewritten = Vec::new();
+        for row in self.query_for(CHECK_RELATIONS, &unknown).await? {
+            let relation = rewritten_relation(&row)?;
+            if !row.try_get::<bool, _>("parent")? {
+                unknown.remove(&relation.id);
+            }
+            if row.try_get("rewritten")? {
+                unknown.remove(&relation.id);
+                rewritten.push(relation);
+            }
+        }
+        for row in self.query_for(FIND_REWRITTEN, &unknown).await? {
+            rewritten.push(rewritten_relation(&row)?);
+        }
+        Ok(rewritten)
+    }
+
+    /// Runs a statement about relations, `$1` of its text, as a run of its own.
+    async fn query_for(&mut self, sql: &str, relations: &BTreeSet<u32>) -> Result<Vec<PgRow>, Fault> {
+        if relations.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<String> = relations.iter().map(u32::to_string).collect();
+        let sql = sql.replace("$1", &format!("'{{{}}}'", ids.join(",")));
+        let ending = tokio::time::timeout(END_TIMEOUT, self.frame.next_run(&sql)).await;
+        let EndedRun { next, rows, .. } = ending.map_err(|_| no_answer(END_TIMEOUT))??;
+        self.frame = next;
+        Ok(rows)
     }
 
     /// Ends the transaction.
@@ -140,6 +196,11 @@ fn reads(row: Option<&PgRow>) -> Result<(BTreeSet<u32>, Scans), Fault> {
     parse().ok_or_else(|| {
         Fault::internal(format!("the answer with the relations read is malformed: {locked} {scanned}"))
     })
+}
+
+fn rewritten_relation(row: &PgRow) -> Result<RewrittenRelation, Fault> {
+    let id: i64 = row.try_get("id")?;
+    Ok(RewrittenRelation { id: u32::try_from(id).map_err(Fault::internal)?, table: row.try_get("name")? })
 }
 
 fn words(list: &str) -> impl Iterator<Item = &str> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row};
 
-use super::error::{is_broken, is_stale};
+use super::error::{is_broken, is_lock_timeout, is_stale};
 use super::guard::SessionEffect;
 
 /// The process id of a server process, as `pg_stat_activity.pid` shows it.
@@ -47,6 +47,8 @@ pub(super) struct Session {
     tainted: bool,
     /// A prepared statement of the session no longer fits the schema.
     stale: bool,
+    /// A statement waited for a lock for too long, since this was last taken.
+    lock_timed_out: bool,
 }
 
 impl Session {
@@ -73,6 +75,7 @@ impl Session {
             activity: Activity::Idle,
             tainted: false,
             stale: false,
+            lock_timed_out: false,
         })
     }
 
@@ -105,6 +108,11 @@ impl Session {
         self.stale.then_some(self.generation)
     }
 
+    /// Whether a statement waited for a lock for too long since the last call.
+    pub(super) fn take_lock_timeout(&mut self) -> bool {
+        std::mem::take(&mut self.lock_timed_out)
+    }
+
     /// True when the session may be lent again: idle, not to be discarded, young enough, and opened after the
     /// last outage.
     pub(super) fn is_reusable(&self, generation: u64) -> bool {
@@ -133,6 +141,7 @@ impl Session {
     pub(super) fn finish_request<T>(&mut self, result: &sqlx::Result<T>, after: Activity) {
         self.last_used = Instant::now();
         self.stale |= matches!(result, Err(error) if is_stale(error));
+        self.lock_timed_out |= matches!(result, Err(error) if is_lock_timeout(error));
         self.activity = match result {
             Err(error) if is_broken(error) => Activity::Broken,
             _ => after,

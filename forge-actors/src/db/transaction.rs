@@ -17,6 +17,7 @@ use crate::kernel::fault::{Code, Fault};
 use super::error::is_broken;
 use super::frame::{ClosingSession, Frame, ignored_failure};
 use super::handle::Db;
+use super::live_snapshot::{ExportedSnapshot, LiveSnapshot};
 use super::pool::{Pool, PooledSession};
 use super::session::{Activity, BackendPid};
 
@@ -95,6 +96,8 @@ pub struct Transaction {
     control: Pool,
     /// Time for the answer to COMMIT.
     commit_timeout: Duration,
+    /// The tables that it locked before its snapshot.
+    locked: Vec<u32>,
 }
 
 impl Transaction {
@@ -106,20 +109,42 @@ impl Transaction {
         commit_timeout: Duration,
         options: TransactionOptions<'_>,
     ) -> Result<Self, Fault> {
-        let mut pooled = pool.acquire().await?;
-        let sql = options.sql();
-        let begun = pooled.session().execute(AssertSqlSafe(sql.as_str()), Activity::Pinned).await;
-        match begun {
-            Ok(()) => {}
-            // Nothing has happened yet, so a session whose connection died in the pool is replaced.
-            Err(error) if is_broken(&error) && pooled.was_pooled() => {
-                drop(pooled);
-                pooled = pool.acquire_fresh().await?;
-                pooled.session().execute(AssertSqlSafe(sql), Activity::Pinned).await?;
-            }
-            Err(error) => return Err(error.into()),
-        }
-        Ok(Self { root: Frame::root(pooled, options.read_only), control: control.clone(), commit_timeout })
+        let root = begin_frame(pool, options.sql(), options.read_only).await?;
+        Ok(Self { root, control: control.clone(), commit_timeout, locked: Vec::new() })
+    }
+
+    /// Begins a snapshot of live queries on a session of `pool`.
+    pub(super) async fn begin_live(
+        pool: &Pool,
+        control: &Pool,
+        commit_timeout: Duration,
+        snapshot: LiveSnapshot<'_>,
+    ) -> Result<Self, Fault> {
+        let options = TransactionOptions {
+            isolation: Isolation::RepeatableRead,
+            read_only: true,
+            statement_timeout: snapshot.statement_timeout,
+            label: "reactor",
+        };
+        let sql = format!("{}; {}", options.sql(), snapshot.sql());
+        let root = begin_frame(pool, sql, true).await?;
+        Ok(Self { root, control: control.clone(), commit_timeout, locked: snapshot.locked_tables() })
+    }
+
+    /// Exports the snapshot, which other transactions can begin with until this one ends. Called before the
+    /// transaction is divided into runs: Postgres exports nothing from inside of a savepoint.
+    ///
+    /// # Errors
+    /// When the transaction has failed or ended, or the database does not answer.
+    pub async fn export_snapshot(&self) -> Result<ExportedSnapshot, Fault> {
+        let name: String = sqlx::query_scalar("SELECT pg_export_snapshot()").fetch_one(&self.db()).await?;
+        ExportedSnapshot::new(name)
+            .ok_or_else(|| Fault::internal("Postgres gave an exported snapshot a name of unknown form"))
+    }
+
+    /// The tables that the transaction locked before its snapshot.
+    pub(super) fn locked_tables(&self) -> &[u32] {
+        &self.locked
     }
 
     /// The handle for the transaction's statements.
@@ -238,6 +263,27 @@ impl Drop for Transaction {
         // A `Db` that outlives the transaction must not keep its session from being discarded.
         drop(self.root.take_now());
     }
+}
+
+/// Runs `sql`, which begins with `BEGIN`, on a session of `pool`.
+async fn begin_frame(pool: &Pool, sql: String, read_only: bool) -> Result<Arc<Frame>, Fault> {
+    let mut pooled = pool.acquire().await?;
+    let mut begun = pooled.session().execute(AssertSqlSafe(sql.as_str()), Activity::Pinned).await;
+    // Nothing has happened yet, so a session whose connection died in the pool is replaced.
+    if matches!(&begun, Err(error) if is_broken(error)) && pooled.was_pooled() {
+        drop(pooled);
+        pooled = pool.acquire_fresh().await?;
+        begun = pooled.session().execute(AssertSqlSafe(sql), Activity::Pinned).await;
+    }
+    if let Err(error) = begun {
+        // A statement after the BEGIN failed: the session is inside of a failed transaction.
+        if !is_broken(&error) {
+            pooled.session().take_lock_timeout();
+            roll_back(&mut pooled).await;
+        }
+        return Err(error.into());
+    }
+    Ok(Frame::root(pooled, read_only))
 }
 
 /// Cancels the statement that the backend `pid` runs, if it runs one.

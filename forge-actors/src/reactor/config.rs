@@ -25,11 +25,19 @@ pub struct ReactivityConfig {
     /// tables, tables that are not reactive.
     #[serde(with = "serde_duration")]
     pub uncaptured_refresh: Duration,
-    /// Time limit of one query in a tick, since all others wait for it; its handler's own limit may be
-    /// shorter. A query that takes longer gets `TIMEOUT` as its result, and is suspended ten times as long.
+    /// Time limit of one query; its handler's own limit may be shorter. A query that takes longer gets
+    /// `TIMEOUT` as its result, and is suspended ten times as long.
     #[serde(with = "serde_duration")]
     pub query_timeout: Duration,
-    /// A tick that takes longer is logged, with the handler that took most of it.
+    /// A query that takes longer runs beside the ticks from then on, so that others do not wait for it. Its
+    /// own subscribers advance at its pace.
+    #[serde(with = "serde_duration")]
+    pub slow_after: Duration,
+    /// Connections for slow queries, first runs, and queries that wait for locks. One identity, or one
+    /// address of anonymous clients, has at most half of them. With 0, everything runs in the ticks.
+    pub side_lanes: usize,
+    /// Longest time of one query in a tick: one that takes longer is cut, and runs beside the ticks. A tick
+    /// that takes longer is logged, with the handler that took most of it.
     #[serde(with = "serde_duration")]
     pub tick_budget: Duration,
     /// Subscriptions of one client; one more is refused with `OVERLOADED`.
@@ -52,6 +60,8 @@ impl Default for ReactivityConfig {
             poll_max: millis(50),
             uncaptured_refresh: secs(1),
             query_timeout: secs(5),
+            slow_after: millis(50),
+            side_lanes: 4,
             tick_budget: millis(250),
             client_subscriptions_max: 1_000,
             subscriptions_max: 100_000,
@@ -77,6 +87,12 @@ impl ConfigSection for ReactivityConfig {
                 "reactivity.uncaptured_refresh is 0: such queries would run without a pause",
             ),
             (self.query_timeout.is_zero(), "reactivity.query_timeout is 0: no live query could run"),
+            (
+                self.slow_after > self.tick_budget,
+                "reactivity.slow_after is above reactivity.tick_budget: queries would be cut before they are \
+                 slow",
+            ),
+            (self.side_lanes > 100, "reactivity.side_lanes is above 100: each is a connection"),
             (
                 self.client_subscriptions_max == 0,
                 "reactivity.client_subscriptions_max is 0: every subscription would be refused",

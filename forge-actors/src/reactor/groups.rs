@@ -4,24 +4,22 @@
 //! identity, and when a run reads the address or the user agent, one for each of those. What runs have read
 //! is remembered for as long as the query has subscriptions.
 //!
-//! ```text
-//!             ┌──── a table that it read has changed · refresh is due ────┐
-//!             ▼                                                           │
-//!   new ──▶ Stale ──────────────── has run ──────────────────────────▶ Current
-//!             │ ▲
-//!             │ └── time is up ──┐
-//!             └──────────────▶ Suspended   the run was cut, or broke the session again and again
-//! ```
-//!
 //! The phase of a group says when the group has to run, and `delivered` of a subscription says what its
-//! client has. Two indexes follow from them, so that a tick costs as much as has changed: `agenda` holds the
-//! groups that have to run, and `undelivered` the subscriptions that may have to be delivered.
+//! client has. Indexes follow from them, so that a tick costs as much as has changed: `agenda` holds the
+//! groups that have to run in ticks, `lanes` those that run beside them, and `undelivered` the subscriptions
+//! that may have to be delivered. A subscription whose client cannot advance lies in `parked` until a group
+//! that holds the client up has run.
 //!
 //! Invariants:
 //! - Each subscription is in exactly one group: the one for its query and for the scope of its caller.
 //! - A group has subscriptions, and a query has groups; otherwise they do not exist.
 //! - `agenda` holds the entry `phase.due()` of each group, and nothing else.
-//! - A subscription whose `delivered` is not the version of its group's result is in `undelivered`.
+//! - A group is in the queues of `lanes` while it is `Waiting`, and in a batch while it is `Aside`.
+//! - A subscription whose `delivered` is not the version of its group's result is in `undelivered` or
+//!   `parked`, unless the group waits or runs beside the ticks: its next result brings the subscription
+//!   there.
+//! - Every subscription that a frozen transition waits for is in a group that runs in the transition's
+//!   snapshot.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
@@ -30,25 +28,24 @@ use std::time::{Duration, Instant};
 
 use crate::app::context::Observed;
 use crate::kernel::commit::TableId;
-use crate::kernel::fault::{Code, Fault};
-use crate::kernel::time::days;
+use crate::kernel::fault::Fault;
+use crate::kernel::time::secs;
 use crate::kernel::trace::TraceContext;
 
 use super::config::ReactivityConfig;
 use super::delivery::{QueryResult, SubscriptionId, Version};
-use super::query_key::{CallerKey, ClientId, GroupId, QueryKey, SharingScope, SubscriptionKey};
+use super::frozen::FrozenTransition;
+use super::group::{Delivered, Due, Group, GroupLane, GroupPhase, LiveSubscription, later};
+use super::lanes::Lanes;
+use super::query_key::{CallerKey, ClientId, GroupId, LaneKey, QueryKey, SharingScope, SubscriptionKey};
 use super::read_index::ReadIndex;
 use super::relations::ReadTables;
-use super::tick::{FinishedRun, QueryRun};
+use super::tick::{FinishedRun, QueryRun, RunEnd};
 
 /// Database sessions that may break in a row during runs of one group; then the group is taken for the cause.
 pub(super) const FAILURES_MAX: u32 = 3;
 /// How long a group is suspended that is taken for the cause of broken database sessions.
-const BROKEN_SESSION_PAUSE: Duration = Duration::from_secs(60);
-/// A query that was cut is suspended for this many times the duration of the run.
-const CUT_PAUSE_FACTOR: u32 = 10;
-/// The longest time ahead that is scheduled.
-const SCHEDULE_MAX: Duration = days(365);
+const BROKEN_SESSION_PAUSE: Duration = secs(60);
 
 #[derive(Debug, Default)]
 pub(super) struct SubscriptionTable {
@@ -61,6 +58,12 @@ pub(super) struct SubscriptionTable {
     agenda: BTreeSet<(Due, GroupId)>,
     /// Subscriptions whose clients may have another result than the group, or none.
     pub(super) undelivered: BTreeSet<SubscriptionKey>,
+    /// Those of them whose clients cannot advance yet.
+    pub(super) parked: BTreeSet<SubscriptionKey>,
+    /// The runs beside the ticks.
+    pub(super) lanes: Lanes,
+    /// The transitions that wait for such runs.
+    pub(super) frozen: BTreeMap<ClientId, FrozenTransition>,
 }
 
 /// The groups of one query.
@@ -71,71 +74,23 @@ struct QueryGroups {
     groups: HashMap<SharingScope, GroupId>,
 }
 
-/// Subscriptions that share runs.
-#[derive(Debug)]
-pub(super) struct Group {
-    pub(super) query: Arc<QueryKey>,
-    /// The caller whose calls the runs are; all members may share the results.
-    caller: Arc<CallerKey>,
-    pub(super) phase: GroupPhase,
-    pub(super) result: Option<Arc<QueryResult>>,
-    reads: ReadTables,
-    pub(super) members: BTreeSet<SubscriptionKey>,
-    /// Sessions that broke in a row during runs of this group.
-    failures: u32,
-}
-
-/// Whether the result of a group is valid in the newest snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum GroupPhase {
-    /// The group has not run yet, or a table that it read has changed.
-    Stale,
-    /// The result is valid.
-    Current {
-        /// When the group has to run again although no change is reported.
-        refresh_at: Option<Instant>,
-    },
-    /// The last run failed in a way that held up other groups. The error counts as the result until then.
-    Suspended { until: Instant },
-}
-
-/// When a group has to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
-    At(Instant),
-    /// In this tick, or in the next when the tick's runs have begun. Ordered after every `At`, so the last
-    /// entry of the agenda tells whether there is one.
-    NextRun,
-}
-
-/// One subscription of a client.
-#[derive(Debug)]
-pub(super) struct LiveSubscription {
-    pub(super) group: GroupId,
-    pub(super) query: Arc<QueryKey>,
-    caller: Arc<CallerKey>,
-    pub(super) delivered: Delivered,
-}
-
-/// The result that a client has of a subscription.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Delivered {
-    /// Nothing was delivered. The client may have kept a result of an earlier subscription.
-    Nothing { kept: Option<Version> },
-    /// The result of this version.
-    Version(Version),
-}
-
 /// What [`SubscriptionTable::apply_result`] did.
 #[derive(Debug, Default)]
 pub(super) struct AppliedResult {
-    /// The group that has another result than before.
-    pub(super) changed: Option<GroupId>,
+    /// The group that has the result now.
+    pub(super) group: Option<GroupId>,
+    /// True when it is another result than before.
+    pub(super) changed: bool,
     /// New groups that have to run in the same snapshot, because the run has split a query.
     pub(super) split: Vec<GroupId>,
 }
 
 impl SubscriptionTable {
+    /// A table without subscriptions, for a node with so many lanes.
+    pub(super) fn new(lanes_max: usize) -> Self {
+        Self { lanes: Lanes::new(lanes_max), ..Self::default() }
+    }
+
     /// Adds a subscription. A subscription of the same key ends.
     pub(super) fn subscribe(
         &mut self,
@@ -152,6 +107,10 @@ impl SubscriptionTable {
     pub(super) fn unsubscribe(&mut self, key: SubscriptionKey) -> Option<LiveSubscription> {
         let subscription = self.subscriptions.remove(&key)?;
         self.undelivered.remove(&key);
+        self.parked.remove(&key);
+        self.forget_frozen(key);
+        // The subscription may have been what held its client up.
+        self.unpark(key.client);
         if let Some(group) = self.groups.get_mut(&subscription.group) {
             group.members.remove(&key);
             if group.members.is_empty() {
@@ -209,11 +168,18 @@ impl SubscriptionTable {
             self.groups_ever += 1;
             GroupId(self.groups_ever)
         });
+        let lane = if self.lanes.exist() { GroupLane::First } else { GroupLane::Tick };
         let group = self.groups.entry(id).or_insert_with(|| {
-            self.agenda.insert((Due::NextRun, id));
-            Group::new(Arc::clone(&query), Arc::clone(&caller))
+            let group = Group::new(Arc::clone(&query), Arc::clone(&caller), lane);
+            self.agenda.extend(group.phase.due().map(|due| (due, id)));
+            group
         });
         group.members.insert(key);
+        if group.phase == GroupPhase::Waiting {
+            let lane_key =
+                if group.lane == GroupLane::Locked { locked() } else { Arc::clone(&caller.lane_key) };
+            self.lanes.wait(id, [lane_key]);
+        }
         self.undelivered.insert(key);
         self.subscriptions.insert(key, Box::new(LiveSubscription { group: id, query, caller, delivered }));
     }
@@ -222,6 +188,7 @@ impl SubscriptionTable {
     fn remove_group(&mut self, id: GroupId) -> Option<Group> {
         let group = self.groups.remove(&id)?;
         self.reads.remove(id, &group.reads.tables);
+        self.lanes.leave(id);
         if let Some(due) = group.phase.due() {
             self.agenda.remove(&(due, id));
         }
@@ -234,18 +201,19 @@ impl SubscriptionTable {
         Some(group)
     }
 
-    /// True when a change of one of `tables` may change a result. While groups have to run, what they will
-    /// read is not known, so the answer is true.
+    /// True when a change of one of `tables` may change a result. While groups have to run in a tick, what
+    /// they will read is not known, so the answer is true. A change of what a first run beside the ticks
+    /// reads is found by the next poll.
     pub(super) fn concerns(&self, tables: &BTreeSet<TableId>) -> bool {
         self.has_stale_groups() || self.reads.reads_any(tables)
     }
 
-    /// True when groups have to run.
+    /// True when groups have to run in a tick.
     pub(super) fn has_stale_groups(&self) -> bool {
         self.agenda.last().is_some_and(|(due, _)| *due == Due::NextRun)
     }
 
-    /// The groups that have to run.
+    /// The groups that have to run in a tick.
     pub(super) fn stale_groups(&self) -> impl Iterator<Item = GroupId> {
         self.agenda.range((Due::NextRun, GroupId(0))..).map(|(_, id)| *id)
     }
@@ -269,24 +237,56 @@ impl SubscriptionTable {
         while let Some((Due::At(_), id)) =
             self.agenda.first().copied().filter(|(due, _)| *due <= Due::At(now))
         {
-            self.set_phase(id, GroupPhase::Stale);
+            self.set_to_run(id);
         }
     }
 
     fn mark_group(&mut self, id: GroupId) {
         // A suspended group waits for its time, whatever changes.
         if matches!(self.groups.get(&id).map(|group| group.phase), Some(GroupPhase::Current { .. })) {
-            self.set_phase(id, GroupPhase::Stale);
+            self.set_to_run(id);
         }
     }
 
-    fn set_phase(&mut self, id: GroupId, phase: GroupPhase) {
+    /// Has a group run again, in the place that its lane says.
+    pub(super) fn set_to_run(&mut self, id: GroupId) {
+        if let Some(group) = self.groups.get(&id) {
+            self.set_phase(id, group.lane.phase_to_run());
+        }
+    }
+
+    pub(super) fn set_phase(&mut self, id: GroupId, phase: GroupPhase) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         let before = std::mem::replace(&mut group.phase, phase);
         if let Some(due) = before.due() {
             self.agenda.remove(&(due, id));
         }
         self.agenda.extend(phase.due().map(|due| (due, id)));
+        if before == GroupPhase::Waiting {
+            self.lanes.leave(id);
+        }
+        if phase == GroupPhase::Waiting {
+            let locked = (group.lane == GroupLane::Locked).then(locked);
+            let subscriptions = group.members.iter().filter_map(|key| self.subscriptions.get(key));
+            let of_members = subscriptions.map(|subscription| Arc::clone(&subscription.caller.lane_key));
+            match locked {
+                Some(key) => self.lanes.wait(id, [key]),
+                None => self.lanes.wait(id, of_members),
+            }
+        }
+        if phase.is_settled() && !self.parked.is_empty() {
+            let clients: Vec<ClientId> = group.members.iter().map(|key| key.client).collect();
+            clients.into_iter().for_each(|client| self.unpark(client));
+        }
+    }
+
+    /// Has the subscriptions of a client delivered as soon as nothing holds it up.
+    pub(super) fn unpark(&mut self, client: ClientId) {
+        let keys: Vec<SubscriptionKey> = self.parked.range(keys_of(client)).copied().collect();
+        for key in keys {
+            self.parked.remove(&key);
+            self.undelivered.insert(key);
+        }
     }
 
     /// When the next refresh is due or the next suspension ends.
@@ -310,11 +310,19 @@ impl SubscriptionTable {
 
     /// The next runs of `groups`.
     pub(super) fn runs_of(&self, groups: &[GroupId]) -> Vec<QueryRun> {
-        groups.iter().filter_map(|id| self.run(*id)).collect()
+        let is_stale =
+            |id: &&GroupId| self.groups.get(id).is_some_and(|group| group.phase == GroupPhase::Stale);
+        groups.iter().filter(is_stale).filter_map(|id| self.run(*id)).collect()
     }
 
-    fn run(&self, id: GroupId) -> Option<QueryRun> {
-        let group = self.groups.get(&id).filter(|group| group.phase == GroupPhase::Stale)?;
+    /// True when a client may have to be sent something.
+    pub(super) fn has_undelivered(&self, client: ClientId) -> bool {
+        self.undelivered.range(keys_of(client)).next().is_some()
+    }
+
+    /// The next run of a group that is not settled.
+    pub(super) fn run(&self, id: GroupId) -> Option<QueryRun> {
+        let group = self.groups.get(&id).filter(|group| !group.phase.is_settled())?;
         Some(QueryRun { group: id, invocation: group.query.invocation(&group.caller) })
     }
 
@@ -330,7 +338,8 @@ impl SubscriptionTable {
         let known = self.queries.get(&group.query).map_or(Observed::Nothing, |groups| groups.observed);
         if run.observed <= known {
             let id = run.group;
-            return AppliedResult { changed: self.store_result(id, run, now, config), split: Vec::new() };
+            let changed = self.store_result(id, run, now, config);
+            return AppliedResult { group: Some(id), changed, split: Vec::new() };
         }
         let (query, caller) = (Arc::clone(&group.query), Arc::clone(&group.caller));
         let scope = caller.scope(run.observed);
@@ -341,8 +350,8 @@ impl SubscriptionTable {
         // The run was a call of one caller. Its result is for the group of this caller, if one is left.
         let own = groups.get(&scope).copied();
         let split = groups.values().copied().filter(|id| Some(*id) != own).collect();
-        let changed = own.and_then(|own| self.store_result(own, run, now, config));
-        AppliedResult { changed, split }
+        let changed = own.is_some_and(|own| self.store_result(own, run, now, config));
+        AppliedResult { group: own, changed, split }
     }
 
     /// Puts the members of all groups of a query into groups of callers that are equal in what `observed`
@@ -361,26 +370,30 @@ impl SubscriptionTable {
         }
     }
 
-    /// Stores the result of a run in a group, and returns the group when the result is another one than
-    /// before.
-    fn store_result(
+    /// Stores the result of a run in a group. True when it is another one than before.
+    pub(super) fn store_result(
         &mut self,
         id: GroupId,
         run: FinishedRun,
         now: Instant,
         config: &ReactivityConfig,
-    ) -> Option<GroupId> {
-        let group = self.groups.get_mut(&id)?;
-        let phase = phase_after(&run, group.query.refresh, now, config);
+    ) -> bool {
+        let Some(group) = self.groups.get_mut(&id) else { return false };
+        let (lane, phase) = group.after(&run, now, config);
+        // Who joined the group while it was waiting or running has no result yet.
+        let delivers = matches!(group.phase, GroupPhase::Waiting | GroupPhase::Aside(_));
         let changed = group.result.as_ref().is_none_or(|result| result.version != run.result.version);
         group.failures = 0;
+        group.lane = lane;
         if changed {
             group.result = Some(Arc::new(run.result));
+        }
+        if changed || delivers {
             self.undelivered.extend(&group.members);
         }
         self.set_reads(id, run.reads, run.complete);
         self.set_phase(id, phase);
-        changed.then_some(id)
+        changed
     }
 
     /// Replaces what a group reads. An incomplete list is added to what the group read before.
@@ -421,34 +434,11 @@ impl SubscriptionTable {
             reads: ReadTables::default(),
             complete: false,
             took: config.query_timeout,
+            end: RunEnd::Whole,
         };
         let changed = self.store_result(id, run, now, config);
         self.set_phase(id, GroupPhase::Suspended { until: later(now, BROKEN_SESSION_PAUSE) });
-        Some(AppliedResult { changed, split: Vec::new() })
-    }
-}
-
-impl Group {
-    fn new(query: Arc<QueryKey>, caller: Arc<CallerKey>) -> Self {
-        Self {
-            query,
-            caller,
-            phase: GroupPhase::Stale,
-            result: None,
-            reads: ReadTables::default(),
-            members: BTreeSet::new(),
-            failures: 0,
-        }
-    }
-}
-
-impl GroupPhase {
-    fn due(self) -> Option<Due> {
-        match self {
-            Self::Stale => Some(Due::NextRun),
-            Self::Current { refresh_at } => refresh_at.map(Due::At),
-            Self::Suspended { until } => Some(Due::At(until)),
-        }
+        Some(AppliedResult { group: Some(id), changed, split: Vec::new() })
     }
 }
 
@@ -458,24 +448,8 @@ pub(super) fn keys_of(client: ClientId) -> RangeInclusive<SubscriptionKey> {
     key(u32::MIN)..=key(u32::MAX)
 }
 
-/// The phase of a group after a run.
-fn phase_after(
-    run: &FinishedRun,
-    refresh: Option<Duration>,
-    now: Instant,
-    config: &ReactivityConfig,
-) -> GroupPhase {
-    if matches!(&run.result.outcome, Err(fault) if fault.code() == Code::Timeout) {
-        return GroupPhase::Suspended { until: later(now, run.took.saturating_mul(CUT_PAUSE_FACTOR)) };
-    }
-    // An incomplete list of reads may lack tables whose changes concern the group.
-    let polls = !run.complete || (refresh.is_none() && !run.reads.untracked.is_empty());
-    let interval = if polls { Some(config.uncaptured_refresh) } else { refresh };
-    GroupPhase::Current { refresh_at: interval.map(|interval| later(now, interval)) }
-}
-
-fn later(now: Instant, pause: Duration) -> Instant {
-    now + pause.min(SCHEDULE_MAX)
+fn locked() -> Arc<LaneKey> {
+    Arc::new(LaneKey::Locked)
 }
 
 #[cfg(test)]
@@ -489,7 +463,15 @@ impl SubscriptionTable {
             assert!(group.members.contains(key), "{key:?} is no member of its group");
             let version = group.result.as_ref().map(|result| Delivered::Version(result.version));
             let has_result = version.is_none_or(|version| version == subscription.delivered);
-            assert!(has_result || self.undelivered.contains(key), "{key:?} is never delivered");
+            let is_due = self.undelivered.contains(key) || self.parked.contains(key);
+            let runs_aside = matches!(group.phase, GroupPhase::Waiting | GroupPhase::Aside(_));
+            assert!(has_result || is_due || runs_aside, "{key:?} is never delivered");
+        }
+        let waiting = self.groups.iter().filter(|(_, group)| group.phase == GroupPhase::Waiting);
+        self.lanes.assert_waiting(&waiting.map(|(id, _)| *id).collect());
+        for (client, frozen) in &self.frozen {
+            assert!(!frozen.waits.is_empty(), "{client:?} waits for nothing");
+            assert!(self.is_frozen_whole(frozen), "{client:?} waits for a run of another snapshot");
         }
         let members: usize = self.groups.values().map(|group| group.members.len()).sum();
         assert_eq!(members, self.subscriptions.len());

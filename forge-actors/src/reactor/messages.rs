@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::db::live_snapshot::ExportedSnapshot;
+
 use super::delivery::Version;
-use super::query_key::{CallerKey, ClientId, QueryKey, SubscriptionKey};
-use super::tick::{FinishedRuns, LostTick, OpenedTick};
+use super::query_key::{BatchId, CallerKey, ClientId, QueryKey, SubscriptionKey};
+use super::tick::{FinishedRuns, LostTick, OpenedTick, TickTransaction};
 
 /// Messages of the ticker.
 #[derive(forge_app_macros::Message)]
@@ -19,10 +21,18 @@ pub(super) enum TickerMessage {
     TimerFired,
     /// A snapshot is open, or could not be opened.
     SnapshotOpened(Box<Result<OpenedTick, LostTick>>),
+    /// The snapshot of the tick is exported, or lost.
+    SnapshotExported(Box<Result<(TickTransaction, ExportedSnapshot), LostTick>>),
     /// Queries have run, or their snapshot was lost.
     RunsFinished(Box<Result<FinishedRuns, LostTick>>),
     /// The session of the tick is back in the pool.
     SnapshotClosed,
+    /// A session has imported the snapshot of the batch, or could not.
+    BatchOpened(BatchId, Box<Result<TickTransaction, LostTick>>),
+    /// A query has run in the batch, or the batch was lost.
+    SideRunFinished(BatchId, Box<Result<FinishedRuns, LostTick>>),
+    /// The session of the batch is back in the pool.
+    BatchClosed(BatchId),
 }
 
 /// Messages of the poller.

@@ -4,6 +4,8 @@
 //!   session ──subscribe──▶ Client ──commands──▶ ticker ◀──hints, polls── poller ◀── hints of commits, timer
 //!      ▲                                          │
 //!      └──────────── Delivery (Sink) ─────────────┘ one tick = one snapshot
+//!                                                 │
+//!                                                 └──snapshot──▶ batches in the lanes ──results──▶ ticker
 //! ```
 //!
 //! A tick is one REPEATABLE READ transaction. Its steps come back to the ticker as messages, so that the
@@ -13,6 +15,16 @@
 //! 2. *Run*: run the stale groups and the new ones. Postgres reports what each run read (`db::runs`).
 //! 3. *Publish*: send each client all results that are new to it, and which of its mutations the snapshot
 //!    contains.
+//!
+//! A query must not make others wait. So ticks run only queries that are known to be quick; the others run
+//! beside them in *lanes*, connections of their own: queries that took longer than `slow_after`, those that
+//! have never run, and those that wait for a lock. A tick that has such queries to run and a lane free
+//! exports its snapshot, and a *batch* imports it: the batch reads the snapshot of this tick while later
+//! ticks go on. A client that has a slow query cannot advance with each tick, or its queries would disagree.
+//! Its transition to the batch's snapshot is *frozen* until the last of its queries has run in it
+//! (`transitions.rs`); so the client goes from snapshot to snapshot at the pace of its slowest query. A first
+//! run holds up nobody: its result is delivered when no later snapshot has found a change of what it read,
+//! and the query runs again otherwise. The lanes are shared fairly among callers (`lanes.rs`).
 //!
 //! A *client* is what has subscriptions here: a WebSocket session of this node. A *query* is a handler and
 //! its arguments. A *group* is the subscriptions of a query that share runs. A run that does not read who
@@ -25,6 +37,12 @@
 //! - Changes are read in the snapshot in which the queries run, so the result of a group that did not run is
 //!   valid in this snapshot too. All subscriptions of a client are at one snapshot, and none goes back to an
 //!   earlier one.
+//! - A frozen transition holds results of its own snapshot only, and nothing of it counts as delivered before
+//!   it is; it can be dropped at any time, and its client then advances to a later snapshot.
+//! - A result that a run took from a rewritten table (TRUNCATE, ALTER TYPE, DETACH, a swap of names) is
+//!   thrown away: Postgres shows such a table to an older snapshot as it never was (`db::runs`). The query
+//!   runs again in the next tick, which locks the table before it takes its snapshot, or a table that is
+//!   rewritten all the time would never be seen whole.
 //! - The tail of changes is the truth. Hints and polls only decide when a tick starts.
 //! - A result is encoded once and shared by reference. A result of the same version as the last is not sent.
 //! - A result that depends on its caller is sent to callers of that very identity only.
@@ -33,14 +51,21 @@
 //!
 //! Failures: an error, a panic or a timeout of a query is the result of the query, which runs again when
 //! what it read changes. A tick whose snapshot is lost (database session killed, database away) is repeated
-//! with backoff, and runs all groups; clients keep their results until then. A group during whose runs the
+//! with backoff, and runs all groups; clients keep their results until then. A batch whose session is lost
+//! has its groups run again, and frozen transitions that waited for it are dropped. A query that waits for a
+//! lock leaves the tick after 100 ms, and has `UNAVAILABLE` as its result after a second more in a lane; it
+//! is tried again with backoff of at most 2 s, in one lane for all of them. A group during whose runs the
 //! database session broke `groups::FAILURES_MAX` times in a row gets an error and is suspended. When the
 //! ticker crashes, every client has to subscribe again. Relations that no trigger captures (system views,
 //! foreign tables) are read again every `uncaptured_refresh`.
 
+mod batches;
 pub mod config;
 mod delivery;
+mod frozen;
+mod group;
 mod groups;
+mod lanes;
 mod messages;
 mod pace;
 pub mod paths;
@@ -48,12 +73,17 @@ mod poller;
 mod query_key;
 mod read_index;
 mod relations;
+mod requests;
 mod shared;
+mod side;
 pub mod signals;
 mod state;
+mod step;
 pub mod subsystem;
+mod tasks;
 mod tick;
 mod ticker;
+mod transitions;
 mod updates;
 
 #[cfg(test)]
@@ -129,6 +159,7 @@ impl Reactor {
         let (ticker_mailbox, ticker) = Mailbox::of::<Ticker>();
         let (poller_mailbox, poller) = Mailbox::of::<Poller>();
         let executor = QueryExecutor { functions, database, config };
+        executor.database.reserve_lanes(executor.config.side_lanes);
         let shared = Arc::new(ReactorShared::new(executor, hints, ticker, poller));
         let (of_ticker, of_poller) = (Arc::clone(&shared), Arc::clone(&shared));
         let ticker = move || Ticker { shared: Arc::clone(&of_ticker) };

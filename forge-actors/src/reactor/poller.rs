@@ -13,7 +13,7 @@ use crate::supervise::{Actor, ActorError, Context, Timer};
 use super::messages::{PollerMessage, TickerMessage};
 use super::pace::PollInterval;
 use super::shared::ReactorShared;
-use super::state::PendingHint;
+use super::step::PendingHint;
 
 pub(super) struct Poller {
     pub(super) shared: Arc<ReactorShared>,

@@ -19,6 +19,10 @@ pub(super) struct ClientId(pub(super) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct GroupId(pub(super) u64);
 
+/// The number of a batch of runs beside the ticks. Never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct BatchId(pub(super) u64);
+
 /// Identifies a subscription among those of all clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SubscriptionKey {
@@ -50,6 +54,19 @@ pub(super) struct CallerKey {
     pub(super) caller: Caller,
     /// The whole identity with all its claims as JSON. `None` for an anonymous caller.
     identity: Option<Arc<str>>,
+    /// Whose share of the lanes the caller's queries take.
+    pub(super) lane_key: Arc<LaneKey>,
+}
+
+/// Those who have one share of the lanes together.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum LaneKey {
+    /// All clients of one subject, whatever its tokens claim.
+    Subject(String),
+    /// All anonymous clients of one address.
+    Address(Option<IpAddr>),
+    /// The queries that wait for a lock, of all callers.
+    Locked,
 }
 
 /// The callers who may share the result of a run, as far as the runs of the query have shown by now.
@@ -66,8 +83,12 @@ pub(super) enum SharingScope {
 impl CallerKey {
     pub(super) fn new(caller: Caller) -> Self {
         let json = |identity| serde_json::to_string(identity).expect("an identity is strings and JSON");
+        let lane_key = match &caller.identity {
+            Some(identity) => LaneKey::Subject(String::from(&identity.subject)),
+            None => LaneKey::Address(caller.ip),
+        };
         let identity = caller.identity.as_deref().map(|identity| json(identity).into());
-        Self { caller, identity }
+        Self { caller, identity, lane_key: Arc::new(lane_key) }
     }
 
     /// The scope of this caller in a query whose runs have read `observed`.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use sqlx::FromRow;
 
@@ -13,6 +14,7 @@ use crate::kernel::commit::TableId;
 use crate::kernel::fault::Fault;
 
 const LIST_RELATIONS: &str = include_str!("sql/list_relations.sql");
+const LIST_LOCKED: &str = include_str!("sql/list_locked.sql");
 /// Relations with smaller ids are the server's own (`FirstNormalObjectId`).
 const USER_RELATION_MIN: u32 = 16_384;
 /// Catalogs that the driver reads in the transaction of the query, when a session meets a type for the first
@@ -23,6 +25,8 @@ const TYPE_CATALOGS: [u32; 4] = [1247, 1249, 3501, 3541];
 /// The relations of the database as of the last load.
 #[derive(Debug, Default)]
 pub(super) struct Relations {
+    /// When the load began. `None` before the first.
+    loaded: Option<Instant>,
     known: HashMap<u32, Relation>,
     /// User tables and indexes, whose scans are counted.
     watched: Vec<u32>,
@@ -73,9 +77,10 @@ struct RelationRow {
 
 impl Relations {
     pub(super) async fn load(db: &Db) -> Result<Self, Fault> {
+        let loaded = Some(Instant::now());
         let captured = captured_tables(db).await?;
         let rows: Vec<RelationRow> = sqlx::query_as(LIST_RELATIONS).fetch_all(db).await?;
-        let mut relations = Self::default();
+        let mut relations = Self { loaded, ..Self::default() };
         for RelationRow { id, kind, name, base } in rows {
             let id = oid(id)?;
             let relation = match (kind.as_str(), base) {
@@ -98,6 +103,11 @@ impl Relations {
             relations.known.insert(id, relation);
         }
         Ok(relations)
+    }
+
+    /// The list that was loaded later.
+    pub(super) fn newer(one: Arc<Self>, other: Arc<Self>) -> Arc<Self> {
+        if other.loaded > one.loaded { other } else { one }
     }
 
     /// The relations whose scans are counted while queries run.
@@ -137,6 +147,12 @@ impl Relations {
             }
         }
     }
+}
+
+/// The tables that are locked against readers now.
+pub(super) async fn locked_tables(db: &Db) -> Result<BTreeSet<TableId>, Fault> {
+    let ids: Vec<i64> = sqlx::query_scalar(LIST_LOCKED).fetch_all(db).await?;
+    ids.into_iter().map(|id| oid(id).map(TableId)).collect()
 }
 
 fn oid(id: i64) -> Result<u32, Fault> {

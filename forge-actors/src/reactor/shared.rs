@@ -24,7 +24,7 @@ use crate::supervise::Address;
 use super::delivery::{AwaitedCommit, MutationId, Sink, SubscriptionId};
 use super::messages::{ClientCommand, PollerMessage, TickerMessage};
 use super::query_key::{ClientId, SubscriptionKey};
-use super::state::PendingHint;
+use super::step::PendingHint;
 use super::tick::QueryExecutor;
 
 pub(super) struct ReactorShared {
@@ -48,6 +48,8 @@ pub(super) struct ReactorCounters {
     pub(super) subscriptions: AtomicUsize,
     pub(super) groups: AtomicUsize,
     pub(super) ticks: AtomicU64,
+    /// The tick that was delivered last. Lost ticks have numbers too.
+    pub(super) last_tick: AtomicU64,
     pub(super) executions: AtomicU64,
     pub(super) tick_us: AtomicU64,
     pub(super) lag_us: AtomicU64,

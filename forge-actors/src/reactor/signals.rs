@@ -15,6 +15,12 @@ pub const DELIVERIES_TOTAL: &str = "forge_live_deliveries_total";
 /// Counts first results of clients that named the version which they have, by outcome (`unchanged`,
 /// `changed`).
 pub const RESUMES_TOTAL: &str = "forge_live_resumes_total";
+/// Seconds of a run beside the ticks.
+pub const SIDE_RUN_SECONDS: &str = "forge_live_side_run_duration_seconds";
+/// Groups that wait for a lane at present.
+pub const WAITING: &str = "forge_live_waiting_groups";
+/// Clients at present that have a slow query, and wait for it to advance.
+pub const FROZEN: &str = "forge_live_frozen_clients";
 /// Subscriptions at present.
 pub const SUBSCRIPTIONS: &str = "forge_live_subscriptions";
 /// Groups at present. The subscriptions of a group share their runs.
@@ -51,6 +57,15 @@ pub(super) fn resumed(unchanged: u64, changed: u64) {
             metrics::counter!(RESUMES_TOTAL, "outcome" => outcome).increment(count);
         }
     }
+}
+
+pub(super) fn side_run(took: Duration) {
+    metrics::histogram!(SIDE_RUN_SECONDS).record(took);
+}
+
+pub(super) fn lanes(waiting: usize, frozen: usize) {
+    metrics::gauge!(WAITING).set(waiting as f64);
+    metrics::gauge!(FROZEN).set(frozen as f64);
 }
 
 pub(super) fn sizes(subscriptions: usize, groups: usize) {

@@ -1,138 +1,62 @@
 //! The decisions of the reactor, as `step(state, input) -> effects`. Pure: no clock, no database, no actor.
 //!
 //! ```text
-//!   Idle ──requested──▶ Opening ──opened──▶ Running ──finished──▶ Closing ──closed──▶ Idle
-//!     ▲                    │                 │   ▲  │
-//!     │                    │                 │   └──┘ a query was split
-//!     └───── backoff ◀─────┴──────lost───────┘
+//!   Idle ──requested──▶ Opening ──opened──▶ Running ──finished──▶ Importing ──▶ Closing ──closed──▶ Idle
+//!     ▲                    │  └─▶ Exporting ──▲  ▲  │
+//!     │                    │          │      │  └──┘ a query was split, or others wait for a lock
+//!     └───── backoff ◀─────┴─────lost─┴──────┘
 //! ```
 //!
-//! When a run has split a query, the new groups run in the same snapshot before anything is published.
+//! When a run has split a query, the new groups run in the same snapshot before anything is published. A tick
+//! exports its snapshot when batches start in it, and stays open until they have imported it. What batches do
+//! is in `side.rs`, what clients ask for beside subscriptions in `requests.rs`.
 //!
 //! The ticker feeds inputs and carries out the effects in their order. A tick that finds nothing to run goes
 //! from Opening to Closing.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::change::{Batch, Changed};
-use crate::kernel::commit::{Snapshot, TableId};
+use crate::kernel::commit::Snapshot;
+use crate::kernel::time::minutes;
 
 use super::config::ReactivityConfig;
-use super::delivery::{AwaitedCommit, Modification, MutationId, QueryResult, Version};
+use super::delivery::{AwaitedCommit, Tick};
+use super::group::GroupLane;
 use super::groups::{AppliedResult, SubscriptionTable};
+use super::lanes::BatchPhase;
 use super::pace::Pace;
-use super::query_key::{CallerKey, ClientId, GroupId, QueryKey, SubscriptionKey};
+use super::query_key::{ClientId, GroupId, SubscriptionKey};
 use super::relations::Untracked;
-use super::tick::{FinishedRun, QueryRun};
-use super::updates::{ClientUpdate, TickUpdates};
+use super::step::{PendingHint, ReactorEffect, ReactorInput};
+use super::tick::{FinishedRun, QueryRun, RunEnd, RunsReport};
 
-/// Commits that hints have reported.
-#[derive(Debug)]
-pub(super) struct PendingHint {
-    /// The tables that the commits wrote.
-    pub(super) tables: BTreeSet<TableId>,
-    /// When the first of the hints arrived.
-    pub(super) first: Instant,
-}
-
-impl PendingHint {
-    pub(super) fn merge(&mut self, other: Self) {
-        self.tables.extend(other.tables);
-        self.first = self.first.min(other.first);
-    }
-}
-
-/// What happened.
-#[derive(Debug)]
-pub(super) enum ReactorInput {
-    /// A client subscribes; it has kept the result of version `kept`.
-    Subscribe {
-        key: SubscriptionKey,
-        query: Arc<QueryKey>,
-        caller: Arc<CallerKey>,
-        kept: Option<Version>,
-    },
-    Unsubscribe(SubscriptionKey),
-    /// All mutations that a client awaits now.
-    AwaitCommits {
-        client: ClientId,
-        awaited: Vec<AwaitedCommit>,
-    },
-    /// A client is another caller, who may not have the subscriptions in `refused`.
-    Identify {
-        client: ClientId,
-        caller: Arc<CallerKey>,
-        refused: Vec<(SubscriptionKey, Arc<QueryResult>)>,
-    },
-    /// A client is gone.
-    Detach(ClientId),
-    Hinted(PendingHint),
-    PollDue,
-    TimerFired,
-    /// The snapshot of the tick is open.
-    Opened(Batch),
-    /// Queries have run in the snapshot.
-    RunsFinished(Vec<FinishedRun>),
-    /// The snapshot is closed.
-    Closed,
-    /// The snapshot was lost, `during` a run of this group. `jitter` is uniform in `0.0..1.0`.
-    Lost {
-        during: Option<GroupId>,
-        jitter: f64,
-    },
-}
-
-/// What the ticker has to do.
-#[derive(Debug)]
-pub(super) enum ReactorEffect {
-    /// Open a snapshot and read the changes in it; load the relations when `reload_relations` is set.
-    OpenSnapshot { reload_relations: bool },
-    /// Run these queries in the open snapshot.
-    RunQueries(Vec<QueryRun>),
-    /// Deliver the results of the tick that began at `began`. The first hint that it answers arrived at
-    /// `hinted`.
-    Publish { updates: TickUpdates, began: Instant, hinted: Option<Instant> },
-    /// Close the snapshot.
-    CloseSnapshot,
-    /// Tell the poller that a tick ended.
-    EndTick { polled: bool, found: bool },
-    /// Deliver to one client outside of a tick.
-    Deliver(ClientUpdate),
-    /// Give back the places of subscriptions that ended.
-    Release(Vec<SubscriptionKey>),
-    /// Live queries read these tables from now on.
-    DeclareInterest(BTreeSet<TableId>),
-    /// Publish the topic `Definitions`, upon which `change/captures` compares triggers with models.
-    PublishDefinitions,
-    /// Set the timer, in place of an earlier one that would fire later.
-    SetTimer(Instant),
-    /// Log that the result of a handler's query became an error.
-    LogError { handler: Arc<str>, result: Arc<QueryResult> },
-    /// Log that a handler's query breaks its database session and is suspended.
-    LogSuspended { handler: Arc<str> },
-    /// Log that a handler's query reads a relation whose changes are not reported.
-    WarnUntracked { handler: Arc<str>, relation: Untracked },
-}
+/// The least time between two log lines about the slow query of one handler.
+const SLOW_LOG_EVERY: Duration = minutes(1);
 
 /// The subscriptions of a node, and the tick that is under way.
 #[derive(Debug)]
 pub(super) struct ReactorState {
     pub(super) table: SubscriptionTable,
-    config: ReactivityConfig,
-    pace: Pace,
+    pub(super) config: ReactivityConfig,
+    pub(super) pace: Pace,
     phase: TickPhase,
-    /// The snapshot that was published last.
-    published: Option<Snapshot>,
+    /// The number of the tick that was opened last.
+    opened: Tick,
+    /// The tick and the snapshot that were published last.
+    pub(super) published: Option<(Tick, Arc<Snapshot>)>,
     /// Mutations that clients await.
-    awaited: BTreeMap<ClientId, Vec<AwaitedCommit>>,
+    pub(super) awaited: BTreeMap<ClientId, Vec<AwaitedCommit>>,
     /// Hints since the last tick began, as far as they may concern a live query.
     hint: Option<PendingHint>,
     /// True when a poll has requested the next tick.
     polled: bool,
     /// Relations that the log was warned of.
     warned: BTreeSet<Untracked>,
+    /// When the log last named a handler for a slow query.
+    slow_logged: HashMap<Arc<str>, Instant>,
     /// The time that the ticker's timer is set to.
     timer: Option<Instant>,
 }
@@ -141,16 +65,19 @@ pub(super) struct ReactorState {
 enum TickPhase {
     Idle,
     Opening(TickCause),
-    Running {
-        cause: TickCause,
-        snapshot: Snapshot,
-        /// True when there were changes that concern live queries.
-        found: bool,
-    },
-    Closing {
-        polled: bool,
-        found: bool,
-    },
+    Exporting(OpenTick),
+    Running(OpenTick),
+    Importing { polled: bool, found: bool },
+    Closing { polled: bool, found: bool },
+}
+
+/// A tick whose snapshot is open and not published.
+#[derive(Debug)]
+struct OpenTick {
+    cause: TickCause,
+    snapshot: Arc<Snapshot>,
+    /// True when there were changes that concern live queries.
+    found: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -163,19 +90,25 @@ struct TickCause {
 }
 
 impl ReactorState {
-    /// A state without subscriptions. `awaited` are the mutations that clients of a former incarnation
-    /// await.
-    pub(super) fn new(config: ReactivityConfig, awaited: BTreeMap<ClientId, Vec<AwaitedCommit>>) -> Self {
+    /// A state without subscriptions. `awaited` are the mutations that clients of a former incarnation await,
+    /// and `last` is the last tick that it delivered.
+    pub(super) fn new(
+        config: ReactivityConfig,
+        awaited: BTreeMap<ClientId, Vec<AwaitedCommit>>,
+        last: Tick,
+    ) -> Self {
         Self {
-            table: SubscriptionTable::default(),
+            table: SubscriptionTable::new(config.side_lanes),
             pace: Pace::new(config.tick_min),
             config,
             phase: TickPhase::Idle,
+            opened: last,
             published: None,
             awaited,
             hint: None,
             polled: false,
             warned: BTreeSet::new(),
+            slow_logged: HashMap::new(),
             timer: None,
         }
     }
@@ -188,7 +121,7 @@ impl ReactorState {
                 self.table.subscribe(key, query, caller, kept);
                 self.pace.request();
             }
-            ReactorInput::Unsubscribe(key) => drop(self.table.unsubscribe(key)),
+            ReactorInput::Unsubscribe(key) => self.unsubscribe(key),
             ReactorInput::AwaitCommits { client, awaited } => {
                 self.await_commits(client, awaited, &mut effects)
             }
@@ -203,9 +136,18 @@ impl ReactorState {
             ReactorInput::PollDue => self.poll_due(),
             ReactorInput::TimerFired => self.timer = None,
             ReactorInput::Opened(batch) => self.opened(now, batch, &mut effects),
-            ReactorInput::RunsFinished(finished) => self.runs_finished(now, finished, &mut effects),
+            ReactorInput::Exported => self.exported(&mut effects),
+            ReactorInput::RunsFinished(report) => self.runs_finished(now, report, &mut effects),
             ReactorInput::Closed => self.closed(&mut effects),
             ReactorInput::Lost { during, jitter } => self.lost(now, during, jitter, &mut effects),
+            ReactorInput::BatchOpened(batch) => self.batch_opened(now, batch, &mut effects),
+            ReactorInput::SideRunFinished { batch, report } => {
+                self.side_run_finished(now, batch, report, &mut effects);
+            }
+            ReactorInput::BatchClosed(batch) => self.batch_closed(batch),
+            ReactorInput::BatchLost { batch, during, jitter } => {
+                self.batch_lost(now, batch, during, jitter, &mut effects);
+            }
         }
         self.start_tick(now, &mut effects);
         effects
@@ -218,6 +160,19 @@ impl ReactorState {
 
     fn is_idle(&self) -> bool {
         matches!(self.phase, TickPhase::Idle)
+    }
+
+    /// True when results are valid in a snapshot that is not published yet.
+    pub(super) fn is_publishing_later(&self) -> bool {
+        matches!(self.phase, TickPhase::Exporting(_) | TickPhase::Running(_))
+    }
+
+    fn unsubscribe(&mut self, key: SubscriptionKey) {
+        self.table.unsubscribe(key);
+        // It may have held the others up.
+        if self.table.has_undelivered(key.client) {
+            self.pace.request();
+        }
     }
 
     fn hinted(&mut self, hint: PendingHint) {
@@ -248,7 +203,7 @@ impl ReactorState {
             return;
         }
         let due = self.table.next_due();
-        if due.is_some_and(|due| due <= now) {
+        if due.is_some_and(|due| due <= now) || self.table.may_start_batch(now) {
             self.pace.request();
         }
         if self.pace.start(now) {
@@ -260,7 +215,8 @@ impl ReactorState {
             effects.push(ReactorEffect::OpenSnapshot { reload_relations });
             return;
         }
-        let Some(wake) = self.pace.starts_at().or(due) else { return };
+        let retry = self.table.lanes.retry_at(now);
+        let Some(wake) = self.pace.starts_at().or(due).into_iter().chain(retry).min() else { return };
         if self.timer.is_none_or(|timer| wake < timer) {
             self.timer = Some(wake);
             effects.push(ReactorEffect::SetTimer(wake));
@@ -282,20 +238,57 @@ impl ReactorState {
             }
         };
         self.table.mark_due(now);
-        self.phase = TickPhase::Running { cause, snapshot: batch.snapshot, found };
+        self.table.lanes.note_changes(&batch.changed);
+        self.opened = Tick(self.opened.0 + 1);
+        let snapshot = Arc::new(batch.snapshot);
+        let exports = self.table.start_batches(self.opened, &snapshot, now);
+        let tick = OpenTick { cause, snapshot, found };
+        if exports {
+            self.phase = TickPhase::Exporting(tick);
+            effects.push(ReactorEffect::ExportSnapshot);
+        } else {
+            self.phase = TickPhase::Running(tick);
+            let runs = self.table.runs();
+            self.run_or_publish(runs, effects);
+        }
+    }
+
+    fn exported(&mut self, effects: &mut Vec<ReactorEffect>) {
+        let TickPhase::Exporting(tick) = std::mem::replace(&mut self.phase, TickPhase::Idle) else { return };
+        self.phase = TickPhase::Running(tick);
+        for (id, batch) in &mut self.table.lanes.batches {
+            if batch.phase == BatchPhase::Chosen {
+                batch.phase = BatchPhase::Importing;
+                effects.push(ReactorEffect::OpenBatch(*id));
+            }
+        }
         let runs = self.table.runs();
         self.run_or_publish(runs, effects);
     }
 
-    fn runs_finished(&mut self, now: Instant, finished: Vec<FinishedRun>, effects: &mut Vec<ReactorEffect>) {
-        let mut split: Vec<GroupId> = Vec::new();
+    fn runs_finished(&mut self, now: Instant, report: RunsReport, effects: &mut Vec<ReactorEffect>) {
+        // Those that have not run go on in the same snapshot, unless they read what is locked.
+        let mut runs = report.unrun;
+        let mut finished = report.finished;
+        finished.extend(self.table.locked_runs(&report.locked, &runs));
         for run in finished {
             self.warn_untracked(&run, effects);
-            let AppliedResult { changed, split: groups } = self.table.apply_result(run, now, &self.config);
-            self.log_error(changed, effects);
-            split.extend(groups);
+            self.note_slow(&run, now, effects);
+            match run.end {
+                // In a lane it may wait for longer.
+                RunEnd::Locked | RunEnd::Cut if self.table.lanes.exist() => self.table.set_aside(run.group),
+                // The group stays stale, and runs in the next tick.
+                RunEnd::Torn => {}
+                RunEnd::Whole | RunEnd::Locked | RunEnd::Cut => {
+                    let AppliedResult { group, changed, split } =
+                        self.table.apply_result(run, now, &self.config);
+                    self.log_error(group.filter(|_| changed), effects);
+                    self.table.set_stale(&split);
+                    runs.extend(split);
+                }
+            }
         }
-        let runs = self.table.runs_of(&split);
+        let runs = self.table.runs_of(&runs);
         self.run_or_publish(runs, effects);
     }
 
@@ -304,23 +297,29 @@ impl ReactorState {
     }
 
     fn publish(&mut self, effects: &mut Vec<ReactorEffect>) {
-        let TickPhase::Running { cause, snapshot, found } =
-            std::mem::replace(&mut self.phase, TickPhase::Idle)
-        else {
-            return;
-        };
-        self.phase = TickPhase::Closing { polled: cause.polled, found };
-        self.published = Some(snapshot);
-        let inconsistent = self.table.inconsistent_clients();
-        let mut updates = self.table.take_updates(&inconsistent);
-        self.add_applied(&inconsistent, &mut updates);
+        let TickPhase::Running(tick) = std::mem::replace(&mut self.phase, TickPhase::Idle) else { return };
+        let OpenTick { cause, snapshot, found } = tick;
+        self.phase = TickPhase::Importing { polled: cause.polled, found };
+        self.published = Some((self.opened, snapshot));
+        let mut updates = self.table.take_updates(self.opened);
+        self.table.freeze_transitions(self.opened);
+        self.add_applied(&mut updates);
         if !updates.ended.is_empty() {
             effects.push(ReactorEffect::Release(std::mem::take(&mut updates.ended)));
         }
         let hinted = cause.hinted.filter(|_| found);
         effects.push(ReactorEffect::Publish { updates, began: cause.began, hinted });
         effects.extend(self.table.reads.take_changed_tables().map(ReactorEffect::DeclareInterest));
-        effects.push(ReactorEffect::CloseSnapshot);
+        self.close_once_imported(effects);
+    }
+
+    /// Closes the published snapshot, unless a batch still imports it.
+    pub(super) fn close_once_imported(&mut self, effects: &mut Vec<ReactorEffect>) {
+        let TickPhase::Importing { polled, found } = self.phase else { return };
+        if !self.table.lanes.is_importing() {
+            self.phase = TickPhase::Closing { polled, found };
+            effects.push(ReactorEffect::CloseSnapshot);
+        }
     }
 
     fn closed(&mut self, effects: &mut Vec<ReactorEffect>) {
@@ -330,7 +329,7 @@ impl ReactorState {
         effects.push(ReactorEffect::EndTick { polled, found });
         self.hint.take_if(|hint| !self.table.concerns(&hint.tables));
         // Groups that were joined while the tick ran, and commits that its snapshot does not contain.
-        if self.hint.is_some() || self.table.has_stale_groups() || !self.awaited.is_empty() {
+        if self.hint.is_some() || self.table.has_stale_groups() || self.awaits_snapshot() {
             self.pace.request();
         }
     }
@@ -338,17 +337,34 @@ impl ReactorState {
     fn lost(&mut self, now: Instant, during: Option<GroupId>, jitter: f64, effects: &mut Vec<ReactorEffect>) {
         self.phase = TickPhase::Idle;
         self.pace.failed(now, jitter);
-        let Some(group) = during else { return };
-        let Some(AppliedResult { changed, .. }) = self.table.session_broke(group, now, &self.config) else {
-            return;
-        };
-        if let Some(group) = self.table.groups.get(&group) {
-            effects.push(ReactorEffect::LogSuspended { handler: Arc::clone(&group.query.name) });
+        // The next tick reads with a new tail. Until then, no result of the lost tick counts as one of the
+        // published snapshot.
+        self.table.mark_all();
+        self.table.lanes.note_changes(&Changed::Everything);
+        for batch in self.table.lanes.in_phase(BatchPhase::Chosen) {
+            self.table.end_batch(batch);
         }
-        self.log_error(changed, effects);
+        self.session_broke(now, during, effects);
     }
 
-    fn log_error(&self, changed: Option<GroupId>, effects: &mut Vec<ReactorEffect>) {
+    /// Notes that a session broke during a run of a group.
+    pub(super) fn session_broke(
+        &mut self,
+        now: Instant,
+        during: Option<GroupId>,
+        effects: &mut Vec<ReactorEffect>,
+    ) {
+        let Some(id) = during else { return };
+        let Some(AppliedResult { changed, .. }) = self.table.session_broke(id, now, &self.config) else {
+            return;
+        };
+        if let Some(group) = self.table.groups.get(&id) {
+            effects.push(ReactorEffect::LogSuspended { handler: Arc::clone(&group.query.name) });
+        }
+        self.log_error(changed.then_some(id), effects);
+    }
+
+    pub(super) fn log_error(&self, changed: Option<GroupId>, effects: &mut Vec<ReactorEffect>) {
         let Some(group) = changed.and_then(|id| self.table.groups.get(&id)) else { return };
         if let Some(result) = group.result.as_ref().filter(|result| result.outcome.is_err()) {
             let (handler, result) = (Arc::clone(&group.query.name), Arc::clone(result));
@@ -356,7 +372,27 @@ impl ReactorState {
         }
     }
 
-    fn warn_untracked(&mut self, run: &FinishedRun, effects: &mut Vec<ReactorEffect>) {
+    /// Has the log name the handler of a query that is slow from now on.
+    pub(super) fn note_slow(&mut self, run: &FinishedRun, now: Instant, effects: &mut Vec<ReactorEffect>) {
+        let Some(group) = self.table.groups.get(&run.group) else { return };
+        let is_slow = match run.end {
+            RunEnd::Cut => true,
+            RunEnd::Whole => self.table.lanes.exist() && run.took >= self.config.slow_after,
+            RunEnd::Torn | RunEnd::Locked => false,
+        };
+        if !is_slow || group.lane == GroupLane::Slow {
+            return;
+        }
+        let last = self.slow_logged.get(&run.handler);
+        if last.is_none_or(|last| now.saturating_duration_since(*last) >= SLOW_LOG_EVERY) {
+            self.slow_logged.insert(Arc::clone(&run.handler), now);
+            let anonymous = group.caller.caller.identity.is_none();
+            let handler = Arc::clone(&run.handler);
+            effects.push(ReactorEffect::LogSlow { handler, took: run.took, anonymous });
+        }
+    }
+
+    pub(super) fn warn_untracked(&mut self, run: &FinishedRun, effects: &mut Vec<ReactorEffect>) {
         let Some(group) = self.table.groups.get(&run.group) else { return };
         // A handler with a refresh interval of its own expects that changes are not reported.
         for relation in run.reads.untracked.iter().filter(|_| group.query.refresh.is_none()) {
@@ -365,92 +401,5 @@ impl ReactorState {
                 effects.push(ReactorEffect::WarnUntracked { handler, relation });
             }
         }
-    }
-}
-
-/// What clients ask for beside subscriptions.
-impl ReactorState {
-    fn await_commits(
-        &mut self,
-        client: ClientId,
-        awaited: Vec<AwaitedCommit>,
-        effects: &mut Vec<ReactorEffect>,
-    ) {
-        self.awaited.insert(client, awaited);
-        if self.table.is_up_to_date(client) {
-            // A client without subscriptions has no results that could lack the effects.
-            let applied = if self.table.has_subscriptions(client) {
-                self.take_applied(client)
-            } else {
-                self.awaited.remove(&client).into_iter().flatten().map(|commit| commit.mutation).collect()
-            };
-            if !applied.is_empty() {
-                effects.push(ReactorEffect::Deliver(ClientUpdate {
-                    client,
-                    modifications: Vec::new(),
-                    applied,
-                }));
-            }
-        }
-        if self.awaited.get(&client).is_some_and(Vec::is_empty) {
-            self.awaited.remove(&client);
-        }
-        if self.awaited.contains_key(&client) {
-            self.pace.request();
-        }
-    }
-
-    /// Takes the awaited mutations of `client` whose effects the published snapshot contains, in their
-    /// order.
-    fn take_applied(&mut self, client: ClientId) -> Vec<MutationId> {
-        let Some(awaited) = self.awaited.get_mut(&client) else { return Vec::new() };
-        let contains = |xid| self.published.as_ref().is_some_and(|snapshot| snapshot.contains(xid));
-        let applied = awaited.extract_if(.., |commit| commit.xid.is_none_or(contains));
-        applied.map(|commit| commit.mutation).collect()
-    }
-
-    /// Adds the applied mutations of all clients that are not `inconsistent`.
-    fn add_applied(&mut self, inconsistent: &HashSet<ClientId>, updates: &mut TickUpdates) {
-        let clients: Vec<ClientId> =
-            self.awaited.keys().filter(|client| !inconsistent.contains(client)).copied().collect();
-        let with_results = updates.clients.len();
-        for client in clients {
-            let applied = self.take_applied(client);
-            if applied.is_empty() {
-                continue;
-            }
-            match updates.clients[..with_results].binary_search_by_key(&client, |update| update.client) {
-                Ok(at) => updates.clients[at].applied = applied,
-                Err(_) => {
-                    updates.clients.push(ClientUpdate { client, modifications: Vec::new(), applied });
-                }
-            }
-        }
-        self.awaited.retain(|_, awaited| !awaited.is_empty());
-    }
-
-    fn identify(
-        &mut self,
-        client: ClientId,
-        caller: &Arc<CallerKey>,
-        refused: Vec<(SubscriptionKey, Arc<QueryResult>)>,
-        effects: &mut Vec<ReactorEffect>,
-    ) {
-        let mut modifications = Vec::with_capacity(refused.len());
-        let mut ended = Vec::with_capacity(refused.len());
-        for (key, result) in refused {
-            if let Some(subscription) = self.table.unsubscribe(key) {
-                let handler = Arc::clone(&subscription.query.name);
-                effects.push(ReactorEffect::LogError { handler, result: Arc::clone(&result) });
-                modifications.push(Modification { subscription: key.id, result });
-                ended.push(key);
-            }
-        }
-        self.table.identify(client, caller);
-        if !ended.is_empty() {
-            effects.push(ReactorEffect::Release(ended));
-            effects.push(ReactorEffect::Deliver(ClientUpdate { client, modifications, applied: Vec::new() }));
-        }
-        self.pace.request();
     }
 }

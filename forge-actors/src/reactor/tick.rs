@@ -1,6 +1,8 @@
-//! What a tick does in the database: it opens a snapshot and reads the changes in it, runs queries in it,
-//! and closes it. `state.rs` decides what happens in between.
+//! What ticks and batches do in the database. A tick opens a snapshot and reads the changes in it, runs
+//! queries in it, and closes it; a batch does the same in the snapshot that a tick has exported. `state.rs`
+//! decides what happens in between.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,21 +11,34 @@ use bytes::Bytes;
 use crate::app::context::Observed;
 use crate::change::{Batch, Changed, Tail};
 use crate::db::database::Database;
-use crate::db::runs::Runs;
+use crate::db::live_snapshot::{ExportedSnapshot, LiveSnapshot, RewrittenRelation};
+use crate::db::runs::{ReadSet, Runs};
 use crate::db::transaction::Transaction;
 use crate::function::Functions;
+use crate::kernel::commit::TableId;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
+use crate::kernel::time::{millis, secs};
+use crate::kernel::trace::TraceContext;
 
 use super::config::ReactivityConfig;
 use super::delivery::QueryResult;
 use super::query_key::GroupId;
-use super::relations::{ReadTables, Relations};
+use super::relations::{ReadTables, Relations, locked_tables};
 
 /// Time limit for a session, its snapshot and the changes in it.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+const OPEN_TIMEOUT: Duration = secs(10);
+/// Time limit for a session that imports the snapshot of a tick, whose end waits for it.
+const IMPORT_TIMEOUT: Duration = secs(2);
 /// How much later than the time limit of a query Postgres cuts a statement by itself.
-const STATEMENT_GRACE: Duration = Duration::from_secs(1);
+const STATEMENT_GRACE: Duration = secs(1);
+/// Longest wait of a tick for a lock. All live queries wait with it.
+const TICK_LOCK_TIMEOUT: Duration = millis(100);
+/// Longest wait of a batch for a lock.
+const BATCH_LOCK_TIMEOUT: Duration = secs(1);
+/// Rewritten relations that are locked before the next snapshot; there are more only where somebody rewrites
+/// a whole schema.
+pub(super) const LOCKED_MAX: usize = 16;
 
 /// Runs queries in snapshots of the database.
 pub(super) struct QueryExecutor {
@@ -35,6 +50,8 @@ pub(super) struct QueryExecutor {
 /// An open snapshot and the changes that it contains.
 pub(super) struct OpenedTick {
     pub(super) transaction: TickTransaction,
+    /// The tables that are locked in the transaction.
+    pub(super) locked: Vec<RewrittenRelation>,
     pub(super) tail: Tail,
     pub(super) batch: Batch,
     /// Loaded when definitions may have changed.
@@ -68,13 +85,56 @@ pub(super) struct FinishedRun {
     /// False when a failed statement hid a part of the reads.
     pub(super) complete: bool,
     pub(super) took: Duration,
+    pub(super) end: RunEnd,
+}
+
+/// How a run ended, apart from its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RunEnd {
+    /// The result is that of the snapshot.
+    Whole,
+    /// A relation that the run read was rewritten since the snapshot: the result is of a state that never
+    /// was.
+    Torn,
+    /// The run took longer than a run in a tick may take; there is no result.
+    Cut,
+    /// A statement waited for a lock for too long; the result is an error that says so.
+    Locked,
 }
 
 /// Runs that have ended in one snapshot.
 pub(super) struct FinishedRuns {
     pub(super) transaction: TickTransaction,
     pub(super) relations: Arc<Relations>,
+    pub(super) report: RunsReport,
+    /// What was found rewritten since the snapshot.
+    pub(super) rewritten: Vec<RewrittenRelation>,
+}
+
+/// How the runs of one round have ended.
+#[derive(Debug, Default)]
+pub(super) struct RunsReport {
     pub(super) finished: Vec<FinishedRun>,
+    /// Those that did not run, because one before them waited for a lock.
+    pub(super) unrun: Vec<GroupId>,
+    /// The tables that others had locked then.
+    pub(super) locked: BTreeSet<TableId>,
+}
+
+impl FinishedRun {
+    /// The run of a group that reads a locked table.
+    pub(super) fn locked(group: GroupId, handler: &Arc<str>) -> Self {
+        Self {
+            group,
+            handler: Arc::clone(handler),
+            result: QueryResult::new(Err(locked_fault()), TraceContext::new_root()),
+            observed: Observed::Nothing,
+            reads: ReadTables::default(),
+            complete: false,
+            took: Duration::ZERO,
+            end: RunEnd::Locked,
+        }
+    }
 }
 
 /// The snapshot of a tick is lost, and with it the tick.
@@ -92,11 +152,24 @@ impl From<Fault> for LostTick {
 
 impl QueryExecutor {
     /// Opens a snapshot and reads the changes in it. `reload_relations` loads the relations anew, also when
-    /// no definition changed.
-    pub(super) async fn open(&self, mut tail: Tail, reload_relations: bool) -> Result<OpenedTick, LostTick> {
+    /// no definition changed. `rewritten` was rewritten under an earlier snapshot, and is locked before this
+    /// one is taken, so that this one shows it as it is.
+    pub(super) async fn open(
+        &self,
+        mut tail: Tail,
+        reload_relations: bool,
+        rewritten: Vec<RewrittenRelation>,
+    ) -> Result<OpenedTick, LostTick> {
         let opening = async {
-            let statement_timeout = self.config.query_timeout.saturating_add(STATEMENT_GRACE);
-            let transaction = self.database.live_snapshot("reactor", statement_timeout).await?;
+            let begun = self.begin(None, TICK_LOCK_TIMEOUT, &rewritten).await;
+            let (transaction, locked) = match begun {
+                Ok(transaction) => (transaction, rewritten),
+                // Who rewrites them is still at it, or they are gone.
+                Err(_) if !rewritten.is_empty() => {
+                    (self.begin(None, TICK_LOCK_TIMEOUT, &[]).await?, Vec::new())
+                }
+                Err(fault) => return Err(LostTick::from(fault)),
+            };
             let batch = tail.read(&transaction.db()).await?;
             let relations = if reload_relations || batch.changed == Changed::Everything {
                 // On another session: the locks of this session have to be those of the queries.
@@ -104,48 +177,120 @@ impl QueryExecutor {
             } else {
                 None
             };
-            Ok(OpenedTick { transaction: TickTransaction::Unused(transaction), tail, batch, relations })
+            let transaction = TickTransaction::Unused(transaction);
+            Ok(OpenedTick { transaction, locked, tail, batch, relations })
         };
         let opened = tokio::time::timeout(OPEN_TIMEOUT, opening).await;
         opened.unwrap_or_else(|_| Err(Fault::new(Code::Timeout, "the database did not answer").into()))
     }
 
-    /// Runs queries in the transaction of a tick, one after the other.
+    /// Exports the snapshot of a tick in which nothing has run yet.
+    pub(super) async fn export(&self, transaction: &TickTransaction) -> Result<ExportedSnapshot, LostTick> {
+        match transaction {
+            TickTransaction::Unused(transaction) => Ok(transaction.export_snapshot().await?),
+            TickTransaction::Divided(_) => Err(Fault::internal("the snapshot is divided already").into()),
+        }
+    }
+
+    /// Opens a batch in the snapshot that a tick has exported, with the locks of the tick.
+    pub(super) async fn import(
+        &self,
+        exported: &ExportedSnapshot,
+        locked: &[RewrittenRelation],
+    ) -> Result<TickTransaction, LostTick> {
+        let importing = self.begin(Some(exported), BATCH_LOCK_TIMEOUT, locked);
+        let imported = tokio::time::timeout(IMPORT_TIMEOUT, importing).await;
+        let no_answer = |_| Err(Fault::new(Code::Timeout, "the database did not answer"));
+        Ok(TickTransaction::Unused(imported.unwrap_or_else(no_answer)?))
+    }
+
+    async fn begin(
+        &self,
+        imported: Option<&ExportedSnapshot>,
+        lock_timeout: Duration,
+        locked: &[RewrittenRelation],
+    ) -> Result<Transaction, Fault> {
+        let statement_timeout = self.config.query_timeout.saturating_add(STATEMENT_GRACE);
+        let snapshot = LiveSnapshot { statement_timeout, lock_timeout, imported, locked };
+        self.database.live_snapshot(snapshot).await
+    }
+
+    /// Runs queries in the transaction of a tick or a batch, one after the other, each for `run_max` at most.
+    /// After a run that waited for a lock in vain the others are left: they may wait for the same lock.
     pub(super) async fn run(
         &self,
         transaction: TickTransaction,
         mut relations: Arc<Relations>,
         queries: Vec<QueryRun>,
+        run_max: Duration,
     ) -> Result<FinishedRuns, LostTick> {
         let mut runs = match transaction {
             TickTransaction::Unused(transaction) => Runs::begin(transaction, relations.watched()).await?,
             TickTransaction::Divided(runs) => runs,
         };
-        let mut finished = Vec::with_capacity(queries.len());
-        for QueryRun { group, mut invocation } in queries {
-            let began = Instant::now();
-            invocation.deadline = Some(began + self.config.query_timeout);
-            let (handler, trace) = (Arc::clone(&invocation.name), invocation.trace);
-            let live = self.functions.run_live(invocation, runs.db()).await;
-            let read = runs.end_run().await.map_err(|fault| LostTick { fault, during: Some(group) })?;
+        let mut report = RunsReport { finished: Vec::with_capacity(queries.len()), ..RunsReport::default() };
+        let mut read_by_run = Vec::with_capacity(queries.len());
+        let mut queries = queries.into_iter();
+        for query in queries.by_ref() {
+            let group = query.group;
+            let (mut run, read) = self.run_one(&mut runs, query, run_max).await?;
             if !relations.knows(&read) {
                 relations = Arc::new(Relations::load(&self.database.live_reader()).await?);
             }
-            let outcome = live.answer.and_then(|body| limit_size(body, self.config.result_bytes_max));
+            run.reads = relations.sort(&read);
+            let locked = run.end == RunEnd::Locked;
+            report.finished.push(run);
+            read_by_run.push((group, read.relations));
+            if locked {
+                report.locked = locked_tables(&self.database.live_reader()).await?;
+                break;
+            }
+        }
+        report.unrun = queries.map(|query| query.group).collect();
+        let read: BTreeSet<u32> = read_by_run.iter().flat_map(|(_, read)| read).copied().collect();
+        let rewritten = runs.rewritten(&read).await?;
+        if !rewritten.is_empty() {
+            for (run, (_, read)) in report.finished.iter_mut().zip(&read_by_run) {
+                if rewritten.iter().any(|relation| read.contains(&relation.id)) {
+                    run.end = RunEnd::Torn;
+                }
+            }
+        }
+        Ok(FinishedRuns { transaction: TickTransaction::Divided(runs), relations, report, rewritten })
+    }
+
+    async fn run_one(
+        &self,
+        runs: &mut Runs,
+        query: QueryRun,
+        run_max: Duration,
+    ) -> Result<(FinishedRun, ReadSet), LostTick> {
+        let QueryRun { group, mut invocation } = query;
+        let began = Instant::now();
+        invocation.deadline = Some(began + run_max);
+        let (handler, trace) = (Arc::clone(&invocation.name), invocation.trace);
+        let live = self.functions.run_live(invocation, runs.db()).await;
+        let read = runs.end_run().await.map_err(|fault| LostTick { fault, during: Some(group) })?;
+        let took = began.elapsed();
+        let end = if read.lock_timed_out {
+            RunEnd::Locked
+        } else if run_max < self.config.query_timeout && took >= run_max {
+            RunEnd::Cut
+        } else {
+            RunEnd::Whole
+        };
+        let outcome = live.answer.and_then(|body| limit_size(body, self.config.result_bytes_max));
+        let outcome = match outcome {
+            _ if read.lock_timed_out => Err(locked_fault()),
             // A handler may ignore the failure of a statement. Its output is then based on a part of the
             // data.
-            let outcome = if outcome.is_ok() && !read.complete { Err(ignored_failure()) } else { outcome };
-            finished.push(FinishedRun {
-                group,
-                handler,
-                result: QueryResult::new(outcome, trace),
-                observed: live.observed,
-                reads: relations.sort(&read),
-                complete: read.complete,
-                took: began.elapsed(),
-            });
-        }
-        Ok(FinishedRuns { transaction: TickTransaction::Divided(runs), relations, finished })
+            Ok(_) if !read.complete => Err(ignored_failure()),
+            outcome => outcome,
+        };
+        let result = QueryResult::new(outcome, trace);
+        let (observed, complete) = (live.observed, read.complete && !read.lock_timed_out);
+        let reads = ReadTables::default();
+        Ok((FinishedRun { group, handler, result, observed, reads, complete, took, end }, read))
     }
 }
 
@@ -165,6 +310,11 @@ fn limit_size(body: Bytes, bytes_max: usize) -> Result<Bytes, Fault> {
     }
     let message = format!("the result has {} bytes, and a live query's has at most {bytes_max}", body.len());
     Err(Fault::new(Code::PayloadTooLarge, message))
+}
+
+/// The result of a query that waits for a lock. The name of the table is not the client's to know.
+fn locked_fault() -> Fault {
+    Fault::new(Code::Unavailable, "the query waits for a lock in the database, and is tried again")
 }
 
 fn ignored_failure() -> Fault {

@@ -1,7 +1,7 @@
 //! The `ticker` actor: feeds what happens to [`ReactorState`], and carries out the effects. The actor never
 //! waits: the database work of a tick runs in tasks beside the actor, whose results come back as messages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
@@ -9,18 +9,20 @@ use std::time::{Duration, Instant};
 
 use crate::change::{Hint, Tail, Topic, TopicKind, TopicSet};
 use crate::db::error::is_stale;
+use crate::db::live_snapshot::{ExportedSnapshot, RewrittenRelation};
 use crate::kernel::time::format_duration;
 use crate::supervise::{Actor, ActorError, Context, Timer};
 
 use super::delivery::{Delivery, QueryResult, Tick};
 use super::groups::FAILURES_MAX;
 use super::messages::{ClientCommand, PollerMessage, TickerMessage};
-use super::query_key::{CallerKey, ClientId};
+use super::query_key::{BatchId, CallerKey, ClientId};
 use super::relations::{Relations, Untracked};
 use super::shared::ReactorShared;
 use super::signals;
-use super::state::{ReactorEffect, ReactorInput, ReactorState};
-use super::tick::{FinishedRuns, LostTick, OpenedTick, QueryRun, TickTransaction};
+use super::state::ReactorState;
+use super::step::{ReactorEffect, ReactorInput};
+use super::tick::{FinishedRuns, LOCKED_MAX, LostTick, OpenedTick, RunsReport, TickTransaction};
 use super::updates::{ClientUpdate, TickUpdates};
 
 /// The least time between two warnings about slow ticks.
@@ -34,10 +36,18 @@ pub(super) struct TickerState {
     reactor: ReactorState,
     timer: Option<Timer>,
     /// `None` while a tick is opening, and after a tick was lost: a new tail reports all tables as changed.
-    tail: Option<Tail>,
-    relations: Arc<Relations>,
+    pub(super) tail: Option<Tail>,
+    pub(super) relations: Arc<Relations>,
     /// The open transaction of the tick under way, while no task uses it.
-    transaction: Option<TickTransaction>,
+    pub(super) transaction: Option<TickTransaction>,
+    /// The snapshot that the tick under way has exported.
+    pub(super) exported: Option<Arc<ExportedSnapshot>>,
+    /// The tables that the tick under way has locked.
+    pub(super) locked: Arc<[RewrittenRelation]>,
+    /// What was found rewritten since the snapshot in which it was read: the next tick locks it.
+    pub(super) rewritten: Vec<RewrittenRelation>,
+    /// The open transactions of batches, while no task uses them.
+    pub(super) batches: HashMap<BatchId, TickTransaction>,
     /// The handler and the duration of the longest run in the tick under way.
     slowest: Option<(Arc<str>, Duration)>,
     /// When the log was last warned of a slow tick.
@@ -70,11 +80,19 @@ impl Actor for Ticker {
         // Commands may have been left while there was no ticker to wake.
         cx.address().cast(TickerMessage::CommandsLeft)?;
         Ok(TickerState {
-            reactor: ReactorState::new(shared.executor.config.clone(), awaited),
+            reactor: ReactorState::new(
+                shared.executor.config.clone(),
+                awaited,
+                Tick(shared.counters.last_tick.load(Relaxed)),
+            ),
             timer: None,
             tail: None,
             relations: Arc::default(),
             transaction: None,
+            exported: None,
+            locked: Arc::default(),
+            rewritten: Vec::new(),
+            batches: HashMap::new(),
             slowest: None,
             slow_tick_warned: None,
         })
@@ -95,8 +113,14 @@ impl Actor for Ticker {
             TickerMessage::PollDue => self.step(cx, state, ReactorInput::PollDue),
             TickerMessage::TimerFired => self.step(cx, state, ReactorInput::TimerFired),
             TickerMessage::SnapshotOpened(opened) => self.opened(cx, state, *opened),
+            TickerMessage::SnapshotExported(exported) => self.exported(cx, state, *exported),
             TickerMessage::RunsFinished(finished) => self.runs_finished(cx, state, *finished),
             TickerMessage::SnapshotClosed => self.step(cx, state, ReactorInput::Closed),
+            TickerMessage::BatchOpened(batch, opened) => self.batch_opened(cx, state, batch, *opened),
+            TickerMessage::SideRunFinished(batch, finished) => {
+                self.side_run_finished(cx, state, batch, *finished);
+            }
+            TickerMessage::BatchClosed(batch) => self.step(cx, state, ReactorInput::BatchClosed(batch)),
         }
         Ok(())
     }
@@ -162,13 +186,30 @@ impl Ticker {
         opened: Result<OpenedTick, LostTick>,
     ) {
         match opened {
-            Ok(OpenedTick { transaction, tail, batch, relations }) => {
+            Ok(OpenedTick { transaction, locked, tail, batch, relations }) => {
                 state.transaction = Some(transaction);
+                state.locked = locked.into();
                 state.tail = Some(tail);
                 if let Some(relations) = relations {
                     state.relations = Arc::new(relations);
                 }
                 self.step(cx, state, ReactorInput::Opened(batch));
+            }
+            Err(lost) => self.lost(cx, state, &lost),
+        }
+    }
+
+    fn exported(
+        &self,
+        cx: &Context<TickerMessage>,
+        state: &mut TickerState,
+        exported: Result<(TickTransaction, ExportedSnapshot), LostTick>,
+    ) {
+        match exported {
+            Ok((transaction, snapshot)) => {
+                state.transaction = Some(transaction);
+                state.exported = Some(Arc::new(snapshot));
+                self.step(cx, state, ReactorInput::Exported);
             }
             Err(lost) => self.lost(cx, state, &lost),
         }
@@ -181,20 +222,70 @@ impl Ticker {
         finished: Result<FinishedRuns, LostTick>,
     ) {
         match finished {
-            Ok(FinishedRuns { transaction, relations, finished }) => {
-                state.transaction = Some(transaction);
-                state.relations = relations;
-                for run in &finished {
-                    self.shared.counters.executions.fetch_add(1, Relaxed);
-                    signals::executed(&run.handler);
+            Ok(runs) => {
+                for run in &runs.report.finished {
                     if state.slowest.as_ref().is_none_or(|(_, slowest)| *slowest < run.took) {
                         state.slowest = Some((Arc::clone(&run.handler), run.took));
                     }
                 }
-                self.step(cx, state, ReactorInput::RunsFinished(finished));
+                let (transaction, report) = self.take_report(state, runs);
+                state.transaction = Some(transaction);
+                self.step(cx, state, ReactorInput::RunsFinished(report));
             }
             Err(lost) => self.lost(cx, state, &lost),
         }
+    }
+
+    fn batch_opened(
+        &self,
+        cx: &Context<TickerMessage>,
+        state: &mut TickerState,
+        batch: BatchId,
+        opened: Result<TickTransaction, LostTick>,
+    ) {
+        match opened {
+            Ok(transaction) => {
+                state.batches.insert(batch, transaction);
+                self.step(cx, state, ReactorInput::BatchOpened(batch));
+            }
+            Err(lost) => self.batch_lost(cx, state, batch, &lost),
+        }
+    }
+
+    fn side_run_finished(
+        &self,
+        cx: &Context<TickerMessage>,
+        state: &mut TickerState,
+        batch: BatchId,
+        finished: Result<FinishedRuns, LostTick>,
+    ) {
+        match finished {
+            Ok(runs) => {
+                runs.report.finished.iter().for_each(|run| signals::side_run(run.took));
+                let (transaction, report) = self.take_report(state, runs);
+                state.batches.insert(batch, transaction);
+                self.step(cx, state, ReactorInput::SideRunFinished { batch, report });
+            }
+            Err(lost) => self.batch_lost(cx, state, batch, &lost),
+        }
+    }
+
+    fn take_report(&self, state: &mut TickerState, runs: FinishedRuns) -> (TickTransaction, RunsReport) {
+        let FinishedRuns { transaction, relations, report, rewritten } = runs;
+        // A tick may have loaded them anew while the batch was running.
+        state.relations = Relations::newer(Arc::clone(&state.relations), relations);
+        for run in &report.finished {
+            self.shared.counters.executions.fetch_add(1, Relaxed);
+            signals::executed(&run.handler);
+        }
+        if !rewritten.is_empty() {
+            tracing::debug!(?rewritten, "tables were rewritten under a live query, which is repeated");
+            let known = std::mem::take(&mut state.rewritten);
+            let new = known.into_iter().filter(|known| rewritten.iter().all(|it| it.id != known.id));
+            state.rewritten =
+                rewritten.iter().map(RewrittenRelation::clone).chain(new).take(LOCKED_MAX).collect();
+        }
+        (transaction, report)
     }
 
     fn lost(&self, cx: &Context<TickerMessage>, state: &mut TickerState, lost: &LostTick) {
@@ -212,6 +303,20 @@ impl Ticker {
             tracing::debug!(?fault, failures, "live query tick failed again; retrying");
         }
         self.step(cx, state, ReactorInput::Lost { during: lost.during, jitter: fastrand::f64() });
+    }
+
+    fn batch_lost(
+        &self,
+        cx: &Context<TickerMessage>,
+        state: &mut TickerState,
+        batch: BatchId,
+        lost: &LostTick,
+    ) {
+        state.batches.remove(&batch);
+        // The database monitor logs an outage, and the tick that meets the same one as well.
+        tracing::debug!(fault = ?lost.fault, "a batch of live queries beside the ticks failed; retrying");
+        let (during, jitter) = (lost.during, fastrand::f64());
+        self.step(cx, state, ReactorInput::BatchLost { batch, during, jitter });
     }
 }
 
@@ -231,13 +336,17 @@ impl Ticker {
             ReactorEffect::OpenSnapshot { reload_relations } => {
                 self.open_snapshot(cx, state, reload_relations)
             }
+            ReactorEffect::ExportSnapshot => self.export_snapshot(cx, state),
             ReactorEffect::RunQueries(runs) => self.run_queries(cx, state, runs),
+            ReactorEffect::OpenBatch(batch) => self.open_batch(cx, state, batch),
+            ReactorEffect::RunAside { batch, run } => self.run_aside(cx, state, batch, run),
+            ReactorEffect::CloseBatch(batch) => self.close_batch(cx, state, batch),
             ReactorEffect::Publish { updates, began, hinted } => self.publish(state, updates, began, hinted),
-            ReactorEffect::CloseSnapshot => close_snapshot(cx, state),
+            ReactorEffect::CloseSnapshot => self.close_snapshot(cx, state),
             ReactorEffect::EndTick { polled, found } => {
                 self.shared.poller.notify(PollerMessage::TickEnded { polled, found });
             }
-            ReactorEffect::Deliver(update) => self.deliver(update),
+            ReactorEffect::Deliver(updates) => self.deliver(updates),
             ReactorEffect::Release(ended) => {
                 for key in ended {
                     self.shared.release_place(key);
@@ -256,27 +365,11 @@ impl Ticker {
                 %handler,
                 "live query suspended: it broke its database session {FAILURES_MAX} times in a row"
             ),
+            ReactorEffect::LogSlow { handler, took, anonymous } => log_slow(&handler, took, anonymous),
             ReactorEffect::WarnUntracked { handler, relation } => {
                 warn_untracked(&handler, &relation, self.shared.executor.config.uncaptured_refresh);
             }
         }
-    }
-
-    fn open_snapshot(&self, cx: &Context<TickerMessage>, state: &mut TickerState, reload_relations: bool) {
-        let (shared, tail) = (Arc::clone(&self.shared), state.tail.take().unwrap_or_default());
-        cx.spawn_message("open", async move {
-            let opened = shared.executor.open(tail, reload_relations).await;
-            TickerMessage::SnapshotOpened(Box::new(opened))
-        });
-    }
-
-    fn run_queries(&self, cx: &Context<TickerMessage>, state: &mut TickerState, runs: Vec<QueryRun>) {
-        let Some(transaction) = state.transaction.take() else { return };
-        let (shared, relations) = (Arc::clone(&self.shared), Arc::clone(&state.relations));
-        cx.spawn_message("run", async move {
-            let finished = shared.executor.run(transaction, relations, runs).await;
-            TickerMessage::RunsFinished(Box::new(finished))
-        });
     }
 
     fn publish(
@@ -289,11 +382,9 @@ impl Ticker {
         let counters = &self.shared.counters;
         counters.ticks.fetch_add(1, AcqRel);
         self.report_sizes();
-        signals::delivered(updates.clients.iter().map(|update| update.modifications.len()).sum());
-        signals::resumed(updates.resumed_unchanged, updates.resumed_changed);
-        for update in updates.clients {
-            self.deliver(update);
-        }
+        let table = &state.reactor.table;
+        signals::lanes(table.lanes.waiting(), table.frozen.len());
+        self.deliver(updates);
         let (took, lag) = (began.elapsed(), hinted.map(|hinted| hinted.elapsed()));
         let slow = took > self.shared.executor.config.tick_budget;
         signals::tick_succeeded(took, lag, slow);
@@ -310,7 +401,7 @@ impl Ticker {
                 %took,
                 %handler,
                 %longest,
-                "a tick took longer than reactivity.tick_budget; all live queries wait for the slowest"
+                "a tick took longer than reactivity.tick_budget; all live queries wait for it"
             );
         }
     }
@@ -320,23 +411,31 @@ impl Ticker {
         signals::sizes(counters.subscriptions.load(Relaxed), counters.groups.load(Relaxed));
     }
 
-    fn deliver(&self, update: ClientUpdate) {
-        let tick = Tick(self.shared.counters.ticks.load(Relaxed));
-        let Some(client) = self.shared.client(update.client) else { return };
-        let ClientUpdate { modifications, applied, .. } = update;
-        if !applied.is_empty() {
-            client.remove_awaited(&applied);
+    fn deliver(&self, updates: TickUpdates) {
+        signals::delivered(updates.clients.iter().map(|update| update.modifications.len()).sum());
+        signals::resumed(updates.resumed_unchanged, updates.resumed_changed);
+        for update in updates.clients {
+            self.shared.counters.last_tick.fetch_max(update.tick.0, Relaxed);
+            let Some(client) = self.shared.client(update.client) else { continue };
+            let ClientUpdate { tick, modifications, applied, .. } = update;
+            if !applied.is_empty() {
+                client.remove_awaited(&applied);
+            }
+            client.sink.deliver(Delivery::Advanced { tick, mods: modifications, applied });
         }
-        client.sink.deliver(Delivery::Advanced { tick, mods: modifications, applied });
     }
 }
 
-fn close_snapshot(cx: &Context<TickerMessage>, state: &mut TickerState) {
-    let Some(transaction) = state.transaction.take() else { return };
-    cx.spawn_message("close", async move {
-        transaction.close().await;
-        TickerMessage::SnapshotClosed
-    });
+fn log_slow(handler: &str, took: Duration, anonymous: bool) {
+    let took = format_duration(took);
+    let caller = if anonymous { "an anonymous client" } else { "a signed-in client" };
+    tracing::warn!(
+        handler,
+        %took,
+        caller,
+        "a live query took longer than reactivity.slow_after; it runs beside the ticks, and its subscribers \
+         advance at its pace"
+    );
 }
 
 fn warn_untracked(handler: &str, relation: &Untracked, interval: Duration) {

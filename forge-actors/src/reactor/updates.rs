@@ -1,24 +1,27 @@
-//! What clients are sent at the end of a tick: all that is new to a client at once, or nothing.
+//! What clients are sent: all that is new to a client at once, or nothing.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::delivery::{Modification, MutationId};
-use super::groups::{Delivered, GroupPhase, SubscriptionTable, keys_of};
+use super::delivery::{Modification, MutationId, QueryResult, Tick};
+use super::group::{Delivered, GroupPhase};
+use super::groups::{SubscriptionTable, keys_of};
 use super::query_key::{ClientId, SubscriptionKey};
 
 /// What one client is sent.
 #[derive(Debug)]
 pub(super) struct ClientUpdate {
     pub(super) client: ClientId,
+    /// The tick whose snapshot the client advances to.
+    pub(super) tick: Tick,
     pub(super) modifications: Vec<Modification>,
     pub(super) applied: Vec<MutationId>,
 }
 
-/// What all clients are sent at the end of one tick.
+/// What clients are sent at one time.
 #[derive(Debug, Default)]
 pub(super) struct TickUpdates {
-    /// At most one update per client, ordered by client.
+    /// At most one update per client and tick, ordered by client.
     pub(super) clients: Vec<ClientUpdate>,
     /// Subscriptions that end with the result that they get.
     pub(super) ended: Vec<SubscriptionKey>,
@@ -28,14 +31,29 @@ pub(super) struct TickUpdates {
     pub(super) resumed_changed: u64,
 }
 
+impl TickUpdates {
+    /// Adds mutations that were applied at `tick` to the update of a client whose results were added last.
+    pub(super) fn add_applied(&mut self, client: ClientId, tick: Tick, applied: Vec<MutationId>) {
+        if applied.is_empty() {
+            return;
+        }
+        match self.clients.last_mut().filter(|update| update.client == client && update.tick == tick) {
+            Some(update) => update.applied = applied,
+            None => self.clients.push(ClientUpdate { client, tick, modifications: Vec::new(), applied }),
+        }
+    }
+}
+
 impl SubscriptionTable {
-    /// The clients that have results of a stale group: a subscription of theirs joined the group while the
-    /// tick ran. Other subscriptions of these clients cannot advance alone, so they are sent nothing in this
-    /// tick.
-    pub(super) fn inconsistent_clients(&self) -> HashSet<ClientId> {
-        let groups = self.stale_groups().filter_map(|id| self.groups.get(&id));
-        let members = groups.flat_map(|group| &group.members);
-        members.filter(|key| self.was_delivered(key)).map(|key| key.client).collect()
+    /// True while a client cannot advance to the newest snapshot: a group that it has results of has yet to
+    /// run, or its transition to an earlier snapshot is frozen.
+    pub(super) fn is_held(&self, client: ClientId) -> bool {
+        self.frozen.contains_key(&client) || self.holders_of(client).next().is_some()
+    }
+
+    /// True when no client is held, because every group has run.
+    fn holds_nobody(&self) -> bool {
+        !self.has_stale_groups() && !self.lanes.has_waiting() && self.lanes.batches.is_empty()
     }
 
     fn was_delivered(&self, key: &SubscriptionKey) -> bool {
@@ -43,50 +61,76 @@ impl SubscriptionTable {
         subscription.is_some_and(|subscription| matches!(subscription.delivered, Delivered::Version(_)))
     }
 
-    fn is_stale(&self, key: &SubscriptionKey) -> bool {
-        let group = self.subscriptions.get(key).and_then(|subscription| self.groups.get(&subscription.group));
-        group.is_some_and(|group| group.phase == GroupPhase::Stale)
-    }
-
     /// True when all results that a client has are those of the last published snapshot.
     pub(super) fn is_up_to_date(&self, client: ClientId) -> bool {
-        if self.undelivered.range(keys_of(client)).any(|key| self.was_delivered(key)) {
-            return false;
-        }
-        if !self.has_stale_groups() {
-            return true;
-        }
-        let mut keys = self.subscriptions.range(keys_of(client)).map(|(key, _)| key);
-        !keys.any(|key| self.is_stale(key) && self.was_delivered(key))
+        let mut due = self.undelivered.range(keys_of(client)).chain(self.parked.range(keys_of(client)));
+        !due.any(|key| self.was_delivered(key)) && !self.is_held(client)
     }
 
-    /// Takes what is new for all clients that are not `inconsistent`. Those are left in `undelivered`, and
-    /// get everything together in a later tick.
-    pub(super) fn take_updates(&mut self, inconsistent: &HashSet<ClientId>) -> TickUpdates {
+    /// Takes what is new at `tick` for all clients that can advance. The others get everything together
+    /// later.
+    pub(super) fn take_updates(&mut self, tick: Tick) -> TickUpdates {
+        let due = std::mem::take(&mut self.undelivered);
+        self.update(due, tick)
+    }
+
+    /// [`take_updates`](Self::take_updates) for some clients, which are ordered.
+    pub(super) fn take_updates_of(&mut self, clients: &BTreeSet<ClientId>, tick: Tick) -> TickUpdates {
+        let of = |client: &ClientId| self.undelivered.range(keys_of(*client)).copied().collect::<Vec<_>>();
+        let due: BTreeSet<SubscriptionKey> = clients.iter().flat_map(of).collect();
+        for key in &due {
+            self.undelivered.remove(key);
+        }
+        self.update(due, tick)
+    }
+
+    fn update(&mut self, due: BTreeSet<SubscriptionKey>, tick: Tick) -> TickUpdates {
         let mut updates = TickUpdates::default();
-        let mut left = BTreeSet::new();
-        for key in std::mem::take(&mut self.undelivered) {
-            if inconsistent.contains(&key.client) || !self.update(key, &mut updates) {
-                left.insert(key);
+        let free = self.holds_nobody();
+        let mut last = None;
+        for key in due {
+            // Keys come ordered by client.
+            let held = match last {
+                Some((client, held)) if client == key.client => held,
+                _ => !free && self.is_held(key.client),
+            };
+            last = Some((key.client, held));
+            if held {
+                self.parked.insert(key);
+                continue;
+            }
+            let Some(subscription) = self.subscriptions.get(&key) else { continue };
+            let Some(group) = self.groups.get(&subscription.group) else { continue };
+            match (group.phase, &group.result) {
+                (_, Some(result)) if group.has_valid_result() => {
+                    let result = Arc::clone(result);
+                    self.deliver_result(key, &result, tick, &mut updates);
+                }
+                // The next result of the group brings the subscription back.
+                (GroupPhase::Waiting | GroupPhase::Aside(_), _) => {}
+                // A group that was joined during the tick runs in the next one.
+                _ => {
+                    self.undelivered.insert(key);
+                }
             }
         }
-        self.undelivered = left;
         for key in &updates.ended {
             self.unsubscribe(*key);
         }
         updates
     }
 
-    /// Adds the result of a subscription to `updates`, unless the client has it. False when there is no
-    /// result yet: a group that was joined during the tick has its first run in the next one.
-    fn update(&mut self, key: SubscriptionKey, updates: &mut TickUpdates) -> bool {
-        let Some(subscription) = self.subscriptions.get_mut(&key) else { return true };
-        let Some(group) = self.groups.get(&subscription.group) else { return true };
-        let Some(result) = group.result.as_ref().filter(|_| group.phase != GroupPhase::Stale) else {
-            return false;
-        };
+    /// Adds a result to `updates`, unless the client has it, and records it as delivered.
+    pub(super) fn deliver_result(
+        &mut self,
+        key: SubscriptionKey,
+        result: &Arc<QueryResult>,
+        tick: Tick,
+        updates: &mut TickUpdates,
+    ) {
+        let Some(subscription) = self.subscriptions.get_mut(&key) else { return };
         match subscription.delivered {
-            Delivered::Version(version) if version == result.version => return true,
+            Delivered::Version(version) if version == result.version => return,
             Delivered::Version(_) | Delivered::Nothing { kept: None } => {}
             Delivered::Nothing { kept: Some(kept) } if kept == result.version => {
                 updates.resumed_unchanged += 1
@@ -98,15 +142,14 @@ impl SubscriptionTable {
             updates.ended.push(key);
         }
         let modification = Modification { subscription: key.id, result: Arc::clone(result) };
-        // Keys come ordered by client.
-        match updates.clients.last_mut().filter(|update| update.client == key.client) {
+        match updates.clients.last_mut().filter(|update| update.client == key.client && update.tick == tick) {
             Some(update) => update.modifications.push(modification),
             None => updates.clients.push(ClientUpdate {
                 client: key.client,
+                tick,
                 modifications: vec![modification],
                 applied: Vec::new(),
             }),
         }
-        true
     }
 }

@@ -9,6 +9,7 @@ mod corpus;
 mod faults;
 mod identity;
 mod queries;
+mod rewrites;
 mod sessions;
 mod sharing;
 mod stage;

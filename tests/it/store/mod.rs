@@ -7,6 +7,7 @@ pub(crate) mod cluster;
 mod embedded;
 mod job;
 mod leader;
+mod live_snapshot;
 mod lock;
 mod migrate;
 mod outage;

@@ -1,7 +1,7 @@
 use crate::kernel::commit::Xid;
 use crate::reactor::delivery::{AwaitedCommit, MutationId};
 use crate::reactor::query_key::ClientId;
-use crate::reactor::state::ReactorInput;
+use crate::reactor::step::ReactorInput;
 
 use super::driver::{Driver, ORDERS, answer, own};
 

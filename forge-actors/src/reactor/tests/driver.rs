@@ -14,11 +14,12 @@ use crate::kernel::invocation::{Caller, Identity};
 use crate::kernel::time::millis;
 use crate::kernel::trace::TraceContext;
 use crate::reactor::config::ReactivityConfig;
-use crate::reactor::delivery::{AwaitedCommit, QueryResult, SubscriptionId, Version};
+use crate::reactor::delivery::{AwaitedCommit, QueryResult, SubscriptionId, Tick, Version};
 use crate::reactor::query_key::{CallerKey, ClientId, QueryKey, SubscriptionKey};
 use crate::reactor::relations::{ReadTables, Untracked};
-use crate::reactor::state::{ReactorEffect, ReactorInput, ReactorState};
-use crate::reactor::tick::{FinishedRun, QueryRun};
+use crate::reactor::state::ReactorState;
+use crate::reactor::step::{ReactorEffect, ReactorInput};
+use crate::reactor::tick::{FinishedRun, QueryRun, RunEnd, RunsReport};
 use crate::reactor::updates::ClientUpdate;
 
 pub(super) const ORDERS: TableId = TableId(1);
@@ -82,13 +83,15 @@ impl Driver {
     pub(super) fn awaiting(client: ClientId, commit: AwaitedCommit) -> Self {
         let mut driver = Self::new();
         let awaited = BTreeMap::from([(client, vec![commit])]);
-        driver.state = ReactorState::new(driver.config.clone(), awaited);
+        driver.state = ReactorState::new(driver.config.clone(), awaited, Tick(0));
         driver
     }
 
+    /// A node without lanes: everything runs in the ticks.
     pub(super) fn with(config: ReactivityConfig) -> Self {
+        let config = ReactivityConfig { side_lanes: 0, ..config };
         Self {
-            state: ReactorState::new(config.clone(), BTreeMap::new()),
+            state: ReactorState::new(config.clone(), BTreeMap::new(), Tick(0)),
             now: Instant::now(),
             config,
             effects: VecDeque::new(),
@@ -168,7 +171,14 @@ impl Driver {
                     updates.clients.into_iter().for_each(|update| self.take(update))
                 }
                 ReactorEffect::CloseSnapshot => self.feed(ReactorInput::Closed),
-                ReactorEffect::Deliver(update) => self.take(update),
+                ReactorEffect::Deliver(updates) => {
+                    updates.clients.into_iter().for_each(|update| self.take(update))
+                }
+                ReactorEffect::ExportSnapshot
+                | ReactorEffect::OpenBatch(_)
+                | ReactorEffect::RunAside { .. }
+                | ReactorEffect::CloseBatch(_)
+                | ReactorEffect::LogSlow { .. } => unreachable!("there are no lanes"),
                 ReactorEffect::DeclareInterest(tables) => self.interest = Some(tables),
                 ReactorEffect::EndTick { polled, found } => {
                     self.log.push(format!("end, polled {polled}, found {found}"))
@@ -205,10 +215,11 @@ impl Driver {
                 reads: ReadTables { tables: outcome.reads.into_iter().collect(), untracked },
                 complete: outcome.complete,
                 took: millis(100),
+                end: RunEnd::Whole,
             }
         });
-        let finished = finished.collect();
-        self.feed(ReactorInput::RunsFinished(finished));
+        let report = RunsReport { finished: finished.collect(), ..RunsReport::default() };
+        self.feed(ReactorInput::RunsFinished(report));
     }
 
     fn take(&mut self, update: ClientUpdate) {
@@ -242,7 +253,7 @@ pub(super) fn key(client: u64, id: u32) -> SubscriptionKey {
     SubscriptionKey { client: ClientId(client), id: SubscriptionId(id) }
 }
 
-fn caller(user: Option<&str>, client: u64) -> Arc<CallerKey> {
+pub(super) fn caller(user: Option<&str>, client: u64) -> Arc<CallerKey> {
     let identity = |user: &str| Identity {
         subject: user.into(),
         roles: Vec::new(),

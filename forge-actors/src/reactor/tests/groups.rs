@@ -10,7 +10,7 @@ use crate::kernel::trace::TraceContext;
 use crate::reactor::delivery::{QueryResult, Version};
 use crate::reactor::groups::FAILURES_MAX;
 use crate::reactor::query_key::{ClientId, QueryKey};
-use crate::reactor::state::ReactorInput;
+use crate::reactor::step::ReactorInput;
 
 use super::driver::{Driver, ORDERS, RunOutcome, USERS, answer, failure, key, own};
 

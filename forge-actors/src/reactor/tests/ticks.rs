@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use crate::kernel::commit::TableId;
 use crate::kernel::time::{millis, secs};
 use crate::reactor::config::ReactivityConfig;
-use crate::reactor::state::{PendingHint, ReactorInput};
+use crate::reactor::step::{PendingHint, ReactorInput};
 
 use super::driver::{Driver, ORDERS, RunOutcome, USERS, answer};
 

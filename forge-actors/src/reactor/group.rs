@@ -1,0 +1,201 @@
+//! Groups and subscriptions: their fields, and what a run makes of a group. Pure: the time is passed in.
+//!
+//! ```text
+//!                ┌──── a table that it read has changed · refresh is due ────┐
+//!                ▼                                                           │
+//!   new ──▶ Stale · Waiting ──▶ (Aside) ──────── has run ────────────────▶ Current
+//!                │ ▲                                                         │
+//!                │ └── time is up ── Suspended ◀── cut, or locked too long, ─┘
+//!                └──────────────────────▲          or breaks the session
+//! ```
+//!
+//! The lane of a group says where it runs. A group of the lane `Tick` is `Stale` until it has run in a tick.
+//! The groups of the other lanes are `Waiting` until a lane is free, and `Aside` while they run there.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::kernel::backoff::Backoff;
+use crate::kernel::fault::Code;
+use crate::kernel::time::{days, millis, secs};
+
+use super::config::ReactivityConfig;
+use super::delivery::{QueryResult, Version};
+use super::query_key::{BatchId, CallerKey, GroupId, QueryKey, SubscriptionKey};
+use super::relations::ReadTables;
+use super::tick::{FinishedRun, RunEnd};
+
+/// A query that was cut is suspended for this many times the duration of the run.
+const CUT_PAUSE_FACTOR: u32 = 10;
+/// Between two attempts of a query that waits for a lock.
+const LOCK_RETRY: Backoff = Backoff::exponential(millis(250), secs(2));
+/// The longest time ahead that is scheduled.
+const SCHEDULE_MAX: Duration = days(365);
+
+/// Subscriptions that share runs.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) query: Arc<QueryKey>,
+    /// The caller whose calls the runs are; all members may share the results.
+    pub(super) caller: Arc<CallerKey>,
+    pub(super) phase: GroupPhase,
+    pub(super) lane: GroupLane,
+    pub(super) result: Option<Arc<QueryResult>>,
+    pub(super) reads: ReadTables,
+    pub(super) members: BTreeSet<SubscriptionKey>,
+    /// Sessions that broke in a row during runs of this group.
+    pub(super) failures: u32,
+    /// Runs in a row that waited for a lock for too long.
+    pub(super) lock_timeouts: u32,
+}
+
+/// Whether the result of a group is valid in the newest snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GroupPhase {
+    /// The group has to run in a tick: it is new, or a table that it read has changed.
+    Stale,
+    /// The group has to run, and waits for a lane.
+    Waiting,
+    /// The group runs in a lane, in the snapshot of the batch.
+    Aside(BatchId),
+    /// The result is valid.
+    Current {
+        /// When the group has to run again although no change is reported.
+        refresh_at: Option<Instant>,
+    },
+    /// The last run failed in a way that held up other groups. The error counts as the result until then.
+    Suspended { until: Instant },
+}
+
+/// Where a group runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GroupLane {
+    /// In a lane: how long its runs take is not known yet.
+    First,
+    /// In the ticks.
+    Tick,
+    /// In a lane: its runs take longer than others should wait.
+    Slow,
+    /// In a lane: its last run waited for a lock for too long. Its subscribers have an error meanwhile.
+    Locked,
+}
+
+/// When a group has to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    At(Instant),
+    /// In this tick, or in the next when the tick's runs have begun. Ordered after every `At`, so the last
+    /// entry of the agenda tells whether there is one.
+    NextRun,
+}
+
+/// One subscription of a client.
+#[derive(Debug)]
+pub(super) struct LiveSubscription {
+    pub(super) group: GroupId,
+    pub(super) query: Arc<QueryKey>,
+    pub(super) caller: Arc<CallerKey>,
+    pub(super) delivered: Delivered,
+}
+
+/// The result that a client has of a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delivered {
+    /// Nothing was delivered. The client may have kept a result of an earlier subscription.
+    Nothing { kept: Option<Version> },
+    /// The result of this version.
+    Version(Version),
+}
+
+impl Group {
+    pub(super) fn new(query: Arc<QueryKey>, caller: Arc<CallerKey>, lane: GroupLane) -> Self {
+        Self {
+            query,
+            caller,
+            phase: lane.phase_to_run(),
+            lane,
+            result: None,
+            reads: ReadTables::default(),
+            members: BTreeSet::new(),
+            failures: 0,
+            lock_timeouts: 0,
+        }
+    }
+
+    /// True while the other subscriptions of a member's client cannot advance without this one. A first run
+    /// holds up nobody who has nothing of it. A query that is known to be slow does, also before its first
+    /// delivery: where its tables change all the time, only a transition that waits for it can bring it.
+    /// While a query waits for a lock, the error is its result.
+    pub(super) fn holds(&self, subscription: &LiveSubscription) -> bool {
+        let known_slow = self.lane == GroupLane::Slow;
+        let was_delivered = matches!(subscription.delivered, Delivered::Version(_));
+        !self.has_valid_result() && (known_slow || was_delivered)
+    }
+
+    /// True when the result of the group is valid in the newest snapshot, or counts as such: the error of a
+    /// query that waits for a lock does also while it is tried again.
+    pub(super) fn has_valid_result(&self) -> bool {
+        self.phase.is_settled() || self.lane == GroupLane::Locked
+    }
+
+    /// The lane of the next run, and the phase after `run`.
+    pub(super) fn after(
+        &mut self,
+        run: &FinishedRun,
+        now: Instant,
+        config: &ReactivityConfig,
+    ) -> (GroupLane, GroupPhase) {
+        if run.end == RunEnd::Locked {
+            let pause = LOCK_RETRY.ceiling(self.lock_timeouts);
+            self.lock_timeouts += 1;
+            let lane = if config.side_lanes == 0 { GroupLane::Tick } else { GroupLane::Locked };
+            return (lane, GroupPhase::Suspended { until: later(now, pause) });
+        }
+        self.lock_timeouts = 0;
+        let limit = if self.lane == GroupLane::Slow { config.slow_after / 2 } else { config.slow_after };
+        let slow = config.side_lanes > 0 && run.took >= limit;
+        let lane = if slow { GroupLane::Slow } else { GroupLane::Tick };
+        (lane, self.phase_after(run, now, config))
+    }
+
+    fn phase_after(&self, run: &FinishedRun, now: Instant, config: &ReactivityConfig) -> GroupPhase {
+        if matches!(&run.result.outcome, Err(fault) if fault.code() == Code::Timeout) {
+            return GroupPhase::Suspended { until: later(now, run.took.saturating_mul(CUT_PAUSE_FACTOR)) };
+        }
+        let refresh = self.query.refresh;
+        // An incomplete list of reads may lack tables whose changes concern the group.
+        let polls = !run.complete || (refresh.is_none() && !run.reads.untracked.is_empty());
+        let interval = if polls { Some(config.uncaptured_refresh) } else { refresh };
+        GroupPhase::Current { refresh_at: interval.map(|interval| later(now, interval)) }
+    }
+}
+
+impl GroupLane {
+    /// The phase of a group of this lane that has to run.
+    pub(super) fn phase_to_run(self) -> GroupPhase {
+        if self == Self::Tick { GroupPhase::Stale } else { GroupPhase::Waiting }
+    }
+}
+
+impl GroupPhase {
+    /// True when the result of the group is valid in the newest snapshot, or counts as such.
+    pub(super) fn is_settled(self) -> bool {
+        matches!(self, Self::Current { .. } | Self::Suspended { .. })
+    }
+
+    pub(super) fn due(self) -> Option<Due> {
+        match self {
+            Self::Stale => Some(Due::NextRun),
+            // The lanes know these.
+            Self::Waiting | Self::Aside(_) => None,
+            Self::Current { refresh_at } => refresh_at.map(Due::At),
+            Self::Suspended { until } => Some(Due::At(until)),
+        }
+    }
+}
+
+/// `now` and a pause, which no configuration makes too long to be added.
+pub(super) fn later(now: Instant, pause: Duration) -> Instant {
+    now + pause.min(SCHEDULE_MAX)
+}
