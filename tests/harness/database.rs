@@ -18,9 +18,18 @@ pub struct Database {
 impl Database {
     /// A new, empty database in the run's cluster.
     pub async fn create() -> Self {
-        let cluster = std::env::var(CLUSTER)
-            .unwrap_or_else(|_| panic!("{CLUSTER} is not set: run the tests by `tests/run [name]`"));
-        Self::create_in(&cluster, None).await
+        Self::create_in(&Self::cluster(), None).await
+    }
+
+    fn cluster() -> String {
+        std::env::var(CLUSTER)
+            .unwrap_or_else(|_| panic!("{CLUSTER} is not set: run the tests by `tests/run [name]`"))
+    }
+
+    /// A new, empty database in the run's cluster whose texts have another encoding than UTF-8.
+    pub async fn create_in_encoding(encoding: &str) -> Self {
+        let template = format!("template0 encoding '{encoding}' lc_collate 'C' lc_ctype 'C'");
+        Self::create_in(&Self::cluster(), Some(&template)).await
     }
 
     /// A copy of another database, to which nobody may be connected.

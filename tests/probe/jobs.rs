@@ -140,6 +140,19 @@ pub async fn snooze(ctx: &JobContext, key: String) -> Result<()> {
     Ok(())
 }
 
+/// Asks for another time that never comes.
+#[forge::job(queue = "work", attempts = 1)]
+pub async fn snooze_for_ever(ctx: &JobContext, n: i64) -> Result<()> {
+    std::hint::black_box(n);
+    ctx.snooze(Duration::MAX)
+}
+
+/// Panics in each attempt, with a text that not every encoding has.
+#[forge::job(queue = "work", attempts = 2, backoff = fixed("50ms"))]
+pub async fn exclaim(_ctx: &JobContext, n: i64) -> Result<()> {
+    panic!("the probe panics \u{2713} in job {n}, as asked");
+}
+
 /// Reads and writes by statements that are a transaction each.
 #[forge::job(queue = "work", attempts = 1)]
 pub async fn direct(ctx: &JobContext, key: String) -> Result<()> {

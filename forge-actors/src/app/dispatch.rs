@@ -17,6 +17,7 @@ use crate::app::kind::{Action, Job, Kind, Mutation};
 use crate::app::new_job::NewJob;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
+use crate::kernel::limits::JOB_DELAY_MAX;
 
 /// A job about to be dispatched; awaiting this does it.
 #[must_use = "a dispatch does nothing until it is awaited"]
@@ -55,10 +56,10 @@ impl<K: Kind> Ctx<K> {
 }
 
 impl Dispatch<'_> {
-    /// Lets the job wait for this time at least, by the database's clock.
+    /// Lets the job wait for this time at least, by the database's clock; a hundred years at most.
     pub fn after(mut self, delay: Duration) -> Self {
         if let Ok(job) = &mut self.job {
-            job.after_secs = delay.as_secs_f64();
+            job.after_secs = delay.min(JOB_DELAY_MAX).as_secs_f64();
         }
         self
     }

@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use crate::app::error::Result;
 use crate::db::transaction::Transaction;
 use crate::kernel::ids::JobId;
+use crate::kernel::limits::JOB_DELAY_MAX;
 
 /// How a job is queued and repeated.
 #[derive(Debug, Clone, Copy)]
@@ -132,13 +133,15 @@ impl RetryBackoff {
 
     /// The wait after failed attempt `attempt`; `random` is uniform in `0.0..1.0`. Growing waits are drawn
     /// from a tenth of the ceiling up to it, so that jobs that failed together do not come back together; a
-    /// fixed one is kept, and drawn out by up to a tenth.
+    /// fixed one is kept, and drawn out by up to a tenth. No wait is longer than [`JOB_DELAY_MAX`].
     pub fn delay(&self, attempt: u32, random: f64) -> Duration {
-        let (ceiling, random) = (self.ceiling(attempt), random.clamp(0.0, 1.0));
-        match self {
+        let ceiling = self.ceiling(attempt).min(JOB_DELAY_MAX);
+        let random = random.clamp(0.0, 1.0);
+        let delay = match self {
             Self::Fixed(_) => ceiling.mul_f64(1.0 + random / 10.0),
             Self::Linear { .. } | Self::Exponential { .. } => ceiling.mul_f64(0.1 + 0.9 * random),
-        }
+        };
+        delay.min(JOB_DELAY_MAX)
     }
 }
 

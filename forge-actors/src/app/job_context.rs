@@ -14,7 +14,8 @@ impl Ctx<Job> {
         self.resources.completer.attempt()
     }
 
-    /// Runs the job again after `delay`; the attempt does not count: `return ctx.snooze(minutes(30));`.
+    /// Runs the job again after `delay`, a hundred years at most; the attempt does not count:
+    /// `return ctx.snooze(minutes(30));`.
     ///
     /// # Errors
     /// Always: the error is how the request leaves the handler.

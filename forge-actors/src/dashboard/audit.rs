@@ -5,7 +5,9 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use crate::app::{ActionContext, MutationContext, QueryContext, Result};
+use crate::kernel::fault::Fault;
 use crate::kernel::ids::NodeId;
+use crate::kernel::storable::{in_ascii, without_nul};
 use crate::kernel::time::Timestamp;
 
 /// Rows of one answer at most.
@@ -125,7 +127,14 @@ pub(super) async fn audited<T>(
     let id = AuditId::new();
     ctx.call(RecordAudit { id, action: action.to_owned(), node, target: target.to_owned() }).await?;
     let outcome = work.await;
-    let error = outcome.as_ref().err().map(|fault| fault.message().to_owned());
-    ctx.call(CompleteAudit { id, error }).await?;
+    let error = outcome.as_ref().err().map(|fault| without_nul(fault.message()));
+    match ctx.call(CompleteAudit { id, error: error.clone() }).await.map_err(Fault::from) {
+        // The encoding of the database may lack a character of the text.
+        Err(fault) if fault.blames_row() => {
+            let error = error.as_deref().map(in_ascii);
+            ctx.call(CompleteAudit { id, error }).await?;
+        }
+        completed => completed?,
+    }
     outcome
 }

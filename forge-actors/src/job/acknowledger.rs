@@ -12,12 +12,15 @@ use std::time::{Duration, Instant};
 
 use super::messages::{AcknowledgerMessage, ClaimerMessage, ReleasedJob};
 use super::paths::ACKNOWLEDGER;
+use super::result_batch::write_batch;
 use super::shared::JobShared;
 use super::signals;
 use crate::app::job::JobStatus;
 use crate::change::Hint;
 use crate::kernel::backoff::Backoff;
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::Fault;
+use crate::kernel::halving::{RefusedRow, write_by_halves};
 use crate::kernel::ids::JobId;
 use crate::kernel::time::{millis, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Shutdown, Timer};
@@ -109,7 +112,9 @@ impl Acknowledger {
                 if state.failures == 0 {
                     tracing::warn!(?fault, "writing job results or renewing leases failed; retrying");
                 }
-                let pause = AWAY_BACKOFF.jittered(state.failures);
+                // Leases are renewed before the rescuers of other nodes, which wait for one lease after an
+                // outage, take their jobs.
+                let pause = AWAY_BACKOFF.jittered(state.failures).min(self.shared.config.renew_every());
                 state.resume = Some(cx.send_after(pause, AcknowledgerMessage::Resume));
                 state.failures = state.failures.saturating_add(1);
                 return;
@@ -124,16 +129,13 @@ impl Acknowledger {
 /// Writes one batch. A result that is not accepted is of a claim that no longer holds, or was accepted by an
 /// earlier try whose answer got lost; the latter only if the batch is `repeated`.
 async fn write(shared: &JobShared, batch: &[ReleasedJob], repeated: bool) -> Result<(), Fault> {
-    let accepted: HashSet<JobId> = shared
-        .store
-        .write_results(batch.iter().map(|released| (&*released.job.record, &released.transition)))
-        .await?
-        .into_iter()
-        .collect();
+    let written = write_batch(&shared.store, batch).await?;
     let mut queues = BTreeSet::new();
-    for ReleasedJob { job, transition } in batch {
-        let record = &job.record;
-        if !accepted.contains(&record.id) && !repeated {
+    for released in batch {
+        let record = &released.job.record;
+        // A job about which nothing can be written was logged.
+        let Some(transition) = written.transition(released) else { continue };
+        if !written.accepted.contains(&record.id) && !repeated {
             metrics::counter!(signals::JOBS_REFUSED_TOTAL).increment(1);
             tracing::warn!(
                 job = %record.id,
@@ -156,14 +158,17 @@ async fn write(shared: &JobShared, batch: &[ReleasedJob], repeated: bool) -> Res
 }
 
 async fn renew(shared: &JobShared) -> Result<(), Fault> {
-    let claims = shared.leases.claims();
+    let mut claims = shared.leases.claims();
     let sent = Instant::now();
     metrics::gauge!(signals::JOBS_HELD).set(shared.leases.len() as f64);
-    if claims.is_empty() {
-        return Ok(());
-    }
     let lease = shared.config.lease;
-    let renewed: HashSet<JobId> = shared.store.renew(&claims, lease).await?.into_iter().collect();
+    let batch = write_by_halves(claims.len(), |part| shared.store.renew(&claims[part], lease)).await?;
+    // A lease that cannot be renewed is not lost yet: the job may end before it runs out.
+    for RefusedRow { row, fault } in batch.refused.into_iter().rev() {
+        let claim = claims.remove(row);
+        tracing::error!(job = %claim.job, error = error_chain(&fault), "lease renewal refused by the database");
+    }
+    let renewed: HashSet<JobId> = batch.written.into_iter().flatten().collect();
     let lost = shared.leases.apply_renewal(&claims, &renewed, sent, lease);
     if lost > 0 {
         tracing::warn!(lost, "leases lost: jobs were cancelled, or other nodes took them over");

@@ -25,6 +25,7 @@ use super::store::{BegunAttempt, Claim, JobRecord, Promoted};
 use crate::change::TopicKind;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
+use crate::kernel::halving::{HalvedBatch, RefusedRow, write_by_halves};
 use crate::kernel::ids::JobId;
 use crate::kernel::time::{millis, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
@@ -52,7 +53,7 @@ enum StepReply {
 struct BeginResult {
     jobs: Vec<ClaimedJob>,
     sent: Instant,
-    reply: Result<Vec<BegunAttempt>, Fault>,
+    reply: Result<HalvedBatch<Vec<BegunAttempt>>, Fault>,
 }
 
 pub(super) struct Claimer {
@@ -116,11 +117,9 @@ impl Claimer {
         cx.spawn_message("claim", async move {
             let sent = Instant::now();
             let reply = match &step {
-                ClaimStep::Claim { queue, limit, begin } => shared
-                    .store
-                    .claim(queue, &shared.names, *limit, *begin, shared.node, shared.config.lease)
-                    .await
-                    .map(StepReply::Claimed),
+                ClaimStep::Claim { queue, limit, begin } => {
+                    claim(&shared, queue, *limit, *begin).await.map(StepReply::Claimed)
+                }
                 ClaimStep::Promote => shared.store.promote().await.map(StepReply::Promoted),
             };
             // Fails when the claimer is gone. The leases of what was claimed for it run out, and the jobs are
@@ -142,7 +141,8 @@ impl Claimer {
         cx.spawn_message("begin", async move {
             let claims: Vec<Claim> = jobs.iter().map(ClaimedJob::claim).collect();
             let sent = Instant::now();
-            let reply = shared.store.begin(&claims, shared.config.lease).await;
+            let lease = shared.config.lease;
+            let reply = write_by_halves(claims.len(), |part| shared.store.begin(&claims[part], lease)).await;
             // Fails when the claimer is gone. The leases of these jobs run out, and they are claimed again.
             let _: Result<(), BeginResult> = sender.send(BeginResult { jobs, sent, reply });
             ClaimerMessage::BeginEnded
@@ -152,11 +152,15 @@ impl Claimer {
 
     fn begin_ended(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
         let received = state.begin.take().map(|mut begin| begin.try_recv());
-        let Some(Ok(BeginResult { jobs, sent, reply })) = received else {
+        let Some(Ok(BeginResult { mut jobs, sent, reply })) = received else {
             return;
         };
         match reply {
-            Ok(begun) => {
+            Ok(HalvedBatch { written, refused }) => {
+                for RefusedRow { row, fault } in refused.into_iter().rev() {
+                    self.shared.set_aside(jobs.remove(row), &fault);
+                }
+                let begun: Vec<BegunAttempt> = written.into_iter().flatten().collect();
                 state.planner.begun(self.confirmed(jobs, sent, &begun));
                 Self::recovered(state);
             }
@@ -253,6 +257,17 @@ impl Claimer {
         if std::mem::take(&mut state.failures) > 0 {
             tracing::info!("job statements recovered");
         }
+    }
+}
+
+/// Claims jobs, and begins the first `begin` of them. When the database refuses one of the begins, none of the
+/// claimed jobs begins: the next begin is a batch in which the refused job is found.
+async fn claim(shared: &JobShared, queue: &str, limit: usize, begin: usize) -> Result<Vec<JobRecord>, Fault> {
+    let claim =
+        |begin| shared.store.claim(queue, &shared.names, limit, begin, shared.node, shared.config.lease);
+    match claim(begin).await {
+        Err(fault) if begin > 0 && fault.blames_row() => claim(0).await,
+        claimed => claimed,
     }
 }
 

@@ -10,6 +10,8 @@ use crate::subsystem::ConfigSection;
 
 /// The shortest lease. It is renewed every quarter of it, so a busy machine may miss two renewals in a row.
 const LEASE_MIN: Duration = secs(2);
+/// The longest lease: the jobs of a lost node wait for so long.
+const LEASE_MAX: Duration = days(1);
 /// Workers of one node.
 const CONCURRENCY_MAX: u32 = 1_000;
 
@@ -68,6 +70,11 @@ impl ConfigSection for JobConfig {
             broken.push(
                 "jobs.lease is shorter than 2s: a node that is busy for a moment would lose its jobs"
                     .to_owned(),
+            );
+        }
+        if self.lease > LEASE_MAX {
+            broken.push(
+                "jobs.lease is longer than 1d: the jobs of a lost node would wait for so long".to_owned(),
             );
         }
         if self.poll_interval.is_zero() {

@@ -9,6 +9,7 @@
 //! because no node could renew its leases meanwhile. The rescuer of a node that did not see the outage does
 //! not wait.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use super::signals;
 use crate::change::Hint;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
+use crate::kernel::ids::JobId;
 use crate::kernel::time::{millis, secs};
 use crate::supervise::{ChildSpec, Duty, RunReport, Schedule};
 
@@ -31,13 +33,27 @@ pub(super) struct Rescuer {
     shared: Arc<JobShared>,
     /// Until then the holders of leases that have run out may not have been able to renew them.
     not_before: Instant,
+    /// Jobs that cannot be rescued and that the log has named already.
+    reported: BTreeSet<JobId>,
 }
 
 impl Rescuer {
     pub(super) fn spec(shared: Arc<JobShared>) -> ChildSpec {
         let schedule = Schedule { jitter: JITTER, backoff: RETRY, ..Schedule::every(INTERVAL) };
-        let make = move || Self { shared: Arc::clone(&shared), not_before: Instant::now() };
+        let make = move || Self {
+            shared: Arc::clone(&shared),
+            not_before: Instant::now(),
+            reported: BTreeSet::new(),
+        };
         ChildSpec::periodic(RESCUER.id(), schedule, make).0
+    }
+
+    /// Names the jobs in the log whose row the database refuses to change. They hold up no other one.
+    fn report(&mut self, refused: BTreeMap<JobId, String>) {
+        for (job, error) in refused.iter().filter(|(job, _)| !self.reported.contains(job)) {
+            tracing::error!(%job, error, "expired job not rescued: the database refuses its row");
+        }
+        self.reported = refused.into_keys().collect();
     }
 }
 
@@ -57,8 +73,9 @@ impl Duty for Rescuer {
         self.not_before = now + lease;
         let rescued = self.shared.store.rescue().await?;
         self.not_before = now;
-        if rescued.count() > 0 {
-            metrics::counter!(signals::JOBS_RESCUED_TOTAL).increment(rescued.count() as u64);
+        let count = rescued.count() as u64;
+        if count > 0 {
+            metrics::counter!(signals::JOBS_RESCUED_TOTAL).increment(count);
             tracing::warn!(
                 retried = rescued.retried,
                 returned = rescued.returned,
@@ -66,7 +83,8 @@ impl Duty for Rescuer {
                 "expired job leases rescued"
             );
         }
-        let report = RunReport::handled(rescued.count() as u64);
+        self.report(rescued.refused);
+        let report = RunReport::handled(count);
         if !rescued.queues.is_empty() {
             self.shared.hints.publish(Hint::of(rescued.queues));
         }

@@ -9,12 +9,15 @@ use tokio::sync::watch;
 use super::config::JobConfig;
 use super::leases::{ClaimedJob, LeaseTable};
 use super::messages::{AcknowledgerMessage, ClaimerMessage, ReleasedJob, WorkerMessage};
+use super::signals;
 use super::state::Transition;
 use super::store::{JobRecord, JobStore};
 use crate::app::{JobMeta, KindName};
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::{AttemptResult, Functions};
+use crate::kernel::error_chain::error_chain;
+use crate::kernel::fault::Fault;
 use crate::kernel::ids::NodeId;
 use crate::kernel::merge_slot::MergeSlot;
 use crate::supervise::Address;
@@ -81,6 +84,19 @@ impl JobShared {
             JobMeta::DEFAULT.backoff,
             0.0,
         );
+        self.acknowledge(ReleasedJob { job, transition });
+    }
+
+    /// Ends a job whose begin the database refused: it has failed, with the refusal as its reason.
+    pub(super) fn set_aside(&self, job: ClaimedJob, refusal: &Fault) {
+        signals::set_aside();
+        tracing::error!(
+            job = %job.record.id,
+            handler = %job.record.name,
+            error = error_chain(refusal),
+            "begin refused by the database; the job is completed as failed"
+        );
+        let transition = Transition::begin_refused(refusal);
         self.acknowledge(ReleasedJob { job, transition });
     }
 

@@ -7,6 +7,8 @@ use crate::app::job::JobStatus;
 pub const JOB_ATTEMPTS_TOTAL: &str = "forge_job_attempts_total";
 /// Counter: results that were refused, because their claim no longer held the job.
 pub const JOBS_REFUSED_TOTAL: &str = "forge_jobs_refused_total";
+/// Counter: results and begins that the database refused to write, and that were set aside.
+pub const JOBS_SET_ASIDE_TOTAL: &str = "forge_jobs_set_aside_total";
 /// Counter: jobs that were taken from their node because their lease had expired.
 pub const JOBS_RESCUED_TOTAL: &str = "forge_jobs_rescued_total";
 /// Gauge: jobs that this node holds: claimed, running, or with a result that is not written yet.
@@ -24,4 +26,9 @@ pub const JOB_WAIT_SECONDS: &str = "forge_job_wait_seconds";
 pub(super) fn attempt_ended(handler: &str, status: JobStatus) {
     metrics::counter!(JOB_ATTEMPTS_TOTAL, "handler" => handler.to_owned(), "status" => status.as_str())
         .increment(1);
+}
+
+/// Counts a result or a begin that the database refused to write.
+pub(super) fn set_aside() {
+    metrics::counter!(JOBS_SET_ASIDE_TOTAL).increment(1);
 }

@@ -6,7 +6,8 @@ use crate::app::job::{JobStatus, RetryBackoff};
 use crate::function::AttemptResult;
 use crate::kernel::error_chain::{error_causes, error_chain};
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::limits::CAUSE_BYTES_MAX;
+use crate::kernel::limits::{CAUSE_BYTES_MAX, JOB_DELAY_MAX};
+use crate::kernel::storable::{in_ascii, without_nul};
 
 /// What is written about a job when an attempt has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,14 +51,58 @@ impl Transition {
         }
     }
 
+    /// What is written when the database refuses this result for `refusal`.
+    pub(super) fn rewritten(&self, rewrite: Rewrite, refusal: &Fault) -> Self {
+        match rewrite {
+            Rewrite::InAscii => Self { error: self.error.as_deref().map(in_ascii), ..self.clone() },
+            Rewrite::AsFailed => {
+                let error = self.error.as_deref().map(|error| format!("; {error}")).unwrap_or_default();
+                let refused = format!("the database refused the result `{}`", self.status.as_str());
+                Self::refused(format!("{refused}: {}{error}", cause_of(refusal)))
+            }
+        }
+    }
+
+    /// The end of a job whose begin the database refuses for `refusal`.
+    pub(super) fn begin_refused(refusal: &Fault) -> Self {
+        Self::refused(format!("the database refused the begin of an attempt: {}", cause_of(refusal)))
+    }
+
+    fn refused(reason: String) -> Self {
+        Self { status: JobStatus::Failed, error: Some(shorten(&in_ascii(&reason))), ..Self::COMPLETED }
+    }
+
     /// The job waits for `delay`, as if this attempt had not been.
-    const fn wait(delay: Duration) -> Self {
-        Self { status: JobStatus::Pending, delay, refunds_attempt: true, error: None }
+    fn wait(delay: Duration) -> Self {
+        Self {
+            status: JobStatus::Pending,
+            delay: delay.min(JOB_DELAY_MAX),
+            refunds_attempt: true,
+            error: None,
+        }
     }
 
     fn failure(status: JobStatus, fault: &Fault) -> Self {
         Self { status, error: Some(error_text(fault)), ..Self::COMPLETED }
     }
+}
+
+/// How a result is written that the database has refused, in the order in which it is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rewrite {
+    /// With the error text in ASCII: the encoding of the database may lack a character of the text.
+    InAscii,
+    /// As a failure of the job, with the refusal and the refused result as its reason.
+    AsFailed,
+}
+
+impl Rewrite {
+    pub(super) const ALL: [Self; 2] = [Self::InAscii, Self::AsFailed];
+}
+
+/// The database's own words, where the fault has them.
+fn cause_of(fault: &Fault) -> String {
+    error_causes(fault).unwrap_or_else(|| fault.to_string())
 }
 
 /// The fault with its causes, as an operator reads it, without characters that Postgres cannot store.
@@ -67,11 +112,13 @@ fn error_text(fault: &Fault) -> String {
         Some(causes) if fault.code() == Code::Internal => format!("{}: {causes}", fault.code()),
         Some(_) | None => error_chain(fault),
     };
-    let text = text.replace('\0', "\u{fffd}");
-    match text.char_indices().find(|(at, c)| at + c.len_utf8() > CAUSE_BYTES_MAX) {
-        Some((end, _)) => text[..end].to_owned(),
-        None => text,
-    }
+    shorten(&without_nul(&text))
+}
+
+/// The beginning of `text`, as long as an error is kept.
+fn shorten(text: &str) -> String {
+    let end = text.char_indices().find(|(at, c)| at + c.len_utf8() > CAUSE_BYTES_MAX);
+    text[..end.map_or(text.len(), |(end, _)| end)].to_owned()
 }
 
 /// True for a job whose row is in the history, where nothing happens to it by itself.

@@ -1,7 +1,7 @@
 //! The statements of the job subsystem's actors. Every write about a claimed job names its claim, and returns
 //! the jobs that it changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,9 @@ use super::state::{Transition, is_finished};
 use crate::app::JobStatus;
 use crate::db::database::Database;
 use crate::db::handle::Db;
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::Fault;
+use crate::kernel::halving::{RefusedRow, write_by_halves};
 use crate::kernel::ids::{JobId, NodeId};
 use crate::kernel::trace::TraceContext;
 
@@ -93,6 +95,8 @@ pub struct Rescued {
     pub returned: usize,
     /// How many jobs had no attempt left, and became dead letters.
     pub dead: usize,
+    /// Jobs whose row the database refuses to change, and why.
+    pub refused: BTreeMap<JobId, String>,
 }
 
 impl Rescued {
@@ -113,6 +117,17 @@ pub struct QueueCount {
     pub status: JobStatus,
     /// How many.
     pub rows: i64,
+}
+
+/// What is to be written about a job.
+pub(super) type JobResult<'a> = (&'a JobRecord, &'a Transition);
+
+/// What became of the results of a batch.
+pub(super) struct WrittenResults {
+    /// The jobs whose claim still held.
+    pub(super) accepted: HashSet<JobId>,
+    /// The jobs whose result the database refused, and why.
+    pub(super) refused: HashMap<JobId, Fault>,
 }
 
 /// The tables of jobs. Cheap to clone.
@@ -194,18 +209,21 @@ impl JobStore {
         })
     }
 
-    /// Writes the results of attempts. Returns the jobs whose result was accepted; the other attempts have
-    /// lost their jobs.
-    pub(super) async fn write_results<'a>(
-        &self,
-        results: impl Iterator<Item = (&'a JobRecord, &'a Transition)> + Clone,
-    ) -> Result<Vec<JobId>, Fault> {
+    /// Writes the results of attempts. A result that is neither accepted nor refused is of an attempt that has
+    /// lost its job.
+    pub(super) async fn write_results(&self, results: &[JobResult<'_>]) -> Result<WrittenResults, Fault> {
         let db = self.database.writer();
-        let finished = results.clone().filter(|(_, transition)| is_finished(transition.status));
-        let mut accepted = finish(&db, finished).await?;
-        let waiting = results.filter(|(_, transition)| !is_finished(transition.status));
-        accepted.extend(return_to_queue(&db, waiting).await?);
-        Ok(accepted)
+        let is_end = |(_, transition): &JobResult<'_>| is_finished(transition.status);
+        let (finished, waiting): (Vec<_>, Vec<_>) = results.iter().copied().partition(is_end);
+        let ends =
+            write_by_halves(finished.len(), |part| finish(&db, finished[part].iter().copied())).await?;
+        let returns =
+            write_by_halves(waiting.len(), |part| return_to_queue(&db, waiting[part].iter().copied()))
+                .await?;
+        Ok(WrittenResults {
+            accepted: ends.written.into_iter().chain(returns.written).flatten().collect(),
+            refused: refusals(&finished, ends.refused).chain(refusals(&waiting, returns.refused)).collect(),
+        })
     }
 
     /// Renews the leases of these claims. Returns the jobs whose claim still holds.
@@ -223,9 +241,35 @@ impl JobStore {
     /// Returns jobs whose lease has run out to their queues; those that lost their last attempt become dead
     /// letters.
     pub async fn rescue(&self) -> Result<Rescued, Fault> {
+        match self.rescue_those(None).await {
+            Err(fault) if fault.blames_row() => self.rescue_by_halves().await,
+            rescued => rescued,
+        }
+    }
+
+    /// Rescues the jobs whose row the database accepts.
+    async fn rescue_by_halves(&self) -> Result<Rescued, Fault> {
+        let list = sqlx::query_scalar(include_str!("sql/list_expired_jobs.sql")).bind(RESCUE_MAX);
+        let expired: Vec<JobId> = list.fetch_all(&self.database.writer()).await?;
+        let batch = write_by_halves(expired.len(), |part| self.rescue_those(Some(&expired[part]))).await?;
+        let mut all = Rescued::default();
+        for rescued in batch.written {
+            all.queues.extend(rescued.queues);
+            all.retried += rescued.retried;
+            all.returned += rescued.returned;
+            all.dead += rescued.dead;
+        }
+        let refusal = |RefusedRow { row, fault }| (expired[row], error_chain(&fault));
+        all.refused = batch.refused.into_iter().map(refusal).collect();
+        Ok(all)
+    }
+
+    /// Rescues those of these jobs whose lease has run out, or all such jobs.
+    async fn rescue_those(&self, jobs: Option<&[JobId]>) -> Result<Rescued, Fault> {
         let rescue = sqlx::query(include_str!("sql/rescue_jobs.sql"))
             .bind(RESCUE_MAX)
-            .bind(RESCUE_SPREAD.as_secs_f64());
+            .bind(RESCUE_SPREAD.as_secs_f64())
+            .bind(jobs.map(<[JobId]>::to_vec));
         let row = rescue.fetch_one(&self.database.writer()).await?;
         let count = |column| row.try_get(column).map(|count: i64| usize::try_from(count).unwrap_or_default());
         Ok(Rescued {
@@ -233,6 +277,7 @@ impl JobStore {
             retried: count("retried")?,
             returned: count("returned")?,
             dead: count("dead")?,
+            refused: BTreeMap::new(),
         })
     }
 
@@ -271,7 +316,7 @@ impl JobStore {
 /// Moves finished jobs into the history. Returns those whose claim still held.
 pub(super) async fn finish<'a>(
     db: &Db,
-    results: impl Iterator<Item = (&'a JobRecord, &'a Transition)>,
+    results: impl Iterator<Item = JobResult<'a>>,
 ) -> Result<Vec<JobId>, Fault> {
     let mut columns = ResultColumns::default();
     for (record, transition) in results {
@@ -291,10 +336,15 @@ pub(super) async fn finish<'a>(
         .await?)
 }
 
+/// The jobs whose results were refused.
+fn refusals(results: &[JobResult<'_>], refused: Vec<RefusedRow>) -> impl Iterator<Item = (JobId, Fault)> {
+    refused.into_iter().map(move |RefusedRow { row, fault }| (results[row].0.id, fault))
+}
+
 /// Lets jobs wait in their queues again. Returns those whose claim still held.
 async fn return_to_queue<'a>(
     db: &Db,
-    results: impl Iterator<Item = (&'a JobRecord, &'a Transition)>,
+    results: impl Iterator<Item = JobResult<'a>>,
 ) -> Result<Vec<JobId>, Fault> {
     let mut columns = ResultColumns::default();
     let mut delays = Vec::new();

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use super::config::JobConfig;
 use super::leases::LeaseTable;
 use super::planner::{ClaimPlanner, ClaimStep};
-use super::state::{STATUS_CHANGES, Transition, is_finished};
+use super::state::{Rewrite, STATUS_CHANGES, Transition, is_finished};
 use super::store::{BegunAttempt, JobRecord};
 use crate::app::job::{JobStatus, RetryBackoff};
 use crate::function::AttemptResult;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
+use crate::kernel::limits::{CAUSE_BYTES_MAX, JOB_DELAY_MAX};
 use crate::kernel::time::{hours, millis, secs};
 use crate::subsystem::ConfigSection;
 
@@ -104,6 +105,42 @@ fn waits_grow_up_to_their_maximum_and_are_drawn() {
     check(exponential, u32::MAX, hours(1));
     let spread: BTreeSet<_> = (0..10).map(|random| exponential.delay(4, f64::from(random) / 10.0)).collect();
     assert_eq!(spread.len(), 10, "jobs that failed together come back one by one");
+}
+
+#[test]
+fn no_wait_is_longer_than_the_database_can_add() {
+    let snoozed = Transition::after(&AttemptResult::Snoozed(Duration::MAX), 1, 3, BACKOFF, 0.0);
+    assert_eq!(snoozed.delay, JOB_DELAY_MAX);
+    let (max, base) = (Duration::MAX, Duration::MAX);
+    for backoff in [
+        RetryBackoff::Fixed(max),
+        RetryBackoff::Linear { step: base, max },
+        RetryBackoff::Exponential { base, max },
+    ] {
+        assert_eq!(backoff.delay(3, 1.0), JOB_DELAY_MAX, "{backoff:?}");
+    }
+}
+
+#[test]
+fn a_refused_result_is_rewritten_and_names_the_refusal() {
+    let refusal = Fault::new(Code::BadRequest, "refused").because("no such character");
+    let failed = Fault::new(Code::Conflict, "broke \u{2713}\0");
+    let retry = Transition::after(&AttemptResult::HandlerError(failed), 1, 3, BACKOFF, 1.0);
+    let ascii = retry.rewritten(Rewrite::InAscii, &refusal);
+    assert_eq!((ascii.status, ascii.delay), (JobStatus::Retry, secs(1)), "it is tried again all the same");
+    assert_eq!(ascii.error.as_deref(), Some("CONFLICT: broke \\u{2713}\\u{fffd}"));
+    let failed = retry.rewritten(Rewrite::AsFailed, &refusal);
+    let error = failed.error.expect("a failure has a reason");
+    assert_eq!((failed.status, failed.delay), (JobStatus::Failed, Duration::ZERO));
+    assert!(error.is_ascii() && error.contains("`retry`: no such character; CONFLICT: broke"), "{error}");
+    let completed = Transition::COMPLETED.rewritten(Rewrite::AsFailed, &refusal);
+    assert_eq!(
+        completed.error.as_deref(),
+        Some("the database refused the result `completed`: no such character")
+    );
+    let long = Fault::new(Code::BadRequest, "refused").because("\u{2713}".repeat(CAUSE_BYTES_MAX));
+    let error = Transition::begin_refused(&long).error.expect("a failure has a reason");
+    assert!(error.is_ascii() && error.len() <= CAUSE_BYTES_MAX);
 }
 
 #[test]
@@ -315,6 +352,7 @@ fn a_configuration_that_could_not_run_jobs_is_refused() {
     check(&|config| config.concurrency = 0, "jobs.concurrency");
     check(&|config| config.concurrency = 1_001, "jobs.concurrency");
     check(&|config| config.lease = millis(1_999), "jobs.lease");
+    check(&|config| config.lease = hours(25), "jobs.lease");
     check(&|config| config.poll_interval = millis(0), "jobs.poll_interval");
     check(&|config| config.retention = hours(24 * 36_501), "jobs.retention");
 }

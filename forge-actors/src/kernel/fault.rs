@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::sqlstate::SqlStateClass;
+
 /// Code and HTTP status of one variant of an application's own error enum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct AppCode {
@@ -236,6 +238,18 @@ impl Fault {
     pub fn sqlstate(&self) -> Option<String> {
         let database = self.source()?.downcast_ref::<sqlx::Error>()?.as_database_error()?;
         database.code().map(Cow::into_owned)
+    }
+
+    /// True when a statement failed because of one of its rows, which the database or the driver refused: the
+    /// other rows may be written without that one.
+    pub fn blames_row(&self) -> bool {
+        match self.source().and_then(|source| source.downcast_ref::<sqlx::Error>()) {
+            Some(sqlx::Error::Encode(_)) => true,
+            Some(sqlx::Error::Database(database)) => {
+                database.code().is_some_and(|state| SqlStateClass::blames_row(&state))
+            }
+            _ => false,
+        }
     }
 }
 

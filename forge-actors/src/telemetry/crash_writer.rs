@@ -1,7 +1,10 @@
 //! Writes the crashes of the journal to `forge_crashes`.
 //!
 //! Each run takes the crashes that are new since the last one, merges equal crashes into one row with a
-//! count, and appends the rows: a handler that panics ten thousand times a minute makes sixty rows.
+//! count, and appends the rows: a handler that panics ten thousand times a minute makes sixty rows. Of a row that
+//! the database refuses, which its encoding may do, the texts are written in ASCII and without the backtrace; a
+//! row that is refused even then is logged and counted as lost. When the database fails while a batch with such
+//! a row is being written, rows of that batch may be there twice.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,8 +14,11 @@ use super::signals;
 use super::store::{self, CrashRow};
 use crate::db::database::Database;
 use crate::kernel::backoff::Backoff;
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::Fault;
+use crate::kernel::halving::{RefusedRow, write_by_halves};
 use crate::kernel::ids::NodeId;
+use crate::kernel::storable::without_nul;
 use crate::kernel::time::secs;
 use crate::supervise::{Crash, Duty, RunReport, Schedule, Tree};
 
@@ -29,20 +35,47 @@ pub(super) struct WriteCrashes {
 }
 
 impl WriteCrashes {
-    async fn write_new(&self) -> sqlx::Result<u64> {
+    async fn write_new(&self) -> Result<u64, Fault> {
         let new = self.tree.journal().crashes_since(self.written.load(Ordering::Relaxed));
         let Some(last) = new.entries.last().map(|crash| crash.seq) else { return Ok(0) };
         if !self.database.state().borrow().is_up() {
             return Ok(0);
         }
         let count = new.entries.len() as u64;
-        store::insert_crashes(&self.database.writer(), self.node, &merge_equal(new.entries)).await?;
+        self.write(merge_equal(new.entries)).await?;
         self.written.store(last, Ordering::Relaxed);
         if new.lost > 0 {
             signals::crashes_lost(new.lost);
             tracing::warn!(lost = new.lost, "the crash journal dropped crashes before they were written");
         }
         Ok(count)
+    }
+
+    async fn write(&self, rows: Vec<CrashRow>) -> Result<(), Fault> {
+        let refused = self.insert(&rows).await?;
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let plain: Vec<CrashRow> =
+            refused.iter().map(|RefusedRow { row, fault }| rows[*row].plain(fault)).collect();
+        for RefusedRow { row, fault } in self.insert(&plain).await? {
+            signals::crashes_lost(plain[row].occurrences.unsigned_abs().into());
+            tracing::error!(
+                path = plain[row].crash.path,
+                cause = plain[row].cause,
+                error = error_chain(&fault),
+                "crash refused by the database: it is not recorded"
+            );
+        }
+        Ok(())
+    }
+
+    /// Appends rows; returns those that the database refused.
+    async fn insert(&self, rows: &[CrashRow]) -> Result<Vec<RefusedRow>, Fault> {
+        let db = self.database.writer();
+        let batch =
+            write_by_halves(rows.len(), |part| store::insert_crashes(&db, self.node, &rows[part])).await?;
+        Ok(batch.refused)
     }
 }
 
@@ -55,20 +88,20 @@ impl Duty for WriteCrashes {
     }
 
     async fn finish(&mut self) {
-        if let Err(error) = self.write_new().await {
-            tracing::warn!(%error, "the last crashes were not written to the database");
+        if let Err(fault) = self.write_new().await {
+            tracing::warn!(?fault, "the last crashes were not written to the database");
         }
     }
 }
 
-/// Merges crashes with the same path, message and cause. NUL is replaced, because Postgres cannot store it.
+/// Merges crashes with the same path, message and cause.
 pub(super) fn merge_equal(crashes: Vec<Crash>) -> Vec<CrashRow> {
     let mut rows: Vec<CrashRow> = Vec::new();
     let mut index = HashMap::new();
     for crash in crashes {
         let location =
             crash.location.as_ref().map(|location| format!(" (at {location})")).unwrap_or_default();
-        let cause = format!("{}{location}", crash.cause.replace('\0', "\u{fffd}"));
+        let cause = without_nul(&format!("{}{location}", crash.cause));
         let row = *index.entry((crash.path.clone(), crash.message, cause.clone())).or_insert(rows.len());
         match rows.get_mut(row) {
             Some(row) => {

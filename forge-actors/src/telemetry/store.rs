@@ -6,7 +6,10 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use crate::db::handle::Db;
+use crate::kernel::error_chain::error_causes;
+use crate::kernel::fault::Fault;
 use crate::kernel::ids::NodeId;
+use crate::kernel::storable::in_ascii;
 use crate::kernel::time::Timestamp;
 use crate::supervise::Crash;
 
@@ -19,6 +22,20 @@ pub(super) struct CrashRow {
     pub(super) crash: Crash,
     pub(super) cause: String,
     pub(super) occurrences: i32,
+}
+
+impl CrashRow {
+    /// The row that is written in the place of this one, which the database refused for `refusal`: in ASCII,
+    /// and without the backtrace.
+    pub(super) fn plain(&self, refusal: &Fault) -> Self {
+        let refusal = error_causes(refusal).unwrap_or_else(|| refusal.to_string());
+        let cause = format!("{} (not as it was, which the database refused: {refusal})", self.cause);
+        Self {
+            crash: Crash { path: in_ascii(&self.crash.path), backtrace: None, ..self.crash.clone() },
+            cause: in_ascii(&cause),
+            occurrences: self.occurrences,
+        }
+    }
 }
 
 /// Equal crashes of about one second, as they are recorded.
@@ -85,7 +102,7 @@ pub async fn count_crashes(db: &Db) -> sqlx::Result<u32> {
 }
 
 /// Appends the crashes of a node.
-pub(super) async fn insert_crashes(db: &Db, node: NodeId, rows: &[CrashRow]) -> sqlx::Result<()> {
+pub(super) async fn insert_crashes(db: &Db, node: NodeId, rows: &[CrashRow]) -> Result<(), Fault> {
     let texts = |text: fn(&CrashRow) -> &str| rows.iter().map(text).collect::<Vec<_>>();
     let options = |text: fn(&CrashRow) -> Option<&str>| rows.iter().map(text).collect::<Vec<_>>();
     let restarts = rows.iter().map(|row| i32::try_from(row.crash.restarts).unwrap_or(i32::MAX));

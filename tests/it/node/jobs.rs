@@ -22,9 +22,9 @@ const BATCH: i64 = 200;
 /// By how much a batch may take longer than the one that was measured: the machine may be busy.
 const MARGIN: Duration = Duration::from_secs(1);
 /// The time limit for many jobs on a busy machine.
-const LONG: Duration = Duration::from_secs(120);
+pub(super) const LONG: Duration = Duration::from_secs(120);
 
-fn worker_on(database: &Database, jobs: &str) -> NodeBuilder {
+pub(super) fn worker_on(database: &Database, jobs: &str) -> NodeBuilder {
     probe_on(database).file("forge.toml", format!("{}\n[jobs]\n{jobs}\n", probe::CONFIG))
 }
 
@@ -43,7 +43,7 @@ async fn enqueue_one(client: &Client, kind: &str, key: &str) -> String {
 
 /// A statement that inserts `count` rows of a job as a dispatch does. `argument` makes the only argument,
 /// from the number `n` of the row.
-fn insert(name: &str, argument: &str, count: u32, attempts_max: u32, priority: u32) -> String {
+pub(super) fn insert(name: &str, argument: &str, count: u32, attempts_max: u32, priority: u32) -> String {
     format!(
         "insert into forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
          select gen_random_uuid(), '{name}', 'work', {priority}, {attempts_max}, true, now(), json_build_object({argument})
@@ -67,12 +67,12 @@ async fn history(database: &Database) -> String {
     database.value(sql).await
 }
 
-async fn await_history(database: &Database, expected: &str, limit: Duration) {
+pub(super) async fn await_history(database: &Database, expected: &str, limit: Duration) {
     let reached = || async { (history(database).await == expected).then_some(()) };
     until(&format!("the history is `{expected}`"), limit, reached).await;
 }
 
-async fn nothing_is_left(database: &Database) {
+pub(super) async fn nothing_is_left(database: &Database) {
     assert_eq!(database.value::<i64>("select count(*) from forge_jobs").await, 0, "jobs are left");
 }
 

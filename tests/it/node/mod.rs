@@ -23,6 +23,7 @@ mod namespaces;
 mod outage;
 mod panics;
 mod peers;
+mod poison;
 mod quickstart;
 mod refusals;
 mod scaffold;

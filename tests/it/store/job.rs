@@ -404,6 +404,31 @@ async fn a_lost_node_spends_the_attempts_that_it_began_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_cannot_be_rescued_holds_up_no_other() {
+    let bench = Bench::open().await;
+    let mut jobs = Vec::new();
+    for _ in 0..5 {
+        jobs.push(bench.put(JobStatus::Running).await);
+    }
+    // One is in its last attempt, and its row is in the history already.
+    bench.run(&format!("UPDATE forge_jobs SET attempt = 3, claim = 3 WHERE id = '{}'", jobs[2])).await;
+    bench
+        .run(&format!(
+            "INSERT INTO forge_job_history (id, name, queue, priority, status, attempt, attempts_max, claim, args, created_at)
+             VALUES ('{}', 'mail.send', 'mail', 50, 'completed', 1, 3, 1, '{{}}', now())",
+            jobs[2]
+        ))
+        .await;
+    for round in 1..=2 {
+        let rescued = bench.lose_nodes().await;
+        assert_eq!((rescued.retried, rescued.dead), (if round == 1 { 4 } else { 0 }, 0));
+        assert_eq!(rescued.refused.keys().collect::<Vec<_>>(), [&jobs[2]]);
+        assert!(rescued.refused[&jobs[2]].contains("forge_job_history_pkey"), "{:?}", rescued.refused);
+    }
+    bench.scratch.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn jobs_that_were_lost_together_do_not_come_back_together_for_ever() {
     let bench = Bench::open().await;
     for _ in 0..50 {

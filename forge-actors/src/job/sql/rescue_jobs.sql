@@ -1,5 +1,5 @@
--- Called by job/store.rs for the rescuer, on every node: $1 how many at most, $2 seconds of spread. Reads the
--- whole index forge_jobs_held, which holds the claimed and running jobs. Locks the rows whose lease has run
+-- Called by job/store.rs for the rescuer, on every node: $1 how many at most, $2 seconds of spread, $3 the jobs
+-- to choose from, or null for all. Reads the whole index forge_jobs_held, which holds the claimed and running jobs. Locks the rows whose lease has run
 -- out, and skips rows that are being written; a second rescuer finds them changed.
 -- A job that had not begun waits as before. A job that had begun runs again at once the first time, and after
 -- each further loss at a random moment that is farther off: one of the jobs that were lost together may have
@@ -8,7 +8,7 @@ WITH expired AS (
     SELECT id, status = 'running' AS begun, attempt >= attempts_max AS spent,
            CASE WHEN status = 'running' THEN random() * least(attempt - 1, 10) * $2 ELSE 0 END AS delay
     FROM forge_jobs
-    WHERE node_id IS NOT NULL AND lease_until < now()
+    WHERE node_id IS NOT NULL AND lease_until < now() AND ($3::uuid[] IS NULL OR id = ANY ($3))
     ORDER BY id
     LIMIT $1
     FOR UPDATE SKIP LOCKED

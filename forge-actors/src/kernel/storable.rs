@@ -1,0 +1,20 @@
+//! Texts that a database can store.
+
+/// `text` with NUL replaced, which Postgres stores in no text.
+pub fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// `text` in the characters that every encoding of a database has; other ones are escaped: `\u{2713}`.
+///
+/// ```
+/// # use forge_actors::kernel::storable::in_ascii;
+/// assert_eq!(in_ascii("done \u{2713}\0\n"), "done \\u{2713}\\u{0}\n");
+/// ```
+pub fn in_ascii(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() && c != '\0' { escaped.push(c) } else { escaped.extend(c.escape_unicode()) }
+    }
+    escaped
+}
