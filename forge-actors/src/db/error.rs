@@ -10,6 +10,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::kernel::diagnose::{Diagnose, FailureKind};
+use crate::kernel::sqlstate::SqlStateClass;
 use crate::kernel::time::format_duration;
 
 /// The oldest major version of Postgres that Forge supports.
@@ -208,20 +209,21 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-/// True when a prepared statement of the session no longer fits the schema, because a migration ran
-/// meanwhile. The statement did not run; a new session would run it.
+/// True when what the session remembers no longer fits the schema, because a migration ran meanwhile: a
+/// prepared statement, or the number of a type that was dropped and made again. The statement did not run; a
+/// new session would run it.
 pub fn is_stale(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(database) = error else { return false };
+    let routine = || database.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine);
     match database.code().as_deref() {
-        // feature_not_supported has many causes. The routine's name identifies this one, whatever language
-        // the server's messages have.
-        Some("0A000") => {
-            database.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine)
-                == Some("RevalidateCachedQuery")
-        }
-        // invalid_sql_statement_name: the prepared statement is gone.
-        Some("26000") => true,
-        _ => false,
+        // feature_not_supported and undefined_object have many causes. The routine's name identifies these,
+        // whatever language the server's messages have.
+        Some("0A000") => routine() == Some("RevalidateCachedQuery"),
+        Some("42704") => routine() == Some("lookup_type_cache"),
+        // internal_error: such messages are never translated.
+        Some("XX000") => database.message().starts_with("cache lookup failed for type "),
+        Some(state) => SqlStateClass::of(state) == SqlStateClass::StaleSession,
+        None => false,
     }
 }
 

@@ -339,12 +339,12 @@ fn in_transaction(session: Option<&mut PooledSession>) -> sqlx::Result<&mut Sess
 }
 
 fn ended() -> sqlx::Error {
-    sqlx::Error::Protocol(
+    sqlx::Error::InvalidArgument(
         "a statement was sent after its call had ended; the context of a call must not outlive it".into(),
     )
 }
 
-/// An `Io` error, because the client may try again; `Protocol` would say that it must not.
+/// An `Io` error, because the client may try again; the others here are bugs of the call.
 fn broken() -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(
         io::ErrorKind::ConnectionAborted,
@@ -353,19 +353,21 @@ fn broken() -> sqlx::Error {
 }
 
 fn cut_off() -> sqlx::Error {
-    sqlx::Error::Protocol(
+    sqlx::Error::InvalidArgument(
         "a statement was abandoned half-way (its future was dropped); the transaction can only be rolled back"
             .into(),
     )
 }
 
 fn failed_before() -> sqlx::Error {
-    sqlx::Error::Protocol("a statement failed before and its error was ignored; the call cannot go on".into())
+    sqlx::Error::InvalidArgument(
+        "a statement failed before and its error was ignored; the call cannot go on".into(),
+    )
 }
 
 /// The error of a frame that was to be kept although one of its statements had failed.
 pub(super) fn ignored_failure() -> sqlx::Error {
-    sqlx::Error::Protocol(
+    sqlx::Error::InvalidArgument(
         "a statement failed and its error was ignored; what the call did was rolled back".into(),
     )
 }

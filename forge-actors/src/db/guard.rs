@@ -43,7 +43,7 @@ pub(super) enum Forbidden {
 
 impl Forbidden {
     pub(super) fn into_error(self) -> sqlx::Error {
-        sqlx::Error::Protocol(format!("the statement was not sent: {}", self.advice()))
+        sqlx::Error::InvalidArgument(format!("the statement was not sent: {}", self.advice()))
     }
 
     fn advice(self) -> &'static str {

@@ -288,7 +288,7 @@ impl<'c> Executor<'c> for &'c Db {
                     }
                     pooled.session().finish_request(&result, Activity::Idle);
                     if let Err(error) = result {
-                        next = retry.take().filter(|_| is_broken(&error));
+                        next = retry.take().filter(|_| is_broken(&error) || is_stale(&error));
                         if next.is_none() {
                             Err(error)?;
                         }

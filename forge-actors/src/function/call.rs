@@ -31,6 +31,7 @@ use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::kernel::limits;
+use crate::kernel::sqlstate::SqlStateClass;
 use crate::kernel::time::format_duration;
 use crate::subsystem::ActorPath;
 use crate::supervise::{Crash, Panic, catch_unwind};
@@ -446,6 +447,6 @@ async fn end(tx: Transaction, ended: HandlerResult) -> Result<(Bytes, Receipt), 
 /// True when the same call may succeed the next time, on another session: after a serialization failure, a
 /// deadlock, or a schema that changed under a prepared statement.
 fn may_succeed_again(fault: &Fault) -> bool {
-    matches!(fault.sqlstate().as_deref(), Some("40001" | "40P01"))
+    fault.sqlstate().is_some_and(|state| SqlStateClass::of(&state) == SqlStateClass::LostRace)
         || fault.source().and_then(|source| source.downcast_ref()).is_some_and(is_stale)
 }

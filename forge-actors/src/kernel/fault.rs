@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::sqlstate::SqlStateClass;
+use super::sqlstate::{ReadOnlyServer, SqlStateClass};
 
 /// Code and HTTP status of one variant of an application's own error enum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -284,36 +284,53 @@ impl From<Infallible> for Fault {
 }
 
 impl From<sqlx::Error> for Fault {
-    /// A connection failure is `UNAVAILABLE`, a statement that was cut by its time limit is `TIMEOUT`, a
-    /// violated unique key or a lost race is `CONFLICT`; every other error is a bug.
+    /// An error of Postgres means what [`SqlStateClass`] says. A broken connection is `UNAVAILABLE`, a full
+    /// pool `OVERLOADED`; every other error of the driver is a bug.
     fn from(error: sqlx::Error) -> Self {
-        let (code, message, retry) = match &error {
-            sqlx::Error::PoolTimedOut => (Code::Overloaded, "all database connections are busy", true),
+        let fault = match &error {
+            sqlx::Error::PoolTimedOut => again(Code::Overloaded, "all database connections are busy"),
+            sqlx::Error::Io(io) if io.get_ref().is_some_and(|inner| inner.is::<ReadOnlyServer>()) => {
+                again(Code::Unavailable, "the database takes no writes at the moment")
+            }
+            // The driver's own protocol error: the connection broke in the middle of an answer, as it does when
+            // the machine was asleep or a proxy cut it.
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
             | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => (Code::Unavailable, "the database is not reachable", true),
-            sqlx::Error::Database(database) => match database.code().as_deref() {
-                // query_canceled: only Forge's own time limits cancel statements.
-                Some("57014") => (Code::Timeout, "the call took longer than its timeout", false),
-                Some("40001" | "40P01") => (Code::Conflict, "concurrent changes collided", true),
-                Some("55P03") => (Code::Conflict, "another transaction holds a lock that was needed", true),
-                Some("23505") => (Code::Conflict, "a row with this key exists already", false),
-                // character_not_in_repertoire, untranslatable_character: the client sent a text that Postgres
-                // cannot store.
-                Some("22021" | "22P05") => {
-                    (Code::BadRequest, "a text holds a character that cannot be stored", false)
-                }
-                // operator_intervention and connection_exception: the server is going away.
-                Some(state) if state.starts_with("57P") || state.starts_with("08") => {
-                    (Code::Unavailable, "the database is not reachable", true)
-                }
-                Some("53300") => (Code::Unavailable, "the database has no free connection", true),
-                _ => return Self::internal(error),
+            | sqlx::Error::WorkerCrashed => again(Code::Unavailable, "the database is not reachable"),
+            sqlx::Error::Database(database) => match database.code().map(|state| SqlStateClass::of(&state)) {
+                Some(class) => match of_class(class) {
+                    Some(fault) => fault,
+                    None => return Self::internal(error),
+                },
+                None => return Self::internal(error),
             },
             _ => return Self::internal(error),
         };
-        let fault = Self::new(code, message).because(error);
-        if retry { fault.retry_after(Duration::from_secs(1)) } else { fault }
+        fault.because(error)
     }
+}
+
+/// The fault for an error of this class; `None` for a bug.
+fn of_class(class: SqlStateClass) -> Option<Fault> {
+    match class {
+        SqlStateClass::RefusedValue(message) => Some(Fault::new(Code::BadRequest, message)),
+        SqlStateClass::ConflictingRow(message) => Some(Fault::new(Code::Conflict, message)),
+        SqlStateClass::LostRace => Some(again(Code::Conflict, "concurrent changes collided")),
+        SqlStateClass::LockNotAvailable => {
+            Some(again(Code::Conflict, "another transaction holds a lock that was needed"))
+        }
+        SqlStateClass::TimeLimit => Some(Fault::new(Code::Timeout, "the call took longer than its timeout")),
+        SqlStateClass::ServerTrouble(message) => Some(again(Code::Unavailable, message)),
+        SqlStateClass::OutcomeUnknown => {
+            Some(Fault::new(Code::OutcomeUnknown, "the database does not know whether the change was made"))
+        }
+        SqlStateClass::ReadOnlySession | SqlStateClass::StaleSession | SqlStateClass::Bug => None,
+    }
+}
+
+/// A fault after which the client may try again in a second.
+fn again(code: Code, message: &'static str) -> Fault {
+    Fault::new(code, message).retry_after(Duration::from_secs(1))
 }

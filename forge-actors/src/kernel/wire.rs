@@ -1,12 +1,15 @@
 //! The two outputs of a fault: the part that a client reads, and the cause that only the log gets.
 
 use std::error::Error;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Instant;
 
 use serde::Serialize;
 
 use super::error_chain::error_causes;
 use super::fault::{Code, Fault};
 use super::limits::CAUSE_BYTES_MAX;
+use super::token_bucket::TokenBucket;
 
 /// The object under `error` in every answer: code, sentence and details of a fault, never its cause.
 #[derive(Serialize)]
@@ -35,9 +38,15 @@ impl Fault {
     }
 
     /// Logs the cause, which the client does not get, under the trace id, which the client gets.
+    ///
+    /// A bug is an error each time. Trouble of the database's server (a full disk, too many connections) meets
+    /// many calls at once, so that some of them are a warning. What a client provokes is for debugging.
     pub fn log_cause(&self, handler: &str, trace_id: &str) {
         if self.code() == Code::Internal {
             tracing::error!(handler, trace_id, cause = self.causes(), "call failed inside the server");
+        } else if self.code() == Code::Unavailable && self.is_from_server() && may_warn() {
+            let cause = self.causes();
+            tracing::warn!(handler, trace_id, cause, "call failed: trouble of the database's server");
         } else if self.source().is_some() {
             tracing::debug!(
                 handler,
@@ -49,10 +58,23 @@ impl Fault {
         }
     }
 
+    /// True when the server answered, with an error or with what is no answer.
+    fn is_from_server(&self) -> bool {
+        let error = self.source().and_then(|source| source.downcast_ref::<sqlx::Error>());
+        matches!(error, Some(sqlx::Error::Database(_) | sqlx::Error::Protocol(_)))
+    }
+
     /// The causes on one line. Control characters are escaped, because causes quote what clients sent.
     fn causes(&self) -> String {
         escape(&error_causes(self).unwrap_or_default(), CAUSE_BYTES_MAX)
     }
+}
+
+/// False when such a warning was logged less than a second ago.
+fn may_warn() -> bool {
+    static WARNINGS: LazyLock<Mutex<TokenBucket>> =
+        LazyLock::new(|| Mutex::new(TokenBucket::full(1, Instant::now())));
+    WARNINGS.lock().unwrap_or_else(PoisonError::into_inner).take(1, 1, Instant::now())
 }
 
 /// At most `chars_max` characters of `text`, with control characters escaped, so that it is safe to log.

@@ -26,6 +26,7 @@ use crate::db::election_session::ElectionSession;
 use crate::db::error::DatabaseError;
 use crate::kernel::diagnose::Diagnose;
 use crate::kernel::error_chain::error_chain;
+use crate::kernel::sqlstate::SqlStateClass;
 use crate::kernel::time::{minutes, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
 
@@ -35,8 +36,6 @@ const OBSTACLE_RETRY: Duration = minutes(1);
 const ROUND_MAX: Duration = secs(5);
 /// Rounds that fail in a row until the node shows that it cannot lead: two leases, when each fails at once.
 const FAILURES_SHOWN: u32 = 6;
-/// SQLSTATE of a row lock that was not granted in time.
-const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// Time for a node that stops to end its terms; after that the session is dropped, and they count as lost.
 const RESIGN_MAX: Duration = secs(2);
 
@@ -294,7 +293,8 @@ impl Elector {
 }
 
 fn waits_for_lock(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).as_deref() == Some(LOCK_NOT_AVAILABLE)
+    let state = error.as_database_error().and_then(|error| error.code());
+    state.is_some_and(|state| SqlStateClass::of(&state) == SqlStateClass::LockNotAvailable)
 }
 
 impl Actor for Elector {

@@ -4,5 +4,6 @@ mod dispatch;
 mod handlers;
 mod idempotency;
 mod limits;
+mod sqlstates;
 mod stage;
 mod transactions;

@@ -14,4 +14,5 @@ mod outage;
 mod pool;
 mod proxy;
 mod schema;
+mod sqlstates;
 mod transaction;
