@@ -80,6 +80,15 @@ impl PostgresProcess {
         .await;
     }
 
+    /// Makes the next start one of a standby, which takes no writes until it is promoted.
+    pub fn make_standby(&self) {
+        let file = self.data().join("standby.signal");
+        std::fs::write(&file, "").expect("write standby.signal");
+        if let Some(owner) = self.owner {
+            chown(&file, Some(owner.uid), Some(owner.gid)).expect("hand standby.signal over");
+        }
+    }
+
     fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }

@@ -12,12 +12,13 @@ use crate::kernel::fault::Fault;
 use crate::subsystem::DatabaseUsage;
 
 use super::config::DatabaseConfig;
-use super::error::{DatabaseError, SERVER_MAJOR_MIN};
+use super::error::{DatabaseError, SERVER_MAJOR_MIN, no_answer};
 use super::handle::Db;
 use super::live_snapshot::LiveSnapshot;
-use super::pool::{Pool, PooledSession, SessionFactory};
+use super::pool::{Pool, PoolNeed, PooledSession, SessionFactory};
+use super::session::Session;
 use super::shared::DatabaseShared;
-use super::state::DatabaseState;
+use super::state::{DatabaseState, ServerMode};
 use super::transaction::{Isolation, Transaction, TransactionOptions};
 
 /// Connections of the reactor, beside those of its lanes: one for a tick, one for the lookups beside it, one
@@ -26,6 +27,9 @@ pub const LIVE_CONNECTIONS: usize = 3;
 
 /// The setting with which sessions that serve reads begin.
 const READ_ONLY: &str = "SET default_transaction_read_only = on;";
+
+/// The setting with which sessions of the control pool begin.
+const CONTROL: &str = "SET statement_timeout = '2s';";
 
 /// The pools of one node. Cheap to clone; creating it connects to nothing.
 #[derive(Debug, Clone)]
@@ -52,7 +56,7 @@ impl Database {
         let logs_statements = tracing::enabled!(target: "sqlx::query", tracing::Level::DEBUG);
         let options = if logs_statements { options } else { options.disable_statement_logging() };
         let shared = DatabaseShared::new();
-        let pool = |name: &str, size: usize, setting: &str, fails_when_away: bool| {
+        let pool = |name: &str, size: usize, setting: &str, need: PoolNeed| {
             let factory = SessionFactory {
                 options: options.clone().application_name(&format!("forge {node} {name}")),
                 setup: setup(&config, setting),
@@ -61,16 +65,16 @@ impl Database {
                 shared: Arc::clone(&shared),
                 pending_probes: AtomicUsize::new(0),
             };
-            Pool::new(factory, size, config.acquire_timeout, fails_when_away)
+            Pool::new(factory, size, config.acquire_timeout, need)
         };
-        let write = pool("write", config.write_connections_max, "", true);
-        let read = pool("read", config.read_connections_max, READ_ONLY, true);
-        let live = pool("live", LIVE_CONNECTIONS, READ_ONLY, true);
+        let write = pool("write", config.write_connections_max, "", PoolNeed::Writes);
+        let read = pool("read", config.read_connections_max, READ_ONLY, PoolNeed::Answers);
+        let live = pool("live", LIVE_CONNECTIONS, READ_ONLY, PoolNeed::Answers);
         // A migration may run for long. `IF NOT EXISTS` sends a notice each time it finds something, which
         // sqlx would log.
         let quiet = "SET statement_timeout = 0; SET client_min_messages = warning;";
-        let locks = pool("locks", config.lock_connections_max, quiet, true);
-        let control = pool("control", config.control_connections_max, "SET statement_timeout = '2s';", false);
+        let locks = pool("locks", config.lock_connections_max, quiet, PoolNeed::Answers);
+        let control = pool("control", config.control_connections_max, CONTROL, PoolNeed::Nothing);
         let terminating = control.downgrade();
         shared.discarder.terminate_with(Box::new(move |pid| {
             let control = terminating.upgrade()?;
@@ -176,32 +180,49 @@ impl Database {
         }
     }
 
-    /// Makes one round trip through the control pool, and returns the server's major version.
+    /// Checks that a server answers which is new enough and takes writes.
     ///
     /// # Errors
-    /// When the database does not answer.
-    pub async fn ping(&self) -> sqlx::Result<u32> {
-        let mut pooled = self.0.control.acquire().await?;
-        let session = pooled.session();
-        session.ping().await?;
-        Ok(session.server_version() / 10_000)
-    }
-
-    /// [`ping`](Self::ping), with a failure classified.
-    ///
-    /// # Errors
-    /// `Permanent` for a failure that a person must mend, `Away` for one that may pass.
+    /// `Permanent` for a failure that a person must mend, the others for what may pass.
     pub async fn check(&self) -> Result<(), CheckError> {
-        match self.ping().await {
-            Ok(major) if major < SERVER_MAJOR_MIN => {
+        let asking = async {
+            let mut session = self.open_control_session().await?;
+            Ok::<_, sqlx::Error>((session.server_version() / 10_000, session.server_mode().await?))
+        };
+        match asking.await {
+            Ok((major, _)) if major < SERVER_MAJOR_MIN => {
                 Err(CheckError::Permanent(DatabaseError::TooOld { place: self.place(), major }))
             }
-            Ok(_) => Ok(()),
+            Ok((_, mode)) => match mode.obstacle() {
+                Some(obstacle) => Err(CheckError::ReadOnly(obstacle)),
+                None => Ok(()),
+            },
             Err(error) => Err(match DatabaseError::permanent(&self.place(), &error) {
                 Some(permanent) => CheckError::Permanent(permanent),
                 None => CheckError::Away(error),
             }),
         }
+    }
+
+    /// Asks the server of a session of the control pool whether it takes writes.
+    pub(super) async fn server_mode(&self) -> sqlx::Result<ServerMode> {
+        self.0.control.acquire().await?.session().server_mode().await
+    }
+
+    /// [`server_mode`](Self::server_mode) on a new connection: after a switch-over it may lead to another
+    /// server than the sessions that are open.
+    pub(super) async fn server_mode_anew(&self) -> sqlx::Result<ServerMode> {
+        self.open_control_session().await?.server_mode().await
+    }
+
+    /// A session as those of the control pool, on a connection of its own.
+    async fn open_control_session(&self) -> sqlx::Result<Session> {
+        let Pools { config, options, .. } = &*self.0;
+        let setup = setup(config, CONTROL);
+        // Generation and age matter only to pools, and this session is never pooled.
+        let opening = Session::open(options, &setup, 0, config.connection_age_max);
+        let opened = tokio::time::timeout(config.connect_timeout, opening).await;
+        opened.unwrap_or_else(|_| Err(no_answer(config.connect_timeout)))
     }
 
     /// Closes the sessions that were unused for `connection_idle_max`.
@@ -220,30 +241,41 @@ impl Database {
         }
     }
 
-    /// Publishes that the database does not answer. True when the state was `Up` before.
+    /// Publishes that the database does not answer. True when the state was another one before.
     pub(super) fn mark_away(&self, cause: &sqlx::Error) -> bool {
         self.0.shared.state.send_if_modified(|state| {
-            let changed = state.is_up();
-            if changed {
+            let is_new = !matches!(state, DatabaseState::Away { .. });
+            if is_new {
                 *state = DatabaseState::Away { since: Instant::now(), cause: cause.to_string() };
             }
-            changed
+            is_new
         })
     }
 
-    /// Publishes that the database answers. After an outage, no session from before it is lent again, and the
-    /// result is the outage's duration.
-    pub(super) fn mark_up(&self) -> Option<Duration> {
-        let mut outage = None;
+    /// Publishes that the server takes no writes, for this cause. True when the state was another one
+    /// before.
+    pub(super) fn mark_read_only(&self, cause: &'static str) -> bool {
         self.0.shared.state.send_if_modified(|state| {
-            if let DatabaseState::Away { since, .. } = state {
-                outage = Some(since.elapsed());
-                self.0.shared.end_generation();
-                *state = DatabaseState::Up;
+            let is_new = !matches!(state, DatabaseState::ReadOnly { .. });
+            if is_new {
+                *state = DatabaseState::ReadOnly { since: Instant::now(), cause };
             }
-            outage.is_some()
+            is_new
+        })
+    }
+
+    /// Publishes that the database is up. When it was not, no session from before is lent again, and the
+    /// result is the state that has ended.
+    pub(super) fn mark_up(&self) -> Option<DatabaseState> {
+        let mut ended = None;
+        self.0.shared.state.send_if_modified(|state| {
+            if !state.is_up() {
+                self.0.shared.end_generation();
+                ended = Some(std::mem::replace(state, DatabaseState::Up));
+            }
+            ended.is_some()
         });
-        outage
+        ended
     }
 
     /// Resolves when a session broke or a connection attempt failed since the last call.
@@ -267,6 +299,8 @@ pub enum CheckError {
     Permanent(DatabaseError),
     /// Waiting may help.
     Away(sqlx::Error),
+    /// The server takes no writes, for this cause. Waiting helps when another server takes its place.
+    ReadOnly(&'static str),
 }
 
 fn snapshot_options(label: &str, statement_timeout: Duration) -> TransactionOptions<'_> {

@@ -5,12 +5,13 @@
 //! for start-up, locks and the embedded database.
 
 use std::borrow::Cow;
+use std::io;
 use std::time::Duration;
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::kernel::diagnose::{Diagnose, FailureKind};
-use crate::kernel::sqlstate::SqlStateClass;
+use crate::kernel::sqlstate::{ReadOnlyServer, SqlStateClass};
 use crate::kernel::time::format_duration;
 
 /// The oldest major version of Postgres that Forge supports.
@@ -190,7 +191,7 @@ fn rounded(duration: Duration) -> String {
 /// callers have every session.
 pub(super) fn no_answer(limit: Duration) -> sqlx::Error {
     let reason = format!("no answer within {}", format_duration(limit));
-    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, reason))
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, reason))
 }
 
 /// True for a name that the resolver does not know. The standard library gives lookup failures no kind of
@@ -229,7 +230,33 @@ pub fn is_stale(error: &sqlx::Error) -> bool {
 
 /// True when a statement waited for a lock for longer than the transaction's `lock_timeout`.
 pub(super) fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(database) if database.code().as_deref() == Some("55P03"))
+    sqlstate_class(error) == Some(SqlStateClass::LockNotAvailable)
+}
+
+/// Names the cause when a write was refused in a session that may write: it is the server that takes none,
+/// and another one may be the right one by now. The error is an `Io` error, as for a server that does not
+/// answer: the session is discarded, and the caller may try again.
+pub(super) fn blame_server<T>(result: sqlx::Result<T>) -> sqlx::Result<T> {
+    match result {
+        Err(sqlx::Error::Database(database))
+            if database
+                .code()
+                .is_some_and(|state| SqlStateClass::of(&state) == SqlStateClass::ReadOnlySession) =>
+        {
+            Err(read_only_server(database.message().to_owned()))
+        }
+        other => other,
+    }
+}
+
+/// The error for a server that takes no writes.
+pub(super) fn read_only_server(reason: String) -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, ReadOnlyServer { reason }))
+}
+
+/// True for an error that [`read_only_server`] made.
+pub(super) fn is_read_only_server(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(io) if io.get_ref().is_some_and(|inner| inner.is::<ReadOnlyServer>()))
 }
 
 fn is_fatal(database: &dyn sqlx::error::DatabaseError) -> bool {

@@ -21,7 +21,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 
-use super::error::is_broken;
+use super::error::{blame_server, is_broken};
 use super::frame_state::{FrameEvent, FrameState, FrameStateCell};
 use super::guard::SessionEffect;
 use super::pool::PooledSession;
@@ -37,6 +37,8 @@ pub(super) struct Frame {
     transaction: Arc<TransactionSession>,
     parent: Option<Arc<Frame>>,
     depth: u32,
+    /// Postgres refuses every write of the frame: of a query, wherever it runs.
+    read_only: bool,
     state: Arc<FrameStateCell>,
     statement_lock: Arc<Mutex<LastNested>>,
 }
@@ -63,16 +65,27 @@ impl Frame {
     pub(super) fn root(mut session: PooledSession, read_only: bool) -> Arc<Self> {
         let pid = session.session().pid();
         let transaction = TransactionSession { pid, read_only, session: Mutex::new(Some(session)) };
-        Self::new(Arc::new(transaction), None, 0)
-    }
-
-    fn new(transaction: Arc<TransactionSession>, parent: Option<Arc<Self>>, depth: u32) -> Arc<Self> {
         let state = Arc::new(FrameStateCell::new());
-        Arc::new(Self { transaction, parent, depth, state, statement_lock: Arc::default() })
+        let transaction = Arc::new(transaction);
+        Arc::new(Self {
+            transaction,
+            parent: None,
+            depth: 0,
+            read_only,
+            state,
+            statement_lock: Arc::default(),
+        })
     }
 
-    fn nested_in(parent: &Arc<Self>) -> Arc<Self> {
-        Self::new(Arc::clone(&parent.transaction), Some(Arc::clone(parent)), parent.depth + 1)
+    fn nested_in(parent: &Arc<Self>, read_only: bool) -> Arc<Self> {
+        Arc::new(Self {
+            transaction: Arc::clone(&parent.transaction),
+            parent: Some(Arc::clone(parent)),
+            depth: parent.depth + 1,
+            read_only: parent.read_only || read_only,
+            state: Arc::new(FrameStateCell::new()),
+            statement_lock: Arc::default(),
+        })
     }
 
     pub(super) fn pid(&self) -> BackendPid {
@@ -105,7 +118,7 @@ impl Frame {
         if self.state.get() == FrameState::Failed {
             return Err(failed_before());
         }
-        let nested = Self::nested_in(self);
+        let nested = Self::nested_in(self, read_only);
         let depth = nested.depth;
         // With the second statement Postgres itself refuses writes of a query that a mutation calls.
         let sql = if read_only && !self.is_read_only() {
@@ -126,7 +139,7 @@ impl Frame {
         let mut guard = self.lock().await?;
         let rows = guard.session()?.query(AssertSqlSafe(sql), Activity::Pinned).await;
         guard.finish_statement(&rows)?;
-        let run = Self::nested_in(self);
+        let run = Self::nested_in(self, false);
         let parent_lock = guard.into_parent_lock(&run);
         Ok((run, parent_lock, rows?))
     }
@@ -162,7 +175,7 @@ impl Frame {
         let root = self.parent.as_ref().expect("a run's frame is nested in the transaction's");
         let is_stale = session.stale_generation().is_some();
         let lock_timed_out = session.take_lock_timeout();
-        EndedRun { next: Self::nested_in(root), rows, failed, is_stale, lock_timed_out }
+        EndedRun { next: Self::nested_in(root, false), rows, failed, is_stale, lock_timed_out }
     }
 
     /// Waits until a cancelled statement has ended, and records that the frame failed with it.
@@ -296,6 +309,11 @@ impl SessionGuard<'_> {
             self.frame.state.record(FrameEvent::StatementFailed);
         }
         effect
+    }
+
+    /// Names the cause of a refused write: the call, when it is a query; otherwise the server.
+    pub(super) fn explain<T>(&self, result: sqlx::Result<T>) -> sqlx::Result<T> {
+        if self.frame.read_only { result } else { blame_server(result) }
     }
 
     /// Records how a statement ended, in the session and in the frame.

@@ -23,7 +23,7 @@ use sqlx::{Either, Execute, Executor, Postgres, SqlStr};
 
 use crate::kernel::fault::Fault;
 
-use super::error::{is_broken, is_stale};
+use super::error::{blame_server, is_broken, is_stale};
 use super::frame::{Frame, ParentLock};
 use super::pool::Pool;
 use super::session::Activity;
@@ -151,6 +151,11 @@ impl Drop for NestedFrame {
     }
 }
 
+/// Names the cause of a refused write: in a pool that only reads it is the statement, otherwise the server.
+fn explain<T>(result: sqlx::Result<T>, reads_only: bool) -> sqlx::Result<T> {
+    if reads_only { result } else { blame_server(result) }
+}
+
 /// Runs `$run` with a connection and `$statement`, in the frame or on a session of the pool.
 macro_rules! send {
     ($backing:expr, $statement:expr, |$connection:ident, $query:ident| $run:expr) => {{
@@ -162,6 +167,7 @@ macro_rules! send {
                 let $query = statement;
                 let $connection = guard.session()?.start_statement(effect);
                 let result = $run.await;
+                let result = guard.explain(result);
                 guard.finish_statement(&result)?;
                 result
             }
@@ -173,7 +179,7 @@ macro_rules! send {
                 let retry = (*reads_only && pooled.was_pooled()).then(|| statement.clone());
                 let $query = statement;
                 let $connection = pooled.session().start_statement(effect);
-                let mut result = $run.await;
+                let mut result = explain($run.await, *reads_only);
                 pooled.session().finish_request(&result, Activity::Idle);
                 if let (Some($query), Err(error)) = (retry, &result)
                     && (is_broken(error) || is_stale(error))
@@ -280,7 +286,7 @@ impl<'c> Executor<'c> for &'c Db {
                                     yield item;
                                 }
                                 Err(error) => {
-                                    result = Err(error);
+                                    result = explain(Err(error), *reads_only);
                                     break;
                                 }
                             }

@@ -24,7 +24,11 @@
 //!   wherever a bare `COMMIT` would only warn.
 //! - The common path costs no extra round trip: no ping before use, no reset after it.
 //! - A database outage is a state (`Away`), not a crash: acquiring a session fails at once with
-//!   `UNAVAILABLE`, and the monitor keeps pinging.
+//!   `UNAVAILABLE`, and the monitor keeps pinging. So is a server that takes no writes (`ReadOnly`), for the
+//!   sessions that write.
+//! - A write that is refused as read-only is the mistake of a query, or the server is not the one that takes
+//!   writes; which of the two follows from whether Forge made the session or the frame read-only. In the
+//!   second case the session's whole generation ends, since such a server lets its sessions last.
 //! - A commit whose answer never came is `OUTCOME_UNKNOWN`, never "failed".
 
 pub mod advisory_lock;

@@ -1,12 +1,19 @@
-//! Pings the database, and publishes whether it answers as a [`DatabaseState`](super::state::DatabaseState).
+//! Pings the database, and publishes whether it answers and takes writes, as a
+//! [`DatabaseState`](super::state::DatabaseState).
 //!
 //! ```text
-//!   start ──answers──▶ Up ──two pings fail──▶ Away ──answers──▶ Up (older sessions are not lent again)
+//!   start ──takes writes──▶ Up ──two pings fail────▶ Away ─────┐
+//!     │                     ▲ └──takes no writes──▶ ReadOnly ──┤
+//!     │                     └──────────takes writes────────────┘  older sessions are not lent again
 //!     └─ permanent error, or start_patience is over: the start fails
 //! ```
 //!
-//! The monitor pings once a second, at once when a session broke, and up to ten times a second while the
-//! database is away. An outage is published and never a crash: a failed ping is not an error of this actor.
+//! The monitor pings once a second, at once when a session broke or was refused a write, and up to ten times
+//! a second while the database is not up. A ping asks whether the server takes writes. A standby and a server
+//! that was made read-only answer, so their sessions last; after a switch-over they lead to the wrong server.
+//! Once the state is `ReadOnly`, each ping therefore uses a new connection.
+//!
+//! An outage is published and never a crash: a failed ping is not an error of this actor.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +24,13 @@ use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Timer};
 
 use super::database::{CheckError, Database};
-use super::error::{DatabaseError, no_answer};
+use super::error::{DatabaseError, no_answer, read_only_server};
 use super::paths::MONITOR;
+use super::state::{DatabaseState, ServerMode};
 
 const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pauses between pings while the database is away.
+/// Pauses between pings while the database is not up.
 const AWAY: Backoff = Backoff::exponential(Duration::from_millis(100), Duration::from_secs(1));
 /// Pauses between connection attempts at the start.
 const STARTING: Backoff = Backoff::exponential(Duration::from_millis(200), Duration::from_secs(5));
@@ -43,7 +51,7 @@ pub struct FailedAttempt<'a> {
     pub cause: &'a sqlx::Error,
 }
 
-/// Waits until the database answers, for at most `database.start_patience`.
+/// Waits until the database answers and takes writes, for at most `database.start_patience`.
 ///
 /// # Errors
 /// At once for a failure that a person must mend, such as a refused login; after the patience for every
@@ -59,6 +67,7 @@ pub async fn wait_for(
             Ok(()) => break,
             Err(CheckError::Permanent(error)) => return Err(error),
             Err(CheckError::Away(cause)) => cause,
+            Err(CheckError::ReadOnly(cause)) => read_only_server(cause.to_owned()),
         };
         let waited = started.elapsed();
         if waited >= patience {
@@ -100,7 +109,7 @@ pub struct Monitor {
 /// State of the [`Monitor`].
 #[derive(Debug)]
 pub struct MonitorState {
-    /// Pings that failed since the last one that was answered.
+    /// Pings since the last one that found the database up.
     failures: u32,
     pings: u32,
     next: Timer,
@@ -117,30 +126,14 @@ impl Monitor {
     }
 
     async fn ping(&self, cx: &Context<MonitorMessage>, state: &mut MonitorState) {
-        let delay = match self.ping_twice().await {
-            Ok(()) => {
-                state.failures = 0;
-                if let Some(outage) = self.database.mark_up() {
-                    tracing::info!(
-                        place = self.database.place(),
-                        seconds = outage.as_secs_f64(),
-                        "database reachable again"
-                    );
-                }
-                PING_EVERY
-            }
-            Err(error) => {
-                if self.database.mark_away(&error) {
-                    tracing::warn!(
-                        place = self.database.place(),
-                        %error,
-                        "database unreachable; calls are answered with UNAVAILABLE until it answers again"
-                    );
-                }
-                let delay = AWAY.jittered(state.failures);
-                state.failures = state.failures.saturating_add(1);
-                delay
-            }
+        let pinged = self.ping_twice().await;
+        let delay = if self.publish(&pinged) {
+            state.failures = 0;
+            PING_EVERY
+        } else {
+            let delay = AWAY.jittered(state.failures);
+            state.failures = state.failures.saturating_add(1);
+            delay
         };
         state.pings = state.pings.wrapping_add(1);
         if state.pings.is_multiple_of(PRUNE_EVERY_PINGS) {
@@ -149,18 +142,63 @@ impl Monitor {
         state.next = cx.send_after(delay, MonitorMessage::Ping);
     }
 
+    /// Publishes the result of a ping, and logs what is new. True when the database is up.
+    fn publish(&self, pinged: &sqlx::Result<ServerMode>) -> bool {
+        let place = self.database.place();
+        match pinged.as_ref().map(|mode| mode.obstacle()) {
+            Ok(None) => {
+                if let Some(ended) = self.database.mark_up() {
+                    let seconds = ended.duration().as_secs_f64();
+                    match ended {
+                        DatabaseState::ReadOnly { .. } => {
+                            tracing::info!(place, seconds, "database takes writes again")
+                        }
+                        DatabaseState::Up | DatabaseState::Away { .. } => {
+                            tracing::info!(place, seconds, "database reachable again")
+                        }
+                    }
+                }
+                true
+            }
+            Ok(Some(cause)) => {
+                if self.database.mark_read_only(cause) {
+                    tracing::warn!(
+                        place,
+                        cause,
+                        "database read-only; writes are answered with UNAVAILABLE until a server takes them"
+                    );
+                }
+                false
+            }
+            Err(error) => {
+                if self.database.mark_away(error) {
+                    tracing::warn!(
+                        place,
+                        %error,
+                        "database unreachable; calls are answered with UNAVAILABLE until it answers again"
+                    );
+                }
+                false
+            }
+        }
+    }
+
     /// Pings again when the first ping fails. One broken connection is no outage, and the second ping uses a
     /// new connection.
-    async fn ping_twice(&self) -> sqlx::Result<()> {
-        if self.ping_once().await.is_ok() {
-            return Ok(());
+    async fn ping_twice(&self) -> sqlx::Result<ServerMode> {
+        if let Ok(mode) = self.ping_once().await {
+            return Ok(mode);
         }
         self.ping_once().await
     }
 
-    async fn ping_once(&self) -> sqlx::Result<()> {
-        let pinged = tokio::time::timeout(PING_TIMEOUT, self.database.ping()).await;
-        pinged.unwrap_or_else(|_| Err(no_answer(PING_TIMEOUT))).map(drop)
+    async fn ping_once(&self) -> sqlx::Result<ServerMode> {
+        let anew = matches!(&*self.database.state().borrow(), DatabaseState::ReadOnly { .. });
+        let asking = async {
+            if anew { self.database.server_mode_anew().await } else { self.database.server_mode().await }
+        };
+        let answered = tokio::time::timeout(PING_TIMEOUT, asking).await;
+        answered.unwrap_or_else(|_| Err(no_answer(PING_TIMEOUT)))
     }
 }
 
@@ -183,8 +221,8 @@ impl Actor for Monitor {
         cx.spawn("suspected outages", async move {
             loop {
                 database.outage_suspected().await;
-                // While the database is away, it is pinged often anyway. The notification is dropped when the
-                // mailbox is full, and then a ping is due already.
+                // While the database is not up, it is pinged often anyway. The notification is dropped when
+                // the mailbox is full, and then a ping is due already.
                 if database.state().borrow().is_up() {
                     address.notify(MonitorMessage::Ping);
                 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult};
 use sqlx::postgres::PgConnectOptions;
 
-use super::error::no_answer;
+use super::error::{no_answer, read_only_server};
 use super::session::{Activity, BackendPid, Session};
 use super::shared::DatabaseShared;
 use super::state::DatabaseState;
@@ -75,14 +75,23 @@ impl managed::Manager for SessionFactory {
     }
 }
 
+/// What the users of a pool need of the database. While it does not give that, acquiring fails at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PoolNeed {
+    /// Nothing: of the control pool, through which the monitor notices that the database is back.
+    Nothing,
+    /// A server that answers.
+    Answers,
+    /// A server that takes writes.
+    Writes,
+}
+
 /// A bounded set of sessions of one kind.
 #[derive(Clone)]
 pub(super) struct Pool {
     sessions: managed::Pool<SessionFactory>,
     acquire_timeout: Duration,
-    /// Acquiring fails at once while the database is away. Off for the control pool, through which the
-    /// monitor notices that the database is back.
-    fails_when_away: bool,
+    need: PoolNeed,
 }
 
 impl Pool {
@@ -90,7 +99,7 @@ impl Pool {
         factory: SessionFactory,
         size: usize,
         acquire_timeout: Duration,
-        fails_when_away: bool,
+        need: PoolNeed,
     ) -> Self {
         // Last in, first out: the few sessions in use stay warm and need no ping, the others age and are
         // closed.
@@ -98,7 +107,7 @@ impl Pool {
         Self {
             sessions: sessions.expect("deadpool only refuses timeouts without a runtime"),
             acquire_timeout,
-            fails_when_away,
+            need,
         }
     }
 
@@ -107,14 +116,7 @@ impl Pool {
     /// # Errors
     /// `PoolTimedOut` when other callers have every session; an `Io` error when the database does not answer.
     pub(super) async fn acquire(&self) -> sqlx::Result<PooledSession> {
-        if self.fails_when_away
-            && let DatabaseState::Away { cause, .. } = &*self.shared().state.borrow()
-        {
-            return Err(sqlx::Error::Io(std::io::Error::new(
-                std::io::ErrorKind::NotConnected,
-                format!("the database is away: {cause}"),
-            )));
-        }
+        self.check_need()?;
         // Pinned here and not moved into the timeout, so that this caller's own probe still counts when the
         // timeout is over.
         let mut lending = pin!(self.sessions.get());
@@ -129,6 +131,23 @@ impl Pool {
             }
         })?;
         Ok(PooledSession { session: Some(session), shared: Arc::clone(self.shared()) })
+    }
+
+    fn check_need(&self) -> sqlx::Result<()> {
+        match (self.need, &*self.shared().state.borrow()) {
+            (PoolNeed::Answers | PoolNeed::Writes, DatabaseState::Away { cause, .. }) => {
+                Err(sqlx::Error::Io(std::io::Error::new(
+                    std::io::ErrorKind::NotConnected,
+                    format!("the database is away: {cause}"),
+                )))
+            }
+            (PoolNeed::Writes, DatabaseState::ReadOnly { cause, .. }) => {
+                Err(read_only_server((*cause).to_owned()))
+            }
+            (PoolNeed::Nothing, _)
+            | (PoolNeed::Answers, DatabaseState::Up | DatabaseState::ReadOnly { .. })
+            | (PoolNeed::Writes, DatabaseState::Up) => Ok(()),
+        }
     }
 
     fn timed_out(&self) -> sqlx::Error {
@@ -170,11 +189,7 @@ impl Pool {
     }
 
     pub(super) fn downgrade(&self) -> WeakPool {
-        WeakPool {
-            sessions: self.sessions.weak(),
-            acquire_timeout: self.acquire_timeout,
-            fails_when_away: self.fails_when_away,
-        }
+        WeakPool { sessions: self.sessions.weak(), acquire_timeout: self.acquire_timeout, need: self.need }
     }
 
     fn shared(&self) -> &Arc<DatabaseShared> {
@@ -187,13 +202,13 @@ impl Pool {
 pub(super) struct WeakPool {
     sessions: managed::WeakPool<SessionFactory>,
     acquire_timeout: Duration,
-    fails_when_away: bool,
+    need: PoolNeed,
 }
 
 impl WeakPool {
     pub(super) fn upgrade(&self) -> Option<Pool> {
         let sessions = self.sessions.upgrade()?;
-        Some(Pool { sessions, acquire_timeout: self.acquire_timeout, fails_when_away: self.fails_when_away })
+        Some(Pool { sessions, acquire_timeout: self.acquire_timeout, need: self.need })
     }
 }
 
@@ -244,7 +259,9 @@ impl PooledSession {
 impl Drop for PooledSession {
     fn drop(&mut self) {
         let Some(session) = self.session.take() else { return };
-        if let Some(generation) = session.stale_generation() {
+        // While the state is `ReadOnly`, the generation ends with that state; reads go on meanwhile.
+        let misled = session.misled_generation().filter(|_| self.shared.state.borrow().is_up());
+        if let Some(generation) = session.stale_generation().or(misled) {
             self.shared.end_generation_of(generation);
         }
         match session.activity() {

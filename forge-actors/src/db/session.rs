@@ -7,8 +7,12 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row};
 
-use super::error::{is_broken, is_lock_timeout, is_stale};
+use super::error::{is_broken, is_lock_timeout, is_read_only_server, is_stale};
 use super::guard::SessionEffect;
+use super::state::ServerMode;
+
+const SERVER_MODE: &str = "SELECT pg_is_in_recovery() AS standby, \
+     current_setting('transaction_read_only')::bool AS read_only";
 
 /// The process id of a server process, as `pg_stat_activity.pid` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +53,8 @@ pub(super) struct Session {
     stale: bool,
     /// A statement waited for a lock for too long, since this was last taken.
     lock_timed_out: bool,
+    /// The session's server refused a write that it should have taken.
+    is_write_refused: bool,
 }
 
 impl Session {
@@ -76,6 +82,7 @@ impl Session {
             tainted: false,
             stale: false,
             lock_timed_out: false,
+            is_write_refused: false,
         })
     }
 
@@ -113,6 +120,12 @@ impl Session {
         std::mem::take(&mut self.lock_timed_out)
     }
 
+    /// The session's generation, when its server takes no writes. The other sessions of the generation most
+    /// likely lead to the same server.
+    pub(super) fn misled_generation(&self) -> Option<u64> {
+        self.is_write_refused.then_some(self.generation)
+    }
+
     /// True when the session may be lent again: idle, not to be discarded, young enough, and opened after the
     /// last outage.
     pub(super) fn is_reusable(&self, generation: u64) -> bool {
@@ -142,6 +155,7 @@ impl Session {
         self.last_used = Instant::now();
         self.stale |= matches!(result, Err(error) if is_stale(error));
         self.lock_timed_out |= matches!(result, Err(error) if is_lock_timeout(error));
+        self.is_write_refused |= matches!(result, Err(error) if is_read_only_server(error));
         self.activity = match result {
             Err(error) if is_broken(error) => Activity::Broken,
             _ => after,
@@ -187,6 +201,19 @@ impl Session {
         let result = self.start_request().ping().await;
         self.finish_request(&result, before);
         result
+    }
+
+    /// Asks the server whether it takes writes, in one round trip. The setting `transaction_read_only` is on
+    /// in every transaction of a standby as well.
+    pub(super) async fn server_mode(&mut self) -> sqlx::Result<ServerMode> {
+        let rows = self.query(SERVER_MODE, Activity::Idle).await?;
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        let (standby, read_only) = (row.try_get("standby")?, row.try_get("read_only")?);
+        Ok(match (standby, read_only) {
+            (true, _) => ServerMode::Standby,
+            (false, true) => ServerMode::ReadOnly,
+            (false, false) => ServerMode::Writable,
+        })
     }
 
     /// Reads the rest of the answer of a statement whose future was dropped. At most two errors are read: an

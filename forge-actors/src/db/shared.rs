@@ -2,9 +2,9 @@
 //!
 //! [`Database`](super::database::Database) owns it.
 //!
-//! - `generation` is written by the monitor after an outage, and by a
-//!   `PooledSession` that meets a stale prepared statement. No reader is woken:
-//!   each pool reads the number when it lends a session.
+//! - `generation` is written by the monitor after an outage, and by a `PooledSession` that meets a stale
+//!   prepared statement or a server that takes no writes. No reader is woken: each pool reads the number when
+//!   it lends a session.
 //! - `state` is written by the monitor alone. Readers are woken by the watch channel.
 //! - `suspect_outage` is notified by a pool whose connection attempt failed, and by a `PooledSession` whose
 //!   connection broke. Only the monitor waits for it.

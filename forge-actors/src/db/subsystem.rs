@@ -39,5 +39,9 @@ impl Subsystem for DatabaseSubsystem {
 }
 
 fn answers(state: &DatabaseState) -> Result<(), &'static str> {
-    if state.is_up() { Ok(()) } else { Err("the database does not answer") }
+    match state {
+        DatabaseState::Up => Ok(()),
+        DatabaseState::Away { .. } => Err("the database does not answer"),
+        DatabaseState::ReadOnly { .. } => Err("the database takes no writes"),
+    }
 }

@@ -74,11 +74,13 @@ impl<'a> TransactionOptions<'a> {
     }
 
     fn sql(&self) -> String {
-        let mode = if self.read_only { "READ ONLY" } else { "READ WRITE" };
+        // Without a mode the server's own default holds: an operator who makes the server read-only means
+        // these transactions too.
+        let mode = if self.read_only { " READ ONLY" } else { "" };
         // Postgres reads 0 as "no limit".
         let timeout = self.statement_timeout.as_millis().clamp(1, i32::MAX as u128);
         let mut sql = format!(
-            "BEGIN ISOLATION LEVEL {} {mode}; SET LOCAL statement_timeout = {timeout}",
+            "BEGIN ISOLATION LEVEL {}{mode}; SET LOCAL statement_timeout = {timeout}",
             self.isolation.sql()
         );
         write!(sql, "; SET LOCAL application_name = {}", quoted(&application_name(self.label)))
@@ -357,7 +359,7 @@ mod tests {
         let sql = TransactionOptions::new("a'; DROP TABLE x; --\\", Duration::from_secs(5)).sql();
         assert_eq!(
             sql,
-            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = 5000; \
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 5000; \
              SET LOCAL application_name = 'forge a''; DROP TABLE x; --_'"
         );
     }

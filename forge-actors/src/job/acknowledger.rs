@@ -166,7 +166,8 @@ async fn renew(shared: &JobShared) -> Result<(), Fault> {
     // A lease that cannot be renewed is not lost yet: the job may end before it runs out.
     for RefusedRow { row, fault } in batch.refused.into_iter().rev() {
         let claim = claims.remove(row);
-        tracing::error!(job = %claim.job, error = error_chain(&fault), "lease renewal refused by the database");
+        let error = error_chain(&fault);
+        tracing::error!(job = %claim.job, error, "lease renewal refused by the database");
     }
     let renewed: HashSet<JobId> = batch.written.into_iter().flatten().collect();
     let lost = shared.leases.apply_renewal(&claims, &renewed, sent, lease);

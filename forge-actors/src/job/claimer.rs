@@ -260,8 +260,8 @@ impl Claimer {
     }
 }
 
-/// Claims jobs, and begins the first `begin` of them. When the database refuses one of the begins, none of the
-/// claimed jobs begins: the next begin is a batch in which the refused job is found.
+/// Claims jobs, and begins the first `begin` of them. When the database refuses one of the begins, none of
+/// the claimed jobs begins: the next begin is a batch in which the refused job is found.
 async fn claim(shared: &JobShared, queue: &str, limit: usize, begin: usize) -> Result<Vec<JobRecord>, Fault> {
     let claim =
         |begin| shared.store.claim(queue, &shared.names, limit, begin, shared.node, shared.config.lease);

@@ -32,8 +32,8 @@
 //!
 //! The life of a job: `insert.rs` writes its row; the claimer claims it (`planner.rs` decides when,
 //! `leases.rs` holds the lease); a worker runs its handler through the function subsystem; `state.rs` decides
-//! what follows; the acknowledger writes that (`result_batch.rs`), or `completion.rs` does in the transaction of
-//! the job's own effect.
+//! what follows; the acknowledger writes that (`result_batch.rs`), or `completion.rs` does in the transaction
+//! of the job's own effect.
 //!
 //! The actors stop from bottom to top: the claimer claims no more and returns its local queue, workers end
 //! their jobs or return them when the drain is over, and the acknowledger writes the last results.
@@ -57,11 +57,11 @@
 //!
 //! Failures: a panic or a time limit ends one attempt. While the database is away, claimers wait with a
 //! backoff, and results are kept and written when the database is back; the claim decides whether they still
-//! count. A row that the database refuses (a text that its encoding lacks, a broken constraint) is found by halving
-//! its batch, and holds up no other one: a refused result is written as a failure of its job that states the
-//! reason, as is a refused begin; a lease that cannot be renewed runs out. A job, also a running one, whose actor crashes or is killed is taken again only when its lease has
-//! expired (`jobs.lease`, 10 s); jobs in `WorkerHandle::assigned`, which the worker has not taken yet,
-//! survive its restart.
+//! count. A row that the database refuses (a text that its encoding lacks, a broken constraint) is found by
+//! halving its batch, and holds up no other one: a refused result is written as a failure of its job that
+//! states the reason, as is a refused begin; a lease that cannot be renewed runs out. A job, also a running
+//! one, whose actor crashes or is killed is taken again only when its lease has expired (`jobs.lease`, 10 s);
+//! jobs in `WorkerHandle::assigned`, which the worker has not taken yet, survive its restart.
 
 mod acknowledger;
 pub mod admin;

@@ -1,12 +1,13 @@
 //! Writes the results of a batch of jobs, also when the database refuses some of them.
 //!
 //! ```text
-//!   result ──refused──▶ with its error text in ASCII ──refused──▶ as `failed`, with the refusal as the reason
-//!                                                                     └──refused──▶ nothing is written
+//!   result ──refused──▶ its error text in ASCII ──refused──▶ `failed`, with the refusal as the reason
+//!                                                               └──refused──▶ nothing is written
 //! ```
 //!
 //! A refused result never holds up the others, and no job vanishes with it. A job about which nothing can be
-//! written stays in `forge_jobs`: its lease runs out, and the rescuer has it run again or makes it a dead letter.
+//! written stays in `forge_jobs`: its lease runs out, and the rescuer has it run again or makes it a dead
+//! letter.
 
 use std::collections::{HashMap, HashSet};
 

@@ -209,8 +209,8 @@ impl JobStore {
         })
     }
 
-    /// Writes the results of attempts. A result that is neither accepted nor refused is of an attempt that has
-    /// lost its job.
+    /// Writes the results of attempts. A result that is neither accepted nor refused is of an attempt that
+    /// has lost its job.
     pub(super) async fn write_results(&self, results: &[JobResult<'_>]) -> Result<WrittenResults, Fault> {
         let db = self.database.writer();
         let is_end = |(_, transition): &JobResult<'_>| is_finished(transition.status);

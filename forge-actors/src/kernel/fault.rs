@@ -292,8 +292,8 @@ impl From<sqlx::Error> for Fault {
             sqlx::Error::Io(io) if io.get_ref().is_some_and(|inner| inner.is::<ReadOnlyServer>()) => {
                 again(Code::Unavailable, "the database takes no writes at the moment")
             }
-            // The driver's own protocol error: the connection broke in the middle of an answer, as it does when
-            // the machine was asleep or a proxy cut it.
+            // The driver's own protocol error: the connection broke in the middle of an answer, as it does
+            // when the machine was asleep or a proxy cut it.
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)

@@ -44,8 +44,8 @@ impl Halving {
         self.parts.pop();
     }
 
-    /// The part was refused. Its halves are written next; of a part of one row, the row is returned, to be set
-    /// aside.
+    /// The part was refused. Its halves are written next; of a part of one row, the row is returned, to be
+    /// set aside.
     pub fn refused(&mut self) -> Option<usize> {
         let Range { start, end } = self.parts.pop()?;
         if end - start == 1 {
@@ -111,8 +111,8 @@ mod tests {
     use super::*;
     use crate::kernel::fault::Code;
 
-    /// Halves a batch of which the rows `bad` are refused. Returns the rows that were written, those that were
-    /// set aside, and the number of statements.
+    /// Halves a batch of which the rows `bad` are refused. Returns the rows that were written, those that
+    /// were set aside, and the number of statements.
     fn halve(len: usize, bad: &[usize]) -> (Vec<usize>, Vec<usize>, usize) {
         let (mut written, mut aside, mut statements) = (Vec::new(), Vec::new(), 0);
         let mut halving = Halving::of(len);

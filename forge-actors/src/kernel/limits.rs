@@ -18,8 +18,8 @@ pub const RETENTION_MAX: Duration = days(36_500);
 /// A client that takes fewer bytes a second than these counts as one that takes nothing: its connection is
 /// closed after `write_timeout`.
 pub const CLIENT_BYTES_PER_SECOND_MIN: u64 = 4 * 1024;
-/// The longest time that a job waits for its next run: a snooze, a dispatch `after`, a backoff. A longer one is
-/// shortened to it. Postgres cannot add much more to the present.
+/// The longest time that a job waits for its next run: a snooze, a dispatch `after`, a backoff. A longer one
+/// is shortened to it. Postgres cannot add much more to the present.
 pub const JOB_DELAY_MAX: Duration = days(36_500);
 /// Time limit of a handler whose attribute names none.
 pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -27,8 +27,8 @@ pub enum SqlStateClass {
     /// The server, its machine or its operator is the cause. The sentence says what is known: `UNAVAILABLE`.
     ServerTrouble(&'static str),
     /// A write in a session or transaction that only reads. Forge's own read-only sessions refuse the writes
-    /// of queries in this way, so by itself it is a bug of the application: `INTERNAL`. A refusal in a session
-    /// that may write is found by the database folder, which turns it into [`ReadOnlyServer`].
+    /// of queries in this way, so by itself it is a bug of the application: `INTERNAL`. A refusal in a
+    /// session that may write is found by the database folder, which turns it into [`ReadOnlyServer`].
     ReadOnlySession,
     /// Postgres does not know whether the statement has taken effect: `OUTCOME_UNKNOWN`.
     OutcomeUnknown,

@@ -39,8 +39,8 @@ impl Fault {
 
     /// Logs the cause, which the client does not get, under the trace id, which the client gets.
     ///
-    /// A bug is an error each time. Trouble of the database's server (a full disk, too many connections) meets
-    /// many calls at once, so that some of them are a warning. What a client provokes is for debugging.
+    /// A bug is an error each time. Trouble of the database's server (a full disk, too many connections)
+    /// meets many calls at once, so that some of them are a warning. What a client provokes is for debugging.
     pub fn log_cause(&self, handler: &str, trace_id: &str) {
         if self.code() == Code::Internal {
             tracing::error!(handler, trace_id, cause = self.causes(), "call failed inside the server");

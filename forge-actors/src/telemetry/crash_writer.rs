@@ -1,10 +1,10 @@
 //! Writes the crashes of the journal to `forge_crashes`.
 //!
 //! Each run takes the crashes that are new since the last one, merges equal crashes into one row with a
-//! count, and appends the rows: a handler that panics ten thousand times a minute makes sixty rows. Of a row that
-//! the database refuses, which its encoding may do, the texts are written in ASCII and without the backtrace; a
-//! row that is refused even then is logged and counted as lost. When the database fails while a batch with such
-//! a row is being written, rows of that batch may be there twice.
+//! count, and appends the rows: a handler that panics ten thousand times a minute makes sixty rows. Of a row
+//! that the database refuses, which its encoding may do, the texts are written in ASCII and without the
+//! backtrace; a row that is refused even then is logged and counted as lost. When the database fails while a
+//! batch with such a row is being written, rows of that batch may be there twice.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Errors of Postgres as callers get them: each has the code of its class, and only bugs are logged as errors.
+//! Errors of Postgres as callers get them: each has the code of its class, and only bugs are logged as
+//! errors.
 
 use forge::prelude::*;
 use sqlx::AssertSqlSafe;

@@ -25,6 +25,7 @@ mod panics;
 mod peers;
 mod poison;
 mod quickstart;
+mod read_only;
 mod refusals;
 mod scaffold;
 mod session_ends;

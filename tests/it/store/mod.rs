@@ -13,6 +13,7 @@ mod migrate;
 mod outage;
 mod pool;
 mod proxy;
+mod read_only;
 mod schema;
 mod sqlstates;
 mod transaction;

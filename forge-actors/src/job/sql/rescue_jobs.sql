@@ -1,6 +1,7 @@
--- Called by job/store.rs for the rescuer, on every node: $1 how many at most, $2 seconds of spread, $3 the jobs
--- to choose from, or null for all. Reads the whole index forge_jobs_held, which holds the claimed and running jobs. Locks the rows whose lease has run
--- out, and skips rows that are being written; a second rescuer finds them changed.
+-- Called by job/store.rs for the rescuer, on every node: $1 how many at most, $2 seconds of spread, $3 the
+-- jobs to choose from, or null for all. Reads the whole index forge_jobs_held, which holds the claimed and
+-- running jobs. Locks the rows whose lease has run out, and skips rows that are being written; a second
+-- rescuer finds them changed.
 -- A job that had not begun waits as before. A job that had begun runs again at once the first time, and after
 -- each further loss at a random moment that is farther off: one of the jobs that were lost together may have
 -- caused the loss, and should not run together with all the others again.

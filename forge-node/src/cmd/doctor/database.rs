@@ -64,6 +64,12 @@ async fn check(database: &Database) -> Result<(), Report> {
         )
         .cause(error)
         .help(reachability(&database.place())),
+        CheckError::ReadOnly(cause) => Report::new(
+            Exit::Database,
+            "database-read-only",
+            format!("the database at {} takes no writes: {cause}", database.place()),
+        )
+        .help("point database.url at the server that takes writes"),
     })
 }
 
