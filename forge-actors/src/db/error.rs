@@ -230,23 +230,19 @@ pub fn is_stale(error: &sqlx::Error) -> bool {
 
 /// True when a statement waited for a lock for longer than the transaction's `lock_timeout`.
 pub(super) fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    sqlstate_class(error) == Some(SqlStateClass::LockNotAvailable)
+    SqlStateClass::of_error(error) == Some(SqlStateClass::LockNotAvailable)
 }
 
 /// Names the cause when a write was refused in a session that may write: it is the server that takes none,
 /// and another one may be the right one by now. The error is an `Io` error, as for a server that does not
 /// answer: the session is discarded, and the caller may try again.
 pub(super) fn blame_server<T>(result: sqlx::Result<T>) -> sqlx::Result<T> {
-    match result {
-        Err(sqlx::Error::Database(database))
-            if database
-                .code()
-                .is_some_and(|state| SqlStateClass::of(&state) == SqlStateClass::ReadOnlySession) =>
-        {
-            Err(read_only_server(database.message().to_owned()))
+    result.map_err(|error| match (SqlStateClass::of_error(&error), error.as_database_error()) {
+        (Some(SqlStateClass::ReadOnlySession), Some(database)) => {
+            read_only_server(database.message().to_owned())
         }
-        other => other,
-    }
+        _ => error,
+    })
 }
 
 /// The error for a server that takes no writes.

@@ -299,14 +299,10 @@ impl From<sqlx::Error> for Fault {
             | sqlx::Error::Protocol(_)
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => again(Code::Unavailable, "the database is not reachable"),
-            sqlx::Error::Database(database) => match database.code().map(|state| SqlStateClass::of(&state)) {
-                Some(class) => match of_class(class) {
-                    Some(fault) => fault,
-                    None => return Self::internal(error),
-                },
+            _ => match SqlStateClass::of_error(&error).and_then(of_class) {
+                Some(fault) => fault,
                 None => return Self::internal(error),
             },
-            _ => return Self::internal(error),
         };
         fault.because(error)
     }

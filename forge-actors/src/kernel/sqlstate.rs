@@ -179,6 +179,11 @@ impl SqlStateClass {
         found.map_or(Bug, |(_, class)| *class)
     }
 
+    /// The meaning of an error that the server sent; `None` for an error of the driver.
+    pub fn of_error(error: &sqlx::Error) -> Option<Self> {
+        Some(Self::of(&error.as_database_error()?.code()?))
+    }
+
     /// True for an error whose cause may be one row of a batch: the batch without that row may succeed. Every
     /// other error concerns the statement or the server, and is no row's fault.
     pub fn blames_row(state: &str) -> bool {

@@ -293,8 +293,7 @@ impl Elector {
 }
 
 fn waits_for_lock(error: &sqlx::Error) -> bool {
-    let state = error.as_database_error().and_then(|error| error.code());
-    state.is_some_and(|state| SqlStateClass::of(&state) == SqlStateClass::LockNotAvailable)
+    SqlStateClass::of_error(error) == Some(SqlStateClass::LockNotAvailable)
 }
 
 impl Actor for Elector {
