@@ -43,6 +43,10 @@ cluster-up:
 cluster-kill node:
   deploy/cluster/cluster.sh kill {{node}}
 
+# Stop and start one node after the other, as a deploy does
+cluster-roll:
+  deploy/cluster/cluster.sh roll
+
 # Stop the three nodes in order
 cluster-down:
   deploy/cluster/cluster.sh down

@@ -3,6 +3,7 @@
 #
 #   cluster.sh up          start the nodes that do not run; may be repeated
 #   cluster.sh kill <n>    kill -9 node n; `up` starts it again
+#   cluster.sh roll        stop and start one node after the other, as a deploy does
 #   cluster.sh down        stop everything in order
 #
 # Process ids and logs are in .forge/cluster. Variables of the environment:
@@ -26,6 +27,8 @@ START_SECONDS_MAX=120
 # Of one question whether a node is ready; then it is asked again.
 ANSWER_SECONDS_MAX=5
 STOP_SECONDS_MAX=70
+# How long a node that stops serves on: haproxy notices within two checks, one every 500 ms.
+DRAIN_DELAY=3s
 state=.forge/cluster
 
 http_port() { echo $((FRONT_PORT + $1)); }
@@ -74,7 +77,7 @@ start_node() {
     echo "node-$1  is running already"
     return
   fi
-  setsid nohup "$binary" start --dev --name "node-$1" --port "$(http_port "$1")" --mesh-port "$(mesh_port "$1")" \
+  FORGE_GATEWAY__DRAIN_DELAY=$DRAIN_DELAY setsid nohup "$binary" start --dev --name "node-$1" --port "$(http_port "$1")" --mesh-port "$(mesh_port "$1")" \
     >"$state/node-$1.log" 2>&1 </dev/null &
   echo $! >"$state/node-$1.pid"
 }
@@ -147,6 +150,15 @@ down() {
   done
 }
 
+roll() {
+  for node in "${NODES[@]}"; do
+    stop "node-$node" "--name node-$node "
+    start_node "$node"
+    await_ready "$node"
+    echo "node-$node started"
+  done
+}
+
 kill_node() {
   if ! node_runs "$1"; then
     echo "node-$1 is not running" >&2
@@ -160,12 +172,13 @@ kill_node() {
 case "${1:-}" in
   up) up ;;
   down) down ;;
+  roll) roll ;;
   kill)
     if [[ ! ${2:-} =~ ^[1-3]$ ]]; then echo "usage: $0 kill 1|2|3" >&2 && exit 2; fi
     kill_node "$2"
     ;;
   *)
-    echo "usage: $0 up | kill <n> | down" >&2
+    echo "usage: $0 up | kill <n> | roll | down" >&2
     exit 2
     ;;
 esac

@@ -25,6 +25,7 @@ use crate::db::database::Database;
 use crate::db::subsystem::{DatabaseChildren, DatabaseSubsystem};
 use crate::function::Functions;
 use crate::function::subsystem::FunctionSubsystem;
+use crate::gateway::config::GatewayConfig;
 use crate::gateway::subsystem::{ClientContract, GatewayOptions, GatewaySubsystem};
 use crate::job::insert::JobInserter;
 use crate::job::subsystem::JobSubsystem;
@@ -84,6 +85,8 @@ pub struct RunningNode {
     address: Option<SocketAddr>,
     tree: Arc<Tree>,
     drains: Vec<Hook>,
+    /// Time for load balancers to notice that the node is not ready.
+    drain_delay: Duration,
 }
 
 impl RunningNode {
@@ -96,6 +99,10 @@ impl RunningNode {
         let checks: Vec<_> =
             SUBSYSTEMS.iter().filter_map(|entry| entry.check).map(|rule| rule.name).collect();
         let readiness = Readiness::new(&checks);
+        let drain_delay = match options.gateway {
+            Some(_) => options.sections.get::<GatewayConfig>().drain_delay,
+            None => Duration::ZERO,
+        };
         let profile = &options.profile;
         let view = NodeView::new(profile.id, profile.name.as_str(), Arc::clone(&tree), SUBSYSTEMS);
         let mut node = provide(options, Arc::clone(&tree), readiness.clone(), view.clone());
@@ -114,7 +121,8 @@ impl RunningNode {
         watcher.compare();
         let functions = node.get::<Functions>();
         let (cluster, address) = (node.get::<Cluster>(), node.find::<HttpAddress>());
-        Ok(Self { root, readiness, functions, cluster, address: address.map(|bound| bound.0), tree, drains })
+        let address = address.map(|bound| bound.0);
+        Ok(Self { root, readiness, functions, cluster, address, tree, drains, drain_delay })
     }
 
     /// Where it answers HTTP.
@@ -143,13 +151,16 @@ impl RunningNode {
         self.root.wait().await
     }
 
-    /// Answers "not ready" from now on, lets what runs end, and stops everything in reverse order.
+    /// Answers "not ready" from now on and serves on for `gateway.drain_delay`; then lets what runs end, and
+    /// stops everything in reverse order.
     ///
     /// # Errors
     /// The paths of the actors that had to be killed because they did not stop within `deadline`.
     pub async fn stop(self, deadline: Duration) -> Result<(), StopTimeout> {
         self.readiness.drain();
         self.drains.into_iter().rev().for_each(|hook| hook());
+        // A tree that stops starts no session, and load balancers still send clients here.
+        tokio::time::sleep(self.drain_delay).await;
         self.root.stop(deadline).await
     }
 }

@@ -18,6 +18,7 @@ secret = "e41b7d0c95a24f3f8c6612d9a07be358"
 
 [gateway]
 metrics_public = true
+drain_delay = "0ms"
 "#;
 
 pub mod jobs;

@@ -1,8 +1,8 @@
 //! The accept loop, as plain asynchronous code; [`listener`](super::listener) puts it under supervision.
 //!
 //! ```text
-//! accepting ──drain──▶ accepting, not ready ──drain_delay──▶ port closed ──drain_timeout──▶ ended
-//!                                                              └─all connections ended──▶ ended
+//! accepting ──drain──▶ port closed ──drain_timeout──▶ ended
+//!                          └─all connections ended──▶ ended
 //! ```
 //! Over `address_connections_max` of its address, and over `connections_max` when no open connection is idle
 //! (`connection_table`), a connection is accepted, answered 503 with `Retry-After`, and closed: a client that
@@ -38,7 +38,7 @@ const REFUSALS_LINGERING_MAX: usize = 64;
 const REFUSAL_RETRY: Duration = Duration::from_secs(1);
 
 /// Accepts and serves connections until `drain` is cancelled, then drains them. Ends when the last connection
-/// has ended. The caller must have made the node not ready before cancelling `drain`.
+/// has ended. The caller must have made the node not ready for `drain_delay` before cancelling `drain`.
 pub(super) async fn serve(
     shared: Arc<GatewayShared>,
     port: Arc<Port>,
@@ -47,9 +47,7 @@ pub(super) async fn serve(
 ) {
     let mut connections = Connections::new(shared);
     connections.accept_until(&listener, drain.cancelled()).await;
-    let config = &connections.shared.config;
-    let (delay, timeout) = (config.drain_delay, config.drain_timeout);
-    connections.accept_until(&listener, tokio::time::sleep(delay)).await;
+    let timeout = connections.shared.config.drain_timeout;
     port.close();
     drop(listener);
     connections.finish(timeout).await;

@@ -70,8 +70,10 @@ pub struct GatewayConfig {
     pub assets: Option<PathBuf>,
     /// Serve `/metrics` to everyone; otherwise a token with the role `admin` is needed.
     pub metrics_public: bool,
-    /// On shutdown: time between `/ready` answering 503 and the port being closed, for load balancers to stop
-    /// sending requests.
+    /// On shutdown: time between `/ready` answering 503 and the port being closed and WebSocket clients being
+    /// sent away, for load balancers to stop sending requests. Kubernetes sends SIGTERM at the moment at
+    /// which it begins to take the pod out of its endpoints, which reaches every proxy within a few seconds.
+    /// Zero in development unless it is set.
     #[serde(with = "serde_duration")]
     pub drain_delay: Duration,
     /// On shutdown: time for running requests to finish; then their connections are cut.
@@ -98,7 +100,7 @@ impl Default for GatewayConfig {
             allowed_hosts: Vec::new(),
             assets: None,
             metrics_public: false,
-            drain_delay: Duration::ZERO,
+            drain_delay: secs(5),
             drain_timeout: secs(30),
         }
     }

@@ -70,8 +70,7 @@ impl Subsystem for GatewaySubsystem {
         let listener = Gateway::new(node.config::<GatewayConfig>(), deps).listener(port);
         let children = session_children.into_iter().chain([listener]).collect();
         let spec = SupervisorSpec::new(Strategy::OneForOne, children);
-        let draining = sessions.clone();
-        let part = Part::new(ChildSpec::supervisor(GATEWAY.id(), spec)).drain(move || draining.drain());
+        let part = Part::new(ChildSpec::supervisor(GATEWAY.id(), spec));
         Ok(Some(part.stats(move |stats| stats.sessions = Int53::count(sessions.stats().open as u64))))
     }
 }

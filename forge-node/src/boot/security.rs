@@ -1,5 +1,7 @@
 //! The secret, tokens and keys of a node: from a configured secret, or in development mode on the loopback.
 
+use std::time::Duration;
+
 use forge_actors::app::token::{SECRET_BYTES_MIN, Tokens};
 use forge_actors::cluster::ClusterKey;
 use forge_actors::gateway::config::GatewayConfig;
@@ -16,7 +18,7 @@ use forge_actors::cluster::config::ClusterConfig;
 /// Subject of the token in the banner: an id that no application generates.
 pub const DEVELOPER: &str = "00000000-0000-7000-8000-000000000000";
 /// Lifetime of the token in the banner.
-const BANNER_TOKEN_TTL: std::time::Duration = days(1);
+const BANNER_TOKEN_TTL: Duration = days(1);
 
 /// Makes a secret for this shell.
 pub const MAKE_SECRET: &str = "export FORGE_AUTH__SECRET=$(openssl rand -hex 32)";
@@ -28,7 +30,7 @@ const MAKE_CLUSTER_SECRET: &str =
 const LOOPBACK: &str = "localhost";
 
 /// Time in which a link into the dashboard can be used.
-pub const DASHBOARD_LINK_TTL: std::time::Duration = minutes(10);
+pub const DASHBOARD_LINK_TTL: Duration = minutes(10);
 
 /// The secrets that a node signs and verifies with.
 pub struct Security {
@@ -97,13 +99,17 @@ pub fn dashboard_link(url: &str, code: &str) -> String {
     format!("{}/_dashboard/?code={code}", url.trim_end_matches('/'))
 }
 
-/// The gateway's configuration. Development listens on the loopback only, so everyone may read `/metrics`,
-/// unless the configuration says otherwise, and requests must name the loopback or a host of
-/// `gateway.allowed_hosts`: a developer's browser shows strangers' pages too, whose names may resolve to the
-/// loopback (DNS rebinding).
+/// The gateway's configuration. Development listens on the loopback only, so everyone may read `/metrics` and
+/// no load balancer has to notice that the node stops, unless the configuration says otherwise. Requests must
+/// name the loopback or a host of `gateway.allowed_hosts`: a developer's browser shows strangers' pages too,
+/// whose names may resolve to the loopback (DNS rebinding).
 pub fn gateway(loaded: &Loaded, dev: bool) -> GatewayConfig {
     let mut config = loaded.config.section::<GatewayConfig>();
-    config.metrics_public |= dev && loaded.origin("gateway.metrics_public") == Origin::Default;
+    let is_open = |key: &str| dev && loaded.origin(key) == Origin::Default;
+    config.metrics_public |= is_open("gateway.metrics_public");
+    if is_open("gateway.drain_delay") {
+        config.drain_delay = Duration::ZERO;
+    }
     if dev && config.allowed_hosts.is_empty() {
         config.allowed_hosts.push(LOOPBACK.to_owned());
     }

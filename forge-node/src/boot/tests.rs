@@ -1,6 +1,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use forge_actors::kernel::time::secs;
+
 use crate::boot::{secret, security};
 use crate::config::environment::Environment;
 use crate::config::load::{Flag, Loaded, load};
@@ -65,6 +67,15 @@ fn in_development_only_the_loopback_is_answered_for_unless_configured() {
     let own = "[gateway]\nallowed_hosts = [\"shop.test\"]";
     assert_eq!(hosts(own, true), ["shop.test"]);
     assert_eq!(hosts(own, false), ["shop.test"]);
+}
+
+#[test]
+fn a_node_waits_for_load_balancers_outside_of_development() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let delay = |text: &str, dev: bool| security::gateway(&loaded(folder.path(), text, &[]), dev).drain_delay;
+    assert_eq!(delay("", false), secs(5));
+    assert_eq!(delay("", true), secs(0));
+    assert_eq!(delay("[gateway]\ndrain_delay = \"3s\"", true), secs(3));
 }
 
 #[test]

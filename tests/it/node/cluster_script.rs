@@ -1,6 +1,7 @@
-//! `deploy/cluster/cluster.sh`, which `just cluster-up`, `cluster-kill` and `cluster-down` run: three nodes
-//! of the real binary on one embedded Postgres, with haproxy in front.
+//! `deploy/cluster/cluster.sh`, which `just cluster-up`, `cluster-kill`, `cluster-roll` and `cluster-down`
+//! run: three nodes of the real binary on one embedded Postgres, with haproxy in front.
 
+use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -8,11 +9,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use forge_tests::{Binary, Client, until, workspace};
-use serde_json::Value;
+use forge_tests::{Binary, Client, Received, Socket, probe, until, workspace};
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
-use super::stage::PATIENCE;
+use super::stage::{PATIENCE, Writers};
 
 /// Nodes that the script starts.
 const NODES: usize = 3;
@@ -29,16 +31,17 @@ struct Script {
 }
 
 impl Script {
-    fn new() -> Self {
+    fn new(binary: Binary) -> Self {
         let folder = tempfile::tempdir().expect("make a directory");
         let port = free_ports();
-        Self { folder, binary: Binary::Forge.path(), port, mesh_port: port + NODES as u16 + 1 }
+        Self { folder, binary: binary.path(), port, mesh_port: port + NODES as u16 + 1 }
     }
 
     fn command(&self, arguments: &[&str]) -> Output {
         Command::new(workspace().join("deploy/cluster/cluster.sh"))
             .args(arguments)
             .env("FORGE_BINARY", &self.binary)
+            .env("FORGE_AUTH__SECRET", probe::SECRET)
             .env("FORGE_CLUSTER_FOLDER", self.folder.path())
             .env("FORGE_CLUSTER_PORT", self.port.to_string())
             .env("FORGE_CLUSTER_MESH_PORT", self.mesh_port.to_string())
@@ -64,6 +67,7 @@ impl Script {
     async fn nodes_seen_by(&self, number: usize) -> Vec<(String, String, bool)> {
         let mut command = tokio::process::Command::new(&self.binary);
         command.args(["--json", "cluster", "status", "--url", &self.url(number)]);
+        command.env("FORGE_AUTH__SECRET", probe::SECRET);
         let output = command.current_dir(self.folder.path()).output().await.expect("run cluster status");
         let status: Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&output.stderr)));
@@ -127,7 +131,7 @@ fn processes_of(folder: &Path) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cluster_script_starts_kills_and_stops_three_nodes() {
-    let script = Script::new();
+    let script = Script::new(Binary::Forge);
     let said = script.run(&["up"]).await;
     assert!(["node-1", "node-2", "node-3", "front"].iter().all(|name| said.contains(name)), "{said}");
     for number in 1..=NODES {
@@ -156,10 +160,56 @@ async fn the_cluster_script_starts_kills_and_stops_three_nodes() {
     assert_eq!(ports.filter(|port| script.is_open(*port)).collect::<Vec<_>>(), Vec::<u16>::new());
 }
 
+/// A client that connects again as soon as the node or the proxy sends it away; the number of its
+/// connections. Each of them must be accepted, and answered.
+async fn stay_connected(base: String, stop: CancellationToken) -> usize {
+    let mut connections = 0;
+    while !stop.is_cancelled() {
+        let (mut socket, _) = Socket::hello(&base, None).await;
+        connections += 1;
+        socket.subscribe(1, "live.title", json!({ "id": 1 })).await;
+        assert_eq!(socket.frame().await["type"], "transition");
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                received = socket.next() => match received {
+                    Received::Frame(frame) if frame["type"] != "goAway" => {}
+                    Received::Frame(_) => break,
+                    Received::Closed(code) => panic!("closed with {code:?} without goAway"),
+                }
+            }
+        }
+    }
+    connections
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_roll_behind_the_proxy_fails_no_request() {
+    let script = Script::new(Binary::Probe);
+    script.run(&["up"]).await;
+    let front = Client::new(script.url(0));
+    let writers = Writers::start(&front, 8);
+    let stop = CancellationToken::new();
+    let clients: Vec<_> = (0..8).map(|_| tokio::spawn(stay_connected(script.url(0), stop.clone()))).collect();
+    writers.await_more(100).await;
+    let said = script.run(&["roll"]).await;
+    assert_eq!(said.matches(" started").count(), NODES, "{said}");
+    writers.await_more(100).await;
+    let tally = writers.stop().await;
+    println!("{} writes were answered", tally.acknowledged.len());
+    assert_eq!(tally.unknown, BTreeSet::new(), "requests failed");
+    stop.cancel();
+    let mut connections = 0;
+    for client in clients {
+        connections += client.await.expect("every connection is accepted, and ends in order");
+    }
+    assert!(connections > 8, "the roll sent clients away");
+}
+
 /// A node that ends while it starts does this as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cluster_script_asks_again_after_a_reset_connection() {
-    let mut script = Script::new();
+    let mut script = Script::new(Binary::Forge);
     script.binary = script.folder.path().join("node-that-only-runs");
     std::fs::write(&script.binary, "#!/bin/sh\nwhile [ \"$1\" = start ]; do sleep 1; done\n")
         .and_then(|()| std::fs::set_permissions(&script.binary, Permissions::from_mode(0o755)))

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use forge_tests::{Binary, Client, Database, Node, Reply, Signal, probe, until};
+use forge_tests::{Binary, Client, Database, Node, Reply, Signal, Socket, probe, until};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -54,8 +54,9 @@ async fn a_drain_answers_what_was_accepted() {
 #[tokio::test]
 async fn readiness_goes_first() {
     let database = Database::create().await;
-    let config = probe::CONFIG.replace("[gateway]", "[gateway]\ndrain_delay = \"2s\"");
+    let config = probe::CONFIG.replace("drain_delay = \"0ms\"", "drain_delay = \"2s\"");
     let mut node = probe_on(&database).file("forge.toml", config).start().await;
+    let (mut early, _) = Socket::hello(node.client().base(), None).await;
     node.process().signal(Signal::TERM);
     until("/ready says 503", Duration::from_secs(2), || async {
         node.readiness().await.filter(|status| *status == 503)
@@ -64,6 +65,13 @@ async fn readiness_goes_first() {
     // Load balancers still send; what they send is served.
     let reply = node.call("probe.put", json!({ "key": "late" }), Some(&probe::token("ana"))).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
+    // They would send clients here again that are sent away now.
+    let (mut late, _) = Socket::hello(node.client().base(), None).await;
+    for socket in [&mut early, &mut late] {
+        socket.subscribe(1, "live.title", json!({ "id": 1 })).await;
+        assert_eq!(socket.frame().await["type"], "transition");
+        assert_eq!(socket.frame().await["type"], "goAway");
+    }
     assert_eq!(node.process().ended(PATIENCE).await.code(), 0);
 }
 

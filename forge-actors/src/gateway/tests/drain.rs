@@ -55,13 +55,6 @@ async fn a_drain_cuts_what_does_not_finish() {
 }
 
 #[tokio::test]
-async fn the_port_stays_open_for_the_delay() {
-    let node = Node::start(|config| config.drain_delay = secs(60)).await;
-    node.drain.cancel();
-    node.post("/rpc/tests.echo", "", r#"{"text":"a"}"#).await.answers(json!("a"));
-}
-
-#[tokio::test]
 async fn ready_says_why_not() {
     let node = Node::start(|_| {}).await;
     let live = node.get("/health", "").await;
