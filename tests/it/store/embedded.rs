@@ -291,6 +291,54 @@ async fn nodes_share_a_server_that_survives_their_deaths_and_stops_with_the_last
     assert!(!is_alive(server));
 }
 
+/// A program that is called like the server and is none, as a user of the server's. Killed when dropped.
+struct Namesake(Child);
+
+impl Namesake {
+    fn start(folder: &Path, data: &Path) -> Self {
+        let program = folder.join("postgres");
+        std::fs::copy("/bin/sleep", &program).unwrap();
+        let mut command = Command::new(program);
+        let owner = std::fs::metadata(data).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::process::CommandExt::uid(&mut command, owner.uid());
+        }
+        Self(command.arg("600").spawn().unwrap())
+    }
+
+    fn pid(&self) -> i32 {
+        self.0.id().try_into().unwrap()
+    }
+}
+
+impl Drop for Namesake {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_lock_file_that_names_another_program_is_no_server() {
+    let (folder, root) = project();
+    let embedded = start(&root).await;
+    let (data, pid) = (embedded.data().to_owned(), embedded.pid());
+    let lock = std::fs::read_to_string(data.join("postmaster.pid")).unwrap();
+    embedded.stop().await.unwrap();
+    let namesake = Namesake::start(folder.path(), &data);
+    // The lock file of a server that was killed, whose process id another program has by now.
+    let stale = lock.replacen(&pid.to_string(), &namesake.pid().to_string(), 1);
+    std::fs::write(data.join("postmaster.pid"), stale).unwrap();
+    let owner = std::fs::metadata(&data).unwrap();
+    std::os::unix::fs::chown(data.join("postmaster.pid"), Some(owner.uid()), Some(owner.gid())).unwrap();
+
+    let again = start(&root).await;
+    assert_ne!(again.pid(), namesake.pid(), "the other program is not adopted");
+    connect(&again).await.close().await.unwrap();
+    again.stop().await.unwrap();
+    assert!(is_alive(namesake.pid()), "the other program is sent no signal");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_without_postgres_fetches_one() {
     let (folder, root) = project();

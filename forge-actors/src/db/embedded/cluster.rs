@@ -5,13 +5,14 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use super::binaries::Binaries;
 use super::error::EmbeddedError;
 use super::folder::{Folder, USER, make_private};
+use super::process::{is_alive, is_in_use, serves};
 use super::user::ServerUser;
 
 /// A start truncates a log that is larger.
@@ -124,35 +125,48 @@ pub(super) fn spawn(folder: &Folder, binaries: &Binaries, user: &ServerUser) -> 
     })
 }
 
-/// The process that the cluster's lock file names, if it exists and is a Postgres server.
+/// The server of the cluster, if it runs. A process that the lock file names and that is another program is
+/// none.
 pub(super) fn running_pid(folder: &Folder) -> Option<Pid> {
-    let text = fs::read_to_string(folder.data.join("postmaster.pid")).ok()?;
-    let pid = Pid::from_raw(text.lines().next()?.trim().parse().ok()?)?;
-    (is_alive(pid) && is_postgres(pid)).then_some(pid)
+    locking_pid(folder).filter(|pid| serves(folder, *pid))
 }
 
-/// True when the process exists and is no zombie.
-pub(super) fn is_alive(pid: Pid) -> bool {
-    let exists = !matches!(test_kill_process(pid), Err(rustix::io::Errno::SRCH));
-    // The state follows the name, which stands in parentheses and may contain any character.
-    let status = fs::read_to_string(format!("/proc/{pid}/stat"));
-    let is_zombie = status
-        .is_ok_and(|status| status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')));
-    exists && !is_zombie
+/// The process that the cluster's lock file names, whatever it is by now.
+fn locking_pid(folder: &Folder) -> Option<Pid> {
+    let text = fs::read_to_string(folder.lock()).ok()?;
+    Pid::from_raw(text.lines().next()?.trim().parse().ok()?)
 }
 
-/// True when the process is called `postgres`: a stale lock file may name a process id that another program
-/// has by now. Without /proc every process passes.
-fn is_postgres(pid: Pid) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/comm")).map_or(true, |name| name.trim().starts_with("postgres"))
+/// Removes the lock files of a server that is gone, when another program has its process id by now: Postgres
+/// would take that program for the server, and refuse to start. The lock files stay while any process works
+/// in the cluster. The caller holds the lock of the server's owner, and has found that no server answers.
+pub(super) fn remove_stale_lock(folder: &Folder) -> Result<(), EmbeddedError> {
+    let Some(pid) = locking_pid(folder).filter(|pid| is_alive(*pid)) else { return Ok(()) };
+    if serves(folder, pid) || is_in_use(folder) {
+        return Ok(());
+    }
+    tracing::warn!(%pid, "the lock file of the database names another program: it is removed");
+    for path in [folder.lock(), folder.socket_lock()] {
+        match fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(EmbeddedError::file("removing", &path)(error)),
+        }
+    }
+    Ok(())
 }
 
 /// Stops the server with SIGINT; when it does not stop in time, with SIGQUIT, and at last with SIGKILL.
-pub(super) async fn stop(pid: Pid, child: Option<&mut Child>) {
+/// Before each signal the process is still the server: its own child, whose process id no other program can
+/// have, or a process that serves the cluster.
+pub(super) async fn stop(folder: &Folder, pid: Pid, child: Option<&mut Child>) {
     let mut child = child;
     for (signal, limit) in
         [(Signal::INT, STOP_FAST_TIMEOUT), (Signal::QUIT, STOP_NOW_TIMEOUT), (Signal::KILL, STOP_NOW_TIMEOUT)]
     {
+        if child.is_none() && !serves(folder, pid) {
+            return;
+        }
         if let Err(error) = kill_process(pid, signal) {
             tracing::debug!(%pid, %error, "signalling the database server failed");
             return;
@@ -162,7 +176,7 @@ pub(super) async fn stop(pid: Pid, child: Option<&mut Child>) {
             let ended = match &mut child {
                 // `try_wait` also collects the exit status; otherwise the process would stay a zombie.
                 Some(child) => !matches!(child.try_wait(), Ok(None)),
-                None => !is_alive(pid),
+                None => !serves(folder, pid),
             };
             if ended {
                 return;

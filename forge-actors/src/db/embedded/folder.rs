@@ -80,6 +80,16 @@ impl Folder {
         self.root.join("postgres.log")
     }
 
+    /// The lock file of the cluster's server.
+    pub(super) fn lock(&self) -> PathBuf {
+        self.data.join("postmaster.pid")
+    }
+
+    /// The lock file of the server's socket.
+    pub(super) fn socket_lock(&self) -> PathBuf {
+        self.socket.join(format!(".s.PGSQL.{PORT}.lock"))
+    }
+
     /// The lock of the node that owns the server.
     pub fn owner_lock(&self) -> PathBuf {
         self.root.join("postgres.lock")

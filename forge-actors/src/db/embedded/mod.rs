@@ -17,8 +17,10 @@
 //! - The server outlives the process that started it. It has a process group of its own, so neither Ctrl-C
 //!   nor `kill -9` of a node ends it, and the next node adopts it. Only the last node that stops in order
 //!   stops the server.
-//! - `fsync` is on: an acknowledged write survives a crash here as in production. Forge never deletes a lock
-//!   file of Postgres.
+//! - `fsync` is on: an acknowledged write survives a crash here as in production. Forge deletes a lock file
+//!   of Postgres only when the process that the file names is another program, no process works in the
+//!   cluster, and no server answers at its socket.
+//! - A process is adopted, or sent a signal, only when it is the server of this cluster.
 //! - The server never runs as root; started by root it runs as `postgres`, as the user of `sudo`, or as
 //!   `nobody`.
 
@@ -28,6 +30,7 @@ mod cluster;
 pub mod error;
 pub mod folder;
 mod obtain;
+mod process;
 pub mod progress;
 pub mod server;
 mod sharing;

@@ -16,6 +16,7 @@ use super::cluster;
 use super::error::EmbeddedError;
 use super::folder::{DATABASE, Folder, USER};
 use super::obtain::{install_help, obtain};
+use super::process::serves;
 use super::progress::EmbeddedProgress;
 use super::sharing::{Description, FileLock};
 use super::user::ServerUser;
@@ -129,6 +130,9 @@ impl Embedded {
             Some(pid) => (pid, None),
             None => {
                 progress(EmbeddedProgress::Starting);
+                if !answers(&folder.options().database("postgres")).await {
+                    cluster::remove_stale_lock(&folder)?;
+                }
                 spawn_until_running(&folder, &binaries, user).await?
             }
         };
@@ -205,7 +209,7 @@ impl Embedded {
             && let Some(pid) = cluster::running_pid(&self.folder)
         {
             let child = self.child.as_mut().filter(|_| pid == self.pid);
-            cluster::stop(pid, child).await;
+            cluster::stop(&self.folder, pid, child).await;
         }
         Ok(())
     }
@@ -217,8 +221,8 @@ impl Embedded {
                 Ok(Some(status)) => Some(status.to_string()),
                 Err(error) => Some(error.to_string()),
             },
-            None => (!cluster::is_alive(self.pid))
-                .then(|| format!("process {} does not exist any more", self.pid)),
+            None => (!serves(&self.folder, self.pid))
+                .then(|| format!("process {} is not the server any more", self.pid)),
         }
     }
 
