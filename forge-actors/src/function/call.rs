@@ -320,16 +320,21 @@ impl ActiveCall {
         message: Box<dyn Runnable<Mutation>>,
         options: MutationOptions,
     ) -> HandlerResult {
+        // Before the transaction, which holds a connection: the digest reads all arguments, and a call with
+        // the same key may run for long.
+        let keyed = KeyedCall::of(&self.invocation);
+        let _turn = match &keyed {
+            Some(call) => Some(self.with_deadline(self.shared.key_turns.wait(call)).await?),
+            None => None,
+        };
+        let share = self.shared.transactions.enter(&self.invocation.name);
+        let _share = self.with_deadline(share).await??;
         let transaction = TransactionOptions {
             isolation: options.isolation,
             read_only: false,
             statement_timeout: self.remaining(),
             label: &self.invocation.name,
         };
-        // Before the transaction, which holds a connection: the digest reads all arguments.
-        let keyed = KeyedCall::of(&self.invocation);
-        let share = self.shared.transactions.enter(&self.invocation.name);
-        let _share = self.with_deadline(share).await??;
         let beginning = self.shared.database.begin(transaction);
         let tx = self.with_deadline(beginning).await??;
         let ended = match keyed {

@@ -73,6 +73,7 @@ use admission::Admission;
 pub use attempt::AttemptResult;
 use calls::Calls;
 use config::FunctionConfig;
+use idempotency::KeyTurns;
 pub use inflight::InFlightCall;
 use inflight::InFlightTable;
 use key_expiry::OldKeys;
@@ -138,6 +139,7 @@ impl Functions {
             tree: deps.tree,
             hints: deps.hints,
             config: deps.config,
+            key_turns: KeyTurns::default(),
             in_flight: InFlightTable::default(),
             tasks: TaskTracker::new(),
             cancel: watch::Sender::new(false),

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
 use super::config::FunctionConfig;
+use super::idempotency::KeyTurns;
 use super::inflight::InFlightTable;
 use super::signals::HandlerMetrics;
 use super::transaction_shares::TransactionShares;
@@ -30,6 +31,8 @@ pub(super) struct FunctionShared {
     pub(super) admission: Admission,
     /// Sessions of the write pool that each function holds. Written by each try of a mutation.
     pub(super) transactions: TransactionShares,
+    /// Calls with idempotency keys. Each of them takes its turn before it takes a connection.
+    pub(super) key_turns: KeyTurns,
     /// Running calls. Written by each call when it starts and ends; read by the actor and by the dashboard.
     pub(super) in_flight: InFlightTable,
     /// By wire name of the handler. Each call counts itself.

@@ -107,6 +107,11 @@ codes! {
     OutcomeUnknown = "OUTCOME_UNKNOWN", 503;
     /// The call took longer than its timeout and was cancelled, in Postgres too.
     Timeout = "TIMEOUT", 504;
+    /// The client was built for another version of the functions than this node serves, and this node does
+    /// not know the function or does not accept its arguments; a node of the other version may.
+    VersionMismatch = "VERSION_MISMATCH", 503;
+    /// A call with this idempotency key was made before and is committed; its answer is not kept.
+    AlreadyDone = "ALREADY_DONE", 409;
 }
 
 impl fmt::Display for Code {

@@ -1,10 +1,13 @@
 //! A mutation that is sent twice with one key happens once, and both callers get the same answer.
 
+use std::time::Duration;
+
 use forge::prelude::*;
 use forge_actors::kernel::invocation::{Caller, Invocation};
 
 use super::handlers::Put;
 use super::stage::{Stage, caller};
+use crate::store::cluster::{execute, until};
 
 /// Adds to the counter, slowly enough for other calls to overlap.
 #[forge::mutation]
@@ -21,6 +24,13 @@ async fn count_slowly(ctx: &MutationContext, by: i64, fails: bool) -> Result<i64
 #[forge::mutation(isolation = serializable)]
 async fn count_strictly(ctx: &MutationContext, by: i64, fails: bool) -> Result<i64> {
     Ok(ctx.call(CountSlowly { by, fails }).await?)
+}
+
+/// Adds one to the counter, however long another transaction locks it.
+#[forge::mutation(timeout = "2m")]
+async fn count_when_free(ctx: &MutationContext) -> Result<i64> {
+    let add = "UPDATE counter SET value = value + 1 RETURNING value";
+    Ok(sqlx::query_scalar(add).fetch_one(ctx.db()).await?)
 }
 
 /// Anyone may count, and gets a secret as the answer.
@@ -104,12 +114,44 @@ async fn concurrent_duplicates_wait_for_the_first() {
     stage.close().await;
 }
 
+/// A page that repeats a slow call must not take the connections of others.
+#[tokio::test(flavor = "multi_thread")]
+async fn duplicates_wait_without_a_connection() {
+    let stage = Stage::migrated().await;
+    let call = |key: &'static str| {
+        stage.functions.call(keyed("idempotency.count_when_free", "{}", key, caller(&[])))
+    };
+    let mut holder = stage.scratch.connect().await;
+    execute(&mut holder, "BEGIN; LOCK TABLE counter").await;
+    let duplicates = futures::future::join_all((0..40).map(|_| call("a")));
+    let others = async {
+        until("all calls run, and the first waits for the lock", Duration::from_secs(30), async || {
+            stage.functions.in_flight().len() == 40
+                && stage.scratch.sessions("wait_event_type = 'Lock'").await > 0
+        })
+        .await;
+        // More calls than the pool has connections wait; another call is served meanwhile.
+        assert_eq!(
+            stage.call_as(Put { key: "served".into() }, caller(&[])).await.expect("served"),
+            json!(null)
+        );
+        assert_eq!(stage.scratch.sessions("state <> 'idle' AND wait_event_type = 'Lock'").await, 1);
+        execute(&mut holder, "COMMIT").await;
+    };
+    let (answers, ()) = tokio::join!(duplicates, others);
+    for answer in answers {
+        assert_eq!(answer.expect("is answered"), "1");
+    }
+    assert_eq!(counter(&stage).await, 1);
+    stage.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_public_function_happens_once_and_its_answer_is_not_kept() {
     let stage = Stage::migrated().await;
     let call = || stage.functions.call(keyed("idempotency.count_openly", "{}", "a", Caller::default()));
     assert_eq!(call().await.expect("counts"), "\"a token\"");
-    assert_eq!(call().await.expect_err("it was made before").code(), Code::Conflict);
+    assert_eq!(call().await.expect_err("it was made before").code(), Code::AlreadyDone);
     assert_eq!(counter(&stage).await, 1);
     let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM forge_idempotency WHERE answer IS NOT NULL")
         .fetch_one(&mut stage.scratch.connect().await)

@@ -1,6 +1,6 @@
 /** The result of a call: data, a typed error of the application, or a failure of the system. A call never throws. */
 /** Error codes of the node (docs: error codes), and two of the client: `OFFLINE` (the request was never sent) and `CANCELLED`. */
-export type SystemCode = "BAD_REQUEST" | "UNAUTHENTICATED" | "PERMISSION_DENIED" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "CONFLICT" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION" | "INTERNAL" | "UNAVAILABLE" | "OVERLOADED" | "OUTCOME_UNKNOWN" | "TIMEOUT" | "OFFLINE" | "CANCELLED" | (string & {});
+export type SystemCode = "BAD_REQUEST" | "UNAUTHENTICATED" | "PERMISSION_DENIED" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "CONFLICT" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "VALIDATION" | "INTERNAL" | "UNAVAILABLE" | "OVERLOADED" | "OUTCOME_UNKNOWN" | "TIMEOUT" | "VERSION_MISMATCH" | "ALREADY_DONE" | "OFFLINE" | "CANCELLED" | (string & {});
 export interface SystemError {
     readonly code: SystemCode;
     readonly message: string;

@@ -16,6 +16,8 @@ export type SystemCode =
   | "OVERLOADED"
   | "OUTCOME_UNKNOWN"
   | "TIMEOUT"
+  | "VERSION_MISMATCH"
+  | "ALREADY_DONE"
   | "OFFLINE"
   | "CANCELLED"
   | (string & {});
