@@ -431,6 +431,7 @@ CREATE TABLE public.forge_jobs (
     trace text,
     last_error text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    refused_by text[],
     CONSTRAINT forge_jobs_another CHECK (((status = 'running'::public.forge_job_status) OR (attempt < attempts_max))),
     CONSTRAINT forge_jobs_attempts CHECK ((((attempt >= 0) AND (attempt <= attempts_max)) AND (claim >= attempt))),
     CONSTRAINT forge_jobs_attempts_max_check CHECK ((attempts_max > 0)),
@@ -452,6 +453,7 @@ COMMENT ON COLUMN public.forge_jobs.claim IS 'Grows with every claim and never f
 COMMENT ON COLUMN public.forge_jobs.lease_until IS 'When its node must have renewed the lease, by the clock of the database.';
 COMMENT ON COLUMN public.forge_jobs.identity IS 'Who dispatched it, as its token said.';
 COMMENT ON COLUMN public.forge_jobs.trace IS 'W3C traceparent of the call that dispatched it.';
+COMMENT ON COLUMN public.forge_jobs.refused_by IS 'Builds whose handler could not read the arguments; null before the first one.';
 CREATE TABLE public.forge_leader_history (
     name text NOT NULL,
     epoch bigint NOT NULL,
@@ -493,6 +495,7 @@ CREATE TABLE public.forge_migrations (
     applied_at timestamp with time zone DEFAULT now() NOT NULL,
     execution_ms bigint NOT NULL,
     node text NOT NULL,
+    breaking boolean DEFAULT false NOT NULL,
     CONSTRAINT forge_migrations_checksum_check CHECK ((length(checksum) = 64)),
     CONSTRAINT forge_migrations_execution_ms_check CHECK ((execution_ms >= 0)),
     CONSTRAINT forge_migrations_number_check CHECK ((number > 0))
@@ -510,6 +513,7 @@ CREATE TABLE public.forge_nodes (
     seen_at timestamp with time zone DEFAULT now() NOT NULL,
     ended_at timestamp with time zone,
     lost boolean DEFAULT false NOT NULL,
+    build text,
     CONSTRAINT forge_nodes_check CHECK (((state = 'dead'::public.forge_node_state) = (ended_at IS NOT NULL))),
     CONSTRAINT forge_nodes_check1 CHECK (((state = 'dead'::public.forge_node_state) OR (NOT lost))),
     CONSTRAINT forge_nodes_name_check CHECK ((name <> ''::text)),
@@ -522,6 +526,7 @@ COMMENT ON COLUMN public.forge_nodes.mesh_address IS 'Where it takes connections
 COMMENT ON COLUMN public.forge_nodes.protocol IS 'Newest protocol of the mesh that it speaks.';
 COMMENT ON COLUMN public.forge_nodes.seen_at IS 'Its last sign of life.';
 COMMENT ON COLUMN public.forge_nodes.lost IS 'Another node declared it dead; one that stops in order says so itself.';
+COMMENT ON COLUMN public.forge_nodes.build IS 'Hash of the jobs of its binary and of their arguments; null for a version that writes none.';
 CREATE TABLE public.forge_used_links (
     id uuid NOT NULL,
     expires_at timestamp with time zone NOT NULL

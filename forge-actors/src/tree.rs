@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::app::Catalog;
 use crate::app::model::ModelRegistration;
 use crate::app::new_job::InsertJob;
-use crate::app::node::{NodeSources, NodeView, Peers};
+use crate::app::node::{Build, NodeSources, NodeView, Peers};
 use crate::app::token::Tokens;
 use crate::change::subsystem::{ChangeSubsystem, ReactiveModels};
 use crate::cluster::subsystem::ClusterSubsystem;
@@ -74,6 +74,8 @@ pub struct NodeOptions {
     pub gateway: Option<GatewayOptions>,
     /// Hash of the generated client that fits these handlers; sessions send it to pages.
     pub contract: Option<Arc<str>>,
+    /// Tells nodes of another version of these jobs apart.
+    pub build: Build,
 }
 
 /// A running node.
@@ -175,6 +177,7 @@ fn provide(options: NodeOptions, tree: Arc<Tree>, readiness: Readiness, view: No
     node.provide(view);
     // Every node dispatches jobs, also one that runs none.
     node.provide::<Arc<dyn InsertJob>>(Arc::new(JobInserter));
+    node.provide(options.build);
     node.provide(options.catalog);
     node.provide(options.database);
     node.provide(DatabaseChildren(options.database_children));

@@ -90,6 +90,26 @@ impl Contract {
     }
 }
 
+/// A hash of the jobs of a binary and of the types of their arguments. Nodes of equal hashes can read the
+/// arguments of the same jobs. Types that no client can be generated for count as far as they can be read.
+pub fn build_hash(catalog: &Catalog) -> String {
+    let is_job = |registration: &Registration| match registration.meta.kind() {
+        KindName::Job => true,
+        KindName::Query | KindName::Mutation | KindName::Action => false,
+    };
+    let jobs: Vec<_> = catalog.iter().filter(|(_, registration)| is_job(registration)).collect();
+    let definitions: Vec<_> = jobs.iter().map(|(_, registration)| registration.signature.args).collect();
+    let names: Vec<_> = jobs.iter().map(|(name, _)| *name).collect();
+    let Ok((graph, roots)) = Graph::of(&definitions) else { return hash(&names.join(" ")) };
+    let mut reader = Reader::new(&graph);
+    let shapes: Vec<_> = names
+        .iter()
+        .zip(&roots)
+        .map(|(name, root)| (*name, reader.arguments(&[name, "args"], root)))
+        .collect();
+    hash(&format!("{shapes:?} {:?}", reader.declarations))
+}
+
 impl Audience {
     fn hears(self, name: &str, meta: &Meta) -> bool {
         let is_function = match meta.kind() {

@@ -24,7 +24,7 @@ pub mod schema;
 pub mod shape;
 pub mod typescript;
 
-pub use contract::{Audience, Contract};
+pub use contract::{Audience, Contract, build_hash};
 
 /// A generated file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use forge_actors::change::{Changed, Tail};
 use forge_actors::db::config::{DatabaseConfig, DatabaseUrl};
 use forge_actors::db::database::Database as Pools;
 use forge_actors::db::migrate::runner::Runner;
-use forge_actors::db::migrate::system::system_set;
+use forge_actors::db::migrate::system::system_sets;
 use forge_tests::{Database, PostgresProcess};
 use tokio::task::JoinSet;
 
@@ -30,7 +30,7 @@ pub(crate) async fn run() -> anyhow::Result<Vec<Goal>> {
     let postgres = PostgresProcess::start().await;
     let database = Database::create_in(&postgres.url(), None).await;
     let pools = Pools::new(DatabaseUrl::new(database.url()).options()?, DatabaseConfig::default(), "bench");
-    let sets = [system_set()];
+    let sets = system_sets();
     Runner { database: &pools, sets: &sets, node: "bench", lock_wait: Duration::from_secs(5) }
         .up(None, |_| {})
         .await?;

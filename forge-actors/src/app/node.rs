@@ -89,6 +89,11 @@ pub struct NodeSources {
     pub peers: Option<Arc<dyn Peers>>,
 }
 
+/// A hash of the jobs of a binary and of the types of their arguments. Nodes of one build can read the
+/// arguments of the same jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build(pub Arc<str>);
+
 /// The other nodes of the mesh.
 pub trait Peers: Send + Sync + 'static {
     /// Every peer that this node knows, linked or not.
@@ -97,6 +102,10 @@ pub trait Peers: Send + Sync + 'static {
     /// The rows of `forge_nodes` that are shown, oldest process first, read in the transaction of `db`: nodes
     /// that run, and nodes that died within the last hour and have no successor.
     fn registered<'a>(&self, db: &'a Db) -> BoxFuture<'a, sqlx::Result<Vec<NodeInfo>>>;
+
+    /// The builds of the nodes that have a role and are not dead; `None` for nodes of a version that writes
+    /// no build.
+    fn builds<'a>(&'a self, db: &'a Db, role: &'a str) -> BoxFuture<'a, sqlx::Result<Vec<Option<String>>>>;
 
     /// Runs a handler on `node`, internal ones included, and waits for its answer for at most `deadline`.
     fn invoke(

@@ -90,7 +90,12 @@ pub fn encode_label<T: Serialize>(value: &T, buffer: &mut PgArgumentBuffer) -> R
     <&str as Encode<'_, Postgres>>::encode_by_ref(&label.as_str(), buffer)
 }
 
-/// Reads a label.
+/// Reads a label. The error names the type; sqlx adds the column.
 pub fn decode_label<T: DeserializeOwned>(label: &str) -> Result<T, BoxDynError> {
-    T::deserialize(serde_json::Value::from(label)).map_err(Into::into)
+    let read: Result<T, serde_json::Error> = T::deserialize(serde_json::Value::from(label));
+    read.map_err(|error| {
+        let path = std::any::type_name::<T>();
+        let name = path.rsplit("::").next().unwrap_or(path);
+        format!("`{label}` is no {name}: {error}").into()
+    })
 }

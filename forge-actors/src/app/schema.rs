@@ -196,6 +196,35 @@ pub fn drift(actual: &[ColumnActual], model: &ModelMeta) -> Vec<String> {
     differences.flatten().collect()
 }
 
+/// How the labels of the enum types in the database differ from those of the enums, a sentence each. `actual`
+/// are (type, label); an enum whose type does not exist is left to the columns that would have the type.
+pub fn label_drift(actual: &[(String, String)], meta: &EnumMeta) -> Vec<String> {
+    let labels: Vec<&str> = actual
+        .iter()
+        .filter(|(sql_name, _)| sql_name == meta.sql_name)
+        .map(|(_, label)| label.as_str())
+        .collect();
+    if labels.is_empty() {
+        return Vec::new();
+    }
+    let EnumMeta { name, sql_name, labels: known, .. } = meta;
+    let unknown = labels.iter().filter(|label| !known.contains(label)).map(|label| {
+        format!(
+            "`{name}`: the type `{sql_name}` has the label `{label}`, which the enum does not have, so that \
+             a row which holds the label cannot be read; add it to the enum"
+        )
+    });
+    let missing = known.iter().filter(|label| !labels.contains(label)).map(|label| {
+        format!(
+            "`{name}`: the type `{sql_name}` has no label `{label}`, so that it cannot be written; migrate \
+             with ALTER TYPE {} ADD VALUE {}",
+            ident(sql_name),
+            literal(label)
+        )
+    });
+    unknown.chain(missing).collect()
+}
+
 fn missing(expected: &ColumnMeta, model: &ModelMeta) -> String {
     let everything = BTreeSet::from_iter(expected.references.map(|reference| reference.table));
     let fix = format!("ALTER TABLE {} ADD COLUMN {}", ident(model.table), definition(expected, &everything));

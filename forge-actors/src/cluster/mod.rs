@@ -224,6 +224,10 @@ impl Peers for Cluster {
         Box::pin(store::list(db))
     }
 
+    fn builds<'a>(&'a self, db: &'a Db, role: &'a str) -> BoxFuture<'a, sqlx::Result<Vec<Option<String>>>> {
+        Box::pin(store::builds(db, role))
+    }
+
     fn invoke(
         &self,
         node: NodeId,

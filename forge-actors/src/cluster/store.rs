@@ -1,5 +1,6 @@
 //! The rows of `forge_nodes`. All times are the database's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::db::handle::Db;
@@ -20,6 +21,8 @@ pub struct NodeIdentity {
     pub address: Option<String>,
     /// Address of its mesh listener; `None` without a mesh.
     pub mesh_address: Option<String>,
+    /// The build of its binary.
+    pub build: Option<Arc<str>>,
 }
 
 /// Writes the row of a node, or brings a row back to life that another node declared dead.
@@ -33,6 +36,7 @@ pub async fn join(db: &Db, node: &NodeIdentity, state: NodeState) -> sqlx::Resul
         .bind(&node.mesh_address)
         .bind(env!("CARGO_PKG_VERSION"))
         .bind(i32::from(PROTOCOL))
+        .bind(node.build.as_deref())
         .execute(db)
         .await?;
     Ok(())
@@ -61,6 +65,11 @@ pub async fn declare_dead(
 /// Reads the nodes that run, and those that died within the last hour and have no successor; oldest first.
 pub async fn list(db: &Db) -> sqlx::Result<Vec<NodeInfo>> {
     sqlx::query_as(include_str!("sql/list_nodes.sql")).fetch_all(db).await
+}
+
+/// Reads the builds of the nodes that have `role` and are not dead; `None` for nodes that wrote none.
+pub async fn builds(db: &Db, role: &str) -> sqlx::Result<Vec<Option<String>>> {
+    sqlx::query_scalar(include_str!("sql/list_builds.sql")).bind(role).fetch_all(db).await
 }
 
 /// Marks the row of a node that stops in order as dead.

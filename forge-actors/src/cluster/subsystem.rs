@@ -6,7 +6,7 @@ use super::config::ClusterConfig;
 use super::paths::{CLUSTER, DIALER, ENDPOINT, LINKS, MESH, MESH_LISTENER, NODE_EXPIRY, REGISTRY};
 use super::{Cluster, ClusterDeps, MeshOptions, NodeIdentity};
 use crate::app::context::Invoke;
-use crate::app::node::Peers;
+use crate::app::node::{Build, Peers};
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::kernel::node::NodeState;
@@ -39,6 +39,7 @@ impl Subsystem for ClusterSubsystem {
             roles: own.roles,
             address: node.find::<HttpAddress>().map(|bound| config.http_address(bound.0)),
             mesh_address: None,
+            build: node.find::<Build>().map(|build| build.0),
         };
         let (cluster, child) = Cluster::new(ClusterDeps {
             config,

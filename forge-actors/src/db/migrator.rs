@@ -89,6 +89,17 @@ fn report(progress: MigrationProgress<'_>) {
         MigrationProgress::WaitingForLock { waited } => {
             tracing::info!(waited_seconds = waited.as_secs(), "waiting for another node that migrates")
         }
+        MigrationProgress::Newer(row) => tracing::warn!(
+            set = row.set,
+            migration = row.title(),
+            "the schema is newer than this binary, which runs beside this migration"
+        ),
+        MigrationProgress::TableLocked { step, waited } => tracing::warn!(
+            set = step.set,
+            migration = step.migration.title(),
+            waited_seconds = waited.as_secs(),
+            "migration waits for the lock of a table; it is tried again"
+        ),
         MigrationProgress::Started(step) => {
             tracing::debug!(set = step.set, migration = step.migration.title(), "migration started")
         }

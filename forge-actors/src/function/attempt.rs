@@ -28,8 +28,8 @@ pub enum AttemptResult {
     Succeeded,
     /// The handler asked to be run again after this delay.
     Snoozed(Duration),
-    /// The arguments do not fit the handler: another attempt would not help, and the job's status becomes
-    /// `failed`.
+    /// The arguments do not fit the handler: another attempt of this binary would not help. The job's status
+    /// becomes `failed`, unless a node of another build may read the arguments.
     InvalidArguments(Fault),
     /// The handler failed, panicked, took too long or could not be called: the job's status becomes `retry`,
     /// or `dead_letter` after the last attempt.

@@ -52,6 +52,9 @@
 //!   and none of the jobs that it had only claimed.
 //! - An expired lease allows other nodes to take the job over. Until one does, the job is still its holder's.
 //! - Jobs without a handler in this binary are never claimed by it; the counter reports them.
+//! - A job whose arguments this binary cannot read waits again, without a spent attempt, while a node of
+//!   another build may read them: versions of an application run side by side during a deploy. The row names
+//!   the builds that refused, and the job's status becomes `failed` when no other build is left.
 //! - Hints are only wake-ups. A claimer without hints polls once in `poll_interval`, and when the next
 //!   scheduled job is due.
 //!
@@ -89,6 +92,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::app::KindName;
+use crate::app::node::{Build, Peers};
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::Functions;
@@ -113,6 +117,9 @@ use worker::Worker;
 #[cfg(test)]
 mod tests;
 
+/// The role of nodes that run jobs.
+const WORKER_ROLE: &str = "worker";
+
 /// Runs the jobs of one node. Cheap to clone; every clone is a handle of the same subsystem.
 #[derive(Clone)]
 pub struct Jobs {
@@ -127,6 +134,10 @@ pub struct JobDeps {
     pub database: Database,
     /// Runs the handlers.
     pub functions: Functions,
+    /// Names the builds of the other nodes.
+    pub peers: Arc<dyn Peers>,
+    /// The build of this binary.
+    pub build: Build,
     /// Wakes the claimer, and other nodes when jobs are returned.
     pub hints: HintHub,
     /// Terms of [`JOB_MAINTENANCE`].
@@ -147,7 +158,7 @@ pub struct JobStats {
 impl Jobs {
     /// Makes the subsystem and its supervisor, which the caller puts into the tree.
     pub fn new(deps: JobDeps) -> (Self, ChildSpec) {
-        let JobDeps { node, database, functions, hints, terms, config } = deps;
+        let JobDeps { node, database, functions, peers, build, hints, terms, config } = deps;
         let names = functions.catalog().names_of(KindName::Job).map(|(name, _)| name.to_owned()).collect();
         let (acknowledger_mailbox, acknowledger) = Mailbox::of::<Acknowledger>();
         let (claimer_mailbox, claimer) = Mailbox::of::<Claimer>();
@@ -162,6 +173,8 @@ impl Jobs {
             store: JobStore::new(database.clone()),
             database,
             functions,
+            peers,
+            build,
             hints,
             config,
             names,

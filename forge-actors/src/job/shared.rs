@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
+use super::WORKER_ROLE;
 use super::config::JobConfig;
 use super::leases::{ClaimedJob, LeaseTable};
 use super::messages::{AcknowledgerMessage, ClaimerMessage, ReleasedJob, WorkerMessage};
 use super::signals;
-use super::state::Transition;
+use super::state::{Transition, is_another_build};
 use super::store::{JobRecord, JobStore};
+use crate::app::node::{Build, Peers};
 use crate::app::{JobMeta, KindName};
 use crate::change::HintHub;
 use crate::db::database::Database;
@@ -28,6 +30,8 @@ pub(super) struct JobShared {
     pub(super) store: JobStore,
     pub(super) database: Database,
     pub(super) functions: Functions,
+    pub(super) peers: Arc<dyn Peers>,
+    pub(super) build: Build,
     pub(super) hints: HintHub,
     pub(super) config: JobConfig,
     /// Wire names of all jobs that this binary has a handler for, aliases included.
@@ -98,6 +102,19 @@ impl JobShared {
         );
         let transition = Transition::begin_refused(refusal);
         self.acknowledge(ReleasedJob { job, transition });
+    }
+
+    /// True when a node of another build may read the arguments of a job, which this build cannot read. An
+    /// answer that does not come counts as true: the job then waits, which is undone, and does not fail,
+    /// which a person would have to undo.
+    pub(super) async fn may_be_read_elsewhere(&self, job: &JobRecord) -> bool {
+        match self.peers.builds(&self.database.control(), WORKER_ROLE).await {
+            Ok(builds) => is_another_build(&builds, &self.build.0, &job.refused_by),
+            Err(error) => {
+                tracing::debug!(job = %job.id, %error, "the builds of the other nodes are not known");
+                true
+            }
+        }
     }
 
     /// Waits until `jobs.drain_timeout` is over since the claimer stopped; a job may still be running.

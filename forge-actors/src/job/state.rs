@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use crate::app::job::{JobStatus, RetryBackoff};
+use crate::app::node::Build;
 use crate::function::AttemptResult;
 use crate::kernel::error_chain::{error_causes, error_chain};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::limits::{CAUSE_BYTES_MAX, JOB_DELAY_MAX};
 use crate::kernel::storable::{in_ascii, without_nul};
+use crate::kernel::time::secs;
 
 /// What is written about a job when an attempt has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,12 +22,25 @@ pub(super) struct Transition {
     pub(super) refunds_attempt: bool,
     /// Why the attempt failed.
     pub(super) error: Option<String>,
+    /// The build that could not read the arguments, when the job waits for another one.
+    pub(super) refused_by: Option<Build>,
 }
+
+/// How long a job that a build refused waits, at least. It is claimed by whichever node comes first, so that
+/// all nodes of the other build get their chance within several of these waits.
+const REFUSED_WAIT: Duration = secs(2);
+/// The random part of that wait: jobs that were refused together come back one by one.
+const REFUSED_WAIT_SPREAD: Duration = secs(4);
 
 impl Transition {
     /// The end of a job whose handler succeeded.
-    pub(super) const COMPLETED: Self =
-        Self { status: JobStatus::Completed, delay: Duration::ZERO, refunds_attempt: false, error: None };
+    pub(super) const COMPLETED: Self = Self {
+        status: JobStatus::Completed,
+        delay: Duration::ZERO,
+        refunds_attempt: false,
+        error: None,
+        refused_by: None,
+    };
 
     /// Decides what follows from the result of attempt `attempt` of `attempts_max`; `random` is uniform in
     /// `0.0..1.0`.
@@ -58,28 +73,31 @@ impl Transition {
             Rewrite::AsFailed => {
                 let error = self.error.as_deref().map(|error| format!("; {error}")).unwrap_or_default();
                 let refused = format!("the database refused the result `{}`", self.status.as_str());
-                Self::refused(format!("{refused}: {}{error}", cause_of(refusal)))
+                Self::failed_because(format!("{refused}: {}{error}", cause_of(refusal)))
             }
         }
     }
 
     /// The end of a job whose begin the database refuses for `refusal`.
     pub(super) fn begin_refused(refusal: &Fault) -> Self {
-        Self::refused(format!("the database refused the begin of an attempt: {}", cause_of(refusal)))
+        Self::failed_because(format!("the database refused the begin of an attempt: {}", cause_of(refusal)))
     }
 
-    fn refused(reason: String) -> Self {
+    fn failed_because(reason: String) -> Self {
         Self { status: JobStatus::Failed, error: Some(shorten(&in_ascii(&reason))), ..Self::COMPLETED }
     }
 
     /// The job waits for `delay`, as if this attempt had not been.
     fn wait(delay: Duration) -> Self {
-        Self {
-            status: JobStatus::Pending,
-            delay: delay.min(JOB_DELAY_MAX),
-            refunds_attempt: true,
-            error: None,
-        }
+        let delay = delay.min(JOB_DELAY_MAX);
+        Self { status: JobStatus::Pending, delay, refunds_attempt: true, ..Self::COMPLETED }
+    }
+
+    /// The job waits for a node of another build, since `build` cannot read its arguments; `random` is
+    /// uniform in `0.0..1.0`.
+    pub(super) fn refused(fault: &Fault, build: Build, random: f64) -> Self {
+        let delay = REFUSED_WAIT + REFUSED_WAIT_SPREAD.mul_f64(random);
+        Self { error: Some(error_text(fault)), refused_by: Some(build), ..Self::wait(delay) }
     }
 
     fn failure(status: JobStatus, fault: &Fault) -> Self {
@@ -103,6 +121,15 @@ impl Rewrite {
 /// The database's own words, where the fault has them.
 fn cause_of(fault: &Fault) -> String {
     error_causes(fault).unwrap_or_else(|| fault.to_string())
+}
+
+/// True when one of the `builds` that run jobs now is neither `own` nor among those that `refused`. A node
+/// that names no build is of an older version.
+pub(super) fn is_another_build(builds: &[Option<String>], own: &str, refused: &[String]) -> bool {
+    builds.iter().any(|build| match build {
+        Some(build) => build != own && !refused.contains(build),
+        None => true,
+    })
 }
 
 /// The fault with its causes, as an operator reads it, without characters that Postgres cannot store.

@@ -53,6 +53,8 @@ pub struct JobRecord {
     pub trace: Option<TraceContext>,
     /// How long the job waited for a worker after its time had come.
     pub waited: Duration,
+    /// Builds that could not read the arguments.
+    pub refused_by: Vec<String>,
 }
 
 /// A claim of a job. Its number grows with each claim, so that a write which names an older one is refused.
@@ -347,12 +349,13 @@ async fn return_to_queue<'a>(
     results: impl Iterator<Item = JobResult<'a>>,
 ) -> Result<Vec<JobId>, Fault> {
     let mut columns = ResultColumns::default();
-    let mut delays = Vec::new();
+    let (mut delays, mut refusals) = (Vec::new(), Vec::new());
     for (record, transition) in results {
         columns.push(record, transition);
         let refunded = i32::from(transition.refunds_attempt && record.begun);
         columns.attempts.push(record.attempts_begun.cast_signed() - refunded);
         delays.push(transition.delay.as_secs_f64());
+        refusals.push(transition.refused_by.as_ref().map(|build| &*build.0));
     }
     if columns.ids.is_empty() {
         return Ok(Vec::new());
@@ -364,6 +367,7 @@ async fn return_to_queue<'a>(
         .bind(columns.errors)
         .bind(delays)
         .bind(columns.attempts)
+        .bind(refusals)
         .fetch_all(db)
         .await?)
 }
@@ -415,6 +419,7 @@ fn record(row: &PgRow) -> sqlx::Result<JobRecord> {
         identity: row.try_get("identity")?,
         trace: trace.as_deref().and_then(TraceContext::parse),
         waited: waited(row)?,
+        refused_by: row.try_get::<Option<_>, _>("refused_by")?.unwrap_or_default(),
     })
 }
 

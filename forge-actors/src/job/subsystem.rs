@@ -1,17 +1,18 @@
 //! Jobs as a subsystem, on nodes with the role `worker`. Provides [`Jobs`].
 
+use std::sync::Arc;
+
+use super::WORKER_ROLE;
 use super::config::JobConfig;
 use super::paths::{ACKNOWLEDGER, CLAIMER, COUNTER, HISTORY_EXPIRY, JOBS, RESCUER, WORKERS};
 use super::{JOB_MAINTENANCE, JobDeps, Jobs};
+use crate::app::node::{Build, Peers};
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::Functions;
 use crate::leader::Leader;
 use crate::subsystem::{ActorNote, Figure, FigureUnit, NodeBuilder, Part, SectionEntry, Subsystem};
 use crate::supervise::StartError;
-
-/// The role of nodes that run jobs.
-const ROLE: &str = "worker";
 
 /// See the module.
 pub struct JobSubsystem;
@@ -29,13 +30,15 @@ impl Subsystem for JobSubsystem {
     const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<JobConfig>()];
 
     fn build(node: &mut NodeBuilder) -> Result<Option<Part>, StartError> {
-        if !node.profile.has_role(ROLE) {
+        if !node.profile.has_role(WORKER_ROLE) {
             return Ok(None);
         }
         let (jobs, child) = Jobs::new(JobDeps {
             node: node.profile.id,
             database: node.get::<Database>(),
             functions: node.get::<Functions>(),
+            peers: node.get::<Arc<dyn Peers>>(),
+            build: node.get::<Build>(),
             hints: node.get::<HintHub>(),
             terms: node.get::<Leader>().stand_for(JOB_MAINTENANCE),
             config: node.config::<JobConfig>(),

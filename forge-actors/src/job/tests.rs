@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use super::config::JobConfig;
 use super::leases::LeaseTable;
 use super::planner::{ClaimPlanner, ClaimStep};
-use super::state::{Rewrite, STATUS_CHANGES, Transition, is_finished};
+use super::state::{Rewrite, STATUS_CHANGES, Transition, is_another_build, is_finished};
 use super::store::{BegunAttempt, JobRecord};
 use crate::app::job::{JobStatus, RetryBackoff};
+use crate::app::node::Build;
 use crate::function::AttemptResult;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
@@ -52,6 +53,25 @@ fn the_result_of_an_attempt_decides_what_becomes_of_the_job() {
     check(AttemptResult::HandlerError(fault()), 3, JobStatus::DeadLetter, Duration::ZERO, false);
     check(AttemptResult::Snoozed(secs(9)), 3, JobStatus::Pending, secs(9), true);
     check(AttemptResult::Interrupted, 3, JobStatus::Pending, Duration::ZERO, true);
+}
+
+#[test]
+fn a_refused_job_waits_for_the_builds_that_have_not_refused_it() {
+    let build = |name: &str| Some(name.to_owned());
+    let check = |builds: &[Option<String>], refused: &[&str], expected: bool| {
+        let refused: Vec<String> = refused.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(is_another_build(builds, "one", &refused), expected, "{builds:?}, {refused:?}");
+    };
+    check(&[build("one")], &[], false);
+    check(&[build("one"), build("two")], &[], true);
+    check(&[build("one"), build("two")], &["one", "two"], false);
+    check(&[build("one"), build("two"), build("three")], &["two"], true);
+    check(&[build("one"), None], &[], true);
+    check(&[], &[], false);
+    let transition = Transition::refused(&fault(), Build("one".into()), 0.5);
+    assert_eq!((transition.status, transition.delay), (JobStatus::Pending, secs(4)));
+    assert!(transition.refunds_attempt && transition.error.is_some());
+    assert_eq!(transition.refused_by, Some(Build("one".into())));
 }
 
 #[test]
@@ -291,6 +311,7 @@ fn claimed(begun: bool) -> JobRecord {
         identity: None,
         trace: None,
         waited: Duration::ZERO,
+        refused_by: Vec::new(),
     }
 }
 

@@ -88,7 +88,26 @@ impl Worker {
             );
         };
         pause_point(Step::JobAttemptEnded, &record.name).await;
-        self.end(job, &result);
+        match result {
+            AttemptResult::InvalidArguments(fault) if self.shared.may_be_read_elsewhere(&record).await => {
+                self.refuse(job, &fault);
+            }
+            result => self.end(job, &result),
+        }
+    }
+
+    /// Has the job wait for a node of another build.
+    fn refuse(&self, job: ClaimedJob, fault: &Fault) {
+        let build = self.shared.build.clone();
+        tracing::info!(
+            job = %job.record.id,
+            handler = %job.record.name,
+            build = &*build.0,
+            %fault,
+            "job returned: a node of another build may read its arguments"
+        );
+        let transition = Transition::refused(fault, build, fastrand::f64());
+        self.shared.acknowledge(ReleasedJob { job, transition });
     }
 
     /// Decides what becomes of the job, and has it written.

@@ -14,6 +14,7 @@ use super::send_buffer::SendBuffer;
 use super::shared::SessionShared;
 use super::socket::SessionSocket;
 use super::state::{RemoteClient, SessionInput, SessionLimits, SessionOutput, SessionState, VerifiedToken};
+use super::version_mismatch;
 use super::wire::{CloseCode, TextFrame};
 use crate::app::handler::Access;
 use crate::app::kind::KindName;
@@ -88,7 +89,10 @@ impl SessionActor {
             SessionOutput::AwaitCommit(id, receipt) => {
                 live.reactor_client.await_commit(MutationId(id), &receipt)
             }
-            SessionOutput::MutationResult(completed) => live.buffer.reply(self.mutation_result(&completed)),
+            SessionOutput::MutationResult(completed) => {
+                let frame = self.mutation_result(*completed, self.is_of_another_version(&live.state));
+                live.buffer.reply(frame);
+            }
             SessionOutput::HoldResults(held) => self.hold_results(live, held),
             SessionOutput::SetTimer(timer) => {
                 let start = |(timeout, after)| cx.send_after(after, SessionMessage::TimedOut(timeout));
@@ -143,6 +147,10 @@ impl SessionActor {
         live.buffer.open(opened);
         let (name, trace) = (Arc::clone(&invocation.name), invocation.trace);
         let Err(fault) = live.reactor_client.subscribe(id, invocation, version) else { return };
+        let fault = match self.is_of_another_version(&live.state) {
+            true => version_mismatch::of_subscription(fault),
+            false => fault,
+        };
         match fault.code() {
             Code::Overloaded | Code::Unavailable => {
                 live.buffer.close(CloseCode::TryAgainLater.because(fault));
@@ -174,9 +182,18 @@ impl SessionActor {
         });
     }
 
-    fn mutation_result(&self, completed: &CompletedMutation) -> TextFrame {
+    fn is_of_another_version(&self, state: &SessionState) -> bool {
+        state.is_of_another_version(self.shared.deps.contract.as_deref())
+    }
+
+    fn mutation_result(&self, mut completed: CompletedMutation, is_of_another_version: bool) -> TextFrame {
+        if is_of_another_version {
+            let is_known = self.shared.deps.functions.catalog().get(&completed.name).is_some();
+            completed.result =
+                completed.result.map_err(|fault| version_mismatch::of_mutation(fault, is_known));
+        }
         let trace_id = completed.trace.trace_id_hex();
-        self.log(completed, &trace_id);
+        self.log(&completed, &trace_id);
         let frame = mutation_result(completed.id, &completed.result, &trace_id);
         let bytes_max = self.shared.deps.config.transition_bytes_max;
         if frame.payload().len() <= bytes_max {

@@ -58,6 +58,7 @@ pub mod signals;
 mod socket;
 mod state;
 mod subprotocol;
+mod version_mismatch;
 mod wire;
 
 #[cfg(test)]

@@ -58,12 +58,20 @@ pub(super) struct SessionLimits {
 /// What happens to a session.
 #[derive(Debug)]
 pub(super) enum SessionInput {
-    Hello(TokenCheck),
+    /// `contract` is the hash of the generated client that the page was built with.
+    Hello {
+        token: TokenCheck,
+        contract: Option<String>,
+    },
     Authenticate(TokenCheck),
     Subscribe(SubscribeRequest),
-    Unsubscribe { id: u32 },
+    Unsubscribe {
+        id: u32,
+    },
     Mutate(MutationRequest),
-    Ping { id: u32 },
+    Ping {
+        id: u32,
+    },
     MutationCompleted(Box<CompletedMutation>),
     MutationsApplied(Box<[MutationId]>),
     SubscriptionsEnded(Vec<SubscriptionId>),
@@ -122,6 +130,8 @@ pub(super) struct SessionState {
     client: RemoteClient,
     limits: SessionLimits,
     phase: SessionPhase,
+    /// The contract that the client named in `hello`.
+    contract: Option<String>,
     /// `goAway` was sent.
     draining: bool,
     token: Option<VerifiedToken>,
@@ -148,7 +158,7 @@ impl SessionInput {
     ) -> Self {
         let check = |token: Option<String>| token.as_deref().map(verify).transpose();
         match frame {
-            ClientFrame::Hello { token, contract: _ } => Self::Hello(check(token)),
+            ClientFrame::Hello { token, contract } => Self::Hello { token: check(token), contract },
             ClientFrame::Authenticate { token } => Self::Authenticate(check(token)),
             ClientFrame::Subscribe(request) => Self::Subscribe(request),
             ClientFrame::Unsubscribe { id } => Self::Unsubscribe { id },
@@ -160,7 +170,7 @@ impl SessionInput {
     fn is_frame(&self) -> bool {
         matches!(
             self,
-            Self::Hello(_)
+            Self::Hello { .. }
                 | Self::Authenticate(_)
                 | Self::Subscribe(_)
                 | Self::Unsubscribe { .. }
@@ -176,6 +186,7 @@ impl SessionState {
             client,
             limits,
             phase: SessionPhase::Greeting,
+            contract: None,
             draining: false,
             token: None,
             lapsed: false,
@@ -192,6 +203,12 @@ impl SessionState {
         self.token.as_ref()
     }
 
+    /// True when the client was built for another contract than `own`. A client or a node without a contract
+    /// is of no known version.
+    pub(super) fn is_of_another_version(&self, own: Option<&str>) -> bool {
+        self.contract.as_deref().zip(own).is_some_and(|(contract, own)| contract != own)
+    }
+
     #[cfg(test)]
     pub(super) fn subscriptions(&self) -> usize {
         self.subscriptions.len()
@@ -205,12 +222,15 @@ impl SessionState {
     pub(super) fn step(&mut self, input: SessionInput, now: Timestamp) -> Vec<SessionOutput> {
         if self.phase == SessionPhase::Greeting && input.is_frame() {
             return match input {
-                SessionInput::Hello(token) => self.hello(unexpired(token, now), now),
+                SessionInput::Hello { token, contract } => {
+                    self.contract = contract;
+                    self.hello(unexpired(token, now), now)
+                }
                 _ => vec![violation("the first frame is `hello`")],
             };
         }
         match input {
-            SessionInput::Hello(_) => vec![violation("`hello` comes once")],
+            SessionInput::Hello { .. } => vec![violation("`hello` comes once")],
             SessionInput::Authenticate(token) => self.authenticate(unexpired(token, now), now),
             SessionInput::Subscribe(request) => self.subscribe(request),
             SessionInput::Unsubscribe { id } => self.unsubscribe(id),

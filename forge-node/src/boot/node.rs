@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use forge_actors::app::Catalog;
+use forge_actors::app::node::Build;
 use forge_actors::db::database::Database;
 use forge_actors::gateway::assets::{Assets, Site};
 use forge_actors::gateway::port::Port;
@@ -13,7 +14,7 @@ use forge_actors::kernel::time::{format_duration, secs};
 use forge_actors::supervise::{RootExit, StopTimeout};
 use forge_actors::tree::{NodeOptions, RunningNode};
 use forge_ts::problem::Refused;
-use forge_ts::{Audience, Contract};
+use forge_ts::{Audience, Contract, build_hash};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use crate::boot::banner::{Banner, DeveloperCredentials};
@@ -43,6 +44,7 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
     let mut signals = StopSignals::take()?;
     let catalog = Arc::new(Catalog::build()?);
     let contract = contract_of(&catalog);
+    let build = Build(build_hash(&catalog).into());
     let security = security::establish(&loaded, dev)?;
     let id = NodeId::new();
     let Config { node: NodeConfig { name, roles }, mut sections, .. } = loaded.config.clone();
@@ -72,6 +74,7 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
         mesh,
         gateway,
         contract,
+        build,
     };
     let mut node = tokio::select! {
         started = RunningNode::start(options) => {

@@ -10,7 +10,7 @@ use forge_actors::db::embedded::actor::{Handover, Postgres};
 use forge_actors::db::embedded::progress::EmbeddedProgress;
 use forge_actors::db::embedded::server::Embedded;
 use forge_actors::db::migrate::set::MigrationSet;
-use forge_actors::db::migrate::system::system_set;
+use forge_actors::db::migrate::system::system_sets;
 use forge_actors::db::migrator::Migrator;
 use forge_actors::db::monitor::{Monitor, wait_for};
 use forge_actors::kernel::error_chain::error_chain;
@@ -160,7 +160,7 @@ fn postgres_child(embedded: EmbeddedServer) -> ChildSpec {
 /// Forge's own migrations, then those of each application.
 pub fn migration_sets(apps: &[&App]) -> Result<Vec<MigrationSet>, Report> {
     let parsed = apps.iter().map(|app| MigrationSet::parse(app.name, app.migrations));
-    let sets: Result<Vec<_>, _> = std::iter::once(Ok(system_set())).chain(parsed).collect();
+    let sets: Result<Vec<_>, _> = system_sets().into_iter().map(Ok).chain(parsed).collect();
     Ok(sets?)
 }
 

@@ -125,6 +125,16 @@ fn report_progress(progress: MigrationProgress<'_>, context: CommandContext<'_>)
             "waiting for another node that migrates, for {} so far",
             format_duration(waited)
         )),
+        MigrationProgress::Newer(row) => output::notice(&format!(
+            "{} of `{}` is newer than this binary, which runs beside the migration",
+            row.title(),
+            row.set
+        )),
+        MigrationProgress::TableLocked { step, waited } => context.progress(&format!(
+            "{} waits for the lock of a table, for {} so far",
+            step.migration.title(),
+            format_duration(secs(waited.as_secs()))
+        )),
         MigrationProgress::Started(step) => {
             context.progress(&format!("{} {}", verb(&step), step.migration.title()))
         }
@@ -183,7 +193,8 @@ fn print_status(all: &[MigrationStatus], context: CommandContext<'_>) -> Result<
             let (number, name) = (status.number, &status.name);
             let problem = &status.problem;
             json!({
-                "set": status.set, "number": number, "name": name, "applied": applied, "problem": problem
+                "set": status.set, "number": number, "name": name, "applied": applied, "problem": problem,
+                "newer": status.newer
             })
         };
         output::data(&json!(all.iter().map(row).collect::<Vec<_>>()).to_string());
@@ -204,6 +215,7 @@ fn print_status(all: &[MigrationStatus], context: CommandContext<'_>) -> Result<
 fn status_line(status: &MigrationStatus, palette: Palette) -> String {
     let state = match (&status.problem, &status.applied) {
         (Some(problem), _) => palette.red(problem),
+        (None, Some(_)) if status.newer => palette.yellow("applied by a newer binary"),
         (None, Some(applied)) => palette.dim(&format!(
             "applied {} in {} ms",
             applied.at.format("%Y-%m-%d %H:%M:%S"),

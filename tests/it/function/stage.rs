@@ -8,7 +8,7 @@ use forge_actors::app::node::NodeView;
 use forge_actors::app::{Catalog, Handler};
 use forge_actors::change::{HintHub, HintReceiver, TopicKind};
 use forge_actors::db::migrate::runner::Runner;
-use forge_actors::db::migrate::system::system_set;
+use forge_actors::db::migrate::system::system_sets;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::function::{FunctionDeps, Functions};
 use forge_actors::job::insert::JobInserter;
@@ -38,7 +38,7 @@ impl Stage {
     /// A subsystem over a database that has Forge's own tables.
     pub(super) async fn migrated() -> Self {
         let scratch = Scratch::new().await;
-        let sets = [system_set()];
+        let sets = system_sets();
         let runner = Runner {
             database: &scratch.database,
             sets: &sets,

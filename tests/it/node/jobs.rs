@@ -76,6 +76,30 @@ pub(super) async fn nothing_is_left(database: &Database) {
     assert_eq!(database.value::<i64>("select count(*) from forge_jobs").await, 0, "jobs are left");
 }
 
+/// During a deploy a version may have a job's arguments before it that only another version can read.
+#[tokio::test]
+async fn a_job_that_this_version_cannot_read_waits_for_another_one() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "").start().await;
+    let other = "insert into forge_nodes (id, name, state, roles, version, protocol, seen_at, build)
+        values ('00000000-0000-0000-0000-000000000001', 'other', 'active', '{worker}', '9', 1,
+                now() + interval '1 day', 'another build')";
+    database.execute(other).await;
+    database.execute(&insert("jobs.quick", "'n', n, 'added', true", 1, 3, 50)).await;
+    until("this build has refused the job", PATIENCE, || async {
+        let refused = "select count(*) from forge_jobs where status = 'pending' and attempt = 0
+            and cardinality(refused_by) = 1 and last_error like '%added%'";
+        (database.value::<i64>(refused).await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(history(&database).await, "", "the job waits");
+    // The last node of the other version goes: nobody is left who can read the arguments.
+    database.execute("update forge_nodes set state = 'dead', ended_at = now() where name = 'other'").await;
+    await_history(&database, "failed: 1", PATIENCE).await;
+    nothing_is_left(&database).await;
+    drop(node);
+}
+
 async fn every_effect_happened_once(database: &Database, jobs: i64) {
     assert_eq!(
         database.value::<i64>("select count(distinct key) from probe_effects where what = 'done'").await,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use forge_actors::test_signals::Step;
-use forge_tests::{Database, Node, Received, Signals, Socket, probe, until};
+use forge_tests::{Binary, Database, Node, Received, Signals, Socket, probe, until};
 use serde_json::{Value, json};
 
 use super::stage::{PATIENCE, probe_on};
@@ -171,6 +171,44 @@ async fn a_subscription_that_is_refused_is_answered_with_its_error() {
     // Each of them ended, so that the number is free.
     socket.subscribe(1, "live.title", json!({ "id": 1 })).await;
     assert_eq!(socket.frame().await["mods"][0]["snapshot"], json!(null));
+}
+
+/// As while the nodes of a cluster are replaced: the page may be newer or older than the node.
+#[tokio::test]
+async fn a_page_of_another_version_keeps_the_subscription_that_this_node_cannot_serve() {
+    let database = Database::create().await;
+    // The demo: the probe's functions have types that no client can be generated for.
+    let node =
+        Node::builder(Binary::Forge).database(&database).environment("FORGE_AUTH__SECRET", probe::SECRET);
+    let node = node.start().await;
+    let base = node.client().base();
+    let refusals = [
+        ("projects.list", json!({ "added": true }), "VALIDATION"),
+        ("tasks.list", json!({}), "VALIDATION"),
+        ("tasks.added", json!({}), "NOT_FOUND"),
+    ];
+    let token = probe::token("01890a5d-ac96-774b-bcce-b302099a8057");
+    let (_socket, welcome) = Socket::hello(base, None).await;
+    assert!(welcome["contract"].is_string(), "{welcome}");
+    for (contract, is_other) in [(json!("0123456789abcdef"), true), (welcome["contract"].clone(), false)] {
+        let mut socket = Socket::connect(base).await;
+        socket.send(json!({ "type": "hello", "proto": 1, "contract": contract, "token": token })).await;
+        assert_eq!(socket.frame().await["type"], "welcome");
+        for (id, (name, args, code)) in (1..).zip(refusals.clone()) {
+            socket.subscribe(id, name, args.clone()).await;
+            let expected = if is_other { "VERSION_MISMATCH" } else { code };
+            let frame = socket.frame().await;
+            assert_eq!(frame["mods"][0]["error"]["code"], expected, "{name} {args}: {frame}");
+        }
+        // The subscription is there, so that its number is taken, or has ended.
+        socket.subscribe(1, "projects.list", json!({})).await;
+        let (frames, code) = match socket.next().await {
+            Received::Frame(frame) if frame["type"] == "fault" => socket.closed().await,
+            Received::Frame(frame) => (vec![frame], None),
+            Received::Closed(code) => (Vec::new(), code),
+        };
+        assert_eq!(code, is_other.then_some(1008), "{frames:?}");
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use forge_actors::app::node::NodeView;
 use forge_actors::app::{Catalog, Handler};
 use forge_actors::change::HintHub;
 use forge_actors::db::migrate::runner::Runner;
-use forge_actors::db::migrate::system::system_set;
+use forge_actors::db::migrate::system::system_sets;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::function::{FunctionDeps, Functions};
 use forge_actors::job::insert::JobInserter;
@@ -50,7 +50,7 @@ impl Stage {
     }
 
     pub(super) async fn over(scratch: Scratch, script: &str, config: ReactivityConfig) -> Self {
-        let sets = [system_set()];
+        let sets = system_sets();
         let runner = Runner { database: &scratch.database, sets: &sets, node: "test", lock_wait: PATIENCE };
         runner.up(None, |_| {}).await.unwrap();
         execute(&mut scratch.connect().await, script).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use forge_actors::app::JobStatus;
 use forge_actors::db::migrate::runner::Runner;
-use forge_actors::db::migrate::system::system_set;
+use forge_actors::db::migrate::system::system_sets;
 use forge_actors::job::state::STATUS_CHANGES;
 use forge_actors::job::store::{Claim, JobRecord, JobStore, Promoted, Rescued};
 use forge_actors::kernel::ids::{JobId, NodeId};
@@ -26,7 +26,7 @@ struct Bench {
 impl Bench {
     async fn open() -> Self {
         let scratch = Scratch::new().await;
-        let sets = [system_set()];
+        let sets = system_sets();
         let runner = Runner {
             database: &scratch.database,
             sets: &sets,
@@ -148,6 +148,7 @@ async fn apply(bench: &Bench, statement: &str, id: JobId) {
                 one(give_back).bind(vec![id]).bind(vec![1]).bind(vec![status]).bind(vec![None::<String>]);
             back.bind(vec![5.0])
                 .bind(vec![i32::from(statement == "fail")])
+                .bind(vec![None::<String>])
                 .execute(&mut connection)
                 .await
                 .unwrap();

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use forge_actors::db::migrate::runner::Runner;
-use forge_actors::db::migrate::system::system_set;
+use forge_actors::db::migrate::system::system_sets;
 
 use super::cluster::Scratch;
 
@@ -25,7 +25,7 @@ fn normalised(dump: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_dump_is_fresh() {
     let scratch = Scratch::new().await;
-    let sets = [system_set()];
+    let sets = system_sets();
     let runner =
         Runner { database: &scratch.database, sets: &sets, node: "test", lock_wait: Duration::from_secs(5) };
     runner.up(None, |_| {}).await.unwrap();

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use crate::app::enumeration::{EnumRegistration, Enumeration};
 use crate::app::model::{ColumnMeta, Model, ModelRegistration};
-use crate::app::schema::{ColumnActual, create_sql, drift};
+use crate::app::schema::{ColumnActual, create_sql, drift, label_drift};
 use crate::app::{
     Access, AppError, Handler, Isolation, KindName, KindOptions, MutationOptions, QueryOptions,
 };
@@ -350,6 +350,25 @@ fn models_make_their_tables() {
 
 fn actual(column: &str, sql_type: &str, nullable: bool) -> ColumnActual {
     ColumnActual { table: "projects".into(), column: column.into(), sql_type: sql_type.into(), nullable }
+}
+
+#[test]
+fn label_drift_names_enum_label_and_remedy() {
+    let check = |labels: &[&str], expected: &[&str]| {
+        let actual = labels.iter().map(|label| ("task_status".to_owned(), (*label).to_owned()));
+        let other = ("mood".to_owned(), "late".to_owned());
+        let actual: Vec<_> = actual.chain([other]).collect();
+        assert_eq!(label_drift(&actual, &TaskStatus::META), expected);
+    };
+    check(&["open", "in_progress", "done"], &[]);
+    check(&[], &[]);
+    check(
+        &["open", "in_progress", "late"],
+        &[
+            "`TaskStatus`: the type `task_status` has the label `late`, which the enum does not have, so that a row which holds the label cannot be read; add it to the enum",
+            "`TaskStatus`: the type `task_status` has no label `done`, so that it cannot be written; migrate with ALTER TYPE \"task_status\" ADD VALUE 'done'",
+        ],
+    );
 }
 
 #[test]

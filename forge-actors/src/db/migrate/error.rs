@@ -57,12 +57,25 @@ pub enum MigrateError {
         /// The checksum of the file.
         current: String,
     },
-    /// The database is ahead of this binary.
+    /// The database is ahead of this binary, by a migration after which older binaries cannot run.
     #[error(
-        "the database has migration {number:04} ({name}) of `{set}`, which this binary does not know: \
-         the binary is older than the schema"
+        "the database has migration {number:04}_{name} of `{set}`, which this binary does not know and which \
+         is marked @breaking: binaries from before it cannot run on the schema any more"
     )]
-    Unknown {
+    Breaking {
+        /// The set.
+        set: String,
+        /// The migration's number.
+        number: u32,
+        /// The migration's name.
+        name: String,
+    },
+    /// Migrations are to be undone, and the newest of them is unknown to this binary.
+    #[error(
+        "the last migration of `{set}` is {number:04}_{name}, which this binary does not know and so cannot \
+         undo; nothing was undone"
+    )]
+    NotOurs {
         /// The set.
         set: String,
         /// The migration's number.
@@ -138,12 +151,24 @@ pub enum MigrateError {
     Database(#[from] DatabaseError),
 }
 
+impl MigrateError {
+    /// True when a statement did not get a lock of a table: it may, the next time.
+    pub(super) fn is_lock_conflict(&self) -> bool {
+        let Self::Statement { source, .. } = self else { return false };
+        let code = source.as_database_error().and_then(|error| error.code());
+        // lock_not_available, deadlock_detected.
+        matches!(code.as_deref(), Some("55P03" | "40P01"))
+    }
+}
+
 impl Diagnose for MigrateError {
     fn code(&self) -> &'static str {
         match self {
             Self::Database(error) => error.code(),
             Self::Parse { .. } | Self::DuplicateNumber { .. } | Self::Gap { .. } => "migration-file",
-            Self::Edited { .. } | Self::Unknown { .. } | Self::OutOfOrder { .. } => "migrations-drift",
+            Self::Edited { .. } | Self::Breaking { .. } | Self::NotOurs { .. } | Self::OutOfOrder { .. } => {
+                "migrations-drift"
+            }
             Self::NoSuchTarget { .. } | Self::NoSuchSet { .. } => "no-such-migration",
             Self::Read { .. }
             | Self::Irreversible { .. }
@@ -155,7 +180,9 @@ impl Diagnose for MigrateError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::Database(error) => error.kind(),
-            Self::Edited { .. } | Self::Unknown { .. } | Self::OutOfOrder { .. } => FailureKind::Drift,
+            Self::Edited { .. } | Self::Breaking { .. } | Self::NotOurs { .. } | Self::OutOfOrder { .. } => {
+                FailureKind::Drift
+            }
             Self::NoSuchTarget { .. } | Self::NoSuchSet { .. } => FailureKind::NotFound,
             Self::Parse { .. }
             | Self::DuplicateNumber { .. }
@@ -172,13 +199,25 @@ impl Diagnose for MigrateError {
             Self::Database(error) => error.help(),
             Self::DuplicateNumber { .. } => Some("rename the later one to the next free number".into()),
             Self::Edited { .. } => Some("restore the file, and put the change into a new migration".into()),
-            Self::Unknown { .. } => Some("start the newer version".into()),
+            Self::Breaking { .. } => Some(
+                "start the version that brought the migration, or undo the migration with that version's \
+                 `migrate down`"
+                    .into(),
+            ),
+            Self::NotOurs { .. } => {
+                Some("run `migrate down` of the version that brought the migration".into())
+            }
             Self::OutOfOrder { .. } => {
                 Some("compare `migrate status` with the files of the branch that applied it".into())
             }
             Self::InvalidIndex { index, .. } => {
                 Some(format!("DROP INDEX CONCURRENTLY {index};  then migrate again").into())
             }
+            Self::Statement { .. } if self.is_lock_conflict() => Some(
+                "end the transactions that hold the table: SELECT pid, state, query FROM pg_stat_activity \
+                 WHERE xact_start < now() - interval '1 minute'"
+                    .into(),
+            ),
             Self::Parse { .. }
             | Self::Read { .. }
             | Self::Gap { .. }
@@ -207,11 +246,11 @@ pub enum ParseProblem {
     #[error("`-- @{0}` stands here a second time")]
     RepeatedMarker(String),
     /// A marker is not one of the known ones.
-    #[error("`-- @{0}` is no marker; there are @up, @down, @irreversible and @no-transaction")]
+    #[error("`-- @{0}` is no marker; there are @up, @down, @irreversible, @no-transaction and @breaking")]
     UnknownMarker(String),
-    /// `@no-transaction` follows after a section began.
-    #[error("`-- @no-transaction` holds for the whole file and must stand before `-- @up`")]
-    LateNoTransaction,
+    /// A marker of the whole file follows after a section began.
+    #[error("`-- @{0}` holds for the whole file and must stand before `-- @up`")]
+    LateMarker(&'static str),
     /// A statement stands before the first section.
     #[error("SQL before `-- @up` would never run")]
     Stray,

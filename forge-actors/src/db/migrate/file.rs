@@ -18,6 +18,8 @@ pub struct Migration {
     pub checksum: String,
     /// True when the statements run in one transaction, together with the row in `forge_migrations`.
     pub transactional: bool,
+    /// True when a binary that does not know the migration cannot run on the schema that it leaves.
+    pub breaking: bool,
     /// The section that applies the migration.
     pub up: Section,
     /// The section that undoes the migration; absent in an irreversible file.
@@ -39,6 +41,7 @@ enum Marker {
     Down,
     Irreversible,
     NoTransaction,
+    Breaking,
 }
 
 /// Where a marker stands in its file.
@@ -71,8 +74,11 @@ impl Migration {
             (None, None) => return Err(failed(last_line(&text), ParseProblem::MissingSection("down"))),
             (Some(_), None) | (None, Some(_)) => {}
         }
-        if let Some(late) = no_transaction.filter(|mark| mark.line > up.line) {
-            return Err(failed(late.line, ParseProblem::LateNoTransaction));
+        let breaking = at(Marker::Breaking);
+        for (mark, marker) in [(no_transaction, "no-transaction"), (breaking, "breaking")] {
+            if let Some(late) = mark.filter(|mark| mark.line > up.line) {
+                return Err(failed(late.line, ParseProblem::LateMarker(marker)));
+            }
         }
         if let Some(stray) = split(&text[..line_start(&text, up.line)]).iter().find(|piece| !piece.is_blank())
         {
@@ -100,6 +106,7 @@ impl Migration {
             file: file.to_owned(),
             checksum,
             transactional: no_transaction.is_none(),
+            breaking: breaking.is_some(),
             up,
             down,
         })
@@ -156,6 +163,7 @@ fn markers(text: &str) -> Result<Vec<Mark>, (usize, ParseProblem)> {
             "down" => Marker::Down,
             "irreversible" => Marker::Irreversible,
             "no-transaction" => Marker::NoTransaction,
+            "breaking" => Marker::Breaking,
             // A comment that begins with @ and goes on with other words is no marker.
             other if other.contains(char::is_whitespace) => continue,
             other => return Err((index + 1, ParseProblem::UnknownMarker(other.to_owned()))),

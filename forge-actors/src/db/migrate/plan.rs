@@ -23,6 +23,15 @@ pub struct AppliedMigration {
     pub execution_ms: i64,
     /// The node that ran it.
     pub node: String,
+    /// True when a binary that does not know the migration must not run.
+    pub breaking: bool,
+}
+
+impl AppliedMigration {
+    /// `0001_create_tasks`.
+    pub fn title(&self) -> String {
+        format!("{:04}_{}", self.number, self.name)
+    }
 }
 
 /// Whether a step applies a migration or undoes it.
@@ -70,20 +79,25 @@ pub struct MigrationStatus {
     pub applied: Option<AppliedMigration>,
     /// The contradiction between its row and its file, when there is one.
     pub problem: Option<String>,
+    /// True for a migration that a newer binary applied and beside which this binary runs.
+    pub newer: bool,
 }
 
-/// Checks that the rows of `set` are those of its first files, unchanged; returns their number.
-fn applied_count(set: &MigrationSet, applied: &[AppliedMigration]) -> Result<u32, MigrateError> {
+/// The rows of a set, compared with its files.
+struct AppliedRows<'a> {
+    /// How many of the set's files are applied.
+    known: u32,
+    /// The last migration that a newer binary applied. This binary has no file of it.
+    newer: Option<&'a AppliedMigration>,
+}
+
+/// Checks that the rows of `set` are those of its first files, unchanged. Rows behind the last file are of a
+/// newer binary; only those that are not breaking may be there.
+fn compare<'a>(set: &MigrationSet, applied: &'a [AppliedMigration]) -> Result<AppliedRows<'a>, MigrateError> {
     let mut rows: Vec<&AppliedMigration> = applied.iter().filter(|row| row.set == set.name).collect();
     rows.sort_by_key(|row| row.number);
-    for (expected, row) in (1..).zip(&rows) {
-        let Some(migration) = set.get(row.number) else {
-            return Err(MigrateError::Unknown {
-                set: set.name.clone(),
-                number: row.number,
-                name: row.name.clone(),
-            });
-        };
+    let mut found = AppliedRows { known: 0, newer: None };
+    for (expected, row) in (1..).zip(rows) {
         if row.number != expected {
             return Err(MigrateError::OutOfOrder {
                 set: set.name.clone(),
@@ -91,12 +105,28 @@ fn applied_count(set: &MigrationSet, applied: &[AppliedMigration]) -> Result<u32
                 missing: expected,
             });
         }
+        let Some(migration) = set.get(row.number) else {
+            if row.breaking {
+                let (set, name) = (set.name.clone(), row.name.clone());
+                return Err(MigrateError::Breaking { set, number: row.number, name });
+            }
+            found.newer = Some(row);
+            continue;
+        };
+        found.known = row.number;
         if row.checksum != migration.checksum {
             let (applied, current) = (row.checksum.clone(), migration.checksum.clone());
             return Err(MigrateError::Edited { file: migration.file.clone(), applied, current });
         }
     }
-    Ok(rows.last().map_or(0, |row| row.number))
+    Ok(found)
+}
+
+/// The migrations in the database that are newer than every file of their set. A binary runs beside them
+/// when none of them is breaking.
+pub fn newer<'a>(sets: &[MigrationSet], applied: &'a [AppliedMigration]) -> Vec<&'a AppliedMigration> {
+    let set_of = |row: &AppliedMigration| sets.iter().find(|set| set.name == row.set);
+    applied.iter().filter(|row| set_of(row).is_some_and(|set| row.number > set.last())).collect()
 }
 
 /// The steps that apply the pending migrations, set after set. `to` (a set's name and a number) stops that
@@ -114,7 +144,7 @@ pub fn plan_up<'a>(
     }
     let mut steps = Vec::new();
     for set in sets {
-        let done = applied_count(set, applied)?;
+        let done = compare(set, applied)?.known;
         let until = to.filter(|(name, _)| *name == set.name).map_or(u32::MAX, |(_, number)| number);
         let missing =
             set.migrations().iter().filter(|migration| migration.number > done && migration.number <= until);
@@ -139,7 +169,11 @@ pub fn plan_down<'a>(
     to: DownTo,
 ) -> Result<Vec<MigrationStep<'a>>, MigrateError> {
     let set = find(sets, name)?;
-    let done = applied_count(set, applied)?;
+    let AppliedRows { known: done, newer } = compare(set, applied)?;
+    if let Some(row) = newer {
+        let (set, name) = (set.name.clone(), row.name.clone());
+        return Err(MigrateError::NotOurs { set, number: row.number, name });
+    }
     let keep = match to {
         DownTo::Steps(count) => done.saturating_sub(count),
         DownTo::Number(0) => 0,
@@ -174,18 +208,28 @@ pub fn status(sets: &[MigrationSet], applied: &[AppliedMigration]) -> Vec<Migrat
                 name: migration.name.clone(),
                 applied: row.cloned(),
                 problem: edited.then(|| "the file was changed after it had been applied".into()),
+                newer: false,
             });
         }
     }
     let unknown = applied
         .iter()
         .filter(|row| !sets.iter().any(|set| set.name == row.set && set.get(row.number).is_some()));
-    all.extend(unknown.map(|row| MigrationStatus {
-        set: row.set.clone(),
-        number: row.number,
-        name: row.name.clone(),
-        applied: Some(row.clone()),
-        problem: Some("this binary has no such file".into()),
+    let newer = newer(sets, applied);
+    all.extend(unknown.map(|row| {
+        let is_newer = newer.contains(&row) && !row.breaking;
+        let problem = match row.breaking {
+            true => "this binary has no such file, and the migration is marked @breaking",
+            false => "this binary has no such file",
+        };
+        MigrationStatus {
+            set: row.set.clone(),
+            number: row.number,
+            name: row.name.clone(),
+            applied: Some(row.clone()),
+            problem: (!is_newer).then(|| problem.into()),
+            newer: is_newer,
+        }
     }));
     all
 }

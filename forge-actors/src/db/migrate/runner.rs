@@ -13,15 +13,20 @@ use crate::db::session::{Activity, Session};
 
 use super::error::MigrateError;
 use super::file::Section;
+use super::invalid_index::{self, InvalidIndex};
 use super::plan::{
-    AppliedMigration, Direction, DownTo, MigrationStatus, MigrationStep, plan_down, plan_up, status,
+    AppliedMigration, Direction, DownTo, MigrationStatus, MigrationStep, newer, plan_down, plan_up, status,
 };
 use super::set::MigrationSet;
-use super::split::split;
+use super::split::{Piece, split};
+use crate::kernel::backoff::Backoff;
+use crate::kernel::time::{millis, secs};
 
-/// A migration that cannot get its table locks within this time fails, because statements of running nodes
-/// queue behind its lock request.
-const TABLE_LOCK_TIMEOUT_MS: u32 = 30_000;
+/// A migration that cannot get its table locks within this time gives up its place, because statements of
+/// running nodes queue behind its lock request.
+const TABLE_LOCK_TIMEOUT: Duration = secs(1);
+/// Pauses between two tries: the statements that queued go ahead meanwhile.
+const TABLE_LOCK_RETRY: Backoff = Backoff::exponential(millis(500), secs(5));
 
 const CREATE_TABLE: &str = "\
 CREATE TABLE IF NOT EXISTS forge_migrations (
@@ -32,8 +37,16 @@ CREATE TABLE IF NOT EXISTS forge_migrations (
     applied_at   timestamptz NOT NULL DEFAULT now(),
     execution_ms int8        NOT NULL CHECK (execution_ms >= 0),
     node         text        NOT NULL,
+    breaking     bool        NOT NULL DEFAULT false,
     PRIMARY KEY (set_name, number)
 )";
+
+/// For a table that a version without the column made. That version names the columns that it reads and
+/// writes, so that it goes on with the table.
+const ADD_BREAKING: &str = "ALTER TABLE forge_migrations ADD COLUMN breaking bool NOT NULL DEFAULT false";
+
+const HAS_BREAKING: &str = "SELECT EXISTS (SELECT FROM pg_attribute \
+                            WHERE attrelid = 'forge_migrations'::regclass AND attname = 'breaking')";
 
 /// A migration that was applied or undone.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -57,6 +70,15 @@ pub enum MigrationProgress<'a> {
         /// The time waited so far.
         waited: Duration,
     },
+    /// A newer binary applied this migration, and this binary runs beside it.
+    Newer(&'a AppliedMigration),
+    /// The migration did not get the lock of a table, and is tried again.
+    TableLocked {
+        /// The migration.
+        step: MigrationStep<'a>,
+        /// The time since its first try.
+        waited: Duration,
+    },
     /// A migration starts.
     Started(MigrationStep<'a>),
     /// A migration is applied or undone.
@@ -72,7 +94,7 @@ pub struct Runner<'a> {
     pub sets: &'a [MigrationSet],
     /// This node's name, for the column `forge_migrations.node`.
     pub node: &'a str,
-    /// Time to wait for another node that migrates.
+    /// Time to wait for another node that migrates, and for the locks of the tables that a migration changes.
     pub lock_wait: Duration,
 }
 
@@ -88,7 +110,10 @@ impl<'a> Runner<'a> {
         to: Option<(&str, u32)>,
         progress: impl Fn(MigrationProgress<'_>),
     ) -> Result<Vec<CompletedMigration>, MigrateError> {
-        if plan_up(self.sets, &self.applied().await?, to)?.is_empty() {
+        let applied = self.applied().await?;
+        let pending = plan_up(self.sets, &applied, to)?;
+        newer(self.sets, &applied).into_iter().for_each(|row| progress(MigrationProgress::Newer(row)));
+        if pending.is_empty() {
             return Ok(Vec::new());
         }
         self.run(|applied| plan_up(self.sets, applied, to), progress).await
@@ -153,15 +178,22 @@ impl<'a> Runner<'a> {
         progress: impl Fn(MigrationProgress<'_>),
     ) -> Result<Vec<CompletedMigration>, MigrateError> {
         session.execute(CREATE_TABLE, Activity::Pinned).await.map_err(bookkeeping)?;
+        // The statement locks the table, which every starting node reads.
+        if !read_bool(session, HAS_BREAKING, Activity::Pinned).await? {
+            session.execute(ADD_BREAKING, Activity::Pinned).await.map_err(bookkeeping)?;
+        }
         let applied = read_applied(session, Activity::Pinned).await?;
         let mut completed = Vec::new();
         for step in plan(&applied)? {
             progress(MigrationProgress::Started(step));
             let started = Instant::now();
             if step.migration.transactional {
-                self.run_in_transaction(session, step).await?
+                let mut tries = LockedTries::new(self.lock_wait);
+                while let Err(error) = self.run_in_transaction(session, step).await {
+                    tries.pause_after(error, step, &progress).await?;
+                }
             } else {
-                self.run_statement_by_statement(session, step).await?
+                self.run_statement_by_statement(session, step, &progress).await?
             }
             let execution_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             let migration = CompletedMigration {
@@ -183,7 +215,7 @@ impl<'a> Runner<'a> {
         step: MigrationStep<'_>,
     ) -> Result<(), MigrateError> {
         let started = Instant::now();
-        let begin = format!("BEGIN; SET LOCAL lock_timeout = {TABLE_LOCK_TIMEOUT_MS}");
+        let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", TABLE_LOCK_TIMEOUT.as_millis());
         session.execute(AssertSqlSafe(begin), Activity::Pinned).await.map_err(bookkeeping)?;
         let result = match run_section(session, step.section).await {
             Ok(()) => self.write_row(session, step, started).await,
@@ -200,21 +232,24 @@ impl<'a> Runner<'a> {
         &self,
         session: &mut Session,
         step: MigrationStep<'_>,
+        progress: &impl Fn(MigrationProgress<'_>),
     ) -> Result<(), MigrateError> {
         let started = Instant::now();
-        refuse_invalid_index(session, step).await?;
+        let before = invalid_index::list(session).await.map_err(bookkeeping)?;
+        refuse_invalid_index(session, step, &before).await?;
         for piece in split(&step.section.sql).iter().filter(|piece| !piece.is_blank()) {
-            let result = session.execute(AssertSqlSafe(piece.text), Activity::Pinned).await;
-            if let Err(error) = result {
+            let mut tries = LockedTries::new(self.lock_wait);
+            while let Err(error) = run_piece(session, piece).await {
                 // When the statement left an invalid index, that error is returned instead of the statement's
                 // own: the index must be dropped before the migration can run again.
                 let file = &step.migration.file;
                 tracing::warn!(file, %error, "statement of a migration without transaction failed");
-                refuse_invalid_index(session, step).await?;
-                return Err(failed(step, step.section.line + piece.line - 1, error));
+                refuse_invalid_index(session, step, &before).await?;
+                let error = failed(step, step.section.line + piece.line - 1, error);
+                tries.pause_after(error, step, progress).await?;
             }
         }
-        refuse_invalid_index(session, step).await?;
+        refuse_invalid_index(session, step, &before).await?;
         self.write_row(session, step, started).await
     }
 
@@ -228,15 +263,16 @@ impl<'a> Runner<'a> {
         let result = match step.direction {
             Direction::Up => {
                 let sql = "INSERT INTO forge_migrations \
-                               (set_name, number, name, checksum, execution_ms, node) \
-                           VALUES ($1, $2, $3, $4, $5, $6)";
+                               (set_name, number, name, checksum, execution_ms, node, breaking) \
+                           VALUES ($1, $2, $3, $4, $5, $6, $7)";
                 let elapsed = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
                 let query = sqlx::query(sql)
                     .bind(step.set)
                     .bind(number)
                     .bind(&step.migration.name)
                     .bind(&step.migration.checksum);
-                query.bind(elapsed).bind(self.node).execute(session.start_request()).await
+                let query = query.bind(elapsed).bind(self.node).bind(step.migration.breaking);
+                query.execute(session.start_request()).await
             }
             Direction::Down => {
                 let sql = "DELETE FROM forge_migrations WHERE set_name = $1 AND number = $2";
@@ -252,16 +288,14 @@ impl<'a> Runner<'a> {
 /// Reads the rows of `forge_migrations`; none when the table does not exist yet. The session then has the
 /// activity `after`.
 async fn read_applied(session: &mut Session, after: Activity) -> Result<Vec<AppliedMigration>, MigrateError> {
-    // Sent through the simple protocol and not prepared, because the table may be created between two of
-    // these queries.
-    let exists =
-        session.start_request().fetch_one("SELECT to_regclass('forge_migrations') IS NOT NULL").await;
-    session.finish_request(&exists, after);
-    if !exists.and_then(|row| row.try_get::<bool, _>(0)).map_err(bookkeeping)? {
+    if !read_bool(session, "SELECT to_regclass('forge_migrations') IS NOT NULL", after).await? {
         return Ok(Vec::new());
     }
-    let sql = "SELECT set_name, number, name, checksum, applied_at, execution_ms, node \
-               FROM forge_migrations ORDER BY set_name, number";
+    // Through jsonb, because a table that an older version made has the column `breaking` only from the next
+    // run on.
+    let sql = "SELECT set_name, number, name, checksum, applied_at, execution_ms, node, \
+                      coalesce((to_jsonb(row) ->> 'breaking')::bool, false) AS breaking \
+               FROM forge_migrations AS row ORDER BY set_name, number";
     let rows = sqlx::query(sql).persistent(false).fetch_all(session.start_request()).await;
     session.finish_request(&rows, after);
     let read = |row: &sqlx::postgres::PgRow| {
@@ -273,9 +307,18 @@ async fn read_applied(session: &mut Session, after: Activity) -> Result<Vec<Appl
             at: row.try_get("applied_at")?,
             execution_ms: row.try_get("execution_ms")?,
             node: row.try_get("node")?,
+            breaking: row.try_get("breaking")?,
         })
     };
     rows.and_then(|rows| rows.iter().map(read).collect()).map_err(bookkeeping)
+}
+
+/// Reads one truth value. The query is sent through the simple protocol and not prepared, because the table
+/// that it asks about may change between two of these queries.
+async fn read_bool(session: &mut Session, sql: &'static str, after: Activity) -> Result<bool, MigrateError> {
+    let row = session.start_request().fetch_one(sql).await;
+    session.finish_request(&row, after);
+    row.and_then(|row| row.try_get(0)).map_err(bookkeeping)
 }
 
 /// Sends a whole section at once. An error comes with the line of the file that it belongs to.
@@ -310,17 +353,65 @@ fn failed_line(sql: &str, completed: usize, error: &sqlx::Error) -> usize {
     split(sql).iter().filter(|piece| !piece.is_blank()).nth(completed).map_or(1, |piece| piece.line)
 }
 
-async fn refuse_invalid_index(session: &mut Session, step: MigrationStep<'_>) -> Result<(), MigrateError> {
-    // An index that is being built at the moment is invalid too, and no failure.
-    let sql = "SELECT i.indexrelid::regclass::text FROM pg_index i WHERE NOT i.indisvalid \
-               AND NOT EXISTS \
-                   (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid) \
-               ORDER BY 1 LIMIT 1";
-    let found = sqlx::query_scalar(sql).persistent(false).fetch_optional(session.start_request()).await;
-    session.finish_request(&found, Activity::Pinned);
-    match found.map_err(bookkeeping)? {
-        Some(index) => Err(MigrateError::InvalidIndex { file: step.migration.file.clone(), index }),
+/// Runs one statement in a transaction of its own. A concurrent build waits for the transactions that run,
+/// and nothing queues behind the build, so only the other statements have a limit.
+async fn run_piece(session: &mut Session, piece: &Piece<'_>) -> sqlx::Result<()> {
+    let waits_alone = piece.text.to_ascii_lowercase().contains("concurrently");
+    if waits_alone {
+        return session.execute(AssertSqlSafe(piece.text), Activity::Pinned).await;
+    }
+    let limit = format!("SET lock_timeout = {}", TABLE_LOCK_TIMEOUT.as_millis());
+    session.execute(AssertSqlSafe(limit), Activity::Pinned).await?;
+    let result = session.execute(AssertSqlSafe(piece.text), Activity::Pinned).await;
+    session.execute("RESET lock_timeout", Activity::Pinned).await?;
+    result
+}
+
+async fn refuse_invalid_index(
+    session: &mut Session,
+    step: MigrationStep<'_>,
+    before: &[InvalidIndex],
+) -> Result<(), MigrateError> {
+    let found = invalid_index::list(session).await.map_err(bookkeeping)?;
+    match invalid_index::of_migration(&found, before, &step.section.sql) {
+        Some(index) => {
+            let (file, index) = (step.migration.file.clone(), index.qualified.clone());
+            Err(MigrateError::InvalidIndex { file, index })
+        }
         None => Ok(()),
+    }
+}
+
+/// The tries of one migration to get its table locks.
+struct LockedTries {
+    began: Instant,
+    patience: Duration,
+    failures: u32,
+}
+
+impl LockedTries {
+    fn new(patience: Duration) -> Self {
+        Self { began: Instant::now(), patience, failures: 0 }
+    }
+
+    /// Waits before the next try after `error`.
+    ///
+    /// # Errors
+    /// `error` itself when another try would not help, or the patience is over.
+    async fn pause_after(
+        &mut self,
+        error: MigrateError,
+        step: MigrationStep<'_>,
+        progress: &impl Fn(MigrationProgress<'_>),
+    ) -> Result<(), MigrateError> {
+        let waited = self.began.elapsed();
+        if !error.is_lock_conflict() || waited >= self.patience {
+            return Err(error);
+        }
+        progress(MigrationProgress::TableLocked { step, waited });
+        tokio::time::sleep(TABLE_LOCK_RETRY.jittered(self.failures)).await;
+        self.failures = self.failures.saturating_add(1);
+        Ok(())
     }
 }
 

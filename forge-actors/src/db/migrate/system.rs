@@ -2,8 +2,11 @@
 
 use super::set::MigrationSet;
 
-/// The name of Forge's own set.
-pub const SYSTEM_SET: &str = "forge";
+/// The set of the first migrations. It is closed: the binaries of that time refuse a row of the set that they
+/// do not know, and look at no row of another set.
+const FIRST: &str = "forge";
+/// The set of all further migrations.
+const LATER: &str = "forge_later";
 
 /// The files of `schema/migrations`, by their names there.
 macro_rules! files {
@@ -15,7 +18,7 @@ macro_rules! files {
     };
 }
 
-const FILES: &[(&str, &str)] = files![
+const FIRST_FILES: &[(&str, &str)] = files![
     "0001_create_crashes.sql",
     "0002_create_changes.sql",
     "0003_create_jobs.sql",
@@ -25,7 +28,15 @@ const FILES: &[(&str, &str)] = files![
     "0007_create_leaders.sql"
 ];
 
-/// Forge's own migrations.
-pub fn system_set() -> MigrationSet {
-    MigrationSet::parse(SYSTEM_SET, FILES).expect("a test parses the embedded files")
+const LATER_FILES: &[(&str, &str)] = files!["later/0001_add_builds.sql"];
+
+/// Forge's own migrations, in the order in which the sets are applied.
+pub fn system_sets() -> [MigrationSet; 2] {
+    [(FIRST, FIRST_FILES), (LATER, LATER_FILES)]
+        .map(|(name, files)| MigrationSet::parse(name, files).expect("a test parses the embedded files"))
+}
+
+/// True for the name of one of Forge's own sets.
+pub fn is_system_set(name: &str) -> bool {
+    [FIRST, LATER].contains(&name)
 }

@@ -3,10 +3,11 @@ use proptest::prelude::*;
 
 use super::error::{MigrateError, ParseProblem};
 use super::file::Migration;
-use super::plan::{AppliedMigration, Direction, DownTo, plan_down, plan_up, status};
+use super::plan::{AppliedMigration, Direction, DownTo, newer, plan_down, plan_up, status};
 use super::set::MigrationSet;
 use super::split::split;
-use super::system::system_set;
+use super::system::system_sets;
+use crate::kernel::diagnose::Diagnose;
 
 const GOOD: &str = "-- @up\nCREATE TABLE t (id int);\n-- @down\nDROP TABLE t;\n";
 
@@ -110,7 +111,13 @@ fn a_file_is_refused_with_its_line() {
         file,
         "-- @up\nSELECT 1;\n-- @no-transaction\n-- @irreversible\n",
         3,
-        ParseProblem::LateNoTransaction,
+        ParseProblem::LateMarker("no-transaction"),
+    );
+    check(
+        file,
+        "-- @up\nSELECT 1;\n-- @breaking\n-- @irreversible\n",
+        3,
+        ParseProblem::LateMarker("breaking"),
     );
     check(file, "-- a\nSELECT 1;\n-- @up\nSELECT 1;\n-- @irreversible\n", 2, ParseProblem::Stray);
     check(file, "-- @up\n-- nothing\n-- @irreversible\n", 1, ParseProblem::EmptySection("up"));
@@ -125,9 +132,11 @@ fn a_file_is_refused_with_its_line() {
 
 #[test]
 fn a_file_keeps_its_sections_and_where_they_stand() {
-    let text = "-- About it.\n-- @no-transaction\n\n-- @up\nSELECT 1;\n\n-- @down\nSELECT 2;\n";
+    assert!(!Migration::parse("0001_create_t.sql", GOOD).unwrap().breaking);
+    let text = "-- About it.\n-- @breaking\n-- @no-transaction\n-- @up\nSELECT 1;\n\n-- @down\nSELECT 2;\n";
     let migration = Migration::parse("a/b/0012_create_t.sql", text).unwrap();
-    assert_eq!((migration.number, migration.name.as_str(), migration.transactional), (12, "create_t", false));
+    assert_eq!((migration.number, migration.name.as_str()), (12, "create_t"));
+    assert_eq!((migration.transactional, migration.breaking), (false, true));
     assert_eq!((migration.up.sql.as_str(), migration.up.line), ("SELECT 1;\n\n", 5));
     assert_eq!(migration.down.map(|down| (down.sql, down.line)), Some(("SELECT 2;\n".into(), 8)));
 }
@@ -173,6 +182,7 @@ fn rows_of(set: &MigrationSet, numbers: &[u32]) -> Vec<AppliedMigration> {
         at: Utc::now(),
         execution_ms: 1,
         node: "n".into(),
+        breaking: false,
     };
     numbers.iter().map(row).collect()
 }
@@ -207,15 +217,42 @@ fn rows_that_do_not_fit_the_files_are_refused() {
         plan_up(&sets, &rows_of(&sets[0], &[1, 3]), None),
         Err(MigrateError::OutOfOrder { missing: 2, .. })
     ));
+    let unknown = rows_of(&set_of("shop", 1), &[1]);
+    let problems = |rows: &[AppliedMigration]| {
+        status(&sets, rows).into_iter().filter(|status| status.problem.is_some()).count()
+    };
+    assert_eq!((problems(&edited), problems(&unknown)), (1, 1));
+}
+
+#[test]
+fn a_binary_runs_beside_newer_migrations_unless_one_of_them_is_breaking() {
+    let sets = [set_of("app", 3)];
+    let rows = rows_of(&set_of("app", 5), &[1, 2, 3, 4, 5]);
+    assert_eq!(plan_up(&sets, &rows, None).unwrap().len(), 0);
+    let titles: Vec<_> = newer(&sets, &rows).iter().map(|row| row.title()).collect();
+    assert_eq!(titles, ["0004_create_t4", "0005_create_t5"]);
+    let statuses = status(&sets, &rows);
+    assert_eq!(statuses.iter().filter(|status| status.newer && status.problem.is_none()).count(), 2);
+    // Only the binary that has the file of a migration can undo the migration.
+    let back = plan_down(&sets, &rows, "app", DownTo::Steps(1));
+    assert!(matches!(back, Err(MigrateError::NotOurs { number: 5, .. })), "{back:?}");
+
+    let mut breaking = rows.clone();
+    breaking[3].breaking = true;
+    match plan_up(&sets, &breaking, None) {
+        Err(error @ MigrateError::Breaking { number: 4, .. }) => {
+            let sentence = error.to_string();
+            assert!(["0004_create_t4", "`app`", "@breaking"].iter().all(|word| sentence.contains(word)));
+            assert!(error.help().is_some_and(|help| help.contains("start the version")));
+        }
+        other => panic!("{other:?}"),
+    }
+    // A binary that has the file runs on the schema, and a mark on a known row says nothing to it.
+    assert_eq!(plan_up(&[set_of("app", 5)], &breaking, None).unwrap().len(), 0);
     assert!(matches!(
-        plan_up(&sets, &rows_of(&sets[0], &[1, 2, 3, 4]), None),
-        Err(MigrateError::Unknown { number: 4, .. })
+        plan_up(&sets, &rows_of(&set_of("app", 5), &[1, 2, 3, 5]), None),
+        Err(MigrateError::OutOfOrder { missing: 4, .. })
     ));
-    let problems = status(&sets, &rows_of(&sets[0], &[1, 2, 3, 4]))
-        .into_iter()
-        .filter(|status| status.problem.is_some())
-        .count();
-    assert_eq!(problems, 1);
 }
 
 #[test]
@@ -240,5 +277,9 @@ fn the_way_back_is_taken_last_first() {
 
 #[test]
 fn the_embedded_files_are_good() {
-    assert_eq!(system_set().last(), 7);
+    assert_eq!(
+        system_sets().map(|set| set.last()),
+        [7, 1],
+        "older binaries refuse an eighth of the first set"
+    );
 }

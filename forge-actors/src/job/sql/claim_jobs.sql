@@ -24,7 +24,7 @@ WITH next AS (
     RETURNING job.*
 )
 SELECT id, name, queue, claim, status = 'running' AS begun, attempt, attempts_max, args::text AS args,
-       identity::text AS identity, trace,
+       identity::text AS identity, trace, refused_by,
        extract(epoch FROM now() - run_at)::float8 AS waited
 FROM taken
 ORDER BY priority DESC, run_at, id

@@ -1,15 +1,20 @@
 -- Called by job/store.rs for the acknowledger: $1 ids, $2 claims, $3 statuses, $4 errors, $5 seconds to wait,
--- $6 attempts that are spent. Primary key. Locks the rows that it changes; a row whose claim has grown is not
--- changed. A job that need not wait keeps its place in the queue.
+-- $6 attempts that are spent, $7 the build that could not read the arguments, or null. Primary key. Locks the
+-- rows that it changes; a row whose claim has grown is not changed. A job that need not wait keeps its place
+-- in the queue.
 UPDATE forge_jobs job
 SET status = batch.status::forge_job_status,
     attempt = batch.attempt,
     ready = batch.delay <= 0,
     run_at = CASE WHEN batch.delay <= 0 THEN job.run_at ELSE now() + make_interval(secs => batch.delay) END,
     last_error = coalesce(batch.error, job.last_error),
+    refused_by = CASE
+        WHEN batch.refused_by IS NULL OR batch.refused_by = ANY (job.refused_by) THEN job.refused_by
+        ELSE array_append(job.refused_by, batch.refused_by)
+    END,
     node_id = NULL,
     lease_until = NULL
-FROM UNNEST($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::float8[], $6::int4[])
-    AS batch (id, claim, status, error, delay, attempt)
+FROM UNNEST($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::float8[], $6::int4[], $7::text[])
+    AS batch (id, claim, status, error, delay, attempt, refused_by)
 WHERE job.id = batch.id AND job.claim = batch.claim AND job.status IN ('claimed', 'running')
 RETURNING job.id

@@ -145,6 +145,19 @@ fn hello_comes_first_and_once() {
 }
 
 #[test]
+fn a_client_of_another_contract_is_recognised() {
+    let check = |contract: Option<&str>, own: Option<&str>, expected: bool| {
+        let mut session = Session::new();
+        session.receive(0, ClientFrame::Hello { contract: contract.map(str::to_owned), token: None });
+        assert_eq!(session.0.is_of_another_version(own), expected, "{contract:?}, {own:?}");
+    };
+    check(Some("a"), Some("a"), false);
+    check(Some("a"), Some("b"), true);
+    check(None, Some("b"), false);
+    check(Some("a"), None, false);
+}
+
+#[test]
 fn a_token_that_is_not_accepted_ends_the_greeting() {
     for token in ["nonsense", "ana/0", "ana/-5"] {
         let frame = ClientFrame::Hello { contract: None, token: Some(token.to_owned()) };

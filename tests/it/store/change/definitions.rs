@@ -9,7 +9,7 @@ use forge_actors::db::config::DatabaseConfig;
 use forge_actors::db::database::Database;
 use forge_actors::db::migrate::plan::DownTo;
 use forge_actors::db::migrate::runner::Runner;
-use forge_actors::db::migrate::system::system_set;
+use forge_actors::db::migrate::system::system_sets;
 use forge_actors::db::transaction::TransactionOptions;
 
 use super::{EVERYTHING, NOTHING, Stage, migrate, named};
@@ -171,9 +171,10 @@ async fn captured(stage: &mut Stage) -> String {
 async fn the_migration_goes_back_and_leaves_no_trace() {
     let mut stage = Stage::with(SCHEMA, &["t", "ev"]).await;
     stage.run("SELECT forge_enable_reactivity('loose', '{id}')").await;
-    let sets = [system_set()];
+    let sets = system_sets();
     let runner =
         Runner { database: stage.database(), sets: &sets, node: "test", lock_wait: Duration::from_secs(5) };
+    runner.down("forge_later", DownTo::Number(0), |_| {}).await.unwrap();
     runner.down("forge", DownTo::Number(1), |_| {}).await.unwrap();
     let left = "SELECT (SELECT count(*) FROM pg_proc WHERE proname LIKE 'forge%')
             + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'forge%')

@@ -14,7 +14,7 @@ use std::time::Duration;
 use forge_actors::change::{Changed, Tail};
 use forge_actors::db::database::Database;
 use forge_actors::db::migrate::runner::Runner;
-use forge_actors::db::migrate::system::system_set;
+use forge_actors::db::migrate::system::system_sets;
 use sqlx::postgres::types::Oid;
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -81,7 +81,7 @@ pub(crate) const EVERYTHING: &str = "everything";
 pub(crate) const NOTHING: &str = "";
 
 pub(crate) async fn migrate(database: &Database) {
-    let sets = [system_set()];
+    let sets = system_sets();
     let runner = Runner { database, sets: &sets, node: "test", lock_wait: Duration::from_secs(30) };
     runner.up(None, |_| {}).await.unwrap();
 }
