@@ -23,7 +23,7 @@ use super::transaction::{Isolation, Transaction, TransactionOptions};
 
 /// Connections of the reactor, beside those of its lanes: one for a tick, one for the lookups beside it, one
 /// that is being replaced.
-pub const LIVE_CONNECTIONS: usize = 3;
+const LIVE_CONNECTIONS: usize = 3;
 
 /// The setting with which sessions that serve reads begin.
 const READ_ONLY: &str = "SET default_transaction_read_only = on;";
@@ -155,9 +155,22 @@ impl Database {
         Transaction::begin_live(live, control, config.commit_timeout, snapshot).await
     }
 
-    /// Lets the reactor have a connection for each of its lanes, beside [`LIVE_CONNECTIONS`].
+    /// Lets the reactor have a connection for each of its lanes, beside the
+    /// three of every node.
     pub fn reserve_lanes(&self, lanes: usize) {
         self.0.live.resize(LIVE_CONNECTIONS + lanes);
+    }
+
+    /// The most connections of live queries.
+    pub(super) fn live_connections_max(&self) -> usize {
+        self.0.live.size_max()
+    }
+
+    /// Changes the sizes of the pools for calls. A session beyond them that is lent now is closed when it is
+    /// returned.
+    pub(super) fn resize_call_pools(&self, write: usize, read: usize) {
+        self.0.write.resize(write);
+        self.0.read.resize(read);
     }
 
     async fn begin_on(&self, pool: &Pool, options: TransactionOptions<'_>) -> Result<Transaction, Fault> {

@@ -72,6 +72,16 @@ pub enum DatabaseError {
         #[source]
         cause: sqlx::Error,
     },
+    /// The server grants fewer connections than a node needs to serve.
+    #[error("{place} grants {granted} connections to all programs together; a node needs at least {least}")]
+    TooFewConnections {
+        /// Where the connection was made: `host:port/database`.
+        place: String,
+        /// What the server grants.
+        granted: usize,
+        /// What a node with small pools needs.
+        least: usize,
+    },
     /// A statement of Forge's own failed.
     #[error("{doing} failed")]
     Statement {
@@ -135,6 +145,7 @@ impl Diagnose for DatabaseError {
             Self::NoSuchDatabase { .. } => "database-missing",
             Self::TooOld { .. } => "database-too-old",
             Self::Away { .. } => "database-unreachable",
+            Self::TooFewConnections { .. } => "database-connections",
             Self::Statement { .. } => "database",
             Self::LockTimeout { .. } => "lock-timeout",
             Self::TransactionPooler { .. } => "transaction-pooler",
@@ -150,6 +161,7 @@ impl Diagnose for DatabaseError {
             | Self::NoSuchDatabase { .. }
             | Self::TooOld { .. }
             | Self::Away { .. }
+            | Self::TooFewConnections { .. }
             | Self::Statement { .. } => FailureKind::Database,
         }
     }
@@ -162,6 +174,10 @@ impl Diagnose for DatabaseError {
             Self::NoSuchDatabase { .. } => "createdb -h <host> -U <user> <name>",
             Self::TooOld { .. } => {
                 "upgrade the server, or start without --database-url to use the embedded one"
+            }
+            Self::TooFewConnections { .. } => {
+                "raise max_connections, or the limit of the role or the database; or lower \
+                 database.lock_connections_max and database.control_connections_max"
             }
             Self::Away { .. } => "pg_isready -d \"<your database URL>\"",
             Self::LockTimeout { .. } => {

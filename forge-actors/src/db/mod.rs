@@ -33,6 +33,7 @@
 
 pub mod advisory_lock;
 pub mod config;
+pub mod connections;
 pub mod database;
 mod discarder;
 pub mod election_session;

@@ -215,6 +215,12 @@ impl Actor for Monitor {
                 tracing::warn!(place, number, waited_seconds, %cause, "waiting for the database");
             })
             .await?;
+            match self.database.fit_connections().await {
+                Ok(()) => {}
+                Err(error @ DatabaseError::TooFewConnections { .. }) => return Err(error.into()),
+                // The database may go away again at any moment; the pools then keep their sizes.
+                Err(error) => tracing::warn!(%error, "the pools are not compared with the server's limits"),
+            }
             self.waited.store(true, Ordering::Release);
         }
         let (database, address) = (self.database.clone(), cx.address());

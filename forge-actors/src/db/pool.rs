@@ -172,6 +172,11 @@ impl Pool {
         self.sessions.retain(|session, _| session.idle_for() < idle_max);
     }
 
+    /// The most sessions that the pool opens.
+    pub(super) fn size_max(&self) -> usize {
+        self.sessions.status().max_size
+    }
+
     pub(super) fn close(&self) {
         self.sessions.close();
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use forge_actors::db::config::DatabaseConfig;
+use forge_actors::db::error::DatabaseError;
 use forge_actors::db::transaction::TransactionOptions;
 use forge_actors::kernel::fault::{Code, Fault};
 use futures::TryStreamExt;
@@ -250,4 +251,37 @@ async fn a_server_that_says_nothing_is_no_full_pool() {
     for error in [first.unwrap_err(), second.unwrap_err()] {
         assert!(matches!(error, sqlx::Error::Io(_)), "{error:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pools_shrink_to_what_the_server_grants_and_a_node_without_any_is_refused() {
+    let scratch = Scratch::new().await;
+    let limit = async |connections: i32| {
+        let sql = format!("ALTER DATABASE \"{}\" CONNECTION LIMIT {connections}", scratch.name);
+        execute(&mut scratch.connect().await, &sql).await;
+    };
+    let sizes = || (scratch.database.usage().write.max, scratch.database.usage().read.max);
+    scratch.database.fit_connections().await.unwrap();
+    assert_eq!(sizes(), (16, 16));
+    limit(10).await;
+    let refused = scratch.database.fit_connections().await;
+    assert!(
+        matches!(refused, Err(DatabaseError::TooFewConnections { granted: 10, least: 16, .. })),
+        "{refused:?}"
+    );
+    limit(20).await;
+    scratch.database.fit_connections().await.unwrap();
+    assert_eq!(sizes(), (4, 4));
+    // The smaller pool still serves more callers than it has connections.
+    let calls = (0..20).map(|_| async {
+        let sql = "SELECT pg_sleep(0.01)";
+        sqlx::query(sql).execute(&scratch.database.writer()).await.map(drop)
+    });
+    let answers = futures::future::join_all(calls).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    let limits = scratch.database.connection_limits().await.unwrap();
+    assert_eq!((limits.node, limits.granted), (44, 20));
+    assert!(limits.nodes >= 1, "this test's own sessions are those of a node");
+    limit(-1).await;
+    scratch.drop().await;
 }

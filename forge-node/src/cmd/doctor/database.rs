@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use forge_actors::app::model::ModelRegistration;
+use forge_actors::db::connections::{CallPools, ConnectionLimits};
 use forge_actors::db::database::{CheckError, Database};
 use forge_actors::db::migrate::plan::MigrationStatus;
 use forge_actors::db::migrate::runner::Runner;
+use forge_actors::reactor::config::ReactivityConfig;
 use forge_actors::kernel::time::{Timestamp, format_duration, millis};
 
 use super::{Finding, Level};
@@ -35,14 +37,17 @@ pub(super) async fn examine(loaded: &Loaded, context: CommandContext<'_>) -> Vec
         Ok(storage) => storage,
         Err(report) => return vec![report.into()],
     };
+    storage.database.reserve_lanes(loaded.config.section::<ReactivityConfig>().side_lanes);
     let findings = match check(&storage.database).await {
         Ok(()) => {
             let mut findings =
                 vec![Finding::good(format!("the database at {} answers", storage.database.place()))];
             findings.push(clock(&storage.database).await.unwrap_or_else(Finding::from));
+            findings.push(connections(&storage.database).await.unwrap_or_else(Finding::from));
             let migrations = migrations(&storage).await;
             // While migrations are pending, tables are missing, and every model would differ from its table.
-            if migrations.iter().all(|finding| finding.level == Level::Good) {
+            // A schema that is newer than this binary has all tables.
+            if migrations.first().is_some_and(|finding| finding.level == Level::Good) {
                 findings.extend(models(&storage.database).await.unwrap_or_else(|report| vec![report.into()]));
             }
             findings.extend(migrations);
@@ -80,6 +85,7 @@ pub(super) fn reachability(place: &str) -> String {
     format!("pg_isready -h {host} -p {port}   (then start the server, or correct database.url)")
 }
 
+/// The first finding is good when every migration of this binary is applied.
 async fn migrations(storage: &Storage) -> Vec<Finding> {
     let runner = Runner {
         database: &storage.database,
@@ -95,14 +101,28 @@ async fn migrations(storage: &Storage) -> Vec<Finding> {
     let problems: Vec<_> =
         problems.map(|problem| Finding::bad(Exit::Drift, problem, "forge-node migrate status")).collect();
     let pending = all.iter().filter(|status: &&MigrationStatus| status.applied.is_none()).count();
-    match (problems.is_empty(), pending) {
+    let mut findings = match (problems.is_empty(), pending) {
         (false, _) => problems,
         (true, 0) => vec![Finding::good(format!("{} migrations are applied, none is pending", all.len()))],
         (true, _) => vec![Finding::note(
             format!("{pending} of {} migrations are pending", all.len()),
             "forge-node migrate up",
         )],
-    }
+    };
+    findings.extend(newer_schema(&all));
+    findings
+}
+
+/// A note about migrations that a newer binary applied. This binary runs beside them, as it does while nodes
+/// are replaced one by one.
+fn newer_schema(all: &[MigrationStatus]) -> Option<Finding> {
+    let titles: Vec<_> = all
+        .iter()
+        .filter(|status| status.newer)
+        .map(|status| format!("{:04}_{} of `{}`", status.number, status.name, status.set))
+        .collect();
+    let text = format!("the schema is newer than this binary, which runs beside {}", titles.join(", "));
+    (!titles.is_empty()).then(|| Finding::note(text, "forge-node migrate status"))
 }
 
 async fn clock(database: &Database) -> Result<Finding, Report> {
@@ -126,6 +146,29 @@ async fn clock(database: &Database) -> Result<Finding, Report> {
     } else {
         Finding::good("this machine's clock agrees with the database's")
     })
+}
+
+async fn connections(database: &Database) -> Result<Finding, Report> {
+    let limits = database.connection_limits().await.map_err(refused_read)?;
+    Ok(connection_finding(limits))
+}
+
+pub(super) fn connection_finding(limits: ConnectionLimits) -> Finding {
+    let ConnectionLimits { node, granted, nodes, pools } = limits;
+    let text = format!("a node may open {node} connections, and the server grants {granted}");
+    let help = "ALTER SYSTEM SET max_connections = …   (then restart the server)";
+    match pools {
+        None => Finding::bad(Exit::Database, format!("{text}: too few to serve"), help),
+        Some(CallPools { write, read }) if node > granted => {
+            let pools = format!("a node starts with pools of {write} writing and {read} reading ones");
+            Finding::note(format!("{text}: {pools}"), help)
+        }
+        Some(_) if node * nodes > granted => Finding::note(
+            format!("{text}: {nodes} nodes are connected, which may open {}", node * nodes),
+            help,
+        ),
+        Some(_) => Finding::good(text),
+    }
 }
 
 fn local_now() -> Timestamp {

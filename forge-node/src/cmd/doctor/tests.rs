@@ -2,9 +2,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use forge_actors::app::Meta;
+use forge_actors::db::connections::{CallPools, ConnectionLimits};
 
-use super::Finding;
+use super::database::connection_finding;
 use super::handlers::missing;
+use super::{Finding, Level};
 use crate::terminal::context::Palette;
 use crate::terminal::report::Exit;
 
@@ -24,6 +26,20 @@ fn handlers_that_no_module_names_are_found() {
     assert_eq!(missing(package.path(), &linked), [(PathBuf::from("src/deep/forgotten.rs"), 2)]);
     assert_eq!(missing(package.path(), &linked[..1]).len(), 2, "one of two is missing too");
     assert!(missing(&package.path().join("elsewhere"), &[]).is_empty(), "no source, nothing to compare");
+}
+
+#[test]
+fn connections_that_the_server_does_not_grant_are_found() {
+    let check = |granted: usize, nodes: usize, pools: Option<(usize, usize)>, level: Level, part: &str| {
+        let pools = pools.map(|(write, read)| CallPools { write, read });
+        let finding = connection_finding(ConnectionLimits { node: 44, granted, nodes, pools });
+        assert_eq!(finding.level, level, "{}", finding.text);
+        assert!(finding.text.contains(part), "{}", finding.text);
+    };
+    check(97, 2, Some((16, 16)), Level::Good, "44 connections, and the server grants 97");
+    check(97, 3, Some((16, 16)), Level::Note, "3 nodes are connected, which may open 132");
+    check(17, 1, Some((2, 3)), Level::Note, "pools of 2 writing and 3 reading");
+    check(10, 0, None, Level::Bad, "too few to serve");
 }
 
 #[test]

@@ -1,0 +1,127 @@
+//! How many connections a node may open, and how many the server grants. A node that may open more than that
+//! would be refused by the server in the middle of a busy moment, so that its pools are reduced when it
+//! starts.
+
+use sqlx::Row;
+
+use super::config::DatabaseConfig;
+use super::database::Database;
+use super::error::DatabaseError;
+
+/// The connection of elections, which belongs to no pool.
+const ELECTION_CONNECTIONS: usize = 1;
+/// The smallest pool for calls with which a node serves: one call may wait for a lock while another works.
+const POOL_LEAST: usize = 2;
+
+/// The connections of one node and of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// What one node may open.
+    pub node: usize,
+    /// What the server grants to all programs together, without those that it reserves for administrators.
+    pub granted: usize,
+    /// Nodes that are connected now.
+    pub nodes: usize,
+    /// The pools for calls with which a node starts; `None` when the server grants too few connections.
+    pub pools: Option<CallPools>,
+}
+
+/// Sizes of the pools for calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallPools {
+    /// Connections for mutations.
+    pub write: usize,
+    /// Connections for queries.
+    pub read: usize,
+}
+
+/// The connections that a node keeps for itself, whatever the size of its pools for calls; `live` are those of
+/// its live queries.
+fn kept(config: &DatabaseConfig, live: usize) -> usize {
+    config.lock_connections_max + config.control_connections_max + live + ELECTION_CONNECTIONS
+}
+
+/// The pools for calls of a node that may open `granted` connections at most, with `live` of them for live
+/// queries; `None` when so few are left for calls that the node cannot serve.
+fn call_pools(config: &DatabaseConfig, live: usize, granted: usize) -> Option<CallPools> {
+    let left = granted.saturating_sub(kept(config, live));
+    if left < 2 * POOL_LEAST {
+        return None;
+    }
+    let (write_max, read_max) = (config.write_connections_max, config.read_connections_max);
+    // What one pool does not take is for the other one.
+    let write = (left / 2).max(left.saturating_sub(read_max)).min(write_max);
+    Some(CallPools { write, read: (left - write).min(read_max) })
+}
+
+impl Database {
+    /// Reads how many connections the server grants, and how many nodes share them.
+    ///
+    /// # Errors
+    /// Those of the statement.
+    pub async fn connection_limits(&self) -> sqlx::Result<ConnectionLimits> {
+        let sql = include_str!("sql/read_connection_limits.sql");
+        let row = sqlx::query(sql).fetch_one(&self.control()).await?;
+        let (granted, nodes): (i32, i64) = (row.try_get("granted")?, row.try_get("nodes")?);
+        let granted = usize::try_from(granted).unwrap_or_default();
+        let (config, live) = (self.config(), self.live_connections_max());
+        Ok(ConnectionLimits {
+            node: config.write_connections_max + config.read_connections_max + kept(config, live),
+            granted,
+            nodes: usize::try_from(nodes).unwrap_or_default(),
+            pools: call_pools(config, live, granted),
+        })
+    }
+
+    /// Reduces the pools for calls to what the server grants.
+    ///
+    /// # Errors
+    /// `TooFewConnections` when too few are left for them; `Statement` when the database does not answer.
+    pub async fn fit_connections(&self) -> Result<(), DatabaseError> {
+        let doing = || "reading how many connections the server grants".to_owned();
+        let limits = self.connection_limits().await;
+        let ConnectionLimits { node, granted, pools, .. } =
+            limits.map_err(|source| DatabaseError::Statement { doing: doing(), source })?;
+        if node <= granted {
+            return Ok(());
+        }
+        let place = self.place();
+        let least = kept(self.config(), self.live_connections_max()) + 2 * POOL_LEAST;
+        let CallPools { write, read } =
+            pools.ok_or(DatabaseError::TooFewConnections { place, granted, least })?;
+        tracing::warn!(
+            node_connections = node,
+            granted,
+            write_connections = write,
+            read_connections = read,
+            "the server grants fewer connections than this node may open: the pools for calls are reduced; \
+             raise max_connections, or lower database.write_connections_max and database.read_connections_max"
+        );
+        self.resize_call_pools(write, read);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pools_for_calls_take_what_the_server_grants() {
+        let config = DatabaseConfig::default();
+        let check = |config: &DatabaseConfig, granted: usize, expected: Option<(usize, usize)>| {
+            let pools = call_pools(config, 3, granted);
+            assert_eq!(pools.map(|pools| (pools.write, pools.read)), expected, "{granted}");
+            assert!(pools.is_none_or(|pools| pools.write + pools.read + kept(config, 3) <= granted));
+        };
+        check(&config, 200, Some((16, 16)));
+        check(&config, 44, Some((16, 16)));
+        check(&config, 43, Some((15, 16)));
+        check(&config, 17, Some((2, 3)));
+        check(&config, 16, Some((2, 2)));
+        check(&config, 15, None);
+        check(&config, 0, None);
+        let readers = DatabaseConfig { write_connections_max: 2, read_connections_max: 40, ..config };
+        check(&readers, 42, Some((2, 28)));
+    }
+}
