@@ -8,8 +8,8 @@ use forge_actors::db::connections::{CallPools, ConnectionLimits};
 use forge_actors::db::database::{CheckError, Database};
 use forge_actors::db::migrate::plan::MigrationStatus;
 use forge_actors::db::migrate::runner::Runner;
-use forge_actors::reactor::config::ReactivityConfig;
 use forge_actors::kernel::time::{Timestamp, format_duration, millis};
+use forge_actors::reactor::config::ReactivityConfig;
 
 use super::{Finding, Level};
 use crate::boot::drift::{differences, refused_read};
