@@ -6,7 +6,7 @@
 #   cluster.sh roll        stop and start one node after the other, as a deploy does
 #   cluster.sh down        stop everything in order
 #
-# Process ids and logs are in .forge/cluster. Variables of the environment:
+# Process ids and logs are in .forge/cluster, which only their owner may read. Variables of the environment:
 #   FORGE_BINARY               binary of the nodes               [target/release/forge-node]
 #   FORGE_CLUSTER_FOLDER       folder that holds .forge          [the root of the source tree]
 #   FORGE_CLUSTER_PORT         port in front; node n listens on this port + n    [8080]
@@ -112,6 +112,9 @@ up() {
     echo "$binary does not exist; build it with: cargo build --release -p forge-node" >&2
     exit 1
   fi
+  # Root's nodes run the database as another user, who has to get through.
+  mkdir -p -m "$([[ $EUID == 0 ]] && echo 711 || echo 700)" .forge
+  umask 077
   mkdir -p "$state"
   # The first node starts the embedded database; the others start together.
   start_node "${NODES[0]}"

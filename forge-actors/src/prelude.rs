@@ -8,7 +8,7 @@ pub use uuid::Uuid;
 
 pub use crate::app::{
     ActionContext, App, AppError, CallError, Handler, JobContext, Model, MutationContext, QueryContext,
-    Result,
+    Result, Secret,
 };
 pub use crate::kernel::fault::{Code, Fault, FieldError};
 pub use crate::kernel::ids::JobId;

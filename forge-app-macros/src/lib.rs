@@ -142,8 +142,8 @@ pub fn enum_type(options: TokenStream, item: TokenStream) -> TokenStream {
 /// from a column.
 ///
 /// Options: `len = 1..=200` (characters), `trim`, `lowercase`, `check = function` (`fn(&str) -> Result<(),
-/// &'static str>`), `secret` (`Debug` and `Display` show `[redacted]`; JSON and SQL carry the value, since
-/// the text has to arrive).
+/// &'static str>`), `secret` (`Debug`, `Display` and what administrators see of a job's arguments show
+/// `[redacted]`; JSON and SQL carry the value, since the text has to arrive).
 #[proc_macro_attribute]
 pub fn validated_type(options: TokenStream, item: TokenStream) -> TokenStream {
     validated::expand(options.into(), item.into()).into()

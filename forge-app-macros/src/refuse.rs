@@ -44,6 +44,15 @@ pub(crate) fn strip_derives(attributes: &mut [Attribute]) {
     }
 }
 
+/// `#[sensitive]` outside of a model, where a type says what is kept from view.
+pub(crate) fn sensitive(attribute: &Attribute, owner: &str) -> Option<syn::Error> {
+    let message = format!(
+        "`#[sensitive]` marks columns of a model; {owner} is kept from view by its type, for example \
+         `Secret<String>`"
+    );
+    attribute.path().is_ident("sensitive").then(|| syn::Error::new_spanned(attribute, message))
+}
+
 /// Type and lifetime parameters, on things that stand for one table, one message or one wire type.
 pub(crate) fn generics(generics: &Generics, owner: &str) -> syn::Result<()> {
     if generics.params.is_empty() && generics.where_clause.is_none() {

@@ -163,7 +163,8 @@ fn lower(spec: &ValidatedSpec) -> TokenStream {
             },
         },
     );
-    let serde = postgres::serde_text(name, &text);
+    let secret = rules.secret.then(|| quote! { ::forge::app::secret::note(); });
+    let serde = if rules.secret { secret_serde(name) } else { postgres::serde_text(name, &text) };
     let constructors = constructors(name, rules);
     let shown = shown(name, rules.secret);
     quote! {
@@ -186,6 +187,7 @@ fn lower(spec: &ValidatedSpec) -> TokenStream {
             fn definition(
                 _: &mut ::forge::__private::specta::Types,
             ) -> ::forge::__private::specta::datatype::DataType {
+                #secret
                 let ::forge::app::validated::Rules { len_min, len_max, .. } = Self::RULES;
                 ::forge::app::wire_type::Special::Text { len_min, len_max }.definition()
             }
@@ -264,6 +266,30 @@ fn constructors(name: &Ident, rules: &Rules) -> TokenStream {
         impl ::core::convert::AsRef<str> for #name {
             fn as_ref(&self) -> &str {
                 &self.0
+            }
+        }
+    }
+}
+
+/// Written and read as a `Secret<String>`, and then checked.
+fn secret_serde(name: &Ident) -> TokenStream {
+    quote! {
+        impl ::forge::__private::serde::Serialize for #name {
+            fn serialize<S: ::forge::__private::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::core::result::Result<S::Ok, S::Error> {
+                ::forge::app::secret::serialize(self.0.as_str(), serializer)
+            }
+        }
+
+        impl<'de> ::forge::__private::serde::Deserialize<'de> for #name {
+            fn deserialize<D: ::forge::__private::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::core::result::Result<Self, D::Error> {
+                let text: ::forge::app::Secret<::std::string::String> =
+                    ::forge::__private::serde::Deserialize::deserialize(deserializer)?;
+                Self::parse(text.into_exposed()).map_err(::forge::__private::serde::de::Error::custom)
             }
         }
     }

@@ -8,6 +8,7 @@ use forge_actors::app::App;
 
 use crate::boot::runtime::concurrently;
 use crate::boot::signal::interruptible;
+use crate::boot::watchdog;
 use crate::cli::{Application, Completions, Developer, DeveloperVerb, Global, Verb};
 use crate::cmd::{
     actors, call, cluster, completions, dashboard, delegate, doctor, generate, jobs, migrate, new, schema,
@@ -19,6 +20,9 @@ use crate::terminal::report::{Exit, Report};
 
 /// Runs the command line of an application's own binary.
 pub fn run(apps: &'static [&'static App]) -> ExitCode {
+    if let Some(code) = watchdog::run_if_asked() {
+        return code;
+    }
     let name = apps.first().map_or("forge-application", |app| app.name);
     let command = Application::command().name(name);
     let (matches, command) = match parsed(command) {
@@ -34,6 +38,9 @@ pub fn run(apps: &'static [&'static App]) -> ExitCode {
 /// Runs the command line of `forge-node`, whose linked application is the demo.
 #[doc(hidden)]
 pub fn run_developer(apps: &'static [&'static App]) -> ExitCode {
+    if let Some(code) = watchdog::run_if_asked() {
+        return code;
+    }
     let (matches, command) = match parsed(Developer::command()) {
         Ok(parsed) => parsed,
         Err(code) => return code,
@@ -60,13 +67,18 @@ fn parsed(mut command: Command) -> Result<(ArgMatches, Command), ExitCode> {
         Err(error) if wants_json && error.use_stderr() => {
             let rendered = error.render().to_string();
             let message = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            output::notice(&Report::new(Exit::Usage, "usage", message).to_json());
+            output::notice(Report::new(Exit::Usage, "usage", message).text(true));
             Err(Exit::Usage.into())
         }
-        Err(error) => {
+        // It repeats what was typed, so it is printed without clap's colours, by way of the escapes.
+        Err(error) if error.use_stderr() => {
+            output::notice(error.render().to_string());
+            Err(Exit::Usage.into())
+        }
+        Err(help) => {
             // Printing fails when the reader has closed its end; the exit code is returned all the same.
-            let _ = error.print();
-            Err(if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS })
+            let _ = help.print();
+            Err(ExitCode::SUCCESS)
         }
     }
 }
@@ -91,7 +103,7 @@ fn delegate_to_application(verb: &Verb, context: CommandContext<'_>) -> Option<R
         // The report of an application that does not build is one of the findings of `doctor`, which then
         // goes on with the checks of this binary.
         Verb::Doctor => {
-            output::notice(&report.to_string());
+            output::notice(report.text(false));
             None
         }
         _ => Some(report),
@@ -124,7 +136,7 @@ fn exit_code(global: &Global, result: Result<(), Report>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(report) => {
-            output::notice(&if global.json { report.to_json() } else { report.to_string() });
+            output::notice(report.text(global.json));
             report.exit.into()
         }
     }

@@ -44,6 +44,7 @@ pub async fn enqueue_one(ctx: &ActionContext, kind: String, key: String) -> Resu
         "snooze" => ctx.dispatch(Snooze { key }).await,
         "linger" => ctx.dispatch(Linger { key }).await,
         "direct" => ctx.dispatch(Direct { key }).await,
+        "divulge" => ctx.dispatch(Divulge { key, code: Secret::new(CODE.to_owned()) }).await,
         "later" => ctx.dispatch(Work { key, ms: 0 }).after(Duration::from_millis(300)).await,
         _ => Err(Fault::new(Code::NotFound, "the probe has no such job")),
     }
@@ -87,6 +88,15 @@ fn micros() -> i64 {
 pub async fn explode(ctx: &JobContext, key: String) -> Result<()> {
     ctx.call(Note { key, what: "begun".into() }).await?;
     panic!("the probe panics in a job, as asked");
+}
+
+/// The secret argument of [`divulge`].
+pub const CODE: &str = "the code that nobody may see";
+
+/// Panics with its arguments.
+#[forge::job(queue = "work", attempts = 1)]
+pub async fn divulge(_ctx: &JobContext, key: String, code: Secret<String>) -> Result<()> {
+    panic!("{key} {code:?}");
 }
 
 /// Runs into its time limit.

@@ -10,7 +10,8 @@ use crate::app::decoded::{Decoded, HandlerKind, Runnable};
 use crate::app::error::AppError;
 use crate::app::handler::{Handler, Meta};
 use crate::app::kind::{Kind, KindName};
-use crate::app::wire_type::{Definition, WireType};
+use crate::app::secret;
+use crate::app::wire_type::{Definition, WireType, holds_secrets};
 use crate::kernel::diagnose::{Diagnose, FailureKind};
 use crate::kernel::fault::{AppCode, Fault};
 
@@ -29,9 +30,13 @@ pub struct Registration {
     /// The types of its arguments, its result and its error.
     pub signature: Signature,
     decode: Decode,
+    redact: Redact,
 }
 
 type Decode = fn(&[u8]) -> Result<Decoded, Fault>;
+
+/// Writes arguments again, without the values of secrets; `None` when they do not fit.
+type Redact = fn(&[u8]) -> Option<String>;
 
 inventory::collect!(Registration);
 
@@ -42,7 +47,7 @@ impl Registration {
             H::META.kind() as u8 == H::Kind::NAME as u8,
             "`META` is made by the constructor of the handler's kind: `Meta::query(..)` for a query"
         );
-        Self { meta: H::META, signature: Signature::of::<H>(), decode: decode::<H> }
+        Self { meta: H::META, signature: Signature::of::<H>(), decode: decode::<H>, redact: redact::<H> }
     }
 
     /// Reads arguments into a message that is ready to run.
@@ -51,6 +56,15 @@ impl Registration {
     /// `VALIDATION` names the arguments that do not fit; `BAD_REQUEST` says that the text is not an object.
     pub fn decode(&self, args: &[u8]) -> Result<Decoded, Fault> {
         (self.decode)(args)
+    }
+
+    /// Stored arguments, as people may see them. Where a type among them is secret, they are read and written
+    /// again without the secrets; of arguments that do not fit, only the names are left then.
+    pub fn shown_arguments(&self, args: &str) -> String {
+        if !holds_secrets(self.signature.args) {
+            return args.to_owned();
+        }
+        (self.redact)(args.as_bytes()).unwrap_or_else(|| secret::names_only(args))
     }
 }
 
@@ -98,6 +112,12 @@ impl<H: Handler> Runnable<H::Kind> for TypedMessage<H> {
 
 fn decode<H: Handler>(args: &[u8]) -> Result<Decoded, Fault> {
     Ok(H::Kind::decoded(Box::new(TypedMessage(H::decode(args)?))))
+}
+
+fn redact<H: Handler>(args: &[u8]) -> Option<String> {
+    let message = H::decode(args).ok()?;
+    let (json, _) = secret::for_people(|| message.to_json());
+    String::from_utf8(json.ok()?).ok()
 }
 
 /// Why the handlers of a binary do not make a catalog.

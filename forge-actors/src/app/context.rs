@@ -69,6 +69,9 @@ pub struct Services {
 pub trait Invoke: Send + Sync + 'static {
     /// Runs one to its end. `depth` counts the calls around it.
     fn invoke(&self, invocation: Invocation, depth: u32) -> BoxFuture<'static, Result<Bytes, Fault>>;
+
+    /// Stored arguments of the handler `name`, as people may see them.
+    fn shown_arguments(&self, name: &str, args: &str) -> String;
 }
 
 /// One call's identity, trace and deadline, shared with the calls inside it.
@@ -191,6 +194,11 @@ impl<K: Kind> Ctx<K> {
     /// belongs into SQL, as `now()`.
     pub fn now(&self) -> Timestamp {
         self.scope.shared.started
+    }
+
+    /// Stored arguments of the handler `name`, as people may see them.
+    pub(crate) fn shown_arguments(&self, name: &str, args: &str) -> String {
+        self.scope.shared.services.invoke.shown_arguments(name, args)
     }
 
     pub(crate) fn node(&self) -> &NodeView {

@@ -15,6 +15,7 @@ use crate::app::handler::Handler;
 use crate::app::job::JobMeta;
 use crate::app::kind::{Action, Job, Kind, Mutation};
 use crate::app::new_job::NewJob;
+use crate::app::secret::Secret;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 use crate::kernel::limits::JOB_DELAY_MAX;
@@ -138,7 +139,7 @@ fn new_job<H: Handler>(message: &H) -> Result<NewJob> {
         priority: i16::from(priority),
         attempts_max: i32::try_from(attempts).unwrap_or(i32::MAX),
         after_secs: 0.0,
-        args: String::from_utf8(args).map_err(Fault::internal)?,
+        args: Secret::new(String::from_utf8(args).map_err(Fault::internal)?),
     })
 }
 

@@ -34,6 +34,7 @@ pub mod password;
 #[doc(hidden)]
 pub mod row;
 pub mod schema;
+pub mod secret;
 pub mod token;
 pub mod validated;
 pub mod wire_type;
@@ -49,6 +50,7 @@ pub use kind::{
     Action, Job, JobResources, Kind, KindName, Mutation, MutationResources, Query, QueryResources,
 };
 pub use model::Model;
+pub use secret::Secret;
 pub use wire_type::WireType;
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ use crate::kernel::time::Timestamp;
     label = "no Postgres type is known for this",
     note = "columns hold bool, i16, i32, i64, Int53, Int64, f32, f64, String, Uuid, Timestamp, NaiveDate, \
             JSON values, Vec<u8>, types of `forge::id!`, `#[forge::forge_enum]` and \
-            `#[forge::validated_type]`, `#[forge::data]` enums without data, and `Option` or `Vec` of those"
+            `#[forge::validated_type]`, `#[forge::data]` enums without data, and `Option` or `Vec` of those; \
+            a column that stays inside is marked `#[sensitive]`"
 )]
 pub trait ColumnType: Sized + 'static {
     /// The SQL type, for example `text`; of an array, the type of its elements.

@@ -3,6 +3,7 @@
 use futures::future::BoxFuture;
 
 use crate::app::error::Result;
+use crate::app::secret::Secret;
 use crate::db::handle::Db;
 use crate::kernel::ids::JobId;
 
@@ -36,6 +37,6 @@ pub struct NewJob {
     pub attempts_max: i32,
     /// Seconds until it may run.
     pub after_secs: f64,
-    /// The arguments object, as JSON.
-    pub args: String,
+    /// The arguments object, as JSON. Secret as a whole, because its parts are not known here.
+    pub args: Secret<String>,
 }

@@ -18,6 +18,7 @@ use specta::{Type, Types};
 
 use crate::app::arguments::Arguments;
 use crate::app::enumeration::Enumeration;
+use crate::app::secret::{self, Secret};
 use crate::kernel::integer::{Int53, Int64};
 
 /// A type that crosses the wire: `#[forge::data]` makes one, as do `#[forge::model]`, `#[forge::forge_enum]`,
@@ -137,6 +138,20 @@ impl Type for Int64 {
     fn definition(_: &mut Types) -> DataType {
         Special::Int64.definition()
     }
+}
+
+/// A client sends what the secret holds.
+impl<T: Type> Type for Secret<T> {
+    fn definition(types: &mut Types) -> DataType {
+        secret::note();
+        T::definition(types)
+    }
+}
+
+/// Whether a secret is among the types that this one is made of.
+pub(crate) fn holds_secrets(definition: Definition) -> bool {
+    // A graph of its own, because in one that knows a type already that type is not visited again.
+    secret::for_people(|| definition(&mut Types::default())).1
 }
 
 /// A type that one of Forge's attributes declares under a name of its own.

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::hmac;
 
-use crate::kernel::secret::Secret;
+use crate::kernel::secret::SecretText;
 
 /// Authenticates the nodes of a cluster to each other.
 #[derive(Clone)]
@@ -13,7 +13,7 @@ pub struct ClusterKey {
 
 impl ClusterKey {
     /// Derives the key from the configured `cluster.secret`.
-    pub fn new(secret: &Secret) -> Self {
+    pub fn new(secret: &SecretText) -> Self {
         let root = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
         let handshake = hmac::sign(&root, b"forge mesh greeting");
         Self {
@@ -24,9 +24,9 @@ impl ClusterKey {
 
     /// Derives the key of a cluster without a `cluster.secret` from `auth.secret`, which all of its nodes
     /// share as well.
-    pub fn derived_from(auth_secret: &Secret) -> Self {
+    pub fn derived_from(auth_secret: &SecretText) -> Self {
         let root = hmac::Key::new(hmac::HMAC_SHA256, auth_secret.expose().as_bytes());
-        Self::new(&Secret::new(hex(&hmac::sign(&root, b"forge cluster secret"))))
+        Self::new(&SecretText::new(hex(&hmac::sign(&root, b"forge cluster secret"))))
     }
 
     /// The key of the handshake's proofs.

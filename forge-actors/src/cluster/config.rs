@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::secret::Secret;
+use crate::kernel::secret::SecretText;
 use crate::kernel::time::{format_duration, secs, serde_duration};
 use crate::subsystem::ConfigSection;
 
@@ -42,7 +42,7 @@ pub struct ClusterConfig {
     pub advertise: Option<String>,
     /// Secret that all nodes of the cluster share, at least 32 bytes. When absent, it is derived from
     /// `auth.secret`.
-    pub secret: Option<Secret>,
+    pub secret: Option<SecretText>,
     /// Certificate chain (PEM) of this node; its DNS names include `node.name`. When set, every mesh
     /// connection uses mutual TLS 1.3.
     pub tls_certificate: Option<PathBuf>,

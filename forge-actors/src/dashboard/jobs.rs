@@ -25,9 +25,12 @@ pub async fn jobs(
 /// One job with its arguments, whether it is finished or not.
 #[forge_app_macros::query(name = "forge.job", role = "admin", refresh = "1s")]
 pub async fn job(ctx: &QueryContext, id: JobId) -> Result<JobDetail> {
-    admin::find(ctx.db(), id).await?.ok_or_else(|| {
+    let mut detail = admin::find(ctx.db(), id).await?.ok_or_else(|| {
         Fault::new(Code::NotFound, format!("there is no job {id}; finished ones are kept for a while only"))
-    })
+    })?;
+    // Without the secrets among them; of a handler that this binary does not know, without any value.
+    detail.args = ctx.shown_arguments(&detail.job.name, &detail.args);
+    Ok(detail)
 }
 
 /// Runs a job now: one that waits at once, one that failed, is a dead letter or was cancelled with all of its

@@ -57,6 +57,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::blocking::BlockingLane;
 use crate::app::context::{Invoke, Services};
 use crate::app::job::CompleteInTransaction;
+use crate::app::secret::names_only;
 use crate::app::{Catalog, Registration};
 use crate::change::HintHub;
 use crate::db::database::Database;
@@ -245,5 +246,13 @@ impl Invoke for WeakInvoker {
                 shared.find(&invocation.name).ok_or_else(|| unknown_function(&invocation.name))?;
             call::admit_and_run(&shared, registration, invocation, depth).await.0
         })
+    }
+
+    fn shown_arguments(&self, name: &str, args: &str) -> String {
+        match self.0.upgrade().and_then(|shared| shared.find(name)) {
+            Some(registration) => registration.shown_arguments(args),
+            // Another binary may know what is secret in them.
+            None => names_only(args),
+        }
     }
 }

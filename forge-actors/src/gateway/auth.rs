@@ -17,7 +17,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use crate::app::token::Tokens;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Caller, Identity};
-use crate::kernel::wire::escape;
+use crate::kernel::printable::escape;
 
 /// Role of a caller who may read `/metrics`.
 pub const ADMIN_ROLE: &str = "admin";

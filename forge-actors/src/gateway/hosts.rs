@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use hyper::http::uri::Authority;
 
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::wire::escape;
+use crate::kernel::printable::escape;
 
 /// Characters of an unknown host that an answer repeats.
 const SHOWN_CHARS_MAX: usize = 100;

@@ -26,7 +26,7 @@ impl InsertJob for JobInserter {
                 .bind(job.priority)
                 .bind(job.attempts_max)
                 .bind(job.after_secs)
-                .bind(&job.args)
+                .bind(job.args.expose())
                 .bind(identity)
                 .bind(trace)
                 .execute(db)

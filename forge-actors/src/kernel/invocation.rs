@@ -1,5 +1,6 @@
 //! One call without its types, in the form in which gateway, job queue and mesh pass it to a handler.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -53,7 +54,7 @@ impl Caller {
 }
 
 /// A call by name, with its arguments as JSON bytes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Invocation {
     /// Identifies the request in logs.
     pub id: RequestId,
@@ -83,6 +84,17 @@ impl Invocation {
             deadline: None,
             idempotency_key: None,
         }
+    }
+}
+
+/// Without the arguments, in which there may be secrets.
+impl fmt::Debug for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invocation")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("trace", &self.trace)
+            .finish_non_exhaustive()
     }
 }
 

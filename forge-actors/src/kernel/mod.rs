@@ -20,6 +20,7 @@ pub mod limits;
 pub mod log_sampler;
 pub mod merge_slot;
 pub mod node;
+pub mod printable;
 pub mod secret;
 pub mod sqlstate;
 pub mod storable;

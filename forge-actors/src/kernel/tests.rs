@@ -1,4 +1,5 @@
 mod envelope;
+mod printable;
 
 use std::time::Duration;
 

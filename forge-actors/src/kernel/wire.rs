@@ -1,15 +1,17 @@
 //! The two outputs of a fault: the part that a client reads, and the cause that only the log gets.
 
 use std::error::Error;
-use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::LazyLock;
 
 use serde::Serialize;
 
 use super::error_chain::error_causes;
 use super::fault::{Code, Fault};
 use super::limits::CAUSE_BYTES_MAX;
-use super::token_bucket::TokenBucket;
+use super::log_sampler::LogSampler;
+use super::printable::escape;
+
+static SERVER_TROUBLE: LazyLock<LogSampler> = LazyLock::new(LogSampler::new);
 
 /// The object under `error` in every answer: code, sentence and details of a fault, never its cause.
 #[derive(Serialize)]
@@ -40,21 +42,29 @@ impl Fault {
     /// Logs the cause, which the client does not get, under the trace id, which the client gets.
     ///
     /// A bug is an error each time. Trouble of the database's server (a full disk, too many connections)
-    /// meets many calls at once, so that some of them are a warning. What a client provokes is for debugging.
+    /// meets many calls at once: the first in a second is a warning. What a client provokes is for debugging.
     pub fn log_cause(&self, handler: &str, trace_id: &str) {
-        if self.code() == Code::Internal {
+        let code = self.code();
+        if code == Code::Internal {
             tracing::error!(handler, trace_id, cause = self.causes(), "call failed inside the server");
-        } else if self.code() == Code::Unavailable && self.is_from_server() && may_warn() {
-            let cause = self.causes();
-            tracing::warn!(handler, trace_id, cause, "call failed: trouble of the database's server");
-        } else if self.source().is_some() {
-            tracing::debug!(
-                handler,
-                trace_id,
-                code = self.code().name(),
-                cause = self.causes(),
-                "call refused"
-            );
+            return;
+        }
+        if code == Code::Unavailable && self.is_from_server() {
+            let now = chrono::Utc::now().timestamp();
+            if let Some(unwritten) = SERVER_TROUBLE.sample(code.name(), now) {
+                let cause = self.causes();
+                tracing::warn!(
+                    handler,
+                    trace_id,
+                    cause,
+                    unwritten,
+                    "call failed: trouble of the database's server"
+                );
+                return;
+            }
+        }
+        if self.source().is_some() {
+            tracing::debug!(handler, trace_id, code = code.name(), cause = self.causes(), "call refused");
         }
     }
 
@@ -68,20 +78,4 @@ impl Fault {
     fn causes(&self) -> String {
         escape(&error_causes(self).unwrap_or_default(), CAUSE_BYTES_MAX)
     }
-}
-
-/// False when such a warning was logged less than a second ago.
-fn may_warn() -> bool {
-    static WARNINGS: LazyLock<Mutex<TokenBucket>> =
-        LazyLock::new(|| Mutex::new(TokenBucket::full(1, Instant::now())));
-    WARNINGS.lock().unwrap_or_else(PoisonError::into_inner).take(1, 1, Instant::now())
-}
-
-/// At most `chars_max` characters of `text`, with control characters escaped, so that it is safe to log.
-pub fn escape(text: &str, chars_max: usize) -> String {
-    let mut escaped = String::new();
-    for c in text.chars().take(chars_max) {
-        if c.is_control() { escaped.extend(c.escape_default()) } else { escaped.push(c) }
-    }
-    escaped
 }

@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::{Attribute, Item, Meta};
+use syn::{Attribute, Field, Fields, Item, Meta};
 
 use crate::option::{self, Key};
 use crate::{pipeline, refuse};
@@ -28,12 +28,32 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 fn stripped(mut item: Item) -> Item {
+    let strip = |fields: &mut Fields| {
+        for field in fields {
+            field.attrs.retain(|attribute| !attribute.path().is_ident("sensitive"));
+        }
+    };
     match &mut item {
-        Item::Struct(item) => refuse::strip_derives(&mut item.attrs),
-        Item::Enum(item) => refuse::strip_derives(&mut item.attrs),
+        Item::Struct(item) => {
+            refuse::strip_derives(&mut item.attrs);
+            strip(&mut item.fields);
+        }
+        Item::Enum(item) => {
+            refuse::strip_derives(&mut item.attrs);
+            item.variants.iter_mut().for_each(|variant| strip(&mut variant.fields));
+        }
         _ => {}
     }
     item
+}
+
+/// The fields of a struct, or of all variants of an enum.
+fn fields(item: &Item) -> Box<dyn Iterator<Item = &Field> + '_> {
+    match item {
+        Item::Struct(item) => Box::new(item.fields.iter()),
+        Item::Enum(item) => Box::new(item.variants.iter().flat_map(|variant| &variant.fields)),
+        _ => Box::new(std::iter::empty()),
+    }
 }
 
 fn parse(options: TokenStream, item: &Item) -> syn::Result<DataSpec> {
@@ -54,6 +74,11 @@ fn parse(options: TokenStream, item: &Item) -> syn::Result<DataSpec> {
         row = problems.keep(wanted).unwrap_or(row);
     }
     problems.keep(refuse::derives(attributes, DERIVED, OWNER));
+    for attribute in fields(item).flat_map(|field| &field.attrs) {
+        if let Some(error) = refuse::sensitive(attribute, "a field of `#[forge::data]`") {
+            problems.add(error);
+        }
+    }
     problems.finish()?;
     let mut serde = vec![quote! { crate = "::forge::__private::serde" }];
     if !says(attributes, "rename_all") {

@@ -17,7 +17,7 @@ use super::backoff::Backoff;
 use super::kind::{HandlerOption, KINDS, Kind, REPEATABLE};
 use super::spec::{Access, AccessOption, Argument, FnSpec, ISOLATIONS, Options};
 use crate::option::{self, Entry, Key, Problems};
-use crate::{case, doc, literal};
+use crate::{case, doc, literal, refuse};
 
 /// Names that every module has from Rust, and that a message of the same name would take from it.
 const HIDES_RUST: &[&str] = &[
@@ -63,7 +63,8 @@ pub(crate) fn without_our_attributes(mut function: ItemFn) -> ItemFn {
     function.attrs.retain(|attribute| super::requirement(attribute).is_none());
     for input in &mut function.sig.inputs {
         if let FnArg::Typed(argument) = input {
-            argument.attrs.retain(|attribute| !attribute.path().is_ident("doc"));
+            let ours = ["doc", "sensitive"];
+            argument.attrs.retain(|attribute| !ours.iter().any(|name| attribute.path().is_ident(name)));
         }
     }
     function
@@ -331,8 +332,10 @@ fn argument(input: &FnArg) -> syn::Result<Argument> {
     };
     let mut problems = Problems::default();
     if let Some(attribute) = attrs.iter().find(|attribute| !attribute.path().is_ident("doc")) {
-        problems
-            .add(syn::Error::new_spanned(attribute, "an argument takes no attributes but its documentation"));
+        let error = refuse::sensitive(attribute, "an argument").unwrap_or_else(|| {
+            syn::Error::new_spanned(attribute, "an argument takes no attributes but its documentation")
+        });
+        problems.add(error);
     }
     let name = match &**pat {
         Pat::Ident(pattern) if pattern.subpat.is_none() && pattern.by_ref.is_none() => {

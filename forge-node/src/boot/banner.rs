@@ -11,6 +11,7 @@ use crate::boot::storage::StorageFacts;
 use crate::config::section::{Config, Role};
 use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::output;
+use crate::terminal::text::Text;
 
 /// The prefix of the names of Forge's own handlers, which the banner does not count.
 const OWN_PREFIX: &str = "forge.";
@@ -83,40 +84,36 @@ impl Banner {
         if context.global.json {
             let mut facts = serde_json::json!(self);
             facts["readyMs"] = took.as_millis().to_string().parse().unwrap_or_default();
-            output::data(&facts.to_string());
+            output::data(Text::json(&facts));
         } else {
-            output::data(&self.render(took, context.palette()));
+            output::data(self.render(took, context.palette()));
         }
     }
 
-    pub(super) fn render(&self, took: Duration, palette: Palette) -> String {
+    fn render(&self, took: Duration, palette: Palette) -> Text {
         let roles: Vec<_> = self.roles.iter().map(|role| role.as_str()).collect();
-        let mut lines = vec![
-            format!("{} {}  {}  roles {}", palette.green("Forge"), self.version, self.node, roles.join(",")),
-            format!(
-                "app        {}  {}",
-                self.url.as_deref().unwrap_or("no HTTP: the node's roles do not include gateway"),
-                self.applications.join(", ")
-            ),
+        let address = self.url.as_deref().unwrap_or("no HTTP: the node's roles do not include gateway");
+        let node = format!(" {}  {}  roles {}", self.version, self.node, roles.join(","));
+        let mut lines: Vec<Text> = vec![
+            [palette.green("Forge"), node.into()].into_iter().collect(),
+            format!("app        {address}  {}", self.applications.join(", ")).into(),
         ];
         if let Some(dashboard) = &self.dashboard {
-            lines.push(format!("dashboard  {dashboard}   {}", palette.dim("(opens once, within 10 min)")));
+            let line = format!("dashboard  {dashboard}   ");
+            lines.push([line.into(), palette.dim("(opens once, within 10 min)")].into_iter().collect());
         }
-        lines.push(format!("database   {}", self.database));
+        lines.push(format!("database   {}", self.database).into());
         if self.embedded {
-            lines.push(format!("           {}", palette.yellow("not for production")));
+            lines.push(["           ".into(), palette.yellow("not for production")].into_iter().collect());
         }
         if self.jobs == 0 && self.roles.contains(&Role::Worker) {
-            lines.push("idle       worker: the application has no jobs".to_owned());
+            lines.push("idle       worker: the application has no jobs".into());
         }
         if let (Some(token), Some(url)) = (&self.token, &self.url) {
-            lines.push(format!(
-                "token      {token}   {}",
-                palette.dim("(role admin, for a day; development only)")
-            ));
-            lines.push(format!(
-                "try        curl -s {url}/rpc/forge.actors -H 'authorization: Bearer {token}'"
-            ));
+            let limits = palette.dim("(role admin, for a day; development only)");
+            lines.push([format!("token      {token}   ").into(), limits].into_iter().collect());
+            let call = format!("curl -s {url}/rpc/forge.actors -H 'authorization: Bearer {token}'");
+            lines.push(format!("try        {call}").into());
         }
         let functions = [
             (self.queries, "query", "queries"),
@@ -130,12 +127,9 @@ impl Banner {
             .map(|(count, one, many)| plural(*count, one, many))
             .collect();
         let applied = plural(self.migrations_applied, "migration", "migrations");
-        lines.push(format!(
-            "ready in {:.1} s - {}, {applied} applied",
-            took.as_secs_f64(),
-            functions.join(", ")
-        ));
-        lines.iter().map(|line| format!("  {line}\n")).collect()
+        let (seconds, functions) = (took.as_secs_f64(), functions.join(", "));
+        lines.push(format!("ready in {seconds:.1} s - {functions}, {applied} applied").into());
+        lines.into_iter().flat_map(|line| ["  ".into(), line, "\n".into()]).collect()
     }
 }
 

@@ -22,6 +22,7 @@ pub mod secret;
 pub mod security;
 pub mod signal;
 pub mod storage;
+pub mod watchdog;
 pub mod weak_secret;
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use forge_actors::app::token::SECRET_BYTES_MIN;
-use forge_actors::kernel::secret::Secret;
+use forge_actors::db::embedded::folder::make_state_folder;
+use forge_actors::kernel::secret::SecretText;
 
 use crate::terminal::report::{Exit, Report};
 
@@ -22,7 +23,7 @@ pub fn path(folder: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When the file cannot be read, or is too short to be a secret.
-pub fn existing(folder: &Path) -> Result<Option<Secret>, Report> {
+pub fn existing(folder: &Path) -> Result<Option<SecretText>, Report> {
     let path = path(folder);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text.trim().to_owned(),
@@ -33,27 +34,27 @@ pub fn existing(folder: &Path) -> Result<Option<Secret>, Report> {
         return Err(unusable(&path)
             .cause(format!("it has {} bytes; a secret needs at least {SECRET_BYTES_MIN}", text.len())));
     }
-    Ok(Some(Secret::new(text)))
+    Ok(Some(SecretText::new(text)))
 }
 
 /// The secret of `folder`; made when there is none. Nodes that start at the same moment get the same secret.
 ///
 /// # Errors
 /// When the file cannot be written, read, or is too short to be a secret.
-pub fn existing_or_new(folder: &Path) -> Result<Secret, Report> {
+pub fn existing_or_new(folder: &Path) -> Result<SecretText, Report> {
+    let path = path(folder);
+    let unwritable = |error| {
+        Report::new(Exit::Failed, "unwritable", format!("{} cannot be written", path.display())).cause(error)
+    };
+    make_state_folder(&folder.join(STATE_FOLDER)).map_err(unwritable)?;
     if let Some(secret) = existing(folder)? {
         return Ok(secret);
     }
-    let path = path(folder);
-    let made = make(&path);
-    made.map_err(|error| {
-        Report::new(Exit::Failed, "unwritable", format!("{} cannot be written", path.display())).cause(error)
-    })?;
+    make(&path).map_err(unwritable)?;
     existing(folder)?.ok_or_else(|| unusable(&path).cause("the file was written and has been removed since"))
 }
 
 fn make(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
     // Each writer uses a random name: threads share a process id, and a killed process leaves its draft
     // behind.
     let draft = path.with_extension(format!("{:016x}", fastrand::u64(..)));
@@ -69,10 +70,10 @@ fn make(path: &Path) -> io::Result<()> {
 }
 
 /// 256 random bits, as hexadecimal digits.
-pub fn generate() -> io::Result<Secret> {
+pub fn generate() -> io::Result<SecretText> {
     let mut bytes = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+    Ok(SecretText::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
 }
 
 /// Writes a new file that only its owner may read.

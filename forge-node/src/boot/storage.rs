@@ -18,6 +18,7 @@ use forge_actors::kernel::time::{minutes, secs};
 use forge_actors::supervise::{ChildSpec, Shutdown};
 
 use crate::boot::secret::STATE_FOLDER;
+use crate::boot::watchdog;
 use crate::config::load::Loaded;
 use crate::terminal::context::CommandContext;
 use crate::terminal::output;
@@ -81,7 +82,8 @@ impl Storage {
             }
             None => {
                 let root = loaded.folder.join(STATE_FOLDER);
-                let server = Embedded::start(&root, &|progress| report_progress(progress, context)).await?;
+                let progress = |progress: EmbeddedProgress<'_>| report_progress(progress, context);
+                let server = Embedded::start(&root, watchdog::program().as_ref(), &progress).await?;
                 let data = server.data().display().to_string();
                 let version = server.version().to_owned();
                 (
@@ -150,7 +152,8 @@ impl Storage {
 }
 
 fn postgres_child(embedded: EmbeddedServer) -> ChildSpec {
-    let postgres = Postgres { root: embedded.root, handover: Handover::new(embedded.server) };
+    let EmbeddedServer { root, server, .. } = embedded;
+    let postgres = Postgres { root, watchdog: watchdog::program(), handover: Handover::new(server) };
     let mut child = ChildSpec::unaddressed(POSTGRES.id(), move || postgres.clone());
     child.start_deadline = Some(POSTGRES_START);
     child.shutdown = Shutdown::Deadline(POSTGRES_STOP);

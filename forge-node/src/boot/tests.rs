@@ -1,9 +1,13 @@
 use std::fs;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
 
+use forge_actors::kernel::printable::is_obeyed;
 use forge_actors::kernel::time::secs;
+use tracing_subscriber::layer::SubscriberExt;
 
-use crate::boot::{secret, security};
+use crate::boot::{log, secret, security};
 use crate::config::environment::Environment;
 use crate::config::load::{Flag, Loaded, load};
 use crate::config::reference::TEXT;
@@ -121,4 +125,79 @@ fn a_copied_reference_is_no_configuration_of_production() {
     let own = STRONG.rsplit_once('\n').expect("two lines").1;
     let (code, text) = copy(&TEXT.replace(example, own));
     assert!(code == "weak-secret" && text.contains("cluster.secret"), "{text}");
+}
+
+/// What the log writes.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no writer panics").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Written {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no writer panics").clone()).expect("text")
+    }
+}
+
+const HOSTILE: &str = "ana\u{1b}[2J\u{9b}31m\u{7f}\u{202e}\r\nERROR forged";
+
+fn log_what_strangers_wrote() {
+    let span = tracing::info_span!("job", handler = %HOSTILE);
+    span.in_scope(|| tracing::error!(subject = %HOSTILE, quoted = HOSTILE, count = 7, "failed: {HOSTILE}"));
+}
+
+#[test]
+fn lines_of_the_log_do_not_command_the_terminal() {
+    for colours in [false, true] {
+        let written = Written::default();
+        let writer = written.clone();
+        let layer = log::pretty(colours, move || writer.clone());
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(subscriber, log_what_strangers_wrote);
+        let text = written.text();
+        assert!(
+            !text.contains("\u{1b}[2J") && text.contains(r"ana\u{1b}[2J\u{9b}31m\u{7f}\u{202e}\r"),
+            "{text}"
+        );
+        assert!(colours || !text.contains(|c| is_obeyed(c) && c != '\n'), "{text:?}");
+        let events = text.lines().filter(|line| !line.starts_with("    "));
+        assert_eq!(events.count(), 1, "what follows a line feed is indented:\n{text}");
+        assert!(colours || text.contains("count=7"), "{text}");
+    }
+}
+
+#[test]
+fn json_of_the_log_is_the_same_json() {
+    let written = Written::default();
+    let writer = written.clone();
+    let subscriber = tracing_subscriber::registry().with(log::json(move || writer.clone()));
+    tracing::subscriber::with_default(subscriber, log_what_strangers_wrote);
+    let text = written.text();
+    assert!(!text.contains(|c| is_obeyed(c) && c != '\n'), "{text:?}");
+    let event: serde_json::Value = serde_json::from_str(&text).expect("one line of JSON");
+    assert_eq!((&event["subject"], &event["span"]["handler"]), (&HOSTILE.into(), &HOSTILE.into()));
+    assert_eq!(event["message"], format!("failed: {HOSTILE}"));
+}
+
+#[test]
+fn the_folder_of_the_secret_is_private() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join(secret::STATE_FOLDER);
+    let mode = |path: &std::path::Path| fs::metadata(path).expect("there").permissions().mode() & 0o077;
+    // As an older version made them.
+    fs::create_dir(&state).expect("made");
+    fs::write(state.join("postgres.log"), "a value").expect("writes");
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o755)).expect("set");
+    fs::set_permissions(state.join("postgres.log"), fs::Permissions::from_mode(0o644)).expect("set");
+    secret::existing_or_new(folder.path()).expect("made");
+    assert_eq!(mode(&state) & 0o066, 0, "nobody else lists it");
+    assert_eq!((mode(&state.join("postgres.log")), mode(&state.join("secret"))), (0, 0));
 }

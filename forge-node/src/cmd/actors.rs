@@ -12,12 +12,10 @@ use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::output;
 use crate::terminal::report::Report;
 use crate::terminal::table::{self, Column};
+use crate::terminal::text::Text;
 
 /// Time between two prints of `--watch`.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// Moves the cursor to the top left and clears the screen below it, so that a print replaces the last one
-/// without flicker.
-const REDRAW: &str = "\x1b[H\x1b[J";
 /// Characters of an actor's last error; the rest is cut.
 const ERROR_CHARS_MAX: usize = 60;
 
@@ -27,11 +25,11 @@ pub async fn run(args: &Actors, context: CommandContext<'_>) -> Result<(), Repor
     loop {
         let data = client.call("forge.actors", &json!({})).await?;
         let text = if context.global.json {
-            data.to_string()
+            Text::json(&data)
         } else {
             let tree: NodeActors = decode(&data)?;
-            let top = if args.watch { REDRAW } else { "" };
-            format!("{top}{}", render(&tree, context.palette()))
+            let drawn = render(&tree, context.palette());
+            if args.watch { drawn.redrawn() } else { drawn }
         };
         let is_read = output::data_is_read(&text);
         if !args.watch || !is_read {
@@ -54,15 +52,13 @@ const COLUMNS: [Column; 9] = [
 ];
 
 /// The tree, one actor a line.
-pub(super) fn render(tree: &NodeActors, palette: Palette) -> String {
+pub(super) fn render(tree: &NodeActors, palette: Palette) -> Text {
     let rows: Vec<_> =
         tree.actors.iter().enumerate().map(|(index, actor)| row(&tree.actors, index, actor)).collect();
     table::render(COLUMNS, &rows, palette, |index, line| match tree.actors[index].state {
         ActorState::Failed => palette.red(line),
         ActorState::Waiting { .. } => palette.yellow(line),
-        ActorState::Starting | ActorState::Running | ActorState::Stopping | ActorState::Stopped => {
-            line.to_owned()
-        }
+        ActorState::Starting | ActorState::Running | ActorState::Stopping | ActorState::Stopped => line,
     })
 }
 

@@ -7,6 +7,7 @@ use crate::cmd::client::{Client, RequestIdentity};
 use crate::terminal::context::CommandContext;
 use crate::terminal::output;
 use crate::terminal::report::{Exit, Report};
+use crate::terminal::text::Text;
 
 /// Calls the function, and prints its result.
 pub async fn run(args: &Call, context: CommandContext<'_>) -> Result<(), Report> {
@@ -30,7 +31,7 @@ pub async fn run(args: &Call, context: CommandContext<'_>) -> Result<(), Report>
     let client = Client::new(&loaded, &args.target, identity)?;
     let answer = client.post(&format!("/rpc/{}", args.name), args.args.clone()).await?;
     let data = answer.get("data").unwrap_or(&Value::Null);
-    output::data(&if context.global.json { data.to_string() } else { format!("{data:#}") });
+    output::data(if context.global.json { Text::json(data) } else { Text::pretty_json(data) });
     Ok(())
 }
 

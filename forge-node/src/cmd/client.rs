@@ -13,6 +13,7 @@ use crate::config::load::Loaded;
 use crate::terminal::context::CommandContext;
 use crate::terminal::output;
 use crate::terminal::report::{Exit, Report};
+use crate::terminal::text::Text;
 use forge_actors::gateway::config::GatewayConfig;
 
 /// Time for a request: longer than the longest handler may run.
@@ -252,12 +253,8 @@ pub(super) fn decode<T: DeserializeOwned>(data: &Value) -> Result<T, Report> {
 pub(super) fn print<T: DeserializeOwned>(
     data: &Value,
     context: CommandContext<'_>,
-    render: impl FnOnce(T) -> String,
+    render: impl FnOnce(T) -> Text,
 ) -> Result<(), Report> {
-    if context.global.json {
-        output::data(&data.to_string());
-        return Ok(());
-    }
-    output::data(&render(decode(data)?));
+    output::data(if context.global.json { Text::json(data) } else { render(decode(data)?) });
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::output;
 use crate::terminal::report::Report;
 use crate::terminal::table::{self, Column};
+use crate::terminal::text::Text;
 
 /// Runs the subcommand.
 pub async fn run(args: &Cluster, context: CommandContext<'_>) -> Result<(), Report> {
@@ -33,20 +34,21 @@ async fn print_status(target: &Target, context: CommandContext<'_>) -> Result<()
         if let Ok(mut leaders) = leaders {
             data["leaders"] = leaders["leaders"].take();
         }
-        output::data(&data.to_string());
+        output::data(Text::json(&data));
         return Ok(());
     }
     let mut text = render(&decode(&data)?, context.palette());
     match leaders {
-        Err(report) => text = format!("{text}\nthe leaders are not known: {}", report.message),
+        Err(report) => text.push(format!("\nthe leaders are not known: {}", report.message)),
         Ok(leaders) => {
             let leaders: ClusterLeaders = decode(&leaders)?;
             if !leaders.leaders.is_empty() {
-                text = format!("{text}\n{}", render_leaders(&leaders, context.palette()));
+                text.push("\n");
+                text.push(render_leaders(&leaders, context.palette()));
             }
         }
     }
-    output::data(&text);
+    output::data(text);
     Ok(())
 }
 
@@ -56,13 +58,11 @@ async fn print_leaders(target: &Target, context: CommandContext<'_>) -> Result<(
 }
 
 /// The leaderships, and below them the ended terms.
-fn render_terms(cluster: &ClusterLeaders, palette: Palette) -> String {
+fn render_terms(cluster: &ClusterLeaders, palette: Palette) -> Text {
     match (cluster.leaders.is_empty(), cluster.ended.is_empty()) {
-        (true, _) => "no leader was elected yet".to_owned(),
+        (true, _) => "no leader was elected yet".into(),
         (false, true) => render_leaders(cluster, palette),
-        (false, false) => {
-            format!("{}\n{}", render_leaders(cluster, palette), render_ended(cluster, palette))
-        }
+        (false, false) => Text::lines([render_leaders(cluster, palette), render_ended(cluster, palette)]),
     }
 }
 
@@ -78,7 +78,7 @@ const NODE_COLUMNS: [Column; 8] = [
 ];
 
 /// The nodes, one a line.
-pub(super) fn render(cluster: &ClusterNodes, palette: Palette) -> String {
+pub(super) fn render(cluster: &ClusterNodes, palette: Palette) -> Text {
     let rows: Vec<_> = cluster.nodes.iter().map(|node| row(cluster, node)).collect();
     table::render(NODE_COLUMNS, &rows, palette, |index, line| {
         let node = &cluster.nodes[index];
@@ -86,7 +86,7 @@ pub(super) fn render(cluster: &ClusterNodes, palette: Palette) -> String {
             NodeState::Dead => palette.dim(line),
             NodeState::Draining | NodeState::Joining => palette.yellow(line),
             NodeState::Active if is_cut_off(cluster, node) => palette.red(line),
-            NodeState::Active => line.to_owned(),
+            NodeState::Active => line,
         }
     })
 }
@@ -138,10 +138,10 @@ const LEADER_COLUMNS: [Column; 6] = [
 ];
 
 /// The leaderships, one a line.
-pub(super) fn render_leaders(cluster: &ClusterLeaders, palette: Palette) -> String {
+pub(super) fn render_leaders(cluster: &ClusterLeaders, palette: Palette) -> Text {
     let rows: Vec<_> = cluster.leaders.iter().map(|leader| leader_row(cluster.at, leader)).collect();
     table::render(LEADER_COLUMNS, &rows, palette, |index, line| match cluster.leaders[index].state {
-        LeaderState::Leading => line.to_owned(),
+        LeaderState::Leading => line,
         LeaderState::Expired => palette.red(line),
         LeaderState::Resigned => palette.yellow(line),
     })
@@ -173,9 +173,9 @@ const ENDED_COLUMNS: [Column; 6] = [
 ];
 
 /// The ended terms, one a line.
-pub(super) fn render_ended(cluster: &ClusterLeaders, palette: Palette) -> String {
+pub(super) fn render_ended(cluster: &ClusterLeaders, palette: Palette) -> Text {
     let rows: Vec<_> = cluster.ended.iter().map(|term| ended_row(cluster.at, term)).collect();
-    table::render(ENDED_COLUMNS, &rows, palette, |_, line| line.to_owned())
+    table::render(ENDED_COLUMNS, &rows, palette, |_, line| line)
 }
 
 fn ended_row(now: Timestamp, term: &EndedTerm) -> [String; ENDED_COLUMNS.len()] {

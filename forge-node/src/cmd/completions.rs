@@ -10,5 +10,5 @@ pub fn run(shell: Shell, mut command: Command) {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
-    output::data(&String::from_utf8_lossy(&script));
+    output::document(&String::from_utf8_lossy(&script));
 }

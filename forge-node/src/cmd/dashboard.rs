@@ -7,6 +7,7 @@ use crate::cmd::client::{check_url, configured_tokens, default_url};
 use crate::terminal::context::CommandContext;
 use crate::terminal::output;
 use crate::terminal::report::Report;
+use crate::terminal::text::Text;
 
 /// Prints the link.
 pub fn run(args: &Dashboard, context: CommandContext<'_>) -> Result<(), Report> {
@@ -16,12 +17,10 @@ pub fn run(args: &Dashboard, context: CommandContext<'_>) -> Result<(), Report> 
     let code = security::dashboard_code(&configured_tokens(&loaded)?)?;
     let link = security::dashboard_link(&url, &code);
     if context.global.json {
-        output::data(
-            &serde_json::json!({ "url": link, "expiresInMs": DASHBOARD_LINK_TTL.as_millis() as u64 })
-                .to_string(),
-        );
+        let ttl_ms = DASHBOARD_LINK_TTL.as_millis() as u64;
+        output::data(Text::json(&serde_json::json!({ "url": link, "expiresInMs": ttl_ms })));
     } else {
-        output::data(&link);
+        output::data(link);
     }
     Ok(())
 }

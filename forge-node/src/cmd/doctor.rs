@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::output;
 use crate::terminal::report::{Exit, Report};
+use crate::terminal::text::Text;
 
 mod database;
 mod handlers;
@@ -46,14 +47,14 @@ impl Finding {
         Self { level: Level::Bad, text: text.into(), help: Some(help.into()), exit }
     }
 
-    fn line(&self, palette: Palette) -> String {
+    fn line(&self, palette: Palette) -> Text {
         let mark = match self.level {
             Level::Good => palette.green("ok"),
             Level::Note => palette.yellow("!!"),
             Level::Bad => palette.red("xx"),
         };
         let help = self.help.as_deref().map(|help| format!("   -> {}", first_line(help))).unwrap_or_default();
-        format!("  {mark}  {}{help}", first_line(&self.text))
+        ["  ".into(), mark, format!("  {}{help}", first_line(&self.text)).into()].into_iter().collect()
     }
 }
 
@@ -92,9 +93,9 @@ pub async fn run(context: CommandContext<'_>) -> Result<(), Report> {
     }
     findings.extend(handlers::examine(context.apps));
     if context.global.json {
-        output::data(&serde_json::json!(findings).to_string());
+        output::data(Text::json(&serde_json::json!(findings)));
     } else {
-        findings.iter().for_each(|finding| output::data(&finding.line(context.palette())));
+        findings.iter().for_each(|finding| output::data(finding.line(context.palette())));
     }
     let bad: Vec<_> = findings.iter().filter(|finding| finding.level == Level::Bad).collect();
     match bad.first() {

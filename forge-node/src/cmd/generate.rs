@@ -16,6 +16,7 @@ use crate::cli::Generate;
 use crate::terminal::context::CommandContext;
 use crate::terminal::output;
 use crate::terminal::report::{Exit, Report};
+use crate::terminal::text::Text;
 
 /// The file whose two versions are compared to list the changes.
 const SCHEMA: &str = "schema.json";
@@ -57,12 +58,9 @@ fn write(contract: &Contract, files: &[File], out: &Path, context: CommandContex
     }
     if context.global.json {
         let paths: Vec<_> = written.iter().map(|path| path.display().to_string()).collect();
-        output::data(
-            &serde_json::json!({
-                "contract": contract.hash, "functions": contract.functions.len(), "written": paths
-            })
-            .to_string(),
-        );
+        output::data(Text::json(&serde_json::json!({
+            "contract": contract.hash, "functions": contract.functions.len(), "written": paths
+        })));
     } else if written.is_empty() {
         context.progress(&format!("{}: up to date", out.display()));
     } else {

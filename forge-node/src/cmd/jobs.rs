@@ -1,7 +1,5 @@
 //! `jobs`: lists, shows, retries and cancels jobs through a running node.
 
-use std::borrow::Cow;
-
 use forge_actors::app::JobStatus;
 use forge_actors::job::admin::{JobDetail, JobRow};
 use forge_actors::kernel::time::Timestamp;
@@ -12,9 +10,12 @@ use crate::cmd::client::{Client, print};
 use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::report::{Exit, Report};
 use crate::terminal::table::{self, Column};
+use crate::terminal::text::{Text, indented};
 
 /// Characters of a job's last error; the rest is cut.
 const ERROR_CHARS_MAX: usize = 60;
+/// The column in which the facts about a job begin.
+const FACT_COLUMN: usize = 12;
 
 /// Runs the subcommand through a running node.
 pub async fn run(args: &Jobs, context: CommandContext<'_>) -> Result<(), Report> {
@@ -56,9 +57,9 @@ const COLUMNS: [Column; 7] = [
 ];
 
 /// The jobs, one a line.
-pub(super) fn list(rows: &[JobRow], palette: Palette) -> String {
+pub(super) fn list(rows: &[JobRow], palette: Palette) -> Text {
     if rows.is_empty() {
-        return "no jobs".to_owned();
+        return "no jobs".into();
     }
     let cells: Vec<_> = rows.iter().map(cells).collect();
     table::render(COLUMNS, &cells, palette, |index, line| coloured(rows[index].status, line, palette))
@@ -77,37 +78,39 @@ fn cells(row: &JobRow) -> [String; COLUMNS.len()] {
     ]
 }
 
-fn show(detail: &JobDetail, palette: Palette) -> String {
+pub(super) fn show(detail: &JobDetail, palette: Palette) -> Text {
     let JobDetail { job: row, args, subject, tenant, trace } = detail;
-    let time = |at: Option<Timestamp>| at.map(|at| Cow::from(at.to_rfc3339()));
-    let facts: [(&str, Option<Cow<'_, str>>); 14] = [
-        ("job", Some(row.id.to_string().into())),
-        ("status", Some(coloured(row.status, row.status.as_str(), palette).into())),
-        ("handler", Some(row.name.as_str().into())),
-        ("arguments", Some(args.as_str().into())),
-        ("queue", Some(format!("{}, priority {}", row.queue, row.priority).into())),
-        ("attempt", Some(format!("{} of {}", row.attempt, row.attempts_max).into())),
-        ("node", row.node.map(|node| node.to_string().into())),
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_rfc3339().into());
+    let fact = |text: &str| Some(Text::from(indented(text, FACT_COLUMN)));
+    let facts: [(&str, Option<Text>); 14] = [
+        ("job", fact(&row.id.to_string())),
+        ("status", Some(coloured(row.status, row.status.as_str(), palette))),
+        ("handler", fact(&row.name)),
+        ("arguments", fact(args)),
+        ("queue", fact(&format!("{}, priority {}", row.queue, row.priority))),
+        ("attempt", fact(&format!("{} of {}", row.attempt, row.attempts_max))),
+        ("node", row.node.and_then(|node| fact(&node.to_string()))),
         ("dispatched", time(Some(row.created_at))),
-        ("by", subject.as_deref().map(Cow::from)),
-        ("tenant", tenant.as_deref().map(Cow::from)),
-        ("trace", trace.as_deref().map(Cow::from)),
+        ("by", subject.as_deref().and_then(fact)),
+        ("tenant", tenant.as_deref().and_then(fact)),
+        ("trace", trace.as_deref().and_then(fact)),
         ("runs at", time(row.run_at)),
         ("finished", time(row.finished_at)),
-        ("last error", row.last_error.as_deref().map(Cow::from)),
+        ("last error", row.last_error.as_deref().and_then(fact)),
     ];
-    let lines = facts.iter().filter_map(|(name, value)| {
-        Some(format!("{}  {}", palette.dim(&format!("{name:<10}")), value.as_ref()?))
+    let lines = facts.into_iter().filter_map(|(name, value)| {
+        let name = palette.dim(format!("{name:<10}"));
+        Some([name, "  ".into(), value?].into_iter().collect())
     });
-    lines.collect::<Vec<_>>().join("\n")
+    Text::lines(lines)
 }
 
-fn coloured(status: JobStatus, text: &str, palette: Palette) -> String {
+fn coloured(status: JobStatus, text: impl Into<Text>, palette: Palette) -> Text {
     match status {
         JobStatus::Completed => palette.green(text),
         JobStatus::Retry => palette.yellow(text),
         JobStatus::Failed | JobStatus::DeadLetter => palette.red(text),
         JobStatus::Cancelled => palette.dim(text),
-        JobStatus::Pending | JobStatus::Claimed | JobStatus::Running => text.to_owned(),
+        JobStatus::Pending | JobStatus::Claimed | JobStatus::Running => text.into(),
     }
 }

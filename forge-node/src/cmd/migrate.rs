@@ -18,6 +18,7 @@ use crate::config::load::Flag;
 use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::output;
 use crate::terminal::report::{Exit, Report};
+use crate::terminal::text::Text;
 use forge_actors::db::config::DatabaseConfig;
 
 /// Time to wait for the database. It is shorter than a starting node's, because a person waits for the
@@ -155,10 +156,10 @@ fn print_plan(steps: &[MigrationStep<'_>], context: CommandContext<'_>) {
             let (title, sql) = (step.migration.title(), &step.section.sql);
             json!({ "set": step.set, "title": title, "direction": step.direction, "sql": sql })
         };
-        return output::data(&json!(steps.iter().map(step).collect::<Vec<_>>()).to_string());
+        return output::data(Text::json(&json!(steps.iter().map(step).collect::<Vec<_>>())));
     }
     for step in steps {
-        output::data(&format!(
+        output::document(&format!(
             "-- {} {} {}\n{}\n\n",
             verb(step),
             step.set,
@@ -173,7 +174,7 @@ fn print_plan(steps: &[MigrationStep<'_>], context: CommandContext<'_>) {
 
 fn print_completed(completed: &[CompletedMigration], if_none: &str, context: CommandContext<'_>) {
     if context.global.json {
-        return output::data(&json!(completed).to_string());
+        return output::data(Text::json(&json!(completed)));
     }
     for CompletedMigration { set, title, execution_ms, .. } in completed {
         output::data(&format!("{set:<12} {title:<40} {execution_ms:>6} ms"));
@@ -197,10 +198,10 @@ fn print_status(all: &[MigrationStatus], context: CommandContext<'_>) -> Result<
                 "newer": status.newer
             })
         };
-        output::data(&json!(all.iter().map(row).collect::<Vec<_>>()).to_string());
+        output::data(Text::json(&json!(all.iter().map(row).collect::<Vec<_>>())));
     } else {
         for status in all {
-            output::data(&status_line(status, context.palette()));
+            output::data(status_line(status, context.palette()));
         }
     }
     match all.iter().find_map(|status| status.problem.as_ref()) {
@@ -212,16 +213,17 @@ fn print_status(all: &[MigrationStatus], context: CommandContext<'_>) -> Result<
     }
 }
 
-fn status_line(status: &MigrationStatus, palette: Palette) -> String {
+fn status_line(status: &MigrationStatus, palette: Palette) -> Text {
     let state = match (&status.problem, &status.applied) {
         (Some(problem), _) => palette.red(problem),
         (None, Some(_)) if status.newer => palette.yellow("applied by a newer binary"),
-        (None, Some(applied)) => palette.dim(&format!(
+        (None, Some(applied)) => palette.dim(format!(
             "applied {} in {} ms",
             applied.at.format("%Y-%m-%d %H:%M:%S"),
             applied.execution_ms
         )),
         (None, None) => palette.yellow("pending"),
     };
-    format!("{:<12} {:04}_{:<32} {state}", status.set, status.number, status.name)
+    let migration = format!("{:<12} {:04}_{:<32} ", status.set, status.number, status.name);
+    [migration.into(), state].into_iter().collect()
 }

@@ -10,6 +10,7 @@ use crate::cli::New;
 use crate::terminal::context::CommandContext;
 use crate::terminal::output;
 use crate::terminal::report::{Exit, Report};
+use crate::terminal::text::Text;
 
 /// The demo's name, which every one of its files uses.
 const DEMO_NAME: &str = "taskboard";
@@ -146,12 +147,11 @@ pub fn run(args: &New, context: CommandContext<'_>) -> Result<(), Report> {
     if context.global.json {
         let folder = args.folder.display().to_string();
         let files = FILES.len() + pages::DEMO.len() + 1;
-        output::data(
-            &serde_json::json!({ "name": name, "folder": folder, "files": files, "git": repository })
-                .to_string(),
-        );
+        output::data(Text::json(
+            &serde_json::json!({ "name": name, "folder": folder, "files": files, "git": repository }),
+        ));
     } else {
-        output::data(&next_steps(&args.folder, &name));
+        output::data(next_steps(&args.folder, &name));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use forge_actors::app::schema::create_sql;
 use crate::terminal::context::CommandContext;
 use crate::terminal::output;
 use crate::terminal::report::Report;
+use crate::terminal::text::Text;
 
 /// Prints the statements.
 pub fn run(context: CommandContext<'_>) -> Result<(), Report> {
@@ -14,9 +15,9 @@ pub fn run(context: CommandContext<'_>) -> Result<(), Report> {
     let sql = create_sql(&models, &EnumRegistration::all());
     if context.global.json {
         let tables: Vec<_> = models.iter().map(|model| model.table).collect();
-        output::data(&serde_json::json!({ "tables": tables, "sql": sql }).to_string());
+        output::data(Text::json(&serde_json::json!({ "tables": tables, "sql": sql })));
     } else {
-        output::data(&sql);
+        output::document(&sql);
     }
     Ok(())
 }

@@ -130,7 +130,7 @@ fn a_report_has_one_shape_for_people_and_for_programs() {
                 cause    connection refused\n  \
                 help     start it";
     assert_eq!(report.to_string(), text);
-    let json: serde_json::Value = serde_json::from_str(&report.to_json()).expect("JSON");
+    let json: serde_json::Value = serde_json::from_str(report.text(true).as_str()).expect("JSON");
     assert_eq!(json["error"]["exit"], 4);
     assert_eq!(json["error"]["tried"], "postgres://u@h/d   (from forge.toml:7)");
     assert_eq!(Report::new(Exit::Failed, "x", "short").to_string(), "error[x]: short");
@@ -186,7 +186,7 @@ fn the_tree_is_drawn_with_branches_and_aligned_columns() {
     ];
     let tree = NodeActors { node: NodeId::new(), at: std::time::SystemTime::now().into(), actors };
     let drawn = render(&tree, Palette::PLAIN);
-    let lines: Vec<_> = drawn.lines().collect();
+    let lines: Vec<_> = drawn.as_str().lines().collect();
     assert_eq!(lines[1], "node   one_for_one 5 left  running         3     1/10     12345  1.5s");
     assert_eq!(lines[2], "├ db   test                running         3     1/10     12345  1.5s");
     assert_eq!(lines[3], "│ ├ a  test                running         3     1/10     12345  1.5s");
@@ -232,11 +232,11 @@ fn leaders_are_shown_with_the_age_of_what_is_known_of_them() {
                     changes      node-1  lease expired       12  2h ago   12s ago\n\
                     jobs         node-1  resigned 1m ago     12  2h ago   1m ago\n\
                     maintenance  node-1  leads               12  2h ago   0s ago\n";
-    assert_eq!(drawn, expected);
+    assert_eq!(drawn.as_str(), expected);
     let drawn = render_ended(&cluster, Palette::PLAIN);
     let expected = "ended term of  node    reason  epoch  elected  ended\n\
                     jobs           node-2  lost       11  2h ago   2h ago\n";
-    assert_eq!(drawn, expected);
+    assert_eq!(drawn.as_str(), expected);
 }
 
 #[test]

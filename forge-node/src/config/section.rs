@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use forge_actors::app::token::TokenRules;
 use forge_actors::cluster::config::ClusterConfig;
-use forge_actors::kernel::secret::Secret;
+use forge_actors::kernel::secret::SecretText;
 use forge_actors::kernel::time::{secs, serde_duration};
 use forge_actors::subsystem::{ConfigSection, SectionEntry, SectionError, Sections, read_section};
 use forge_actors::tree::SUBSYSTEMS;
@@ -187,7 +187,7 @@ impl fmt::Display for Role {
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
     /// Signs and verifies tokens (HS256).
-    pub secret: Option<Secret>,
+    pub secret: Option<SecretText>,
     /// `iss` that tokens carry and must carry.
     pub issuer: Option<String>,
     /// `aud` that tokens carry and must carry.

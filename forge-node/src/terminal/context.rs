@@ -11,6 +11,7 @@ use crate::config::environment::Environment;
 use crate::config::load::{FILE_NAME, Flag, Loaded, load};
 use crate::terminal::output;
 use crate::terminal::report::Report;
+use crate::terminal::text::Text;
 
 /// The context of one command.
 #[derive(Clone, Copy)]
@@ -65,27 +66,32 @@ impl Palette {
     /// A palette that adds no colours.
     pub const PLAIN: Self = Self { coloured: false };
 
+    /// A palette that adds colours.
+    #[cfg(test)]
+    pub(super) const COLOURED: Self = Self { coloured: true };
+
     /// For what is well.
-    pub fn green(self, text: &str) -> String {
+    pub fn green(self, text: impl Into<Text>) -> Text {
         self.paint("32", text)
     }
 
     /// For a warning.
-    pub fn yellow(self, text: &str) -> String {
+    pub fn yellow(self, text: impl Into<Text>) -> Text {
         self.paint("33", text)
     }
 
     /// For a failure.
-    pub fn red(self, text: &str) -> String {
+    pub fn red(self, text: impl Into<Text>) -> Text {
         self.paint("31", text)
     }
 
     /// For what is less important.
-    pub fn dim(self, text: &str) -> String {
+    pub fn dim(self, text: impl Into<Text>) -> Text {
         self.paint("2", text)
     }
 
-    fn paint(self, code: &str, text: &str) -> String {
-        if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    fn paint(self, code: &str, text: impl Into<Text>) -> Text {
+        let text = text.into();
+        if self.coloured { text.painted(code) } else { text }
     }
 }

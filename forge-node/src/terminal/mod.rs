@@ -5,3 +5,7 @@ pub mod context;
 pub mod output;
 pub mod report;
 pub mod table;
+pub mod text;
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ use forge_actors::kernel::error_chain::{error_causes, error_chain};
 use forge_actors::supervise::StartError;
 use serde::Serialize;
 
+use crate::terminal::text::{Text, indented};
+
 /// The exit codes; scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -134,18 +136,18 @@ impl Report {
             .help("the log above may say more; -v writes a longer one")
     }
 
-    /// One line of JSON, with the same fields.
-    pub fn to_json(&self) -> String {
-        serde_json::json!({ "error": self }).to_string()
+    /// The report for a person, or with `json` as one line of JSON with the same fields.
+    pub fn text(&self, json: bool) -> Text {
+        if json { Text::json(&serde_json::json!({ "error": self })) } else { self.to_string().into() }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error[{}]: {}", self.code, self.message)?;
+        write!(f, "error[{}]: {}", self.code, indented(&self.message, 2))?;
         for (label, text) in [("tried", &self.tried), ("cause", &self.cause), ("help", &self.help)] {
             if let Some(text) = text {
-                write!(f, "\n  {label:<8} {}", text.trim_end().replace('\n', "\n           "))?;
+                write!(f, "\n  {label:<8} {}", indented(text, 11))?;
             }
         }
         Ok(())

@@ -1,8 +1,9 @@
 //! Aligned columns for the terminal. Three commands print a table; that needs no library.
 
-use forge_actors::kernel::wire::escape;
+use forge_actors::kernel::printable::escape;
 
 use crate::terminal::context::Palette;
+use crate::terminal::text::Text;
 
 /// Characters of a cell; the rest is cut.
 const CELL_CHARS_MAX: usize = 200;
@@ -32,13 +33,13 @@ impl Column {
 }
 
 /// The heading and the rows as lines, each ended by a line feed. `colour` colours the line of a row, given
-/// the row's index. Control characters of cells are escaped.
+/// the row's index. A cell is one line, whatever it holds.
 pub fn render<const N: usize>(
     columns: [Column; N],
     rows: &[[String; N]],
     palette: Palette,
-    colour: impl Fn(usize, &str) -> String,
-) -> String {
+    colour: impl Fn(usize, Text) -> Text,
+) -> Text {
     let rows: Vec<[String; N]> =
         rows.iter().map(|row| row.each_ref().map(|cell| escape(cell, CELL_CHARS_MAX))).collect();
     let headings = columns.map(|column| column.heading().to_owned());
@@ -54,10 +55,11 @@ pub fn render<const N: usize>(
             .collect();
         cells.join("  ").trim_end().to_owned()
     };
-    let mut text = palette.dim(&line(&headings)) + "\n";
+    let mut text = palette.dim(line(&headings));
+    text.push("\n");
     for (index, row) in rows.iter().enumerate() {
-        text.push_str(&colour(index, &line(row)));
-        text.push('\n');
+        text.push(colour(index, line(row).into()));
+        text.push("\n");
     }
     text
 }
@@ -70,9 +72,9 @@ mod tests {
     fn columns_are_aligned_and_control_characters_escaped() {
         let rows = [["a".to_owned(), "1".to_owned()], ["long\x1b[2J".to_owned(), "1000".to_owned()]];
         let columns = [Column::Left("name"), Column::Right("n")];
-        let text = render(columns, &rows, Palette::PLAIN, |_, line| line.to_owned());
+        let text = render(columns, &rows, Palette::PLAIN, |_, line| line);
         let name = "long\\u{1b}[2J";
         let width = name.len();
-        assert_eq!(text, format!("{:<width$}     n\n{:<width$}     1\n{name}  1000\n", "name", "a"));
+        assert_eq!(text.as_str(), format!("{:<width$}     n\n{:<width$}     1\n{name}  1000\n", "name", "a"));
     }
 }

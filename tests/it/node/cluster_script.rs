@@ -6,7 +6,7 @@ use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use forge_tests::{Binary, Client, Received, Socket, probe, until, workspace};
@@ -25,7 +25,7 @@ const REQUESTS: usize = 30;
 /// test.
 struct Script {
     folder: TempDir,
-    binary: std::path::PathBuf,
+    binary: PathBuf,
     port: u16,
     mesh_port: u16,
 }
@@ -116,6 +116,13 @@ fn free_ports() -> u16 {
         .expect("eight free ports in a row")
 }
 
+/// The folder itself, and the files in it, as far as other users may read them.
+fn readable_by_others(folder: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path());
+    let is_readable = |path: &PathBuf| path.metadata().expect("there").permissions().mode() & 0o077 != 0;
+    files.chain([folder.to_owned()]).filter(is_readable).collect()
+}
+
 /// Command lines of the processes that work in `folder` or name it.
 fn processes_of(folder: &Path) -> Vec<String> {
     let processes = std::fs::read_dir("/proc").expect("Linux has /proc").flatten();
@@ -138,6 +145,9 @@ async fn the_cluster_script_starts_kills_and_stops_three_nodes() {
         script.await_active(number, &["node-1", "node-2", "node-3"]).await;
     }
 
+    let readable = readable_by_others(&script.folder.path().join(".forge/cluster"));
+    assert_eq!(readable, Vec::<PathBuf>::new(), "logs hold what users entrusted to the nodes");
+
     script.run(&["kill", "2"]).await;
     // The proxy in front sends every request to a node that lives.
     let front = Client::new(script.url(0));
@@ -155,7 +165,11 @@ async fn the_cluster_script_starts_kills_and_stops_three_nodes() {
     script.await_active(2, &["node-1", "node-2", "node-3"]).await;
 
     script.run(&["down"]).await;
-    assert_eq!(processes_of(script.folder.path()), Vec::<String>::new());
+    // The watchdogs of the database end by themselves, after their nodes.
+    until("nothing runs in the folder", PATIENCE, || async {
+        processes_of(script.folder.path()).is_empty().then_some(())
+    })
+    .await;
     let ports = (script.port..=script.port + 3).chain(script.mesh_port + 1..=script.mesh_port + 3);
     assert_eq!(ports.filter(|port| script.is_open(*port)).collect::<Vec<_>>(), Vec::<u16>::new());
 }

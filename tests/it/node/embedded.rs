@@ -1,10 +1,13 @@
 //! The embedded database: its crash is a state too, and a machine without Postgres gets one.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use forge_tests::{Binary, Node, until};
+use forge_tests::{Binary, Node, Signal, until};
+use tempfile::TempDir;
 
 use super::stage::PATIENCE;
 
@@ -23,6 +26,61 @@ async fn a_killed_embedded_database_comes_back() {
     node.await_ready(PATIENCE).await;
     assert!(!node.process().has_ended());
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+/// A folder that the database's user can enter.
+fn open_folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("make a directory");
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("open the folder");
+    folder
+}
+
+/// Waits until the server with this process id has ended.
+async fn await_end(pid: &str) {
+    let stat = format!("/proc/{pid}/stat");
+    until("the database server has ended", PATIENCE, || async {
+        // Nobody may be there to collect a process whose parent was killed.
+        std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_database_ends_after_the_last_node_was_killed() {
+    let folder = open_folder();
+    let start = || Node::builder(Binary::Forge).directory(folder.path()).start();
+    let mut first = start().await;
+    let mut second = start().await;
+    let pid = postmaster(folder.path());
+    first.process().signal(Signal::KILL);
+    first.process().ended(PATIENCE).await;
+    // The watchdog of the first waits for the second to end.
+    let third = start().await;
+    assert_eq!(third.stop(PATIENCE).await.code(), 0);
+    second.await_ready(PATIENCE).await;
+    assert_eq!(postmaster(folder.path()), pid, "a node that lives keeps its database");
+    second.process().signal(Signal::KILL);
+    await_end(&pid).await;
+    let again = start().await;
+    assert_ne!(postmaster(folder.path()), pid);
+    assert_eq!(again.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn the_database_ends_after_a_second_signal() {
+    let folder = open_folder();
+    let mut node = Node::builder(Binary::Forge)
+        .directory(folder.path())
+        .environment("FORGE_GATEWAY__DRAIN_DELAY", "1m")
+        .start()
+        .await;
+    let pid = postmaster(folder.path());
+    node.process().signal(Signal::TERM);
+    let log = node.process().stderr().clone();
+    until("the drain begins", PATIENCE, || async { log.line("draining") }).await;
+    node.process().signal(Signal::TERM);
+    assert_eq!(node.process().ended(PATIENCE).await.code(), 130);
+    await_end(&pid).await;
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ mod stage;
 mod starved;
 mod strangers;
 mod surrender;
+mod terminal;
 mod timeouts;
 mod traces;
 mod tree;

@@ -40,7 +40,7 @@ fn project() -> (tempfile::TempDir, PathBuf) {
 }
 
 async fn start(root: &Path) -> Embedded {
-    Embedded::start(root, &|_| {}).await.unwrap()
+    Embedded::start(root, None, &|_| {}).await.unwrap()
 }
 
 async fn connect(embedded: &Embedded) -> PgConnection {
@@ -80,6 +80,42 @@ async fn a_cluster_is_made_once_and_keeps_its_data() {
     assert_eq!(sqlx::query_scalar::<_, i32>("SELECT id FROM t").fetch_one(&mut connection).await.unwrap(), 7);
     drop(connection);
     second.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_files_are_private_and_the_log_holds_no_values() {
+    let (_folder, root) = project();
+    let embedded = start(&root).await;
+    let mut connection = connect(&embedded).await;
+    let fails = [
+        "CREATE TABLE t (email text PRIMARY KEY, age int CHECK (age > 0)); INSERT INTO t VALUES ('ana@secret', 1)",
+        "INSERT INTO t VALUES ('ana@secret', 2)",
+        "INSERT INTO t VALUES ('bob@secret', -1)",
+        "SELECT 'bob@secret'::int",
+        "DO $$ BEGIN RAISE EXCEPTION 'eve@secret'; END $$",
+        "DO $$ BEGIN RAISE WARNING 'eve@secret'; END $$",
+    ];
+    let mut failed = 0;
+    for statement in fails {
+        failed += usize::from(sqlx::raw_sql(statement).execute(&mut connection).await.is_err());
+    }
+    assert_eq!(failed, 4);
+    connection.close().await.unwrap();
+    let log = std::fs::read_to_string(root.join("postgres.log")).unwrap();
+    assert!(log.contains("ready to accept connections"), "it still says what the server does:\n{log}");
+    assert!(!log.contains("@secret"), "{log}");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&root).unwrap() {
+        let path = entry.unwrap().path();
+        let mode = std::fs::symlink_metadata(&path).unwrap().mode();
+        assert_eq!(mode & 0o077, 0, "{} {mode:o}", path.display());
+        names.push(path.file_name().unwrap().to_string_lossy().into_owned());
+    }
+    for name in ["db.json", "nodes.lock", "pg", "postgres.lock", "postgres.log", "run"] {
+        assert!(names.iter().any(|found| found == name), "no {name}: {names:?}");
+    }
+    assert_eq!(std::fs::metadata(&root).unwrap().mode() & 0o066, 0);
+    embedded.stop().await.unwrap();
 }
 
 /// Tasks that write one row after the other, until they are stopped.
@@ -156,7 +192,7 @@ async fn a_killed_server_is_started_again_by_its_actor_and_no_acknowledged_write
     drop(connection);
     let database = Database::new(embedded.options(), DatabaseConfig::default(), "test");
     let pid = embedded.pid();
-    let keeper = Postgres { root: root.clone(), handover: Handover::new(embedded) };
+    let keeper = Postgres { root: root.clone(), watchdog: None, handover: Handover::new(embedded) };
     let (postgres, _address) = ChildSpec::actor("postgres", move || keeper.clone());
     let spec = SupervisorSpec::new(Strategy::OneForOne, vec![postgres, Monitor::child(database.clone())]);
     let tree = Root::start("database", spec, Arc::new(Tree::default())).await.unwrap();
@@ -284,7 +320,7 @@ async fn nodes_share_a_server_that_survives_their_deaths_and_stops_with_the_last
     let mut again = Node::start(&root);
     let (_, server) = again.says();
     drop(again);
-    assert!(is_alive(server), "kill -9 of the only node leaves the server running");
+    assert!(is_alive(server), "without a watchdog, kill -9 of the only node leaves the server running");
     let adopting = start(&root).await;
     assert!(adopting.is_owner() && adopting.pid() == server, "the next start adopts it");
     adopting.stop().await.unwrap();
@@ -356,7 +392,8 @@ async fn a_machine_without_postgres_fetches_one() {
             commands.lock().unwrap().push(command.to_owned());
         }
     };
-    let embedded = Embedded::start_with(&root, &search, &ServerUser::choose(), &progress).await.unwrap();
+    let embedded =
+        Embedded::start_with(&root, &search, &ServerUser::choose(), None, &progress).await.unwrap();
     println!("{:?} brought Postgres {}", commands.lock().unwrap(), embedded.version());
     let mut connection = connect(&embedded).await;
     assert_eq!(sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(&mut connection).await.unwrap(), 1);
@@ -364,7 +401,7 @@ async fn a_machine_without_postgres_fetches_one() {
     embedded.stop().await.unwrap();
     // The cluster is of that version now, and the system's may be another.
     let forced = SearchPath { forced: Some(PathBuf::from("/nowhere")), ..search };
-    let refused = Embedded::start_with(&root, &forced, &ServerUser::choose(), &|_| {}).await;
+    let refused = Embedded::start_with(&root, &forced, &ServerUser::choose(), None, &|_| {}).await;
     assert!(matches!(refused, Err(EmbeddedError::NoBinaries { .. })), "{refused:?}");
 }
 
@@ -375,6 +412,6 @@ async fn a_cluster_of_another_version_is_refused_in_words() {
     let data = embedded.data().to_owned();
     embedded.stop().await.unwrap();
     std::fs::write(data.join("PG_VERSION"), "13\n").unwrap();
-    let refused = Embedded::start(&root, &|_| {}).await;
+    let refused = Embedded::start(&root, None, &|_| {}).await;
     assert!(matches!(refused, Err(EmbeddedError::OtherVersion { data: 13, .. })), "{refused:?}");
 }

@@ -1,3 +1,4 @@
 mod arguments;
 mod attributes;
+mod secret;
 mod token;

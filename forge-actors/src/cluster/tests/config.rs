@@ -2,7 +2,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::cluster::config::ClusterConfig;
-use crate::kernel::secret::Secret;
+use crate::kernel::secret::SecretText;
 use crate::kernel::time::secs;
 use crate::subsystem::ConfigSection;
 
@@ -26,7 +26,7 @@ fn broken_rules_are_named() {
     );
     check(|config| config.host = Ipv4Addr::UNSPECIFIED.into(), None, "cluster.advertise");
     check(
-        |config| config.secret = Some(Secret::new("short")),
+        |config| config.secret = Some(SecretText::new("short")),
         None,
         "cluster.secret is shorter than 32 bytes",
     );

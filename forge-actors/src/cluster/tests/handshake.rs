@@ -5,10 +5,10 @@ use crate::cluster::cluster_key::ClusterKey;
 use crate::cluster::connect::{Connector, PendingPeer, Rejected};
 use crate::cluster::handshake::{HandshakeError, MeshHello, RejectReason, Side, Transcript};
 use crate::kernel::ids::NodeId;
-use crate::kernel::secret::Secret;
+use crate::kernel::secret::SecretText;
 
 fn key(text: &str) -> ClusterKey {
-    ClusterKey::new(&Secret::new(text))
+    ClusterKey::new(&SecretText::new(text))
 }
 
 fn connector(secret: &str) -> Connector {
@@ -242,7 +242,7 @@ fn the_bytes_of_a_hello_and_the_proofs_do_not_change() {
          1001890a5dac96774bbcceb302099a805706612d6e6f64650b3132372e302e302e313a31"
     );
     let transcript = Transcript::new(&hello, b"listener", b"channel");
-    let key = ClusterKey::derived_from(&Secret::new("a secret of the tests"));
+    let key = ClusterKey::derived_from(&SecretText::new("a secret of the tests"));
     assert_eq!(
         hex(&transcript.proof(&key, Side::Dialer)),
         "c4c70a9ca938d4108ea2034ff008dba671cd81396244391571d88d6a33eded86"

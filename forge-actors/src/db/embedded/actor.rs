@@ -10,6 +10,7 @@ use crate::supervise::{Actor, ActorError, Context, Message, Timer};
 
 use super::progress::EmbeddedProgress;
 use super::server::Embedded;
+use super::watchdog::WatchdogProgram;
 
 /// Time between two checks of the server's process.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
@@ -52,6 +53,8 @@ impl Handover {
 pub struct Postgres {
     /// The folder of the embedded database, usually `.forge`.
     pub root: PathBuf,
+    /// What stops the server when the last process that uses it was killed.
+    pub watchdog: Option<WatchdogProgram>,
     /// The database that the node started before its tree.
     pub handover: Handover,
 }
@@ -72,7 +75,7 @@ impl Actor for Postgres {
     async fn start(&self, cx: &Context<PostgresMessage>) -> Result<PostgresState, ActorError> {
         let embedded = match self.handover.take() {
             Some(embedded) => embedded,
-            None => Embedded::start(&self.root, &report).await?,
+            None => Embedded::start(&self.root, self.watchdog.as_ref(), &report).await?,
         };
         Ok(PostgresState {
             embedded: Some(embedded),

@@ -1,6 +1,6 @@
 //! The cluster on disk and its server process: making the cluster; starting, finding and stopping the server.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::binaries::Binaries;
 use super::error::EmbeddedError;
-use super::folder::{Folder, USER, make_private};
+use super::folder::{Folder, USER, make_private, private_file};
 use super::process::{is_alive, is_in_use, serves};
 use super::user::ServerUser;
 
@@ -35,6 +35,12 @@ fn settings(folder: &Folder) -> Vec<String> {
         "logging_collector=off".into(),
         "log_destination=stderr".into(),
         "log_line_prefix=%m [%p] %a ".into(),
+        // A failed statement's values belong to the application's users, and its client is told of them. The
+        // log keeps what the server says about itself.
+        "log_min_messages=log".into(),
+        "log_min_error_statement=panic".into(),
+        "log_error_verbosity=terse".into(),
+        "log_statement=none".into(),
         "timezone=UTC".into(),
     ];
     // After a crash Postgres first syncs every file of the cluster one by one, which takes seconds. On Linux
@@ -100,15 +106,7 @@ async fn initdb(
 
 /// Starts the server in a process group of its own. Success means only that the process exists.
 pub(super) fn spawn(folder: &Folder, binaries: &Binaries, user: &ServerUser) -> Result<Child, EmbeddedError> {
-    let path = folder.log();
-    let truncate = fs::metadata(&path).is_ok_and(|log| log.len() > LOG_BYTES_MAX);
-    let log = OpenOptions::new()
-        .create(true)
-        .append(!truncate)
-        .write(true)
-        .truncate(truncate)
-        .open(&path)
-        .map_err(EmbeddedError::file("opening", &path))?;
+    let log = open_log(folder)?;
     let program = binaries.folder.join("postgres");
     let mut command = Command::new(&program);
     command.arg("-D").arg(&folder.data);
@@ -123,6 +121,15 @@ pub(super) fn spawn(folder: &Folder, binaries: &Binaries, user: &ServerUser) -> 
         program: program.display().to_string(),
         output: error.to_string(),
     })
+}
+
+/// Opens the server's log for appending. A log that has grown too large is emptied.
+pub(super) fn open_log(folder: &Folder) -> Result<File, EmbeddedError> {
+    let path = folder.log();
+    let truncate = fs::metadata(&path).is_ok_and(|log| log.len() > LOG_BYTES_MAX);
+    let mut options = private_file();
+    options.append(!truncate).truncate(truncate);
+    options.open(&path).map_err(EmbeddedError::file("opening", &path))
 }
 
 /// The server of the cluster, if it runs. A process that the lock file names and that is another program is

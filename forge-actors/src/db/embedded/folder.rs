@@ -1,7 +1,9 @@
-//! The files and folders of an embedded database, below `.forge` of a project.
+//! The files and folders of an embedded database, below `.forge` of a project. Only their owner may read
+//! them: the log, the secret and the cluster tell what the application's users entrusted to it.
 
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -17,6 +19,8 @@ const PORT: u16 = 5432;
 /// The superuser and owner of the database. Logins need no password, because only the server's user and root
 /// can enter the socket's folder.
 pub(super) const USER: &str = "forge";
+/// Folders in `.forge` that belong to the server's user: the cluster, an unfinished one, the socket's.
+const SERVER_FOLDERS: [&str; 3] = ["pg", "pg.new", "run"];
 /// The application's database.
 pub(super) const DATABASE: &str = "app";
 
@@ -40,11 +44,7 @@ impl Folder {
     /// # Errors
     /// When a folder cannot be made, or the path of the socket would be too long.
     pub fn prepare(root: &Path, user: &ServerUser) -> Result<Self, EmbeddedError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(root)
-            .map_err(EmbeddedError::file("creating", root))?;
+        make_state_folder(root).map_err(EmbeddedError::file("making private", root))?;
         let root = root.canonicalize().map_err(EmbeddedError::file("resolving", root))?;
         let (home, warning) = if user.can_reach(&root.join("pg")) {
             (root.clone(), None)
@@ -52,7 +52,7 @@ impl Folder {
             let state = PathBuf::from("/var/lib/forge").join(short_hash(&root));
             DirBuilder::new()
                 .recursive(true)
-                .mode(0o755)
+                .mode(0o711)
                 .create(&state)
                 .map_err(EmbeddedError::file("creating", &state))?;
             let warning = format!(
@@ -73,6 +73,12 @@ impl Folder {
         }
         make_private(&socket, user)?;
         Ok(Self { data: home.join("pg"), socket, warning, root })
+    }
+
+    /// The paths of a database that was prepared before, for a process that does not connect to it.
+    pub(super) fn existing(root: &Path, data: &Path) -> Self {
+        let (root, data) = (root.to_owned(), data.to_owned());
+        Self { socket: data.with_file_name("run"), data, warning: None, root }
     }
 
     /// The server's log.
@@ -100,6 +106,11 @@ impl Folder {
         self.root.join("nodes.lock")
     }
 
+    /// The lock of the one watchdog that waits for the last node to be gone.
+    pub fn watchdog_lock(&self) -> PathBuf {
+        self.root.join("watchdog.lock")
+    }
+
     /// `db.json`, in which other processes find the server.
     pub fn description(&self) -> PathBuf {
         self.root.join("db.json")
@@ -113,6 +124,55 @@ impl Folder {
             .username(USER)
             .database(DATABASE)
     }
+}
+
+/// Makes the folder in which Forge keeps its files (`.forge`), or takes the rights of other users from an
+/// existing one and from all that is in it but the cluster, which Postgres protects itself.
+///
+/// Root's can be passed through, though not listed: the server then runs as another user.
+///
+/// # Errors
+/// When the folder cannot be made, or belongs to another user.
+pub fn make_state_folder(path: &Path) -> io::Result<()> {
+    let mode = if rustix::process::geteuid().is_root() { 0o711 } else { 0o700 };
+    DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    tighten(path, mode)?;
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let (kind, path) = (entry.file_type()?, entry.path());
+            let is_servers = SERVER_FOLDERS.iter().any(|name| path.ends_with(name));
+            if kind.is_symlink() || is_servers {
+                continue;
+            }
+            match tighten(&path, 0o700) {
+                // Another node writes its files beside their places, and renames them.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                result => result?,
+            }
+            if kind.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes every right that is not in `mode`.
+fn tighten(path: &Path, mode: u32) -> io::Result<()> {
+    let current = fs::metadata(path)?.permissions().mode();
+    if current & 0o777 & !mode == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(current & mode))
+}
+
+/// A new file that only its owner may read and write, or the existing one.
+pub(super) fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).mode(0o600);
+    options
 }
 
 fn fits(socket: &Path) -> bool {

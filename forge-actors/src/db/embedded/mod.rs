@@ -6,6 +6,7 @@
 //!   .forge/postgres.log   the server's log
 //!   .forge/postgres.lock  held by the one node that owns the server
 //!   .forge/nodes.lock     shared by every node that uses the server
+//!   .forge/watchdog.lock  held by the watchdog that waits for the last node to be gone
 //!   .forge/db.json        where other processes find the server
 //!
 //!   node:  Starting ──got postgres.lock──▶ Owner: starts the server, or adopts one that runs
@@ -15,8 +16,10 @@
 //!
 //! Invariants:
 //! - The server outlives the process that started it. It has a process group of its own, so neither Ctrl-C
-//!   nor `kill -9` of a node ends it, and the next node adopts it. Only the last node that stops in order
-//!   stops the server.
+//!   nor `kill -9` of a node ends it, and the next node adopts it. The last node that stops in order stops
+//!   the server; after a last node that was killed, or ended by a second signal, its watchdog does
+//!   (`watchdog.rs`).
+//! - Only their owner may read the files, and the server's log holds no values of the application.
 //! - `fsync` is on: an acknowledged write survives a crash here as in production. Forge deletes a lock file
 //!   of Postgres only when the process that the file names is another program, no process works in the
 //!   cluster, and no server answers at its socket.
@@ -35,6 +38,7 @@ pub mod progress;
 pub mod server;
 mod sharing;
 pub mod user;
+pub mod watchdog;
 
 #[cfg(test)]
 mod tests;

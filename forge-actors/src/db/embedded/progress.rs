@@ -19,7 +19,7 @@ pub enum EmbeddedProgress<'a> {
     Starting,
     /// Another node owns the server, and this node waits until the server answers.
     Waiting,
-    /// The cluster is not where it usually is.
+    /// The database can be used, though not as it usually can.
     Warning {
         /// A sentence.
         text: &'a str,

@@ -10,6 +10,7 @@ use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::db::error::no_answer;
+use crate::kernel::error_chain::error_chain;
 
 use super::binaries::{Binaries, SearchPath, fitting};
 use super::cluster;
@@ -20,6 +21,7 @@ use super::process::serves;
 use super::progress::EmbeddedProgress;
 use super::sharing::{Description, FileLock};
 use super::user::ServerUser;
+use super::watchdog::{Watchdog, WatchdogProgram};
 
 /// Time for the server to take the cluster. After `kill -9` of a server, its children and its zombie keep the
 /// lock file for a while.
@@ -48,19 +50,24 @@ pub struct Embedded {
     owner: Option<FileLock>,
     /// The lock that all nodes share.
     nodes: FileLock,
+    /// Absent in a process that has no program for one.
+    watchdog: Option<Watchdog>,
 }
 
 impl Embedded {
-    /// Starts the database of `root` (usually `.forge`), or joins the nodes that use it already.
+    /// Starts the database of `root` (usually `.forge`), or joins the nodes that use it already. Without a
+    /// `watchdog` the server goes on when this process is killed.
     ///
     /// # Errors
     /// When Postgres is neither found nor fetched, the server does not start, or a file cannot be used.
     pub async fn start(
         root: &Path,
+        watchdog: Option<&WatchdogProgram>,
         progress: &(dyn Fn(EmbeddedProgress<'_>) + Sync),
     ) -> Result<Self, EmbeddedError> {
         let project = root.parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
-        Self::start_with(root, &SearchPath::usual(&project), &ServerUser::choose(), progress).await
+        let (search, user) = (SearchPath::usual(&project), ServerUser::choose());
+        Self::start_with(root, &search, &user, watchdog, progress).await
     }
 
     /// [`start`](Self::start) with a given search path for Postgres and a given user for the server.
@@ -71,22 +78,33 @@ impl Embedded {
         root: &Path,
         search: &SearchPath,
         user: &ServerUser,
+        watchdog: Option<&WatchdogProgram>,
         progress: &(dyn Fn(EmbeddedProgress<'_>) + Sync),
     ) -> Result<Self, EmbeddedError> {
         let folder = Folder::prepare(root, user)?;
         if let Some(text) = &folder.warning {
             progress(EmbeddedProgress::Warning { text });
         }
+        // Before the server is there, so that none is left when this start is cut short.
+        let watchdog = watchdog.and_then(|program| match program.start(&folder) {
+            Ok(watchdog) => Some(watchdog),
+            Err(error) => {
+                let text = format!("when this process is killed, Postgres goes on: {}", error_chain(&error));
+                progress(EmbeddedProgress::Warning { text: &text });
+                None
+            }
+        });
         let deadline = Instant::now() + OWNER_TIMEOUT;
         let mut reported_waiting = false;
         loop {
             // The lock is not available while the last node that used the server is stopping it.
             if let Some(nodes) = FileLock::try_shared(&folder.nodes_lock())? {
                 if let Some(owner) = FileLock::try_exclusive(&folder.owner_lock())? {
-                    return Self::become_owner(folder, nodes, owner, search, user, progress).await;
+                    let embedded = Self::become_owner(folder, nodes, owner, search, user, progress).await?;
+                    return Ok(Self { watchdog, ..embedded });
                 }
                 if let Some(description) = Description::read(&folder.description())
-                    && let Some(pid) = cluster::running_pid(&folder)
+                    && let Some(pid) = cluster::running_pid(&folder.data)
                     && connect(&folder.options()).await.is_ok()
                 {
                     return Ok(Self {
@@ -97,6 +115,7 @@ impl Embedded {
                         child: None,
                         owner: None,
                         nodes,
+                        watchdog,
                     });
                 }
             }
@@ -125,7 +144,7 @@ impl Embedded {
             progress(EmbeddedProgress::Creating);
             cluster::create(&folder, &binaries, user).await?;
         }
-        let adopted = cluster::running_pid(&folder);
+        let adopted = cluster::running_pid(&folder.data);
         let (pid, child) = match adopted {
             Some(pid) => (pid, None),
             None => {
@@ -136,8 +155,16 @@ impl Embedded {
                 spawn_until_running(&folder, &binaries, user).await?
             }
         };
-        let mut embedded =
-            Self { folder, version: binaries.version, fresh, pid, child, owner: Some(owner), nodes };
+        let mut embedded = Self {
+            folder,
+            version: binaries.version,
+            fresh,
+            pid,
+            child,
+            owner: Some(owner),
+            nodes,
+            watchdog: None,
+        };
         embedded.wait_ready().await?;
         embedded.create_database().await?;
         embedded.write_description()?;
@@ -188,7 +215,7 @@ impl Embedded {
         if self.owner.is_none() {
             let Some(owner) = FileLock::try_exclusive(&self.folder.owner_lock())? else { return Ok(()) };
             self.owner = Some(owner);
-            let pid = cluster::running_pid(&self.folder)
+            let pid = cluster::running_pid(&self.folder.data)
                 .ok_or(EmbeddedError::Gone { reason: "the node that owned the server is gone too".into() })?;
             (self.pid, self.child) = (pid, None);
             tracing::info!(%pid, "took over the embedded database: the node that owned it is gone");
@@ -206,10 +233,13 @@ impl Embedded {
     /// When the lock that the nodes share cannot be used.
     pub async fn stop(mut self) -> Result<(), EmbeddedError> {
         if self.nodes.try_upgrade()?
-            && let Some(pid) = cluster::running_pid(&self.folder)
+            && let Some(pid) = cluster::running_pid(&self.folder.data)
         {
             let child = self.child.as_mut().filter(|_| pid == self.pid);
             cluster::stop(&self.folder, pid, child).await;
+        }
+        if let Some(watchdog) = self.watchdog.take() {
+            watchdog.say_goodbye().await;
         }
         Ok(())
     }
@@ -323,7 +353,7 @@ async fn spawn_until_running(
             // A server that answers, be it with "starting up", holds the cluster.
             let own = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
             if let Some(own) = own
-                && cluster::running_pid(folder) == Some(own)
+                && cluster::running_pid(&folder.data) == Some(own)
                 && answers(&options).await
             {
                 return Ok((own, Some(child)));

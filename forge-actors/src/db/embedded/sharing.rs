@@ -3,7 +3,8 @@
 //! One lock is held by the node that owns the server, the other is shared by all nodes that use it. Both are
 //! `flock`s, which the kernel releases when their process ends, however it ends.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -11,6 +12,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::error::EmbeddedError;
+use super::folder::private_file;
 
 /// A lock on a file; released when dropped.
 #[derive(Debug)]
@@ -21,12 +23,7 @@ pub(super) struct FileLock {
 
 impl FileLock {
     fn open(path: &Path) -> Result<Self, EmbeddedError> {
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)
-            .map_err(EmbeddedError::file("opening", path))?;
+        let file = private_file().truncate(false).open(path).map_err(EmbeddedError::file("opening", path))?;
         Ok(Self { file, path: path.to_owned() })
     }
 
@@ -42,6 +39,18 @@ impl FileLock {
     pub(super) fn try_exclusive(path: &Path) -> Result<Option<Self>, EmbeddedError> {
         let lock = Self::open(path)?;
         Ok(lock.try_operation(FlockOperation::NonBlockingLockExclusive)?.then_some(lock))
+    }
+
+    /// Waits until no other process has the lock, and takes it exclusively. Blocks the thread.
+    pub(super) fn wait_exclusive(path: &Path) -> Result<Self, EmbeddedError> {
+        let lock = Self::open(path)?;
+        loop {
+            match flock(&lock.file, FlockOperation::LockExclusive) {
+                Ok(()) => return Ok(lock),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(EmbeddedError::file("locking", path)(error.into())),
+            }
+        }
     }
 
     /// Takes the lock together with other processes; `None` when one has it exclusively.
@@ -77,7 +86,11 @@ impl Description {
     pub(super) fn write(&self, path: &Path) -> Result<(), EmbeddedError> {
         let beside = path.with_extension(format!("json.{}", std::process::id()));
         let text = serde_json::to_string_pretty(self).expect("paths and numbers become JSON");
-        std::fs::write(&beside, text).map_err(EmbeddedError::file("writing", &beside))?;
+        private_file()
+            .truncate(true)
+            .open(&beside)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .map_err(EmbeddedError::file("writing", &beside))?;
         std::fs::rename(&beside, path).map_err(EmbeddedError::file("renaming", &beside))
     }
 

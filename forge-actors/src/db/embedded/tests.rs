@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::binaries::{SearchPath, fitting, parse_version};
-use super::folder::Folder;
+use super::folder::{Folder, make_state_folder};
 use super::sharing::FileLock;
 use super::user::ServerUser;
 
@@ -42,6 +42,33 @@ fn a_folder_with_a_long_path_gets_a_short_socket() {
     let folder = Folder::prepare(&long, &ServerUser::Own).unwrap();
     assert!(folder.socket.starts_with("/tmp/") && folder.socket.as_os_str().len() < 80, "{folder:?}");
     std::fs::remove_dir(&folder.socket).unwrap();
+}
+
+#[test]
+fn files_of_older_versions_are_taken_from_other_users() {
+    use std::os::unix::fs::PermissionsExt;
+    let base = tempfile::tempdir().unwrap();
+    let root = base.path().join(".forge");
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let set = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    make_state_folder(&root).unwrap();
+    let private = if rustix::process::geteuid().is_root() { 0o711 } else { 0o700 };
+    assert_eq!(mode(&root), private);
+    let (log, logs) = (root.join("postgres.log"), root.join("cluster"));
+    std::fs::create_dir(&logs).unwrap();
+    for file in [&log, &logs.join("node-1.log"), &base.path().join("elsewhere")] {
+        std::fs::write(file, "").unwrap();
+        set(file, 0o664);
+    }
+    std::os::unix::fs::symlink(base.path().join("elsewhere"), root.join("link")).unwrap();
+    set(&root, 0o755);
+    set(&logs, 0o755);
+    make_state_folder(&root).unwrap();
+    assert_eq!((mode(&root), mode(&logs)), (private, 0o700));
+    assert_eq!((mode(&log), mode(&logs.join("node-1.log"))), (0o600, 0o600));
+    assert_eq!(mode(&base.path().join("elsewhere")), 0o664, "what a link points to is not Forge's");
 }
 
 #[test]

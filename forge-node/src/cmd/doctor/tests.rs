@@ -65,7 +65,7 @@ fn the_command_for_an_unreachable_database_can_be_pasted() {
 
 #[test]
 fn a_finding_is_one_line_with_one_command() {
-    let line = |finding: Finding| finding.line(Palette::PLAIN);
+    let line = |finding: Finding| finding.line(Palette::PLAIN).as_str().to_owned();
     assert_eq!(line(Finding::good("fine")), "  ok  fine");
     assert_eq!(line(Finding::note("so so\nand more", "do this\nor that")), "  !!  so so   -> do this");
     assert_eq!(line(Finding::bad(Exit::Drift, "bad", "mend")), "  xx  bad   -> mend");
