@@ -127,7 +127,7 @@ impl Storage {
         if let Some(embedded) = self.embedded
             && let Err(error) = embedded.server.stop().await
         {
-            output::notice(&format!("stopping the embedded database failed: {}", error_chain(&error)));
+            output::notice(format!("stopping the embedded database failed: {}", error_chain(&error)));
         }
     }
 

@@ -112,7 +112,7 @@ async fn capture(
         ));
     }
     for (CaptureSetting { table, .. }, fault) in refused {
-        output::notice(&format!(
+        output::notice(format!(
             "the capture of changes of {table} could not be switched; the nodes try again: {fault}"
         ));
     }
@@ -177,7 +177,7 @@ fn print_completed(completed: &[CompletedMigration], if_none: &str, context: Com
         return output::data(Text::json(&json!(completed)));
     }
     for CompletedMigration { set, title, execution_ms, .. } in completed {
-        output::data(&format!("{set:<12} {title:<40} {execution_ms:>6} ms"));
+        output::data(format!("{set:<12} {title:<40} {execution_ms:>6} ms"));
     }
     if completed.is_empty() {
         output::data(if_none);
