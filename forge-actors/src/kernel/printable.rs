@@ -1,7 +1,8 @@
 //! Makes text from elsewhere safe to print: a terminal obeys some characters instead of showing them, and
 //! callers, applications and databases may send any of them.
 //!
-//! Nothing is left out: each such character is replaced by its escape, so that a person sees that it is there.
+//! Nothing is left out: each such character is replaced by its escape, so that a person sees that it is
+//! there.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -11,7 +12,8 @@ use std::fmt::Write as _;
 /// the marks that change the order in which text is shown.
 pub fn is_obeyed(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// At most `chars_max` characters of `text` on one line: line feeds and tabs are escaped too.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use forge_actors::app::token::{SECRET_BYTES_MIN, Tokens};
 use forge_actors::cluster::ClusterKey;
 use forge_actors::gateway::config::GatewayConfig;
-use forge_actors::kernel::secret::Secret;
+use forge_actors::kernel::secret::SecretText;
 use forge_actors::kernel::time::{days, minutes};
 
 use crate::boot::secret;
@@ -117,7 +117,7 @@ pub fn gateway(loaded: &Loaded, dev: bool) -> GatewayConfig {
 }
 
 /// Refuses a secret that strangers know or guess.
-fn refuse_weak(key: &str, secret: &Secret, remedy: &str, loaded: &Loaded) -> Result<(), Report> {
+fn refuse_weak(key: &str, secret: &SecretText, remedy: &str, loaded: &Loaded) -> Result<(), Report> {
     let Some(why) = weakness(secret.expose()) else { return Ok(()) };
     Err(Report::new(Exit::Config, "weak-secret", format!("{key} is no secret: {why}"))
         .tried(format!("{key}   (from {})", loaded.origin(key)))

@@ -88,7 +88,8 @@ async fn the_files_are_private_and_the_log_holds_no_values() {
     let embedded = start(&root).await;
     let mut connection = connect(&embedded).await;
     let fails = [
-        "CREATE TABLE t (email text PRIMARY KEY, age int CHECK (age > 0)); INSERT INTO t VALUES ('ana@secret', 1)",
+        "CREATE TABLE t (email text PRIMARY KEY, age int CHECK (age > 0))",
+        "INSERT INTO t VALUES ('ana@secret', 1)",
         "INSERT INTO t VALUES ('ana@secret', 2)",
         "INSERT INTO t VALUES ('bob@secret', -1)",
         "SELECT 'bob@secret'::int",
