@@ -104,7 +104,7 @@ impl Embedded {
                     return Ok(Self { watchdog, ..embedded });
                 }
                 if let Some(description) = Description::read(&folder.description())
-                    && let Some(pid) = cluster::running_pid(&folder.data)
+                    && let Some(pid) = cluster::running_pid(&folder)
                     && connect(&folder.options()).await.is_ok()
                 {
                     return Ok(Self {
@@ -144,7 +144,7 @@ impl Embedded {
             progress(EmbeddedProgress::Creating);
             cluster::create(&folder, &binaries, user).await?;
         }
-        let adopted = cluster::running_pid(&folder.data);
+        let adopted = cluster::running_pid(&folder);
         let (pid, child) = match adopted {
             Some(pid) => (pid, None),
             None => {
@@ -215,7 +215,7 @@ impl Embedded {
         if self.owner.is_none() {
             let Some(owner) = FileLock::try_exclusive(&self.folder.owner_lock())? else { return Ok(()) };
             self.owner = Some(owner);
-            let pid = cluster::running_pid(&self.folder.data)
+            let pid = cluster::running_pid(&self.folder)
                 .ok_or(EmbeddedError::Gone { reason: "the node that owned the server is gone too".into() })?;
             (self.pid, self.child) = (pid, None);
             tracing::info!(%pid, "took over the embedded database: the node that owned it is gone");
@@ -233,7 +233,7 @@ impl Embedded {
     /// When the lock that the nodes share cannot be used.
     pub async fn stop(mut self) -> Result<(), EmbeddedError> {
         if self.nodes.try_upgrade()?
-            && let Some(pid) = cluster::running_pid(&self.folder.data)
+            && let Some(pid) = cluster::running_pid(&self.folder)
         {
             let child = self.child.as_mut().filter(|_| pid == self.pid);
             cluster::stop(&self.folder, pid, child).await;
@@ -353,7 +353,7 @@ async fn spawn_until_running(
             // A server that answers, be it with "starting up", holds the cluster.
             let own = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
             if let Some(own) = own
-                && cluster::running_pid(&folder.data) == Some(own)
+                && cluster::running_pid(folder) == Some(own)
                 && answers(&options).await
             {
                 return Ok((own, Some(child)));

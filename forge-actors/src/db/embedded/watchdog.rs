@@ -90,7 +90,7 @@ pub async fn watch(root: &Path, data: &Path) -> Result<bool, EmbeddedError> {
     loop {
         let path = folder.nodes_lock();
         let unused = blocking(move || FileLock::wait_exclusive(&path)).await?;
-        if cluster::running_pid(&folder.data).is_none() {
+        if cluster::running_pid(&folder).is_none() {
             // In this order: a node that starts from here on needs a watchdog that can wait.
             drop((waiting, unused));
             return Ok(false);
@@ -98,8 +98,8 @@ pub async fn watch(root: &Path, data: &Path) -> Result<bool, EmbeddedError> {
         drop(unused);
         sleep(GRACE).await;
         if let Some(unused) = FileLock::try_exclusive(&folder.nodes_lock())? {
-            if let Some(pid) = cluster::running_pid(&folder.data) {
-                cluster::stop(pid, None).await;
+            if let Some(pid) = cluster::running_pid(&folder) {
+                cluster::stop(&folder, pid, None).await;
             }
             drop((waiting, unused));
             return Ok(true);
