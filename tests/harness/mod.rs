@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod database;
+pub(crate) mod http2;
 pub(crate) mod load;
 pub(crate) mod node;
 pub(crate) mod postgres;

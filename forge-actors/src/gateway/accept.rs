@@ -56,7 +56,7 @@ pub(super) async fn serve(
 /// The tasks of the open connections; dropping them aborts the connections.
 struct Connections {
     shared: Arc<GatewayShared>,
-    protocol: Arc<hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>>,
+    protocol: Arc<connection::Protocol>,
     table: ConnectionTable,
     refusals: Arc<Semaphore>,
     tasks: JoinSet<()>,

@@ -3,41 +3,68 @@
 //! ```text
 //! opened ─first byte…─▶ head ─request complete─▶ busy ─last answer─▶ idle ─first byte─▶ head …
 //! ```
-//! `head` ends after `header_timeout`, `idle` after `keep_alive`. `busy` has no limit here, since bodies and
-//! handlers have limits of their own. Beside these, an answer that the client does not take ends after
-//! `write_timeout`, and a closing connection after [`LINGER`]. HTTP/2 has no `head` after its first request:
-//! frames that open no stream must not prolong anything, so `idle` covers them.
+//! `head` ends after `header_timeout`, `idle` after `keep_alive`. `busy` lasts until the client has taken the
+//! last answer; it has no limit here, since bodies and handlers have limits of their own. Beside these, a
+//! socket that takes nothing ends by its [`WriteAllowance`], and a closing connection after [`LINGER`].
+//! HTTP/2 has no `head` after its first request: frames that open no stream must not prolong anything, so
+//! `idle` covers them. Its streams are judged one by one (`http2_streams`), and end the connection when too
+//! many of them are stalled.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::task::AtomicWaker;
+use metrics::Counter;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::config::GatewayConfig;
-use crate::kernel::limits::CLIENT_BYTES_PER_SECOND_MIN;
+use super::write_allowance::WriteAllowance;
+use crate::kernel::time::minutes;
 
 /// How long a refused client may keep sending before its connection is closed. Closing at once would reset
 /// the connection, and the client would lose the answer that says why (RFC 9112 §9.6).
 pub(super) const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes that a socket takes before its client does. Measured over the loopback, whose segments are the
+/// largest: a socket with TCP_NOTSENT_LOWAT at 16 KiB becomes writable whenever its client has read 125 KiB.
+const SOCKET_BUFFERED_BYTES_MAX: u64 = 128 * 1024;
+/// Answers that stall within [`STALLED_ANSWERS_WINDOW`] and end their HTTP/2 connection; fewer are reset one
+/// by one, since a proxy's connection carries the requests of many clients.
+const STALLED_ANSWERS_MAX: u32 = 8;
+const STALLED_ANSWERS_WINDOW: Duration = minutes(1);
 
 /// The value of a moment below while that activity is not going on.
 const NEVER: u64 = u64::MAX;
 
 /// The activity of one connection. Moments are milliseconds since `opened`. Written by the connection's task,
 /// and by the tasks of HTTP/2 streams when requests begin and end; each field stands for itself, so relaxed
-/// ordering is enough.
+/// ordering is enough where nothing else is said.
 pub(super) struct ActivityMonitor {
     opened: Instant,
+    timeouts: ConnectionTimeouts,
     requests_running: AtomicU32,
     http2: AtomicBool,
     lingers: AtomicBool,
     head_since: AtomicU64,
     idle_since: AtomicU64,
-    stalled_since: AtomicU64,
-    taken_bytes: AtomicU64,
     closing_since: AtomicU64,
+    socket: WriteAllowance,
+    /// Answers of which a part waits for the client.
+    answers_waiting: AtomicU32,
+    /// Answers that stalled since `stalled_first`.
+    answers_stalled: AtomicU32,
+    stalled_first: AtomicU64,
+    stalled_total: Counter,
+    /// The connection is to end, since its client does not take what it asks for.
+    aborted: AtomicBool,
+    /// Wakes the connection's task, which polls the watchdog.
+    watchdog: AtomicWaker,
 }
 
 /// The limit that a connection has reached.
@@ -46,32 +73,43 @@ pub(super) enum TimeLimit {
     Head,
     Idle,
     Write,
+    /// Too many streams of HTTP/2 were stalled, or one that could not be reset.
+    Streams,
     Linger,
 }
 
 impl ActivityMonitor {
-    pub(super) fn new() -> Self {
+    /// `stalled_total` counts the answers that are cut since their clients do not take them.
+    pub(super) fn new(config: &GatewayConfig, stalled_total: Counter) -> Self {
+        let timeouts = ConnectionTimeouts::new(config);
         Self {
             opened: Instant::now(),
+            timeouts,
             requests_running: AtomicU32::new(0),
             http2: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
             head_since: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
-            stalled_since: AtomicU64::new(NEVER),
-            taken_bytes: AtomicU64::new(0),
             closing_since: AtomicU64::new(NEVER),
+            socket: WriteAllowance::new(timeouts.write, SOCKET_BUFFERED_BYTES_MAX),
+            answers_waiting: AtomicU32::new(0),
+            answers_stalled: AtomicU32::new(0),
+            stalled_first: AtomicU64::new(0),
+            stalled_total,
+            aborted: AtomicBool::new(false),
+            watchdog: AtomicWaker::new(),
         }
     }
 
     /// The head of a request has arrived. The request runs until the value that is returned is dropped.
-    pub(super) fn request_begins(&self, http2: bool) -> RunningRequest<'_> {
+    pub(super) fn request_begins(self: &Arc<Self>, http2: bool) -> RunningRequest {
         self.requests_running.fetch_add(1, Relaxed);
         self.head_since.store(NEVER, Relaxed);
+        self.socket.renew();
         if http2 {
             self.http2.store(true, Relaxed);
         }
-        RunningRequest(self)
+        RunningRequest { activity: Arc::clone(self) }
     }
 
     /// A request was answered before its body was read. The rest of the body is read and dropped for
@@ -91,23 +129,56 @@ impl ActivityMonitor {
         }
     }
 
-    /// The kernel took `taken` of `offered` bytes. When it took all of them, the client keeps up.
+    /// The kernel took `taken` of `offered` bytes. When it took all of them, none waits.
     pub(super) fn bytes_written(&self, taken: usize, offered: usize) {
-        if self.stalled_since.load(Relaxed) == NEVER {
-            return;
-        }
+        self.socket.take(taken as u64, || self.micros());
         if taken == offered {
-            self.stalled_since.store(NEVER, Relaxed);
-            self.taken_bytes.store(0, Relaxed);
-        } else {
-            self.taken_bytes.fetch_add(taken as u64, Relaxed);
+            self.socket.end_wait(|| self.micros());
         }
     }
 
     pub(super) fn set_stalled(&self) {
-        if self.stalled_since.load(Relaxed) == NEVER {
-            self.stalled_since.store(self.now(), Relaxed);
+        self.socket.wait(|| self.micros());
+    }
+
+    /// A clock that stands still while the socket takes nothing: then no answer is stalled by itself.
+    pub(super) fn flowing_micros(&self) -> u64 {
+        let now = self.micros();
+        now.saturating_sub(self.socket.waited(now))
+    }
+
+    /// Part of an answer begins to wait for the client.
+    pub(super) fn answer_waits(&self) {
+        self.answers_waiting.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn answer_waits_no_more(&self) {
+        self.answers_waiting.fetch_sub(1, Relaxed);
+    }
+
+    /// Answers that share what the client takes.
+    pub(super) fn answers_waiting(&self) -> u32 {
+        self.answers_waiting.load(Relaxed)
+    }
+
+    /// An answer was reset, since the client took nothing of it. Too many of them end the connection.
+    pub(super) fn answer_stalled(&self) {
+        self.stalled_total.increment(1);
+        let now = self.now();
+        let since_first = Duration::from_millis(now.saturating_sub(self.stalled_first.load(Relaxed)));
+        if since_first > STALLED_ANSWERS_WINDOW {
+            self.stalled_first.store(now, Relaxed);
+            self.answers_stalled.store(0, Relaxed);
         }
+        if self.answers_stalled.fetch_add(1, Relaxed) + 1 >= STALLED_ANSWERS_MAX {
+            self.abort();
+        }
+    }
+
+    /// Ends the connection.
+    pub(super) fn abort(&self) {
+        self.aborted.store(true, Relaxed);
+        self.watchdog.wake();
     }
 
     pub(super) fn set_closing(&self) {
@@ -117,8 +188,11 @@ impl ActivityMonitor {
     }
 
     fn request_ends(&self) {
-        if self.requests_running.fetch_sub(1, Relaxed) == 1 {
-            self.idle_since.store(self.now(), Relaxed);
+        // Whoever sees that no request runs must see since when.
+        self.idle_since.store(self.now(), Relaxed);
+        if self.requests_running.fetch_sub(1, Release) == 1 && self.http2.load(Relaxed) {
+            // The task of a stream ended the request, so the watchdog has not seen that idling began.
+            self.watchdog.wake();
         }
     }
 
@@ -126,15 +200,23 @@ impl ActivityMonitor {
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(NEVER - 1)
     }
 
+    fn micros(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(NEVER - 1)
+    }
+
     /// The nearest limit of the current activity.
-    fn deadline(&self, timeouts: &ConnectionTimeouts) -> Option<(Instant, TimeLimit)> {
+    fn deadline(&self) -> Option<(Instant, TimeLimit)> {
+        let timeouts = &self.timeouts;
         let after = |since: u64, limit: Duration, expired| {
             (since != NEVER).then(|| (self.opened + Duration::from_millis(since) + limit, expired))
         };
-        let taken = Duration::from_secs(self.taken_bytes.load(Relaxed) / CLIENT_BYTES_PER_SECOND_MIN);
-        let write = after(self.stalled_since.load(Relaxed), timeouts.write + taken, TimeLimit::Write);
+        let write = self
+            .socket
+            .deadline()
+            .and_then(|micros| self.opened.checked_add(Duration::from_micros(micros)))
+            .map(|at| (at, TimeLimit::Write));
         let closing = after(self.closing_since.load(Relaxed), LINGER, TimeLimit::Linger);
-        let read = if self.requests_running.load(Relaxed) == 0 {
+        let read = if self.requests_running.load(Acquire) == 0 {
             let head = after(self.head_since.load(Relaxed), timeouts.head, TimeLimit::Head);
             head.or_else(|| after(self.idle_since.load(Relaxed), timeouts.idle, TimeLimit::Idle))
         } else {
@@ -145,24 +227,32 @@ impl ActivityMonitor {
 }
 
 /// A request that runs until this is dropped.
-pub(super) struct RunningRequest<'a>(&'a ActivityMonitor);
+pub(super) struct RunningRequest {
+    activity: Arc<ActivityMonitor>,
+}
 
-impl Drop for RunningRequest<'_> {
+impl RunningRequest {
+    pub(super) fn activity(&self) -> &ActivityMonitor {
+        &self.activity
+    }
+}
+
+impl Drop for RunningRequest {
     fn drop(&mut self) {
-        self.0.request_ends();
+        self.activity.request_ends();
     }
 }
 
 /// The time limits of connections.
 #[derive(Clone, Copy)]
-pub(super) struct ConnectionTimeouts {
+struct ConnectionTimeouts {
     head: Duration,
     idle: Duration,
     write: Duration,
 }
 
 impl ConnectionTimeouts {
-    pub(super) fn new(config: &GatewayConfig) -> Self {
+    fn new(config: &GatewayConfig) -> Self {
         Self { head: config.header_timeout, idle: config.keep_alive, write: config.write_timeout }
     }
 }
@@ -172,13 +262,12 @@ impl ConnectionTimeouts {
 /// each request.
 pub(super) struct Watchdog<'a> {
     activity: &'a ActivityMonitor,
-    timeouts: ConnectionTimeouts,
     timer: Pin<Box<Sleep>>,
 }
 
 impl<'a> Watchdog<'a> {
-    pub(super) fn new(activity: &'a ActivityMonitor, timeouts: ConnectionTimeouts) -> Self {
-        Self { activity, timeouts, timer: Box::pin(sleep_until(activity.opened + timeouts.head)) }
+    pub(super) fn new(activity: &'a ActivityMonitor) -> Self {
+        Self { activity, timer: Box::pin(sleep_until(activity.opened + activity.timeouts.head)) }
     }
 }
 
@@ -186,8 +275,12 @@ impl Future for Watchdog<'_> {
     type Output = TimeLimit;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TimeLimit> {
+        self.activity.watchdog.register(cx.waker());
+        if self.activity.aborted.load(Relaxed) {
+            return Poll::Ready(TimeLimit::Streams);
+        }
         loop {
-            let Some((deadline, limit)) = self.activity.deadline(&self.timeouts) else {
+            let Some((deadline, limit)) = self.activity.deadline() else {
                 return Poll::Pending;
             };
             if deadline < self.timer.deadline() {
@@ -197,6 +290,9 @@ impl Future for Watchdog<'_> {
                 return Poll::Pending;
             }
             if deadline <= Instant::now() {
+                if limit == TimeLimit::Write {
+                    self.activity.stalled_total.increment(1);
+                }
                 return Poll::Ready(limit);
             }
             self.timer.as_mut().reset(deadline);

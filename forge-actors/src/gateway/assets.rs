@@ -7,30 +7,41 @@
 //! A path is checked before it is looked up: hidden files, `..` and whatever else could lead out of the
 //! folder answer 404, and a link that leads out of the folder is not followed. A file whose name contains a
 //! hash of its content may be cached for ever; every other file is revalidated by its entity tag.
+//!
+//! A file is sent in parts, of which the answer keeps one in memory; it waits for the memory of its first
+//! part while other answers use it up.
 
 use std::collections::HashMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::StatusCode;
 use hyper::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap,
-    HeaderValue, LOCATION, VARY,
+    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, LOCATION, VARY,
 };
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
+use tokio::time::timeout;
 
+use super::answer_body::{AnswerContent, FRAME_BYTES};
+use super::byte_range::{Selection, select};
 use super::etag;
+use super::open_file::{AssetFolder, FilePart, OpenFile};
 use super::response::{Response, empty};
+use crate::kernel::byte_budget::{BudgetClient, BudgetFull};
+use crate::kernel::time::secs;
 
 /// Path of the dashboard.
 const DASHBOARD: &str = "/_dashboard";
 /// The file that answers the routes of a single-page application.
 const INDEX: &str = "index.html";
-/// Bytes of a file; a larger file is not served, and the log says so.
-const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Time for which a file waits for memory; then it is answered 503. Pages load many files at once, and a
+/// browser does not ask again for one that it was refused.
+const MEMORY_WAIT: Duration = secs(5);
 /// Bytes of a path; a longer path answers 404.
 const PATH_BYTES_MAX: usize = 1024;
 /// Only scripts of the page itself run, they connect to the page's own origin only, and no other page may
@@ -56,29 +67,58 @@ pub struct Assets {
 pub enum Site {
     /// Files that are compiled into the binary.
     Embedded(EmbeddedFiles),
-    /// A folder; read at each request, so that a bundler may write it while the node runs.
-    Folder(PathBuf),
+    /// A folder; looked into at each request, so that a bundler may write it while the node runs.
+    Folder(AssetFolder),
 }
 
 /// Files that are compiled into the binary, by path. A file `x.gz` is `x`, compressed.
 #[derive(Debug, Clone)]
-pub struct EmbeddedFiles(Arc<HashMap<&'static str, AssetFile>>);
+pub struct EmbeddedFiles(Arc<HashMap<&'static str, EmbeddedFile>>);
 
-/// A file, found.
-#[derive(Debug, Clone)]
-struct AssetFile {
+#[derive(Debug)]
+struct EmbeddedFile {
     bytes: Bytes,
     tag: HeaderValue,
+}
+
+/// A name under which a request may find its file.
+struct Candidate {
+    name: String,
     compressed: bool,
+}
+
+/// A file, found.
+struct AssetFile {
+    candidate: Candidate,
+    tag: HeaderValue,
+    bytes: AssetBytes,
+}
+
+enum AssetBytes {
+    Embedded(Bytes),
+    Open(Arc<OpenFile>),
 }
 
 impl Assets {
     /// The response to a GET or HEAD of `path`; `None` when no file answers it.
-    pub(super) async fn serve(&self, path: &str, request: &HeaderMap) -> Option<Response> {
-        match path.strip_prefix(DASHBOARD) {
-            Some("") if self.dashboard.is_some() => Some(redirect_to_dashboard()),
-            Some(rest) if rest.starts_with('/') => self.dashboard.as_ref()?.serve(rest, request).await,
-            _ => self.site.as_ref()?.serve(path, request).await,
+    pub(super) async fn serve(
+        &self,
+        path: &str,
+        head: &Parts,
+        client: &Arc<BudgetClient>,
+    ) -> Result<Option<Response>, BudgetFull> {
+        let (site, path) = match path.strip_prefix(DASHBOARD) {
+            Some("") if self.dashboard.is_some() => return Ok(Some(redirect_to_dashboard())),
+            Some(rest) if rest.starts_with('/') => (&self.dashboard, rest),
+            _ => (&self.site, path),
+        };
+        let file = match (site, candidates(path, accepts_gzip(&head.headers))) {
+            (Some(site), Some(candidates)) => site.find(candidates).await,
+            _ => None,
+        };
+        match file {
+            Some(file) => respond(file, head, client).await.map(Some),
+            None => Ok(None),
         }
     }
 }
@@ -87,74 +127,62 @@ impl Site {
     /// A page of files that are compiled in, each a path and its content. The entity tags are computed here,
     /// once.
     pub fn embedded(files: &[(&'static str, &'static [u8])]) -> Self {
-        let file = |bytes: &'static [u8]| AssetFile {
-            bytes: Bytes::from_static(bytes),
-            tag: etag::of(bytes),
-            compressed: false,
-        };
+        let file =
+            |bytes: &'static [u8]| EmbeddedFile { bytes: Bytes::from_static(bytes), tag: etag::of(bytes) };
         Self::Embedded(EmbeddedFiles(Arc::new(
             files.iter().map(|(path, bytes)| (*path, file(bytes))).collect(),
         )))
     }
 
-    async fn serve(&self, path: &str, request: &HeaderMap) -> Option<Response> {
-        let name = file_name(path)?;
-        let gzip = accepts_gzip(request);
-        if let Some(file) = self.find(&name, gzip).await {
-            return Some(respond(&name, file, request));
-        }
-        let is_route = !name.rsplit('/').next().unwrap_or_default().contains('.');
-        let index = if is_route { self.find(INDEX, gzip).await } else { None };
-        index.map(|index| respond(INDEX, index, request))
+    /// The files of a folder, which need not exist yet.
+    pub fn folder(path: PathBuf) -> Self {
+        Self::Folder(AssetFolder::new(path))
     }
 
-    async fn find(&self, name: &str, gzip: bool) -> Option<AssetFile> {
-        if gzip && let Some(file) = self.read(&format!("{name}.gz")).await {
-            return Some(AssetFile { compressed: true, ..file });
-        }
-        self.read(name).await
-    }
-
-    async fn read(&self, name: &str) -> Option<AssetFile> {
+    async fn find(&self, candidates: Vec<Candidate>) -> Option<AssetFile> {
         match self {
-            Self::Embedded(EmbeddedFiles(files)) => files.get(name).cloned(),
-            Self::Folder(folder) => match read_within(folder, name).await {
-                Ok(file) => Some(file),
-                Err(error) => {
-                    let absent = matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory
-                    );
-                    if !absent {
-                        tracing::warn!(file = name, %error, "a file cannot be served");
-                    }
-                    None
-                }
-            },
+            Self::Embedded(EmbeddedFiles(files)) => candidates.into_iter().find_map(|candidate| {
+                let EmbeddedFile { bytes, tag } = files.get(candidate.path().as_str())?;
+                Some(AssetFile { candidate, tag: tag.clone(), bytes: AssetBytes::Embedded(bytes.clone()) })
+            }),
+            Self::Folder(folder) => {
+                let names = candidates.iter().map(Candidate::path).collect();
+                let (place, file) = folder.open_first(names).await?;
+                let candidate = candidates.into_iter().nth(place)?;
+                Some(AssetFile { candidate, tag: file.tag(), bytes: AssetBytes::Open(file) })
+            }
         }
     }
 }
 
-/// Reads a file that lies in the folder, also when links are followed.
-async fn read_within(folder: &Path, name: &str) -> io::Result<AssetFile> {
-    let root = tokio::fs::canonicalize(folder).await?;
-    let file = tokio::fs::canonicalize(folder.join(name)).await?;
-    if !file.starts_with(&root) {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the link leads out of the folder"));
+impl Candidate {
+    fn path(&self) -> String {
+        if self.compressed { format!("{}.gz", self.name) } else { self.name.clone() }
     }
-    let metadata = tokio::fs::metadata(&file).await?;
-    if metadata.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
+}
+
+impl AssetFile {
+    fn len(&self) -> u64 {
+        match &self.bytes {
+            AssetBytes::Embedded(bytes) => bytes.len() as u64,
+            AssetBytes::Open(file) => file.len(),
+        }
     }
-    if metadata.len() > FILE_BYTES_MAX {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("the file has more than {FILE_BYTES_MAX} bytes"),
-        ));
+}
+
+/// The names under which the file of `path` may lie, the best first.
+fn candidates(path: &str, gzip: bool) -> Option<Vec<Candidate>> {
+    let name = file_name(path)?;
+    let is_route = !name.rsplit('/').next().unwrap_or_default().contains('.');
+    let names = [Some(name), is_route.then(|| INDEX.to_owned())];
+    let mut candidates = Vec::with_capacity(2 * names.len());
+    for name in names.into_iter().flatten() {
+        if gzip && !name.ends_with('/') {
+            candidates.push(Candidate { name: name.to_owned(), compressed: true });
+        }
+        candidates.push(Candidate { name, compressed: false });
     }
-    let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let tag = etag::of_file(metadata.len(), modified.as_nanos());
-    Ok(AssetFile { bytes: tokio::fs::read(&file).await?.into(), tag, compressed: false })
+    Some(candidates)
 }
 
 /// The name of the file that `path` asks for; `/` asks for the index. `None` for a path that is anything but
@@ -187,23 +215,72 @@ fn accepts_gzip(request: &HeaderMap) -> bool {
     })
 }
 
-fn respond(name: &str, file: AssetFile, request: &HeaderMap) -> Response {
-    let is_current = etag::is_current(request, &file.tag);
-    let mut response = empty(if is_current { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
+async fn respond(file: AssetFile, head: &Parts, client: &Arc<BudgetClient>) -> Result<Response, BudgetFull> {
+    let bytes = file.len();
+    let is_get = head.method == Method::GET;
+    let (status, range) = if etag::is_current(&head.headers, &file.tag) {
+        (StatusCode::NOT_MODIFIED, None)
+    } else {
+        match if is_get { select(&head.headers, bytes, &file.tag) } else { Selection::Whole } {
+            Selection::Whole => (StatusCode::OK, Some(0..bytes)),
+            Selection::Part(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
+            Selection::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, None),
+        }
+    };
+    let mut response = empty(status);
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, CONTENT_POLICY);
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    headers.insert(CACHE_CONTROL, if has_content_hash(name) { IMMUTABLE } else { REVALIDATE });
-    headers.insert(ETAG, file.tag);
-    if is_current {
-        return response;
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let cached = if has_content_hash(&file.candidate.name) { IMMUTABLE } else { REVALIDATE };
+    headers.insert(CACHE_CONTROL, cached);
+    if status == StatusCode::RANGE_NOT_SATISFIABLE {
+        headers.insert(CACHE_CONTROL, REVALIDATE);
+        headers.insert(CONTENT_RANGE, header_value(&format!("bytes */{bytes}")));
     }
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
-    if file.compressed {
+    headers.insert(ETAG, file.tag);
+    let Some(range) = range else { return Ok(response) };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(&file.candidate.name)));
+    if file.candidate.compressed {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    *response.body_mut() = file.bytes.into();
-    response
+    if status == StatusCode::PARTIAL_CONTENT {
+        let text = format!("bytes {}-{}/{bytes}", range.start, range.end - 1);
+        headers.insert(CONTENT_RANGE, header_value(&text));
+    }
+    if is_get {
+        *response.body_mut() = content(file.bytes, range, client).await?;
+    } else {
+        headers.insert(CONTENT_LENGTH, bytes.into());
+    }
+    Ok(response)
+}
+
+/// The bytes `range` of a file; what is read from a folder waits for its memory.
+async fn content(
+    bytes: AssetBytes,
+    range: Range<u64>,
+    client: &Arc<BudgetClient>,
+) -> Result<AnswerContent, BudgetFull> {
+    let file = match bytes {
+        AssetBytes::Open(file) => file,
+        AssetBytes::Embedded(bytes) => {
+            let at = |position| usize::try_from(position).expect("the bytes are in memory");
+            return Ok(AnswerContent::Static(bytes.slice(at(range.start)..at(range.end))));
+        }
+    };
+    let part = FilePart { file, range };
+    if part.len() == 0 {
+        return Ok(AnswerContent::Empty);
+    }
+    let in_memory = usize::try_from(part.len()).unwrap_or(usize::MAX).min(FRAME_BYTES);
+    let reserved = timeout(MEMORY_WAIT, client.reserve(in_memory)).await;
+    let charge = reserved.unwrap_or_else(|_| Err(client.lacks(in_memory)))?;
+    Ok(AnswerContent::File(part, charge))
+}
+
+fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("digits and signs are a header value")
 }
 
 /// Adds the slash that the relative links of the dashboard's page need.

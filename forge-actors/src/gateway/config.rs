@@ -18,6 +18,9 @@ const WEB_SCHEMES: [&str; 2] = ["http", "https"];
 /// Schemes of the pages of applications and of browser extensions.
 const APP_SCHEMES: [&str; 5] = ["tauri", "capacitor", "ionic", "chrome-extension", "moz-extension"];
 
+/// The smallest `answers_bytes_max`: a quarter of it, less an eighth of that, must hold a part of a file.
+const ANSWERS_BYTES_LEAST: usize = 1024 * 1024;
+
 /// The HTTP server of a node, and its limits. Each limit says what happens when it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -40,6 +43,11 @@ pub struct GatewayConfig {
     /// Bytes of all bodies in memory, those of a few KiB not counted; above this limit larger bodies are
     /// answered 503 with `Retry-After`. At least `body_bytes_max`.
     pub bodies_bytes_max: usize,
+    /// Bytes of all answers that wait for clients to take them: answers of calls as a whole, 64 KiB of each
+    /// file. Clients of one address get a quarter. At the limit a file waits up to 5 s for others to be
+    /// taken; then, and at once for a call (which then has not run), the answer is 503 with `Retry-After`.
+    /// Answers of up to 16 KiB may use all of it, larger ones leave an eighth free. At least 1 MiB.
+    pub answers_bytes_max: usize,
     /// Time from the first byte of a request (on a new connection: from its opening) to the end of its head;
     /// then the connection is closed.
     #[serde(with = "serde_duration")]
@@ -48,7 +56,9 @@ pub struct GatewayConfig {
     #[serde(with = "serde_duration")]
     pub body_timeout: Duration,
     /// Time for which a client may take nothing of an answer, prolonged by one second for each 4 KiB that the
-    /// client takes; then the connection is closed.
+    /// client takes; bytes in buffers between both count as taken, up to 128 KiB of the kernel's and 1 MiB of
+    /// an HTTP/2 window. Then the connection is closed, or the HTTP/2 stream is reset; the eighth stalled
+    /// stream within a minute closes its connection.
     #[serde(with = "serde_duration")]
     pub write_timeout: Duration,
     /// Time for which a connection may be idle between requests; then it is closed.
@@ -91,6 +101,7 @@ impl Default for GatewayConfig {
             header_bytes_max: 16 * 1024,
             body_bytes_max: 1024 * 1024,
             bodies_bytes_max: 256 * 1024 * 1024,
+            answers_bytes_max: 256 * 1024 * 1024,
             header_timeout: secs(10),
             body_timeout: secs(15),
             write_timeout: secs(10),
@@ -117,6 +128,7 @@ impl ConfigSection for GatewayConfig {
             ("address_connections_max", self.address_connections_max, 1),
             ("body_bytes_max", self.body_bytes_max, 1),
             ("header_bytes_max", self.header_bytes_max, HEADER_BYTES_LEAST),
+            ("answers_bytes_max", self.answers_bytes_max, ANSWERS_BYTES_LEAST),
             ("http2_streams_max", self.http2_streams_max as usize, 1),
         ];
         mistakes.extend(

@@ -9,21 +9,25 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::CONTENT_LENGTH;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::{Method, Request, Version};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 
-use super::activity::{ActivityMonitor, ConnectionTimeouts, Watchdog};
+use super::activity::{ActivityMonitor, Watchdog};
+use super::answer_body::AnswerBody;
 use super::config::GatewayConfig;
-use super::connection_table::ConnectionEntry;
+use super::connection_table::{ConnectionEntry, CountedRequest};
+use super::http2_streams::{self, StreamExecutor};
 use super::monitored_stream::MonitoredStream;
 use super::response::Response;
 use super::router;
 use super::shared::GatewayShared;
 use super::upgrade::Upgrade;
+use crate::kernel::byte_budget::BudgetClient;
 use crate::kernel::merge_slot::MergeSlot;
 
 /// Streams that an HTTP/2 client may reset before it has to wait; more ends the connection (CVE-2023-44487,
@@ -33,15 +37,21 @@ const HTTP2_RESETS_PENDING_MAX: usize = 20;
 const HTTP2_ERRORS_MAX: usize = 128;
 /// Bytes of an answer that wait for the window of one HTTP/2 stream; further ones wait in the answer.
 const HTTP2_SEND_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that the kernel holds unsent above which a socket counts as not writable. The more, the longer a
+/// slow client's progress stays hidden; 16 KiB are enough to keep a fast one busy.
+const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 /// Time between two pings of an HTTP/2 connection, and the time for the answer; then the connection is
 /// closed.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What all connections of a gateway have in common.
+pub(super) type Protocol = Builder<StreamExecutor>;
+
 /// The settings of HTTP. The time limits of heads and of idling are the watchdog's: hyper's own would set a
 /// timer with each request.
-pub(super) fn protocol(config: &GatewayConfig) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+pub(super) fn protocol(config: &GatewayConfig) -> Protocol {
+    let mut builder = Builder::new(StreamExecutor::default());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(config.header_bytes_max);
     builder
         .http2()
@@ -59,18 +69,23 @@ pub(super) fn protocol(config: &GatewayConfig) -> Builder<TokioExecutor> {
 /// Serves one connection to its end, or until its entry in the table of connections says that it is to end.
 pub(super) async fn run(
     shared: Arc<GatewayShared>,
-    protocol: Arc<Builder<TokioExecutor>>,
+    protocol: Arc<Protocol>,
     stream: TcpStream,
     peer: SocketAddr,
     entry: Arc<ConnectionEntry>,
 ) {
-    let activity = Arc::new(ActivityMonitor::new());
-    let mut watchdog = pin!(Watchdog::new(&activity, ConnectionTimeouts::new(&shared.config)));
+    if let Err(error) = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
+        tracing::debug!(%peer, %error, "TCP_NOTSENT_LOWAT was refused: a slow client may be cut too early");
+    }
+    let activity = Arc::new(ActivityMonitor::new(&shared.config, shared.signals.answers_stalled()));
+    let client = shared.answers.client(peer.ip());
+    let mut watchdog = pin!(Watchdog::new(&activity));
     let io = TokioIo::new(MonitoredStream::new(stream, Arc::clone(&activity)));
     let upgrade = Arc::new(MergeSlot::new());
     let service = service_fn(|request| {
-        let (shared, activity, entry) = (Arc::clone(&shared), Arc::clone(&activity), Arc::clone(&entry));
-        answer(shared, activity, entry, Arc::clone(&upgrade), peer, request)
+        let (shared, activity, client) = (Arc::clone(&shared), Arc::clone(&activity), Arc::clone(&client));
+        let counted = entry.request_begins();
+        answer(shared, activity, client, counted, Arc::clone(&upgrade), peer, request)
     });
     let mut overdue = pin!(entry.overdue());
     let mut connection = pin!(protocol.serve_connection_with_upgrades(io, service));
@@ -108,19 +123,37 @@ pub(super) async fn run(
 async fn answer(
     shared: Arc<GatewayShared>,
     activity: Arc<ActivityMonitor>,
-    entry: Arc<ConnectionEntry>,
+    client: Arc<BudgetClient>,
+    counted: CountedRequest,
     upgrade: Arc<MergeSlot<Upgrade>>,
     peer: SocketAddr,
     request: Request<Incoming>,
-) -> Result<Response, Infallible> {
-    let _counted = entry.request_begins();
-    let _running = activity.request_begins(request.version() == hyper::Version::HTTP_2);
-    let served = router::serve(&shared, request, peer.ip()).await;
+) -> Result<hyper::Response<AnswerBody>, Infallible> {
+    let http2 = request.version() == Version::HTTP_2;
+    let without_body = request.method() == Method::HEAD;
+    let running = activity.request_begins(http2);
+    let served = router::serve(&shared, request, peer.ip(), &client).await;
     if served.body_unread {
         activity.linger();
     }
     if let Some(granted) = served.upgrade {
         upgrade.put(|place| *place = Some(granted));
     }
-    Ok(served.response)
+    let mut response = served.response;
+    if without_body {
+        remove_body(&mut response);
+    }
+    let (head, content) = response.into_parts();
+    let stream_timeout = http2.then_some(shared.config.write_timeout);
+    let body = content.into_body((running, counted), &client, stream_timeout);
+    http2_streams::judge(body.delivery());
+    Ok(hyper::Response::from_parts(head, body))
+}
+
+/// Leaves the length of a body that a HEAD does not get. hyper would leave it out for HTTP/1.1 only.
+fn remove_body(response: &mut Response) {
+    let bytes = std::mem::take(response.body_mut()).len();
+    if bytes > 0 {
+        response.headers_mut().insert(CONTENT_LENGTH, bytes.into());
+    }
 }

@@ -105,10 +105,10 @@ impl ConnectionEntry {
     }
 
     /// A request runs until the value that is returned is dropped.
-    pub(super) fn request_begins(&self) -> CountedRequest<'_> {
+    pub(super) fn request_begins(self: &Arc<Self>) -> CountedRequest {
         self.requests_running.fetch_add(1, Relaxed);
         self.has_served.store(true, Relaxed);
-        CountedRequest(self)
+        CountedRequest(Arc::clone(self))
     }
 
     /// Cancelled when the connection is to end after the requests that run.
@@ -142,11 +142,11 @@ impl ConnectionEntry {
 }
 
 /// A request that runs until this is dropped.
-pub(super) struct CountedRequest<'a>(&'a ConnectionEntry);
+pub(super) struct CountedRequest(Arc<ConnectionEntry>);
 
-impl Drop for CountedRequest<'_> {
+impl Drop for CountedRequest {
     fn drop(&mut self) {
-        let entry = self.0;
+        let entry = &self.0;
         let now = u64::try_from(entry.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         entry.idle_since.store(now, Relaxed);
         entry.requests_running.fetch_sub(1, Relaxed);

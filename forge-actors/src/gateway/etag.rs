@@ -1,7 +1,14 @@
 //! Entity tags and conditional requests (RFC 9110, sections 8.8.3 and 13.1.2).
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use hyper::header::{HeaderMap, HeaderValue, IF_NONE_MATCH};
 use sha2::{Digest, Sha256};
+
+use crate::kernel::time::secs;
+
+/// File systems keep moments of modification with a precision of up to this much.
+const MODIFIED_AGAIN_WITHIN: Duration = secs(2);
 
 /// The tag of `data`: 128 bits of its SHA-256, enough that two different bodies never share a tag.
 pub(super) fn of(data: &[u8]) -> HeaderValue {
@@ -10,9 +17,13 @@ pub(super) fn of(data: &[u8]) -> HeaderValue {
     quoted(&format!("\"{:032x}\"", u128::from_be_bytes(*half)))
 }
 
-/// The weak tag of a file of `bytes` bytes that was modified at `modified`, in nanoseconds since 1970.
-pub(super) fn of_file(bytes: u64, modified: u128) -> HeaderValue {
-    quoted(&format!("W/\"{bytes:x}-{modified:x}\""))
+/// The tag of a file of `bytes` bytes that was modified at `modified`. Two versions of one moment and one
+/// size would share it, so the tag is weak while another version of that moment may still come.
+pub(super) fn of_file(bytes: u64, modified: SystemTime) -> HeaderValue {
+    let age = SystemTime::now().duration_since(modified).unwrap_or_default();
+    let weak = if age < MODIFIED_AGAIN_WITHIN { "W/" } else { "" };
+    let nanos = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    quoted(&format!("{weak}\"{bytes:x}-{nanos:x}\""))
 }
 
 /// The client has the version `tag` already: `If-None-Match` names it, by weak comparison.

@@ -6,7 +6,10 @@
 //! ```
 //! Invariants
 //! - Every wait for a client has a time limit (`activity`, `body`), and so has everything that a client can
-//!   make the node keep in memory (`config`).
+//!   make the node keep in memory (`config`): bodies that arrive come from one budget (`body`), answers that
+//!   wait for their clients from another (`kernel::byte_budget`), of which one address has a part.
+//! - An answer that its client does not take ends, whatever else the client does on its connection
+//!   (`answer_delivery`, `http2_streams`).
 //! - A client is sent a fault's code, message and details, never its cause. The cause is logged under the
 //!   trace id that the client was sent.
 //! - A token is accepted in the header `Authorization` only.
@@ -22,10 +25,13 @@ use crate::supervise::ChildSpec;
 
 mod accept;
 mod activity;
+mod answer_body;
+mod answer_delivery;
 pub mod assets;
 pub mod auth;
 mod batch;
 mod body;
+mod byte_range;
 pub mod config;
 mod connection;
 mod connection_table;
@@ -35,8 +41,10 @@ mod etag;
 mod head;
 mod headers;
 mod hosts;
+mod http2_streams;
 mod listener;
 mod monitored_stream;
+mod open_file;
 mod origin;
 pub mod paths;
 pub mod port;
@@ -48,6 +56,7 @@ mod shared;
 pub mod signals;
 pub mod subsystem;
 mod upgrade;
+mod write_allowance;
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,13 @@
 //! Responses: JSON, errors, and the headers that every response has.
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::StatusCode;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, REFERRER_POLICY, RETRY_AFTER,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 
+use super::answer_body::AnswerContent;
 use super::envelope;
 use super::request_context::RequestContext;
 use crate::kernel::fault::{Code, Fault};
@@ -15,8 +15,8 @@ use crate::kernel::fault::{Code, Fault};
 /// Headers of a response, about: the map is made for them, so that it does not grow.
 const HEADERS_EXPECTED: usize = 12;
 
-/// A response whose body is complete when it is sent, so that the client knows its length.
-pub(super) type Response = hyper::Response<Full<Bytes>>;
+/// A response whose length is known when it is sent.
+pub(super) type Response = hyper::Response<AnswerContent>;
 
 /// Why a request was not served.
 pub(super) struct RouteError {

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -22,7 +22,9 @@ use super::shared::GatewayShared;
 use super::signals::RouteLabel;
 use super::upgrade::{self, Upgrade};
 use super::{batch, head, rpc};
-use crate::kernel::fault::Fault;
+use crate::kernel::byte_budget::{BudgetClient, BudgetFull};
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::time::secs;
 
 /// A request, served.
 pub(super) struct ServedRequest {
@@ -87,11 +89,15 @@ impl<'a> Route<'a> {
     }
 }
 
-/// Serves one request of a client at `ip`.
+/// When a client may try again whose answer would have found no memory.
+const MEMORY_RETRY: Duration = secs(1);
+
+/// Serves one request of a client at `ip`, which `client` counts the answers of.
 pub(super) async fn serve(
     shared: &Arc<GatewayShared>,
     request: Request<Incoming>,
     ip: IpAddr,
+    client: &Arc<BudgetClient>,
 ) -> ServedRequest {
     let started = Instant::now();
     let (head, body) = request.into_parts();
@@ -104,7 +110,7 @@ pub(super) async fn serve(
         (Ok(()), Route::Socket) => {
             upgrade(shared, &context, &head).map(|(response, upgrade)| (response, Some(upgrade)))
         }
-        (Ok(()), _) => serve_route(shared, &route, &context, &head, &mut body)
+        (Ok(()), _) => serve_route(shared, &route, &context, client, &head, &mut body)
             .instrument(span.clone())
             .await
             .map(|response| (response, None)),
@@ -138,6 +144,7 @@ async fn serve_route(
     shared: &GatewayShared,
     route: &Route<'_>,
     context: &RequestContext,
+    client: &Arc<BudgetClient>,
     head: &Parts,
     body: &mut RequestBody,
 ) -> Result<Response, RouteError> {
@@ -145,12 +152,20 @@ async fn serve_route(
         return Ok(shared.cors.preflight(&head.headers)?);
     }
     let is_read = matches!(head.method, Method::GET | Method::HEAD);
+    let refuse = |full| RouteError::from(refuse(shared, full));
+    // The answer of a call exists when the call has run, and must be sent then.
+    if matches!(route, Route::Call(_) | Route::Batch)
+        && let Some(full) = client.full()
+    {
+        return Err(refuse(full));
+    }
     match route {
         Route::Call(name) => rpc::serve(shared, context, head, body, name).await,
         Route::Batch if head.method == Method::POST => Ok(batch::serve(shared, context, head, body).await?),
         Route::Batch => Err(RouteError::method_not_allowed("POST")),
         Route::File(path) if is_read => {
-            shared.assets.serve(path, &head.headers).await.ok_or_else(RouteError::not_found)
+            let served = shared.assets.serve(path, head, client).await.map_err(refuse)?;
+            served.ok_or_else(RouteError::not_found)
         }
         Route::File(_) | Route::Unknown | Route::Socket => Err(RouteError::not_found()),
         Route::Health | Route::Ready | Route::Metrics if !is_read => {
@@ -158,8 +173,18 @@ async fn serve_route(
         }
         Route::Health => Ok(json(StatusCode::OK, Bytes::from_static(br#"{"status":"live"}"#))),
         Route::Ready => Ok(ready(shared)),
-        Route::Metrics => Ok(metrics(shared, head)?),
+        Route::Metrics => Ok(metrics(shared, client, head)?),
     }
+}
+
+/// The answers that wait for clients use up their memory.
+fn refuse(shared: &GatewayShared, full: BudgetFull) -> Fault {
+    shared.signals.answer_refused();
+    let message = match full {
+        BudgetFull::Client => "too many answers to this address wait to be taken",
+        BudgetFull::Node => "too many answers of the node wait to be taken",
+    };
+    Fault::new(Code::Overloaded, message).retry_after(MEMORY_RETRY)
 }
 
 fn upgrade(
@@ -177,10 +202,14 @@ fn ready(shared: &GatewayShared) -> Response {
     json(status, serde_json::to_vec(&report).expect("a report has only string keys").into())
 }
 
-fn metrics(shared: &GatewayShared, head: &Parts) -> Result<Response, Fault> {
+/// An administrator gets the metrics whatever is used up, and sees there what it is.
+fn metrics(shared: &GatewayShared, client: &BudgetClient, head: &Parts) -> Result<Response, Fault> {
     if !shared.config.metrics_public {
         shared.authenticator.require_admin(&head.headers)?;
+    } else if let Some(full) = client.full() {
+        return Err(refuse(shared, full));
     }
+    shared.signals.set_answer_bytes(shared.answers.used());
     let mut response = Response::new(shared.metrics.render().into());
     let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);

@@ -1,5 +1,7 @@
 //! What all requests of a gateway share. Nothing in it changes after the start but what the fields themselves
-//! guard: remembered tokens, the memory of bodies, readiness and metrics.
+//! guard: remembered tokens, the memory of bodies and answers, readiness and metrics.
+
+use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -12,6 +14,7 @@ use super::hosts::AllowedHosts;
 use super::signals::GatewaySignals;
 use crate::app::token::Tokens;
 use crate::function::Functions;
+use crate::kernel::byte_budget::ByteBudget;
 use crate::session::Sessions;
 use crate::subsystem::Readiness;
 
@@ -37,6 +40,7 @@ pub(super) struct GatewayShared {
     pub(super) functions: Functions,
     pub(super) authenticator: Authenticator,
     pub(super) body_capacity: BodyCapacity,
+    pub(super) answers: Arc<ByteBudget>,
     pub(super) readiness: Readiness,
     pub(super) metrics: PrometheusHandle,
     pub(super) cors: Cors,
@@ -55,6 +59,7 @@ impl GatewayShared {
             signals: GatewaySignals::new(functions.catalog()),
             authenticator: Authenticator::new(tokens),
             body_capacity: BodyCapacity::new(config.bodies_bytes_max),
+            answers: ByteBudget::new(config.answers_bytes_max),
             config,
             functions,
             readiness,

@@ -26,6 +26,13 @@ pub const RPC_DURATION_SECONDS: &str = "forge_rpc_duration_seconds";
 pub const HTTP_CONNECTIONS: &str = "forge_http_connections";
 /// Counter: connections that were refused because `connections_max` or `address_connections_max` was reached.
 pub const HTTP_CONNECTIONS_REFUSED_TOTAL: &str = "forge_http_connections_refused_total";
+/// Gauge: bytes of answers that wait for clients, as they were when the metrics were read.
+pub const HTTP_ANSWER_BYTES: &str = "forge_http_answer_bytes";
+/// Counter: requests that were answered 503 because `answers_bytes_max` was reached, or the client's part of
+/// it.
+pub const HTTP_ANSWERS_REFUSED_TOTAL: &str = "forge_http_answers_refused_total";
+/// Counter: answers that were cut because their clients did not take them.
+pub const HTTP_ANSWERS_STALLED_TOTAL: &str = "forge_http_answers_stalled_total";
 /// Upper bounds of [`RPC_DURATION_SECONDS`], for the recorder.
 pub const RPC_DURATION_BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -61,7 +68,7 @@ impl RouteLabel {
 }
 
 /// Statuses with a label of their own, the frequent ones first.
-const STATUSES: [(u16, &str); 18] = [
+const STATUSES: [(u16, &str); 21] = [
     (200, "200"),
     (101, "101"),
     (304, "304"),
@@ -80,6 +87,9 @@ const STATUSES: [(u16, &str); 18] = [
     (499, "499"),
     (429, "429"),
     (204, "204"),
+    (206, "206"),
+    (308, "308"),
+    (416, "416"),
 ];
 const OTHER_4XX: usize = STATUSES.len();
 const OTHER_5XX: usize = STATUSES.len() + 1;
@@ -137,6 +147,9 @@ pub(super) struct GatewaySignals {
     unknown: FunctionSignals,
     connections: OnceLock<Gauge>,
     refused: OnceLock<Counter>,
+    answer_bytes: OnceLock<Gauge>,
+    answers_refused: OnceLock<Counter>,
+    answers_stalled: OnceLock<Counter>,
 }
 
 impl GatewaySignals {
@@ -152,6 +165,9 @@ impl GatewaySignals {
             unknown: FunctionSignals::new("unknown"),
             connections: OnceLock::new(),
             refused: OnceLock::new(),
+            answer_bytes: OnceLock::new(),
+            answers_refused: OnceLock::new(),
+            answers_stalled: OnceLock::new(),
         }
     }
 
@@ -167,6 +183,19 @@ impl GatewaySignals {
 
     pub(super) fn connection_refused(&self) {
         self.refused.get_or_init(|| metrics::counter!(HTTP_CONNECTIONS_REFUSED_TOTAL)).increment(1);
+    }
+
+    pub(super) fn set_answer_bytes(&self, bytes: usize) {
+        self.answer_bytes.get_or_init(|| metrics::gauge!(HTTP_ANSWER_BYTES)).set(bytes as f64);
+    }
+
+    pub(super) fn answer_refused(&self) {
+        self.answers_refused.get_or_init(|| metrics::counter!(HTTP_ANSWERS_REFUSED_TOTAL)).increment(1);
+    }
+
+    /// The counter of answers that are cut.
+    pub(super) fn answers_stalled(&self) -> Counter {
+        self.answers_stalled.get_or_init(|| metrics::counter!(HTTP_ANSWERS_STALLED_TOTAL)).clone()
     }
 
     /// Counts and logs an answered request: a success at debug, an error too, but the first error of each

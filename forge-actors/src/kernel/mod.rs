@@ -4,6 +4,7 @@
 //! The kernel imports no other module of this crate.
 
 pub mod backoff;
+pub mod byte_budget;
 pub mod commit;
 pub mod connection_limiter;
 pub mod diagnose;

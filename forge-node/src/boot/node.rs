@@ -174,7 +174,7 @@ fn site(folder: PathBuf) -> Site {
             "gateway.assets has no index.html; / answers 404 until it has one"
         );
     }
-    Site::Folder(folder)
+    Site::folder(folder)
 }
 
 /// Waits for running work to end, and stops all actors in reverse order. A second signal ends the node at

@@ -4,6 +4,8 @@ use forge_tests::{Database, probe};
 
 use super::stage::probe_on;
 
+const LARGE_BYTES: usize = 17 * 1024 * 1024;
+
 #[tokio::test]
 async fn a_page_is_served_and_calls_come_first() {
     let database = Database::create().await;
@@ -14,7 +16,7 @@ async fn a_page_is_served_and_calls_come_first() {
     write("index.html", "<!doctype html>the page");
     write("assets/index-DiwrgTda.js", "the script");
     write("assets/index-DiwrgTda.js.gz", "compressed");
-    write("large.bin", &"x".repeat(17 << 20));
+    write("large.bin", &"x".repeat(LARGE_BYTES));
     std::fs::write(home.path().join("secret.txt"), "a secret").expect("write a file");
     std::os::unix::fs::symlink(home.path().join("secret.txt"), dist.join("link.txt")).expect("make a link");
     let config = probe::CONFIG.replace("[gateway]", "[gateway]\nassets = \"web/dist\"");
@@ -50,10 +52,16 @@ async fn a_page_is_served_and_calls_come_first() {
     assert_eq!(compressed.bytes().await.expect("a body"), "compressed");
     let tag = script.headers["etag"].to_str().expect("a text");
     assert_eq!(asked("if-none-match", tag).await.expect("the node answers").status(), 304);
+    let large = http.get(format!("{base}/large.bin")).header("range", "bytes=-5").send().await;
+    let large = large.expect("the node answers");
+    let range = format!("bytes {}-{}/{LARGE_BYTES}", LARGE_BYTES - 5, LARGE_BYTES - 1);
+    assert_eq!(large.status().as_u16(), 206);
+    assert_eq!(large.headers()["content-range"], range.as_str());
+    assert_eq!(large.bytes().await.expect("a body"), "xxxxx");
+    assert_eq!(get("/large.bin").await.text.len(), LARGE_BYTES);
     let nothing = [
         "/missing.js",
         "/link.txt",
-        "/large.bin",
         "/assets/../../secret.txt",
         "/..%2f..%2fsecret.txt",
         "/%2e%2e/%2e%2e/secret.txt",

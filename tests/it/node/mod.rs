@@ -32,6 +32,7 @@ mod session_ends;
 mod session_floods;
 mod sessions;
 mod shutdown;
+mod slow_clients;
 mod stage;
 mod starved;
 mod strangers;

@@ -58,7 +58,7 @@ async fn a_body_that_stalls_is_answered_and_closed() {
 async fn a_client_that_takes_no_answer_is_closed() {
     let node = Node::start(|config| config.write_timeout = SOON).await;
     let bytes = 64 * 1024 * 1024;
-    let mut client = node.connect().await;
+    let mut client = node.connect_narrow().await;
     client.write(post("/rpc/tests.big", "", &format!("{{\"bytes\":{bytes}}}"))).await;
     let mut watcher = node.connect().await;
     // The server notices by itself; the gauge falls to the watcher's connection.

@@ -1,6 +1,7 @@
 //! A gateway in front of a few functions, and a client that sees every byte.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::db::database::Database;
 use crate::function::config::FunctionConfig;
 use crate::function::{FunctionDeps, Functions};
 use crate::gateway::accept::serve;
-use crate::gateway::assets::Assets;
+use crate::gateway::assets::{Assets, Site};
 use crate::gateway::config::GatewayConfig;
 use crate::gateway::port::Port;
 use crate::gateway::{Gateway, GatewayDeps};
@@ -173,7 +174,17 @@ impl Node {
         Self::start_with(config(change), Some(tokens(1))).await
     }
 
+    /// A node whose page lies in `folder`.
+    pub(super) async fn start_site(folder: &Path, change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        let assets = Assets { site: Some(Site::folder(folder.to_owned())), dashboard: None };
+        Self::launch(config(change), Some(tokens(1)), assets).await
+    }
+
     pub(super) async fn start_with(config: GatewayConfig, accepted: Option<Tokens>) -> Self {
+        Self::launch(config, accepted, Assets::default()).await
+    }
+
+    async fn launch(config: GatewayConfig, accepted: Option<Tokens>, assets: Assets) -> Self {
         let recorder: &'static PrometheusRecorder =
             Box::leak(Box::new(PrometheusBuilder::new().build_recorder()));
         let guard = metrics::set_default_local_recorder(recorder);
@@ -189,7 +200,7 @@ impl Node {
             readiness: readiness.clone(),
             metrics: recorder.handle(),
             sessions: None,
-            assets: Assets::default(),
+            assets,
         };
         let gateway = Gateway::new(config, deps);
         let drain = CancellationToken::new();
@@ -217,6 +228,13 @@ impl Node {
     pub(super) async fn connect_from(&self, address: [u8; 4]) -> Client {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind((address, 0).into()).expect("an address of the loopback");
+        Client { stream: BufReader::new(socket.connect(self.address).await.expect("the port is open")) }
+    }
+
+    /// A connection whose kernel takes few bytes before the client reads them.
+    pub(super) async fn connect_narrow(&self) -> Client {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(1).expect("the kernel has a least size");
         Client { stream: BufReader::new(socket.connect(self.address).await.expect("the port is open")) }
     }
 
@@ -274,6 +292,11 @@ impl Client {
         tokio::time::timeout(WAIT_MAX, self.read_answer()).await.expect("an answer in time")
     }
 
+    /// The head of an answer.
+    pub(super) async fn receive_head(&mut self) -> Answer {
+        tokio::time::timeout(WAIT_MAX, self.read_head()).await.expect("a head in time")
+    }
+
     /// Waits for the server to close, and returns what it still sent.
     pub(super) async fn closed(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
@@ -285,6 +308,15 @@ impl Client {
     }
 
     async fn read_answer(&mut self) -> Answer {
+        let mut answer = self.read_head().await;
+        let length = answer.header("content-length").map_or(0, |length| length.parse().expect("a length"));
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).await.expect("the whole body");
+        answer.body = String::from_utf8(body).expect("UTF-8");
+        answer
+    }
+
+    async fn read_head(&mut self) -> Answer {
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
@@ -299,12 +331,7 @@ impl Client {
         let split =
             |line: &String| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()));
         let headers: Vec<_> = lines.iter().skip(1).map(|line| split(line).expect("a header")).collect();
-        let mut answer = Answer { status, headers, body: String::new() };
-        let length = answer.header("content-length").map_or(0, |length| length.parse().expect("a length"));
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).await.expect("the whole body");
-        answer.body = String::from_utf8(body).expect("UTF-8");
-        answer
+        Answer { status, headers, body: String::new() }
     }
 }
 

@@ -1,0 +1,68 @@
+//! Runs the streams of HTTP/2 connections, and resets those whose client takes nothing of the answer.
+//!
+//! hyper gives each stream to an executor, as a future that runs the request and then sends the answer. A
+//! client that grants no window leaves this future waiting for ever, while its TCP connection is healthy. So
+//! the executor runs it beside the judgement of the answer's [`AnswerDelivery`]: dropping the future resets
+//! the stream (CANCEL) and frees what h2 holds of it. A stream whose last frame h2 holds is beyond that: such
+//! a client, and one that stalls too many streams, loses its connection.
+
+use std::future::poll_fn;
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+
+use hyper::rt::Executor;
+use hyper_util::rt::TokioExecutor;
+
+use super::answer_delivery::AnswerDelivery;
+
+tokio::task_local! {
+    /// The answer of the stream whose future is polled.
+    static ANSWER: Arc<OnceLock<Arc<AnswerDelivery>>>;
+}
+
+/// The executor of streams.
+#[derive(Clone, Default)]
+pub(super) struct StreamExecutor(TokioExecutor);
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
+    fn execute(&self, stream: F) {
+        self.0.execute(run(stream));
+    }
+}
+
+/// Has the answer of the current stream judged. Does nothing for HTTP/1.1, which has no streams.
+pub(super) fn judge(delivery: &Arc<AnswerDelivery>) {
+    // Outside of a stream there is no such value. A stream has one answer, so the value is set once.
+    let _unset = ANSWER.try_with(|answer| answer.set(Arc::clone(delivery)));
+}
+
+async fn run(stream: impl Future<Output = ()>) {
+    let answer = Arc::<OnceLock<_>>::default();
+    let mut stream = Box::pin(ANSWER.scope(Arc::clone(&answer), stream));
+    tokio::select! {
+        biased;
+        () = stream.as_mut() => {}
+        delivery = stalled(&answer) => {
+            tracing::debug!("an answer was reset: its client took nothing of it");
+            return delivery.report_stalled();
+        }
+    }
+    drop(stream);
+    let Some(delivery) = answer.get() else { return };
+    tokio::select! {
+        biased;
+        () = poll_fn(|cx| delivery.poll_taken(cx)) => {}
+        _ = stalled(&answer) => delivery.abort_connection(),
+    }
+}
+
+/// Ends when the client has taken nothing of the answer for too long. The future is polled after the
+/// stream's, so that the answer and its latest frame are known.
+async fn stalled(answer: &OnceLock<Arc<AnswerDelivery>>) -> &AnswerDelivery {
+    let mut timer = None;
+    poll_fn(|cx| match answer.get() {
+        Some(delivery) => delivery.poll_stalled(cx, &mut timer).map(|()| &**delivery),
+        None => Poll::Pending,
+    })
+    .await
+}

@@ -1,0 +1,336 @@
+//! Memory that all clients of a node share: a budget of bytes, of which one client can hold a part only.
+//!
+//! A [`Charge`] counts bytes as used until it is dropped. There are two ways to one:
+//! - [`BudgetClient::reserve`] is for bytes that do not exist yet. It waits until they fit.
+//! - [`BudgetClient::charge`] is for bytes that exist already. It never waits, and may exceed the budget;
+//!   [`BudgetClient::full`] tells beforehand whether such work should be refused.
+//!
+//! Invariants
+//! - Reservations alone never exceed the budget, nor one client's part of it.
+//! - The last eighth of both is kept for small reservations, so that those do not wait for large ones.
+//! - Waiting reservations are granted in the order in which they came, except that one whose client holds its
+//!   part is passed by those of others. At most three clients can hold a part each and leave anything free.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use dashmap::DashMap;
+use tokio::sync::oneshot;
+
+use super::connection_limiter::client_network;
+
+/// One client may hold the budget divided by this number.
+pub const CLIENT_PARTS: usize = 4;
+/// Reservations up to this size may use all of the budget.
+pub const SMALL_BYTES_MAX: usize = 16 * 1024;
+/// Large reservations leave the budget divided by this number free.
+const SMALL_PARTS: usize = 8;
+/// Reservations that wait; one more is refused.
+const WAITING_MAX: usize = 1_024;
+/// Reservations of one client that wait; one more is refused.
+const CLIENT_WAITING_MAX: usize = WAITING_MAX / CLIENT_PARTS;
+
+/// The bytes of one node.
+pub struct ByteBudget {
+    bytes_max: usize,
+    used: AtomicUsize,
+    /// Length of `waiters`, so that nothing is locked while nobody waits.
+    waiting: AtomicUsize,
+    waiters: Mutex<VecDeque<Waiter>>,
+    clients: DashMap<IpAddr, Weak<BudgetClient>>,
+}
+
+/// A client's view of the budget: what it uses itself. All addresses of a client's network share one.
+pub struct BudgetClient {
+    budget: Arc<ByteBudget>,
+    network: IpAddr,
+    used: AtomicUsize,
+}
+
+/// Bytes that count as used until this is dropped.
+pub struct Charge {
+    client: Arc<BudgetClient>,
+    bytes: usize,
+}
+
+/// Whose bytes are used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BudgetFull {
+    /// The client's part.
+    Client,
+    /// The budget of the node.
+    Node,
+}
+
+struct Waiter {
+    client: Arc<BudgetClient>,
+    bytes: usize,
+    /// `None` once it is granted.
+    grant: Option<oneshot::Sender<Charge>>,
+}
+
+impl ByteBudget {
+    /// A budget of `bytes_max` bytes.
+    pub fn new(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            bytes_max,
+            used: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            waiters: Mutex::default(),
+            clients: DashMap::new(),
+        })
+    }
+
+    /// The view of the client at `ip`.
+    pub fn client(self: &Arc<Self>, ip: IpAddr) -> Arc<BudgetClient> {
+        let network = client_network(ip);
+        let mut known = self.clients.entry(network).or_default();
+        known.upgrade().unwrap_or_else(|| {
+            let client =
+                Arc::new(BudgetClient { budget: Arc::clone(self), network, used: AtomicUsize::new(0) });
+            *known = Arc::downgrade(&client);
+            client
+        })
+    }
+
+    /// Bytes that are used now.
+    pub fn used(&self) -> usize {
+        self.used.load(SeqCst)
+    }
+
+    /// Grants what fits now.
+    fn grant(&self) {
+        let mut granted = Vec::new();
+        let mut waiters = self.waiters();
+        waiters.retain_mut(|waiter| {
+            if waiter.grant.as_ref().is_none_or(oneshot::Sender::is_closed) {
+                return false;
+            }
+            let Some(charge) = waiter.client.take(waiter.bytes) else { return true };
+            granted.extend(waiter.grant.take().map(|grant| (grant, charge)));
+            false
+        });
+        self.waiting.store(waiters.len(), SeqCst);
+        drop(waiters);
+        for (grant, charge) in granted {
+            // The charge of a waiter that has gone comes back and is dropped, which grants it to the next.
+            let _gone = grant.send(charge);
+        }
+    }
+
+    fn waiters(&self) -> MutexGuard<'_, VecDeque<Waiter>> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BudgetClient {
+    /// What is used up, if anything is.
+    pub fn full(&self) -> Option<BudgetFull> {
+        if self.used.load(SeqCst) >= self.budget.bytes_max / CLIENT_PARTS {
+            Some(BudgetFull::Client)
+        } else {
+            (self.budget.used() >= self.budget.bytes_max).then_some(BudgetFull::Node)
+        }
+    }
+
+    /// Whose bytes a reservation that still waits is waiting for.
+    pub fn lacks(&self, bytes: usize) -> BudgetFull {
+        let own = self.budget.bytes_max / CLIENT_PARTS;
+        let fits = self.used.load(SeqCst).saturating_add(bytes) <= own - kept(own, bytes);
+        if fits { BudgetFull::Node } else { BudgetFull::Client }
+    }
+
+    /// Charges bytes that exist already.
+    pub fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
+        self.used.fetch_add(bytes, SeqCst);
+        self.budget.used.fetch_add(bytes, SeqCst);
+        Charge { client: Arc::clone(self), bytes }
+    }
+
+    /// Waits until `bytes` fit, and charges them. Dropping the future gives up the place in the queue.
+    ///
+    /// # Errors
+    /// Too many reservations wait already.
+    pub async fn reserve(self: &Arc<Self>, bytes: usize) -> Result<Charge, BudgetFull> {
+        let passes = bytes <= SMALL_BYTES_MAX || self.budget.waiting.load(SeqCst) == 0;
+        if passes && let Some(charge) = self.take(bytes) {
+            return Ok(charge);
+        }
+        self.enqueue(bytes)?.await.map_err(|_| BudgetFull::Node)
+    }
+
+    fn enqueue(self: &Arc<Self>, bytes: usize) -> Result<oneshot::Receiver<Charge>, BudgetFull> {
+        let (grant, granted) = oneshot::channel();
+        let mut waiters = self.budget.waiters();
+        waiters.retain(|waiter| !waiter.grant.as_ref().is_none_or(oneshot::Sender::is_closed));
+        if waiters.iter().filter(|waiter| Arc::ptr_eq(&waiter.client, self)).count() >= CLIENT_WAITING_MAX {
+            return Err(BudgetFull::Client);
+        }
+        if waiters.len() >= WAITING_MAX {
+            return Err(BudgetFull::Node);
+        }
+        waiters.push_back(Waiter { client: Arc::clone(self), bytes, grant: Some(grant) });
+        self.budget.waiting.store(waiters.len(), SeqCst);
+        drop(waiters);
+        // Bytes that were given back before the waiter stood in the queue were granted to nobody.
+        self.budget.grant();
+        Ok(granted)
+    }
+
+    /// Charges `bytes` if they fit.
+    fn take(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
+        let add = |used: &AtomicUsize, bytes_max: usize| {
+            let usable = bytes_max - kept(bytes_max, bytes);
+            let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= usable);
+            used.fetch_update(SeqCst, SeqCst, fits).is_ok()
+        };
+        if !add(&self.used, self.budget.bytes_max / CLIENT_PARTS) {
+            return None;
+        }
+        if !add(&self.budget.used, self.budget.bytes_max) {
+            self.used.fetch_sub(bytes, SeqCst);
+            return None;
+        }
+        Some(Charge { client: Arc::clone(self), bytes })
+    }
+}
+
+/// What a reservation of `bytes` leaves to smaller ones.
+fn kept(bytes_max: usize, bytes: usize) -> usize {
+    if bytes <= SMALL_BYTES_MAX { 0 } else { bytes_max / SMALL_PARTS }
+}
+
+impl Drop for BudgetClient {
+    fn drop(&mut self) {
+        self.budget.clients.remove_if(&self.network, |_, known| known.strong_count() == 0);
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let budget = &self.client.budget;
+        self.client.used.fetch_sub(self.bytes, SeqCst);
+        budget.used.fetch_sub(self.bytes, SeqCst);
+        // A waiter enters the queue before it looks at what is used, and here it is the other way round, so
+        // one of both sees the other.
+        if budget.waiting.load(SeqCst) > 0 {
+            budget.grant();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    const KIB: usize = 1024;
+    /// Of 1 MiB, large reservations get 896 KiB; those of one client 224 KiB.
+    const BYTES_MAX: usize = 1024 * KIB;
+    const LARGE: usize = 112 * KIB;
+
+    fn clients(budget: &Arc<ByteBudget>, count: u8) -> Vec<Arc<BudgetClient>> {
+        (0..count).map(|last| budget.client(IpAddr::from([10, 0, 0, last]))).collect()
+    }
+
+    fn now(client: &Arc<BudgetClient>, bytes: usize) -> Option<Charge> {
+        client.reserve(bytes).now_or_never().map(|reserved| reserved.expect("few wait"))
+    }
+
+    #[test]
+    fn one_client_holds_a_part_and_leaves_some_of_it_to_small_reservations() {
+        let budget = ByteBudget::new(BYTES_MAX);
+        let clients = clients(&budget, 2);
+        let held = [now(&clients[0], LARGE), now(&clients[0], LARGE)];
+        assert!(held.iter().all(Option::is_some));
+        assert!(now(&clients[0], SMALL_BYTES_MAX + 1).is_none(), "its part is used");
+        assert_eq!(clients[0].lacks(SMALL_BYTES_MAX + 1), BudgetFull::Client);
+        let small = now(&clients[0], SMALL_BYTES_MAX).expect("what is kept for small ones");
+        assert!(now(&clients[1], LARGE).is_some(), "another client does not wait");
+        assert_eq!(budget.used(), 2 * LARGE + SMALL_BYTES_MAX);
+        drop((held, small));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_given_back_goes_to_those_that_wait_in_order() {
+        let budget = ByteBudget::new(BYTES_MAX);
+        let clients = clients(&budget, 6);
+        let mut held: Vec<_> = (0..8).map(|at| now(&clients[at / 2], LARGE).expect("it fits")).collect();
+        let (mut own, mut first, mut second) = (
+            Box::pin(clients[0].reserve(LARGE)),
+            Box::pin(clients[4].reserve(LARGE)),
+            Box::pin(clients[5].reserve(LARGE)),
+        );
+        assert!(own.as_mut().now_or_never().is_none());
+        assert!(first.as_mut().now_or_never().is_none());
+        assert!(second.as_mut().now_or_never().is_none());
+        assert!(now(&clients[5], SMALL_BYTES_MAX).is_some(), "a small one passes");
+        drop(held.pop());
+        assert!(own.as_mut().now_or_never().is_none(), "its client holds its part already");
+        let granted = first.as_mut().now_or_never().expect("the first of the others").expect("few wait");
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(granted);
+        assert!(second.as_mut().now_or_never().is_some());
+        drop(held.swap_remove(0));
+        assert!(own.as_mut().now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_reservation_that_is_given_up_holds_nothing() {
+        let budget = ByteBudget::new(BYTES_MAX);
+        let clients = clients(&budget, 1);
+        let held = [now(&clients[0], LARGE), now(&clients[0], LARGE)];
+        let mut waiting = Box::pin(clients[0].reserve(LARGE));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        let mut granted = Box::pin(clients[0].reserve(LARGE));
+        assert!(granted.as_mut().now_or_never().is_none());
+        drop(waiting);
+        drop(held);
+        // Granted, and dropped before it was received.
+        drop(granted);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_exists_is_charged_beyond_the_limit_and_known_to_be() {
+        let budget = ByteBudget::new(BYTES_MAX);
+        let clients = clients(&budget, 2);
+        assert_eq!(clients[0].full(), None);
+        let part = clients[0].charge(BYTES_MAX / CLIENT_PARTS);
+        assert_eq!((clients[0].full(), clients[1].full()), (Some(BudgetFull::Client), None));
+        let rest = clients[0].charge(BYTES_MAX);
+        assert_eq!(clients[1].full(), Some(BudgetFull::Node));
+        drop((part, rest));
+        assert_eq!((clients[0].full(), clients[1].full()), (None, None));
+    }
+
+    #[test]
+    fn as_many_as_are_listed_wait_and_no_more() {
+        let budget = ByteBudget::new(BYTES_MAX);
+        let clients = clients(&budget, 2);
+        let _held = clients[0].charge(BYTES_MAX);
+        let mut waiting: Vec<_> =
+            (0..CLIENT_WAITING_MAX).map(|_| Box::pin(clients[0].reserve(LARGE))).collect();
+        assert!(waiting.iter_mut().all(|reserve| reserve.as_mut().now_or_never().is_none()));
+        let refused = clients[0].reserve(LARGE).now_or_never().expect("an answer at once");
+        assert_eq!(refused.err(), Some(BudgetFull::Client));
+        waiting.clear();
+        assert!(clients[0].reserve(LARGE).now_or_never().is_none(), "those that gave up do not count");
+    }
+
+    #[test]
+    fn a_client_is_forgotten_with_its_last_charge() {
+        let budget = ByteBudget::new(BYTES_MAX);
+        let client = budget.client("2001:db8::1".parse().expect("an address"));
+        let charge = client.charge(1);
+        drop(client);
+        let neighbour = budget.client("2001:db8::2".parse().expect("an address"));
+        assert!(Arc::ptr_eq(&charge.client, &neighbour), "the same /64");
+        drop((charge, neighbour));
+        assert!(budget.clients.is_empty());
+    }
+}
