@@ -30,7 +30,7 @@ pub mod tree;
 pub use app::Result;
 pub use forge_app_macros::{
     Message, action, app, data, enum_type, error, forge_enum, job, model, mutation, query, require_auth,
-    require_role, validated_type,
+    require_role, test, validated_type,
 };
 
 /// What expanded macros name; not part of the public API.

@@ -114,5 +114,7 @@ fn lower(spec: &ApplicationSpec) -> TokenStream {
             migrations: &[#(#files),*],
             source: ::core::env!("CARGO_MANIFEST_DIR"),
         };
+
+        ::forge::__private::inventory::submit! { ::forge::app::application::LinkedApp(&APP) }
     }
 }

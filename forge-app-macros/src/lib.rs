@@ -25,6 +25,7 @@ mod option;
 mod pipeline;
 mod postgres;
 mod refuse;
+mod testing;
 mod validated;
 
 #[cfg(test)]
@@ -147,6 +148,16 @@ pub fn enum_type(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn validated_type(options: TokenStream, item: TokenStream) -> TokenStream {
     validated::expand(options.into(), item.into()).into()
+}
+
+/// Makes an async fn a test that has a database of its own, migrated as the application's is:
+/// `async fn creates_a_task(cx: TestContext) -> TestResult`. The module `forge::testing` says what a test can do.
+///
+/// A test calls handlers as clients do, by their messages. `#[ignore]`, `#[should_panic]` and `#[cfg(..)]`
+/// stand beside it as they do beside `#[test]`.
+#[proc_macro_attribute]
+pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
+    testing::expand(options.into(), item.into()).into()
 }
 
 /// Names the variants of an actor's message enum, for the live tree.

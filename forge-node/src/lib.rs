@@ -18,7 +18,8 @@
 //!
 //! The rest of the crate is the command line of such a binary: [`cli`] has the commands and their flags,
 //! [`cmd`] their implementations, [`terminal`] what they print with; [`config`] reads `forge.toml`, [`boot`]
-//! starts a node.
+//! starts a node. With the feature `testing`, for the dev-dependencies of an application, `testing` runs its
+//! tests.
 
 pub mod boot;
 pub mod cli;
@@ -27,8 +28,12 @@ pub mod config;
 pub mod prelude;
 mod run;
 pub mod terminal;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use forge_actors::app::{Result, password};
+#[cfg(feature = "testing")]
+pub use forge_actors::test;
 pub use forge_actors::{
     Message, action, app, data, db, enum_type, error, forge_enum, id, job, kernel, model, mutation, query,
     register, require_auth, require_role, supervise, validated_type,

@@ -8,4 +8,5 @@ mod mistakes;
 mod node;
 mod reactor;
 mod store;
+mod testing;
 mod tidy;

@@ -12,3 +12,18 @@ pub struct App {
     /// Folder of its `Cargo.toml` on the machine that compiled it, for development only.
     pub source: &'static str,
 }
+
+/// The registration of an [`App`], for code that runs without a list of applications, as tests do.
+#[doc(hidden)]
+pub struct LinkedApp(pub &'static App);
+
+inventory::collect!(LinkedApp);
+
+impl App {
+    /// The applications that are linked into the binary, sorted by name: link order differs between builds.
+    pub fn linked() -> Vec<&'static Self> {
+        let mut apps: Vec<_> = inventory::iter::<LinkedApp>.into_iter().map(|linked| linked.0).collect();
+        apps.sort_by_key(|app| app.name);
+        apps
+    }
+}

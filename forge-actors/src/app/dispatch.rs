@@ -121,7 +121,10 @@ impl MutationContext {
 }
 
 /// The job that runs `message`.
-fn new_job<H: Handler>(message: &H) -> Result<NewJob> {
+///
+/// # Errors
+/// `PAYLOAD_TOO_LARGE` when the arguments are larger than the job's `input_max`.
+pub fn new_job<H: Handler>(message: &H) -> Result<NewJob> {
     let args = message.to_json().map_err(Fault::internal)?;
     if args.len() > H::META.input_bytes_max {
         let text = format!(

@@ -93,10 +93,29 @@ pub enum CallError<E: AppError> {
 
 impl<E: AppError> CallError<E> {
     /// Sorts the fault of a call whose types were erased back into the callee's own error.
-    pub(crate) fn from_fault(fault: Fault) -> Self {
+    #[doc(hidden)]
+    pub fn from_fault(fault: Fault) -> Self {
         match E::from_wire(fault.code().name(), fault.details()) {
             Some(error) if matches!(fault.code(), Code::App(_)) => Self::App(error),
             _ => Self::Fault(fault),
+        }
+    }
+}
+
+impl<E: AppError> fmt::Display for CallError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::App(error) => write!(f, "{error:?}"),
+            Self::Fault(fault) => write!(f, "{fault}"),
+        }
+    }
+}
+
+impl<E: AppError> std::error::Error for CallError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::App(_) => None,
+            Self::Fault(fault) => fault.source(),
         }
     }
 }

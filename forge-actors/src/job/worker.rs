@@ -10,6 +10,7 @@ use super::paths::JOBS;
 use super::shared::JobShared;
 use super::signals;
 use super::state::Transition;
+use super::store::JobRecord;
 use crate::app::job::{JobMeta, JobStatus};
 use crate::function::AttemptResult;
 use crate::kernel::fault::{Code, Fault};
@@ -64,7 +65,7 @@ impl Worker {
         let completion = Arc::new(JobCompletion::new(Arc::clone(&self.shared), Arc::clone(&record)));
         let result = tokio::select! {
             biased;
-            result = self.attempt(&job, Arc::clone(&completion)) => Some(result),
+            result = attempt(&self.shared, &record, Arc::clone(&completion)) => Some(result),
             () = job.lost.cancelled() => None,
             () = self.shared.drain_timed_out() => Some(AttemptResult::Interrupted),
         };
@@ -113,15 +114,7 @@ impl Worker {
     /// Decides what becomes of the job, and has it written.
     fn end(&self, job: ClaimedJob, result: &AttemptResult) {
         let record = &job.record;
-        let registration = self.shared.functions.catalog().get(&record.name);
-        let meta = registration.and_then(|known| known.meta.job_meta()).unwrap_or(JobMeta::DEFAULT);
-        let transition = Transition::after(
-            result,
-            record.attempts_begun,
-            record.attempts_max,
-            meta.backoff,
-            fastrand::f64(),
-        );
+        let transition = transition_after(&self.shared, record, result);
         if let Some(error) = &transition.error {
             tracing::warn!(
                 trace_id = record.trace.map(|trace| trace.trace_id_hex()),
@@ -135,31 +128,6 @@ impl Worker {
             );
         }
         self.shared.acknowledge(ReleasedJob { job, transition });
-    }
-
-    /// Runs the handler.
-    async fn attempt(&self, job: &ClaimedJob, completion: Arc<JobCompletion>) -> AttemptResult {
-        let record = &job.record;
-        let identity: Option<Identity> =
-            match record.identity.as_deref().map(serde_json::from_str).transpose() {
-                Ok(identity) => identity,
-                // Another version of Forge wrote the identity, and a node of that version may yet run the
-                // job.
-                Err(error) => {
-                    let message = format!("the identity of the dispatcher cannot be read: {error}");
-                    return AttemptResult::HandlerError(Fault::new(Code::Internal, message));
-                }
-            };
-        let invocation = Invocation {
-            id: RequestId::new(),
-            name: record.name.as_str().into(),
-            args: record.args.clone(),
-            caller: Caller { identity: identity.map(Arc::new), ..Caller::default() },
-            trace: record.trace.map_or_else(TraceContext::new_root, TraceContext::child),
-            deadline: None,
-            idempotency_key: None,
-        };
-        self.shared.functions.attempt(&JOBS, invocation, completion).await
     }
 }
 
@@ -196,4 +164,37 @@ impl Actor for Worker {
     async fn stop(&self, _cx: &Context<WorkerMessage>, (): &mut ()) {
         self.assigned().for_each(|job| self.shared.return_job(job));
     }
+}
+
+/// Runs the handler of a claimed job once.
+pub(super) async fn attempt(
+    shared: &JobShared,
+    record: &JobRecord,
+    completion: Arc<JobCompletion>,
+) -> AttemptResult {
+    let identity: Option<Identity> = match record.identity.as_deref().map(serde_json::from_str).transpose() {
+        Ok(identity) => identity,
+        // Another version of Forge wrote the identity, and a node of that version may yet run the job.
+        Err(error) => {
+            let message = format!("the identity of the dispatcher cannot be read: {error}");
+            return AttemptResult::HandlerError(Fault::new(Code::Internal, message));
+        }
+    };
+    let invocation = Invocation {
+        id: RequestId::new(),
+        name: record.name.as_str().into(),
+        args: record.args.clone(),
+        caller: Caller { identity: identity.map(Arc::new), ..Caller::default() },
+        trace: record.trace.map_or_else(TraceContext::new_root, TraceContext::child),
+        deadline: None,
+        idempotency_key: None,
+    };
+    shared.functions.attempt(&JOBS, invocation, completion).await
+}
+
+/// Decides what becomes of a job after an attempt with this result.
+pub(super) fn transition_after(shared: &JobShared, record: &JobRecord, result: &AttemptResult) -> Transition {
+    let registration = shared.functions.catalog().get(&record.name);
+    let meta = registration.and_then(|known| known.meta.job_meta()).unwrap_or(JobMeta::DEFAULT);
+    Transition::after(result, record.attempts_begun, record.attempts_max, meta.backoff, fastrand::f64())
 }

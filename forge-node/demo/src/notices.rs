@@ -69,3 +69,35 @@ pub async fn mark_seen(ctx: &MutationContext) -> Result<u32> {
     let updated = sqlx::query(update).bind(me).execute(ctx.db()).await?;
     Ok(u32::try_from(updated.rows_affected()).unwrap_or(u32::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use forge::testing::{TestContext, TestResult};
+
+    use super::super::users::tests::person;
+    use super::super::{projects, tasks};
+    use super::*;
+
+    #[forge::test]
+    async fn an_assignee_gets_one_notice(cx: TestContext) -> TestResult {
+        let (ana, bob) = (person(&cx, "ana").await?, person(&cx, "bob").await?);
+        let (owner, assignee) = (cx.as_user(ana.id), cx.as_user(bob.id));
+        let project = owner.call(projects::Create { name: "Garden".parse()? }).await?.id;
+        owner.call(projects::AddMember { project, email: bob.email }).await?;
+        let title: Title = "Plant the apple tree".parse()?;
+        let create = tasks::Create { project, title: title.clone(), assignee: Some(bob.id) };
+        let task = owner.call(create).await?.id;
+        assert!(assignee.call(List {}).await?.is_empty(), "the notice is written by the job");
+
+        cx.run_jobs().await?;
+        let notices = assignee.call(List {}).await?;
+        assert_eq!(notices.iter().map(|notice| &notice.title).collect::<Vec<_>>(), [&title]);
+        assert_eq!(assignee.call(MarkSeen {}).await?, 1);
+
+        // The task has another assignee by the time the job runs: there is no notice.
+        cx.dispatch(TaskAssigned { task, assignee: ana.id }).await?;
+        cx.run_jobs().await?;
+        assert!(owner.call(List {}).await?.is_empty());
+        Ok(())
+    }
+}

@@ -177,3 +177,65 @@ pub async fn delete(ctx: &MutationContext, id: TaskId) -> Result<(), TaskError> 
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use forge::testing::{TestContext, TestResult};
+
+    use super::super::notices::TaskAssigned;
+    use super::super::projects;
+    use super::super::users::tests::person;
+    use super::*;
+
+    #[forge::test]
+    async fn a_task_is_seen_by_the_members_of_its_project(cx: TestContext) -> TestResult {
+        let ana = cx.as_user(person(&cx, "ana").await?.id);
+        let bob = cx.as_user(person(&cx, "bob").await?.id);
+        let project = ana.call(projects::Create { name: "Garden".parse()? }).await?.id;
+        let title: Title = "Plant the apple tree".parse()?;
+        let task = ana.call(Create { project, title: title.clone(), assignee: None }).await?;
+        assert_eq!((task.title, task.status), (title, Status::Open));
+
+        let list = || List { project, status: None, before: None };
+        assert_eq!(ana.call(list()).await?.len(), 1);
+        assert_eq!(bob.call(list()).await?.len(), 0);
+        let hidden = bob.call(Get { id: task.id }).await;
+        assert!(matches!(hidden, Err(CallError::App(TaskError::NotFound))));
+        Ok(())
+    }
+
+    #[forge::test]
+    async fn a_task_is_assigned_to_members_only(cx: TestContext) -> TestResult {
+        let (ana, bob) = (person(&cx, "ana").await?, person(&cx, "bob").await?);
+        let owner = cx.as_user(ana.id);
+        let project = owner.call(projects::Create { name: "Garden".parse()? }).await?.id;
+        let create = |assignee| Create { project, title: title(), assignee: Some(assignee) };
+        let refused = owner.call(create(bob.id)).await;
+        assert!(
+            matches!(refused, Err(CallError::App(TaskError::NotAMember { assignee })) if assignee == bob.id)
+        );
+        // The mutation failed, so it left neither a task nor a job.
+        assert!(cx.dispatched::<TaskAssigned>().await?.is_empty());
+
+        owner.call(projects::AddMember { project, email: bob.email }).await?;
+        let task = owner.call(create(bob.id)).await?;
+        cx.assert_dispatched::<TaskAssigned>(|job| job.task == task.id && job.assignee == bob.id).await;
+        Ok(())
+    }
+
+    #[forge::test]
+    async fn a_page_sees_a_task_move(cx: TestContext) -> TestResult {
+        let ana = cx.as_user(person(&cx, "ana").await?.id);
+        let project = ana.call(projects::Create { name: "Garden".parse()? }).await?.id;
+        let task = ana.call(Create { project, title: title(), assignee: None }).await?;
+        let mut page = ana.watch(List { project, status: Some(Status::Done), before: None })?;
+        assert!(page.next().await?.is_empty());
+        ana.call(SetStatus { id: task.id, status: Status::Done }).await?;
+        assert_eq!(page.next().await?.len(), 1);
+        Ok(())
+    }
+
+    fn title() -> Title {
+        Title::parse("Plant the apple tree").expect("it is short")
+    }
+}

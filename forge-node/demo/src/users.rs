@@ -162,3 +162,41 @@ fn looks_like_email(text: &str) -> std::result::Result<(), &'static str> {
         _ => Err("must look like name@example.com"),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use forge::testing::{TestContext, TestResult};
+
+    use super::*;
+
+    /// A person who has signed up. Hashing a password takes time, so this calls the handler behind it.
+    pub(crate) async fn person(cx: &TestContext, name: &str) -> TestResult<Profile> {
+        let email: Email = format!("{name}@example.com").parse()?;
+        let password_hash: PasswordHash = "none".parse()?;
+        Ok(cx.call_internal(Register { email, name: name.parse()?, password_hash }).await?)
+    }
+
+    #[forge::test]
+    async fn a_sign_in_needs_the_password(cx: TestContext) -> TestResult {
+        let email: Email = "ana@example.com".parse()?;
+        let password: Password = "correct horse battery".parse()?;
+        let sign_up = SignUp { email: email.clone(), name: "Ana".parse()?, password: password.clone() };
+        let session = cx.call(sign_up).await?;
+        assert_eq!(cx.with_token(&session.token)?.call(Me {}).await?.email, email);
+
+        let session = cx.call(SignIn { email: email.clone(), password }).await?;
+        assert_eq!(session.user.email, email);
+        let refused = cx.call(SignIn { email, password: "incorrect horse".parse()? }).await;
+        assert!(matches!(refused, Err(CallError::App(UserError::SignInFailed))));
+        Ok(())
+    }
+
+    #[forge::test]
+    async fn an_address_signs_up_once(cx: TestContext) -> TestResult {
+        person(&cx, "ana").await?;
+        let email: Email = "Ana@example.com".parse()?;
+        let again = SignUp { email, name: "Ana".parse()?, password: "correct horse battery".parse()? };
+        assert!(matches!(cx.call(again).await, Err(CallError::App(UserError::EmailTaken))));
+        Ok(())
+    }
+}

@@ -16,6 +16,8 @@ use crate::terminal::text::Text;
 const DEMO_NAME: &str = "taskboard";
 /// The placeholder in the manifest for the dependency on Forge.
 const FORGE_DEPENDENCY: &str = "{{forge}}";
+/// The placeholder for the same dependency in tests.
+const FORGE_TEST_DEPENDENCY: &str = "{{forge-testing}}";
 /// The folder, in a checkout, of the npm packages that the demo's page depends on; the demo names them by
 /// their relative path.
 const PACKAGES_FOLDER: &str = "../forge-ts/client";
@@ -161,7 +163,9 @@ pub(super) fn write(folder: &Path, name: &str) -> Result<(), Report> {
     for (path, text) in FILES {
         // Names of migrations have words joined by _.
         let path = folder.join(path.replace(DEMO_NAME, &crate_of(name)));
-        let text = renamed(text, name).replace(FORGE_DEPENDENCY, &dependency());
+        let text = renamed(text, name)
+            .replace(FORGE_DEPENDENCY, &format!("{{ {} }}", dependency()))
+            .replace(FORGE_TEST_DEPENDENCY, &format!("{{ {}, features = [\"testing\"] }}", dependency()));
         let text = with_packages(text);
         let parent = path.parent().unwrap_or(folder);
         fs::create_dir_all(parent)
@@ -235,13 +239,13 @@ fn checkout() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The dependency on Forge: the checkout that this binary was built from, while it exists; otherwise the
-/// published version.
+/// What names Forge in a table of dependencies: the checkout that this binary was built from, while it
+/// exists; otherwise the published version.
 fn dependency() -> String {
     let checkout = checkout();
     match checkout.join("Cargo.toml").is_file() {
-        true => format!("{{ path = {:?} }}", checkout.display().to_string()),
-        false => format!("{:?}", env!("CARGO_PKG_VERSION")),
+        true => format!("path = {:?}", checkout.display().to_string()),
+        false => format!("version = {:?}", env!("CARGO_PKG_VERSION")),
     }
 }
 

@@ -36,7 +36,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("forge-app-macros", &[]),
     ("forge-actors", &["forge-app-macros"]),
     ("forge-ts", &["forge-actors", "forge-app-macros"]),
-    ("forge-node", &["forge-actors", "forge-app-macros", "forge-ts"]),
+    // Its development depends on itself, with the feature `testing`.
+    ("forge-node", &["forge-actors", "forge-app-macros", "forge-node", "forge-ts"]),
     ("forge-tests", &["forge-actors", "forge-app-macros", "forge-node", "forge-ts"]),
 ];
 

@@ -1,0 +1,122 @@
+//! Runs jobs without the actors, one after the other in the caller's task: for the tests of an application,
+//! each of which has a database of its own.
+//!
+//! Claims, attempts and results are the statements and decisions of the workers. Two things differ. A failed
+//! attempt is repeated at once instead of after its backoff. A lease is never renewed, because nobody else
+//! takes jobs of this database over.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Jobs;
+use super::admin::JobDetail;
+use super::completion::JobCompletion;
+use super::state::Transition;
+use super::store::JobRecord;
+use super::worker::{attempt, transition_after};
+use crate::app::JobStatus;
+use crate::kernel::fault::Fault;
+use crate::kernel::ids::JobId;
+use crate::kernel::time::hours;
+
+/// Attempts of one run. A job that dispatches itself would otherwise run for ever.
+const ATTEMPTS_MAX: usize = 1_000;
+/// Longer than any attempt.
+const LEASE: Duration = hours(48);
+
+/// An attempt that was run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RanAttempt {
+    /// The job.
+    pub job: JobId,
+    /// Wire name of its handler.
+    pub handler: String,
+    /// Which attempt it was; the first is 1.
+    pub attempt: u32,
+    /// What became of the job.
+    pub status: JobStatus,
+    /// Why the attempt failed.
+    pub error: Option<String>,
+}
+
+impl Jobs {
+    /// Runs the jobs whose time has come until none is left, those that they dispatch included. A failed
+    /// attempt is repeated at once, until the attempts of its job are spent.
+    ///
+    /// # Errors
+    /// When the database fails, or after 1,000 attempts.
+    pub async fn run_inline(&self) -> Result<Vec<RanAttempt>, Fault> {
+        let mut ran = Vec::new();
+        while let Some(record) = self.claim_next().await? {
+            if ran.len() == ATTEMPTS_MAX {
+                let message = format!(
+                    "{ATTEMPTS_MAX} attempts have run and `{}` still waits: does a job dispatch itself?",
+                    record.name
+                );
+                return Err(Fault::internal(message));
+            }
+            ran.push(self.run_claimed(record).await?);
+        }
+        Ok(ran)
+    }
+
+    /// Makes the jobs due that wait for their time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn make_due(&self) -> Result<(), Fault> {
+        let db = self.shared.database.writer();
+        sqlx::query(include_str!("sql/make_jobs_due.sql")).execute(&db).await?;
+        Ok(())
+    }
+
+    /// The jobs of handlers with these names, finished or not, in the order of their dispatch; all jobs
+    /// without names.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn dispatched(&self, names: Option<&[&str]>) -> Result<Vec<JobDetail>, Fault> {
+        let db = self.shared.database.reader();
+        Ok(sqlx::query_as(include_str!("sql/list_dispatched.sql")).bind(names).fetch_all(&db).await?)
+    }
+
+    async fn claim_next(&self) -> Result<Option<JobRecord>, Fault> {
+        let shared = &self.shared;
+        shared.store.promote().await?;
+        for queue in shared.queues() {
+            let claimed = shared.store.claim(&queue, &shared.names, 1, 1, shared.node, LEASE).await?;
+            if let Some(record) = claimed.into_iter().next() {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn run_claimed(&self, record: JobRecord) -> Result<RanAttempt, Fault> {
+        let shared = &self.shared;
+        let job = shared.leases.insert(record, Instant::now(), LEASE);
+        let record = &job.record;
+        let completion = Arc::new(JobCompletion::new(Arc::clone(shared), Arc::clone(record)));
+        let result = attempt(shared, record, Arc::clone(&completion)).await;
+        let transition = if completion.is_committed() {
+            Transition::COMPLETED
+        } else {
+            let transition = at_once(transition_after(shared, record, &result));
+            shared.store.write_results(std::iter::once((&**record, &transition))).await?;
+            transition
+        };
+        Ok(RanAttempt {
+            job: record.id,
+            handler: record.name.to_string(),
+            attempt: record.attempts_begun,
+            status: transition.status,
+            error: transition.error,
+        })
+    }
+}
+
+/// The next attempt follows at once; a job that was snoozed waits as it asked to.
+fn at_once(transition: Transition) -> Transition {
+    let repeated = transition.status == JobStatus::Retry;
+    Transition { delay: if repeated { Duration::ZERO } else { transition.delay }, ..transition }
+}

@@ -1,0 +1,228 @@
+//! What a test has in its hands: callers, calls, the database, the clock of the machine.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use forge_actors::app::context::Invoke as _;
+use forge_actors::app::dispatch::{Enqueue, new_job};
+use forge_actors::app::{Action, CallError, Handler, Job, Kind, Mutation, Query, WireType};
+use forge_actors::db::handle::Db;
+use forge_actors::kernel::fault::Fault;
+use forge_actors::kernel::ids::JobId;
+use forge_actors::kernel::invocation::{Caller, Identity, Invocation};
+use serde_json::{Value, json};
+
+use super::http::HttpAnswers;
+use super::jobs::{self, Dispatched, RunJobs};
+use super::node::TestNode;
+use super::watch::Watch;
+
+/// The kinds of handler that a test can call.
+#[diagnostic::on_unimplemented(
+    message = "a test cannot call a handler of kind `{Self}`",
+    label = "not callable from here",
+    note = "a job is not called: `cx.dispatch(..)` queues it, `cx.run_jobs()` runs it"
+)]
+pub trait CallableFromTest: Kind {}
+impl CallableFromTest for Query {}
+impl CallableFromTest for Mutation {}
+impl CallableFromTest for Action {}
+
+/// The context of a test.
+pub struct TestContext {
+    node: Arc<TestNode>,
+    anonymous: TestUser,
+}
+
+impl TestContext {
+    pub(super) fn new(node: Arc<TestNode>) -> Self {
+        let anonymous = TestUser { node: Arc::clone(&node), identity: None };
+        Self { node, anonymous }
+    }
+
+    /// Calls a handler as a client without a token does.
+    ///
+    /// # Errors
+    /// Those of [`TestUser::call`].
+    pub async fn call<H>(&self, message: H) -> Result<H::Output, CallError<H::Error>>
+    where
+        H: Handler<Kind: CallableFromTest>,
+    {
+        self.anonymous.call(message).await
+    }
+
+    /// Runs a handler as another handler does: who may call it from outside is not checked, so `internal`
+    /// handlers run too.
+    ///
+    /// # Errors
+    /// [`CallError::App`] is the handler's own error.
+    pub async fn call_internal<H>(&self, message: H) -> Result<H::Output, CallError<H::Error>>
+    where
+        H: Handler<Kind: CallableFromTest>,
+    {
+        self.anonymous.call_internal(message).await
+    }
+
+    /// A caller whose token has this subject, which is what `ctx.auth().user()` reads.
+    pub fn as_user(&self, subject: impl ToString) -> TestUser {
+        let subject = subject.to_string();
+        let claims = serde_json::Map::from_iter([("sub".to_owned(), json!(subject))]);
+        let identity = Identity { subject, roles: Vec::new(), tenant: None, claims };
+        TestUser { node: Arc::clone(&self.node), identity: Some(identity) }
+    }
+
+    /// The caller with a token that a handler of this test has issued, for example a sign-in.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` when the token is not valid.
+    pub fn with_token(&self, token: &str) -> Result<TestUser, Fault> {
+        let identity = self.node.tokens.verify(token)?;
+        Ok(TestUser { node: Arc::clone(&self.node), identity: Some(identity) })
+    }
+
+    /// Subscribes to a query as a client without a token does.
+    ///
+    /// # Errors
+    /// Those of [`TestUser::watch`].
+    pub fn watch<H: Handler<Kind = Query>>(&self, message: H) -> Result<Watch<H>, Fault> {
+        self.anonymous.watch(message)
+    }
+
+    /// Queues a job, as a handler without a caller does.
+    ///
+    /// # Errors
+    /// `PAYLOAD_TOO_LARGE` when the arguments are larger than the job's `input_max`.
+    pub async fn dispatch<H: Handler<Kind = Job>>(&self, message: H) -> Result<JobId, Fault> {
+        self.anonymous.dispatch(message).await
+    }
+
+    /// Runs the jobs whose time has come, one after the other, until none is left; see [`RunJobs`].
+    pub fn run_jobs(&self) -> RunJobs<'_> {
+        RunJobs::new(&self.node.jobs)
+    }
+
+    /// The jobs of this handler that were dispatched in this test, finished or not.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn dispatched<H: Handler<Kind = Job>>(&self) -> Result<Vec<Dispatched<H>>, Fault> {
+        jobs::dispatched(&self.node.jobs).await
+    }
+
+    /// Asserts that a job of this handler was dispatched whose message `matches`, and returns the first one.
+    /// What a mutation dispatched that did not commit was not dispatched.
+    ///
+    /// # Panics
+    /// When there is none; the message says what was dispatched.
+    #[track_caller]
+    pub fn assert_dispatched<H>(&self, matches: impl Fn(&H) -> bool) -> impl Future<Output = Dispatched<H>>
+    where
+        H: Handler<Kind = Job>,
+    {
+        jobs::assert_dispatched(&self.node.jobs, matches, std::panic::Location::caller())
+    }
+
+    /// The database of the test, for rows that no handler writes or shows. Each statement is a transaction of
+    /// its own.
+    pub fn db(&self) -> Db {
+        self.node.database.writer()
+    }
+
+    /// What services outside of the application answer to the `ctx.http()` of actions and jobs.
+    pub fn http(&self) -> &HttpAnswers {
+        &self.node.http
+    }
+}
+
+/// A caller.
+#[derive(Clone)]
+pub struct TestUser {
+    node: Arc<TestNode>,
+    /// `None` for a client without a token.
+    identity: Option<Identity>,
+}
+
+impl TestUser {
+    /// With these roles in its token, for handlers with `role = ".."`.
+    pub fn roles<R: Into<String>>(mut self, roles: impl IntoIterator<Item = R>) -> Self {
+        if let Some(identity) = &mut self.identity {
+            identity.roles = roles.into_iter().map(Into::into).collect();
+            identity.claims.insert("roles".to_owned(), json!(identity.roles));
+        }
+        self
+    }
+
+    /// With this tenant in its token.
+    pub fn tenant(mut self, tenant: impl Into<String>) -> Self {
+        if let Some(identity) = &mut self.identity {
+            let tenant = tenant.into();
+            identity.claims.insert("tenant".to_owned(), json!(tenant));
+            identity.tenant = Some(tenant);
+        }
+        self
+    }
+
+    /// With a further claim in its token, for `ctx.auth().claims()`.
+    pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        if let Some(identity) = &mut self.identity {
+            identity.claims.insert(name.into(), value.into());
+        }
+        self
+    }
+
+    /// Calls a handler as a client does: access is checked, the arguments and the answer cross the wire as
+    /// JSON, a mutation is one transaction.
+    ///
+    /// # Errors
+    /// [`CallError::App`] is the handler's own error; [`CallError::Fault`] is every other refusal and failure.
+    pub async fn call<H>(&self, message: H) -> Result<H::Output, CallError<H::Error>>
+    where
+        H: Handler<Kind: CallableFromTest>,
+    {
+        let invocation = self.invocation(&message).map_err(CallError::Fault)?;
+        typed::<H>(self.node.functions.call(invocation).await)
+    }
+
+    /// Runs a handler as another handler does for this caller; see [`TestContext::call_internal`].
+    ///
+    /// # Errors
+    /// [`CallError::App`] is the handler's own error.
+    pub async fn call_internal<H>(&self, message: H) -> Result<H::Output, CallError<H::Error>>
+    where
+        H: Handler<Kind: CallableFromTest>,
+    {
+        let invocation = self.invocation(&message).map_err(CallError::Fault)?;
+        typed::<H>(self.node.functions.invoker().invoke(invocation, 0).await)
+    }
+
+    /// Queues a job that carries this caller's identity, as a handler does that the caller has called.
+    ///
+    /// # Errors
+    /// `PAYLOAD_TOO_LARGE` when the arguments are larger than the job's `input_max`.
+    pub async fn dispatch<H: Handler<Kind = Job>>(&self, message: H) -> Result<JobId, Fault> {
+        let job = new_job(&message)?;
+        let id = job.id;
+        self.call_internal(Enqueue { job }).await?;
+        Ok(id)
+    }
+
+    /// Subscribes to a query as a page does. [`Watch::next`] waits for its results.
+    ///
+    /// # Errors
+    /// When the caller may not call the query, or the arguments do not fit.
+    pub fn watch<H: Handler<Kind = Query>>(&self, message: H) -> Result<Watch<H>, Fault> {
+        Watch::open(&self.node.reactor, self.invocation(&message)?)
+    }
+
+    fn invocation<H: Handler>(&self, message: &H) -> Result<Invocation, Fault> {
+        let args = message.to_json().map_err(Fault::internal)?;
+        let caller = Caller { identity: self.identity.clone().map(Arc::new), ..Caller::default() };
+        Ok(Invocation::new(H::META.wire_name(), args, caller))
+    }
+}
+
+/// The answer of a call as its handler's own types.
+fn typed<H: Handler>(answer: Result<impl AsRef<[u8]>, Fault>) -> Result<H::Output, CallError<H::Error>> {
+    let answer = answer.map_err(CallError::from_fault)?;
+    H::Output::from_json(answer.as_ref()).map_err(|error| CallError::Fault(Fault::internal(error)))
+}
