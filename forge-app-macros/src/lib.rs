@@ -151,7 +151,7 @@ pub fn validated_type(options: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 /// Makes an async fn a test that has a database of its own, migrated as the application's is:
-/// `async fn creates_a_task(cx: TestContext) -> TestResult`. The module `forge::testing` says what a test can do.
+/// `async fn creates_a_task(cx: TestContext) -> TestResult`. `forge::testing` says what a test can do.
 ///
 /// A test calls handlers as clients do, by their messages. `#[ignore]`, `#[should_panic]` and `#[cfg(..)]`
 /// stand beside it as they do beside `#[test]`.

@@ -86,8 +86,8 @@ fn context(function: &ItemFn) -> syn::Result<()> {
         }
         Some(handler @ ("QueryContext" | "MutationContext" | "ActionContext" | "JobContext")) => {
             let message = format!(
-                "`{handler}` is what a handler gets: a test takes `cx: TestContext`, and calls the handler by \
-                 its message"
+                "`{handler}` is what a handler gets: a test takes `cx: TestContext`, and calls the handler \
+                 by its message"
             );
             Err(syn::Error::new_spanned(&argument.ty, message))
         }

@@ -1,9 +1,10 @@
 //! What a test has in its hands: callers, calls, the database, the clock of the machine.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use forge_actors::app::context::Invoke as _;
+use bytes::Bytes;
 use forge_actors::app::dispatch::{Enqueue, new_job};
 use forge_actors::app::{Action, CallError, Handler, Job, Kind, Mutation, Query, WireType};
 use forge_actors::db::handle::Db;
@@ -174,13 +175,13 @@ impl TestUser {
     /// JSON, a mutation is one transaction.
     ///
     /// # Errors
-    /// [`CallError::App`] is the handler's own error; [`CallError::Fault`] is every other refusal and failure.
+    /// [`CallError::App`] is the handler's own error, [`CallError::Fault`] every other refusal and failure.
     pub async fn call<H>(&self, message: H) -> Result<H::Output, CallError<H::Error>>
     where
         H: Handler<Kind: CallableFromTest>,
     {
         let invocation = self.invocation(&message).map_err(CallError::Fault)?;
-        typed::<H>(self.node.functions.call(invocation).await)
+        typed::<H>(self.submit(invocation).await)
     }
 
     /// Runs a handler as another handler does for this caller; see [`TestContext::call_internal`].
@@ -212,6 +213,14 @@ impl TestUser {
     /// When the caller may not call the query, or the arguments do not fit.
     pub fn watch<H: Handler<Kind = Query>>(&self, message: H) -> Result<Watch<H>, Fault> {
         Watch::open(&self.node.reactor, self.invocation(&message)?)
+    }
+
+    /// Boxed: the futures of tests, which contain many calls, would be too deep for the compiler.
+    fn submit(
+        &self,
+        invocation: Invocation,
+    ) -> Pin<Box<dyn Future<Output = Result<Bytes, Fault>> + Send + '_>> {
+        Box::pin(self.node.functions.call(invocation))
     }
 
     fn invocation<H: Handler>(&self, message: &H) -> Result<Invocation, Fault> {

@@ -28,7 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::http::{HttpExchange, HttpReply, HttpRequest};
+use super::http_exchange::{HttpExchange, HttpReply, HttpRequest};
 
 /// How a request for a tunnel begins.
 const TUNNEL: &[u8; 8] = b"CONNECT ";

@@ -4,7 +4,7 @@ use std::future::{Future, IntoFuture};
 use std::panic::Location;
 use std::pin::Pin;
 
-use forge_actors::app::{Handler, Job, JobStatus, WireType};
+use forge_actors::app::{Handler, Job, JobStatus};
 use forge_actors::job::admin::JobDetail;
 use forge_actors::job::{Jobs, RanAttempt};
 use forge_actors::kernel::fault::Fault;
@@ -107,7 +107,15 @@ pub(super) async fn dispatched<H: Handler<Kind = Job>>(jobs: &Jobs) -> Result<Ve
     let name = H::META.wire_name();
     let aliases = H::META.job_meta().map_or(&[][..], |meta| meta.aliases);
     let names: Vec<&str> = std::iter::once(name.as_str()).chain(aliases.iter().copied()).collect();
-    jobs.dispatched(Some(&names)).await?.into_iter().map(read).collect()
+    rows(jobs, Some(&names)).await?.into_iter().map(read).collect()
+}
+
+/// Boxed, as calls are.
+fn rows<'a>(
+    jobs: &'a Jobs,
+    names: Option<&'a [&'a str]>,
+) -> Pin<Box<dyn Future<Output = Result<Vec<JobDetail>, Fault>> + Send + 'a>> {
+    Box::pin(jobs.dispatched(names))
 }
 
 fn read<H: Handler>(detail: JobDetail) -> Result<Dispatched<H>, Fault> {
@@ -128,7 +136,7 @@ pub(super) async fn assert_dispatched<H: Handler<Kind = Job>>(
     match found {
         Ok(Some(job)) => job,
         Ok(None) => {
-            let all = jobs.dispatched(None).await.unwrap_or_default();
+            let all = rows(jobs, None).await.unwrap_or_default();
             let all: Vec<_> =
                 all.iter().map(|known| format!("  {} {}", known.job.name, known.args)).collect();
             let listed = if all.is_empty() { "no job".to_owned() } else { format!("\n{}", all.join("\n")) };

@@ -30,10 +30,10 @@
 //! ```
 //!
 //! ```text
-//!   test process                                            Postgres: DATABASE_URL, or a private one
-//!   ├ a thread per test ── TestNode: functions, live       ├ forge_template_<hash>   one per set of migrations
-//!   │                      queries, jobs, HTTP answers ──▶ ├ forge_test_<run>_1      one per test, a copy
-//!   ├ TestServer ── keeps a session for the run ─────────▶ └ forge_test_<run>_2
+//!   test process                                           Postgres: DATABASE_URL, or a private one
+//!   ├ a thread per test ── TestNode: functions, live      ├ forge_template_<hash>  per set of migrations
+//!   │                      queries, jobs, HTTP answers ─▶ ├ forge_test_<run>_1     per test, a copy
+//!   ├ TestServer ── keeps a session for the run ────────▶ └ forge_test_<run>_2
 //!   └ a pipe ──▶ guardian process: stops the private Postgres when the last test process has ended
 //! ```
 //!
@@ -47,10 +47,12 @@
 //! Failures: what keeps tests from running at all (no Postgres, a role that may not create databases, a
 //! migration that fails) is reported by every test of the process, as a sentence that says what helps.
 
+mod admin;
 mod context;
 mod error;
 mod guardian;
 mod http;
+mod http_exchange;
 mod http_server;
 mod jobs;
 mod node;
@@ -63,7 +65,8 @@ pub use context::{CallableFromTest, TestContext, TestUser};
 pub use error::{TestError, TestResult};
 pub use forge_actors::app::JobStatus;
 pub use forge_actors::job::RanAttempt;
-pub use http::{HttpAnswers, HttpReply, HttpRequest};
+pub use http::HttpAnswers;
+pub use http_exchange::{HttpReply, HttpRequest};
 pub use jobs::{Dispatched, JobsFailed, RunJobs};
 #[doc(hidden)]
 pub use run::{TestOutcome, run};

@@ -17,8 +17,8 @@ use forge_actors::db::migrate::set::MigrationSet;
 use forge_actors::kernel::error_chain::error_chain;
 use forge_actors::kernel::time::{days, minutes};
 
+use super::admin::{config, database_name, drop_quietly, execute};
 use super::error::TestError;
-use super::server::{config, database_name, drop_quietly, execute};
 
 /// Time to wait for another process that makes a template.
 const LOCK_WAIT: Duration = minutes(5);

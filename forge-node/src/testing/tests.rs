@@ -6,7 +6,7 @@ use forge_actors::db::migrate::set::MigrationSet;
 use forge_actors::kernel::fault::{Code, Fault};
 
 use super::error::TestError;
-use super::http::{HttpExchange, HttpReply, HttpRequest};
+use super::http_exchange::{HttpExchange, HttpReply, HttpRequest};
 use super::template::fingerprint;
 
 #[test]

@@ -70,8 +70,9 @@ impl ApplicationTests {
         assert_eq!(built.code(), 0, "{}", built.stderr);
         let messages = built.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let library = messages.filter(|message| message["target"]["kind"] == json!(["lib"]));
-        let executable = library.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
-        tests.executable = executable.last().expect("cargo names the tests of the library");
+        let mut executable =
+            library.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
+        tests.executable = executable.next_back().expect("cargo names the tests of the library");
         tests
     }
 
