@@ -4,7 +4,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use forge_actors::app::dispatch::{Enqueue, new_job};
 use forge_actors::app::{Action, CallError, Handler, Job, Kind, Mutation, Query, WireType};
 use forge_actors::db::handle::Db;
@@ -29,6 +28,12 @@ impl CallableFromTest for Query {}
 impl CallableFromTest for Mutation {}
 impl CallableFromTest for Action {}
 
+/// A call on its way. Boxed: the futures of tests, which contain many calls, would be too deep for the
+/// compiler.
+pub type Called<'a, H> = Pin<
+    Box<dyn Future<Output = Result<<H as Handler>::Output, CallError<<H as Handler>::Error>>> + Send + 'a>,
+>;
+
 /// The context of a test.
 pub struct TestContext {
     node: Arc<TestNode>,
@@ -45,11 +50,11 @@ impl TestContext {
     ///
     /// # Errors
     /// Those of [`TestUser::call`].
-    pub async fn call<H>(&self, message: H) -> Result<H::Output, CallError<H::Error>>
+    pub fn call<H>(&self, message: H) -> Called<'_, H>
     where
         H: Handler<Kind: CallableFromTest>,
     {
-        self.anonymous.call(message).await
+        self.anonymous.call(message)
     }
 
     /// Runs a handler as another handler does: who may call it from outside is not checked, so `internal`
@@ -57,11 +62,11 @@ impl TestContext {
     ///
     /// # Errors
     /// [`CallError::App`] is the handler's own error.
-    pub async fn call_internal<H>(&self, message: H) -> Result<H::Output, CallError<H::Error>>
+    pub fn call_internal<H>(&self, message: H) -> Called<'_, H>
     where
         H: Handler<Kind: CallableFromTest>,
     {
-        self.anonymous.call_internal(message).await
+        self.anonymous.call_internal(message)
     }
 
     /// A caller whose token has this subject, which is what `ctx.auth().user()` reads.
@@ -176,24 +181,24 @@ impl TestUser {
     ///
     /// # Errors
     /// [`CallError::App`] is the handler's own error, [`CallError::Fault`] every other refusal and failure.
-    pub async fn call<H>(&self, message: H) -> Result<H::Output, CallError<H::Error>>
+    pub fn call<H>(&self, message: H) -> Called<'_, H>
     where
         H: Handler<Kind: CallableFromTest>,
     {
-        let invocation = self.invocation(&message).map_err(CallError::Fault)?;
-        typed::<H>(self.submit(invocation).await)
+        let invocation = self.invocation(&message).map_err(CallError::Fault);
+        Box::pin(async move { typed::<H>(self.node.functions.call(invocation?).await) })
     }
 
     /// Runs a handler as another handler does for this caller; see [`TestContext::call_internal`].
     ///
     /// # Errors
     /// [`CallError::App`] is the handler's own error.
-    pub async fn call_internal<H>(&self, message: H) -> Result<H::Output, CallError<H::Error>>
+    pub fn call_internal<H>(&self, message: H) -> Called<'_, H>
     where
         H: Handler<Kind: CallableFromTest>,
     {
-        let invocation = self.invocation(&message).map_err(CallError::Fault)?;
-        typed::<H>(self.node.functions.invoker().invoke(invocation, 0).await)
+        let invocation = self.invocation(&message).map_err(CallError::Fault);
+        Box::pin(async move { typed::<H>(self.node.functions.invoker().invoke(invocation?, 0).await) })
     }
 
     /// Queues a job that carries this caller's identity, as a handler does that the caller has called.
@@ -213,14 +218,6 @@ impl TestUser {
     /// When the caller may not call the query, or the arguments do not fit.
     pub fn watch<H: Handler<Kind = Query>>(&self, message: H) -> Result<Watch<H>, Fault> {
         Watch::open(&self.node.reactor, self.invocation(&message)?)
-    }
-
-    /// Boxed: the futures of tests, which contain many calls, would be too deep for the compiler.
-    fn submit(
-        &self,
-        invocation: Invocation,
-    ) -> Pin<Box<dyn Future<Output = Result<Bytes, Fault>> + Send + '_>> {
-        Box::pin(self.node.functions.call(invocation))
     }
 
     fn invocation<H: Handler>(&self, message: &H) -> Result<Invocation, Fault> {

@@ -61,7 +61,7 @@ mod server;
 mod template;
 mod watch;
 
-pub use context::{CallableFromTest, TestContext, TestUser};
+pub use context::{CallableFromTest, Called, TestContext, TestUser};
 pub use error::{TestError, TestResult};
 pub use forge_actors::app::JobStatus;
 pub use forge_actors::job::RanAttempt;
