@@ -9,8 +9,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// A client that takes an answer slower than this counts as one that does not take it.
-const BYTES_PER_SECOND_MIN: u64 = 4 * 1024;
+use crate::kernel::limits::CLIENT_BYTES_PER_SECOND_MIN;
+
 /// The value of a moment that has not come.
 const NEVER: u64 = u64::MAX;
 
@@ -89,7 +89,7 @@ impl WriteAllowance {
 }
 
 fn earned(bytes: u64) -> u64 {
-    bytes.saturating_mul(1_000_000) / BYTES_PER_SECOND_MIN
+    bytes.saturating_mul(1_000_000) / CLIENT_BYTES_PER_SECOND_MIN
 }
 
 #[cfg(test)]
