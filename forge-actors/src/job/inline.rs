@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use super::Jobs;
 use super::admin::JobDetail;
 use super::completion::JobCompletion;
+use super::messages::ReleasedJob;
+use super::result_batch::write_batch;
 use super::state::Transition;
 use super::store::JobRecord;
 use super::worker::{attempt, transition_after};
 use crate::app::JobStatus;
-use crate::kernel::fault::Fault;
+use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 use crate::kernel::time::hours;
 
@@ -95,15 +97,14 @@ impl Jobs {
     async fn run_claimed(&self, record: JobRecord) -> Result<RanAttempt, Fault> {
         let shared = &self.shared;
         let job = shared.leases.insert(record, Instant::now(), LEASE);
-        let record = &job.record;
-        let completion = Arc::new(JobCompletion::new(Arc::clone(shared), Arc::clone(record)));
-        let result = attempt(shared, record, Arc::clone(&completion)).await;
+        let record = Arc::clone(&job.record);
+        let completion = Arc::new(JobCompletion::new(Arc::clone(shared), Arc::clone(&record)));
+        let result = attempt(shared, &record, Arc::clone(&completion)).await;
         let transition = if completion.is_committed() {
             Transition::COMPLETED
         } else {
-            let transition = at_once(transition_after(shared, record, &result));
-            shared.store.write_results(std::iter::once((&**record, &transition))).await?;
-            transition
+            let transition = at_once(transition_after(shared, &record, &result));
+            self.write(ReleasedJob { job, transition }).await?
         };
         Ok(RanAttempt {
             job: record.id,
@@ -112,6 +113,14 @@ impl Jobs {
             status: transition.status,
             error: transition.error,
         })
+    }
+
+    /// Writes the result of an attempt, and returns what was written.
+    async fn write(&self, released: ReleasedJob) -> Result<Transition, Fault> {
+        let batch = [released];
+        let written = write_batch(&self.shared.store, &batch).await?;
+        let unwritable = || Fault::new(Code::Internal, "the database refuses every result of this attempt");
+        written.transition(&batch[0]).cloned().ok_or_else(unwritable)
     }
 }
 

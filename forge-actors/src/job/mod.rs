@@ -136,8 +136,8 @@ pub struct JobDeps {
     pub database: Database,
     /// Runs the handlers.
     pub functions: Functions,
-    /// Names the builds of the other nodes.
-    pub peers: Arc<dyn Peers>,
+    /// Names the builds of the other nodes; `None` where there are none.
+    pub peers: Option<Arc<dyn Peers>>,
     /// The build of this binary.
     pub build: Build,
     /// Wakes the claimer, and other nodes when jobs are returned.

@@ -30,7 +30,7 @@ pub(super) struct JobShared {
     pub(super) store: JobStore,
     pub(super) database: Database,
     pub(super) functions: Functions,
-    pub(super) peers: Arc<dyn Peers>,
+    pub(super) peers: Option<Arc<dyn Peers>>,
     pub(super) build: Build,
     pub(super) hints: HintHub,
     pub(super) config: JobConfig,
@@ -108,7 +108,8 @@ impl JobShared {
     /// answer that does not come counts as true: the job then waits, which is undone, and does not fail,
     /// which a person would have to undo.
     pub(super) async fn may_be_read_elsewhere(&self, job: &JobRecord) -> bool {
-        match self.peers.builds(&self.database.control(), WORKER_ROLE).await {
+        let Some(peers) = &self.peers else { return false };
+        match peers.builds(&self.database.control(), WORKER_ROLE).await {
             Ok(builds) => is_another_build(&builds, &self.build.0, &job.refused_by),
             Err(error) => {
                 tracing::debug!(job = %job.id, %error, "the builds of the other nodes are not known");

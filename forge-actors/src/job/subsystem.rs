@@ -37,7 +37,7 @@ impl Subsystem for JobSubsystem {
             node: node.profile.id,
             database: node.get::<Database>(),
             functions: node.get::<Functions>(),
-            peers: node.get::<Arc<dyn Peers>>(),
+            peers: Some(node.get::<Arc<dyn Peers>>()),
             build: node.get::<Build>(),
             hints: node.get::<HintHub>(),
             terms: node.get::<Leader>().stand_for(JOB_MAINTENANCE),

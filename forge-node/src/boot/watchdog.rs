@@ -15,7 +15,7 @@ const ARGUMENT: &str = "--postgres-watchdog";
 /// The program that is the watchdog of this process. `None` when the system does not tell this binary's path.
 pub fn program() -> Option<WatchdogProgram> {
     let program = std::env::current_exe().ok()?;
-    Some(WatchdogProgram { program, arguments: vec![ARGUMENT.into()] })
+    Some(WatchdogProgram { program, arguments: vec![ARGUMENT.into()], variable: None })
 }
 
 /// Is the watchdog of another process, when this process was started as one; `None` when it was not.

@@ -126,7 +126,7 @@ fn report_progress(progress: MigrationProgress<'_>, context: CommandContext<'_>)
             "waiting for another node that migrates, for {} so far",
             format_duration(waited)
         )),
-        MigrationProgress::Newer(row) => output::notice(&format!(
+        MigrationProgress::Newer(row) => output::notice(format!(
             "{} of `{}` is newer than this binary, which runs beside the migration",
             row.title(),
             row.set

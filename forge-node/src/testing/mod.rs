@@ -34,7 +34,7 @@
 //!   ├ a thread per test ── TestNode: functions, live      ├ forge_template_<hash>  per set of migrations
 //!   │                      queries, jobs, HTTP answers ─▶ ├ forge_test_<run>_1     per test, a copy
 //!   ├ TestServer ── keeps a session for the run ────────▶ └ forge_test_<run>_2
-//!   └ a pipe ──▶ guardian process: stops the private Postgres when the last test process has ended
+//!   └ a pipe ──▶ watchdog process: stops the private Postgres when the last test process has ended
 //! ```
 //!
 //! Invariants
@@ -42,7 +42,7 @@
 //! - A template is found by the hash of everything that made it, and gets its name when it is complete.
 //! - A database belongs to a run. When no session of that run is left, other runs drop the database.
 //! - No request of a handler's HTTP client leaves the process.
-//! - Nothing runs for longer than a second after the last test process has ended, however it ended.
+//! - Nothing runs for longer than six seconds after the last test process has ended, however it ended.
 //!
 //! Failures: what keeps tests from running at all (no Postgres, a role that may not create databases, a
 //! migration that fails) is reported by every test of the process, as a sentence that says what helps.
@@ -50,7 +50,6 @@
 mod admin;
 mod context;
 mod error;
-mod guardian;
 mod http;
 mod http_exchange;
 mod http_server;
@@ -60,6 +59,7 @@ mod run;
 mod server;
 mod template;
 mod watch;
+mod watchdog;
 
 pub use context::{CallableFromTest, Called, TestContext, TestUser};
 pub use error::{TestError, TestResult};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use forge_actors::app::Catalog;
 use forge_actors::app::catalog::CatalogError;
 use forge_actors::app::context::Services;
-use forge_actors::app::node::NodeView;
+use forge_actors::app::node::{Build, NodeView};
 use forge_actors::app::token::{TokenRules, Tokens};
 use forge_actors::change::HintHub;
 use forge_actors::db::database::Database;
@@ -63,12 +63,13 @@ impl TestNode {
         };
         let view = NodeView::new(id, "test", Arc::clone(&tree), SUBSYSTEMS);
         let (signer, client) = (tokens.clone(), http.client()?);
-        let services = |invoke| Services {
+        let services = |invoke, lane| Services {
             node: view,
             invoke,
             jobs: Arc::new(JobInserter),
             tokens: Some(signer),
             http: client,
+            lane,
         };
         let (functions, functions_child) = Functions::new(catalog()?, deps, services);
         let (reactor, reactor_child) = Reactor::new(ReactorDeps {
@@ -82,6 +83,8 @@ impl TestNode {
             node: id,
             database: database.clone(),
             functions: functions.clone(),
+            peers: None,
+            build: Build("test".into()),
             hints,
             terms: no_terms,
             config: JobConfig { concurrency: 1, ..JobConfig::default() },

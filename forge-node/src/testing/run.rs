@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use super::context::TestContext;
 use super::error::TestError;
 use super::node::TestNode;
-use super::{guardian, server};
+use super::{server, watchdog};
 
 /// The stack of the test's thread, and of the threads of its runtime. An unoptimised handler that panics deep
 /// inside of calls needs more than the 2 MiB that a thread of the test runner has.
@@ -56,8 +56,8 @@ where
 {
     // The test runner knows a test by its path without the crate.
     let name = name.split_once("::").map_or(name, |(_, path)| path);
-    if guardian::is_this_process() {
-        return guardian::guard();
+    if watchdog::is_this_process() {
+        return watchdog::run();
     }
     start_log();
     let ended = scope(|threads| {

@@ -1,7 +1,6 @@
 //! The server of this process's tests, and the databases on it.
 
 use std::env;
-use std::process::Child;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,8 +17,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::admin::{config, database_name, drop_quietly, execute};
 use super::error::TestError;
-use super::guardian;
 use super::template;
+use super::watchdog;
 use crate::boot::storage::migration_sets;
 
 /// The variable of the environment that names a server; without it the tests have a private one.
@@ -37,14 +36,9 @@ pub(super) struct TestServer {
     databases: AtomicU64,
     /// Keeps a session of this run open, by which other runs know that its databases are in use.
     _run_lock: AdvisoryLock,
-    _private: Option<PrivateServer>,
-}
-
-/// The private server, for as long as this process lives: a static is never dropped, and the kernel releases
-/// what it holds.
-struct PrivateServer {
-    server: Embedded,
-    _guardian: Child,
+    /// The private server, for as long as this process lives: a static is never dropped, and the kernel
+    /// releases what it holds.
+    _private: Option<Embedded>,
 }
 
 /// A database of one test. Dropping the value drops the database.
@@ -72,8 +66,8 @@ impl TestServer {
                 (Database::new(options, config(), &node), None)
             }
             None => {
-                let private = PrivateServer::start(&runtime, test)?;
-                (Database::new(private.server.options(), config(), &node), Some(private))
+                let private = start_private(&runtime, test)?;
+                (Database::new(private.options(), config(), &node), Some(private))
             }
         };
         let sets = migration_sets(&App::linked()).map_err(|report| TestError::new(report.to_string()))?;
@@ -121,14 +115,10 @@ impl Drop for TestDatabase {
     }
 }
 
-impl PrivateServer {
-    fn start(runtime: &Runtime, test: &str) -> Result<Self, TestError> {
-        let guardian = guardian::start(test)
-            .map_err(|error| TestError::new(format!("the guardian of the test server: {error}")))?;
-        let server = runtime.block_on(Embedded::start(&guardian::folder(), &|_| {}));
-        let server = server.map_err(|error| no_private_server(&error))?;
-        Ok(Self { server, _guardian: guardian })
-    }
+fn start_private(runtime: &Runtime, test: &str) -> Result<Embedded, TestError> {
+    let watchdog = watchdog::program(test)?;
+    let server = runtime.block_on(Embedded::start(&watchdog::folder(), Some(&watchdog), &|_| {}));
+    server.map_err(|error| no_private_server(&error))
 }
 
 /// The databases of tests are thrown away, so the private server need not wait for the disk.

@@ -41,6 +41,8 @@ pub struct WatchdogProgram {
     pub program: PathBuf,
     /// Its first arguments.
     pub arguments: Vec<OsString>,
+    /// A variable that is set in its environment.
+    pub variable: Option<&'static str>,
 }
 
 /// The watchdog of this process. When this is dropped without a goodbye, it is as if the process were killed.
@@ -59,6 +61,7 @@ impl WatchdogProgram {
             |output: String| EmbeddedError::Program { program: self.program.display().to_string(), output };
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).arg(&folder.root).arg(&folder.data);
+        command.envs(self.variable.map(|name| (name, "1")));
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(cluster::open_log(folder)?);
         command.current_dir("/").process_group(0);
         let mut process = command.spawn().map_err(|error| failed(error.to_string()))?;
