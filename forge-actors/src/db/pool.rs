@@ -55,7 +55,8 @@ impl managed::Manager for SessionFactory {
 
     async fn create(&self) -> Result<Session, sqlx::Error> {
         let generation = self.shared.generation();
-        let opening = Session::open(&self.options, &self.setup, generation, self.age_max);
+        // Boxed, or the future of every call would have room for it.
+        let opening = Box::pin(Session::open(&self.options, &self.setup, generation, self.age_max));
         let _probe = Probe::new(&self.pending_probes);
         let opened = tokio::time::timeout(self.connect_timeout, opening).await;
         let opened = opened.unwrap_or_else(|_| Err(no_answer(self.connect_timeout)));
@@ -68,7 +69,7 @@ impl managed::Manager for SessionFactory {
         }
         if session.idle_for() > PING_AFTER {
             let _probe = Probe::new(&self.pending_probes);
-            let pinged = tokio::time::timeout(PING_TIMEOUT, session.ping()).await;
+            let pinged = tokio::time::timeout(PING_TIMEOUT, Box::pin(session.ping())).await;
             pinged.unwrap_or_else(|_| Err(no_answer(PING_TIMEOUT)))?;
         }
         Ok(())
