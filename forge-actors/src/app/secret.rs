@@ -4,7 +4,7 @@
 //! answer. It is written as `[redacted]` where people look: by `Debug`, and so in panics, in logs and in the
 //! crash journal; and in the arguments that `forge.job`, `jobs show` and the dashboard show.
 //!
-//! Who writes for people does that inside of [`for_people`]; secrets find that out by themselves, however
+//! Who writes for people does that inside of `for_people`; secrets find that out by themselves, however
 //! deep they are in the value.
 
 use std::cell::Cell;
@@ -95,11 +95,11 @@ pub fn unfit<E: Error>() -> E {
 }
 
 thread_local! {
-    /// Inside of [`for_people`]: whether a secret was met so far.
+    /// Inside of `for_people`: whether a secret was met so far.
     static FOR_PEOPLE: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
-/// Tells [`for_people`], if it runs, that there is a secret. Returns whether it runs.
+/// Tells `for_people`, if it runs, that there is a secret. Returns whether it runs.
 #[doc(hidden)]
 pub fn note() -> bool {
     let inside = FOR_PEOPLE.get().is_some();

@@ -1,5 +1,4 @@
-//! Pings the database, and publishes whether it answers and takes writes, as a
-//! [`DatabaseState`](super::state::DatabaseState).
+//! Pings the database, and publishes whether it answers and takes writes, as a [`DatabaseState`].
 //!
 //! ```text
 //!   start ──takes writes──▶ Up ──two pings fail────▶ Away ─────┐
