@@ -17,8 +17,9 @@ async fn an_unknown_key_is_named_with_its_place_and_its_likely_meaning() {
 async fn a_value_of_a_wrong_type_is_named_with_its_place() {
     let database = Database::create().await;
     let config = format!("{}\n[database]\nwrite_connections_max = \"many\"\n", probe::CONFIG);
+    let place = format!("forge.toml:{}:", config.lines().count());
     let ended = refused(Node::builder(Binary::Probe).database(&database).file("forge.toml", config)).await;
-    check(&ended, 3, &["forge.toml:9", "write_connections_max"]);
+    check(&ended, 3, &[&place, "write_connections_max"]);
 }
 
 #[tokio::test]
