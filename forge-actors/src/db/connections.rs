@@ -35,8 +35,8 @@ pub struct CallPools {
     pub read: usize,
 }
 
-/// The connections that a node keeps for itself, whatever the size of its pools for calls; `live` are those of
-/// its live queries.
+/// The connections that a node keeps for itself, whatever the size of its pools for calls; `live` are those
+/// of its live queries.
 fn kept(config: &DatabaseConfig, live: usize) -> usize {
     config.lock_connections_max + config.control_connections_max + live + ELECTION_CONNECTIONS
 }

@@ -55,7 +55,7 @@ impl managed::Manager for SessionFactory {
 
     async fn create(&self) -> Result<Session, sqlx::Error> {
         let generation = self.shared.generation();
-        // Boxed, or the future of every call would have room for it.
+        // Boxed, or the future of every call would be larger by it.
         let opening = Box::pin(Session::open(&self.options, &self.setup, generation, self.age_max));
         let _probe = Probe::new(&self.pending_probes);
         let opened = tokio::time::timeout(self.connect_timeout, opening).await;

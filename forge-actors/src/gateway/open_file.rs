@@ -19,7 +19,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
 use hyper::header::HeaderValue;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -66,7 +66,10 @@ pub(super) struct FilePart {
 pub(super) struct FileReader {
     file: Arc<OpenFile>,
     position: u64,
-    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    /// The memory of the parts. Each part has it in turn: allocators keep what one thread allocates and
+    /// another one frees, so that a new buffer for each part would cost many times its size.
+    buffer: BytesMut,
+    reading: Option<JoinHandle<io::Result<(Bytes, BytesMut)>>>,
 }
 
 impl AssetFolder {
@@ -142,13 +145,14 @@ impl OpenFile {
         etag::of_file(self.version.bytes, self.version.modified)
     }
 
-    fn read(&self, position: u64, count: usize) -> io::Result<Bytes> {
-        let mut part = vec![0; count];
-        self.file.read_exact_at(&mut part, position)?;
+    /// Reads `count` bytes into `buffer`, and splits them off.
+    fn read(&self, position: u64, count: usize, buffer: &mut BytesMut) -> io::Result<Bytes> {
+        buffer.resize(count, 0);
+        self.file.read_exact_at(buffer, position)?;
         if FileVersion::of(&self.file.metadata()?)? != self.version {
             return Err(io::Error::other("the file was changed while it was sent"));
         }
-        Ok(part.into())
+        Ok(buffer.split().freeze())
     }
 }
 
@@ -171,12 +175,13 @@ impl FilePart {
 
 impl From<FilePart> for FileReader {
     fn from(part: FilePart) -> Self {
-        Self { file: part.file, position: part.range.start, reading: None }
+        Self { file: part.file, position: part.range.start, buffer: BytesMut::new(), reading: None }
     }
 }
 
 impl FileReader {
-    /// Reads the next `count` bytes. `delivery` is kept until they are read, so that they count as used.
+    /// Reads the next `count` bytes. The part before must have been dropped. `delivery` is kept until they
+    /// are read, so that they count as used.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -185,15 +190,17 @@ impl FileReader {
     ) -> Poll<io::Result<Bytes>> {
         let reading = self.reading.get_or_insert_with(|| {
             let (file, position, delivery) = (Arc::clone(&self.file), self.position, Arc::clone(delivery));
+            let mut buffer = std::mem::take(&mut self.buffer);
             spawn_blocking(move || {
-                let read = file.read(position, count);
+                let read = file.read(position, count, &mut buffer);
                 drop(delivery);
-                read
+                Ok((read?, buffer))
             })
         });
         let read = ready!(Pin::new(reading).poll(cx));
         self.reading = None;
-        let part = read.unwrap_or_else(|error| Err(io::Error::other(error)))?;
+        let (part, buffer) = read.unwrap_or_else(|error| Err(io::Error::other(error)))?;
+        self.buffer = buffer;
         self.position += count as u64;
         Poll::Ready(Ok(part))
     }
@@ -219,10 +226,11 @@ mod tests {
         std::fs::write(home.path().join("new"), "second").expect("write");
         std::fs::rename(home.path().join("new"), &path).expect("rename");
         let (_, three) = open(&folder, &["a.txt"]).await.expect("it is there");
-        assert_eq!(three.read(0, 6).expect("readable"), "second");
-        assert_eq!(one.read(1, 4).expect("the old version, to its end"), "irst");
+        let mut buffer = BytesMut::new();
+        assert_eq!(three.read(0, 6, &mut buffer).expect("readable"), "second");
+        assert_eq!(one.read(1, 4, &mut buffer).expect("the old version, to its end"), "irst");
         std::fs::write(&path, "a third one").expect("write in place");
-        assert!(three.read(0, 6).is_err(), "half of each version");
+        assert!(three.read(0, 6, &mut buffer).is_err(), "half of each version");
         drop((one, two, three));
         assert_eq!(folder.0.open.iter().filter(|known| known.strong_count() > 0).count(), 0);
     }

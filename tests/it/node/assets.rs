@@ -1,24 +1,31 @@
 //! Pages: the application's own, from a folder.
 
+use std::path::Path;
+
 use forge_tests::{Database, probe};
 
 use super::stage::probe_on;
 
 const LARGE_BYTES: usize = 17 * 1024 * 1024;
 
-#[tokio::test]
-async fn a_page_is_served_and_calls_come_first() {
-    let database = Database::create().await;
-    let home = tempfile::tempdir().expect("make a directory");
-    let dist = home.path().join("web/dist");
+/// Writes a page, and a file beside it that must not be served.
+fn write_page(home: &Path) {
+    let dist = home.join("web/dist");
     std::fs::create_dir_all(dist.join("assets")).expect("make a directory");
     let write = |name: &str, text: &str| std::fs::write(dist.join(name), text).expect("write a file");
     write("index.html", "<!doctype html>the page");
     write("assets/index-DiwrgTda.js", "the script");
     write("assets/index-DiwrgTda.js.gz", "compressed");
     write("large.bin", &"x".repeat(LARGE_BYTES));
-    std::fs::write(home.path().join("secret.txt"), "a secret").expect("write a file");
-    std::os::unix::fs::symlink(home.path().join("secret.txt"), dist.join("link.txt")).expect("make a link");
+    std::fs::write(home.join("secret.txt"), "a secret").expect("write a file");
+    std::os::unix::fs::symlink(home.join("secret.txt"), dist.join("link.txt")).expect("make a link");
+}
+
+#[tokio::test]
+async fn a_page_is_served_and_calls_come_first() {
+    let database = Database::create().await;
+    let home = tempfile::tempdir().expect("make a directory");
+    write_page(home.path());
     let config = probe::CONFIG.replace("[gateway]", "[gateway]\nassets = \"web/dist\"");
     let node = probe_on(&database).directory(home.path()).file("forge.toml", config).start().await;
     let get = async |path: &str| node.client().get(path).await.expect("the node answers");

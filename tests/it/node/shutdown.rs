@@ -70,6 +70,8 @@ async fn readiness_goes_first() {
     for socket in [&mut early, &mut late] {
         socket.subscribe(1, "live.title", json!({ "id": 1 })).await;
         assert_eq!(socket.frame().await["type"], "transition");
+    }
+    for socket in [&mut early, &mut late] {
         assert_eq!(socket.frame().await["type"], "goAway");
     }
     assert_eq!(node.process().ended(PATIENCE).await.code(), 0);

@@ -91,7 +91,7 @@ async fn a_secret_argument_is_shown_nowhere() {
     for text in texts {
         assert!(!text.contains(probe::jobs::CODE), "{text}");
     }
-    let stored = "select count(*) > 0 from forge_crashes where cause like '%[redacted]'";
+    let stored = "select count(*) > 0 from forge_crashes where cause like '%[redacted] (at %'";
     until("the crash is stored", PATIENCE, || async { database.value::<bool>(stored).await.then_some(()) })
         .await;
 }

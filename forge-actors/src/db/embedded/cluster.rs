@@ -35,8 +35,8 @@ fn settings(folder: &Folder) -> Vec<String> {
         "logging_collector=off".into(),
         "log_destination=stderr".into(),
         "log_line_prefix=%m [%p] %a ".into(),
-        // A failed statement's values belong to the application's users, and its client is told of them. The
-        // log keeps what the server says about itself.
+        // A failed statement's values belong to the application's users, and its client gets them. The log
+        // keeps what the server says about itself.
         "log_min_messages=log".into(),
         "log_min_error_statement=panic".into(),
         "log_error_verbosity=terse".into(),

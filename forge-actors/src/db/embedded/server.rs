@@ -21,7 +21,7 @@ use super::process::serves;
 use super::progress::EmbeddedProgress;
 use super::sharing::{Description, FileLock};
 use super::user::ServerUser;
-use super::watchdog::{Watchdog, WatchdogProgram};
+use super::watchdog::{WatchdogProcess, WatchdogProgram};
 
 /// Time for the server to take the cluster. After `kill -9` of a server, its children and its zombie keep the
 /// lock file for a while.
@@ -51,7 +51,7 @@ pub struct Embedded {
     /// The lock that all nodes share.
     nodes: FileLock,
     /// Absent in a process that has no program for one.
-    watchdog: Option<Watchdog>,
+    watchdog: Option<WatchdogProcess>,
 }
 
 impl Embedded {

@@ -47,7 +47,7 @@ pub struct WatchdogProgram {
 
 /// The watchdog of this process. When this is dropped without a goodbye, it is as if the process were killed.
 #[derive(Debug)]
-pub(super) struct Watchdog {
+pub(super) struct WatchdogProcess {
     /// Collects the exit status; otherwise the process would stay a zombie.
     _process: Child,
     pipe: ChildStdin,
@@ -56,7 +56,7 @@ pub(super) struct Watchdog {
 impl WatchdogProgram {
     /// Starts a watchdog in a process group of its own, so that neither Ctrl-C nor the end of this process
     /// ends it.
-    pub(super) fn start(&self, folder: &Folder) -> Result<Watchdog, EmbeddedError> {
+    pub(super) fn start(&self, folder: &Folder) -> Result<WatchdogProcess, EmbeddedError> {
         let failed =
             |output: String| EmbeddedError::Program { program: self.program.display().to_string(), output };
         let mut command = Command::new(&self.program);
@@ -66,11 +66,11 @@ impl WatchdogProgram {
         command.current_dir("/").process_group(0);
         let mut process = command.spawn().map_err(|error| failed(error.to_string()))?;
         let pipe = process.stdin.take().ok_or_else(|| failed("it has no standard input".into()))?;
-        Ok(Watchdog { _process: process, pipe })
+        Ok(WatchdogProcess { _process: process, pipe })
     }
 }
 
-impl Watchdog {
+impl WatchdogProcess {
     /// Ends the watchdog, because this process leaves in order.
     pub(super) async fn say_goodbye(mut self) {
         // It fails when the watchdog is gone, and then there is nobody to tell.
