@@ -98,6 +98,13 @@ fn delegate_to_application(verb: &Verb, context: CommandContext<'_>) -> Option<R
         | Verb::Completions(_) => return None,
     };
     let folder = delegate::application(context)?;
+    // A mistake in forge.toml is reported now, and not after the build.
+    if let Verb::Start(start) = verb
+        && delegate::uses_this_version(&folder)
+        && let Err(report) = context.load(&start.flags())
+    {
+        return Some(report);
+    }
     let report = delegate::become_application(&folder, release, context);
     match verb {
         // The report of an application that does not build is one of the findings of `doctor`, which then

@@ -24,7 +24,7 @@ struct Arguments {
     id: i64,
 }
 
-#[derive(Serialize, sqlx::FromRow)]
+#[derive(Serialize)]
 struct Row {
     id: i64,
     title: String,
@@ -61,7 +61,8 @@ async fn one(
         .bind(arguments.id)
         .fetch_one(&pool)
         .await;
-    row.map(|data| Json(Answer { data })).map_err(|_| axum::http::StatusCode::INTERNAL_SERVER_ERROR)
+    row.map(|(id, title, done)| Json(Answer { data: Row { id, title, done } }))
+        .map_err(|_| axum::http::StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// What a broadcast consists of.

@@ -4,7 +4,7 @@ use forge::prelude::*;
 
 /// An account.
 #[forge::data]
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub struct Account {
     /// Its number.
     pub id: i64,

@@ -53,7 +53,7 @@ fn issue(subject: &str, roles: &[&str], ttl: Duration) -> String {
 
 /// A row to read.
 #[forge::data]
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub struct Row {
     /// Its number.
     pub id: i64,

@@ -5,8 +5,7 @@ use super::time::Timestamp;
 
 /// State of a node (`forge_node_state` in Postgres).
 #[forge_app_macros::data]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, sqlx::Type)]
-#[sqlx(type_name = "forge_node_state", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NodeState {
     /// The node starts.
     Joining,
@@ -32,7 +31,7 @@ impl NodeState {
 
 /// A row of `forge_nodes`.
 #[forge_app_macros::data]
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeInfo {
     /// The node's id, new with every process.
     pub id: NodeId,

@@ -31,7 +31,7 @@ pub enum LeaderState {
 
 /// A leadership and who leads it, as its row says.
 #[forge_app_macros::data]
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaderInfo {
     /// The leadership.
     pub name: String,
@@ -53,8 +53,7 @@ pub struct LeaderInfo {
 
 /// How a term ended (`forge_leader_end` in Postgres).
 #[forge_app_macros::data]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "forge_leader_end", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaderEnd {
     /// The leader stepped down in order.
     Resigned,
@@ -64,7 +63,7 @@ pub enum LeaderEnd {
 
 /// A term that has ended.
 #[forge_app_macros::data]
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndedTerm {
     /// The leadership.
     pub name: String,

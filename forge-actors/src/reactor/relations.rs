@@ -5,8 +5,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use sqlx::FromRow;
-
 use crate::change::captured_tables;
 use crate::db::handle::Db;
 use crate::db::runs::ReadSet;
@@ -67,13 +65,8 @@ pub(super) enum Untracked {
     System,
 }
 
-#[derive(FromRow)]
-struct RelationRow {
-    id: i64,
-    kind: String,
-    name: String,
-    base: Option<i64>,
-}
+/// Id, kind, name, and of an index its table.
+type RelationRow = (i64, String, String, Option<i64>);
 
 impl Relations {
     pub(super) async fn load(db: &Db) -> Result<Self, Fault> {
@@ -81,7 +74,7 @@ impl Relations {
         let captured = captured_tables(db).await?;
         let rows: Vec<RelationRow> = sqlx::query_as(LIST_RELATIONS).fetch_all(db).await?;
         let mut relations = Self { loaded, ..Self::default() };
-        for RelationRow { id, kind, name, base } in rows {
+        for (id, kind, name, base) in rows {
             let id = oid(id)?;
             let relation = match (kind.as_str(), base) {
                 ("i", Some(base)) => Relation::Index { base: oid(base)? },

@@ -7,13 +7,14 @@ use std::io::{self, IsTerminal};
 use forge_actors::kernel::printable::{escape_json, escape_lines};
 use tracing::Subscriber;
 use tracing::field::Field;
+use tracing_subscriber::Layer;
 use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::cli::{Color, Global};
 use crate::config::section::{LogConfig, LogFormat};
@@ -34,7 +35,7 @@ pub fn start(config: &LogConfig, global: &Global) -> Result<(), Report> {
         (_, _) => "trace",
     };
     // A later directive wins, so a configured filter that names a library replaces its limit.
-    let filter = EnvFilter::try_new(format!("{LIBRARY_LEVELS},{level}")).map_err(|error| {
+    let filter: Targets = format!("{LIBRARY_LEVELS},{level}").parse().map_err(|error: ParseError| {
         Report::new(Exit::Config, "config", format!("`log.level`: `{level}` is no filter"))
             .cause(error)
             .help("write error, warn, info, debug or trace; or a list such as info,sqlx=debug")

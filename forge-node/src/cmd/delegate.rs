@@ -50,11 +50,13 @@ pub fn build(folder: &Path, release: bool, context: CommandContext<'_>) -> Resul
     if context.global.quiet {
         cargo.arg("--quiet");
     }
-    context.progress(&format!(
-        "building {} in {}",
-        package.name,
-        folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).display()
-    ));
+    let place = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    context.progress(&format!("building {} in {}", package.name, place.display()));
+    if !package.target.join(if release { "release" } else { "debug" }).exists() {
+        context.progress(
+            "the first build compiles Forge and its libraries too, which takes minutes; later ones take seconds",
+        );
+    }
     let output = concurrently(interruptible(run_to_end(cargo)))?;
     if !output.status.success() {
         return Err(Report::new(
@@ -104,10 +106,19 @@ fn no_cargo(error: std::io::Error) -> Report {
         .help("install Rust: https://rustup.rs")
 }
 
+/// True when the application in `folder` uses this version of Forge, so that both read the same
+/// configuration.
+pub fn uses_this_version(folder: &Path) -> bool {
+    let entry = format!("name = \"forge-node\"\nversion = {:?}\n", env!("CARGO_PKG_VERSION"));
+    std::fs::read_to_string(folder.join("Cargo.lock")).is_ok_and(|lock| lock.contains(&entry))
+}
+
 /// A package, as `cargo metadata` describes it.
 struct Package {
     id: String,
     name: String,
+    /// The folder for what is built.
+    target: PathBuf,
     default_run: Option<String>,
 }
 
@@ -141,6 +152,7 @@ impl Package {
         Ok(Self {
             id: text("id").unwrap_or_default(),
             name: text("name").unwrap_or_default(),
+            target: known["target_directory"].as_str().unwrap_or_default().into(),
             default_run: text("default_run"),
         })
     }

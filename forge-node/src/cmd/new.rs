@@ -185,6 +185,7 @@ pub(super) fn write(folder: &Path, name: &str) -> Result<(), Report> {
     if locked.is_file() {
         let path = folder.join("Cargo.lock");
         fs::copy(&locked, &path).map_err(|error| unwritable(&path, &error))?;
+        fit_lock(folder);
     }
     let path = folder.join(".env");
     let generated = secret::generate().map_err(|error| unwritable(&path, &error))?;
@@ -266,21 +267,42 @@ fn with_packages(text: String) -> String {
     })
 }
 
-/// Makes a git repository, unless git is missing or the folder is inside of a repository. A failure leaves
-/// the application without a repository and is not reported. True when a repository was made.
+/// Has cargo reduce the lock file to what the application needs, without changing a version. When that
+/// fails, the first build does it.
+fn fit_lock(folder: &Path) {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(folder).args(["update", "--workspace", "--offline", "--quiet"]);
+    let _ = cargo.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+}
+
+/// Makes a git repository with a first commit on `main`, unless git is missing or the folder is inside of a
+/// repository. A failure leaves the application without one and is not reported: git may not know who
+/// commits. True when a repository was made.
 fn make_repository(folder: &Path) -> bool {
     let git = |args: &[&str]| {
         let mut command = Command::new("git");
         command.arg("-C").arg(folder).args(args).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
-    !git(&["rev-parse", "--is-inside-work-tree"]) && git(&["init", "--quiet"])
+    let made = !git(&["rev-parse", "--is-inside-work-tree"]) && git(&["init", "--quiet", "-b", "main"]);
+    if made && git(&["add", "--all"]) {
+        git(&["commit", "--quiet", "--message", "Begin with the demo of Forge"]);
+    }
+    made
 }
 
 fn next_steps(folder: &Path, name: &str) -> String {
+    let folder = folder.display();
+    let checkout = checkout();
+    let source = match checkout.join("Cargo.toml").is_file() {
+        true => format!(
+            "\n\nCargo.toml and web/package.json name the checkout of Forge in {}.",
+            checkout.display()
+        ),
+        false => String::new(),
+    };
     format!(
-        "{name} is ready in {0}\n\n  cd {0}\n  forge-node start\n\nREADME.md shows the first calls.",
-        folder.display()
+        "{name} is ready in {folder}\n\n  cd {folder}\n  forge-node start\n\nREADME.md shows the first calls.{source}"
     )
 }
 

@@ -7,7 +7,10 @@ use std::thread::{Builder, scope};
 use std::time::Duration;
 
 use forge_actors::kernel::time::secs;
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::context::TestContext;
 use super::error::TestError;
@@ -19,8 +22,8 @@ use super::{server, watchdog};
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 /// Time for what still blocks a thread, such as the hashing of a password, when its test has ended.
 const BLOCKING_MAX: Duration = secs(5);
-/// What the log of a test shows without `RUST_LOG`; the test runner prints it when the test fails.
-const LOG_FILTER: &str = "warn,app=debug";
+/// The variable that says what the log of a test shows. Without it these are warnings, and what handlers log.
+const LOG_VARIABLE: &str = "RUST_LOG";
 
 /// What a test may return.
 #[diagnostic::on_unimplemented(
@@ -102,9 +105,11 @@ where
 fn start_log() {
     static STARTED: Once = Once::new();
     STARTED.call_once(|| {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_test_writer();
+        let configured = std::env::var(LOG_VARIABLE).ok().and_then(|text| text.parse().ok());
+        let filter = configured
+            .unwrap_or_else(|| Targets::new().with_default(Level::WARN).with_target("app", Level::DEBUG));
+        let log = tracing_subscriber::fmt::layer().with_target(false).with_test_writer();
         // An application may have started a log of its own.
-        let _started_before = log.try_init();
+        let _started_before = tracing_subscriber::registry().with(log).with(filter).try_init();
     });
 }

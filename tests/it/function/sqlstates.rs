@@ -88,8 +88,8 @@ async fn every_error_of_postgres_has_the_code_of_its_class() {
 }
 
 /// An enum of the application's schema.
-#[derive(Debug, Clone, Copy, sqlx::Type)]
-#[sqlx(type_name = "mood", rename_all = "lowercase")]
+#[forge::forge_enum]
+#[derive(Debug, Clone, Copy)]
 enum Mood {
     Calm,
     Wild,
