@@ -89,7 +89,6 @@ async fn every_error_of_postgres_has_the_code_of_its_class() {
 
 /// An enum of the application's schema.
 #[forge::forge_enum]
-#[derive(Debug, Clone, Copy)]
 enum Mood {
     Calm,
     Wild,
