@@ -54,7 +54,7 @@ pub fn build(folder: &Path, release: bool, context: CommandContext<'_>) -> Resul
     context.progress(&format!("building {} in {}", package.name, place.display()));
     if !package.target.join(if release { "release" } else { "debug" }).exists() {
         context.progress(
-            "the first build compiles Forge and its libraries too, which takes minutes; later ones take seconds",
+            "the first build compiles Forge and its libraries too: minutes, where later ones take seconds",
         );
     }
     let output = concurrently(interruptible(run_to_end(cargo)))?;

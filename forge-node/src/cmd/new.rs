@@ -301,9 +301,8 @@ fn next_steps(folder: &Path, name: &str) -> String {
         ),
         false => String::new(),
     };
-    format!(
-        "{name} is ready in {folder}\n\n  cd {folder}\n  forge-node start\n\nREADME.md shows the first calls.{source}"
-    )
+    let commands = format!("  cd {folder}\n  forge-node start");
+    format!("{name} is ready in {folder}\n\n{commands}\n\nREADME.md shows the first calls.{source}")
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Report {
