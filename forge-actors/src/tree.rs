@@ -106,7 +106,8 @@ impl RunningNode {
             None => Duration::ZERO,
         };
         let profile = &options.profile;
-        let view = NodeView::new(profile.id, profile.name.as_str(), Arc::clone(&tree), SUBSYSTEMS);
+        let view = NodeView::new(profile.id, profile.name.as_str(), Arc::clone(&tree), SUBSYSTEMS)
+            .serving(profile.application.clone());
         let mut node = provide(options, Arc::clone(&tree), readiness.clone(), view.clone());
         let Built { mut children, stats, conditions, started, drains } = Built::all(&mut node)?;
         let stats = move || {

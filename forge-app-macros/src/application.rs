@@ -110,6 +110,7 @@ fn lower(spec: &ApplicationSpec) -> TokenStream {
         /// This crate, for the node that serves it.
         pub static APP: ::forge::app::App = ::forge::app::App {
             name: #name,
+            version: ::core::env!("CARGO_PKG_VERSION"),
             module: ::core::module_path!(),
             migrations: &[#(#files),*],
             source: ::core::env!("CARGO_MANIFEST_DIR"),

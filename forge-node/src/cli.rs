@@ -110,7 +110,7 @@ pub enum Verb {
 /// `start`.
 #[derive(Debug, Clone, Args)]
 pub struct Start {
-    /// What the node does: gateway, worker (function and scheduler have no effect) [default: all].
+    /// What the node does: gateway (answers HTTP), worker (runs jobs) [default: both].
     #[arg(long, value_name = "ROLES")]
     pub roles: Option<String>,
     /// The address to listen on.

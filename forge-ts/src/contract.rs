@@ -3,6 +3,7 @@
 use forge_actors::app::handler::{Access, Meta};
 use forge_actors::app::{Catalog, KindName, Registration};
 use forge_actors::kernel::fault::AppCode;
+use forge_actors::kernel::invocation::is_system;
 use sha2::{Digest, Sha256};
 
 use crate::problem::{Problem, Refusal, Refused};
@@ -10,8 +11,6 @@ use crate::read::{Graph, Reader};
 use crate::shape::{Declarations, Docs, Shape};
 use crate::typescript;
 
-/// Names of the node's own functions begin with it.
-const SYSTEM: &str = "forge.";
 /// Hexadecimal digits of the hash: 64 bits tell a changed contract from an unchanged one, and fit into a log
 /// line.
 const HASH_DIGITS: usize = 16;
@@ -116,7 +115,7 @@ impl Audience {
             KindName::Query | KindName::Mutation | KindName::Action => true,
             KindName::Job => false,
         };
-        is_function && meta.access != Access::Internal && name.starts_with(SYSTEM) == (self == Self::System)
+        is_function && meta.access != Access::Internal && is_system(name) == (self == Self::System)
     }
 }
 

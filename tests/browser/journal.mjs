@@ -12,6 +12,14 @@ await browse(async (visitors) => {
   const crash = (text) => journal.getByRole("article").filter({ hasText: text });
   await journal.getByText("No handler panicked and no actor failed.").waitFor();
 
+  tell("the head says what this is the dashboard of");
+  await admin.getByRole("banner").getByText("probe", { exact: true }).waitFor();
+  await admin.getByRole("banner").getByText("production").waitFor();
+
+  tell("another tab is signed in as well, and signs out both");
+  const tab = await admin.context().newPage();
+  await tab.goto(new URL("/_dashboard/actors", admin.url()).href);
+  await tab.getByRole("treegrid").waitFor();
   tell("let them panic");
   for (const [text, who, node] of [
     ["the probe panics, as asked", "query probe.panic", "first"],
@@ -24,7 +32,8 @@ await browse(async (visitors) => {
 
   tell("a backtrace says where");
   await crash("the probe panics, as asked").getByText("Backtrace").click();
-  await crash("the probe panics, as asked").locator("pre").filter({ hasText: "probe" }).waitFor();
+  const first = crash("the probe panics, as asked").locator("pre span").first();
+  await first.filter({ hasText: "probe::panic" }).waitFor();
   await crash("the probe panics, as asked").scrollIntoViewIfNeeded();
   await visitors.picture(admin, "backtrace");
 
@@ -32,6 +41,33 @@ await browse(async (visitors) => {
   await admin.getByRole("combobox", { name: "Node" }).selectOption({ label: "second" });
   await crash("the probe panics, as asked").waitFor({ state: "detached" });
   await crash("the probe panics after its write, as asked").waitFor();
+
+  tell("a narrow window, as of a phone, and of a laptop at 200 %");
+  for (const [width, height] of [[390, 844], [640, 360]]) {
+    await admin.setViewportSize({ width, height });
+    for (const name of ["Overview", "Actors"]) {
+      await admin.getByRole("link", { name }).click();
+      await admin.getByRole("heading", { name, level: 1 }).waitFor({ state: "attached" });
+      await fits(admin, `${name} at ${width}`);
+      await visitors.picture(admin, `${name.toLowerCase()}-${width}`);
+    }
+  }
   await visitors.content(admin);
+
+  await tab.getByRole("banner").getByRole("button", { name: "admin" }).click();
+  await tab.getByRole("button", { name: "Sign out" }).click();
+  await admin.getByText("Another tab ended the session of this browser.").waitFor();
+  await fits(admin, "signed out");
 });
+
+/** Fails when a control of the page is outside of the window, or the page can be scrolled sideways. */
+async function fits(page, what) {
+  const outside = await page.evaluate(() => {
+    const shown = [...document.querySelectorAll("header button, header select, nav a, main input")].filter((one) => one.checkVisibility());
+    const beyond = shown.filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5 || one.getBoundingClientRect().left < 0);
+    const wide = document.documentElement.scrollWidth > innerWidth ? ["the page itself"] : [];
+    return [...wide, ...beyond.map((one) => one.outerHTML.slice(0, 80))];
+  });
+  if (outside.length > 0) throw new Error(`${what}: outside of the window: ${outside.join(", ")}`);
+}
 tell("done");

@@ -43,12 +43,22 @@ export class FakeCluster {
       row.rate = busy ? this.#random() ** 3 * 240 : row.rate * 0.4 < 0.05 ? 0 : row.rate * 0.4;
       row.handled += Math.round(row.rate / 4);
       row.mailbox = busy && this.#random() < 0.3 ? Math.floor(this.#random() ** 6 * row.mailboxMax) : 0;
-      row.current = busy && this.#random() < 0.2 ? { name: KINDS[Math.floor(this.#random() * KINDS.length)], forMs: Math.floor(this.#random() * 40) } : null;
+      row.current = busy && this.#random() < 0.2 ? this.#current(row) : null;
     }
-    for (const row of this.rows) if (row.stuckSince !== undefined) row.current = { name: "Render", forMs: Date.now() - row.stuckSince };
+    for (const row of this.rows) if (row.stuckSince !== undefined) row.current = this.#job(row, Date.now() - row.stuckSince);
     this.#calls += Math.floor(20 + this.#random() * 30);
     this.#ticks += Math.floor(2 + this.#random() * 6);
     if (this.options.trouble && this.#random() < 0.1) this.#errors += 1;
+  }
+
+  #current(row) {
+    const forMs = Math.floor(this.#random() * 40);
+    return row.kind === "worker" ? this.#job(row, forMs) : { name: KINDS[Math.floor(this.#random() * KINDS.length)], forMs, work: null };
+  }
+
+  /** A job that a worker runs, with a time limit of 30 s. */
+  #job(row, forMs) {
+    return { name: "Run", forMs, work: { handler: "mail.render", id: `0192f3a0-0000-7000-8000-0000${row.name}`, forMs, limitMs: 30_000 } };
   }
 
   overview() {
@@ -58,17 +68,27 @@ export class FakeCluster {
     const nodes = this.nodes.map((node, at) => ({
       ...node,
       state: trouble && at === 2 ? "draining" : "active",
-      roles: at === 0 ? ["gateway", "function", "worker", "scheduler"] : ["gateway", "worker"],
+      roles: ["gateway", "worker"],
       version: "0.1.0",
       startedAt: iso(STARTED + at * 40_000),
       seenAt: iso(trouble && at === 1 ? now - 12_400 : now - 300),
       address: `http://10.0.0.${at + 1}:8080`,
+      endedAt: null,
+      lost: false,
       here: at === 0,
+      statsAgeMs: trouble && at === 1 ? null : trouble && at === 2 ? 4_300 : 0,
       stats: trouble && at === 1 ? null : this.#stats(node, at),
       peers: this.nodes.filter((other) => other.id !== node.id).map((other) => this.#peer(other, trouble && (other.name === "node-2" || at === 1))),
     }));
     const jobs = { pending: 120 + Math.floor(this.#random() * 30), running: 32, retry: trouble ? 14 : 2, failed: trouble ? 3 : 0 };
-    return { at: iso(now), nodes, jobs: bare ? { pending: 0, running: 0, retry: 0, failed: 0 } : jobs, crashes24h: trouble ? 5 : 0, events: bare ? [] : this.events };
+    const process = (id, name, lost, startedMs, seenMs, endedMs) => ({ id, name, state: "dead", roles: ["worker"], version: "0.1.0", address: "http://10.0.0.9:8080", startedAt: iso(now - startedMs), seenAt: iso(now - seenMs), endedAt: iso(now - endedMs), lost });
+    const gone = [process("0192f3a0-0000-7000-8000-0000000000a1", "node-4", false, 9e6, 190_000, 190_000)];
+    if (trouble) gone.push(process("0192f3a0-0000-7000-8000-0000000000a2", "node-5", true, 9e6, 76_000, 66_000));
+    const before = process("0192f3a0-0000-7000-8000-0000000000a3", "node-2", true, 9e6, 410_000, 400_000);
+    const ended = bare ? [] : [...gone, before].map((node) => ({ ...node, meshAddress: null, protocol: 1 }));
+    if (!bare) nodes.push(...gone.map((node) => ({ ...node, here: false, stats: null, statsAgeMs: null, peers: [] })));
+    const application = { name: "taskboard", version: "0.3.0", environment: trouble ? "production" : "development" };
+    return { at: iso(now), application, nodes, ended, jobs: bare ? { pending: 0, running: 0, retry: 0, failed: 0 } : jobs, crashes24h: trouble ? 5 : 0, events: bare ? [] : this.events };
   }
 
   /** The leaderships; the rows of a bare cluster are still to come. */
@@ -103,6 +123,7 @@ export class FakeCluster {
       ticks: this.#ticks,
       lastTickMs: 0.8 + this.#random(),
       changeLagMs: bare ? 0 : 3 + this.#random() * 4,
+      changeLagAgeMs: bare ? null : 4_000,
       calls: this.#calls,
       errors: this.#errors,
       inFlight: bare ? 0 : Math.floor(this.#random() * 6),
@@ -238,7 +259,7 @@ export class FakeCluster {
   }
 }
 
-const BACKTRACE = Array.from({ length: 14 }, (_, at) => `  ${at}: forge_actors::session::actor::Session::deliver_${at}\n        at forge-actors/src/session/actor.rs:${200 + at}:18`).join("\n");
+const BACKTRACE = Array.from({ length: 14 }, (_, at) => (at === 5 ? `  5: taskboard::tasks::create::{{closure}}\n        at ./src/tasks.rs:81:18` : `  ${at}: forge_actors::session::actor::Session::deliver_${at}\n        at forge-actors/src/session/actor.rs:${200 + at}:18`)).join("\n");
 
 function shown({ stuckSince: _, ...row }) {
   return row;

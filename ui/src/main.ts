@@ -2,7 +2,7 @@ import { mount } from "svelte";
 import App from "./App.svelte";
 import "./app.css";
 import { redeem } from "./forge/client";
-import { tabSession } from "./session/session.svelte";
+import { browserSession } from "./session/session.svelte";
 import { listen } from "./shell/keyboard";
 import { navigation } from "./shell/navigation.svelte";
 import { theme } from "./shell/theme.svelte";
@@ -10,7 +10,7 @@ import { theme } from "./shell/theme.svelte";
 theme.restore();
 listen();
 // `open` removes the one-time code from the address before `navigation` reads the address.
-const opened = tabSession.open(redeem);
+const opened = browserSession.open(redeem);
 navigation.start();
 mount(App, { target: document.body });
 await opened;

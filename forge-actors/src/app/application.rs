@@ -5,6 +5,8 @@
 pub struct App {
     /// Name of the application.
     pub name: &'static str,
+    /// Version of its crate.
+    pub version: &'static str,
     /// `module_path!()` of the crate: the handlers whose module begins with it are this application's.
     pub module: &'static str,
     /// Name and text of each migration file, sorted by name.

@@ -16,7 +16,7 @@ use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
 use crate::kernel::invocation::Invocation;
 use crate::kernel::merge_slot::MergeSlot;
-use crate::kernel::node::NodeInfo;
+use crate::kernel::node::{ApplicationInfo, NodeInfo};
 use crate::kernel::time::Timestamp;
 use crate::subsystem::{NodeStats, SubsystemEntry};
 use crate::supervise::{ActorInfo, Event, Tree};
@@ -34,6 +34,8 @@ pub struct NodeView {
     pub id: NodeId,
     /// The node's name, as people read it.
     pub name: Arc<str>,
+    /// What it serves.
+    pub application: Arc<ApplicationInfo>,
     /// Its actors.
     pub tree: Arc<Tree>,
     /// Its kinds of subsystem, whether they run on this node or not.
@@ -100,12 +102,14 @@ pub trait Peers: Send + Sync + 'static {
     fn list(&self) -> Vec<PeerInfo>;
 
     /// The rows of `forge_nodes` that are shown, oldest process first, read in the transaction of `db`: nodes
-    /// that run, and nodes that died within the last hour and have no successor.
+    /// that run, and nodes that ended within the last hour and did not come back under their name.
     fn registered<'a>(&self, db: &'a Db) -> BoxFuture<'a, sqlx::Result<Vec<NodeInfo>>>;
 
     /// The builds of the nodes that have a role and are not dead; `None` for nodes of a version that writes
     /// no build.
     fn builds<'a>(&'a self, db: &'a Db, role: &'a str) -> BoxFuture<'a, sqlx::Result<Vec<Option<String>>>>;
+    /// The nodes that ended last, newest first, also those that came back under their name.
+    fn ended<'a>(&self, db: &'a Db) -> BoxFuture<'a, sqlx::Result<Vec<NodeInfo>>>;
 
     /// Runs a handler on `node`, internal ones included, and waits for its answer for at most `deadline`.
     fn invoke(
@@ -173,12 +177,19 @@ impl NodeView {
         Self {
             id,
             name: name.into(),
+            application: Arc::default(),
             tree,
             subsystems,
             reports: Arc::default(),
             deferred: Arc::default(),
             sources: Arc::default(),
         }
+    }
+
+    /// The same node with the application that it serves.
+    #[must_use]
+    pub fn serving(self, application: ApplicationInfo) -> Self {
+        Self { application: Arc::new(application), ..self }
     }
 
     /// Sets where the figures come from.
@@ -201,6 +212,17 @@ impl NodeView {
     pub async fn registered_nodes(&self, db: &Db) -> sqlx::Result<Vec<NodeInfo>> {
         match self.peers() {
             Some(peers) => peers.registered(db).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The nodes that ended last, as [`Peers::ended`] reads them; none on a node without a cluster.
+    ///
+    /// # Errors
+    /// Those of the statement.
+    pub async fn ended_nodes(&self, db: &Db) -> sqlx::Result<Vec<NodeInfo>> {
+        match self.peers() {
+            Some(peers) => peers.ended(db).await,
             None => Ok(Vec::new()),
         }
     }
@@ -242,6 +264,11 @@ impl NodeReportCache {
         let reports = self.reports.load();
         let fresh = reports.values().filter(|(at, _)| at.elapsed() < REPORT_AGE_MAX);
         fresh.map(|(_, report)| Arc::clone(report)).collect()
+    }
+
+    /// How old the report of a node is; `None` when there is none.
+    pub fn age(&self, node: NodeId) -> Option<Duration> {
+        self.reports.load().get(&node).map(|(at, _)| at.elapsed())
     }
 
     /// Waits until the reports are read.

@@ -228,6 +228,10 @@ impl Peers for Cluster {
         Box::pin(store::builds(db, role))
     }
 
+    fn ended<'a>(&self, db: &'a Db) -> BoxFuture<'a, sqlx::Result<Vec<NodeInfo>>> {
+        Box::pin(store::list_ended(db))
+    }
+
     fn invoke(
         &self,
         node: NodeId,

@@ -8,6 +8,9 @@ use crate::kernel::envelope::PROTOCOL;
 use crate::kernel::ids::NodeId;
 use crate::kernel::node::{NodeInfo, NodeState};
 
+/// Nodes that ended, in one answer. A node that crashes at every start leaves many.
+const ENDED_MAX: i64 = 20;
+
 /// What a node writes into its own row.
 #[derive(Debug, Clone)]
 pub struct NodeIdentity {
@@ -62,7 +65,8 @@ pub async fn declare_dead(
         .await
 }
 
-/// Reads the nodes that run, and those that died within the last hour and have no successor; oldest first.
+/// Reads the nodes that run, and those that ended within the last hour and did not come back under their
+/// name; oldest first.
 pub async fn list(db: &Db) -> sqlx::Result<Vec<NodeInfo>> {
     sqlx::query_as(include_str!("sql/list_nodes.sql")).fetch_all(db).await
 }
@@ -70,6 +74,11 @@ pub async fn list(db: &Db) -> sqlx::Result<Vec<NodeInfo>> {
 /// Reads the builds of the nodes that have `role` and are not dead; `None` for nodes that wrote none.
 pub async fn builds(db: &Db, role: &str) -> sqlx::Result<Vec<Option<String>>> {
     sqlx::query_scalar(include_str!("sql/list_builds.sql")).bind(role).fetch_all(db).await
+}
+
+/// Reads the nodes that ended last, within the last hour; newest first.
+pub async fn list_ended(db: &Db) -> sqlx::Result<Vec<NodeInfo>> {
+    sqlx::query_as(include_str!("sql/list_ended_nodes.sql")).bind(ENDED_MAX).fetch_all(db).await
 }
 
 /// Marks the row of a node that stops in order as dead.

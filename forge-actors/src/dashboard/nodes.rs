@@ -14,7 +14,7 @@ pub struct ClusterNodes {
     pub at: Timestamp,
     /// The node that answers.
     pub node: NodeId,
-    /// Oldest first; dead ones stay for an hour, unless another has taken their name and address.
+    /// Oldest first; dead ones stay for an hour, unless they came back under their name.
     pub nodes: Vec<NodeInfo>,
     /// Its connections.
     pub peers: Vec<PeerInfo>,

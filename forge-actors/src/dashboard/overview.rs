@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::app::node::{NodeReport, PeerInfo};
+use crate::app::node::{NodeReport, NodeView, PeerInfo};
 use crate::app::{QueryContext, Result};
 use crate::dashboard::actor::{ActorEvent, actor_event};
 use crate::dashboard::report;
 use crate::job::admin::{self, JobCounts};
 use crate::kernel::ids::NodeId;
-use crate::kernel::node::{NodeInfo, NodeState};
+use crate::kernel::node::{ApplicationInfo, NodeInfo, NodeState};
 use crate::kernel::time::Timestamp;
 use crate::subsystem::NodeStats;
 use crate::supervise::{Event, EventKind};
@@ -24,8 +25,13 @@ const EVENTS_MAX: usize = 50;
 pub struct ClusterOverview {
     /// When it was put together, by the clock of the node that answers.
     pub at: Timestamp,
-    /// Every registered node, by name.
+    /// What the node that answers serves.
+    pub application: ApplicationInfo,
+    /// Every registered node, by name. A node that ended stays for an hour, unless it came back under its
+    /// name.
     pub nodes: Vec<NodeStatus>,
+    /// The nodes that ended within the last hour, newest first, also those that came back; 20 at most.
+    pub ended: Vec<NodeInfo>,
     /// How many jobs there are.
     pub jobs: JobCounts,
     /// Crashes of the last 24 hours, over all nodes.
@@ -54,10 +60,16 @@ pub struct NodeStatus {
     pub started_at: Timestamp,
     /// Its last sign of life, by the database's clock.
     pub seen_at: Timestamp,
+    /// When it ended or was declared dead.
+    pub ended_at: Option<Timestamp>,
+    /// True when another node declared it dead; a node that stops in order marks itself.
+    pub lost: bool,
     /// The node that answers is this one.
     pub here: bool,
     /// Load of the node; null while the node sends no report.
     pub stats: Option<NodeStats>,
+    /// How old `stats` is, in milliseconds; null without a report.
+    pub stats_age_ms: Option<f64>,
     /// Its links to the others.
     pub peers: Vec<PeerInfo>,
 }
@@ -68,16 +80,27 @@ pub async fn overview(ctx: &QueryContext) -> Result<ClusterOverview> {
     let reports = report::all(ctx);
     let mut registered = ctx.node().registered_nodes(ctx.db()).await?;
     registered.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+    let ended = ctx.node().ended_nodes(ctx.db()).await?;
     let jobs = admin::count(ctx.db()).await?;
     let crashes24h = store::count_crashes(ctx.db()).await?;
     let by_node: BTreeMap<NodeId, &Arc<NodeReport>> =
         reports.iter().map(|report| (report.node, report)).collect();
-    let nodes = registered.into_iter().map(|node| node_status(node, ctx.node().id, &by_node)).collect();
-    Ok(ClusterOverview { at: chrono::Utc::now(), nodes, jobs, crashes24h, events: feed(&reports) })
+    let nodes = registered.into_iter().map(|node| node_status(node, ctx.node(), &by_node)).collect();
+    Ok(ClusterOverview {
+        at: chrono::Utc::now(),
+        application: ctx.node().application.as_ref().clone(),
+        nodes,
+        ended,
+        jobs,
+        crashes24h,
+        events: feed(&reports),
+    })
 }
 
-fn node_status(node: NodeInfo, here: NodeId, by_node: &BTreeMap<NodeId, &Arc<NodeReport>>) -> NodeStatus {
+fn node_status(node: NodeInfo, view: &NodeView, by_node: &BTreeMap<NodeId, &Arc<NodeReport>>) -> NodeStatus {
     let report = by_node.get(&node.id);
+    let here = node.id == view.id;
+    let age = if here { Some(Duration::ZERO) } else { view.reports.age(node.id) };
     NodeStatus {
         id: node.id,
         name: node.name,
@@ -87,8 +110,11 @@ fn node_status(node: NodeInfo, here: NodeId, by_node: &BTreeMap<NodeId, &Arc<Nod
         address: node.address,
         started_at: node.started_at,
         seen_at: node.seen_at,
-        here: node.id == here,
+        ended_at: node.ended_at,
+        lost: node.lost,
+        here,
         stats: report.map(|report| report.stats.clone()),
+        stats_age_ms: report.and(age).map(|age| age.as_secs_f64() * 1_000.0),
         peers: report.map(|report| report.peers.to_vec()).unwrap_or_default(),
     }
 }

@@ -10,7 +10,7 @@ use crate::app::node::NodeReport;
 use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
 use crate::kernel::time::Timestamp;
-use crate::supervise::{ActorInfo, ActorState, CurrentMessage};
+use crate::supervise::{ActorInfo, ActorState, CurrentMessage, CurrentWork};
 
 /// The order of the rows.
 #[forge_app_macros::data]
@@ -102,11 +102,13 @@ pub struct ShownMessage {
     pub name: String,
     /// Milliseconds since its handler began.
     pub for_ms: Int53,
+    /// What the actor works on meanwhile: the job of a worker.
+    pub work: Option<CurrentWork>,
 }
 
 impl From<&CurrentMessage> for ShownMessage {
     fn from(current: &CurrentMessage) -> Self {
-        Self { name: current.name.to_owned(), for_ms: current.for_ms }
+        Self { name: current.name.to_owned(), for_ms: current.for_ms, work: current.work.clone() }
     }
 }
 
@@ -174,6 +176,7 @@ fn matching<'a>(report: &'a NodeReport, request: &TreeRequest) -> Option<HashSet
             || matches(&actor.path)
             || matches(&actor.kind)
             || actor.last_error.as_deref().is_some_and(matches)
+            || work_of(actor).is_some_and(|work| matches(&work.handler) || matches(&work.id))
     });
     let mut matched: HashSet<&str> = hits.map(|actor| actor.path.as_str()).collect();
     if request.sort == ActorSort::Tree {
@@ -181,6 +184,10 @@ fn matching<'a>(report: &'a NodeReport, request: &TreeRequest) -> Option<HashSet
         matched.extend(above);
     }
     Some(matched)
+}
+
+fn work_of(actor: &ActorInfo) -> Option<&CurrentWork> {
+    actor.current.as_ref()?.work.as_ref()
 }
 
 fn folded<'a>(report: &'a NodeReport, request: &TreeRequest) -> HashSet<&'a str> {

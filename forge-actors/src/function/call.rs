@@ -29,7 +29,7 @@ use crate::db::transaction::{Transaction, TransactionOptions};
 use crate::kernel::backoff::Backoff;
 use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::invocation::Invocation;
+use crate::kernel::invocation::{Invocation, is_system};
 use crate::kernel::limits;
 use crate::kernel::sqlstate::SqlStateClass;
 use crate::kernel::time::format_duration;
@@ -137,9 +137,11 @@ pub(super) struct OutcomeRecorder<'a> {
 impl Drop for OutcomeRecorder<'_> {
     fn drop(&mut self) {
         let shared = &self.call.shared;
-        shared.calls.fetch_add(1, Relaxed);
-        if matches!(self.outcome, CallOutcome::Panic | CallOutcome::Timeout | CallOutcome::Internal) {
-            shared.errors.fetch_add(1, Relaxed);
+        if !is_system(&self.call.invocation.name) {
+            shared.calls.fetch_add(1, Relaxed);
+            if matches!(self.outcome, CallOutcome::Panic | CallOutcome::Timeout | CallOutcome::Internal) {
+                shared.errors.fetch_add(1, Relaxed);
+            }
         }
         if let Some(metrics) = self.call.metrics() {
             metrics.ended(self.outcome, self.call.began.elapsed());

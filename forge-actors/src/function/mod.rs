@@ -106,7 +106,8 @@ pub struct FunctionDeps {
     pub config: FunctionConfig,
 }
 
-/// Calls that have ended since the node started.
+/// Calls of the application's handlers that have ended since the node started. Those of the node's own, which
+/// the dashboard calls, are not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallCounts {
     /// Calls from outside, calls that actions and jobs make, and attempts of jobs. Runs of live queries and

@@ -37,9 +37,9 @@ pub(super) struct FunctionShared {
     pub(super) in_flight: InFlightTable,
     /// By wire name of the handler. Each call counts itself.
     pub(super) metrics: HashMap<String, HandlerMetrics>,
-    /// Calls that have ended; each call counts itself.
+    /// Calls of the application's handlers that have ended; each call counts itself.
     pub(super) calls: AtomicU64,
-    /// Calls that failed by the node's fault; each call counts itself.
+    /// Calls among them that failed by the node's fault; each call counts itself.
     pub(super) errors: AtomicU64,
     /// Owned by the actor, which closes it to refuse new calls and waits until it is empty. Calls add
     /// themselves.

@@ -13,6 +13,7 @@ use crate::app::token::Tokens;
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::kernel::integer::Int53;
+use crate::kernel::invocation::is_system;
 use crate::leader::{Leader, MAINTENANCE};
 use crate::subsystem::{ActorNote, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem};
 use crate::supervise::{StartError, Tree};
@@ -49,7 +50,9 @@ impl Subsystem for FunctionSubsystem {
             let counts = functions.counts();
             stats.calls = Int53::count(counts.calls);
             stats.errors = Int53::count(counts.errors);
-            stats.in_flight = Int53::count(functions.in_flight().len() as u64);
+            let running = functions.in_flight();
+            let of_application = running.iter().filter(|call| !is_system(&call.name)).count();
+            stats.in_flight = Int53::count(of_application as u64);
         })))
     }
 }

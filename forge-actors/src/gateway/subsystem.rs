@@ -71,6 +71,10 @@ impl Subsystem for GatewaySubsystem {
         let children = session_children.into_iter().chain([listener]).collect();
         let spec = SupervisorSpec::new(Strategy::OneForOne, children);
         let part = Part::new(ChildSpec::supervisor(GATEWAY.id(), spec));
-        Ok(Some(part.stats(move |stats| stats.sessions = Int53::count(sessions.stats().open as u64))))
+        let reactor = node.get::<Reactor>();
+        Ok(Some(part.stats(move |stats| {
+            let open = sessions.stats().open.saturating_sub(reactor.stats().system.clients);
+            stats.sessions = Int53::count(open as u64);
+        })))
     }
 }

@@ -18,7 +18,7 @@ use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Identity, Invocation};
 use crate::kernel::time::secs;
 use crate::kernel::trace::TraceContext;
-use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Shutdown};
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Shutdown, Work};
 use crate::test_signals::{Step, pause_point};
 
 /// After the drain: time to drop a handler that was interrupted.
@@ -43,9 +43,21 @@ impl Worker {
     }
 
     /// Runs the assigned jobs: one, unless a restarted claimer has assigned another one meanwhile.
-    async fn run_assigned(&self) {
+    async fn run_assigned(&self, cx: &Context<WorkerMessage>) {
         for job in self.assigned() {
+            let _shown = cx.working_on(self.work(&job));
             self.run(job).await;
+        }
+    }
+
+    /// The job as it is shown while it runs.
+    fn work(&self, job: &ClaimedJob) -> Work {
+        let record = &job.record;
+        let registration = self.shared.functions.catalog().get(&record.name);
+        Work {
+            handler: record.name.as_str().into(),
+            id: record.id.to_string(),
+            limit: registration.map_or(Duration::MAX, |known| known.meta.timeout),
         }
     }
 
@@ -147,12 +159,12 @@ impl Actor for Worker {
 
     async fn handle(
         &self,
-        _cx: &Context<WorkerMessage>,
+        cx: &Context<WorkerMessage>,
         message: WorkerMessage,
         (): &mut (),
     ) -> Result<(), ActorError> {
         match message {
-            WorkerMessage::Run => self.run_assigned().await,
+            WorkerMessage::Run => self.run_assigned(cx).await,
             WorkerMessage::Report => {}
         }
         // A claimer that is not running asks all workers when it starts.

@@ -53,6 +53,15 @@ impl Caller {
     }
 }
 
+/// The names of the node's own handlers begin with it, for example `forge.overview`.
+pub const SYSTEM_PREFIX: &str = "forge.";
+
+/// True for the node's own handlers, which the dashboard and the command line call. The figures that a node
+/// shows of its load leave them out: whoever looks would see mostly the looking.
+pub fn is_system(handler: &str) -> bool {
+    handler.starts_with(SYSTEM_PREFIX)
+}
+
 /// A call by name, with its arguments as JSON bytes.
 #[derive(Clone)]
 pub struct Invocation {

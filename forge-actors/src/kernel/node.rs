@@ -29,6 +29,18 @@ impl NodeState {
     }
 }
 
+/// The application that a node serves, and where it runs.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApplicationInfo {
+    /// Name of the application; of several the names with commas between them.
+    pub name: String,
+    /// Version of the application's crate.
+    pub version: String,
+    /// What the node runs for: `development`, `production`, or what `node.environment` says.
+    pub environment: String,
+}
+
 /// A row of `forge_nodes`.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, PartialEq, Eq)]

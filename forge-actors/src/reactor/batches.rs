@@ -12,9 +12,9 @@ use crate::kernel::commit::{Snapshot, TableId};
 use super::config::ReactivityConfig;
 use super::delivery::Tick;
 use super::group::{GroupLane, GroupPhase};
-use super::groups::{AppliedResult, SubscriptionTable, keys_of};
+use super::groups::{AppliedResult, SubscriptionTable};
 use super::lanes::BatchPhase;
-use super::query_key::{BatchId, ClientId, GroupId, LaneKey, SubscriptionKey};
+use super::query_key::{BatchId, ClientId, GroupId, LaneKey, SubscriptionKey, keys_of};
 use super::tick::{FinishedRun, QueryRun, RunEnd};
 
 /// Waiting groups, and members of one of them, that are looked at for one batch.

@@ -22,22 +22,24 @@
 //!   snapshot.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::app::context::Observed;
 use crate::kernel::commit::TableId;
 use crate::kernel::fault::Fault;
+use crate::kernel::invocation::is_system;
 use crate::kernel::time::secs;
 use crate::kernel::trace::TraceContext;
 
 use super::config::ReactivityConfig;
-use super::delivery::{QueryResult, SubscriptionId, Version};
+use super::delivery::{QueryResult, Version};
 use super::frozen::FrozenTransition;
 use super::group::{Delivered, Due, Group, GroupLane, GroupPhase, LiveSubscription, later};
 use super::lanes::Lanes;
-use super::query_key::{CallerKey, ClientId, GroupId, LaneKey, QueryKey, SharingScope, SubscriptionKey};
+use super::query_key::{
+    CallerKey, ClientId, GroupId, LaneKey, QueryKey, SharingScope, SubscriptionKey, keys_of,
+};
 use super::read_index::ReadIndex;
 use super::relations::ReadTables;
 use super::tick::{FinishedRun, QueryRun, RunEnd};
@@ -51,6 +53,8 @@ const BROKEN_SESSION_PAUSE: Duration = secs(60);
 pub(super) struct SubscriptionTable {
     queries: HashMap<Arc<QueryKey>, QueryGroups>,
     pub(super) groups: HashMap<GroupId, Group>,
+    /// How many of the groups are of the node's own queries.
+    pub(super) system_groups: usize,
     groups_ever: u64,
     pub(super) subscriptions: BTreeMap<SubscriptionKey, Box<LiveSubscription>>,
     pub(super) reads: ReadIndex,
@@ -172,6 +176,7 @@ impl SubscriptionTable {
         let group = self.groups.entry(id).or_insert_with(|| {
             let group = Group::new(Arc::clone(&query), Arc::clone(&caller), lane);
             self.agenda.extend(group.phase.due().map(|due| (due, id)));
+            self.system_groups += usize::from(is_system(&query.name));
             group
         });
         group.members.insert(key);
@@ -187,6 +192,7 @@ impl SubscriptionTable {
     /// Removes a group from all indexes. The caller takes care of its members.
     fn remove_group(&mut self, id: GroupId) -> Option<Group> {
         let group = self.groups.remove(&id)?;
+        self.system_groups -= usize::from(is_system(&group.query.name));
         self.reads.remove(id, &group.reads.tables);
         self.lanes.leave(id);
         if let Some(due) = group.phase.due() {
@@ -442,12 +448,6 @@ impl SubscriptionTable {
     }
 }
 
-/// The keys of all subscriptions that a client can have.
-pub(super) fn keys_of(client: ClientId) -> RangeInclusive<SubscriptionKey> {
-    let key = |id| SubscriptionKey { client, id: SubscriptionId(id) };
-    key(u32::MIN)..=key(u32::MAX)
-}
-
 fn locked() -> Arc<LaneKey> {
     Arc::new(LaneKey::Locked)
 }
@@ -458,6 +458,8 @@ impl SubscriptionTable {
     pub(super) fn assert_consistent(&self) {
         let entry = |(id, group): (&GroupId, &Group)| Some((group.phase.due()?, *id));
         assert_eq!(self.agenda, self.groups.iter().filter_map(entry).collect());
+        let of_node = self.groups.values().filter(|group| is_system(&group.query.name)).count();
+        assert_eq!(self.system_groups, of_node);
         for (key, subscription) in &self.subscriptions {
             let group = &self.groups[&subscription.group];
             assert!(group.members.contains(key), "{key:?} is no member of its group");

@@ -92,7 +92,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
@@ -101,7 +101,7 @@ use crate::db::database::Database;
 use crate::function::Functions;
 use crate::kernel::commit::Receipt;
 use crate::kernel::fault::Fault;
-use crate::kernel::invocation::{Caller, Invocation};
+use crate::kernel::invocation::{Caller, Invocation, is_system};
 use crate::supervise::{ChildSpec, Mailbox, Strategy, SupervisorSpec};
 
 use config::ReactivityConfig;
@@ -111,6 +111,7 @@ use messages::ClientCommand;
 use poller::Poller;
 use query_key::{CallerKey, ClientId, QueryKey, SubscriptionKey};
 use shared::ReactorShared;
+pub use shared::SystemStats;
 use tick::QueryExecutor;
 use ticker::Ticker;
 
@@ -124,14 +125,20 @@ pub struct ReactorStats {
     pub subscriptions: usize,
     /// Groups: subscriptions of one group share their runs.
     pub groups: usize,
+    /// What of these belongs to the node's own queries.
+    pub system: SystemStats,
     /// Ticks since the node started.
     pub ticks: u64,
+    /// Ticks among them that ran a query of the application.
+    pub application_ticks: u64,
     /// Runs of queries since the node started.
     pub executions: u64,
-    /// The duration of the last tick, up to its last delivery.
+    /// The duration of the last tick that ran a query of the application, up to its last delivery.
     pub last_tick: Duration,
     /// Of the last tick that answered hints: from the arrival of the oldest of them to the last delivery.
     pub lag: Duration,
+    /// How long ago that tick ended; `None` when there was none.
+    pub lag_age: Option<Duration>,
 }
 
 /// Runs live queries. Cheap to clone; all clones are the same reactor.
@@ -190,10 +197,13 @@ impl Reactor {
             clients: self.shared.clients.len(),
             subscriptions: counters.subscriptions.load(Relaxed),
             groups: counters.groups.load(Relaxed),
+            system: self.shared.system_stats(),
             ticks: counters.ticks.load(Relaxed),
+            application_ticks: counters.application_ticks.load(Relaxed),
             executions: counters.executions.load(Relaxed),
             last_tick: Duration::from_micros(counters.tick_us.load(Relaxed)),
             lag: Duration::from_micros(counters.lag_us.load(Relaxed)),
+            lag_age: counters.lag_at.load().as_deref().map(Instant::elapsed),
         }
     }
 }
@@ -222,7 +232,7 @@ impl Client {
     ) -> Result<(), Fault> {
         let live = self.shared.executor.functions.prepare_live(&invocation)?;
         let key = self.key(id);
-        self.shared.take_place(key)?;
+        self.shared.take_place(key, is_system(&invocation.name))?;
         let query = Arc::new(QueryKey { name: invocation.name, args: live.args, refresh: live.refresh });
         let caller = self.caller_key(invocation.caller);
         self.shared.command(ClientCommand::Subscribe { key, query, caller, kept: version });

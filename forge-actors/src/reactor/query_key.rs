@@ -1,6 +1,7 @@
 //! What makes two subscriptions equal: the query, and as much of the caller as its runs have read.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,12 @@ pub(super) struct BatchId(pub(super) u64);
 pub(super) struct SubscriptionKey {
     pub(super) client: ClientId,
     pub(super) id: SubscriptionId,
+}
+
+/// The keys of all subscriptions that a client can have.
+pub(super) fn keys_of(client: ClientId) -> RangeInclusive<SubscriptionKey> {
+    let key = |id| SubscriptionKey { client, id: SubscriptionId(id) };
+    key(u32::MIN)..=key(u32::MAX)
 }
 
 /// A handler and its arguments. Subscriptions with equal keys may share runs.

@@ -9,10 +9,12 @@
 //! | `counters.subscriptions` | [`Client`](super::Client) and the ticker | not at all |
 //! | other `counters` | the ticker | not at all |
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
+use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
 
 use crate::change::HintHub;
@@ -42,6 +44,18 @@ pub(super) struct ReactorShared {
     clients_ever: AtomicU64,
 }
 
+/// The part of a dashboard in the live queries of a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SystemStats {
+    /// Clients that have no other subscriptions.
+    pub clients: usize,
+    /// Subscriptions to `forge.*`.
+    pub subscriptions: usize,
+    /// Groups of those subscriptions.
+    pub groups: usize,
+}
+
 /// Figures for limits, statistics and metrics.
 #[derive(Default)]
 pub(super) struct ReactorCounters {
@@ -50,16 +64,20 @@ pub(super) struct ReactorCounters {
     pub(super) ticks: AtomicU64,
     /// The tick that was delivered last. Lost ticks have numbers too.
     pub(super) last_tick: AtomicU64,
+    pub(super) application_ticks: AtomicU64,
+    pub(super) system_groups: AtomicUsize,
     pub(super) executions: AtomicU64,
     pub(super) tick_us: AtomicU64,
     pub(super) lag_us: AtomicU64,
+    /// When `lag_us` was measured.
+    pub(super) lag_at: ArcSwapOption<Instant>,
 }
 
 /// What is kept of a client outside of the actors.
 pub(super) struct AttachedClient {
     pub(super) sink: Arc<dyn Sink>,
-    /// The subscriptions that have a place in the limits.
-    places: MergeSlot<BTreeSet<SubscriptionId>>,
+    /// The subscriptions that have a place in the limits, and whether each is one to the node's own queries.
+    places: MergeSlot<BTreeMap<SubscriptionId, bool>>,
     /// The mutations that the client awaits. They are kept here until they are delivered as applied, so that
     /// they are still awaited after a restart of the ticker.
     awaited: MergeSlot<Vec<AwaitedCommit>>,
@@ -100,20 +118,33 @@ impl ReactorShared {
         }
     }
 
+    /// The part of the node's own queries in the statistics. Looks at every client, so it is for readers of
+    /// statistics only.
+    pub(super) fn system_stats(&self) -> SystemStats {
+        let groups = self.counters.system_groups.load(Ordering::Relaxed);
+        let mut stats = SystemStats { groups, ..SystemStats::default() };
+        for client in &self.clients {
+            let (system, all) = client.count_subscriptions();
+            stats.subscriptions += system;
+            stats.clients += usize::from(all > 0 && system == all);
+        }
+        stats
+    }
+
     pub(super) fn client(&self, id: ClientId) -> Option<Arc<AttachedClient>> {
         self.clients.get(&id).map(|client| Arc::clone(&client))
     }
 
     /// Takes a place in the limits for a subscription. A subscription that has a place keeps it.
-    pub(super) fn take_place(&self, key: SubscriptionKey) -> Result<(), Fault> {
+    pub(super) fn take_place(&self, key: SubscriptionKey, system: bool) -> Result<(), Fault> {
         let Some(client) = self.client(key.client) else { return Ok(()) };
         let mut taken = Ok(());
         client.places.put(|places| {
             let places = places.get_or_insert_default();
-            if !places.contains(&key.id) {
+            if !places.contains_key(&key.id) {
                 taken = self.count_subscription(places.len());
                 if taken.is_ok() {
-                    places.insert(key.id);
+                    places.insert(key.id, system);
                 }
             }
         });
@@ -141,7 +172,9 @@ impl ReactorShared {
     pub(super) fn release_place(&self, key: SubscriptionKey) -> bool {
         let Some(client) = self.client(key.client) else { return false };
         let mut released = false;
-        client.places.put(|places| released = places.as_mut().is_some_and(|places| places.remove(&key.id)));
+        client
+            .places
+            .put(|places| released = places.as_mut().is_some_and(|places| places.remove(&key.id).is_some()));
         if released {
             self.counters.subscriptions.fetch_sub(1, Ordering::AcqRel);
         }
@@ -190,6 +223,17 @@ impl ReactorShared {
 }
 
 impl AttachedClient {
+    /// The subscriptions to the node's own queries, and all subscriptions.
+    fn count_subscriptions(&self) -> (usize, usize) {
+        let mut counted = (0, 0);
+        self.places.put(|places| {
+            if let Some(places) = places {
+                counted = (places.values().filter(|system| **system).count(), places.len());
+            }
+        });
+        counted
+    }
+
     /// Adds a mutation that the client awaits.
     pub(super) fn await_commit(&self, commit: AwaitedCommit) {
         self.awaited.put(|awaited| awaited.get_or_insert_default().push(commit));

@@ -32,11 +32,13 @@ impl Subsystem for ReactorSubsystem {
         node.provide(reactor.clone());
         Ok(Some(Part::new(child).stats(move |stats| {
             let live = reactor.stats();
-            stats.subscriptions = Int53::count(live.subscriptions as u64);
-            stats.query_groups = Int53::count(live.groups as u64);
-            stats.ticks = Int53::count(live.ticks);
+            let of_application = |all: usize, system: usize| Int53::count(all.saturating_sub(system) as u64);
+            stats.subscriptions = of_application(live.subscriptions, live.system.subscriptions);
+            stats.query_groups = of_application(live.groups, live.system.groups);
+            stats.ticks = Int53::count(live.application_ticks);
             stats.last_tick_ms = live.last_tick.as_secs_f64() * 1_000.0;
             stats.change_lag_ms = live.lag.as_secs_f64() * 1_000.0;
+            stats.change_lag_age_ms = live.lag_age.map(|age| age.as_secs_f64() * 1_000.0);
         })))
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::change::{Hint, Tail, Topic, TopicKind, TopicSet};
 use crate::db::error::is_stale;
 use crate::db::live_snapshot::{ExportedSnapshot, RewrittenRelation};
+use crate::kernel::invocation::is_system;
 use crate::kernel::time::format_duration;
 use crate::supervise::{Actor, ActorError, Context, Timer};
 
@@ -50,6 +51,8 @@ pub(super) struct TickerState {
     pub(super) batches: HashMap<BatchId, TickTransaction>,
     /// The handler and the duration of the longest run in the tick under way.
     slowest: Option<(Arc<str>, Duration)>,
+    /// True when a query of the application has run in the tick under way.
+    ran_application: bool,
     /// When the log was last warned of a slow tick.
     slow_tick_warned: Option<Instant>,
 }
@@ -94,6 +97,7 @@ impl Actor for Ticker {
             rewritten: Vec::new(),
             batches: HashMap::new(),
             slowest: None,
+            ran_application: false,
             slow_tick_warned: None,
         })
     }
@@ -224,6 +228,7 @@ impl Ticker {
         match finished {
             Ok(runs) => {
                 for run in &runs.report.finished {
+                    state.ran_application |= !is_system(&run.handler);
                     if state.slowest.as_ref().is_none_or(|(_, slowest)| *slowest < run.took) {
                         state.slowest = Some((Arc::clone(&run.handler), run.took));
                     }
@@ -291,6 +296,7 @@ impl Ticker {
     fn lost(&self, cx: &Context<TickerMessage>, state: &mut TickerState, lost: &LostTick) {
         state.tail = None;
         state.slowest = None;
+        state.ran_application = false;
         signals::tick_failed();
         let (fault, failures) = (&lost.fault, state.reactor.failures());
         if fault.source().and_then(|source| source.downcast_ref()).is_some_and(is_stale) {
@@ -325,7 +331,9 @@ impl Ticker {
     fn step(&self, cx: &Context<TickerMessage>, state: &mut TickerState, input: ReactorInput) {
         let effects = state.reactor.step(Instant::now(), input);
         // Before the deliveries, so that a client that gets a result finds it in the statistics.
-        self.shared.counters.groups.store(state.reactor.table.groups.len(), Relaxed);
+        let table = &state.reactor.table;
+        self.shared.counters.groups.store(table.groups.len(), Relaxed);
+        self.shared.counters.system_groups.store(table.system_groups, Relaxed);
         for effect in effects {
             self.carry_out(cx, state, effect);
         }
@@ -381,6 +389,9 @@ impl Ticker {
     ) {
         let counters = &self.shared.counters;
         counters.ticks.fetch_add(1, AcqRel);
+        // Before the deliveries, like the sizes: who gets a result finds its tick in the statistics.
+        let of_application = std::mem::take(&mut state.ran_application);
+        counters.application_ticks.fetch_add(u64::from(of_application), Relaxed);
         self.report_sizes();
         let table = &state.reactor.table;
         signals::lanes(table.lanes.waiting(), table.frozen.len());
@@ -388,9 +399,12 @@ impl Ticker {
         let (took, lag) = (began.elapsed(), hinted.map(|hinted| hinted.elapsed()));
         let slow = took > self.shared.executor.config.tick_budget;
         signals::tick_succeeded(took, lag, slow);
-        counters.tick_us.store(micros(took), Relaxed);
-        if let Some(lag) = lag {
-            counters.lag_us.store(micros(lag), Relaxed);
+        if of_application {
+            counters.tick_us.store(micros(took), Relaxed);
+            if let Some(lag) = lag {
+                counters.lag_us.store(micros(lag), Relaxed);
+                counters.lag_at.store(Some(Arc::new(Instant::now())));
+            }
         }
         let slowest = state.slowest.take();
         if slow && state.slow_tick_warned.is_none_or(|last| last.elapsed() > SLOW_TICK_WARNING_EVERY) {

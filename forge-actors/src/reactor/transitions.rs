@@ -11,8 +11,8 @@ use std::sync::Arc;
 use super::delivery::Tick;
 use super::frozen::FrozenTransition;
 use super::group::{Delivered, GroupPhase};
-use super::groups::{SubscriptionTable, keys_of};
-use super::query_key::{BatchId, ClientId, GroupId, SubscriptionKey};
+use super::groups::SubscriptionTable;
+use super::query_key::{BatchId, ClientId, GroupId, SubscriptionKey, keys_of};
 use super::updates::TickUpdates;
 
 impl SubscriptionTable {

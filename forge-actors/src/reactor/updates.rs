@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::delivery::{Modification, MutationId, QueryResult, Tick};
 use super::group::{Delivered, GroupPhase};
-use super::groups::{SubscriptionTable, keys_of};
-use super::query_key::{ClientId, SubscriptionKey};
+use super::groups::SubscriptionTable;
+use super::query_key::{ClientId, SubscriptionKey, keys_of};
 
 /// What one client is sent.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use super::section::{ConfigSection, Sections};
 use crate::kernel::ids::NodeId;
+use crate::kernel::node::ApplicationInfo;
 
 /// Who a node is.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct NodeProfile {
     pub name: String,
     /// What it does, as the configuration names the roles.
     pub roles: Vec<String>,
+    /// What it serves.
+    pub application: ApplicationInfo,
 }
 
 impl NodeProfile {

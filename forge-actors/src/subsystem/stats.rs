@@ -2,7 +2,8 @@
 
 use crate::kernel::integer::Int53;
 
-/// How busy a node is: gauges of this moment, and counters since its start.
+/// How busy a node is with its application: gauges of this moment, and counters since its start. The traffic
+/// of the dashboard itself is left out: sessions, subscriptions, groups, ticks and calls of `forge.*` alone.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, Default)]
 pub struct NodeStats {
@@ -12,12 +13,14 @@ pub struct NodeStats {
     pub subscriptions: Int53,
     /// Groups of those subscriptions; the subscriptions of one group share their runs.
     pub query_groups: Int53,
-    /// Ticks of the reactor since the node started.
+    /// Ticks of the reactor that ran queries, since the node started.
     pub ticks: Int53,
-    /// Duration of the last tick.
+    /// Duration of the last of them.
     pub last_tick_ms: f64,
     /// Of the last tick that answered hints: time from the oldest of them to the last of its deliveries.
     pub change_lag_ms: f64,
+    /// Milliseconds since that tick; `None` when there was none.
+    pub change_lag_age_ms: Option<f64>,
     /// Calls since the node started.
     pub calls: Int53,
     /// Calls among them that failed by the node's fault: panics, timeouts, internal errors.

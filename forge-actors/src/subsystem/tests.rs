@@ -9,6 +9,7 @@ use super::{
     Subsystem, SubsystemEntry, describe,
 };
 use crate::kernel::ids::NodeId;
+use crate::kernel::node::ApplicationInfo;
 use crate::supervise::StartError;
 
 static SHOP: ActorPath = NODE.child("shop");
@@ -48,7 +49,13 @@ impl Subsystem for Shop {
 }
 
 fn builder(sections: Sections) -> NodeBuilder {
-    NodeBuilder::new(NodeProfile { id: NodeId::new(), name: "n".to_owned(), roles: Vec::new() }, sections)
+    let profile = NodeProfile {
+        id: NodeId::new(),
+        name: "n".to_owned(),
+        roles: Vec::new(),
+        application: ApplicationInfo::default(),
+    };
+    NodeBuilder::new(profile, sections)
 }
 
 #[test]

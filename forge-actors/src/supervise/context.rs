@@ -16,6 +16,7 @@ use super::launch::Launch;
 use super::meter::Meter;
 use super::panic::catch_pinned;
 use super::tree::Tree;
+use super::work::{Work, WorkGuard};
 
 /// Time for the tasks of an actor that ends to reach an await point.
 const TASKS_END_DEADLINE: Duration = Duration::from_secs(1);
@@ -58,6 +59,11 @@ impl<M: Message> Context<M> {
     /// after the messages that wait already.
     pub fn address(&self) -> Address<M> {
         Address::new(Arc::clone(&self.target))
+    }
+
+    /// Shows what the actor works on, until the guard is dropped: for messages whose name says little.
+    pub fn working_on(&self, work: Work) -> WorkGuard<'_> {
+        WorkGuard::new(&self.incarnation.meter, work)
     }
 
     /// Ends the actor normally after this message; the messages that wait are dropped. `reason` goes to the

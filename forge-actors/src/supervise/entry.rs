@@ -184,9 +184,11 @@ impl TreeEntry {
         let meter = self.meter.load();
         let mut lifecycle = self.lifecycle.lock().unwrap_or_else(PoisonError::into_inner);
         let (handled, depth) = meter.handled_and_depth();
-        let current = meter
-            .current()
-            .map(|name| CurrentMessage { name: name.to_owned(), for_ms: Int53::count(meter.current_ms()) });
+        let current = meter.current().map(|name| CurrentMessage {
+            name: name.to_owned(),
+            for_ms: Int53::count(meter.current_ms()),
+            work: meter.work(),
+        });
         let rate = lifecycle.rate.observe(Instant::now(), handled);
         let supervisor = lifecycle.supervisor.as_ref();
         ActorInfo {

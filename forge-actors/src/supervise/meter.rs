@@ -5,8 +5,13 @@
 //! clock, which stands still for one kernel tick (1 to 4 ms): a single short message measures as nothing or
 //! as a tick, and the sum over many messages is right on average.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+
+use super::work::{BegunWork, CurrentWork};
 
 /// Counters of one incarnation. `sent` is written by all senders, everything else by the actor alone.
 #[derive(Debug, Default)]
@@ -18,6 +23,8 @@ pub(super) struct Meter {
     current: AtomicU32,
     /// When the current message began, by the coarse clock.
     since_ns: AtomicU64,
+    /// What the actor works on, where it says so.
+    work: ArcSwapOption<BegunWork>,
     /// Messages that the earlier incarnations handled.
     handled_before: u64,
     /// Busy time of the earlier incarnations.
@@ -109,6 +116,15 @@ impl Meter {
     pub(super) fn current(&self) -> Option<&'static str> {
         let current = self.current.load(Relaxed).checked_sub(1)?;
         self.names.get(current as usize).copied()
+    }
+
+    pub(super) fn set_work(&self, work: Option<BegunWork>) {
+        self.work.store(work.map(Arc::new));
+    }
+
+    /// What the actor works on.
+    pub(super) fn work(&self) -> Option<CurrentWork> {
+        self.work.load().as_deref().map(BegunWork::info)
     }
 
     /// Milliseconds since the current message began.

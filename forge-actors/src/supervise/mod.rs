@@ -67,6 +67,7 @@ mod state;
 mod supervisor;
 mod task;
 mod tree;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -92,3 +93,4 @@ pub use spec::{
     SpecError, Strategy, SupervisorSpec,
 };
 pub use tree::{ActorInfo, ActorState, CurrentMessage, SupervisorInfo, Tree};
+pub use work::{CurrentWork, Work, WorkGuard};

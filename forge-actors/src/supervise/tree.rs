@@ -18,6 +18,7 @@ use super::entry::TreeEntry;
 use super::journal::{Crash, EventKind, Journal};
 use super::spec::Strategy;
 use super::supervisor::SupervisorCommand;
+use super::work::CurrentWork;
 use crate::kernel::integer::Int53;
 use crate::kernel::time::Timestamp;
 
@@ -161,6 +162,8 @@ pub struct CurrentMessage {
     pub name: String,
     /// Milliseconds since its handling began, to the clock's tick (1 to 4 ms).
     pub for_ms: Int53,
+    /// What the actor works on, when it has said so.
+    pub work: Option<CurrentWork>,
 }
 
 /// Strategy and remaining restart budget of a supervisor.

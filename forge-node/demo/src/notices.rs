@@ -2,6 +2,7 @@
 
 use forge::prelude::*;
 
+use super::projects::ProjectId;
 use super::tasks::{Task, TaskId, Title};
 use super::users::{User, UserId};
 
@@ -32,6 +33,7 @@ pub struct NoticeLine {
     pub id: NoticeId,
     /// The task that is yours now.
     pub task: TaskId,
+    pub project: ProjectId,
     pub title: Title,
     pub seen: bool,
     pub created_at: Timestamp,
@@ -55,7 +57,8 @@ pub async fn task_assigned(ctx: &JobContext, task: TaskId, assignee: UserId) -> 
 #[forge::query]
 pub async fn list(ctx: &QueryContext) -> Result<Vec<NoticeLine>> {
     let me: UserId = ctx.auth().user()?;
-    let select = "SELECT notices.id, notices.task, tasks.title, notices.seen, notices.created_at
+    let select =
+        "SELECT notices.id, notices.task, tasks.project, tasks.title, notices.seen, notices.created_at
         FROM notices JOIN tasks ON tasks.id = notices.task
         WHERE recipient = $1 ORDER BY notices.id DESC LIMIT $2";
     Ok(sqlx::query_as(select).bind(me).bind(PAGE).fetch_all(ctx.db()).await?)

@@ -7,8 +7,10 @@ use super::users::{User, UserId};
 
 /// Tasks of a project that are not done.
 const OPEN_MAX: u32 = 500;
-/// Tasks in one answer.
-const PAGE: i64 = 200;
+/// Tasks in one answer, unless the caller asks for more.
+const PAGE: u16 = 200;
+/// Tasks in one answer at most.
+const PAGE_MAX: u16 = 1_000;
 
 forge::id!(pub TaskId);
 
@@ -67,17 +69,7 @@ pub async fn create(
     assignee: Option<UserId>,
 ) -> Result<Task, TaskError> {
     let me: UserId = ctx.auth().user()?;
-    // The lock on the project lets one creation count at a time: two at once could both count 499.
-    let lock = "SELECT projects.id FROM projects JOIN memberships ON project = projects.id AND member = $2
-        WHERE projects.id = $1 FOR UPDATE OF projects";
-    let locked: Option<ProjectId> =
-        sqlx::query_scalar(lock).bind(project).bind(me).fetch_optional(ctx.db()).await?;
-    locked.ok_or(TaskError::ProjectNotFound)?;
-    let count = "SELECT count(*) FROM tasks WHERE project = $1 AND status <> 'done'";
-    let open: i64 = sqlx::query_scalar(count).bind(project).fetch_one(ctx.db()).await?;
-    if open >= i64::from(OPEN_MAX) {
-        return Err(TaskError::LimitReached { max: OPEN_MAX });
-    }
+    require_capacity(ctx, project, me).await?;
     let insert = "INSERT INTO tasks (id, project, title) VALUES ($1, $2, $3) RETURNING *";
     let task: Task =
         sqlx::query_as(insert).bind(TaskId::new()).bind(project).bind(title).fetch_one(ctx.db()).await?;
@@ -87,14 +79,15 @@ pub async fn create(
     }
 }
 
-/// Tasks of a project, newest first; `before` continues after the last one of a page. Of a project that is
-/// not yours there are none.
+/// Tasks of a project, newest first: 200 unless `limit` says otherwise, 1,000 at most; `before` continues
+/// after the last one of a page. Of a project that is not yours there are none.
 #[forge::query]
 pub async fn list(
     ctx: &QueryContext,
     project: ProjectId,
     status: Option<Status>,
     before: Option<TaskId>,
+    limit: Option<u16>,
 ) -> Result<Vec<Task>> {
     let me: UserId = ctx.auth().user()?;
     let select = "SELECT tasks.* FROM tasks JOIN memberships USING (project)
@@ -106,7 +99,7 @@ pub async fn list(
         .bind(me)
         .bind(status)
         .bind(before)
-        .bind(PAGE)
+        .bind(i64::from(limit.unwrap_or(PAGE).min(PAGE_MAX)))
         .fetch_all(ctx.db())
         .await?)
 }
@@ -165,19 +158,66 @@ pub async fn assign(ctx: &MutationContext, id: TaskId, assignee: Option<UserId>)
     }
 }
 
-/// Deletes a task.
+/// Deletes a task; answers what it was, for `restore`.
 #[forge::mutation]
-pub async fn delete(ctx: &MutationContext, id: TaskId) -> Result<(), TaskError> {
+pub async fn delete(ctx: &MutationContext, id: TaskId) -> Result<Task, TaskError> {
     let me: UserId = ctx.auth().user()?;
     let delete = "DELETE FROM tasks USING memberships
-        WHERE tasks.id = $1 AND memberships.project = tasks.project AND member = $2";
-    let deleted = sqlx::query(delete).bind(id).bind(me).execute(ctx.db()).await?;
-    match deleted.rows_affected() {
-        0 => Err(TaskError::NotFound),
-        _ => Ok(()),
+        WHERE tasks.id = $1 AND memberships.project = tasks.project AND member = $2 RETURNING tasks.*";
+    let task: Option<Task> = sqlx::query_as(delete).bind(id).bind(me).fetch_optional(ctx.db()).await?;
+    task.ok_or(TaskError::NotFound)
+}
+
+/// Brings a deleted task back as it was, without its notices. Bringing one back twice changes nothing.
+#[forge::mutation]
+pub async fn restore(
+    ctx: &MutationContext,
+    id: TaskId,
+    project: ProjectId,
+    title: Title,
+    status: Status,
+    assignee: Option<UserId>,
+    created_at: Timestamp,
+) -> Result<Task, TaskError> {
+    let me: UserId = ctx.auth().user()?;
+    require_capacity(ctx, project, me).await?;
+    // Who is no member any more is not the assignee either.
+    let insert = "INSERT INTO tasks (id, project, title, status, assignee, created_at)
+        VALUES ($1, $2, $3, $4, (SELECT member FROM memberships WHERE project = $2 AND member = $5), $6)
+        ON CONFLICT (id) DO NOTHING RETURNING *";
+    let restored: Option<Task> = sqlx::query_as(insert)
+        .bind(id)
+        .bind(project)
+        .bind(title)
+        .bind(status)
+        .bind(assignee)
+        .bind(created_at)
+        .fetch_optional(ctx.db())
+        .await?;
+    match restored {
+        Some(task) => Ok(task),
+        None => Ok(ctx.call(Get { id }).await?),
     }
 }
 
+/// Fails unless `member` may add a task to the project. The lock on the project lets one addition count at a
+/// time: two at once could both count 499.
+async fn require_capacity(
+    ctx: &MutationContext,
+    project: ProjectId,
+    member: UserId,
+) -> Result<(), TaskError> {
+    let lock = "SELECT projects.id FROM projects JOIN memberships ON project = projects.id AND member = $2
+        WHERE projects.id = $1 FOR UPDATE OF projects";
+    let locked: Option<ProjectId> =
+        sqlx::query_scalar(lock).bind(project).bind(member).fetch_optional(ctx.db()).await?;
+    locked.ok_or(TaskError::ProjectNotFound)?;
+    let count = "SELECT count(*) FROM tasks WHERE project = $1 AND status <> 'done'";
+    let open: i64 = sqlx::query_scalar(count).bind(project).fetch_one(ctx.db()).await?;
+    if open >= i64::from(OPEN_MAX) {
+        return Err(TaskError::LimitReached { max: OPEN_MAX });
+    }
+    Ok(())
 #[cfg(test)]
 mod tests {
     use forge::testing::{TestContext, TestResult};
@@ -196,7 +236,7 @@ mod tests {
         let task = ana.call(Create { project, title: title.clone(), assignee: None }).await?;
         assert_eq!((task.title, task.status), (title, Status::Open));
 
-        let list = || List { project, status: None, before: None };
+        let list = || List { project, status: None, before: None, limit: None };
         assert_eq!(ana.call(list()).await?.len(), 1);
         assert_eq!(bob.call(list()).await?.len(), 0);
         let hidden = bob.call(Get { id: task.id }).await;
@@ -228,7 +268,7 @@ mod tests {
         let ana = cx.as_user(person(&cx, "ana").await?.id);
         let project = ana.call(projects::Create { name: "Garden".parse()? }).await?.id;
         let task = ana.call(Create { project, title: title(), assignee: None }).await?;
-        let mut page = ana.watch(List { project, status: Some(Status::Done), before: None })?;
+        let mut page = ana.watch(List { project, status: Some(Status::Done), before: None, limit: None })?;
         assert!(page.next().await?.is_empty());
         ana.call(SetStatus { id: task.id, status: Status::Done }).await?;
         assert_eq!(page.next().await?.len(), 1);

@@ -22,6 +22,10 @@ pub struct Name(String);
 #[forge::validated_type(len = 10..=256, secret)]
 pub struct Password(String);
 
+/// A password that somebody signs in with. Whatever its length: a wrong one is answered as a wrong one.
+#[forge::validated_type(len = 0..=256, secret)]
+pub struct GivenPassword(String);
+
 /// What is kept of a password.
 #[forge::validated_type(len = 1..=512, secret)]
 pub struct PasswordHash(String);
@@ -95,7 +99,11 @@ pub async fn sign_up(
 
 /// Signs in.
 #[forge::action(public)]
-pub async fn sign_in(ctx: &ActionContext, email: Email, password: Password) -> Result<Session, UserError> {
+pub async fn sign_in(
+    ctx: &ActionContext,
+    email: Email,
+    password: GivenPassword,
+) -> Result<Session, UserError> {
     let login = ctx.call(FindLogin { email }).await?;
     // Verified even when there is no such user, so that the time of the response does not show which it was.
     let hash = login.as_ref().map(|login| login.password_hash.as_str());

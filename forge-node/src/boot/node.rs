@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use forge_actors::app::Catalog;
 use forge_actors::app::node::Build;
+use forge_actors::app::{App, Catalog};
 use forge_actors::db::database::Database;
 use forge_actors::gateway::assets::{Assets, Site};
 use forge_actors::gateway::port::Port;
 use forge_actors::kernel::ids::NodeId;
+use forge_actors::kernel::node::ApplicationInfo;
 use forge_actors::kernel::time::{format_duration, secs};
 use forge_actors::supervise::{RootExit, StopTimeout};
 use forge_actors::tree::{NodeOptions, RunningNode};
@@ -47,7 +48,7 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
     let build = Build(build_hash(&catalog).into());
     let security = security::establish(&loaded, dev)?;
     let id = NodeId::new();
-    let Config { node: NodeConfig { name, roles }, mut sections, .. } = loaded.config.clone();
+    let Config { node: NodeConfig { name, roles, environment }, mut sections, .. } = loaded.config.clone();
     sections.set(security::gateway(&loaded, dev));
     sections.set(mesh::config(&loaded));
     let serves = roles.contains(&Role::Gateway);
@@ -63,7 +64,8 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
         profile: NodeProfile {
             id,
             name: name.clone(),
-            roles: roles.iter().map(|role| role.as_str().to_owned()).collect(),
+            roles: effective(&roles).map(|role| role.as_str().to_owned()).collect(),
+            application: application(context.apps, environment, dev),
         },
         sections,
         catalog: Arc::clone(&catalog),
@@ -94,6 +96,22 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
         signal = signals.next() => signal,
     };
     drain(node, signal, signals, &loaded.config).await
+}
+
+/// The roles that do something.
+fn effective(roles: &[Role]) -> impl Iterator<Item = Role> {
+    Role::EFFECTIVE.into_iter().filter(move |role| roles.contains(role))
+}
+
+/// What the node serves, for the dashboard. Of several applications the version is that of the first.
+fn application(apps: &[&App], environment: Option<String>, dev: bool) -> ApplicationInfo {
+    let default = if dev { "development" } else { "production" };
+    let names: Vec<_> = apps.iter().map(|app| app.name).collect();
+    ApplicationInfo {
+        name: names.join(", "),
+        version: apps.first().map(|app| app.version.to_owned()).unwrap_or_default(),
+        environment: environment.unwrap_or_else(|| default.to_owned()),
+    }
 }
 
 /// Warns of models that do not match their tables. The node runs, because most of its functions may work.

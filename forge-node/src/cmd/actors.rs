@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use forge_actors::dashboard::actors::NodeActors;
-use forge_actors::supervise::{ActorInfo, ActorState};
+use forge_actors::supervise::{ActorInfo, ActorState, CurrentMessage};
 use serde_json::json;
 
 use crate::cli::Actors;
@@ -72,12 +72,17 @@ fn row(actors: &[ActorInfo], index: usize, actor: &ActorInfo) -> [String; COLUMN
         format!("{}/{}", actor.mailbox_depth, actor.mailbox_max),
         actor.handled.to_string(),
         format!("{:.1}s", actor.busy_ms.get() as f64 / 1_000.0),
-        actor
-            .current
-            .as_ref()
-            .map_or_else(String::new, |current| format!("{} {}ms", current.name, current.for_ms)),
+        actor.current.as_ref().map_or_else(String::new, current),
         error.chars().take(ERROR_CHARS_MAX).collect(),
     ]
+}
+
+/// The message that is being handled, or the job that it runs, and for how long.
+fn current(message: &CurrentMessage) -> String {
+    match &message.work {
+        Some(work) => format!("{} {} {}ms of {}ms", work.handler, work.id, work.for_ms, work.limit_ms),
+        None => format!("{} {}ms", message.name, message.for_ms),
+    }
 }
 
 /// The actor's own name, after the branches of the drawn tree.

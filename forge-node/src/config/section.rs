@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 /// The longest name of a node: as long as a label of a DNS name.
 const NODE_NAME_BYTES_MAX: usize = 63;
+/// The longest name of an environment, which stands in the head of the dashboard.
+const ENVIRONMENT_CHARS_MAX: usize = 32;
 
 /// The whole file. The subsystems own their sections: [`SUBSYSTEMS`] names them.
 #[derive(Debug, Clone)]
@@ -102,10 +104,14 @@ impl Config {
                 "node.name (`{name}`) is not 1 to {NODE_NAME_BYTES_MAX} of the characters a-z, 0-9, `-`, `.`"
             ));
         }
+        if self.node.environment.as_deref().is_some_and(|name| !is_environment_name(name)) {
+            broken
+                .push(format!("node.environment is not 1 to {ENVIRONMENT_CHARS_MAX} characters of one line"));
+        }
         if self.node.roles.is_empty() {
             broken.push(format!(
                 "node.roles is empty; name at least one of {}",
-                Role::ALL.map(Role::as_str).join(", ")
+                Role::EFFECTIVE.map(Role::as_str).join(", ")
             ));
         }
         broken
@@ -134,11 +140,14 @@ pub struct NodeConfig {
     pub name: Option<String>,
     /// What the node does.
     pub roles: Vec<Role>,
+    /// What the node runs for, as the dashboard shows it. When absent: `development` with `--dev`, otherwise
+    /// `production`.
+    pub environment: Option<String>,
 }
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { name: None, roles: Role::ALL.to_vec() }
+        Self { name: None, roles: Role::EFFECTIVE.to_vec(), environment: None }
     }
 }
 
@@ -147,23 +156,28 @@ fn is_node_name(name: &str) -> bool {
     clean && (1..=NODE_NAME_BYTES_MAX).contains(&name.len())
 }
 
+fn is_environment_name(name: &str) -> bool {
+    let printable = !name.trim().is_empty() && !name.contains(char::is_control);
+    printable && name.chars().count() <= ENVIRONMENT_CHARS_MAX
+}
+
 /// What a node can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Answers HTTP, and runs the functions that are called.
     Gateway,
-    /// Reserved: has no effect.
+    /// Accepted and without effect: functions run where they are called.
     Function,
     /// Runs jobs.
     Worker,
-    /// Reserved: has no effect.
+    /// Accepted and without effect: duties of the cluster belong to elected leaders.
     Scheduler,
 }
 
 impl Role {
-    /// Every role.
-    pub const ALL: [Self; 4] = [Self::Gateway, Self::Function, Self::Worker, Self::Scheduler];
+    /// The roles that do something.
+    pub const EFFECTIVE: [Self; 2] = [Self::Gateway, Self::Worker];
 
     /// The name in configuration and flags.
     pub const fn as_str(self) -> &'static str {

@@ -30,7 +30,7 @@ fn refused(text: &str) -> (String, String) {
 fn nothing_written_means_the_defaults() {
     let config = read("", &Environment::default()).expect("defaults are valid");
     assert_eq!(config.section::<GatewayConfig>().port, 8080);
-    assert_eq!(config.node.roles, Role::ALL);
+    assert_eq!(config.node.roles, Role::EFFECTIVE);
     assert_eq!(config.log.format, LogFormat::Pretty);
     assert_eq!(config.section::<DatabaseConfig>().url, None);
 }

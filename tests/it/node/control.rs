@@ -105,13 +105,17 @@ async fn a_node_says_what_it_is_ready_for_and_forgets_the_dead() {
         [Some("database"), Some("functions"), Some("reactor"), Some("listener")].map(|name| (name, true))
     );
 
-    // One that ended an hour ago, one that came again at the same place, and one that did not.
+    // One that ended an hour ago, one that came back twice, and two that had one name at the same time.
     database
         .execute(
             "insert into forge_nodes (id, name, state, roles, address, version, protocol, started_at, seen_at, ended_at)
-             select gen_random_uuid(), name, 'dead', '{}', address, '0', 1, now() - age, now() - age, now() - age
-             from (values ('old', 'a:1', interval '61 minutes'), ('again', 'a:2', interval '5 minutes'), ('again', 'a:2', interval '4 minutes'),
-                          ('again', 'a:3', interval '3 minutes')) as ended(name, address, age)",
+             select gen_random_uuid(), name, 'dead', '{}', address, '0', 1, now() - started, now() - seen, now() - seen
+             from (values ('old', 'a:1', interval '62 minutes', interval '61 minutes'),
+                          ('again', 'a:2', interval '6 minutes', interval '5 minutes'),
+                          ('again', 'a:2', interval '5 minutes', interval '4 minutes'),
+                          ('again', 'a:3', interval '3 minutes', interval '2 minutes'),
+                          ('shared', 'a:4', interval '9 minutes', interval '2 minutes'),
+                          ('shared', 'a:5', interval '8 minutes', interval '1 minute')) as ended(name, address, started, seen)",
         )
         .await;
     let names = || async {
@@ -123,9 +127,11 @@ async fn a_node_says_what_it_is_ready_for_and_forgets_the_dead() {
             .map(|node| node["name"].as_str().expect("a name").to_owned())
             .collect::<Vec<_>>()
     };
-    assert_eq!(names().await, ["again", "again", "lives"]);
+    assert_eq!(names().await, ["shared", "shared", "again", "lives"]);
     let overview = node.call("forge.overview", json!({}), Some(&probe::admin_token())).await.data();
-    assert_eq!(overview["nodes"].as_array().expect("nodes").len(), 3);
+    assert_eq!(overview["nodes"].as_array().expect("nodes").len(), 4);
+    let ended = overview["ended"].as_array().expect("ended nodes");
+    assert_eq!(ended.len(), 5, "what happened to each process of the last hour");
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ mod links;
 mod mesh;
 mod namespaces;
 mod outage;
+mod overview;
 mod panics;
 mod peers;
 mod poison;

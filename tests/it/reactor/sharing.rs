@@ -3,12 +3,15 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use forge_actors::dashboard::overview::Overview;
+use forge_actors::kernel::invocation::Invocation;
+use forge_actors::reactor::SystemStats;
 use forge_actors::reactor::config::ReactivityConfig;
 use serde_json::json;
 
 use super::consistency::ACCOUNTS;
 use super::queries::{COUNTED, Counted, List, Moods, Rows, Sum, Transfer};
-use super::stage::{PATIENCE, Stage};
+use super::stage::{PATIENCE, Stage, caller};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_equal_subscriptions_are_one_execution_a_change() {
@@ -39,6 +42,43 @@ async fn a_thousand_equal_subscriptions_are_one_execution_a_change() {
         ((stats.clients, stats.subscriptions, stats.groups) == (0, 0, 0)).then_some(())
     })
     .await;
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queries_of_a_dashboard_are_counted_apart() {
+    let stage = Stage::open(ACCOUNTS).await;
+    let mut dashboard = stage.page_of(caller("root", &["admin"]));
+    dashboard.subscribe(1, Overview {});
+    dashboard.until(|page| page.data(1).is_some()).await;
+    let stats = stage.reactor.stats();
+    assert_eq!(stats.system, SystemStats { clients: 1, subscriptions: 1, groups: 1 });
+    assert_eq!((stats.application_ticks, stats.lag_age), (0, None));
+
+    let mut page = stage.page();
+    page.subscribe(1, List {});
+    page.until(|page| page.view.contains_key(&1)).await;
+    let stats = stage.reactor.stats();
+    assert_eq!((stats.clients, stats.subscriptions, stats.groups), (2, 2, 2));
+    assert_eq!(stats.system, SystemStats { clients: 1, subscriptions: 1, groups: 1 });
+    assert_eq!(stats.application_ticks, 1);
+
+    dashboard.subscribe(2, Sum {});
+    let system = stage.reactor.stats().system;
+    assert_eq!((system.clients, system.subscriptions), (0, 1), "a client of both is one of the application");
+    drop(dashboard);
+    forge_tests::until("the groups are freed", PATIENCE, || async {
+        (stage.reactor.stats().system == SystemStats::default()).then_some(())
+    })
+    .await;
+
+    let calls = stage.functions.counts().calls;
+    let own = Invocation::new("forge.overview", "{}", caller("root", &["admin"]));
+    stage.functions.submit(own).await.0.expect("an overview");
+    assert_eq!(stage.functions.counts().calls, calls, "a call of the dashboard is none of the application's");
+    stage.call(List {}).await;
+    assert_eq!(stage.functions.counts().calls, calls + 1);
+    drop(page);
     stage.close().await;
 }
 

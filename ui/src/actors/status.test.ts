@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { ActorState } from "../forge/api";
-import { isStuck, isSystem, mailboxTone, statusOf } from "./status";
+import { doingOf, isStuck, isSystem, mailboxTone, statusOf } from "./status";
 
 const NOW = Date.parse("2026-11-21T12:00:00Z");
 
@@ -9,11 +9,22 @@ function word(state: ActorState): string {
 }
 
 test("a message that runs too long makes an actor stuck", () => {
-  const row = { state: { is: "running" as const }, current: { name: "Claim", forMs: 10_001 } };
+  const row = { state: { is: "running" as const }, current: { name: "Claim", forMs: 10_001, work: null } };
   expect(isStuck(row)).toBe(true);
   expect(statusOf(row, NOW).word).toBe("stuck");
-  expect(isStuck({ ...row, current: { name: "Claim", forMs: 10_000 } })).toBe(false);
+  expect(isStuck({ ...row, current: { name: "Claim", forMs: 10_000, work: null } })).toBe(false);
   expect(isStuck({ ...row, state: { is: "stopping" } })).toBe(false);
+});
+
+test("a worker is stuck when its job outlasts the job's own time limit", () => {
+  const row = (forMs: number, limitMs: number) => {
+    const work = { handler: "mail.send", id: "0192", forMs, limitMs };
+    return { state: { is: "running" as const }, current: { name: "Run", forMs: 3_600_000, work } };
+  };
+  expect(isStuck(row(900_000, 3_600_000))).toBe(false);
+  expect(isStuck(row(7_001, 5_000))).toBe(true);
+  expect(isStuck(row(6_900, 5_000))).toBe(false);
+  expect(doingOf(row(7_001, 5_000).current)).toEqual({ name: "mail.send", id: "0192", forMs: 7_001, limitMs: 5_000 });
 });
 
 test("a pending restart shows its time", () => {

@@ -1,16 +1,27 @@
 // The appearance of the state of an actor.
 
-import type { ActorRow } from "../forge/api";
+import type { ActorRow, ShownMessage } from "../forge/api";
 import { span } from "../parts/format";
 import type { Status } from "../parts/status";
 
-/** An actor that handles one message for longer than this is shown as stuck. */
+/** An actor that handles one message for longer than this is shown as stuck, unless it works on what has a time limit of its own. */
 export const STUCK_MS = 10_000;
+/** Work that is cut at its limit ends a moment later. */
+const CUT_MS = 2_000;
 
 type Stateful = Pick<ActorRow, "state" | "current">;
 
+/** Whether the actor takes longer than it may: a worker longer than the time limit of its job, any other actor longer than `STUCK_MS`. */
 export function isStuck(row: Stateful): boolean {
-  return row.state.is === "running" && row.current !== null && row.current.forMs > STUCK_MS;
+  if (row.state.is !== "running" || row.current === null) return false;
+  const { work, forMs } = row.current;
+  return work === null ? forMs > STUCK_MS : work.forMs > work.limitMs + CUT_MS;
+}
+
+/** What the actor does, and for how long: the handler of a job, or the message. */
+export function doingOf(current: ShownMessage): { readonly name: string; readonly id: string | null; readonly forMs: number; readonly limitMs: number | null } {
+  const { work, name, forMs } = current;
+  return work === null ? { name, id: null, forMs, limitMs: null } : { name: work.handler, id: work.id, forMs: work.forMs, limitMs: work.limitMs };
 }
 
 /** The appearance of an actor's state at `nowMs`, by the clock of the node that reported the row. */

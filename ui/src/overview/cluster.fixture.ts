@@ -1,6 +1,6 @@
 // A healthy cluster, of which each test changes a part.
 
-import type { EndedTerm, LeaderInfo, NodeId, NodeStatus, ClusterOverview, NodeStats } from "../forge/api";
+import type { EndedTerm, LeaderInfo, NodeId, NodeInfo, NodeStatus, ClusterOverview, NodeStats } from "../forge/api";
 
 export const AT = "2026-11-21T12:00:00Z";
 export const NOW = Date.parse(AT);
@@ -14,6 +14,7 @@ export const STATS: NodeStats = {
   ticks: 100,
   lastTickMs: 1,
   changeLagMs: 3,
+  changeLagAgeMs: 200,
   calls: 1_000,
   errors: 0,
   inFlight: 1,
@@ -24,13 +25,20 @@ export const STATS: NodeStats = {
 };
 
 export function node(name: string, change: Partial<NodeStatus> = {}): NodeStatus {
-  const life = { state: "active", startedAt: AT, seenAt: AT, here: false, stats: STATS } as const;
+  const life = { state: "active", startedAt: AT, seenAt: AT, endedAt: null, lost: false, here: false, stats: STATS, statsAgeMs: 0 } as const;
   return { ...life, id: name as NodeId, name, roles: ["gateway"], version: "0.1.0", address: null, peers: [], ...change };
 }
 
 export function overview(change: Partial<ClusterOverview> = {}): ClusterOverview {
   const jobs = { pending: 0, running: 0, retry: 0, failed: 0 };
-  return { at: AT, nodes: [node("node-1"), node("node-2")], jobs, crashes24h: 0, events: [], ...change };
+  const application = { name: "taskboard", version: "0.1.0", environment: "development" };
+  return { at: AT, application, nodes: [node("node-1"), node("node-2")], ended: [], jobs, crashes24h: 0, events: [], ...change };
+}
+
+/** A process that ended and whose name came back, or not. */
+export function endedNode(name: string, change: Partial<NodeInfo> = {}): NodeInfo {
+  const times = { startedAt: "2026-11-21T10:00:00Z", seenAt: "2026-11-21T11:30:00Z", endedAt: "2026-11-21T11:30:00Z" };
+  return { ...times, id: `${name}-before` as NodeId, name, state: "dead", roles: [], address: null, meshAddress: null, version: "0.1.0", protocol: 1, lost: false, ...change };
 }
 
 export function leader(change: Partial<LeaderInfo> = {}): LeaderInfo {

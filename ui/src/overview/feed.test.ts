@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { ActorEvent, NodeId } from "../forge/api";
-import { node, overview } from "./cluster.fixture";
+import { endedNode, node, overview } from "./cluster.fixture";
 import { feedOf } from "./feed";
 
 const NODE = "node-1" as NodeId;
@@ -15,6 +15,22 @@ test("events of nodes and of actors are one feed, newest first", () => {
   const lines = feedOf(cluster, null);
   expect(lines.map((line) => `${line.node} ${line.kind}`)).toEqual(["node-1 joined", "node-2 left", "node-1 crashed", "node-2 joined"]);
   expect(feedOf(cluster, NODE)).toHaveLength(2);
+});
+
+test("a name that came back leaves what happened to its former process", () => {
+  const lost = endedNode("node-2", { lost: true, endedAt: "2026-11-21T11:30:10Z" });
+  const lines = feedOf(overview({ nodes: [node("node-2")], ended: [lost] }), null);
+  expect(lines.map((line) => `${line.node} ${line.kind} ${line.text}`.trim())).toEqual([
+    "node-2 joined",
+    "node-2-before lost no heartbeat for 10 s",
+    "node-2-before joined",
+  ]);
+});
+
+test("a node that is listed and has ended is one node", () => {
+  const dead = node("node-2", { state: "dead", endedAt: "2026-11-21T11:30:00Z" });
+  const same = endedNode("node-2", { id: dead.id });
+  expect(feedOf(overview({ nodes: [dead], ended: [same] }), null)).toHaveLength(2);
 });
 
 test("actors that start together are one line with the path of their common supervisor", () => {

@@ -1,9 +1,10 @@
-// The feed of the overview: events of actors, and nodes that joined and left.
+// The feed of the overview: events of actors, and nodes that started, stopped and were lost.
 
-import type { ActorEvent, ClusterOverview, NodeId, NodeStatus } from "../forge/api";
+import type { ActorEvent, ClusterOverview, NodeId, NodeInfo, NodeStatus } from "../forge/api";
 import type { EventKind } from "../parts/events";
+import { span } from "../parts/format";
 
-/** An event of an actor, or of a node. Nodes report the events of their actors; `joined` and `left` come from the times of the node itself. */
+/** An event of an actor, or of a node. Nodes report the events of their actors; those of a node come from its own times. */
 export type FeedEvent = Omit<ActorEvent, "kind"> & { readonly kind: EventKind };
 
 /** One line of the feed: an event, or the newest of several equal events of one node. */
@@ -19,9 +20,11 @@ const GROUPED: ReadonlySet<EventKind> = new Set(["started", "stopped"]);
 const SESSIONS = "/sessions/";
 
 /** The lines of one node (`of`), or of all nodes (null), newest first. */
-export function feedOf({ nodes, events }: ClusterOverview, of: NodeId | null): readonly FeedLine[] {
+export function feedOf({ nodes, ended, events }: ClusterOverview, of: NodeId | null): readonly FeedLine[] {
   const shown = events.filter((event) => !(GROUPED.has(event.kind) && event.path.includes(SESSIONS)));
-  const all = [...shown, ...nodes.flatMap(eventsOf)].filter((event) => of === null || event.node === of);
+  // A node that came back under its name is in `ended` only, as far as its former process goes.
+  const known = new Map<NodeId, Lived>([...ended, ...nodes].map((node) => [node.id, node]));
+  const all = [...shown, ...[...known.values()].flatMap(eventsOf)].filter((event) => of === null || event.node === of);
   all.sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
   const lines: FeedLine[] = [];
   for (const event of all) {
@@ -32,9 +35,15 @@ export function feedOf({ nodes, events }: ClusterOverview, of: NodeId | null): r
   return lines.slice(0, LINES_MAX);
 }
 
-function eventsOf({ id, state, startedAt, seenAt }: NodeStatus): FeedEvent[] {
-  const joined = { at: startedAt, node: id, path: "", kind: "joined", text: "" } as const;
-  return state === "dead" ? [{ ...joined, at: seenAt, kind: "left" }, joined] : [joined];
+/** When a node started, and how it ended. */
+type Lived = Pick<NodeStatus & NodeInfo, "id" | "state" | "startedAt" | "seenAt" | "endedAt" | "lost">;
+
+function eventsOf({ id, state, startedAt, seenAt, endedAt, lost }: Lived): FeedEvent[] {
+  const joined: FeedEvent = { at: startedAt, node: id, path: "", kind: "joined", text: "" };
+  if (state !== "dead") return [joined];
+  const at = endedAt ?? seenAt;
+  const left = { ...joined, at, kind: "left" } as const;
+  return [lost ? { ...left, kind: "lost", text: `no heartbeat for ${span(Date.parse(at) - Date.parse(seenAt))}` } : left, joined];
 }
 
 function together(newest: FeedLine, event: FeedEvent): boolean {

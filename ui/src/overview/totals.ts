@@ -16,7 +16,7 @@ const POOLS = ["read", "write", "locks", "control"] as const;
 const SUMS = ["sessions", "subscriptions", "queryGroups", "ticks", "calls", "errors", "inFlight"] as const;
 const MAXIMA = ["lastTickMs", "changeLagMs"] as const;
 
-/** Adds the counts of all nodes, and takes the times of the slowest node. A node that does not report is left out. */
+/** Adds the counts of all nodes, and takes the times of the slowest node, with the age of its lag. A node that does not report is left out. */
 export function totalsOf(nodes: readonly NodeStatus[]): Totals {
   const stats = nodes.flatMap((node) => (node.stats === null ? [] : [node.stats]));
   const sums = entriesOf(SUMS, (name) => stats.reduce((sum, one) => sum + one[name], 0));
@@ -24,7 +24,8 @@ export function totalsOf(nodes: readonly NodeStatus[]): Totals {
   const databaseAway = nodes.filter((node) => node.stats?.databaseUp === false).map((node) => node.name);
   const usages = stats.flatMap((one) => (one.database === null ? [] : [one.database]));
   const pools = usages.length === 0 ? [] : POOLS.map((name) => ({ name, ...sumOf(usages.map((usage) => usage[name])) }));
-  return { ...sums, ...maxima, reporting: stats.length, databaseAway, pools };
+  const slowest = stats.find((one) => one.changeLagMs === maxima.changeLagMs);
+  return { ...sums, ...maxima, changeLagAgeMs: slowest?.changeLagAgeMs ?? null, reporting: stats.length, databaseAway, pools };
 }
 
 function sumOf(pools: readonly PoolUsage[]): PoolUsage {

@@ -4,8 +4,8 @@ import type { ActorEvent, ActorEventKind } from "../forge/api";
 import type { IconName } from "./icons";
 import type { Tone } from "./status";
 
-/** What happened to an actor, or to a node (`joined`, `left`). */
-export type EventKind = ActorEventKind | "joined" | "left";
+/** What happened to an actor, or to a node (`joined`, `left`, `lost`). */
+export type EventKind = ActorEventKind | "joined" | "left" | "lost";
 
 export type EventStyle = { readonly icon: IconName; readonly tone: Tone; readonly word: string };
 
@@ -18,7 +18,8 @@ const STYLES: Readonly<Record<EventKind, EventStyle>> = {
   escalated: { icon: "alert", tone: "bad", word: "failed to its supervisor" },
   gaveUp: { icon: "alert", tone: "bad", word: "gave up" },
   joined: { icon: "join", tone: "ok", word: "node started" },
-  left: { icon: "leave", tone: "warn", word: "node last seen" },
+  left: { icon: "leave", tone: "dim", word: "node stopped" },
+  lost: { icon: "alert", tone: "bad", word: "node lost" },
 };
 
 export function styleOf(kind: EventKind): EventStyle {

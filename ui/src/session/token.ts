@@ -1,4 +1,4 @@
-// The token of this tab, in the session storage of the browser: closing the tab removes it.
+// The token of the dashboard, in the local storage of the browser: all tabs share one sign-in, which lasts until the token expires.
 
 const KEY = "forge.token";
 
@@ -6,15 +6,23 @@ const KEY = "forge.token";
 export type Bearer = { readonly subject: string; readonly roles: readonly string[]; readonly expiresAtMs: number };
 
 export function stored(): string | null {
-  return sessionStorage.getItem(KEY);
+  return localStorage.getItem(KEY);
 }
 
 export function store(token: string): void {
-  sessionStorage.setItem(KEY, token);
+  localStorage.setItem(KEY, token);
 }
 
 export function removeStored(): void {
-  sessionStorage.removeItem(KEY);
+  localStorage.removeItem(KEY);
+}
+
+/** Calls `changed` when another tab stores or removes the token. */
+export function onStoredElsewhere(changed: () => void): void {
+  // The key is null when a tab clears the whole storage.
+  addEventListener("storage", ({ key }) => {
+    if (key === KEY || key === null) changed();
+  });
 }
 
 /** Reads the claims of a JSON Web Token; null when `token` is not one. */

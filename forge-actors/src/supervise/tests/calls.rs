@@ -4,7 +4,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::supervise::meter::Meter;
-use crate::supervise::{ActorCallError, ActorState, CastError, StopTimeout};
+use crate::supervise::{ActorCallError, ActorState, CastError, StopTimeout, Work, WorkGuard};
 
 async fn one() -> (Root, Steps, Address<PuppetMessage>) {
     let (child, address) = puppet("a");
@@ -195,4 +195,19 @@ fn senders_that_race_never_see_a_full_mailbox() {
     let began = meter.begin(0);
     meter.end(began);
     assert!(meter.reserve(1));
+}
+
+#[test]
+fn work_is_shown_for_as_long_as_it_lasts() {
+    let meter = Meter::default();
+    assert_eq!(meter.work(), None);
+    let work = Work { handler: "mail.send".into(), id: "job 7".to_owned(), limit: secs(5) };
+    let guard = WorkGuard::new(&meter, work);
+    let shown = meter.work().expect("it is shown");
+    assert_eq!(
+        (shown.handler.as_str(), shown.id.as_str(), shown.limit_ms.get()),
+        ("mail.send", "job 7", 5_000)
+    );
+    drop(guard);
+    assert_eq!(meter.work(), None);
 }
