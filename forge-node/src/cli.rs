@@ -101,6 +101,8 @@ pub enum Verb {
     Doctor,
     /// Print the CREATE statements of the models.
     Schema,
+    /// List the functions with kind, access and limits.
+    Functions(Functions),
     /// Write the TypeScript, JSON Schema and OpenAPI of the functions.
     Generate(Generate),
     /// Print completions for a shell.
@@ -128,7 +130,7 @@ pub struct Start {
     /// The database [default: that of the configuration, or an embedded one in .forge/pg].
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
-    /// Development mode: loopback only, a generated secret, a token in the banner.
+    /// Development mode: loopback only, a generated secret, a link into the dashboard, causes in answers.
     #[arg(long)]
     pub dev: bool,
     /// Build the application with optimisations, when `start` builds it.
@@ -152,6 +154,14 @@ impl Start {
         .filter_map(|(flag, key, value)| Some(Flag { flag, key, value: value? }))
         .collect()
     }
+}
+
+/// `functions`.
+#[derive(Debug, Clone, Args)]
+pub struct Functions {
+    /// The node's own functions (`forge.*`) instead of the application's.
+    #[arg(long)]
+    pub system: bool,
 }
 
 /// `migrate`.

@@ -11,8 +11,8 @@ use crate::boot::signal::interruptible;
 use crate::boot::watchdog;
 use crate::cli::{Application, Completions, Developer, DeveloperVerb, Global, Verb};
 use crate::cmd::{
-    actors, call, cluster, completions, dashboard, delegate, doctor, generate, jobs, migrate, new, schema,
-    start,
+    actors, call, cluster, completions, dashboard, delegate, doctor, functions, generate, jobs, migrate, new,
+    schema, start,
 };
 use crate::terminal::context::CommandContext;
 use crate::terminal::output;
@@ -88,7 +88,7 @@ fn parsed(mut command: Command) -> Result<(ArgMatches, Command), ExitCode> {
 fn delegate_to_application(verb: &Verb, context: CommandContext<'_>) -> Option<Report> {
     let release = match verb {
         Verb::Start(start) => start.release,
-        Verb::Migrate(_) | Verb::Schema | Verb::Generate(_) | Verb::Doctor => false,
+        Verb::Migrate(_) | Verb::Schema | Verb::Functions(_) | Verb::Generate(_) | Verb::Doctor => false,
         // These send requests to a running node, or need no handlers.
         Verb::Call(_)
         | Verb::Actors(_)
@@ -124,6 +124,7 @@ fn run_verb(verb: &Verb, command: Command, context: CommandContext<'_>) -> Resul
             Ok(())
         }
         Verb::Schema => schema::run(context),
+        Verb::Functions(args) => functions::run(args, context),
         Verb::Generate(args) => generate::run(args, context),
         Verb::Dashboard(args) => dashboard::run(args, context),
         Verb::Start(args) => concurrently(start::run(args, context)),

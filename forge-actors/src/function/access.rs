@@ -1,15 +1,18 @@
-//! Who may call a handler from outside the node.
+//! Who may call a handler from outside the node, and what callers of an unknown one are answered.
 
 use crate::app::handler::{Access, Meta};
+use crate::app::{Catalog, KindName};
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::invocation::Invocation;
+use crate::kernel::invocation::{Invocation, is_system};
+use crate::kernel::similar::nearest;
+use crate::kernel::wire::reveals_causes;
 
 /// Characters of an unknown name that an answer repeats, so that a long name does not make a long answer.
 const SHOWN_CHARS_MAX: usize = 100;
 
 /// Checks that the caller of `invocation` may call the handler from outside. An internal handler is answered
 /// for like one that does not exist, under the name that the caller used.
-pub(super) fn authorize(meta: &Meta, invocation: &Invocation) -> Result<(), Fault> {
+pub(super) fn authorize(catalog: &Catalog, meta: &Meta, invocation: &Invocation) -> Result<(), Fault> {
     let identity = || {
         invocation
             .caller
@@ -24,12 +27,51 @@ pub(super) fn authorize(meta: &Meta, invocation: &Invocation) -> Result<(), Faul
         Access::Role(role) => {
             Err(Fault::new(Code::PermissionDenied, format!("this function needs the role `{role}`")))
         }
-        Access::Internal => Err(unknown_function(&invocation.name)),
+        Access::Internal => Err(unknown_function(catalog, &invocation.name)),
     }
 }
 
-/// `NOT_FOUND`: no handler has this wire name, or only one that is internal.
-pub(super) fn unknown_function(name: &str) -> Fault {
+/// `NOT_FOUND`: no handler has this wire name, or only one that is internal. In development the answer says
+/// which of the two, and which name was probably meant.
+pub(super) fn unknown_function(catalog: &Catalog, name: &str) -> Fault {
     let shown: String = name.chars().take(SHOWN_CHARS_MAX).collect();
-    Fault::new(Code::NotFound, format!("there is no function `{shown}`"))
+    let fault = Fault::new(Code::NotFound, format!("there is no function `{shown}`"));
+    if reveals_causes() { fault.with_help(advice(catalog, &shown)) } else { fault }
+}
+
+/// What the caller of an unknown function can do.
+fn advice(catalog: &Catalog, name: &str) -> String {
+    let Some(known) = catalog.get(name) else {
+        let callable = catalog.iter().filter(|(callable, known)| {
+            known.meta.access != Access::Internal && is_system(callable) == is_system(name)
+        });
+        return match nearest(name, callable.map(|(callable, _)| callable)) {
+            Some(near) => format!("did you mean `{near}`? `forge-node functions` lists all"),
+            None => "`forge-node functions` lists all".to_owned(),
+        };
+    };
+    match known.meta.kind() {
+        KindName::Job => format!("`{name}` is a job: a handler dispatches it with `ctx.dispatch(..)`"),
+        KindName::Query | KindName::Mutation | KindName::Action => {
+            format!("`{name}` is internal: other handlers call it with `ctx.call(..)`")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_answered_with_what_helps() {
+        let catalog = Catalog::build().expect("the node's own handlers");
+        let check = |name: &str, expected: &str| {
+            let said = advice(&catalog, name);
+            assert!(said.starts_with(expected), "{name}: {said}");
+        };
+        check("forge.overveiw", "did you mean `forge.overview`?");
+        check("forge.report", "`forge.report` is internal: other handlers call it");
+        check("invoices.pay", "`forge-node functions` lists all");
+        assert_eq!(unknown_function(&catalog, "x").help(), None, "only developers get it");
+    }
 }

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use futures::FutureExt;
 use tracing::Instrument;
 
-use super::access::unknown_function;
 use super::call::{check_size, deadline_of, panic_fault, timeout_fault};
 use super::canonical::canonical_args;
 use super::inflight::InFlightCall;
@@ -68,7 +67,7 @@ pub(super) fn prepare(
 /// Runs the query on `db` until its own time limit or the deadline of the invocation.
 pub(super) async fn run(shared: &FunctionShared, invocation: Invocation, db: Db) -> LiveRun {
     let Some(registration) = shared.find(&invocation.name) else {
-        return LiveRun { answer: Err(unknown_function(&invocation.name)), observed: Observed::Nothing };
+        return LiveRun { answer: Err(shared.unknown(&invocation.name)), observed: Observed::Nothing };
     };
     let began = Instant::now();
     let deadline = deadline_of(&registration.meta, &invocation, began);

@@ -69,7 +69,7 @@ use crate::leader::{Term, expiry};
 use crate::subsystem::ActorPath;
 use crate::supervise::{ChildSpec, Strategy, SupervisorSpec, Tree};
 
-use access::{authorize, unknown_function};
+use access::authorize;
 use admission::Admission;
 pub use attempt::AttemptResult;
 use calls::Calls;
@@ -228,8 +228,8 @@ impl Functions {
     /// Finds the handler, and checks that the caller may call it from outside.
     fn accessible(&self, invocation: &Invocation) -> Result<&'static Registration, Fault> {
         let registration =
-            self.shared.find(&invocation.name).ok_or_else(|| unknown_function(&invocation.name))?;
-        authorize(&registration.meta, invocation)?;
+            self.shared.find(&invocation.name).ok_or_else(|| self.shared.unknown(&invocation.name))?;
+        authorize(&self.shared.catalog, &registration.meta, invocation)?;
         Ok(registration)
     }
 }
@@ -244,7 +244,7 @@ impl Invoke for WeakInvoker {
         Box::pin(async move {
             let shared = shared.ok_or_else(|| Fault::new(Code::Unavailable, "the node is stopping"))?;
             let registration =
-                shared.find(&invocation.name).ok_or_else(|| unknown_function(&invocation.name))?;
+                shared.find(&invocation.name).ok_or_else(|| shared.unknown(&invocation.name))?;
             call::admit_and_run(&shared, registration, invocation, depth).await.0
         })
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use super::access::unknown_function;
 use super::admission::Admission;
 use super::config::FunctionConfig;
 use super::idempotency::KeyTurns;
@@ -17,6 +18,7 @@ use crate::app::context::Services;
 use crate::app::{Catalog, Registration};
 use crate::change::HintHub;
 use crate::db::database::Database;
+use crate::kernel::fault::Fault;
 use crate::supervise::Tree;
 
 /// State of one node's function subsystem. The fields without a comment are set once and only read.
@@ -51,6 +53,11 @@ pub(super) struct FunctionShared {
 impl FunctionShared {
     pub(super) fn find(&self, name: &str) -> Option<&'static Registration> {
         self.catalog.get(name)
+    }
+
+    /// The fault of a call that names no handler.
+    pub(super) fn unknown(&self, name: &str) -> Fault {
+        unknown_function(&self.catalog, name)
     }
 
     /// Waits until the drain cancels running calls.

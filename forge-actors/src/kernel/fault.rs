@@ -152,6 +152,7 @@ struct FaultParts {
     details: Option<serde_json::Value>,
     retry_after: Option<Duration>,
     snooze: Option<Duration>,
+    help: Option<Cow<'static, str>>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -164,6 +165,7 @@ impl Fault {
             details: None,
             retry_after: None,
             snooze: None,
+            help: None,
             source: None,
         }))
     }
@@ -212,6 +214,17 @@ impl Fault {
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
+    }
+
+    /// Adds what helps, for developers: only answers in development carry the text.
+    pub fn with_help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
+        self.0.help = Some(help.into());
+        self
+    }
+
+    /// What helps, where the place that made the fault has said so.
+    pub fn help(&self) -> Option<&str> {
+        self.0.help.as_deref()
     }
 
     /// The fault's code.

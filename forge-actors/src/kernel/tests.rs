@@ -7,6 +7,7 @@ use super::backoff::Backoff;
 use super::error_chain::{error_causes, error_chain, root_cause};
 use super::fault::{Code, Fault, FieldError};
 use super::integer::{Int53, Int64};
+use super::remedy::remedy;
 use super::time::{format_duration, parse_duration};
 use super::trace::TraceContext;
 
@@ -161,5 +162,27 @@ mod merge_slot {
         assert_eq!(slot.take().now_or_never(), None);
         slot.put(|value| *value = Some(7));
         assert_eq!(slot.take().await, 7);
+    }
+}
+
+#[test]
+fn answers_carry_the_cause_and_what_helps_in_development_only() {
+    let json = |fault: &Fault, development: bool| {
+        serde_json::to_value(fault.wire_in(development, "t1")).expect("an object")
+    };
+    let fault = Fault::internal(std::io::Error::other("no space left"));
+    let answer = json(&fault, false);
+    assert!(answer.get("cause").is_none() && answer.get("help").is_none(), "{answer}");
+    let answer = json(&fault, true);
+    assert_eq!(answer["cause"], "no space left");
+    assert!(answer["help"].as_str().is_some_and(|help| help.contains("trace id")), "{answer}");
+    let said = Fault::new(Code::NotFound, "there is no function `x`").with_help("did you mean `y`?");
+    assert_eq!(json(&said, true)["help"], "did you mean `y`?");
+}
+
+#[test]
+fn every_code_of_the_system_has_a_remedy() {
+    for code in Code::ALL {
+        assert!(remedy(&Fault::new(*code, "x")).is_some(), "{code}");
     }
 }

@@ -1,7 +1,11 @@
-//! The two outputs of a fault: the part that a client reads, and the cause that only the log gets.
+//! The two outputs of a fault: the part that a client reads, and the cause that only the log gets. In
+//! development the client, who is the developer, gets the cause as well, and what helps.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::sync::LazyLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
 
@@ -10,10 +14,25 @@ use super::fault::{Code, Fault};
 use super::limits::CAUSE_BYTES_MAX;
 use super::log_sampler::LogSampler;
 use super::printable::escape;
+use super::remedy::remedy;
 
 static SERVER_TROUBLE: LazyLock<LogSampler> = LazyLock::new(LogSampler::new);
 
-/// The object under `error` in every answer: code, sentence and details of a fault, never its cause.
+/// Whether this process runs in development. Set once, at boot; process-wide, because so is the mode.
+static DEVELOPMENT: AtomicBool = AtomicBool::new(false);
+
+/// From now on, answers carry the causes of faults, and what helps against them.
+pub fn reveal_causes() {
+    DEVELOPMENT.store(true, Relaxed);
+}
+
+/// True when answers carry the causes of faults.
+pub fn reveals_causes() -> bool {
+    DEVELOPMENT.load(Relaxed)
+}
+
+/// The object under `error` in every answer: code, sentence and details of a fault. Its cause is part of it
+/// in development only.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WireFault<'a> {
@@ -23,11 +42,20 @@ pub struct WireFault<'a> {
     trace_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<Cow<'a, str>>,
 }
 
 impl Fault {
     /// The part that the client reads. With the trace id an operator finds the cause in the log.
     pub fn wire<'a>(&'a self, trace_id: &'a str) -> WireFault<'a> {
+        self.wire_in(reveals_causes(), trace_id)
+    }
+
+    /// The part that the client reads, in development or not.
+    pub(super) fn wire_in<'a>(&'a self, development: bool, trace_id: &'a str) -> WireFault<'a> {
         WireFault {
             code: self.code().name(),
             message: self.message(),
@@ -36,6 +64,8 @@ impl Fault {
             retry_after_ms: self
                 .retry_delay()
                 .map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
+            cause: development.then(|| self.causes()).filter(|cause| !cause.is_empty()),
+            help: if development { remedy(self) } else { None },
         }
     }
 

@@ -3,18 +3,23 @@
 use std::time::Duration;
 
 use forge_actors::app::{Catalog, KindName};
+use forge_actors::kernel::invocation::is_system;
+use forge_actors::subsystem::NodeProfile;
 use forge_actors::tree::RunningNode;
 use serde::Serialize;
 
 use crate::boot::security;
 use crate::boot::storage::StorageFacts;
-use crate::config::section::{Config, Role};
+use crate::config::section::Role;
 use crate::terminal::context::{CommandContext, Palette};
 use crate::terminal::output;
 use crate::terminal::text::Text;
 
-/// The prefix of the names of Forge's own handlers, which the banner does not count.
-const OWN_PREFIX: &str = "forge.";
+/// Columns of a terminal that the banner fits into, as far as no single word is longer; the code of a link
+/// is.
+const COLUMNS: usize = 80;
+/// Columns of the labels, and of what continues a value on the next line.
+const LABEL: usize = 11;
 
 /// The facts of a started node.
 #[derive(Debug, Clone, Serialize)]
@@ -24,6 +29,8 @@ pub struct Banner {
     node: String,
     roles: Vec<Role>,
     applications: Vec<&'static str>,
+    application_version: String,
+    environment: String,
     url: Option<String>,
     database: String,
     embedded: bool,
@@ -32,40 +39,33 @@ pub struct Banner {
     actions: usize,
     jobs: usize,
     migrations_applied: usize,
-    token: Option<String>,
     dashboard: Option<String>,
-}
-
-/// The credentials that a node in development mode prints.
-pub struct DeveloperCredentials {
-    /// A token with the role `admin`.
-    pub token: Option<String>,
-    /// The code of a one-time link into the dashboard.
-    pub dashboard_code: Option<String>,
+    /// True when the link signs in, once.
+    dashboard_signs_in: bool,
 }
 
 impl Banner {
-    /// Collects the facts about a node that has started. The database is not asked: its answer may be late,
-    /// and a banner is no reason to end a node.
+    /// Collects the facts about a node that has started. `dashboard_code` is the code of a one-time link, in
+    /// development only. The database is not asked: its answer may be late, and a banner is no reason to end
+    /// a node.
     pub fn of(
-        config: &Config,
-        name: &str,
+        roles: Vec<Role>,
+        profile: &NodeProfile,
         node: &RunningNode,
         storage: &StorageFacts,
-        credentials: DeveloperCredentials,
+        dashboard_code: Option<&str>,
         context: CommandContext<'_>,
     ) -> Self {
         let url = node.address().map(|address| format!("http://{address}"));
-        let dashboard = url
-            .as_deref()
-            .zip(credentials.dashboard_code.as_deref())
-            .map(|(url, code)| security::dashboard_link(url, code));
+        let dashboard = url.as_deref().map(|url| security::dashboard_link(url, dashboard_code));
         let count = |kind| count(node.functions().catalog(), kind);
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            node: name.to_owned(),
-            roles: config.node.roles.clone(),
+            node: profile.name.clone(),
+            roles,
             applications: context.apps.iter().map(|app| app.name).collect(),
+            application_version: profile.application.version.clone(),
+            environment: profile.application.environment.clone(),
             url,
             database: storage.description.clone(),
             embedded: storage.embedded,
@@ -74,8 +74,8 @@ impl Banner {
             actions: count(KindName::Action),
             jobs: count(KindName::Job),
             migrations_applied: storage.migrations,
-            token: credentials.token,
             dashboard,
+            dashboard_signs_in: dashboard_code.is_some(),
         }
     }
 
@@ -91,55 +91,118 @@ impl Banner {
     }
 
     fn render(&self, took: Duration, palette: Palette) -> Text {
-        let roles: Vec<_> = self.roles.iter().map(|role| role.as_str()).collect();
-        let address = self.url.as_deref().unwrap_or("no HTTP: the node's roles do not include gateway");
-        let node = format!(" {}  {}  roles {}", self.version, self.node, roles.join(","));
-        let mut lines: Vec<Text> = vec![
-            [palette.green("Forge"), node.into()].into_iter().collect(),
-            format!("app        {address}  {}", self.applications.join(", ")).into(),
-        ];
+        let application =
+            format!("{} {} ({})", self.applications.join(", "), self.application_version, self.environment);
+        let title = format!(" {}  {application}", self.version);
+        let mut lines: Vec<Text> = vec![[palette.green("Forge"), title.into()].into_iter().collect()];
+        match &self.url {
+            Some(url) => lines.push(labelled("app", url)),
+            None => lines.push(labelled("app", "no HTTP: the roles of the node do not include gateway")),
+        }
         if let Some(dashboard) = &self.dashboard {
-            let line = format!("dashboard  {dashboard}   ");
-            lines.push([line.into(), palette.dim("(opens once, within 10 min)")].into_iter().collect());
+            let note = match self.dashboard_signs_in {
+                true => "(opens once, within 10 min)",
+                false => "(sign in: forge-node dashboard)",
+            };
+            lines.extend(noted("dashboard", dashboard, note, |note| palette.dim(note)));
         }
-        lines.push(format!("database   {}", self.database).into());
         if self.embedded {
-            lines.push(["           ".into(), palette.yellow("not for production")].into_iter().collect());
+            let note = "(data is kept; not for production)";
+            lines.extend(noted("database", &self.database, note, |note| palette.yellow(note)));
+        } else {
+            lines.push(labelled("database", &self.database));
         }
+        let roles: Vec<_> = self.roles.iter().map(|role| role.as_str()).collect();
+        lines.push(labelled("node", &format!("{}: {}", self.node, roles.join(", "))));
         if self.jobs == 0 && self.roles.contains(&Role::Worker) {
-            lines.push("idle       worker: the application has no jobs".into());
+            lines.push(labelled("idle", "worker: the application has no jobs"));
         }
-        if let (Some(token), Some(url)) = (&self.token, &self.url) {
-            let limits = palette.dim("(role admin, for a day; development only)");
-            lines.push([format!("token      {token}   ").into(), limits].into_iter().collect());
-            let call = format!("curl -s {url}/rpc/forge.actors -H 'authorization: Bearer {token}'");
-            lines.push(format!("try        {call}").into());
-        }
-        let functions = [
+        let note = "(forge-node functions)";
+        lines.extend(noted("functions", &self.functions(), note, |note| palette.dim(note)));
+        let applied = plural(self.migrations_applied, "migration", "migrations");
+        lines.push(format!("ready in {:.1} s, {applied} applied", took.as_secs_f64()).into());
+        lines.into_iter().flat_map(|line| ["  ".into(), line, "\n".into()]).collect()
+    }
+
+    /// "6 queries, 9 mutations, 1 job".
+    fn functions(&self) -> String {
+        let kinds = [
             (self.queries, "query", "queries"),
             (self.mutations, "mutation", "mutations"),
             (self.actions, "action", "actions"),
             (self.jobs, "job", "jobs"),
         ];
-        let functions: Vec<_> = functions
-            .iter()
-            .filter(|(count, ..)| *count > 0)
-            .map(|(count, one, many)| plural(*count, one, many))
-            .collect();
-        let applied = plural(self.migrations_applied, "migration", "migrations");
-        let (seconds, functions) = (took.as_secs_f64(), functions.join(", "));
-        lines.push(format!("ready in {seconds:.1} s - {functions}, {applied} applied").into());
-        lines.into_iter().flat_map(|line| ["  ".into(), line, "\n".into()]).collect()
+        let counted = kinds.iter().filter(|(count, ..)| *count > 0);
+        let counted: Vec<_> = counted.map(|(count, one, many)| plural(*count, one, many)).collect();
+        if counted.is_empty() { "none".to_owned() } else { counted.join(", ") }
+    }
+}
+
+/// The line of one fact.
+fn labelled(label: &str, value: &str) -> Text {
+    format!("{label:<LABEL$}{value}").into()
+}
+
+/// The lines of one fact and a note on it. A note that does not fit behind the value goes below it.
+fn noted(label: &str, value: &str, note: &str, colour: impl Fn(&str) -> Text) -> Vec<Text> {
+    // Two columns are the margin of every line.
+    let fits = 2 + LABEL + value.chars().count() + 2 + note.chars().count() <= COLUMNS;
+    let first = labelled(label, value);
+    match fits {
+        true => vec![[first, "  ".into(), colour(note)].into_iter().collect()],
+        false => vec![first, [labelled("", ""), colour(note)].into_iter().collect()],
     }
 }
 
 fn count(catalog: &Catalog, kind: KindName) -> usize {
-    catalog
-        .iter()
-        .filter(|(name, registration)| registration.meta.kind() == kind && !name.starts_with(OWN_PREFIX))
-        .count()
+    catalog.iter().filter(|(name, registration)| registration.meta.kind() == kind && !is_system(name)).count()
 }
 
 fn plural(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn banner() -> Banner {
+        Banner {
+            version: "0.1.0",
+            node: "node-7f3a".to_owned(),
+            roles: vec![Role::Gateway, Role::Worker],
+            applications: vec!["taskboard"],
+            application_version: "0.3.0".to_owned(),
+            environment: "development".to_owned(),
+            url: Some("http://127.0.0.1:18080".to_owned()),
+            database: "private PostgreSQL 15.18 in .forge/pg".to_owned(),
+            embedded: true,
+            queries: 7,
+            mutations: 12,
+            actions: 2,
+            jobs: 1,
+            migrations_applied: 14,
+            dashboard: Some("http://127.0.0.1:18080/_dashboard/?code=ABCD2345EFGH6789JKMNPQRSTV".to_owned()),
+            dashboard_signs_in: true,
+        }
+    }
+
+    #[test]
+    fn the_banner_fits_eighty_columns_but_for_the_code_of_its_link() {
+        let text = banner().render(Duration::from_millis(900), Palette::PLAIN);
+        for line in text.as_str().lines().filter(|line| !line.contains("?code=")) {
+            assert!(line.chars().count() <= COLUMNS, "{} columns: {line}", line.chars().count());
+        }
+        for word in ["taskboard 0.3.0 (development)", "/_dashboard/?code=", "opens once", "gateway, worker"] {
+            assert!(text.as_str().contains(word), "`{word}` is missing:\n{}", text.as_str());
+        }
+    }
+
+    #[test]
+    fn outside_of_development_the_banner_says_how_to_sign_in() {
+        let dashboard = Some("http://127.0.0.1:18080/_dashboard/".to_owned());
+        let text = Banner { dashboard, dashboard_signs_in: false, ..banner() }
+            .render(Duration::from_millis(900), Palette::PLAIN);
+        assert!(text.as_str().contains("/_dashboard/  (sign in: forge-node dashboard)"), "{}", text.as_str());
+    }
 }

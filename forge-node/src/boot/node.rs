@@ -12,13 +12,14 @@ use forge_actors::gateway::port::Port;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::node::ApplicationInfo;
 use forge_actors::kernel::time::{format_duration, secs};
+use forge_actors::kernel::wire::reveal_causes;
 use forge_actors::supervise::{RootExit, StopTimeout};
 use forge_actors::tree::{NodeOptions, RunningNode};
 use forge_ts::problem::Refused;
 use forge_ts::{Audience, Contract, build_hash};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use crate::boot::banner::{Banner, DeveloperCredentials};
+use crate::boot::banner::Banner;
 use crate::boot::signal::{self, StopSignals};
 use crate::boot::storage::{Storage, StorageFacts};
 use crate::boot::{drift, mesh, pages, security};
@@ -43,6 +44,9 @@ const SECONDS_BUCKETS: [f64; 12] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.
 pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Result<(), Report> {
     let began = Instant::now();
     let mut signals = StopSignals::take()?;
+    if dev {
+        reveal_causes();
+    }
     let catalog = Arc::new(Catalog::build()?);
     let contract = contract_of(&catalog);
     let build = Build(build_hash(&catalog).into());
@@ -60,13 +64,14 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
         signal = signals.next() => return Err(interrupted_start(signal)),
     };
     let (database_children, facts) = storage.into_children();
+    let profile = NodeProfile {
+        id,
+        name: name.clone(),
+        roles: effective(&roles).map(|role| role.as_str().to_owned()).collect(),
+        application: application(context.apps, environment, dev),
+    };
     let options = NodeOptions {
-        profile: NodeProfile {
-            id,
-            name: name.clone(),
-            roles: effective(&roles).map(|role| role.as_str().to_owned()).collect(),
-            application: application(context.apps, environment, dev),
-        },
+        profile: profile.clone(),
         sections,
         catalog: Arc::clone(&catalog),
         database: facts.database.clone(),
@@ -86,9 +91,8 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
     };
     warn_of_drift(&facts.database).await;
     if !context.global.quiet {
-        let credentials =
-            DeveloperCredentials { token: security.ready_token, dashboard_code: security.dashboard_code };
-        let banner = Banner::of(&loaded.config, &name, &node, &facts, credentials, context);
+        let code = security.dashboard_code.as_deref();
+        let banner = Banner::of(effective(&roles).collect(), &profile, &node, &facts, code, context);
         banner.print(began.elapsed(), context);
     }
     let signal = tokio::select! {

@@ -6,7 +6,7 @@ use forge_actors::app::token::{SECRET_BYTES_MIN, Tokens};
 use forge_actors::cluster::ClusterKey;
 use forge_actors::gateway::config::GatewayConfig;
 use forge_actors::kernel::secret::SecretText;
-use forge_actors::kernel::time::{days, minutes};
+use forge_actors::kernel::time::minutes;
 
 use crate::boot::secret;
 use crate::boot::weak_secret::weakness;
@@ -15,10 +15,8 @@ use crate::config::load::Loaded;
 use crate::terminal::report::{Exit, Report};
 use forge_actors::cluster::config::ClusterConfig;
 
-/// Subject of the token in the banner: an id that no application generates.
+/// Subject of the token that a link into the dashboard is exchanged for: an id that no application generates.
 pub const DEVELOPER: &str = "00000000-0000-7000-8000-000000000000";
-/// Lifetime of the token in the banner.
-const BANNER_TOKEN_TTL: Duration = days(1);
 
 /// Makes a secret for this shell.
 pub const MAKE_SECRET: &str = "export FORGE_AUTH__SECRET=$(openssl rand -hex 32)";
@@ -38,8 +36,6 @@ pub struct Security {
     pub tokens: Tokens,
     /// Authenticates the nodes of the cluster to each other.
     pub cluster_key: ClusterKey,
-    /// A token with the role `admin`, in development only.
-    pub ready_token: Option<String>,
     /// The code of a one-time link into the dashboard, in development only.
     pub dashboard_code: Option<String>,
 }
@@ -64,7 +60,7 @@ pub fn establish(loaded: &Loaded, dev: bool) -> Result<Security, Report> {
             "development mode listens on the loopback only",
         )
         .tried(format!("{}   (from {})", gateway.host, loaded.origin("gateway.host")))
-        .cause("its token is printed, and everyone who reads the log could use it")
+        .cause("its answers carry causes, and everyone who reads the log could use the link that it prints")
         .help("leave --dev out and set auth.secret, or listen on 127.0.0.1"));
     }
     let tokens = Tokens::new(secret.expose().as_bytes(), auth.rules()).map_err(|error| {
@@ -79,13 +75,10 @@ pub fn establish(loaded: &Loaded, dev: bool) -> Result<Security, Report> {
             refuse_weak("cluster.secret", secret, MAKE_CLUSTER_SECRET, loaded)?;
         }
     }
-    let token = dev.then(|| tokens.issue(DEVELOPER, &["admin"], None, BANNER_TOKEN_TTL)).transpose();
-    let ready_token =
-        token.map_err(|error| Report::new(Exit::Bug, "token", "no token can be signed").cause(error))?;
     let dashboard_code = dev.then(|| dashboard_code(&tokens)).transpose()?;
     let cluster_key =
         cluster_secret.as_ref().map_or_else(|| ClusterKey::derived_from(&secret), ClusterKey::new);
-    Ok(Security { tokens, cluster_key, ready_token, dashboard_code })
+    Ok(Security { tokens, cluster_key, dashboard_code })
 }
 
 /// A code that opens the dashboard once, as an administrator.
@@ -94,9 +87,10 @@ pub fn dashboard_code(tokens: &Tokens) -> Result<String, Report> {
     code.map_err(|error| Report::new(Exit::Bug, "token", "no link can be signed").cause(error))
 }
 
-/// The link that carries a code to the dashboard of the node at `url`.
-pub fn dashboard_link(url: &str, code: &str) -> String {
-    format!("{}/_dashboard/?code={code}", url.trim_end_matches('/'))
+/// The link into the dashboard of the node at `url`; with a code, one that signs in.
+pub fn dashboard_link(url: &str, code: Option<&str>) -> String {
+    let query = code.map(|code| format!("?code={code}")).unwrap_or_default();
+    format!("{}/_dashboard/{query}", url.trim_end_matches('/'))
 }
 
 /// The gateway's configuration. Development listens on the loopback only, so everyone may read `/metrics` and

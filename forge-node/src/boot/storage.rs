@@ -1,6 +1,6 @@
 //! The database of a command: the configured one, or the embedded one of the folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,10 +136,9 @@ impl Storage {
         let Self { database, node, sets, embedded, tried } = self;
         let is_embedded = embedded.is_some();
         let description = match &embedded {
-            Some(embedded) => format!(
-                "embedded PostgreSQL {}, {}   (data is kept; stop with Ctrl-C)",
-                embedded.version, embedded.data
-            ),
+            Some(embedded) => {
+                format!("private PostgreSQL {} in {}", embedded.version, from_here(&embedded.data))
+            }
             None => tried.split_whitespace().next().unwrap_or_default().to_owned(),
         };
         let migrations = sets.iter().map(|set| set.migrations().len()).sum();
@@ -149,6 +148,12 @@ impl Storage {
         let facts = StorageFacts { database, embedded: is_embedded, description, tried, migrations };
         (children, facts)
     }
+}
+
+/// A path as seen from the folder of the process, when it is below that.
+fn from_here(path: &str) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    Path::new(path).strip_prefix(&here).unwrap_or(Path::new(path)).display().to_string()
 }
 
 fn postgres_child(embedded: EmbeddedServer) -> ChildSpec {

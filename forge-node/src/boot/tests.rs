@@ -95,8 +95,8 @@ fn without_a_secret_only_development_starts() {
     assert_eq!(refused("[auth]\nsecret = \"short\"", &[], true), "short-secret");
     assert_eq!(refused("", &[("gateway.host", "0.0.0.0")], true), "dev-not-loopback");
     let ready = security::establish(&loaded(folder.path(), "", &[]), true).expect("development");
-    let token = ready.ready_token.expect("a token");
-    assert!(ready.tokens.verify(&token).expect("its own token").has_role("admin"));
+    let code = ready.dashboard_code.expect("a code");
+    assert_eq!(ready.tokens.verify_link(&code).expect("its own code").roles, ["admin"]);
     let weak = "[auth]\nsecret = \"0123456789abcdef0123456789abcdef\"";
     assert_eq!(refused(weak, &[], false), "weak-secret");
     assert!(security::establish(&loaded(folder.path(), weak, &[]), true).is_ok(), "enough for the loopback");
@@ -104,7 +104,7 @@ fn without_a_secret_only_development_starts() {
     assert_eq!(refused(&mesh, &[], false), "weak-secret");
     let own = format!("{STRONG}\n[gateway]\nhost = \"0.0.0.0\"");
     let ready = security::establish(&loaded(folder.path(), &own, &[]), false).expect("a secret of one's own");
-    assert!(ready.ready_token.is_none(), "a token is printed in development only");
+    assert!(ready.dashboard_code.is_none(), "a link that signs in is printed in development only");
 }
 
 /// A copy of the list of all keys has its example secrets, which are public.

@@ -184,11 +184,14 @@ impl Client {
         let mut report = Report::new(exit, text("code"), text("message")).tried(self.url.as_str());
         let details = error.get("details").filter(|details| !details.is_null()).map(Value::to_string);
         let trace = error.get("traceId").and_then(Value::as_str).map(|trace| format!("trace {trace}"));
-        let causes: Vec<_> = details.into_iter().chain(trace).collect();
+        let cause = error.get("cause").and_then(Value::as_str).map(str::to_owned);
+        let causes: Vec<_> = cause.into_iter().chain(details).chain(trace).collect();
         if !causes.is_empty() {
             report = report.cause(causes.join(", "));
         }
-        match help {
+        // A node in development says what helps; for a missing token this command line has a shorter way.
+        let said = error.get("help").and_then(Value::as_str);
+        match help.or(said) {
             Some(help) => report.help(help),
             None => report,
         }

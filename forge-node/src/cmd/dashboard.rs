@@ -15,7 +15,7 @@ pub fn run(args: &Dashboard, context: CommandContext<'_>) -> Result<(), Report> 
     let url = args.url.clone().unwrap_or_else(|| default_url(&loaded));
     check_url(&url)?;
     let code = security::dashboard_code(&configured_tokens(&loaded)?)?;
-    let link = security::dashboard_link(&url, &code);
+    let link = security::dashboard_link(&url, Some(&code));
     if context.global.json {
         let ttl_ms = DASHBOARD_LINK_TTL.as_millis() as u64;
         output::data(Text::json(&serde_json::json!({ "url": link, "expiresInMs": ttl_ms })));

@@ -9,6 +9,7 @@ pub mod completions;
 pub mod dashboard;
 pub mod delegate;
 pub mod doctor;
+pub mod functions;
 pub mod generate;
 pub mod jobs;
 pub mod migrate;

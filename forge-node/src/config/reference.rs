@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use forge_actors::kernel::similar::nearest;
+
 use super::section::{NODE_SECTIONS, sections};
 
 /// Every key with its default, or an example where the default is "absent"; the comments are the
@@ -99,31 +101,4 @@ fn section_names() -> impl Iterator<Item = &'static str> {
         KEYS.keys().filter_map(|key| key.split_once('.')).map(|(section, _)| section).collect();
     names.dedup();
     names.into_iter()
-}
-
-/// The candidate with the fewest edits, when they are few enough for a typing error.
-fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let close = candidates.map(|candidate| (edits(word, candidate), candidate)).min()?;
-    (close.0 <= 1 + word.len() / 4).then_some(close.1)
-}
-
-/// The Levenshtein distance; swapping two neighbours counts as one edit.
-fn edits(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            rows[i][j] = match (i, j) {
-                (0, _) => j,
-                (_, 0) => i,
-                _ => {
-                    let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-                    let one = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-                    let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-                    if swapped { one.min(rows[i - 2][j - 2] + 1) } else { one }
-                }
-            };
-        }
-    }
-    rows[a.len()][b.len()]
 }

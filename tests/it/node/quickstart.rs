@@ -12,9 +12,10 @@ async fn a_first_start_serves_the_demo_and_a_second_one_finds_its_data() {
     let folder = tempfile::tempdir().expect("make a directory");
     let mut node = start_in(folder.path()).await;
     let banner = node.process().stdout().text();
-    for word in ["http://127.0.0.1:", "gateway", ".forge/pg", "token"] {
+    for word in ["http://127.0.0.1:", "gateway, worker", ".forge/pg", "/_dashboard/?code=", "(development)"] {
         assert!(banner.contains(word), "the banner lacks `{word}`:\n{banner}");
     }
+    answers_say_what_helps(&node).await;
 
     let ana = json!({ "email": "ana@example.com", "name": "Ana", "password": "correct horse battery" });
     assert!(node.call("users.sign_up", ana, None).await.data()["token"].is_string());
@@ -35,6 +36,17 @@ async fn a_first_start_serves_the_demo_and_a_second_one_finds_its_data() {
     let token = sign_in(&node).await;
     assert_eq!(list(&node, &project, &token).await, json!([task]));
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+/// In development an answer carries the cause of its fault, and what helps.
+async fn answers_say_what_helps(node: &Node) {
+    let help = async |function: &str| {
+        let reply = node.call(function, json!({}), None).await;
+        reply.json()["error"]["help"].as_str().unwrap_or_default().to_owned()
+    };
+    assert!(help("tasks.lsit").await.starts_with("did you mean `tasks.list`?"));
+    assert!(help("notices.task_assigned").await.contains("is a job: a handler dispatches it"));
+    assert!(help("tasks.list").await.contains("authorization: Bearer"));
 }
 
 async fn start_in(folder: &Path) -> Node {

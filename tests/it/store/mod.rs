@@ -5,6 +5,7 @@
 mod change;
 pub(crate) mod cluster;
 mod embedded;
+mod errors;
 mod job;
 mod leader;
 mod live_snapshot;
