@@ -6,6 +6,7 @@
 
 mod book;
 mod circles;
+mod claims;
 mod imports;
 mod metrics;
 mod names;

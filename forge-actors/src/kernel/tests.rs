@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::backoff::Backoff;
 use super::error_chain::{error_causes, error_chain, root_cause};
 use super::fault::{Code, Fault, FieldError};
+use super::ids::NodeId;
 use super::integer::{Int53, Int64};
 use super::remedy::remedy;
 use super::time::{format_duration, parse_duration};
@@ -185,4 +186,12 @@ fn every_code_of_the_system_has_a_remedy() {
     for code in Code::ALL {
         assert!(remedy(&Fault::new(*code, "x")).is_some(), "{code}");
     }
+}
+
+#[test]
+fn ids_are_ordered_by_time() {
+    let ids: Vec<String> = (0..3).map(|_| NodeId::new().to_string()).collect();
+    assert!(ids.is_sorted(), "{ids:?}");
+    let versions = ids.iter().map(|id| uuid::Uuid::parse_str(id).map(|id| id.get_version_num()));
+    assert!(versions.flatten().eq([7, 7, 7]), "{ids:?}");
 }

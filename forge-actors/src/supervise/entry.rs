@@ -214,3 +214,23 @@ impl TreeEntry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_taken_over_a_whole_window() {
+        let began = Instant::now();
+        let after = |ms: u64| began + Duration::from_millis(ms);
+        let mut rate = MessageRate::default();
+        assert_eq!(rate.observe(began, 100), 0.0, "one reading is no rate");
+        assert_eq!(rate.observe(after(400), 500), 0.0, "the window is not over");
+        assert_eq!(rate.observe(after(2_000), 700), 300.0);
+        assert_eq!(
+            rate.observe(after(2_100), 900),
+            300.0,
+            "the last window's rate stays until the next one ends"
+        );
+    }
+}

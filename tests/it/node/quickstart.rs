@@ -50,7 +50,7 @@ async fn answers_say_what_helps(node: &Node) {
 }
 
 async fn start_in(folder: &Path) -> Node {
-    Node::builder(Binary::Forge).directory(folder).arguments(["--roles", "gateway,worker"]).start().await
+    Node::builder(Binary::Forge).directory(folder).start().await
 }
 
 async fn sign_in(node: &Node) -> String {
