@@ -35,6 +35,7 @@ pub mod password;
 pub mod row;
 pub mod schema;
 pub mod secret;
+pub mod sign_in_link;
 pub mod token;
 pub mod validated;
 pub mod wire_type;

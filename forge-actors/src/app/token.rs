@@ -7,6 +7,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
+use super::sign_in_link::{LinkKey, SignInLink, accepted_until};
 use crate::kernel::diagnose::{Diagnose, FailureKind};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Identity;
@@ -34,7 +35,7 @@ pub struct Tokens {
 struct Keys {
     encoding: EncodingKey,
     decoding: DecodingKey,
-    links: (EncodingKey, DecodingKey),
+    links: LinkKey,
     validation: Validation,
     rules: TokenRules,
 }
@@ -77,24 +78,6 @@ struct Claims {
     tenant: Option<String>,
 }
 
-crate::id! {
-    /// Names a one-time link.
-    pub LinkId,
-}
-
-/// The claims of a one-time link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignInLink {
-    /// Id of the link.
-    pub jti: LinkId,
-    /// When the link expires, in seconds since 1970.
-    pub exp: i64,
-    /// The subject of the token that the link is exchanged for.
-    pub sub: String,
-    /// The roles of that token.
-    pub roles: Vec<String>,
-}
-
 impl Tokens {
     /// Makes the keys of a secret.
     ///
@@ -120,8 +103,8 @@ impl Tokens {
             None => validation.validate_aud = false,
         }
         let encoding = EncodingKey::from_secret(secret);
-        let links = link_keys(&encoding);
-        let keys = Keys { encoding, decoding: DecodingKey::from_secret(secret), links, validation, rules };
+        let decoding = DecodingKey::from_secret(secret);
+        let keys = Keys { encoding, decoding, links: LinkKey::derived_from(secret), validation, rules };
         Ok(Self { keys: Arc::new(keys) })
     }
 
@@ -151,19 +134,14 @@ impl Tokens {
             .map_err(Fault::internal)
     }
 
-    /// Signs the code of a one-time link for `subject`, to be exchanged within `ttl` for a token with
-    /// `roles`. The caller of [`verify_link`](Self::verify_link) stores the ids of used links until
+    /// Makes the code of a one-time link, to be exchanged within `ttl` for the token of an administrator. The
+    /// caller of [`verify_link`](Self::verify_link) stores the ids of used links until
     /// [`link_accepted_until`](Self::link_accepted_until) at the least.
-    pub fn issue_link(&self, subject: impl ToString, roles: &[&str], ttl: Duration) -> Result<String, Fault> {
-        let expires_at = chrono::Utc::now().timestamp().saturating_add_unsigned(ttl.as_secs());
-        let link = SignInLink {
-            jti: LinkId::new(),
-            exp: expires_at,
-            sub: subject.to_string(),
-            roles: roles.iter().map(ToString::to_string).collect(),
-        };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &link, &self.keys.links.0)
-            .map_err(Fault::internal)
+    ///
+    /// # Errors
+    /// `INTERNAL` when the machine has no randomness.
+    pub fn issue_link(&self, ttl: Duration) -> Result<String, Fault> {
+        self.keys.links.issue(ttl)
     }
 
     /// Verifies the code of a one-time link. Whether the link was used before is checked by the caller.
@@ -171,25 +149,12 @@ impl Tokens {
     /// # Errors
     /// `UNAUTHENTICATED` when the code is forged or expired.
     pub fn verify_link(&self, code: &str) -> Result<SignInLink, Fault> {
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.validate_aud = false;
-        validation.leeway = self.keys.rules.leeway.as_secs();
-        let invalid = |reason: String| {
-            let message = "the link is not valid, or has expired; `forge-node dashboard` prints another";
-            Fault::new(Code::Unauthenticated, message).because(reason)
-        };
-        let verified = jsonwebtoken::decode::<SignInLink>(code, &self.keys.links.1, &validation)
-            .map_err(|error| invalid(error.to_string()))?;
-        if let Some(reason) = refused_extension(&verified.header) {
-            return Err(invalid(reason));
-        }
-        Ok(verified.claims)
+        self.keys.links.verify(code, self.keys.rules.leeway)
     }
 
-    /// The last second, since 1970, in which [`verify_link`](Self::verify_link) accepts this link: its expiry
-    /// and the leeway for differing clocks.
+    /// The last second, since 1970, in which [`verify_link`](Self::verify_link) accepts this link.
     pub fn link_accepted_until(&self, link: &SignInLink) -> i64 {
-        link.exp.saturating_add_unsigned(self.keys.rules.leeway.as_secs())
+        accepted_until(link, self.keys.rules.leeway)
     }
 
     /// Verifies a token. The response to the client says only whether the token expired; the log has the
@@ -220,14 +185,6 @@ impl Tokens {
         }
         Ok(Identity { subject: typed.sub, roles: typed.roles, tenant: typed.tenant, claims })
     }
-}
-
-/// Links have a key of their own, so that the code of a link is not a token: a code stands in the address
-/// bar, and may be used for nothing but the exchange.
-fn link_keys(encoding: &EncodingKey) -> (EncodingKey, DecodingKey) {
-    let derived = jsonwebtoken::crypto::sign(b"forge sign-in link", encoding, Algorithm::HS256);
-    let derived = derived.expect("signing with a secret cannot fail");
-    (EncodingKey::from_secret(derived.as_bytes()), DecodingKey::from_secret(derived.as_bytes()))
 }
 
 /// Why the header of a signature that is right is refused all the same. `crit` names extensions that a reader

@@ -60,6 +60,10 @@ fn of_code(code: Code) -> Option<&'static str> {
         Code::Timeout => {
             "make the slowest statement faster, or raise `timeout` in the attribute of the handler"
         }
+        Code::VersionMismatch => {
+            "build the page and the node from the same version: `forge-node generate` writes the client"
+        }
+        Code::AlreadyDone => "the call is committed: read what it did; use a new key for another call",
         Code::App(_) => return None,
     })
 }

@@ -218,6 +218,8 @@ async fn require_capacity(
         return Err(TaskError::LimitReached { max: OPEN_MAX });
     }
     Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use forge::testing::{TestContext, TestResult};

@@ -15,9 +15,6 @@ use crate::config::load::Loaded;
 use crate::terminal::report::{Exit, Report};
 use forge_actors::cluster::config::ClusterConfig;
 
-/// Subject of the token that a link into the dashboard is exchanged for: an id that no application generates.
-pub const DEVELOPER: &str = "00000000-0000-7000-8000-000000000000";
-
 /// Makes a secret for this shell.
 pub const MAKE_SECRET: &str = "export FORGE_AUTH__SECRET=$(openssl rand -hex 32)";
 /// Makes a secret of the mesh, which all nodes must have.
@@ -83,7 +80,7 @@ pub fn establish(loaded: &Loaded, dev: bool) -> Result<Security, Report> {
 
 /// A code that opens the dashboard once, as an administrator.
 pub fn dashboard_code(tokens: &Tokens) -> Result<String, Report> {
-    let code = tokens.issue_link(DEVELOPER, &["admin"], DASHBOARD_LINK_TTL);
+    let code = tokens.issue_link(DASHBOARD_LINK_TTL);
     code.map_err(|error| Report::new(Exit::Bug, "token", "no link can be signed").cause(error))
 }
 
