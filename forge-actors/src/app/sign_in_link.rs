@@ -37,9 +37,9 @@ pub struct SignInLink {
 }
 
 /// Signs and verifies the codes of links.
-pub(super) struct LinkKey(hmac::Key);
+pub(super) struct SignInKey(hmac::Key);
 
-impl LinkKey {
+impl SignInKey {
     /// Derives the key from the secret of the tokens. Links have a key of their own, so that no part of a
     /// token is the signature of a code.
     pub(super) fn derived_from(secret: &[u8]) -> Self {
@@ -108,8 +108,8 @@ fn number_of(code: &str) -> Option<u128> {
 mod tests {
     use super::*;
 
-    fn key() -> LinkKey {
-        LinkKey::derived_from(b"an example secret of 32 bytes or more")
+    fn key() -> SignInKey {
+        SignInKey::derived_from(b"an example secret of 32 bytes or more")
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
             let forged = String::from_utf8(digits).expect("digits");
             assert!(key().verify(&forged, minute).is_err(), "{code} and {forged}");
         }
-        let other = LinkKey::derived_from(b"another secret of 32 bytes or more too");
+        let other = SignInKey::derived_from(b"another secret of 32 bytes or more too");
         assert!(other.verify(&code, minute).is_err());
         assert_ne!(key().issue(minute).expect("issued"), code);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use super::sign_in_link::{LinkKey, SignInLink, accepted_until};
+use super::sign_in_link::{SignInKey, SignInLink, accepted_until};
 use crate::kernel::diagnose::{Diagnose, FailureKind};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Identity;
@@ -35,7 +35,7 @@ pub struct Tokens {
 struct Keys {
     encoding: EncodingKey,
     decoding: DecodingKey,
-    links: LinkKey,
+    links: SignInKey,
     validation: Validation,
     rules: TokenRules,
 }
@@ -104,7 +104,7 @@ impl Tokens {
         }
         let encoding = EncodingKey::from_secret(secret);
         let decoding = DecodingKey::from_secret(secret);
-        let keys = Keys { encoding, decoding, links: LinkKey::derived_from(secret), validation, rules };
+        let keys = Keys { encoding, decoding, links: SignInKey::derived_from(secret), validation, rules };
         Ok(Self { keys: Arc::new(keys) })
     }
 

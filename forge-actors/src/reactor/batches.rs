@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::kernel::commit::{Snapshot, TableId};
+use crate::kernel::invocation::is_system;
 
 use super::config::ReactivityConfig;
 use super::delivery::Tick;
@@ -60,6 +61,13 @@ impl SubscriptionTable {
             // A first run holds up nobody, so it need not run together with others.
             None => (group.lane == GroupLane::First).then(|| vec![id]),
         }
+    }
+
+    /// True when a query of the application is to run in the batch.
+    pub(super) fn runs_application(&self, id: BatchId) -> bool {
+        let queue = self.lanes.batches.get(&id).map(|batch| &batch.queue);
+        let mut groups = queue.into_iter().flatten().filter_map(|group| self.groups.get(group));
+        groups.any(|group| !is_system(&group.query.name))
     }
 
     /// True when a group that holds the client up runs in a batch.

@@ -129,11 +129,11 @@ pub struct ReactorStats {
     pub system: SystemStats,
     /// Ticks since the node started.
     pub ticks: u64,
-    /// Ticks among them that ran a query of the application.
+    /// Ticks among them that ran a query of the application, or whose snapshot one was run in.
     pub application_ticks: u64,
     /// Runs of queries since the node started.
     pub executions: u64,
-    /// The duration of the last tick that ran a query of the application, up to its last delivery.
+    /// The duration of the last one of these, up to its last delivery.
     pub last_tick: Duration,
     /// Of the last tick that answered hints: from the arrival of the oldest of them to the last delivery.
     pub lag: Duration,

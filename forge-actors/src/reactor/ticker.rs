@@ -51,7 +51,7 @@ pub(super) struct TickerState {
     pub(super) batches: HashMap<BatchId, TickTransaction>,
     /// The handler and the duration of the longest run in the tick under way.
     slowest: Option<(Arc<str>, Duration)>,
-    /// True when a query of the application has run in the tick under way.
+    /// True when a query of the application has run in the tick under way, or runs in its snapshot.
     ran_application: bool,
     /// When the log was last warned of a slow tick.
     slow_tick_warned: Option<Instant>,
@@ -346,7 +346,10 @@ impl Ticker {
             }
             ReactorEffect::ExportSnapshot => self.export_snapshot(cx, state),
             ReactorEffect::RunQueries(runs) => self.run_queries(cx, state, runs),
-            ReactorEffect::OpenBatch(batch) => self.open_batch(cx, state, batch),
+            ReactorEffect::OpenBatch(batch) => {
+                state.ran_application |= state.reactor.table.runs_application(batch);
+                self.open_batch(cx, state, batch);
+            }
             ReactorEffect::RunAside { batch, run } => self.run_aside(cx, state, batch, run),
             ReactorEffect::CloseBatch(batch) => self.close_batch(cx, state, batch),
             ReactorEffect::Publish { updates, began, hinted } => self.publish(state, updates, began, hinted),
