@@ -133,7 +133,7 @@ pub struct ReactorStats {
     pub application_ticks: u64,
     /// Runs of queries since the node started.
     pub executions: u64,
-    /// The duration of the last one of these, up to its last delivery.
+    /// The duration of the last tick in `application_ticks`, up to its last delivery.
     pub last_tick: Duration,
     /// Of the last tick that answered hints: from the arrival of the oldest of them to the last delivery.
     pub lag: Duration,
