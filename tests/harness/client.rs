@@ -49,6 +49,18 @@ impl Client {
         read(authorised(request, token)).await
     }
 
+    /// Calls a mutation under an idempotency key; an error is a connection that broke.
+    pub async fn try_mutate(
+        &self,
+        name: &str,
+        args: &Value,
+        token: &str,
+        idempotency_key: &str,
+    ) -> reqwest::Result<Reply> {
+        let request = self.http.post(format!("{}/rpc/{name}", self.base)).json(args);
+        read(authorised(request, Some(token)).header("idempotency-key", idempotency_key)).await
+    }
+
     /// `GET` of a path.
     pub async fn get(&self, path: &str) -> reqwest::Result<Reply> {
         read(self.http.get(format!("{}{path}", self.base))).await

@@ -23,33 +23,44 @@ pub enum Binary {
     Forge,
     /// The conformance application of the tests.
     Probe,
+    /// The conformance application of the version before this one.
+    PreviousProbe,
 }
+
+/// Where `tests/run` says the probe of the version before is.
+const PREVIOUS_PROBE: &str = "FORGE_TEST_PREVIOUS_PROBE";
 
 impl Binary {
     /// The file, next to the one that runs now. `tests/run` has built it; without that it is built here, so
-    /// that it is never stale.
+    /// that it is never stale. That of the version before is always built by `tests/run`.
     pub fn path(self) -> PathBuf {
-        static BUILT: OnceLock<()> = OnceLock::new();
-        let running = std::env::current_exe().expect("a running program has a path");
-        let folder = running.parent().expect("a program is in a folder");
-        // Test binaries are in `deps`, programs one folder above.
-        let folder = if folder.ends_with("deps") {
-            folder.parent().expect("`deps` is in the profile's folder")
-        } else {
-            folder
-        };
-        if std::env::var_os("FORGE_TEST_BINARIES").is_none() {
-            BUILT.get_or_init(|| build(folder));
-        }
-        folder.join(self.name())
-    }
-
-    fn name(self) -> &'static str {
         match self {
-            Self::Forge => "forge-node",
-            Self::Probe => "probe",
+            Self::Forge => built("forge-node"),
+            Self::Probe => built("probe"),
+            Self::PreviousProbe => std::env::var_os(PREVIOUS_PROBE)
+                .unwrap_or_else(|| {
+                    panic!("{PREVIOUS_PROBE} is not set: run the test by `tests/run previous`")
+                })
+                .into(),
         }
     }
+}
+
+/// The program `name` next to the one that runs now.
+fn built(name: &str) -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    let running = std::env::current_exe().expect("a running program has a path");
+    let folder = running.parent().expect("a program is in a folder");
+    // Test binaries are in `deps`, programs one folder above.
+    let folder = if folder.ends_with("deps") {
+        folder.parent().expect("`deps` is in the profile's folder")
+    } else {
+        folder
+    };
+    if std::env::var_os("FORGE_TEST_BINARIES").is_none() {
+        BUILT.get_or_init(|| build(folder));
+    }
+    folder.join(name)
 }
 
 fn build(folder: &Path) {

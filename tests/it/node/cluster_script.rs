@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use forge_tests::{Binary, Client, Received, Socket, probe, until, workspace};
+use forge_tests::{Binary, Client, Database, Received, Socket, probe, until, workspace};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -17,15 +17,18 @@ use tokio_util::sync::CancellationToken;
 use super::stage::{PATIENCE, Writers};
 
 /// Nodes that the script starts.
-const NODES: usize = 3;
+pub(crate) const NODES: usize = 3;
 /// Requests through the proxy while a node is dead.
 const REQUESTS: usize = 30;
 
 /// The script, with a folder and ports of its own. Dropping it takes the nodes down, also after a failed
 /// test.
-struct Script {
+pub(crate) struct Script {
     folder: TempDir,
-    binary: PathBuf,
+    /// What `up` and `roll` start.
+    pub(crate) binary: PathBuf,
+    /// Instead of an embedded database.
+    database_url: Option<String>,
     port: u16,
     mesh_port: u16,
 }
@@ -34,7 +37,15 @@ impl Script {
     fn new(binary: Binary) -> Self {
         let folder = tempfile::tempdir().expect("make a directory");
         let port = free_ports();
-        Self { folder, binary: binary.path(), port, mesh_port: port + NODES as u16 + 1 }
+        let mesh_port = port + NODES as u16 + 1;
+        Self { folder, binary: binary.path(), database_url: None, port, mesh_port }
+    }
+
+    /// For nodes that share this database.
+    pub(crate) fn on(database: &Database, binary: Binary) -> Self {
+        let mut script = Self::new(binary);
+        script.database_url = Some(database.url().to_owned());
+        script
     }
 
     fn command(&self, arguments: &[&str]) -> Output {
@@ -45,12 +56,13 @@ impl Script {
             .env("FORGE_CLUSTER_FOLDER", self.folder.path())
             .env("FORGE_CLUSTER_PORT", self.port.to_string())
             .env("FORGE_CLUSTER_MESH_PORT", self.mesh_port.to_string())
+            .envs(self.database_url.iter().map(|url| ("FORGE_DATABASE__URL", url)))
             .output()
             .expect("run the script")
     }
 
     /// Runs the script to its end and returns its output.
-    async fn run(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> String {
         let output = tokio::task::block_in_place(|| self.command(arguments));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -58,7 +70,8 @@ impl Script {
         text
     }
 
-    fn url(&self, node: usize) -> String {
+    /// The address of a node; 0 is the one in front.
+    pub(crate) fn url(&self, node: usize) -> String {
         format!("http://127.0.0.1:{}", usize::from(self.port) + node)
     }
 

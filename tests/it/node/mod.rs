@@ -25,6 +25,7 @@ mod overview;
 mod panics;
 mod peers;
 mod poison;
+mod previous;
 mod quickstart;
 mod read_only;
 mod refusals;

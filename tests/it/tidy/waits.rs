@@ -10,6 +10,7 @@ const SLEEPS: &[&[&str]] = &[&["sleep", "("], &["sleep_until", "("]];
 const ALLOWED: &[(&str, &str)] = &[
     ("tests/it/function/handlers.rs", "handlers that are slow on purpose, and are cut"),
     ("tests/it/node/disconnects.rs", "cuts connections at any moment of a call, a thousand times"),
+    ("tests/it/node/previous.rs", "the pace of the load, and of a page that no node takes"),
     ("tests/it/node/slow_clients.rs", "the pace of slow readers"),
     ("tests/it/node/stage.rs", "the pace of writers while the node refuses them"),
     ("tests/it/node/strangers.rs", "the pace of hostile clients"),
