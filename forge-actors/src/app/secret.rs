@@ -4,7 +4,7 @@
 //! answer. It is written as `[redacted]` where people look: by `Debug`, and so in panics, in logs and in the
 //! crash journal; and in the arguments that `forge.job`, `jobs show` and the dashboard show.
 //!
-//! Who writes for people does that inside of `for_people`; secrets find that out by themselves, however
+//! Code that formats values for people calls `for_people`; inside of it a secret writes `[redacted]`, however
 //! deep they are in the value.
 
 use std::cell::Cell;

@@ -1,6 +1,5 @@
 //! How many connections a node may open, and how many the server grants. A node that may open more than that
-//! would be refused by the server in the middle of a busy moment, so that its pools are reduced when it
-//! starts.
+//! would be refused under load, so its pools are reduced when it starts.
 
 use sqlx::Row;
 

@@ -218,7 +218,9 @@ impl Actor for Monitor {
                 Ok(()) => {}
                 Err(error @ DatabaseError::TooFewConnections { .. }) => return Err(error.into()),
                 // The database may go away again at any moment; the pools then keep their sizes.
-                Err(error) => tracing::warn!(%error, "the pools are not compared with the server's limits"),
+                Err(error) => {
+                    tracing::warn!(%error, "reading max_connections failed; the pools keep their sizes")
+                }
             }
             self.waited.store(true, Ordering::Release);
         }

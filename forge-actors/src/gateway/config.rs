@@ -18,7 +18,7 @@ const WEB_SCHEMES: [&str; 2] = ["http", "https"];
 /// Schemes of the pages of applications and of browser extensions.
 const APP_SCHEMES: [&str; 5] = ["tauri", "capacitor", "ionic", "chrome-extension", "moz-extension"];
 
-/// The smallest `answers_bytes_max`: a quarter of it, less an eighth of that, must hold a part of a file.
+/// The smallest `responses_bytes_max`: a quarter of it, less an eighth of that, must hold a part of a file.
 const ANSWERS_BYTES_LEAST: usize = 1024 * 1024;
 
 /// The HTTP server of a node, and its limits. Each limit says what happens when it is reached.
@@ -47,7 +47,7 @@ pub struct GatewayConfig {
     /// file. Clients of one address get a quarter. At the limit a file waits up to 5 s for others to be
     /// taken; then, and at once for a call (which then has not run), the answer is 503 with `Retry-After`.
     /// Answers of up to 16 KiB may use all of it, larger ones leave an eighth free. At least 1 MiB.
-    pub answers_bytes_max: usize,
+    pub responses_bytes_max: usize,
     /// Time from the first byte of a request (on a new connection: from its opening) to the end of its head;
     /// then the connection is closed.
     #[serde(with = "serde_duration")]
@@ -101,7 +101,7 @@ impl Default for GatewayConfig {
             header_bytes_max: 16 * 1024,
             body_bytes_max: 1024 * 1024,
             bodies_bytes_max: 256 * 1024 * 1024,
-            answers_bytes_max: 256 * 1024 * 1024,
+            responses_bytes_max: 256 * 1024 * 1024,
             header_timeout: secs(10),
             body_timeout: secs(15),
             write_timeout: secs(10),
@@ -128,7 +128,7 @@ impl ConfigSection for GatewayConfig {
             ("address_connections_max", self.address_connections_max, 1),
             ("body_bytes_max", self.body_bytes_max, 1),
             ("header_bytes_max", self.header_bytes_max, HEADER_BYTES_LEAST),
-            ("answers_bytes_max", self.answers_bytes_max, ANSWERS_BYTES_LEAST),
+            ("responses_bytes_max", self.responses_bytes_max, ANSWERS_BYTES_LEAST),
             ("http2_streams_max", self.http2_streams_max as usize, 1),
         ];
         mistakes.extend(

@@ -59,7 +59,7 @@ impl GatewayShared {
             signals: GatewaySignals::new(functions.catalog()),
             authenticator: Authenticator::new(tokens),
             body_capacity: BodyCapacity::new(config.bodies_bytes_max),
-            answers: ByteBudget::new(config.answers_bytes_max),
+            answers: ByteBudget::new(config.responses_bytes_max),
             config,
             functions,
             readiness,

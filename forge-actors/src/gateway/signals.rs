@@ -27,12 +27,12 @@ pub const HTTP_CONNECTIONS: &str = "forge_http_connections";
 /// Counter: connections that were refused because `connections_max` or `address_connections_max` was reached.
 pub const HTTP_CONNECTIONS_REFUSED_TOTAL: &str = "forge_http_connections_refused_total";
 /// Gauge: bytes of answers that wait for clients, as they were when the metrics were read.
-pub const HTTP_ANSWER_BYTES: &str = "forge_http_answer_bytes";
-/// Counter: requests that were answered 503 because `answers_bytes_max` was reached, or the client's part of
-/// it.
-pub const HTTP_ANSWERS_REFUSED_TOTAL: &str = "forge_http_answers_refused_total";
+pub const HTTP_ANSWER_BYTES: &str = "forge_http_response_bytes";
+/// Counter: requests that were answered 503 because `responses_bytes_max` was reached, or the client's part
+/// of it.
+pub const HTTP_ANSWERS_REFUSED_TOTAL: &str = "forge_http_responses_refused_total";
 /// Counter: answers that were cut because their clients did not take them.
-pub const HTTP_ANSWERS_STALLED_TOTAL: &str = "forge_http_answers_stalled_total";
+pub const HTTP_ANSWERS_STALLED_TOTAL: &str = "forge_http_responses_stalled_total";
 /// Upper bounds of [`RPC_DURATION_SECONDS`], for the recorder.
 pub const RPC_DURATION_BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];

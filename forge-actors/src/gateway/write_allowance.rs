@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::kernel::limits::CLIENT_BYTES_PER_SECOND_MIN;
 
-/// The value of a moment that has not come.
+/// No moment is set.
 const NEVER: u64 = u64::MAX;
 
 /// The allowance of one receiver. Moments are microseconds of a clock that the caller chooses. Written by the

@@ -105,14 +105,15 @@ impl JobShared {
     }
 
     /// True when a node of another build may read the arguments of a job, which this build cannot read. An
-    /// answer that does not come counts as true: the job then waits, which is undone, and does not fail,
-    /// which a person would have to undo.
+    /// answer that does not come counts as true: a job that waits is tried again by itself, a failed one
+    /// needs an operator.
     pub(super) async fn may_be_read_elsewhere(&self, job: &JobRecord) -> bool {
         let Some(peers) = &self.peers else { return false };
         match peers.builds(&self.database.control(), WORKER_ROLE).await {
             Ok(builds) => is_another_build(&builds, &self.build.0, &job.refused_by),
             Err(error) => {
-                tracing::debug!(job = %job.id, %error, "the builds of the other nodes are not known");
+                let job = job.id;
+                tracing::debug!(%job, %error, "reading the builds of other nodes failed; the job waits");
                 true
             }
         }

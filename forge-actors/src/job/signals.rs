@@ -8,7 +8,7 @@ pub const JOB_ATTEMPTS_TOTAL: &str = "forge_job_attempts_total";
 /// Counter: results that were refused, because their claim no longer held the job.
 pub const JOBS_REFUSED_TOTAL: &str = "forge_jobs_refused_total";
 /// Counter: results and begins that the database refused to write, and that were set aside.
-pub const JOBS_SET_ASIDE_TOTAL: &str = "forge_jobs_set_aside_total";
+pub const JOBS_SET_ASIDE_TOTAL: &str = "forge_job_writes_refused_total";
 /// Counter: jobs that were taken from their node because their lease had expired.
 pub const JOBS_RESCUED_TOTAL: &str = "forge_jobs_rescued_total";
 /// Gauge: jobs that this node holds: claimed, running, or with a result that is not written yet.

@@ -46,7 +46,10 @@ fn of_code(code: Code) -> Option<&'static str> {
         }
         Code::NotFound => "`forge-node functions` lists the functions",
         Code::MethodNotAllowed => "call it by POST; only queries answer GET",
-        Code::Conflict => "call it again; the client may treat this code as a wish to retry",
+        Code::Conflict => {
+            "retry when the answer has `retryAfterMs`; otherwise the call conflicts with rows that exist, or \
+             repeats an idempotency key with other arguments"
+        }
         Code::PayloadTooLarge => "send less, or raise `input_max` in the attribute of the handler",
         Code::UnsupportedMediaType => "send `content-type: application/json`",
         Code::Validation => "`details.fields` says of each argument what is accepted",

@@ -88,7 +88,7 @@ impl Fault {
                     trace_id,
                     cause,
                     unwritten,
-                    "call failed: trouble of the database's server"
+                    "call failed: error of the database server"
                 );
                 return;
             }

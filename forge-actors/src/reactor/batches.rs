@@ -183,7 +183,7 @@ impl SubscriptionTable {
         }
         self.drop_broken_transitions();
     }
-    /// Has groups run in the tick under way, whatever their lanes.
+    /// Schedules groups in the present tick, whatever their lanes.
     pub(super) fn set_stale(&mut self, groups: &[GroupId]) {
         for id in groups {
             self.set_phase(*id, GroupPhase::Stale);
@@ -201,8 +201,8 @@ impl SubscriptionTable {
         }
     }
 
-    /// The runs of those of `groups` that read one of the `locked` tables: they would wait for the lock as
-    /// long as the run has that found it, so they end as that one has.
+    /// The runs of `groups` that read one of the `locked` tables. They get the result of the run that met the
+    /// lock, instead of waiting for it again.
     pub(super) fn locked_runs(&self, locked: &BTreeSet<TableId>, groups: &[GroupId]) -> Vec<FinishedRun> {
         let reads_locked = |id: &&GroupId| {
             let group = self.groups.get(id).filter(|group| !group.phase.is_settled());

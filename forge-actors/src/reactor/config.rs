@@ -35,7 +35,7 @@ pub struct ReactivityConfig {
     pub slow_after: Duration,
     /// Connections for slow queries, first runs, and queries that wait for locks. One identity, or one
     /// address of anonymous clients, has at most half of them. With 0, everything runs in the ticks.
-    pub side_lanes: usize,
+    pub lanes_max: usize,
     /// Longest time of one query in a tick: one that takes longer is cut, and runs beside the ticks. A tick
     /// that takes longer is logged, with the handler that took most of it.
     #[serde(with = "serde_duration")]
@@ -61,7 +61,7 @@ impl Default for ReactivityConfig {
             uncaptured_refresh: secs(1),
             query_timeout: secs(5),
             slow_after: millis(50),
-            side_lanes: 4,
+            lanes_max: 4,
             tick_budget: millis(250),
             client_subscriptions_max: 1_000,
             subscriptions_max: 100_000,
@@ -92,7 +92,7 @@ impl ConfigSection for ReactivityConfig {
                 "reactivity.slow_after is above reactivity.tick_budget: queries would be cut before they are \
                  slow",
             ),
-            (self.side_lanes > 100, "reactivity.side_lanes is above 100: each is a connection"),
+            (self.lanes_max > 100, "reactivity.lanes_max is above 100: each is a connection"),
             (
                 self.client_subscriptions_max == 0,
                 "reactivity.client_subscriptions_max is 0: every subscription would be refused",

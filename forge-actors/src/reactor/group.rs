@@ -149,12 +149,12 @@ impl Group {
         if run.end == RunEnd::Locked {
             let pause = LOCK_RETRY.ceiling(self.lock_timeouts);
             self.lock_timeouts += 1;
-            let lane = if config.side_lanes == 0 { GroupLane::Tick } else { GroupLane::Locked };
+            let lane = if config.lanes_max == 0 { GroupLane::Tick } else { GroupLane::Locked };
             return (lane, GroupPhase::Suspended { until: later(now, pause) });
         }
         self.lock_timeouts = 0;
         let limit = if self.lane == GroupLane::Slow { config.slow_after / 2 } else { config.slow_after };
-        let slow = config.side_lanes > 0 && run.took >= limit;
+        let slow = config.lanes_max > 0 && run.took >= limit;
         let lane = if slow { GroupLane::Slow } else { GroupLane::Tick };
         (lane, self.phase_after(run, now, config))
     }

@@ -166,7 +166,7 @@ impl Reactor {
         let (ticker_mailbox, ticker) = Mailbox::of::<Ticker>();
         let (poller_mailbox, poller) = Mailbox::of::<Poller>();
         let executor = QueryExecutor { functions, database, config };
-        executor.database.reserve_lanes(executor.config.side_lanes);
+        executor.database.reserve_lanes(executor.config.lanes_max);
         let shared = Arc::new(ReactorShared::new(executor, hints, ticker, poller));
         let (of_ticker, of_poller) = (Arc::clone(&shared), Arc::clone(&shared));
         let ticker = move || Ticker { shared: Arc::clone(&of_ticker) };

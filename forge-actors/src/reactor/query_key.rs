@@ -65,7 +65,7 @@ pub(super) struct CallerKey {
     pub(super) lane_key: Arc<LaneKey>,
 }
 
-/// Those who have one share of the lanes together.
+/// The unit of fairness: clients with the same key share one part of the lanes.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum LaneKey {
     /// All clients of one subject, whatever its tokens claim.

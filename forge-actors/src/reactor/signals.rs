@@ -16,11 +16,11 @@ pub const DELIVERIES_TOTAL: &str = "forge_live_deliveries_total";
 /// `changed`).
 pub const RESUMES_TOTAL: &str = "forge_live_resumes_total";
 /// Seconds of a run beside the ticks.
-pub const SIDE_RUN_SECONDS: &str = "forge_live_side_run_duration_seconds";
+pub const SIDE_RUN_SECONDS: &str = "forge_live_lane_run_duration_seconds";
 /// Groups that wait for a lane at present.
 pub const WAITING: &str = "forge_live_waiting_groups";
 /// Clients at present that have a slow query, and wait for it to advance.
-pub const FROZEN: &str = "forge_live_frozen_clients";
+pub const FROZEN: &str = "forge_live_delayed_clients";
 /// Subscriptions at present.
 pub const SUBSCRIPTIONS: &str = "forge_live_subscriptions";
 /// Groups at present. The subscriptions of a group share their runs.

@@ -98,7 +98,7 @@ impl ReactorState {
         last: Tick,
     ) -> Self {
         Self {
-            table: SubscriptionTable::new(config.side_lanes),
+            table: SubscriptionTable::new(config.lanes_max),
             pace: Pace::new(config.tick_min),
             config,
             phase: TickPhase::Idle,

@@ -70,7 +70,7 @@ impl Ticker {
         cx.spawn_message("run", async move {
             let config = &shared.executor.config;
             // Without lanes, there is no other place for a slow query.
-            let run_max = if config.side_lanes == 0 {
+            let run_max = if config.lanes_max == 0 {
                 config.query_timeout
             } else {
                 config.query_timeout.min(config.tick_budget)

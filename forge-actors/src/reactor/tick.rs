@@ -164,7 +164,7 @@ impl QueryExecutor {
             let begun = self.begin(None, TICK_LOCK_TIMEOUT, &rewritten).await;
             let (transaction, locked) = match begun {
                 Ok(transaction) => (transaction, rewritten),
-                // Who rewrites them is still at it, or they are gone.
+                // The tables are still being rewritten, or are gone.
                 Err(_) if !rewritten.is_empty() => {
                     (self.begin(None, TICK_LOCK_TIMEOUT, &[]).await?, Vec::new())
                 }

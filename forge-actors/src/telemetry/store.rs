@@ -29,7 +29,8 @@ impl CrashRow {
     /// and without the backtrace.
     pub(super) fn plain(&self, refusal: &Fault) -> Self {
         let refusal = error_causes(refusal).unwrap_or_else(|| refusal.to_string());
-        let cause = format!("{} (not as it was, which the database refused: {refusal})", self.cause);
+        let cause =
+            format!("{} (in ASCII, because the database refused the original: {refusal})", self.cause);
         Self {
             crash: Crash { path: in_ascii(&self.crash.path), backtrace: None, ..self.crash.clone() },
             cause: in_ascii(&cause),

@@ -67,6 +67,7 @@ pub(super) const FILES: &[(&str, &str)] = demo! {
     "web/src/view/Column.svelte" => "web/src/view/Column.svelte",
     "web/src/view/Home.svelte" => "web/src/view/Home.svelte",
     "web/src/view/Members.svelte" => "web/src/view/Members.svelte",
+    "web/src/view/Notices.svelte" => "web/src/view/Notices.svelte",
     "web/src/view/Problem.svelte" => "web/src/view/Problem.svelte",
     "web/src/view/Projects.svelte" => "web/src/view/Projects.svelte",
     "web/src/view/SignIn.svelte" => "web/src/view/SignIn.svelte",

@@ -1,4 +1,4 @@
-//! What a test has in its hands: callers, calls, the database, the clock of the machine.
+//! `TestContext`: the callers, calls, jobs, database and HTTP answers that a test uses.
 
 use std::future::Future;
 use std::pin::Pin;

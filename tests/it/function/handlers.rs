@@ -186,10 +186,8 @@ pub(super) static COMPUTED: tokio::sync::Semaphore = tokio::sync::Semaphore::con
 /// Computes until the test lets it end.
 #[forge::action(public, timeout = "60s")]
 pub(super) async fn compute(ctx: &ActionContext) -> Result<bool> {
-    ctx.blocking(|| {
-        tokio::runtime::Handle::current().block_on(COMPUTED.acquire()).map(|permit| permit.forget()).is_ok()
-    })
-    .await
+    ctx.blocking(|| futures::executor::block_on(COMPUTED.acquire()).map(|permit| permit.forget()).is_ok())
+        .await
 }
 
 /// Calls itself without end.

@@ -57,13 +57,13 @@ async fn a_client_that_grants_no_window_neither_fills_the_memory_nor_stays() {
     let growth = node.process().resident_bytes().saturating_sub(before);
     println!("100 streams of 15 MiB: {} KiB more", growth / 1024);
     assert!(growth < GROWTH_MAX, "{growth} bytes more");
-    let waiting = metric(&node, "forge_http_answer_bytes").await;
+    let waiting = metric(&node, "forge_http_response_bytes").await;
     assert!(waiting >= 100.0 * 65_536.0, "{waiting} bytes wait");
     // So many stalled streams end their connection.
     while let Some(frame) = next(&mut client).await {
         assert!(matches!(frame, Http2Frame::Reset(_, CANCEL)), "{frame:?}");
     }
-    assert!(metric(&node, "forge_http_answers_stalled_total").await >= 8.0);
+    assert!(metric(&node, "forge_http_responses_stalled_total").await >= 8.0);
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ const README: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
-        "From outside a handler needs a valid token",
+        "From outside, a handler needs a valid token",
         &[
             ("access_is_checked_before_arguments_are_read", "tests/it/function/limits.rs"),
             ("what_is_internal_or_unknown_does_not_exist", "tests/it/function/limits.rs"),

@@ -21,7 +21,7 @@ fn site() -> tempfile::TempDir {
 async fn large_files_of_one_address_wait_and_nothing_else_does() {
     let folder = site();
     let node = Node::start_site(folder.path(), |config| {
-        (config.answers_bytes_max, config.write_timeout) = (ANSWERS_BYTES, secs(60));
+        (config.responses_bytes_max, config.write_timeout) = (ANSWERS_BYTES, secs(60));
     })
     .await;
     let large = "GET /large.bin HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -52,7 +52,7 @@ async fn large_files_of_one_address_wait_and_nothing_else_does() {
 #[tokio::test]
 async fn calls_of_an_address_that_takes_no_answers_are_refused_before_they_run() {
     let node = Node::start(|config| {
-        (config.answers_bytes_max, config.write_timeout) = (ANSWERS_BYTES, secs(60));
+        (config.responses_bytes_max, config.write_timeout) = (ANSWERS_BYTES, secs(60));
     })
     .await;
     let mut client = node.connect().await;

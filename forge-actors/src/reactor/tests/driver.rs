@@ -89,7 +89,7 @@ impl Driver {
 
     /// A node without lanes: everything runs in the ticks.
     pub(super) fn with(config: ReactivityConfig) -> Self {
-        let config = ReactivityConfig { side_lanes: 0, ..config };
+        let config = ReactivityConfig { lanes_max: 0, ..config };
         Self {
             state: ReactorState::new(config.clone(), BTreeMap::new(), Tick(0)),
             now: Instant::now(),

@@ -88,8 +88,8 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(side_lanes: usize) -> Self {
-        let config = ReactivityConfig { tick_min: Duration::ZERO, side_lanes, ..ReactivityConfig::default() };
+    pub(super) fn new(lanes_max: usize) -> Self {
+        let config = ReactivityConfig { tick_min: Duration::ZERO, lanes_max, ..ReactivityConfig::default() };
         Self {
             state: ReactorState::new(config, BTreeMap::new(), Tick(0)),
             now: Instant::now(),

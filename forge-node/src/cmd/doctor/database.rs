@@ -37,7 +37,7 @@ pub(super) async fn examine(loaded: &Loaded, context: CommandContext<'_>) -> Vec
         Ok(storage) => storage,
         Err(report) => return vec![report.into()],
     };
-    storage.database.reserve_lanes(loaded.config.section::<ReactivityConfig>().side_lanes);
+    storage.database.reserve_lanes(loaded.config.section::<ReactivityConfig>().lanes_max);
     let findings = match check(&storage.database).await {
         Ok(()) => {
             let mut findings =
@@ -160,7 +160,10 @@ pub(super) fn connection_finding(limits: ConnectionLimits) -> Finding {
     match pools {
         None => Finding::bad(Exit::Database, format!("{text}: too few to serve"), help),
         Some(CallPools { write, read }) if node > granted => {
-            let pools = format!("a node starts with pools of {write} writing and {read} reading ones");
+            let pools = format!(
+                "a node starts with write_connections_max reduced to {write} and read_connections_max to \
+                 {read}"
+            );
             Finding::note(format!("{text}: {pools}"), help)
         }
         Some(_) if node * nodes > granted => Finding::note(

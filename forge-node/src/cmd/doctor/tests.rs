@@ -38,7 +38,13 @@ fn connections_that_the_server_does_not_grant_are_found() {
     };
     check(97, 2, Some((16, 16)), Level::Good, "44 connections, and the server grants 97");
     check(97, 3, Some((16, 16)), Level::Note, "3 nodes are connected, which may open 132");
-    check(17, 1, Some((2, 3)), Level::Note, "pools of 2 writing and 3 reading");
+    check(
+        17,
+        1,
+        Some((2, 3)),
+        Level::Note,
+        "write_connections_max reduced to 2 and read_connections_max to 3",
+    );
     check(10, 0, None, Level::Bad, "too few to serve");
 }
 
