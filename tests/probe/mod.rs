@@ -21,6 +21,7 @@ metrics_public = true
 drain_delay = "0ms"
 "#;
 
+pub mod blocking;
 pub mod jobs;
 pub mod live;
 

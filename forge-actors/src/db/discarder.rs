@@ -12,10 +12,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use super::driver::Driver;
 use super::session::{Activity, BackendPid, Session};
 
 /// Backends that are being terminated at the same time.
@@ -28,6 +28,8 @@ pub(super) type Terminate = dyn Fn(BackendPid) -> Option<BoxFuture<'static, sqlx
 
 /// Ends discarded sessions, and owns the tasks that do so.
 pub(super) struct Discarder {
+    /// Runs the terminations: a handler that drops a session may block its own runtime at once.
+    driver: Driver,
     tasks: TaskTracker,
     permits: Arc<Semaphore>,
     /// Set once, by the database whose pools hand their sessions to this value.
@@ -35,8 +37,9 @@ pub(super) struct Discarder {
 }
 
 impl Discarder {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(driver: Driver) -> Self {
         Self {
+            driver,
             tasks: TaskTracker::new(),
             permits: Arc::new(Semaphore::new(TERMINATIONS_MAX)),
             terminate: OnceLock::new(),
@@ -56,10 +59,10 @@ impl Discarder {
             return;
         }
         let pid = session.pid();
-        let (Some(terminating), Ok(permit), Ok(runtime)) = (
+        let (Some(terminating), Ok(permit), Some(runtime)) = (
             self.terminate.get().and_then(|terminate| terminate(pid)),
             Arc::clone(&self.permits).try_acquire_owned(),
-            Handle::try_current(),
+            self.driver.handle(),
         ) else {
             return;
         };

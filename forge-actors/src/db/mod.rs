@@ -36,6 +36,7 @@ pub mod config;
 pub mod connections;
 pub mod database;
 mod discarder;
+mod driver;
 pub mod election_session;
 pub mod embedded;
 pub mod error;

@@ -58,7 +58,7 @@ impl managed::Manager for SessionFactory {
         // Boxed, or the future of every call would be larger by it.
         let opening = Box::pin(Session::open(&self.options, &self.setup, generation, self.age_max));
         let _probe = Probe::new(&self.pending_probes);
-        let opened = tokio::time::timeout(self.connect_timeout, opening).await;
+        let opened = self.shared.driver.run(tokio::time::timeout(self.connect_timeout, opening)).await;
         let opened = opened.unwrap_or_else(|_| Err(no_answer(self.connect_timeout)));
         opened.inspect_err(|_| self.shared.suspect_outage.notify_one())
     }

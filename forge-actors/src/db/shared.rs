@@ -8,6 +8,7 @@
 //! - `state` is written by the monitor alone. Readers are woken by the watch channel.
 //! - `suspect_outage` is notified by a pool whose connection attempt failed, and by a `PooledSession` whose
 //!   connection broke. Only the monitor waits for it.
+//! - `driver` is set once, to the runtime on which the database was made.
 //! - `discarder` is called by pools; `Database::new` sets once how it terminates a backend.
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, watch};
 
 use super::discarder::Discarder;
+use super::driver::Driver;
 use super::state::DatabaseState;
 
 /// What the pools of one database share.
@@ -26,6 +28,8 @@ pub(super) struct DatabaseShared {
     pub(super) state: watch::Sender<DatabaseState>,
     /// Asks the monitor for a ping, because a connection broke or could not be opened.
     pub(super) suspect_outage: Notify,
+    /// Serves the connections.
+    pub(super) driver: Driver,
     /// Ends the sessions that must not be used again.
     pub(super) discarder: Discarder,
 }
@@ -33,11 +37,13 @@ pub(super) struct DatabaseShared {
 impl DatabaseShared {
     pub(super) fn new() -> Arc<Self> {
         let (state, _) = watch::channel(DatabaseState::Up);
+        let driver = Driver::of_caller();
         Arc::new(Self {
             generation: AtomicU64::new(0),
             state,
             suspect_outage: Notify::new(),
-            discarder: Discarder::new(),
+            discarder: Discarder::new(driver.clone()),
+            driver,
         })
     }
 

@@ -1,8 +1,11 @@
 //! One attempt at a job. The handler runs as an action does; its result is classified finely enough to decide
 //! what becomes of the job.
 //!
-//! The handler runs in its worker's task, so that stopping the worker ends the attempt. Calls that the
-//! handler makes run to their end, as those of actions do.
+//! A worker that stops ends its attempt. Calls that the handler makes run to their end, as those of actions do.
+//!
+//! An attempt lasts until its handler is dropped: a handler that blocks its thread is late, but nobody runs its
+//! job a second time meanwhile. What is `held` for the attempt, the job's lease, lives as long as the handler
+//! does, also when the worker is killed before.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,6 +59,8 @@ pub(super) async fn run(
     runner: &'static ActorPath,
     invocation: Invocation,
     completer: Arc<dyn CompleteInTransaction>,
+    held: impl Send + 'static,
+    interrupted: impl Future<Output = ()>,
 ) -> AttemptResult {
     let Some(registration) = shared.find(&invocation.name).filter(|found| found.meta.job_meta().is_some())
     else {
@@ -72,7 +77,7 @@ pub(super) async fn run(
     let call = ActiveCall::new(shared, registration, runner, invocation, 0, Permit::unlimited());
     let began = Instant::now();
     let ended = async {
-        let result = run_and_classify(call, completer).await;
+        let result = run_and_classify(call, completer, held, interrupted).await;
         tracing::debug!(
             result = result.as_str(),
             ms = began.elapsed().as_secs_f64() * 1_000.0,
@@ -83,8 +88,13 @@ pub(super) async fn run(
     ended.instrument(span).await
 }
 
-async fn run_and_classify(call: ActiveCall, completer: Arc<dyn CompleteInTransaction>) -> AttemptResult {
-    let (_entry, mut recorder) = call.begin();
+async fn run_and_classify(
+    call: ActiveCall,
+    completer: Arc<dyn CompleteInTransaction>,
+    held: impl Send + 'static,
+    interrupted: impl Future<Output = ()>,
+) -> AttemptResult {
+    let mut recorder = call.recorder();
     let message = match catch_unwind(async { call.decode() }).await {
         Ok(Ok(Decoded::Job(message))) => message,
         Ok(Ok(Decoded::Query(_) | Decoded::Mutation(_) | Decoded::Action(_))) => {
@@ -101,10 +111,11 @@ async fn run_and_classify(call: ActiveCall, completer: Arc<dyn CompleteInTransac
         }
     };
     let running = message.run(call.scope(), JobResources { db: call.writer(), completer });
-    // Dropping a handler that was cut runs application code too, which may panic.
-    let ended =
-        catch_unwind(call.run_handler(running)).await.unwrap_or_else(|panic| Err(CallFailure::Panic(panic)));
-    let failure = match ended {
+    let running = async move {
+        let _held = held;
+        running.await
+    };
+    let failure = match call.run_until(Box::pin(running), interrupted, Duration::MAX).await {
         Ok(_) => {
             recorder.outcome = CallOutcome::Ok;
             return AttemptResult::Succeeded;

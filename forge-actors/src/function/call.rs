@@ -12,10 +12,10 @@ use tracing::{Instrument, Span};
 
 use super::admission::Permit;
 use super::idempotency::{KeyedCall, Replay};
-use super::inflight::{InFlightCall, InFlightEntry};
 use super::paths::FUNCTIONS;
 use super::shared::FunctionShared;
 use super::signals::{CallOutcome, HandlerMetrics};
+use super::threads::{HandlerEnd, HandlerOutput, HandlerPlace};
 use crate::app::context::{AfterCommit, CallScope};
 use crate::app::decoded::{Decoded, Runnable};
 use crate::app::{
@@ -39,6 +39,10 @@ use crate::supervise::{Crash, Panic, catch_unwind};
 /// Between two tries of a query or mutation that lost a race: long enough for the winner to commit.
 const RACE_BACKOFF: Backoff = Backoff::exponential(Duration::from_millis(4), Duration::from_millis(100));
 
+/// How long a caller waits until a handler that was cut is dropped. Usually it is at once; a handler that blocks
+/// its thread is dropped later, without its caller.
+pub(super) const CUT_PATIENCE: Duration = Duration::from_millis(500);
+
 /// The answer of a call, and the receipt of what it committed.
 pub(super) type AnswerAndReceipt = (Result<Bytes, Fault>, Receipt);
 
@@ -51,7 +55,7 @@ pub(super) enum CallFailure {
     Panic(Panic),
     /// The call took longer than its time limit, or than its caller's.
     Deadline,
-    /// The node stops, and its drain has waited long enough.
+    /// The node stops, and its drain has waited long enough; or the attempt of a job was interrupted.
     Drain,
 }
 
@@ -84,7 +88,8 @@ pub(super) async fn admit_and_run(
         // The caller may have disconnected; what was committed stays committed.
         let _disconnected = answer.send(call.run().await);
     };
-    shared.tasks.spawn(task.instrument(span));
+    // A handler may be the caller, and its threads may be blocked before the transaction has ended.
+    shared.tasks.spawn_on(task.instrument(span), shared.threads.node());
     answered.await.unwrap_or_else(|_| {
         (Err(Fault::new(Code::Unavailable, "the node stopped before the call ended")), Receipt::default())
     })
@@ -162,7 +167,7 @@ pub(super) struct ActiveCall {
     /// What the handler asked for that happens after the commit.
     after_commit: AfterCommit,
     receipt: OnceLock<Receipt>,
-    permit: Permit,
+    place: Arc<HandlerPlace>,
 }
 
 impl ActiveCall {
@@ -174,35 +179,32 @@ impl ActiveCall {
         depth: u32,
         permit: Permit,
     ) -> Self {
+        let began = Instant::now();
+        let entry = shared.in_flight.enter(invocation.id, &invocation.name, began);
         Self {
             shared: Arc::clone(shared),
             registration,
             runner,
             invocation: Arc::new(invocation),
             depth,
-            began: Instant::now(),
+            began,
             after_commit: AfterCommit::default(),
             receipt: OnceLock::new(),
-            permit,
+            place: Arc::new(HandlerPlace { entry, permit }),
         }
     }
 
-    /// Enters the table of running calls; the call leaves it, and is counted, when both values are dropped.
-    pub(super) fn begin(&self) -> (InFlightEntry, OutcomeRecorder<'_>) {
-        let entry = self.shared.in_flight.enter(InFlightCall {
-            request: self.invocation.id,
-            name: Arc::clone(&self.invocation.name),
-            since: self.began,
-        });
-        (entry, OutcomeRecorder { call: self, outcome: CallOutcome::Cancelled })
+    /// Counts the call when the result is dropped.
+    pub(super) fn recorder(&self) -> OutcomeRecorder<'_> {
+        OutcomeRecorder { call: self, outcome: CallOutcome::Cancelled }
     }
 
     async fn run(mut self) -> AnswerAndReceipt {
-        let (_entry, mut recorder) = self.begin();
-        // Reading the arguments and dropping a cut handler run application code too, which may panic.
-        let ended = catch_unwind(self.run_with_retries())
-            .await
-            .unwrap_or_else(|panic| Err(CallFailure::Panic(panic)));
+        let mut recorder = self.recorder();
+        // Boxed: what a caller awaits would otherwise nest deeper than rustc follows in a test of an application.
+        let running: BoxFuture<'_, HandlerResult> = Box::pin(self.run_with_retries());
+        // Reading the arguments runs application code too, which may panic.
+        let ended = catch_unwind(running).await.unwrap_or_else(|panic| Err(CallFailure::Panic(panic)));
         let (outcome, answer) = match ended {
             Ok(output) => (CallOutcome::Ok, Ok(output)),
             Err(failure) => {
@@ -278,7 +280,7 @@ impl ActiveCall {
             self.deadline(),
             self.after_commit.clone(),
             Arc::clone(&self.shared.services),
-            self.permit.place(),
+            self.place.permit.place(),
         )
     }
 
@@ -292,14 +294,43 @@ impl ActiveCall {
         }
     }
 
-    /// Runs a handler's future until it ends, panics, or reaches the deadline or the end of the drain.
-    pub(super) async fn run_handler(
+    /// Runs a handler until it ends, panics, or reaches the deadline or the end of the drain. A handler that
+    /// blocks its thread is then left to itself.
+    async fn run_handler(&self, running: BoxFuture<'static, HandlerOutput>) -> HandlerResult {
+        self.run_until(running, std::future::pending(), CUT_PATIENCE).await
+    }
+
+    /// [`run_handler`](Self::run_handler), which `interrupted` also cuts. Returns when a handler that was cut is
+    /// dropped, or after `patience`.
+    pub(super) async fn run_until(
         &self,
-        running: BoxFuture<'static, Result<Bytes, Fault>>,
+        running: BoxFuture<'static, HandlerOutput>,
+        interrupted: impl Future<Output = ()>,
+        patience: Duration,
     ) -> HandlerResult {
-        let output = self.with_deadline(catch_unwind(running)).await?.map_err(CallFailure::Panic)??;
-        // A handler that blocks its thread cannot be cut, but it is late all the same.
-        if Instant::now() > self.deadline() { Err(CallFailure::Deadline) } else { Ok(output) }
+        let place = Arc::clone(&self.place);
+        let mut handler = self.shared.threads.run(&self.registration.meta, place, running);
+        let failure = tokio::select! {
+            biased;
+            ended = handler.ended() => return self.result_of(ended),
+            () = tokio::time::sleep_until(self.deadline().into()) => CallFailure::Deadline,
+            () = self.shared.cancelled() => CallFailure::Drain,
+            () = interrupted => CallFailure::Drain,
+        };
+        match handler.cut(patience).await {
+            Some(HandlerEnd::Panicked(panic)) => Err(CallFailure::Panic(panic)),
+            Some(HandlerEnd::Returned(_) | HandlerEnd::Cut) | None => Err(failure),
+        }
+    }
+
+    fn result_of(&self, ended: HandlerEnd) -> HandlerResult {
+        match ended {
+            // A handler that blocked its thread until now cannot be cut, but it is late all the same.
+            HandlerEnd::Returned(Ok(_)) if Instant::now() > self.deadline() => Err(CallFailure::Deadline),
+            HandlerEnd::Returned(output) => Ok(output?),
+            HandlerEnd::Panicked(panic) => Err(CallFailure::Panic(panic)),
+            HandlerEnd::Cut => Err(CallFailure::Drain),
+        }
     }
 
     async fn query(&self, message: Box<dyn Runnable<Query>>, options: QueryOptions) -> HandlerResult {

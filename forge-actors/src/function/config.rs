@@ -1,5 +1,6 @@
 //! `[functions]` in forge.toml.
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,9 @@ pub struct FunctionConfig {
     /// as the machine has cores. One more is refused with `OVERLOADED`. One function and one caller may take
     /// the same parts of it as of `calls_max`. A call that waits here holds none of the node's places.
     pub blocking_max: u32,
+    /// Threads that run handlers, beside as many for the rest of the node as the machine has cores. Handlers that
+    /// block all of these threads only hold up each other. When absent, one for each core.
+    pub threads: Option<NonZero<usize>>,
     /// How long a stopping node waits for calls that run; then it cancels them.
     #[serde(with = "serde_duration")]
     pub drain_timeout: Duration,
@@ -39,6 +43,7 @@ impl Default for FunctionConfig {
             function_share: 0.5,
             caller_share: 0.25,
             blocking_max: 128,
+            threads: None,
             drain_timeout: Duration::from_secs(20),
         }
     }

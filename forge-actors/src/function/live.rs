@@ -2,20 +2,21 @@
 //! the reactor asks, in the snapshot that the reactor brings.
 //!
 //! A run is contained as a call is: a panic, a failed statement or a time limit ends that run and nothing
-//! else. It takes no place of a call: the reactor limits how many run.
+//! else. It takes no place of a call: the reactor limits how many run. A run whose handler blocks its thread is
+//! given up at the time limit, though the handler goes on.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::FutureExt;
-use tracing::Instrument;
 
-use super::call::{check_size, deadline_of, panic_fault, timeout_fault};
+use super::admission::Permit;
+use super::call::{CUT_PATIENCE, check_size, deadline_of, panic_fault, timeout_fault};
 use super::canonical::canonical_args;
-use super::inflight::InFlightCall;
 use super::paths::FUNCTIONS;
 use super::shared::FunctionShared;
+use super::threads::{HandlerEnd, HandlerOutput, HandlerPlace};
 use crate::app::context::{AfterCommit, CallScope, Observed};
 use crate::app::decoded::Decoded;
 use crate::app::{KindOptions, QueryResources, Registration};
@@ -23,6 +24,8 @@ use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::supervise::catch_unwind;
+use bytes::Bytes;
+use futures::FutureExt;
 
 /// A query that may be subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,45 +74,43 @@ pub(super) async fn run(shared: &FunctionShared, invocation: Invocation, db: Db)
     };
     let began = Instant::now();
     let deadline = deadline_of(&registration.meta, &invocation, began);
-    let _entry = shared.in_flight.enter(InFlightCall {
-        request: invocation.id,
-        name: Arc::clone(&invocation.name),
-        since: began,
-    });
+    let entry = shared.in_flight.enter(invocation.id, &invocation.name, began);
+    let place = Arc::new(HandlerPlace { entry, permit: Permit::unlimited() });
     let span = tracing::info_span!(
         "live",
         handler = %invocation.name,
         trace_id = %invocation.trace.trace_id_hex(),
     );
-    let name = Arc::clone(&invocation.name);
-    let invocation = Arc::new(invocation);
+    let (name, invocation) = (Arc::clone(&invocation.name), Arc::new(invocation));
     let services = Arc::clone(&shared.services);
-    let (after_commit, place) = (AfterCommit::default(), Weak::new());
-    let scope = CallScope::new(Arc::clone(&invocation), 0, deadline, after_commit, services, place);
-    let handler_scope = scope.clone();
-    // Dropping a handler that was cut runs application code too, which may panic: the handler is dropped
-    // inside of this block.
-    let running = async move {
-        tokio::time::timeout_at(deadline.into(), run_handler(registration, invocation, handler_scope, db))
-            .await
+    let (after_commit, no_place) = (AfterCommit::default(), Weak::new());
+    let scope = CallScope::new(Arc::clone(&invocation), 0, deadline, after_commit, services, no_place);
+    let running = run_handler(registration, invocation, scope.clone(), db);
+    let mut handler = span.in_scope(|| shared.threads.run(&registration.meta, place, Box::pin(running)));
+    let ended = match tokio::time::timeout_at(deadline.into(), handler.ended()).await {
+        Ok(ended) => Some(ended),
+        // What the handler returns now is late.
+        Err(_) => handler.cut(CUT_PATIENCE).await.filter(|ended| matches!(ended, HandlerEnd::Panicked(_))),
     };
-    let answer = match catch_unwind(running).instrument(span).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Err(timeout_fault(&registration.meta, &name)),
-        Err(panic) => Err(panic_fault(shared, &FUNCTIONS, &registration.meta, &name, panic)),
+    let answer = match ended {
+        // A handler that blocked its thread until now cannot be cut, but it is late all the same.
+        Some(HandlerEnd::Returned(Ok(_))) if Instant::now() > deadline => None,
+        Some(HandlerEnd::Returned(answer)) => Some(answer),
+        Some(HandlerEnd::Panicked(panic)) => {
+            Some(Err(panic_fault(shared, &FUNCTIONS, &registration.meta, &name, panic)))
+        }
+        Some(HandlerEnd::Cut) | None => None,
     };
-    // A handler that blocks its thread cannot be cut, but it is late all the same.
-    let late = answer.is_ok() && Instant::now() > deadline;
-    let answer = if late { Err(timeout_fault(&registration.meta, &name)) } else { answer };
+    let answer = answer.unwrap_or_else(|| Err(timeout_fault(&registration.meta, &name)));
     LiveRun { answer, observed: scope.observed() }
 }
 
 async fn run_handler(
-    registration: &Registration,
+    registration: &'static Registration,
     invocation: Arc<Invocation>,
     scope: CallScope,
     db: Db,
-) -> Result<Bytes, Fault> {
+) -> HandlerOutput {
     match registration.decode(&invocation.args)? {
         Decoded::Query(message) => message.run(scope, QueryResources { db }).await,
         Decoded::Mutation(_) | Decoded::Action(_) | Decoded::Job(_) => {

@@ -13,6 +13,9 @@
 //!   └──deadline · drain · caller gone (queries only)──▶ cancelled in Postgres, rolled back
 //! ```
 //!
+//! Handlers, and nothing else, run on threads of their own (`threads`), which they may block; all that is around
+//! them (admission, transaction, time limit) goes on meanwhile.
+//!
 //! Mutations and actions run as tasks that the actor `calls` owns. A query leaves nothing behind when it
 //! is dropped half-way, so it runs in its caller's task and ends with that task. A `TaskTracker` counts both.
 //! The actor closes it when it stops, which refuses new calls; it waits for the running ones, and cancels
@@ -26,6 +29,7 @@
 //! - A call that writes is never dropped half-way, so a caller that disconnects leaves no transaction open.
 //! - A mutation answers `Ok` only after Postgres has confirmed its commit.
 //! - A panic ends one call.
+//! - A handler that blocks its thread holds up other handlers at most. The actor `calls` names it in the log.
 
 mod access;
 mod admission;
@@ -42,8 +46,11 @@ pub mod paths;
 mod shared;
 pub mod signals;
 pub mod subsystem;
+mod threads;
 mod transaction_shares;
 
+use std::io;
+use std::num::NonZero;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
@@ -81,6 +88,7 @@ use key_expiry::OldKeys;
 pub use live::{LiveQuery, LiveRun};
 use paths::{FUNCTIONS, KEY_EXPIRY};
 use shared::FunctionShared;
+use threads::HandlerThreads;
 use transaction_shares::TransactionShares;
 
 #[cfg(test)]
@@ -120,12 +128,16 @@ pub struct CallCounts {
 impl Functions {
     /// Makes the subsystem and its supervisor, which the caller puts under another one. `services` makes what
     /// contexts hand out to handlers; it gets the invoker of this subsystem, since contexts call handlers,
-    /// and the lane of their blocking work.
+    /// and the lane of their blocking work. Must run on the runtime of the node.
+    ///
+    /// # Errors
+    /// When the threads of the handlers cannot be started.
     pub fn new(
         catalog: Arc<Catalog>,
         deps: FunctionDeps,
         services: impl FnOnce(Arc<dyn Invoke>, BlockingLane) -> Services,
-    ) -> (Self, ChildSpec) {
+    ) -> io::Result<(Self, ChildSpec)> {
+        let threads = HandlerThreads::start(deps.config.threads.map(NonZero::get))?;
         let names = || catalog.iter().map(|(name, _)| name);
         let lane = BlockingLane::new(deps.config.blocking_max, deps.config.shares(), names());
         let transactions = TransactionShares::new(deps.database.config(), names());
@@ -142,6 +154,7 @@ impl Functions {
             hints: deps.hints,
             config: deps.config,
             key_turns: KeyTurns::default(),
+            threads,
             in_flight: InFlightTable::default(),
             tasks: TaskTracker::new(),
             cancel: watch::Sender::new(false),
@@ -151,7 +164,7 @@ impl Functions {
             expiry(&KEY_EXPIRY, shared.database.clone(), deps.terms, OldKeys),
         ];
         let supervisor = SupervisorSpec::new(Strategy::OneForOne, children);
-        (Self { shared }, ChildSpec::supervisor(FUNCTIONS.id(), supervisor))
+        Ok((Self { shared }, ChildSpec::supervisor(FUNCTIONS.id(), supervisor)))
     }
 
     /// The handlers.
@@ -215,14 +228,17 @@ impl Functions {
 
     /// Runs the handler of a job once, without a permit of admission: workers limit how many run.
     /// `runner` is the actor below which a panic is recorded. `completer` finishes the job in the handler's
-    /// own transaction, when the handler asks for that.
+    /// own transaction, when the handler asks for that. `held` is dropped with the handler. `interrupted` ends
+    /// the attempt; so does dropping it, but then the handler may go on for as long as it blocks its thread.
     pub async fn attempt(
         &self,
         runner: &'static ActorPath,
         invocation: Invocation,
         completer: Arc<dyn CompleteInTransaction>,
+        held: impl Send + 'static,
+        interrupted: impl Future<Output = ()>,
     ) -> AttemptResult {
-        attempt::run(&self.shared, runner, invocation, completer).await
+        attempt::run(&self.shared, runner, invocation, completer, held, interrupted).await
     }
 
     /// Finds the handler, and checks that the caller may call it from outside.

@@ -13,6 +13,7 @@ use super::config::FunctionConfig;
 use super::idempotency::KeyTurns;
 use super::inflight::InFlightTable;
 use super::signals::HandlerMetrics;
+use super::threads::HandlerThreads;
 use super::transaction_shares::TransactionShares;
 use crate::app::context::Services;
 use crate::app::{Catalog, Registration};
@@ -35,7 +36,10 @@ pub(super) struct FunctionShared {
     pub(super) transactions: TransactionShares,
     /// Calls with idempotency keys. Each of them takes its turn before it takes a connection.
     pub(super) key_turns: KeyTurns,
-    /// Running calls. Written by each call when it starts and ends; read by the actor and by the dashboard.
+    /// Run the handlers.
+    pub(super) threads: HandlerThreads,
+    /// Running calls. Written by each call when it starts and ends, and by its handler; read by the actor and by
+    /// the dashboard.
     pub(super) in_flight: InFlightTable,
     /// By wire name of the handler. Each call counts itself.
     pub(super) metrics: HashMap<String, HandlerMetrics>,

@@ -17,6 +17,8 @@ pub const RETRIES_TOTAL: &str = "forge_call_retries_total";
 /// Counter: calls that were refused because a limit of calls was reached, by `limit` (`node`, `function`,
 /// `caller`, `handler`).
 pub const CALLS_REFUSED_TOTAL: &str = "forge_calls_refused_total";
+/// Gauge: handlers that have blocked their thread for longer than a second.
+pub const HANDLERS_BLOCKING: &str = "forge_handlers_blocking";
 /// Gauge: calls that run now, runs of live queries and attempts of jobs included.
 pub const CALLS_IN_FLIGHT: &str = "forge_calls_in_flight";
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::config::FunctionConfig;
 use super::paths::{CALLS, FUNCTIONS, KEY_EXPIRY};
-use super::{FunctionDeps, Functions};
+use super::{FunctionDeps, Functions, InFlightCall};
 use crate::app::Catalog;
 use crate::app::context::Services;
 use crate::app::new_job::InsertJob;
@@ -15,7 +15,9 @@ use crate::db::database::Database;
 use crate::kernel::integer::Int53;
 use crate::kernel::invocation::is_system;
 use crate::leader::{Leader, MAINTENANCE};
-use crate::subsystem::{ActorNote, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem};
+use crate::subsystem::{
+    ActorNote, Figure, FigureUnit, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem,
+};
 use crate::supervise::{StartError, Tree};
 
 /// See the module. Takes the catalog, the node's view and, where there are some, the [`Tokens`].
@@ -43,7 +45,8 @@ impl Subsystem for FunctionSubsystem {
         let (tokens, http) = (node.find::<Tokens>(), node.get::<reqwest::Client>());
         let jobs = node.get::<Arc<dyn InsertJob>>();
         let services = |invoke, lane| Services { node: view, invoke, jobs, tokens, http, lane };
-        let (functions, child) = Functions::new(node.get::<Arc<Catalog>>(), deps, services);
+        let (functions, child) = Functions::new(node.get::<Arc<Catalog>>(), deps, services)
+            .map_err(|error| StartError { path: FUNCTIONS.to_string(), source: error.into() })?;
         node.provide(functions.invoker());
         node.provide(functions.clone());
         Ok(Some(Part::new(child).stats(move |stats| {
@@ -53,6 +56,18 @@ impl Subsystem for FunctionSubsystem {
             let running = functions.in_flight();
             let of_application = running.iter().filter(|call| !is_system(&call.name)).count();
             stats.in_flight = Int53::count(of_application as u64);
+            stats.figures.extend(running.iter().filter_map(blocked_thread));
         })))
     }
+}
+
+/// For how long a handler has blocked its thread, when it does. There are no more than threads.
+fn blocked_thread(call: &InFlightCall) -> Option<Figure> {
+    let blocked = call.blocked?;
+    Some(Figure {
+        subsystem: FUNCTIONS.id().to_owned(),
+        name: format!("thread blocked by {}", call.name),
+        value: blocked.as_millis() as f64,
+        unit: FigureUnit::Ms,
+    })
 }

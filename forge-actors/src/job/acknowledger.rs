@@ -149,7 +149,7 @@ async fn write(shared: &JobShared, batch: &[ReleasedJob], repeated: bool) -> Res
             signals::attempt_ended(&record.name, transition.status);
         }
         if transition.status == JobStatus::Pending && transition.delay.is_zero() {
-            queues.insert(Arc::from(record.queue.as_str()));
+            queues.insert(Arc::clone(&record.queue));
         }
     }
     // Other nodes may claim the returned jobs at once.

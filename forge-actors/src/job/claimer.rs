@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use super::leases::ClaimedJob;
 use super::messages::{ClaimerMessage, WorkerMessage};
 use super::paths::CLAIMER;
-use super::planner::{ClaimPlanner, ClaimStep};
+use super::planner::{ClaimPlanner, ClaimStep, GIVE_BACK_AFTER, PlannerLimits};
 use super::shared::JobShared;
 use super::store::{BegunAttempt, Claim, JobRecord, Promoted};
 use crate::change::TopicKind;
@@ -79,6 +79,8 @@ pub(super) struct ClaimerState {
     _due: Option<Timer>,
     /// The end of a pause.
     _pause: Option<Timer>,
+    /// When the oldest claimed job is given back, unless it has begun by then.
+    give_back: Option<Timer>,
 }
 
 impl Claimer {
@@ -95,6 +97,12 @@ impl Claimer {
             // starts, and one that stops returns them.
             worker.address.notify(WorkerMessage::Run);
         }
+        if state.give_back.is_none()
+            && let Some(claimed) = state.planner.oldest_claim()
+        {
+            let wait = GIVE_BACK_AFTER.saturating_sub(claimed.elapsed());
+            state.give_back = Some(cx.send_after(wait, ClaimerMessage::GiveBack));
+        }
         if state.paused {
             return;
         }
@@ -109,6 +117,27 @@ impl Claimer {
         if let Some(step) = state.planner.next(self.shared.leases.len()) {
             state.step = Some(self.send_step(cx, step));
         }
+    }
+
+    fn limits(&self) -> PlannerLimits<ClaimedJob> {
+        let config = &self.shared.config;
+        PlannerLimits {
+            workers: self.shared.workers.len(),
+            kept_max: config.kept_workers(),
+            prefetch_max: config.prefetch_max as usize,
+            queue_of: |job| &job.record.queue,
+        }
+    }
+
+    /// Returns the jobs that have waited for a worker for too long. An idle node may take them.
+    fn give_back(&self, state: &mut ClaimerState) {
+        state.give_back = None;
+        let Some(before) = Instant::now().checked_sub(GIVE_BACK_AFTER) else { return };
+        let jobs = state.planner.give_back(before);
+        if !jobs.is_empty() {
+            tracing::debug!(jobs = jobs.len(), "claimed jobs given back: no worker became free for them");
+        }
+        jobs.into_iter().for_each(|job| self.shared.return_job(job));
     }
 
     fn send_step(&self, cx: &Context<ClaimerMessage>, step: ClaimStep) -> oneshot::Receiver<StepResult> {
@@ -207,6 +236,7 @@ impl Claimer {
         state.planner.wake(&queues);
         state.queues.extend(queues);
         if state.queues.len() != before {
+            state.planner.serve(state.queues.len());
             let served = state.queues.iter().map(Arc::clone).collect();
             self.shared.hints.set_interest(TopicKind::Queues, served);
         }
@@ -288,7 +318,7 @@ impl Actor for Claimer {
         });
         let workers = &self.shared.workers;
         let mut state = ClaimerState {
-            planner: ClaimPlanner::new(workers.len(), self.shared.config.prefetch_max as usize),
+            planner: ClaimPlanner::new(self.limits()),
             queues: BTreeSet::new(),
             step: None,
             begin_scheduled: false,
@@ -298,6 +328,7 @@ impl Actor for Claimer {
             _poll: cx.send_after(Duration::ZERO, ClaimerMessage::Poll),
             _due: None,
             _pause: None,
+            give_back: None,
         };
         self.serve(&mut state, self.shared.queues());
         for worker in workers {
@@ -325,6 +356,7 @@ impl Actor for Claimer {
             ClaimerMessage::ClaimEnded => self.claim_ended(cx, state),
             ClaimerMessage::Begin => self.begin(cx, state),
             ClaimerMessage::BeginEnded => self.begin_ended(cx, state),
+            ClaimerMessage::GiveBack => self.give_back(state),
         }
         self.proceed(cx, state);
         Ok(())

@@ -24,6 +24,10 @@ pub struct JobConfig {
     /// How many jobs this node may claim beyond those that run, when jobs are short. They have not begun: on
     /// shutdown they are returned to their queues, and when the node is lost they have spent no attempt.
     pub prefetch_max: u32,
+    /// Part of `concurrency` that is open to all jobs, more than 0 and at most 1. The other workers are kept for
+    /// queues that run nothing: one for each of them, as long as there are some. So long jobs of one queue do
+    /// not keep every other queue waiting.
+    pub queue_share: f64,
     /// How often a claimer polls its queues, besides the hints. A job whose hint was lost starts up to this
     /// much later.
     #[serde(with = "serde_duration")]
@@ -45,6 +49,7 @@ impl Default for JobConfig {
         Self {
             concurrency: 16,
             prefetch_max: 500,
+            queue_share: 0.75,
             poll_interval: secs(1),
             lease: secs(10),
             drain_timeout: secs(20),
@@ -64,6 +69,12 @@ impl ConfigSection for JobConfig {
                 "jobs.concurrency is {}; it must be between 1 and {CONCURRENCY_MAX} (a node that is to run \
                  no jobs has no role `worker`)",
                 self.concurrency
+            ));
+        }
+        if !(self.queue_share > 0.0 && self.queue_share <= 1.0) {
+            broken.push(format!(
+                "jobs.queue_share is {}; it must be more than 0 and at most 1",
+                self.queue_share
             ));
         }
         if self.lease < LEASE_MIN {
@@ -88,6 +99,12 @@ impl ConfigSection for JobConfig {
 }
 
 impl JobConfig {
+    /// Workers that are kept for queues that run nothing, at most.
+    pub(super) fn kept_workers(&self) -> usize {
+        let open = (f64::from(self.concurrency) * self.queue_share).floor().max(1.0);
+        (self.concurrency as usize).saturating_sub(open as usize)
+    }
+
     /// Between two renewals of the leases.
     pub(super) fn renew_every(&self) -> Duration {
         self.lease / 4

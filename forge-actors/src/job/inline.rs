@@ -99,7 +99,8 @@ impl Jobs {
         let job = shared.leases.insert(record, Instant::now(), LEASE);
         let record = Arc::clone(&job.record);
         let completion = Arc::new(JobCompletion::new(Arc::clone(shared), Arc::clone(&record)));
-        let result = attempt(shared, &record, Arc::clone(&completion)).await;
+        let never = std::future::pending();
+        let result = attempt(shared, &record, Arc::clone(&completion), job.lease(), never).await;
         let transition = if completion.is_committed() {
             Transition::COMPLETED
         } else {

@@ -1,8 +1,9 @@
 //! The leases of this node: one entry for each job from its claim until the result of its attempt is written.
 //!
 //! An entry lives as long as the job's [`ClaimedJob`], which moves from the claimer to a worker to the
-//! acknowledger. When an actor loses a `ClaimedJob` (by a crash or a kill), the entry goes with it: the lease
-//! is not renewed any more, and another node takes the job over.
+//! acknowledger, and as long as its handler. When an actor loses a `ClaimedJob` (by a crash or a kill), the
+//! entry goes with it: the lease is not renewed any more, and another node takes the job over. A handler that
+//! blocks its thread outlives a worker that is killed, and keeps the entry until it has ended.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -41,10 +42,17 @@ enum LeasePhase {
     Completing,
 }
 
+/// Keeps the lease of a job: it is renewed until the last of these is dropped.
+pub(super) struct HeldLease {
+    leases: LeaseTable,
+    job: JobId,
+    claim: i32,
+}
+
 /// A claimed job, and the right to write about it.
 pub(super) struct ClaimedJob {
     pub(super) record: Arc<JobRecord>,
-    leases: LeaseTable,
+    lease: Arc<HeldLease>,
     /// Cancelled when the job was cancelled or another node took it over.
     pub(super) lost: CancellationToken,
 }
@@ -64,7 +72,8 @@ impl LeaseTable {
         let phase = if record.begun { LeasePhase::Begun } else { LeasePhase::Claimed };
         let entry = LeaseEntry { claim: record.claim, phase, fresh_until: sent + lease, lost: lost.clone() };
         self.entries.insert(record.id, entry);
-        ClaimedJob { record: Arc::new(record), leases: self.clone(), lost }
+        let held = HeldLease { leases: self.clone(), job: record.id, claim: record.claim };
+        ClaimedJob { record: Arc::new(record), lease: Arc::new(held), lost }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -131,13 +140,18 @@ impl ClaimedJob {
         Claim { job: self.record.id, number: self.record.claim }
     }
 
+    /// Another holder of the lease, for the handler of the job.
+    pub(super) fn lease(&self) -> Arc<HeldLease> {
+        Arc::clone(&self.lease)
+    }
+
     /// Applies the result of a begin that was sent at `sent`.
     pub(super) fn apply_begin(&mut self, begun: &BegunAttempt, sent: Instant, lease: Duration) {
         let record = Arc::make_mut(&mut self.record);
         record.begun = true;
         record.attempts_begun = begun.attempt;
         record.waited = begun.waited;
-        if let Some(mut entry) = self.leases.entry(self.record.id, self.record.claim) {
+        if let Some(mut entry) = self.lease.entry() {
             entry.phase = LeasePhase::Begun;
             entry.fresh_until = sent + lease;
         }
@@ -145,8 +159,14 @@ impl ClaimedJob {
 
     /// False when the lease may have run out, so that another node may be running the job.
     pub(super) fn is_fresh(&self) -> bool {
-        let entry = self.leases.entry(self.record.id, self.record.claim);
-        entry.is_some_and(|entry| Instant::now() < entry.fresh_until) && !self.lost.is_cancelled()
+        self.lease.entry().is_some_and(|entry| Instant::now() < entry.fresh_until)
+            && !self.lost.is_cancelled()
+    }
+}
+
+impl HeldLease {
+    fn entry(&self) -> Option<RefMut<'_, JobId, LeaseEntry>> {
+        self.leases.entry(self.job, self.claim)
     }
 }
 
@@ -165,8 +185,8 @@ impl Drop for CompletionGuard<'_> {
     }
 }
 
-impl Drop for ClaimedJob {
+impl Drop for HeldLease {
     fn drop(&mut self) {
-        self.leases.entries.remove_if(&self.record.id, |_, entry| entry.claim == self.record.claim);
+        self.leases.entries.remove_if(&self.job, |_, entry| entry.claim == self.claim);
     }
 }

@@ -31,6 +31,8 @@ pub(super) enum ClaimerMessage {
     Begin,
     /// A begin has ended; its result waits in the claimer's channel.
     BeginEnded,
+    /// A claimed job has waited for a worker for too long.
+    GiveBack,
 }
 
 /// Messages of a worker.

@@ -48,8 +48,11 @@
 //!   committed before its handler starts. A job that kills its process therefore becomes a dead letter after
 //!   its attempts; a job that takes Postgres down with it may have one attempt more
 //!   ([`store::JobStore::begin`]).
-//! - No job begins without a free worker. A node that is lost has spent an attempt of the jobs that it ran,
-//!   and none of the jobs that it had only claimed.
+//! - No job begins without a free worker, and long jobs of one queue keep no other queue waiting: some workers
+//!   are kept for queues that run nothing (`queue_load.rs`).
+//! - A claimed job that does not begin soon goes back to its queue, where an idle node takes it.
+//! - A node that is lost has spent an attempt of the jobs that it ran, and none of those that it had only
+//!   claimed.
 //! - An expired lease allows other nodes to take the job over. Until one does, the job is still its holder's.
 //! - Jobs without a handler in this binary are never claimed by it; the counter reports them.
 //! - A job whose arguments this binary cannot read waits again, without a spent attempt, while a node of
@@ -57,6 +60,8 @@
 //!   the builds that refused, and the job's status becomes `failed` when no other build is left.
 //! - Hints are only wake-ups. A claimer without hints polls once in `poll_interval`, and when the next
 //!   scheduled job is due.
+//! - An attempt lasts until its handler has ended. A handler that blocks its thread cannot be cut: its worker
+//!   waits, and its lease is renewed, so that no other node runs the job meanwhile.
 //!
 //! Failures: a panic or a time limit ends one attempt. While the database is away, claimers wait with a
 //! backoff, and results are kept and written when the database is back; the claim decides whether they still
@@ -79,6 +84,7 @@ mod leases;
 mod messages;
 pub mod paths;
 mod planner;
+mod queue_load;
 mod rescuer;
 mod result_batch;
 mod shared;

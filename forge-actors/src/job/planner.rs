@@ -3,22 +3,30 @@
 //!
 //! A short job is claimed long before it runs, in a large batch; a long one is claimed when a worker is free
 //! for it, so that other nodes can claim it before. The window, which is how many jobs may be claimed beyond
-//! the workers, follows from how fast full batches are used up.
+//! the workers, follows from how fast full batches are used up. A job that waits all the same, because those
+//! before it turned out long, is given back for other nodes.
 //!
-//! An attempt is spent when it begins, so no job begins without a free worker. A claim begins as many of its
-//! jobs as there are free workers that no earlier job waits for. Jobs that were claimed before begin in
-//! batches: while one batch is being written, the next one gathers.
+//! An attempt is spent when it begins, so no job begins without a free worker, and none beyond the share of its
+//! queue ([`QueueLoad`]). A claim begins as many of its jobs as there are free workers that no earlier job
+//! waits for. Jobs that were claimed before begin in batches: while one batch is being written, the next one
+//! gathers.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use super::queue_load::QueueLoad;
+use crate::kernel::time::millis;
 
 /// Jobs of one claim.
 const BATCH_MAX: usize = 500;
 /// Full batches that follow each other faster than this widen the window.
-const FAST: Duration = Duration::from_millis(200);
-/// Full batches that follow each other slower than this narrow the window.
-const SLOW: Duration = Duration::from_secs(1);
+const FAST: Duration = millis(200);
+/// Full batches that follow each other slower than this narrow the window, which holds what is used up in that
+/// time at most. So the last job of a full window waits for less than twice as long.
+const SLOW: Duration = millis(700);
+/// A claimed job that has not begun by then is given back.
+pub(super) const GIVE_BACK_AFTER: Duration = millis(1_500);
 
 /// The statement to send next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,19 +37,32 @@ pub(super) enum ClaimStep {
     Promote,
 }
 
+/// What a planner plans for.
+pub(super) struct PlannerLimits<T> {
+    pub(super) workers: usize,
+    /// Workers that are kept for queues that run nothing.
+    pub(super) kept_max: usize,
+    pub(super) prefetch_max: usize,
+    /// The queue of a claimed job.
+    pub(super) queue_of: fn(&T) -> &Arc<str>,
+}
+
 /// Plans the claims of one node. `T` is a claimed job.
 pub(super) struct ClaimPlanner<T> {
-    workers: usize,
-    prefetch_max: usize,
+    limits: PlannerLimits<T>,
+    /// How many queues the node serves.
+    queues: usize,
     /// How many jobs the node may hold beyond its workers, at the present pace.
     window: usize,
-    /// Jobs that are claimed and have not begun.
-    claimed: VecDeque<T>,
-    /// How many jobs are being begun by the statement that is under way.
-    beginning: usize,
+    /// Jobs that are claimed and have not begun, with the time of their claim; the oldest first.
+    claimed: VecDeque<(T, Instant)>,
+    /// The jobs that are being begun by the statement that is under way: queue, and time of the claim.
+    beginning: Vec<(Arc<str>, Instant)>,
     /// Jobs that have begun and wait to be assigned; a worker was free when the begin was sent.
     begun: VecDeque<T>,
     free_workers: BTreeSet<usize>,
+    /// Workers that run a job, and its queue.
+    busy_workers: HashMap<usize, Arc<str>>,
     /// Queues that may have work, in the order in which they are asked.
     pending_queues: VecDeque<Arc<str>>,
     /// A claim or a promotion is under way.
@@ -62,15 +83,16 @@ enum Promotion {
 }
 
 impl<T> ClaimPlanner<T> {
-    pub(super) fn new(workers: usize, prefetch_max: usize) -> Self {
+    pub(super) fn new(limits: PlannerLimits<T>) -> Self {
         Self {
-            workers,
-            prefetch_max,
+            limits,
+            queues: 0,
             window: 0,
             claimed: VecDeque::new(),
-            beginning: 0,
+            beginning: Vec::new(),
             begun: VecDeque::new(),
             free_workers: BTreeSet::new(),
+            busy_workers: HashMap::new(),
             pending_queues: VecDeque::new(),
             busy: false,
             promotion: Promotion::No,
@@ -78,14 +100,23 @@ impl<T> ClaimPlanner<T> {
         }
     }
 
+    /// Sets how many queues the node serves.
+    pub(super) fn serve(&mut self, queues: usize) {
+        self.queues = queues;
+    }
+
     /// Notes that there may be work in these queues, and that scheduled jobs may have been dispatched.
     pub(super) fn wake<'a>(&mut self, queues: impl IntoIterator<Item = &'a Arc<str>>) {
         for queue in queues {
-            if !self.pending_queues.contains(queue) {
-                self.pending_queues.push_back(Arc::clone(queue));
-            }
+            self.ask_again(queue);
         }
         self.promotion_wanted();
+    }
+
+    fn ask_again(&mut self, queue: &Arc<str>) {
+        if !self.pending_queues.contains(queue) {
+            self.pending_queues.push_back(Arc::clone(queue));
+        }
     }
 
     /// Notes that scheduled jobs were written, whose time the next promotion learns.
@@ -100,6 +131,7 @@ impl<T> ClaimPlanner<T> {
 
     /// Notes that a worker is free.
     pub(super) fn worker_free(&mut self, worker: usize) {
+        self.busy_workers.remove(&worker);
         self.free_workers.insert(worker);
     }
 
@@ -109,12 +141,36 @@ impl<T> ClaimPlanner<T> {
             return None;
         }
         let worker = self.free_workers.pop_first()?;
-        self.begun.pop_front().map(|job| (worker, job))
+        let job = self.begun.pop_front()?;
+        self.busy_workers.insert(worker, Arc::clone((self.limits.queue_of)(&job)));
+        Some((worker, job))
+    }
+
+    /// The workers as the queues have taken them. Free are those that no queue has, whether they have
+    /// reported or not.
+    fn load(&self) -> QueueLoad {
+        let mut running = HashMap::new();
+        let begun = self.begun.iter().map(self.limits.queue_of);
+        let beginning = self.beginning.iter().map(|(queue, _)| queue);
+        for queue in self.busy_workers.values().chain(beginning).chain(begun) {
+            *running.entry(Arc::clone(queue)).or_default() += 1;
+        }
+        let free = self.limits.workers.saturating_sub(running.values().sum());
+        QueueLoad { running, free, queues: self.queues, kept_max: self.limits.kept_max }
+    }
+
+    /// Free workers that have reported and that no begun or beginning job waits for.
+    fn reported(&self) -> usize {
+        self.free_workers.len().saturating_sub(self.begun.len() + self.beginning.len())
     }
 
     /// True when there is a job to begin and a worker that is free for it. One batch begins at a time.
     pub(super) fn can_begin(&self) -> bool {
-        self.beginning == 0 && !self.claimed.is_empty() && self.free_workers.len() > self.begun.len()
+        if !self.beginning.is_empty() || self.claimed.is_empty() || self.reported() == 0 {
+            return false;
+        }
+        let load = self.load();
+        self.claimed.iter().any(|(job, _)| load.room((self.limits.queue_of)(job)) > 0)
     }
 
     /// The batch of jobs to begin now; it is answered with [`begun`](Self::begun) or
@@ -123,21 +179,36 @@ impl<T> ClaimPlanner<T> {
         if !self.can_begin() {
             return Vec::new();
         }
-        self.beginning = (self.free_workers.len() - self.begun.len()).min(self.claimed.len());
-        self.claimed.drain(..self.beginning).collect()
+        let (mut load, count_max) = (self.load(), self.reported());
+        let mut batch = Vec::new();
+        let mut left = VecDeque::new();
+        while batch.len() < count_max
+            && let Some((job, since)) = self.claimed.pop_front()
+        {
+            let queue = (self.limits.queue_of)(&job);
+            if load.take(queue) {
+                self.beginning.push((Arc::clone(queue), since));
+                batch.push(job);
+            } else {
+                left.push_back((job, since));
+            }
+        }
+        left.append(&mut self.claimed);
+        self.claimed = left;
+        batch
     }
 
     /// The batch is written: these jobs have begun. The other jobs of the batch were cancelled or taken over.
     pub(super) fn begun(&mut self, jobs: impl IntoIterator<Item = T>) {
-        self.beginning = 0;
+        self.beginning.clear();
         self.begun.extend(jobs);
     }
 
     /// The batch may be written or not: these jobs are begun again, which counts no second attempt.
     pub(super) fn begin_failed(&mut self, jobs: Vec<T>) {
-        self.beginning = 0;
-        for job in jobs.into_iter().rev() {
-            self.claimed.push_front(job);
+        let batch = jobs.into_iter().zip(self.beginning.drain(..)).rev();
+        for (job, (_, since)) in batch {
+            self.claimed.push_front((job, since));
         }
     }
 
@@ -147,18 +218,10 @@ impl<T> ClaimPlanner<T> {
         if self.busy {
             return None;
         }
-        let capacity = (self.workers + self.window).saturating_sub(held).min(BATCH_MAX);
-        // A window that is still half full is not worth a round trip.
-        let worthwhile = capacity > 0 && self.claimed.len() <= self.window / 2;
         let step = if self.promotion == Promotion::Due {
             ClaimStep::Promote
-        } else if worthwhile && let Some(queue) = self.pending_queues.pop_front() {
-            // Free workers that are left when every begun, beginning and claimed job has one.
-            let spare = self
-                .free_workers
-                .len()
-                .saturating_sub(self.begun.len() + self.beginning + self.claimed.len());
-            ClaimStep::Claim { queue, limit: capacity, begin: spare.min(capacity) }
+        } else if let Some(claim) = self.next_claim(held) {
+            claim
         } else if self.promotion == Promotion::Wanted {
             ClaimStep::Promote
         } else {
@@ -169,6 +232,28 @@ impl<T> ClaimPlanner<T> {
         }
         self.busy = true;
         Some(step)
+    }
+
+    /// A claim from the first queue whose jobs could begin, or be claimed ahead.
+    fn next_claim(&mut self, held: usize) -> Option<ClaimStep> {
+        let capacity = (self.limits.workers + self.window).saturating_sub(held).min(BATCH_MAX);
+        if capacity == 0 || self.pending_queues.is_empty() {
+            return None;
+        }
+        // The workers that are left when every claimed job that may begin has one.
+        let mut load = self.load();
+        let taken = self.claimed.iter().filter(|(job, _)| load.take((self.limits.queue_of)(job))).count();
+        let reported = self.reported().saturating_sub(taken);
+        // A window that is still half full is not worth a round trip.
+        let half_empty = self.claimed.len() <= self.window / 2;
+        let ahead = if half_empty { self.window.saturating_sub(self.claimed.len()) } else { 0 };
+        let (at, limit) = self.pending_queues.iter().enumerate().find_map(|(at, queue)| {
+            let limit = (load.room(queue) + ahead).min(capacity);
+            (limit > 0).then_some((at, limit))
+        })?;
+        let queue = self.pending_queues.remove(at)?;
+        let begin = load.room(&queue).min(reported).min(limit);
+        Some(ClaimStep::Claim { queue, limit, begin })
     }
 
     /// A claim of `limit` jobs returned these, in the order in which they are to run; the first `begun` of
@@ -183,33 +268,56 @@ impl<T> ClaimPlanner<T> {
     ) {
         self.busy = false;
         let full = jobs.len() >= limit;
-        self.claimed.extend(jobs.split_off(begun.min(jobs.len())));
+        self.claimed.extend(jobs.split_off(begun.min(jobs.len())).into_iter().map(|job| (job, now)));
         self.begun.extend(jobs);
         if !full {
             self.full_since = None;
             return;
         }
         // The queue may have more jobs. It is asked again after the other queues.
-        if !self.pending_queues.contains(&queue) {
-            self.pending_queues.push_back(queue);
-        }
+        self.ask_again(&queue);
         if let Some(before) = self.full_since.replace(now) {
             let took = now.saturating_duration_since(before);
             if took < FAST {
-                self.window = (self.window * 2).max(self.workers).min(self.prefetch_max);
+                let used_up = limit.saturating_mul((SLOW.as_micros() / took.as_micros().max(1)) as usize);
+                let wider = (self.window * 2).max(self.limits.workers).min(used_up);
+                self.window = wider.max(self.window).min(self.limits.prefetch_max);
             } else if took > SLOW {
                 self.window /= 2;
             }
         }
     }
 
+    /// When the oldest claimed job that has not begun was claimed.
+    pub(super) fn oldest_claim(&self) -> Option<Instant> {
+        self.claimed.front().map(|(_, since)| *since)
+    }
+
+    /// Takes out the jobs that were claimed before `before` and have not begun. From then on no job is claimed
+    /// ahead, until short ones are used up again.
+    pub(super) fn give_back(&mut self, before: Instant) -> Vec<T> {
+        let mut given_back = Vec::new();
+        while self.claimed.front().is_some_and(|(_, since)| *since <= before)
+            && let Some((job, _)) = self.claimed.pop_front()
+        {
+            let queue = Arc::clone((self.limits.queue_of)(&job));
+            self.ask_again(&queue);
+            given_back.push(job);
+        }
+        if !given_back.is_empty() {
+            self.window = 0;
+            self.full_since = None;
+        }
+        given_back
+    }
+
     /// A promotion made jobs of these queues ready.
     pub(super) fn promoted<'a>(&mut self, queues: impl IntoIterator<Item = &'a Arc<str>>) {
         self.busy = false;
         // Waking the queues must not ask for the next promotion.
-        let promotion = self.promotion;
-        self.wake(queues);
-        self.promotion = promotion;
+        for queue in queues {
+            self.ask_again(queue);
+        }
     }
 
     /// The statement failed; it is planned again.
@@ -223,7 +331,7 @@ impl<T> ClaimPlanner<T> {
 
     /// Takes out all jobs that no worker has.
     pub(super) fn take_unassigned(&mut self) -> impl Iterator<Item = T> + '_ {
-        self.begun.drain(..).chain(self.claimed.drain(..))
+        self.begun.drain(..).chain(self.claimed.drain(..).map(|(job, _)| job))
     }
 
     #[cfg(test)]

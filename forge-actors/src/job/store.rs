@@ -35,7 +35,7 @@ pub struct JobRecord {
     /// Wire name of its handler.
     pub name: String,
     /// The queue that it waited in.
-    pub queue: String,
+    pub queue: Arc<str>,
     /// The number of the claim, which every write about the job names.
     pub claim: i32,
     /// True when the begin of its attempt is written.
@@ -410,7 +410,7 @@ fn record(row: &PgRow) -> sqlx::Result<JobRecord> {
     Ok(JobRecord {
         id: row.try_get("id")?,
         name: row.try_get("name")?,
-        queue: row.try_get("queue")?,
+        queue: row.try_get::<&str, _>("queue")?.into(),
         claim: row.try_get("claim")?,
         begun: row.try_get("begun")?,
         attempts_begun: attempt.unsigned_abs(),

@@ -1,10 +1,10 @@
 use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use super::config::JobConfig;
 use super::leases::LeaseTable;
-use super::planner::{ClaimPlanner, ClaimStep};
+use super::planner::{ClaimPlanner, ClaimStep, PlannerLimits};
 use super::state::{Rewrite, STATUS_CHANGES, Transition, is_another_build, is_finished};
 use super::store::{BegunAttempt, JobRecord};
 use crate::app::job::{JobStatus, RetryBackoff};
@@ -28,6 +28,12 @@ fn claim(queue: &str, limit: usize) -> Option<ClaimStep> {
 
 fn claim_and_begin(queue: &str, limit: usize, begin: usize) -> Option<ClaimStep> {
     Some(ClaimStep::Claim { queue: queue.into(), limit, begin })
+}
+
+/// A planner of the only queue of a node.
+fn planner(workers: usize, prefetch_max: usize) -> ClaimPlanner<u32> {
+    static QUEUE: LazyLock<Arc<str>> = LazyLock::new(|| queue("a"));
+    ClaimPlanner::new(PlannerLimits { workers, kept_max: 0, prefetch_max, queue_of: |_| &QUEUE })
 }
 
 fn fault() -> Fault {
@@ -165,7 +171,7 @@ fn a_refused_result_is_rewritten_and_names_the_refusal() {
 
 #[test]
 fn a_claim_asks_for_no_more_than_the_free_capacity() {
-    let mut planner: ClaimPlanner<u32> = ClaimPlanner::new(4, 100);
+    let mut planner = planner(4, 100);
     assert_eq!(planner.next(0), None, "no queue has work");
     planner.wake(&[queue("mail")]);
     assert_eq!(planner.next(1), claim("mail", 3));
@@ -184,7 +190,7 @@ fn a_claim_asks_for_no_more_than_the_free_capacity() {
 
 #[test]
 fn a_wake_up_during_a_claim_is_not_lost() {
-    let mut planner: ClaimPlanner<u32> = ClaimPlanner::new(4, 100);
+    let mut planner = planner(4, 100);
     planner.wake(&[queue("mail")]);
     assert_eq!(planner.next(0), claim("mail", 4));
     planner.wake(&[queue("mail")]);
@@ -198,7 +204,7 @@ fn a_wake_up_during_a_claim_is_not_lost() {
 
 #[test]
 fn queues_take_turns() {
-    let mut planner: ClaimPlanner<u32> = ClaimPlanner::new(2, 0);
+    let mut planner = planner(2, 0);
     planner.wake(&[queue("a"), queue("b")]);
     for expected in ["a", "b", "a", "b"] {
         assert_eq!(planner.next(0), claim(expected, 2));
@@ -209,7 +215,7 @@ fn queues_take_turns() {
 
 #[test]
 fn due_promotions_come_before_claims_and_failed_steps_are_repeated() {
-    let mut planner: ClaimPlanner<u32> = ClaimPlanner::new(2, 0);
+    let mut planner = planner(2, 0);
     planner.wake(&[queue("a")]);
     planner.promotion_due();
     assert_eq!(planner.next(0), Some(ClaimStep::Promote));
@@ -224,7 +230,7 @@ fn due_promotions_come_before_claims_and_failed_steps_are_repeated() {
 
 #[test]
 fn a_claim_begins_what_free_workers_take_at_once() {
-    let mut planner: ClaimPlanner<u32> = ClaimPlanner::new(3, 10);
+    let mut planner = planner(3, 10);
     planner.worker_free(0);
     planner.worker_free(1);
     planner.wake(&[queue("a")]);
@@ -243,7 +249,7 @@ fn a_claim_begins_what_free_workers_take_at_once() {
 
 #[test]
 fn nothing_begins_that_has_no_free_worker() {
-    let mut planner: ClaimPlanner<u32> = ClaimPlanner::new(2, 10);
+    let mut planner = planner(2, 10);
     planner.wake(&[queue("a")]);
     assert_eq!(planner.next(0), claim("a", 2), "no worker is free");
     planner.claimed(queue("a"), 2, vec![1, 2, 3, 4], 0, Instant::now());
@@ -266,20 +272,20 @@ fn nothing_begins_that_has_no_free_worker() {
 
 #[test]
 fn a_claim_leaves_workers_to_what_was_claimed_before() {
-    let mut planner: ClaimPlanner<u32> = ClaimPlanner::new(4, 100);
+    let mut planner = planner(4, 100);
     planner.wake(&[queue("a")]);
     assert!(planner.next(0).is_some());
     planner.claimed(queue("a"), 4, vec![1, 2, 3, 4], 0, Instant::now());
     (0..4).for_each(|worker| planner.worker_free(worker));
     assert_eq!(planner.begin_batch(), [1, 2, 3, 4]);
-    assert_eq!(planner.next(0), claim("a", 4), "four are free, and four are being begun");
+    assert_eq!(planner.next(4), Some(ClaimStep::Promote), "four are being begun for the four that are free");
     planner.begun([1, 2, 3]);
     assert_eq!(std::iter::from_fn(|| planner.assign()).count(), 3);
 }
 
 #[test]
 fn short_jobs_widen_the_window_and_long_ones_close_it() {
-    let mut planner: ClaimPlanner<u32> = ClaimPlanner::new(16, 500);
+    let mut planner = planner(16, 500);
     let mut now = Instant::now();
     let mut claims = |pause: Duration, count: usize, expected: usize| {
         for _ in 0..count {
@@ -298,11 +304,116 @@ fn short_jobs_widen_the_window_and_long_ones_close_it() {
     claims(secs(2), 10, 0);
 }
 
+/// A job of a node that serves three queues: the queue, and a number.
+type QueuedJob = (Arc<str>, u32);
+
+fn planner_of_three_queues(workers: usize, kept_max: usize) -> ClaimPlanner<QueuedJob> {
+    let limits = PlannerLimits { workers, kept_max, prefetch_max: 100, queue_of: |job: &QueuedJob| &job.0 };
+    let mut planner = ClaimPlanner::new(limits);
+    planner.serve(3);
+    (0..workers).for_each(|worker| planner.worker_free(worker));
+    planner
+}
+
+fn jobs_of(queue: &Arc<str>, count: usize) -> Vec<QueuedJob> {
+    (0..).map(|number| (Arc::clone(queue), number)).take(count).collect()
+}
+
+/// Claims as many jobs of `queue` as there may be, all of which begin. Returns the workers that run them.
+fn fill(planner: &mut ClaimPlanner<QueuedJob>, queue: &Arc<str>, held: usize) -> Vec<usize> {
+    planner.wake([queue]);
+    let Some(ClaimStep::Claim { queue, limit, begin }) = planner.next(held) else { panic!("a claim") };
+    assert_eq!(limit, begin, "free workers have reported");
+    planner.claimed(Arc::clone(&queue), limit, jobs_of(&queue, limit), begin, Instant::now());
+    std::iter::from_fn(|| planner.assign()).map(|(worker, _)| worker).collect()
+}
+
+#[test]
+fn a_queue_of_long_jobs_leaves_a_worker_to_each_queue_that_runs_nothing() {
+    let [long, mail, report] = ["long", "mail", "report"].map(queue);
+    let mut planner = planner_of_three_queues(16, 4);
+    assert_eq!(fill(&mut planner, &long, 0).len(), 14, "one is kept for each of the two others");
+    assert_eq!(planner.next(14), Some(ClaimStep::Promote), "nothing more of the long ones is claimed");
+    planner.promoted([]);
+    assert_eq!(fill(&mut planner, &mail, 14).len(), 1, "the other one is kept for the reports");
+    let report_workers = fill(&mut planner, &report, 15);
+    assert_eq!(report_workers.len(), 1);
+    assert_eq!(planner.next(16), Some(ClaimStep::Promote), "all are busy");
+    planner.promoted([]);
+    report_workers.into_iter().for_each(|worker| planner.worker_free(worker));
+    planner.wake([&long, &mail]);
+    assert_eq!(
+        planner.next(15),
+        claim_and_begin("report", 1, 1),
+        "only the queue that runs nothing may take it"
+    );
+}
+
+#[test]
+fn no_more_workers_are_kept_than_the_share_says() {
+    let long = queue("long");
+    assert_eq!(fill(&mut planner_of_three_queues(16, 0), &long, 0).len(), 16);
+    assert_eq!(fill(&mut planner_of_three_queues(16, 1), &long, 0).len(), 15);
+    assert_eq!(fill(&mut planner_of_three_queues(1, 0), &long, 0).len(), 1);
+    let kept = |concurrency, queue_share| {
+        JobConfig { concurrency, queue_share, ..JobConfig::default() }.kept_workers()
+    };
+    assert_eq!([kept(16, 0.75), kept(2, 0.75), kept(1, 0.75), kept(16, 1.0), kept(4, 0.01)], [4, 1, 0, 0, 3]);
+}
+
+#[test]
+fn jobs_claimed_ahead_do_not_begin_beyond_the_share_of_their_queue() {
+    let [long, mail] = ["long", "mail"].map(queue);
+    let mut planner = planner_of_three_queues(4, 2);
+    planner.wake([&long]);
+    assert_eq!(planner.next(0), claim_and_begin("long", 2, 2));
+    planner.claimed(Arc::clone(&long), 2, jobs_of(&long, 4), 0, Instant::now());
+    planner.wake([&mail]);
+    assert_eq!(planner.next(4), Some(ClaimStep::Promote), "the node holds as many as it has workers");
+    planner.promoted([]);
+    assert_eq!(planner.next(2), claim_and_begin("mail", 1, 1), "a kept worker");
+    planner.claimed(Arc::clone(&mail), 1, jobs_of(&mail, 1), 0, Instant::now());
+    let begun = planner.begin_batch();
+    assert_eq!(begun, [&jobs_of(&long, 2)[..], &jobs_of(&mail, 1)].concat(), "past the two that may not");
+    planner.begun(begun);
+    assert_eq!(std::iter::from_fn(|| planner.assign()).count(), 3);
+    assert!(!planner.can_begin(), "the last worker is kept for the third queue");
+}
+
+#[test]
+fn claimed_jobs_that_wait_too_long_are_given_back() {
+    let mut planner = planner(2, 100);
+    (0..2).for_each(|worker| planner.worker_free(worker));
+    let mut now = Instant::now();
+    for _ in 0..3 {
+        planner.wake(&[queue("a")]);
+        let Some(ClaimStep::Claim { limit, .. }) = planner.next(0) else { panic!("a claim") };
+        now += millis(5);
+        planner.claimed(queue("a"), limit, vec![7; limit], 0, now);
+        planner.take_unassigned().for_each(drop);
+    }
+    assert!(planner.window() > 0, "short jobs are claimed ahead");
+    planner.wake(&[queue("a")]);
+    let Some(ClaimStep::Claim { limit, .. }) = planner.next(0) else { panic!("a claim") };
+    planner.claimed(queue("a"), limit, vec![1, 2, 3, 4], 2, now);
+    assert_eq!((planner.assign(), planner.assign()), (Some((0, 1)), Some((1, 2))));
+    assert_eq!(planner.oldest_claim(), Some(now));
+    assert!(planner.give_back(now - millis(1)).is_empty(), "they have not waited for long");
+    assert_eq!(planner.give_back(now), [3, 4]);
+    assert_eq!((planner.window(), planner.oldest_claim()), (0, None));
+    planner.worker_free(1);
+    assert_eq!(
+        planner.next(1),
+        claim_and_begin("a", 1, 1),
+        "its queue is asked again for a free worker only"
+    );
+}
+
 fn claimed(begun: bool) -> JobRecord {
     JobRecord {
         id: JobId::new(),
         name: "mail.send".to_owned(),
-        queue: "mail".to_owned(),
+        queue: queue("mail"),
         claim: 1,
         begun,
         attempts_begun: u32::from(begun),
@@ -372,6 +483,8 @@ fn a_configuration_that_could_not_run_jobs_is_refused() {
     assert_eq!(JobConfig::default().validate(), Vec::<String>::new());
     check(&|config| config.concurrency = 0, "jobs.concurrency");
     check(&|config| config.concurrency = 1_001, "jobs.concurrency");
+    check(&|config| config.queue_share = 0.0, "jobs.queue_share");
+    check(&|config| config.queue_share = 1.1, "jobs.queue_share");
     check(&|config| config.lease = millis(1_999), "jobs.lease");
     check(&|config| config.lease = hours(25), "jobs.lease");
     check(&|config| config.poll_interval = millis(0), "jobs.poll_interval");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::completion::JobCompletion;
-use super::leases::ClaimedJob;
+use super::leases::{ClaimedJob, HeldLease};
 use super::messages::{ClaimerMessage, ReleasedJob, WorkerMessage};
 use super::paths::JOBS;
 use super::shared::JobShared;
@@ -73,16 +73,18 @@ impl Worker {
             );
             return self.shared.return_job(job);
         }
-        metrics::histogram!(signals::JOB_WAIT_SECONDS, "queue" => record.queue.clone()).record(record.waited);
+        metrics::histogram!(signals::JOB_WAIT_SECONDS, "queue" => Arc::clone(&record.queue))
+            .record(record.waited);
         let completion = Arc::new(JobCompletion::new(Arc::clone(&self.shared), Arc::clone(&record)));
-        let result = tokio::select! {
-            biased;
-            result = attempt(&self.shared, &record, Arc::clone(&completion)) => Some(result),
-            () = job.lost.cancelled() => None,
-            () = self.shared.drain_timed_out() => Some(AttemptResult::Interrupted),
+        let interrupted = async {
+            tokio::select! {
+                () = job.lost.cancelled() => {}
+                () = self.shared.drain_timed_out() => {}
+            }
         };
+        let result = attempt(&self.shared, &record, Arc::clone(&completion), job.lease(), interrupted).await;
         if completion.is_committed() {
-            if !matches!(result, Some(AttemptResult::Succeeded)) {
+            if !matches!(result, AttemptResult::Succeeded) {
                 tracing::warn!(
                     job = %record.id,
                     handler = %record.name,
@@ -92,14 +94,14 @@ impl Worker {
             }
             return signals::attempt_ended(&record.name, JobStatus::Completed);
         }
-        let Some(result) = result else {
+        if matches!(result, AttemptResult::Interrupted) && job.lost.is_cancelled() {
             return tracing::warn!(
                 job = %record.id,
                 handler = %record.name,
                 claim = record.claim,
                 "lease lost: the job was cancelled, or another node took it over"
             );
-        };
+        }
         pause_point(Step::JobAttemptEnded, &record.name).await;
         match result {
             AttemptResult::InvalidArguments(fault) if self.shared.may_be_read_elsewhere(&record).await => {
@@ -178,11 +180,13 @@ impl Actor for Worker {
     }
 }
 
-/// Runs the handler of a claimed job once.
+/// Runs the handler of a claimed job once, until it ends or is `interrupted`.
 pub(super) async fn attempt(
     shared: &JobShared,
     record: &JobRecord,
     completion: Arc<JobCompletion>,
+    lease: Arc<HeldLease>,
+    interrupted: impl Future<Output = ()>,
 ) -> AttemptResult {
     let identity: Option<Identity> = match record.identity.as_deref().map(serde_json::from_str).transpose() {
         Ok(identity) => identity,
@@ -201,7 +205,7 @@ pub(super) async fn attempt(
         deadline: None,
         idempotency_key: None,
     };
-    shared.functions.attempt(&JOBS, invocation, completion).await
+    shared.functions.attempt(&JOBS, invocation, completion, lease, interrupted).await
 }
 
 /// Decides what becomes of a job after an attempt with this result.

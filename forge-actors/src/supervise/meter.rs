@@ -7,7 +7,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+
+use crate::kernel::time::coarse_ns;
 
 use arc_swap::ArcSwapOption;
 
@@ -148,15 +149,4 @@ impl Meter {
     pub(super) fn busy_total_ns(&self) -> u64 {
         self.busy_before_ns + self.busy_ns.load(Relaxed)
     }
-}
-
-/// The coarse clock costs a few nanoseconds, a precise one several times that, twice for every message.
-fn coarse_ns() -> u64 {
-    #[cfg(target_os = "linux")]
-    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::MonotonicCoarse;
-    #[cfg(not(target_os = "linux"))]
-    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
-    let now = rustix::time::clock_gettime(CLOCK);
-    u64::try_from(Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32).as_nanos())
-        .unwrap_or(u64::MAX)
 }

@@ -1,6 +1,7 @@
 //! What serves the handlers of one test: the parts of a node that calls, jobs and live queries need. It
 //! listens on no port for clients, is part of no cluster, and its jobs run when the test says so.
 
+use std::num::NonZero;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -59,7 +60,11 @@ impl TestNode {
             tree: Arc::clone(&tree),
             hints: hints.clone(),
             terms: no_terms.clone(),
-            config: FunctionConfig { drain_timeout: DRAIN, ..FunctionConfig::default() },
+            config: FunctionConfig {
+                threads: NonZero::new(2),
+                drain_timeout: DRAIN,
+                ..FunctionConfig::default()
+            },
         };
         let view = NodeView::new(id, "test", Arc::clone(&tree), SUBSYSTEMS);
         let (signer, client) = (tokens.clone(), http.client()?);
@@ -71,7 +76,7 @@ impl TestNode {
             http: client,
             lane,
         };
-        let (functions, functions_child) = Functions::new(catalog()?, deps, services);
+        let (functions, functions_child) = Functions::new(catalog()?, deps, services)?;
         let (reactor, reactor_child) = Reactor::new(ReactorDeps {
             functions: functions.clone(),
             database: database.clone(),

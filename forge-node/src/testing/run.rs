@@ -6,6 +6,7 @@ use std::sync::{Arc, Once};
 use std::thread::{Builder, scope};
 use std::time::Duration;
 
+use forge_actors::kernel::limits::THREAD_STACK_BYTES;
 use forge_actors::kernel::time::secs;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -17,9 +18,6 @@ use super::error::TestError;
 use super::node::TestNode;
 use super::{server, watchdog};
 
-/// The stack of the test's thread, and of the threads of its runtime. An unoptimised handler that panics deep
-/// inside of calls needs more than the 2 MiB that a thread of the test runner has.
-const STACK_BYTES: usize = 8 * 1024 * 1024;
 /// Time for what still blocks a thread, such as the hashing of a password, when its test has ended.
 const BLOCKING_MAX: Duration = secs(5);
 /// The variable that says what the log of a test shows. Without it these are warnings, and what handlers log.
@@ -64,7 +62,7 @@ where
     }
     start_log();
     let ended = scope(|threads| {
-        let thread = Builder::new().name(name.to_owned()).stack_size(STACK_BYTES);
+        let thread = Builder::new().name(name.to_owned()).stack_size(THREAD_STACK_BYTES);
         thread.spawn_scoped(threads, move || in_database(name, test)).map(|thread| thread.join())
     });
     match ended {
@@ -84,7 +82,7 @@ where
     let database = server::of_this_process(name)?.create_database()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .thread_stack_size(STACK_BYTES)
+        .thread_stack_size(THREAD_STACK_BYTES)
         .enable_all()
         .build()?;
     let ended = runtime.block_on(TestNode::start(&database)).map(|(node, root)| {

@@ -80,7 +80,7 @@ impl Stage {
             http: reqwest::Client::new(),
             lane,
         };
-        let (functions, child) = Functions::new(catalog, needs, services);
+        let (functions, child) = Functions::new(catalog, needs, services).expect("threads");
         let spec = SupervisorSpec::new(Strategy::OneForOne, vec![child]);
         let root = Root::start("node", spec, Arc::clone(&tree)).await.expect("starts");
         Self { scratch, functions, tree, queues, root }

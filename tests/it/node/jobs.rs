@@ -122,7 +122,7 @@ async fn a_job_reads_and_writes_outside_of_its_commit() {
 #[tokio::test]
 async fn a_killed_nodes_jobs_are_run_by_another() {
     let database = Database::create().await;
-    let config = "concurrency = 200\nprefetch_max = 0";
+    let config = "concurrency = 200\nqueue_share = 1.0\nprefetch_max = 0";
     let mut first = worker_on(&database, config).start().await;
     let second = worker_on(&database, config).start().await;
     enqueue(second.client(), "job", 1_000, WORK.as_millis() as u32).await;
@@ -168,7 +168,7 @@ async fn a_killed_nodes_jobs_are_run_by_another() {
 #[tokio::test]
 async fn a_node_that_was_stopped_for_longer_than_its_leases_writes_nothing_late() {
     let database = Database::create().await;
-    let config = "concurrency = 200\nprefetch_max = 0";
+    let config = "concurrency = 200\nqueue_share = 1.0\nprefetch_max = 0";
     let mut zombie = worker_on(&database, config).start().await;
     enqueue(zombie.client(), "job", 200, 6_000).await;
     await_count(&database, "begun", "true", 200, LONG).await;
@@ -266,7 +266,7 @@ async fn a_job_that_kills_its_process_is_a_dead_letter_in_the_end() {
 #[tokio::test]
 async fn a_killed_node_spends_no_attempt_that_it_had_not_begun() {
     let database = Database::create().await;
-    let config = "concurrency = 16\nlease = \"2s\"";
+    let config = "concurrency = 16\nqueue_share = 1.0\nlease = \"2s\"";
     let mut node = worker_on(&database, config).start().await;
     database.execute(&insert("jobs.once", "'n', n", 2_500, 1, 50)).await;
     await_count(&database, "done", "true", 300, LONG).await;
@@ -444,7 +444,8 @@ async fn a_drain_ends_what_it_can_and_hands_back_the_rest() {
     assert_eq!(database.value::<String>(waiting).await, left, "the others wait as if nothing had been");
 
     database.execute("truncate forge_jobs, forge_job_history, probe_effects").await;
-    let node = worker_on(&database, "concurrency = 5\ndrain_timeout = \"500ms\"").start().await;
+    let node =
+        worker_on(&database, "concurrency = 5\nqueue_share = 1.0\ndrain_timeout = \"500ms\"").start().await;
     enqueue(node.client(), "long", 8, 60_000).await;
     await_count(&database, "begun", "true", 5, PATIENCE).await;
     assert_eq!(node.stop(PATIENCE).await.code(), 0);

@@ -5,6 +5,7 @@
 
 mod answers;
 mod assets;
+mod blocked;
 mod browser;
 mod captures;
 mod cluster_script;
@@ -26,6 +27,7 @@ mod panics;
 mod peers;
 mod poison;
 mod previous;
+mod queue_shares;
 mod quickstart;
 mod read_only;
 mod refusals;

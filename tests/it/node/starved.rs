@@ -12,7 +12,7 @@ use super::stage::{PATIENCE, probe_on};
 
 async fn narrow(database: &Database) -> Node {
     // Of three write sessions one function takes two.
-    let config = "[database]\nread_connections_max = 2\nwrite_connections_max = 3\n\n[jobs]\nconcurrency = 2\nlease = \"4s\"";
+    let config = "[database]\nread_connections_max = 2\nwrite_connections_max = 3\n\n[jobs]\nconcurrency = 2\nqueue_share = 1.0\nlease = \"4s\"";
     probe_on(database).file("forge.toml", format!("{}\n{config}\n", probe::CONFIG)).start().await
 }
 

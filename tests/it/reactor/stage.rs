@@ -73,7 +73,7 @@ impl Stage {
             http: reqwest::Client::new(),
             lane,
         };
-        let (functions, functions_child) = Functions::new(catalog, needs, services);
+        let (functions, functions_child) = Functions::new(catalog, needs, services).expect("threads");
         let (reactor, reactor_child) =
             Reactor::new(ReactorDeps { functions: functions.clone(), database, hints, config });
         let spec = SupervisorSpec::new(Strategy::OneForOne, vec![functions_child, reactor_child]);

@@ -159,7 +159,7 @@ fn functions(id: NodeId) -> Functions {
         http: reqwest::Client::new(),
         lane,
     };
-    Functions::new(Arc::new(catalog), deps, services).0
+    Functions::new(Arc::new(catalog), deps, services).expect("threads").0
 }
 
 pub(super) fn config(change: impl FnOnce(&mut GatewayConfig)) -> GatewayConfig {

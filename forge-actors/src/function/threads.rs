@@ -1,0 +1,139 @@
+//! The threads that run handlers, and nothing else of the node.
+//!
+//! ```text
+//!   runtime of the node                              threads of handlers
+//!   connections, calls, transactions, workers, ──handler──▶ polls it, and drops it when it is cut
+//!   leases, heartbeats, pools, the reactor     ◀──output───
+//! ```
+//! A handler may block its thread: `std::thread::sleep`, a lock, a busy loop. Tokio cannot take a thread from
+//! such a task, so handlers that block all threads of a runtime stop everything else that runs there. Here
+//! they only stop each other: the node answers `/health`, renews its leases and keeps its leadership.
+//!
+//! Forge's own handlers run on the node's runtime: they do not block, and the dashboard has to answer while
+//! an application's handlers do.
+//!
+//! A handler that is cut (time limit, drain, lost lease) is dropped at its next await. Until then it keeps its
+//! place and its entry among the running calls, and its transaction refuses its statements.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tracing::{Instrument, Span};
+
+use super::admission::Permit;
+use super::inflight::InFlightEntry;
+use crate::app::Meta;
+use crate::kernel::fault::Fault;
+use crate::kernel::limits::THREAD_STACK_BYTES;
+use crate::supervise::{Panic, catch_unwind};
+
+/// What a handler returned.
+pub(super) type HandlerOutput = Result<Bytes, Fault>;
+
+/// The threads of one node.
+pub(super) struct HandlerThreads {
+    /// Taken by the drop alone.
+    handlers: Option<Runtime>,
+    node: Handle,
+}
+
+/// What a handler holds for as long as it exists, also after its caller has given it up.
+pub(super) struct HandlerPlace {
+    pub(super) entry: InFlightEntry,
+    pub(super) permit: Permit,
+}
+
+/// A handler that runs. Dropping this value cuts it.
+pub(super) struct RunningHandler {
+    task: JoinHandle<Result<Option<HandlerOutput>, Panic>>,
+    /// The handler is cut when this is dropped.
+    cut: Option<oneshot::Sender<()>>,
+}
+
+/// How a handler ended.
+pub(super) enum HandlerEnd {
+    Returned(HandlerOutput),
+    Panicked(Panic),
+    /// The handler was cut, or the node has stopped its threads.
+    Cut,
+}
+
+impl HandlerThreads {
+    /// Starts `threads` threads; as many as the machine has cores without a number. The runtime that this is
+    /// called on is the node's.
+    pub(super) fn start(threads: Option<usize>) -> io::Result<Self> {
+        let mut builder = Builder::new_multi_thread();
+        if let Some(threads) = threads {
+            builder.worker_threads(threads);
+        }
+        builder.enable_all().thread_name("forge-handler").thread_stack_size(THREAD_STACK_BYTES);
+        Ok(Self { handlers: Some(builder.build()?), node: Handle::current() })
+    }
+
+    /// The runtime of everything that must go on while handlers block.
+    pub(super) fn node(&self) -> &Handle {
+        &self.node
+    }
+
+    /// Runs a handler in the present span. `place` is dropped with it.
+    pub(super) fn run(
+        &self,
+        meta: &Meta,
+        place: Arc<HandlerPlace>,
+        mut running: BoxFuture<'static, HandlerOutput>,
+    ) -> RunningHandler {
+        let (cut, is_cut) = oneshot::channel();
+        let handler = async move {
+            let metered = poll_fn(|cx| {
+                let _poll = place.entry.begin_poll();
+                running.as_mut().poll(cx)
+            });
+            tokio::select! {
+                biased;
+                _ = is_cut => None,
+                output = metered => Some(output),
+            }
+        };
+        // Dropping what is left of a handler that panicked runs its code too, which may panic as well.
+        let task = async move { catch_unwind(catch_unwind(handler)).await.and_then(|ended| ended) };
+        let runtime = match &self.handlers {
+            Some(handlers) if !meta.is_forges() => handlers.handle(),
+            _ => &self.node,
+        };
+        RunningHandler { task: runtime.spawn(task.instrument(Span::current())), cut: Some(cut) }
+    }
+}
+
+impl Drop for HandlerThreads {
+    fn drop(&mut self) {
+        // A thread that still blocks must not delay the end of the node.
+        if let Some(handlers) = self.handlers.take() {
+            handlers.shutdown_background();
+        }
+    }
+}
+
+impl RunningHandler {
+    /// Waits until the handler has ended. May be cancelled and called again, unless it has returned.
+    pub(super) async fn ended(&mut self) -> HandlerEnd {
+        match (&mut self.task).await {
+            Ok(Ok(Some(output))) => HandlerEnd::Returned(output),
+            Ok(Err(panic)) => HandlerEnd::Panicked(panic),
+            Ok(Ok(None)) | Err(_) => HandlerEnd::Cut,
+        }
+    }
+
+    /// Cuts the handler, and waits until it is dropped. `None` when that takes longer than `patience`, since
+    /// the handler, or others on all threads, block.
+    pub(super) async fn cut(mut self, patience: Duration) -> Option<HandlerEnd> {
+        self.cut = None;
+        tokio::time::timeout(patience, self.ended()).await.ok()
+    }
+}
