@@ -1,8 +1,8 @@
 //! The runtime whose reactor and timers serve the connections of a database.
 //!
-//! A socket belongs to the runtime on which it was opened: only that runtime notices that there is something to
-//! read. Handlers run on threads of their own, which they may block. A connection that a handler opened on its
-//! own runtime would be dead for its next user while handlers block, and that user may be a lease. So all
+//! A socket belongs to the runtime on which it was opened: only that runtime notices that there is something
+//! to read. Handlers run on threads of their own, which they may block. A connection that a handler opened on
+//! its own runtime would be dead for its next user while handlers block, and that user may be a lease. So all
 //! connections belong to the runtime on which the database was made.
 
 use std::future::poll_fn;

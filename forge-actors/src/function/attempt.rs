@@ -1,11 +1,12 @@
 //! One attempt at a job. The handler runs as an action does; its result is classified finely enough to decide
 //! what becomes of the job.
 //!
-//! A worker that stops ends its attempt. Calls that the handler makes run to their end, as those of actions do.
+//! A worker that stops ends its attempt. Calls that the handler makes run to their end, as those of actions
+//! do.
 //!
-//! An attempt lasts until its handler is dropped: a handler that blocks its thread is late, but nobody runs its
-//! job a second time meanwhile. What is `held` for the attempt, the job's lease, lives as long as the handler
-//! does, also when the worker is killed before.
+//! An attempt lasts until its handler is dropped: a handler that blocks its thread is late, but nobody runs
+//! its job a second time meanwhile. What is `held` for the attempt, the job's lease, lives as long as the
+//! handler does, also when the worker is killed before.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

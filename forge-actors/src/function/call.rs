@@ -39,8 +39,8 @@ use crate::supervise::{Crash, Panic, catch_unwind};
 /// Between two tries of a query or mutation that lost a race: long enough for the winner to commit.
 const RACE_BACKOFF: Backoff = Backoff::exponential(Duration::from_millis(4), Duration::from_millis(100));
 
-/// How long a caller waits until a handler that was cut is dropped. Usually it is at once; a handler that blocks
-/// its thread is dropped later, without its caller.
+/// How long a caller waits until a handler that was cut is dropped. Usually it is at once; a handler that
+/// blocks its thread is dropped later, without its caller.
 pub(super) const CUT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The answer of a call, and the receipt of what it committed.
@@ -201,7 +201,8 @@ impl ActiveCall {
 
     async fn run(mut self) -> AnswerAndReceipt {
         let mut recorder = self.recorder();
-        // Boxed: what a caller awaits would otherwise nest deeper than rustc follows in a test of an application.
+        // Boxed: what a caller awaits would otherwise nest deeper than rustc follows in a test of an
+        // application.
         let running: BoxFuture<'_, HandlerResult> = Box::pin(self.run_with_retries());
         // Reading the arguments runs application code too, which may panic.
         let ended = catch_unwind(running).await.unwrap_or_else(|panic| Err(CallFailure::Panic(panic)));
@@ -300,8 +301,8 @@ impl ActiveCall {
         self.run_until(running, std::future::pending(), CUT_PATIENCE).await
     }
 
-    /// [`run_handler`](Self::run_handler), which `interrupted` also cuts. Returns when a handler that was cut is
-    /// dropped, or after `patience`.
+    /// [`run_handler`](Self::run_handler), which `interrupted` also cuts. Returns when a handler that was cut
+    /// is dropped, or after `patience`.
     pub(super) async fn run_until(
         &self,
         running: BoxFuture<'static, HandlerOutput>,

@@ -1,5 +1,5 @@
-//! The actor `calls`: owns the tasks of all calls, names the handlers that block their threads, and drains the
-//! calls when it stops.
+//! The actor `calls`: owns the tasks of all calls, names the handlers that block their threads, and drains
+//! the calls when it stops.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ pub(super) struct Calls {
 }
 
 pub(super) struct CallsState {
-    /// The calls whose handler blocks its thread, by key, and for how long they had when the log said so last.
+    /// The calls whose handler blocks its thread, by key, and for how long they had when the log said so
+    /// last.
     blocking: HashMap<u64, Duration>,
     _check: Timer,
 }
@@ -41,8 +42,8 @@ impl Calls {
         spec
     }
 
-    /// Publishes how many calls run, and logs a handler that blocks its thread: when it is first found, and each
-    /// time that it has blocked for twice as long.
+    /// Publishes how many calls run, and logs a handler that blocks its thread: when it is first found, and
+    /// each time that it has blocked for twice as long.
     fn check(&self, reported: &mut HashMap<u64, Duration>) {
         let calls = self.shared.in_flight.list();
         let blocking = || calls.iter().filter_map(|call| Some((call, call.blocked?)));

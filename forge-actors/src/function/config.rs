@@ -28,8 +28,8 @@ pub struct FunctionConfig {
     /// as the machine has cores. One more is refused with `OVERLOADED`. One function and one caller may take
     /// the same parts of it as of `calls_max`. A call that waits here holds none of the node's places.
     pub blocking_max: u32,
-    /// Threads that run handlers, beside as many for the rest of the node as the machine has cores. Handlers that
-    /// block all of these threads only hold up each other. When absent, one for each core.
+    /// Threads that run handlers, beside as many for the rest of the node as the machine has cores. Handlers
+    /// that block all of these threads only hold up each other. When absent, one for each core.
     pub threads: Option<NonZero<usize>>,
     /// How long a stopping node waits for calls that run; then it cancels them.
     #[serde(with = "serde_duration")]

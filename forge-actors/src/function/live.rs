@@ -2,8 +2,8 @@
 //! the reactor asks, in the snapshot that the reactor brings.
 //!
 //! A run is contained as a call is: a panic, a failed statement or a time limit ends that run and nothing
-//! else. It takes no place of a call: the reactor limits how many run. A run whose handler blocks its thread is
-//! given up at the time limit, though the handler goes on.
+//! else. It takes no place of a call: the reactor limits how many run. A run whose handler blocks its thread
+//! is given up at the time limit, though the handler goes on.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -24,8 +24,6 @@ use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::supervise::catch_unwind;
-use bytes::Bytes;
-use futures::FutureExt;
 
 /// A query that may be subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,8 +13,8 @@
 //!   └──deadline · drain · caller gone (queries only)──▶ cancelled in Postgres, rolled back
 //! ```
 //!
-//! Handlers, and nothing else, run on threads of their own (`threads`), which they may block; all that is around
-//! them (admission, transaction, time limit) goes on meanwhile.
+//! Handlers, and nothing else, run on threads of their own (`threads`), which they may block; all that is
+//! around them (admission, transaction, time limit) goes on meanwhile.
 //!
 //! Mutations and actions run as tasks that the actor `calls` owns. A query leaves nothing behind when it
 //! is dropped half-way, so it runs in its caller's task and ends with that task. A `TaskTracker` counts both.
@@ -228,8 +228,9 @@ impl Functions {
 
     /// Runs the handler of a job once, without a permit of admission: workers limit how many run.
     /// `runner` is the actor below which a panic is recorded. `completer` finishes the job in the handler's
-    /// own transaction, when the handler asks for that. `held` is dropped with the handler. `interrupted` ends
-    /// the attempt; so does dropping it, but then the handler may go on for as long as it blocks its thread.
+    /// own transaction, when the handler asks for that. `held` is dropped with the handler. `interrupted`
+    /// ends the attempt; so does dropping it, but then the handler may go on for as long as it blocks its
+    /// thread.
     pub async fn attempt(
         &self,
         runner: &'static ActorPath,

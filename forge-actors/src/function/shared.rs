@@ -38,8 +38,8 @@ pub(super) struct FunctionShared {
     pub(super) key_turns: KeyTurns,
     /// Run the handlers.
     pub(super) threads: HandlerThreads,
-    /// Running calls. Written by each call when it starts and ends, and by its handler; read by the actor and by
-    /// the dashboard.
+    /// Running calls. Written by each call when it starts and ends, and by its handler; read by the actor and
+    /// by the dashboard.
     pub(super) in_flight: InFlightTable,
     /// By wire name of the handler. Each call counts itself.
     pub(super) metrics: HashMap<String, HandlerMetrics>,

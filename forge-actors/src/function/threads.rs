@@ -12,8 +12,8 @@
 //! Forge's own handlers run on the node's runtime: they do not block, and the dashboard has to answer while
 //! an application's handlers do.
 //!
-//! A handler that is cut (time limit, drain, lost lease) is dropped at its next await. Until then it keeps its
-//! place and its entry among the running calls, and its transaction refuses its statements.
+//! A handler that is cut (time limit, drain, lost lease) is dropped at its next await. Until then it keeps
+//! its place and its entry among the running calls, and its transaction refuses its statements.
 
 use std::future::poll_fn;
 use std::io;

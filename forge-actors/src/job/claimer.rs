@@ -21,7 +21,7 @@ use super::messages::{ClaimerMessage, WorkerMessage};
 use super::paths::CLAIMER;
 use super::planner::{ClaimPlanner, ClaimStep, GIVE_BACK_AFTER, PlannerLimits};
 use super::shared::JobShared;
-use super::store::{BegunAttempt, Claim, JobRecord, Promoted};
+use super::store::{BegunAttempt, Claim, ClaimSize, JobRecord, Promoted};
 use crate::change::TopicKind;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
@@ -125,7 +125,9 @@ impl Claimer {
             workers: self.shared.workers.len(),
             kept_max: config.kept_workers(),
             prefetch_max: config.prefetch_max as usize,
+            prefetch_bytes_max: config.prefetch_bytes_max,
             queue_of: |job| &job.record.queue,
+            bytes_of: |job| job.record.args.len(),
         }
     }
 
@@ -146,8 +148,8 @@ impl Claimer {
         cx.spawn_message("claim", async move {
             let sent = Instant::now();
             let reply = match &step {
-                ClaimStep::Claim { queue, limit, begin } => {
-                    claim(&shared, queue, *limit, *begin).await.map(StepReply::Claimed)
+                ClaimStep::Claim { queue, size } => {
+                    claim(&shared, queue, *size).await.map(StepReply::Claimed)
                 }
                 ClaimStep::Promote => shared.store.promote().await.map(StepReply::Promoted),
             };
@@ -248,11 +250,11 @@ impl Claimer {
             return;
         };
         match (reply, step) {
-            (Ok(StepReply::Claimed(records)), ClaimStep::Claim { queue, limit, .. }) => {
+            (Ok(StepReply::Claimed(records)), ClaimStep::Claim { queue, size }) => {
                 let begun = records.iter().take_while(|record| record.begun).count();
                 let lease = self.shared.config.lease;
                 let jobs = records.into_iter().map(|record| self.shared.leases.insert(record, sent, lease));
-                state.planner.claimed(queue, limit, jobs.collect(), begun, Instant::now());
+                state.planner.claimed(queue, size, jobs.collect(), begun, Instant::now());
             }
             (Ok(StepReply::Promoted(promoted)), _) => {
                 state.planner.promoted(promoted.queues.intersection(&state.queues));
@@ -290,13 +292,12 @@ impl Claimer {
     }
 }
 
-/// Claims jobs, and begins the first `begin` of them. When the database refuses one of the begins, none of
+/// Claims jobs, and begins the first ones of them. When the database refuses one of the begins, none of
 /// the claimed jobs begins: the next begin is a batch in which the refused job is found.
-async fn claim(shared: &JobShared, queue: &str, limit: usize, begin: usize) -> Result<Vec<JobRecord>, Fault> {
-    let claim =
-        |begin| shared.store.claim(queue, &shared.names, limit, begin, shared.node, shared.config.lease);
-    match claim(begin).await {
-        Err(fault) if begin > 0 && fault.blames_row() => claim(0).await,
+async fn claim(shared: &JobShared, queue: &str, size: ClaimSize) -> Result<Vec<JobRecord>, Fault> {
+    let claim = |size| shared.store.claim(queue, &shared.names, size, shared.node, shared.config.lease);
+    match claim(size).await {
+        Err(fault) if size.begin > 0 && fault.blames_row() => claim(ClaimSize { begin: 0, ..size }).await,
         claimed => claimed,
     }
 }

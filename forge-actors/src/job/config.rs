@@ -24,9 +24,12 @@ pub struct JobConfig {
     /// How many jobs this node may claim beyond those that run, when jobs are short. They have not begun: on
     /// shutdown they are returned to their queues, and when the node is lost they have spent no attempt.
     pub prefetch_max: u32,
-    /// Part of `concurrency` that is open to all jobs, more than 0 and at most 1. The other workers are kept for
-    /// queues that run nothing: one for each of them, as long as there are some. So long jobs of one queue do
-    /// not keep every other queue waiting.
+    /// Bytes of arguments that one claim takes, and that the jobs have that are claimed beyond those that
+    /// run. Large jobs are claimed a few at a time.
+    pub prefetch_bytes_max: usize,
+    /// Part of `concurrency` that is open to all jobs, more than 0 and at most 1. The other workers are kept
+    /// for queues that run nothing: one for each of them, as long as there are some. So long jobs of one
+    /// queue do not keep every other queue waiting.
     pub queue_share: f64,
     /// How often a claimer polls its queues, besides the hints. A job whose hint was lost starts up to this
     /// much later.
@@ -49,6 +52,7 @@ impl Default for JobConfig {
         Self {
             concurrency: 16,
             prefetch_max: 500,
+            prefetch_bytes_max: 16 * 1024 * 1024,
             queue_share: 0.75,
             poll_interval: secs(1),
             lease: secs(10),

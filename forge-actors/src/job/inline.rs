@@ -14,7 +14,7 @@ use super::completion::JobCompletion;
 use super::messages::ReleasedJob;
 use super::result_batch::write_batch;
 use super::state::Transition;
-use super::store::JobRecord;
+use super::store::{ClaimSize, JobRecord};
 use super::worker::{attempt, transition_after};
 use crate::app::JobStatus;
 use crate::kernel::fault::{Code, Fault};
@@ -85,8 +85,9 @@ impl Jobs {
     async fn claim_next(&self) -> Result<Option<JobRecord>, Fault> {
         let shared = &self.shared;
         shared.store.promote().await?;
+        let size = ClaimSize { limit: 1, begin: 1, bytes_max: 1 };
         for queue in shared.queues() {
-            let claimed = shared.store.claim(&queue, &shared.names, 1, 1, shared.node, LEASE).await?;
+            let claimed = shared.store.claim(&queue, &shared.names, size, shared.node, LEASE).await?;
             if let Some(record) = claimed.into_iter().next() {
                 return Ok(Some(record));
             }

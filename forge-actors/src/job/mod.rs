@@ -48,8 +48,8 @@
 //!   committed before its handler starts. A job that kills its process therefore becomes a dead letter after
 //!   its attempts; a job that takes Postgres down with it may have one attempt more
 //!   ([`store::JobStore::begin`]).
-//! - No job begins without a free worker, and long jobs of one queue keep no other queue waiting: some workers
-//!   are kept for queues that run nothing (`queue_load.rs`).
+//! - No job begins without a free worker, and long jobs of one queue keep no other queue waiting: some
+//!   workers are kept for queues that run nothing (`queue_load.rs`).
 //! - A claimed job that does not begin soon goes back to its queue, where an idle node takes it.
 //! - A node that is lost has spent an attempt of the jobs that it ran, and none of those that it had only
 //!   claimed.

@@ -6,24 +6,25 @@
 //! the workers, follows from how fast full batches are used up. A job that waits all the same, because those
 //! before it turned out long, is given back for other nodes.
 //!
-//! An attempt is spent when it begins, so no job begins without a free worker, and none beyond the share of its
-//! queue ([`QueueLoad`]). A claim begins as many of its jobs as there are free workers that no earlier job
-//! waits for. Jobs that were claimed before begin in batches: while one batch is being written, the next one
-//! gathers.
+//! An attempt is spent when it begins, so no job begins without a free worker, and none beyond the share of
+//! its queue ([`QueueLoad`]). A claim begins as many of its jobs as there are free workers that no earlier
+//! job waits for. Jobs that were claimed before begin in batches: while one batch is being written, the next
+//! one gathers.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::queue_load::QueueLoad;
+use super::store::ClaimSize;
 use crate::kernel::time::millis;
 
 /// Jobs of one claim.
 const BATCH_MAX: usize = 500;
 /// Full batches that follow each other faster than this widen the window.
 const FAST: Duration = millis(200);
-/// Full batches that follow each other slower than this narrow the window, which holds what is used up in that
-/// time at most. So the last job of a full window waits for less than twice as long.
+/// Full batches that follow each other slower than this narrow the window, which holds what is used up in
+/// that time at most. So the last job of a full window waits for less than twice as long.
 const SLOW: Duration = millis(700);
 /// A claimed job that has not begun by then is given back.
 pub(super) const GIVE_BACK_AFTER: Duration = millis(1_500);
@@ -31,8 +32,8 @@ pub(super) const GIVE_BACK_AFTER: Duration = millis(1_500);
 /// The statement to send next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ClaimStep {
-    /// Claim at most `limit` jobs of a queue, and begin the first `begin` of them.
-    Claim { queue: Arc<str>, limit: usize, begin: usize },
+    /// Claim jobs of a queue, and begin the first ones of them.
+    Claim { queue: Arc<str>, size: ClaimSize },
     /// Make the scheduled jobs ready whose time has come, and learn when the next one is due.
     Promote,
 }
@@ -43,8 +44,12 @@ pub(super) struct PlannerLimits<T> {
     /// Workers that are kept for queues that run nothing.
     pub(super) kept_max: usize,
     pub(super) prefetch_max: usize,
+    /// Bytes of arguments of a claim, and of the jobs that are claimed ahead.
+    pub(super) prefetch_bytes_max: usize,
     /// The queue of a claimed job.
     pub(super) queue_of: fn(&T) -> &Arc<str>,
+    /// The size of its arguments.
+    pub(super) bytes_of: fn(&T) -> usize,
 }
 
 /// Plans the claims of one node. `T` is a claimed job.
@@ -54,6 +59,9 @@ pub(super) struct ClaimPlanner<T> {
     queues: usize,
     /// How many jobs the node may hold beyond its workers, at the present pace.
     window: usize,
+    /// Jobs of one claim: fewer than `BATCH_MAX` after a claim that its bytes have ended, since the server
+    /// reads the arguments of jobs beyond them in vain.
+    batch_max: usize,
     /// Jobs that are claimed and have not begun, with the time of their claim; the oldest first.
     claimed: VecDeque<(T, Instant)>,
     /// The jobs that are being begun by the statement that is under way: queue, and time of the claim.
@@ -88,6 +96,7 @@ impl<T> ClaimPlanner<T> {
             limits,
             queues: 0,
             window: 0,
+            batch_max: BATCH_MAX,
             claimed: VecDeque::new(),
             beginning: Vec::new(),
             begun: VecDeque::new(),
@@ -170,7 +179,7 @@ impl<T> ClaimPlanner<T> {
             return false;
         }
         let load = self.load();
-        self.claimed.iter().any(|(job, _)| load.room((self.limits.queue_of)(job)) > 0)
+        self.claimed.iter().any(|(job, _)| load.open_to((self.limits.queue_of)(job)) > 0)
     }
 
     /// The batch of jobs to begin now; it is answered with [`begun`](Self::begun) or
@@ -236,7 +245,7 @@ impl<T> ClaimPlanner<T> {
 
     /// A claim from the first queue whose jobs could begin, or be claimed ahead.
     fn next_claim(&mut self, held: usize) -> Option<ClaimStep> {
-        let capacity = (self.limits.workers + self.window).saturating_sub(held).min(BATCH_MAX);
+        let capacity = (self.limits.workers + self.window).saturating_sub(held).min(self.batch_max);
         if capacity == 0 || self.pending_queues.is_empty() {
             return None;
         }
@@ -246,28 +255,36 @@ impl<T> ClaimPlanner<T> {
         let reported = self.reported().saturating_sub(taken);
         // A window that is still half full is not worth a round trip.
         let half_empty = self.claimed.len() <= self.window / 2;
-        let ahead = if half_empty { self.window.saturating_sub(self.claimed.len()) } else { 0 };
+        let bytes = self.claimed.iter().map(|(job, _)| (self.limits.bytes_of)(job)).sum();
+        let bytes_left = self.limits.prefetch_bytes_max.saturating_sub(bytes);
+        let ahead =
+            if half_empty && bytes_left > 0 { self.window.saturating_sub(self.claimed.len()) } else { 0 };
         let (at, limit) = self.pending_queues.iter().enumerate().find_map(|(at, queue)| {
-            let limit = (load.room(queue) + ahead).min(capacity);
+            let limit = (load.open_to(queue) + ahead).min(capacity);
             (limit > 0).then_some((at, limit))
         })?;
         let queue = self.pending_queues.remove(at)?;
-        let begin = load.room(&queue).min(reported).min(limit);
-        Some(ClaimStep::Claim { queue, limit, begin })
+        let begin = load.open_to(&queue).min(reported).min(limit);
+        let size = ClaimSize { limit, begin, bytes_max: bytes_left.max(1) };
+        Some(ClaimStep::Claim { queue, size })
     }
 
-    /// A claim of `limit` jobs returned these, in the order in which they are to run; the first `begun` of
+    /// A claim of this size returned these jobs, in the order in which they are to run; the first `begun` of
     /// them have begun.
     pub(super) fn claimed(
         &mut self,
         queue: Arc<str>,
-        limit: usize,
+        size: ClaimSize,
         mut jobs: Vec<T>,
         begun: usize,
         now: Instant,
     ) {
         self.busy = false;
-        let full = jobs.len() >= limit;
+        let count = jobs.len();
+        let bytes: usize = jobs.iter().map(self.limits.bytes_of).sum();
+        let cut = count < size.limit && bytes >= size.bytes_max;
+        self.batch_max = if cut { count * 2 } else { self.batch_max * 2 }.clamp(1, BATCH_MAX);
+        let full = cut || count >= size.limit;
         self.claimed.extend(jobs.split_off(begun.min(jobs.len())).into_iter().map(|job| (job, now)));
         self.begun.extend(jobs);
         if !full {
@@ -279,7 +296,7 @@ impl<T> ClaimPlanner<T> {
         if let Some(before) = self.full_since.replace(now) {
             let took = now.saturating_duration_since(before);
             if took < FAST {
-                let used_up = limit.saturating_mul((SLOW.as_micros() / took.as_micros().max(1)) as usize);
+                let used_up = count.saturating_mul((SLOW.as_micros() / took.as_micros().max(1)) as usize);
                 let wider = (self.window * 2).max(self.limits.workers).min(used_up);
                 self.window = wider.max(self.window).min(self.limits.prefetch_max);
             } else if took > SLOW {
@@ -293,8 +310,8 @@ impl<T> ClaimPlanner<T> {
         self.claimed.front().map(|(_, since)| *since)
     }
 
-    /// Takes out the jobs that were claimed before `before` and have not begun. From then on no job is claimed
-    /// ahead, until short ones are used up again.
+    /// Takes out the jobs that were claimed before `before` and have not begun. From then on no job is
+    /// claimed ahead, until short ones are used up again.
     pub(super) fn give_back(&mut self, before: Instant) -> Vec<T> {
         let mut given_back = Vec::new();
         while self.claimed.front().is_some_and(|(_, since)| *since <= before)

@@ -57,6 +57,17 @@ pub struct JobRecord {
     pub refused_by: Vec<String>,
 }
 
+/// How much a claim takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimSize {
+    /// Jobs at most.
+    pub limit: usize,
+    /// How many of them begin: the first ones.
+    pub begin: usize,
+    /// Bytes of arguments: the job that reaches them is the last one.
+    pub bytes_max: usize,
+}
+
 /// A claim of a job. Its number grows with each claim, so that a write which names an older one is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
@@ -148,24 +159,24 @@ impl JobStore {
         Self { database, turn: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Claims up to `limit` ready jobs of a queue for a node, in the order in which they are to run, and
-    /// begins the first `begin` of them.
+    /// Claims ready jobs of a queue for a node, in the order in which they are to run, and begins the first
+    /// ones of them.
     pub async fn claim(
         &self,
         queue: &str,
         names: &[String],
-        limit: usize,
-        begin: usize,
+        size: ClaimSize,
         node: NodeId,
         lease: Duration,
     ) -> Result<Vec<JobRecord>, Fault> {
         let rows = sqlx::query(include_str!("sql/claim_jobs.sql"))
             .bind(queue)
             .bind(names)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(i64::try_from(size.limit).unwrap_or(i64::MAX))
             .bind(node)
             .bind(lease.as_secs_f64())
-            .bind(i64::try_from(begin).unwrap_or(i64::MAX))
+            .bind(i64::try_from(size.begin).unwrap_or(i64::MAX))
+            .bind(i64::try_from(size.bytes_max).unwrap_or(i64::MAX))
             .fetch_all(&self.database.writer())
             .await?;
         Ok(rows.iter().map(record).collect::<sqlx::Result<_>>()?)

@@ -6,6 +6,7 @@ use super::config::JobConfig;
 use super::leases::LeaseTable;
 use super::planner::{ClaimPlanner, ClaimStep, PlannerLimits};
 use super::state::{Rewrite, STATUS_CHANGES, Transition, is_another_build, is_finished};
+use super::store::ClaimSize;
 use super::store::{BegunAttempt, JobRecord};
 use crate::app::job::{JobStatus, RetryBackoff};
 use crate::app::node::Build;
@@ -22,18 +23,32 @@ fn queue(name: &str) -> Arc<str> {
     name.into()
 }
 
+/// The bytes that a planner of these tests may claim.
+const BYTES_MAX: usize = 1_000;
+
+fn size(limit: usize, begin: usize) -> ClaimSize {
+    ClaimSize { limit, begin, bytes_max: BYTES_MAX }
+}
+
 fn claim(queue: &str, limit: usize) -> Option<ClaimStep> {
     claim_and_begin(queue, limit, 0)
 }
 
-fn claim_and_begin(queue: &str, limit: usize, begin: usize) -> Option<ClaimStep> {
-    Some(ClaimStep::Claim { queue: queue.into(), limit, begin })
+fn claim_and_begin(name: &str, limit: usize, begin: usize) -> Option<ClaimStep> {
+    Some(ClaimStep::Claim { queue: queue(name), size: size(limit, begin) })
 }
 
 /// A planner of the only queue of a node.
 fn planner(workers: usize, prefetch_max: usize) -> ClaimPlanner<u32> {
     static QUEUE: LazyLock<Arc<str>> = LazyLock::new(|| queue("a"));
-    ClaimPlanner::new(PlannerLimits { workers, kept_max: 0, prefetch_max, queue_of: |_| &QUEUE })
+    ClaimPlanner::new(PlannerLimits {
+        workers,
+        kept_max: 0,
+        prefetch_max,
+        prefetch_bytes_max: BYTES_MAX,
+        queue_of: |_| &QUEUE,
+        bytes_of: |bytes| *bytes as usize,
+    })
 }
 
 fn fault() -> Fault {
@@ -176,7 +191,7 @@ fn a_claim_asks_for_no_more_than_the_free_capacity() {
     planner.wake(&[queue("mail")]);
     assert_eq!(planner.next(1), claim("mail", 3));
     assert_eq!(planner.next(1), None, "one statement at a time");
-    planner.claimed(queue("mail"), 3, vec![1, 2], 0, Instant::now());
+    planner.claimed(queue("mail"), size(3, 0), vec![1, 2], 0, Instant::now());
     assert_eq!(
         planner.next(3),
         Some(ClaimStep::Promote),
@@ -194,7 +209,7 @@ fn a_wake_up_during_a_claim_is_not_lost() {
     planner.wake(&[queue("mail")]);
     assert_eq!(planner.next(0), claim("mail", 4));
     planner.wake(&[queue("mail")]);
-    planner.claimed(queue("mail"), 4, vec![], 0, Instant::now());
+    planner.claimed(queue("mail"), size(4, 0), vec![], 0, Instant::now());
     assert_eq!(
         planner.next(0),
         claim("mail", 4),
@@ -208,7 +223,7 @@ fn queues_take_turns() {
     planner.wake(&[queue("a"), queue("b")]);
     for expected in ["a", "b", "a", "b"] {
         assert_eq!(planner.next(0), claim(expected, 2));
-        planner.claimed(queue(expected), 2, vec![1, 2], 0, Instant::now());
+        planner.claimed(queue(expected), size(2, 0), vec![1, 2], 0, Instant::now());
         assert_eq!(planner.take_unassigned().count(), 2);
     }
 }
@@ -236,7 +251,7 @@ fn a_claim_begins_what_free_workers_take_at_once() {
     planner.wake(&[queue("a")]);
     assert_eq!(planner.next(0), claim_and_begin("a", 3, 2), "two are free");
     planner.worker_free(2);
-    planner.claimed(queue("a"), 3, vec![1, 2, 3], 2, Instant::now());
+    planner.claimed(queue("a"), size(3, 0), vec![1, 2, 3], 2, Instant::now());
     assert_eq!(
         (planner.assign(), planner.assign(), planner.assign()),
         (Some((0, 1)), Some((1, 2)), None),
@@ -252,7 +267,7 @@ fn nothing_begins_that_has_no_free_worker() {
     let mut planner = planner(2, 10);
     planner.wake(&[queue("a")]);
     assert_eq!(planner.next(0), claim("a", 2), "no worker is free");
-    planner.claimed(queue("a"), 2, vec![1, 2, 3, 4], 0, Instant::now());
+    planner.claimed(queue("a"), size(2, 0), vec![1, 2, 3, 4], 0, Instant::now());
     assert!(planner.begin_batch().is_empty());
     planner.worker_free(1);
     assert_eq!(planner.begin_batch(), [1]);
@@ -275,7 +290,7 @@ fn a_claim_leaves_workers_to_what_was_claimed_before() {
     let mut planner = planner(4, 100);
     planner.wake(&[queue("a")]);
     assert!(planner.next(0).is_some());
-    planner.claimed(queue("a"), 4, vec![1, 2, 3, 4], 0, Instant::now());
+    planner.claimed(queue("a"), size(4, 0), vec![1, 2, 3, 4], 0, Instant::now());
     (0..4).for_each(|worker| planner.worker_free(worker));
     assert_eq!(planner.begin_batch(), [1, 2, 3, 4]);
     assert_eq!(planner.next(4), Some(ClaimStep::Promote), "four are being begun for the four that are free");
@@ -290,10 +305,10 @@ fn short_jobs_widen_the_window_and_long_ones_close_it() {
     let mut claims = |pause: Duration, count: usize, expected: usize| {
         for _ in 0..count {
             planner.wake(&[queue("a")]);
-            let Some(ClaimStep::Claim { limit, .. }) = planner.next(0) else { panic!("a claim") };
+            let Some(ClaimStep::Claim { size, .. }) = planner.next(0) else { panic!("a claim") };
             now += pause;
-            planner.claimed(queue("a"), limit, vec![0; limit], 0, now);
-            assert_eq!(planner.take_unassigned().count(), limit);
+            planner.claimed(queue("a"), size, vec![0; size.limit], 0, now);
+            assert_eq!(planner.take_unassigned().count(), size.limit);
         }
         assert_eq!(planner.window(), expected);
     };
@@ -308,7 +323,14 @@ fn short_jobs_widen_the_window_and_long_ones_close_it() {
 type QueuedJob = (Arc<str>, u32);
 
 fn planner_of_three_queues(workers: usize, kept_max: usize) -> ClaimPlanner<QueuedJob> {
-    let limits = PlannerLimits { workers, kept_max, prefetch_max: 100, queue_of: |job: &QueuedJob| &job.0 };
+    let limits = PlannerLimits {
+        workers,
+        kept_max,
+        prefetch_max: 0,
+        prefetch_bytes_max: BYTES_MAX,
+        queue_of: |job: &QueuedJob| &job.0,
+        bytes_of: |_| 0,
+    };
     let mut planner = ClaimPlanner::new(limits);
     planner.serve(3);
     (0..workers).for_each(|worker| planner.worker_free(worker));
@@ -322,9 +344,9 @@ fn jobs_of(queue: &Arc<str>, count: usize) -> Vec<QueuedJob> {
 /// Claims as many jobs of `queue` as there may be, all of which begin. Returns the workers that run them.
 fn fill(planner: &mut ClaimPlanner<QueuedJob>, queue: &Arc<str>, held: usize) -> Vec<usize> {
     planner.wake([queue]);
-    let Some(ClaimStep::Claim { queue, limit, begin }) = planner.next(held) else { panic!("a claim") };
-    assert_eq!(limit, begin, "free workers have reported");
-    planner.claimed(Arc::clone(&queue), limit, jobs_of(&queue, limit), begin, Instant::now());
+    let Some(ClaimStep::Claim { queue, size }) = planner.next(held) else { panic!("a claim") };
+    assert_eq!(size.limit, size.begin, "free workers have reported");
+    planner.claimed(Arc::clone(&queue), size, jobs_of(&queue, size.limit), size.begin, Instant::now());
     std::iter::from_fn(|| planner.assign()).map(|(worker, _)| worker).collect()
 }
 
@@ -367,17 +389,37 @@ fn jobs_claimed_ahead_do_not_begin_beyond_the_share_of_their_queue() {
     let mut planner = planner_of_three_queues(4, 2);
     planner.wake([&long]);
     assert_eq!(planner.next(0), claim_and_begin("long", 2, 2));
-    planner.claimed(Arc::clone(&long), 2, jobs_of(&long, 4), 0, Instant::now());
+    planner.claimed(Arc::clone(&long), size(2, 0), jobs_of(&long, 4), 0, Instant::now());
     planner.wake([&mail]);
     assert_eq!(planner.next(4), Some(ClaimStep::Promote), "the node holds as many as it has workers");
     planner.promoted([]);
     assert_eq!(planner.next(2), claim_and_begin("mail", 1, 1), "a kept worker");
-    planner.claimed(Arc::clone(&mail), 1, jobs_of(&mail, 1), 0, Instant::now());
+    planner.claimed(Arc::clone(&mail), size(1, 0), jobs_of(&mail, 1), 0, Instant::now());
     let begun = planner.begin_batch();
     assert_eq!(begun, [&jobs_of(&long, 2)[..], &jobs_of(&mail, 1)].concat(), "past the two that may not");
     planner.begun(begun);
     assert_eq!(std::iter::from_fn(|| planner.assign()).count(), 3);
     assert!(!planner.can_begin(), "the last worker is kept for the third queue");
+}
+
+#[test]
+fn large_jobs_are_claimed_a_few_at_a_time() {
+    // A job of these tests is as large as its number says.
+    let mut planner = planner(2, 100);
+    (0..2).for_each(|worker| planner.worker_free(worker));
+    planner.wake(&[queue("a")]);
+    assert_eq!(planner.next(0), claim_and_begin("a", 2, 2));
+    planner.claimed(queue("a"), size(2, 2), vec![BYTES_MAX as u32], 1, Instant::now());
+    assert_eq!(
+        planner.next(1),
+        claim_and_begin("a", 1, 1),
+        "the bytes have ended the claim, and not the queue"
+    );
+    planner.claimed(queue("a"), size(1, 1), vec![600], 0, Instant::now());
+    let left = ClaimSize { limit: 1, begin: 0, bytes_max: BYTES_MAX - 600 };
+    assert_eq!(planner.next(0), Some(ClaimStep::Claim { queue: queue("a"), size: left }), "one ahead");
+    planner.claimed(queue("a"), left, vec![400], 0, Instant::now());
+    assert_eq!(planner.next(0), Some(ClaimStep::Promote), "no bytes are left for jobs ahead");
 }
 
 #[test]
@@ -387,15 +429,15 @@ fn claimed_jobs_that_wait_too_long_are_given_back() {
     let mut now = Instant::now();
     for _ in 0..3 {
         planner.wake(&[queue("a")]);
-        let Some(ClaimStep::Claim { limit, .. }) = planner.next(0) else { panic!("a claim") };
+        let Some(ClaimStep::Claim { size, .. }) = planner.next(0) else { panic!("a claim") };
         now += millis(5);
-        planner.claimed(queue("a"), limit, vec![7; limit], 0, now);
+        planner.claimed(queue("a"), size, vec![7; size.limit], 0, now);
         planner.take_unassigned().for_each(drop);
     }
     assert!(planner.window() > 0, "short jobs are claimed ahead");
     planner.wake(&[queue("a")]);
-    let Some(ClaimStep::Claim { limit, .. }) = planner.next(0) else { panic!("a claim") };
-    planner.claimed(queue("a"), limit, vec![1, 2, 3, 4], 2, now);
+    let Some(ClaimStep::Claim { size, .. }) = planner.next(0) else { panic!("a claim") };
+    planner.claimed(queue("a"), size, vec![1, 2, 3, 4], 2, now);
     assert_eq!((planner.assign(), planner.assign()), (Some((0, 1)), Some((1, 2))));
     assert_eq!(planner.oldest_claim(), Some(now));
     assert!(planner.give_back(now - millis(1)).is_empty(), "they have not waited for long");

@@ -30,9 +30,9 @@ pub const HANDLER_INPUT_BYTES_MAX: usize = 1024 * 1024;
 /// Tries of a query or mutation that loses races (serialization failure, deadlock, a schema that changed
 /// meanwhile); then the caller gets the failure.
 pub const CALL_TRIES_MAX: u32 = 5;
-/// The stack of a thread that runs handlers or actors. Tokio's 2 MiB are too few for an unoptimised handler that
-/// panics deep inside of calls: capturing the backtrace needs stack too, and an overflow ends the process.
-/// Pages that are never used cost nothing.
+/// The stack of a thread that runs handlers or actors. Tokio's 2 MiB are too few for an unoptimised handler
+/// that panics deep inside of calls: capturing the backtrace needs stack too, and an overflow ends the
+/// process. Pages that are never used cost nothing.
 pub const THREAD_STACK_BYTES: usize = 8 * 1024 * 1024;
 /// Depth of calls nested in calls; a deeper call is a fault, since it is almost always a loop.
 pub const CALL_DEPTH_MAX: u32 = 16;

@@ -74,8 +74,8 @@ pub fn format_duration(duration: Duration) -> String {
         .map_or_else(|| format!("{ms}ms"), |(name, unit)| format!("{}{name}", ms / unit))
 }
 
-/// Nanoseconds of the monotonic clock that stands still for one kernel tick (1 to 4 ms). Reading it costs a few
-/// nanoseconds, a precise one several times that.
+/// Nanoseconds of the monotonic clock that stands still for one kernel tick (1 to 4 ms). Reading it costs a
+/// few nanoseconds, a precise one several times that.
 pub(crate) fn coarse_ns() -> u64 {
     #[cfg(target_os = "linux")]
     const CLOCK: rustix::time::ClockId = rustix::time::ClockId::MonotonicCoarse;

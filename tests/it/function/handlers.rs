@@ -1,5 +1,7 @@
 //! Handlers that do what tests need done, written as an application writes them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use forge::prelude::*;
 
 #[forge::error]
@@ -183,11 +185,17 @@ pub(super) async fn wait(ctx: &ActionContext, ms: u64) -> Result<()> {
 /// Lets one piece of work of [`compute`] end for each permit that is added.
 pub(super) static COMPUTED: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(0);
 
+/// How many pieces of work of [`compute`] have begun.
+pub(super) static COMPUTING: AtomicUsize = AtomicUsize::new(0);
+
 /// Computes until the test lets it end.
 #[forge::action(public, timeout = "60s")]
 pub(super) async fn compute(ctx: &ActionContext) -> Result<bool> {
-    ctx.blocking(|| futures::executor::block_on(COMPUTED.acquire()).map(|permit| permit.forget()).is_ok())
-        .await
+    let work = || {
+        COMPUTING.fetch_add(1, Ordering::Relaxed);
+        futures::executor::block_on(COMPUTED.acquire()).map(|permit| permit.forget()).is_ok()
+    };
+    ctx.blocking(work).await
 }
 
 /// Calls itself without end.

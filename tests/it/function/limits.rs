@@ -1,5 +1,6 @@
 //! Limits of calls: who may call, the size of arguments, time limits, concurrency.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use forge_actors::db::config::DatabaseConfig;
@@ -157,7 +158,10 @@ async fn running(stage: &Stage, calls: usize) {
 async fn a_call_that_waits_for_a_core_holds_no_place() {
     let stage = Stage::with(FunctionConfig { calls_max: 1, ..FunctionConfig::default() }).await;
     let (computed, other) = futures::join!(stage.call(Compute {}), async {
-        running(&stage, 1).await;
+        until("the work has begun", Duration::from_secs(5), || async {
+            (COMPUTING.load(Ordering::Relaxed) == 1).then_some(())
+        })
+        .await;
         let other = stage.call(CountUp {}).await;
         COMPUTED.add_permits(1);
         other

@@ -8,7 +8,7 @@ use forge_actors::app::JobStatus;
 use forge_actors::db::migrate::runner::Runner;
 use forge_actors::db::migrate::system::system_sets;
 use forge_actors::job::state::STATUS_CHANGES;
-use forge_actors::job::store::{Claim, JobRecord, JobStore, Promoted, Rescued};
+use forge_actors::job::store::{Claim, ClaimSize, JobRecord, JobStore, Promoted, Rescued};
 use forge_actors::kernel::ids::{JobId, NodeId};
 use sqlx::AssertSqlSafe;
 
@@ -77,7 +77,8 @@ impl Bench {
 
     /// Claims jobs, and begins the first ones.
     async fn claim_and_begin(&self, limit: usize, begin: usize) -> Vec<JobRecord> {
-        self.store.claim(QUEUE, &self.names, limit, begin, NodeId::new(), LEASE).await.unwrap()
+        let size = ClaimSize { limit, begin, bytes_max: usize::MAX };
+        self.store.claim(QUEUE, &self.names, size, NodeId::new(), LEASE).await.unwrap()
     }
 
     /// Lets every lease run out, and rescues the jobs.
@@ -266,6 +267,28 @@ async fn claims_follow_priority_and_time_and_skip_what_is_not_theirs() {
     bench.scratch.drop().await;
 }
 
+#[tokio::test]
+async fn a_claim_ends_with_the_job_that_reaches_its_bytes() {
+    let bench = Bench::open().await;
+    bench
+        .run(
+            "INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
+             SELECT gen_random_uuid(), 'mail.send', 'mail', 50, 3, true, now(), json_build_object('text', repeat('x', 1000))
+             FROM generate_series(1, 10)",
+        )
+        .await;
+    let claim = async |bytes_max| {
+        let size = ClaimSize { limit: 5, begin: 1, bytes_max };
+        let jobs = bench.store.claim(QUEUE, &bench.names, size, NodeId::new(), LEASE).await.unwrap();
+        (jobs.len(), jobs.iter().filter(|job| job.begun).count())
+    };
+    assert_eq!(claim(1).await, (1, 1), "one at least");
+    assert_eq!(claim(2_500).await, (3, 1));
+    assert_eq!(claim(1_000_000).await, (5, 1), "the limit holds too");
+    assert_eq!(claim(1_000_000).await, (1, 1), "what was passed over is left");
+    bench.scratch.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_claimers_take_no_job_twice_and_leave_none() {
     let bench = Bench::open().await;
@@ -281,7 +304,8 @@ async fn eight_claimers_take_no_job_twice_and_leave_none() {
         tokio::spawn(async move {
             let (mut taken, node) = (Vec::new(), NodeId::new());
             loop {
-                let jobs = store.claim(QUEUE, &names, 37, 5, node, LEASE).await.unwrap();
+                let size = ClaimSize { limit: 37, begin: 5, bytes_max: usize::MAX };
+                let jobs = store.claim(QUEUE, &names, size, node, LEASE).await.unwrap();
                 if jobs.is_empty() {
                     return taken;
                 }
@@ -532,7 +556,8 @@ async fn a_claim_reads_its_index_in_order() {
         .replace("$3", "10")
         .replace("$4", "gen_random_uuid()")
         .replace("$5", "10")
-        .replace("$6", "3");
+        .replace("$6", "3")
+        .replace("$7", "1000000");
     let plan: Vec<String> =
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut bench.scratch.connect().await).await.unwrap();
     let plan = plan.join("\n");
