@@ -31,7 +31,7 @@ await browse(async (visitors) => {
   await visitors.picture(admin, "journal");
 
   tell("a backtrace says where");
-  await crash("the probe panics, as asked").getByText("Backtrace").click();
+  await crash("the probe panics, as asked").getByText("Backtrace", { exact: true }).click();
   const first = crash("the probe panics, as asked").locator("pre span").first();
   await first.filter({ hasText: "probe::panic" }).waitFor();
   await crash("the probe panics, as asked").scrollIntoViewIfNeeded();

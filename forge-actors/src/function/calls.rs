@@ -59,8 +59,8 @@ impl Calls {
                 handler = %call.name,
                 request = %call.request,
                 seconds = blocked.as_secs(),
-                "handler blocks its thread, and other handlers may wait for it; use ctx.blocking in an action \
-                 or a job"
+                "handler blocks its thread, and other handlers may wait for it; use ctx.blocking in an \
+                 action or a job"
             );
         }
     }
