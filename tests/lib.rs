@@ -11,7 +11,7 @@ pub mod probe;
 pub use harness::client::{Client, Reply};
 pub use harness::database::Database;
 pub use harness::http2::{Http2, Http2Frame};
-pub use harness::load::{Load, Measured};
+pub use harness::load::{HttpConnection, Load, Measured};
 pub use harness::node::{Binary, Node, NodeBuilder, workspace};
 pub use harness::postgres::{PostgresProcess, postgres_binaries};
 pub use harness::process::{Ended, Output, Process, Signal};

@@ -1,11 +1,12 @@
 //! Benchmarks as ratios, measured in one run on one machine: `just bench [all | actor | rpc | panic |
-//! recovery | tax | fanout | live | jobs]`.
+//! recovery | tax | fanout | live | jobs | attacks | slow-clients]`.
 //!
 //! Absolute figures of a shared machine mean little, so each figure is compared with its opposite in the same
 //! run, in alternating rounds, and printed beside its goal. The exit code is 1 when a goal is missed; no test
 //! asserts a duration.
 
 mod actor;
+mod attack;
 mod bare;
 mod fanout;
 mod goal;
@@ -16,12 +17,15 @@ mod queue;
 mod readers;
 mod recovery;
 mod rpc;
+mod slow_clients;
 mod stage;
 mod tax;
+mod throttled;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -35,7 +39,7 @@ struct Arguments {
 
 #[derive(Subcommand, Clone)]
 enum Which {
-    /// Every benchmark.
+    /// Every benchmark but `attacks` and `slow-clients`, which take long.
     All,
     /// A call to a supervised actor, against a call to a plain one.
     Actor,
@@ -54,6 +58,25 @@ enum Which {
     /// Jobs that do nothing, drained and dispatched, against bare loops over a table; and how soon a lone one
     /// starts.
     Jobs,
+    /// Latency of other clients during attacks, against their latency before; and what the attacks take of the
+    /// node's memory.
+    Attacks {
+        /// How long each of them lasts, in rounds that alternate with quiet ones.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Which of them; without one, all.
+        which: Vec<attack::Attack>,
+    },
+    /// Results of live queries on slow lines: each arrives once, on one connection.
+    SlowClients,
+    /// Attackers, as a process of their own: they go on until it is killed.
+    #[command(hide = true)]
+    Attack {
+        /// What they do.
+        attack: attack::Attack,
+        /// The node.
+        address: std::net::SocketAddr,
+    },
     /// The bare handler, as a process of its own: prints its address and serves until it is killed.
     #[command(hide = true)]
     ServeBare {
@@ -94,6 +117,14 @@ async fn main() -> anyhow::Result<ExitCode> {
         Which::Read { address, count, say } => {
             return readers::run(address, count, &say).await.map(|()| ExitCode::SUCCESS);
         }
+        Which::Attack { attack, address } => {
+            return attack::run_attackers(attack, address).await.map(|()| ExitCode::SUCCESS);
+        }
+        Which::Attacks { seconds, which } => {
+            let which = if which.is_empty() { attack::Attack::value_variants() } else { &which };
+            attack::run(which, Duration::from_secs(seconds)).await?
+        }
+        Which::SlowClients => slow_clients::run().await?,
         Which::Actor => actor::run().await?,
         Which::Rpc => rpc::run().await?,
         Which::Panic => panics::run().await?,

@@ -117,6 +117,13 @@ pub(crate) async fn run(address: SocketAddr, count: usize, say: &[String]) -> an
 async fn open(address: SocketAddr, said: Arc<[u8]>) -> anyhow::Result<TcpStream> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    upgrade(&mut stream, address).await?;
+    stream.write_all(&said).await?;
+    Ok(stream)
+}
+
+/// Makes a WebSocket of a fresh connection.
+pub(crate) async fn upgrade(stream: &mut TcpStream, address: SocketAddr) -> anyhow::Result<()> {
     let request = format!(
         "GET /ws HTTP/1.1\r\nhost: {address}\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
          sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: forge.v1\r\n\r\n"
@@ -127,8 +134,7 @@ async fn open(address: SocketAddr, said: Arc<[u8]>) -> anyhow::Result<TcpStream>
         head.push(stream.read_u8().await?);
     }
     ensure!(head.starts_with(b"HTTP/1.1 101 "), "refused: {}", String::from_utf8_lossy(&head));
-    stream.write_all(&said).await?;
-    Ok(stream)
+    Ok(())
 }
 
 /// A client's text frame. Its mask is zero, which changes nothing and is allowed.

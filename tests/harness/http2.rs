@@ -40,7 +40,11 @@ pub enum Http2Frame {
 impl Http2 {
     /// Connects, and grants each stream `window` bytes.
     pub async fn connect(address: SocketAddr, window: u32) -> Self {
-        let mut stream = TcpStream::connect(address).await.expect("the port is open");
+        Self::over(TcpStream::connect(address).await.expect("the port is open"), window).await
+    }
+
+    /// Speaks over a stream of the caller's own making.
+    pub async fn over(mut stream: TcpStream, window: u32) -> Self {
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("the node reads");
         let mut client = Self { stream };
         let mut setting = INITIAL_WINDOW.to_be_bytes().to_vec();

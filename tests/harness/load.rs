@@ -97,13 +97,12 @@ impl Load {
         (latencies, failures)
     }
 
-    async fn ask(&self, connection: &mut Option<Connection>) -> std::io::Result<u16> {
+    async fn ask(&self, connection: &mut Option<HttpConnection>) -> std::io::Result<u16> {
         let connection = match connection {
             Some(open) => open,
-            None => connection.insert(Connection::open(self.address).await?),
+            None => connection.insert(HttpConnection::over(TcpStream::connect(self.address).await?)?),
         };
-        connection.stream.write_all(&self.request).await?;
-        connection.read_status().await
+        connection.ask(&self.request).await
     }
 }
 
@@ -125,6 +124,11 @@ impl Measured {
         Duration::from_micros(micros.copied().unwrap_or(u64::MAX / 1_000_000))
     }
 
+    /// The latencies of all expected answers, ascending.
+    pub fn latencies(&self) -> impl Iterator<Item = Duration> {
+        self.latencies.iter().map(|micros| Duration::from_micros(*micros))
+    }
+
     /// Adds the answers of another run.
     pub fn merge(&mut self, other: Self) {
         self.latencies.extend(other.latencies);
@@ -134,16 +138,29 @@ impl Measured {
     }
 }
 
-struct Connection {
+/// One keep-alive connection.
+pub struct HttpConnection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
-impl Connection {
-    async fn open(address: SocketAddr) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+impl HttpConnection {
+    /// Over a stream that is connected.
+    pub fn over(stream: TcpStream) -> std::io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(4096) })
+        Ok(Self { stream, buffer: Vec::new() })
+    }
+
+    /// Sends a request made by [`Load::request`], for the status of its answer.
+    pub async fn ask(&mut self, request: &[u8]) -> std::io::Result<u16> {
+        self.stream.write_all(request).await?;
+        self.read_status().await
+    }
+
+    /// Waits until the server ends the connection.
+    pub async fn ended(mut self) {
+        // Whatever comes unasked is dropped, and a reset ends the connection as well.
+        let _end = tokio::io::copy(&mut self.stream, &mut tokio::io::sink()).await;
     }
 
     /// Reads one whole answer. Answers carry a content-length: nothing that is measured streams.

@@ -29,6 +29,17 @@ pub async fn wide(ctx: &QueryContext, id: i64, bytes: u32) -> Result<String> {
     Ok(title + &" ".repeat(bytes as usize))
 }
 
+/// The title of a row, after a sleep in Postgres. Another `n` makes another query.
+#[forge::query(public)]
+pub async fn slow(ctx: &QueryContext, id: i64, n: u32, ms: u32) -> Result<String> {
+    let title: String = sqlx::query_scalar("select title from probe_rows, pg_sleep($2) where id = $1")
+        .bind(id)
+        .bind(f64::from(ms) / 1_000.0)
+        .fetch_one(ctx.db())
+        .await?;
+    Ok(format!("{n}: {title}"))
+}
+
 /// The title of a row and the caller's subject: an answer for one caller.
 #[forge::query]
 pub async fn mine(ctx: &QueryContext, id: i64) -> Result<String> {

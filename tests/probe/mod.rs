@@ -147,6 +147,12 @@ pub async fn sleep(ctx: &ActionContext, key: String, ms: u64) -> Result<()> {
     Ok(())
 }
 
+/// Whether a password is that of a user, none of whom exists: it takes as long as for one who does.
+#[forge::action(public)]
+pub async fn sign_in(ctx: &ActionContext, password: String) -> Result<bool> {
+    password::verify(ctx, &password, None).await
+}
+
 /// Runs a statement that Postgres refuses.
 #[forge::query]
 pub async fn bad_sql(ctx: &QueryContext) -> Result<()> {

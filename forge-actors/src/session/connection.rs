@@ -1,28 +1,25 @@
 //! The task that owns a client's socket: it reads frames and writes what the send buffer holds, in turn.
 //! While a write waits for the client, nothing is read.
 //!
-//! tungstenite parses and checks frames. Its own answers (pongs, the echo of a close) are collected in
-//! `answers` and written by this task, so that two writers never interleave on one socket.
+//! [`MessageReader`] parses frames. Its own answers (pongs, the echo of a close) are collected and written by
+//! this task, so that two writers never interleave on one socket.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::net::TcpStream;
 use tokio::time::{Interval, MissedTickBehavior, interval_at, timeout};
-use tungstenite::error::{Error as TungsteniteError, ProtocolError};
-use tungstenite::protocol::{Message, Role, WebSocketConfig, WebSocketContext};
+use tungstenite::protocol::Message;
 
-use super::arrival::{ArrivalLimit, FrameArrival};
 use super::frame::{self, invalid_frame};
-use super::limits::{BYTES_AT_ONCE_MAX, FRAMES_AT_ONCE_MAX, LINGER, LINGER_BYTES_MAX, READ_BUFFER_BYTES};
+use super::limits::{LINGER, LINGER_BYTES_MAX};
 use super::messages::SessionMessage;
+use super::reader::{FrameLimits, MessageReader, ReadError};
 use super::render::{self, ServerFrame};
 use super::send_buffer::{Outgoing, SendBuffer};
 use super::socket::{SessionSocket, WriteError};
 use super::wire::{CloseCode, CloseReason, PING_FRAME};
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::time::format_duration;
 use crate::kernel::token_bucket::TokenBucket;
 use crate::kernel::trace::TraceContext;
 
@@ -39,6 +36,15 @@ impl From<WriteError> for ConnectionEnd {
         match error {
             WriteError::Disconnected => Self::Disconnected,
             WriteError::TooSlow => Self::Closed(CloseReason { code: CloseCode::TryAgainLater, fault: None }),
+        }
+    }
+}
+
+impl From<ReadError> for ConnectionEnd {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Disconnected => Self::Disconnected,
+            ReadError::Refused(reason) => Self::Closed(reason),
         }
     }
 }
@@ -60,32 +66,23 @@ pub(super) async fn serve(socket: SessionSocket, buffer: Arc<SendBuffer>) -> Ses
 struct Connection {
     socket: SessionSocket,
     buffer: Arc<SendBuffer>,
-    context: WebSocketContext,
-    /// What tungstenite wants to write.
-    answers: Vec<u8>,
+    reader: MessageReader,
     /// Limits the frames of the client.
     limiter: TokenBucket,
-    arrival: FrameArrival,
     received_at: Instant,
 }
 
 impl Connection {
     fn new(mut socket: SessionSocket, buffer: Arc<SendBuffer>) -> Self {
         let config = &socket.shared.deps.config;
-        let limits = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(0)
-            .max_write_buffer_size(READ_BUFFER_BYTES)
-            .max_message_size(Some(config.frame_bytes_max))
-            .max_frame_size(Some(config.frame_bytes_max));
+        let limits = FrameLimits { bytes_max: config.frame_bytes_max, timeout: config.frame_timeout };
         let now = Instant::now();
         let limiter = TokenBucket::full(config.frames_burst_max, now);
         // Copied, because the few bytes are a slice of hyper's read buffer, which is as large as
         // `gateway.header_bytes_max`.
         let early_bytes = std::mem::take(&mut socket.early_bytes).to_vec();
-        let context = WebSocketContext::from_partially_read(early_bytes, Role::Server, Some(limits));
-        let arrival = FrameArrival::default();
-        Self { socket, buffer, context, answers: Vec::new(), limiter, arrival, received_at: now }
+        let reader = MessageReader::new(early_bytes, limits);
+        Self { socket, buffer, reader, limiter, received_at: now }
     }
 
     async fn run(&mut self) -> ConnectionEnd {
@@ -97,7 +94,7 @@ impl Connection {
         loop {
             let result = tokio::select! {
                 outgoing = self.buffer.take() => self.write(outgoing).await,
-                readable = self.socket.stream.readable() => match readable {
+                readable = self.readable() => match readable {
                     Ok(()) => self.read().await,
                     Err(_) => Err(ConnectionEnd::Disconnected),
                 },
@@ -135,7 +132,7 @@ impl Connection {
     }
 
     async fn ping(&mut self) -> Result<(), ConnectionEnd> {
-        self.check_arrival()?;
+        self.reader.check_arrival(Instant::now())?;
         // A client that takes what is written to it is there: while a large frame is written to a slow
         // client, nothing is read, so that its pongs wait.
         let seen_at = self.received_at.max(self.socket.progressed_at());
@@ -146,72 +143,41 @@ impl Connection {
         Ok(self.socket.write(&PING_FRAME).await?)
     }
 
-    /// Reads the frames that have arrived, at most [`FRAMES_AT_ONCE_MAX`] of them and [`BYTES_AT_ONCE_MAX`].
-    /// tungstenite would read on for as long as a client sends fragments.
+    /// Waits until there is something to read.
+    async fn readable(&self) -> io::Result<()> {
+        if self.reader.may_have_more() {
+            return Ok(());
+        }
+        self.socket.stream.readable().await
+    }
+
+    /// Reads the frames that have arrived, as many as one turn allows.
     async fn read(&mut self) -> Result<(), ConnectionEnd> {
-        let mut bytes_left = BYTES_AT_ONCE_MAX;
-        for _ in 0..FRAMES_AT_ONCE_MAX {
-            let bytes_before = bytes_left;
-            let mut stream = TungsteniteStream {
-                socket: &self.socket.stream,
-                answers: &mut self.answers,
-                bytes_left: &mut bytes_left,
+        loop {
+            let now = Instant::now();
+            let stream = &self.socket.stream;
+            let result = match self.reader.next(|buffer| stream.try_read(buffer), now) {
+                Ok(Some(message)) => self.received(message, now).map(|()| true),
+                Ok(None) => Ok(false),
+                Err(error) => Err(error.into()),
             };
-            let result = self.context.read(&mut stream);
-            self.arrival.read(bytes_before - bytes_left, Instant::now());
-            let has_more = match result {
-                Ok(message) => self.received(message).map(|()| true),
-                Err(TungsteniteError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-                Err(error) => Err(end_of(error)),
-            };
-            if !self.answers.is_empty() {
-                let answers = std::mem::take(&mut self.answers);
+            let answers = self.reader.take_answers();
+            if !answers.is_empty() {
                 self.socket.write(&answers).await?;
             }
-            if has_more? {
-                continue;
+            if !result? {
+                return Ok(self.reader.pause().await?);
             }
-            self.check_arrival()?;
-            if bytes_left > 0 {
-                return Ok(());
-            }
-            break;
         }
-        // The client has sent more. Reading a socket that is never empty does not yield by itself.
-        tokio::task::yield_now().await;
-        Ok(())
     }
 
-    /// Ends the connection when the frame that is arriving has reached a limit.
-    fn check_arrival(&self) -> Result<(), ConnectionEnd> {
-        let config = &self.socket.shared.deps.config;
-        let Some(limit) = self.arrival.limit(config.frame_bytes_max, config.frame_timeout, Instant::now())
-        else {
-            return Ok(());
-        };
-        let reason = match limit {
-            ArrivalLimit::Bytes => frame_too_large(),
-            ArrivalLimit::Time => {
-                let timeout = format_duration(config.frame_timeout);
-                let message = format!("a frame did not arrive whole within {timeout}");
-                CloseCode::PolicyViolation.because(Fault::new(Code::BadRequest, message))
-            }
-        };
-        Err(ConnectionEnd::Closed(reason))
-    }
-
-    fn received(&mut self, message: Message) -> Result<(), ConnectionEnd> {
-        let now = Instant::now();
+    fn received(&mut self, message: Message, now: Instant) -> Result<(), ConnectionEnd> {
         self.received_at = now;
         let close = |code: CloseCode, fault| Err(ConnectionEnd::Closed(code.because(fault)));
         let config = &self.socket.shared.deps.config;
         if !self.limiter.take(config.frames_per_second_max, config.frames_burst_max, now) {
             let message = format!("at most {} frames a second are read", config.frames_per_second_max);
             return close(CloseCode::PolicyViolation, Fault::new(Code::Overloaded, message));
-        }
-        match &message {
-            Message::Ping(payload) | Message::Pong(payload) => self.arrival.control_frame(payload.len()),
-            _ => self.arrival.completed(),
         }
         match message {
             Message::Text(text) => {
@@ -272,55 +238,5 @@ impl Connection {
                 Err(_) => return,
             }
         }
-    }
-}
-
-fn end_of(error: TungsteniteError) -> ConnectionEnd {
-    let (code, fault) = match error {
-        TungsteniteError::Capacity(_) => return ConnectionEnd::Closed(frame_too_large()),
-        TungsteniteError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
-            return ConnectionEnd::Disconnected;
-        }
-        TungsteniteError::Protocol(broken) => (CloseCode::InvalidFrame, invalid_frame(broken.to_string())),
-        TungsteniteError::Utf8(_) => (CloseCode::InvalidFrame, invalid_frame("a text is UTF-8")),
-        // The client closed the connection in order, or it broke.
-        _ => return ConnectionEnd::Disconnected,
-    };
-    ConnectionEnd::Closed(code.because(fault))
-}
-
-fn frame_too_large() -> CloseReason {
-    let message = "the frame is larger than `sessions.frame_bytes_max`";
-    CloseCode::FrameTooLarge.because(Fault::new(Code::PayloadTooLarge, message))
-}
-
-/// The socket as tungstenite sees it: reads come from the socket, writes are collected. A socket of which
-/// enough was read at once seems to be empty.
-struct TungsteniteStream<'a> {
-    socket: &'a TcpStream,
-    answers: &'a mut Vec<u8>,
-    bytes_left: &'a mut usize,
-}
-
-impl Read for TungsteniteStream<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if *self.bytes_left == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let length = buffer.len().min(*self.bytes_left);
-        let read = self.socket.try_read(&mut buffer[..length])?;
-        *self.bytes_left -= read;
-        Ok(read)
-    }
-}
-
-impl Write for TungsteniteStream<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.answers.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

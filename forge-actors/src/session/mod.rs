@@ -21,8 +21,8 @@
 //! Invariants
 //! - What waits for a client is one result for each subscription, the newest, and never a queue of results: a
 //!   client that reads slowly costs the node its newest results and one frame that is being written.
-//! - Whatever a client sends, its bytes are read in turns of a limited size, and what does not become a frame
-//!   ends the connection, by its bytes or by its time (`arrival`).
+//! - Whatever a client sends, its bytes are read in turns of a limited size (`reader`), and what does not
+//!   become a frame ends the connection, by its bytes or by its time (`arrival`).
 //! - While a write waits for the client, no frame of the client is read, so few replies wait; they are
 //!   counted, and one too many closes the connection.
 //! - A subscription gets a new id whenever it is opened again (for another caller, or on a restarted
@@ -51,6 +51,7 @@ mod drainer;
 mod frame;
 mod limits;
 pub mod messages;
+mod reader;
 mod render;
 mod send_buffer;
 mod shared;

@@ -8,6 +8,7 @@ use futures::StreamExt;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::WriteHalf;
 
 use super::sessions::{metric, node_with, nothing_is_left, retitle, until_snapshot};
 use super::stage::PATIENCE;
@@ -101,6 +102,36 @@ impl Numbers {
     }
 }
 
+/// How a client sends its bytes.
+#[derive(Debug, Clone, Copy)]
+enum Delivery {
+    AtOnce,
+    /// In small pieces, each of which the node may read before the next one is there.
+    InPieces,
+    /// Again and again, until the node ends the connection.
+    Endlessly,
+}
+
+impl Delivery {
+    const ALL: [Self; 3] = [Self::AtOnce, Self::InPieces, Self::Endlessly];
+
+    /// Sends; the node may close before all of it was sent.
+    async fn send(self, stream: &mut WriteHalf<'_>, bytes: &[u8]) {
+        match self {
+            Self::AtOnce => drop(stream.write_all(bytes).await),
+            Self::InPieces => {
+                for piece in bytes.chunks(bytes.len().div_ceil(20)) {
+                    if stream.write_all(piece).await.is_err() {
+                        return;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            }
+            Self::Endlessly => while stream.write_all(bytes).await.is_ok() {},
+        }
+    }
+}
+
 /// Up to 40 frames: any opcode, fragments in any order, reserved bits, missing masks, lengths in the wrong
 /// form, lengths that lie, floods of control frames and of empty fragments.
 fn malformed(numbers: &mut Numbers) -> Vec<u8> {
@@ -158,18 +189,21 @@ async fn a_thousand_malformed_connections_end_and_cost_nobody_else() {
                     socket.greet(None).await;
                 }
                 let bytes = malformed(&mut Numbers(seed));
-                // The node may close before all of it was sent.
-                let _sent = socket.raw().write_all(&bytes).await;
-                // A client that answers nothing: only a limit ends what is not an error.
-                let mut rest = Vec::new();
-                let read = tokio::time::timeout(PATIENCE, socket.raw().read_to_end(&mut rest)).await;
-                assert!(read.is_ok(), "connection {seed} does not end");
+                let delivery = Delivery::ALL[seed as usize / 2 % 3];
+                // A client that answers nothing: only a limit ends what is not an error. What the node says
+                // is read all the time, so that no limit of its own writes ends the connection.
+                let (mut reads, mut writes) = socket.raw().split();
+                let mut answers = Vec::new();
+                let ended = tokio::time::timeout(PATIENCE, async {
+                    tokio::join!(reads.read_to_end(&mut answers), delivery.send(&mut writes, &bytes))
+                });
+                assert!(ended.await.is_ok(), "the connection of seed {seed}, {delivery:?}, does not end");
             }
         })
         .buffer_unordered(AT_ONCE)
         .for_each(|()| async {});
     let answered = calls_during(&node, ended).await;
-    println!("{answered} calls were answered meanwhile");
+    println!("{answered} calls were answered meanwhile; the seeds are 1 to {CONNECTIONS}");
     assert!(!node.process().stderr().text().contains("panicked"), "the node panicked");
     nothing_is_left(&node).await;
     let (mut socket, _) = Socket::hello(&base, Some(&probe::token("ana"))).await;

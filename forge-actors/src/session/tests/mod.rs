@@ -1,6 +1,7 @@
 mod arrivals;
 mod client_states;
 mod frames;
+mod readers;
 mod states;
 
 use std::sync::Arc;
