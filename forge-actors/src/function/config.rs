@@ -22,7 +22,8 @@ pub struct FunctionConfig {
     /// `OVERLOADED`.
     pub function_share: f64,
     /// Part of `calls_max` that one caller may take: an identity, or the address of an anonymous client (of
-    /// IPv6, its /64). A proxy is one address. A call beyond it is refused with `OVERLOADED`.
+    /// IPv6, its /64). A proxy is one address, unless `gateway.trusted_proxies` names it. A call beyond it is
+    /// refused with `OVERLOADED`.
     pub caller_share: f64,
     /// Pieces of blocking work (`ctx.blocking`, hashes of passwords) that run or wait for a core; as many run
     /// as the machine has cores. One more is refused with `OVERLOADED`. One function and one caller may take

@@ -4,11 +4,12 @@
 //! accepting ──drain──▶ port closed ──drain_timeout──▶ ended
 //!                          └─all connections ended──▶ ended
 //! ```
-//! Over `address_connections_max` of its address, and over `connections_max` when no open connection is idle
-//! (`connection_table`), a connection is accepted, answered 503 with `Retry-After`, and closed: a client that
-//! reads the answer comes back later, while a connection that is left in the kernel's queue waits for
-//! nothing. When accepting fails (file descriptors run out) the loop pauses and goes on. Dropping the future
-//! of [`serve`] cuts every connection, since the future owns their tasks.
+//! Over `address_connections_max` of its address, unless that is a trusted proxy's, and over
+//! `connections_max` when no open connection is idle (`connection_table`), a connection is accepted, answered
+//! 503 with `Retry-After`, and closed: a client that reads the answer comes back later, while a connection
+//! that is left in the kernel's queue waits for nothing. When accepting fails (file descriptors run out) the
+//! loop pauses and goes on. Dropping the future of [`serve`] cuts every connection, since the future owns
+//! their tasks.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::activity::LINGER;
-use super::connection_table::ConnectionTable;
+use super::connection_table::{ConnectionSource, ConnectionTable};
 use super::port::Port;
 use super::shared::GatewayShared;
 use super::{connection, envelope, signals};
@@ -101,7 +102,11 @@ impl Connections {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY was refused");
         }
-        let entry = match self.table.admit(peer.ip(), self.closing.child_token()) {
+        let source = match self.shared.proxies.trusts(peer.ip()) {
+            true => ConnectionSource::Proxy,
+            false => ConnectionSource::Client(peer.ip()),
+        };
+        let entry = match self.table.admit(source, self.closing.child_token()) {
             Ok(entry) => entry,
             Err(limit) => return self.refuse(stream, limit),
         };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::Uri;
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::ip_network::IpNetwork;
 use crate::kernel::time::{secs, serde_duration};
 use crate::subsystem::ConfigSection;
 
@@ -33,9 +34,13 @@ pub struct GatewayConfig {
     /// 503 with `Retry-After` and closed.
     pub connections_max: usize,
     /// Open connections from one address (of IPv6, from one /64), so that one client does not take all of
-    /// them; one more is answered 503 with `Retry-After` and closed. A proxy is one address: behind one, set
-    /// `connections_max` here.
+    /// them; one more is answered 503 with `Retry-After` and closed. Trusted proxies are exempt.
     pub address_connections_max: usize,
+    /// Networks of the proxies in front of this node, as `10.0.0.0/8` or as a single address. For requests
+    /// from these, the client's address is the last one in `Forwarded` or `X-Forwarded-For` that is no
+    /// trusted proxy's; it counts for every limit by address, and is what handlers and the audit see. From
+    /// anyone else these headers are ignored. Empty by default.
+    pub trusted_proxies: Vec<IpNetwork>,
     /// Bytes of a request's head (line and headers); more is answered 431. At least 8192.
     pub header_bytes_max: usize,
     /// Bytes of a request's body; more is answered 413, by `Content-Length` before anything is read.
@@ -98,6 +103,7 @@ impl Default for GatewayConfig {
             port: 8080,
             connections_max: 10_000,
             address_connections_max: 1_000,
+            trusted_proxies: Vec::new(),
             header_bytes_max: 16 * 1024,
             body_bytes_max: 1024 * 1024,
             bodies_bytes_max: 256 * 1024 * 1024,

@@ -4,7 +4,7 @@
 //! it.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,14 +78,16 @@ pub(super) async fn run(
         tracing::debug!(%peer, %error, "TCP_NOTSENT_LOWAT was refused: a slow client may be cut too early");
     }
     let activity = Arc::new(ActivityMonitor::new(&shared.config, shared.signals.answers_stalled()));
-    let client = shared.answers.client(peer.ip());
+    let peer_client = shared.answers.client(peer.ip());
     let mut watchdog = pin!(Watchdog::new(&activity));
     let io = TokioIo::new(MonitoredStream::new(stream, Arc::clone(&activity)));
     let upgrade = Arc::new(MergeSlot::new());
     let service = service_fn(|request| {
-        let (shared, activity, client) = (Arc::clone(&shared), Arc::clone(&activity), Arc::clone(&client));
+        let (shared, activity) = (Arc::clone(&shared), Arc::clone(&activity));
         let counted = entry.request_begins();
-        answer(shared, activity, client, counted, Arc::clone(&upgrade), peer, request)
+        let ip = shared.proxies.client(peer.ip(), request.headers());
+        let client = if ip == peer.ip() { Arc::clone(&peer_client) } else { shared.answers.client(ip) };
+        answer(shared, activity, client, counted, Arc::clone(&upgrade), ip, request)
     });
     let mut overdue = pin!(entry.overdue());
     let mut connection = pin!(protocol.serve_connection_with_upgrades(io, service));
@@ -126,13 +128,13 @@ async fn answer(
     client: Arc<BudgetClient>,
     counted: CountedRequest,
     upgrade: Arc<MergeSlot<Upgrade>>,
-    peer: SocketAddr,
+    ip: IpAddr,
     request: Request<Incoming>,
 ) -> Result<hyper::Response<AnswerBody>, Infallible> {
     let http2 = request.version() == Version::HTTP_2;
     let without_body = request.method() == Method::HEAD;
     let running = activity.request_begins(http2);
-    let served = router::serve(&shared, request, peer.ip(), &client).await;
+    let served = router::serve(&shared, request, ip, &client).await;
     if served.body_unread {
         activity.linger();
     }

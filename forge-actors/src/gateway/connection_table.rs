@@ -26,6 +26,15 @@ const LOOKED_AT_MAX: usize = 64;
 /// Time for a request to arrive on an evicted connection that has never brought one; then it is closed.
 const EVICTION_GRACE: Duration = secs(1);
 
+/// Who has opened a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ConnectionSource {
+    /// A client at this address, which can have a part of all connections.
+    Client(IpAddr),
+    /// A trusted proxy, whose connections carry the requests of many clients.
+    Proxy,
+}
+
 /// Owned by the accept loop.
 pub(super) struct ConnectionTable {
     limiter: Arc<ConnectionLimiter>,
@@ -54,15 +63,15 @@ impl ConnectionTable {
         Self { limiter: ConnectionLimiter::new(open_max, address_open_max), clock: VecDeque::new() }
     }
 
-    /// Admits a connection from `ip`, which `closing` will end; evicts an idle one for it when the node is
-    /// full.
+    /// Admits a connection from `source`, which `closing` will end; evicts an idle one for it when the node
+    /// is full.
     pub(super) fn admit(
         &mut self,
-        ip: IpAddr,
+        source: ConnectionSource,
         closing: CancellationToken,
     ) -> Result<Arc<ConnectionEntry>, ConnectionLimit> {
-        let permit = match self.limiter.acquire(ip) {
-            Err(ConnectionLimit::Node) if self.evict() => self.limiter.acquire(ip)?,
+        let permit = match self.acquire(source) {
+            Err(ConnectionLimit::Node) if self.evict() => self.acquire(source)?,
             result => result?,
         };
         if self.clock.len() > 2 * self.limiter.open() + LOOKED_AT_MAX {
@@ -71,6 +80,13 @@ impl ConnectionTable {
         let entry = Arc::new(ConnectionEntry::new(permit, closing));
         self.clock.push_back(Arc::downgrade(&entry));
         Ok(entry)
+    }
+
+    fn acquire(&self, source: ConnectionSource) -> Result<ConnectionPermit, ConnectionLimit> {
+        match source {
+            ConnectionSource::Client(ip) => self.limiter.acquire(ip),
+            ConnectionSource::Proxy => self.limiter.acquire_shared(),
+        }
     }
 
     /// Evicts the connection that has been idle longest among the next ones. False when none of them is idle.
@@ -159,8 +175,8 @@ mod tests {
 
     const FAR: usize = 1_000;
 
-    fn ip(last: u8) -> IpAddr {
-        IpAddr::from([10, 0, 0, last])
+    fn ip(last: u8) -> ConnectionSource {
+        ConnectionSource::Client(IpAddr::from([10, 0, 0, last]))
     }
 
     #[test]
@@ -193,6 +209,15 @@ mod tests {
         let own = [admit(2).expect("a free place"), admit(2).expect("a free place")];
         assert_eq!(admit(2).err(), Some(ConnectionLimit::Network));
         assert!(!other.closing().is_cancelled() && own.iter().all(|entry| !entry.closing().is_cancelled()));
+    }
+
+    #[test]
+    fn a_trusted_proxy_has_as_many_connections_as_the_node() {
+        let mut table = ConnectionTable::new(3, 1);
+        let mut admit = || table.admit(ConnectionSource::Proxy, CancellationToken::new());
+        let open = [admit(), admit(), admit()].map(|entry| entry.expect("a free place"));
+        let _requests = open.each_ref().map(ConnectionEntry::request_begins);
+        assert_eq!(admit().err(), Some(ConnectionLimit::Node));
     }
 
     #[test]

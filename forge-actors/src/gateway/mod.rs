@@ -48,6 +48,7 @@ mod open_file;
 mod origin;
 pub mod paths;
 pub mod port;
+mod proxies;
 mod request_context;
 mod response;
 mod router;

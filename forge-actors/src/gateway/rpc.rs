@@ -15,7 +15,7 @@ use super::request_context::RequestContext;
 use super::response::{Response, RouteError, empty, json};
 use super::shared::GatewayShared;
 use super::{envelope, etag, origin};
-use crate::app::handler::Access;
+use crate::app::handler::{Access, Meta};
 use crate::app::kind::KindName;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::idempotency_key::IdempotencyKey;
@@ -36,8 +36,17 @@ pub(super) async fn serve(
     match head.method {
         Method::POST => post(shared, context, head, body, name).await.map_err(RouteError::from),
         Method::GET => get(shared, context, head, name).await,
+        _ if visible_kind(shared, name).is_some_and(|kind| kind != KindName::Query) => {
+            Err(RouteError::method_not_allowed("POST"))
+        }
         _ => Err(RouteError::method_not_allowed("GET, POST")),
     }
+}
+
+/// The kind of a function. One that is not visible from outside is answered like one that does not exist.
+fn visible_kind(shared: &GatewayShared, name: &str) -> Option<KindName> {
+    let known = shared.functions.catalog().get(name).map(|known| &known.meta);
+    known.filter(|meta| meta.access != Access::Internal).map(Meta::kind)
 }
 
 async fn post(
@@ -66,15 +75,7 @@ async fn get(
     name: &str,
 ) -> Result<Response, RouteError> {
     let caller = shared.authenticator.caller(&head.headers, context.ip)?;
-    // A function that is not visible from outside must be answered like one that does not exist, so both are
-    // left to the function subsystem.
-    let visible = shared
-        .functions
-        .catalog()
-        .get(name)
-        .map(|known| &known.meta)
-        .filter(|meta| meta.access != Access::Internal);
-    if visible.is_some_and(|meta| meta.kind() != KindName::Query) {
+    if visible_kind(shared, name).is_some_and(|kind| kind != KindName::Query) {
         return Err(RouteError::method_not_allowed("POST"));
     }
     let args = query_args(head.uri.query().unwrap_or_default())?;

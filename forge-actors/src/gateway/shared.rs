@@ -11,6 +11,7 @@ use super::body::BodyCapacity;
 use super::config::GatewayConfig;
 use super::cors::Cors;
 use super::hosts::AllowedHosts;
+use super::proxies::TrustedProxies;
 use super::signals::GatewaySignals;
 use crate::app::token::Tokens;
 use crate::function::Functions;
@@ -45,6 +46,7 @@ pub(super) struct GatewayShared {
     pub(super) metrics: PrometheusHandle,
     pub(super) cors: Cors,
     pub(super) hosts: AllowedHosts,
+    pub(super) proxies: TrustedProxies,
     pub(super) signals: GatewaySignals,
     pub(super) sessions: Option<Sessions>,
     pub(super) assets: Assets,
@@ -56,6 +58,7 @@ impl GatewayShared {
         Self {
             cors: Cors::new(&config.cors_origins),
             hosts: AllowedHosts::new(&config.allowed_hosts, config.host),
+            proxies: TrustedProxies::new(&config.trusted_proxies),
             signals: GatewaySignals::new(functions.catalog()),
             authenticator: Authenticator::new(tokens),
             body_capacity: BodyCapacity::new(config.bodies_bytes_max),

@@ -9,3 +9,4 @@ mod identity;
 mod limits;
 mod node;
 mod origins;
+mod proxies;

@@ -17,7 +17,8 @@ pub struct ConnectionLimiter {
 /// The permission to have one connection open; dropping the permit gives it back.
 pub struct ConnectionPermit {
     limiter: Arc<ConnectionLimiter>,
-    network: IpAddr,
+    /// `None` when the connection is shared by clients of many networks.
+    network: Option<IpAddr>,
 }
 
 /// The limit that one more connection would exceed.
@@ -53,12 +54,23 @@ impl ConnectionLimiter {
             }
             *open += 1;
         }
+        self.permit(Some(network)).inspect_err(|_| self.leave(network))
+    }
+
+    /// A permit for a connection that is shared by clients of many networks, and so counts for none of them.
+    ///
+    /// # Errors
+    /// The limit of the node.
+    pub fn acquire_shared(self: &Arc<Self>) -> Result<ConnectionPermit, ConnectionLimit> {
+        self.permit(None)
+    }
+
+    fn permit(self: &Arc<Self>, network: Option<IpAddr>) -> Result<ConnectionPermit, ConnectionLimit> {
         let one_more = |open: usize| (open < self.open_max).then_some(open + 1);
-        if self.open.fetch_update(Relaxed, Relaxed, one_more).is_err() {
-            self.leave(network);
-            return Err(ConnectionLimit::Node);
+        match self.open.fetch_update(Relaxed, Relaxed, one_more) {
+            Ok(_) => Ok(ConnectionPermit { limiter: Arc::clone(self), network }),
+            Err(_) => Err(ConnectionLimit::Node),
         }
-        Ok(ConnectionPermit { limiter: Arc::clone(self), network })
     }
 
     /// How many connections are open.
@@ -77,7 +89,9 @@ impl ConnectionLimiter {
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.limiter.open.fetch_sub(1, Relaxed);
-        self.limiter.leave(self.network);
+        if let Some(network) = self.network {
+            self.limiter.leave(network);
+        }
     }
 }
 

@@ -17,6 +17,7 @@ pub mod idempotency_key;
 pub mod ids;
 pub mod integer;
 pub mod invocation;
+pub mod ip_network;
 pub mod limits;
 pub mod log_sampler;
 pub mod merge_slot;

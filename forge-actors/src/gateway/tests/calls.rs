@@ -42,6 +42,10 @@ async fn paths_and_methods_that_are_not_served_say_what_is() {
     }
     let put = node.send("PUT /rpc/tests.echo HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert_eq!(put.fails(405, "METHOD_NOT_ALLOWED").header("allow"), Some("GET, POST"));
+    for (function, allow) in [("any", "POST"), ("hidden", "GET, POST"), ("missing", "GET, POST")] {
+        let put = node.send(&format!("PUT /rpc/tests.{function} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+        assert_eq!(put.fails(405, "METHOD_NOT_ALLOWED").header("allow"), Some(allow), "{function}");
+    }
     let get = node.get("/rpc/tests.any", "").await;
     assert_eq!(get.fails(405, "METHOD_NOT_ALLOWED").header("allow"), Some("POST"));
     assert_eq!(node.get("/rpc", "").await.fails(405, "METHOD_NOT_ALLOWED").header("allow"), Some("POST"));

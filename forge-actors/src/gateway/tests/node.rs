@@ -83,6 +83,9 @@ handler!(Any { value: serde_json::Value } Action -> bool, action("any").public()
 handler!(Whoami {} Query -> String, query("whoami"), |_message, ctx| {
     Ok(ctx.auth().identity()?.subject.clone())
 });
+handler!(Address {} Query -> Option<String>, query("address").public(), |_message, ctx| {
+    Ok(ctx.request().ip().map(|ip| ip.to_string()))
+});
 handler!(Manage {} Action -> bool, accessible(action("manage"), Access::Role("admin")), |_message, _ctx| {
     Ok(true)
 });
@@ -100,11 +103,12 @@ handler!(Busy {} Query -> bool, query("busy").public(), |_message, _ctx| {
     Err(Fault::new(Code::Overloaded, "come back").retry_after(Duration::from_millis(1_200)))
 });
 
-static REGISTRATIONS: [Registration; 9] = [
+static REGISTRATIONS: [Registration; 10] = [
     Registration::of::<Echo>(),
     Registration::of::<Big>(),
     Registration::of::<Any>(),
     Registration::of::<Whoami>(),
+    Registration::of::<Address>(),
     Registration::of::<Manage>(),
     Registration::of::<Hidden>(),
     Registration::of::<Slow>(),
