@@ -7,13 +7,18 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, MapAccess, Visitor, value};
 use serde_json::value::RawValue;
+use serde_path_to_error::Segment;
 
+use crate::app::WireType;
+use crate::app::input::{self, InputError};
 use crate::kernel::fault::{Code, Fault, FieldError};
 
 /// Refused fields that one response names; further ones are only counted.
 const FIELD_ERRORS_MAX: usize = 50;
-/// Characters of an unknown name that a response repeats.
-const UNKNOWN_NAME_CHARS_MAX: usize = 64;
+/// Characters of a client's name that a response repeats.
+const NAME_CHARS_MAX: usize = 64;
+/// Characters of a reason: serde repeats the text that it refuses.
+const REASON_CHARS_MAX: usize = 1_000;
 
 /// The fields of one arguments object on their way into a message struct.
 pub struct Arguments<'a> {
@@ -35,7 +40,7 @@ impl<'a> Arguments<'a> {
         };
         let mut arguments = Self { raw: BTreeMap::new(), errors: Vec::new() };
         for (key, value) in pairs {
-            let shown: String = key.chars().take(UNKNOWN_NAME_CHARS_MAX).collect();
+            let shown = cut(&key, NAME_CHARS_MAX);
             if !expected.contains(&key.as_ref()) {
                 arguments.errors.push(FieldError::new(shown, "unknown", unknown(expected)));
             } else if arguments.raw.insert(key, value).is_some() {
@@ -61,8 +66,7 @@ impl<'a> Arguments<'a> {
                 "must not contain the character U+0000, which Postgres cannot store",
             ));
         }
-        let mut deserializer = serde_json::Deserializer::from_str(raw.get());
-        match serde_path_to_error::deserialize(&mut deserializer) {
+        match input::read(serde_json::Deserializer::from_str(raw.get())) {
             Ok(value) => Some(value),
             Err(error) => self.refuse(at_path(field, &error)),
         }
@@ -91,18 +95,24 @@ impl<'a> Arguments<'a> {
 }
 
 /// The text of the arguments; an empty body is an empty object.
-pub(crate) fn or_empty(args: &[u8]) -> &[u8] {
+fn or_empty(args: &[u8]) -> &[u8] {
     if args.iter().all(u8::is_ascii_whitespace) { b"{}" } else { args }
 }
 
-/// The fault of arguments that were read as a whole, as those of messages written by hand are. It names the
-/// first wrong field alone.
-pub(crate) fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
-    if error.inner().is_data() {
-        Fault::validation(vec![at_path("", error)])
-    } else {
-        unreadable(error.inner())
-    }
+/// Reads a message that is written by hand, and so is not taken apart.
+///
+/// # Errors
+/// `VALIDATION` names the first wrong field alone; `BAD_REQUEST` says that the text is not a JSON object.
+pub(crate) fn read_whole<T: WireType>(args: &[u8]) -> Result<T, Fault> {
+    let args = or_empty(args);
+    T::read_input(args).map_err(|refused| {
+        let is_object = args.trim_ascii_start().starts_with(b"{");
+        if is_object && refused.error.inner().is_data() {
+            Fault::validation(vec![at_path("", &refused)])
+        } else {
+            unreadable(refused.error.inner())
+        }
+    })
 }
 
 fn unreadable(error: &serde_json::Error) -> Fault {
@@ -118,22 +128,36 @@ fn unknown(expected: &[&str]) -> String {
     if expected.is_empty() {
         "is unknown; the function takes no arguments".to_owned()
     } else {
-        format!("is unknown; expected {}", expected.join(", "))
+        input::unknown(expected)
     }
 }
 
-fn at_path(field: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> FieldError {
-    let inner = error.path().to_string();
-    let path = match (field, inner.as_str()) {
-        (_, ".") => field.to_owned(),
-        ("", _) => inner,
-        (_, nested) if nested.starts_with('[') => format!("{field}{nested}"),
-        _ => format!("{field}.{inner}"),
-    };
+/// The refusal of `field`, or of a value inside of it: `lines[1].count`.
+fn at_path(field: &str, refused: &InputError) -> FieldError {
+    let mut path = field.to_owned();
+    for segment in refused.error.path() {
+        let name = match segment {
+            Segment::Seq { index } => {
+                path.push_str(&format!("[{index}]"));
+                continue;
+            }
+            Segment::Map { key } => key,
+            Segment::Enum { variant } => variant,
+            Segment::Unknown => "?",
+        };
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(&cut(name, NAME_CHARS_MAX));
+    }
     // serde_json appends a position that counts from the beginning of the field, not of the request.
-    let text = error.inner().to_string();
-    let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
-    FieldError::new(path, "invalid", message)
+    let text = refused.error.inner().to_string();
+    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+    FieldError::new(path, refused.rule, cut(reason, REASON_CHARS_MAX))
+}
+
+fn cut(text: &str, chars_max: usize) -> String {
+    text.chars().take(chars_max).collect()
 }
 
 /// True when a text in `json` holds the character NUL. NUL can only be written as the escape `\u0000`, since

@@ -111,7 +111,7 @@ impl<K: Kind> Ctx<K> {
     ) -> Result<H::Output, CallError<H::Error>> {
         let scope = self.scope.deeper().map_err(CallError::Fault)?;
         let shared = &scope.shared;
-        let args = message.to_json().map_err(|error| CallError::Fault(Fault::internal(error)))?;
+        let args = message.to_json().map_err(|error| CallError::Fault(error.into()))?;
         let invocation = Invocation {
             id: shared.invocation.id,
             name: H::META.wire_name().into(),

@@ -105,7 +105,7 @@ impl<H: Handler> Runnable<H::Kind> for TypedMessage<H> {
         Box::pin(async move {
             let ctx = Ctx::<H::Kind>::new(scope, resources);
             let output = self.0.run(&ctx).await.map_err(AppError::into_fault)?;
-            output.to_json().map(Bytes::from).map_err(Fault::internal)
+            Ok(output.to_json()?.into())
         })
     }
 }

@@ -125,7 +125,7 @@ impl MutationContext {
 /// # Errors
 /// `PAYLOAD_TOO_LARGE` when the arguments are larger than the job's `input_max`.
 pub fn new_job<H: Handler>(message: &H) -> Result<NewJob> {
-    let args = message.to_json().map_err(Fault::internal)?;
+    let args = message.to_json()?;
     if args.len() > H::META.input_bytes_max {
         let text = format!(
             "the arguments of `{}` are larger than {} bytes",

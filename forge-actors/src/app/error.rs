@@ -16,6 +16,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::app::model::same;
+use crate::app::output::{self, OutputError};
 use crate::app::wire_type::{self, Definition};
 use crate::kernel::fault::{AppCode, Code, Fault};
 
@@ -134,14 +135,16 @@ impl<E: AppError> From<CallError<E>> for Fault {
 pub fn fault_of<const FIELDS: usize>(
     code: AppCode,
     message: &'static str,
-    details: [(&'static str, Value); FIELDS],
+    details: [(&'static str, Result<Value, OutputError>); FIELDS],
 ) -> Fault {
     let fault = Fault::new(Code::App(code), message);
     if FIELDS == 0 {
         return fault;
     }
-    let details = details.into_iter().map(|(name, value)| (name.to_owned(), value));
-    fault.with_details(Value::Object(details.collect()))
+    match output::object(details) {
+        Ok(details) => fault.with_details(details),
+        Err(error) => error.into(),
+    }
 }
 
 /// Whether a code is in Forge's own table; `#[forge::error]` refuses those at compile time.

@@ -64,7 +64,7 @@ pub trait Handler: WireType {
     /// # Errors
     /// `VALIDATION` names the arguments that do not fit; `BAD_REQUEST` says that the text is not an object.
     fn decode(args: &[u8]) -> Result<Self, Fault> {
-        Self::from_json(arguments::or_empty(args)).map_err(|error| arguments::refusal(&error))
+        arguments::read_whole(args)
     }
 }
 

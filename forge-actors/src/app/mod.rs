@@ -21,6 +21,8 @@ pub mod dispatch;
 pub mod enumeration;
 pub mod error;
 pub mod handler;
+#[doc(hidden)]
+pub mod input;
 pub mod job;
 pub mod job_context;
 pub mod kind;
@@ -30,6 +32,8 @@ pub mod message;
 pub mod model;
 pub mod new_job;
 pub mod node;
+#[doc(hidden)]
+pub mod output;
 pub mod password;
 #[doc(hidden)]
 pub mod row;

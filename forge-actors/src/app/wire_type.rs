@@ -18,6 +18,8 @@ use specta::{Type, Types};
 
 use crate::app::arguments::Arguments;
 use crate::app::enumeration::Enumeration;
+use crate::app::input::{self, InputError};
+use crate::app::output::{self, OutputError};
 use crate::app::secret::{self, Secret};
 use crate::kernel::integer::{Int53, Int64};
 
@@ -36,17 +38,22 @@ pub trait WireType: Sized + Send + 'static {
     #[doc(hidden)]
     fn definition(types: &mut Types) -> DataType;
 
-    /// The value as JSON text.
+    /// The value as JSON text; equal values have equal texts. The error knows the path to what has no form in
+    /// JSON.
     #[doc(hidden)]
-    fn to_json(&self) -> serde_json::Result<Vec<u8>>;
+    fn to_json(&self) -> Result<Vec<u8>, OutputError>;
 
-    /// Reads JSON text; the error knows the path to what is wrong.
+    /// Reads what [`to_json`](Self::to_json) has written.
     #[doc(hidden)]
-    fn from_json(json: &[u8]) -> Result<Self, serde_path_to_error::Error<serde_json::Error>>;
+    fn from_json(json: &[u8]) -> serde_json::Result<Self>;
 
-    /// The value as a JSON value; `null` when it has no form in JSON.
+    /// Reads what a client has sent; the error knows the path to what is wrong.
     #[doc(hidden)]
-    fn to_value(&self) -> serde_json::Value;
+    fn read_input(json: &[u8]) -> Result<Self, InputError>;
+
+    /// The value as a JSON value.
+    #[doc(hidden)]
+    fn to_value(&self) -> Result<serde_json::Value, OutputError>;
 
     /// Reads a JSON value; a missing one is read as `null`.
     #[doc(hidden)]
@@ -67,19 +74,20 @@ impl<T: Type + Serialize + DeserializeOwned + Send + 'static> WireType for T {
         <T as Type>::definition(types)
     }
 
-    fn to_json(&self) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(self)
+    fn to_json(&self) -> Result<Vec<u8>, OutputError> {
+        output::write(self)
     }
 
-    fn from_json(json: &[u8]) -> Result<Self, serde_path_to_error::Error<serde_json::Error>> {
-        let mut deserializer = serde_json::Deserializer::from_slice(json);
-        let value = serde_path_to_error::deserialize(&mut deserializer)?;
-        let at_end = serde_path_to_error::Track::new().path();
-        deserializer.end().map(|()| value).map_err(|error| serde_path_to_error::Error::new(at_end, error))
+    fn from_json(json: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(json)
     }
 
-    fn to_value(&self) -> serde_json::Value {
-        serde_json::to_value(self).unwrap_or(serde_json::Value::Null)
+    fn read_input(json: &[u8]) -> Result<Self, InputError> {
+        input::read(serde_json::Deserializer::from_slice(json))
+    }
+
+    fn to_value(&self) -> Result<serde_json::Value, OutputError> {
+        output::value(self)
     }
 
     fn from_value(value: Option<&serde_json::Value>) -> Option<Self> {

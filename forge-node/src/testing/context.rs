@@ -221,7 +221,7 @@ impl TestUser {
     }
 
     fn invocation<H: Handler>(&self, message: &H) -> Result<Invocation, Fault> {
-        let args = message.to_json().map_err(Fault::internal)?;
+        let args = message.to_json()?;
         let caller = Caller { identity: self.identity.clone().map(Arc::new), ..Caller::default() };
         Ok(Invocation::new(H::META.wire_name(), args, caller))
     }

@@ -1,5 +1,6 @@
 //! Handlers that are subscribed to.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use forge::prelude::*;
@@ -44,6 +45,13 @@ pub(super) async fn sum(ctx: &QueryContext) -> Result<i64> {
 #[forge::query(public)]
 pub(super) async fn list(ctx: &QueryContext) -> Result<Vec<i64>> {
     Ok(sqlx::query_scalar("SELECT balance FROM accounts ORDER BY id").fetch_all(ctx.db()).await?)
+}
+
+/// The number of accounts under a hundred names, in the order of a map that is made anew for each run.
+#[forge::query(public)]
+pub(super) async fn counted_by_name(ctx: &QueryContext) -> Result<HashMap<String, i64>> {
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM accounts").fetch_one(ctx.db()).await?;
+    Ok((0..100).map(|name| (name.to_string(), count)).collect())
 }
 
 /// Moves money.

@@ -10,7 +10,7 @@ use forge_actors::reactor::config::ReactivityConfig;
 use serde_json::json;
 
 use super::consistency::ACCOUNTS;
-use super::queries::{COUNTED, Counted, List, Moods, Rows, Sum, Transfer};
+use super::queries::{COUNTED, Counted, CountedByName, List, Moods, Rows, Sum, Transfer};
 use super::stage::{PATIENCE, Stage, caller};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,6 +102,23 @@ async fn an_unchanged_result_is_not_delivered() {
     stage.write("INSERT INTO aside VALUES (1)").await;
     page.sees(3, json!([{ "count": 1 }])).await;
     assert_eq!(stage.reactor.stats().executions, executions + 1);
+    drop(page);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_map_in_another_order_is_the_same_result() {
+    let stage = Stage::open(ACCOUNTS).await;
+    let mut page = stage.page();
+    page.subscribe(1, CountedByName {});
+    page.subscribe(2, List {});
+    page.until(|page| page.view.len() == 2).await;
+    let (version, before) = (page.view[&1].version, stage.reactor.stats().executions);
+    stage.call(Transfer { from: 1, to: 2, amount: 5 }).await;
+    let balances = stage.call(List {}).await;
+    page.sees(2, balances).await;
+    assert!(stage.reactor.stats().executions >= before + 2, "both were run again");
+    assert_eq!(page.view[&1].version, version);
     drop(page);
     stage.close().await;
 }

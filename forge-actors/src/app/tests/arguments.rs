@@ -1,8 +1,12 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::app::WireType;
-use crate::app::arguments::{Arguments, or_empty, refusal};
+use crate::app::arguments::{Arguments, read_whole};
 use crate::kernel::fault::Fault;
+use crate::kernel::integer::Int53;
 
 #[derive(Debug, PartialEq)]
 struct Create {
@@ -25,11 +29,6 @@ fn create(args: &str) -> Result<Create, Fault> {
 fn refused(args: &str) -> Value {
     let fault = create(args).expect_err("refused");
     json!({ "code": fault.code().name(), "details": fault.details() })
-}
-
-/// Reads a message as one that is written by hand is read.
-fn decode_whole<T: WireType>(args: &[u8]) -> Result<T, Fault> {
-    T::from_json(or_empty(args)).map_err(|error| refusal(&error))
 }
 
 #[test]
@@ -85,7 +84,7 @@ fn what_is_no_object_is_a_bad_request() {
 fn deep_json_is_refused_without_deep_recursion() {
     let deep = format!("{{\"title\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(create(&deep).is_err());
-    assert!(decode_whole::<Value>(deep.as_bytes()).is_err());
+    assert!(read_whole::<Value>(deep.as_bytes()).is_err());
 }
 
 #[test]
@@ -102,6 +101,140 @@ fn a_message_read_whole_names_its_first_wrong_field() {
         #[allow(dead_code, reason = "only its reading is tested")]
         sku: String,
     }
-    let fault = decode_whole::<Nested>(br#"{"items": [{"sku": "a"}, {"sku": 7}]}"#).expect_err("refused");
+    let fault = read_whole::<Nested>(br#"{"items": [{"sku": "a"}, {"sku": 7}]}"#).expect_err("refused");
     assert_eq!(fault.details().expect("details")["fields"][0]["field"], "items[1].sku");
+}
+
+/// Reads one argument of a type that is made of others.
+fn field_of<T: WireType>(value: &str) -> Result<T, Value> {
+    let args = format!("{{\"order\": {value}}}");
+    let mut arguments = Arguments::parse(args.as_bytes(), &["order"]).expect("an object");
+    let read = T::take_argument(&mut arguments, "order");
+    match arguments.finish() {
+        Ok(()) => Ok(read.expect("finish saw no error")),
+        Err(fault) => Err(fault.details().expect("details")["fields"][0].clone()),
+    }
+}
+
+#[crate::data]
+#[derive(Debug, PartialEq)]
+struct Order {
+    lines: Vec<Line>,
+    by_name: BTreeMap<String, Line>,
+    gift: Option<Line>,
+    size: (Size, f64),
+}
+
+#[crate::data]
+#[derive(Debug, PartialEq)]
+struct Line {
+    count: u8,
+}
+
+#[crate::data]
+#[derive(Debug, PartialEq)]
+enum Size {
+    Small,
+    Custom { width: i32 },
+    Of(Line),
+}
+
+#[test]
+fn objects_arrive_as_objects_and_unknown_fields_are_refused_at_every_depth() {
+    let check = |value: &str, field: &str, rule: &str| {
+        let refused = field_of::<Order>(value).expect_err(value);
+        assert_eq!(
+            (refused["field"].as_str(), refused["rule"].as_str()),
+            (Some(field), Some(rule)),
+            "{value}"
+        );
+        refused["message"].as_str().expect("a message").to_owned()
+    };
+    let order = |lines: &str, by_name: &str, gift: &str, size: &str| {
+        format!(r#"{{"lines": {lines}, "byName": {by_name}, "gift": {gift}, "size": {size}}}"#)
+    };
+    let good = order(r#"[{"count": 1}]"#, r#"{"a b": {"count": 2}}"#, "null", r#"["small", 1]"#);
+    assert_eq!(field_of::<Order>(&good).expect("accepted").lines, [Line { count: 1 }]);
+
+    assert_eq!(
+        check("[[], {}, null, [\"small\", 1]]", "order", "object"),
+        "invalid type: sequence, expected an object"
+    );
+    check(&order("[{\"count\": 1}, [2]]", "{}", "null", r#"["small", 1]"#), "order.lines[1]", "object");
+    check(&order("[]", r#"{"a": [2]}"#, "null", r#"["small", 1]"#), "order.byName.a", "object");
+    check(&order("[]", "{}", "[2]", r#"["small", 1]"#), "order.gift", "object");
+    check(&order("[]", "{}", "null", r#"[{"custom": [1]}, 1]"#), "order.size[0].custom", "object");
+    check(&order("[]", "{}", "null", r#"[{"of": [1]}, 1]"#), "order.size[0].of", "object");
+
+    let line = r#"{"count": 1, "cuont": 2}"#;
+    let message = check(&order(&format!("[{line}]"), "{}", "null", "[]"), "order.lines[0].cuont", "unknown");
+    assert_eq!(message, "is unknown; expected count");
+    check(&order("[]", &format!("{{\"a\": {line}}}"), "null", "[]"), "order.byName.a.cuont", "unknown");
+    check(&order("[]", "{}", line, "[]"), "order.gift.cuont", "unknown");
+    check(
+        &order("[]", "{}", "null", r#"[{"custom": {"width": 1, "depth": 1}}, 1]"#),
+        "order.size[0].custom.depth",
+        "unknown",
+    );
+    let long = format!("{{\"{}\": 1}}", "x".repeat(10_000));
+    let refused = field_of::<Line>(&long).expect_err("unknown");
+    assert!(refused.to_string().len() < 300, "{refused}");
+}
+
+#[test]
+fn whole_numbers_are_written_without_fraction_and_exponent() {
+    for number in ["1.0", "1e2", "-0.0", "1.5", "\"1\""] {
+        for refused in [
+            field_of::<u8>(number).expect_err(number),
+            field_of::<i64>(number).expect_err(number),
+            field_of::<Int53>(number).expect_err(number),
+            field_of::<Option<u32>>(number).expect_err(number),
+        ] {
+            assert_eq!(
+                (&refused["field"], &refused["rule"]),
+                (&json!("order"), &json!("invalid")),
+                "{number}"
+            );
+        }
+    }
+    let nested = field_of::<Line>(r#"{"count": 1.0}"#).expect_err("a fraction");
+    assert_eq!((&nested["field"], &nested["rule"]), (&json!("order.count"), &json!("invalid")));
+    assert_eq!(field_of::<f64>("1").expect("a number"), 1.0);
+}
+
+#[test]
+fn a_message_read_whole_obeys_the_same_rules() {
+    let fault = read_whole::<Line>(br#"{"count": 1, "more": 2}"#).expect_err("refused");
+    let field = &fault.details().expect("details")["fields"][0];
+    assert_eq!((&field["field"], &field["rule"]), (&json!("more"), &json!("unknown")));
+    for args in ["[1]", " null", "3"] {
+        let fault = read_whole::<Line>(args.as_bytes()).expect_err("refused");
+        assert_eq!(fault.code().name(), "BAD_REQUEST", "{args}");
+        assert_eq!(fault.message(), "arguments must be a JSON object");
+    }
+}
+
+#[test]
+fn what_is_stored_may_have_more_fields_than_its_type() {
+    assert_eq!(Line::from_json(br#"{"count": 1, "more": 2}"#).expect("read"), Line { count: 1 });
+}
+
+/// Reads what is present, `null` among it.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+#[test]
+fn a_field_with_a_reader_of_its_own_may_tell_an_absent_key_from_null() {
+    #[crate::data]
+    #[derive(Debug)]
+    struct Change {
+        #[serde(default, deserialize_with = "present")]
+        done: Option<Option<bool>>,
+    }
+    let read = |value: &str| field_of::<Change>(value).expect("accepted").done;
+    assert_eq!(
+        [read("{}"), read(r#"{"done": null}"#), read(r#"{"done": true}"#)],
+        [None, Some(None), Some(Some(true))]
+    );
 }

@@ -1,4 +1,5 @@
 mod arguments;
 mod attributes;
+mod output;
 mod secret;
 mod token;
