@@ -85,6 +85,9 @@ fn parse_variant(variant: &Variant) -> syn::Result<VariantSpec> {
 }
 
 fn fields(variant: &Variant) -> syn::Result<Vec<(Ident, String, Type)>> {
+    for field in &variant.fields {
+        refuse::nested_option(&field.ty)?;
+    }
     match &variant.fields {
         Fields::Unit => Ok(Vec::new()),
         Fields::Named(fields) => Ok(fields

@@ -3,7 +3,8 @@
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Generics, Path, Token};
+use syn::visit::{self, Visit};
+use syn::{Attribute, GenericArgument, Generics, Path, PathArguments, Token, Type, TypePath};
 
 use crate::option::Problems;
 
@@ -51,6 +52,38 @@ pub(crate) fn sensitive(attribute: &Attribute, owner: &str) -> Option<syn::Error
          `Secret<String>`"
     );
     attribute.path().is_ident("sensitive").then(|| syn::Error::new_spanned(attribute, message))
+}
+
+/// `Option<Option<T>>`, anywhere in a type. JSON has one `null` for two of its three values, so that one of
+/// them would arrive as the other. Behind an alias, the generator of clients finds it.
+pub(crate) fn nested_option(ty: &Type) -> syn::Result<()> {
+    struct Nested(Problems);
+    impl<'ast> Visit<'ast> for Nested {
+        fn visit_type_path(&mut self, path: &'ast TypePath) {
+            let is_option = |ty: &Type| matches!(ty, Type::Path(path) if option_of(path).is_some());
+            if option_of(path).is_some_and(is_option) {
+                let message = "`Option<Option<T>>` has three values, and JSON has one `null` for two of \
+                               them: take an enum, or two fields";
+                self.0.add(syn::Error::new_spanned(path, message));
+            }
+            visit::visit_type_path(self, path);
+        }
+    }
+    let mut nested = Nested(Problems::default());
+    nested.visit_type(ty);
+    nested.0.finish()
+}
+
+/// The `T` of `Option<T>`.
+fn option_of(path: &TypePath) -> Option<&Type> {
+    let last = path.path.segments.last().filter(|last| last.ident == "Option")?;
+    match &last.arguments {
+        PathArguments::AngleBracketed(arguments) => match arguments.args.first()? {
+            GenericArgument::Type(ty) => Some(ty),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Type and lifetime parameters, on things that stand for one table, one message or one wire type.

@@ -1,11 +1,15 @@
 //! Types as JSON Schema (2020-12, which OpenAPI 3.1 shares). A named type with parameters becomes one
 //! definition for each use.
+//!
+//! Arguments say what is refused: an object in them has no further keys. Results do not promise that, so that
+//! a client that checks them can read those of a newer version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::shape::{Declarations, Docs, Property, Shape, Text};
+use crate::contract::Contract;
+use crate::shape::{Declarations, Docs, ObjectShape, Shape, Text};
 
 /// Definitions that schemas refer to, as far as they were needed.
 pub(crate) struct Definitions<'c> {
@@ -13,12 +17,31 @@ pub(crate) struct Definitions<'c> {
     /// What a reference begins with, for example `#/$defs/`.
     prefix: &'static str,
     written: BTreeMap<String, Value>,
+    /// Names of the types whose objects have no further keys.
+    closed: BTreeSet<&'c str>,
+    /// The shape that is being written has no further keys.
+    is_closed: bool,
 }
 
 impl<'c> Definitions<'c> {
     /// None yet.
-    pub(crate) fn new(declarations: &'c Declarations, prefix: &'static str) -> Self {
-        Self { declarations, prefix, written: BTreeMap::new() }
+    pub(crate) fn new(contract: &'c Contract, prefix: &'static str) -> Self {
+        let declarations = &contract.declarations;
+        let (mut closed, mut merged) = (BTreeSet::new(), BTreeSet::new());
+        for function in &contract.functions {
+            collect(&function.args, declarations, &mut closed, &mut merged);
+        }
+        // As a part of another object, such a type stands beside keys that it does not have.
+        closed.retain(|name| !merged.contains(name));
+        Self { declarations, prefix, written: BTreeMap::new(), closed, is_closed: false }
+    }
+
+    /// The schema of an arguments object.
+    pub(crate) fn arguments(&mut self, shape: &Shape) -> Value {
+        self.is_closed = true;
+        let schema = self.schema(shape);
+        self.is_closed = false;
+        schema
     }
 
     /// The definitions by name.
@@ -31,8 +54,12 @@ impl<'c> Definitions<'c> {
         match shape {
             Shape::Null => json!({ "type": "null" }),
             Shape::Boolean => json!({ "type": "boolean" }),
-            Shape::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
-            Shape::Number => json!({ "type": "number" }),
+            Shape::Integer { min, max } => {
+                let narrow = i32::try_from(*min).is_ok() && i32::try_from(*max).is_ok();
+                let format = if narrow { "int32" } else { "int64" };
+                json!({ "type": "integer", "format": format, "minimum": min, "maximum": max })
+            }
+            Shape::Number => json!({ "type": "number", "format": "double" }),
             Shape::Text(text) => self::text(*text),
             Shape::Literal(text) => json!({ "const": text }),
             Shape::Json => json!({}),
@@ -56,7 +83,7 @@ impl<'c> Definitions<'c> {
                 })
             }
             Shape::Nullable(value) => json!({ "anyOf": [self.schema(value), { "type": "null" }] }),
-            Shape::Object(properties) => self.object(properties),
+            Shape::Object(object) => self.object(object),
             Shape::Union(alternatives) if alternatives.is_empty() => json!(false),
             Shape::Union(alternatives) => {
                 let literals: Option<Vec<_>> = alternatives
@@ -94,7 +121,9 @@ impl<'c> Definitions<'c> {
         }
     }
 
-    fn object(&mut self, properties: &[Property]) -> Value {
+    fn object(&mut self, object: &ObjectShape) -> Value {
+        let properties = &object.properties;
+        let is_closed = self.is_closed && object.is_closed;
         let required: Vec<_> = properties
             .iter()
             .filter(|property| !property.optional)
@@ -107,6 +136,9 @@ impl<'c> Definitions<'c> {
         let mut schema = json!({ "type": "object", "properties": members });
         if !required.is_empty() {
             schema["required"] = json!(required);
+        }
+        if is_closed {
+            schema["additionalProperties"] = json!(false);
         }
         schema
     }
@@ -122,10 +154,36 @@ impl<'c> Definitions<'c> {
         self.written.insert(key.clone(), Value::Null);
         let arguments =
             declaration.parameters.iter().map(String::as_str).zip(arguments.iter().cloned()).collect();
+        let outside = std::mem::replace(&mut self.is_closed, self.closed.contains(name));
         let schema = self.schema(&declaration.shape.with_arguments(&arguments));
+        self.is_closed = outside;
         self.written.insert(key, described(schema, &declaration.docs));
         reference
     }
+}
+
+/// Adds the names of the types that `shape` is made of to `names`, and those that are merged with others to
+/// `merged`.
+fn collect<'c>(
+    shape: &'c Shape,
+    declarations: &'c Declarations,
+    names: &mut BTreeSet<&'c str>,
+    merged: &mut BTreeSet<&'c str>,
+) {
+    if let Shape::Intersection(parts) = shape {
+        merged.extend(
+            parts
+                .iter()
+                .filter_map(|part| if let Shape::Named(name, _) = part { Some(name.as_str()) } else { None }),
+        );
+    }
+    if let Shape::Named(name, _) = shape
+        && names.insert(name)
+        && let Some(declaration) = declarations.get(name)
+    {
+        collect(&declaration.shape, declarations, names, merged);
+    }
+    shape.parts().for_each(|part| collect(part, declarations, names, merged));
 }
 
 fn text(text: Text) -> Value {
@@ -143,7 +201,7 @@ fn text(text: Text) -> Value {
         Text::Uuid | Text::Id => json!({ "type": "string", "format": "uuid" }),
         Text::DateTime => json!({ "type": "string", "format": "date-time" }),
         Text::Date => json!({ "type": "string", "format": "date" }),
-        Text::Int64 => json!({ "type": "string", "pattern": "^-?[0-9]+$" }),
+        Text::Int64 => json!({ "type": "string", "format": "int64", "pattern": "^-?[0-9]+$" }),
     }
 }
 

@@ -9,13 +9,14 @@ use serde_json::{Map, Value, json};
 
 use crate::contract::{Contract, Function};
 use crate::json_schema::Definitions;
+use crate::shape::Shape;
 
 /// The name of the schema of errors that are Forge's own.
 const FAULT: &str = "ForgeFault";
 
 /// The file's content; `title` names the application.
 pub fn document(contract: &Contract, title: &str) -> Value {
-    let mut definitions = Definitions::new(&contract.declarations, "#/components/schemas/");
+    let mut definitions = Definitions::new(contract, "#/components/schemas/");
     let mut paths = Map::new();
     for function in &contract.functions {
         let mut path = json!({ "post": operation(function, false, &mut definitions) });
@@ -54,15 +55,23 @@ fn operation(function: &Function, is_get: bool, definitions: &mut Definitions<'_
     if function.docs.deprecated.is_some() {
         operation["deprecated"] = json!(true);
     }
-    let args = definitions.schema(&function.args);
+    let content = json!({ "application/json": { "schema": definitions.arguments(&function.args) } });
+    let required = needs_arguments(&function.args);
     if is_get {
-        let content = json!({ "application/json": { "schema": args } });
-        operation["parameters"] = json!([{ "name": "args", "in": "query", "content": content }]);
+        operation["parameters"] =
+            json!([{ "name": "args", "in": "query", "required": required, "content": content }]);
     } else {
-        operation["requestBody"] =
-            json!({ "required": true, "content": { "application/json": { "schema": args } } });
+        operation["requestBody"] = json!({ "required": required, "content": content });
     }
     operation
+}
+
+/// Without a body the arguments are an empty object.
+fn needs_arguments(args: &Shape) -> bool {
+    match args {
+        Shape::Object(object) => object.properties.iter().any(|property| !property.optional),
+        _ => true,
+    }
 }
 
 /// Without a token first, where none is needed.
@@ -104,7 +113,20 @@ fn responses(function: &Function, definitions: &mut Definitions<'_>) -> Value {
     let schema = json!({ "type": "object", "properties": { "error": fault }, "required": ["error"] });
     responses.insert(
         "default".to_owned(),
-        json!({ "description": "Forge's own errors.", "content": content(schema) }),
+        json!({
+            "description": "Forge's own errors.",
+            "headers": {
+                "Retry-After": {
+                    "description": "Seconds after which the call may be sent again.",
+                    "schema": { "type": "integer", "minimum": 0 },
+                },
+                "Allow": {
+                    "description": "With 405: the methods that the path answers.",
+                    "schema": { "type": "string" },
+                },
+            },
+            "content": content(schema),
+        }),
     );
     Value::Object(responses)
 }

@@ -21,6 +21,12 @@ pub enum Refusal {
          there), `Int64` (any i64, as a text) or `i32`"
     )]
     Wide(&'static str),
+    /// An `Option` of what may be `null` already.
+    #[error(
+        "is an `Option` of a type that has the value `null` already, and JSON has one `null` for both: take \
+         an enum, or two fields"
+    )]
+    TwoNulls,
     /// Two types of one name.
     #[error(
         "uses the type `{name}` of `{second}`, and `{first}` has one of the same name: rename one of them"

@@ -15,7 +15,7 @@ use specta::datatype::{
 use specta::{Format, Types};
 
 use crate::problem::{Problem, Refusal};
-use crate::shape::{Alternative, Declaration, Declarations, Docs, Property, Shape, Text};
+use crate::shape::{Alternative, Declaration, Declarations, Docs, ObjectShape, Property, Shape, Text};
 use crate::typescript;
 
 /// The types of some functions, with serde's attributes applied.
@@ -69,8 +69,8 @@ impl<'g> Reader<'g> {
             _ => None,
         };
         let mut shape = self.read(place, body.unwrap_or(root));
-        if let Shape::Object(properties) = &mut shape {
-            for property in properties {
+        if let Shape::Object(object) = &mut shape {
+            for property in &mut object.properties {
                 property.optional |= matches!(property.shape, Shape::Nullable(_));
             }
         }
@@ -115,11 +115,14 @@ impl<'g> Reader<'g> {
                         .collect(),
                 )
             }
-            DataType::Nullable(inner) => match self.shape(inner) {
-                nullable @ (Shape::Nullable(_) | Shape::Null) => nullable,
-                inner => Shape::Nullable(Box::new(inner)),
-            },
-            DataType::Struct(object) => self.fields(&object.fields),
+            DataType::Nullable(inner) => {
+                let inner = self.shape(inner);
+                if self.is_nullable(&inner) {
+                    return self.refuse(Refusal::TwoNulls);
+                }
+                Shape::Nullable(Box::new(inner))
+            }
+            DataType::Struct(object) => closed(self.fields(&object.fields)),
             DataType::Enum(union) => self.union(union),
             DataType::Intersection(parts) => merged(parts.iter().map(|part| self.shape(part)).collect()),
             DataType::Generic(parameter) => Shape::Parameter(parameter.name().to_string()),
@@ -149,11 +152,24 @@ impl<'g> Reader<'g> {
         }
     }
 
+    /// True when `null` is a value of the type.
+    fn is_nullable(&self, shape: &Shape) -> bool {
+        match shape {
+            Shape::Null | Shape::Nullable(_) => true,
+            Shape::Named(name, _) => {
+                let declared = self.declarations.get(name).map(|declaration| &declaration.shape);
+                matches!(declared, Some(Shape::Null | Shape::Nullable(_)))
+            }
+            _ => false,
+        }
+    }
+
     fn primitive(&mut self, primitive: &Primitive) -> Shape {
         let integer = |min: i64, max: i64| Shape::Integer { min, max };
         match primitive {
             Primitive::bool => Shape::Boolean,
-            Primitive::str | Primitive::char => Shape::Text(Text::ANY),
+            Primitive::str => Shape::Text(Text::ANY),
+            Primitive::char => Shape::Text(Text::Plain { len_min: Some(1), len_max: Some(1) }),
             Primitive::i8 => integer(i8::MIN.into(), i8::MAX.into()),
             Primitive::i16 => integer(i16::MIN.into(), i16::MAX.into()),
             Primitive::i32 => integer(i32::MIN.into(), i32::MAX.into()),
@@ -186,9 +202,10 @@ impl<'g> Reader<'g> {
     fn fields(&mut self, fields: &Fields) -> Shape {
         match fields {
             Fields::Unit => Shape::Null,
-            Fields::Named(named) => Shape::Object(
-                named.fields.iter().filter_map(|(name, field)| self.property(name, field)).collect(),
-            ),
+            Fields::Named(named) => {
+                let properties = named.fields.iter().filter_map(|(name, field)| self.property(name, field));
+                Shape::Object(ObjectShape { properties: properties.collect(), is_closed: false })
+            }
             Fields::Unnamed(unnamed) => {
                 let mut items: Vec<_> = unnamed
                     .fields
@@ -275,19 +292,28 @@ fn known_text(named: &NamedDataType) -> Option<Text> {
     }
 }
 
+/// A struct, whose fields serde knows before it reads them. What an enum with a tag holds is read from a
+/// buffer.
+fn closed(shape: Shape) -> Shape {
+    match shape {
+        Shape::Object(object) => Shape::Object(ObjectShape { is_closed: true, ..object }),
+        shape => shape,
+    }
+}
+
 /// One object in place of several, where all of them are spelt out.
 fn merged(parts: Vec<Shape>) -> Shape {
     let spelt_out = parts.iter().all(|part| matches!(part, Shape::Object(_)));
     if !spelt_out {
-        return Shape::Intersection(
-            parts.into_iter().filter(|part| *part != Shape::Object(Vec::new())).collect(),
-        );
+        let says_something =
+            |part: &Shape| !matches!(part, Shape::Object(object) if object.properties.is_empty());
+        return Shape::Intersection(parts.into_iter().filter(says_something).collect());
     }
     let properties = parts.into_iter().flat_map(|part| match part {
-        Shape::Object(properties) => properties,
+        Shape::Object(object) => object.properties,
         _ => Vec::new(),
     });
-    Shape::Object(properties.collect())
+    Shape::Object(ObjectShape { properties: properties.collect(), is_closed: false })
 }
 
 fn docs(text: &str, deprecated: Option<&Deprecated>) -> Docs {

@@ -9,7 +9,7 @@ use crate::json_schema::Definitions;
 
 /// The file's content.
 pub fn document(contract: &Contract) -> Value {
-    let mut definitions = Definitions::new(&contract.declarations, "#/$defs/");
+    let mut definitions = Definitions::new(contract, "#/$defs/");
     let functions: Vec<_> = contract
         .functions
         .iter()
@@ -20,7 +20,7 @@ pub fn document(contract: &Contract) -> Value {
                 "access": access(function.access),
                 "description": function.docs.text,
                 "deprecated": function.docs.deprecated,
-                "args": definitions.schema(&function.args),
+                "args": definitions.arguments(&function.args),
                 "result": definitions.schema(&function.output),
                 "error": definitions.schema(&function.error),
                 "codes": function.codes,

@@ -34,7 +34,7 @@ pub enum Shape {
     /// The type, or `null`.
     Nullable(Box<Shape>),
     /// An object with known keys.
-    Object(Vec<Property>),
+    Object(ObjectShape),
     /// One of several; without any, there is no value.
     Union(Vec<Alternative>),
     /// All of several, objects every one.
@@ -70,6 +70,15 @@ pub enum Text {
 impl Text {
     /// Any text.
     pub const ANY: Self = Self::Plain { len_min: None, len_max: None };
+}
+
+/// An object with known keys.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObjectShape {
+    /// The keys.
+    pub properties: Vec<Property>,
+    /// An argument with any other key is refused.
+    pub is_closed: bool,
 }
 
 /// A key of an object.
@@ -129,24 +138,25 @@ pub type Declarations = BTreeMap<String, Declaration>;
 impl Shape {
     /// Somewhere in it stands any JSON.
     pub(crate) fn names_json(&self) -> bool {
+        *self == Self::Json || self.parts().any(Self::names_json)
+    }
+
+    /// The shapes that it is made of.
+    pub(crate) fn parts(&self) -> Box<dyn Iterator<Item = &Shape> + '_> {
         match self {
-            Self::Json => true,
-            Self::List(inner) | Self::Nullable(inner) => inner.names_json(),
-            Self::Map(key, value) => key.names_json() || value.names_json(),
-            Self::Tuple(items) | Self::Intersection(items) | Self::Named(_, items) => {
-                items.iter().any(Self::names_json)
-            }
-            Self::Object(properties) => properties.iter().any(|property| property.shape.names_json()),
-            Self::Union(alternatives) => {
-                alternatives.iter().any(|alternative| alternative.shape.names_json())
-            }
+            Self::List(inner) | Self::Nullable(inner) => Box::new(std::iter::once(&**inner)),
+            Self::Map(key, value) => Box::new([&**key, &**value].into_iter()),
+            Self::Tuple(items) | Self::Intersection(items) | Self::Named(_, items) => Box::new(items.iter()),
+            Self::Object(object) => Box::new(object.properties.iter().map(|property| &property.shape)),
+            Self::Union(alternatives) => Box::new(alternatives.iter().map(|alternative| &alternative.shape)),
             Self::Null
             | Self::Boolean
             | Self::Integer { .. }
             | Self::Number
             | Self::Text(_)
             | Self::Literal(_)
-            | Self::Parameter(_) => false,
+            | Self::Json
+            | Self::Parameter(_) => Box::new(std::iter::empty()),
         }
     }
 
@@ -170,7 +180,10 @@ impl Shape {
             Self::Tuple(items) => Self::Tuple(all(items)),
             Self::Map(key, value) => Self::Map(inner(key), inner(value)),
             Self::Nullable(value) => Self::Nullable(inner(value)),
-            Self::Object(properties) => Self::Object(properties.iter().map(property).collect()),
+            Self::Object(object) => Self::Object(ObjectShape {
+                properties: object.properties.iter().map(property).collect(),
+                is_closed: object.is_closed,
+            }),
             Self::Union(alternatives) => Self::Union(alternatives.iter().map(alternative).collect()),
             Self::Intersection(parts) => Self::Intersection(all(parts)),
             Self::Named(name, generics) => Self::Named(name.to_owned(), all(generics)),

@@ -126,8 +126,8 @@ fn reference(function: &Function, depth: usize) -> String {
 /// Arguments take `undefined` for what may be left out: it is not sent.
 fn arguments(shape: &Shape, depth: usize) -> String {
     match shape {
-        Shape::Object(properties) if properties.is_empty() => "{ [key: string]: never }".to_owned(),
-        Shape::Object(properties) => object(properties, depth, true),
+        Shape::Object(shape) if shape.properties.is_empty() => "{ [key: string]: never }".to_owned(),
+        Shape::Object(shape) => object(&shape.properties, depth, true),
         shape => written(shape, depth),
     }
 }
@@ -148,7 +148,7 @@ fn written(shape: &Shape, depth: usize) -> String {
         }
         Shape::Map(key, value) => map(key, value, depth),
         Shape::Nullable(value) => format!("{} | null", written(value, depth)),
-        Shape::Object(properties) => object(properties, depth, false),
+        Shape::Object(shape) => object(&shape.properties, depth, false),
         Shape::Union(alternatives) => union(alternatives, depth),
         Shape::Intersection(parts) => {
             parts.iter().map(|part| bound(part, depth)).collect::<Vec<_>>().join(" & ")

@@ -13,6 +13,16 @@ struct Twice {
     left: bool,
 }
 
+#[forge::data]
+struct Change {
+    title: Option<Option<String>>, //~
+}
+
+#[forge::data]
+enum Changes {
+    One(Vec<std::option::Option<Option<i32>>>), //~
+}
+
 #[forge::data] //~
 fn function() {}
 

@@ -79,6 +79,11 @@ fn parse(options: TokenStream, item: &Item) -> syn::Result<DataSpec> {
             problems.add(error);
         }
     }
+    // A field that is read by a function of its own may tell an absent key from `null`.
+    let plain = |field: &&Field| !says(&field.attrs, "with") && !says(&field.attrs, "deserialize_with");
+    for field in fields(item).filter(plain) {
+        problems.keep(refuse::nested_option(&field.ty));
+    }
     problems.finish()?;
     let mut serde = vec![quote! { crate = "::forge::__private::serde" }];
     if !says(attributes, "rename_all") {

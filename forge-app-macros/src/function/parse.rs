@@ -350,6 +350,7 @@ fn argument(input: &FnArg) -> syn::Result<Argument> {
         }
     };
     problems.keep(owned(ty));
+    problems.keep(refuse::nested_option(ty));
     let wire = name.as_ref().map(|name| case::camel(&name.unraw().to_string())).unwrap_or_default();
     if name.is_some() && wire.is_empty() {
         problems
@@ -427,6 +428,9 @@ fn result(output: &ReturnType, function: &Ident) -> syn::Result<(Type, Option<Ty
         .iter()
         .filter_map(|argument| if let GenericArgument::Type(ty) = argument { Some(ty) } else { None })
         .collect();
+    for ty in &types {
+        refuse::nested_option(ty)?;
+    }
     match types.as_slice() {
         [output] if arguments.args.len() == 1 => Ok(((*output).clone(), None)),
         [output, error] if arguments.args.len() == 2 => Ok(((*output).clone(), Some((*error).clone()))),

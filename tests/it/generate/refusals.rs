@@ -43,10 +43,29 @@ async fn later(_ctx: &QueryContext) -> Result<std::time::Duration> {
     Ok(secs(1))
 }
 
+/// An id, if there is one.
+#[forge::data]
+struct Maybe(Option<u8>);
+
+#[forge::data]
+struct Holder {
+    inner: Option<Maybe>,
+}
+
+/// The attribute sees the alias, and not what it stands for.
+type Twice = Option<Option<u8>>;
+
+#[forge::query]
+async fn nulls(_ctx: &QueryContext, twice: Twice, unit: Option<()>) -> Result<Holder> {
+    let _ = unit;
+    Ok(Holder { inner: twice.map(Maybe) })
+}
+
 static STARS: Registration = Registration::of::<Stars>();
 static TWINS: Registration = Registration::of::<Twins>();
 static BOTH: Registration = Registration::of::<Both>();
 static LATER: Registration = Registration::of::<Later>();
+static NULLS: Registration = Registration::of::<Nulls>();
 
 fn refused<const N: usize>(registrations: [&'static Registration; N]) -> Vec<String> {
     let catalog = Catalog::from_registrations(registrations.into_iter()).expect("distinct names");
@@ -66,6 +85,14 @@ fn numbers_that_javascript_rounds_are_refused_with_both_remedies() {
     assert!(
         refused([&LATER])[0].starts_with("`refusals.later`: `result.Duration.secs` is of the type `u64`")
     );
+}
+
+#[test]
+fn a_null_with_two_meanings_is_refused() {
+    let remedy = "is an `Option` of a type that has the value `null` already, and JSON has one `null` for both: take an enum, or two fields";
+    let expected = ["args.twice", "args.unit", "result.Holder.inner"]
+        .map(|place| format!("`refusals.nulls`: `{place}` {remedy}"));
+    assert_eq!(refused([&NULLS]), expected);
 }
 
 #[test]

@@ -26,9 +26,18 @@ fn what_is_answered_is_what_the_schema_says() {
         json!({ "page": -1 }),
         json!({ "page": 1, "names": [""] }),
         json!({ "page": 1, "mood": "happy" }),
+        json!({ "page": 1, "more": 2 }),
     ] {
         check(&schema, &list["args"], &wrong).expect_err("wrong arguments");
     }
+    let feed_args = |diet: Value| json!({ "animal": "0190c1de-0000-7000-8000-000000000000", "diet": diet });
+    check(&schema, &feed["args"], &feed_args(json!({ "mixed": { "plantShare": 1 } })))
+        .unwrap_or_else(|error| panic!("{error}"));
+    let more = feed_args(json!({ "mixed": { "plantShare": 1, "more": 2 } }));
+    check(&schema, &feed["args"], &more).expect_err("an unknown field, inside of an argument");
+    let mut newer = json!({ "items": [animal], "next": null, "count": 1 });
+    newer["items"][0]["count"] = json!(1);
+    check(&schema, &list["result"], &newer).expect("a result of a newer version has more fields");
     assert_eq!(feed["access"], json!({ "is": "role", "role": "keeper" }));
     assert_eq!(
         feed["codes"],
@@ -58,7 +67,13 @@ fn every_function_is_an_operation_of_the_openapi_document() {
             assert!(!operation[takes].is_null() && operation["security"].is_array(), "{path} {method}");
         }
     }
+    let any_one = &document["paths"]["/rpc/zoo.any_one"];
+    assert_eq!(any_one["post"]["requestBody"]["required"], json!(false), "no argument is needed");
+    assert_eq!(any_one["get"]["parameters"][0]["required"], json!(false));
+    assert_eq!(document["paths"]["/rpc/zoo.list"]["post"]["requestBody"]["required"], json!(true));
+    assert_eq!(document["paths"]["/rpc/zoo.list"]["get"]["parameters"][0]["required"], json!(true));
     let feed = &document["paths"]["/rpc/zoo.feed"]["post"];
+    assert!(feed["responses"]["default"]["headers"]["Allow"].is_object());
     assert!(
         !feed["responses"]["409"].is_null() && !feed["responses"]["404"].is_null(),
         "own errors have their statuses"
