@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use forge_actors::app::model::ModelRegistration;
+use forge_actors::change::config::CaptureConfig;
 use forge_actors::db::connections::{CallPools, ConnectionLimits};
 use forge_actors::db::database::{CheckError, Database};
 use forge_actors::db::migrate::plan::MigrationStatus;
@@ -49,6 +50,9 @@ pub(super) async fn examine(loaded: &Loaded, context: CommandContext<'_>) -> Vec
             // A schema that is newer than this binary has all tables.
             if migrations.first().is_some_and(|finding| finding.level == Level::Good) {
                 findings.extend(models(&storage.database).await.unwrap_or_else(|report| vec![report.into()]));
+                findings.extend(
+                    replicated(&storage.database, loaded).await.unwrap_or_else(|report| vec![report.into()]),
+                );
             }
             findings.extend(migrations);
             findings
@@ -189,4 +193,22 @@ async fn models(database: &Database) -> Result<Vec<Finding>, Report> {
             .map(|difference| Finding::bad(Exit::Drift, difference, "forge-node schema"))
             .collect(),
     })
+}
+
+/// A note for each live table that logical replication writes to. Postgres fires no statement triggers for
+/// what a subscription applies, so those changes are not captured.
+async fn replicated(database: &Database, loaded: &Loaded) -> Result<Vec<Finding>, Report> {
+    let models = ModelRegistration::all().into_iter().map(|model| (model.table, model.reactive));
+    let settings = loaded.config.section::<CaptureConfig>().settings(models);
+    let live: Vec<_> =
+        settings.into_iter().filter(|setting| setting.on).map(|setting| setting.table).collect();
+    let read = sqlx::query_scalar(include_str!("sql/list_subscribed_tables.sql")).bind(live);
+    let tables: Vec<String> = read.fetch_all(&database.reader()).await.map_err(refused_read)?;
+    let note = |table| {
+        Finding::note(
+            format!("live queries miss what the logical replication subscription writes to `{table}`"),
+            "give the queries that read it `refresh = \"10s\"`, or its model `reactive = false`",
+        )
+    };
+    Ok(tables.into_iter().map(note).collect())
 }
