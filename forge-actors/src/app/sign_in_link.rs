@@ -82,9 +82,13 @@ pub(super) fn accepted_until(link: &SignInLink, leeway: Duration) -> i64 {
     i64::from(link.expires_at).saturating_add_unsigned(leeway.as_secs())
 }
 
+/// Refuses a link. A token, which is what else helps against `UNAUTHENTICATED`, is no remedy for it.
+pub(crate) fn refused(message: &'static str) -> Fault {
+    Fault::new(Code::Unauthenticated, message).with_help("open the link that `forge-node dashboard` prints")
+}
+
 fn invalid(reason: &'static str) -> Fault {
-    let message = "the link is not valid, or has expired; `forge-node dashboard` prints another";
-    Fault::new(Code::Unauthenticated, message).because(reason)
+    refused("the link is not valid, or has expired; `forge-node dashboard` prints another").because(reason)
 }
 
 fn text_of(number: u128) -> String {
@@ -133,7 +137,8 @@ mod tests {
     #[test]
     fn what_is_no_code_is_refused() {
         for text in ["", "0", &"Z".repeat(CODE_DIGITS), &"é".repeat(13), &"I".repeat(CODE_DIGITS)] {
-            assert!(key().verify(text, Duration::ZERO).is_err(), "{text}");
+            let fault = key().verify(text, Duration::ZERO).expect_err(text);
+            assert!(fault.help().is_some_and(|help| help.contains("forge-node dashboard")), "{text}");
         }
     }
 

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::app::sign_in_link::DEVELOPER;
+use crate::app::sign_in_link::{DEVELOPER, refused};
 use crate::app::{MutationContext, Result};
-use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::{Timestamp, hours};
 
 /// How long the token of a link lives.
@@ -31,10 +30,7 @@ pub async fn redeem(ctx: &MutationContext, code: String) -> Result<SignedIn> {
         .execute(ctx.db())
         .await?;
     if used.rows_affected() == 0 {
-        return Err(Fault::new(
-            Code::Unauthenticated,
-            "the link was used before; `forge-node dashboard` prints another",
-        ));
+        return Err(refused("the link was used before; `forge-node dashboard` prints another"));
     }
     let token = tokens.issue(DEVELOPER, &["admin"], None, TOKEN_TTL)?;
     Ok(SignedIn { token, expires_at: chrono::Utc::now() + TOKEN_TTL })
