@@ -4,7 +4,7 @@
 //! The rules belong to the reading of arguments and not to the types: the same types are read from columns
 //! and from answers of other servers, where more fields than the type has are usual.
 //!
-//! [`Strict`] wraps a deserializer and, by way of visitors and seeds, every deserializer inside of it. serde
+//! `Strict` wraps a deserializer and, by way of visitors and seeds, every deserializer inside of it. serde
 //! reads the inside of an enum with `tag` or `untagged`, and what goes into a flattened field, into a buffer
 //! first, and then from the buffer: there the rules hold no longer.
 
