@@ -45,7 +45,8 @@ pub struct DatabaseConfig {
     /// The time limit of every statement whose code sets no limit of its own.
     #[serde(with = "serde_duration")]
     pub statement_timeout: Duration,
-    /// Postgres ends a session that idles inside a transaction for longer than this.
+    /// Postgres ends a session that idles inside a transaction for longer than this, with the transaction. So
+    /// the locks of a node that is frozen are free before another node takes its jobs over.
     #[serde(with = "serde_duration")]
     pub idle_in_transaction_timeout: Duration,
     /// How long a starting node waits for the database before it gives up.
@@ -67,7 +68,7 @@ impl Default for DatabaseConfig {
             connection_age_max: minutes(30),
             connection_idle_max: minutes(5),
             statement_timeout: limits::HANDLER_TIMEOUT_MAX,
-            idle_in_transaction_timeout: secs(60),
+            idle_in_transaction_timeout: secs(8),
             start_patience: secs(60),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use forge_tests::{Database, probe, until};
+use forge_tests::{Database, Signal, probe, until};
 use serde_json::json;
 
 use super::stage::{PATIENCE, probe_on};
@@ -33,6 +33,31 @@ async fn a_timeout_cancels_in_postgres() {
     let quick = node.call("probe.pg_sleep", json!({ "ms": 1 }), Some(&token)).await;
     assert_eq!(quick.status, 200, "{}", quick.text);
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_node_that_is_frozen_inside_a_transaction_holds_its_locks_for_seconds() {
+    let database = Database::create().await;
+    let mut node = probe_on(&database).start().await;
+    let client = node.client().clone();
+    let call = tokio::spawn(async move {
+        let arguments = json!({ "key": "shared", "pause_ms": 1_000 });
+        client.call("probe.put_halves", arguments, Some(&probe::token("ana"))).await
+    });
+    until("the mutation holds its row", PATIENCE, || async {
+        let sql = "select count(*) from pg_stat_activity where query like 'select pg_sleep(%' \
+                   and state = 'active' and datname = current_database()";
+        (database.value::<i64>(sql).await == 1).then_some(())
+    })
+    .await;
+    node.process().signal(Signal::STOP);
+    let insert = database.execute("insert into probe_halves (key, half) values ('shared', 'left')");
+    tokio::time::timeout(PATIENCE, insert).await.expect("the row is free");
+    node.process().signal(Signal::CONT);
+    let reply = call.await.expect("the call does not panic");
+    assert_ne!(reply.status, 200, "{}", reply.text);
+    let halves = "select count(*) from probe_halves where half = 'right'";
+    assert_eq!(database.value::<i64>(halves).await, 0, "the transaction is rolled back");
 }
 
 #[tokio::test]
