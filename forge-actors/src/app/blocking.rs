@@ -1,11 +1,11 @@
 //! The lane of blocking work: what needs a core for long, or blocks its thread.
 //!
 //! ```text
-//! refused ◀─full, or a share is taken─ waiting ─a core is free─▶ running on a thread of its own
+//! refused ◀─full, or a share is taken─ waiting ─its turn─▶ running on a thread of its own
 //! ```
 //! A hash of a password takes some 20 ms of a core, and a flood of sign-ins is a queue for the cores. That
-//! queue is here, bounded and shared fairly (`kernel/fair_limit`), and not among the places of calls. A
-//! thread of this lane yields to the threads that answer requests: it has a lower priority.
+//! queue is here, bounded and shared fairly (`kernel/fair_limit`, `core_queue`), and not among the places of
+//! calls. A thread of this lane yields to the threads that answer requests: it has a lower priority.
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
@@ -13,9 +13,10 @@ use std::sync::Arc;
 use std::thread;
 
 use futures::FutureExt;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
-use crate::kernel::fair_limit::{CallerHash, FairLimit, LimitReached, Shares};
+use super::core_queue::CoreQueue;
+use crate::kernel::fair_limit::{CallerHash, FairLimit, FairPermit, LimitReached, Shares};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::secs;
 use crate::supervise::catch_unwind;
@@ -25,8 +26,7 @@ use crate::supervise::catch_unwind;
 pub struct BlockingLane {
     /// Work that waits or runs.
     places: Arc<FairLimit>,
-    /// One permit for each core; never closed.
-    cores: Arc<Semaphore>,
+    cores: Arc<CoreQueue>,
 }
 
 impl BlockingLane {
@@ -34,7 +34,7 @@ impl BlockingLane {
     pub fn new<'a>(max: u32, shares: Shares, functions: impl Iterator<Item = &'a str>) -> Self {
         let places = FairLimit::new(max, shares, functions);
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        Self { places: Arc::new(places), cores: Arc::new(Semaphore::new(cores)) }
+        Self { places: Arc::new(places), cores: CoreQueue::new(cores) }
     }
 
     /// Runs `work` of `function` for `caller`; see [`Ctx::blocking`](crate::app::Ctx::blocking).
@@ -44,19 +44,20 @@ impl BlockingLane {
         caller: Option<CallerHash>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Fault> {
-        let place = self.places.acquire(function, caller).map_err(refused)?;
-        let core = Arc::clone(&self.cores).acquire_owned().await.map_err(Fault::internal)?;
+        let place = self.place(function, caller).map_err(refused)?;
+        let displaced = || refused(LimitReached::Caller);
+        let place = self.cores.wait(function, caller, place).await.ok_or_else(displaced)?;
         let (ended, end) = oneshot::channel();
         let run = move || {
-            // The thread cannot be interrupted, so it holds the permits itself: the caller may be cut before
+            // The thread cannot be interrupted, so it holds the place itself: the caller may be cut before
             // the work ends.
-            let _held = (place, core);
+            let _held = place;
             yield_to_others();
             let outcome =
                 catch_unwind(async move { work() }).now_or_never().expect("the work awaits nothing");
             let _caller_was_cut = ended.send(outcome);
         };
-        // The thread ends with its work, and the permits bound how many there are.
+        // The thread ends with its work, and the cores bound how many there are.
         thread::Builder::new().name("forge-blocking".to_owned()).spawn(run).map_err(|error| {
             Fault::new(Code::Overloaded, "the node can start no thread").retry_after(secs(1)).because(error)
         })?;
@@ -65,6 +66,20 @@ impl BlockingLane {
             Ok(Err(panic)) => resume_unwind(Box::new(panic)),
             Err(_) => Err(Fault::internal("a thread of blocking work ended without a result")),
         }
+    }
+
+    /// Takes a place among what waits or runs, if need be from a caller that has more of them.
+    fn place(&self, function: &str, caller: Option<CallerHash>) -> Result<FairPermit, LimitReached> {
+        let refused = match self.places.acquire(function, caller) {
+            Err(refused) => refused,
+            granted @ Ok(_) => return granted,
+        };
+        let displaced = match refused {
+            LimitReached::All => self.cores.displace(None, caller),
+            LimitReached::Function => self.cores.displace(Some(function), caller),
+            LimitReached::Caller => false,
+        };
+        if displaced { self.places.acquire(function, caller) } else { Err(refused) }
     }
 }
 

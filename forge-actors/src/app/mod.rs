@@ -16,6 +16,7 @@ pub mod blocking;
 pub mod call;
 pub mod catalog;
 pub mod context;
+mod core_queue;
 pub mod decoded;
 pub mod dispatch;
 pub mod enumeration;

@@ -176,6 +176,10 @@ impl Tokens {
         let typed = Claims::deserialize(serde_json::Value::Object(claims.clone()));
         let typed = typed
             .map_err(|error| Fault::new(Code::Unauthenticated, "the token is not valid").because(error))?;
+        if typed.sub.is_empty() || typed.sub.contains('\0') {
+            let reason = "`sub` is empty, or has a character that Postgres stores in no text";
+            return Err(Fault::new(Code::Unauthenticated, "the token is not valid").because(reason));
+        }
         let horizon =
             chrono::Utc::now().timestamp().saturating_add_unsigned(self.keys.rules.leeway.as_secs());
         if typed.iat.is_some_and(|issued| issued > horizon) {

@@ -300,8 +300,11 @@ fn has_content_hash(name: &str) -> bool {
     else {
         return false;
     };
+    // A word in small letters is no hash. Of the hashes, one in some 700 looks like such a word, and is cached
+    // as other files are.
     before.ends_with('-')
         && hash.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        && hash.bytes().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
 }
 
 fn content_type(name: &str) -> &'static str {
@@ -371,6 +374,7 @@ mod tests {
         check("assets/index-DiwrgTda.js", true);
         check("assets/index-C5-_x2Qa.css", true);
         check("assets/a-b-DiwrgTda.woff2", true);
+        check("assets/app-settings.json", false);
         check("index-DiwrgTda.js", false);
         check("assets/index.js", false);
         check("assets/DiwrgTda.js", false);

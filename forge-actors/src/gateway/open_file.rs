@@ -14,19 +14,25 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use hyper::header::HeaderValue;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
 use super::answer_delivery::AnswerDelivery;
 use super::etag;
 
+/// File system calls that run at the same time, each on a thread of its own. More of them wait for each other
+/// in the disk or for the same cores.
+const CALLS_MAX: usize = 8;
+static CALLS: Semaphore = Semaphore::const_new(CALLS_MAX);
 /// Files that are remembered although no answer sends them any more; beyond that they are forgotten.
 const CLOSED_FILES_MAX: usize = 1_024;
 
@@ -69,7 +75,7 @@ pub(super) struct FileReader {
     /// The memory of the parts. Each part has it in turn: allocators keep what one thread allocates and
     /// another one frees, so that a new buffer for each part would cost many times its size.
     buffer: BytesMut,
-    reading: Option<JoinHandle<io::Result<(Bytes, BytesMut)>>>,
+    reading: Option<BoxFuture<'static, io::Result<(Bytes, BytesMut)>>>,
 }
 
 impl AssetFolder {
@@ -84,7 +90,7 @@ impl AssetFolder {
         let open_first = move || {
             names.iter().enumerate().find_map(|(place, name)| Some((place, files.open_or_report(name)?)))
         };
-        spawn_blocking(open_first).await.unwrap_or_else(|error| {
+        on_a_thread(open_first).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "opening a file was interrupted");
             None
         })
@@ -191,19 +197,31 @@ impl FileReader {
         let reading = self.reading.get_or_insert_with(|| {
             let (file, position, delivery) = (Arc::clone(&self.file), self.position, Arc::clone(delivery));
             let mut buffer = std::mem::take(&mut self.buffer);
-            spawn_blocking(move || {
+            let read = on_a_thread(move || {
                 let read = file.read(position, count, &mut buffer);
                 drop(delivery);
                 Ok((read?, buffer))
-            })
+            });
+            async move { read.await? }.boxed()
         });
-        let read = ready!(Pin::new(reading).poll(cx));
+        let read = ready!(reading.as_mut().poll(cx));
         self.reading = None;
-        let (part, buffer) = read.unwrap_or_else(|error| Err(io::Error::other(error)))?;
+        let (part, buffer) = read?;
         self.buffer = buffer;
         self.position += count as u64;
         Poll::Ready(Ok(part))
     }
+}
+
+/// Makes a file system call when its turn has come.
+async fn on_a_thread<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    let turn = CALLS.acquire().await.map_err(io::Error::other)?;
+    let held = move || {
+        // A call goes on when its answer is no longer wanted.
+        let _turn = turn;
+        call()
+    };
+    spawn_blocking(held).await.map_err(io::Error::other)
 }
 
 #[cfg(test)]
