@@ -77,7 +77,10 @@ start_node() {
     echo "node-$1  is running already"
     return
   fi
-  FORGE_GATEWAY__DRAIN_DELAY=$DRAIN_DELAY FORGE_GATEWAY__TRUSTED_PROXIES=127.0.0.1 setsid nohup "$binary" start --dev --name "node-$1" --port "$(http_port "$1")" --mesh-port "$(mesh_port "$1")" \
+  local settings=(FORGE_GATEWAY__DRAIN_DELAY="$DRAIN_DELAY")
+  # A binary of the version before refuses a key that it does not have.
+  if grep -aq trusted_proxies "$binary"; then settings+=(FORGE_GATEWAY__TRUSTED_PROXIES=127.0.0.1); fi
+  env "${settings[@]}" setsid nohup "$binary" start --dev --name "node-$1" --port "$(http_port "$1")" --mesh-port "$(mesh_port "$1")" \
     >"$state/node-$1.log" 2>&1 </dev/null &
   echo $! >"$state/node-$1.pid"
 }

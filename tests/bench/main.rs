@@ -58,8 +58,8 @@ enum Which {
     /// Jobs that do nothing, drained and dispatched, against bare loops over a table; and how soon a lone one
     /// starts.
     Jobs,
-    /// Latency of other clients during attacks, against their latency before; and what the attacks take of the
-    /// node's memory.
+    /// Latency of other clients during attacks, against their latency before; and what the attacks take of
+    /// the node's memory.
     Attacks {
         /// How long each of them lasts, in rounds that alternate with quiet ones.
         #[arg(long, default_value_t = 60)]

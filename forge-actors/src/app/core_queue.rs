@@ -19,12 +19,12 @@ pub(super) struct CoreQueue(Mutex<Waiting>);
 
 struct Waiting {
     free: usize,
-    queues: HashMap<Key, VecDeque<Waiter>>,
+    queues: HashMap<Key, VecDeque<WaitingWork>>,
     /// The callers that have waiting work, in the order of their turns.
     turns: VecDeque<Key>,
 }
 
-struct Waiter {
+struct WaitingWork {
     function: Box<str>,
     place: FairPermit,
     granted: oneshot::Sender<WorkPlace>,
@@ -58,7 +58,7 @@ impl CoreQueue {
                 drop(waiting);
                 return Some(WorkPlace { _core: Core(Arc::clone(self)), _place: place });
             }
-            let waiter = Waiter { function: function.into(), place, granted };
+            let waiter = WaitingWork { function: function.into(), place, granted };
             let queue = waiting.queues.entry(caller).or_default();
             queue.push_back(waiter);
             if queue.len() == 1 {
@@ -71,7 +71,7 @@ impl CoreQueue {
     /// Takes a place from the caller that has most of the waiting work, of `function` or of all functions;
     /// false when no caller has two more than `caller`.
     pub(super) fn displace(&self, function: Option<&str>, caller: Key) -> bool {
-        let is_meant = |waiter: &Waiter| function.is_none_or(|name| *waiter.function == *name);
+        let is_meant = |waiter: &WaitingWork| function.is_none_or(|name| *waiter.function == *name);
         let mut waiting = self.lock();
         let counts =
             waiting.queues.iter().map(|(key, queue)| (queue.iter().filter(|it| is_meant(it)).count(), *key));
@@ -91,7 +91,7 @@ impl CoreQueue {
     /// Hands a core that is free to the work whose turn it is.
     fn pass_on(self: &Arc<Self>) {
         let next = self.lock().next();
-        if let Some(Waiter { place, granted, .. }) = next {
+        if let Some(WaitingWork { place, granted, .. }) = next {
             // When its caller was cut, the value comes back, and the core is passed on again.
             let _cut = granted.send(WorkPlace { _core: Core(Arc::clone(self)), _place: place });
         }
@@ -104,7 +104,7 @@ impl CoreQueue {
 
 impl Waiting {
     /// The work whose turn it is. Without any, the core is free.
-    fn next(&mut self) -> Option<Waiter> {
+    fn next(&mut self) -> Option<WaitingWork> {
         let Some(caller) = self.turns.pop_front() else {
             self.free += 1;
             return None;

@@ -300,8 +300,8 @@ fn has_content_hash(name: &str) -> bool {
     else {
         return false;
     };
-    // A word in small letters is no hash. Of the hashes, one in some 700 looks like such a word, and is cached
-    // as other files are.
+    // A word in small letters is no hash. Of the hashes, one in some 700 looks like such a word, and is
+    // cached as other files are.
     before.ends_with('-')
         && hash.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         && hash.bytes().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())

@@ -41,7 +41,7 @@ async fn a_node_that_is_frozen_inside_a_transaction_holds_its_locks_for_seconds(
     let mut node = probe_on(&database).start().await;
     let client = node.client().clone();
     let call = tokio::spawn(async move {
-        let arguments = json!({ "key": "shared", "pause_ms": 1_000 });
+        let arguments = json!({ "key": "shared", "pauseMs": 1_000 });
         client.call("probe.put_halves", arguments, Some(&probe::token("ana"))).await
     });
     until("the mutation holds its row", PATIENCE, || async {
