@@ -79,7 +79,7 @@ await browse(async (visitors) => {
   await ben.getByText("Order seeds and bulbs is yours now").waitFor();
   await visitors.picture(ben, "notices");
   await ben.keyboard.press("Escape");
-  await ben.getByRole("button", { name: "Notices", exact: true }).waitFor();
+  await ben.getByRole("button", { name: "Notices", exact: true }).waitFor({ timeout: 60_000 });
 
   tell("latency");
   const lags = [];
