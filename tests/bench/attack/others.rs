@@ -36,7 +36,6 @@ pub(super) struct Others {
 pub(super) struct Latencies(Vec<f64>);
 
 /// What the clients saw.
-#[derive(Default)]
 pub(super) struct Seen {
     pub(super) calls: Latencies,
     /// From the connection of a page to the result of its query.
@@ -197,12 +196,12 @@ impl fmt::Display for Latencies {
     }
 }
 
-impl Seen {
-    /// Adds what was seen in another round.
-    pub(super) fn merge(&mut self, other: Self) {
-        self.calls.0.extend(other.calls.0);
-        self.first_snapshots.0.extend(other.first_snapshots.0);
-        self.updates.0.extend(other.updates.0);
-        self.refused += other.refused;
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { calls, first_snapshots, updates, refused } = self;
+        write!(
+            f,
+            "ms: calls {calls}; first snapshots {first_snapshots}; updates {updates}; {refused} refused"
+        )
     }
 }
