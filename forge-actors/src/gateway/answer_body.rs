@@ -6,6 +6,7 @@
 //! last part h2 does not have yet can be reset.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -34,7 +35,7 @@ pub(super) enum AnswerContent {
     /// Part of the binary, which costs no memory.
     Static(Bytes),
     /// Part of a file, and the charge for what is in memory of it at a time.
-    File(FilePart, Charge),
+    File(FilePart, Charge<IpAddr>),
 }
 
 /// The body of an answer, as hyper takes it.
@@ -66,7 +67,7 @@ impl AnswerContent {
     pub(super) fn into_body(
         self,
         request: (RunningRequest, CountedRequest),
-        client: &Arc<BudgetClient>,
+        client: &Arc<BudgetClient<IpAddr>>,
         stream_timeout: Option<Duration>,
     ) -> AnswerBody {
         let left = self.len();

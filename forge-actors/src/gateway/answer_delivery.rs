@@ -3,6 +3,7 @@
 //! A delivery is kept by the answer's body, by the frame of it that hyper holds, and, for HTTP/2, by the task
 //! of the stream. While it lives, the request counts as running and its bytes as used.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -29,7 +30,7 @@ pub(super) struct AnswerDelivery {
     /// The connection is not idle, and so not evicted.
     _counted: CountedRequest,
     /// `None` for an answer that costs no memory.
-    _charge: Option<Charge>,
+    _charge: Option<Charge<IpAddr>>,
     /// hyper holds a frame of the answer.
     frame_out: AtomicBool,
     /// The task that waits for the frame to be taken.
@@ -48,7 +49,7 @@ impl AnswerDelivery {
     /// `stream_timeout` is the time in which the client of an HTTP/2 stream must take something.
     pub(super) fn new(
         (request, counted): (RunningRequest, CountedRequest),
-        charge: Option<Charge>,
+        charge: Option<Charge<IpAddr>>,
         stream_timeout: Option<Duration>,
     ) -> Self {
         Self {

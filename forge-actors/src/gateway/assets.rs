@@ -12,6 +12,7 @@
 //! part while other answers use it up.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -105,7 +106,7 @@ impl Assets {
         &self,
         path: &str,
         head: &Parts,
-        client: &Arc<BudgetClient>,
+        client: &Arc<BudgetClient<IpAddr>>,
     ) -> Result<Option<Response>, BudgetFull> {
         let (site, path) = match path.strip_prefix(DASHBOARD) {
             Some("") if self.dashboard.is_some() => return Ok(Some(redirect_to_dashboard())),
@@ -215,7 +216,11 @@ fn accepts_gzip(request: &HeaderMap) -> bool {
     })
 }
 
-async fn respond(file: AssetFile, head: &Parts, client: &Arc<BudgetClient>) -> Result<Response, BudgetFull> {
+async fn respond(
+    file: AssetFile,
+    head: &Parts,
+    client: &Arc<BudgetClient<IpAddr>>,
+) -> Result<Response, BudgetFull> {
     let bytes = file.len();
     let is_get = head.method == Method::GET;
     let (status, range) = if etag::is_current(&head.headers, &file.tag) {
@@ -260,7 +265,7 @@ async fn respond(file: AssetFile, head: &Parts, client: &Arc<BudgetClient>) -> R
 async fn content(
     bytes: AssetBytes,
     range: Range<u64>,
-    client: &Arc<BudgetClient>,
+    client: &Arc<BudgetClient<IpAddr>>,
 ) -> Result<AnswerContent, BudgetFull> {
     let file = match bytes {
         AssetBytes::Open(file) => file,

@@ -107,7 +107,7 @@ impl Default for GatewayConfig {
             header_bytes_max: 16 * 1024,
             body_bytes_max: 1024 * 1024,
             bodies_bytes_max: 256 * 1024 * 1024,
-            responses_bytes_max: 256 * 1024 * 1024,
+            responses_bytes_max: 128 * 1024 * 1024,
             header_timeout: secs(10),
             body_timeout: secs(15),
             write_timeout: secs(10),

@@ -97,7 +97,7 @@ pub(super) async fn serve(
     shared: &Arc<GatewayShared>,
     request: Request<Incoming>,
     ip: IpAddr,
-    client: &Arc<BudgetClient>,
+    client: &Arc<BudgetClient<IpAddr>>,
 ) -> ServedRequest {
     let started = Instant::now();
     let (head, body) = request.into_parts();
@@ -108,7 +108,7 @@ pub(super) async fn serve(
     let result = match (head::check(&head, &shared.hosts, route.is_probe()), &route) {
         (Err(fault), _) => Err(fault.into()),
         (Ok(()), Route::Socket) => {
-            upgrade(shared, &context, &head).map(|(response, upgrade)| (response, Some(upgrade)))
+            upgrade(shared, &context, client, &head).map(|(response, upgrade)| (response, Some(upgrade)))
         }
         (Ok(()), _) => serve_route(shared, &route, &context, client, &head, &mut body)
             .instrument(span.clone())
@@ -144,7 +144,7 @@ async fn serve_route(
     shared: &GatewayShared,
     route: &Route<'_>,
     context: &RequestContext,
-    client: &Arc<BudgetClient>,
+    client: &Arc<BudgetClient<IpAddr>>,
     head: &Parts,
     body: &mut RequestBody,
 ) -> Result<Response, RouteError> {
@@ -180,20 +180,17 @@ async fn serve_route(
 /// The answers that wait for clients use up their memory.
 fn refuse(shared: &GatewayShared, full: BudgetFull) -> Fault {
     shared.signals.answer_refused();
-    let message = match full {
-        BudgetFull::Client => "too many answers to this address wait to be taken",
-        BudgetFull::Node => "too many answers of the node wait to be taken",
-    };
-    Fault::new(Code::Overloaded, message).retry_after(MEMORY_RETRY)
+    Fault::new(Code::Overloaded, full.responses_wait()).retry_after(MEMORY_RETRY)
 }
 
 fn upgrade(
     shared: &GatewayShared,
     context: &RequestContext,
+    client: &Arc<BudgetClient<IpAddr>>,
     head: &Parts,
 ) -> Result<(Response, Upgrade), RouteError> {
     let sessions = shared.sessions.as_ref().ok_or_else(RouteError::not_found)?;
-    upgrade::accept(sessions, &shared.cors, context, head)
+    upgrade::accept(sessions, &shared.cors, context, client, head)
 }
 
 fn ready(shared: &GatewayShared) -> Response {
@@ -203,7 +200,7 @@ fn ready(shared: &GatewayShared) -> Response {
 }
 
 /// An administrator gets the metrics whatever is used up, and sees there what it is.
-fn metrics(shared: &GatewayShared, client: &BudgetClient, head: &Parts) -> Result<Response, Fault> {
+fn metrics(shared: &GatewayShared, client: &BudgetClient<IpAddr>, head: &Parts) -> Result<Response, Fault> {
     if !shared.config.metrics_public {
         shared.authenticator.require_admin(&head.headers)?;
     } else if let Some(full) = client.full() {

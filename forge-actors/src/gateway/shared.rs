@@ -1,6 +1,7 @@
 //! What all requests of a gateway share. Nothing in it changes after the start but what the fields themselves
 //! guard: remembered tokens, the memory of bodies and answers, readiness and metrics.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -15,7 +16,8 @@ use super::proxies::TrustedProxies;
 use super::signals::GatewaySignals;
 use crate::app::token::Tokens;
 use crate::function::Functions;
-use crate::kernel::byte_budget::ByteBudget;
+use crate::kernel::byte_budget::{BudgetClient, ByteBudget};
+use crate::kernel::connection_limiter::client_network;
 use crate::session::Sessions;
 use crate::subsystem::Readiness;
 
@@ -41,7 +43,8 @@ pub(super) struct GatewayShared {
     pub(super) functions: Functions,
     pub(super) authenticator: Authenticator,
     pub(super) body_capacity: BodyCapacity,
-    pub(super) answers: Arc<ByteBudget>,
+    /// Of the bytes that wait for clients; a client is a network.
+    pub(super) answers: Arc<ByteBudget<IpAddr>>,
     pub(super) readiness: Readiness,
     pub(super) metrics: PrometheusHandle,
     pub(super) cors: Cors,
@@ -70,5 +73,10 @@ impl GatewayShared {
             sessions,
             assets,
         }
+    }
+
+    /// The part of the client at `ip` in the bytes that wait for clients.
+    pub(super) fn budget_client(&self, ip: IpAddr) -> Arc<BudgetClient<IpAddr>> {
+        self.answers.client(client_network(ip))
     }
 }

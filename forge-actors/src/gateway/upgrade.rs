@@ -3,6 +3,8 @@
 //! A page of another origin is refused before the rest of the request is checked, since CORS does not cover
 //! WebSockets.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::header::{
@@ -21,10 +23,11 @@ use super::monitored_stream::MonitoredStream;
 use super::request_context::RequestContext;
 use super::response::{Response, RouteError, empty};
 use super::{auth, origin};
+use crate::kernel::byte_budget::BudgetClient;
 use crate::kernel::connection_limiter::ConnectionPermit;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::secs;
-use crate::session::{RemoteClient, Sessions, Subprotocol};
+use crate::session::{AcceptedSocket, RemoteClient, Sessions, Subprotocol};
 
 /// Time for hyper to hand over the socket after the answer 101; then the connection is closed.
 const UPGRADE_TIMEOUT: Duration = secs(5);
@@ -38,6 +41,7 @@ pub(super) struct Upgrade {
     subprotocol: Subprotocol,
     client: RemoteClient,
     permit: ConnectionPermit,
+    responses: Arc<BudgetClient<IpAddr>>,
 }
 
 /// What the client asks for.
@@ -46,11 +50,12 @@ struct Handshake<'a> {
     subprotocol: Subprotocol,
 }
 
-/// Answers `GET /ws`.
+/// Answers `GET /ws`. `responses` counts the client's bytes that wait.
 pub(super) fn accept(
     sessions: &Sessions,
     cors: &Cors,
     context: &RequestContext,
+    responses: &Arc<BudgetClient<IpAddr>>,
     head: &Parts,
 ) -> Result<(Response, Upgrade), RouteError> {
     if head.method != Method::GET {
@@ -69,7 +74,8 @@ pub(super) fn accept(
     let client =
         RemoteClient { ip: context.ip, user_agent: head.headers.get(USER_AGENT).map(auth::printable) };
     let permit = sessions.admit(context.ip)?;
-    let upgrade = Upgrade { upgraded, sessions: sessions.clone(), subprotocol, client, permit };
+    let responses = Arc::clone(responses);
+    let upgrade = Upgrade { upgraded, sessions: sessions.clone(), subprotocol, client, permit, responses };
     let mut response = empty(StatusCode::SWITCHING_PROTOCOLS);
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -117,7 +123,7 @@ fn lists(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
 impl Upgrade {
     /// Waits until the answer is written, and hands the socket over.
     pub(super) async fn finish(self) {
-        let Self { upgraded, sessions, subprotocol, client, permit } = self;
+        let Self { upgraded, sessions, subprotocol, client, permit, responses } = self;
         let upgraded = match tokio::time::timeout(UPGRADE_TIMEOUT, upgraded).await {
             Ok(Ok(upgraded)) => upgraded,
             Ok(Err(error)) => return tracing::debug!(%error, "a connection ended during its upgrade"),
@@ -126,7 +132,8 @@ impl Upgrade {
         match downcast::<TokioIo<MonitoredStream>>(upgraded) {
             Ok(parts) => {
                 let stream = parts.io.into_inner().into_stream();
-                sessions.open(stream, parts.read_buf, subprotocol, client, permit).await
+                let accepted = AcceptedSocket { stream, early_bytes: parts.read_buf, permit, responses };
+                sessions.open(accepted, subprotocol, client).await
             }
             Err(_) => tracing::error!("an upgraded connection is not a socket of this server"),
         }

@@ -1,7 +1,9 @@
 //! Memory that all clients of a node share: a budget of bytes, of which one client can hold a part only.
 //!
-//! A [`Charge`] counts bytes as used until it is dropped. There are two ways to one:
+//! A client is what the owner of the budget takes for one: an address, or an identity. A [`Charge`] counts
+//! bytes as used until it is dropped. There are three ways to one:
 //! - [`BudgetClient::reserve`] is for bytes that do not exist yet. It waits until they fit.
+//! - [`BudgetClient::try_reserve`] refuses what does not fit now.
 //! - [`BudgetClient::charge`] is for bytes that exist already. It never waits, and may exceed the budget;
 //!   [`BudgetClient::full`] tells beforehand whether such work should be refused.
 //!
@@ -12,14 +14,13 @@
 //!   part is passed by those of others. At most three clients can hold a part each and leave anything free.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::fmt;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use dashmap::DashMap;
 use tokio::sync::oneshot;
-
-use super::connection_limiter::client_network;
 
 /// One client may hold the budget divided by this number.
 pub const CLIENT_PARTS: usize = 4;
@@ -27,31 +28,33 @@ pub const CLIENT_PARTS: usize = 4;
 pub const SMALL_BYTES_MAX: usize = 16 * 1024;
 /// Large reservations leave the budget divided by this number free.
 const SMALL_PARTS: usize = 8;
+/// Bytes are scarce when less than the budget divided by this number is free.
+const SCARCE_PARTS: usize = 4;
 /// Reservations that wait; one more is refused.
 const WAITING_MAX: usize = 1_024;
 /// Reservations of one client that wait; one more is refused.
 const CLIENT_WAITING_MAX: usize = WAITING_MAX / CLIENT_PARTS;
 
 /// The bytes of one node.
-pub struct ByteBudget {
+pub struct ByteBudget<K: Eq + Hash> {
     bytes_max: usize,
     used: AtomicUsize,
     /// Length of `waiters`, so that nothing is locked while nobody waits.
     waiting: AtomicUsize,
-    waiters: Mutex<VecDeque<Waiter>>,
-    clients: DashMap<IpAddr, Weak<BudgetClient>>,
+    waiters: Mutex<VecDeque<Waiter<K>>>,
+    clients: DashMap<K, Weak<BudgetClient<K>>>,
 }
 
-/// A client's view of the budget: what it uses itself. All addresses of a client's network share one.
-pub struct BudgetClient {
-    budget: Arc<ByteBudget>,
-    network: IpAddr,
+/// A client's view of the budget: what it uses itself.
+pub struct BudgetClient<K: Eq + Hash> {
+    budget: Arc<ByteBudget<K>>,
+    key: K,
     used: AtomicUsize,
 }
 
 /// Bytes that count as used until this is dropped.
-pub struct Charge {
-    client: Arc<BudgetClient>,
+pub struct Charge<K: Eq + Hash> {
+    client: Arc<BudgetClient<K>>,
     bytes: usize,
 }
 
@@ -64,14 +67,24 @@ pub enum BudgetFull {
     Node,
 }
 
-struct Waiter {
-    client: Arc<BudgetClient>,
-    bytes: usize,
-    /// `None` once it is granted.
-    grant: Option<oneshot::Sender<Charge>>,
+impl BudgetFull {
+    /// Why a client is refused more, of the budget for responses.
+    pub fn responses_wait(self) -> &'static str {
+        match self {
+            Self::Client => "too many answers to this address wait to be taken",
+            Self::Node => "too many answers of the node wait to be taken",
+        }
+    }
 }
 
-impl ByteBudget {
+struct Waiter<K: Eq + Hash> {
+    client: Arc<BudgetClient<K>>,
+    bytes: usize,
+    /// `None` once it is granted.
+    grant: Option<oneshot::Sender<Charge<K>>>,
+}
+
+impl<K: Eq + Hash + Clone> ByteBudget<K> {
     /// A budget of `bytes_max` bytes.
     pub fn new(bytes_max: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -83,18 +96,18 @@ impl ByteBudget {
         })
     }
 
-    /// The view of the client at `ip`.
-    pub fn client(self: &Arc<Self>, ip: IpAddr) -> Arc<BudgetClient> {
-        let network = client_network(ip);
-        let mut known = self.clients.entry(network).or_default();
+    /// The view of the client `key`.
+    pub fn client(self: &Arc<Self>, key: K) -> Arc<BudgetClient<K>> {
+        let mut known = self.clients.entry(key.clone()).or_default();
         known.upgrade().unwrap_or_else(|| {
-            let client =
-                Arc::new(BudgetClient { budget: Arc::clone(self), network, used: AtomicUsize::new(0) });
+            let client = Arc::new(BudgetClient { budget: Arc::clone(self), key, used: AtomicUsize::new(0) });
             *known = Arc::downgrade(&client);
             client
         })
     }
+}
 
+impl<K: Eq + Hash> ByteBudget<K> {
     /// Bytes that are used now.
     pub fn used(&self) -> usize {
         self.used.load(SeqCst)
@@ -120,19 +133,28 @@ impl ByteBudget {
         }
     }
 
-    fn waiters(&self) -> MutexGuard<'_, VecDeque<Waiter>> {
+    fn waiters(&self) -> MutexGuard<'_, VecDeque<Waiter<K>>> {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl BudgetClient {
+impl<K: Eq + Hash> BudgetClient<K> {
     /// What is used up, if anything is.
     pub fn full(&self) -> Option<BudgetFull> {
         if self.used.load(SeqCst) >= self.budget.bytes_max / CLIENT_PARTS {
             Some(BudgetFull::Client)
         } else {
-            (self.budget.used() >= self.budget.bytes_max).then_some(BudgetFull::Node)
+            (self.budget.used.load(SeqCst) >= self.budget.bytes_max).then_some(BudgetFull::Node)
         }
+    }
+
+    /// True while less than a quarter of the client's part, or of the budget, is free: what holds bytes for
+    /// longer than it should is to give them back.
+    pub fn is_scarce(&self) -> bool {
+        let scarce =
+            |used: &AtomicUsize, bytes_max| used.load(SeqCst) > bytes_max / SCARCE_PARTS * (SCARCE_PARTS - 1);
+        let budget = &self.budget;
+        scarce(&self.used, budget.bytes_max / CLIENT_PARTS) || scarce(&budget.used, budget.bytes_max)
     }
 
     /// Whose bytes a reservation that still waits is waiting for.
@@ -143,17 +165,26 @@ impl BudgetClient {
     }
 
     /// Charges bytes that exist already.
-    pub fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
+    pub fn charge(self: &Arc<Self>, bytes: usize) -> Charge<K> {
         self.used.fetch_add(bytes, SeqCst);
         self.budget.used.fetch_add(bytes, SeqCst);
         Charge { client: Arc::clone(self), bytes }
+    }
+
+    /// Charges `bytes` if they fit now. Reservations that wait are passed, so this is for budgets in which
+    /// nothing waits.
+    ///
+    /// # Errors
+    /// What is used up.
+    pub fn try_reserve(self: &Arc<Self>, bytes: usize) -> Result<Charge<K>, BudgetFull> {
+        self.take(bytes).ok_or_else(|| self.lacks(bytes))
     }
 
     /// Waits until `bytes` fit, and charges them. Dropping the future gives up the place in the queue.
     ///
     /// # Errors
     /// Too many reservations wait already.
-    pub async fn reserve(self: &Arc<Self>, bytes: usize) -> Result<Charge, BudgetFull> {
+    pub async fn reserve(self: &Arc<Self>, bytes: usize) -> Result<Charge<K>, BudgetFull> {
         let passes = bytes <= SMALL_BYTES_MAX || self.budget.waiting.load(SeqCst) == 0;
         if passes && let Some(charge) = self.take(bytes) {
             return Ok(charge);
@@ -161,7 +192,7 @@ impl BudgetClient {
         self.enqueue(bytes)?.await.map_err(|_| BudgetFull::Node)
     }
 
-    fn enqueue(self: &Arc<Self>, bytes: usize) -> Result<oneshot::Receiver<Charge>, BudgetFull> {
+    fn enqueue(self: &Arc<Self>, bytes: usize) -> Result<oneshot::Receiver<Charge<K>>, BudgetFull> {
         let (grant, granted) = oneshot::channel();
         let mut waiters = self.budget.waiters();
         waiters.retain(|waiter| !waiter.grant.as_ref().is_none_or(oneshot::Sender::is_closed));
@@ -180,7 +211,7 @@ impl BudgetClient {
     }
 
     /// Charges `bytes` if they fit.
-    fn take(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
+    fn take(self: &Arc<Self>, bytes: usize) -> Option<Charge<K>> {
         let add = |used: &AtomicUsize, bytes_max: usize| {
             let usable = bytes_max - kept(bytes_max, bytes);
             let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= usable);
@@ -202,13 +233,26 @@ fn kept(bytes_max: usize, bytes: usize) -> usize {
     if bytes <= SMALL_BYTES_MAX { 0 } else { bytes_max / SMALL_PARTS }
 }
 
-impl Drop for BudgetClient {
-    fn drop(&mut self) {
-        self.budget.clients.remove_if(&self.network, |_, known| known.strong_count() == 0);
+impl<K: Eq + Hash> Charge<K> {
+    /// The client that the bytes are charged to.
+    pub fn client(&self) -> &BudgetClient<K> {
+        &self.client
     }
 }
 
-impl Drop for Charge {
+impl<K: Eq + Hash> Drop for BudgetClient<K> {
+    fn drop(&mut self) {
+        self.budget.clients.remove_if(&self.key, |_, known| known.strong_count() == 0);
+    }
+}
+
+impl<K: Eq + Hash> fmt::Debug for Charge<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Charge").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl<K: Eq + Hash> Drop for Charge<K> {
     fn drop(&mut self) {
         let budget = &self.client.budget;
         self.client.used.fetch_sub(self.bytes, SeqCst);
@@ -232,11 +276,11 @@ mod tests {
     const BYTES_MAX: usize = 1024 * KIB;
     const LARGE: usize = 112 * KIB;
 
-    fn clients(budget: &Arc<ByteBudget>, count: u8) -> Vec<Arc<BudgetClient>> {
-        (0..count).map(|last| budget.client(IpAddr::from([10, 0, 0, last]))).collect()
+    fn clients(budget: &Arc<ByteBudget<u8>>, count: u8) -> Vec<Arc<BudgetClient<u8>>> {
+        (0..count).map(|key| budget.client(key)).collect()
     }
 
-    fn now(client: &Arc<BudgetClient>, bytes: usize) -> Option<Charge> {
+    fn now(client: &Arc<BudgetClient<u8>>, bytes: usize) -> Option<Charge<u8>> {
         client.reserve(bytes).now_or_never().map(|reserved| reserved.expect("few wait"))
     }
 
@@ -325,12 +369,28 @@ mod tests {
     #[test]
     fn a_client_is_forgotten_with_its_last_charge() {
         let budget = ByteBudget::new(BYTES_MAX);
-        let client = budget.client("2001:db8::1".parse().expect("an address"));
+        let client = budget.client(7);
         let charge = client.charge(1);
         drop(client);
-        let neighbour = budget.client("2001:db8::2".parse().expect("an address"));
-        assert!(Arc::ptr_eq(&charge.client, &neighbour), "the same /64");
-        drop((charge, neighbour));
+        let again = budget.client(7);
+        assert!(Arc::ptr_eq(&charge.client, &again));
+        drop((charge, again));
         assert!(budget.clients.is_empty());
+    }
+
+    #[test]
+    fn what_does_not_fit_now_is_refused_and_bytes_are_scarce_before_they_are_used_up() {
+        let budget = ByteBudget::new(BYTES_MAX);
+        let clients = clients(&budget, 4);
+        let other = budget.client(9);
+        let mut held: Vec<_> =
+            (0..6).map(|at| clients[at / 2].try_reserve(LARGE).expect("it fits")).collect();
+        assert!(clients[0].is_scarce() && !other.is_scarce());
+        assert_eq!(clients[0].try_reserve(LARGE).err(), Some(BudgetFull::Client));
+        held.extend((0..2).map(|_| clients[3].try_reserve(LARGE).expect("it fits")));
+        assert!(other.is_scarce());
+        assert_eq!(other.try_reserve(LARGE).err(), Some(BudgetFull::Node));
+        drop(held);
+        assert!(other.try_reserve(LARGE).is_ok() && !other.is_scarce());
     }
 }

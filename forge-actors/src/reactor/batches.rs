@@ -15,7 +15,7 @@ use super::delivery::Tick;
 use super::group::{GroupLane, GroupPhase};
 use super::groups::{AppliedResult, SubscriptionTable};
 use super::lanes::BatchPhase;
-use super::query_key::{BatchId, ClientId, GroupId, LaneKey, SubscriptionKey, keys_of};
+use super::query_key::{BatchId, ClientId, GroupId, ShareKey, SubscriptionKey, keys_of};
 use super::tick::{FinishedRun, QueryRun, RunEnd};
 
 /// Waiting groups, and members of one of them, that are looked at for one batch.
@@ -40,20 +40,20 @@ impl SubscriptionTable {
         self.lanes.has_waiting() && self.next_batch(now).is_some()
     }
 
-    fn next_batch(&self, now: Instant) -> Option<(Arc<LaneKey>, Vec<GroupId>)> {
+    fn next_batch(&self, now: Instant) -> Option<(Arc<ShareKey>, Vec<GroupId>)> {
         let mut candidates = self.lanes.candidates(now).take(CANDIDATES_MAX);
         candidates.find_map(|(key, group)| Some((Arc::clone(key), self.groups_of_batch(key, group)?)))
     }
 
     /// The groups that run together with the waiting group `id`.
-    fn groups_of_batch(&self, lane_key: &LaneKey, id: GroupId) -> Option<Vec<GroupId>> {
+    fn groups_of_batch(&self, share_key: &ShareKey, id: GroupId) -> Option<Vec<GroupId>> {
         let group = self.groups.get(&id)?;
         if group.lane == GroupLane::Locked {
             return Some(vec![id]);
         }
         let is_of_key = |key: &&SubscriptionKey| {
             let subscription = self.subscriptions.get(key);
-            subscription.is_some_and(|subscription| *subscription.caller.lane_key == *lane_key)
+            subscription.is_some_and(|subscription| *subscription.caller.share_key == *share_key)
         };
         let mut members = group.members.iter().filter(is_of_key).take(CANDIDATES_MAX);
         match members.find(|key| !self.waits_for_batch(key.client)) {

@@ -1,11 +1,14 @@
 //! What the reactor delivers to its clients.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use super::query_key::ShareKey;
+use crate::kernel::byte_budget::Charge;
 use crate::kernel::commit::Xid;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::log_sampler::LogSampler;
@@ -57,9 +60,24 @@ pub struct QueryResult {
     pub outcome: Result<Bytes, Fault>,
     /// The trace of the run: sent to clients with an error, and written to the log with the run's lines.
     pub trace: TraceContext,
+    /// Counts the bytes of the output as used for as long as anyone holds the result.
+    charge: Option<Charge<Arc<ShareKey>>>,
+    /// The group has another result, or is gone: only clients that have not taken this one hold it.
+    superseded: AtomicBool,
 }
 
 impl QueryResult {
+    /// A result that no run has made, and that is not counted.
+    pub(crate) fn uncounted(version: Version, outcome: Result<Bytes, Fault>, trace: TraceContext) -> Self {
+        Self { version, outcome, trace, charge: None, superseded: AtomicBool::new(false) }
+    }
+
+    /// The result with the charge for its output.
+    pub(super) fn charged(mut self, charge: Option<Charge<Arc<ShareKey>>>) -> Self {
+        self.charge = charge;
+        self
+    }
+
     /// A result whose version is the same on every node and in every run, so that a client that reconnects
     /// to another node can name the result that it has.
     pub(super) fn new(outcome: Result<Bytes, Fault>, trace: TraceContext) -> Self {
@@ -77,7 +95,18 @@ impl QueryResult {
         }
         let digest: [u8; 32] = hash.finalize().into();
         let (first, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
-        Self { version: Version(u64::from_be_bytes(*first)), outcome, trace }
+        Self::uncounted(Version(u64::from_be_bytes(*first)), outcome, trace)
+    }
+
+    /// Notes that the group has another result, or is gone.
+    pub(super) fn supersede(&self) {
+        self.superseded.store(true, Relaxed);
+    }
+
+    /// True when the result is in memory only for clients that have not taken it, and others need the memory.
+    pub fn holds_scarce_memory(&self) -> bool {
+        self.superseded.load(Relaxed)
+            && self.charge.as_ref().is_some_and(|charge| charge.client().is_scarce())
     }
 
     /// Writes the log lines of an error: the first of each code in a second at info, the others at debug.

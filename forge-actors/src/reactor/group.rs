@@ -6,7 +6,7 @@
 //!   new ──▶ Stale · Waiting ──▶ (Aside) ──────── has run ────────────────▶ Current
 //!                │ ▲                                                         │
 //!                │ └── time is up ── Suspended ◀── cut, or locked too long, ─┘
-//!                └──────────────────────▲          or breaks the session
+//!                └──────────────────────▲          has no room, or breaks the session
 //! ```
 //!
 //! The lane of a group says where it runs. A group of the lane `Tick` is `Stale` until it has run in a tick.
@@ -28,6 +28,8 @@ use super::tick::{FinishedRun, RunEnd};
 
 /// A query that was cut is suspended for this many times the duration of the run.
 const CUT_PAUSE_FACTOR: u32 = 10;
+/// Between two attempts of a query for which the node has no room, such as memory for its result.
+const OVERLOADED_PAUSE: Duration = secs(2);
 /// Between two attempts of a query that waits for a lock.
 const LOCK_RETRY: Backoff = Backoff::exponential(millis(250), secs(2));
 /// The longest time ahead that is scheduled.
@@ -160,6 +162,9 @@ impl Group {
     }
 
     fn phase_after(&self, run: &FinishedRun, now: Instant, config: &ReactivityConfig) -> GroupPhase {
+        if matches!(&run.result.outcome, Err(fault) if fault.code() == Code::Overloaded) {
+            return GroupPhase::Suspended { until: later(now, OVERLOADED_PAUSE) };
+        }
         if matches!(&run.result.outcome, Err(fault) if fault.code() == Code::Timeout) {
             return GroupPhase::Suspended { until: later(now, run.took.saturating_mul(CUT_PAUSE_FACTOR)) };
         }

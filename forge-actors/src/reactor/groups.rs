@@ -38,7 +38,7 @@ use super::frozen::FrozenTransition;
 use super::group::{Delivered, Due, Group, GroupLane, GroupPhase, LiveSubscription, later};
 use super::lanes::Lanes;
 use super::query_key::{
-    CallerKey, ClientId, GroupId, LaneKey, QueryKey, SharingScope, SubscriptionKey, keys_of,
+    CallerKey, ClientId, GroupId, QueryKey, ShareKey, SharingScope, SubscriptionKey, keys_of,
 };
 use super::read_index::ReadIndex;
 use super::relations::ReadTables;
@@ -181,9 +181,9 @@ impl SubscriptionTable {
         });
         group.members.insert(key);
         if group.phase == GroupPhase::Waiting {
-            let lane_key =
-                if group.lane == GroupLane::Locked { locked() } else { Arc::clone(&caller.lane_key) };
-            self.lanes.wait(id, [lane_key]);
+            let share_key =
+                if group.lane == GroupLane::Locked { locked() } else { Arc::clone(&caller.share_key) };
+            self.lanes.wait(id, [share_key]);
         }
         self.undelivered.insert(key);
         self.subscriptions.insert(key, Box::new(LiveSubscription { group: id, query, caller, delivered }));
@@ -192,6 +192,7 @@ impl SubscriptionTable {
     /// Removes a group from all indexes. The caller takes care of its members.
     fn remove_group(&mut self, id: GroupId) -> Option<Group> {
         let group = self.groups.remove(&id)?;
+        group.result.iter().for_each(|result| result.supersede());
         self.system_groups -= usize::from(is_system(&group.query.name));
         self.reads.remove(id, &group.reads.tables);
         self.lanes.leave(id);
@@ -274,7 +275,7 @@ impl SubscriptionTable {
         if phase == GroupPhase::Waiting {
             let locked = (group.lane == GroupLane::Locked).then(locked);
             let subscriptions = group.members.iter().filter_map(|key| self.subscriptions.get(key));
-            let of_members = subscriptions.map(|subscription| Arc::clone(&subscription.caller.lane_key));
+            let of_members = subscriptions.map(|subscription| Arc::clone(&subscription.caller.share_key));
             match locked {
                 Some(key) => self.lanes.wait(id, [key]),
                 None => self.lanes.wait(id, of_members),
@@ -329,7 +330,8 @@ impl SubscriptionTable {
     /// The next run of a group that is not settled.
     pub(super) fn run(&self, id: GroupId) -> Option<QueryRun> {
         let group = self.groups.get(&id).filter(|group| !group.phase.is_settled())?;
-        Some(QueryRun { group: id, invocation: group.query.invocation(&group.caller) })
+        let share = Arc::clone(&group.caller.share_key);
+        Some(QueryRun { group: id, invocation: group.query.invocation(&group.caller), share })
     }
 
     /// Stores the result of a run. When the run read more of its caller than any run before, the query is
@@ -391,8 +393,8 @@ impl SubscriptionTable {
         let changed = group.result.as_ref().is_none_or(|result| result.version != run.result.version);
         group.failures = 0;
         group.lane = lane;
-        if changed {
-            group.result = Some(Arc::new(run.result));
+        if changed && let Some(former) = group.result.replace(Arc::new(run.result)) {
+            former.supersede();
         }
         if changed || delivers {
             self.undelivered.extend(&group.members);
@@ -448,8 +450,8 @@ impl SubscriptionTable {
     }
 }
 
-fn locked() -> Arc<LaneKey> {
-    Arc::new(LaneKey::Locked)
+fn locked() -> Arc<ShareKey> {
+    Arc::new(ShareKey::Locked)
 }
 
 #[cfg(test)]

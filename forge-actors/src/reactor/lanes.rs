@@ -15,7 +15,7 @@ use crate::kernel::commit::{Snapshot, TableId};
 use crate::kernel::time::{millis, secs};
 
 use super::delivery::Tick;
-use super::query_key::{BatchId, GroupId, LaneKey};
+use super::query_key::{BatchId, GroupId, ShareKey};
 
 /// Pause after a batch was lost, before another one starts.
 const RETRY: Backoff = Backoff::exponential(millis(50), secs(2));
@@ -27,9 +27,9 @@ pub(super) struct Lanes {
     pub(super) batches: BTreeMap<BatchId, SideBatch>,
     batches_ever: u64,
     /// The keys that have waiting groups or batches.
-    turns: HashMap<Arc<LaneKey>, Turn>,
+    turns: HashMap<Arc<ShareKey>, Turn>,
     /// The keys that have waiting groups, in the order in which they are served.
-    order: BTreeSet<(usize, u64, Arc<LaneKey>)>,
+    order: BTreeSet<(usize, u64, Arc<ShareKey>)>,
     /// The waiting groups, each with the keys in whose queues it is.
     waiting: HashMap<GroupId, WaitingGroup>,
     waits_ever: u64,
@@ -43,7 +43,7 @@ pub(super) struct Lanes {
 /// Runs in one snapshot beside the ticks.
 #[derive(Debug)]
 pub(super) struct SideBatch {
-    key: Arc<LaneKey>,
+    key: Arc<ShareKey>,
     pub(super) phase: BatchPhase,
     /// The tick whose snapshot the runs read.
     pub(super) tick: Tick,
@@ -90,7 +90,7 @@ struct Turn {
 #[derive(Debug)]
 struct WaitingGroup {
     number: u64,
-    keys: BTreeSet<Arc<LaneKey>>,
+    keys: BTreeSet<Arc<ShareKey>>,
 }
 
 impl Lanes {
@@ -104,14 +104,14 @@ impl Lanes {
     }
 
     /// Puts a group into the queues of `keys`.
-    pub(super) fn wait(&mut self, group: GroupId, keys: impl IntoIterator<Item = Arc<LaneKey>>) {
+    pub(super) fn wait(&mut self, group: GroupId, keys: impl IntoIterator<Item = Arc<ShareKey>>) {
         let waits_ever = &mut self.waits_ever;
         let entry = self.waiting.entry(group).or_insert_with(|| {
             *waits_ever += 1;
             WaitingGroup { number: *waits_ever, keys: BTreeSet::new() }
         });
         let number = entry.number;
-        let new: Vec<Arc<LaneKey>> =
+        let new: Vec<Arc<ShareKey>> =
             keys.into_iter().filter(|key| entry.keys.insert(Arc::clone(key))).collect();
         for key in new {
             self.change_turn(&key, |turn| {
@@ -140,7 +140,7 @@ impl Lanes {
 
     /// The waiting groups that may have a lane at `now`, each with the key whose turn it is: key by key in
     /// the order of turns.
-    pub(super) fn candidates(&self, now: Instant) -> impl Iterator<Item = (&Arc<LaneKey>, GroupId)> {
+    pub(super) fn candidates(&self, now: Instant) -> impl Iterator<Item = (&Arc<ShareKey>, GroupId)> {
         let free =
             self.batches.len() < self.lanes_max && self.earliest.is_none_or(|earliest| earliest <= now);
         let keys = self.order.iter().filter(move |(batches, _, key)| free && *batches < self.share(key));
@@ -149,7 +149,7 @@ impl Lanes {
 
     /// The waiting groups that may run in a batch whose own groups have run, as
     /// [`candidates`](Self::candidates) lists them.
-    pub(super) fn heirs(&self, id: BatchId) -> impl Iterator<Item = (&Arc<LaneKey>, GroupId)> {
+    pub(super) fn heirs(&self, id: BatchId) -> impl Iterator<Item = (&Arc<ShareKey>, GroupId)> {
         let own = self.batches.get(&id).map(|batch| &batch.key);
         let keys =
             self.order.iter().filter(move |(batches, _, key)| *batches < self.share(key) || own == Some(key));
@@ -157,7 +157,7 @@ impl Lanes {
     }
 
     /// Counts the lane of a batch as one of `key` from now on.
-    pub(super) fn hand_over(&mut self, id: BatchId, key: &Arc<LaneKey>) {
+    pub(super) fn hand_over(&mut self, id: BatchId, key: &Arc<ShareKey>) {
         let Some(batch) = self.batches.get_mut(&id) else { return };
         let former = std::mem::replace(&mut batch.key, Arc::clone(key));
         self.served_ever += 1;
@@ -170,11 +170,11 @@ impl Lanes {
     }
 
     /// How many lanes a key may have.
-    fn share(&self, key: &LaneKey) -> usize {
-        if *key == LaneKey::Locked { 1 } else { (self.lanes_max / 2).max(1) }
+    fn share(&self, key: &ShareKey) -> usize {
+        if *key == ShareKey::Locked { 1 } else { (self.lanes_max / 2).max(1) }
     }
 
-    fn queue_of(&self, key: &Arc<LaneKey>) -> impl Iterator<Item = GroupId> {
+    fn queue_of(&self, key: &Arc<ShareKey>) -> impl Iterator<Item = GroupId> {
         self.turns.get(key).into_iter().flat_map(|turn| &turn.waiting).map(|(_, group)| *group)
     }
 
@@ -186,7 +186,7 @@ impl Lanes {
     /// Takes a lane for `groups`, on behalf of `key`.
     pub(super) fn begin(
         &mut self,
-        key: &Arc<LaneKey>,
+        key: &Arc<ShareKey>,
         groups: &[GroupId],
         tick: Tick,
         snapshot: &Arc<Snapshot>,
@@ -261,7 +261,7 @@ impl Lanes {
         }
     }
 
-    fn change_turn(&mut self, key: &Arc<LaneKey>, change: impl FnOnce(&mut Turn)) {
+    fn change_turn(&mut self, key: &Arc<ShareKey>, change: impl FnOnce(&mut Turn)) {
         let served = self.served_ever;
         let new = || Turn { served, ..Turn::default() };
         let turn = self.turns.entry(Arc::clone(key)).or_insert_with(new);

@@ -99,6 +99,7 @@ use arc_swap::ArcSwapOption;
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::Functions;
+use crate::kernel::byte_budget::ByteBudget;
 use crate::kernel::commit::Receipt;
 use crate::kernel::fault::Fault;
 use crate::kernel::invocation::{Caller, Invocation, is_system};
@@ -165,7 +166,8 @@ impl Reactor {
         let ReactorDeps { functions, database, hints, config } = deps;
         let (ticker_mailbox, ticker) = Mailbox::of::<Ticker>();
         let (poller_mailbox, poller) = Mailbox::of::<Poller>();
-        let executor = QueryExecutor { functions, database, config };
+        let results = ByteBudget::new(config.results_bytes_max);
+        let executor = QueryExecutor { functions, database, config, results };
         executor.database.reserve_lanes(executor.config.lanes_max);
         let shared = Arc::new(ReactorShared::new(executor, hints, ticker, poller));
         let (of_ticker, of_poller) = (Arc::clone(&shared), Arc::clone(&shared));

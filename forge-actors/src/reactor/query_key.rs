@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::app::context::Observed;
+use crate::kernel::connection_limiter::client_network;
 use crate::kernel::invocation::{Caller, Invocation};
 
 use super::delivery::SubscriptionId;
@@ -61,16 +62,16 @@ pub(super) struct CallerKey {
     pub(super) caller: Caller,
     /// The whole identity with all its claims as JSON. `None` for an anonymous caller.
     identity: Option<Arc<str>>,
-    /// Whose share of the lanes the caller's queries take.
-    pub(super) lane_key: Arc<LaneKey>,
+    /// Whose share of the lanes and of the memory the caller's queries take.
+    pub(super) share_key: Arc<ShareKey>,
 }
 
-/// The unit of fairness: clients with the same key share one part of the lanes.
+/// The unit of fairness: clients with the same key share one part of the lanes, and of the memory for results.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum LaneKey {
+pub(super) enum ShareKey {
     /// All clients of one subject, whatever its tokens claim.
     Subject(String),
-    /// All anonymous clients of one address.
+    /// All anonymous clients of one address; of IPv6, of one /64.
     Address(Option<IpAddr>),
     /// The queries that wait for a lock, of all callers.
     Locked,
@@ -90,12 +91,12 @@ pub(super) enum SharingScope {
 impl CallerKey {
     pub(super) fn new(caller: Caller) -> Self {
         let json = |identity| serde_json::to_string(identity).expect("an identity is strings and JSON");
-        let lane_key = match &caller.identity {
-            Some(identity) => LaneKey::Subject(String::from(&identity.subject)),
-            None => LaneKey::Address(caller.ip),
+        let share_key = match &caller.identity {
+            Some(identity) => ShareKey::Subject(String::from(&identity.subject)),
+            None => ShareKey::Address(caller.ip.map(client_network)),
         };
         let identity = caller.identity.as_deref().map(|identity| json(identity).into());
-        Self { caller, identity, lane_key: Arc::new(lane_key) }
+        Self { caller, identity, share_key: Arc::new(share_key) }
     }
 
     /// The scope of this caller in a query whose runs have read `observed`.

@@ -25,6 +25,10 @@ pub const FROZEN: &str = "forge_live_delayed_clients";
 pub const SUBSCRIPTIONS: &str = "forge_live_subscriptions";
 /// Groups at present. The subscriptions of a group share their runs.
 pub const GROUPS: &str = "forge_live_groups";
+/// Bytes of results in memory at present.
+pub const RESULT_BYTES: &str = "forge_live_result_bytes";
+/// Counts results that became `OVERLOADED`, since `reactivity.results_bytes_max` was used up.
+pub const RESULTS_REFUSED_TOTAL: &str = "forge_live_results_refused_total";
 /// Seconds from the arrival of the oldest hint that a tick answers to the last of its deliveries.
 pub const LAG_SECONDS: &str = "forge_live_lag_seconds";
 
@@ -68,7 +72,12 @@ pub(super) fn lanes(waiting: usize, frozen: usize) {
     metrics::gauge!(FROZEN).set(frozen as f64);
 }
 
-pub(super) fn sizes(subscriptions: usize, groups: usize) {
+pub(super) fn result_refused() {
+    metrics::counter!(RESULTS_REFUSED_TOTAL).increment(1);
+}
+
+pub(super) fn sizes(subscriptions: usize, groups: usize, result_bytes: usize) {
+    metrics::gauge!(RESULT_BYTES).set(result_bytes as f64);
     metrics::gauge!(SUBSCRIPTIONS).set(subscriptions as f64);
     metrics::gauge!(GROUPS).set(groups as f64);
 }

@@ -15,6 +15,7 @@ use crate::db::live_snapshot::{ExportedSnapshot, LiveSnapshot, RewrittenRelation
 use crate::db::runs::{ReadSet, Runs};
 use crate::db::transaction::Transaction;
 use crate::function::Functions;
+use crate::kernel::byte_budget::{BudgetFull, ByteBudget};
 use crate::kernel::commit::TableId;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
@@ -23,8 +24,9 @@ use crate::kernel::trace::TraceContext;
 
 use super::config::ReactivityConfig;
 use super::delivery::QueryResult;
-use super::query_key::GroupId;
+use super::query_key::{GroupId, ShareKey};
 use super::relations::{ReadTables, Relations, locked_tables};
+use super::signals;
 
 /// Time limit for a session, its snapshot and the changes in it.
 const OPEN_TIMEOUT: Duration = secs(10);
@@ -45,6 +47,8 @@ pub(super) struct QueryExecutor {
     pub(super) functions: Functions,
     pub(super) database: Database,
     pub(super) config: ReactivityConfig,
+    /// Of all results in memory: those of the groups, and those that wait for clients.
+    pub(super) results: Arc<ByteBudget<Arc<ShareKey>>>,
 }
 
 /// An open snapshot and the changes that it contains.
@@ -71,6 +75,8 @@ pub(super) enum TickTransaction {
 pub(super) struct QueryRun {
     pub(super) group: GroupId,
     pub(super) invocation: Invocation,
+    /// Whose part of the memory the result takes.
+    pub(super) share: Arc<ShareKey>,
 }
 
 /// A run that has ended.
@@ -265,7 +271,7 @@ impl QueryExecutor {
         query: QueryRun,
         run_max: Duration,
     ) -> Result<(FinishedRun, ReadSet), LostTick> {
-        let QueryRun { group, mut invocation } = query;
+        let QueryRun { group, mut invocation, share } = query;
         let began = Instant::now();
         invocation.deadline = Some(began + run_max);
         let (handler, trace) = (Arc::clone(&invocation.name), invocation.trace);
@@ -287,10 +293,26 @@ impl QueryExecutor {
             Ok(_) if !read.complete => Err(ignored_failure()),
             outcome => outcome,
         };
-        let result = QueryResult::new(outcome, trace);
+        let result = self.count(outcome, trace, share);
         let (observed, complete) = (live.observed, read.complete && !read.lock_timed_out);
         let reads = ReadTables::default();
         Ok((FinishedRun { group, handler, result, observed, reads, complete, took, end }, read))
+    }
+
+    /// The result of a run, its output counted. An output for which there is no memory becomes an error.
+    fn count(&self, outcome: Result<Bytes, Fault>, trace: TraceContext, share: Arc<ShareKey>) -> QueryResult {
+        let counted = outcome.and_then(|body| {
+            let reserved = self.results.client(share).try_reserve(body.len());
+            reserved.map(|charge| (body, charge)).map_err(|full| {
+                signals::result_refused();
+                memory_fault(full)
+            })
+        });
+        let (outcome, charge) = match counted {
+            Ok((body, charge)) => (Ok(body), Some(charge)),
+            Err(fault) => (Err(fault), None),
+        };
+        QueryResult::new(outcome, trace).charged(charge)
     }
 }
 
@@ -302,6 +324,15 @@ impl TickTransaction {
             Self::Divided(runs) => runs.close().await,
         }
     }
+}
+
+fn memory_fault(full: BudgetFull) -> Fault {
+    let whose = match full {
+        BudgetFull::Client => "the client's part of the memory for live results",
+        BudgetFull::Node => "the node's memory for live results",
+    };
+    let message = format!("{whose} is used up (reactivity.results_bytes_max); the query is tried again");
+    Fault::new(Code::Overloaded, message)
 }
 
 fn limit_size(body: Bytes, bytes_max: usize) -> Result<Bytes, Fault> {

@@ -425,7 +425,9 @@ impl Ticker {
 
     fn report_sizes(&self) {
         let counters = &self.shared.counters;
-        signals::sizes(counters.subscriptions.load(Relaxed), counters.groups.load(Relaxed));
+        let (subscriptions, groups) = (&counters.subscriptions, &counters.groups);
+        let result_bytes = self.shared.executor.results.used();
+        signals::sizes(subscriptions.load(Relaxed), groups.load(Relaxed), result_bytes);
     }
 
     fn deliver(&self, updates: TickUpdates) {

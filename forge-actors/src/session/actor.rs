@@ -1,6 +1,7 @@
 //! The actor of one session: owns the socket's task, the reactor's client and the timers, and performs the
 //! outputs that [`SessionState`] decides.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -19,10 +20,12 @@ use super::wire::{CloseCode, TextFrame};
 use crate::app::handler::Access;
 use crate::app::kind::KindName;
 use crate::app::token::Tokens;
+use crate::kernel::byte_budget::BudgetClient;
 use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::kernel::merge_slot::MergeSlot;
+use crate::kernel::time::secs;
 use crate::kernel::trace::TraceContext;
 use crate::reactor::{Client, MutationId, QueryResult, Sink, Version};
 use crate::supervise::{Actor, ActorError, Context, Timer};
@@ -44,6 +47,8 @@ pub(super) struct LiveSession {
     state: SessionState,
     buffer: Arc<SendBuffer>,
     reactor_client: Client,
+    /// The client's part of the bytes that wait for clients.
+    responses: Arc<BudgetClient<IpAddr>>,
     /// Of `hello`, then of the token.
     timer: Option<Timer>,
     go_away_timer: Option<Timer>,
@@ -85,13 +90,16 @@ impl SessionActor {
                 live.reactor_client.unsubscribe(id);
                 live.buffer.close_subscription(id);
             }
-            SessionOutput::RunMutation(id, invocation) => self.run_mutation(cx, id, *invocation),
+            SessionOutput::RunMutation(id, invocation) => {
+                self.run_mutation(cx, &live.responses, id, *invocation);
+            }
             SessionOutput::AwaitCommit(id, receipt) => {
                 live.reactor_client.await_commit(MutationId(id), &receipt)
             }
             SessionOutput::MutationResult(completed) => {
                 let frame = self.mutation_result(*completed, self.is_of_another_version(&live.state));
-                live.buffer.reply(frame);
+                let charge = live.responses.charge(frame.len());
+                live.buffer.reply(frame.charged(charge));
             }
             SessionOutput::HoldResults(held) => self.hold_results(live, held),
             SessionOutput::SetTimer(timer) => {
@@ -156,7 +164,7 @@ impl SessionActor {
                 live.buffer.close(CloseCode::TryAgainLater.because(fault));
             }
             _ => {
-                let refusal = QueryResult { version: Version(0), outcome: Err(fault), trace };
+                let refusal = QueryResult::uncounted(Version(0), Err(fault), trace);
                 refusal.log_error(self.loggable_name(&name));
                 let ended = refusal.ends_subscription();
                 live.buffer.refuse_subscription(id, refusal);
@@ -169,11 +177,18 @@ impl SessionActor {
 
     /// Runs a mutation beside the actor. The function subsystem owns the call: a session that ends meanwhile
     /// does not end the mutation.
-    fn run_mutation(&self, cx: &Context<SessionMessage>, id: u32, invocation: Invocation) {
+    fn run_mutation(
+        &self,
+        cx: &Context<SessionMessage>,
+        responses: &BudgetClient<IpAddr>,
+        id: u32,
+        invocation: Invocation,
+    ) {
+        let refused = refuse_other_kinds(&self.shared, &invocation).or_else(|| refuse_more(responses));
         let (name, trace) = (Arc::clone(&invocation.name), invocation.trace);
         let shared = Arc::clone(&self.shared);
         cx.spawn_message("mutation", async move {
-            let (result, receipt) = match refuse_other_kinds(&shared, &invocation) {
+            let (result, receipt) = match refused {
                 Some(fault) => (Err(fault), Receipt::default()),
                 None => shared.deps.functions.submit(invocation).await,
             };
@@ -196,7 +211,7 @@ impl SessionActor {
         self.log(&completed, &trace_id);
         let frame = mutation_result(completed.id, &completed.result, &trace_id);
         let bytes_max = self.shared.deps.config.transition_bytes_max;
-        if frame.payload().len() <= bytes_max {
+        if frame.len() <= bytes_max {
             return frame;
         }
         let message = format!(
@@ -249,12 +264,14 @@ impl Actor for SessionActor {
         let signals = Arc::clone(&self.shared.signals);
         let buffer = Arc::new(SendBuffer::new(cx.address(), signals, deps.config.transition_bytes_max));
         let reactor_client = deps.reactor.attach(Arc::clone(&buffer) as Arc<dyn Sink>);
+        let responses = Arc::clone(&socket.responses);
         cx.spawn_message("socket", connection::serve(socket, Arc::clone(&buffer)));
         let hello_timeout = SessionMessage::TimedOut(SessionTimeout::Hello);
         let mut live = LiveSession {
             state: SessionState::new(self.client.clone(), limits),
             buffer,
             reactor_client,
+            responses,
             timer: Some(cx.send_after(deps.config.hello_timeout, hello_timeout)),
             go_away_timer: None,
         };
@@ -300,6 +317,12 @@ fn refuse_other_kinds(shared: &SessionShared, invocation: &Invocation) -> Option
     let is_other_kind = meta.access != Access::Internal && meta.kind() != KindName::Mutation;
     let message = "`mut` runs mutations; subscribe to queries, and call actions by POST /rpc";
     is_other_kind.then(|| Fault::new(Code::MethodNotAllowed, message))
+}
+
+/// Refuses a mutation of a client that does not take the answers of earlier ones.
+fn refuse_more(responses: &BudgetClient<IpAddr>) -> Option<Fault> {
+    let full = responses.full()?;
+    Some(Fault::new(Code::Overloaded, full.responses_wait()).retry_after(secs(1)))
 }
 
 fn auth_reply(state: &SessionState, result: &Result<(), Fault>) -> TextFrame {

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::limits::SHARED_BYTES_LEAST;
 use crate::reactor::{Modification, MutationId, QueryResult, SubscriptionId, Tick, Version};
 
 /// Bytes of a transition around its entries, at most.
@@ -102,6 +103,15 @@ pub(super) enum ResultChange {
     Error,
     /// The result does not fit into a frame; the client gets PAYLOAD_TOO_LARGE instead.
     TooLarge,
+}
+
+impl ResultMod {
+    /// The bytes of the result, when a frame shares them instead of copying them.
+    pub(super) fn shared_bytes(&self) -> Option<usize> {
+        let data = self.result.outcome.as_ref().ok()?;
+        let is_shared = self.change == ResultChange::Snapshot && data.len() >= SHARED_BYTES_LEAST;
+        is_shared.then_some(data.len())
+    }
 }
 
 impl ClientState {

@@ -123,8 +123,7 @@ impl Connection {
         }
         if let Some(transition) = transition {
             let bytes_max = self.socket.shared.deps.config.transition_bytes_max;
-            let frame = render::transition(&transition, bytes_max);
-            drop(transition);
+            let frame = render::transition(transition, bytes_max);
             self.socket.write_frame(&frame).await?;
             self.socket.shared.signals.transitions.increment(1);
         }
@@ -209,7 +208,7 @@ impl Connection {
         if let Some(fault) = &fault {
             let trace_id = TraceContext::new_root().trace_id_hex();
             let frame = ServerFrame::Fault { error: fault.wire(&trace_id) }.text();
-            last_frames.extend_from_slice(frame.as_bytes());
+            frame.slices().for_each(|slice| last_frames.extend_from_slice(slice));
         }
         last_frames.extend_from_slice(&code.frame());
         let closing = async {

@@ -15,7 +15,7 @@ pub(super) const REASON_CHARS_MAX: usize = 200;
 pub(super) const TOKEN_GRACE: Duration = secs(5);
 /// Frames and bytes that are read from a socket in a row; then other tasks get their turn.
 pub(super) const FRAMES_AT_ONCE_MAX: usize = 32;
-pub(super) const BYTES_AT_ONCE_MAX: usize = 64 * 1024;
+pub(super) const BYTES_AT_ONCE_MAX: usize = 16 * 1024;
 /// Bytes that the heads of the fragments of one frame may take beside its payload; more closes the
 /// connection with 1009. A head takes 6 to 14 bytes, and browsers send a frame in one fragment, or in
 /// fragments of 16 KiB and more.
@@ -31,6 +31,8 @@ pub(super) const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 /// Bytes of one part of a frame to the client. A client that takes the least that is allowed
 /// (`CLIENT_BYTES_PER_SECOND_MIN`) gets a part within the 10 s that it waits for a sign of life.
 pub(super) const PART_BYTES_MAX: usize = 32 * 1024;
+/// Bytes from which on a result is not copied into the frame that brings it to a client.
+pub(super) const SHARED_BYTES_LEAST: usize = 1024;
 /// Replies (`mutResult`, `pong`, …) that wait to be written; one more closes the connection with 1013. While
 /// a write waits for the client, no frame is read, so a client that reads never comes near.
 pub(super) const REPLIES_WAITING_MAX: usize = 4_096;

@@ -69,9 +69,7 @@ pub use limits::{DRAINER_ID, SUPERVISOR_ID};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpStream;
 
 use crate::kernel::connection_limiter::{ConnectionLimit, ConnectionPermit};
 use crate::kernel::fault::{Code, Fault};
@@ -84,6 +82,7 @@ use drainer::SessionDrainer;
 use messages::SessionId;
 pub use shared::SessionDeps;
 use shared::SessionShared;
+pub use socket::AcceptedSocket;
 use socket::SessionSocket;
 pub use state::RemoteClient;
 pub use subprotocol::Subprotocol;
@@ -142,19 +141,10 @@ impl Sessions {
         })
     }
 
-    /// Starts the session of an upgraded connection. `early_bytes` are what the client sent right behind its
-    /// request.
-    pub async fn open(
-        &self,
-        stream: TcpStream,
-        early_bytes: Bytes,
-        subprotocol: Subprotocol,
-        client: RemoteClient,
-        permit: ConnectionPermit,
-    ) {
+    /// Starts the session of an upgraded connection.
+    pub async fn open(&self, accepted: AcceptedSocket, subprotocol: Subprotocol, client: RemoteClient) {
         let id = SessionId::new();
-        let shared = Arc::clone(&self.shared);
-        let socket = SessionSocket::new(id, stream, early_bytes, subprotocol, permit, shared);
+        let socket = SessionSocket::new(id, accepted, subprotocol, Arc::clone(&self.shared));
         // The semaphore is never closed.
         let _start = self.shared.starts.acquire().await;
         let slot = Arc::new(MergeSlot::new());

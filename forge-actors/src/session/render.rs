@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::client_state::{ResultChange, ResultMod, TransitionFrame};
-use super::wire::TextFrame;
+use super::wire::{Payload, TextFrame};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::Timestamp;
 use crate::kernel::wire::WireFault;
@@ -60,41 +60,43 @@ impl ServerFrame<'_> {
 
 /// The frame `mutResult`.
 pub(super) fn mutation_result(id: u32, result: &Result<Bytes, Fault>, trace_id: &str) -> TextFrame {
-    let length = result.as_ref().map_or(256, Bytes::len);
-    TextFrame::new(64 + length, |payload| {
+    TextFrame::new(256, |payload| {
         put(payload, format_args!(r#"{{"type":"mutResult","id":{id}"#));
         match result {
             Ok(data) => {
-                payload.extend_from_slice(br#","data":"#);
-                payload.extend_from_slice(data);
+                payload.put(br#","data":"#);
+                payload.share(data);
             }
             Err(fault) => put_error(payload, fault, trace_id),
         }
-        payload.push(b'}');
+        payload.put(b"}");
     })
 }
 
 /// The frame `transition`. A result that does not fit into `bytes_max` becomes an error.
-pub(super) fn transition(transition: &TransitionFrame, bytes_max: usize) -> TextFrame {
+pub(super) fn transition(transition: TransitionFrame, bytes_max: usize) -> TextFrame {
     let TransitionFrame { from, to, mods, applied, bytes } = transition;
-    TextFrame::new(*bytes, |payload| {
+    let shared: usize = mods.iter().filter_map(ResultMod::shared_bytes).sum();
+    let frame = TextFrame::new(bytes.saturating_sub(shared), |payload| {
         put(payload, format_args!(r#"{{"type":"transition","from":{from},"to":{to},"mods":["#));
         for (position, modification) in mods.iter().enumerate() {
             if position > 0 {
-                payload.push(b',');
+                payload.put(b",");
             }
             put_mod(payload, modification, bytes_max);
         }
-        payload.extend_from_slice(br#"],"applied":["#);
+        payload.put(br#"],"applied":["#);
         for (position, mutation) in applied.iter().enumerate() {
             let separator = if position > 0 { "," } else { "" };
             put(payload, format_args!("{separator}{}", mutation.0));
         }
-        payload.extend_from_slice(b"]}");
-    })
+        payload.put(b"]}");
+    });
+    let is_shared = |modification: &ResultMod| modification.shared_bytes().is_some();
+    frame.of_results(mods.into_iter().filter(is_shared).map(|modification| modification.result).collect())
 }
 
-fn put_mod(payload: &mut Vec<u8>, modification: &ResultMod, bytes_max: usize) {
+fn put_mod(payload: &mut Payload, modification: &ResultMod, bytes_max: usize) {
     let ResultMod { client_subscription, change, result } = modification;
     let version = result.version;
     put(payload, format_args!(r#"{{"id":{client_subscription}"#));
@@ -103,8 +105,8 @@ fn put_mod(payload: &mut Vec<u8>, modification: &ResultMod, bytes_max: usize) {
             put(payload, format_args!(r#","unchanged":true,"version":"{version}""#));
         }
         (ResultChange::Snapshot, Ok(data)) => {
-            payload.extend_from_slice(br#","snapshot":"#);
-            payload.extend_from_slice(data);
+            payload.put(br#","snapshot":"#);
+            payload.share(data);
             put(payload, format_args!(r#","version":"{version}""#));
         }
         (_, Err(fault)) => put_error(payload, fault, &result.trace.trace_id_hex()),
@@ -115,14 +117,14 @@ fn put_mod(payload: &mut Vec<u8>, modification: &ResultMod, bytes_max: usize) {
             put_error(payload, &fault, &result.trace.trace_id_hex());
         }
     }
-    payload.push(b'}');
+    payload.put(b"}");
 }
 
-fn put_error(payload: &mut Vec<u8>, fault: &Fault, trace_id: &str) {
-    payload.extend_from_slice(br#","error":"#);
+fn put_error(payload: &mut Payload, fault: &Fault, trace_id: &str) {
+    payload.put(br#","error":"#);
     serde_json::to_writer(payload, &fault.wire(trace_id)).expect("a fault has only string keys");
 }
 
-fn put(payload: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    payload.write_fmt(text).expect("writing to a vector does not fail");
+fn put(payload: &mut Payload, text: std::fmt::Arguments<'_>) {
+    payload.write_fmt(text).expect("writing to memory does not fail");
 }

@@ -4,8 +4,16 @@
 //! largest frame that it ever held, which for thousands of idle clients is the largest cost of all. The
 //! frames of a server are simple: unmasked and unfragmented.
 
-use super::limits::PART_BYTES_MAX;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::limits::{PART_BYTES_MAX, SHARED_BYTES_LEAST};
+use crate::kernel::byte_budget::Charge;
 use crate::kernel::fault::Fault;
+use crate::reactor::QueryResult;
 
 /// Bytes of a frame's head: two, and eight for a long length.
 const HEAD_BYTES_MAX: usize = 10;
@@ -78,64 +86,179 @@ impl CloseCode {
     }
 }
 
-/// A text frame. Its payload is written once; the head goes into the space that was left before it.
+/// The payload of a text frame while it is written. It must be UTF-8.
+pub(super) struct Payload {
+    /// The text since the last piece; the first one has space for the head.
+    text: Vec<u8>,
+    /// The text before the first shared piece; empty while there is none.
+    first: Vec<u8>,
+    rest: Vec<Bytes>,
+}
+
+/// A text frame. Large results in it are shared with the reactor and with other frames, so that a client that
+/// takes its frame slowly costs no copy of them.
 pub(super) struct TextFrame {
-    bytes: Vec<u8>,
+    /// The head, and the payload up to the first shared piece.
+    first: Vec<u8>,
     start: usize,
+    /// The other pieces of the payload. Each begins and ends between two characters.
+    rest: Vec<Bytes>,
+    /// The results that the pieces are of: they count as used while the frame waits.
+    results: Vec<Arc<QueryResult>>,
+    /// Counts the payload as used while the frame waits.
+    charge: Option<Charge<IpAddr>>,
+}
+
+/// A part of a frame: a frame of its own.
+pub(super) struct FramePart<'a> {
+    /// The head, and the mark.
+    first: Vec<u8>,
+    start: usize,
+    payload: &'a [u8],
+}
+
+impl Payload {
+    pub(super) fn put(&mut self, text: &[u8]) {
+        self.text.extend_from_slice(text);
+    }
+
+    /// Adds `data`, a copy of it only when it is small.
+    pub(super) fn share(&mut self, data: &Bytes) {
+        if data.len() < SHARED_BYTES_LEAST {
+            return self.put(data);
+        }
+        self.end_piece();
+        self.rest.push(data.clone());
+    }
+
+    fn end_piece(&mut self) {
+        let text = std::mem::take(&mut self.text);
+        if self.first.is_empty() {
+            self.first = text;
+        } else if !text.is_empty() {
+            self.rest.push(text.into());
+        }
+    }
+}
+
+impl io::Write for Payload {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.put(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl TextFrame {
-    /// A frame with the payload that `write` appends, which must be UTF-8.
-    pub(super) fn new(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
-        let mut bytes = Vec::with_capacity(HEAD_BYTES_MAX + capacity);
-        bytes.resize(HEAD_BYTES_MAX, 0);
-        write(&mut bytes);
-        let length = bytes.len() - HEAD_BYTES_MAX;
-        let (short, long): (u8, &[u8]) = match length {
-            0..=125 => (length as u8, &[]),
-            126..=0xffff => (126, &(length as u16).to_be_bytes()),
-            _ => (127, &(length as u64).to_be_bytes()),
-        };
-        let start = HEAD_BYTES_MAX - 2 - long.len();
-        bytes[start] = TEXT;
-        bytes[start + 1] = short;
-        bytes[start + 2..HEAD_BYTES_MAX].copy_from_slice(long);
-        Self { bytes, start }
+    /// A frame with the payload that `write` makes. `capacity` is the length of its text, about.
+    pub(super) fn new(capacity: usize, write: impl FnOnce(&mut Payload)) -> Self {
+        let mut text = Vec::with_capacity(HEAD_BYTES_MAX + capacity);
+        text.resize(HEAD_BYTES_MAX, 0);
+        let mut payload = Payload { text, first: Vec::new(), rest: Vec::new() };
+        write(&mut payload);
+        payload.end_piece();
+        let Payload { mut first, rest, .. } = payload;
+        let length = first.len() - HEAD_BYTES_MAX + rest.iter().map(Bytes::len).sum::<usize>();
+        let start = put_head(&mut first, length);
+        Self { first, start, rest, results: Vec::new(), charge: None }
+    }
+
+    /// The frame with the charge for its payload.
+    pub(super) fn charged(mut self, charge: Charge<IpAddr>) -> Self {
+        self.charge = Some(charge);
+        self
+    }
+
+    /// The frame with the results that its pieces are of.
+    pub(super) fn of_results(mut self, results: Vec<Arc<QueryResult>>) -> Self {
+        self.results = results;
+        self
+    }
+
+    /// True when the frame keeps results in memory that nothing else does, and others need the memory.
+    pub(super) fn holds_scarce_memory(&self) -> bool {
+        self.results.iter().any(|result| result.holds_scarce_memory())
     }
 
     /// Head and payload, as they go over the wire.
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[self.start..]
+    pub(super) fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(&self.first[self.start..]).chain(self.rest.iter().map(AsRef::as_ref))
     }
 
-    pub(super) fn payload(&self) -> &[u8] {
-        &self.bytes[HEAD_BYTES_MAX..]
+    /// Bytes of the payload.
+    pub(super) fn len(&self) -> usize {
+        self.payload().map(<[u8]>::len).sum()
+    }
+
+    /// Bytes of the payload that nothing else counts as used.
+    pub(super) fn uncounted_bytes(&self) -> usize {
+        if self.charge.is_some() { 0 } else { self.first.len() }
+    }
+
+    fn payload(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(&self.first[HEAD_BYTES_MAX..]).chain(self.rest.iter().map(AsRef::as_ref))
     }
 
     /// True when the frame does not fit into one part.
     pub(super) fn is_large(&self) -> bool {
-        self.payload().len() > PART_BYTES_MAX
+        self.len() > PART_BYTES_MAX
     }
 
     /// The frame in parts. Each part is a text of its own, divided between two characters.
-    pub(super) fn parts(&self) -> impl Iterator<Item = TextFrame> {
-        let mut rest = self.payload();
-        std::iter::from_fn(move || {
-            if rest.is_empty() {
-                return None;
-            }
-            let (part, after) = rest.split_at(part_length(rest));
-            rest = after;
-            let mark = if rest.is_empty() { LAST } else { MORE };
-            Some(TextFrame::new(1 + part.len(), |payload| {
-                payload.push(mark);
-                payload.extend_from_slice(part);
-            }))
+    pub(super) fn parts(&self) -> impl Iterator<Item = FramePart<'_>> {
+        let mut left = self.len();
+        let parts = self.payload().flat_map(|mut piece| {
+            std::iter::from_fn(move || {
+                let (part, after) = piece.split_at(part_length(piece));
+                piece = after;
+                (!part.is_empty()).then_some(part)
+            })
+        });
+        parts.map(move |payload| {
+            left -= payload.len();
+            FramePart::new(if left == 0 { LAST } else { MORE }, payload)
         })
+    }
+
+    /// The payload in one piece.
+    #[cfg(test)]
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.payload().collect::<Vec<_>>().concat()).expect("a frame is UTF-8")
     }
 }
 
-/// The length of the first part of `text`, which is UTF-8 and not empty.
+impl<'a> FramePart<'a> {
+    fn new(mark: u8, payload: &'a [u8]) -> Self {
+        let mut first = vec![0; HEAD_BYTES_MAX];
+        first.push(mark);
+        let start = put_head(&mut first, 1 + payload.len());
+        Self { first, start, payload }
+    }
+
+    /// Head and payload, as they go over the wire.
+    pub(super) fn slices(&self) -> [&[u8]; 2] {
+        [&self.first[self.start..], self.payload]
+    }
+}
+
+/// Writes the head of a text frame into the first [`HEAD_BYTES_MAX`] bytes. Returns where it begins.
+fn put_head(bytes: &mut [u8], length: usize) -> usize {
+    let (short, long): (u8, &[u8]) = match length {
+        0..=125 => (length as u8, &[]),
+        126..=0xffff => (126, &(length as u16).to_be_bytes()),
+        _ => (127, &(length as u64).to_be_bytes()),
+    };
+    let start = HEAD_BYTES_MAX - 2 - long.len();
+    bytes[start] = TEXT;
+    bytes[start + 1] = short;
+    bytes[start + 2..HEAD_BYTES_MAX].copy_from_slice(long);
+    start
+}
+
+/// The length of the first part of `text`, which is UTF-8.
 fn part_length(text: &[u8]) -> usize {
     let mut end = text.len().min(PART_BYTES_MAX);
     while end < text.len() && is_inside_character(text[end]) {
@@ -153,27 +276,57 @@ mod tests {
     use super::*;
 
     fn frame(text: &str) -> TextFrame {
-        TextFrame::new(text.len(), |payload| payload.extend_from_slice(text.as_bytes()))
+        TextFrame::new(text.len(), |payload| payload.put(text.as_bytes()))
+    }
+
+    fn shared(pieces: &[&str]) -> TextFrame {
+        TextFrame::new(0, |payload| {
+            for piece in pieces {
+                payload.put(b"[");
+                payload.share(&Bytes::copy_from_slice(piece.as_bytes()));
+            }
+        })
+    }
+
+    fn joined(slices: [&[u8]; 2]) -> String {
+        String::from_utf8(slices.concat()[4..].to_vec()).expect("a part is UTF-8")
     }
 
     #[test]
     fn parts_are_texts_that_make_the_frame() {
-        for text in ["x".repeat(PART_BYTES_MAX + 1), "ä€😀".repeat(20_000)] {
-            let frame = frame(&text);
+        let (latin, mixed) = ("x".repeat(PART_BYTES_MAX + 1), "ä€😀".repeat(20_000));
+        for frame in [frame(&latin), frame(&mixed), shared(&[&mixed, "small", &latin])] {
             assert!(frame.is_large());
-            let parts: Vec<String> = frame
-                .parts()
-                .map(|part| String::from_utf8(part.payload().to_vec()).expect("a part is UTF-8"))
-                .collect();
+            let parts: Vec<FramePart<'_>> = frame.parts().collect();
             let (last, others) = parts.split_last().expect("parts");
-            assert!(last.starts_with('=') && others.iter().all(|part| part.starts_with('+')));
-            assert!(parts.iter().all(|part| part.len() <= 1 + PART_BYTES_MAX));
-            assert_eq!(parts.iter().map(|part| &part[1..]).collect::<String>(), text);
+            let mark = |part: &FramePart<'_>| *part.first.last().expect("a mark");
+            assert!(mark(last) == LAST && others.iter().all(|part| mark(part) == MORE));
+            assert!(parts.iter().all(|part| part.payload.len() <= PART_BYTES_MAX));
+            let texts = parts.iter().map(|part| std::str::from_utf8(part.payload).expect("UTF-8"));
+            assert_eq!(texts.collect::<String>(), frame.text());
         }
+        let part = FramePart::new(MORE, latin.as_bytes());
+        assert_eq!(joined(part.slices()), format!("+{latin}"), "a head of four bytes, and the mark");
     }
 
     #[test]
     fn a_frame_that_fits_into_one_part_is_not_divided() {
         assert!(!frame(&"x".repeat(PART_BYTES_MAX)).is_large());
+    }
+
+    #[test]
+    fn large_pieces_are_not_copied() {
+        let large = Bytes::from(vec![b'x'; SHARED_BYTES_LEAST]);
+        let frame = TextFrame::new(0, |payload| {
+            payload.put(b"<");
+            payload.share(&large);
+            payload.put(b">");
+            payload.share(&Bytes::from_static(b"small"));
+        });
+        let addresses: Vec<*const u8> = frame.slices().map(<[u8]>::as_ptr).collect();
+        assert_eq!(addresses.len(), 3);
+        assert_eq!(addresses[1], large.as_ptr());
+        assert_eq!(frame.text().len(), frame.len());
+        assert!(frame.text().ends_with("x>small"));
     }
 }

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use forge_tests::{Database, Http2, Http2Frame, Node, probe};
+use forge_tests::{Database, Http2, Http2Frame, Node, Socket, probe, until};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::sessions::metric;
+use super::sessions::{metric, nothing_is_left, retitle, until_snapshot};
 use super::stage::{PATIENCE, probe_on};
 
 const MIB: usize = 1024 * 1024;
@@ -167,4 +168,76 @@ async fn read_slowly(address: SocketAddr) -> usize {
     let _end = stream.read_to_end(&mut answer).await;
     let head = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("the end of the head");
     answer.len() - head - 4
+}
+
+#[tokio::test]
+async fn a_result_that_many_clients_take_slowly_is_in_memory_once() {
+    const CLIENTS: usize = 40;
+    const BYTES: usize = 4_000_000;
+    let database = Database::create().await;
+    let mut node = probe_on(&database).file("forge.toml", probe::CONFIG).start().await;
+    retitle(&node, 1, "one").await;
+    let before = node.process().resident_bytes();
+    let mut sockets = Vec::new();
+    for _ in 0..CLIENTS {
+        let (mut socket, _) = Socket::hello(node.client().base(), None).await;
+        socket.subscribe(1, "live.wide", json!({ "id": 1, "bytes": BYTES })).await;
+        sockets.push(socket);
+    }
+    until("the result was delivered to all", PATIENCE, || async {
+        (metric(&node, "forge_live_deliveries_total").await >= CLIENTS as f64).then_some(())
+    })
+    .await;
+    let growth = node.process().resident_bytes().saturating_sub(before);
+    println!("{CLIENTS} clients that do not read 4 MB: {} KiB more", growth / 1024);
+    assert!(growth < GROWTH_MAX, "{growth} bytes more");
+    // The figure is set by the ticks and by commands of clients.
+    retitle(&node, 1, "two").await;
+    until("two results are counted", PATIENCE, || async {
+        (metric(&node, "forge_live_result_bytes").await >= (2 * BYTES) as f64).then_some(())
+    })
+    .await;
+    drop(sockets);
+    nothing_is_left(&node).await;
+}
+
+#[tokio::test]
+async fn a_slow_client_gives_up_an_old_result_when_others_need_the_memory() {
+    const BYTES: usize = 4_000_000;
+    let database = Database::create().await;
+    // Its part is 21 million bytes less an eighth, 18 million: four results.
+    let config = format!(
+        "{}\n[reactivity]\nresults_bytes_max = 84000000\n[sessions]\nwrite_timeout = \"3s\"\n",
+        probe::CONFIG
+    );
+    let node = probe_on(&database).file("forge.toml", config).start().await;
+    let subscribe = async |title: &str| {
+        retitle(&node, 1, title).await;
+        let (mut socket, _) = Socket::hello(node.client().base(), None).await;
+        socket.subscribe(1, "live.wide", json!({ "id": 1, "bytes": BYTES })).await;
+        socket
+    };
+    // Each of them takes another version, at 20 KiB a second, which is fast enough otherwise.
+    let mut slow = JoinSet::new();
+    for number in 0..3_u32 {
+        let before = metric(&node, "forge_live_deliveries_total").await;
+        let mut socket = subscribe(&number.to_string()).await;
+        until("the result was delivered", PATIENCE, || async {
+            (metric(&node, "forge_live_deliveries_total").await > before).then_some(())
+        })
+        .await;
+        slow.spawn(async move {
+            let mut piece = vec![0; 2 * 1024];
+            while socket.raw().read(&mut piece).await.is_ok_and(|read| read > 0) {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+    }
+    let last = json!(format!("last{}", " ".repeat(BYTES)));
+    let mut reader = subscribe("last").await;
+    timeout(PATIENCE, until_snapshot(&mut reader, 1, &last)).await.expect("the newest result");
+    until("the slow ones are closed", PATIENCE, || async {
+        (metric(&node, "forge_sessions_closed_total{code=\"1013\"}").await >= 2.0).then_some(())
+    })
+    .await;
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::consistency::ACCOUNTS;
 use super::queries::{Idle, List, Long, Rows, Sum};
-use super::stage::{PATIENCE, Stage};
+use super::stage::{PATIENCE, Stage, caller};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_subscribed_to_is_refused_at_once() {
@@ -88,5 +88,29 @@ async fn too_large_a_result_is_an_error() {
     assert!(page.data(1).is_some());
     assert_eq!(page.code(2), Some("PAYLOAD_TOO_LARGE"));
     drop(page);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_without_memory_is_an_error_until_some_is_free() {
+    // A client has a quarter, less an eighth of that: 87,500 bytes.
+    let config = ReactivityConfig { results_bytes_max: 400_000, ..ReactivityConfig::default() };
+    let stage = Stage::with(ACCOUNTS, config).await;
+    let (mut page, mut other) = (stage.page(), stage.page_of(caller("ana", &[])));
+    page.subscribe(1, Long { bytes: 40_001 });
+    page.subscribe(2, Long { bytes: 40_002 });
+    page.until(|page| page.view.len() == 2).await;
+    page.subscribe(3, Long { bytes: 40_003 });
+    page.until(|page| page.view.len() == 3).await;
+    assert_eq!(page.code(3), Some("OVERLOADED"));
+    other.subscribe(1, Long { bytes: 40_004 });
+    other.until(|other| other.view.len() == 1).await;
+    assert!(other.data(1).is_some(), "another client has a part of its own");
+    // The result is in memory until the last client that has not written it lets it go.
+    page.client.unsubscribe(SubscriptionId(1));
+    page.view.remove(&1);
+    let waited = tokio::time::timeout(PATIENCE, page.until(|page| page.data(3).is_some())).await;
+    assert!(waited.is_ok(), "the query is tried again");
+    drop((page, other));
     stage.close().await;
 }

@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use forge_actors::kernel::byte_budget::ByteBudget;
 use forge_actors::kernel::fault::Code;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::session::config::SessionsConfig;
-use forge_actors::session::{RemoteClient, SessionDeps, Sessions, Subprotocol};
+use forge_actors::session::{AcceptedSocket, RemoteClient, SessionDeps, Sessions, Subprotocol};
 use forge_actors::supervise::{Root, Strategy, SupervisorSpec};
 use forge_tests::{Socket, until};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,7 +22,9 @@ async fn connect(sessions: &Sessions) -> Socket {
     let (stream, _) = listener.accept().await.unwrap();
     let permit = sessions.admit(IP).unwrap_or_else(|fault| panic!("refused: {fault}"));
     let remote = RemoteClient { ip: IP, user_agent: None };
-    sessions.open(stream, Default::default(), Subprotocol::V1, remote, permit).await;
+    let responses = ByteBudget::new(usize::MAX).client(remote.ip);
+    let accepted = AcceptedSocket { stream, early_bytes: Default::default(), permit, responses };
+    sessions.open(accepted, Subprotocol::V1, remote).await;
     let mut socket = Socket::upgraded(client).await;
     socket.greet(None).await;
     socket

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{answered, failed, modification, opened, version_of};
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::trace::TraceContext;
 use crate::reactor::{MutationId, QueryResult, SubscriptionId, Tick};
 use crate::session::client_state::{ClientState, OpenedSubscription};
 use crate::session::render;
@@ -13,8 +14,8 @@ const BYTES_MAX: usize = 1_000;
 /// The next frame to the client, if there is one.
 fn transition(client: &mut ClientState) -> Option<Value> {
     let transition = client.transition(BYTES_MAX)?;
-    let frame = render::transition(&transition, BYTES_MAX);
-    Some(serde_json::from_slice(frame.payload()).expect("JSON"))
+    let frame = render::transition(transition, BYTES_MAX);
+    Some(serde_json::from_str(&frame.text()).expect("JSON"))
 }
 
 fn mods(client: &mut ClientState) -> Value {
@@ -195,7 +196,7 @@ fn the_bytes_of_a_frame_are_counted_at_most() {
     for length in 1..BYTES_MAX {
         let mut client = client([opened(u32::MAX, u32::MAX), opened(2, 20), opened(3, u32::MAX)]);
         let body: &'static str = Box::leak("1".repeat(length).into_boxed_str());
-        let error = QueryResult { outcome: Err(fault()), ..answered("0") };
+        let error = QueryResult::uncounted(version_of("0"), Err(fault()), TraceContext::new_root());
         let mods = vec![
             modification(2, error),
             modification(3, answered(body)),
@@ -203,8 +204,9 @@ fn the_bytes_of_a_frame_are_counted_at_most() {
         ];
         client.deliver(Tick(u64::MAX), mods, vec![MutationId(u32::MAX)]);
         let transition = client.transition(BYTES_MAX).expect("results are pending");
-        let bytes = render::transition(&transition, BYTES_MAX).payload().len();
-        assert!(bytes <= transition.bytes, "{bytes} bytes, counted {}: {transition:?}", transition.bytes);
+        let counted = transition.bytes;
+        let bytes = render::transition(transition, BYTES_MAX).len();
+        assert!(bytes <= counted, "{bytes} bytes, counted {counted} with {length} in the result");
         assert!(bytes <= 2 * BYTES_MAX, "errors are not held back, snapshots are: {bytes}");
     }
 }

@@ -19,19 +19,13 @@ fn modification(id: u32, result: QueryResult) -> Modification {
 
 /// A result whose version is a hash of its body.
 fn answered(body: &'static str) -> QueryResult {
-    QueryResult {
-        version: version_of(body),
-        outcome: Ok(Bytes::from_static(body.as_bytes())),
-        trace: TraceContext::new_root(),
-    }
+    let output = Bytes::from_static(body.as_bytes());
+    QueryResult::uncounted(version_of(body), Ok(output), TraceContext::new_root())
 }
 
 fn failed(code: Code) -> QueryResult {
-    QueryResult {
-        version: Version(code.status().into()),
-        outcome: Err(Fault::new(code, "as asked")),
-        trace: TraceContext::new_root(),
-    }
+    let version = Version(code.status().into());
+    QueryResult::uncounted(version, Err(Fault::new(code, "as asked")), TraceContext::new_root())
 }
 
 fn version_of(body: &str) -> Version {
