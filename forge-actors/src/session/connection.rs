@@ -8,11 +8,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::time::{Interval, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep, timeout};
 use tungstenite::protocol::Message;
 
 use super::frame::{self, invalid_frame};
-use super::limits::{LINGER, LINGER_BYTES_MAX};
+use super::limits::{LINGER, LINGER_BYTES_AT_ONCE, LINGER_PAUSE};
 use super::messages::SessionMessage;
 use super::reader::{FrameLimits, MessageReader, ReadError};
 use super::render::{self, ServerFrame};
@@ -227,12 +227,11 @@ impl Connection {
             return;
         }
         // On the heap: as part of the task's own state the buffer would cost memory in every open session.
-        let mut scratch = vec![0; 4 * 1024];
-        let mut bytes_left = LINGER_BYTES_MAX;
-        while bytes_left > 0 && self.socket.stream.readable().await.is_ok() {
+        let mut scratch = vec![0; LINGER_BYTES_AT_ONCE];
+        while self.socket.stream.readable().await.is_ok() {
             match self.socket.stream.try_read(&mut scratch) {
                 Ok(0) => return,
-                Ok(read) => bytes_left = bytes_left.saturating_sub(read),
+                Ok(_) => sleep(LINGER_PAUSE).await,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return,
             }
