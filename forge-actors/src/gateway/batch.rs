@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::body::RequestBody;
 use super::headers::IDEMPOTENCY_KEY;
 use super::request_context::{RequestContext, new_request_id};
-use super::response::{Response, json};
+use super::response::{RefusedForLimit, Response, json};
 use super::shared::GatewayShared;
 use super::{envelope, origin, rpc};
 use crate::kernel::fault::{Code, Fault};
@@ -83,7 +83,11 @@ pub(super) async fn serve(
         envelope::append_item(&mut answer, call.id.get(), result, context.trace_id());
     }
     answer.push(b']');
-    Ok(json(StatusCode::OK, answer.into()))
+    let mut response = json(StatusCode::OK, answer.into());
+    if results.iter().any(|result| matches!(result, Err(fault) if fault.code() == Code::Overloaded)) {
+        response.extensions_mut().insert(RefusedForLimit);
+    }
+    Ok(response)
 }
 
 fn parse(body: &[u8]) -> Result<Vec<BatchCall<'_>>, Fault> {

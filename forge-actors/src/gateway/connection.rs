@@ -16,6 +16,7 @@ use hyper::{Method, Request, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 use super::activity::{ActivityMonitor, Watchdog};
 use super::answer_body::AnswerBody;
@@ -23,7 +24,7 @@ use super::config::GatewayConfig;
 use super::connection_table::{ConnectionEntry, CountedRequest};
 use super::http2_streams::{self, StreamExecutor};
 use super::monitored_stream::MonitoredStream;
-use super::response::Response;
+use super::response::{RefusedForLimit, Response};
 use super::router;
 use super::shared::GatewayShared;
 use super::upgrade::Upgrade;
@@ -44,6 +45,8 @@ const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 /// closed.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause before a refusal for a limit is sent.
+pub(super) const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// What all connections of a gateway have in common.
 pub(super) type Protocol = Builder<StreamExecutor>;
@@ -122,6 +125,9 @@ pub(super) async fn run(
     }
 }
 
+/// Serves one request. A refusal for a limit is sent after a pause: a client that asks again at once would
+/// cost the node more than the work that was refused. 1,300 sign-ins at a time got 20,000 refusals a second,
+/// and the median of other calls went from 2 to 100 ms.
 async fn answer(
     shared: Arc<GatewayShared>,
     activity: Arc<ActivityMonitor>,
@@ -144,6 +150,11 @@ async fn answer(
         upgrade.put(|place| *place = Some(granted));
     }
     let mut response = served.response;
+    if response.extensions_mut().remove::<RefusedForLimit>().is_some()
+        && let Ok(_pause) = shared.refusal_pauses.try_acquire()
+    {
+        sleep(REFUSAL_PAUSE).await;
+    }
     if without_body {
         remove_body(&mut response);
     }

@@ -18,6 +18,10 @@ const HEADERS_EXPECTED: usize = 12;
 /// A response whose length is known when it is sent.
 pub(super) type Response = hyper::Response<AnswerContent>;
 
+/// Marks a response by which the node refuses work for a limit; it is sent after a pause.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RefusedForLimit;
+
 /// Why a request was not served.
 pub(super) struct RouteError {
     pub(super) fault: Fault,
@@ -44,6 +48,10 @@ impl RouteError {
         if let Some(delay) = fault.retry_delay() {
             headers.insert(RETRY_AFTER, envelope::retry_after_seconds(delay).into());
         }
+        if fault.code() == Code::Overloaded {
+            response.extensions_mut().insert(RefusedForLimit);
+        }
+        let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
 
 use super::assets::Assets;
 use super::auth::Authenticator;
@@ -45,6 +46,8 @@ pub(super) struct GatewayShared {
     pub(super) body_capacity: BodyCapacity,
     /// Of the bytes that wait for clients; a client is a network.
     pub(super) answers: Arc<ByteBudget<IpAddr>>,
+    /// Permits to send a refusal after a pause; without one it is sent at once. Never closed.
+    pub(super) refusal_pauses: Semaphore,
     pub(super) readiness: Readiness,
     pub(super) metrics: PrometheusHandle,
     pub(super) cors: Cors,
@@ -66,6 +69,7 @@ impl GatewayShared {
             authenticator: Authenticator::new(tokens),
             body_capacity: BodyCapacity::new(config.bodies_bytes_max),
             answers: ByteBudget::new(config.responses_bytes_max),
+            refusal_pauses: Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)),
             config,
             functions,
             readiness,

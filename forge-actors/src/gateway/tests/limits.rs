@@ -1,9 +1,10 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
 use super::node::{Node, post};
+use crate::gateway::connection::REFUSAL_PAUSE;
 use crate::kernel::time::{millis, secs};
 
 /// Short enough to wait for; the other limits of a test are far away, so that only one can be the cause.
@@ -206,4 +207,15 @@ async fn one_address_does_not_take_all_connections() {
     for client in &mut held {
         client.send(&echo).await.answers(json!("a"));
     }
+}
+
+/// The least time is what is meant: a client that asks again at once gets its refusals no faster.
+#[tokio::test]
+async fn a_refusal_for_a_limit_is_sent_after_a_pause() {
+    let node = Node::start(|_| {}).await;
+    let began = Instant::now();
+    node.post("/rpc/tests.busy", "", "").await.fails(503, "OVERLOADED");
+    let batch = node.post("/rpc", "", r#"[{"id":1,"name":"tests.busy"}]"#).await;
+    assert_eq!(batch.json()[0]["error"]["code"], "OVERLOADED");
+    assert!(began.elapsed() >= 2 * REFUSAL_PAUSE);
 }
