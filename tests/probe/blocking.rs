@@ -25,6 +25,13 @@ pub async fn block(ctx: &JobContext, key: String, gate: String) -> Result<()> {
     Ok(())
 }
 
+/// Writes that it has run, within a short time limit and without a second attempt.
+#[forge::job(queue = "work", attempts = 1, timeout = "500ms")]
+pub async fn brief(ctx: &JobContext, key: String) -> Result<()> {
+    ctx.call(Append { key }).await?;
+    Ok(())
+}
+
 /// Sleeps on its thread.
 #[forge::query(timeout = "1s")]
 pub async fn doze(_ctx: &QueryContext, gate: String) -> Result<()> {

@@ -1,5 +1,7 @@
 //! The database as a subsystem: the private Postgres where one is used, the monitor, and the migrator.
 
+use std::borrow::Cow;
+
 use super::config::DatabaseConfig;
 use super::database::Database;
 use super::paths::{DATABASE, MIGRATOR, MONITOR, POSTGRES};
@@ -38,10 +40,10 @@ impl Subsystem for DatabaseSubsystem {
     }
 }
 
-fn answers(state: &DatabaseState) -> Result<(), &'static str> {
+fn answers(state: &DatabaseState) -> Result<(), Cow<'static, str>> {
     match state {
         DatabaseState::Up => Ok(()),
-        DatabaseState::Away { .. } => Err("the database does not answer"),
-        DatabaseState::ReadOnly { .. } => Err("the database takes no writes"),
+        DatabaseState::Away { .. } => Err("the database does not answer".into()),
+        DatabaseState::ReadOnly { .. } => Err("the database takes no writes".into()),
     }
 }

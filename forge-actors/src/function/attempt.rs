@@ -38,7 +38,8 @@ pub enum AttemptResult {
     /// The handler failed, panicked, took too long or could not be called: the job's status becomes `retry`,
     /// or `dead_letter` after the last attempt.
     HandlerError(Fault),
-    /// The handler was not started, or was stopped because the node stops; a begun attempt does not count.
+    /// The handler was not started (its node stops, or no thread was free within its time limit), or was
+    /// stopped because the node stops; a begun attempt does not count.
     Interrupted,
 }
 
@@ -122,7 +123,7 @@ async fn run_and_classify(
             return AttemptResult::Succeeded;
         }
         // The recorder counts the call as cancelled, which is its initial outcome.
-        Err(CallFailure::Drain) => return AttemptResult::Interrupted,
+        Err(CallFailure::Drain | CallFailure::NoThread) => return AttemptResult::Interrupted,
         Err(failure) => failure,
     };
     if let CallFailure::Fault(fault) = &failure

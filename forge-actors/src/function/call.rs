@@ -55,6 +55,8 @@ pub(super) enum CallFailure {
     Panic(Panic),
     /// The call took longer than its time limit, or than its caller's.
     Deadline,
+    /// The time limit was over before the handler got a thread: it has not run.
+    NoThread,
     /// The node stops, and its drain has waited long enough; or the attempt of a job was interrupted.
     Drain,
 }
@@ -105,6 +107,9 @@ fn admit(shared: &FunctionShared, meta: &Meta, invocation: &Invocation, depth: u
                        key; mutations and queries do";
         return Err(Fault::new(Code::BadRequest, message));
     }
+    if depth == 0 {
+        shared.check_threads(meta, &invocation.name)?;
+    }
     shared.admission.enter(&invocation.name, invocation.caller.key(), depth > 0)
 }
 
@@ -125,12 +130,6 @@ pub(super) fn check_size(meta: &Meta, invocation: &Invocation) -> Result<(), Fau
     }
     let message = format!("the arguments are larger than {} bytes", meta.input_bytes_max);
     Err(Fault::new(Code::PayloadTooLarge, message))
-}
-
-/// When a run that began at `began` is cut: at the handler's own limit, or earlier when its caller says so.
-pub(super) fn deadline_of(meta: &Meta, invocation: &Invocation, began: Instant) -> Instant {
-    let own_deadline = began + meta.timeout;
-    invocation.deadline.map_or(own_deadline, |caller| caller.min(own_deadline))
 }
 
 /// Counts a call when it ends. A call that is dropped before it has an outcome counts as cancelled.
@@ -256,8 +255,10 @@ impl ActiveCall {
         }
     }
 
+    /// When the call is cut: at the handler's own limit, or earlier when its caller says so.
     fn deadline(&self) -> Instant {
-        deadline_of(&self.registration.meta, &self.invocation, self.began)
+        let own_deadline = self.began + self.registration.meta.timeout;
+        self.invocation.deadline.map_or(own_deadline, |caller| caller.min(own_deadline))
     }
 
     fn remaining(&self) -> Duration {
@@ -318,6 +319,12 @@ impl ActiveCall {
             () = self.shared.cancelled() => CallFailure::Drain,
             () = interrupted => CallFailure::Drain,
         };
+        if handler.withdraw() {
+            return Err(match failure {
+                CallFailure::Deadline => CallFailure::NoThread,
+                other => other,
+            });
+        }
         match handler.cut(patience).await {
             Some(HandlerEnd::Panicked(panic)) => Err(CallFailure::Panic(panic)),
             Some(HandlerEnd::Returned(_) | HandlerEnd::Cut) | None => Err(failure),
@@ -429,6 +436,7 @@ impl ActiveCall {
                 (CallOutcome::Panic, panic_fault(&self.shared, self.runner, meta, name, panic))
             }
             CallFailure::Deadline => (CallOutcome::Timeout, timeout_fault(meta, name)),
+            CallFailure::NoThread => (CallOutcome::Fault, self.shared.no_thread_fault(name)),
             CallFailure::Drain => {
                 let fault = Fault::new(Code::Unavailable, "the node stopped before the call ended");
                 (CallOutcome::Cancelled, fault.retry_after(Duration::from_secs(1)))
@@ -477,7 +485,7 @@ async fn end(tx: Transaction, ended: HandlerResult) -> Result<(Bytes, Receipt), 
         Err(failure) => failure,
     };
     match failure {
-        CallFailure::Fault(_) | CallFailure::Panic(_) => tx.rollback().await,
+        CallFailure::Fault(_) | CallFailure::Panic(_) | CallFailure::NoThread => tx.rollback().await,
         CallFailure::Deadline | CallFailure::Drain => tx.abort().await,
     }
     Err(failure)

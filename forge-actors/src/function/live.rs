@@ -3,16 +3,17 @@
 //!
 //! A run is contained as a call is: a panic, a failed statement or a time limit ends that run and nothing
 //! else. It takes no place of a call: the reactor limits how many run. A run whose handler blocks its thread
-//! is given up at the time limit, though the handler goes on.
+//! is given up at the time limit, though the handler goes on. A run whose handler gets no thread in time has
+//! not run, and nothing is known of its query.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::FutureExt;
 
 use super::admission::Permit;
-use super::call::{CUT_PATIENCE, check_size, deadline_of, panic_fault, timeout_fault};
+use super::call::{CUT_PATIENCE, check_size, panic_fault, timeout_fault};
 use super::canonical::canonical_args;
 use super::paths::FUNCTIONS;
 use super::shared::FunctionShared;
@@ -41,6 +42,17 @@ pub struct LiveRun {
     pub answer: Result<Bytes, Fault>,
     /// The parts of its caller that the handler read; the answer may depend on them.
     pub observed: Observed,
+    /// How long the handler waited for its thread. `None`: it got none, and has not run.
+    pub waited: Option<Duration>,
+}
+
+/// How long a run may take. The time that its handler waits for a thread is not time in which it runs.
+#[derive(Debug, Clone, Copy)]
+pub struct LiveLimits {
+    /// The longest time of the handler, if its own limit is no shorter.
+    pub run_max: Duration,
+    /// The longest wait for a thread.
+    pub thread_wait_max: Duration,
 }
 
 /// Checks that the query may be subscribed to with the arguments of `invocation`.
@@ -65,14 +77,23 @@ pub(super) fn prepare(
     Ok(LiveQuery { args: canonical_args(&invocation.args), refresh: options.refresh })
 }
 
-/// Runs the query on `db` until its own time limit or the deadline of the invocation.
-pub(super) async fn run(shared: &FunctionShared, invocation: Invocation, db: Db) -> LiveRun {
+/// Runs the query on `db` within `limits`.
+pub(super) async fn run(
+    shared: &FunctionShared,
+    invocation: Invocation,
+    db: Db,
+    limits: LiveLimits,
+) -> LiveRun {
+    let asked = Instant::now();
     let Some(registration) = shared.find(&invocation.name) else {
-        return LiveRun { answer: Err(shared.unknown(&invocation.name)), observed: Observed::Nothing };
+        return LiveRun::failed(shared.unknown(&invocation.name), Some(Duration::ZERO));
     };
-    let began = Instant::now();
-    let deadline = deadline_of(&registration.meta, &invocation, began);
-    let entry = shared.in_flight.enter(invocation.id, &invocation.name, began);
+    let meta = &registration.meta;
+    // While all threads are blocked, runs that wait for one would pile up there.
+    if !shared.threads_free(meta, limits.thread_wait_max).await {
+        return LiveRun::without_thread(shared, &invocation.name);
+    }
+    let entry = shared.in_flight.enter(invocation.id, &invocation.name, asked);
     let place = Arc::new(HandlerPlace { entry, permit: Permit::unlimited() });
     let span = tracing::info_span!(
         "live",
@@ -80,32 +101,64 @@ pub(super) async fn run(shared: &FunctionShared, invocation: Invocation, db: Db)
         trace_id = %invocation.trace.trace_id_hex(),
     );
     let (name, invocation) = (Arc::clone(&invocation.name), Arc::new(invocation));
-    let services = Arc::clone(&shared.services);
-    let (after_commit, no_place) = (AfterCommit::default(), Weak::new());
-    let scope = CallScope::new(Arc::clone(&invocation), 0, deadline, after_commit, services, no_place);
-    let running = run_handler(registration, invocation, scope.clone(), db);
-    let mut handler = span.in_scope(|| shared.threads.run(&registration.meta, place, Box::pin(running)));
-    let ended = match tokio::time::timeout_at(deadline.into(), handler.ended()).await {
-        Ok(ended) => Some(ended),
-        // What the handler returns now is late.
-        Err(_) => handler.cut(CUT_PATIENCE).await.filter(|ended| matches!(ended, HandlerEnd::Panicked(_))),
+    let limit = meta.timeout.min(limits.run_max);
+    let scope = Arc::new(OnceLock::new());
+    let (began_scope, services) = (Arc::clone(&scope), Arc::clone(&shared.services));
+    let running = async move {
+        // Made on the thread of the handler: the time of a query begins there.
+        let scope = began_scope.get_or_init(|| {
+            let (after_commit, no_place) = (AfterCommit::default(), Weak::new());
+            let deadline = Instant::now() + limit;
+            CallScope::new(Arc::clone(&invocation), 0, deadline, after_commit, services, no_place)
+        });
+        run_handler(registration, &invocation, scope.clone(), db).await
     };
+    let mut handler = span.in_scope(|| shared.threads.run(meta, place, Box::pin(running)));
+    let mut until = asked + limits.thread_wait_max.min(limit);
+    let (began, ended) = loop {
+        if let Ok(ended) = tokio::time::timeout_at(until.into(), handler.ended()).await {
+            break (handler.began(), Some(ended));
+        }
+        if handler.withdraw() {
+            return LiveRun::without_thread(shared, &name);
+        }
+        let began = handler.began();
+        let deadline = began.map_or(until, |began| began + limit);
+        if deadline <= until {
+            // What the handler returns now is late.
+            let ended = handler.cut(CUT_PATIENCE).await;
+            break (began, ended.filter(|ended| matches!(ended, HandlerEnd::Panicked(_))));
+        }
+        until = deadline;
+    };
+    let began = began.unwrap_or(asked);
     let answer = match ended {
         // A handler that blocked its thread until now cannot be cut, but it is late all the same.
-        Some(HandlerEnd::Returned(Ok(_))) if Instant::now() > deadline => None,
+        Some(HandlerEnd::Returned(Ok(_))) if began.elapsed() > limit => None,
         Some(HandlerEnd::Returned(answer)) => Some(answer),
-        Some(HandlerEnd::Panicked(panic)) => {
-            Some(Err(panic_fault(shared, &FUNCTIONS, &registration.meta, &name, panic)))
-        }
+        Some(HandlerEnd::Panicked(panic)) => Some(Err(panic_fault(shared, &FUNCTIONS, meta, &name, panic))),
         Some(HandlerEnd::Cut) | None => None,
     };
-    let answer = answer.unwrap_or_else(|| Err(timeout_fault(&registration.meta, &name)));
-    LiveRun { answer, observed: scope.observed() }
+    LiveRun {
+        answer: answer.unwrap_or_else(|| Err(timeout_fault(meta, &name))),
+        observed: scope.get().map_or(Observed::Nothing, CallScope::observed),
+        waited: Some(began.saturating_duration_since(asked)),
+    }
+}
+
+impl LiveRun {
+    fn failed(fault: Fault, waited: Option<Duration>) -> Self {
+        Self { answer: Err(fault), observed: Observed::Nothing, waited }
+    }
+
+    fn without_thread(shared: &FunctionShared, name: &str) -> Self {
+        Self::failed(shared.no_thread_fault(name), None)
+    }
 }
 
 async fn run_handler(
     registration: &'static Registration,
-    invocation: Arc<Invocation>,
+    invocation: &Invocation,
     scope: CallScope,
     db: Db,
 ) -> HandlerOutput {

@@ -30,6 +30,8 @@
 //! - A mutation answers `Ok` only after Postgres has confirmed its commit.
 //! - A panic ends one call.
 //! - A handler that blocks its thread holds up other handlers at most. The actor `calls` names it in the log.
+//! - A call whose handler never got a thread is refused with `OVERLOADED`, and its handler never runs. While
+//!   all threads are blocked (`stall`), calls are refused at once and the node is not ready.
 
 mod access;
 mod admission;
@@ -45,6 +47,7 @@ mod live;
 pub mod paths;
 mod shared;
 pub mod signals;
+mod stall;
 pub mod subsystem;
 mod threads;
 mod transaction_shares;
@@ -85,9 +88,10 @@ use idempotency::KeyTurns;
 pub use inflight::InFlightCall;
 use inflight::InFlightTable;
 use key_expiry::OldKeys;
-pub use live::{LiveQuery, LiveRun};
+pub use live::{LiveLimits, LiveQuery, LiveRun};
 use paths::{FUNCTIONS, KEY_EXPIRY};
 use shared::FunctionShared;
+use stall::ThreadStall;
 use threads::HandlerThreads;
 use transaction_shares::TransactionShares;
 
@@ -155,6 +159,7 @@ impl Functions {
             config: deps.config,
             key_turns: KeyTurns::default(),
             threads,
+            stall: watch::Sender::new(None),
             in_flight: InFlightTable::default(),
             tasks: TaskTracker::new(),
             cancel: watch::Sender::new(false),
@@ -175,6 +180,11 @@ impl Functions {
     /// Counts the calls that have ended.
     pub fn counts(&self) -> CallCounts {
         CallCounts { calls: self.shared.calls.load(Relaxed), errors: self.shared.errors.load(Relaxed) }
+    }
+
+    /// Whether all threads of handlers are blocked.
+    fn stall(&self) -> watch::Receiver<Option<ThreadStall>> {
+        self.shared.stall.subscribe()
     }
 
     /// The calls that run now.
@@ -198,8 +208,9 @@ impl Functions {
     /// # Errors
     /// Checked in this order: there is no such function (`NOT_FOUND`), the caller may not call it
     /// (`UNAUTHENTICATED`, `PERMISSION_DENIED`), its arguments are too large (`PAYLOAD_TOO_LARGE`), the node
-    /// is stopping (`UNAVAILABLE`), an action has an idempotency key (`BAD_REQUEST`), the node is full, or
-    /// the function or the caller has its share of the node's places (`OVERLOADED`), its arguments do not fit
+    /// is stopping (`UNAVAILABLE`), an action has an idempotency key (`BAD_REQUEST`), the node is full, all
+    /// its threads are blocked, or the function or the caller has its share of the node's places
+    /// (`OVERLOADED`), its arguments do not fit
     /// (`VALIDATION`, or `BAD_REQUEST` when they are no object); then whatever the handler fails with.
     pub async fn call(&self, invocation: Invocation) -> Result<Bytes, Fault> {
         self.submit(invocation).await.0
@@ -220,10 +231,10 @@ impl Functions {
         live::prepare(&self.shared, self.accessible(invocation)?, invocation)
     }
 
-    /// Runs a query that [`prepare_live`](Self::prepare_live) accepted on `db`, until its own time limit or
-    /// the deadline of the invocation. A statement of a query that is cut there may still be running.
-    pub async fn run_live(&self, invocation: Invocation, db: Db) -> LiveRun {
-        live::run(&self.shared, invocation, db).await
+    /// Runs a query that [`prepare_live`](Self::prepare_live) accepted on `db`, within `limits`. A statement
+    /// of a query that is cut there may still be running.
+    pub async fn run_live(&self, invocation: Invocation, db: Db, limits: LiveLimits) -> LiveRun {
+        live::run(&self.shared, invocation, db, limits).await
     }
 
     /// Runs the handler of a job once, without a permit of admission: workers limit how many run.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -12,15 +13,20 @@ use super::admission::Admission;
 use super::config::FunctionConfig;
 use super::idempotency::KeyTurns;
 use super::inflight::InFlightTable;
-use super::signals::HandlerMetrics;
+use super::signals::{CALLS_REFUSED_TOTAL, HandlerMetrics};
+use super::stall::{ThreadStall, name_blockers};
 use super::threads::HandlerThreads;
 use super::transaction_shares::TransactionShares;
 use crate::app::context::Services;
-use crate::app::{Catalog, Registration};
+use crate::app::{Catalog, Meta, Registration};
 use crate::change::HintHub;
 use crate::db::database::Database;
-use crate::kernel::fault::Fault;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::time::secs;
 use crate::supervise::Tree;
+
+/// When a caller should try again whose handler got no thread.
+const THREAD_RETRY: Duration = secs(1);
 
 /// State of one node's function subsystem. The fields without a comment are set once and only read.
 pub(super) struct FunctionShared {
@@ -38,6 +44,9 @@ pub(super) struct FunctionShared {
     pub(super) key_turns: KeyTurns,
     /// Run the handlers.
     pub(super) threads: HandlerThreads,
+    /// Whether all of these threads are blocked. Written by the actor; read by calls that begin, and by the
+    /// readiness of the node.
+    pub(super) stall: watch::Sender<Option<ThreadStall>>,
     /// Running calls. Written by each call when it starts and ends, and by its handler; read by the actor and
     /// by the dashboard.
     pub(super) in_flight: InFlightTable,
@@ -64,10 +73,39 @@ impl FunctionShared {
         unknown_function(&self.catalog, name)
     }
 
+    /// Refuses a call of an application's handler while no thread is free for it.
+    pub(super) fn check_threads(&self, meta: &Meta, name: &str) -> Result<(), Fault> {
+        match &*self.stall.borrow() {
+            Some(stall) if !meta.is_forges() => Err(no_thread(name, &stall.reason())),
+            _ => Ok(()),
+        }
+    }
+
+    /// The fault of a call whose handler got no thread before its time limit.
+    pub(super) fn no_thread_fault(&self, name: &str) -> Fault {
+        no_thread(name, &format!("threads are blocked by {}", name_blockers(&self.in_flight.list())))
+    }
+
+    /// Waits until the threads are not stalled, for at most `patience`. False when they still are.
+    pub(super) async fn threads_free(&self, meta: &Meta, patience: Duration) -> bool {
+        if meta.is_forges() {
+            return true;
+        }
+        let mut stall = self.stall.subscribe();
+        tokio::time::timeout(patience, stall.wait_for(Option::is_none)).await.is_ok()
+    }
+
     /// Waits until the drain cancels running calls.
     pub(super) async fn cancelled(&self) {
         let mut cancel = self.cancel.subscribe();
         // The sender lives in `self`, so waiting for the value cannot fail.
         let _value = cancel.wait_for(|cancelled| *cancelled).await;
     }
+}
+
+/// `OVERLOADED`: the handler has not run. Which handlers hold the threads is for the log and for developers.
+fn no_thread(name: &str, cause: &str) -> Fault {
+    metrics::counter!(CALLS_REFUSED_TOTAL, "limit" => "threads").increment(1);
+    let message = format!("no thread of the node was free for `{name}`, so it did not run");
+    Fault::new(Code::Overloaded, message).retry_after(THREAD_RETRY).because(cause.to_owned())
 }

@@ -15,10 +15,15 @@ pub const CALL_SECONDS: &str = "forge_call_duration_seconds";
 /// Counter: tries of queries and mutations beyond the first, by `handler`.
 pub const RETRIES_TOTAL: &str = "forge_call_retries_total";
 /// Counter: calls that were refused because a limit of calls was reached, by `limit` (`node`, `function`,
-/// `caller`, `handler`).
+/// `caller`, `handler`), or no thread was free (`threads`).
 pub const CALLS_REFUSED_TOTAL: &str = "forge_calls_refused_total";
 /// Gauge: handlers that have blocked their thread for longer than a second.
 pub const HANDLERS_BLOCKING: &str = "forge_handlers_blocking";
+/// Gauge, seconds: how long the handler that has blocked its thread for longest has done so; 0 without one.
+pub const HANDLER_BLOCK_LONGEST_SECONDS: &str = "forge_handler_block_longest_seconds";
+/// Gauge, seconds: how long all threads of handlers have been blocked; 0 while one comes to an end of
+/// something.
+pub const HANDLER_THREADS_STALLED_SECONDS: &str = "forge_handler_threads_stalled_seconds";
 /// Gauge: calls that run now, runs of live queries and attempts of jobs included.
 pub const CALLS_IN_FLIGHT: &str = "forge_calls_in_flight";
 

@@ -1,9 +1,11 @@
 //! Functions as a subsystem: runs queries, mutations and actions. Provides [`Functions`].
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::config::FunctionConfig;
 use super::paths::{CALLS, FUNCTIONS, KEY_EXPIRY};
+use super::stall::ThreadStall;
 use super::{FunctionDeps, Functions, InFlightCall};
 use crate::app::Catalog;
 use crate::app::context::Services;
@@ -49,7 +51,8 @@ impl Subsystem for FunctionSubsystem {
             .map_err(|error| StartError { path: FUNCTIONS.to_string(), source: error.into() })?;
         node.provide(functions.invoker());
         node.provide(functions.clone());
-        Ok(Some(Part::new(child).stats(move |stats| {
+        let part = Part::new(child).health(functions.stall(), threads_free);
+        Ok(Some(part.stats(move |stats| {
             let counts = functions.counts();
             stats.calls = Int53::count(counts.calls);
             stats.errors = Int53::count(counts.errors);
@@ -59,6 +62,10 @@ impl Subsystem for FunctionSubsystem {
             stats.figures.extend(running.iter().filter_map(blocked_thread));
         })))
     }
+}
+
+fn threads_free(stall: &Option<ThreadStall>) -> Result<(), Cow<'static, str>> {
+    stall.as_ref().map_or(Ok(()), |stall| Err(stall.reason().into()))
 }
 
 /// For how long a handler has blocked its thread, when it does. There are no more than threads.

@@ -1,7 +1,12 @@
+use std::time::Instant;
+
 use crate::app::{Action, ActionContext, Catalog, Handler, Meta, Registration, Result};
 use crate::function::admission::Admission;
 use crate::function::config::FunctionConfig;
+use crate::function::inflight::InFlightTable;
+use crate::function::stall::{MissedChecks, name_blockers};
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Identity};
 use crate::subsystem::ConfigSection;
 
@@ -104,4 +109,19 @@ fn shares_that_cannot_work_are_refused() {
     }
     let config = FunctionConfig { calls_max: 0, blocking_max: 0, ..FunctionConfig::default() };
     assert_eq!(config.validate().len(), 2);
+}
+
+#[test]
+fn threads_are_stalled_after_checks_in_a_row_without_progress() {
+    let mut missed = MissedChecks::default();
+    let stalled =
+        [false, false, true, false, false, false, false, true].map(|progress| missed.is_stalled(progress));
+    assert_eq!(stalled, [false, false, false, false, false, true, true, false]);
+}
+
+#[test]
+fn a_stall_without_a_blocked_handler_is_named_too() {
+    let calls = InFlightTable::default();
+    let _running = calls.enter(RequestId::new(), &"tests.wide".into(), Instant::now());
+    assert_eq!(name_blockers(&calls.list()), "what handlers have spawned");
 }

@@ -13,12 +13,14 @@
 //! an application's handlers do.
 //!
 //! A handler that is cut (time limit, drain, lost lease) is dropped at its next await. Until then it keeps
-//! its place and its entry among the running calls, and its transaction refuses its statements.
+//! its place and its entry among the running calls, and its transaction refuses its statements. A handler
+//! that has not got a thread yet is withdrawn by its caller instead, and then never runs.
 
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -32,6 +34,8 @@ use super::inflight::InFlightEntry;
 use crate::app::Meta;
 use crate::kernel::fault::Fault;
 use crate::kernel::limits::THREAD_STACK_BYTES;
+use crate::kernel::merge_slot::MergeSlot;
+use crate::kernel::time::coarse_ns;
 use crate::supervise::{Panic, catch_unwind};
 
 /// What a handler returned.
@@ -42,7 +46,12 @@ pub(super) struct HandlerThreads {
     /// Taken by the drop alone.
     handlers: Option<Runtime>,
     node: Handle,
+    progress: Arc<ThreadProgress>,
 }
+
+/// When one of the threads last came to the end of something, by the coarse clock.
+#[derive(Default)]
+struct ThreadProgress(AtomicU64);
 
 /// What a handler holds for as long as it exists, also after its caller has given it up.
 pub(super) struct HandlerPlace {
@@ -50,11 +59,27 @@ pub(super) struct HandlerPlace {
     pub(super) permit: Permit,
 }
 
-/// A handler that runs. Dropping this value cuts it.
+/// A handler that runs, or waits for a thread. Dropping this value cuts it.
 pub(super) struct RunningHandler {
     task: JoinHandle<Result<Option<HandlerOutput>, Panic>>,
     /// The handler is cut when this is dropped.
     cut: Option<oneshot::Sender<()>>,
+    start: Arc<HandlerStart>,
+}
+
+/// What the caller of a handler and the task that runs it share.
+#[derive(Default)]
+struct HandlerStart {
+    /// Taken once: by the task when it has a thread, or by a caller who withdraws the handler before.
+    waiting: MergeSlot<WaitingHandler>,
+    /// When the task had a thread.
+    began: OnceLock<Instant>,
+}
+
+/// A handler that has no thread yet.
+struct WaitingHandler {
+    running: BoxFuture<'static, HandlerOutput>,
+    place: Arc<HandlerPlace>,
 }
 
 /// How a handler ended.
@@ -74,7 +99,26 @@ impl HandlerThreads {
             builder.worker_threads(threads);
         }
         builder.enable_all().thread_name("forge-handler").thread_stack_size(THREAD_STACK_BYTES);
-        Ok(Self { handlers: Some(builder.build()?), node: Handle::current() })
+        let progress = Arc::new(ThreadProgress::default());
+        progress.note();
+        Ok(Self { handlers: Some(builder.build()?), node: Handle::current(), progress })
+    }
+
+    /// How many threads there are.
+    pub(super) fn count(&self) -> usize {
+        self.handlers.as_ref().map_or(0, |handlers| handlers.metrics().num_workers())
+    }
+
+    /// How long ago one of the threads last came to the end of something. Threads that have nothing to do
+    /// come to no end, so this means something only while they have: see [`beat`](Self::beat).
+    pub(super) fn idle_for(&self) -> Duration {
+        Duration::from_nanos(coarse_ns().saturating_sub(self.progress.0.load(Relaxed)))
+    }
+
+    /// Gives the threads something that ends at once, as soon as one of them is free.
+    pub(super) fn beat(&self) -> JoinHandle<()> {
+        let progress = Arc::clone(&self.progress);
+        self.handlers.as_ref().map_or(&self.node, Runtime::handle).spawn(async move { progress.note() })
     }
 
     /// The runtime of everything that must go on while handlers block.
@@ -87,13 +131,27 @@ impl HandlerThreads {
         &self,
         meta: &Meta,
         place: Arc<HandlerPlace>,
-        mut running: BoxFuture<'static, HandlerOutput>,
+        running: BoxFuture<'static, HandlerOutput>,
     ) -> RunningHandler {
         let (cut, is_cut) = oneshot::channel();
+        let start = Arc::new(HandlerStart::default());
+        start.waiting.put(|waiting| *waiting = Some(WaitingHandler { running, place }));
+        let (runtime, progress) = match &self.handlers {
+            Some(handlers) if !meta.is_forges() => (handlers.handle(), Some(Arc::clone(&self.progress))),
+            _ => (&self.node, None),
+        };
+        let starting = Arc::clone(&start);
         let handler = async move {
+            // Before the handler is taken: a caller who finds it taken also finds when it began.
+            starting.began.get_or_init(Instant::now);
+            let WaitingHandler { mut running, place } = starting.waiting.try_take()?;
             let metered = poll_fn(|cx| {
                 let _poll = place.entry.begin_poll();
-                running.as_mut().poll(cx)
+                let polled = running.as_mut().poll(cx);
+                if let Some(progress) = &progress {
+                    progress.note();
+                }
+                polled
             });
             tokio::select! {
                 biased;
@@ -103,11 +161,24 @@ impl HandlerThreads {
         };
         // Dropping what is left of a handler that panicked runs its code too, which may panic as well.
         let task = async move { catch_unwind(catch_unwind(handler)).await.and_then(|ended| ended) };
-        let runtime = match &self.handlers {
-            Some(handlers) if !meta.is_forges() => handlers.handle(),
-            _ => &self.node,
-        };
-        RunningHandler { task: runtime.spawn(task.instrument(Span::current())), cut: Some(cut) }
+        RunningHandler { task: runtime.spawn(task.instrument(Span::current())), cut: Some(cut), start }
+    }
+}
+
+impl ThreadProgress {
+    /// All threads write here, so the value is written once in a tick of the coarse clock only.
+    fn note(&self) {
+        let now = coarse_ns();
+        if self.0.load(Relaxed) != now {
+            self.0.store(now, Relaxed);
+        }
+    }
+}
+
+impl Drop for RunningHandler {
+    fn drop(&mut self) {
+        // A handler that still waits gives its place back now, and not when a thread is free.
+        self.withdraw();
     }
 }
 
@@ -128,6 +199,16 @@ impl RunningHandler {
             Ok(Err(panic)) => HandlerEnd::Panicked(panic),
             Ok(Ok(None)) | Err(_) => HandlerEnd::Cut,
         }
+    }
+
+    /// When the handler got a thread, if it has got one.
+    pub(super) fn began(&self) -> Option<Instant> {
+        self.start.began.get().copied()
+    }
+
+    /// Takes the handler back if it has not got a thread. True when it had none: then it never runs.
+    pub(super) fn withdraw(&self) -> bool {
+        self.start.waiting.try_take().is_some()
     }
 
     /// Cuts the handler, and waits until it is dropped. `None` when that takes longer than `patience`, since

@@ -147,7 +147,7 @@ impl SubscriptionTable {
         if !self.is_in_batch(group, id) {
             return AppliedResult::default();
         }
-        if run.end == RunEnd::Torn {
+        if matches!(run.end, RunEnd::Torn | RunEnd::NoThread) {
             self.set_to_run(group);
             self.drop_broken_transitions();
             return AppliedResult::default();
@@ -172,6 +172,17 @@ impl SubscriptionTable {
             self.drop_broken_transitions();
         }
         applied
+    }
+
+    /// Has the groups that a batch has not run yet run elsewhere.
+    pub(super) fn leave_batch(&mut self, id: BatchId) {
+        let queue = self.lanes.batches.get_mut(&id).map(|batch| std::mem::take(&mut batch.queue));
+        for group in queue.into_iter().flatten() {
+            if self.is_in_batch(group, id) {
+                self.set_to_run(group);
+            }
+        }
+        self.drop_broken_transitions();
     }
 
     /// Ends a batch; its groups that have not run have to run again.

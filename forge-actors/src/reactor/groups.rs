@@ -272,6 +272,10 @@ impl SubscriptionTable {
         if before == GroupPhase::Waiting {
             self.lanes.leave(id);
         }
+        if matches!(before, GroupPhase::Waiting | GroupPhase::Aside(_)) && phase == GroupPhase::Stale {
+            // A result beside the ticks finds who lacks it by the phase, a tick by this list.
+            self.undelivered.extend(&group.members);
+        }
         if phase == GroupPhase::Waiting {
             let locked = (group.lane == GroupLane::Locked).then(locked);
             let subscriptions = group.members.iter().filter_map(|key| self.subscriptions.get(key));

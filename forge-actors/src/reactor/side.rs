@@ -14,7 +14,7 @@ use super::lanes::BatchPhase;
 use super::query_key::{BatchId, ClientId, GroupId};
 use super::state::ReactorState;
 use super::step::ReactorEffect;
-use super::tick::RunsReport;
+use super::tick::{RunEnd, RunsReport};
 use super::updates::TickUpdates;
 
 impl ReactorState {
@@ -34,6 +34,10 @@ impl ReactorState {
         if let Some(batch) = self.table.lanes.batches.get(&id) {
             let groups: Vec<GroupId> = batch.queue.iter().copied().collect();
             finished.extend(self.table.locked_runs(&report.locked, &groups));
+        }
+        // Its other queries would wait for the same threads, and queries of others for the lane.
+        if finished.iter().any(|run| run.end == RunEnd::NoThread) {
+            self.table.leave_batch(id);
         }
         for run in finished {
             self.warn_untracked(&run, effects);

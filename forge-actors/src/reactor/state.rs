@@ -24,7 +24,7 @@ use crate::kernel::time::minutes;
 
 use super::config::ReactivityConfig;
 use super::delivery::{AwaitedCommit, Tick};
-use super::group::GroupLane;
+use super::group::{GroupLane, GroupPhase};
 use super::groups::{AppliedResult, SubscriptionTable};
 use super::lanes::BatchPhase;
 use super::pace::Pace;
@@ -277,8 +277,12 @@ impl ReactorState {
             match run.end {
                 // In a lane it may wait for longer.
                 RunEnd::Locked | RunEnd::Cut if self.table.lanes.exist() => self.table.set_aside(run.group),
+                // A lane waits for longer. The lane of the group stays: how long it runs is not known.
+                RunEnd::NoThread if self.table.lanes.exist() => {
+                    self.table.set_phase(run.group, GroupPhase::Waiting);
+                }
                 // The group stays stale, and runs in the next tick.
-                RunEnd::Torn => {}
+                RunEnd::Torn | RunEnd::NoThread => {}
                 RunEnd::Whole | RunEnd::Locked | RunEnd::Cut => {
                     let AppliedResult { group, changed, split } =
                         self.table.apply_result(run, now, &self.config);
@@ -378,7 +382,7 @@ impl ReactorState {
         let is_slow = match run.end {
             RunEnd::Cut => true,
             RunEnd::Whole => self.table.lanes.exist() && run.took >= self.config.slow_after,
-            RunEnd::Torn | RunEnd::Locked => false,
+            RunEnd::Torn | RunEnd::Locked | RunEnd::NoThread => false,
         };
         if !is_slow || group.lane == GroupLane::Slow {
             return;

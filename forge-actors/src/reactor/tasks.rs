@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use crate::function::LiveLimits;
 use crate::supervise::Context;
 
 use super::messages::TickerMessage;
 use super::query_key::BatchId;
-use super::tick::QueryRun;
+use super::tick::{BATCH_THREAD_WAIT_MAX, QueryRun, TICK_THREAD_WAIT_MAX};
 use super::ticker::{Ticker, TickerState};
 
 impl Ticker {
@@ -54,7 +55,8 @@ impl Ticker {
         let (shared, relations) = (Arc::clone(&self.shared), Arc::clone(&state.relations));
         cx.spawn_message("run aside", async move {
             let run_max = shared.executor.config.query_timeout;
-            let finished = shared.executor.run(transaction, relations, vec![run], run_max).await;
+            let limits = LiveLimits { run_max, thread_wait_max: BATCH_THREAD_WAIT_MAX };
+            let finished = shared.executor.run(transaction, relations, vec![run], limits).await;
             TickerMessage::SideRunFinished(batch, Box::new(finished))
         });
     }
@@ -70,12 +72,13 @@ impl Ticker {
         cx.spawn_message("run", async move {
             let config = &shared.executor.config;
             // Without lanes, there is no other place for a slow query.
-            let run_max = if config.lanes_max == 0 {
-                config.query_timeout
+            let limits = if config.lanes_max == 0 {
+                LiveLimits { run_max: config.query_timeout, thread_wait_max: BATCH_THREAD_WAIT_MAX }
             } else {
-                config.query_timeout.min(config.tick_budget)
+                let run_max = config.query_timeout.min(config.tick_budget);
+                LiveLimits { run_max, thread_wait_max: TICK_THREAD_WAIT_MAX }
             };
-            let finished = shared.executor.run(transaction, relations, runs, run_max).await;
+            let finished = shared.executor.run(transaction, relations, runs, limits).await;
             TickerMessage::RunsFinished(Box::new(finished))
         });
     }

@@ -14,11 +14,11 @@ use crate::db::database::Database;
 use crate::db::live_snapshot::{ExportedSnapshot, LiveSnapshot, RewrittenRelation};
 use crate::db::runs::{ReadSet, Runs};
 use crate::db::transaction::Transaction;
-use crate::function::Functions;
+use crate::function::{Functions, LiveLimits};
 use crate::kernel::byte_budget::{BudgetFull, ByteBudget};
 use crate::kernel::commit::TableId;
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::invocation::Invocation;
+use crate::kernel::invocation::{Invocation, is_system};
 use crate::kernel::time::{millis, secs};
 use crate::kernel::trace::TraceContext;
 
@@ -38,6 +38,10 @@ const STATEMENT_GRACE: Duration = secs(1);
 const TICK_LOCK_TIMEOUT: Duration = millis(100);
 /// Longest wait of a batch for a lock.
 const BATCH_LOCK_TIMEOUT: Duration = secs(1);
+/// Longest wait of a query in a tick for a thread. All live queries wait with it.
+pub(super) const TICK_THREAD_WAIT_MAX: Duration = millis(100);
+/// Longest wait of a query in a batch for a thread. The lane is taken meanwhile.
+pub(super) const BATCH_THREAD_WAIT_MAX: Duration = secs(2);
 /// Rewritten relations that are locked before the next snapshot; there are more only where somebody rewrites
 /// a whole schema.
 pub(super) const LOCKED_MAX: usize = 16;
@@ -106,6 +110,8 @@ pub(super) enum RunEnd {
     Cut,
     /// A statement waited for a lock for too long; the result is an error that says so.
     Locked,
+    /// No thread was free for the handler, so it has not run; there is no result.
+    NoThread,
 }
 
 /// Runs that have ended in one snapshot.
@@ -139,6 +145,17 @@ impl FinishedRun {
             complete: false,
             took: Duration::ZERO,
             end: RunEnd::Locked,
+        }
+    }
+
+    /// The run of a group after another one that got no thread: both would wait for the same threads.
+    fn without_thread(query: &QueryRun) -> Self {
+        let fault = Fault::new(Code::Overloaded, "no thread of the node was free for the query");
+        let invocation = &query.invocation;
+        Self {
+            result: QueryResult::new(Err(fault), invocation.trace),
+            end: RunEnd::NoThread,
+            ..Self::locked(query.group, &invocation.name)
         }
     }
 }
@@ -221,14 +238,15 @@ impl QueryExecutor {
         self.database.live_snapshot(snapshot).await
     }
 
-    /// Runs queries in the transaction of a tick or a batch, one after the other, each for `run_max` at most.
-    /// After a run that waited for a lock in vain the others are left: they may wait for the same lock.
+    /// Runs queries in the transaction of a tick or a batch, one after the other, each within `limits`. After
+    /// a run that waited for a lock in vain the others are left: they may wait for the same lock. After one
+    /// that waited for a thread in vain, only the node's own are run, which need none.
     pub(super) async fn run(
         &self,
         transaction: TickTransaction,
         mut relations: Arc<Relations>,
         queries: Vec<QueryRun>,
-        run_max: Duration,
+        limits: LiveLimits,
     ) -> Result<FinishedRuns, LostTick> {
         let mut runs = match transaction {
             TickTransaction::Unused(transaction) => Runs::begin(transaction, relations.watched()).await?,
@@ -239,7 +257,13 @@ impl QueryExecutor {
         let mut queries = queries.into_iter();
         for query in queries.by_ref() {
             let group = query.group;
-            let (mut run, read) = self.run_one(&mut runs, query, run_max).await?;
+            let no_thread = report.finished.iter().any(|run| run.end == RunEnd::NoThread);
+            if no_thread && !is_system(&query.invocation.name) {
+                report.finished.push(FinishedRun::without_thread(&query));
+                read_by_run.push((group, BTreeSet::new()));
+                continue;
+            }
+            let (mut run, read) = self.run_one(&mut runs, query, limits).await?;
             if !relations.knows(&read) {
                 relations = Arc::new(Relations::load(&self.database.live_reader()).await?);
             }
@@ -269,16 +293,20 @@ impl QueryExecutor {
         &self,
         runs: &mut Runs,
         query: QueryRun,
-        run_max: Duration,
+        limits: LiveLimits,
     ) -> Result<(FinishedRun, ReadSet), LostTick> {
-        let QueryRun { group, mut invocation, share } = query;
+        let QueryRun { group, invocation, share } = query;
         let began = Instant::now();
-        invocation.deadline = Some(began + run_max);
         let (handler, trace) = (Arc::clone(&invocation.name), invocation.trace);
-        let live = self.functions.run_live(invocation, runs.db()).await;
-        let read = runs.end_run().await.map_err(|fault| LostTick { fault, during: Some(group) })?;
-        let took = began.elapsed();
-        let end = if read.lock_timed_out {
+        let live = self.functions.run_live(invocation, runs.db(), limits).await;
+        // Whoever has not run has broken no session.
+        let during = live.waited.map(|_| group);
+        let read = runs.end_run().await.map_err(|fault| LostTick { fault, during })?;
+        let took = began.elapsed().saturating_sub(live.waited.unwrap_or_default());
+        let run_max = limits.run_max;
+        let end = if live.waited.is_none() {
+            RunEnd::NoThread
+        } else if read.lock_timed_out {
             RunEnd::Locked
         } else if run_max < self.config.query_timeout && took >= run_max {
             RunEnd::Cut

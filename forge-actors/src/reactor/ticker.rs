@@ -23,7 +23,7 @@ use super::shared::ReactorShared;
 use super::signals;
 use super::state::ReactorState;
 use super::step::{ReactorEffect, ReactorInput};
-use super::tick::{FinishedRuns, LOCKED_MAX, LostTick, OpenedTick, RunsReport, TickTransaction};
+use super::tick::{FinishedRuns, LOCKED_MAX, LostTick, OpenedTick, RunEnd, RunsReport, TickTransaction};
 use super::updates::{ClientUpdate, TickUpdates};
 
 /// The least time between two warnings about slow ticks.
@@ -279,7 +279,7 @@ impl Ticker {
         let FinishedRuns { transaction, relations, report, rewritten } = runs;
         // A tick may have loaded them anew while the batch was running.
         state.relations = Relations::newer(Arc::clone(&state.relations), relations);
-        for run in &report.finished {
+        for run in report.finished.iter().filter(|run| run.end != RunEnd::NoThread) {
             self.shared.counters.executions.fetch_add(1, Relaxed);
             signals::executed(&run.handler);
         }

@@ -1,5 +1,7 @@
 //! The trait of a subsystem, its line in the node's table, and what a built subsystem leaves with the node.
 
+use std::borrow::Cow;
+
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
@@ -146,7 +148,7 @@ impl Part {
     pub fn health<T: Send + Sync + 'static>(
         mut self,
         state: watch::Receiver<T>,
-        judge: fn(&T) -> Result<(), &'static str>,
+        judge: fn(&T) -> Result<(), Cow<'static, str>>,
     ) -> Self {
         self.health = Some(Box::new(WatchedHealth { state, judge }));
         self
@@ -168,7 +170,7 @@ impl Part {
 /// A condition that changes by itself.
 pub(crate) trait Health: Send + Sync {
     /// Why it is broken now.
-    fn now(&self) -> Result<(), &'static str>;
+    fn now(&self) -> Result<(), Cow<'static, str>>;
     /// Waits for the next change; for ever when there will be none.
     fn changed(&mut self) -> BoxFuture<'_, ()>;
     /// A second one that sees the same changes.
@@ -177,11 +179,11 @@ pub(crate) trait Health: Send + Sync {
 
 struct WatchedHealth<T> {
     state: watch::Receiver<T>,
-    judge: fn(&T) -> Result<(), &'static str>,
+    judge: fn(&T) -> Result<(), Cow<'static, str>>,
 }
 
 impl<T: Send + Sync + 'static> Health for WatchedHealth<T> {
-    fn now(&self) -> Result<(), &'static str> {
+    fn now(&self) -> Result<(), Cow<'static, str>> {
         (self.judge)(&self.state.borrow())
     }
 

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use forge_tests::{Client, Database, Node, NodeBuilder, Reply, Signal, probe, until};
+use forge_tests::{Client, Database, Node, NodeBuilder, Reply, Signal, Socket, probe, until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use super::jobs::await_history;
+use super::jobs::{await_history, insert};
 use super::peers::member;
-use super::sessions::metric;
+use super::sessions::{metric, retitle, until_snapshot};
 use super::stage::PATIENCE;
 
 /// The threads that handlers have here.
@@ -41,6 +41,19 @@ fn impatient(database: &Database, name: &str) -> NodeBuilder {
         probe::CONFIG
     );
     member(database, name).file("forge.toml", config)
+}
+
+/// Waits until `/ready` refuses traffic for the handlers that block all threads.
+async fn await_stalled(node: &Node, blockers: &str) {
+    let reason = until("/ready says what blocks all threads", PATIENCE, || async {
+        let reply = node.client().get("/ready").await.ok().filter(|reply| reply.status == 503)?;
+        let checks = reply.json()["checks"].as_array().cloned()?;
+        let functions = checks.into_iter().find(|check| check["name"] == "functions")?;
+        functions["reason"].as_str().map(str::to_owned)
+    })
+    .await;
+    assert!(reason.contains("no thread is free to run handlers since 20"), "{reason}");
+    assert!(reason.ends_with(&format!("all {THREADS} are blocked by {blockers}")), "{reason}");
 }
 
 async fn await_blocked_threads(node: &Node) {
@@ -76,13 +89,14 @@ async fn a_node_whose_handlers_block_all_threads_lives_and_keeps_what_it_holds()
     let led = leader(&database).await;
     assert!(led.ends_with(" forge-1"), "{led}");
     block_all_threads(&blocked, &database, &gate.path()).await;
+    await_stalled(&blocked, "blocking.block (2)").await;
     // The other node would take over whatever the first one lets go.
     let other = impatient(&database, "forge-2").start().await;
     database.execute("create table watched as select clock_timestamp() as since").await;
     // Three leases of a job, more than as many heartbeats as a node may miss and as many leases of a leader.
     let long_enough = "select clock_timestamp() > since + interval '7s' from watched";
     while !database.value::<bool>(long_enough).await {
-        for path in ["/health", "/ready", "/metrics"] {
+        for path in ["/health", "/metrics"] {
             let reply = blocked.client().get(path).await.expect("the node answers");
             assert_eq!(reply.status, 200, "{path}: {}", reply.text);
         }
@@ -91,7 +105,11 @@ async fn a_node_whose_handlers_block_all_threads_lives_and_keeps_what_it_holds()
         assert_eq!(state, "active");
         assert_eq!(leader(&database).await, led, "the leader stays");
     }
+    assert!(metric(&blocked, "forge_handler_block_longest_seconds").await > 7.0);
+    assert!(metric(&blocked, "forge_handler_threads_stalled_seconds").await > 7.0);
+    assert_eq!(blocked.readiness().await, Some(503));
     gate.open();
+    blocked.await_ready(PATIENCE).await;
     await_history(&database, &format!("completed: {THREADS}"), PATIENCE).await;
     let runs: Vec<String> =
         database.column("select 'claim ' || claim || ', attempt ' || attempt from forge_job_history").await;
@@ -101,10 +119,25 @@ async fn a_node_whose_handlers_block_all_threads_lives_and_keeps_what_it_holds()
     let log = blocked.process().stderr().text();
     let named: Vec<&str> = log.lines().filter(|line| line.contains("handler blocks its thread")).collect();
     let of_job = named.iter().filter(|line| line.contains("blocking.block"));
-    assert!(named.len() >= 2 && of_job.count() == named.len(), "the log names the handler: {log}");
+    assert!(!named.is_empty() && of_job.count() == named.len(), "the log names the handler: {log}");
+    assert!(named.iter().all(|line| line.contains("threads=2")), "one line for all of its threads: {log}");
+    let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(lines("all threads of handlers are blocked"), 1, "{log}");
+    assert_eq!(lines("threads of handlers are free again"), 1, "{log}");
     for node in [blocked, other] {
         assert_eq!(node.stop(PATIENCE).await.code(), 0);
     }
+}
+
+/// Clients learn nothing about the handlers that others have called.
+fn never_ran(reply: &Reply) {
+    assert_eq!((reply.status, reply.code().as_str()), (503, "OVERLOADED"), "{}", reply.text);
+    assert!(reply.headers.contains_key("retry-after"), "{:?}", reply.headers);
+    assert!(
+        reply.text.contains("no thread of the node was free for") && !reply.text.contains("spin"),
+        "{}",
+        reply.text
+    );
 }
 
 fn call(client: &Client, name: &'static str, arguments: Value) -> JoinHandle<reqwest::Result<Reply>> {
@@ -122,10 +155,14 @@ async fn calls_that_block_are_answered_at_their_time_limit_and_hold_no_lock() {
     let spinning = call(node.client(), "blocking.spin", json!({ "gate": gate_path }));
     await_blocked_threads(&node).await;
     let waiting = call(node.client(), "blocking.doze", json!({ "gate": gate_path }));
-    for answer in [dozing, spinning, waiting] {
+    for answer in [dozing, spinning] {
         let reply = answer.await.expect("no panic").expect("an answer");
         assert_eq!((reply.status, reply.code().as_str()), (504, "TIMEOUT"), "{}", reply.text);
     }
+    never_ran(&waiting.await.expect("no panic").expect("an answer"));
+    await_stalled(&node, "blocking.append_and_doze (1), blocking.spin (1)").await;
+    // From now on nothing waits, and so nothing holds a connection.
+    never_ran(&node.call("probe.put", json!({ "key": "refused" }), Some(&probe::token("ana"))).await);
     until("their transactions have ended", PATIENCE, || async {
         database.busy_sessions().await.is_empty().then_some(())
     })
@@ -160,4 +197,41 @@ async fn a_drain_does_not_wait_for_a_blocked_thread() {
     let other = impatient(&database, "forge-2").start().await;
     await_history(&database, &format!("completed: {THREADS}"), PATIENCE).await;
     assert_eq!(other.stop(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_thread_is_not_judged_by_its_wait() {
+    let (database, gate) = (Database::create().await, Gate::closed());
+    let node = impatient(&database, "forge-1").start().await;
+    retitle(&node, 1, "before").await;
+    let (mut socket, _) = Socket::hello(node.client().base(), None).await;
+    socket.subscribe(1, "live.title", json!({ "id": 1 })).await;
+    until_snapshot(&mut socket, 1, &json!("before")).await;
+    block_all_threads(&node, &database, &gate.path()).await;
+    database.execute("update probe_rows set title = 'after'").await;
+    socket.subscribe(2, "live.title", json!({ "id": 2 })).await;
+    // A job with a time limit of half a second and one attempt.
+    database.execute(&insert("blocking.brief", "'key', 'brief'", 1, 1, 50)).await;
+    await_stalled(&node, "blocking.block (2)").await;
+    let handed_back = "select coalesce(max(claim), 0) >= 3 from forge_jobs where name = 'blocking.brief'";
+    until("the job went back to its queue", PATIENCE, || async {
+        database.value::<bool>(handed_back).await.then_some(())
+    })
+    .await;
+    gate.open();
+    // Every result on the way is one of the two: the query was neither cut nor suspended.
+    loop {
+        let frame = socket.frame_of("transition").await;
+        let mods = frame["mods"].as_array().expect("mods");
+        assert!(mods.iter().all(|modification| modification["error"].is_null()), "{frame}");
+        if mods.iter().any(|modification| modification["id"] == 1 && modification["snapshot"] == "after") {
+            break;
+        }
+    }
+    await_history(&database, &format!("completed: {}", THREADS + 1), PATIENCE).await;
+    let attempts = "select max(attempt)::bigint from forge_job_history";
+    assert_eq!(database.value::<i64>(attempts).await, 1);
+    let ended = node.stop(PATIENCE).await;
+    assert_eq!(ended.code(), 0);
+    assert!(!ended.stderr.contains("reactivity.slow_after"), "{}", ended.stderr);
 }

@@ -199,3 +199,31 @@ fn many_first_runs_share_a_snapshot() {
     world.assert_newest();
     assert!(ticks <= 3, "{ticks} ticks");
 }
+
+#[test]
+fn a_query_that_gets_no_thread_keeps_its_result_and_is_not_taken_for_slow() {
+    let mut world = known(&["fast public 0", "fast public 1"]);
+    world.commit(0, None);
+    world.poll();
+    let no_run = |work: &Work| !matches!(work, Work::Run(_) | Work::RunAside(..));
+    // By the time until it is given up, it would be slow.
+    let give_up = |world: &mut World| {
+        world.settle_while(no_run);
+        let run = world.work.iter().position(|work| !no_run(work)).expect("it waits for a thread");
+        world.end(run, WorkEnd::NoThread, |_| secs(4));
+    };
+    for _ in 0..3 {
+        // In a tick, and then in a lane.
+        give_up(&mut world);
+        give_up(&mut world);
+        assert_eq!(world.clients[&1].view[&0], "all 0=0", "it is neither an error nor new");
+        world.poll();
+    }
+    world.settle();
+    world.assert_newest();
+    assert!(world.slow_logged.is_empty(), "{:?}", world.slow_logged);
+    world.commit(0, None);
+    world.poll();
+    world.settle_while(ticks);
+    assert_eq!(world.clients[&1].view[&0], "all 0=2", "it runs in the ticks again");
+}

@@ -58,6 +58,7 @@ pub(super) enum WorkEnd {
     Torn,
     Locked,
     Cut,
+    NoThread,
 }
 
 #[derive(Debug, Default)]
@@ -344,6 +345,7 @@ fn finished(
         WorkEnd::Well | WorkEnd::Lost => (Ok(answer(query, user, versions)), RunEnd::Whole),
         WorkEnd::Torn => (Ok(TORN.to_owned()), RunEnd::Torn),
         WorkEnd::Cut => (Ok(TORN.to_owned()), RunEnd::Cut),
+        WorkEnd::NoThread => (Ok(TORN.to_owned()), RunEnd::NoThread),
         WorkEnd::Locked => (Err(Fault::new(Code::Unavailable, "locked")), RunEnd::Locked),
     };
     let tables: BTreeSet<TableId> = tables_of(query).into_iter().map(|table| TableId(table as u32)).collect();
