@@ -199,7 +199,7 @@ fn provide(options: NodeOptions, tree: Arc<Tree>, readiness: Readiness, view: No
 struct Built {
     children: Vec<ChildSpec>,
     stats: Vec<FillStats>,
-    conditions: Vec<(ReadinessRule, Option<Box<dyn Health>>)>,
+    conditions: Vec<(ReadinessRule, Vec<Box<dyn Health>>)>,
     started: Vec<Hook>,
     drains: Vec<Hook>,
 }
@@ -209,7 +209,7 @@ impl Built {
         let mut built = Self::default();
         for entry in SUBSYSTEMS {
             let part = (entry.build)(node)?;
-            let mut health = None;
+            let mut health = Vec::new();
             if let Some(part) = part {
                 built.children.push(part.child);
                 built.stats.extend(part.stats);

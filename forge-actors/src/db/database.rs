@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::kernel::fault::Fault;
 use crate::subsystem::DatabaseUsage;
 
+use super::commit_wait::CommitWait;
 use super::config::DatabaseConfig;
 use super::error::{DatabaseError, SERVER_MAJOR_MIN, no_answer};
 use super::handle::Db;
@@ -18,7 +19,7 @@ use super::live_snapshot::LiveSnapshot;
 use super::pool::{Pool, PoolNeed, PooledSession, SessionFactory};
 use super::session::Session;
 use super::shared::DatabaseShared;
-use super::state::{DatabaseState, ServerMode};
+use super::state::{DatabaseState, ServerReport};
 use super::transaction::{Isolation, Transaction, TransactionOptions};
 
 /// Connections of the reactor, beside those of its lanes: one for a tick, one for the lookups beside it, one
@@ -182,6 +183,11 @@ impl Database {
         self.0.shared.state.subscribe()
     }
 
+    /// Commits that do not end, as the monitor's last ping found them.
+    pub fn commits(&self) -> watch::Receiver<Option<CommitWait>> {
+        self.0.shared.commits.subscribe()
+    }
+
     /// How full the pools are.
     pub fn usage(&self) -> DatabaseUsage {
         let Pools { write, read, locks, control, .. } = &*self.0;
@@ -200,7 +206,7 @@ impl Database {
     pub async fn check(&self) -> Result<(), CheckError> {
         let asking = async {
             let mut session = self.open_control_session().await?;
-            Ok::<_, sqlx::Error>((session.server_version() / 10_000, session.server_mode().await?))
+            Ok::<_, sqlx::Error>((session.server_version() / 10_000, session.server_report().await?.mode))
         };
         match asking.await {
             Ok((major, _)) if major < SERVER_MAJOR_MIN => {
@@ -217,15 +223,15 @@ impl Database {
         }
     }
 
-    /// Asks the server of a session of the control pool whether it takes writes.
-    pub(super) async fn server_mode(&self) -> sqlx::Result<ServerMode> {
-        self.0.control.acquire().await?.session().server_mode().await
+    /// Asks the server of a session of the control pool whether it takes writes, and which commits wait.
+    pub(super) async fn ping(&self) -> sqlx::Result<ServerReport> {
+        self.0.control.acquire().await?.session().server_report().await
     }
 
-    /// [`server_mode`](Self::server_mode) on a new connection: after a switch-over it may lead to another
-    /// server than the sessions that are open.
-    pub(super) async fn server_mode_anew(&self) -> sqlx::Result<ServerMode> {
-        self.open_control_session().await?.server_mode().await
+    /// [`ping`](Self::ping) on a new connection: after a switch-over it may lead to another server than the
+    /// sessions that are open, and it needs none of the pool's, whose commits may all be waiting.
+    pub(super) async fn ping_anew(&self) -> sqlx::Result<ServerReport> {
+        self.open_control_session().await?.server_report().await
     }
 
     /// A session as those of the control pool, on a connection of its own.
@@ -289,6 +295,17 @@ impl Database {
             ended.is_some()
         });
         ended
+    }
+
+    /// Publishes which commits do not end. True when it was none before, or is none now.
+    pub(super) fn mark_commits(&self, wait: Option<CommitWait>) -> bool {
+        let before = self.0.shared.commits.send_replace(wait.clone());
+        before.is_some() != wait.is_some()
+    }
+
+    /// Ends a session that belongs to no pool, with what its backend still does.
+    pub(super) fn discard(&self, session: Session) {
+        self.0.shared.discarder.discard(session);
     }
 
     /// Resolves when a session broke or a connection attempt failed since the last call.

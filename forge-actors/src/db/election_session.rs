@@ -108,6 +108,12 @@ impl ElectionSession {
         result
     }
 
+    /// Ends the session. The server process of a statement that was abandoned half-way is terminated: a write
+    /// that waits for a standby would keep it for as long as the standby is gone.
+    pub fn discard(self, database: &Database) {
+        database.discard(self.session);
+    }
+
     /// True when the connection broke, or a statement was abandoned half-way: the session must be dropped.
     pub fn is_lost(&self) -> bool {
         matches!(self.session.activity(), Activity::Broken | Activity::Busy)

@@ -32,6 +32,7 @@
 //! - A commit whose answer never came is `OUTCOME_UNKNOWN`, never "failed".
 
 pub mod advisory_lock;
+pub mod commit_wait;
 pub mod config;
 pub mod connections;
 pub mod database;
@@ -54,6 +55,7 @@ mod pool;
 pub mod runs;
 pub mod session;
 mod shared;
+pub mod signals;
 pub mod state;
 mod statement;
 pub mod subsystem;

@@ -8,7 +8,9 @@
 //! ```
 //!
 //! The monitor pings once a second, at once when a session broke or was refused a write, and up to ten times
-//! a second while the database is not up. A ping asks whether the server takes writes. A standby and a server
+//! a second while the database is not up. A ping asks whether the server takes writes, and which commits wait
+//! for a synchronous standby: one that does so for longer than 5 s is published as a [`CommitWait`], which ends
+//! by itself. A standby and a server
 //! that was made read-only answer, so their sessions last; after a switch-over they lead to the wrong server.
 //! Once the state is `ReadOnly`, each ping therefore uses a new connection.
 //!
@@ -22,10 +24,12 @@ use crate::kernel::backoff::Backoff;
 use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Timer};
 
+use super::commit_wait::{CommitWait, CommitWatch};
 use super::database::{CheckError, Database};
 use super::error::{DatabaseError, no_answer, read_only_server};
 use super::paths::MONITOR;
-use super::state::{DatabaseState, ServerMode};
+use super::signals;
+use super::state::{DatabaseState, ServerMode, ServerReport};
 
 const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -111,6 +115,7 @@ pub struct MonitorState {
     /// Pings since the last one that found the database up.
     failures: u32,
     pings: u32,
+    commits: CommitWatch,
     next: Timer,
 }
 
@@ -125,7 +130,10 @@ impl Monitor {
     }
 
     async fn ping(&self, cx: &Context<MonitorMessage>, state: &mut MonitorState) {
-        let pinged = self.ping_twice().await;
+        let pinged = self.ping_twice().await.map(|report| {
+            self.publish_commits(state.commits.found(report.commits, Instant::now()));
+            report.mode
+        });
         let delay = if self.publish(&pinged) {
             state.failures = 0;
             PING_EVERY
@@ -182,20 +190,37 @@ impl Monitor {
         }
     }
 
-    /// Pings again when the first ping fails. One broken connection is no outage, and the second ping uses a
-    /// new connection.
-    async fn ping_twice(&self) -> sqlx::Result<ServerMode> {
-        if let Ok(mode) = self.ping_once().await {
-            return Ok(mode);
+    /// Publishes which commits do not end, and logs what is new.
+    fn publish_commits(&self, wait: Option<CommitWait>) {
+        let seconds = wait.as_ref().map_or(0.0, |wait| wait.since.elapsed().as_secs_f64());
+        metrics::gauge!(signals::COMMIT_WAIT_SECONDS).set(seconds);
+        let (place, reason) = (self.database.place(), wait.as_ref().map(CommitWait::reason));
+        if !self.database.mark_commits(wait) {
+            return;
         }
-        self.ping_once().await
+        match reason {
+            Some(reason) => tracing::warn!(
+                place,
+                reason,
+                "commits do not end; writes are made and not confirmed, and are answered with OUTCOME_UNKNOWN"
+            ),
+            None => tracing::info!(place, "commits end again"),
+        }
     }
 
-    async fn ping_once(&self) -> sqlx::Result<ServerMode> {
+    /// Pings again when the first ping fails. One broken connection is no outage, and neither is a control
+    /// pool whose sessions all wait: the second ping uses a new connection.
+    async fn ping_twice(&self) -> sqlx::Result<ServerReport> {
         let anew = matches!(&*self.database.state().borrow(), DatabaseState::ReadOnly { .. });
-        let asking = async {
-            if anew { self.database.server_mode_anew().await } else { self.database.server_mode().await }
-        };
+        if let Ok(answer) = self.ping_once(anew).await {
+            return Ok(answer);
+        }
+        self.ping_once(true).await
+    }
+
+    async fn ping_once(&self, anew: bool) -> sqlx::Result<ServerReport> {
+        let asking =
+            async { if anew { self.database.ping_anew().await } else { self.database.ping().await } };
         let answered = tokio::time::timeout(PING_TIMEOUT, asking).await;
         answered.unwrap_or_else(|_| Err(no_answer(PING_TIMEOUT)))
     }
@@ -237,7 +262,8 @@ impl Actor for Monitor {
             }
         });
         // The first ping is due at once: after a restart the published state may be out of date.
-        Ok(MonitorState { failures: 0, pings: 0, next: cx.send_after(Duration::ZERO, MonitorMessage::Ping) })
+        let next = cx.send_after(Duration::ZERO, MonitorMessage::Ping);
+        Ok(MonitorState { failures: 0, pings: 0, commits: CommitWatch::default(), next })
     }
 
     async fn handle(

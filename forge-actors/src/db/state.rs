@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::commit_wait::WaitingCommits;
+
 /// The result of the monitor's last ping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseState {
@@ -60,4 +62,12 @@ impl ServerMode {
             Self::ReadOnly => Some("default_transaction_read_only is on"),
         }
     }
+}
+
+/// What a server says about itself when it is pinged.
+#[derive(Debug)]
+pub(super) struct ServerReport {
+    pub(super) mode: ServerMode,
+    /// The commits that wait for a standby.
+    pub(super) commits: WaitingCommits,
 }

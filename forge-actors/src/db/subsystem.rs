@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::commit_wait::CommitWait;
 use super::config::DatabaseConfig;
 use super::database::Database;
 use super::paths::{DATABASE, MIGRATOR, MONITOR, POSTGRES};
@@ -31,13 +32,18 @@ impl Subsystem for DatabaseSubsystem {
         // One by one: the monitor goes on watching while the private server restarts, since it reports the
         // outage to everybody else.
         let spec = SupervisorSpec::new(Strategy::OneForOne, children);
-        let state = database.state();
-        let part = Part::new(ChildSpec::supervisor(DATABASE.id(), spec)).health(state, answers);
+        let part = Part::new(ChildSpec::supervisor(DATABASE.id(), spec))
+            .health(database.state(), answers)
+            .health(database.commits(), commits_end);
         Ok(Some(part.stats(move |stats| {
             stats.database_up = database.state().borrow().is_up();
             stats.database = Some(database.usage());
         })))
     }
+}
+
+fn commits_end(wait: &Option<CommitWait>) -> Result<(), Cow<'static, str>> {
+    wait.as_ref().map_or(Ok(()), |wait| Err(wait.reason().into()))
 }
 
 fn answers(state: &DatabaseState) -> Result<(), Cow<'static, str>> {

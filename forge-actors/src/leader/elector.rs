@@ -249,7 +249,7 @@ impl Elector {
 
     /// Drops the session, ends the terms, and returns when to try again.
     async fn round_failed(&self, state: &mut ElectorState, error: &RoundError) -> Duration {
-        state.session = None;
+        self.discard_session(state);
         // Without a session no effect waits for the database, or fails.
         let _: Result<(), RoundError> = self.apply(state, ElectionInput::SessionLost, Instant::now()).await;
         let failed_before = state.failures > 0;
@@ -288,7 +288,13 @@ impl Elector {
             Err(_) => tracing::warn!("a leadership was not resigned in time and counts as lost"),
         }
         // What was not freed is free when the session is gone.
-        state.session = None;
+        self.discard_session(state);
+    }
+
+    fn discard_session(&self, state: &mut ElectorState) {
+        if let Some(session) = state.session.take() {
+            session.discard(&self.deps.database);
+        }
     }
 }
 

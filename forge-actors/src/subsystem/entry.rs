@@ -120,7 +120,7 @@ pub struct ReadinessRule {
 pub struct Part {
     pub(crate) child: ChildSpec,
     pub(crate) stats: Option<FillStats>,
-    pub(crate) health: Option<Box<dyn Health>>,
+    pub(crate) health: Vec<Box<dyn Health>>,
     pub(crate) started: Option<Hook>,
     pub(crate) drain: Option<Hook>,
 }
@@ -133,7 +133,7 @@ pub(crate) type Hook = Box<dyn FnOnce() + Send + Sync>;
 impl Part {
     /// A subsystem that runs as `child`.
     pub fn new(child: ChildSpec) -> Self {
-        Self { child, stats: None, health: None, started: None, drain: None }
+        Self { child, stats: None, health: Vec::new(), started: None, drain: None }
     }
 
     /// Fills in what this subsystem knows of the node's statistics. Called a few times a second while a
@@ -143,14 +143,14 @@ impl Part {
         self
     }
 
-    /// A further condition of its readiness check: `judge` says why the last value of `state` breaks it. The
+    /// A further condition of its readiness check; there may be several: `judge` says why the last value of `state` breaks it. The
     /// text is public, so it holds no address and no SQL.
     pub fn health<T: Send + Sync + 'static>(
         mut self,
         state: watch::Receiver<T>,
         judge: fn(&T) -> Result<(), Cow<'static, str>>,
     ) -> Self {
-        self.health = Some(Box::new(WatchedHealth { state, judge }));
+        self.health.push(Box::new(WatchedHealth { state, judge }));
         self
     }
 

@@ -127,14 +127,14 @@ pub struct ReadinessWatcher {
 /// When a check holds: its actors run, and its health says nothing against it.
 struct Condition {
     check: ReadinessRule,
-    health: Option<Box<dyn Health>>,
+    health: Vec<Box<dyn Health>>,
 }
 
 impl ReadinessWatcher {
     pub(crate) fn new(
         tree: Arc<Tree>,
         readiness: Readiness,
-        checks: impl IntoIterator<Item = (ReadinessRule, Option<Box<dyn Health>>)>,
+        checks: impl IntoIterator<Item = (ReadinessRule, Vec<Box<dyn Health>>)>,
     ) -> Self {
         let conditions = checks.into_iter().map(|(check, health)| Condition { check, health }).collect();
         Self { tree, readiness, conditions }
@@ -151,7 +151,7 @@ impl ReadinessWatcher {
         for Condition { check, health } in self.conditions.iter() {
             if !check.actors.iter().all(|path| runs(&path.to_string())) {
                 self.readiness.fail(check.name, "is not running");
-            } else if let Some(Err(reason)) = health.as_ref().map(|health| health.now()) {
+            } else if let Some(reason) = health.iter().find_map(|health| health.now().err()) {
                 self.readiness.fail(check.name, reason);
             } else {
                 self.readiness.pass(check.name);
@@ -161,7 +161,7 @@ impl ReadinessWatcher {
 
     /// Brings the checks up to date whenever something may have changed, for as long as it is polled.
     async fn watch(self) -> Result<(), ActorError> {
-        let healths = self.conditions.iter().filter_map(|condition| condition.health.as_ref());
+        let healths = self.conditions.iter().flat_map(|condition| &condition.health);
         let mut healths: Vec<_> = healths.map(|health| health.clone_box()).collect();
         loop {
             // Read before the comparison, so that an entry written during it wakes the next one.

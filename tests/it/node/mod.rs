@@ -21,6 +21,7 @@ mod leader;
 mod links;
 mod mesh;
 mod namespaces;
+mod no_standby;
 mod outage;
 mod overview;
 mod panics;

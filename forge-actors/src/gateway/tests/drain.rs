@@ -150,7 +150,8 @@ async fn the_listener_stops_and_starts_with_its_siblings() {
     let (fragile, break_it) = ChildSpec::actor("fragile", || Fragile);
     let children = vec![fragile, node.gateway.listener(Arc::clone(&port))];
     let tree = Tree::new();
-    let watcher = ReadinessWatcher::new(Arc::clone(&tree), node.readiness.clone(), [(LISTENER_RULE, None)]);
+    let watcher =
+        ReadinessWatcher::new(Arc::clone(&tree), node.readiness.clone(), [(LISTENER_RULE, Vec::new())]);
     let root =
         Root::start("node", SupervisorSpec::new(Strategy::OneForAll, children), tree).await.expect("starts");
     watcher.compare();

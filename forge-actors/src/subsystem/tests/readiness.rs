@@ -38,7 +38,7 @@ async fn a_node_is_ready_while_its_subsystems_run_and_are_healthy() {
     let (open, health) = watch::channel(true);
     let shop =
         Part::new(idle(&SHOP)).health(health, |open| if *open { Ok(()) } else { Err("is closed".into()) });
-    let rules = [(SHOP_RULE, shop.health), (STORE_RULE, None)];
+    let rules = [(SHOP_RULE, shop.health), (STORE_RULE, Vec::new())];
     let watcher = ReadinessWatcher::new(Arc::clone(&tree), readiness.clone(), rules);
     let store = SupervisorSpec::new(Strategy::OneForOne, vec![idle(&FRONT), idle(&BACK)]);
     let children = vec![shop.child, ChildSpec::supervisor(STORE.id(), store), watcher.clone().child()];

@@ -1,0 +1,81 @@
+//! Commits that wait for a synchronous standby. With `synchronous_standby_names` set and no such standby
+//! connected, the server answers every read, and no commit ends; it says so in no error.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::kernel::time::secs;
+
+/// A commit that has waited for longer shows that no standby confirms it.
+const COMMIT_WAIT_MAX: Duration = secs(5);
+/// Characters of `synchronous_standby_names` that are shown.
+const NAMES_CHARS_MAX: usize = 100;
+
+/// Commits of this database do not end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitWait {
+    /// When the oldest of them was found to wait.
+    pub since: Instant,
+    /// `synchronous_standby_names` of the server.
+    pub standbys: String,
+}
+
+impl CommitWait {
+    /// What waits for what, as people read it.
+    pub fn reason(&self) -> String {
+        let names: String = self.standbys.chars().take(NAMES_CHARS_MAX).collect();
+        format!("commits wait for a synchronous standby (synchronous_standby_names = {names})")
+    }
+}
+
+/// What the server says about commits that wait.
+#[derive(Debug, Default)]
+pub(super) struct WaitingCommits {
+    /// `synchronous_standby_names`.
+    pub(super) standbys: String,
+    /// Names the statements whose commits wait now, those of other roles only when this one may see them.
+    pub(super) waiting: Vec<String>,
+}
+
+/// Since when each of the waiting commits has been found by every ping.
+#[derive(Debug, Default)]
+pub(super) struct CommitWatch(HashMap<String, Instant>);
+
+impl CommitWatch {
+    /// Takes what a ping has found at `now`.
+    pub(super) fn found(&mut self, found: WaitingCommits, now: Instant) -> Option<CommitWait> {
+        let WaitingCommits { standbys, waiting } = found;
+        let mut known = std::mem::take(&mut self.0);
+        self.0 = waiting
+            .into_iter()
+            .map(|commit| {
+                let since = known.remove(&commit).unwrap_or(now);
+                (commit, since)
+            })
+            .collect();
+        let since = self.0.values().min().copied()?;
+        (now.saturating_duration_since(since) >= COMMIT_WAIT_MAX).then_some(CommitWait { since, standbys })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_commit_that_waits_for_long_shows_and_many_short_ones_do_not() {
+        let mut watch = CommitWatch::default();
+        let start = Instant::now();
+        let mut found = |second: u64, waiting: &[&str]| {
+            let waiting = waiting.iter().map(|commit| (*commit).to_owned()).collect();
+            let commits = WaitingCommits { standbys: "far".to_owned(), waiting };
+            watch.found(commits, start + secs(second)).map(|wait| wait.since - start)
+        };
+        assert_eq!(found(0, &["a"]), None);
+        assert_eq!(found(4, &["a", "b"]), None);
+        assert_eq!(found(6, &["b", "c"]), None, "a has ended");
+        assert_eq!(found(9, &["b"]), Some(secs(4)));
+        assert_eq!(found(10, &[]), None);
+        assert_eq!(found(11, &["b"]), None, "it is another one");
+    }
+}

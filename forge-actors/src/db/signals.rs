@@ -1,0 +1,5 @@
+//! Metrics of the database as this node finds it.
+
+/// Gauge, seconds: how long the oldest commit has waited for a synchronous standby, once it has waited for
+/// longer than five; 0 without one.
+pub const COMMIT_WAIT_SECONDS: &str = "forge_database_commit_wait_seconds";

@@ -1,0 +1,59 @@
+//! A server that makes commits wait for a synchronous standby, and no such standby: it answers every read, and
+//! no commit ends. The node says so, stays alive, and goes on by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forge_tests::{Database, PostgresProcess, probe, until};
+use serde_json::json;
+
+use super::sessions::metric;
+use super::stage::{PATIENCE, probe_on};
+
+/// Ready within this long after commits end again.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn commits_that_wait_for_a_standby_make_the_node_unready_until_they_end() {
+    let postgres = PostgresProcess::start().await;
+    let database = Database::create_in(&postgres.url(), None).await;
+    let node = Arc::new(probe_on(&database).start().await);
+    database.execute("alter system set synchronous_standby_names = 'far_away'").await;
+    database.execute("select pg_reload_conf()").await;
+    let writing = {
+        let node = Arc::clone(&node);
+        tokio::spawn(async move {
+            node.call("probe.put", json!({ "key": "unconfirmed" }), Some(&probe::token("ana"))).await
+        })
+    };
+    until("/ready says what commits wait for", PATIENCE, || async {
+        let check = node.client().get("/ready").await.ok().filter(|reply| reply.status == 503)?;
+        let reason = "commits wait for a synchronous standby (synchronous_standby_names = far_away)";
+        check.text.contains(reason).then_some(())
+    })
+    .await;
+    assert!(metric(&node, "forge_database_commit_wait_seconds").await >= 5.0);
+    let read = node.call("probe.pg_sleep", json!({ "ms": 1 }), Some(&probe::token("ana"))).await;
+    assert_eq!(read.status, 200, "reads are served: {}", read.text);
+    let unconfirmed = writing.await.expect("an answer");
+    assert_eq!((unconfirmed.status, unconfirmed.code()), (503, "OUTCOME_UNKNOWN".to_owned()));
+    // A commit that was given up leaves no server process behind, or the server would run out of them.
+    let waiting = "select count(*) from pg_stat_activity
+        where wait_event = 'SyncRep' and application_name like 'forge probe.put%'";
+    until("its server process is terminated", PATIENCE, || async {
+        (database.value::<i64>(waiting).await == 0).then_some(())
+    })
+    .await;
+    database.execute("alter system reset synchronous_standby_names").await;
+    database.execute("select pg_reload_conf()").await;
+    let mut node = Arc::into_inner(node).expect("no call runs");
+    node.await_ready(RECOVERY).await;
+    let written = node.call("probe.put", json!({ "key": "after" }), Some(&probe::token("ana"))).await;
+    assert_eq!(written.status, 200, "{}", written.text);
+    assert_eq!(metric(&node, "forge_database_commit_wait_seconds").await, 0.0);
+    let ended = node.stop(PATIENCE).await;
+    assert_eq!(ended.code(), 0);
+    for line in ["commits do not end", "commits end again"] {
+        assert_eq!(ended.stderr.matches(line).count(), 1, "{line}: {}", ended.stderr);
+    }
+}
