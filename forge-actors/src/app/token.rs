@@ -108,6 +108,11 @@ impl Tokens {
         Ok(Self { keys: Arc::new(keys) })
     }
 
+    /// The difference between clocks with which tokens are accepted.
+    pub fn leeway(&self) -> Duration {
+        self.keys.rules.leeway
+    }
+
     /// Signs a token for `subject` that is valid for `ttl`.
     ///
     /// # Errors

@@ -34,6 +34,7 @@
 //! acknowledged frames is TCP's flow control one layer higher, because ractor_cluster's own queues have
 //! no bound.
 
+mod clock;
 mod cluster_key;
 pub mod config;
 mod connect;
@@ -98,6 +99,7 @@ use crate::kernel::invocation::Invocation;
 use crate::kernel::node::{NodeInfo, NodeState};
 use crate::kernel::time::{format_duration, secs};
 use crate::leader::{Term, expiry};
+use crate::subsystem::HealthVerdict;
 use crate::supervise::{Address, ChildSpec, DynamicSpec, Mailbox, Strategy, SupervisorSpec};
 
 /// Links of one node. The connection of one more peer is closed, and the peer dials again with backoff.
@@ -125,6 +127,8 @@ pub struct ClusterDeps {
     pub hints: HintHub,
     /// Terms of [`MAINTENANCE`](crate::leader::MAINTENANCE): its leader deletes rows of dead nodes.
     pub terms: watch::Receiver<Option<Term>>,
+    /// The difference between clocks with which tokens are accepted; `None` on a node that checks none.
+    pub leeway: Option<Duration>,
     /// Runs the handlers that peers ask for.
     pub invoke: Arc<dyn Invoke>,
     /// The mesh; `None` runs the registry only.
@@ -141,7 +145,7 @@ pub struct Cluster {
 impl Cluster {
     /// Makes the handle, and the child that the node's supervisor runs.
     pub fn new(deps: ClusterDeps) -> (Self, ChildSpec) {
-        let ClusterDeps { config, mut identity, database, hints, terms, invoke, mesh } = deps;
+        let ClusterDeps { config, mut identity, database, hints, terms, leeway, invoke, mesh } = deps;
         let (dialer_mailbox, dialer) = Mailbox::of::<Dialer>();
         let (registry_mailbox, registry) = Mailbox::of::<Registry>();
         let shared = Arc::new(ClusterShared::new(identity.id, hints, invoke, dialer));
@@ -155,6 +159,7 @@ impl Cluster {
             database: database.clone(),
             config: config.clone(),
             identity: Arc::clone(&identity),
+            leeway,
         });
         let children = [registry_child, expiry].into_iter().chain(mesh).collect();
         let cluster = ChildSpec::supervisor(CLUSTER.id(), SupervisorSpec::new(Strategy::OneForOne, children));
@@ -166,6 +171,11 @@ impl Cluster {
         self.shared.node_state.send_replace(state);
         // Every heartbeat writes the present state; the message only makes the next heartbeat come at once.
         self.registry.notify(RegistryMessage::Beat);
+    }
+
+    /// Whether this node's clock lets it check tokens, as of the last heartbeat.
+    fn clock(&self) -> watch::Receiver<HealthVerdict> {
+        self.shared.clock.subscribe()
     }
 
     /// The links of this node, and the registered peers without a link.

@@ -13,14 +13,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::clock::{tolerance, verdict};
 use super::config::ClusterConfig;
 use super::messages::RegistryMessage;
 use super::shared::ClusterShared;
 use super::signals::ClusterMetrics;
 use super::store::{self, NodeIdentity};
+use crate::db::clock::ClockDifference;
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::kernel::time::secs;
+use crate::subsystem::HealthVerdict;
 use crate::supervise::{Actor, ActorError, Context, Timer};
 
 /// Time for a node that stops to mark its row as dead.
@@ -32,6 +35,7 @@ pub(super) struct Registry {
     pub(super) database: Database,
     pub(super) config: ClusterConfig,
     pub(super) identity: Arc<NodeIdentity>,
+    pub(super) leeway: Option<Duration>,
 }
 
 pub(super) struct RegistryState {
@@ -90,7 +94,8 @@ impl Registry {
 
     async fn write_and_read(&self, state: &mut RegistryState) -> sqlx::Result<()> {
         let (db, node_state) = (self.db(), *self.shared.node_state.borrow());
-        if !state.joined || !store::beat(&db, self.identity.id, node_state).await? {
+        let clock = self.database.clock();
+        if !state.joined || !store::beat(&db, self.identity.id, node_state, clock).await? {
             if state.joined {
                 tracing::warn!("this node was declared dead by another node while it ran; it joins again");
             }
@@ -107,6 +112,20 @@ impl Registry {
             ClusterMetrics::nodes_lost(lost.len());
         }
         self.shared.set_directory(store::list(&db).await?);
+        self.judge_clock(&db, clock).await
+    }
+
+    /// Publishes whether this node's clock lets it check tokens.
+    async fn judge_clock(&self, db: &Db, clock: Option<ClockDifference>) -> sqlx::Result<()> {
+        let tolerance = self.leeway.map(tolerance);
+        let verdict = match (clock, tolerance) {
+            (Some(difference), Some(tolerance)) if difference.certain > tolerance => {
+                let others_agree = store::another_agrees(db, self.identity.id, tolerance).await?;
+                verdict(difference, tolerance, others_agree)
+            }
+            _ => HealthVerdict::Well,
+        };
+        self.shared.clock.send_replace(verdict);
         Ok(())
     }
 }

@@ -18,6 +18,7 @@ use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
 use crate::kernel::node::{NodeInfo, NodeState};
 use crate::kernel::time::Timestamp;
+use crate::subsystem::HealthVerdict;
 use crate::supervise::Address;
 
 /// A registered peer without a link: since when, and why.
@@ -40,6 +41,7 @@ impl Unlinked {
 /// | field | owner and only writer | how readers are woken |
 /// |---|---|---|
 /// | `directory` | the registry | the dialer watches the channel |
+/// | `clock` | the registry | the readiness of the node watches the channel |
 /// | `node_state` | [`set_node_state`](super::Cluster::set_node_state) | the registry gets a `Beat` |
 /// | `links` | the actor of each link adds and removes its own | not at all |
 /// | `unlinked` | links, listener and dialer write; the registry removes unregistered nodes | not at all |
@@ -55,6 +57,8 @@ pub(super) struct ClusterShared {
     pub(super) calls: Arc<RemoteCalls>,
     /// The rows of all nodes, as of the last heartbeat.
     pub(super) directory: watch::Sender<Arc<[NodeInfo]>>,
+    /// Whether this node's clock lets it check tokens.
+    pub(super) clock: watch::Sender<HealthVerdict>,
     /// The state of this node.
     pub(super) node_state: watch::Sender<NodeState>,
     /// The dialer. In a node without a mesh it never runs, and nobody sends to it.
@@ -76,6 +80,7 @@ impl ClusterShared {
             invoke,
             calls: RemoteCalls::new(),
             directory: watch::Sender::new(Arc::default()),
+            clock: watch::Sender::new(HealthVerdict::Well),
             node_state: watch::Sender::new(NodeState::Joining),
             dialer,
             links: DashMap::new(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::db::clock::ClockDifference;
 use crate::db::handle::Db;
 use crate::kernel::envelope::PROTOCOL;
 use crate::kernel::ids::NodeId;
@@ -45,10 +46,26 @@ pub async fn join(db: &Db, node: &NodeIdentity, state: NodeState) -> sqlx::Resul
     Ok(())
 }
 
-/// Writes the heartbeat of a node; false when the node was declared dead.
-pub async fn beat(db: &Db, node: NodeId, state: NodeState) -> sqlx::Result<bool> {
-    let written = sqlx::query(include_str!("sql/beat_node.sql")).bind(node).bind(state).execute(db).await?;
+/// Writes the heartbeat of a node, with how its clock differs from the database's; false when the node was
+/// declared dead.
+pub async fn beat(
+    db: &Db,
+    node: NodeId,
+    state: NodeState,
+    clock: Option<ClockDifference>,
+) -> sqlx::Result<bool> {
+    let beating = sqlx::query(include_str!("sql/beat_node.sql"));
+    let offset_ms = clock.map(|difference| difference.offset_ms);
+    let written = beating.bind(node).bind(state).bind(offset_ms).execute(db).await?;
     Ok(written.rows_affected() > 0)
+}
+
+/// True when the clock of an active node other than `node` differs from the database's by `tolerance` at
+/// most.
+pub async fn another_agrees(db: &Db, node: NodeId, tolerance: Duration) -> sqlx::Result<bool> {
+    let tolerance_ms = i64::try_from(tolerance.as_millis()).unwrap_or(i64::MAX);
+    let asking = sqlx::query_scalar(include_str!("sql/find_agreeing_clock.sql"));
+    asking.bind(node).bind(tolerance_ms).fetch_one(db).await
 }
 
 /// Declares every node dead that has sent no heartbeat for `dead_after`, except `node` itself. Returns their

@@ -7,11 +7,14 @@ use super::paths::{CLUSTER, DIALER, ENDPOINT, LINKS, MESH, MESH_LISTENER, NODE_E
 use super::{Cluster, ClusterDeps, MeshOptions, NodeIdentity};
 use crate::app::context::Invoke;
 use crate::app::node::{Build, Peers};
+use crate::app::token::Tokens;
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::kernel::node::NodeState;
 use crate::leader::{Leader, MAINTENANCE};
-use crate::subsystem::{ActorNote, HttpAddress, NodeBuilder, Part, SectionEntry, Subsystem};
+use crate::subsystem::{
+    ActorNote, HealthVerdict, HttpAddress, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem,
+};
 use crate::supervise::StartError;
 
 /// See the module. Takes [`MeshOptions`], whose port is open, where the node has a mesh.
@@ -29,6 +32,7 @@ impl Subsystem for ClusterSubsystem {
         ActorNote::new(&DIALER, "connects, and connects again after a failure"),
     ];
     const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<ClusterConfig>()];
+    const CHECK: Option<ReadinessRule> = Some(ReadinessRule { name: "clock", actors: &[] });
 
     fn build(node: &mut NodeBuilder) -> Result<Option<Part>, StartError> {
         let config = node.config::<ClusterConfig>();
@@ -47,13 +51,16 @@ impl Subsystem for ClusterSubsystem {
             database: node.get::<Database>(),
             hints: node.get::<HintHub>(),
             terms: node.get::<Leader>().stand_for(MAINTENANCE),
+            leeway: node.find::<Tokens>().map(|tokens| tokens.leeway()),
             invoke: node.get::<Arc<dyn Invoke>>(),
             mesh: node.take::<MeshOptions>(),
         });
         node.provide::<Arc<dyn Peers>>(Arc::new(cluster.clone()));
         node.provide(cluster.clone());
         let draining = cluster.clone();
-        let part = Part::new(child).started(move || cluster.set_node_state(NodeState::Active));
+        let part = Part::new(child)
+            .health(cluster.clock(), HealthVerdict::clone)
+            .started(move || cluster.set_node_state(NodeState::Active));
         Ok(Some(part.drain(move || draining.set_node_state(NodeState::Draining))))
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::kernel::fault::Fault;
 use crate::subsystem::DatabaseUsage;
 
+use super::clock::ClockDifference;
 use super::commit_wait::CommitWait;
 use super::config::DatabaseConfig;
 use super::error::{DatabaseError, SERVER_MAJOR_MIN, no_answer};
@@ -188,6 +189,19 @@ impl Database {
         self.0.shared.commits.subscribe()
     }
 
+    /// How this machine's clock differs from the database's, as the monitor's last ping found it.
+    pub fn clock(&self) -> Option<ClockDifference> {
+        *self.0.shared.clock.borrow()
+    }
+
+    /// Reads the database's clock.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn read_clock(&self) -> sqlx::Result<ClockDifference> {
+        Ok(self.ping().await?.clock)
+    }
+
     /// How full the pools are.
     pub fn usage(&self) -> DatabaseUsage {
         let Pools { write, read, locks, control, .. } = &*self.0;
@@ -295,6 +309,11 @@ impl Database {
             ended.is_some()
         });
         ended
+    }
+
+    /// Publishes how this machine's clock differs from the database's.
+    pub(super) fn mark_clock(&self, difference: ClockDifference) {
+        self.0.shared.clock.send_replace(Some(difference));
     }
 
     /// Publishes which commits do not end. True when it was none before, or is none now.

@@ -32,6 +32,7 @@
 //! - A commit whose answer never came is `OUTCOME_UNKNOWN`, never "failed".
 
 pub mod advisory_lock;
+pub mod clock;
 pub mod commit_wait;
 pub mod config;
 pub mod connections;

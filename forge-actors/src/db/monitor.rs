@@ -24,6 +24,7 @@ use crate::kernel::backoff::Backoff;
 use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Timer};
 
+use super::clock::ClockDifference;
 use super::commit_wait::{CommitWait, CommitWatch};
 use super::database::{CheckError, Database};
 use super::error::{DatabaseError, no_answer, read_only_server};
@@ -40,6 +41,8 @@ const STARTING: Backoff = Backoff::exponential(Duration::from_millis(200), Durat
 /// However many sessions break at once, the pings that they ask for are at least this far apart.
 const SUSPECT_PAUSE: Duration = Duration::from_millis(100);
 const PRUNE_EVERY_PINGS: u32 = 30;
+/// A larger difference between the clocks is logged.
+const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(2);
 
 /// A connection attempt that failed, of a start that goes on waiting.
 #[derive(Debug)]
@@ -116,6 +119,8 @@ pub struct MonitorState {
     failures: u32,
     pings: u32,
     commits: CommitWatch,
+    /// The log was warned of the clocks' difference.
+    clock_differs: bool,
     next: Timer,
 }
 
@@ -132,6 +137,7 @@ impl Monitor {
     async fn ping(&self, cx: &Context<MonitorMessage>, state: &mut MonitorState) {
         let pinged = self.ping_twice().await.map(|report| {
             self.publish_commits(state.commits.found(report.commits, Instant::now()));
+            self.publish_clock(report.clock, &mut state.clock_differs);
             report.mode
         });
         let delay = if self.publish(&pinged) {
@@ -208,6 +214,23 @@ impl Monitor {
         }
     }
 
+    /// Publishes how the clocks differ, and logs when they begin to differ and when they agree again.
+    fn publish_clock(&self, difference: ClockDifference, differs: &mut bool) {
+        metrics::gauge!(signals::CLOCK_OFFSET_SECONDS).set(difference.offset_ms as f64 / 1_000.0);
+        self.database.mark_clock(difference);
+        if difference.certain > CLOCK_DIFFERENCE_MAX && !*differs {
+            *differs = true;
+            tracing::warn!(
+                offset_seconds = difference.offset_ms as f64 / 1_000.0,
+                "clocks differ: {}; tokens may be refused that are right, and accepted after their end",
+                difference.describe()
+            );
+        } else if difference.certain <= CLOCK_DIFFERENCE_MAX / 2 && *differs {
+            *differs = false;
+            tracing::info!("this machine's clock agrees with the database's again");
+        }
+    }
+
     /// Pings again when the first ping fails. One broken connection is no outage, and neither is a control
     /// pool whose sessions all wait: the second ping uses a new connection.
     async fn ping_twice(&self) -> sqlx::Result<ServerReport> {
@@ -263,7 +286,13 @@ impl Actor for Monitor {
         });
         // The first ping is due at once: after a restart the published state may be out of date.
         let next = cx.send_after(Duration::ZERO, MonitorMessage::Ping);
-        Ok(MonitorState { failures: 0, pings: 0, commits: CommitWatch::default(), next })
+        Ok(MonitorState {
+            failures: 0,
+            pings: 0,
+            commits: CommitWatch::default(),
+            clock_differs: false,
+            next,
+        })
     }
 
     async fn handle(

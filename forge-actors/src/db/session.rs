@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row};
 
+use super::clock::ClockDifference;
 use super::commit_wait::WaitingCommits;
 use super::error::{is_broken, is_lock_timeout, is_read_only_server, is_stale};
 use super::guard::SessionEffect;
 use super::state::{ServerMode, ServerReport};
 
-/// Whether the server takes writes, and which commits wait for a standby. Where no standby is named, the list
+/// Whether the server takes writes, its clock, and which commits wait for a standby. Where no standby is named, the list
 /// of sessions is not read.
 const SERVER_REPORT: &str = "SELECT pg_is_in_recovery() AS standby, \
      current_setting('transaction_read_only')::bool AS read_only, \
-     current_setting('synchronous_standby_names') AS standbys, \
+     clock_timestamp() AS clock, current_setting('synchronous_standby_names') AS standbys, \
      CASE WHEN current_setting('synchronous_standby_names') <> '' THEN \
          (SELECT string_agg(pid || ' ' || query_start, ',') FROM pg_stat_activity \
           WHERE datname = current_database() AND wait_event = 'SyncRep') END AS waiting";
@@ -213,7 +214,9 @@ impl Session {
     /// Asks the server for its state, in one round trip. The setting `transaction_read_only` is on in every
     /// transaction of a standby as well.
     pub(super) async fn server_report(&mut self) -> sqlx::Result<ServerReport> {
+        let before = chrono::Utc::now();
         let rows = self.query(SERVER_REPORT, Activity::Idle).await?;
+        let after = chrono::Utc::now();
         let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
         let mode = match (row.try_get("standby")?, row.try_get("read_only")?) {
             (true, _) => ServerMode::Standby,
@@ -222,7 +225,12 @@ impl Session {
         };
         let waiting: Option<String> = row.try_get("waiting")?;
         let waiting = waiting.iter().flat_map(|waiting| waiting.split(',')).map(str::to_owned).collect();
-        Ok(ServerReport { mode, commits: WaitingCommits { standbys: row.try_get("standbys")?, waiting } })
+        let clock = ClockDifference::between(before, row.try_get("clock")?, after);
+        Ok(ServerReport {
+            mode,
+            clock,
+            commits: WaitingCommits { standbys: row.try_get("standbys")?, waiting },
+        })
     }
 
     /// Reads the rest of the answer of a statement whose future was dropped. At most two errors are read: an

@@ -5,7 +5,7 @@
 //! - `generation` is written by the monitor after an outage, and by a `PooledSession` that meets a stale
 //!   prepared statement or a server that takes no writes. No reader is woken: each pool reads the number when
 //!   it lends a session.
-//! - `state` and `commits` are written by the monitor alone. Readers are woken by the watch channels.
+//! - `state`, `commits` and `clock` are written by the monitor alone. Readers are woken by the watch channels.
 //! - `suspect_outage` is notified by a pool whose connection attempt failed, and by a `PooledSession` whose
 //!   connection broke. Only the monitor waits for it.
 //! - `driver` is set once, to the runtime on which the database was made.
@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Notify, watch};
 
+use super::clock::ClockDifference;
 use super::commit_wait::CommitWait;
 use super::discarder::Discarder;
 use super::driver::Driver;
@@ -29,6 +30,8 @@ pub(super) struct DatabaseShared {
     pub(super) state: watch::Sender<DatabaseState>,
     /// Commits that do not end, as the monitor's last ping found them.
     pub(super) commits: watch::Sender<Option<CommitWait>>,
+    /// How this machine's clock differs from the database's; `None` before the first ping.
+    pub(super) clock: watch::Sender<Option<ClockDifference>>,
     /// Asks the monitor for a ping, because a connection broke or could not be opened.
     pub(super) suspect_outage: Notify,
     /// Serves the connections.
@@ -45,6 +48,7 @@ impl DatabaseShared {
             generation: AtomicU64::new(0),
             state,
             commits: watch::Sender::new(None),
+            clock: watch::Sender::new(None),
             suspect_outage: Notify::new(),
             discarder: Discarder::new(driver.clone()),
             driver,

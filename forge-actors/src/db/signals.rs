@@ -3,3 +3,5 @@
 /// Gauge, seconds: how long the oldest commit has waited for a synchronous standby, once it has waited for
 /// longer than five; 0 without one.
 pub const COMMIT_WAIT_SECONDS: &str = "forge_database_commit_wait_seconds";
+/// Gauge, seconds: the database's clock minus this machine's, as of the last ping.
+pub const CLOCK_OFFSET_SECONDS: &str = "forge_clock_offset_seconds";

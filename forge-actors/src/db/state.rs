@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::clock::ClockDifference;
 use super::commit_wait::WaitingCommits;
 
 /// The result of the monitor's last ping.
@@ -68,6 +69,8 @@ impl ServerMode {
 #[derive(Debug)]
 pub(super) struct ServerReport {
     pub(super) mode: ServerMode,
+    /// How this machine's clock differs from the server's.
+    pub(super) clock: ClockDifference,
     /// The commits that wait for a standby.
     pub(super) commits: WaitingCommits,
 }

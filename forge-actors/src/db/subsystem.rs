@@ -1,13 +1,11 @@
 //! The database as a subsystem: the private Postgres where one is used, the monitor, and the migrator.
 
-use std::borrow::Cow;
-
 use super::commit_wait::CommitWait;
 use super::config::DatabaseConfig;
 use super::database::Database;
 use super::paths::{DATABASE, MIGRATOR, MONITOR, POSTGRES};
 use super::state::DatabaseState;
-use crate::subsystem::{ActorNote, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem};
+use crate::subsystem::{ActorNote, HealthVerdict, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem};
 use crate::supervise::{ChildSpec, StartError, Strategy, SupervisorSpec};
 
 /// The children of the database, in start order, as the code that opened it made them.
@@ -42,14 +40,14 @@ impl Subsystem for DatabaseSubsystem {
     }
 }
 
-fn commits_end(wait: &Option<CommitWait>) -> Result<(), Cow<'static, str>> {
-    wait.as_ref().map_or(Ok(()), |wait| Err(wait.reason().into()))
+fn commits_end(wait: &Option<CommitWait>) -> HealthVerdict {
+    HealthVerdict::broken_if(wait.as_ref().map(CommitWait::reason))
 }
 
-fn answers(state: &DatabaseState) -> Result<(), Cow<'static, str>> {
+fn answers(state: &DatabaseState) -> HealthVerdict {
     match state {
-        DatabaseState::Up => Ok(()),
-        DatabaseState::Away { .. } => Err("the database does not answer".into()),
-        DatabaseState::ReadOnly { .. } => Err("the database takes no writes".into()),
+        DatabaseState::Up => HealthVerdict::Well,
+        DatabaseState::Away { .. } => HealthVerdict::Broken("the database does not answer".into()),
+        DatabaseState::ReadOnly { .. } => HealthVerdict::Broken("the database takes no writes".into()),
     }
 }

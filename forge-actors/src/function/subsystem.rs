@@ -1,6 +1,5 @@
 //! Functions as a subsystem: runs queries, mutations and actions. Provides [`Functions`].
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::config::FunctionConfig;
@@ -18,7 +17,7 @@ use crate::kernel::integer::Int53;
 use crate::kernel::invocation::is_system;
 use crate::leader::{Leader, MAINTENANCE};
 use crate::subsystem::{
-    ActorNote, Figure, FigureUnit, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem,
+    ActorNote, Figure, FigureUnit, HealthVerdict, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem,
 };
 use crate::supervise::{StartError, Tree};
 
@@ -64,8 +63,8 @@ impl Subsystem for FunctionSubsystem {
     }
 }
 
-fn threads_free(stall: &Option<ThreadStall>) -> Result<(), Cow<'static, str>> {
-    stall.as_ref().map_or(Ok(()), |stall| Err(stall.reason().into()))
+fn threads_free(stall: &Option<ThreadStall>) -> HealthVerdict {
+    HealthVerdict::broken_if(stall.as_ref().map(ThreadStall::reason))
 }
 
 /// For how long a handler has blocked its thread, when it does. There are no more than threads.

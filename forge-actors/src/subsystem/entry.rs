@@ -143,12 +143,12 @@ impl Part {
         self
     }
 
-    /// A further condition of its readiness check; there may be several: `judge` says why the last value of `state` breaks it. The
+    /// A further condition of its readiness check; there may be several: `judge` says whether the last value of `state` breaks it. The
     /// text is public, so it holds no address and no SQL.
     pub fn health<T: Send + Sync + 'static>(
         mut self,
         state: watch::Receiver<T>,
-        judge: fn(&T) -> Result<(), Cow<'static, str>>,
+        judge: fn(&T) -> HealthVerdict,
     ) -> Self {
         self.health.push(Box::new(WatchedHealth { state, judge }));
         self
@@ -167,10 +167,28 @@ impl Part {
     }
 }
 
+/// What a condition says of a readiness check. Texts are public, so they hold no address and no SQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HealthVerdict {
+    /// The condition holds.
+    Well,
+    /// The condition holds, and something is wrong all the same.
+    Remark(Cow<'static, str>),
+    /// The condition is broken: the check fails.
+    Broken(Cow<'static, str>),
+}
+
+impl HealthVerdict {
+    /// Broken for `reason`, if there is one.
+    pub fn broken_if(reason: Option<String>) -> Self {
+        reason.map_or(Self::Well, |reason| Self::Broken(reason.into()))
+    }
+}
+
 /// A condition that changes by itself.
 pub(crate) trait Health: Send + Sync {
-    /// Why it is broken now.
-    fn now(&self) -> Result<(), Cow<'static, str>>;
+    /// How it is now.
+    fn now(&self) -> HealthVerdict;
     /// Waits for the next change; for ever when there will be none.
     fn changed(&mut self) -> BoxFuture<'_, ()>;
     /// A second one that sees the same changes.
@@ -179,11 +197,11 @@ pub(crate) trait Health: Send + Sync {
 
 struct WatchedHealth<T> {
     state: watch::Receiver<T>,
-    judge: fn(&T) -> Result<(), Cow<'static, str>>,
+    judge: fn(&T) -> HealthVerdict,
 }
 
 impl<T: Send + Sync + 'static> Health for WatchedHealth<T> {
-    fn now(&self) -> Result<(), Cow<'static, str>> {
+    fn now(&self) -> HealthVerdict {
         (self.judge)(&self.state.borrow())
     }
 

@@ -35,7 +35,9 @@ mod tests;
 // The face of this folder is flat, as that of `supervise`: a subsystem's file names several of these.
 pub use builder::{HttpAddress, NodeBuilder, NodeProfile};
 pub use describe::describe;
-pub use entry::{ActorNote, CommandRoute, Part, ReadinessRule, StopRule, Subsystem, SubsystemEntry};
+pub use entry::{
+    ActorNote, CommandRoute, HealthVerdict, Part, ReadinessRule, StopRule, Subsystem, SubsystemEntry,
+};
 pub(crate) use entry::{FillStats, Health, Hook};
 pub use path::{ActorPath, NODE};
 pub use readiness::{READINESS_NOTE, Readiness, ReadinessCheck, ReadinessReport, ReadinessWatcher};

@@ -14,7 +14,7 @@ use futures::future::{BoxFuture, select_all};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::entry::{ActorNote, Health, ReadinessRule};
+use super::entry::{ActorNote, Health, HealthVerdict, ReadinessRule};
 use super::path::{ActorPath, NODE};
 use crate::kernel::time::millis;
 use crate::supervise::{ActorError, ActorState, ChildSpec, Tree};
@@ -30,7 +30,8 @@ pub struct ReadinessCheck {
     pub name: &'static str,
     /// True while the check passes.
     pub ready: bool,
-    /// Why the check fails. `/ready` is public, so a reason contains no addresses and no SQL.
+    /// Why the check fails, or what is wrong although it passes. `/ready` is public, so a reason contains no
+    /// addresses and no SQL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'static, str>>,
 }
@@ -67,6 +68,11 @@ impl Readiness {
     /// Reports that the check `name` passes.
     pub fn pass(&self, name: &'static str) {
         self.set(ReadinessCheck { name, ready: true, reason: None });
+    }
+
+    /// Reports that the check `name` passes, and what is wrong all the same.
+    pub fn remark(&self, name: &'static str, reason: impl Into<Cow<'static, str>>) {
+        self.set(ReadinessCheck { name, ready: true, reason: Some(reason.into()) });
     }
 
     /// Reports that the check `name` fails. The reason is shown to everyone who reads `/ready`.
@@ -151,10 +157,12 @@ impl ReadinessWatcher {
         for Condition { check, health } in self.conditions.iter() {
             if !check.actors.iter().all(|path| runs(&path.to_string())) {
                 self.readiness.fail(check.name, "is not running");
-            } else if let Some(reason) = health.iter().find_map(|health| health.now().err()) {
-                self.readiness.fail(check.name, reason);
-            } else {
-                self.readiness.pass(check.name);
+                continue;
+            }
+            match verdict(health) {
+                HealthVerdict::Broken(reason) => self.readiness.fail(check.name, reason),
+                HealthVerdict::Remark(reason) => self.readiness.remark(check.name, reason),
+                HealthVerdict::Well => self.readiness.pass(check.name),
             }
         }
     }
@@ -175,6 +183,19 @@ impl ReadinessWatcher {
             }
         }
     }
+}
+
+/// The worst of the verdicts; the first of several that are equally bad.
+fn verdict(conditions: &[Box<dyn Health>]) -> HealthVerdict {
+    let mut worst = HealthVerdict::Well;
+    for condition in conditions {
+        match condition.now() {
+            HealthVerdict::Broken(reason) => return HealthVerdict::Broken(reason),
+            remark if worst == HealthVerdict::Well => worst = remark,
+            HealthVerdict::Well | HealthVerdict::Remark(_) => {}
+        }
+    }
+    worst
 }
 
 /// Ends with the first of `changes`; never when there are none.

@@ -102,7 +102,7 @@ async fn a_node_says_what_it_is_ready_for_and_forgets_the_dead() {
         .collect();
     assert_eq!(
         checks,
-        [Some("database"), Some("functions"), Some("reactor"), Some("listener")].map(|name| (name, true))
+        ["database", "functions", "clock", "reactor", "listener"].map(|name| (Some(name), true))
     );
 
     // One that ended an hour ago, one that came back twice, and two that had one name at the same time.

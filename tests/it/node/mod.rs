@@ -8,6 +8,7 @@ mod assets;
 mod blocked;
 mod browser;
 mod captures;
+mod clocks;
 mod cluster_script;
 mod commands;
 mod control;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::subsystem::{ActorPath, NODE, Part, Readiness, ReadinessReport, ReadinessRule, ReadinessWatcher};
+use crate::subsystem::{
+    ActorPath, HealthVerdict, NODE, Part, Readiness, ReadinessReport, ReadinessRule, ReadinessWatcher,
+};
 use crate::supervise::{ChildSpec, Root, Strategy, SupervisorSpec, Tree};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -36,8 +38,13 @@ async fn fails(readiness: &Readiness, expected: &[&str]) {
 async fn a_node_is_ready_while_its_subsystems_run_and_are_healthy() {
     let (tree, readiness) = (Tree::new(), Readiness::new(&["shop", "store"]));
     let (open, health) = watch::channel(true);
-    let shop =
-        Part::new(idle(&SHOP)).health(health, |open| if *open { Ok(()) } else { Err("is closed".into()) });
+    let shop = Part::new(idle(&SHOP)).health(health, |open| {
+        if *open {
+            HealthVerdict::Remark("is open".into())
+        } else {
+            HealthVerdict::Broken("is closed".into())
+        }
+    });
     let rules = [(SHOP_RULE, shop.health), (STORE_RULE, Vec::new())];
     let watcher = ReadinessWatcher::new(Arc::clone(&tree), readiness.clone(), rules);
     let store = SupervisorSpec::new(Strategy::OneForOne, vec![idle(&FRONT), idle(&BACK)]);
@@ -61,6 +68,7 @@ async fn a_node_is_ready_while_its_subsystems_run_and_are_healthy() {
     open.send_replace(true);
     fails(&readiness, &[]).await;
     assert!(readiness.is_ready());
+    assert_eq!(readiness.report().checks[0].reason.as_deref(), Some("is open"), "a remark fails nothing");
     readiness.drain();
     assert!(!readiness.is_ready(), "a drain overrules the checks");
     root.stop(LIMIT).await.expect("stops in order");

@@ -9,7 +9,7 @@ use forge_actors::db::connections::{CallPools, ConnectionLimits};
 use forge_actors::db::database::{CheckError, Database};
 use forge_actors::db::migrate::plan::MigrationStatus;
 use forge_actors::db::migrate::runner::Runner;
-use forge_actors::kernel::time::{Timestamp, format_duration, millis};
+use forge_actors::kernel::time::millis;
 use forge_actors::reactor::config::ReactivityConfig;
 
 use super::{Finding, Level};
@@ -130,21 +130,12 @@ fn newer_schema(all: &[MigrationStatus]) -> Option<Finding> {
 }
 
 async fn clock(database: &Database) -> Result<Finding, Report> {
-    let before = local_now();
-    let database_time: Timestamp = sqlx::query_scalar("SELECT clock_timestamp()")
-        .fetch_one(&database.reader())
-        .await
-        .map_err(refused_read)?;
-    let after = local_now();
-    // The database read its clock between these two moments. Only what lies outside of them is a difference
-    // for sure.
-    let ahead = (database_time - after).to_std().unwrap_or_default();
-    let behind = (before - database_time).to_std().unwrap_or_default();
-    let difference = ahead.max(behind);
-    Ok(if difference > CLOCK_DIFFERENCE_MAX {
+    // Only what is a difference for sure counts, however long the reading took.
+    let difference = database.read_clock().await.map_err(refused_read)?;
+    Ok(if difference.certain > CLOCK_DIFFERENCE_MAX {
         let text = format!(
-            "this machine's clock differs from the database's by {}",
-            format_duration(millis(difference.as_millis() as u64))
+            "{}: tokens may be refused that are right, and accepted after their end",
+            difference.describe()
         );
         Finding::bad(Exit::Failed, text, "timedatectl set-ntp true")
     } else {
@@ -176,10 +167,6 @@ pub(super) fn connection_finding(limits: ConnectionLimits) -> Finding {
         ),
         Some(_) => Finding::good(text),
     }
-}
-
-fn local_now() -> Timestamp {
-    std::time::SystemTime::now().into()
 }
 
 async fn models(database: &Database) -> Result<Vec<Finding>, Report> {
