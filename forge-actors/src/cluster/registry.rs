@@ -8,7 +8,8 @@
 //! A node that was declared dead but lives (its process was frozen, or only its own connection to the
 //! database was down) finds no row for its next heartbeat and joins again. A node declares others dead only
 //! when its own heartbeats have succeeded for `dead_after`: after an outage of the database the rows of all
-//! nodes are old.
+//! nodes are old. The database sessions of a node that is declared dead are ended with it, so that its
+//! transactions hold up nobody.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use super::store::{self, NodeIdentity};
 use crate::db::clock::ClockDifference;
 use crate::db::database::Database;
 use crate::db::handle::Db;
+use crate::kernel::ids::NodeId;
 use crate::kernel::time::secs;
 use crate::subsystem::HealthVerdict;
 use crate::supervise::{Actor, ActorError, Context, Timer};
@@ -41,6 +43,8 @@ pub(super) struct Registry {
 pub(super) struct RegistryState {
     joined: bool,
     heartbeats: HeartbeatRecord,
+    /// Ending the sessions of a dead node has failed, and the log has said so.
+    ending_failed: bool,
     next_beat: Timer,
 }
 
@@ -106,13 +110,29 @@ impl Registry {
         state.heartbeats.succeeded(now, self.config.dead_after);
         if state.heartbeats.may_declare_dead(now, self.config.dead_after) {
             let lost = store::declare_dead(&db, self.identity.id, self.config.dead_after).await?;
-            for (node, name) in &lost {
-                tracing::warn!(%node, name, "a node sent no heartbeat for too long and was declared dead");
-            }
             ClusterMetrics::nodes_lost(lost.len());
+            for (node, name) in lost {
+                tracing::warn!(%node, name, "a node sent no heartbeat for too long and was declared dead");
+                self.end_sessions(node, state).await;
+            }
         }
         self.shared.set_directory(store::list(&db).await?);
         self.judge_clock(&db, clock).await
+    }
+
+    /// Ends the database sessions of a node that was declared dead, so that its transactions hold no lock any
+    /// longer. Without the right to do so they end by themselves (`database.idle_in_transaction_timeout`).
+    async fn end_sessions(&self, node: NodeId, state: &mut RegistryState) {
+        match self.database.end_sessions_of(node).await {
+            Ok(sessions) => tracing::info!(%node, sessions, "database sessions of a dead node ended"),
+            Err(error) if !std::mem::replace(&mut state.ending_failed, true) => tracing::warn!(
+                %node,
+                %error,
+                "the database sessions of a dead node could not be ended; its locks last until they end by \
+                 themselves"
+            ),
+            Err(error) => tracing::debug!(%node, %error, "the sessions of a dead node could not be ended"),
+        }
     }
 
     /// Publishes whether this node's clock lets it check tokens.
@@ -140,6 +160,7 @@ impl Actor for Registry {
         Ok(RegistryState {
             joined: false,
             heartbeats: HeartbeatRecord::default(),
+            ending_failed: false,
             next_beat: cx.send_after(Duration::ZERO, RegistryMessage::Beat),
         })
     }

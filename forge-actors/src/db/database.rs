@@ -9,6 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 
 use crate::kernel::fault::Fault;
+use crate::kernel::ids::NodeId;
 use crate::subsystem::DatabaseUsage;
 
 use super::clock::ClockDifference;
@@ -19,6 +20,7 @@ use super::handle::Db;
 use super::live_snapshot::LiveSnapshot;
 use super::pool::{Pool, PoolNeed, PooledSession, SessionFactory};
 use super::session::Session;
+use super::session_name::{SessionNames, short_id};
 use super::shared::DatabaseShared;
 use super::state::{DatabaseState, ServerReport};
 use super::transaction::{Isolation, Transaction, TransactionOptions};
@@ -51,16 +53,33 @@ struct Pools {
 }
 
 impl Database {
-    /// Makes the pools for `options`; `node` names this node in `pg_stat_activity`.
-    pub fn new(options: PgConnectOptions, config: DatabaseConfig, node: &str) -> Self {
+    /// Makes the pools of a process that is no node; `name` names it in `pg_stat_activity`.
+    pub fn new(options: PgConnectOptions, config: DatabaseConfig, name: &str) -> Self {
+        Self::with_names(options, config, name, SessionNames::default())
+    }
+
+    /// Makes the pools of a node. Its sessions are named in `pg_stat_activity` by its `name` and its id, by
+    /// which other nodes end them when it is dead.
+    pub fn of_node(options: PgConnectOptions, config: DatabaseConfig, name: &str, id: NodeId) -> Self {
+        Self::with_names(options, config, name, SessionNames::of_node(id))
+    }
+
+    fn with_names(
+        options: PgConnectOptions,
+        config: DatabaseConfig,
+        node: &str,
+        session_names: SessionNames,
+    ) -> Self {
         // Statements are logged, each under its call's trace, when the log's filter asks for them
         // (`sqlx::query=debug`). Otherwise logging them is switched off, because it costs time.
         let logs_statements = tracing::enabled!(target: "sqlx::query", tracing::Level::DEBUG);
         let options = if logs_statements { options } else { options.disable_statement_logging() };
-        let shared = DatabaseShared::new();
+        let shared = DatabaseShared::new(session_names);
         let pool = |name: &str, size: usize, setting: &str, need: PoolNeed| {
             let factory = SessionFactory {
-                options: options.clone().application_name(&format!("forge {node} {name}")),
+                options: options
+                    .clone()
+                    .application_name(&shared.session_names.name(&format!("{node} {name}"))),
                 setup: setup(&config, setting),
                 connect_timeout: config.connect_timeout,
                 age_max: config.connection_age_max,
@@ -127,6 +146,22 @@ impl Database {
     /// leases of jobs.
     pub fn control(&self) -> Db {
         Db::pooled(self.0.control.clone(), false)
+    }
+
+    /// The options of a connection of this process that belongs to no pool.
+    pub(super) fn options_for(&self, label: &str) -> PgConnectOptions {
+        self.0.options.clone().application_name(&self.0.shared.session_names.name(label))
+    }
+
+    /// Ends the sessions of `node`, which is dead or frozen: their transactions would hold locks for as long
+    /// as the server takes the connections for alive. Behind a pooler that hides the names of sessions, none
+    /// is found. Returns how many there were.
+    ///
+    /// # Errors
+    /// When the role of this node may not end those sessions, or the database does not answer.
+    pub async fn end_sessions_of(&self, node: NodeId) -> sqlx::Result<i64> {
+        let ending = sqlx::query_scalar(include_str!("sql/end_sessions.sql"));
+        ending.bind(short_id(node)).fetch_one(&self.control()).await
     }
 
     /// Begins a transaction on a session of the write pool, in one round trip.

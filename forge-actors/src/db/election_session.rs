@@ -50,7 +50,7 @@ impl ElectionSession {
     pub async fn open(database: &Database, label: &str, idle_max: Duration) -> Result<Self, DatabaseError> {
         let failed =
             |source| DatabaseError::Statement { doing: "opening the session for locks".into(), source };
-        let options = database.options().clone().application_name(&format!("forge {label}"));
+        let options = database.options_for(label);
         // Generation and age matter only to pools, and this session is never pooled.
         let opening = Session::open(&options, IDENTIFY, 0, Duration::from_secs(1));
         let limit = database.config().connect_timeout;

@@ -55,6 +55,7 @@ pub mod paths;
 mod pool;
 pub mod runs;
 pub mod session;
+mod session_name;
 mod shared;
 pub mod signals;
 pub mod state;

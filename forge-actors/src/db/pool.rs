@@ -11,6 +11,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::error::{no_answer, read_only_server};
 use super::session::{Activity, BackendPid, Session};
+use super::session_name::SessionNames;
 use super::shared::DatabaseShared;
 use super::state::DatabaseState;
 use crate::subsystem::PoolUsage;
@@ -196,6 +197,11 @@ impl Pool {
 
     pub(super) fn downgrade(&self) -> WeakPool {
         WeakPool { sessions: self.sessions.weak(), acquire_timeout: self.acquire_timeout, need: self.need }
+    }
+
+    /// Names the sessions of this process.
+    pub(super) fn session_names(&self) -> &SessionNames {
+        &self.shared().session_names
     }
 
     fn shared(&self) -> &Arc<DatabaseShared> {

@@ -8,7 +8,7 @@
 //! - `state`, `commits` and `clock` are written by the monitor alone. Readers are woken by the watch channels.
 //! - `suspect_outage` is notified by a pool whose connection attempt failed, and by a `PooledSession` whose
 //!   connection broke. Only the monitor waits for it.
-//! - `driver` is set once, to the runtime on which the database was made.
+//! - `session_names` and `driver` are set once; the latter to the runtime on which the database was made.
 //! - `discarder` is called by pools; `Database::new` sets once how it terminates a backend.
 
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use super::clock::ClockDifference;
 use super::commit_wait::CommitWait;
 use super::discarder::Discarder;
 use super::driver::Driver;
+use super::session_name::SessionNames;
 use super::state::DatabaseState;
 
 /// What the pools of one database share.
@@ -34,6 +35,8 @@ pub(super) struct DatabaseShared {
     pub(super) clock: watch::Sender<Option<ClockDifference>>,
     /// Asks the monitor for a ping, because a connection broke or could not be opened.
     pub(super) suspect_outage: Notify,
+    /// Names the sessions of this process.
+    pub(super) session_names: SessionNames,
     /// Serves the connections.
     pub(super) driver: Driver,
     /// Ends the sessions that must not be used again.
@@ -41,7 +44,7 @@ pub(super) struct DatabaseShared {
 }
 
 impl DatabaseShared {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(session_names: SessionNames) -> Arc<Self> {
         let (state, _) = watch::channel(DatabaseState::Up);
         let driver = Driver::of_caller();
         Arc::new(Self {
@@ -50,6 +53,7 @@ impl DatabaseShared {
             commits: watch::Sender::new(None),
             clock: watch::Sender::new(None),
             suspect_outage: Notify::new(),
+            session_names,
             discarder: Discarder::new(driver.clone()),
             driver,
         })

@@ -20,11 +20,10 @@ use super::handle::Db;
 use super::live_snapshot::{ExportedSnapshot, LiveSnapshot};
 use super::pool::{Pool, PooledSession};
 use super::session::{Activity, BackendPid};
+use super::session_name::SessionNames;
 
 /// Time for a forced rollback; after it the session is discarded instead.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Postgres cuts `application_name` at this length.
-const APPLICATION_NAME_BYTES_MAX: usize = 63;
 
 /// Reads what the transaction wrote: its id, when it has one, and the tables that the triggers of `change`
 /// noted in a setting of the transaction.
@@ -73,7 +72,7 @@ impl<'a> TransactionOptions<'a> {
         Self { isolation: Isolation::default(), read_only: false, statement_timeout, label }
     }
 
-    fn sql(&self) -> String {
+    fn sql(&self, names: &SessionNames) -> String {
         // Without a mode the server's own default holds: an operator who makes the server read-only means
         // these transactions too.
         let mode = if self.read_only { " READ ONLY" } else { "" };
@@ -83,7 +82,7 @@ impl<'a> TransactionOptions<'a> {
             "BEGIN ISOLATION LEVEL {}{mode}; SET LOCAL statement_timeout = {timeout}",
             self.isolation.sql()
         );
-        write!(sql, "; SET LOCAL application_name = {}", quoted(&application_name(self.label)))
+        write!(sql, "; SET LOCAL application_name = {}", quoted(&names.name(self.label)))
             .expect("writing to a String");
         sql
     }
@@ -111,7 +110,7 @@ impl Transaction {
         commit_timeout: Duration,
         options: TransactionOptions<'_>,
     ) -> Result<Self, Fault> {
-        let root = begin_frame(pool, options.sql(), options.read_only).await?;
+        let root = begin_frame(pool, options.sql(pool.session_names()), options.read_only).await?;
         Ok(Self { root, control: control.clone(), commit_timeout, locked: Vec::new() })
     }
 
@@ -128,7 +127,7 @@ impl Transaction {
             statement_timeout: snapshot.statement_timeout,
             label: "reactor",
         };
-        let sql = format!("{}; {}", options.sql(), snapshot.sql());
+        let sql = format!("{}; {}", options.sql(pool.session_names()), snapshot.sql());
         let root = begin_frame(pool, sql, true).await?;
         Ok(Self { root, control: control.clone(), commit_timeout, locked: snapshot.locked_tables() })
     }
@@ -337,14 +336,6 @@ fn outcome_unknown() -> Fault {
     )
 }
 
-/// `forge <label>`, printable ASCII only: Postgres would replace the rest by question marks.
-fn application_name(label: &str) -> String {
-    let label = label.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '_' });
-    let mut name: String = "forge ".chars().chain(label).collect();
-    name.truncate(APPLICATION_NAME_BYTES_MAX);
-    name
-}
-
 /// A string literal that no content can end early, whatever `standard_conforming_strings` says.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "_").replace('\'', "''"))
@@ -356,7 +347,8 @@ mod tests {
 
     #[test]
     fn a_label_cannot_leave_its_literal() {
-        let sql = TransactionOptions::new("a'; DROP TABLE x; --\\", Duration::from_secs(5)).sql();
+        let sql = TransactionOptions::new("a'; DROP TABLE x; --\\", Duration::from_secs(5))
+            .sql(&SessionNames::default());
         assert_eq!(
             sql,
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 5000; \
@@ -365,13 +357,8 @@ mod tests {
     }
 
     #[test]
-    fn a_long_or_foreign_label_is_cut_to_what_postgres_keeps() {
-        assert_eq!(application_name("größe\n"), "forge gr__e_");
-        assert_eq!(application_name(&"x".repeat(100)).len(), APPLICATION_NAME_BYTES_MAX);
-    }
-
-    #[test]
     fn a_timeout_never_becomes_no_timeout() {
-        assert!(TransactionOptions::new("x", Duration::ZERO).sql().contains("statement_timeout = 1;"));
+        let sql = TransactionOptions::new("x", Duration::ZERO).sql(&SessionNames::default());
+        assert!(sql.contains("statement_timeout = 1;"), "{sql}");
     }
 }

@@ -60,7 +60,7 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
     let name = name.unwrap_or_else(|| short_name(id));
     let mesh = mesh::open(&loaded, sections.get(), &name, security.cluster_key)?;
     let storage = tokio::select! {
-        opened = Storage::open(&loaded, &name, context) => opened?,
+        opened = Storage::open_for_node(&loaded, &name, id, context) => opened?,
         signal = signals.next() => return Err(interrupted_start(signal)),
     };
     let (database_children, facts) = storage.into_children();

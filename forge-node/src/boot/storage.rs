@@ -14,6 +14,7 @@ use forge_actors::db::migrate::system::system_sets;
 use forge_actors::db::migrator::Migrator;
 use forge_actors::db::monitor::{Monitor, wait_for};
 use forge_actors::kernel::error_chain::error_chain;
+use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::time::{minutes, secs};
 use forge_actors::supervise::{ChildSpec, Shutdown};
 
@@ -71,7 +72,29 @@ impl Storage {
     ///
     /// # Errors
     /// When the configured URL is none, or the embedded server cannot be started.
-    pub async fn open(loaded: &Loaded, node: &str, context: CommandContext<'_>) -> Result<Self, Report> {
+    pub async fn open(loaded: &Loaded, name: &str, context: CommandContext<'_>) -> Result<Self, Report> {
+        Self::open_with(loaded, name, None, context).await
+    }
+
+    /// [`open`](Self::open) for the node `id` called `name`.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub async fn open_for_node(
+        loaded: &Loaded,
+        name: &str,
+        id: NodeId,
+        context: CommandContext<'_>,
+    ) -> Result<Self, Report> {
+        Self::open_with(loaded, name, Some(id), context).await
+    }
+
+    async fn open_with(
+        loaded: &Loaded,
+        name: &str,
+        id: Option<NodeId>,
+        context: CommandContext<'_>,
+    ) -> Result<Self, Report> {
         let sets = migration_sets(context.apps)?.into();
         let config = loaded.config.section::<DatabaseConfig>();
         let (options, embedded, tried) = match &config.url {
@@ -94,8 +117,11 @@ impl Storage {
             }
         };
         Ok(Self {
-            database: Database::new(options, config, node),
-            node: node.to_owned(),
+            database: match id {
+                Some(id) => Database::of_node(options, config, name, id),
+                None => Database::new(options, config, name),
+            },
+            node: name.to_owned(),
             sets,
             embedded,
             tried,

@@ -184,7 +184,7 @@ async fn history_count(database: &Database) -> i64 {
 async fn end_term(database: &Database, name: &str) {
     let kill = format!(
         "select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = current_database() and application_name = 'forge {name} leader'"
+         where datname = current_database() and application_name like 'forge {name} leader #%'"
     );
     assert!(database.value::<bool>(&kill).await, "the session of the leader is there");
 }
