@@ -1,4 +1,6 @@
-//! Applies pending migrations while the node starts: a transient child that stops when they are applied.
+//! Applies pending migrations while the node starts: a transient child that stops when they are applied. An
+//! outage meanwhile is waited for, as one at the start is: what had been applied stays, the rest is applied
+//! when the database answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +9,18 @@ use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Restart, Timer};
 
 use super::database::Database;
+use super::error::{DatabaseError, no_answer};
 use super::migrate::runner::{MigrationProgress, Runner};
 use super::migrate::set::MigrationSet;
+use super::monitor::wait_and_log;
 use super::paths::MIGRATOR;
+use super::state::DatabaseState;
 
 /// Time for all migrations together. The siblings behind the migrator start only after it.
 const START_DEADLINE: Duration = secs(3_600);
+
+/// Outages in the course of one start, after which the migrations are taken for their cause.
+const OUTAGES_MAX: u32 = 5;
 
 /// A message of the migrator.
 #[derive(Debug)]
@@ -55,19 +63,40 @@ impl Migrator {
     }
 }
 
+impl Migrator {
+    fn runner(&self) -> Runner<'_> {
+        Runner { database: &self.database, sets: &self.sets, node: &self.node, lock_wait: self.lock_wait }
+    }
+
+    /// Waits for the database for as long as a start does, and until the monitor has found it up.
+    async fn await_database(&self) -> Result<(), DatabaseError> {
+        wait_and_log(&self.database).await?;
+        let mut state = self.database.state();
+        let patience = self.database.config().start_patience;
+        let up = tokio::time::timeout(patience, state.wait_for(DatabaseState::is_up)).await;
+        up.map(drop).map_err(|_| DatabaseError::Away {
+            place: self.database.place(),
+            waited: patience,
+            cause: no_answer(patience),
+        })
+    }
+}
+
 impl Actor for Migrator {
     type Message = MigratorMessage;
     type State = Timer;
     const KIND: &'static str = "migrator";
 
     async fn start(&self, cx: &Context<MigratorMessage>) -> Result<Timer, ActorError> {
-        let runner = Runner {
-            database: &self.database,
-            sets: &self.sets,
-            node: &self.node,
-            lock_wait: self.lock_wait,
-        };
-        runner.up(None, report).await?;
+        let mut outages = 0;
+        while let Err(error) = self.runner().up(None, report).await {
+            outages += 1;
+            if !error.is_outage() || outages > OUTAGES_MAX {
+                return Err(error.into());
+            }
+            tracing::warn!(%error, "database lost during the migrations; they go on when it answers");
+            self.await_database().await?;
+        }
         Ok(cx.send_after(Duration::ZERO, MigratorMessage::Finished))
     }
 

@@ -86,6 +86,16 @@ pub async fn wait_for(
     Ok(())
 }
 
+/// [`wait_for`], with a line in the log for each attempt that failed.
+pub(super) async fn wait_and_log(database: &Database) -> Result<(), DatabaseError> {
+    let progress = |attempt: FailedAttempt<'_>| {
+        let FailedAttempt { number, waited, cause, .. } = attempt;
+        let (place, waited_seconds) = (database.place(), waited.as_secs());
+        tracing::warn!(place, number, waited_seconds, %cause, "waiting for the database");
+    };
+    wait_for(database, progress).await
+}
+
 /// A message of the monitor.
 #[derive(Debug)]
 pub enum MonitorMessage {
@@ -256,12 +266,7 @@ impl Actor for Monitor {
 
     async fn start(&self, cx: &Context<MonitorMessage>) -> Result<MonitorState, ActorError> {
         if !self.waited.load(Ordering::Acquire) {
-            wait_for(&self.database, |attempt| {
-                let FailedAttempt { number, waited, cause, .. } = attempt;
-                let (place, waited_seconds) = (self.database.place(), waited.as_secs());
-                tracing::warn!(place, number, waited_seconds, %cause, "waiting for the database");
-            })
-            .await?;
+            wait_and_log(&self.database).await?;
             match self.database.fit_connections().await {
                 Ok(()) => {}
                 Err(error @ DatabaseError::TooFewConnections { .. }) => return Err(error.into()),

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use forge_tests::{Database, PostgresProcess, Signal, until};
+use sqlx::{Connection, Executor};
 
 use super::stage::{PATIENCE, Writers, probe_on};
 
@@ -45,6 +46,33 @@ async fn a_node_that_starts_before_its_database_waits_for_it() {
     let (mut process, _home) = probe_on(&database).launch();
     let (stdout, stderr) = (process.stdout().clone(), process.stderr().clone());
     until("an attempt has failed", PATIENCE, || async { stderr.line("waiting for the database") }).await;
+    assert_eq!(stdout.line("ready in"), None, "ready without a database");
+    postgres.restart().await;
+    until("the node is ready", PATIENCE, || async { stdout.line("ready in") }).await;
+    process.signal(Signal::TERM);
+    assert_eq!(process.ended(PATIENCE).await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_crash_of_postgres_during_the_migrations_of_a_start_is_waited_for() {
+    let postgres = PostgresProcess::start().await;
+    let database = Database::create_in(&postgres.url(), None).await;
+    // The node's first statement of the migrations waits for this transaction.
+    let mut connection = database.connect().await;
+    let mut hold = connection.begin().await.expect("begin");
+    hold.execute("create table forge_migrations (n int)").await.expect("create a table");
+    let (mut process, _home) = probe_on(&database).launch();
+    let (stdout, stderr) = (process.stdout().clone(), process.stderr().clone());
+    let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'
+        and application_name like 'forge % locks #%'";
+    until("the node migrates", PATIENCE, || async {
+        (database.value::<i64>(waiting).await == 1).then_some(())
+    })
+    .await;
+    postgres.crash();
+    drop(hold);
+    let lost = "database lost during the migrations";
+    until("the node has noticed", PATIENCE, || async { stderr.line(lost) }).await;
     assert_eq!(stdout.line("ready in"), None, "ready without a database");
     postgres.restart().await;
     until("the node is ready", PATIENCE, || async { stdout.line("ready in") }).await;

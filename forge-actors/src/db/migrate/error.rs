@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-use crate::db::error::DatabaseError;
+use crate::db::error::{DatabaseError, is_broken};
 use crate::kernel::diagnose::{Diagnose, FailureKind};
 
 /// Why a migration did not run.
@@ -152,6 +152,16 @@ pub enum MigrateError {
 }
 
 impl MigrateError {
+    /// True when the connection broke or none could be opened: nothing is known against the migration.
+    pub(in crate::db) fn is_outage(&self) -> bool {
+        match self {
+            Self::Statement { source, .. } => is_broken(source),
+            Self::Database(DatabaseError::Statement { source, .. }) => is_broken(source),
+            Self::Database(DatabaseError::Away { .. }) => true,
+            _ => false,
+        }
+    }
+
     /// True when a statement did not get a lock of a table: it may, the next time.
     pub(super) fn is_lock_conflict(&self) -> bool {
         let Self::Statement { source, .. } = self else { return false };
