@@ -9,10 +9,10 @@
 //!
 //! The monitor pings once a second, at once when a session broke or was refused a write, and up to ten times
 //! a second while the database is not up. A ping asks whether the server takes writes, and which commits wait
-//! for a synchronous standby: one that does so for longer than 5 s is published as a [`CommitWait`], which ends
-//! by itself. A standby and a server
-//! that was made read-only answer, so their sessions last; after a switch-over they lead to the wrong server.
-//! Once the state is `ReadOnly`, each ping therefore uses a new connection.
+//! for a synchronous standby: one that does so for longer than 5 s is published as a [`CommitWait`], which
+//! ends by itself. A standby and a server that was made read-only answer, so their sessions last; after a
+//! switch-over they lead to the wrong server. Once the state is `ReadOnly`, each ping therefore uses a new
+//! connection.
 //!
 //! An outage is published and never a crash: a failed ping is not an error of this actor.
 

@@ -13,8 +13,8 @@ use super::error::{is_broken, is_lock_timeout, is_read_only_server, is_stale};
 use super::guard::SessionEffect;
 use super::state::{ServerMode, ServerReport};
 
-/// Whether the server takes writes, its clock, and which commits wait for a standby. Where no standby is named, the list
-/// of sessions is not read.
+/// Whether the server takes writes, its clock, and which commits wait for a standby. Where no standby is
+/// named, the list of sessions is not read.
 const SERVER_REPORT: &str = "SELECT pg_is_in_recovery() AS standby, \
      current_setting('transaction_read_only')::bool AS read_only, \
      clock_timestamp() AS clock, current_setting('synchronous_standby_names') AS standbys, \

@@ -5,7 +5,8 @@
 //! - `generation` is written by the monitor after an outage, and by a `PooledSession` that meets a stale
 //!   prepared statement or a server that takes no writes. No reader is woken: each pool reads the number when
 //!   it lends a session.
-//! - `state`, `commits` and `clock` are written by the monitor alone. Readers are woken by the watch channels.
+//! - `state`, `commits` and `clock` are written by the monitor alone. Readers are woken by the watch
+//!   channels.
 //! - `suspect_outage` is notified by a pool whose connection attempt failed, and by a `PooledSession` whose
 //!   connection broke. Only the monitor waits for it.
 //! - `session_names` and `driver` are set once; the latter to the runtime on which the database was made.

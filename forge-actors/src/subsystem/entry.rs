@@ -143,8 +143,8 @@ impl Part {
         self
     }
 
-    /// A further condition of its readiness check; there may be several: `judge` says whether the last value of `state` breaks it. The
-    /// text is public, so it holds no address and no SQL.
+    /// A further condition of its readiness check; there may be several: `judge` says whether the last value
+    /// of `state` breaks it. The text is public, so it holds no address and no SQL.
     pub fn health<T: Send + Sync + 'static>(
         mut self,
         state: watch::Receiver<T>,

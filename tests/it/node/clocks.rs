@@ -1,5 +1,5 @@
-//! A node whose clock is wrong. The clocks of one machine agree, so the database answers one of the nodes with
-//! another time: its sessions find a function of the same name before the server's own.
+//! A node whose clock is wrong. The clocks of one machine agree, so the database answers one of the nodes
+//! with another time: its sessions find a function of the same name before the server's own.
 
 use forge_tests::{Binary, Database, Node, NodeBuilder, probe, until};
 

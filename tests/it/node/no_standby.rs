@@ -1,5 +1,5 @@
-//! A server that makes commits wait for a synchronous standby, and no such standby: it answers every read, and
-//! no commit ends. The node says so, stays alive, and goes on by itself.
+//! A server that makes commits wait for a synchronous standby, and no such standby: it answers every read,
+//! and no commit ends. The node says so, stays alive, and goes on by itself.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,7 +8,8 @@ SELECT least(
            (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user),
            (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database())
        ) AS granted,
-       (SELECT count(DISTINCT regexp_replace(application_name, ' (write|read|live|locks|control)( #[0-9a-f]+)?$', '\2'))
+       (SELECT count(DISTINCT regexp_replace(
+                   application_name, ' (write|read|live|locks|control)( #[0-9a-f]+)?$', '\2'))
         FROM pg_stat_activity
         WHERE application_name ~ '^forge .+ (write|read|live|locks|control)( #[0-9a-f]+)?$'
         AND application_name NOT LIKE 'forge doctor %'
