@@ -49,6 +49,10 @@ pub struct DatabaseConfig {
     /// the locks of a node that is frozen are free before another node takes its jobs over.
     #[serde(with = "serde_duration")]
     pub idle_in_transaction_timeout: Duration,
+    /// A transaction of this database that has been open for longer, anybody's, is shown: vacuum removes
+    /// nothing that it may still see, and live queries read more of the change log.
+    #[serde(with = "serde_duration")]
+    pub long_transaction_after: Duration,
     /// How long a starting node waits for the database before it gives up.
     #[serde(with = "serde_duration")]
     pub start_patience: Duration,
@@ -69,6 +73,7 @@ impl Default for DatabaseConfig {
             connection_idle_max: minutes(5),
             statement_timeout: limits::HANDLER_TIMEOUT_MAX,
             idle_in_transaction_timeout: secs(8),
+            long_transaction_after: minutes(5),
             start_patience: secs(60),
         }
     }
@@ -98,6 +103,7 @@ impl ConfigSection for DatabaseConfig {
             ("connection_idle_max", self.connection_idle_max),
             ("statement_timeout", self.statement_timeout),
             ("idle_in_transaction_timeout", self.idle_in_transaction_timeout),
+            ("long_transaction_after", self.long_transaction_after),
         ] {
             if duration.is_zero() {
                 broken.push(format!("database.{key} is 0; it must be longer than 0"));

@@ -18,6 +18,7 @@ use super::config::DatabaseConfig;
 use super::error::{DatabaseError, SERVER_MAJOR_MIN, no_answer};
 use super::handle::Db;
 use super::live_snapshot::LiveSnapshot;
+use super::long_transaction::LongTransaction;
 use super::pool::{Pool, PoolNeed, PooledSession, SessionFactory};
 use super::session::Session;
 use super::session_name::{SessionNames, short_id};
@@ -229,6 +230,17 @@ impl Database {
         *self.0.shared.clock.borrow()
     }
 
+    /// The oldest transaction of the database, when it is open for long.
+    pub fn long_transaction(&self) -> Option<LongTransaction> {
+        self.0.shared.long_transaction.borrow().clone()
+    }
+
+    /// Reads the oldest transaction that holds something back.
+    pub(super) async fn oldest_transaction(&self) -> sqlx::Result<Option<LongTransaction>> {
+        let finding = sqlx::query_as(include_str!("sql/find_oldest_transaction.sql"));
+        Ok(finding.fetch_optional(&self.control()).await?.map(LongTransaction::of_row))
+    }
+
     /// Reads the database's clock.
     ///
     /// # Errors
@@ -349,6 +361,11 @@ impl Database {
     /// Publishes how this machine's clock differs from the database's.
     pub(super) fn mark_clock(&self, difference: ClockDifference) {
         self.0.shared.clock.send_replace(Some(difference));
+    }
+
+    /// Publishes the oldest transaction, when it is open for long. The result is the one before.
+    pub(super) fn mark_long_transaction(&self, found: Option<LongTransaction>) -> Option<LongTransaction> {
+        self.0.shared.long_transaction.send_replace(found)
     }
 
     /// Publishes which commits do not end. True when it was none before, or is none now.

@@ -48,6 +48,7 @@ mod guard;
 pub mod handle;
 mod lexer;
 pub mod live_snapshot;
+pub mod long_transaction;
 pub mod migrate;
 pub mod migrator;
 pub mod monitor;

@@ -28,6 +28,7 @@ use super::clock::ClockDifference;
 use super::commit_wait::{CommitWait, CommitWatch};
 use super::database::{CheckError, Database};
 use super::error::{DatabaseError, no_answer, read_only_server};
+use super::long_transaction::LongTransaction;
 use super::paths::MONITOR;
 use super::signals;
 use super::state::{DatabaseState, ServerMode, ServerReport};
@@ -41,6 +42,7 @@ const STARTING: Backoff = Backoff::exponential(Duration::from_millis(200), Durat
 /// However many sessions break at once, the pings that they ask for are at least this far apart.
 const SUSPECT_PAUSE: Duration = Duration::from_millis(100);
 const PRUNE_EVERY_PINGS: u32 = 30;
+const TRANSACTIONS_EVERY_PINGS: u32 = 5;
 /// A larger difference between the clocks is logged.
 const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(2);
 
@@ -158,7 +160,11 @@ impl Monitor {
             state.failures = state.failures.saturating_add(1);
             delay
         };
+        metrics::gauge!(signals::WRITABLE).set(f64::from(u8::from(self.database.state().borrow().is_up())));
         state.pings = state.pings.wrapping_add(1);
+        if pinged.is_ok() && state.pings.is_multiple_of(TRANSACTIONS_EVERY_PINGS) {
+            self.find_long_transaction().await;
+        }
         if state.pings.is_multiple_of(PRUNE_EVERY_PINGS) {
             self.database.prune();
         }
@@ -221,6 +227,29 @@ impl Monitor {
                 "commits do not end; writes are made and not confirmed, and are answered with OUTCOME_UNKNOWN"
             ),
             None => tracing::info!(place, "commits end again"),
+        }
+    }
+
+    /// Publishes the oldest transaction when it is open for long, and logs one that was not known.
+    async fn find_long_transaction(&self) {
+        let found = match tokio::time::timeout(PING_TIMEOUT, self.database.oldest_transaction()).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => return tracing::debug!(%error, "reading the oldest transaction failed"),
+            Err(_) => return tracing::debug!("reading the oldest transaction took too long"),
+        };
+        let age = found.as_ref().map_or(Duration::ZERO, |oldest| oldest.age);
+        metrics::gauge!(signals::OLDEST_TRANSACTION_SECONDS).set(age.as_secs_f64());
+        let limit = self.database.config().long_transaction_after;
+        let long = found.filter(|oldest| oldest.age > limit);
+        let before = self.database.mark_long_transaction(long.clone());
+        let is_known = |long: &LongTransaction| before.as_ref().is_some_and(|before| long.continues(before));
+        if let Some(long) = long.filter(|long| !is_known(long)) {
+            tracing::warn!(
+                pid = long.pid,
+                application_name = %long.name,
+                seconds = long.age.as_secs(),
+                "transaction open for long: vacuum removes nothing that it may still see"
+            );
         }
     }
 

@@ -5,8 +5,8 @@
 //! - `generation` is written by the monitor after an outage, and by a `PooledSession` that meets a stale
 //!   prepared statement or a server that takes no writes. No reader is woken: each pool reads the number when
 //!   it lends a session.
-//! - `state`, `commits` and `clock` are written by the monitor alone. Readers are woken by the watch
-//!   channels.
+//! - `state`, `commits`, `clock` and `long_transaction` are written by the monitor alone. Readers are
+//!   woken by the watch channels.
 //! - `suspect_outage` is notified by a pool whose connection attempt failed, and by a `PooledSession` whose
 //!   connection broke. Only the monitor waits for it.
 //! - `session_names` and `driver` are set once; the latter to the runtime on which the database was made.
@@ -21,6 +21,7 @@ use super::clock::ClockDifference;
 use super::commit_wait::CommitWait;
 use super::discarder::Discarder;
 use super::driver::Driver;
+use super::long_transaction::LongTransaction;
 use super::session_name::SessionNames;
 use super::state::DatabaseState;
 
@@ -34,6 +35,8 @@ pub(super) struct DatabaseShared {
     pub(super) commits: watch::Sender<Option<CommitWait>>,
     /// How this machine's clock differs from the database's; `None` before the first ping.
     pub(super) clock: watch::Sender<Option<ClockDifference>>,
+    /// The oldest transaction, when it is open for long.
+    pub(super) long_transaction: watch::Sender<Option<LongTransaction>>,
     /// Asks the monitor for a ping, because a connection broke or could not be opened.
     pub(super) suspect_outage: Notify,
     /// Names the sessions of this process.
@@ -53,6 +56,7 @@ impl DatabaseShared {
             state,
             commits: watch::Sender::new(None),
             clock: watch::Sender::new(None),
+            long_transaction: watch::Sender::new(None),
             suspect_outage: Notify::new(),
             session_names,
             discarder: Discarder::new(driver.clone()),

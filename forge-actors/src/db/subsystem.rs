@@ -1,11 +1,16 @@
 //! The database as a subsystem: the private Postgres where one is used, the monitor, and the migrator.
 
+use std::time::Duration;
+
 use super::commit_wait::CommitWait;
 use super::config::DatabaseConfig;
 use super::database::Database;
+use super::long_transaction::LongTransaction;
 use super::paths::{DATABASE, MIGRATOR, MONITOR, POSTGRES};
 use super::state::DatabaseState;
-use crate::subsystem::{ActorNote, HealthVerdict, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem};
+use crate::subsystem::{
+    ActorNote, Figure, FigureUnit, HealthVerdict, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem,
+};
 use crate::supervise::{ChildSpec, StartError, Strategy, SupervisorSpec};
 
 /// The children of the database, in start order, as the code that opened it made them.
@@ -36,8 +41,25 @@ impl Subsystem for DatabaseSubsystem {
         Ok(Some(part.stats(move |stats| {
             stats.database_up = database.state().borrow().is_up();
             stats.database = Some(database.usage());
+            stats.figures.extend(read_only_phase(&database.state().borrow()));
+            stats.figures.extend(database.long_transaction().map(open_for_long));
         })))
     }
+}
+
+/// For how long the server has taken no writes.
+fn read_only_phase(state: &DatabaseState) -> Option<Figure> {
+    matches!(state, DatabaseState::ReadOnly { .. }).then(|| lasting("read-only", state.duration()))
+}
+
+fn open_for_long(long: LongTransaction) -> Figure {
+    let LongTransaction { pid, name, age } = long;
+    lasting(&format!("open transaction of {name}, pid {pid}"), age)
+}
+
+fn lasting(name: &str, duration: Duration) -> Figure {
+    let (subsystem, name) = (DATABASE.id().to_owned(), name.to_owned());
+    Figure { subsystem, name, value: duration.as_millis() as f64, unit: FigureUnit::Ms }
 }
 
 fn commits_end(wait: &Option<CommitWait>) -> HealthVerdict {

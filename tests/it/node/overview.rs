@@ -2,9 +2,11 @@
 
 use forge_tests::{Database, Node, probe, until};
 use serde_json::{Value, json};
+use sqlx::Executor;
 
 use super::peers::{await_links, member};
-use super::stage::PATIENCE;
+use super::sessions::metric;
+use super::stage::{PATIENCE, probe_on};
 
 async fn overview(node: &Node) -> Value {
     node.call("forge.overview", json!({}), Some(&probe::admin_token())).await.data()
@@ -81,4 +83,35 @@ async fn a_worker_shows_its_job_and_the_time_limit_of_this_job() {
         (&work["handler"], &work["id"], &work["limitMs"]),
         (&json!("jobs.work"), &json!(id), &json!(120_000))
     );
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_open_for_long_is_shown_with_its_process() {
+    let database = Database::create().await;
+    let config = format!("{}\n[database]\nlong_transaction_after = \"2s\"\n", probe::CONFIG);
+    let node = probe_on(&database).file("forge.toml", config).start().await;
+    let mut connection = database.connect().await;
+    for sql in ["set application_name = 'a report'", "begin isolation level repeatable read", "select 1"] {
+        connection.execute(sql).await.expect("a snapshot");
+    }
+    let pid: i32 =
+        sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut connection).await.expect("its pid");
+    let figure = format!("open transaction of a report, pid {pid}");
+    let overview = || async {
+        node.call("forge.overview", json!({}), Some(&probe::admin_token())).await.data().to_string()
+    };
+    until("the overview shows it", PATIENCE, || async { overview().await.contains(&figure).then_some(()) })
+        .await;
+    assert!(metric(&node, "forge_database_oldest_transaction_seconds").await > 2.0);
+    assert_eq!(metric(&node, "forge_database_writable").await, 1.0);
+    connection.execute("commit").await.expect("its end");
+    until("it is no longer shown", PATIENCE, || async {
+        (!overview().await.contains(&figure)).then_some(())
+    })
+    .await;
+    let ended = node.stop(PATIENCE).await;
+    assert_eq!(ended.code(), 0);
+    let line = "transaction open for long";
+    let named = ended.stderr.lines().filter(|found| found.contains(line) && found.contains("a report"));
+    assert_eq!(named.count(), 1, "{}", ended.stderr);
 }

@@ -7,6 +7,7 @@ use forge_tests::{Database, Node, PostgresProcess, probe, until};
 use serde_json::json;
 
 use super::jobs::{LONG, await_history, insert, nothing_is_left, worker_on};
+use super::sessions::metric;
 use super::stage::{PATIENCE, probe_on};
 
 /// The promise: ready within this long after a server takes writes.
@@ -61,6 +62,9 @@ async fn a_server_that_becomes_read_only_is_a_state_and_not_an_internal_error() 
     assert_eq!((mistake.status, mistake.code()), (500, "INTERNAL".to_owned()), "{}", mistake.text);
     let check = node.client().get("/ready").await.expect("an answer").text;
     assert!(check.contains("the database takes no writes"), "{check}");
+    assert_eq!(metric(&node, "forge_database_writable").await, 0.0);
+    let overview = node.call("forge.overview", json!({}), Some(&probe::admin_token())).await;
+    assert!(overview.data().to_string().contains("\"read-only\""), "the overview says since when");
     let expired = "select now() > lease_until from forge_jobs";
     until("the job's lease has run out", PATIENCE, || async {
         database.value::<bool>(expired).await.then_some(())
