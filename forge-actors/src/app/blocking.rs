@@ -5,7 +5,8 @@
 //! ```
 //! A hash of a password takes some 20 ms of a core, and a flood of sign-ins is a queue for the cores. That
 //! queue is here, bounded and shared fairly (`kernel/fair_limit`, `core_queue`), and not among the places of
-//! calls. A thread of this lane yields to the threads that answer requests: it has a lower priority.
+//! calls. A thread of this lane yields to the threads that answer requests: it has a lower priority, and one
+//! core is left to them, since the kernel lets the threads of the lane finish their time slices.
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
@@ -34,7 +35,7 @@ impl BlockingLane {
     pub fn new<'a>(max: u32, shares: Shares, functions: impl Iterator<Item = &'a str>) -> Self {
         let places = FairLimit::new(max, shares, functions);
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        Self { places: Arc::new(places), cores: CoreQueue::new(cores) }
+        Self { places: Arc::new(places), cores: CoreQueue::new(cores.saturating_sub(1).max(1)) }
     }
 
     /// Runs `work` of `function` for `caller`; see [`Ctx::blocking`](crate::app::Ctx::blocking).

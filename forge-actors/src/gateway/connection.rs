@@ -45,7 +45,8 @@ const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 /// closed.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pause before a refusal for a limit is sent.
+/// Least pause before a refusal for a limit is sent; the longest is twice as long, so that clients that were
+/// refused together do not come again together.
 pub(super) const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// What all connections of a gateway have in common.
@@ -153,7 +154,7 @@ async fn answer(
     if response.extensions_mut().remove::<RefusedForLimit>().is_some()
         && let Ok(_pause) = shared.refusal_pauses.try_acquire()
     {
-        sleep(REFUSAL_PAUSE).await;
+        sleep(REFUSAL_PAUSE.mul_f64(1.0 + fastrand::f64())).await;
     }
     if without_body {
         remove_body(&mut response);
