@@ -15,7 +15,8 @@ use super::delivery::Tick;
 use super::group::{GroupLane, GroupPhase};
 use super::groups::{AppliedResult, SubscriptionTable};
 use super::lanes::BatchPhase;
-use super::query_key::{BatchId, ClientId, GroupId, ShareKey, SubscriptionKey, keys_of};
+use super::query_key::{BatchId, ClientId, GroupId, SubscriptionKey, keys_of};
+use super::share_key::ShareKey;
 use super::tick::{FinishedRun, QueryRun, RunEnd};
 
 /// Waiting groups, and members of one of them, that are looked at for one batch.

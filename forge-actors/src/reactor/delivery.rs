@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::query_key::ShareKey;
+use super::share_key::ShareKey;
 use crate::kernel::byte_budget::Charge;
 use crate::kernel::commit::Xid;
 use crate::kernel::fault::{Code, Fault};

@@ -6,7 +6,7 @@
 //!   new ──▶ Stale · Waiting ──▶ (Aside) ──────── has run ────────────────▶ Current
 //!                │ ▲                                                         │
 //!                │ └── time is up ── Suspended ◀── cut, or locked too long, ─┘
-//!                └──────────────────────▲          has no room, or breaks the session
+//!                └──────────────────────▲          has no memory, or breaks the session
 //! ```
 //!
 //! The lane of a group says where it runs. A group of the lane `Tick` is `Stale` until it has run in a tick.
@@ -28,7 +28,7 @@ use super::tick::{FinishedRun, RunEnd};
 
 /// A query that was cut is suspended for this many times the duration of the run.
 const CUT_PAUSE_FACTOR: u32 = 10;
-/// Between two attempts of a query for which the node has no room, such as memory for its result.
+/// Between two attempts of a query for which the node has no memory or no thread.
 const OVERLOADED_PAUSE: Duration = secs(2);
 /// Between two attempts of a query that waits for a lock.
 const LOCK_RETRY: Backoff = Backoff::exponential(millis(250), secs(2));

@@ -37,11 +37,10 @@ use super::delivery::{QueryResult, Version};
 use super::frozen::FrozenTransition;
 use super::group::{Delivered, Due, Group, GroupLane, GroupPhase, LiveSubscription, later};
 use super::lanes::Lanes;
-use super::query_key::{
-    CallerKey, ClientId, GroupId, QueryKey, ShareKey, SharingScope, SubscriptionKey, keys_of,
-};
+use super::query_key::{CallerKey, ClientId, GroupId, QueryKey, SharingScope, SubscriptionKey, keys_of};
 use super::read_index::ReadIndex;
 use super::relations::ReadTables;
+use super::share_key::ShareKey;
 use super::tick::{FinishedRun, QueryRun, RunEnd};
 
 /// Database sessions that may break in a row during runs of one group; then the group is taken for the cause.

@@ -15,7 +15,8 @@ use crate::kernel::commit::{Snapshot, TableId};
 use crate::kernel::time::{millis, secs};
 
 use super::delivery::Tick;
-use super::query_key::{BatchId, GroupId, ShareKey};
+use super::query_key::{BatchId, GroupId};
+use super::share_key::ShareKey;
 
 /// Pause after a batch was lost, before another one starts.
 const RETRY: Backoff = Backoff::exponential(millis(50), secs(2));

@@ -76,6 +76,7 @@ mod query_key;
 mod read_index;
 mod relations;
 mod requests;
+mod share_key;
 mod shared;
 mod side;
 pub mod signals;

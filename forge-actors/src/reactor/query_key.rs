@@ -12,6 +12,7 @@ use crate::kernel::connection_limiter::client_network;
 use crate::kernel::invocation::{Caller, Invocation};
 
 use super::delivery::SubscriptionId;
+use super::share_key::ShareKey;
 
 /// The number of a client of this node's reactor. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,17 +65,6 @@ pub(super) struct CallerKey {
     identity: Option<Arc<str>>,
     /// Whose share of the lanes and of the memory the caller's queries take.
     pub(super) share_key: Arc<ShareKey>,
-}
-
-/// The unit of fairness: clients with the same key share one part of the lanes, and of the memory for results.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum ShareKey {
-    /// All clients of one subject, whatever its tokens claim.
-    Subject(String),
-    /// All anonymous clients of one address; of IPv6, of one /64.
-    Address(Option<IpAddr>),
-    /// The queries that wait for a lock, of all callers.
-    Locked,
 }
 
 /// The callers who may share the result of a run, as far as the runs of the query have shown by now.

@@ -24,8 +24,9 @@ use crate::kernel::trace::TraceContext;
 
 use super::config::ReactivityConfig;
 use super::delivery::QueryResult;
-use super::query_key::{GroupId, ShareKey};
+use super::query_key::GroupId;
 use super::relations::{ReadTables, Relations, locked_tables};
+use super::share_key::ShareKey;
 use super::signals;
 
 /// Time limit for a session, its snapshot and the changes in it.

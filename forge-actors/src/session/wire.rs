@@ -110,7 +110,7 @@ pub(super) struct TextFrame {
 }
 
 /// A part of a frame: a frame of its own.
-pub(super) struct FramePart<'a> {
+pub(super) struct TextPart<'a> {
     /// The head, and the mark.
     first: Vec<u8>,
     start: usize,
@@ -208,7 +208,7 @@ impl TextFrame {
     }
 
     /// The frame in parts. Each part is a text of its own, divided between two characters.
-    pub(super) fn parts(&self) -> impl Iterator<Item = FramePart<'_>> {
+    pub(super) fn parts(&self) -> impl Iterator<Item = TextPart<'_>> {
         let mut left = self.len();
         let parts = self.payload().flat_map(|mut piece| {
             std::iter::from_fn(move || {
@@ -219,7 +219,7 @@ impl TextFrame {
         });
         parts.map(move |payload| {
             left -= payload.len();
-            FramePart::new(if left == 0 { LAST } else { MORE }, payload)
+            TextPart::new(if left == 0 { LAST } else { MORE }, payload)
         })
     }
 
@@ -230,7 +230,7 @@ impl TextFrame {
     }
 }
 
-impl<'a> FramePart<'a> {
+impl<'a> TextPart<'a> {
     fn new(mark: u8, payload: &'a [u8]) -> Self {
         let mut first = vec![0; HEAD_BYTES_MAX];
         first.push(mark);
@@ -297,15 +297,15 @@ mod tests {
         let (latin, mixed) = ("x".repeat(PART_BYTES_MAX + 1), "ä€😀".repeat(20_000));
         for frame in [frame(&latin), frame(&mixed), shared(&[&mixed, "small", &latin])] {
             assert!(frame.is_large());
-            let parts: Vec<FramePart<'_>> = frame.parts().collect();
+            let parts: Vec<TextPart<'_>> = frame.parts().collect();
             let (last, others) = parts.split_last().expect("parts");
-            let mark = |part: &FramePart<'_>| *part.first.last().expect("a mark");
+            let mark = |part: &TextPart<'_>| *part.first.last().expect("a mark");
             assert!(mark(last) == LAST && others.iter().all(|part| mark(part) == MORE));
             assert!(parts.iter().all(|part| part.payload.len() <= PART_BYTES_MAX));
             let texts = parts.iter().map(|part| std::str::from_utf8(part.payload).expect("UTF-8"));
             assert_eq!(texts.collect::<String>(), frame.text());
         }
-        let part = FramePart::new(MORE, latin.as_bytes());
+        let part = TextPart::new(MORE, latin.as_bytes());
         assert_eq!(joined(part.slices()), format!("+{latin}"), "a head of four bytes, and the mark");
     }
 
