@@ -116,8 +116,8 @@ impl SessionSocket {
         self.closed = true;
     }
 
-    /// Writes a frame, in parts when it is large and the client takes parts. While memory that the frame holds
-    /// is scarce, the client must take the whole frame within `sessions.write_timeout`.
+    /// Writes a frame, in parts when it is large and the client takes parts. While memory that the frame
+    /// holds is scarce, the client must take the whole frame within `sessions.write_timeout`.
     pub(super) async fn write_frame(&mut self, frame: &TextFrame) -> Result<(), WriteError> {
         let (began, limit) = (Instant::now(), self.shared.deps.config.write_timeout);
         let (is_large, responses) = (frame.len() > SMALL_BYTES_MAX, Arc::clone(&self.responses));
