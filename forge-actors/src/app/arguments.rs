@@ -121,7 +121,8 @@ fn unreadable(error: &serde_json::Error) -> Fault {
     } else {
         format!("arguments are not valid JSON: {error}")
     };
-    Fault::new(Code::BadRequest, what)
+    let help = "send one JSON object with the arguments by name; openapi.json lists them";
+    Fault::new(Code::BadRequest, what).with_help(help)
 }
 
 fn unknown(expected: &[&str]) -> String {

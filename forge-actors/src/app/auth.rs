@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Caller, Identity};
+use crate::kernel::remedy;
 
 /// The caller's identity, from its verified token.
 #[derive(Clone, Copy)]
@@ -21,7 +22,8 @@ impl<'a> Auth<'a> {
     /// # Errors
     /// `UNAUTHENTICATED` for an anonymous caller of a public handler.
     pub fn identity(&self) -> Result<&'a Identity, Fault> {
-        self.identity.ok_or_else(|| Fault::new(Code::Unauthenticated, "sign in first"))
+        self.identity
+            .ok_or_else(|| Fault::new(Code::Unauthenticated, "sign in first").with_help(remedy::TOKEN))
     }
 
     /// The subject of the token, as the application's own id type: `let me: UserId = ctx.auth().user()?;`
@@ -32,6 +34,7 @@ impl<'a> Auth<'a> {
         let subject = &self.identity()?.subject;
         subject.parse().map_err(|_| {
             Fault::new(Code::Unauthenticated, "the token's subject is not a user of this application")
+                .with_help("sign a token whose subject is the id of a user: `--as <id>`")
         })
     }
 
@@ -40,10 +43,10 @@ impl<'a> Auth<'a> {
     /// # Errors
     /// `PERMISSION_DENIED` when the token names none, `UNAUTHENTICATED` for an anonymous caller.
     pub fn tenant(&self) -> Result<&'a str, Fault> {
-        self.identity()?
-            .tenant
-            .as_deref()
-            .ok_or_else(|| Fault::new(Code::PermissionDenied, "the token names no tenant"))
+        self.identity()?.tenant.as_deref().ok_or_else(|| {
+            Fault::new(Code::PermissionDenied, "the token names no tenant")
+                .with_help("use a token with the claim `tenant`")
+        })
     }
 
     /// True when the token carries this role.

@@ -90,7 +90,8 @@ fn refused(limit: LimitReached) -> Fault {
         LimitReached::Function => "this function has its share of the work that waits for a core of the node",
         LimitReached::Caller => "this caller has its share of the work that waits for a core of the node",
     };
-    Fault::new(Code::Overloaded, message).retry_after(secs(1))
+    let help = "try again after `retryAfterMs`, or raise `functions.blocking_max`";
+    Fault::new(Code::Overloaded, message).with_help(help).retry_after(secs(1))
 }
 
 /// Lowers the priority of this thread: under contention it gets about a tenth of what another one gets.

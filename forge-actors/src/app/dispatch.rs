@@ -19,6 +19,7 @@ use crate::app::secret::Secret;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 use crate::kernel::limits::JOB_DELAY_MAX;
+use crate::kernel::remedy;
 
 /// A job about to be dispatched; awaiting this does it.
 #[must_use = "a dispatch does nothing until it is awaited"]
@@ -132,7 +133,7 @@ pub fn new_job<H: Handler>(message: &H) -> Result<NewJob> {
             H::META.wire_name(),
             H::META.input_bytes_max
         );
-        return Err(Fault::new(Code::PayloadTooLarge, text));
+        return Err(Fault::new(Code::PayloadTooLarge, text).with_help(remedy::INPUT_MAX));
     }
     let JobMeta { queue, priority, attempts, .. } = H::META.job_meta().unwrap_or(JobMeta::DEFAULT);
     Ok(NewJob {

@@ -1,6 +1,7 @@
 //! JSON Web Tokens (RFC 7519), HS256: the algorithm is Forge's choice and never the token header's.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::sign_in_link::{SignInKey, SignInLink, accepted_until};
 use crate::kernel::diagnose::{Diagnose, FailureKind};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Identity;
+use crate::kernel::remedy;
 
 /// Fewest bytes of a secret: the output size of the hash (RFC 7518 §3.2).
 pub const SECRET_BYTES_MIN: usize = 32;
@@ -175,22 +177,19 @@ impl Tokens {
         );
         let verified = verified.map_err(|error| refused(&error))?;
         if let Some(reason) = refused_extension(&verified.header) {
-            return Err(Fault::new(Code::Unauthenticated, "the token is not valid").because(reason));
+            return Err(invalid(reason));
         }
         let claims = verified.claims;
         let typed = Claims::deserialize(serde_json::Value::Object(claims.clone()));
-        let typed = typed
-            .map_err(|error| Fault::new(Code::Unauthenticated, "the token is not valid").because(error))?;
+        let typed = typed.map_err(invalid)?;
         if typed.sub.is_empty() || typed.sub.contains('\0') {
             let reason = "`sub` is empty, or has a character that Postgres stores in no text";
-            return Err(Fault::new(Code::Unauthenticated, "the token is not valid").because(reason));
+            return Err(invalid(reason));
         }
         let horizon =
             chrono::Utc::now().timestamp().saturating_add_unsigned(self.keys.rules.leeway.as_secs());
         if typed.iat.is_some_and(|issued| issued > horizon) {
-            return Err(
-                Fault::new(Code::Unauthenticated, "the token is not valid").because("`iat` is in the future")
-            );
+            return Err(invalid("`iat` is in the future"));
         }
         Ok(Identity { subject: typed.sub, roles: typed.roles, tenant: typed.tenant, claims })
     }
@@ -215,5 +214,9 @@ fn refused(error: &jsonwebtoken::errors::Error) -> Fault {
         jsonwebtoken::errors::ErrorKind::ExpiredSignature => "the token is expired",
         _ => "the token is not valid",
     };
-    Fault::new(Code::Unauthenticated, message).because(error.to_string())
+    Fault::new(Code::Unauthenticated, message).with_help(remedy::TOKEN).because(error.to_string())
+}
+
+fn invalid(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Fault {
+    Fault::new(Code::Unauthenticated, "the token is not valid").with_help(remedy::TOKEN).because(reason)
 }

@@ -14,6 +14,7 @@ use sqlx::{AssertSqlSafe, Row};
 use crate::kernel::commit::{Receipt, TableId, Xid};
 use crate::kernel::fault::{Code, Fault};
 
+use crate::kernel::remedy;
 use super::error::is_broken;
 use super::frame::{ClosingSession, Frame, ignored_failure};
 use super::handle::Db;
@@ -334,6 +335,7 @@ fn outcome_unknown() -> Fault {
         "the connection to the database broke while the commit was in flight; \
          it may or may not have happened",
     )
+    .with_help(remedy::SAME_KEY)
 }
 
 /// A string literal that no content can end early, whatever `standard_conforming_strings` says.

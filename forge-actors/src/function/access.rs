@@ -4,6 +4,7 @@ use crate::app::handler::{Access, Meta};
 use crate::app::{Catalog, KindName};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Invocation, is_system};
+use crate::kernel::remedy;
 use crate::kernel::similar::nearest;
 use crate::kernel::wire::reveals_causes;
 
@@ -14,18 +15,21 @@ const SHOWN_CHARS_MAX: usize = 100;
 /// for like one that does not exist, under the name that the caller used.
 pub(super) fn authorize(catalog: &Catalog, meta: &Meta, invocation: &Invocation) -> Result<(), Fault> {
     let identity = || {
-        invocation
-            .caller
-            .identity
-            .as_deref()
-            .ok_or_else(|| Fault::new(Code::Unauthenticated, "this function needs a token"))
+        invocation.caller.identity.as_deref().ok_or_else(|| {
+            Fault::new(Code::Unauthenticated, "this function needs a token").with_help(remedy::TOKEN)
+        })
     };
     match meta.access {
         Access::Public => Ok(()),
         Access::Authenticated => identity().map(|_| ()),
         Access::Role(role) if identity()?.has_role(role) => Ok(()),
         Access::Role(role) => {
-            Err(Fault::new(Code::PermissionDenied, format!("this function needs the role `{role}`")))
+            let help = format!(
+                "use a token with the role: `forge-node call {} --as <subject> --role {role}` signs one",
+                invocation.name
+            );
+            Err(Fault::new(Code::PermissionDenied, format!("this function needs the role `{role}`"))
+                .with_help(help))
         }
         Access::Internal => Err(unknown_function(catalog, &invocation.name)),
     }

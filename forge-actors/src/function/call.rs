@@ -13,6 +13,7 @@ use tracing::{Instrument, Span};
 use super::admission::Permit;
 use super::idempotency::{KeyedCall, Replay};
 use super::paths::FUNCTIONS;
+use super::refused_value;
 use super::shared::FunctionShared;
 use super::signals::{CallOutcome, HandlerMetrics};
 use super::threads::{HandlerEnd, HandlerOutput, HandlerPlace};
@@ -31,6 +32,7 @@ use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Invocation, is_system};
 use crate::kernel::limits;
+use crate::kernel::remedy;
 use crate::kernel::sqlstate::SqlStateClass;
 use crate::kernel::time::format_duration;
 use crate::subsystem::ActorPath;
@@ -129,7 +131,7 @@ pub(super) fn check_size(meta: &Meta, invocation: &Invocation) -> Result<(), Fau
         return Ok(());
     }
     let message = format!("the arguments are larger than {} bytes", meta.input_bytes_max);
-    Err(Fault::new(Code::PayloadTooLarge, message))
+    Err(Fault::new(Code::PayloadTooLarge, message).with_help(remedy::INPUT_MAX))
 }
 
 /// Counts a call when it ends. A call that is dropped before it has an outcome counts as cancelled.
@@ -425,6 +427,7 @@ impl ActiveCall {
         let name = &self.invocation.name;
         match failure {
             CallFailure::Fault(fault) => {
+                let fault = refused_value::judged(fault, &self.invocation.args);
                 let outcome = match fault.code() {
                     Code::Timeout => CallOutcome::Timeout,
                     Code::Internal => CallOutcome::Internal,
@@ -468,6 +471,7 @@ pub(super) fn panic_fault(
 pub(super) fn timeout_fault(meta: &Meta, name: &str) -> Fault {
     let limit = format_duration(meta.timeout);
     Fault::new(Code::Timeout, format!("`{name}` took longer than its time limit of {limit} or its caller's"))
+        .with_help(remedy::TIME_LIMIT)
 }
 
 /// The answer of a call with an idempotency key.

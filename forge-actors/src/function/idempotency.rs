@@ -130,9 +130,13 @@ impl<'a> KeyedCall<'a> {
             ));
         }
         let answer: Option<Vec<u8>> = row.try_get("answer")?;
-        let not_kept = "this call was made before and is committed; the answers of public functions are not \
-                        kept, so it cannot be given again";
-        let answer = answer.ok_or_else(|| Fault::new(Code::AlreadyDone, not_kept))?.into();
+        let already_done = || {
+            let message = "this call was made before and is committed; the responses of public functions are \
+                           not kept, so it cannot be given again";
+            Fault::new(Code::AlreadyDone, message)
+                .with_help("read what the call did; use a new key for another call")
+        };
+        let answer = answer.ok_or_else(already_done)?.into();
         let xid: String = row.try_get("xid")?;
         Ok(Some(Replay { answer, receipt: Receipt { xid: xid.parse().ok().map(Xid), ..Receipt::default() } }))
     }

@@ -16,6 +16,7 @@ use super::admission::Permit;
 use super::call::{CUT_PATIENCE, check_size, panic_fault, timeout_fault};
 use super::canonical::canonical_args;
 use super::paths::FUNCTIONS;
+use super::refused_value;
 use super::shared::FunctionShared;
 use super::threads::{HandlerEnd, HandlerOutput, HandlerPlace};
 use crate::app::context::{AfterCommit, CallScope, Observed};
@@ -100,7 +101,8 @@ pub(super) async fn run(
         handler = %invocation.name,
         trace_id = %invocation.trace.trace_id_hex(),
     );
-    let (name, invocation) = (Arc::clone(&invocation.name), Arc::new(invocation));
+    let (name, args) = (Arc::clone(&invocation.name), invocation.args.clone());
+    let invocation = Arc::new(invocation);
     let limit = meta.timeout.min(limits.run_max);
     let scope = Arc::new(OnceLock::new());
     let (began_scope, services) = (Arc::clone(&scope), Arc::clone(&shared.services));
@@ -135,7 +137,9 @@ pub(super) async fn run(
     let answer = match ended {
         // A handler that blocked its thread until now cannot be cut, but it is late all the same.
         Some(HandlerEnd::Returned(Ok(_))) if began.elapsed() > limit => None,
-        Some(HandlerEnd::Returned(answer)) => Some(answer),
+        Some(HandlerEnd::Returned(answer)) => {
+            Some(answer.map_err(|fault| refused_value::judged(fault, &args)))
+        }
         Some(HandlerEnd::Panicked(panic)) => Some(Err(panic_fault(shared, &FUNCTIONS, meta, &name, panic))),
         Some(HandlerEnd::Cut) | None => None,
     };

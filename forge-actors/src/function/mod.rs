@@ -45,6 +45,7 @@ mod inflight;
 mod key_expiry;
 mod live;
 pub mod paths;
+mod refused_value;
 mod shared;
 pub mod signals;
 mod stall;

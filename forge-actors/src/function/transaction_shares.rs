@@ -42,7 +42,8 @@ impl TransactionShares {
             Ok(permit) => permit.map(Some).map_err(Fault::internal),
             Err(_) => {
                 let message = format!("`{function}` has its share of the database connections");
-                Err(Fault::new(Code::Overloaded, message).retry_after(secs(1)))
+                let help = "try again after `retryAfterMs`, or raise `database.write_connections_max`";
+                Err(Fault::new(Code::Overloaded, message).with_help(help).retry_after(secs(1)))
             }
         }
     }

@@ -18,6 +18,7 @@ use crate::app::token::Tokens;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Caller, Identity};
 use crate::kernel::printable::escape;
+use crate::kernel::remedy;
 
 /// Role of a caller who may read `/metrics`.
 pub const ADMIN_ROLE: &str = "admin";
@@ -60,9 +61,11 @@ impl Authenticator {
     /// Checks that the caller has the role [`ADMIN_ROLE`].
     pub(super) fn require_admin(&self, headers: &HeaderMap) -> Result<(), Fault> {
         match self.identity(headers)? {
-            None => Err(Fault::new(Code::Unauthenticated, "a token with the role `admin` is needed")),
+            None => Err(Fault::new(Code::Unauthenticated, "a token with the role `admin` is needed")
+                .with_help(remedy::ADMIN_TOKEN)),
             Some(identity) if !identity.has_role(ADMIN_ROLE) => {
-                Err(Fault::new(Code::PermissionDenied, "the role `admin` is needed"))
+                Err(Fault::new(Code::PermissionDenied, "the role `admin` is needed")
+                    .with_help(remedy::ADMIN_TOKEN))
             }
             Some(_) => Ok(()),
         }
@@ -70,12 +73,12 @@ impl Authenticator {
 
     fn identity(&self, headers: &HeaderMap) -> Result<Option<Arc<Identity>>, Fault> {
         let Some(header) = headers.get(AUTHORIZATION) else { return Ok(None) };
-        let refused = |message| Fault::new(Code::Unauthenticated, message);
-        let token = bearer(header).ok_or_else(|| refused("`Authorization` must be `Bearer` and a token"))?;
-        let tokens = self
-            .tokens
-            .as_ref()
-            .ok_or_else(|| refused("this server accepts no tokens: no secret is configured"))?;
+        let refused = |message, help| Fault::new(Code::Unauthenticated, message).with_help(help);
+        let malformed = || refused("`Authorization` must be `Bearer` and a token", remedy::TOKEN);
+        let token = bearer(header).ok_or_else(malformed)?;
+        let tokens = self.tokens.as_ref().ok_or_else(|| {
+            refused("this server accepts no tokens: no secret is configured", remedy::SECRET)
+        })?;
         self.verify(tokens, token, chrono::Utc::now().timestamp()).map(Some)
     }
 

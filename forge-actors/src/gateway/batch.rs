@@ -97,7 +97,8 @@ fn parse(body: &[u8]) -> Result<Vec<BatchCall<'_>>, Fault> {
         } else {
             format!("the batch is not valid JSON: {error}")
         };
-        Fault::new(Code::BadRequest, message)
+        let help = r#"send `[{"id": 1, "name": "tasks.list", "args": {}}]`"#;
+        Fault::new(Code::BadRequest, message).with_help(help)
     })?;
     if calls.len() > limits::BATCH_CALLS_MAX {
         let message = format!("a batch may have at most {} calls", limits::BATCH_CALLS_MAX);

@@ -32,7 +32,9 @@ impl BodyCapacity {
     fn reserve(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Fault> {
         let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES as u64)).unwrap_or(u32::MAX);
         let full = |_| {
-            Fault::new(Code::Overloaded, "the node is reading too many large bodies").retry_after(secs(1))
+            Fault::new(Code::Overloaded, "the node is reading too many large bodies")
+                .with_help("try again after `retryAfterMs`, or raise `gateway.bodies_bytes_max`")
+                .retry_after(secs(1))
         };
         Arc::clone(&self.0).try_acquire_many_owned(permits).map_err(full)
     }
@@ -73,7 +75,8 @@ impl RequestBody {
             ));
         }
         if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-            return Err(Fault::new(Code::UnsupportedMediaType, "compressed bodies are not accepted"));
+            return Err(Fault::new(Code::UnsupportedMediaType, "compressed bodies are not accepted")
+                .with_help("send the body as it is, without `content-encoding`"));
         }
         if empty {
             Ok(Bytes::new())
@@ -93,6 +96,7 @@ impl RequestBody {
         }
         let late = || {
             Fault::new(Code::BadRequest, format!("the body did not arrive within {}", format_duration(limit)))
+                .with_help("send it faster, or raise `gateway.body_timeout`")
         };
         tokio::time::timeout(limit, self.collect(bytes_max, capacity)).await.map_err(|_| late())?
     }
@@ -137,6 +141,7 @@ fn too_large(bytes_max: usize) -> Fault {
     let details = serde_json::json!({ "bytesMax": bytes_max });
     Fault::new(Code::PayloadTooLarge, format!("the body may have at most {bytes_max} bytes"))
         .with_details(details)
+        .with_help("send less, or raise `gateway.body_bytes_max`")
 }
 
 /// `application/json`, with no charset or UTF-8 (RFC 8259 §8.1).

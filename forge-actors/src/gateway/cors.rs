@@ -15,6 +15,7 @@ use hyper::{Method, StatusCode};
 
 use super::response::{Response, empty};
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::remedy;
 
 /// Every header that a client of Forge sends, and that a browser does not let pass by itself.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
@@ -47,7 +48,8 @@ impl Cors {
     /// Answers a preflight; an origin that is not listed is refused.
     pub(super) fn preflight(&self, request: &HeaderMap) -> Result<Response, Fault> {
         if self.allowed(request).is_none() {
-            return Err(Fault::new(Code::PermissionDenied, "pages of this origin may not call this server"));
+            return Err(Fault::new(Code::PermissionDenied, "pages of this origin may not call this server")
+                .with_help(remedy::ORIGIN));
         }
         let mut response = empty(StatusCode::NO_CONTENT);
         let headers = response.headers_mut();

@@ -40,7 +40,8 @@ pub(super) fn check(head: &Parts, hosts: &AllowedHosts, is_probe: bool) -> Resul
     if headers.len() != headers.keys_len() {
         let mut repeated = SINGLE_VALUED.iter();
         if let Some(name) = repeated.find(|name| headers.get_all(*name).iter().nth(1).is_some()) {
-            return Err(bad(format!("the request has more than one header `{name}`")));
+            return Err(bad(format!("the request has more than one header `{name}`"))
+                .with_help("send the header once; a proxy may have added the second one"));
         }
     }
     let host = headers.get(HOST).filter(|host| !host.is_empty());

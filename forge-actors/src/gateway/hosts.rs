@@ -46,7 +46,10 @@ impl AllowedHosts {
                 let message = format!(
                     "this server does not answer for `{shown}`: gateway.allowed_hosts does not list it"
                 );
-                return Err(Fault::new(Code::PermissionDenied, message));
+                return Err(Fault::new(Code::PermissionDenied, message).with_help(
+                    "add the host to `gateway.allowed_hosts`, or call the server by its address or as \
+                     `localhost`",
+                ));
             }
         }
         Ok(())

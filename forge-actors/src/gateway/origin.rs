@@ -10,6 +10,7 @@ use hyper::header::{HOST, HeaderMap, ORIGIN};
 use super::cors::Cors;
 use super::headers::{SEC_FETCH_SITE, single};
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::remedy;
 
 /// Refuses the request of a page that may not call this server.
 ///
@@ -20,7 +21,7 @@ pub(super) fn check(cors: &Cors, headers: &HeaderMap) -> Result<(), Fault> {
         return Ok(());
     }
     let message = "pages of this origin may not call this server: gateway.cors_origins does not list it";
-    Err(Fault::new(Code::PermissionDenied, message))
+    Err(Fault::new(Code::PermissionDenied, message).with_help(remedy::ORIGIN))
 }
 
 /// A page of this server is known by its origin, which is this host, or by `Sec-Fetch-Site`: a proxy in front

@@ -37,7 +37,9 @@ impl RouteError {
     }
 
     pub(super) fn not_found() -> Self {
-        Fault::new(Code::NotFound, "there is nothing at this path").into()
+        Fault::new(Code::NotFound, "there is nothing at this path")
+            .with_help("functions are at `/rpc/<name>`; `forge-node functions` lists them")
+            .into()
     }
 
     pub(super) fn response(&self, context: &RequestContext) -> Response {

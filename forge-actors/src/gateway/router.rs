@@ -180,7 +180,9 @@ async fn serve_route(
 /// The answers that wait for clients use up their memory.
 fn refuse(shared: &GatewayShared, full: BudgetFull) -> Fault {
     shared.signals.answer_refused();
-    Fault::new(Code::Overloaded, full.responses_wait()).retry_after(MEMORY_RETRY)
+    Fault::new(Code::Overloaded, full.responses_wait())
+        .with_help("read the responses that are under way, or raise `gateway.responses_bytes_max`")
+        .retry_after(MEMORY_RETRY)
 }
 
 fn upgrade(

@@ -5,6 +5,8 @@ use std::error::Error;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
+use super::fault::Fault;
+
 /// The text of `error` and the texts of its sources, joined by `: `. A source whose text is already the end
 /// of the line is left out, because many errors repeat their source in their own text.
 ///
@@ -38,8 +40,15 @@ pub fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'sta
 }
 
 /// The text of one error. An error of Postgres names its SQLSTATE and where in the statement it is; sqlx's
-/// own text ends with a line number of Postgres' source code, which reads like one of the statement.
+/// own text ends with a line number of Postgres' source code, which reads like one of the statement. The
+/// sentence of a bug is for clients, which must not see its causes; here these follow, so that only the code
+/// is left of it.
 fn text_of(error: &(dyn Error + 'static)) -> String {
+    if let Some(fault) = error.downcast_ref::<Fault>()
+        && fault.is_bug()
+    {
+        return fault.code().to_string();
+    }
     let database = match error.downcast_ref::<sqlx::Error>() {
         Some(sqlx::Error::Database(database)) => Some(database),
         Some(_) => None,

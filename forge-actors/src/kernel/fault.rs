@@ -13,7 +13,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
+use super::remedy;
 use super::sqlstate::{ReadOnlyServer, SqlStateClass};
 
 /// Code and HTTP status of one variant of an application's own error enum.
@@ -25,6 +28,8 @@ pub struct AppCode {
     pub status: u16,
 }
 
+/// What clients learn of a bug.
+const BUG_MESSAGE: &str = "the call failed inside the server; the trace id finds the cause in its log";
 /// Names of other nodes' application errors that a node remembers. Further names are refused, since a peer
 /// that sends so many makes them up.
 const INTERNED_MAX: usize = 1_024;
@@ -181,11 +186,32 @@ impl Fault {
 
     /// A bug. The client learns only that the call failed inside the server; `source` goes to the log.
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::new(
-            Code::Internal,
-            "the call failed inside the server; the trace id finds the cause in its log",
-        )
-        .because(source)
+        Self::bug().because(source)
+    }
+
+    /// The same failure as a bug, which no client has caused.
+    pub fn into_internal(self) -> Self {
+        let state = self.sqlstate();
+        let mut internal = Self::bug().helped_by_state(state.as_deref());
+        internal.0.source = self.0.source;
+        internal
+    }
+
+    fn bug() -> Self {
+        Self::new(Code::Internal, BUG_MESSAGE).with_help(remedy::LOG)
+    }
+
+    /// True for a fault that [`internal`](Self::internal) has made.
+    pub(super) fn is_bug(&self) -> bool {
+        self.code() == Code::Internal && self.message() == BUG_MESSAGE && self.source().is_some()
+    }
+
+    /// Adds what helps against the error of a statement, where that is known.
+    fn helped_by_state(self, state: Option<&str>) -> Self {
+        match state.and_then(|state| remedy::of_sqlstate(state, self.code() == Code::Internal)) {
+            Some(help) => self.with_help(help),
+            None => self,
+        }
     }
 
     /// Refused arguments, one entry each.
@@ -195,7 +221,9 @@ impl Fault {
             [only] => format!("{}: {}", only.field, only.message),
             several => format!("{} arguments were refused", several.len()),
         };
-        Self::new(Code::Validation, message).with_details(serde_json::json!({ "fields": fields }))
+        Self::new(Code::Validation, message)
+            .with_details(serde_json::json!({ "fields": fields }))
+            .with_help("`details.fields` says of each argument what is accepted")
     }
 
     /// Adds details for programs that read the fault.
@@ -258,6 +286,21 @@ impl Fault {
         database.code().map(Cow::into_owned)
     }
 
+    /// The error of Postgres that caused the fault, if one did.
+    pub fn postgres_error(&self) -> Option<&PgDatabaseError> {
+        self.source()?.downcast_ref::<sqlx::Error>()?.as_database_error()?.try_downcast_ref()
+    }
+
+    /// Where in the statement Postgres found the cause, in characters. Only errors that it finds in the text
+    /// of the statement, and not while it runs, have a position.
+    pub fn statement_position(&self) -> Option<usize> {
+        match self.postgres_error()?.position()? {
+            PgErrorPosition::Original(position) | PgErrorPosition::Internal { position, .. } => {
+                Some(position)
+            }
+        }
+    }
+
     /// True when a statement failed because of one of its rows, which the database or the driver refused: the
     /// other rows may be written without that one.
     pub fn blames_row(&self) -> bool {
@@ -305,10 +348,16 @@ impl From<sqlx::Error> for Fault {
     /// An error of Postgres means what [`SqlStateClass`] says. A broken connection is `UNAVAILABLE`, a full
     /// pool `OVERLOADED`; every other error of the driver is a bug.
     fn from(error: sqlx::Error) -> Self {
+        let state = error.as_database_error().and_then(DatabaseError::code).map(Cow::into_owned);
         let fault = match &error {
-            sqlx::Error::PoolTimedOut => again(Code::Overloaded, "all database connections are busy"),
+            sqlx::Error::PoolTimedOut => again(Code::Overloaded, "all database connections are busy")
+                .with_help(
+                    "try again after `retryAfterMs`, or raise `database.read_connections_max` or \
+                     `database.write_connections_max`",
+                ),
             sqlx::Error::Io(io) if io.get_ref().is_some_and(|inner| inner.is::<ReadOnlyServer>()) => {
                 again(Code::Unavailable, "the database takes no writes at the moment")
+                    .with_help(remedy::READY)
             }
             // The driver's own protocol error: the connection broke in the middle of an answer, as it does
             // when the machine was asleep or a proxy cut it.
@@ -316,13 +365,12 @@ impl From<sqlx::Error> for Fault {
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)
             | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => again(Code::Unavailable, "the database is not reachable"),
-            _ => match SqlStateClass::of_error(&error).and_then(of_class) {
-                Some(fault) => fault,
-                None => return Self::internal(error),
-            },
+            | sqlx::Error::WorkerCrashed => {
+                again(Code::Unavailable, "the database is not reachable").with_help(remedy::READY)
+            }
+            _ => SqlStateClass::of_error(&error).and_then(of_class).unwrap_or_else(Self::bug),
         };
-        fault.because(error)
+        fault.helped_by_state(state.as_deref()).because(error)
     }
 }
 
@@ -331,14 +379,23 @@ fn of_class(class: SqlStateClass) -> Option<Fault> {
     match class {
         SqlStateClass::RefusedValue(message) => Some(Fault::new(Code::BadRequest, message)),
         SqlStateClass::ConflictingRow(message) => Some(Fault::new(Code::Conflict, message)),
-        SqlStateClass::LostRace => Some(again(Code::Conflict, "concurrent changes collided")),
+        SqlStateClass::LostRace => Some(
+            again(Code::Conflict, "concurrent changes collided")
+                .with_help("send it again after `retryAfterMs`; fewer rows in one transaction collide less"),
+        ),
         SqlStateClass::LockNotAvailable => {
-            Some(again(Code::Conflict, "another transaction holds a lock that was needed"))
+            let message = "another transaction holds a lock that was needed";
+            Some(again(Code::Conflict, message).with_help("send it again after `retryAfterMs`"))
         }
-        SqlStateClass::TimeLimit => Some(Fault::new(Code::Timeout, "the call took longer than its timeout")),
-        SqlStateClass::ServerTrouble(message) => Some(again(Code::Unavailable, message)),
+        SqlStateClass::TimeLimit => Some(
+            Fault::new(Code::Timeout, "the call took longer than its timeout").with_help(remedy::TIME_LIMIT),
+        ),
+        SqlStateClass::ServerTrouble(message) => {
+            Some(again(Code::Unavailable, message).with_help(remedy::READY))
+        }
         SqlStateClass::OutcomeUnknown => {
-            Some(Fault::new(Code::OutcomeUnknown, "the database does not know whether the change was made"))
+            let message = "the database does not know whether the change was made";
+            Some(Fault::new(Code::OutcomeUnknown, message).with_help(remedy::SAME_KEY))
         }
         SqlStateClass::ReadOnlySession | SqlStateClass::StaleSession | SqlStateClass::Bug => None,
     }

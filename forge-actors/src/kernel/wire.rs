@@ -1,7 +1,6 @@
 //! The two outputs of a fault: the part that a client reads, and the cause that only the log gets. In
 //! development the client, who is the developer, gets the cause as well, and what helps.
 
-use std::borrow::Cow;
 use std::error::Error;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
@@ -14,9 +13,9 @@ use super::fault::{Code, Fault};
 use super::limits::CAUSE_BYTES_MAX;
 use super::log_sampler::LogSampler;
 use super::printable::escape;
-use super::remedy::remedy;
 
 static SERVER_TROUBLE: LazyLock<LogSampler> = LazyLock::new(LogSampler::new);
+static REFUSALS: LazyLock<LogSampler> = LazyLock::new(LogSampler::new);
 
 /// Whether this process runs in development. Set once, at boot; process-wide, because so is the mode.
 static DEVELOPMENT: AtomicBool = AtomicBool::new(false);
@@ -45,7 +44,7 @@ pub struct WireFault<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    help: Option<Cow<'a, str>>,
+    help: Option<&'a str>,
 }
 
 impl Fault {
@@ -65,14 +64,16 @@ impl Fault {
                 .retry_delay()
                 .map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
             cause: development.then(|| self.causes()).filter(|cause| !cause.is_empty()),
-            help: if development { remedy(self) } else { None },
+            help: self.help().filter(|_| development),
         }
     }
 
     /// Logs the cause, which the client does not get, under the trace id, which the client gets.
     ///
     /// A bug is an error each time. Trouble of the database's server (a full disk, too many connections)
-    /// meets many calls at once: the first in a second is a warning. What a client provokes is for debugging.
+    /// meets many calls at once: the first in a second is a warning. What a client provokes is for debugging;
+    /// of what the database refuses, the first of each SQLSTATE in a second is logged without its values, which
+    /// may be the client's, and in development each with its cause.
     pub fn log_cause(&self, handler: &str, trace_id: &str) {
         let code = self.code();
         if code == Code::Internal {
@@ -93,9 +94,26 @@ impl Fault {
                 return;
             }
         }
-        if self.source().is_some() {
-            tracing::debug!(handler, trace_id, code = code.name(), cause = self.causes(), "call refused");
+        if self.source().is_none() {
+            return;
         }
+        let (name, cause) = (code.name(), self.causes());
+        match (self.sqlstate(), reveals_causes()) {
+            (Some(_), true) => tracing::info!(handler, trace_id, code = name, cause, "call refused"),
+            (_, true) | (None, false) => {
+                tracing::debug!(handler, trace_id, code = name, cause, "call refused");
+            }
+            (Some(state), false) => self.log_refusal(handler, trace_id, &state, &cause),
+        }
+    }
+
+    fn log_refusal(&self, handler: &str, trace_id: &str, sqlstate: &str, cause: &str) {
+        let code = self.code().name();
+        if let Some(unwritten) = REFUSALS.sample(sqlstate, chrono::Utc::now().timestamp()) {
+            let position = self.statement_position();
+            tracing::info!(handler, trace_id, code, sqlstate, position, unwritten, "call refused");
+        }
+        tracing::debug!(handler, trace_id, code, cause, "call refused");
     }
 
     /// True when the server answered, with an error or with what is no answer.

@@ -25,6 +25,7 @@ use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::kernel::merge_slot::MergeSlot;
+use crate::kernel::remedy;
 use crate::kernel::time::secs;
 use crate::kernel::trace::TraceContext;
 use crate::reactor::{Client, MutationId, QueryResult, Sink, Version};
@@ -338,13 +339,14 @@ fn auth_reply(state: &SessionState, result: &Result<(), Fault>) -> TextFrame {
 }
 
 fn verify(tokens: Option<&Tokens>, token: &str) -> Result<VerifiedToken, Fault> {
-    let refused = |message| Fault::new(Code::Unauthenticated, message);
-    let tokens = tokens.ok_or_else(|| refused("this server accepts no tokens: no secret is configured"))?;
+    let refused = |message, help| Fault::new(Code::Unauthenticated, message).with_help(help);
+    let no_secret = || refused("this server accepts no tokens: no secret is configured", remedy::SECRET);
+    let tokens = tokens.ok_or_else(no_secret)?;
     let identity = tokens.verify(token)?;
     let expires_at = identity.claims.get("exp").and_then(serde_json::Value::as_i64);
     let expires_at = expires_at
         .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
-        .ok_or_else(|| refused("the token is not valid"))?;
+        .ok_or_else(|| refused("the token is not valid", remedy::TOKEN))?;
     Ok(VerifiedToken { identity: Arc::new(identity), expires_at })
 }
 

@@ -133,11 +133,17 @@ impl Sessions {
         }
         self.shared.limiter.acquire(ip).map_err(|limit| {
             self.shared.signals.refused.increment(1);
-            let message = match limit {
-                ConnectionLimit::Node => "the node has its maximum of WebSockets open",
-                ConnectionLimit::Network => "this address has its maximum of WebSockets open",
+            let (message, help) = match limit {
+                ConnectionLimit::Node => {
+                    ("the node has its maximum of WebSockets open", "raise `sessions.connections_max`")
+                }
+                ConnectionLimit::Network => (
+                    "this address has its maximum of WebSockets open",
+                    "keep fewer open; behind a proxy set `gateway.trusted_proxies`, behind a NAT raise \
+                     `sessions.address_connections_max`",
+                ),
             };
-            Fault::new(Code::Overloaded, message).retry_after(secs(1))
+            Fault::new(Code::Overloaded, message).with_help(help).retry_after(secs(1))
         })
     }
 

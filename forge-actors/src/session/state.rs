@@ -24,6 +24,7 @@ use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Identity, Invocation};
+use crate::kernel::remedy;
 use crate::kernel::time::{Timestamp, format_duration, secs};
 use crate::reactor::{MutationId, SubscriptionId, Version};
 
@@ -387,7 +388,9 @@ impl SessionState {
             return refused(Code::Unavailable, "the node is stopping; connect again");
         }
         if self.waiting.len().max(self.awaited.len()) >= self.limits.mutations_waiting_max {
-            return refused(Code::Overloaded, "too many mutations of this connection wait");
+            return refused(Code::Overloaded, "too many mutations of this connection wait").map(|fault| {
+                fault.with_help("await some of them first, or raise `sessions.mutations_waiting_max`")
+            });
         }
         let invalid = request.idempotency_key.as_ref().err()?;
         Some(Fault::new(Code::BadRequest, format!("`idem`: {invalid}")))
@@ -444,7 +447,8 @@ impl SessionState {
             }
             SessionTimeout::Token => self.token_expired(now),
             SessionTimeout::TokenGrace => {
-                let fault = Fault::new(Code::Unauthenticated, "the token is expired");
+                let fault =
+                    Fault::new(Code::Unauthenticated, "the token is expired").with_help(remedy::TOKEN);
                 vec![SessionOutput::Close(CloseCode::TokenExpired.because(fault))]
             }
             SessionTimeout::GoAway => {
@@ -498,7 +502,7 @@ fn reactor_lost() -> SessionOutput {
 fn unexpired(token: TokenCheck, now: Timestamp) -> TokenCheck {
     match token {
         Ok(Some(token)) if now >= token.expires_at => {
-            Err(Fault::new(Code::Unauthenticated, "the token is expired"))
+            Err(Fault::new(Code::Unauthenticated, "the token is expired").with_help(remedy::TOKEN))
         }
         other => other,
     }

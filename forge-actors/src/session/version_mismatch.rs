@@ -40,7 +40,11 @@ fn names_differ(fault: &Fault) -> bool {
 fn mismatch(fault: Fault) -> Fault {
     let message =
         format!("this node serves another version than the client was built for: {}", fault.message());
-    let mismatch = Fault::new(Code::VersionMismatch, message).retry_after(secs(1));
+    let mismatch = Fault::new(Code::VersionMismatch, message)
+        .with_help(
+            "build the page and the node from the same version: `forge-node generate` writes the client",
+        )
+        .retry_after(secs(1));
     match fault.details() {
         Some(details) => mismatch.with_details(details.clone()),
         None => mismatch,

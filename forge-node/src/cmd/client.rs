@@ -176,7 +176,7 @@ impl Client {
         let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (exit, help) = match status {
             401 => (Exit::Permission, Some("send a token with --token, or sign one with --as <subject>")),
-            403 => (Exit::Permission, Some("sign a token that has the role: --as <subject> --role <role>")),
+            403 => (Exit::Permission, Some("where a role is missing: --as <subject> --role <role>")),
             404 => (Exit::NotFound, None),
             408 | 504 => (Exit::Timeout, None),
             _ => (Exit::Failed, None),
@@ -191,7 +191,7 @@ impl Client {
         }
         // A node in development says what helps; for a missing token this command line has a shorter way.
         let said = error.get("help").and_then(Value::as_str);
-        match help.or(said) {
+        match said.or(help) {
             Some(help) => report.help(help),
             None => report,
         }

@@ -14,6 +14,18 @@ async fn provoke(ctx: &MutationContext, sql: String) -> Result<()> {
     Ok(())
 }
 
+/// Reads texts of a row as numbers.
+#[forge::query(public)]
+async fn parse_stored(ctx: &QueryContext, id: i32) -> Result<i32> {
+    Ok(sqlx::query_scalar("SELECT name::int4 FROM child WHERE id = $1").bind(id).fetch_one(ctx.db()).await?)
+}
+
+/// Adds up what the rows hold.
+#[forge::query(public)]
+async fn sum_stored(ctx: &QueryContext) -> Result<i32> {
+    Ok(sqlx::query_scalar("SELECT (2147483647 + size)::int4 FROM child").fetch_one(ctx.db()).await?)
+}
+
 /// Compares texts as they come with a number.
 #[forge::query(public)]
 async fn parse(ctx: &QueryContext, text: String) -> Result<i32> {
@@ -39,13 +51,15 @@ async fn every_error_of_postgres_has_the_code_of_its_class() {
         assert_eq!((fault.code(), fault.retry_delay().is_some()), (code, again), "{sql}: {fault:?}");
         assert!(!fault.message().contains("child"), "a client sees no name: {fault:?}");
     };
+    // A constant of the statement is the handler's own, and so is a number when no argument is one.
+    check("INSERT INTO child VALUES (2147483648, 1)", "22003", Code::Internal, false).await;
+    check("SELECT 2147483647 + 1", "22003", Code::Internal, false).await;
+    check("SELECT 'x'::int", "22P02", Code::Internal, false).await;
+    check("SELECT 'x'::date", "22007", Code::Internal, false).await;
+    check("SELECT '2026-02-30'::date", "22008", Code::Internal, false).await;
     // Values and rows that do not fit are the client's.
-    check("INSERT INTO child VALUES (2147483648, 1)", "22003", Code::BadRequest, false).await;
-    check("SELECT 2147483647 + 1", "22003", Code::BadRequest, false).await;
+    check("SELECT ('x' || '')::int", "22P02", Code::BadRequest, false).await;
     check("INSERT INTO child VALUES (2, 1, 1, 'long')", "22001", Code::BadRequest, false).await;
-    check("SELECT 'x'::int", "22P02", Code::BadRequest, false).await;
-    check("SELECT 'x'::date", "22007", Code::BadRequest, false).await;
-    check("SELECT '2026-02-30'::date", "22008", Code::BadRequest, false).await;
     check("SELECT 'x' ~ '('", "2201B", Code::BadRequest, false).await;
     check("INSERT INTO child VALUES (2, NULL)", "23502", Code::BadRequest, false).await;
     check("INSERT INTO child VALUES (2, 1, -1)", "23514", Code::BadRequest, false).await;
@@ -84,6 +98,23 @@ async fn every_error_of_postgres_has_the_code_of_its_class() {
     check("SELECT nothing FROM child", "42703", Code::Internal, false).await;
     let refused = stage.call(Parse { text: "99999999999".into() }).await.expect_err("out of range");
     assert_eq!((refused.code(), refused.sqlstate().as_deref()), (Code::BadRequest, Some("22003")));
+    assert!(refused.help().is_some_and(|help| help.contains("validated_type")), "{:?}", refused.help());
+    stage.close().await;
+}
+
+/// A client whose arguments are right gets no `BAD_REQUEST` when a row is wrong.
+#[tokio::test]
+async fn a_value_of_a_row_is_no_fault_of_the_client() {
+    let stage = Stage::open().await;
+    let mut connection = stage.scratch.connect().await;
+    execute(&mut connection, "CREATE TABLE child (id int PRIMARY KEY, size int, name text)").await;
+    execute(&mut connection, "INSERT INTO child VALUES (1, 1, 'seven')").await;
+    let stored = stage.call(ParseStored { id: 1 }).await.expect_err("a text that is no number");
+    let summed = stage.call(SumStored {}).await.expect_err("out of range");
+    for (fault, state) in [(stored, "22P02"), (summed, "22003")] {
+        assert_eq!((fault.code(), fault.sqlstate().as_deref()), (Code::Internal, Some(state)), "{fault:?}");
+        assert!(fault.help().is_some_and(|help| help.contains("of a row")), "{:?}", fault.help());
+    }
     stage.close().await;
 }
 

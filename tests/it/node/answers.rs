@@ -166,6 +166,8 @@ async fn a_link_works_once_also_within_the_leeway() {
     let database = Database::create().await;
     let config = probe::CONFIG.replace("[auth]", "[auth]\nleeway = \"1h\"");
     let node = probe_on(&database).file("forge.toml", config).start().await;
+    let log = node.process().stderr();
+    until("the log has the SQLSTATE", PATIENCE, || async { log.line("sqlstate=\"23505\"") }).await;
     let rules = TokenRules { issuer: None, audience: None, leeway: Duration::from_secs(3_600) };
     let tokens = Tokens::new(probe::SECRET.as_bytes(), rules).expect("the secret is long enough");
     let expired = || tokens.issue_link(Duration::ZERO).expect("sign a link");

@@ -2,7 +2,6 @@
 
 use forge_actors::kernel::error_chain::error_chain;
 use forge_actors::kernel::fault::Fault;
-use forge_actors::kernel::remedy::remedy;
 
 use super::cluster::Scratch;
 
@@ -16,7 +15,7 @@ async fn an_error_of_a_statement_names_its_state_and_its_position_once() {
     let said = "relation \"nowhere\" does not exist at character 15 of the statement (SQLSTATE 42P01)";
     assert!(text.ends_with(said), "{text}");
     assert_eq!(text.matches("nowhere").count(), 1, "{text}");
-    assert!(remedy(&fault).is_some_and(|help| help.contains("forge-node migrate status")));
+    assert!(fault.help().is_some_and(|help| help.contains("forge-node migrate status")));
     drop(session);
     scratch.drop().await;
 }
