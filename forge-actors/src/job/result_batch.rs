@@ -2,12 +2,16 @@
 //!
 //! ```text
 //!   result ──refused──▶ its error text in ASCII ──refused──▶ `failed`, with the refusal as the reason
-//!                                                               └──refused──▶ nothing is written
+//!                                                               │
+//!                                                            refused
+//!                                                               ▼
+//!           the reason alone, as the job's last error ◀──refused── waits in its queue, for the same reason
 //! ```
 //!
-//! A refused result never holds up the others, and no job vanishes with it. A job about which nothing can be
-//! written stays in `forge_jobs`: its lease runs out, and the rescuer has it run again or makes it a dead
-//! letter.
+//! A refused result never holds up the others, and no job vanishes with it: one that cannot end waits, longer
+//! each time, until an operator has removed the cause. A job that cannot leave its node's hands either stays
+//! in `forge_jobs` as it is: its lease runs out after that wait, and the rescuer has it run again or makes it
+//! a dead letter. Either way `jobs show` has the reason.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,12 +29,14 @@ pub(super) struct WrittenBatch {
     pub(super) accepted: HashSet<JobId>,
     /// What was written in the place of results that the database refused.
     replaced: HashMap<JobId, Transition>,
-    /// The jobs about which nothing can be written.
+    /// The jobs whose status cannot be changed.
     unwritable: HashMap<JobId, Fault>,
+    /// Those of them whose last error is the reason now.
+    explained: HashSet<JobId>,
 }
 
 impl WrittenBatch {
-    /// What was written about a job, if its claim still held; `None` when nothing can be written about it.
+    /// What was written about a job, if its claim still held; `None` when its status cannot be changed.
     pub(super) fn transition<'a>(&'a self, released: &'a ReleasedJob) -> Option<&'a Transition> {
         let id = released.job.record.id;
         let written = || self.replaced.get(&id).unwrap_or(&released.transition);
@@ -55,19 +61,29 @@ pub(super) async fn write_batch(store: &JobStore, batch: &[ReleasedJob]) -> Resu
         for released in batch {
             let record = &released.job.record;
             if let Some(refusal) = refused.get(&record.id) {
-                replaced.insert(record.id, released.transition.rewritten(rewrite, refusal));
+                let claim = record.claim.unsigned_abs();
+                replaced.insert(record.id, released.transition.rewritten(rewrite, refusal, claim));
             }
         }
-        let again = batch.iter().filter(|released| refused.contains_key(&released.job.record.id));
-        let results: Vec<JobResult<'_>> =
-            again.map(|released| (&*released.job.record, &replaced[&released.job.record.id])).collect();
-        let written = store.write_results(&results).await?;
+        let written = store.write_results(&replacements(batch, &replaced, &refused)).await?;
         accepted.extend(written.accepted);
         refused = written.refused;
     }
-    let batch_written = WrittenBatch { accepted, replaced, unwritable: refused };
+    let explained = store.explain(&replacements(batch, &replaced, &refused)).await?;
+    let batch_written = WrittenBatch { accepted, replaced, unwritable: refused, explained };
     batch.iter().for_each(|released| batch_written.log_refusal(released));
     Ok(batch_written)
+}
+
+/// What is to be written in the place of the results that were `refused`.
+fn replacements<'a>(
+    batch: &'a [ReleasedJob],
+    replaced: &'a HashMap<JobId, Transition>,
+    refused: &HashMap<JobId, Fault>,
+) -> Vec<JobResult<'a>> {
+    let records = batch.iter().map(|released| &*released.job.record);
+    let of_refused = records.filter(|record| refused.contains_key(&record.id));
+    of_refused.map(|record| (record, &replaced[&record.id])).collect()
 }
 
 impl WrittenBatch {
@@ -81,6 +97,7 @@ impl WrittenBatch {
                 handler = %record.name,
                 was,
                 error = error_chain(refusal),
+                shown_in_jobs = self.explained.contains(&record.id),
                 "result refused by the database; the job is run again when its lease has expired"
             );
         } else if let Some(replaced) = self.replaced.get(&record.id) {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use crate::app::job::{JobStatus, RetryBackoff};
 use crate::app::node::Build;
 use crate::function::AttemptResult;
+use crate::kernel::backoff::Backoff;
 use crate::kernel::error_chain::{error_causes, error_chain};
-use crate::kernel::fault::{Code, Fault};
+use crate::kernel::fault::Fault;
 use crate::kernel::limits::{CAUSE_BYTES_MAX, JOB_DELAY_MAX};
 use crate::kernel::storable::{in_ascii, without_nul};
-use crate::kernel::time::secs;
+use crate::kernel::time::{hours, secs};
 
 /// What is written about a job when an attempt has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,9 @@ pub(super) struct Transition {
 const REFUSED_WAIT: Duration = secs(2);
 /// The random part of that wait: jobs that were refused together come back one by one.
 const REFUSED_WAIT_SPREAD: Duration = secs(4);
+/// How long a job waits of which the database refuses every end, by the claims that it has had: its handler
+/// runs once more each time.
+const UNENDED_WAIT: Backoff = Backoff::exponential(secs(10), hours(1));
 
 impl Transition {
     /// The end of a job whose handler succeeded.
@@ -66,16 +70,25 @@ impl Transition {
         }
     }
 
-    /// What is written when the database refuses this result for `refusal`.
-    pub(super) fn rewritten(&self, rewrite: Rewrite, refusal: &Fault) -> Self {
+    /// What is written when the database refuses this result, of the claim with number `claim`, for
+    /// `refusal`.
+    pub(super) fn rewritten(&self, rewrite: Rewrite, refusal: &Fault, claim: u32) -> Self {
         match rewrite {
             Rewrite::InAscii => Self { error: self.error.as_deref().map(in_ascii), ..self.clone() },
-            Rewrite::AsFailed => {
-                let error = self.error.as_deref().map(|error| format!("; {error}")).unwrap_or_default();
-                let refused = format!("the database refused the result `{}`", self.status.as_str());
-                Self::failed_because(format!("{refused}: {}{error}", cause_of(refusal)))
+            Rewrite::AsFailed => Self::failed_because(self.refused_for(refusal)),
+            Rewrite::AsWaiting => {
+                let reason = self.refused_for(refusal);
+                let reason = format!("{reason}; the job cannot end, and runs again");
+                let delay = UNENDED_WAIT.ceiling(claim.saturating_sub(1));
+                Self { error: Some(shorten(&in_ascii(&reason))), ..Self::wait(delay) }
             }
         }
+    }
+
+    /// Why this result was not written, and its own error.
+    fn refused_for(&self, refusal: &Fault) -> String {
+        let error = self.error.as_deref().map(|error| format!("; {error}")).unwrap_or_default();
+        format!("the database refused the result `{}`: {}{error}", self.status.as_str(), cause_of(refusal))
     }
 
     /// The end of a job whose begin the database refuses for `refusal`.
@@ -112,10 +125,20 @@ pub(super) enum Rewrite {
     InAscii,
     /// As a failure of the job, with the refusal and the refused result as its reason.
     AsFailed,
+    /// As a job that waits in its queue, with the same reason: the history may refuse the job, whatever its
+    /// end. The attempt does not count, since a job without attempts left cannot wait.
+    AsWaiting,
 }
 
 impl Rewrite {
-    pub(super) const ALL: [Self; 2] = [Self::InAscii, Self::AsFailed];
+    pub(super) const ALL: [Self; 3] = [Self::InAscii, Self::AsFailed, Self::AsWaiting];
+}
+
+/// The last error of a job that is not rescued, since the database refuses its row for `refusal`.
+pub(super) fn unrescued(refusal: &str) -> String {
+    let reason =
+        format!("lease expired, and the database refuses to have the job run again or end: {refusal}");
+    shorten(&in_ascii(&reason))
 }
 
 /// The database's own words, where the fault has them.
@@ -134,12 +157,7 @@ pub(super) fn is_another_build(builds: &[Option<String>], own: &str, refused: &[
 
 /// The fault with its causes, as an operator reads it, without characters that Postgres cannot store.
 fn error_text(fault: &Fault) -> String {
-    let text = match error_causes(fault) {
-        // The message of an internal fault is for clients, which must not see the causes that follow here.
-        Some(causes) if fault.code() == Code::Internal => format!("{}: {causes}", fault.code()),
-        Some(_) | None => error_chain(fault),
-    };
-    shorten(&without_nul(&text))
+    shorten(&without_nul(&error_chain(fault)))
 }
 
 /// The beginning of `text`, as long as an error is kept.

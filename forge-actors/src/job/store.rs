@@ -10,7 +10,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::state::{Transition, is_finished};
+use super::state::{self, Transition, is_finished};
 use crate::app::JobStatus;
 use crate::db::database::Database;
 use crate::db::handle::Db;
@@ -24,6 +24,8 @@ use crate::kernel::trace::TraceContext;
 const RESCUE_MAX: i64 = 1_000;
 /// A job whose lease expired in attempt n comes back within n - 1 times this, ten times at most.
 const RESCUE_SPREAD: Duration = Duration::from_secs(3);
+/// How long a job that the database refuses to have rescued is left alone.
+const UNRESCUED_WAIT: Duration = Duration::from_secs(300);
 /// Rows of history that one statement deletes.
 pub(super) const DELETE_MAX: u32 = 5_000;
 
@@ -239,6 +241,16 @@ impl JobStore {
         })
     }
 
+    /// Makes the errors of these transitions the last errors of their jobs, whose results were all refused,
+    /// and has their leases run out after the delays. Changes no column that the results would have changed,
+    /// so that what refuses those need not refuse this. Returns the jobs that were changed.
+    pub(super) async fn explain(&self, results: &[JobResult<'_>]) -> Result<HashSet<JobId>, Fault> {
+        let db = self.database.writer();
+        let explained =
+            write_by_halves(results.len(), |part| explain(&db, results[part].iter().copied())).await?;
+        Ok(explained.written.into_iter().flatten().collect())
+    }
+
     /// Renews the leases of these claims. Returns the jobs whose claim still holds.
     pub async fn renew(&self, claims: &[Claim], lease: Duration) -> Result<Vec<JobId>, Fault> {
         let _turn = self.turn().await;
@@ -274,7 +286,28 @@ impl JobStore {
         }
         let refusal = |RefusedRow { row, fault }| (expired[row], error_chain(&fault));
         all.refused = batch.refused.into_iter().map(refusal).collect();
+        self.explain_unrescued(&all.refused).await?;
         Ok(all)
+    }
+
+    /// Makes the refusals the last errors of the jobs that cannot be rescued, which are tried again later. A
+    /// job of which the database refuses this as well is tried again with the next rescue.
+    async fn explain_unrescued(&self, refused: &BTreeMap<JobId, String>) -> Result<(), Fault> {
+        let reasons: Vec<(JobId, String)> =
+            refused.iter().map(|(job, refusal)| (*job, state::unrescued(refusal))).collect();
+        let db = self.database.writer();
+        write_by_halves(reasons.len(), |part| {
+            let (jobs, errors): (Vec<_>, Vec<_>) =
+                reasons[part].iter().map(|(job, error)| (*job, error.as_str())).unzip();
+            let explain = sqlx::query(include_str!("sql/explain_unrescued_jobs.sql"))
+                .bind(jobs)
+                .bind(errors)
+                .bind(UNRESCUED_WAIT.as_secs_f64());
+            let db = &db;
+            async move { Ok(explain.execute(db).await?) }
+        })
+        .await?;
+        Ok(())
     }
 
     /// Rescues those of these jobs whose lease has run out, or all such jobs.
@@ -345,6 +378,23 @@ pub(super) async fn finish<'a>(
         .bind(columns.statuses)
         .bind(columns.errors)
         .bind(columns.attempts)
+        .fetch_all(db)
+        .await?)
+}
+
+/// Explains why jobs have no end. Returns those whose claim still held.
+async fn explain<'a>(db: &Db, results: impl Iterator<Item = JobResult<'a>>) -> Result<Vec<JobId>, Fault> {
+    let mut columns = ResultColumns::default();
+    let mut delays = Vec::new();
+    for (record, transition) in results {
+        columns.push(record, transition);
+        delays.push(transition.delay.as_secs_f64());
+    }
+    Ok(sqlx::query_scalar(include_str!("sql/explain_jobs.sql"))
+        .bind(columns.ids)
+        .bind(columns.claims)
+        .bind(columns.errors)
+        .bind(delays)
         .fetch_all(db)
         .await?)
 }

@@ -167,14 +167,14 @@ fn a_refused_result_is_rewritten_and_names_the_refusal() {
     let refusal = Fault::new(Code::BadRequest, "refused").because("no such character");
     let failed = Fault::new(Code::Conflict, "broke \u{2713}\0");
     let retry = Transition::after(&AttemptResult::HandlerError(failed), 1, 3, BACKOFF, 1.0);
-    let ascii = retry.rewritten(Rewrite::InAscii, &refusal);
+    let ascii = retry.rewritten(Rewrite::InAscii, &refusal, 1);
     assert_eq!((ascii.status, ascii.delay), (JobStatus::Retry, secs(1)), "it is tried again all the same");
     assert_eq!(ascii.error.as_deref(), Some("CONFLICT: broke \\u{2713}\\u{fffd}"));
-    let failed = retry.rewritten(Rewrite::AsFailed, &refusal);
+    let failed = retry.rewritten(Rewrite::AsFailed, &refusal, 1);
     let error = failed.error.expect("a failure has a reason");
     assert_eq!((failed.status, failed.delay), (JobStatus::Failed, Duration::ZERO));
     assert!(error.is_ascii() && error.contains("`retry`: no such character; CONFLICT: broke"), "{error}");
-    let completed = Transition::COMPLETED.rewritten(Rewrite::AsFailed, &refusal);
+    let completed = Transition::COMPLETED.rewritten(Rewrite::AsFailed, &refusal, 1);
     assert_eq!(
         completed.error.as_deref(),
         Some("the database refused the result `completed`: no such character")
@@ -182,6 +182,19 @@ fn a_refused_result_is_rewritten_and_names_the_refusal() {
     let long = Fault::new(Code::BadRequest, "refused").because("\u{2713}".repeat(CAUSE_BYTES_MAX));
     let error = Transition::begin_refused(&long).error.expect("a failure has a reason");
     assert!(error.is_ascii() && error.len() <= CAUSE_BYTES_MAX);
+}
+
+#[test]
+fn a_job_that_cannot_end_waits_longer_each_time_and_says_why() {
+    let refusal = Fault::new(Code::BadRequest, "refused").because("no \u{2713}");
+    let after = |claim| Transition::COMPLETED.rewritten(Rewrite::AsWaiting, &refusal, claim);
+    let first = after(1);
+    assert_eq!((first.status, first.refunds_attempt), (JobStatus::Pending, true));
+    assert_eq!(
+        first.error.as_deref(),
+        Some("the database refused the result `completed`: no \\u{2713}; the job cannot end, and runs again")
+    );
+    assert_eq!([1, 2, 3, 1_000].map(|claim| after(claim).delay), [secs(10), secs(20), secs(40), secs(3_600)]);
 }
 
 #[test]

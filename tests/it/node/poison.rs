@@ -1,7 +1,7 @@
 //! One row that the database refuses holds up no other one.
 
 use forge_tests::{Database, Node, probe, until};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::jobs::{LONG, await_history, insert, nothing_is_left, worker_on};
 use super::stage::PATIENCE;
@@ -62,10 +62,56 @@ async fn a_job_about_which_nothing_can_be_written_holds_up_no_other() {
     database.execute("alter table forge_job_history add constraint picky check (args ->> 'n' <> '-7')").await;
     database.execute(&jobs_with(&poison())).await;
     await_history(&database, "completed: 99", LONG).await;
-    assert_eq!(database.column::<String>("select args ->> 'n' from forge_jobs").await, ["-7"]);
+    let job = until("the job waits with its reason", PATIENCE, || async { waiting_jobs(&node).await.pop() });
+    let job = job.await;
+    assert_eq!((&job["status"], &job["attempt"]), (&json!("pending"), &json!(0)), "{job}");
+    let reason = job["lastError"].as_str().unwrap_or_default();
+    assert!(reason.contains("refused the result") && reason.contains("picky"), "{job}");
+    let waits = "select run_at > now() + interval '5 s' from forge_jobs";
+    assert!(database.value::<bool>(waits).await, "it is not run again at once");
+    database.execute("alter table forge_job_history drop constraint picky").await;
+    let retried = node.call("forge.retryJob", json!({ "id": job["id"] }), Some(&probe::admin_token())).await;
+    assert_eq!(retried.status, 200, "{}", retried.text);
+    await_history(&database, "completed: 100", LONG).await;
+    nothing_is_left(&database).await;
     let ended = node.stop(PATIENCE).await;
     assert_eq!(ended.code(), 0);
     assert!(ended.stderr.contains("result refused by the database"), "{}", ended.stderr);
+}
+
+/// The jobs that are not finished and have an error, as an administrator lists them.
+async fn waiting_jobs(node: &Node) -> Vec<Value> {
+    let all = json!({ "status": null, "queue": null, "name": null, "limit": 200 });
+    let listed = node.call("forge.jobs", all, Some(&probe::admin_token())).await;
+    let rows = listed.data().as_array().cloned().unwrap_or_else(|| panic!("no list: {}", listed.text));
+    rows.into_iter().filter(|row| row["finishedAt"].is_null() && !row["lastError"].is_null()).collect()
+}
+
+#[tokio::test]
+async fn a_job_whose_status_cannot_be_changed_says_why() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "lease = \"2s\"").start().await;
+    database
+        .execute(
+            "create function keep() returns trigger language plpgsql as $$ begin
+                 raise exception 'status is kept' using errcode = 'check_violation';
+             end $$;
+             create trigger keep_row before delete on forge_jobs for each row
+                 when (old.args ->> 'n' = '-7') execute function keep();
+             create trigger keep_status before update on forge_jobs for each row
+                 when (old.args ->> 'n' = '-7' and old.status = 'running' and new.status <> 'running')
+                 execute function keep()",
+        )
+        .await;
+    database.execute(&jobs_with(&poison())).await;
+    await_history(&database, "completed: 99", LONG).await;
+    let job = until("the job has its reason", PATIENCE, || async { waiting_jobs(&node).await.pop() });
+    let job = job.await;
+    let reason = job["lastError"].as_str().unwrap_or_default();
+    assert!(job["status"] == "running" && reason.contains("status is kept"), "{job}");
+    let rests = "select lease_until > now() + interval '5 s' from forge_jobs";
+    assert!(database.value::<bool>(rests).await, "the rescuer leaves it alone for longer than a lease");
+    stop(node).await;
 }
 
 #[tokio::test]

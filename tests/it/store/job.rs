@@ -449,7 +449,12 @@ async fn a_job_that_cannot_be_rescued_holds_up_no_other() {
         assert_eq!((rescued.retried, rescued.dead), (if round == 1 { 4 } else { 0 }, 0));
         assert_eq!(rescued.refused.keys().collect::<Vec<_>>(), [&jobs[2]]);
         assert!(rescued.refused[&jobs[2]].contains("forge_job_history_pkey"), "{:?}", rescued.refused);
+        let shown: String =
+            bench.value(&format!("SELECT last_error FROM forge_jobs WHERE id = '{}'", jobs[2])).await;
+        assert!(shown.contains("forge_job_history_pkey"), "an operator sees the reason: {shown}");
     }
+    let again = bench.store.rescue().await.unwrap();
+    assert!(again.refused.is_empty(), "it is not tried again at once: {:?}", again.refused);
     bench.scratch.drop().await;
 }
 
