@@ -103,9 +103,10 @@ impl<H: Handler> Runnable<H::Kind> for TypedMessage<H> {
         resources: <H::Kind as Kind>::Resources,
     ) -> BoxFuture<'static, Result<Bytes, Fault>> {
         Box::pin(async move {
+            let bytes_max = scope.shared.services.result_bytes_max;
             let ctx = Ctx::<H::Kind>::new(scope, resources);
             let output = self.0.run(&ctx).await.map_err(AppError::into_fault)?;
-            Ok(output.to_json()?.into())
+            Ok(output.to_json_within(bytes_max)?.into())
         })
     }
 }

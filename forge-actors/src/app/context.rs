@@ -63,6 +63,8 @@ pub struct Services {
     pub http: reqwest::Client,
     /// Runs what needs a core for long.
     pub lane: BlockingLane,
+    /// Bytes of a handler's result, as JSON.
+    pub result_bytes_max: usize,
 }
 
 /// Runs invocations. The function subsystem implements it, so that contexts need not import that subsystem.

@@ -22,7 +22,7 @@ const BYTES_EXPECTED: usize = 128;
 /// Names of the structures by which `serde_json` passes on JSON text that exists already begin with it.
 const READY_JSON: &str = "$serde_json::private::";
 
-/// Why a value has no form in JSON.
+/// Why a value is not written as JSON.
 #[derive(Debug)]
 pub struct OutputError(Box<Unwritable>);
 
@@ -37,21 +37,25 @@ struct Unwritable {
 enum Reason {
     NotFinite,
     NameIsNoText,
+    /// The text has more bytes than this.
+    TooLarge(usize),
     Other(serde_json::Error),
 }
 
 type Written = Result<(), OutputError>;
 
-/// The value as JSON text.
-pub(super) fn write<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, OutputError> {
-    let mut text = Vec::with_capacity(BYTES_EXPECTED);
+/// The value as JSON text of at most `bytes_max` bytes. Writing stops soon after the text has become larger,
+/// so that a value of any size takes no more memory than that once more.
+pub(super) fn write<T: Serialize + ?Sized>(value: &T, bytes_max: usize) -> Result<Vec<u8>, OutputError> {
+    let mut text = JsonText { bytes: Vec::with_capacity(BYTES_EXPECTED), bytes_max };
     value.serialize(Output(&mut text))?;
-    Ok(text)
+    text.check_size()?;
+    Ok(text.bytes)
 }
 
 /// The value as a JSON value.
 pub(super) fn value<T: Serialize + ?Sized>(value: &T) -> Result<Value, OutputError> {
-    Ok(serde_json::from_slice(&write(value)?)?)
+    Ok(serde_json::from_slice(&write(value, usize::MAX)?)?)
 }
 
 /// An object of these members, as far as all of them have a form in JSON.
@@ -88,6 +92,7 @@ impl fmt::Display for OutputError {
         match reason {
             Reason::NotFinite => f.write_str("is NaN or infinite, and JSON has no such number"),
             Reason::NameIsNoText => f.write_str("is a map whose keys are neither texts nor numbers"),
+            Reason::TooLarge(bytes_max) => write!(f, "has more than {bytes_max} bytes as JSON"),
             Reason::Other(error) => write!(f, "has no form in JSON: {error}"),
         }
     }
@@ -109,16 +114,44 @@ impl ser::Error for OutputError {
 
 impl From<OutputError> for Fault {
     fn from(error: OutputError) -> Self {
+        if let Reason::TooLarge(bytes_max) = error.0.reason {
+            return Self::new(Code::PayloadTooLarge, format!("the result has more than {bytes_max} bytes"))
+                .with_details(serde_json::json!({ "bytesMax": bytes_max }))
+                .with_help("return less, page by page, or raise `functions.result_bytes_max`");
+        }
         Self::new(Code::Internal, format!("the value cannot be sent: {error}")).because(error)
     }
 }
 
+/// The text that has been written.
+struct JsonText {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+}
+
+impl JsonText {
+    fn put(&mut self, text: &str) {
+        self.bytes.extend_from_slice(text.as_bytes());
+    }
+
+    fn check_size(&self) -> Written {
+        self.check_size_with(0)
+    }
+
+    fn check_size_with(&self, bytes: usize) -> Written {
+        match self.bytes.len().saturating_add(bytes) <= self.bytes_max {
+            true => Ok(()),
+            false => Err(OutputError::new(Reason::TooLarge(self.bytes_max))),
+        }
+    }
+}
+
 /// Where a value is written to.
-struct Output<'o>(&'o mut Vec<u8>);
+struct Output<'o>(&'o mut JsonText);
 
 /// The elements of an array, or the members of a struct.
 struct Parts<'o> {
-    text: &'o mut Vec<u8>,
+    text: &'o mut JsonText,
     count: usize,
     end: &'static str,
     /// The variant whose parts they are; empty outside of an enum.
@@ -129,7 +162,7 @@ struct Parts<'o> {
 
 /// The pairs of a map.
 struct Pairs<'o> {
-    text: &'o mut Vec<u8>,
+    text: &'o mut JsonText,
     /// Where the first pair begins.
     start: usize,
     pairs: Vec<Pair>,
@@ -145,15 +178,15 @@ struct Pair {
 
 impl<'o> Output<'o> {
     fn parts(self, begin: &str, end: &'static str) -> Parts<'o> {
-        self.0.extend_from_slice(begin.as_bytes());
+        self.0.put(begin);
         Parts { text: self.0, count: 0, end, variant: "", is_ready: false }
     }
 
     /// The beginning of `{"variant": …}`.
     fn name_variant(&mut self, variant: &str) -> Written {
-        self.0.push(b'{');
-        serde_json::to_writer(&mut *self.0, variant)?;
-        self.0.push(b':');
+        self.0.put("{");
+        serde_json::to_writer(&mut self.0.bytes, variant)?;
+        self.0.put(":");
         Ok(())
     }
 
@@ -172,14 +205,14 @@ impl<'o> Output<'o> {
         if !is_finite {
             return Err(OutputError::new(Reason::NotFinite));
         }
-        Ok(serde_json::to_writer(self.0, number)?)
+        Ok(serde_json::to_writer(&mut self.0.bytes, number)?)
     }
 }
 
 macro_rules! scalars {
     ($($method:ident($ty:ty))+) => {$(
         fn $method(self, value: $ty) -> Written {
-            Ok(serde_json::Serializer::new(self.0).$method(value)?)
+            Ok(serde_json::Serializer::new(&mut self.0.bytes).$method(value)?)
         }
     )+};
 }
@@ -198,7 +231,18 @@ impl<'o> Serializer for Output<'o> {
     scalars! {
         serialize_bool(bool) serialize_i8(i8) serialize_i16(i16) serialize_i32(i32) serialize_i64(i64)
         serialize_i128(i128) serialize_u8(u8) serialize_u16(u16) serialize_u32(u32) serialize_u64(u64)
-        serialize_u128(u128) serialize_char(char) serialize_str(&str) serialize_bytes(&[u8])
+        serialize_u128(u128) serialize_char(char)
+    }
+
+    // What is one text in memory is refused before it is written.
+    fn serialize_str(self, text: &str) -> Written {
+        self.0.check_size_with(text.len())?;
+        Ok(serde_json::Serializer::new(&mut self.0.bytes).serialize_str(text)?)
+    }
+
+    fn serialize_bytes(self, bytes: &[u8]) -> Written {
+        self.0.check_size_with(bytes.len())?;
+        Ok(serde_json::Serializer::new(&mut self.0.bytes).serialize_bytes(bytes)?)
     }
 
     fn serialize_f32(self, number: f32) -> Written {
@@ -218,7 +262,7 @@ impl<'o> Serializer for Output<'o> {
     }
 
     fn serialize_unit(self) -> Written {
-        self.0.extend_from_slice(b"null");
+        self.0.put("null");
         Ok(())
     }
 
@@ -243,7 +287,7 @@ impl<'o> Serializer for Output<'o> {
     ) -> Written {
         self.name_variant(variant)?;
         value.serialize(Output(self.0)).map_err(|error| error.inside(variant))?;
-        self.0.push(b'}');
+        self.0.put("}");
         Ok(())
     }
 
@@ -270,8 +314,8 @@ impl<'o> Serializer for Output<'o> {
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Pairs<'o>, OutputError> {
-        self.0.push(b'{');
-        Ok(Pairs { start: self.0.len(), text: self.0, pairs: Vec::new(), is_sorted: true })
+        self.0.put("{");
+        Ok(Pairs { start: self.0.bytes.len(), text: self.0, pairs: Vec::new(), is_sorted: true })
     }
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Parts<'o>, OutputError> {
@@ -292,14 +336,14 @@ impl<'o> Serializer for Output<'o> {
     }
 
     fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Written {
-        Ok(serde_json::Serializer::new(self.0).collect_str(value)?)
+        Ok(serde_json::Serializer::new(&mut self.0.bytes).collect_str(value)?)
     }
 }
 
 impl Parts<'_> {
     fn separate(&mut self) {
         if self.count > 0 {
-            self.text.push(b',');
+            self.text.put(",");
         }
         self.count += 1;
     }
@@ -307,7 +351,8 @@ impl Parts<'_> {
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
         self.separate();
         let written = value.serialize(Output(self.text));
-        written.map_err(|error| self.located(error.inside(&format!("[{}]", self.count - 1))))
+        written.map_err(|error| self.located(error.inside(&format!("[{}]", self.count - 1))))?;
+        self.text.check_size()
     }
 
     fn member<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Written {
@@ -315,14 +360,16 @@ impl Parts<'_> {
             let Value::String(ready) = serde_json::to_value(value)? else {
                 return Err(OutputError::custom("JSON text is expected"));
             };
-            self.text.extend_from_slice(ready.as_bytes());
+            self.text.check_size_with(ready.len())?;
+            self.text.put(&ready);
             return Ok(());
         }
         self.separate();
-        serde_json::to_writer(&mut *self.text, name)?;
-        self.text.push(b':');
+        serde_json::to_writer(&mut self.text.bytes, name)?;
+        self.text.put(":");
         let written = value.serialize(Output(self.text));
-        written.map_err(|error| self.located(error.inside(name)))
+        written.map_err(|error| self.located(error.inside(name)))?;
+        self.text.check_size()
     }
 
     /// The error of a part, as an error of the whole.
@@ -331,7 +378,7 @@ impl Parts<'_> {
     }
 
     fn finish(self) -> Written {
-        self.text.extend_from_slice(self.end.as_bytes());
+        self.text.put(self.end);
         Ok(())
     }
 }
@@ -369,23 +416,24 @@ impl SerializeMap for Pairs<'_> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, name: &T) -> Written {
         if !self.pairs.is_empty() {
-            self.text.push(b',');
+            self.text.put(",");
         }
-        let start = self.text.len();
+        let start = self.text.bytes.len();
         name.serialize(Output(self.text))?;
-        match self.text.get(start) {
+        let text = &mut self.text.bytes;
+        match text.get(start) {
             Some(b'"') => {}
             Some(b'-' | b'0'..=b'9' | b't' | b'f') => {
-                self.text.insert(start, b'"');
-                self.text.push(b'"');
+                text.insert(start, b'"');
+                text.push(b'"');
             }
             _ => return Err(OutputError::new(Reason::NameIsNoText)),
         }
-        let name = start + 1..self.text.len() - 1;
+        let name = start + 1..text.len() - 1;
         let last = self.pairs.last().map(|last| last.name.clone());
-        self.is_sorted &= last.is_none_or(|last| self.text[last] <= self.text[name.clone()]);
+        self.is_sorted &= last.is_none_or(|last| text[last] <= text[name.clone()]);
         self.pairs.push(Pair { name, whole: start..start });
-        self.text.push(b':');
+        text.push(b':');
         Ok(())
     }
 
@@ -394,21 +442,22 @@ impl SerializeMap for Pairs<'_> {
             return Err(OutputError::custom("a map begins with a key"));
         };
         let written = value.serialize(Output(self.text));
-        pair.whole.end = self.text.len();
+        pair.whole.end = self.text.bytes.len();
         let name = pair.name.clone();
-        written.map_err(|error| error.inside(&String::from_utf8_lossy(&self.text[name])))
+        written.map_err(|error| error.inside(&String::from_utf8_lossy(&self.text.bytes[name])))?;
+        self.text.check_size()
     }
 
     fn end(mut self) -> Written {
         if !self.is_sorted {
-            let text = &*self.text;
+            let text = &self.text.bytes;
             self.pairs.sort_by(|one, other| text[one.name.clone()].cmp(&text[other.name.clone()]));
             let sorted: Vec<_> = self.pairs.iter().map(|pair| &text[pair.whole.clone()]).collect();
             let sorted = sorted.join(&b',');
-            self.text.truncate(self.start);
-            self.text.extend_from_slice(&sorted);
+            self.text.bytes.truncate(self.start);
+            self.text.bytes.extend_from_slice(&sorted);
         }
-        self.text.push(b'}');
+        self.text.put("}");
         Ok(())
     }
 }

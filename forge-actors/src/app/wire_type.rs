@@ -41,7 +41,13 @@ pub trait WireType: Sized + Send + 'static {
     /// The value as JSON text; equal values have equal texts. The error knows the path to what has no form in
     /// JSON.
     #[doc(hidden)]
-    fn to_json(&self) -> Result<Vec<u8>, OutputError>;
+    fn to_json(&self) -> Result<Vec<u8>, OutputError> {
+        self.to_json_within(usize::MAX)
+    }
+
+    /// [`to_json`](Self::to_json), which stops at a text of more than `bytes_max` bytes.
+    #[doc(hidden)]
+    fn to_json_within(&self, bytes_max: usize) -> Result<Vec<u8>, OutputError>;
 
     /// Reads what [`to_json`](Self::to_json) has written.
     #[doc(hidden)]
@@ -74,8 +80,8 @@ impl<T: Type + Serialize + DeserializeOwned + Send + 'static> WireType for T {
         <T as Type>::definition(types)
     }
 
-    fn to_json(&self) -> Result<Vec<u8>, OutputError> {
-        output::write(self)
+    fn to_json_within(&self, bytes_max: usize) -> Result<Vec<u8>, OutputError> {
+        output::write(self, bytes_max)
     }
 
     fn from_json(json: &[u8]) -> serde_json::Result<Self> {

@@ -29,6 +29,11 @@ pub struct FunctionConfig {
     /// as the machine has cores. One more is refused with `OVERLOADED`. One function and one caller may take
     /// the same parts of it as of `calls_max`. A call that waits here holds none of the node's places.
     pub blocking_max: u32,
+    /// Bytes of a handler's result, as JSON: writing stops there, and the call is answered with
+    /// `PAYLOAD_TOO_LARGE` (413), a mutation rolled back. Also of all results of one batch together. Live
+    /// queries and WebSockets have further limits (`reactivity.result_bytes_max`,
+    /// `sessions.transition_bytes_max`).
+    pub result_bytes_max: usize,
     /// Threads that run handlers, beside as many for the rest of the node as the machine has cores. Handlers
     /// that block all of these threads only hold up each other. When absent, one for each core.
     pub threads: Option<NonZero<usize>>,
@@ -44,6 +49,7 @@ impl Default for FunctionConfig {
             function_share: 0.5,
             caller_share: 0.25,
             blocking_max: 128,
+            result_bytes_max: 64 * 1024 * 1024,
             threads: None,
             drain_timeout: Duration::from_secs(20),
         }
@@ -68,6 +74,9 @@ impl ConfigSection for FunctionConfig {
                 format!("functions.{key} is {share}; it must be more than 0 and at most 1")
             }),
         );
+        if self.result_bytes_max == 0 {
+            mistakes.push("functions.result_bytes_max is 0: every result would be too large".to_owned());
+        }
         mistakes
     }
 }

@@ -193,6 +193,11 @@ impl Functions {
         self.shared.in_flight.list()
     }
 
+    /// Bytes of a result.
+    pub fn result_bytes_max(&self) -> usize {
+        self.shared.config.result_bytes_max
+    }
+
     /// How long a node that stops waits for running calls.
     pub fn drain_timeout(&self) -> Duration {
         self.shared.config.drain_timeout

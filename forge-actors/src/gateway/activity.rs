@@ -260,18 +260,18 @@ impl ConnectionTimeouts {
 /// A future that ends when a limit is reached. The connection's task polls it after the connection, so that
 /// the watchdog sees each change of the activity. The timer is moved only when a limit comes nearer, not with
 /// each request.
-pub(super) struct Watchdog<'a> {
+pub(super) struct ConnectionWatchdog<'a> {
     activity: &'a ActivityMonitor,
     timer: Pin<Box<Sleep>>,
 }
 
-impl<'a> Watchdog<'a> {
+impl<'a> ConnectionWatchdog<'a> {
     pub(super) fn new(activity: &'a ActivityMonitor) -> Self {
         Self { activity, timer: Box::pin(sleep_until(activity.opened + activity.timeouts.head)) }
     }
 }
 
-impl Future for Watchdog<'_> {
+impl Future for ConnectionWatchdog<'_> {
     type Output = TimeLimit;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TimeLimit> {

@@ -71,7 +71,12 @@ pub(super) async fn serve(
         let idempotency_key = call.idempotency_key.as_deref().map(str::parse).transpose()?;
         running.push(rpc::run(shared, Invocation { idempotency_key, ..invocation }));
     }
-    let results: Vec<_> = futures::stream::iter(running).buffered(CALLS_RUNNING_MAX).collect().await;
+    let mut bytes_left = shared.functions.result_bytes_max();
+    let results: Vec<_> = futures::stream::iter(running)
+        .buffered(CALLS_RUNNING_MAX)
+        .map(|result| result.and_then(|data| fit(&mut bytes_left, shared.functions.result_bytes_max(), data)))
+        .collect()
+        .await;
     let mut answer = vec![b'['];
     for (position, (call, result)) in calls.iter().zip(&results).enumerate() {
         if position > 0 {
@@ -88,6 +93,21 @@ pub(super) async fn serve(
         response.extensions_mut().insert(RefusedForLimit);
     }
     Ok(response)
+}
+
+/// Takes the bytes of a result from those that are left of `bytes_max`.
+fn fit(bytes_left: &mut usize, bytes_max: usize, data: Bytes) -> Result<Bytes, Fault> {
+    let Some(left) = bytes_left.checked_sub(data.len()) else {
+        let message = format!(
+            "the call has ended, a mutation is committed; the results of the batch have more than \
+             {bytes_max} bytes together"
+        );
+        return Err(Fault::new(Code::PayloadTooLarge, message)
+            .with_details(serde_json::json!({ "bytesMax": bytes_max }))
+            .with_help("send fewer calls in one batch, or raise `functions.result_bytes_max`"));
+    };
+    *bytes_left = left;
+    Ok(data)
 }
 
 fn parse(body: &[u8]) -> Result<Vec<BatchCall<'_>>, Fault> {

@@ -38,6 +38,7 @@ mod connection_table;
 mod cors;
 mod envelope;
 mod etag;
+mod framing;
 mod head;
 mod headers;
 mod hosts;

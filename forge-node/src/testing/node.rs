@@ -68,6 +68,7 @@ impl TestNode {
         };
         let view = NodeView::new(id, "test", Arc::clone(&tree), SUBSYSTEMS);
         let (signer, client) = (tokens.clone(), http.client()?);
+        let result_bytes_max = deps.config.result_bytes_max;
         let services = |invoke, lane| Services {
             node: view,
             invoke,
@@ -75,6 +76,7 @@ impl TestNode {
             tokens: Some(signer),
             http: client,
             lane,
+            result_bytes_max,
         };
         let (functions, functions_child) = Functions::new(catalog()?, deps, services)?;
         let (reactor, reactor_child) = Reactor::new(ReactorDeps {

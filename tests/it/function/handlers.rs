@@ -18,6 +18,13 @@ pub(super) async fn put(ctx: &MutationContext, key: String) -> Result<()> {
     Ok(())
 }
 
+/// Writes a key, and answers with a text of this length.
+#[forge::mutation(public)]
+pub(super) async fn put_and_repeat(ctx: &MutationContext, key: String, bytes: u32) -> Result<String> {
+    sqlx::query("INSERT INTO ledger (key) VALUES ($1)").bind(&key).execute(ctx.db()).await?;
+    Ok(key.repeat(bytes as usize))
+}
+
 /// Writes an entry and fails.
 #[forge::mutation(public)]
 pub(super) async fn put_and_fail(ctx: &MutationContext, key: String) -> Result<(), LedgerError> {

@@ -146,6 +146,16 @@ async fn a_full_node_refuses_and_its_own_calls_go_on() {
     stage.close().await;
 }
 
+#[tokio::test]
+async fn a_mutation_whose_result_is_too_large_writes_nothing() {
+    let stage = Stage::with(FunctionConfig { result_bytes_max: 100, ..FunctionConfig::default() }).await;
+    let refused = stage.call(PutAndRepeat { key: "a".into(), bytes: 99 }).await;
+    assert_eq!(code(refused), Code::PayloadTooLarge);
+    stage.call(PutAndRepeat { key: "b".into(), bytes: 98 }).await.expect("it fits");
+    assert_eq!(stage.keys().await, ["b"]);
+    stage.close().await;
+}
+
 /// Waits until this many calls run.
 async fn running(stage: &Stage, calls: usize) {
     until("the calls run", Duration::from_secs(5), || async {

@@ -72,6 +72,7 @@ impl Stage {
             config,
         };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
+        let result_bytes_max = needs.config.result_bytes_max;
         let services = |invoke, lane| Services {
             node: view,
             invoke,
@@ -79,6 +80,7 @@ impl Stage {
             tokens: None,
             http: reqwest::Client::new(),
             lane,
+            result_bytes_max,
         };
         let (functions, child) = Functions::new(catalog, needs, services).expect("threads");
         let spec = SupervisorSpec::new(Strategy::OneForOne, vec![child]);

@@ -84,6 +84,25 @@ async fn a_huge_body_is_refused_without_being_kept() {
 }
 
 #[tokio::test]
+async fn a_result_over_the_limit_is_refused() {
+    let database = Database::create().await;
+    let config = format!("{}\n[functions]\nresult_bytes_max = 1000\n", probe::CONFIG);
+    let node = probe_on(&database).file("forge.toml", config).start().await;
+    database.execute("insert into probe_rows values (1, 'one', true)").await;
+    let wide = |bytes: u32| json!({ "id": 1, "bytes": bytes });
+    assert_eq!(node.call("live.wide", wide(900), None).await.status, 200);
+    let refused = node.call("live.wide", wide(1_000_000), None).await;
+    assert_eq!(refused.json()["error"]["details"]["bytesMax"], 1_000, "{}", refused.text);
+    check("a large result", refused, 413, "PAYLOAD_TOO_LARGE");
+    // The results of a batch have the limit together.
+    let call = |id: u32| json!({ "id": id, "name": "live.wide", "args": wide(600) });
+    let batch = json!([call(1), call(2), call(3)]).to_string();
+    let answers = post(node.client(), "/rpc", batch, None).await.json();
+    let codes: Vec<_> = (0..3).map(|at| answers[at]["error"]["code"].as_str()).collect();
+    assert_eq!(codes, [None, Some("PAYLOAD_TOO_LARGE"), Some("PAYLOAD_TOO_LARGE")], "{answers}");
+}
+
+#[tokio::test]
 async fn no_token_but_a_good_one_is_accepted() {
     let database = Database::create().await;
     let node = probe_on(&database).start().await;
@@ -147,6 +166,8 @@ async fn what_breaks_inside_stays_inside() {
     let key = json!({ "key": "twice" });
     assert_eq!(node.call("probe.put", key.clone(), token).await.status, 200);
     check("a key that exists", node.call("probe.put", key, token).await, 409, "CONFLICT");
+    let log = node.process().stderr();
+    until("the log has the SQLSTATE", PATIENCE, || async { log.line("sqlstate=\"23505\"") }).await;
     check(
         "a panic after a write",
         node.call("probe.put_and_panic", json!({ "key": "panicked" }), token).await,
@@ -166,8 +187,6 @@ async fn a_link_works_once_also_within_the_leeway() {
     let database = Database::create().await;
     let config = probe::CONFIG.replace("[auth]", "[auth]\nleeway = \"1h\"");
     let node = probe_on(&database).file("forge.toml", config).start().await;
-    let log = node.process().stderr();
-    until("the log has the SQLSTATE", PATIENCE, || async { log.line("sqlstate=\"23505\"") }).await;
     let rules = TokenRules { issuer: None, audience: None, leeway: Duration::from_secs(3_600) };
     let tokens = Tokens::new(probe::SECRET.as_bytes(), rules).expect("the secret is long enough");
     let expired = || tokens.issue_link(Duration::ZERO).expect("sign a link");

@@ -66,6 +66,7 @@ impl Stage {
         };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
         let services = |invoke, lane| Services {
+            result_bytes_max: usize::MAX,
             node: view,
             invoke,
             jobs: Arc::new(JobInserter),

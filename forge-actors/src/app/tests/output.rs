@@ -1,8 +1,10 @@
 use std::collections::{BTreeMap, HashMap};
 
+use serde::ser::SerializeSeq;
 use serde_json::{Value, json};
 
 use crate::app::WireType;
+use crate::app::output::{self, OutputError};
 use crate::kernel::fault::{Code, Fault};
 
 #[crate::data]
@@ -45,7 +47,7 @@ fn a_value_is_written_as_serde_json_writes_it() {
     check(BTreeMap::from([("a", 1), ("a b", 2), ("ab", 3)].map(|(name, n)| (name.to_owned(), n))));
     check(BTreeMap::from([(false, 1), (true, 2)]));
     let raw = serde_json::value::to_raw_value(&json!([1, "x"])).expect("JSON");
-    let written = crate::app::output::write(&(raw, 1)).expect("JSON");
+    let written = output::write(&(raw, 1), usize::MAX).expect("JSON");
     assert_eq!(written, br#"[[1,"x"],1]"#);
 }
 
@@ -94,4 +96,33 @@ fn details_of_an_error_are_never_null_in_the_place_of_a_number() {
     let refused = fault(f64::NAN);
     assert_eq!((refused.code(), refused.details()), (Code::Internal, None::<&Value>));
     assert!(refused.message().contains("`celsius`"), "{refused}");
+}
+
+/// A list that never ends.
+struct Endless<T>(T);
+
+impl<T: serde::Serialize> serde::Serialize for Endless<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        loop {
+            list.serialize_element(&self.0)?;
+        }
+    }
+}
+
+#[test]
+fn writing_stops_at_the_limit() {
+    let refused = |error: OutputError| {
+        let fault = Fault::from(error);
+        assert_eq!(fault.code(), Code::PayloadTooLarge, "{fault}");
+        assert_eq!(fault.details(), Some(&json!({ "bytesMax": 1_000 })));
+    };
+    let endless = |value: &dyn Fn() -> Result<Vec<u8>, OutputError>| refused(value().expect_err("no end"));
+    endless(&|| output::write(&Endless("x"), 1_000));
+    endless(&|| output::write(&Endless(()), 1_000));
+    endless(&|| output::write(&Endless(Vec::<u8>::new()), 1_000));
+    endless(&|| output::write(&Endless(HashMap::from([("a", 1)])), 1_000));
+    endless(&|| output::write(&HashMap::from([("a", Endless(true))]), 1_000));
+    refused("x".repeat(1_000).to_json_within(1_000).expect_err("the quotation marks do not fit"));
+    assert_eq!("x".repeat(998).to_json_within(1_000).expect("it fits").len(), 1_000);
 }

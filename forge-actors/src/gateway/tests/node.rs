@@ -37,6 +37,8 @@ use crate::tree::SUBSYSTEMS;
 
 /// A wait that takes this long has failed.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Bytes of a result.
+pub(super) const RESULT_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 macro_rules! handler {
     (
@@ -153,7 +155,7 @@ fn functions(id: NodeId) -> Functions {
         tree,
         hints: HintHub::new(),
         terms: watch::channel(None).1,
-        config: FunctionConfig::default(),
+        config: FunctionConfig { result_bytes_max: RESULT_BYTES_MAX, ..FunctionConfig::default() },
     };
     let services = |invoke, lane| Services {
         node,
@@ -162,6 +164,7 @@ fn functions(id: NodeId) -> Functions {
         tokens: None,
         http: reqwest::Client::new(),
         lane,
+        result_bytes_max: RESULT_BYTES_MAX,
     };
     Functions::new(Arc::new(catalog), deps, services).expect("threads").0
 }
