@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use crate::db::database::Database;
 use crate::kernel::backoff::Backoff;
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::Fault;
 use crate::kernel::time::{millis, minutes, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Timer};
@@ -128,7 +129,8 @@ impl CaptureReconciler {
             Ok(done) => done,
             Err(error) => {
                 if attempts == 0 {
-                    tracing::warn!(%error, "comparing captured tables with the models failed; trying again");
+                    let error = error_chain(&error);
+                    tracing::warn!(error, "comparing captured tables with the models failed; trying again");
                 }
                 return Comparison::Refused;
             }
@@ -140,17 +142,18 @@ impl CaptureReconciler {
             tracing::info!(table, on, "switched the capture of changes");
         }
         for (CaptureSetting { table, on }, error) in &refused {
+            let error = error_chain(error);
             // The first of several failures in a row is a warning, the others are not.
             if attempts == 0 {
                 tracing::warn!(
                     table,
                     on,
-                    %error,
+                    error,
                     "switching the capture of changes failed: live queries on the table are slower; \
                      trying again"
                 );
             } else {
-                tracing::debug!(table, on, %error, "switching the capture of changes failed again");
+                tracing::debug!(table, on, error, "switching the capture of changes failed again");
             }
         }
         if refused.is_empty() { Comparison::Switched } else { Comparison::Refused }

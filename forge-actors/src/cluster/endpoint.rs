@@ -15,6 +15,8 @@ use super::messages::{DialerMessage, EndpointMessage};
 use super::shared::ClusterShared;
 use super::transport::{Transport, TransportEvents};
 use crate::kernel::envelope::Topics;
+use crate::kernel::error_chain::error_chain;
+use crate::kernel::node::NodeState;
 use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildError, Children, Context};
 
@@ -38,7 +40,14 @@ impl Endpoint {
         }
         let link = LinkActor::spec(&self.shared, transport, peer);
         if let Err(error) = self.links.start_child(link, REPLACE_DEADLINE).await {
-            tracing::warn!(peer = %name, %error, "the link to a peer did not start");
+            // Peers dial a node that drains until they have read that it does.
+            let draining = *self.shared.node_state.borrow() == NodeState::Draining;
+            let error = error_chain(&error);
+            if draining {
+                tracing::debug!(peer = %name, error, "no link to a peer starts on a draining node");
+            } else {
+                tracing::warn!(peer = %name, error, "the link to a peer did not start");
+            }
             // A dialer that is not running reads the links when it starts.
             let _stopped = self.shared.dialer.cast(DialerMessage::LinkEnded { node, was_up_for: None });
         }

@@ -23,6 +23,7 @@ use super::store::{self, NodeIdentity};
 use crate::db::clock::ClockDifference;
 use crate::db::database::Database;
 use crate::db::handle::Db;
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::ids::NodeId;
 use crate::kernel::time::secs;
 use crate::subsystem::HealthVerdict;
@@ -91,7 +92,8 @@ impl Registry {
             Ok(()) => ClusterMetrics::heartbeat(began.elapsed()),
             Err(error) => {
                 state.heartbeats.failed();
-                tracing::warn!(%error, "the heartbeat of this node failed; it is retried");
+                let error = error_chain(&error);
+                tracing::warn!(error, "the heartbeat of this node failed; it is retried");
             }
         }
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::app::node::{DeferredCommand, NodeView};
 use crate::dashboard::control;
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::time::millis;
 use crate::supervise::{ActorError, ChildSpec};
 
@@ -30,7 +31,9 @@ async fn run(view: NodeView) -> Result<(), ActorError> {
         for DeferredCommand { path, stop } in commands {
             match control::carry_out(&view, &path, stop).await {
                 Ok(()) => tracing::info!(path, stop, "deferred command carried out"),
-                Err(fault) => tracing::warn!(path, stop, ?fault, "deferred command failed"),
+                Err(fault) => {
+                    tracing::warn!(path, stop, error = error_chain(&fault), "deferred command failed");
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::NodeId;
 use crate::subsystem::DatabaseUsage;
@@ -326,7 +327,7 @@ impl Database {
         self.0.shared.state.send_if_modified(|state| {
             let is_new = !matches!(state, DatabaseState::Away { .. });
             if is_new {
-                *state = DatabaseState::Away { since: Instant::now(), cause: cause.to_string() };
+                *state = DatabaseState::Away { since: Instant::now(), cause: error_chain(cause) };
             }
             is_new
         })

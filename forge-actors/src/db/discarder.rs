@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::driver::Driver;
 use super::session::{Activity, BackendPid, Session};
+use crate::kernel::error_chain::error_chain;
 
 /// Backends that are being terminated at the same time.
 const TERMINATIONS_MAX: usize = 64;
@@ -71,7 +72,11 @@ impl Discarder {
                 match tokio::time::timeout(TERMINATION_TIMEOUT, terminating).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => {
-                        tracing::debug!(pid = pid.0, %error, "terminating a backend failed")
+                        tracing::debug!(
+                            pid = pid.0,
+                            error = error_chain(&error),
+                            "terminating a backend failed"
+                        )
                     }
                     Err(_) => {
                         tracing::debug!(pid = pid.0, "terminating a backend timed out")

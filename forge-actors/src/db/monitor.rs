@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::kernel::backoff::Backoff;
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Timer};
 
@@ -93,7 +94,8 @@ pub(super) async fn wait_and_log(database: &Database) -> Result<(), DatabaseErro
     let progress = |attempt: FailedAttempt<'_>| {
         let FailedAttempt { number, waited, cause, .. } = attempt;
         let (place, waited_seconds) = (database.place(), waited.as_secs());
-        tracing::warn!(place, number, waited_seconds, %cause, "waiting for the database");
+        let cause = error_chain(cause);
+        tracing::warn!(place, number, waited_seconds, cause, "waiting for the database");
     };
     wait_for(database, progress).await
 }
@@ -203,7 +205,7 @@ impl Monitor {
                 if self.database.mark_away(error) {
                     tracing::warn!(
                         place,
-                        %error,
+                        error = error_chain(error),
                         "database unreachable; calls are answered with UNAVAILABLE until it answers again"
                     );
                 }
@@ -301,7 +303,8 @@ impl Actor for Monitor {
                 Err(error @ DatabaseError::TooFewConnections { .. }) => return Err(error.into()),
                 // The database may go away again at any moment; the pools then keep their sizes.
                 Err(error) => {
-                    tracing::warn!(%error, "reading max_connections failed; the pools keep their sizes")
+                    let error = error_chain(&error);
+                    tracing::warn!(error, "reading max_connections failed; the pools keep their sizes")
                 }
             }
             self.waited.store(true, Ordering::Release);

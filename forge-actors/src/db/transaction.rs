@@ -12,9 +12,10 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::kernel::commit::{Receipt, TableId, Xid};
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::{Code, Fault};
-
 use crate::kernel::remedy;
+
 use super::error::is_broken;
 use super::frame::{ClosingSession, Frame, ignored_failure};
 use super::handle::Db;
@@ -237,7 +238,8 @@ impl Transaction {
             // Another task still waits for the answer to a statement. The cancelled statement fails there,
             // and the session is discarded when that task drops it.
             if let Err(error) = self.cancel_statement().await {
-                tracing::debug!(%error, "cancelling the statement of an aborted transaction failed");
+                let error = error_chain(&error);
+                tracing::debug!(error, "cancelling the statement of an aborted transaction failed");
             }
             return;
         };
@@ -251,7 +253,8 @@ impl Transaction {
         match tokio::time::timeout(ABORT_TIMEOUT, ending).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::debug!(%error, "rollback of an aborted transaction failed; its session is discarded")
+                let error = error_chain(&error);
+                tracing::debug!(error, "rollback of an aborted transaction failed; its session is discarded")
             }
             Err(_) => {
                 tracing::debug!("rollback of an aborted transaction timed out; its session is discarded")

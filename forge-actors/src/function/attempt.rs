@@ -22,6 +22,7 @@ use crate::app::decoded::Decoded;
 use crate::app::job::CompleteInTransaction;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
+use crate::kernel::time::as_millis;
 use crate::subsystem::ActorPath;
 use crate::supervise::catch_unwind;
 
@@ -44,7 +45,8 @@ pub enum AttemptResult {
 }
 
 impl AttemptResult {
-    const fn as_str(&self) -> &'static str {
+    /// The name of the result in the log.
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
             Self::Snoozed(_) => "snoozed",
@@ -80,11 +82,7 @@ pub(super) async fn run(
     let began = Instant::now();
     let ended = async {
         let result = run_and_classify(call, completer, held, interrupted).await;
-        tracing::debug!(
-            result = result.as_str(),
-            ms = began.elapsed().as_secs_f64() * 1_000.0,
-            "attempt ended"
-        );
+        tracing::debug!(result = result.as_str(), ms = as_millis(began.elapsed()), "attempt ended");
         result
     };
     ended.instrument(span).await

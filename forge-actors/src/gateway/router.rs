@@ -24,7 +24,7 @@ use super::upgrade::{self, Upgrade};
 use super::{batch, head, rpc};
 use crate::kernel::byte_budget::{BudgetClient, BudgetFull};
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::time::secs;
+use crate::kernel::time::{as_millis, secs};
 
 /// A request, served.
 pub(super) struct ServedRequest {
@@ -125,7 +125,7 @@ pub(super) async fn serve(
     add_common_headers(&context, response.headers_mut());
     shared.cors.add_headers(&head.headers, response.headers_mut());
     let elapsed = started.elapsed();
-    span.record("status", response.status().as_u16()).record("ms", elapsed.as_secs_f64() * 1_000.0);
+    span.record("status", response.status().as_u16()).record("ms", as_millis(elapsed));
     span.in_scope(|| shared.signals.answered(route.label(), response.status(), fault.as_ref(), elapsed));
     ServedRequest { response, body_unread: body.is_unread(), upgrade }
 }

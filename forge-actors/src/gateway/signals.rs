@@ -13,6 +13,7 @@ use metrics::{Counter, Gauge, Histogram};
 use crate::app::Catalog;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::log_sampler::LogSampler;
+use crate::kernel::time::as_millis;
 
 /// Counter: answered requests, by `route` and `code` (the HTTP status; a rare one is counted as `4xx` or
 /// `5xx`).
@@ -218,7 +219,7 @@ impl GatewaySignals {
                 || metrics::counter!(HTTP_REQUESTS_TOTAL, "route" => route.as_str(), "code" => label),
             )
             .increment(1);
-        let ms = elapsed.as_secs_f64() * 1_000.0;
+        let ms = as_millis(elapsed);
         let route = route.as_str();
         let Some(fault) = fault else {
             return tracing::debug!(route, status, ms, "request answered");

@@ -110,7 +110,8 @@ impl Acknowledger {
             }
             (Err(fault), _) => {
                 if state.failures == 0 {
-                    tracing::warn!(?fault, "writing job results or renewing leases failed; retrying");
+                    let error = error_chain(&fault);
+                    tracing::warn!(error, "writing job results or renewing leases failed; retrying");
                 }
                 // Leases are renewed before the rescuers of other nodes, which wait for one lease after an
                 // outage, take their jobs.
@@ -223,7 +224,8 @@ impl Actor for Acknowledger {
         match tokio::time::timeout(LAST_WRITE, last).await {
             Ok(Ok(())) => {}
             Ok(Err(fault)) => {
-                tracing::warn!(?fault, "the last results of jobs were not written; these jobs are run again")
+                let error = error_chain(&fault);
+                tracing::warn!(error, "the last results of jobs were not written; these jobs are run again")
             }
             Err(_) => {
                 tracing::warn!("the last results of jobs took too long to write; these jobs are run again")

@@ -24,6 +24,7 @@ use super::shared::JobShared;
 use super::store::{BegunAttempt, Claim, ClaimSize, JobRecord, Promoted};
 use crate::change::TopicKind;
 use crate::kernel::backoff::Backoff;
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::Fault;
 use crate::kernel::halving::{HalvedBatch, RefusedRow, write_by_halves};
 use crate::kernel::ids::JobId;
@@ -277,7 +278,7 @@ impl Claimer {
     /// Sends no statement for a while, because the statement `step` failed.
     fn pause(cx: &Context<ClaimerMessage>, state: &mut ClaimerState, step: &'static str, fault: &Fault) {
         if state.failures == 0 {
-            tracing::warn!(step, ?fault, "job statement failed; retrying");
+            tracing::warn!(step, error = error_chain(fault), "job statement failed; retrying");
         }
         state.paused = true;
         let pause = AWAY_BACKOFF.jittered(state.failures);

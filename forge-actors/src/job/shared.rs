@@ -112,8 +112,8 @@ impl JobShared {
         match peers.builds(&self.database.control(), WORKER_ROLE).await {
             Ok(builds) => is_another_build(&builds, &self.build.0, &job.refused_by),
             Err(error) => {
-                let job = job.id;
-                tracing::debug!(%job, %error, "reading the builds of other nodes failed; the job waits");
+                let (job, error) = (job.id, error_chain(&error));
+                tracing::debug!(%job, error, "reading the builds of other nodes failed; the job waits");
                 true
             }
         }

@@ -13,6 +13,7 @@ use super::state::Transition;
 use super::store::JobRecord;
 use crate::app::job::{JobMeta, JobStatus};
 use crate::function::AttemptResult;
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Identity, Invocation};
@@ -88,7 +89,7 @@ impl Worker {
                 tracing::warn!(
                     job = %record.id,
                     handler = %record.name,
-                    ?result,
+                    result = result.as_str(),
                     "job is finished by `commit`; the later result of its handler changes nothing"
                 );
             }
@@ -118,7 +119,7 @@ impl Worker {
             job = %job.record.id,
             handler = %job.record.name,
             build = &*build.0,
-            %fault,
+            error = error_chain(fault),
             "job returned: a node of another build may read its arguments"
         );
         let transition = Transition::refused(fault, build, fastrand::f64());

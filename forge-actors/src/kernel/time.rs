@@ -74,6 +74,16 @@ pub fn format_duration(duration: Duration) -> String {
         .map_or_else(|| format!("{ms}ms"), |(name, unit)| format!("{}{name}", ms / unit))
 }
 
+/// The duration in milliseconds, to a microsecond: a figure that people read.
+///
+/// ```
+/// # use forge_actors::kernel::time::as_millis;
+/// assert_eq!(as_millis(std::time::Duration::from_nanos(321_739)).to_string(), "0.321");
+/// ```
+pub fn as_millis(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1_000.0
+}
+
 /// Nanoseconds of the monotonic clock that stands still for one kernel tick (1 to 4 ms). Reading it costs a
 /// few nanoseconds, a precise one several times that.
 pub(crate) fn coarse_ns() -> u64 {

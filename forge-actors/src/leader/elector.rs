@@ -283,7 +283,8 @@ impl Elector {
         match timeout_at(limit, resigning).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "a leadership was not resigned in order and counts as lost")
+                let error = error_chain(&error);
+                tracing::warn!(error, "a leadership was not resigned in order and counts as lost")
             }
             Err(_) => tracing::warn!("a leadership was not resigned in time and counts as lost"),
         }

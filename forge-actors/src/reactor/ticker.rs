@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::change::{Hint, Tail, Topic, TopicKind, TopicSet};
 use crate::db::error::is_stale;
 use crate::db::live_snapshot::{ExportedSnapshot, RewrittenRelation};
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::invocation::is_system;
 use crate::kernel::time::format_duration;
 use crate::supervise::{Actor, ActorError, Context, Timer};
@@ -299,14 +300,15 @@ impl Ticker {
         state.ran_application = false;
         signals::tick_failed();
         let (fault, failures) = (&lost.fault, state.reactor.failures());
+        let error = error_chain(fault);
         if fault.source().and_then(|source| source.downcast_ref()).is_some_and(is_stale) {
             // The next tick takes a session that knows the new definitions.
-            tracing::debug!(?fault, "the schema changed during a tick, which is repeated");
+            tracing::debug!(error, "the schema changed during a tick, which is repeated");
         } else if failures == 0 {
             // Logged once for an outage, whose course the database monitor logs.
-            tracing::warn!(?fault, "live query tick failed; retrying");
+            tracing::warn!(error, "live query tick failed; retrying");
         } else {
-            tracing::debug!(?fault, failures, "live query tick failed again; retrying");
+            tracing::debug!(error, failures, "live query tick failed again; retrying");
         }
         self.step(cx, state, ReactorInput::Lost { during: lost.during, jitter: fastrand::f64() });
     }
@@ -320,7 +322,8 @@ impl Ticker {
     ) {
         state.batches.remove(&batch);
         // The database monitor logs an outage, and the tick that meets the same one as well.
-        tracing::debug!(fault = ?lost.fault, "a batch of live queries beside the ticks failed; retrying");
+        let error = error_chain(&lost.fault);
+        tracing::debug!(error, "a batch of live queries beside the ticks failed; retrying");
         let (during, jitter) = (lost.during, fastrand::f64());
         self.step(cx, state, ReactorInput::BatchLost { batch, during, jitter });
     }
@@ -412,14 +415,7 @@ impl Ticker {
         let slowest = state.slowest.take();
         if slow && state.slow_tick_warned.is_none_or(|last| last.elapsed() > SLOW_TICK_WARNING_EVERY) {
             state.slow_tick_warned = Some(Instant::now());
-            let (handler, longest) = slowest.unwrap_or_else(|| ("".into(), Duration::ZERO));
-            let (took, longest) = (format_duration(took), format_duration(longest));
-            tracing::warn!(
-                %took,
-                %handler,
-                %longest,
-                "a tick took longer than reactivity.tick_budget; all live queries wait for it"
-            );
+            log_slow_tick(took, slowest);
         }
     }
 
@@ -442,6 +438,27 @@ impl Ticker {
             }
             client.sink.deliver(Delivery::Advanced { tick, mods: modifications, applied });
         }
+    }
+}
+
+/// `slowest` is the query of the tick that took longest, and how long it took.
+fn log_slow_tick(took: Duration, slowest: Option<(Arc<str>, Duration)>) {
+    let took = format_duration(took);
+    match slowest {
+        Some((handler, longest)) => {
+            let longest = format_duration(longest);
+            tracing::warn!(
+                took,
+                %handler,
+                longest,
+                "a tick took longer than reactivity.tick_budget; all live queries wait for it"
+            );
+        }
+        None => tracing::warn!(
+            took,
+            "a tick without queries took longer than reactivity.tick_budget: the database answered late; all \
+             live queries wait for it"
+        ),
     }
 }
 

@@ -72,6 +72,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::connection_limiter::{ConnectionLimit, ConnectionPermit};
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::time::secs;
@@ -162,7 +163,7 @@ impl Sessions {
         spec.restart = Restart::Temporary;
         self.shared.open.insert(id, address);
         if let Err(error) = self.children.start_child(spec, limits::START_TIMEOUT).await {
-            tracing::warn!(session = %id, %error, "a session did not start");
+            tracing::warn!(session = %id, error = error_chain(&error), "a session did not start");
             if let Some(socket) = slot.try_take() {
                 socket.refuse(CloseCode::TryAgainLater);
             }

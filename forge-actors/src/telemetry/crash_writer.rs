@@ -89,7 +89,7 @@ impl Duty for WriteCrashes {
 
     async fn finish(&mut self) {
         if let Err(fault) = self.write_new().await {
-            tracing::warn!(?fault, "the last crashes were not written to the database");
+            tracing::warn!(error = error_chain(&fault), "the last crashes were not written to the database");
         }
     }
 }

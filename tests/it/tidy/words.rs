@@ -112,6 +112,19 @@ fn no_statement_notifies() {
 }
 
 #[test]
+fn log_lines_are_for_people() {
+    let is_product = |file: &Text| file.path.starts_with("forge-") && file.path.ends_with(".rs");
+    let debug = ["?fault", "?error", "?err,", "?cause", "?result", "fault = ?", "error = ?", "cause = ?"];
+    none(occurrences(
+        is_product,
+        &debug,
+        "write `error = error_chain(&error)`: Rust's own form has Postgres' C source in it",
+    ));
+    let unrounded = ["as_secs_f64() * 1_000", "as_secs_f64() * 1e3"];
+    none(occurrences(is_product, &unrounded, "write `as_millis`, which rounds"));
+}
+
+#[test]
 fn every_task_has_an_owner() {
     let mut exceptions = Exceptions::new(SPAWNS);
     let mut findings = Vec::new();

@@ -20,6 +20,7 @@ use super::plan::{
 use super::set::MigrationSet;
 use super::split::{Piece, split};
 use crate::kernel::backoff::Backoff;
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::time::{millis, secs};
 
 /// A migration that cannot get its table locks within this time gives up its place, because statements of
@@ -243,7 +244,8 @@ impl<'a> Runner<'a> {
                 // When the statement left an invalid index, that error is returned instead of the statement's
                 // own: the index must be dropped before the migration can run again.
                 let file = &step.migration.file;
-                tracing::warn!(file, %error, "statement of a migration without transaction failed");
+                let text = error_chain(&error);
+                tracing::warn!(file, error = text, "statement of a migration without transaction failed");
                 refuse_invalid_index(session, step, &before).await?;
                 let error = failed(step, step.section.line + piece.line - 1, error);
                 tries.pause_after(error, step, progress).await?;
