@@ -276,10 +276,15 @@ pub enum JobsStep {
 #[derive(Debug, Clone, Args)]
 pub struct OneJob {
     /// The job's id, as `jobs ls` prints it.
+    #[arg(value_parser = job_id)]
     pub id: JobId,
     /// The node, and the token for it.
     #[command(flatten)]
     pub target: Target,
+}
+
+fn job_id(text: &str) -> Result<JobId, &'static str> {
+    text.parse().map_err(|_| "not the id of a job, which `jobs ls` prints")
 }
 
 /// `actors`.

@@ -17,6 +17,7 @@ use crate::cmd::{
 use crate::terminal::context::CommandContext;
 use crate::terminal::output;
 use crate::terminal::report::{Exit, Report};
+use crate::terminal::usage;
 
 /// Runs the command line of an application's own binary.
 pub fn run(apps: &'static [&'static App]) -> ExitCode {
@@ -64,15 +65,13 @@ fn parsed(mut command: Command) -> Result<(ArgMatches, Command), ExitCode> {
     let wants_json = arguments.iter().any(|argument| argument == "--json");
     match command.try_get_matches_from_mut(arguments) {
         Ok(matches) => Ok((matches, command)),
-        Err(error) if wants_json && error.use_stderr() => {
-            let rendered = error.render().to_string();
-            let message = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            output::notice(Report::new(Exit::Usage, "usage", message).text(true));
+        // It repeats what was typed, so it is printed without clap's colours, by way of the escapes.
+        Err(error) if error.use_stderr() && usage::is_help(&error) && !wants_json => {
+            output::notice(error.render().to_string());
             Err(Exit::Usage.into())
         }
-        // It repeats what was typed, so it is printed without clap's colours, by way of the escapes.
         Err(error) if error.use_stderr() => {
-            output::notice(error.render().to_string());
+            output::notice(usage::report(&error).text(wants_json));
             Err(Exit::Usage.into())
         }
         Err(help) => {
@@ -126,13 +125,13 @@ fn run_verb(verb: &Verb, command: Command, context: CommandContext<'_>) -> Resul
         Verb::Schema => schema::run(context),
         Verb::Functions(args) => functions::run(args, context),
         Verb::Generate(args) => generate::run(args, context),
-        Verb::Dashboard(args) => dashboard::run(args, context),
         Verb::Start(args) => concurrently(start::run(args, context)),
         Verb::Migrate(args) => concurrently(migrate::run(args, context)),
         Verb::Call(args) => concurrently(call::run(args, context)),
         Verb::Actors(args) => concurrently(actors::run(args, context)),
         Verb::Jobs(args) => concurrently(jobs::run(args, context)),
         Verb::Cluster(args) => concurrently(cluster::run(args, context)),
+        Verb::Dashboard(args) => concurrently(dashboard::run(args, context)),
         // A build that was tried before may have taken over the signals, which then no longer end the
         // process.
         Verb::Doctor => concurrently(interruptible(doctor::run(context))),

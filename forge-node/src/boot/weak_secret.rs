@@ -3,7 +3,7 @@
 //! The check is a net for texts that no generator made. It cannot tell a well-known sentence from a random
 //! one, so what passes is not proven to be strong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Words of examples and of habit. No random text of hexadecimal digits has one, and of base64 one in ten
 /// million.
@@ -26,7 +26,10 @@ const WORDS: [&str; 11] = [
 const BITS_MIN: f64 = 64.0;
 
 /// A text of this many bytes that stood in the secret before is a repetition.
-const REPEATED_BYTES: usize = 4;
+const REPEATED_BYTES: usize = 3;
+
+/// Different bytes that a secret must have. Of 32 random hexadecimal digits, one text in 10^12 has fewer.
+const DISTINCT_MIN: usize = 6;
 
 /// Why everybody could know the secret, as a sentence's end; `None` when it looks like a random one.
 pub fn weakness(secret: &str) -> Option<String> {
@@ -35,13 +38,32 @@ pub fn weakness(secret: &str) -> Option<String> {
     if let Some(word) = WORDS.iter().find(|word| letters.contains(**word)) {
         return Some(format!("it has the word `{word}`, as examples and habits have"));
     }
-    let bits = unpredictable_bits(secret.as_bytes());
-    (bits < BITS_MIN)
+    let bytes = secret.as_bytes();
+    if let Some(period) = period(bytes) {
+        return Some(format!("its first {period} bytes are all there is to guess: the rest repeats them"));
+    }
+    let distinct = bytes.iter().collect::<BTreeSet<_>>().len();
+    if distinct < DISTINCT_MIN {
+        return Some(format!("it is made of {distinct} different characters alone"));
+    }
+    (unpredictable_bits(bytes) < BITS_MIN)
         .then(|| "it repeats itself, or counts up, so few of its bytes have to be guessed".to_owned())
 }
 
-/// Bits of the bytes that do not follow from those before them, by the frequency of each byte (Shannon).
+/// The length after which the secret repeats itself from its beginning, at least once.
+fn period(secret: &[u8]) -> Option<usize> {
+    (1..=secret.len() / 2).find(|&period| secret[period..] == secret[..secret.len() - period])
+}
+
+/// Bits that a guesser must try, who looks at the bytes, or at the steps between them: in `11223344` the
+/// steps are `01010101`.
 fn unpredictable_bits(secret: &[u8]) -> f64 {
+    let steps: Vec<u8> = secret.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+    bits_of(secret).min(bits_of(&steps))
+}
+
+/// Bits of the bytes that do not follow from those before them, by the frequency of each byte (Shannon).
+fn bits_of(secret: &[u8]) -> f64 {
     let mut counts = BTreeMap::new();
     for byte in secret {
         *counts.entry(byte).or_insert(0_u32) += 1;
@@ -68,6 +90,8 @@ mod tests {
     use super::*;
     use crate::boot::secret;
 
+    const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
     #[test]
     fn what_is_known_or_guessed_is_weak() {
         for weak in [
@@ -81,6 +105,16 @@ mod tests {
             "abcdefghijklmnopqrstuvwxyz0123456789",
             "x7k2x7k2x7k2x7k2x7k2x7k2x7k2x7k2",
             "3fa94c3fa94c3fa94c3fa94c3fa94c3fa94c",
+            "11223344556677889900112233445566",
+            "111222333444555666777888999000aaa",
+            "abcdefghabcdefghabcdefghabcdefgh",
+            "a1b2c3d4e5f6g7h8i9j0a1b2c3d4e5f6",
+            "k3jd82ks0qm1xz7pk3jd82ks0qm1xz7p",
+            "hunter2hunter2hunter2hunter2hunter2",
+            "monkey dragon monkey dragon monkey",
+            "Summer2026Summer2026Summer2026!!",
+            "aabacadbaccabdabccadbbacdabacdbaabcdcbad",
+            "fedcba98fedcba98fedcba9876543210",
             "",
         ] {
             assert!(weakness(weak).is_some(), "{weak}: {} bits", unpredictable_bits(weak.as_bytes()));
@@ -89,11 +123,12 @@ mod tests {
 
     #[test]
     fn what_a_generator_makes_is_not() {
-        let generated: Vec<_> = (0..1_000).map(|_| secret::generate().expect("random bytes")).collect();
-        for secret in &generated {
-            let text = secret.expose();
+        for _ in 0..5_000 {
+            let secret = secret::generate().expect("random bytes");
+            let hex = secret.expose();
+            let base64: String = (0..44).map(|_| char::from(BASE64[fastrand::usize(..64)])).collect();
             // Also half of it: `openssl rand -hex 16` has 128 bits, in as many bytes as a key must have.
-            for text in [text, &text[..32]] {
+            for text in [hex, &hex[..32], &hex.to_uppercase()[..32], &base64, &base64[..32]] {
                 assert_eq!(weakness(text), None, "{text}: {} bits", unpredictable_bits(text.as_bytes()));
             }
         }

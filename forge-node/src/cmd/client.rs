@@ -189,7 +189,7 @@ impl Client {
         if !causes.is_empty() {
             report = report.cause(causes.join(", "));
         }
-        // A node in development says what helps; for a missing token this command line has a shorter way.
+        // A node in development knows the cause, and says what helps against it.
         let said = error.get("help").and_then(Value::as_str);
         match said.or(help) {
             Some(help) => report.help(help),
@@ -198,16 +198,33 @@ impl Client {
     }
 }
 
-/// Refuses a URL that no request can be sent to.
+/// Refuses a URL that no request can be sent to, or to which no path can be added.
 pub(super) fn check_url(url: &str) -> Result<(), Report> {
     let cause = match reqwest::Url::parse(url) {
-        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => return Ok(()),
-        Ok(parsed) => format!("its scheme is {}", parsed.scheme()),
+        Ok(parsed) if !matches!(parsed.scheme(), "http" | "https") => {
+            format!("its scheme is {}", parsed.scheme())
+        }
+        Ok(parsed) if parsed.query().is_some() => "it has a query".to_owned(),
+        Ok(parsed) if parsed.fragment().is_some() => "it has a fragment".to_owned(),
+        Ok(_) => return Ok(()),
         Err(error) => error.to_string(),
     };
-    Err(Report::new(Exit::Usage, "bad-url", format!("`{url}` is not the URL of a node"))
+    Err(bad_url(url, cause))
+}
+
+/// [`check_url`], for a node whose page is opened: that has the root of its host.
+pub(super) fn check_page_url(url: &str) -> Result<(), Report> {
+    check_url(url)?;
+    match reqwest::Url::parse(url) {
+        Ok(parsed) if parsed.path() != "/" => Err(bad_url(url, format!("it has the path {}", parsed.path()))),
+        _ => Ok(()),
+    }
+}
+
+fn bad_url(url: &str, cause: String) -> Report {
+    Report::new(Exit::Usage, "bad-url", format!("`{url}` is not the URL of a node"))
         .cause(cause)
-        .help("write it with http:// or https://, for example --url http://127.0.0.1:8080"))
+        .help("write http:// or https://, host and port alone, for example --url http://127.0.0.1:8080")
 }
 
 /// The URL at which a node with this configuration answers on this machine.

@@ -12,17 +12,15 @@ use crate::terminal::output;
 use crate::terminal::report::Report;
 use crate::terminal::table::{self, Column};
 use crate::terminal::text::Text;
+use crate::terminal::width;
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 5] = [
     Column::Left("function"),
     Column::Left("kind"),
     Column::Left("access"),
     Column::Right("timeout"),
-    Column::Left("limits"),
-    Column::Left("does"),
+    Column::Left("limits; what it does"),
 ];
-/// Characters of a handler's description; the rest is cut.
-const DOES_CHARS_MAX: usize = 60;
 
 /// Prints the handlers, sorted by name.
 pub fn run(args: &Functions, context: CommandContext<'_>) -> Result<(), Report> {
@@ -32,15 +30,15 @@ pub fn run(args: &Functions, context: CommandContext<'_>) -> Result<(), Report> 
         let functions: Vec<_> = listed.iter().map(|(name, known)| as_json(name, &known.meta)).collect();
         output::data(Text::json(&json!({ "functions": functions })));
     } else {
-        output::data(render(&listed, context.palette()));
+        output::data(render(&listed, width::columns(), context.palette()));
     }
     Ok(())
 }
 
-/// The handlers, one a line.
-pub(super) fn render(listed: &[(&str, &'static Registration)], palette: Palette) -> Text {
+/// The handlers, one after the other, in lines of at most `width` characters.
+pub(super) fn render(listed: &[(&str, &'static Registration)], width: usize, palette: Palette) -> Text {
     let rows: Vec<_> = listed.iter().map(|(name, known)| row(name, &known.meta)).collect();
-    table::render(COLUMNS, &rows, palette, |index, line| match listed[index].1.meta.access {
+    table::render_within(width, COLUMNS, &rows, palette, |index, line| match listed[index].1.meta.access {
         Access::Internal => palette.dim(line),
         Access::Public | Access::Authenticated | Access::Role(_) => line,
     })
@@ -53,8 +51,7 @@ fn row(name: &str, meta: &Meta) -> [String; COLUMNS.len()] {
         meta.kind().as_str().to_owned(),
         access(meta),
         format_duration(meta.timeout),
-        limits(meta).join(", "),
-        does.chars().take(DOES_CHARS_MAX).collect(),
+        format!("{}; {does}", limits(meta).join(", ")),
     ]
 }
 
@@ -107,10 +104,26 @@ mod tests {
     fn a_handler_is_listed_with_kind_access_and_limits() {
         let catalog = Catalog::build().expect("the node's own handlers");
         let listed: Vec<_> = catalog.iter().filter(|(name, _)| *name == "forge.dispatch").collect();
-        let text = render(&listed, Palette::PLAIN);
+        let text = render(&listed, 200, Palette::PLAIN);
         let line = text.as_str().lines().nth(1).expect("one handler");
         for word in ["forge.dispatch", "mutation", "internal", "input 1 GiB"] {
             assert!(line.contains(word), "`{word}` is missing: {line}");
+        }
+    }
+
+    #[test]
+    fn the_list_fits_the_terminal_and_keeps_all_names() {
+        let catalog = Catalog::build().expect("the node's own handlers");
+        let listed: Vec<_> = catalog.iter().collect();
+        let text = render(&listed, 80, Palette::PLAIN);
+        for line in text.as_str().lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        for (name, known) in &listed {
+            let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(text.as_str().contains(*name), "{name}");
+            let does = known.meta.doc.lines().next().and_then(|doc| doc.split_whitespace().last());
+            assert!(does.is_none_or(|last| words(text.as_str()).contains(last)), "{name}: nothing is cut");
         }
     }
 

@@ -6,6 +6,8 @@ pub mod output;
 pub mod report;
 pub mod table;
 pub mod text;
+pub mod usage;
+pub mod width;
 
 #[cfg(test)]
 mod tests;

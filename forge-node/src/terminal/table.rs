@@ -4,9 +4,16 @@ use forge_actors::kernel::printable::escape;
 
 use crate::terminal::context::Palette;
 use crate::terminal::text::Text;
+use crate::terminal::width::wrapped;
 
 /// Characters of a cell; the rest is cut.
 const CELL_CHARS_MAX: usize = 200;
+/// Characters of a cell that is broken into lines.
+const BROKEN_CHARS_MAX: usize = 1_000;
+/// Characters that the last column has at the least, in however narrow a terminal.
+const LAST_COLUMN_MIN: usize = 24;
+/// Stands between two columns.
+const GAP: &str = "  ";
 
 /// A column's heading, and on which side its cells stand.
 #[derive(Debug, Clone, Copy)]
@@ -40,26 +47,53 @@ pub fn render<const N: usize>(
     palette: Palette,
     colour: impl Fn(usize, Text) -> Text,
 ) -> Text {
-    let rows: Vec<[String; N]> =
-        rows.iter().map(|row| row.each_ref().map(|cell| escape(cell, CELL_CHARS_MAX))).collect();
+    render_within(usize::MAX, columns, rows, palette, colour)
+}
+
+/// [`render`] in lines of at most `width` characters: the cells of the last column are broken between words.
+/// The other columns keep their widths, and leave the last one [`LAST_COLUMN_MIN`] characters.
+pub fn render_within<const N: usize>(
+    width: usize,
+    columns: [Column; N],
+    rows: &[[String; N]],
+    palette: Palette,
+    colour: impl Fn(usize, Text) -> Text,
+) -> Text {
+    let chars_max = |column| match column + 1 == N && width < usize::MAX {
+        true => BROKEN_CHARS_MAX,
+        false => CELL_CHARS_MAX,
+    };
+    let escaped = |row: &[String; N]| std::array::from_fn(|column| escape(&row[column], chars_max(column)));
+    let rows: Vec<[String; N]> = rows.iter().map(escaped).collect();
     let headings = columns.map(|column| column.heading().to_owned());
     let widths: [usize; N] = std::array::from_fn(|column| {
         rows.iter().chain([&headings]).map(|row| row[column].chars().count()).max().unwrap_or(0)
     });
-    let line = |row: &[String; N]| {
-        let cells: Vec<_> = row
-            .iter()
-            .zip(columns)
-            .zip(widths)
-            .map(|((cell, column), width)| column.padded(cell, width))
-            .collect();
-        cells.join("  ").trim_end().to_owned()
+    let indent = widths[..N - 1].iter().map(|width| width + GAP.len()).sum::<usize>();
+    let last_width = width.saturating_sub(indent).max(LAST_COLUMN_MIN);
+    let lines = |row: &[String; N]| -> Vec<String> {
+        let (last, others) = row.split_last().expect("a table has columns");
+        let padded = others.iter().zip(columns).zip(widths);
+        let begin: String =
+            padded.map(|((cell, column), width)| format!("{}{GAP}", column.padded(cell, width))).collect();
+        if last.chars().count() <= last_width {
+            return vec![
+                format!("{begin}{}", columns[N - 1].padded(last, widths[N - 1])).trim_end().to_owned(),
+            ];
+        }
+        let begins = [begin].into_iter().chain(std::iter::repeat(" ".repeat(indent)));
+        begins.zip(wrapped(last, last_width)).map(|(begin, part)| format!("{begin}{part}")).collect()
     };
-    let mut text = palette.dim(line(&headings));
-    text.push("\n");
-    for (index, row) in rows.iter().enumerate() {
-        text.push(colour(index, line(row).into()));
+    let mut text = Text::default();
+    for heading in lines(&headings) {
+        text.push(palette.dim(heading));
         text.push("\n");
+    }
+    for (index, row) in rows.iter().enumerate() {
+        for line in lines(row) {
+            text.push(colour(index, line.into()));
+            text.push("\n");
+        }
     }
     text
 }
@@ -67,6 +101,21 @@ pub fn render<const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_column_is_broken_between_words() {
+        let rows = [["tasks.list".to_owned(), "all tasks of one project".to_owned()]];
+        let columns = [Column::Left("name"), Column::Left("does")];
+        let text = render_within(36, columns, &rows, Palette::PLAIN, |_, line| line);
+        let rest = " ".repeat(12);
+        assert_eq!(text.as_str(), format!("{:<12}does\ntasks.list  all tasks of one project\n", "name"));
+        let rows = [["tasks.list".to_owned(), "all tasks of one long project".to_owned()]];
+        let text = render_within(20, columns, &rows, Palette::PLAIN, |_, line| line);
+        assert!(
+            text.as_str().ends_with(&format!("tasks.list  all tasks of one long\n{rest}project\n")),
+            "{text:?}"
+        );
+    }
 
     #[test]
     fn columns_are_aligned_and_control_characters_escaped() {

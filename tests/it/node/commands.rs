@@ -214,6 +214,49 @@ async fn an_unknown_verb_is_a_usage_error() {
     assert!(refused.stderr.contains("start"), "the error names the verb that was meant:\n{}", refused.stderr);
 }
 
+#[tokio::test]
+async fn a_link_is_printed_for_a_node_that_accepts_it_alone() {
+    let database = Database::create().await;
+    let node = probe_on(&database).start().await;
+    let base = node.client().base();
+    let folder = tempfile::tempdir().expect("make a directory");
+    let dashboard = async |url: &str, secret: &str| {
+        let mut command = Command::new(Binary::Forge.path());
+        command.current_dir(folder.path()).env("FORGE_AUTH__SECRET", secret);
+        Process::spawn(command.args(["dashboard", "--json", "--url", url])).ended(PATIENCE).await
+    };
+    let refused = async |url: &str, secret: &str| {
+        let ended = dashboard(url, secret).await;
+        let report: Value =
+            serde_json::from_str(&ended.stderr).unwrap_or_else(|_| panic!("{}", ended.stderr));
+        (ended.code(), report["error"]["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let printed = dashboard(&format!("{base}/"), probe::SECRET).await;
+    assert!(printed.code() == 0 && printed.stdout.contains("/_dashboard/?code="), "{}", printed.stderr);
+    let foreign = "1f8e6b40d7c3495ea2b90c54f6713d8a";
+    assert_eq!(refused(base, foreign).await, (7, "foreign-secret".to_owned()));
+    for part in ["/?x=1", "/#top", "/some/path"] {
+        assert_eq!(
+            refused(&format!("{base}{part}"), probe::SECRET).await,
+            (2, "bad-url".to_owned()),
+            "{part}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_line_is_a_report_in_json() {
+    for (line, help) in
+        [(["functoins", "--json"].as_slice(), "functions"), (&["jobs", "show", "nope", "--json"], "--help")]
+    {
+        let ended = run(Binary::Forge, line).await;
+        assert_eq!(ended.code(), 2, "{}", ended.stderr);
+        let report: Value =
+            serde_json::from_str(&ended.stderr).unwrap_or_else(|_| panic!("{}", ended.stderr));
+        assert!(report["error"]["help"].as_str().is_some_and(|said| said.contains(help)), "{report}");
+    }
+}
+
 async fn ask(node: &Node, verb: &str, arguments: &[&str]) -> Ended {
     run(Binary::Forge, &[&[verb, "--url", node.client().base()], arguments].concat()).await
 }
