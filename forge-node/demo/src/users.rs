@@ -3,10 +3,16 @@
 //! Hashing a password takes time on purpose, so it happens in actions, outside of any transaction; the
 //! statements are handlers of their own that cannot be called from outside (`internal`).
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use forge::prelude::*;
 
 /// How long a sign-in lasts.
 const SESSION: Duration = hours(12);
+/// Wrong passwords of an account after which further tries have to wait.
+const FREE_FAILURES: u32 = 5;
+/// The longest wait between two tries from one address.
+const WAIT_MAX: Duration = minutes(1);
 
 forge::id!(pub UserId);
 
@@ -70,6 +76,16 @@ pub struct Login {
     password_hash: PasswordHash,
 }
 
+/// A sign-in that may be tried now, or not yet.
+#[forge::data]
+#[derive(Debug)]
+pub struct SignInTry {
+    /// None when there is no such user.
+    login: Option<Login>,
+    /// How long the try has to wait; 0 when it may be made.
+    wait_seconds: u32,
+}
+
 #[forge::error]
 pub enum UserError {
     /// Somebody has signed up with this e-mail address already.
@@ -78,6 +94,9 @@ pub enum UserError {
     /// There is no user with this e-mail address and password.
     #[code("SIGN_IN_FAILED", status = 401)]
     SignInFailed,
+    /// Too many wrong passwords were given for this account: the next try has to wait.
+    #[code("TOO_MANY_TRIES", status = 429)]
+    TooManyTries { seconds: u32 },
     /// The user of this token does not exist.
     #[code("UNKNOWN_USER", status = 404)]
     UnknownUser,
@@ -104,12 +123,19 @@ pub async fn sign_in(
     email: Email,
     password: GivenPassword,
 ) -> Result<Session, UserError> {
-    let login = ctx.call(FindLogin { email }).await?;
+    let SignInTry { login, wait_seconds: seconds } = ctx.call(BeginSignIn { email }).await?;
+    if seconds > 0 {
+        let wait = secs(seconds.into());
+        return Err(Fault::from(UserError::<Fault>::TooManyTries { seconds }).retry_after(wait).into());
+    }
     // Verified even when there is no such user, so that the time of the response does not show which it was.
     let hash = login.as_ref().map(|login| login.password_hash.as_str());
     let verified = password::verify(ctx, password.as_str(), hash).await?;
     match login {
-        Some(login) if verified => open_session(ctx, login.user),
+        Some(login) if verified => {
+            ctx.call(ForgetFailures { person: login.user.id }).await?;
+            open_session(ctx, login.user)
+        }
         _ => Err(UserError::SignInFailed),
     }
 }
@@ -144,15 +170,65 @@ pub async fn register(
     }
 }
 
-/// The user of an e-mail address, with the hash to compare with.
-#[forge::query(internal)]
-pub async fn find_login(ctx: &QueryContext, email: Email) -> Result<Option<Login>> {
-    let user: Option<User> =
-        sqlx::query_as("SELECT * FROM users WHERE email = $1").bind(email).fetch_optional(ctx.db()).await?;
-    Ok(user.map(|User { id, email, name, password_hash, .. }| Login {
-        user: Profile { id, email, name },
-        password_hash,
-    }))
+/// Begins a try to sign in: finds the user, and counts the try as a failure until the password has proven
+/// right, so that many tries at once count as many.
+///
+/// A try waits the longer the more wrong passwords were given for the account, by whomever, but only for what
+/// came from its own address: the time counts from the last failure there. Whoever guesses is slowed to one
+/// password a minute for each address; and nobody can lock the owner out, since an address without a failure
+/// never waits.
+#[forge::mutation(internal)]
+pub async fn begin_sign_in(ctx: &MutationContext, email: Email) -> Result<SignInTry> {
+    // The lock has the tries of one account take turns.
+    let find = "SELECT * FROM users WHERE email = $1 FOR NO KEY UPDATE";
+    let user: Option<User> = sqlx::query_as(find).bind(email).fetch_optional(ctx.db()).await?;
+    let Some(User { id, email, name, password_hash, .. }) = user else {
+        return Ok(SignInTry { login: None, wait_seconds: 0 });
+    };
+    let address = address_of(ctx.request().ip());
+    // What is a day old is forgiven.
+    let forgive = "DELETE FROM sign_in_failures
+        WHERE person = $1 AND last_at < clock_timestamp() - interval '1 day'";
+    sqlx::query(forgive).bind(id).execute(ctx.db()).await?;
+    let count = "SELECT coalesce(sum(failures), 0)::int4,
+            extract(epoch FROM clock_timestamp() - max(last_at) FILTER (WHERE address = $2))::float8
+        FROM sign_in_failures WHERE person = $1";
+    let (failures, since): (i32, Option<f64>) =
+        sqlx::query_as(count).bind(id).bind(&address).fetch_one(ctx.db()).await?;
+    let wait_seconds = since.map_or(0, |since| wait_seconds(failures.unsigned_abs(), since));
+    if wait_seconds == 0 {
+        let note = "INSERT INTO sign_in_failures VALUES ($1, $2, 1, clock_timestamp())
+            ON CONFLICT (person, address) DO UPDATE
+            SET failures = sign_in_failures.failures + 1, last_at = clock_timestamp()";
+        sqlx::query(note).bind(id).bind(&address).execute(ctx.db()).await?;
+    }
+    let login = Login { user: Profile { id, email, name }, password_hash };
+    Ok(SignInTry { login: Some(login), wait_seconds })
+}
+
+/// The password was right: the failures from this address are forgotten. Those from others stay, so that an
+/// owner who signs in gives them no new tries.
+#[forge::mutation(internal)]
+pub async fn forget_failures(ctx: &MutationContext, person: UserId) -> Result<()> {
+    let forget = "DELETE FROM sign_in_failures WHERE person = $1 AND address = $2";
+    sqlx::query(forget).bind(person).bind(address_of(ctx.request().ip())).execute(ctx.db()).await?;
+    Ok(())
+}
+
+/// Seconds that are left to wait, `since` seconds after the last failure: after 5 failures 1 second, then
+/// twice as long each time.
+fn wait_seconds(failures: u32, since: f64) -> u32 {
+    let Some(doublings) = failures.checked_sub(FREE_FAILURES) else { return 0 };
+    let wait = secs(1 << doublings.min(16)).min(WAIT_MAX);
+    (wait.as_secs_f64() - since).max(0.0).ceil() as u32
+}
+
+/// The address that failures are counted by. A client over IPv6 has a whole network (/64).
+fn address_of(ip: Option<IpAddr>) -> String {
+    match ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).to_string(),
+    }
 }
 
 fn open_session(ctx: &ActionContext, user: Profile) -> Result<Session, UserError> {
@@ -202,6 +278,49 @@ pub(crate) mod tests {
             assert!(matches!(refused, Err(CallError::App(UserError::SignInFailed))));
         }
         Ok(())
+    }
+
+    #[forge::test]
+    async fn guessing_a_password_is_slowed(cx: TestContext) -> TestResult {
+        let ana = person(&cx, "ana").await?;
+        let guess = || cx.call_internal(BeginSignIn { email: ana.email.clone() });
+        for _ in 0..FREE_FAILURES {
+            assert_eq!(guess().await?.wait_seconds, 0);
+        }
+        let sign_in = || -> TestResult<SignIn> {
+            Ok(SignIn { email: ana.email.clone(), password: "correct horse battery".parse()? })
+        };
+        let refused = cx.call(sign_in()?).await;
+        assert!(matches!(refused, Err(CallError::App(UserError::TooManyTries { seconds: 1 }))));
+        // Failures from elsewhere make the wait longer; who waits is not counted.
+        let elsewhere = "INSERT INTO sign_in_failures VALUES ($1, '198.51.100.7', 1000, now())";
+        sqlx::query(elsewhere).bind(ana.id).execute(&cx.db()).await?;
+        assert!(guess().await?.wait_seconds > 50);
+        let own = "SELECT failures FROM sign_in_failures WHERE person = $1 AND address = '0.0.0.0'";
+        let failures: i32 = sqlx::query_scalar(own).bind(ana.id).fetch_one(&cx.db()).await?;
+        assert_eq!(failures.unsigned_abs(), FREE_FAILURES);
+        // An address without a failure of its own does not wait, and success forgets its failures alone.
+        cx.call_internal(ForgetFailures { person: ana.id }).await?;
+        assert_eq!(guess().await?.wait_seconds, 0);
+        let all = "SELECT sum(failures)::int4 FROM sign_in_failures WHERE person = $1";
+        assert_eq!(sqlx::query_scalar::<_, i32>(all).bind(ana.id).fetch_one(&cx.db()).await?, 1_001);
+        Ok(())
+    }
+
+    #[test]
+    fn waits_double_up_to_a_minute() {
+        assert_eq!(
+            [0, 4, 5, 6, 8, 11, 5_000].map(|failures| wait_seconds(failures, 0.0)),
+            [0, 0, 1, 2, 8, 60, 60]
+        );
+        assert_eq!((wait_seconds(8, 6.5), wait_seconds(8, 8.0), wait_seconds(8, 900.0)), (2, 0, 0));
+    }
+
+    #[test]
+    fn a_client_over_ipv6_has_one_address() {
+        let counted = |ip: &str| address_of(ip.parse().ok());
+        assert_eq!(counted("2001:db8:1:2:3:4:5:6"), counted("2001:db8:1:2::9"));
+        assert_eq!(counted("192.0.2.7"), "192.0.2.7");
     }
 
     #[forge::test]

@@ -44,6 +44,7 @@ pub(super) const FILES: &[(&str, &str)] = demo! {
     "src/tasks.rs" => "src/tasks.rs",
     "migrations/0001_create_taskboard.sql" => "migrations/0001_create_taskboard.sql",
     "migrations/0002_create_notices.sql" => "migrations/0002_create_notices.sql",
+    "migrations/0003_create_sign_in_failures.sql" => "migrations/0003_create_sign_in_failures.sql",
     "web/.gitignore" => "web/.gitignore",
     "web/.npmrc" => "web/.npmrc",
     "web/package.json" => "web/package.json",

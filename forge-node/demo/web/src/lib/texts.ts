@@ -31,6 +31,8 @@ export function errorText(failure: Failure<ProjectError | TaskError | UserError>
   switch (app.code) {
     case "LIMIT_REACHED":
       return `A project holds at most ${app.details.max} tasks that are not done.`;
+    case "TOO_MANY_TRIES":
+      return `Too many wrong passwords for this account. Please try again in ${app.details.seconds} s.`;
     case "NO_SUCH_USER":
       return `Nobody has signed up as ${app.details.email} yet.`;
     case "EMAIL_TAKEN":
