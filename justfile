@@ -8,7 +8,7 @@ default:
 setup:
   tests/run nothing_matches_this --no-tests pass
 
-# Serve the demo application, with a private Postgres in .forge
+# Serve the demo application, with an embedded Postgres in .forge
 dev *arguments:
   cargo run -- start --dev {{arguments}}
 

@@ -4,7 +4,7 @@ use crate::subsystem::{ActorPath, NODE};
 
 /// The subsystem.
 pub static DATABASE: ActorPath = NODE.child("database");
-/// The private Postgres server.
+/// The embedded Postgres server.
 pub static POSTGRES: ActorPath = DATABASE.child("postgres");
 /// Pings the database.
 pub static MONITOR: ActorPath = DATABASE.child("monitor");

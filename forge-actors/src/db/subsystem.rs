@@ -1,4 +1,4 @@
-//! The database as a subsystem: the private Postgres where one is used, the monitor, and the migrator.
+//! The database as a subsystem: the embedded Postgres where one is used, the monitor, and the migrator.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub struct DatabaseSubsystem;
 impl Subsystem for DatabaseSubsystem {
     const ROOT: ActorNote = ActorNote::new(&DATABASE, "connection pools and migrations");
     const ACTORS: &'static [ActorNote] = &[
-        ActorNote::new(&POSTGRES, "runs the private server (where no database is configured)"),
+        ActorNote::new(&POSTGRES, "runs the embedded server (where no database is configured)"),
         ActorNote::new(&MONITOR, "pings the database and reports an outage"),
         ActorNote::new(&MIGRATOR, "applies migrations before anything reads the database"),
     ];
@@ -32,7 +32,7 @@ impl Subsystem for DatabaseSubsystem {
     fn build(node: &mut NodeBuilder) -> Result<Option<Part>, StartError> {
         let database = node.get::<Database>();
         let children = node.take::<DatabaseChildren>().map_or_else(Vec::new, |children| children.0);
-        // One by one: the monitor goes on watching while the private server restarts, since it reports the
+        // One by one: the monitor goes on watching while the embedded server restarts, since it reports the
         // outage to everybody else.
         let spec = SupervisorSpec::new(Strategy::OneForOne, children);
         let part = Part::new(ChildSpec::supervisor(DATABASE.id(), spec))

@@ -48,10 +48,10 @@ pub struct GatewayConfig {
     /// Bytes of all bodies in memory, those of a few KiB not counted; above this limit larger bodies are
     /// answered 503 with `Retry-After`. At least `body_bytes_max`.
     pub bodies_bytes_max: usize,
-    /// Bytes of all answers that wait for clients to take them: answers of calls as a whole, 64 KiB of each
+    /// Bytes of all responses that wait for clients to take them: those of calls as a whole, 64 KiB of each
     /// file. Clients of one address get a quarter. At the limit a file waits up to 5 s for others to be
-    /// taken; then, and at once for a call (which then has not run), the answer is 503 with `Retry-After`.
-    /// Answers of up to 16 KiB may use all of it, larger ones leave an eighth free. At least 1 MiB.
+    /// taken; then, and at once for a call (which then has not run), the response is 503 with `Retry-After`.
+    /// Responses of up to 16 KiB may use all of it, larger ones leave an eighth free. At least 1 MiB.
     pub responses_bytes_max: usize,
     /// Time from the first byte of a request (on a new connection: from its opening) to the end of its head;
     /// then the connection is closed.
@@ -60,10 +60,10 @@ pub struct GatewayConfig {
     /// Time for the whole body of a request; then the request is answered 400 and the connection is closed.
     #[serde(with = "serde_duration")]
     pub body_timeout: Duration,
-    /// Time for which a client may take nothing of an answer, prolonged by one second for each 4 KiB that the
-    /// client takes; bytes in buffers between both count as taken, up to 128 KiB of the kernel's and 1 MiB of
-    /// an HTTP/2 window. Then the connection is closed, or the HTTP/2 stream is reset; the eighth stalled
-    /// stream within a minute closes its connection.
+    /// Time for which a client may take nothing of a response, prolonged by one second for each 4 KiB that
+    /// the client takes; bytes in buffers between both count as taken, up to 128 KiB of the kernel's and 1
+    /// MiB of an HTTP/2 window. Then the connection is closed, or the HTTP/2 stream is reset; the eighth
+    /// stalled stream within a minute closes its connection.
     #[serde(with = "serde_duration")]
     pub write_timeout: Duration,
     /// Time for which a connection may be idle between requests; then it is closed.

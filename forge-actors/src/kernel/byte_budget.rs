@@ -71,8 +71,8 @@ impl BudgetFull {
     /// Why a client is refused more, of the budget for responses.
     pub fn responses_wait(self) -> &'static str {
         match self {
-            Self::Client => "too many answers to this address wait to be taken",
-            Self::Node => "too many answers of the node wait to be taken",
+            Self::Client => "too many responses to this address wait to be taken",
+            Self::Node => "too many responses of the node wait to be taken",
         }
     }
 }

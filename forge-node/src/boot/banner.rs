@@ -174,7 +174,7 @@ mod tests {
             application_version: "0.3.0".to_owned(),
             environment: "development".to_owned(),
             url: Some("http://127.0.0.1:18080".to_owned()),
-            database: "private PostgreSQL 15.18 in .forge/pg".to_owned(),
+            database: "embedded PostgreSQL 15.18 in .forge/pg".to_owned(),
             embedded: true,
             queries: 7,
             mutations: 12,

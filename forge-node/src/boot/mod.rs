@@ -1,7 +1,7 @@
 //! Starts a node from its configuration, and stops it.
 //!
 //! ```text
-//!   catalog ─▶ secret ─▶ ports ─▶ pools, private Postgres ─▶ tree ─▶ drift ─▶ banner ─▶ wait
+//!   catalog ─▶ secret ─▶ ports ─▶ pools, embedded Postgres ─▶ tree ─▶ drift ─▶ banner ─▶ wait
 //!     tree:  waits for the database, applies the migrations, starts the other subsystems
 //!     wait:  first signal: drain, stop in reverse order, exit 0
 //!            second signal: exit 130 at once

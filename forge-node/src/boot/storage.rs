@@ -163,7 +163,7 @@ impl Storage {
         let is_embedded = embedded.is_some();
         let description = match &embedded {
             Some(embedded) => {
-                format!("private PostgreSQL {} in {}", embedded.version, from_here(&embedded.data))
+                format!("embedded PostgreSQL {} in {}", embedded.version, from_here(&embedded.data))
             }
             None => tried.split_whitespace().next().unwrap_or_default().to_owned(),
         };

@@ -34,7 +34,7 @@
 //!   ├ a thread per test ── TestNode: functions, live      ├ forge_template_<hash>  per set of migrations
 //!   │                      queries, jobs, HTTP answers ─▶ ├ forge_test_<run>_1     per test, a copy
 //!   ├ TestServer ── keeps a session for the run ────────▶ └ forge_test_<run>_2
-//!   └ a pipe ──▶ watchdog process: stops the private Postgres when the last test process has ended
+//!   └ a pipe ──▶ watchdog process: stops the embedded Postgres when the last test process has ended
 //! ```
 //!
 //! Invariants

@@ -36,7 +36,7 @@ pub(super) struct TestServer {
     databases: AtomicU64,
     /// Keeps a session of this run open, by which other runs know that its databases are in use.
     _run_lock: AdvisoryLock,
-    /// The private server, for as long as this process lives: a static is never dropped, and the kernel
+    /// The embedded server, for as long as this process lives: a static is never dropped, and the kernel
     /// releases what it holds.
     _private: Option<Embedded>,
 }
@@ -121,7 +121,7 @@ fn start_private(runtime: &Runtime, test: &str) -> Result<Embedded, TestError> {
     server.map_err(|error| no_private_server(&error))
 }
 
-/// The databases of tests are thrown away, so the private server need not wait for the disk.
+/// The databases of tests are thrown away, so the embedded server need not wait for the disk.
 async fn make_fast(admin: &Database) -> Result<(), TestError> {
     let select = "SELECT current_setting('fsync') = 'on'";
     let durable: bool = sqlx::query_scalar(select).fetch_one(&admin.reader()).await?;
@@ -145,7 +145,7 @@ async fn drop_leftovers(admin: &Database) -> Result<(), TestError> {
 }
 
 fn unreachable_server(error: &(dyn Diagnose + 'static)) -> TestError {
-    let help = format!("; start it, or unset {URL_VARIABLE} to test on a private server");
+    let help = format!("; start it, or unset {URL_VARIABLE} to test on an embedded server");
     let error = TestError::diagnosed("the server of the tests does not answer", error);
     TestError::new(format!("{error}{help}"))
 }
@@ -156,6 +156,6 @@ fn no_private_server(error: &EmbeddedError) -> TestError {
             "tests need Postgres 14 or later, and this machine has none: install it ({help}), or name a \
              server in {URL_VARIABLE}"
         )),
-        _ => TestError::diagnosed("the private Postgres of the tests does not start", error),
+        _ => TestError::diagnosed("the embedded Postgres of the tests does not start", error),
     }
 }

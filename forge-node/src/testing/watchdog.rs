@@ -1,4 +1,4 @@
-//! A test program as the watchdog of the private Postgres: it stops the server when the tests have ended.
+//! A test program as the watchdog of the embedded Postgres: it stops the server when the tests have ended.
 //!
 //! The server outlives the process that started it, and no code runs when a test process ends or is killed.
 //! So each test process has a watchdog, which is the same program once more.
@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 
 /// The variable of the environment by which a process knows that it is a watchdog.
 const VARIABLE: &str = "FORGE_TESTING_WATCHDOG";
-/// The variable that names the folder of the private Postgres.
+/// The variable that names the folder of the embedded Postgres.
 const FOLDER_VARIABLE: &str = "FORGE_TESTING_FOLDER";
 
 /// True in a watchdog.
@@ -37,7 +37,7 @@ pub(super) fn run() {
     let _stopped = runtime.block_on(watch(Path::new(root), Path::new(data)));
 }
 
-/// The folder of the private Postgres: one for each user of the machine.
+/// The folder of the embedded Postgres: one for each user of the machine.
 pub(super) fn folder() -> PathBuf {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     // The server of root runs as another user, who cannot enter root's home.

@@ -125,7 +125,7 @@ fn registry_answers() -> bool {
     answers.any(|answer| answer.is_ok_and(|output| output.status.success()))
 }
 
-/// Process id of the private server; empty while none runs.
+/// Process id of the embedded server; empty while none runs.
 pub(super) fn postmaster(folder: &Path) -> String {
     let file = folder.join(".forge/pg/postmaster.pid");
     let text = std::fs::read_to_string(file).unwrap_or_default();

@@ -51,7 +51,7 @@ async fn the_tests_of_a_new_application_pass_and_leave_nothing() {
     tests.say_what_helps().await;
 }
 
-/// The tests of an application, compiled, with a folder for their private Postgres.
+/// The tests of an application, compiled, with a folder for their embedded Postgres.
 struct ApplicationTests {
     application: PathBuf,
     executable: PathBuf,

@@ -13,7 +13,7 @@ use super::peers::member;
 /// Whose children come and go, or are numbered.
 const DYNAMIC: [&str; 3] = ["node/gateway/sessions/", "node/cluster/mesh/links/", "node/jobs/workers/"];
 
-/// A configured database has no private server.
+/// A configured database has no embedded server.
 const ABSENT: &str = "node/database/postgres";
 
 #[tokio::test]

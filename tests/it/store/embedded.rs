@@ -1,4 +1,4 @@
-//! The private Postgres of a folder: made once, shared by nodes, started again after a crash, fetched where
+//! The embedded Postgres of a folder: made once, shared by nodes, started again after a crash, fetched where
 //! there is none.
 
 use std::io::{BufRead, BufReader, Write};

@@ -1,4 +1,4 @@
-//! A private Postgres for a folder, so that a fresh clone runs with one command.
+//! An embedded Postgres for a folder, so that a fresh clone runs with one command.
 //!
 //! ```text
 //!   .forge/pg             the cluster
