@@ -22,7 +22,6 @@ use super::activity::{ActivityMonitor, ConnectionWatchdog};
 use super::answer_body::AnswerBody;
 use super::config::GatewayConfig;
 use super::connection_table::{ConnectionEntry, CountedRequest};
-use super::framing::{AmbiguousLength, FramingScanner, FramingVerdict};
 use super::http2_streams::{self, StreamExecutor};
 use super::monitored_stream::MonitoredStream;
 use super::response::{RefusedForLimit, Response};
@@ -85,14 +84,9 @@ pub(super) async fn run(
     let activity = Arc::new(ActivityMonitor::new(&shared.config, shared.signals.answers_stalled()));
     let peer_client = shared.budget_client(peer.ip());
     let mut watchdog = pin!(ConnectionWatchdog::new(&activity));
-    let framing = Arc::new(FramingVerdict::new());
-    let scanner = FramingScanner::new(Arc::clone(&framing));
-    let io = TokioIo::new(MonitoredStream::new(stream, Arc::clone(&activity), scanner));
+    let io = TokioIo::new(MonitoredStream::new(stream, Arc::clone(&activity)));
     let upgrade = Arc::new(MergeSlot::new());
-    let service = service_fn(|mut request: Request<Incoming>| {
-        if framing.next_is_ambiguous() {
-            request.extensions_mut().insert(AmbiguousLength);
-        }
+    let service = service_fn(|request| {
         let (shared, activity) = (Arc::clone(&shared), Arc::clone(&activity));
         let counted = entry.request_begins();
         let ip = shared.proxies.client(peer.ip(), request.headers());

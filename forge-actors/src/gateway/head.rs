@@ -1,5 +1,5 @@
-//! What the head of every request is checked for before its route is served: the host that it names, headers
-//! that may occur only once, and its length, which may be given only once.
+//! What the head of every request is checked for before its route is served: the host that it names, and
+//! headers that may occur only once.
 //!
 //! Of a header that is sent twice, one program reads the first value and the next one the second; what a
 //! proxy has checked is then not what this server uses.
@@ -11,7 +11,6 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 
-use super::framing::AmbiguousLength;
 use super::headers::{IDEMPOTENCY_KEY, SEC_FETCH_SITE};
 use super::hosts::AllowedHosts;
 use crate::kernel::fault::{Code, Fault};
@@ -33,14 +32,10 @@ static SINGLE_VALUED: [HeaderName; 9] = [
 /// Checks the head of a request. A probe over HTTP/1.0 may come without a host.
 ///
 /// # Errors
-/// `BAD_REQUEST` for a host that is missing, for a repeated header, and for two lengths;
-/// `PERMISSION_DENIED` for a host that this server does not answer for.
+/// `BAD_REQUEST` for a host that is missing, and for a repeated header; `PERMISSION_DENIED` for a host that
+/// this server does not answer for.
 pub(super) fn check(head: &Parts, hosts: &AllowedHosts, is_probe: bool) -> Result<(), Fault> {
     let headers = &head.headers;
-    if head.extensions.get::<AmbiguousLength>().is_some() {
-        return Err(bad("the request has both `Transfer-Encoding` and `Content-Length`")
-            .with_help("send one of the two; a proxy may have added the other one"));
-    }
     // As many names as values: nothing is repeated, which is the usual case.
     if headers.len() != headers.keys_len() {
         let mut repeated = SINGLE_VALUED.iter();

@@ -38,7 +38,6 @@ mod connection_table;
 mod cors;
 mod envelope;
 mod etag;
-mod framing;
 mod head;
 mod headers;
 mod hosts;

@@ -1,5 +1,4 @@
-//! A socket that reports to the [`ActivityMonitor`] what is read and written, and shows the
-//! [`FramingScanner`] what is read.
+//! A socket that reports to the [`ActivityMonitor`] what is read and written.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +9,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::activity::ActivityMonitor;
-use super::framing::FramingScanner;
 
 /// Bytes that a refused client may still send before its connection is closed.
 const LINGER_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -18,13 +16,12 @@ const LINGER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub(super) struct MonitoredStream {
     stream: TcpStream,
     activity: Arc<ActivityMonitor>,
-    framing: FramingScanner,
     lingered_bytes: u64,
 }
 
 impl MonitoredStream {
-    pub(super) fn new(stream: TcpStream, activity: Arc<ActivityMonitor>, framing: FramingScanner) -> Self {
-        Self { stream, activity, framing, lingered_bytes: 0 }
+    pub(super) fn new(stream: TcpStream, activity: Arc<ActivityMonitor>) -> Self {
+        Self { stream, activity, lingered_bytes: 0 }
     }
 
     /// The socket alone, for a session, which has time limits of its own.
@@ -49,10 +46,8 @@ impl AsyncRead for MonitoredStream {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        let read = &buf.filled()[before..];
-        if !read.is_empty() {
+        if buf.filled().len() > before {
             self.activity.bytes_read();
-            self.framing.scan(read);
         }
         result
     }
