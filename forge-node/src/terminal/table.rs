@@ -51,7 +51,7 @@ pub fn render<const N: usize>(
 }
 
 /// [`render`] in lines of at most `width` characters: the cells of the last column are broken between words.
-/// The other columns keep their widths, and leave the last one [`LAST_COLUMN_MIN`] characters.
+/// The other columns keep their widths, and leave the last one at least 24 characters.
 pub fn render_within<const N: usize>(
     width: usize,
     columns: [Column; N],
