@@ -129,11 +129,13 @@ impl Registry {
             Ok(sessions) => tracing::info!(%node, sessions, "database sessions of a dead node ended"),
             Err(error) if !std::mem::replace(&mut state.ending_failed, true) => tracing::warn!(
                 %node,
-                %error,
+                error = error_chain(&error),
                 "the database sessions of a dead node could not be ended; its locks last until they end by \
                  themselves"
             ),
-            Err(error) => tracing::debug!(%node, %error, "the sessions of a dead node could not be ended"),
+            Err(error) => {
+                tracing::debug!(%node, error = error_chain(&error), "the sessions of a dead node could not be ended");
+            }
         }
     }
 

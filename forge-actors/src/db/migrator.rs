@@ -15,6 +15,7 @@ use super::migrate::set::MigrationSet;
 use super::monitor::wait_and_log;
 use super::paths::MIGRATOR;
 use super::state::DatabaseState;
+use crate::kernel::error_chain::error_chain;
 
 /// Time for all migrations together. The siblings behind the migrator start only after it.
 const START_DEADLINE: Duration = secs(3_600);
@@ -94,7 +95,8 @@ impl Actor for Migrator {
             if !error.is_outage() || outages > OUTAGES_MAX {
                 return Err(error.into());
             }
-            tracing::warn!(%error, "database lost during the migrations; they go on when it answers");
+            let error = error_chain(&error);
+            tracing::warn!(error, "database lost during the migrations; they go on when it answers");
             self.await_database().await?;
         }
         Ok(cx.send_after(Duration::ZERO, MigratorMessage::Finished))

@@ -236,7 +236,10 @@ impl Monitor {
     async fn find_long_transaction(&self) {
         let found = match tokio::time::timeout(PING_TIMEOUT, self.database.oldest_transaction()).await {
             Ok(Ok(found)) => found,
-            Ok(Err(error)) => return tracing::debug!(%error, "reading the oldest transaction failed"),
+            Ok(Err(error)) => {
+                let error = error_chain(&error);
+                return tracing::debug!(error, "reading the oldest transaction failed");
+            }
             Err(_) => return tracing::debug!("reading the oldest transaction took too long"),
         };
         let age = found.as_ref().map_or(Duration::ZERO, |oldest| oldest.age);
