@@ -9,7 +9,7 @@ use forge::prelude::*;
 
 /// How long a sign-in lasts.
 const SESSION: Duration = hours(12);
-/// Wrong passwords of an account after which further tries have to wait.
+/// Wrong passwords for an e-mail address after which further tries have to wait.
 const FREE_FAILURES: u32 = 5;
 /// The longest wait between two tries from one address.
 const WAIT_MAX: Duration = minutes(1);
@@ -128,12 +128,12 @@ pub async fn sign_in(
         let wait = secs(seconds.into());
         return Err(Fault::from(UserError::<Fault>::TooManyTries { seconds }).retry_after(wait).into());
     }
-    // Verified even when there is no such user, so that the time of the response does not show which it was.
+    // Verified even when there is no such user, so that the duration of the call does not show which it was.
     let hash = login.as_ref().map(|login| login.password_hash.as_str());
     let verified = password::verify(ctx, password.as_str(), hash).await?;
     match login {
         Some(login) if verified => {
-            ctx.call(ForgetFailures { person: login.user.id }).await?;
+            ctx.call(ForgetFailures { email: login.user.email.clone() }).await?;
             open_session(ctx, login.user)
         }
         _ => Err(UserError::SignInFailed),
@@ -171,47 +171,53 @@ pub async fn register(
 }
 
 /// Begins a try to sign in: finds the user, and counts the try as a failure until the password has proven
-/// right, so that many tries at once count as many.
+/// right, so that many tries at once count as many. Failures are counted by the e-mail address that was
+/// given, so that a wait does not show whether somebody has signed up with it.
 ///
-/// A try waits the longer the more wrong passwords were given for the account, by whomever, but only for what
-/// came from its own address: the time counts from the last failure there. Whoever guesses is slowed to one
-/// password a minute for each address; and nobody can lock the owner out, since an address without a failure
-/// never waits.
+/// The wait grows with the failures from all network addresses, and is counted from the last failure of the
+/// caller's own; an address without a failure never waits. So a guesser has one try a minute from each
+/// address, and nobody at another address can lock an owner out.
 #[forge::mutation(internal)]
 pub async fn begin_sign_in(ctx: &MutationContext, email: Email) -> Result<SignInTry> {
-    // The lock has the tries of one account take turns.
-    let find = "SELECT * FROM users WHERE email = $1 FOR NO KEY UPDATE";
-    let user: Option<User> = sqlx::query_as(find).bind(email).fetch_optional(ctx.db()).await?;
-    let Some(User { id, email, name, password_hash, .. }) = user else {
-        return Ok(SignInTry { login: None, wait_seconds: 0 });
-    };
+    // The lock has the tries for one e-mail address take turns.
+    let lock = "SELECT pg_advisory_xact_lock(hashtextextended('sign in ' || $1, 0))";
+    sqlx::query(lock).bind(&email).execute(ctx.db()).await?;
     let address = address_of(ctx.request().ip());
-    // What is a day old is forgiven.
+    // What is a day old is forgiven, and some of the other addresses' with it: a try removes more rows than
+    // it adds, so the table holds the tries of about a day.
     let forgive = "DELETE FROM sign_in_failures
-        WHERE person = $1 AND last_at < clock_timestamp() - interval '1 day'";
-    sqlx::query(forgive).bind(id).execute(ctx.db()).await?;
+        WHERE last_at < clock_timestamp() - interval '1 day' AND (email = $1 OR (email, address) IN (
+            SELECT email, address FROM sign_in_failures
+            WHERE last_at < clock_timestamp() - interval '1 day' LIMIT 100 FOR UPDATE SKIP LOCKED
+        ))";
+    sqlx::query(forgive).bind(&email).execute(ctx.db()).await?;
     let count = "SELECT coalesce(sum(failures), 0)::int4,
             extract(epoch FROM clock_timestamp() - max(last_at) FILTER (WHERE address = $2))::float8
-        FROM sign_in_failures WHERE person = $1";
+        FROM sign_in_failures WHERE email = $1";
     let (failures, since): (i32, Option<f64>) =
-        sqlx::query_as(count).bind(id).bind(&address).fetch_one(ctx.db()).await?;
+        sqlx::query_as(count).bind(&email).bind(&address).fetch_one(ctx.db()).await?;
     let wait_seconds = since.map_or(0, |since| wait_seconds(failures.unsigned_abs(), since));
     if wait_seconds == 0 {
         let note = "INSERT INTO sign_in_failures VALUES ($1, $2, 1, clock_timestamp())
-            ON CONFLICT (person, address) DO UPDATE
+            ON CONFLICT (email, address) DO UPDATE
             SET failures = sign_in_failures.failures + 1, last_at = clock_timestamp()";
-        sqlx::query(note).bind(id).bind(&address).execute(ctx.db()).await?;
+        sqlx::query(note).bind(&email).bind(&address).execute(ctx.db()).await?;
     }
-    let login = Login { user: Profile { id, email, name }, password_hash };
-    Ok(SignInTry { login: Some(login), wait_seconds })
+    let find = "SELECT * FROM users WHERE email = $1";
+    let user: Option<User> = sqlx::query_as(find).bind(email).fetch_optional(ctx.db()).await?;
+    let login = user.map(|User { id, email, name, password_hash, .. }| Login {
+        user: Profile { id, email, name },
+        password_hash,
+    });
+    Ok(SignInTry { login, wait_seconds })
 }
 
 /// The password was right: the failures from this address are forgotten. Those from others stay, so that an
 /// owner who signs in gives them no new tries.
 #[forge::mutation(internal)]
-pub async fn forget_failures(ctx: &MutationContext, person: UserId) -> Result<()> {
-    let forget = "DELETE FROM sign_in_failures WHERE person = $1 AND address = $2";
-    sqlx::query(forget).bind(person).bind(address_of(ctx.request().ip())).execute(ctx.db()).await?;
+pub async fn forget_failures(ctx: &MutationContext, email: Email) -> Result<()> {
+    let forget = "DELETE FROM sign_in_failures WHERE email = $1 AND address = $2";
+    sqlx::query(forget).bind(email).bind(address_of(ctx.request().ip())).execute(ctx.db()).await?;
     Ok(())
 }
 
@@ -294,16 +300,45 @@ pub(crate) mod tests {
         assert!(matches!(refused, Err(CallError::App(UserError::TooManyTries { seconds: 1 }))));
         // Failures from elsewhere make the wait longer; who waits is not counted.
         let elsewhere = "INSERT INTO sign_in_failures VALUES ($1, '198.51.100.7', 1000, now())";
-        sqlx::query(elsewhere).bind(ana.id).execute(&cx.db()).await?;
+        sqlx::query(elsewhere).bind(&ana.email).execute(&cx.db()).await?;
         assert!(guess().await?.wait_seconds > 50);
-        let own = "SELECT failures FROM sign_in_failures WHERE person = $1 AND address = '0.0.0.0'";
-        let failures: i32 = sqlx::query_scalar(own).bind(ana.id).fetch_one(&cx.db()).await?;
+        let own = "SELECT failures FROM sign_in_failures WHERE email = $1 AND address = '0.0.0.0'";
+        let failures: i32 = sqlx::query_scalar(own).bind(&ana.email).fetch_one(&cx.db()).await?;
         assert_eq!(failures.unsigned_abs(), FREE_FAILURES);
         // An address without a failure of its own does not wait, and success forgets its failures alone.
-        cx.call_internal(ForgetFailures { person: ana.id }).await?;
+        cx.call_internal(ForgetFailures { email: ana.email.clone() }).await?;
         assert_eq!(guess().await?.wait_seconds, 0);
-        let all = "SELECT sum(failures)::int4 FROM sign_in_failures WHERE person = $1";
-        assert_eq!(sqlx::query_scalar::<_, i32>(all).bind(ana.id).fetch_one(&cx.db()).await?, 1_001);
+        let all = "SELECT sum(failures)::int4 FROM sign_in_failures WHERE email = $1";
+        assert_eq!(sqlx::query_scalar::<_, i32>(all).bind(&ana.email).fetch_one(&cx.db()).await?, 1_001);
+        Ok(())
+    }
+
+    #[forge::test]
+    async fn a_wait_does_not_show_whether_an_account_exists(cx: TestContext) -> TestResult {
+        person(&cx, "ana").await?;
+        for name in ["ana", "nobody"] {
+            let email: Email = format!("{name}@example.com").parse()?;
+            let guess = || cx.call_internal(BeginSignIn { email: email.clone() });
+            for _ in 0..FREE_FAILURES {
+                assert_eq!(guess().await?.wait_seconds, 0, "{name}");
+            }
+            assert_eq!(guess().await?.wait_seconds, 1, "{name}");
+        }
+        Ok(())
+    }
+
+    #[forge::test]
+    async fn failures_of_yesterday_are_forgiven(cx: TestContext) -> TestResult {
+        let email: Email = "ana@example.com".parse()?;
+        let old = "INSERT INTO sign_in_failures
+            SELECT $1, '0.0.0.' || host, 1000, now() - interval '25 hours'
+            FROM generate_series(0, 9) AS host";
+        sqlx::query(old).bind("bob@example.com").execute(&cx.db()).await?;
+        sqlx::query(old).bind(&email).execute(&cx.db()).await?;
+        assert_eq!(cx.call_internal(BeginSignIn { email }).await?.wait_seconds, 0);
+        let left: i64 =
+            sqlx::query_scalar("SELECT sum(failures) FROM sign_in_failures").fetch_one(&cx.db()).await?;
+        assert_eq!(left, 1);
         Ok(())
     }
 
