@@ -34,7 +34,9 @@ impl<'a> Auth<'a> {
         let subject = &self.identity()?.subject;
         subject.parse().map_err(|_| {
             Fault::new(Code::Unauthenticated, "the token's subject is not a user of this application")
-                .with_help("sign a token whose subject is the id of a user: `--as <id>`")
+                .with_help(
+                    "`forge-node call <function> --as <user id>` signs a token whose subject is a user",
+                )
         })
     }
 

@@ -239,9 +239,9 @@ impl<K: Kind> Ctx<K> {
     }
 
     /// Runs `work`, which computes for longer than a millisecond or blocks its thread, outside of the threads
-    /// that answer requests: on a thread of its own with a lower priority, never more at a time than there
-    /// are cores. The call gives up its place among the calls of the node meanwhile. Work that has begun runs
-    /// to its end, also when the call ends earlier.
+    /// that answer requests: on a thread of its own with a lower priority. As many run at a time as the
+    /// machine has cores, less one (at least one). The call gives up its place among the calls of the node
+    /// meanwhile. Work that has begun runs to its end, also when the call ends earlier.
     ///
     /// A panic of `work` is a panic of the handler.
     ///

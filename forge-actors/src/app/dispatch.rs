@@ -133,7 +133,9 @@ pub fn new_job<H: Handler>(message: &H) -> Result<NewJob> {
             H::META.wire_name(),
             H::META.input_bytes_max
         );
-        return Err(Fault::new(Code::PayloadTooLarge, text).with_help(remedy::INPUT_MAX));
+        return Err(Fault::new(Code::PayloadTooLarge, text)
+            .with_details(serde_json::json!({ "bytesMax": H::META.input_bytes_max }))
+            .with_help(remedy::INPUT_MAX));
     }
     let JobMeta { queue, priority, attempts, .. } = H::META.job_meta().unwrap_or(JobMeta::DEFAULT);
     Ok(NewJob {

@@ -11,7 +11,7 @@ use crate::dashboard::report;
 use crate::job::admin::{self, JobCounts};
 use crate::kernel::ids::NodeId;
 use crate::kernel::node::{ApplicationInfo, NodeInfo, NodeState};
-use crate::kernel::time::{Timestamp, as_millis};
+use crate::kernel::time::{Timestamp, fractional_millis};
 use crate::subsystem::NodeStats;
 use crate::supervise::{Event, EventKind};
 use crate::telemetry::store;
@@ -114,7 +114,7 @@ fn node_status(node: NodeInfo, view: &NodeView, by_node: &BTreeMap<NodeId, &Arc<
         lost: node.lost,
         here,
         stats: report.map(|report| report.stats.clone()),
-        stats_age_ms: report.and(age).map(as_millis),
+        stats_age_ms: report.and(age).map(fractional_millis),
         peers: report.map(|report| report.peers.to_vec()).unwrap_or_default(),
     }
 }

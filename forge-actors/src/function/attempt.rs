@@ -22,7 +22,7 @@ use crate::app::decoded::Decoded;
 use crate::app::job::CompleteInTransaction;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
-use crate::kernel::time::as_millis;
+use crate::kernel::time::fractional_millis;
 use crate::subsystem::ActorPath;
 use crate::supervise::catch_unwind;
 
@@ -82,7 +82,7 @@ pub(super) async fn run(
     let began = Instant::now();
     let ended = async {
         let result = run_and_classify(call, completer, held, interrupted).await;
-        tracing::debug!(result = result.as_str(), ms = as_millis(began.elapsed()), "attempt ended");
+        tracing::debug!(result = result.as_str(), ms = fractional_millis(began.elapsed()), "attempt ended");
         result
     };
     ended.instrument(span).await

@@ -26,8 +26,9 @@ pub struct FunctionConfig {
     /// refused with `OVERLOADED`.
     pub caller_share: f64,
     /// Pieces of blocking work (`ctx.blocking`, hashes of passwords) that run or wait for a core; as many run
-    /// as the machine has cores. One more is refused with `OVERLOADED`. One function and one caller may take
-    /// the same parts of it as of `calls_max`. A call that waits here holds none of the node's places.
+    /// at a time as the machine has cores, less one (at least one). Work beyond this number is refused with
+    /// `OVERLOADED`. One function and one caller may take the same parts of it as of `calls_max`. A call that
+    /// waits here holds none of the node's places.
     pub blocking_max: u32,
     /// Bytes of a handler's result, as JSON: writing stops there, and the call is answered with
     /// `PAYLOAD_TOO_LARGE` (413), a mutation rolled back. Also of all results of one batch together. Live
@@ -35,7 +36,8 @@ pub struct FunctionConfig {
     /// `sessions.transition_bytes_max`).
     pub result_bytes_max: usize,
     /// Threads that run handlers, beside as many for the rest of the node as the machine has cores. Handlers
-    /// that block all of these threads only hold up each other. When absent, one for each core.
+    /// that block all of these threads hold up all other handlers: after about 4 s `/ready` is 503 and calls
+    /// are refused with `OVERLOADED`, until a thread is free. When absent, one for each core.
     pub threads: Option<NonZero<usize>>,
     /// How long a stopping node waits for calls that run; then it cancels them.
     #[serde(with = "serde_duration")]

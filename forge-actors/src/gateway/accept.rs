@@ -28,7 +28,7 @@ use super::port::Port;
 use super::shared::GatewayShared;
 use super::{connection, envelope, signals};
 use crate::kernel::connection_limiter::ConnectionLimit;
-use crate::kernel::fault::{Code, Fault};
+use crate::kernel::refusals::connections_full;
 use crate::kernel::trace::TraceContext;
 
 /// Pause after a failed accept: long enough for a connection to end, short enough to go unnoticed.
@@ -148,17 +148,7 @@ impl Connections {
 /// Answers 503, then reads until the client closes: closing a socket with unread bytes resets the connection,
 /// and the client would lose the answer.
 async fn answer_refused(mut stream: TcpStream, limit: ConnectionLimit) -> io::Result<()> {
-    let (message, help) = match limit {
-        ConnectionLimit::Node => {
-            ("the node has its maximum of connections open", "raise `gateway.connections_max`")
-        }
-        ConnectionLimit::Network => (
-            "this address has its maximum of connections open",
-            "keep fewer connections open; behind a proxy set `gateway.trusted_proxies`, behind a NAT raise \
-             `gateway.address_connections_max`",
-        ),
-    };
-    let fault = Fault::new(Code::Overloaded, message).with_help(help).retry_after(REFUSAL_RETRY);
+    let fault = connections_full(limit, "connections", "gateway");
     let body = envelope::error(&fault, &TraceContext::new_root().trace_id_hex());
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\nretry-after: {}\r\nconnection: close\r\n\

@@ -34,10 +34,10 @@ pub(super) const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that a socket takes before its client does. Measured over the loopback, whose segments are the
 /// largest: a socket with TCP_NOTSENT_LOWAT at 16 KiB becomes writable whenever its client has read 125 KiB.
 const SOCKET_BUFFERED_BYTES_MAX: u64 = 128 * 1024;
-/// Answers that stall within [`STALLED_ANSWERS_WINDOW`] and end their HTTP/2 connection; fewer are reset one
-/// by one, since a proxy's connection carries the requests of many clients.
-const STALLED_ANSWERS_MAX: u32 = 8;
-const STALLED_ANSWERS_WINDOW: Duration = minutes(1);
+/// Responses that stall within [`STALLED_RESPONSES_WINDOW`] and end their HTTP/2 connection; fewer are reset
+/// one by one, since a proxy's connection carries the requests of many clients.
+const STALLED_RESPONSES_MAX: u32 = 8;
+const STALLED_RESPONSES_WINDOW: Duration = minutes(1);
 
 /// The value of a moment below while that activity is not going on.
 const NEVER: u64 = u64::MAX;
@@ -56,9 +56,9 @@ pub(super) struct ActivityMonitor {
     closing_since: AtomicU64,
     socket: WriteAllowance,
     /// Answers of which a part waits for the client.
-    answers_waiting: AtomicU32,
+    responses_waiting: AtomicU32,
     /// Answers that stalled since `stalled_first`.
-    answers_stalled: AtomicU32,
+    responses_stalled: AtomicU32,
     stalled_first: AtomicU64,
     stalled_total: Counter,
     /// The connection is to end, since its client does not take what it asks for.
@@ -92,8 +92,8 @@ impl ActivityMonitor {
             idle_since: AtomicU64::new(0),
             closing_since: AtomicU64::new(NEVER),
             socket: WriteAllowance::new(timeouts.write, SOCKET_BUFFERED_BYTES_MAX),
-            answers_waiting: AtomicU32::new(0),
-            answers_stalled: AtomicU32::new(0),
+            responses_waiting: AtomicU32::new(0),
+            responses_stalled: AtomicU32::new(0),
             stalled_first: AtomicU64::new(0),
             stalled_total,
             aborted: AtomicBool::new(false),
@@ -148,29 +148,29 @@ impl ActivityMonitor {
     }
 
     /// Part of an answer begins to wait for the client.
-    pub(super) fn answer_waits(&self) {
-        self.answers_waiting.fetch_add(1, Relaxed);
+    pub(super) fn response_waits(&self) {
+        self.responses_waiting.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn answer_waits_no_more(&self) {
-        self.answers_waiting.fetch_sub(1, Relaxed);
+    pub(super) fn response_waits_no_more(&self) {
+        self.responses_waiting.fetch_sub(1, Relaxed);
     }
 
     /// Answers that share what the client takes.
-    pub(super) fn answers_waiting(&self) -> u32 {
-        self.answers_waiting.load(Relaxed)
+    pub(super) fn responses_waiting(&self) -> u32 {
+        self.responses_waiting.load(Relaxed)
     }
 
     /// An answer was reset, since the client took nothing of it. Too many of them end the connection.
-    pub(super) fn answer_stalled(&self) {
+    pub(super) fn response_stalled(&self) {
         self.stalled_total.increment(1);
         let now = self.now();
         let since_first = Duration::from_millis(now.saturating_sub(self.stalled_first.load(Relaxed)));
-        if since_first > STALLED_ANSWERS_WINDOW {
+        if since_first > STALLED_RESPONSES_WINDOW {
             self.stalled_first.store(now, Relaxed);
-            self.answers_stalled.store(0, Relaxed);
+            self.responses_stalled.store(0, Relaxed);
         }
-        if self.answers_stalled.fetch_add(1, Relaxed) + 1 >= STALLED_ANSWERS_MAX {
+        if self.responses_stalled.fetch_add(1, Relaxed) + 1 >= STALLED_RESPONSES_MAX {
             self.abort();
         }
     }

@@ -28,11 +28,11 @@ use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use tokio::time::timeout;
 
-use super::answer_body::{AnswerContent, FRAME_BYTES};
 use super::byte_range::{Selection, select};
 use super::etag;
 use super::open_file::{AssetFolder, FilePart, OpenFile};
 use super::response::{Response, empty};
+use super::response_body::{FRAME_BYTES, ResponseContent};
 use crate::kernel::byte_budget::{BudgetClient, BudgetFull};
 use crate::kernel::time::secs;
 
@@ -266,22 +266,22 @@ async fn content(
     bytes: AssetBytes,
     range: Range<u64>,
     client: &Arc<BudgetClient<IpAddr>>,
-) -> Result<AnswerContent, BudgetFull> {
+) -> Result<ResponseContent, BudgetFull> {
     let file = match bytes {
         AssetBytes::Open(file) => file,
         AssetBytes::Embedded(bytes) => {
             let at = |position| usize::try_from(position).expect("the bytes are in memory");
-            return Ok(AnswerContent::Static(bytes.slice(at(range.start)..at(range.end))));
+            return Ok(ResponseContent::Static(bytes.slice(at(range.start)..at(range.end))));
         }
     };
     let part = FilePart { file, range };
     if part.len() == 0 {
-        return Ok(AnswerContent::Empty);
+        return Ok(ResponseContent::Empty);
     }
     let in_memory = usize::try_from(part.len()).unwrap_or(usize::MAX).min(FRAME_BYTES);
     let reserved = timeout(MEMORY_WAIT, client.reserve(in_memory)).await;
     let charge = reserved.unwrap_or_else(|_| Err(client.lacks(in_memory)))?;
-    Ok(AnswerContent::File(part, charge))
+    Ok(ResponseContent::File(part, charge))
 }
 
 fn header_value(text: &str) -> HeaderValue {

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::body::RequestBody;
 use super::headers::IDEMPOTENCY_KEY;
 use super::request_context::{RequestContext, new_request_id};
-use super::response::{RefusedForLimit, Response, json};
+use super::response::{Response, json, mark_refusal};
 use super::shared::GatewayShared;
 use super::{envelope, origin, rpc};
 use crate::kernel::fault::{Code, Fault};
@@ -89,8 +89,8 @@ pub(super) async fn serve(
     }
     answer.push(b']');
     let mut response = json(StatusCode::OK, answer.into());
-    if results.iter().any(|result| matches!(result, Err(fault) if fault.code() == Code::Overloaded)) {
-        response.extensions_mut().insert(RefusedForLimit);
+    for fault in results.iter().filter_map(|result| result.as_ref().err()) {
+        mark_refusal(&mut response, fault.code());
     }
     Ok(response)
 }
@@ -99,8 +99,8 @@ pub(super) async fn serve(
 fn fit(bytes_left: &mut usize, bytes_max: usize, data: Bytes) -> Result<Bytes, Fault> {
     let Some(left) = bytes_left.checked_sub(data.len()) else {
         let message = format!(
-            "the call has ended, a mutation is committed; the results of the batch have more than \
-             {bytes_max} bytes together"
+            "the call was made (a mutation is committed), but its result is left out: the results of this \
+             batch have more than {bytes_max} bytes together"
         );
         return Err(Fault::new(Code::PayloadTooLarge, message)
             .with_details(serde_json::json!({ "bytesMax": bytes_max }))

@@ -20,7 +20,7 @@ const WEB_SCHEMES: [&str; 2] = ["http", "https"];
 const APP_SCHEMES: [&str; 5] = ["tauri", "capacitor", "ionic", "chrome-extension", "moz-extension"];
 
 /// The smallest `responses_bytes_max`: a quarter of it, less an eighth of that, must hold a part of a file.
-const ANSWERS_BYTES_LEAST: usize = 1024 * 1024;
+const RESPONSES_BYTES_LEAST: usize = 1024 * 1024;
 
 /// The HTTP server of a node, and its limits. Each limit says what happens when it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,8 +50,9 @@ pub struct GatewayConfig {
     pub bodies_bytes_max: usize,
     /// Bytes of all responses that wait for clients to take them: those of calls as a whole, 64 KiB of each
     /// file. Clients of one address get a quarter. At the limit a file waits up to 5 s for others to be
-    /// taken; then, and at once for a call (which then has not run), the response is 503 with `Retry-After`.
-    /// Responses of up to 16 KiB may use all of it, larger ones leave an eighth free. At least 1 MiB.
+    /// taken and is then answered 503 with `Retry-After`; a call is refused before it runs (`OVERLOADED`,
+    /// sent after 1 to 2 s). Responses of up to 16 KiB may use all of it, larger ones leave an eighth free.
+    /// At least 1 MiB.
     pub responses_bytes_max: usize,
     /// Time from the first byte of a request (on a new connection: from its opening) to the end of its head;
     /// then the connection is closed.
@@ -134,7 +135,7 @@ impl ConfigSection for GatewayConfig {
             ("address_connections_max", self.address_connections_max, 1),
             ("body_bytes_max", self.body_bytes_max, 1),
             ("header_bytes_max", self.header_bytes_max, HEADER_BYTES_LEAST),
-            ("responses_bytes_max", self.responses_bytes_max, ANSWERS_BYTES_LEAST),
+            ("responses_bytes_max", self.responses_bytes_max, RESPONSES_BYTES_LEAST),
             ("http2_streams_max", self.http2_streams_max as usize, 1),
         ];
         mistakes.extend(

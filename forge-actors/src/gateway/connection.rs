@@ -19,12 +19,12 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::activity::{ActivityMonitor, ConnectionWatchdog};
-use super::answer_body::AnswerBody;
 use super::config::GatewayConfig;
 use super::connection_table::{ConnectionEntry, CountedRequest};
 use super::http2_streams::{self, StreamExecutor};
 use super::monitored_stream::MonitoredStream;
 use super::response::{RefusedForLimit, Response};
+use super::response_body::ResponseBody;
 use super::router;
 use super::shared::GatewayShared;
 use super::upgrade::Upgrade;
@@ -81,7 +81,7 @@ pub(super) async fn run(
     if let Err(error) = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
         tracing::debug!(%peer, %error, "TCP_NOTSENT_LOWAT was refused: a slow client may be cut too early");
     }
-    let activity = Arc::new(ActivityMonitor::new(&shared.config, shared.signals.answers_stalled()));
+    let activity = Arc::new(ActivityMonitor::new(&shared.config, shared.signals.responses_stalled()));
     let peer_client = shared.budget_client(peer.ip());
     let mut watchdog = pin!(ConnectionWatchdog::new(&activity));
     let io = TokioIo::new(MonitoredStream::new(stream, Arc::clone(&activity)));
@@ -137,7 +137,7 @@ async fn answer(
     upgrade: Arc<MergeSlot<Upgrade>>,
     ip: IpAddr,
     request: Request<Incoming>,
-) -> Result<hyper::Response<AnswerBody>, Infallible> {
+) -> Result<hyper::Response<ResponseBody>, Infallible> {
     let http2 = request.version() == Version::HTTP_2;
     let without_body = request.method() == Method::HEAD;
     let running = activity.request_begins(http2);

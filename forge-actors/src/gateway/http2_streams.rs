@@ -2,7 +2,7 @@
 //!
 //! hyper gives each stream to an executor, as a future that runs the request and then sends the answer. A
 //! client that grants no window leaves this future waiting for ever, while its TCP connection is healthy. So
-//! the executor runs it beside the judgement of the answer's [`AnswerDelivery`]: dropping the future resets
+//! the executor runs it beside the judgement of the answer's [`ResponseDelivery`]: dropping the future resets
 //! the stream (CANCEL) and frees what h2 holds of it. A stream whose last frame h2 holds is beyond that: such
 //! a client, and one that stalls too many streams, loses its connection.
 
@@ -13,11 +13,11 @@ use std::task::Poll;
 use hyper::rt::Executor;
 use hyper_util::rt::TokioExecutor;
 
-use super::answer_delivery::AnswerDelivery;
+use super::response_delivery::ResponseDelivery;
 
 tokio::task_local! {
     /// The answer of the stream whose future is polled.
-    static ANSWER: Arc<OnceLock<Arc<AnswerDelivery>>>;
+    static ANSWER: Arc<OnceLock<Arc<ResponseDelivery>>>;
 }
 
 /// The executor of streams.
@@ -31,7 +31,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
 }
 
 /// Has the answer of the current stream judged. Does nothing for HTTP/1.1, which has no streams.
-pub(super) fn judge(delivery: &Arc<AnswerDelivery>) {
+pub(super) fn judge(delivery: &Arc<ResponseDelivery>) {
     // Outside of a stream there is no such value. A stream has one answer, so the value is set once.
     let _unset = ANSWER.try_with(|answer| answer.set(Arc::clone(delivery)));
 }
@@ -58,7 +58,7 @@ async fn run(stream: impl Future<Output = ()>) {
 
 /// Ends when the client has taken nothing of the answer for too long. The future is polled after the
 /// stream's, so that the answer and its latest frame are known.
-async fn stalled(answer: &OnceLock<Arc<AnswerDelivery>>) -> &AnswerDelivery {
+async fn stalled(answer: &OnceLock<Arc<ResponseDelivery>>) -> &ResponseDelivery {
     let mut timer = None;
     poll_fn(|cx| match answer.get() {
         Some(delivery) => delivery.poll_stalled(cx, &mut timer).map(|()| &**delivery),

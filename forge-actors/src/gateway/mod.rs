@@ -9,7 +9,7 @@
 //!   make the node keep in memory (`config`): bodies that arrive come from one budget (`body`), answers that
 //!   wait for their clients from another (`kernel::byte_budget`), of which one address has a part.
 //! - An answer that its client does not take ends, whatever else the client does on its connection
-//!   (`answer_delivery`, `http2_streams`).
+//!   (`response_delivery`, `http2_streams`).
 //! - A client is sent a fault's code, message and details, never its cause. The cause is logged under the
 //!   trace id that the client was sent.
 //! - A token is accepted in the header `Authorization` only.
@@ -25,8 +25,6 @@ use crate::supervise::ChildSpec;
 
 mod accept;
 mod activity;
-mod answer_body;
-mod answer_delivery;
 pub mod assets;
 pub mod auth;
 mod batch;
@@ -51,6 +49,8 @@ pub mod port;
 mod proxies;
 mod request_context;
 mod response;
+mod response_body;
+mod response_delivery;
 mod router;
 mod rpc;
 mod shared;

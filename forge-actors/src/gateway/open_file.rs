@@ -26,8 +26,8 @@ use hyper::header::HeaderValue;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use super::answer_delivery::AnswerDelivery;
 use super::etag;
+use super::response_delivery::ResponseDelivery;
 
 /// File system calls that run at the same time, each on a thread of its own. More of them wait for each other
 /// in the disk or for the same cores.
@@ -192,7 +192,7 @@ impl FileReader {
         &mut self,
         cx: &mut Context<'_>,
         count: usize,
-        delivery: &Arc<AnswerDelivery>,
+        delivery: &Arc<ResponseDelivery>,
     ) -> Poll<io::Result<Bytes>> {
         let reading = self.reading.get_or_insert_with(|| {
             let (file, position, delivery) = (Arc::clone(&self.file), self.position, Arc::clone(delivery));

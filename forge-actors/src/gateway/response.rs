@@ -7,20 +7,27 @@ use hyper::header::{
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 
-use super::answer_body::AnswerContent;
 use super::envelope;
 use super::request_context::RequestContext;
+use super::response_body::ResponseContent;
 use crate::kernel::fault::{Code, Fault};
 
 /// Headers of a response, about: the map is made for them, so that it does not grow.
 const HEADERS_EXPECTED: usize = 12;
 
 /// A response whose length is known when it is sent.
-pub(super) type Response = hyper::Response<AnswerContent>;
+pub(super) type Response = hyper::Response<ResponseContent>;
 
 /// Marks a response by which the node refuses work for a limit; it is sent after a pause.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RefusedForLimit;
+
+/// Marks `response` when one of its errors, which has this code, refuses work for a limit.
+pub(super) fn mark_refusal(response: &mut Response, code: Code) {
+    if code == Code::Overloaded {
+        response.extensions_mut().insert(RefusedForLimit);
+    }
+}
 
 /// Why a request was not served.
 pub(super) struct RouteError {
@@ -50,16 +57,13 @@ impl RouteError {
         if let Some(delay) = fault.retry_delay() {
             headers.insert(RETRY_AFTER, envelope::retry_after_seconds(delay).into());
         }
-        if fault.code() == Code::Overloaded {
-            response.extensions_mut().insert(RefusedForLimit);
-        }
-        let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
+        mark_refusal(&mut response, fault.code());
         response
     }
 }

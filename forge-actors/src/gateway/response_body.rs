@@ -1,7 +1,7 @@
-//! What an answer consists of, and how hyper gets it: part by part, the next one when the client has taken
+//! What a response consists of, and how hyper gets it: part by part, the next one when the client has taken
 //! the one before.
 //!
-//! So one answer of a file has [`FRAME_BYTES`] in memory, whatever the file's size and whatever window an
+//! So one response of a file has [`FRAME_BYTES`] in memory, whatever the file's size and whatever window an
 //! HTTP/2 client grants. What exists as a whole is handed over in parts as well, since only a stream whose
 //! last part h2 does not have yet can be reset.
 
@@ -16,9 +16,9 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::activity::RunningRequest;
-use super::answer_delivery::{AnswerDelivery, AnswerFrame};
 use super::connection_table::CountedRequest;
 use super::open_file::{FilePart, FileReader};
+use super::response_delivery::{ResponseDelivery, ResponseFrame};
 use crate::kernel::byte_budget::{BudgetClient, Charge, SMALL_BYTES_MAX};
 
 /// Bytes of a part. To read one takes 5.5 µs and a change of threads 7.2 µs, so much smaller ones would
@@ -27,10 +27,10 @@ pub(super) const FRAME_BYTES: usize = 64 * 1024;
 
 /// What a route answers with.
 #[derive(Default)]
-pub(super) enum AnswerContent {
+pub(super) enum ResponseContent {
     #[default]
     Empty,
-    /// Made for this answer.
+    /// Made for this response.
     Made(Bytes),
     /// Part of the binary, which costs no memory.
     Static(Bytes),
@@ -38,22 +38,22 @@ pub(super) enum AnswerContent {
     File(FilePart, Charge<IpAddr>),
 }
 
-/// The body of an answer, as hyper takes it.
-pub(super) struct AnswerBody {
-    source: AnswerSource,
+/// The body of a response, as hyper takes it.
+pub(super) struct ResponseBody {
+    source: ResponseSource,
     /// Bytes that hyper does not have yet.
     left: u64,
     /// The end is sent apart, after the last part was taken, so that the stream can be reset until then.
     ends_apart: bool,
-    delivery: Arc<AnswerDelivery>,
+    delivery: Arc<ResponseDelivery>,
 }
 
-enum AnswerSource {
+enum ResponseSource {
     Bytes(Bytes),
     File(FileReader),
 }
 
-impl AnswerContent {
+impl ResponseContent {
     pub(super) fn len(&self) -> u64 {
         match self {
             Self::Empty => 0,
@@ -62,60 +62,60 @@ impl AnswerContent {
         }
     }
 
-    /// The body of the answer to `request` of `client`. `stream_timeout` is the time in which the client of
+    /// The body of the response to `request` of `client`. `stream_timeout` is the time in which the client of
     /// an HTTP/2 stream must take something.
     pub(super) fn into_body(
         self,
         request: (RunningRequest, CountedRequest),
         client: &Arc<BudgetClient<IpAddr>>,
         stream_timeout: Option<Duration>,
-    ) -> AnswerBody {
+    ) -> ResponseBody {
         let left = self.len();
         let (source, charge) = match self {
-            Self::Empty => (AnswerSource::Bytes(Bytes::new()), None),
+            Self::Empty => (ResponseSource::Bytes(Bytes::new()), None),
             Self::Made(bytes) => {
                 let charge = client.charge(bytes.len());
-                (AnswerSource::Bytes(bytes), Some(charge))
+                (ResponseSource::Bytes(bytes), Some(charge))
             }
-            Self::Static(bytes) => (AnswerSource::Bytes(bytes), None),
-            Self::File(part, charge) => (AnswerSource::File(part.into()), Some(charge)),
+            Self::Static(bytes) => (ResponseSource::Bytes(bytes), None),
+            Self::File(part, charge) => (ResponseSource::File(part.into()), Some(charge)),
         };
-        AnswerBody {
+        ResponseBody {
             source,
             left,
-            // A frame more for each small answer would cost more than ending the connection now and then.
+            // A frame more for each small response would cost more than ending the connection now and then.
             ends_apart: stream_timeout.is_some() && left > SMALL_BYTES_MAX as u64,
-            delivery: Arc::new(AnswerDelivery::new(request, charge, stream_timeout)),
+            delivery: Arc::new(ResponseDelivery::new(request, charge, stream_timeout)),
         }
     }
 }
 
-impl From<Bytes> for AnswerContent {
+impl From<Bytes> for ResponseContent {
     fn from(bytes: Bytes) -> Self {
         Self::Made(bytes)
     }
 }
 
-impl From<String> for AnswerContent {
+impl From<String> for ResponseContent {
     fn from(text: String) -> Self {
         Self::Made(text.into())
     }
 }
 
-impl AnswerBody {
-    pub(super) fn delivery(&self) -> &Arc<AnswerDelivery> {
+impl ResponseBody {
+    pub(super) fn delivery(&self) -> &Arc<ResponseDelivery> {
         &self.delivery
     }
 }
 
-impl Body for AnswerBody {
-    type Data = AnswerFrame;
+impl Body for ResponseBody {
+    type Data = ResponseFrame;
     type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<AnswerFrame>, io::Error>>> {
+    ) -> Poll<Option<Result<Frame<ResponseFrame>, io::Error>>> {
         let this = &mut *self;
         ready!(this.delivery.poll_taken(cx));
         let count = usize::try_from(this.left).unwrap_or(usize::MAX).min(FRAME_BYTES);
@@ -123,11 +123,11 @@ impl Body for AnswerBody {
             return Poll::Ready(None);
         }
         let part = match &mut this.source {
-            AnswerSource::Bytes(bytes) => bytes.split_to(count),
-            AnswerSource::File(reader) => match ready!(reader.poll_read(cx, count, &this.delivery)) {
+            ResponseSource::Bytes(bytes) => bytes.split_to(count),
+            ResponseSource::File(reader) => match ready!(reader.poll_read(cx, count, &this.delivery)) {
                 Ok(part) => part,
                 Err(error) => {
-                    tracing::warn!(%error, "an answer was cut: its file cannot be read to the end");
+                    tracing::warn!(%error, "a response was cut: its file cannot be read to the end");
                     return Poll::Ready(Some(Err(error)));
                 }
             },

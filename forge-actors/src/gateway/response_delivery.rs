@@ -1,7 +1,7 @@
-//! How far the client has taken one answer, from its first byte until nothing of it is left in memory.
+//! How far the client has taken one response, from its first byte until nothing of it is left in memory.
 //!
-//! A delivery is kept by the answer's body, by the frame of it that hyper holds, and, for HTTP/2, by the task
-//! of the stream. While it lives, the request counts as running and its bytes as used.
+//! A delivery is kept by the response's body, by the frame of it that hyper holds, and, for HTTP/2, by the
+//! task of the stream. While it lives, the request counts as running and its bytes as used.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -25,27 +25,27 @@ use crate::kernel::byte_budget::Charge;
 /// Bytes for which the time that a client earns is saved: of the window that it granted in advance.
 const WINDOW_BYTES_MAX: u64 = 1024 * 1024;
 
-pub(super) struct AnswerDelivery {
+pub(super) struct ResponseDelivery {
     request: RunningRequest,
     /// The connection is not idle, and so not evicted.
     _counted: CountedRequest,
-    /// `None` for an answer that costs no memory.
+    /// `None` for a response that costs no memory.
     _charge: Option<Charge<IpAddr>>,
-    /// hyper holds a frame of the answer.
+    /// hyper holds a frame of the response.
     frame_out: AtomicBool,
     /// The task that waits for the frame to be taken.
     taker: AtomicWaker,
-    /// Judges a stream of HTTP/2. A connection of HTTP/1.1 has one answer at a time, and is judged itself.
+    /// Judges a stream of HTTP/2. A connection of HTTP/1.1 has one response at a time, and is judged itself.
     allowance: Option<WriteAllowance>,
 }
 
-/// A part of an answer, in the hands of hyper.
-pub(super) struct AnswerFrame {
+/// A part of a response, in the hands of hyper.
+pub(super) struct ResponseFrame {
     bytes: Bytes,
-    delivery: Arc<AnswerDelivery>,
+    delivery: Arc<ResponseDelivery>,
 }
 
-impl AnswerDelivery {
+impl ResponseDelivery {
     /// `stream_timeout` is the time in which the client of an HTTP/2 stream must take something.
     pub(super) fn new(
         (request, counted): (RunningRequest, CountedRequest),
@@ -62,17 +62,17 @@ impl AnswerDelivery {
         }
     }
 
-    /// The next part of the answer. The previous one must have been taken.
-    pub(super) fn hand_over(self: &Arc<Self>, bytes: Bytes) -> AnswerFrame {
+    /// The next part of the response. The previous one must have been taken.
+    pub(super) fn hand_over(self: &Arc<Self>, bytes: Bytes) -> ResponseFrame {
         self.frame_out.store(true, Release);
         if let Some(allowance) = &self.allowance {
-            self.request.activity().answer_waits();
+            self.request.activity().response_waits();
             allowance.wait(|| self.request.activity().flowing_micros());
         }
-        AnswerFrame { bytes, delivery: Arc::clone(self) }
+        ResponseFrame { bytes, delivery: Arc::clone(self) }
     }
 
-    /// Ready when hyper holds nothing of the answer.
+    /// Ready when hyper holds nothing of the response.
     pub(super) fn poll_taken(&self, cx: &Context<'_>) -> Poll<()> {
         if self.frame_out.load(Acquire) {
             self.taker.register(cx.waker());
@@ -103,15 +103,15 @@ impl AnswerDelivery {
         }
     }
 
-    /// The stream was reset, since its client took nothing of the answer.
+    /// The stream was reset, since its client took nothing of the response.
     pub(super) fn report_stalled(&self) {
-        self.request.activity().answer_stalled();
+        self.request.activity().response_stalled();
     }
 
-    /// Ends the connection: the client does not take the rest of the answer, and it is too late to reset the
-    /// stream.
+    /// Ends the connection: the client does not take the rest of the response, and it is too late to reset
+    /// the stream.
     pub(super) fn abort_connection(&self) {
-        self.request.activity().answer_stalled();
+        self.request.activity().response_stalled();
         self.request.activity().abort();
     }
 
@@ -121,12 +121,12 @@ impl AnswerDelivery {
         Some(Duration::from_micros(deadline.saturating_sub(self.request.activity().flowing_micros())))
     }
 
-    /// The client took `bytes`. The answers of a connection share what it takes, so each of them earns time
+    /// The client took `bytes`. The responses of a connection share what it takes, so each of them earns time
     /// for all.
     fn take(&self, bytes: usize) {
         if let Some(allowance) = &self.allowance {
             let activity = self.request.activity();
-            let shared = u64::from(activity.answers_waiting().max(1));
+            let shared = u64::from(activity.responses_waiting().max(1));
             allowance.take((bytes as u64).saturating_mul(shared), || activity.flowing_micros());
         }
     }
@@ -134,14 +134,14 @@ impl AnswerDelivery {
     fn frame_taken(&self) {
         if let Some(allowance) = &self.allowance {
             allowance.end_wait(|| self.request.activity().flowing_micros());
-            self.request.activity().answer_waits_no_more();
+            self.request.activity().response_waits_no_more();
         }
         self.frame_out.store(false, Release);
         self.taker.wake();
     }
 }
 
-impl Buf for AnswerFrame {
+impl Buf for ResponseFrame {
     fn remaining(&self) -> usize {
         self.bytes.len()
     }
@@ -156,7 +156,7 @@ impl Buf for AnswerFrame {
     }
 }
 
-impl Drop for AnswerFrame {
+impl Drop for ResponseFrame {
     fn drop(&mut self) {
         self.delivery.frame_taken();
     }

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -23,8 +23,9 @@ use super::signals::RouteLabel;
 use super::upgrade::{self, Upgrade};
 use super::{batch, head, rpc};
 use crate::kernel::byte_budget::{BudgetClient, BudgetFull};
-use crate::kernel::fault::{Code, Fault};
-use crate::kernel::time::{as_millis, secs};
+use crate::kernel::fault::Fault;
+use crate::kernel::refusals::responses_full;
+use crate::kernel::time::fractional_millis;
 
 /// A request, served.
 pub(super) struct ServedRequest {
@@ -89,9 +90,6 @@ impl<'a> Route<'a> {
     }
 }
 
-/// When a client may try again whose answer would have found no memory.
-const MEMORY_RETRY: Duration = secs(1);
-
 /// Serves one request of a client at `ip`, which `client` counts the answers of.
 pub(super) async fn serve(
     shared: &Arc<GatewayShared>,
@@ -125,7 +123,7 @@ pub(super) async fn serve(
     add_common_headers(&context, response.headers_mut());
     shared.cors.add_headers(&head.headers, response.headers_mut());
     let elapsed = started.elapsed();
-    span.record("status", response.status().as_u16()).record("ms", as_millis(elapsed));
+    span.record("status", response.status().as_u16()).record("ms", fractional_millis(elapsed));
     span.in_scope(|| shared.signals.answered(route.label(), response.status(), fault.as_ref(), elapsed));
     ServedRequest { response, body_unread: body.is_unread(), upgrade }
 }
@@ -177,12 +175,10 @@ async fn serve_route(
     }
 }
 
-/// The answers that wait for clients use up their memory.
+/// Refuses a request while the responses that wait for clients use up their memory.
 fn refuse(shared: &GatewayShared, full: BudgetFull) -> Fault {
-    shared.signals.answer_refused();
-    Fault::new(Code::Overloaded, full.responses_wait())
-        .with_help("read the responses that are under way, or raise `gateway.responses_bytes_max`")
-        .retry_after(MEMORY_RETRY)
+    shared.signals.response_refused();
+    responses_full(full)
 }
 
 fn upgrade(
@@ -208,7 +204,7 @@ fn metrics(shared: &GatewayShared, client: &BudgetClient<IpAddr>, head: &Parts) 
     } else if let Some(full) = client.full() {
         return Err(refuse(shared, full));
     }
-    shared.signals.set_answer_bytes(shared.answers.used());
+    shared.signals.set_response_bytes(shared.responses.used());
     let mut response = Response::new(shared.metrics.render().into());
     let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);

@@ -44,8 +44,8 @@ pub(super) struct GatewayShared {
     pub(super) functions: Functions,
     pub(super) authenticator: Authenticator,
     pub(super) body_capacity: BodyCapacity,
-    /// Of the bytes that wait for clients; a client is a network.
-    pub(super) answers: Arc<ByteBudget<IpAddr>>,
+    /// The bytes of `gateway.responses_bytes_max`; a client is a network.
+    pub(super) responses: Arc<ByteBudget<IpAddr>>,
     /// Permits to send a refusal after a pause; without one it is sent at once. Never closed.
     pub(super) refusal_pauses: Semaphore,
     pub(super) readiness: Readiness,
@@ -68,7 +68,7 @@ impl GatewayShared {
             signals: GatewaySignals::new(functions.catalog()),
             authenticator: Authenticator::new(tokens),
             body_capacity: BodyCapacity::new(config.bodies_bytes_max),
-            answers: ByteBudget::new(config.responses_bytes_max),
+            responses: ByteBudget::new(config.responses_bytes_max),
             refusal_pauses: Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)),
             config,
             functions,
@@ -79,8 +79,8 @@ impl GatewayShared {
         }
     }
 
-    /// The part of the client at `ip` in the bytes that wait for clients.
+    /// The part of the client at `ip` of `gateway.responses_bytes_max`.
     pub(super) fn budget_client(&self, ip: IpAddr) -> Arc<BudgetClient<IpAddr>> {
-        self.answers.client(client_network(ip))
+        self.responses.client(client_network(ip))
     }
 }

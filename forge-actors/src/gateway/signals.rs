@@ -13,7 +13,7 @@ use metrics::{Counter, Gauge, Histogram};
 use crate::app::Catalog;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::log_sampler::LogSampler;
-use crate::kernel::time::as_millis;
+use crate::kernel::time::fractional_millis;
 
 /// Counter: answered requests, by `route` and `code` (the HTTP status; a rare one is counted as `4xx` or
 /// `5xx`).
@@ -27,13 +27,13 @@ pub const RPC_DURATION_SECONDS: &str = "forge_rpc_duration_seconds";
 pub const HTTP_CONNECTIONS: &str = "forge_http_connections";
 /// Counter: connections that were refused because `connections_max` or `address_connections_max` was reached.
 pub const HTTP_CONNECTIONS_REFUSED_TOTAL: &str = "forge_http_connections_refused_total";
-/// Gauge: bytes of answers that wait for clients, as they were when the metrics were read.
-pub const HTTP_ANSWER_BYTES: &str = "forge_http_response_bytes";
+/// Gauge: bytes of responses that wait for clients, as they were when the metrics were read.
+pub const HTTP_RESPONSE_BYTES: &str = "forge_http_response_bytes";
 /// Counter: requests that were answered 503 because `responses_bytes_max` was reached, or the client's part
 /// of it.
-pub const HTTP_ANSWERS_REFUSED_TOTAL: &str = "forge_http_responses_refused_total";
-/// Counter: answers that were cut because their clients did not take them.
-pub const HTTP_ANSWERS_STALLED_TOTAL: &str = "forge_http_responses_stalled_total";
+pub const HTTP_RESPONSES_REFUSED_TOTAL: &str = "forge_http_responses_refused_total";
+/// Counter: responses that were cut because their clients did not take them.
+pub const HTTP_RESPONSES_STALLED_TOTAL: &str = "forge_http_responses_stalled_total";
 /// Upper bounds of [`RPC_DURATION_SECONDS`], for the recorder.
 pub const RPC_DURATION_BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -148,9 +148,9 @@ pub(super) struct GatewaySignals {
     unknown: FunctionSignals,
     connections: OnceLock<Gauge>,
     refused: OnceLock<Counter>,
-    answer_bytes: OnceLock<Gauge>,
-    answers_refused: OnceLock<Counter>,
-    answers_stalled: OnceLock<Counter>,
+    response_bytes: OnceLock<Gauge>,
+    responses_refused: OnceLock<Counter>,
+    responses_stalled: OnceLock<Counter>,
 }
 
 impl GatewaySignals {
@@ -166,9 +166,9 @@ impl GatewaySignals {
             unknown: FunctionSignals::new("unknown"),
             connections: OnceLock::new(),
             refused: OnceLock::new(),
-            answer_bytes: OnceLock::new(),
-            answers_refused: OnceLock::new(),
-            answers_stalled: OnceLock::new(),
+            response_bytes: OnceLock::new(),
+            responses_refused: OnceLock::new(),
+            responses_stalled: OnceLock::new(),
         }
     }
 
@@ -186,17 +186,17 @@ impl GatewaySignals {
         self.refused.get_or_init(|| metrics::counter!(HTTP_CONNECTIONS_REFUSED_TOTAL)).increment(1);
     }
 
-    pub(super) fn set_answer_bytes(&self, bytes: usize) {
-        self.answer_bytes.get_or_init(|| metrics::gauge!(HTTP_ANSWER_BYTES)).set(bytes as f64);
+    pub(super) fn set_response_bytes(&self, bytes: usize) {
+        self.response_bytes.get_or_init(|| metrics::gauge!(HTTP_RESPONSE_BYTES)).set(bytes as f64);
     }
 
-    pub(super) fn answer_refused(&self) {
-        self.answers_refused.get_or_init(|| metrics::counter!(HTTP_ANSWERS_REFUSED_TOTAL)).increment(1);
+    pub(super) fn response_refused(&self) {
+        self.responses_refused.get_or_init(|| metrics::counter!(HTTP_RESPONSES_REFUSED_TOTAL)).increment(1);
     }
 
-    /// The counter of answers that are cut.
-    pub(super) fn answers_stalled(&self) -> Counter {
-        self.answers_stalled.get_or_init(|| metrics::counter!(HTTP_ANSWERS_STALLED_TOTAL)).clone()
+    /// The counter of responses that are cut.
+    pub(super) fn responses_stalled(&self) -> Counter {
+        self.responses_stalled.get_or_init(|| metrics::counter!(HTTP_RESPONSES_STALLED_TOTAL)).clone()
     }
 
     /// Counts and logs an answered request: a success at debug, an error too, but the first error of each
@@ -219,7 +219,7 @@ impl GatewaySignals {
                 || metrics::counter!(HTTP_REQUESTS_TOTAL, "route" => route.as_str(), "code" => label),
             )
             .increment(1);
-        let ms = as_millis(elapsed);
+        let ms = fractional_millis(elapsed);
         let route = route.as_str();
         let Some(fault) = fault else {
             return tracing::debug!(route, status, ms, "request answered");

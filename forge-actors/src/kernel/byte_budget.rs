@@ -67,16 +67,6 @@ pub enum BudgetFull {
     Node,
 }
 
-impl BudgetFull {
-    /// Why a client is refused more, of the budget for responses.
-    pub fn responses_wait(self) -> &'static str {
-        match self {
-            Self::Client => "too many responses to this address wait to be taken",
-            Self::Node => "too many responses of the node wait to be taken",
-        }
-    }
-}
-
 struct Waiter<K: Eq + Hash> {
     client: Arc<BudgetClient<K>>,
     bytes: usize,
@@ -157,7 +147,7 @@ impl<K: Eq + Hash> BudgetClient<K> {
         scarce(&self.used, budget.bytes_max / CLIENT_PARTS) || scarce(&budget.used, budget.bytes_max)
     }
 
-    /// Whose bytes a reservation that still waits is waiting for.
+    /// Whose bytes keep `bytes` from fitting.
     pub fn lacks(&self, bytes: usize) -> BudgetFull {
         let own = self.budget.bytes_max / CLIENT_PARTS;
         let fits = self.used.load(SeqCst).saturating_add(bytes) <= own - kept(own, bytes);

@@ -40,9 +40,9 @@ pub fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'sta
 }
 
 /// The text of one error. An error of Postgres names its SQLSTATE and where in the statement it is; sqlx's
-/// own text ends with a line number of Postgres' source code, which reads like one of the statement. The
-/// sentence of a bug is for clients, which must not see its causes; here these follow, so that only the code
-/// is left of it.
+/// own text ends with a line number of Postgres' source code, which reads like one of the statement. Of
+/// an `INTERNAL` fault only the code is written: its message tells clients to look into the log, and this
+/// line is the log.
 fn text_of(error: &(dyn Error + 'static)) -> String {
     if let Some(fault) = error.downcast_ref::<Fault>()
         && fault.is_bug()

@@ -159,6 +159,8 @@ struct FaultParts {
     snooze: Option<Duration>,
     help: Option<Cow<'static, str>>,
     source: Option<Box<dyn Error + Send + Sync>>,
+    /// The message is that of a bug, and not one that a handler has chosen.
+    is_bug: bool,
 }
 
 impl Fault {
@@ -172,6 +174,7 @@ impl Fault {
             snooze: None,
             help: None,
             source: None,
+            is_bug: false,
         }))
     }
 
@@ -198,12 +201,15 @@ impl Fault {
     }
 
     fn bug() -> Self {
-        Self::new(Code::Internal, BUG_MESSAGE).with_help(remedy::LOG)
+        let mut fault = Self::new(Code::Internal, BUG_MESSAGE).with_help(remedy::LOG);
+        fault.0.is_bug = true;
+        fault
     }
 
-    /// True for a fault that [`internal`](Self::internal) has made.
+    /// True for a fault that [`internal`](Self::internal) or [`into_internal`](Self::into_internal) has made,
+    /// and whose cause is known.
     pub(super) fn is_bug(&self) -> bool {
-        self.code() == Code::Internal && self.message() == BUG_MESSAGE && self.source().is_some()
+        self.0.is_bug && self.source().is_some()
     }
 
     /// Adds what helps against the error of a statement, where that is known.
@@ -291,14 +297,18 @@ impl Fault {
         self.source()?.downcast_ref::<sqlx::Error>()?.as_database_error()?.try_downcast_ref()
     }
 
-    /// Where in the statement Postgres found the cause, in characters. Only errors that it finds in the text
-    /// of the statement, and not while it runs, have a position.
+    /// Where in the statement Postgres found the cause, in characters; `None` for a cause in an inner
+    /// statement, such as one of a function.
     pub fn statement_position(&self) -> Option<usize> {
         match self.postgres_error()?.position()? {
-            PgErrorPosition::Original(position) | PgErrorPosition::Internal { position, .. } => {
-                Some(position)
-            }
+            PgErrorPosition::Original(position) => Some(position),
+            PgErrorPosition::Internal { .. } => None,
         }
+    }
+
+    /// True when Postgres found the cause in the text of a statement, and not while it ran.
+    pub fn has_position(&self) -> bool {
+        self.postgres_error().is_some_and(|error| error.position().is_some())
     }
 
     /// True when a statement failed because of one of its rows, which the database or the driver refused: the

@@ -23,6 +23,7 @@ pub mod log_sampler;
 pub mod merge_slot;
 pub mod node;
 pub mod printable;
+pub mod refusals;
 pub mod remedy;
 pub mod secret;
 pub mod similar;

@@ -77,10 +77,10 @@ pub fn format_duration(duration: Duration) -> String {
 /// The duration in milliseconds, to a microsecond: a figure that people read.
 ///
 /// ```
-/// # use forge_actors::kernel::time::as_millis;
-/// assert_eq!(as_millis(std::time::Duration::from_nanos(321_739)).to_string(), "0.321");
+/// # use forge_actors::kernel::time::fractional_millis;
+/// assert_eq!(fractional_millis(std::time::Duration::from_nanos(321_739)).to_string(), "0.321");
 /// ```
-pub fn as_millis(duration: Duration) -> f64 {
+pub fn fractional_millis(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1_000.0
 }
 

@@ -28,8 +28,9 @@ use super::tick::{FinishedRun, RunEnd};
 
 /// A query that was cut is suspended for this many times the duration of the run.
 const CUT_PAUSE_FACTOR: u32 = 10;
-/// Between two attempts of a query for which the node has no memory or no thread.
-const OVERLOADED_PAUSE: Duration = secs(2);
+/// Pause between two attempts of a query whose run was `OVERLOADED`: no memory for its result, or another
+/// limit.
+pub(super) const OVERLOADED_PAUSE: Duration = secs(2);
 /// Between two attempts of a query that waits for a lock.
 const LOCK_RETRY: Backoff = Backoff::exponential(millis(250), secs(2));
 /// The longest time ahead that is scheduled.

@@ -169,7 +169,7 @@ impl Reactor {
         let ReactorDeps { functions, database, hints, config } = deps;
         let (ticker_mailbox, ticker) = Mailbox::of::<Ticker>();
         let (poller_mailbox, poller) = Mailbox::of::<Poller>();
-        let results = ByteBudget::new(config.results_bytes_max);
+        let results = ByteBudget::new(config.results_memory_max);
         let executor = QueryExecutor { functions, database, config, results };
         executor.database.reserve_lanes(executor.config.lanes_max);
         let shared = Arc::new(ReactorShared::new(executor, hints, ticker, poller));

@@ -27,7 +27,7 @@ pub const SUBSCRIPTIONS: &str = "forge_live_subscriptions";
 pub const GROUPS: &str = "forge_live_groups";
 /// Bytes of results in memory at present.
 pub const RESULT_BYTES: &str = "forge_live_result_bytes";
-/// Counts results that became `OVERLOADED`, since `reactivity.results_bytes_max` was used up.
+/// Counts results that became `OVERLOADED`, since `reactivity.results_memory_max` was used up.
 pub const RESULTS_REFUSED_TOTAL: &str = "forge_live_results_refused_total";
 /// Seconds from the arrival of the oldest hint that a tick answers to the last of its deliveries.
 pub const LAG_SECONDS: &str = "forge_live_lag_seconds";

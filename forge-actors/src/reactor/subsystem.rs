@@ -7,7 +7,7 @@ use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::Functions;
 use crate::kernel::integer::Int53;
-use crate::kernel::time::as_millis;
+use crate::kernel::time::fractional_millis;
 use crate::subsystem::{ActorNote, NodeBuilder, Part, ReadinessRule, SectionEntry, Subsystem};
 use crate::supervise::StartError;
 
@@ -37,9 +37,9 @@ impl Subsystem for ReactorSubsystem {
             stats.subscriptions = of_application(live.subscriptions, live.system.subscriptions);
             stats.query_groups = of_application(live.groups, live.system.groups);
             stats.ticks = Int53::count(live.application_ticks);
-            stats.last_tick_ms = as_millis(live.last_tick);
-            stats.change_lag_ms = as_millis(live.lag);
-            stats.change_lag_age_ms = live.lag_age.map(as_millis);
+            stats.last_tick_ms = fractional_millis(live.last_tick);
+            stats.change_lag_ms = fractional_millis(live.lag);
+            stats.change_lag_age_ms = live.lag_age.map(fractional_millis);
         })))
     }
 }

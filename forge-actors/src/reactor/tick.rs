@@ -24,6 +24,7 @@ use crate::kernel::trace::TraceContext;
 
 use super::config::ReactivityConfig;
 use super::delivery::QueryResult;
+use super::group::OVERLOADED_PAUSE;
 use super::query_key::GroupId;
 use super::relations::{ReadTables, Relations, locked_tables};
 use super::share_key::ShareKey;
@@ -356,12 +357,13 @@ impl TickTransaction {
 }
 
 fn memory_fault(full: BudgetFull) -> Fault {
-    let whose = match full {
-        BudgetFull::Client => "the client's part of the memory for live results",
-        BudgetFull::Node => "the node's memory for live results",
+    let message = match full {
+        BudgetFull::Client => "too many live results of this client are in memory",
+        BudgetFull::Node => "too many live results of the node are in memory",
     };
-    let message = format!("{whose} is used up (reactivity.results_bytes_max); the query is tried again");
     Fault::new(Code::Overloaded, message)
+        .with_help("subscribe to less at a time, or raise `reactivity.results_memory_max`")
+        .retry_after(OVERLOADED_PAUSE)
 }
 
 fn limit_size(body: Bytes, bytes_max: usize) -> Result<Bytes, Fault> {
@@ -369,7 +371,9 @@ fn limit_size(body: Bytes, bytes_max: usize) -> Result<Bytes, Fault> {
         return Ok(body);
     }
     let message = format!("the result has {} bytes, and a live query's has at most {bytes_max}", body.len());
-    Err(Fault::new(Code::PayloadTooLarge, message))
+    Err(Fault::new(Code::PayloadTooLarge, message)
+        .with_details(serde_json::json!({ "bytesMax": bytes_max }))
+        .with_help("return less, for example a page, or raise `reactivity.result_bytes_max`"))
 }
 
 /// The result of a query that waits for a lock. The name of the table is not the client's to know.

@@ -25,8 +25,8 @@ use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::kernel::merge_slot::MergeSlot;
+use crate::kernel::refusals::responses_full;
 use crate::kernel::remedy;
-use crate::kernel::time::secs;
 use crate::kernel::trace::TraceContext;
 use crate::reactor::{Client, MutationId, QueryResult, Sink, Version};
 use crate::supervise::{Actor, ActorError, Context, Timer};
@@ -48,7 +48,7 @@ pub(super) struct LiveSession {
     state: SessionState,
     buffer: Arc<SendBuffer>,
     reactor_client: Client,
-    /// The client's part of the bytes that wait for clients.
+    /// The client's part of `gateway.responses_bytes_max`.
     responses: Arc<BudgetClient<IpAddr>>,
     /// Of `hello`, then of the token.
     timer: Option<Timer>,
@@ -216,10 +216,12 @@ impl SessionActor {
             return frame;
         }
         let message = format!(
-            "the mutation is committed; its answer does not fit: a frame to a client has at most \
+            "the mutation is committed; its result does not fit: a frame to a client has at most \
              {bytes_max} bytes"
         );
-        mutation_result(completed.id, &Err(Fault::new(Code::PayloadTooLarge, message)), &trace_id)
+        let fault = Fault::new(Code::PayloadTooLarge, message)
+            .with_details(serde_json::json!({ "bytesMax": bytes_max }));
+        mutation_result(completed.id, &Err(fault), &trace_id)
     }
 
     /// Logs a mutation as a call over HTTP is logged: a success at debug, an error too, but the first error
@@ -320,10 +322,9 @@ fn refuse_other_kinds(shared: &SessionShared, invocation: &Invocation) -> Option
     is_other_kind.then(|| Fault::new(Code::MethodNotAllowed, message))
 }
 
-/// Refuses a mutation of a client that does not take the answers of earlier ones.
+/// Refuses a mutation of a client that does not take the responses to earlier ones.
 fn refuse_more(responses: &BudgetClient<IpAddr>) -> Option<Fault> {
-    let full = responses.full()?;
-    Some(Fault::new(Code::Overloaded, full.responses_wait()).retry_after(secs(1)))
+    responses.full().map(responses_full)
 }
 
 fn auth_reply(state: &SessionState, result: &Result<(), Fault>) -> TextFrame {

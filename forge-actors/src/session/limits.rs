@@ -39,10 +39,11 @@ pub(super) const REPLIES_WAITING_MAX: usize = 4_096;
 /// Time for which a client may go on sending after its close frame was written. Closing a socket with unread
 /// bytes resets the connection, and the client would lose the close frame.
 pub(super) const LINGER: Duration = millis(500);
-/// Bytes that are read and dropped at once in that time, and the pause until more are. A flood that is read
-/// as fast as it comes would cost as much as one that is not refused; and a client that is not closed at once
-/// cannot come again at once.
+/// A flood is read in steps of this many bytes, which are dropped. Read as fast as it comes, the flood would
+/// cost as much as one that is not refused; and a client that is not closed at once cannot come again at
+/// once.
 pub(super) const LINGER_BYTES_AT_ONCE: usize = 16 * 1024;
+/// A flood is read with this pause after each step.
 pub(super) const LINGER_PAUSE: Duration = millis(25);
 /// Sessions that start at the same time; further ones wait for their turn.
 pub(super) const STARTS_MAX: usize = 64;

@@ -71,10 +71,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::connection_limiter::{ConnectionLimit, ConnectionPermit};
+use crate::kernel::connection_limiter::ConnectionPermit;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::merge_slot::MergeSlot;
+use crate::kernel::refusals::connections_full;
 use crate::kernel::time::secs;
 use crate::supervise::{ChildSpec, Children, DynamicSpec, Mailbox, Restart};
 
@@ -134,17 +135,7 @@ impl Sessions {
         }
         self.shared.limiter.acquire(ip).map_err(|limit| {
             self.shared.signals.refused.increment(1);
-            let (message, help) = match limit {
-                ConnectionLimit::Node => {
-                    ("the node has its maximum of WebSockets open", "raise `sessions.connections_max`")
-                }
-                ConnectionLimit::Network => (
-                    "this address has its maximum of WebSockets open",
-                    "keep fewer open; behind a proxy set `gateway.trusted_proxies`, behind a NAT raise \
-                     `sessions.address_connections_max`",
-                ),
-            };
-            Fault::new(Code::Overloaded, message).with_help(help).retry_after(secs(1))
+            connections_full(limit, "WebSockets", "sessions")
         })
     }
 

@@ -113,7 +113,8 @@ fn put_mod(payload: &mut Payload, modification: &ResultMod, bytes_max: usize) {
         (ResultChange::TooLarge | ResultChange::Error, Ok(_)) => {
             let message =
                 format!("the result does not fit: a frame to a client has at most {bytes_max} bytes");
-            let fault = Fault::new(Code::PayloadTooLarge, message);
+            let fault = Fault::new(Code::PayloadTooLarge, message)
+                .with_details(serde_json::json!({ "bytesMax": bytes_max }));
             put_error(payload, &fault, &result.trace.trace_id_hex());
         }
     }

@@ -29,7 +29,7 @@ pub struct AcceptedSocket {
     pub early_bytes: Bytes,
     /// The session's place among those of the node and of the address.
     pub permit: ConnectionPermit,
-    /// The client's part of the bytes that wait for clients.
+    /// The client's part of `gateway.responses_bytes_max`.
     pub responses: Arc<BudgetClient<IpAddr>>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct SessionSocket {
     pub(super) shared: Arc<SessionShared>,
     subprotocol: Subprotocol,
     _permit: ConnectionPermit,
-    /// The client's part of the bytes that wait for clients.
+    /// The client's part of `gateway.responses_bytes_max`.
     pub(super) responses: Arc<BudgetClient<IpAddr>>,
     /// The drainer waits until no socket holds such a token.
     _open: TaskTrackerToken,

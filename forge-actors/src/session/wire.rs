@@ -153,7 +153,8 @@ impl io::Write for Payload {
 }
 
 impl TextFrame {
-    /// A frame with the payload that `write` makes. `capacity` is the length of its text, about.
+    /// A frame with the payload that `write` makes. `capacity`: bytes to reserve for the payload, shared
+    /// pieces apart.
     pub(super) fn new(capacity: usize, write: impl FnOnce(&mut Payload)) -> Self {
         let mut text = Vec::with_capacity(HEAD_BYTES_MAX + capacity);
         text.resize(HEAD_BYTES_MAX, 0);

@@ -15,7 +15,7 @@ use crate::kernel::backoff::Backoff;
 use crate::kernel::fault::Fault;
 use crate::kernel::integer::Int53;
 use crate::kernel::limits::CAUSE_BYTES_MAX;
-use crate::kernel::time::{Timestamp, as_millis, format_duration, minutes, secs};
+use crate::kernel::time::{Timestamp, format_duration, fractional_millis, minutes, secs};
 
 /// Work that is done again and again: an expiry, a sweep, a rescue, a survey.
 ///
@@ -267,7 +267,7 @@ impl From<&PeriodicStatus> for DutyInfo {
     fn from(status: &PeriodicStatus) -> Self {
         let last_run = match (status.last_start, status.last_duration, &status.last_result) {
             (Some(started_at), Some(duration), Some(result)) => {
-                Some(DutyRun { started_at, duration_ms: as_millis(duration), outcome: result.into() })
+                Some(DutyRun { started_at, duration_ms: fractional_millis(duration), outcome: result.into() })
             }
             _ => None,
         };

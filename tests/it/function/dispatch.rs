@@ -119,6 +119,7 @@ async fn an_action_dispatches_in_a_transaction_of_its_own() {
     let refused =
         stage.call(DispatchFromAnAction { key: "x".repeat(64) }).await.expect_err("too large for the job");
     assert_eq!(refused.code(), Code::PayloadTooLarge);
+    assert!(refused.details().is_some_and(|details| details["bytesMax"].is_u64()), "{refused:?}");
     stage.close().await;
 }
 

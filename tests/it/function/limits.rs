@@ -47,7 +47,9 @@ async fn what_is_internal_or_unknown_does_not_exist() {
 async fn arguments_have_a_size() {
     let stage = Stage::open().await;
     stage.call(Small { text: "x".repeat(20) }).await.expect("fits");
-    assert_eq!(code(stage.call(Small { text: "x".repeat(100) }).await), Code::PayloadTooLarge);
+    let refused = stage.call(Small { text: "x".repeat(100) }).await.expect_err("too large");
+    assert_eq!(refused.code(), Code::PayloadTooLarge);
+    assert!(refused.details().is_some_and(|details| details["bytesMax"].is_u64()), "{refused:?}");
     stage.close().await;
 }
 

@@ -87,6 +87,8 @@ async fn too_large_a_result_is_an_error() {
     page.until(|page| page.view.len() == 2).await;
     assert!(page.data(1).is_some());
     assert_eq!(page.code(2), Some("PAYLOAD_TOO_LARGE"));
+    let details = page.view[&2].outcome.as_ref().err().and_then(|fault| fault.details());
+    assert!(details.is_some_and(|details| details["bytesMax"] == 1_000), "{details:?}");
     drop(page);
     stage.close().await;
 }
@@ -94,7 +96,7 @@ async fn too_large_a_result_is_an_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_without_memory_is_an_error_until_some_is_free() {
     // A client has a quarter, less an eighth of that: 87,500 bytes.
-    let config = ReactivityConfig { results_bytes_max: 400_000, ..ReactivityConfig::default() };
+    let config = ReactivityConfig { results_memory_max: 400_000, ..ReactivityConfig::default() };
     let stage = Stage::with(ACCOUNTS, config).await;
     let (mut page, mut other) = (stage.page(), stage.page_of(caller("ana", &[])));
     page.subscribe(1, Long { bytes: 40_001 });

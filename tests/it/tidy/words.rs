@@ -121,7 +121,7 @@ fn log_lines_are_for_people() {
         "write `error = error_chain(&error)`: Rust's own form has Postgres' C source in it",
     ));
     let unrounded = ["as_secs_f64() * 1_000", "as_secs_f64() * 1e3"];
-    none(occurrences(is_product, &unrounded, "write `as_millis`, which rounds"));
+    none(occurrences(is_product, &unrounded, "write `fractional_millis`, which rounds"));
 }
 
 #[test]

@@ -167,6 +167,7 @@ fn a_result_that_does_not_fit_is_an_error_of_its_subscription() {
     deliver(&mut client, 1, &[(1, long), (2, "2")], &[]);
     let sent = mods(&mut client);
     assert_eq!(sent[0]["error"]["code"], json!("PAYLOAD_TOO_LARGE"));
+    assert_eq!(sent[0]["error"]["details"]["bytesMax"], json!(BYTES_MAX));
     assert_eq!(sent[1]["snapshot"], json!(2));
     deliver(&mut client, 2, &[(1, "1")], &[]);
     assert_eq!(mods(&mut client)[0]["snapshot"], json!(1), "the subscription stays open");
