@@ -7,27 +7,24 @@
 
 use std::time::Duration;
 
-use crate::db::clock::ClockDifference;
-use crate::kernel::time::{format_duration, secs};
+use crate::db::clock::{CLOCK_DIFFERENCE_MAX, ClockDifference};
+use crate::kernel::time::format_duration;
 use crate::subsystem::HealthVerdict;
-
-/// A smaller difference takes no node out of service, however small `auth.leeway` is.
-const DIFFERENCE_MIN: Duration = secs(2);
 
 /// The largest difference of the clocks with which a node checks tokens that have this leeway.
 pub(super) fn tolerance(leeway: Duration) -> Duration {
-    leeway.max(DIFFERENCE_MIN)
+    leeway.max(CLOCK_DIFFERENCE_MAX)
 }
 
 /// What `/ready` says of a node whose clock differs by more than `tolerance`. `others_agree`: another node
 /// has the database's time.
 pub(super) fn verdict(difference: ClockDifference, tolerance: Duration, others_agree: bool) -> HealthVerdict {
     let (what, tolerance) = (difference.describe(), format_duration(tolerance));
+    let least = format_duration(CLOCK_DIFFERENCE_MAX);
+    let text = format!("{what}, and at most {tolerance} are tolerated (auth.leeway, but at least {least})");
     if others_agree {
-        let text = format!("{what}, other nodes' agree, and tokens are checked with a leeway of {tolerance}");
-        HealthVerdict::Broken(text.into())
+        HealthVerdict::Broken(format!("{text}; another node's clock agrees with the database's").into())
     } else {
-        let text = format!("{what}, by more than the leeway of tokens ({tolerance})");
         HealthVerdict::Remark(text.into())
     }
 }

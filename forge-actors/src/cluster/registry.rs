@@ -44,8 +44,6 @@ pub(super) struct Registry {
 pub(super) struct RegistryState {
     joined: bool,
     heartbeats: HeartbeatRecord,
-    /// Ending the sessions of a dead node has failed, and the log has said so.
-    ending_failed: bool,
     next_beat: Timer,
 }
 
@@ -115,7 +113,7 @@ impl Registry {
             ClusterMetrics::nodes_lost(lost.len());
             for (node, name) in lost {
                 tracing::warn!(%node, name, "a node sent no heartbeat for too long and was declared dead");
-                self.end_sessions(node, state).await;
+                self.end_sessions(node).await;
             }
         }
         self.shared.set_directory(store::list(&db).await?);
@@ -124,22 +122,28 @@ impl Registry {
 
     /// Ends the database sessions of a node that was declared dead, so that its transactions hold no lock any
     /// longer. Without the right to do so they end by themselves (`database.idle_in_transaction_timeout`).
-    async fn end_sessions(&self, node: NodeId, state: &mut RegistryState) {
+    async fn end_sessions(&self, node: NodeId) {
         match self.database.end_sessions_of(node).await {
-            Ok(sessions) => tracing::info!(%node, sessions, "database sessions of a dead node ended"),
-            Err(error) if !std::mem::replace(&mut state.ending_failed, true) => tracing::warn!(
+            Ok(0) => tracing::info!(
                 %node,
-                error = error_chain(&error),
-                "the database sessions of a dead node could not be ended; its locks last until they end by \
-                 themselves"
+                "no database session of the dead node was found; locks that it holds end with \
+                 database.idle_in_transaction_timeout"
             ),
+            Ok(sessions) => tracing::info!(%node, sessions, "database sessions of a dead node ended"),
             Err(error) => {
-                tracing::debug!(%node, error = error_chain(&error), "the sessions of a dead node could not be ended");
+                let error = error_chain(&error);
+                tracing::warn!(
+                    %node,
+                    error,
+                    "the database sessions of a dead node could not be ended; its locks last until \
+                     database.idle_in_transaction_timeout. If the right is missing, grant pg_signal_backend \
+                     to this node's role"
+                );
             }
         }
     }
 
-    /// Publishes whether this node's clock lets it check tokens.
+    /// Publishes whether this node's clock is near enough to the database's for the times of tokens.
     async fn judge_clock(&self, db: &Db, clock: Option<ClockDifference>) -> sqlx::Result<()> {
         let tolerance = self.leeway.map(tolerance);
         let verdict = match (clock, tolerance) {
@@ -164,7 +168,6 @@ impl Actor for Registry {
         Ok(RegistryState {
             joined: false,
             heartbeats: HeartbeatRecord::default(),
-            ending_failed: false,
             next_beat: cx.send_after(Duration::ZERO, RegistryMessage::Beat),
         })
     }

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use crate::kernel::time::{Timestamp, format_duration, millis};
+use crate::kernel::time::{Timestamp, format_duration, millis, secs};
+
+/// A larger difference is a warning, and may take a node out of service, however small `auth.leeway` is.
+pub const CLOCK_DIFFERENCE_MAX: Duration = secs(2);
 
 /// The difference of two clocks, as one reading found it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockDifference {
-    /// The database's clock minus this machine's in milliseconds, if both ways of the reading took equally
-    /// long.
+    /// Database's clock minus this machine's, in milliseconds, taken in the middle of the round trip.
     pub offset_ms: i64,
-    /// The part of it that is certain, however long each way took.
+    /// Least difference that the round trip cannot explain.
     pub certain: Duration,
 }
 
@@ -26,11 +28,20 @@ impl ClockDifference {
         }
     }
 
-    /// Where this machine's clock is, as people read it.
+    /// A sentence without its end: `this machine's clock is 3s behind the database's`.
     pub fn describe(self) -> String {
         let side = if self.offset_ms > 0 { "behind" } else { "ahead of" };
         let by = format_duration(millis((self.offset_ms.unsigned_abs() + 50) / 100 * 100));
         format!("this machine's clock is {by} {side} the database's")
+    }
+
+    /// The sentence for operators, with what follows and what helps.
+    pub fn warning(self) -> String {
+        format!(
+            "{}: valid tokens may be refused and expired ones accepted; synchronise this machine's clock \
+             (NTP)",
+            self.describe()
+        )
     }
 }
 

@@ -11,21 +11,18 @@ const COMMIT_WAIT_MAX: Duration = secs(5);
 /// Characters of `synchronous_standby_names` that are shown.
 const NAMES_CHARS_MAX: usize = 100;
 
-/// Commits of this database do not end.
+/// Commits have waited for a synchronous standby for at least 5 s.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitWait {
     /// When the oldest of them was found to wait.
     pub since: Instant,
-    /// `synchronous_standby_names` of the server.
+    /// `synchronous_standby_names` of the server, cut when it is long.
     pub standbys: String,
 }
 
 impl CommitWait {
-    /// What waits for what, as people read it.
-    pub fn reason(&self) -> String {
-        let names: String = self.standbys.chars().take(NAMES_CHARS_MAX).collect();
-        format!("commits wait for a synchronous standby (synchronous_standby_names = {names})")
-    }
+    /// The reason of the readiness check. Everybody reads it, so it names no servers.
+    pub const REASON: &str = "commits wait for a synchronous standby";
 }
 
 /// What the server says about commits that wait.
@@ -33,11 +30,12 @@ impl CommitWait {
 pub(super) struct WaitingCommits {
     /// `synchronous_standby_names`.
     pub(super) standbys: String,
-    /// Names the statements whose commits wait now, those of other roles only when this one may see them.
+    /// `pid query_start` of each session whose commit waits; sessions of other roles are seen only with
+    /// `pg_read_all_stats`.
     pub(super) waiting: Vec<String>,
 }
 
-/// Since when each of the waiting commits has been found by every ping.
+/// When each waiting commit was first found; one that a ping does not find any more is forgotten.
 #[derive(Debug, Default)]
 pub(super) struct CommitWatch(HashMap<String, Instant>);
 
@@ -54,7 +52,8 @@ impl CommitWatch {
             })
             .collect();
         let since = self.0.values().min().copied()?;
-        (now.saturating_duration_since(since) >= COMMIT_WAIT_MAX).then_some(CommitWait { since, standbys })
+        let waited = now.saturating_duration_since(since) >= COMMIT_WAIT_MAX;
+        waited.then(|| CommitWait { since, standbys: standbys.chars().take(NAMES_CHARS_MAX).collect() })
     }
 }
 

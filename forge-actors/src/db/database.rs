@@ -236,7 +236,7 @@ impl Database {
         self.0.shared.long_transaction.borrow().clone()
     }
 
-    /// Reads the oldest transaction that holds something back.
+    /// Reads the oldest transaction that keeps vacuum from removing row versions.
     pub(super) async fn oldest_transaction(&self) -> sqlx::Result<Option<LongTransaction>> {
         let finding = sqlx::query_as(include_str!("sql/find_oldest_transaction.sql"));
         Ok(finding.fetch_optional(&self.control()).await?.map(LongTransaction::of_row))
@@ -285,7 +285,8 @@ impl Database {
         }
     }
 
-    /// Asks the server of a session of the control pool whether it takes writes, and which commits wait.
+    /// Asks the server of a session of the control pool whether it takes writes, for its clock, and for
+    /// commits that wait.
     pub(super) async fn ping(&self) -> sqlx::Result<ServerReport> {
         self.0.control.acquire().await?.session().server_report().await
     }
@@ -369,7 +370,7 @@ impl Database {
         self.0.shared.long_transaction.send_replace(found)
     }
 
-    /// Publishes which commits do not end. True when it was none before, or is none now.
+    /// Publishes the commits that do not end. True when waiting began or ended with this value.
     pub(super) fn mark_commits(&self, wait: Option<CommitWait>) -> bool {
         let before = self.0.shared.commits.send_replace(wait.clone());
         before.is_some() != wait.is_some()

@@ -1,4 +1,4 @@
-//! The oldest transaction of the database that holds something back. As long as it is open, vacuum removes no
+//! The oldest transaction of the database that holds vacuum back. As long as it is open, vacuum removes no
 //! row version that it may still see, and the cursor of changes stays behind it.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::kernel::printable::escape;
 /// Characters of a name that are shown.
 const NAME_CHARS_MAX: usize = 100;
 
-/// An open transaction.
+/// The oldest transaction that holds vacuum back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LongTransaction {
     /// The server process; 0 for a prepared transaction, which has none.

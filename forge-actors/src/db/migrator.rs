@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::kernel::error_chain::error_chain;
 use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Restart, Timer};
 
@@ -20,7 +21,7 @@ use crate::kernel::error_chain::error_chain;
 /// Time for all migrations together. The siblings behind the migrator start only after it.
 const START_DEADLINE: Duration = secs(3_600);
 
-/// Outages in the course of one start, after which the migrations are taken for their cause.
+/// Outages that one start waits for; after one more the start fails, since the migrations may be their cause.
 const OUTAGES_MAX: u32 = 5;
 
 /// A message of the migrator.

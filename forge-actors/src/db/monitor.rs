@@ -25,7 +25,7 @@ use crate::kernel::error_chain::error_chain;
 use crate::kernel::time::secs;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Timer};
 
-use super::clock::ClockDifference;
+use super::clock::{CLOCK_DIFFERENCE_MAX, ClockDifference};
 use super::commit_wait::{CommitWait, CommitWatch};
 use super::database::{CheckError, Database};
 use super::error::{DatabaseError, no_answer, read_only_server};
@@ -44,8 +44,6 @@ const STARTING: Backoff = Backoff::exponential(Duration::from_millis(200), Durat
 const SUSPECT_PAUSE: Duration = Duration::from_millis(100);
 const PRUNE_EVERY_PINGS: u32 = 30;
 const TRANSACTIONS_EVERY_PINGS: u32 = 5;
-/// A larger difference between the clocks is logged.
-const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(2);
 
 /// A connection attempt that failed, of a start that goes on waiting.
 #[derive(Debug)]
@@ -218,17 +216,18 @@ impl Monitor {
     fn publish_commits(&self, wait: Option<CommitWait>) {
         let seconds = wait.as_ref().map_or(0.0, |wait| wait.since.elapsed().as_secs_f64());
         metrics::gauge!(signals::COMMIT_WAIT_SECONDS).set(seconds);
-        let (place, reason) = (self.database.place(), wait.as_ref().map(CommitWait::reason));
+        let (place, standbys) = (self.database.place(), wait.as_ref().map(|wait| wait.standbys.clone()));
         if !self.database.mark_commits(wait) {
             return;
         }
-        match reason {
-            Some(reason) => tracing::warn!(
+        match standbys {
+            Some(standbys) => tracing::warn!(
                 place,
-                reason,
-                "commits do not end; writes are made and not confirmed, and are answered with OUTCOME_UNKNOWN"
+                synchronous_standby_names = standbys,
+                "commits wait for a synchronous standby: connect one, or change synchronous_standby_names; \
+                 until then mutations are committed on the primary and answered with OUTCOME_UNKNOWN"
             ),
-            None => tracing::info!(place, "commits end again"),
+            None => tracing::info!(place, "synchronous standby confirms commits again"),
         }
     }
 
@@ -253,7 +252,8 @@ impl Monitor {
                 pid = long.pid,
                 application_name = %long.name,
                 seconds = long.age.as_secs(),
-                "transaction open for long: vacuum removes nothing that it may still see"
+                "long-running transaction: vacuum keeps every row version that it may still see; end it with \
+                 pg_terminate_backend(pid), a prepared one (pid 0) with ROLLBACK PREPARED"
             );
         }
     }
@@ -266,8 +266,8 @@ impl Monitor {
             *differs = true;
             tracing::warn!(
                 offset_seconds = difference.offset_ms as f64 / 1_000.0,
-                "clocks differ: {}; tokens may be refused that are right, and accepted after their end",
-                difference.describe()
+                "clocks differ: {}",
+                difference.warning()
             );
         } else if difference.certain <= CLOCK_DIFFERENCE_MAX / 2 && *differs {
             *differs = false;

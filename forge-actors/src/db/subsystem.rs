@@ -54,7 +54,7 @@ fn read_only_phase(state: &DatabaseState) -> Option<Figure> {
 
 fn open_for_long(long: LongTransaction) -> Figure {
     let LongTransaction { pid, name, age } = long;
-    lasting(&format!("open transaction of {name}, pid {pid}"), age)
+    lasting(&format!("transaction of pid {pid} ({name}) open"), age)
 }
 
 fn lasting(name: &str, duration: Duration) -> Figure {
@@ -63,7 +63,7 @@ fn lasting(name: &str, duration: Duration) -> Figure {
 }
 
 fn commits_end(wait: &Option<CommitWait>) -> HealthVerdict {
-    HealthVerdict::broken_if(wait.as_ref().map(CommitWait::reason))
+    wait.as_ref().map_or(HealthVerdict::Well, |_| HealthVerdict::Broken(CommitWait::REASON.into()))
 }
 
 fn answers(state: &DatabaseState) -> HealthVerdict {

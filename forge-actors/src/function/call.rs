@@ -14,7 +14,7 @@ use super::admission::Permit;
 use super::idempotency::{KeyedCall, Replay};
 use super::paths::FUNCTIONS;
 use super::refused_value;
-use super::shared::FunctionShared;
+use super::shared::{FunctionShared, count_refused};
 use super::signals::{CallOutcome, HandlerMetrics};
 use super::threads::{HandlerEnd, HandlerOutput, HandlerPlace};
 use crate::app::context::{AfterCommit, CallScope};
@@ -131,7 +131,9 @@ pub(super) fn check_size(meta: &Meta, invocation: &Invocation) -> Result<(), Fau
         return Ok(());
     }
     let message = format!("the arguments are larger than {} bytes", meta.input_bytes_max);
-    Err(Fault::new(Code::PayloadTooLarge, message).with_help(remedy::INPUT_MAX))
+    Err(Fault::new(Code::PayloadTooLarge, message)
+        .with_details(serde_json::json!({ "bytesMax": meta.input_bytes_max }))
+        .with_help(remedy::INPUT_MAX))
 }
 
 /// Counts a call when it ends. A call that is dropped before it has an outcome counts as cancelled.
@@ -427,7 +429,7 @@ impl ActiveCall {
         let name = &self.invocation.name;
         match failure {
             CallFailure::Fault(fault) => {
-                let fault = refused_value::judged(fault, &self.invocation.args);
+                let fault = refused_value::blame(fault, &self.invocation.args);
                 let outcome = match fault.code() {
                     Code::Timeout => CallOutcome::Timeout,
                     Code::Internal => CallOutcome::Internal,
@@ -439,7 +441,10 @@ impl ActiveCall {
                 (CallOutcome::Panic, panic_fault(&self.shared, self.runner, meta, name, panic))
             }
             CallFailure::Deadline => (CallOutcome::Timeout, timeout_fault(meta, name)),
-            CallFailure::NoThread => (CallOutcome::Fault, self.shared.no_thread_fault(name)),
+            CallFailure::NoThread => {
+                count_refused();
+                (CallOutcome::Fault, self.shared.no_thread_fault(name))
+            }
             CallFailure::Drain => {
                 let fault = Fault::new(Code::Unavailable, "the node stopped before the call ended");
                 (CallOutcome::Cancelled, fault.retry_after(Duration::from_secs(1)))

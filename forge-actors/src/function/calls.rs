@@ -73,8 +73,8 @@ impl Calls {
     fn publish_stall(&self, stalled: Option<Duration>, calls: &[InFlightCall]) {
         let before = self.shared.stall.borrow().clone();
         match (stalled, before) {
-            (Some(since), None) => {
-                let since = chrono::Utc::now() - since;
+            (Some(stalled_for), None) => {
+                let since = chrono::Utc::now() - stalled_for;
                 let (threads, blockers) = (self.shared.threads.count(), name_blockers(calls));
                 tracing::warn!(
                     threads,

@@ -4,7 +4,7 @@
 //! A run is contained as a call is: a panic, a failed statement or a time limit ends that run and nothing
 //! else. It takes no place of a call: the reactor limits how many run. A run whose handler blocks its thread
 //! is given up at the time limit, though the handler goes on. A run whose handler gets no thread in time has
-//! not run, and nothing is known of its query.
+//! not run: the group keeps its last result and its lane.
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -43,14 +43,15 @@ pub struct LiveRun {
     pub answer: Result<Bytes, Fault>,
     /// The parts of its caller that the handler read; the answer may depend on them.
     pub observed: Observed,
-    /// How long the handler waited for its thread. `None`: it got none, and has not run.
+    /// How long the handler waited for its thread; zero when no handler has the name. `None`: it got no
+    /// thread, and has not run.
     pub waited: Option<Duration>,
 }
 
 /// How long a run may take. The time that its handler waits for a thread is not time in which it runs.
 #[derive(Debug, Clone, Copy)]
 pub struct LiveLimits {
-    /// The longest time of the handler, if its own limit is no shorter.
+    /// Time limit of a run; the handler's own `timeout` holds when it is shorter.
     pub run_max: Duration,
     /// The longest wait for a thread.
     pub thread_wait_max: Duration,
@@ -138,7 +139,7 @@ pub(super) async fn run(
         // A handler that blocked its thread until now cannot be cut, but it is late all the same.
         Some(HandlerEnd::Returned(Ok(_))) if began.elapsed() > limit => None,
         Some(HandlerEnd::Returned(answer)) => {
-            Some(answer.map_err(|fault| refused_value::judged(fault, &args)))
+            Some(answer.map_err(|fault| refused_value::blame(fault, &args)))
         }
         Some(HandlerEnd::Panicked(panic)) => Some(Err(panic_fault(shared, &FUNCTIONS, meta, &name, panic))),
         Some(HandlerEnd::Cut) | None => None,

@@ -31,7 +31,7 @@
 //! - A panic ends one call.
 //! - A handler that blocks its thread holds up other handlers at most. The actor `calls` names it in the log.
 //! - A call whose handler never got a thread is refused with `OVERLOADED`, and its handler never runs. While
-//!   all threads are blocked (`stall`), calls are refused at once and the node is not ready.
+//!   all threads are blocked (`stall`), calls are refused without waiting for one, and the node is not ready.
 
 mod access;
 mod admission;

@@ -19,11 +19,11 @@ const QUOTE_VALUES: [&str; 5] = [OUT_OF_RANGE, "22007", "22008", "22023", "22P02
 
 /// The fault of a call with the arguments `args`: `BAD_REQUEST` for a refused value stays only when the value
 /// can be one of theirs.
-pub(super) fn judged(fault: Fault, args: &[u8]) -> Fault {
+pub(super) fn blame(fault: Fault, args: &[u8]) -> Fault {
     let Some(state) = refused_value(&fault) else { return fault };
-    let is_constant = fault.statement_position().is_some();
+    let is_constant = fault.has_position();
     let message = fault.postgres_error().map(|error| error.message()).unwrap_or_default();
-    if !is_constant && may_be_argument(&state, message, &leaves(args)) {
+    if !is_constant && may_be_argument(&state, message, &argument_values(args)) {
         fault
     } else {
         fault.into_internal()
@@ -38,12 +38,12 @@ fn refused_value(fault: &Fault) -> Option<String> {
     (fault.code() == Code::BadRequest && fault.message() == message).then_some(state)
 }
 
-fn may_be_argument(state: &str, message: &str, leaves: &[String]) -> bool {
+fn may_be_argument(state: &str, message: &str, argument_values: &[String]) -> bool {
     let quoted = if QUOTE_VALUES.contains(&state) { quoted(message) } else { Vec::new() };
     if !quoted.is_empty() {
-        return leaves.iter().any(|leaf| quoted.iter().any(|value| is_same(value, leaf)));
+        return argument_values.iter().any(|leaf| quoted.iter().any(|value| may_come_from(value, leaf)));
     }
-    leaves.iter().any(|leaf| state != OUT_OF_RANGE || leaf.parse::<f64>().is_ok())
+    argument_values.iter().any(|leaf| state != OUT_OF_RANGE || leaf.parse::<f64>().is_ok())
 }
 
 /// The texts in quotes. Postgres does not escape quotes in a value, so all between the first and the last one
@@ -54,7 +54,7 @@ fn quoted(message: &str) -> Vec<&str> {
 }
 
 /// A handler may have trimmed the argument, changed its case, or made the value of several ones.
-fn is_same(value: &str, leaf: &str) -> bool {
+fn may_come_from(value: &str, leaf: &str) -> bool {
     let (value, leaf) = (value.to_lowercase(), leaf.to_lowercase());
     let equal =
         || matches!((value.parse::<f64>(), leaf.parse::<f64>()), (Ok(value), Ok(leaf)) if value == leaf);
@@ -62,23 +62,23 @@ fn is_same(value: &str, leaf: &str) -> bool {
 }
 
 /// The texts and numbers of the arguments, and the keys of maps in them.
-fn leaves(args: &[u8]) -> Vec<String> {
-    let mut leaves = Vec::new();
+fn argument_values(args: &[u8]) -> Vec<String> {
+    let mut argument_values = Vec::new();
     if let Ok(Value::Object(args)) = serde_json::from_slice(args) {
-        args.into_iter().for_each(|(_, value)| collect(value, &mut leaves));
+        args.into_iter().for_each(|(_, value)| collect(value, &mut argument_values));
     }
-    leaves
+    argument_values
 }
 
-fn collect(value: Value, leaves: &mut Vec<String>) {
+fn collect(value: Value, argument_values: &mut Vec<String>) {
     match value {
         Value::Null | Value::Bool(_) => {}
-        Value::Number(number) => leaves.push(number.to_string()),
-        Value::String(text) => leaves.push(text),
-        Value::Array(items) => items.into_iter().for_each(|item| collect(item, leaves)),
+        Value::Number(number) => argument_values.push(number.to_string()),
+        Value::String(text) => argument_values.push(text),
+        Value::Array(items) => items.into_iter().for_each(|item| collect(item, argument_values)),
         Value::Object(map) => map.into_iter().for_each(|(key, value)| {
-            leaves.push(key);
-            collect(value, leaves);
+            argument_values.push(key);
+            collect(value, argument_values);
         }),
     }
 }
@@ -89,8 +89,8 @@ mod tests {
 
     #[track_caller]
     fn check(state: &str, message: &str, args: &str, expected: bool) {
-        let leaves = leaves(args.as_bytes());
-        assert_eq!(may_be_argument(state, message, &leaves), expected, "{state} {message} {args}");
+        let argument_values = argument_values(args.as_bytes());
+        assert_eq!(may_be_argument(state, message, &argument_values), expected, "{state} {message} {args}");
     }
 
     #[test]

@@ -76,12 +76,15 @@ impl FunctionShared {
     /// Refuses a call of an application's handler while no thread is free for it.
     pub(super) fn check_threads(&self, meta: &Meta, name: &str) -> Result<(), Fault> {
         match &*self.stall.borrow() {
-            Some(stall) if !meta.is_forges() => Err(no_thread(name, &stall.reason())),
+            Some(stall) if !meta.is_forges() => {
+                count_refused();
+                Err(no_thread(name, &stall.cause()))
+            }
             _ => Ok(()),
         }
     }
 
-    /// The fault of a call whose handler got no thread before its time limit.
+    /// The fault of a call or a run whose handler got no thread before its time limit.
     pub(super) fn no_thread_fault(&self, name: &str) -> Fault {
         no_thread(name, &format!("threads are blocked by {}", name_blockers(&self.in_flight.list())))
     }
@@ -103,9 +106,17 @@ impl FunctionShared {
     }
 }
 
-/// `OVERLOADED`: the handler has not run. Which handlers hold the threads is for the log and for developers.
-fn no_thread(name: &str, cause: &str) -> Fault {
+/// Counts a call that found no thread. Runs of live queries are tried again and not counted.
+pub(super) fn count_refused() {
     metrics::counter!(CALLS_REFUSED_TOTAL, "limit" => "threads").increment(1);
+}
+
+/// `OVERLOADED`: the handler has not run. Which handlers hold the threads is for the log, the overview and
+/// developers.
+fn no_thread(name: &str, cause: &str) -> Fault {
     let message = format!("no thread of the node was free for `{name}`, so it did not run");
-    Fault::new(Code::Overloaded, message).retry_after(THREAD_RETRY).because(cause.to_owned())
+    Fault::new(Code::Overloaded, message)
+        .with_help("move blocking code into `ctx.blocking` (actions and jobs), or raise `functions.threads`")
+        .retry_after(THREAD_RETRY)
+        .because(cause.to_owned())
 }

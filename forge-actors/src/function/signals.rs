@@ -19,10 +19,9 @@ pub const RETRIES_TOTAL: &str = "forge_call_retries_total";
 pub const CALLS_REFUSED_TOTAL: &str = "forge_calls_refused_total";
 /// Gauge: handlers that have blocked their thread for longer than a second.
 pub const HANDLERS_BLOCKING: &str = "forge_handlers_blocking";
-/// Gauge, seconds: how long the handler that has blocked its thread for longest has done so; 0 without one.
+/// Gauge, seconds: age of the longest block of a thread by a handler; 0 without one.
 pub const HANDLER_BLOCK_LONGEST_SECONDS: &str = "forge_handler_block_longest_seconds";
-/// Gauge, seconds: how long all threads of handlers have been blocked; 0 while one comes to an end of
-/// something.
+/// Gauge, seconds: how long no thread of handlers has finished a poll, once that is about 4 s; 0 otherwise.
 pub const HANDLER_THREADS_STALLED_SECONDS: &str = "forge_handler_threads_stalled_seconds";
 /// Gauge: calls that run now, runs of live queries and attempts of jobs included.
 pub const CALLS_IN_FLIGHT: &str = "forge_calls_in_flight";

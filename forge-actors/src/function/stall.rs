@@ -1,14 +1,14 @@
 //! Whether the threads of handlers are stalled: all of them blocked, so that no call gets one.
 //!
 //! ```text
-//!   Running ──no thread came to an end of anything for CHECKS_MISSED_MAX checks──▶ Stalled
-//!      ▲                                                                             │
-//!      └───────────────────────── a thread came to an end of something ─────────────┘
+//!   Running ──no progress for CHECKS_MISSED_MAX checks──▶ Stalled
+//!      ▲                                                    │
+//!      └────────────────────── progress ────────────────────┘
 //! ```
-//! A thread shows progress by the end of a poll of a handler, or by running a beat, which is a task that does
-//! nothing. So threads that are blocked by something else than a handler's own poll (a task that a handler
-//! spawned, a destructor) are found too. Checks are counted, and not seconds: a process that was stopped for
-//! a while misses no check.
+//! A thread shows progress when a poll of a handler returns, or when it runs a probe (an empty task). Threads
+//! that are blocked by something else than a handler's own poll (a task that a handler spawned, a destructor)
+//! are therefore found too. Checks are counted, and not seconds: a process that was stopped for a while
+//! misses no check.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,23 +32,32 @@ pub(super) struct ThreadStall {
     pub(super) since: Timestamp,
     /// The number of threads.
     pub(super) threads: usize,
-    /// The handlers that block them, as [`name_blockers`] writes them.
+    /// The handlers that blocked them when the stall was found, as [`name_blockers`] writes them.
     pub(super) blockers: String,
 }
 
 impl ThreadStall {
-    /// The reason of the readiness check.
+    /// The reason of the readiness check. Everybody reads it, so it names no handlers.
     pub(super) fn reason(&self) -> String {
+        let threads = self.threads;
+        format!("all {threads} threads of handlers are blocked; the log and the overview name the handlers")
+    }
+
+    /// The cause of a refused call, for the log and for answers in development.
+    pub(super) fn cause(&self) -> String {
         let (threads, blockers) = (self.threads, &self.blockers);
         let since = self.since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-        format!("no thread is free to run handlers since {since}: all {threads} are blocked by {blockers}")
+        format!(
+            "no thread has been free to run handlers since {since}: at first all {threads} were blocked by \
+             {blockers}"
+        )
     }
 }
 
 /// Watches the progress of the threads.
 #[derive(Debug, Default)]
 pub(super) struct StallWatch {
-    beat: Option<JoinHandle<()>>,
+    probe: Option<JoinHandle<()>>,
     missed: MissedChecks,
 }
 
@@ -61,11 +70,11 @@ impl StallWatch {
     /// they are not stalled.
     pub(super) fn check(&mut self, threads: &HandlerThreads, every: Duration) -> Option<Duration> {
         let idle = threads.idle_for();
-        let beaten = self.beat.as_ref().is_none_or(JoinHandle::is_finished);
-        if beaten {
-            self.beat = Some(threads.beat());
+        let ran = self.probe.as_ref().is_none_or(JoinHandle::is_finished);
+        if ran {
+            self.probe = Some(threads.probe());
         }
-        self.missed.is_stalled(beaten || idle < every).then_some(idle)
+        self.missed.is_stalled(ran || idle < every).then_some(idle)
     }
 }
 
@@ -86,7 +95,9 @@ pub(super) fn name_blockers(calls: &[InFlightCall]) -> String {
     let named: Vec<String> =
         threads.iter().take(NAMED_MAX).map(|(name, threads)| format!("{name} ({threads})")).collect();
     match threads.len().saturating_sub(NAMED_MAX) {
-        0 if named.is_empty() => "what handlers have spawned".to_owned(),
+        0 if named.is_empty() => {
+            "tasks that handlers have spawned, or by none for longer than a second".to_owned()
+        }
         0 => named.join(", "),
         more => format!("{} and {more} more", named.join(", ")),
     }

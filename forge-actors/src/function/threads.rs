@@ -49,7 +49,7 @@ pub(super) struct HandlerThreads {
     progress: Arc<ThreadProgress>,
 }
 
-/// When one of the threads last came to the end of something, by the coarse clock.
+/// When one of the threads last showed progress, by the coarse clock.
 #[derive(Default)]
 struct ThreadProgress(AtomicU64);
 
@@ -109,14 +109,14 @@ impl HandlerThreads {
         self.handlers.as_ref().map_or(0, |handlers| handlers.metrics().num_workers())
     }
 
-    /// How long ago one of the threads last came to the end of something. Threads that have nothing to do
-    /// come to no end, so this means something only while they have: see [`beat`](Self::beat).
+    /// How long ago one of the threads last finished a poll of a handler, or a [`probe`](Self::probe):
+    /// threads that have no handler to run show progress by probes alone.
     pub(super) fn idle_for(&self) -> Duration {
         Duration::from_nanos(coarse_ns().saturating_sub(self.progress.0.load(Relaxed)))
     }
 
-    /// Gives the threads something that ends at once, as soon as one of them is free.
-    pub(super) fn beat(&self) -> JoinHandle<()> {
+    /// Spawns a probe: an empty task, which runs as soon as a thread is free.
+    pub(super) fn probe(&self) -> JoinHandle<()> {
         let progress = Arc::clone(&self.progress);
         self.handlers.as_ref().map_or(&self.node, Runtime::handle).spawn(async move { progress.note() })
     }

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! A refused result never holds up the others, and no job vanishes with it: one that cannot end waits, longer
-//! each time, until an operator has removed the cause. A job that cannot leave its node's hands either stays
-//! in `forge_jobs` as it is: its lease runs out after that wait, and the rescuer has it run again or makes it
-//! a dead letter. Either way `jobs show` has the reason.
+//! each time, until an operator has removed the cause. A job whose status cannot be changed stays
+//! `running`: its lease runs out after that wait, and the rescuer has it run again or makes it a dead letter.
+//! In both cases `jobs show` has the reason.
 
 use std::collections::{HashMap, HashSet};
 

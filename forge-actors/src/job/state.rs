@@ -32,8 +32,8 @@ pub(super) struct Transition {
 const REFUSED_WAIT: Duration = secs(2);
 /// The random part of that wait: jobs that were refused together come back one by one.
 const REFUSED_WAIT_SPREAD: Duration = secs(4);
-/// How long a job waits of which the database refuses every end, by the claims that it has had: its handler
-/// runs once more each time.
+/// Wait of a job whose every result the database refuses. It doubles with each claim, because each wait ends
+/// in another run of the handler.
 const UNENDED_WAIT: Backoff = Backoff::exponential(secs(10), hours(1));
 
 impl Transition {

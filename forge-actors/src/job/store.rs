@@ -242,8 +242,9 @@ impl JobStore {
     }
 
     /// Makes the errors of these transitions the last errors of their jobs, whose results were all refused,
-    /// and has their leases run out after the delays. Changes no column that the results would have changed,
-    /// so that what refuses those need not refuse this. Returns the jobs that were changed.
+    /// and has their leases run out after the delays. Changes `last_error` and `lease_until` alone, and not
+    /// the status: a constraint or trigger that refuses the new status need not refuse these. Returns the
+    /// jobs that were changed.
     pub(super) async fn explain(&self, results: &[JobResult<'_>]) -> Result<HashSet<JobId>, Fault> {
         let db = self.database.writer();
         let explained =
@@ -382,7 +383,7 @@ pub(super) async fn finish<'a>(
         .await?)
 }
 
-/// Explains why jobs have no end. Returns those whose claim still held.
+/// Writes the refusals as `last_error`. Returns the jobs whose claim still held.
 async fn explain<'a>(db: &Db, results: impl Iterator<Item = JobResult<'a>>) -> Result<Vec<JobId>, Fault> {
     let mut columns = ResultColumns::default();
     let mut delays = Vec::new();

@@ -37,7 +37,7 @@ use forge_actors::subsystem::NodeProfile;
 /// Time for all other parts of the node to stop, the embedded database among them, beyond the configured
 /// drain times.
 const STOP_MARGIN: Duration = secs(20);
-/// Types without a client that the log names at the start.
+/// Problems that the log line quotes; further ones are counted.
 const PROBLEMS_SHOWN: usize = 3;
 /// Upper bounds of the buckets of every histogram, in seconds.
 const SECONDS_BUCKETS: [f64; 12] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -136,13 +136,12 @@ fn contract_of(catalog: &Catalog) -> Option<Arc<str>> {
     match Contract::of(catalog, Audience::Application) {
         Ok(contract) => Some(contract.hash.into()),
         Err(Refused(problems)) => {
-            let functions = problems.len();
             let first: Vec<String> = problems.iter().take(PROBLEMS_SHOWN).map(ToString::to_string).collect();
             let first = first.join("; ");
             tracing::warn!(
-                problems = functions,
+                problems = problems.len(),
                 first,
-                "no client can be generated for these functions; `forge-node generate` names all problems"
+                "no client can be generated; `forge-node generate` lists all problems"
             );
             None
         }

@@ -40,7 +40,7 @@ pub fn weakness(secret: &str) -> Option<String> {
     }
     let bytes = secret.as_bytes();
     if let Some(period) = period(bytes) {
-        return Some(format!("its first {period} bytes are all there is to guess: the rest repeats them"));
+        return Some(format!("its first {period} bytes are repeated to its end"));
     }
     let distinct = bytes.iter().collect::<BTreeSet<_>>().len();
     if distinct < DISTINCT_MIN {
@@ -55,7 +55,7 @@ fn period(secret: &[u8]) -> Option<usize> {
     (1..=secret.len() / 2).find(|&period| secret[period..] == secret[..secret.len() - period])
 }
 
-/// Bits that a guesser must try, who looks at the bytes, or at the steps between them: in `11223344` the
+/// Entropy in bits: the smaller of that of the bytes and that of the steps between them. In `11223344` the
 /// steps are `01010101`.
 fn unpredictable_bits(secret: &[u8]) -> f64 {
     let steps: Vec<u8> = secret.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();

@@ -1,6 +1,6 @@
 //! `dashboard`: prints a one-time link into the dashboard of a running node, signed with the configured
-//! secret. The node is asked first whether it accepts that secret: another one would refuse the link in the
-//! browser, where nothing tells why.
+//! secret. The node is asked first whether it accepts that secret: a node with another secret would refuse
+//! the link in the browser, without a reason.
 
 use forge_actors::gateway::auth::ADMIN_ROLE;
 use forge_actors::kernel::fault::Code;

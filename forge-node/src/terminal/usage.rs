@@ -11,7 +11,7 @@ pub fn report(error: &clap::Error) -> Report {
     Report::new(Exit::Usage, "usage", message(error)).help(help)
 }
 
-/// The whole help is printed for a command line without a command, as for `--help`.
+/// True for a command line without a command, for which the whole help is printed.
 pub fn is_help(error: &clap::Error) -> bool {
     error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
 }
@@ -41,7 +41,7 @@ fn usage(error: &clap::Error) -> Option<String> {
     match error.get(ContextKind::Usage)? {
         ContextValue::StyledStr(usage) => {
             let usage = usage.to_string();
-            Some(usage.strip_prefix("Usage: ").unwrap_or(&usage).trim().to_owned())
+            Some(format!("usage: {}", usage.strip_prefix("Usage: ").unwrap_or(&usage).trim()))
         }
         _ => None,
     }
@@ -75,7 +75,7 @@ mod tests {
         check("forge-node start --prot 80", "--prot", "did you mean `--port`?");
         check("forge-node start --color nevr", "nevr", "did you mean `never`?");
         check("forge-node jobs show nope", "which `jobs ls` prints", "--help");
-        check("forge-node jobs show", "<ID>", "jobs show");
+        check("forge-node jobs show", "<ID>", "usage: forge-node jobs show <ID>");
         check("forge-node jobs ls --limit 0", "0", "--help");
         check("forge-node", "a command is missing", "");
     }

@@ -21,7 +21,7 @@ use super::template;
 use super::watchdog;
 use crate::boot::storage::migration_sets;
 
-/// The variable of the environment that names a server; without it the tests have a private one.
+/// The variable of the environment that names a server; without it the tests have an embedded one.
 const URL_VARIABLE: &str = "DATABASE_URL";
 /// Longer than taking a lock that nobody else wants.
 const LOCK_WAIT: Duration = secs(10);
@@ -38,7 +38,7 @@ pub(super) struct TestServer {
     _run_lock: AdvisoryLock,
     /// The embedded server, for as long as this process lives: a static is never dropped, and the kernel
     /// releases what it holds.
-    _private: Option<Embedded>,
+    _embedded: Option<Embedded>,
 }
 
 /// A database of one test. Dropping the value drops the database.
@@ -59,20 +59,20 @@ impl TestServer {
         let run = format!("{:016x}", fastrand::u64(..));
         // Other runs find the sessions of this one by their application_name, which begins with this.
         let node = format!("test_{run}");
-        let (admin, private) = match env::var(URL_VARIABLE).ok().filter(|url| !url.is_empty()) {
+        let (admin, embedded) = match env::var(URL_VARIABLE).ok().filter(|url| !url.is_empty()) {
             Some(url) => {
                 let options = DatabaseUrl::new(url).options();
                 let options = options.map_err(|error| TestError::diagnosed(URL_VARIABLE, &error))?;
                 (Database::new(options, config(), &node), None)
             }
             None => {
-                let private = start_private(&runtime, test)?;
-                (Database::new(private.options(), config(), &node), Some(private))
+                let embedded = start_embedded(&runtime, test)?;
+                (Database::new(embedded.options(), config(), &node), Some(embedded))
             }
         };
         let sets = migration_sets(&App::linked()).map_err(|report| TestError::new(report.to_string()))?;
         let (run_lock, template) = runtime.block_on(async {
-            if private.is_some() {
+            if embedded.is_some() {
                 make_fast(&admin).await?;
             }
             let key = LockKey::forge(&format!("test run {run}"));
@@ -83,7 +83,7 @@ impl TestServer {
             Ok::<_, TestError>((lock, template))
         })?;
         let databases = AtomicU64::new(1);
-        Ok(Self { runtime, admin, run, template, databases, _run_lock: run_lock, _private: private })
+        Ok(Self { runtime, admin, run, template, databases, _run_lock: run_lock, _embedded: embedded })
     }
 
     /// A new database, a copy of the template.
@@ -115,10 +115,10 @@ impl Drop for TestDatabase {
     }
 }
 
-fn start_private(runtime: &Runtime, test: &str) -> Result<Embedded, TestError> {
+fn start_embedded(runtime: &Runtime, test: &str) -> Result<Embedded, TestError> {
     let watchdog = watchdog::program(test)?;
     let server = runtime.block_on(Embedded::start(&watchdog::folder(), Some(&watchdog), &|_| {}));
-    server.map_err(|error| no_private_server(&error))
+    server.map_err(|error| no_embedded_server(&error))
 }
 
 /// The databases of tests are thrown away, so the embedded server need not wait for the disk.
@@ -150,7 +150,7 @@ fn unreachable_server(error: &(dyn Diagnose + 'static)) -> TestError {
     TestError::new(format!("{error}{help}"))
 }
 
-fn no_private_server(error: &EmbeddedError) -> TestError {
+fn no_embedded_server(error: &EmbeddedError) -> TestError {
     match error {
         EmbeddedError::NoBinaries { help, .. } => TestError::new(format!(
             "tests need Postgres 14 or later, and this machine has none: install it ({help}), or name a \

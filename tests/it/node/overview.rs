@@ -96,7 +96,7 @@ async fn a_transaction_that_is_open_for_long_is_shown_with_its_process() {
     }
     let pid: i32 =
         sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut connection).await.expect("its pid");
-    let figure = format!("open transaction of a report, pid {pid}");
+    let figure = format!("transaction of pid {pid} (a report) open");
     let overview = || async {
         node.call("forge.overview", json!({}), Some(&probe::admin_token())).await.data().to_string()
     };
@@ -111,7 +111,7 @@ async fn a_transaction_that_is_open_for_long_is_shown_with_its_process() {
     .await;
     let ended = node.stop(PATIENCE).await;
     assert_eq!(ended.code(), 0);
-    let line = "transaction open for long";
+    let line = "long-running transaction";
     let named = ended.stderr.lines().filter(|found| found.contains(line) && found.contains("a report"));
     assert_eq!(named.count(), 1, "{}", ended.stderr);
 }

@@ -1,15 +1,13 @@
 //! Checks of the database: it answers, it is migrated, its clock agrees with this machine's, and its tables
 //! are those that the models describe.
 
-use std::time::Duration;
-
 use forge_actors::app::model::ModelRegistration;
 use forge_actors::change::config::CaptureConfig;
+use forge_actors::db::clock::CLOCK_DIFFERENCE_MAX;
 use forge_actors::db::connections::{CallPools, ConnectionLimits};
 use forge_actors::db::database::{CheckError, Database};
 use forge_actors::db::migrate::plan::MigrationStatus;
 use forge_actors::db::migrate::runner::Runner;
-use forge_actors::kernel::time::millis;
 use forge_actors::reactor::config::ReactivityConfig;
 
 use super::{Finding, Level};
@@ -23,8 +21,6 @@ use forge_actors::db::config::DatabaseConfig;
 
 /// The name of this process in `pg_stat_activity`.
 const NODE: &str = "doctor";
-/// A larger difference between the clocks makes tokens expire too early or too late.
-const CLOCK_DIFFERENCE_MAX: Duration = millis(1_000);
 /// A file that exists from the first start of an embedded database on.
 const EMBEDDED_MARKER: &str = "nodes.lock";
 
@@ -133,11 +129,7 @@ async fn clock(database: &Database) -> Result<Finding, Report> {
     // Only what is a difference for sure counts, however long the reading took.
     let difference = database.read_clock().await.map_err(refused_read)?;
     Ok(if difference.certain > CLOCK_DIFFERENCE_MAX {
-        let text = format!(
-            "{}: tokens may be refused that are right, and accepted after their end",
-            difference.describe()
-        );
-        Finding::bad(Exit::Failed, text, "timedatectl set-ntp true")
+        Finding::bad(Exit::Failed, difference.warning(), "timedatectl set-ntp true")
     } else {
         Finding::good("this machine's clock agrees with the database's")
     })
