@@ -514,6 +514,7 @@ CREATE TABLE public.forge_nodes (
     ended_at timestamp with time zone,
     lost boolean DEFAULT false NOT NULL,
     build text,
+    clock_offset_ms bigint,
     CONSTRAINT forge_nodes_check CHECK (((state = 'dead'::public.forge_node_state) = (ended_at IS NOT NULL))),
     CONSTRAINT forge_nodes_check1 CHECK (((state = 'dead'::public.forge_node_state) OR (NOT lost))),
     CONSTRAINT forge_nodes_name_check CHECK ((name <> ''::text)),
@@ -527,6 +528,7 @@ COMMENT ON COLUMN public.forge_nodes.protocol IS 'Newest protocol of the mesh th
 COMMENT ON COLUMN public.forge_nodes.seen_at IS 'Its last sign of life.';
 COMMENT ON COLUMN public.forge_nodes.lost IS 'Another node declared it dead; one that stops in order says so itself.';
 COMMENT ON COLUMN public.forge_nodes.build IS 'Hash of the jobs of its binary and of their arguments; null for a version that writes none.';
+COMMENT ON COLUMN public.forge_nodes.clock_offset_ms IS 'The database''s clock minus the node''s; null for a version that writes none.';
 CREATE TABLE public.forge_used_links (
     id uuid NOT NULL,
     expires_at timestamp with time zone NOT NULL

@@ -123,10 +123,10 @@ impl Registry {
     /// Ends the database sessions of a node that was declared dead, so that its transactions hold no lock any
     /// longer. Without the right to do so they end by themselves (`database.idle_in_transaction_timeout`).
     async fn end_sessions(&self, node: NodeId) {
-        match self.database.end_sessions_of(node).await {
+        match self.database.end_sessions_of(node, self.config.dead_after / 2).await {
             Ok(0) => tracing::info!(
                 %node,
-                "no database session of the dead node was found; locks that it holds end with \
+                "no silent database session of the dead node was found; locks that it holds end with \
                  database.idle_in_transaction_timeout"
             ),
             Ok(sessions) => tracing::info!(%node, sessions, "database sessions of a dead node ended"),

@@ -30,7 +30,7 @@ impl CommitWait {
 pub(super) struct WaitingCommits {
     /// `synchronous_standby_names`.
     pub(super) standbys: String,
-    /// `pid query_start` of each session whose commit waits; sessions of other roles are seen only with
+    /// `pid xact_start` of each session whose commit waits: one statement may commit many times. Sessions of other roles are seen only with
     /// `pg_read_all_stats`.
     pub(super) waiting: Vec<String>,
 }

@@ -156,14 +156,16 @@ impl Database {
     }
 
     /// Ends the sessions of `node`, which is dead or frozen: their transactions would hold locks for as long
-    /// as the server takes the connections for alive. Behind a pooler that hides the names of sessions, none
-    /// is found. Returns how many there were.
+    /// as the server takes the connections for alive. A session that was at work within `silent_for` is left
+    /// alone, since its node may live. Behind a pooler that hides the names of sessions, none is found.
+    /// Returns how many were ended.
     ///
     /// # Errors
     /// When the role of this node may not end those sessions, or the database does not answer.
-    pub async fn end_sessions_of(&self, node: NodeId) -> sqlx::Result<i64> {
+    pub async fn end_sessions_of(&self, node: NodeId, silent_for: Duration) -> sqlx::Result<i64> {
         let ending = sqlx::query_scalar(include_str!("sql/end_sessions.sql"));
-        ending.bind(short_id(node)).fetch_one(&self.control()).await
+        let ending = ending.bind(short_id(node)).bind(silent_for.as_secs_f64());
+        ending.fetch_one(&self.control()).await
     }
 
     /// Begins a transaction on a session of the write pool, in one round trip.

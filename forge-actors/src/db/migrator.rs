@@ -16,7 +16,6 @@ use super::migrate::set::MigrationSet;
 use super::monitor::wait_and_log;
 use super::paths::MIGRATOR;
 use super::state::DatabaseState;
-use crate::kernel::error_chain::error_chain;
 
 /// Time for all migrations together. The siblings behind the migrator start only after it.
 const START_DEADLINE: Duration = secs(3_600);

@@ -19,7 +19,7 @@ const SERVER_REPORT: &str = "SELECT pg_is_in_recovery() AS standby, \
      current_setting('transaction_read_only')::bool AS read_only, \
      clock_timestamp() AS clock, current_setting('synchronous_standby_names') AS standbys, \
      CASE WHEN current_setting('synchronous_standby_names') <> '' THEN \
-         (SELECT string_agg(pid || ' ' || query_start, ',') FROM pg_stat_activity \
+         (SELECT string_agg(pid || ' ' || xact_start, ',') FROM pg_stat_activity \
           WHERE datname = current_database() AND wait_event = 'SyncRep') END AS waiting";
 
 /// The process id of a server process, as `pg_stat_activity.pid` shows it.

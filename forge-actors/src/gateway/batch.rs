@@ -5,6 +5,8 @@
 //! call, in order; an error of the request as a whole is one error envelope.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -19,6 +21,7 @@ use super::request_context::{RequestContext, new_request_id};
 use super::response::{Response, json, mark_refusal};
 use super::shared::GatewayShared;
 use super::{envelope, origin, rpc};
+use crate::kernel::byte_budget::BudgetClient;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::kernel::limits;
@@ -46,6 +49,7 @@ struct BatchCall<'a> {
 pub(super) async fn serve(
     shared: &GatewayShared,
     context: &RequestContext,
+    client: &Arc<BudgetClient<IpAddr>>,
     head: &Parts,
     body: &mut RequestBody,
 ) -> Result<Response, Fault> {
@@ -72,9 +76,16 @@ pub(super) async fn serve(
         running.push(rpc::run(shared, Invocation { idempotency_key, ..invocation }));
     }
     let mut bytes_left = shared.functions.result_bytes_max();
+    // Results count as used while others of the batch are still made.
+    let mut charges = Vec::new();
     let results: Vec<_> = futures::stream::iter(running)
         .buffered(CALLS_RUNNING_MAX)
-        .map(|result| result.and_then(|data| fit(&mut bytes_left, shared.functions.result_bytes_max(), data)))
+        .map(|result| {
+            let fits =
+                result.and_then(|data| fit(&mut bytes_left, shared.functions.result_bytes_max(), data));
+            charges.extend(fits.as_ref().ok().map(|data| client.charge(data.len())));
+            fits
+        })
         .collect()
         .await;
     let mut answer = vec![b'['];

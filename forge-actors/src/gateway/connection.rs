@@ -151,17 +151,17 @@ async fn answer(
         upgrade.put(|place| *place = Some(granted));
     }
     let mut response = served.response;
-    if response.extensions_mut().remove::<RefusedForLimit>().is_some()
-        && let Ok(_pause) = shared.refusal_pauses.try_acquire()
-    {
-        sleep(REFUSAL_PAUSE.mul_f64(1.0 + fastrand::f64())).await;
-    }
+    let is_refused = response.extensions_mut().remove::<RefusedForLimit>().is_some();
     if without_body {
         remove_body(&mut response);
     }
     let (head, content) = response.into_parts();
     let stream_timeout = http2.then_some(shared.config.write_timeout);
     let body = content.into_body((running, counted), &client, stream_timeout);
+    // The response is counted while it waits.
+    if is_refused && let Ok(_pause) = shared.refusal_pauses.try_acquire() {
+        sleep(REFUSAL_PAUSE.mul_f64(1.0 + fastrand::f64())).await;
+    }
     http2_streams::judge(body.delivery());
     Ok(hyper::Response::from_parts(head, body))
 }

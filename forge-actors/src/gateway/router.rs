@@ -159,7 +159,9 @@ async fn serve_route(
     }
     match route {
         Route::Call(name) => rpc::serve(shared, context, head, body, name).await,
-        Route::Batch if head.method == Method::POST => Ok(batch::serve(shared, context, head, body).await?),
+        Route::Batch if head.method == Method::POST => {
+            Ok(batch::serve(shared, context, client, head, body).await?)
+        }
         Route::Batch => Err(RouteError::method_not_allowed("POST")),
         Route::File(path) if is_read => {
             let served = shared.assets.serve(path, head, client).await.map_err(refuse)?;

@@ -184,10 +184,13 @@ impl SqlStateClass {
         Some(Self::of(&error.as_database_error()?.code()?))
     }
 
-    /// True for an error whose cause may be one row of a batch: the batch without that row may succeed. Every
-    /// other error concerns the statement or the server, and is no row's fault.
+    /// True for an error whose cause may be one row of a batch: the batch without that row may succeed. These
+    /// are errors of values and constraints, and whatever a trigger may raise, also under a code that is none
+    /// of the server's. Every other error concerns the statement or the server, and is no row's fault.
     pub fn blames_row(state: &str) -> bool {
-        matches!(state.get(..2), Some("22" | "23" | "44" | "54"))
+        let Some(class) = state.get(..2) else { return false };
+        let is_the_servers = || TABLE.iter().any(|(known, _)| *known == class);
+        matches!(class, "22" | "23" | "2F" | "38" | "39" | "44" | "54" | "P0") || !is_the_servers()
     }
 }
 
@@ -236,16 +239,14 @@ mod tests {
     }
 
     #[test]
-    fn only_values_and_constraints_blame_a_row() {
+    fn values_constraints_and_triggers_blame_a_row() {
         let check = |state: &str, expected: bool| {
             assert_eq!(SqlStateClass::blames_row(state), expected, "{state}");
         };
-        for state in ["22008", "22021", "22P05", "23505", "23514", "44000", "54000"] {
+        for state in ["22008", "22021", "22P05", "23505", "23514", "44000", "54000", "P0001", "MINE1"] {
             check(state, true);
         }
-        for state in
-            ["08006", "25006", "40001", "42703", "53100", "53300", "57014", "57P01", "XX000", "P0001", ""]
-        {
+        for state in ["08006", "25006", "40001", "42703", "53100", "53300", "57014", "57P01", "XX000", ""] {
             check(state, false);
         }
     }

@@ -72,8 +72,8 @@ impl Fault {
     ///
     /// A bug is an error each time. Trouble of the database's server (a full disk, too many connections)
     /// meets many calls at once: the first in a second is a warning. What a client provokes is for debugging;
-    /// of what the database refuses, the first of each SQLSTATE in a second is logged without its values, which
-    /// may be the client's, and in development each with its cause.
+    /// of what the database refuses, the first of each SQLSTATE in a second is logged without its values,
+    /// which may be the client's, and in development each with its cause.
     pub fn log_cause(&self, handler: &str, trace_id: &str) {
         let code = self.code();
         if code == Code::Internal {

@@ -45,6 +45,8 @@ use super::tick::{FinishedRun, QueryRun, RunEnd};
 
 /// Database sessions that may break in a row during runs of one group; then the group is taken for the cause.
 pub(super) const FAILURES_MAX: u32 = 3;
+/// Subscribers of a group whose parts of the memory are tried for its result.
+const MEMBERS_ASKED_MAX: usize = 32;
 /// How long a group is suspended that is taken for the cause of broken database sessions.
 const BROKEN_SESSION_PAUSE: Duration = secs(60);
 
@@ -333,8 +335,27 @@ impl SubscriptionTable {
     /// The next run of a group that is not settled.
     pub(super) fn run(&self, id: GroupId) -> Option<QueryRun> {
         let group = self.groups.get(&id).filter(|group| !group.phase.is_settled())?;
-        let share = Arc::clone(&group.caller.share_key);
-        Some(QueryRun { group: id, invocation: group.query.invocation(&group.caller), share })
+        let shares = self.shares_of(group);
+        Some(QueryRun { group: id, invocation: group.query.invocation(&group.caller), shares })
+    }
+
+    /// Those who may pay for the result of a group: a subscriber that has used up its own part must not take
+    /// the result from the others.
+    fn shares_of(&self, group: &Group) -> Vec<Arc<ShareKey>> {
+        let mut shares = vec![Arc::clone(&group.caller.share_key)];
+        let members = group.members.iter().take(MEMBERS_ASKED_MAX);
+        for subscription in members.filter_map(|key| self.subscriptions.get(key)) {
+            let share = &subscription.caller.share_key;
+            if !shares.contains(share) {
+                shares.push(Arc::clone(share));
+            }
+        }
+        shares
+    }
+
+    /// True when the subscribers of a group have, or are to get, a result of it.
+    pub(super) fn has_result(&self, id: GroupId) -> bool {
+        self.groups.get(&id).is_some_and(|group| group.result.is_some())
     }
 
     /// Stores the result of a run. When the run read more of its caller than any run before, the query is

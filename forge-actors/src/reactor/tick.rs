@@ -15,7 +15,7 @@ use crate::db::live_snapshot::{ExportedSnapshot, LiveSnapshot, RewrittenRelation
 use crate::db::runs::{ReadSet, Runs};
 use crate::db::transaction::Transaction;
 use crate::function::{Functions, LiveLimits};
-use crate::kernel::byte_budget::{BudgetFull, ByteBudget};
+use crate::kernel::byte_budget::{BudgetFull, ByteBudget, Charge};
 use crate::kernel::commit::TableId;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Invocation, is_system};
@@ -81,8 +81,8 @@ pub(super) enum TickTransaction {
 pub(super) struct QueryRun {
     pub(super) group: GroupId,
     pub(super) invocation: Invocation,
-    /// Whose part of the memory the result takes.
-    pub(super) share: Arc<ShareKey>,
+    /// Whose part of the memory the result may take: the first that has enough left.
+    pub(super) shares: Vec<Arc<ShareKey>>,
 }
 
 /// A run that has ended.
@@ -297,7 +297,7 @@ impl QueryExecutor {
         query: QueryRun,
         limits: LiveLimits,
     ) -> Result<(FinishedRun, ReadSet), LostTick> {
-        let QueryRun { group, invocation, share } = query;
+        let QueryRun { group, invocation, shares } = query;
         let began = Instant::now();
         let (handler, trace) = (Arc::clone(&invocation.name), invocation.trace);
         let live = self.functions.run_live(invocation, runs.db(), limits).await;
@@ -323,16 +323,23 @@ impl QueryExecutor {
             Ok(_) if !read.complete => Err(ignored_failure()),
             outcome => outcome,
         };
-        let result = self.count(outcome, trace, share);
+        let result = self.count(outcome, trace, &shares, is_system(&handler));
         let (observed, complete) = (live.observed, read.complete && !read.lock_timed_out);
         let reads = ReadTables::default();
         Ok((FinishedRun { group, handler, result, observed, reads, complete, took, end }, read))
     }
 
-    /// The result of a run, its output counted. An output for which there is no memory becomes an error.
-    fn count(&self, outcome: Result<Bytes, Fault>, trace: TraceContext, share: Arc<ShareKey>) -> QueryResult {
+    /// The result of a run, its output counted. An output for which there is no memory becomes an error; one
+    /// of the node's own queries is for administrators, and is never refused.
+    fn count(
+        &self,
+        outcome: Result<Bytes, Fault>,
+        trace: TraceContext,
+        shares: &[Arc<ShareKey>],
+        system: bool,
+    ) -> QueryResult {
         let counted = outcome.and_then(|body| {
-            let reserved = self.results.client(share).try_reserve(body.len());
+            let reserved = self.reserve(body.len(), shares, system);
             reserved.map(|charge| (body, charge)).map_err(|full| {
                 signals::result_refused();
                 memory_fault(full)
@@ -343,6 +350,28 @@ impl QueryExecutor {
             Err(fault) => (Err(fault), None),
         };
         QueryResult::new(outcome, trace).charged(charge)
+    }
+}
+
+impl QueryExecutor {
+    fn reserve(
+        &self,
+        bytes: usize,
+        shares: &[Arc<ShareKey>],
+        system: bool,
+    ) -> Result<Charge<Arc<ShareKey>>, BudgetFull> {
+        let mut refused = BudgetFull::Node;
+        for share in shares {
+            let client = self.results.client(Arc::clone(share));
+            if system {
+                return Ok(client.charge(bytes));
+            }
+            match client.try_reserve(bytes) {
+                Ok(charge) => return Ok(charge),
+                Err(full) => refused = full,
+            }
+        }
+        Err(refused)
     }
 }
 

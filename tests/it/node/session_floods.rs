@@ -176,7 +176,7 @@ async fn a_thousand_malformed_connections_end_and_cost_nobody_else() {
     const CONNECTIONS: u64 = 1_000;
     const AT_ONCE: usize = 50;
     let database = Database::create().await;
-    let limits = "hello_timeout = \"400ms\"\nframe_timeout = \"400ms\"\nping_interval = \"200ms\"";
+    let limits = "hello_timeout = \"1500ms\"\nframe_timeout = \"400ms\"\nping_interval = \"200ms\"";
     let mut node = node_with(&database, limits).await;
     let base = node.client().base().to_owned();
     retitle(&node, 1, "before").await;

@@ -108,11 +108,19 @@ async fn a_result_without_memory_is_an_error_until_some_is_free() {
     other.subscribe(1, Long { bytes: 40_004 });
     other.until(|other| other.view.len() == 1).await;
     assert!(other.data(1).is_some(), "another client has a part of its own");
+    // A subscriber with memory of its own left pays for the same query, and everyone has its result.
+    let mut third = stage.page_of(caller("bo", &[]));
+    third.subscribe(1, Long { bytes: 40_003 });
+    third.until(|third| third.data(1).is_some()).await;
+    page.until(|page| page.data(3).is_some()).await;
+    page.subscribe(4, Long { bytes: 40_005 });
+    page.until(|page| page.view.contains_key(&4)).await;
+    assert_eq!(page.code(4), Some("OVERLOADED"));
     // The result is in memory until the last client that has not written it lets it go.
     page.client.unsubscribe(SubscriptionId(1));
     page.view.remove(&1);
-    let waited = tokio::time::timeout(PATIENCE, page.until(|page| page.data(3).is_some())).await;
+    let waited = tokio::time::timeout(PATIENCE, page.until(|page| page.data(4).is_some())).await;
     assert!(waited.is_ok(), "the query is tried again");
-    drop((page, other));
+    drop((page, other, third));
     stage.close().await;
 }

@@ -46,7 +46,7 @@ pub(super) enum Work {
     Run(Vec<QueryRun>),
     Close,
     Import(BatchId),
-    RunAside(BatchId, QueryRun),
+    RunAside(BatchId, Box<QueryRun>),
     CloseBatch(BatchId),
 }
 
@@ -120,7 +120,9 @@ impl World {
                     self.batches.insert(batch, self.opened);
                     self.work.push(Work::Import(batch));
                 }
-                ReactorEffect::RunAside { batch, run } => self.work.push(Work::RunAside(batch, run)),
+                ReactorEffect::RunAside { batch, run } => {
+                    self.work.push(Work::RunAside(batch, Box::new(run)))
+                }
                 ReactorEffect::CloseBatch(batch) => self.work.push(Work::CloseBatch(batch)),
                 ReactorEffect::Publish { updates, .. } | ReactorEffect::Deliver(updates) => {
                     self.take(updates)
@@ -235,7 +237,7 @@ impl World {
             Work::CloseBatch(batch) => ReactorInput::BatchClosed(batch),
             Work::Run(runs) => ReactorInput::RunsFinished(self.report(runs, self.opened, end, took)),
             Work::RunAside(batch, run) => {
-                let report = self.report(vec![run], self.batches[&batch], end, took);
+                let report = self.report(vec![*run], self.batches[&batch], end, took);
                 ReactorInput::SideRunFinished { batch, report }
             }
         };
