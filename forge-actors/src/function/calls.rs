@@ -9,7 +9,7 @@ use super::inflight::InFlightCall;
 use super::paths::CALLS;
 use super::shared::FunctionShared;
 use super::signals;
-use super::stall::{StallWatch, ThreadStall, name_blockers};
+use super::stall::{StallWatch, ThreadStall};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Shutdown, Timer};
 
 /// Between two checks of the running calls.
@@ -75,13 +75,13 @@ impl Calls {
         match (stalled, before) {
             (Some(stalled_for), None) => {
                 let since = chrono::Utc::now() - stalled_for;
-                let (threads, blockers) = (self.shared.threads.count(), name_blockers(calls));
+                let stall = ThreadStall::new(since, self.shared.threads.count(), calls);
                 tracing::warn!(
-                    threads,
-                    blockers,
+                    threads = stall.threads,
+                    blockers = stall.blockers,
                     "all threads of handlers are blocked; calls are refused with OVERLOADED until one is free"
                 );
-                self.shared.stall.send_replace(Some(ThreadStall { since, threads, blockers }));
+                self.shared.stall.send_replace(Some(stall));
             }
             (None, Some(ended)) => {
                 let seconds = (chrono::Utc::now() - ended.since).num_seconds();

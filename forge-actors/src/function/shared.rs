@@ -86,7 +86,11 @@ impl FunctionShared {
 
     /// The fault of a call or a run whose handler got no thread before its time limit.
     pub(super) fn no_thread_fault(&self, name: &str) -> Fault {
-        no_thread(name, &format!("threads are blocked by {}", name_blockers(&self.in_flight.list())))
+        let cause = name_blockers(&self.in_flight.list()).map_or_else(
+            || "all threads were busy, and no handler has blocked one for longer than a second".to_owned(),
+            |blockers| format!("threads are blocked by {blockers}"),
+        );
+        no_thread(name, &cause)
     }
 
     /// Waits until the threads are not stalled, for at most `patience`. False when they still are.

@@ -32,11 +32,17 @@ pub(super) struct ThreadStall {
     pub(super) since: Timestamp,
     /// The number of threads.
     pub(super) threads: usize,
-    /// The handlers that blocked them when the stall was found, as [`name_blockers`] writes them.
+    /// What blocked them when the stall was found: handlers, as [`name_blockers`] writes them, or other tasks.
     pub(super) blockers: String,
 }
 
 impl ThreadStall {
+    /// A stall that was found while `calls` ran.
+    pub(super) fn new(since: Timestamp, threads: usize, calls: &[InFlightCall]) -> Self {
+        let blockers = name_blockers(calls).unwrap_or_else(|| "tasks that handlers have spawned".to_owned());
+        Self { since, threads, blockers }
+    }
+
     /// The reason of the readiness check. Everybody reads it, so it names no handlers.
     pub(super) fn reason(&self) -> String {
         let threads = self.threads;
@@ -86,8 +92,9 @@ impl MissedChecks {
     }
 }
 
-/// The application's handlers that block their threads, with the number of threads of each.
-pub(super) fn name_blockers(calls: &[InFlightCall]) -> String {
+/// The application's handlers that block their threads, with the number of threads of each; `None` when no
+/// handler has blocked one for longer than a second.
+pub(super) fn name_blockers(calls: &[InFlightCall]) -> Option<String> {
     let mut threads: BTreeMap<&str, usize> = BTreeMap::new();
     for call in calls.iter().filter(|call| call.blocked.is_some() && !is_system(&call.name)) {
         *threads.entry(&*call.name).or_default() += 1;
@@ -95,10 +102,7 @@ pub(super) fn name_blockers(calls: &[InFlightCall]) -> String {
     let named: Vec<String> =
         threads.iter().take(NAMED_MAX).map(|(name, threads)| format!("{name} ({threads})")).collect();
     match threads.len().saturating_sub(NAMED_MAX) {
-        0 if named.is_empty() => {
-            "tasks that handlers have spawned, or by none for longer than a second".to_owned()
-        }
-        0 => named.join(", "),
-        more => format!("{} and {more} more", named.join(", ")),
+        0 => (!named.is_empty()).then(|| named.join(", ")),
+        more => Some(format!("{} and {more} more", named.join(", "))),
     }
 }

@@ -4,7 +4,7 @@ use crate::app::{Action, ActionContext, Catalog, Handler, Meta, Registration, Re
 use crate::function::admission::Admission;
 use crate::function::config::FunctionConfig;
 use crate::function::inflight::InFlightTable;
-use crate::function::stall::{MissedChecks, name_blockers};
+use crate::function::stall::{MissedChecks, ThreadStall, name_blockers};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Identity};
@@ -123,5 +123,8 @@ fn threads_are_stalled_after_checks_in_a_row_without_progress() {
 fn a_stall_without_a_blocked_handler_is_named_too() {
     let calls = InFlightTable::default();
     let _running = calls.enter(RequestId::new(), &"tests.wide".into(), Instant::now());
-    assert_eq!(name_blockers(&calls.list()), "what handlers have spawned");
+    assert_eq!(name_blockers(&calls.list()), None);
+    let stall = ThreadStall::new(chrono::Utc::now(), 2, &calls.list());
+    assert_eq!(stall.blockers, "tasks that handlers have spawned");
+    assert!(stall.cause().ends_with(&stall.blockers) && !stall.reason().contains(&stall.blockers));
 }
