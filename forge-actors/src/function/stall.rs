@@ -32,7 +32,8 @@ pub(super) struct ThreadStall {
     pub(super) since: Timestamp,
     /// The number of threads.
     pub(super) threads: usize,
-    /// What blocked them when the stall was found: handlers, as [`name_blockers`] writes them, or other tasks.
+    /// What blocked them when the stall was found: handlers, as [`name_blockers`] writes them, or other
+    /// tasks.
     pub(super) blockers: String,
 }
 

@@ -24,13 +24,10 @@ use super::config::ReactivityConfig;
 use super::delivery::{QueryResult, Version};
 use super::query_key::{BatchId, CallerKey, GroupId, QueryKey, SubscriptionKey};
 use super::relations::ReadTables;
-use super::tick::{FinishedRun, RunEnd};
+use super::tick::{FinishedRun, OVERLOADED_PAUSE, RunEnd};
 
 /// A query that was cut is suspended for this many times the duration of the run.
 const CUT_PAUSE_FACTOR: u32 = 10;
-/// Pause between two attempts of a query whose run was `OVERLOADED`: no memory for its result, or another
-/// limit.
-pub(super) const OVERLOADED_PAUSE: Duration = secs(2);
 /// Between two attempts of a query that waits for a lock.
 const LOCK_RETRY: Backoff = Backoff::exponential(millis(250), secs(2));
 /// The longest time ahead that is scheduled.

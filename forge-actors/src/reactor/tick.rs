@@ -24,12 +24,14 @@ use crate::kernel::trace::TraceContext;
 
 use super::config::ReactivityConfig;
 use super::delivery::QueryResult;
-use super::group::OVERLOADED_PAUSE;
 use super::query_key::GroupId;
 use super::relations::{ReadTables, Relations, locked_tables};
 use super::share_key::ShareKey;
 use super::signals;
 
+/// Pause between two attempts of a query whose run was `OVERLOADED`: no memory for its result, or another
+/// limit.
+pub(super) const OVERLOADED_PAUSE: Duration = secs(2);
 /// Time limit for a session, its snapshot and the changes in it.
 const OPEN_TIMEOUT: Duration = secs(10);
 /// Time limit for a session that imports the snapshot of a tick, whose end waits for it.
