@@ -148,8 +148,7 @@ impl SubscriptionTable {
         if !self.is_in_batch(group, id) {
             return AppliedResult::default();
         }
-        let waits_on = run.end == RunEnd::NoThread && self.has_result(group);
-        if run.end == RunEnd::Torn || waits_on {
+        if matches!(run.end, RunEnd::Torn | RunEnd::NoThread) {
             self.set_to_run(group);
             self.drop_broken_transitions();
             return AppliedResult::default();

@@ -353,11 +353,6 @@ impl SubscriptionTable {
         shares
     }
 
-    /// True when the subscribers of a group have, or are to get, a result of it.
-    pub(super) fn has_result(&self, id: GroupId) -> bool {
-        self.groups.get(&id).is_some_and(|group| group.result.is_some())
-    }
-
     /// Stores the result of a run. When the run read more of its caller than any run before, the query is
     /// split.
     pub(super) fn apply_result(

@@ -278,14 +278,12 @@ impl ReactorState {
                 // In a lane it may wait for longer.
                 RunEnd::Locked | RunEnd::Cut if self.table.lanes.exist() => self.table.set_aside(run.group),
                 // A lane waits for longer. The lane of the group stays: how long it runs is not known.
-                RunEnd::NoThread if self.table.lanes.exist() && self.table.has_result(run.group) => {
+                RunEnd::NoThread if self.table.lanes.exist() => {
                     self.table.set_phase(run.group, GroupPhase::Waiting);
                 }
                 // The group stays stale, and runs in the next tick.
-                RunEnd::Torn => {}
-                RunEnd::NoThread if self.table.has_result(run.group) => {}
-                // Who has no result yet is told why, and the group is tried again.
-                RunEnd::Whole | RunEnd::Locked | RunEnd::Cut | RunEnd::NoThread => {
+                RunEnd::Torn | RunEnd::NoThread => {}
+                RunEnd::Whole | RunEnd::Locked | RunEnd::Cut => {
                     let AppliedResult { group, changed, split } =
                         self.table.apply_result(run, now, &self.config);
                     self.log_error(group.filter(|_| changed), effects);

@@ -23,7 +23,15 @@ async fn commits_that_wait_for_a_standby_make_the_node_unready_until_they_end() 
     let writing = {
         let node = Arc::clone(&node);
         tokio::spawn(async move {
-            node.call("probe.put", json!({ "key": "unconfirmed" }), Some(&probe::token("ana"))).await
+            // The server's processes read the configuration again one after the other.
+            for number in 0.. {
+                let args = json!({ "key": format!("unconfirmed {number}") });
+                let written = node.call("probe.put", args, Some(&probe::token("ana"))).await;
+                if written.status != 200 {
+                    return written;
+                }
+            }
+            unreachable!("numbers do not end")
         })
     };
     until("/ready says what commits wait for", PATIENCE, || async {
