@@ -26,7 +26,7 @@ pub async fn block(ctx: &JobContext, key: String, gate: String) -> Result<()> {
 }
 
 /// Writes that it has run, within a short time limit and without a second attempt.
-#[forge::job(queue = "work", attempts = 1, timeout = "500ms")]
+#[forge::job(queue = "work", attempts = 1, timeout = "2s")]
 pub async fn brief(ctx: &JobContext, key: String) -> Result<()> {
     ctx.call(Append { key }).await?;
     Ok(())
