@@ -30,8 +30,8 @@ impl CommitWait {
 pub(super) struct WaitingCommits {
     /// `synchronous_standby_names`.
     pub(super) standbys: String,
-    /// `pid xact_start` of each session whose commit waits: one statement may commit many times. Sessions of other roles are seen only with
-    /// `pg_read_all_stats`.
+    /// `pid xact_start` of each session whose commit waits: one statement may commit many times. Sessions of
+    /// other roles are seen only with `pg_read_all_stats`.
     pub(super) waiting: Vec<String>,
 }
 
