@@ -150,7 +150,7 @@ impl ApplicationTests {
     async fn say_what_helps(&self) {
         let cases = [
             ("FORGE_POSTGRES_BIN", "/nowhere", "this machine has none: install it ("),
-            ("DATABASE_URL", "postgres://forge@127.0.0.1:1/none", "unset DATABASE_URL to test on a private"),
+            ("DATABASE_URL", "postgres://forge@127.0.0.1:1/none", "unset DATABASE_URL to test"),
         ];
         for (variable, value, sentence) in cases {
             let mut command = self.command(&self.executable);
