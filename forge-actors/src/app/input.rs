@@ -95,6 +95,16 @@ macro_rules! scalars {
     )+};
 }
 
+/// Of values that have values inside.
+macro_rules! containers {
+    ($($method:ident)+) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+            let visitor = self.visitor(visitor, None);
+            self.inner.$method(visitor)
+        }
+    )+};
+}
+
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<'_, D> {
     type Error = D::Error;
 
@@ -105,15 +115,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<'_, D> {
         deserialize_byte_buf deserialize_unit deserialize_identifier deserialize_ignored_any
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        let visitor = self.visitor(visitor, None);
-        self.inner.deserialize_any(visitor)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        let visitor = self.visitor(visitor, None);
-        self.inner.deserialize_option(visitor)
-    }
+    containers! { deserialize_any deserialize_option deserialize_seq deserialize_map }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(
         self,
@@ -132,11 +134,6 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<'_, D> {
         self.inner.deserialize_newtype_struct(name, visitor)
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        let visitor = self.visitor(visitor, None);
-        self.inner.deserialize_seq(visitor)
-    }
-
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, D::Error> {
         let visitor = self.visitor(visitor, None);
         self.inner.deserialize_tuple(len, visitor)
@@ -150,11 +147,6 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<'_, D> {
     ) -> Result<V::Value, D::Error> {
         let visitor = self.visitor(visitor, None);
         self.inner.deserialize_tuple_struct(name, len, visitor)
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        let visitor = self.visitor(visitor, None);
-        self.inner.deserialize_map(visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(

@@ -20,7 +20,7 @@ pub const REDACTED: &str = "[redacted]";
 /// A value that people do not get to see: a token, a one-time code, a personal fact.
 ///
 /// It is an argument, or a part of one. A job's argument is stored with its row, since the job needs it;
-/// whoever may read the table reads it there. In a table of the application's own, the column is marked
+/// everyone who may read the table reads it there. In a table of the application's own, the column is marked
 /// `#[sensitive]` instead.
 ///
 /// There is no `Display`: `format!("Bearer {token}")` does not compile, where it would send `[redacted]`.

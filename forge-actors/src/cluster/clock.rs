@@ -1,6 +1,6 @@
 //! Whether the clock of this node lets it check tokens. Pure.
 //!
-//! Tokens are made by other nodes or by somebody else, and their times are compared with this node's clock.
+//! Tokens are made by other nodes or by other programs, and their times are compared with this node's clock.
 //! The only clock that all nodes read is the database's. A node that differs from it is the wrong one where
 //! another node agrees with it; where none does, the database's clock may as well be the wrong one, and no
 //! node would be better.

@@ -374,8 +374,9 @@ impl Database {
 
     /// Publishes the commits that do not end. True when waiting began or ended with this value.
     pub(super) fn mark_commits(&self, wait: Option<CommitWait>) -> bool {
-        let before = self.0.shared.commits.send_replace(wait.clone());
-        before.is_some() != wait.is_some()
+        let waits = wait.is_some();
+        let before = self.0.shared.commits.send_replace(wait);
+        before.is_some() != waits
     }
 
     /// Ends a session that belongs to no pool, with what its backend still does.

@@ -11,11 +11,12 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 
 use super::admission::Permit;
+use super::faults::{panic_fault, timeout_fault};
 use super::idempotency::{KeyedCall, Replay};
 use super::paths::FUNCTIONS;
 use super::refused_value;
-use super::shared::{FunctionShared, count_refused};
-use super::signals::{CallOutcome, HandlerMetrics};
+use super::shared::FunctionShared;
+use super::signals::{self, CallOutcome, HandlerMetrics};
 use super::threads::{HandlerEnd, HandlerOutput, HandlerPlace};
 use crate::app::context::{AfterCommit, CallScope};
 use crate::app::decoded::{Decoded, Runnable};
@@ -34,9 +35,8 @@ use crate::kernel::invocation::{Invocation, is_system};
 use crate::kernel::limits;
 use crate::kernel::remedy;
 use crate::kernel::sqlstate::SqlStateClass;
-use crate::kernel::time::format_duration;
 use crate::subsystem::ActorPath;
-use crate::supervise::{Crash, Panic, catch_unwind};
+use crate::supervise::{Panic, catch_unwind};
 
 /// Between two tries of a query or mutation that lost a race: long enough for the winner to commit.
 const RACE_BACKOFF: Backoff = Backoff::exponential(Duration::from_millis(4), Duration::from_millis(100));
@@ -438,11 +438,11 @@ impl ActiveCall {
                 (outcome, fault)
             }
             CallFailure::Panic(panic) => {
-                (CallOutcome::Panic, panic_fault(&self.shared, self.runner, meta, name, panic))
+                (CallOutcome::Panic, panic_fault(&self.shared.tree, self.runner, meta, name, panic))
             }
             CallFailure::Deadline => (CallOutcome::Timeout, timeout_fault(meta, name)),
             CallFailure::NoThread => {
-                count_refused();
+                signals::count_without_thread();
                 (CallOutcome::Fault, self.shared.no_thread_fault(name))
             }
             CallFailure::Drain => {
@@ -451,32 +451,6 @@ impl ActiveCall {
             }
         }
     }
-}
-
-/// Writes a handler's panic to the journal, below the actor `runner`. The returned fault only says that the
-/// call failed.
-pub(super) fn panic_fault(
-    shared: &FunctionShared,
-    runner: &ActorPath,
-    meta: &Meta,
-    name: &str,
-    panic: Panic,
-) -> Fault {
-    let crash = Crash::new(&format!("{runner}/{name}"), meta.kind().as_str(), &panic.message);
-    let fault = Fault::internal(panic.to_string());
-    shared.tree.journal().record_crash(Crash {
-        location: Some(panic.location),
-        backtrace: Some(panic.backtrace),
-        ..crash
-    });
-    fault
-}
-
-/// `TIMEOUT`: the handler ran into its own time limit or its caller's.
-pub(super) fn timeout_fault(meta: &Meta, name: &str) -> Fault {
-    let limit = format_duration(meta.timeout);
-    Fault::new(Code::Timeout, format!("`{name}` took longer than its time limit of {limit} or its caller's"))
-        .with_help(remedy::TIME_LIMIT)
 }
 
 /// The answer of a call with an idempotency key.

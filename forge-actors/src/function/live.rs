@@ -13,12 +13,13 @@ use bytes::Bytes;
 use futures::FutureExt;
 
 use super::admission::Permit;
-use super::call::{CUT_PATIENCE, check_size, panic_fault, timeout_fault};
+use super::call::{CUT_PATIENCE, check_size};
 use super::canonical::canonical_args;
+use super::faults::{panic_fault, timeout_fault};
 use super::paths::FUNCTIONS;
 use super::refused_value;
 use super::shared::FunctionShared;
-use super::threads::{HandlerEnd, HandlerOutput, HandlerPlace};
+use super::threads::{HandlerEnd, HandlerOutput, HandlerPlace, RunningHandler};
 use crate::app::context::{AfterCommit, CallScope, Observed};
 use crate::app::decoded::Decoded;
 use crate::app::{KindOptions, QueryResources, Registration};
@@ -73,7 +74,7 @@ pub(super) fn prepare(
     match decoded.expect("decoding has no await") {
         Ok(decoded) => decoded?,
         Err(panic) => {
-            return Err(panic_fault(shared, &FUNCTIONS, &registration.meta, &invocation.name, panic));
+            return Err(panic_fault(&shared.tree, &FUNCTIONS, &registration.meta, &invocation.name, panic));
         }
     }
     Ok(LiveQuery { args: canonical_args(&invocation.args), refresh: options.refresh })
@@ -116,23 +117,9 @@ pub(super) async fn run(
         });
         run_handler(registration, &invocation, scope.clone(), db).await
     };
-    let mut handler = span.in_scope(|| shared.threads.run(meta, place, Box::pin(running)));
-    let mut until = asked + limits.thread_wait_max.min(limit);
-    let (began, ended) = loop {
-        if let Ok(ended) = tokio::time::timeout_at(until.into(), handler.ended()).await {
-            break (handler.began(), Some(ended));
-        }
-        if handler.withdraw() {
-            return LiveRun::without_thread(shared, &name);
-        }
-        let began = handler.began();
-        let deadline = began.map_or(until, |began| began + limit);
-        if deadline <= until {
-            // What the handler returns now is late.
-            let ended = handler.cut(CUT_PATIENCE).await;
-            break (began, ended.filter(|ended| matches!(ended, HandlerEnd::Panicked(_))));
-        }
-        until = deadline;
+    let handler = span.in_scope(|| shared.threads.run(meta, place, Box::pin(running)));
+    let Some((began, ended)) = end_of(handler, asked + limits.thread_wait_max.min(limit), limit).await else {
+        return LiveRun::without_thread(shared, &name);
     };
     let began = began.unwrap_or(asked);
     let answer = match ended {
@@ -141,13 +128,41 @@ pub(super) async fn run(
         Some(HandlerEnd::Returned(answer)) => {
             Some(answer.map_err(|fault| refused_value::blame(fault, &args)))
         }
-        Some(HandlerEnd::Panicked(panic)) => Some(Err(panic_fault(shared, &FUNCTIONS, meta, &name, panic))),
+        Some(HandlerEnd::Panicked(panic)) => {
+            Some(Err(panic_fault(&shared.tree, &FUNCTIONS, meta, &name, panic)))
+        }
         Some(HandlerEnd::Cut) | None => None,
     };
     LiveRun {
         answer: answer.unwrap_or_else(|| Err(timeout_fault(meta, &name))),
         observed: scope.get().map_or(Observed::Nothing, CallScope::observed),
         waited: Some(began.saturating_duration_since(asked)),
+    }
+}
+
+/// Waits for the end of a run: when it began, and how it ended. `None`: it had no thread at `thread_until`,
+/// and never runs. A run that takes longer than `limit` has no end, unless it panics when it is cut.
+async fn end_of(
+    mut handler: RunningHandler,
+    thread_until: Instant,
+    limit: Duration,
+) -> Option<(Option<Instant>, Option<HandlerEnd>)> {
+    let mut until = thread_until;
+    loop {
+        if let Ok(ended) = tokio::time::timeout_at(until.into(), handler.ended()).await {
+            return Some((handler.began(), Some(ended)));
+        }
+        if handler.withdraw() {
+            return None;
+        }
+        let began = handler.began();
+        let deadline = began.map_or(until, |began| began + limit);
+        if deadline <= until {
+            // What the handler returns now is late.
+            let ended = handler.cut(CUT_PATIENCE).await;
+            return Some((began, ended.filter(|ended| matches!(ended, HandlerEnd::Panicked(_)))));
+        }
+        until = deadline;
     }
 }
 

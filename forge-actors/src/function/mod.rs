@@ -40,6 +40,7 @@ mod call;
 mod calls;
 mod canonical;
 pub mod config;
+mod faults;
 mod idempotency;
 mod inflight;
 mod key_expiry;

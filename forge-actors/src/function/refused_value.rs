@@ -41,9 +41,11 @@ fn refused_value(fault: &Fault) -> Option<String> {
 fn may_be_argument(state: &str, message: &str, argument_values: &[String]) -> bool {
     let quoted = if QUOTE_VALUES.contains(&state) { quoted(message) } else { Vec::new() };
     if !quoted.is_empty() {
-        return argument_values.iter().any(|leaf| quoted.iter().any(|value| may_come_from(value, leaf)));
+        return argument_values
+            .iter()
+            .any(|argument| quoted.iter().any(|value| may_come_from(value, argument)));
     }
-    argument_values.iter().any(|leaf| state != OUT_OF_RANGE || leaf.parse::<f64>().is_ok())
+    argument_values.iter().any(|argument| state != OUT_OF_RANGE || argument.parse::<f64>().is_ok())
 }
 
 /// The texts in quotes. Postgres does not escape quotes in a value, so all between the first and the last one
@@ -54,11 +56,11 @@ fn quoted(message: &str) -> Vec<&str> {
 }
 
 /// A handler may have trimmed the argument, changed its case, or made the value of several ones.
-fn may_come_from(value: &str, leaf: &str) -> bool {
-    let (value, leaf) = (value.to_lowercase(), leaf.to_lowercase());
-    let equal =
-        || matches!((value.parse::<f64>(), leaf.parse::<f64>()), (Ok(value), Ok(leaf)) if value == leaf);
-    leaf.contains(&value) || (!leaf.is_empty() && value.contains(&leaf)) || equal()
+fn may_come_from(value: &str, argument: &str) -> bool {
+    let (value, argument) = (value.to_lowercase(), argument.to_lowercase());
+    let number = |text: &str| text.parse::<f64>().ok();
+    let equal_numbers = || number(&value).is_some_and(|value| number(&argument) == Some(value));
+    argument.contains(&value) || (!argument.is_empty() && value.contains(&argument)) || equal_numbers()
 }
 
 /// The texts and numbers of the arguments, and the keys of maps in them.

@@ -11,9 +11,10 @@ use tokio_util::task::TaskTracker;
 use super::access::unknown_function;
 use super::admission::Admission;
 use super::config::FunctionConfig;
+use super::faults::no_thread_fault;
 use super::idempotency::KeyTurns;
 use super::inflight::InFlightTable;
-use super::signals::{CALLS_REFUSED_TOTAL, HandlerMetrics};
+use super::signals::{self, HandlerMetrics};
 use super::stall::{ThreadStall, name_blockers};
 use super::threads::HandlerThreads;
 use super::transaction_shares::TransactionShares;
@@ -21,12 +22,8 @@ use crate::app::context::Services;
 use crate::app::{Catalog, Meta, Registration};
 use crate::change::HintHub;
 use crate::db::database::Database;
-use crate::kernel::fault::{Code, Fault};
-use crate::kernel::time::secs;
+use crate::kernel::fault::Fault;
 use crate::supervise::Tree;
-
-/// When a caller should try again whose handler got no thread.
-const THREAD_RETRY: Duration = secs(1);
 
 /// State of one node's function subsystem. The fields without a comment are set once and only read.
 pub(super) struct FunctionShared {
@@ -77,8 +74,8 @@ impl FunctionShared {
     pub(super) fn check_threads(&self, meta: &Meta, name: &str) -> Result<(), Fault> {
         match &*self.stall.borrow() {
             Some(stall) if !meta.is_forges() => {
-                count_refused();
-                Err(no_thread(name, &stall.cause()))
+                signals::count_without_thread();
+                Err(no_thread_fault(name, &stall.cause()))
             }
             _ => Ok(()),
         }
@@ -90,7 +87,7 @@ impl FunctionShared {
             || "all threads were busy, and no handler has blocked one for longer than a second".to_owned(),
             |blockers| format!("threads are blocked by {blockers}"),
         );
-        no_thread(name, &cause)
+        no_thread_fault(name, &cause)
     }
 
     /// Waits until the threads are not stalled, for at most `patience`. False when they still are.
@@ -108,19 +105,4 @@ impl FunctionShared {
         // The sender lives in `self`, so waiting for the value cannot fail.
         let _value = cancel.wait_for(|cancelled| *cancelled).await;
     }
-}
-
-/// Counts a call that found no thread. Runs of live queries are tried again and not counted.
-pub(super) fn count_refused() {
-    metrics::counter!(CALLS_REFUSED_TOTAL, "limit" => "threads").increment(1);
-}
-
-/// `OVERLOADED`: the handler has not run. Which handlers hold the threads is for the log, the overview and
-/// developers.
-fn no_thread(name: &str, cause: &str) -> Fault {
-    let message = format!("no thread of the node was free for `{name}`, so it did not run");
-    Fault::new(Code::Overloaded, message)
-        .with_help("move blocking code into `ctx.blocking` (actions and jobs), or raise `functions.threads`")
-        .retry_after(THREAD_RETRY)
-        .because(cause.to_owned())
 }

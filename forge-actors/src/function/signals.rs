@@ -26,6 +26,12 @@ pub const HANDLER_THREADS_STALLED_SECONDS: &str = "forge_handler_threads_stalled
 /// Gauge: calls that run now, runs of live queries and attempts of jobs included.
 pub const CALLS_IN_FLIGHT: &str = "forge_calls_in_flight";
 
+/// Counts a call that was refused since no thread was free. Runs of live queries are tried again, and not
+/// counted.
+pub(super) fn count_without_thread() {
+    metrics::counter!(CALLS_REFUSED_TOTAL, "limit" => "threads").increment(1);
+}
+
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallOutcome {

@@ -6,7 +6,7 @@
 //! ```
 //! Over `address_connections_max` of its address, unless that is a trusted proxy's, and over
 //! `connections_max` when no open connection is idle (`connection_table`), a connection is accepted, answered
-//! 503 with `Retry-After`, and closed: a client that reads the answer comes back later, while a connection
+//! 503 with `Retry-After`, and closed: a client that reads the response comes back later, while a connection
 //! that is left in the kernel's queue waits for nothing. When accepting fails (file descriptors run out) the
 //! loop pauses and goes on. Dropping the future of [`serve`] cuts every connection, since the future owns
 //! their tasks.
@@ -123,7 +123,7 @@ impl Connections {
         let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() else { return };
         self.tasks.spawn(async move {
             let _permit = permit;
-            // A client that is gone does not miss the answer, and nothing else depends on it.
+            // A client that is gone does not miss the response, and nothing else depends on it.
             if let Ok(Err(error)) = tokio::time::timeout(LINGER, answer_refused(stream, limit)).await {
                 tracing::debug!(%error, "a refused connection could not be answered");
             }
@@ -146,7 +146,7 @@ impl Connections {
 }
 
 /// Answers 503, then reads until the client closes: closing a socket with unread bytes resets the connection,
-/// and the client would lose the answer.
+/// and the client would lose the response.
 async fn answer_refused(mut stream: TcpStream, limit: ConnectionLimit) -> io::Result<()> {
     let fault = connections_full(limit, "connections", "gateway");
     let body = envelope::error(&fault, &TraceContext::new_root().trace_id_hex());

@@ -1,10 +1,10 @@
 //! What one connection is doing, and since when: the basis of every time limit on it.
 //!
 //! ```text
-//! opened ─first byte…─▶ head ─request complete─▶ busy ─last answer─▶ idle ─first byte─▶ head …
+//! opened ─first byte…─▶ head ─request complete─▶ busy ─last response─▶ idle ─first byte─▶ head …
 //! ```
 //! `head` ends after `header_timeout`, `idle` after `keep_alive`. `busy` lasts until the client has taken the
-//! last answer; it has no limit here, since bodies and handlers have limits of their own. Beside these, a
+//! last response; it has no limit here, since bodies and handlers have limits of their own. Beside these, a
 //! socket that takes nothing ends by its [`WriteAllowance`], and a closing connection after [`LINGER`].
 //! HTTP/2 has no `head` after its first request: frames that open no stream must not prolong anything, so
 //! `idle` covers them. Its streams are judged one by one (`http2_streams`), and end the connection when too
@@ -28,7 +28,7 @@ use super::write_allowance::WriteAllowance;
 use crate::kernel::time::minutes;
 
 /// How long a refused client may keep sending before its connection is closed. Closing at once would reset
-/// the connection, and the client would lose the answer that says why (RFC 9112 §9.6).
+/// the connection, and the client would lose the response that says why (RFC 9112 §9.6).
 pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// Bytes that a socket takes before its client does. Measured over the loopback, whose segments are the
@@ -55,9 +55,9 @@ pub(super) struct ActivityMonitor {
     idle_since: AtomicU64,
     closing_since: AtomicU64,
     socket: WriteAllowance,
-    /// Answers of which a part waits for the client.
+    /// Responses of which a part waits for the client.
     responses_waiting: AtomicU32,
-    /// Answers that stalled since `stalled_first`.
+    /// Responses that stalled since `stalled_first`.
     responses_stalled: AtomicU32,
     stalled_first: AtomicU64,
     stalled_total: Counter,
@@ -79,7 +79,7 @@ pub(super) enum TimeLimit {
 }
 
 impl ActivityMonitor {
-    /// `stalled_total` counts the answers that are cut since their clients do not take them.
+    /// `stalled_total` counts the responses that are cut since their clients do not take them.
     pub(super) fn new(config: &GatewayConfig, stalled_total: Counter) -> Self {
         let timeouts = ConnectionTimeouts::new(config);
         Self {
@@ -113,7 +113,7 @@ impl ActivityMonitor {
     }
 
     /// A request was answered before its body was read. The rest of the body is read and dropped for
-    /// [`LINGER`], so that the client does not lose the answer.
+    /// [`LINGER`], so that the client does not lose the response.
     pub(super) fn linger(&self) {
         self.lingers.store(true, Relaxed);
     }
@@ -141,13 +141,13 @@ impl ActivityMonitor {
         self.socket.wait(|| self.micros());
     }
 
-    /// A clock that stands still while the socket takes nothing: then no answer is stalled by itself.
+    /// A clock that stands still while the socket takes nothing: then no response is stalled by itself.
     pub(super) fn flowing_micros(&self) -> u64 {
         let now = self.micros();
         now.saturating_sub(self.socket.waited(now))
     }
 
-    /// Part of an answer begins to wait for the client.
+    /// Part of a response begins to wait for the client.
     pub(super) fn response_waits(&self) {
         self.responses_waiting.fetch_add(1, Relaxed);
     }
@@ -156,12 +156,12 @@ impl ActivityMonitor {
         self.responses_waiting.fetch_sub(1, Relaxed);
     }
 
-    /// Answers that share what the client takes.
+    /// Responses that share what the client takes.
     pub(super) fn responses_waiting(&self) -> u32 {
         self.responses_waiting.load(Relaxed)
     }
 
-    /// An answer was reset, since the client took nothing of it. Too many of them end the connection.
+    /// A response was reset, since the client took nothing of it. Too many of them end the connection.
     pub(super) fn response_stalled(&self) {
         self.stalled_total.increment(1);
         let now = self.now();
@@ -188,7 +188,7 @@ impl ActivityMonitor {
     }
 
     fn request_ends(&self) {
-        // Whoever sees that no request runs must see since when.
+        // A reader that sees that no request runs must see since when.
         self.idle_since.store(self.now(), Relaxed);
         if self.requests_running.fetch_sub(1, Release) == 1 && self.http2.load(Relaxed) {
             // The task of a stream ended the request, so the watchdog has not seen that idling began.

@@ -8,8 +8,8 @@
 //! folder answer 404, and a link that leads out of the folder is not followed. A file whose name contains a
 //! hash of its content may be cached for ever; every other file is revalidated by its entity tag.
 //!
-//! A file is sent in parts, of which the answer keeps one in memory; it waits for the memory of its first
-//! part while other answers use it up.
+//! A file is sent in parts, of which the response keeps one in memory; it waits for the memory of its first
+//! part while other responses use it up.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

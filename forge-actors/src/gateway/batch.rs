@@ -1,8 +1,8 @@
 //! Many calls in one request: `POST /rpc` with an array of `{id, name, args}`, and `idempotencyKey` where a
 //! call has one.
 //!
-//! Each call has its own admission, its own transaction and its own result. The answer has one entry for each
-//! call, in order; an error of the request as a whole is one error envelope.
+//! Each call has its own admission, its own transaction and its own result. The response has one entry for
+//! each call, in order; an error of the request as a whole is one error envelope.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -34,7 +34,7 @@ const ID_BYTES_MAX: usize = 128;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BatchCall<'a> {
-    /// Any JSON string or number; it is repeated in the answer as it was sent.
+    /// Any JSON string or number; it is repeated in the response as it was sent.
     #[serde(borrow)]
     id: &'a RawValue,
     #[serde(borrow)]
@@ -75,14 +75,14 @@ pub(super) async fn serve(
         let idempotency_key = call.idempotency_key.as_deref().map(str::parse).transpose()?;
         running.push(rpc::run(shared, Invocation { idempotency_key, ..invocation }));
     }
-    let mut bytes_left = shared.functions.result_bytes_max();
+    let bytes_max = shared.functions.result_bytes_max();
+    let mut bytes_left = bytes_max;
     // Results count as used while others of the batch are still made.
     let mut charges = Vec::new();
     let results: Vec<_> = futures::stream::iter(running)
         .buffered(CALLS_RUNNING_MAX)
         .map(|result| {
-            let fits =
-                result.and_then(|data| fit(&mut bytes_left, shared.functions.result_bytes_max(), data));
+            let fits = result.and_then(|data| fit(&mut bytes_left, bytes_max, data));
             charges.extend(fits.as_ref().ok().map(|data| client.charge(data.len())));
             fits
         })
@@ -139,7 +139,7 @@ fn parse(body: &[u8]) -> Result<Vec<BatchCall<'_>>, Fault> {
     let has_id = |call: &BatchCall<'_>| {
         call.id.get().starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit())
     };
-    // Ids are repeated in the answer, so they must be short.
+    // Ids are repeated in the response, so they must be short.
     if !calls.iter().all(|call| has_id(call) && call.id.get().len() <= ID_BYTES_MAX) {
         let message =
             format!("the `id` of each call must be a string or a number of at most {ID_BYTES_MAX} bytes");

@@ -36,12 +36,12 @@ use crate::kernel::merge_slot::MergeSlot;
 const HTTP2_RESETS_PENDING_MAX: usize = 20;
 /// Streams that may end by the client's own protocol errors before the connection ends (CVE-2025-8671).
 const HTTP2_ERRORS_MAX: usize = 128;
-/// Bytes of an answer that wait for the window of one HTTP/2 stream; further ones wait in the answer.
+/// Bytes of a response that wait for the window of one HTTP/2 stream; further ones wait in the response.
 const HTTP2_SEND_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that the kernel holds unsent above which a socket counts as not writable. The more, the longer a
 /// slow client's progress stays hidden; 16 KiB are enough to keep a fast one busy.
 const UNSENT_BYTES_MAX: u32 = 16 * 1024;
-/// Time between two pings of an HTTP/2 connection, and the time for the answer; then the connection is
+/// Time between two pings of an HTTP/2 connection, and the time for the response; then the connection is
 /// closed.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,7 +1,7 @@
 //! The open connections of a gateway: how many, from where, and which of them is closed for a new one.
 //!
 //! ```text
-//! admitted ─request─▶ busy ─last answer─▶ idle ─the node is full─▶ evicted ─▶ ended
+//! admitted ─request─▶ busy ─last response─▶ idle ─the node is full─▶ evicted ─▶ ended
 //! ```
 //! A full node closes a connection that runs no request for one that will: the one that has been idle longest
 //! among the next few that the clock's hand comes to. So a stranger who keeps connections open locks nobody
@@ -133,7 +133,7 @@ impl ConnectionEntry {
     }
 
     /// Ends when the connection was evicted and no request arrives: it can be closed as it is. A connection
-    /// that has served a request ends by its graceful shutdown, which lets an answer that is being written
+    /// that has served a request ends by its graceful shutdown, which lets a response that is being written
     /// arrive.
     pub(super) async fn overdue(&self) {
         self.evicted.cancelled().await;

@@ -6,17 +6,17 @@
 //! ```
 //! Invariants
 //! - Every wait for a client has a time limit (`activity`, `body`), and so has everything that a client can
-//!   make the node keep in memory (`config`): bodies that arrive come from one budget (`body`), answers that
-//!   wait for their clients from another (`kernel::byte_budget`), of which one address has a part.
-//! - An answer that its client does not take ends, whatever else the client does on its connection
+//!   make the node keep in memory (`config`): bodies that arrive come from one budget (`body`), responses
+//!   that wait for their clients from another (`kernel::byte_budget`), of which one address has a part.
+//! - A response that its client does not take ends, whatever else the client does on its connection
 //!   (`response_delivery`, `http2_streams`).
 //! - A client is sent a fault's code, message and details, never its cause. The cause is logged under the
 //!   trace id that the client was sent.
 //! - A token is accepted in the header `Authorization` only.
 //! - A request that can change something is not taken from a page of an origin that is not listed.
-//! - A 2xx answer to a mutation means that the mutation is committed.
+//! - A 2xx response to a mutation means that the mutation is committed.
 //!
-//! Failure: an error of a request is its answer; an error of a connection ends that connection; an error of
+//! Failure: an error of a request is its response; an error of a connection ends that connection; an error of
 //! the accept loop restarts the listener, while the port stays open.
 
 use std::sync::Arc;

@@ -1,12 +1,12 @@
-//! Files of a folder: each is opened once, however many answers send it, and read part by part.
+//! Files of a folder: each is opened once, however many responses send it, and read part by part.
 //!
 //! Sharing the open file was chosen over sharing its bytes: bytes that many clients take at different speeds
 //! stay in memory as a whole for the slowest of them, so the memory would grow with the files, while parts
-//! grow with the answers, which the budget counts. The kernel's page cache shares the bytes, and to read them
-//! again is cheap: 15 MiB take 1.9 ms at once and 3.0 ms in parts of 64 KiB, of which 1.7 ms are changes of
-//! threads.
+//! grow with the responses, which the budget counts. The kernel's page cache shares the bytes, and to read
+//! them again is cheap: 15 MiB take 1.9 ms at once and 3.0 ms in parts of 64 KiB, of which 1.7 ms are changes
+//! of threads.
 //!
-//! A file that is replaced is sent to the end as it was. A file that is changed in place cuts the answers
+//! A file that is replaced is sent to the end as it was. A file that is changed in place cuts the responses
 //! that send it, so that no client gets half of each version.
 
 use std::fs::{File, Metadata};
@@ -33,7 +33,7 @@ use super::response_delivery::ResponseDelivery;
 /// in the disk or for the same cores.
 const CALLS_MAX: usize = 8;
 static CALLS: Semaphore = Semaphore::const_new(CALLS_MAX);
-/// Files that are remembered although no answer sends them any more; beyond that they are forgotten.
+/// Files that are remembered although no response sends them any more; beyond that they are forgotten.
 const CLOSED_FILES_MAX: usize = 1_024;
 
 /// A folder whose files are served. Clones share the open files.
@@ -43,7 +43,7 @@ pub struct AssetFolder(Arc<FolderFiles>);
 #[derive(Debug)]
 struct FolderFiles {
     path: PathBuf,
-    /// The files that answers send, by their paths without links.
+    /// The files that responses send, by their paths without links.
     open: DashMap<PathBuf, Weak<OpenFile>>,
 }
 
@@ -62,7 +62,7 @@ struct FileVersion {
     modified: SystemTime,
 }
 
-/// The bytes of a file that an answer sends.
+/// The bytes of a file that a response sends.
 pub(super) struct FilePart {
     pub(super) file: Arc<OpenFile>,
     pub(super) range: Range<u64>,
@@ -217,7 +217,7 @@ impl FileReader {
 async fn on_a_thread<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     let turn = CALLS.acquire().await.map_err(io::Error::other)?;
     let held = move || {
-        // A call goes on when its answer is no longer wanted.
+        // A call goes on when its response is no longer wanted.
         let _turn = turn;
         call()
     };

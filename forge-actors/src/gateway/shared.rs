@@ -1,5 +1,5 @@
 //! What all requests of a gateway share. Nothing in it changes after the start but what the fields themselves
-//! guard: remembered tokens, the memory of bodies and answers, readiness and metrics.
+//! guard: remembered tokens, the memory of bodies and responses, readiness and metrics.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -29,12 +29,12 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::secs;
 use crate::session::{AcceptedSocket, RemoteClient, Sessions, Subprotocol};
 
-/// Time for hyper to hand over the socket after the answer 101; then the connection is closed.
+/// Time for hyper to hand over the socket after the response 101; then the connection is closed.
 const UPGRADE_TIMEOUT: Duration = secs(5);
 /// Length of `Sec-WebSocket-Key`: 16 bytes in base64.
 const KEY_LENGTH: usize = 24;
 
-/// A connection that becomes a session when its answer is written.
+/// A connection that becomes a session when its response is written.
 pub(super) struct Upgrade {
     upgraded: OnUpgrade,
     sessions: Sessions,
@@ -121,7 +121,7 @@ fn lists(headers: &HeaderMap, name: &HeaderName, item: &str) -> bool {
 }
 
 impl Upgrade {
-    /// Waits until the answer is written, and hands the socket over.
+    /// Waits until the response is written, and hands the socket over.
     pub(super) async fn finish(self) {
         let Self { upgraded, sessions, subprotocol, client, permit, responses } = self;
         let upgraded = match tokio::time::timeout(UPGRADE_TIMEOUT, upgraded).await {

@@ -40,7 +40,8 @@ impl WriteAllowance {
         }
     }
 
-    /// Another answer begins, for which the client has at least the timeout; but not when bytes wait already.
+    /// Another response begins, for which the client has at least the timeout; but not when bytes wait
+    /// already.
     pub(super) fn renew(&self) {
         if self.waiting_since.load(Relaxed) == NEVER {
             self.left.fetch_max(self.timeout, Relaxed);
@@ -147,7 +148,7 @@ mod tests {
         assert_eq!(allowance.deadline(), Some(107 * SECOND));
         assert_eq!(allowance.waited(101 * SECOND), 4 * SECOND);
         allowance.renew();
-        assert_eq!(allowance.deadline(), Some(107 * SECOND), "an answer that begins meanwhile adds nothing");
+        assert_eq!(allowance.deadline(), Some(107 * SECOND), "a response that begins meanwhile adds nothing");
         allowance.end_wait(|| 101 * SECOND);
         allowance.renew();
         allowance.wait(|| 200 * SECOND);

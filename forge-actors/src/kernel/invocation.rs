@@ -57,7 +57,7 @@ impl Caller {
 pub const SYSTEM_PREFIX: &str = "forge.";
 
 /// True for the node's own handlers, which the dashboard and the command line call. The figures that a node
-/// shows of its load leave them out: whoever looks would see mostly the looking.
+/// shows of its load leave them out: a person who looks at a dashboard would see mostly the dashboard.
 pub fn is_system(handler: &str) -> bool {
     handler.starts_with(SYSTEM_PREFIX)
 }

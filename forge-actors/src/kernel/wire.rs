@@ -97,23 +97,21 @@ impl Fault {
         if self.source().is_none() {
             return;
         }
-        let (name, cause) = (code.name(), self.causes());
-        match (self.sqlstate(), reveals_causes()) {
-            (Some(_), true) => tracing::info!(handler, trace_id, code = name, cause, "call refused"),
-            (_, true) | (None, false) => {
-                tracing::debug!(handler, trace_id, code = name, cause, "call refused");
+        let code = code.name();
+        match self.sqlstate() {
+            Some(_) if reveals_causes() => {
+                return tracing::info!(handler, trace_id, code, cause = self.causes(), "call refused");
             }
-            (Some(state), false) => self.log_refusal(handler, trace_id, &state, &cause),
+            Some(sqlstate) => {
+                if let Some(unwritten) = REFUSALS.sample(&sqlstate, chrono::Utc::now().timestamp()) {
+                    let position = self.statement_position();
+                    tracing::info!(handler, trace_id, code, sqlstate, position, unwritten, "call refused");
+                }
+            }
+            None => {}
         }
-    }
-
-    fn log_refusal(&self, handler: &str, trace_id: &str, sqlstate: &str, cause: &str) {
-        let code = self.code().name();
-        if let Some(unwritten) = REFUSALS.sample(sqlstate, chrono::Utc::now().timestamp()) {
-            let position = self.statement_position();
-            tracing::info!(handler, trace_id, code, sqlstate, position, unwritten, "call refused");
-        }
-        tracing::debug!(handler, trace_id, code, cause, "call refused");
+        // Written as an argument of the line: the text is not made when nobody reads it.
+        tracing::debug!(handler, trace_id, code, cause = self.causes(), "call refused");
     }
 
     /// True when the server answered, with an error or with what is no answer.

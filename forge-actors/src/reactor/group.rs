@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::kernel::backoff::Backoff;
-use crate::kernel::fault::Code;
+use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::{days, millis, secs};
 
 use super::config::ReactivityConfig;
@@ -160,11 +160,13 @@ impl Group {
     }
 
     fn phase_after(&self, run: &FinishedRun, now: Instant, config: &ReactivityConfig) -> GroupPhase {
-        if matches!(&run.result.outcome, Err(fault) if fault.code() == Code::Overloaded) {
-            return GroupPhase::Suspended { until: later(now, OVERLOADED_PAUSE) };
-        }
-        if matches!(&run.result.outcome, Err(fault) if fault.code() == Code::Timeout) {
-            return GroupPhase::Suspended { until: later(now, run.took.saturating_mul(CUT_PAUSE_FACTOR)) };
+        let pause = match run.result.outcome.as_ref().err().map(Fault::code) {
+            Some(Code::Overloaded) => Some(OVERLOADED_PAUSE),
+            Some(Code::Timeout) => Some(run.took.saturating_mul(CUT_PAUSE_FACTOR)),
+            _ => None,
+        };
+        if let Some(pause) = pause {
+            return GroupPhase::Suspended { until: later(now, pause) };
         }
         let refresh = self.query.refresh;
         // An incomplete list of reads may lack tables whose changes concern the group.

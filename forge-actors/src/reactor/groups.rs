@@ -22,6 +22,7 @@
 //!   snapshot.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,7 @@ use super::lanes::Lanes;
 use super::query_key::{CallerKey, ClientId, GroupId, QueryKey, SharingScope, SubscriptionKey, keys_of};
 use super::read_index::ReadIndex;
 use super::relations::ReadTables;
-use super::share_key::ShareKey;
+use super::share_key::{ShareKey, distinct};
 use super::tick::{FinishedRun, QueryRun, RunEnd};
 
 /// Database sessions that may break in a row during runs of one group; then the group is taken for the cause.
@@ -335,22 +336,12 @@ impl SubscriptionTable {
     /// The next run of a group that is not settled.
     pub(super) fn run(&self, id: GroupId) -> Option<QueryRun> {
         let group = self.groups.get(&id).filter(|group| !group.phase.is_settled())?;
-        let shares = self.shares_of(group);
-        Some(QueryRun { group: id, invocation: group.query.invocation(&group.caller), shares })
-    }
-
-    /// Those who may pay for the result of a group: a subscriber that has used up its own part must not take
-    /// the result from the others.
-    fn shares_of(&self, group: &Group) -> Vec<Arc<ShareKey>> {
-        let mut shares = vec![Arc::clone(&group.caller.share_key)];
+        // A subscriber that has used up its own part of the memory must not take the result from the others.
         let members = group.members.iter().take(MEMBERS_ASKED_MAX);
-        for subscription in members.filter_map(|key| self.subscriptions.get(key)) {
-            let share = &subscription.caller.share_key;
-            if !shares.contains(share) {
-                shares.push(Arc::clone(share));
-            }
-        }
-        shares
+        let subscriptions = members.filter_map(|key| self.subscriptions.get(key));
+        let callers = iter::once(&group.caller).chain(subscriptions.map(|subscription| &subscription.caller));
+        let shares = distinct(callers.map(|caller| &caller.share_key));
+        Some(QueryRun { group: id, invocation: group.query.invocation(&group.caller), shares })
     }
 
     /// Stores the result of a run. When the run read more of its caller than any run before, the query is

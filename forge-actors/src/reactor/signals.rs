@@ -1,6 +1,10 @@
-//! Metrics of the reactor.
+//! Metrics and log lines of the reactor.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::relations::Untracked;
+use crate::kernel::time::format_duration;
 
 /// Counts ticks by outcome (`ok`, `failed`).
 pub const TICKS_TOTAL: &str = "forge_live_ticks_total";
@@ -80,4 +84,62 @@ pub(super) fn sizes(subscriptions: usize, groups: usize, result_bytes: usize) {
     metrics::gauge!(RESULT_BYTES).set(result_bytes as f64);
     metrics::gauge!(SUBSCRIPTIONS).set(subscriptions as f64);
     metrics::gauge!(GROUPS).set(groups as f64);
+}
+
+/// A tick took too long; `slowest` is the query of the tick that took longest, and how long it took.
+pub(super) fn log_slow_tick(took: Duration, slowest: Option<(Arc<str>, Duration)>) {
+    let took = format_duration(took);
+    match slowest {
+        Some((handler, longest)) => {
+            let longest = format_duration(longest);
+            tracing::warn!(
+                took,
+                %handler,
+                longest,
+                "a tick took longer than reactivity.tick_budget; all live queries wait for it"
+            );
+        }
+        None => tracing::warn!(
+            took,
+            "a tick without queries took longer than reactivity.tick_budget: the database answered late; all \
+             live queries wait for it"
+        ),
+    }
+}
+
+/// A live query is slow, and runs beside the ticks from now on.
+pub(super) fn log_slow(handler: &str, took: Duration, anonymous: bool) {
+    let took = format_duration(took);
+    let caller = if anonymous { "an anonymous client" } else { "a signed-in client" };
+    tracing::warn!(
+        handler,
+        %took,
+        caller,
+        "a live query took longer than reactivity.slow_after; it runs beside the ticks, and its subscribers \
+         advance at its pace"
+    );
+}
+
+/// A live query reads what no trigger captures.
+pub(super) fn warn_untracked(handler: &str, relation: &Untracked, interval: Duration) {
+    let interval = format_duration(interval);
+    match relation {
+        Untracked::Uncaptured(table) => tracing::warn!(
+            handler,
+            %table,
+            "a live query reads a table whose changes are not captured, and runs again every {interval}; \
+             enable it: select forge_enable_reactivity('{table}')"
+        ),
+        Untracked::Uncapturable(relation) => tracing::warn!(
+            handler,
+            %relation,
+            "a live query reads what no trigger can watch (a materialised view, a foreign table, a \
+             sequence), and runs again every {interval}; say how often by #[query(refresh = \"..\")]"
+        ),
+        Untracked::System => tracing::warn!(
+            handler,
+            "a live query reads the server's own views, and runs again every {interval}; say how often by \
+             #[query(refresh = \"..\")]"
+        ),
+    }
 }

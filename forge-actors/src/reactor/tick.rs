@@ -46,8 +46,8 @@ const BATCH_LOCK_TIMEOUT: Duration = secs(1);
 pub(super) const TICK_THREAD_WAIT_MAX: Duration = millis(100);
 /// Longest wait of a query in a batch for a thread. The lane is taken meanwhile.
 pub(super) const BATCH_THREAD_WAIT_MAX: Duration = secs(2);
-/// Rewritten relations that are locked before the next snapshot; there are more only where somebody rewrites
-/// a whole schema.
+/// Rewritten relations that are locked before the next snapshot; there are more only while a whole
+/// schema is rewritten.
 pub(super) const LOCKED_MAX: usize = 16;
 
 /// Runs queries in snapshots of the database.
@@ -303,7 +303,7 @@ impl QueryExecutor {
         let began = Instant::now();
         let (handler, trace) = (Arc::clone(&invocation.name), invocation.trace);
         let live = self.functions.run_live(invocation, runs.db(), limits).await;
-        // Whoever has not run has broken no session.
+        // A handler that has not run has broken no session.
         let during = live.waited.map(|_| group);
         let read = runs.end_run().await.map_err(|fault| LostTick { fault, during })?;
         let took = began.elapsed().saturating_sub(live.waited.unwrap_or_default());
@@ -353,9 +353,7 @@ impl QueryExecutor {
         };
         QueryResult::new(outcome, trace).charged(charge)
     }
-}
 
-impl QueryExecutor {
     fn reserve(
         &self,
         bytes: usize,

@@ -12,14 +12,13 @@ use crate::db::error::is_stale;
 use crate::db::live_snapshot::{ExportedSnapshot, RewrittenRelation};
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::invocation::is_system;
-use crate::kernel::time::format_duration;
 use crate::supervise::{Actor, ActorError, Context, Timer};
 
 use super::delivery::{Delivery, QueryResult, Tick};
 use super::groups::FAILURES_MAX;
 use super::messages::{ClientCommand, PollerMessage, TickerMessage};
 use super::query_key::{BatchId, CallerKey, ClientId};
-use super::relations::{Relations, Untracked};
+use super::relations::Relations;
 use super::shared::ReactorShared;
 use super::signals;
 use super::state::ReactorState;
@@ -379,9 +378,11 @@ impl Ticker {
                 %handler,
                 "live query suspended: it broke its database session {FAILURES_MAX} times in a row"
             ),
-            ReactorEffect::LogSlow { handler, took, anonymous } => log_slow(&handler, took, anonymous),
+            ReactorEffect::LogSlow { handler, took, anonymous } => {
+                signals::log_slow(&handler, took, anonymous)
+            }
             ReactorEffect::WarnUntracked { handler, relation } => {
-                warn_untracked(&handler, &relation, self.shared.executor.config.uncaptured_refresh);
+                signals::warn_untracked(&handler, &relation, self.shared.executor.config.uncaptured_refresh);
             }
         }
     }
@@ -415,7 +416,7 @@ impl Ticker {
         let slowest = state.slowest.take();
         if slow && state.slow_tick_warned.is_none_or(|last| last.elapsed() > SLOW_TICK_WARNING_EVERY) {
             state.slow_tick_warned = Some(Instant::now());
-            log_slow_tick(took, slowest);
+            signals::log_slow_tick(took, slowest);
         }
     }
 
@@ -438,62 +439,6 @@ impl Ticker {
             }
             client.sink.deliver(Delivery::Advanced { tick, mods: modifications, applied });
         }
-    }
-}
-
-/// `slowest` is the query of the tick that took longest, and how long it took.
-fn log_slow_tick(took: Duration, slowest: Option<(Arc<str>, Duration)>) {
-    let took = format_duration(took);
-    match slowest {
-        Some((handler, longest)) => {
-            let longest = format_duration(longest);
-            tracing::warn!(
-                took,
-                %handler,
-                longest,
-                "a tick took longer than reactivity.tick_budget; all live queries wait for it"
-            );
-        }
-        None => tracing::warn!(
-            took,
-            "a tick without queries took longer than reactivity.tick_budget: the database answered late; all \
-             live queries wait for it"
-        ),
-    }
-}
-
-fn log_slow(handler: &str, took: Duration, anonymous: bool) {
-    let took = format_duration(took);
-    let caller = if anonymous { "an anonymous client" } else { "a signed-in client" };
-    tracing::warn!(
-        handler,
-        %took,
-        caller,
-        "a live query took longer than reactivity.slow_after; it runs beside the ticks, and its subscribers \
-         advance at its pace"
-    );
-}
-
-fn warn_untracked(handler: &str, relation: &Untracked, interval: Duration) {
-    let interval = format_duration(interval);
-    match relation {
-        Untracked::Uncaptured(table) => tracing::warn!(
-            handler,
-            %table,
-            "a live query reads a table whose changes are not captured, and runs again every {interval}; \
-             enable it: select forge_enable_reactivity('{table}')"
-        ),
-        Untracked::Uncapturable(relation) => tracing::warn!(
-            handler,
-            %relation,
-            "a live query reads what no trigger can watch (a materialised view, a foreign table, a \
-             sequence), and runs again every {interval}; say how often by #[query(refresh = \"..\")]"
-        ),
-        Untracked::System => tracing::warn!(
-            handler,
-            "a live query reads the server's own views, and runs again every {interval}; say how often by \
-             #[query(refresh = \"..\")]"
-        ),
     }
 }
 

@@ -185,7 +185,9 @@ impl SessionActor {
         id: u32,
         invocation: Invocation,
     ) {
-        let refused = refuse_other_kinds(&self.shared, &invocation).or_else(|| refuse_more(responses));
+        let refused = refuse_other_kinds(&self.shared, &invocation)
+            // The client does not take the responses to earlier ones.
+            .or_else(|| responses.full().map(responses_full));
         let (name, trace) = (Arc::clone(&invocation.name), invocation.trace);
         let shared = Arc::clone(&self.shared);
         cx.spawn_message("mutation", async move {
@@ -320,11 +322,6 @@ fn refuse_other_kinds(shared: &SessionShared, invocation: &Invocation) -> Option
     let is_other_kind = meta.access != Access::Internal && meta.kind() != KindName::Mutation;
     let message = "`mut` runs mutations; subscribe to queries, and call actions by POST /rpc";
     is_other_kind.then(|| Fault::new(Code::MethodNotAllowed, message))
-}
-
-/// Refuses a mutation of a client that does not take the responses to earlier ones.
-fn refuse_more(responses: &BudgetClient<IpAddr>) -> Option<Fault> {
-    responses.full().map(responses_full)
 }
 
 fn auth_reply(state: &SessionState, result: &Result<(), Fault>) -> TextFrame {

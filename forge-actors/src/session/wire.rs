@@ -93,6 +93,8 @@ pub(super) struct Payload {
     /// The text before the first shared piece; empty while there is none.
     first: Vec<u8>,
     rest: Vec<Bytes>,
+    /// Bytes of the shared pieces.
+    shared: usize,
 }
 
 /// A text frame. Large results in it are shared with the reactor and with other frames, so that a client that
@@ -103,6 +105,8 @@ pub(super) struct TextFrame {
     start: usize,
     /// The other pieces of the payload. Each begins and ends between two characters.
     rest: Vec<Bytes>,
+    /// Bytes of the payload that are shared.
+    shared: usize,
     /// The results that the pieces are of: they count as used while the frame waits.
     results: Vec<Arc<QueryResult>>,
     /// Counts the payload as used while the frame waits.
@@ -128,6 +132,7 @@ impl Payload {
             return self.put(data);
         }
         self.end_piece();
+        self.shared += data.len();
         self.rest.push(data.clone());
     }
 
@@ -158,13 +163,13 @@ impl TextFrame {
     pub(super) fn new(capacity: usize, write: impl FnOnce(&mut Payload)) -> Self {
         let mut text = Vec::with_capacity(HEAD_BYTES_MAX + capacity);
         text.resize(HEAD_BYTES_MAX, 0);
-        let mut payload = Payload { text, first: Vec::new(), rest: Vec::new() };
+        let mut payload = Payload { text, first: Vec::new(), rest: Vec::new(), shared: 0 };
         write(&mut payload);
         payload.end_piece();
-        let Payload { mut first, rest, .. } = payload;
+        let Payload { mut first, rest, shared, .. } = payload;
         let length = first.len() - HEAD_BYTES_MAX + rest.iter().map(Bytes::len).sum::<usize>();
         let start = put_head(&mut first, length);
-        Self { first, start, rest, results: Vec::new(), charge: None }
+        Self { first, start, rest, shared, results: Vec::new(), charge: None }
     }
 
     /// The frame with the charge for its payload.
@@ -196,7 +201,7 @@ impl TextFrame {
 
     /// Bytes of the payload that nothing else counts as used.
     pub(super) fn uncounted_bytes(&self) -> usize {
-        if self.charge.is_some() { 0 } else { self.first.len() }
+        if self.charge.is_some() { 0 } else { self.len() - self.shared }
     }
 
     fn payload(&self) -> impl Iterator<Item = &[u8]> {
@@ -328,6 +333,7 @@ mod tests {
         assert_eq!(addresses.len(), 3);
         assert_eq!(addresses[1], large.as_ptr());
         assert_eq!(frame.text().len(), frame.len());
+        assert_eq!(frame.uncounted_bytes(), "<>small".len(), "all that is not shared");
         assert!(frame.text().ends_with("x>small"));
     }
 }

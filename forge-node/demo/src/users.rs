@@ -28,7 +28,7 @@ pub struct Name(String);
 #[forge::validated_type(len = 10..=256, secret)]
 pub struct Password(String);
 
-/// A password that somebody signs in with. Whatever its length: a wrong one is answered as a wrong one.
+/// A password to sign in with. Whatever its length: a wrong one is answered as a wrong one.
 #[forge::validated_type(len = 0..=256, secret)]
 pub struct GivenPassword(String);
 
@@ -172,7 +172,7 @@ pub async fn register(
 
 /// Begins a try to sign in: finds the user, and counts the try as a failure until the password has proven
 /// right, so that many tries at once count as many. Failures are counted by the e-mail address that was
-/// given, so that a wait does not show whether somebody has signed up with it.
+/// given, so that a wait does not show whether there is an account with it.
 ///
 /// The wait grows with the failures from all network addresses, and is counted from the last failure of the
 /// caller's own; an address without a failure never waits. So a guesser has one try a minute from each

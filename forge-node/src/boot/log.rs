@@ -1,5 +1,5 @@
 //! The node's log: its filter and its format. It goes to stderr, so that programs can read the data on
-//! stdout. What a terminal would obey is escaped in both formats, whoever wrote it.
+//! stdout. What a terminal would obey is escaped in both formats, wherever it comes from.
 
 use std::fmt::{self, Debug, Write as _};
 use std::io::{self, IsTerminal};

@@ -1,6 +1,6 @@
-//! Text for a terminal. What a terminal would obey is escaped when a [`Text`] is made, whoever wrote it: a
-//! node's answer, a database, a file, the command line. So the only escape sequences that are ever printed
-//! are Forge's own.
+//! Text for a terminal. What a terminal would obey is escaped when a [`Text`] is made, wherever it comes
+//! from: a node's response, a database, a file, the command line. So the only escape sequences that are ever
+//! printed are Forge's own.
 
 use forge_actors::kernel::printable::{escape_json, escape_lines};
 use serde_json::Value;

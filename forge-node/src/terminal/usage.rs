@@ -18,7 +18,7 @@ pub fn is_help(error: &clap::Error) -> bool {
 
 /// The first paragraph of clap's text, on one line.
 fn message(error: &clap::Error) -> String {
-    if is_help(error) {
+    if is_help(error) || error.kind() == ErrorKind::MissingSubcommand {
         return "a command is missing".to_owned();
     }
     let rendered = error.render().to_string();
@@ -78,5 +78,6 @@ mod tests {
         check("forge-node jobs show", "<ID>", "usage: forge-node jobs show <ID>");
         check("forge-node jobs ls --limit 0", "0", "--help");
         check("forge-node", "a command is missing", "");
+        check("forge-node --json", "a command is missing", "");
     }
 }

@@ -1,6 +1,7 @@
 //! The limits of live queries, and how subscriptions beyond them are refused.
 
 use forge_actors::app::Handler;
+use forge_actors::dashboard::overview::Overview;
 use forge_actors::kernel::invocation::Invocation;
 use forge_actors::reactor::SubscriptionId;
 use forge_actors::reactor::config::ReactivityConfig;
@@ -122,5 +123,32 @@ async fn a_result_without_memory_is_an_error_until_some_is_free() {
     let waited = tokio::time::timeout(PATIENCE, page.until(|page| page.data(4).is_some())).await;
     assert!(waited.is_ok(), "the query is tried again");
     drop((page, other, third));
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_administrator_watches_needs_no_memory_that_clients_have_used_up() {
+    let config = ReactivityConfig { results_memory_max: 400_000, ..ReactivityConfig::default() };
+    let stage = Stage::with(ACCOUNTS, config).await;
+    // Large results leave the last eighth, and small ones use it up. A text has two bytes more than is asked.
+    let sizes = [vec![87_000], vec![87_000], vec![87_000], vec![87_000], vec![16_000, 16_001, 16_002, 3_000]];
+    let mut pages = Vec::new();
+    for (number, sizes) in sizes.into_iter().enumerate() {
+        let mut page = stage.page_of(caller(&format!("client {number}"), &[]));
+        for (id, size) in (0..).zip(sizes) {
+            page.subscribe(id, Long { bytes: size + number as u32 });
+            page.until(|page| page.data(id).is_some()).await;
+        }
+        pages.push(page);
+    }
+    let mut stranger = stage.page_of(caller("stranger", &[]));
+    stranger.subscribe(1, Long { bytes: 5_000 });
+    stranger.until(|page| page.view.len() == 1).await;
+    assert_eq!(stranger.code(1), Some("OVERLOADED"), "the node's memory is used up");
+    let mut dashboard = stage.page_of(caller("root", &["admin"]));
+    dashboard.subscribe(1, Overview {});
+    dashboard.until(|page| page.view.len() == 1).await;
+    assert!(dashboard.data(1).is_some(), "{:?}", dashboard.code(1));
+    drop((pages, stranger, dashboard));
     stage.close().await;
 }

@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use forge_actors::db::config::DatabaseConfig;
+use forge_actors::db::database::Database;
 use forge_actors::db::error::DatabaseError;
 use forge_actors::db::transaction::TransactionOptions;
 use forge_actors::kernel::fault::{Code, Fault};
+use forge_actors::kernel::ids::NodeId;
 use futures::TryStreamExt;
 
 use super::cluster::{Scratch, execute, until};
@@ -244,7 +246,7 @@ async fn a_server_that_says_nothing_is_no_full_pool() {
         connect_timeout: Duration::from_secs(2),
         ..DatabaseConfig::default()
     };
-    let database = forge_actors::db::database::Database::new(options, config, "test");
+    let database = Database::new(options, config, "test");
     let ask = async || sqlx::query("SELECT 1").execute(&database.reader()).await.map(drop);
     // The second one waits for the first, which waits for the server.
     let (first, second) = tokio::join!(ask(), ask());
@@ -283,5 +285,24 @@ async fn pools_shrink_to_what_the_server_grants_and_a_node_without_any_is_refuse
     assert_eq!((limits.node, limits.granted), (44, 20));
     assert!(limits.nodes >= 1, "this test's own sessions are those of a node");
     limit(-1).await;
+    scratch.drop().await;
+}
+
+/// A node that another one takes for dead may only have later heartbeats than the other one expects.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sessions_of_a_node_are_ended_only_when_they_are_silent() {
+    let scratch = Scratch::new().await;
+    let (id, stranger) = (NodeId::new(), NodeId::new());
+    let node = Database::of_node(scratch.options(), DatabaseConfig::default(), "late", id);
+    let open = node.begin(TransactionOptions::new("held", LIMIT)).await.unwrap();
+    let end = async |node, silent_for| scratch.database.end_sessions_of(node, silent_for).await.unwrap();
+    assert_eq!(end(id, Duration::from_secs(3_600)).await, 0, "it was at work a moment ago");
+    assert_eq!(end(stranger, Duration::ZERO).await, 0);
+    assert_eq!(end(id, Duration::ZERO).await, 1);
+    until("the transaction is gone", LIMIT, async || {
+        scratch.sessions("state LIKE 'idle in transaction%'").await == 0
+    })
+    .await;
+    drop((open, node));
     scratch.drop().await;
 }

@@ -70,3 +70,27 @@ async fn calls_of_an_address_that_takes_no_answers_are_refused_before_they_run()
     // The node notices that the connection has closed, by itself.
     while node.post("/rpc/tests.echo", "", r#"{"text":"a"}"#).await.status != 200 {}
 }
+
+#[tokio::test]
+async fn a_refused_batch_counts_while_it_waits_to_be_sent() {
+    let node = Node::start(|config| {
+        (config.responses_bytes_max, config.metrics_public) = (ANSWERS_BYTES, true);
+    })
+    .await;
+    let mut client = node.connect().await;
+    let calls = r#"[{"id":1,"name":"tests.big","args":{"bytes":200000}},{"id":2,"name":"tests.busy"}]"#;
+    client.write(post("/rpc", "", calls)).await;
+    let counted = async {
+        loop {
+            let metrics = node.get("/metrics", "").await.body;
+            let bytes = metrics.lines().find_map(|line| line.strip_prefix("forge_http_response_bytes "));
+            if bytes.is_some_and(|bytes| bytes.parse::<f64>().is_ok_and(|bytes| bytes >= 200_000.0)) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        answer = client.receive() => panic!("{} was sent, and never counted", answer.status),
+        () = counted => {}
+    }
+}
