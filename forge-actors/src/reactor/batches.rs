@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::kernel::commit::{Snapshot, TableId};
+use crate::kernel::fault::Code;
 use crate::kernel::invocation::is_system;
 
 use super::config::ReactivityConfig;
@@ -134,6 +135,14 @@ impl SubscriptionTable {
         self.groups.get(&group).is_some_and(|group| group.phase == GroupPhase::Aside(id))
     }
 
+    /// True for a run that got no thread, when its group has a result of a run that had one.
+    pub(super) fn keeps_result(&self, run: &FinishedRun) -> bool {
+        let result = self.groups.get(&run.group).and_then(|group| group.result.as_ref());
+        let fault = result.map(|result| result.outcome.as_ref().err());
+        let is_kept = fault.is_some_and(|fault| fault.is_none_or(|fault| fault.code() != Code::Overloaded));
+        run.end == RunEnd::NoThread && is_kept
+    }
+
     /// Stores the result of a run in a batch. It is valid unless a later snapshot has found a change of what
     /// the run read; then the group has to run again, and the result serves only those who wait for this
     /// snapshot. A query that the run splits runs for the other callers in the same batch.
@@ -148,7 +157,7 @@ impl SubscriptionTable {
         if !self.is_in_batch(group, id) {
             return AppliedResult::default();
         }
-        if matches!(run.end, RunEnd::Torn | RunEnd::NoThread) {
+        if run.end == RunEnd::Torn || self.keeps_result(&run) {
             self.set_to_run(group);
             self.drop_broken_transitions();
             return AppliedResult::default();
@@ -175,17 +184,6 @@ impl SubscriptionTable {
         applied
     }
 
-    /// Has the groups that a batch has not run yet run elsewhere.
-    pub(super) fn leave_batch(&mut self, id: BatchId) {
-        let queue = self.lanes.batches.get_mut(&id).map(|batch| std::mem::take(&mut batch.queue));
-        for group in queue.into_iter().flatten() {
-            if self.is_in_batch(group, id) {
-                self.set_to_run(group);
-            }
-        }
-        self.drop_broken_transitions();
-    }
-
     /// Ends a batch; its groups that have not run have to run again.
     pub(super) fn end_batch(&mut self, id: BatchId) {
         for group in self.lanes.end(id) {
@@ -195,6 +193,7 @@ impl SubscriptionTable {
         }
         self.drop_broken_transitions();
     }
+
     /// Schedules groups in the present tick, whatever their lanes.
     pub(super) fn set_stale(&mut self, groups: &[GroupId]) {
         for id in groups {
@@ -222,5 +221,11 @@ impl SubscriptionTable {
         };
         let runs = groups.iter().filter(reads_locked).filter_map(|id| self.groups.get_key_value(id));
         runs.map(|(id, group)| FinishedRun::locked(*id, &group.query.name)).collect()
+    }
+    /// The runs of those of `groups` whose handlers need a thread, after another run that got none.
+    pub(super) fn runs_without_thread(&self, groups: &[GroupId]) -> Vec<FinishedRun> {
+        let runs = groups.iter().filter_map(|id| self.groups.get_key_value(id));
+        let runs = runs.filter(|(_, group)| !is_system(&group.query.name));
+        runs.map(|(id, group)| FinishedRun::without_thread(*id, &group.query.name)).collect()
     }
 }

@@ -6,7 +6,8 @@
 //!   new ──▶ Stale · Waiting ──▶ (Aside) ──────── has run ────────────────▶ Current
 //!                │ ▲                                                         │
 //!                │ └── time is up ── Suspended ◀── cut, or locked too long, ─┘
-//!                └──────────────────────▲          has no memory, or breaks the session
+//!                └──────────────────────▲          has no memory, breaks the session, or got no thread
+//!                                                  for its first run
 //! ```
 //!
 //! The lane of a group says where it runs. A group of the lane `Tick` is `Stale` until it has run in a tick.
@@ -151,6 +152,10 @@ impl Group {
             self.lock_timeouts += 1;
             let lane = if config.lanes_max == 0 { GroupLane::Tick } else { GroupLane::Locked };
             return (lane, GroupPhase::Suspended { until: later(now, pause) });
+        }
+        if run.end == RunEnd::NoThread {
+            // How long it runs is not known.
+            return (self.lane, GroupPhase::Suspended { until: later(now, OVERLOADED_PAUSE) });
         }
         self.lock_timeouts = 0;
         let limit = if self.lane == GroupLane::Slow { config.slow_after / 2 } else { config.slow_after };

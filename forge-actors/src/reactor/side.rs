@@ -34,10 +34,10 @@ impl ReactorState {
         if let Some(batch) = self.table.lanes.batches.get(&id) {
             let groups: Vec<GroupId> = batch.queue.iter().copied().collect();
             finished.extend(self.table.locked_runs(&report.locked, &groups));
-        }
-        // Its other queries would wait for the same threads, and queries of others for the lane.
-        if finished.iter().any(|run| run.end == RunEnd::NoThread) {
-            self.table.leave_batch(id);
+            // They would wait for the same threads, and queries of others for the lane.
+            if finished.iter().any(|run| run.end == RunEnd::NoThread) {
+                finished.extend(self.table.runs_without_thread(&groups));
+            }
         }
         for run in finished {
             self.warn_untracked(&run, effects);

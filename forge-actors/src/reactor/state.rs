@@ -275,6 +275,9 @@ impl ReactorState {
             self.warn_untracked(&run, effects);
             self.note_slow(&run, now, effects);
             match run.end {
+                RunEnd::NoThread if !self.table.keeps_result(&run) => {
+                    self.apply(run, now, &mut runs, effects)
+                }
                 // In a lane it may wait for longer.
                 RunEnd::Locked | RunEnd::Cut if self.table.lanes.exist() => self.table.set_aside(run.group),
                 // A lane waits for longer. The lane of the group stays: how long it runs is not known.
@@ -283,17 +286,25 @@ impl ReactorState {
                 }
                 // The group stays stale, and runs in the next tick.
                 RunEnd::Torn | RunEnd::NoThread => {}
-                RunEnd::Whole | RunEnd::Locked | RunEnd::Cut => {
-                    let AppliedResult { group, changed, split } =
-                        self.table.apply_result(run, now, &self.config);
-                    self.log_error(group.filter(|_| changed), effects);
-                    self.table.set_stale(&split);
-                    runs.extend(split);
-                }
+                RunEnd::Whole | RunEnd::Locked | RunEnd::Cut => self.apply(run, now, &mut runs, effects),
             }
         }
         let runs = self.table.runs_of(&runs);
         self.run_or_publish(runs, effects);
+    }
+
+    /// Stores the result of a run in the tick. The groups of a query that the run splits are added to `runs`.
+    fn apply(
+        &mut self,
+        run: FinishedRun,
+        now: Instant,
+        runs: &mut Vec<GroupId>,
+        effects: &mut Vec<ReactorEffect>,
+    ) {
+        let AppliedResult { group, changed, split } = self.table.apply_result(run, now, &self.config);
+        self.log_error(group.filter(|_| changed), effects);
+        self.table.set_stale(&split);
+        runs.extend(split);
     }
 
     fn run_or_publish(&mut self, runs: Vec<QueryRun>, effects: &mut Vec<ReactorEffect>) {

@@ -114,7 +114,8 @@ pub(super) enum RunEnd {
     Cut,
     /// A statement waited for a lock for too long; the result is an error that says so.
     Locked,
-    /// No thread was free for the handler, so it has not run; there is no result.
+    /// No thread was free for the handler, so it has not run. The result is an error that says so, for a group
+    /// that has none; others keep theirs.
     NoThread,
 }
 
@@ -153,14 +154,10 @@ impl FinishedRun {
     }
 
     /// The run of a group after another one that got no thread: both would wait for the same threads.
-    fn without_thread(query: &QueryRun) -> Self {
+    pub(super) fn without_thread(group: GroupId, handler: &Arc<str>) -> Self {
         let fault = Fault::new(Code::Overloaded, "no thread of the node was free for the query");
-        let invocation = &query.invocation;
-        Self {
-            result: QueryResult::new(Err(fault), invocation.trace),
-            end: RunEnd::NoThread,
-            ..Self::locked(query.group, &invocation.name)
-        }
+        let result = QueryResult::new(Err(fault), TraceContext::new_root());
+        Self { result, end: RunEnd::NoThread, ..Self::locked(group, handler) }
     }
 }
 
@@ -263,7 +260,7 @@ impl QueryExecutor {
             let group = query.group;
             let no_thread = report.finished.iter().any(|run| run.end == RunEnd::NoThread);
             if no_thread && !is_system(&query.invocation.name) {
-                report.finished.push(FinishedRun::without_thread(&query));
+                report.finished.push(FinishedRun::without_thread(group, &query.invocation.name));
                 read_by_run.push((group, BTreeSet::new()));
                 continue;
             }

@@ -205,17 +205,27 @@ async fn a_drain_does_not_wait_for_a_blocked_thread() {
     assert_eq!(other.stop(PATIENCE).await.code(), 0);
 }
 
+/// The next modification of the only subscription of a connection.
+async fn next_modification(socket: &mut Socket) -> Value {
+    let mut frame = socket.frame_of("transition").await;
+    frame["mods"][0].take()
+}
+
 #[tokio::test]
 async fn what_waits_for_a_thread_is_not_judged_by_its_wait() {
     let (database, gate) = (Database::create().await, Gate::closed());
     let node = impatient(&database, "forge-1").start().await;
     retitle(&node, 1, "before").await;
+    retitle(&node, 2, "before").await;
     let (mut socket, _) = Socket::hello(node.client().base(), None).await;
     socket.subscribe(1, "live.title", json!({ "id": 1 })).await;
     until_snapshot(&mut socket, 1, &json!("before")).await;
     block_all_threads(&node, &database, &gate.path()).await;
     database.execute("update probe_rows set title = 'after'").await;
-    socket.subscribe(2, "live.title", json!({ "id": 2 })).await;
+    let (mut other, _) = Socket::hello(node.client().base(), None).await;
+    other.subscribe(1, "live.title", json!({ "id": 2 })).await;
+    let refused = next_modification(&mut other).await;
+    assert_eq!(refused["error"]["code"], "OVERLOADED", "a new subscription has no result to keep: {refused}");
     // A job with a time limit of two seconds and one attempt.
     database.execute(&insert("blocking.brief", "'key', 'brief'", 1, 1, 50)).await;
     await_stalled(&node).await;
@@ -226,14 +236,9 @@ async fn what_waits_for_a_thread_is_not_judged_by_its_wait() {
     })
     .await;
     gate.open();
-    // Every result on the way is one of the two: the query was neither cut nor suspended.
-    loop {
-        let frame = socket.frame_of("transition").await;
-        let mods = frame["mods"].as_array().expect("mods");
-        assert!(mods.iter().all(|modification| modification["error"].is_null()), "{frame}");
-        if mods.iter().any(|modification| modification["id"] == 1 && modification["snapshot"] == "after") {
-            break;
-        }
+    // Nothing comes before the new result: the query was neither cut nor suspended.
+    for socket in [&mut socket, &mut other] {
+        assert_eq!(next_modification(socket).await["snapshot"], "after");
     }
     await_history(&database, &format!("completed: {}", THREADS + 1), PATIENCE).await;
     let attempts = "select max(attempt)::bigint from forge_job_history";

@@ -1,7 +1,7 @@
 use crate::kernel::time::{millis, secs};
 use crate::reactor::step::ReactorInput;
 
-use super::world::{Work, WorkEnd, World, duration_of};
+use super::world::{ERROR, Work, WorkEnd, World, duration_of};
 
 /// Everything but the runs beside the ticks.
 fn ticks(work: &Work) -> bool {
@@ -226,4 +226,27 @@ fn a_query_that_gets_no_thread_keeps_its_result_and_is_not_taken_for_slow() {
     world.poll();
     world.settle_while(ticks);
     assert_eq!(world.clients[&1].view[&0], "all 0=2", "it runs in the ticks again");
+}
+
+#[test]
+fn a_first_run_that_gets_no_thread_gives_an_error_and_is_repeated() {
+    for lanes in [4, 0] {
+        let mut world = World::new(lanes);
+        world.subscribe(1, 0, "fast public 0", None);
+        let no_run = |work: &Work| !matches!(work, Work::Run(_) | Work::RunAside(..));
+        for _ in 0..3 {
+            world.settle_while(no_run);
+            let run = world.work.iter().position(|work| !no_run(work)).expect("it waits for a thread");
+            world.end(run, WorkEnd::NoThread, |_| secs(4));
+            world.settle_while(no_run);
+            assert_eq!(world.clients[&1].view[&0], ERROR);
+            assert!(world.work.is_empty(), "it is not repeated at once");
+            world.now += secs(2);
+            world.feed(ReactorInput::TimerFired);
+        }
+        assert_eq!(world.clients[&1].deliveries, 1, "the same error is sent once");
+        world.settle();
+        world.assert_newest();
+        assert!(world.slow_logged.is_empty(), "{:?}", world.slow_logged);
+    }
 }

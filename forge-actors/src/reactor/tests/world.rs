@@ -26,7 +26,7 @@ use super::driver::{caller, key};
 pub(super) const TABLES: usize = 4;
 /// What a run answers that must not be delivered.
 const TORN: &str = "torn";
-const ERROR: &str = "error";
+pub(super) const ERROR: &str = "error";
 
 /// How often each table has changed.
 type Versions = [u64; TABLES];
@@ -66,6 +66,8 @@ pub(super) struct WorldClient {
     pub(super) user: Option<String>,
     pub(super) subscribed: BTreeMap<u32, String>,
     pub(super) view: BTreeMap<u32, String>,
+    /// The caller has changed, so the subscriptions may have joined groups without a result.
+    rejoined: bool,
     tick: u64,
     pub(super) deliveries: usize,
     pub(super) awaited: BTreeMap<u32, u64>,
@@ -151,7 +153,10 @@ impl World {
                     Ok(body) => String::from_utf8(body.to_vec()).expect("a text"),
                     Err(_) => ERROR.to_owned(),
                 };
-                known.view.insert(modification.subscription.0, shown);
+                let no_thread = modification.result.outcome.as_ref().is_err_and(is_no_thread);
+                let former = known.view.insert(modification.subscription.0, shown);
+                let had_result = !known.rejoined && former.is_some_and(|former| former != ERROR);
+                assert!(!(no_thread && had_result), "a result is kept");
             }
             for (id, shown) in &known.view {
                 let expected = answer(&known.subscribed[id], known.user.as_deref(), state.versions);
@@ -187,6 +192,7 @@ impl World {
         let Some(known) = self.clients.get_mut(&client) else { return };
         let same = known.user.as_deref() == Some(user);
         known.user = Some(user.to_owned());
+        known.rejoined = true;
         // Whatever is private is of the former caller until the new results come.
         let private = |id: &u32| !same && known.subscribed.get(id).is_some_and(|query| is_private(query));
         let ids: Vec<u32> = known.view.keys().copied().filter(private).collect();
@@ -335,6 +341,10 @@ impl World {
     }
 }
 
+fn is_no_thread(fault: &Fault) -> bool {
+    fault.code() == Code::Overloaded
+}
+
 fn finished(
     group: GroupId,
     query: &Arc<str>,
@@ -347,7 +357,7 @@ fn finished(
         WorkEnd::Well | WorkEnd::Lost => (Ok(answer(query, user, versions)), RunEnd::Whole),
         WorkEnd::Torn => (Ok(TORN.to_owned()), RunEnd::Torn),
         WorkEnd::Cut => (Ok(TORN.to_owned()), RunEnd::Cut),
-        WorkEnd::NoThread => (Ok(TORN.to_owned()), RunEnd::NoThread),
+        WorkEnd::NoThread => (Err(Fault::new(Code::Overloaded, "no thread")), RunEnd::NoThread),
         WorkEnd::Locked => (Err(Fault::new(Code::Unavailable, "locked")), RunEnd::Locked),
     };
     let tables: BTreeSet<TableId> = tables_of(query).into_iter().map(|table| TableId(table as u32)).collect();
@@ -358,7 +368,7 @@ fn finished(
         result: QueryResult::new(outcome.map(Bytes::from), TraceContext::new_root()),
         observed,
         reads: ReadTables { tables, untracked: BTreeSet::new() },
-        complete: run_end != RunEnd::Locked,
+        complete: !matches!(run_end, RunEnd::Locked | RunEnd::NoThread),
         took,
         end: run_end,
     }
