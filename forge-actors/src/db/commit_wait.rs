@@ -14,7 +14,7 @@ const NAMES_CHARS_MAX: usize = 100;
 /// Commits have waited for a synchronous standby for at least 5 s.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitWait {
-    /// When the oldest of them was found to wait.
+    /// Since when the oldest of them waits, or was found to wait.
     pub since: Instant,
     /// `synchronous_standby_names` of the server, cut when it is long.
     pub standbys: String,
@@ -30,12 +30,12 @@ impl CommitWait {
 pub(super) struct WaitingCommits {
     /// `synchronous_standby_names`.
     pub(super) standbys: String,
-    /// `pid xact_start` of each session whose commit waits: one statement may commit many times. Sessions of
-    /// other roles are seen only with `pg_read_all_stats`.
-    pub(super) waiting: Vec<String>,
+    /// `pid xact_start` of each session whose commit waits: one statement may commit many times. With it, how
+    /// long it has waited at least. Sessions of other roles are seen only with `pg_read_all_stats`.
+    pub(super) waiting: Vec<(String, Duration)>,
 }
 
-/// When each waiting commit was first found; one that a ping does not find any more is forgotten.
+/// Since when each commit waits, as far as is known; one that a ping does not find any more is forgotten.
 #[derive(Debug, Default)]
 pub(super) struct CommitWatch(HashMap<String, Instant>);
 
@@ -46,8 +46,8 @@ impl CommitWatch {
         let mut known = std::mem::take(&mut self.0);
         self.0 = waiting
             .into_iter()
-            .map(|commit| {
-                let since = known.remove(&commit).unwrap_or(now);
+            .map(|(commit, waited)| {
+                let since = known.remove(&commit).or(now.checked_sub(waited)).unwrap_or(now);
                 (commit, since)
             })
             .collect();
@@ -66,7 +66,7 @@ mod tests {
         let mut watch = CommitWatch::default();
         let start = Instant::now();
         let mut found = |second: u64, waiting: &[&str]| {
-            let waiting = waiting.iter().map(|commit| (*commit).to_owned()).collect();
+            let waiting = waiting.iter().map(|commit| ((*commit).to_owned(), Duration::ZERO)).collect();
             let commits = WaitingCommits { standbys: "far".to_owned(), waiting };
             watch.found(commits, start + secs(second)).map(|wait| wait.since - start)
         };
@@ -76,5 +76,16 @@ mod tests {
         assert_eq!(found(9, &["b"]), Some(secs(4)));
         assert_eq!(found(10, &[]), None);
         assert_eq!(found(11, &["b"]), None, "it is another one");
+    }
+
+    #[test]
+    fn a_node_that_starts_while_commits_wait_knows_for_how_long() {
+        let commits = WaitingCommits {
+            standbys: "far".to_owned(),
+            waiting: vec![("a".to_owned(), secs(9)), ("b".to_owned(), Duration::ZERO)],
+        };
+        let now = Instant::now() + secs(10);
+        let wait = CommitWatch::default().found(commits, now).expect("a waits");
+        assert_eq!(now - wait.since, secs(9));
     }
 }

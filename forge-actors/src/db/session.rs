@@ -14,13 +14,17 @@ use super::guard::SessionEffect;
 use super::state::{ServerMode, ServerReport};
 
 /// Whether the server takes writes, its clock, and which commits wait for a standby. Where no standby is
-/// named, the list of sessions is not read.
+/// named, the list of sessions is not read. How long a commit has waited is known only where it is the
+/// session's whole statement: others began with what they had to do before.
 const SERVER_REPORT: &str = "SELECT pg_is_in_recovery() AS standby, \
      current_setting('transaction_read_only')::bool AS read_only, \
      clock_timestamp() AS clock, current_setting('synchronous_standby_names') AS standbys, \
-     CASE WHEN current_setting('synchronous_standby_names') <> '' THEN \
-         (SELECT string_agg(pid || ' ' || xact_start, ',') FROM pg_stat_activity \
-          WHERE datname = current_database() AND wait_event = 'SyncRep') END AS waiting";
+     coalesce(waiting.commits, '{}') AS commits, coalesce(waiting.seconds, '{}') AS seconds \
+     FROM (SELECT array_agg(pid || ' ' || xact_start) AS commits, \
+         array_agg(CASE WHEN query ~* '\\mcommit[\\s;]*$' \
+             THEN extract(epoch FROM clock_timestamp() - query_start)::float8 ELSE 0 END) AS seconds \
+         FROM pg_stat_activity WHERE current_setting('synchronous_standby_names') <> '' \
+             AND datname = current_database() AND wait_event = 'SyncRep') waiting";
 
 /// The process id of a server process, as `pg_stat_activity.pid` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -223,8 +227,9 @@ impl Session {
             (false, true) => ServerMode::ReadOnly,
             (false, false) => ServerMode::Writable,
         };
-        let waiting: Option<String> = row.try_get("waiting")?;
-        let waiting = waiting.iter().flat_map(|waiting| waiting.split(',')).map(str::to_owned).collect();
+        let (commits, seconds): (Vec<String>, Vec<f64>) = (row.try_get("commits")?, row.try_get("seconds")?);
+        let for_at_least = seconds.into_iter().map(|seconds| Duration::try_from_secs_f64(seconds));
+        let waiting = commits.into_iter().zip(for_at_least.map(Result::unwrap_or_default)).collect();
         let clock = ClockDifference::between(before, row.try_get("clock")?, after);
         Ok(ServerReport {
             mode,

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forge_tests::{Database, PostgresProcess, probe, until};
+use forge_tests::{Database, PostgresProcess, Signal, probe, until};
 use serde_json::json;
+use sqlx::Executor;
 
 use super::sessions::metric;
 use super::stage::{PATIENCE, probe_on};
@@ -65,4 +66,34 @@ async fn commits_that_wait_for_a_standby_make_the_node_unready_until_they_end() 
         assert_eq!(ended.stderr.matches(line).count(), 1, "{line}: {}", ended.stderr);
     }
     assert!(ended.stderr.contains("far_away"), "the log names what commits wait for: {}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_node_that_starts_while_commits_wait_is_not_ready_before_they_end() {
+    let postgres = PostgresProcess::start().await;
+    let database = Database::create_in(&postgres.url(), None).await;
+    assert_eq!(probe_on(&database).start().await.stop(PATIENCE).await.code(), 0);
+    let mut session = database.connect().await;
+    session.execute("begin; create table unconfirmed (n int)").await.expect("a transaction");
+    database.execute("alter system set synchronous_standby_names = 'far_away'").await;
+    database.execute("select pg_reload_conf()").await;
+    let committing = tokio::spawn(async move { session.execute("commit").await.map(drop) });
+    let waits =
+        "select exists (select from pg_stat_activity where query = 'commit' and wait_event = 'SyncRep'
+        and clock_timestamp() - query_start > interval '6 s')";
+    until("the commit has waited", PATIENCE, || async { database.value::<bool>(waits).await.then_some(()) })
+        .await;
+    let (mut process, _home) = probe_on(&database).launch();
+    let (stdout, stderr) = (process.stdout().clone(), process.stderr().clone());
+    until("the log says it", PATIENCE, || async {
+        stderr.line("commits wait for a synchronous standby: connect one")
+    })
+    .await;
+    assert_eq!(stdout.line("ready in"), None, "ready without commits that end");
+    database.execute("alter system reset synchronous_standby_names").await;
+    database.execute("select pg_reload_conf()").await;
+    committing.await.expect("it ends").expect("it is committed");
+    until("the node is ready", PATIENCE, || async { stdout.line("ready in") }).await;
+    process.signal(Signal::TERM);
+    assert_eq!(process.ended(PATIENCE).await.code(), 0);
 }
