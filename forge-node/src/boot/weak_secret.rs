@@ -5,21 +5,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Words of examples and of habit. No random text of hexadecimal digits has one, and of base64 one in ten
-/// million.
-const WORDS: [&str; 11] = [
+/// Words of examples and of habit, and rows of keyboards. No random text of hexadecimal digits has one, and
+/// of base64 one in some million.
+const WORDS: [&str; 16] = [
+    "asdfgh",
+    "azerty",
     "changeme",
     "changethis",
     "default",
     "example",
     "insecure",
+    "letmein",
     "passphrase",
     "password",
     "placeholder",
     "qwerty",
+    "qwertz",
     "replaceme",
     "secret",
+    "zxcvbn",
 ];
+
+/// Characters that people write in the place of letters.
+const IN_PLACE_OF_LETTERS: [(char, char); 8] =
+    [('0', 'o'), ('1', 'i'), ('3', 'e'), ('4', 'a'), ('5', 's'), ('7', 't'), ('@', 'a'), ('$', 's')];
 
 /// Bits that a text must have at the least. 32 random hexadecimal digits are estimated at about 105, and the
 /// longest text of one character at 0.
@@ -33,8 +42,7 @@ const DISTINCT_MIN: usize = 6;
 
 /// Why everybody could know the secret, as a sentence's end; `None` when it looks like a random one.
 pub fn weakness(secret: &str) -> Option<String> {
-    let letters: String =
-        secret.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let letters: String = secret.chars().filter_map(letter).collect();
     if let Some(word) = WORDS.iter().find(|word| letters.contains(**word)) {
         return Some(format!("it has the word `{word}`, as examples and habits have"));
     }
@@ -48,6 +56,13 @@ pub fn weakness(secret: &str) -> Option<String> {
     }
     (unpredictable_bits(bytes) < BITS_MIN)
         .then(|| "it repeats itself, or counts up, so few of its bytes have to be guessed".to_owned())
+}
+
+/// The small letter that a character stands for; `None` for what only separates letters.
+fn letter(c: char) -> Option<char> {
+    let letter =
+        IN_PLACE_OF_LETTERS.iter().find(|(written, _)| *written == c).map_or(c, |(_, letter)| *letter);
+    letter.is_ascii_alphanumeric().then(|| letter.to_ascii_lowercase())
 }
 
 /// The length after which the secret repeats itself from its beginning, at least once.
@@ -115,6 +130,10 @@ mod tests {
             "Summer2026Summer2026Summer2026!!",
             "aabacadbaccabdabccadbbacdabacdbaabcdcbad",
             "fedcba98fedcba98fedcba9876543210",
+            "qwertzuiopasdfghjklyxcvbnm123456",
+            "MySup3rS3cretKeyForProdUse12345!",
+            "pa55w0rdpa66w0rdletmein123monkey",
+            "P@$$w0rd-of-the-main-node-98271x",
             "",
         ] {
             assert!(weakness(weak).is_some(), "{weak}: {} bits", unpredictable_bits(weak.as_bytes()));
