@@ -8,13 +8,15 @@
 //! calls. A thread of this lane yields to the threads that answer requests: it has a lower priority, and one
 //! core is left to them, since the kernel lets the threads of the lane finish their time slices.
 
+use std::io;
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::sync::oneshot;
+use tokio::runtime::{Builder, Runtime};
 
 use super::core_queue::CoreQueue;
 use crate::kernel::fair_limit::{CallerHash, FairLimit, FairPermit, LimitReached, Shares};
@@ -22,20 +24,40 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::secs;
 use crate::supervise::catch_unwind;
 
+/// A thread ends when it has had no work for this long, and gives back what it keeps between two pieces.
+const THREAD_IDLE_MAX: Duration = secs(2);
+
 /// The lane of one node. Clones are the same lane.
 #[derive(Clone)]
 pub struct BlockingLane {
     /// Work that waits or runs.
     places: Arc<FairLimit>,
     cores: Arc<CoreQueue>,
+    threads: Arc<LaneThreads>,
 }
+
+/// The threads: a runtime of which only the pool for blocking work is used.
+struct LaneThreads(Option<Runtime>);
 
 impl BlockingLane {
     /// A lane for at most `max` pieces of work of these functions.
-    pub fn new<'a>(max: u32, shares: Shares, functions: impl Iterator<Item = &'a str>) -> Self {
+    ///
+    /// # Errors
+    /// When the operating system gives no runtime.
+    pub fn new<'a>(max: u32, shares: Shares, functions: impl Iterator<Item = &'a str>) -> io::Result<Self> {
         let places = FairLimit::new(max, shares, functions);
-        let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        Self { places: Arc::new(places), cores: CoreQueue::new(cores.saturating_sub(1).max(1)) }
+        let cores = thread::available_parallelism().map_or(1, NonZero::get).saturating_sub(1).max(1);
+        let threads = Builder::new_current_thread()
+            .max_blocking_threads(cores)
+            .thread_keep_alive(THREAD_IDLE_MAX)
+            .thread_name("forge-blocking")
+            .on_thread_start(yield_to_others)
+            .build()?;
+        Ok(Self {
+            places: Arc::new(places),
+            cores: CoreQueue::new(cores),
+            threads: Arc::new(LaneThreads(Some(threads))),
+        })
     }
 
     /// Runs `work` of `function` for `caller`; see [`Ctx::blocking`](crate::app::Ctx::blocking).
@@ -48,21 +70,14 @@ impl BlockingLane {
         let place = self.place(function, caller).map_err(refused)?;
         let displaced = || refused(LimitReached::Caller);
         let place = self.cores.wait(function, caller, place).await.ok_or_else(displaced)?;
-        let (ended, end) = oneshot::channel();
         let run = move || {
             // The thread cannot be interrupted, so it holds the place itself: the caller may be cut before
             // the work ends.
             let _held = place;
-            yield_to_others();
-            let outcome =
-                catch_unwind(async move { work() }).now_or_never().expect("the work awaits nothing");
-            let _caller_was_cut = ended.send(outcome);
+            catch_unwind(async move { work() }).now_or_never().expect("the work awaits nothing")
         };
-        // The thread ends with its work, and the cores bound how many there are.
-        thread::Builder::new().name("forge-blocking".to_owned()).spawn(run).map_err(|error| {
-            Fault::new(Code::Overloaded, "the node can start no thread").retry_after(secs(1)).because(error)
-        })?;
-        match end.await {
+        let threads = self.threads.0.as_ref().expect("only the drop takes it");
+        match threads.spawn_blocking(run).await {
             Ok(Ok(output)) => Ok(output),
             Ok(Err(panic)) => resume_unwind(Box::new(panic)),
             Err(_) => Err(Fault::internal("a thread of blocking work ended without a result")),
@@ -81,6 +96,15 @@ impl BlockingLane {
             LimitReached::Caller => false,
         };
         if displaced { self.places.acquire(function, caller) } else { Err(refused) }
+    }
+}
+
+impl Drop for LaneThreads {
+    fn drop(&mut self) {
+        // Work that still runs must not delay the end of the node.
+        if let Some(threads) = self.0.take() {
+            threads.shutdown_background();
+        }
     }
 }
 
@@ -110,7 +134,7 @@ mod tests {
     use super::*;
 
     fn lane(max: u32) -> BlockingLane {
-        BlockingLane::new(max, Shares { function: 1.0, caller: 0.5 }, ["a"].into_iter())
+        BlockingLane::new(max, Shares { function: 1.0, caller: 0.5 }, ["a"].into_iter()).expect("a runtime")
     }
 
     #[tokio::test]

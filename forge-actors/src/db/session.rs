@@ -228,7 +228,7 @@ impl Session {
             (false, false) => ServerMode::Writable,
         };
         let (commits, seconds): (Vec<String>, Vec<f64>) = (row.try_get("commits")?, row.try_get("seconds")?);
-        let for_at_least = seconds.into_iter().map(|seconds| Duration::try_from_secs_f64(seconds));
+        let for_at_least = seconds.into_iter().map(Duration::try_from_secs_f64);
         let waiting = commits.into_iter().zip(for_at_least.map(Result::unwrap_or_default)).collect();
         let clock = ClockDifference::between(before, row.try_get("clock")?, after);
         Ok(ServerReport {

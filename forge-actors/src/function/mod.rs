@@ -145,7 +145,7 @@ impl Functions {
     ) -> io::Result<(Self, ChildSpec)> {
         let threads = HandlerThreads::start(deps.config.threads.map(NonZero::get))?;
         let names = || catalog.iter().map(|(name, _)| name);
-        let lane = BlockingLane::new(deps.config.blocking_max, deps.config.shares(), names());
+        let lane = BlockingLane::new(deps.config.blocking_max, deps.config.shares(), names())?;
         let transactions = TransactionShares::new(deps.database.config(), names());
         let shared = Arc::new_cyclic(|shared| FunctionShared {
             admission: Admission::new(&deps.config, &catalog),
