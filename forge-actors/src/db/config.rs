@@ -27,7 +27,8 @@ pub struct DatabaseConfig {
     pub lock_connections_max: usize,
     /// Connections for health checks, cancellation, heartbeats, and begins and leases of jobs.
     pub control_connections_max: usize,
-    /// How long a call waits for a free connection before it answers `UNAVAILABLE`.
+    /// How long a call waits for a free connection. After that it is `OVERLOADED`, or `UNAVAILABLE` when the
+    /// database does not answer.
     #[serde(with = "serde_duration")]
     pub acquire_timeout: Duration,
     /// How long opening one connection may take.

@@ -171,8 +171,8 @@ impl Database {
     /// Begins a transaction on a session of the write pool, in one round trip.
     ///
     /// # Errors
-    /// `UNAVAILABLE` when no session was free within `acquire_timeout` or the database does not answer.
-    /// Nothing has happened in the database then.
+    /// `OVERLOADED` when no session was free within `acquire_timeout`; `UNAVAILABLE` when the database does not
+    /// answer. Nothing has happened in the database then.
     pub async fn begin(&self, options: TransactionOptions<'_>) -> Result<Transaction, Fault> {
         self.begin_on(&self.0.write, options).await
     }
@@ -254,10 +254,11 @@ impl Database {
 
     /// How full the pools are.
     pub fn usage(&self) -> DatabaseUsage {
-        let Pools { write, read, locks, control, .. } = &*self.0;
+        let Pools { write, read, live, locks, control, .. } = &*self.0;
         DatabaseUsage {
             write: write.usage(),
             read: read.usage(),
+            live: Some(live.usage()),
             locks: locks.usage(),
             control: control.usage(),
         }
@@ -311,7 +312,7 @@ impl Database {
 
     /// Closes the sessions that were unused for `connection_idle_max`.
     pub fn prune(&self) {
-        for pool in [&self.0.write, &self.0.read, &self.0.live, &self.0.locks] {
+        for pool in [&self.0.write, &self.0.read, &self.0.live, &self.0.locks, &self.0.control] {
             pool.prune(self.0.config.connection_idle_max);
         }
     }

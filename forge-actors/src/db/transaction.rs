@@ -335,8 +335,7 @@ fn broken() -> sqlx::Error {
 fn outcome_unknown() -> Fault {
     Fault::new(
         Code::OutcomeUnknown,
-        "the connection to the database broke while the commit was in flight; \
-         it may or may not have happened",
+        "Postgres did not confirm the commit; the change may or may not have been committed",
     )
     .with_help(remedy::SAME_KEY)
 }

@@ -183,7 +183,7 @@ impl ActiveCall {
         permit: Permit,
     ) -> Self {
         let began = Instant::now();
-        let entry = shared.in_flight.enter(invocation.id, &invocation.name, began);
+        let entry = shared.in_flight.enter(invocation.id, &invocation.name);
         Self {
             shared: Arc::clone(shared),
             registration,

@@ -1,4 +1,4 @@
-//! The actor `calls`: owns the tasks of all calls, says whether their threads are blocked and by what, and
+//! The actor `calls`: watches the running calls, says whether their threads are blocked and by what, and
 //! drains the calls when it stops.
 
 use std::collections::HashMap;

@@ -1,8 +1,8 @@
-//! The calls that run now, for the log of the drain, the watchdog and the dashboard.
+//! The calls that run now, for the log of the drain, for the check of blocked threads, and for the overview.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dashmap::DashMap;
 
@@ -15,14 +15,10 @@ const BLOCKS_AFTER: Duration = Duration::from_secs(1);
 /// One running call.
 #[derive(Debug, Clone)]
 pub struct InFlightCall {
-    /// Tells the running calls of a node apart.
-    pub key: u64,
     /// The request that it belongs to.
     pub request: RequestId,
     /// Wire name of the handler.
     pub name: Arc<str>,
-    /// When it began.
-    pub since: Instant,
     /// For how long its handler has blocked its thread, when it does.
     pub blocked: Option<Duration>,
 }
@@ -39,7 +35,6 @@ pub(super) struct InFlightTable {
 struct InFlightRecord {
     request: RequestId,
     name: Arc<str>,
-    since: Instant,
     /// When the present poll of the handler began, by the coarse clock; 0 between two polls.
     poll_began_ns: AtomicU64,
 }
@@ -55,17 +50,17 @@ pub(super) struct InFlightEntry {
 pub(super) struct HandlerPoll<'a>(&'a InFlightRecord);
 
 impl InFlightTable {
-    pub(super) fn enter(&self, request: RequestId, name: &Arc<str>, since: Instant) -> InFlightEntry {
+    pub(super) fn enter(&self, request: RequestId, name: &Arc<str>) -> InFlightEntry {
         let key = self.next.fetch_add(1, Relaxed);
         let (name, poll_began_ns) = (Arc::clone(name), AtomicU64::new(0));
-        let record = Arc::new(InFlightRecord { request, name, since, poll_began_ns });
+        let record = Arc::new(InFlightRecord { request, name, poll_began_ns });
         self.calls.insert(key, Arc::clone(&record));
         InFlightEntry { calls: Arc::clone(&self.calls), key, record }
     }
 
     pub(super) fn list(&self) -> Vec<InFlightCall> {
         let now = coarse_ns();
-        self.calls.iter().map(|entry| entry.value().describe(*entry.key(), now)).collect()
+        self.calls.iter().map(|entry| entry.value().describe(now)).collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -74,14 +69,12 @@ impl InFlightTable {
 }
 
 impl InFlightRecord {
-    fn describe(&self, key: u64, now_ns: u64) -> InFlightCall {
+    fn describe(&self, now_ns: u64) -> InFlightCall {
         let began = self.poll_began_ns.load(Relaxed);
         let polled = Duration::from_nanos(if began == 0 { 0 } else { now_ns.saturating_sub(began) });
         InFlightCall {
-            key,
             request: self.request,
             name: Arc::clone(&self.name),
-            since: self.since,
             blocked: (polled >= BLOCKS_AFTER).then_some(polled),
         }
     }

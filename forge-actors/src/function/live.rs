@@ -96,7 +96,7 @@ pub(super) async fn run(
     if !shared.threads_free(meta, limits.thread_wait_max).await {
         return LiveRun::without_thread(shared, &invocation.name);
     }
-    let entry = shared.in_flight.enter(invocation.id, &invocation.name, asked);
+    let entry = shared.in_flight.enter(invocation.id, &invocation.name);
     let place = Arc::new(HandlerPlace { entry, permit: Permit::unlimited() });
     let span = tracing::info_span!(
         "live",

@@ -16,7 +16,7 @@
 //! Handlers, and nothing else, run on threads of their own (`threads`), which they may block; all that is
 //! around them (admission, transaction, time limit) goes on meanwhile.
 //!
-//! Mutations and actions run as tasks that the actor `calls` owns. A query leaves nothing behind when it
+//! Mutations and actions run in tasks of their own, which the actor `calls` drains. A query leaves nothing behind when it
 //! is dropped half-way, so it runs in its caller's task and ends with that task. A `TaskTracker` counts both.
 //! The actor closes it when it stops, which refuses new calls; it waits for the running ones, and cancels
 //! those that still run at the end of its drain. Callers use [`Functions`] without sending a message to the
@@ -31,7 +31,8 @@
 //! - A panic ends one call.
 //! - A handler that blocks its thread holds up other handlers at most. The actor `calls` names it in the log.
 //! - A call whose handler never got a thread is refused with `OVERLOADED`, and its handler never runs. While
-//!   all threads are blocked (`stall`), calls are refused without waiting for one, and the node is not ready.
+//!   all threads are blocked (`stall`), the node is not ready; calls of the application's handlers from outside
+//!   are refused without waiting for a thread, and calls that handlers make wait until their time limit.
 
 mod access;
 mod admission;

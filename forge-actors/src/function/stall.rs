@@ -47,7 +47,7 @@ impl ThreadStall {
     /// The reason of the readiness check. Everybody reads it, so it names no handlers.
     pub(super) fn reason(&self) -> String {
         let threads = self.threads;
-        format!("all {threads} threads of handlers are blocked; the log and the overview name the handlers")
+        format!("all {threads} threads of handlers are blocked; the log says by what")
     }
 
     /// The cause of a refused call, for the log and for answers in development.
@@ -76,12 +76,12 @@ impl StallWatch {
     /// Called at each check, `every` so often. For how long the threads have shown no progress; `None` while
     /// they are not stalled.
     pub(super) fn check(&mut self, threads: &HandlerThreads, every: Duration) -> Option<Duration> {
-        let idle = threads.idle_for();
+        let without_progress = threads.since_progress();
         let ran = self.probe.as_ref().is_none_or(JoinHandle::is_finished);
         if ran {
             self.probe = Some(threads.probe());
         }
-        self.missed.is_stalled(ran || idle < every).then_some(idle)
+        self.missed.is_stalled(ran || without_progress < every).then_some(without_progress)
     }
 }
 

@@ -28,7 +28,7 @@ impl Subsystem for FunctionSubsystem {
     const ROOT: ActorNote =
         ActorNote::new(&FUNCTIONS, "runs queries, mutations and actions").routes_commands();
     const ACTORS: &'static [ActorNote] = &[
-        ActorNote::new(&CALLS, "owns the calls that run, and drains them").routes_commands(),
+        ActorNote::new(&CALLS, "watches the calls that run, and drains them").routes_commands(),
         ActorNote::new(&KEY_EXPIRY, "deletes old idempotency keys, while this node leads `maintenance`"),
     ];
     const SECTIONS: &'static [SectionEntry] = &[SectionEntry::of::<FunctionConfig>()];

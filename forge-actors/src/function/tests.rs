@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use crate::app::{Action, ActionContext, Catalog, Handler, Meta, Registration, Result};
 use crate::function::admission::Admission;
 use crate::function::config::FunctionConfig;
@@ -122,7 +120,7 @@ fn threads_are_stalled_after_checks_in_a_row_without_progress() {
 #[test]
 fn a_stall_without_a_blocked_handler_is_named_too() {
     let calls = InFlightTable::default();
-    let _running = calls.enter(RequestId::new(), &"tests.wide".into(), Instant::now());
+    let _running = calls.enter(RequestId::new(), &"tests.wide".into());
     assert_eq!(name_blockers(&calls.list()), None);
     let stall = ThreadStall::new(chrono::Utc::now(), 2, &calls.list());
     assert_eq!(stall.blockers, "tasks that handlers have spawned");

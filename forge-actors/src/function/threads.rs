@@ -111,7 +111,7 @@ impl HandlerThreads {
 
     /// How long ago one of the threads last finished a poll of a handler, or a [`probe`](Self::probe):
     /// threads that have no handler to run show progress by probes alone.
-    pub(super) fn idle_for(&self) -> Duration {
+    pub(super) fn since_progress(&self) -> Duration {
         Duration::from_nanos(coarse_ns().saturating_sub(self.progress.0.load(Relaxed)))
     }
 

@@ -23,7 +23,7 @@ pub(super) fn data(json: &[u8]) -> Bytes {
     body.into()
 }
 
-/// `{"error": …}`: code, sentence and details of the fault, never its cause.
+/// `{"error": …}`: code, message and details of the fault; in development also cause and help.
 pub(super) fn error(fault: &Fault, trace_id: &str) -> Bytes {
     serde_json::to_vec(&ErrorEnvelope { error: fault.wire(trace_id) })
         .expect("an error envelope has only string keys")

@@ -10,8 +10,8 @@
 //!   that wait for their clients from another (`kernel::byte_budget`), of which one address has a part.
 //! - A response that its client does not take ends, whatever else the client does on its connection
 //!   (`response_delivery`, `http2_streams`).
-//! - A client is sent a fault's code, message and details, never its cause. The cause is logged under the
-//!   trace id that the client was sent.
+//! - A client is sent a fault's code, message and details; its cause only in development. The cause is logged
+//!   under the trace id that the client was sent.
 //! - A token is accepted in the header `Authorization` only.
 //! - A request that can change something is not taken from a page of an origin that is not listed.
 //! - A 2xx response to a mutation means that the mutation is committed.

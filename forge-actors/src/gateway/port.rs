@@ -1,5 +1,6 @@
-//! The port of a node. It is opened once, before anything is supervised, and stays open while the listener
-//! crashes and restarts: the kernel queues the connections that arrive meanwhile, and none is refused.
+//! The port of a node. It is opened before anything is supervised, and stays open while the listener crashes
+//! and restarts: the kernel queues the connections that arrive meanwhile, and none is refused. Only a drain
+//! closes it.
 
 use std::borrow::Cow;
 use std::io;
@@ -78,7 +79,8 @@ impl HttpPortError {
     }
 }
 
-/// An open port.
+/// The listening socket of a node. It may be closed, and is then opened again by
+/// [`listener`](Self::listener).
 pub struct Port {
     address: SocketAddr,
     open: ArcSwapOption<std::net::TcpListener>,

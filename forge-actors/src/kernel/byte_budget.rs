@@ -10,8 +10,9 @@
 //! Invariants
 //! - Reservations alone never exceed the budget, nor one client's part of it.
 //! - The last eighth of both is kept for small reservations, so that those do not wait for large ones.
-//! - Waiting reservations are granted in the order in which they came, except that one whose client holds its
-//!   part is passed by those of others. At most three clients can hold a part each and leave anything free.
+//! - Waiting reservations are tried in the order in which they came, and each that fits is granted: a smaller
+//!   one may pass a larger one, and reservations of up to [`SMALL_BYTES_MAX`] pass all of them.
+//! - Four clients that hold their whole parts use up the budget.
 
 use std::collections::VecDeque;
 use std::fmt;

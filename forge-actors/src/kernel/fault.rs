@@ -108,7 +108,7 @@ codes! {
     Unavailable = "UNAVAILABLE", 503;
     /// A limit of concurrent calls is reached: try again later.
     Overloaded = "OVERLOADED", 503;
-    /// The connection broke during the commit: the change may or may not have been committed.
+    /// Postgres did not confirm the commit: the change may or may not have been committed.
     OutcomeUnknown = "OUTCOME_UNKNOWN", 503;
     /// The call took longer than its timeout and was cancelled, in Postgres too.
     Timeout = "TIMEOUT", 504;

@@ -1,7 +1,9 @@
 //! The groups that run beside the ticks: which of them a batch takes, and what its results are worth.
 //!
-//! A batch runs all waiting groups of one client, so that the client can advance to the batch's snapshot. A
-//! client one of whose groups runs in another batch is passed over: its groups would not run in one snapshot.
+//! A batch runs the waiting groups of one client together, so that the client can advance to the batch's
+//! snapshot; a group that waits for a lock, or a first run without such a client, runs alone. While the
+//! snapshot is recent, first runs of other clients follow on it. A client one of whose groups runs in another
+//! batch is passed over: its groups would not run in one snapshot.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use crate::kernel::fault::Code;
 use crate::kernel::invocation::is_system;
 
 use super::config::ReactivityConfig;
-use super::delivery::Tick;
+use super::delivery::{QueryResult, Tick};
 use super::group::{GroupLane, GroupPhase};
 use super::groups::{AppliedResult, SubscriptionTable};
 use super::lanes::BatchPhase;
@@ -135,12 +137,11 @@ impl SubscriptionTable {
         self.groups.get(&group).is_some_and(|group| group.phase == GroupPhase::Aside(id))
     }
 
-    /// True for a run that got no thread, when its group has a result of a run that had one.
+    /// True when a run got no thread and its group has a result other than an `OVERLOADED` error, which stays.
     pub(super) fn keeps_result(&self, run: &FinishedRun) -> bool {
         let result = self.groups.get(&run.group).and_then(|group| group.result.as_ref());
-        let fault = result.map(|result| result.outcome.as_ref().err());
-        let is_kept = fault.is_some_and(|fault| fault.is_none_or(|fault| fault.code() != Code::Overloaded));
-        run.end == RunEnd::NoThread && is_kept
+        let is_overloaded = |result: &Arc<QueryResult>| matches!(&result.outcome, Err(fault) if fault.code() == Code::Overloaded);
+        run.end == RunEnd::NoThread && result.is_some_and(|result| !is_overloaded(result))
     }
 
     /// Stores the result of a run in a batch. It is valid unless a later snapshot has found a change of what

@@ -33,8 +33,8 @@ pub struct ReactivityConfig {
     /// `TIMEOUT` as its result, and is suspended ten times as long.
     #[serde(with = "serde_duration")]
     pub query_timeout: Duration,
-    /// A query that takes longer runs beside the ticks from then on, so that others do not wait for it. Its
-    /// own subscribers advance at its pace.
+    /// A query that takes longer runs on a connection of its own until a run takes less than half of this, so
+    /// that other queries do not wait for it. Its own subscribers advance at its pace.
     #[serde(with = "serde_duration")]
     pub slow_after: Duration,
     /// Connections for slow queries, first runs, and queries that wait for locks. One identity, or one

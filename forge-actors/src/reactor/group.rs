@@ -65,7 +65,8 @@ pub(super) enum GroupPhase {
         /// When the group has to run again although no change is reported.
         refresh_at: Option<Instant>,
     },
-    /// The last run failed in a way that held up other groups. The error counts as the result until then.
+    /// The last run was cut, waited for a lock for too long, broke its session, found no memory for its result,
+    /// or got no thread. Its error counts as the result until `until`.
     Suspended { until: Instant },
 }
 
@@ -158,6 +159,7 @@ impl Group {
             return (self.lane, GroupPhase::Suspended { until: later(now, OVERLOADED_PAUSE) });
         }
         self.lock_timeouts = 0;
+        // Half the limit on the way back, so that a query at the limit does not change its place with each run.
         let limit = if self.lane == GroupLane::Slow { config.slow_after / 2 } else { config.slow_after };
         let slow = config.lanes_max > 0 && run.took >= limit;
         let lane = if slow { GroupLane::Slow } else { GroupLane::Tick };

@@ -227,21 +227,21 @@ impl SubscriptionTable {
         self.agenda.range((Due::NextRun, GroupId(0))..).map(|(_, id)| *id)
     }
 
-    /// Marks the groups that read one of `tables` as stale.
+    /// Has every group with a valid result run again that read one of `tables`.
     pub(super) fn mark(&mut self, tables: &BTreeSet<TableId>) {
         for id in self.reads.readers_of(tables).collect::<Vec<_>>() {
             self.mark_group(id);
         }
     }
 
-    /// Marks all groups as stale.
+    /// Has every group with a valid result run again. Suspended groups keep waiting for their time.
     pub(super) fn mark_all(&mut self) {
         for id in self.groups.keys().copied().collect::<Vec<_>>() {
             self.mark_group(id);
         }
     }
 
-    /// Marks the groups as stale whose refresh is due at `now`, or whose suspension ends by then.
+    /// Has the groups run again whose refresh is due at `now`, or whose suspension ends by then.
     pub(super) fn mark_due(&mut self, now: Instant) {
         while let Some((Due::At(_), id)) =
             self.agenda.first().copied().filter(|(due, _)| *due <= Due::At(now))

@@ -6,7 +6,7 @@ use crate::db::live_snapshot::ExportedSnapshot;
 
 use super::delivery::Version;
 use super::query_key::{BatchId, CallerKey, ClientId, QueryKey, SubscriptionKey};
-use super::tick::{FinishedRuns, LostTick, OpenedTick, TickTransaction};
+use super::tick::{FinishedRuns, LostSnapshot, OpenedTick, SnapshotTransaction};
 
 /// Messages of the ticker.
 #[derive(forge_app_macros::Message)]
@@ -20,17 +20,17 @@ pub(super) enum TickerMessage {
     /// The timer for the next tick has fired.
     TimerFired,
     /// A snapshot is open, or could not be opened.
-    SnapshotOpened(Box<Result<OpenedTick, LostTick>>),
+    SnapshotOpened(Box<Result<OpenedTick, LostSnapshot>>),
     /// The snapshot of the tick is exported, or lost.
-    SnapshotExported(Box<Result<(TickTransaction, ExportedSnapshot), LostTick>>),
+    SnapshotExported(Box<Result<(SnapshotTransaction, ExportedSnapshot), LostSnapshot>>),
     /// Queries have run, or their snapshot was lost.
-    RunsFinished(Box<Result<FinishedRuns, LostTick>>),
+    RunsFinished(Box<Result<FinishedRuns, LostSnapshot>>),
     /// The session of the tick is back in the pool.
     SnapshotClosed,
     /// A session has imported the snapshot of the batch, or could not.
-    BatchOpened(BatchId, Box<Result<TickTransaction, LostTick>>),
+    BatchOpened(BatchId, Box<Result<SnapshotTransaction, LostSnapshot>>),
     /// A query has run in the batch, or the batch was lost.
-    SideRunFinished(BatchId, Box<Result<FinishedRuns, LostTick>>),
+    SideRunFinished(BatchId, Box<Result<FinishedRuns, LostSnapshot>>),
     /// The session of the batch is back in the pool.
     BatchClosed(BatchId),
 }

@@ -51,7 +51,7 @@
 //!
 //! Failures: an error, a panic or a timeout of a query is the result of the query, which runs again when
 //! what it read changes. A tick whose snapshot is lost (database session killed, database away) is repeated
-//! with backoff, and runs all groups; clients keep their results until then. A batch whose session is lost
+//! with backoff, and runs all groups that are not suspended; clients keep their results until then. A batch whose session is lost
 //! has its groups run again, and frozen transitions that waited for it are dropped. A query that waits for a
 //! lock leaves the tick after 100 ms, and has `UNAVAILABLE` as its result after a second more in a lane; it
 //! is tried again with backoff of at most 2 s, in one lane for all of them. A query whose handler gets no

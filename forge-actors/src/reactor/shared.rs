@@ -29,6 +29,10 @@ use super::query_key::{ClientId, SubscriptionKey};
 use super::step::PendingHint;
 use super::tick::QueryExecutor;
 
+/// Commands that wait for the ticker; while there are so many, further subscriptions are refused. The ticker
+/// takes all of them with each message, so there are only so many when it gets no time.
+const COMMANDS_MAX: usize = 64 * 1024;
+
 pub(super) struct ReactorShared {
     pub(super) executor: QueryExecutor,
     pub(super) hints: HintHub,
@@ -36,8 +40,8 @@ pub(super) struct ReactorShared {
     pub(super) poller: Address<PollerMessage>,
     pub(super) clients: DashMap<ClientId, Arc<AttachedClient>>,
     pub(super) counters: ReactorCounters,
-    /// Commands that the ticker has not taken yet. A subscription takes its place in the limits before its
-    /// command is left here, so the list is bounded by them.
+    /// Commands that the ticker has not taken yet. While there are [`COMMANDS_MAX`], subscriptions are refused;
+    /// the other commands are never refused, and follow from subscriptions, clients and commits.
     commands: MergeSlot<Vec<ClientCommand>>,
     /// Hints that the ticker has not taken yet.
     hint: MergeSlot<PendingHint>,
@@ -137,6 +141,10 @@ impl ReactorShared {
 
     /// Takes a place in the limits for a subscription. A subscription that has a place keeps it.
     pub(super) fn take_place(&self, key: SubscriptionKey, system: bool) -> Result<(), Fault> {
+        if self.commands_waiting() >= COMMANDS_MAX {
+            let message = "the node is at its limit of subscriptions that wait to be taken up";
+            return Err(Fault::new(Code::Overloaded, message).retry_after(secs(1)));
+        }
         let Some(client) = self.client(key.client) else { return Ok(()) };
         let mut taken = Ok(());
         client.places.put(|places| {
@@ -196,6 +204,12 @@ impl ReactorShared {
         if first {
             self.ticker.notify(TickerMessage::CommandsLeft);
         }
+    }
+
+    fn commands_waiting(&self) -> usize {
+        let mut waiting = 0;
+        self.commands.put(|commands| waiting = commands.as_ref().map_or(0, Vec::len));
+        waiting
     }
 
     pub(super) fn take_commands(&self) -> Vec<ClientCommand> {

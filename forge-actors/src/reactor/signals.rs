@@ -107,7 +107,7 @@ pub(super) fn log_slow_tick(took: Duration, slowest: Option<(Arc<str>, Duration)
     }
 }
 
-/// A live query is slow, and runs beside the ticks from now on.
+/// A live query is slow, and is moved to the lanes.
 pub(super) fn log_slow(handler: &str, took: Duration, anonymous: bool) {
     let took = format_duration(took);
     let caller = if anonymous { "an anonymous client" } else { "a signed-in client" };

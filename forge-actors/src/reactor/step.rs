@@ -123,7 +123,7 @@ pub(super) enum ReactorEffect {
     LogError { handler: Arc<str>, result: Arc<QueryResult> },
     /// Log that a handler's query breaks its database session and is suspended.
     LogSuspended { handler: Arc<str> },
-    /// Log that a handler's query took so long that it runs beside the ticks from now on.
+    /// Log that a handler's query took so long that it is moved to the lanes.
     LogSlow { handler: Arc<str>, took: Duration, anonymous: bool },
     /// Log that a handler's query reads a relation whose changes are not reported.
     WarnUntracked { handler: Arc<str>, relation: Untracked },

@@ -61,7 +61,7 @@ pub(super) struct QueryExecutor {
 
 /// An open snapshot and the changes that it contains.
 pub(super) struct OpenedTick {
-    pub(super) transaction: TickTransaction,
+    pub(super) transaction: SnapshotTransaction,
     /// The tables that are locked in the transaction.
     pub(super) locked: Vec<RewrittenRelation>,
     pub(super) tail: Tail,
@@ -70,8 +70,8 @@ pub(super) struct OpenedTick {
     pub(super) relations: Option<Relations>,
 }
 
-/// The transaction of a tick, whose queries all read one snapshot.
-pub(super) enum TickTransaction {
+/// The transaction of a tick or a batch: all of its queries read one snapshot.
+pub(super) enum SnapshotTransaction {
     /// No query has run in the transaction yet.
     Unused(Transaction),
     /// The transaction is divided into runs.
@@ -121,7 +121,7 @@ pub(super) enum RunEnd {
 
 /// Runs that have ended in one snapshot.
 pub(super) struct FinishedRuns {
-    pub(super) transaction: TickTransaction,
+    pub(super) transaction: SnapshotTransaction,
     pub(super) relations: Arc<Relations>,
     pub(super) report: RunsReport,
     /// What was found rewritten since the snapshot.
@@ -161,14 +161,14 @@ impl FinishedRun {
     }
 }
 
-/// The snapshot of a tick is lost, and with it the tick.
-pub(super) struct LostTick {
+/// The snapshot of a tick or a batch is lost.
+pub(super) struct LostSnapshot {
     pub(super) fault: Fault,
     /// The group whose query was running.
     pub(super) during: Option<GroupId>,
 }
 
-impl From<Fault> for LostTick {
+impl From<Fault> for LostSnapshot {
     fn from(fault: Fault) -> Self {
         Self { fault, during: None }
     }
@@ -183,7 +183,7 @@ impl QueryExecutor {
         mut tail: Tail,
         reload_relations: bool,
         rewritten: Vec<RewrittenRelation>,
-    ) -> Result<OpenedTick, LostTick> {
+    ) -> Result<OpenedTick, LostSnapshot> {
         let opening = async {
             let begun = self.begin(None, TICK_LOCK_TIMEOUT, &rewritten).await;
             let (transaction, locked) = match begun {
@@ -192,7 +192,7 @@ impl QueryExecutor {
                 Err(_) if !rewritten.is_empty() => {
                     (self.begin(None, TICK_LOCK_TIMEOUT, &[]).await?, Vec::new())
                 }
-                Err(fault) => return Err(LostTick::from(fault)),
+                Err(fault) => return Err(LostSnapshot::from(fault)),
             };
             let batch = tail.read(&transaction.db()).await?;
             let relations = if reload_relations || batch.changed == Changed::Everything {
@@ -201,7 +201,7 @@ impl QueryExecutor {
             } else {
                 None
             };
-            let transaction = TickTransaction::Unused(transaction);
+            let transaction = SnapshotTransaction::Unused(transaction);
             Ok(OpenedTick { transaction, locked, tail, batch, relations })
         };
         let opened = tokio::time::timeout(OPEN_TIMEOUT, opening).await;
@@ -209,10 +209,13 @@ impl QueryExecutor {
     }
 
     /// Exports the snapshot of a tick in which nothing has run yet.
-    pub(super) async fn export(&self, transaction: &TickTransaction) -> Result<ExportedSnapshot, LostTick> {
+    pub(super) async fn export(
+        &self,
+        transaction: &SnapshotTransaction,
+    ) -> Result<ExportedSnapshot, LostSnapshot> {
         match transaction {
-            TickTransaction::Unused(transaction) => Ok(transaction.export_snapshot().await?),
-            TickTransaction::Divided(_) => Err(Fault::internal("the snapshot is divided already").into()),
+            SnapshotTransaction::Unused(transaction) => Ok(transaction.export_snapshot().await?),
+            SnapshotTransaction::Divided(_) => Err(Fault::internal("the snapshot is divided already").into()),
         }
     }
 
@@ -221,11 +224,11 @@ impl QueryExecutor {
         &self,
         exported: &ExportedSnapshot,
         locked: &[RewrittenRelation],
-    ) -> Result<TickTransaction, LostTick> {
+    ) -> Result<SnapshotTransaction, LostSnapshot> {
         let importing = self.begin(Some(exported), BATCH_LOCK_TIMEOUT, locked);
         let imported = tokio::time::timeout(IMPORT_TIMEOUT, importing).await;
         let no_answer = |_| Err(Fault::new(Code::Timeout, "the database did not answer"));
-        Ok(TickTransaction::Unused(imported.unwrap_or_else(no_answer)?))
+        Ok(SnapshotTransaction::Unused(imported.unwrap_or_else(no_answer)?))
     }
 
     async fn begin(
@@ -244,14 +247,14 @@ impl QueryExecutor {
     /// that waited for a thread in vain, only the node's own are run, which need none.
     pub(super) async fn run(
         &self,
-        transaction: TickTransaction,
+        transaction: SnapshotTransaction,
         mut relations: Arc<Relations>,
         queries: Vec<QueryRun>,
         limits: LiveLimits,
-    ) -> Result<FinishedRuns, LostTick> {
+    ) -> Result<FinishedRuns, LostSnapshot> {
         let mut runs = match transaction {
-            TickTransaction::Unused(transaction) => Runs::begin(transaction, relations.watched()).await?,
-            TickTransaction::Divided(runs) => runs,
+            SnapshotTransaction::Unused(transaction) => Runs::begin(transaction, relations.watched()).await?,
+            SnapshotTransaction::Divided(runs) => runs,
         };
         let mut report = RunsReport { finished: Vec::with_capacity(queries.len()), ..RunsReport::default() };
         let mut read_by_run = Vec::with_capacity(queries.len());
@@ -287,7 +290,7 @@ impl QueryExecutor {
                 }
             }
         }
-        Ok(FinishedRuns { transaction: TickTransaction::Divided(runs), relations, report, rewritten })
+        Ok(FinishedRuns { transaction: SnapshotTransaction::Divided(runs), relations, report, rewritten })
     }
 
     async fn run_one(
@@ -295,14 +298,14 @@ impl QueryExecutor {
         runs: &mut Runs,
         query: QueryRun,
         limits: LiveLimits,
-    ) -> Result<(FinishedRun, ReadSet), LostTick> {
+    ) -> Result<(FinishedRun, ReadSet), LostSnapshot> {
         let QueryRun { group, invocation, shares } = query;
         let began = Instant::now();
         let (handler, trace) = (Arc::clone(&invocation.name), invocation.trace);
         let live = self.functions.run_live(invocation, runs.db(), limits).await;
         // A handler that has not run has broken no session.
         let during = live.waited.map(|_| group);
-        let read = runs.end_run().await.map_err(|fault| LostTick { fault, during })?;
+        let read = runs.end_run().await.map_err(|fault| LostSnapshot { fault, during })?;
         let took = began.elapsed().saturating_sub(live.waited.unwrap_or_default());
         let run_max = limits.run_max;
         let end = if live.waited.is_none() {
@@ -372,7 +375,7 @@ impl QueryExecutor {
     }
 }
 
-impl TickTransaction {
+impl SnapshotTransaction {
     /// Ends the transaction and returns its session to the pool.
     pub(super) async fn close(self) {
         match self {

@@ -23,7 +23,9 @@ use super::shared::ReactorShared;
 use super::signals;
 use super::state::ReactorState;
 use super::step::{ReactorEffect, ReactorInput};
-use super::tick::{FinishedRuns, LOCKED_MAX, LostTick, OpenedTick, RunEnd, RunsReport, TickTransaction};
+use super::tick::{
+    FinishedRuns, LOCKED_MAX, LostSnapshot, OpenedTick, RunEnd, RunsReport, SnapshotTransaction,
+};
 use super::updates::{ClientUpdate, TickUpdates};
 
 /// The least time between two warnings about slow ticks.
@@ -40,7 +42,7 @@ pub(super) struct TickerState {
     pub(super) tail: Option<Tail>,
     pub(super) relations: Arc<Relations>,
     /// The open transaction of the tick under way, while no task uses it.
-    pub(super) transaction: Option<TickTransaction>,
+    pub(super) transaction: Option<SnapshotTransaction>,
     /// The snapshot that the tick under way has exported.
     pub(super) exported: Option<Arc<ExportedSnapshot>>,
     /// The tables that the tick under way has locked.
@@ -48,7 +50,7 @@ pub(super) struct TickerState {
     /// What was found rewritten since the snapshot in which it was read: the next tick locks it.
     pub(super) rewritten: Vec<RewrittenRelation>,
     /// The open transactions of batches, while no task uses them.
-    pub(super) batches: HashMap<BatchId, TickTransaction>,
+    pub(super) batches: HashMap<BatchId, SnapshotTransaction>,
     /// The handler and the duration of the longest run in the tick under way.
     slowest: Option<(Arc<str>, Duration)>,
     /// True when a query of the application has run in the tick under way, or runs in its snapshot.
@@ -64,8 +66,8 @@ impl Actor for Ticker {
 
     async fn start(&self, cx: &Context<TickerMessage>) -> Result<TickerState, ActorError> {
         let shared = &self.shared;
-        // There are clients only after a crash of an earlier incarnation, which took their subscriptions
-        // along.
+        // Clients that are attached already have lost the subscriptions that an earlier incarnation of the
+        // ticker held.
         let mut awaited = BTreeMap::new();
         // Collected first: a sink is foreign code, which may attach and detach clients.
         let clients: Vec<_> =
@@ -187,7 +189,7 @@ impl Ticker {
         &self,
         cx: &Context<TickerMessage>,
         state: &mut TickerState,
-        opened: Result<OpenedTick, LostTick>,
+        opened: Result<OpenedTick, LostSnapshot>,
     ) {
         match opened {
             Ok(OpenedTick { transaction, locked, tail, batch, relations }) => {
@@ -207,7 +209,7 @@ impl Ticker {
         &self,
         cx: &Context<TickerMessage>,
         state: &mut TickerState,
-        exported: Result<(TickTransaction, ExportedSnapshot), LostTick>,
+        exported: Result<(SnapshotTransaction, ExportedSnapshot), LostSnapshot>,
     ) {
         match exported {
             Ok((transaction, snapshot)) => {
@@ -223,7 +225,7 @@ impl Ticker {
         &self,
         cx: &Context<TickerMessage>,
         state: &mut TickerState,
-        finished: Result<FinishedRuns, LostTick>,
+        finished: Result<FinishedRuns, LostSnapshot>,
     ) {
         match finished {
             Ok(runs) => {
@@ -246,7 +248,7 @@ impl Ticker {
         cx: &Context<TickerMessage>,
         state: &mut TickerState,
         batch: BatchId,
-        opened: Result<TickTransaction, LostTick>,
+        opened: Result<SnapshotTransaction, LostSnapshot>,
     ) {
         match opened {
             Ok(transaction) => {
@@ -262,7 +264,7 @@ impl Ticker {
         cx: &Context<TickerMessage>,
         state: &mut TickerState,
         batch: BatchId,
-        finished: Result<FinishedRuns, LostTick>,
+        finished: Result<FinishedRuns, LostSnapshot>,
     ) {
         match finished {
             Ok(runs) => {
@@ -275,7 +277,7 @@ impl Ticker {
         }
     }
 
-    fn take_report(&self, state: &mut TickerState, runs: FinishedRuns) -> (TickTransaction, RunsReport) {
+    fn take_report(&self, state: &mut TickerState, runs: FinishedRuns) -> (SnapshotTransaction, RunsReport) {
         let FinishedRuns { transaction, relations, report, rewritten } = runs;
         // A tick may have loaded them anew while the batch was running.
         state.relations = Relations::newer(Arc::clone(&state.relations), relations);
@@ -293,7 +295,7 @@ impl Ticker {
         (transaction, report)
     }
 
-    fn lost(&self, cx: &Context<TickerMessage>, state: &mut TickerState, lost: &LostTick) {
+    fn lost(&self, cx: &Context<TickerMessage>, state: &mut TickerState, lost: &LostSnapshot) {
         state.tail = None;
         state.slowest = None;
         state.ran_application = false;
@@ -317,7 +319,7 @@ impl Ticker {
         cx: &Context<TickerMessage>,
         state: &mut TickerState,
         batch: BatchId,
-        lost: &LostTick,
+        lost: &LostSnapshot,
     ) {
         state.batches.remove(&batch);
         // The database monitor logs an outage, and the tick that meets the same one as well.

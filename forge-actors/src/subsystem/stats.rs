@@ -75,8 +75,7 @@ pub enum FigureUnit {
     Ratio,
 }
 
-/// How full the pools are. The pool of live queries is not among them: its size is fixed, only the reactor
-/// uses it, and a shortage shows as a longer `change_lag_ms`.
+/// How full the pools are.
 #[forge_app_macros::data]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DatabaseUsage {
@@ -84,6 +83,8 @@ pub struct DatabaseUsage {
     pub write: PoolUsage,
     /// Connections of queries.
     pub read: PoolUsage,
+    /// Connections of live queries. `None` from a node of the version before, which does not report them.
+    pub live: Option<PoolUsage>,
     /// Connections of advisory locks.
     pub locks: PoolUsage,
     /// Connections of health checks, cancellation, heartbeats, and begins and leases of jobs.

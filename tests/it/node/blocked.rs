@@ -52,8 +52,7 @@ async fn await_stalled(node: &Node) {
         functions["reason"].as_str().map(str::to_owned)
     })
     .await;
-    let expected =
-        format!("all {THREADS} threads of handlers are blocked; the log and the overview name the handlers");
+    let expected = format!("all {THREADS} threads of handlers are blocked; the log says by what");
     assert_eq!(reason, expected, "everybody reads it, so it names no handlers");
 }
 

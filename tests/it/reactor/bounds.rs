@@ -1,10 +1,13 @@
 //! The limits of live queries, and how subscriptions beyond them are refused.
 
+use std::sync::Arc;
+
 use forge_actors::app::Handler;
+use forge_actors::change::HintHub;
 use forge_actors::dashboard::overview::Overview;
-use forge_actors::kernel::invocation::Invocation;
-use forge_actors::reactor::SubscriptionId;
+use forge_actors::kernel::invocation::{Caller, Invocation};
 use forge_actors::reactor::config::ReactivityConfig;
+use forge_actors::reactor::{Delivery, Reactor, ReactorDeps, Sink, SubscriptionId};
 use serde_json::json;
 
 use super::consistency::ACCOUNTS;
@@ -124,6 +127,34 @@ async fn a_result_without_memory_is_an_error_until_some_is_free() {
     assert!(waited.is_ok(), "the query is tried again");
     drop((page, other, third));
     stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_are_refused_while_too_many_wait_for_the_ticker() {
+    let stage = Stage::open(ACCOUNTS).await;
+    let (functions, database) = (stage.functions.clone(), stage.scratch.database.clone());
+    let deps =
+        ReactorDeps { functions, database, hints: HintHub::new(), config: ReactivityConfig::default() };
+    // Its actors never start, so nothing takes what clients ask for.
+    let (reactor, _never_started) = Reactor::new(deps);
+    let client = reactor.attach(Arc::new(Deaf));
+    let asked = (0..1_000_000).find_map(|asked| {
+        let invocation = Invocation::new(List::META.wire_name(), "{}", Caller::default());
+        // Each subscription takes the place of the one before, so no other limit is reached.
+        let refused = client.subscribe(SubscriptionId(1), invocation, None).err()?;
+        Some((asked, refused.code().name(), refused.retry_delay().is_some()))
+    });
+    assert_eq!(asked, Some((64 * 1024, "OVERLOADED", true)));
+    assert_eq!(reactor.stats().subscriptions, 1);
+    drop(client);
+    stage.close().await;
+}
+
+/// A client that takes nothing.
+struct Deaf;
+
+impl Sink for Deaf {
+    fn deliver(&self, _: Delivery) {}
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -288,6 +288,27 @@ async fn pools_shrink_to_what_the_server_grants_and_a_node_without_any_is_refuse
     scratch.drop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_pool_reports_its_use_and_closes_what_is_unused() {
+    let config = DatabaseConfig { connection_idle_max: Duration::from_nanos(1), ..DatabaseConfig::default() };
+    let scratch = Scratch::with(config).await;
+    let database = &scratch.database;
+    database.reserve_lanes(4);
+    for pool in [database.writer(), database.reader(), database.live_reader(), database.control()] {
+        sqlx::query("SELECT 1").execute(&pool).await.unwrap();
+    }
+    let open = || {
+        let usage = database.usage();
+        [usage.write, usage.read, usage.live.expect("this version reports it"), usage.control]
+            .map(|pool| pool.open)
+    };
+    assert_eq!(open(), [1; 4]);
+    assert_eq!(database.usage().live.map(|live| live.max), Some(7), "a lane has a connection of its own");
+    database.prune();
+    assert_eq!(open(), [0; 4]);
+    scratch.drop().await;
+}
+
 /// A node that another one takes for dead may only have later heartbeats than the other one expects.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sessions_of_a_node_are_ended_only_when_they_are_silent() {

@@ -9,6 +9,14 @@ test("counts are added, and times are those of the slowest node", () => {
   expect(totals.pools[0]).toEqual({ name: "read", open: 4, lent: 2, waiting: 0, max: 16 });
 });
 
+test("a node of the version before, which does not report the pool of live queries, adds nothing to it", () => {
+  const { database } = STATS;
+  const older = node("node-2", { stats: { ...STATS, database: database && { ...database, live: null } } });
+  const live = (nodes: Parameters<typeof totalsOf>[0]) => totalsOf(nodes).pools.find((pool) => pool.name === "live");
+  expect(live([node("node-1"), older])).toEqual({ name: "live", open: 2, lent: 1, waiting: 0, max: 8 });
+  expect(live([older])).toBeUndefined();
+});
+
 test("a node that does not report is left out", () => {
   expect(totalsOf([node("node-1"), node("node-2", { stats: null })])).toMatchObject({ sessions: 4, reporting: 1 });
   expect(totalsOf([]).pools).toEqual([]);

@@ -12,7 +12,7 @@ export type Totals = Omit<NodeStats, "databaseUp" | "database" | "election" | "f
   readonly pools: readonly Pool[];
 };
 
-const POOLS = ["read", "write", "locks", "control"] as const;
+const POOLS = ["read", "write", "live", "locks", "control"] as const;
 const SUMS = ["sessions", "subscriptions", "queryGroups", "ticks", "calls", "errors", "inFlight"] as const;
 const MAXIMA = ["lastTickMs", "changeLagMs"] as const;
 
@@ -23,7 +23,11 @@ export function totalsOf(nodes: readonly NodeStatus[]): Totals {
   const maxima = entriesOf(MAXIMA, (name) => stats.reduce((max, one) => Math.max(max, one[name]), 0));
   const databaseAway = nodes.filter((node) => node.stats?.databaseUp === false).map((node) => node.name);
   const usages = stats.flatMap((one) => (one.database === null ? [] : [one.database]));
-  const pools = usages.length === 0 ? [] : POOLS.map((name) => ({ name, ...sumOf(usages.map((usage) => usage[name])) }));
+  // A node of the version before does not report all pools.
+  const pools = POOLS.flatMap((name) => {
+    const reported = usages.flatMap((usage) => usage[name] ?? []);
+    return reported.length === 0 ? [] : [{ name, ...sumOf(reported) }];
+  });
   const slowest = stats.find((one) => one.changeLagMs === maxima.changeLagMs);
   return { ...sums, ...maxima, changeLagAgeMs: slowest?.changeLagAgeMs ?? null, reporting: stats.length, databaseAway, pools };
 }
