@@ -183,8 +183,8 @@ pub enum MigrateStep {
         /// Print the statements without running them.
         #[arg(long)]
         dry_run: bool,
-        /// Stop after this version.
-        #[arg(long, value_name = "VERSION")]
+        /// Stop after the migration with this number.
+        #[arg(long, value_name = "NUMBER")]
         to: Option<u32>,
     },
     /// Undo the last migrations.
@@ -192,8 +192,8 @@ pub enum MigrateStep {
         /// Print the statements without running them.
         #[arg(long)]
         dry_run: bool,
-        /// Undo all migrations after this version.
-        #[arg(long, value_name = "VERSION", conflicts_with = "steps")]
+        /// Undo all migrations after the one with this number.
+        #[arg(long, value_name = "NUMBER", conflicts_with = "steps")]
         to: Option<u32>,
         /// The number of migrations to undo [default: 1].
         #[arg(long, value_name = "N")]

@@ -131,6 +131,7 @@ export class FakeCluster {
       database: {
         write: trouble && at === 0 ? { open: 8, lent: 8, waiting: 2, max: 8 } : pool(1, 8),
         read: pool(2 + Math.floor(this.#random() * 3), 8),
+        live: pool(1, 7),
         locks: pool(1, 2),
         control: pool(0, 2),
       },

@@ -110,9 +110,9 @@ impl Drop for LaneThreads {
 
 fn refused(limit: LimitReached) -> Fault {
     let message = match limit {
-        LimitReached::All => "too much work waits for a core of the node",
-        LimitReached::Function => "this function has its share of the work that waits for a core of the node",
-        LimitReached::Caller => "this caller has its share of the work that waits for a core of the node",
+        LimitReached::All => "the node is at its limit of work that waits for a core",
+        LimitReached::Function => "this function is at its limit of work that waits for a core of the node",
+        LimitReached::Caller => "this caller is at its limit of work that waits for a core of the node",
     };
     let help = "try again after `retryAfterMs`, or raise `functions.blocking_max`";
     Fault::new(Code::Overloaded, message).with_help(help).retry_after(secs(1))

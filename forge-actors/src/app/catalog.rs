@@ -14,6 +14,7 @@ use crate::app::secret;
 use crate::app::wire_type::{Definition, WireType, holds_secrets};
 use crate::kernel::diagnose::{Diagnose, FailureKind};
 use crate::kernel::fault::{AppCode, Fault};
+use crate::kernel::invocation::{SYSTEM_PREFIX, is_system};
 
 /// Adds handlers to the catalog; only handlers that are written by hand need it.
 #[macro_export]
@@ -94,6 +95,11 @@ impl Signature {
     }
 }
 
+/// True for a handler of this crate.
+fn is_forges(meta: &Meta) -> bool {
+    meta.module.split("::").next() == Some(env!("CARGO_CRATE_NAME"))
+}
+
 struct TypedMessage<H>(H);
 
 impl<H: Handler> Runnable<H::Kind> for TypedMessage<H> {
@@ -127,6 +133,17 @@ pub enum CatalogError {
     /// Nothing registered: the binary never named the application's crate, so the linker left it out.
     #[error("no handlers are linked into this binary; name the application's crate in `forge::main!(..)`")]
     Empty,
+    /// An application's handler has a name that is kept for Forge's own.
+    #[error(
+        "the handler `{name}` of {place} has a name that begins with `{SYSTEM_PREFIX}`, which is kept for \
+         Forge's own handlers; rename its module, or give it `name = \"..\"`"
+    )]
+    Reserved {
+        /// The wire name, or an alias.
+        name: String,
+        /// `file:line` of the handler.
+        place: String,
+    },
     /// Two handlers have one name.
     #[error("two handlers are named `{name}`: {first} and {second}; rename one, or give it `name = \"..\"`")]
     Duplicate {
@@ -143,6 +160,7 @@ impl Diagnose for CatalogError {
     fn code(&self) -> &'static str {
         match self {
             Self::Empty => "no-handlers",
+            Self::Reserved { .. } => "reserved-name",
             Self::Duplicate { .. } => "duplicate-handler",
         }
     }
@@ -163,7 +181,7 @@ impl Catalog {
     /// between builds.
     ///
     /// # Errors
-    /// When there are none, or two of one name.
+    /// Those of [`from_registrations`](Self::from_registrations).
     pub fn build() -> Result<Self, CatalogError> {
         Self::from_registrations(inventory::iter::<Registration>.into_iter())
     }
@@ -171,7 +189,7 @@ impl Catalog {
     /// A catalog of the given registrations.
     ///
     /// # Errors
-    /// When there are none, or two of one name.
+    /// When there are none, two of one name, or one of an application with a name of Forge's own.
     pub fn from_registrations(
         registrations: impl Iterator<Item = &'static Registration>,
     ) -> Result<Self, CatalogError> {
@@ -192,8 +210,13 @@ impl Catalog {
                 (a_name, a.meta.file, a.meta.line).cmp(&(b_name, b.meta.file, b.meta.line))
             });
         }
+        let place = |meta: &Meta| format!("{}:{}", meta.file, meta.line);
+        if let Some((name, known)) =
+            names.iter().find(|(name, known)| is_system(name) && !is_forges(&known.meta))
+        {
+            return Err(CatalogError::Reserved { name: name.to_owned(), place: place(&known.meta) });
+        }
         if let Some([(name, first), (_, second)]) = names.array_windows().find(|[(a, _), (b, _)]| a == b) {
-            let place = |meta: &Meta| format!("{}:{}", meta.file, meta.line);
             return Err(CatalogError::Duplicate {
                 name: name.to_owned(),
                 first: place(&first.meta),
@@ -229,5 +252,34 @@ impl Catalog {
     /// False: an empty catalog cannot be built.
     pub fn is_empty(&self) -> bool {
         self.sorted.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Query, QueryContext, Result};
+
+    #[forge_app_macros::data]
+    struct Mine {}
+
+    impl Handler for Mine {
+        type Kind = Query;
+        type Output = ();
+        type Error = Fault;
+        const META: Meta = Meta::query("shop::forge", "mine", "src/forge.rs", 3);
+
+        async fn run(self, _ctx: &QueryContext) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    static MINE: Registration = Registration::of::<Mine>();
+
+    #[test]
+    fn names_of_forges_own_handlers_are_kept_for_them() {
+        let refused = Catalog::from_registrations([&MINE].into_iter()).err().map(|error| error.to_string());
+        let expected = "the handler `forge.mine` of src/forge.rs:3 has a name that begins with `forge.`";
+        assert!(refused.as_ref().is_some_and(|text| text.starts_with(expected)), "{refused:?}");
     }
 }

@@ -225,11 +225,6 @@ impl Meta {
         self.options.kind()
     }
 
-    /// True for a handler of Forge itself, such as those of the dashboard.
-    pub(crate) fn is_forges(&self) -> bool {
-        self.module.split("::").next() == Some(env!("CARGO_CRATE_NAME"))
-    }
-
     /// How a job is queued and repeated; `None` for the other kinds.
     pub const fn job_meta(&self) -> Option<JobMeta> {
         match self.options {

@@ -2,7 +2,7 @@
 //! woken.
 //!
 //! ```text
-//!   any write ──statement trigger──▶ forge_changes ──Tail::read──▶ Batch { snapshot, tables | everything }
+//!   any write ──statement trigger──▶ forge_changes ──Tail::read──▶ ChangeSet { snapshot, tables | everything }
 //!                                         │ older than capture.retention
 //!                                     compactor: deletes the rows and moves the horizon
 //!   commit on a node ──HintHub──▶ wakes the actors that read: never the source of truth
@@ -50,6 +50,6 @@ mod tail;
 mod tests;
 
 pub use hints::{Hint, HintHub, HintReceiver, Topic, TopicKind, TopicSet};
-pub use state::{Batch, Changed};
+pub use state::{ChangeSet, Changed};
 pub use store::captured_tables;
 pub use tail::Tail;

@@ -21,7 +21,7 @@ pub enum Changed {
 
 /// The result of one poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch {
+pub struct ChangeSet {
     /// The snapshot that the poll read in.
     pub snapshot: Snapshot,
     /// What this snapshot sees and the one of the poll before did not see.
@@ -58,7 +58,7 @@ impl Cursor {
     }
 
     /// Moves to the snapshot of a poll, and returns what changed since the poll before.
-    pub(super) fn advance(&mut self, polled: PolledChanges) -> Batch {
+    pub(super) fn advance(&mut self, polled: PolledChanges) -> ChangeSet {
         let PolledChanges { snapshot, horizon, server_started, too_many, tables } = polled;
         let unknown = match &self.0 {
             None => Some("first poll"),
@@ -82,6 +82,6 @@ impl Cursor {
             }
         };
         self.0 = Some(Position { snapshot: snapshot.clone(), server_started });
-        Batch { snapshot, changed }
+        ChangeSet { snapshot, changed }
     }
 }

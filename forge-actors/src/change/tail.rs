@@ -3,7 +3,7 @@
 use crate::db::handle::Db;
 use crate::kernel::fault::Fault;
 
-use super::state::{Batch, Cursor};
+use super::state::{ChangeSet, Cursor};
 use super::store;
 
 /// Follows the table of changes from poll to poll. A clone has a cursor of its own, which starts where the
@@ -26,7 +26,7 @@ impl Tail {
     ///
     /// # Errors
     /// When the database cannot be read. The cursor stays, so the next poll returns these changes as well.
-    pub async fn read(&mut self, db: &Db) -> Result<Batch, Fault> {
+    pub async fn read(&mut self, db: &Db) -> Result<ChangeSet, Fault> {
         let polled = store::read_changes(db, self.cursor.since()).await?;
         Ok(self.cursor.advance(polled))
     }

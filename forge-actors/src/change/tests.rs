@@ -10,7 +10,7 @@ use crate::kernel::time::{minutes, secs};
 
 use super::captures::CaptureSetting;
 use super::config::CaptureConfig;
-use super::state::{Batch, Changed, Cursor, PolledChanges};
+use super::state::{ChangeSet, Changed, Cursor, PolledChanges};
 use super::{Hint, HintHub, HintReceiver, Topic, TopicKind, TopicSet};
 use crate::subsystem::ConfigSection;
 
@@ -38,7 +38,7 @@ fn changed_by(second: PolledChanges) -> Changed {
     );
     assert_eq!(cursor.since().map(ToString::to_string).as_deref(), Some("10:12:10"));
     let expected = second.snapshot.clone();
-    let Batch { snapshot, changed } = cursor.advance(second);
+    let ChangeSet { snapshot, changed } = cursor.advance(second);
     assert_eq!(snapshot, expected);
     assert_eq!(cursor.since(), Some(&expected));
     changed

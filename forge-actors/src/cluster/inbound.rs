@@ -99,6 +99,6 @@ fn start_invocation(link: &PeerLink, request: Box<InvokeRequest>) {
 
 /// The fault for a peer that exceeds its share of this node.
 pub(super) fn too_many_calls() -> Fault {
-    Fault::new(Code::Overloaded, "the other node runs as many calls of this node as it allows")
+    Fault::new(Code::Overloaded, "the other node is at its limit of calls from this node")
         .retry_after(secs(1))
 }

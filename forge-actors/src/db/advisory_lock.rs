@@ -123,7 +123,7 @@ impl AdvisoryLock {
         mut waiting: impl FnMut(Duration),
     ) -> Result<Self, DatabaseError> {
         let failed = |source| DatabaseError::Statement { doing: format!("taking the lock `{key}`"), source };
-        let mut pooled = database.lend_lock_session().await.map_err(failed)?;
+        let mut pooled = database.acquire_lock_session().await.map_err(failed)?;
         let started = Instant::now();
         let mut noticed = Duration::ZERO;
         for attempt in 0.. {
@@ -133,7 +133,7 @@ impl AdvisoryLock {
             }
             let waited = started.elapsed();
             if waited >= wait {
-                // The session holds no lock, so its pool may lend it again.
+                // The session holds no lock, so its pool may use it again.
                 pooled.session().mark_idle();
                 return Err(DatabaseError::LockTimeout { name: key.to_string(), waited });
             }
@@ -204,10 +204,10 @@ pub(super) async fn verify_exclusive(
     key: &LockKey,
     database: &Database,
 ) -> Result<(), DatabaseError> {
-    let place = database.place();
+    let address = database.address();
     let failed = |source| DatabaseError::Statement { doing: format!("verifying the lock `{key}`"), source };
-    let pooler = |evidence: String| DatabaseError::TransactionPooler { place: place.clone(), evidence };
-    let mut second = database.lend_control_session().await.map_err(failed)?;
+    let pooler = |evidence: String| DatabaseError::TransactionPooler { address: address.clone(), evidence };
+    let mut second = database.acquire_control_session().await.map_err(failed)?;
     second.session().execute("BEGIN", Activity::Pinned).await.map_err(failed)?;
     let take = format!("SELECT pg_try_advisory_xact_lock({})", key.number);
     let taken = query_bool(second.session(), &take).await;

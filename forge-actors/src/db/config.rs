@@ -50,13 +50,13 @@ pub struct DatabaseConfig {
     /// the locks of a node that is frozen are free before another node takes its jobs over.
     #[serde(with = "serde_duration")]
     pub idle_in_transaction_timeout: Duration,
-    /// A transaction of this database that has been open for longer, anybody's, is shown: vacuum removes
+    /// A transaction of this database, of any client, that has been open for longer is shown: vacuum removes
     /// nothing that it may still see, and live queries read more of the change log.
     #[serde(with = "serde_duration")]
     pub long_transaction_after: Duration,
     /// How long a starting node waits for the database before it gives up.
     #[serde(with = "serde_duration")]
-    pub start_patience: Duration,
+    pub start_timeout: Duration,
 }
 
 impl Default for DatabaseConfig {
@@ -75,7 +75,7 @@ impl Default for DatabaseConfig {
             statement_timeout: limits::HANDLER_TIMEOUT_MAX,
             idle_in_transaction_timeout: secs(8),
             long_transaction_after: minutes(5),
-            start_patience: secs(60),
+            start_timeout: secs(60),
         }
     }
 }

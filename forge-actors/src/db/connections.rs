@@ -84,10 +84,10 @@ impl Database {
         if node <= granted {
             return Ok(());
         }
-        let place = self.place();
+        let address = self.address();
         let least = kept(self.config(), self.live_connections_max()) + 2 * POOL_LEAST;
         let CallPools { write, read } =
-            pools.ok_or(DatabaseError::TooFewConnections { place, granted, least })?;
+            pools.ok_or(DatabaseError::TooFewConnections { address, granted, least })?;
         tracing::warn!(
             node_connections = node,
             granted,

@@ -119,7 +119,7 @@ impl Database {
     }
 
     /// `host:port/database`, for messages; the socket's folder stands in the place of a host.
-    pub fn place(&self) -> String {
+    pub fn address(&self) -> String {
         let options = &self.0.options;
         let host = options
             .get_socket()
@@ -189,7 +189,7 @@ impl Database {
     /// wait must not hold up every live query.
     ///
     /// # Errors
-    /// Those of [`begin`](Self::begin), `CONFLICT` when a table is not to be locked in time, and an error of
+    /// Those of [`begin`](Self::begin), `CONFLICT` when a table cannot be locked within the lock timeout, and an error of
     /// the database when the transaction that exported the snapshot has ended.
     pub async fn live_snapshot(&self, snapshot: LiveSnapshot<'_>) -> Result<Transaction, Fault> {
         let Pools { live, control, config, .. } = &*self.0;
@@ -207,7 +207,7 @@ impl Database {
         self.0.live.size_max()
     }
 
-    /// Changes the sizes of the pools for calls. A session beyond them that is lent now is closed when it is
+    /// Changes the sizes of the pools for calls. A session beyond them that is in use now is closed when it is
     /// returned.
     pub(super) fn resize_call_pools(&self, write: usize, read: usize) {
         self.0.write.resize(write);
@@ -275,15 +275,15 @@ impl Database {
         };
         match asking.await {
             Ok((major, _)) if major < SERVER_MAJOR_MIN => {
-                Err(CheckError::Permanent(DatabaseError::TooOld { place: self.place(), major }))
+                Err(CheckError::Permanent(DatabaseError::TooOld { address: self.address(), major }))
             }
             Ok((_, mode)) => match mode.obstacle() {
                 Some(obstacle) => Err(CheckError::ReadOnly(obstacle)),
                 None => Ok(()),
             },
-            Err(error) => Err(match DatabaseError::permanent(&self.place(), &error) {
+            Err(error) => Err(match DatabaseError::permanent(&self.address(), &error) {
                 Some(permanent) => CheckError::Permanent(permanent),
-                None => CheckError::Away(error),
+                None => CheckError::Unreachable(error),
             }),
         }
     }
@@ -317,7 +317,7 @@ impl Database {
         }
     }
 
-    /// Closes the pools and waits until discarded sessions are closed. A session that is lent is closed when
+    /// Closes the pools and waits until discarded sessions are closed. A session that is in use is closed when
     /// its user drops it.
     pub async fn close(&self) {
         self.0.shared.discarder.finish().await;
@@ -327,11 +327,11 @@ impl Database {
     }
 
     /// Publishes that the database does not answer. True when the state was another one before.
-    pub(super) fn mark_away(&self, cause: &sqlx::Error) -> bool {
+    pub(super) fn mark_unreachable(&self, cause: &sqlx::Error) -> bool {
         self.0.shared.state.send_if_modified(|state| {
-            let is_new = !matches!(state, DatabaseState::Away { .. });
+            let is_new = !matches!(state, DatabaseState::Unreachable { .. });
             if is_new {
-                *state = DatabaseState::Away { since: Instant::now(), cause: error_chain(cause) };
+                *state = DatabaseState::Unreachable { since: Instant::now(), cause: error_chain(cause) };
             }
             is_new
         })
@@ -349,7 +349,7 @@ impl Database {
         })
     }
 
-    /// Publishes that the database is up. When it was not, no session from before is lent again, and the
+    /// Publishes that the database is up. When it was not, no session from before is used again, and the
     /// result is the state that has ended.
     pub(super) fn mark_up(&self) -> Option<DatabaseState> {
         let mut ended = None;
@@ -390,11 +390,11 @@ impl Database {
         self.0.shared.suspect_outage.notified().await;
     }
 
-    pub(super) async fn lend_control_session(&self) -> sqlx::Result<PooledSession> {
+    pub(super) async fn acquire_control_session(&self) -> sqlx::Result<PooledSession> {
         self.0.control.acquire().await
     }
 
-    pub(super) async fn lend_lock_session(&self) -> sqlx::Result<PooledSession> {
+    pub(super) async fn acquire_lock_session(&self) -> sqlx::Result<PooledSession> {
         self.0.locks.acquire().await
     }
 }
@@ -405,7 +405,7 @@ pub enum CheckError {
     /// Waiting does not help.
     Permanent(DatabaseError),
     /// Waiting may help.
-    Away(sqlx::Error),
+    Unreachable(sqlx::Error),
     /// The server takes no writes, for this cause. Waiting helps when another server takes its place.
     ReadOnly(&'static str),
 }

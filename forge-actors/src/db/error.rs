@@ -30,42 +30,42 @@ pub enum DatabaseError {
         reason: String,
     },
     /// The host name has no address.
-    #[error("the database host of {place} does not exist: {message}")]
+    #[error("the database host of {address} does not exist: {message}")]
     BadHost {
         /// Where the connection was tried: `host:port/database`.
-        place: String,
+        address: String,
         /// The resolver's answer.
         message: String,
     },
     /// User or password is wrong, or pg_hba.conf has no matching line.
-    #[error("{place} refused the login: {message}")]
+    #[error("{address} refused the login: {message}")]
     Refused {
         /// Where the connection was tried: `host:port/database`.
-        place: String,
+        address: String,
         /// The server's message.
         message: String,
     },
     /// The server has no database of that name.
-    #[error("{place} has no such database: {message}")]
+    #[error("{address} has no such database: {message}")]
     NoSuchDatabase {
         /// Where the connection was tried: `host:port/database`.
-        place: String,
+        address: String,
         /// The server's message.
         message: String,
     },
     /// The server is older than [`SERVER_MAJOR_MIN`].
-    #[error("{place} runs Postgres {major}; Forge needs {SERVER_MAJOR_MIN} or later")]
+    #[error("{address} runs Postgres {major}; Forge needs {SERVER_MAJOR_MIN} or later")]
     TooOld {
         /// Where the connection was made: `host:port/database`.
-        place: String,
+        address: String,
         /// The server's major version.
         major: u32,
     },
-    /// The database did not answer for as long as `database.start_patience` allows.
-    #[error("the database at {place} did not answer for {}", rounded(*.waited))]
-    Away {
+    /// The database did not answer for as long as `database.start_timeout` allows.
+    #[error("the database at {address} did not answer for {}", rounded(*.waited))]
+    Unreachable {
         /// Where the connection was tried: `host:port/database`.
-        place: String,
+        address: String,
         /// Time since the first attempt.
         waited: Duration,
         /// The failure of the last attempt.
@@ -73,10 +73,10 @@ pub enum DatabaseError {
         cause: sqlx::Error,
     },
     /// The server grants fewer connections than a node needs to serve.
-    #[error("{place} grants {granted} connections to all programs together; a node needs at least {least}")]
+    #[error("{address} grants {granted} connections to all programs together; a node needs at least {least}")]
     TooFewConnections {
         /// Where the connection was made: `host:port/database`.
-        place: String,
+        address: String,
         /// What the server grants.
         granted: usize,
         /// What a node with small pools needs.
@@ -99,10 +99,10 @@ pub enum DatabaseError {
         waited: Duration,
     },
     /// Statements of one connection run in different server processes, so a session lock protects nothing.
-    #[error("{place} is a transaction pooler ({evidence}): advisory locks do not hold through it")]
+    #[error("{address} is a transaction pooler ({evidence}): advisory locks do not hold through it")]
     TransactionPooler {
         /// Where the connection was made: `host:port/database`.
-        place: String,
+        address: String,
         /// The observation that shows it.
         evidence: String,
     },
@@ -111,25 +111,25 @@ pub enum DatabaseError {
 impl DatabaseError {
     /// Classifies a failed connection attempt: the error when a person must change something, `None` when
     /// waiting may help.
-    pub fn permanent(place: &str, error: &sqlx::Error) -> Option<Self> {
-        let place = place.to_owned();
+    pub fn permanent(address: &str, error: &sqlx::Error) -> Option<Self> {
+        let address = address.to_owned();
         match error {
             sqlx::Error::Database(database) => {
                 let message = database.message().to_owned();
                 match database.code().as_deref() {
-                    Some("28000" | "28P01" | "42501") => Some(Self::Refused { place, message }),
-                    Some("3D000") => Some(Self::NoSuchDatabase { place, message }),
+                    Some("28000" | "28P01" | "42501") => Some(Self::Refused { address, message }),
+                    Some("3D000") => Some(Self::NoSuchDatabase { address, message }),
                     _ => None,
                 }
             }
             // A resolver that fails for the moment may answer in a second. A name that it does not know is a
             // mistake.
             sqlx::Error::Io(source) if is_unknown_host(&source.to_string()) => {
-                Some(Self::BadHost { place, message: source.to_string() })
+                Some(Self::BadHost { address, message: source.to_string() })
             }
-            sqlx::Error::Tls(reason) => Some(Self::Refused { place, message: reason.to_string() }),
+            sqlx::Error::Tls(reason) => Some(Self::Refused { address, message: reason.to_string() }),
             sqlx::Error::Configuration(reason) => {
-                Some(Self::BadUrl { url: place, reason: reason.to_string() })
+                Some(Self::BadUrl { url: address, reason: reason.to_string() })
             }
             _ => None,
         }
@@ -144,7 +144,7 @@ impl Diagnose for DatabaseError {
             Self::Refused { .. } => "database-login",
             Self::NoSuchDatabase { .. } => "database-missing",
             Self::TooOld { .. } => "database-too-old",
-            Self::Away { .. } => "database-unreachable",
+            Self::Unreachable { .. } => "database-unreachable",
             Self::TooFewConnections { .. } => "database-connections",
             Self::Statement { .. } => "database",
             Self::LockTimeout { .. } => "lock-timeout",
@@ -160,7 +160,7 @@ impl Diagnose for DatabaseError {
             | Self::Refused { .. }
             | Self::NoSuchDatabase { .. }
             | Self::TooOld { .. }
-            | Self::Away { .. }
+            | Self::Unreachable { .. }
             | Self::TooFewConnections { .. }
             | Self::Statement { .. } => FailureKind::Database,
         }
@@ -179,7 +179,7 @@ impl Diagnose for DatabaseError {
                 "raise max_connections, or the limit of the role or the database; or lower \
                  database.lock_connections_max and database.control_connections_max"
             }
-            Self::Away { .. } => "pg_isready -d \"<your database URL>\"",
+            Self::Unreachable { .. } => "pg_isready -d \"<your database URL>\"",
             Self::LockTimeout { .. } => {
                 "SELECT pid, application_name FROM pg_stat_activity JOIN pg_locks USING (pid) \
                  WHERE locktype = 'advisory'"
@@ -252,7 +252,7 @@ pub(super) fn is_lock_timeout(error: &sqlx::Error) -> bool {
 /// Names the cause when a write was refused in a session that may write: it is the server that takes none,
 /// and another one may be the right one by now. The error is an `Io` error, as for a server that does not
 /// answer: the session is discarded, and the caller may try again.
-pub(super) fn blame_server<T>(result: sqlx::Result<T>) -> sqlx::Result<T> {
+pub(super) fn as_read_only_server<T>(result: sqlx::Result<T>) -> sqlx::Result<T> {
     result.map_err(|error| match (SqlStateClass::of_error(&error), error.as_database_error()) {
         (Some(SqlStateClass::ReadOnlySession), Some(database)) => {
             read_only_server(database.message().to_owned())
@@ -292,12 +292,12 @@ mod tests {
 
     #[test]
     fn the_cause_of_an_outage_is_its_source_and_not_in_its_sentence() {
-        let away = DatabaseError::Away {
-            place: "h:1/d".into(),
+        let unreachable = DatabaseError::Unreachable {
+            address: "h:1/d".into(),
             waited: Duration::from_secs(3),
             cause: no_answer(Duration::from_secs(2)),
         };
-        assert_eq!(away.to_string(), "the database at h:1/d did not answer for 3s");
-        assert_eq!(error_chain(&away).matches("no answer within 2s").count(), 1);
+        assert_eq!(unreachable.to_string(), "the database at h:1/d did not answer for 3s");
+        assert_eq!(error_chain(&unreachable).matches("no answer within 2s").count(), 1);
     }
 }

@@ -21,7 +21,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 
-use super::error::{blame_server, is_broken};
+use super::error::{as_read_only_server, is_broken};
 use super::frame_state::{FrameEvent, FrameState, FrameStateCell};
 use super::guard::SessionEffect;
 use super::pool::PooledSession;
@@ -98,7 +98,7 @@ impl Frame {
     }
 
     /// Waits until no other statement or nested frame uses this frame, rolls back a nested frame that was
-    /// abandoned, and lends the session.
+    /// abandoned, and hands out the session.
     ///
     /// # Errors
     /// When the frame has ended, or the session can only be rolled back.
@@ -276,7 +276,7 @@ pub(super) struct ClosingSession {
     pub(super) abandoned: Option<u32>,
 }
 
-/// The session, lent to one statement of a frame.
+/// The session, while one statement of a frame uses it.
 pub(super) struct SessionGuard<'f> {
     frame: &'f Frame,
     session: MutexGuard<'f, Option<PooledSession>>,
@@ -313,7 +313,7 @@ impl SessionGuard<'_> {
 
     /// Names the cause of a refused write: the call, when it is a query; otherwise the server.
     pub(super) fn explain<T>(&self, result: sqlx::Result<T>) -> sqlx::Result<T> {
-        if self.frame.read_only { result } else { blame_server(result) }
+        if self.frame.read_only { result } else { as_read_only_server(result) }
     }
 
     /// Records how a statement ended, in the session and in the frame.

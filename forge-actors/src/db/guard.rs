@@ -67,7 +67,7 @@ impl Forbidden {
                  changed while it runs"
             }
             Self::Listening => {
-                "a session is lent for one statement or one transaction; listen on a connection of your own \
+                "a session serves one statement or one transaction; listen on a connection of your own \
                  (sqlx's PgListener)"
             }
             Self::Prepared => {
@@ -152,27 +152,31 @@ impl<'a> StatementScan<'a> {
         const SESSION: [&str; 3] = ["reset", "discard", "load"];
         let among = |words: &[&str]| words.iter().any(|known| is(word, known));
         // PREPARE is also how a transaction is handed to a coordinator.
-        match () {
-            () if is(word, "prepare") || is(word, "deallocate") => Err(Forbidden::Prepared),
-            () if among(&CONTROL) => Err(Forbidden::Transaction),
-            () if among(&SESSION) => Err(Forbidden::Setting),
-            () if among(&["listen", "unlisten"]) => Err(Forbidden::Listening),
-            // The statements that these run are not visible in the text.
-            () if among(&["do", "call"]) => {
-                self.persists = true;
-                Ok(())
-            }
-            () => Ok(()),
+        if is(word, "prepare") || is(word, "deallocate") {
+            return Err(Forbidden::Prepared);
         }
+        if among(&CONTROL) {
+            return Err(Forbidden::Transaction);
+        }
+        if among(&SESSION) {
+            return Err(Forbidden::Setting);
+        }
+        if among(&["listen", "unlisten"]) {
+            return Err(Forbidden::Listening);
+        }
+        // The statements that these run are not visible in the text.
+        self.persists |= among(&["do", "call"]);
+        Ok(())
     }
 
     fn setting(&self, word: &str) -> Result<(), Forbidden> {
-        match () {
-            () if is(word, "transaction") => Err(Forbidden::Mode),
-            () if !is(word, "local") && !is(word, "constraints") => Err(Forbidden::Setting),
-            () if !self.in_transaction => Err(Forbidden::LocalOutside),
-            () => Ok(()),
+        if is(word, "transaction") {
+            return Err(Forbidden::Mode);
         }
+        if !is(word, "local") && !is(word, "constraints") {
+            return Err(Forbidden::Setting);
+        }
+        if self.in_transaction { Ok(()) } else { Err(Forbidden::LocalOutside) }
     }
 
     /// A word anywhere in the statement.
@@ -217,13 +221,12 @@ impl<'a> StatementScan<'a> {
 
 /// Checks the name of the setting after `SET LOCAL`.
 fn local_setting(word: &str) -> Result<(), Forbidden> {
-    match () {
-        // transaction_read_only and its like, and SESSION AUTHORIZATION or CHARACTERISTICS.
-        () if starts_with(word, "transaction") || is(word, "session") => Err(Forbidden::Mode),
-        // The lexer would read the literals of later statements differently from the server.
-        () if is(word, "standard_conforming_strings") => Err(Forbidden::Setting),
-        () => Ok(()),
+    // transaction_read_only and its like, and SESSION AUTHORIZATION or CHARACTERISTICS.
+    if starts_with(word, "transaction") || is(word, "session") {
+        return Err(Forbidden::Mode);
     }
+    // The lexer would read the literals of later statements differently from the server.
+    if is(word, "standard_conforming_strings") { Err(Forbidden::Setting) } else { Ok(()) }
 }
 
 /// How much of a call of `set_config` was read. Only a literal `true` as its last argument means that the

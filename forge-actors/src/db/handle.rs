@@ -23,7 +23,7 @@ use sqlx::{Either, Execute, Executor, Postgres, SqlStr};
 
 use crate::kernel::fault::Fault;
 
-use super::error::{blame_server, is_broken, is_stale};
+use super::error::{as_read_only_server, is_broken, is_stale};
 use super::frame::{Frame, ParentLock};
 use super::pool::Pool;
 use super::session::Activity;
@@ -153,7 +153,7 @@ impl Drop for NestedFrame {
 
 /// Names the cause of a refused write: in a pool that only reads it is the statement, otherwise the server.
 fn explain<T>(result: sqlx::Result<T>, reads_only: bool) -> sqlx::Result<T> {
-    if reads_only { result } else { blame_server(result) }
+    if reads_only { result } else { as_read_only_server(result) }
 }
 
 /// Runs `$run` with a connection and `$statement`, in the frame or on a session of the pool.

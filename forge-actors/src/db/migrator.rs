@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::time::secs;
-use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Restart, Timer};
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Restart, Timer};
 
 use super::database::Database;
 use super::error::{DatabaseError, no_answer};
+use super::migrate::plan::NEWER_MIGRATION;
 use super::migrate::runner::{MigrationProgress, Runner};
 use super::migrate::set::MigrationSet;
 use super::monitor::wait_and_log;
@@ -24,20 +25,10 @@ const START_DEADLINE: Duration = secs(3_600);
 const OUTAGES_MAX: u32 = 5;
 
 /// A message of the migrator.
-#[derive(Debug)]
+#[derive(Debug, forge_app_macros::Message)]
 pub enum MigratorMessage {
     /// Every migration is applied: the actor stops.
     Finished,
-}
-
-impl Message for MigratorMessage {
-    const NAMES: &'static [&'static str] = &["Finished"];
-
-    fn index(&self) -> usize {
-        match self {
-            Self::Finished => 0,
-        }
-    }
 }
 
 /// Applies the pending migrations of some sets.
@@ -73,12 +64,12 @@ impl Migrator {
     async fn await_database(&self) -> Result<(), DatabaseError> {
         wait_and_log(&self.database).await?;
         let mut state = self.database.state();
-        let patience = self.database.config().start_patience;
-        let up = tokio::time::timeout(patience, state.wait_for(DatabaseState::is_up)).await;
-        up.map(drop).map_err(|_| DatabaseError::Away {
-            place: self.database.place(),
-            waited: patience,
-            cause: no_answer(patience),
+        let timeout = self.database.config().start_timeout;
+        let up = tokio::time::timeout(timeout, state.wait_for(DatabaseState::is_up)).await;
+        up.map(drop).map_err(|_| DatabaseError::Unreachable {
+            address: self.database.address(),
+            waited: timeout,
+            cause: no_answer(timeout),
         })
     }
 }
@@ -120,16 +111,14 @@ fn report(progress: MigrationProgress<'_>) {
         MigrationProgress::WaitingForLock { waited } => {
             tracing::info!(waited_seconds = waited.as_secs(), "waiting for another node that migrates")
         }
-        MigrationProgress::Newer(row) => tracing::warn!(
-            set = row.set,
-            migration = row.title(),
-            "the schema is newer than this binary, which runs beside this migration"
-        ),
+        MigrationProgress::Newer(row) => {
+            tracing::warn!(set = row.set, migration = row.title(), "migration {NEWER_MIGRATION}")
+        }
         MigrationProgress::TableLocked { step, waited } => tracing::warn!(
             set = step.set,
             migration = step.migration.title(),
             waited_seconds = waited.as_secs(),
-            "migration waits for the lock of a table; it is tried again"
+            "migration waiting for a table lock; it is tried again"
         ),
         MigrationProgress::Started(step) => {
             tracing::debug!(set = step.set, migration = step.migration.title(), "migration started")

@@ -23,12 +23,12 @@
 //! - A commit that is reported as successful has happened: `COMMIT` is sent behind a savepoint, which fails
 //!   wherever a bare `COMMIT` would only warn.
 //! - The common path costs no extra round trip: no ping before use, no reset after it.
-//! - A database outage is a state (`Away`), not a crash: acquiring a session fails at once with
+//! - A database outage is a state (`Unreachable`), not a crash: acquiring a session fails at once with
 //!   `UNAVAILABLE`, and the monitor keeps pinging. So is a server that takes no writes (`ReadOnly`), for the
 //!   sessions that write.
-//! - A write that is refused as read-only is the mistake of a query, or the server is not the one that takes
-//!   writes; which of the two follows from whether Forge made the session or the frame read-only. In the
-//!   second case the session's whole generation ends, since such a server lets its sessions last.
+//! - When Postgres refuses a write as read-only: in a session or frame that Forge made read-only, the query is
+//!   wrong (`INTERNAL`); in any other, the server has become a standby. Such a server does not close
+//!   connections, so all sessions of its generation are discarded.
 //! - A commit whose answer never came is `OUTCOME_UNKNOWN`, never "failed".
 
 pub mod advisory_lock;

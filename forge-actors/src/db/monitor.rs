@@ -1,10 +1,10 @@
 //! Pings the database, and publishes whether it answers and takes writes, as a [`DatabaseState`].
 //!
 //! ```text
-//!   start ──takes writes──▶ Up ──two pings fail────▶ Away ─────┐
-//!     │                     ▲ └──takes no writes──▶ ReadOnly ──┤
-//!     │                     └──────────takes writes────────────┘  older sessions are not lent again
-//!     └─ permanent error, or start_patience is over: the start fails
+//!   start ──takes writes──▶ Up ──two pings fail───▶ Unreachable ──┐
+//!     │                     ▲ └──takes no writes──▶ ReadOnly ─────┤
+//!     │                     └───────────takes writes──────────────┘  older sessions are not used again
+//!     └─ permanent error, or start_timeout is over: the start fails
 //! ```
 //!
 //! The monitor pings once a second, at once when a session broke or was refused a write, and up to ten times
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use crate::kernel::backoff::Backoff;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::time::secs;
-use crate::supervise::{Actor, ActorError, ChildSpec, Context, Message, Timer};
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Timer};
 
 use super::clock::{CLOCK_DIFFERENCE_MAX, ClockDifference};
 use super::commit_wait::{CommitWait, CommitWatch};
@@ -37,7 +37,7 @@ use super::state::{DatabaseState, ServerMode, ServerReport};
 const PING_EVERY: Duration = Duration::from_secs(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pauses between pings while the database is not up.
-const AWAY: Backoff = Backoff::exponential(Duration::from_millis(100), Duration::from_secs(1));
+const OUTAGE: Backoff = Backoff::exponential(Duration::from_millis(100), Duration::from_secs(1));
 /// Pauses between connection attempts at the start.
 const STARTING: Backoff = Backoff::exponential(Duration::from_millis(200), Duration::from_secs(5));
 /// However many sessions break at once, the pings that they ask for are at least this far apart.
@@ -58,29 +58,29 @@ pub struct FailedAttempt<'a> {
     pub cause: &'a sqlx::Error,
 }
 
-/// Waits until the database answers and takes writes, for at most `database.start_patience`.
+/// Waits until the database answers and takes writes, for at most `database.start_timeout`.
 ///
 /// # Errors
-/// At once for a failure that a person must mend, such as a refused login; after the patience for every
+/// At once for a failure that a person must mend, such as a refused login; after the timeout for every
 /// other.
 pub async fn wait_for(
     database: &Database,
     progress: impl Fn(FailedAttempt<'_>),
 ) -> Result<(), DatabaseError> {
-    let patience = database.config().start_patience;
+    let timeout = database.config().start_timeout;
     let started = Instant::now();
     for attempt in 0.. {
         let cause = match database.check().await {
             Ok(()) => break,
             Err(CheckError::Permanent(error)) => return Err(error),
-            Err(CheckError::Away(cause)) => cause,
+            Err(CheckError::Unreachable(cause)) => cause,
             Err(CheckError::ReadOnly(cause)) => read_only_server(cause.to_owned()),
         };
         let waited = started.elapsed();
-        if waited >= patience {
-            return Err(DatabaseError::Away { place: database.place(), waited, cause });
+        if waited >= timeout {
+            return Err(DatabaseError::Unreachable { address: database.address(), waited, cause });
         }
-        let next = STARTING.jittered(attempt).min(patience - waited);
+        let next = STARTING.jittered(attempt).min(timeout - waited);
         progress(FailedAttempt { number: attempt + 1, waited, next, cause: &cause });
         tokio::time::sleep(next).await;
     }
@@ -91,28 +91,18 @@ pub async fn wait_for(
 pub(super) async fn wait_and_log(database: &Database) -> Result<(), DatabaseError> {
     let progress = |attempt: FailedAttempt<'_>| {
         let FailedAttempt { number, waited, cause, .. } = attempt;
-        let (place, waited_seconds) = (database.place(), waited.as_secs());
+        let (address, waited_seconds) = (database.address(), waited.as_secs());
         let cause = error_chain(cause);
-        tracing::warn!(place, number, waited_seconds, cause, "waiting for the database");
+        tracing::warn!(database = address, number, waited_seconds, cause, "waiting for the database");
     };
     wait_for(database, progress).await
 }
 
 /// A message of the monitor.
-#[derive(Debug)]
+#[derive(Debug, forge_app_macros::Message)]
 pub enum MonitorMessage {
     /// Pings the database, and publishes the result.
     Ping,
-}
-
-impl Message for MonitorMessage {
-    const NAMES: &'static [&'static str] = &["Ping"];
-
-    fn index(&self) -> usize {
-        match self {
-            Self::Ping => 0,
-        }
-    }
 }
 
 /// Watches one database.
@@ -131,7 +121,7 @@ pub struct MonitorState {
     failures: u32,
     pings: u32,
     commits: CommitWatch,
-    /// The log was warned of the clocks' difference.
+    /// The log has a warning about the clocks' difference.
     clock_differs: bool,
     next: Timer,
 }
@@ -139,7 +129,7 @@ pub struct MonitorState {
 impl Monitor {
     /// The child that watches `database`. Its first start waits until the database answers.
     pub fn child(database: Database) -> ChildSpec {
-        let start_deadline = database.config().start_patience + secs(10);
+        let start_deadline = database.config().start_timeout + secs(10);
         let monitor = Self { database, waited: Arc::default() };
         let mut spec = ChildSpec::unaddressed(MONITOR.id(), move || monitor.clone());
         spec.start_deadline = Some(start_deadline);
@@ -156,7 +146,7 @@ impl Monitor {
             state.failures = 0;
             PING_EVERY
         } else {
-            let delay = AWAY.jittered(state.failures);
+            let delay = OUTAGE.jittered(state.failures);
             state.failures = state.failures.saturating_add(1);
             delay
         };
@@ -173,17 +163,17 @@ impl Monitor {
 
     /// Publishes the result of a ping, and logs what is new. True when the database is up.
     fn publish(&self, pinged: &sqlx::Result<ServerMode>) -> bool {
-        let place = self.database.place();
+        let database = self.database.address();
         match pinged.as_ref().map(|mode| mode.obstacle()) {
             Ok(None) => {
                 if let Some(ended) = self.database.mark_up() {
                     let seconds = ended.duration().as_secs_f64();
                     match ended {
                         DatabaseState::ReadOnly { .. } => {
-                            tracing::info!(place, seconds, "database takes writes again")
+                            tracing::info!(database, seconds, "database takes writes again")
                         }
-                        DatabaseState::Up | DatabaseState::Away { .. } => {
-                            tracing::info!(place, seconds, "database reachable again")
+                        DatabaseState::Up | DatabaseState::Unreachable { .. } => {
+                            tracing::info!(database, seconds, "database reachable again")
                         }
                     }
                 }
@@ -192,7 +182,7 @@ impl Monitor {
             Ok(Some(cause)) => {
                 if self.database.mark_read_only(cause) {
                     tracing::warn!(
-                        place,
+                        database,
                         cause,
                         "database read-only; writes are answered with UNAVAILABLE until a server takes them"
                     );
@@ -200,9 +190,9 @@ impl Monitor {
                 false
             }
             Err(error) => {
-                if self.database.mark_away(error) {
+                if self.database.mark_unreachable(error) {
                     tracing::warn!(
-                        place,
+                        database,
                         error = error_chain(error),
                         "database unreachable; calls are answered with UNAVAILABLE until it answers again"
                     );
@@ -216,18 +206,18 @@ impl Monitor {
     fn publish_commits(&self, wait: Option<CommitWait>) {
         let seconds = wait.as_ref().map_or(0.0, |wait| wait.since.elapsed().as_secs_f64());
         metrics::gauge!(signals::COMMIT_WAIT_SECONDS).set(seconds);
-        let (place, standbys) = (self.database.place(), wait.as_ref().map(|wait| wait.standbys.clone()));
+        let (database, standbys) = (self.database.address(), wait.as_ref().map(|wait| wait.standbys.clone()));
         if !self.database.mark_commits(wait) {
             return;
         }
         match standbys {
             Some(standbys) => tracing::warn!(
-                place,
+                database,
                 synchronous_standby_names = standbys,
                 "commits wait for a synchronous standby: connect one, or change synchronous_standby_names; \
                  until then mutations are committed on the primary and answered with OUTCOME_UNKNOWN"
             ),
-            None => tracing::info!(place, "synchronous standby confirms commits again"),
+            None => tracing::info!(database, "synchronous standby confirms commits again"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A bounded set of sessions. Lending a session costs no round trip, unless it was unused for a second.
+//! A bounded set of sessions. Acquiring a session costs no round trip, unless it was unused for a second.
 
 use std::fmt;
 use std::pin::pin;
@@ -16,13 +16,13 @@ use super::shared::DatabaseShared;
 use super::state::DatabaseState;
 use crate::subsystem::PoolUsage;
 
-/// A session that was unused for longer is pinged before it is lent, because its socket may have died
+/// A session that was unused for longer is pinged before it is used again, because its socket may have died
 /// meanwhile.
 const PING_AFTER: Duration = Duration::from_secs(1);
 /// Time for the answer to that ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Opens the sessions of one pool, and decides whether a used one is lent again.
+/// Opens the sessions of one pool, and decides whether one that was returned is used again.
 pub(super) struct SessionFactory {
     pub(super) options: PgConnectOptions,
     pub(super) setup: String,
@@ -66,7 +66,7 @@ impl managed::Manager for SessionFactory {
 
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<sqlx::Error> {
         if !session.is_reusable(self.shared.generation()) {
-            return Err(RecycleError::message("the session must not be lent again"));
+            return Err(RecycleError::message("the session must not be used again"));
         }
         if session.idle_for() > PING_AFTER {
             let _probe = Probe::new(&self.pending_probes);
@@ -113,7 +113,7 @@ impl Pool {
         }
     }
 
-    /// Lends a session, or says within the acquire timeout why there is none.
+    /// Acquires a session, or says within the acquire timeout why there is none.
     ///
     /// # Errors
     /// `PoolTimedOut` when other callers have every session; an `Io` error when the database does not answer.
@@ -121,11 +121,11 @@ impl Pool {
         self.check_need()?;
         // Pinned here and not moved into the timeout, so that this caller's own probe still counts when the
         // timeout is over.
-        let mut lending = pin!(self.sessions.get());
-        let lent = tokio::time::timeout(self.acquire_timeout, lending.as_mut())
+        let mut acquiring = pin!(self.sessions.get());
+        let acquired = tokio::time::timeout(self.acquire_timeout, acquiring.as_mut())
             .await
             .map_err(|_| self.timed_out())?;
-        let session = lent.map_err(|error| match error {
+        let session = acquired.map_err(|error| match error {
             PoolError::Backend(error) => error,
             PoolError::Closed => sqlx::Error::PoolClosed,
             PoolError::Timeout(_) | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
@@ -137,10 +137,10 @@ impl Pool {
 
     fn check_need(&self) -> sqlx::Result<()> {
         match (self.need, &*self.shared().state.borrow()) {
-            (PoolNeed::Answers | PoolNeed::Writes, DatabaseState::Away { cause, .. }) => {
+            (PoolNeed::Answers | PoolNeed::Writes, DatabaseState::Unreachable { cause, .. }) => {
                 Err(sqlx::Error::Io(std::io::Error::new(
                     std::io::ErrorKind::NotConnected,
-                    format!("the database is away: {cause}"),
+                    format!("the database is unreachable: {cause}"),
                 )))
             }
             (PoolNeed::Writes, DatabaseState::ReadOnly { cause, .. }) => {
@@ -157,7 +157,7 @@ impl Pool {
         if waits_for_database { no_answer(self.acquire_timeout) } else { sqlx::Error::PoolTimedOut }
     }
 
-    /// Lends a new session, after a pooled one was found broken: the others of the pool are most likely
+    /// Acquires a new session, after a pooled one was found broken: the others of the pool are most likely
     /// broken too, and are closed.
     pub(super) async fn acquire_fresh(&self) -> sqlx::Result<PooledSession> {
         self.prune(Duration::ZERO);
@@ -186,10 +186,10 @@ impl Pool {
     pub(super) fn usage(&self) -> PoolUsage {
         let status = self.sessions.status();
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let lent = status.size.saturating_sub(status.available);
+        let in_use = status.size.saturating_sub(status.available);
         PoolUsage {
             open: count(status.size),
-            lent: count(lent),
+            in_use: count(in_use),
             waiting: count(status.waiting),
             max: count(status.max_size),
         }
@@ -238,7 +238,7 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// A session that a pool has lent. Dropped while idle it goes back to the pool; dropped in any other state it
+/// A session of a pool that is in use. Dropped while idle it goes back to the pool; dropped in any other state it
 /// is discarded.
 pub(super) struct PooledSession {
     session: Option<Object<SessionFactory>>,
@@ -254,7 +254,7 @@ impl PooledSession {
         self.session.as_ref().map_or(Activity::Broken, |session| session.activity())
     }
 
-    /// True when the session waited in the pool before it was lent, so that its socket may have died there.
+    /// True when the session waited in the pool before it was acquired, so that its socket may have died there.
     pub(super) fn was_pooled(&self) -> bool {
         self.session.as_ref().is_some_and(|session| Object::metrics(session).recycle_count > 0)
     }
@@ -272,8 +272,8 @@ impl Drop for PooledSession {
     fn drop(&mut self) {
         let Some(session) = self.session.take() else { return };
         // While the state is `ReadOnly`, the generation ends with that state; reads go on meanwhile.
-        let misled = session.misled_generation().filter(|_| self.shared.state.borrow().is_up());
-        if let Some(generation) = session.stale_generation().or(misled) {
+        let read_only = session.read_only_generation().filter(|_| self.shared.state.borrow().is_up());
+        if let Some(generation) = session.stale_generation().or(read_only) {
             self.shared.end_generation_of(generation);
         }
         match session.activity() {

@@ -115,7 +115,7 @@ impl Session {
         self.last_used.elapsed()
     }
 
-    /// True when the session must not be lent again, whatever its activity: a statement may have left
+    /// True when the session must not be used again, whatever its activity: a statement may have left
     /// something in it, or its prepared statements no longer fit the schema.
     pub(super) fn must_discard(&self) -> bool {
         self.tainted || self.stale
@@ -134,11 +134,11 @@ impl Session {
 
     /// The session's generation, when its server takes no writes. The other sessions of the generation most
     /// likely lead to the same server.
-    pub(super) fn misled_generation(&self) -> Option<u64> {
+    pub(super) fn read_only_generation(&self) -> Option<u64> {
         self.is_write_refused.then_some(self.generation)
     }
 
-    /// True when the session may be lent again: idle, not to be discarded, young enough, and opened after the
+    /// True when the session may be used again: idle, not to be discarded, young enough, and opened after the
     /// last outage.
     pub(super) fn is_reusable(&self, generation: u64) -> bool {
         self.activity == Activity::Idle
@@ -147,7 +147,7 @@ impl Session {
             && Instant::now() < self.expires
     }
 
-    /// Marks the session busy and lends its connection for one request. The session stays `Busy` until
+    /// Marks the session busy and hands out its connection for one request. The session stays `Busy` until
     /// [`finish_request`](Self::finish_request) is called.
     pub(super) fn start_request(&mut self) -> &mut PgConnection {
         self.activity = Activity::Busy;

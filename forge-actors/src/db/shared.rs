@@ -4,7 +4,7 @@
 //!
 //! - `generation` is written by the monitor after an outage, and by a `PooledSession` that meets a stale
 //!   prepared statement or a server that takes no writes. No reader is woken: each pool reads the number when
-//!   it lends a session.
+//!   it hands out a session.
 //! - `state`, `commits`, `clock` and `long_transaction` are written by the monitor alone. Readers are
 //!   woken by the watch channels.
 //! - `suspect_outage` is notified by a pool whose connection attempt failed, and by a `PooledSession` whose
@@ -64,12 +64,12 @@ impl DatabaseShared {
         })
     }
 
-    /// The generation that new sessions belong to. Sessions of an older one are not lent again.
+    /// The generation that new sessions belong to. Sessions of an older one are not used again.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Ends the current generation: none of its sessions is lent again.
+    /// Ends the current generation: none of its sessions is used again.
     pub(super) fn end_generation(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }

@@ -12,7 +12,7 @@ pub enum DatabaseState {
     /// The last ping was answered, by a server that takes writes.
     Up,
     /// Pings fail.
-    Away {
+    Unreachable {
         /// The time of the first ping that failed.
         since: Instant,
         /// The error of the first ping that failed.
@@ -38,7 +38,7 @@ impl DatabaseState {
     pub fn duration(&self) -> Duration {
         match self {
             Self::Up => Duration::ZERO,
-            Self::Away { since, .. } | Self::ReadOnly { since, .. } => since.elapsed(),
+            Self::Unreachable { since, .. } | Self::ReadOnly { since, .. } => since.elapsed(),
         }
     }
 }

@@ -69,7 +69,7 @@ fn commits_end(wait: &Option<CommitWait>) -> HealthVerdict {
 fn answers(state: &DatabaseState) -> HealthVerdict {
     match state {
         DatabaseState::Up => HealthVerdict::Well,
-        DatabaseState::Away { .. } => HealthVerdict::Broken("the database does not answer".into()),
+        DatabaseState::Unreachable { .. } => HealthVerdict::Broken("the database does not answer".into()),
         DatabaseState::ReadOnly { .. } => HealthVerdict::Broken("the database takes no writes".into()),
     }
 }

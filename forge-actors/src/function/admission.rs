@@ -52,20 +52,20 @@ impl Admission {
     ) -> Result<Permit, Fault> {
         let places = if nested { &self.nested } else { &self.node };
         let places = places.acquire(name, caller).map_err(|limit| match limit {
-            LimitReached::All => refused("node", "the node runs as many calls as it may".to_owned())
+            LimitReached::All => refused("node", "the node is at its limit of calls".to_owned())
                 .with_help("try again after `retryAfterMs`, or raise `functions.calls_max`"),
             LimitReached::Function => {
-                refused("function", format!("`{name}` has its share of the calls that the node runs"))
+                refused("function", format!("`{name}` is at its limit of calls on this node"))
                     .with_help("try again after `retryAfterMs`, or raise `functions.function_share`")
             }
             LimitReached::Caller => {
-                refused("caller", "this caller has its share of the calls that the node runs".to_owned())
+                refused("caller", "this caller is at its limit of calls on this node".to_owned())
                     .with_help("try again after `retryAfterMs`, or raise `functions.caller_share`")
             }
         })?;
         let of_handler = self.handlers.get(name).map(|limit| {
             limit.acquire().ok_or_else(|| {
-                refused("handler", format!("`{name}` runs as many times at once as it may")).with_help(
+                refused("handler", format!("`{name}` is at the limit of its `concurrency` on this node")).with_help(
                     "try again after `retryAfterMs`, or raise `concurrency` in the attribute of the handler",
                 )
             })

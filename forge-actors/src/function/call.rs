@@ -11,13 +11,13 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 
 use super::admission::Permit;
-use super::faults::{panic_fault, timeout_fault};
+use super::faults::{panic_fault, stopped_fault, stopping_fault, timeout_fault};
 use super::idempotency::{KeyedCall, Replay};
 use super::paths::FUNCTIONS;
 use super::refused_value;
 use super::shared::FunctionShared;
 use super::signals::{self, CallOutcome, HandlerMetrics};
-use super::threads::{HandlerEnd, HandlerOutput, HandlerPlace};
+use super::threads::{HandlerEnd, HandlerGuard, HandlerOutput};
 use crate::app::context::{AfterCommit, CallScope};
 use crate::app::decoded::{Decoded, Runnable};
 use crate::app::{
@@ -43,7 +43,7 @@ const RACE_BACKOFF: Backoff = Backoff::exponential(Duration::from_millis(4), Dur
 
 /// How long a caller waits until a handler that was cut is dropped. Usually it is at once; a handler that
 /// blocks its thread is dropped later, without its caller.
-pub(super) const CUT_PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The answer of a call, and the receipt of what it committed.
 pub(super) type AnswerAndReceipt = (Result<Bytes, Fault>, Receipt);
@@ -92,17 +92,16 @@ pub(super) async fn admit_and_run(
         // The caller may have disconnected; what was committed stays committed.
         let _disconnected = answer.send(call.run().await);
     };
-    // A handler may be the caller, and its threads may be blocked before the transaction has ended.
+    // Spawned on the node's runtime: a handler may make this call, and on the threads of handlers a blocked
+    // thread would keep the transaction open.
     shared.tasks.spawn_on(task.instrument(span), shared.threads.node());
-    answered.await.unwrap_or_else(|_| {
-        (Err(Fault::new(Code::Unavailable, "the node stopped before the call ended")), Receipt::default())
-    })
+    answered.await.unwrap_or_else(|_| (Err(stopped_fault()), Receipt::default()))
 }
 
 fn admit(shared: &FunctionShared, meta: &Meta, invocation: &Invocation, depth: u32) -> Result<Permit, Fault> {
     check_size(meta, invocation)?;
     if shared.tasks.is_closed() && depth == 0 {
-        return Err(Fault::new(Code::Unavailable, "the node is stopping").retry_after(Duration::from_secs(1)));
+        return Err(stopping_fault());
     }
     if meta.kind() == KindName::Action && invocation.idempotency_key.is_some() {
         let message = "an action may do things that no transaction takes back, so it takes no idempotency \
@@ -110,7 +109,7 @@ fn admit(shared: &FunctionShared, meta: &Meta, invocation: &Invocation, depth: u
         return Err(Fault::new(Code::BadRequest, message));
     }
     if depth == 0 {
-        shared.check_threads(meta, &invocation.name)?;
+        shared.check_threads(&invocation.name)?;
     }
     shared.admission.enter(&invocation.name, invocation.caller.key(), depth > 0)
 }
@@ -170,7 +169,7 @@ pub(super) struct ActiveCall {
     /// What the handler asked for that happens after the commit.
     after_commit: AfterCommit,
     receipt: OnceLock<Receipt>,
-    place: Arc<HandlerPlace>,
+    guard: Arc<HandlerGuard>,
 }
 
 impl ActiveCall {
@@ -193,7 +192,7 @@ impl ActiveCall {
             began,
             after_commit: AfterCommit::default(),
             receipt: OnceLock::new(),
-            place: Arc::new(HandlerPlace { entry, permit }),
+            guard: Arc::new(HandlerGuard { entry, permit }),
         }
     }
 
@@ -286,7 +285,7 @@ impl ActiveCall {
             self.deadline(),
             self.after_commit.clone(),
             Arc::clone(&self.shared.services),
-            self.place.permit.place(),
+            self.guard.permit.place(),
         )
     }
 
@@ -303,19 +302,19 @@ impl ActiveCall {
     /// Runs a handler until it ends, panics, or reaches the deadline or the end of the drain. A handler that
     /// blocks its thread is then left to itself.
     async fn run_handler(&self, running: BoxFuture<'static, HandlerOutput>) -> HandlerResult {
-        self.run_until(running, std::future::pending(), CUT_PATIENCE).await
+        self.run_until(running, std::future::pending(), CUT_TIMEOUT).await
     }
 
     /// [`run_handler`](Self::run_handler), which `interrupted` also cuts. Returns when a handler that was cut
-    /// is dropped, or after `patience`.
+    /// is dropped, or after `timeout`.
     pub(super) async fn run_until(
         &self,
         running: BoxFuture<'static, HandlerOutput>,
         interrupted: impl Future<Output = ()>,
-        patience: Duration,
+        timeout: Duration,
     ) -> HandlerResult {
-        let place = Arc::clone(&self.place);
-        let mut handler = self.shared.threads.run(&self.registration.meta, place, running);
+        let guard = Arc::clone(&self.guard);
+        let mut handler = self.shared.threads.run(&self.invocation.name, guard, running);
         let failure = tokio::select! {
             biased;
             ended = handler.ended() => return self.result_of(ended),
@@ -329,7 +328,7 @@ impl ActiveCall {
                 other => other,
             });
         }
-        match handler.cut(patience).await {
+        match handler.cut(timeout).await {
             Some(HandlerEnd::Panicked(panic)) => Err(CallFailure::Panic(panic)),
             Some(HandlerEnd::Returned(_) | HandlerEnd::Cut) | None => Err(failure),
         }
@@ -429,7 +428,7 @@ impl ActiveCall {
         let name = &self.invocation.name;
         match failure {
             CallFailure::Fault(fault) => {
-                let fault = refused_value::blame(fault, &self.invocation.args);
+                let fault = refused_value::classify(fault, &self.invocation.args);
                 let outcome = match fault.code() {
                     Code::Timeout => CallOutcome::Timeout,
                     Code::Internal => CallOutcome::Internal,
@@ -445,10 +444,7 @@ impl ActiveCall {
                 signals::count_without_thread();
                 (CallOutcome::Fault, self.shared.no_thread_fault(name))
             }
-            CallFailure::Drain => {
-                let fault = Fault::new(Code::Unavailable, "the node stopped before the call ended");
-                (CallOutcome::Cancelled, fault.retry_after(Duration::from_secs(1)))
-            }
+            CallFailure::Drain => (CallOutcome::Cancelled, stopped_fault()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The faults of a handler that panicked, took too long, or got no thread.
+//! The faults of a handler that panicked, took too long, got no thread, or was ended by the stop of its node.
 
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use crate::supervise::{Crash, Panic, Tree};
 
 /// When a caller should try again whose handler got no thread.
 const THREAD_RETRY: Duration = secs(1);
+/// When a caller should try again, at another node, whose node stops.
+const STOP_RETRY: Duration = secs(1);
 
 /// Writes a handler's panic to the journal of `tree`, below the actor `runner`. The returned fault only says
 /// that the call failed.
@@ -30,6 +32,16 @@ pub(super) fn timeout_fault(meta: &Meta, name: &str) -> Fault {
     let limit = format_duration(meta.timeout);
     Fault::new(Code::Timeout, format!("`{name}` took longer than its time limit of {limit} or its caller's"))
         .with_help(remedy::TIME_LIMIT)
+}
+
+/// `UNAVAILABLE`: the node takes no further calls.
+pub(super) fn stopping_fault() -> Fault {
+    Fault::new(Code::Unavailable, "the node is stopping").retry_after(STOP_RETRY)
+}
+
+/// `UNAVAILABLE`: the call had begun when the node stopped.
+pub(super) fn stopped_fault() -> Fault {
+    Fault::new(Code::Unavailable, "the node stopped before the call ended").retry_after(STOP_RETRY)
 }
 
 /// `OVERLOADED`: the handler has not run. Which handlers hold the threads is for the log, the overview and

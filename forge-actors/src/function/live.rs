@@ -13,13 +13,13 @@ use bytes::Bytes;
 use futures::FutureExt;
 
 use super::admission::Permit;
-use super::call::{CUT_PATIENCE, check_size};
+use super::call::{CUT_TIMEOUT, check_size};
 use super::canonical::canonical_args;
 use super::faults::{panic_fault, timeout_fault};
 use super::paths::FUNCTIONS;
 use super::refused_value;
 use super::shared::FunctionShared;
-use super::threads::{HandlerEnd, HandlerOutput, HandlerPlace, RunningHandler};
+use super::threads::{HandlerEnd, HandlerGuard, HandlerOutput, RunningHandler};
 use crate::app::context::{AfterCommit, CallScope, Observed};
 use crate::app::decoded::Decoded;
 use crate::app::{KindOptions, QueryResources, Registration};
@@ -93,11 +93,11 @@ pub(super) async fn run(
     };
     let meta = &registration.meta;
     // While all threads are blocked, runs that wait for one would pile up there.
-    if !shared.threads_free(meta, limits.thread_wait_max).await {
+    if !shared.threads_free(&invocation.name, limits.thread_wait_max).await {
         return LiveRun::without_thread(shared, &invocation.name);
     }
     let entry = shared.in_flight.enter(invocation.id, &invocation.name);
-    let place = Arc::new(HandlerPlace { entry, permit: Permit::unlimited() });
+    let guard = Arc::new(HandlerGuard { entry, permit: Permit::unlimited() });
     let span = tracing::info_span!(
         "live",
         handler = %invocation.name,
@@ -117,7 +117,7 @@ pub(super) async fn run(
         });
         run_handler(registration, &invocation, scope.clone(), db).await
     };
-    let handler = span.in_scope(|| shared.threads.run(meta, place, Box::pin(running)));
+    let handler = span.in_scope(|| shared.threads.run(&name, guard, Box::pin(running)));
     let Some((began, ended)) = end_of(handler, asked + limits.thread_wait_max.min(limit), limit).await else {
         return LiveRun::without_thread(shared, &name);
     };
@@ -126,7 +126,7 @@ pub(super) async fn run(
         // A handler that blocked its thread until now cannot be cut, but it is late all the same.
         Some(HandlerEnd::Returned(Ok(_))) if began.elapsed() > limit => None,
         Some(HandlerEnd::Returned(answer)) => {
-            Some(answer.map_err(|fault| refused_value::blame(fault, &args)))
+            Some(answer.map_err(|fault| refused_value::classify(fault, &args)))
         }
         Some(HandlerEnd::Panicked(panic)) => {
             Some(Err(panic_fault(&shared.tree, &FUNCTIONS, meta, &name, panic)))
@@ -159,7 +159,7 @@ async fn end_of(
         let deadline = began.map_or(until, |began| began + limit);
         if deadline <= until {
             // What the handler returns now is late.
-            let ended = handler.cut(CUT_PATIENCE).await;
+            let ended = handler.cut(CUT_TIMEOUT).await;
             return Some((began, ended.filter(|ended| matches!(ended, HandlerEnd::Panicked(_)))));
         }
         until = deadline;

@@ -76,7 +76,7 @@ use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::kernel::commit::Receipt;
-use crate::kernel::fault::{Code, Fault};
+use crate::kernel::fault::Fault;
 use crate::kernel::invocation::Invocation;
 use crate::leader::{Term, expiry};
 use crate::subsystem::ActorPath;
@@ -87,6 +87,7 @@ use admission::Admission;
 pub use attempt::AttemptResult;
 use calls::Calls;
 use config::FunctionConfig;
+use faults::stopping_fault;
 use idempotency::KeyTurns;
 pub use inflight::InFlightCall;
 use inflight::InFlightTable;
@@ -195,7 +196,7 @@ impl Functions {
         self.shared.in_flight.list()
     }
 
-    /// Bytes of a result.
+    /// The largest result of a handler, in bytes.
     pub fn result_bytes_max(&self) -> usize {
         self.shared.config.result_bytes_max
     }
@@ -217,7 +218,7 @@ impl Functions {
     /// Checked in this order: there is no such function (`NOT_FOUND`), the caller may not call it
     /// (`UNAUTHENTICATED`, `PERMISSION_DENIED`), its arguments are too large (`PAYLOAD_TOO_LARGE`), the node
     /// is stopping (`UNAVAILABLE`), an action has an idempotency key (`BAD_REQUEST`), the node is full, all
-    /// its threads are blocked, or the function or the caller has its share of the node's places
+    /// its threads are blocked, or the function or the caller is at its limit
     /// (`OVERLOADED`), its arguments do not fit
     /// (`VALIDATION`, or `BAD_REQUEST` when they are no object); then whatever the handler fails with.
     pub async fn call(&self, invocation: Invocation) -> Result<Bytes, Fault> {
@@ -247,9 +248,9 @@ impl Functions {
 
     /// Runs the handler of a job once, without a permit of admission: workers limit how many run.
     /// `runner` is the actor below which a panic is recorded. `completer` finishes the job in the handler's
-    /// own transaction, when the handler asks for that. `held` is dropped with the handler. `interrupted`
-    /// ends the attempt; so does dropping it, but then the handler may go on for as long as it blocks its
-    /// thread.
+    /// own transaction, when the handler asks for that. `held` is dropped with the handler. The attempt ends
+    /// when `interrupted` completes or the returned future is dropped; in the second case the handler may go on
+    /// for as long as it blocks its thread.
     pub async fn attempt(
         &self,
         runner: &'static ActorPath,
@@ -278,7 +279,7 @@ impl Invoke for WeakInvoker {
     fn invoke(&self, invocation: Invocation, depth: u32) -> BoxFuture<'static, Result<Bytes, Fault>> {
         let shared = self.0.upgrade();
         Box::pin(async move {
-            let shared = shared.ok_or_else(|| Fault::new(Code::Unavailable, "the node is stopping"))?;
+            let shared = shared.ok_or_else(stopping_fault)?;
             let registration =
                 shared.find(&invocation.name).ok_or_else(|| shared.unknown(&invocation.name))?;
             call::admit_and_run(&shared, registration, invocation, depth).await.0

@@ -1,11 +1,11 @@
-//! Whose fault a value is that Postgres refuses (SQLSTATE class 22): the client's, when it can have come from
-//! the arguments of the call, and a bug of the application otherwise.
+//! Decides who caused a value that Postgres refuses (SQLSTATE class 22): the client, when the value can have
+//! come from the arguments of the call; otherwise the application.
 //!
 //! Postgres does not tell where a value came from. What it tells is compared with the arguments: an error
 //! with a position is about a constant that stands in the statement itself; an error that quotes the value is
 //! the client's when an argument has that text or number; one that quotes none is the client's when an
-//! argument could be such a value. A handler without arguments, or one that stumbles over what its rows hold,
-//! is not answered as if its client had sent something wrong.
+//! argument could be such a value. A call of a handler without arguments, or of one whose own rows hold the
+//! value, is not answered with `BAD_REQUEST`.
 
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ const QUOTE_VALUES: [&str; 5] = [OUT_OF_RANGE, "22007", "22008", "22023", "22P02
 
 /// The fault of a call with the arguments `args`: `BAD_REQUEST` for a refused value stays only when the value
 /// can be one of theirs.
-pub(super) fn blame(fault: Fault, args: &[u8]) -> Fault {
+pub(super) fn classify(fault: Fault, args: &[u8]) -> Fault {
     let Some(state) = refused_value(&fault) else { return fault };
     let is_constant = fault.has_position();
     let message = fault.postgres_error().map(|error| error.message()).unwrap_or_default();

@@ -19,10 +19,11 @@ use super::stall::{ThreadStall, name_blockers};
 use super::threads::HandlerThreads;
 use super::transaction_shares::TransactionShares;
 use crate::app::context::Services;
-use crate::app::{Catalog, Meta, Registration};
+use crate::app::{Catalog, Registration};
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::kernel::fault::Fault;
+use crate::kernel::invocation::is_system;
 use crate::supervise::Tree;
 
 /// State of one node's function subsystem. The fields without a comment are set once and only read.
@@ -71,9 +72,9 @@ impl FunctionShared {
     }
 
     /// Refuses a call of an application's handler while no thread is free for it.
-    pub(super) fn check_threads(&self, meta: &Meta, name: &str) -> Result<(), Fault> {
+    pub(super) fn check_threads(&self, name: &str) -> Result<(), Fault> {
         match &*self.stall.borrow() {
-            Some(stall) if !meta.is_forges() => {
+            Some(stall) if !is_system(name) => {
                 signals::count_without_thread();
                 Err(no_thread_fault(name, &stall.cause()))
             }
@@ -90,13 +91,13 @@ impl FunctionShared {
         no_thread_fault(name, &cause)
     }
 
-    /// Waits until the threads are not stalled, for at most `patience`. False when they still are.
-    pub(super) async fn threads_free(&self, meta: &Meta, patience: Duration) -> bool {
-        if meta.is_forges() {
+    /// Waits until the threads are not stalled, for at most `timeout`. False when they still are.
+    pub(super) async fn threads_free(&self, handler: &str, timeout: Duration) -> bool {
+        if is_system(handler) {
             return true;
         }
         let mut stall = self.stall.subscribe();
-        tokio::time::timeout(patience, stall.wait_for(Option::is_none)).await.is_ok()
+        tokio::time::timeout(timeout, stall.wait_for(Option::is_none)).await.is_ok()
     }
 
     /// Waits until the drain cancels running calls.

@@ -81,13 +81,13 @@ impl StallWatch {
         if ran {
             self.probe = Some(threads.probe());
         }
-        self.missed.is_stalled(ran || without_progress < every).then_some(without_progress)
+        self.missed.record(ran || without_progress < every).then_some(without_progress)
     }
 }
 
 impl MissedChecks {
-    /// Counts a check, before which there was `progress` or none.
-    pub(super) fn is_stalled(&mut self, progress: bool) -> bool {
+    /// Counts one check. True once [`CHECKS_MISSED_MAX`] in a row found no progress.
+    pub(super) fn record(&mut self, progress: bool) -> bool {
         self.0 = if progress { 0 } else { self.0 + 1 };
         self.0 >= CHECKS_MISSED_MAX
     }

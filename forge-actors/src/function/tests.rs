@@ -113,7 +113,7 @@ fn shares_that_cannot_work_are_refused() {
 fn threads_are_stalled_after_checks_in_a_row_without_progress() {
     let mut missed = MissedChecks::default();
     let stalled =
-        [false, false, true, false, false, false, false, true].map(|progress| missed.is_stalled(progress));
+        [false, false, true, false, false, false, false, true].map(|progress| missed.record(progress));
     assert_eq!(stalled, [false, false, false, false, false, true, true, false]);
 }
 

@@ -31,8 +31,8 @@ use tracing::{Instrument, Span};
 
 use super::admission::Permit;
 use super::inflight::InFlightEntry;
-use crate::app::Meta;
 use crate::kernel::fault::Fault;
+use crate::kernel::invocation::is_system;
 use crate::kernel::limits::THREAD_STACK_BYTES;
 use crate::kernel::merge_slot::MergeSlot;
 use crate::kernel::time::coarse_ns;
@@ -54,7 +54,7 @@ pub(super) struct HandlerThreads {
 struct ThreadProgress(AtomicU64);
 
 /// What a handler holds for as long as it exists, also after its caller has given it up.
-pub(super) struct HandlerPlace {
+pub(super) struct HandlerGuard {
     pub(super) entry: InFlightEntry,
     pub(super) permit: Permit,
 }
@@ -79,7 +79,7 @@ struct HandlerStart {
 /// A handler that has no thread yet.
 struct WaitingHandler {
     running: BoxFuture<'static, HandlerOutput>,
-    place: Arc<HandlerPlace>,
+    guard: Arc<HandlerGuard>,
 }
 
 /// How a handler ended.
@@ -126,27 +126,27 @@ impl HandlerThreads {
         &self.node
     }
 
-    /// Runs a handler in the present span. `place` is dropped with it.
+    /// Runs the handler `name` in the present span. `guard` is dropped with it.
     pub(super) fn run(
         &self,
-        meta: &Meta,
-        place: Arc<HandlerPlace>,
+        name: &str,
+        guard: Arc<HandlerGuard>,
         running: BoxFuture<'static, HandlerOutput>,
     ) -> RunningHandler {
         let (cut, is_cut) = oneshot::channel();
         let start = Arc::new(HandlerStart::default());
-        start.waiting.put(|waiting| *waiting = Some(WaitingHandler { running, place }));
+        start.waiting.put(|waiting| *waiting = Some(WaitingHandler { running, guard }));
         let (runtime, progress) = match &self.handlers {
-            Some(handlers) if !meta.is_forges() => (handlers.handle(), Some(Arc::clone(&self.progress))),
+            Some(handlers) if !is_system(name) => (handlers.handle(), Some(Arc::clone(&self.progress))),
             _ => (&self.node, None),
         };
         let starting = Arc::clone(&start);
         let handler = async move {
             // Before the handler is taken: a caller who finds it taken also finds when it began.
             starting.began.get_or_init(Instant::now);
-            let WaitingHandler { mut running, place } = starting.waiting.try_take()?;
+            let WaitingHandler { mut running, guard } = starting.waiting.try_take()?;
             let metered = poll_fn(|cx| {
-                let _poll = place.entry.begin_poll();
+                let _poll = guard.entry.begin_poll();
                 let polled = running.as_mut().poll(cx);
                 if let Some(progress) = &progress {
                     progress.note();
@@ -211,10 +211,10 @@ impl RunningHandler {
         self.start.waiting.try_take().is_some()
     }
 
-    /// Cuts the handler, and waits until it is dropped. `None` when that takes longer than `patience`, since
+    /// Cuts the handler, and waits until it is dropped. `None` when that takes longer than `timeout`, since
     /// the handler, or others on all threads, block.
-    pub(super) async fn cut(mut self, patience: Duration) -> Option<HandlerEnd> {
+    pub(super) async fn cut(mut self, timeout: Duration) -> Option<HandlerEnd> {
         self.cut = None;
-        tokio::time::timeout(patience, self.ended()).await.ok()
+        tokio::time::timeout(timeout, self.ended()).await.ok()
     }
 }

@@ -21,14 +21,14 @@ const LEFT_TO_OTHERS: usize = 4;
 pub(super) struct TransactionShares {
     functions: HashMap<String, Arc<Semaphore>>,
     /// Time for a session, as in the pool.
-    patience: Duration,
+    acquire_timeout: Duration,
 }
 
 impl TransactionShares {
     pub(super) fn new<'a>(config: &DatabaseConfig, functions: impl Iterator<Item = &'a str>) -> Self {
         let share = share_of(config.write_connections_max);
         let functions = functions.map(|name| (name.to_owned(), Arc::new(Semaphore::new(share)))).collect();
-        Self { functions, patience: config.acquire_timeout }
+        Self { functions, acquire_timeout: config.acquire_timeout }
     }
 
     /// Waits until `function` holds fewer sessions than it may. `None` for a function that is not in the
@@ -38,10 +38,10 @@ impl TransactionShares {
     /// `OVERLOADED` when its transactions hold all of them for longer than a session is waited for.
     pub(super) async fn enter(&self, function: &str) -> Result<Option<OwnedSemaphorePermit>, Fault> {
         let Some(sessions) = self.functions.get(function) else { return Ok(None) };
-        match tokio::time::timeout(self.patience, Arc::clone(sessions).acquire_owned()).await {
+        match tokio::time::timeout(self.acquire_timeout, Arc::clone(sessions).acquire_owned()).await {
             Ok(permit) => permit.map(Some).map_err(Fault::internal),
             Err(_) => {
-                let message = format!("`{function}` has its share of the database connections");
+                let message = format!("`{function}` is at its limit of database connections");
                 let help = "try again after `retryAfterMs`, or raise `database.write_connections_max`";
                 Err(Fault::new(Code::Overloaded, message).with_help(help).retry_after(secs(1)))
             }

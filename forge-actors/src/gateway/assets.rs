@@ -280,7 +280,7 @@ async fn content(
     }
     let in_memory = usize::try_from(part.len()).unwrap_or(usize::MAX).min(FRAME_BYTES);
     let reserved = timeout(MEMORY_WAIT, client.reserve(in_memory)).await;
-    let charge = reserved.unwrap_or_else(|_| Err(client.lacks(in_memory)))?;
+    let charge = reserved.unwrap_or_else(|_| Err(client.limit_reached(in_memory)))?;
     Ok(ResponseContent::File(part, charge))
 }
 

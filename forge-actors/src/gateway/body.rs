@@ -15,6 +15,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::config::GatewayConfig;
+use super::headers::single;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::{format_duration, secs};
 
@@ -130,7 +131,10 @@ impl RequestBody {
             self.ended = true;
             return Ok(Bytes::new());
         };
-        let broken = |error| Fault::new(Code::BadRequest, "the body ended before its time").because(error);
+        let broken = |error| {
+            Fault::new(Code::BadRequest, "the connection closed before the whole body had arrived")
+                .because(error)
+        };
         let data = frame.map_err(broken)?.into_data().unwrap_or_default();
         self.ended = self.incoming.is_end_stream();
         Ok(data)
@@ -146,8 +150,7 @@ fn too_large(bytes_max: usize) -> Fault {
 
 /// `application/json`, with no charset or UTF-8 (RFC 8259 §8.1).
 fn is_json(headers: &HeaderMap) -> bool {
-    let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(header), None) = (types.next(), types.next()) else { return false };
+    let Some(header) = single(headers, &CONTENT_TYPE) else { return false };
     if header == "application/json" {
         return true;
     }

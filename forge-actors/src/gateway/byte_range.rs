@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use hyper::header::{HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE};
+use hyper::header::{HeaderMap, HeaderValue, IF_RANGE, RANGE};
+
+use super::headers::single;
 
 /// The part of a file that a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,9 +18,10 @@ pub(super) enum Selection {
 /// What a GET asks for, of a file of `bytes` bytes with the tag `tag`. Several ranges, other units and what
 /// cannot be read are answered with the whole file, as the RFC allows; so is a range of another version.
 pub(super) fn select(request: &HeaderMap, bytes: u64, tag: &HeaderValue) -> Selection {
+    let text = |name| single(request, name).and_then(|value| value.to_str().ok());
     let is_current =
-        !request.contains_key(IF_RANGE) || only(request, &IF_RANGE).is_some_and(|sent| is_same(sent, tag));
-    let range = if is_current { only(request, &RANGE) } else { None };
+        !request.contains_key(IF_RANGE) || text(&IF_RANGE).is_some_and(|sent| is_same(sent, tag));
+    let range = if is_current { text(&RANGE) } else { None };
     range.and_then(|text| parse(text, bytes)).unwrap_or(Selection::Whole)
 }
 
@@ -53,12 +56,6 @@ fn parse(text: &str, bytes: u64) -> Option<Selection> {
 fn number(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
-}
-
-/// The value of a header that is sent once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
 }
 
 #[cfg(test)]

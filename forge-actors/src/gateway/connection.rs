@@ -162,7 +162,7 @@ async fn answer(
     if is_refused && let Ok(_pause) = shared.refusal_pauses.try_acquire() {
         sleep(REFUSAL_PAUSE.mul_f64(1.0 + fastrand::f64())).await;
     }
-    http2_streams::judge(body.delivery());
+    http2_streams::watch_delivery(body.delivery());
     Ok(hyper::Response::from_parts(head, body))
 }
 

@@ -13,6 +13,7 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 
+use super::headers::single;
 use super::response::{Response, empty};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::remedy;
@@ -48,8 +49,7 @@ impl Cors {
     /// Answers a preflight; an origin that is not listed is refused.
     pub(super) fn preflight(&self, request: &HeaderMap) -> Result<Response, Fault> {
         if self.allowed(request).is_none() {
-            return Err(Fault::new(Code::PermissionDenied, "pages of this origin may not call this server")
-                .with_help(remedy::ORIGIN));
+            return Err(refused_origin());
         }
         let mut response = empty(StatusCode::NO_CONTENT);
         let headers = response.headers_mut();
@@ -78,8 +78,12 @@ impl Cors {
     }
 
     fn allowed(&self, request: &HeaderMap) -> Option<&HeaderValue> {
-        let mut origins = request.get_all(ORIGIN).iter();
-        let (Some(origin), None) = (origins.next(), origins.next()) else { return None };
-        self.origins.get(origin.as_bytes())
+        self.origins.get(single(request, &ORIGIN)?.as_bytes())
     }
+}
+
+/// `PERMISSION_DENIED`: the request is one of a page whose origin is not listed.
+pub(super) fn refused_origin() -> Fault {
+    let message = "pages of this origin may not call this server: gateway.cors_origins does not list it";
+    Fault::new(Code::PermissionDenied, message).with_help(remedy::ORIGIN)
 }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::kernel::time::secs;
 
-/// File systems keep moments of modification with a precision of up to this much.
+/// File systems keep modification times (mtime) with a precision of up to this much.
 const MODIFIED_AGAIN_WITHIN: Duration = secs(2);
 
 /// The tag of `data`: 128 bits of its SHA-256, enough that two different bodies never share a tag.

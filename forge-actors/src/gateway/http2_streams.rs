@@ -30,8 +30,8 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
     }
 }
 
-/// Has the response of the current stream judged. Does nothing for HTTP/1.1, which has no streams.
-pub(super) fn judge(delivery: &Arc<ResponseDelivery>) {
+/// Watches the delivery of the current stream's response. Does nothing for HTTP/1.1, which has no streams.
+pub(super) fn watch_delivery(delivery: &Arc<ResponseDelivery>) {
     // Outside of a stream there is no such value. A stream has one response, so the value is set once.
     let _unset = RESPONSE.try_with(|response| response.set(Arc::clone(delivery)));
 }

@@ -7,21 +7,16 @@
 
 use hyper::header::{HOST, HeaderMap, ORIGIN};
 
-use super::cors::Cors;
+use super::cors::{Cors, refused_origin};
 use super::headers::{SEC_FETCH_SITE, single};
-use crate::kernel::fault::{Code, Fault};
-use crate::kernel::remedy;
+use crate::kernel::fault::Fault;
 
 /// Refuses the request of a page that may not call this server.
 ///
 /// # Errors
 /// `PERMISSION_DENIED` for a page of another origin that is not listed.
 pub(super) fn check(cors: &Cors, headers: &HeaderMap) -> Result<(), Fault> {
-    if is_allowed(cors, headers) {
-        return Ok(());
-    }
-    let message = "pages of this origin may not call this server: gateway.cors_origins does not list it";
-    Err(Fault::new(Code::PermissionDenied, message).with_help(remedy::ORIGIN))
+    if is_allowed(cors, headers) { Ok(()) } else { Err(refused_origin()) }
 }
 
 /// A page of this server is known by its origin, which is this host, or by `Sec-Fetch-Site`: a proxy in front

@@ -12,7 +12,7 @@ use super::request_context::RequestContext;
 use super::response_body::ResponseContent;
 use crate::kernel::fault::{Code, Fault};
 
-/// Headers of a response, about: the map is made for them, so that it does not grow.
+/// Expected number of response headers; the map is created with this capacity.
 const HEADERS_EXPECTED: usize = 12;
 
 /// A response whose length is known when it is sent.

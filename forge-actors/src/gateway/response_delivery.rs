@@ -22,7 +22,8 @@ use super::connection_table::CountedRequest;
 use super::write_allowance::WriteAllowance;
 use crate::kernel::byte_budget::Charge;
 
-/// Bytes for which the time that a client earns is saved: of the window that it granted in advance.
+/// Size of an HTTP/2 window: buffers may take this much before the client reads it, so the time earned for it
+/// is kept.
 const WINDOW_BYTES_MAX: u64 = 1024 * 1024;
 
 pub(super) struct ResponseDelivery {
@@ -34,7 +35,7 @@ pub(super) struct ResponseDelivery {
     /// hyper holds a frame of the response.
     frame_out: AtomicBool,
     /// The task that waits for the frame to be taken.
-    taker: AtomicWaker,
+    waiting_task: AtomicWaker,
     /// Judges a stream of HTTP/2. A connection of HTTP/1.1 has one response at a time, and is judged itself.
     allowance: Option<WriteAllowance>,
 }
@@ -57,7 +58,7 @@ impl ResponseDelivery {
             _counted: counted,
             _charge: charge,
             frame_out: AtomicBool::new(false),
-            taker: AtomicWaker::new(),
+            waiting_task: AtomicWaker::new(),
             allowance: stream_timeout.map(|timeout| WriteAllowance::new(timeout, WINDOW_BYTES_MAX)),
         }
     }
@@ -75,7 +76,7 @@ impl ResponseDelivery {
     /// Ready when hyper holds nothing of the response.
     pub(super) fn poll_taken(&self, cx: &Context<'_>) -> Poll<()> {
         if self.frame_out.load(Acquire) {
-            self.taker.register(cx.waker());
+            self.waiting_task.register(cx.waker());
             if self.frame_out.load(Acquire) {
                 return Poll::Pending;
             }
@@ -137,7 +138,7 @@ impl ResponseDelivery {
             self.request.activity().response_waits_no_more();
         }
         self.frame_out.store(false, Release);
-        self.taker.wake();
+        self.waiting_task.wake();
     }
 }
 

@@ -90,7 +90,7 @@ impl<'a> Route<'a> {
     }
 }
 
-/// Serves one request of a client at `ip`, which `client` counts the responses of.
+/// Serves one request of a client at `ip`, whose response is charged to `client`.
 pub(super) async fn serve(
     shared: &Arc<GatewayShared>,
     request: Request<Incoming>,
@@ -151,7 +151,7 @@ async fn serve_route(
     }
     let is_read = matches!(head.method, Method::GET | Method::HEAD);
     let refuse = |full| RouteError::from(refuse(shared, full));
-    // The response of a call exists when the call has run, and must be sent then.
+    // Checked before the call runs: its response must be sent afterwards, whatever memory is left.
     if matches!(route, Route::Call(_) | Route::Batch)
         && let Some(full) = client.full()
     {

@@ -227,8 +227,8 @@ impl GatewaySignals {
         self.count_fault(fault.code());
         let code = fault.code().name();
         match self.sampler.sample(code, chrono::Utc::now().timestamp()) {
-            Some(unwritten) => {
-                tracing::info!(route, status, ms, code, unwritten, "request answered with an error");
+            Some(suppressed) => {
+                tracing::info!(route, status, ms, code, suppressed, "request answered with an error");
             }
             None => tracing::debug!(route, status, ms, code, "request answered with an error"),
         }

@@ -4,7 +4,7 @@
 //!
 //! While one batch is under way, the next one gathers: a lone result is written at once, and the busier the
 //! node, the larger the batches. At most as many results gather as the node may hold jobs. While the database
-//! is away all results are kept; the claim of each decides later whether it still counts.
+//! is unreachable all results are kept; the claim of each decides later whether it still counts.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;

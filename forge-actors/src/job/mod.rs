@@ -63,7 +63,7 @@
 //! - An attempt lasts until its handler has ended. A handler that blocks its thread cannot be cut: its worker
 //!   waits, and its lease is renewed, so that no other node runs the job meanwhile.
 //!
-//! Failures: a panic or a time limit ends one attempt. While the database is away, claimers wait with a
+//! Failures: a panic or a time limit ends one attempt. While the database is unreachable, claimers wait with a
 //! backoff, and results are kept and written when the database is back; the claim decides whether they still
 //! count. A row that the database refuses (a text that its encoding lacks, a broken constraint) is found by
 //! halving its batch, and holds up no other one: a refused result is written as a failure of its job that

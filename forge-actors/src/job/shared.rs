@@ -70,7 +70,7 @@ impl JobShared {
         jobs.filter_map(|(_, known)| known.meta.job_meta()).map(|job| Arc::from(job.queue)).collect()
     }
 
-    /// Has the acknowledger write what becomes of a job.
+    /// Leaves what becomes of a job for the acknowledger to write.
     pub(super) fn acknowledge(&self, released: ReleasedJob) {
         self.released.put(|waiting| waiting.get_or_insert_default().push(released));
         // The message is only a wake-up. An acknowledger that is not running takes the waiting results when

@@ -112,7 +112,7 @@ impl Worker {
         }
     }
 
-    /// Has the job wait for a node of another build.
+    /// Makes the job wait for a node of another build.
     fn refuse(&self, job: ClaimedJob, fault: &Fault) {
         let build = self.shared.build.clone();
         tracing::info!(

@@ -148,8 +148,8 @@ impl<K: Eq + Hash> BudgetClient<K> {
         scarce(&self.used, budget.bytes_max / CLIENT_PARTS) || scarce(&budget.used, budget.bytes_max)
     }
 
-    /// Whose bytes keep `bytes` from fitting.
-    pub fn lacks(&self, bytes: usize) -> BudgetFull {
+    /// Which limit keeps `bytes` from fitting: the client's part or the budget.
+    pub fn limit_reached(&self, bytes: usize) -> BudgetFull {
         let own = self.budget.bytes_max / CLIENT_PARTS;
         let fits = self.used.load(SeqCst).saturating_add(bytes) <= own - kept(own, bytes);
         if fits { BudgetFull::Node } else { BudgetFull::Client }
@@ -168,7 +168,7 @@ impl<K: Eq + Hash> BudgetClient<K> {
     /// # Errors
     /// What is used up.
     pub fn try_reserve(self: &Arc<Self>, bytes: usize) -> Result<Charge<K>, BudgetFull> {
-        self.take(bytes).ok_or_else(|| self.lacks(bytes))
+        self.take(bytes).ok_or_else(|| self.limit_reached(bytes))
     }
 
     /// Waits until `bytes` fit, and charges them. Dropping the future gives up the place in the queue.
@@ -282,7 +282,7 @@ mod tests {
         let held = [now(&clients[0], LARGE), now(&clients[0], LARGE)];
         assert!(held.iter().all(Option::is_some));
         assert!(now(&clients[0], SMALL_BYTES_MAX + 1).is_none(), "its part is used");
-        assert_eq!(clients[0].lacks(SMALL_BYTES_MAX + 1), BudgetFull::Client);
+        assert_eq!(clients[0].limit_reached(SMALL_BYTES_MAX + 1), BudgetFull::Client);
         let small = now(&clients[0], SMALL_BYTES_MAX).expect("what is kept for small ones");
         assert!(now(&clients[1], LARGE).is_some(), "another client does not wait");
         assert_eq!(budget.used(), 2 * LARGE + SMALL_BYTES_MAX);

@@ -53,11 +53,13 @@ impl Caller {
     }
 }
 
-/// The names of the node's own handlers begin with it, for example `forge.overview`.
+/// The names of the node's own handlers begin with it, for example `forge.overview`. The catalog refuses such
+/// names of an application.
 pub const SYSTEM_PREFIX: &str = "forge.";
 
-/// True for the node's own handlers, which the dashboard and the command line call. The figures that a node
-/// shows of its load leave them out: a person who looks at a dashboard would see mostly the dashboard.
+/// True for the node's own handlers, which the dashboard and the command line call. They run on the node's
+/// runtime, because they do not block. The figures that a node shows of its load leave them out: a person who
+/// looks at a dashboard would see mostly the dashboard.
 pub fn is_system(handler: &str) -> bool {
     handler.starts_with(SYSTEM_PREFIX)
 }

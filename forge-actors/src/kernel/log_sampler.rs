@@ -15,7 +15,7 @@ struct Slot {
     /// The second, since 1970, in which a line was written last.
     second: AtomicI64,
     /// Lines since then that were not written.
-    unwritten: AtomicU64,
+    suppressed: AtomicU64,
 }
 
 impl LogSampler {
@@ -24,7 +24,7 @@ impl LogSampler {
         Self {
             slots: array::from_fn(|_| Slot {
                 second: AtomicI64::new(i64::MIN),
-                unwritten: AtomicU64::new(0),
+                suppressed: AtomicU64::new(0),
             }),
         }
     }
@@ -34,10 +34,10 @@ impl LogSampler {
     pub fn sample(&self, name: &str, second: i64) -> Option<u64> {
         let slot = &self.slots[slot_of(name)];
         if slot.second.swap(second, Relaxed) == second {
-            slot.unwritten.fetch_add(1, Relaxed);
+            slot.suppressed.fetch_add(1, Relaxed);
             return None;
         }
-        Some(slot.unwritten.swap(0, Relaxed))
+        Some(slot.suppressed.swap(0, Relaxed))
     }
 }
 

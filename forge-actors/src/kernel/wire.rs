@@ -82,13 +82,13 @@ impl Fault {
         }
         if code == Code::Unavailable && self.is_from_server() {
             let now = chrono::Utc::now().timestamp();
-            if let Some(unwritten) = SERVER_TROUBLE.sample(code.name(), now) {
+            if let Some(suppressed) = SERVER_TROUBLE.sample(code.name(), now) {
                 let cause = self.causes();
                 tracing::warn!(
                     handler,
                     trace_id,
                     cause,
-                    unwritten,
+                    suppressed,
                     "call failed: error of the database server"
                 );
                 return;
@@ -103,9 +103,9 @@ impl Fault {
                 return tracing::info!(handler, trace_id, code, cause = self.causes(), "call refused");
             }
             Some(sqlstate) => {
-                if let Some(unwritten) = REFUSALS.sample(&sqlstate, chrono::Utc::now().timestamp()) {
+                if let Some(suppressed) = REFUSALS.sample(&sqlstate, chrono::Utc::now().timestamp()) {
                     let position = self.statement_position();
-                    tracing::info!(handler, trace_id, code, sqlstate, position, unwritten, "call refused");
+                    tracing::info!(handler, trace_id, code, sqlstate, position, suppressed, "call refused");
                 }
             }
             None => {}

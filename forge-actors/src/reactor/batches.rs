@@ -91,7 +91,8 @@ impl SubscriptionTable {
     /// What holds a client up: the subscriptions whose groups have to run before the others can advance.
     pub(super) fn holders_of(&self, client: ClientId) -> impl Iterator<Item = (SubscriptionKey, GroupPhase)> {
         self.subscriptions.range(keys_of(client)).filter_map(|(key, subscription)| {
-            let group = self.groups.get(&subscription.group).filter(|group| group.holds(subscription))?;
+            let group =
+                self.groups.get(&subscription.group).filter(|group| group.holds_up_client(subscription))?;
             Some((*key, group.phase))
         })
     }
@@ -110,7 +111,7 @@ impl SubscriptionTable {
                 // Its last subscription may have ended, or another run has split its query.
                 Some(group) if self.is_in_batch(group, id) => break group,
                 Some(_) => {}
-                None => break self.next_heir(id, now, config)?,
+                None => break self.next_first_run(id, now, config)?,
             }
         };
         let batch = self.lanes.batches.get_mut(&id)?;
@@ -118,17 +119,17 @@ impl SubscriptionTable {
         self.run(group)
     }
 
-    fn next_heir(&mut self, id: BatchId, now: Instant, config: &ReactivityConfig) -> Option<GroupId> {
+    fn next_first_run(&mut self, id: BatchId, now: Instant, config: &ReactivityConfig) -> Option<GroupId> {
         let batch = self.lanes.batches.get(&id)?;
         if now.saturating_duration_since(batch.began) >= config.slow_after {
             return None;
         }
         let is_first = |group: &GroupId| self.groups.get(group).is_some_and(|it| it.lane == GroupLane::First);
-        let heirs = self.lanes.heirs(id).take(CANDIDATES_MAX);
-        let heir =
-            heirs.filter(|(_, group)| is_first(group)).map(|(key, group)| (Arc::clone(key), group)).next();
-        let (key, group) = heir?;
-        self.lanes.hand_over(id, &key);
+        let mut candidates = self.lanes.first_run_candidates(id).take(CANDIDATES_MAX);
+        let (key, group) = candidates.find(|(_, group)| is_first(group))?;
+        let key = Arc::clone(key);
+        drop(candidates);
+        self.lanes.transfer(id, &key);
         self.set_phase(group, GroupPhase::Aside(id));
         Some(group)
     }
@@ -205,7 +206,7 @@ impl SubscriptionTable {
         }
     }
 
-    /// Has a group run beside the ticks from now on.
+    /// Moves a group to the lanes.
     pub(super) fn set_aside(&mut self, id: GroupId) {
         if let Some(group) = self.groups.get_mut(&id) {
             group.lane = GroupLane::Slow;

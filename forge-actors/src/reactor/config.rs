@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::time::{millis, secs, serde_duration};
 use crate::subsystem::ConfigSection;
 
-/// How many of the largest results `results_memory_max` must hold: a client has a quarter of it, less an
+/// How many of the largest results `results_bytes_max` must hold: a client has a quarter of it, less an
 /// eighth.
 const CLIENT_RESULTS_LEAST: usize = 5;
 
@@ -58,7 +58,7 @@ pub struct ReactivityConfig {
     /// taken yet. One identity, or one address of anonymous clients, has a quarter. A result for which there
     /// is no memory becomes `OVERLOADED`, and the query is tried again; results of up to 16 KiB may use the
     /// last eighth.
-    pub results_memory_max: usize,
+    pub results_bytes_max: usize,
 }
 
 impl Default for ReactivityConfig {
@@ -76,7 +76,7 @@ impl Default for ReactivityConfig {
             subscriptions_max: 100_000,
             groups_max: 50_000,
             result_bytes_max: 4 * 1024 * 1024,
-            results_memory_max: 256 * 1024 * 1024,
+            results_bytes_max: 256 * 1024 * 1024,
         }
     }
 }
@@ -114,8 +114,8 @@ impl ConfigSection for ReactivityConfig {
             (self.groups_max == 0, "reactivity.groups_max is 0: every subscription would be refused"),
             (self.result_bytes_max == 0, "reactivity.result_bytes_max is 0: every result would be too large"),
             (
-                self.results_memory_max / CLIENT_RESULTS_LEAST < self.result_bytes_max,
-                "reactivity.results_memory_max is below five times reactivity.result_bytes_max: one client's \
+                self.results_bytes_max / CLIENT_RESULTS_LEAST < self.result_bytes_max,
+                "reactivity.results_bytes_max is below five times reactivity.result_bytes_max: one client's \
                  part of it would not hold the largest result",
             ),
         ];

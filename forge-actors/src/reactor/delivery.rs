@@ -118,7 +118,7 @@ impl QueryResult {
             fault.log_cause(handler, trace_id);
             let code = fault.code().name();
             match FAILURES.sample(code, chrono::Utc::now().timestamp()) {
-                Some(unwritten) => tracing::info!(handler, trace_id, code, unwritten, "live query failed"),
+                Some(suppressed) => tracing::info!(handler, trace_id, code, suppressed, "live query failed"),
                 None => tracing::debug!(handler, trace_id, code, "live query failed"),
             }
         }

@@ -125,11 +125,11 @@ impl Group {
         }
     }
 
-    /// True while the other subscriptions of a member's client cannot advance without this one. A first run
-    /// holds up nobody who has nothing of it. A query that is known to be slow does, also before its first
-    /// delivery: where its tables change all the time, only a transition that waits for it can bring it.
-    /// While a query waits for a lock, the error is its result.
-    pub(super) fn holds(&self, subscription: &LiveSubscription) -> bool {
+    /// True when the client of `subscription` may not advance before this group has run: its result is not
+    /// valid, and the client has an older one, or the group is known to be slow. A slow group holds its client
+    /// up before its first delivery too, because under constant changes only a frozen transition can deliver
+    /// it. While a query waits for a lock, the error is its result.
+    pub(super) fn holds_up_client(&self, subscription: &LiveSubscription) -> bool {
         let known_slow = self.lane == GroupLane::Slow;
         let was_delivered = matches!(subscription.delivered, Delivered::Version(_));
         !self.has_valid_result() && (known_slow || was_delivered)
@@ -141,8 +141,8 @@ impl Group {
         self.phase.is_settled() || self.lane == GroupLane::Locked
     }
 
-    /// The lane of the next run, and the phase after `run`.
-    pub(super) fn after(
+    /// Counts lock timeouts, and returns the lane of the next run and the phase after this one.
+    pub(super) fn record_run(
         &mut self,
         run: &FinishedRun,
         now: Instant,
@@ -207,7 +207,7 @@ impl GroupPhase {
     }
 }
 
-/// `now` and a pause, which no configuration makes too long to be added.
+/// `now + pause`, with the pause capped at [`SCHEDULE_MAX`] so that the sum cannot overflow.
 pub(super) fn later(now: Instant, pause: Duration) -> Instant {
     now + pause.min(SCHEDULE_MAX)
 }

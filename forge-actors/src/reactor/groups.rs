@@ -57,7 +57,7 @@ pub(super) struct SubscriptionTable {
     pub(super) groups: HashMap<GroupId, Group>,
     /// How many of the groups are of the node's own queries.
     pub(super) system_groups: usize,
-    groups_ever: u64,
+    groups_created: u64,
     pub(super) subscriptions: BTreeMap<SubscriptionKey, Box<LiveSubscription>>,
     pub(super) reads: ReadIndex,
     /// When groups have to run.
@@ -171,8 +171,8 @@ impl SubscriptionTable {
         let new = || QueryGroups { observed: Observed::Nothing, groups: HashMap::new() };
         let groups = entry.or_insert_with(new);
         let id = *groups.groups.entry(caller.scope(groups.observed)).or_insert_with(|| {
-            self.groups_ever += 1;
-            GroupId(self.groups_ever)
+            self.groups_created += 1;
+            GroupId(self.groups_created)
         });
         let lane = if self.lanes.exist() { GroupLane::First } else { GroupLane::Tick };
         let group = self.groups.entry(id).or_insert_with(|| {
@@ -227,21 +227,21 @@ impl SubscriptionTable {
         self.agenda.range((Due::NextRun, GroupId(0))..).map(|(_, id)| *id)
     }
 
-    /// Has every group with a valid result run again that read one of `tables`.
+    /// Schedules the groups with a valid result that read one of `tables` to run again.
     pub(super) fn mark(&mut self, tables: &BTreeSet<TableId>) {
         for id in self.reads.readers_of(tables).collect::<Vec<_>>() {
             self.mark_group(id);
         }
     }
 
-    /// Has every group with a valid result run again. Suspended groups keep waiting for their time.
+    /// Schedules every group with a valid result to run again. Suspended groups keep waiting for their time.
     pub(super) fn mark_all(&mut self) {
         for id in self.groups.keys().copied().collect::<Vec<_>>() {
             self.mark_group(id);
         }
     }
 
-    /// Has the groups run again whose refresh is due at `now`, or whose suspension ends by then.
+    /// Schedules the groups to run again whose refresh is due at `now`, or whose suspension ends by then.
     pub(super) fn mark_due(&mut self, now: Instant) {
         while let Some((Due::At(_), id)) =
             self.agenda.first().copied().filter(|(due, _)| *due <= Due::At(now))
@@ -257,7 +257,7 @@ impl SubscriptionTable {
         }
     }
 
-    /// Has a group run again, in the place that its lane says.
+    /// Schedules a group to run again, where its lane says.
     pub(super) fn set_to_run(&mut self, id: GroupId) {
         if let Some(group) = self.groups.get(&id) {
             self.set_phase(id, group.lane.phase_to_run());
@@ -275,7 +275,8 @@ impl SubscriptionTable {
             self.lanes.leave(id);
         }
         if matches!(before, GroupPhase::Waiting | GroupPhase::Aside(_)) && phase == GroupPhase::Stale {
-            // A result beside the ticks finds who lacks it by the phase, a tick by this list.
+            // `store_result` delivers a lane's result to all members because of the phase; a tick delivers only
+            // to subscriptions in `undelivered`.
             self.undelivered.extend(&group.members);
         }
         if phase == GroupPhase::Waiting {
@@ -293,7 +294,7 @@ impl SubscriptionTable {
         }
     }
 
-    /// Has the subscriptions of a client delivered as soon as nothing holds it up.
+    /// Makes the subscriptions of a client deliverable again, as soon as nothing holds the client up.
     pub(super) fn unpark(&mut self, client: ClientId) {
         let keys: Vec<SubscriptionKey> = self.parked.range(keys_of(client)).copied().collect();
         for key in keys {
@@ -397,7 +398,7 @@ impl SubscriptionTable {
         config: &ReactivityConfig,
     ) -> bool {
         let Some(group) = self.groups.get_mut(&id) else { return false };
-        let (lane, phase) = group.after(&run, now, config);
+        let (lane, phase) = group.record_run(&run, now, config);
         // Who joined the group while it was waiting or running has no result yet.
         let delivers = matches!(group.phase, GroupPhase::Waiting | GroupPhase::Aside(_));
         let changed = group.result.as_ref().is_none_or(|result| result.version != run.result.version);

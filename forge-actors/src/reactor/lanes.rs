@@ -26,15 +26,15 @@ pub(super) struct Lanes {
     /// How many batches may run at once.
     lanes_max: usize,
     pub(super) batches: BTreeMap<BatchId, SideBatch>,
-    batches_ever: u64,
+    batches_started: u64,
     /// The keys that have waiting groups or batches.
     turns: HashMap<Arc<ShareKey>, Turn>,
     /// The keys that have waiting groups, in the order in which they are served.
     order: BTreeSet<(usize, u64, Arc<ShareKey>)>,
     /// The waiting groups, each with the keys in whose queues it is.
     waiting: HashMap<GroupId, WaitingGroup>,
-    waits_ever: u64,
-    served_ever: u64,
+    waits_started: u64,
+    turns_given: u64,
     /// No batch starts before this time.
     earliest: Option<Instant>,
     /// Batches that were lost in a row.
@@ -106,10 +106,10 @@ impl Lanes {
 
     /// Puts a group into the queues of `keys`.
     pub(super) fn wait(&mut self, group: GroupId, keys: impl IntoIterator<Item = Arc<ShareKey>>) {
-        let waits_ever = &mut self.waits_ever;
+        let waits_started = &mut self.waits_started;
         let entry = self.waiting.entry(group).or_insert_with(|| {
-            *waits_ever += 1;
-            WaitingGroup { number: *waits_ever, keys: BTreeSet::new() }
+            *waits_started += 1;
+            WaitingGroup { number: *waits_started, keys: BTreeSet::new() }
         });
         let number = entry.number;
         let new: Vec<Arc<ShareKey>> =
@@ -150,7 +150,10 @@ impl Lanes {
 
     /// The waiting groups that may run in a batch whose own groups have run, as
     /// [`candidates`](Self::candidates) lists them.
-    pub(super) fn heirs(&self, id: BatchId) -> impl Iterator<Item = (&Arc<ShareKey>, GroupId)> {
+    pub(super) fn first_run_candidates(
+        &self,
+        id: BatchId,
+    ) -> impl Iterator<Item = (&Arc<ShareKey>, GroupId)> {
         let own = self.batches.get(&id).map(|batch| &batch.key);
         let keys =
             self.order.iter().filter(move |(batches, _, key)| *batches < self.share(key) || own == Some(key));
@@ -158,11 +161,11 @@ impl Lanes {
     }
 
     /// Counts the lane of a batch as one of `key` from now on.
-    pub(super) fn hand_over(&mut self, id: BatchId, key: &Arc<ShareKey>) {
+    pub(super) fn transfer(&mut self, id: BatchId, key: &Arc<ShareKey>) {
         let Some(batch) = self.batches.get_mut(&id) else { return };
         let former = std::mem::replace(&mut batch.key, Arc::clone(key));
-        self.served_ever += 1;
-        let served = self.served_ever;
+        self.turns_given += 1;
+        let served = self.turns_given;
         self.change_turn(key, |turn| {
             turn.batches += 1;
             turn.served = served;
@@ -193,14 +196,14 @@ impl Lanes {
         snapshot: &Arc<Snapshot>,
         now: Instant,
     ) -> BatchId {
-        self.batches_ever += 1;
-        self.served_ever += 1;
-        let served = self.served_ever;
+        self.batches_started += 1;
+        self.turns_given += 1;
+        let served = self.turns_given;
         self.change_turn(key, |turn| {
             turn.batches += 1;
             turn.served = served;
         });
-        let id = BatchId(self.batches_ever);
+        let id = BatchId(self.batches_started);
         let batch = SideBatch {
             key: Arc::clone(key),
             phase: BatchPhase::Chosen,
@@ -263,7 +266,7 @@ impl Lanes {
     }
 
     fn change_turn(&mut self, key: &Arc<ShareKey>, change: impl FnOnce(&mut Turn)) {
-        let served = self.served_ever;
+        let served = self.turns_given;
         let new = || Turn { served, ..Turn::default() };
         let turn = self.turns.entry(Arc::clone(key)).or_insert_with(new);
         self.order.remove(&(turn.batches, turn.served, Arc::clone(key)));

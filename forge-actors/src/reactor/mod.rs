@@ -50,7 +50,7 @@
 //!   caller.
 //!
 //! Failures: an error, a panic or a timeout of a query is the result of the query, which runs again when
-//! what it read changes. A tick whose snapshot is lost (database session killed, database away) is repeated
+//! what it read changes. A tick whose snapshot is lost (database session killed, database unreachable) is repeated
 //! with backoff, and runs all groups that are not suspended; clients keep their results until then. A batch whose session is lost
 //! has its groups run again, and frozen transitions that waited for it are dropped. A query that waits for a
 //! lock leaves the tick after 100 ms, and has `UNAVAILABLE` as its result after a second more in a lane; it
@@ -169,7 +169,7 @@ impl Reactor {
         let ReactorDeps { functions, database, hints, config } = deps;
         let (ticker_mailbox, ticker) = Mailbox::of::<Ticker>();
         let (poller_mailbox, poller) = Mailbox::of::<Poller>();
-        let results = ByteBudget::new(config.results_memory_max);
+        let results = ByteBudget::new(config.results_bytes_max);
         let executor = QueryExecutor { functions, database, config, results };
         executor.database.reserve_lanes(executor.config.lanes_max);
         let shared = Arc::new(ReactorShared::new(executor, hints, ticker, poller));
@@ -252,8 +252,7 @@ impl Client {
         }
     }
 
-    /// Has a committed mutation named in `applied` of the first delivery whose snapshot contains its
-    /// effects. A mutation that wrote nothing is named in the next delivery.
+    /// Names a committed mutation in `applied` of the first delivery whose snapshot contains its effects. A mutation that wrote nothing is named in the next delivery.
     pub fn await_commit(&self, mutation: MutationId, receipt: &Receipt) {
         if let Some(client) = self.shared.client(self.id) {
             client.await_commit(AwaitedCommit { mutation, xid: receipt.xid });

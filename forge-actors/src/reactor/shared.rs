@@ -45,7 +45,7 @@ pub(super) struct ReactorShared {
     commands: MergeSlot<Vec<ClientCommand>>,
     /// Hints that the ticker has not taken yet.
     hint: MergeSlot<PendingHint>,
-    clients_ever: AtomicU64,
+    clients_attached: AtomicU64,
 }
 
 /// The part of a dashboard in the live queries of a node.
@@ -103,12 +103,12 @@ impl ReactorShared {
             counters: ReactorCounters::default(),
             commands: MergeSlot::new(),
             hint: MergeSlot::new(),
-            clients_ever: AtomicU64::new(0),
+            clients_attached: AtomicU64::new(0),
         }
     }
 
     pub(super) fn attach(&self, sink: Arc<dyn Sink>) -> ClientId {
-        let id = ClientId(self.clients_ever.fetch_add(1, Ordering::Relaxed));
+        let id = ClientId(self.clients_attached.fetch_add(1, Ordering::Relaxed));
         let client = AttachedClient { sink, places: MergeSlot::new(), awaited: MergeSlot::new() };
         self.clients.insert(id, Arc::new(client));
         id
@@ -161,18 +161,29 @@ impl ReactorShared {
 
     /// Counts one more subscription of a client that has `of_client`, unless a limit is reached.
     fn count_subscription(&self, of_client: usize) -> Result<(), Fault> {
-        let refused = |limit: &'static str| Err(Fault::new(Code::Overloaded, limit).retry_after(secs(5)));
+        let refused = |limit: &'static str, help: &'static str| {
+            Err(Fault::new(Code::Overloaded, limit).with_help(help).retry_after(secs(5)))
+        };
         let limits = &self.executor.config;
         if of_client >= limits.client_subscriptions_max {
-            return refused("the client has as many subscriptions as it may");
+            return refused(
+                "the client is at its limit of subscriptions",
+                "end some, or raise `reactivity.client_subscriptions_max`",
+            );
         }
         if self.counters.groups.load(Ordering::Relaxed) >= limits.groups_max {
-            return refused("the node has as many different live queries as it may");
+            return refused(
+                "the node is at its limit of different live queries",
+                "try again after `retryAfterMs`, or raise `reactivity.groups_max`",
+            );
         }
         let more = |taken| (taken < limits.subscriptions_max).then_some(taken + 1);
         match self.counters.subscriptions.fetch_update(Ordering::AcqRel, Ordering::Acquire, more) {
             Ok(_) => Ok(()),
-            Err(_) => refused("the node has as many subscriptions as it may"),
+            Err(_) => refused(
+                "the node is at its limit of subscriptions",
+                "try again after `retryAfterMs`, or raise `reactivity.subscriptions_max`",
+            ),
         }
     }
 

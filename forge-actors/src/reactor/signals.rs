@@ -31,7 +31,7 @@ pub const SUBSCRIPTIONS: &str = "forge_live_subscriptions";
 pub const GROUPS: &str = "forge_live_groups";
 /// Bytes of results in memory at present.
 pub const RESULT_BYTES: &str = "forge_live_result_bytes";
-/// Counts results that became `OVERLOADED`, since `reactivity.results_memory_max` was used up.
+/// Counts results that became `OVERLOADED`, since `reactivity.results_bytes_max` was used up.
 pub const RESULTS_REFUSED_TOTAL: &str = "forge_live_results_refused_total";
 /// Seconds from the arrival of the oldest hint that a tick answers to the last of its deliveries.
 pub const LAG_SECONDS: &str = "forge_live_lag_seconds";
@@ -128,18 +128,19 @@ pub(super) fn warn_untracked(handler: &str, relation: &Untracked, interval: Dura
             handler,
             %table,
             "a live query reads a table whose changes are not captured, and runs again every {interval}; \
-             enable it: select forge_enable_reactivity('{table}')"
+             enable capture: select forge_enable_reactivity('{table}')"
         ),
         Untracked::Uncapturable(relation) => tracing::warn!(
             handler,
             %relation,
-            "a live query reads what no trigger can watch (a materialised view, a foreign table, a \
-             sequence), and runs again every {interval}; say how often by #[query(refresh = \"..\")]"
+            "a live query reads what no trigger can capture (a materialised view, a foreign table, \
+             a sequence), and runs again every {interval}; say how often by \
+             #[forge::query(refresh = \"..\")]"
         ),
         Untracked::System => tracing::warn!(
             handler,
             "a live query reads the server's own views, and runs again every {interval}; say how often by \
-             #[query(refresh = \"..\")]"
+             #[forge::query(refresh = \"..\")]"
         ),
     }
 }

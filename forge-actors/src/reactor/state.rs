@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::change::{Batch, Changed};
+use crate::change::{ChangeSet, Changed};
 use crate::kernel::commit::Snapshot;
 use crate::kernel::time::minutes;
 
@@ -53,7 +53,7 @@ pub(super) struct ReactorState {
     hint: Option<PendingHint>,
     /// True when a poll has requested the next tick.
     polled: bool,
-    /// Relations that the log was warned of.
+    /// Relations that the log has a warning about.
     warned: BTreeSet<Untracked>,
     /// When the log last named a handler for a slow query.
     slow_logged: HashMap<Arc<str>, Instant>,
@@ -135,7 +135,7 @@ impl ReactorState {
             ReactorInput::Hinted(hint) => self.hinted(hint),
             ReactorInput::PollDue => self.poll_due(),
             ReactorInput::TimerFired => self.timer = None,
-            ReactorInput::Opened(batch) => self.opened(now, batch, &mut effects),
+            ReactorInput::Opened(changes) => self.opened(now, changes, &mut effects),
             ReactorInput::Exported => self.exported(&mut effects),
             ReactorInput::RunsFinished(report) => self.runs_finished(now, report, &mut effects),
             ReactorInput::Closed => self.closed(&mut effects),
@@ -223,9 +223,9 @@ impl ReactorState {
         }
     }
 
-    fn opened(&mut self, now: Instant, batch: Batch, effects: &mut Vec<ReactorEffect>) {
+    fn opened(&mut self, now: Instant, changes: ChangeSet, effects: &mut Vec<ReactorEffect>) {
         let TickPhase::Opening(cause) = self.phase else { return };
-        let found = match &batch.changed {
+        let found = match &changes.changed {
             Changed::Everything => {
                 self.table.mark_all();
                 effects.push(ReactorEffect::PublishDefinitions);
@@ -238,9 +238,9 @@ impl ReactorState {
             }
         };
         self.table.mark_due(now);
-        self.table.lanes.note_changes(&batch.changed);
+        self.table.lanes.note_changes(&changes.changed);
         self.opened = Tick(self.opened.0 + 1);
-        let snapshot = Arc::new(batch.snapshot);
+        let snapshot = Arc::new(changes.snapshot);
         let exports = self.table.start_batches(self.opened, &snapshot, now);
         let tick = OpenTick { cause, snapshot, found };
         if exports {
@@ -387,7 +387,7 @@ impl ReactorState {
         }
     }
 
-    /// Has the log name the handler of a query that is slow from now on.
+    /// Logs the handler of a query that has become slow, at most once a minute.
     pub(super) fn note_slow(&mut self, run: &FinishedRun, now: Instant, effects: &mut Vec<ReactorEffect>) {
         let Some(group) = self.table.groups.get(&run.group) else { return };
         let is_slow = match run.end {
@@ -411,8 +411,8 @@ impl ReactorState {
         let Some(group) = self.table.groups.get(&run.group) else { return };
         // A handler with a refresh interval of its own expects that changes are not reported.
         for relation in run.reads.untracked.iter().filter(|_| group.query.refresh.is_none()) {
-            if self.warned.insert(Untracked::clone(relation)) {
-                let (handler, relation) = (Arc::clone(&group.query.name), Untracked::clone(relation));
+            if self.warned.insert(relation.clone()) {
+                let (handler, relation) = (Arc::clone(&group.query.name), relation.clone());
                 effects.push(ReactorEffect::WarnUntracked { handler, relation });
             }
         }

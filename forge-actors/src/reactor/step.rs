@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::change::Batch;
+use crate::change::ChangeSet;
 use crate::kernel::commit::TableId;
 
 use super::delivery::{AwaitedCommit, QueryResult, Version};
@@ -58,7 +58,7 @@ pub(super) enum ReactorInput {
     PollDue,
     TimerFired,
     /// The snapshot of the tick is open.
-    Opened(Batch),
+    Opened(ChangeSet),
     /// The snapshot is exported.
     Exported,
     /// Queries have run in the snapshot.

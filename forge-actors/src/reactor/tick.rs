@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::app::context::Observed;
-use crate::change::{Batch, Changed, Tail};
+use crate::change::{ChangeSet, Changed, Tail};
 use crate::db::database::Database;
 use crate::db::live_snapshot::{ExportedSnapshot, LiveSnapshot, RewrittenRelation};
 use crate::db::runs::{ReadSet, Runs};
@@ -55,7 +55,7 @@ pub(super) struct QueryExecutor {
     pub(super) functions: Functions,
     pub(super) database: Database,
     pub(super) config: ReactivityConfig,
-    /// Of all results in memory: those of the groups, and those that wait for clients.
+    /// The memory budget of all results: those of the groups, and those that wait for clients.
     pub(super) results: Arc<ByteBudget<Arc<ShareKey>>>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct OpenedTick {
     /// The tables that are locked in the transaction.
     pub(super) locked: Vec<RewrittenRelation>,
     pub(super) tail: Tail,
-    pub(super) batch: Batch,
+    pub(super) changes: ChangeSet,
     /// Loaded when definitions may have changed.
     pub(super) relations: Option<Relations>,
 }
@@ -194,15 +194,15 @@ impl QueryExecutor {
                 }
                 Err(fault) => return Err(LostSnapshot::from(fault)),
             };
-            let batch = tail.read(&transaction.db()).await?;
-            let relations = if reload_relations || batch.changed == Changed::Everything {
+            let changes = tail.read(&transaction.db()).await?;
+            let relations = if reload_relations || changes.changed == Changed::Everything {
                 // On another session: the locks of this session have to be those of the queries.
                 Some(Relations::load(&self.database.live_reader()).await?)
             } else {
                 None
             };
             let transaction = SnapshotTransaction::Unused(transaction);
-            Ok(OpenedTick { transaction, locked, tail, batch, relations })
+            Ok(OpenedTick { transaction, locked, tail, changes, relations })
         };
         let opened = tokio::time::timeout(OPEN_TIMEOUT, opening).await;
         opened.unwrap_or_else(|_| Err(Fault::new(Code::Timeout, "the database did not answer").into()))
@@ -325,29 +325,29 @@ impl QueryExecutor {
             Ok(_) if !read.complete => Err(ignored_failure()),
             outcome => outcome,
         };
-        let result = self.count(outcome, trace, &shares, is_system(&handler));
+        let result = self.charge(outcome, trace, &shares, is_system(&handler));
         let (observed, complete) = (live.observed, read.complete && !read.lock_timed_out);
         let reads = ReadTables::default();
         Ok((FinishedRun { group, handler, result, observed, reads, complete, took, end }, read))
     }
 
-    /// The result of a run, its output counted. An output for which there is no memory becomes an error; one
-    /// of the node's own queries is for administrators, and is never refused.
-    fn count(
+    /// Makes the result of a run, and charges its output to the budget. An output for which there is no memory
+    /// becomes an error; one of the node's own queries is for administrators, and is never refused.
+    fn charge(
         &self,
         outcome: Result<Bytes, Fault>,
         trace: TraceContext,
         shares: &[Arc<ShareKey>],
         system: bool,
     ) -> QueryResult {
-        let counted = outcome.and_then(|body| {
+        let charged = outcome.and_then(|body| {
             let reserved = self.reserve(body.len(), shares, system);
             reserved.map(|charge| (body, charge)).map_err(|full| {
                 signals::result_refused();
                 memory_fault(full)
             })
         });
-        let (outcome, charge) = match counted {
+        let (outcome, charge) = match charged {
             Ok((body, charge)) => (Ok(body), Some(charge)),
             Err(fault) => (Err(fault), None),
         };
@@ -391,7 +391,7 @@ fn memory_fault(full: BudgetFull) -> Fault {
         BudgetFull::Node => "too many live results of the node are in memory",
     };
     Fault::new(Code::Overloaded, message)
-        .with_help("subscribe to less at a time, or raise `reactivity.results_memory_max`")
+        .with_help("subscribe to less at a time, or raise `reactivity.results_bytes_max`")
         .retry_after(OVERLOADED_PAUSE)
 }
 

@@ -1,5 +1,6 @@
-//! The `ticker` actor: feeds what happens to [`ReactorState`], and carries out the effects. The actor never
-//! waits: the database work of a tick runs in tasks beside the actor, whose results come back as messages.
+//! The `ticker` actor: turns messages into inputs of [`ReactorState`], and carries out the effects that come
+//! back. The actor never waits: the database work of a tick runs in tasks beside the actor, whose results come
+//! back as messages.
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
@@ -55,8 +56,8 @@ pub(super) struct TickerState {
     slowest: Option<(Arc<str>, Duration)>,
     /// True when a query of the application has run in the tick under way, or runs in its snapshot.
     ran_application: bool,
-    /// When the log was last warned of a slow tick.
-    slow_tick_warned: Option<Instant>,
+    /// When a slow tick was last logged.
+    slow_tick_logged: Option<Instant>,
 }
 
 impl Actor for Ticker {
@@ -100,7 +101,7 @@ impl Actor for Ticker {
             batches: HashMap::new(),
             slowest: None,
             ran_application: false,
-            slow_tick_warned: None,
+            slow_tick_logged: None,
         })
     }
 
@@ -192,14 +193,14 @@ impl Ticker {
         opened: Result<OpenedTick, LostSnapshot>,
     ) {
         match opened {
-            Ok(OpenedTick { transaction, locked, tail, batch, relations }) => {
+            Ok(OpenedTick { transaction, locked, tail, changes, relations }) => {
                 state.transaction = Some(transaction);
                 state.locked = locked.into();
                 state.tail = Some(tail);
                 if let Some(relations) = relations {
                     state.relations = Arc::new(relations);
                 }
-                self.step(cx, state, ReactorInput::Opened(batch));
+                self.step(cx, state, ReactorInput::Opened(changes));
             }
             Err(lost) => self.lost(cx, state, &lost),
         }
@@ -287,10 +288,11 @@ impl Ticker {
         }
         if !rewritten.is_empty() {
             tracing::debug!(?rewritten, "tables were rewritten under a live query, which is repeated");
-            let known = std::mem::take(&mut state.rewritten);
-            let new = known.into_iter().filter(|known| rewritten.iter().all(|it| it.id != known.id));
-            state.rewritten =
-                rewritten.iter().map(RewrittenRelation::clone).chain(new).take(LOCKED_MAX).collect();
+            // Behind what was found now, so that the limit drops what was found before.
+            let mut known = std::mem::replace(&mut state.rewritten, rewritten);
+            known.retain(|known| state.rewritten.iter().all(|it| it.id != known.id));
+            state.rewritten.extend(known);
+            state.rewritten.truncate(LOCKED_MAX);
         }
         (transaction, report)
     }
@@ -416,8 +418,8 @@ impl Ticker {
             }
         }
         let slowest = state.slowest.take();
-        if slow && state.slow_tick_warned.is_none_or(|last| last.elapsed() > SLOW_TICK_WARNING_EVERY) {
-            state.slow_tick_warned = Some(Instant::now());
+        if slow && state.slow_tick_logged.is_none_or(|last| last.elapsed() > SLOW_TICK_WARNING_EVERY) {
+            state.slow_tick_logged = Some(Instant::now());
             signals::log_slow_tick(took, slowest);
         }
     }

@@ -236,8 +236,14 @@ impl SessionActor {
                 fault.log_cause(handler, trace_id);
                 let code = fault.code().name();
                 match self.shared.sampler.sample(code, chrono::Utc::now().timestamp()) {
-                    Some(unwritten) => {
-                        tracing::info!(handler, trace_id, code, unwritten, "mutation answered with an error");
+                    Some(suppressed) => {
+                        tracing::info!(
+                            handler,
+                            trace_id,
+                            code,
+                            suppressed,
+                            "mutation answered with an error"
+                        );
                     }
                     None => tracing::debug!(handler, trace_id, code, "mutation answered with an error"),
                 }

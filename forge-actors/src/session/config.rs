@@ -47,7 +47,7 @@ pub struct SessionsConfig {
     pub ping_interval: Duration,
     /// Time for which a client may take nothing of what is written to it; then the connection is closed with
     /// 1013, and so it is when the client takes less than 4 KiB a second for longer than this. While less
-    /// than a quarter of `gateway.responses_bytes_max` or `reactivity.results_memory_max` is free, a large or
+    /// than a quarter of `gateway.responses_bytes_max` or `reactivity.results_bytes_max` is free, a large or
     /// outdated frame must be taken as a whole within this time.
     #[serde(with = "serde_duration")]
     pub write_timeout: Duration,

@@ -98,7 +98,8 @@ pub struct PoolUsage {
     /// Connections that exist.
     pub open: u32,
     /// Connections in use.
-    pub lent: u32,
+    #[serde(rename = "lent")]
+    pub in_use: u32,
     /// Callers that wait for one.
     pub waiting: u32,
     /// Connections at most.

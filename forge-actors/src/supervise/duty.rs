@@ -53,7 +53,7 @@ pub trait Duty: Send + 'static {
 
     /// Does what must be done before the actor stops, within the stop deadline of the child. It is not called
     /// after a crash. Nor is it called when a run is still under way
-    /// [`STOP_PATIENCE`](super::STOP_PATIENCE) after the actor was asked to stop: that run is dropped, and
+    /// [`STOP_TIMEOUT`](super::STOP_TIMEOUT) after the actor was asked to stop: that run is dropped, and
     /// the duty with it.
     fn finish(&mut self) -> impl Future<Output = ()> + Send {
         async {}

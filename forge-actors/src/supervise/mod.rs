@@ -86,7 +86,7 @@ pub use journal::{Crash, Event, EventKind, Journal, Since};
 pub use launch::{StartCut, StartError};
 pub use never::Never;
 pub use panic::{Panic, catch_unwind};
-pub use periodic::STOP_PATIENCE;
+pub use periodic::STOP_TIMEOUT;
 pub use root::{Root, RootExit, StopTimeout};
 pub use spec::{
     Budget, ChildSpec, DynamicSpec, KILL_DEADLINE, Restart, START_DEADLINE, STOP_DEADLINE, Shutdown,

@@ -33,7 +33,7 @@ use crate::kernel::error_chain::error_causes;
 use crate::kernel::time::{Timestamp, secs};
 
 /// Time for a run that is under way when the actor is asked to stop; then it is cut.
-pub const STOP_PATIENCE: Duration = secs(2);
+pub const STOP_TIMEOUT: Duration = secs(2);
 /// Callers of [`PeriodicHandle::run_now`] that wait at a time; one more is refused.
 const WAITING_MAX: usize = 64;
 /// Messages that may wait at the actor.
@@ -322,7 +322,7 @@ impl<D: Duty> Actor for Periodic<D> {
 
     async fn stop(&self, _: &Context<PeriodicMessage>, state: &mut PeriodicState<D>) {
         if let DutyState::InRun(back) = &mut state.duty
-            && let Ok(Ok(duty)) = timeout(STOP_PATIENCE, back).await
+            && let Ok(Ok(duty)) = timeout(STOP_TIMEOUT, back).await
         {
             state.duty = DutyState::Idle(duty);
         }

@@ -131,7 +131,7 @@ impl Storage {
     /// Waits until the database answers.
     ///
     /// # Errors
-    /// When it does not answer within `database.start_patience`, or a person must mend the cause.
+    /// When it does not answer within `database.start_timeout`, or a person must mend the cause.
     pub async fn ready(&self, context: CommandContext<'_>) -> Result<(), Report> {
         let waiting = wait_for(&self.database, |attempt| {
             // The causes of further attempts are the same.

@@ -31,8 +31,8 @@ pub async fn run(args: &Actors, context: CommandContext<'_>) -> Result<(), Repor
             let drawn = render(&tree, context.palette());
             if args.watch { drawn.redrawn() } else { drawn }
         };
-        let is_read = output::data_is_read(&text);
-        if !args.watch || !is_read {
+        let is_open = output::write_data(&text);
+        if !args.watch || !is_open {
             return Ok(());
         }
         tokio::time::sleep(WATCH_INTERVAL).await;
@@ -125,7 +125,7 @@ fn state(actor: &ActorInfo) -> String {
     match actor.state {
         ActorState::Starting => "starting".to_owned(),
         ActorState::Running => "running".to_owned(),
-        ActorState::Waiting { until } => format!("waits until {}", until.format("%H:%M:%S")),
+        ActorState::Waiting { until } => format!("restarts at {}", until.format("%H:%M:%S")),
         ActorState::Stopping => "stopping".to_owned(),
         ActorState::Stopped => "stopped".to_owned(),
         ActorState::Failed => "failed".to_owned(),

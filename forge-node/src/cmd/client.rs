@@ -101,7 +101,7 @@ impl Client {
         let http =
             reqwest::Client::builder().timeout(REQUEST_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build();
         let http = http.map_err(|error| {
-            Report::new(Exit::Failed, "http-client", "no HTTP client can be made").cause(error)
+            Report::new(Exit::Failed, "http-client", "the HTTP client could not be created").cause(error)
         })?;
         Ok(Self { http, url: url.trim_end_matches('/').to_owned(), credential })
     }

@@ -117,7 +117,7 @@ fn row(cluster: &ClusterNodes, node: &NodeInfo) -> [String; NODE_COLUMNS.len()] 
 /// The state of the answering node's connection to `node`.
 fn link(cluster: &ClusterNodes, node: &NodeInfo) -> String {
     if node.id == cluster.node {
-        return "answers".to_owned();
+        return "this node".to_owned();
     }
     let Some(peer) = cluster.peers.iter().find(|peer| peer.node == node.id) else { return "-".to_owned() };
     match (peer.linked, peer.rtt_ms, &peer.error) {

@@ -6,7 +6,7 @@ use forge_actors::app::model::ModelRegistration;
 use forge_actors::change::captures::{CaptureSetting, Reconciled, reconcile};
 use forge_actors::change::config::CaptureConfig;
 use forge_actors::db::database::Database;
-use forge_actors::db::migrate::plan::{Direction, DownTo, MigrationStatus, MigrationStep};
+use forge_actors::db::migrate::plan::{Direction, DownTo, MigrationStatus, MigrationStep, NEWER_MIGRATION};
 use forge_actors::db::migrate::runner::{CompletedMigration, MigrationProgress, Runner};
 use forge_actors::db::migrate::set::MigrationSet;
 use forge_actors::kernel::time::{format_duration, secs};
@@ -23,7 +23,7 @@ use forge_actors::db::config::DatabaseConfig;
 
 /// Time to wait for the database. It is shorter than a starting node's, because a person waits for the
 /// command.
-const PATIENCE_MAX: Duration = secs(3);
+const START_TIMEOUT_MAX: Duration = secs(3);
 /// The name of this process in `forge_migrations.node`.
 const NODE: &str = "command line";
 
@@ -36,7 +36,7 @@ pub async fn run(args: &Migrate, context: CommandContext<'_>) -> Result<(), Repo
     });
     let mut loaded = context.load(&flags.collect::<Vec<_>>())?;
     let mut database = loaded.config.section::<DatabaseConfig>();
-    database.start_patience = PATIENCE_MAX.min(database.start_patience);
+    database.start_timeout = START_TIMEOUT_MAX.min(database.start_timeout);
     loaded.config.sections.set(database);
     let storage = Storage::open(&loaded, NODE, context).await?;
     let result = match storage.ready(context).await {
@@ -106,14 +106,11 @@ async fn capture(
     };
     let Reconciled { switched, refused } = reconcile(database, &wanted).await.map_err(failed)?;
     for CaptureSetting { table, on } in switched {
-        context.progress(&format!(
-            "{} the capture of changes of {table}",
-            if on { "switched on" } else { "switched off" }
-        ));
+        context.progress(&format!("{} change capture for {table}", if on { "enabled" } else { "disabled" }));
     }
     for (CaptureSetting { table, .. }, fault) in refused {
         output::notice(format!(
-            "the capture of changes of {table} could not be switched; the nodes try again: {fault}"
+            "change capture for {table} could not be enabled or disabled; the nodes try again: {fault}"
         ));
     }
     Ok(())
@@ -126,13 +123,11 @@ fn report_progress(progress: MigrationProgress<'_>, context: CommandContext<'_>)
             "waiting for another node that migrates, for {} so far",
             format_duration(waited)
         )),
-        MigrationProgress::Newer(row) => output::notice(format!(
-            "{} of `{}` is newer than this binary, which runs beside the migration",
-            row.title(),
-            row.set
-        )),
+        MigrationProgress::Newer(row) => {
+            output::notice(format!("{} of `{}` was {NEWER_MIGRATION}", row.title(), row.set))
+        }
         MigrationProgress::TableLocked { step, waited } => context.progress(&format!(
-            "{} waits for the lock of a table, for {} so far",
+            "{} is waiting for a table lock, for {} so far",
             step.migration.title(),
             format_duration(secs(waited.as_secs()))
         )),

@@ -140,12 +140,12 @@ fn a_report_has_one_shape_for_people_and_for_programs() {
 fn an_error_of_the_library_is_reported_with_its_code_causes_and_help() {
     let waited = std::time::Duration::from_secs(3);
     let cause = sqlx::Error::Io(std::io::Error::other("no route"));
-    let report = Report::from(DatabaseError::Away { place: "h:1/d".to_owned(), waited, cause });
+    let report = Report::from(DatabaseError::Unreachable { address: "h:1/d".to_owned(), waited, cause });
     assert_eq!((report.exit, &*report.code), (Exit::Database, "database-unreachable"));
     let cause = report.cause.as_deref().expect("a cause");
     assert!(cause.matches("no route").count() == 1 && !report.message.contains("no route"), "{report}");
     assert_eq!(report.help.as_deref(), Some("pg_isready -d \"<your database URL>\""));
-    let report = Report::from(DatabaseError::TooOld { place: "h:1/d".to_owned(), major: 9 });
+    let report = Report::from(DatabaseError::TooOld { address: "h:1/d".to_owned(), major: 9 });
     assert_eq!((report.exit, report.cause), (Exit::Database, None));
 }
 

@@ -7,11 +7,11 @@ use super::text::Text;
 
 /// Writes data to stdout. A reader that has closed its end (`.. | head`) is no failure.
 pub fn data(text: impl Into<Text>) {
-    data_is_read(&text.into());
+    write_data(&text.into());
 }
 
 /// Writes data to stdout. False when the reader has closed its end, for a command that writes until then.
-pub fn data_is_read(text: &Text) -> bool {
+pub fn write_data(text: &Text) -> bool {
     write_to(&mut io::stdout().lock(), text.as_str()).is_ok()
 }
 

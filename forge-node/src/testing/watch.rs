@@ -12,7 +12,7 @@ use forge_actors::kernel::time::secs;
 use forge_actors::reactor::{Client, Delivery, QueryResult, Reactor, Sink, SubscriptionId};
 
 /// Longer than a result takes on a busy machine.
-const PATIENCE: Duration = secs(10);
+const RESULT_TIMEOUT: Duration = secs(10);
 /// A watch has one subscription.
 const ONLY: SubscriptionId = SubscriptionId(1);
 
@@ -55,7 +55,7 @@ impl<H: Handler> Watch<H> {
     /// # Errors
     /// The query's own error as [`CallError::App`], and `TIMEOUT` when no new result comes within 10 seconds.
     pub async fn next(&mut self) -> Result<H::Output, CallError<H::Error>> {
-        let result = tokio::time::timeout(PATIENCE, self.newest.0.take()).await.map_err(|_| {
+        let result = tokio::time::timeout(RESULT_TIMEOUT, self.newest.0.take()).await.map_err(|_| {
             let message = format!("`{}` had no new result within 10 seconds", H::META.wire_name());
             CallError::Fault(Fault::new(Code::Timeout, message))
         })?;

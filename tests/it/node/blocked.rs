@@ -63,7 +63,7 @@ async fn await_blocked_threads(node: &Node) {
     .await;
 }
 
-/// Has a job block each thread.
+/// Blocks each thread by a job.
 async fn block_all_threads(node: &Node, database: &Database, gate: &Path) {
     let arguments = json!({ "count": THREADS, "gate": gate });
     node.call("blocking.enqueue_blocking", arguments, Some(&probe::token("ana"))).await.data();

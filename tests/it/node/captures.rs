@@ -46,7 +46,7 @@ async fn what_is_not_asked_for_is_left_alone_and_migrate_captures_too() {
         .ended(PATIENCE)
         .await;
     assert_eq!(migrated.code(), 0, "{}", migrated.stderr);
-    assert!(migrated.stderr.contains("switched on the capture of changes of tasks"), "{}", migrated.stderr);
+    assert!(migrated.stderr.contains("enabled change capture for tasks"), "{}", migrated.stderr);
     assert_eq!(captured(&database).await, MODELS);
 }
 

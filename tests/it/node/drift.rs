@@ -91,7 +91,7 @@ async fn a_node_starts_on_a_newer_schema_and_says_so() {
     database.execute(&newer(false)).await;
     let ended = start().start().await.stop(PATIENCE).await;
     assert_eq!(ended.code(), 0, "{}", ended.stderr);
-    let warning = ended.stderr.lines().find(|line| line.contains("newer than this binary"));
+    let warning = ended.stderr.lines().find(|line| line.contains("applied by a newer version"));
     assert!(
         warning.is_some_and(|line| line.contains("WARN") && line.contains("add_more")),
         "{}",

@@ -100,7 +100,7 @@ async fn too_large_a_result_is_an_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_without_memory_is_an_error_until_some_is_free() {
     // A client has a quarter, less an eighth of that: 87,500 bytes.
-    let config = ReactivityConfig { results_memory_max: 400_000, ..ReactivityConfig::default() };
+    let config = ReactivityConfig { results_bytes_max: 400_000, ..ReactivityConfig::default() };
     let stage = Stage::with(ACCOUNTS, config).await;
     let (mut page, mut other) = (stage.page(), stage.page_of(caller("ana", &[])));
     page.subscribe(1, Long { bytes: 40_001 });
@@ -159,7 +159,7 @@ impl Sink for Deaf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_administrator_watches_needs_no_memory_that_clients_have_used_up() {
-    let config = ReactivityConfig { results_memory_max: 400_000, ..ReactivityConfig::default() };
+    let config = ReactivityConfig { results_bytes_max: 400_000, ..ReactivityConfig::default() };
     let stage = Stage::with(ACCOUNTS, config).await;
     // Large results leave the last eighth, and small ones use it up. A text has two bytes more than is asked.
     let sizes = [vec![87_000], vec![87_000], vec![87_000], vec![87_000], vec![16_000, 16_001, 16_002, 3_000]];

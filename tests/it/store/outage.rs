@@ -10,7 +10,7 @@ use forge_actors::db::monitor::wait_for;
 use super::cluster::Scratch;
 
 fn config(patience: Duration) -> DatabaseConfig {
-    DatabaseConfig { start_patience: patience, ..DatabaseConfig::default() }
+    DatabaseConfig { start_timeout: patience, ..DatabaseConfig::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,9 +34,12 @@ async fn what_only_a_person_can_mend_fails_at_once_and_the_rest_after_patience()
     let (refused, tries) = check(format!("postgres://nobody_known@127.0.0.1:{port}/{}", scratch.name)).await;
     assert!(matches!(refused, Err(DatabaseError::Refused { .. })) && tries == 0, "{refused:?}");
     let (away, tries) = check("postgres://forge@127.0.0.1:1/app".into()).await;
-    assert!(matches!(away, Err(DatabaseError::Away { .. })) && tries >= 2, "{away:?} after {tries}");
+    assert!(matches!(away, Err(DatabaseError::Unreachable { .. })) && tries >= 2, "{away:?} after {tries}");
     let (host, _) = check("postgres://forge@no-such-host.invalid/app".into()).await;
     println!("{}", host.as_ref().unwrap_err());
-    assert!(matches!(host, Err(DatabaseError::BadHost { .. } | DatabaseError::Away { .. })), "{host:?}");
+    assert!(
+        matches!(host, Err(DatabaseError::BadHost { .. } | DatabaseError::Unreachable { .. })),
+        "{host:?}"
+    );
     scratch.drop().await;
 }

@@ -1,4 +1,4 @@
-//! Pools: no session comes back inside a transaction, an abandoned one is gone, and lending costs nothing.
+//! Pools: no session comes back inside a transaction, an abandoned one is gone, and acquiring one costs nothing.
 
 use std::time::{Duration, Instant};
 

@@ -5,7 +5,7 @@ import { totalsOf } from "./totals";
 test("counts are added, and times are those of the slowest node", () => {
   const slow = node("node-2", { stats: { ...STATS, lastTickMs: 9, changeLagMs: 2 } });
   const totals = totalsOf([node("node-1"), slow]);
-  expect(totals).toMatchObject({ sessions: 8, subscriptions: 24, calls: 2_000, lastTickMs: 9, changeLagMs: 3, databaseAway: [] });
+  expect(totals).toMatchObject({ sessions: 8, subscriptions: 24, calls: 2_000, lastTickMs: 9, changeLagMs: 3, databaseUnreachable: [] });
   expect(totals.pools[0]).toEqual({ name: "read", open: 4, lent: 2, waiting: 0, max: 16 });
 });
 
@@ -24,5 +24,5 @@ test("a node that does not report is left out", () => {
 
 test("the nodes that do not reach the database are named", () => {
   const away = { ...STATS, databaseUp: false, database: null };
-  expect(totalsOf([node("node-1", { stats: away }), node("node-2")]).databaseAway).toEqual(["node-1"]);
+  expect(totalsOf([node("node-1", { stats: away }), node("node-2")]).databaseUnreachable).toEqual(["node-1"]);
 });

@@ -8,7 +8,7 @@ export type Totals = Omit<NodeStats, "databaseUp" | "database" | "election" | "f
   /** Number of nodes that report. With 0 the figures mean nothing. */
   readonly reporting: number;
   /** Names of the nodes that do not reach the database. */
-  readonly databaseAway: readonly string[];
+  readonly databaseUnreachable: readonly string[];
   readonly pools: readonly Pool[];
 };
 
@@ -21,7 +21,7 @@ export function totalsOf(nodes: readonly NodeStatus[]): Totals {
   const stats = nodes.flatMap((node) => (node.stats === null ? [] : [node.stats]));
   const sums = entriesOf(SUMS, (name) => stats.reduce((sum, one) => sum + one[name], 0));
   const maxima = entriesOf(MAXIMA, (name) => stats.reduce((max, one) => Math.max(max, one[name]), 0));
-  const databaseAway = nodes.filter((node) => node.stats?.databaseUp === false).map((node) => node.name);
+  const databaseUnreachable = nodes.filter((node) => node.stats?.databaseUp === false).map((node) => node.name);
   const usages = stats.flatMap((one) => (one.database === null ? [] : [one.database]));
   // A node of the version before does not report all pools.
   const pools = POOLS.flatMap((name) => {
@@ -29,7 +29,7 @@ export function totalsOf(nodes: readonly NodeStatus[]): Totals {
     return reported.length === 0 ? [] : [{ name, ...sumOf(reported) }];
   });
   const slowest = stats.find((one) => one.changeLagMs === maxima.changeLagMs);
-  return { ...sums, ...maxima, changeLagAgeMs: slowest?.changeLagAgeMs ?? null, reporting: stats.length, databaseAway, pools };
+  return { ...sums, ...maxima, changeLagAgeMs: slowest?.changeLagAgeMs ?? null, reporting: stats.length, databaseUnreachable, pools };
 }
 
 function sumOf(pools: readonly PoolUsage[]): PoolUsage {

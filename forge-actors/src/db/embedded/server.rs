@@ -239,7 +239,7 @@ impl Embedded {
             cluster::stop(&self.folder, pid, child).await;
         }
         if let Some(watchdog) = self.watchdog.take() {
-            watchdog.say_goodbye().await;
+            watchdog.send_stop().await;
         }
         Ok(())
     }

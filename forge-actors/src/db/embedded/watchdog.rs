@@ -1,12 +1,12 @@
 //! Stops the server when no node uses it any more, also after the last node was killed.
 //!
 //! Each process that uses the server has a watchdog: a process of its own, which outlives it. The process
-//! says goodbye through a pipe when it leaves in order. Where the pipe ends without a goodbye, its watchdog
+//! sends a stop message through a pipe when it leaves in order. Where the pipe ends without a stop message, its watchdog
 //! waits until no node holds the nodes' lock, leaves the next node a moment to come back, and stops the
 //! server. One watchdog at a time waits for that; further ones end.
 //!
 //! ```text
-//!   Idle ──goodbye──▶ ends
+//!   Idle ──stop──▶ ends
 //!    │ └──pipe ended──▶ Waiting ──nobody holds the nodes' lock──▶ Grace ──still nobody──▶ stops the server
 //!    │                   │   ▲                                      │
 //!    │                   │   └──────────────a node came─────────────┘
@@ -32,7 +32,7 @@ use super::sharing::FileLock;
 /// Time in which a node that was killed may be started again before its server is stopped.
 const GRACE: Duration = Duration::from_secs(5);
 /// What a process that leaves in order writes to its watchdog.
-const GOODBYE: u8 = b'.';
+const STOP: u8 = b'.';
 
 /// A program that calls [`watch`] with the paths that it finds behind `arguments`.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub struct WatchdogProgram {
     pub variable: Option<&'static str>,
 }
 
-/// The watchdog of this process. When this is dropped without a goodbye, it is as if the process were killed.
+/// The watchdog of this process. When this is dropped without a stop message, it is as if the process were killed.
 #[derive(Debug)]
 pub(super) struct WatchdogProcess {
     /// Collects the exit status; otherwise the process would stay a zombie.
@@ -72,9 +72,9 @@ impl WatchdogProgram {
 
 impl WatchdogProcess {
     /// Ends the watchdog, because this process leaves in order.
-    pub(super) async fn say_goodbye(mut self) {
+    pub(super) async fn send_stop(mut self) {
         // It fails when the watchdog is gone, and then there is nobody to tell.
-        let _ = self.pipe.write_all(&[GOODBYE]).await;
+        let _ = self.pipe.write_all(&[STOP]).await;
     }
 }
 
@@ -84,8 +84,8 @@ impl WatchdogProcess {
 /// # Errors
 /// When a lock cannot be used, for example because the folder is gone.
 pub async fn watch(root: &Path, data: &Path) -> Result<bool, EmbeddedError> {
-    let goodbye = blocking(|| io::stdin().read(&mut [0])).await;
-    if goodbye.is_ok_and(|bytes| bytes > 0) {
+    let stop = blocking(|| io::stdin().read(&mut [0])).await;
+    if stop.is_ok_and(|bytes| bytes > 0) {
         return Ok(false);
     }
     let folder = Folder::existing(root, data);

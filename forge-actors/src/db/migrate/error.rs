@@ -157,7 +157,7 @@ impl MigrateError {
         match self {
             Self::Statement { source, .. } => is_broken(source),
             Self::Database(DatabaseError::Statement { source, .. }) => is_broken(source),
-            Self::Database(DatabaseError::Away { .. }) => true,
+            Self::Database(DatabaseError::Unreachable { .. }) => true,
             _ => false,
         }
     }

@@ -27,6 +27,9 @@ pub struct AppliedMigration {
     pub breaking: bool,
 }
 
+/// What a binary says of migrations that a newer one applied, behind their titles.
+pub const NEWER_MIGRATION: &str = "applied by a newer version; this binary can run on that schema";
+
 impl AppliedMigration {
     /// `0001_create_tasks`.
     pub fn title(&self) -> String {
@@ -79,7 +82,7 @@ pub struct MigrationStatus {
     pub applied: Option<AppliedMigration>,
     /// The contradiction between its row and its file, when there is one.
     pub problem: Option<String>,
-    /// True for a migration that a newer binary applied and beside which this binary runs.
+    /// True for a migration that a newer binary applied, and on whose schema this binary can run.
     pub newer: bool,
 }
 

@@ -71,7 +71,7 @@ pub enum MigrationProgress<'a> {
         /// The time waited so far.
         waited: Duration,
     },
-    /// A newer binary applied this migration, and this binary runs beside it.
+    /// A newer binary applied this migration, and this binary can run on its schema.
     Newer(&'a AppliedMigration),
     /// The migration did not get the lock of a table, and is tried again.
     TableLocked {
@@ -149,7 +149,7 @@ impl<'a> Runner<'a> {
     }
 
     async fn applied(&self) -> Result<Vec<AppliedMigration>, MigrateError> {
-        let mut pooled = self.database.lend_control_session().await.map_err(bookkeeping)?;
+        let mut pooled = self.database.acquire_control_session().await.map_err(bookkeeping)?;
         read_applied(pooled.session(), Activity::Idle).await
     }
 
@@ -387,19 +387,19 @@ async fn refuse_invalid_index(
 /// The tries of one migration to get its table locks.
 struct LockedTries {
     began: Instant,
-    patience: Duration,
+    timeout: Duration,
     failures: u32,
 }
 
 impl LockedTries {
-    fn new(patience: Duration) -> Self {
-        Self { began: Instant::now(), patience, failures: 0 }
+    fn new(timeout: Duration) -> Self {
+        Self { began: Instant::now(), timeout, failures: 0 }
     }
 
     /// Waits before the next try after `error`.
     ///
     /// # Errors
-    /// `error` itself when another try would not help, or the patience is over.
+    /// `error` itself when another try would not help, or the time is over.
     async fn pause_after(
         &mut self,
         error: MigrateError,
@@ -407,7 +407,7 @@ impl LockedTries {
         progress: &impl Fn(MigrationProgress<'_>),
     ) -> Result<(), MigrateError> {
         let waited = self.began.elapsed();
-        if !error.is_lock_conflict() || waited >= self.patience {
+        if !error.is_lock_conflict() || waited >= self.timeout {
             return Err(error);
         }
         progress(MigrationProgress::TableLocked { step, waited });

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::app::context::Observed;
-use crate::change::{Batch, Changed};
+use crate::change::{ChangeSet, Changed};
 use crate::kernel::commit::TableId;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Caller, Identity};
@@ -134,7 +134,7 @@ impl Driver {
         }
     }
 
-    /// Has the next snapshot report a change of `table`.
+    /// Makes the next snapshot report a change of `table`.
     pub(super) fn change(&mut self, table: TableId) {
         if let Changed::Tables(tables) = &mut self.changed {
             tables.insert(table);
@@ -164,7 +164,7 @@ impl Driver {
                     self.log.push(if reload_relations { "open, reload" } else { "open" }.to_owned());
                     let snapshot = format!("{0}:{0}:", self.xmax).parse().expect("a snapshot");
                     let changed = std::mem::replace(&mut self.changed, Changed::Tables(BTreeSet::new()));
-                    self.feed(ReactorInput::Opened(Batch { snapshot, changed }));
+                    self.feed(ReactorInput::Opened(ChangeSet { snapshot, changed }));
                 }
                 ReactorEffect::RunQueries(runs) => return Some(runs),
                 ReactorEffect::Publish { updates, .. } => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::app::context::Observed;
-use crate::change::{Batch, Changed};
+use crate::change::{ChangeSet, Changed};
 use crate::kernel::commit::{TableId, Xid};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::millis;
@@ -261,7 +261,7 @@ impl World {
         self.ticks += 1;
         self.snapshots.insert(self.ticks, self.opened);
         let snapshot = format!("{0}:{0}:", self.opened.commits).parse().expect("a snapshot");
-        ReactorInput::Opened(Batch { snapshot, changed })
+        ReactorInput::Opened(ChangeSet { snapshot, changed })
     }
 
     /// The report of runs, of which the first ends as `end` says.

@@ -6,7 +6,7 @@ use forge_actors::change::config::CaptureConfig;
 use forge_actors::db::clock::CLOCK_DIFFERENCE_MAX;
 use forge_actors::db::connections::{CallPools, ConnectionLimits};
 use forge_actors::db::database::{CheckError, Database};
-use forge_actors::db::migrate::plan::MigrationStatus;
+use forge_actors::db::migrate::plan::{MigrationStatus, NEWER_MIGRATION};
 use forge_actors::db::migrate::runner::Runner;
 use forge_actors::reactor::config::ReactivityConfig;
 
@@ -38,7 +38,7 @@ pub(super) async fn examine(loaded: &Loaded, context: CommandContext<'_>) -> Vec
     let findings = match check(&storage.database).await {
         Ok(()) => {
             let mut findings =
-                vec![Finding::good(format!("the database at {} answers", storage.database.place()))];
+                vec![Finding::good(format!("the database at {} answers", storage.database.address()))];
             findings.push(clock(&storage.database).await.unwrap_or_else(Finding::from));
             findings.push(connections(&storage.database).await.unwrap_or_else(Finding::from));
             let migrations = migrations(&storage).await;
@@ -62,25 +62,25 @@ pub(super) async fn examine(loaded: &Loaded, context: CommandContext<'_>) -> Vec
 async fn check(database: &Database) -> Result<(), Report> {
     database.check().await.map_err(|error| match error {
         CheckError::Permanent(error) => error.into(),
-        CheckError::Away(error) => Report::new(
+        CheckError::Unreachable(error) => Report::new(
             Exit::Database,
             "database-unreachable",
-            format!("the database at {} is not reachable", database.place()),
+            format!("the database at {} is not reachable", database.address()),
         )
         .cause(error)
-        .help(reachability(&database.place())),
+        .help(reachability(&database.address())),
         CheckError::ReadOnly(cause) => Report::new(
             Exit::Database,
             "database-read-only",
-            format!("the database at {} takes no writes: {cause}", database.place()),
+            format!("the database at {} takes no writes: {cause}", database.address()),
         )
         .help("point database.url at the server that takes writes"),
     })
 }
 
-/// The command that shows whether a server answers at `place` (`host:port/database`).
-pub(super) fn reachability(place: &str) -> String {
-    let server = place.rsplit_once('/').map_or(place, |(server, _)| server);
+/// The command that shows whether a server answers at `address` (`host:port/database`).
+pub(super) fn reachability(address: &str) -> String {
+    let server = address.rsplit_once('/').map_or(address, |(server, _)| server);
     let (host, port) = server.rsplit_once(':').unwrap_or((server, "5432"));
     format!("pg_isready -h {host} -p {port}   (then start the server, or correct database.url)")
 }
@@ -113,15 +113,15 @@ async fn migrations(storage: &Storage) -> Vec<Finding> {
     findings
 }
 
-/// A note about migrations that a newer binary applied. This binary runs beside them, as it does while nodes
-/// are replaced one by one.
+/// A note about migrations that a newer binary applied. This binary can run on their schema, as it does while
+/// nodes are replaced one by one.
 fn newer_schema(all: &[MigrationStatus]) -> Option<Finding> {
     let titles: Vec<_> = all
         .iter()
         .filter(|status| status.newer)
         .map(|status| format!("{:04}_{} of `{}`", status.number, status.name, status.set))
         .collect();
-    let text = format!("the schema is newer than this binary, which runs beside {}", titles.join(", "));
+    let text = format!("{} {NEWER_MIGRATION}", titles.join(", "));
     (!titles.is_empty()).then(|| Finding::note(text, "forge-node migrate status"))
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use forge_actors::change::{Batch, Changed};
+use forge_actors::change::{ChangeSet, Changed};
 use forge_actors::db::handle::Db;
 use forge_actors::kernel::commit::{Snapshot, TableId, Xid};
 use sqlx::PgConnection;
@@ -83,7 +83,7 @@ async fn write(mut connection: PgConnection, seed: u64) -> Vec<(Xid, BTreeSet<us
 }
 
 /// Polls, one transaction or one statement each, until the writers are done, and once more.
-async fn follow(stage: &mut Stage, running: Arc<AtomicUsize>) -> Vec<Batch> {
+async fn follow(stage: &mut Stage, running: Arc<AtomicUsize>) -> Vec<ChangeSet> {
     let database = stage.database().clone();
     let mut polls = vec![stage.tail.read(&database.reader()).await.unwrap()];
     loop {
@@ -201,7 +201,7 @@ async fn a_poll_belongs_to_the_snapshot_of_its_transaction() {
     let tick = stage.database().snapshot("tick", Duration::from_secs(5)).await.unwrap();
     sqlx::query("SELECT 1").execute(&tick.db()).await.unwrap();
     stage.run("INSERT INTO t4 VALUES (1)").await;
-    let Batch { snapshot, changed } = stage.tail.read(&tick.db()).await.unwrap();
+    let ChangeSet { snapshot, changed } = stage.tail.read(&tick.db()).await.unwrap();
     assert_eq!(changed, Changed::Tables(BTreeSet::new()), "its other statements do not see it either");
     let same: String =
         sqlx::query_scalar("SELECT pg_current_snapshot()::text").fetch_one(&tick.db()).await.unwrap();
