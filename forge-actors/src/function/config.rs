@@ -33,7 +33,7 @@ pub struct FunctionConfig {
     /// Bytes of a handler's result, as JSON: writing stops there, and the call is answered with
     /// `PAYLOAD_TOO_LARGE` (413), a mutation rolled back. Also of all results of one batch together. Live
     /// queries and WebSockets have further limits (`reactivity.result_bytes_max`,
-    /// `sessions.transition_bytes_max`).
+    /// `sessions.result_bytes_max`).
     pub result_bytes_max: usize,
     /// Threads that run handlers, beside as many for the rest of the node as the machine has cores. Handlers
     /// that block all of these threads hold up all other handlers: after about 4 s `/ready` is 503 and calls

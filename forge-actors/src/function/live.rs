@@ -4,7 +4,7 @@
 //! A run is contained as a call is: a panic, a failed statement or a time limit ends that run and nothing
 //! else. It takes no place of a call: the reactor limits how many run. A run whose handler blocks its thread
 //! is given up at the time limit, though the handler goes on. A run whose handler gets no thread in time has
-//! not run: the group keeps its last result, if it has one, and its lane.
+//! not run: its result is an error that says so.
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};

@@ -8,7 +8,8 @@
 //!   [`BudgetClient::full`] tells beforehand whether such work should be refused.
 //!
 //! Invariants
-//! - Reservations alone never exceed the budget, nor one client's part of it.
+//! - Reservations alone never exceed the budget, nor one client's part of it, but for the moment in which one
+//!   replaces another ([`BudgetClient::try_reserve`]).
 //! - The last eighth of both is kept for small reservations, so that those do not wait for large ones.
 //! - Waiting reservations are tried in the order in which they came, and each that fits is granted: a smaller
 //!   one may pass a larger one, and reservations of up to [`SMALL_BYTES_MAX`] pass all of them.
@@ -112,7 +113,7 @@ impl<K: Eq + Hash> ByteBudget<K> {
             if waiter.grant.as_ref().is_none_or(oneshot::Sender::is_closed) {
                 return false;
             }
-            let Some(charge) = waiter.client.take(waiter.bytes) else { return true };
+            let Some(charge) = waiter.client.take(waiter.bytes, None) else { return true };
             granted.extend(waiter.grant.take().map(|grant| (grant, charge)));
             false
         });
@@ -162,13 +163,17 @@ impl<K: Eq + Hash> BudgetClient<K> {
         Charge { client: Arc::clone(self), bytes }
     }
 
-    /// Charges `bytes` if they fit now. Reservations that wait are passed, so this is for budgets in which
-    /// nothing waits.
+    /// Charges `bytes` if they fit now, or will fit when `ending` is dropped, which the caller does next.
+    /// Reservations that wait are passed, so this is for budgets in which nothing waits.
     ///
     /// # Errors
     /// What is used up.
-    pub fn try_reserve(self: &Arc<Self>, bytes: usize) -> Result<Charge<K>, BudgetFull> {
-        self.take(bytes).ok_or_else(|| self.limit_reached(bytes))
+    pub fn try_reserve(
+        self: &Arc<Self>,
+        bytes: usize,
+        ending: Option<&Charge<K>>,
+    ) -> Result<Charge<K>, BudgetFull> {
+        self.take(bytes, ending).ok_or_else(|| self.limit_reached(bytes))
     }
 
     /// Waits until `bytes` fit, and charges them. Dropping the future gives up the place in the queue.
@@ -177,7 +182,7 @@ impl<K: Eq + Hash> BudgetClient<K> {
     /// Too many reservations wait already.
     pub async fn reserve(self: &Arc<Self>, bytes: usize) -> Result<Charge<K>, BudgetFull> {
         let passes = bytes <= SMALL_BYTES_MAX || self.budget.waiting.load(SeqCst) == 0;
-        if passes && let Some(charge) = self.take(bytes) {
+        if passes && let Some(charge) = self.take(bytes, None) {
             return Ok(charge);
         }
         self.enqueue(bytes)?.await.map_err(|_| BudgetFull::Node)
@@ -201,17 +206,18 @@ impl<K: Eq + Hash> BudgetClient<K> {
         Ok(granted)
     }
 
-    /// Charges `bytes` if they fit.
-    fn take(self: &Arc<Self>, bytes: usize) -> Option<Charge<K>> {
-        let add = |used: &AtomicUsize, bytes_max: usize| {
-            let usable = bytes_max - kept(bytes_max, bytes);
+    /// Charges `bytes` if they fit without what `ending` counts.
+    fn take(self: &Arc<Self>, bytes: usize, ending: Option<&Charge<K>>) -> Option<Charge<K>> {
+        let add = |used: &AtomicUsize, bytes_max: usize, ending: usize| {
+            let usable = (bytes_max - kept(bytes_max, bytes)).saturating_add(ending);
             let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= usable);
             used.fetch_update(SeqCst, SeqCst, fits).is_ok()
         };
-        if !add(&self.used, self.budget.bytes_max / CLIENT_PARTS) {
+        let own = ending.filter(|ending| Arc::ptr_eq(&ending.client, self)).map_or(0, |ending| ending.bytes);
+        if !add(&self.used, self.budget.bytes_max / CLIENT_PARTS, own) {
             return None;
         }
-        if !add(&self.budget.used, self.budget.bytes_max) {
+        if !add(&self.budget.used, self.budget.bytes_max, ending.map_or(0, |ending| ending.bytes)) {
             self.used.fetch_sub(bytes, SeqCst);
             return None;
         }
@@ -375,13 +381,13 @@ mod tests {
         let clients = clients(&budget, 4);
         let other = budget.client(9);
         let mut held: Vec<_> =
-            (0..6).map(|at| clients[at / 2].try_reserve(LARGE).expect("it fits")).collect();
+            (0..6).map(|at| clients[at / 2].try_reserve(LARGE, None).expect("it fits")).collect();
         assert!(clients[0].is_scarce() && !other.is_scarce());
-        assert_eq!(clients[0].try_reserve(LARGE).err(), Some(BudgetFull::Client));
-        held.extend((0..2).map(|_| clients[3].try_reserve(LARGE).expect("it fits")));
+        assert_eq!(clients[0].try_reserve(LARGE, None).err(), Some(BudgetFull::Client));
+        held.extend((0..2).map(|_| clients[3].try_reserve(LARGE, None).expect("it fits")));
         assert!(other.is_scarce());
-        assert_eq!(other.try_reserve(LARGE).err(), Some(BudgetFull::Node));
+        assert_eq!(other.try_reserve(LARGE, None).err(), Some(BudgetFull::Node));
         drop(held);
-        assert!(other.try_reserve(LARGE).is_ok() && !other.is_scarce());
+        assert!(other.try_reserve(LARGE, None).is_ok() && !other.is_scarce());
     }
 }

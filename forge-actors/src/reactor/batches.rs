@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::kernel::commit::{Snapshot, TableId};
-use crate::kernel::fault::Code;
 use crate::kernel::invocation::is_system;
 
 use super::config::ReactivityConfig;
-use super::delivery::{QueryResult, Tick};
+use super::delivery::Tick;
 use super::group::{GroupLane, GroupPhase};
 use super::groups::{AppliedResult, SubscriptionTable};
 use super::lanes::BatchPhase;
@@ -138,13 +137,6 @@ impl SubscriptionTable {
         self.groups.get(&group).is_some_and(|group| group.phase == GroupPhase::Aside(id))
     }
 
-    /// True when a run got no thread and its group has a result other than an `OVERLOADED` error, which stays.
-    pub(super) fn keeps_result(&self, run: &FinishedRun) -> bool {
-        let result = self.groups.get(&run.group).and_then(|group| group.result.as_ref());
-        let is_overloaded = |result: &Arc<QueryResult>| matches!(&result.outcome, Err(fault) if fault.code() == Code::Overloaded);
-        run.end == RunEnd::NoThread && result.is_some_and(|result| !is_overloaded(result))
-    }
-
     /// Stores the result of a run in a batch. It is valid unless a later snapshot has found a change of what
     /// the run read; then the group has to run again, and the result serves only those who wait for this
     /// snapshot. A query that the run splits runs for the other callers in the same batch.
@@ -159,7 +151,7 @@ impl SubscriptionTable {
         if !self.is_in_batch(group, id) {
             return AppliedResult::default();
         }
-        if run.end == RunEnd::Torn || self.keeps_result(&run) {
+        if run.end == RunEnd::Torn {
             self.set_to_run(group);
             self.drop_broken_transitions();
             return AppliedResult::default();

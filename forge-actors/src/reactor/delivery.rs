@@ -73,9 +73,14 @@ impl QueryResult {
     }
 
     /// The result with the charge for its output.
-    pub(super) fn charged(mut self, charge: Option<Charge<Arc<ShareKey>>>) -> Self {
-        self.charge = charge;
+    pub(super) fn charged(mut self, charge: Charge<Arc<ShareKey>>) -> Self {
+        self.charge = Some(charge);
         self
+    }
+
+    /// The charge for its output.
+    pub(super) fn charge(&self) -> Option<&Charge<Arc<ShareKey>>> {
+        self.charge.as_ref()
     }
 
     /// A result whose version is the same on every node and in every run, so that a client that reconnects

@@ -7,7 +7,6 @@
 //!                │ ▲                                                         │
 //!                │ └── time is up ── Suspended ◀── cut, or locked too long, ─┘
 //!                └──────────────────────▲          has no memory, breaks the session, or got no thread
-//!                                                  for its first run
 //! ```
 //!
 //! The lane of a group says where it runs. A group of the lane `Tick` is `Stale` until it has run in a tick.

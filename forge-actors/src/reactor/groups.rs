@@ -342,7 +342,8 @@ impl SubscriptionTable {
         let subscriptions = members.filter_map(|key| self.subscriptions.get(key));
         let callers = iter::once(&group.caller).chain(subscriptions.map(|subscription| &subscription.caller));
         let shares = distinct(callers.map(|caller| &caller.share_key));
-        Some(QueryRun { group: id, invocation: group.query.invocation(&group.caller), shares })
+        let (invocation, former) = (group.query.invocation(&group.caller), group.result.clone());
+        Some(QueryRun { group: id, invocation, shares, former })
     }
 
     /// Stores the result of a run. When the run read more of its caller than any run before, the query is
@@ -404,7 +405,7 @@ impl SubscriptionTable {
         let changed = group.result.as_ref().is_none_or(|result| result.version != run.result.version);
         group.failures = 0;
         group.lane = lane;
-        if changed && let Some(former) = group.result.replace(Arc::new(run.result)) {
+        if changed && let Some(former) = group.result.replace(run.result) {
             former.supersede();
         }
         if changed || delivers {
@@ -448,7 +449,7 @@ impl SubscriptionTable {
         let run = FinishedRun {
             group: id,
             handler: Arc::clone(&group.query.name),
-            result: QueryResult::new(Err(fault), TraceContext::new_root()),
+            result: Arc::new(QueryResult::new(Err(fault), TraceContext::new_root())),
             observed: Observed::Nothing,
             reads: ReadTables::default(),
             complete: false,

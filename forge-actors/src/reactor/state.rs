@@ -275,9 +275,6 @@ impl ReactorState {
             self.warn_untracked(&run, effects);
             self.note_slow(&run, now, effects);
             match run.end {
-                RunEnd::NoThread if !self.table.keeps_result(&run) => {
-                    self.apply(run, now, &mut runs, effects)
-                }
                 // In a lane it may wait for longer.
                 RunEnd::Locked | RunEnd::Cut if self.table.lanes.exist() => self.table.set_aside(run.group),
                 // A lane waits for longer. The lane of the group stays: how long it runs is not known.
@@ -285,8 +282,10 @@ impl ReactorState {
                     self.table.set_phase(run.group, GroupPhase::Waiting);
                 }
                 // The group stays stale, and runs in the next tick.
-                RunEnd::Torn | RunEnd::NoThread => {}
-                RunEnd::Whole | RunEnd::Locked | RunEnd::Cut => self.apply(run, now, &mut runs, effects),
+                RunEnd::Torn => {}
+                RunEnd::Whole | RunEnd::Locked | RunEnd::Cut | RunEnd::NoThread => {
+                    self.apply(run, now, &mut runs, effects)
+                }
             }
         }
         let runs = self.table.runs_of(&runs);

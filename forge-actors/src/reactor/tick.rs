@@ -85,6 +85,8 @@ pub(super) struct QueryRun {
     pub(super) invocation: Invocation,
     /// Whose part of the memory the result may take: the first that has enough left.
     pub(super) shares: Vec<Arc<ShareKey>>,
+    /// The result of the run before.
+    pub(super) former: Option<Arc<QueryResult>>,
 }
 
 /// A run that has ended.
@@ -92,7 +94,7 @@ pub(super) struct QueryRun {
 pub(super) struct FinishedRun {
     pub(super) group: GroupId,
     pub(super) handler: Arc<str>,
-    pub(super) result: QueryResult,
+    pub(super) result: Arc<QueryResult>,
     /// What of its caller the run has read.
     pub(super) observed: Observed,
     pub(super) reads: ReadTables,
@@ -114,8 +116,7 @@ pub(super) enum RunEnd {
     Cut,
     /// A statement waited for a lock for too long; the result is an error that says so.
     Locked,
-    /// No thread was free for the handler, so it has not run. The result is an error that says so, for a group
-    /// that has none; others keep theirs.
+    /// No thread was free for the handler, so it has not run; the result is an error that says so.
     NoThread,
 }
 
@@ -144,7 +145,7 @@ impl FinishedRun {
         Self {
             group,
             handler: Arc::clone(handler),
-            result: QueryResult::new(Err(locked_fault()), TraceContext::new_root()),
+            result: Arc::new(QueryResult::new(Err(locked_fault()), TraceContext::new_root())),
             observed: Observed::Nothing,
             reads: ReadTables::default(),
             complete: false,
@@ -156,7 +157,7 @@ impl FinishedRun {
     /// The run of a group after another one that got no thread: both would wait for the same threads.
     pub(super) fn without_thread(group: GroupId, handler: &Arc<str>) -> Self {
         let fault = Fault::new(Code::Overloaded, "no thread of the node was free for the query");
-        let result = QueryResult::new(Err(fault), TraceContext::new_root());
+        let result = Arc::new(QueryResult::new(Err(fault), TraceContext::new_root()));
         Self { result, end: RunEnd::NoThread, ..Self::locked(group, handler) }
     }
 }
@@ -299,7 +300,7 @@ impl QueryExecutor {
         query: QueryRun,
         limits: LiveLimits,
     ) -> Result<(FinishedRun, ReadSet), LostSnapshot> {
-        let QueryRun { group, invocation, shares } = query;
+        let QueryRun { group, invocation, shares, former } = query;
         let began = Instant::now();
         let (handler, trace) = (Arc::clone(&invocation.name), invocation.trace);
         let live = self.functions.run_live(invocation, runs.db(), limits).await;
@@ -325,48 +326,54 @@ impl QueryExecutor {
             Ok(_) if !read.complete => Err(ignored_failure()),
             outcome => outcome,
         };
-        let result = self.charge(outcome, trace, &shares, is_system(&handler));
+        let result = QueryResult::new(outcome, trace);
+        let result = self.charge(result, former, &shares, is_system(&handler));
         let (observed, complete) = (live.observed, read.complete && !read.lock_timed_out);
         let reads = ReadTables::default();
         Ok((FinishedRun { group, handler, result, observed, reads, complete, took, end }, read))
     }
 
-    /// Makes the result of a run, and charges its output to the budget. An output for which there is no memory
-    /// becomes an error; one of the node's own queries is for administrators, and is never refused.
+    /// Charges the output of a run to the budget, unless the former result is equal and stays. An output for
+    /// which there is no memory becomes an error; one of the node's own queries is for administrators, and is
+    /// never refused.
     fn charge(
         &self,
-        outcome: Result<Bytes, Fault>,
-        trace: TraceContext,
+        result: QueryResult,
+        former: Option<Arc<QueryResult>>,
         shares: &[Arc<ShareKey>],
         system: bool,
-    ) -> QueryResult {
-        let charged = outcome.and_then(|body| {
-            let reserved = self.reserve(body.len(), shares, system);
-            reserved.map(|charge| (body, charge)).map_err(|full| {
+    ) -> Arc<QueryResult> {
+        if let Some(former) = former.as_ref().filter(|former| former.version == result.version) {
+            return Arc::clone(former);
+        }
+        let Ok(body) = &result.outcome else { return Arc::new(result) };
+        let charged = match self.reserve(body.len(), former.as_ref(), shares, system) {
+            Ok(charge) => result.charged(charge),
+            Err(full) => {
                 signals::result_refused();
-                memory_fault(full)
-            })
-        });
-        let (outcome, charge) = match charged {
-            Ok((body, charge)) => (Ok(body), Some(charge)),
-            Err(fault) => (Err(fault), None),
+                QueryResult::new(Err(memory_fault(full)), result.trace)
+            }
         };
-        QueryResult::new(outcome, trace).charged(charge)
+        Arc::new(charged)
     }
 
     fn reserve(
         &self,
         bytes: usize,
+        former: Option<&Arc<QueryResult>>,
         shares: &[Arc<ShareKey>],
         system: bool,
     ) -> Result<Charge<Arc<ShareKey>>, BudgetFull> {
+        // Held by the group and the run alone, it ends when the group gets the new result.
+        let ending =
+            former.filter(|former| Arc::strong_count(former) <= 2).and_then(|former| former.charge());
         let mut refused = BudgetFull::Node;
         for share in shares {
             let client = self.results.client(Arc::clone(share));
             if system {
                 return Ok(client.charge(bytes));
             }
-            match client.try_reserve(bytes) {
+            match client.try_reserve(bytes, ending) {
                 Ok(charge) => return Ok(charge),
                 Err(full) => refused = full,
             }

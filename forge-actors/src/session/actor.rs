@@ -212,18 +212,16 @@ impl SessionActor {
         }
         let trace_id = completed.trace.trace_id_hex();
         self.log(&completed, &trace_id);
-        let frame = mutation_result(completed.id, &completed.result, &trace_id);
-        let bytes_max = self.shared.deps.config.transition_bytes_max;
-        if frame.len() <= bytes_max {
-            return frame;
+        let bytes_max = self.shared.deps.config.result_bytes_max;
+        if completed.result.as_ref().is_ok_and(|data| data.len() > bytes_max) {
+            let message = format!(
+                "the mutation is committed; its result is too large: a result that is sent to a client has at \
+                 most {bytes_max} bytes"
+            );
+            completed.result = Err(Fault::new(Code::PayloadTooLarge, message)
+                .with_details(serde_json::json!({ "bytesMax": bytes_max })));
         }
-        let message = format!(
-            "the mutation is committed; its result does not fit: a frame to a client has at most \
-             {bytes_max} bytes"
-        );
-        let fault = Fault::new(Code::PayloadTooLarge, message)
-            .with_details(serde_json::json!({ "bytesMax": bytes_max }));
-        mutation_result(completed.id, &Err(fault), &trace_id)
+        mutation_result(completed.id, &completed.result, &trace_id)
     }
 
     /// Logs a mutation as a call over HTTP is logged: a success at debug, an error too, but the first error
@@ -273,7 +271,7 @@ impl Actor for SessionActor {
             go_away_after: deps.config.go_away_after,
         };
         let signals = Arc::clone(&self.shared.signals);
-        let buffer = Arc::new(SendBuffer::new(cx.address(), signals, deps.config.transition_bytes_max));
+        let buffer = Arc::new(SendBuffer::new(cx.address(), signals, deps.config.result_bytes_max));
         let reactor_client = deps.reactor.attach(Arc::clone(&buffer) as Arc<dyn Sink>);
         let responses = Arc::clone(&socket.responses);
         cx.spawn_message("socket", connection::serve(socket, Arc::clone(&buffer)));

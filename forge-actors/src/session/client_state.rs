@@ -101,7 +101,7 @@ pub(super) enum ResultChange {
     /// The client has this version already.
     Unchanged,
     Error,
-    /// The result does not fit into a frame; the client gets PAYLOAD_TOO_LARGE instead.
+    /// The result is larger than the client may be sent; the client gets PAYLOAD_TOO_LARGE instead.
     TooLarge,
 }
 
@@ -163,7 +163,8 @@ impl ClientState {
     }
 
     /// The transition from what the client has to what is pending. `None` when nothing is pending, or results
-    /// are kept back.
+    /// are kept back. Each result may have `bytes_max` bytes; their sum has no limit of its own, since all of
+    /// them belong to one snapshot, and their bytes are shared and counted (`reactivity.results_bytes_max`).
     pub(super) fn transition(&mut self, bytes_max: usize) -> Option<TransitionFrame> {
         let PendingFrame { results, applied, .. } = &self.pending;
         if self.held || !self.reopened.is_empty() || (results.is_empty() && applied.is_empty()) {
@@ -177,8 +178,7 @@ impl ClientState {
             TransitionFrame { from, to: self.delivered_tick, mods: Vec::new(), applied, bytes };
         transition.mods.reserve_exact(results.len());
         for (id, result) in results {
-            let bytes_left = bytes_max.saturating_sub(transition.bytes);
-            let Some((client_subscription, change)) = self.deliver_result(id, &result, bytes_left) else {
+            let Some((client_subscription, change)) = self.deliver_result(id, &result, bytes_max) else {
                 continue;
             };
             transition.bytes += bytes_of(change, &result);
@@ -192,13 +192,13 @@ impl ClientState {
         &mut self,
         id: SubscriptionId,
         result: &QueryResult,
-        bytes_left: usize,
+        bytes_max: usize,
     ) -> Option<(u32, ResultChange)> {
         let delivered = self.subscriptions.get_mut(&id)?;
         let client_subscription = delivered.client_subscription;
         let change = match &result.outcome {
             Ok(_) if delivered.version == Some(result.version) => ResultChange::Unchanged,
-            Ok(data) if data.len() + MOD_BYTES <= bytes_left => ResultChange::Snapshot,
+            Ok(data) if data.len() <= bytes_max => ResultChange::Snapshot,
             Ok(_) => ResultChange::TooLarge,
             Err(_) => ResultChange::Error,
         };

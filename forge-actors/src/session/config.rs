@@ -31,9 +31,9 @@ pub struct SessionsConfig {
     /// Mutations of one connection that wait for their turn, or whose effects the reactor has not delivered
     /// yet; one more is answered OVERLOADED.
     pub mutations_waiting_max: usize,
-    /// Bytes of a frame to the client; a result that does not fit becomes the error PAYLOAD_TOO_LARGE of its
-    /// subscription or mutation.
-    pub transition_bytes_max: usize,
+    /// Bytes of one result that is sent to the client; a larger one becomes the error PAYLOAD_TOO_LARGE of its
+    /// subscription or mutation. Results of several subscriptions travel together, whatever they add up to.
+    pub result_bytes_max: usize,
     /// Time for a client to send `hello` after the upgrade; then the connection is closed with 1008.
     #[serde(with = "serde_duration")]
     pub hello_timeout: Duration,
@@ -66,7 +66,7 @@ impl Default for SessionsConfig {
             frames_burst_max: 1_000,
             subscriptions_max: 256,
             mutations_waiting_max: 64,
-            transition_bytes_max: 8 * 1024 * 1024,
+            result_bytes_max: 8 * 1024 * 1024,
             hello_timeout: secs(5),
             frame_timeout: secs(30),
             ping_interval: secs(25),
@@ -88,7 +88,7 @@ impl ConfigSection for SessionsConfig {
             ("frames_per_second_max", self.frames_per_second_max as usize, 1),
             ("subscriptions_max", self.subscriptions_max, 1),
             ("mutations_waiting_max", self.mutations_waiting_max, 1),
-            ("transition_bytes_max", self.transition_bytes_max, FRAME_BYTES_LEAST),
+            ("result_bytes_max", self.result_bytes_max, FRAME_BYTES_LEAST),
         ];
         let small = sizes.iter().filter(|(_, value, least)| value < least);
         let mut mistakes: Vec<_> = small

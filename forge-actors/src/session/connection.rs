@@ -122,7 +122,7 @@ impl Connection {
             return Err(ConnectionEnd::Closed(reason));
         }
         if let Some(transition) = transition {
-            let bytes_max = self.socket.shared.deps.config.transition_bytes_max;
+            let bytes_max = self.socket.shared.deps.config.result_bytes_max;
             let frame = render::transition(transition, bytes_max);
             self.socket.write_frame(&frame).await?;
             self.socket.shared.signals.transitions.increment(1);

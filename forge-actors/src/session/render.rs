@@ -73,7 +73,7 @@ pub(super) fn mutation_result(id: u32, result: &Result<Bytes, Fault>, trace_id: 
     })
 }
 
-/// The frame `transition`. A result that does not fit into `bytes_max` becomes an error.
+/// The frame `transition`. `bytes_max` is the limit that a [`ResultChange::TooLarge`] has exceeded.
 pub(super) fn transition(transition: TransitionFrame, bytes_max: usize) -> TextFrame {
     let TransitionFrame { from, to, mods, applied, bytes } = transition;
     let shared: usize = mods.iter().filter_map(ResultMod::shared_bytes).sum();
@@ -111,8 +111,7 @@ fn put_mod(payload: &mut Payload, modification: &ResultMod, bytes_max: usize) {
         }
         (_, Err(fault)) => put_error(payload, fault, &result.trace.trace_id_hex()),
         (ResultChange::TooLarge | ResultChange::Error, Ok(_)) => {
-            let message =
-                format!("the result does not fit: a frame to a client has at most {bytes_max} bytes");
+            let message = format!("a result that is sent to a client has at most {bytes_max} bytes");
             let fault = Fault::new(Code::PayloadTooLarge, message)
                 .with_details(serde_json::json!({ "bytesMax": bytes_max }));
             put_error(payload, &fault, &result.trace.trace_id_hex());

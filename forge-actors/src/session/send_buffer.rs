@@ -22,7 +22,7 @@ pub(super) struct SendBuffer {
     waiting: WaitCell<SendBufferState>,
     actor: Address<SessionMessage>,
     signals: Arc<SessionSignals>,
-    transition_bytes_max: usize,
+    result_bytes_max: usize,
 }
 
 #[derive(Default)]
@@ -45,14 +45,14 @@ impl SendBuffer {
     pub(super) fn new(
         actor: Address<SessionMessage>,
         signals: Arc<SessionSignals>,
-        transition_bytes_max: usize,
+        result_bytes_max: usize,
     ) -> Self {
-        Self { waiting: WaitCell::new(SendBufferState::default()), actor, signals, transition_bytes_max }
+        Self { waiting: WaitCell::new(SendBufferState::default()), actor, signals, result_bytes_max }
     }
 
     /// Waits until there is something to write, and takes it.
     pub(super) async fn take(&self) -> Outgoing {
-        self.waiting.wait_for(|waiting| waiting.take(self.transition_bytes_max)).await
+        self.waiting.wait_for(|waiting| waiting.take(self.result_bytes_max)).await
     }
 
     pub(super) fn reply(&self, frame: TextFrame) {
@@ -118,9 +118,9 @@ impl SendBufferState {
         }
     }
 
-    fn take(&mut self, transition_bytes_max: usize) -> Option<Outgoing> {
+    fn take(&mut self, result_bytes_max: usize) -> Option<Outgoing> {
         let close = self.close.take();
-        let transition = if close.is_none() { self.client.transition(transition_bytes_max) } else { None };
+        let transition = if close.is_none() { self.client.transition(result_bytes_max) } else { None };
         let replies = std::mem::take(&mut self.replies);
         let nothing = replies.is_empty() && close.is_none() && transition.is_none();
         (!nothing).then_some(Outgoing { replies, close, transition })

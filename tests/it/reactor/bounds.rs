@@ -158,6 +158,29 @@ impl Sink for Deaf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn running_a_query_again_needs_no_memory_for_a_second_result() {
+    // A client has a quarter, less an eighth of that: 87,500 bytes.
+    let config = ReactivityConfig { results_bytes_max: 400_000, ..ReactivityConfig::default() };
+    let stage = Stage::with(ACCOUNTS, config).await;
+    let mut page = stage.page();
+    let padded = |what: &str, bytes: u32| Rows {
+        sql: format!("SELECT rpad({what}::text, {bytes}, ' ') AS text FROM accounts WHERE id = 1"),
+    };
+    page.subscribe(1, padded("balance", 55_000));
+    page.subscribe(2, padded("id", 25_000));
+    page.until(|page| page.view.len() == 2).await;
+    for _ in 0..3 {
+        // A client that was sent a result does not hold it any more.
+        page.view.remove(&1);
+        stage.write("UPDATE accounts SET balance = balance + 1 WHERE id = 1").await;
+        page.until(|page| page.view.contains_key(&1)).await;
+        assert_eq!((page.code(1), page.code(2)), (None, None), "one has changed, and one is as it was");
+    }
+    drop(page);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_an_administrator_watches_needs_no_memory_that_clients_have_used_up() {
     let config = ReactivityConfig { results_bytes_max: 400_000, ..ReactivityConfig::default() };
     let stage = Stage::with(ACCOUNTS, config).await;

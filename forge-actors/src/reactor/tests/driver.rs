@@ -210,7 +210,7 @@ impl Driver {
             FinishedRun {
                 group: one.group,
                 handler: one.invocation.name,
-                result: QueryResult::new(body, TraceContext::new_root()),
+                result: Arc::new(QueryResult::new(body, TraceContext::new_root())),
                 observed: outcome.observed,
                 reads: ReadTables { tables: outcome.reads.into_iter().collect(), untracked },
                 complete: outcome.complete,

@@ -201,7 +201,7 @@ fn many_first_runs_share_a_snapshot() {
 }
 
 #[test]
-fn a_query_that_gets_no_thread_keeps_its_result_and_is_not_taken_for_slow() {
+fn a_query_that_gets_no_thread_is_an_error_and_is_not_taken_for_slow() {
     let mut world = known(&["fast public 0", "fast public 1"]);
     world.commit(0, None);
     world.poll();
@@ -212,13 +212,16 @@ fn a_query_that_gets_no_thread_keeps_its_result_and_is_not_taken_for_slow() {
         let run = world.work.iter().position(|work| !no_run(work)).expect("it waits for a thread");
         world.end(run, WorkEnd::NoThread, |_| secs(4));
     };
-    for _ in 0..3 {
-        // In a tick, and then in a lane.
-        give_up(&mut world);
-        give_up(&mut world);
-        assert_eq!(world.clients[&1].view[&0], "all 0=0", "it is neither an error nor new");
-        world.poll();
-    }
+    give_up(&mut world);
+    assert_eq!(world.clients[&1].view[&0], "all 0=0", "a lane waits for longer than a tick");
+    give_up(&mut world);
+    world.subscribe(1, 9, "fast public 01", None);
+    give_up(&mut world);
+    world.settle_while(no_run);
+    assert_eq!(world.clients[&1].view[&0], ERROR, "the client is told that the result is old");
+    assert_eq!(world.clients[&1].view[&9], ERROR, "and that its new query has none");
+    world.now += secs(2);
+    world.feed(ReactorInput::TimerFired);
     world.settle();
     world.assert_newest();
     assert!(world.slow_logged.is_empty(), "{:?}", world.slow_logged);
