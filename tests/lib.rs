@@ -13,7 +13,7 @@ pub use harness::database::Database;
 pub use harness::http2::{Http2, Http2Frame};
 pub use harness::load::{HttpConnection, Load, Measured};
 pub use harness::node::{Binary, Node, NodeBuilder, workspace};
-pub use harness::postgres::{PostgresProcess, postgres_binaries};
+pub use harness::postgres::{PostgresProcess, free_port, postgres_binaries};
 pub use harness::process::{Ended, Output, Process, Signal};
 pub use harness::proxy::{Disturbance, FaultProxy};
 pub use harness::signals::{Hold, Signals};

@@ -258,7 +258,7 @@ pub enum JobsStep {
         name: Option<String>,
         /// The largest number of jobs to list.
         #[arg(long, value_name = "N", default_value_t = 50)]
-        #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000))]
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000), allow_negative_numbers = true)]
         limit: u16,
         /// The node, and the token for it.
         #[command(flatten)]

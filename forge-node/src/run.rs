@@ -140,7 +140,14 @@ fn run_verb(verb: &Verb, command: Command, context: CommandContext<'_>) -> Resul
 
 /// Prints the report of a failed command, and returns the exit code.
 fn exit_code(global: &Global, result: Result<(), Report>) -> ExitCode {
-    match result {
+    let written = || match output::unwritten() {
+        None => Ok(()),
+        Some(error) => {
+            let report = Report::new(Exit::Failed, "stdout", "the output could not be written whole");
+            Err(report.cause(error).help("write it to a place that has room for it"))
+        }
+    };
+    match result.and_then(|()| written()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(report) => {
             output::notice(report.text(global.json));

@@ -173,7 +173,7 @@ fn account() -> Account {
 }
 
 /// A port that is free now and that no outgoing connection takes: below the ephemeral range.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let seed = (uuid::Uuid::new_v4().as_u128() % 10_000) as u16;
     let candidates = (0..1_000).map(|step| 10_000 + (seed + step * 7) % 10_000);
     let mut free = candidates.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());

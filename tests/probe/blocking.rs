@@ -47,6 +47,12 @@ pub async fn append_and_doze(ctx: &MutationContext, key: String, gate: String) -
     Ok(())
 }
 
+/// Does nothing, and has longer for it than clients wait.
+#[forge::query(timeout = "2m")]
+pub async fn patient(_ctx: &QueryContext) -> Result<()> {
+    Ok(())
+}
+
 /// Computes without a pause.
 #[forge::action(timeout = "1s")]
 pub async fn spin(_ctx: &ActionContext, gate: String) -> Result<()> {

@@ -31,27 +31,32 @@ pub(super) struct WaitingCommits {
     /// `synchronous_standby_names`.
     pub(super) standbys: String,
     /// `pid xact_start` of each session whose commit waits: one statement may commit many times. With it, how
-    /// long it has waited at least. Sessions of other roles are seen only with `pg_read_all_stats`.
+    /// long it may have waited. Sessions of other roles are seen only with `pg_read_all_stats`.
     pub(super) waiting: Vec<(String, Duration)>,
 }
 
-/// Since when each commit waits, as far as is known; one that a ping does not find any more is forgotten.
+/// Since when each commit waits. A commit that the first ping of the node finds has waited before, and is
+/// believed to have waited since its statement began. One that a later ping finds has waited since then: its
+/// statement may have had much to do before. A commit that a ping does not find any more is forgotten.
 #[derive(Debug, Default)]
-pub(super) struct CommitWatch(HashMap<String, Instant>);
+pub(super) struct CommitWatch(Option<HashMap<String, Instant>>);
 
 impl CommitWatch {
     /// Takes what a ping has found at `now`.
     pub(super) fn found(&mut self, found: WaitingCommits, now: Instant) -> Option<CommitWait> {
         let WaitingCommits { standbys, waiting } = found;
-        let mut known = std::mem::take(&mut self.0);
-        self.0 = waiting
-            .into_iter()
-            .map(|(commit, waited)| {
-                let since = known.remove(&commit).or(now.checked_sub(waited)).unwrap_or(now);
-                (commit, since)
-            })
-            .collect();
-        let since = self.0.values().min().copied()?;
+        let known = self.0.take();
+        let since = |(commit, waited): (String, Duration)| {
+            let since = match &known {
+                Some(known) => known.get(&commit).copied(),
+                None => now.checked_sub(waited),
+            };
+            (commit, since.unwrap_or(now))
+        };
+        let waiting: HashMap<String, Instant> = waiting.into_iter().map(since).collect();
+        let since = waiting.values().min().copied();
+        self.0 = Some(waiting);
+        let since = since?;
         let waited = now.saturating_duration_since(since) >= COMMIT_WAIT_MAX;
         waited.then(|| CommitWait { since, standbys: standbys.chars().take(NAMES_CHARS_MAX).collect() })
     }
@@ -84,8 +89,10 @@ mod tests {
             standbys: "far".to_owned(),
             waiting: vec![("a".to_owned(), secs(9)), ("b".to_owned(), Duration::ZERO)],
         };
-        let now = Instant::now() + secs(10);
-        let wait = CommitWatch::default().found(commits, now).expect("a waits");
+        let (mut watch, now) = (CommitWatch::default(), Instant::now() + secs(10));
+        let wait = watch.found(commits, now).expect("a waits");
         assert_eq!(now - wait.since, secs(9));
+        let late = WaitingCommits { standbys: "far".to_owned(), waiting: vec![("c".to_owned(), secs(60))] };
+        assert_eq!(watch.found(late, now), None, "its statement may have had much to do before");
     }
 }

@@ -2,6 +2,7 @@
 //! would be refused under load, so its pools are reduced when it starts.
 
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 
 use super::config::DatabaseConfig;
 use super::database::Database;
@@ -13,16 +14,39 @@ const ELECTION_CONNECTIONS: usize = 1;
 const POOL_LEAST: usize = 2;
 
 /// The connections of one node and of the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// What one node may open.
     pub node: usize,
-    /// What the server grants to all programs together, without those that it reserves for administrators.
-    pub granted: usize,
-    /// Nodes that are connected now.
-    pub nodes: usize,
+    /// The lowest limit.
+    pub lowest: ConnectionLimit,
+    /// The limit of which the nodes that are connected now leave least.
+    pub tightest: ConnectionLimit,
     /// The pools for calls with which a node starts; `None` when the server grants too few connections.
     pub pools: Option<CallPools>,
+}
+
+/// A limit of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionLimit {
+    /// What the limit is of.
+    pub scope: LimitScope,
+    /// What the server grants to all programs together that the limit concerns, without what it reserves for
+    /// administrators.
+    pub granted: usize,
+    /// Nodes among them that are connected now.
+    pub nodes: usize,
+}
+
+/// What a limit of connections is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitScope {
+    /// `max_connections` of the server.
+    Server,
+    /// `CONNECTION LIMIT` of the role.
+    Role,
+    /// `CONNECTION LIMIT` of the database.
+    Database,
 }
 
 /// Sizes of the pools for calls.
@@ -53,6 +77,38 @@ fn call_pools(config: &DatabaseConfig, live: usize, granted: usize) -> Option<Ca
     Some(CallPools { write, read: (left - write).min(read_max) })
 }
 
+impl LimitScope {
+    /// The setting of Postgres.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "max_connections",
+            Self::Role => "the role's CONNECTION LIMIT",
+            Self::Database => "the database's CONNECTION LIMIT",
+        }
+    }
+
+    /// The statement that raises the limit.
+    pub fn help(self) -> &'static str {
+        match self {
+            Self::Server => "ALTER SYSTEM SET max_connections = …   (then restart the server)",
+            Self::Role => "ALTER ROLE … CONNECTION LIMIT …",
+            Self::Database => "ALTER DATABASE … CONNECTION LIMIT …",
+        }
+    }
+}
+
+fn limit_of(row: &PgRow) -> sqlx::Result<ConnectionLimit> {
+    let scope = match row.try_get("scope")? {
+        "role" => LimitScope::Role,
+        "database" => LimitScope::Database,
+        _ => LimitScope::Server,
+    };
+    let (granted, nodes): (i32, i64) = (row.try_get("granted")?, row.try_get("nodes")?);
+    let (granted, nodes) =
+        (usize::try_from(granted).unwrap_or_default(), usize::try_from(nodes).unwrap_or_default());
+    Ok(ConnectionLimit { scope, granted, nodes })
+}
+
 impl Database {
     /// Reads how many connections the server grants, and how many nodes share them.
     ///
@@ -60,16 +116,16 @@ impl Database {
     /// Those of the statement.
     pub async fn connection_limits(&self) -> sqlx::Result<ConnectionLimits> {
         let sql = include_str!("sql/read_connection_limits.sql");
-        let row = sqlx::query(sql).fetch_one(&self.control()).await?;
-        let (granted, nodes): (i32, i64) = (row.try_get("granted")?, row.try_get("nodes")?);
-        let granted = usize::try_from(granted).unwrap_or_default();
+        let rows = sqlx::query(sql).fetch_all(&self.control()).await?;
+        let limits = rows.iter().map(limit_of).collect::<sqlx::Result<Vec<_>>>()?;
         let (config, live) = (self.config(), self.live_connections_max());
-        Ok(ConnectionLimits {
-            node: config.write_connections_max + config.read_connections_max + kept(config, live),
-            granted,
-            nodes: usize::try_from(nodes).unwrap_or_default(),
-            pools: call_pools(config, live, granted),
-        })
+        let node = config.write_connections_max + config.read_connections_max + kept(config, live);
+        let left = |limit: &&ConnectionLimit| limit.granted.saturating_sub(limit.nodes * node);
+        let (lowest, tightest) =
+            (limits.iter().min_by_key(|limit| limit.granted), limits.iter().min_by_key(left));
+        let (Some(lowest), Some(tightest)) = (lowest, tightest) else { return Err(sqlx::Error::RowNotFound) };
+        let pools = call_pools(config, live, lowest.granted);
+        Ok(ConnectionLimits { node, lowest: *lowest, tightest: *tightest, pools })
     }
 
     /// Reduces the pools for calls to what the server grants.
@@ -79,8 +135,9 @@ impl Database {
     pub async fn fit_connections(&self) -> Result<(), DatabaseError> {
         let doing = || "reading how many connections the server grants".to_owned();
         let limits = self.connection_limits().await;
-        let ConnectionLimits { node, granted, pools, .. } =
+        let ConnectionLimits { node, lowest, pools, .. } =
             limits.map_err(|source| DatabaseError::Statement { doing: doing(), source })?;
+        let ConnectionLimit { scope, granted, .. } = lowest;
         if node <= granted {
             return Ok(());
         }
@@ -93,8 +150,9 @@ impl Database {
             granted,
             write_connections = write,
             read_connections = read,
+            limit = scope.name(),
             "the server grants fewer connections than this node may open: the pools for calls are reduced; \
-             raise max_connections, or lower database.write_connections_max and database.read_connections_max"
+             raise the limit, or lower database.write_connections_max and database.read_connections_max"
         );
         self.resize_call_pools(write, read);
         Ok(())

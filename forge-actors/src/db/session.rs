@@ -14,15 +14,15 @@ use super::guard::SessionEffect;
 use super::state::{ServerMode, ServerReport};
 
 /// Whether the server takes writes, its clock, and which commits wait for a standby. Where no standby is
-/// named, the list of sessions is not read. How long a commit has waited is known only where it is the
-/// session's whole statement: others began with what they had to do before.
+/// named, the list of sessions is not read. With each commit comes how long its statement has lasted: with a
+/// procedure, which may commit many times, the last transaction.
 const SERVER_REPORT: &str = "SELECT pg_is_in_recovery() AS standby, \
      current_setting('transaction_read_only')::bool AS read_only, \
      clock_timestamp() AS clock, current_setting('synchronous_standby_names') AS standbys, \
      coalesce(waiting.commits, '{}') AS commits, coalesce(waiting.seconds, '{}') AS seconds \
      FROM (SELECT array_agg(pid || ' ' || xact_start) AS commits, \
-         array_agg(CASE WHEN query ~* '\\mcommit[\\s;]*$' \
-             THEN extract(epoch FROM clock_timestamp() - query_start)::float8 ELSE 0 END) AS seconds \
+         array_agg(extract(epoch FROM clock_timestamp() - greatest(query_start, xact_start))::float8) \
+             AS seconds \
          FROM pg_stat_activity WHERE current_setting('synchronous_standby_names') <> '' \
              AND datname = current_database() AND wait_event = 'SyncRep') waiting";
 

@@ -115,7 +115,9 @@ async fn run_and_classify(
         let _held = held;
         running.await
     };
-    let failure = match call.run_until(Box::pin(running), interrupted, Duration::MAX).await {
+    // A job that gave up its wait when all threads are blocked would be claimed again at once.
+    let (handler, stalled) = (call.start(Box::pin(running)), std::future::pending());
+    let failure = match call.run_until(handler, stalled, interrupted, Duration::MAX).await {
         Ok(_) => {
             recorder.outcome = CallOutcome::Ok;
             return AttemptResult::Succeeded;

@@ -1,6 +1,7 @@
 //! One admitted call, from its arguments to its answer.
 
 use std::error::Error;
+use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use super::paths::FUNCTIONS;
 use super::refused_value;
 use super::shared::FunctionShared;
 use super::signals::{self, CallOutcome, HandlerMetrics};
-use super::threads::{HandlerEnd, HandlerGuard, HandlerOutput};
+use super::threads::{HandlerEnd, HandlerGuard, HandlerOutput, RunningHandler};
 use crate::app::context::{AfterCommit, CallScope};
 use crate::app::decoded::{Decoded, Runnable};
 use crate::app::{
@@ -300,27 +301,43 @@ impl ActiveCall {
     }
 
     /// Runs a handler until it ends, panics, or reaches the deadline or the end of the drain. A handler that
-    /// blocks its thread is then left to itself.
+    /// blocks its thread is then left to itself. One that has no thread when all of them are found to be
+    /// blocked does not run.
     async fn run_handler(&self, running: BoxFuture<'static, HandlerOutput>) -> HandlerResult {
-        self.run_until(running, std::future::pending(), CUT_TIMEOUT).await
+        let handler = self.start(running);
+        let stalled = self.shared.threads_stalled(&self.invocation.name);
+        self.run_until(handler, stalled, std::future::pending(), CUT_TIMEOUT).await
     }
 
-    /// [`run_handler`](Self::run_handler), which `interrupted` also cuts. Returns when a handler that was cut
-    /// is dropped, or after `timeout`.
+    /// Starts a handler, which runs as soon as it has a thread.
+    pub(super) fn start(&self, running: BoxFuture<'static, HandlerOutput>) -> RunningHandler {
+        self.shared.threads.run(&self.invocation.name, Arc::clone(&self.guard), running)
+    }
+
+    /// Waits for the end of a handler. `stalled` ends its wait for a thread, `interrupted` its run as well, as
+    /// the deadline and the drain do. Returns when a handler that was cut is dropped, or after `timeout`.
     pub(super) async fn run_until(
         &self,
-        running: BoxFuture<'static, HandlerOutput>,
+        mut handler: RunningHandler,
+        stalled: impl Future<Output = ()>,
         interrupted: impl Future<Output = ()>,
         timeout: Duration,
     ) -> HandlerResult {
-        let guard = Arc::clone(&self.guard);
-        let mut handler = self.shared.threads.run(&self.invocation.name, guard, running);
-        let failure = tokio::select! {
-            biased;
-            ended = handler.ended() => return self.result_of(ended),
-            () = tokio::time::sleep_until(self.deadline().into()) => CallFailure::Deadline,
-            () = self.shared.cancelled() => CallFailure::Drain,
-            () = interrupted => CallFailure::Drain,
+        let (mut stalled, mut interrupted) = (pin!(stalled), pin!(interrupted));
+        let mut has_thread = false;
+        let failure = loop {
+            tokio::select! {
+                biased;
+                ended = handler.ended() => return self.result_of(ended),
+                () = tokio::time::sleep_until(self.deadline().into()) => break CallFailure::Deadline,
+                () = self.shared.cancelled() => break CallFailure::Drain,
+                () = &mut interrupted => break CallFailure::Drain,
+                () = &mut stalled, if !has_thread => {}
+            }
+            if handler.withdraw() {
+                return Err(CallFailure::NoThread);
+            }
+            has_thread = true;
         };
         if handler.withdraw() {
             return Err(match failure {

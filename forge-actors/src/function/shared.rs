@@ -100,6 +100,15 @@ impl FunctionShared {
         tokio::time::timeout(timeout, stall.wait_for(Option::is_none)).await.is_ok()
     }
 
+    /// Waits until the threads are stalled; for ever with one of the node's own handlers, which need none.
+    pub(super) async fn threads_stalled(&self, handler: &str) {
+        if is_system(handler) {
+            return std::future::pending().await;
+        }
+        let mut stall = self.stall.subscribe();
+        let _found = stall.wait_for(Option::is_some).await;
+    }
+
     /// Waits until the drain cancels running calls.
     pub(super) async fn cancelled(&self) {
         let mut cancel = self.cancel.subscribe();

@@ -55,6 +55,7 @@ mod router;
 mod rpc;
 mod shared;
 pub mod signals;
+pub mod starting;
 pub mod subsystem;
 mod upgrade;
 mod write_allowance;

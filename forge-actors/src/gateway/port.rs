@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::config::GatewayConfig;
 use crate::kernel::diagnose::{Diagnose, FailureKind};
@@ -84,6 +85,8 @@ impl HttpPortError {
 pub struct Port {
     address: SocketAddr,
     open: ArcSwapOption<std::net::TcpListener>,
+    /// Cancelled when the listener of the node has the port for the first time.
+    taken: CancellationToken,
 }
 
 impl Port {
@@ -95,7 +98,7 @@ impl Port {
     pub fn open(config: &GatewayConfig) -> Result<Self, HttpPortError> {
         let listener = listen(config.address())?;
         let address = listener.local_addr().map_err(|error| HttpPortError::new(config.address(), error))?;
-        Ok(Self { address, open: ArcSwapOption::from_pointee(listener) })
+        Ok(Self { address, open: ArcSwapOption::from_pointee(listener), taken: CancellationToken::new() })
     }
 
     /// The address on which the port listens.
@@ -108,6 +111,21 @@ impl Port {
     /// # Errors
     /// The port was closed, and cannot be opened again.
     pub fn listener(&self) -> Result<TcpListener, HttpPortError> {
+        self.taken.cancel();
+        self.handle()
+    }
+
+    /// A handle to accept connections from before the node has its [`listener`](Self::listener).
+    pub(super) fn starting_listener(&self) -> Result<TcpListener, HttpPortError> {
+        self.handle()
+    }
+
+    /// Waits until the node has its [`listener`](Self::listener).
+    pub(super) async fn taken(&self) {
+        self.taken.cancelled().await;
+    }
+
+    fn handle(&self) -> Result<TcpListener, HttpPortError> {
         let error = |source| HttpPortError::new(self.address, source);
         let open = match self.open.load_full() {
             Some(open) => open,

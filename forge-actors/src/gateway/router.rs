@@ -36,6 +36,9 @@ pub(super) struct ServedRequest {
     pub(super) upgrade: Option<Upgrade>,
 }
 
+/// The body of `/health`.
+pub(super) const LIVE: &[u8] = br#"{"status":"live"}"#;
+
 enum Route<'a> {
     Call(&'a str),
     Batch,
@@ -171,7 +174,7 @@ async fn serve_route(
         Route::Health | Route::Ready | Route::Metrics if !is_read => {
             Err(RouteError::method_not_allowed("GET, HEAD"))
         }
-        Route::Health => Ok(json(StatusCode::OK, Bytes::from_static(br#"{"status":"live"}"#))),
+        Route::Health => Ok(json(StatusCode::OK, Bytes::from_static(LIVE))),
         Route::Ready => Ok(ready(shared)),
         Route::Metrics => Ok(metrics(shared, client, head)?),
     }

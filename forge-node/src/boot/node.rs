@@ -1,6 +1,8 @@
 //! Starts a node, waits, and stops it.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +11,7 @@ use forge_actors::app::{App, Catalog};
 use forge_actors::db::database::Database;
 use forge_actors::gateway::assets::{Assets, Site};
 use forge_actors::gateway::port::Port;
+use forge_actors::gateway::starting::answer_while_starting;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::node::ApplicationInfo;
 use forge_actors::kernel::time::{format_duration, secs};
@@ -61,7 +64,10 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
     let gateway = serves.then(|| open_gateway(&loaded, sections.get(), context)).transpose()?;
     let name = name.unwrap_or_else(|| short_name(id));
     let mesh = mesh::open(&loaded, sections.get(), &name, security.cluster_key)?;
+    let port = gateway.as_ref().map(|gateway| Arc::clone(&gateway.port));
+    let mut answering = pin!(answer_on(port));
     let storage = tokio::select! {
+        never = &mut answering => match never {},
         opened = Storage::open_for_node(&loaded, &name, id, context) => opened?,
         signal = signals.next() => return Err(interrupted_start(signal)),
     };
@@ -86,6 +92,7 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
         build,
     };
     let mut node = tokio::select! {
+        never = &mut answering => match never {},
         started = RunningNode::start(options) => {
             started.map_err(|error| with_database_origin(Report::of_start(&error), &facts))?
         }
@@ -102,6 +109,14 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
         signal = signals.next() => signal,
     };
     drain(node, signal, signals, &loaded.config).await
+}
+
+/// Answers on the port of a starting node, if it opens one.
+async fn answer_on(port: Option<Arc<Port>>) -> Infallible {
+    match port {
+        Some(port) => answer_while_starting(&port).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The roles that do something.

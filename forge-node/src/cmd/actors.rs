@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::Actors;
 use crate::cmd::client::{Client, decode};
-use crate::terminal::context::{CommandContext, Palette};
+use crate::terminal::context::{CommandContext, Palette, understands_escapes};
 use crate::terminal::output;
 use crate::terminal::report::Report;
 use crate::terminal::table::{self, Column};
@@ -29,7 +29,7 @@ pub async fn run(args: &Actors, context: CommandContext<'_>) -> Result<(), Repor
         } else {
             let tree: NodeActors = decode(&data)?;
             let drawn = render(&tree, context.palette());
-            if args.watch { drawn.redrawn() } else { drawn }
+            if args.watch && understands_escapes() { drawn.redrawn() } else { drawn }
         };
         let is_open = output::write_data(&text);
         if !args.watch || !is_open {

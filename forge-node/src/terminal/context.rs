@@ -48,12 +48,17 @@ impl CommandContext<'_> {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
-                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-                    && std::io::stdout().is_terminal()
+                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && understands_escapes()
             }
         };
         Palette { coloured }
     }
+}
+
+/// True when stdout is a terminal that obeys escape sequences. `TERM` is `dumb`, or missing, where it does not.
+pub fn understands_escapes() -> bool {
+    let obeys = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+    obeys && std::io::stdout().is_terminal()
 }
 
 /// Adds colours to text, unless colours are switched off.

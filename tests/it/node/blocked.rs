@@ -89,7 +89,9 @@ async fn a_node_whose_handlers_block_all_threads_lives_and_keeps_what_it_holds()
     let led = leader(&database).await;
     assert!(led.ends_with(" forge-1"), "{led}");
     block_all_threads(&blocked, &database, &gate.path()).await;
+    let waiting = call(blocked.client(), "blocking.patient", json!({}));
     await_stalled(&blocked).await;
+    never_ran(&waiting.await.expect("no panic").expect("an answer"));
     // The other node would take over whatever the first one lets go.
     let other = impatient(&database, "forge-2").start().await;
     database.execute("create table watched as select clock_timestamp() as since").await;

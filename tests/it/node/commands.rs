@@ -128,6 +128,20 @@ async fn nobody_watches_for_a_reader_that_has_left() {
 }
 
 #[tokio::test]
+async fn output_that_cannot_be_written_is_a_failure() {
+    for arguments in [&["schema"][..], &["functions", "--json"]] {
+        let folder = tempfile::tempdir().expect("make a directory");
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("a full device");
+        let mut command = Command::new(Binary::Probe.path());
+        command.current_dir(folder.path()).args(arguments).stdout(full);
+        let ended = command.output().expect("run the program");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("the output could not be written"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_function_is_called_from_the_shell() {
     let database = Database::create().await;
     let node = probe_on(&database).start().await;

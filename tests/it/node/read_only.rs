@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use forge_tests::{Database, Node, PostgresProcess, probe, until};
+use forge_tests::{Client, Database, Node, PostgresProcess, free_port, probe, until};
 use serde_json::json;
 
 use super::jobs::{LONG, await_history, insert, nothing_is_left, worker_on};
@@ -117,12 +117,22 @@ async fn a_node_that_starts_on_a_read_only_server_waits_for_it() {
     let postgres = PostgresProcess::start().await;
     let database = Database::create_in(&postgres.url(), None).await;
     set_read_only(&database, true).await;
-    let (mut process, _home) = probe_on(&database).launch();
+    let port = free_port();
+    let (mut process, _home) = probe_on(&database).port(port).launch();
     let (stdout, stderr) = (process.stdout().clone(), process.stderr().clone());
     until("an attempt has failed", PATIENCE, || async { stderr.line("waiting for the database") }).await;
+    let client = Client::new(format!("http://127.0.0.1:{port}"));
+    let health = client.get("/health").await.expect("the process lives");
+    assert_eq!((health.status, health.text.as_str()), (200, r#"{"status":"live"}"#));
+    let ready = client.get("/ready").await.expect("the node says why not");
+    assert!(ready.status == 503 && ready.text.contains("the node is starting"), "{}", ready.text);
+    let refused = client.call("probe.put", json!({ "key": "early" }), None).await;
+    assert_eq!((refused.status, refused.code()), (503, "UNAVAILABLE".to_owned()));
+    assert!(refused.headers.contains_key("retry-after"), "{:?}", refused.headers);
     assert_eq!(stdout.line("ready in"), None, "ready without a database that takes writes");
     set_read_only(&database, false).await;
     until("the node is ready", PATIENCE, || async { stdout.line("ready in") }).await;
+    assert_eq!(client.get("/ready").await.expect("the node answers").status, 200);
     process.signal(forge_tests::Signal::TERM);
     assert_eq!(process.ended(PATIENCE).await.code(), 0);
 }

@@ -4,7 +4,7 @@
 use forge_actors::app::model::ModelRegistration;
 use forge_actors::change::config::CaptureConfig;
 use forge_actors::db::clock::CLOCK_DIFFERENCE_MAX;
-use forge_actors::db::connections::{CallPools, ConnectionLimits};
+use forge_actors::db::connections::{CallPools, ConnectionLimit, ConnectionLimits};
 use forge_actors::db::database::{CheckError, Database};
 use forge_actors::db::migrate::plan::{MigrationStatus, NEWER_MIGRATION};
 use forge_actors::db::migrate::runner::Runner;
@@ -141,23 +141,28 @@ async fn connections(database: &Database) -> Result<Finding, Report> {
 }
 
 pub(super) fn connection_finding(limits: ConnectionLimits) -> Finding {
-    let ConnectionLimits { node, granted, nodes, pools } = limits;
-    let text = format!("a node may open {node} connections, and the server grants {granted}");
-    let help = "ALTER SYSTEM SET max_connections = …   (then restart the server)";
+    let ConnectionLimits { node, lowest, tightest, pools } = limits;
+    let text = |limit: ConnectionLimit| {
+        let (granted, name) = (limit.granted, limit.scope.name());
+        format!("a node may open {node} connections, and the server grants {granted} ({name})")
+    };
+    let ConnectionLimit { scope, nodes, .. } = tightest;
     match pools {
-        None => Finding::bad(Exit::Database, format!("{text}: too few to serve"), help),
-        Some(CallPools { write, read }) if node > granted => {
+        None => {
+            Finding::bad(Exit::Database, format!("{}: too few to serve", text(lowest)), lowest.scope.help())
+        }
+        Some(CallPools { write, read }) if node > lowest.granted => {
             let pools = format!(
                 "a node starts with write_connections_max reduced to {write} and read_connections_max to \
                  {read}"
             );
-            Finding::note(format!("{text}: {pools}"), help)
+            Finding::note(format!("{}: {pools}", text(lowest)), lowest.scope.help())
         }
-        Some(_) if node * nodes > granted => Finding::note(
-            format!("{text}: {nodes} nodes are connected, which may open {}", node * nodes),
-            help,
+        Some(_) if node * nodes > tightest.granted => Finding::note(
+            format!("{}: {nodes} nodes are connected, which may open {}", text(tightest), node * nodes),
+            scope.help(),
         ),
-        Some(_) => Finding::good(text),
+        Some(_) => Finding::good(text(tightest)),
     }
 }
 

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use forge_actors::app::Meta;
-use forge_actors::db::connections::{CallPools, ConnectionLimits};
+use forge_actors::db::connections::{CallPools, ConnectionLimit, ConnectionLimits, LimitScope};
 
 use super::database::connection_finding;
 use super::handlers::missing;
@@ -32,11 +32,14 @@ fn handlers_that_no_module_names_are_found() {
 fn connections_that_the_server_does_not_grant_are_found() {
     let check = |granted: usize, nodes: usize, pools: Option<(usize, usize)>, level: Level, part: &str| {
         let pools = pools.map(|(write, read)| CallPools { write, read });
-        let finding = connection_finding(ConnectionLimits { node: 44, granted, nodes, pools });
+        let limit = ConnectionLimit { scope: LimitScope::Database, granted, nodes };
+        let finding =
+            connection_finding(ConnectionLimits { node: 44, lowest: limit, tightest: limit, pools });
         assert_eq!(finding.level, level, "{}", finding.text);
         assert!(finding.text.contains(part), "{}", finding.text);
     };
-    check(97, 2, Some((16, 16)), Level::Good, "44 connections, and the server grants 97");
+    let granted = "44 connections, and the server grants 97 (the database's CONNECTION LIMIT)";
+    check(97, 2, Some((16, 16)), Level::Good, granted);
     check(97, 3, Some((16, 16)), Level::Note, "3 nodes are connected, which may open 132");
     check(
         17,
