@@ -2,7 +2,7 @@
 //! woken.
 //!
 //! ```text
-//!   any write ──statement trigger──▶ forge_changes ──Tail::read──▶ ChangeSet { snapshot, tables | everything }
+//!   any write ──statement trigger──▶ forge_changes ──Tail::read──▶ ChangeSet { snapshot, changed tables }
 //!                                         │ older than capture.retention
 //!                                     compactor: deletes the rows and moves the horizon
 //!   commit on a node ──HintHub──▶ wakes the actors that read: never the source of truth

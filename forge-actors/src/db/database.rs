@@ -171,8 +171,8 @@ impl Database {
     /// Begins a transaction on a session of the write pool, in one round trip.
     ///
     /// # Errors
-    /// `OVERLOADED` when no session was free within `acquire_timeout`; `UNAVAILABLE` when the database does not
-    /// answer. Nothing has happened in the database then.
+    /// `OVERLOADED` when no session was free within `acquire_timeout`; `UNAVAILABLE` when the database does
+    /// not answer. Nothing has happened in the database then.
     pub async fn begin(&self, options: TransactionOptions<'_>) -> Result<Transaction, Fault> {
         self.begin_on(&self.0.write, options).await
     }
@@ -189,8 +189,8 @@ impl Database {
     /// wait must not hold up every live query.
     ///
     /// # Errors
-    /// Those of [`begin`](Self::begin), `CONFLICT` when a table cannot be locked within the lock timeout, and an error of
-    /// the database when the transaction that exported the snapshot has ended.
+    /// Those of [`begin`](Self::begin), `CONFLICT` when a table cannot be locked within the lock timeout, and
+    /// an error of the database when the transaction that exported the snapshot has ended.
     pub async fn live_snapshot(&self, snapshot: LiveSnapshot<'_>) -> Result<Transaction, Fault> {
         let Pools { live, control, config, .. } = &*self.0;
         Transaction::begin_live(live, control, config.commit_timeout, snapshot).await
@@ -207,8 +207,8 @@ impl Database {
         self.0.live.size_max()
     }
 
-    /// Changes the sizes of the pools for calls. A session beyond them that is in use now is closed when it is
-    /// returned.
+    /// Changes the sizes of the pools for calls. A session beyond them that is in use now is closed when it
+    /// is returned.
     pub(super) fn resize_call_pools(&self, write: usize, read: usize) {
         self.0.write.resize(write);
         self.0.read.resize(read);
@@ -317,8 +317,8 @@ impl Database {
         }
     }
 
-    /// Closes the pools and waits until discarded sessions are closed. A session that is in use is closed when
-    /// its user drops it.
+    /// Closes the pools and waits until discarded sessions are closed. A session that is in use is closed
+    /// when its user drops it.
     pub async fn close(&self) {
         self.0.shared.discarder.finish().await;
         for pool in [&self.0.write, &self.0.read, &self.0.live, &self.0.locks, &self.0.control] {

@@ -27,8 +27,8 @@ const VERIFICATIONS: usize = 3;
 const STATEMENT_TIMEOUT: &str = "2s";
 /// How long a statement of the session waits for the lock of a row or table, at most.
 const LOCK_WAIT_MAX: Duration = millis(500);
-/// A statement of the session waits for a lock for at most `idle_max` divided by this number, so that the next
-/// statement comes in time after several that waited.
+/// A statement of the session waits for a lock for at most `idle_max` divided by this number, so that the
+/// next statement comes in time after several that waited.
 const LOCK_WAIT_PARTS: u32 = 12;
 /// Reads what a new session must know of its server process.
 const IDENTIFY: &str =

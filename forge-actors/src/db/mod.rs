@@ -26,9 +26,9 @@
 //! - A database outage is a state (`Unreachable`), not a crash: acquiring a session fails at once with
 //!   `UNAVAILABLE`, and the monitor keeps pinging. So is a server that takes no writes (`ReadOnly`), for the
 //!   sessions that write.
-//! - When Postgres refuses a write as read-only: in a session or frame that Forge made read-only, the query is
-//!   wrong (`INTERNAL`); in any other, the server has become a standby. Such a server does not close
-//!   connections, so all sessions of its generation are discarded.
+//! - When Postgres refuses a write as read-only: in a session or frame that Forge made read-only, the query
+//!   is wrong (`INTERNAL`); in any other, the server takes no writes: it is a standby by now, or read-only.
+//!   Such a server does not close connections, so all sessions of its generation are discarded.
 //! - A commit whose answer never came is `OUTCOME_UNKNOWN`, never "failed".
 
 pub mod advisory_lock;

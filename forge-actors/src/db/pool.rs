@@ -238,8 +238,8 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// A session of a pool that is in use. Dropped while idle it goes back to the pool; dropped in any other state it
-/// is discarded.
+/// A session of a pool that is in use. Dropped while idle it goes back to the pool; dropped in any other
+/// state it is discarded.
 pub(super) struct PooledSession {
     session: Option<Object<SessionFactory>>,
     shared: Arc<DatabaseShared>,
@@ -254,7 +254,8 @@ impl PooledSession {
         self.session.as_ref().map_or(Activity::Broken, |session| session.activity())
     }
 
-    /// True when the session waited in the pool before it was acquired, so that its socket may have died there.
+    /// True when the session waited in the pool before it was acquired, so that its socket may have died
+    /// there.
     pub(super) fn was_pooled(&self) -> bool {
         self.session.as_ref().is_some_and(|session| Object::metrics(session).recycle_count > 0)
     }

@@ -65,7 +65,8 @@ impl Admission {
         })?;
         let of_handler = self.handlers.get(name).map(|limit| {
             limit.acquire().ok_or_else(|| {
-                refused("handler", format!("`{name}` is at the limit of its `concurrency` on this node")).with_help(
+                let message = format!("`{name}` is at the limit of its `concurrency` on this node");
+                refused("handler", message).with_help(
                     "try again after `retryAfterMs`, or raise `concurrency` in the attribute of the handler",
                 )
             })

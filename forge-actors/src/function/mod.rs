@@ -16,11 +16,12 @@
 //! Handlers, and nothing else, run on threads of their own (`threads`), which they may block; all that is
 //! around them (admission, transaction, time limit) goes on meanwhile.
 //!
-//! Mutations and actions run in tasks of their own, which the actor `calls` drains. A query leaves nothing behind when it
-//! is dropped half-way, so it runs in its caller's task and ends with that task. A `TaskTracker` counts both.
-//! The actor closes it when it stops, which refuses new calls; it waits for the running ones, and cancels
-//! those that still run at the end of its drain. Callers use [`Functions`] without sending a message to the
-//! actor, because a hop through one mailbox for every request would limit the whole node.
+//! Mutations and actions run in tasks of their own, which the actor `calls` drains. A query leaves nothing
+//! behind when it is dropped half-way, so it runs in its caller's task and ends with that task. A
+//! `TaskTracker` counts both. The actor closes it when it stops, which refuses new calls; it waits for the
+//! running ones, and cancels those that still run at the end of its drain. Callers use [`Functions`] without
+//! sending a message to the actor, because a hop through one mailbox for every request would limit the whole
+//! node.
 //!
 //! Live queries and attempts of jobs are not admitted here: the reactor brings the snapshot of a live query
 //! and limits how many run, and the workers limit how many jobs run.
@@ -31,8 +32,9 @@
 //! - A panic ends one call.
 //! - A handler that blocks its thread holds up other handlers at most. The actor `calls` names it in the log.
 //! - A call whose handler never got a thread is refused with `OVERLOADED`, and its handler never runs. While
-//!   all threads are blocked (`stall`), the node is not ready; calls of the application's handlers from outside
-//!   are refused without waiting for a thread, and calls that handlers make wait until their time limit.
+//!   all threads are blocked (`stall`), the node is not ready; calls of the application's handlers from
+//!   outside are refused without waiting for a thread, and calls that handlers make wait until their time
+//!   limit.
 
 mod access;
 mod admission;
@@ -246,11 +248,11 @@ impl Functions {
         live::run(&self.shared, invocation, db, limits).await
     }
 
-    /// Runs the handler of a job once, without a permit of admission: workers limit how many run.
-    /// `runner` is the actor below which a panic is recorded. `completer` finishes the job in the handler's
-    /// own transaction, when the handler asks for that. `held` is dropped with the handler. The attempt ends
-    /// when `interrupted` completes or the returned future is dropped; in the second case the handler may go on
-    /// for as long as it blocks its thread.
+    /// Runs the handler of a job once, without a permit of admission: workers limit how many run. `runner`
+    /// is the actor below which a panic is recorded. `completer` finishes the job in the handler's own
+    /// transaction, when the handler asks for that. `held` is dropped with the handler. The attempt ends
+    /// when `interrupted` completes or the returned future is dropped; in the second case the handler may go
+    /// on for as long as it blocks its thread.
     pub async fn attempt(
         &self,
         runner: &'static ActorPath,

@@ -4,9 +4,9 @@
 //! accepted fails the request even where no token is needed, so that a client that believes to be signed in
 //! learns that it is not.
 //!
-//! A verified token is cached, at most until it expires: checking the signature and reading the claims took 8 µs of the
-//! 14 µs that the gateway added to a request, and a client sends the same token with every request. Tokens
-//! that are not valid are not kept.
+//! A verified token is cached, at most until it expires: checking the signature and reading the claims took
+//! 8 µs of the 14 µs that the gateway added to a request, and a client sends the same token with every
+//! request. Tokens that are not valid are not kept.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -202,8 +202,8 @@ fn ready(shared: &GatewayShared) -> Response {
     json(status, serde_json::to_vec(&report).expect("a report has only string keys").into())
 }
 
-/// With `metrics_public = false`, administrators get the metrics also when the memory of responses is used up:
-/// they show it.
+/// With `metrics_public = false`, administrators get the metrics also when the memory of responses is used
+/// up: they show it.
 fn metrics(shared: &GatewayShared, client: &BudgetClient<IpAddr>, head: &Parts) -> Result<Response, Fault> {
     if !shared.config.metrics_public {
         shared.authenticator.require_admin(&head.headers)?;

@@ -63,13 +63,13 @@
 //! - An attempt lasts until its handler has ended. A handler that blocks its thread cannot be cut: its worker
 //!   waits, and its lease is renewed, so that no other node runs the job meanwhile.
 //!
-//! Failures: a panic or a time limit ends one attempt. While the database is unreachable, claimers wait with a
-//! backoff, and results are kept and written when the database is back; the claim decides whether they still
-//! count. A row that the database refuses (a text that its encoding lacks, a broken constraint) is found by
-//! halving its batch, and holds up no other one: a refused result is written as a failure of its job that
-//! states the reason, as is a refused begin; a job of which the database refuses every end waits with that
-//! reason, longer each time; a lease that cannot be renewed runs out. A job, also a running
-//! one, whose actor crashes or is killed is taken again only when its lease has expired (`jobs.lease`, 10 s);
+//! Failures: a panic or a time limit ends one attempt. While the database is unreachable, claimers wait with
+//! a backoff, and results are kept and written when the database is back; the claim decides whether they
+//! still count. A row that the database refuses (a text that its encoding lacks, a broken constraint) is
+//! found by halving its batch, and holds up no other one: a refused result is written as a failure of its
+//! job that states the reason, as is a refused begin; a job of which the database refuses every end waits
+//! with that reason, longer each time; a lease that cannot be renewed runs out. A job, also a running one,
+//! whose actor crashes or is killed is taken again only when its lease has expired (`jobs.lease`, 10 s);
 //! jobs in `WorkerHandle::assigned`, which the worker has not taken yet, survive its restart.
 
 mod acknowledger;

@@ -106,7 +106,8 @@ impl Elector {
             return None;
         }
         state.election.stand_for(self.shared.leaderships());
-        // While the database is unreachable nothing can be opened. A session that is open finds out by itself.
+        // While the database is unreachable nothing can be opened. A session that is open finds out by
+        // itself.
         if state.session.is_none() && !self.deps.database.state().borrow().is_up() {
             return Some(self.deps.config.renew_interval());
         }

@@ -49,8 +49,8 @@
 //! - *Leader killed:* its session ends, the lock is free at once, and the next try of another node takes it.
 //! - *Leader frozen or cut off:* Postgres ends the session after `lease`. The leader's own deadline passes
 //!   earlier by a sixth of the lease, as soon as it can run again.
-//! - *Session lost, database unreachable:* all terms of the node end at once. The elector connects again when the
-//!   database answers.
+//! - *Session lost, database unreachable:* all terms of the node end at once. The elector connects again
+//!   when the database answers.
 //! - *Elector crashes:* the session is dropped with it, the deadlines of its terms are over, and the
 //!   restarted elector is a candidate like any other.
 //! - *Transaction pooler:* locks do not hold through it. The elector says so, stands for nothing, and looks

@@ -64,8 +64,8 @@ pub(super) enum GroupPhase {
         /// When the group has to run again although no change is reported.
         refresh_at: Option<Instant>,
     },
-    /// The last run was cut, waited for a lock for too long, broke its session, found no memory for its result,
-    /// or got no thread. Its error counts as the result until `until`.
+    /// The last run was cut, waited for a lock for too long, broke its session, found no memory for its
+    /// result, or got no thread. Its error counts as the result until `until`.
     Suspended { until: Instant },
 }
 
@@ -125,9 +125,9 @@ impl Group {
     }
 
     /// True when the client of `subscription` may not advance before this group has run: its result is not
-    /// valid, and the client has an older one, or the group is known to be slow. A slow group holds its client
-    /// up before its first delivery too, because under constant changes only a frozen transition can deliver
-    /// it. While a query waits for a lock, the error is its result.
+    /// valid, and the client has an older one, or the group is known to be slow. A slow group holds its
+    /// client up before its first delivery too, because under constant changes only a frozen transition can
+    /// deliver it. While a query waits for a lock, the error is its result.
     pub(super) fn holds_up_client(&self, subscription: &LiveSubscription) -> bool {
         let known_slow = self.lane == GroupLane::Slow;
         let was_delivered = matches!(subscription.delivered, Delivered::Version(_));
@@ -158,7 +158,8 @@ impl Group {
             return (self.lane, GroupPhase::Suspended { until: later(now, OVERLOADED_PAUSE) });
         }
         self.lock_timeouts = 0;
-        // Half the limit on the way back, so that a query at the limit does not change its place with each run.
+        // Half the limit on the way back, so that a query at the limit does not change its place with each
+        // run.
         let limit = if self.lane == GroupLane::Slow { config.slow_after / 2 } else { config.slow_after };
         let slow = config.lanes_max > 0 && run.took >= limit;
         let lane = if slow { GroupLane::Slow } else { GroupLane::Tick };

@@ -275,8 +275,8 @@ impl SubscriptionTable {
             self.lanes.leave(id);
         }
         if matches!(before, GroupPhase::Waiting | GroupPhase::Aside(_)) && phase == GroupPhase::Stale {
-            // `store_result` delivers a lane's result to all members because of the phase; a tick delivers only
-            // to subscriptions in `undelivered`.
+            // `store_result` delivers a lane's result to all members because of the phase; a tick delivers
+            // only to subscriptions in `undelivered`.
             self.undelivered.extend(&group.members);
         }
         if phase == GroupPhase::Waiting {

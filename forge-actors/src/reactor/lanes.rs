@@ -1,9 +1,9 @@
 //! The lanes: connections on which groups run beside the ticks. Pure: the time is passed in.
 //!
-//! A *batch* is the use of a lane from the start of one snapshot to its end. Each [`ShareKey`] has a queue of
-//! the groups that wait for it, and a share of the lanes: at most half of them and at least one; the queries
-//! that wait for locks have one lane together. The key with the fewest batches comes first, among equals the one
-//! that was served longest ago. A key that comes anew stands behind those that wait already.
+//! A *batch* is the use of a lane from the start of one snapshot to its end. Each [`ShareKey`] has a queue
+//! of the groups that wait for it, and a share of the lanes: at most half of them and at least one; the
+//! queries that wait for locks have one lane together. The key with the fewest batches comes first, among
+//! equals the one that was served longest ago. A key that comes anew stands behind those that wait already.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;

@@ -50,16 +50,16 @@
 //!   caller.
 //!
 //! Failures: an error, a panic or a timeout of a query is the result of the query, which runs again when
-//! what it read changes. A tick whose snapshot is lost (database session killed, database unreachable) is repeated
-//! with backoff, and runs all groups that are not suspended; clients keep their results until then. A batch whose session is lost
-//! has its groups run again, and frozen transitions that waited for it are dropped. A query that waits for a
-//! lock leaves the tick after 100 ms, and has `UNAVAILABLE` as its result after a second more in a lane; it
-//! is tried again with backoff of at most 2 s, in one lane for all of them. A query whose handler gets no
-//! thread has not run: it keeps its result, leaves the tick after 100 ms and its lane after 2 s, and is tried
-//! again; the time that it waited says nothing about it. A group during whose runs the
-//! database session broke `groups::FAILURES_MAX` times in a row gets an error and is suspended. When the
-//! ticker crashes, every client has to subscribe again. Relations that no trigger captures (system views,
-//! foreign tables) are read again every `uncaptured_refresh`.
+//! what it read changes. A tick whose snapshot is lost (database session killed, database unreachable) is
+//! repeated with backoff, and runs all groups that are not suspended; clients keep their results until then.
+//! A batch whose session is lost has its groups run again, and frozen transitions that waited for it are
+//! dropped. A query that waits for a lock leaves the tick after 100 ms, and has `UNAVAILABLE` as its result
+//! after a second more in a lane; it is tried again with backoff of at most 2 s, in one lane for all of
+//! them. A query whose handler gets no thread has not run: it keeps its result, leaves the tick after 100 ms
+//! and its lane after 2 s, and is tried again; the time that it waited says nothing about it. A group during
+//! whose runs the database session broke `groups::FAILURES_MAX` times in a row gets an error and is
+//! suspended. When the ticker crashes, every client has to subscribe again. Relations that no trigger
+//! captures (system views, foreign tables) are read again every `uncaptured_refresh`.
 
 mod batches;
 pub mod config;
@@ -252,7 +252,8 @@ impl Client {
         }
     }
 
-    /// Names a committed mutation in `applied` of the first delivery whose snapshot contains its effects. A mutation that wrote nothing is named in the next delivery.
+    /// Names a committed mutation in `applied` of the first delivery whose snapshot contains its effects. A
+    /// mutation that wrote nothing is named in the next delivery.
     pub fn await_commit(&self, mutation: MutationId, receipt: &Receipt) {
         if let Some(client) = self.shared.client(self.id) {
             client.await_commit(AwaitedCommit { mutation, xid: receipt.xid });

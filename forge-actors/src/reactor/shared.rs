@@ -40,8 +40,8 @@ pub(super) struct ReactorShared {
     pub(super) poller: Address<PollerMessage>,
     pub(super) clients: DashMap<ClientId, Arc<AttachedClient>>,
     pub(super) counters: ReactorCounters,
-    /// Commands that the ticker has not taken yet. While there are [`COMMANDS_MAX`], subscriptions are refused;
-    /// the other commands are never refused, and follow from subscriptions, clients and commits.
+    /// Commands that the ticker has not taken yet. While there are [`COMMANDS_MAX`], subscriptions are
+    /// refused; the other commands are never refused, and follow from subscriptions, clients and commits.
     commands: MergeSlot<Vec<ClientCommand>>,
     /// Hints that the ticker has not taken yet.
     hint: MergeSlot<PendingHint>,

@@ -1,6 +1,6 @@
 //! The `ticker` actor: turns messages into inputs of [`ReactorState`], and carries out the effects that come
-//! back. The actor never waits: the database work of a tick runs in tasks beside the actor, whose results come
-//! back as messages.
+//! back. The actor never waits: the database work of a tick runs in tasks beside the actor, whose results
+//! come back as messages.
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;

@@ -51,7 +51,7 @@ async fn a_port_in_use_is_named() {
 async fn a_wrong_database_url_is_named_without_its_password() {
     let with = |url: &str| {
         Node::builder(Binary::Probe)
-            .file("forge.toml", format!("{}\n[database]\nstart_patience = \"1s\"\n", probe::CONFIG))
+            .file("forge.toml", format!("{}\n[database]\nstart_timeout = \"1s\"\n", probe::CONFIG))
             .database_url(url)
     };
     for (url, code, words) in [

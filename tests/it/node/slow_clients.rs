@@ -207,7 +207,7 @@ async fn a_slow_client_gives_up_an_old_result_when_others_need_the_memory() {
     let database = Database::create().await;
     // Its part is 21 million bytes less an eighth, 18 million: four results.
     let config = format!(
-        "{}\n[reactivity]\nresults_memory_max = 84000000\n[sessions]\nwrite_timeout = \"3s\"\n",
+        "{}\n[reactivity]\nresults_bytes_max = 84000000\n[sessions]\nwrite_timeout = \"3s\"\n",
         probe::CONFIG
     );
     let node = probe_on(&database).file("forge.toml", config).start().await;

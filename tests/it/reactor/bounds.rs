@@ -137,7 +137,7 @@ async fn subscriptions_are_refused_while_too_many_wait_for_the_ticker() {
         ReactorDeps { functions, database, hints: HintHub::new(), config: ReactivityConfig::default() };
     // Its actors never start, so nothing takes what clients ask for.
     let (reactor, _never_started) = Reactor::new(deps);
-    let client = reactor.attach(Arc::new(Deaf));
+    let client = reactor.attach(Arc::new(Discarding));
     let asked = (0..1_000_000).find_map(|asked| {
         let invocation = Invocation::new(List::META.wire_name(), "{}", Caller::default());
         // Each subscription takes the place of the one before, so no other limit is reached.
@@ -151,9 +151,9 @@ async fn subscriptions_are_refused_while_too_many_wait_for_the_ticker() {
 }
 
 /// A client that takes nothing.
-struct Deaf;
+struct Discarding;
 
-impl Sink for Deaf {
+impl Sink for Discarding {
     fn deliver(&self, _: Delivery) {}
 }
 

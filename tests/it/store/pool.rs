@@ -1,4 +1,5 @@
-//! Pools: no session comes back inside a transaction, an abandoned one is gone, and acquiring one costs nothing.
+//! Pools: no session comes back inside a transaction, an abandoned one is gone, and acquiring one costs
+//! nothing.
 
 use std::time::{Duration, Instant};
 

@@ -54,7 +54,7 @@ const README: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
-        "2xx means committed",
+        "A 2xx response to a mutation",
         &[
             ("a_commit_without_an_answer_is_neither_done_nor_failed", "tests/it/store/transaction.rs"),
             ("a_crash_of_postgres_is_a_state_and_not_a_restart", "tests/it/node/outage.rs"),

@@ -1,9 +1,9 @@
 //! Stops the server when no node uses it any more, also after the last node was killed.
 //!
 //! Each process that uses the server has a watchdog: a process of its own, which outlives it. The process
-//! sends a stop message through a pipe when it leaves in order. Where the pipe ends without a stop message, its watchdog
-//! waits until no node holds the nodes' lock, leaves the next node a moment to come back, and stops the
-//! server. One watchdog at a time waits for that; further ones end.
+//! sends a stop message through a pipe when it leaves in order. Where the pipe ends without a stop message,
+//! its watchdog waits until no node holds the nodes' lock, leaves the next node a moment to come back, and
+//! stops the server. One watchdog at a time waits for that; further ones end.
 //!
 //! ```text
 //!   Idle ──stop──▶ ends
@@ -45,7 +45,8 @@ pub struct WatchdogProgram {
     pub variable: Option<&'static str>,
 }
 
-/// The watchdog of this process. When this is dropped without a stop message, it is as if the process were killed.
+/// The watchdog of this process. When this is dropped without a stop message, it is as if the process were
+/// killed.
 #[derive(Debug)]
 pub(super) struct WatchdogProcess {
     /// Collects the exit status; otherwise the process would stay a zombie.
