@@ -144,7 +144,7 @@ fn exit_code(global: &Global, result: Result<(), Report>) -> ExitCode {
         None => Ok(()),
         Some(error) => {
             let report = Report::new(Exit::Failed, "stdout", "the output could not be written whole");
-            Err(report.cause(error).help("write it to a place that has room for it"))
+            Err(report.cause(error).help("write it to a file system that has space for it"))
         }
     };
     match result.and_then(|()| written()) {

@@ -19,16 +19,16 @@ pub struct ConnectionLimits {
     /// What one node may open.
     pub node: usize,
     /// The lowest limit.
-    pub lowest: ConnectionLimit,
+    pub lowest: ConnectionGrant,
     /// The limit of which the nodes that are connected now leave least.
-    pub tightest: ConnectionLimit,
+    pub tightest: ConnectionGrant,
     /// The pools for calls with which a node starts; `None` when the server grants too few connections.
     pub pools: Option<CallPools>,
 }
 
 /// A limit of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConnectionLimit {
+pub struct ConnectionGrant {
     /// What the limit is of.
     pub scope: LimitScope,
     /// What the server grants to all programs together that the limit concerns, without what it reserves for
@@ -97,7 +97,7 @@ impl LimitScope {
     }
 }
 
-fn limit_of(row: &PgRow) -> sqlx::Result<ConnectionLimit> {
+fn limit_of(row: &PgRow) -> sqlx::Result<ConnectionGrant> {
     let scope = match row.try_get("scope")? {
         "role" => LimitScope::Role,
         "database" => LimitScope::Database,
@@ -106,7 +106,7 @@ fn limit_of(row: &PgRow) -> sqlx::Result<ConnectionLimit> {
     let (granted, nodes): (i32, i64) = (row.try_get("granted")?, row.try_get("nodes")?);
     let (granted, nodes) =
         (usize::try_from(granted).unwrap_or_default(), usize::try_from(nodes).unwrap_or_default());
-    Ok(ConnectionLimit { scope, granted, nodes })
+    Ok(ConnectionGrant { scope, granted, nodes })
 }
 
 impl Database {
@@ -120,7 +120,7 @@ impl Database {
         let limits = rows.iter().map(limit_of).collect::<sqlx::Result<Vec<_>>>()?;
         let (config, live) = (self.config(), self.live_connections_max());
         let node = config.write_connections_max + config.read_connections_max + kept(config, live);
-        let left = |limit: &&ConnectionLimit| limit.granted.saturating_sub(limit.nodes * node);
+        let left = |limit: &&ConnectionGrant| limit.granted.saturating_sub(limit.nodes * node);
         let (lowest, tightest) =
             (limits.iter().min_by_key(|limit| limit.granted), limits.iter().min_by_key(left));
         let (Some(lowest), Some(tightest)) = (lowest, tightest) else { return Err(sqlx::Error::RowNotFound) };
@@ -137,7 +137,7 @@ impl Database {
         let limits = self.connection_limits().await;
         let ConnectionLimits { node, lowest, pools, .. } =
             limits.map_err(|source| DatabaseError::Statement { doing: doing(), source })?;
-        let ConnectionLimit { scope, granted, .. } = lowest;
+        let ConnectionGrant { scope, granted, .. } = lowest;
         if node <= granted {
             return Ok(());
         }

@@ -314,8 +314,8 @@ impl ActiveCall {
         self.shared.threads.run(&self.invocation.name, Arc::clone(&self.guard), running)
     }
 
-    /// Waits for the end of a handler. `stalled` ends its wait for a thread, `interrupted` its run as well, as
-    /// the deadline and the drain do. Returns when a handler that was cut is dropped, or after `timeout`.
+    /// Waits for the end of a handler. `stalled` ends its wait for a thread, `interrupted` its run as well,
+    /// as the deadline and the drain do. Returns when a handler that was cut is dropped, or after `timeout`.
     pub(super) async fn run_until(
         &self,
         mut handler: RunningHandler,

@@ -1,5 +1,6 @@
 //! Answers on the port of a node that starts: migrations may take minutes, and probes must not take the node
-//! for dead meanwhile. `/health` is 200; `/ready`, and everything else, is 503 until the listener has the port.
+//! for dead meanwhile. `/health` is 200; `/ready`, and everything else, is 503 until the listener has the
+//! port.
 
 use std::convert::Infallible;
 use std::time::Duration;

@@ -215,8 +215,8 @@ impl SessionActor {
         let bytes_max = self.shared.deps.config.result_bytes_max;
         if completed.result.as_ref().is_ok_and(|data| data.len() > bytes_max) {
             let message = format!(
-                "the mutation is committed; its result is too large: a result that is sent to a client has at \
-                 most {bytes_max} bytes"
+                "the mutation is committed; its result is too large: a result that is sent to a client has \
+                 at most {bytes_max} bytes"
             );
             completed.result = Err(Fault::new(Code::PayloadTooLarge, message)
                 .with_details(serde_json::json!({ "bytesMax": bytes_max })));

@@ -31,8 +31,9 @@ pub struct SessionsConfig {
     /// Mutations of one connection that wait for their turn, or whose effects the reactor has not delivered
     /// yet; one more is answered OVERLOADED.
     pub mutations_waiting_max: usize,
-    /// Bytes of one result that is sent to the client; a larger one becomes the error PAYLOAD_TOO_LARGE of its
-    /// subscription or mutation. Results of several subscriptions travel together, whatever they add up to.
+    /// Bytes of one result that is sent to the client; a larger one becomes the error PAYLOAD_TOO_LARGE of
+    /// its subscription or mutation. Results of several subscriptions travel together, whatever they add up
+    /// to.
     pub result_bytes_max: usize,
     /// Time for a client to send `hello` after the upgrade; then the connection is closed with 1008.
     #[serde(with = "serde_duration")]

@@ -82,7 +82,7 @@ impl Banner {
     pub fn print(&self, took: Duration, context: CommandContext<'_>) {
         if context.global.json {
             let mut facts = serde_json::json!(self);
-            facts["readyMs"] = took.as_millis().to_string().parse().unwrap_or_default();
+            facts["startedMs"] = took.as_millis().to_string().parse().unwrap_or_default();
             output::data(Text::json(&facts));
         } else {
             output::data(self.render(took, context.palette()));
@@ -119,7 +119,7 @@ impl Banner {
         let note = "(forge-node functions)";
         lines.extend(noted("functions", &self.functions(), note, |note| palette.dim(note)));
         let applied = plural(self.migrations_applied, "migration", "migrations");
-        lines.push(format!("ready in {:.1} s, {applied} applied", took.as_secs_f64()).into());
+        lines.push(format!("started in {:.1} s, {applied} applied", took.as_secs_f64()).into());
         lines.into_iter().flat_map(|line| ["  ".into(), line, "\n".into()]).collect()
     }
 

@@ -55,7 +55,8 @@ impl CommandContext<'_> {
     }
 }
 
-/// True when stdout is a terminal that obeys escape sequences. `TERM` is `dumb`, or missing, where it does not.
+/// True when stdout is a terminal that obeys escape sequences. `TERM` is `dumb`, or missing, where it does
+/// not.
 pub fn understands_escapes() -> bool {
     let obeys = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
     obeys && std::io::stdout().is_terminal()

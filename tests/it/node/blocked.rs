@@ -227,10 +227,7 @@ async fn what_waits_for_a_thread_is_not_judged_by_its_wait() {
     other.subscribe(1, "live.title", json!({ "id": 2 })).await;
     for socket in [&mut socket, &mut other] {
         let refused = next_modification(socket).await;
-        assert_eq!(
-            refused["error"]["code"], "OVERLOADED",
-            "the client is told that it has to wait: {refused}"
-        );
+        assert_eq!(refused["error"]["code"], "OVERLOADED", "the client sees that it has to wait: {refused}");
     }
     // A job with a time limit of two seconds and one attempt.
     database.execute(&insert("blocking.brief", "'key', 'brief'", 1, 1, 50)).await;

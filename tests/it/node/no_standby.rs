@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forge_tests::{Database, PostgresProcess, Signal, probe, until};
+use forge_tests::{Client, Database, PostgresProcess, Signal, free_port, probe, until};
 use serde_json::json;
 use sqlx::Executor;
 
@@ -74,26 +74,35 @@ async fn a_node_that_starts_while_commits_wait_is_not_ready_before_they_end() {
     let database = Database::create_in(&postgres.url(), None).await;
     assert_eq!(probe_on(&database).start().await.stop(PATIENCE).await.code(), 0);
     let mut session = database.connect().await;
-    session.execute("begin; create table unconfirmed (n int)").await.expect("a transaction");
+    session.execute("create table unconfirmed (n int)").await.expect("a table");
     database.execute("alter system set synchronous_standby_names = 'far_away'").await;
     database.execute("select pg_reload_conf()").await;
-    let committing = tokio::spawn(async move { session.execute("commit").await.map(drop) });
+    // The server's processes read the configuration again one after the other.
+    let writing =
+        tokio::spawn(
+            async move { while session.execute("insert into unconfirmed values (1)").await.is_ok() {} },
+        );
     let waits =
-        "select exists (select from pg_stat_activity where query = 'commit' and wait_event = 'SyncRep'
+        "select exists (select from pg_stat_activity where query ^@ 'insert' and wait_event = 'SyncRep'
         and clock_timestamp() - query_start > interval '6 s')";
     until("the commit has waited", PATIENCE, || async { database.value::<bool>(waits).await.then_some(()) })
         .await;
-    let (mut process, _home) = probe_on(&database).launch();
-    let (stdout, stderr) = (process.stdout().clone(), process.stderr().clone());
-    until("the log says it", PATIENCE, || async {
-        stderr.line("commits wait for a synchronous standby: connect one")
+    let port = free_port();
+    let (mut process, _home) = probe_on(&database).port(port).launch();
+    let client = Client::new(format!("http://127.0.0.1:{port}"));
+    until("/ready says what commits wait for", PATIENCE, || async {
+        let check = client.get("/ready").await.ok()?;
+        assert_ne!(check.status, 200, "ready without commits that end");
+        check.text.contains("commits wait for a synchronous standby").then_some(())
     })
     .await;
-    assert_eq!(stdout.line("ready in"), None, "ready without commits that end");
     database.execute("alter system reset synchronous_standby_names").await;
     database.execute("select pg_reload_conf()").await;
-    committing.await.expect("it ends").expect("it is committed");
-    until("the node is ready", PATIENCE, || async { stdout.line("ready in") }).await;
+    writing.abort();
+    until("the node is ready", RECOVERY, || async {
+        client.get("/ready").await.ok().filter(|check| check.status == 200)
+    })
+    .await;
     process.signal(Signal::TERM);
     assert_eq!(process.ended(PATIENCE).await.code(), 0);
 }

@@ -46,9 +46,9 @@ async fn a_node_that_starts_before_its_database_waits_for_it() {
     let (mut process, _home) = probe_on(&database).launch();
     let (stdout, stderr) = (process.stdout().clone(), process.stderr().clone());
     until("an attempt has failed", PATIENCE, || async { stderr.line("waiting for the database") }).await;
-    assert_eq!(stdout.line("ready in"), None, "ready without a database");
+    assert_eq!(stdout.line("started in"), None, "ready without a database");
     postgres.restart().await;
-    until("the node is ready", PATIENCE, || async { stdout.line("ready in") }).await;
+    until("the node has started", PATIENCE, || async { stdout.line("started in") }).await;
     process.signal(Signal::TERM);
     assert_eq!(process.ended(PATIENCE).await.code(), 0);
 }
@@ -73,9 +73,9 @@ async fn a_crash_of_postgres_during_the_migrations_of_a_start_is_waited_for() {
     drop(hold);
     let lost = "database lost during the migrations";
     until("the node has noticed", PATIENCE, || async { stderr.line(lost) }).await;
-    assert_eq!(stdout.line("ready in"), None, "ready without a database");
+    assert_eq!(stdout.line("started in"), None, "ready without a database");
     postgres.restart().await;
-    until("the node is ready", PATIENCE, || async { stdout.line("ready in") }).await;
+    until("the node has started", PATIENCE, || async { stdout.line("started in") }).await;
     process.signal(Signal::TERM);
     assert_eq!(process.ended(PATIENCE).await.code(), 0);
 }

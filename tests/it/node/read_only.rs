@@ -129,9 +129,9 @@ async fn a_node_that_starts_on_a_read_only_server_waits_for_it() {
     let refused = client.call("probe.put", json!({ "key": "early" }), None).await;
     assert_eq!((refused.status, refused.code()), (503, "UNAVAILABLE".to_owned()));
     assert!(refused.headers.contains_key("retry-after"), "{:?}", refused.headers);
-    assert_eq!(stdout.line("ready in"), None, "ready without a database that takes writes");
+    assert_eq!(stdout.line("started in"), None, "ready without a database that takes writes");
     set_read_only(&database, false).await;
-    until("the node is ready", PATIENCE, || async { stdout.line("ready in") }).await;
+    until("the node has started", PATIENCE, || async { stdout.line("started in") }).await;
     assert_eq!(client.get("/ready").await.expect("the node answers").status, 200);
     process.signal(forge_tests::Signal::TERM);
     assert_eq!(process.ended(PATIENCE).await.code(), 0);

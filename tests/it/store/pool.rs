@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use forge_actors::db::config::DatabaseConfig;
-use forge_actors::db::connections::{ConnectionLimit, LimitScope};
+use forge_actors::db::connections::{ConnectionGrant, LimitScope};
 use forge_actors::db::database::Database;
 use forge_actors::db::error::DatabaseError;
 use forge_actors::db::transaction::TransactionOptions;
@@ -284,7 +284,7 @@ async fn pools_shrink_to_what_the_server_grants_and_a_node_without_any_is_refuse
     let answers = futures::future::join_all(calls).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     let limits = scratch.database.connection_limits().await.unwrap();
-    let own = ConnectionLimit { scope: LimitScope::Database, granted: 20, nodes: 1 };
+    let own = ConnectionGrant { scope: LimitScope::Database, granted: 20, nodes: 1 };
     assert_eq!((limits.node, limits.lowest), (44, own), "nodes of other databases do not count");
     limit(-1).await;
     scratch.drop().await;

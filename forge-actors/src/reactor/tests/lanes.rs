@@ -218,7 +218,7 @@ fn a_query_that_gets_no_thread_is_an_error_and_is_not_taken_for_slow() {
     world.subscribe(1, 9, "fast public 01", None);
     give_up(&mut world);
     world.settle_while(no_run);
-    assert_eq!(world.clients[&1].view[&0], ERROR, "the client is told that the result is old");
+    assert_eq!(world.clients[&1].view[&0], ERROR, "the client sees that the result is old");
     assert_eq!(world.clients[&1].view[&9], ERROR, "and that its new query has none");
     world.now += secs(2);
     world.feed(ReactorInput::TimerFired);

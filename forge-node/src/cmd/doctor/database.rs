@@ -4,7 +4,7 @@
 use forge_actors::app::model::ModelRegistration;
 use forge_actors::change::config::CaptureConfig;
 use forge_actors::db::clock::CLOCK_DIFFERENCE_MAX;
-use forge_actors::db::connections::{CallPools, ConnectionLimit, ConnectionLimits};
+use forge_actors::db::connections::{CallPools, ConnectionGrant, ConnectionLimits};
 use forge_actors::db::database::{CheckError, Database};
 use forge_actors::db::migrate::plan::{MigrationStatus, NEWER_MIGRATION};
 use forge_actors::db::migrate::runner::Runner;
@@ -142,11 +142,11 @@ async fn connections(database: &Database) -> Result<Finding, Report> {
 
 pub(super) fn connection_finding(limits: ConnectionLimits) -> Finding {
     let ConnectionLimits { node, lowest, tightest, pools } = limits;
-    let text = |limit: ConnectionLimit| {
+    let text = |limit: ConnectionGrant| {
         let (granted, name) = (limit.granted, limit.scope.name());
         format!("a node may open {node} connections, and the server grants {granted} ({name})")
     };
-    let ConnectionLimit { scope, nodes, .. } = tightest;
+    let ConnectionGrant { scope, nodes, .. } = tightest;
     match pools {
         None => {
             Finding::bad(Exit::Database, format!("{}: too few to serve", text(lowest)), lowest.scope.help())

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use forge_actors::app::Meta;
-use forge_actors::db::connections::{CallPools, ConnectionLimit, ConnectionLimits, LimitScope};
+use forge_actors::db::connections::{CallPools, ConnectionGrant, ConnectionLimits, LimitScope};
 
 use super::database::connection_finding;
 use super::handlers::missing;
@@ -32,7 +32,7 @@ fn handlers_that_no_module_names_are_found() {
 fn connections_that_the_server_does_not_grant_are_found() {
     let check = |granted: usize, nodes: usize, pools: Option<(usize, usize)>, level: Level, part: &str| {
         let pools = pools.map(|(write, read)| CallPools { write, read });
-        let limit = ConnectionLimit { scope: LimitScope::Database, granted, nodes };
+        let limit = ConnectionGrant { scope: LimitScope::Database, granted, nodes };
         let finding =
             connection_finding(ConnectionLimits { node: 44, lowest: limit, tightest: limit, pools });
         assert_eq!(finding.level, level, "{}", finding.text);
