@@ -1,12 +1,12 @@
-//! The lane of blocking work: what needs a core for long, or blocks its thread.
+//! The pool of blocking work: what needs a core for long, or blocks its thread.
 //!
 //! ```text
 //! refused ◀─full, or a share is taken─ waiting ─its turn─▶ running on a thread of its own
 //! ```
 //! A hash of a password takes some 20 ms of a core, and a flood of sign-ins is a queue for the cores. That
 //! queue is here, bounded and shared fairly (`kernel/fair_limit`, `core_queue`), and not among the places of
-//! calls. A thread of this lane yields to the threads that answer requests: it has a lower priority, and one
-//! core is left to them, since the kernel lets the threads of the lane finish their time slices.
+//! calls. A thread of this pool yields to the threads that answer requests: it has a lower priority, and one
+//! core is left to them, since the kernel lets the threads of the pool finish their time slices.
 
 use std::io;
 use std::num::NonZero;
@@ -27,20 +27,20 @@ use crate::supervise::catch_unwind;
 /// A thread ends when it has had no work for this long, and gives back what it keeps between two pieces.
 const THREAD_IDLE_MAX: Duration = secs(2);
 
-/// The lane of one node. Clones are the same lane.
+/// The pool of one node. Clones are the same pool.
 #[derive(Clone)]
-pub struct BlockingLane {
+pub struct BlockingPool {
     /// Work that waits or runs.
     places: Arc<FairLimit>,
     cores: Arc<CoreQueue>,
-    threads: Arc<LaneThreads>,
+    threads: Arc<PoolThreads>,
 }
 
 /// The threads: a runtime of which only the pool for blocking work is used.
-struct LaneThreads(Option<Runtime>);
+struct PoolThreads(Option<Runtime>);
 
-impl BlockingLane {
-    /// A lane for at most `max` pieces of work of these functions.
+impl BlockingPool {
+    /// A pool for at most `max` pieces of work of these functions.
     ///
     /// # Errors
     /// When the operating system gives no runtime.
@@ -56,7 +56,7 @@ impl BlockingLane {
         Ok(Self {
             places: Arc::new(places),
             cores: CoreQueue::new(cores),
-            threads: Arc::new(LaneThreads(Some(threads))),
+            threads: Arc::new(PoolThreads(Some(threads))),
         })
     }
 
@@ -99,7 +99,7 @@ impl BlockingLane {
     }
 }
 
-impl Drop for LaneThreads {
+impl Drop for PoolThreads {
     fn drop(&mut self) {
         // Work that still runs must not delay the end of the node.
         if let Some(threads) = self.0.take() {
@@ -133,38 +133,38 @@ mod tests {
 
     use super::*;
 
-    fn lane(max: u32) -> BlockingLane {
-        BlockingLane::new(max, Shares { function: 1.0, caller: 0.5 }, ["a"].into_iter()).expect("a runtime")
+    fn pool(max: u32) -> BlockingPool {
+        BlockingPool::new(max, Shares { function: 1.0, caller: 0.5 }, ["a"].into_iter()).expect("a runtime")
     }
 
     #[tokio::test]
     async fn work_runs_elsewhere_and_its_panic_is_the_callers() {
-        let lane = lane(8);
+        let pool = pool(8);
         let own = thread::current().id();
-        let other = lane.run("a", None, || thread::current().id()).await.expect("runs");
+        let other = pool.run("a", None, || thread::current().id()).await.expect("runs");
         assert_ne!(own, other);
-        let panicked = catch_unwind(lane.run::<()>("a", None, || panic!("too hard"))).await;
+        let panicked = catch_unwind(pool.run::<()>("a", None, || panic!("too hard"))).await;
         let panic = panicked.expect_err("a panic");
         assert!(panic.message == "too hard" && panic.location.contains("blocking.rs"), "{panic:?}");
     }
 
     #[tokio::test]
     async fn who_has_its_share_is_refused_and_others_are_not() {
-        let lane = lane(4);
+        let pool = pool(4);
         let caller = |name: &str| Some(CallerHash::of(name));
         let (release, held) = mpsc::channel::<()>();
         let held = Arc::new(std::sync::Mutex::new(held));
         let mut waiting = futures::stream::FuturesUnordered::new();
         for _ in 0..2 {
-            let (lane, held) = (lane.clone(), Arc::clone(&held));
+            let (pool, held) = (pool.clone(), Arc::clone(&held));
             waiting.push(tokio::spawn(async move {
-                lane.run("a", caller("ana"), move || held.lock().expect("no panic").recv().is_ok()).await
+                pool.run("a", caller("ana"), move || held.lock().expect("no panic").recv().is_ok()).await
             }));
         }
         tokio::task::yield_now().await;
-        let refused = lane.run("a", caller("ana"), || ()).await.expect_err("a share");
+        let refused = pool.run("a", caller("ana"), || ()).await.expect_err("a share");
         assert!(refused.code() == Code::Overloaded && refused.retry_delay().is_some());
-        let other = lane.places.acquire("a", caller("bob"));
+        let other = pool.places.acquire("a", caller("bob"));
         assert!(other.is_ok());
         for _ in 0..2 {
             release.send(()).expect("the work waits");

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::app::auth::Auth;
-use crate::app::blocking::BlockingLane;
+use crate::app::blocking::BlockingPool;
 use crate::app::kind::{Action, CallsOut, HasDatabase, Job, Kind, Mutation, Query, WaitsForCores};
 use crate::app::log::{Log, Metrics};
 use crate::app::new_job::InsertJob;
@@ -62,7 +62,7 @@ pub struct Services {
     /// For actions.
     pub http: reqwest::Client,
     /// Runs what needs a core for long.
-    pub lane: BlockingLane,
+    pub blocking: BlockingPool,
     /// Bytes of a handler's result, as JSON.
     pub result_bytes_max: usize,
 }
@@ -258,7 +258,7 @@ impl<K: Kind> Ctx<K> {
         let scope = &self.scope.shared;
         Box::pin(async move {
             let _vacated = scope.place.upgrade().map(CallPlace::vacate);
-            scope.services.lane.run(&scope.invocation.name, scope.invocation.caller.key(), work).await
+            scope.services.blocking.run(&scope.invocation.name, scope.invocation.caller.key(), work).await
         })
     }
 

@@ -1,8 +1,8 @@
 //! Passwords: argon2id (RFC 9106) with the parameters that OWASP's password storage sheet names first.
 //!
-//! A hash takes 19 MiB and some 20 ms of one core, so hashes are work of the lane ([`blocking`]): a flood of
+//! A hash takes 19 MiB and some 20 ms of one core, so hashes are work of the pool ([`blocking`]): a flood of
 //! sign-ins waits for a core there, and takes neither memory nor threads nor places from other calls. A
-//! thread of the lane keeps the memory for its next hash: given back to the allocator, the memory of one hash
+//! thread of the pool keeps the memory for its next hash: given back to the allocator, the memory of one hash
 //! would be resident beside that of the next.
 //!
 //! [`blocking`]: crate::app::blocking

@@ -102,7 +102,7 @@ impl Database {
         shared.discarder.terminate_with(Box::new(move |pid| {
             let control = terminating.upgrade()?;
             Some(Box::pin(async move {
-                control.acquire().await?.run_for_backend("SELECT pg_terminate_backend($1)", pid).await
+                control.acquire().await?.run_for_backend(include_str!("sql/end_session.sql"), pid).await
             }))
         }));
         Self(Arc::new(Pools { config, options, shared, write, read, live, locks, control }))

@@ -293,7 +293,7 @@ async fn begin_frame(pool: &Pool, sql: String, read_only: bool) -> Result<Arc<Fr
 
 /// Cancels the statement that the backend `pid` runs, if it runs one.
 pub(super) async fn cancel_backend(control: &Pool, pid: BackendPid) -> sqlx::Result<()> {
-    control.acquire().await?.run_for_backend("SELECT pg_cancel_backend($1)", pid).await
+    control.acquire().await?.run_for_backend(include_str!("sql/cancel_statement.sql"), pid).await
 }
 
 /// Rolls back on a session that runs no statement. A session whose rollback fails or takes too long stays

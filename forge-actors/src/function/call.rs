@@ -42,9 +42,9 @@ use crate::supervise::{Panic, catch_unwind};
 /// Between two tries of a query or mutation that lost a race: long enough for the winner to commit.
 const RACE_BACKOFF: Backoff = Backoff::exponential(Duration::from_millis(4), Duration::from_millis(100));
 
-/// How long a caller waits until a handler that was cut is dropped. Usually it is at once; a handler that
-/// blocks its thread is dropped later, without its caller.
-pub(super) const CUT_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a caller waits until a handler that was cancelled is dropped. Usually it is at once; a handler
+/// that blocks its thread is dropped later, without its caller.
+pub(super) const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The answer of a call, and the receipt of what it committed.
 pub(super) type AnswerAndReceipt = (Result<Bytes, Fault>, Receipt);
@@ -259,7 +259,7 @@ impl ActiveCall {
         }
     }
 
-    /// When the call is cut: at the handler's own limit, or earlier when its caller says so.
+    /// When the call is cancelled: at the handler's own limit, or earlier when its caller says so.
     fn deadline(&self) -> Instant {
         let own_deadline = self.began + self.registration.meta.timeout;
         self.invocation.deadline.map_or(own_deadline, |caller| caller.min(own_deadline))
@@ -306,7 +306,7 @@ impl ActiveCall {
     async fn run_handler(&self, running: BoxFuture<'static, HandlerOutput>) -> HandlerResult {
         let handler = self.start(running);
         let stalled = self.shared.threads_stalled(&self.invocation.name);
-        self.run_until(handler, stalled, std::future::pending(), CUT_TIMEOUT).await
+        self.run_until(handler, stalled, std::future::pending(), CANCEL_TIMEOUT).await
     }
 
     /// Starts a handler, which runs as soon as it has a thread.
@@ -315,7 +315,8 @@ impl ActiveCall {
     }
 
     /// Waits for the end of a handler. `stalled` ends its wait for a thread, `interrupted` its run as well,
-    /// as the deadline and the drain do. Returns when a handler that was cut is dropped, or after `timeout`.
+    /// as the deadline and the drain do. Returns when a handler that was cancelled is dropped, or after
+    /// `timeout`.
     pub(super) async fn run_until(
         &self,
         mut handler: RunningHandler,
@@ -345,19 +346,19 @@ impl ActiveCall {
                 other => other,
             });
         }
-        match handler.cut(timeout).await {
+        match handler.cancel(timeout).await {
             Some(HandlerEnd::Panicked(panic)) => Err(CallFailure::Panic(panic)),
-            Some(HandlerEnd::Returned(_) | HandlerEnd::Cut) | None => Err(failure),
+            Some(HandlerEnd::Returned(_) | HandlerEnd::Cancelled) | None => Err(failure),
         }
     }
 
     fn result_of(&self, ended: HandlerEnd) -> HandlerResult {
         match ended {
-            // A handler that blocked its thread until now cannot be cut, but it is late all the same.
+            // A handler that blocked its thread until now cannot be cancelled, but it is late all the same.
             HandlerEnd::Returned(Ok(_)) if Instant::now() > self.deadline() => Err(CallFailure::Deadline),
             HandlerEnd::Returned(output) => Ok(output?),
             HandlerEnd::Panicked(panic) => Err(CallFailure::Panic(panic)),
-            HandlerEnd::Cut => Err(CallFailure::Drain),
+            HandlerEnd::Cancelled => Err(CallFailure::Drain),
         }
     }
 

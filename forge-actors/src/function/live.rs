@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 
 use super::admission::Permit;
-use super::call::{CUT_TIMEOUT, check_size};
+use super::call::{CANCEL_TIMEOUT, check_size};
 use super::canonical::canonical_args;
 use super::faults::{panic_fault, timeout_fault};
 use super::paths::FUNCTIONS;
@@ -123,7 +123,7 @@ pub(super) async fn run(
     };
     let began = began.unwrap_or(asked);
     let answer = match ended {
-        // A handler that blocked its thread until now cannot be cut, but it is late all the same.
+        // A handler that blocked its thread until now cannot be cancelled, but it is late all the same.
         Some(HandlerEnd::Returned(Ok(_))) if began.elapsed() > limit => None,
         Some(HandlerEnd::Returned(answer)) => {
             Some(answer.map_err(|fault| refused_value::classify(fault, &args)))
@@ -131,7 +131,7 @@ pub(super) async fn run(
         Some(HandlerEnd::Panicked(panic)) => {
             Some(Err(panic_fault(&shared.tree, &FUNCTIONS, meta, &name, panic)))
         }
-        Some(HandlerEnd::Cut) | None => None,
+        Some(HandlerEnd::Cancelled) | None => None,
     };
     LiveRun {
         answer: answer.unwrap_or_else(|| Err(timeout_fault(meta, &name))),
@@ -141,7 +141,7 @@ pub(super) async fn run(
 }
 
 /// Waits for the end of a run: when it began, and how it ended. `None`: it had no thread at `thread_until`,
-/// and never runs. A run that takes longer than `limit` has no end, unless it panics when it is cut.
+/// and never runs. A run that takes longer than `limit` has no end, unless it panics when it is cancelled.
 async fn end_of(
     mut handler: RunningHandler,
     thread_until: Instant,
@@ -159,7 +159,7 @@ async fn end_of(
         let deadline = began.map_or(until, |began| began + limit);
         if deadline <= until {
             // What the handler returns now is late.
-            let ended = handler.cut(CUT_TIMEOUT).await;
+            let ended = handler.cancel(CANCEL_TIMEOUT).await;
             return Some((began, ended.filter(|ended| matches!(ended, HandlerEnd::Panicked(_)))));
         }
         until = deadline;

@@ -69,7 +69,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::app::blocking::BlockingLane;
+use crate::app::blocking::BlockingPool;
 use crate::app::context::{Invoke, Services};
 use crate::app::job::CompleteInTransaction;
 use crate::app::secret::names_only;
@@ -138,18 +138,18 @@ pub struct CallCounts {
 impl Functions {
     /// Makes the subsystem and its supervisor, which the caller puts under another one. `services` makes what
     /// contexts hand out to handlers; it gets the invoker of this subsystem, since contexts call handlers,
-    /// and the lane of their blocking work. Must run on the runtime of the node.
+    /// and the pool of their blocking work. Must run on the runtime of the node.
     ///
     /// # Errors
     /// When the threads of the handlers cannot be started.
     pub fn new(
         catalog: Arc<Catalog>,
         deps: FunctionDeps,
-        services: impl FnOnce(Arc<dyn Invoke>, BlockingLane) -> Services,
+        services: impl FnOnce(Arc<dyn Invoke>, BlockingPool) -> Services,
     ) -> io::Result<(Self, ChildSpec)> {
         let threads = HandlerThreads::start(deps.config.threads.map(NonZero::get))?;
         let names = || catalog.iter().map(|(name, _)| name);
-        let lane = BlockingLane::new(deps.config.blocking_max, deps.config.shares(), names())?;
+        let blocking = BlockingPool::new(deps.config.blocking_max, deps.config.shares(), names())?;
         let transactions = TransactionShares::new(deps.database.config(), names());
         let shared = Arc::new_cyclic(|shared| FunctionShared {
             admission: Admission::new(&deps.config, &catalog),
@@ -159,7 +159,7 @@ impl Functions {
             errors: AtomicU64::new(0),
             catalog,
             database: deps.database,
-            services: Arc::new(services(Arc::new(WeakInvoker(Weak::clone(shared))), lane)),
+            services: Arc::new(services(Arc::new(WeakInvoker(Weak::clone(shared))), blocking)),
             tree: deps.tree,
             hints: deps.hints,
             config: deps.config,
@@ -243,7 +243,7 @@ impl Functions {
     }
 
     /// Runs a query that [`prepare_live`](Self::prepare_live) accepted on `db`, within `limits`. A statement
-    /// of a query that is cut there may still be running.
+    /// of a query that is cancelled there may still be running.
     pub async fn run_live(&self, invocation: Invocation, db: Db, limits: LiveLimits) -> LiveRun {
         live::run(&self.shared, invocation, db, limits).await
     }

@@ -46,8 +46,15 @@ impl Subsystem for FunctionSubsystem {
         let (tokens, http) = (node.find::<Tokens>(), node.get::<reqwest::Client>());
         let jobs = node.get::<Arc<dyn InsertJob>>();
         let result_bytes_max = deps.config.result_bytes_max;
-        let services =
-            |invoke, lane| Services { node: view, invoke, jobs, tokens, http, lane, result_bytes_max };
+        let services = |invoke, blocking| Services {
+            node: view,
+            invoke,
+            jobs,
+            tokens,
+            http,
+            blocking,
+            result_bytes_max,
+        };
         let (functions, child) = Functions::new(node.get::<Arc<Catalog>>(), deps, services)
             .map_err(|error| StartError { path: FUNCTIONS.to_string(), source: error.into() })?;
         node.provide(functions.invoker());

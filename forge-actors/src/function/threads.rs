@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   runtime of the node                              threads of handlers
-//!   connections, calls, transactions, workers, ──handler──▶ polls it, and drops it when it is cut
+//!   connections, calls, transactions, workers, ──handler──▶ polls it, and drops it when it is cancelled
 //!   leases, heartbeats, pools, the reactor     ◀──output───
 //! ```
 //! A handler may block its thread: `std::thread::sleep`, a lock, a busy loop. Tokio cannot take a thread from
@@ -12,9 +12,9 @@
 //! Forge's own handlers run on the node's runtime: they do not block, and the dashboard has to answer while
 //! an application's handlers do.
 //!
-//! A handler that is cut (time limit, drain, lost lease) is dropped at its next await. Until then it keeps
-//! its place and its entry among the running calls, and its transaction refuses its statements. A handler
-//! that has not got a thread yet is withdrawn by its caller instead, and then never runs.
+//! A handler that is cancelled (time limit, drain, lost lease) is dropped at its next await. Until then it
+//! keeps its place and its entry among the running calls, and its transaction refuses its statements. A
+//! handler that has not got a thread yet is withdrawn by its caller instead, and then never runs.
 
 use std::future::poll_fn;
 use std::io;
@@ -59,11 +59,11 @@ pub(super) struct HandlerGuard {
     pub(super) permit: Permit,
 }
 
-/// A handler that runs, or waits for a thread. Dropping this value cuts it.
+/// A handler that runs, or waits for a thread. Dropping this value cancels it.
 pub(super) struct RunningHandler {
     task: JoinHandle<Result<Option<HandlerOutput>, Panic>>,
-    /// The handler is cut when this is dropped.
-    cut: Option<oneshot::Sender<()>>,
+    /// The handler is cancelled when this is dropped.
+    cancel: Option<oneshot::Sender<()>>,
     start: Arc<HandlerStart>,
 }
 
@@ -86,8 +86,8 @@ struct WaitingHandler {
 pub(super) enum HandlerEnd {
     Returned(HandlerOutput),
     Panicked(Panic),
-    /// The handler was cut, or the node has stopped its threads.
-    Cut,
+    /// The handler was cancelled, or the node has stopped its threads.
+    Cancelled,
 }
 
 impl HandlerThreads {
@@ -133,7 +133,7 @@ impl HandlerThreads {
         guard: Arc<HandlerGuard>,
         running: BoxFuture<'static, HandlerOutput>,
     ) -> RunningHandler {
-        let (cut, is_cut) = oneshot::channel();
+        let (cancel, is_cancelled) = oneshot::channel();
         let start = Arc::new(HandlerStart::default());
         start.waiting.put(|waiting| *waiting = Some(WaitingHandler { running, guard }));
         let (runtime, progress) = match &self.handlers {
@@ -155,13 +155,13 @@ impl HandlerThreads {
             });
             tokio::select! {
                 biased;
-                _ = is_cut => None,
+                _ = is_cancelled => None,
                 output = metered => Some(output),
             }
         };
         // Dropping what is left of a handler that panicked runs its code too, which may panic as well.
         let task = async move { catch_unwind(catch_unwind(handler)).await.and_then(|ended| ended) };
-        RunningHandler { task: runtime.spawn(task.instrument(Span::current())), cut: Some(cut), start }
+        RunningHandler { task: runtime.spawn(task.instrument(Span::current())), cancel: Some(cancel), start }
     }
 }
 
@@ -197,7 +197,7 @@ impl RunningHandler {
         match (&mut self.task).await {
             Ok(Ok(Some(output))) => HandlerEnd::Returned(output),
             Ok(Err(panic)) => HandlerEnd::Panicked(panic),
-            Ok(Ok(None)) | Err(_) => HandlerEnd::Cut,
+            Ok(Ok(None)) | Err(_) => HandlerEnd::Cancelled,
         }
     }
 
@@ -211,10 +211,10 @@ impl RunningHandler {
         self.start.waiting.try_take().is_some()
     }
 
-    /// Cuts the handler, and waits until it is dropped. `None` when that takes longer than `timeout`, since
-    /// the handler, or others on all threads, block.
-    pub(super) async fn cut(mut self, timeout: Duration) -> Option<HandlerEnd> {
-        self.cut = None;
+    /// Cancels the handler, and waits until it is dropped. `None` when that takes longer than `timeout`,
+    /// since the handler, or others on all threads, block.
+    pub(super) async fn cancel(mut self, timeout: Duration) -> Option<HandlerEnd> {
+        self.cancel = None;
         tokio::time::timeout(timeout, self.ended()).await.ok()
     }
 }

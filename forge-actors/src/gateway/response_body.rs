@@ -127,7 +127,7 @@ impl Body for ResponseBody {
             ResponseSource::File(reader) => match ready!(reader.poll_read(cx, count, &this.delivery)) {
                 Ok(part) => part,
                 Err(error) => {
-                    tracing::warn!(%error, "a response was cut: its file cannot be read to the end");
+                    tracing::warn!(%error, "response aborted: reading the file failed");
                     return Poll::Ready(Some(Err(error)));
                 }
             },

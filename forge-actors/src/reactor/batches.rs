@@ -1,4 +1,4 @@
-//! The groups that run beside the ticks: which of them a batch takes, and what its results are worth.
+//! The groups that run in lanes: which of them a batch takes, and what its results are worth.
 //!
 //! A batch runs the waiting groups of one client together, so that the client can advance to the batch's
 //! snapshot; a group that waits for a lock, or a first run without such a client, runs alone. While the
@@ -14,7 +14,7 @@ use crate::kernel::invocation::is_system;
 
 use super::config::ReactivityConfig;
 use super::delivery::Tick;
-use super::group::{GroupLane, GroupPhase};
+use super::group::{GroupPhase, RunPlacement};
 use super::groups::{AppliedResult, SubscriptionTable};
 use super::lanes::BatchPhase;
 use super::query_key::{BatchId, ClientId, GroupId, SubscriptionKey, keys_of};
@@ -31,7 +31,7 @@ impl SubscriptionTable {
         while let Some((key, groups)) = self.next_batch(now) {
             let batch = self.lanes.begin(&key, &groups, tick, snapshot, now);
             for group in groups {
-                self.set_phase(group, GroupPhase::Aside(batch));
+                self.set_phase(group, GroupPhase::InLane(batch));
             }
             started = true;
         }
@@ -51,7 +51,7 @@ impl SubscriptionTable {
     /// The groups that run together with the waiting group `id`.
     fn groups_of_batch(&self, share_key: &ShareKey, id: GroupId) -> Option<Vec<GroupId>> {
         let group = self.groups.get(&id)?;
-        if group.lane == GroupLane::Locked {
+        if group.placement == RunPlacement::Locked {
             return Some(vec![id]);
         }
         let is_of_key = |key: &&SubscriptionKey| {
@@ -62,7 +62,7 @@ impl SubscriptionTable {
         match members.find(|key| !self.waits_for_batch(key.client)) {
             Some(key) => Some(self.waiting_groups_of(key.client)),
             // A first run holds up nobody, so it need not run together with others.
-            None => (group.lane == GroupLane::First).then(|| vec![id]),
+            None => (group.placement == RunPlacement::FirstRun).then(|| vec![id]),
         }
     }
 
@@ -75,14 +75,14 @@ impl SubscriptionTable {
 
     /// True when a group that holds the client up runs in a batch.
     fn waits_for_batch(&self, client: ClientId) -> bool {
-        self.holders_of(client).any(|(_, phase)| matches!(phase, GroupPhase::Aside(_)))
+        self.holders_of(client).any(|(_, phase)| matches!(phase, GroupPhase::InLane(_)))
     }
 
     fn waiting_groups_of(&self, client: ClientId) -> Vec<GroupId> {
         let ids = self.subscriptions.range(keys_of(client)).map(|(_, subscription)| subscription.group);
         let waits = |id: &GroupId| {
             let group = self.groups.get(id);
-            group.is_some_and(|it| it.phase == GroupPhase::Waiting && it.lane != GroupLane::Locked)
+            group.is_some_and(|it| it.phase == GroupPhase::Waiting && it.placement != RunPlacement::Locked)
         };
         ids.filter(waits).collect::<BTreeSet<_>>().into_iter().collect()
     }
@@ -98,7 +98,7 @@ impl SubscriptionTable {
 
     /// Takes the next run of a batch. When its own groups have run, and its snapshot is not old, first runs
     /// of others follow, in turn: so a thousand clients that connect at once need no snapshot for each.
-    pub(super) fn next_side_run(
+    pub(super) fn next_lane_run(
         &mut self,
         id: BatchId,
         now: Instant,
@@ -123,24 +123,25 @@ impl SubscriptionTable {
         if now.saturating_duration_since(batch.began) >= config.slow_after {
             return None;
         }
-        let is_first = |group: &GroupId| self.groups.get(group).is_some_and(|it| it.lane == GroupLane::First);
+        let is_first =
+            |group: &GroupId| self.groups.get(group).is_some_and(|it| it.placement == RunPlacement::FirstRun);
         let mut candidates = self.lanes.first_run_candidates(id).take(CANDIDATES_MAX);
         let (key, group) = candidates.find(|(_, group)| is_first(group))?;
         let key = Arc::clone(key);
         drop(candidates);
         self.lanes.transfer(id, &key);
-        self.set_phase(group, GroupPhase::Aside(id));
+        self.set_phase(group, GroupPhase::InLane(id));
         Some(group)
     }
 
     pub(super) fn is_in_batch(&self, group: GroupId, id: BatchId) -> bool {
-        self.groups.get(&group).is_some_and(|group| group.phase == GroupPhase::Aside(id))
+        self.groups.get(&group).is_some_and(|group| group.phase == GroupPhase::InLane(id))
     }
 
     /// Stores the result of a run in a batch. It is valid unless a later snapshot has found a change of what
     /// the run read; then the group has to run again, and the result serves only those who wait for this
     /// snapshot. A query that the run splits runs for the other callers in the same batch.
-    pub(super) fn apply_side_result(
+    pub(super) fn apply_lane_result(
         &mut self,
         id: BatchId,
         run: FinishedRun,
@@ -159,7 +160,7 @@ impl SubscriptionTable {
         let mut applied = self.apply_result(run, now, config);
         let split = std::mem::take(&mut applied.split);
         for new in &split {
-            self.set_phase(*new, GroupPhase::Aside(id));
+            self.set_phase(*new, GroupPhase::InLane(id));
         }
         if let Some(batch) = self.lanes.batches.get_mut(&id) {
             batch.queue.extend(&split);
@@ -199,9 +200,9 @@ impl SubscriptionTable {
     }
 
     /// Moves a group to the lanes.
-    pub(super) fn set_aside(&mut self, id: GroupId) {
+    pub(super) fn move_to_lane(&mut self, id: GroupId) {
         if let Some(group) = self.groups.get_mut(&id) {
-            group.lane = GroupLane::Slow;
+            group.placement = RunPlacement::Slow;
             self.set_phase(id, GroupPhase::Waiting);
         }
     }

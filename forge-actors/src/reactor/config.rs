@@ -40,7 +40,7 @@ pub struct ReactivityConfig {
     /// Connections for slow queries, first runs, and queries that wait for locks. One identity, or one
     /// address of anonymous clients, has at most half of them. With 0, everything runs in the ticks.
     pub lanes_max: usize,
-    /// Longest time of one query in a tick: one that takes longer is cut, and runs beside the ticks. A tick
+    /// Longest time of one query in a tick: one that takes longer is cancelled, and moves to a lane. A tick
     /// that takes longer is logged, with the handler that took most of it.
     #[serde(with = "serde_duration")]
     pub tick_budget: Duration,
@@ -99,8 +99,8 @@ impl ConfigSection for ReactivityConfig {
             (self.query_timeout.is_zero(), "reactivity.query_timeout is 0: no live query could run"),
             (
                 self.slow_after > self.tick_budget,
-                "reactivity.slow_after is above reactivity.tick_budget: queries would be cut before they are \
-                 slow",
+                "reactivity.slow_after is above reactivity.tick_budget: queries would be cancelled before \
+                 they are slow",
             ),
             (self.lanes_max > 100, "reactivity.lanes_max is above 100: each is a connection"),
             (

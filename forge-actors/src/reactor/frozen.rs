@@ -1,4 +1,4 @@
-//! A transition of one client to the snapshot of an earlier tick, which waits for runs beside the ticks.
+//! A transition of one client to the snapshot of an earlier tick, which waits for runs in lanes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

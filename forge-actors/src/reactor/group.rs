@@ -3,14 +3,14 @@
 //! ```text
 //!                ┌──── a table that it read has changed · refresh is due ────┐
 //!                ▼                                                           │
-//!   new ──▶ Stale · Waiting ──▶ (Aside) ──────── has run ────────────────▶ Current
+//!   new ──▶ Stale · Waiting ──▶ (InLane) ─────── has run ────────────────▶ Current
 //!                │ ▲                                                         │
-//!                │ └── time is up ── Suspended ◀── cut, or locked too long, ─┘
+//!                │ └── time is up ── Suspended ◀── timeout, locked too long, ┘
 //!                └──────────────────────▲          has no memory, breaks the session, or got no thread
 //! ```
 //!
-//! The lane of a group says where it runs. A group of the lane `Tick` is `Stale` until it has run in a tick.
-//! The groups of the other lanes are `Waiting` until a lane is free, and `Aside` while they run there.
+//! The placement of a group says where it runs. A group of the placement `Tick` is `Stale` until it has run
+//! in a tick. The others are `Waiting` until a lane is free, and `InLane` while they run there.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ use super::query_key::{BatchId, CallerKey, GroupId, QueryKey, SubscriptionKey};
 use super::relations::ReadTables;
 use super::tick::{FinishedRun, OVERLOADED_PAUSE, RunEnd};
 
-/// A query that was cut is suspended for this many times the duration of the run.
-const CUT_PAUSE_FACTOR: u32 = 10;
+/// A query that was cancelled at its time limit is suspended for this many times the duration of the run.
+const TIMEOUT_PAUSE_FACTOR: u32 = 10;
 /// Between two attempts of a query that waits for a lock.
 const LOCK_RETRY: Backoff = Backoff::exponential(millis(250), secs(2));
 /// The longest time ahead that is scheduled.
@@ -40,7 +40,7 @@ pub(super) struct Group {
     /// The caller whose calls the runs are; all members may share the results.
     pub(super) caller: Arc<CallerKey>,
     pub(super) phase: GroupPhase,
-    pub(super) lane: GroupLane,
+    pub(super) placement: RunPlacement,
     pub(super) result: Option<Arc<QueryResult>>,
     pub(super) reads: ReadTables,
     pub(super) members: BTreeSet<SubscriptionKey>,
@@ -58,22 +58,22 @@ pub(super) enum GroupPhase {
     /// The group has to run, and waits for a lane.
     Waiting,
     /// The group runs in a lane, in the snapshot of the batch.
-    Aside(BatchId),
+    InLane(BatchId),
     /// The result is valid.
     Current {
         /// When the group has to run again although no change is reported.
         refresh_at: Option<Instant>,
     },
-    /// The last run was cut, waited for a lock for too long, broke its session, found no memory for its
+    /// The last run timed out, waited for a lock for too long, broke its session, found no memory for its
     /// result, or got no thread. Its error counts as the result until `until`.
     Suspended { until: Instant },
 }
 
 /// Where a group runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum GroupLane {
+pub(super) enum RunPlacement {
     /// In a lane: how long its runs take is not known yet.
-    First,
+    FirstRun,
     /// In the ticks.
     Tick,
     /// In a lane: its runs take longer than others should wait.
@@ -110,12 +110,12 @@ pub(super) enum Delivered {
 }
 
 impl Group {
-    pub(super) fn new(query: Arc<QueryKey>, caller: Arc<CallerKey>, lane: GroupLane) -> Self {
+    pub(super) fn new(query: Arc<QueryKey>, caller: Arc<CallerKey>, placement: RunPlacement) -> Self {
         Self {
             query,
             caller,
-            phase: lane.phase_to_run(),
-            lane,
+            phase: placement.phase_to_run(),
+            placement,
             result: None,
             reads: ReadTables::default(),
             members: BTreeSet::new(),
@@ -129,7 +129,7 @@ impl Group {
     /// client up before its first delivery too, because under constant changes only a frozen transition can
     /// deliver it. While a query waits for a lock, the error is its result.
     pub(super) fn holds_up_client(&self, subscription: &LiveSubscription) -> bool {
-        let known_slow = self.lane == GroupLane::Slow;
+        let known_slow = self.placement == RunPlacement::Slow;
         let was_delivered = matches!(subscription.delivered, Delivered::Version(_));
         !self.has_valid_result() && (known_slow || was_delivered)
     }
@@ -137,39 +137,40 @@ impl Group {
     /// True when the result of the group is valid in the newest snapshot, or counts as such: the error of a
     /// query that waits for a lock does also while it is tried again.
     pub(super) fn has_valid_result(&self) -> bool {
-        self.phase.is_settled() || self.lane == GroupLane::Locked
+        self.phase.is_settled() || self.placement == RunPlacement::Locked
     }
 
-    /// Counts lock timeouts, and returns the lane of the next run and the phase after this one.
+    /// Counts lock timeouts, and returns the placement of the next run and the phase after this one.
     pub(super) fn record_run(
         &mut self,
         run: &FinishedRun,
         now: Instant,
         config: &ReactivityConfig,
-    ) -> (GroupLane, GroupPhase) {
+    ) -> (RunPlacement, GroupPhase) {
         if run.end == RunEnd::Locked {
             let pause = LOCK_RETRY.ceiling(self.lock_timeouts);
             self.lock_timeouts += 1;
-            let lane = if config.lanes_max == 0 { GroupLane::Tick } else { GroupLane::Locked };
-            return (lane, GroupPhase::Suspended { until: later(now, pause) });
+            let placement = if config.lanes_max == 0 { RunPlacement::Tick } else { RunPlacement::Locked };
+            return (placement, GroupPhase::Suspended { until: later(now, pause) });
         }
         if run.end == RunEnd::NoThread {
             // How long it runs is not known.
-            return (self.lane, GroupPhase::Suspended { until: later(now, OVERLOADED_PAUSE) });
+            return (self.placement, GroupPhase::Suspended { until: later(now, OVERLOADED_PAUSE) });
         }
         self.lock_timeouts = 0;
         // Half the limit on the way back, so that a query at the limit does not change its place with each
         // run.
-        let limit = if self.lane == GroupLane::Slow { config.slow_after / 2 } else { config.slow_after };
+        let limit =
+            if self.placement == RunPlacement::Slow { config.slow_after / 2 } else { config.slow_after };
         let slow = config.lanes_max > 0 && run.took >= limit;
-        let lane = if slow { GroupLane::Slow } else { GroupLane::Tick };
-        (lane, self.phase_after(run, now, config))
+        let placement = if slow { RunPlacement::Slow } else { RunPlacement::Tick };
+        (placement, self.phase_after(run, now, config))
     }
 
     fn phase_after(&self, run: &FinishedRun, now: Instant, config: &ReactivityConfig) -> GroupPhase {
         let pause = match run.result.outcome.as_ref().err().map(Fault::code) {
             Some(Code::Overloaded) => Some(OVERLOADED_PAUSE),
-            Some(Code::Timeout) => Some(run.took.saturating_mul(CUT_PAUSE_FACTOR)),
+            Some(Code::Timeout) => Some(run.took.saturating_mul(TIMEOUT_PAUSE_FACTOR)),
             _ => None,
         };
         if let Some(pause) = pause {
@@ -183,8 +184,8 @@ impl Group {
     }
 }
 
-impl GroupLane {
-    /// The phase of a group of this lane that has to run.
+impl RunPlacement {
+    /// The phase of a group of this placement that has to run.
     pub(super) fn phase_to_run(self) -> GroupPhase {
         if self == Self::Tick { GroupPhase::Stale } else { GroupPhase::Waiting }
     }
@@ -200,7 +201,7 @@ impl GroupPhase {
         match self {
             Self::Stale => Some(Due::NextRun),
             // The lanes know these.
-            Self::Waiting | Self::Aside(_) => None,
+            Self::Waiting | Self::InLane(_) => None,
             Self::Current { refresh_at } => refresh_at.map(Due::At),
             Self::Suspended { until } => Some(Due::At(until)),
         }

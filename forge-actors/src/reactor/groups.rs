@@ -14,9 +14,9 @@
 //! - Each subscription is in exactly one group: the one for its query and for the scope of its caller.
 //! - A group has subscriptions, and a query has groups; otherwise they do not exist.
 //! - `agenda` holds the entry `phase.due()` of each group, and nothing else.
-//! - A group is in the queues of `lanes` while it is `Waiting`, and in a batch while it is `Aside`.
+//! - A group is in the queues of `lanes` while it is `Waiting`, and in a batch while it is `InLane`.
 //! - A subscription whose `delivered` is not the version of its group's result is in `undelivered` or
-//!   `parked`, unless the group waits or runs beside the ticks: its next result brings the subscription
+//!   `parked`, unless the group waits for a lane or runs in one: its next result brings the subscription
 //!   there.
 //! - Every subscription that a frozen transition waits for is in a group that runs in the transition's
 //!   snapshot.
@@ -36,7 +36,7 @@ use crate::kernel::trace::TraceContext;
 use super::config::ReactivityConfig;
 use super::delivery::{QueryResult, Version};
 use super::frozen::FrozenTransition;
-use super::group::{Delivered, Due, Group, GroupLane, GroupPhase, LiveSubscription, later};
+use super::group::{Delivered, Due, Group, GroupPhase, LiveSubscription, RunPlacement, later};
 use super::lanes::Lanes;
 use super::query_key::{CallerKey, ClientId, GroupId, QueryKey, SharingScope, SubscriptionKey, keys_of};
 use super::read_index::ReadIndex;
@@ -66,7 +66,7 @@ pub(super) struct SubscriptionTable {
     pub(super) undelivered: BTreeSet<SubscriptionKey>,
     /// Those of them whose clients cannot advance yet.
     pub(super) parked: BTreeSet<SubscriptionKey>,
-    /// The runs beside the ticks.
+    /// The runs in lanes.
     pub(super) lanes: Lanes,
     /// The transitions that wait for such runs.
     pub(super) frozen: BTreeMap<ClientId, FrozenTransition>,
@@ -174,17 +174,20 @@ impl SubscriptionTable {
             self.groups_created += 1;
             GroupId(self.groups_created)
         });
-        let lane = if self.lanes.exist() { GroupLane::First } else { GroupLane::Tick };
+        let placement = if self.lanes.exist() { RunPlacement::FirstRun } else { RunPlacement::Tick };
         let group = self.groups.entry(id).or_insert_with(|| {
-            let group = Group::new(Arc::clone(&query), Arc::clone(&caller), lane);
+            let group = Group::new(Arc::clone(&query), Arc::clone(&caller), placement);
             self.agenda.extend(group.phase.due().map(|due| (due, id)));
             self.system_groups += usize::from(is_system(&query.name));
             group
         });
         group.members.insert(key);
         if group.phase == GroupPhase::Waiting {
-            let share_key =
-                if group.lane == GroupLane::Locked { locked() } else { Arc::clone(&caller.share_key) };
+            let share_key = if group.placement == RunPlacement::Locked {
+                locked()
+            } else {
+                Arc::clone(&caller.share_key)
+            };
             self.lanes.wait(id, [share_key]);
         }
         self.undelivered.insert(key);
@@ -211,7 +214,7 @@ impl SubscriptionTable {
     }
 
     /// True when a change of one of `tables` may change a result. While groups have to run in a tick, what
-    /// they will read is not known, so the answer is true. A change of what a first run beside the ticks
+    /// they will read is not known, so the answer is true. A change of what a first run in a lane
     /// reads is found by the next poll.
     pub(super) fn concerns(&self, tables: &BTreeSet<TableId>) -> bool {
         self.has_stale_groups() || self.reads.reads_any(tables)
@@ -257,10 +260,10 @@ impl SubscriptionTable {
         }
     }
 
-    /// Schedules a group to run again, where its lane says.
+    /// Schedules a group to run again, where its placement says.
     pub(super) fn set_to_run(&mut self, id: GroupId) {
         if let Some(group) = self.groups.get(&id) {
-            self.set_phase(id, group.lane.phase_to_run());
+            self.set_phase(id, group.placement.phase_to_run());
         }
     }
 
@@ -274,13 +277,13 @@ impl SubscriptionTable {
         if before == GroupPhase::Waiting {
             self.lanes.leave(id);
         }
-        if matches!(before, GroupPhase::Waiting | GroupPhase::Aside(_)) && phase == GroupPhase::Stale {
+        if matches!(before, GroupPhase::Waiting | GroupPhase::InLane(_)) && phase == GroupPhase::Stale {
             // `store_result` delivers a lane's result to all members because of the phase; a tick delivers
             // only to subscriptions in `undelivered`.
             self.undelivered.extend(&group.members);
         }
         if phase == GroupPhase::Waiting {
-            let locked = (group.lane == GroupLane::Locked).then(locked);
+            let locked = (group.placement == RunPlacement::Locked).then(locked);
             let subscriptions = group.members.iter().filter_map(|key| self.subscriptions.get(key));
             let of_members = subscriptions.map(|subscription| Arc::clone(&subscription.caller.share_key));
             match locked {
@@ -399,12 +402,12 @@ impl SubscriptionTable {
         config: &ReactivityConfig,
     ) -> bool {
         let Some(group) = self.groups.get_mut(&id) else { return false };
-        let (lane, phase) = group.record_run(&run, now, config);
+        let (placement, phase) = group.record_run(&run, now, config);
         // Who joined the group while it was waiting or running has no result yet.
-        let delivers = matches!(group.phase, GroupPhase::Waiting | GroupPhase::Aside(_));
+        let delivers = matches!(group.phase, GroupPhase::Waiting | GroupPhase::InLane(_));
         let changed = group.result.as_ref().is_none_or(|result| result.version != run.result.version);
         group.failures = 0;
-        group.lane = lane;
+        group.placement = placement;
         if changed && let Some(former) = group.result.replace(run.result) {
             former.supersede();
         }
@@ -480,8 +483,8 @@ impl SubscriptionTable {
             let version = group.result.as_ref().map(|result| Delivered::Version(result.version));
             let has_result = version.is_none_or(|version| version == subscription.delivered);
             let is_due = self.undelivered.contains(key) || self.parked.contains(key);
-            let runs_aside = matches!(group.phase, GroupPhase::Waiting | GroupPhase::Aside(_));
-            assert!(has_result || is_due || runs_aside, "{key:?} is never delivered");
+            let runs_in_lane = matches!(group.phase, GroupPhase::Waiting | GroupPhase::InLane(_));
+            assert!(has_result || is_due || runs_in_lane, "{key:?} is never delivered");
         }
         let waiting = self.groups.iter().filter(|(_, group)| group.phase == GroupPhase::Waiting);
         self.lanes.assert_waiting(&waiting.map(|(id, _)| *id).collect());

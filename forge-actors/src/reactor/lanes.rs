@@ -25,7 +25,7 @@ const RETRY: Backoff = Backoff::exponential(millis(50), secs(2));
 pub(super) struct Lanes {
     /// How many batches may run at once.
     lanes_max: usize,
-    pub(super) batches: BTreeMap<BatchId, SideBatch>,
+    pub(super) batches: BTreeMap<BatchId, LaneBatch>,
     batches_started: u64,
     /// The keys that have waiting groups or batches.
     turns: HashMap<Arc<ShareKey>, Turn>,
@@ -41,9 +41,9 @@ pub(super) struct Lanes {
     failures: u32,
 }
 
-/// Runs in one snapshot beside the ticks.
+/// Runs in a lane, in one snapshot.
 #[derive(Debug)]
-pub(super) struct SideBatch {
+pub(super) struct LaneBatch {
     key: Arc<ShareKey>,
     pub(super) phase: BatchPhase,
     /// The tick whose snapshot the runs read.
@@ -56,7 +56,7 @@ pub(super) struct SideBatch {
     changed: Changed,
 }
 
-impl SideBatch {
+impl LaneBatch {
     /// The groups that run or are still to run.
     pub(super) fn groups(&self) -> impl Iterator<Item = GroupId> {
         let running = match self.phase {
@@ -204,7 +204,7 @@ impl Lanes {
             turn.served = served;
         });
         let id = BatchId(self.batches_started);
-        let batch = SideBatch {
+        let batch = LaneBatch {
             key: Arc::clone(key),
             phase: BatchPhase::Chosen,
             tick,

@@ -30,7 +30,7 @@ pub(super) enum TickerMessage {
     /// A session has imported the snapshot of the batch, or could not.
     BatchOpened(BatchId, Box<Result<SnapshotTransaction, LostSnapshot>>),
     /// A query has run in the batch, or the batch was lost.
-    SideRunFinished(BatchId, Box<Result<FinishedRuns, LostSnapshot>>),
+    LaneRunFinished(BatchId, Box<Result<FinishedRuns, LostSnapshot>>),
     /// The session of the batch is back in the pool.
     BatchClosed(BatchId),
 }

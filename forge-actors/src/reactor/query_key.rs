@@ -22,7 +22,7 @@ pub(super) struct ClientId(pub(super) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct GroupId(pub(super) u64);
 
-/// The number of a batch of runs beside the ticks. Never used twice.
+/// The number of a batch of runs in a lane. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct BatchId(pub(super) u64);
 

@@ -19,8 +19,8 @@ pub const DELIVERIES_TOTAL: &str = "forge_live_deliveries_total";
 /// Counts first results of clients that named the version which they have, by outcome (`unchanged`,
 /// `changed`).
 pub const RESUMES_TOTAL: &str = "forge_live_resumes_total";
-/// Seconds of a run beside the ticks.
-pub const SIDE_RUN_SECONDS: &str = "forge_live_lane_run_duration_seconds";
+/// Seconds of a run in a lane.
+pub const LANE_RUN_SECONDS: &str = "forge_live_lane_run_duration_seconds";
 /// Groups that wait for a lane at present.
 pub const WAITING: &str = "forge_live_waiting_groups";
 /// Clients at present that have a slow query, and wait for it to advance.
@@ -67,8 +67,8 @@ pub(super) fn resumed(unchanged: u64, changed: u64) {
     }
 }
 
-pub(super) fn side_run(took: Duration) {
-    metrics::histogram!(SIDE_RUN_SECONDS).record(took);
+pub(super) fn lane_run(took: Duration) {
+    metrics::histogram!(LANE_RUN_SECONDS).record(took);
 }
 
 pub(super) fn lanes(waiting: usize, frozen: usize) {
@@ -115,8 +115,8 @@ pub(super) fn log_slow(handler: &str, took: Duration, anonymous: bool) {
         handler,
         %took,
         caller,
-        "a live query took longer than reactivity.slow_after; it runs beside the ticks, and its subscribers \
-         advance at its pace"
+        "a live query took longer than reactivity.slow_after and now runs on a connection of its own \
+         (reactivity.lanes_max); its subscribers advance at its pace"
     );
 }
 

@@ -9,7 +9,7 @@
 //!
 //! When a run has split a query, the new groups run in the same snapshot before anything is published. A tick
 //! exports its snapshot when batches start in it, and stays open until they have imported it. What batches do
-//! is in `side.rs`, what clients ask for beside subscriptions in `requests.rs`.
+//! is in `lane_runs.rs`, what clients ask for beside subscriptions in `requests.rs`.
 //!
 //! The ticker feeds inputs and carries out the effects in their order. A tick that finds nothing to run goes
 //! from Opening to Closing.
@@ -24,7 +24,7 @@ use crate::kernel::time::minutes;
 
 use super::config::ReactivityConfig;
 use super::delivery::{AwaitedCommit, Tick};
-use super::group::{GroupLane, GroupPhase};
+use super::group::{GroupPhase, RunPlacement};
 use super::groups::{AppliedResult, SubscriptionTable};
 use super::lanes::BatchPhase;
 use super::pace::Pace;
@@ -141,8 +141,8 @@ impl ReactorState {
             ReactorInput::Closed => self.closed(&mut effects),
             ReactorInput::Lost { during, jitter } => self.lost(now, during, jitter, &mut effects),
             ReactorInput::BatchOpened(batch) => self.batch_opened(now, batch, &mut effects),
-            ReactorInput::SideRunFinished { batch, report } => {
-                self.side_run_finished(now, batch, report, &mut effects);
+            ReactorInput::LaneRunFinished { batch, report } => {
+                self.lane_run_finished(now, batch, report, &mut effects);
             }
             ReactorInput::BatchClosed(batch) => self.batch_closed(batch),
             ReactorInput::BatchLost { batch, during, jitter } => {
@@ -275,15 +275,18 @@ impl ReactorState {
             self.warn_untracked(&run, effects);
             self.note_slow(&run, now, effects);
             match run.end {
-                // In a lane it may wait for longer.
-                RunEnd::Locked | RunEnd::Cut if self.table.lanes.exist() => self.table.set_aside(run.group),
-                // A lane waits for longer. The lane of the group stays: how long it runs is not known.
+                // In a lane the run may wait for longer.
+                RunEnd::Locked | RunEnd::TimedOut if self.table.lanes.exist() => {
+                    self.table.move_to_lane(run.group)
+                }
+                // A run in a lane may wait for a thread for longer. The placement stays: the run says nothing
+                // about how long the query takes.
                 RunEnd::NoThread if self.table.lanes.exist() => {
                     self.table.set_phase(run.group, GroupPhase::Waiting);
                 }
                 // The group stays stale, and runs in the next tick.
                 RunEnd::Torn => {}
-                RunEnd::Whole | RunEnd::Locked | RunEnd::Cut | RunEnd::NoThread => {
+                RunEnd::Whole | RunEnd::Locked | RunEnd::TimedOut | RunEnd::NoThread => {
                     self.apply(run, now, &mut runs, effects)
                 }
             }
@@ -390,11 +393,11 @@ impl ReactorState {
     pub(super) fn note_slow(&mut self, run: &FinishedRun, now: Instant, effects: &mut Vec<ReactorEffect>) {
         let Some(group) = self.table.groups.get(&run.group) else { return };
         let is_slow = match run.end {
-            RunEnd::Cut => true,
+            RunEnd::TimedOut => true,
             RunEnd::Whole => self.table.lanes.exist() && run.took >= self.config.slow_after,
             RunEnd::Torn | RunEnd::Locked | RunEnd::NoThread => false,
         };
-        if !is_slow || group.lane == GroupLane::Slow {
+        if !is_slow || group.placement == RunPlacement::Slow {
             return;
         }
         let last = self.slow_logged.get(&run.handler);

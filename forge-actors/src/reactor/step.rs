@@ -73,7 +73,7 @@ pub(super) enum ReactorInput {
     /// A session has imported the snapshot of the batch.
     BatchOpened(BatchId),
     /// A query has run in the batch.
-    SideRunFinished {
+    LaneRunFinished {
         batch: BatchId,
         report: RunsReport,
     },
@@ -99,7 +99,7 @@ pub(super) enum ReactorEffect {
     /// Begin a batch in the exported snapshot.
     OpenBatch(BatchId),
     /// Run a query in a batch.
-    RunAside { batch: BatchId, run: QueryRun },
+    RunInLane { batch: BatchId, run: QueryRun },
     /// End a batch.
     CloseBatch(BatchId),
     /// Deliver the results of the tick that began at `began`. The first hint that it answers arrived at

@@ -44,7 +44,7 @@ impl Ticker {
         });
     }
 
-    pub(super) fn run_aside(
+    pub(super) fn run_in_lane(
         &self,
         cx: &Context<TickerMessage>,
         state: &mut TickerState,
@@ -53,11 +53,11 @@ impl Ticker {
     ) {
         let Some(transaction) = state.batches.remove(&batch) else { return };
         let (shared, relations) = (Arc::clone(&self.shared), Arc::clone(&state.relations));
-        cx.spawn_message("run aside", async move {
+        cx.spawn_message("run in lane", async move {
             let run_max = shared.executor.config.query_timeout;
             let limits = LiveLimits { run_max, thread_wait_max: BATCH_THREAD_WAIT_MAX };
             let finished = shared.executor.run(transaction, relations, vec![run], limits).await;
-            TickerMessage::SideRunFinished(batch, Box::new(finished))
+            TickerMessage::LaneRunFinished(batch, Box::new(finished))
         });
     }
 

@@ -113,7 +113,7 @@ pub(super) enum RunEnd {
     /// was.
     Torn,
     /// The run took longer than a run in a tick may take; there is no result.
-    Cut,
+    TimedOut,
     /// A statement waited for a lock for too long; the result is an error that says so.
     Locked,
     /// No thread was free for the handler, so it has not run; the result is an error that says so.
@@ -314,7 +314,7 @@ impl QueryExecutor {
         } else if read.lock_timed_out {
             RunEnd::Locked
         } else if run_max < self.config.query_timeout && took >= run_max {
-            RunEnd::Cut
+            RunEnd::TimedOut
         } else {
             RunEnd::Whole
         };

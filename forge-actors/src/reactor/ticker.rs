@@ -124,8 +124,8 @@ impl Actor for Ticker {
             TickerMessage::RunsFinished(finished) => self.runs_finished(cx, state, *finished),
             TickerMessage::SnapshotClosed => self.step(cx, state, ReactorInput::Closed),
             TickerMessage::BatchOpened(batch, opened) => self.batch_opened(cx, state, batch, *opened),
-            TickerMessage::SideRunFinished(batch, finished) => {
-                self.side_run_finished(cx, state, batch, *finished);
+            TickerMessage::LaneRunFinished(batch, finished) => {
+                self.lane_run_finished(cx, state, batch, *finished);
             }
             TickerMessage::BatchClosed(batch) => self.step(cx, state, ReactorInput::BatchClosed(batch)),
         }
@@ -260,7 +260,7 @@ impl Ticker {
         }
     }
 
-    fn side_run_finished(
+    fn lane_run_finished(
         &self,
         cx: &Context<TickerMessage>,
         state: &mut TickerState,
@@ -269,10 +269,10 @@ impl Ticker {
     ) {
         match finished {
             Ok(runs) => {
-                runs.report.finished.iter().for_each(|run| signals::side_run(run.took));
+                runs.report.finished.iter().for_each(|run| signals::lane_run(run.took));
                 let (transaction, report) = self.take_report(state, runs);
                 state.batches.insert(batch, transaction);
-                self.step(cx, state, ReactorInput::SideRunFinished { batch, report });
+                self.step(cx, state, ReactorInput::LaneRunFinished { batch, report });
             }
             Err(lost) => self.batch_lost(cx, state, batch, &lost),
         }
@@ -326,7 +326,7 @@ impl Ticker {
         state.batches.remove(&batch);
         // The database monitor logs an outage, and the tick that meets the same one as well.
         let error = error_chain(&lost.fault);
-        tracing::debug!(error, "a batch of live queries beside the ticks failed; retrying");
+        tracing::debug!(error, "a batch of live queries in a lane failed; retrying");
         let (during, jitter) = (lost.during, fastrand::f64());
         self.step(cx, state, ReactorInput::BatchLost { batch, during, jitter });
     }
@@ -356,7 +356,7 @@ impl Ticker {
                 state.ran_application |= state.reactor.table.runs_application(batch);
                 self.open_batch(cx, state, batch);
             }
-            ReactorEffect::RunAside { batch, run } => self.run_aside(cx, state, batch, run),
+            ReactorEffect::RunInLane { batch, run } => self.run_in_lane(cx, state, batch, run),
             ReactorEffect::CloseBatch(batch) => self.close_batch(cx, state, batch),
             ReactorEffect::Publish { updates, began, hinted } => self.publish(state, updates, began, hinted),
             ReactorEffect::CloseSnapshot => self.close_snapshot(cx, state),

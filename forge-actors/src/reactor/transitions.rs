@@ -1,4 +1,4 @@
-//! Transitions of clients that wait for runs beside the ticks.
+//! Transitions of clients that wait for runs in lanes.
 //!
 //! A client that has a slow query cannot advance to the snapshot of each tick. When all groups that hold the
 //! client up run in batches of one snapshot, its transition to this snapshot is frozen: the other results of
@@ -40,7 +40,7 @@ impl SubscriptionTable {
         let mut snapshot = None;
         let mut waits = BTreeSet::new();
         for (key, phase) in self.holders_of(client) {
-            let GroupPhase::Aside(batch) = phase else { return None };
+            let GroupPhase::InLane(batch) = phase else { return None };
             let batch = self.lanes.batches.get(&batch).filter(|batch| batch.tick == tick)?;
             snapshot = Some(Arc::clone(&batch.snapshot));
             waits.insert(key);
@@ -143,7 +143,7 @@ impl SubscriptionTable {
         frozen.waits.iter().all(|key| {
             let subscription = self.subscriptions.get(key);
             let group = subscription.and_then(|subscription| self.groups.get(&subscription.group));
-            let Some(GroupPhase::Aside(batch)) = group.map(|group| group.phase) else { return false };
+            let Some(GroupPhase::InLane(batch)) = group.map(|group| group.phase) else { return false };
             self.lanes.batches.get(&batch).is_some_and(|batch| batch.tick == frozen.tick)
         })
     }

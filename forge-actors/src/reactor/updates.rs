@@ -107,7 +107,7 @@ impl SubscriptionTable {
                     self.deliver_result(key, &result, tick, &mut updates);
                 }
                 // The next result of the group brings the subscription back.
-                (GroupPhase::Waiting | GroupPhase::Aside(_), _) => {}
+                (GroupPhase::Waiting | GroupPhase::InLane(_), _) => {}
                 // A group that was joined during the tick runs in the next one.
                 _ => {
                     self.undelivered.insert(key);

@@ -100,7 +100,7 @@ pub struct Schedule {
     /// The first run comes at a random moment within this time, so that nodes that start together do not run
     /// together. `Duration::ZERO` runs at once. An elected duty also runs as soon as a term begins.
     pub first_within: Duration,
-    /// A run that takes longer is cut and counts as failed.
+    /// A run that takes longer is cancelled and counts as failed.
     pub time_limit: Duration,
     /// Pause after a failed run.
     pub backoff: Backoff,
@@ -143,14 +143,14 @@ pub enum RunError {
         /// The fault with its causes.
         cause: Arc<str>,
     },
-    /// The run was cut at its time limit.
-    #[error("the run was cut after {}, its time limit", format_duration(*.limit))]
+    /// The run was cancelled at its time limit.
+    #[error("the run was cancelled after {}, its time limit", format_duration(*.limit))]
     TimedOut {
         /// The limit.
         limit: Duration,
     },
-    /// The term ended during the run, which was cut.
-    #[error("the run was cut: this node is no longer the leader")]
+    /// The term ended during the run, which was cancelled.
+    #[error("the run was cancelled: this node is no longer the leader")]
     TermEnded,
     /// The duty is elected and this node holds no term, so nothing was run.
     #[error("nothing was run: this node is not the leader")]
@@ -179,7 +179,7 @@ pub struct PeriodicStatus {
     pub runs: u64,
     /// Failed runs since the last success.
     pub failures: u32,
-    /// Runs that were cut at the time limit.
+    /// Runs that were cancelled at the time limit.
     pub timed_out: u64,
 }
 
@@ -199,7 +199,7 @@ pub struct DutyInfo {
     pub runs: Int53,
     /// Failed runs since the last success.
     pub failures: u32,
-    /// Runs that were cut at the time limit.
+    /// Runs that were cancelled at the time limit.
     pub timed_out: Int53,
 }
 
@@ -230,12 +230,12 @@ pub enum DutyOutcome {
         /// The fault with its causes.
         error: String,
     },
-    /// The run was cut at its time limit.
+    /// The run was cancelled at its time limit.
     TimedOut {
         /// The limit in milliseconds.
         limit_ms: Int53,
     },
-    /// The run was cut, or did not begin, because the node is not the leader.
+    /// The run was cancelled, or did not begin, because the node is not the leader.
     Cancelled,
 }
 

@@ -4,15 +4,15 @@
 //!              due · run_now           run ended
 //!   Waiting ─────────────▶ Running ─────────────▶ Waiting (interval, pause or backoff)
 //!     ▲ │                      │
-//!     │ │ term ended           │ term ended: the run is cut
+//!     │ │ term ended           │ term ended: the run is cancelled
 //!     │ ▼                      │
 //!   Standby ◀──────────────────┘
 //! ```
 //!
 //! The duty runs in a task beside the actor, so the actor answers while a run is under way, and a run that
-//! hangs is cut at its time limit. A failed run is logged once when failures begin and once when they end; it
-//! is tried again after a backoff. A duty that panics is a crash of the actor: the supervisor restarts it
-//! with a duty made anew.
+//! hangs is cancelled at its time limit. A failed run is logged once when failures begin and once when they
+//! end; it is tried again after a backoff. A duty that panics is a crash of the actor: the supervisor
+//! restarts it with a duty made anew.
 //!
 //! A duty that every node runs has the term `()`, which never ends. An elected duty runs only while this node
 //! holds a leadership term, and each run gets the term to write with.
@@ -32,7 +32,7 @@ use super::spec::ChildSpec;
 use crate::kernel::error_chain::error_causes;
 use crate::kernel::time::{Timestamp, secs};
 
-/// Time for a run that is under way when the actor is asked to stop; then it is cut.
+/// Time for a run that is under way when the actor is asked to stop; then it is cancelled.
 pub const STOP_TIMEOUT: Duration = secs(2);
 /// Callers of [`PeriodicHandle::run_now`] that wait at a time; one more is refused.
 const WAITING_MAX: usize = 64;
@@ -59,7 +59,7 @@ impl ChildSpec {
     }
 
     /// A periodic duty that runs only while `terms` holds a leadership term, which each run gets. A term that
-    /// begins runs the duty at once; a term that ends or is replaced cuts the run that has it.
+    /// begins runs the duty at once; a term that ends or is replaced cancels the run that has it.
     pub fn elected<D: Duty>(
         id: impl Into<String>,
         schedule: Schedule,
@@ -239,7 +239,7 @@ impl<D: Duty> Periodic<D> {
     }
 }
 
-/// One run, cut at its time limit and when its term ends.
+/// One run, cancelled at its time limit and when its term ends.
 async fn run_once<D: Duty>(
     duty: &mut D,
     term: D::Term,

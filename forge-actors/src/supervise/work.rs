@@ -14,7 +14,7 @@ pub struct Work {
     pub handler: Arc<str>,
     /// What it runs for, for example the id of a job.
     pub id: String,
-    /// After this time the work is cut.
+    /// After this time the work is cancelled.
     pub limit: Duration,
 }
 
@@ -34,7 +34,7 @@ pub struct CurrentWork {
     pub id: String,
     /// Milliseconds since it began.
     pub for_ms: Int53,
-    /// Milliseconds after which it is cut. Work that goes on for longer does not yield.
+    /// Milliseconds after which it is cancelled. Work that goes on for longer does not yield.
     pub limit_ms: Int53,
 }
 

@@ -69,13 +69,13 @@ impl TestNode {
         let view = NodeView::new(id, "test", Arc::clone(&tree), SUBSYSTEMS);
         let (signer, client) = (tokens.clone(), http.client()?);
         let result_bytes_max = deps.config.result_bytes_max;
-        let services = |invoke, lane| Services {
+        let services = |invoke, blocking| Services {
             node: view,
             invoke,
             jobs: Arc::new(JobInserter),
             tokens: Some(signer),
             http: client,
-            lane,
+            blocking,
             result_bytes_max,
         };
         let (functions, functions_child) = Functions::new(catalog()?, deps, services)?;

@@ -73,13 +73,13 @@ impl Stage {
         };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
         let result_bytes_max = needs.config.result_bytes_max;
-        let services = |invoke, lane| Services {
+        let services = |invoke, blocking| Services {
             node: view,
             invoke,
             jobs: Arc::new(JobInserter),
             tokens: None,
             http: reqwest::Client::new(),
-            lane,
+            blocking,
             result_bytes_max,
         };
         let (functions, child) = Functions::new(catalog, needs, services).expect("threads");

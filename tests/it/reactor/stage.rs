@@ -65,14 +65,14 @@ impl Stage {
             config: FunctionConfig::default(),
         };
         let catalog = Arc::new(Catalog::build().expect("the handlers of this binary"));
-        let services = |invoke, lane| Services {
+        let services = |invoke, blocking| Services {
             result_bytes_max: usize::MAX,
             node: view,
             invoke,
             jobs: Arc::new(JobInserter),
             tokens: None,
             http: reqwest::Client::new(),
-            lane,
+            blocking,
         };
         let (functions, functions_child) = Functions::new(catalog, needs, services).expect("threads");
         let (reactor, reactor_child) =

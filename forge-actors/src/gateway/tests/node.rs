@@ -157,13 +157,13 @@ fn functions(id: NodeId) -> Functions {
         terms: watch::channel(None).1,
         config: FunctionConfig { result_bytes_max: RESULT_BYTES_MAX, ..FunctionConfig::default() },
     };
-    let services = |invoke, lane| Services {
+    let services = |invoke, blocking| Services {
         node,
         invoke,
         jobs: Arc::new(JobInserter),
         tokens: None,
         http: reqwest::Client::new(),
-        lane,
+        blocking,
         result_bytes_max: RESULT_BYTES_MAX,
     };
     Functions::new(Arc::new(catalog), deps, services).expect("threads").0

@@ -176,7 +176,7 @@ impl Driver {
                 }
                 ReactorEffect::ExportSnapshot
                 | ReactorEffect::OpenBatch(_)
-                | ReactorEffect::RunAside { .. }
+                | ReactorEffect::RunInLane { .. }
                 | ReactorEffect::CloseBatch(_)
                 | ReactorEffect::LogSlow { .. } => unreachable!("there are no lanes"),
                 ReactorEffect::DeclareInterest(tables) => self.interest = Some(tables),

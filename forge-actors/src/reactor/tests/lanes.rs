@@ -3,9 +3,9 @@ use crate::reactor::step::ReactorInput;
 
 use super::world::{ERROR, Work, WorkEnd, World, duration_of};
 
-/// Everything but the runs beside the ticks.
+/// Everything but the runs in lanes.
 fn ticks(work: &Work) -> bool {
-    !matches!(work, Work::RunAside(..))
+    !matches!(work, Work::RunInLane(..))
 }
 
 /// A world in which the queries of client 1 have run, so that their lanes are known.
@@ -25,7 +25,7 @@ fn a_first_run_holds_up_nobody() {
     world.subscribe(1, 9, "slow public 1", None);
     world.subscribe(2, 1, "fast public 0", None);
     world.settle_while(ticks);
-    assert_eq!(world.aside(), ["slow public 1"]);
+    assert_eq!(world.in_lanes(), ["slow public 1"]);
     for table in [0, 1, 0] {
         world.commit(table, None);
         world.poll();
@@ -49,10 +49,10 @@ fn who_has_a_slow_query_advances_at_its_pace_and_others_with_every_tick() {
         world.poll();
         world.settle_while(ticks);
         assert_eq!(world.clients[&2].view[&1], format!("all 0={round}"));
-        assert_eq!(world.aside(), ["slow public 01"], "it runs once, in the snapshot of the first tick");
+        assert_eq!(world.in_lanes(), ["slow public 01"], "it runs once, in the snapshot of the first tick");
     }
     assert_eq!(world.clients[&1].deliveries, before, "its queries do not disagree");
-    world.end_aside("slow public 01");
+    world.end_lane_run("slow public 01");
     assert_eq!(world.clients[&1].view[&0], "all 0=1", "both are those of the first of the snapshots");
     assert_eq!(world.clients[&1].view[&1], "all 0=1 1=0");
     world.settle();
@@ -70,10 +70,10 @@ fn a_slow_result_that_is_still_valid_is_that_of_the_newest_snapshot() {
     world.poll();
     world.settle_while(ticks);
     assert_eq!(world.clients[&1].view[&0], "all 0=0");
-    world.end_aside("slow public 1");
+    world.end_lane_run("slow public 1");
     assert_eq!(world.clients[&1].view[&0], "all 0=1");
     assert_eq!(world.clients[&1].view[&1], "all 1=1");
-    assert!(world.aside().is_empty(), "it does not run again");
+    assert!(world.in_lanes().is_empty(), "it does not run again");
 }
 
 #[test]
@@ -83,19 +83,19 @@ fn one_caller_has_half_of_the_lanes_and_others_have_their_turn() {
         world.subscribe(1, id, &format!("slow public {} of an attacker {id}", id % 4), None);
     }
     world.settle_while(ticks);
-    assert_eq!(world.aside().len(), 1, "one batch for one client");
+    assert_eq!(world.in_lanes().len(), 1, "one batch for one client");
     for id in 0..20 {
         world.subscribe(2, id, &format!("slow public {} of more {id}", id % 4), None);
         world.subscribe(3, id, &format!("slow public {} of others {id}", id % 4), None);
     }
     world.settle_while(ticks);
-    assert_eq!(world.aside().len(), 2, "all anonymous clients of one address have half of the lanes");
+    assert_eq!(world.in_lanes().len(), 2, "all anonymous clients of one address have half of the lanes");
     world.subscribe(7, 1, "slow public 0 of ana", Some("ana"));
     world.subscribe(8, 1, "fast public 1 of bob", Some("bob"));
     world.settle_while(ticks);
-    assert!(world.aside().contains(&"slow public 0 of ana"));
-    assert!(world.aside().contains(&"fast public 1 of bob"));
-    world.end_aside("fast public 1 of bob");
+    assert!(world.in_lanes().contains(&"slow public 0 of ana"));
+    assert!(world.in_lanes().contains(&"fast public 1 of bob"));
+    world.end_lane_run("fast public 1 of bob");
     assert_eq!(world.clients[&8].view[&1], "all 1=0", "nobody waits for the queries of others");
 }
 
@@ -112,7 +112,7 @@ fn a_client_whose_queries_run_in_two_snapshots_waits_for_one_of_both() {
     world.commit(1, None);
     world.poll();
     world.settle_while(ticks);
-    assert_eq!(world.aside(), ["slow public 1"], "a batch runs one query after the other");
+    assert_eq!(world.in_lanes(), ["slow public 1"], "a batch runs one query after the other");
     world.commit(2, None);
     world.poll();
     world.settle_while(ticks);
@@ -126,21 +126,21 @@ fn a_query_that_waits_for_a_lock_is_an_error_that_holds_up_nobody_and_is_tried_a
     world.commit(1, None);
     world.poll();
     let locked = |world: &mut World| {
-        let is_run = |work: &Work| matches!(work, Work::Run(_) | Work::RunAside(..));
+        let is_run = |work: &Work| matches!(work, Work::Run(_) | Work::RunInLane(..));
         world.settle_while(|work| !is_run(work));
         let at = world.work.iter().position(is_run).expect("it runs");
         world.end(at, WorkEnd::Locked, duration_of);
         world.settle_while(|work| !is_run(work));
     };
     locked(&mut world);
-    assert_eq!(world.aside(), ["fast public 1"], "it may wait for longer beside the ticks");
+    assert_eq!(world.in_lanes(), ["fast public 1"], "it may wait for longer in a lane");
     locked(&mut world);
     assert_eq!(world.clients[&1].view[&1], "error");
     for pause in [250, 500, 1_000, 2_000, 2_000] {
         world.commit(0, None);
         world.poll();
         world.settle_while(ticks);
-        assert!(world.aside().is_empty(), "it rests for a moment");
+        assert!(world.in_lanes().is_empty(), "it rests for a moment");
         world.now += millis(pause);
         world.feed(ReactorInput::TimerFired);
         locked(&mut world);
@@ -205,7 +205,7 @@ fn a_query_that_gets_no_thread_is_an_error_and_is_not_taken_for_slow() {
     let mut world = known(&["fast public 0", "fast public 1"]);
     world.commit(0, None);
     world.poll();
-    let no_run = |work: &Work| !matches!(work, Work::Run(_) | Work::RunAside(..));
+    let no_run = |work: &Work| !matches!(work, Work::Run(_) | Work::RunInLane(..));
     // By the time until it is given up, it would be slow.
     let give_up = |world: &mut World| {
         world.settle_while(no_run);
@@ -236,7 +236,7 @@ fn a_first_run_that_gets_no_thread_gives_an_error_and_is_repeated() {
     for lanes in [4, 0] {
         let mut world = World::new(lanes);
         world.subscribe(1, 0, "fast public 0", None);
-        let no_run = |work: &Work| !matches!(work, Work::Run(_) | Work::RunAside(..));
+        let no_run = |work: &Work| !matches!(work, Work::Run(_) | Work::RunInLane(..));
         for _ in 0..3 {
             world.settle_while(no_run);
             let run = world.work.iter().position(|work| !no_run(work)).expect("it waits for a thread");

@@ -63,9 +63,9 @@ fn act(world: &mut World, numbers: &mut Numbers) {
             let end = match (&world.work[at], fault) {
                 (Work::Close | Work::CloseBatch(_), _) => WorkEnd::Well,
                 (_, 0) => WorkEnd::Lost,
-                (Work::Run(_) | Work::RunAside(..), 1) => WorkEnd::Torn,
-                (Work::Run(_) | Work::RunAside(..), 2) => WorkEnd::Locked,
-                (Work::Run(_) | Work::RunAside(..), 4 | 5) => WorkEnd::NoThread,
+                (Work::Run(_) | Work::RunInLane(..), 1) => WorkEnd::Torn,
+                (Work::Run(_) | Work::RunInLane(..), 2) => WorkEnd::Locked,
+                (Work::Run(_) | Work::RunInLane(..), 4 | 5) => WorkEnd::NoThread,
                 // Without lanes, nothing is cut.
                 (Work::Run(_), 3) if world.has_lanes() => WorkEnd::Cut,
                 _ => WorkEnd::Well,

@@ -46,7 +46,7 @@ pub(super) enum Work {
     Run(Vec<QueryRun>),
     Close,
     Import(BatchId),
-    RunAside(BatchId, Box<QueryRun>),
+    RunInLane(BatchId, Box<QueryRun>),
     CloseBatch(BatchId),
 }
 
@@ -120,8 +120,8 @@ impl World {
                     self.batches.insert(batch, self.opened);
                     self.work.push(Work::Import(batch));
                 }
-                ReactorEffect::RunAside { batch, run } => {
-                    self.work.push(Work::RunAside(batch, Box::new(run)))
+                ReactorEffect::RunInLane { batch, run } => {
+                    self.work.push(Work::RunInLane(batch, Box::new(run)))
                 }
                 ReactorEffect::CloseBatch(batch) => self.work.push(Work::CloseBatch(batch)),
                 ReactorEffect::Publish { updates, .. } | ReactorEffect::Deliver(updates) => {
@@ -227,7 +227,7 @@ impl World {
             Work::Import(batch) if end == WorkEnd::Lost => {
                 ReactorInput::BatchLost { batch, during: None, jitter: 0.5 }
             }
-            Work::RunAside(batch, run) if end == WorkEnd::Lost => {
+            Work::RunInLane(batch, run) if end == WorkEnd::Lost => {
                 ReactorInput::BatchLost { batch, during: Some(run.group), jitter: 0.5 }
             }
             Work::Open => self.open(),
@@ -236,9 +236,9 @@ impl World {
             Work::Import(batch) => ReactorInput::BatchOpened(batch),
             Work::CloseBatch(batch) => ReactorInput::BatchClosed(batch),
             Work::Run(runs) => ReactorInput::RunsFinished(self.report(runs, self.opened, end, took)),
-            Work::RunAside(batch, run) => {
+            Work::RunInLane(batch, run) => {
                 let report = self.report(vec![*run], self.batches[&batch], end, took);
-                ReactorInput::SideRunFinished { batch, report }
+                ReactorInput::LaneRunFinished { batch, report }
             }
         };
         self.feed(input);
@@ -306,18 +306,18 @@ impl World {
         self.feed(ReactorInput::PollDue);
     }
 
-    /// The queries that run beside the ticks.
-    pub(super) fn aside(&self) -> Vec<&str> {
+    /// The queries that run in lanes.
+    pub(super) fn in_lanes(&self) -> Vec<&str> {
         let runs = self.work.iter().filter_map(|work| match work {
-            Work::RunAside(_, run) => Some(&*run.invocation.name),
+            Work::RunInLane(_, run) => Some(&*run.invocation.name),
             _ => None,
         });
         runs.collect()
     }
 
-    /// Ends the run of a query beside the ticks.
-    pub(super) fn end_aside(&mut self, query: &str) {
-        let is_run = |work: &Work| matches!(work, Work::RunAside(_, run) if &*run.invocation.name == query);
+    /// Ends the run of a query in a lane.
+    pub(super) fn end_lane_run(&mut self, query: &str) {
+        let is_run = |work: &Work| matches!(work, Work::RunInLane(_, run) if &*run.invocation.name == query);
         let at = self.work.iter().position(is_run).expect("it runs");
         self.end(at, WorkEnd::Well, duration_of);
     }
@@ -346,7 +346,7 @@ fn finished(
     let (outcome, run_end) = match end {
         WorkEnd::Well | WorkEnd::Lost => (Ok(answer(query, user, versions)), RunEnd::Whole),
         WorkEnd::Torn => (Ok(TORN.to_owned()), RunEnd::Torn),
-        WorkEnd::Cut => (Ok(TORN.to_owned()), RunEnd::Cut),
+        WorkEnd::Cut => (Ok(TORN.to_owned()), RunEnd::TimedOut),
         WorkEnd::NoThread => (Err(Fault::new(Code::Overloaded, "no thread")), RunEnd::NoThread),
         WorkEnd::Locked => (Err(Fault::new(Code::Unavailable, "locked")), RunEnd::Locked),
     };

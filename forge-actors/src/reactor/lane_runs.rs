@@ -1,4 +1,4 @@
-//! What the reactor decides about batches, the runs beside the ticks.
+//! What the reactor decides about batches, the runs in lanes.
 //!
 //! ```text
 //!   Chosen ──exported──▶ Importing ──imported──▶ Running ──no more runs──▶ Closing ──▶ the lane is free
@@ -23,7 +23,7 @@ impl ReactorState {
         self.close_once_imported(effects);
     }
 
-    pub(super) fn side_run_finished(
+    pub(super) fn lane_run_finished(
         &mut self,
         now: Instant,
         id: BatchId,
@@ -43,7 +43,7 @@ impl ReactorState {
             self.warn_untracked(&run, effects);
             self.note_slow(&run, now, effects);
             let AppliedResult { group, changed, .. } =
-                self.table.apply_side_result(id, run, now, &self.config);
+                self.table.apply_lane_result(id, run, now, &self.config);
             self.log_error(group.filter(|_| changed), effects);
             self.deliver_members(group, effects);
         }
@@ -51,8 +51,8 @@ impl ReactorState {
     }
 
     fn run_next(&mut self, now: Instant, id: BatchId, effects: &mut Vec<ReactorEffect>) {
-        match self.table.next_side_run(id, now, &self.config) {
-            Some(run) => effects.push(ReactorEffect::RunAside { batch: id, run }),
+        match self.table.next_lane_run(id, now, &self.config) {
+            Some(run) => effects.push(ReactorEffect::RunInLane { batch: id, run }),
             None => {
                 if let Some(batch) = self.table.lanes.batches.get_mut(&id) {
                     batch.phase = BatchPhase::Closing;
