@@ -305,7 +305,13 @@ impl ActiveCall {
     /// blocked does not run.
     async fn run_handler(&self, running: BoxFuture<'static, HandlerOutput>) -> HandlerResult {
         let handler = self.start(running);
-        let stalled = self.shared.threads_stalled(&self.invocation.name);
+        // A call that a handler makes shows that a thread was free just now.
+        let stalled = async {
+            match self.depth {
+                0 => self.shared.threads_stalled(&self.invocation.name).await,
+                _ => std::future::pending().await,
+            }
+        };
         self.run_until(handler, stalled, std::future::pending(), CANCEL_TIMEOUT).await
     }
 

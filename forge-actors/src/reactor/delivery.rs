@@ -103,9 +103,9 @@ impl QueryResult {
         Self::uncounted(Version(u64::from_be_bytes(*first)), outcome, trace)
     }
 
-    /// Notes that the group has another result, or is gone.
-    pub(super) fn supersede(&self) {
-        self.superseded.store(true, Relaxed);
+    /// Notes whether the group has another result, or is gone.
+    pub(super) fn set_superseded(&self, superseded: bool) {
+        self.superseded.store(superseded, Relaxed);
     }
 
     /// True when the result is in memory only for clients that have not taken it, and others need the memory.

@@ -197,7 +197,7 @@ impl SubscriptionTable {
     /// Removes a group from all indexes. The caller takes care of its members.
     fn remove_group(&mut self, id: GroupId) -> Option<Group> {
         let group = self.groups.remove(&id)?;
-        group.result.iter().for_each(|result| result.supersede());
+        group.result.iter().for_each(|result| result.set_superseded(true));
         self.system_groups -= usize::from(is_system(&group.query.name));
         self.reads.remove(id, &group.reads.tables);
         self.lanes.leave(id);
@@ -332,11 +332,6 @@ impl SubscriptionTable {
         groups.iter().filter(is_stale).filter_map(|id| self.run(*id)).collect()
     }
 
-    /// True when a client may have to be sent something.
-    pub(super) fn has_undelivered(&self, client: ClientId) -> bool {
-        self.undelivered.range(keys_of(client)).next().is_some()
-    }
-
     /// The next run of a group that is not settled.
     pub(super) fn run(&self, id: GroupId) -> Option<QueryRun> {
         let group = self.groups.get(&id).filter(|group| !group.phase.is_settled())?;
@@ -408,8 +403,10 @@ impl SubscriptionTable {
         let changed = group.result.as_ref().is_none_or(|result| result.version != run.result.version);
         group.failures = 0;
         group.placement = placement;
+        // An equal result of a group that was split is that group's own one.
+        run.result.set_superseded(false);
         if changed && let Some(former) = group.result.replace(run.result) {
-            former.supersede();
+            former.set_superseded(true);
         }
         if changed || delivers {
             self.undelivered.extend(&group.members);

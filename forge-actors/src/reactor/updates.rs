@@ -51,6 +51,11 @@ impl SubscriptionTable {
         self.frozen.contains_key(&client) || self.holders_of(client).next().is_some()
     }
 
+    /// True when a client may have to be sent something.
+    pub(super) fn has_undelivered(&self, client: ClientId) -> bool {
+        self.undelivered.range(keys_of(client)).next().is_some()
+    }
+
     /// True when no client is held, because every group has run.
     fn holds_nobody(&self) -> bool {
         !self.has_stale_groups() && !self.lanes.has_waiting() && self.lanes.batches.is_empty()

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -65,7 +64,7 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
     let name = name.unwrap_or_else(|| short_name(id));
     let mesh = mesh::open(&loaded, sections.get(), &name, security.cluster_key)?;
     let port = gateway.as_ref().map(|gateway| Arc::clone(&gateway.port));
-    let mut answering = pin!(answer_on(port));
+    let mut answering = Box::pin(answer_on(port));
     let storage = tokio::select! {
         never = &mut answering => match never {},
         opened = Storage::open_for_node(&loaded, &name, id, context) => opened?,
@@ -98,6 +97,8 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
         }
         signal = signals.next() => return Err(interrupted_start(signal)),
     };
+    // It may still hold a handle of the port, which a drain has to close.
+    drop(answering);
     warn_of_drift(&facts.database).await;
     if !context.global.quiet {
         let code = security.dashboard_code.as_deref();
