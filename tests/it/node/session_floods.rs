@@ -65,7 +65,7 @@ async fn endless_fragments_end_and_delay_nobody() {
 #[tokio::test]
 async fn a_frame_that_does_not_arrive_whole_ends_the_connection() {
     let database = Database::create().await;
-    let node = node_with(&database, "frame_timeout = \"300ms\"\nping_interval = \"200ms\"").await;
+    let node = node_with(&database, "frame_timeout = \"300ms\"\nping_interval = \"400ms\"").await;
     // A fragment that nothing follows, and a frame of 1,000 bytes of which two arrive. The client answers
     // pings all the time, in the second case with bytes that the node takes for the rest of the frame.
     let unfinished: [&[u8]; 2] =
@@ -176,7 +176,7 @@ async fn a_thousand_malformed_connections_end_and_cost_nobody_else() {
     const CONNECTIONS: u64 = 1_000;
     const AT_ONCE: usize = 50;
     let database = Database::create().await;
-    let limits = "hello_timeout = \"1500ms\"\nframe_timeout = \"400ms\"\nping_interval = \"200ms\"";
+    let limits = "hello_timeout = \"1500ms\"\nframe_timeout = \"400ms\"\nping_interval = \"400ms\"";
     let mut node = node_with(&database, limits).await;
     let base = node.client().base().to_owned();
     retitle(&node, 1, "before").await;
