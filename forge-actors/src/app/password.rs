@@ -128,6 +128,23 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_keeps_the_memory_of_one_hash_with_the_default_parameters() {
+        let kept = || {
+            let memory = MEMORY.take();
+            let blocks = memory.len();
+            MEMORY.set(memory);
+            blocks
+        };
+        for _ in 0..2 {
+            hash_now("correct horse").expect("hashes");
+            assert_eq!(kept(), Params::default().block_count());
+        }
+        let large = Params::new(2 * Params::DEFAULT_M_COST, 1, 1, None).expect("parameters");
+        Hasher.hash_password_with_params(b"correct horse", b"a known salt", large).expect("hashes");
+        assert_eq!(kept(), 0, "a larger one is given back");
+    }
+
+    #[test]
     fn hashes_are_those_of_the_library_whatever_the_memory_was_used_for() {
         let library = Argon2::default();
         for params in [Params::default(), Params::new(64, 2, 1, None).expect("parameters"), Params::default()]

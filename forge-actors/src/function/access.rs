@@ -1,4 +1,5 @@
-//! Who may call a handler from outside the node, and what callers of an unknown one are answered.
+//! Who may call a handler from outside the node and with how large arguments, and what callers of an unknown
+//! one are answered.
 
 use crate::app::handler::{Access, Meta};
 use crate::app::{Catalog, KindName};
@@ -33,6 +34,17 @@ pub(super) fn authorize(catalog: &Catalog, meta: &Meta, invocation: &Invocation)
         }
         Access::Internal => Err(unknown_function(catalog, &invocation.name)),
     }
+}
+
+/// Refuses arguments that are larger than the handler takes.
+pub(super) fn check_size(meta: &Meta, invocation: &Invocation) -> Result<(), Fault> {
+    if invocation.args.len() <= meta.input_bytes_max {
+        return Ok(());
+    }
+    let message = format!("the arguments are larger than {} bytes", meta.input_bytes_max);
+    Err(Fault::new(Code::PayloadTooLarge, message)
+        .with_details(serde_json::json!({ "bytesMax": meta.input_bytes_max }))
+        .with_help(remedy::INPUT_MAX))
 }
 
 /// `NOT_FOUND`: no handler has this wire name, or only one that is internal. In development the answer says

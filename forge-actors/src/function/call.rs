@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 
+use super::access::check_size;
 use super::admission::Permit;
 use super::faults::{panic_fault, stopped_fault, stopping_fault, timeout_fault};
 use super::idempotency::{KeyedCall, Replay};
@@ -34,7 +35,6 @@ use crate::kernel::commit::Receipt;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Invocation, is_system};
 use crate::kernel::limits;
-use crate::kernel::remedy;
 use crate::kernel::sqlstate::SqlStateClass;
 use crate::subsystem::ActorPath;
 use crate::supervise::{Panic, catch_unwind};
@@ -123,17 +123,6 @@ fn span_of(invocation: &Invocation, depth: u32) -> Span {
         return current;
     }
     tracing::info_span!("call", handler = %invocation.name, trace_id = %invocation.trace.trace_id_hex())
-}
-
-/// Refuses arguments that are larger than the handler takes.
-pub(super) fn check_size(meta: &Meta, invocation: &Invocation) -> Result<(), Fault> {
-    if invocation.args.len() <= meta.input_bytes_max {
-        return Ok(());
-    }
-    let message = format!("the arguments are larger than {} bytes", meta.input_bytes_max);
-    Err(Fault::new(Code::PayloadTooLarge, message)
-        .with_details(serde_json::json!({ "bytesMax": meta.input_bytes_max }))
-        .with_help(remedy::INPUT_MAX))
 }
 
 /// Counts a call when it ends. A call that is dropped before it has an outcome counts as cancelled.
@@ -333,25 +322,25 @@ impl ActiveCall {
         let (mut stalled, mut interrupted) = (pin!(stalled), pin!(interrupted));
         let mut has_thread = false;
         let failure = loop {
-            tokio::select! {
+            let failure = tokio::select! {
                 biased;
                 ended = handler.ended() => return self.result_of(ended),
-                () = tokio::time::sleep_until(self.deadline().into()) => break CallFailure::Deadline,
-                () = self.shared.cancelled() => break CallFailure::Drain,
-                () = &mut interrupted => break CallFailure::Drain,
-                () = &mut stalled, if !has_thread => {}
-            }
+                () = tokio::time::sleep_until(self.deadline().into()) => CallFailure::Deadline,
+                () = self.shared.cancelled() => CallFailure::Drain,
+                () = &mut interrupted => CallFailure::Drain,
+                () = &mut stalled, if !has_thread => CallFailure::NoThread,
+            };
             if handler.withdraw() {
-                return Err(CallFailure::NoThread);
+                return Err(match failure {
+                    CallFailure::Deadline => CallFailure::NoThread,
+                    other => other,
+                });
             }
-            has_thread = true;
+            match failure {
+                CallFailure::NoThread => has_thread = true,
+                failure => break failure,
+            }
         };
-        if handler.withdraw() {
-            return Err(match failure {
-                CallFailure::Deadline => CallFailure::NoThread,
-                other => other,
-            });
-        }
         match handler.cancel(timeout).await {
             Some(HandlerEnd::Panicked(panic)) => Err(CallFailure::Panic(panic)),
             Some(HandlerEnd::Returned(_) | HandlerEnd::Cancelled) | None => Err(failure),

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::FutureExt;
 
+use super::access::check_size;
 use super::admission::Permit;
-use super::call::{CANCEL_TIMEOUT, check_size};
+use super::call::CANCEL_TIMEOUT;
 use super::canonical::canonical_args;
 use super::faults::{panic_fault, timeout_fault};
 use super::paths::FUNCTIONS;

@@ -1,6 +1,7 @@
 //! The arguments that every command gets besides its own: the applications of this binary, the global flags,
 //! and whether its output is coloured.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
@@ -55,11 +56,14 @@ impl CommandContext<'_> {
     }
 }
 
-/// True when stdout is a terminal that obeys escape sequences. `TERM` is `dumb`, or missing, where it does
-/// not.
+/// True when stdout is a terminal that obeys escape sequences.
 pub fn understands_escapes() -> bool {
-    let obeys = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
-    obeys && std::io::stdout().is_terminal()
+    std::env::var_os("TERM").is_some_and(|term| obeys_escapes(&term)) && std::io::stdout().is_terminal()
+}
+
+/// False for the values of `TERM` that say that a terminal shows escape sequences as they are.
+fn obeys_escapes(term: &OsStr) -> bool {
+    !term.is_empty() && term != "dumb"
 }
 
 /// Adds colours to text, unless colours are switched off.
@@ -99,5 +103,17 @@ impl Palette {
     fn paint(self, code: &str, text: impl Into<Text>) -> Text {
         let text = text.into();
         if self.coloured { text.painted(code) } else { text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dumb_terminal_gets_no_escape_sequences() {
+        for (term, expected) in [("xterm-256color", true), ("linux", true), ("dumb", false), ("", false)] {
+            assert_eq!(obeys_escapes(OsStr::new(term)), expected, "{term}");
+        }
     }
 }

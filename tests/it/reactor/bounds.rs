@@ -97,11 +97,15 @@ async fn too_large_a_result_is_an_error() {
     stage.close().await;
 }
 
+/// A client may have a quarter of the memory for results, less an eighth of that: 87,500 bytes.
+async fn stage_with_little_memory() -> Stage {
+    let config = ReactivityConfig { results_bytes_max: 400_000, ..ReactivityConfig::default() };
+    Stage::with(ACCOUNTS, config).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_without_memory_is_an_error_until_some_is_free() {
-    // A client has a quarter, less an eighth of that: 87,500 bytes.
-    let config = ReactivityConfig { results_bytes_max: 400_000, ..ReactivityConfig::default() };
-    let stage = Stage::with(ACCOUNTS, config).await;
+    let stage = stage_with_little_memory().await;
     let (mut page, mut other) = (stage.page(), stage.page_of(caller("ana", &[])));
     page.subscribe(1, Long { bytes: 40_001 });
     page.subscribe(2, Long { bytes: 40_002 });
@@ -159,9 +163,7 @@ impl Sink for Discarding {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn running_a_query_again_needs_no_memory_for_a_second_result() {
-    // A client has a quarter, less an eighth of that: 87,500 bytes.
-    let config = ReactivityConfig { results_bytes_max: 400_000, ..ReactivityConfig::default() };
-    let stage = Stage::with(ACCOUNTS, config).await;
+    let stage = stage_with_little_memory().await;
     let mut page = stage.page();
     let padded = |what: &str, bytes: u32| Rows {
         sql: format!("SELECT rpad({what}::text, {bytes}, ' ') AS text FROM accounts WHERE id = 1"),
@@ -182,8 +184,7 @@ async fn running_a_query_again_needs_no_memory_for_a_second_result() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_administrator_watches_needs_no_memory_that_clients_have_used_up() {
-    let config = ReactivityConfig { results_bytes_max: 400_000, ..ReactivityConfig::default() };
-    let stage = Stage::with(ACCOUNTS, config).await;
+    let stage = stage_with_little_memory().await;
     // Large results leave the last eighth, and small ones use it up. A text has two bytes more than is asked.
     let sizes = [vec![87_000], vec![87_000], vec![87_000], vec![87_000], vec![16_000, 16_001, 16_002, 3_000]];
     let mut pages = Vec::new();
