@@ -432,6 +432,8 @@ CREATE TABLE public.forge_jobs (
     last_error text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     refused_by text[],
+    batched boolean DEFAULT false NOT NULL,
+    losses smallint DEFAULT 0 NOT NULL,
     CONSTRAINT forge_jobs_another CHECK (((status = 'running'::public.forge_job_status) OR (attempt < attempts_max))),
     CONSTRAINT forge_jobs_attempts CHECK ((((attempt >= 0) AND (attempt <= attempts_max)) AND (claim >= attempt))),
     CONSTRAINT forge_jobs_attempts_max_check CHECK ((attempts_max > 0)),
@@ -440,6 +442,7 @@ CREATE TABLE public.forge_jobs (
     CONSTRAINT forge_jobs_lease_whole CHECK (((lease_until IS NULL) = (node_id IS NULL))),
     CONSTRAINT forge_jobs_leased CHECK (((status = ANY (ARRAY['claimed'::public.forge_job_status, 'running'::public.forge_job_status])) = ((lease_until IS NOT NULL) AND (node_id IS NOT NULL)))),
     CONSTRAINT forge_jobs_live CHECK ((status = ANY (ARRAY['pending'::public.forge_job_status, 'claimed'::public.forge_job_status, 'running'::public.forge_job_status, 'retry'::public.forge_job_status]))),
+    CONSTRAINT forge_jobs_losses CHECK (((losses >= 0) AND (NOT (batched AND (losses > 0))))),
     CONSTRAINT forge_jobs_name_check CHECK ((name <> ''::text)),
     CONSTRAINT forge_jobs_priority_check CHECK (((priority >= 0) AND (priority <= 100))),
     CONSTRAINT forge_jobs_queue_check CHECK ((queue <> ''::text)),
@@ -454,6 +457,26 @@ COMMENT ON COLUMN public.forge_jobs.lease_until IS 'When its node must have rene
 COMMENT ON COLUMN public.forge_jobs.identity IS 'Who dispatched it, as its token said.';
 COMMENT ON COLUMN public.forge_jobs.trace IS 'W3C traceparent of the call that dispatched it.';
 COMMENT ON COLUMN public.forge_jobs.refused_by IS 'Builds whose handler could not read the arguments; null before the first one.';
+COMMENT ON COLUMN public.forge_jobs.batched IS 'May be claimed in a batch lease, except for its last attempt. False with large arguments and after a loss: its attempts are then written when they begin.';
+COMMENT ON COLUMN public.forge_jobs.losses IS 'How often a batch lease that held the job ran out.';
+CREATE TABLE public.forge_job_leases (
+    id uuid NOT NULL,
+    node_id uuid NOT NULL,
+    claimed_at timestamp with time zone DEFAULT now() NOT NULL,
+    lease_until timestamp with time zone NOT NULL,
+    jobs public.forge_jobs[] NOT NULL,
+    gone uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    begun uuid[] DEFAULT '{}'::uuid[] NOT NULL,
+    error text,
+    CONSTRAINT forge_job_leases_jobs_check CHECK ((cardinality(jobs) > 0))
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+COMMENT ON TABLE public.forge_job_leases IS 'Batch leases. A job of one is held unless it is gone or in forge_job_history. Columns added to forge_jobs must be nullable and without a default, since this table uses its row type.';
+COMMENT ON COLUMN public.forge_job_leases.lease_until IS 'When its node must have renewed the lease, by the clock of the database.';
+COMMENT ON COLUMN public.forge_job_leases.jobs IS 'The rows of forge_jobs as they were before the claim.';
+COMMENT ON COLUMN public.forge_job_leases.gone IS 'Jobs that the lease no longer holds: they wait in forge_jobs again, or have ended.';
+COMMENT ON COLUMN public.forge_job_leases.begun IS 'Jobs whose attempt had begun when the lease was renewed last.';
+COMMENT ON COLUMN public.forge_job_leases.error IS 'Why the database refuses that a job leaves this lease.';
 CREATE TABLE public.forge_leader_history (
     name text NOT NULL,
     epoch bigint NOT NULL,
@@ -515,6 +538,7 @@ CREATE TABLE public.forge_nodes (
     lost boolean DEFAULT false NOT NULL,
     build text,
     clock_offset_ms bigint,
+    leases_batches boolean DEFAULT false NOT NULL,
     CONSTRAINT forge_nodes_check CHECK (((state = 'dead'::public.forge_node_state) = (ended_at IS NOT NULL))),
     CONSTRAINT forge_nodes_check1 CHECK (((state = 'dead'::public.forge_node_state) OR (NOT lost))),
     CONSTRAINT forge_nodes_name_check CHECK ((name <> ''::text)),
@@ -529,6 +553,59 @@ COMMENT ON COLUMN public.forge_nodes.seen_at IS 'Its last sign of life.';
 COMMENT ON COLUMN public.forge_nodes.lost IS 'Another node declared it dead; one that stops in order says so itself.';
 COMMENT ON COLUMN public.forge_nodes.build IS 'Hash of the jobs of its binary and of their arguments; null for a version that writes none.';
 COMMENT ON COLUMN public.forge_nodes.clock_offset_ms IS 'The database''s clock minus the node''s; null for a version that writes none.';
+COMMENT ON COLUMN public.forge_nodes.leases_batches IS 'Rescues batch leases. While a worker without it lives, no node claims in batches.';
+CREATE VIEW public.forge_unfinished_jobs AS
+ SELECT forge_jobs.id,
+    forge_jobs.name,
+    forge_jobs.queue,
+    forge_jobs.priority,
+    forge_jobs.status,
+    forge_jobs.ready,
+    forge_jobs.run_at,
+    forge_jobs.attempt,
+    forge_jobs.attempts_max,
+    forge_jobs.claim,
+    forge_jobs.node_id,
+    forge_jobs.lease_until,
+    forge_jobs.args,
+    forge_jobs.identity,
+    forge_jobs.trace,
+    forge_jobs.last_error,
+    forge_jobs.created_at,
+    forge_jobs.refused_by,
+    forge_jobs.losses,
+    NULL::uuid AS lease_id
+   FROM public.forge_jobs
+UNION ALL
+ SELECT job.id,
+    job.name,
+    job.queue,
+    job.priority,
+        CASE
+            WHEN (job.id = ANY (lease.begun)) THEN 'running'::public.forge_job_status
+            ELSE 'claimed'::public.forge_job_status
+        END AS status,
+    job.ready,
+    job.run_at,
+    (job.attempt + ((job.id = ANY (lease.begun)))::integer) AS attempt,
+    job.attempts_max,
+    (job.claim + 1) AS claim,
+    lease.node_id,
+    lease.lease_until,
+    job.args,
+    job.identity,
+    job.trace,
+    COALESCE(lease.error, job.last_error) AS last_error,
+    job.created_at,
+    job.refused_by,
+    job.losses,
+    lease.id AS lease_id
+   FROM (public.forge_job_leases lease
+     CROSS JOIN LATERAL unnest(lease.jobs) job(id, name, queue, priority, status, ready, run_at, attempt, attempts_max, claim, node_id, lease_until, args, identity, trace, last_error, created_at, refused_by, batched, losses))
+  WHERE ((NOT (job.id = ANY (lease.gone))) AND (NOT (EXISTS ( SELECT
+           FROM public.forge_job_history history
+          WHERE (history.id = job.id)))));
+COMMENT ON VIEW public.forge_unfinished_jobs IS 'Jobs that are not finished, those in batch leases included.';
 CREATE TABLE public.forge_used_links (
     id uuid NOT NULL,
     expires_at timestamp with time zone NOT NULL
@@ -546,6 +623,8 @@ ALTER TABLE ONLY public.forge_idempotency
     ADD CONSTRAINT forge_idempotency_pkey PRIMARY KEY (digest);
 ALTER TABLE ONLY public.forge_job_history
     ADD CONSTRAINT forge_job_history_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_job_leases
+    ADD CONSTRAINT forge_job_leases_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_jobs
     ADD CONSTRAINT forge_jobs_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_leader_history

@@ -61,13 +61,13 @@ async fn drains(stage: &Stage) -> anyhow::Result<Vec<Goal>> {
 /// Jobs a second, of rows that become visible at once; one that is dispatched beside them wakes the workers.
 async fn drain(stage: &Stage) -> anyhow::Result<f64> {
     let Stage { database, node, token, .. } = stage;
-    for upkeep in ["truncate forge_jobs, forge_job_history", "checkpoint"] {
+    for upkeep in ["truncate forge_jobs, forge_job_leases, forge_job_history", "checkpoint"] {
         database.execute(upkeep).await;
     }
     let insert = format!(
         "begin;
-         insert into forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
-         select ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'jobs.quick', 'quick', 50, 10, true, now(), json_build_object('n', n)
+         insert into forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args, batched)
+         select ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'jobs.quick', 'quick', 50, 10, true, now(), json_build_object('n', n), true
          from generate_series(1, {JOBS}) n;
          analyze forge_jobs"
     );
@@ -83,7 +83,10 @@ async fn drain(stage: &Stage) -> anyhow::Result<f64> {
 /// Waits until no job is left.
 async fn drained(connection: &mut PgConnection) -> anyhow::Result<()> {
     let began = Instant::now();
-    while sqlx::query_scalar("select exists (select from forge_jobs)").fetch_one(&mut *connection).await? {
+    while sqlx::query_scalar("select exists (select from forge_unfinished_jobs)")
+        .fetch_one(&mut *connection)
+        .await?
+    {
         anyhow::ensure!(began.elapsed() < PATIENCE, "jobs are left after {PATIENCE:?}");
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -95,7 +98,10 @@ async fn dispatches(stage: &Stage) -> anyhow::Result<Goal> {
     let mut connection = stage.database.connect().await;
     let mut ratios = Vec::new();
     for _ in 0..ROUNDS {
-        stage.database.execute("truncate forge_jobs, forge_job_history, probe_effects").await;
+        stage
+            .database
+            .execute("truncate forge_jobs, forge_job_leases, forge_job_history, probe_effects")
+            .await;
         let began = Instant::now();
         let dispatched = load(stage, "/rpc/jobs.enqueue_quick", json!({ "n": 1 })).await;
         drained(&mut connection).await?;

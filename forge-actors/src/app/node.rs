@@ -108,6 +108,11 @@ pub trait Peers: Send + Sync + 'static {
     /// The builds of the nodes that have a role and are not dead; `None` for nodes of a version that writes
     /// no build.
     fn builds<'a>(&'a self, db: &'a Db, role: &'a str) -> BoxFuture<'a, sqlx::Result<Vec<Option<String>>>>;
+
+    /// True when every node that has a role and is not dead is of a version that rescues batch leases of
+    /// jobs.
+    fn rescue_batches<'a>(&'a self, db: &'a Db, role: &'a str) -> BoxFuture<'a, sqlx::Result<bool>>;
+
     /// The nodes that ended last, newest first, also those that came back under their name.
     fn ended<'a>(&self, db: &'a Db) -> BoxFuture<'a, sqlx::Result<Vec<NodeInfo>>>;
 

@@ -238,6 +238,10 @@ impl Peers for Cluster {
         Box::pin(store::builds(db, role))
     }
 
+    fn rescue_batches<'a>(&'a self, db: &'a Db, role: &'a str) -> BoxFuture<'a, sqlx::Result<bool>> {
+        Box::pin(store::rescue_batches(db, role))
+    }
+
     fn ended<'a>(&self, db: &'a Db) -> BoxFuture<'a, sqlx::Result<Vec<NodeInfo>>> {
         Box::pin(store::list_ended(db))
     }

@@ -93,6 +93,11 @@ pub async fn builds(db: &Db, role: &str) -> sqlx::Result<Vec<Option<String>>> {
     sqlx::query_scalar(include_str!("sql/list_builds.sql")).bind(role).fetch_all(db).await
 }
 
+/// True when every node that has `role` and is not dead rescues batch leases.
+pub async fn rescue_batches(db: &Db, role: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar(include_str!("sql/do_nodes_rescue_batches.sql")).bind(role).fetch_one(db).await
+}
+
 /// Reads the nodes that ended last, within the last hour; newest first.
 pub async fn list_ended(db: &Db) -> sqlx::Result<Vec<NodeInfo>> {
     sqlx::query_as(include_str!("sql/list_ended_nodes.sql")).bind(ENDED_MAX).fetch_all(db).await

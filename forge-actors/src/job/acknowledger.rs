@@ -130,12 +130,25 @@ impl Acknowledger {
 /// Writes one batch. A result that is not accepted is of a claim that no longer holds, or was accepted by an
 /// earlier try whose answer got lost; the latter only if the batch is `repeated`.
 async fn write(shared: &JobShared, batch: &[ReleasedJob], repeated: bool) -> Result<(), Fault> {
-    let written = write_batch(&shared.store, batch).await?;
+    let leases = &shared.leases;
+    let ended = leases.batches.take_ended();
+    let result = write_batch(&shared.store, batch, &ended).await;
+    if !result.as_ref().is_ok_and(|written| written.has_deleted_ended) {
+        leases.batches.put_back(ended);
+    }
+    let written = result?;
     let mut queues = BTreeSet::new();
     for released in batch {
         let record = &released.job.record;
-        // A job about which nothing can be written was logged.
-        let Some(transition) = written.transition(released) else { continue };
+        // A job about which nothing can be written was logged. Its lease runs out, and it is rescued.
+        let Some(transition) = written.transition(released) else {
+            leases.left(record);
+            continue;
+        };
+        match transition.status {
+            JobStatus::Completed => leases.finished(record),
+            _ => leases.left(record),
+        }
         if !written.accepted.contains(&record.id) && !repeated {
             metrics::counter!(signals::JOBS_REFUSED_TOTAL).increment(1);
             tracing::warn!(
@@ -159,9 +172,18 @@ async fn write(shared: &JobShared, batch: &[ReleasedJob], repeated: bool) -> Res
 }
 
 async fn renew(shared: &JobShared) -> Result<(), Fault> {
+    metrics::gauge!(signals::JOBS_HELD).set(shared.leases.len() as f64);
+    let lost = renew_rows(shared).await? + renew_batches(shared).await?;
+    if lost > 0 {
+        tracing::warn!(lost, "leases lost: jobs were cancelled, or other nodes took them over");
+    }
+    release_abandoned(shared).await
+}
+
+/// Renews the leases of the jobs that their own rows hold. Returns how many are lost.
+async fn renew_rows(shared: &JobShared) -> Result<usize, Fault> {
     let mut claims = shared.leases.claims();
     let sent = Instant::now();
-    metrics::gauge!(signals::JOBS_HELD).set(shared.leases.len() as f64);
     let lease = shared.config.lease;
     let batch = write_by_halves(claims.len(), |part| shared.store.renew(&claims[part], lease)).await?;
     // A lease that cannot be renewed is not lost yet: the job may end before it runs out.
@@ -171,10 +193,33 @@ async fn renew(shared: &JobShared) -> Result<(), Fault> {
         tracing::error!(job = %claim.job, error, "lease renewal refused by the database");
     }
     let renewed: HashSet<JobId> = batch.written.into_iter().flatten().collect();
-    let lost = shared.leases.apply_renewal(&claims, &renewed, sent, lease);
-    if lost > 0 {
-        tracing::warn!(lost, "leases lost: jobs were cancelled, or other nodes took them over");
+    Ok(shared.leases.apply_renewal(&claims, &renewed, sent, lease))
+}
+
+/// Renews the batch leases, and deletes those that hold no job. Returns how many jobs are lost.
+async fn renew_batches(shared: &JobShared) -> Result<usize, Fault> {
+    let renewal = shared.leases.batch_renewal();
+    let sent = Instant::now();
+    let lease = shared.config.lease;
+    match shared.store.renew_batches(&renewal, lease).await {
+        Ok(renewed) => Ok(shared.leases.apply_batch_renewal(&renewal, renewed, sent, lease)),
+        Err(fault) => {
+            shared.leases.batches.put_back(renewal.ended);
+            Err(fault)
+        }
     }
+}
+
+/// Takes jobs out of their batch leases that an actor of this node has lost. Other jobs keep these leases
+/// from running out.
+async fn release_abandoned(shared: &JobShared) -> Result<(), Fault> {
+    let abandoned = shared.leases.batches.abandoned();
+    if abandoned.is_empty() {
+        return Ok(());
+    }
+    shared.store.release_lost(&abandoned).await?;
+    shared.leases.batches.released(&abandoned);
+    tracing::warn!(jobs = abandoned.len(), "jobs of crashed actors released; they run again");
     Ok(())
 }
 

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures::future::OptionFuture;
@@ -21,13 +22,13 @@ use super::messages::{ClaimerMessage, WorkerMessage};
 use super::paths::CLAIMER;
 use super::planner::{ClaimPlanner, ClaimStep, GIVE_BACK_AFTER, PlannerLimits};
 use super::shared::JobShared;
-use super::store::{BegunAttempt, Claim, ClaimSize, JobRecord, Promoted};
+use super::store::{BegunAttempt, Claim, ClaimSize, Claimant, JobRecord, Promoted};
 use crate::change::TopicKind;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::Fault;
 use crate::kernel::halving::{HalvedBatch, RefusedRow, write_by_halves};
-use crate::kernel::ids::JobId;
+use crate::kernel::ids::{JobId, LeaseId};
 use crate::kernel::time::{millis, secs};
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
 
@@ -129,6 +130,7 @@ impl Claimer {
             prefetch_bytes_max: config.prefetch_bytes_max,
             queue_of: |job| &job.record.queue,
             bytes_of: |job| job.record.args.len(),
+            needs_begin: ClaimedJob::needs_begin,
         }
     }
 
@@ -252,10 +254,13 @@ impl Claimer {
         };
         match (reply, step) {
             (Ok(StepReply::Claimed(records)), ClaimStep::Claim { queue, size }) => {
-                let begun = records.iter().take_while(|record| record.begun).count();
                 let lease = self.shared.config.lease;
-                let jobs = records.into_iter().map(|record| self.shared.leases.insert(record, sent, lease));
-                state.planner.claimed(queue, size, jobs.collect(), begun, Instant::now());
+                let insert = |record| self.shared.leases.insert(record, sent, lease);
+                let (mut jobs, waiting): (Vec<_>, Vec<_>) =
+                    records.into_iter().map(insert).partition(|job| job.record.begun);
+                let begun = jobs.len();
+                jobs.extend(waiting);
+                state.planner.claimed(queue, size, jobs, begun, Instant::now());
             }
             (Ok(StepReply::Promoted(promoted)), _) => {
                 state.planner.promoted(promoted.queues.intersection(&state.queues));
@@ -293,12 +298,18 @@ impl Claimer {
     }
 }
 
-/// Claims jobs, and begins the first ones of them. When the database refuses one of the begins, none of
-/// the claimed jobs begins: the next begin is a batch in which the refused job is found.
+/// Claims jobs, and begins the first ones that their own rows hold. When the database refuses one of the
+/// rows, all of them are claimed on their rows, and none begins: the next begin is a batch in which the
+/// refused job is found.
 async fn claim(shared: &JobShared, queue: &str, size: ClaimSize) -> Result<Vec<JobRecord>, Fault> {
-    let claim = |size| shared.store.claim(queue, &shared.names, size, shared.node, shared.config.lease);
-    match claim(size).await {
-        Err(fault) if size.begin > 0 && fault.blames_row() => claim(ClaimSize { begin: 0, ..size }).await,
+    let claim = |size, batch| {
+        let claimant =
+            Claimant { node: shared.node, names: &shared.names, lease: shared.config.lease, batch };
+        shared.store.claim(queue, claimant, size)
+    };
+    let batch = shared.claims_in_batches.load(Ordering::Relaxed).then(LeaseId::new);
+    match claim(size, batch).await {
+        Err(fault) if fault.blames_row() => claim(ClaimSize { begin: 0, ..size }, None).await,
         claimed => claimed,
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::shared::JobShared;
-use super::state::Transition;
 use super::store::{self, JobRecord};
 use crate::app::job::{Attempt, CompleteInTransaction};
 use crate::change::{Hint, TopicSet};
@@ -37,11 +36,9 @@ impl JobCompletion {
         // A renewal may find the row deleted as soon as the commit is done, before this task runs again.
         let guard = self.shared.leases.begin_completion(&self.record);
         // The last statement before the commit, so that the row is locked no longer than the commit takes.
-        let finished =
-            store::finish(&tx.db(), std::iter::once((&*self.record, &Transition::COMPLETED))).await;
-        let failure = match finished {
-            Ok(finished) if !finished.is_empty() => None,
-            Ok(_) => Some(Fault::new(
+        let failure = match store::complete(&tx.db(), &self.record).await {
+            Ok(true) => None,
+            Ok(false) => Some(Fault::new(
                 Code::Conflict,
                 "this attempt has lost its job, so its effect was not committed",
             )),

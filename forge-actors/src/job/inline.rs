@@ -14,7 +14,7 @@ use super::completion::JobCompletion;
 use super::messages::ReleasedJob;
 use super::result_batch::write_batch;
 use super::state::Transition;
-use super::store::{ClaimSize, JobRecord};
+use super::store::{ClaimSize, Claimant, JobRecord};
 use super::worker::{attempt, transition_after};
 use crate::app::JobStatus;
 use crate::kernel::fault::{Code, Fault};
@@ -86,8 +86,9 @@ impl Jobs {
         let shared = &self.shared;
         shared.store.promote().await?;
         let size = ClaimSize { limit: 1, begin: 1, bytes_max: 1 };
+        let claimant = Claimant { node: shared.node, names: &shared.names, lease: LEASE, batch: None };
         for queue in shared.queues() {
-            let claimed = shared.store.claim(&queue, &shared.names, size, shared.node, LEASE).await?;
+            let claimed = shared.store.claim(&queue, claimant, size).await?;
             if let Some(record) = claimed.into_iter().next() {
                 return Ok(Some(record));
             }
@@ -120,7 +121,7 @@ impl Jobs {
     /// Writes the result of an attempt, and returns what was written.
     async fn write(&self, released: ReleasedJob) -> Result<Transition, Fault> {
         let batch = [released];
-        let written = write_batch(&self.shared.store, &batch).await?;
+        let written = write_batch(&self.shared.store, &batch, &[]).await?;
         let unwritable = || Fault::new(Code::Internal, "the database refuses every result of this attempt");
         written.transition(&batch[0]).cloned().ok_or_else(unwritable)
     }

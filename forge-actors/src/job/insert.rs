@@ -6,6 +6,10 @@ use crate::app::Result;
 use crate::app::new_job::{InsertJob, NewJob};
 use crate::db::handle::Db;
 
+/// Bytes of arguments of a job that may be claimed in a batch lease. The row of the lease holds all of its
+/// jobs, and the arguments travel back with the result.
+const BATCHED_ARGS_MAX: usize = 4 * 1024;
+
 /// Inserts dispatched jobs. Every node has one, with the role `worker` or without.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct JobInserter;
@@ -29,6 +33,7 @@ impl InsertJob for JobInserter {
                 .bind(job.args.expose())
                 .bind(identity)
                 .bind(trace)
+                .bind(job.args.expose().len() <= BATCHED_ARGS_MAX)
                 .execute(db)
                 .await?;
             Ok(())

@@ -11,14 +11,27 @@
 //!           ▼ │                      │       │                     │                 │
 //!        claimed ◀───── claim ───────┘       │                     │                 │
 //!           │                                │                     │                 │
-//!         begin: in the claim itself, when a worker is free for it │                 │
-//!           ▼                                │                     │                 │
+//!         begin: written, or noted by a      │                     │                 │
+//!           ▼    renewal (batch leases)      │                     │                 │
 //!        running ────────────────────────────┴───────────┬─────────┘                 │
 //!                                                        ├── succeeded ─────────▶ completed
 //!                                                        ├── arguments refused ─▶ failed ──────┤
 //!                                                        ├── attempts spent ────▶ dead_letter ─┤
 //!        pending · retry · claimed · running ────────────┴── a person: `cancel` ▶ cancelled ───┘
 //! ```
+//!
+//! A node holds a job in one of two ways.
+//!
+//! - **A batch lease** holds most jobs. The claim deletes their rows from `forge_jobs` and writes them into
+//!   one row of `forge_job_leases`. Success is a row of `forge_job_history`, written by a statement that
+//!   shares the lock of the lease. Every other way out of the lease (retry, snooze, return, failure, cancel)
+//!   locks the lease alone, and notes the job as `gone`. So a job costs two row versions, and a renewal one
+//!   for each batch. What a lost lease still holds is what is neither gone nor in the history: those jobs
+//!   wait again and count a *loss*, which spends no attempt.
+//! - **Its own row** holds a job after a loss, in its last attempt, with large arguments, and while a worker
+//!   of a version without batch leases lives. Its begin is written before the handler starts. So a job that
+//!   kills its process is found: it becomes a dead letter after its attempts, and its neighbours are cleared
+//!   by their first success.
 //!
 //! ```text
 //!   jobs (one_for_one)
@@ -31,28 +44,28 @@
 //! ```
 //!
 //! The life of a job: `insert.rs` writes its row; the claimer claims it (`planner.rs` decides when,
-//! `leases.rs` holds the lease); a worker runs its handler through the function subsystem; `state.rs` decides
-//! what follows; the acknowledger writes that (`result_batch.rs`), or `completion.rs` does in the transaction
-//! of the job's own effect.
+//! `leases.rs` and `batch_leases.rs` hold the leases); a worker runs its handler through the function
+//! subsystem; `state.rs` decides what follows; the acknowledger writes that (`result_batch.rs`), or
+//! `completion.rs` does in the transaction of the job's own effect. All statements are in `store`.
 //!
 //! The actors stop from bottom to top: the claimer claims no more and returns its local queue, workers end
 //! their jobs or return them when the drain is over, and the acknowledger writes the last results.
 //!
 //! Invariants
-//! - A job is finished when its row has left `forge_jobs`, and not before.
-//! - Every write of a worker names its claim, a number that grows with each claim: a write by a stopped,
-//!   disconnected or slow worker whose job was taken over is refused. Nothing else fences writes, and no
-//!   clock decides whether a write counts. A worker also does not start a job whose lease may have run out by
-//!   the node's own clock; that only saves work.
-//! - An attempt counts when it begins, and no longer when it is snoozed or interrupted. Its begin is
-//!   committed before its handler starts. A job that kills its process therefore becomes a dead letter after
-//!   its attempts; a job that takes Postgres down with it may have one attempt more
-//!   ([`store::JobStore::begin`]).
+//! - A job is in one place: it waits in `forge_jobs`, its row or a batch lease holds it, or it is in the
+//!   history.
+//! - A write about a job names what holds it: the number of its claim, which grows with each claim, or its
+//!   batch lease, which it has not left. A write by a stopped, disconnected or slow worker whose job was
+//!   taken over is refused. Nothing else fences writes, and no clock decides whether a write counts. A worker
+//!   also does not start a job whose lease may have run out by the node's own clock; that only saves work.
+//! - A statement that waits for the lock of a batch lease reads the history in the next statement, whose
+//!   snapshot is newer than the wait.
+//! - An attempt counts when it has ended, or when its begin is written; and no longer when it is snoozed or
+//!   interrupted. A job starts once more than it has attempts at most, and a job with one attempt starts
+//!   once.
 //! - No job begins without a free worker, and long jobs of one queue keep no other queue waiting: some
 //!   workers are kept for queues that run nothing (`queue_load.rs`).
 //! - A claimed job that does not begin soon goes back to its queue, where an idle node takes it.
-//! - A node that is lost has spent an attempt of the jobs that it ran, and none of those that it had only
-//!   claimed.
 //! - An expired lease allows other nodes to take the job over. Until one does, the job is still its holder's.
 //! - Jobs without a handler in this binary are never claimed by it; the counter reports them.
 //! - A job whose arguments this binary cannot read waits again, without a spent attempt, while a node of
@@ -64,16 +77,18 @@
 //!   waits, and its lease is renewed, so that no other node runs the job meanwhile.
 //!
 //! Failures: a panic or a time limit ends one attempt. While the database is unreachable, claimers wait with
-//! a backoff, and results are kept and written when the database is back; the claim decides whether they
-//! still count. A row that the database refuses (a text that its encoding lacks, a broken constraint) is
-//! found by halving its batch, and holds up no other one: a refused result is written as a failure of its
-//! job that states the reason, as is a refused begin; a job of which the database refuses every end waits
-//! with that reason, longer each time; a lease that cannot be renewed runs out. A job, also a running one,
-//! whose actor crashes or is killed is taken again only when its lease has expired (`jobs.lease`, 10 s);
-//! jobs in `WorkerHandle::assigned`, which the worker has not taken yet, survive its restart.
+//! a backoff, and results are kept and written when the database is back; what holds the job decides whether
+//! they still count. A row that the database refuses (a text that its encoding lacks, a broken constraint) is
+//! found by halving its batch, and holds up no other one: a refused result is written as a failure of its job
+//! that states the reason, as is a refused begin; a job of which the database refuses every end waits with
+//! that reason, longer each time; a lease that cannot be renewed runs out. A job whose actor crashes or is
+//! killed is released by the acknowledger when a batch lease holds it, and taken again when its lease has
+//! expired (`jobs.lease`, 10 s) when its own row does; jobs in `WorkerHandle::assigned`, which the worker has
+//! not taken yet, survive its restart.
 
 mod acknowledger;
 pub mod admin;
+mod batch_leases;
 mod claimer;
 mod completion;
 pub mod config;
@@ -96,6 +111,7 @@ pub mod subsystem;
 mod worker;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::watch;
 
@@ -187,6 +203,7 @@ impl Jobs {
             hints,
             config,
             names,
+            claims_in_batches: AtomicBool::new(false),
             leases: LeaseTable::default(),
             workers,
             released: MergeSlot::new(),

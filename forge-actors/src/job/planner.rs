@@ -6,10 +6,11 @@
 //! the workers, follows from how fast full batches are used up. A job that waits all the same, because those
 //! before it turned out long, is given back for other nodes.
 //!
-//! An attempt is spent when it begins, so no job begins without a free worker, and none beyond the share of
-//! its queue ([`QueueLoad`]). A claim begins as many of its jobs as there are free workers that no earlier
-//! job waits for. Jobs that were claimed before begin in batches: while one batch is being written, the next
-//! one gathers.
+//! No job begins without a free worker, and none beyond the share of its queue ([`QueueLoad`]). A job of a
+//! batch lease is assigned as soon as a worker is free for it. The begin of a job that its own row holds is
+//! written before: a claim begins as many of its jobs as there are free workers that no earlier job waits
+//! for, and jobs that were claimed before begin in batches: while one batch is being written, the next one
+//! gathers.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -50,13 +51,16 @@ pub(super) struct PlannerLimits<T> {
     pub(super) queue_of: fn(&T) -> &Arc<str>,
     /// The size of its arguments.
     pub(super) bytes_of: fn(&T) -> usize,
+    /// Whether its begin is to be written before it is assigned.
+    pub(super) needs_begin: fn(&T) -> bool,
 }
 
 /// Plans the claims of one node. `T` is a claimed job.
 pub(super) struct ClaimPlanner<T> {
     limits: PlannerLimits<T>,
-    /// How many queues the node serves.
-    queues: usize,
+    /// The workers as the queues have taken them. A job has a worker from its assignment, or from the begin
+    /// that is written, on. Free are those that no queue has, whether they have reported or not.
+    load: QueueLoad,
     /// How many jobs the node may hold beyond its workers, at the present pace.
     window: usize,
     /// Jobs of one claim: fewer than `BATCH_MAX` after a claim that its bytes have ended, since the server
@@ -64,6 +68,8 @@ pub(super) struct ClaimPlanner<T> {
     batch_max: usize,
     /// Jobs that are claimed and have not begun, with the time of their claim; the oldest first.
     claimed: VecDeque<(T, Instant)>,
+    /// Sums of `claimed`.
+    claimed_sums: ClaimedSums,
     /// The jobs that are being begun by the statement that is under way: queue, and time of the claim.
     beginning: Vec<(Arc<str>, Instant)>,
     /// Jobs that have begun and wait to be assigned; a worker was free when the begin was sent.
@@ -80,6 +86,15 @@ pub(super) struct ClaimPlanner<T> {
     full_since: Option<Instant>,
 }
 
+/// What would otherwise be counted at each message.
+#[derive(Default)]
+struct ClaimedSums {
+    bytes: usize,
+    /// Jobs whose begin is to be written.
+    to_begin: usize,
+    by_queue: HashMap<Arc<str>, usize>,
+}
+
 /// How urgent it is to promote scheduled jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Promotion {
@@ -93,11 +108,12 @@ enum Promotion {
 impl<T> ClaimPlanner<T> {
     pub(super) fn new(limits: PlannerLimits<T>) -> Self {
         Self {
+            load: QueueLoad::new(limits.workers, limits.kept_max),
             limits,
-            queues: 0,
             window: 0,
             batch_max: BATCH_MAX,
             claimed: VecDeque::new(),
+            claimed_sums: ClaimedSums::default(),
             beginning: Vec::new(),
             begun: VecDeque::new(),
             free_workers: BTreeSet::new(),
@@ -111,7 +127,7 @@ impl<T> ClaimPlanner<T> {
 
     /// Sets how many queues the node serves.
     pub(super) fn serve(&mut self, queues: usize) {
-        self.queues = queues;
+        self.load.serve(queues);
     }
 
     /// Notes that there may be work in these queues, and that scheduled jobs may have been dispatched.
@@ -140,32 +156,33 @@ impl<T> ClaimPlanner<T> {
 
     /// Notes that a worker is free.
     pub(super) fn worker_free(&mut self, worker: usize) {
-        self.busy_workers.remove(&worker);
+        if let Some(queue) = self.busy_workers.remove(&worker) {
+            self.load.release(&queue);
+        }
         self.free_workers.insert(worker);
     }
 
     /// A free worker and the job that it is to run, while there are both.
     pub(super) fn assign(&mut self) -> Option<(usize, T)> {
-        if self.begun.is_empty() {
+        if let Some(job) = self.begun.pop_front() {
+            let Some(worker) = self.free_workers.pop_first() else {
+                self.begun.push_front(job);
+                return None;
+            };
+            self.busy_workers.insert(worker, Arc::clone((self.limits.queue_of)(&job)));
+            return Some((worker, job));
+        }
+        if self.reported() == 0 {
             return None;
         }
+        let (load, limits) = (&mut self.load, &self.limits);
+        let may_start =
+            |(job, _): &(T, Instant)| !(limits.needs_begin)(job) && load.take((limits.queue_of)(job));
+        let at = self.claimed.iter().position(may_start)?;
+        let (job, _) = self.remove_claimed(at)?;
         let worker = self.free_workers.pop_first()?;
-        let job = self.begun.pop_front()?;
         self.busy_workers.insert(worker, Arc::clone((self.limits.queue_of)(&job)));
         Some((worker, job))
-    }
-
-    /// The workers as the queues have taken them. Free are those that no queue has, whether they have
-    /// reported or not.
-    fn load(&self) -> QueueLoad {
-        let mut running = HashMap::new();
-        let begun = self.begun.iter().map(self.limits.queue_of);
-        let beginning = self.beginning.iter().map(|(queue, _)| queue);
-        for queue in self.busy_workers.values().chain(beginning).chain(begun) {
-            *running.entry(Arc::clone(queue)).or_default() += 1;
-        }
-        let free = self.limits.workers.saturating_sub(running.values().sum());
-        QueueLoad { running, free, queues: self.queues, kept_max: self.limits.kept_max }
     }
 
     /// Free workers that have reported and that no begun or beginning job waits for.
@@ -173,13 +190,16 @@ impl<T> ClaimPlanner<T> {
         self.free_workers.len().saturating_sub(self.begun.len() + self.beginning.len())
     }
 
-    /// True when there is a job to begin and a worker that is free for it. One batch begins at a time.
+    /// True when there is a job whose begin is to be written, and a worker that is free for it. One batch
+    /// begins at a time.
     pub(super) fn can_begin(&self) -> bool {
-        if !self.beginning.is_empty() || self.claimed.is_empty() || self.reported() == 0 {
+        if !self.beginning.is_empty() || self.claimed_sums.to_begin == 0 || self.reported() == 0 {
             return false;
         }
-        let load = self.load();
-        self.claimed.iter().any(|(job, _)| load.open_to((self.limits.queue_of)(job)) > 0)
+        let open = |(job, _): &(T, Instant)| {
+            (self.limits.needs_begin)(job) && self.load.open_to((self.limits.queue_of)(job)) > 0
+        };
+        self.claimed.iter().any(open)
     }
 
     /// The batch of jobs to begin now; it is answered with [`begun`](Self::begun) or
@@ -188,35 +208,68 @@ impl<T> ClaimPlanner<T> {
         if !self.can_begin() {
             return Vec::new();
         }
-        let (mut load, count_max) = (self.load(), self.reported());
-        let mut batch = Vec::new();
-        let mut left = VecDeque::new();
+        let count_max = self.reported();
+        let (mut batch, mut at) = (Vec::new(), 0);
         while batch.len() < count_max
-            && let Some((job, since)) = self.claimed.pop_front()
+            && let Some((job, since)) = self.claimed.get(at)
         {
-            let queue = (self.limits.queue_of)(&job);
-            if load.take(queue) {
-                self.beginning.push((Arc::clone(queue), since));
-                batch.push(job);
-            } else {
-                left.push_back((job, since));
+            let queue = Arc::clone((self.limits.queue_of)(job));
+            let since = *since;
+            if !(self.limits.needs_begin)(job) || !self.load.take(&queue) {
+                at += 1;
+                continue;
             }
+            self.beginning.push((queue, since));
+            batch.extend(self.remove_claimed(at).map(|(job, _)| job));
         }
-        left.append(&mut self.claimed);
-        self.claimed = left;
         batch
+    }
+
+    fn push_claimed(&mut self, job: T, since: Instant) {
+        self.count_claimed(&job, true);
+        self.claimed.push_back((job, since));
+    }
+
+    fn remove_claimed(&mut self, at: usize) -> Option<(T, Instant)> {
+        let (job, since) = self.claimed.remove(at)?;
+        self.count_claimed(&job, false);
+        Some((job, since))
+    }
+
+    /// Adds a job to the sums, or takes it from them.
+    fn count_claimed(&mut self, job: &T, is_added: bool) {
+        let count = |sum: &mut usize, by: usize| *sum = if is_added { *sum + by } else { *sum - by };
+        let sums = &mut self.claimed_sums;
+        count(&mut sums.bytes, (self.limits.bytes_of)(job));
+        count(&mut sums.to_begin, usize::from((self.limits.needs_begin)(job)));
+        let queue = (self.limits.queue_of)(job);
+        match sums.by_queue.get_mut(queue) {
+            Some(sum) => count(sum, 1),
+            None => drop(sums.by_queue.insert(Arc::clone(queue), 1)),
+        }
     }
 
     /// The batch is written: these jobs have begun. The other jobs of the batch were cancelled or taken over.
     pub(super) fn begun(&mut self, jobs: impl IntoIterator<Item = T>) {
-        self.beginning.clear();
-        self.begun.extend(jobs);
+        for (queue, _) in self.beginning.drain(..) {
+            self.load.release(&queue);
+        }
+        self.push_begun(jobs);
+    }
+
+    fn push_begun(&mut self, jobs: impl IntoIterator<Item = T>) {
+        for job in jobs {
+            self.load.give((self.limits.queue_of)(&job));
+            self.begun.push_back(job);
+        }
     }
 
     /// The batch may be written or not: these jobs are begun again, which counts no second attempt.
     pub(super) fn begin_failed(&mut self, jobs: Vec<T>) {
-        let batch = jobs.into_iter().zip(self.beginning.drain(..)).rev();
-        for (job, (_, since)) in batch {
+        let beginning = std::mem::take(&mut self.beginning);
+        for (job, (queue, since)) in jobs.into_iter().zip(beginning).rev() {
+            self.load.release(&queue);
+            self.count_claimed(&job, true);
             self.claimed.push_front((job, since));
         }
     }
@@ -249,16 +302,18 @@ impl<T> ClaimPlanner<T> {
         if capacity == 0 || self.pending_queues.is_empty() {
             return None;
         }
-        // The workers that are left when every claimed job that may begin has one.
-        let mut load = self.load();
-        let taken = self.claimed.iter().filter(|(job, _)| load.take((self.limits.queue_of)(job))).count();
-        let reported = self.reported().saturating_sub(taken);
         // A window that is still half full is not worth a round trip.
         let half_empty = self.claimed.len() <= self.window / 2;
-        let bytes = self.claimed.iter().map(|(job, _)| (self.limits.bytes_of)(job)).sum();
-        let bytes_left = self.limits.prefetch_bytes_max.saturating_sub(bytes);
+        let bytes_left = self.limits.prefetch_bytes_max.saturating_sub(self.claimed_sums.bytes);
         let ahead =
             if half_empty && bytes_left > 0 { self.window.saturating_sub(self.claimed.len()) } else { 0 };
+        // The workers that are left when every claimed job that may begin has one.
+        let mut load = self.load.clone();
+        let mut taken = 0;
+        for (queue, count) in &self.claimed_sums.by_queue {
+            taken += (0..*count).take_while(|_| load.take(queue)).count();
+        }
+        let reported = self.reported().saturating_sub(taken);
         let (at, limit) = self.pending_queues.iter().enumerate().find_map(|(at, queue)| {
             let limit = (load.open_to(queue) + ahead).min(capacity);
             (limit > 0).then_some((at, limit))
@@ -285,8 +340,10 @@ impl<T> ClaimPlanner<T> {
         let cut = count < size.limit && bytes >= size.bytes_max;
         self.batch_max = if cut { count * 2 } else { self.batch_max * 2 }.clamp(1, BATCH_MAX);
         let full = cut || count >= size.limit;
-        self.claimed.extend(jobs.split_off(begun.min(jobs.len())).into_iter().map(|job| (job, now)));
-        self.begun.extend(jobs);
+        for job in jobs.split_off(begun.min(jobs.len())) {
+            self.push_claimed(job, now);
+        }
+        self.push_begun(jobs);
         if !full {
             self.full_since = None;
             return;
@@ -315,7 +372,7 @@ impl<T> ClaimPlanner<T> {
     pub(super) fn give_back(&mut self, before: Instant) -> Vec<T> {
         let mut given_back = Vec::new();
         while self.claimed.front().is_some_and(|(_, since)| *since <= before)
-            && let Some((job, _)) = self.claimed.pop_front()
+            && let Some((job, _)) = self.remove_claimed(0)
         {
             let queue = Arc::clone((self.limits.queue_of)(&job));
             self.ask_again(&queue);
@@ -348,6 +405,10 @@ impl<T> ClaimPlanner<T> {
 
     /// Takes out all jobs that no worker has.
     pub(super) fn take_unassigned(&mut self) -> impl Iterator<Item = T> + '_ {
+        for job in &self.begun {
+            self.load.release((self.limits.queue_of)(job));
+        }
+        self.claimed_sums = ClaimedSums::default();
         self.begun.drain(..).chain(self.claimed.drain(..).map(|(job, _)| job))
     }
 

@@ -9,18 +9,29 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The workers of a node, as the queues have taken them.
+#[derive(Debug, Clone)]
 pub(super) struct QueueLoad {
     /// How many workers each queue has; queues without one are not in it.
-    pub(super) running: HashMap<Arc<str>, usize>,
+    running: HashMap<Arc<str>, usize>,
     /// Workers that no queue has.
-    pub(super) free: usize,
+    free: usize,
     /// How many queues the node serves.
-    pub(super) queues: usize,
+    queues: usize,
     /// Workers that are kept for queues that run nothing, at most.
-    pub(super) kept_max: usize,
+    kept_max: usize,
 }
 
 impl QueueLoad {
+    /// No queue has one of the `workers`.
+    pub(super) fn new(workers: usize, kept_max: usize) -> Self {
+        Self { running: HashMap::new(), free: workers, queues: 0, kept_max }
+    }
+
+    /// Sets how many queues the node serves.
+    pub(super) fn serve(&mut self, queues: usize) {
+        self.queues = queues;
+    }
+
     /// How many workers `queue` may take.
     pub(super) fn open_to(&self, queue: &str) -> usize {
         let is_idle = !self.running.contains_key(queue);
@@ -33,9 +44,27 @@ impl QueueLoad {
     pub(super) fn take(&mut self, queue: &Arc<str>) -> bool {
         let may = self.open_to(queue) > 0;
         if may {
-            *self.running.entry(Arc::clone(queue)).or_default() += 1;
-            self.free -= 1;
+            self.give(queue);
         }
         may
+    }
+
+    /// Gives a worker to `queue`, which had one when the begin was sent.
+    pub(super) fn give(&mut self, queue: &Arc<str>) {
+        match self.running.get_mut(queue) {
+            Some(running) => *running += 1,
+            None => drop(self.running.insert(Arc::clone(queue), 1)),
+        }
+        self.free = self.free.saturating_sub(1);
+    }
+
+    /// Takes a worker back from `queue`.
+    pub(super) fn release(&mut self, queue: &str) {
+        let Some(running) = self.running.get_mut(queue) else { return };
+        *running -= 1;
+        if *running == 0 {
+            self.running.remove(queue);
+        }
+        self.free += 1;
     }
 }

@@ -79,6 +79,7 @@ impl Duty for Rescuer {
             tracing::warn!(
                 retried = rescued.retried,
                 returned = rescued.returned,
+                lost = rescued.lost,
                 dead = rescued.dead,
                 "expired job leases rescued"
             );

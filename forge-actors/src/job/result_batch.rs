@@ -21,7 +21,7 @@ use super::state::{Rewrite, Transition};
 use super::store::{JobResult, JobStore};
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::Fault;
-use crate::kernel::ids::JobId;
+use crate::kernel::ids::{JobId, LeaseId};
 
 /// What was written about the jobs of a batch.
 pub(super) struct WrittenBatch {
@@ -33,6 +33,8 @@ pub(super) struct WrittenBatch {
     unwritable: HashMap<JobId, Fault>,
     /// Those of them whose last error is the reason now.
     explained: HashSet<JobId>,
+    /// The batch leases that had ended were deleted.
+    pub(super) has_deleted_ended: bool,
 }
 
 impl WrittenBatch {
@@ -44,14 +46,19 @@ impl WrittenBatch {
     }
 }
 
-/// Writes the results of a batch.
+/// Writes the results of a batch, and deletes the batch leases `ended`, which hold no job, if that needs no
+/// statement of its own.
 ///
 /// # Errors
 /// When the database does not answer: the batch is to be written again.
-pub(super) async fn write_batch(store: &JobStore, batch: &[ReleasedJob]) -> Result<WrittenBatch, Fault> {
+pub(super) async fn write_batch(
+    store: &JobStore,
+    batch: &[ReleasedJob],
+    ended: &[LeaseId],
+) -> Result<WrittenBatch, Fault> {
     let results: Vec<JobResult<'_>> =
         batch.iter().map(|released| (&*released.job.record, &released.transition)).collect();
-    let written = store.write_results(&results).await?;
+    let (written, has_deleted_ended) = store.write_results(&results, ended).await?;
     let (mut accepted, mut refused) = (written.accepted, written.refused);
     let mut replaced = HashMap::new();
     for rewrite in Rewrite::ALL {
@@ -65,12 +72,13 @@ pub(super) async fn write_batch(store: &JobStore, batch: &[ReleasedJob]) -> Resu
                 replaced.insert(record.id, released.transition.rewritten(rewrite, refusal, claim));
             }
         }
-        let written = store.write_results(&replacements(batch, &replaced, &refused)).await?;
+        let (written, _) = store.write_results(&replacements(batch, &replaced, &refused), &[]).await?;
         accepted.extend(written.accepted);
         refused = written.refused;
     }
     let explained = store.explain(&replacements(batch, &replaced, &refused)).await?;
-    let batch_written = WrittenBatch { accepted, replaced, unwritable: refused, explained };
+    let batch_written =
+        WrittenBatch { accepted, replaced, unwritable: refused, explained, has_deleted_ended };
     batch.iter().for_each(|released| batch_written.log_refusal(released));
     Ok(batch_written)
 }

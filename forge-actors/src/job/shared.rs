@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -36,6 +37,9 @@ pub(super) struct JobShared {
     pub(super) config: JobConfig,
     /// Wire names of all jobs that this binary has a handler for, aliases included.
     pub(super) names: Vec<String>,
+    /// Every node with the role `worker` rescues batch leases, so that this one may claim in them. Written by
+    /// the counter; nobody is woken.
+    pub(super) claims_in_batches: AtomicBool,
     /// The jobs of this node. Entries are made by the claimer, and go when their [`ClaimedJob`] is dropped;
     /// the claimer and the acknowledger prolong them. Readers are not woken: a lost lease cancels its job's
     /// token.

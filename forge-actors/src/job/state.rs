@@ -175,9 +175,8 @@ pub(super) const fn is_finished(status: JobStatus) -> bool {
 }
 
 /// Every change of status that a statement may make, and no other: the arrows of the diagram in
-/// [`job`](mod@crate::job), and the ends of an attempt from `Claimed`. The latter happen when Postgres
-/// crashed and lost the begin of an attempt whose handler ran on
-/// ([`JobStore::begin`](super::store::JobStore::begin)).
+/// [`job`](mod@crate::job), and the ends of an attempt from `Claimed`, since the begin of a job that a batch
+/// lease holds is noted by a renewal, and short attempts end before one.
 pub const STATUS_CHANGES: &[(JobStatus, &[JobStatus])] = {
     use JobStatus::{Cancelled, Claimed, Completed, DeadLetter, Failed, Pending, Retry, Running};
     &[

@@ -62,18 +62,21 @@ impl Worker {
         }
     }
 
-    async fn run(&self, job: ClaimedJob) {
-        let record = Arc::clone(&job.record);
+    async fn run(&self, mut job: ClaimedJob) {
         if !job.is_fresh() {
             // The lease may have run out while the job waited here. If no other node has taken the job over,
             // its attempt does not count.
             tracing::info!(
-                job = %record.id,
-                handler = %record.name,
+                job = %job.record.id,
+                handler = %job.record.name,
                 "job not started: its lease was not renewed in time"
             );
             return self.shared.return_job(job);
         }
+        if !job.record.begun {
+            job.begin_unwritten();
+        }
+        let record = Arc::clone(&job.record);
         metrics::histogram!(signals::JOB_WAIT_SECONDS, "queue" => Arc::clone(&record.queue))
             .record(record.waited);
         let completion = Arc::new(JobCompletion::new(Arc::clone(&self.shared), Arc::clone(&record)));
@@ -132,7 +135,7 @@ impl Worker {
         let transition = transition_after(&self.shared, record, result);
         if let Some(error) = &transition.error {
             tracing::warn!(
-                trace_id = record.trace.map(|trace| trace.trace_id_hex()),
+                trace_id = record.trace().map(|trace| trace.trace_id_hex()),
                 job = %record.id,
                 handler = %record.name,
                 attempt = record.attempts_begun,
@@ -202,7 +205,7 @@ pub(super) async fn attempt(
         name: record.name.as_str().into(),
         args: record.args.clone(),
         caller: Caller { identity: identity.map(Arc::new), ..Caller::default() },
-        trace: record.trace.map_or_else(TraceContext::new_root, TraceContext::child),
+        trace: record.trace().map_or_else(TraceContext::new_root, TraceContext::child),
         deadline: None,
         idempotency_key: None,
     };

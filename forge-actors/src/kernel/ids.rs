@@ -147,4 +147,6 @@ id! {
     pub RequestId,
     /// Names one job.
     pub JobId,
+    /// A batch lease of jobs.
+    pub LeaseId,
 }

@@ -198,7 +198,7 @@ async fn a_drain_does_not_wait_for_a_blocked_thread() {
     node.process().signal(Signal::TERM);
     node.process().ended(PATIENCE).await;
     // The handlers ran until the process had ended, so nobody else could have been given their jobs.
-    let held = "select count(*) from forge_jobs where status = 'running' and attempt = 1 and claim = 1";
+    let held = "select count(*) from forge_unfinished_jobs where node_id is not null and claim = 1";
     assert_eq!(database.value::<i64>(held).await, i64::from(THREADS));
     gate.open();
     let other = impatient(&database, "forge-2").start().await;

@@ -45,8 +45,8 @@ async fn enqueue_one(client: &Client, kind: &str, key: &str) -> String {
 /// from the number `n` of the row.
 pub(super) fn insert(name: &str, argument: &str, count: u32, attempts_max: u32, priority: u32) -> String {
     format!(
-        "insert into forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
-         select gen_random_uuid(), '{name}', 'work', {priority}, {attempts_max}, true, now(), json_build_object({argument})
+        "insert into forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args, batched)
+         select gen_random_uuid(), '{name}', 'work', {priority}, {attempts_max}, true, now(), json_build_object({argument}), true
          from generate_series(1, {count}) n;"
     )
 }
@@ -73,7 +73,7 @@ pub(super) async fn await_history(database: &Database, expected: &str, limit: Du
 }
 
 pub(super) async fn nothing_is_left(database: &Database) {
-    assert_eq!(database.value::<i64>("select count(*) from forge_jobs").await, 0, "jobs are left");
+    assert_eq!(database.value::<i64>("select count(*) from forge_unfinished_jobs").await, 0, "jobs are left");
 }
 
 /// During a deploy a version may have a job's arguments before it that only another version can read.
@@ -128,7 +128,7 @@ async fn a_killed_nodes_jobs_are_run_by_another() {
     enqueue(second.client(), "job", 1_000, WORK.as_millis() as u32).await;
     let pid = i64::from(first.process().pid());
     await_count(&database, "begun", &format!("pid = {pid}"), BATCH, LONG).await;
-    let running = "select count(*) from forge_jobs where status in ('claimed', 'running')";
+    let running = "select count(*) from forge_unfinished_jobs where status in ('claimed', 'running')";
     assert!(database.value::<i64>(running).await >= BATCH, "they run");
     first.process().signal(Signal::KILL);
     database.execute("create table killed as select clock_timestamp() as at").await;
@@ -204,13 +204,31 @@ async fn a_node_that_was_stopped_for_longer_than_its_leases_writes_nothing_late(
 /// Kills a node with `kill -9` while it is at `step` of its only job, and has another node run what is left.
 /// `effects` are those that are there in the end, in their order; `ended` is the claim and the attempt that
 /// the job ended in.
-async fn killed_at(step: Step, (name, argument): (&str, &str), effects: &[&str], ended: &str) {
+async fn killed_at(step: Step, job: (&str, &str), effects: &[&str], ended: ClaimAndAttempt) {
+    killed_with(step, job, "", effects, ended.in_batch).await;
+    killed_with(step, job, "update forge_jobs set batched = false;", effects, ended.on_row).await;
+}
+
+/// Claim and attempt in which a job ends: one that a batch lease held when its node was killed, and one that its
+/// own row held.
+struct ClaimAndAttempt {
+    in_batch: &'static str,
+    on_row: &'static str,
+}
+
+async fn killed_with(
+    step: Step,
+    (name, argument): (&str, &str),
+    change: &str,
+    effects: &[&str],
+    ended: &str,
+) {
     let database = Database::create().await;
     let signals = Signals::new();
     let hold = signals.hold(step, name);
     let config = "lease = \"2s\"";
     let mut killed = worker_on(&database, config).signals(&signals).start().await;
-    database.execute(&insert(name, argument, 1, 2, 50)).await;
+    database.execute(&format!("begin; {} {change} commit", insert(name, argument, 1, 2, 50))).await;
     signals.reached(step, name, 1).await;
     killed.process().signal(Signal::KILL);
     killed.process().ended(PATIENCE).await;
@@ -225,24 +243,29 @@ async fn killed_at(step: Step, (name, argument): (&str, &str), effects: &[&str],
     assert_eq!(other.stop(PATIENCE).await.code(), 0);
 }
 
+/// A loss spends no attempt; the begin that a row states does.
+const AGAIN: ClaimAndAttempt =
+    ClaimAndAttempt { in_batch: "claim 2, attempt 1", on_row: "claim 2, attempt 2" };
+
 #[tokio::test]
 async fn a_worker_killed_between_an_effect_and_its_result_has_it_happen_twice() {
     // The effect has a transaction of its own: at least once is what is promised.
     let job = ("jobs.direct", "'key', 'a'");
     let effects = ["direct after 0", "direct after 1"];
-    killed_at(Step::JobAttemptEnded, job, &effects, "claim 2, attempt 2").await;
+    killed_at(Step::JobAttemptEnded, job, &effects, AGAIN).await;
 }
 
 #[tokio::test]
 async fn a_worker_killed_before_its_commit_has_committed_nothing() {
     let job = ("jobs.work", "'key', 'a', 'ms', 0");
-    killed_at(Step::JobCommitting, job, &["begun", "begun", "done"], "claim 2, attempt 2").await;
+    killed_at(Step::JobCommitting, job, &["begun", "begun", "done"], AGAIN).await;
 }
 
 #[tokio::test]
 async fn a_worker_killed_after_its_commit_leaves_nothing_to_do() {
     let job = ("jobs.work", "'key', 'a', 'ms', 0");
-    killed_at(Step::JobCommitted, job, &["begun", "done"], "claim 1, attempt 1").await;
+    let once = ClaimAndAttempt { in_batch: "claim 1, attempt 1", on_row: "claim 1, attempt 1" };
+    killed_at(Step::JobCommitted, job, &["begun", "done"], once).await;
 }
 
 #[tokio::test]
@@ -251,7 +274,8 @@ async fn a_job_that_kills_its_process_is_a_dead_letter_in_the_end() {
     let mut deaths = 0;
     let mut node = worker_on(&database, "lease = \"2s\"").start().await;
     enqueue_one(node.client(), "abort", "poison").await;
-    for _ in 0..2 {
+    // The first loss spends no attempt, since a batch lease held the job. Then each begin is written.
+    for _ in 0..3 {
         assert_ne!(node.process().ended(PATIENCE).await.code(), 0);
         deaths += 1;
         node = worker_on(&database, "lease = \"2s\"").start().await;
@@ -259,7 +283,7 @@ async fn a_job_that_kills_its_process_is_a_dead_letter_in_the_end() {
     enqueue(node.client(), "bystander", 20, 1).await;
     await_history(&database, "completed: 20, dead_letter: 1", PATIENCE).await;
     nothing_is_left(&database).await;
-    assert_eq!((deaths, count(&database, "begun", "key = 'poison'").await), (2, 2));
+    assert_eq!((deaths, count(&database, "begun", "key = 'poison'").await), (3, 3));
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }
 
@@ -321,11 +345,12 @@ async fn a_job_that_kills_its_process_takes_no_neighbour_along() {
     // it.
     let quick = insert("jobs.quick", "'n', n", 600, 1, 60);
     let poison = insert("jobs.abort", "'key', 'poison'", 1, 3, 50);
-    database.execute(&[quick, poison, insert("jobs.once", "'n', n", 300, 1, 40)].concat()).await;
+    database.execute(&[quick, poison, insert("jobs.once", "'n', n", 300, 3, 40)].concat()).await;
     // The claimer holds as many jobs as its pace allows: hundreds on an idle machine, some on a busy one.
-    let held_count = "select count(*) from forge_jobs where name = 'jobs.once' and status = 'claimed'";
+    let held_count =
+        "select count(*) from forge_unfinished_jobs where name = 'jobs.once' and status = 'claimed'";
     let mut held = 0;
-    for _ in 0..3 {
+    for _ in 0..4 {
         assert_ne!(node.process().ended(LONG).await.code(), 0);
         held = held.max(database.value::<i64>(held_count).await);
         node = worker_on(&database, config).start().await;
@@ -336,7 +361,9 @@ async fn a_job_that_kills_its_process_takes_no_neighbour_along() {
         database.value("select count(*) from forge_job_history where name = 'jobs.once' and claim > 1").await;
     println!("{held} were held with the poison");
     assert!(held > 0 && prefetched >= held, "{held} were held with the poison, {prefetched} claimed again");
-    assert_eq!(count(&database, "begun", "key = 'poison'").await, 3, "it had its attempts");
+    assert_eq!(count(&database, "begun", "key = 'poison'").await, 4, "it had its attempts after the loss");
+    let harmed = "select count(*) from forge_job_history where name = 'jobs.once' and attempt <> 1";
+    assert_eq!(database.value::<i64>(harmed).await, 0, "no loss has spent an attempt of a neighbour");
     assert_eq!(node.stop(PATIENCE).await.code(), 0);
 }
 
@@ -443,7 +470,7 @@ async fn a_drain_ends_what_it_can_and_hands_back_the_rest() {
     let waiting = "select 'attempt = 0 and status = ''pending'' and ready: ' || count(*) from forge_jobs where attempt = 0 and status = 'pending' and ready";
     assert_eq!(database.value::<String>(waiting).await, left, "the others wait as if nothing had been");
 
-    database.execute("truncate forge_jobs, forge_job_history, probe_effects").await;
+    database.execute("truncate forge_jobs, forge_job_leases, forge_job_history, probe_effects").await;
     let node =
         worker_on(&database, "concurrency = 5\nqueue_share = 1.0\ndrain_timeout = \"500ms\"").start().await;
     enqueue(node.client(), "long", 8, 60_000).await;
@@ -480,7 +507,7 @@ async fn a_person_sees_jobs_and_does_something_about_them() {
     let running = {
         enqueue(node.client(), "long", 1, 60_000).await;
         await_count(&database, "begun", "key = 'long-0'", 1, PATIENCE).await;
-        database.value::<String>("select id::text from forge_jobs").await
+        database.value::<String>("select id::text from forge_unfinished_jobs").await
     };
     assert_eq!(jobs(&node, &["cancel", &running]).await.code(), 0);
     await_history(&database, "cancelled: 1, dead_letter: 1", PATIENCE).await;

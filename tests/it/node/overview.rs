@@ -70,7 +70,7 @@ async fn a_worker_shows_its_job_and_the_time_limit_of_this_job() {
     let node = member(&database, "only").start().await;
     let job = json!({ "prefix": "shown", "count": 1, "ms": 30_000 });
     assert_eq!(node.call("jobs.enqueue", job, Some(&probe::token("ana"))).await.status, 200);
-    let id: String = database.value("select id::text from forge_jobs").await;
+    let id: String = database.value("select id::text from forge_unfinished_jobs").await;
     let admin = probe::admin_token();
     let search = json!({ "search": "jobs.work", "offset": 0, "limit": 10, "sort": "busy" });
     let work = until("a worker shows the job", PATIENCE, || async {

@@ -9,6 +9,9 @@ use super::stage::PATIENCE;
 
 const QUICK: u32 = 99;
 
+/// Has every job claimed on its own row: only there is a begin written, and a lease renewed for one job.
+const ON_ROWS: &str = "update forge_jobs set batched = false;";
+
 /// Ninety-nine quick jobs, and `poison` among them; one claim takes them all.
 fn jobs_with(poison: &str) -> String {
     format!("begin; {} {poison} commit", insert("jobs.quick", "'n', n", QUICK, 1, 50))
@@ -147,7 +150,7 @@ async fn a_begin_that_the_database_refuses_is_a_failure_that_says_so() {
             "alter table forge_jobs add constraint picky check (status <> 'running' or args ->> 'n' <> '-7')",
         )
         .await;
-    database.execute(&jobs_with(&poison())).await;
+    database.execute(&jobs_with(&format!("{}{ON_ROWS}", poison()))).await;
     await_history(&database, "completed: 99, failed: 1", LONG).await;
     nothing_is_left(&database).await;
     let error = last_error(&database).await;
@@ -169,7 +172,8 @@ async fn a_lease_that_cannot_be_renewed_costs_no_other_job_its_lease() {
                  execute function refuse()",
         )
         .await;
-    database.execute(&insert("jobs.work", "'key', 'job ' || n, 'ms', 5000", 8, 20, 50)).await;
+    let work = insert("jobs.work", "'key', 'job ' || n, 'ms', 5000", 8, 20, 50);
+    database.execute(&format!("begin; {work} {ON_ROWS} commit")).await;
     let ended = "select count(*) from forge_job_history where status = 'completed' and claim = 1";
     until("the others end in their first attempt", LONG, || async {
         (database.value::<i64>(ended).await == 7).then_some(())

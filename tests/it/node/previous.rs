@@ -302,7 +302,7 @@ async fn compare_with(database: &Database, clients: &[Rounds]) {
     assert_eq!(database.column::<i64>("select balance from probe_accounts order by id").await, balances);
 
     until("every job is finished", PATIENCE, || async {
-        (database.value::<i64>("select count(*) from forge_jobs").await == 0).then_some(())
+        (database.value::<i64>("select count(*) from forge_unfinished_jobs").await == 0).then_some(())
     })
     .await;
     let ends = "select status::text || ' by attempt ' || attempt || ': ' || count(*) from forge_job_history

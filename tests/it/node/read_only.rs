@@ -65,7 +65,7 @@ async fn a_server_that_becomes_read_only_is_a_state_and_not_an_internal_error() 
     assert_eq!(metric(&node, "forge_database_writable").await, 0.0);
     let overview = node.call("forge.overview", json!({}), Some(&probe::admin_token())).await;
     assert!(overview.data().to_string().contains("\"read-only\""), "the overview says since when");
-    let expired = "select now() > lease_until from forge_jobs";
+    let expired = "select now() > lease_until from forge_unfinished_jobs";
     until("the job's lease has run out", PATIENCE, || async {
         database.value::<bool>(expired).await.then_some(())
     })

@@ -65,7 +65,8 @@ async fn handlers_that_wait_lose_no_lease() {
     node.call("jobs.enqueue", arguments, Some(&probe::token("ana"))).await.data();
     await_waiting(&database, 2).await;
     // Longer than two leases, and by the clock that leases count by.
-    let sql = "select coalesce(min(lease_until) > max(run_at) + interval '10s', false) from forge_jobs";
+    let sql =
+        "select coalesce(min(lease_until) > max(run_at) + interval '10s', false) from forge_unfinished_jobs";
     until("the leases are renewed", PATIENCE, || async { database.value::<bool>(sql).await.then_some(()) })
         .await;
     await_waiting(&database, 2).await;

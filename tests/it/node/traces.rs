@@ -44,7 +44,9 @@ async fn one_trace_goes_from_a_client_to_statements_and_a_job_on_another_node() 
         .await;
         await_line(&mut worker, trace, |line| says(line, "insert into probe_effects")).await;
         let rows = database
-            .column::<String>("select trace from forge_job_history union all select trace from forge_jobs")
+            .column::<String>(
+                "select trace from forge_job_history union all select trace from forge_unfinished_jobs",
+            )
             .await;
         assert_eq!(rows.iter().filter(|row| row.contains(trace)).count(), 1, "{rows:?}");
     }

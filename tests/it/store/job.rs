@@ -8,23 +8,24 @@ use forge_actors::app::JobStatus;
 use forge_actors::db::migrate::runner::Runner;
 use forge_actors::db::migrate::system::system_sets;
 use forge_actors::job::state::STATUS_CHANGES;
-use forge_actors::job::store::{Claim, ClaimSize, JobRecord, JobStore, Promoted, Rescued};
-use forge_actors::kernel::ids::{JobId, NodeId};
+use forge_actors::job::store::{Claim, ClaimSize, Claimant, JobRecord, JobStore, Promoted, Rescued};
+use forge_actors::kernel::ids::{JobId, LeaseId, NodeId};
 use sqlx::AssertSqlSafe;
 
 use super::cluster::{Scratch, execute};
 
-const LEASE: Duration = Duration::from_secs(10);
-const QUEUE: &str = "mail";
+pub(super) const LEASE: Duration = Duration::from_secs(10);
+pub(super) const QUEUE: &str = "mail";
 
-struct Bench {
-    scratch: Scratch,
-    store: JobStore,
+/// The tables of jobs in a database of their own.
+pub(super) struct Bench {
+    pub(super) scratch: Scratch,
+    pub(super) store: JobStore,
     names: Vec<String>,
 }
 
 impl Bench {
-    async fn open() -> Self {
+    pub(super) async fn open() -> Self {
         let scratch = Scratch::new().await;
         let sets = system_sets();
         let runner = Runner {
@@ -66,7 +67,7 @@ impl Bench {
         id
     }
 
-    async fn run(&self, sql: &str) {
+    pub(super) async fn run(&self, sql: &str) {
         execute(&mut self.scratch.connect().await, sql).await;
     }
 
@@ -78,7 +79,13 @@ impl Bench {
     /// Claims jobs, and begins the first ones.
     async fn claim_and_begin(&self, limit: usize, begin: usize) -> Vec<JobRecord> {
         let size = ClaimSize { limit, begin, bytes_max: usize::MAX };
-        self.store.claim(QUEUE, &self.names, size, NodeId::new(), LEASE).await.unwrap()
+        self.claim_sized(size, None).await
+    }
+
+    /// Claims jobs, those that may be with the batch lease `batch`.
+    pub(super) async fn claim_sized(&self, size: ClaimSize, batch: Option<LeaseId>) -> Vec<JobRecord> {
+        let claimant = Claimant { node: NodeId::new(), names: &self.names, lease: LEASE, batch };
+        self.store.claim(QUEUE, claimant, size).await.unwrap()
     }
 
     /// Lets every lease run out, and rescues the jobs.
@@ -87,16 +94,16 @@ impl Bench {
         self.store.rescue().await.unwrap()
     }
 
-    /// The status of a job in the one table that it is in.
-    async fn status(&self, id: JobId) -> JobStatus {
-        let sql = "SELECT status::text FROM forge_jobs WHERE id = $1 UNION ALL SELECT status::text FROM forge_job_history WHERE id = $1";
+    /// The status of a job in the one place where it is.
+    pub(super) async fn status(&self, id: JobId) -> JobStatus {
+        let sql = "SELECT status::text FROM forge_unfinished_jobs WHERE id = $1 UNION ALL SELECT status::text FROM forge_job_history WHERE id = $1";
         let found: Vec<String> =
             sqlx::query_scalar(sql).bind(id).fetch_all(&mut self.scratch.connect().await).await.unwrap();
-        assert_eq!(found.len(), 1, "a job is in one of the tables");
+        assert_eq!(found.len(), 1, "a job is in one place");
         JobStatus::parse(&found[0]).unwrap()
     }
 
-    async fn value<T>(&self, sql: &str) -> T
+    pub(super) async fn value<T>(&self, sql: &str) -> T
     where
         T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
     {
@@ -279,7 +286,7 @@ async fn a_claim_ends_with_the_job_that_reaches_its_bytes() {
         .await;
     let claim = async |bytes_max| {
         let size = ClaimSize { limit: 5, begin: 1, bytes_max };
-        let jobs = bench.store.claim(QUEUE, &bench.names, size, NodeId::new(), LEASE).await.unwrap();
+        let jobs = bench.claim_sized(size, None).await;
         (jobs.len(), jobs.iter().filter(|job| job.begun).count())
     };
     assert_eq!(claim(1).await, (1, 1), "one at least");
@@ -294,9 +301,9 @@ async fn eight_claimers_take_no_job_twice_and_leave_none() {
     let bench = Bench::open().await;
     bench
         .run(
-            "INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
-             SELECT gen_random_uuid(), 'mail.send', 'mail', 50, 3, true, now(), '{}'
-             FROM generate_series(1, 2000)",
+            "INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args, batched)
+             SELECT gen_random_uuid(), 'mail.send', 'mail', 50, 3, true, now(), '{}', n % 2 = 0
+             FROM generate_series(1, 2000) n",
         )
         .await;
     let claimers = (0..8).map(|_| {
@@ -305,7 +312,9 @@ async fn eight_claimers_take_no_job_twice_and_leave_none() {
             let (mut taken, node) = (Vec::new(), NodeId::new());
             loop {
                 let size = ClaimSize { limit: 37, begin: 5, bytes_max: usize::MAX };
-                let jobs = store.claim(QUEUE, &names, size, node, LEASE).await.unwrap();
+                let batch = Some(LeaseId::new());
+                let claimant = Claimant { node, names: &names, lease: LEASE, batch };
+                let jobs = store.claim(QUEUE, claimant, size).await.unwrap();
                 if jobs.is_empty() {
                     return taken;
                 }
@@ -318,7 +327,7 @@ async fn eight_claimers_take_no_job_twice_and_leave_none() {
     assert_eq!(taken.len(), 2_000);
     assert_eq!(taken.iter().collect::<BTreeSet<_>>().len(), 2_000, "one claim each");
     // The last claim of a claimer may skip rows that another claim has locked, so the table is checked.
-    let sql = "SELECT count(*) FROM forge_jobs WHERE claim = 1 AND (status = 'claimed' AND attempt = 0 OR status = 'running' AND attempt = 1)";
+    let sql = "SELECT count(*) FROM forge_unfinished_jobs WHERE claim = 1 AND (status = 'claimed' AND attempt = 0 OR status = 'running' AND attempt = 1)";
     assert_eq!(bench.value::<i64>(sql).await, 2_000);
     bench.scratch.drop().await;
 }
@@ -495,7 +504,6 @@ async fn begins_and_renewals_touch_no_index() {
         let statement = sqlx::query(sql).bind(claims.iter().map(|claim| claim.job).collect::<Vec<_>>());
         let statement =
             statement.bind(claims.iter().map(|claim| claim.number).collect::<Vec<_>>()).bind(10.0);
-        let statement = if sql == begin { statement.bind(false) } else { statement };
         assert_eq!(statement.fetch_all(&mut connection).await.unwrap().len(), 10);
         let hot: i64 = sqlx::query_scalar(counted).fetch_one(&mut connection).await.unwrap();
         assert_eq!(hot, expected);
@@ -562,12 +570,13 @@ async fn a_claim_reads_its_index_in_order() {
         .replace("$4", "gen_random_uuid()")
         .replace("$5", "10")
         .replace("$6", "3")
-        .replace("$7", "1000000");
+        .replace("$7", "1000000")
+        .replace("$8", "gen_random_uuid()");
     let plan: Vec<String> =
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut bench.scratch.connect().await).await.unwrap();
     let plan = plan.join("\n");
     // The outermost sort orders the few rows that were claimed.
-    let cte = plan.split("CTE next").nth(1).unwrap().split("CTE taken").next().unwrap();
+    let cte = plan.split("CTE next").nth(1).unwrap().split("CTE numbered").next().unwrap();
     assert!(cte.contains("forge_jobs_claimable") && !cte.contains("Sort"), "{plan}");
     bench.scratch.drop().await;
 }

@@ -7,6 +7,7 @@ pub(crate) mod cluster;
 mod embedded;
 mod errors;
 mod job;
+mod job_batches;
 mod leader;
 mod live_snapshot;
 mod lock;

@@ -61,7 +61,12 @@ fn a_statement_is_run_by_its_own_subsystem() {
     let mut findings = Vec::new();
     for file in RUST.iter().filter(|file| file.is_product()) {
         let literals = file.tokens.iter().filter(|token| token.literal && token.text.ends_with(".sql\""));
-        for token in literals.filter(|token| token.text.contains("../") && !file.is_test(token.line)) {
+        for token in literals.filter(|token| !file.is_test(token.line)) {
+            // A folder inside of a subsystem's folder shares the statements of that one.
+            let depth = file.path.split('/').count().saturating_sub(4);
+            if token.text.matches("../").count() <= depth.min(1) {
+                continue;
+            }
             let why = "reaches into another folder: ask its owner for a function";
             findings.push(Finding::new(file.path, token.line, token.text.as_str(), why));
         }

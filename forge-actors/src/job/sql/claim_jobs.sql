@@ -1,19 +1,30 @@
--- Called by job/store.rs for the claimer: $1 queue, $2 names of jobs with a handler, $3 limit, $4 node, $5
--- seconds of the lease, $6 how many of the jobs begin with the claim, because workers are free for them: the
--- first ones; $7 bytes of arguments, of which the last job may be the part beyond. The other jobs spend no
--- attempt. Reads the index forge_jobs_claimable in its order. Locks the rows that it looks at, and skips rows
--- that other claims have locked.
+-- Called by job/store for the claimer: $1 queue, $2 names of jobs with a handler, $3 limit, $4 node, $5 seconds
+-- of the lease, $6 how many of the jobs begin with the claim, because workers are free for them: the first
+-- ones; $7 bytes of arguments, of which the last job may be the part beyond; $8 id of the batch lease, or null
+-- to claim every job on its own row. A job whose next attempt is its last one is claimed on its own row, where
+-- the begin is written: it never starts twice. Reads the index forge_jobs_claimable in its order. Locks the rows that it
+-- looks at, and skips rows that other claims have locked.
 WITH next AS (
-    SELECT id, priority, run_at, octet_length(args::text) AS bytes
+    SELECT id, priority, run_at, octet_length(args::text) AS bytes,
+           batched AND attempt + 1 < attempts_max AND $8::uuid IS NOT NULL AS batched
     FROM forge_jobs
     WHERE queue = $1 AND ready AND node_id IS NULL AND name = ANY ($2)
     ORDER BY priority DESC, run_at, id
     LIMIT $3
     FOR UPDATE SKIP LOCKED
 ), numbered AS (
-    SELECT id, row_number() OVER turn <= $6 AS begins, sum(bytes) OVER turn - bytes < $7 AS fits
+    SELECT id, batched, row_number() OVER turn <= $6 AS begins, sum(bytes) OVER turn - bytes < $7 AS fits
     FROM next
     WINDOW turn AS (ORDER BY priority DESC, run_at, id)
+), batch AS (
+    DELETE FROM forge_jobs job USING numbered
+    WHERE job.id = numbered.id AND numbered.fits AND numbered.batched
+    RETURNING job AS row
+), lease AS (
+    INSERT INTO forge_job_leases (id, node_id, lease_until, jobs)
+    SELECT $8, $4, now() + make_interval(secs => $5), array_agg(row)
+    FROM batch
+    HAVING count(*) > 0
 ), taken AS (
     UPDATE forge_jobs job
     SET status = CASE WHEN numbered.begins THEN 'running'::forge_job_status ELSE 'claimed' END,
@@ -22,11 +33,14 @@ WITH next AS (
         node_id = $4,
         lease_until = now() + make_interval(secs => $5)
     FROM numbered
-    WHERE job.id = numbered.id AND numbered.fits
-    RETURNING job.*
+    WHERE job.id = numbered.id AND numbered.fits AND NOT numbered.batched
+    RETURNING job AS row
+), claimed AS (
+    SELECT row, true AS batched FROM batch UNION ALL SELECT row, false FROM taken
 )
-SELECT id, name, queue, claim, status = 'running' AS begun, attempt, attempts_max, args::text AS args,
-       identity::text AS identity, trace, refused_by,
-       extract(epoch FROM now() - run_at)::float8 AS waited
-FROM taken
-ORDER BY priority DESC, run_at, id
+SELECT (row).id, (row).name, (row).queue, (row).priority, batched, (row).claim + batched::int AS claim,
+       (row).status = 'running' AS begun, (row).attempt, (row).attempts_max, (row).args::text AS args,
+       (row).identity::text AS identity, (row).trace, (row).last_error, (row).created_at, (row).refused_by,
+       extract(epoch FROM now() - (row).run_at)::float8 AS waited
+FROM claimed
+ORDER BY (row).priority DESC, (row).run_at, (row).id

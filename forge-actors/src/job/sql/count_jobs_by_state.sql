@@ -1,4 +1,4 @@
--- Called by job/admin.rs for forge.overview. Reads all of forge_jobs, and the history of one day by its index
+-- Called by job/admin.rs for forge.overview. Reads all of forge_jobs and of forge_job_leases, and the history of one day by its index
 -- on finished_at; no lock.
 SELECT
     count(*) FILTER (WHERE status = 'pending') AS pending,
@@ -8,4 +8,4 @@ SELECT
         SELECT count(*) FROM forge_job_history
         WHERE status IN ('failed', 'dead_letter') AND finished_at > now() - interval '1 day'
     ) AS failed
-FROM forge_jobs
+FROM forge_unfinished_jobs

@@ -1,4 +1,4 @@
--- Called by job/store.rs for the duty history_expiry: $1 seconds of retention, $2 how many rows at most.
+-- Called by job/store for the duty history_expiry: $1 seconds of retention, $2 how many rows at most.
 -- Index forge_job_history_finished_at. Locks the rows that it deletes, and skips rows that another node deletes.
 DELETE FROM forge_job_history
 WHERE id IN (

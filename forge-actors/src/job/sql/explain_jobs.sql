@@ -1,4 +1,4 @@
--- Called by job/store.rs for the acknowledger, for jobs whose results the database refuses: $1 ids, $2 claims,
+-- Called by job/store for the acknowledger, for jobs whose results the database refuses: $1 ids, $2 claims,
 -- $3 errors, $4 seconds until the lease runs out. Primary key. Locks the rows that it changes; a row whose
 -- claim has grown is not changed. The status stays, since a change of it was refused.
 UPDATE forge_jobs job

@@ -1,4 +1,4 @@
--- Called by job/store.rs for the rescuer, for jobs that it cannot rescue: $1 ids, $2 errors, $3 seconds until
+-- Called by job/store for the rescuer, for jobs that it cannot rescue: $1 ids, $2 errors, $3 seconds until
 -- the next try. Primary key. Locks the rows that it changes; a row whose lease was renewed, or that another
 -- rescuer has changed, stays as it is.
 UPDATE forge_jobs job

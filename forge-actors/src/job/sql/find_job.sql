@@ -1,9 +1,9 @@
--- Called by job/admin.rs for forge.job, forge.retryJob and forge.cancelJob: $1 id. Both primary keys; no
--- lock.
+-- Called by job/admin.rs for forge.job, forge.retryJob and forge.cancelJob: $1 id. Both primary keys,
+-- and all batch leases; no lock.
 SELECT id, name, queue, priority, status::text AS status, attempt, attempts_max, node_id, last_error,
        created_at, run_at, NULL AS finished_at,
        args::text AS args, identity ->> 'subject' AS subject, identity ->> 'tenant' AS tenant, trace
-FROM forge_jobs
+FROM forge_unfinished_jobs
 WHERE id = $1
 UNION ALL
 SELECT id, name, queue, priority, status::text, attempt, attempts_max, node_id, last_error,

@@ -1,4 +1,4 @@
--- Called by job/store.rs for the acknowledger, and in the transaction of a job's own effect: $1 ids, $2
+-- Called by job/store for the acknowledger, and in the transaction of a job's own effect: $1 ids, $2
 -- claims, $3 statuses, $4 errors, $5 attempts. Primary key. Locks the rows that it moves; a row whose claim
 -- has grown is not changed.
 WITH batch AS (

@@ -1,4 +1,4 @@
--- Called by job/insert.rs for a dispatch, in the transaction of the dispatching call. Appends to forge_jobs
--- and its indexes; locks only its own row.
-INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args, identity, trace)
-VALUES ($1, $2, $3, $4, $5, $6 <= 0, now() + make_interval(secs => $6), $7::json, $8::json, $9)
+-- Called by job/insert.rs for a dispatch, in the transaction of the dispatching call: $10 whether the job may be
+-- claimed in a batch lease. Appends to forge_jobs and its indexes; locks only its own row.
+INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args, identity, trace, batched)
+VALUES ($1, $2, $3, $4, $5, $6 <= 0, now() + make_interval(secs => $6), $7::json, $8::json, $9, $10)

@@ -3,7 +3,7 @@
 SELECT id, name, queue, priority, status::text AS status, attempt, attempts_max, node_id, last_error,
        created_at, run_at, NULL AS finished_at,
        args::text AS args, identity ->> 'subject' AS subject, identity ->> 'tenant' AS tenant, trace
-FROM forge_jobs
+FROM forge_unfinished_jobs
 WHERE $1::text[] IS NULL OR name = ANY ($1)
 UNION ALL
 SELECT id, name, queue, priority, status::text, attempt, attempts_max, node_id, last_error,

@@ -1,4 +1,4 @@
--- Called by job/store.rs for the claimer. Index forge_jobs_scheduled. Locks the rows whose time has come, and
+-- Called by job/store for the claimer. Index forge_jobs_scheduled. Locks the rows whose time has come, and
 -- skips rows that other nodes make ready. A statement does not see its own writes, so the next scheduled job
 -- is looked for beyond now().
 WITH due AS (

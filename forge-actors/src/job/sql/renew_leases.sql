@@ -1,4 +1,4 @@
--- Called by job/store.rs for the acknowledger: $1 ids, $2 claims, $3 seconds of the lease. Primary key. Locks
+-- Called by job/store for the acknowledger: $1 ids, $2 claims, $3 seconds of the lease. Primary key. Locks
 -- the rows that it renews; a row whose claim has grown is not changed. A lease that has run out while no
 -- other node took the job over is renewed.
 UPDATE forge_jobs job

@@ -1,6 +1,6 @@
--- Called by job/store.rs for the rescuer, on every node: $1 how many at most, $2 seconds of spread, $3 the
+-- Called by job/store for the rescuer, on every node: $1 how many at most, $2 seconds of spread, $3 the
 -- jobs to choose from, or null for all. Reads the whole index forge_jobs_held, which holds the claimed and
--- running jobs. Locks the rows whose lease has run out, and skips rows that are being written; a second
+-- running jobs, and all of forge_job_leases. Locks the rows whose lease has run out, and skips rows that are being written; a second
 -- rescuer finds them changed.
 -- A job that had not begun waits as before. A job that had begun runs again at once the first time, and after
 -- each further loss at a random moment that is farther off: one of the jobs that were lost together may have
@@ -25,6 +25,7 @@ WITH expired AS (
             WHEN expired.begun THEN 'lease expired during attempt ' || job.attempt || ' (worker or node lost)'
             ELSE job.last_error
         END,
+        batched = job.batched AND NOT expired.begun,
         node_id = NULL,
         lease_until = NULL
     FROM expired
@@ -48,4 +49,7 @@ WITH expired AS (
 SELECT (SELECT array_agg(DISTINCT queue) FROM back) AS queues,
        (SELECT count(*) FROM back WHERE begun) AS retried,
        (SELECT count(*) FROM back WHERE NOT begun) AS returned,
-       (SELECT count(*) FROM dead) AS dead
+       (SELECT count(*) FROM dead) AS dead,
+       (
+           SELECT array_agg(id) FROM (SELECT id FROM forge_job_leases WHERE lease_until < now() LIMIT 100) AS expired
+       ) AS expired_leases

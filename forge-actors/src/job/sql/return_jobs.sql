@@ -1,4 +1,4 @@
--- Called by job/store.rs for the acknowledger: $1 ids, $2 claims, $3 statuses, $4 errors, $5 seconds to wait,
+-- Called by job/store for the acknowledger: $1 ids, $2 claims, $3 statuses, $4 errors, $5 seconds to wait,
 -- $6 attempts that are spent, $7 the build that could not read the arguments, or null. Primary key. Locks the
 -- rows that it changes; a row whose claim has grown is not changed. A job that need not wait keeps its place
 -- in the queue.

@@ -1,0 +1,178 @@
+//! The statements of the job subsystem's actors. Every write about a claimed job names what holds it (its
+//! claim, or its batch lease), and returns the jobs that it changed.
+
+mod leases;
+mod record;
+mod rescue;
+mod results;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::app::JobStatus;
+use crate::db::database::Database;
+use crate::db::handle::Db;
+use crate::kernel::fault::Fault;
+use crate::kernel::ids::{JobId, LeaseId, NodeId};
+use crate::kernel::time::secs;
+
+pub use leases::{BatchRenewal, BegunAttempt, Claim, LostJob, RenewedBatch};
+pub(super) use record::status;
+pub use record::{Hold, JobRecord};
+pub use rescue::Rescued;
+pub(super) use results::{JobResult, complete};
+
+/// Rows of history that one statement deletes.
+pub(super) const DELETE_MAX: u32 = 5_000;
+/// Statement timeout of transactions that lock batch leases. Whoever holds such a lock is about to commit.
+const LOCK_LIMIT: Duration = secs(10);
+
+/// How much a claim takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimSize {
+    /// Jobs at most.
+    pub limit: usize,
+    /// How many of them begin: the first ones.
+    pub begin: usize,
+    /// Bytes of arguments: the job that reaches them is the last one.
+    pub bytes_max: usize,
+}
+
+/// Who claims jobs.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimant<'a> {
+    /// The node.
+    pub node: NodeId,
+    /// Names of the jobs that it has handlers for.
+    pub names: &'a [String],
+    /// How long it may fail to renew the lease.
+    pub lease: Duration,
+    /// The batch lease to make. `None`: each job is claimed on its own row.
+    pub batch: Option<LeaseId>,
+}
+
+/// The result of a promotion.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Promoted {
+    /// Queues whose scheduled jobs became ready.
+    pub queues: BTreeSet<Arc<str>>,
+    /// Until the next scheduled job is due; `None` when there is none.
+    pub next_due: Option<Duration>,
+}
+
+/// How many jobs of one handler, queue and status there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueCount {
+    /// Wire name of the handler.
+    pub name: String,
+    /// The queue.
+    pub queue: String,
+    /// The status; none that is finished.
+    pub status: JobStatus,
+    /// How many.
+    pub rows: i64,
+}
+
+/// The tables of jobs. Cheap to clone.
+#[derive(Clone)]
+pub struct JobStore {
+    database: Database,
+    /// Begins and renewals take turns, because both lock the rows of many jobs in no particular order. They
+    /// run on connections that no handler can take: a job that waits for a row lock must not cost other jobs
+    /// their leases.
+    turn: Arc<Semaphore>,
+}
+
+impl JobStore {
+    /// The tables in this database.
+    pub fn new(database: Database) -> Self {
+        Self { database, turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Claims ready jobs of a queue, in the order in which they are to run, and writes the begins of the
+    /// first ones that their own rows hold.
+    pub async fn claim(
+        &self,
+        queue: &str,
+        claimant: Claimant<'_>,
+        size: ClaimSize,
+    ) -> Result<Vec<JobRecord>, Fault> {
+        let rows = sqlx::query(include_str!("../sql/claim_jobs.sql"))
+            .bind(queue)
+            .bind(claimant.names)
+            .bind(i64::try_from(size.limit).unwrap_or(i64::MAX))
+            .bind(claimant.node)
+            .bind(claimant.lease.as_secs_f64())
+            .bind(i64::try_from(size.begin).unwrap_or(i64::MAX))
+            .bind(i64::try_from(size.bytes_max).unwrap_or(i64::MAX))
+            .bind(claimant.batch)
+            .fetch_all(&self.database.writer())
+            .await?;
+        let records = rows.iter().map(|row| JobRecord::from_row(row, claimant.batch));
+        Ok(records.collect::<sqlx::Result<_>>()?)
+    }
+
+    /// Makes the scheduled jobs ready whose time has come.
+    pub async fn promote(&self) -> Result<Promoted, Fault> {
+        let row =
+            sqlx::query(include_str!("../sql/promote_jobs.sql")).fetch_one(&self.database.writer()).await?;
+        let queues: Option<Vec<String>> = row.try_get("queues")?;
+        let next: Option<f64> = row.try_get("next_due")?;
+        Ok(Promoted {
+            queues: queue_names(queues),
+            next_due: next.map(|secs| Duration::from_secs_f64(secs.max(0.0))),
+        })
+    }
+
+    /// Deletes a part of the history that is older than `retention`, through `db`. Returns how many rows.
+    pub async fn delete_history(&self, db: &Db, retention: Duration) -> Result<u64, Fault> {
+        let delete = sqlx::query(include_str!("../sql/delete_old_history.sql"));
+        Ok(delete
+            .bind(retention.as_secs_f64())
+            .bind(i64::from(DELETE_MAX))
+            .execute(db)
+            .await?
+            .rows_affected())
+    }
+
+    /// Counts the jobs that are not finished.
+    pub async fn count_unfinished(&self) -> Result<Vec<QueueCount>, Fault> {
+        let rows = sqlx::query(include_str!("../sql/count_unfinished_jobs.sql"))
+            .fetch_all(&self.database.reader())
+            .await?;
+        let count = |row: &PgRow| {
+            Ok(QueueCount {
+                name: row.try_get("name")?,
+                queue: row.try_get("queue")?,
+                status: status(row)?,
+                rows: row.try_get("rows")?,
+            })
+        };
+        Ok(rows.iter().map(count).collect::<sqlx::Result<_>>()?)
+    }
+
+    async fn turn(&self) -> SemaphorePermit<'_> {
+        self.turn.acquire().await.expect("the semaphore is never closed")
+    }
+}
+
+fn queue_names(queues: Option<Vec<String>>) -> BTreeSet<Arc<str>> {
+    queues.into_iter().flatten().map(Arc::from).collect()
+}
+
+/// Locks batch leases in the transaction of `db`, until no other transaction finishes jobs of theirs.
+async fn lock_batches(db: &Db, leases: &[LeaseId]) -> Result<(), Fault> {
+    let mut distinct = leases.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    sqlx::query(include_str!("../sql/lock_batch_leases.sql")).bind(distinct).execute(db).await?;
+    Ok(())
+}
+
+/// A job of a batch lease.
+pub(super) type HeldInBatch = (LeaseId, JobId);

@@ -1,0 +1,121 @@
+//! A claimed job, as its row says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use crate::app::JobStatus;
+use crate::kernel::ids::{JobId, LeaseId};
+use crate::kernel::time::Timestamp;
+use crate::kernel::trace::TraceContext;
+
+/// A claimed job.
+#[derive(Debug, Clone)]
+pub struct JobRecord {
+    /// Its id.
+    pub id: JobId,
+    /// Wire name of its handler.
+    pub name: String,
+    /// The queue that it waited in.
+    pub queue: Arc<str>,
+    /// 0 to 100; within a queue larger ones run first.
+    pub priority: i16,
+    /// What holds it for this node.
+    pub hold: Hold,
+    /// True when its attempt has begun. The begin of a job that its own row holds is written.
+    pub begun: bool,
+    /// Attempts that have begun and count, the present one included once it has begun.
+    pub attempts_begun: u32,
+    /// Attempts that it has.
+    pub attempts_max: u32,
+    /// How often it was claimed.
+    pub claim: i32,
+    /// The arguments object, as JSON.
+    pub args: Bytes,
+    /// The identity of the dispatcher, as JSON. The worker parses it, because an identity that cannot be read
+    /// must not fail the claim of the other jobs.
+    pub identity: Option<String>,
+    /// `traceparent` of the dispatching call.
+    pub trace: Option<String>,
+    /// Why the attempt before failed.
+    pub last_error: Option<String>,
+    /// When it was dispatched.
+    pub created_at: Timestamp,
+    /// How long the job waited after its time had come: until its claim, or until its begin once it has
+    /// begun.
+    pub waited: Duration,
+    /// Builds that could not read the arguments.
+    pub refused_by: Vec<String>,
+}
+
+/// What holds a claimed job, and what every write about the job names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// The job's own row, with the number of the claim, which grows with each claim.
+    Row(i32),
+    /// A batch lease, which holds the job until the job has left it.
+    Batch(LeaseId),
+}
+
+impl JobRecord {
+    /// Reads a row of sql/claim_jobs.sql that was claimed with the batch lease `lease`.
+    pub(super) fn from_row(row: &PgRow, lease: Option<LeaseId>) -> sqlx::Result<Self> {
+        let attempt: i32 = row.try_get("attempt")?;
+        let attempts_max: i32 = row.try_get("attempts_max")?;
+        let claim = row.try_get("claim")?;
+        let args: String = row.try_get("args")?;
+        let batched: bool = row.try_get("batched")?;
+        let hold = lease.filter(|_| batched).map_or(Hold::Row(claim), Hold::Batch);
+        Ok(Self {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            queue: row.try_get::<&str, _>("queue")?.into(),
+            priority: row.try_get("priority")?,
+            hold,
+            begun: row.try_get("begun")?,
+            attempts_begun: attempt.unsigned_abs(),
+            attempts_max: attempts_max.unsigned_abs(),
+            claim,
+            args: args.into(),
+            identity: row.try_get("identity")?,
+            trace: row.try_get("trace")?,
+            last_error: row.try_get("last_error")?,
+            created_at: row.try_get("created_at")?,
+            waited: waited(row)?,
+            refused_by: row.try_get::<Option<_>, _>("refused_by")?.unwrap_or_default(),
+        })
+    }
+
+    /// The trace of the dispatching call.
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.trace.as_deref().and_then(TraceContext::parse)
+    }
+
+    /// Attempts that have begun before the present one.
+    pub fn attempts_before(&self) -> u32 {
+        self.attempts_begun - u32::from(self.begun)
+    }
+
+    /// The batch lease that holds the job.
+    pub fn batch(&self) -> Option<LeaseId> {
+        match self.hold {
+            Hold::Row(_) => None,
+            Hold::Batch(lease) => Some(lease),
+        }
+    }
+}
+
+/// Reads the column `status`.
+pub(in crate::job) fn status(row: &PgRow) -> sqlx::Result<JobStatus> {
+    let status: &str = row.try_get("status")?;
+    let unknown = || sqlx::Error::Decode(format!("`{status}` is no status of a job").into());
+    JobStatus::parse(status).ok_or_else(unknown)
+}
+
+/// Reads the column `waited`, in seconds.
+pub(super) fn waited(row: &PgRow) -> sqlx::Result<Duration> {
+    Ok(Duration::from_secs_f64(row.try_get::<f64, _>("waited")?.max(0.0)))
+}
