@@ -9,6 +9,7 @@ mod harness;
 pub mod probe;
 
 pub use harness::client::{Client, Reply};
+pub use harness::cpu::{cpu_time_of, cpu_time_of_family};
 pub use harness::database::Database;
 pub use harness::http2::{Http2, Http2Frame};
 pub use harness::load::{HttpConnection, Load, Measured};

@@ -1,5 +1,5 @@
 //! Benchmarks as ratios, measured in one run on one machine: `just bench [all | actor | rpc | panic |
-//! recovery | tax | fanout | live | jobs | attacks | slow-clients]`.
+//! recovery | tax | fanout | live | jobs | drain | attacks | slow-clients]`.
 //!
 //! Absolute figures of a shared machine mean little, so each figure is compared with its opposite in the same
 //! run, in alternating rounds, and printed beside its goal. The exit code is 1 when a goal is missed; no test
@@ -8,6 +8,7 @@
 mod actor;
 mod attack;
 mod bare;
+mod drain;
 mod fanout;
 mod goal;
 mod jobs;
@@ -55,9 +56,10 @@ enum Which {
     Live,
     /// One changing row to 1,000 WebSockets, against a bare axum broadcast of the same frame.
     Fanout,
-    /// Jobs that do nothing, drained and dispatched, against bare loops over a table; and how soon a lone one
-    /// starts.
+    /// Jobs that do nothing, dispatched and run; and how soon a lone one starts.
     Jobs,
+    /// Jobs that do nothing, drained, against bare loops over a table.
+    Drain,
     /// Latency of other clients during attacks, against their latency before; and what the attacks take of
     /// the node's memory.
     Attacks {
@@ -133,6 +135,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Which::Fanout => fanout::run().await?,
         Which::Live => live::run().await?,
         Which::Jobs => jobs::run().await?,
+        Which::Drain => drain::run().await?,
         Which::All => {
             let mut goals = actor::run().await?;
             goals.extend(rpc::run().await?);
@@ -141,6 +144,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             goals.extend(tax::run().await?);
             goals.extend(fanout::run().await?);
             goals.extend(live::run().await?);
+            goals.extend(drain::run().await?);
             goals.extend(jobs::run().await?);
             goals
         }

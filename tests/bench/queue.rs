@@ -9,8 +9,8 @@ use sqlx::Executor;
 use sqlx::postgres::{PgConnection, PgListener};
 use tokio::task::JoinSet;
 
-/// Rows of one statement: what a claimer of Forge asks for while its jobs are quick.
-const BATCH: i64 = 250;
+/// Rows of one statement.
+const BATCH: i64 = 100;
 /// Connections that drain at the same time: as many as reach the limit of two cores.
 const CONNECTIONS: usize = 2;
 

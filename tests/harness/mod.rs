@@ -1,6 +1,7 @@
 //! What the tests stand on; [`crate`] re-exports the public face.
 
 pub(crate) mod client;
+pub(crate) mod cpu;
 pub(crate) mod database;
 pub(crate) mod http2;
 pub(crate) mod load;

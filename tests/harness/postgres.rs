@@ -54,6 +54,15 @@ impl PostgresProcess {
         cluster
     }
 
+    /// Process id of the running server.
+    ///
+    /// # Panics
+    /// When the server does not run.
+    pub fn pid(&self) -> u32 {
+        let file = std::fs::read_to_string(self.data().join("postmaster.pid")).expect("the server runs");
+        file.lines().next().and_then(|pid| pid.parse().ok()).expect("its first line is the process id")
+    }
+
     /// A superuser's URL of its `postgres` database.
     pub fn url(&self) -> String {
         format!("postgres://forge@127.0.0.1:{}/postgres", self.port)

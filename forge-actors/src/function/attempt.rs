@@ -4,6 +4,9 @@
 //! A worker that stops ends its attempt. Calls that the handler makes run to their end, as those of actions
 //! do.
 //!
+//! An attempt runs in a task on the threads of handlers, and its handler in the same task: short jobs are
+//! many.
+//!
 //! An attempt lasts until its handler is dropped: a handler that blocks its thread is late, but nobody runs
 //! its job a second time meanwhile. What is `held` for the attempt, the job's lease, lives as long as the
 //! handler does, also when the worker is killed before.
@@ -115,9 +118,7 @@ async fn run_and_classify(
         let _held = held;
         running.await
     };
-    // A job that gave up its wait when all threads are blocked would be claimed again at once.
-    let (handler, stalled) = (call.start(Box::pin(running)), std::future::pending());
-    let failure = match call.run_until(handler, stalled, interrupted, Duration::MAX).await {
+    let failure = match call.run_here(Box::pin(running), interrupted).await {
         Ok(_) => {
             recorder.outcome = CallOutcome::Ok;
             return AttemptResult::Succeeded;

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -304,15 +305,45 @@ impl ActiveCall {
         self.run_until(handler, stalled, std::future::pending(), CANCEL_TIMEOUT).await
     }
 
+    /// Runs a handler in the present task, on the threads of handlers, until it ends, panics, is
+    /// `interrupted` or reaches the deadline or the end of the drain. It has been dropped when this returns.
+    pub(super) async fn run_here(
+        &self,
+        running: BoxFuture<'static, HandlerOutput>,
+        interrupted: impl Future<Output = ()>,
+    ) -> HandlerResult {
+        let metered = self.shared.threads.metered(Arc::clone(&self.guard), running);
+        let handler = async move {
+            let mut metered = Box::pin(metered);
+            // A handler that ends at its first poll needs no timer and nobody who could interrupt it.
+            if let Poll::Ready(output) = futures::poll!(&mut metered) {
+                return Ok(output);
+            }
+            tokio::select! {
+                biased;
+                output = metered => Ok(output),
+                () = tokio::time::sleep_until(self.deadline().into()) => Err(CallFailure::Deadline),
+                () = self.shared.cancelled() => Err(CallFailure::Drain),
+                () = interrupted => Err(CallFailure::Drain),
+            }
+        };
+        // Dropping what is left of a handler that panicked runs its code too, which may panic as well.
+        match catch_unwind(catch_unwind(handler)).await.and_then(|ended| ended) {
+            Ok(Ok(output)) => self.result_of(HandlerEnd::Returned(output)),
+            Ok(Err(failure)) => Err(failure),
+            Err(panic) => Err(CallFailure::Panic(panic)),
+        }
+    }
+
     /// Starts a handler, which runs as soon as it has a thread.
-    pub(super) fn start(&self, running: BoxFuture<'static, HandlerOutput>) -> RunningHandler {
+    fn start(&self, running: BoxFuture<'static, HandlerOutput>) -> RunningHandler {
         self.shared.threads.run(&self.invocation.name, Arc::clone(&self.guard), running)
     }
 
     /// Waits for the end of a handler. `stalled` ends its wait for a thread, `interrupted` its run as well,
     /// as the deadline and the drain do. Returns when a handler that was cancelled is dropped, or after
     /// `timeout`.
-    pub(super) async fn run_until(
+    async fn run_until(
         &self,
         mut handler: RunningHandler,
         stalled: impl Future<Output = ()>,

@@ -67,6 +67,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::app::blocking::BlockingPool;
@@ -248,11 +249,18 @@ impl Functions {
         live::run(&self.shared, invocation, db, limits).await
     }
 
-    /// Runs the handler of a job once, without a permit of admission: workers limit how many run. `runner`
-    /// is the actor below which a panic is recorded. `completer` finishes the job in the handler's own
-    /// transaction, when the handler asks for that. `held` is dropped with the handler. The attempt ends
-    /// when `interrupted` completes or the returned future is dropped; in the second case the handler may go
-    /// on for as long as it blocks its thread.
+    /// Spawns a task on the threads of handlers, in which [`attempt`](Self::attempt) is to be called.
+    pub fn spawn_attempts<T: Send + 'static>(
+        &self,
+        attempts: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.shared.threads.spawn(attempts)
+    }
+
+    /// Runs the handler of a job once, in the present task and without a permit of admission: workers limit how
+    /// many run. `runner` is the actor below which a panic is recorded. `completer` finishes the job in the
+    /// handler's own transaction, when the handler asks for that. `held` is dropped with the handler. The
+    /// attempt ends when `interrupted` completes or the returned future is dropped.
     pub async fn attempt(
         &self,
         runner: &'static ActorPath,

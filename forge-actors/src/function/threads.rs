@@ -9,6 +9,9 @@
 //! such a task, so handlers that block all threads of a runtime stop everything else that runs there. Here
 //! they only stop each other: the node answers `/health`, renews its leases and keeps its leadership.
 //!
+//! An attempt at a job is a task of its own on these threads, which runs its handler itself: a job costs no change
+//! of threads, and many short ones are run one after the other by one task.
+//!
 //! Forge's own handlers run on the node's runtime: they do not block, and the dashboard has to answer while
 //! an application's handlers do.
 //!
@@ -121,6 +124,23 @@ impl HandlerThreads {
         self.handlers.as_ref().map_or(&self.node, Runtime::handle).spawn(async move { progress.note() })
     }
 
+    /// Spawns a task that runs handlers itself ([`metered`](Self::metered)).
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.handlers.as_ref().map_or(&self.node, Runtime::handle).spawn(task)
+    }
+
+    /// A handler of the application that runs in the task of its caller, on the threads of handlers.
+    pub(super) fn metered(
+        &self,
+        guard: Arc<HandlerGuard>,
+        running: BoxFuture<'static, HandlerOutput>,
+    ) -> impl Future<Output = HandlerOutput> + Send + use<> {
+        metered(guard, running, Some(Arc::clone(&self.progress)))
+    }
+
     /// The runtime of everything that must go on while handlers block.
     pub(super) fn node(&self) -> &Handle {
         &self.node
@@ -144,25 +164,33 @@ impl HandlerThreads {
         let handler = async move {
             // Before the handler is taken: a caller who finds it taken also finds when it began.
             starting.began.get_or_init(Instant::now);
-            let WaitingHandler { mut running, guard } = starting.waiting.try_take()?;
-            let metered = poll_fn(|cx| {
-                let _poll = guard.entry.begin_poll();
-                let polled = running.as_mut().poll(cx);
-                if let Some(progress) = &progress {
-                    progress.note();
-                }
-                polled
-            });
+            let WaitingHandler { running, guard } = starting.waiting.try_take()?;
             tokio::select! {
                 biased;
                 _ = is_cancelled => None,
-                output = metered => Some(output),
+                output = metered(guard, running, progress) => Some(output),
             }
         };
         // Dropping what is left of a handler that panicked runs its code too, which may panic as well.
         let task = async move { catch_unwind(catch_unwind(handler)).await.and_then(|ended| ended) };
         RunningHandler { task: runtime.spawn(task.instrument(Span::current())), cancel: Some(cancel), start }
     }
+}
+
+/// Notes each poll of a handler. `guard` is dropped with it.
+fn metered(
+    guard: Arc<HandlerGuard>,
+    mut running: BoxFuture<'static, HandlerOutput>,
+    progress: Option<Arc<ThreadProgress>>,
+) -> impl Future<Output = HandlerOutput> + Send {
+    poll_fn(move |cx| {
+        let _poll = guard.entry.begin_poll();
+        let polled = running.as_mut().poll(cx);
+        if let Some(progress) = &progress {
+            progress.note();
+        }
+        polled
+    })
 }
 
 impl ThreadProgress {

@@ -6,7 +6,7 @@
 //! node, the larger the batches. At most as many results gather as the node may hold jobs. While the database
 //! is unreachable all results are kept; the claim of each decides later whether it still counts.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -138,16 +138,17 @@ async fn write(shared: &JobShared, batch: &[ReleasedJob], repeated: bool) -> Res
     }
     let written = result?;
     let mut queues = BTreeSet::new();
+    let mut ended_attempts: HashMap<(&str, JobStatus), u64> = HashMap::new();
     for released in batch {
         let record = &released.job.record;
         // A job about which nothing can be written was logged. Its lease runs out, and it is rescued.
         let Some(transition) = written.transition(released) else {
-            leases.left(record);
+            released.job.left();
             continue;
         };
         match transition.status {
-            JobStatus::Completed => leases.finished(record),
-            _ => leases.left(record),
+            JobStatus::Completed => released.job.finished(),
+            _ => released.job.left(),
         }
         if !written.accepted.contains(&record.id) && !repeated {
             metrics::counter!(signals::JOBS_REFUSED_TOTAL).increment(1);
@@ -160,11 +161,14 @@ async fn write(shared: &JobShared, batch: &[ReleasedJob], repeated: bool) -> Res
             continue;
         }
         if record.begun {
-            signals::attempt_ended(&record.name, transition.status);
+            *ended_attempts.entry((&record.name, transition.status)).or_default() += 1;
         }
         if transition.status == JobStatus::Pending && transition.delay.is_zero() {
             queues.insert(Arc::clone(&record.queue));
         }
+    }
+    for ((handler, status), count) in ended_attempts {
+        signals::attempts_ended(handler, status, count);
     }
     // Other nodes may claim the returned jobs at once.
     shared.hints.publish(Hint::of(queues));

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 
+use super::state::is_finished;
 use super::store;
 use crate::app::JobStatus;
 use crate::db::handle::Db;
-use crate::kernel::fault::Fault;
+use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{JobId, NodeId};
 use crate::kernel::time::Timestamp;
 
@@ -109,11 +110,26 @@ pub async fn retry(db: &Db, id: JobId) -> Result<Option<Arc<str>>, Fault> {
     Ok(queue.map(Arc::from))
 }
 
+/// How often a cancel looks for a job that is on its way from one table to another.
+const CANCEL_TRIES: usize = 10;
+
 /// Ends a job that is not finished, in the name of `who`. Returns false when there is no such job.
+///
+/// A job that is claimed or returned while the statement runs is in neither of the tables that its snapshot
+/// shows, and in one of them for the next statement.
 pub async fn cancel(db: &Db, id: JobId, who: &str) -> Result<bool, Fault> {
-    let cancelled: Option<JobId> =
-        sqlx::query_scalar(include_str!("sql/cancel_job.sql")).bind(id).bind(who).fetch_optional(db).await?;
-    Ok(cancelled.is_some())
+    for _ in 0..CANCEL_TRIES {
+        let cancel = sqlx::query_scalar(include_str!("sql/cancel_job.sql")).bind(id).bind(who);
+        let cancelled: Option<JobId> = cancel.fetch_optional(db).await?;
+        if cancelled.is_some() {
+            return Ok(true);
+        }
+        let is_left = find(db, id).await?.is_some_and(|found| !is_finished(found.job.status));
+        if !is_left {
+            return Ok(false);
+        }
+    }
+    Err(Fault::new(Code::Conflict, "the job changes its place again and again; try again"))
 }
 
 /// Counts the jobs of the whole database.

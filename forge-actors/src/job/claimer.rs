@@ -94,7 +94,13 @@ impl Claimer {
     fn proceed(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
         while let Some((worker, job)) = state.planner.assign() {
             let worker = &self.shared.workers[worker];
-            worker.assigned.put(|assigned| assigned.get_or_insert_default().push_back(job));
+            let queue = &job.record.queue;
+            let behind = if job.record.begun { Vec::new() } else { state.planner.assign_behind(queue) };
+            worker.assigned.put(|assigned| {
+                let assigned = assigned.get_or_insert_default();
+                assigned.push_back(job);
+                assigned.extend(behind);
+            });
             // The message is only a wake-up. A worker that is not running takes its assigned jobs when it
             // starts, and one that stops returns them.
             worker.address.notify(WorkerMessage::Run);

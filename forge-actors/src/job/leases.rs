@@ -2,17 +2,18 @@
 //! and one for each batch lease until it holds no job.
 //!
 //! An entry lives as long as the job's [`ClaimedJob`], which moves from the claimer to a worker to the
-//! acknowledger, and as long as its handler. When an actor loses a `ClaimedJob` (by a crash or a kill), the
-//! entry goes with it. A lease on the job's own row is then not renewed any more, and another node takes the
-//! job over. A batch lease is renewed for its other jobs, so the acknowledger releases the lost job from it.
-//! A handler that blocks its thread outlives a worker that is killed, and keeps the entry until it has ended.
+//! acknowledger, and as long as its handler: as long as its [`HeldLease`] has a holder. When an actor loses a
+//! `ClaimedJob` (by a crash or a kill), the entry goes with it. A lease on the job's own row is then not
+//! renewed any more, and another node takes the job over. A batch lease is renewed for its other jobs, so the
+//! acknowledger releases the lost job from it. A handler that blocks its thread outlives a worker that is
+//! killed, and keeps the entry until it has ended.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use dashmap::mapref::one::RefMut;
 use tokio_util::sync::CancellationToken;
 
 use super::batch_leases::BatchTable;
@@ -20,25 +21,17 @@ use super::store::{BatchRenewal, BegunAttempt, Claim, Hold, JobRecord, LostJob, 
 use crate::kernel::ids::{JobId, LeaseId};
 
 /// The leases of one node. Bounded by `concurrency` and `prefetch_max`. A clone is the same table.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct LeaseTable {
-    entries: Arc<DashMap<JobId, LeaseEntry>>,
+    entries: Arc<DashMap<JobId, Weak<HeldLease>>>,
     pub(super) batches: Arc<BatchTable>,
-}
-
-struct LeaseEntry {
-    hold: Hold,
-    phase: LeasePhase,
-    /// No other node takes the job over before this moment. By this node's clock, counted from before the
-    /// statement was sent, and so earlier than by the database's clock. Unused for a job of a batch lease,
-    /// which has that moment itself.
-    fresh_until: Instant,
-    /// Cancelled when the job was cancelled or another node took it over.
-    lost: CancellationToken,
+    /// Moments are counted from here.
+    made: Instant,
 }
 
 /// How far a claimed job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 enum LeasePhase {
     Claimed,
     Begun,
@@ -51,12 +44,20 @@ enum LeasePhase {
     Left,
 }
 
-/// Keeps the lease of a job: it is renewed until the last of these is dropped.
+/// Keeps the lease of a job: it is renewed until the last holder drops this.
 pub(super) struct HeldLease {
     leases: LeaseTable,
     job: JobId,
     hold: Hold,
     attempts_before: u32,
+    /// A [`LeasePhase`].
+    phase: AtomicU8,
+    /// No other node takes the job over before this moment, in nanoseconds since the table was made. By this
+    /// node's clock, counted from before the statement was sent, and so earlier than by the database's clock.
+    /// Unused for a job of a batch lease, which has that moment itself.
+    fresh_until: AtomicU64,
+    /// Cancelled when the job was cancelled or another node took it over; made for whoever waits for that.
+    lost: OnceLock<CancellationToken>,
 }
 
 /// A claimed job, and the right to write about it.
@@ -65,8 +66,6 @@ pub(super) struct ClaimedJob {
     lease: Arc<HeldLease>,
     /// When the claim was sent.
     claimed: Instant,
-    /// Cancelled when the job was cancelled or another node took it over.
-    pub(super) lost: CancellationToken,
 }
 
 /// Keeps a job from being renewed while its row is deleted. Dropped without [`committed`](Self::committed),
@@ -77,24 +76,40 @@ pub(super) struct CompletionGuard<'a> {
     committed: bool,
 }
 
+impl Default for LeaseTable {
+    fn default() -> Self {
+        Self { entries: Arc::default(), batches: Arc::default(), made: Instant::now() }
+    }
+}
+
 impl LeaseTable {
     /// Enters a job whose lease was given by a statement that was sent at `sent`.
     pub(super) fn insert(&self, record: JobRecord, sent: Instant, lease: Duration) -> ClaimedJob {
-        let lost = CancellationToken::new();
         let phase = if record.begun { LeasePhase::Begun } else { LeasePhase::Claimed };
-        let fresh_until = sent + lease;
         if let Hold::Batch(batch) = record.hold {
-            self.batches.enter(batch, fresh_until);
+            self.batches.enter(batch, sent + lease);
         }
-        let entry = LeaseEntry { hold: record.hold, phase, fresh_until, lost: lost.clone() };
-        self.entries.insert(record.id, entry);
-        let held = HeldLease {
+        let held = Arc::new(HeldLease {
             leases: self.clone(),
             job: record.id,
             hold: record.hold,
             attempts_before: record.attempts_before(),
-        };
-        ClaimedJob { record: Arc::new(record), lease: Arc::new(held), claimed: sent, lost }
+            phase: AtomicU8::new(phase as u8),
+            fresh_until: AtomicU64::new(self.nanos_of(sent + lease)),
+            lost: OnceLock::new(),
+        });
+        self.entries.insert(record.id, Arc::downgrade(&held));
+        ClaimedJob { record: Arc::new(record), lease: held, claimed: sent }
+    }
+
+    fn nanos_of(&self, moment: Instant) -> u64 {
+        u64::try_from(moment.saturating_duration_since(self.made).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The jobs that are held now. Collected, because the last holder of a lease removes its entry, which
+    /// must not happen while the table is walked through.
+    fn held(&self) -> Vec<Arc<HeldLease>> {
+        self.entries.iter().filter_map(|entry| entry.upgrade()).collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -103,15 +118,16 @@ impl LeaseTable {
 
     /// How many jobs have begun.
     pub(super) fn begun(&self) -> usize {
-        self.entries.iter().filter(|entry| entry.phase != LeasePhase::Claimed).count()
+        self.held().iter().filter(|held| held.phase() != LeasePhase::Claimed).count()
     }
 
     /// The claims on rows whose leases are to be renewed.
     pub(super) fn claims(&self) -> Vec<Claim> {
-        let renewable = self.entries.iter().filter(|entry| entry.phase != LeasePhase::Completing);
+        let held = self.held();
+        let renewable = held.iter().filter(|held| held.phase() != LeasePhase::Completing);
         renewable
-            .filter_map(|entry| match entry.hold {
-                Hold::Row(number) => Some(Claim { job: *entry.key(), number }),
+            .filter_map(|held| match held.hold {
+                Hold::Row(number) => Some(Claim { job: held.job, number }),
                 Hold::Batch(_) => None,
             })
             .collect()
@@ -121,11 +137,11 @@ impl LeaseTable {
     pub(super) fn batch_renewal(&self) -> BatchRenewal {
         let mut renewal = self.batches.renewal();
         let held: HashSet<LeaseId> = renewal.held.iter().copied().collect();
-        for entry in self.entries.iter().filter(|entry| entry.phase == LeasePhase::Begun) {
+        for entry in self.held().iter().filter(|entry| entry.phase() == LeasePhase::Begun) {
             if let Hold::Batch(lease) = entry.hold
                 && held.contains(&lease)
             {
-                renewal.begun.push((lease, *entry.key()));
+                renewal.begun.push((lease, entry.job));
             }
         }
         renewal
@@ -143,16 +159,16 @@ impl LeaseTable {
         let mut lost = 0;
         for claim in claims {
             // A job that ended meanwhile, is completing or was claimed anew is not concerned by this renewal.
-            let Some(mut entry) = self
-                .entry(claim.job, Hold::Row(claim.number))
-                .filter(|entry| entry.phase != LeasePhase::Completing)
+            let Some(held) = self
+                .find(claim.job, Hold::Row(claim.number))
+                .filter(|held| held.phase() != LeasePhase::Completing)
             else {
                 continue;
             };
             if renewed.contains(&claim.job) {
-                entry.fresh_until = sent + lease;
+                held.prolong(sent + lease);
             } else {
-                entry.lost.cancel();
+                held.lose();
                 lost += 1;
             }
         }
@@ -173,15 +189,15 @@ impl LeaseTable {
         let gone: HashMap<LeaseId, HashSet<JobId>> =
             renewed.into_iter().map(|batch| (batch.lease, batch.gone)).collect();
         let mut lost = 0;
-        for mut entry in self.entries.iter_mut() {
-            let Hold::Batch(batch) = entry.hold else { continue };
-            if !sent_leases.contains(&batch) || matches!(entry.phase, LeasePhase::Finished | LeasePhase::Left)
-            {
+        for held in self.held() {
+            let Hold::Batch(batch) = held.hold else { continue };
+            let has_ended = matches!(held.phase(), LeasePhase::Finished | LeasePhase::Left);
+            if has_ended || !sent_leases.contains(&batch) {
                 continue;
             }
-            if gone.get(&batch).is_none_or(|gone| gone.contains(entry.key())) {
-                entry.phase = LeasePhase::Left;
-                entry.lost.cancel();
+            if gone.get(&batch).is_none_or(|gone| gone.contains(&held.job)) {
+                held.set_phase(LeasePhase::Left);
+                held.lose();
                 lost += 1;
             }
         }
@@ -194,24 +210,14 @@ impl LeaseTable {
         CompletionGuard { leases: self, record, committed: false }
     }
 
-    /// Notes that a job is in the history.
-    pub(super) fn finished(&self, record: &JobRecord) {
-        self.set_phase(record, LeasePhase::Finished);
-    }
-
-    /// Notes that a job has left its lease.
-    pub(super) fn left(&self, record: &JobRecord) {
-        self.set_phase(record, LeasePhase::Left);
-    }
-
     fn set_phase(&self, record: &JobRecord, phase: LeasePhase) {
-        if let Some(mut entry) = self.entry(record.id, record.hold) {
-            entry.phase = phase;
+        if let Some(held) = self.find(record.id, record.hold) {
+            held.set_phase(phase);
         }
     }
 
-    fn entry(&self, job: JobId, hold: Hold) -> Option<RefMut<'_, JobId, LeaseEntry>> {
-        self.entries.get_mut(&job).filter(|entry| entry.hold == hold)
+    fn find(&self, job: JobId, hold: Hold) -> Option<Arc<HeldLease>> {
+        self.entries.get(&job).and_then(|entry| entry.upgrade()).filter(|held| held.hold == hold)
     }
 }
 
@@ -238,10 +244,8 @@ impl ClaimedJob {
         record.begun = true;
         record.attempts_begun = begun.attempt;
         record.waited = begun.waited;
-        if let Some(mut entry) = self.lease.entry() {
-            entry.phase = LeasePhase::Begun;
-            entry.fresh_until = sent + lease;
-        }
+        self.lease.set_phase(LeasePhase::Begun);
+        self.lease.prolong(sent + lease);
     }
 
     /// Begins an attempt of a job of a batch lease, of which nothing is written.
@@ -250,25 +254,64 @@ impl ClaimedJob {
         record.begun = true;
         record.attempts_begun += 1;
         record.waited += self.claimed.elapsed();
-        if let Some(mut entry) = self.lease.entry() {
-            entry.phase = LeasePhase::Begun;
-        }
+        self.lease.set_phase(LeasePhase::Begun);
     }
 
     /// False when the lease may have run out, so that another node may be running the job.
     pub(super) fn is_fresh(&self) -> bool {
-        let of_row = || self.lease.entry().map(|entry| entry.fresh_until);
-        let fresh_until = match self.record.hold {
-            Hold::Row(_) => of_row(),
-            Hold::Batch(lease) => self.lease.leases.batches.fresh_until(lease),
+        let leases = &self.lease.leases;
+        let is_fresh = match self.record.hold {
+            Hold::Row(_) => leases.nanos_of(Instant::now()) < self.lease.fresh_until.load(Ordering::Relaxed),
+            Hold::Batch(lease) => {
+                leases.batches.fresh_until(lease).is_some_and(|until| Instant::now() < until)
+            }
         };
-        fresh_until.is_some_and(|until| Instant::now() < until) && !self.lost.is_cancelled()
+        is_fresh && !self.is_lost()
+    }
+
+    /// Whether the job was cancelled or another node took it over.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lease.lost.get().is_some_and(CancellationToken::is_cancelled)
+    }
+
+    /// Waits until the job is lost.
+    pub(super) async fn lost(&self) {
+        self.lease.lost.get_or_init(CancellationToken::new).cancelled().await;
+    }
+
+    /// Notes that the job is in the history.
+    pub(super) fn finished(&self) {
+        self.lease.set_phase(LeasePhase::Finished);
+    }
+
+    /// Notes that the job has left its lease.
+    pub(super) fn left(&self) {
+        self.lease.set_phase(LeasePhase::Left);
     }
 }
 
 impl HeldLease {
-    fn entry(&self) -> Option<RefMut<'_, JobId, LeaseEntry>> {
-        self.leases.entry(self.job, self.hold)
+    fn phase(&self) -> LeasePhase {
+        const PHASES: [LeasePhase; 5] = [
+            LeasePhase::Claimed,
+            LeasePhase::Begun,
+            LeasePhase::Completing,
+            LeasePhase::Finished,
+            LeasePhase::Left,
+        ];
+        PHASES[usize::from(self.phase.load(Ordering::Acquire))]
+    }
+
+    fn set_phase(&self, phase: LeasePhase) {
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    fn prolong(&self, until: Instant) {
+        self.fresh_until.store(self.leases.nanos_of(until), Ordering::Relaxed);
+    }
+
+    fn lose(&self) {
+        self.lost.get_or_init(CancellationToken::new).cancel();
     }
 }
 
@@ -285,7 +328,7 @@ impl Drop for CompletionGuard<'_> {
         match self.committed {
             // The row is deleted, and the entry goes with its job.
             true if !in_batch => {}
-            true => self.leases.finished(self.record),
+            true => self.leases.set_phase(self.record, LeasePhase::Finished),
             false => self.leases.set_phase(self.record, LeasePhase::Begun),
         }
     }
@@ -293,12 +336,11 @@ impl Drop for CompletionGuard<'_> {
 
 impl Drop for HeldLease {
     fn drop(&mut self) {
-        let removed = self.leases.entries.remove_if(&self.job, |_, entry| entry.hold == self.hold);
+        // The job may have been claimed anew by this node, under another entry.
+        self.leases.entries.remove_if(&self.job, |_, entry| std::ptr::eq(entry.as_ptr(), self));
         let Hold::Batch(lease) = self.hold else { return };
-        // A job whose entry is another one by now was claimed anew, so it has left this lease.
-        let phase = removed.map_or(LeasePhase::Left, |(_, entry)| entry.phase);
         let batches = &self.leases.batches;
-        match phase {
+        match self.phase() {
             LeasePhase::Finished => batches.leave_finished(lease, self.job),
             LeasePhase::Left => batches.leave(lease),
             LeasePhase::Claimed | LeasePhase::Begun | LeasePhase::Completing => {

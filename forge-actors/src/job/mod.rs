@@ -190,7 +190,7 @@ impl Jobs {
         let (worker_mailboxes, workers): (Vec<_>, Vec<_>) = (0..config.concurrency)
             .map(|_| {
                 let (mailbox, address) = Mailbox::of::<Worker>();
-                (mailbox, WorkerHandle { assigned: MergeSlot::new(), address })
+                (mailbox, WorkerHandle { assigned: MergeSlot::new(), running: MergeSlot::new(), address })
             })
             .unzip();
         let shared = Arc::new(JobShared {

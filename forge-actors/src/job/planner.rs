@@ -30,6 +30,9 @@ const SLOW: Duration = millis(700);
 /// A claimed job that has not begun by then is given back.
 pub(super) const GIVE_BACK_AFTER: Duration = millis(1_500);
 
+/// Jobs that a worker is given beyond the first one.
+const BEHIND_MAX: usize = 24;
+
 /// The statement to send next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ClaimStep {
@@ -183,6 +186,21 @@ impl<T> ClaimPlanner<T> {
         let worker = self.free_workers.pop_first()?;
         self.busy_workers.insert(worker, Arc::clone((self.limits.queue_of)(&job)));
         Some((worker, job))
+    }
+
+    /// Further jobs for a worker that has just got a job of `queue`: it runs them one after the other, as
+    /// long as they are short. None while each claimed job can have a worker of its own.
+    pub(super) fn assign_behind(&mut self, queue: &str) -> Vec<T> {
+        let count = (self.claimed.len() / self.limits.workers.max(1)).min(BEHIND_MAX);
+        let mut behind = Vec::new();
+        while behind.len() < count
+            && let Some((job, _)) = self.claimed.front()
+            && !(self.limits.needs_begin)(job)
+            && &**(self.limits.queue_of)(job) == queue
+        {
+            behind.extend(self.remove_claimed(0).map(|(job, _)| job));
+        }
+        behind
     }
 
     /// Free workers that have reported and that no begun or beginning job waits for.

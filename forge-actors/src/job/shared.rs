@@ -63,10 +63,42 @@ pub(super) struct WorkerHandle {
     /// The jobs that the worker is to run. Put by the claimer, taken by the worker, which is woken with a
     /// message. Not part of that message, because a mailbox is lost when its actor stops.
     pub(super) assigned: MergeSlot<VecDeque<ClaimedJob>>,
+    /// The job that runs. Put and taken by the task that runs it; the worker reads it.
+    pub(super) running: MergeSlot<Arc<JobRecord>>,
     pub(super) address: Address<WorkerMessage>,
 }
 
+/// A job is shown as running until this is dropped.
+pub(super) struct ShownJob<'a>(&'a WorkerHandle);
+
+impl WorkerHandle {
+    /// Whether jobs are assigned to the worker that were not started.
+    pub(super) fn has_assigned(&self) -> bool {
+        self.assigned.take_part(|jobs| jobs.front().map(|_| ())).is_some()
+    }
+
+    /// Shows that the worker runs this job.
+    pub(super) fn show(&self, record: &Arc<JobRecord>) -> ShownJob<'_> {
+        self.running.put(|running| *running = Some(Arc::clone(record)));
+        ShownJob(self)
+    }
+}
+
+impl Drop for ShownJob<'_> {
+    fn drop(&mut self) {
+        drop(self.0.running.try_take());
+    }
+}
+
 impl JobShared {
+    /// The next job that a worker is to run; none once the drain has begun.
+    pub(super) fn next_assigned(&self, worker: usize) -> Option<ClaimedJob> {
+        if self.drain.borrow().is_some() {
+            return None;
+        }
+        self.workers[worker].assigned.take_part(VecDeque::pop_front)
+    }
+
     /// The queues that this binary's handlers name. Rows of a handler that was moved to another queue wait in
     /// the old one, which the counter finds.
     pub(super) fn queues(&self) -> BTreeSet<Arc<str>> {
@@ -76,10 +108,16 @@ impl JobShared {
 
     /// Leaves what becomes of a job for the acknowledger to write.
     pub(super) fn acknowledge(&self, released: ReleasedJob) {
-        self.released.put(|waiting| waiting.get_or_insert_default().push(released));
-        // The message is only a wake-up. An acknowledger that is not running takes the waiting results when
-        // it starts, and one that stops writes them last.
-        self.acknowledger.notify(AcknowledgerMessage::ResultWaiting);
+        let mut is_first = false;
+        self.released.put(|waiting| {
+            is_first = waiting.is_none();
+            waiting.get_or_insert_default().push(released);
+        });
+        // The message is only a wake-up, which the first of the results that wait has sent. An acknowledger
+        // that is not running takes the waiting results when it starts, and one that stops writes them last.
+        if is_first {
+            self.acknowledger.notify(AcknowledgerMessage::ResultWaiting);
+        }
     }
 
     /// Returns a job whose handler was not started to its queue; a begun attempt does not count.

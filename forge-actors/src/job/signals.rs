@@ -22,10 +22,10 @@ pub const JOBS_WITHOUT_HANDLER: &str = "forge_jobs_without_handler";
 /// Histogram, seconds: from the time of a job to its begin, by `queue`.
 pub const JOB_WAIT_SECONDS: &str = "forge_job_wait_seconds";
 
-/// Counts the end of an attempt.
-pub(super) fn attempt_ended(handler: &str, status: JobStatus) {
+/// Counts attempts that have ended.
+pub(super) fn attempts_ended(handler: &str, status: JobStatus, count: u64) {
     metrics::counter!(JOB_ATTEMPTS_TOTAL, "handler" => handler.to_owned(), "status" => status.as_str())
-        .increment(1);
+        .increment(count);
 }
 
 /// Counts a result or a begin that the database refused to write.

@@ -1,13 +1,20 @@
 //! One worker: runs one job at a time, decides what becomes of the job, and reports that it is free again.
+//!
+//! The jobs run in a task on the threads of handlers, one after the other as long as they are short; the
+//! actor waits for that task, shows what it runs, and cuts it when it stops. Jobs that wait behind a long one
+//! go back to their queue.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::completion::JobCompletion;
 use super::leases::{ClaimedJob, HeldLease};
 use super::messages::{ClaimerMessage, ReleasedJob, WorkerMessage};
 use super::paths::JOBS;
-use super::shared::JobShared;
+use super::shared::{JobShared, WorkerHandle};
 use super::signals;
 use super::state::Transition;
 use super::store::JobRecord;
@@ -17,13 +24,17 @@ use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Identity, Invocation};
-use crate::kernel::time::secs;
+use crate::kernel::time::{millis, secs};
 use crate::kernel::trace::TraceContext;
 use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Shutdown, Work};
 use crate::test_signals::{Step, pause_point};
 
 /// After the drain: time to drop a handler that was interrupted.
 const INTERRUPT_GRACE: Duration = secs(5);
+/// How often a worker looks at what its task runs.
+const LOOK_EVERY: Duration = millis(100);
+/// A job that has waited for so long behind another one of its worker goes back to its queue.
+const WAITS_BEHIND_MAX: Duration = millis(400);
 
 pub(super) struct Worker {
     shared: Arc<JobShared>,
@@ -39,21 +50,48 @@ impl Worker {
         spec
     }
 
-    fn assigned(&self) -> impl Iterator<Item = ClaimedJob> + use<> {
-        self.shared.workers[self.index].assigned.try_take().into_iter().flatten()
+    fn handle(&self) -> &WorkerHandle {
+        &self.shared.workers[self.index]
     }
 
-    /// Runs the assigned jobs: one, unless a restarted claimer has assigned another one meanwhile.
+    /// Runs the assigned jobs.
     async fn run_assigned(&self, cx: &Context<WorkerMessage>) {
-        for job in self.assigned() {
-            let _shown = cx.working_on(self.work(&job));
-            self.run(job).await;
+        if !self.handle().has_assigned() {
+            return;
+        }
+        let (shared, index) = (Arc::clone(&self.shared), self.index);
+        let jobs = async move {
+            while let Some(job) = shared.next_assigned(index) {
+                run(&shared, index, job).await;
+            }
+        };
+        let mut jobs = AbortOnDropHandle::new(self.shared.functions.spawn_attempts(jobs));
+        let began = Instant::now();
+        let mut shown = None;
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut jobs => {
+                    // A task that neither ended nor panicked was dropped with the threads of a node that
+                    // stops.
+                    if let Err(Ok(panic)) = ended.map_err(JoinError::try_into_panic) {
+                        std::panic::resume_unwind(panic);
+                    }
+                    // The task starts no further job once the drain has begun.
+                    return self.return_assigned();
+                }
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            drop(shown.take());
+            shown = self.handle().running.get().map(|record| cx.working_on(self.work(&record)));
+            if began.elapsed() > WAITS_BEHIND_MAX {
+                self.return_assigned();
+            }
         }
     }
 
     /// The job as it is shown while it runs.
-    fn work(&self, job: &ClaimedJob) -> Work {
-        let record = &job.record;
+    fn work(&self, record: &JobRecord) -> Work {
         let registration = self.shared.functions.catalog().get(&record.name);
         Work {
             handler: record.name.as_str().into(),
@@ -62,90 +100,10 @@ impl Worker {
         }
     }
 
-    async fn run(&self, mut job: ClaimedJob) {
-        if !job.is_fresh() {
-            // The lease may have run out while the job waited here. If no other node has taken the job over,
-            // its attempt does not count.
-            tracing::info!(
-                job = %job.record.id,
-                handler = %job.record.name,
-                "job not started: its lease was not renewed in time"
-            );
-            return self.shared.return_job(job);
-        }
-        if !job.record.begun {
-            job.begin_unwritten();
-        }
-        let record = Arc::clone(&job.record);
-        metrics::histogram!(signals::JOB_WAIT_SECONDS, "queue" => Arc::clone(&record.queue))
-            .record(record.waited);
-        let completion = Arc::new(JobCompletion::new(Arc::clone(&self.shared), Arc::clone(&record)));
-        let interrupted = async {
-            tokio::select! {
-                () = job.lost.cancelled() => {}
-                () = self.shared.drain_timed_out() => {}
-            }
-        };
-        let result = attempt(&self.shared, &record, Arc::clone(&completion), job.lease(), interrupted).await;
-        if completion.is_committed() {
-            if !matches!(result, AttemptResult::Succeeded) {
-                tracing::warn!(
-                    job = %record.id,
-                    handler = %record.name,
-                    result = result.as_str(),
-                    "job is finished by `commit`; the later result of its handler changes nothing"
-                );
-            }
-            return signals::attempt_ended(&record.name, JobStatus::Completed);
-        }
-        if matches!(result, AttemptResult::Interrupted) && job.lost.is_cancelled() {
-            return tracing::warn!(
-                job = %record.id,
-                handler = %record.name,
-                claim = record.claim,
-                "lease lost: the job was cancelled, or another node took it over"
-            );
-        }
-        pause_point(Step::JobAttemptEnded, &record.name).await;
-        match result {
-            AttemptResult::InvalidArguments(fault) if self.shared.may_be_read_elsewhere(&record).await => {
-                self.refuse(job, &fault);
-            }
-            result => self.end(job, &result),
-        }
-    }
-
-    /// Makes the job wait for a node of another build.
-    fn refuse(&self, job: ClaimedJob, fault: &Fault) {
-        let build = self.shared.build.clone();
-        tracing::info!(
-            job = %job.record.id,
-            handler = %job.record.name,
-            build = &*build.0,
-            error = error_chain(fault),
-            "job returned: a node of another build may read its arguments"
-        );
-        let transition = Transition::refused(fault, build, fastrand::f64());
-        self.shared.acknowledge(ReleasedJob { job, transition });
-    }
-
-    /// Decides what becomes of the job, and has it written.
-    fn end(&self, job: ClaimedJob, result: &AttemptResult) {
-        let record = &job.record;
-        let transition = transition_after(&self.shared, record, result);
-        if let Some(error) = &transition.error {
-            tracing::warn!(
-                trace_id = record.trace().map(|trace| trace.trace_id_hex()),
-                job = %record.id,
-                handler = %record.name,
-                attempt = record.attempts_begun,
-                of = record.attempts_max,
-                status = transition.status.as_str(),
-                %error,
-                "attempt failed"
-            );
-        }
-        self.shared.acknowledge(ReleasedJob { job, transition });
+    /// Returns the assigned jobs that were not started.
+    fn return_assigned(&self) {
+        let assigned = self.handle().assigned.try_take();
+        assigned.into_iter().flatten().for_each(|job| self.shared.return_job(job));
     }
 }
 
@@ -180,8 +138,96 @@ impl Actor for Worker {
 
     /// Returns the assigned jobs that were not started.
     async fn stop(&self, _cx: &Context<WorkerMessage>, (): &mut ()) {
-        self.assigned().for_each(|job| self.shared.return_job(job));
+        self.return_assigned();
     }
+}
+
+/// Runs one job, and has written what becomes of it.
+async fn run(shared: &Arc<JobShared>, index: usize, mut job: ClaimedJob) {
+    if !job.is_fresh() {
+        // The lease may have run out while the job waited here. If no other node has taken the job over, its
+        // attempt does not count.
+        tracing::info!(
+            job = %job.record.id,
+            handler = %job.record.name,
+            "job not started: its lease was not renewed in time"
+        );
+        return shared.return_job(job);
+    }
+    if !job.record.begun {
+        job.begin_unwritten();
+    }
+    let record = Arc::clone(&job.record);
+    let _shown = shared.workers[index].show(&record);
+    metrics::histogram!(signals::JOB_WAIT_SECONDS, "queue" => Arc::clone(&record.queue))
+        .record(record.waited);
+    let completion = Arc::new(JobCompletion::new(Arc::clone(shared), Arc::clone(&record)));
+    let interrupted = async {
+        tokio::select! {
+            () = job.lost() => {}
+            () = shared.drain_timed_out() => {}
+        }
+    };
+    let result = attempt(shared, &record, Arc::clone(&completion), job.lease(), interrupted).await;
+    if completion.is_committed() {
+        if !matches!(result, AttemptResult::Succeeded) {
+            tracing::warn!(
+                job = %record.id,
+                handler = %record.name,
+                result = result.as_str(),
+                "job is finished by `commit`; the later result of its handler changes nothing"
+            );
+        }
+        return signals::attempts_ended(&record.name, JobStatus::Completed, 1);
+    }
+    if matches!(result, AttemptResult::Interrupted) && job.is_lost() {
+        return tracing::warn!(
+            job = %record.id,
+            handler = %record.name,
+            claim = record.claim,
+            "lease lost: the job was cancelled, or another node took it over"
+        );
+    }
+    pause_point(Step::JobAttemptEnded, &record.name).await;
+    match result {
+        AttemptResult::InvalidArguments(fault) if shared.may_be_read_elsewhere(&record).await => {
+            refuse(shared, job, &fault);
+        }
+        result => end(shared, job, &result),
+    }
+}
+
+/// Makes the job wait for a node of another build.
+fn refuse(shared: &JobShared, job: ClaimedJob, fault: &Fault) {
+    let build = shared.build.clone();
+    tracing::info!(
+        job = %job.record.id,
+        handler = %job.record.name,
+        build = &*build.0,
+        error = error_chain(fault),
+        "job returned: a node of another build may read its arguments"
+    );
+    let transition = Transition::refused(fault, build, fastrand::f64());
+    shared.acknowledge(ReleasedJob { job, transition });
+}
+
+/// Decides what becomes of the job, and has it written.
+fn end(shared: &JobShared, job: ClaimedJob, result: &AttemptResult) {
+    let record = &job.record;
+    let transition = transition_after(shared, record, result);
+    if let Some(error) = &transition.error {
+        tracing::warn!(
+            trace_id = record.trace().map(|trace| trace.trace_id_hex()),
+            job = %record.id,
+            handler = %record.name,
+            attempt = record.attempts_begun,
+            of = record.attempts_max,
+            status = transition.status.as_str(),
+            %error,
+            "attempt failed"
+        );
+    }
+    shared.acknowledge(ReleasedJob { job, transition });
 }
 
 /// Runs the handler of a claimed job once, until it ends or is `interrupted`.
@@ -201,7 +247,7 @@ pub(super) async fn attempt(
         }
     };
     let invocation = Invocation {
-        id: RequestId::new(),
+        id: RequestId::from_uuid(*record.id.as_uuid()),
         name: record.name.as_str().into(),
         args: record.args.clone(),
         caller: Caller { identity: identity.map(Arc::new), ..Caller::default() },

@@ -38,6 +38,19 @@ impl<T> MergeSlot<T> {
         self.value.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// A copy of the value, which stays.
+    pub fn get(&self) -> Option<T>
+    where
+        T: Clone,
+    {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a part of the value, if there is one.
+    pub fn take_part<P>(&self, take: impl FnOnce(&mut T) -> Option<P>) -> Option<P> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner).as_mut().and_then(take)
+    }
+
     /// Waits until there is a value and takes it. A cancelled call loses no value.
     pub async fn take(&self) -> T {
         loop {

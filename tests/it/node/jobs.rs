@@ -68,7 +68,16 @@ async fn history(database: &Database) -> String {
 }
 
 pub(super) async fn await_history(database: &Database, expected: &str, limit: Duration) {
-    let reached = || async { (history(database).await == expected).then_some(()) };
+    // Shown when the test fails.
+    let seen = std::cell::RefCell::new(String::new());
+    let reached = || async {
+        let now = history(database).await;
+        if *seen.borrow() != now {
+            println!("the history is `{now}`");
+        }
+        seen.replace(now);
+        (*seen.borrow() == expected).then_some(())
+    };
     until(&format!("the history is `{expected}`"), limit, reached).await;
 }
 
@@ -209,8 +218,8 @@ async fn killed_at(step: Step, job: (&str, &str), effects: &[&str], ended: Claim
     killed_with(step, job, "update forge_jobs set batched = false;", effects, ended.on_row).await;
 }
 
-/// Claim and attempt in which a job ends: one that a batch lease held when its node was killed, and one that its
-/// own row held.
+/// Claim and attempt in which a job ends that a batch lease held when its node was killed, and one that
+/// its own row held.
 struct ClaimAndAttempt {
     in_batch: &'static str,
     on_row: &'static str,

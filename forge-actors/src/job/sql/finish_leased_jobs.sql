@@ -3,7 +3,8 @@
 -- attempts that they have, $8 claims, $9 arguments, $10 identities, $11 traces, $12 last errors, $13 times of
 -- dispatch, $14 batch leases that hold no job any more. Both primary keys. Shares the lock of each
 -- batch lease, which a rescue and a cancel need for themselves: a job whose lease is gone, or that has left
--- it, is not changed. A job in the history is not changed either, so the statement may be repeated.
+-- it, is not changed. A job in the history is not changed either, so the statement may be repeated. The leases of $14
+-- are others than those of $1, since they hold no job.
 WITH held AS MATERIALIZED (
     SELECT id, node_id, gone
     FROM forge_job_leases

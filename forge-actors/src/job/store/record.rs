@@ -63,29 +63,30 @@ pub enum Hold {
 impl JobRecord {
     /// Reads a row of sql/claim_jobs.sql that was claimed with the batch lease `lease`.
     pub(super) fn from_row(row: &PgRow, lease: Option<LeaseId>) -> sqlx::Result<Self> {
-        let attempt: i32 = row.try_get("attempt")?;
-        let attempts_max: i32 = row.try_get("attempts_max")?;
-        let claim = row.try_get("claim")?;
-        let args: String = row.try_get("args")?;
-        let batched: bool = row.try_get("batched")?;
+        // By position: the names of the columns would be looked up for every job.
+        let attempt: i32 = row.try_get(7)?;
+        let attempts_max: i32 = row.try_get(8)?;
+        let claim = row.try_get(5)?;
+        let args: String = row.try_get(9)?;
+        let batched: bool = row.try_get(4)?;
         let hold = lease.filter(|_| batched).map_or(Hold::Row(claim), Hold::Batch);
         Ok(Self {
-            id: row.try_get("id")?,
-            name: row.try_get("name")?,
-            queue: row.try_get::<&str, _>("queue")?.into(),
-            priority: row.try_get("priority")?,
+            id: row.try_get(0)?,
+            name: row.try_get(1)?,
+            queue: row.try_get::<&str, _>(2)?.into(),
+            priority: row.try_get(3)?,
             hold,
-            begun: row.try_get("begun")?,
+            begun: row.try_get(6)?,
             attempts_begun: attempt.unsigned_abs(),
             attempts_max: attempts_max.unsigned_abs(),
             claim,
             args: args.into(),
-            identity: row.try_get("identity")?,
-            trace: row.try_get("trace")?,
-            last_error: row.try_get("last_error")?,
-            created_at: row.try_get("created_at")?,
-            waited: waited(row)?,
-            refused_by: row.try_get::<Option<_>, _>("refused_by")?.unwrap_or_default(),
+            identity: row.try_get(10)?,
+            trace: row.try_get(11)?,
+            last_error: row.try_get(12)?,
+            created_at: row.try_get(13)?,
+            refused_by: row.try_get::<Option<_>, _>(14)?.unwrap_or_default(),
+            waited: seconds(row.try_get(15)?),
         })
     }
 
@@ -117,5 +118,9 @@ pub(in crate::job) fn status(row: &PgRow) -> sqlx::Result<JobStatus> {
 
 /// Reads the column `waited`, in seconds.
 pub(super) fn waited(row: &PgRow) -> sqlx::Result<Duration> {
-    Ok(Duration::from_secs_f64(row.try_get::<f64, _>("waited")?.max(0.0)))
+    Ok(seconds(row.try_get("waited")?))
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds.max(0.0))
 }

@@ -58,7 +58,7 @@ fn a_job_that_was_taken_over_is_cut() {
     let (leases, now, lease) = (LeaseTable::default(), Instant::now(), secs(10));
     let job = leases.insert(claimed(true), now, lease);
     assert_eq!(leases.apply_renewal(&leases.claims(), &HashSet::new(), now, lease), 1);
-    assert!(job.lost.is_cancelled() && !job.is_fresh());
+    assert!(job.is_lost() && !job.is_fresh());
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_batch_lease_is_renewed_until_its_last_job_is_done_and_then_deleted() {
     let renewal = leases.batch_renewal();
     assert_eq!((renewal.held, renewal.begun, renewal.finished.len()), (vec![batch], vec![(batch, job)], 0));
 
-    leases.finished(&first.record);
+    first.finished();
     drop(first);
     let renewal = leases.batch_renewal();
     assert_eq!((&renewal.held, &renewal.finished), (&vec![batch], &vec![(batch, job)]));
@@ -98,7 +98,7 @@ fn a_batch_lease_is_renewed_until_its_last_job_is_done_and_then_deleted() {
     assert_eq!(leases.apply_batch_renewal(&renewal, renewed, now, secs(20)), 0);
     assert!(leases.batch_renewal().finished.is_empty(), "it is noted");
 
-    leases.left(&second.record);
+    second.left();
     drop(second);
     assert_eq!(leases.batch_renewal().ended, [batch]);
     assert!(leases.batch_renewal().ended.is_empty(), "once");
@@ -117,7 +117,7 @@ fn a_job_that_an_actor_has_lost_is_released_while_its_lease_lives() {
     drop(of_handler);
     let abandoned = leases.batches.abandoned();
     assert_eq!(abandoned, [LostJob { lease: batch, job, attempts: 0 }]);
-    leases.finished(&kept.record);
+    kept.finished();
     drop(kept);
     assert!(leases.batch_renewal().ended.is_empty(), "it is to be released first");
     leases.batches.released(&abandoned);
@@ -140,5 +140,5 @@ fn a_job_that_has_left_its_batch_lease_is_cut_and_a_rescued_lease_cuts_all() {
         1,
         "the first is lost already"
     );
-    assert!(second.lost.is_cancelled());
+    assert!(second.is_lost());
 }
