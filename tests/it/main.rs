@@ -5,6 +5,7 @@ mod function;
 mod generate;
 mod harness;
 mod mistakes;
+mod model;
 mod node;
 mod reactor;
 mod store;
