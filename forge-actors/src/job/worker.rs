@@ -26,7 +26,7 @@ use crate::kernel::ids::RequestId;
 use crate::kernel::invocation::{Caller, Identity, Invocation};
 use crate::kernel::time::{millis, secs};
 use crate::kernel::trace::TraceContext;
-use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Shutdown, Work};
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Shutdown, Work, WorkGuard};
 use crate::test_signals::{Step, pause_point};
 
 /// After the drain: time to drop a handler that was interrupted.
@@ -67,7 +67,7 @@ impl Worker {
         };
         let mut jobs = AbortOnDropHandle::new(self.shared.functions.spawn_attempts(jobs));
         let began = Instant::now();
-        let mut shown = None;
+        let mut shown: Option<(Arc<JobRecord>, WorkGuard<'_>)> = None;
         loop {
             tokio::select! {
                 biased;
@@ -82,8 +82,17 @@ impl Worker {
                 }
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            drop(shown.take());
-            shown = self.handle().running.get().map(|record| cx.working_on(self.work(&record)));
+            let running = self.handle().running.get();
+            let is_shown =
+                |record: &Arc<JobRecord>| shown.as_ref().is_some_and(|(shown, _)| Arc::ptr_eq(shown, record));
+            if !running.as_ref().is_some_and(is_shown) {
+                // Before the next one is shown: dropping it shows that there is none.
+                drop(shown.take());
+                shown = running.map(|record| {
+                    let guard = cx.working_on(self.work(&record));
+                    (record, guard)
+                });
+            }
             if began.elapsed() > WAITS_BEHIND_MAX {
                 self.return_assigned();
             }
