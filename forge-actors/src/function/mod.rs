@@ -257,9 +257,9 @@ impl Functions {
         self.shared.threads.spawn(attempts)
     }
 
-    /// Runs the handler of a job once, in the present task and without a permit of admission: workers limit how
-    /// many run. `runner` is the actor below which a panic is recorded. `completer` finishes the job in the
-    /// handler's own transaction, when the handler asks for that. `held` is dropped with the handler. The
+    /// Runs the handler of a job once, in the present task and without a permit of admission: workers limit
+    /// how many run. `runner` is the actor below which a panic is recorded. `completer` finishes the job in
+    /// the handler's own transaction, when the handler asks for that. `held` is dropped with the handler. The
     /// attempt ends when `interrupted` completes or the returned future is dropped.
     pub async fn attempt(
         &self,

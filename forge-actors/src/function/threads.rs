@@ -9,8 +9,8 @@
 //! such a task, so handlers that block all threads of a runtime stop everything else that runs there. Here
 //! they only stop each other: the node answers `/health`, renews its leases and keeps its leadership.
 //!
-//! An attempt at a job is a task of its own on these threads, which runs its handler itself: a job costs no change
-//! of threads, and many short ones are run one after the other by one task.
+//! An attempt at a job is a task of its own on these threads, which runs its handler itself: a job costs no
+//! change of threads, and many short ones are run one after the other by one task.
 //!
 //! Forge's own handlers run on the node's runtime: they do not block, and the dashboard has to answer while
 //! an application's handlers do.
