@@ -20,6 +20,21 @@ const FOLDERS: &[(&str, &[&str])] = &[
     ("change", &["kernel", "supervise", "subsystem", "db", "leader"]),
     ("function", &["kernel", "supervise", "subsystem", "db", "leader", "telemetry", "app", "change"]),
     ("job", &["kernel", "supervise", "subsystem", "db", "leader", "telemetry", "app", "change", "function"]),
+    (
+        "cron",
+        &[
+            "kernel",
+            "supervise",
+            "subsystem",
+            "db",
+            "leader",
+            "telemetry",
+            "app",
+            "change",
+            "function",
+            "job",
+        ],
+    ),
     ("cluster", &["kernel", "supervise", "subsystem", "db", "leader", "app", "change"]),
     ("reactor", &["kernel", "supervise", "subsystem", "db", "telemetry", "app", "change", "function"]),
     ("session", &["kernel", "supervise", "subsystem", "db", "telemetry", "app", "function", "reactor"]),
@@ -28,13 +43,14 @@ const FOLDERS: &[(&str, &[&str])] = &[
         &["kernel", "supervise", "subsystem", "db", "telemetry", "app", "function", "reactor", "session"],
     ),
     // An application among others, which happens to report on the node.
-    ("dashboard", &["kernel", "supervise", "subsystem", "leader", "app", "job", "telemetry"]),
+    ("dashboard", &["kernel", "supervise", "subsystem", "leader", "app", "job", "cron", "telemetry"]),
 ];
 
 /// A crate and the crates of the workspace that it may depend on.
 const CRATES: &[(&str, &[&str])] = &[
-    ("forge-app-macros", &[]),
-    ("forge-actors", &["forge-app-macros"]),
+    ("forge-cron", &[]),
+    ("forge-app-macros", &["forge-cron"]),
+    ("forge-actors", &["forge-app-macros", "forge-cron"]),
     ("forge-ts", &["forge-actors", "forge-app-macros"]),
     // Its development depends on itself, with the feature `testing`.
     ("forge-node", &["forge-actors", "forge-app-macros", "forge-node", "forge-ts"]),
@@ -105,7 +121,7 @@ fn crates_depend_downwards_only() {
         {
             assert!(
                 allowed.contains(&dependency),
-                "{name} depends on {dependency}: crates go macros ← actors ← ts ← node ← tests"
+                "{name} depends on {dependency}: crates go cron ← macros ← actors ← ts ← node ← tests"
             );
         }
     }
