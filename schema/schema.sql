@@ -4,6 +4,30 @@ CREATE TYPE public.forge_audit_outcome AS ENUM (
     'done',
     'failed'
 );
+CREATE TYPE public.forge_cron_overlap AS ENUM (
+    'skip',
+    'queue',
+    'allow'
+);
+CREATE TYPE public.forge_cron_reason AS ENUM (
+    'missed',
+    'overlap',
+    'queue_full'
+);
+CREATE TYPE public.forge_cron_source AS ENUM (
+    'code',
+    'application'
+);
+CREATE TYPE public.forge_cron_status AS ENUM (
+    'waiting',
+    'dispatched',
+    'completed',
+    'failed',
+    'dead_letter',
+    'cancelled',
+    'unknown',
+    'skipped'
+);
 CREATE TYPE public.forge_job_status AS ENUM (
     'pending',
     'claimed',
@@ -372,6 +396,75 @@ ALTER TABLE public.forge_crashes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE public.forge_cron_runs (
+    cron_id uuid NOT NULL,
+    scheduled_at timestamp with time zone NOT NULL,
+    status public.forge_cron_status NOT NULL,
+    reason public.forge_cron_reason,
+    times integer DEFAULT 1 NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    catch_up boolean DEFAULT false NOT NULL,
+    requested_by text,
+    epoch bigint,
+    job_id uuid,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    CONSTRAINT forge_cron_runs_ended CHECK (((status = ANY (ARRAY['waiting'::public.forge_cron_status, 'dispatched'::public.forge_cron_status, 'skipped'::public.forge_cron_status])) = (finished_at IS NULL))),
+    CONSTRAINT forge_cron_runs_job CHECK (((status = ANY (ARRAY['waiting'::public.forge_cron_status, 'skipped'::public.forge_cron_status])) = (job_id IS NULL))),
+    CONSTRAINT forge_cron_runs_origin CHECK (((epoch IS NULL) = (requested_by IS NOT NULL))),
+    CONSTRAINT forge_cron_runs_skipped CHECK (((status = 'skipped'::public.forge_cron_status) = (reason IS NOT NULL))),
+    CONSTRAINT forge_cron_runs_times CHECK (((times = 1) OR (reason = 'missed'::public.forge_cron_reason))),
+    CONSTRAINT forge_cron_runs_times_check CHECK ((times > 0))
+);
+COMMENT ON TABLE public.forge_cron_runs IS 'The times that came, and what became of each. One row for one time of one cron: the primary key.';
+COMMENT ON COLUMN public.forge_cron_runs.times IS 'How many times in a row were missed: from scheduled_at to last_at.';
+COMMENT ON COLUMN public.forge_cron_runs.catch_up IS 'Its time was missed, and it ran afterwards.';
+COMMENT ON COLUMN public.forge_cron_runs.requested_by IS 'Who asked for this run. Null for one that the schedule brought.';
+COMMENT ON COLUMN public.forge_cron_runs.epoch IS 'The term of the leader that wrote it. Null for a run that a person asked for.';
+COMMENT ON COLUMN public.forge_cron_runs.started_at IS 'When the first attempt at its job began.';
+CREATE TABLE public.forge_crons (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    tenant text,
+    source public.forge_cron_source NOT NULL,
+    handler text NOT NULL,
+    args json DEFAULT '{}'::json NOT NULL,
+    identity json,
+    expression text NOT NULL,
+    timezone text NOT NULL,
+    overlap public.forge_cron_overlap NOT NULL,
+    catch_up integer NOT NULL,
+    jitter_ms bigint NOT NULL,
+    queue text NOT NULL,
+    priority smallint NOT NULL,
+    attempts_max integer NOT NULL,
+    next_at timestamp with time zone,
+    paused_at timestamp with time zone,
+    paused_by text,
+    is_absent boolean DEFAULT false NOT NULL,
+    problem text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT forge_crons_attempts_max_check CHECK ((attempts_max > 0)),
+    CONSTRAINT forge_crons_catch_up_check CHECK (((catch_up >= 0) AND (catch_up <= 100))),
+    CONSTRAINT forge_crons_explained CHECK (((next_at IS NOT NULL) OR (problem IS NOT NULL))),
+    CONSTRAINT forge_crons_expression_check CHECK ((expression <> ''::text)),
+    CONSTRAINT forge_crons_handler_check CHECK ((handler <> ''::text)),
+    CONSTRAINT forge_crons_jitter_ms_check CHECK (((jitter_ms >= 0) AND (jitter_ms <= 86400000))),
+    CONSTRAINT forge_crons_name_check CHECK ((name <> ''::text)),
+    CONSTRAINT forge_crons_next_at_check CHECK (isfinite(next_at)),
+    CONSTRAINT forge_crons_of_code CHECK (((source = 'application'::public.forge_cron_source) OR ((tenant IS NULL) AND (identity IS NULL)))),
+    CONSTRAINT forge_crons_pause_whole CHECK (((paused_at IS NULL) = (paused_by IS NULL))),
+    CONSTRAINT forge_crons_priority_check CHECK (((priority >= 0) AND (priority <= 100))),
+    CONSTRAINT forge_crons_queue_check CHECK ((queue <> ''::text)),
+    CONSTRAINT forge_crons_tenant_check CHECK ((tenant <> ''::text)),
+    CONSTRAINT forge_crons_timezone_check CHECK ((timezone <> ''::text))
+);
+COMMENT ON TABLE public.forge_crons IS 'Schedules: those of the code, which the leader of `crons` writes, and those that applications create for their tenants.';
+COMMENT ON COLUMN public.forge_crons.identity IS 'Who created it, as the token said; its runs have this identity. Null for one of the code.';
+COMMENT ON COLUMN public.forge_crons.next_at IS 'The first time that was not looked at yet. It only grows while the schedule stays.';
+COMMENT ON COLUMN public.forge_crons.is_absent IS 'The binary of the leader has no such handler, so nothing is run.';
+COMMENT ON COLUMN public.forge_crons.problem IS 'Why there is no next time.';
 CREATE TABLE public.forge_idempotency (
     digest bytea NOT NULL,
     function text NOT NULL,
@@ -619,6 +712,10 @@ ALTER TABLE ONLY public.forge_change_state
     ADD CONSTRAINT forge_change_state_pkey PRIMARY KEY (singleton);
 ALTER TABLE ONLY public.forge_crashes
     ADD CONSTRAINT forge_crashes_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_cron_runs
+    ADD CONSTRAINT forge_cron_runs_pkey PRIMARY KEY (cron_id, scheduled_at);
+ALTER TABLE ONLY public.forge_crons
+    ADD CONSTRAINT forge_crons_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_idempotency
     ADD CONSTRAINT forge_idempotency_pkey PRIMARY KEY (digest);
 ALTER TABLE ONLY public.forge_job_history
@@ -640,12 +737,18 @@ ALTER TABLE ONLY public.forge_used_links
 CREATE INDEX forge_audit_at ON public.forge_audit USING btree (at);
 CREATE INDEX forge_changes_xid ON public.forge_changes USING btree (xid);
 CREATE INDEX forge_crashes_at ON public.forge_crashes USING btree (at);
+CREATE INDEX forge_cron_runs_created_at ON public.forge_cron_runs USING btree (created_at);
+CREATE INDEX forge_cron_runs_open ON public.forge_cron_runs USING btree (cron_id, scheduled_at) WHERE (status = ANY (ARRAY['waiting'::public.forge_cron_status, 'dispatched'::public.forge_cron_status]));
+CREATE INDEX forge_crons_due ON public.forge_crons USING btree (next_at) WHERE ((paused_at IS NULL) AND (NOT is_absent));
+CREATE UNIQUE INDEX forge_crons_name ON public.forge_crons USING btree (source, COALESCE(tenant, ''::text), name);
 CREATE INDEX forge_idempotency_created_at ON public.forge_idempotency USING btree (created_at);
 CREATE INDEX forge_job_history_finished_at ON public.forge_job_history USING btree (finished_at);
 CREATE INDEX forge_jobs_claimable ON public.forge_jobs USING btree (queue, priority DESC, run_at, id) WHERE (ready AND (node_id IS NULL));
 CREATE INDEX forge_jobs_held ON public.forge_jobs USING btree (node_id) WHERE (node_id IS NOT NULL);
 CREATE INDEX forge_jobs_scheduled ON public.forge_jobs USING btree (run_at) WHERE (NOT ready);
 CREATE INDEX forge_leader_history_ended_at ON public.forge_leader_history USING btree (ended_at);
+ALTER TABLE ONLY public.forge_cron_runs
+    ADD CONSTRAINT forge_cron_runs_cron_id_fkey FOREIGN KEY (cron_id) REFERENCES public.forge_crons(id) ON DELETE CASCADE;
 CREATE EVENT TRIGGER forge_definitions ON ddl_command_end
          WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE VIEW', 'ALTER VIEW', 'CREATE MATERIALIZED VIEW', 'ALTER MATERIALIZED VIEW', 'REFRESH MATERIALIZED VIEW', 'CREATE FUNCTION', 'ALTER FUNCTION', 'CREATE AGGREGATE', 'CREATE POLICY', 'ALTER POLICY', 'CREATE RULE', 'ALTER RULE', 'CREATE SCHEMA', 'ALTER SCHEMA', 'ALTER TYPE', 'ALTER DOMAIN')
    EXECUTE FUNCTION public.forge_report_definitions();

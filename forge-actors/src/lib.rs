@@ -10,6 +10,7 @@ extern crate self as forge;
 pub mod app;
 pub mod change;
 pub mod cluster;
+pub mod cron;
 pub mod dashboard;
 pub mod db;
 pub mod function;
@@ -29,8 +30,8 @@ pub mod tree;
 
 pub use app::Result;
 pub use forge_app_macros::{
-    Message, action, app, data, enum_type, error, forge_enum, job, model, mutation, query, require_auth,
-    require_role, test, validated_type,
+    Message, action, app, cron, data, enum_type, error, forge_enum, job, model, mutation, query,
+    require_auth, require_role, test, validated_type,
 };
 
 /// What expanded macros name; not part of the public API.

@@ -7,10 +7,10 @@ pub use tokio::time::sleep;
 pub use uuid::Uuid;
 
 pub use crate::app::{
-    ActionContext, App, AppError, CallError, Handler, JobContext, Model, MutationContext, QueryContext,
-    Result, Secret,
+    ActionContext, App, AppError, CallError, CronContext, CronOverlap, Handler, JobContext, Model,
+    MutationContext, QueryContext, Result, Secret,
 };
 pub use crate::kernel::fault::{Code, Fault, FieldError};
-pub use crate::kernel::ids::JobId;
+pub use crate::kernel::ids::{CronId, JobId};
 pub use crate::kernel::integer::{Int53, Int64};
 pub use crate::kernel::time::{Timestamp, days, hours, millis, minutes, secs};

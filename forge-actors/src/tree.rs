@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::Catalog;
+use crate::app::cron::BeginCronRun;
 use crate::app::model::ModelRegistration;
 use crate::app::new_job::InsertJob;
 use crate::app::node::{Build, NodeSources, NodeView, Peers};
@@ -20,6 +21,8 @@ use crate::app::token::Tokens;
 use crate::change::subsystem::{ChangeSubsystem, ReactiveModels};
 use crate::cluster::subsystem::ClusterSubsystem;
 use crate::cluster::{Cluster, MeshOptions};
+use crate::cron::begin::CronRunBeginner;
+use crate::cron::subsystem::CronSubsystem;
 use crate::dashboard::subsystem::DashboardSubsystem;
 use crate::db::database::Database;
 use crate::db::subsystem::{DatabaseChildren, DatabaseSubsystem};
@@ -49,6 +52,7 @@ pub static SUBSYSTEMS: &[SubsystemEntry] = &[
     SubsystemEntry::of::<DashboardSubsystem>(),
     SubsystemEntry::of::<ReactorSubsystem>(),
     SubsystemEntry::of::<JobSubsystem>(),
+    SubsystemEntry::of::<CronSubsystem>(),
     SubsystemEntry::of::<GatewaySubsystem>(),
 ];
 
@@ -178,6 +182,7 @@ fn provide(options: NodeOptions, tree: Arc<Tree>, readiness: Readiness, view: No
     node.provide(view);
     // Every node dispatches jobs, also one that runs none.
     node.provide::<Arc<dyn InsertJob>>(Arc::new(JobInserter));
+    node.provide::<Arc<dyn BeginCronRun>>(Arc::new(CronRunBeginner));
     node.provide(options.build);
     node.provide(options.catalog);
     node.provide(options.database);

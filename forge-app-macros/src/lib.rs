@@ -75,6 +75,22 @@ pub fn job(options: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(&function::kind::JOB, options.into(), item.into()).into()
 }
 
+/// Makes an async fn a cron: it runs at the times of a schedule, once each in the whole cluster.
+///
+/// `#[forge::cron("0 9 * * MON-FRI", timezone = "Europe/Berlin")]`: five fields (minute, hour, day of the
+/// month, month, weekday), six with the second in front, or a nickname such as `@daily`. The expression and
+/// the zone are checked while this compiles. Without an expression the handler may take arguments, and runs
+/// on the schedules that mutations create with `ctx.crons().create(..)`.
+///
+/// A run is a job, with the options of [`macro@job`] (`attempts` is 3). Those of its own: `timezone` ("UTC"),
+/// `overlap = skip` (the default), `queue` or `allow` (what becomes of a run while the one before is not
+/// finished), `catch_up = 3` (1; how many missed times run afterwards), `jitter = "30s"` (a run starts up to
+/// this much later).
+#[proc_macro_attribute]
+pub fn cron(options: TokenStream, item: TokenStream) -> TokenStream {
+    function::expand(&function::kind::CRON, options.into(), item.into()).into()
+}
+
 /// Beside a kind's attribute: the caller needs a valid token (which is also the default).
 #[proc_macro_attribute]
 pub fn require_auth(options: TokenStream, item: TokenStream) -> TokenStream {

@@ -45,6 +45,16 @@ pub(crate) fn wait(literal: &LitStr) -> syn::Result<u64> {
     }
 }
 
+/// How much later than its time a run of a cron may start, in milliseconds.
+pub(crate) fn jitter(literal: &LitStr) -> syn::Result<u64> {
+    match milliseconds(literal)? {
+        ms if ms > JOB_MS_MAX => {
+            Err(syn::Error::new_spanned(literal, "a run starts at most \"24h\" after its time"))
+        }
+        ms => Ok(ms),
+    }
+}
+
 fn time_limit(literal: &LitStr) -> syn::Result<u64> {
     match milliseconds(literal)? {
         0 => Err(syn::Error::new_spanned(literal, "a time limit of zero lets nothing run")),

@@ -84,7 +84,9 @@ fn context(function: &ItemFn) -> syn::Result<()> {
         Some("TestContext") if borrowed => {
             Err(syn::Error::new_spanned(&argument.ty, "a test owns its context: take `cx: TestContext`"))
         }
-        Some(handler @ ("QueryContext" | "MutationContext" | "ActionContext" | "JobContext")) => {
+        Some(
+            handler @ ("QueryContext" | "MutationContext" | "ActionContext" | "JobContext" | "CronContext"),
+        ) => {
             let message = format!(
                 "`{handler}` is what a handler gets: a test takes `cx: TestContext`, and calls the handler \
                  by its message"

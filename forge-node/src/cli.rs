@@ -93,6 +93,8 @@ pub enum Verb {
     Actors(Actors),
     /// List, show, retry or cancel jobs.
     Jobs(Jobs),
+    /// List, show, run, pause or resume crons, or print their next times.
+    Cron(Cron),
     /// List the nodes of the cluster, or its leaders.
     Cluster(Cluster),
     /// Print a one-time link into the dashboard of a running node.
@@ -285,6 +287,71 @@ pub struct OneJob {
 
 fn job_id(text: &str) -> Result<JobId, &'static str> {
     text.parse().map_err(|_| "not the id of a job, which `jobs ls` prints")
+}
+
+/// `cron`.
+#[derive(Debug, Clone, Args)]
+pub struct Cron {
+    /// The command.
+    #[command(subcommand)]
+    pub step: CronStep,
+}
+
+/// The subcommands of `cron`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum CronStep {
+    /// List crons by name, with their last run and their next time.
+    Ls {
+        /// Only crons of this handler.
+        #[arg(long, value_name = "NAME")]
+        handler: Option<String>,
+        /// Only crons of this tenant.
+        #[arg(long, value_name = "TENANT")]
+        tenant: Option<String>,
+        /// The largest number of crons to list.
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000), allow_negative_numbers = true)]
+        limit: u16,
+        /// The node, and the token for it.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show one cron with its last runs.
+    Show {
+        /// The cron.
+        #[command(flatten)]
+        cron: OneCron,
+        /// How many runs to show.
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000), allow_negative_numbers = true)]
+        runs: u16,
+    },
+    /// Run a cron now, also one that is paused.
+    Run(OneCron),
+    /// Stop a cron until it is resumed.
+    Pause(OneCron),
+    /// Let a paused cron run again, from now on.
+    Resume(OneCron),
+    /// Print the next times of a cron, in its time zone and in UTC.
+    Next {
+        /// The cron.
+        #[command(flatten)]
+        cron: OneCron,
+        /// How many times to print.
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 5)]
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=100), allow_negative_numbers = true)]
+        count: u16,
+    },
+}
+
+/// One cron.
+#[derive(Debug, Clone, Args)]
+pub struct OneCron {
+    /// The cron's name or id, as `cron ls` prints them.
+    pub cron: String,
+    /// The node, and the token for it.
+    #[command(flatten)]
+    pub target: Target,
 }
 
 /// `actors`.

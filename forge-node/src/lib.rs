@@ -35,8 +35,8 @@ pub use forge_actors::app::{Result, password};
 #[cfg(feature = "testing")]
 pub use forge_actors::test;
 pub use forge_actors::{
-    Message, action, app, data, db, enum_type, error, forge_enum, id, job, kernel, model, mutation, query,
-    register, require_auth, require_role, supervise, validated_type,
+    Message, action, app, cron, data, db, enum_type, error, forge_enum, id, job, kernel, model, mutation,
+    query, register, require_auth, require_role, supervise, validated_type,
 };
 pub use run::{run, run_developer};
 pub use sqlx;

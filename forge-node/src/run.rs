@@ -11,8 +11,8 @@ use crate::boot::signal::interruptible;
 use crate::boot::watchdog;
 use crate::cli::{Application, Completions, Developer, DeveloperVerb, Global, Verb};
 use crate::cmd::{
-    actors, call, cluster, completions, dashboard, delegate, doctor, functions, generate, jobs, migrate, new,
-    schema, start,
+    actors, call, cluster, completions, cron, dashboard, delegate, doctor, functions, generate, jobs,
+    migrate, new, schema, start,
 };
 use crate::terminal::context::CommandContext;
 use crate::terminal::output;
@@ -92,6 +92,7 @@ fn delegate_to_application(verb: &Verb, context: CommandContext<'_>) -> Option<R
         Verb::Call(_)
         | Verb::Actors(_)
         | Verb::Jobs(_)
+        | Verb::Cron(_)
         | Verb::Cluster(_)
         | Verb::Dashboard(_)
         | Verb::Completions(_) => return None,
@@ -130,6 +131,7 @@ fn run_verb(verb: &Verb, command: Command, context: CommandContext<'_>) -> Resul
         Verb::Call(args) => concurrently(call::run(args, context)),
         Verb::Actors(args) => concurrently(actors::run(args, context)),
         Verb::Jobs(args) => concurrently(jobs::run(args, context)),
+        Verb::Cron(args) => concurrently(cron::run(args, context)),
         Verb::Cluster(args) => concurrently(cluster::run(args, context)),
         Verb::Dashboard(args) => concurrently(dashboard::run(args, context)),
         // A build that was tried before may have taken over the signals, which then no longer end the

@@ -59,7 +59,7 @@ pub struct Function {
 }
 
 impl Contract {
-    /// Reads the catalog. Jobs and internal handlers are left out: no client calls them.
+    /// Reads the catalog. Jobs, crons and internal handlers are left out: no client calls them.
     pub fn of(catalog: &Catalog, audience: Audience) -> Result<Self, Refused> {
         let registrations: Vec<_> =
             catalog.iter().filter(|(name, registration)| audience.hears(name, &registration.meta)).collect();
@@ -89,11 +89,12 @@ impl Contract {
     }
 }
 
-/// A hash of the jobs of a binary and of the types of their arguments. Nodes of equal hashes can read the
-/// arguments of the same jobs. Types that no client can be generated for count as far as they can be read.
+/// A hash of the jobs and crons of a binary and of the types of their arguments. Nodes of equal hashes can
+/// read the arguments of the same jobs. Types that no client can be generated for count as far as they can
+/// be read.
 pub fn build_hash(catalog: &Catalog) -> String {
     let is_job = |registration: &Registration| match registration.meta.kind() {
-        KindName::Job => true,
+        KindName::Job | KindName::Cron => true,
         KindName::Query | KindName::Mutation | KindName::Action => false,
     };
     let jobs: Vec<_> = catalog.iter().filter(|(_, registration)| is_job(registration)).collect();
@@ -113,7 +114,7 @@ impl Audience {
     fn hears(self, name: &str, meta: &Meta) -> bool {
         let is_function = match meta.kind() {
             KindName::Query | KindName::Mutation | KindName::Action => true,
-            KindName::Job => false,
+            KindName::Job | KindName::Cron => false,
         };
         is_function && meta.access != Access::Internal && is_system(name) == (self == Self::System)
     }

@@ -22,6 +22,7 @@ drain_delay = "0ms"
 "#;
 
 pub mod blocking;
+pub mod crons;
 pub mod jobs;
 pub mod live;
 

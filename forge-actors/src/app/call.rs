@@ -1,7 +1,7 @@
 //! `ctx.call(message)`: a handler runs another one.
 //!
-//! From a query or a mutation the callee runs inside of the caller's snapshot or transaction. From an action
-//! or a job it runs as a call of its own, through [`Invoke`](crate::app::context::Invoke).
+//! From a query or a mutation the callee runs inside of the caller's snapshot or transaction. From an action,
+//! a job or a cron it runs as a call of its own, through [`Invoke`](crate::app::context::Invoke).
 
 use futures::future::BoxFuture;
 
@@ -9,7 +9,7 @@ use crate::app::context::Ctx;
 use crate::app::decoded::HandlerKind;
 use crate::app::error::{AppError, CallError};
 use crate::app::handler::Handler;
-use crate::app::kind::{Action, HasDatabase, Job, Kind, KindName, Mutation, Query, RunsInside};
+use crate::app::kind::{Action, Cron, HasDatabase, Job, Kind, KindName, Mutation, Query, RunsInside};
 use crate::app::wire_type::WireType;
 use crate::kernel::fault::Fault;
 use crate::kernel::invocation::Invocation;
@@ -18,8 +18,8 @@ use crate::kernel::invocation::Invocation;
 #[diagnostic::on_unimplemented(
     message = "`Ctx<{Caller}>` cannot call a handler of kind `{Self}`",
     label = "not callable from here",
-    note = "queries call queries; mutations call queries and mutations (in their own transaction); actions \
-            and jobs call all three; a job is not called but dispatched"
+    note = "queries call queries; mutations call queries and mutations (in their own transaction); actions, \
+            jobs and crons call all three; a job is not called but dispatched, a cron runs on its schedule"
 )]
 pub trait CallableFrom<Caller: Kind>: HandlerKind {
     /// Runs a handler of this kind for `ctx`.
@@ -49,6 +49,7 @@ calls! {
     Mutation calls [Query, Mutation] by call_inside;
     Action calls [Query, Mutation, Action] by call_outside;
     Job calls [Query, Mutation, Action] by call_outside;
+    Cron calls [Query, Mutation, Action] by call_outside;
 }
 
 impl<K: Kind> Ctx<K> {

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::app::context::{CallScope, Ctx};
+use crate::app::cron::CronRun;
 use crate::app::decoded::{Decoded, HandlerKind, Runnable};
 use crate::app::error::AppError;
 use crate::app::handler::{Handler, Meta};
-use crate::app::kind::{Kind, KindName};
+use crate::app::kind::Kind;
 use crate::app::secret;
 use crate::app::wire_type::{Definition, WireType, holds_secrets};
 use crate::kernel::diagnose::{Diagnose, FailureKind};
@@ -62,6 +63,14 @@ impl Registration {
     /// Stored arguments, as people may see them. Where a type among them is secret, they are read and written
     /// again without the secrets; of arguments that do not fit, only the names are left then.
     pub fn shown_arguments(&self, args: &str) -> String {
+        match self.meta.cron_meta().map(|_| CronRun::split(args.as_bytes())) {
+            Some(Ok((run, own))) => run.join(&self.shown_message(&String::from_utf8_lossy(&own))),
+            Some(Err(_)) | None => self.shown_message(args),
+        }
+    }
+
+    /// The handler's own arguments: those of a cron without the run around them.
+    fn shown_message(&self, args: &str) -> String {
         if !holds_secrets(self.signature.args) {
             return args.to_owned();
         }
@@ -226,11 +235,11 @@ impl Catalog {
         Ok(Self { by_name: names.into_iter().collect(), sorted })
     }
 
-    /// Every name of every handler of this kind, with the aliases.
-    pub fn names_of(&self, kind: KindName) -> impl Iterator<Item = (&str, &'static Registration)> {
+    /// Every name of every handler that runs as a job, with the aliases.
+    pub fn queued(&self) -> impl Iterator<Item = (&str, &'static Registration)> {
         self.by_name
             .iter()
-            .filter(move |(_, known)| known.meta.kind() == kind)
+            .filter(|(_, known)| known.meta.job_meta().is_some())
             .map(|(name, known)| (name.as_str(), *known))
     }
 

@@ -15,7 +15,8 @@ use futures::future::BoxFuture;
 
 use crate::app::auth::Auth;
 use crate::app::blocking::BlockingPool;
-use crate::app::kind::{Action, CallsOut, HasDatabase, Job, Kind, Mutation, Query, WaitsForCores};
+use crate::app::cron::BeginCronRun;
+use crate::app::kind::{Action, CallsOut, Cron, HasDatabase, Job, Kind, Mutation, Query, WaitsForCores};
 use crate::app::log::{Log, Metrics};
 use crate::app::new_job::InsertJob;
 use crate::app::node::NodeView;
@@ -38,6 +39,8 @@ pub type MutationContext = Ctx<Mutation>;
 pub type ActionContext = Ctx<Action>;
 /// Context of a job.
 pub type JobContext = Ctx<Job>;
+/// Context of a cron.
+pub type CronContext = Ctx<Cron>;
 
 /// What a handler may touch.
 pub struct Ctx<K: Kind> {
@@ -57,6 +60,8 @@ pub struct Services {
     pub invoke: Arc<dyn Invoke>,
     /// Writes dispatched jobs into their table.
     pub jobs: Arc<dyn InsertJob>,
+    /// Notes that runs of crons begin.
+    pub crons: Arc<dyn BeginCronRun>,
     /// Signs and verifies tokens; `None` when no secret is configured.
     pub tokens: Option<Tokens>,
     /// For actions.

@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 
 use crate::app::context::CallScope;
 use crate::app::error::Result;
-use crate::app::kind::{Action, Job, Kind, Mutation, Query};
+use crate::app::kind::{Action, Cron, Job, Kind, Mutation, Query};
 
 /// A message of kind `K` whose arguments were accepted.
 pub trait Runnable<K: Kind>: Send {
@@ -23,6 +23,8 @@ pub enum Decoded {
     Action(Box<dyn Runnable<Action>>),
     /// Needs an attempt.
     Job(Box<dyn Runnable<Job>>),
+    /// Needs an attempt, and the time that it runs for.
+    Cron(Box<dyn Runnable<Cron>>),
 }
 
 /// The kinds of handler, as the catalog sees them.
@@ -42,4 +44,4 @@ macro_rules! kinds {
     )+};
 }
 
-kinds! { Query Mutation Action Job }
+kinds! { Query Mutation Action Job Cron }

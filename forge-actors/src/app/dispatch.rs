@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::app::context::{ActionContext, Ctx, JobContext, MutationContext};
+use crate::app::context::{ActionContext, CronContext, Ctx, JobContext, MutationContext};
 use crate::app::error::Result;
 use crate::app::handler::Handler;
 use crate::app::job::JobMeta;
-use crate::app::kind::{Action, Job, Kind, Mutation};
+use crate::app::kind::{Action, Cron, Job, Kind, Mutation};
 use crate::app::new_job::NewJob;
 use crate::app::secret::Secret;
 use crate::kernel::fault::{Code, Fault};
@@ -86,8 +86,8 @@ impl<'a> IntoFuture for Dispatch<'a> {
 #[diagnostic::on_unimplemented(
     message = "`Ctx<{Caller}>` cannot dispatch a handler of kind `{Self}`",
     label = "no `dispatch()` of this here",
-    note = "only jobs are dispatched; mutations, actions and jobs dispatch them, a query only reads and a \
-            dispatched job is a row"
+    note = "only jobs are dispatched; mutations, actions, jobs and crons dispatch them, a query only reads \
+            and a dispatched job is a row"
 )]
 pub trait DispatchableFrom<Caller: Kind>: Kind {
     /// Writes the job's row: in the transaction of `ctx`, or in one of its own.
@@ -103,6 +103,12 @@ impl DispatchableFrom<Mutation> for Job {
 
 impl DispatchableFrom<Action> for Job {
     fn enqueue(ctx: &ActionContext, job: NewJob) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move { Ok(ctx.call(Enqueue { job }).await?) })
+    }
+}
+
+impl DispatchableFrom<Cron> for Job {
+    fn enqueue(ctx: &CronContext, job: NewJob) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move { Ok(ctx.call(Enqueue { job }).await?) })
     }
 }

@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use crate::app::arguments;
 use crate::app::context::Ctx;
+use crate::app::cron::CronMeta;
 use crate::app::decoded::HandlerKind;
 use crate::app::error::AppError;
 use crate::app::job::JobMeta;
@@ -123,6 +124,8 @@ pub enum KindOptions {
     Action,
     /// Of a job.
     Job(JobMeta),
+    /// Of a cron.
+    Cron(CronMeta),
 }
 
 /// The options that only queries have.
@@ -160,6 +163,7 @@ impl KindOptions {
             Self::Mutation(_) => KindName::Mutation,
             Self::Action => KindName::Action,
             Self::Job(_) => KindName::Job,
+            Self::Cron(_) => KindName::Cron,
         }
     }
 }
@@ -214,6 +218,12 @@ impl Meta {
         Self { access: Access::Internal, ..meta }
     }
 
+    /// Of a cron, which nobody can call: it runs on its schedule.
+    pub const fn cron(module: &'static str, function: &'static str, file: &'static str, line: u32) -> Self {
+        let meta = Self::new(KindOptions::Cron(CronMeta::DEFAULT), module, function, file, line);
+        Self { access: Access::Internal, ..meta }
+    }
+
     /// Callable without a token.
     pub const fn public(mut self) -> Self {
         self.access = Access::Public;
@@ -225,11 +235,23 @@ impl Meta {
         self.options.kind()
     }
 
-    /// How a job is queued and repeated; `None` for the other kinds.
+    /// How a job is queued and repeated, also one that a schedule dispatches; `None` for the kinds that are
+    /// called.
     pub const fn job_meta(&self) -> Option<JobMeta> {
         match self.options {
             KindOptions::Job(job) => Some(job),
+            KindOptions::Cron(cron) => Some(cron.job),
             KindOptions::Query(_) | KindOptions::Mutation(_) | KindOptions::Action => None,
+        }
+    }
+
+    /// The schedule of a cron, and how its runs follow each other; `None` for the other kinds.
+    pub const fn cron_meta(&self) -> Option<CronMeta> {
+        match self.options {
+            KindOptions::Cron(cron) => Some(cron),
+            KindOptions::Query(_) | KindOptions::Mutation(_) | KindOptions::Action | KindOptions::Job(_) => {
+                None
+            }
         }
     }
 

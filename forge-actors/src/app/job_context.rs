@@ -1,17 +1,17 @@
-//! What only the context of a job can do: snooze, and finish the job together with its effect.
+//! What only the contexts of a job and of a cron can do: snooze, and finish the job together with its effect.
 
 use std::time::{Duration, Instant};
 
 use crate::app::context::{Ctx, MutationContext};
 use crate::app::error::Result;
 use crate::app::job::Attempt;
-use crate::app::kind::{Job, MutationResources};
+use crate::app::kind::{MutationResources, RunsAsJob};
 use crate::kernel::fault::Fault;
 
-impl Ctx<Job> {
+impl<K: RunsAsJob> Ctx<K> {
     /// Which attempt at which job this is.
     pub fn attempt(&self) -> Attempt {
-        self.resources.completer.attempt()
+        K::job(&self.resources).completer.attempt()
     }
 
     /// Runs the job again after `delay`, a hundred years at most; the attempt does not count:
@@ -43,7 +43,7 @@ impl Ctx<Job> {
     /// # }
     /// ```
     pub async fn commit<T>(&self, effect: impl AsyncFnOnce(&MutationContext) -> Result<T>) -> Result<T> {
-        let completer = &self.resources.completer;
+        let completer = &K::job(&self.resources).completer;
         let scope = self.scope.deeper()?;
         let tx =
             completer.begin(self.scope.shared.deadline.saturating_duration_since(Instant::now())).await?;

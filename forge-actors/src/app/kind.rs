@@ -5,19 +5,23 @@
 //! | query | reads (Postgres refuses writes) | none, or one snapshot | queries |
 //! | mutation | reads and writes | exactly one | queries, mutations |
 //! | action | none of its own | none | queries, mutations, actions; the outside world |
-//! | job | each statement on its own | in `ctx.commit` | queries, mutations, actions; the outside world |
+//! | job, cron | each statement alone | in `ctx.commit` | queries, mutations, actions; the outside world |
 //!
-//! Mutations, actions and jobs dispatch jobs; nothing calls one.
+//! Mutations, actions, jobs and crons dispatch jobs; nothing calls one. A cron is a job that its schedule
+//! dispatches.
 //!
 //! What a running handler of a kind has been given is [`Kind::Resources`]: a query a reader, a mutation its
-//! transaction, a job its attempt. The traits below say who may use them how.
+//! transaction, a job its attempt, a cron also the time it runs for. The traits below say who may use them
+//! how.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::cron::CronRun;
 use crate::app::job::CompleteInTransaction;
 use crate::db::handle::Db;
+use crate::kernel::time::Timestamp;
 
 /// The kinds, as a value: metadata, metrics, the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,6 +35,8 @@ pub enum KindName {
     Action,
     /// Runs later, and again until it succeeds.
     Job,
+    /// Runs at the times of its schedule, as a job.
+    Cron,
 }
 
 impl KindName {
@@ -41,6 +47,7 @@ impl KindName {
             Self::Mutation => "mutation",
             Self::Action => "action",
             Self::Job => "job",
+            Self::Cron => "cron",
         }
     }
 }
@@ -65,6 +72,9 @@ pub enum Action {}
 /// Marks job handlers.
 #[derive(Debug, Clone, Copy)]
 pub enum Job {}
+/// Marks cron handlers.
+#[derive(Debug, Clone, Copy)]
+pub enum Cron {}
 
 /// What a query has been given.
 pub struct QueryResources {
@@ -86,6 +96,16 @@ pub struct JobResources {
     pub completer: Arc<dyn CompleteInTransaction>,
 }
 
+/// What a cron has been given.
+pub struct CronResources {
+    /// As a job has it: the run is a job.
+    pub job: JobResources,
+    /// The time that it runs for.
+    pub run: CronRun,
+    /// When this attempt began, by the database's clock.
+    pub began_at: Timestamp,
+}
+
 macro_rules! kinds {
     ($($kind:ident = $resources:ty;)+) => {$(
         impl Kind for $kind {
@@ -102,6 +122,7 @@ kinds! {
     Mutation = MutationResources;
     Action = ();
     Job = JobResources;
+    Cron = CronResources;
 }
 
 /// The kinds whose context has a database.
@@ -142,6 +163,36 @@ impl HasDatabase for Job {
     }
 }
 
+impl HasDatabase for Cron {
+    fn db(resources: &CronResources) -> &Db {
+        &resources.job.db
+    }
+}
+
+/// The kinds whose handlers run as jobs.
+#[diagnostic::on_unimplemented(
+    message = "a handler of kind `{Self}` is not run as a job",
+    label = "no attempts here",
+    note = "only jobs and crons have attempts, can be snoozed, and end in a transaction of their own"
+)]
+pub trait RunsAsJob: Kind {
+    /// The job of a running handler.
+    #[doc(hidden)]
+    fn job(resources: &Self::Resources) -> &JobResources;
+}
+
+impl RunsAsJob for Job {
+    fn job(resources: &JobResources) -> &JobResources {
+        resources
+    }
+}
+
+impl RunsAsJob for Cron {
+    fn job(resources: &CronResources) -> &JobResources {
+        &resources.job
+    }
+}
+
 impl RunsInside for Query {
     fn inside(db: Db) -> QueryResources {
         QueryResources { db }
@@ -163,6 +214,7 @@ impl RunsInside for Mutation {
 pub trait CallsOut: Kind {}
 impl CallsOut for Action {}
 impl CallsOut for Job {}
+impl CallsOut for Cron {}
 
 /// The kinds that may wait for a core.
 #[diagnostic::on_unimplemented(
@@ -174,6 +226,7 @@ impl CallsOut for Job {}
 pub trait WaitsForCores: Kind {}
 impl WaitsForCores for Action {}
 impl WaitsForCores for Job {}
+impl WaitsForCores for Cron {}
 
 mod sealed {
     pub trait Sealed {}

@@ -17,6 +17,8 @@ pub mod call;
 pub mod catalog;
 pub mod context;
 mod core_queue;
+pub mod cron;
+pub mod cron_context;
 pub mod decoded;
 pub mod dispatch;
 pub mod enumeration;
@@ -48,12 +50,14 @@ pub mod wire_type;
 pub use crate::db::transaction::Isolation;
 pub use application::App;
 pub use catalog::{Catalog, Registration};
-pub use context::{ActionContext, Ctx, JobContext, MutationContext, QueryContext};
+pub use context::{ActionContext, CronContext, Ctx, JobContext, MutationContext, QueryContext};
+pub use cron::{CronMeta, CronOverlap};
 pub use error::{AppError, CallError, Result};
 pub use handler::{Access, Handler, KindOptions, Meta, MutationOptions, QueryOptions};
 pub use job::{Attempt, JobMeta, JobStatus, RetryBackoff};
 pub use kind::{
-    Action, Job, JobResources, Kind, KindName, Mutation, MutationResources, Query, QueryResources,
+    Action, Cron, CronResources, Job, JobResources, Kind, KindName, Mutation, MutationResources, Query,
+    QueryResources,
 };
 pub use model::Model;
 pub use secret::Secret;

@@ -17,6 +17,7 @@ pub mod audit;
 mod collector;
 pub mod control;
 pub mod crashes;
+pub mod crons;
 mod deferred;
 pub mod jobs;
 pub mod leaders;

@@ -68,6 +68,9 @@ fn advice(catalog: &Catalog, name: &str) -> String {
     };
     match known.meta.kind() {
         KindName::Job => format!("`{name}` is a job: a handler dispatches it with `ctx.dispatch(..)`"),
+        KindName::Cron => {
+            format!("`{name}` is a cron: it runs on its schedule; `forge-node cron run` runs it now")
+        }
         KindName::Query | KindName::Mutation | KindName::Action => {
             format!("`{name}` is internal: other handlers call it with `ctx.call(..)`")
         }

@@ -1,5 +1,5 @@
-//! One attempt at a job. The handler runs as an action does; its result is classified finely enough to decide
-//! what becomes of the job.
+//! One attempt at a job, or at a run of a cron, which is a job whose arguments say what it runs for. The
+//! handler runs as an action does; its result is classified finely enough to decide what becomes of the job.
 //!
 //! A worker that stops ends its attempt. Calls that the handler makes run to their end, as those of actions
 //! do.
@@ -20,9 +20,10 @@ use super::admission::Permit;
 use super::call::{ActiveCall, CallFailure};
 use super::shared::FunctionShared;
 use super::signals::CallOutcome;
-use crate::app::JobResources;
+use crate::app::cron::CronRun;
 use crate::app::decoded::Decoded;
 use crate::app::job::CompleteInTransaction;
+use crate::app::{CronResources, JobResources, KindName};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::Invocation;
 use crate::kernel::time::fractional_millis;
@@ -64,7 +65,7 @@ impl AttemptResult {
 pub(super) async fn run(
     shared: &Arc<FunctionShared>,
     runner: &'static ActorPath,
-    invocation: Invocation,
+    mut invocation: Invocation,
     completer: Arc<dyn CompleteInTransaction>,
     held: impl Send + 'static,
     interrupted: impl Future<Output = ()>,
@@ -73,6 +74,16 @@ pub(super) async fn run(
     else {
         return AttemptResult::HandlerError(Fault::new(Code::NotFound, "this binary has no such job"));
     };
+    let mut cron = None;
+    if registration.meta.kind() == KindName::Cron {
+        match CronRun::split(&invocation.args) {
+            Ok((run, args)) => {
+                invocation.args = args;
+                cron = Some(run);
+            }
+            Err(fault) => return AttemptResult::InvalidArguments(fault),
+        }
+    }
     let attempt = completer.attempt();
     let span = tracing::info_span!(
         "job",
@@ -84,7 +95,7 @@ pub(super) async fn run(
     let call = ActiveCall::new(shared, registration, runner, invocation, 0, Permit::unlimited());
     let began = Instant::now();
     let ended = async {
-        let result = run_and_classify(call, completer, held, interrupted).await;
+        let result = run_and_classify(call, cron, completer, held, interrupted).await;
         tracing::debug!(result = result.as_str(), ms = fractional_millis(began.elapsed()), "attempt ended");
         result
     };
@@ -93,16 +104,14 @@ pub(super) async fn run(
 
 async fn run_and_classify(
     call: ActiveCall,
+    cron: Option<CronRun>,
     completer: Arc<dyn CompleteInTransaction>,
     held: impl Send + 'static,
     interrupted: impl Future<Output = ()>,
 ) -> AttemptResult {
     let mut recorder = call.recorder();
     let message = match catch_unwind(async { call.decode() }).await {
-        Ok(Ok(Decoded::Job(message))) => message,
-        Ok(Ok(Decoded::Query(_) | Decoded::Mutation(_) | Decoded::Action(_))) => {
-            return AttemptResult::HandlerError(Fault::internal("the handler is not a job"));
-        }
+        Ok(Ok(message)) => message,
         Ok(Err(fault)) => {
             recorder.outcome = CallOutcome::Fault;
             return AttemptResult::InvalidArguments(fault);
@@ -113,7 +122,17 @@ async fn run_and_classify(
             return AttemptResult::HandlerError(fault);
         }
     };
-    let running = message.run(call.scope(), JobResources { db: call.writer(), completer });
+    let job = JobResources { db: call.writer(), completer };
+    let running = match (message, cron) {
+        (Decoded::Job(message), _) => message.run(call.scope(), job),
+        (Decoded::Cron(message), Some(run)) => match call.begin_cron_run(&run).await {
+            Ok(began_at) => message.run(call.scope(), CronResources { job, run, began_at }),
+            Err(fault) => return AttemptResult::HandlerError(fault),
+        },
+        (Decoded::Query(_) | Decoded::Mutation(_) | Decoded::Action(_) | Decoded::Cron(_), _) => {
+            return AttemptResult::HandlerError(Fault::internal("the handler is not a job"));
+        }
+    };
     let running = async move {
         let _held = held;
         running.await

@@ -22,6 +22,7 @@ use super::shared::FunctionShared;
 use super::signals::{self, CallOutcome, HandlerMetrics};
 use super::threads::{HandlerEnd, HandlerGuard, HandlerOutput, RunningHandler};
 use crate::app::context::{AfterCommit, CallScope};
+use crate::app::cron::CronRun;
 use crate::app::decoded::{Decoded, Runnable};
 use crate::app::{
     Access, KindName, KindOptions, Meta, Mutation, MutationOptions, MutationResources, Query, QueryOptions,
@@ -37,6 +38,7 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::invocation::{Invocation, is_system};
 use crate::kernel::limits;
 use crate::kernel::sqlstate::SqlStateClass;
+use crate::kernel::time::Timestamp;
 use crate::subsystem::ActorPath;
 use crate::supervise::{Panic, catch_unwind};
 
@@ -229,7 +231,7 @@ impl ActiveCall {
                 (Decoded::Action(message), _) => {
                     return self.run_handler(message.run(self.scope(), ())).await;
                 }
-                (Decoded::Job(_), _) => {
+                (Decoded::Job(_) | Decoded::Cron(_), _) => {
                     return Err(Fault::internal("a job is dispatched, not called").into());
                 }
                 (Decoded::Query(_) | Decoded::Mutation(_), _) => {
@@ -267,6 +269,11 @@ impl ActiveCall {
     /// Where a handler writes that has no transaction.
     pub(super) fn writer(&self) -> Db {
         self.shared.database.writer()
+    }
+
+    /// Notes that an attempt at a run of a cron begins. Returns when, by the database's clock.
+    pub(super) async fn begin_cron_run(&self, run: &CronRun) -> Result<Timestamp, Fault> {
+        self.shared.services.crons.begin(&self.shared.database.control(), run).await
     }
 
     pub(super) fn scope(&self) -> CallScope {

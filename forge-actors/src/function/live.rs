@@ -185,7 +185,7 @@ async fn run_handler(
 ) -> HandlerOutput {
     match registration.decode(&invocation.args)? {
         Decoded::Query(message) => message.run(scope, QueryResources { db }).await,
-        Decoded::Mutation(_) | Decoded::Action(_) | Decoded::Job(_) => {
+        Decoded::Mutation(_) | Decoded::Action(_) | Decoded::Job(_) | Decoded::Cron(_) => {
             Err(Fault::internal("only a query runs as a live query"))
         }
     }

@@ -8,6 +8,7 @@ use super::stall::ThreadStall;
 use super::{FunctionDeps, Functions, InFlightCall};
 use crate::app::Catalog;
 use crate::app::context::Services;
+use crate::app::cron::BeginCronRun;
 use crate::app::new_job::InsertJob;
 use crate::app::node::NodeView;
 use crate::app::token::Tokens;
@@ -44,12 +45,13 @@ impl Subsystem for FunctionSubsystem {
         };
         let view = node.get::<NodeView>();
         let (tokens, http) = (node.find::<Tokens>(), node.get::<reqwest::Client>());
-        let jobs = node.get::<Arc<dyn InsertJob>>();
+        let (jobs, crons) = (node.get::<Arc<dyn InsertJob>>(), node.get::<Arc<dyn BeginCronRun>>());
         let result_bytes_max = deps.config.result_bytes_max;
         let services = |invoke, blocking| Services {
             node: view,
             invoke,
             jobs,
+            crons,
             tokens,
             http,
             blocking,

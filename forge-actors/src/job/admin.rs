@@ -74,6 +74,19 @@ pub struct JobCounts {
     pub failed: u32,
 }
 
+/// How far a job is.
+#[derive(Debug, Clone)]
+pub struct JobOutcome {
+    /// The job.
+    pub job: JobId,
+    /// Its status.
+    pub status: JobStatus,
+    /// Why the last attempt failed, or who cancelled the job.
+    pub last_error: Option<String>,
+    /// When it was finished; `None` for one that is not.
+    pub finished_at: Option<Timestamp>,
+}
+
 /// Which jobs to list; `None` means any.
 #[derive(Debug, Clone, Default)]
 pub struct JobFilter {
@@ -99,6 +112,15 @@ pub async fn list(db: &Db, filter: JobFilter, limit: u16) -> Result<Vec<JobRow>,
 /// Finds a job, whether it is finished or not.
 pub async fn find(db: &Db, id: JobId) -> Result<Option<JobDetail>, Fault> {
     Ok(sqlx::query_as(include_str!("sql/find_job.sql")).bind(id).fetch_optional(db).await?)
+}
+
+/// How far jobs are. One that is missing from the answer was finished, and its row is older than the history
+/// goes back.
+pub async fn outcomes(db: &Db, ids: &[JobId]) -> Result<Vec<JobOutcome>, Fault> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(sqlx::query_as(include_str!("sql/list_outcomes.sql")).bind(ids).fetch_all(db).await?)
 }
 
 /// Makes a job that waits, or that ended without success, run now, a finished one with all of its attempts.
@@ -159,6 +181,17 @@ impl FromRow<'_, PgRow> for JobRow {
             last_error: row.try_get("last_error")?,
             created_at: row.try_get("created_at")?,
             run_at: row.try_get("run_at")?,
+            finished_at: row.try_get("finished_at")?,
+        })
+    }
+}
+
+impl FromRow<'_, PgRow> for JobOutcome {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            job: row.try_get("id")?,
+            status: store::status(row)?,
+            last_error: row.try_get("last_error")?,
             finished_at: row.try_get("finished_at")?,
         })
     }

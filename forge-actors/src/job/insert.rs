@@ -1,4 +1,4 @@
-//! The statement behind `ctx.dispatch(..)`.
+//! The statements behind `ctx.dispatch(..)` and the runs of crons.
 
 use futures::future::BoxFuture;
 
@@ -39,4 +39,37 @@ impl InsertJob for JobInserter {
             Ok(())
         })
     }
+}
+
+/// A job that is inserted together with others.
+#[derive(Debug)]
+pub struct DispatchedJob {
+    /// The job.
+    pub job: NewJob,
+    /// JSON of the identity that it runs with.
+    pub identity: Option<String>,
+    /// The `traceparent` that it belongs to.
+    pub trace: String,
+}
+
+/// Inserts jobs with one statement on `db`.
+///
+/// # Errors
+/// When the database fails or refuses one of them; then there is none.
+pub async fn insert_all(db: &Db, jobs: &[DispatchedJob]) -> Result<()> {
+    let all = || jobs.iter().map(|dispatched| &dispatched.job);
+    sqlx::query(include_str!("sql/insert_jobs.sql"))
+        .bind(all().map(|job| job.id).collect::<Vec<_>>())
+        .bind(all().map(|job| job.name.as_str()).collect::<Vec<_>>())
+        .bind(all().map(|job| job.queue.as_str()).collect::<Vec<_>>())
+        .bind(all().map(|job| job.priority).collect::<Vec<_>>())
+        .bind(all().map(|job| job.attempts_max).collect::<Vec<_>>())
+        .bind(all().map(|job| job.after_secs).collect::<Vec<_>>())
+        .bind(all().map(|job| job.args.expose().as_str()).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|dispatched| dispatched.identity.as_deref()).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|dispatched| dispatched.trace.as_str()).collect::<Vec<_>>())
+        .bind(all().map(|job| job.args.expose().len() <= BATCHED_ARGS_MAX).collect::<Vec<_>>())
+        .execute(db)
+        .await?;
+    Ok(())
 }

@@ -115,7 +115,6 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::watch;
 
-use crate::app::KindName;
 use crate::app::node::{Build, Peers};
 use crate::change::HintHub;
 use crate::db::database::Database;
@@ -143,7 +142,7 @@ use worker::Worker;
 mod tests;
 
 /// The role of nodes that run jobs.
-const WORKER_ROLE: &str = "worker";
+pub(crate) const WORKER_ROLE: &str = "worker";
 
 /// Runs the jobs of one node. Cheap to clone; every clone is a handle of the same subsystem.
 #[derive(Clone)]
@@ -184,7 +183,7 @@ impl Jobs {
     /// Makes the subsystem and its supervisor, which the caller puts into the tree.
     pub fn new(deps: JobDeps) -> (Self, ChildSpec) {
         let JobDeps { node, database, functions, peers, build, hints, terms, config } = deps;
-        let names = functions.catalog().names_of(KindName::Job).map(|(name, _)| name.to_owned()).collect();
+        let names = functions.catalog().queued().map(|(name, _)| name.to_owned()).collect();
         let (acknowledger_mailbox, acknowledger) = Mailbox::of::<Acknowledger>();
         let (claimer_mailbox, claimer) = Mailbox::of::<Claimer>();
         let (worker_mailboxes, workers): (Vec<_>, Vec<_>) = (0..config.concurrency)

@@ -14,8 +14,8 @@ use super::messages::{AcknowledgerMessage, ClaimerMessage, ReleasedJob, WorkerMe
 use super::signals;
 use super::state::{Transition, is_another_build};
 use super::store::{JobRecord, JobStore};
+use crate::app::JobMeta;
 use crate::app::node::{Build, Peers};
-use crate::app::{JobMeta, KindName};
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::{AttemptResult, Functions};
@@ -35,7 +35,7 @@ pub(super) struct JobShared {
     pub(super) build: Build,
     pub(super) hints: HintHub,
     pub(super) config: JobConfig,
-    /// Wire names of all jobs that this binary has a handler for, aliases included.
+    /// Wire names of all jobs and crons that this binary has a handler for, aliases included.
     pub(super) names: Vec<String>,
     /// Every node with the role `worker` rescues batch leases, so that this one may claim in them. Written by
     /// the counter; nobody is woken.
@@ -102,7 +102,7 @@ impl JobShared {
     /// The queues that this binary's handlers name. Rows of a handler that was moved to another queue wait in
     /// the old one, which the counter finds.
     pub(super) fn queues(&self) -> BTreeSet<Arc<str>> {
-        let jobs = self.functions.catalog().names_of(KindName::Job);
+        let jobs = self.functions.catalog().queued();
         jobs.filter_map(|(_, known)| known.meta.job_meta()).map(|job| Arc::from(job.queue)).collect()
     }
 

@@ -149,4 +149,6 @@ id! {
     pub JobId,
     /// A batch lease of jobs.
     pub LeaseId,
+    /// Names one schedule of a cron.
+    pub CronId,
 }

@@ -20,6 +20,8 @@ pub(crate) struct Kind {
     pub one: &'static str,
     /// What the kind is for, as the end of "a query ..".
     pub purpose: &'static str,
+    /// How it is started, as the end of "a job ..", where nobody can call it.
+    pub start: &'static str,
     pub options: &'static [Key<HandlerOption>],
     /// Reads a time limit, in milliseconds.
     pub timeout: fn(&LitStr) -> syn::Result<u64>,
@@ -52,6 +54,10 @@ pub(crate) enum HandlerOption {
     Attempts,
     Backoff,
     Alias,
+    Timezone,
+    Overlap,
+    CatchUp,
+    Jitter,
 }
 
 const PUBLIC: Key<HandlerOption> = Key { name: "public", usage: "public", id: HandlerOption::Public };
@@ -82,6 +88,15 @@ const BACKOFF: Key<HandlerOption> =
 const ALIAS: Key<HandlerOption> =
     Key { name: "alias", usage: "alias = \"mail.old_name\"", id: HandlerOption::Alias };
 
+const TIMEZONE: Key<HandlerOption> =
+    Key { name: "timezone", usage: "timezone = \"Europe/Berlin\"", id: HandlerOption::Timezone };
+const OVERLAP: Key<HandlerOption> =
+    Key { name: "overlap", usage: "overlap = queue", id: HandlerOption::Overlap };
+const CATCH_UP: Key<HandlerOption> =
+    Key { name: "catch_up", usage: "catch_up = 3", id: HandlerOption::CatchUp };
+const JITTER: Key<HandlerOption> =
+    Key { name: "jitter", usage: "jitter = \"30s\"", id: HandlerOption::Jitter };
+
 /// Options that may be given several times.
 pub(crate) const REPEATABLE: &[&str] = &["alias"];
 
@@ -92,6 +107,7 @@ pub(crate) static QUERY: Kind = Kind {
     options_type: Some("QueryOptions"),
     context: "QueryContext",
     purpose: "only reads",
+    start: "is called",
     options: &[
         PUBLIC,
         AUTH,
@@ -115,6 +131,7 @@ pub(crate) static MUTATION: Kind = Kind {
     options_type: Some("MutationOptions"),
     context: "MutationContext",
     purpose: "writes in one transaction",
+    start: "is called",
     options: &[PUBLIC, AUTH, ROLE, INTERNAL, NAME, MESSAGE, TIMEOUT, CONCURRENCY, INPUT_MAX, ISOLATION],
     timeout: literal::timeout,
 };
@@ -126,6 +143,7 @@ pub(crate) static ACTION: Kind = Kind {
     options_type: None,
     context: "ActionContext",
     purpose: "calls out and has no transaction",
+    start: "is called",
     options: &[PUBLIC, AUTH, ROLE, INTERNAL, NAME, MESSAGE, TIMEOUT, CONCURRENCY, INPUT_MAX],
     timeout: literal::timeout,
 };
@@ -137,9 +155,25 @@ pub(crate) static JOB: Kind = Kind {
     options_type: Some("JobMeta"),
     context: "JobContext",
     purpose: "runs later, and again until it succeeds",
+    start: "is dispatched",
     options: &[NAME, MESSAGE, ALIAS, QUEUE, PRIORITY, ATTEMPTS, BACKOFF, TIMEOUT, INPUT_MAX],
     timeout: literal::job_timeout,
 };
 
+pub(crate) static CRON: Kind = Kind {
+    name: "cron",
+    one: "a cron",
+    marker: "Cron",
+    options_type: Some("CronMeta"),
+    context: "CronContext",
+    purpose: "runs at the times of its schedule",
+    start: "runs on its schedule",
+    options: &[
+        TIMEZONE, OVERLAP, CATCH_UP, JITTER, NAME, MESSAGE, ALIAS, QUEUE, PRIORITY, ATTEMPTS, BACKOFF,
+        TIMEOUT, INPUT_MAX,
+    ],
+    timeout: literal::job_timeout,
+};
+
 /// All kinds.
-pub(crate) static KINDS: [&Kind; 4] = [&QUERY, &MUTATION, &ACTION, &JOB];
+pub(crate) static KINDS: [&Kind; 5] = [&QUERY, &MUTATION, &ACTION, &JOB, &CRON];

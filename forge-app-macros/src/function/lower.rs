@@ -7,7 +7,7 @@ use syn::spanned::Spanned;
 
 use super::kind::Kind;
 use super::message;
-use super::spec::{Access, FnSpec, JobOptions, Options};
+use super::spec::{Access, CronOptions, FnSpec, JobOptions, Options};
 
 /// The function, its message, `impl Handler` and the registration.
 pub(crate) fn handler(spec: &FnSpec) -> TokenStream {
@@ -99,18 +99,49 @@ fn kind_options(kind: &Kind, options: &Options) -> TokenStream {
         let variant = format_ident!("{variant}");
         quote! { isolation: ::forge::app::Isolation::#variant, }
     });
-    let JobOptions { queue, priority, attempts, backoff, aliases } = job;
+    let job = job_options(job);
+    let job = match kind.name {
+        "cron" => {
+            let cron = cron_options(&options.cron);
+            quote! {
+                job: ::forge::app::JobMeta { #job ..::forge::app::CronMeta::DEFAULT.job },
+                #cron
+            }
+        }
+        _ => job,
+    };
+    quote! {
+        ::forge::app::KindOptions::#marker(::forge::app::#options_type {
+            #snapshot #refresh #isolation #job
+            ..::forge::app::#options_type::DEFAULT
+        })
+    }
+}
+
+/// The fields of `JobMeta` that were written.
+fn job_options(options: &JobOptions) -> TokenStream {
+    let JobOptions { queue, priority, attempts, backoff, aliases } = options;
     let queue = queue.as_ref().map(|queue| quote! { queue: #queue, });
     let priority = priority.map(|priority| quote! { priority: #priority, });
     let attempts = attempts.map(|attempts| quote! { attempts: #attempts, });
     let backoff = backoff.as_ref().map(|backoff| quote! { backoff: #backoff, });
     let aliases = (!aliases.is_empty()).then(|| quote! { aliases: &[#(#aliases),*], });
-    quote! {
-        ::forge::app::KindOptions::#marker(::forge::app::#options_type {
-            #snapshot #refresh #isolation #queue #priority #attempts #backoff #aliases
-            ..::forge::app::#options_type::DEFAULT
-        })
-    }
+    quote! { #queue #priority #attempts #backoff #aliases }
+}
+
+/// The fields of `CronMeta` that were written, without its `job`.
+fn cron_options(options: &CronOptions) -> TokenStream {
+    let CronOptions { expression, timezone, overlap, catch_up, jitter_ms } = options;
+    let expression =
+        expression.as_ref().map(|text| quote! { expression: ::core::option::Option::Some(#text), });
+    let timezone = timezone.as_ref().map(|zone| quote! { timezone: #zone, });
+    let overlap = overlap.map(|variant| {
+        let variant = format_ident!("{variant}");
+        quote! { overlap: ::forge::app::CronOverlap::#variant, }
+    });
+    let catch_up = catch_up.map(|count| quote! { catch_up: #count, });
+    let jitter = jitter_ms.map(|ms| quote! { jitter: ::core::time::Duration::from_millis(#ms), });
+    quote! { #expression #timezone #overlap #catch_up #jitter }
 }
 
 fn run(spec: &FnSpec) -> TokenStream {

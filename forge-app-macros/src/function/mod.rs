@@ -11,6 +11,7 @@ pub(crate) mod kind;
 mod lower;
 mod message;
 mod parse;
+mod schedule;
 mod spec;
 
 use kind::Kind;

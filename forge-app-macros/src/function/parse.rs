@@ -15,6 +15,7 @@ use syn::{
 
 use super::backoff::Backoff;
 use super::kind::{HandlerOption, KINDS, Kind, REPEATABLE};
+use super::schedule;
 use super::spec::{Access, AccessOption, Argument, FnSpec, ISOLATIONS, Options};
 use crate::option::{self, Entry, Key, Problems};
 use crate::{case, doc, literal, refuse};
@@ -39,6 +40,7 @@ pub(crate) fn function(kind: &'static Kind, tokens: TokenStream, function: &Item
     let arguments: Vec<_> =
         inputs.filter(|_| !method).filter_map(|input| problems.keep(argument(input))).collect();
     problems.keep(distinct(&arguments));
+    problems.keep(supplied(options.as_ref(), &arguments));
     let result = problems.keep(result(&function.sig.output, &function.sig.ident));
     problems.finish()?;
     let checked = "no problem was found, so every part was read";
@@ -82,10 +84,21 @@ pub(crate) fn beside_errors(function: ItemFn) -> ItemFn {
 }
 
 fn options(kind: &'static Kind, tokens: TokenStream, attributes: &[Attribute]) -> syn::Result<Options> {
-    let entries = option::entries(tokens)?;
     let mut problems = Problems::default();
-    problems.keep(option::once(&entries, REPEATABLE));
     let mut options = Options::default();
+    let tokens = match kind.name {
+        "cron" => {
+            let (expression, rest) = schedule::leading_literal(tokens)?;
+            options.cron.expression = expression;
+            if let Some(expression) = &options.cron.expression {
+                problems.keep(schedule::check(expression));
+            }
+            rest
+        }
+        _ => tokens,
+    };
+    let entries = option::entries(tokens)?;
+    problems.keep(option::once(&entries, REPEATABLE));
     let mut access: Vec<AccessOption> =
         attributes.iter().filter_map(super::requirement).filter_map(|word| problems.keep(word)).collect();
     for entry in &entries {
@@ -101,8 +114,8 @@ fn options(kind: &'static Kind, tokens: TokenStream, attributes: &[Attribute]) -
         }
         if !kind.is_callable() {
             let message = format!(
-                "`{}` says who may call, and {} cannot be called: it is dispatched",
-                first.word, kind.one
+                "`{}` says who may call, and {} cannot be called: it {}",
+                first.word, kind.one, kind.start
             );
             problems.add(syn::Error::new(first.span, message));
         }
@@ -181,6 +194,13 @@ fn read(
                 Some(within(&entry.integer(key)?, 1..=1_000, "a job has 1 to 1000 attempts")?)
         }
         HandlerOption::Backoff => options.job.backoff = Some(Backoff::parse(entry.expression(key)?)?),
+        HandlerOption::Timezone => options.cron.timezone = Some(schedule::timezone(&entry.string(key)?)?),
+        HandlerOption::Overlap => options.cron.overlap = Some(schedule::overlap(&entry.path(key)?)?),
+        HandlerOption::CatchUp => {
+            let rule = "0 to 100 missed times run afterwards; the others are recorded as missed";
+            options.cron.catch_up = Some(within(&entry.integer(key)?, 0..=100, rule)?);
+        }
+        HandlerOption::Jitter => options.cron.jitter_ms = Some(literal::jitter(&entry.string(key)?)?),
         HandlerOption::Alias => options.job.aliases.push(wire_name(&entry.string(key)?)?),
     }
     Ok(None)
@@ -408,6 +428,19 @@ fn distinct(arguments: &[Argument]) -> syn::Result<()> {
         }
     }
     problems.finish()
+}
+
+/// The schedule of an attribute brings no arguments.
+fn supplied(options: Option<&Options>, arguments: &[Argument]) -> syn::Result<()> {
+    let expression = options.and_then(|options| options.cron.expression.as_ref());
+    match (expression, arguments.first()) {
+        (Some(_), Some(argument)) => Err(syn::Error::new(
+            argument.name.span(),
+            "the schedule of an attribute has no arguments to give: leave the expression out, and create \
+             schedules with arguments by `ctx.crons().create(..)`",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// `Result<T>` or `Result<T, E>`, by whatever path.

@@ -51,6 +51,7 @@ pub(crate) struct Options {
     /// A variant of `::forge::app::Isolation`.
     pub isolation: Option<&'static str>,
     pub job: JobOptions,
+    pub cron: CronOptions,
 }
 
 /// The options that only jobs have.
@@ -61,6 +62,18 @@ pub(crate) struct JobOptions {
     pub attempts: Option<u32>,
     pub backoff: Option<Backoff>,
     pub aliases: Vec<String>,
+}
+
+/// The options that only crons have.
+#[derive(Default)]
+pub(crate) struct CronOptions {
+    /// `None`: the handler has only the schedules that the application creates.
+    pub expression: Option<LitStr>,
+    pub timezone: Option<String>,
+    /// A variant of `::forge::app::CronOverlap`.
+    pub overlap: Option<&'static str>,
+    pub catch_up: Option<u32>,
+    pub jitter_ms: Option<u64>,
 }
 
 /// Who may call.
@@ -87,6 +100,10 @@ pub(crate) struct AccessOption {
     pub span: Span,
     pub access: Access,
 }
+
+/// What becomes of a run while the one before is not finished: as attributes write it, and as
+/// `::forge::app::CronOverlap` names it.
+pub(crate) const OVERLAPS: [(&str, &str); 3] = [("skip", "Skip"), ("queue", "Queue"), ("allow", "Allow")];
 
 /// Isolation of a mutation's transaction: as attributes write it, and as `::forge::app::Isolation` names it.
 pub(crate) const ISOLATIONS: [(&str, &str); 3] = [

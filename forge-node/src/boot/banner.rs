@@ -37,6 +37,7 @@ pub struct Banner {
     mutations: usize,
     actions: usize,
     jobs: usize,
+    crons: usize,
     migrations_applied: usize,
     dashboard: Option<String>,
     /// True when the link signs in, once.
@@ -72,6 +73,7 @@ impl Banner {
             mutations: count(KindName::Mutation),
             actions: count(KindName::Action),
             jobs: count(KindName::Job),
+            crons: count(KindName::Cron),
             migrations_applied: storage.migrations,
             dashboard,
             dashboard_signs_in: dashboard_code.is_some(),
@@ -113,7 +115,7 @@ impl Banner {
         }
         let roles: Vec<_> = self.roles.iter().map(|role| role.as_str()).collect();
         lines.push(labelled("node", &format!("{}: {}", self.node, roles.join(", "))));
-        if self.jobs == 0 && self.roles.contains(&Role::Worker) {
+        if self.jobs + self.crons == 0 && self.roles.contains(&Role::Worker) {
             lines.push(labelled("idle", "worker: the application has no jobs"));
         }
         let note = "(forge-node functions)";
@@ -130,6 +132,7 @@ impl Banner {
             (self.mutations, "mutation", "mutations"),
             (self.actions, "action", "actions"),
             (self.jobs, "job", "jobs"),
+            (self.crons, "cron", "crons"),
         ];
         let counted = kinds.iter().filter(|(count, ..)| *count > 0);
         let counted: Vec<_> = counted.map(|(count, one, many)| plural(*count, one, many)).collect();
@@ -180,6 +183,7 @@ mod tests {
             mutations: 12,
             actions: 2,
             jobs: 1,
+            crons: 1,
             migrations_applied: 14,
             dashboard: Some("http://127.0.0.1:18080/_dashboard/?code=ABCD2345EFGH6789JKMNPQRSTV".to_owned()),
             dashboard_signs_in: true,

@@ -58,6 +58,7 @@ fn row(name: &str, meta: &Meta) -> [String; COLUMNS.len()] {
 /// Who may call the handler.
 fn access(meta: &Meta) -> String {
     match (meta.job_meta(), meta.access) {
+        (Some(_), _) if meta.cron_meta().is_some() => "scheduled".to_owned(),
         (Some(_), _) => "dispatched".to_owned(),
         (None, Access::Public) => "public".to_owned(),
         (None, Access::Authenticated) => "token".to_owned(),
@@ -66,12 +67,14 @@ fn access(meta: &Meta) -> String {
     }
 }
 
-/// The limits beside the timeout: input, concurrency, and of a job its queue and attempts.
+/// The limits beside the timeout: input, concurrency, of a job its queue and attempts, of a cron its
+/// schedule.
 fn limits(meta: &Meta) -> Vec<String> {
     let job = meta.job_meta().map(|job| format!("queue {}, {} attempts", job.queue, job.attempts));
     let concurrency = meta.concurrency.map(|calls| format!("{calls} at a time"));
     let input = format!("input {}", size(meta.input_bytes_max));
-    job.into_iter().chain(concurrency).chain([input]).collect()
+    let schedule = meta.cron_meta().and_then(|cron| Some(format!("{} {}", cron.expression?, cron.timezone)));
+    schedule.into_iter().chain(job).chain(concurrency).chain([input]).collect()
 }
 
 /// A size in the largest unit that keeps it whole.
@@ -91,6 +94,8 @@ fn as_json(name: &str, meta: &Meta) -> serde_json::Value {
         "inputBytesMax": meta.input_bytes_max,
         "queue": meta.job_meta().map(|job| job.queue),
         "attempts": meta.job_meta().map(|job| job.attempts),
+        "schedule": meta.cron_meta().and_then(|cron| cron.expression),
+        "timezone": meta.cron_meta().map(|cron| cron.timezone),
         "doc": meta.doc,
         "source": format!("{}:{}", meta.file, meta.line),
     })

@@ -6,6 +6,7 @@ pub mod call;
 pub mod client;
 pub mod cluster;
 pub mod completions;
+pub mod cron;
 pub mod dashboard;
 pub mod delegate;
 pub mod doctor;

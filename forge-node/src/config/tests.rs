@@ -61,7 +61,7 @@ fn what_is_wrong_is_named_with_file_line_and_key() {
     check(
         "frobnicate = 1",
         "forge.toml:1: unknown key `frobnicate`",
-        "the sections are auth, capture, cluster, database",
+        "the sections are auth, capture, cluster, crons, database",
     );
     check("gateway = 1", "forge.toml:1: unknown key `gateway`", "write [gateway]");
     check("[auth]\nsecret.value = \"x\"", "forge.toml:2", "");

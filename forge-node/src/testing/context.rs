@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use forge_actors::app::dispatch::{Enqueue, new_job};
-use forge_actors::app::{Action, CallError, Handler, Job, Kind, Mutation, Query, WireType};
+use forge_actors::app::{Action, CallError, Cron, Handler, Job, Kind, Mutation, Query, WireType};
 use forge_actors::db::handle::Db;
 use forge_actors::kernel::fault::Fault;
 use forge_actors::kernel::ids::JobId;
 use forge_actors::kernel::invocation::{Caller, Identity, Invocation};
+use forge_actors::kernel::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::http::HttpAnswers;
@@ -21,7 +22,8 @@ use super::watch::Watch;
 #[diagnostic::on_unimplemented(
     message = "a test cannot call a handler of kind `{Self}`",
     label = "not callable from here",
-    note = "a job is not called: `cx.dispatch(..)` queues it, `cx.run_jobs()` runs it"
+    note = "a job is not called: `cx.dispatch(..)` queues it, `cx.run_jobs()` runs it; \
+            `cx.dispatch_cron(..)` queues a run of a cron"
 )]
 pub trait CallableFromTest: Kind {}
 impl CallableFromTest for Query {}
@@ -100,6 +102,23 @@ impl TestContext {
     /// `PAYLOAD_TOO_LARGE` when the arguments are larger than the job's `input_max`.
     pub async fn dispatch<H: Handler<Kind = Job>>(&self, message: H) -> Result<JobId, Fault> {
         self.anonymous.dispatch(message).await
+    }
+
+    /// Dispatches a run of a cron, as its schedule does when `scheduled_at` has come: `ctx.scheduled_time()`
+    /// is that time, and `ctx.local_time()` the same on the clock of the attribute's zone.
+    /// [`run_jobs`](Self::run_jobs) runs it. No schedule runs by itself in a test.
+    ///
+    /// # Errors
+    /// `PAYLOAD_TOO_LARGE` when the arguments are larger than the cron's `input_max`.
+    pub async fn dispatch_cron<H: Handler<Kind = Cron>>(
+        &self,
+        message: H,
+        scheduled_at: Timestamp,
+    ) -> Result<JobId, Fault> {
+        let job = jobs::cron_run(&message, scheduled_at)?;
+        let id = job.id;
+        self.call_internal(Enqueue { job }).await?;
+        Ok(id)
     }
 
     /// Runs the jobs whose time has come, one after the other, until none is left; see [`RunJobs`].

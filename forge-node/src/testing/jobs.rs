@@ -4,11 +4,15 @@ use std::future::{Future, IntoFuture};
 use std::panic::Location;
 use std::pin::Pin;
 
-use forge_actors::app::{Handler, Job, JobStatus};
+use forge_actors::app::cron::CronRun;
+use forge_actors::app::dispatch::new_job;
+use forge_actors::app::new_job::NewJob;
+use forge_actors::app::{Cron, CronMeta, Handler, Job, JobStatus, Secret};
+use forge_actors::cron::Timetable;
 use forge_actors::job::admin::JobDetail;
 use forge_actors::job::{Jobs, RanAttempt};
 use forge_actors::kernel::fault::Fault;
-use forge_actors::kernel::ids::JobId;
+use forge_actors::kernel::ids::{CronId, JobId};
 use forge_actors::kernel::time::Timestamp;
 
 /// Runs jobs; awaiting this does it: `cx.run_jobs().await?`.
@@ -100,6 +104,23 @@ pub struct Dispatched<H> {
     pub run_at: Option<Timestamp>,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
+}
+
+/// The job of a run of a cron that its schedule would dispatch at `scheduled_at`.
+pub(super) fn cron_run<H: Handler<Kind = Cron>>(message: &H, at: Timestamp) -> Result<NewJob, Fault> {
+    let CronMeta { expression, timezone, .. } = H::META.cron_meta().unwrap_or(CronMeta::DEFAULT);
+    let table = Timetable::parse(expression.unwrap_or("@daily"), timezone)?;
+    let run = CronRun {
+        cron: CronId::new(),
+        name: H::META.wire_name(),
+        scheduled_at: at,
+        local_at: table.local(at),
+        due_at: at,
+        catch_up: false,
+        requested: false,
+    };
+    let job = new_job(message)?;
+    Ok(NewJob { args: Secret::new(run.join(job.args.expose())), ..job })
 }
 
 /// The jobs of `H`, in the order of their dispatch.

@@ -11,6 +11,7 @@ use forge_actors::app::context::Services;
 use forge_actors::app::node::{Build, NodeView};
 use forge_actors::app::token::{TokenRules, Tokens};
 use forge_actors::change::HintHub;
+use forge_actors::cron::begin::CronRunBeginner;
 use forge_actors::db::database::Database;
 use forge_actors::function::config::FunctionConfig;
 use forge_actors::function::{FunctionDeps, Functions};
@@ -73,6 +74,7 @@ impl TestNode {
             node: view,
             invoke,
             jobs: Arc::new(JobInserter),
+            crons: Arc::new(CronRunBeginner),
             tokens: Some(signer),
             http: client,
             blocking,

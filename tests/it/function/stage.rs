@@ -7,6 +7,7 @@ use forge_actors::app::context::Services;
 use forge_actors::app::node::NodeView;
 use forge_actors::app::{Catalog, Handler};
 use forge_actors::change::{HintHub, HintReceiver, TopicKind};
+use forge_actors::cron::begin::CronRunBeginner;
 use forge_actors::db::migrate::runner::Runner;
 use forge_actors::db::migrate::system::system_sets;
 use forge_actors::function::config::FunctionConfig;
@@ -77,6 +78,7 @@ impl Stage {
             node: view,
             invoke,
             jobs: Arc::new(JobInserter),
+            crons: Arc::new(CronRunBeginner),
             tokens: None,
             http: reqwest::Client::new(),
             blocking,

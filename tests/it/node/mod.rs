@@ -12,6 +12,7 @@ mod clocks;
 mod cluster_script;
 mod commands;
 mod control;
+mod crons;
 mod dead_sessions;
 mod disconnects;
 mod drift;

@@ -4,6 +4,7 @@
 
 mod change;
 pub(crate) mod cluster;
+mod cron;
 mod embedded;
 mod errors;
 mod job;

@@ -4,6 +4,8 @@
 use forge::prelude::*;
 use forge::testing::{HttpReply, JobStatus, JobsFailed, TestContext, TestResult};
 
+mod crons;
+
 const MAIL: &str = "https://mail.example/send";
 
 forge::id!(pub ThingId);

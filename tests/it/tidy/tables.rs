@@ -8,6 +8,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("forge_audit", "dashboard"),
     ("forge_changes", "change"),
     ("forge_crashes", "telemetry"),
+    ("forge_cron", "cron"),
     ("forge_idempotency", "function"),
     ("forge_job_history", "job"),
     ("forge_jobs", "job"),

@@ -28,8 +28,12 @@ const FIRST_FILES: &[(&str, &str)] = files![
     "0007_create_leaders.sql"
 ];
 
-const LATER_FILES: &[(&str, &str)] =
-    files!["later/0001_add_builds.sql", "later/0002_add_node_clocks.sql", "later/0003_add_job_leases.sql"];
+const LATER_FILES: &[(&str, &str)] = files![
+    "later/0001_add_builds.sql",
+    "later/0002_add_node_clocks.sql",
+    "later/0003_add_job_leases.sql",
+    "later/0004_create_crons.sql",
+];
 
 /// Forge's own migrations, in the order in which the sets are applied.
 pub fn system_sets() -> [MigrationSet; 2] {

@@ -19,6 +19,7 @@ use crate::app::node::NodeView;
 use crate::app::token::{TokenRules, Tokens};
 use crate::app::{Access, Action, Catalog, Ctx, Handler, Meta, Query, Registration, Result as AppResult};
 use crate::change::HintHub;
+use crate::cron::begin::CronRunBeginner;
 use crate::db::config::DatabaseConfig;
 use crate::db::database::Database;
 use crate::function::config::FunctionConfig;
@@ -161,6 +162,7 @@ fn functions(id: NodeId) -> Functions {
         node,
         invoke,
         jobs: Arc::new(JobInserter),
+        crons: Arc::new(CronRunBeginner),
         tokens: None,
         http: reqwest::Client::new(),
         blocking,

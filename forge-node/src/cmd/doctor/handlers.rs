@@ -10,7 +10,8 @@ use super::Finding;
 use crate::terminal::report::{Exit, Report};
 
 /// The beginnings of attributes that make a handler.
-const ATTRIBUTES: [&str; 4] = ["#[forge::query", "#[forge::mutation", "#[forge::action", "#[forge::job"];
+const ATTRIBUTES: [&str; 5] =
+    ["#[forge::query", "#[forge::mutation", "#[forge::action", "#[forge::job", "#[forge::cron"];
 
 /// Counts the handlers of each application whose source is on this machine, in the source and in the binary.
 pub(super) fn examine(apps: &[&App]) -> Vec<Finding> {

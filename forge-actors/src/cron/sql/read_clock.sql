@@ -1,0 +1,2 @@
+-- Called by cron/store.rs: when the transaction began.
+SELECT now()
