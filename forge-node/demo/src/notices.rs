@@ -1,4 +1,5 @@
-//! Notices about people's tasks. Jobs write them, after the change that they are about has committed.
+//! Notices about people's tasks. A job writes one after the change that it is about has committed, and a cron
+//! writes some each morning.
 
 use forge::prelude::*;
 
@@ -53,6 +54,24 @@ pub async fn task_assigned(ctx: &JobContext, task: TaskId, assignee: UserId) -> 
     .await
 }
 
+/// Each morning of a working day: reminds people of tasks that nobody has moved for a week, unless they have
+/// not seen the last notice about it yet.
+#[forge::cron("0 7 * * MON-FRI", timezone = "Europe/Berlin", jitter = "1m")]
+pub async fn daily_digest(ctx: &CronContext) -> Result<()> {
+    // Counted from the time that the run is for: a late run writes what one on time would have written.
+    let week_ago = ctx.scheduled_time() - days(7);
+    ctx.commit(async |tx| {
+        let insert = "INSERT INTO notices (id, recipient, task)
+            SELECT gen_random_uuid(), assignee, id FROM tasks
+            WHERE assignee IS NOT NULL AND status <> 'done' AND updated_at < $1
+            AND NOT EXISTS (SELECT FROM notices WHERE task = tasks.id AND recipient = assignee AND NOT seen)";
+        let written = sqlx::query(insert).bind(week_ago).execute(tx.db()).await?.rows_affected();
+        ctx.log.with("notices", written).info("reminded of tasks that rest");
+        Ok(())
+    })
+    .await
+}
+
 /// The caller's notices, newest first.
 #[forge::query]
 pub async fn list(ctx: &QueryContext) -> Result<Vec<NoticeLine>> {
@@ -89,13 +108,22 @@ mod tests {
         owner.call(projects::AddMember { project, email: bob.email }).await?;
         let title: Title = "Plant the apple tree".parse()?;
         let create = tasks::Create { project, title: title.clone(), assignee: Some(bob.id) };
-        let task = owner.call(create).await?.id;
+        let created = owner.call(create).await?;
+        let task = created.id;
         assert!(assignee.call(List {}).await?.is_empty(), "the notice is written by the job");
 
         cx.run_jobs().await?;
         let notices = assignee.call(List {}).await?;
         assert_eq!(notices.iter().map(|notice| &notice.title).collect::<Vec<_>>(), [&title]);
         assert_eq!(assignee.call(MarkSeen {}).await?, 1);
+
+        // A week later the task still rests: the digest says so, and once is enough until it is seen.
+        for morning in [days(6), days(8), days(9)] {
+            cx.dispatch_cron(DailyDigest {}, created.updated_at + morning).await?;
+        }
+        cx.run_jobs().await?;
+        let seen: Vec<_> = assignee.call(List {}).await?.iter().map(|notice| notice.seen).collect();
+        assert_eq!(seen, [false, true]);
 
         // The task has another assignee by the time the job runs: there is no notice.
         cx.dispatch(TaskAssigned { task, assignee: ana.id }).await?;
