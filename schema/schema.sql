@@ -742,7 +742,8 @@ CREATE INDEX forge_cron_runs_open ON public.forge_cron_runs USING btree (cron_id
 CREATE INDEX forge_crons_due ON public.forge_crons USING btree (next_at) WHERE ((paused_at IS NULL) AND (NOT is_absent));
 CREATE UNIQUE INDEX forge_crons_name ON public.forge_crons USING btree (source, COALESCE(tenant, ''::text), name);
 CREATE INDEX forge_idempotency_created_at ON public.forge_idempotency USING btree (created_at);
-CREATE INDEX forge_job_history_finished_at ON public.forge_job_history USING btree (finished_at);
+CREATE INDEX forge_job_history_failed ON public.forge_job_history USING btree (finished_at) WHERE (status = ANY (ARRAY['failed'::public.forge_job_status, 'dead_letter'::public.forge_job_status]));
+CREATE INDEX forge_job_history_finished_at ON public.forge_job_history USING brin (finished_at) WITH (autosummarize='on');
 CREATE INDEX forge_jobs_claimable ON public.forge_jobs USING btree (queue, priority DESC, run_at, id) WHERE (ready AND (node_id IS NULL));
 CREATE INDEX forge_jobs_held ON public.forge_jobs USING btree (node_id) WHERE (node_id IS NOT NULL);
 CREATE INDEX forge_jobs_scheduled ON public.forge_jobs USING btree (run_at) WHERE (NOT ready);

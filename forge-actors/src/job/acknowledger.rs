@@ -3,7 +3,8 @@
 //! each other's row locks.
 //!
 //! While one batch is under way, the next one gathers: a lone result is written at once, and the busier the
-//! node, the larger the batches. At most as many results gather as the node may hold jobs. While the database
+//! node, the larger the batches. After a batch of [`BUSY_FROM`] results the next one gathers for [`GATHER`] more,
+//! unless it is full before: a statement costs the server as much as dozens of results. At most as many results gather as the node may hold jobs. While the database
 //! is unreachable all results are kept; the claim of each decides later whether it still counts.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::messages::{AcknowledgerMessage, ClaimerMessage, ReleasedJob};
 use super::paths::ACKNOWLEDGER;
 use super::result_batch::write_batch;
-use super::shared::JobShared;
+use super::shared::{BATCH_FULL, JobShared};
 use super::signals;
 use crate::app::job::JobStatus;
 use crate::change::Hint;
@@ -27,6 +28,10 @@ use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Shutdown,
 
 /// Between two attempts to write while the database does not answer.
 const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(2));
+/// A batch of so many results shows that the node is busy.
+const BUSY_FROM: usize = 32;
+/// How long a busy node lets a batch gather.
+const GATHER: Duration = millis(3);
 /// On a stop: time to write the remaining results. A job whose result is not written by then is run again
 /// when its lease has run out.
 const LAST_WRITE: Duration = secs(3);
@@ -53,6 +58,10 @@ pub(super) struct AcknowledgerState {
     _renew: Timer,
     /// The pause after a failure.
     resume: Option<Timer>,
+    /// Results of the last batch.
+    last_batch: usize,
+    /// While a batch gathers.
+    gather: Option<Timer>,
 }
 
 impl Acknowledger {
@@ -75,7 +84,11 @@ impl Acknowledger {
                 "renew",
                 async move { AcknowledgerMessage::StatementEnded(renew(&shared).await) },
             );
+        } else if self.is_gathering(cx, state) {
+            // Goes on with `Gathered`, or with the result that fills the batch.
         } else if let Some(batch) = state.batch.take().or_else(|| shared.released.try_take().map(Arc::new)) {
+            state.last_batch = batch.len();
+            state.gather = None;
             state.statement = Some(PendingStatement::Batch);
             state.batch = Some(Arc::clone(&batch));
             let repeated = state.failures > 0;
@@ -87,6 +100,17 @@ impl Acknowledger {
                 AcknowledgerMessage::StatementEnded(written)
             });
         }
+    }
+
+    /// Whether the results that wait are left to gather.
+    fn is_gathering(&self, cx: &Context<AcknowledgerMessage>, state: &mut AcknowledgerState) -> bool {
+        let waiting = self.shared.released.take_part(|results| Some(results.len())).unwrap_or_default();
+        let gathers =
+            state.batch.is_none() && (1..BATCH_FULL).contains(&waiting) && state.last_batch >= BUSY_FROM;
+        if gathers && state.gather.is_none() {
+            state.gather = Some(cx.send_after(GATHER, AcknowledgerMessage::Gathered));
+        }
+        gathers
     }
 
     fn statement_ended(
@@ -243,6 +267,8 @@ impl Actor for Acknowledger {
             failures: 0,
             _renew: renew,
             resume: None,
+            last_batch: 0,
+            gather: None,
         })
     }
 
@@ -257,6 +283,10 @@ impl Actor for Acknowledger {
             AcknowledgerMessage::Renew => state.renewal_due = true,
             AcknowledgerMessage::StatementEnded(result) => self.statement_ended(cx, state, result),
             AcknowledgerMessage::Resume => state.resume = None,
+            AcknowledgerMessage::Gathered => {
+                state.gather = None;
+                state.last_batch = 0;
+            }
         }
         self.proceed(cx, state);
         Ok(())

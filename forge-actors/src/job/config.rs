@@ -51,7 +51,7 @@ impl Default for JobConfig {
     fn default() -> Self {
         Self {
             concurrency: 16,
-            prefetch_max: 500,
+            prefetch_max: 1_000,
             prefetch_bytes_max: 16 * 1024 * 1024,
             queue_share: 0.75,
             poll_interval: secs(1),

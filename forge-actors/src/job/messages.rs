@@ -55,6 +55,8 @@ pub(super) enum AcknowledgerMessage {
     StatementEnded(Result<(), Fault>),
     /// The pause after a failure is over.
     Resume,
+    /// The results that wait have gathered for long enough.
+    Gathered,
 }
 
 /// A job that this node is done with, whether its attempt has ended or never begun, and what is to be written

@@ -25,6 +25,9 @@ use crate::kernel::ids::NodeId;
 use crate::kernel::merge_slot::MergeSlot;
 use crate::supervise::Address;
 
+/// Results that are written without waiting for further ones.
+pub(super) const BATCH_FULL: usize = 250;
+
 /// State of one node's job subsystem. The fields without a comment are set once and only read.
 pub(super) struct JobShared {
     pub(super) node: NodeId,
@@ -108,14 +111,15 @@ impl JobShared {
 
     /// Leaves what becomes of a job for the acknowledger to write.
     pub(super) fn acknowledge(&self, released: ReleasedJob) {
-        let mut is_first = false;
+        let mut wakes = false;
         self.released.put(|waiting| {
-            is_first = waiting.is_none();
-            waiting.get_or_insert_default().push(released);
+            let results = waiting.get_or_insert_default();
+            results.push(released);
+            wakes = results.len() == 1 || results.len() == BATCH_FULL;
         });
         // The message is only a wake-up, which the first of the results that wait has sent. An acknowledger
         // that is not running takes the waiting results when it starts, and one that stops writes them last.
-        if is_first {
+        if wakes {
             self.acknowledger.notify(AcknowledgerMessage::ResultWaiting);
         }
     }

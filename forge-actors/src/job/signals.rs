@@ -1,6 +1,11 @@
 //! Metrics of the job subsystem. Values of the label `handler` are wire names of this binary's own jobs,
 //! values of `queue` are names of queues that have jobs.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::Histogram;
+
 use crate::app::job::JobStatus;
 
 /// Counter: attempts that had begun and ended, by `handler` and the `status` of the job after them.
@@ -21,6 +26,25 @@ pub const JOBS_UNFINISHED: &str = "forge_jobs";
 pub const JOBS_WITHOUT_HANDLER: &str = "forge_jobs_without_handler";
 /// Histogram, seconds: from the time of a job to its begin, by `queue`.
 pub const JOB_WAIT_SECONDS: &str = "forge_job_wait_seconds";
+
+/// Records how long jobs have waited. Looking the histogram of a queue up costs more than recording, and the
+/// next job is mostly of the same queue.
+#[derive(Default)]
+pub(super) struct WaitRecorder {
+    last: Option<(Arc<str>, Histogram)>,
+}
+
+impl WaitRecorder {
+    pub(super) fn record(&mut self, queue: &Arc<str>, waited: Duration) {
+        if self.last.as_ref().is_none_or(|(last, _)| last != queue) {
+            let histogram = metrics::histogram!(JOB_WAIT_SECONDS, "queue" => Arc::clone(queue));
+            self.last = Some((Arc::clone(queue), histogram));
+        }
+        if let Some((_, histogram)) = &self.last {
+            histogram.record(waited);
+        }
+    }
+}
 
 /// Counts attempts that have ended.
 pub(super) fn attempts_ended(handler: &str, status: JobStatus, count: u64) {

@@ -61,8 +61,9 @@ impl Worker {
         }
         let (shared, index) = (Arc::clone(&self.shared), self.index);
         let jobs = async move {
+            let mut waits = signals::WaitRecorder::default();
             while let Some(job) = shared.next_assigned(index) {
-                run(&shared, index, job).await;
+                run(&shared, index, job, &mut waits).await;
             }
         };
         let mut jobs = AbortOnDropHandle::new(self.shared.functions.spawn_attempts(jobs));
@@ -152,7 +153,7 @@ impl Actor for Worker {
 }
 
 /// Runs one job, and has written what becomes of it.
-async fn run(shared: &Arc<JobShared>, index: usize, mut job: ClaimedJob) {
+async fn run(shared: &Arc<JobShared>, index: usize, mut job: ClaimedJob, waits: &mut signals::WaitRecorder) {
     if !job.is_fresh() {
         // The lease may have run out while the job waited here. If no other node has taken the job over, its
         // attempt does not count.
@@ -168,8 +169,7 @@ async fn run(shared: &Arc<JobShared>, index: usize, mut job: ClaimedJob) {
     }
     let record = Arc::clone(&job.record);
     let _shown = shared.workers[index].show(&record);
-    metrics::histogram!(signals::JOB_WAIT_SECONDS, "queue" => Arc::clone(&record.queue))
-        .record(record.waited);
+    waits.record(&record.queue, record.waited);
     let completion = Arc::new(JobCompletion::new(Arc::clone(shared), Arc::clone(&record)));
     let interrupted = async {
         tokio::select! {

@@ -1,5 +1,5 @@
--- Called by job/admin.rs for forge.overview. Reads all of forge_jobs and of forge_job_leases, and the history of one day by its index
--- on finished_at; no lock.
+-- Called by job/admin.rs for forge.overview. Reads all of forge_jobs and of forge_job_leases, and the index
+-- forge_job_history_failed; no lock.
 SELECT
     count(*) FILTER (WHERE status = 'pending') AS pending,
     count(*) FILTER (WHERE status IN ('claimed', 'running')) AS running,

@@ -9,7 +9,6 @@ WHERE id IN (
         now() - make_interval(secs => $1),
         (SELECT min(claimed_at) FROM forge_job_leases)
     )
-    ORDER BY finished_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 )
