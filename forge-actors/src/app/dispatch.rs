@@ -7,12 +7,13 @@
 use std::future::IntoFuture;
 use std::time::Duration;
 
+use chrono::DateTime;
 use futures::future::BoxFuture;
 
 use crate::app::context::{ActionContext, CronContext, Ctx, JobContext, MutationContext};
 use crate::app::error::Result;
 use crate::app::handler::Handler;
-use crate::app::job::JobMeta;
+use crate::app::job::{JobMeta, Priority};
 use crate::app::kind::{Action, Cron, Job, Kind, Mutation};
 use crate::app::new_job::NewJob;
 use crate::app::secret::Secret;
@@ -20,6 +21,12 @@ use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 use crate::kernel::limits::JOB_DELAY_MAX;
 use crate::kernel::remedy;
+use crate::kernel::time::Timestamp;
+
+/// The latest moment that a job may wait for. Postgres knows later ones, clients do not.
+const AT_MAX: Timestamp = DateTime::from_timestamp(253_402_300_799, 0).expect("a moment of the year 9999");
+/// The most attempts of a job, as in its attribute.
+const ATTEMPTS_MAX: u32 = 1_000;
 
 /// A job about to be dispatched; awaiting this does it.
 #[must_use = "a dispatch does nothing until it is awaited"]
@@ -58,10 +65,46 @@ impl<K: Kind> Ctx<K> {
 }
 
 impl Dispatch<'_> {
-    /// Lets the job wait for this time at least, by the database's clock; a hundred years at most.
-    pub fn after(mut self, delay: Duration) -> Self {
-        if let Ok(job) = &mut self.job {
+    /// Lets the job wait for this time at least, by the database's clock; a hundred years at most. Takes the
+    /// place of [`at`](Self::at).
+    pub fn after(self, delay: Duration) -> Self {
+        self.change(|job| {
+            job.run_at = None;
             job.after_secs = delay.min(JOB_DELAY_MAX).as_secs_f64();
+        })
+    }
+
+    /// Lets the job wait until this moment, by the database's clock; a moment that has passed is now, and the
+    /// latest is the year 9999. Takes the place of [`after`](Self::after).
+    ///
+    /// ```
+    /// # extern crate forge_actors as forge;
+    /// # use forge::prelude::*;
+    /// # #[forge::job]
+    /// # pub async fn remind(_ctx: &JobContext, task: Uuid) -> Result<()> { Ok(()) }
+    /// #[forge::mutation]
+    /// pub async fn remind_at(ctx: &MutationContext, task: Uuid, at: Timestamp) -> Result<JobId> {
+    ///     ctx.dispatch(Remind { task }).at(at).priority(Priority::HIGH).attempts(3).await
+    /// }
+    /// # fn main() {}
+    /// ```
+    pub fn at(self, moment: Timestamp) -> Self {
+        self.change(|job| job.run_at = Some(moment.min(AT_MAX)))
+    }
+
+    /// Gives the job this priority in place of its handler's.
+    pub fn priority(self, priority: Priority) -> Self {
+        self.change(|job| job.priority = i16::from(priority.level()))
+    }
+
+    /// Gives the job so many attempts in place of its handler's: 1 to 1,000, the nearest of these otherwise.
+    pub fn attempts(self, attempts: u32) -> Self {
+        self.change(|job| job.attempts_max = attempts.clamp(1, ATTEMPTS_MAX).cast_signed())
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut NewJob)) -> Self {
+        if let Ok(job) = &mut self.job {
+            change(job);
         }
         self
     }
@@ -151,6 +194,7 @@ pub fn new_job<H: Handler>(message: &H) -> Result<NewJob> {
         priority: i16::from(priority),
         attempts_max: i32::try_from(attempts).unwrap_or(i32::MAX),
         after_secs: 0.0,
+        run_at: None,
         args: Secret::new(String::from_utf8(args).map_err(Fault::internal)?),
     })
 }

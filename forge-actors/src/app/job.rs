@@ -41,6 +41,40 @@ impl JobMeta {
     };
 }
 
+/// Which of the jobs of a queue run first: 0 to 100, larger ones first. Five levels have names, in attributes
+/// (`priority = high`) and here.
+///
+/// ```
+/// # extern crate forge_actors as forge;
+/// use forge::prelude::*;
+/// assert!(Priority::CRITICAL > Priority::HIGH && Priority::of(51) > Priority::NORMAL);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority(u8);
+
+impl Priority {
+    /// 0: what may wait until nothing else does.
+    pub const BACKGROUND: Self = Self(0);
+    /// 25.
+    pub const LOW: Self = Self(25);
+    /// 50: what a job has that says nothing else.
+    pub const NORMAL: Self = Self(50);
+    /// 75.
+    pub const HIGH: Self = Self(75);
+    /// 100: before everything else.
+    pub const CRITICAL: Self = Self(100);
+
+    /// Any level; one above 100 counts as 100.
+    pub const fn of(level: u8) -> Self {
+        Self(if level > 100 { 100 } else { level })
+    }
+
+    /// The level, 0 to 100.
+    pub const fn level(self) -> u8 {
+        self.0
+    }
+}
+
 /// Where a job is in its life; the diagram is in [`job`](mod@crate::job).
 #[forge_app_macros::data]
 #[serde(rename_all = "snake_case")]

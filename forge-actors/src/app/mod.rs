@@ -54,7 +54,7 @@ pub use context::{ActionContext, CronContext, Ctx, JobContext, MutationContext, 
 pub use cron::{CronMeta, CronOverlap};
 pub use error::{AppError, CallError, Result};
 pub use handler::{Access, Handler, KindOptions, Meta, MutationOptions, QueryOptions};
-pub use job::{Attempt, JobMeta, JobStatus, RetryBackoff};
+pub use job::{Attempt, JobMeta, JobStatus, Priority, RetryBackoff};
 pub use kind::{
     Action, Cron, CronResources, Job, JobResources, Kind, KindName, Mutation, MutationResources, Query,
     QueryResources,

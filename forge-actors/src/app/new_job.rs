@@ -6,6 +6,7 @@ use crate::app::error::Result;
 use crate::app::secret::Secret;
 use crate::db::handle::Db;
 use crate::kernel::ids::JobId;
+use crate::kernel::time::Timestamp;
 
 /// Inserts dispatched jobs into their table. The job subsystem implements it, so that contexts need not
 /// import that subsystem.
@@ -35,8 +36,10 @@ pub struct NewJob {
     pub priority: i16,
     /// Attempts until it is a dead letter.
     pub attempts_max: i32,
-    /// Seconds until it may run.
+    /// Seconds until it may run, unless `run_at` says when.
     pub after_secs: f64,
+    /// When it may run.
+    pub run_at: Option<Timestamp>,
     /// The arguments object, as JSON. Secret as a whole, because its parts are not known here.
     pub args: Secret<String>,
 }

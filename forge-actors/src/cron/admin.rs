@@ -305,6 +305,7 @@ pub async fn run_now(db: &Db, found: &FoundCron, who: &str) -> Result<String, Fa
         priority: found.priority,
         attempts_max: found.attempts_max,
         after_secs: 0.0,
+        run_at: None,
         args: Secret::new(run.join(&found.args)),
     };
     let identity = found.identity.to_owned();

@@ -361,6 +361,7 @@ fn job(cron: &DueCron, table: &Timetable, scheduled_at: Timestamp, catch_up: boo
             priority: cron.priority,
             attempts_max: cron.attempts_max,
             after_secs: after.as_secs_f64(),
+            run_at: None,
             args: Secret::new(run.join(&cron.args)),
         },
         identity: cron.identity.to_owned(),

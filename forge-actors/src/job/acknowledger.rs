@@ -3,9 +3,10 @@
 //! each other's row locks.
 //!
 //! While one batch is under way, the next one gathers: a lone result is written at once, and the busier the
-//! node, the larger the batches. After a batch of [`BUSY_FROM`] results the next one gathers for [`GATHER`] more,
-//! unless it is full before: a statement costs the server as much as dozens of results. At most as many results gather as the node may hold jobs. While the database
-//! is unreachable all results are kept; the claim of each decides later whether it still counts.
+//! node, the larger the batches. After a batch of [`BUSY_FROM`] results the next one gathers for [`GATHER`]
+//! more, unless it is full before: a statement costs the server as much as dozens of results. At most as many
+//! results gather as the node may hold jobs. While the database is unreachable all results are kept; the
+//! claim of each decides later whether it still counts.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

@@ -11,7 +11,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures::future::OptionFuture;
@@ -313,7 +312,7 @@ async fn claim(shared: &JobShared, queue: &str, size: ClaimSize) -> Result<Vec<J
             Claimant { node: shared.node, names: &shared.names, lease: shared.config.lease, batch };
         shared.store.claim(queue, claimant, size)
     };
-    let batch = shared.claims_in_batches.load(Ordering::Relaxed).then(LeaseId::new);
+    let batch = shared.claims_in_batches().await?.then(LeaseId::new);
     match claim(size, batch).await {
         Err(fault) if fault.blames_row() => claim(ClaimSize { begin: 0, ..size }, None).await,
         claimed => claimed,

@@ -4,10 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::WORKER_ROLE;
 use super::messages::ClaimerMessage;
 use super::paths::COUNTER;
 use super::shared::JobShared;
@@ -67,23 +65,6 @@ impl Counter {
     }
 }
 
-impl Counter {
-    /// Lets this node claim in batches while every worker node rescues batch leases, if it should be lost.
-    async fn choose_claims(&self) -> Result<(), Fault> {
-        let shared = &self.shared;
-        let in_batches = match &shared.peers {
-            Some(peers) => peers.rescue_batches(&shared.database.reader(), WORKER_ROLE).await?,
-            None => true,
-        };
-        if shared.claims_in_batches.swap(in_batches, Ordering::Relaxed) && !in_batches {
-            tracing::info!(
-                "jobs are claimed one by one: a worker node of an older version does not rescue batch leases"
-            );
-        }
-        Ok(())
-    }
-}
-
 impl Duty for Counter {
     type Term = ();
     const KIND: &'static str = "counter";
@@ -94,7 +75,7 @@ impl Duty for Counter {
         }
         let counts = self.shared.store.count_unfinished().await?;
         self.publish(&counts);
-        self.choose_claims().await?;
+        self.shared.choose_claims().await?;
         Ok(RunReport::NOTHING)
     }
 }

@@ -34,6 +34,7 @@ impl InsertJob for JobInserter {
                 .bind(identity)
                 .bind(trace)
                 .bind(job.args.expose().len() <= BATCHED_ARGS_MAX)
+                .bind(job.run_at)
                 .execute(db)
                 .await?;
             Ok(())

@@ -111,7 +111,6 @@ pub mod subsystem;
 mod worker;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use tokio::sync::watch;
 
@@ -202,7 +201,7 @@ impl Jobs {
             hints,
             config,
             names,
-            claims_in_batches: AtomicBool::new(false),
+            claims_in_batches: MergeSlot::new(),
             leases: LeaseTable::default(),
             workers,
             released: MergeSlot::new(),

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -40,9 +39,9 @@ pub(super) struct JobShared {
     pub(super) config: JobConfig,
     /// Wire names of all jobs and crons that this binary has a handler for, aliases included.
     pub(super) names: Vec<String>,
-    /// Every node with the role `worker` rescues batch leases, so that this one may claim in them. Written by
-    /// the counter; nobody is woken.
-    pub(super) claims_in_batches: AtomicBool,
+    /// Whether every node with the role `worker` rescues batch leases, so that this one may claim in them; empty
+    /// before the first claim. Written by that claim and then by the counter; nobody is woken.
+    pub(super) claims_in_batches: MergeSlot<bool>,
     /// The jobs of this node. Entries are made by the claimer, and go when their [`ClaimedJob`] is dropped;
     /// the claimer and the acknowledger prolong them. Readers are not woken: a lost lease cancels its job's
     /// token.
@@ -148,6 +147,30 @@ impl JobShared {
         );
         let transition = Transition::begin_refused(refusal);
         self.acknowledge(ReleasedJob { job, transition });
+    }
+
+    /// Whether this node claims in batches, as it was found out last.
+    pub(super) async fn claims_in_batches(&self) -> Result<bool, Fault> {
+        match self.claims_in_batches.get() {
+            Some(known) => Ok(known),
+            None => self.choose_claims().await,
+        }
+    }
+
+    /// Finds out whether every worker node would rescue the batch leases of this one, if it should be lost: only
+    /// then it claims in batches.
+    pub(super) async fn choose_claims(&self) -> Result<bool, Fault> {
+        let in_batches = match &self.peers {
+            Some(peers) => peers.rescue_batches(&self.database.reader(), WORKER_ROLE).await?,
+            None => true,
+        };
+        if !in_batches && self.claims_in_batches.get() != Some(false) {
+            tracing::info!(
+                "jobs are claimed one by one: a worker node of an older version does not rescue batch leases"
+            );
+        }
+        self.claims_in_batches.put(|known| *known = Some(in_batches));
+        Ok(in_batches)
     }
 
     /// True when a node of another build may read the arguments of a job, which this build cannot read. An

@@ -16,7 +16,7 @@ use syn::{
 use super::backoff::Backoff;
 use super::kind::{HandlerOption, KINDS, Kind, REPEATABLE};
 use super::schedule;
-use super::spec::{Access, AccessOption, Argument, FnSpec, ISOLATIONS, Options};
+use super::spec::{Access, AccessOption, Argument, FnSpec, ISOLATIONS, Options, PRIORITIES};
 use crate::option::{self, Entry, Key, Problems};
 use crate::{case, doc, literal, refuse};
 
@@ -185,10 +185,7 @@ fn read(
             options.isolation = Some(found.ok_or_else(wrong)?.1);
         }
         HandlerOption::Queue => options.job.queue = Some(queue(&entry.string(key)?)?),
-        HandlerOption::Priority => {
-            options.job.priority =
-                Some(within(&entry.integer(key)?, 0..=100, "a priority is 0 to 100; larger ones run first")?)
-        }
+        HandlerOption::Priority => options.job.priority = Some(priority(entry, key)?),
         HandlerOption::Attempts => {
             options.job.attempts =
                 Some(within(&entry.integer(key)?, 1..=1_000, "a job has 1 to 1000 attempts")?)
@@ -204,6 +201,17 @@ fn read(
         HandlerOption::Alias => options.job.aliases.push(wire_name(&entry.string(key)?)?),
     }
     Ok(None)
+}
+
+/// `priority = 50` or `priority = high`, as `::forge::app::Priority` names the levels.
+fn priority(entry: &Entry, key: &Key<HandlerOption>) -> syn::Result<u8> {
+    let rule = "a priority is 0 to 100, larger ones run first; or one of `background`, `low`, `normal`, `high`, \
+                `critical`";
+    let Ok(path) = entry.path(key) else {
+        return within(&entry.integer(key)?, 0..=100, rule);
+    };
+    let level = PRIORITIES.iter().find(|(word, _)| path.is_ident(word)).map(|(_, level)| *level);
+    level.ok_or_else(|| syn::Error::new_spanned(&path, rule))
 }
 
 fn within<N: FromStr + PartialOrd>(literal: &LitInt, range: RangeInclusive<N>, rule: &str) -> syn::Result<N>

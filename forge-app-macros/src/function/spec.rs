@@ -105,6 +105,10 @@ pub(crate) struct AccessOption {
 /// `::forge::app::CronOverlap` names it.
 pub(crate) const OVERLAPS: [(&str, &str); 3] = [("skip", "Skip"), ("queue", "Queue"), ("allow", "Allow")];
 
+/// The named levels of `::forge::app::Priority`.
+pub(crate) const PRIORITIES: [(&str, u8); 5] =
+    [("background", 0), ("low", 25), ("normal", 50), ("high", 75), ("critical", 100)];
+
 /// Isolation of a mutation's transaction: as attributes write it, and as `::forge::app::Isolation` names it.
 pub(crate) const ISOLATIONS: [(&str, &str); 3] = [
     ("read_committed", "ReadCommitted"),

@@ -42,6 +42,17 @@ async fn dispatch_inside_and_fail(ctx: &MutationContext) -> Result<()> {
     Ok(())
 }
 
+/// Says otherwise than the handler, an hour ago and in an hour.
+#[forge::mutation(public)]
+async fn dispatch_otherwise(ctx: &MutationContext) -> Result<()> {
+    let hour = Duration::from_secs(3_600);
+    let urgent = ctx.dispatch(Send { key: "urgent".into() }).priority(Priority::CRITICAL).attempts(0);
+    urgent.at(ctx.now() - hour).await?;
+    let later = ctx.dispatch(Send { key: "later".into() }).priority(Priority::of(200)).attempts(9);
+    later.at(ctx.now() + hour).await?;
+    Ok(())
+}
+
 /// Dispatches without a transaction of its own.
 #[forge::action(public)]
 async fn dispatch_from_an_action(ctx: &ActionContext, key: String) -> Result<JobId> {
@@ -94,6 +105,22 @@ async fn a_dispatch_is_rolled_back_with_its_mutation() {
     assert_eq!(woken(&stage), [""; 0], "no worker is woken for nothing");
     stage.call(SurviveADispatch {}).await.expect("commits");
     assert_eq!(rows(&stage).await, [r#"dispatch.send mail 70 4 t {"key":"own"}"#]);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispatch_may_say_otherwise_than_the_handler() {
+    let stage = Stage::migrated().await;
+    stage.call(DispatchOtherwise {}).await.expect("commits");
+    let written = rows(&stage).await;
+    assert_eq!(
+        written,
+        [r#"dispatch.send mail 100 1 t {"key":"urgent"}"#, r#"dispatch.send mail 100 9 f {"key":"later"}"#]
+    );
+    let sql = "SELECT round(extract(epoch FROM run_at - created_at) / 60)::int8 FROM forge_jobs ORDER BY id";
+    let minutes: Vec<i64> =
+        sqlx::query_scalar(sql).fetch_all(&mut stage.scratch.connect().await).await.expect("reads");
+    assert_eq!(minutes, [0, 60], "what has passed is now");
     stage.close().await;
 }
 

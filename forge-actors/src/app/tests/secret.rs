@@ -116,6 +116,7 @@ fn a_call_and_a_new_job_are_printed_without_their_arguments() {
         priority: 50,
         attempts_max: 1,
         after_secs: 0.0,
+        run_at: None,
         args: Secret::new(args),
     };
     for shown in [format!("{call:?}"), format!("{job:?}")] {
