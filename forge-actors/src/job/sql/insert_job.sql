@@ -5,6 +5,6 @@ INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, 
 VALUES (
     $1, $2, $3, $4, $5,
     coalesce($11::timestamptz <= now(), $6 <= 0),
-    coalesce(greatest($11::timestamptz, now()), now() + make_interval(secs => $6)),
+    greatest(coalesce($11::timestamptz, now() + make_interval(secs => $6)), now()),
     $7::json, $8::json, $9, $10
 )
