@@ -39,8 +39,8 @@ pub(super) struct JobShared {
     pub(super) config: JobConfig,
     /// Wire names of all jobs and crons that this binary has a handler for, aliases included.
     pub(super) names: Vec<String>,
-    /// Whether every node with the role `worker` rescues batch leases, so that this one may claim in them; empty
-    /// before the first claim. Written by that claim and then by the counter; nobody is woken.
+    /// Whether every node with the role `worker` rescues batch leases, so that this one may claim in them;
+    /// empty before the first claim. Written by that claim and then by the counter; nobody is woken.
     pub(super) claims_in_batches: MergeSlot<bool>,
     /// The jobs of this node. Entries are made by the claimer, and go when their [`ClaimedJob`] is dropped;
     /// the claimer and the acknowledger prolong them. Readers are not woken: a lost lease cancels its job's
@@ -157,8 +157,8 @@ impl JobShared {
         }
     }
 
-    /// Finds out whether every worker node would rescue the batch leases of this one, if it should be lost: only
-    /// then it claims in batches.
+    /// Finds out whether every worker node would rescue the batch leases of this one, if it should be lost:
+    /// only then it claims in batches.
     pub(super) async fn choose_claims(&self) -> Result<bool, Fault> {
         let in_batches = match &self.peers {
             Some(peers) => peers.rescue_batches(&self.database.reader(), WORKER_ROLE).await?,
