@@ -1,5 +1,5 @@
-//! How many jobs that do nothing a node drains a second, with 10 and with 100 workers, and what each costs the
-//! server and the node: against bare loops over a table on the same Postgres.
+//! How many jobs that do nothing a node drains a second, with 10 and with 100 workers, and what each costs
+//! the server and the node: against bare loops over a table on the same Postgres.
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,8 @@ const ROUNDS: usize = 4;
 const JOBS: u32 = 100_000;
 /// Jobs of one drain of a bare loop.
 const BARE_JOBS: u32 = 50_000;
-/// Between two looks whether jobs are left. A look reads the dead rows of the table, which costs the server some
-/// milliseconds.
+/// Between two looks whether jobs are left. A look reads the dead rows of the table, which costs the server
+/// some milliseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(120);
 

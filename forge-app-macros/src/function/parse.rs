@@ -205,8 +205,8 @@ fn read(
 
 /// `priority = 50` or `priority = high`, as `::forge::app::Priority` names the levels.
 fn priority(entry: &Entry, key: &Key<HandlerOption>) -> syn::Result<u8> {
-    let rule = "a priority is 0 to 100, larger ones run first; or one of `background`, `low`, `normal`, `high`, \
-                `critical`";
+    let rule = "a priority is 0 to 100, larger ones run first; or one of `background`, `low`, `normal`, \
+                `high`, `critical`";
     let Ok(path) = entry.path(key) else {
         return within(&entry.integer(key)?, 0..=100, rule);
     };
