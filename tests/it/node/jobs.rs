@@ -351,7 +351,8 @@ async fn a_job_that_kills_its_process_takes_no_neighbour_along() {
     let config = "concurrency = 1\nprefetch_max = 200\nlease = \"2s\"";
     let mut node = worker_on(&database, config).start().await;
     // Quick jobs first: they widen the window, so that the poison is claimed together with the jobs behind
-    // it. Results that are not written when the poison runs are lost with it, so these jobs have more attempts.
+    // it. Results that are not written when the poison runs are lost with it, so these jobs have more
+    // attempts.
     let quick = insert("jobs.quick", "'n', n", 600, 9, 60);
     let poison = insert("jobs.abort", "'key', 'poison'", 1, 3, 50);
     database.execute(&[quick, poison, insert("jobs.once", "'n', n", 300, 9, 40)].concat()).await;
