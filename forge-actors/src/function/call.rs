@@ -1,10 +1,8 @@
 //! One admitted call, from its arguments to its answer.
 
 use std::error::Error;
-use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -20,7 +18,7 @@ use super::paths::FUNCTIONS;
 use super::refused_value;
 use super::shared::FunctionShared;
 use super::signals::{self, CallOutcome, HandlerMetrics};
-use super::threads::{HandlerEnd, HandlerGuard, HandlerOutput, RunningHandler};
+use super::threads::HandlerGuard;
 use crate::app::context::{AfterCommit, CallScope};
 use crate::app::cron::CronRun;
 use crate::app::decoded::{Decoded, Runnable};
@@ -44,10 +42,6 @@ use crate::supervise::{Panic, catch_unwind};
 
 /// Between two tries of a query or mutation that lost a race: long enough for the winner to commit.
 const RACE_BACKOFF: Backoff = Backoff::exponential(Duration::from_millis(4), Duration::from_millis(100));
-
-/// How long a caller waits until a handler that was cancelled is dropped. Usually it is at once; a handler
-/// that blocks its thread is dropped later, without its caller.
-pub(super) const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The answer of a call, and the receipt of what it committed.
 pub(super) type AnswerAndReceipt = (Result<Bytes, Fault>, Receipt);
@@ -151,18 +145,18 @@ impl Drop for OutcomeRecorder<'_> {
 
 /// A call, or an attempt of a job, that runs.
 pub(super) struct ActiveCall {
-    shared: Arc<FunctionShared>,
+    pub(super) shared: Arc<FunctionShared>,
     registration: &'static Registration,
     /// The actor below which a panic of the handler is recorded.
     runner: &'static ActorPath,
-    invocation: Arc<Invocation>,
+    pub(super) invocation: Arc<Invocation>,
     /// How many calls are around this one.
-    depth: u32,
+    pub(super) depth: u32,
     began: Instant,
     /// What the handler asked for that happens after the commit.
     after_commit: AfterCommit,
     receipt: OnceLock<Receipt>,
-    guard: Arc<HandlerGuard>,
+    pub(super) guard: Arc<HandlerGuard>,
 }
 
 impl ActiveCall {
@@ -252,7 +246,7 @@ impl ActiveCall {
     }
 
     /// When the call is cancelled: at the handler's own limit, or earlier when its caller says so.
-    fn deadline(&self) -> Instant {
+    pub(super) fn deadline(&self) -> Instant {
         let own_deadline = self.began + self.registration.meta.timeout;
         self.invocation.deadline.map_or(own_deadline, |caller| caller.min(own_deadline))
     }
@@ -294,104 +288,6 @@ impl ActiveCall {
             done = future => Ok(done),
             () = tokio::time::sleep_until(self.deadline().into()) => Err(CallFailure::Deadline),
             () = self.shared.cancelled() => Err(CallFailure::Drain),
-        }
-    }
-
-    /// Runs a handler until it ends, panics, or reaches the deadline or the end of the drain. A handler that
-    /// blocks its thread is then left to itself. One that has no thread when all of them are found to be
-    /// blocked does not run.
-    async fn run_handler(&self, running: BoxFuture<'static, HandlerOutput>) -> HandlerResult {
-        let handler = self.start(running);
-        // A call that a handler makes shows that a thread was free just now.
-        let stalled = async {
-            match self.depth {
-                0 => self.shared.threads_stalled(&self.invocation.name).await,
-                _ => std::future::pending().await,
-            }
-        };
-        self.run_until(handler, stalled, std::future::pending(), CANCEL_TIMEOUT).await
-    }
-
-    /// Runs a handler in the present task, on the threads of handlers, until it ends, panics, is
-    /// `interrupted` or reaches the deadline or the end of the drain. It has been dropped when this returns.
-    pub(super) async fn run_here(
-        &self,
-        running: BoxFuture<'static, HandlerOutput>,
-        interrupted: impl Future<Output = ()>,
-    ) -> HandlerResult {
-        let metered = self.shared.threads.metered(Arc::clone(&self.guard), running);
-        let handler = async move {
-            let mut metered = Box::pin(metered);
-            // A handler that ends at its first poll needs no timer and nobody who could interrupt it.
-            if let Poll::Ready(output) = futures::poll!(&mut metered) {
-                return Ok(output);
-            }
-            tokio::select! {
-                biased;
-                output = metered => Ok(output),
-                () = tokio::time::sleep_until(self.deadline().into()) => Err(CallFailure::Deadline),
-                () = self.shared.cancelled() => Err(CallFailure::Drain),
-                () = interrupted => Err(CallFailure::Drain),
-            }
-        };
-        // Dropping what is left of a handler that panicked runs its code too, which may panic as well.
-        match catch_unwind(catch_unwind(handler)).await.and_then(|ended| ended) {
-            Ok(Ok(output)) => self.result_of(HandlerEnd::Returned(output)),
-            Ok(Err(failure)) => Err(failure),
-            Err(panic) => Err(CallFailure::Panic(panic)),
-        }
-    }
-
-    /// Starts a handler, which runs as soon as it has a thread.
-    fn start(&self, running: BoxFuture<'static, HandlerOutput>) -> RunningHandler {
-        self.shared.threads.run(&self.invocation.name, Arc::clone(&self.guard), running)
-    }
-
-    /// Waits for the end of a handler. `stalled` ends its wait for a thread, `interrupted` its run as well,
-    /// as the deadline and the drain do. Returns when a handler that was cancelled is dropped, or after
-    /// `timeout`.
-    async fn run_until(
-        &self,
-        mut handler: RunningHandler,
-        stalled: impl Future<Output = ()>,
-        interrupted: impl Future<Output = ()>,
-        timeout: Duration,
-    ) -> HandlerResult {
-        let (mut stalled, mut interrupted) = (pin!(stalled), pin!(interrupted));
-        let mut has_thread = false;
-        let failure = loop {
-            let failure = tokio::select! {
-                biased;
-                ended = handler.ended() => return self.result_of(ended),
-                () = tokio::time::sleep_until(self.deadline().into()) => CallFailure::Deadline,
-                () = self.shared.cancelled() => CallFailure::Drain,
-                () = &mut interrupted => CallFailure::Drain,
-                () = &mut stalled, if !has_thread => CallFailure::NoThread,
-            };
-            if handler.withdraw() {
-                return Err(match failure {
-                    CallFailure::Deadline => CallFailure::NoThread,
-                    other => other,
-                });
-            }
-            match failure {
-                CallFailure::NoThread => has_thread = true,
-                failure => break failure,
-            }
-        };
-        match handler.cancel(timeout).await {
-            Some(HandlerEnd::Panicked(panic)) => Err(CallFailure::Panic(panic)),
-            Some(HandlerEnd::Returned(_) | HandlerEnd::Cancelled) | None => Err(failure),
-        }
-    }
-
-    fn result_of(&self, ended: HandlerEnd) -> HandlerResult {
-        match ended {
-            // A handler that blocked its thread until now cannot be cancelled, but it is late all the same.
-            HandlerEnd::Returned(Ok(_)) if Instant::now() > self.deadline() => Err(CallFailure::Deadline),
-            HandlerEnd::Returned(output) => Ok(output?),
-            HandlerEnd::Panicked(panic) => Err(CallFailure::Panic(panic)),
-            HandlerEnd::Cancelled => Err(CallFailure::Drain),
         }
     }
 

@@ -14,9 +14,9 @@ use futures::FutureExt;
 
 use super::access::check_size;
 use super::admission::Permit;
-use super::call::CANCEL_TIMEOUT;
 use super::canonical::canonical_args;
 use super::faults::{panic_fault, timeout_fault};
+use super::handler_run::CANCEL_TIMEOUT;
 use super::paths::FUNCTIONS;
 use super::refused_value;
 use super::shared::FunctionShared;

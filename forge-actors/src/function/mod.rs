@@ -44,6 +44,7 @@ mod calls;
 mod canonical;
 pub mod config;
 mod faults;
+mod handler_run;
 mod idempotency;
 mod inflight;
 mod key_expiry;
