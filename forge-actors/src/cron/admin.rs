@@ -6,20 +6,19 @@ use std::collections::BTreeMap;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 
+use super::run_job::RunJob;
 use super::state::CronSkipReason;
 use super::store;
 use super::timetable::Timetable;
 use crate::app::cron::CronRun;
-use crate::app::new_job::NewJob;
-use crate::app::{CronOverlap, JobStatus, Secret};
+use crate::app::{CronOverlap, JobStatus};
 use crate::db::handle::Db;
 use crate::job::admin::{JobOutcome, outcomes};
-use crate::job::insert::{DispatchedJob, insert_all};
+use crate::job::insert::insert_all;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::{CronId, JobId};
 use crate::kernel::integer::Int53;
 use crate::kernel::time::Timestamp;
-use crate::kernel::trace::TraceContext;
 
 /// Times that are shown of what comes next, unless more are asked for.
 const UPCOMING: usize = 5;
@@ -298,18 +297,15 @@ pub async fn run_now(db: &Db, found: &FoundCron, who: &str) -> Result<String, Fa
         catch_up: false,
         requested: true,
     };
-    let job = NewJob {
-        id: job,
-        name: cron.handler.to_owned(),
-        queue: cron.queue.to_owned(),
+    let of_run = RunJob {
+        handler: &cron.handler,
+        args: &found.args,
+        identity: found.identity.as_deref(),
+        queue: &cron.queue,
         priority: found.priority,
         attempts_max: found.attempts_max,
-        after_secs: 0.0,
-        run_at: None,
-        args: Secret::new(run.join(&found.args)),
     };
-    let identity = found.identity.to_owned();
-    insert_all(db, &[DispatchedJob { job, identity, trace: TraceContext::new_root().to_string() }]).await?;
+    insert_all(db, &[of_run.dispatched(job, &run)]).await?;
     Ok(cron.queue.to_owned())
 }
 

@@ -45,6 +45,7 @@ pub mod config;
 pub mod manage;
 pub mod paths;
 mod run_expiry;
+mod run_job;
 mod scheduler;
 pub mod signals;
 pub mod state;

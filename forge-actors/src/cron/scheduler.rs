@@ -12,8 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::app::cron::CronRun;
-use crate::app::new_job::NewJob;
-use crate::app::{Catalog, Meta, Secret};
+use crate::app::{Catalog, Meta};
 use crate::change::{Hint, HintHub, TopicSet};
 use crate::db::database::Database;
 use crate::db::handle::Db;
@@ -24,11 +23,11 @@ use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::{CronId, JobId};
 use crate::kernel::time::{Timestamp, millis, minutes, secs};
-use crate::kernel::trace::TraceContext;
 use crate::leader::{Leadership, Term};
 use crate::supervise::{Duty, RunReport, Schedule};
 
 use super::config::CronConfig;
+use super::run_job::RunJob;
 use super::signals;
 use super::state::{CronPlan, CronSkipReason, OpenRuns, PlannedRun, RunStart, TIMES_MAX, jitter_of};
 use super::store::{self, CodeCron, DueCron, EndedCronRun, NewRun, OpenRun, RunKey};
@@ -78,7 +77,7 @@ pub(super) struct Scheduler {
 struct Dispatched {
     /// Times that were looked at.
     times: u64,
-    /// Queues that got jobs which wait for nothing.
+    /// Queues that got jobs. A claimer must also learn when one is due that waits for its jitter.
     queues: BTreeSet<Arc<str>>,
     /// Runs that wait for the one before.
     has_waiting: bool,
@@ -352,21 +351,15 @@ fn job(cron: &DueCron, table: &Timetable, scheduled_at: Timestamp, catch_up: boo
         catch_up,
         requested: false,
     };
-    let after = (due_at - cron.now).to_std().unwrap_or_default();
-    DispatchedJob {
-        job: NewJob {
-            id: JobId::new(),
-            name: cron.handler.to_owned(),
-            queue: cron.queue.to_owned(),
-            priority: cron.priority,
-            attempts_max: cron.attempts_max,
-            after_secs: after.as_secs_f64(),
-            run_at: None,
-            args: Secret::new(run.join(&cron.args)),
-        },
-        identity: cron.identity.to_owned(),
-        trace: TraceContext::new_root().to_string(),
+    RunJob {
+        handler: &cron.handler,
+        args: &cron.args,
+        identity: cron.identity.as_deref(),
+        queue: &cron.queue,
+        priority: cron.priority,
+        attempts_max: cron.attempts_max,
     }
+    .dispatched(JobId::new(), &run)
 }
 
 /// Writes the runs, the jobs of those that are new, and the next times.
@@ -387,10 +380,9 @@ async fn write(db: &Db, epoch: i64, batch: CronBatch) -> Result<Dispatched, Faul
     if !batch.next.is_empty() {
         store::advance(db, &batch.next).await?;
     }
-    let ready = jobs.iter().filter(|dispatched| dispatched.job.after_secs <= 0.0);
     Ok(Dispatched {
         times: batch.runs.iter().map(|run| run.planned.times as u64).sum(),
-        queues: ready.map(|dispatched| Arc::from(dispatched.job.queue.as_str())).collect(),
+        queues: jobs.iter().map(|dispatched| Arc::from(dispatched.job.queue.as_str())).collect(),
         has_waiting: batch.runs.iter().any(|run| run.planned.start == RunStart::Waits),
         has_more: batch.has_more,
         next_due_secs: None,

@@ -70,6 +70,7 @@ pub async fn insert_all(db: &Db, jobs: &[DispatchedJob]) -> Result<()> {
         .bind(jobs.iter().map(|dispatched| dispatched.identity.as_deref()).collect::<Vec<_>>())
         .bind(jobs.iter().map(|dispatched| dispatched.trace.as_str()).collect::<Vec<_>>())
         .bind(all().map(|job| job.args.expose().len() <= BATCHED_ARGS_MAX).collect::<Vec<_>>())
+        .bind(all().map(|job| job.run_at).collect::<Vec<_>>())
         .execute(db)
         .await?;
     Ok(())
