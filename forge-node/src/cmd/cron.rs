@@ -7,13 +7,12 @@ use serde_json::{Value, json};
 use crate::cli::{Cron, CronStep, OneCron};
 use crate::cmd::client::{Client, print};
 use crate::terminal::context::{CommandContext, Palette};
+use crate::terminal::facts;
 use crate::terminal::report::Report;
 use crate::terminal::table::{self, Column};
-use crate::terminal::text::{Text, indented};
+use crate::terminal::text::Text;
 use crate::terminal::width;
 
-/// The column in which the facts about a cron begin.
-const FACT_COLUMN: usize = 12;
 /// How times are written in tables; they are in UTC.
 const TIME: &str = "%m-%d %H:%M:%S";
 
@@ -109,8 +108,6 @@ fn coloured(row: &CronRow, line: impl Into<Text>, palette: Palette) -> Text {
 
 pub(super) fn show(detail: &CronDetail, palette: Palette) -> Text {
     let CronDetail { cron: row, args, subject, runs } = detail;
-    let time = |at: Option<Timestamp>| at.map(|at| at.to_rfc3339().into());
-    let fact = |text: &str| Some(Text::from(indented(text, FACT_COLUMN)));
     let paused = row.paused_at.zip(row.paused_by.as_deref());
     let rules = format!(
         "overlap {}, catches up {}, jitter {}",
@@ -119,25 +116,21 @@ pub(super) fn show(detail: &CronDetail, palette: Palette) -> Text {
         format_duration(millis(row.jitter_ms.get().unsigned_abs()))
     );
     let next = row.upcoming.first().map(|next| format!("{} = {}", next.local, next.at.to_rfc3339()));
-    let facts: [(&str, Option<Text>); 12] = [
-        ("cron", fact(&row.name)),
-        ("id", fact(&row.id.to_string())),
+    let shown: [(&str, Option<Text>); 12] = [
+        ("cron", facts::value(&row.name)),
+        ("id", facts::value(&row.id.to_string())),
         ("state", Some(coloured(row, state(row), palette))),
-        ("schedule", fact(&format!("{} {}", row.expression, row.timezone))),
-        ("rules", fact(&rules)),
-        ("handler", fact(&format!("{}, queue {}", row.handler, row.queue))),
-        ("arguments", fact(args)),
-        ("tenant", row.tenant.as_deref().and_then(fact)),
-        ("created", time(Some(row.created_at))),
-        ("by", subject.as_deref().and_then(fact)),
-        ("paused", paused.and_then(|(at, who)| fact(&format!("{} by {who}", at.to_rfc3339())))),
-        ("next", next.as_deref().or(row.problem.as_deref()).and_then(fact)),
+        ("schedule", facts::value(&format!("{} {}", row.expression, row.timezone))),
+        ("rules", facts::value(&rules)),
+        ("handler", facts::value(&format!("{}, queue {}", row.handler, row.queue))),
+        ("arguments", facts::value(args)),
+        ("tenant", row.tenant.as_deref().and_then(facts::value)),
+        ("created", facts::time(Some(row.created_at))),
+        ("by", subject.as_deref().and_then(facts::value)),
+        ("paused", paused.and_then(|(at, who)| facts::value(&format!("{} by {who}", at.to_rfc3339())))),
+        ("next", next.as_deref().or(row.problem.as_deref()).and_then(facts::value)),
     ];
-    let lines = facts.into_iter().filter_map(|(name, value)| {
-        let name = palette.dim(format!("{name:<10}"));
-        Some([name, "  ".into(), value?].into_iter().collect())
-    });
-    let mut text = Text::lines(lines);
+    let mut text = facts::render(shown, palette);
     text.push("\n");
     text.push(list_runs(runs, palette));
     text

@@ -2,20 +2,18 @@
 
 use forge_actors::app::JobStatus;
 use forge_actors::job::admin::{JobDetail, JobRow};
-use forge_actors::kernel::time::Timestamp;
 use serde_json::json;
 
 use crate::cli::{Jobs, JobsStep, OneJob};
 use crate::cmd::client::{Client, print};
 use crate::terminal::context::{CommandContext, Palette};
+use crate::terminal::facts;
 use crate::terminal::report::{Exit, Report};
 use crate::terminal::table::{self, Column};
-use crate::terminal::text::{Text, indented};
+use crate::terminal::text::Text;
 
 /// Characters of a job's last error; the rest is cut.
 const ERROR_CHARS_MAX: usize = 60;
-/// The column in which the facts about a job begin.
-const FACT_COLUMN: usize = 12;
 
 /// Runs the subcommand through a running node.
 pub async fn run(args: &Jobs, context: CommandContext<'_>) -> Result<(), Report> {
@@ -80,29 +78,23 @@ fn cells(row: &JobRow) -> [String; COLUMNS.len()] {
 
 pub(super) fn show(detail: &JobDetail, palette: Palette) -> Text {
     let JobDetail { job: row, args, subject, tenant, trace } = detail;
-    let time = |at: Option<Timestamp>| at.map(|at| at.to_rfc3339().into());
-    let fact = |text: &str| Some(Text::from(indented(text, FACT_COLUMN)));
-    let facts: [(&str, Option<Text>); 14] = [
-        ("job", fact(&row.id.to_string())),
+    let shown: [(&str, Option<Text>); 14] = [
+        ("job", facts::value(&row.id.to_string())),
         ("status", Some(coloured(row.status, row.status.as_str(), palette))),
-        ("handler", fact(&row.name)),
-        ("arguments", fact(args)),
-        ("queue", fact(&format!("{}, priority {}", row.queue, row.priority))),
-        ("attempt", fact(&format!("{} of {}", row.attempt, row.attempts_max))),
-        ("node", row.node.and_then(|node| fact(&node.to_string()))),
-        ("dispatched", time(Some(row.created_at))),
-        ("by", subject.as_deref().and_then(fact)),
-        ("tenant", tenant.as_deref().and_then(fact)),
-        ("trace", trace.as_deref().and_then(fact)),
-        ("runs at", time(row.run_at)),
-        ("finished", time(row.finished_at)),
-        ("last error", row.last_error.as_deref().and_then(fact)),
+        ("handler", facts::value(&row.name)),
+        ("arguments", facts::value(args)),
+        ("queue", facts::value(&format!("{}, priority {}", row.queue, row.priority))),
+        ("attempt", facts::value(&format!("{} of {}", row.attempt, row.attempts_max))),
+        ("node", row.node.and_then(|node| facts::value(&node.to_string()))),
+        ("dispatched", facts::time(Some(row.created_at))),
+        ("by", subject.as_deref().and_then(facts::value)),
+        ("tenant", tenant.as_deref().and_then(facts::value)),
+        ("trace", trace.as_deref().and_then(facts::value)),
+        ("runs at", facts::time(row.run_at)),
+        ("finished", facts::time(row.finished_at)),
+        ("last error", row.last_error.as_deref().and_then(facts::value)),
     ];
-    let lines = facts.into_iter().filter_map(|(name, value)| {
-        let name = palette.dim(format!("{name:<10}"));
-        Some([name, "  ".into(), value?].into_iter().collect())
-    });
-    Text::lines(lines)
+    facts::render(shown, palette)
 }
 
 fn coloured(status: JobStatus, text: impl Into<Text>, palette: Palette) -> Text {

@@ -1,7 +1,8 @@
-//! Everything that commands share on the terminal: their context, their output, tables, and the report of a
-//! failure.
+//! Everything that commands share on the terminal: their context, their output, tables, facts about one thing, and
+//! the report of a failure.
 
 pub mod context;
+pub mod facts;
 pub mod output;
 pub mod report;
 pub mod table;
