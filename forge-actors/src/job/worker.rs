@@ -94,19 +94,37 @@ impl Worker {
                     (record, guard)
                 });
             }
-            if began.elapsed() > WAITS_BEHIND_MAX {
-                self.return_assigned();
-            }
+            self.return_waiting(began.elapsed());
         }
+    }
+
+    /// Returns the assigned jobs that have waited for too long: those behind another one, and the first one
+    /// when it got no thread within its time limit. It is not returned sooner, since it would be claimed again
+    /// at once.
+    fn return_waiting(&self, waited: Duration) {
+        if waited <= WAITS_BEHIND_MAX {
+            return;
+        }
+        let has_begun = self.handle().running.get().is_some();
+        let late = self.handle().assigned.take_part(|jobs| {
+            let is_late = |first: &ClaimedJob| has_begun || waited > self.time_limit(&first.record);
+            let kept = usize::from(!jobs.front().is_some_and(is_late));
+            Some(jobs.split_off(kept.min(jobs.len())))
+        });
+        late.into_iter().flatten().for_each(|job| self.shared.return_job(job));
+    }
+
+    fn time_limit(&self, record: &JobRecord) -> Duration {
+        let registration = self.shared.functions.catalog().get(&record.name);
+        registration.map_or(Duration::MAX, |known| known.meta.timeout)
     }
 
     /// The job as it is shown while it runs.
     fn work(&self, record: &JobRecord) -> Work {
-        let registration = self.shared.functions.catalog().get(&record.name);
         Work {
             handler: record.name.as_str().into(),
             id: record.id.to_string(),
-            limit: registration.map_or(Duration::MAX, |known| known.meta.timeout),
+            limit: self.time_limit(record),
         }
     }
 
@@ -152,7 +170,7 @@ impl Actor for Worker {
     }
 }
 
-/// Runs one job, and has written what becomes of it.
+/// Runs one job, and leaves what becomes of it for the acknowledger to write.
 async fn run(shared: &Arc<JobShared>, index: usize, mut job: ClaimedJob, waits: &mut signals::WaitRecorder) {
     if !job.is_fresh() {
         // The lease may have run out while the job waited here. If no other node has taken the job over, its

@@ -32,14 +32,25 @@ async fn long_jobs_of_one_queue_do_not_keep_another_queue_waiting() {
 
 #[tokio::test]
 async fn jobs_that_were_claimed_ahead_leave_a_busy_node() {
+    // The begin of a job with one attempt is written on its row.
+    leave_a_busy_node(1).await;
+}
+
+#[tokio::test]
+async fn jobs_of_a_batch_that_wait_behind_a_long_one_leave_a_busy_node() {
+    leave_a_busy_node(3).await;
+}
+
+/// The jobs behind the long one have so many attempts.
+async fn leave_a_busy_node(attempts: u32) {
     let database = Database::create().await;
     let config = "concurrency = 1\nprefetch_max = 200\ndrain_timeout = \"100ms\"";
     let busy = worker_on(&database, config).start().await;
     // Quick jobs first: they widen the window, so that jobs behind the long one are claimed with it.
     let quick = insert("jobs.quick", "'n', n", 600, 1, 60);
     let long = insert("jobs.work", "'key', 'long', 'ms', 600000", 1, 3, 50);
-    database.execute(&[quick, long, insert("jobs.once", "'n', n", 100, 1, 40)].concat()).await;
-    let claimed = "select count(*) from forge_jobs where name = 'jobs.once' and claim > 0";
+    database.execute(&[quick, long, insert("jobs.once", "'n', n", 100, attempts, 40)].concat()).await;
+    let claimed = "select count(*) from forge_unfinished_jobs where name = 'jobs.once' and claim > 0";
     let claimed = until("some wait behind the long one", LONG, || async {
         Some(database.value::<i64>(claimed).await).filter(|count| *count > 0)
     })

@@ -313,6 +313,28 @@ fn claimed_jobs_that_wait_too_long_are_given_back() {
 }
 
 #[test]
+fn a_worker_gets_jobs_behind_its_first_one_when_more_wait_than_there_are_workers() {
+    // The begin of the sixth job is to be written.
+    let mut planner = ClaimPlanner::new(PlannerLimits {
+        needs_begin: |job: &QueuedJob| job.1 == 5,
+        ..limits_of_three_queues(2, 0)
+    });
+    let mail = queue("mail");
+    planner.serve(1);
+    planner.claimed(Arc::clone(&mail), size(2, 0), jobs_of(&mail, 8), 0, Instant::now());
+    planner.worker_free(0);
+    let behind = |planner: &mut ClaimPlanner<QueuedJob>, queue: &str| -> Vec<u32> {
+        planner.assign_behind(queue).into_iter().map(|job| job.1).collect()
+    };
+    assert!(planner.assign().is_some_and(|(worker, job)| (worker, job.1) == (0, 0)));
+    assert!(behind(&mut planner, "other").is_empty(), "its worker counts for the queue of its first job");
+    assert_eq!(behind(&mut planner, "mail"), [1, 2, 3], "a half of the seven that are left");
+    assert_eq!(behind(&mut planner, "mail"), [4], "not past the one whose begin is to be written");
+    assert!(behind(&mut planner, "mail").is_empty());
+    assert_eq!(planner.give_back(Instant::now()).len(), 3, "the rest waits for the other worker");
+}
+
+#[test]
 fn jobs_of_batch_leases_are_assigned_without_a_begin_and_in_their_turn() {
     // An odd job is one of a batch lease.
     let [long, mail] = ["long", "mail"].map(queue);
