@@ -85,9 +85,12 @@ impl Acknowledger {
                 "renew",
                 async move { AcknowledgerMessage::StatementEnded(renew(&shared).await) },
             );
-        } else if self.is_gathering(cx, state) {
-            // Goes on with `Gathered`, or with the result that fills the batch.
-        } else if let Some(batch) = state.batch.take().or_else(|| shared.released.try_take().map(Arc::new)) {
+            return;
+        }
+        if self.is_gathering(cx, state) {
+            return;
+        }
+        if let Some(batch) = state.batch.take().or_else(|| shared.released.try_take().map(Arc::new)) {
             state.last_batch = batch.len();
             state.gather = None;
             state.statement = Some(PendingStatement::Batch);
@@ -103,7 +106,7 @@ impl Acknowledger {
         }
     }
 
-    /// Whether the results that wait are left to gather.
+    /// Whether the results that wait are left to gather, until `Gathered` or the result that fills the batch.
     fn is_gathering(&self, cx: &Context<AcknowledgerMessage>, state: &mut AcknowledgerState) -> bool {
         let waiting = self.shared.released.take_part(|results| Some(results.len())).unwrap_or_default();
         let gathers =

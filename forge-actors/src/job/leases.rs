@@ -56,7 +56,8 @@ pub(super) struct HeldLease {
     /// node's clock, counted from before the statement was sent, and so earlier than by the database's clock.
     /// Unused for a job of a batch lease, which has that moment itself.
     fresh_until: AtomicU64,
-    /// Cancelled when the job was cancelled or another node took it over; made for whoever waits for that.
+    /// Cancelled when the job was cancelled or another node took it over; made for the task that waits
+    /// for that.
     lost: OnceLock<CancellationToken>,
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::app::JobStatus;
 use crate::db::database::Database;
 use crate::db::handle::Db;
+use crate::db::transaction::Transaction;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::{JobId, LeaseId, NodeId};
 use crate::kernel::time::secs;
@@ -29,8 +30,12 @@ pub(super) use results::{JobResult, complete};
 
 /// Rows of history that one statement deletes.
 pub(super) const DELETE_MAX: u32 = 5_000;
-/// Statement timeout of transactions that lock batch leases. Whoever holds such a lock is about to commit.
+/// Statement timeout of transactions that lock batch leases. A transaction that holds such a lock is about to
+/// commit.
 const LOCK_LIMIT: Duration = secs(10);
+
+/// A job of a batch lease.
+type HeldInBatch = (LeaseId, JobId);
 
 /// How much a claim takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,5 +179,16 @@ async fn lock_batches(db: &Db, leases: &[LeaseId]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A job of a batch lease.
-pub(super) type HeldInBatch = (LeaseId, JobId);
+/// Commits the transaction in which `written` was written, or rolls it back when that has failed.
+async fn end<T>(tx: Transaction, written: Result<T, Fault>) -> Result<T, Fault> {
+    match written {
+        Ok(value) => {
+            tx.commit().await?;
+            Ok(value)
+        }
+        Err(fault) => {
+            tx.rollback().await;
+            Err(fault)
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::Row;
 
-use super::{JobStore, LOCK_LIMIT, queue_names};
+use super::{JobStore, LOCK_LIMIT, end, queue_names};
 use crate::db::transaction::TransactionOptions;
 use crate::job::state;
 use crate::kernel::error_chain::error_chain;
@@ -188,15 +188,7 @@ impl JobStore {
                 ..Rescued::default()
             })
         };
-        match rescued.await {
-            Ok(rescued) => {
-                tx.commit().await?;
-                Ok(rescued)
-            }
-            Err(fault) => {
-                tx.rollback().await;
-                Err(fault)
-            }
-        }
+        let rescued = rescued.await;
+        end(tx, rescued).await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Hold, JobRecord, JobStore, LOCK_LIMIT, LostJob, lock_batches};
+use super::{Hold, JobRecord, JobStore, LOCK_LIMIT, LostJob, end, lock_batches};
 use crate::app::JobStatus;
 use crate::db::database::Database;
 use crate::db::handle::Db;
@@ -200,16 +200,8 @@ async fn write_release(
             .await?;
         Ok(released)
     };
-    match written.await {
-        Ok(released) => {
-            tx.commit().await?;
-            Ok(released)
-        }
-        Err(fault) => {
-            tx.rollback().await;
-            Err(fault)
-        }
-    }
+    let written = written.await;
+    end(tx, written).await
 }
 
 /// Moves jobs that their own rows hold into the history. Returns those whose claim still held.
