@@ -42,6 +42,12 @@ async fn dispatch_inside_and_fail(ctx: &MutationContext) -> Result<()> {
     Ok(())
 }
 
+/// Has a priority by its name.
+#[forge::job(queue = "mail", priority = high, attempts = 2)]
+async fn hurry(_ctx: &JobContext) -> Result<()> {
+    Ok(())
+}
+
 /// Says otherwise than the handler, an hour ago and in an hour.
 #[forge::mutation(public)]
 async fn dispatch_otherwise(ctx: &MutationContext) -> Result<()> {
@@ -50,6 +56,7 @@ async fn dispatch_otherwise(ctx: &MutationContext) -> Result<()> {
     urgent.at(ctx.now() - hour).await?;
     let later = ctx.dispatch(Send { key: "later".into() }).priority(Priority::of(200)).attempts(9);
     later.at(ctx.now() + hour).await?;
+    ctx.dispatch(Hurry {}).await?;
     Ok(())
 }
 
@@ -115,12 +122,16 @@ async fn a_dispatch_may_say_otherwise_than_the_handler() {
     let written = rows(&stage).await;
     assert_eq!(
         written,
-        [r#"dispatch.send mail 100 1 t {"key":"urgent"}"#, r#"dispatch.send mail 100 9 f {"key":"later"}"#]
+        [
+            r#"dispatch.send mail 100 1 t {"key":"urgent"}"#,
+            r#"dispatch.send mail 100 9 f {"key":"later"}"#,
+            "dispatch.hurry mail 75 2 t {}",
+        ]
     );
     let sql = "SELECT round(extract(epoch FROM run_at - created_at) / 60)::int8 FROM forge_jobs ORDER BY id";
     let minutes: Vec<i64> =
         sqlx::query_scalar(sql).fetch_all(&mut stage.scratch.connect().await).await.expect("reads");
-    assert_eq!(minutes, [0, 60], "what has passed is now");
+    assert_eq!(minutes, [0, 60, 0], "what has passed is now");
     stage.close().await;
 }
 

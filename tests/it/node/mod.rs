@@ -5,6 +5,7 @@
 
 mod answers;
 mod assets;
+mod batches;
 mod blocked;
 mod browser;
 mod captures;
