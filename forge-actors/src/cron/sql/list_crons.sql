@@ -1,7 +1,7 @@
 -- Called by cron/admin.rs for forge.crons, and by cron/manage.rs: $1 handler, $2 tenant (each may be null),
 -- $3 limit, $4 whether only those
--- that the application created for exactly this tenant. Reads all of forge_crons, and the last run of each by the primary key of forge_cron_runs; no
--- lock.
+-- that the application created for exactly this tenant. Reads all of forge_crons, and the last run of each
+-- by the primary key of forge_cron_runs; no lock.
 SELECT cron.id, cron.name, cron.tenant, cron.source::text AS source, cron.handler, cron.expression,
        cron.timezone, cron.overlap::text AS overlap, cron.catch_up, cron.jitter_ms, cron.queue, cron.next_at,
        cron.paused_at, cron.paused_by, cron.is_absent, cron.problem, cron.created_at, now() AS now,

@@ -1,7 +1,7 @@
--- Called by job/admin.rs for forge.cancelJob: $1 id, $2 who. Primary keys; reads all batch leases. Locks the row
--- of the job, or the batch lease that holds it. A job in the history is not changed, also one that a transaction
--- writes there which this statement cannot see yet. A running handler is interrupted when its node next renews
--- its leases, and its later writes about the job are refused.
+-- Called by job/admin.rs for forge.cancelJob: $1 id, $2 who. Primary keys; reads all batch leases. Locks
+-- the row of the job, or the batch lease that holds it. A job in the history is not changed, also one that
+-- a transaction writes there which this statement cannot see yet. A running handler is interrupted when its
+-- node next renews its leases, and its later writes about the job are refused.
 WITH waiting AS (
     DELETE FROM forge_jobs WHERE id = $1 RETURNING *
 ), held AS MATERIALIZED (
@@ -14,12 +14,13 @@ WITH waiting AS (
         id, name, queue, priority, status, attempt, attempts_max, claim, node_id, args, identity, trace,
         last_error, created_at
     )
-    SELECT id, name, queue, priority, 'cancelled'::forge_job_status, attempt, attempts_max, claim, node_id, args,
-           identity, trace, 'cancelled by ' || $2, created_at
+    SELECT id, name, queue, priority, 'cancelled'::forge_job_status, attempt, attempts_max, claim, node_id,
+           args, identity, trace, 'cancelled by ' || $2, created_at
     FROM waiting
     UNION ALL
-    SELECT job.id, job.name, job.queue, job.priority, 'cancelled', job.attempt + (job.id = ANY (held.begun))::int,
-           job.attempts_max, job.claim + 1, held.node_id, job.args, job.identity, job.trace,
+    SELECT job.id, job.name, job.queue, job.priority, 'cancelled',
+           job.attempt + (job.id = ANY (held.begun))::int, job.attempts_max, job.claim + 1, held.node_id,
+           job.args, job.identity, job.trace,
            'cancelled by ' || $2, job.created_at
     FROM held CROSS JOIN LATERAL unnest(held.jobs) AS job
     WHERE job.id = $1

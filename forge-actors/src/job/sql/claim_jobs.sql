@@ -1,9 +1,9 @@
--- Called by job/store for the claimer: $1 queue, $2 names of jobs with a handler, $3 limit, $4 node, $5 seconds
--- of the lease, $6 how many of the jobs begin with the claim, because workers are free for them: the first
--- ones; $7 bytes of arguments, of which the last job may be the part beyond; $8 id of the batch lease, or null
--- to claim every job on its own row. A job whose next attempt is its last one is claimed on its own row, where
--- the begin is written: it never starts twice. Reads the index forge_jobs_claimable in its order. Locks the rows that it
--- looks at, and skips rows that other claims have locked.
+-- Called by job/store for the claimer: $1 queue, $2 names of jobs with a handler, $3 limit, $4 node, $5
+-- seconds of the lease, $6 how many of the jobs begin with the claim, because workers are free for them:
+-- the first ones; $7 bytes of arguments, of which the last job may be the part beyond; $8 id of the batch
+-- lease, or null to claim every job on its own row. A job whose next attempt is its last one is claimed on
+-- its own row, where the begin is written: it never starts twice. Reads the index forge_jobs_claimable in
+-- its order. Locks the rows that it looks at, and skips rows that other claims have locked.
 WITH next AS (
     SELECT id, priority, run_at, octet_length(args::text) AS bytes,
            batched AND attempt + 1 < attempts_max AND $8::uuid IS NOT NULL AS batched

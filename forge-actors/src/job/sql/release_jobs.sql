@@ -1,8 +1,9 @@
--- Called by job/store for the acknowledger, after sql/lock_batch_leases.sql, for jobs that leave their batch
--- lease and have not succeeded: $1 batch leases, $2 ids, $3 statuses, $4 errors, $5 seconds to wait, $6 attempts
--- that are spent, $7 the build that could not read the arguments, or null, $8 whether the jobs were lost. Primary
--- keys. A job that has left its lease, or that is in the history, is not changed. A job that need not wait keeps
--- its place in the queue. Columns of forge_jobs that this statement does not name stay as they were.
+-- Called by job/store for the acknowledger, after sql/lock_batch_leases.sql, for jobs that leave their
+-- batch lease and have not succeeded: $1 batch leases, $2 ids, $3 statuses, $4 errors, $5 seconds to wait,
+-- $6 attempts that are spent, $7 the build that could not read the arguments, or null, $8 whether the jobs
+-- were lost. Primary keys. A job that has left its lease, or that is in the history, is not changed. A job
+-- that need not wait keeps its place in the queue. Columns of forge_jobs that this statement does not name
+-- stay as they were.
 WITH released AS MATERIALIZED (
     SELECT lease.id AS lease_id, lease.node_id, job, result.status::forge_job_status AS status, result.error,
            result.delay, result.attempt, result.refused_by

@@ -1,7 +1,7 @@
--- Called by job/store for the acknowledger: $1 batch leases, $2 seconds of the lease, $3 batch leases that hold
--- no job any more, and of single jobs $4 their batch leases, $5 ids, $6 whether the job has begun (else it is in
--- the history). Primary key. Locks the rows that it renews, not against statements that finish jobs. A lease
--- that has run out while no other node rescued it is renewed.
+-- Called by job/store for the acknowledger: $1 batch leases, $2 seconds of the lease, $3 batch leases that
+-- hold no job any more, and of single jobs $4 their batch leases, $5 ids, $6 whether the job has begun
+-- (else it is in the history). Primary key. Locks the rows that it renews, not against statements that
+-- finish jobs. A lease that has run out while no other node rescued it is renewed.
 WITH ended AS (
     DELETE FROM forge_job_leases WHERE id = ANY ($3)
 ), noted AS (

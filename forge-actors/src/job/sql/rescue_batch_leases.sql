@@ -1,6 +1,7 @@
 -- Called by job/store for the rescuer, after sql/lock_expired_leases.sql in the same transaction: $1 batch
--- leases, $2 jobs of them to leave out, because the database refuses their rows. Primary keys. What a lease held
--- waits again and counts a loss. Columns of forge_jobs that this statement does not name stay as they were.
+-- leases, $2 jobs of them to leave out, because the database refuses their rows. Primary keys. What a lease
+-- held waits again and counts a loss. Columns of forge_jobs that this statement does not name stay as they
+-- were.
 WITH lost AS MATERIALIZED (
     SELECT lease.id AS lease_id, job
     FROM forge_job_leases lease CROSS JOIN LATERAL unnest(lease.jobs) AS job

@@ -1,10 +1,10 @@
 -- Called by job/store for the rescuer, on every node: $1 how many at most, $2 seconds of spread, $3 the
 -- jobs to choose from, or null for all. Reads the whole index forge_jobs_held, which holds the claimed and
--- running jobs, and all of forge_job_leases. Locks the rows whose lease has run out, and skips rows that are being written; a second
--- rescuer finds them changed.
--- A job that had not begun waits as before. A job that had begun runs again at once the first time, and after
--- each further loss at a random moment that is farther off: one of the jobs that were lost together may have
--- caused the loss, and should not run together with all the others again.
+-- running jobs, and all of forge_job_leases. Locks the rows whose lease has run out, and skips rows that
+-- are being written; a second rescuer finds them changed.
+-- A job that had not begun waits as before. A job that had begun runs again at once the first time, and
+-- after each further loss at a random moment that is farther off: one of the jobs that were lost together
+-- may have caused the loss, and should not run together with all the others again.
 WITH expired AS (
     SELECT id, status = 'running' AS begun, attempt >= attempts_max AS spent,
            CASE WHEN status = 'running' THEN random() * least(attempt - 1, 10) * $2 ELSE 0 END AS delay
@@ -51,5 +51,6 @@ SELECT (SELECT array_agg(DISTINCT queue) FROM back) AS queues,
        (SELECT count(*) FROM back WHERE NOT begun) AS returned,
        (SELECT count(*) FROM dead) AS dead,
        (
-           SELECT array_agg(id) FROM (SELECT id FROM forge_job_leases WHERE lease_until < now() LIMIT 100) AS expired
+           SELECT array_agg(id)
+           FROM (SELECT id FROM forge_job_leases WHERE lease_until < now() LIMIT 100) AS expired
        ) AS expired_leases
