@@ -99,8 +99,8 @@ impl Worker {
     }
 
     /// Returns the assigned jobs that have waited for too long: those behind another one, and the first one
-    /// when it got no thread within its time limit. It is not returned sooner, since it would be claimed again
-    /// at once.
+    /// when it got no thread within its time limit. It is not returned sooner, since it would be claimed
+    /// again at once.
     fn return_waiting(&self, waited: Duration) {
         if waited <= WAITS_BEHIND_MAX {
             return;

@@ -1,5 +1,5 @@
-//! Everything that commands share on the terminal: their context, their output, tables, facts about one thing, and
-//! the report of a failure.
+//! Everything that commands share on the terminal: their context, their output, tables, facts about one thing,
+//! and the report of a failure.
 
 pub mod context;
 pub mod facts;
