@@ -496,6 +496,9 @@ CREATE TABLE public.forge_job_history (
     last_error text,
     created_at timestamp with time zone NOT NULL,
     finished_at timestamp with time zone DEFAULT now() NOT NULL,
+    concurrency_key text,
+    rate_key text,
+    timeout_ms bigint,
     CONSTRAINT forge_job_history_attempts CHECK ((((attempt >= 0) AND (attempt <= attempts_max)) AND (claim >= attempt))),
     CONSTRAINT forge_job_history_attempts_max_check CHECK ((attempts_max > 0)),
     CONSTRAINT forge_job_history_explained CHECK (((status <> ALL (ARRAY['failed'::public.forge_job_status, 'dead_letter'::public.forge_job_status])) OR (last_error IS NOT NULL))),
@@ -506,6 +509,17 @@ CREATE TABLE public.forge_job_history (
 );
 COMMENT ON TABLE public.forge_job_history IS 'Finished jobs, kept for as long as [jobs] retention says.';
 COMMENT ON COLUMN public.forge_job_history.claim IS 'As it was last; a job that is tried again goes on from there.';
+CREATE TABLE public.forge_job_keys (
+    key text NOT NULL,
+    job_id uuid NOT NULL,
+    expires_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT forge_job_keys_key_check CHECK ((key <> ''::text))
+)
+WITH (autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_cost_delay='0');
+COMMENT ON TABLE public.forge_job_keys IS 'Keys of dispatches that are unique. No foreign key: the job is in forge_jobs, in a batch lease or in the history.';
+COMMENT ON COLUMN public.forge_job_keys.job_id IS 'The job that was dispatched with the key last.';
+COMMENT ON COLUMN public.forge_job_keys.expires_at IS 'Until then another dispatch finds this job; null: until the job has ended.';
 CREATE TABLE public.forge_jobs (
     id uuid NOT NULL,
     name text NOT NULL,
@@ -527,10 +541,16 @@ CREATE TABLE public.forge_jobs (
     refused_by text[],
     batched boolean DEFAULT false NOT NULL,
     losses smallint DEFAULT 0 NOT NULL,
+    concurrency_key text,
+    rate_key text,
+    blocked_by text,
+    due_at timestamp with time zone,
+    timeout_ms bigint,
     CONSTRAINT forge_jobs_another CHECK (((status = 'running'::public.forge_job_status) OR (attempt < attempts_max))),
     CONSTRAINT forge_jobs_attempts CHECK ((((attempt >= 0) AND (attempt <= attempts_max)) AND (claim >= attempt))),
     CONSTRAINT forge_jobs_attempts_max_check CHECK ((attempts_max > 0)),
     CONSTRAINT forge_jobs_begun CHECK (((status = ANY (ARRAY['pending'::public.forge_job_status, 'claimed'::public.forge_job_status])) OR (attempt > 0))),
+    CONSTRAINT forge_jobs_blocked CHECK (((blocked_by IS NULL) = (due_at IS NULL))),
     CONSTRAINT forge_jobs_held_is_ready CHECK (((status = ANY (ARRAY['pending'::public.forge_job_status, 'retry'::public.forge_job_status])) OR ready)),
     CONSTRAINT forge_jobs_lease_whole CHECK (((lease_until IS NULL) = (node_id IS NULL))),
     CONSTRAINT forge_jobs_leased CHECK (((status = ANY (ARRAY['claimed'::public.forge_job_status, 'running'::public.forge_job_status])) = ((lease_until IS NOT NULL) AND (node_id IS NOT NULL)))),
@@ -539,7 +559,8 @@ CREATE TABLE public.forge_jobs (
     CONSTRAINT forge_jobs_name_check CHECK ((name <> ''::text)),
     CONSTRAINT forge_jobs_priority_check CHECK (((priority >= 0) AND (priority <= 100))),
     CONSTRAINT forge_jobs_queue_check CHECK ((queue <> ''::text)),
-    CONSTRAINT forge_jobs_time CHECK (isfinite(run_at))
+    CONSTRAINT forge_jobs_time CHECK (isfinite(run_at)),
+    CONSTRAINT forge_jobs_timeout CHECK ((timeout_ms > 0))
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='2000', autovacuum_vacuum_cost_delay='0', autovacuum_analyze_scale_factor='0.1');
 COMMENT ON TABLE public.forge_jobs IS 'Jobs that are not finished. Finishing one moves its row to forge_job_history.';
@@ -552,6 +573,11 @@ COMMENT ON COLUMN public.forge_jobs.trace IS 'W3C traceparent of the call that d
 COMMENT ON COLUMN public.forge_jobs.refused_by IS 'Builds whose handler could not read the arguments; null before the first one.';
 COMMENT ON COLUMN public.forge_jobs.batched IS 'May be claimed in a batch lease, except for its last attempt. False with large arguments and after a loss: its attempts are then written when they begin.';
 COMMENT ON COLUMN public.forge_jobs.losses IS 'How often a batch lease that held the job ran out.';
+COMMENT ON COLUMN public.forge_jobs.concurrency_key IS 'Of the jobs with this key only so many are held at a time as their handler says. Such a job is always held by its own row: the rows that are held are the count.';
+COMMENT ON COLUMN public.forge_jobs.rate_key IS 'Of the jobs with this key only so many are claimed in a time as their handler says.';
+COMMENT ON COLUMN public.forge_jobs.blocked_by IS 'The key whose limit the job waits for, out of the sight of claims: its run_at is out of reach meanwhile.';
+COMMENT ON COLUMN public.forge_jobs.due_at IS 'The run_at of a job that waits for a limit.';
+COMMENT ON COLUMN public.forge_jobs.timeout_ms IS 'The time limit of an attempt, where the dispatch named one.';
 CREATE TABLE public.forge_job_leases (
     id uuid NOT NULL,
     node_id uuid NOT NULL,
@@ -570,6 +596,32 @@ COMMENT ON COLUMN public.forge_job_leases.jobs IS 'The rows of forge_jobs as the
 COMMENT ON COLUMN public.forge_job_leases.gone IS 'Jobs that the lease no longer holds: they wait in forge_jobs again, or have ended.';
 COMMENT ON COLUMN public.forge_job_leases.begun IS 'Jobs whose attempt had begun when the lease was renewed last.';
 COMMENT ON COLUMN public.forge_job_leases.error IS 'Why the database refuses that a job leaves this lease.';
+CREATE TABLE public.forge_job_limits (
+    key text NOT NULL,
+    lots timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    lot_sizes integer[] DEFAULT '{}'::integer[] NOT NULL,
+    next_at timestamp with time zone,
+    used_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT forge_job_limits_key_check CHECK ((key <> ''::text)),
+    CONSTRAINT forge_job_limits_lots CHECK ((cardinality(lots) = cardinality(lot_sizes)))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_cost_delay='0');
+COMMENT ON TABLE public.forge_job_limits IS 'A row for each key of a limit that was claimed from lately. Its lock makes claims of one key take turns. It counts no job: what is held is counted in forge_jobs.';
+COMMENT ON COLUMN public.forge_job_limits.lots IS 'When jobs of a rate limit were claimed within its time, the oldest first.';
+COMMENT ON COLUMN public.forge_job_limits.lot_sizes IS 'How many were claimed then.';
+COMMENT ON COLUMN public.forge_job_limits.next_at IS 'When a rate limit lets further jobs pass; null when nothing waits for that.';
+CREATE TABLE public.forge_job_queues (
+    queue text NOT NULL,
+    paused_at timestamp with time zone,
+    paused_by text,
+    concurrency_max integer,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT forge_job_queues_concurrency_max_check CHECK ((concurrency_max > 0)),
+    CONSTRAINT forge_job_queues_paused CHECK (((paused_at IS NULL) = (paused_by IS NULL))),
+    CONSTRAINT forge_job_queues_queue_check CHECK ((queue <> ''::text))
+);
+COMMENT ON TABLE public.forge_job_queues IS 'Settings of queues that operators have changed while nodes run. A queue without a row has none.';
+COMMENT ON COLUMN public.forge_job_queues.concurrency_max IS 'Of the jobs of the queue only so many are held at a time by all nodes together.';
 CREATE TABLE public.forge_leader_history (
     name text NOT NULL,
     epoch bigint NOT NULL,
@@ -654,7 +706,7 @@ CREATE VIEW public.forge_unfinished_jobs AS
     forge_jobs.priority,
     forge_jobs.status,
     forge_jobs.ready,
-    forge_jobs.run_at,
+    COALESCE(forge_jobs.due_at, forge_jobs.run_at) AS run_at,
     forge_jobs.attempt,
     forge_jobs.attempts_max,
     forge_jobs.claim,
@@ -667,7 +719,11 @@ CREATE VIEW public.forge_unfinished_jobs AS
     forge_jobs.created_at,
     forge_jobs.refused_by,
     forge_jobs.losses,
-    NULL::uuid AS lease_id
+    NULL::uuid AS lease_id,
+    forge_jobs.concurrency_key,
+    forge_jobs.rate_key,
+    forge_jobs.blocked_by,
+    forge_jobs.timeout_ms
    FROM public.forge_jobs
 UNION ALL
  SELECT job.id,
@@ -692,9 +748,13 @@ UNION ALL
     job.created_at,
     job.refused_by,
     job.losses,
-    lease.id AS lease_id
+    lease.id AS lease_id,
+    NULL::text AS concurrency_key,
+    NULL::text AS rate_key,
+    NULL::text AS blocked_by,
+    job.timeout_ms
    FROM (public.forge_job_leases lease
-     CROSS JOIN LATERAL unnest(lease.jobs) job(id, name, queue, priority, status, ready, run_at, attempt, attempts_max, claim, node_id, lease_until, args, identity, trace, last_error, created_at, refused_by, batched, losses))
+     CROSS JOIN LATERAL unnest(lease.jobs) job(id, name, queue, priority, status, ready, run_at, attempt, attempts_max, claim, node_id, lease_until, args, identity, trace, last_error, created_at, refused_by, batched, losses, concurrency_key, rate_key, blocked_by, due_at, timeout_ms))
   WHERE ((NOT (job.id = ANY (lease.gone))) AND (NOT (EXISTS ( SELECT
            FROM public.forge_job_history history
           WHERE (history.id = job.id)))));
@@ -720,8 +780,14 @@ ALTER TABLE ONLY public.forge_idempotency
     ADD CONSTRAINT forge_idempotency_pkey PRIMARY KEY (digest);
 ALTER TABLE ONLY public.forge_job_history
     ADD CONSTRAINT forge_job_history_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_job_keys
+    ADD CONSTRAINT forge_job_keys_pkey PRIMARY KEY (key);
 ALTER TABLE ONLY public.forge_job_leases
     ADD CONSTRAINT forge_job_leases_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.forge_job_limits
+    ADD CONSTRAINT forge_job_limits_pkey PRIMARY KEY (key);
+ALTER TABLE ONLY public.forge_job_queues
+    ADD CONSTRAINT forge_job_queues_pkey PRIMARY KEY (queue);
 ALTER TABLE ONLY public.forge_jobs
     ADD CONSTRAINT forge_jobs_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.forge_leader_history
@@ -744,7 +810,10 @@ CREATE UNIQUE INDEX forge_crons_name ON public.forge_crons USING btree (source, 
 CREATE INDEX forge_idempotency_created_at ON public.forge_idempotency USING btree (created_at);
 CREATE INDEX forge_job_history_failed ON public.forge_job_history USING btree (finished_at) WHERE (status = ANY (ARRAY['failed'::public.forge_job_status, 'dead_letter'::public.forge_job_status]));
 CREATE INDEX forge_job_history_finished_at ON public.forge_job_history USING brin (finished_at) WITH (autosummarize='on');
+CREATE INDEX forge_job_keys_created_at ON public.forge_job_keys USING btree (created_at);
+CREATE INDEX forge_jobs_blocked ON public.forge_jobs USING btree (blocked_by, ((identity ->> 'tenant'::text)), priority DESC, due_at, id) WHERE (blocked_by IS NOT NULL);
 CREATE INDEX forge_jobs_claimable ON public.forge_jobs USING btree (queue, priority DESC, run_at, id) WHERE (ready AND (node_id IS NULL));
+CREATE INDEX forge_jobs_concurrency ON public.forge_jobs USING btree (concurrency_key) WHERE ((node_id IS NOT NULL) AND (concurrency_key IS NOT NULL));
 CREATE INDEX forge_jobs_held ON public.forge_jobs USING btree (node_id) WHERE (node_id IS NOT NULL);
 CREATE INDEX forge_jobs_scheduled ON public.forge_jobs USING btree (run_at) WHERE (NOT ready);
 CREATE INDEX forge_leader_history_ended_at ON public.forge_leader_history USING btree (ended_at);

@@ -33,6 +33,7 @@ const LATER_FILES: &[(&str, &str)] = files![
     "later/0002_add_node_clocks.sql",
     "later/0003_add_job_leases.sql",
     "later/0004_create_crons.sql",
+    "later/0005_add_job_limits.sql",
 ];
 
 /// Forge's own migrations, in the order in which the sets are applied.

@@ -1,0 +1,110 @@
+-- Limits of jobs, keys that make a dispatch unique, and settings of queues.
+
+-- @up
+ALTER TABLE forge_jobs ADD COLUMN concurrency_key text;
+ALTER TABLE forge_jobs ADD COLUMN rate_key text;
+ALTER TABLE forge_jobs ADD COLUMN blocked_by text;
+ALTER TABLE forge_jobs ADD COLUMN due_at timestamptz;
+ALTER TABLE forge_jobs ADD COLUMN timeout_ms int8;
+ALTER TABLE forge_jobs ADD CONSTRAINT forge_jobs_blocked CHECK ((blocked_by IS NULL) = (due_at IS NULL));
+ALTER TABLE forge_jobs ADD CONSTRAINT forge_jobs_timeout CHECK (timeout_ms > 0);
+COMMENT ON COLUMN forge_jobs.concurrency_key IS 'Of the jobs with this key only so many are held at a time as their handler says. Such a job is always held by its own row: the rows that are held are the count.';
+COMMENT ON COLUMN forge_jobs.rate_key IS 'Of the jobs with this key only so many are claimed in a time as their handler says.';
+COMMENT ON COLUMN forge_jobs.blocked_by IS 'The key whose limit the job waits for, out of the sight of claims: its run_at is out of reach meanwhile.';
+COMMENT ON COLUMN forge_jobs.due_at IS 'The run_at of a job that waits for a limit.';
+COMMENT ON COLUMN forge_jobs.timeout_ms IS 'The time limit of an attempt, where the dispatch named one.';
+
+-- What is held of each key, and what waits for each key: in the order in which tenants take turns.
+CREATE INDEX forge_jobs_concurrency ON forge_jobs (concurrency_key) WHERE node_id IS NOT NULL AND concurrency_key IS NOT NULL;
+CREATE INDEX forge_jobs_blocked ON forge_jobs (blocked_by, (identity ->> 'tenant'), priority DESC, due_at, id) WHERE blocked_by IS NOT NULL;
+
+ALTER TABLE forge_job_history ADD COLUMN concurrency_key text;
+ALTER TABLE forge_job_history ADD COLUMN rate_key text;
+ALTER TABLE forge_job_history ADD COLUMN timeout_ms int8;
+
+CREATE TABLE forge_job_limits (
+    key       text          PRIMARY KEY CHECK (key <> ''),
+    lots      timestamptz[] NOT NULL DEFAULT '{}',
+    lot_sizes int4[]        NOT NULL DEFAULT '{}',
+    next_at   timestamptz,
+    used_at   timestamptz   NOT NULL DEFAULT now(),
+    CONSTRAINT forge_job_limits_lots CHECK (cardinality(lots) = cardinality(lot_sizes))
+)
+WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE forge_job_limits IS 'A row for each key of a limit that was claimed from lately. Its lock makes claims of one key take turns. It counts no job: what is held is counted in forge_jobs.';
+COMMENT ON COLUMN forge_job_limits.lots IS 'When jobs of a rate limit were claimed within its time, the oldest first.';
+COMMENT ON COLUMN forge_job_limits.lot_sizes IS 'How many were claimed then.';
+COMMENT ON COLUMN forge_job_limits.next_at IS 'When a rate limit lets further jobs pass; null when nothing waits for that.';
+
+CREATE TABLE forge_job_keys (
+    key        text        PRIMARY KEY CHECK (key <> ''),
+    job_id     uuid        NOT NULL,
+    expires_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now()
+)
+WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE forge_job_keys IS 'Keys of dispatches that are unique. No foreign key: the job is in forge_jobs, in a batch lease or in the history.';
+COMMENT ON COLUMN forge_job_keys.job_id IS 'The job that was dispatched with the key last.';
+COMMENT ON COLUMN forge_job_keys.expires_at IS 'Until then another dispatch finds this job; null: until the job has ended.';
+CREATE INDEX forge_job_keys_created_at ON forge_job_keys (created_at);
+
+CREATE TABLE forge_job_queues (
+    queue           text        PRIMARY KEY CHECK (queue <> ''),
+    paused_at       timestamptz,
+    paused_by       text,
+    concurrency_max int4        CHECK (concurrency_max > 0),
+    changed_at      timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT forge_job_queues_paused CHECK ((paused_at IS NULL) = (paused_by IS NULL))
+);
+COMMENT ON TABLE forge_job_queues IS 'Settings of queues that operators have changed while nodes run. A queue without a row has none.';
+COMMENT ON COLUMN forge_job_queues.concurrency_max IS 'Of the jobs of the queue only so many are held at a time by all nodes together.';
+
+DROP VIEW forge_unfinished_jobs;
+CREATE VIEW forge_unfinished_jobs AS
+SELECT id, name, queue, priority, status, ready, coalesce(due_at, run_at) AS run_at, attempt, attempts_max, claim, node_id, lease_until, args,
+       identity, trace, last_error, created_at, refused_by, losses, NULL::uuid AS lease_id, concurrency_key, rate_key, blocked_by, timeout_ms
+FROM forge_jobs
+UNION ALL
+SELECT job.id, job.name, job.queue, job.priority,
+       CASE WHEN job.id = ANY (lease.begun) THEN 'running'::forge_job_status ELSE 'claimed' END,
+       job.ready, job.run_at, job.attempt + (job.id = ANY (lease.begun))::int, job.attempts_max, job.claim + 1, lease.node_id,
+       lease.lease_until, job.args, job.identity, job.trace,
+       coalesce(lease.error, job.last_error), job.created_at, job.refused_by, job.losses, lease.id, NULL, NULL, NULL, job.timeout_ms
+FROM forge_job_leases lease CROSS JOIN LATERAL unnest(lease.jobs) AS job
+WHERE NOT job.id = ANY (lease.gone)
+  AND NOT EXISTS (SELECT FROM forge_job_history history WHERE history.id = job.id);
+COMMENT ON VIEW forge_unfinished_jobs IS 'Jobs that are not finished, those in batch leases included.';
+
+-- @down
+DROP VIEW forge_unfinished_jobs;
+-- The version before knows no limits: what waits for one is due.
+UPDATE forge_jobs SET run_at = due_at, due_at = NULL, blocked_by = NULL WHERE blocked_by IS NOT NULL;
+DROP TABLE forge_job_queues;
+DROP TABLE forge_job_keys;
+DROP TABLE forge_job_limits;
+ALTER TABLE forge_job_history DROP COLUMN timeout_ms;
+ALTER TABLE forge_job_history DROP COLUMN rate_key;
+ALTER TABLE forge_job_history DROP COLUMN concurrency_key;
+DROP INDEX forge_jobs_blocked;
+DROP INDEX forge_jobs_concurrency;
+ALTER TABLE forge_jobs DROP CONSTRAINT forge_jobs_timeout;
+ALTER TABLE forge_jobs DROP CONSTRAINT forge_jobs_blocked;
+ALTER TABLE forge_jobs DROP COLUMN timeout_ms;
+ALTER TABLE forge_jobs DROP COLUMN due_at;
+ALTER TABLE forge_jobs DROP COLUMN blocked_by;
+ALTER TABLE forge_jobs DROP COLUMN rate_key;
+ALTER TABLE forge_jobs DROP COLUMN concurrency_key;
+CREATE VIEW forge_unfinished_jobs AS
+SELECT id, name, queue, priority, status, ready, run_at, attempt, attempts_max, claim, node_id, lease_until, args, identity, trace,
+       last_error, created_at, refused_by, losses, NULL::uuid AS lease_id
+FROM forge_jobs
+UNION ALL
+SELECT job.id, job.name, job.queue, job.priority,
+       CASE WHEN job.id = ANY (lease.begun) THEN 'running'::forge_job_status ELSE 'claimed' END,
+       job.ready, job.run_at, job.attempt + (job.id = ANY (lease.begun))::int, job.attempts_max, job.claim + 1, lease.node_id,
+       lease.lease_until, job.args, job.identity, job.trace,
+       coalesce(lease.error, job.last_error), job.created_at, job.refused_by, job.losses, lease.id
+FROM forge_job_leases lease CROSS JOIN LATERAL unnest(lease.jobs) AS job
+WHERE NOT job.id = ANY (lease.gone)
+  AND NOT EXISTS (SELECT FROM forge_job_history history WHERE history.id = job.id);
+COMMENT ON VIEW forge_unfinished_jobs IS 'Jobs that are not finished, those in batch leases included.';
