@@ -601,15 +601,20 @@ CREATE TABLE public.forge_job_limits (
     lots timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
     lot_sizes integer[] DEFAULT '{}'::integer[] NOT NULL,
     next_at timestamp with time zone,
+    set_max integer,
+    set_by text,
     used_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT forge_job_limits_key_check CHECK ((key <> ''::text)),
-    CONSTRAINT forge_job_limits_lots CHECK ((cardinality(lots) = cardinality(lot_sizes)))
+    CONSTRAINT forge_job_limits_lots CHECK ((cardinality(lots) = cardinality(lot_sizes))),
+    CONSTRAINT forge_job_limits_set CHECK (((set_max IS NULL) = (set_by IS NULL))),
+    CONSTRAINT forge_job_limits_set_max_check CHECK ((set_max >= 0))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_cost_delay='0');
 COMMENT ON TABLE public.forge_job_limits IS 'A row for each key of a limit that was claimed from lately. Its lock makes claims of one key take turns. It counts no job: what is held is counted in forge_jobs.';
 COMMENT ON COLUMN public.forge_job_limits.lots IS 'When jobs of a rate limit were claimed within its time, the oldest first.';
 COMMENT ON COLUMN public.forge_job_limits.lot_sizes IS 'How many were claimed then.';
 COMMENT ON COLUMN public.forge_job_limits.next_at IS 'When a rate limit lets further jobs pass; null when nothing waits for that.';
+COMMENT ON COLUMN public.forge_job_limits.set_max IS 'What an operator has set in the place of the limit of the handler; 0 lets nothing pass.';
 CREATE TABLE public.forge_job_queues (
     queue text NOT NULL,
     paused_at timestamp with time zone,
@@ -810,10 +815,11 @@ CREATE UNIQUE INDEX forge_crons_name ON public.forge_crons USING btree (source, 
 CREATE INDEX forge_idempotency_created_at ON public.forge_idempotency USING btree (created_at);
 CREATE INDEX forge_job_history_failed ON public.forge_job_history USING btree (finished_at) WHERE (status = ANY (ARRAY['failed'::public.forge_job_status, 'dead_letter'::public.forge_job_status]));
 CREATE INDEX forge_job_history_finished_at ON public.forge_job_history USING brin (finished_at) WITH (autosummarize='on');
-CREATE INDEX forge_job_keys_created_at ON public.forge_job_keys USING btree (created_at);
-CREATE INDEX forge_jobs_blocked ON public.forge_jobs USING btree (blocked_by, ((identity ->> 'tenant'::text)), priority DESC, due_at, id) WHERE (blocked_by IS NOT NULL);
+CREATE INDEX forge_job_keys_expires_at ON public.forge_job_keys USING btree (COALESCE(expires_at, created_at));
+CREATE INDEX forge_job_limits_next_at ON public.forge_job_limits USING btree (next_at) WHERE (next_at IS NOT NULL);
+CREATE INDEX forge_jobs_blocked ON public.forge_jobs USING btree (blocked_by, COALESCE((identity ->> 'tenant'::text), ''::text), priority DESC, due_at, id) WHERE (blocked_by IS NOT NULL);
 CREATE INDEX forge_jobs_claimable ON public.forge_jobs USING btree (queue, priority DESC, run_at, id) WHERE (ready AND (node_id IS NULL));
-CREATE INDEX forge_jobs_concurrency ON public.forge_jobs USING btree (concurrency_key) WHERE ((node_id IS NOT NULL) AND (concurrency_key IS NOT NULL));
+CREATE INDEX forge_jobs_concurrency ON public.forge_jobs USING btree (concurrency_key, ((node_id IS NOT NULL))) WHERE (ready AND (concurrency_key IS NOT NULL));
 CREATE INDEX forge_jobs_held ON public.forge_jobs USING btree (node_id) WHERE (node_id IS NOT NULL);
 CREATE INDEX forge_jobs_scheduled ON public.forge_jobs USING btree (run_at) WHERE (NOT ready);
 CREATE INDEX forge_leader_history_ended_at ON public.forge_leader_history USING btree (ended_at);

@@ -6,6 +6,8 @@ use syn::LitStr;
 const TIMEOUT_MS_MAX: u64 = 600_000;
 /// Longest time limit of a job, and longest wait between two attempts.
 const JOB_MS_MAX: u64 = 86_400_000;
+/// Longest time for which a finished job is found.
+const PERIOD_MS_MAX: u64 = 366 * 86_400_000;
 /// The bounds of a live query's interval.
 const REFRESH_MS_MIN: u64 = 100;
 const REFRESH_MS_MAX: u64 = 3_600_000;
@@ -42,6 +44,20 @@ pub(crate) fn wait(literal: &LitStr) -> syn::Result<u64> {
             Err(syn::Error::new_spanned(literal, "a job waits at most \"24h\" between two attempts"))
         }
         ms => Ok(ms),
+    }
+}
+
+/// A time for which a finished job is found, in milliseconds: `"1h"`, `"30d"`.
+pub(crate) fn period(literal: &LitStr) -> syn::Result<u64> {
+    const UNITS: [(&str, u64); 5] =
+        [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    match quantity(&literal.value(), &UNITS) {
+        None => Err(not_a_duration(literal)),
+        Some(0) => Err(syn::Error::new_spanned(literal, "within no time no dispatch finds another one")),
+        Some(ms) if ms > PERIOD_MS_MAX => {
+            Err(syn::Error::new_spanned(literal, "a job is found for at most \"366d\""))
+        }
+        Some(ms) => Ok(ms),
     }
 }
 

@@ -14,25 +14,43 @@ use crate::app::context::{ActionContext, CronContext, Ctx, JobContext, MutationC
 use crate::app::error::Result;
 use crate::app::handler::Handler;
 use crate::app::job::{JobMeta, Priority};
+use crate::app::job_key::{JobKeys, UniqueKey, UniqueRule};
 use crate::app::kind::{Action, Cron, Job, Kind, Mutation};
-use crate::app::new_job::NewJob;
+use crate::app::new_job::{DispatchOutcome, NewJob};
 use crate::app::secret::Secret;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
+use crate::kernel::invocation::Identity;
 use crate::kernel::limits::JOB_DELAY_MAX;
 use crate::kernel::remedy;
-use crate::kernel::time::Timestamp;
+use crate::kernel::time::{Timestamp, days, millis};
 
 /// The latest moment that a job may wait for. Postgres knows later ones, clients do not.
 const AT_MAX: Timestamp = DateTime::from_timestamp(253_402_300_799, 0).expect("a moment of the year 9999");
 /// The most attempts of a job, as in its attribute.
 const ATTEMPTS_MAX: u32 = 1_000;
+/// The bounds of an attempt's time limit, as in the attribute.
+const TIMEOUT_MIN: Duration = millis(1);
+const JOB_TIMEOUT_MAX: Duration = days(1);
+/// Jobs that one statement inserts.
+const PART_MAX: usize = 1_000;
+
+/// Writes what is dispatched, from the context of the dispatching handler.
+type Enqueuer<'a, Jobs, Output> = Box<dyn FnOnce(Jobs) -> BoxFuture<'a, Result<Output>> + Send + 'a>;
 
 /// A job about to be dispatched; awaiting this does it.
 #[must_use = "a dispatch does nothing until it is awaited"]
 pub struct Dispatch<'a> {
     job: Result<NewJob>,
-    enqueue: Box<dyn FnOnce(NewJob) -> BoxFuture<'a, Result<()>> + Send + 'a>,
+    unique: Option<UniqueRule>,
+    enqueue: Enqueuer<'a, NewJob, DispatchOutcome>,
+}
+
+/// Jobs of one handler about to be dispatched; awaiting this does it.
+#[must_use = "a dispatch does nothing until it is awaited"]
+pub struct DispatchAll<'a> {
+    jobs: Result<Vec<NewJob>>,
+    enqueue: Enqueuer<'a, Vec<NewJob>, Vec<JobId>>,
 }
 
 impl<K: Kind> Ctx<K> {
@@ -60,7 +78,58 @@ impl<K: Kind> Ctx<K> {
         H: Handler,
         H::Kind: DispatchableFrom<K>,
     {
-        Dispatch { job: new_job(&message), enqueue: Box::new(move |job| H::Kind::enqueue(self, job)) }
+        let unique = H::META.job_meta().and_then(|job| job.limits.unique).map(|unique| unique.rule);
+        let job = new_job(&message, self.identity());
+        Dispatch { job, unique, enqueue: Box::new(move |job| H::Kind::enqueue(self, job)) }
+    }
+
+    /// Queues many jobs of one handler, a thousand in a statement. Returns their ids, in the order of the
+    /// messages; of jobs with `unique`, each takes statements of its own.
+    ///
+    /// # Errors
+    /// As for [`dispatch`](Self::dispatch). In a mutation none of the jobs exists then; elsewhere a thousand
+    /// at a time are committed together, and those before the failure exist.
+    ///
+    /// ```
+    /// # extern crate forge_actors as forge;
+    /// # use forge::prelude::*;
+    /// # #[forge::job]
+    /// # pub async fn remind(_ctx: &JobContext, task: Uuid) -> Result<()> { Ok(()) }
+    /// #[forge::mutation]
+    /// pub async fn remind_all(ctx: &MutationContext, tasks: Vec<Uuid>) -> Result<u32> {
+    ///     let jobs = ctx.dispatch_all(tasks.into_iter().map(|task| Remind { task })).await?;
+    ///     Ok(jobs.len() as u32)
+    /// }
+    /// # fn main() {}
+    /// ```
+    pub fn dispatch_all<H>(&self, messages: impl IntoIterator<Item = H>) -> DispatchAll<'_>
+    where
+        H: Handler,
+        H::Kind: DispatchableFrom<K>,
+    {
+        let jobs = messages.into_iter().map(|message| new_job(&message, self.identity())).collect();
+        DispatchAll { jobs, enqueue: Box::new(move |jobs| Box::pin(enqueue_all::<H, K>(self, jobs))) }
+    }
+
+    fn identity(&self) -> Option<&Identity> {
+        self.scope.shared.invocation.caller.identity.as_deref()
+    }
+}
+
+/// Enqueues jobs in parts that one statement takes.
+async fn enqueue_all<H, K>(ctx: &Ctx<K>, jobs: Vec<NewJob>) -> Result<Vec<JobId>>
+where
+    K: Kind,
+    H: Handler,
+    H::Kind: DispatchableFrom<K>,
+{
+    let (mut jobs, mut ids) = (jobs.into_iter(), Vec::new());
+    loop {
+        let part: Vec<NewJob> = jobs.by_ref().take(PART_MAX).collect();
+        if part.is_empty() {
+            return Ok(ids);
+        }
+        ids.extend(H::Kind::enqueue_all(ctx, part).await?);
     }
 }
 
@@ -102,10 +171,89 @@ impl Dispatch<'_> {
         self.change(|job| job.attempts_max = attempts.clamp(1, ATTEMPTS_MAX).cast_signed())
     }
 
+    /// Lets an attempt take this long in place of its handler's time limit: a day at most.
+    pub fn timeout(self, limit: Duration) -> Self {
+        let limit = limit.clamp(TIMEOUT_MIN, JOB_TIMEOUT_MAX);
+        self.change(|job| job.timeout_ms = u32::try_from(limit.as_millis()).ok())
+    }
+
+    /// Lets the job wait in this queue in place of its handler's. Nodes find a new queue within
+    /// `jobs.poll_interval`.
+    ///
+    /// # Errors
+    /// Awaiting the dispatch fails with `INTERNAL` when the name is not 1 to 64 of the characters a-z, 0-9,
+    /// `_`, `.` and `-`.
+    pub fn queue(mut self, queue: &str) -> Self {
+        if !is_queue_name(queue) {
+            let text =
+                format!("`{queue}` names no queue: 1 to 64 of the characters a-z, 0-9, `_`, `.` and `-` do");
+            self.job = self.job.and(Err(Fault::internal(text)));
+        }
+        self.change(|job| queue.clone_into(&mut job.queue))
+    }
+
+    /// Makes the dispatch unique: another one of the same handler with this key finds the first one's job.
+    /// What it then does is the handler's `unique` or `debounce`; a handler without them has one job with the
+    /// key until it is finished.
+    ///
+    /// ```
+    /// # extern crate forge_actors as forge;
+    /// # use forge::prelude::*;
+    /// # #[forge::job]
+    /// # pub async fn charge(_ctx: &JobContext, order: Uuid) -> Result<()> { Ok(()) }
+    /// #[forge::mutation]
+    /// pub async fn pay(ctx: &MutationContext, order: Uuid) -> Result<JobId> {
+    ///     ctx.dispatch(Charge { order }).key(&order.to_string()).await
+    /// }
+    /// # fn main() {}
+    /// ```
+    pub fn key(self, key: &str) -> Self {
+        let rule = self.unique;
+        self.change(|job| {
+            let unique = Some(UniqueKey::named(&job.name, key, rule));
+            job.keys = Secret::new(JobKeys { unique, ..job.keys.expose().clone() });
+        })
+    }
+
     fn change(mut self, change: impl FnOnce(&mut NewJob)) -> Self {
         if let Ok(job) = &mut self.job {
             change(job);
         }
+        self
+    }
+}
+
+impl<'a> Dispatch<'a> {
+    /// Dispatches, and says whether a job was made or one with the same key was found.
+    ///
+    /// # Errors
+    /// As for [`Ctx::dispatch`].
+    pub async fn outcome(self) -> Result<DispatchOutcome> {
+        (self.enqueue)(self.job?).await
+    }
+}
+
+impl DispatchAll<'_> {
+    /// As [`Dispatch::after`], for each of the jobs.
+    pub fn after(self, delay: Duration) -> Self {
+        self.change(|job| {
+            job.run_at = None;
+            job.after_secs = delay.min(JOB_DELAY_MAX).as_secs_f64();
+        })
+    }
+
+    /// As [`Dispatch::at`], for each of the jobs.
+    pub fn at(self, moment: Timestamp) -> Self {
+        self.change(|job| job.run_at = Some(moment.min(AT_MAX)))
+    }
+
+    /// As [`Dispatch::priority`], for each of the jobs.
+    pub fn priority(self, priority: Priority) -> Self {
+        self.change(|job| job.priority = i16::from(priority.level()))
+    }
+
+    fn change(mut self, change: impl Fn(&mut NewJob)) -> Self {
+        self.jobs.iter_mut().flatten().for_each(change);
         self
     }
 }
@@ -115,13 +263,16 @@ impl<'a> IntoFuture for Dispatch<'a> {
     type IntoFuture = BoxFuture<'a, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { job, enqueue } = self;
-        Box::pin(async move {
-            let job = job?;
-            let id = job.id;
-            enqueue(job).await?;
-            Ok(id)
-        })
+        Box::pin(async move { Ok(self.outcome().await?.job()) })
+    }
+}
+
+impl<'a> IntoFuture for DispatchAll<'a> {
+    type Output = Result<Vec<JobId>>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { (self.enqueue)(self.jobs?).await })
     }
 }
 
@@ -135,30 +286,50 @@ impl<'a> IntoFuture for Dispatch<'a> {
 pub trait DispatchableFrom<Caller: Kind>: Kind {
     /// Writes the job's row: in the transaction of `ctx`, or in one of its own.
     #[doc(hidden)]
-    fn enqueue(ctx: &Ctx<Caller>, job: NewJob) -> BoxFuture<'_, Result<()>>;
+    fn enqueue(ctx: &Ctx<Caller>, job: NewJob) -> BoxFuture<'_, Result<DispatchOutcome>>;
+
+    /// Writes the rows of several jobs, in one transaction.
+    #[doc(hidden)]
+    fn enqueue_all(ctx: &Ctx<Caller>, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<JobId>>>;
 }
 
 impl DispatchableFrom<Mutation> for Job {
-    fn enqueue(ctx: &MutationContext, job: NewJob) -> BoxFuture<'_, Result<()>> {
+    fn enqueue(ctx: &MutationContext, job: NewJob) -> BoxFuture<'_, Result<DispatchOutcome>> {
         Box::pin(async move { insert(ctx, &job).await })
+    }
+
+    fn enqueue_all(ctx: &MutationContext, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<JobId>>> {
+        Box::pin(async move { insert_all(ctx, &jobs).await })
     }
 }
 
 impl DispatchableFrom<Action> for Job {
-    fn enqueue(ctx: &ActionContext, job: NewJob) -> BoxFuture<'_, Result<()>> {
+    fn enqueue(ctx: &ActionContext, job: NewJob) -> BoxFuture<'_, Result<DispatchOutcome>> {
         Box::pin(async move { Ok(ctx.call(Enqueue { job }).await?) })
+    }
+
+    fn enqueue_all(ctx: &ActionContext, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<JobId>>> {
+        Box::pin(async move { Ok(ctx.call(EnqueueTogether { jobs }).await?) })
     }
 }
 
 impl DispatchableFrom<Cron> for Job {
-    fn enqueue(ctx: &CronContext, job: NewJob) -> BoxFuture<'_, Result<()>> {
+    fn enqueue(ctx: &CronContext, job: NewJob) -> BoxFuture<'_, Result<DispatchOutcome>> {
         Box::pin(async move { Ok(ctx.call(Enqueue { job }).await?) })
+    }
+
+    fn enqueue_all(ctx: &CronContext, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<JobId>>> {
+        Box::pin(async move { Ok(ctx.call(EnqueueTogether { jobs }).await?) })
     }
 }
 
 impl DispatchableFrom<Self> for Job {
-    fn enqueue(ctx: &JobContext, job: NewJob) -> BoxFuture<'_, Result<()>> {
+    fn enqueue(ctx: &JobContext, job: NewJob) -> BoxFuture<'_, Result<DispatchOutcome>> {
         Box::pin(async move { Ok(ctx.call(Enqueue { job }).await?) })
+    }
+
+    fn enqueue_all(ctx: &JobContext, jobs: Vec<NewJob>) -> BoxFuture<'_, Result<Vec<JobId>>> {
+        Box::pin(async move { Ok(ctx.call(EnqueueTogether { jobs }).await?) })
     }
 }
 
@@ -170,11 +341,11 @@ impl MutationContext {
     }
 }
 
-/// The job that runs `message`.
+/// The job that runs `message`, dispatched by `identity`.
 ///
 /// # Errors
 /// `PAYLOAD_TOO_LARGE` when the arguments are larger than the job's `input_max`.
-pub fn new_job<H: Handler>(message: &H) -> Result<NewJob> {
+pub fn new_job<H: Handler>(message: &H, identity: Option<&Identity>) -> Result<NewJob> {
     let args = message.to_json()?;
     if args.len() > H::META.input_bytes_max {
         let text = format!(
@@ -186,39 +357,70 @@ pub fn new_job<H: Handler>(message: &H) -> Result<NewJob> {
             .with_details(serde_json::json!({ "bytesMax": H::META.input_bytes_max }))
             .with_help(remedy::INPUT_MAX));
     }
-    let JobMeta { queue, priority, attempts, .. } = H::META.job_meta().unwrap_or(JobMeta::DEFAULT);
+    let args = String::from_utf8(args).map_err(Fault::internal)?;
+    let name = H::META.wire_name();
+    let JobMeta { queue, priority, attempts, limits, .. } = H::META.job_meta().unwrap_or(JobMeta::DEFAULT);
     Ok(NewJob {
         id: JobId::new(),
-        name: H::META.wire_name(),
+        keys: Secret::new(JobKeys::of(&limits, &name, &args, identity)?),
+        name,
         queue: queue.to_owned(),
         priority: i16::from(priority),
         attempts_max: i32::try_from(attempts).unwrap_or(i32::MAX),
         after_secs: 0.0,
         run_at: None,
-        args: Secret::new(String::from_utf8(args).map_err(Fault::internal)?),
+        timeout_ms: None,
+        args: Secret::new(args),
     })
 }
 
+/// The identity and the trace that a dispatched job carries.
+fn origin(ctx: &MutationContext) -> Result<(Option<String>, String)> {
+    let invocation = &ctx.scope.shared.invocation;
+    let identity = invocation.caller.identity.as_deref().map(serde_json::to_string).transpose();
+    Ok((identity.map_err(Fault::internal)?, invocation.trace.to_string()))
+}
+
 /// Writes the row in the transaction of `ctx`, and wakes the workers of its queue after the commit.
-async fn insert(ctx: &MutationContext, job: &NewJob) -> Result<()> {
+async fn insert(ctx: &MutationContext, job: &NewJob) -> Result<DispatchOutcome> {
+    let (identity, trace) = origin(ctx)?;
     let shared = &ctx.scope.shared;
-    let identity = shared
-        .invocation
-        .caller
-        .identity
-        .as_deref()
-        .map(serde_json::to_string)
-        .transpose()
-        .map_err(Fault::internal)?;
-    let trace = shared.invocation.trace.to_string();
-    shared.services.jobs.insert(ctx.db(), job, identity, trace).await?;
+    let dispatched = shared.services.jobs.insert(ctx.db(), job, identity, trace).await?;
     shared.after_commit.wake(&job.queue);
-    Ok(())
+    Ok(dispatched)
+}
+
+/// As [`insert`], for jobs of one handler.
+async fn insert_all(ctx: &MutationContext, jobs: &[NewJob]) -> Result<Vec<JobId>> {
+    if jobs.iter().any(|job| job.keys.expose().unique.is_some()) {
+        let mut ids = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            ids.push(insert(ctx, job).await?.job());
+        }
+        return Ok(ids);
+    }
+    let (identity, trace) = origin(ctx)?;
+    let shared = &ctx.scope.shared;
+    shared.services.jobs.insert_all(ctx.db(), jobs, identity, trace).await?;
+    jobs.iter().for_each(|job| shared.after_commit.wake(&job.queue));
+    Ok(jobs.iter().map(|job| job.id).collect())
+}
+
+/// True for the characters that an attribute accepts as well.
+fn is_queue_name(name: &str) -> bool {
+    let clean = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'));
+    clean && (1..=64).contains(&name.len())
 }
 
 /// Queues a job in a transaction of its own, for callers that have none. The size of the arguments was
 /// checked against the job's own limit.
 #[forge_app_macros::mutation(name = "forge.dispatch", internal, input_max = "1GiB")]
-pub async fn enqueue(ctx: &MutationContext, job: NewJob) -> Result<()> {
+pub async fn enqueue(ctx: &MutationContext, job: NewJob) -> Result<DispatchOutcome> {
     insert(ctx, &job).await
+}
+
+/// As [`enqueue`], for several jobs.
+#[forge_app_macros::mutation(name = "forge.dispatchAll", internal, input_max = "1GiB")]
+pub async fn enqueue_together(ctx: &MutationContext, jobs: Vec<NewJob>) -> Result<Vec<JobId>> {
+    insert_all(ctx, &jobs).await
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use crate::app::error::Result;
+use crate::app::job_key::JobLimits;
 use crate::db::transaction::Transaction;
 use crate::kernel::ids::JobId;
 use crate::kernel::limits::JOB_DELAY_MAX;
@@ -28,6 +29,10 @@ pub struct JobMeta {
     pub backoff: RetryBackoff,
     /// Names that queued rows may still carry.
     pub aliases: &'static [&'static str],
+    /// What its jobs share with others of the same key.
+    pub limits: JobLimits,
+    /// What a node must say that it can do (`jobs.capabilities`) to run the job.
+    pub capability: Option<&'static str>,
 }
 
 impl JobMeta {
@@ -38,6 +43,8 @@ impl JobMeta {
         attempts: 10,
         backoff: RetryBackoff::Exponential { base: Duration::from_secs(1), max: Duration::from_secs(3_600) },
         aliases: &[],
+        limits: JobLimits::NONE,
+        capability: None,
     };
 }
 
@@ -202,6 +209,9 @@ impl Attempt {
 pub trait CompleteInTransaction: Send + Sync + 'static {
     /// The attempt that is completed.
     fn attempt(&self) -> Attempt;
+
+    /// The time limit of the attempt, where the dispatch named one.
+    fn time_limit(&self) -> Option<Duration>;
 
     /// Begins the transaction of the effect.
     fn begin(&self, limit: Duration) -> BoxFuture<'_, Result<Transaction>>;

@@ -28,6 +28,7 @@ pub mod handler;
 pub mod input;
 pub mod job;
 pub mod job_context;
+pub mod job_key;
 pub mod kind;
 pub mod log;
 #[doc(hidden)]
@@ -55,11 +56,13 @@ pub use cron::{CronMeta, CronOverlap};
 pub use error::{AppError, CallError, Result};
 pub use handler::{Access, Handler, KindOptions, Meta, MutationOptions, QueryOptions};
 pub use job::{Attempt, JobMeta, JobStatus, Priority, RetryBackoff};
+pub use job_key::{JobConcurrency, JobLimits, JobRate, JobUnique, KeyPart, UniqueRule, UniqueStates};
 pub use kind::{
     Action, Cron, CronResources, Job, JobResources, Kind, KindName, Mutation, MutationResources, Query,
     QueryResources,
 };
 pub use model::Model;
+pub use new_job::DispatchOutcome;
 pub use secret::Secret;
 pub use wire_type::WireType;
 

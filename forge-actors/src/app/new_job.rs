@@ -3,6 +3,7 @@
 use futures::future::BoxFuture;
 
 use crate::app::error::Result;
+use crate::app::job_key::JobKeys;
 use crate::app::secret::Secret;
 use crate::db::handle::Db;
 use crate::kernel::ids::JobId;
@@ -12,14 +13,47 @@ use crate::kernel::time::Timestamp;
 /// import that subsystem.
 pub trait InsertJob: Send + Sync + 'static {
     /// Inserts `job` with one statement on `db`, the transaction of the dispatching call. `identity` is the
-    /// JSON of the caller's identity, `trace` the `traceparent` of the call.
+    /// JSON of the caller's identity, `trace` the `traceparent` of the call. A unique dispatch that finds a
+    /// job takes two or three statements more.
     fn insert<'a>(
         &'a self,
         db: &'a Db,
         job: &'a NewJob,
         identity: Option<String>,
         trace: String,
+    ) -> BoxFuture<'a, Result<DispatchOutcome>>;
+
+    /// Inserts jobs with one statement on `db`, of one caller.
+    fn insert_all<'a>(
+        &'a self,
+        db: &'a Db,
+        jobs: &'a [NewJob],
+        identity: Option<String>,
+        trace: String,
     ) -> BoxFuture<'a, Result<()>>;
+}
+
+/// What a dispatch has done.
+#[forge_app_macros::data]
+#[serde(rename_all = "snake_case", tag = "kind", content = "job")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DispatchOutcome {
+    /// It has made this job.
+    New(JobId),
+    /// It has found this job with the same key, and changed nothing.
+    Existing(JobId),
+    /// It has found this job with the same key, which has not begun, and has given it the new arguments and
+    /// a new time.
+    Deferred(JobId),
+}
+
+impl DispatchOutcome {
+    /// The job.
+    pub fn job(self) -> JobId {
+        match self {
+            Self::New(job) | Self::Existing(job) | Self::Deferred(job) => job,
+        }
+    }
 }
 
 /// A job that is about to be inserted.
@@ -40,6 +74,10 @@ pub struct NewJob {
     pub after_secs: f64,
     /// When it may run.
     pub run_at: Option<Timestamp>,
+    /// The time limit of an attempt, in milliseconds, in place of its handler's.
+    pub timeout_ms: Option<u32>,
+    /// Its keys. Secret as the arguments are, whose values they hold.
+    pub keys: Secret<JobKeys>,
     /// The arguments object, as JSON. Secret as a whole, because its parts are not known here.
     pub args: Secret<String>,
 }

@@ -91,7 +91,7 @@ impl<'a> Crons<'a> {
             ctx: self.ctx,
             name: name.into(),
             handler: H::META.wire_name(),
-            args: new_job(&message).map(|job| job.args.expose().to_owned()),
+            args: new_job(&message, None).map(|job| job.args.expose().to_owned()),
             meta,
             expression: expression.into(),
             timezone: meta.timezone.to_owned(),

@@ -2,6 +2,7 @@
 
 use crate::app::Secret;
 use crate::app::cron::CronRun;
+use crate::app::job_key::JobKeys;
 use crate::app::new_job::NewJob;
 use crate::job::insert::DispatchedJob;
 use crate::kernel::ids::JobId;
@@ -30,6 +31,8 @@ impl RunJob<'_> {
                 attempts_max: self.attempts_max,
                 after_secs: 0.0,
                 run_at: Some(run.due_at),
+                timeout_ms: None,
+                keys: Secret::new(JobKeys::default()),
                 args: Secret::new(run.join(self.args)),
             },
             identity: self.identity.map(str::to_owned),

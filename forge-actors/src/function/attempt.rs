@@ -92,7 +92,10 @@ pub(super) async fn run(
         job = %attempt.job,
         attempt = attempt.number,
     );
-    let call = ActiveCall::new(shared, registration, runner, invocation, 0, Permit::unlimited());
+    let mut call = ActiveCall::new(shared, registration, runner, invocation, 0, Permit::unlimited());
+    if let Some(limit) = completer.time_limit() {
+        call.time_limit = limit;
+    }
     let began = Instant::now();
     let ended = async {
         let result = run_and_classify(call, cron, completer, held, interrupted).await;

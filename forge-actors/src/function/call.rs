@@ -153,6 +153,8 @@ pub(super) struct ActiveCall {
     /// How many calls are around this one.
     pub(super) depth: u32,
     began: Instant,
+    /// How long the call may take, unless its caller waits for less.
+    pub(super) time_limit: Duration,
     /// What the handler asked for that happens after the commit.
     after_commit: AfterCommit,
     receipt: OnceLock<Receipt>,
@@ -177,6 +179,7 @@ impl ActiveCall {
             invocation: Arc::new(invocation),
             depth,
             began,
+            time_limit: registration.meta.timeout,
             after_commit: AfterCommit::default(),
             receipt: OnceLock::new(),
             guard: Arc::new(HandlerGuard { entry, permit }),
@@ -247,7 +250,7 @@ impl ActiveCall {
 
     /// When the call is cancelled: at the handler's own limit, or earlier when its caller says so.
     pub(super) fn deadline(&self) -> Instant {
-        let own_deadline = self.began + self.registration.meta.timeout;
+        let own_deadline = self.began + self.time_limit;
         self.invocation.deadline.map_or(own_deadline, |caller| caller.min(own_deadline))
     }
 
@@ -386,7 +389,7 @@ impl ActiveCall {
             CallFailure::Panic(panic) => {
                 (CallOutcome::Panic, panic_fault(&self.shared.tree, self.runner, meta, name, panic))
             }
-            CallFailure::Deadline => (CallOutcome::Timeout, timeout_fault(meta, name)),
+            CallFailure::Deadline => (CallOutcome::Timeout, timeout_fault(self.time_limit, name)),
             CallFailure::NoThread => {
                 signals::count_without_thread();
                 (CallOutcome::Fault, self.shared.no_thread_fault(name))

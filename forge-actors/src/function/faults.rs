@@ -28,8 +28,8 @@ pub(super) fn panic_fault(tree: &Tree, runner: &ActorPath, meta: &Meta, name: &s
 }
 
 /// `TIMEOUT`: the handler ran into its own time limit or its caller's.
-pub(super) fn timeout_fault(meta: &Meta, name: &str) -> Fault {
-    let limit = format_duration(meta.timeout);
+pub(super) fn timeout_fault(limit: Duration, name: &str) -> Fault {
+    let limit = format_duration(limit);
     Fault::new(Code::Timeout, format!("`{name}` took longer than its time limit of {limit} or its caller's"))
         .with_help(remedy::TIME_LIMIT)
 }

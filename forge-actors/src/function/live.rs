@@ -135,7 +135,7 @@ pub(super) async fn run(
         Some(HandlerEnd::Cancelled) | None => None,
     };
     LiveRun {
-        answer: answer.unwrap_or_else(|| Err(timeout_fault(meta, &name))),
+        answer: answer.unwrap_or_else(|| Err(timeout_fault(meta.timeout, &name))),
         observed: scope.get().map_or(Observed::Nothing, CallScope::observed),
         waited: Some(began.saturating_duration_since(asked)),
     }

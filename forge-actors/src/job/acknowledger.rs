@@ -188,6 +188,7 @@ async fn write(shared: &JobShared, batch: &[ReleasedJob], repeated: bool) -> Res
             );
             continue;
         }
+        shared.free_key(record);
         if record.begun {
             *ended_attempts.entry((&record.name, transition.status)).or_default() += 1;
         }

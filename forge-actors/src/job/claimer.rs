@@ -17,11 +17,14 @@ use futures::future::OptionFuture;
 use tokio::sync::oneshot;
 
 use super::leases::ClaimedJob;
-use super::messages::{ClaimerMessage, WorkerMessage};
+use super::limits::LimitedJob;
+use super::messages::{ClaimerMessage, UnblockerMessage, WorkerMessage};
 use super::paths::CLAIMER;
 use super::planner::{ClaimPlanner, ClaimStep, GIVE_BACK_AFTER, PlannerLimits};
 use super::shared::JobShared;
-use super::store::{BegunAttempt, Claim, ClaimSize, Claimant, JobRecord, Promoted};
+use super::store::{
+    BegunAttempt, Claim, ClaimSize, Claimant, ClaimedJobs, JobRecord, LimitedClaim, Promoted,
+};
 use crate::change::TopicKind;
 use crate::kernel::backoff::Backoff;
 use crate::kernel::error_chain::error_chain;
@@ -33,6 +36,9 @@ use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
 
 /// Between two attempts to reach a database that does not answer.
 const AWAY_BACKOFF: Backoff = Backoff::exponential(millis(100), secs(5));
+
+/// Queues that one node serves.
+const QUEUES_MAX: usize = 1_000;
 
 /// How long a claimer that stops waits for the statements that are under way.
 const LAST_STATEMENT_WAIT: Duration = secs(2);
@@ -46,7 +52,8 @@ struct StepResult {
 }
 
 enum StepReply {
-    Claimed(Vec<JobRecord>),
+    /// The jobs that are held now, and how many a limit has blocked.
+    Claimed(Vec<JobRecord>, usize),
     Promoted(Promoted),
 }
 
@@ -73,6 +80,7 @@ pub(super) struct ClaimerState {
     begin: Option<oneshot::Receiver<BeginResult>>,
     /// Failures since the last success.
     failures: u32,
+    has_too_many_queues: bool,
     /// True after a failure, until `PauseEnded`.
     paused: bool,
     _poll: Timer,
@@ -157,7 +165,8 @@ impl Claimer {
             let sent = Instant::now();
             let reply = match &step {
                 ClaimStep::Claim { queue, size } => {
-                    claim(&shared, queue, *size).await.map(StepReply::Claimed)
+                    let claimed = claim(&shared, queue, *size).await;
+                    claimed.map(|(records, blocked)| StepReply::Claimed(records, blocked))
                 }
                 ClaimStep::Promote => shared.store.promote().await.map(StepReply::Promoted),
             };
@@ -234,17 +243,30 @@ impl Claimer {
     }
 
     fn poll(&self, cx: &Context<ClaimerMessage>, state: &mut ClaimerState) {
-        let ClaimerState { planner, queues, .. } = state;
-        planner.wake(queues.iter());
-        planner.promotion_due();
+        // A promotion finds the queues that have work.
+        state.planner.promotion_due();
         state._poll = cx.send_after(self.shared.config.poll_interval, ClaimerMessage::Poll);
     }
 
-    /// Adds queues to those that this node serves.
-    fn serve(&self, state: &mut ClaimerState, queues: BTreeSet<Arc<str>>) {
+    /// Adds queues to those that this node serves, and asks them for work.
+    fn serve(&self, state: &mut ClaimerState, queues: &BTreeSet<Arc<str>>) {
+        self.add_queues(state, queues);
+        state.planner.wake(queues);
+    }
+
+    /// Adds queues to those that this node serves. Queues beyond the limit are not served, until the node
+    /// starts again.
+    fn add_queues(&self, state: &mut ClaimerState, queues: &BTreeSet<Arc<str>>) {
         let before = state.queues.len();
-        state.planner.wake(&queues);
-        state.queues.extend(queues);
+        for queue in queues {
+            if state.queues.len() >= QUEUES_MAX && !state.queues.contains(queue) {
+                if !std::mem::replace(&mut state.has_too_many_queues, true) {
+                    tracing::error!(%queue, max = QUEUES_MAX, "queue not served: there are too many");
+                }
+                continue;
+            }
+            state.queues.insert(Arc::clone(queue));
+        }
         if state.queues.len() != before {
             state.planner.serve(state.queues.len());
             let served = state.queues.iter().map(Arc::clone).collect();
@@ -258,21 +280,29 @@ impl Claimer {
             return;
         };
         match (reply, step) {
-            (Ok(StepReply::Claimed(records)), ClaimStep::Claim { queue, size }) => {
+            (Ok(StepReply::Claimed(records, blocked)), ClaimStep::Claim { queue, size }) => {
                 let lease = self.shared.config.lease;
                 let insert = |record| self.shared.leases.insert(record, sent, lease);
                 let (mut jobs, waiting): (Vec<_>, Vec<_>) =
                     records.into_iter().map(insert).partition(|job| job.record.begun);
                 let begun = jobs.len();
                 jobs.extend(waiting);
+                let behind_blocked = (blocked > 0).then(|| Arc::clone(&queue));
                 state.planner.claimed(queue, size, jobs, begun, Instant::now());
+                // What was blocked has left the queue, and others may wait behind it.
+                behind_blocked.iter().for_each(|queue| state.planner.ask_again(queue));
             }
             (Ok(StepReply::Promoted(promoted)), _) => {
-                state.planner.promoted(promoted.queues.intersection(&state.queues));
+                self.add_queues(state, &promoted.waiting);
+                let with_work = promoted.queues.union(&promoted.waiting);
+                state.planner.promoted(with_work.filter(|queue| state.queues.contains(*queue)));
+                if promoted.has_blocked {
+                    self.shared.unblocker.notify(UnblockerMessage::Sweep);
+                }
                 let soon = promoted.next_due.filter(|next| *next < self.shared.config.poll_interval);
                 state._due = soon.map(|next| cx.send_after(next, ClaimerMessage::PromotionDue));
             }
-            (Ok(StepReply::Claimed(_)), ClaimStep::Promote) => unreachable!("each step has its own reply"),
+            (Ok(StepReply::Claimed(..)), ClaimStep::Promote) => unreachable!("each step has its own reply"),
             (Err(fault), step) => {
                 let name = match step {
                     ClaimStep::Claim { .. } => "claim",
@@ -303,20 +333,69 @@ impl Claimer {
     }
 }
 
-/// Claims jobs, and begins the first ones that their own rows hold. When the database refuses one of the
-/// rows, all of them are claimed on their rows, and none begins: the next begin is a batch in which the
-/// refused job is found.
-async fn claim(shared: &JobShared, queue: &str, size: ClaimSize) -> Result<Vec<JobRecord>, Fault> {
-    let claim = |size, batch| {
-        let claimant =
-            Claimant { node: shared.node, names: &shared.names, lease: shared.config.lease, batch };
-        shared.store.claim(queue, claimant, size)
+/// Claims jobs, and begins the first ones that their own rows hold. Returns them, and how many jobs a limit
+/// has blocked. When the database refuses one of the rows, all of them are claimed on their rows, and none
+/// begins: the next begin is a batch in which the refused job is found.
+async fn claim(shared: &JobShared, queue: &str, size: ClaimSize) -> Result<(Vec<JobRecord>, usize), Fault> {
+    let claimant = |batch| Claimant {
+        node: shared.node,
+        names: &shared.names,
+        lease: shared.config.lease,
+        batch,
+        limited: shared.limits.names(),
     };
     let batch = shared.claims_in_batches().await?.then(LeaseId::new);
-    match claim(size, batch).await {
-        Err(fault) if fault.blames_row() => claim(ClaimSize { begin: 0, ..size }, None).await,
+    let claimed = match shared.store.claim(queue, claimant(batch), size).await {
+        Err(fault) if fault.blames_row() => {
+            shared.store.claim(queue, claimant(None), ClaimSize { begin: 0, ..size }).await
+        }
         claimed => claimed,
+    };
+    let ClaimedJobs { mut records, limited } = claimed?;
+    if limited.is_empty() {
+        return Ok((records, 0));
     }
+    // The jobs above are held: a failure here must not lose them.
+    match claim_limited(shared, &limited, claimant(None)).await {
+        Ok(claim) => {
+            let blocked = limited.len().saturating_sub(claim.records.len());
+            records.extend(claim.records);
+            for opening in claim.opening {
+                shared.unblock_after(opening.key, opening.handler, opening.wait);
+            }
+            Ok((records, blocked))
+        }
+        Err(fault) if records.is_empty() => Err(fault),
+        Err(fault) => {
+            tracing::warn!(queue, error = error_chain(&fault), "claim of jobs with a limit failed; retrying");
+            Ok((records, 0))
+        }
+    }
+}
+
+/// Claims jobs with a limit. When the database refuses one of the rows, none of them begins with the claim;
+/// one that it refuses all the same is left for the next poll.
+async fn claim_limited(
+    shared: &JobShared,
+    limited: &[LimitedJob],
+    claimant: Claimant<'_>,
+) -> Result<LimitedClaim, Fault> {
+    match shared.store.claim_limited(limited, claimant, &shared.limits).await {
+        Err(fault) if fault.blames_row() => {}
+        claimed => return claimed,
+    }
+    let waiting: Vec<_> = limited.iter().map(|job| LimitedJob { begins: false, ..job.clone() }).collect();
+    let claim = |part| shared.store.claim_limited(&waiting[part], claimant, &shared.limits);
+    let HalvedBatch { written, refused } = write_by_halves(waiting.len(), claim).await?;
+    for RefusedRow { row, fault } in refused {
+        tracing::error!(job = %waiting[row].id, error = error_chain(&fault), "claim refused by the database");
+    }
+    let mut all = LimitedClaim::default();
+    for claim in written {
+        all.records.extend(claim.records);
+        all.opening.extend(claim.opening);
+    }
+    Ok(all)
 }
 
 impl Actor for Claimer {
@@ -342,13 +421,14 @@ impl Actor for Claimer {
             begin_scheduled: false,
             begin: None,
             failures: 0,
+            has_too_many_queues: false,
             paused: false,
             _poll: cx.send_after(Duration::ZERO, ClaimerMessage::Poll),
             _due: None,
             _pause: None,
             give_back: None,
         };
-        self.serve(&mut state, self.shared.queues());
+        self.serve(&mut state, &self.shared.queues());
         for worker in workers {
             // A worker that is not running reports when it starts.
             worker.address.notify(WorkerMessage::Report);
@@ -370,7 +450,7 @@ impl Actor for Claimer {
             ClaimerMessage::WorkerFree { worker } => state.planner.worker_free(worker),
             ClaimerMessage::ResultsWritten { scheduled: true } => state.planner.promotion_wanted(),
             ClaimerMessage::ResultsWritten { scheduled: false } => {}
-            ClaimerMessage::QueuesFound { queues } => self.serve(state, queues),
+            ClaimerMessage::QueuesFound { queues } => self.serve(state, &queues),
             ClaimerMessage::ClaimEnded => self.claim_ended(cx, state),
             ClaimerMessage::Begin => self.begin(cx, state),
             ClaimerMessage::BeginEnded => self.begin_ended(cx, state),
@@ -390,7 +470,7 @@ impl Actor for Claimer {
                 begin.jobs.into_iter().for_each(|job| shared.return_job(job));
             }
             let step = OptionFuture::from(state.step.take()).await;
-            if let Some(Ok(StepResult { sent, reply: Ok(StepReply::Claimed(records)), .. })) = step {
+            if let Some(Ok(StepResult { sent, reply: Ok(StepReply::Claimed(records, _)), .. })) = step {
                 for record in records {
                     shared.return_job(shared.leases.insert(record, sent, shared.config.lease));
                 }

@@ -65,6 +65,10 @@ impl CompleteInTransaction for JobCompletion {
         Attempt { job: self.record.id, number: self.record.attempts_begun, max: self.record.attempts_max }
     }
 
+    fn time_limit(&self) -> Option<Duration> {
+        self.record.timeout
+    }
+
     fn begin(&self, limit: Duration) -> BoxFuture<'_, Result<Transaction, Fault>> {
         Box::pin(async move {
             if self.is_committed() {

@@ -1,4 +1,5 @@
-//! Deletes old rows of the jobs' history, while this node leads [`JOB_MAINTENANCE`].
+//! Deletes old rows of the jobs' history, and keys that have expired, while this node leads
+//! [`JOB_MAINTENANCE`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ impl OldRows for OldHistory {
     const BATCH_MAX: u32 = DELETE_MAX;
 
     async fn delete(&self, db: &Db) -> Result<u64, Fault> {
-        self.shared.store.delete_history(db, self.shared.config.retention).await
+        let store = &self.shared.store;
+        Ok(store.delete_history(db, self.shared.config.retention).await? + store.delete_keys(db).await?)
     }
 }

@@ -86,10 +86,11 @@ impl Jobs {
         let shared = &self.shared;
         shared.store.promote().await?;
         let size = ClaimSize { limit: 1, begin: 1, bytes_max: 1 };
-        let claimant = Claimant { node: shared.node, names: &shared.names, lease: LEASE, batch: None };
+        let claimant =
+            Claimant { node: shared.node, names: &shared.names, lease: LEASE, batch: None, limited: &[] };
         for queue in shared.queues() {
             let claimed = shared.store.claim(&queue, claimant, size).await?;
-            if let Some(record) = claimed.into_iter().next() {
+            if let Some(record) = claimed.records.into_iter().next() {
                 return Ok(Some(record));
             }
         }

@@ -1,10 +1,16 @@
 //! The statements behind `ctx.dispatch(..)` and the runs of crons.
 
 use futures::future::BoxFuture;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{Postgres, Row};
 
-use crate::app::Result;
-use crate::app::new_job::{InsertJob, NewJob};
+use crate::app::job_key::{UniqueKey, UniqueRule, UniqueStates};
+use crate::app::new_job::{DispatchOutcome, InsertJob, NewJob};
+use crate::app::{JobStatus, Result};
 use crate::db::handle::Db;
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::JobId;
 
 /// Bytes of arguments of a job that may be claimed in a batch lease. The row of the lease holds all of its
 /// jobs, and the arguments travel back with the result.
@@ -21,25 +27,128 @@ impl InsertJob for JobInserter {
         job: &'a NewJob,
         identity: Option<String>,
         trace: String,
-    ) -> BoxFuture<'a, Result<()>> {
+    ) -> BoxFuture<'a, Result<DispatchOutcome>> {
         Box::pin(async move {
-            sqlx::query(include_str!("sql/insert_job.sql"))
-                .bind(job.id)
-                .bind(&job.name)
-                .bind(&job.queue)
-                .bind(job.priority)
-                .bind(job.attempts_max)
-                .bind(job.after_secs)
-                .bind(job.args.expose())
-                .bind(identity)
-                .bind(trace)
-                .bind(job.args.expose().len() <= BATCHED_ARGS_MAX)
-                .bind(job.run_at)
-                .execute(db)
-                .await?;
-            Ok(())
+            let Some(unique) = &job.keys.expose().unique else {
+                let insert = sqlx::query(include_str!("sql/insert_job.sql"));
+                bound(insert, job, identity, trace).execute(db).await?;
+                return Ok(DispatchOutcome::New(job.id));
+            };
+            insert_unique(db, job, unique, identity, trace).await
         })
     }
+
+    fn insert_all<'a>(
+        &'a self,
+        db: &'a Db,
+        jobs: &'a [NewJob],
+        identity: Option<String>,
+        trace: String,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let all = jobs.iter().map(|job| (job, identity.as_deref(), trace.as_str())).collect();
+            insert_rows(db, all).await
+        })
+    }
+}
+
+/// Binds the parameters of a statement that inserts one job.
+fn bound<'q>(
+    insert: Query<'q, Postgres, PgArguments>,
+    job: &'q NewJob,
+    identity: Option<String>,
+    trace: String,
+) -> Query<'q, Postgres, PgArguments> {
+    insert
+        .bind(job.id)
+        .bind(&job.name)
+        .bind(&job.queue)
+        .bind(job.priority)
+        .bind(job.attempts_max)
+        .bind(job.after_secs)
+        .bind(job.args.expose())
+        .bind(identity)
+        .bind(trace)
+        .bind(is_batched(job))
+        .bind(job.run_at)
+        .bind(job.keys.expose().concurrency.as_deref())
+        .bind(job.keys.expose().rate.as_deref())
+        .bind(job.timeout_ms.map(i64::from))
+}
+
+/// A job with a limit is held by its own row, since the held rows of a key are its count.
+fn is_batched(job: &NewJob) -> bool {
+    let has_limit = job.keys.expose().concurrency.is_some() || job.keys.expose().rate.is_some();
+    !has_limit && job.args.expose().len() <= BATCHED_ARGS_MAX
+}
+
+/// Inserts a job, unless there is one with its key. The row of the key makes dispatches with one key take
+/// turns: a second one waits until the transaction of the first one has ended.
+async fn insert_unique(
+    db: &Db,
+    job: &NewJob,
+    unique: &UniqueKey,
+    identity: Option<String>,
+    trace: String,
+) -> Result<DispatchOutcome> {
+    let (within, wait) = match unique.rule {
+        UniqueRule::Once { within_secs, .. } => (within_secs, None),
+        UniqueRule::Debounce { wait_secs, .. } => (None, Some(wait_secs)),
+    };
+    let waiting = NewJob { after_secs: wait.unwrap_or(job.after_secs), ..job.clone() };
+    let insert = || {
+        let insert = sqlx::query(include_str!("sql/insert_unique_job.sql"));
+        bound(insert, &waiting, identity.clone(), trace.clone()).bind(&unique.key).bind(within)
+    };
+    let row = insert().fetch_one(db).await?;
+    let (found, is_within): (JobId, bool) = (row.try_get("job_id")?, row.try_get("is_within")?);
+    if found == job.id {
+        return Ok(DispatchOutcome::New(found));
+    }
+    match unique.rule {
+        UniqueRule::Once { states, .. } => {
+            if is_within && is_found(status_of(db, found).await?, states) {
+                return Ok(DispatchOutcome::Existing(found));
+            }
+        }
+        UniqueRule::Debounce { wait_secs, wait_secs_max } => {
+            let deferred: Option<JobId> = sqlx::query_scalar(include_str!("sql/defer_job.sql"))
+                .bind(found)
+                .bind(wait_secs)
+                .bind(wait_secs_max)
+                .bind(job.args.expose())
+                .bind(is_batched(job))
+                .bind(&identity)
+                .bind(&trace)
+                .fetch_optional(db)
+                .await?;
+            if deferred.is_some() {
+                return Ok(DispatchOutcome::Deferred(found));
+            }
+        }
+    }
+    // The key is this transaction's: the statement before has locked its row.
+    sqlx::query(include_str!("sql/free_job_key.sql")).bind(&unique.key).execute(db).await?;
+    insert().fetch_one(db).await?;
+    Ok(DispatchOutcome::New(job.id))
+}
+
+/// Whether a dispatch finds a job in this status; one without a row was finished, and its history is deleted.
+fn is_found(status: Option<JobStatus>, states: UniqueStates) -> bool {
+    let unfinished = match status {
+        Some(JobStatus::Pending | JobStatus::Claimed | JobStatus::Running | JobStatus::Retry) => true,
+        Some(JobStatus::Completed) => return states != UniqueStates::Unfinished,
+        Some(JobStatus::Failed | JobStatus::DeadLetter | JobStatus::Cancelled) | None => false,
+    };
+    unfinished || states == UniqueStates::Any
+}
+
+/// The status of a job; `None` when its history is deleted.
+async fn status_of(db: &Db, job: JobId) -> Result<Option<JobStatus>> {
+    let find = sqlx::query_scalar(include_str!("sql/find_job_status.sql")).bind(job);
+    let label: Option<String> = find.fetch_optional(db).await?;
+    let unknown = |label: String| Fault::new(Code::Internal, format!("`{label}` is no status of a job"));
+    label.map(|label| JobStatus::parse(&label).ok_or_else(|| unknown(label))).transpose()
 }
 
 /// A job that is inserted together with others.
@@ -53,12 +162,18 @@ pub struct DispatchedJob {
     pub trace: String,
 }
 
-/// Inserts jobs with one statement on `db`.
+/// Inserts jobs with one statement on `db`; none of them is unique.
 ///
 /// # Errors
 /// When the database fails or refuses one of them; then there is none.
 pub async fn insert_all(db: &Db, jobs: &[DispatchedJob]) -> Result<()> {
-    let all = || jobs.iter().map(|dispatched| &dispatched.job);
+    let all = jobs.iter().map(|all| (&all.job, all.identity.as_deref(), all.trace.as_str())).collect();
+    insert_rows(db, all).await
+}
+
+/// Inserts jobs, each with its identity and its trace.
+async fn insert_rows(db: &Db, jobs: Vec<(&NewJob, Option<&str>, &str)>) -> Result<()> {
+    let all = || jobs.iter().map(|(job, ..)| *job);
     sqlx::query(include_str!("sql/insert_jobs.sql"))
         .bind(all().map(|job| job.id).collect::<Vec<_>>())
         .bind(all().map(|job| job.name.as_str()).collect::<Vec<_>>())
@@ -67,10 +182,13 @@ pub async fn insert_all(db: &Db, jobs: &[DispatchedJob]) -> Result<()> {
         .bind(all().map(|job| job.attempts_max).collect::<Vec<_>>())
         .bind(all().map(|job| job.after_secs).collect::<Vec<_>>())
         .bind(all().map(|job| job.args.expose().as_str()).collect::<Vec<_>>())
-        .bind(jobs.iter().map(|dispatched| dispatched.identity.as_deref()).collect::<Vec<_>>())
-        .bind(jobs.iter().map(|dispatched| dispatched.trace.as_str()).collect::<Vec<_>>())
-        .bind(all().map(|job| job.args.expose().len() <= BATCHED_ARGS_MAX).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|(_, identity, _)| *identity).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|(.., trace)| *trace).collect::<Vec<_>>())
+        .bind(all().map(is_batched).collect::<Vec<_>>())
         .bind(all().map(|job| job.run_at).collect::<Vec<_>>())
+        .bind(all().map(|job| job.keys.expose().concurrency.as_deref()).collect::<Vec<_>>())
+        .bind(all().map(|job| job.keys.expose().rate.as_deref()).collect::<Vec<_>>())
+        .bind(all().map(|job| job.timeout_ms.map(i64::from)).collect::<Vec<_>>())
         .execute(db)
         .await?;
     Ok(())

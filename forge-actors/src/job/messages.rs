@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::leases::ClaimedJob;
 use super::state::Transition;
@@ -57,6 +58,19 @@ pub(super) enum AcknowledgerMessage {
     Resume,
     /// The results that wait have gathered for long enough.
     Gathered,
+}
+
+/// Messages of the unblocker.
+#[derive(forge_app_macros::Message)]
+pub(super) enum UnblockerMessage {
+    /// Jobs with these keys have ended; the keys wait in the shared state.
+    Freed,
+    /// A rate limit has blocked a job, and opens after this time.
+    OpensAfter { key: String, handler: String, wait: Duration },
+    /// The time of a rate limit has passed.
+    Opened { key: String, handler: String },
+    /// Time to look for what is left blocked.
+    Sweep,
 }
 
 /// A job that this node is done with, whether its attempt has ended or never begun, and what is to be written

@@ -39,6 +39,7 @@
 //!   ├ workers          worker-1 … worker-n, one job at a time each
 //!   ├ claimer          claims in batches into a local queue, begins jobs, assigns them to free workers
 //!   ├ rescuer          ends leases that have run out: the job runs again, or is a dead letter
+//!   ├ unblocker        lets jobs that wait for a limit be claimed again (`limits.rs`)
 //!   ├ counter          counts the jobs that are not finished, reports those without a handler
 //!   └ history_expiry   deletes old history, while this node leads `jobs`
 //! ```
@@ -97,6 +98,7 @@ mod history_expiry;
 mod inline;
 pub mod insert;
 mod leases;
+mod limits;
 mod messages;
 pub mod paths;
 mod planner;
@@ -108,6 +110,7 @@ pub mod signals;
 pub mod state;
 pub mod store;
 pub mod subsystem;
+mod unblocker;
 mod worker;
 
 use std::sync::Arc;
@@ -132,9 +135,11 @@ pub use history_expiry::JOB_MAINTENANCE;
 use history_expiry::OldHistory;
 pub use inline::RanAttempt;
 use leases::LeaseTable;
+use limits::LimitTable;
 use rescuer::Rescuer;
 use shared::{JobShared, WorkerHandle};
 use store::JobStore;
+use unblocker::Unblocker;
 use worker::Worker;
 
 #[cfg(test)]
@@ -185,6 +190,7 @@ impl Jobs {
         let names = functions.catalog().queued().map(|(name, _)| name.to_owned()).collect();
         let (acknowledger_mailbox, acknowledger) = Mailbox::of::<Acknowledger>();
         let (claimer_mailbox, claimer) = Mailbox::of::<Claimer>();
+        let (unblocker_mailbox, unblocker) = Mailbox::of::<Unblocker>();
         let (worker_mailboxes, workers): (Vec<_>, Vec<_>) = (0..config.concurrency)
             .map(|_| {
                 let (mailbox, address) = Mailbox::of::<Worker>();
@@ -192,6 +198,7 @@ impl Jobs {
             })
             .unzip();
         let shared = Arc::new(JobShared {
+            limits: LimitTable::of(functions.catalog()),
             node,
             store: JobStore::new(database.clone()),
             database,
@@ -205,8 +212,10 @@ impl Jobs {
             leases: LeaseTable::default(),
             workers,
             released: MergeSlot::new(),
+            freed_keys: MergeSlot::new(),
             acknowledger,
             claimer,
+            unblocker,
             drain: watch::Sender::new(None),
         });
         let workers = worker_mailboxes
@@ -219,6 +228,7 @@ impl Jobs {
             ChildSpec::supervisor(WORKERS.id(), SupervisorSpec::new(Strategy::OneForOne, workers)),
             Claimer::spec(Arc::clone(&shared), claimer_mailbox),
             Rescuer::spec(Arc::clone(&shared)),
+            Unblocker::spec(Arc::clone(&shared), unblocker_mailbox),
             Counter::spec(Arc::clone(&shared)),
             expiry(
                 &HISTORY_EXPIRY,

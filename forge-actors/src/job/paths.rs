@@ -12,6 +12,8 @@ pub static WORKERS: ActorPath = JOBS.child("workers");
 pub static CLAIMER: ActorPath = JOBS.child("claimer");
 /// Takes jobs from nodes whose lease has run out.
 pub static RESCUER: ActorPath = JOBS.child("rescuer");
+/// Lets jobs that wait for a limit be claimed again.
+pub static UNBLOCKER: ActorPath = JOBS.child("unblocker");
 /// Counts the jobs that are not finished.
 pub static COUNTER: ActorPath = JOBS.child("counter");
 /// Deletes old history.

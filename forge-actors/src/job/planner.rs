@@ -141,7 +141,8 @@ impl<T> ClaimPlanner<T> {
         self.promotion_wanted();
     }
 
-    fn ask_again(&mut self, queue: &Arc<str>) {
+    /// Notes that there may be work in this queue.
+    pub(super) fn ask_again(&mut self, queue: &Arc<str>) {
         if !self.pending_queues.contains(queue) {
             self.pending_queues.push_back(Arc::clone(queue));
         }

@@ -1,18 +1,19 @@
 //! State that the actors of the job subsystem share.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::WORKER_ROLE;
 use super::config::JobConfig;
 use super::leases::{ClaimedJob, LeaseTable};
-use super::messages::{AcknowledgerMessage, ClaimerMessage, ReleasedJob, WorkerMessage};
+use super::limits::LimitTable;
+use super::messages::{AcknowledgerMessage, ClaimerMessage, ReleasedJob, UnblockerMessage, WorkerMessage};
 use super::signals;
 use super::state::{Transition, is_another_build};
-use super::store::{JobRecord, JobStore};
+use super::store::{JobRecord, JobStore, LimitKind, OpenKey};
 use crate::app::JobMeta;
 use crate::app::node::{Build, Peers};
 use crate::change::HintHub;
@@ -52,8 +53,15 @@ pub(super) struct JobShared {
     /// that returns a job; taken by the acknowledger, which is woken with a message. Kept over a restart of
     /// the acknowledger.
     pub(super) released: MergeSlot<Vec<ReleasedJob>>,
+    /// The limits of the handlers of this binary.
+    pub(super) limits: LimitTable,
+    /// Keys of concurrency limits of which jobs of this node have ended, or wait again. Put by the
+    /// acknowledger and by workers whose job is finished; taken by the unblocker, which is woken with a
+    /// message.
+    pub(super) freed_keys: MergeSlot<BTreeMap<String, OpenKey>>,
     pub(super) acknowledger: Address<AcknowledgerMessage>,
     pub(super) claimer: Address<ClaimerMessage>,
+    pub(super) unblocker: Address<UnblockerMessage>,
     /// When jobs that still run are returned to their queues: set by the claimer when it stops, and `None`
     /// while it runs; wakes every worker. When the node stops, the claimer stops before the workers. A
     /// command that stops only the claimer starts the drain as well; a claimer that starts again ends it.
@@ -147,6 +155,27 @@ impl JobShared {
         );
         let transition = Transition::begin_refused(refusal);
         self.acknowledge(ReleasedJob { job, transition });
+    }
+
+    /// Notes that a job which was held does not count for its concurrency limit any more.
+    pub(super) fn free_key(&self, record: &JobRecord) {
+        let Some(key) = &record.concurrency_key else { return };
+        let freed =
+            OpenKey { kind: LimitKind::Concurrency, handler: record.name.clone(), tenant: record.tenant() };
+        let mut wakes = false;
+        self.freed_keys.put(|waiting| {
+            let keys = waiting.get_or_insert_default();
+            wakes = keys.is_empty();
+            keys.insert(key.clone(), freed);
+        });
+        if wakes {
+            self.unblocker.notify(UnblockerMessage::Freed);
+        }
+    }
+
+    /// Notes that a rate limit of `handler` has blocked a job, and opens after `wait`.
+    pub(super) fn unblock_after(&self, key: String, handler: String, wait: Duration) {
+        self.unblocker.notify(UnblockerMessage::OpensAfter { key, handler, wait });
     }
 
     /// Whether this node claims in batches, as it was found out last.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::WORKER_ROLE;
 use super::config::JobConfig;
-use super::paths::{ACKNOWLEDGER, CLAIMER, COUNTER, HISTORY_EXPIRY, JOBS, RESCUER, WORKERS};
+use super::paths::{ACKNOWLEDGER, CLAIMER, COUNTER, HISTORY_EXPIRY, JOBS, RESCUER, UNBLOCKER, WORKERS};
 use super::{JOB_MAINTENANCE, JobDeps, Jobs};
 use crate::app::node::{Build, Peers};
 use crate::change::HintHub;
@@ -24,6 +24,7 @@ impl Subsystem for JobSubsystem {
         ActorNote::new(&WORKERS, "worker-1 … worker-n: one job at a time each"),
         ActorNote::new(&CLAIMER, "claims jobs in batches and hands them to free workers"),
         ActorNote::new(&RESCUER, "ends leases that have run out: the job runs again, or is a dead letter"),
+        ActorNote::new(&UNBLOCKER, "lets jobs that wait for a limit be claimed again"),
         ActorNote::new(&COUNTER, "counts the jobs that are not finished, reports those without a handler"),
         ActorNote::new(&HISTORY_EXPIRY, "deletes old history, while this node leads `jobs`"),
     ];

@@ -116,7 +116,7 @@ impl Worker {
 
     fn time_limit(&self, record: &JobRecord) -> Duration {
         let registration = self.shared.functions.catalog().get(&record.name);
-        registration.map_or(Duration::MAX, |known| known.meta.timeout)
+        record.timeout.unwrap_or_else(|| registration.map_or(Duration::MAX, |known| known.meta.timeout))
     }
 
     /// The job as it is shown while it runs.
@@ -205,6 +205,7 @@ async fn run(shared: &Arc<JobShared>, index: usize, mut job: ClaimedJob, waits: 
                 "job is finished by `commit`; the later result of its handler changes nothing"
             );
         }
+        shared.free_key(&record);
         return signals::attempts_ended(&record.name, JobStatus::Completed, 1);
     }
     if matches!(result, AttemptResult::Interrupted) && job.is_lost() {

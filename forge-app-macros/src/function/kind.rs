@@ -54,6 +54,12 @@ pub(crate) enum HandlerOption {
     Attempts,
     Backoff,
     Alias,
+    JobConcurrency,
+    RateLimit,
+    Unique,
+    Throttle,
+    Debounce,
+    Capability,
     Timezone,
     Overlap,
     CatchUp,
@@ -87,6 +93,25 @@ const BACKOFF: Key<HandlerOption> =
     Key { name: "backoff", usage: "backoff = exponential(\"5s\", max = \"1h\")", id: HandlerOption::Backoff };
 const ALIAS: Key<HandlerOption> =
     Key { name: "alias", usage: "alias = \"mail.old_name\"", id: HandlerOption::Alias };
+
+const JOB_CONCURRENCY: Key<HandlerOption> = Key {
+    name: "concurrency",
+    usage: "concurrency(limit = 2, key = tenant)",
+    id: HandlerOption::JobConcurrency,
+};
+const RATE_LIMIT: Key<HandlerOption> = Key {
+    name: "rate_limit",
+    usage: "rate_limit(requests = 100, per = \"1m\", key = tenant)",
+    id: HandlerOption::RateLimit,
+};
+const UNIQUE: Key<HandlerOption> =
+    Key { name: "unique", usage: "unique(by = task, within = \"1h\")", id: HandlerOption::Unique };
+const THROTTLE: Key<HandlerOption> =
+    Key { name: "throttle", usage: "throttle(by = task, per = \"1m\")", id: HandlerOption::Throttle };
+const DEBOUNCE: Key<HandlerOption> =
+    Key { name: "debounce", usage: "debounce(by = task, wait = \"5s\")", id: HandlerOption::Debounce };
+const CAPABILITY: Key<HandlerOption> =
+    Key { name: "capability", usage: "capability = \"gpu\"", id: HandlerOption::Capability };
 
 const TIMEZONE: Key<HandlerOption> =
     Key { name: "timezone", usage: "timezone = \"Europe/Berlin\"", id: HandlerOption::Timezone };
@@ -156,7 +181,23 @@ pub(crate) static JOB: Kind = Kind {
     context: "JobContext",
     purpose: "runs later, and again until it succeeds",
     start: "is dispatched",
-    options: &[NAME, MESSAGE, ALIAS, QUEUE, PRIORITY, ATTEMPTS, BACKOFF, TIMEOUT, INPUT_MAX],
+    options: &[
+        NAME,
+        MESSAGE,
+        ALIAS,
+        QUEUE,
+        PRIORITY,
+        ATTEMPTS,
+        BACKOFF,
+        TIMEOUT,
+        JOB_CONCURRENCY,
+        RATE_LIMIT,
+        UNIQUE,
+        THROTTLE,
+        DEBOUNCE,
+        CAPABILITY,
+        INPUT_MAX,
+    ],
     timeout: literal::job_timeout,
 };
 

@@ -5,7 +5,6 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
-use super::kind::Kind;
 use super::message;
 use super::spec::{Access, CronOptions, FnSpec, JobOptions, Options};
 
@@ -69,7 +68,7 @@ fn meta(spec: &FnSpec) -> TokenStream {
     let timeout = timeout_ms.map(|ms| quote! { timeout: ::core::time::Duration::from_millis(#ms), });
     let concurrency = concurrency.map(|count| quote! { concurrency: ::core::option::Option::Some(#count), });
     let input = input_bytes_max.map(|bytes| quote! { input_bytes_max: #bytes as usize, });
-    let options = kind_options(spec.kind, &spec.options);
+    let options = kind_options(spec);
     quote! {
         ::forge::app::Meta {
             doc: #doc,
@@ -86,7 +85,8 @@ fn meta(spec: &FnSpec) -> TokenStream {
 }
 
 /// The options that only this kind has. What was not written has the default of the kind.
-fn kind_options(kind: &Kind, options: &Options) -> TokenStream {
+fn kind_options(spec: &FnSpec) -> TokenStream {
+    let FnSpec { kind, options, limits, .. } = spec;
     let marker = format_ident!("{}", kind.marker);
     let Some(options_type) = kind.options_type else { return quote! { ::forge::app::KindOptions::#marker } };
     let options_type = format_ident!("{options_type}");
@@ -99,7 +99,7 @@ fn kind_options(kind: &Kind, options: &Options) -> TokenStream {
         let variant = format_ident!("{variant}");
         quote! { isolation: ::forge::app::Isolation::#variant, }
     });
-    let job = job_options(job);
+    let job = job_options(job, limits.as_ref());
     let job = match kind.name {
         "cron" => {
             let cron = cron_options(&options.cron);
@@ -119,14 +119,18 @@ fn kind_options(kind: &Kind, options: &Options) -> TokenStream {
 }
 
 /// The fields of `JobMeta` that were written.
-fn job_options(options: &JobOptions) -> TokenStream {
-    let JobOptions { queue, priority, attempts, backoff, aliases } = options;
+fn job_options(options: &JobOptions, limits: Option<&TokenStream>) -> TokenStream {
+    let JobOptions { queue, priority, attempts, backoff, aliases, limits: _, capability } = options;
     let queue = queue.as_ref().map(|queue| quote! { queue: #queue, });
     let priority = priority.map(|priority| quote! { priority: #priority, });
     let attempts = attempts.map(|attempts| quote! { attempts: #attempts, });
     let backoff = backoff.as_ref().map(|backoff| quote! { backoff: #backoff, });
     let aliases = (!aliases.is_empty()).then(|| quote! { aliases: &[#(#aliases),*], });
-    quote! { #queue #priority #attempts #backoff #aliases }
+    let limits = limits.map(|limits| quote! { limits: #limits, });
+    let capability = capability
+        .as_ref()
+        .map(|capability| quote! { capability: ::core::option::Option::Some(#capability), });
+    quote! { #queue #priority #attempts #backoff #aliases #limits #capability }
 }
 
 /// The fields of `CronMeta` that were written, without its `job`.

@@ -8,6 +8,7 @@ use crate::{option, pipeline};
 
 mod backoff;
 pub(crate) mod kind;
+mod limits;
 mod lower;
 mod message;
 mod parse;

@@ -15,6 +15,7 @@ use syn::{
 
 use super::backoff::Backoff;
 use super::kind::{HandlerOption, KINDS, Kind, REPEATABLE};
+use super::limits::{Concurrency, Rate, Unique};
 use super::schedule;
 use super::spec::{Access, AccessOption, Argument, FnSpec, ISOLATIONS, Options, PRIORITIES};
 use crate::option::{self, Entry, Key, Problems};
@@ -41,6 +42,9 @@ pub(crate) fn function(kind: &'static Kind, tokens: TokenStream, function: &Item
         inputs.filter(|_| !method).filter_map(|input| problems.keep(argument(input))).collect();
     problems.keep(distinct(&arguments));
     problems.keep(supplied(options.as_ref(), &arguments));
+    let names: Vec<_> = arguments.iter().map(|argument| (&argument.name, argument.wire.as_str())).collect();
+    let limits = options.as_ref().map(|options| options.job.limits.lowered(&names)).transpose();
+    let limits = problems.keep(limits).flatten().flatten();
     let result = problems.keep(result(&function.sig.output, &function.sig.ident));
     problems.finish()?;
     let checked = "no problem was found, so every part was read";
@@ -56,6 +60,7 @@ pub(crate) fn function(kind: &'static Kind, tokens: TokenStream, function: &Item
         error,
         context_span: context_span.expect(checked),
         options: options.expect(checked),
+        limits,
     })
 }
 
@@ -191,6 +196,12 @@ fn read(
                 Some(within(&entry.integer(key)?, 1..=1_000, "a job has 1 to 1000 attempts")?)
         }
         HandlerOption::Backoff => options.job.backoff = Some(Backoff::parse(entry.expression(key)?)?),
+        HandlerOption::JobConcurrency => options.job.limits.concurrency = Some(Concurrency::parse(entry)?),
+        HandlerOption::RateLimit => options.job.limits.rate = Some(Rate::parse(entry)?),
+        HandlerOption::Unique => options.job.limits.set_unique(entry, Unique::parse(entry)?)?,
+        HandlerOption::Throttle => options.job.limits.set_unique(entry, Unique::throttle(entry)?)?,
+        HandlerOption::Debounce => options.job.limits.set_unique(entry, Unique::debounce(entry)?)?,
+        HandlerOption::Capability => options.job.capability = Some(queue(&entry.string(key)?)?),
         HandlerOption::Timezone => options.cron.timezone = Some(schedule::timezone(&entry.string(key)?)?),
         HandlerOption::Overlap => options.cron.overlap = Some(schedule::overlap(&entry.path(key)?)?),
         HandlerOption::CatchUp => {

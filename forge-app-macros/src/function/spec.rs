@@ -1,10 +1,11 @@
 //! What an attributed function says, checked.
 
-use proc_macro2::{Ident, Span};
+use proc_macro2::{Ident, Span, TokenStream};
 use syn::{Attribute, ItemFn, LitStr, Type};
 
 use super::backoff::Backoff;
 use super::kind::Kind;
+use super::limits::Limits;
 
 /// A handler, ready to be written down as code.
 pub(crate) struct FnSpec {
@@ -23,6 +24,8 @@ pub(crate) struct FnSpec {
     /// The type of the context parameter, where type errors about it belong.
     pub context_span: Span,
     pub options: Options,
+    /// `::forge::app::JobLimits`, when there are some.
+    pub limits: Option<TokenStream>,
 }
 
 /// One argument, a field of the message.
@@ -62,6 +65,8 @@ pub(crate) struct JobOptions {
     pub attempts: Option<u32>,
     pub backoff: Option<Backoff>,
     pub aliases: Vec<String>,
+    pub limits: Limits,
+    pub capability: Option<String>,
 }
 
 /// The options that only crons have.

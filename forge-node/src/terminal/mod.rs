@@ -1,4 +1,4 @@
-//! Everything that commands share on the terminal: their context, their output, tables, facts about one thing,
+//! Everything that commands share on the terminal: their context, their output, tables, facts about one thing
 //! and the report of a failure.
 
 pub mod context;

@@ -116,9 +116,7 @@ impl TestContext {
         scheduled_at: Timestamp,
     ) -> Result<JobId, Fault> {
         let job = jobs::cron_run(&message, scheduled_at)?;
-        let id = job.id;
-        self.call_internal(Enqueue { job }).await?;
-        Ok(id)
+        Ok(self.call_internal(Enqueue { job }).await?.job())
     }
 
     /// Runs the jobs whose time has come, one after the other, until none is left; see [`RunJobs`].
@@ -225,10 +223,8 @@ impl TestUser {
     /// # Errors
     /// `PAYLOAD_TOO_LARGE` when the arguments are larger than the job's `input_max`.
     pub async fn dispatch<H: Handler<Kind = Job>>(&self, message: H) -> Result<JobId, Fault> {
-        let job = new_job(&message)?;
-        let id = job.id;
-        self.call_internal(Enqueue { job }).await?;
-        Ok(id)
+        let job = new_job(&message, self.identity.as_ref())?;
+        Ok(self.call_internal(Enqueue { job }).await?.job())
     }
 
     /// Subscribes to a query as a page does. [`Watch::next`] waits for its results.

@@ -119,7 +119,7 @@ pub(super) fn cron_run<H: Handler<Kind = Cron>>(message: &H, at: Timestamp) -> R
         catch_up: false,
         requested: false,
     };
-    let job = new_job(message)?;
+    let job = new_job(message, None)?;
     Ok(NewJob { args: Secret::new(run.join(job.args.expose())), ..job })
 }
 

@@ -14,9 +14,10 @@ COMMENT ON COLUMN forge_jobs.blocked_by IS 'The key whose limit the job waits fo
 COMMENT ON COLUMN forge_jobs.due_at IS 'The run_at of a job that waits for a limit.';
 COMMENT ON COLUMN forge_jobs.timeout_ms IS 'The time limit of an attempt, where the dispatch named one.';
 
--- What is held of each key, and what waits for each key: in the order in which tenants take turns.
-CREATE INDEX forge_jobs_concurrency ON forge_jobs (concurrency_key) WHERE node_id IS NOT NULL AND concurrency_key IS NOT NULL;
-CREATE INDEX forge_jobs_blocked ON forge_jobs (blocked_by, (identity ->> 'tenant'), priority DESC, due_at, id) WHERE blocked_by IS NOT NULL;
+-- What is held and what may be claimed of each key; and what waits for each key, in the order in which tenants take turns.
+CREATE INDEX forge_jobs_concurrency ON forge_jobs (concurrency_key, (node_id IS NOT NULL)) WHERE ready AND concurrency_key IS NOT NULL;
+CREATE INDEX forge_jobs_blocked ON forge_jobs (blocked_by, (coalesce(identity ->> 'tenant', '')), priority DESC, due_at, id)
+    WHERE blocked_by IS NOT NULL;
 
 ALTER TABLE forge_job_history ADD COLUMN concurrency_key text;
 ALTER TABLE forge_job_history ADD COLUMN rate_key text;
@@ -27,14 +28,20 @@ CREATE TABLE forge_job_limits (
     lots      timestamptz[] NOT NULL DEFAULT '{}',
     lot_sizes int4[]        NOT NULL DEFAULT '{}',
     next_at   timestamptz,
+    set_max   int4          CHECK (set_max >= 0),
+    set_by    text,
     used_at   timestamptz   NOT NULL DEFAULT now(),
-    CONSTRAINT forge_job_limits_lots CHECK (cardinality(lots) = cardinality(lot_sizes))
+    CONSTRAINT forge_job_limits_lots CHECK (cardinality(lots) = cardinality(lot_sizes)),
+    CONSTRAINT forge_job_limits_set CHECK ((set_max IS NULL) = (set_by IS NULL))
 )
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE forge_job_limits IS 'A row for each key of a limit that was claimed from lately. Its lock makes claims of one key take turns. It counts no job: what is held is counted in forge_jobs.';
 COMMENT ON COLUMN forge_job_limits.lots IS 'When jobs of a rate limit were claimed within its time, the oldest first.';
 COMMENT ON COLUMN forge_job_limits.lot_sizes IS 'How many were claimed then.';
+COMMENT ON COLUMN forge_job_limits.set_max IS 'What an operator has set in the place of the limit of the handler; 0 lets nothing pass.';
 COMMENT ON COLUMN forge_job_limits.next_at IS 'When a rate limit lets further jobs pass; null when nothing waits for that.';
+
+CREATE INDEX forge_job_limits_next_at ON forge_job_limits (next_at) WHERE next_at IS NOT NULL;
 
 CREATE TABLE forge_job_keys (
     key        text        PRIMARY KEY CHECK (key <> ''),
@@ -46,7 +53,7 @@ WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE forge_job_keys IS 'Keys of dispatches that are unique. No foreign key: the job is in forge_jobs, in a batch lease or in the history.';
 COMMENT ON COLUMN forge_job_keys.job_id IS 'The job that was dispatched with the key last.';
 COMMENT ON COLUMN forge_job_keys.expires_at IS 'Until then another dispatch finds this job; null: until the job has ended.';
-CREATE INDEX forge_job_keys_created_at ON forge_job_keys (created_at);
+CREATE INDEX forge_job_keys_expires_at ON forge_job_keys (coalesce(expires_at, created_at));
 
 CREATE TABLE forge_job_queues (
     queue           text        PRIMARY KEY CHECK (queue <> ''),

@@ -7,3 +7,4 @@ mod limits;
 mod sqlstates;
 mod stage;
 mod transactions;
+mod unique;

@@ -22,6 +22,7 @@ mod floods;
 mod generate;
 mod jobs;
 mod leader;
+mod limits;
 mod links;
 mod mesh;
 mod namespaces;

@@ -84,8 +84,9 @@ impl Bench {
 
     /// Claims jobs, those that may be with the batch lease `batch`.
     pub(super) async fn claim_sized(&self, size: ClaimSize, batch: Option<LeaseId>) -> Vec<JobRecord> {
-        let claimant = Claimant { node: NodeId::new(), names: &self.names, lease: LEASE, batch };
-        self.store.claim(QUEUE, claimant, size).await.unwrap()
+        let claimant =
+            Claimant { node: NodeId::new(), names: &self.names, lease: LEASE, batch, limited: &[] };
+        self.store.claim(QUEUE, claimant, size).await.unwrap().records
     }
 
     /// Lets every lease run out, and rescues the jobs.
@@ -313,8 +314,8 @@ async fn eight_claimers_take_no_job_twice_and_leave_none() {
             loop {
                 let size = ClaimSize { limit: 37, begin: 5, bytes_max: usize::MAX };
                 let batch = Some(LeaseId::new());
-                let claimant = Claimant { node, names: &names, lease: LEASE, batch };
-                let jobs = store.claim(QUEUE, claimant, size).await.unwrap();
+                let claimant = Claimant { node, names: &names, lease: LEASE, batch, limited: &[] };
+                let jobs = store.claim(QUEUE, claimant, size).await.unwrap().records;
                 if jobs.is_empty() {
                     return taken;
                 }
@@ -571,7 +572,8 @@ async fn a_claim_reads_its_index_in_order() {
         .replace("$5", "10")
         .replace("$6", "3")
         .replace("$7", "1000000")
-        .replace("$8", "gen_random_uuid()");
+        .replace("$8", "gen_random_uuid()")
+        .replace("$9", "'{}'");
     let plan: Vec<String> =
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut bench.scratch.connect().await).await.unwrap();
     let plan = plan.join("\n");

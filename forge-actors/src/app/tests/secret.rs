@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::app::catalog::Registration;
+use crate::app::job_key::JobKeys;
 use crate::app::new_job::NewJob;
 use crate::app::{Handler, JobContext, QueryContext, Result, Secret};
 use crate::kernel::fault::Fault;
@@ -117,6 +118,8 @@ fn a_call_and_a_new_job_are_printed_without_their_arguments() {
         attempts_max: 1,
         after_secs: 0.0,
         run_at: None,
+        timeout_ms: None,
+        keys: Secret::new(JobKeys { rate: Some(format!("rate:secret.pay:{args}")), ..JobKeys::default() }),
         args: Secret::new(args),
     };
     for shown in [format!("{call:?}"), format!("{job:?}")] {

@@ -12,16 +12,16 @@ WITH waiting AS (
 ), cancelled AS (
     INSERT INTO forge_job_history (
         id, name, queue, priority, status, attempt, attempts_max, claim, node_id, args, identity, trace,
-        last_error, created_at
+        last_error, created_at, concurrency_key, rate_key, timeout_ms
     )
     SELECT id, name, queue, priority, 'cancelled'::forge_job_status, attempt, attempts_max, claim, node_id,
-           args, identity, trace, 'cancelled by ' || $2, created_at
+           args, identity, trace, 'cancelled by ' || $2, created_at, concurrency_key, rate_key, timeout_ms
     FROM waiting
     UNION ALL
     SELECT job.id, job.name, job.queue, job.priority, 'cancelled',
            job.attempt + (job.id = ANY (held.begun))::int, job.attempts_max, job.claim + 1, held.node_id,
            job.args, job.identity, job.trace,
-           'cancelled by ' || $2, job.created_at
+           'cancelled by ' || $2, job.created_at, NULL, NULL, job.timeout_ms
     FROM held CROSS JOIN LATERAL unnest(held.jobs) AS job
     WHERE job.id = $1
     ON CONFLICT (id) DO NOTHING

@@ -1,24 +1,27 @@
 -- Called by job/store for the claimer: $1 queue, $2 names of jobs with a handler, $3 limit, $4 node, $5
 -- seconds of the lease, $6 how many of the jobs begin with the claim, because workers are free for them:
 -- the first ones; $7 bytes of arguments, of which the last job may be the part beyond; $8 id of the batch
--- lease, or null to claim every job on its own row. A job whose next attempt is its last one is claimed on
--- its own row, where the begin is written: it never starts twice. Reads the index forge_jobs_claimable in
--- its order. Locks the rows that it looks at, and skips rows that other claims have locked.
+-- lease, or null to claim every job on its own row; $9 names of jobs with a limit, which are not claimed but
+-- returned, with whether they would begin. A job whose next attempt is its last one is claimed on its own
+-- row, where the begin is written: it never starts twice. Reads the index forge_jobs_claimable in its order.
+-- Locks the rows that it looks at, and skips rows that other claims have locked.
 WITH next AS (
     SELECT id, priority, run_at, octet_length(args::text) AS bytes,
-           batched AND attempt + 1 < attempts_max AND $8::uuid IS NOT NULL AS batched
+           batched AND attempt + 1 < attempts_max AND $8::uuid IS NOT NULL AS batched,
+           (concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AND name = ANY ($9) AS limited
     FROM forge_jobs
     WHERE queue = $1 AND ready AND node_id IS NULL AND name = ANY ($2)
     ORDER BY priority DESC, run_at, id
     LIMIT $3
     FOR UPDATE SKIP LOCKED
 ), numbered AS (
-    SELECT id, batched, row_number() OVER turn <= $6 AS begins, sum(bytes) OVER turn - bytes < $7 AS fits
+    SELECT id, batched, limited, row_number() OVER turn <= $6 AS begins,
+           sum(bytes) OVER turn - bytes < $7 AS fits
     FROM next
     WINDOW turn AS (ORDER BY priority DESC, run_at, id)
 ), batch AS (
     DELETE FROM forge_jobs job USING numbered
-    WHERE job.id = numbered.id AND numbered.fits AND numbered.batched
+    WHERE job.id = numbered.id AND numbered.fits AND numbered.batched AND NOT numbered.limited
     RETURNING job AS row
 ), lease AS (
     INSERT INTO forge_job_leases (id, node_id, lease_until, jobs)
@@ -33,14 +36,21 @@ WITH next AS (
         node_id = $4,
         lease_until = now() + make_interval(secs => $5)
     FROM numbered
-    WHERE job.id = numbered.id AND numbered.fits AND NOT numbered.batched
+    WHERE job.id = numbered.id AND numbered.fits AND NOT numbered.batched AND NOT numbered.limited
     RETURNING job AS row
-), claimed AS (
-    SELECT row, true AS batched FROM batch UNION ALL SELECT row, false FROM taken
+), found AS (
+    SELECT row, true AS batched, NULL::bool AS would_begin FROM batch
+    UNION ALL
+    SELECT row, false, NULL FROM taken
+    UNION ALL
+    SELECT job, false, numbered.begins
+    FROM numbered JOIN forge_jobs job ON job.id = numbered.id
+    WHERE numbered.fits AND numbered.limited
 )
 SELECT (row).id, (row).name, (row).queue, (row).priority, batched, (row).claim + batched::int AS claim,
        (row).status = 'running' AS begun, (row).attempt, (row).attempts_max, (row).args::text AS args,
        (row).identity::text AS identity, (row).trace, (row).last_error, (row).created_at, (row).refused_by,
-       extract(epoch FROM now() - (row).run_at)::float8 AS waited
-FROM claimed
+       extract(epoch FROM now() - (row).run_at)::float8 AS waited,
+       (row).concurrency_key, (row).rate_key, (row).timeout_ms, would_begin
+FROM found
 ORDER BY (row).priority DESC, (row).run_at, (row).id

@@ -12,10 +12,10 @@ WITH batch AS (
 )
 INSERT INTO forge_job_history (
     id, name, queue, priority, status, attempt, attempts_max, claim, node_id, args, identity, trace,
-    last_error, created_at
+    last_error, created_at, concurrency_key, rate_key, timeout_ms
 )
 SELECT id, name, queue, priority, end_status::forge_job_status, end_attempt, attempts_max, claim, node_id,
        args, identity, trace,
-       coalesce(end_error, last_error), created_at
+       coalesce(end_error, last_error), created_at, concurrency_key, rate_key, timeout_ms
 FROM gone
 RETURNING id

@@ -47,11 +47,11 @@ WITH released AS MATERIALIZED (
 ), ended AS (
     INSERT INTO forge_job_history (
         id, name, queue, priority, status, attempt, attempts_max, claim, node_id, args, identity, trace,
-        last_error, created_at
+        last_error, created_at, timeout_ms
     )
     SELECT (job).id, (job).name, (job).queue, (job).priority, status, attempt, (job).attempts_max,
            (job).claim + 1, node_id, (job).args, (job).identity, (job).trace,
-           coalesce(error, (job).last_error), (job).created_at
+           coalesce(error, (job).last_error), (job).created_at, (job).timeout_ms
     FROM released
     WHERE status NOT IN ('pending', 'retry')
     RETURNING id

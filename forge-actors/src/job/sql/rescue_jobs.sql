@@ -38,11 +38,12 @@ WITH expired AS (
 ), dead AS (
     INSERT INTO forge_job_history (
         id, name, queue, priority, status, attempt, attempts_max, claim, node_id, args, identity, trace,
-        last_error, created_at
+        last_error, created_at, concurrency_key, rate_key, timeout_ms
     )
     SELECT id, name, queue, priority, 'dead_letter', attempt, attempts_max, claim, node_id, args, identity,
            trace,
-           'lease expired during attempt ' || attempt || ', the last one (worker or node lost)', created_at
+           'lease expired during attempt ' || attempt || ', the last one (worker or node lost)', created_at,
+           concurrency_key, rate_key, timeout_ms
     FROM spent
     RETURNING id
 )

@@ -9,14 +9,14 @@ WITH gone AS (
 ), again AS (
     INSERT INTO forge_jobs (
         id, name, queue, priority, attempts_max, claim, ready, run_at, args, identity, trace,
-        last_error, created_at
+        last_error, created_at, concurrency_key, rate_key, timeout_ms
     )
     SELECT id, name, queue, priority, attempts_max, claim, true, now(), args, identity, trace, last_error,
-           created_at
+           created_at, concurrency_key, rate_key, timeout_ms
     FROM gone
     RETURNING queue
 ), at_once AS (
-    UPDATE forge_jobs SET ready = true, run_at = now()
+    UPDATE forge_jobs SET ready = true, run_at = now(), blocked_by = NULL, due_at = NULL
     WHERE id = $1 AND status IN ('pending', 'retry')
     RETURNING queue
 )

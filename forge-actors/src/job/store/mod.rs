@@ -2,9 +2,11 @@
 //! claim, or its batch lease), and returns the jobs that it changed.
 
 mod leases;
+mod limited;
 mod record;
 mod rescue;
 mod results;
+mod unblock;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,15 +20,18 @@ use crate::app::JobStatus;
 use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::db::transaction::Transaction;
+use crate::job::limits::LimitedJob;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::{JobId, LeaseId, NodeId};
 use crate::kernel::time::secs;
 
 pub use leases::{BatchRenewal, BegunAttempt, Claim, LostJob, RenewedBatch};
+pub(super) use limited::LimitedClaim;
 pub(super) use record::status;
 pub use record::{Hold, JobRecord};
 pub use rescue::Rescued;
 pub(super) use results::{JobResult, complete};
+pub(super) use unblock::{LimitKind, OpenKey};
 
 /// Rows of history that one statement deletes.
 pub(super) const DELETE_MAX: u32 = 5_000;
@@ -59,6 +64,17 @@ pub struct Claimant<'a> {
     pub lease: Duration,
     /// The batch lease to make. `None`: each job is claimed on its own row.
     pub batch: Option<LeaseId>,
+    /// Names of the jobs that have a limit. With a key of one they are not claimed but returned.
+    pub limited: &'a [String],
+}
+
+/// The result of a claim.
+#[derive(Debug, Default)]
+pub struct ClaimedJobs {
+    /// The jobs that are held now.
+    pub records: Vec<JobRecord>,
+    /// The jobs with a limit, which nothing holds yet.
+    pub limited: Vec<LimitedJob>,
 }
 
 /// The result of a promotion.
@@ -68,6 +84,10 @@ pub struct Promoted {
     pub queues: BTreeSet<Arc<str>>,
     /// Until the next scheduled job is due; `None` when there is none.
     pub next_due: Option<Duration>,
+    /// Queues that have ready jobs which nothing holds.
+    pub waiting: BTreeSet<Arc<str>>,
+    /// Whether a limit blocks jobs.
+    pub has_blocked: bool,
 }
 
 /// How many jobs of one handler, queue and status there are.
@@ -100,13 +120,13 @@ impl JobStore {
     }
 
     /// Claims ready jobs of a queue, in the order in which they are to run, and writes the begins of the
-    /// first ones that their own rows hold.
+    /// first ones that their own rows hold. Those with a limit are found alone.
     pub async fn claim(
         &self,
         queue: &str,
         claimant: Claimant<'_>,
         size: ClaimSize,
-    ) -> Result<Vec<JobRecord>, Fault> {
+    ) -> Result<ClaimedJobs, Fault> {
         let rows = sqlx::query(include_str!("../sql/claim_jobs.sql"))
             .bind(queue)
             .bind(claimant.names)
@@ -116,13 +136,26 @@ impl JobStore {
             .bind(i64::try_from(size.begin).unwrap_or(i64::MAX))
             .bind(i64::try_from(size.bytes_max).unwrap_or(i64::MAX))
             .bind(claimant.batch)
+            .bind(claimant.limited)
             .fetch_all(&self.database.writer())
             .await?;
-        let records = rows.iter().map(|row| JobRecord::from_row(row, claimant.batch));
-        Ok(records.collect::<sqlx::Result<_>>()?)
+        let mut claimed = ClaimedJobs::default();
+        for row in &rows {
+            match row.try_get(19)? {
+                None => claimed.records.push(JobRecord::from_row(row, claimant.batch)?),
+                Some(begins) => claimed.limited.push(LimitedJob {
+                    id: row.try_get(0)?,
+                    name: row.try_get(1)?,
+                    concurrency_key: row.try_get(16)?,
+                    rate_key: row.try_get(17)?,
+                    begins,
+                }),
+            }
+        }
+        Ok(claimed)
     }
 
-    /// Makes the scheduled jobs ready whose time has come.
+    /// Makes the scheduled jobs ready whose time has come, and finds the queues that have work.
     pub async fn promote(&self) -> Result<Promoted, Fault> {
         let row =
             sqlx::query(include_str!("../sql/promote_jobs.sql")).fetch_one(&self.database.writer()).await?;
@@ -130,6 +163,8 @@ impl JobStore {
         let next: Option<f64> = row.try_get("next_due")?;
         Ok(Promoted {
             queues: queue_names(queues),
+            waiting: queue_names(row.try_get("waiting")?),
+            has_blocked: row.try_get("has_blocked")?,
             next_due: next.map(|secs| Duration::from_secs_f64(secs.max(0.0))),
         })
     }
@@ -143,6 +178,18 @@ impl JobStore {
             .execute(db)
             .await?
             .rows_affected())
+    }
+
+    /// Deletes keys of limits and of unique dispatches that have expired, through `db`. Returns how many
+    /// rows.
+    pub async fn delete_keys(&self, db: &Db) -> Result<u64, Fault> {
+        let mut deleted = 0;
+        for delete in
+            [include_str!("../sql/delete_old_job_keys.sql"), include_str!("../sql/delete_old_limits.sql")]
+        {
+            deleted += sqlx::query(delete).bind(i64::from(DELETE_MAX)).execute(db).await?.rows_affected();
+        }
+        Ok(deleted)
     }
 
     /// Counts the jobs that are not finished.

@@ -9,6 +9,7 @@ use sqlx::postgres::PgRow;
 
 use crate::app::JobStatus;
 use crate::kernel::ids::{JobId, LeaseId};
+use crate::kernel::invocation::Identity;
 use crate::kernel::time::Timestamp;
 use crate::kernel::trace::TraceContext;
 
@@ -49,6 +50,12 @@ pub struct JobRecord {
     pub waited: Duration,
     /// Builds that could not read the arguments.
     pub refused_by: Vec<String>,
+    /// Key of its concurrency limit.
+    pub concurrency_key: Option<String>,
+    /// Key of its rate limit.
+    pub rate_key: Option<String>,
+    /// The time limit of an attempt, where the dispatch named one.
+    pub timeout: Option<Duration>,
 }
 
 /// What holds a claimed job, and what every write about the job names.
@@ -87,7 +94,16 @@ impl JobRecord {
             created_at: row.try_get(13)?,
             refused_by: row.try_get::<Option<_>, _>(14)?.unwrap_or_default(),
             waited: seconds(row.try_get(15)?),
+            concurrency_key: row.try_get(16)?,
+            rate_key: row.try_get(17)?,
+            timeout: row.try_get::<Option<i64>, _>(18)?.map(|ms| Duration::from_millis(ms.unsigned_abs())),
         })
+    }
+
+    /// The tenant of its dispatcher.
+    pub(in crate::job) fn tenant(&self) -> Option<String> {
+        let identity: Identity = serde_json::from_str(self.identity.as_deref()?).ok()?;
+        identity.tenant
     }
 
     /// The trace of the dispatching call.

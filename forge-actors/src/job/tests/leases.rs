@@ -26,6 +26,9 @@ fn claimed(begun: bool) -> JobRecord {
         created_at: Timestamp::default(),
         waited: Duration::ZERO,
         refused_by: Vec::new(),
+        concurrency_key: None,
+        rate_key: None,
+        timeout: None,
     }
 }
 

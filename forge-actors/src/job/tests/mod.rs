@@ -1,6 +1,7 @@
 //! Pure decisions, and the configuration.
 
 mod leases;
+mod limits;
 mod planner;
 
 use std::collections::BTreeSet;

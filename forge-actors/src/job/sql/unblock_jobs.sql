@@ -1,0 +1,68 @@
+-- Called by job/store/unblock.rs after sql/lock_limit_keys.sql in the same transaction: $1 keys, $2 how many
+-- jobs of each, $3 the tenants whose job has ended last. Index forge_jobs_blocked. Locks the rows of the
+-- jobs. The tenants of a key take turns, from the one after $3 on; of a tenant the most urgent job is first.
+-- When fewer tenants wait than jobs are unblocked, each gets several.
+WITH RECURSIVE wanted AS (
+    SELECT key, count, coalesce(after, '') AS after
+    FROM UNNEST($1::text[], $2::int4[], $3::text[]) AS wanted (key, count, after)
+), turn AS (
+    SELECT wanted.key, wanted.count, 1 AS number, following.tenant, following.tenant AS first
+    FROM wanted
+    CROSS JOIN LATERAL (
+        SELECT coalesce(
+            (
+                SELECT coalesce(identity ->> 'tenant', '') FROM forge_jobs
+                WHERE blocked_by = wanted.key AND coalesce(identity ->> 'tenant', '') > wanted.after
+                ORDER BY blocked_by, coalesce(identity ->> 'tenant', '')
+                LIMIT 1
+            ),
+            (
+                SELECT coalesce(identity ->> 'tenant', '') FROM forge_jobs
+                WHERE blocked_by = wanted.key
+                ORDER BY blocked_by, coalesce(identity ->> 'tenant', '')
+                LIMIT 1
+            )
+        ) AS tenant
+    ) AS following
+    WHERE following.tenant IS NOT NULL
+    UNION ALL
+    SELECT turn.key, turn.count, turn.number + 1, following.tenant, turn.first
+    FROM turn
+    CROSS JOIN LATERAL (
+        SELECT coalesce(
+            (
+                SELECT coalesce(identity ->> 'tenant', '') FROM forge_jobs
+                WHERE blocked_by = turn.key AND coalesce(identity ->> 'tenant', '') > turn.tenant
+                ORDER BY blocked_by, coalesce(identity ->> 'tenant', '')
+                LIMIT 1
+            ),
+            (
+                SELECT coalesce(identity ->> 'tenant', '') FROM forge_jobs
+                WHERE blocked_by = turn.key
+                ORDER BY blocked_by, coalesce(identity ->> 'tenant', '')
+                LIMIT 1
+            )
+        ) AS tenant
+    ) AS following
+    WHERE turn.number < turn.count AND following.tenant <> turn.first
+), share AS (
+    SELECT key, count, tenant, number,
+           ceil(count::float8 / count(*) OVER (PARTITION BY key))::int8 * 2 + 8 AS jobs_max
+    FROM turn
+), chosen AS (
+    SELECT job.id, share.key, share.count,
+           row_number() OVER (PARTITION BY share.key ORDER BY job.place, share.number) AS place
+    FROM share
+    CROSS JOIN LATERAL (
+        SELECT id, row_number() OVER (ORDER BY priority DESC, due_at, id) AS place
+        FROM forge_jobs
+        WHERE blocked_by = share.key AND coalesce(identity ->> 'tenant', '') = share.tenant
+        ORDER BY priority DESC, due_at, id
+        LIMIT share.jobs_max
+    ) AS job
+)
+UPDATE forge_jobs job
+SET ready = true, run_at = job.due_at, blocked_by = NULL, due_at = NULL
+FROM chosen
+WHERE job.id = chosen.id AND chosen.place <= chosen.count AND job.blocked_by = chosen.key
+RETURNING job.queue

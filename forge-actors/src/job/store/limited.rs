@@ -1,0 +1,147 @@
+//! Claims of jobs with a limit.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use serde_json::json;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::{Claimant, JobRecord, JobStore, LOCK_LIMIT, end};
+use crate::db::handle::Db;
+use crate::db::transaction::TransactionOptions;
+use crate::job::limits::{KeyState, LimitDecision, LimitTable, LimitedJob, Lot, admit};
+use crate::kernel::fault::{Code, Fault};
+use crate::kernel::time::Timestamp;
+
+/// How often keys are inserted that an expiry deletes meanwhile.
+const LOCK_TRIES: usize = 5;
+
+/// The states of keys, and the time of the database at which they were read.
+pub(super) struct LockedKeys {
+    pub(super) states: HashMap<String, KeyState>,
+    pub(super) now: Timestamp,
+}
+
+/// What a claim of jobs with a limit has done.
+#[derive(Debug, Default)]
+pub(in crate::job) struct LimitedClaim {
+    /// The jobs that are held now.
+    pub(in crate::job) records: Vec<JobRecord>,
+    /// The keys of rate limits that have blocked a job.
+    pub(in crate::job) opening: Vec<OpeningKey>,
+}
+
+/// A key of a rate limit that lets no further job pass for some time.
+#[derive(Debug)]
+pub(in crate::job) struct OpeningKey {
+    pub(in crate::job) key: String,
+    /// A handler whose limit it is.
+    pub(in crate::job) handler: String,
+    /// Until it opens.
+    pub(in crate::job) wait: Duration,
+}
+
+impl JobStore {
+    /// Claims those of `jobs` that their limits let pass, and blocks the others.
+    pub(in crate::job) async fn claim_limited(
+        &self,
+        jobs: &[LimitedJob],
+        claimant: Claimant<'_>,
+        limits: &LimitTable,
+    ) -> Result<LimitedClaim, Fault> {
+        let tx = self.database.begin(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
+        let db = tx.db();
+        let claimed = async {
+            let keys: BTreeSet<&str> = jobs.iter().flat_map(LimitedJob::keys).collect();
+            let keys: Vec<&str> = keys.into_iter().collect();
+            let LockedKeys { mut states, now } = lock_keys(&db, &keys).await?;
+            count_held(&db, jobs, &mut states).await?;
+            let decision = admit(limits, jobs, states, now);
+            let opening = jobs.iter().filter_map(|job| {
+                let key = job.rate_key.as_ref()?;
+                let wait = (decision.rates.get(key)?.next_at? - now).to_std().unwrap_or_default();
+                Some((key, OpeningKey { key: key.clone(), handler: job.name.clone(), wait }))
+            });
+            let opening: HashMap<_, _> = opening.collect();
+            let opening = opening.into_values().collect();
+            let records = write(&db, jobs, &decision, claimant, &keys).await?;
+            Ok(LimitedClaim { records, opening })
+        };
+        let claimed = claimed.await;
+        end(tx, claimed).await
+    }
+}
+
+/// Locks the rows of these keys, which it makes where they are missing.
+pub(super) async fn lock_keys(db: &Db, keys: &[&str]) -> Result<LockedKeys, Fault> {
+    for _ in 0..LOCK_TRIES {
+        let rows = sqlx::query(include_str!("../sql/lock_limit_keys.sql")).bind(keys).fetch_all(db).await?;
+        if rows.len() == keys.len()
+            && let Some(last) = rows.last()
+        {
+            let now = last.try_get("now")?;
+            let states = rows.iter().map(key_state).collect::<sqlx::Result<_>>()?;
+            return Ok(LockedKeys { states, now });
+        }
+        sqlx::query(include_str!("../sql/insert_limit_keys.sql")).bind(keys).execute(db).await?;
+    }
+    Err(Fault::new(Code::Conflict, "the keys of limits are deleted as soon as they are made"))
+}
+
+fn key_state(row: &PgRow) -> sqlx::Result<(String, KeyState)> {
+    let (at, sizes): (Vec<Timestamp>, Vec<i32>) = (row.try_get("lots")?, row.try_get("lot_sizes")?);
+    let lots = at.into_iter().zip(sizes).map(|(at, size)| Lot { at, size: size.unsigned_abs() }).collect();
+    let set_max: Option<i32> = row.try_get("set_max")?;
+    Ok((row.try_get("key")?, KeyState { set_max: set_max.map(i32::unsigned_abs), held: 0, lots }))
+}
+
+async fn count_held(
+    db: &Db,
+    jobs: &[LimitedJob],
+    states: &mut HashMap<String, KeyState>,
+) -> Result<(), Fault> {
+    let keys: BTreeSet<&str> = jobs.iter().filter_map(|job| job.concurrency_key.as_deref()).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<&str> = keys.into_iter().collect();
+    let rows = sqlx::query(include_str!("../sql/count_held_by_key.sql")).bind(keys).fetch_all(db).await?;
+    for row in rows {
+        let (key, held): (String, i64) = (row.try_get("key")?, row.try_get("held")?);
+        states.entry(key).or_default().held = u32::try_from(held).unwrap_or(u32::MAX);
+    }
+    Ok(())
+}
+
+async fn write(
+    db: &Db,
+    jobs: &[LimitedJob],
+    decision: &LimitDecision,
+    claimant: Claimant<'_>,
+    keys: &[&str],
+) -> Result<Vec<JobRecord>, Fault> {
+    let begins: HashMap<_, _> = jobs.iter().map(|job| (job.id, job.begins)).collect();
+    let rates: Vec<_> = decision
+        .rates
+        .iter()
+        .map(|(key, rate)| {
+            let lots: Vec<_> = rate.lots.iter().map(|lot| lot.at.to_rfc3339()).collect();
+            let sizes: Vec<_> = rate.lots.iter().map(|lot| lot.size).collect();
+            let next_at = rate.next_at.map(|at| at.to_rfc3339());
+            json!({ "key": key, "lots": lots, "lot_sizes": sizes, "next_at": next_at })
+        })
+        .collect();
+    let rows = sqlx::query(include_str!("../sql/claim_limited_jobs.sql"))
+        .bind(&decision.admitted)
+        .bind(decision.admitted.iter().map(|job| begins[job]).collect::<Vec<_>>())
+        .bind(claimant.node)
+        .bind(claimant.lease.as_secs_f64())
+        .bind(decision.blocked.iter().map(|(job, _)| *job).collect::<Vec<_>>())
+        .bind(decision.blocked.iter().map(|(_, key)| key.as_str()).collect::<Vec<_>>())
+        .bind(serde_json::Value::from(rates))
+        .bind(keys)
+        .fetch_all(db)
+        .await?;
+    Ok(rows.iter().map(|row| JobRecord::from_row(row, None)).collect::<sqlx::Result<_>>()?)
+}

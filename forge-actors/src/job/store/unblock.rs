@@ -1,0 +1,157 @@
+//! Unblocks jobs that wait for a limit.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use sqlx::Row;
+
+use super::limited::{LockedKeys, lock_keys};
+use super::{JobStore, LOCK_LIMIT, end, queue_names};
+use crate::db::handle::Db;
+use crate::db::transaction::TransactionOptions;
+use crate::job::limits::{HandlerLimits, LimitTable};
+use crate::kernel::fault::Fault;
+
+/// Jobs of one key that are unblocked together.
+const UNBLOCK_MAX: u32 = 1_000;
+/// Keys that one sweep looks at.
+const SWEEP_MAX: i32 = 500;
+
+/// Which of a handler's limits a key belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::job) enum LimitKind {
+    Concurrency,
+    Rate,
+}
+
+/// A key that may let further jobs pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::job) struct OpenKey {
+    pub(in crate::job) kind: LimitKind,
+    /// A handler whose limit the key belongs to.
+    pub(in crate::job) handler: String,
+    /// The tenant of the job that has ended: the others are next.
+    pub(in crate::job) tenant: Option<String>,
+}
+
+/// What a sweep has found.
+pub(in crate::job) struct SweptKeys {
+    /// Keys that seem to let further jobs pass.
+    pub(in crate::job) open: BTreeMap<String, OpenKey>,
+    /// Where the next sweep goes on: after this key, or at the beginning.
+    pub(in crate::job) next: String,
+}
+
+impl JobStore {
+    /// Unblocks as many jobs of these keys as their limits let pass. Returns their queues.
+    pub(in crate::job) async fn unblock(
+        &self,
+        keys: &BTreeMap<String, OpenKey>,
+        limits: &LimitTable,
+    ) -> Result<BTreeSet<Arc<str>>, Fault> {
+        let known: BTreeMap<&str, (&OpenKey, HandlerLimits)> = keys
+            .iter()
+            .filter_map(|(key, open)| Some((key.as_str(), (open, limits.find(&open.handler)?))))
+            .collect();
+        if known.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let tx = self.database.begin(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
+        let db = tx.db();
+        let unblocked = async {
+            let locked = lock_keys(&db, &known.keys().copied().collect::<Vec<_>>()).await?;
+            let unblocked = count_unblocked(&db, &known).await?;
+            let open = known.iter().filter_map(|(key, (open, limits))| {
+                let count = left(open.kind, *limits, &locked, key, unblocked.get(*key).copied());
+                (count > 0).then_some((*key, count.min(UNBLOCK_MAX), *open))
+            });
+            write(&db, open.collect()).await
+        };
+        let unblocked = unblocked.await;
+        end(tx, unblocked).await
+    }
+
+    /// Finds keys of blocked jobs that seem to let further ones pass, from the one after `after` on.
+    pub(in crate::job) async fn list_open_keys(
+        &self,
+        after: &str,
+        limits: &LimitTable,
+    ) -> Result<SweptKeys, Fault> {
+        let rows = sqlx::query(include_str!("../sql/list_blocked_keys.sql"))
+            .bind(after)
+            .bind(SWEEP_MAX)
+            .fetch_all(&self.database.reader())
+            .await?;
+        let mut swept = SweptKeys { open: BTreeMap::new(), next: String::new() };
+        for row in rows {
+            let (key, handler): (String, String) = (row.try_get("key")?, row.try_get("name")?);
+            if row.try_get("is_last")? {
+                swept.next.clone_from(&key);
+            }
+            let kind = if row.try_get("is_rate")? { LimitKind::Rate } else { LimitKind::Concurrency };
+            let unblocked: i64 = row.try_get("unblocked")?;
+            let limit = limits.find(&handler).and_then(|limits| limits.concurrency);
+            let is_full =
+                kind == LimitKind::Concurrency && limit.is_none_or(|limit| unblocked >= limit.into());
+            if !is_full {
+                swept.open.insert(key, OpenKey { kind, handler, tenant: None });
+            }
+        }
+        Ok(swept)
+    }
+}
+
+/// How many further jobs of a key may become ready.
+fn left(
+    kind: LimitKind,
+    limits: HandlerLimits,
+    locked: &LockedKeys,
+    key: &str,
+    unblocked: Option<u32>,
+) -> u32 {
+    let Some(state) = locked.states.get(key) else { return 0 };
+    match kind {
+        LimitKind::Concurrency => {
+            let limit = state.set_max.or(limits.concurrency).unwrap_or(0);
+            limit.saturating_sub(unblocked.unwrap_or_default())
+        }
+        LimitKind::Rate => limits.rate.map_or(0, |rate| state.rate_left(rate, locked.now)),
+    }
+}
+
+/// How many jobs of each key of a concurrency limit are held or may be claimed.
+async fn count_unblocked(
+    db: &Db,
+    keys: &BTreeMap<&str, (&OpenKey, HandlerLimits)>,
+) -> Result<HashMap<String, u32>, Fault> {
+    let of_concurrency = keys.iter().filter(|(_, (open, _))| open.kind == LimitKind::Concurrency);
+    let keys: Vec<&str> = of_concurrency.map(|(key, _)| *key).collect();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows =
+        sqlx::query(include_str!("../sql/count_unblocked_by_key.sql")).bind(keys).fetch_all(db).await?;
+    let count = |row: &sqlx::postgres::PgRow| {
+        let count: i64 = row.try_get("count")?;
+        Ok((row.try_get("key")?, u32::try_from(count).unwrap_or(u32::MAX)))
+    };
+    Ok(rows.iter().map(count).collect::<sqlx::Result<_>>()?)
+}
+
+async fn write(db: &Db, open: Vec<(&str, u32, &OpenKey)>) -> Result<BTreeSet<Arc<str>>, Fault> {
+    if open.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let rates = open.iter().filter(|(.., open)| open.kind == LimitKind::Rate);
+    let rates: Vec<&str> = rates.map(|(key, ..)| *key).collect();
+    if !rates.is_empty() {
+        sqlx::query(include_str!("../sql/open_limit_keys.sql")).bind(rates).execute(db).await?;
+    }
+    let queues: Vec<String> = sqlx::query_scalar(include_str!("../sql/unblock_jobs.sql"))
+        .bind(open.iter().map(|(key, ..)| *key).collect::<Vec<_>>())
+        .bind(open.iter().map(|(_, count, _)| count.cast_signed()).collect::<Vec<_>>())
+        .bind(open.iter().map(|(.., open)| open.tenant.as_deref()).collect::<Vec<_>>())
+        .fetch_all(db)
+        .await?;
+    Ok(queue_names(Some(queues)))
+}

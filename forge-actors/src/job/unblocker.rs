@@ -1,0 +1,120 @@
+//! The unblocker: lets jobs that wait for a limit be claimed again, when a job of their key has ended or the
+//! time of a rate limit has passed.
+//!
+//! The jobs of this node that end name their keys in the shared state; a claim that met a rate limit says
+//! when it opens. What another node's death, a crash in between or an operator's change leaves blocked is
+//! found by a sweep, which runs with the polls of the claimer while there are blocked jobs, on every node.
+//! Unblocking is scheduling and nothing else: the claims keep the limits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::messages::UnblockerMessage;
+use super::paths::UNBLOCKER;
+use super::shared::JobShared;
+use super::store::{LimitKind, OpenKey};
+use crate::change::Hint;
+use crate::kernel::error_chain::error_chain;
+use crate::kernel::fault::Fault;
+use crate::kernel::time::millis;
+use crate::supervise::{Actor, ActorError, ChildSpec, Context, Mailbox, Timer};
+
+/// Keys of rate limits whose time is awaited; the sweep finds further ones.
+const AWAITED_MAX: usize = 1_000;
+/// How long after the end of a rate limit's time its jobs are unblocked, so that the time has surely passed
+/// by the clock of the database.
+const MARGIN: Duration = millis(2);
+
+pub(super) struct Unblocker {
+    shared: Arc<JobShared>,
+}
+
+#[derive(Default)]
+pub(super) struct UnblockerState {
+    /// Keys of rate limits, until their time has passed.
+    awaited: BTreeMap<String, Timer>,
+    /// Where the next sweep goes on.
+    swept_to: String,
+}
+
+impl Unblocker {
+    pub(super) fn spec(shared: Arc<JobShared>, mailbox: Mailbox<UnblockerMessage>) -> ChildSpec {
+        ChildSpec::with_mailbox(UNBLOCKER.id(), mailbox, move || Self { shared: Arc::clone(&shared) })
+    }
+
+    async fn unblock(&self, keys: &BTreeMap<String, OpenKey>) {
+        match self.shared.store.unblock(keys, &self.shared.limits).await {
+            Ok(queues) if queues.is_empty() => {}
+            Ok(queues) => self.shared.hints.publish(Hint::of(queues)),
+            Err(fault) => report(&fault),
+        }
+    }
+
+    fn await_opening(
+        cx: &Context<UnblockerMessage>,
+        state: &mut UnblockerState,
+        key: String,
+        handler: String,
+        wait: Duration,
+    ) {
+        if state.awaited.len() < AWAITED_MAX && !state.awaited.contains_key(&key) {
+            let opened = UnblockerMessage::Opened { key: key.clone(), handler };
+            state.awaited.insert(key, cx.send_after(wait + MARGIN, opened));
+        }
+    }
+
+    async fn sweep(&self, state: &mut UnblockerState) {
+        match self.shared.store.list_open_keys(&state.swept_to, &self.shared.limits).await {
+            Ok(swept) => {
+                state.swept_to = swept.next;
+                if !swept.open.is_empty() {
+                    self.unblock(&swept.open).await;
+                }
+            }
+            Err(fault) => report(&fault),
+        }
+    }
+}
+
+/// A failure costs time alone: the next sweep finds the keys.
+fn report(fault: &Fault) {
+    tracing::warn!(error = error_chain(fault), "unblocking jobs failed; retrying");
+}
+
+impl Actor for Unblocker {
+    type Message = UnblockerMessage;
+    type State = UnblockerState;
+    const KIND: &'static str = "unblocker";
+
+    async fn start(&self, cx: &Context<UnblockerMessage>) -> Result<UnblockerState, ActorError> {
+        // Keys that were named while the unblocker was not running.
+        cx.address().cast(UnblockerMessage::Freed)?;
+        Ok(UnblockerState::default())
+    }
+
+    async fn handle(
+        &self,
+        cx: &Context<UnblockerMessage>,
+        message: UnblockerMessage,
+        state: &mut UnblockerState,
+    ) -> Result<(), ActorError> {
+        match message {
+            UnblockerMessage::Freed => {
+                if let Some(keys) = self.shared.freed_keys.try_take() {
+                    self.unblock(&keys).await;
+                }
+            }
+            UnblockerMessage::OpensAfter { key, handler, wait } => {
+                Self::await_opening(cx, state, key, handler, wait);
+            }
+            UnblockerMessage::Opened { key, handler } => {
+                state.awaited.remove(&key);
+                let open = OpenKey { kind: LimitKind::Rate, handler, tenant: None };
+                self.unblock(&BTreeMap::from([(key, open)])).await;
+            }
+            UnblockerMessage::Sweep => self.sweep(state).await,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! Limits of jobs on real nodes.
+
+use forge_tests::{Database, Signal, probe, until};
+use serde_json::json;
+
+use super::jobs::{LONG, await_history, nothing_is_left, worker_on};
+use super::stage::PATIENCE;
+
+/// The most jobs of one key that ran at a time, by the begins and ends that they wrote down. Attempts of
+/// processes that were killed are left out: their ends are missing.
+async fn most_at_a_time(database: &Database, killed: &[u32]) -> i64 {
+    let killed: Vec<String> = killed.iter().map(u32::to_string).collect();
+    let killed = if killed.is_empty() { "0".to_owned() } else { killed.join(", ") };
+    let sql = format!(
+        "select coalesce(max(running), 0) from (
+             select sum(case what when 'begun' then 1 else -1 end)
+                    over (partition by split_part(key, '/', 1) order by at, what desc) as running
+             from probe_effects where pid not in ({killed})
+         ) as counts"
+    );
+    database.value(&sql).await
+}
+
+#[tokio::test]
+async fn no_more_jobs_of_a_key_run_than_its_limit_while_nodes_are_killed() {
+    let database = Database::create().await;
+    let config = "lease = \"2s\"\nconcurrency = 8";
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        nodes.push(worker_on(&database, config).start().await);
+    }
+    for key in 0..6 {
+        let arguments = json!({ "key": format!("key-{key}"), "count": 40, "ms": 20 });
+        let reply =
+            nodes[0].client().call("limits.enqueue_pairs", arguments, Some(&probe::token("ana"))).await;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+    }
+    let mut killed = Vec::new();
+    for _ in 0..2 {
+        let before: i64 = database.value("select count(*) from forge_job_history").await;
+        until("further jobs have ended", LONG, || async {
+            let now: i64 = database.value("select count(*) from forge_job_history").await;
+            (now >= before + 30).then_some(())
+        })
+        .await;
+        let mut victim = nodes.pop().expect("a node is left");
+        killed.push(victim.process().pid());
+        victim.process().signal(Signal::KILL);
+        nodes.insert(0, worker_on(&database, config).start().await);
+    }
+    await_history(&database, "completed: 240", LONG).await;
+    nothing_is_left(&database).await;
+    assert_eq!(most_at_a_time(&database, &killed).await, 2, "two of a key run, and never three");
+    let twice: i64 = database
+        .value("select count(*) from (select from probe_effects where what = 'done' group by key having count(*) > 1) as twice")
+        .await;
+    assert!(twice <= 32, "only what the killed nodes held ran again: {twice}");
+}
+
+#[tokio::test]
+async fn jobs_behind_a_limit_keep_no_other_job_of_their_queue_waiting() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "concurrency = 8").start().await;
+    let arguments = json!({ "key": "long", "count": 1_000, "ms": 600_000 });
+    let reply = node.client().call("limits.enqueue_pairs", arguments, Some(&probe::token("ana"))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    for key in 0..20 {
+        let arguments = json!({ "key": format!("short-{key}"), "count": 2, "ms": 0 });
+        let reply = node.client().call("limits.enqueue_pairs", arguments, Some(&probe::token("ana"))).await;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+    }
+    await_history(&database, "completed: 40", PATIENCE).await;
+    let blocked = "select count(*) from forge_unfinished_jobs where blocked_by is not null";
+    assert_eq!(database.value::<i64>(blocked).await, 998);
+}
+
+#[tokio::test]
+async fn the_starts_of_a_rate_limit_are_spread_over_its_time() {
+    let database = Database::create().await;
+    let nodes = [worker_on(&database, "").start().await, worker_on(&database, "").start().await];
+    let arguments = json!({ "key": "paced", "count": 14 });
+    let reply = nodes[1].client().call("limits.enqueue_paced", arguments, Some(&probe::token("ana"))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    await_history(&database, "completed: 14", LONG).await;
+    // A job begins shortly after its claim, which is what the limit counts.
+    let most = "select max(n) from (
+        select count(*) over (order by at range between current row and interval '1.8 s' following) as n
+        from probe_effects where what = 'begun'
+    ) as windows";
+    assert_eq!(database.value::<i64>(most).await, 5);
+    let took: f64 = database
+        .value("select extract(epoch from max(at) - min(at))::float8 from probe_effects where what = 'begun'")
+        .await;
+    assert!(took > 3.8, "fourteen jobs take two times of the limit and a part: {took}");
+}
+
+#[tokio::test]
+async fn tenants_take_turns_at_a_limit() {
+    let database = Database::create().await;
+    // Applies the migrations.
+    drop(worker_on(&database, "").start().await);
+    // A hundred jobs of one tenant wait, then three of another one come.
+    let insert = |tenant: &str, count: u32| {
+        format!(
+            "insert into forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args, identity, concurrency_key)
+             select gen_random_uuid(), 'limits.pair', 'limits', 50, 3, true, clock_timestamp(),
+                    json_build_object('key', '{tenant}', 'number', n, 'ms', 30),
+                    json_build_object('subject', 's', 'tenant', '{tenant}'), 'shared'
+             from generate_series(1, {count}) n;"
+        )
+    };
+    database.execute(&insert("large", 100)).await;
+    database.execute(&insert("small", 3)).await;
+    let node = worker_on(&database, "concurrency = 8").start().await;
+    await_history(&database, "completed: 103", LONG).await;
+    let before = "select count(*) from probe_effects where what = 'begun' and key like 'large/%'
+        and at < (select max(at) from probe_effects where what = 'begun' and key like 'small/%')";
+    let before: i64 = database.value(before).await;
+    assert!(before < 20, "the small tenant waits for a few jobs of the large one, not for {before}");
+    drop(node);
+}
+
+#[tokio::test]
+async fn a_queue_that_no_handler_names_is_found_by_a_poll() {
+    let database = Database::create().await;
+    let node = worker_on(&database, "").start().await;
+    let arguments = json!({ "key": "elsewhere", "queue": "of-customer-7" });
+    let reply = node.client().call("limits.enqueue_elsewhere", arguments, Some(&probe::token("ana"))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    await_history(&database, "completed: 1", PATIENCE).await;
+    let wrong = json!({ "key": "elsewhere", "queue": "Of Customer 7" });
+    let reply = node.client().call("limits.enqueue_elsewhere", wrong, Some(&probe::token("ana"))).await;
+    assert_eq!(reply.status, 500, "{}", reply.text);
+}

@@ -1,0 +1,45 @@
+//! Jobs with limits, and dispatches that find each other.
+
+use std::time::Duration;
+
+use forge::prelude::*;
+
+use super::jobs::Note;
+
+/// Dispatches `count` jobs of the key.
+#[forge::mutation(timeout = "30s")]
+pub async fn enqueue_pairs(ctx: &MutationContext, key: String, count: u32, ms: u32) -> Result<()> {
+    let jobs = (0..count).map(|number| Pair { key: key.clone(), number, ms });
+    ctx.dispatch_all(jobs).await?;
+    Ok(())
+}
+
+/// Dispatches `count` jobs of the key that are paced.
+#[forge::mutation]
+pub async fn enqueue_paced(ctx: &MutationContext, key: String, count: u32) -> Result<()> {
+    ctx.dispatch_all((0..count).map(|number| Paced { key: key.clone(), number })).await?;
+    Ok(())
+}
+
+/// Dispatches a job into a queue that no handler names.
+#[forge::mutation]
+pub async fn enqueue_elsewhere(ctx: &MutationContext, key: String, queue: String) -> Result<JobId> {
+    ctx.dispatch(Pair { key, number: 0, ms: 0 }).queue(&queue).await
+}
+
+/// Writes down its begin and its end; two of a key run at a time.
+#[forge::job(queue = "limits", attempts = 20, concurrency(limit = 2, key = key))]
+pub async fn pair(ctx: &JobContext, key: String, number: u32, ms: u32) -> Result<()> {
+    let key = format!("{key}/{number}");
+    ctx.call(Note { key: key.clone(), what: "begun".into() }).await?;
+    tokio::time::sleep(Duration::from_millis(u64::from(ms))).await;
+    ctx.call(Note { key, what: "done".into() }).await?;
+    Ok(())
+}
+
+/// Writes down its begin; five of a key start within two seconds.
+#[forge::job(queue = "limits", rate_limit(requests = 5, per = "2s", key = key))]
+pub async fn paced(ctx: &JobContext, key: String, number: u32) -> Result<()> {
+    ctx.call(Note { key: format!("{key}/{number}"), what: "begun".into() }).await?;
+    Ok(())
+}
