@@ -546,6 +546,7 @@ CREATE TABLE public.forge_jobs (
     blocked_by text,
     due_at timestamp with time zone,
     timeout_ms bigint,
+    aged_at timestamp with time zone,
     CONSTRAINT forge_jobs_another CHECK (((status = 'running'::public.forge_job_status) OR (attempt < attempts_max))),
     CONSTRAINT forge_jobs_attempts CHECK ((((attempt >= 0) AND (attempt <= attempts_max)) AND (claim >= attempt))),
     CONSTRAINT forge_jobs_attempts_max_check CHECK ((attempts_max > 0)),
@@ -578,6 +579,7 @@ COMMENT ON COLUMN public.forge_jobs.rate_key IS 'Of the jobs with this key only 
 COMMENT ON COLUMN public.forge_jobs.blocked_by IS 'The key whose limit the job waits for, out of the sight of claims: its run_at is out of reach meanwhile.';
 COMMENT ON COLUMN public.forge_jobs.due_at IS 'The run_at of a job that waits for a limit.';
 COMMENT ON COLUMN public.forge_jobs.timeout_ms IS 'The time limit of an attempt, where the dispatch named one.';
+COMMENT ON COLUMN public.forge_jobs.aged_at IS 'When the priority was raised last, because the job had been due for long.';
 CREATE TABLE public.forge_job_leases (
     id uuid NOT NULL,
     node_id uuid NOT NULL,
@@ -689,6 +691,7 @@ CREATE TABLE public.forge_nodes (
     build text,
     clock_offset_ms bigint,
     leases_batches boolean DEFAULT false NOT NULL,
+    capabilities text[],
     CONSTRAINT forge_nodes_check CHECK (((state = 'dead'::public.forge_node_state) = (ended_at IS NOT NULL))),
     CONSTRAINT forge_nodes_check1 CHECK (((state = 'dead'::public.forge_node_state) OR (NOT lost))),
     CONSTRAINT forge_nodes_name_check CHECK ((name <> ''::text)),
@@ -704,6 +707,7 @@ COMMENT ON COLUMN public.forge_nodes.lost IS 'Another node declared it dead; one
 COMMENT ON COLUMN public.forge_nodes.build IS 'Hash of the jobs of its binary and of their arguments; null for a version that writes none.';
 COMMENT ON COLUMN public.forge_nodes.clock_offset_ms IS 'The database''s clock minus the node''s; null for a version that writes none.';
 COMMENT ON COLUMN public.forge_nodes.leases_batches IS 'Rescues batch leases. While a worker without it lives, no node claims in batches.';
+COMMENT ON COLUMN public.forge_nodes.capabilities IS 'What the node can do that not every node can; null for a node of a version that does not say.';
 CREATE VIEW public.forge_unfinished_jobs AS
  SELECT forge_jobs.id,
     forge_jobs.name,
@@ -759,7 +763,7 @@ UNION ALL
     NULL::text AS blocked_by,
     job.timeout_ms
    FROM (public.forge_job_leases lease
-     CROSS JOIN LATERAL unnest(lease.jobs) job(id, name, queue, priority, status, ready, run_at, attempt, attempts_max, claim, node_id, lease_until, args, identity, trace, last_error, created_at, refused_by, batched, losses, concurrency_key, rate_key, blocked_by, due_at, timeout_ms))
+     CROSS JOIN LATERAL unnest(lease.jobs) job(id, name, queue, priority, status, ready, run_at, attempt, attempts_max, claim, node_id, lease_until, args, identity, trace, last_error, created_at, refused_by, batched, losses, concurrency_key, rate_key, blocked_by, due_at, timeout_ms, aged_at))
   WHERE ((NOT (job.id = ANY (lease.gone))) AND (NOT (EXISTS ( SELECT
            FROM public.forge_job_history history
           WHERE (history.id = job.id)))));

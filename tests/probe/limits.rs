@@ -27,6 +27,19 @@ pub async fn enqueue_elsewhere(ctx: &MutationContext, key: String, queue: String
     ctx.dispatch(Pair { key, number: 0, ms: 0 }).queue(&queue).await
 }
 
+/// Dispatches a job that only some nodes can run.
+#[forge::mutation]
+pub async fn enqueue_rendering(ctx: &MutationContext, key: String) -> Result<JobId> {
+    ctx.dispatch(Render { key }).await
+}
+
+/// Writes down which process has run it.
+#[forge::job(queue = "limits", capability = "gpu")]
+pub async fn render(ctx: &JobContext, key: String) -> Result<()> {
+    ctx.call(Note { key, what: "done".into() }).await?;
+    Ok(())
+}
+
 /// Writes down its begin and its end; two of a key run at a time.
 #[forge::job(queue = "limits", attempts = 20, concurrency(limit = 2, key = key))]
 pub async fn pair(ctx: &JobContext, key: String, number: u32, ms: u32) -> Result<()> {

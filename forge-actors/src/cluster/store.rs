@@ -21,6 +21,8 @@ pub struct NodeIdentity {
     pub name: String,
     /// The roles of the node, such as `gateway` and `worker`.
     pub roles: Vec<String>,
+    /// What it can do that not every node can: jobs name it.
+    pub capabilities: Vec<String>,
     /// Address of its HTTP listener; `None` without a gateway.
     pub address: Option<String>,
     /// Address of its mesh listener; `None` without a mesh.
@@ -41,6 +43,7 @@ pub async fn join(db: &Db, node: &NodeIdentity, state: NodeState) -> sqlx::Resul
         .bind(env!("CARGO_PKG_VERSION"))
         .bind(i32::from(PROTOCOL))
         .bind(node.build.as_deref())
+        .bind(&node.capabilities)
         .execute(db)
         .await?;
     Ok(())

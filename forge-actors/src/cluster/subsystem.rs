@@ -41,6 +41,7 @@ impl Subsystem for ClusterSubsystem {
             id: own.id,
             name: own.name,
             roles: own.roles,
+            capabilities: own.capabilities,
             address: node.find::<HttpAddress>().map(|bound| config.http_address(bound.0)),
             mesh_address: None,
             build: node.find::<Build>().map(|build| build.0),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::limits::RETENTION_MAX;
-use crate::kernel::time::{days, secs, serde_duration};
+use crate::kernel::time::{days, minutes, secs, serde_duration};
 use crate::subsystem::ConfigSection;
 
 /// The shortest lease. It is renewed every quarter of it, so a busy machine may miss two renewals in a row.
@@ -42,6 +42,10 @@ pub struct JobConfig {
     /// does not count.
     #[serde(with = "serde_duration")]
     pub drain_timeout: Duration,
+    /// After this time a job that is due and not claimed is raised by one level of priority (25), and again
+    /// after as long, up to 100. 0 lets priorities as they are.
+    #[serde(with = "serde_duration")]
+    pub age_after: Duration,
     /// How long finished jobs are kept in the history.
     #[serde(with = "serde_duration")]
     pub retention: Duration,
@@ -57,6 +61,7 @@ impl Default for JobConfig {
             poll_interval: secs(1),
             lease: secs(10),
             drain_timeout: secs(20),
+            age_after: minutes(10),
             retention: days(7),
         }
     }

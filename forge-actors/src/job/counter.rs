@@ -37,7 +37,7 @@ impl Counter {
 
     fn publish(&mut self, counts: &[QueueCount]) {
         let (known, unknown): (Vec<&QueueCount>, Vec<&QueueCount>) =
-            counts.iter().partition(|count| self.shared.names.contains(&count.name));
+            counts.iter().partition(|count| self.shared.functions.catalog().get(&count.name).is_some());
         let queues = known.iter().map(|count| count.queue.as_str().into()).collect();
         // The next count finds queues again that a claimer without free mailbox places misses.
         self.shared.claimer.notify(ClaimerMessage::QueuesFound { queues });

@@ -40,6 +40,7 @@
 //!   ├ claimer          claims in batches into a local queue, begins jobs, assigns them to free workers
 //!   ├ rescuer          ends leases that have run out: the job runs again, or is a dead letter
 //!   ├ unblocker        lets jobs that wait for a limit be claimed again (`limits.rs`)
+//!   ├ ageing           raises priorities of jobs that are due for long, while this node leads `jobs`
 //!   ├ counter          counts the jobs that are not finished, reports those without a handler
 //!   └ history_expiry   deletes old history, while this node leads `jobs`
 //! ```
@@ -89,6 +90,7 @@
 
 mod acknowledger;
 pub mod admin;
+mod ageing;
 mod batch_leases;
 mod claimer;
 mod completion;
@@ -117,6 +119,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::app::Registration;
 use crate::app::node::{Build, Peers};
 use crate::change::HintHub;
 use crate::db::database::Database;
@@ -128,6 +131,7 @@ use crate::supervise::{ChildSpec, Mailbox, Strategy, SupervisorSpec};
 
 use self::paths::{HISTORY_EXPIRY, WORKERS};
 use acknowledger::Acknowledger;
+use ageing::Ageing;
 use claimer::Claimer;
 use config::JobConfig;
 use counter::Counter;
@@ -158,6 +162,8 @@ pub struct Jobs {
 pub struct JobDeps {
     /// Jobs are claimed for this node.
     pub node: NodeId,
+    /// What this node can do that not every node can.
+    pub capabilities: Vec<String>,
     /// The database of the jobs.
     pub database: Database,
     /// Runs the handlers.
@@ -186,8 +192,13 @@ pub struct JobStats {
 impl Jobs {
     /// Makes the subsystem and its supervisor, which the caller puts into the tree.
     pub fn new(deps: JobDeps) -> (Self, ChildSpec) {
-        let JobDeps { node, database, functions, peers, build, hints, terms, config } = deps;
-        let names = functions.catalog().queued().map(|(name, _)| name.to_owned()).collect();
+        let JobDeps { node, capabilities, database, functions, peers, build, hints, terms, config } = deps;
+        let can_run = |known: &Registration| {
+            let capability = known.meta.job_meta().and_then(|job| job.capability);
+            capability.is_none_or(|word| capabilities.iter().any(|own| own == word))
+        };
+        let queued = functions.catalog().queued().filter(|(_, known)| can_run(known));
+        let names = queued.map(|(name, _)| name.to_owned()).collect();
         let (acknowledger_mailbox, acknowledger) = Mailbox::of::<Acknowledger>();
         let (claimer_mailbox, claimer) = Mailbox::of::<Claimer>();
         let (unblocker_mailbox, unblocker) = Mailbox::of::<Unblocker>();
@@ -230,6 +241,7 @@ impl Jobs {
             Rescuer::spec(Arc::clone(&shared)),
             Unblocker::spec(Arc::clone(&shared), unblocker_mailbox),
             Counter::spec(Arc::clone(&shared)),
+            Ageing::spec(Arc::clone(&shared), terms.clone()),
             expiry(
                 &HISTORY_EXPIRY,
                 shared.database.clone(),

@@ -14,6 +14,8 @@ pub static CLAIMER: ActorPath = JOBS.child("claimer");
 pub static RESCUER: ActorPath = JOBS.child("rescuer");
 /// Lets jobs that wait for a limit be claimed again.
 pub static UNBLOCKER: ActorPath = JOBS.child("unblocker");
+/// Raises the priority of jobs that are due for long.
+pub static AGEING: ActorPath = JOBS.child("ageing");
 /// Counts the jobs that are not finished.
 pub static COUNTER: ActorPath = JOBS.child("counter");
 /// Deletes old history.

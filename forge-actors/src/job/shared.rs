@@ -38,7 +38,8 @@ pub(super) struct JobShared {
     pub(super) build: Build,
     pub(super) hints: HintHub,
     pub(super) config: JobConfig,
-    /// Wire names of all jobs and crons that this binary has a handler for, aliases included.
+    /// Wire names of all jobs and crons that this node can run, aliases included: this binary has a handler
+    /// for them, and the node their capability.
     pub(super) names: Vec<String>,
     /// Whether every node with the role `worker` rescues batch leases, so that this one may claim in them;
     /// empty before the first claim. Written by that claim and then by the counter; nobody is woken.

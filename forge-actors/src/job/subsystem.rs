@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::WORKER_ROLE;
 use super::config::JobConfig;
-use super::paths::{ACKNOWLEDGER, CLAIMER, COUNTER, HISTORY_EXPIRY, JOBS, RESCUER, UNBLOCKER, WORKERS};
+use super::paths::{
+    ACKNOWLEDGER, AGEING, CLAIMER, COUNTER, HISTORY_EXPIRY, JOBS, RESCUER, UNBLOCKER, WORKERS,
+};
 use super::{JOB_MAINTENANCE, JobDeps, Jobs};
 use crate::app::node::{Build, Peers};
 use crate::change::HintHub;
@@ -25,6 +27,10 @@ impl Subsystem for JobSubsystem {
         ActorNote::new(&CLAIMER, "claims jobs in batches and hands them to free workers"),
         ActorNote::new(&RESCUER, "ends leases that have run out: the job runs again, or is a dead letter"),
         ActorNote::new(&UNBLOCKER, "lets jobs that wait for a limit be claimed again"),
+        ActorNote::new(
+            &AGEING,
+            "raises priorities of jobs that are due for long, while this node leads `jobs`",
+        ),
         ActorNote::new(&COUNTER, "counts the jobs that are not finished, reports those without a handler"),
         ActorNote::new(&HISTORY_EXPIRY, "deletes old history, while this node leads `jobs`"),
     ];
@@ -36,6 +42,7 @@ impl Subsystem for JobSubsystem {
         }
         let (jobs, child) = Jobs::new(JobDeps {
             node: node.profile.id,
+            capabilities: node.profile.capabilities.clone(),
             database: node.get::<Database>(),
             functions: node.get::<Functions>(),
             peers: Some(node.get::<Arc<dyn Peers>>()),

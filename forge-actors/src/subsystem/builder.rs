@@ -17,6 +17,8 @@ pub struct NodeProfile {
     pub name: String,
     /// What it does, as the configuration names the roles.
     pub roles: Vec<String>,
+    /// What it can do that not every node can, as the configuration names it.
+    pub capabilities: Vec<String>,
     /// What it serves.
     pub application: ApplicationInfo,
 }

@@ -53,6 +53,7 @@ fn builder(sections: Sections) -> NodeBuilder {
         id: NodeId::new(),
         name: "n".to_owned(),
         roles: Vec::new(),
+        capabilities: Vec::new(),
         application: ApplicationInfo::default(),
     };
     NodeBuilder::new(profile, sections)

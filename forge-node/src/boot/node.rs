@@ -56,7 +56,8 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
     let build = Build(build_hash(&catalog).into());
     let security = security::establish(&loaded, dev)?;
     let id = NodeId::new();
-    let Config { node: NodeConfig { name, roles, environment }, mut sections, .. } = loaded.config.clone();
+    let Config { node: NodeConfig { name, roles, capabilities, environment }, mut sections, .. } =
+        loaded.config.clone();
     sections.set(security::gateway(&loaded, dev));
     sections.set(mesh::config(&loaded));
     let serves = roles.contains(&Role::Gateway);
@@ -75,6 +76,7 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
         id,
         name: name.clone(),
         roles: effective(&roles).map(|role| role.as_str().to_owned()).collect(),
+        capabilities,
         application: application(context.apps, environment, dev),
     };
     let options = NodeOptions {

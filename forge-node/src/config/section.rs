@@ -108,6 +108,12 @@ impl Config {
             broken
                 .push(format!("node.environment is not 1 to {ENVIRONMENT_CHARS_MAX} characters of one line"));
         }
+        if let Some(word) = self.node.capabilities.iter().find(|word| !is_capability(word)) {
+            broken.push(format!(
+                "node.capabilities holds `{word}`; a capability is 1 to 64 of the characters a-z, 0-9, `_`, \
+                 `.`, `-`, as in the attribute of a job"
+            ));
+        }
         if self.node.roles.is_empty() {
             broken.push(format!(
                 "node.roles is empty; name at least one of {}",
@@ -140,6 +146,9 @@ pub struct NodeConfig {
     pub name: Option<String>,
     /// What the node does.
     pub roles: Vec<Role>,
+    /// What this node can do that not every node can: a job with `capability = "gpu"` runs where `gpu` is
+    /// among them.
+    pub capabilities: Vec<String>,
     /// What the node runs for, as the dashboard shows it. When absent: `development` with `--dev`, otherwise
     /// `production`.
     pub environment: Option<String>,
@@ -147,13 +156,18 @@ pub struct NodeConfig {
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { name: None, roles: Role::EFFECTIVE.to_vec(), environment: None }
+        Self { name: None, roles: Role::EFFECTIVE.to_vec(), capabilities: Vec::new(), environment: None }
     }
 }
 
 fn is_node_name(name: &str) -> bool {
     let clean = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
     clean && (1..=NODE_NAME_BYTES_MAX).contains(&name.len())
+}
+
+fn is_capability(word: &str) -> bool {
+    let clean = word.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-'));
+    clean && (1..=64).contains(&word.len())
 }
 
 fn is_environment_name(name: &str) -> bool {

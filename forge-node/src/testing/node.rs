@@ -88,8 +88,11 @@ impl TestNode {
             config: ReactivityConfig::default(),
         });
         // The actors of the jobs are not started: a test runs its jobs itself.
+        let named = functions.catalog().queued().filter_map(|(_, known)| known.meta.job_meta()?.capability);
+        let capabilities = named.map(str::to_owned).collect();
         let (jobs, _) = Jobs::new(JobDeps {
             node: id,
+            capabilities,
             database: database.clone(),
             functions: functions.clone(),
             peers: None,

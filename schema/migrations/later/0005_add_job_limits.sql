@@ -6,12 +6,14 @@ ALTER TABLE forge_jobs ADD COLUMN rate_key text;
 ALTER TABLE forge_jobs ADD COLUMN blocked_by text;
 ALTER TABLE forge_jobs ADD COLUMN due_at timestamptz;
 ALTER TABLE forge_jobs ADD COLUMN timeout_ms int8;
+ALTER TABLE forge_jobs ADD COLUMN aged_at timestamptz;
 ALTER TABLE forge_jobs ADD CONSTRAINT forge_jobs_blocked CHECK ((blocked_by IS NULL) = (due_at IS NULL));
 ALTER TABLE forge_jobs ADD CONSTRAINT forge_jobs_timeout CHECK (timeout_ms > 0);
 COMMENT ON COLUMN forge_jobs.concurrency_key IS 'Of the jobs with this key only so many are held at a time as their handler says. Such a job is always held by its own row: the rows that are held are the count.';
 COMMENT ON COLUMN forge_jobs.rate_key IS 'Of the jobs with this key only so many are claimed in a time as their handler says.';
 COMMENT ON COLUMN forge_jobs.blocked_by IS 'The key whose limit the job waits for, out of the sight of claims: its run_at is out of reach meanwhile.';
 COMMENT ON COLUMN forge_jobs.due_at IS 'The run_at of a job that waits for a limit.';
+COMMENT ON COLUMN forge_jobs.aged_at IS 'When the priority was raised last, because the job had been due for long.';
 COMMENT ON COLUMN forge_jobs.timeout_ms IS 'The time limit of an attempt, where the dispatch named one.';
 
 -- What is held and what may be claimed of each key; and what waits for each key, in the order in which tenants take turns.
@@ -66,6 +68,9 @@ CREATE TABLE forge_job_queues (
 COMMENT ON TABLE forge_job_queues IS 'Settings of queues that operators have changed while nodes run. A queue without a row has none.';
 COMMENT ON COLUMN forge_job_queues.concurrency_max IS 'Of the jobs of the queue only so many are held at a time by all nodes together.';
 
+ALTER TABLE forge_nodes ADD COLUMN capabilities text[];
+COMMENT ON COLUMN forge_nodes.capabilities IS 'What the node can do that not every node can; null for a node of a version that does not say.';
+
 DROP VIEW forge_unfinished_jobs;
 CREATE VIEW forge_unfinished_jobs AS
 SELECT id, name, queue, priority, status, ready, coalesce(due_at, run_at) AS run_at, attempt, attempts_max, claim, node_id, lease_until, args,
@@ -96,6 +101,8 @@ DROP INDEX forge_jobs_blocked;
 DROP INDEX forge_jobs_concurrency;
 ALTER TABLE forge_jobs DROP CONSTRAINT forge_jobs_timeout;
 ALTER TABLE forge_jobs DROP CONSTRAINT forge_jobs_blocked;
+ALTER TABLE forge_nodes DROP COLUMN capabilities;
+ALTER TABLE forge_jobs DROP COLUMN aged_at;
 ALTER TABLE forge_jobs DROP COLUMN timeout_ms;
 ALTER TABLE forge_jobs DROP COLUMN due_at;
 ALTER TABLE forge_jobs DROP COLUMN blocked_by;

@@ -132,3 +132,25 @@ async fn a_queue_that_no_handler_names_is_found_by_a_poll() {
     let reply = node.client().call("limits.enqueue_elsewhere", wrong, Some(&probe::token("ana"))).await;
     assert_eq!(reply.status, 500, "{}", reply.text);
 }
+
+#[tokio::test]
+async fn a_job_with_a_capability_waits_for_a_node_that_has_it() {
+    let database = Database::create().await;
+    let without = worker_on(&database, "").start().await;
+    for key in ["a", "b"] {
+        let arguments = json!({ "key": key });
+        let reply =
+            without.client().call("limits.enqueue_rendering", arguments, Some(&probe::token("ana"))).await;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+    }
+    // A job behind them in the queue runs: the node has looked at the queue.
+    let arguments = json!({ "key": "pair", "count": 1, "ms": 0 });
+    let reply = without.client().call("limits.enqueue_pairs", arguments, Some(&probe::token("ana"))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    await_history(&database, "completed: 1", PATIENCE).await;
+    let with = worker_on(&database, "").environment("FORGE_NODE__CAPABILITIES", "gpu").start().await;
+    await_history(&database, "completed: 3", PATIENCE).await;
+    let elsewhere = "select count(distinct pid) from probe_effects where key in ('a', 'b')";
+    assert_eq!(database.value::<i64>(elsewhere).await, 1);
+    drop(with);
+}

@@ -8,6 +8,7 @@ mod cron;
 mod embedded;
 mod errors;
 mod job;
+mod job_ageing;
 mod job_batches;
 mod leader;
 mod live_snapshot;

@@ -192,6 +192,13 @@ impl JobStore {
         Ok(deleted)
     }
 
+    /// Raises the priority of jobs that have been due, or raised, for longer than `after`, through `db`: at
+    /// most `max` of each queue and priority. Returns how many.
+    pub async fn age(&self, db: &Db, after: Duration, max: i32) -> Result<u64, Fault> {
+        let age = sqlx::query(include_str!("../sql/age_jobs.sql")).bind(after.as_secs_f64()).bind(max);
+        Ok(age.execute(db).await?.rows_affected())
+    }
+
     /// Counts the jobs that are not finished.
     pub async fn count_unfinished(&self) -> Result<Vec<QueueCount>, Fault> {
         let rows = sqlx::query(include_str!("../sql/count_unfinished_jobs.sql"))
