@@ -8,6 +8,8 @@ const TIMEOUT_MS_MAX: u64 = 600_000;
 const JOB_MS_MAX: u64 = 86_400_000;
 /// Longest time for which a finished job is found.
 const PERIOD_MS_MAX: u64 = 366 * 86_400_000;
+/// Longest time for which a finished job is kept: ten years.
+const RETENTION_MS_MAX: u64 = 3_660 * 86_400_000;
 /// The bounds of a live query's interval.
 const REFRESH_MS_MIN: u64 = 100;
 const REFRESH_MS_MAX: u64 = 3_600_000;
@@ -49,14 +51,21 @@ pub(crate) fn wait(literal: &LitStr) -> syn::Result<u64> {
 
 /// A time for which a finished job is found, in milliseconds: `"1h"`, `"30d"`.
 pub(crate) fn period(literal: &LitStr) -> syn::Result<u64> {
+    days(literal, "a finished job is found for more than no time, and for at most \"366d\"", PERIOD_MS_MAX)
+}
+
+/// How long finished jobs are kept, in milliseconds: `"30d"`.
+pub(crate) fn retention(literal: &LitStr) -> syn::Result<u64> {
+    days(literal, "a finished job is kept for more than no time, and for at most \"3660d\"", RETENTION_MS_MAX)
+}
+
+/// More than nothing, and at most `max` milliseconds, as `rule` says.
+fn days(literal: &LitStr, rule: &str, max: u64) -> syn::Result<u64> {
     const UNITS: [(&str, u64); 5] =
         [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     match quantity(&literal.value(), &UNITS) {
         None => Err(not_a_duration(literal)),
-        Some(0) => Err(syn::Error::new_spanned(literal, "within no time no dispatch finds another one")),
-        Some(ms) if ms > PERIOD_MS_MAX => {
-            Err(syn::Error::new_spanned(literal, "a job is found for at most \"366d\""))
-        }
+        Some(ms) if ms == 0 || ms > max => Err(syn::Error::new_spanned(literal, rule)),
         Some(ms) => Ok(ms),
     }
 }

@@ -31,6 +31,8 @@ pub struct JobMeta {
     pub aliases: &'static [&'static str],
     /// What its jobs share with others of the same key.
     pub limits: JobLimits,
+    /// How long its finished jobs are kept, in place of `[jobs] retention`.
+    pub retain: Option<Duration>,
     /// What a node must say that it can do (`jobs.capabilities`) to run the job.
     pub capability: Option<&'static str>,
 }
@@ -44,6 +46,7 @@ impl JobMeta {
         backoff: RetryBackoff::Exponential { base: Duration::from_secs(1), max: Duration::from_secs(3_600) },
         aliases: &[],
         limits: JobLimits::NONE,
+        retain: None,
         capability: None,
     };
 }

@@ -25,6 +25,7 @@ use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::ids::NodeId;
+use crate::kernel::node::{NodeInfo, NodeState};
 use crate::kernel::time::secs;
 use crate::subsystem::HealthVerdict;
 use crate::supervise::{Actor, ActorError, Context, Timer};
@@ -76,6 +77,16 @@ impl HeartbeatRecord {
     }
 }
 
+/// How long the most silent of the other nodes had sent no heartbeat when `own` sent its last one, by the
+/// clock of the database.
+fn silent_for(nodes: &[NodeInfo], own: NodeId) -> Duration {
+    let Some(beat) = nodes.iter().find(|node| node.id == own).map(|own| own.seen_at) else {
+        return Duration::ZERO;
+    };
+    let alive = nodes.iter().filter(|node| node.state != NodeState::Dead);
+    alive.filter_map(|node| (beat - node.seen_at).to_std().ok()).max().unwrap_or_default()
+}
+
 impl Registry {
     fn db(&self) -> Db {
         self.database.control()
@@ -108,15 +119,18 @@ impl Registry {
         }
         let now = Instant::now();
         state.heartbeats.succeeded(now, self.config.dead_after);
-        if state.heartbeats.may_declare_dead(now, self.config.dead_after) {
+        let mut nodes = store::list(&db).await?;
+        let is_missed = silent_for(&nodes, self.identity.id) > self.config.dead_after;
+        if is_missed && state.heartbeats.may_declare_dead(now, self.config.dead_after) {
             let lost = store::declare_dead(&db, self.identity.id, self.config.dead_after).await?;
             ClusterMetrics::nodes_lost(lost.len());
             for (node, name) in lost {
                 tracing::warn!(%node, name, "a node sent no heartbeat for too long and was declared dead");
                 self.end_sessions(node).await;
             }
+            nodes = store::list(&db).await?;
         }
-        self.shared.set_directory(store::list(&db).await?);
+        self.shared.set_directory(nodes);
         self.judge_clock(&db, clock).await
     }
 

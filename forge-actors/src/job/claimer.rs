@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures::future::OptionFuture;
@@ -296,6 +297,9 @@ impl Claimer {
                 self.add_queues(state, &promoted.waiting);
                 let with_work = promoted.queues.union(&promoted.waiting);
                 state.planner.promoted(with_work.filter(|queue| state.queues.contains(*queue)));
+                if promoted.has_expired {
+                    self.shared.has_expired.store(true, Ordering::Release);
+                }
                 if promoted.has_blocked {
                     self.shared.unblocker.notify(UnblockerMessage::Sweep);
                 }

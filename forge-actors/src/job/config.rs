@@ -46,9 +46,12 @@ pub struct JobConfig {
     /// after as long, up to 100. 0 lets priorities as they are.
     #[serde(with = "serde_duration")]
     pub age_after: Duration,
-    /// How long finished jobs are kept in the history.
+    /// How long finished jobs are kept in the history, unless their handler says otherwise (`retain`).
     #[serde(with = "serde_duration")]
     pub retention: Duration,
+    /// How long jobs that failed and dead letters are kept, at least.
+    #[serde(with = "serde_duration")]
+    pub retention_failed: Duration,
 }
 
 impl Default for JobConfig {
@@ -63,6 +66,7 @@ impl Default for JobConfig {
             drain_timeout: secs(20),
             age_after: minutes(10),
             retention: days(7),
+            retention_failed: days(30),
         }
     }
 }
@@ -102,6 +106,9 @@ impl ConfigSection for JobConfig {
         }
         if self.retention > RETENTION_MAX {
             broken.push("jobs.retention is longer than 36500d, a hundred years".to_owned());
+        }
+        if self.retention_failed > RETENTION_MAX {
+            broken.push("jobs.retention_failed is longer than 36500d, a hundred years".to_owned());
         }
         broken
     }

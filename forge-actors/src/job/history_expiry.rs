@@ -2,21 +2,39 @@
 //! [`JOB_MAINTENANCE`].
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::retention::{RetentionClass, classes};
 use super::shared::JobShared;
 use super::store::DELETE_MAX;
 use crate::db::handle::Db;
 use crate::kernel::fault::Fault;
-use crate::kernel::time::minutes;
+use crate::kernel::merge_slot::MergeSlot;
+use crate::kernel::time::{hours, minutes};
 use crate::leader::{Leadership, OldRows};
 
 /// Its leader deletes old history. Nodes with the role `worker` stand for it.
 pub const JOB_MAINTENANCE: Leadership = Leadership::new("jobs");
+/// How much further back a run looks than to the end of the last one.
+const OVERLAP: Duration = hours(1);
 
 #[derive(Clone)]
 pub(super) struct OldHistory {
-    pub(super) shared: Arc<JobShared>,
+    shared: Arc<JobShared>,
+    classes: Arc<Vec<RetentionClass>>,
+    /// When this node last found nothing more to delete. Rows that are kept for longer than their neighbours
+    /// are not read again and again.
+    done: Arc<MergeSlot<Instant>>,
+}
+
+impl OldHistory {
+    pub(super) fn new(shared: Arc<JobShared>) -> Self {
+        let jobs = shared.functions.catalog().queued();
+        let retained =
+            jobs.filter_map(|(name, known)| Some((name.to_owned(), known.meta.job_meta()?.retain?)));
+        let classes = Arc::new(classes(&shared.config, retained));
+        Self { shared, classes, done: Arc::new(MergeSlot::new()) }
+    }
 }
 
 impl OldRows for OldHistory {
@@ -25,7 +43,24 @@ impl OldRows for OldHistory {
     const BATCH_MAX: u32 = DELETE_MAX;
 
     async fn delete(&self, db: &Db) -> Result<u64, Fault> {
+        let began = Instant::now();
+        let since = self.done.get().map(|done| done.elapsed() + OVERLAP);
+        let named: Vec<&str> = self
+            .classes
+            .iter()
+            .filter_map(|class| class.names.as_deref())
+            .flatten()
+            .map(String::as_str)
+            .collect();
         let store = &self.shared.store;
-        Ok(store.delete_history(db, self.shared.config.retention).await? + store.delete_keys(db).await?)
+        let mut deleted = store.delete_keys(db).await?;
+        for class in &*self.classes {
+            let left = u64::from(DELETE_MAX).saturating_sub(deleted);
+            deleted += store.delete_history(db, class, &named, since, left).await?;
+        }
+        if deleted < u64::from(DELETE_MAX) {
+            self.done.put(|done| *done = Some(began));
+        }
+        Ok(deleted)
     }
 }

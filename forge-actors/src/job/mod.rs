@@ -107,6 +107,7 @@ mod planner;
 mod queue_load;
 mod rescuer;
 mod result_batch;
+pub mod retention;
 mod shared;
 pub mod signals;
 pub mod state;
@@ -116,6 +117,7 @@ mod unblocker;
 mod worker;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::watch;
 
@@ -223,6 +225,7 @@ impl Jobs {
             leases: LeaseTable::default(),
             workers,
             released: MergeSlot::new(),
+            has_expired: AtomicBool::new(false),
             freed_keys: MergeSlot::new(),
             acknowledger,
             claimer,
@@ -242,12 +245,7 @@ impl Jobs {
             Unblocker::spec(Arc::clone(&shared), unblocker_mailbox),
             Counter::spec(Arc::clone(&shared)),
             Ageing::spec(Arc::clone(&shared), terms.clone()),
-            expiry(
-                &HISTORY_EXPIRY,
-                shared.database.clone(),
-                terms,
-                OldHistory { shared: Arc::clone(&shared) },
-            ),
+            expiry(&HISTORY_EXPIRY, shared.database.clone(), terms, OldHistory::new(Arc::clone(&shared))),
         ];
         let spec =
             ChildSpec::supervisor(paths::JOBS.id(), SupervisorSpec::new(Strategy::OneForOne, children));

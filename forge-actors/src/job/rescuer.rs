@@ -5,12 +5,16 @@
 //! nodes it runs, so there is nothing to fence. An election would only delay the rescue, since the node that
 //! is lost may be the leader.
 //!
+//! The claimer's promotions see whether a lease has run out, once in `poll_interval`, so that an idle node
+//! sends no statement for it. A rescuer also looks by itself, less often.
+//!
 //! A rescuer that has seen an outage of the database rescues nothing for the duration of a lease after it,
 //! because no node could renew its leases meanwhile. The rescuer of a node that did not see the outage does
 //! not wait.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::paths::RESCUER;
@@ -26,6 +30,8 @@ use crate::supervise::{ChildSpec, Duty, RunReport, Schedule};
 /// Between two rescues, once a second on average. The jitter keeps nodes from rescuing at the same moment.
 const INTERVAL: Duration = millis(800);
 const JITTER: Duration = millis(400);
+/// Between two rescues while the promotions of this node's claimer see no lease that has run out.
+const UNSEEN_INTERVAL: Duration = secs(5);
 /// After a failure. A failed rescue also sets `not_before` one lease ahead.
 const RETRY: Backoff = Backoff::exponential(secs(1), secs(1));
 
@@ -33,6 +39,8 @@ pub(super) struct Rescuer {
     shared: Arc<JobShared>,
     /// Until then the holders of leases that have run out may not have been able to renew them.
     not_before: Instant,
+    /// When it rescued last.
+    last: Option<Instant>,
     /// Jobs that cannot be rescued and that the log has named already.
     reported: BTreeSet<JobId>,
 }
@@ -43,6 +51,7 @@ impl Rescuer {
         let make = move || Self {
             shared: Arc::clone(&shared),
             not_before: Instant::now(),
+            last: None,
             reported: BTreeSet::new(),
         };
         ChildSpec::periodic(RESCUER.id(), schedule, make).0
@@ -69,6 +78,11 @@ impl Duty for Rescuer {
         if now < self.not_before {
             return Ok(RunReport::NOTHING);
         }
+        let is_seen = self.shared.has_expired.swap(false, Ordering::AcqRel);
+        if !is_seen && self.last.is_some_and(|last| now < last + UNSEEN_INTERVAL) {
+            return Ok(RunReport::NOTHING);
+        }
+        self.last = Some(now);
         // A rescue that is cut or fails may have met an outage that the monitor has not seen yet.
         self.not_before = now + lease;
         let rescued = self.shared.store.rescue().await?;

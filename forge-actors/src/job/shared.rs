@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -56,6 +57,9 @@ pub(super) struct JobShared {
     pub(super) released: MergeSlot<Vec<ReleasedJob>>,
     /// The limits of the handlers of this binary.
     pub(super) limits: LimitTable,
+    /// A promotion has seen a lease that has run out. Set by the claimer, taken by the rescuer, which looks
+    /// at it once a second; nobody is woken.
+    pub(super) has_expired: AtomicBool,
     /// Keys of concurrency limits of which jobs of this node have ended, or wait again. Put by the
     /// acknowledger and by workers whose job is finished; taken by the unblocker, which is woken with a
     /// message.

@@ -60,6 +60,7 @@ pub(crate) enum HandlerOption {
     Throttle,
     Debounce,
     Capability,
+    Retain,
     Timezone,
     Overlap,
     CatchUp,
@@ -112,6 +113,8 @@ const DEBOUNCE: Key<HandlerOption> =
     Key { name: "debounce", usage: "debounce(by = task, wait = \"5s\")", id: HandlerOption::Debounce };
 const CAPABILITY: Key<HandlerOption> =
     Key { name: "capability", usage: "capability = \"gpu\"", id: HandlerOption::Capability };
+const RETAIN: Key<HandlerOption> =
+    Key { name: "retain", usage: "retain = \"30d\"", id: HandlerOption::Retain };
 
 const TIMEZONE: Key<HandlerOption> =
     Key { name: "timezone", usage: "timezone = \"Europe/Berlin\"", id: HandlerOption::Timezone };
@@ -196,6 +199,7 @@ pub(crate) static JOB: Kind = Kind {
         THROTTLE,
         DEBOUNCE,
         CAPABILITY,
+        RETAIN,
         INPUT_MAX,
     ],
     timeout: literal::job_timeout,
@@ -211,7 +215,7 @@ pub(crate) static CRON: Kind = Kind {
     start: "runs on its schedule",
     options: &[
         TIMEZONE, OVERLAP, CATCH_UP, JITTER, NAME, MESSAGE, ALIAS, QUEUE, PRIORITY, ATTEMPTS, BACKOFF,
-        TIMEOUT, INPUT_MAX,
+        TIMEOUT, RETAIN, INPUT_MAX,
     ],
     timeout: literal::job_timeout,
 };

@@ -120,7 +120,8 @@ fn kind_options(spec: &FnSpec) -> TokenStream {
 
 /// The fields of `JobMeta` that were written.
 fn job_options(options: &JobOptions, limits: Option<&TokenStream>) -> TokenStream {
-    let JobOptions { queue, priority, attempts, backoff, aliases, limits: _, capability } = options;
+    let JobOptions { queue, priority, attempts, backoff, aliases, limits: _, capability, retain_ms } =
+        options;
     let queue = queue.as_ref().map(|queue| quote! { queue: #queue, });
     let priority = priority.map(|priority| quote! { priority: #priority, });
     let attempts = attempts.map(|attempts| quote! { attempts: #attempts, });
@@ -130,7 +131,10 @@ fn job_options(options: &JobOptions, limits: Option<&TokenStream>) -> TokenStrea
     let capability = capability
         .as_ref()
         .map(|capability| quote! { capability: ::core::option::Option::Some(#capability), });
-    quote! { #queue #priority #attempts #backoff #aliases #limits #capability }
+    let retain = retain_ms.map(|ms| {
+        quote! { retain: ::core::option::Option::Some(::core::time::Duration::from_millis(#ms)), }
+    });
+    quote! { #queue #priority #attempts #backoff #aliases #limits #capability #retain }
 }
 
 /// The fields of `CronMeta` that were written, without its `job`.

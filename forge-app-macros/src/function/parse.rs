@@ -201,6 +201,7 @@ fn read(
         HandlerOption::Unique => options.job.limits.set_unique(entry, Unique::parse(entry)?)?,
         HandlerOption::Throttle => options.job.limits.set_unique(entry, Unique::throttle(entry)?)?,
         HandlerOption::Debounce => options.job.limits.set_unique(entry, Unique::debounce(entry)?)?,
+        HandlerOption::Retain => options.job.retain_ms = Some(literal::retention(&entry.string(key)?)?),
         HandlerOption::Capability => options.job.capability = Some(queue(&entry.string(key)?)?),
         HandlerOption::Timezone => options.cron.timezone = Some(schedule::timezone(&entry.string(key)?)?),
         HandlerOption::Overlap => options.cron.overlap = Some(schedule::overlap(&entry.path(key)?)?),

@@ -67,6 +67,7 @@ pub(crate) struct JobOptions {
     pub aliases: Vec<String>,
     pub limits: Limits,
     pub capability: Option<String>,
+    pub retain_ms: Option<u64>,
 }
 
 /// The options that only crons have.

@@ -536,22 +536,6 @@ async fn scheduled_jobs_become_ready_and_the_next_time_is_returned() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn history_goes_when_it_is_old() {
-    let bench = Bench::open().await;
-    let (old, new) = (bench.put(JobStatus::Completed).await, bench.put(JobStatus::Cancelled).await);
-    bench
-        .run(&format!(
-            "UPDATE forge_job_history SET finished_at = now() - interval '8 days' WHERE id = '{old}'"
-        ))
-        .await;
-    let week = Duration::from_secs(7 * 86_400);
-    assert_eq!(bench.store.delete_history(&bench.scratch.database.writer(), week).await.unwrap(), 1);
-    assert_eq!(bench.status(new).await, JobStatus::Cancelled);
-    assert_eq!(bench.store.delete_history(&bench.scratch.database.writer(), week).await.unwrap(), 0);
-    bench.scratch.drop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_claim_reads_its_index_in_order() {
     let bench = Bench::open().await;
     bench

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use forge_actors::app::JobStatus;
+use forge_actors::job::retention::RetentionClass;
 use forge_actors::job::store::{BatchRenewal, ClaimSize, Hold, JobRecord, LostJob};
 use forge_actors::kernel::ids::{JobId, LeaseId};
 use forge_tests::until;
@@ -285,8 +286,9 @@ async fn a_renewal_prolongs_notes_and_says_what_is_gone() {
     assert_eq!(bench.status(jobs[2].id).await, JobStatus::Claimed);
     // The history of a job goes no sooner than the lease that held it.
     bench.run("UPDATE forge_job_history SET finished_at = now() + interval '1s'").await;
-    let deleted = bench.store.delete_history(&bench.scratch.database.writer(), Duration::ZERO).await;
-    assert_eq!(deleted.unwrap(), 0);
+    let at_once = RetentionClass { kept: Duration::ZERO, failed: false, names: None };
+    let deleted = bench.delete_history(&at_once, &[], None).await;
+    assert_eq!(deleted, 0);
     bench.run("TRUNCATE forge_job_history").await;
     bench.expire().await;
     assert_eq!(bench.store.rescue().await.unwrap().lost, 2);

@@ -10,6 +10,7 @@ mod errors;
 mod job;
 mod job_ageing;
 mod job_batches;
+mod job_history;
 mod leader;
 mod live_snapshot;
 mod lock;

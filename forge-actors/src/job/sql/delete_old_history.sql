@@ -1,7 +1,9 @@
--- Called by job/store for the duty history_expiry: $1 seconds of retention, $2 how many rows at most. Index
--- forge_job_history_finished_at; reads all of forge_job_leases. Locks the rows that it deletes, and skips
--- rows that another node deletes. A row that may say of a job in a batch lease that it has ended is kept
--- for as long as the lease: without it a rescue would have the job run again.
+-- Called by job/store for the duty history_expiry: $1 seconds of retention, $2 how many rows at most, $3
+-- whether jobs that failed are meant or the others, $4 names of their handlers, or null for all but $5; $6
+-- seconds back to which rows were deleted before, or null. Index forge_job_history_finished_at; reads all of
+-- forge_job_leases. Locks the rows that it deletes, and skips rows that another node deletes. A row that may
+-- say of a job in a batch lease that it has ended is kept for as long as the lease: without it a rescue would
+-- have the job run again.
 DELETE FROM forge_job_history
 WHERE id IN (
     SELECT id FROM forge_job_history
@@ -9,6 +11,10 @@ WHERE id IN (
         now() - make_interval(secs => $1),
         (SELECT min(claimed_at) FROM forge_job_leases)
     )
+      AND ($6::float8 IS NULL OR finished_at > now() - make_interval(secs => $1 + $6))
+      AND (status IN ('failed', 'dead_letter')) = $3
+      AND ($4::text[] IS NULL OR name = ANY ($4))
+      AND NOT name = ANY ($5::text[])
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 )

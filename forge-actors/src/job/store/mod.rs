@@ -21,6 +21,7 @@ use crate::db::database::Database;
 use crate::db::handle::Db;
 use crate::db::transaction::Transaction;
 use crate::job::limits::LimitedJob;
+use crate::job::retention::RetentionClass;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::{JobId, LeaseId, NodeId};
 use crate::kernel::time::secs;
@@ -88,6 +89,8 @@ pub struct Promoted {
     pub waiting: BTreeSet<Arc<str>>,
     /// Whether a limit blocks jobs.
     pub has_blocked: bool,
+    /// Whether a lease has run out.
+    pub has_expired: bool,
 }
 
 /// How many jobs of one handler, queue and status there are.
@@ -165,19 +168,31 @@ impl JobStore {
             queues: queue_names(queues),
             waiting: queue_names(row.try_get("waiting")?),
             has_blocked: row.try_get("has_blocked")?,
+            has_expired: row.try_get("has_expired")?,
             next_due: next.map(|secs| Duration::from_secs_f64(secs.max(0.0))),
         })
     }
 
-    /// Deletes a part of the history that is older than `retention`, through `db`. Returns how many rows.
-    pub async fn delete_history(&self, db: &Db, retention: Duration) -> Result<u64, Fault> {
-        let delete = sqlx::query(include_str!("../sql/delete_old_history.sql"));
-        Ok(delete
-            .bind(retention.as_secs_f64())
-            .bind(i64::from(DELETE_MAX))
-            .execute(db)
-            .await?
-            .rows_affected())
+    /// Deletes a part of the history of one class, through `db`: rows that are old enough, of handlers that
+    /// other classes do not name. `since`: rows that were old enough for longer were deleted before. Returns
+    /// how many rows.
+    pub async fn delete_history(
+        &self,
+        db: &Db,
+        class: &RetentionClass,
+        named: &[&str],
+        since: Option<Duration>,
+        max: u64,
+    ) -> Result<u64, Fault> {
+        let others = if class.names.is_some() { &[] } else { named };
+        let delete = sqlx::query(include_str!("../sql/delete_old_history.sql"))
+            .bind(class.kept.as_secs_f64())
+            .bind(i64::try_from(max).unwrap_or(i64::MAX))
+            .bind(class.failed)
+            .bind(class.names.as_deref())
+            .bind(others)
+            .bind(since.map(|since| since.as_secs_f64()));
+        Ok(delete.execute(db).await?.rows_affected())
     }
 
     /// Deletes keys of limits and of unique dispatches that have expired, through `db`. Returns how many

@@ -1,0 +1,70 @@
+//! How long finished jobs are kept.
+
+use std::time::Duration;
+
+use forge_actors::job::retention::RetentionClass;
+
+use super::job::Bench;
+
+impl Bench {
+    /// Deletes what is old enough of a class.
+    pub(super) async fn delete_history(
+        &self,
+        class: &RetentionClass,
+        named: &[&str],
+        since: Option<Duration>,
+    ) -> u64 {
+        let db = self.scratch.database.writer();
+        self.store.delete_history(&db, class, named, since, 1_000).await.unwrap()
+    }
+
+    async fn kept(&self) -> String {
+        let sql = "SELECT coalesce(string_agg(trace, ' ' ORDER BY trace), '') FROM forge_job_history";
+        self.value(sql).await
+    }
+}
+
+const fn days(count: u64) -> Duration {
+    Duration::from_secs(count * 86_400)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_class_of_history_goes_when_it_is_old() {
+    let bench = Bench::open().await;
+    // Named by handler, status and age in days.
+    for (handler, status, age) in [
+        ("mail", "completed", "6"),
+        ("mail", "completed", "7.5"),
+        ("mail", "cancelled", "9"),
+        ("mail", "dead_letter", "8"),
+        ("mail", "failed", "31"),
+        ("bill", "completed", "8"),
+        ("bill", "completed", "61"),
+        ("bill", "dead_letter", "59"),
+    ] {
+        bench
+            .run(&format!(
+                "INSERT INTO forge_job_history (id, name, queue, priority, status, attempt, attempts_max, claim, args, last_error, created_at, finished_at, trace)
+                 VALUES (gen_random_uuid(), '{handler}', 'q', 50, '{status}', 1, 3, 1, '{{}}', 'e', now(), now() - interval '{age} days', '{handler}-{status}-{age}')"
+            ))
+            .await;
+    }
+    let class = |kept, failed, names: Option<&str>| RetentionClass {
+        kept,
+        failed,
+        names: names.map(|name| vec![name.to_owned()]),
+    };
+    let named = ["bill"];
+    // Rows that were old enough two days ago were deleted then.
+    assert_eq!(bench.delete_history(&class(days(7), false, None), &named, Some(days(1))).await, 1);
+    assert!(bench.kept().await.contains("mail-cancelled-9"));
+    assert_eq!(bench.delete_history(&class(days(7), false, None), &named, None).await, 1);
+    assert_eq!(bench.delete_history(&class(days(30), true, None), &named, None).await, 1);
+    assert_eq!(bench.delete_history(&class(days(60), false, Some("bill")), &named, None).await, 1);
+    assert_eq!(bench.delete_history(&class(days(60), true, Some("bill")), &named, None).await, 0);
+    assert_eq!(
+        bench.kept().await,
+        "bill-completed-8 bill-dead_letter-59 mail-completed-6 mail-dead_letter-8"
+    );
+    bench.scratch.drop().await;
+}
