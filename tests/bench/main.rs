@@ -1,5 +1,5 @@
 //! Benchmarks as ratios, measured in one run on one machine: `just bench [all | actor | rpc | panic |
-//! recovery | tax | fanout | live | jobs | drain | attacks | slow-clients]`.
+//! recovery | tax | fanout | live | jobs | drain | enqueue | limits | storm | attacks | slow-clients]`.
 //!
 //! Absolute figures of a shared machine mean little, so each figure is compared with its opposite in the same
 //! run, in alternating rounds, and printed beside its goal. The exit code is 1 when a goal is missed; no test
@@ -9,9 +9,11 @@ mod actor;
 mod attack;
 mod bare;
 mod drain;
+mod enqueue;
 mod fanout;
 mod goal;
 mod jobs;
+mod limits;
 mod live;
 mod panics;
 mod queue;
@@ -20,6 +22,7 @@ mod recovery;
 mod rpc;
 mod slow_clients;
 mod stage;
+mod storm;
 mod tax;
 mod throttled;
 
@@ -40,7 +43,7 @@ struct Arguments {
 
 #[derive(Subcommand, Clone)]
 enum Which {
-    /// Every benchmark but `attacks` and `slow-clients`, which take long.
+    /// Every benchmark but `storm`, `attacks` and `slow-clients`, which take long.
     All,
     /// A call to a supervised actor, against a call to a plain one.
     Actor,
@@ -60,6 +63,19 @@ enum Which {
     Jobs,
     /// Jobs that do nothing, drained, against bare loops over a table.
     Drain,
+    /// Dispatches, against commits and inserts of bare rows.
+    Enqueue,
+    /// Jobs with a limit, against jobs without; and others' latency beside those that it blocks.
+    Limits,
+    /// Jobs on three nodes of which one is killed every five seconds.
+    Storm {
+        /// Jobs.
+        #[arg(long, default_value_t = 20_000)]
+        jobs: u32,
+        /// How long nodes are killed.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Latency of other clients during attacks, against their latency before; and what the attacks take of
     /// the node's memory.
     Attacks {
@@ -136,6 +152,9 @@ async fn main() -> anyhow::Result<ExitCode> {
         Which::Live => live::run().await?,
         Which::Jobs => jobs::run().await?,
         Which::Drain => drain::run().await?,
+        Which::Enqueue => enqueue::run().await?,
+        Which::Limits => limits::run().await?,
+        Which::Storm { jobs, seconds } => storm::run(jobs, seconds).await?,
         Which::All => {
             let mut goals = actor::run().await?;
             goals.extend(rpc::run().await?);
@@ -146,6 +165,8 @@ async fn main() -> anyhow::Result<ExitCode> {
             goals.extend(live::run().await?);
             goals.extend(drain::run().await?);
             goals.extend(jobs::run().await?);
+            goals.extend(enqueue::run().await?);
+            goals.extend(limits::run().await?);
             goals
         }
     };

@@ -56,3 +56,42 @@ pub async fn paced(ctx: &JobContext, key: String, number: u32) -> Result<()> {
     ctx.call(Note { key: format!("{key}/{number}"), what: "begun".into() }).await?;
     Ok(())
 }
+
+/// Does nothing; a thousand of a key are held at a time.
+#[forge::job(queue = "quick", concurrency(limit = 1_000, key = n))]
+pub async fn quick_pair(_ctx: &JobContext, n: i64) -> Result<()> {
+    std::hint::black_box(n);
+    Ok(())
+}
+
+/// Dispatches jobs that never run, each with a commit of its own: `each` after the other, from `writers`
+/// tasks. Answers how many microseconds that took.
+#[forge::action(timeout = "2m")]
+pub async fn enqueue_singly(ctx: &ActionContext, writers: u32, each: u32) -> Result<i64> {
+    let began = std::time::Instant::now();
+    let writer = || async {
+        for number in 0..each {
+            ctx.dispatch(Never { number }).after(days(1)).await?;
+        }
+        Ok::<(), Fault>(())
+    };
+    futures::future::try_join_all((0..writers).map(|_| writer())).await?;
+    Ok(began.elapsed().as_micros() as i64)
+}
+
+/// Dispatches jobs that never run, a thousand with each statement. Answers how many microseconds that took.
+#[forge::action(timeout = "2m")]
+pub async fn enqueue_bulk(ctx: &ActionContext, thousands: u32) -> Result<i64> {
+    let began = std::time::Instant::now();
+    for _ in 0..thousands {
+        ctx.dispatch_all((0..1_000).map(|number| Never { number })).after(days(1)).await?;
+    }
+    Ok(began.elapsed().as_micros() as i64)
+}
+
+/// Is dispatched, and never due.
+#[forge::job(queue = "never")]
+pub async fn never(_ctx: &JobContext, number: u32) -> Result<()> {
+    std::hint::black_box(number);
+    Ok(())
+}

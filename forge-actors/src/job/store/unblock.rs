@@ -90,7 +90,9 @@ impl JobStore {
             }
             let kind = if row.try_get("is_rate")? { LimitKind::Rate } else { LimitKind::Concurrency };
             let unblocked: i64 = row.try_get("unblocked")?;
+            let set_max: Option<i32> = row.try_get("set_max")?;
             let limit = limits.find(&handler).and_then(|limits| limits.concurrency);
+            let limit = set_max.map(i32::unsigned_abs).or(limit);
             let is_full =
                 kind == LimitKind::Concurrency && limit.is_none_or(|limit| unblocked >= limit.into());
             if !is_full {
