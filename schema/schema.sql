@@ -692,6 +692,7 @@ CREATE TABLE public.forge_nodes (
     clock_offset_ms bigint,
     leases_batches boolean DEFAULT false NOT NULL,
     capabilities text[],
+    resources jsonb,
     CONSTRAINT forge_nodes_check CHECK (((state = 'dead'::public.forge_node_state) = (ended_at IS NOT NULL))),
     CONSTRAINT forge_nodes_check1 CHECK (((state = 'dead'::public.forge_node_state) OR (NOT lost))),
     CONSTRAINT forge_nodes_name_check CHECK ((name <> ''::text)),
@@ -708,6 +709,7 @@ COMMENT ON COLUMN public.forge_nodes.build IS 'Hash of the jobs of its binary an
 COMMENT ON COLUMN public.forge_nodes.clock_offset_ms IS 'The database''s clock minus the node''s; null for a version that writes none.';
 COMMENT ON COLUMN public.forge_nodes.leases_batches IS 'Rescues batch leases. While a worker without it lives, no node claims in batches.';
 COMMENT ON COLUMN public.forge_nodes.capabilities IS 'What the node can do that not every node can; null for a node of a version that does not say.';
+COMMENT ON COLUMN public.forge_nodes.resources IS 'What jobs may take of the node at a time, by word; null for a node of a version that does not say.';
 CREATE VIEW public.forge_unfinished_jobs AS
  SELECT forge_jobs.id,
     forge_jobs.name,

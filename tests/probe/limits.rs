@@ -57,6 +57,23 @@ pub async fn paced(ctx: &JobContext, key: String, number: u32) -> Result<()> {
     Ok(())
 }
 
+/// Dispatches jobs that need memory.
+#[forge::mutation]
+pub async fn enqueue_heavy(ctx: &MutationContext, count: u32, ms: u32) -> Result<()> {
+    ctx.dispatch_all((0..count).map(|number| Heavy { number, ms })).await?;
+    Ok(())
+}
+
+/// Writes down its begin and its end, and needs memory meanwhile.
+#[forge::job(queue = "limits", resources(memory = "1GiB"))]
+pub async fn heavy(ctx: &JobContext, number: u32, ms: u32) -> Result<()> {
+    let key = format!("heavy/{number}");
+    ctx.call(Note { key: key.clone(), what: "begun".into() }).await?;
+    tokio::time::sleep(Duration::from_millis(u64::from(ms))).await;
+    ctx.call(Note { key, what: "done".into() }).await?;
+    Ok(())
+}
+
 /// Does nothing; a thousand of a key are held at a time.
 #[forge::job(queue = "quick", concurrency(limit = 1_000, key = n))]
 pub async fn quick_pair(_ctx: &JobContext, n: i64) -> Result<()> {

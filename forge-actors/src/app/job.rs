@@ -15,6 +15,7 @@ use crate::app::job_key::JobLimits;
 use crate::db::transaction::Transaction;
 use crate::kernel::ids::JobId;
 use crate::kernel::limits::JOB_DELAY_MAX;
+use crate::kernel::resource::ResourceNeeds;
 
 /// How a job is queued and repeated.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +34,9 @@ pub struct JobMeta {
     pub limits: JobLimits,
     /// How long its finished jobs are kept, in place of `[jobs] retention`.
     pub retain: Option<Duration>,
-    /// What a node must say that it can do (`jobs.capabilities`) to run the job.
+    /// What an attempt takes of its node's resources.
+    pub resources: ResourceNeeds,
+    /// What a node must say that it can do (`node.capabilities`) to run the job.
     pub capability: Option<&'static str>,
 }
 
@@ -47,6 +50,7 @@ impl JobMeta {
         aliases: &[],
         limits: JobLimits::NONE,
         retain: None,
+        resources: &[],
         capability: None,
     };
 }

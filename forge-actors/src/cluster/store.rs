@@ -8,6 +8,7 @@ use crate::db::handle::Db;
 use crate::kernel::envelope::PROTOCOL;
 use crate::kernel::ids::NodeId;
 use crate::kernel::node::{NodeInfo, NodeState};
+use crate::kernel::resource::ResourceAmounts;
 
 /// Nodes that ended, in one answer. A node that crashes at every start leaves many.
 const ENDED_MAX: i64 = 20;
@@ -23,6 +24,8 @@ pub struct NodeIdentity {
     pub roles: Vec<String>,
     /// What it can do that not every node can: jobs name it.
     pub capabilities: Vec<String>,
+    /// What jobs may take of it at a time.
+    pub resources: ResourceAmounts,
     /// Address of its HTTP listener; `None` without a gateway.
     pub address: Option<String>,
     /// Address of its mesh listener; `None` without a mesh.
@@ -33,6 +36,7 @@ pub struct NodeIdentity {
 
 /// Writes the row of a node, or brings a row back to life that another node declared dead.
 pub async fn join(db: &Db, node: &NodeIdentity, state: NodeState) -> sqlx::Result<()> {
+    let resources = node.resources.iter().map(|(word, amount)| (word.to_owned(), amount.into()));
     sqlx::query(include_str!("sql/join_node.sql"))
         .bind(node.id)
         .bind(&node.name)
@@ -44,6 +48,7 @@ pub async fn join(db: &Db, node: &NodeIdentity, state: NodeState) -> sqlx::Resul
         .bind(i32::from(PROTOCOL))
         .bind(node.build.as_deref())
         .bind(&node.capabilities)
+        .bind(serde_json::Value::Object(resources.collect()))
         .execute(db)
         .await?;
     Ok(())

@@ -42,6 +42,7 @@ impl Subsystem for ClusterSubsystem {
             name: own.name,
             roles: own.roles,
             capabilities: own.capabilities,
+            resources: own.resources,
             address: node.find::<HttpAddress>().map(|bound| config.http_address(bound.0)),
             mesh_address: None,
             build: node.find::<Build>().map(|build| build.0),

@@ -132,7 +132,11 @@ impl Acknowledger {
                     .iter()
                     .flat_map(|batch| batch.iter())
                     .any(|released| !released.transition.delay.is_zero());
+                let records = written.iter().flat_map(|batch| batch.iter()).map(|ended| &*ended.job.record);
+                let needing = records.filter(|record| !record.resources.is_empty());
+                let queues: BTreeSet<_> = needing.map(|record| Arc::clone(&record.queue)).collect();
                 drop(written);
+                self.shared.resources_freed(queues);
                 // A claimer that is not running claims when it starts.
                 self.shared.claimer.notify(ClaimerMessage::ResultsWritten { scheduled });
             }

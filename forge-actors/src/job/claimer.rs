@@ -338,15 +338,18 @@ impl Claimer {
 }
 
 /// Claims jobs, and begins the first ones that their own rows hold. Returns them, and how many jobs a limit
-/// has blocked. When the database refuses one of the rows, all of them are claimed on their rows, and none
-/// begins: the next begin is a batch in which the refused job is found.
+/// has blocked or do not fit. When the database refuses one of the rows, all of them are claimed on their
+/// rows, and none begins: the next begin is a batch in which the refused job is found.
 async fn claim(shared: &JobShared, queue: &str, size: ClaimSize) -> Result<(Vec<JobRecord>, usize), Fault> {
+    let left = shared.resources.left(&shared.leases);
+    let fitting = shared.resources.fitting(&shared.names, &left);
     let claimant = |batch| Claimant {
         node: shared.node,
-        names: &shared.names,
+        names: &fitting,
         lease: shared.config.lease,
         batch,
         limited: shared.limits.names(),
+        needing: shared.resources.names(),
     };
     let batch = shared.claims_in_batches().await?.then(LeaseId::new);
     let claimed = match shared.store.claim(queue, claimant(batch), size).await {
@@ -359,11 +362,16 @@ async fn claim(shared: &JobShared, queue: &str, size: ClaimSize) -> Result<(Vec<
     if limited.is_empty() {
         return Ok((records, 0));
     }
+    let found = limited.len();
+    let limited = shared.resources.fitting_jobs(limited, left);
     // The jobs above are held: a failure here must not lose them.
     match claim_limited(shared, &limited, claimant(None)).await {
         Ok(claim) => {
-            let blocked = limited.len().saturating_sub(claim.records.len());
-            records.extend(claim.records);
+            let blocked = found.saturating_sub(claim.records.len());
+            records.extend(claim.records.into_iter().map(|record| {
+                let resources = shared.resources.needs(&record.name);
+                JobRecord { resources, ..record }
+            }));
             for opening in claim.opening {
                 shared.unblock_after(opening.key, opening.handler, opening.wait);
             }

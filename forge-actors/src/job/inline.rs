@@ -86,8 +86,14 @@ impl Jobs {
         let shared = &self.shared;
         shared.store.promote().await?;
         let size = ClaimSize { limit: 1, begin: 1, bytes_max: 1 };
-        let claimant =
-            Claimant { node: shared.node, names: &shared.names, lease: LEASE, batch: None, limited: &[] };
+        let claimant = Claimant {
+            node: shared.node,
+            names: &shared.names,
+            lease: LEASE,
+            batch: None,
+            limited: &[],
+            needing: &[],
+        };
         for queue in shared.queues() {
             let claimed = shared.store.claim(&queue, claimant, size).await?;
             if let Some(record) = claimed.records.into_iter().next() {

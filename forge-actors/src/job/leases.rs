@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch_leases::BatchTable;
 use super::store::{BatchRenewal, BegunAttempt, Claim, Hold, JobRecord, LostJob, RenewedBatch};
 use crate::kernel::ids::{JobId, LeaseId};
+use crate::kernel::resource::ResourceNeeds;
 
 /// The leases of one node. Bounded by `concurrency` and `prefetch_max`. A clone is the same table.
 #[derive(Clone)]
@@ -50,6 +51,8 @@ pub(super) struct HeldLease {
     job: JobId,
     hold: Hold,
     attempts_before: u32,
+    /// What the job takes of its node's resources.
+    resources: ResourceNeeds,
     /// A [`LeasePhase`].
     phase: AtomicU8,
     /// No other node takes the job over before this moment, in nanoseconds since the table was made. By this
@@ -95,6 +98,7 @@ impl LeaseTable {
             job: record.id,
             hold: record.hold,
             attempts_before: record.attempts_before(),
+            resources: record.resources,
             phase: AtomicU8::new(phase as u8),
             fresh_until: AtomicU64::new(self.nanos_of(sent + lease)),
             lost: OnceLock::new(),
@@ -111,6 +115,12 @@ impl LeaseTable {
     /// must not happen while the table is walked through.
     fn held(&self) -> Vec<Arc<HeldLease>> {
         self.entries.iter().filter_map(|entry| entry.upgrade()).collect()
+    }
+
+    /// What the held jobs take of the node's resources, those that take some.
+    pub(super) fn resources(&self) -> impl Iterator<Item = ResourceNeeds> {
+        let needs = self.held().into_iter().map(|held| held.resources);
+        needs.filter(|needs| !needs.is_empty())
     }
 
     pub(super) fn len(&self) -> usize {

@@ -106,6 +106,7 @@ pub mod paths;
 mod planner;
 mod queue_load;
 mod rescuer;
+mod resources;
 mod result_batch;
 pub mod retention;
 mod shared;
@@ -121,13 +122,14 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::watch;
 
-use crate::app::Registration;
 use crate::app::node::{Build, Peers};
+use crate::app::{Catalog, Registration};
 use crate::change::HintHub;
 use crate::db::database::Database;
 use crate::function::Functions;
 use crate::kernel::ids::NodeId;
 use crate::kernel::merge_slot::MergeSlot;
+use crate::kernel::resource::ResourceAmounts;
 use crate::leader::{Term, expiry};
 use crate::supervise::{ChildSpec, Mailbox, Strategy, SupervisorSpec};
 
@@ -143,6 +145,7 @@ pub use inline::RanAttempt;
 use leases::LeaseTable;
 use limits::LimitTable;
 use rescuer::Rescuer;
+use resources::NodeResources;
 use shared::{JobShared, WorkerHandle};
 use store::JobStore;
 use unblocker::Unblocker;
@@ -150,6 +153,15 @@ use worker::Worker;
 
 #[cfg(test)]
 mod tests;
+
+/// Wire names of the jobs and crons whose capability is among `capabilities`, aliases included.
+fn names_of(catalog: &Catalog, capabilities: &[String]) -> Vec<String> {
+    let can_run = |known: &Registration| {
+        let capability = known.meta.job_meta().and_then(|job| job.capability);
+        capability.is_none_or(|word| capabilities.iter().any(|own| own == word))
+    };
+    catalog.queued().filter(|(_, known)| can_run(known)).map(|(name, _)| name.to_owned()).collect()
+}
 
 /// The role of nodes that run jobs.
 pub(crate) const WORKER_ROLE: &str = "worker";
@@ -166,6 +178,8 @@ pub struct JobDeps {
     pub node: NodeId,
     /// What this node can do that not every node can.
     pub capabilities: Vec<String>,
+    /// What jobs may take of this node at a time.
+    pub resources: ResourceAmounts,
     /// The database of the jobs.
     pub database: Database,
     /// Runs the handlers.
@@ -194,13 +208,20 @@ pub struct JobStats {
 impl Jobs {
     /// Makes the subsystem and its supervisor, which the caller puts into the tree.
     pub fn new(deps: JobDeps) -> (Self, ChildSpec) {
-        let JobDeps { node, capabilities, database, functions, peers, build, hints, terms, config } = deps;
-        let can_run = |known: &Registration| {
-            let capability = known.meta.job_meta().and_then(|job| job.capability);
-            capability.is_none_or(|word| capabilities.iter().any(|own| own == word))
-        };
-        let queued = functions.catalog().queued().filter(|(_, known)| can_run(known));
-        let names = queued.map(|(name, _)| name.to_owned()).collect();
+        let JobDeps {
+            node,
+            capabilities,
+            resources,
+            database,
+            functions,
+            peers,
+            build,
+            hints,
+            terms,
+            config,
+        } = deps;
+        let names = names_of(functions.catalog(), &capabilities);
+        let resources = NodeResources::of(functions.catalog(), resources);
         let (acknowledger_mailbox, acknowledger) = Mailbox::of::<Acknowledger>();
         let (claimer_mailbox, claimer) = Mailbox::of::<Claimer>();
         let (unblocker_mailbox, unblocker) = Mailbox::of::<Unblocker>();
@@ -212,6 +233,7 @@ impl Jobs {
             .unzip();
         let shared = Arc::new(JobShared {
             limits: LimitTable::of(functions.catalog()),
+            resources,
             node,
             store: JobStore::new(database.clone()),
             database,

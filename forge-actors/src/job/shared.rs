@@ -12,6 +12,7 @@ use super::config::JobConfig;
 use super::leases::{ClaimedJob, LeaseTable};
 use super::limits::LimitTable;
 use super::messages::{AcknowledgerMessage, ClaimerMessage, ReleasedJob, UnblockerMessage, WorkerMessage};
+use super::resources::NodeResources;
 use super::signals;
 use super::state::{Transition, is_another_build};
 use super::store::{JobRecord, JobStore, LimitKind, OpenKey};
@@ -57,6 +58,8 @@ pub(super) struct JobShared {
     pub(super) released: MergeSlot<Vec<ReleasedJob>>,
     /// The limits of the handlers of this binary.
     pub(super) limits: LimitTable,
+    /// What jobs may take of this node, and the handlers that take some of it.
+    pub(super) resources: NodeResources,
     /// A promotion has seen a lease that has run out. Set by the claimer, taken by the rescuer, which looks
     /// at it once a second; nobody is woken.
     pub(super) has_expired: AtomicBool,
@@ -175,6 +178,13 @@ impl JobShared {
         });
         if wakes {
             self.unblocker.notify(UnblockerMessage::Freed);
+        }
+    }
+
+    /// Wakes the claimer for queues of jobs that have taken resources and are not held any more.
+    pub(super) fn resources_freed(&self, queues: BTreeSet<Arc<str>>) {
+        if !queues.is_empty() {
+            self.claimer.notify(ClaimerMessage::QueuesWoken { queues });
         }
     }
 

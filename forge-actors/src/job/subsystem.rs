@@ -43,6 +43,7 @@ impl Subsystem for JobSubsystem {
         let (jobs, child) = Jobs::new(JobDeps {
             node: node.profile.id,
             capabilities: node.profile.capabilities.clone(),
+            resources: node.profile.resources.clone(),
             database: node.get::<Database>(),
             functions: node.get::<Functions>(),
             peers: Some(node.get::<Arc<dyn Peers>>()),

@@ -63,7 +63,11 @@ impl Worker {
         let jobs = async move {
             let mut waits = signals::WaitRecorder::default();
             while let Some(job) = shared.next_assigned(index) {
+                let record = Arc::clone(&job.record);
                 run(&shared, index, job, &mut waits).await;
+                if !record.resources.is_empty() {
+                    shared.resources_freed([Arc::clone(&record.queue)].into());
+                }
             }
         };
         let mut jobs = AbortOnDropHandle::new(self.shared.functions.spawn_attempts(jobs));

@@ -25,6 +25,7 @@ pub mod node;
 pub mod printable;
 pub mod refusals;
 pub mod remedy;
+pub mod resource;
 pub mod secret;
 pub mod similar;
 pub mod sqlstate;

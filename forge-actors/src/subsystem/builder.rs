@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use super::section::{ConfigSection, Sections};
 use crate::kernel::ids::NodeId;
 use crate::kernel::node::ApplicationInfo;
+use crate::kernel::resource::ResourceAmounts;
 
 /// Who a node is.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct NodeProfile {
     pub roles: Vec<String>,
     /// What it can do that not every node can, as the configuration names it.
     pub capabilities: Vec<String>,
+    /// What jobs may take of it at a time.
+    pub resources: ResourceAmounts,
     /// What it serves.
     pub application: ApplicationInfo,
 }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::kernel::ids::NodeId;
 use crate::kernel::node::ApplicationInfo;
+use crate::kernel::resource::ResourceAmounts;
 use crate::supervise::StartError;
 
 static SHOP: ActorPath = NODE.child("shop");
@@ -54,6 +55,7 @@ fn builder(sections: Sections) -> NodeBuilder {
         name: "n".to_owned(),
         roles: Vec::new(),
         capabilities: Vec::new(),
+        resources: ResourceAmounts::default(),
         application: ApplicationInfo::default(),
     };
     NodeBuilder::new(profile, sections)

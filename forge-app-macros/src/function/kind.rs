@@ -61,6 +61,7 @@ pub(crate) enum HandlerOption {
     Debounce,
     Capability,
     Retain,
+    Resources,
     Timezone,
     Overlap,
     CatchUp,
@@ -113,6 +114,8 @@ const DEBOUNCE: Key<HandlerOption> =
     Key { name: "debounce", usage: "debounce(by = task, wait = \"5s\")", id: HandlerOption::Debounce };
 const CAPABILITY: Key<HandlerOption> =
     Key { name: "capability", usage: "capability = \"gpu\"", id: HandlerOption::Capability };
+const RESOURCES: Key<HandlerOption> =
+    Key { name: "resources", usage: "resources(cpu = 2, memory = \"1GiB\")", id: HandlerOption::Resources };
 const RETAIN: Key<HandlerOption> =
     Key { name: "retain", usage: "retain = \"30d\"", id: HandlerOption::Retain };
 
@@ -199,6 +202,7 @@ pub(crate) static JOB: Kind = Kind {
         THROTTLE,
         DEBOUNCE,
         CAPABILITY,
+        RESOURCES,
         RETAIN,
         INPUT_MAX,
     ],

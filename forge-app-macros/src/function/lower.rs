@@ -120,8 +120,17 @@ fn kind_options(spec: &FnSpec) -> TokenStream {
 
 /// The fields of `JobMeta` that were written.
 fn job_options(options: &JobOptions, limits: Option<&TokenStream>) -> TokenStream {
-    let JobOptions { queue, priority, attempts, backoff, aliases, limits: _, capability, retain_ms } =
-        options;
+    let JobOptions {
+        queue,
+        priority,
+        attempts,
+        backoff,
+        aliases,
+        limits: _,
+        capability,
+        retain_ms,
+        resources,
+    } = options;
     let queue = queue.as_ref().map(|queue| quote! { queue: #queue, });
     let priority = priority.map(|priority| quote! { priority: #priority, });
     let attempts = attempts.map(|attempts| quote! { attempts: #attempts, });
@@ -134,7 +143,11 @@ fn job_options(options: &JobOptions, limits: Option<&TokenStream>) -> TokenStrea
     let retain = retain_ms.map(|ms| {
         quote! { retain: ::core::option::Option::Some(::core::time::Duration::from_millis(#ms)), }
     });
-    quote! { #queue #priority #attempts #backoff #aliases #limits #capability #retain }
+    let resources = (!resources.is_empty()).then(|| {
+        let needs = resources.iter().map(|(word, amount)| quote! { (#word, #amount) });
+        quote! { resources: &[#(#needs),*], }
+    });
+    quote! { #queue #priority #attempts #backoff #aliases #limits #capability #retain #resources }
 }
 
 /// The fields of `CronMeta` that were written, without its `job`.

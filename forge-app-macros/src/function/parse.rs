@@ -201,6 +201,7 @@ fn read(
         HandlerOption::Unique => options.job.limits.set_unique(entry, Unique::parse(entry)?)?,
         HandlerOption::Throttle => options.job.limits.set_unique(entry, Unique::throttle(entry)?)?,
         HandlerOption::Debounce => options.job.limits.set_unique(entry, Unique::debounce(entry)?)?,
+        HandlerOption::Resources => options.job.resources = resources(entry, key)?,
         HandlerOption::Retain => options.job.retain_ms = Some(literal::retention(&entry.string(key)?)?),
         HandlerOption::Capability => options.job.capability = Some(queue(&entry.string(key)?)?),
         HandlerOption::Timezone => options.cron.timezone = Some(schedule::timezone(&entry.string(key)?)?),
@@ -224,6 +225,23 @@ fn priority(entry: &Entry, key: &Key<HandlerOption>) -> syn::Result<u8> {
     };
     let level = PRIORITIES.iter().find(|(word, _)| path.is_ident(word)).map(|(_, level)| *level);
     level.ok_or_else(|| syn::Error::new_spanned(&path, rule))
+}
+
+/// `resources(cpu = 2, memory = "1GiB")`.
+fn resources(entry: &Entry, key: &Key<HandlerOption>) -> syn::Result<Vec<(String, u64)>> {
+    let entries = entry.list(key)?;
+    option::once(entries, &[])?;
+    let amount = |part: &Entry| {
+        let amount = match part.integer(key) {
+            Ok(number) => number.base10_parse()?,
+            Err(_) => literal::size(&part.string(key)?)?,
+        };
+        match amount {
+            0 => Err(syn::Error::new(part.span(), "a job that needs nothing of a resource does not name it")),
+            amount => Ok((part.name.unraw().to_string(), amount)),
+        }
+    };
+    entries.iter().map(amount).collect()
 }
 
 fn within<N: FromStr + PartialOrd>(literal: &LitInt, range: RangeInclusive<N>, rule: &str) -> syn::Result<N>

@@ -68,6 +68,8 @@ pub(crate) struct JobOptions {
     pub limits: Limits,
     pub capability: Option<String>,
     pub retain_ms: Option<u64>,
+    /// Words and amounts.
+    pub resources: Vec<(String, u64)>,
 }
 
 /// The options that only crons have.

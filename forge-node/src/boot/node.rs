@@ -13,6 +13,7 @@ use forge_actors::gateway::port::Port;
 use forge_actors::gateway::starting::answer_while_starting;
 use forge_actors::kernel::ids::NodeId;
 use forge_actors::kernel::node::ApplicationInfo;
+use forge_actors::kernel::resource::ResourceAmounts;
 use forge_actors::kernel::time::{format_duration, secs};
 use forge_actors::kernel::wire::reveal_causes;
 use forge_actors::supervise::{RootExit, StopTimeout};
@@ -56,8 +57,9 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
     let build = Build(build_hash(&catalog).into());
     let security = security::establish(&loaded, dev)?;
     let id = NodeId::new();
-    let Config { node: NodeConfig { name, roles, capabilities, environment }, mut sections, .. } =
-        loaded.config.clone();
+    let Config {
+        node: NodeConfig { name, roles, capabilities, resources, environment }, mut sections, ..
+    } = loaded.config.clone();
     sections.set(security::gateway(&loaded, dev));
     sections.set(mesh::config(&loaded));
     let serves = roles.contains(&Role::Gateway);
@@ -77,6 +79,7 @@ pub async fn run(loaded: Loaded, dev: bool, context: CommandContext<'_>) -> Resu
         name: name.clone(),
         roles: effective(&roles).map(|role| role.as_str().to_owned()).collect(),
         capabilities,
+        resources: ResourceAmounts::parse(&resources).unwrap_or_default().or_set("cpu", cores()),
         application: application(context.apps, environment, dev),
     };
     let options = NodeOptions {
@@ -120,6 +123,10 @@ async fn answer_on(port: Option<Arc<Port>>) -> Infallible {
         Some(port) => answer_while_starting(&port).await,
         None => std::future::pending().await,
     }
+}
+
+fn cores() -> u64 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
 }
 
 /// The roles that do something.

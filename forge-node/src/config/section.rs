@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use forge_actors::app::token::TokenRules;
 use forge_actors::cluster::config::ClusterConfig;
+use forge_actors::kernel::resource::ResourceAmounts;
 use forge_actors::kernel::secret::SecretText;
 use forge_actors::kernel::time::{secs, serde_duration};
 use forge_actors::subsystem::{ConfigSection, SectionEntry, SectionError, Sections, read_section};
@@ -114,6 +115,12 @@ impl Config {
                  `.`, `-`, as in the attribute of a job"
             ));
         }
+        if let Err(entry) = ResourceAmounts::parse(&self.node.resources) {
+            broken.push(format!(
+                "node.resources holds `{entry}`; a resource is a word and a whole number or size, for \
+                 example `cpu=8` or `memory=16GiB`"
+            ));
+        }
         if self.node.roles.is_empty() {
             broken.push(format!(
                 "node.roles is empty; name at least one of {}",
@@ -149,6 +156,10 @@ pub struct NodeConfig {
     /// What this node can do that not every node can: a job with `capability = "gpu"` runs where `gpu` is
     /// among them.
     pub capabilities: Vec<String>,
+    /// What jobs may take of this node at a time, besides their workers: `cpu=8`, `memory=16GiB`, `gpu=1`. A
+    /// job with `resources(memory = "1GiB")` runs where that much is left. What is not listed is 0, but
+    /// `cpu`, which is the number of cores.
+    pub resources: Vec<String>,
     /// What the node runs for, as the dashboard shows it. When absent: `development` with `--dev`, otherwise
     /// `production`.
     pub environment: Option<String>,
@@ -156,7 +167,13 @@ pub struct NodeConfig {
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { name: None, roles: Role::EFFECTIVE.to_vec(), capabilities: Vec::new(), environment: None }
+        Self {
+            name: None,
+            roles: Role::EFFECTIVE.to_vec(),
+            capabilities: Vec::new(),
+            resources: Vec::new(),
+            environment: None,
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use forge_actors::job::config::JobConfig;
 use forge_actors::job::insert::JobInserter;
 use forge_actors::job::{JobDeps, Jobs};
 use forge_actors::kernel::ids::NodeId;
+use forge_actors::kernel::resource::ResourceAmounts;
 use forge_actors::kernel::time::secs;
 use forge_actors::reactor::config::ReactivityConfig;
 use forge_actors::reactor::{Reactor, ReactorDeps};
@@ -93,6 +94,7 @@ impl TestNode {
         let (jobs, _) = Jobs::new(JobDeps {
             node: id,
             capabilities,
+            resources: ResourceAmounts::default(),
             database: database.clone(),
             functions: functions.clone(),
             peers: None,

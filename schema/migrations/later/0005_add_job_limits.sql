@@ -69,6 +69,8 @@ COMMENT ON TABLE forge_job_queues IS 'Settings of queues that operators have cha
 COMMENT ON COLUMN forge_job_queues.concurrency_max IS 'Of the jobs of the queue only so many are held at a time by all nodes together.';
 
 ALTER TABLE forge_nodes ADD COLUMN capabilities text[];
+ALTER TABLE forge_nodes ADD COLUMN resources jsonb;
+COMMENT ON COLUMN forge_nodes.resources IS 'What jobs may take of the node at a time, by word; null for a node of a version that does not say.';
 COMMENT ON COLUMN forge_nodes.capabilities IS 'What the node can do that not every node can; null for a node of a version that does not say.';
 
 DROP VIEW forge_unfinished_jobs;
@@ -101,6 +103,7 @@ DROP INDEX forge_jobs_blocked;
 DROP INDEX forge_jobs_concurrency;
 ALTER TABLE forge_jobs DROP CONSTRAINT forge_jobs_timeout;
 ALTER TABLE forge_jobs DROP CONSTRAINT forge_jobs_blocked;
+ALTER TABLE forge_nodes DROP COLUMN resources;
 ALTER TABLE forge_nodes DROP COLUMN capabilities;
 ALTER TABLE forge_jobs DROP COLUMN aged_at;
 ALTER TABLE forge_jobs DROP COLUMN timeout_ms;

@@ -154,3 +154,22 @@ async fn a_job_with_a_capability_waits_for_a_node_that_has_it() {
     assert_eq!(database.value::<i64>(elsewhere).await, 1);
     drop(with);
 }
+
+#[tokio::test]
+async fn jobs_take_no_more_of_a_node_than_it_has() {
+    let database = Database::create().await;
+    let without = worker_on(&database, "").start().await;
+    let arguments = json!({ "count": 12, "ms": 50 });
+    let reply = without.client().call("limits.enqueue_heavy", arguments, Some(&probe::token("ana"))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    // A job behind them in the queue runs: the node has looked at the queue.
+    let arguments = json!({ "key": "pair", "count": 1, "ms": 0 });
+    let reply = without.client().call("limits.enqueue_pairs", arguments, Some(&probe::token("ana"))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    await_history(&database, "completed: 1", PATIENCE).await;
+    let with = worker_on(&database, "").environment("FORGE_NODE__RESOURCES", "memory=2560MiB").start().await;
+    await_history(&database, "completed: 13", LONG).await;
+    database.execute("delete from probe_effects where key like 'pair%'").await;
+    assert_eq!(most_at_a_time(&database, &[]).await, 2, "two fit, and two do run");
+    drop(with);
+}

@@ -84,8 +84,14 @@ impl Bench {
 
     /// Claims jobs, those that may be with the batch lease `batch`.
     pub(super) async fn claim_sized(&self, size: ClaimSize, batch: Option<LeaseId>) -> Vec<JobRecord> {
-        let claimant =
-            Claimant { node: NodeId::new(), names: &self.names, lease: LEASE, batch, limited: &[] };
+        let claimant = Claimant {
+            node: NodeId::new(),
+            names: &self.names,
+            lease: LEASE,
+            batch,
+            limited: &[],
+            needing: &[],
+        };
         self.store.claim(QUEUE, claimant, size).await.unwrap().records
     }
 
@@ -314,7 +320,8 @@ async fn eight_claimers_take_no_job_twice_and_leave_none() {
             loop {
                 let size = ClaimSize { limit: 37, begin: 5, bytes_max: usize::MAX };
                 let batch = Some(LeaseId::new());
-                let claimant = Claimant { node, names: &names, lease: LEASE, batch, limited: &[] };
+                let claimant =
+                    Claimant { node, names: &names, lease: LEASE, batch, limited: &[], needing: &[] };
                 let jobs = store.claim(QUEUE, claimant, size).await.unwrap().records;
                 if jobs.is_empty() {
                     return taken;
@@ -547,7 +554,9 @@ async fn a_claim_reads_its_index_in_order() {
         .await;
     let sql = format!(
         "EXPLAIN {}",
-        include_str!("../../../forge-actors/src/job/sql/claim_jobs.sql").replace("$1", "'mail'")
+        include_str!("../../../forge-actors/src/job/sql/claim_jobs.sql")
+            .replace("$10", "'{}'")
+            .replace("$1", "'mail'")
     );
     let sql = sql
         .replace("$2", "'{mail.send}'")

@@ -8,7 +8,8 @@
 WITH next AS (
     SELECT id, priority, run_at, octet_length(args::text) AS bytes,
            batched AND attempt + 1 < attempts_max AND $8::uuid IS NOT NULL AS batched,
-           (concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AND name = ANY ($9) AS limited
+           (concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AND name = ANY ($9)
+               OR name = ANY ($10) AS limited
     FROM forge_jobs
     WHERE queue = $1 AND ready AND node_id IS NULL AND name = ANY ($2)
     ORDER BY priority DESC, run_at, id

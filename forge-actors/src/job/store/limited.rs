@@ -75,6 +75,9 @@ impl JobStore {
 
 /// Locks the rows of these keys, which it makes where they are missing.
 pub(super) async fn lock_keys(db: &Db, keys: &[&str]) -> Result<LockedKeys, Fault> {
+    if keys.is_empty() {
+        return Ok(LockedKeys { states: HashMap::new(), now: Timestamp::default() });
+    }
     for _ in 0..LOCK_TRIES {
         let rows = sqlx::query(include_str!("../sql/lock_limit_keys.sql")).bind(keys).fetch_all(db).await?;
         if rows.len() == keys.len()

@@ -67,6 +67,8 @@ pub struct Claimant<'a> {
     pub batch: Option<LeaseId>,
     /// Names of the jobs that have a limit. With a key of one they are not claimed but returned.
     pub limited: &'a [String],
+    /// Names of the jobs that need resources of their node. They are not claimed but returned.
+    pub needing: &'a [String],
 }
 
 /// The result of a claim.
@@ -74,7 +76,7 @@ pub struct Claimant<'a> {
 pub struct ClaimedJobs {
     /// The jobs that are held now.
     pub records: Vec<JobRecord>,
-    /// The jobs with a limit, which nothing holds yet.
+    /// The jobs that have a limit or need resources, which nothing holds yet.
     pub limited: Vec<LimitedJob>,
 }
 
@@ -140,6 +142,7 @@ impl JobStore {
             .bind(i64::try_from(size.bytes_max).unwrap_or(i64::MAX))
             .bind(claimant.batch)
             .bind(claimant.limited)
+            .bind(claimant.needing)
             .fetch_all(&self.database.writer())
             .await?;
         let mut claimed = ClaimedJobs::default();

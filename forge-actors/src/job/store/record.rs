@@ -10,6 +10,7 @@ use sqlx::postgres::PgRow;
 use crate::app::JobStatus;
 use crate::kernel::ids::{JobId, LeaseId};
 use crate::kernel::invocation::Identity;
+use crate::kernel::resource::ResourceNeeds;
 use crate::kernel::time::Timestamp;
 use crate::kernel::trace::TraceContext;
 
@@ -54,6 +55,8 @@ pub struct JobRecord {
     pub concurrency_key: Option<String>,
     /// Key of its rate limit.
     pub rate_key: Option<String>,
+    /// What an attempt takes of its node's resources.
+    pub resources: ResourceNeeds,
     /// The time limit of an attempt, where the dispatch named one.
     pub timeout: Option<Duration>,
 }
@@ -96,6 +99,7 @@ impl JobRecord {
             waited: seconds(row.try_get(15)?),
             concurrency_key: row.try_get(16)?,
             rate_key: row.try_get(17)?,
+            resources: &[],
             timeout: row.try_get::<Option<i64>, _>(18)?.map(|ms| Duration::from_millis(ms.unsigned_abs())),
         })
     }

@@ -28,6 +28,7 @@ fn claimed(begun: bool) -> JobRecord {
         refused_by: Vec::new(),
         concurrency_key: None,
         rate_key: None,
+        resources: &[],
         timeout: None,
     }
 }
