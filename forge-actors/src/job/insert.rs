@@ -1,9 +1,7 @@
 //! The statements behind `ctx.dispatch(..)` and the runs of crons.
 
 use futures::future::BoxFuture;
-use sqlx::postgres::PgArguments;
-use sqlx::query::Query;
-use sqlx::{Postgres, Row};
+use sqlx::Row;
 
 use crate::app::job_key::{UniqueKey, UniqueRule, UniqueStates};
 use crate::app::new_job::{DispatchOutcome, InsertJob, NewJob};
@@ -29,12 +27,10 @@ impl InsertJob for JobInserter {
         trace: String,
     ) -> BoxFuture<'a, Result<DispatchOutcome>> {
         Box::pin(async move {
-            let Some(unique) = &job.keys.expose().unique else {
-                let insert = sqlx::query(include_str!("sql/insert_job.sql"));
-                bound(insert, job, identity, trace).execute(db).await?;
-                return Ok(DispatchOutcome::New(job.id));
-            };
-            insert_unique(db, job, unique, identity, trace).await
+            match &job.keys.expose().unique {
+                Some(unique) => insert_unique(db, job, unique, identity, trace).await,
+                None => insert(db, job, job.after_secs, identity, trace).await,
+            }
         })
     }
 
@@ -52,28 +48,33 @@ impl InsertJob for JobInserter {
     }
 }
 
-/// Binds the parameters of a statement that inserts one job.
-fn bound<'q>(
-    insert: Query<'q, Postgres, PgArguments>,
-    job: &'q NewJob,
+/// Inserts a job that waits for `after_secs`, unless it says when it may run.
+async fn insert(
+    db: &Db,
+    job: &NewJob,
+    after_secs: f64,
     identity: Option<String>,
     trace: String,
-) -> Query<'q, Postgres, PgArguments> {
-    insert
+) -> Result<DispatchOutcome> {
+    let keys = job.keys.expose();
+    sqlx::query(include_str!("sql/insert_job.sql"))
         .bind(job.id)
         .bind(&job.name)
         .bind(&job.queue)
         .bind(job.priority)
         .bind(job.attempts_max)
-        .bind(job.after_secs)
+        .bind(after_secs)
         .bind(job.args.expose())
         .bind(identity)
         .bind(trace)
         .bind(is_batched(job))
         .bind(job.run_at)
-        .bind(job.keys.expose().concurrency.as_deref())
-        .bind(job.keys.expose().rate.as_deref())
+        .bind(keys.concurrency.as_deref())
+        .bind(keys.rate.as_deref())
         .bind(job.timeout_ms.map(i64::from))
+        .execute(db)
+        .await?;
+    Ok(DispatchOutcome::New(job.id))
 }
 
 /// A job with a limit is held by its own row, since the held rows of a key are its count.
@@ -91,46 +92,40 @@ async fn insert_unique(
     identity: Option<String>,
     trace: String,
 ) -> Result<DispatchOutcome> {
-    let (within, wait) = match unique.rule {
-        UniqueRule::Once { within_secs, .. } => (within_secs, None),
-        UniqueRule::Debounce { wait_secs, .. } => (None, Some(wait_secs)),
+    let (within, after) = match unique.rule {
+        UniqueRule::Once { within_secs, .. } => (within_secs, job.after_secs),
+        UniqueRule::Debounce { wait_secs, .. } => (None, wait_secs),
     };
-    let waiting = NewJob { after_secs: wait.unwrap_or(job.after_secs), ..job.clone() };
-    let insert = || {
-        let insert = sqlx::query(include_str!("sql/insert_unique_job.sql"));
-        bound(insert, &waiting, identity.clone(), trace.clone()).bind(&unique.key).bind(within)
-    };
-    let row = insert().fetch_one(db).await?;
+    let lock = sqlx::query(include_str!("sql/lock_job_key.sql"));
+    let row = lock.bind(&unique.key).bind(job.id).bind(within).fetch_one(db).await?;
     let (found, is_within): (JobId, bool) = (row.try_get("job_id")?, row.try_get("is_within")?);
-    if found == job.id {
-        return Ok(DispatchOutcome::New(found));
-    }
-    match unique.rule {
-        UniqueRule::Once { states, .. } => {
-            if is_within && is_found(status_of(db, found).await?, states) {
-                return Ok(DispatchOutcome::Existing(found));
+    if found != job.id {
+        match unique.rule {
+            UniqueRule::Once { states, .. } => {
+                if is_within && is_found(status_of(db, found).await?, states) {
+                    return Ok(DispatchOutcome::Existing(found));
+                }
+            }
+            UniqueRule::Debounce { wait_secs, wait_secs_max } => {
+                let deferred: Option<JobId> = sqlx::query_scalar(include_str!("sql/defer_job.sql"))
+                    .bind(found)
+                    .bind(wait_secs)
+                    .bind(wait_secs_max)
+                    .bind(job.args.expose())
+                    .bind(is_batched(job))
+                    .bind(&identity)
+                    .bind(&trace)
+                    .fetch_optional(db)
+                    .await?;
+                if deferred.is_some() {
+                    return Ok(DispatchOutcome::Deferred(found));
+                }
             }
         }
-        UniqueRule::Debounce { wait_secs, wait_secs_max } => {
-            let deferred: Option<JobId> = sqlx::query_scalar(include_str!("sql/defer_job.sql"))
-                .bind(found)
-                .bind(wait_secs)
-                .bind(wait_secs_max)
-                .bind(job.args.expose())
-                .bind(is_batched(job))
-                .bind(&identity)
-                .bind(&trace)
-                .fetch_optional(db)
-                .await?;
-            if deferred.is_some() {
-                return Ok(DispatchOutcome::Deferred(found));
-            }
-        }
+        let take = sqlx::query(include_str!("sql/take_job_key.sql"));
+        take.bind(&unique.key).bind(job.id).bind(within).execute(db).await?;
     }
-    // The key is this transaction's: the statement before has locked its row.
-    sqlx::query(include_str!("sql/free_job_key.sql")).bind(&unique.key).execute(db).await?;
-    insert().fetch_one(db).await?;
-    Ok(DispatchOutcome::New(job.id))
+    insert(db, job, after, identity, trace).await
 }
 
 /// Whether a dispatch finds a job in this status; one without a row was finished, and its history is deleted.

@@ -4,7 +4,7 @@ mod leases;
 mod limits;
 mod planner;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::config::JobConfig;
@@ -114,6 +114,22 @@ fn waits_grow_up_to_their_maximum_and_are_drawn() {
     check(exponential, u32::MAX, hours(1));
     let spread: BTreeSet<_> = (0..10).map(|random| exponential.delay(4, f64::from(random) / 10.0)).collect();
     assert_eq!(spread.len(), 10, "jobs that failed together come back one by one");
+}
+
+/// Five thousand jobs that fail at the same moment must not come back at the same moment.
+#[test]
+fn jobs_that_failed_together_come_back_over_the_whole_wait() {
+    let backoff = RetryBackoff::Exponential { base: secs(5), max: hours(1) };
+    let mut random = fastrand::Rng::with_seed(7);
+    for attempt in 2..=8 {
+        let mut seconds: BTreeMap<u64, u32> = BTreeMap::new();
+        for _ in 0..5_000 {
+            *seconds.entry(backoff.delay(attempt, random.f64()).as_secs()).or_default() += 1;
+        }
+        let mean = 5_000.0 / (backoff.ceiling(attempt).as_secs_f64() * 0.9);
+        let most = seconds.values().copied().max().map_or(0.0, f64::from);
+        assert!(most < 3.0 * mean.max(10.0), "attempt {attempt}: {most} in one second, {mean} on average");
+    }
 }
 
 #[test]
