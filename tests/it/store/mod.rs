@@ -8,6 +8,7 @@ mod cron;
 mod embedded;
 mod errors;
 mod job;
+mod job_admin;
 mod job_ageing;
 mod job_batches;
 mod leader;
