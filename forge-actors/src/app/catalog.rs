@@ -250,9 +250,13 @@ impl Catalog {
     /// What runs as a job, by name, with the aliases.
     pub fn job_handlers(&self) -> Arc<[JobHandler]> {
         let handler = |(name, known): (&str, &Registration)| {
-            let queue = known.meta.job_meta()?.queue.to_owned();
-            let hides_arguments = holds_secrets(known.signature.args);
-            Some(JobHandler { name: name.to_owned(), queue, hides_arguments })
+            let meta = known.meta.job_meta()?;
+            Some(JobHandler {
+                name: name.to_owned(),
+                queue: meta.queue.to_owned(),
+                hides_arguments: holds_secrets(known.signature.args),
+                capability: meta.capability.map(str::to_owned),
+            })
         };
         let sorted = || {
             let mut handlers: Vec<_> = self.queued().filter_map(handler).collect();

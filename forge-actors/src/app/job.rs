@@ -58,6 +58,8 @@ pub struct JobHandler {
     pub queue: String,
     /// Its arguments hold secrets, so that jobs are not looked for by them.
     pub hides_arguments: bool,
+    /// What a node must say that it can do to run its jobs.
+    pub capability: Option<String>,
 }
 
 /// Which of the jobs of a queue run first: 0 to 100, larger ones first. Five levels have names, in attributes

@@ -11,8 +11,8 @@ use crate::kernel::ids::JobId;
 const ROWS_MAX: u16 = 1_000;
 
 /// Jobs of the whole database that match the filter, newest dispatch first: 100 unless `limit` says
-/// otherwise, 1,000 at most; `before` goes on from `next` of the answer before. A filter that no index answers
-/// looks through the newest jobs, and the answer says how far.
+/// otherwise, 1,000 at most; `before` goes on from `next` of the answer before. A filter that no index
+/// answers looks through the newest jobs, and the answer says how far.
 #[forge_app_macros::query(name = "forge.jobs", role = "admin", refresh = "2s")]
 pub async fn jobs(
     ctx: &QueryContext,
@@ -38,6 +38,10 @@ pub async fn job(ctx: &QueryContext, id: JobId) -> Result<JobDetail> {
     })?;
     // Without the secrets among them; of a handler that this binary does not know, without any value.
     detail.args = ctx.shown_arguments(&detail.job.name, &detail.args);
+    let handlers = ctx.job_handlers();
+    detail.job.hide_arguments(|name| {
+        handlers.iter().any(|handler| handler.name == name && !handler.hides_arguments)
+    });
     Ok(detail)
 }
 

@@ -345,6 +345,9 @@ async fn claim(shared: &JobShared, queue: &str, size: ClaimSize) -> Result<(Vec<
         limited: shared.limits.names(),
     };
     let batch = shared.claims_in_batches().await?.then(LeaseId::new);
+    if let Some(claimed) = shared.claim_within_limit(queue, claimant(batch), size, false).await? {
+        return Ok(claimed);
+    }
     let claimed = match shared.store.claim(queue, claimant(batch), size).await {
         Err(fault) if fault.blames_row() => {
             shared.store.claim(queue, claimant(None), ClaimSize { begin: 0, ..size }).await
@@ -353,7 +356,11 @@ async fn claim(shared: &JobShared, queue: &str, size: ClaimSize) -> Result<(Vec<
     };
     let ClaimedJobs { mut records, limited } = claimed?;
     if limited.is_empty() {
-        return Ok((records, 0));
+        let within_limit = match records.is_empty() {
+            true => shared.claim_within_limit(queue, claimant(batch), size, true).await?,
+            false => None,
+        };
+        return Ok(within_limit.unwrap_or((records, 0)));
     }
     // The jobs above are held: a failure here must not lose them.
     match claim_limited(shared, &limited, claimant(None)).await {

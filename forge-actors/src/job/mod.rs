@@ -100,6 +100,7 @@ mod history_expiry;
 mod inline;
 pub mod insert;
 mod leases;
+mod limited_queues;
 mod limits;
 mod messages;
 pub mod paths;
@@ -224,6 +225,7 @@ impl Jobs {
             workers,
             released: MergeSlot::new(),
             freed_keys: MergeSlot::new(),
+            limited_queues: MergeSlot::new(),
             acknowledger,
             claimer,
             unblocker,

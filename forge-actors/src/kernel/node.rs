@@ -81,4 +81,6 @@ pub struct WorkerInfo {
     pub name: String,
     /// Names of the jobs that it has handlers for; `None` for a version that does not say.
     pub job_names: Option<Vec<String>>,
+    /// What it can do that not every node can.
+    pub capabilities: Option<Vec<String>>,
 }

@@ -563,7 +563,9 @@ async fn a_claim_reads_its_index_in_order() {
         .await;
     let sql = format!(
         "EXPLAIN {}",
-        include_str!("../../../forge-actors/src/job/sql/claim_jobs.sql").replace("$1", "'mail'")
+        include_str!("../../../forge-actors/src/job/sql/claim_jobs.sql")
+            .replace("$10", "false")
+            .replace("$1", "'mail'")
     );
     let sql = sql
         .replace("$2", "'{mail.send}'")

@@ -20,6 +20,7 @@ fn search(filter: JobFilter) -> JobSearch {
         name: name.to_owned(),
         queue: "mail".to_owned(),
         hides_arguments,
+        capability: None,
     };
     let handlers = [handler("mail.send", false), handler("mail.login", true), handler("tasks.sync", false)];
     JobSearch::new(filter, &handlers).unwrap()
@@ -74,6 +75,11 @@ const ONE_OF_EACH: &str = r#"
         (13, 'cancelled', 'cancelled by ana')
     ) AS job (n, status, error)
 "#;
+
+const TWO_OF_OTHER_PRIORITIES: &str =
+    "INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
+     VALUES (gen_random_uuid(), 'mail.send', 'mail', 10, 5, true, now() - interval '2 h', '{}'),
+            (gen_random_uuid(), 'mail.send', 'mail', 99, 5, true, now() - interval '2 s', '{}')";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_part_of_a_filter_finds_its_jobs() {
@@ -207,19 +213,23 @@ async fn queues_say_what_waits_in_them_and_who_serves_them() {
     bench.run(ONE_OF_EACH).await;
     bench
         .run(
-            "INSERT INTO forge_job_queues (queue, paused_at, paused_by, concurrency_max) VALUES ('idle', now(), 'ana', 3);
-             INSERT INTO forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args)
-             VALUES (gen_random_uuid(), 'mail.send', 'mail', 10, 5, true, now() - interval '2 h', '{}'),
-                    (gen_random_uuid(), 'mail.send', 'mail', 99, 5, true, now() - interval '2 s', '{}')",
+            "INSERT INTO forge_job_queues (queue, paused_at, paused_by, concurrency_max) VALUES ('idle', now(), 'ana', 3)",
         )
         .await;
+    bench.run(TWO_OF_OTHER_PRIORITIES).await;
     let db = bench.scratch.database.reader();
-    let handlers =
-        [JobHandler { name: "mail.send".to_owned(), queue: "mail".to_owned(), hides_arguments: false }];
+    let handler = |capability: Option<&str>| JobHandler {
+        name: "mail.send".to_owned(),
+        queue: "mail".to_owned(),
+        hides_arguments: false,
+        capability: capability.map(str::to_owned),
+    };
+    let handlers = [handler(None)];
     let worker = |names: Option<&[&str]>| WorkerInfo {
         id: NodeId::new(),
         name: "node".to_owned(),
         job_names: names.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
+        capabilities: Some(vec!["gpu".to_owned()]),
     };
     let workers = [worker(Some(&["mail.send"]))];
     let queues = admin::queues(&db, &workers, &handlers).await.unwrap();
@@ -248,13 +258,25 @@ async fn queues_say_what_waits_in_them_and_who_serves_them() {
         (idle.paused_by.as_deref(), idle.concurrency_max, idle.paused_at.is_some()),
         (Some("ana"), Some(3), true)
     );
+    for (capability, unserved) in [("gpu", 0), ("printer", 1)] {
+        let queues = admin::queues(&db, &workers, &[handler(Some(capability))]).await.unwrap();
+        assert_eq!(queues[3].unserved.len(), unserved, "a node with a {capability}");
+    }
     let older = [worker(Some(&[])), worker(None)];
     let queues = admin::queues(&db, &older, &[]).await.unwrap();
     assert!(
         queues.iter().all(|row| row.unserved.is_empty()),
         "a node of an older version may have any handler"
     );
+    bench.scratch.drop().await;
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn due_jobs_are_counted_by_how_long_they_have_waited() {
+    let bench = Bench::open().await;
+    bench.run(ONE_OF_EACH).await;
+    bench.run(TWO_OF_OTHER_PRIORITIES).await;
+    let db = bench.scratch.database.reader();
     let counts = |waits: admin::JobWaits| -> Vec<u32> {
         waits.buckets.iter().map(|bucket| bucket.jobs.count).collect()
     };

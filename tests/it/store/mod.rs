@@ -18,6 +18,7 @@ mod migrate;
 mod outage;
 mod pool;
 mod proxy;
+mod queue_settings;
 mod read_only;
 mod schema;
 mod sqlstates;

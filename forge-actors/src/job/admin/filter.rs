@@ -86,6 +86,8 @@ pub struct JobSearch {
     pub(super) searchable: Option<Vec<String>>,
     /// Handlers whose jobs are left out, because their arguments hold secrets.
     pub(super) unsearched: Vec<String>,
+    /// The handlers whose arguments people may see.
+    pub(super) open: Vec<String>,
 }
 
 impl JobSearch {
@@ -116,10 +118,11 @@ impl JobSearch {
             named.map(|handler| handler.name.to_owned()).collect::<Vec<_>>()
         };
         let asks = !filter.args.is_empty();
-        let searchable = asks.then(|| names(false));
+        let open = names(false);
+        let searchable = asks.then(|| open.to_vec());
         let mut unsearched = if asks { names(true) } else { Vec::new() };
         unsearched.retain(|name| filter.handler.as_ref().is_none_or(|asked| asked == name));
-        Ok(Self { filter, searchable, unsearched })
+        Ok(Self { filter, searchable, unsearched, open })
     }
 
     /// Where its jobs are.
@@ -210,6 +213,7 @@ mod tests {
             name: name.to_owned(),
             queue: "mail".to_owned(),
             hides_arguments,
+            capability: None,
         };
         JobSearch::new(filter, &[handler("open", false), handler("secret", true)]).expect("a good filter")
     }

@@ -40,7 +40,10 @@ pub async fn list(db: &Db, search: &JobSearch, before: Option<JobId>, limit: u16
     let limit = limit.max(1);
     let sources = search.sources();
     let range = find_range(db, search, &sources, before, limit).await?;
-    let rows = list_range(db, search, &sources, &range, limit).await?;
+    let mut rows = list_range(db, search, &sources, &range, limit).await?;
+    for row in &mut rows {
+        row.hide_arguments(|name| search.open.iter().any(|open| open == name));
+    }
     let is_full = rows.len() == usize::from(limit);
     let horizon = range.horizon.filter(|_| !is_full);
     Ok(JobPage {

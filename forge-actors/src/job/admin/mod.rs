@@ -9,6 +9,7 @@ mod filter;
 mod list;
 mod queues;
 mod rows;
+mod settings;
 mod totals;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use filter::{JobArgument, JobFilter, JobSearch, JobWait};
 pub use list::{JobPage, list};
 pub use queues::{JobWaits, QueueRow, QueuesPage, WaitBucket, queues, waits};
 pub use rows::{JobDetail, JobOutcome, JobRow};
+pub use settings::{limit_queue, pause_queue, resume_queue};
 pub use totals::{BoundedCount, JobCounts, JobTotals, StatusCount, count, totals};
 
 /// Finds a job, whether it is finished or not.

@@ -3,7 +3,7 @@
 //! A queue is known when a handler of the answering node names it, when it has settings, when a node holds a
 //! job of it, or when a job waits in it: one that is due, or one of the first that are scheduled or blocked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::Row;
@@ -53,8 +53,27 @@ pub struct QueueRow {
     pub concurrency_max: Option<u32>,
     /// Handlers of the node that answers, whose jobs wait in this queue.
     pub handlers: Vec<String>,
-    /// Handlers of due jobs, of the first ones, that no live node has.
+    /// Handlers of due jobs, of the first ones, that no live node can run.
     pub unserved: Vec<String>,
+}
+
+impl QueueRow {
+    /// A queue in which nothing waits.
+    pub fn named(queue: &str) -> Self {
+        Self {
+            queue: queue.to_owned(),
+            due: BoundedCount::default(),
+            scheduled: BoundedCount::default(),
+            blocked: BoundedCount::default(),
+            held: 0,
+            oldest_due_at: None,
+            paused_at: None,
+            paused_by: None,
+            concurrency_max: None,
+            handlers: Vec::new(),
+            unserved: Vec::new(),
+        }
+    }
 }
 
 /// The queues of the whole database.
@@ -103,7 +122,7 @@ pub async fn queues(
         rows.get(&handler.queue).handlers.push(handler.name.to_owned());
     }
     add_settings(db, &mut rows).await?;
-    add_due(db, workers, &mut rows).await?;
+    add_due(db, workers, handlers, &mut rows).await?;
     add_others(db, &mut rows).await?;
     Ok(rows.0.into_values().collect())
 }
@@ -139,19 +158,7 @@ struct KnownQueues(BTreeMap<String, QueueRow>);
 
 impl KnownQueues {
     fn get(&mut self, queue: &str) -> &mut QueueRow {
-        self.0.entry(queue.to_owned()).or_insert_with(|| QueueRow {
-            queue: queue.to_owned(),
-            due: BoundedCount::default(),
-            scheduled: BoundedCount::default(),
-            blocked: BoundedCount::default(),
-            held: 0,
-            oldest_due_at: None,
-            paused_at: None,
-            paused_by: None,
-            concurrency_max: None,
-            handlers: Vec::new(),
-            unserved: Vec::new(),
-        })
+        self.0.entry(queue.to_owned()).or_insert_with(|| QueueRow::named(queue))
     }
 }
 
@@ -167,7 +174,12 @@ async fn add_settings(db: &Db, rows: &mut KnownQueues) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn add_due(db: &Db, workers: &[WorkerInfo], rows: &mut KnownQueues) -> Result<(), Fault> {
+async fn add_due(
+    db: &Db,
+    workers: &[WorkerInfo],
+    handlers: &[JobHandler],
+    rows: &mut KnownQueues,
+) -> Result<(), Fault> {
     for level in due_levels(db).await? {
         let row = rows.get(&level.queue);
         row.oldest_due_at = row.oldest_due_at.into_iter().chain([level.oldest]).min();
@@ -181,12 +193,12 @@ async fn add_due(db: &Db, workers: &[WorkerInfo], rows: &mut KnownQueues) -> Res
         .bind(i64::from(of_each) + 1)
         .fetch_all(db)
         .await?;
-    let live = LiveHandlers::of(workers);
+    let live = LiveHandlers::of(workers, handlers);
     for found in counted {
         let row = rows.get(found.try_get("queue")?);
         row.due = BoundedCount::of(found.try_get("jobs")?, of_each);
         let names: Option<Vec<String>> = found.try_get("names")?;
-        row.unserved = names.into_iter().flatten().filter(|name| !live.has(name)).collect();
+        row.unserved = names.into_iter().flatten().filter(|name| !live.is_served(name)).collect();
     }
     Ok(())
 }
@@ -239,23 +251,34 @@ async fn due_levels(db: &Db) -> Result<Vec<DueLevel>, Fault> {
     Ok(rows.iter().map(level).collect::<sqlx::Result<_>>()?)
 }
 
-/// The handlers that live nodes have.
+/// The handlers that live nodes can run.
 pub(super) struct LiveHandlers<'a> {
-    names: BTreeSet<&'a str>,
-    /// A node of a version that does not say which handlers it has may have any.
-    may_have_others: bool,
+    workers: &'a [WorkerInfo],
+    handlers: &'a [JobHandler],
 }
 
 impl<'a> LiveHandlers<'a> {
-    pub(super) fn of(workers: &'a [WorkerInfo]) -> Self {
-        let named = workers.iter().filter_map(|worker| worker.job_names.as_ref());
-        Self {
-            names: named.flatten().map(String::as_str).collect(),
-            may_have_others: workers.iter().any(|worker| worker.job_names.is_none()),
-        }
+    pub(super) fn of(workers: &'a [WorkerInfo], handlers: &'a [JobHandler]) -> Self {
+        Self { workers, handlers }
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.may_have_others || self.names.contains(name)
+    /// What a node must be able to do to run jobs of this handler.
+    fn capability(&self, name: &str) -> Option<&'a str> {
+        self.handlers.iter().find(|handler| handler.name == name)?.capability.as_deref()
     }
+
+    /// Whether a live node has the handler, and its capability. One of a version that does not say may have
+    /// any handler.
+    pub(super) fn is_served(&self, name: &str) -> bool {
+        let can = |worker: &WorkerInfo| match (self.capability(name), &worker.capabilities) {
+            (None, _) => true,
+            (Some(word), Some(own)) => own.iter().any(|own| own == word),
+            (Some(_), None) => false,
+        };
+        self.workers.iter().any(|worker| has_handler(worker, name) && can(worker))
+    }
+}
+
+fn has_handler(worker: &WorkerInfo, name: &str) -> bool {
+    worker.job_names.as_ref().is_none_or(|names| names.iter().any(|own| own == name))
 }

@@ -4,6 +4,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 
 use crate::app::JobStatus;
+use crate::app::secret::REDACTED;
 use crate::job::store;
 use crate::kernel::ids::{JobId, NodeId};
 use crate::kernel::time::Timestamp;
@@ -67,6 +68,21 @@ pub struct JobOutcome {
     pub last_error: Option<String>,
     /// When it was finished; `None` for one that is not.
     pub finished_at: Option<Timestamp>,
+}
+
+impl JobRow {
+    /// Leaves the values of arguments out of the key of its limit, unless `is_open` says of its handler that
+    /// people may see them.
+    pub fn hide_arguments(&mut self, is_open: impl Fn(&str) -> bool) {
+        if is_open(&self.name) {
+            return;
+        }
+        self.blocked_by = self.blocked_by.take().map(|key| {
+            // The purpose and the scope of a key stand before its values.
+            let scope: Vec<&str> = key.split(':').take(2).collect();
+            format!("{}:{REDACTED}", scope.join(":"))
+        });
+    }
 }
 
 impl FromRow<'_, PgRow> for JobRow {
