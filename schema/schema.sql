@@ -625,7 +625,8 @@ CREATE TABLE public.forge_job_queues (
     changed_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT forge_job_queues_concurrency_max_check CHECK ((concurrency_max > 0)),
     CONSTRAINT forge_job_queues_paused CHECK (((paused_at IS NULL) = (paused_by IS NULL))),
-    CONSTRAINT forge_job_queues_queue_check CHECK ((queue <> ''::text))
+    CONSTRAINT forge_job_queues_queue_check CHECK ((queue <> ''::text)),
+    CONSTRAINT forge_job_queues_set CHECK (((paused_at IS NOT NULL) OR (concurrency_max IS NOT NULL)))
 );
 COMMENT ON TABLE public.forge_job_queues IS 'Settings of queues that operators have changed while nodes run. A queue without a row has none.';
 COMMENT ON COLUMN public.forge_job_queues.concurrency_max IS 'Of the jobs of the queue only so many are held at a time by all nodes together.';
@@ -693,6 +694,7 @@ CREATE TABLE public.forge_nodes (
     leases_batches boolean DEFAULT false NOT NULL,
     capabilities text[],
     resources jsonb,
+    job_names text[],
     CONSTRAINT forge_nodes_check CHECK (((state = 'dead'::public.forge_node_state) = (ended_at IS NOT NULL))),
     CONSTRAINT forge_nodes_check1 CHECK (((state = 'dead'::public.forge_node_state) OR (NOT lost))),
     CONSTRAINT forge_nodes_name_check CHECK ((name <> ''::text)),
@@ -710,6 +712,7 @@ COMMENT ON COLUMN public.forge_nodes.clock_offset_ms IS 'The database''s clock m
 COMMENT ON COLUMN public.forge_nodes.leases_batches IS 'Rescues batch leases. While a worker without it lives, no node claims in batches.';
 COMMENT ON COLUMN public.forge_nodes.capabilities IS 'What the node can do that not every node can; null for a node of a version that does not say.';
 COMMENT ON COLUMN public.forge_nodes.resources IS 'What jobs may take of the node at a time, by word; null for a node of a version that does not say.';
+COMMENT ON COLUMN public.forge_nodes.job_names IS 'Names of the jobs that it has handlers for; null for a version that writes none.';
 CREATE VIEW public.forge_unfinished_jobs AS
  SELECT forge_jobs.id,
     forge_jobs.name,
@@ -821,11 +824,13 @@ CREATE UNIQUE INDEX forge_crons_name ON public.forge_crons USING btree (source, 
 CREATE INDEX forge_idempotency_created_at ON public.forge_idempotency USING btree (created_at);
 CREATE INDEX forge_job_history_failed ON public.forge_job_history USING btree (finished_at) WHERE (status = ANY (ARRAY['failed'::public.forge_job_status, 'dead_letter'::public.forge_job_status]));
 CREATE INDEX forge_job_history_finished_at ON public.forge_job_history USING brin (finished_at) WITH (autosummarize='on');
+CREATE INDEX forge_job_history_unsuccessful ON public.forge_job_history USING btree (status, id) WHERE (status <> 'completed'::public.forge_job_status);
 CREATE INDEX forge_job_keys_expires_at ON public.forge_job_keys USING btree (COALESCE(expires_at, created_at));
 CREATE INDEX forge_job_limits_next_at ON public.forge_job_limits USING btree (next_at) WHERE (next_at IS NOT NULL);
 CREATE INDEX forge_jobs_blocked ON public.forge_jobs USING btree (blocked_by, COALESCE((identity ->> 'tenant'::text), ''::text), priority DESC, due_at, id) WHERE (blocked_by IS NOT NULL);
 CREATE INDEX forge_jobs_claimable ON public.forge_jobs USING btree (queue, priority DESC, run_at, id) WHERE (ready AND (node_id IS NULL));
 CREATE INDEX forge_jobs_concurrency ON public.forge_jobs USING btree (concurrency_key, ((node_id IS NOT NULL))) WHERE (ready AND (concurrency_key IS NOT NULL));
+CREATE INDEX forge_jobs_failing ON public.forge_jobs USING btree (id) WHERE (last_error IS NOT NULL);
 CREATE INDEX forge_jobs_held ON public.forge_jobs USING btree (node_id) WHERE (node_id IS NOT NULL);
 CREATE INDEX forge_jobs_scheduled ON public.forge_jobs USING btree (run_at) WHERE (NOT ready);
 CREATE INDEX forge_leader_history_ended_at ON public.forge_leader_history USING btree (ended_at);

@@ -6,9 +6,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use forge_actors::kernel::ids::JobId;
 
 use crate::config::load::Flag;
+
+mod jobs;
+
+pub use jobs::{FilterFlags, Jobs, JobsStep, OneJob};
 
 /// The heading of the flags that every command has.
 const EVERYWHERE: &str = "Everywhere";
@@ -233,60 +236,6 @@ pub struct Target {
     /// The token to send [default: the variable FORGE_TOKEN].
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
-}
-
-/// `jobs`.
-#[derive(Debug, Clone, Args)]
-pub struct Jobs {
-    /// The command.
-    #[command(subcommand)]
-    pub step: JobsStep,
-}
-
-/// The subcommands of `jobs`.
-#[derive(Debug, Clone, Subcommand)]
-pub enum JobsStep {
-    /// List jobs, newest first.
-    Ls {
-        /// Only jobs with this status: pending, claimed, running, completed, retry, failed, dead_letter,
-        /// cancelled.
-        #[arg(long, value_name = "STATUS")]
-        status: Option<String>,
-        /// Only jobs of this queue.
-        #[arg(long, value_name = "QUEUE")]
-        queue: Option<String>,
-        /// Only jobs of this handler.
-        #[arg(long, value_name = "NAME")]
-        name: Option<String>,
-        /// The largest number of jobs to list.
-        #[arg(long, value_name = "N", default_value_t = 50)]
-        #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000), allow_negative_numbers = true)]
-        limit: u16,
-        /// The node, and the token for it.
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Show one job with its arguments and its last error.
-    Show(OneJob),
-    /// Run a job again now, with all of its attempts.
-    Retry(OneJob),
-    /// Cancel a job that is not finished.
-    Cancel(OneJob),
-}
-
-/// One job.
-#[derive(Debug, Clone, Args)]
-pub struct OneJob {
-    /// The job's id, as `jobs ls` prints it.
-    #[arg(value_parser = job_id)]
-    pub id: JobId,
-    /// The node, and the token for it.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-fn job_id(text: &str) -> Result<JobId, &'static str> {
-    text.parse().map_err(|_| "not the id of a job, which `jobs ls` prints")
 }
 
 /// `cron`.

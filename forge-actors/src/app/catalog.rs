@@ -1,6 +1,7 @@
 //! Every handler of the binary, found at link time, sorted and checked at boot.
 
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -10,6 +11,7 @@ use crate::app::cron::CronRun;
 use crate::app::decoded::{Decoded, HandlerKind, Runnable};
 use crate::app::error::AppError;
 use crate::app::handler::{Handler, Meta};
+use crate::app::job::JobHandler;
 use crate::app::kind::Kind;
 use crate::app::secret;
 use crate::app::wire_type::{Definition, WireType, holds_secrets};
@@ -183,6 +185,8 @@ impl Diagnose for CatalogError {
 pub struct Catalog {
     by_name: HashMap<String, &'static Registration>,
     sorted: Vec<(String, &'static Registration)>,
+    /// Read when it is asked for first: the types of all arguments are walked through for it.
+    job_handlers: OnceLock<Arc<[JobHandler]>>,
 }
 
 impl Catalog {
@@ -232,7 +236,7 @@ impl Catalog {
                 second: place(&second.meta),
             });
         }
-        Ok(Self { by_name: names.into_iter().collect(), sorted })
+        Ok(Self { by_name: names.into_iter().collect(), sorted, job_handlers: OnceLock::new() })
     }
 
     /// Every name of every handler that runs as a job, with the aliases.
@@ -241,6 +245,25 @@ impl Catalog {
             .iter()
             .filter(|(_, known)| known.meta.job_meta().is_some())
             .map(|(name, known)| (name.as_str(), *known))
+    }
+
+    /// What runs as a job, by name, with the aliases.
+    pub fn job_handlers(&self) -> Arc<[JobHandler]> {
+        let handler = |(name, known): (&str, &Registration)| {
+            let meta = known.meta.job_meta()?;
+            Some(JobHandler {
+                name: name.to_owned(),
+                queue: meta.queue.to_owned(),
+                hides_arguments: holds_secrets(known.signature.args),
+                capability: meta.capability.map(str::to_owned),
+            })
+        };
+        let sorted = || {
+            let mut handlers: Vec<_> = self.queued().filter_map(handler).collect();
+            handlers.sort_by(|a, b| a.name.cmp(&b.name));
+            handlers.into()
+        };
+        Arc::clone(self.job_handlers.get_or_init(sorted))
     }
 
     /// The handler with this name or alias.

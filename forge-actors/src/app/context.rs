@@ -16,6 +16,7 @@ use futures::future::BoxFuture;
 use crate::app::auth::Auth;
 use crate::app::blocking::BlockingPool;
 use crate::app::cron::BeginCronRun;
+use crate::app::job::JobHandler;
 use crate::app::kind::{Action, CallsOut, Cron, HasDatabase, Job, Kind, Mutation, Query, WaitsForCores};
 use crate::app::log::{Log, Metrics};
 use crate::app::new_job::InsertJob;
@@ -79,6 +80,9 @@ pub trait Invoke: Send + Sync + 'static {
 
     /// Stored arguments of the handler `name`, as people may see them.
     fn shown_arguments(&self, name: &str, args: &str) -> String;
+
+    /// What runs as a job, by name, with the aliases.
+    fn job_handlers(&self) -> Arc<[JobHandler]>;
 }
 
 /// One call's identity, trace and deadline, shared with the calls inside it.
@@ -206,6 +210,10 @@ impl<K: Kind> Ctx<K> {
     /// Stored arguments of the handler `name`, as people may see them.
     pub(crate) fn shown_arguments(&self, name: &str, args: &str) -> String {
         self.scope.shared.services.invoke.shown_arguments(name, args)
+    }
+
+    pub(crate) fn job_handlers(&self) -> Arc<[JobHandler]> {
+        self.scope.shared.services.invoke.job_handlers()
     }
 
     pub(crate) fn node(&self) -> &NodeView {

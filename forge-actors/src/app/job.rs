@@ -55,6 +55,20 @@ impl JobMeta {
     };
 }
 
+/// A handler that runs as a job, as an administrator sees it.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobHandler {
+    /// Its wire name, or an alias.
+    pub name: String,
+    /// The queue that it names.
+    pub queue: String,
+    /// Its arguments hold secrets, so that jobs are not looked for by them.
+    pub hides_arguments: bool,
+    /// What a node must say that it can do to run its jobs.
+    pub capability: Option<String>,
+}
+
 /// Which of the jobs of a queue run first: 0 to 100, larger ones first. Five levels have names, in attributes
 /// (`priority = high`) and here.
 ///

@@ -16,7 +16,7 @@ use crate::kernel::ids::NodeId;
 use crate::kernel::integer::Int53;
 use crate::kernel::invocation::Invocation;
 use crate::kernel::merge_slot::MergeSlot;
-use crate::kernel::node::{ApplicationInfo, NodeInfo};
+use crate::kernel::node::{ApplicationInfo, NodeInfo, WorkerInfo};
 use crate::kernel::time::Timestamp;
 use crate::subsystem::{NodeStats, SubsystemEntry};
 use crate::supervise::{ActorInfo, Event, Tree};
@@ -112,6 +112,9 @@ pub trait Peers: Send + Sync + 'static {
     /// True when every node that has a role and is not dead is of a version that rescues batch leases of
     /// jobs.
     fn rescue_batches<'a>(&'a self, db: &'a Db, role: &'a str) -> BoxFuture<'a, sqlx::Result<bool>>;
+
+    /// The nodes that have a role and run, by name.
+    fn workers<'a>(&self, db: &'a Db, role: &'a str) -> BoxFuture<'a, sqlx::Result<Vec<WorkerInfo>>>;
 
     /// The nodes that ended last, newest first, also those that came back under their name.
     fn ended<'a>(&self, db: &'a Db) -> BoxFuture<'a, sqlx::Result<Vec<NodeInfo>>>;
@@ -218,6 +221,17 @@ impl NodeView {
         match self.peers() {
             Some(peers) => peers.registered(db).await,
             None => Ok(Vec::new()),
+        }
+    }
+
+    /// The nodes with a role, as [`Peers::workers`] reads them; `None` on a node without a cluster.
+    ///
+    /// # Errors
+    /// Those of the statement.
+    pub async fn workers(&self, db: &Db, role: &str) -> sqlx::Result<Option<Vec<WorkerInfo>>> {
+        match self.peers() {
+            Some(peers) => peers.workers(db, role).await.map(Some),
+            None => Ok(None),
         }
     }
 

@@ -96,7 +96,7 @@ use crate::kernel::envelope::{InvokeRequest, MeshMessage, encode_part};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::NodeId;
 use crate::kernel::invocation::Invocation;
-use crate::kernel::node::{NodeInfo, NodeState};
+use crate::kernel::node::{NodeInfo, NodeState, WorkerInfo};
 use crate::kernel::time::{format_duration, secs};
 use crate::leader::{Term, expiry};
 use crate::subsystem::HealthVerdict;
@@ -240,6 +240,10 @@ impl Peers for Cluster {
 
     fn rescue_batches<'a>(&'a self, db: &'a Db, role: &'a str) -> BoxFuture<'a, sqlx::Result<bool>> {
         Box::pin(store::rescue_batches(db, role))
+    }
+
+    fn workers<'a>(&self, db: &'a Db, role: &'a str) -> BoxFuture<'a, sqlx::Result<Vec<WorkerInfo>>> {
+        Box::pin(store::list_workers(db, role))
     }
 
     fn ended<'a>(&self, db: &'a Db) -> BoxFuture<'a, sqlx::Result<Vec<NodeInfo>>> {

@@ -7,7 +7,7 @@ use crate::db::clock::ClockDifference;
 use crate::db::handle::Db;
 use crate::kernel::envelope::PROTOCOL;
 use crate::kernel::ids::NodeId;
-use crate::kernel::node::{NodeInfo, NodeState};
+use crate::kernel::node::{NodeInfo, NodeState, WorkerInfo};
 use crate::kernel::resource::ResourceAmounts;
 
 /// Nodes that ended, in one answer. A node that crashes at every start leaves many.
@@ -32,6 +32,8 @@ pub struct NodeIdentity {
     pub mesh_address: Option<String>,
     /// The build of its binary.
     pub build: Option<Arc<str>>,
+    /// Names of the jobs that its binary has handlers for.
+    pub job_names: Vec<String>,
 }
 
 /// Writes the row of a node, or brings a row back to life that another node declared dead.
@@ -48,6 +50,7 @@ pub async fn join(db: &Db, node: &NodeIdentity, state: NodeState) -> sqlx::Resul
         .bind(i32::from(PROTOCOL))
         .bind(node.build.as_deref())
         .bind(&node.capabilities)
+        .bind(&node.job_names)
         .bind(serde_json::Value::Object(resources.collect()))
         .execute(db)
         .await?;
@@ -104,6 +107,11 @@ pub async fn builds(db: &Db, role: &str) -> sqlx::Result<Vec<Option<String>>> {
 /// True when every node that has `role` and is not dead rescues batch leases.
 pub async fn rescue_batches(db: &Db, role: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar(include_str!("sql/do_nodes_rescue_batches.sql")).bind(role).fetch_one(db).await
+}
+
+/// Reads the nodes that have `role` and run, by name.
+pub async fn list_workers(db: &Db, role: &str) -> sqlx::Result<Vec<WorkerInfo>> {
+    sqlx::query_as(include_str!("sql/list_workers.sql")).bind(role).fetch_all(db).await
 }
 
 /// Reads the nodes that ended last, within the last hour; newest first.

@@ -37,6 +37,7 @@ impl Subsystem for ClusterSubsystem {
     fn build(node: &mut NodeBuilder) -> Result<Option<Part>, StartError> {
         let config = node.config::<ClusterConfig>();
         let own = node.profile.clone();
+        let invoke = node.get::<Arc<dyn Invoke>>();
         let identity = NodeIdentity {
             id: own.id,
             name: own.name,
@@ -46,6 +47,7 @@ impl Subsystem for ClusterSubsystem {
             address: node.find::<HttpAddress>().map(|bound| config.http_address(bound.0)),
             mesh_address: None,
             build: node.find::<Build>().map(|build| build.0),
+            job_names: invoke.job_handlers().iter().map(|handler| handler.name.to_owned()).collect(),
         };
         let (cluster, child) = Cluster::new(ClusterDeps {
             config,
@@ -54,7 +56,7 @@ impl Subsystem for ClusterSubsystem {
             hints: node.get::<HintHub>(),
             terms: node.get::<Leader>().stand_for(MAINTENANCE),
             leeway: node.find::<Tokens>().map(|tokens| tokens.leeway()),
-            invoke: node.get::<Arc<dyn Invoke>>(),
+            invoke,
             mesh: node.take::<MeshOptions>(),
         });
         node.provide::<Arc<dyn Peers>>(Arc::new(cluster.clone()));

@@ -1,25 +1,33 @@
-//! `forge.jobs`, `forge.job`, `forge.retryJob`, `forge.cancelJob`: the jobs of the whole database, finished
-//! or not.
+//! `forge.jobs`, `forge.jobTotals`, `forge.job`, `forge.retryJob`, `forge.cancelJob`: the jobs of the whole
+//! database, finished or not.
 
-use crate::app::{JobStatus, MutationContext, QueryContext, Result};
+use crate::app::{MutationContext, QueryContext, Result};
 use crate::dashboard::audit::{AuditId, CompleteAudit, RecordAudit};
-use crate::job::admin::{self, JobDetail, JobFilter, JobRow};
+use crate::job::admin::{self, JobDetail, JobFilter, JobPage, JobSearch, JobTotals};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
 
 /// Rows of one answer at most.
 const ROWS_MAX: u16 = 1_000;
 
-/// Jobs of the whole database, newest first: 100 unless `limit` says otherwise, 1,000 at most.
-#[forge_app_macros::query(name = "forge.jobs", role = "admin", refresh = "1s")]
+/// Jobs of the whole database that match the filter, newest dispatch first: 100 unless `limit` says
+/// otherwise, 1,000 at most; `before` goes on from `next` of the answer before. A filter that no index
+/// answers looks through the newest jobs, and the answer says how far.
+#[forge_app_macros::query(name = "forge.jobs", role = "admin", refresh = "2s")]
 pub async fn jobs(
     ctx: &QueryContext,
-    status: Option<JobStatus>,
-    queue: Option<String>,
-    name: Option<String>,
+    filter: Option<JobFilter>,
+    before: Option<JobId>,
     limit: Option<u16>,
-) -> Result<Vec<JobRow>> {
-    admin::list(ctx.db(), JobFilter { status, queue, name }, limit.unwrap_or(100).min(ROWS_MAX)).await
+) -> Result<JobPage> {
+    let search = JobSearch::new(filter.unwrap_or_default(), &ctx.job_handlers())?;
+    admin::list(ctx.db(), &search, before, limit.unwrap_or(100).min(ROWS_MAX)).await
+}
+
+/// How many jobs there are, by status and by what they wait for: exact up to some thousands of each.
+#[forge_app_macros::query(name = "forge.jobTotals", role = "admin", refresh = "2s")]
+pub async fn job_totals(ctx: &QueryContext) -> Result<JobTotals> {
+    admin::totals(ctx.db()).await
 }
 
 /// One job with its arguments, whether it is finished or not.
@@ -30,6 +38,10 @@ pub async fn job(ctx: &QueryContext, id: JobId) -> Result<JobDetail> {
     })?;
     // Without the secrets among them; of a handler that this binary does not know, without any value.
     detail.args = ctx.shown_arguments(&detail.job.name, &detail.args);
+    let handlers = ctx.job_handlers();
+    detail.job.hide_arguments(|name| {
+        handlers.iter().any(|handler| handler.name == name && !handler.hides_arguments)
+    });
     Ok(detail)
 }
 

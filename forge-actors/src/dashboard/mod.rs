@@ -24,6 +24,7 @@ pub mod leaders;
 pub mod nodes;
 pub mod overview;
 pub mod paths;
+pub mod queues;
 pub mod report;
 pub mod sign_in;
 pub mod subsystem;

@@ -73,7 +73,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::blocking::BlockingPool;
 use crate::app::context::{Invoke, Services};
-use crate::app::job::CompleteInTransaction;
+use crate::app::job::{CompleteInTransaction, JobHandler};
 use crate::app::secret::names_only;
 use crate::app::{Catalog, Registration};
 use crate::change::HintHub;
@@ -303,5 +303,9 @@ impl Invoke for WeakInvoker {
             // Another binary may know what is secret in them.
             None => names_only(args),
         }
+    }
+
+    fn job_handlers(&self) -> Arc<[JobHandler]> {
+        self.0.upgrade().map_or_else(Arc::default, |shared| shared.catalog.job_handlers())
     }
 }

@@ -283,7 +283,7 @@ impl Claimer {
         match (reply, step) {
             (Ok(StepReply::Claimed(records, blocked)), ClaimStep::Claim { queue, size }) => {
                 let lease = self.shared.config.lease;
-                let insert = |record| self.shared.leases.insert(record, sent, lease);
+                let insert = |record| self.shared.hold(record, sent, lease);
                 let (mut jobs, waiting): (Vec<_>, Vec<_>) =
                     records.into_iter().map(insert).partition(|job| job.record.begun);
                 let begun = jobs.len();
@@ -352,6 +352,9 @@ async fn claim(shared: &JobShared, queue: &str, size: ClaimSize) -> Result<(Vec<
         needing: shared.resources.names(),
     };
     let batch = shared.claims_in_batches().await?.then(LeaseId::new);
+    if let Some(claimed) = shared.claim_within_limit(queue, claimant(batch), size, false).await? {
+        return Ok(claimed);
+    }
     let claimed = match shared.store.claim(queue, claimant(batch), size).await {
         Err(fault) if fault.blames_row() => {
             shared.store.claim(queue, claimant(None), ClaimSize { begin: 0, ..size }).await
@@ -360,7 +363,11 @@ async fn claim(shared: &JobShared, queue: &str, size: ClaimSize) -> Result<(Vec<
     };
     let ClaimedJobs { mut records, limited } = claimed?;
     if limited.is_empty() {
-        return Ok((records, 0));
+        let within_limit = match records.is_empty() {
+            true => shared.claim_within_limit(queue, claimant(batch), size, true).await?,
+            false => None,
+        };
+        return Ok(within_limit.unwrap_or((records, 0)));
     }
     let found = limited.len();
     let limited = shared.resources.fitting_jobs(limited, left);
@@ -368,10 +375,7 @@ async fn claim(shared: &JobShared, queue: &str, size: ClaimSize) -> Result<(Vec<
     match claim_limited(shared, &limited, claimant(None)).await {
         Ok(claim) => {
             let blocked = found.saturating_sub(claim.records.len());
-            records.extend(claim.records.into_iter().map(|record| {
-                let resources = shared.resources.needs(&record.name);
-                JobRecord { resources, ..record }
-            }));
+            records.extend(claim.records);
             for opening in claim.opening {
                 shared.unblock_after(opening.key, opening.handler, opening.wait);
             }
@@ -484,7 +488,7 @@ impl Actor for Claimer {
             let step = OptionFuture::from(state.step.take()).await;
             if let Some(Ok(StepResult { sent, reply: Ok(StepReply::Claimed(records, _)), .. })) = step {
                 for record in records {
-                    shared.return_job(shared.leases.insert(record, sent, shared.config.lease));
+                    shared.return_job(shared.hold(record, sent, shared.config.lease));
                 }
             }
         };

@@ -54,7 +54,7 @@ pub(super) struct RateLimit {
 
 /// The limits of the handlers of this binary.
 #[derive(Debug, Default)]
-pub(super) struct LimitTable {
+pub struct LimitTable {
     handlers: HashMap<String, HandlerLimits>,
     /// Wire names of the handlers with a limit, aliases included.
     names: Vec<String>,

@@ -100,6 +100,7 @@ mod history_expiry;
 mod inline;
 pub mod insert;
 mod leases;
+mod limited_queues;
 mod limits;
 mod messages;
 pub mod paths;
@@ -249,6 +250,7 @@ impl Jobs {
             released: MergeSlot::new(),
             has_expired: AtomicBool::new(false),
             freed_keys: MergeSlot::new(),
+            limited_queues: MergeSlot::new(),
             acknowledger,
             claimer,
             unblocker,

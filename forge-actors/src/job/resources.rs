@@ -37,7 +37,7 @@ impl NodeResources {
 
     /// What jobs of this handler need.
     pub(super) fn needs(&self, handler: &str) -> ResourceNeeds {
-        self.needs.get(handler).copied().unwrap_or_default()
+        if self.needs.is_empty() { &[] } else { self.needs.get(handler).copied().unwrap_or_default() }
     }
 
     /// What the jobs leave that the node holds.

@@ -18,12 +18,13 @@ use super::state::{Transition, is_another_build};
 use super::store::{JobRecord, JobStore, LimitKind, OpenKey};
 use crate::app::JobMeta;
 use crate::app::node::{Build, Peers};
-use crate::change::HintHub;
+use crate::change::{Hint, HintHub};
 use crate::db::database::Database;
 use crate::function::{AttemptResult, Functions};
 use crate::kernel::error_chain::error_chain;
 use crate::kernel::fault::Fault;
 use crate::kernel::ids::NodeId;
+use crate::kernel::invocation::is_system;
 use crate::kernel::merge_slot::MergeSlot;
 use crate::supervise::Address;
 
@@ -63,6 +64,9 @@ pub(super) struct JobShared {
     /// A promotion has seen a lease that has run out. Set by the claimer, taken by the rescuer, which looks
     /// at it once a second; nobody is woken.
     pub(super) has_expired: AtomicBool,
+    /// The queues that have a limit, as they were read last. Written by claims, read by them and by whatever
+    /// ends a job; nobody is woken.
+    pub(super) limited_queues: MergeSlot<LimitedQueues>,
     /// Keys of concurrency limits of which jobs of this node have ended, or wait again. Put by the
     /// acknowledger and by workers whose job is finished; taken by the unblocker, which is woken with a
     /// message.
@@ -74,6 +78,13 @@ pub(super) struct JobShared {
     /// while it runs; wakes every worker. When the node stops, the claimer stops before the workers. A
     /// command that stops only the claimer starts the drain as well; a claimer that starts again ends it.
     pub(super) drain: watch::Sender<Option<Instant>>,
+}
+
+/// The queues that have a limit, and when their list was read.
+#[derive(Debug, Clone)]
+pub(super) struct LimitedQueues {
+    pub(super) names: Arc<BTreeSet<Arc<str>>>,
+    pub(super) read_at: Instant,
 }
 
 /// One worker, as the claimer sees it.
@@ -117,10 +128,17 @@ impl JobShared {
         self.workers[worker].assigned.take_part(VecDeque::pop_front)
     }
 
-    /// The queues that this binary's handlers name. Rows of a handler that was moved to another queue wait in
-    /// the old one, which the counter finds.
+    /// Enters a job whose lease was given by a statement that was sent at `sent`.
+    pub(super) fn hold(&self, record: JobRecord, sent: Instant, lease: Duration) -> ClaimedJob {
+        let resources = self.resources.needs(&record.name);
+        self.leases.insert(JobRecord { resources, ..record }, sent, lease)
+    }
+
+    /// The queues that the application's handlers name. Rows of a handler that was moved to another queue
+    /// wait in the old one, which polls find, as they do the queues of Forge's own jobs: no worker is kept
+    /// for these while they are empty.
     pub(super) fn queues(&self) -> BTreeSet<Arc<str>> {
-        let jobs = self.functions.catalog().queued();
+        let jobs = self.functions.catalog().queued().filter(|(name, _)| !is_system(name));
         jobs.filter_map(|(_, known)| known.meta.job_meta()).map(|job| Arc::from(job.queue)).collect()
     }
 
@@ -165,8 +183,12 @@ impl JobShared {
         self.acknowledge(ReleasedJob { job, transition });
     }
 
-    /// Notes that a job which was held does not count for its concurrency limit any more.
+    /// Notes that a job which was held does not count for the limit of its queue, nor for its own concurrency
+    /// limit any more.
     pub(super) fn free_key(&self, record: &JobRecord) {
+        if self.has_limit(&record.queue) {
+            self.hints.publish(Hint::of([Arc::clone(&record.queue)]));
+        }
         let Some(key) = &record.concurrency_key else { return };
         let freed =
             OpenKey { kind: LimitKind::Concurrency, handler: record.name.clone(), tenant: record.tenant() };

@@ -70,3 +70,17 @@ pub struct NodeInfo {
     /// Whether another node declared this node dead. A node that stops in order marks its own row.
     pub lost: bool,
 }
+
+/// A node that runs jobs.
+#[forge_app_macros::data]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerInfo {
+    /// The node's id.
+    pub id: NodeId,
+    /// The node's name.
+    pub name: String,
+    /// Names of the jobs that it has handlers for; `None` for a version that does not say.
+    pub job_names: Option<Vec<String>>,
+    /// What it can do that not every node can.
+    pub capabilities: Option<Vec<String>>,
+}

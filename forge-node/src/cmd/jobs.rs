@@ -1,32 +1,71 @@
-//! `jobs`: lists, shows, retries and cancels jobs through a running node.
+//! `jobs`: lists, shows, retries and cancels jobs through a running node, and lists their queues.
+
+use std::time::Duration;
 
 use forge_actors::app::JobStatus;
-use forge_actors::job::admin::{JobDetail, JobRow};
-use serde_json::json;
+use forge_actors::job::admin::{BoundedCount, JobDetail, JobPage, JobRow, QueueRow, QueuesPage};
+use forge_actors::kernel::time::format_duration;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use crate::cli::{Jobs, JobsStep, OneJob};
-use crate::cmd::client::{Client, print};
-use crate::terminal::context::{CommandContext, Palette};
+use crate::cmd::client::{Client, decode, print};
+use crate::terminal::context::{CommandContext, Palette, understands_escapes};
 use crate::terminal::facts;
-use crate::terminal::report::{Exit, Report};
+use crate::terminal::output;
+use crate::terminal::report::Report;
 use crate::terminal::table::{self, Column};
 use crate::terminal::text::Text;
+use crate::terminal::width;
 
-/// Characters of a job's last error; the rest is cut.
-const ERROR_CHARS_MAX: usize = 60;
+/// Time between two prints of `--watch`.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// How times are written in tables; they are in UTC.
+const TIME: &str = "%m-%d %H:%M:%S";
 
 /// Runs the subcommand through a running node.
 pub async fn run(args: &Jobs, context: CommandContext<'_>) -> Result<(), Report> {
+    let palette = context.palette();
     match &args.step {
-        JobsStep::Ls { status, queue, name, limit, target } => {
-            let status = status.as_deref().map(parse_status).transpose()?;
-            let filter = json!({ "status": status, "queue": queue, "name": name, "limit": limit });
-            let answer = Client::of_administrator(target, context)?.call("forge.jobs", &filter).await?;
-            print(&answer, context, |rows: Vec<JobRow>| list(&rows, context.palette()))
+        JobsStep::Ls { filter, before, limit, watch, target } => {
+            let ask = json!({ "filter": filter.filter(), "before": before, "limit": limit });
+            let client = Client::of_administrator(target, context)?;
+            show_live(&client, "forge.jobs", &ask, *watch, context, |page: JobPage| list(&page, palette))
+                .await
         }
         JobsStep::Show(job) => call_for_job(job, context, "forge.job").await,
         JobsStep::Retry(job) => call_for_job(job, context, "forge.retryJob").await,
         JobsStep::Cancel(job) => call_for_job(job, context, "forge.cancelJob").await,
+        JobsStep::Queues { watch, target } => {
+            let client = Client::of_administrator(target, context)?;
+            let draw = |page: QueuesPage| queues(&page, palette);
+            show_live(&client, "forge.queues", &json!({}), *watch, context, draw).await
+        }
+    }
+}
+
+/// Prints the answer of a query: once, or every second while somebody reads it.
+async fn show_live<T: DeserializeOwned>(
+    client: &Client,
+    function: &str,
+    args: &Value,
+    watch: bool,
+    context: CommandContext<'_>,
+    draw: impl Fn(T) -> Text,
+) -> Result<(), Report> {
+    loop {
+        let data = client.call(function, args).await?;
+        let text = if context.global.json {
+            Text::json(&data)
+        } else {
+            let drawn = draw(decode(&data)?);
+            if watch && understands_escapes() { drawn.redrawn() } else { drawn }
+        };
+        let is_open = output::write_data(&text);
+        if !watch || !is_open {
+            return Ok(());
+        }
+        tokio::time::sleep(WATCH_INTERVAL).await;
     }
 }
 
@@ -36,49 +75,113 @@ async fn call_for_job(job: &OneJob, context: CommandContext<'_>, function: &str)
     print(&answer, context, |detail: JobDetail| show(&detail, context.palette()))
 }
 
-fn parse_status(status: &str) -> Result<JobStatus, Report> {
-    JobStatus::parse(status).ok_or_else(|| {
-        let all: Vec<_> = JobStatus::ALL.into_iter().map(JobStatus::as_str).collect();
-        Report::new(Exit::Usage, "no-status", format!("`{status}` is no job status"))
-            .help(format!("one of {}", all.join(", ")))
-    })
-}
+const COLUMNS: [Column; 3] =
+    [Column::Left("job"), Column::Left("status"), Column::Left("handler (queue), attempt, dispatched (UTC)")];
 
-const COLUMNS: [Column; 7] = [
-    Column::Left("job"),
-    Column::Left("status"),
-    Column::Left("handler"),
-    Column::Left("queue"),
-    Column::Left("attempt"),
-    Column::Left("dispatched"),
-    Column::Left("last error"),
-];
-
-/// The jobs, one a line.
-pub(super) fn list(rows: &[JobRow], palette: Palette) -> Text {
-    if rows.is_empty() {
-        return "no jobs".into();
+/// The jobs, one a line, and where the list goes on.
+pub(super) fn list(page: &JobPage, palette: Palette) -> Text {
+    let rows = &page.rows;
+    let mut text = if rows.is_empty() {
+        "no jobs\n".into()
+    } else {
+        let cells: Vec<_> = rows.iter().map(cells).collect();
+        table::render_within(width::columns(), COLUMNS, &cells, palette, |index, line| {
+            coloured(rows[index].status, line, palette)
+        })
+    };
+    let searched = page.searched_to.map(|to| format!("searched back to {}", to.format("%Y-%m-%d %H:%M:%S")));
+    let older = page.next.map(|next| format!("older ones: --before {next}"));
+    let notes: Vec<_> = searched.into_iter().chain(older).collect();
+    if !notes.is_empty() {
+        text.push(palette.dim(notes.join("; ")));
+        text.push("\n");
     }
-    let cells: Vec<_> = rows.iter().map(cells).collect();
-    table::render(COLUMNS, &cells, palette, |index, line| coloured(rows[index].status, line, palette))
+    if !page.unsearched.is_empty() {
+        let hidden = format!("left out, since their arguments hold secrets: {}", page.unsearched.join(", "));
+        text.push(palette.dim(hidden));
+        text.push("\n");
+    }
+    text
 }
 
 fn cells(row: &JobRow) -> [String; COLUMNS.len()] {
-    let error = row.last_error.as_deref().and_then(|error| error.lines().next()).unwrap_or_default();
+    let blocked = row.blocked_by.as_ref().map(|key| format!("; waits for the limit of {key}"));
+    let error = row.last_error.as_deref().and_then(|error| error.lines().next());
+    let error = error.map(|error| format!("; {error}"));
+    let mut about = format!(
+        "{} ({}), {}/{}, {}",
+        row.name,
+        row.queue,
+        row.attempt,
+        row.attempts_max,
+        row.created_at.format(TIME)
+    );
+    about.extend(blocked.into_iter().chain(error));
+    [row.id.to_string(), row.status.as_str().to_owned(), about]
+}
+
+const QUEUE_COLUMNS: [Column; 7] = [
+    Column::Left("queue"),
+    Column::Right("due"),
+    Column::Right("oldest"),
+    Column::Right("scheduled"),
+    Column::Right("blocked"),
+    Column::Right("held"),
+    Column::Left("state"),
+];
+
+/// The queues, one a line.
+pub(super) fn queues(page: &QueuesPage, palette: Palette) -> Text {
+    if page.queues.is_empty() {
+        return "no queues".into();
+    }
+    let cells: Vec<_> = page.queues.iter().map(|row| queue_cells(row, page)).collect();
+    table::render_within(width::columns(), QUEUE_COLUMNS, &cells, palette, |index, line| {
+        let row = &page.queues[index];
+        match (row.paused_at, row.unserved.is_empty()) {
+            (_, false) => palette.red(line),
+            (Some(_), true) => palette.yellow(line),
+            (None, true) => line,
+        }
+    })
+}
+
+fn queue_cells(row: &QueueRow, page: &QueuesPage) -> [String; QUEUE_COLUMNS.len()] {
+    let oldest = row.oldest_due_at.map(|since| {
+        let waited = page.at.signed_duration_since(since).to_std().unwrap_or_default();
+        format_duration(Duration::from_secs(waited.as_secs()))
+    });
     [
-        row.id.to_string(),
-        row.status.as_str().to_owned(),
-        row.name.to_owned(),
         row.queue.to_owned(),
-        format!("{}/{}", row.attempt, row.attempts_max),
-        row.created_at.format("%Y-%m-%d %H:%M:%S").to_string(),
-        error.chars().take(ERROR_CHARS_MAX).collect(),
+        bounded(row.due),
+        oldest.unwrap_or_else(|| "-".to_owned()),
+        bounded(row.scheduled),
+        bounded(row.blocked),
+        row.held.to_string(),
+        queue_state(row, page),
     ]
 }
 
+/// A number, with a plus sign when there are more.
+fn bounded(count: BoundedCount) -> String {
+    format!("{}{}", count.count, if count.is_more { "+" } else { "" })
+}
+
+fn queue_state(row: &QueueRow, page: &QueuesPage) -> String {
+    let paused = row
+        .paused_at
+        .map(|at| format!("paused {} by {}", at.format(TIME), row.paused_by.as_deref().unwrap_or_default()));
+    let limit = row.concurrency_max.map(|most| format!("{most} at a time"));
+    let idle = (page.workers == 0 && row.due.count > 0).then(|| "no node runs jobs".to_owned());
+    let unserved = (!row.unserved.is_empty() && page.workers > 0)
+        .then(|| format!("no node has the handler {}", row.unserved.join(", ")));
+    let states: Vec<_> = [paused, limit, idle, unserved].into_iter().flatten().collect();
+    if states.is_empty() { "active".to_owned() } else { states.join("; ") }
+}
+
 pub(super) fn show(detail: &JobDetail, palette: Palette) -> Text {
-    let JobDetail { job: row, args, subject, tenant, trace } = detail;
-    let shown: [(&str, Option<Text>); 14] = [
+    let JobDetail { job: row, args, subject, trace } = detail;
+    let shown: [(&str, Option<Text>); 15] = [
         ("job", facts::value(&row.id.to_string())),
         ("status", Some(coloured(row.status, row.status.as_str(), palette))),
         ("handler", facts::value(&row.name)),
@@ -88,9 +191,10 @@ pub(super) fn show(detail: &JobDetail, palette: Palette) -> Text {
         ("node", row.node.and_then(|node| facts::value(&node.to_string()))),
         ("dispatched", facts::time(Some(row.created_at))),
         ("by", subject.as_deref().and_then(facts::value)),
-        ("tenant", tenant.as_deref().and_then(facts::value)),
+        ("tenant", row.tenant.as_deref().and_then(facts::value)),
         ("trace", trace.as_deref().and_then(facts::value)),
         ("runs at", facts::time(row.run_at)),
+        ("blocked by", row.blocked_by.as_deref().and_then(facts::value)),
         ("finished", facts::time(row.finished_at)),
         ("last error", row.last_error.as_deref().and_then(facts::value)),
     ];

@@ -499,7 +499,7 @@ async fn a_person_sees_jobs_and_does_something_about_them() {
         serde_json::from_str(&jobs(&node, &["ls", "--status", "dead_letter", "--json"]).await.stdout)
             .expect("JSON");
     assert_eq!(
-        (&listed[0]["id"], &listed[0]["status"], &listed[0]["attempt"]),
+        (&listed["rows"][0]["id"], &listed["rows"][0]["status"], &listed["rows"][0]["attempt"]),
         (&json!(dead), &json!("dead_letter"), &json!(2))
     );
     let shown = jobs(&node, &["show", &dead]).await.stdout;

@@ -33,6 +33,7 @@ mod panics;
 mod peers;
 mod poison;
 mod previous;
+mod queue_settings;
 mod queue_shares;
 mod quickstart;
 mod read_only;

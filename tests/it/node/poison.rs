@@ -85,9 +85,10 @@ async fn a_job_about_which_nothing_can_be_written_holds_up_no_other() {
 
 /// The jobs that are not finished and have an error, as an administrator lists them.
 async fn waiting_jobs(node: &Node) -> Vec<Value> {
-    let all = json!({ "status": null, "queue": null, "name": null, "limit": 200 });
+    let all = json!({ "filter": null, "limit": 200 });
     let listed = node.call("forge.jobs", all, Some(&probe::admin_token())).await;
-    let rows = listed.data().as_array().cloned().unwrap_or_else(|| panic!("no list: {}", listed.text));
+    let rows =
+        listed.data()["rows"].as_array().cloned().unwrap_or_else(|| panic!("no list: {}", listed.text));
     rows.into_iter().filter(|row| row["finishedAt"].is_null() && !row["lastError"].is_null()).collect()
 }
 

@@ -555,7 +555,8 @@ async fn a_claim_reads_its_index_in_order() {
     let sql = format!(
         "EXPLAIN {}",
         include_str!("../../../forge-actors/src/job/sql/claim_jobs.sql")
-            .replace("$10", "'{}'")
+            .replace("$11", "'{}'")
+            .replace("$10", "false")
             .replace("$1", "'mail'")
     );
     let sql = sql

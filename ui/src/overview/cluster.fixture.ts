@@ -30,7 +30,7 @@ export function node(name: string, change: Partial<NodeStatus> = {}): NodeStatus
 }
 
 export function overview(change: Partial<ClusterOverview> = {}): ClusterOverview {
-  const jobs = { pending: 0, running: 0, retry: 0, failed: 0 };
+  const jobs = { pending: 0, running: 0, retry: 0, failed: 0, isMore: false };
   const application = { name: "taskboard", version: "0.1.0", environment: "development" };
   return { at: AT, application, nodes: [node("node-1"), node("node-2")], ended: [], jobs, crashes24h: 0, events: [], ...change };
 }

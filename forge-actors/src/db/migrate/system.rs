@@ -34,6 +34,7 @@ const LATER_FILES: &[(&str, &str)] = files![
     "later/0003_add_job_leases.sql",
     "later/0004_create_crons.sql",
     "later/0005_add_job_limits.sql",
+    "later/0006_add_job_operations.sql",
 ];
 
 /// Forge's own migrations, in the order in which the sets are applied.

@@ -1,4 +1,4 @@
--- Called by job/admin.rs for forge.cancelJob: $1 id, $2 who. Primary keys; reads all batch leases. Locks
+-- Called by job/admin for forge.cancelJob: $1 id, $2 who. Primary keys; reads all batch leases. Locks
 -- the row of the job, or the batch lease that holds it. A job in the history is not changed, also one that
 -- a transaction writes there which this statement cannot see yet. A running handler is interrupted when its
 -- node next renews its leases, and its later writes about the job are refused.

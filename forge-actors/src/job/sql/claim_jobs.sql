@@ -1,17 +1,20 @@
--- Called by job/store for the claimer: $1 queue, $2 names of jobs with a handler, $3 limit, $4 node, $5
--- seconds of the lease, $6 how many of the jobs begin with the claim, because workers are free for them:
--- the first ones; $7 bytes of arguments, of which the last job may be the part beyond; $8 id of the batch
--- lease, or null to claim every job on its own row; $9 names of jobs with a limit, which are not claimed but
--- returned, with whether they would begin. A job whose next attempt is its last one is claimed on its own
--- row, where the begin is written: it never starts twice. Reads the index forge_jobs_claimable in its order.
--- Locks the rows that it looks at, and skips rows that other claims have locked.
+-- Called by job/store for the claimer: $1 queue, $2 names of the handlers whose jobs this node may claim now, $3
+-- jobs at most, $4 node, $5 seconds of the lease, $6 how many of the first jobs begin with the claim, because
+-- workers are free for them, $7 bytes of arguments (the job that reaches them is the last one), $8 id of the
+-- batch lease, or null to claim every job on its own row, $9 names of handlers with a limit, $10 whether the
+-- settings of the queue were looked at under their lock (else nothing is claimed from a queue that is paused or
+-- has a limit), $11 names of handlers that need resources. A job of $9 with a key, and each job of $11, is not
+-- claimed but returned as a candidate, with whether it would begin. A job whose next attempt is its last one is
+-- claimed on its own row, where the begin is written: it never starts twice. Reads the index
+-- forge_jobs_claimable in its order. Locks the rows that it looks at, and skips rows that others have locked.
 WITH next AS (
     SELECT id, priority, run_at, octet_length(args::text) AS bytes,
            batched AND attempt + 1 < attempts_max AND $8::uuid IS NOT NULL AS batched,
            (concurrency_key IS NOT NULL OR rate_key IS NOT NULL) AND name = ANY ($9)
-               OR name = ANY ($10) AS limited
+               OR name = ANY ($11) AS limited
     FROM forge_jobs
     WHERE queue = $1 AND ready AND node_id IS NULL AND name = ANY ($2)
+      AND ($10::bool OR NOT EXISTS (SELECT FROM forge_job_queues settings WHERE settings.queue = $1))
     ORDER BY priority DESC, run_at, id
     LIMIT $3
     FOR UPDATE SKIP LOCKED

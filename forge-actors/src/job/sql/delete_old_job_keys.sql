@@ -1,6 +1,6 @@
 -- Called by job/store for the duty history_expiry of the leader of `jobs`: $1 rows at most. Reads the index
--- forge_job_keys_expires_at from its beginning; skips rows that dispatches have locked. A key without a time is
--- kept while its job is not finished.
+-- forge_job_keys_expires_at from its beginning; skips rows that dispatches have locked. A key without a time
+-- is kept while its job is not finished.
 DELETE FROM forge_job_keys
 WHERE key IN (
     SELECT key FROM forge_job_keys held

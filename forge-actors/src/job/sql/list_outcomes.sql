@@ -1,4 +1,4 @@
--- Called by job/admin.rs for the scheduler of crons, and for what people see of runs: $1 ids. Both primary
+-- Called by job/admin for the scheduler of crons, and for what people see of runs: $1 ids. Both primary
 -- keys, and all batch leases; no lock.
 SELECT id, status::text AS status, last_error, NULL AS finished_at
 FROM forge_unfinished_jobs

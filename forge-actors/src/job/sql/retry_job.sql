@@ -1,4 +1,4 @@
--- Called by job/admin.rs for forge.retryJob: $1 id. Both primary keys; locks the row of the job. A job that
+-- Called by job/admin for forge.retryJob: $1 id. Both primary keys; locks the row of the job. A job that
 -- ended without success gets all of its attempts again, a waiting one runs at once; a job that runs or has
 -- succeeded is not changed. The number of the claim goes on, so that late writes of an old worker stay
 -- refused.

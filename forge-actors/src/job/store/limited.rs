@@ -51,26 +51,32 @@ impl JobStore {
         limits: &LimitTable,
     ) -> Result<LimitedClaim, Fault> {
         let tx = self.database.begin(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
-        let db = tx.db();
-        let claimed = async {
-            let keys: BTreeSet<&str> = jobs.iter().flat_map(LimitedJob::keys).collect();
-            let keys: Vec<&str> = keys.into_iter().collect();
-            let LockedKeys { mut states, now } = lock_keys(&db, &keys).await?;
-            count_held(&db, jobs, &mut states).await?;
-            let decision = admit(limits, jobs, states, now);
-            let opening = jobs.iter().filter_map(|job| {
-                let key = job.rate_key.as_ref()?;
-                let wait = (decision.rates.get(key)?.next_at? - now).to_std().unwrap_or_default();
-                Some((key, OpeningKey { key: key.clone(), handler: job.name.clone(), wait }))
-            });
-            let opening: HashMap<_, _> = opening.collect();
-            let opening = opening.into_values().collect();
-            let records = write(&db, jobs, &decision, claimant, &keys).await?;
-            Ok(LimitedClaim { records, opening })
-        };
-        let claimed = claimed.await;
+        let claimed = claim_limited(&tx.db(), jobs, claimant, limits).await;
         end(tx, claimed).await
     }
+}
+
+/// [`JobStore::claim_limited`] in the transaction of `db`.
+pub(super) async fn claim_limited(
+    db: &Db,
+    jobs: &[LimitedJob],
+    claimant: Claimant<'_>,
+    limits: &LimitTable,
+) -> Result<LimitedClaim, Fault> {
+    let keys: BTreeSet<&str> = jobs.iter().flat_map(LimitedJob::keys).collect();
+    let keys: Vec<&str> = keys.into_iter().collect();
+    let LockedKeys { mut states, now } = lock_keys(db, &keys).await?;
+    count_held(db, jobs, &mut states).await?;
+    let decision = admit(limits, jobs, states, now);
+    let opening = jobs.iter().filter_map(|job| {
+        let key = job.rate_key.as_ref()?;
+        let wait = (decision.rates.get(key)?.next_at? - now).to_std().unwrap_or_default();
+        Some((key, OpeningKey { key: key.clone(), handler: job.name.clone(), wait }))
+    });
+    let opening: HashMap<_, _> = opening.collect();
+    let opening = opening.into_values().collect();
+    let records = write(db, jobs, &decision, claimant, &keys).await?;
+    Ok(LimitedClaim { records, opening })
 }
 
 /// Locks the rows of these keys, which it makes where they are missing.

@@ -3,6 +3,7 @@
 
 mod leases;
 mod limited;
+mod queue_limit;
 mod record;
 mod rescue;
 mod results;
@@ -125,40 +126,15 @@ impl JobStore {
     }
 
     /// Claims ready jobs of a queue, in the order in which they are to run, and writes the begins of the
-    /// first ones that their own rows hold. Those with a limit are found alone.
+    /// first ones that their own rows hold. Those with a limit are found alone. From a queue that is paused
+    /// or has a limit of its own nothing is claimed.
     pub async fn claim(
         &self,
         queue: &str,
         claimant: Claimant<'_>,
         size: ClaimSize,
     ) -> Result<ClaimedJobs, Fault> {
-        let rows = sqlx::query(include_str!("../sql/claim_jobs.sql"))
-            .bind(queue)
-            .bind(claimant.names)
-            .bind(i64::try_from(size.limit).unwrap_or(i64::MAX))
-            .bind(claimant.node)
-            .bind(claimant.lease.as_secs_f64())
-            .bind(i64::try_from(size.begin).unwrap_or(i64::MAX))
-            .bind(i64::try_from(size.bytes_max).unwrap_or(i64::MAX))
-            .bind(claimant.batch)
-            .bind(claimant.limited)
-            .bind(claimant.needing)
-            .fetch_all(&self.database.writer())
-            .await?;
-        let mut claimed = ClaimedJobs::default();
-        for row in &rows {
-            match row.try_get(19)? {
-                None => claimed.records.push(JobRecord::from_row(row, claimant.batch)?),
-                Some(begins) => claimed.limited.push(LimitedJob {
-                    id: row.try_get(0)?,
-                    name: row.try_get(1)?,
-                    concurrency_key: row.try_get(16)?,
-                    rate_key: row.try_get(17)?,
-                    begins,
-                }),
-            }
-        }
-        Ok(claimed)
+        claim(&self.database.writer(), queue, claimant, size, false).await
     }
 
     /// Makes the scheduled jobs ready whose time has come, and finds the queues that have work.
@@ -236,6 +212,45 @@ impl JobStore {
     async fn turn(&self) -> SemaphorePermit<'_> {
         self.turn.acquire().await.expect("the semaphore is never closed")
     }
+}
+
+/// [`JobStore::claim`] on `db`. `is_locked`: the transaction of `db` has locked the settings of the queue,
+/// and they let jobs be claimed.
+async fn claim(
+    db: &Db,
+    queue: &str,
+    claimant: Claimant<'_>,
+    size: ClaimSize,
+    is_locked: bool,
+) -> Result<ClaimedJobs, Fault> {
+    let rows = sqlx::query(include_str!("../sql/claim_jobs.sql"))
+        .bind(queue)
+        .bind(claimant.names)
+        .bind(i64::try_from(size.limit).unwrap_or(i64::MAX))
+        .bind(claimant.node)
+        .bind(claimant.lease.as_secs_f64())
+        .bind(i64::try_from(size.begin).unwrap_or(i64::MAX))
+        .bind(i64::try_from(size.bytes_max).unwrap_or(i64::MAX))
+        .bind(claimant.batch)
+        .bind(claimant.limited)
+        .bind(is_locked)
+        .bind(claimant.needing)
+        .fetch_all(db)
+        .await?;
+    let mut claimed = ClaimedJobs::default();
+    for row in &rows {
+        match row.try_get(19)? {
+            None => claimed.records.push(JobRecord::from_row(row, claimant.batch)?),
+            Some(begins) => claimed.limited.push(LimitedJob {
+                id: row.try_get(0)?,
+                name: row.try_get(1)?,
+                concurrency_key: row.try_get(16)?,
+                rate_key: row.try_get(17)?,
+                begins,
+            }),
+        }
+    }
+    Ok(claimed)
 }
 
 fn queue_names(queues: Option<Vec<String>>) -> BTreeSet<Arc<str>> {

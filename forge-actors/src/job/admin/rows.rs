@@ -1,0 +1,129 @@
+//! Jobs as an administrator sees them.
+
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
+
+use crate::app::JobStatus;
+use crate::app::secret::REDACTED;
+use crate::job::store;
+use crate::kernel::ids::{JobId, NodeId};
+use crate::kernel::time::Timestamp;
+
+/// One job.
+#[forge_app_macros::data(row = false)]
+#[derive(Debug, Clone)]
+pub struct JobRow {
+    /// Id of the job.
+    pub id: JobId,
+    /// Wire name of the handler.
+    pub name: String,
+    /// The queue in which the job waits or waited.
+    pub queue: String,
+    /// 0 to 100; jobs with larger values run first.
+    pub priority: i16,
+    /// Status of the job.
+    pub status: JobStatus,
+    /// Attempts that have begun.
+    pub attempt: i32,
+    /// Attempts until the job is a dead letter.
+    pub attempts_max: i32,
+    /// The node that runs the job, or ran it last.
+    pub node: Option<NodeId>,
+    /// Tenant of the identity that the job runs with.
+    pub tenant: Option<String>,
+    /// The key of the concurrency or rate limit that the job waits for.
+    pub blocked_by: Option<String>,
+    /// Why the last attempt failed, or who ended the job.
+    pub last_error: Option<String>,
+    /// When the job was dispatched.
+    pub created_at: Timestamp,
+    /// When the job may run; `None` for a finished job.
+    pub run_at: Option<Timestamp>,
+    /// When the job was finished.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// One job with its arguments and its origin.
+#[forge_app_macros::data(row = false)]
+#[derive(Debug, Clone)]
+pub struct JobDetail {
+    /// The row of the list.
+    pub job: JobRow,
+    /// The arguments object, as JSON.
+    pub args: String,
+    /// Subject of the token of the call that dispatched the job.
+    pub subject: Option<String>,
+    /// `traceparent` of the call that dispatched the job.
+    pub trace: Option<String>,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone)]
+pub struct JobOutcome {
+    /// The job.
+    pub job: JobId,
+    /// Its status.
+    pub status: JobStatus,
+    /// Why the last attempt failed, or who ended the job.
+    pub last_error: Option<String>,
+    /// When it was finished; `None` for one that is not.
+    pub finished_at: Option<Timestamp>,
+}
+
+impl JobRow {
+    /// Leaves the values of arguments out of the key of its limit, unless `is_open` says of its handler that
+    /// people may see them.
+    pub fn hide_arguments(&mut self, is_open: impl Fn(&str) -> bool) {
+        if is_open(&self.name) {
+            return;
+        }
+        self.blocked_by = self.blocked_by.take().map(|key| {
+            // The purpose and the scope of a key stand before its values.
+            let scope: Vec<&str> = key.split(':').take(2).collect();
+            format!("{}:{REDACTED}", scope.join(":"))
+        });
+    }
+}
+
+impl FromRow<'_, PgRow> for JobRow {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            queue: row.try_get("queue")?,
+            priority: row.try_get("priority")?,
+            status: store::status(row)?,
+            attempt: row.try_get("attempt")?,
+            attempts_max: row.try_get("attempts_max")?,
+            node: row.try_get("node_id")?,
+            tenant: row.try_get("tenant")?,
+            blocked_by: row.try_get("blocked_by")?,
+            last_error: row.try_get("last_error")?,
+            created_at: row.try_get("created_at")?,
+            run_at: row.try_get("run_at")?,
+            finished_at: row.try_get("finished_at")?,
+        })
+    }
+}
+
+impl FromRow<'_, PgRow> for JobOutcome {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            job: row.try_get("id")?,
+            status: store::status(row)?,
+            last_error: row.try_get("last_error")?,
+            finished_at: row.try_get("finished_at")?,
+        })
+    }
+}
+
+impl FromRow<'_, PgRow> for JobDetail {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            job: JobRow::from_row(row)?,
+            args: row.try_get("args")?,
+            subject: row.try_get("subject")?,
+            trace: row.try_get("trace")?,
+        })
+    }
+}
