@@ -603,6 +603,7 @@ CREATE TABLE public.forge_job_limits (
     lots timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
     lot_sizes integer[] DEFAULT '{}'::integer[] NOT NULL,
     next_at timestamp with time zone,
+    last_tenant text,
     set_max integer,
     set_by text,
     used_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -612,10 +613,11 @@ CREATE TABLE public.forge_job_limits (
     CONSTRAINT forge_job_limits_set_max_check CHECK ((set_max >= 0))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_cost_delay='0');
-COMMENT ON TABLE public.forge_job_limits IS 'A row for each key of a limit that was claimed from lately. Its lock makes claims of one key take turns. It counts no job: what is held is counted in forge_jobs.';
+COMMENT ON TABLE public.forge_job_limits IS 'A row for each key of a limit that was claimed from lately. Its lock makes claims of one key take turns. It counts the claims of rate limits; what is held is counted in forge_jobs.';
 COMMENT ON COLUMN public.forge_job_limits.lots IS 'When jobs of a rate limit were claimed within its time, the oldest first.';
 COMMENT ON COLUMN public.forge_job_limits.lot_sizes IS 'How many were claimed then.';
 COMMENT ON COLUMN public.forge_job_limits.next_at IS 'When a rate limit lets further jobs pass; null when nothing waits for that.';
+COMMENT ON COLUMN public.forge_job_limits.last_tenant IS 'The tenant whose job was unblocked last; the one after it is next.';
 COMMENT ON COLUMN public.forge_job_limits.set_max IS 'What an operator has set in the place of the limit of the handler; 0 lets nothing pass.';
 CREATE TABLE public.forge_job_queues (
     queue text NOT NULL,
@@ -826,7 +828,6 @@ CREATE INDEX forge_job_history_failed ON public.forge_job_history USING btree (f
 CREATE INDEX forge_job_history_finished_at ON public.forge_job_history USING brin (finished_at) WITH (autosummarize='on');
 CREATE INDEX forge_job_history_unsuccessful ON public.forge_job_history USING btree (status, id) WHERE (status <> 'completed'::public.forge_job_status);
 CREATE INDEX forge_job_keys_expires_at ON public.forge_job_keys USING btree (COALESCE(expires_at, created_at));
-CREATE INDEX forge_job_limits_next_at ON public.forge_job_limits USING btree (next_at) WHERE (next_at IS NOT NULL);
 CREATE INDEX forge_jobs_blocked ON public.forge_jobs USING btree (blocked_by, COALESCE((identity ->> 'tenant'::text), ''::text), priority DESC, due_at, id) WHERE (blocked_by IS NOT NULL);
 CREATE INDEX forge_jobs_claimable ON public.forge_jobs USING btree (queue, priority DESC, run_at, id) WHERE (ready AND (node_id IS NULL));
 CREATE INDEX forge_jobs_concurrency ON public.forge_jobs USING btree (concurrency_key, ((node_id IS NOT NULL))) WHERE (ready AND (concurrency_key IS NOT NULL));

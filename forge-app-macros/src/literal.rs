@@ -54,6 +54,11 @@ pub(crate) fn period(literal: &LitStr) -> syn::Result<u64> {
     days(literal, "a finished job is found for more than no time, and for at most \"366d\"", PERIOD_MS_MAX)
 }
 
+/// The time of a rate limit, a throttle or a debounce, in milliseconds: `"1m"`.
+pub(crate) fn window(literal: &LitStr) -> syn::Result<u64> {
+    days(literal, "`per`, `wait` and `max` are more than 0 and at most \"24h\"", JOB_MS_MAX)
+}
+
 /// How long finished jobs are kept, in milliseconds: `"30d"`.
 pub(crate) fn retention(literal: &LitStr) -> syn::Result<u64> {
     days(literal, "a finished job is kept for more than no time, and for at most \"3660d\"", RETENTION_MS_MAX)

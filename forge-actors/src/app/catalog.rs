@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -144,6 +145,19 @@ pub enum CatalogError {
     /// Nothing registered: the binary never named the application's crate, so the linker left it out.
     #[error("no handlers are linked into this binary; name the application's crate in `forge::main!(..)`")]
     Empty,
+    /// Jobs of one group count together, and for how long must be one time.
+    #[error(
+        "the jobs `{one}` and `{other}` share the rate limit of the group `{group}` and have different \
+         `per`; give them the same `per`, or groups of their own"
+    )]
+    RateGroup {
+        /// The group.
+        group: String,
+        /// Wire name of one of the jobs.
+        one: String,
+        /// Wire name of another one.
+        other: String,
+    },
     /// An application's handler has a name that is kept for Forge's own.
     #[error(
         "the handler `{name}` of {place} has a name that begins with `{SYSTEM_PREFIX}`, which is kept for \
@@ -170,6 +184,7 @@ pub enum CatalogError {
 impl Diagnose for CatalogError {
     fn code(&self) -> &'static str {
         match self {
+            Self::RateGroup { .. } => "rate-limit-group",
             Self::Empty => "no-handlers",
             Self::Reserved { .. } => "reserved-name",
             Self::Duplicate { .. } => "duplicate-handler",
@@ -179,6 +194,21 @@ impl Diagnose for CatalogError {
     fn kind(&self) -> FailureKind {
         FailureKind::Failed
     }
+}
+
+/// Checks that the jobs of each group of a rate limit have the same `per`.
+fn check_rate_groups(handlers: &[(String, &'static Registration)]) -> Result<(), CatalogError> {
+    let mut groups: HashMap<&str, (&str, Duration)> = HashMap::new();
+    for (name, known) in handlers {
+        let Some(rate) = known.meta.job_meta().and_then(|job| job.limits.rate) else { continue };
+        let Some(group) = rate.group else { continue };
+        let (one, per) = *groups.entry(group).or_insert((name, rate.per));
+        if per != rate.per {
+            let (group, one, other) = (group.to_owned(), one.to_owned(), name.to_owned());
+            return Err(CatalogError::RateGroup { group, one, other });
+        }
+    }
+    Ok(())
 }
 
 /// The handlers by wire name.
@@ -236,6 +266,7 @@ impl Catalog {
                 second: place(&second.meta),
             });
         }
+        check_rate_groups(&sorted)?;
         Ok(Self { by_name: names.into_iter().collect(), sorted, job_handlers: OnceLock::new() })
     }
 
@@ -290,7 +321,9 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{Query, QueryContext, Result};
+    use crate::app::{
+        Job, JobContext, JobLimits, JobMeta, JobRate, KindOptions, Query, QueryContext, Result,
+    };
 
     #[forge_app_macros::data]
     struct Mine {}
@@ -307,6 +340,46 @@ mod tests {
     }
 
     static MINE: Registration = Registration::of::<Mine>();
+
+    /// A job of the group `bank`, which counts for so many seconds.
+    #[forge_app_macros::data]
+    struct Counted<const SECS: u64> {}
+
+    impl<const SECS: u64> Handler for Counted<SECS> {
+        type Kind = Job;
+        type Output = ();
+        type Error = Fault;
+        const META: Meta = Meta {
+            options: KindOptions::Job(JobMeta {
+                limits: JobLimits {
+                    rate: Some(JobRate {
+                        requests: 9,
+                        per: Duration::from_secs(SECS),
+                        key: &[],
+                        group: Some("bank"),
+                    }),
+                    ..JobLimits::NONE
+                },
+                ..JobMeta::DEFAULT
+            }),
+            ..Meta::job("shop::pay", if SECS == 60 { "by_minute" } else { "by_hour" }, "src/pay.rs", 3)
+        };
+
+        async fn run(self, _ctx: &JobContext) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    static GROUP: [Registration; 2] =
+        [Registration::of::<Counted<60>>(), Registration::of::<Counted<3_600>>()];
+
+    #[test]
+    fn jobs_of_one_group_have_one_time_of_their_rate_limit() {
+        let refused = Catalog::from_registrations(GROUP.iter()).err().map(|error| error.to_string());
+        let expected = "the jobs `pay.by_hour` and `pay.by_minute` share the rate limit of the group `bank`";
+        assert!(refused.as_ref().is_some_and(|text| text.starts_with(expected)), "{refused:?}");
+        assert!(Catalog::from_registrations(GROUP[..1].iter()).is_ok());
+    }
 
     #[test]
     fn names_of_forges_own_handlers_are_kept_for_them() {

@@ -15,15 +15,15 @@ use crate::leader::{Leadership, OldRows};
 
 /// Its leader deletes old history. Nodes with the role `worker` stand for it.
 pub const JOB_MAINTENANCE: Leadership = Leadership::new("jobs");
-/// How much further back a run looks than to the end of the last one.
+/// How far before the begin of the last complete run a run looks again.
 const OVERLAP: Duration = hours(1);
 
 #[derive(Clone)]
 pub(super) struct OldHistory {
     shared: Arc<JobShared>,
     classes: Arc<Vec<RetentionClass>>,
-    /// When this node last found nothing more to delete. Rows that are kept for longer than their neighbours
-    /// are not read again and again.
+    /// When the last run began that deleted less than a full batch. The next one skips older rows: they are
+    /// kept for longer than their neighbours, and would be read again and again.
     done: Arc<MergeSlot<Instant>>,
 }
 

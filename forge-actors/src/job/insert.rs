@@ -9,6 +9,7 @@ use crate::app::{JobStatus, Result};
 use crate::db::handle::Db;
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::ids::JobId;
+use crate::kernel::time::Timestamp;
 
 /// Bytes of arguments of a job that may be claimed in a batch lease. The row of the lease holds all of its
 /// jobs, and the arguments travel back with the result.
@@ -29,7 +30,7 @@ impl InsertJob for JobInserter {
         Box::pin(async move {
             match &job.keys.expose().unique {
                 Some(unique) => insert_unique(db, job, unique, identity, trace).await,
-                None => insert(db, job, job.after_secs, identity, trace).await,
+                None => insert(db, job, job.after_secs, job.run_at, identity, trace).await,
             }
         })
     }
@@ -48,11 +49,12 @@ impl InsertJob for JobInserter {
     }
 }
 
-/// Inserts a job that waits for `after_secs`, unless it says when it may run.
+/// Inserts a job that waits for `after_secs`, unless `run_at` says when it may run.
 async fn insert(
     db: &Db,
     job: &NewJob,
     after_secs: f64,
+    run_at: Option<Timestamp>,
     identity: Option<String>,
     trace: String,
 ) -> Result<DispatchOutcome> {
@@ -68,7 +70,7 @@ async fn insert(
         .bind(identity)
         .bind(trace)
         .bind(is_batched(job))
-        .bind(job.run_at)
+        .bind(run_at)
         .bind(keys.concurrency.as_deref())
         .bind(keys.rate.as_deref())
         .bind(job.timeout_ms.map(i64::from))
@@ -92,9 +94,9 @@ async fn insert_unique(
     identity: Option<String>,
     trace: String,
 ) -> Result<DispatchOutcome> {
-    let (within, after) = match unique.rule {
-        UniqueRule::Once { within_secs, .. } => (within_secs, job.after_secs),
-        UniqueRule::Debounce { wait_secs, .. } => (None, wait_secs),
+    let (within, after, run_at) = match unique.rule {
+        UniqueRule::Once { within_secs, .. } => (within_secs, job.after_secs, job.run_at),
+        UniqueRule::Debounce { wait_secs, .. } => (None, wait_secs, None),
     };
     let lock = sqlx::query(include_str!("sql/lock_job_key.sql"));
     let row = lock.bind(&unique.key).bind(job.id).bind(within).fetch_one(db).await?;
@@ -115,6 +117,11 @@ async fn insert_unique(
                     .bind(is_batched(job))
                     .bind(&identity)
                     .bind(&trace)
+                    .bind(job.priority)
+                    .bind(job.attempts_max)
+                    .bind(job.keys.expose().concurrency.as_deref())
+                    .bind(job.keys.expose().rate.as_deref())
+                    .bind(job.timeout_ms.map(i64::from))
                     .fetch_optional(db)
                     .await?;
                 if deferred.is_some() {
@@ -125,7 +132,7 @@ async fn insert_unique(
         let take = sqlx::query(include_str!("sql/take_job_key.sql"));
         take.bind(&unique.key).bind(job.id).bind(within).execute(db).await?;
     }
-    insert(db, job, after, identity, trace).await
+    insert(db, job, after, run_at, identity, trace).await
 }
 
 /// Whether a dispatch finds a job in this status; one without a row was finished, and its history is deleted.

@@ -48,8 +48,6 @@ pub(super) struct HandlerLimits {
 pub(super) struct RateLimit {
     pub(super) requests: u32,
     pub(super) per: Duration,
-    /// How long claims are remembered: the longest `per` of the handlers that share the keys.
-    pub(super) remembered: Duration,
 }
 
 /// The limits of the handlers of this binary.
@@ -92,6 +90,8 @@ pub(super) struct KeyState {
     pub(super) held: u32,
     /// Claims of a rate limit, the oldest first.
     pub(super) lots: Vec<Lot>,
+    /// The tenant whose job was unblocked last.
+    pub(super) last_tenant: Option<String>,
 }
 
 /// The lots of a key after a claim.
@@ -120,17 +120,8 @@ impl LimitTable {
             limits.limits_claims().then(|| (name.to_owned(), limits))
         };
         let all: Vec<_> = catalog.queued().filter_map(limited).collect();
-        let remembered = |group: Option<&str>, per: Duration| {
-            let shared = all.iter().filter_map(|(_, limits)| limits.rate);
-            let of_group = shared.filter(|rate| group.is_some() && rate.group == group).map(|rate| rate.per);
-            of_group.max().unwrap_or(per)
-        };
         let handlers = all.iter().map(|(name, limits)| {
-            let rate = limits.rate.map(|rate| RateLimit {
-                requests: rate.requests,
-                per: rate.per,
-                remembered: remembered(rate.group, rate.per),
-            });
+            let rate = limits.rate.map(|rate| RateLimit { requests: rate.requests, per: rate.per });
             let concurrency = limits.concurrency.map(|concurrency| concurrency.limit);
             (name.clone(), HandlerLimits { concurrency, rate })
         });
@@ -215,7 +206,7 @@ pub(super) fn admit(
         }
         if let Some((key, rate)) = rate {
             let state = states.entry(key.clone()).or_default();
-            state.lots.retain(|lot| lot.at + rate.remembered > now);
+            state.lots.retain(|lot| lot.at + rate.per > now);
             if state.rate_left(rate, now) == 0 {
                 let next_at = state.rate_opens(rate, now);
                 decision.rates.insert(key.clone(), SpentRate { lots: state.lots.clone(), next_at });

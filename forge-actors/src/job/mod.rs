@@ -155,8 +155,8 @@ use worker::Worker;
 #[cfg(test)]
 mod tests;
 
-/// Wire names of the jobs and crons whose capability is among `capabilities`, aliases included.
-fn names_of(catalog: &Catalog, capabilities: &[String]) -> Vec<String> {
+/// Wire names of the jobs and crons that a node with these capabilities may run, aliases included.
+fn runnable_names(catalog: &Catalog, capabilities: &[String]) -> Vec<String> {
     let can_run = |known: &Registration| {
         let capability = known.meta.job_meta().and_then(|job| job.capability);
         capability.is_none_or(|word| capabilities.iter().any(|own| own == word))
@@ -221,7 +221,7 @@ impl Jobs {
             terms,
             config,
         } = deps;
-        let names = names_of(functions.catalog(), &capabilities);
+        let names = runnable_names(functions.catalog(), &capabilities);
         let resources = NodeResources::of(functions.catalog(), resources);
         let (acknowledger_mailbox, acknowledger) = Mailbox::of::<Acknowledger>();
         let (claimer_mailbox, claimer) = Mailbox::of::<Claimer>();

@@ -124,7 +124,7 @@ impl Written {
         match word.id {
             Word::Limit => self.limit = Some(count(entry, word)?),
             Word::Requests => self.requests = Some(count(entry, word)?),
-            Word::Per => self.per_ms = Some(literal::wait(&entry.string(word)?)?),
+            Word::Per => self.per_ms = Some(literal::window(&entry.string(word)?)?),
             Word::Key | Word::By => self.key = KeyParts::parse(entry.expression(word)?)?,
             Word::Group => self.group = Some(group(&entry.string(word)?)?),
             Word::Within => self.within_ms = Some(literal::period(&entry.string(word)?)?),
@@ -134,8 +134,8 @@ impl Written {
                 let wrong = "`states` is one of `unfinished`, `not_failed`, `any`";
                 self.states = Some(found.ok_or_else(|| syn::Error::new_spanned(&path, wrong))?.1);
             }
-            Word::Wait => self.wait_ms = Some(literal::wait(&entry.string(word)?)?),
-            Word::Max => self.max_ms = Some(literal::wait(&entry.string(word)?)?),
+            Word::Wait => self.wait_ms = Some(literal::window(&entry.string(word)?)?),
+            Word::Max => self.max_ms = Some(literal::window(&entry.string(word)?)?),
         }
         Ok(())
     }
@@ -146,7 +146,7 @@ impl Concurrency {
         let owner = "the concurrency of a job";
         let written = Written::read(entry, &[LIMIT, KEY, GROUP], owner)?;
         let missing = || {
-            let message = "say how many jobs may run at a time: `concurrency(limit = 2, key = tenant)`";
+            let message = "`concurrency` needs `limit`: `concurrency(limit = 2, key = tenant)`";
             syn::Error::new(entry.span(), message)
         };
         Ok(Self { limit: written.limit.ok_or_else(missing)?, key: written.key, group: written.group })
@@ -158,7 +158,7 @@ impl Rate {
         let written = Written::read(entry, &[REQUESTS, PER, KEY, GROUP], "the rate limit of a job")?;
         let (Some(requests), Some(per_ms)) = (written.requests, written.per_ms) else {
             let message =
-                "say how many jobs may start in which time: `rate_limit(requests = 100, per = \"1m\")`";
+                "`rate_limit` needs `requests` and `per`: `rate_limit(requests = 100, per = \"1m\")`";
             return Err(syn::Error::new(entry.span(), message));
         };
         Ok(Self { requests, per_ms, key: written.key, group: written.group })
@@ -174,7 +174,8 @@ impl Unique {
             None => "Unfinished",
         });
         if written.within_ms.is_none() && states != "Unfinished" {
-            let message = "a finished job is found for a time: add `within = \"1h\"`";
+            let message = "`states = any` and `states = not_failed` need `within`: `unique(within = \"1h\", \
+                           states = any)`";
             return Err(syn::Error::new(entry.span(), message));
         }
         Ok(Self {
@@ -187,7 +188,7 @@ impl Unique {
     pub(crate) fn throttle(entry: &Entry) -> syn::Result<Self> {
         let written = Written::read(entry, &[BY, PER], "the throttle of a job")?;
         let missing = || {
-            let message = "say how often a job may be dispatched: `throttle(by = task, per = \"1m\")`";
+            let message = "`throttle` needs `per`: `throttle(by = task, per = \"1m\")`";
             syn::Error::new(entry.span(), message)
         };
         let within_ms = Some(written.per_ms.ok_or_else(missing)?);
@@ -198,8 +199,7 @@ impl Unique {
     pub(crate) fn debounce(entry: &Entry) -> syn::Result<Self> {
         let written = Written::read(entry, &[BY, WAIT, MAX], "the debounce of a job")?;
         let missing = || {
-            let message =
-                "say how long a job waits after the last dispatch: `debounce(by = task, wait = \"5s\")`";
+            let message = "`debounce` needs `wait`: `debounce(by = task, wait = \"5s\")`";
             syn::Error::new(entry.span(), message)
         };
         let wait_ms = written.wait_ms.ok_or_else(missing)?;
@@ -217,8 +217,8 @@ impl KeyParts {
     /// `task`, or `(tenant, task)`.
     fn parse(value: &Expr) -> syn::Result<Self> {
         let wrong = |value: &Expr| {
-            let message =
-                "a key is an argument, `tenant`, `user` or `args`, or several of them: `(tenant, task)`";
+            let message = "a key is the name of an argument, `tenant`, `user`, `args`, or a tuple of these: \
+                           `(tenant, task)`";
             syn::Error::new_spanned(value, message)
         };
         let part = |value: &Expr| match value {
@@ -258,8 +258,8 @@ fn resolve(part: &Ident, arguments: &[(&Ident, &str)]) -> syn::Result<TokenStrea
     let names: Vec<_> = arguments.iter().map(|(name, _)| format!("`{name}`")).collect();
     let known = if names.is_empty() { "it has none".to_owned() } else { names.join(", ") };
     let message = format!(
-        "`{part}` is no argument of the job ({known}), and none of `tenant`, `user` (of the caller), `args` \
-         (all arguments)"
+        "unknown key `{part}`: use an argument of the job ({known}), `tenant` or `user` (of the caller), or \
+         `args` (all arguments)"
     );
     Err(syn::Error::new(part.span(), message))
 }
@@ -268,7 +268,10 @@ impl Limits {
     /// Keeps what makes dispatches unique; there is one such rule.
     pub(crate) fn set_unique(&mut self, entry: &Entry, unique: Unique) -> syn::Result<()> {
         if let Some((word, _)) = &self.unique {
-            let message = format!("`{word}` decides already what a second dispatch does");
+            let message = format!(
+                "`{}` cannot be combined with `{word}`: one of them decides what a second dispatch does",
+                entry.name
+            );
             return Err(syn::Error::new(entry.span(), message));
         }
         self.unique = Some((entry.name.clone(), unique));
@@ -336,7 +339,9 @@ fn optional<T: ToTokens>(value: Option<T>) -> TokenStream {
 fn count(entry: &Entry, word: &Key<Word>) -> syn::Result<u32> {
     let literal = entry.integer(word)?;
     let number = literal.base10_parse::<u32>().ok().filter(|number| (1..=10_000).contains(number));
-    number.ok_or_else(|| syn::Error::new_spanned(literal, format!("`{}` is 1 to 10000", word.name)))
+    number.ok_or_else(|| {
+        syn::Error::new_spanned(literal, format!("`{}` must be between 1 and 10000", word.name))
+    })
 }
 
 fn group(literal: &LitStr) -> syn::Result<String> {

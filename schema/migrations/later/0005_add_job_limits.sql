@@ -30,6 +30,7 @@ CREATE TABLE forge_job_limits (
     lots      timestamptz[] NOT NULL DEFAULT '{}',
     lot_sizes int4[]        NOT NULL DEFAULT '{}',
     next_at   timestamptz,
+    last_tenant text,
     set_max   int4          CHECK (set_max >= 0),
     set_by    text,
     used_at   timestamptz   NOT NULL DEFAULT now(),
@@ -37,13 +38,12 @@ CREATE TABLE forge_job_limits (
     CONSTRAINT forge_job_limits_set CHECK ((set_max IS NULL) = (set_by IS NULL))
 )
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
-COMMENT ON TABLE forge_job_limits IS 'A row for each key of a limit that was claimed from lately. Its lock makes claims of one key take turns. It counts no job: what is held is counted in forge_jobs.';
+COMMENT ON TABLE forge_job_limits IS 'A row for each key of a limit that was claimed from lately. Its lock makes claims of one key take turns. It counts the claims of rate limits; what is held is counted in forge_jobs.';
 COMMENT ON COLUMN forge_job_limits.lots IS 'When jobs of a rate limit were claimed within its time, the oldest first.';
 COMMENT ON COLUMN forge_job_limits.lot_sizes IS 'How many were claimed then.';
+COMMENT ON COLUMN forge_job_limits.last_tenant IS 'The tenant whose job was unblocked last; the one after it is next.';
 COMMENT ON COLUMN forge_job_limits.set_max IS 'What an operator has set in the place of the limit of the handler; 0 lets nothing pass.';
 COMMENT ON COLUMN forge_job_limits.next_at IS 'When a rate limit lets further jobs pass; null when nothing waits for that.';
-
-CREATE INDEX forge_job_limits_next_at ON forge_job_limits (next_at) WHERE next_at IS NOT NULL;
 
 CREATE TABLE forge_job_keys (
     key        text        PRIMARY KEY CHECK (key <> ''),

@@ -121,6 +121,34 @@ async fn tenants_take_turns_at_a_limit() {
 }
 
 #[tokio::test]
+async fn tenants_take_turns_at_a_rate_limit() {
+    let database = Database::create().await;
+    // Applies the migrations.
+    drop(worker_on(&database, "").start().await);
+    let insert = |tenant: &str, count: u32| {
+        format!(
+            "insert into forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, args, identity, rate_key)
+             select gen_random_uuid(), 'limits.paced', 'limits', 50, 3, true, clock_timestamp(),
+                    json_build_object('key', '{tenant}', 'number', n),
+                    json_build_object('subject', 's', 'tenant', '{tenant}'), 'shared'
+             from generate_series(1, {count}) n;"
+        )
+    };
+    database.execute(&insert("a-large", 100)).await;
+    database.execute(&insert("small", 2)).await;
+    let node = worker_on(&database, "concurrency = 8").start().await;
+    let small = "select count(*) from probe_effects where what = 'begun' and key like 'small/%'";
+    until("both jobs of the small tenant have run", LONG, || async {
+        (database.value::<i64>(small).await == 2).then_some(())
+    })
+    .await;
+    let large = "select count(*) from probe_effects where what = 'begun' and key like 'a-large/%'";
+    let large: i64 = database.value(large).await;
+    assert!(large < 20, "the small tenant waits for a few jobs of the large one, not for {large}");
+    drop(node);
+}
+
+#[tokio::test]
 async fn a_queue_that_no_handler_names_is_found_by_a_poll() {
     let database = Database::create().await;
     let node = worker_on(&database, "").start().await;

@@ -1,7 +1,9 @@
 -- Called by job/store/unblock.rs after sql/lock_limit_keys.sql in the same transaction: $1 keys, $2 how many
--- jobs of each, $3 the tenants whose job has ended last. Index forge_jobs_blocked. Locks the rows of the
--- jobs. The tenants of a key take turns, from the one after $3 on; of a tenant the most urgent job is first.
--- When fewer tenants wait than jobs are unblocked, each gets several.
+-- jobs of each at most, $3 the tenants after which the turns start, or null for the first tenant. Index
+-- forge_jobs_blocked. Locks the rows of the jobs. The tenants of a key take turns; each gives its job with the
+-- highest priority, then the oldest. A tenant gives 2 * ceil($2 / tenants) + 8 jobs at most, so that a key with
+-- many tenants reads few rows; when most of them have few jobs, fewer than $2 are unblocked, and the next sweep
+-- goes on. Returns the jobs in their turns.
 WITH RECURSIVE wanted AS (
     SELECT key, count, coalesce(after, '') AS after
     FROM UNNEST($1::text[], $2::int4[], $3::text[]) AS wanted (key, count, after)
@@ -50,7 +52,7 @@ WITH RECURSIVE wanted AS (
            ceil(count::float8 / count(*) OVER (PARTITION BY key))::int8 * 2 + 8 AS jobs_max
     FROM turn
 ), chosen AS (
-    SELECT job.id, share.key, share.count,
+    SELECT job.id, share.key, share.count, share.tenant,
            row_number() OVER (PARTITION BY share.key ORDER BY job.place, share.number) AS place
     FROM share
     CROSS JOIN LATERAL (
@@ -65,4 +67,4 @@ UPDATE forge_jobs job
 SET ready = true, run_at = job.due_at, blocked_by = NULL, due_at = NULL
 FROM chosen
 WHERE job.id = chosen.id AND chosen.place <= chosen.count AND job.blocked_by = chosen.key
-RETURNING job.queue
+RETURNING job.queue, chosen.key, chosen.tenant, chosen.place

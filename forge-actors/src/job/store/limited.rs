@@ -65,7 +65,8 @@ pub(super) async fn claim_limited(
 ) -> Result<LimitedClaim, Fault> {
     let keys: BTreeSet<&str> = jobs.iter().flat_map(LimitedJob::keys).collect();
     let keys: Vec<&str> = keys.into_iter().collect();
-    let LockedKeys { mut states, now } = lock_keys(db, &keys).await?;
+    let has_rates = jobs.iter().any(|job| job.rate_key.is_some());
+    let LockedKeys { mut states, now } = lock_keys(db, &keys, has_rates).await?;
     count_held(db, jobs, &mut states).await?;
     let decision = admit(limits, jobs, states, now);
     let opening = jobs.iter().filter_map(|job| {
@@ -80,16 +81,15 @@ pub(super) async fn claim_limited(
 }
 
 /// Locks the rows of these keys, which it makes where they are missing.
-pub(super) async fn lock_keys(db: &Db, keys: &[&str]) -> Result<LockedKeys, Fault> {
-    if keys.is_empty() {
-        return Ok(LockedKeys { states: HashMap::new(), now: Timestamp::default() });
-    }
+/// `has_rates`: some are of rate limits, for which the clock is read once they are locked.
+pub(super) async fn lock_keys(db: &Db, keys: &[&str], has_rates: bool) -> Result<LockedKeys, Fault> {
     for _ in 0..LOCK_TRIES {
         let rows = sqlx::query(include_str!("../sql/lock_limit_keys.sql")).bind(keys).fetch_all(db).await?;
-        if rows.len() == keys.len()
-            && let Some(last) = rows.last()
-        {
-            let now = last.try_get("now")?;
+        if rows.len() == keys.len() {
+            let now = match has_rates {
+                true => sqlx::query_scalar(include_str!("../sql/read_clock.sql")).fetch_one(db).await?,
+                false => Timestamp::default(),
+            };
             let states = rows.iter().map(key_state).collect::<sqlx::Result<_>>()?;
             return Ok(LockedKeys { states, now });
         }
@@ -102,7 +102,9 @@ fn key_state(row: &PgRow) -> sqlx::Result<(String, KeyState)> {
     let (at, sizes): (Vec<Timestamp>, Vec<i32>) = (row.try_get("lots")?, row.try_get("lot_sizes")?);
     let lots = at.into_iter().zip(sizes).map(|(at, size)| Lot { at, size: size.unsigned_abs() }).collect();
     let set_max: Option<i32> = row.try_get("set_max")?;
-    Ok((row.try_get("key")?, KeyState { set_max: set_max.map(i32::unsigned_abs), held: 0, lots }))
+    let set_max = set_max.map(i32::unsigned_abs);
+    let last_tenant = row.try_get("last_tenant")?;
+    Ok((row.try_get("key")?, KeyState { set_max, held: 0, lots, last_tenant }))
 }
 
 async fn count_held(

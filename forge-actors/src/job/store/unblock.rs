@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlx::Row;
 
 use super::limited::{LockedKeys, lock_keys};
-use super::{JobStore, LOCK_LIMIT, end, queue_names};
+use super::{JobStore, LOCK_LIMIT, end};
 use crate::db::handle::Db;
 use crate::db::transaction::TransactionOptions;
 use crate::job::limits::{HandlerLimits, LimitTable};
@@ -34,6 +34,16 @@ pub(in crate::job) struct OpenKey {
     pub(in crate::job) tenant: Option<String>,
 }
 
+/// A key of which jobs are unblocked.
+struct KeyToUnblock<'a> {
+    key: &'a str,
+    kind: LimitKind,
+    /// Jobs at most.
+    count: u32,
+    /// The tenant after which the turns start.
+    after: Option<String>,
+}
+
 /// What a sweep has found.
 pub(in crate::job) struct SweptKeys {
     /// Keys that seem to let further jobs pass.
@@ -59,11 +69,15 @@ impl JobStore {
         let tx = self.database.begin(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
         let db = tx.db();
         let unblocked = async {
-            let locked = lock_keys(&db, &known.keys().copied().collect::<Vec<_>>()).await?;
+            let has_rates = known.values().any(|(open, _)| open.kind == LimitKind::Rate);
+            let locked = lock_keys(&db, &known.keys().copied().collect::<Vec<_>>(), has_rates).await?;
             let unblocked = count_unblocked(&db, &known).await?;
             let open = known.iter().filter_map(|(key, (open, limits))| {
                 let count = left(open.kind, *limits, &locked, key, unblocked.get(*key).copied());
-                (count > 0).then_some((*key, count.min(UNBLOCK_MAX), *open))
+                let last_tenant = || locked.states.get(*key)?.last_tenant.clone();
+                let after = open.tenant.clone().or_else(last_tenant);
+                let count = count.min(UNBLOCK_MAX);
+                (count > 0).then_some(KeyToUnblock { key, kind: open.kind, count, after })
             });
             write(&db, open.collect()).await
         };
@@ -140,20 +154,34 @@ async fn count_unblocked(
     Ok(rows.iter().map(count).collect::<sqlx::Result<_>>()?)
 }
 
-async fn write(db: &Db, open: Vec<(&str, u32, &OpenKey)>) -> Result<BTreeSet<Arc<str>>, Fault> {
+/// Unblocks jobs, and notes whose turn it was. Returns the queues of the jobs.
+async fn write(db: &Db, open: Vec<KeyToUnblock<'_>>) -> Result<BTreeSet<Arc<str>>, Fault> {
     if open.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let rates = open.iter().filter(|(.., open)| open.kind == LimitKind::Rate);
-    let rates: Vec<&str> = rates.map(|(key, ..)| *key).collect();
-    if !rates.is_empty() {
-        sqlx::query(include_str!("../sql/open_limit_keys.sql")).bind(rates).execute(db).await?;
-    }
-    let queues: Vec<String> = sqlx::query_scalar(include_str!("../sql/unblock_jobs.sql"))
-        .bind(open.iter().map(|(key, ..)| *key).collect::<Vec<_>>())
-        .bind(open.iter().map(|(_, count, _)| count.cast_signed()).collect::<Vec<_>>())
-        .bind(open.iter().map(|(.., open)| open.tenant.as_deref()).collect::<Vec<_>>())
+    let rows = sqlx::query(include_str!("../sql/unblock_jobs.sql"))
+        .bind(open.iter().map(|open| open.key).collect::<Vec<_>>())
+        .bind(open.iter().map(|open| open.count.cast_signed()).collect::<Vec<_>>())
+        .bind(open.iter().map(|open| open.after.as_deref()).collect::<Vec<_>>())
         .fetch_all(db)
         .await?;
-    Ok(queue_names(Some(queues)))
+    let mut queues = BTreeSet::new();
+    let mut last: HashMap<String, (i64, String)> = HashMap::new();
+    for row in rows {
+        queues.insert(Arc::from(row.try_get::<&str, _>("queue")?));
+        let turn = (row.try_get("place")?, row.try_get("tenant")?);
+        let last = last.entry(row.try_get("key")?).or_insert((0, String::new()));
+        if turn.0 >= last.0 {
+            *last = turn;
+        }
+    }
+    sqlx::query(include_str!("../sql/note_unblocked_keys.sql"))
+        .bind(open.iter().map(|open| open.key).collect::<Vec<_>>())
+        .bind(
+            open.iter().map(|open| last.get(open.key).map(|(_, tenant)| tenant.as_str())).collect::<Vec<_>>(),
+        )
+        .bind(open.iter().map(|open| open.kind == LimitKind::Rate).collect::<Vec<_>>())
+        .execute(db)
+        .await?;
+    Ok(queues)
 }

@@ -13,7 +13,7 @@ use crate::kernel::time::{Timestamp, millis, secs};
 const PER: std::time::Duration = secs(64);
 
 fn table() -> LimitTable {
-    let rate = RateLimit { requests: 3, per: PER, remembered: PER };
+    let rate = RateLimit { requests: 3, per: PER };
     LimitTable::with([
         ("two", HandlerLimits { concurrency: Some(2), rate: None }),
         ("three_a_minute", HandlerLimits { concurrency: None, rate: Some(rate) }),
@@ -60,7 +60,7 @@ fn a_key_takes_what_its_limit_leaves_beside_what_is_held() {
     check(vec![("a", held(1))], &[0, 1], &["2 a"]);
     check(vec![("a", held(2)), ("b", held(2))], &[], &["0 a", "1 b", "2 a"]);
     check(vec![("a", held(7))], &[1], &["0 a", "2 a"]);
-    let set = |max| KeyState { set_max: Some(max), held: 0, lots: Vec::new() };
+    let set = |max| KeyState { set_max: Some(max), ..KeyState::default() };
     check(vec![("a", set(0))], &[1], &["0 a", "2 a"]);
     check(vec![("a", set(1))], &[0, 1], &["2 a"]);
 }
