@@ -576,8 +576,8 @@ COMMENT ON COLUMN public.forge_jobs.batched IS 'May be claimed in a batch lease,
 COMMENT ON COLUMN public.forge_jobs.losses IS 'How often a batch lease that held the job ran out.';
 COMMENT ON COLUMN public.forge_jobs.concurrency_key IS 'Of the jobs with this key only so many are held at a time as their handler says. Such a job is always held by its own row: the rows that are held are the count.';
 COMMENT ON COLUMN public.forge_jobs.rate_key IS 'Of the jobs with this key only so many are claimed in a time as their handler says.';
-COMMENT ON COLUMN public.forge_jobs.blocked_by IS 'The key whose limit the job waits for, out of the sight of claims: its run_at is out of reach meanwhile.';
-COMMENT ON COLUMN public.forge_jobs.due_at IS 'The run_at of a job that waits for a limit.';
+COMMENT ON COLUMN public.forge_jobs.blocked_by IS 'The key whose limit the job waits for. Its run_at is 9999-12-31 meanwhile, so that neither promotions nor claims see it.';
+COMMENT ON COLUMN public.forge_jobs.due_at IS 'The run_at of a blocked job, restored when it is unblocked.';
 COMMENT ON COLUMN public.forge_jobs.timeout_ms IS 'The time limit of an attempt, where the dispatch named one.';
 COMMENT ON COLUMN public.forge_jobs.aged_at IS 'When the priority was raised last, because the job had been due for long.';
 CREATE TABLE public.forge_job_leases (
@@ -600,25 +600,25 @@ COMMENT ON COLUMN public.forge_job_leases.begun IS 'Jobs whose attempt had begun
 COMMENT ON COLUMN public.forge_job_leases.error IS 'Why the database refuses that a job leaves this lease.';
 CREATE TABLE public.forge_job_limits (
     key text NOT NULL,
-    lots timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
-    lot_sizes integer[] DEFAULT '{}'::integer[] NOT NULL,
-    next_at timestamp with time zone,
+    bucket_ends timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    bucket_claims integer[] DEFAULT '{}'::integer[] NOT NULL,
+    opens_at timestamp with time zone,
     last_tenant text,
-    set_max integer,
-    set_by text,
+    limit_override integer,
+    overridden_by text,
     used_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT forge_job_limits_buckets CHECK ((cardinality(bucket_ends) = cardinality(bucket_claims))),
     CONSTRAINT forge_job_limits_key_check CHECK ((key <> ''::text)),
-    CONSTRAINT forge_job_limits_lots CHECK ((cardinality(lots) = cardinality(lot_sizes))),
-    CONSTRAINT forge_job_limits_set CHECK (((set_max IS NULL) = (set_by IS NULL))),
-    CONSTRAINT forge_job_limits_set_max_check CHECK ((set_max >= 0))
+    CONSTRAINT forge_job_limits_limit_override_check CHECK ((limit_override >= 0)),
+    CONSTRAINT forge_job_limits_override CHECK (((limit_override IS NULL) = (overridden_by IS NULL)))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_cost_delay='0');
 COMMENT ON TABLE public.forge_job_limits IS 'A row for each key of a limit that was claimed from lately. Its lock makes claims of one key take turns. It counts the claims of rate limits; what is held is counted in forge_jobs.';
-COMMENT ON COLUMN public.forge_job_limits.lots IS 'When jobs of a rate limit were claimed within its time, the oldest first.';
-COMMENT ON COLUMN public.forge_job_limits.lot_sizes IS 'How many were claimed then.';
-COMMENT ON COLUMN public.forge_job_limits.next_at IS 'When a rate limit lets further jobs pass; null when nothing waits for that.';
+COMMENT ON COLUMN public.forge_job_limits.bucket_ends IS 'Ends of the buckets of a rate limit within its window, the oldest first.';
+COMMENT ON COLUMN public.forge_job_limits.bucket_claims IS 'Claims in each bucket.';
+COMMENT ON COLUMN public.forge_job_limits.opens_at IS 'When the window of a rate limit has room for a blocked job; null when none is blocked by it.';
 COMMENT ON COLUMN public.forge_job_limits.last_tenant IS 'The tenant whose job was unblocked last; the one after it is next.';
-COMMENT ON COLUMN public.forge_job_limits.set_max IS 'What an operator has set in the place of the limit of the handler; 0 lets nothing pass.';
+COMMENT ON COLUMN public.forge_job_limits.limit_override IS 'What an operator has set in the place of the limit of the handler; 0 lets nothing pass.';
 CREATE TABLE public.forge_job_queues (
     queue text NOT NULL,
     paused_at timestamp with time zone,

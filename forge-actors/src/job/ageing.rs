@@ -1,5 +1,5 @@
-//! Raises the priority of jobs that have been due for long, so that no priority waits for ever behind higher
-//! ones: by one level (25) each time `[jobs] age_after` has passed, up to 100. The leader of `jobs` does it.
+//! Priority ageing: raises the priority of jobs that have been due for long, so that none starves behind jobs
+//! of higher priority. Each `[jobs] age_after` adds one level (25), up to 100. The leader of `jobs` runs it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,26 +1,31 @@
-//! Limits of jobs: which of the jobs that a claim has looked at may be held. Pure; the clock is passed in.
+//! Concurrency and rate limits: decides which of the jobs that a claim has read may be held. Pure; the time
+//! is passed in.
 //!
 //! ```text
-//!                    its key is full: blocked_by = key
-//!     waits, ready ─────────────────────────────────────▶ blocked, out of the sight of claims
+//!                    the limit of its key is reached: blocked_by = key
+//!     waits, ready ─────────────────────────────────────▶ blocked, not seen by claims
 //!       ▲     │                                             │
 //!       │     │ claim, under the lock of its key            │ a job of the key has ended (`unblocker.rs`),
-//!       │     ▼                                             │ or the time of a rate limit has passed
+//!       │     ▼                                             │ or the window of a rate limit has room
 //!       │   held: counts for its key                        │
 //!       └───────────────────────────────────────────────────┘
 //! ```
 //!
-//! A slot of a concurrency limit is a row of `forge_jobs` that is held: nothing else counts slots, so none
-//! can leak. A job that is lost, snoozed or waits for its next attempt holds none. Jobs with a limit are held
-//! by their own rows and never by a batch lease.
+//! A dispatch of a key that has blocked jobs inserts its job blocked. `retry` and a debounced dispatch
+//! unblock a job without looking at its limits; the next claim blocks the job again when its limit is
+//! reached.
 //!
-//! A rate limit remembers its claims in *lots*, at most [`LOTS`] for its time. A lot ends with its part of
-//! the time, so that it is forgotten up to a part too late and never too early: within any `per` no more than
-//! `requests` jobs are claimed, and no less than that within `per` and a 64th.
+//! A held row of `forge_jobs` is a slot of its concurrency limit. No counter is kept, so no slot can leak. A
+//! job that was snoozed or waits for its next attempt has no slot; a job of a lost node has one until its
+//! lease is rescued. Jobs with a limit are held by their own rows and never by a batch lease.
 //!
-//! A claim takes the locks of its keys (rows of `forge_job_limits`) in one statement and counts in the next,
-//! whose snapshot is newer than the wait: two claims of one key never count the same free slot. Who unblocks
-//! jobs decides nothing: a job that is unblocked too early is blocked again by the next claim.
+//! A rate limit is a sliding window of `per`, counted in buckets of `per` / [`BUCKETS`]. A claim counts until
+//! `per` after the end of its bucket: up to one bucket too long, never too short. So at most `requests` jobs
+//! are claimed in any window of `per`, and up to a 64th of the rate is lost.
+//!
+//! A claim locks its keys (rows of `forge_job_limits`) in one statement and counts in the next, whose
+//! snapshot is newer than the wait for the locks: two claims of one key never count the same free slot.
+//! Unblocking only lets a job be claimed; the claim keeps the limit, and may block the job again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -31,8 +36,8 @@ use crate::app::Catalog;
 use crate::kernel::ids::JobId;
 use crate::kernel::time::Timestamp;
 
-/// Lots that a rate limit remembers for its time.
-const LOTS: i64 = 64;
+/// Buckets of the window of a rate limit.
+const BUCKETS: i64 = 64;
 
 /// The limits of one handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,44 +78,43 @@ pub struct LimitedJob {
     pub begins: bool,
 }
 
-/// Jobs of a rate limit that were claimed in one part of its time.
+/// Claims that were made in one bucket of a rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Lot {
-    /// The end of the part.
-    pub(super) at: Timestamp,
-    pub(super) size: u32,
+pub(super) struct RateBucket {
+    pub(super) ends_at: Timestamp,
+    pub(super) claims: u32,
 }
 
 /// The state of a key, read under its lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct KeyState {
     /// What an operator has set in the place of the handler's limit.
-    pub(super) set_max: Option<u32>,
+    pub(super) limit_override: Option<u32>,
     /// Jobs that are held.
     pub(super) held: u32,
     /// Claims of a rate limit, the oldest first.
-    pub(super) lots: Vec<Lot>,
+    pub(super) buckets: Vec<RateBucket>,
     /// The tenant whose job was unblocked last.
     pub(super) last_tenant: Option<String>,
 }
 
-/// The lots of a key after a claim.
+/// The buckets of a key, to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SpentRate {
-    pub(super) lots: Vec<Lot>,
-    /// When the next job may be claimed, when one is blocked.
-    pub(super) next_at: Option<Timestamp>,
+pub(super) struct RateUsage {
+    pub(super) buckets: Vec<RateBucket>,
+    /// When the window has room again; set when a job is blocked.
+    pub(super) opens_at: Option<Timestamp>,
 }
 
-/// What becomes of the jobs that a claim has looked at.
+/// The decision about each candidate of a claim.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct LimitDecision {
-    /// These are held.
+    /// Jobs to hold.
     pub(super) admitted: Vec<JobId>,
-    /// These are blocked, each by its key.
+    /// Jobs to block, each with the key whose limit is reached.
     pub(super) blocked: Vec<(JobId, String)>,
-    /// What is written about keys of rate limits.
-    pub(super) rates: BTreeMap<String, SpentRate>,
+    /// Keys of rate limits whose rows are to be written.
+    pub(super) rates: BTreeMap<String, RateUsage>,
 }
 
 impl LimitTable {
@@ -154,39 +158,39 @@ impl LimitedJob {
 impl KeyState {
     /// Whether another job of the key may be held.
     fn is_open(&self, limit: u32) -> bool {
-        self.held < self.set_max.unwrap_or(limit)
+        self.held < self.limit_override.unwrap_or(limit)
     }
 
     /// How many further jobs of the key may be claimed now.
     pub(super) fn rate_left(&self, rate: RateLimit, now: Timestamp) -> u32 {
-        let within = self.lots.iter().filter(|lot| lot.at + rate.per > now);
-        let spent: u32 = within.map(|lot| lot.size).sum();
-        self.set_max.unwrap_or(rate.requests).saturating_sub(spent)
+        let within = self.buckets.iter().filter(|bucket| bucket.ends_at + rate.per > now);
+        let spent: u32 = within.map(|bucket| bucket.claims).sum();
+        self.limit_override.unwrap_or(rate.requests).saturating_sub(spent)
     }
 
-    /// When the oldest claim of the time is over; `None` when no claim is in the way.
+    /// When the first bucket leaves the window; `None` when the window is empty.
     fn rate_opens(&self, rate: RateLimit, now: Timestamp) -> Option<Timestamp> {
-        self.lots.iter().map(|lot| lot.at + rate.per).find(|end| *end > now)
+        self.buckets.iter().map(|bucket| bucket.ends_at + rate.per).find(|end| *end > now)
     }
 
-    fn spend(&mut self, rate: RateLimit, now: Timestamp) {
-        let end = end_of_part(now, rate.per);
-        match self.lots.last_mut() {
-            Some(last) if last.at == end => last.size += 1,
-            _ => self.lots.push(Lot { at: end, size: 1 }),
+    fn count_claim(&mut self, rate: RateLimit, now: Timestamp) {
+        let end = end_of_bucket(now, rate.per);
+        match self.buckets.last_mut() {
+            Some(last) if last.ends_at == end => last.claims += 1,
+            _ => self.buckets.push(RateBucket { ends_at: end, claims: 1 }),
         }
     }
 }
 
-/// The end of the part of a rate limit's time in which `now` is.
-fn end_of_part(now: Timestamp, per: Duration) -> Timestamp {
-    let part = (i64::try_from(per.as_micros()).unwrap_or(i64::MAX) / LOTS).max(1);
-    let end = (now.timestamp_micros().div_euclid(part) + 1).saturating_mul(part);
+/// The end of the bucket in which `now` is.
+fn end_of_bucket(now: Timestamp, per: Duration) -> Timestamp {
+    let bucket = (i64::try_from(per.as_micros()).unwrap_or(i64::MAX) / BUCKETS).max(1);
+    let end = (now.timestamp_micros().div_euclid(bucket) + 1).saturating_mul(bucket);
     DateTime::from_timestamp_micros(end).unwrap_or(now)
 }
 
-/// Decides which of `jobs`, in the order in which they are to run, may be held. `states`: the states of all
-/// of their keys.
+/// Decides which of `jobs`, in the order in which they are to run, to hold and which to block. `states`: the
+/// state of each key; a key without an entry is unused.
 pub(super) fn admit(
     table: &LimitTable,
     jobs: &[LimitedJob],
@@ -206,15 +210,15 @@ pub(super) fn admit(
         }
         if let Some((key, rate)) = rate {
             let state = states.entry(key.clone()).or_default();
-            state.lots.retain(|lot| lot.at + rate.per > now);
+            state.buckets.retain(|bucket| bucket.ends_at + rate.per > now);
             if state.rate_left(rate, now) == 0 {
-                let next_at = state.rate_opens(rate, now);
-                decision.rates.insert(key.clone(), SpentRate { lots: state.lots.clone(), next_at });
+                let opens_at = state.rate_opens(rate, now);
+                decision.rates.insert(key.clone(), RateUsage { buckets: state.buckets.clone(), opens_at });
                 decision.blocked.push((job.id, key.clone()));
                 continue;
             }
-            state.spend(rate, now);
-            decision.rates.insert(key.clone(), SpentRate { lots: state.lots.clone(), next_at: None });
+            state.count_claim(rate, now);
+            decision.rates.insert(key.clone(), RateUsage { buckets: state.buckets.clone(), opens_at: None });
         }
         if let Some((key, _)) = concurrency {
             states.entry(key.clone()).or_default().held += 1;

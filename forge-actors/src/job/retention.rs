@@ -1,4 +1,4 @@
-//! How long finished jobs are kept, by handler and by their end. Pure.
+//! How long finished jobs are kept, by handler and final status. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use super::config::JobConfig;
 /// Finished jobs that are kept for the same time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetentionClass {
-    /// How long.
+    /// How long they are kept.
     pub kept: Duration,
-    /// Jobs that failed or are dead letters, or the others.
+    /// True: failed jobs and dead letters. False: completed and cancelled jobs.
     pub failed: bool,
     /// Wire names of their handlers; `None`: all that no other class names.
     pub names: Option<Vec<String>>,

@@ -1,10 +1,10 @@
-//! The unblocker: lets jobs that wait for a limit be claimed again, when a job of their key has ended or the
-//! time of a rate limit has passed.
+//! The unblocker makes blocked jobs ready again, when a job of their key has ended or the window of a rate
+//! limit has room.
 //!
-//! The jobs of this node that end name their keys in the shared state; a claim that met a rate limit says
-//! when it opens. What another node's death, a crash in between or an operator's change leaves blocked is
-//! found by a sweep, which runs with the polls of the claimer while there are blocked jobs, on every node.
-//! Unblocking is scheduling and nothing else: the claims keep the limits.
+//! Actors of this node that end a job leave its key in `JobShared::freed_keys`. A claim that reaches a rate
+//! limit says when its window has room. While jobs are blocked, every node also sweeps the blocked keys with
+//! each poll: that finds the keys of lost nodes, of failed statements, and those whose limit an operator has
+//! changed. Unblocking decides nothing about a limit, which the claims keep.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ impl Unblocker {
 
 /// A failure costs time alone: the next sweep finds the keys.
 fn report(fault: &Fault) {
-    tracing::warn!(error = error_chain(fault), "unblocking jobs failed; retrying");
+    tracing::warn!(error = error_chain(fault), "unblock failed; the next sweep repeats it");
 }
 
 impl Actor for Unblocker {

@@ -11,8 +11,8 @@ ALTER TABLE forge_jobs ADD CONSTRAINT forge_jobs_blocked CHECK ((blocked_by IS N
 ALTER TABLE forge_jobs ADD CONSTRAINT forge_jobs_timeout CHECK (timeout_ms > 0);
 COMMENT ON COLUMN forge_jobs.concurrency_key IS 'Of the jobs with this key only so many are held at a time as their handler says. Such a job is always held by its own row: the rows that are held are the count.';
 COMMENT ON COLUMN forge_jobs.rate_key IS 'Of the jobs with this key only so many are claimed in a time as their handler says.';
-COMMENT ON COLUMN forge_jobs.blocked_by IS 'The key whose limit the job waits for, out of the sight of claims: its run_at is out of reach meanwhile.';
-COMMENT ON COLUMN forge_jobs.due_at IS 'The run_at of a job that waits for a limit.';
+COMMENT ON COLUMN forge_jobs.blocked_by IS 'The key whose limit the job waits for. Its run_at is 9999-12-31 meanwhile, so that neither promotions nor claims see it.';
+COMMENT ON COLUMN forge_jobs.due_at IS 'The run_at of a blocked job, restored when it is unblocked.';
 COMMENT ON COLUMN forge_jobs.aged_at IS 'When the priority was raised last, because the job had been due for long.';
 COMMENT ON COLUMN forge_jobs.timeout_ms IS 'The time limit of an attempt, where the dispatch named one.';
 
@@ -27,23 +27,23 @@ ALTER TABLE forge_job_history ADD COLUMN timeout_ms int8;
 
 CREATE TABLE forge_job_limits (
     key       text          PRIMARY KEY CHECK (key <> ''),
-    lots      timestamptz[] NOT NULL DEFAULT '{}',
-    lot_sizes int4[]        NOT NULL DEFAULT '{}',
-    next_at   timestamptz,
+    bucket_ends      timestamptz[] NOT NULL DEFAULT '{}',
+    bucket_claims int4[]        NOT NULL DEFAULT '{}',
+    opens_at   timestamptz,
     last_tenant text,
-    set_max   int4          CHECK (set_max >= 0),
-    set_by    text,
+    limit_override   int4          CHECK (limit_override >= 0),
+    overridden_by    text,
     used_at   timestamptz   NOT NULL DEFAULT now(),
-    CONSTRAINT forge_job_limits_lots CHECK (cardinality(lots) = cardinality(lot_sizes)),
-    CONSTRAINT forge_job_limits_set CHECK ((set_max IS NULL) = (set_by IS NULL))
+    CONSTRAINT forge_job_limits_buckets CHECK (cardinality(bucket_ends) = cardinality(bucket_claims)),
+    CONSTRAINT forge_job_limits_override CHECK ((limit_override IS NULL) = (overridden_by IS NULL))
 )
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE forge_job_limits IS 'A row for each key of a limit that was claimed from lately. Its lock makes claims of one key take turns. It counts the claims of rate limits; what is held is counted in forge_jobs.';
-COMMENT ON COLUMN forge_job_limits.lots IS 'When jobs of a rate limit were claimed within its time, the oldest first.';
-COMMENT ON COLUMN forge_job_limits.lot_sizes IS 'How many were claimed then.';
+COMMENT ON COLUMN forge_job_limits.bucket_ends IS 'Ends of the buckets of a rate limit within its window, the oldest first.';
+COMMENT ON COLUMN forge_job_limits.bucket_claims IS 'Claims in each bucket.';
 COMMENT ON COLUMN forge_job_limits.last_tenant IS 'The tenant whose job was unblocked last; the one after it is next.';
-COMMENT ON COLUMN forge_job_limits.set_max IS 'What an operator has set in the place of the limit of the handler; 0 lets nothing pass.';
-COMMENT ON COLUMN forge_job_limits.next_at IS 'When a rate limit lets further jobs pass; null when nothing waits for that.';
+COMMENT ON COLUMN forge_job_limits.limit_override IS 'What an operator has set in the place of the limit of the handler; 0 lets nothing pass.';
+COMMENT ON COLUMN forge_job_limits.opens_at IS 'When the window of a rate limit has room for a blocked job; null when none is blocked by it.';
 
 CREATE TABLE forge_job_keys (
     key        text        PRIMARY KEY CHECK (key <> ''),

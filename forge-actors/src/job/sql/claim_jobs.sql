@@ -1,12 +1,13 @@
--- Called by job/store for the claimer: $1 queue, $2 names of the handlers whose jobs this node may claim now, $3
--- jobs at most, $4 node, $5 seconds of the lease, $6 how many of the first jobs begin with the claim, because
--- workers are free for them, $7 bytes of arguments (the job that reaches them is the last one), $8 id of the
--- batch lease, or null to claim every job on its own row, $9 names of handlers with a limit, $10 whether the
--- settings of the queue were looked at under their lock (else nothing is claimed from a queue that is paused or
--- has a limit), $11 names of handlers that need resources. A job of $9 with a key, and each job of $11, is not
--- claimed but returned as a candidate, with whether it would begin. A job whose next attempt is its last one is
--- claimed on its own row, where the begin is written: it never starts twice. Reads the index
--- forge_jobs_claimable in its order. Locks the rows that it looks at, and skips rows that others have locked.
+-- Called by job/store for the claimer: $1 queue, $2 names of the handlers whose jobs this node may claim now,
+-- $3 jobs at most, $4 node, $5 seconds of the lease, $6 how many of the first jobs begin with the claim,
+-- because workers are free for them, $7 bytes of arguments (the job that reaches them is the last one), $8 id
+-- of the batch lease, or null to claim every job on its own row, $9 names of handlers with a limit, $10
+-- whether the settings of the queue were looked at under their lock (else nothing is claimed from a queue
+-- that is paused or has a limit), $11 names of handlers that need resources. A job of $9 with a key, and each
+-- job of $11, is not claimed but returned as a candidate, with whether it would begin. A job whose next
+-- attempt is its last one is claimed on its own row, where the begin is written: it never starts twice. Reads
+-- the index forge_jobs_claimable in its order. Locks the rows that it looks at, and skips rows that others
+-- have locked.
 WITH next AS (
     SELECT id, priority, run_at, octet_length(args::text) AS bytes,
            batched AND attempt + 1 < attempts_max AND $8::uuid IS NOT NULL AS batched,

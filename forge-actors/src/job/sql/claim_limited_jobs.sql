@@ -1,8 +1,8 @@
 -- Called by job/store/limited.rs, after sql/lock_limit_keys.sql and sql/count_held_by_key.sql in the same
 -- transaction: $1 ids of jobs to claim, $2 which of them begin with the claim, $3 node, $4 seconds of the
--- lease, $5 ids of jobs to block, $6 by which keys, $7 what is spent of rate limits, as JSON: key, lots,
--- lot_sizes, next_at; $8 all keys that are locked. Primary keys. Skips rows that others have locked; a row
--- that is held or blocked meanwhile is not changed.
+-- lease, $5 ids of jobs to block, $6 by which keys, $7 what is spent of rate limits, as JSON: key,
+-- bucket_ends, bucket_claims, opens_at; $8 all keys that are locked. Primary keys. Skips rows that others
+-- have locked; a row that is held or blocked meanwhile is not changed.
 WITH admitted AS (
     SELECT job.id, admitted.begins
     FROM UNNEST($1::uuid[], $2::bool[]) AS admitted (id, begins)
@@ -32,10 +32,10 @@ WITH admitted AS (
     SET blocked_by = over.key, due_at = job.run_at, run_at = '9999-12-31', ready = false
     FROM over
     WHERE job.id = over.id
-), spent AS (
+), counted AS (
     UPDATE forge_job_limits held
-    SET lots = rate.lots, lot_sizes = rate.lot_sizes, next_at = rate.next_at, used_at = now()
-    FROM json_to_recordset($7::json) AS rate (key text, lots timestamptz[], lot_sizes int4[], next_at timestamptz)
+    SET bucket_ends = rate.bucket_ends, bucket_claims = rate.bucket_claims, opens_at = rate.opens_at, used_at = now()
+    FROM json_to_recordset($7::json) AS rate (key text, bucket_ends timestamptz[], bucket_claims int4[], opens_at timestamptz)
     WHERE held.key = rate.key
 ), used AS (
     UPDATE forge_job_limits

@@ -4,8 +4,8 @@
 DELETE FROM forge_job_limits
 WHERE key IN (
     SELECT key FROM forge_job_limits
-    WHERE used_at < now() - interval '1 day' AND set_max IS NULL
-      AND coalesce(next_at < now() - interval '1 day', true)
+    WHERE used_at < now() - interval '1 day' AND limit_override IS NULL
+      AND coalesce(opens_at < now() - interval '1 day', true)
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 )

@@ -9,7 +9,7 @@ WITH RECURSIVE walk AS (
     FROM walk
     WHERE walk.key IS NOT NULL AND walk.number < $2
 )
-SELECT walk.key, job.name, job.is_rate, open.count AS unblocked, held.set_max, walk.number = $2 AS is_last
+SELECT walk.key, job.name, job.is_rate, open.count AS unblocked, held.limit_override, walk.number = $2 AS is_last
 FROM walk
 CROSS JOIN LATERAL (
     SELECT name, blocked_by IS DISTINCT FROM concurrency_key AS is_rate
@@ -23,4 +23,4 @@ CROSS JOIN LATERAL (
     ) AS counted
 ) AS open
 LEFT JOIN forge_job_limits held ON held.key = walk.key
-WHERE walk.key IS NOT NULL AND (held.next_at IS NULL OR held.next_at <= now())
+WHERE walk.key IS NOT NULL AND (held.opens_at IS NULL OR held.opens_at <= now())

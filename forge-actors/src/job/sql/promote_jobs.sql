@@ -1,8 +1,8 @@
 -- Called by job/store for the claimer. Index forge_jobs_scheduled. Locks the rows whose time has come, and
 -- skips rows that other nodes make ready. A statement does not see its own writes, so the next scheduled job
 -- is looked for beyond now(). The queues with ready jobs that nothing holds are found in the index
--- forge_jobs_claimable, by a walk from queue to queue; jobs that a limit blocks in forge_jobs_blocked, and leases
--- that have run out by a look at all that are held.
+-- forge_jobs_claimable, by a walk from queue to queue; jobs that a limit blocks in forge_jobs_blocked, and
+-- leases that have run out by a look at all that are held.
 WITH RECURSIVE due AS (
     SELECT id FROM forge_jobs
     WHERE NOT ready AND run_at <= now()

@@ -1,9 +1,9 @@
 -- Called by job/store/unblock.rs after sql/lock_limit_keys.sql in the same transaction: $1 keys, $2 how many
 -- jobs of each at most, $3 the tenants after which the turns start, or null for the first tenant. Index
--- forge_jobs_blocked. Locks the rows of the jobs. The tenants of a key take turns; each gives its job with the
--- highest priority, then the oldest. A tenant gives 2 * ceil($2 / tenants) + 8 jobs at most, so that a key with
--- many tenants reads few rows; when most of them have few jobs, fewer than $2 are unblocked, and the next sweep
--- goes on. Returns the jobs in their turns.
+-- forge_jobs_blocked. Locks the rows of the jobs. The tenants of a key take turns; each gives its job with
+-- the highest priority, then the oldest. A tenant gives 2 * ceil($2 / tenants) + 8 jobs at most, so that a
+-- key with many tenants reads few rows; when most of them have few jobs, fewer than $2 are unblocked, and the
+-- next sweep goes on. Returns the jobs in their turns.
 WITH RECURSIVE wanted AS (
     SELECT key, count, coalesce(after, '') AS after
     FROM UNNEST($1::text[], $2::int4[], $3::text[]) AS wanted (key, count, after)

@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use super::{Claimant, JobRecord, JobStore, LOCK_LIMIT, end};
 use crate::db::handle::Db;
 use crate::db::transaction::TransactionOptions;
-use crate::job::limits::{KeyState, LimitDecision, LimitTable, LimitedJob, Lot, admit};
+use crate::job::limits::{KeyState, LimitDecision, LimitTable, LimitedJob, RateBucket, admit};
 use crate::kernel::fault::{Code, Fault};
 use crate::kernel::time::Timestamp;
 
@@ -71,7 +71,7 @@ pub(super) async fn claim_limited(
     let decision = admit(limits, jobs, states, now);
     let opening = jobs.iter().filter_map(|job| {
         let key = job.rate_key.as_ref()?;
-        let wait = (decision.rates.get(key)?.next_at? - now).to_std().unwrap_or_default();
+        let wait = (decision.rates.get(key)?.opens_at? - now).to_std().unwrap_or_default();
         Some((key, OpeningKey { key: key.clone(), handler: job.name.clone(), wait }))
     });
     let opening: HashMap<_, _> = opening.collect();
@@ -99,12 +99,14 @@ pub(super) async fn lock_keys(db: &Db, keys: &[&str], has_rates: bool) -> Result
 }
 
 fn key_state(row: &PgRow) -> sqlx::Result<(String, KeyState)> {
-    let (at, sizes): (Vec<Timestamp>, Vec<i32>) = (row.try_get("lots")?, row.try_get("lot_sizes")?);
-    let lots = at.into_iter().zip(sizes).map(|(at, size)| Lot { at, size: size.unsigned_abs() }).collect();
-    let set_max: Option<i32> = row.try_get("set_max")?;
-    let set_max = set_max.map(i32::unsigned_abs);
+    let (ends, claims): (Vec<Timestamp>, Vec<i32>) =
+        (row.try_get("bucket_ends")?, row.try_get("bucket_claims")?);
+    let bucket = |(ends_at, claims): (Timestamp, i32)| RateBucket { ends_at, claims: claims.unsigned_abs() };
+    let buckets = ends.into_iter().zip(claims).map(bucket).collect();
+    let limit_override: Option<i32> = row.try_get("limit_override")?;
+    let limit_override = limit_override.map(i32::unsigned_abs);
     let last_tenant = row.try_get("last_tenant")?;
-    Ok((row.try_get("key")?, KeyState { set_max, held: 0, lots, last_tenant }))
+    Ok((row.try_get("key")?, KeyState { limit_override, held: 0, buckets, last_tenant }))
 }
 
 async fn count_held(
@@ -137,10 +139,10 @@ async fn write(
         .rates
         .iter()
         .map(|(key, rate)| {
-            let lots: Vec<_> = rate.lots.iter().map(|lot| lot.at.to_rfc3339()).collect();
-            let sizes: Vec<_> = rate.lots.iter().map(|lot| lot.size).collect();
-            let next_at = rate.next_at.map(|at| at.to_rfc3339());
-            json!({ "key": key, "lots": lots, "lot_sizes": sizes, "next_at": next_at })
+            let ends: Vec<_> = rate.buckets.iter().map(|bucket| bucket.ends_at.to_rfc3339()).collect();
+            let claims: Vec<_> = rate.buckets.iter().map(|bucket| bucket.claims).collect();
+            let opens_at = rate.opens_at.map(|at| at.to_rfc3339());
+            json!({ "key": key, "bucket_ends": ends, "bucket_claims": claims, "opens_at": opens_at })
         })
         .collect();
     let rows = sqlx::query(include_str!("../sql/claim_limited_jobs.sql"))

@@ -104,9 +104,9 @@ impl JobStore {
             }
             let kind = if row.try_get("is_rate")? { LimitKind::Rate } else { LimitKind::Concurrency };
             let unblocked: i64 = row.try_get("unblocked")?;
-            let set_max: Option<i32> = row.try_get("set_max")?;
+            let limit_override: Option<i32> = row.try_get("limit_override")?;
             let limit = limits.find(&handler).and_then(|limits| limits.concurrency);
-            let limit = set_max.map(i32::unsigned_abs).or(limit);
+            let limit = limit_override.map(i32::unsigned_abs).or(limit);
             let is_full =
                 kind == LimitKind::Concurrency && limit.is_none_or(|limit| unblocked >= limit.into());
             if !is_full {
@@ -128,7 +128,7 @@ fn left(
     let Some(state) = locked.states.get(key) else { return 0 };
     match kind {
         LimitKind::Concurrency => {
-            let limit = state.set_max.or(limits.concurrency).unwrap_or(0);
+            let limit = state.limit_override.or(limits.concurrency).unwrap_or(0);
             limit.saturating_sub(unblocked.unwrap_or_default())
         }
         LimitKind::Rate => limits.rate.map_or(0, |rate| state.rate_left(rate, locked.now)),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::DateTime;
 
 use crate::job::limits::{
-    HandlerLimits, KeyState, LimitDecision, LimitTable, LimitedJob, Lot, RateLimit, admit,
+    HandlerLimits, KeyState, LimitDecision, LimitTable, LimitedJob, RateBucket, RateLimit, admit,
 };
 use crate::kernel::ids::JobId;
 use crate::kernel::time::{Timestamp, millis, secs};
@@ -60,7 +60,7 @@ fn a_key_takes_what_its_limit_leaves_beside_what_is_held() {
     check(vec![("a", held(1))], &[0, 1], &["2 a"]);
     check(vec![("a", held(2)), ("b", held(2))], &[], &["0 a", "1 b", "2 a"]);
     check(vec![("a", held(7))], &[1], &["0 a", "2 a"]);
-    let set = |max| KeyState { set_max: Some(max), ..KeyState::default() };
+    let set = |max| KeyState { limit_override: Some(max), ..KeyState::default() };
     check(vec![("a", set(0))], &[1], &["0 a", "2 a"]);
     check(vec![("a", set(1))], &[0, 1], &["2 a"]);
 }
@@ -75,13 +75,13 @@ fn a_rate_limit_lets_no_more_pass_within_its_time_wherever_that_begins() {
         let jobs = [job("three_a_minute", None, Some("r"))];
         let states = HashMap::from([("r".to_owned(), state.clone())]);
         let decision = admit(&table(), &jobs, states, at(now));
-        state.lots.clone_from(&decision.rates["r"].lots);
+        state.buckets.clone_from(&decision.rates["r"].buckets);
         if decision.admitted.is_empty() {
-            assert!(decision.rates["r"].next_at.expect("it opens") > at(now));
+            assert!(decision.rates["r"].opens_at.expect("it opens") > at(now));
         } else {
             claimed.push(now);
         }
-        assert!(state.lots.len() <= 4, "what has passed is forgotten: {:?}", state.lots);
+        assert!(state.buckets.len() <= 4, "what has passed is forgotten: {:?}", state.buckets);
     }
     for window in claimed.windows(4) {
         assert!(window[3] - window[0] >= 64.0, "four within the time: {window:?}");
@@ -94,13 +94,13 @@ fn a_job_that_one_limit_blocks_spends_nothing_of_the_other() {
     let jobs = [job("both", Some("c"), Some("r")), job("both", Some("c"), Some("r"))];
     let decision = admit(&table(), &jobs, HashMap::new(), at(0.5));
     assert_eq!(shown(&jobs, &decision), (vec![0], vec!["1 c".to_owned()]));
-    assert_eq!(decision.rates["r"].lots, [Lot { at: at(1.0), size: 1 }]);
+    assert_eq!(decision.rates["r"].buckets, [RateBucket { ends_at: at(1.0), claims: 1 }]);
 
-    let spent = KeyState { lots: vec![Lot { at: at(1.0), size: 3 }], ..KeyState::default() };
+    let spent = KeyState { buckets: vec![RateBucket { ends_at: at(1.0), claims: 3 }], ..KeyState::default() };
     let states = HashMap::from([("r".to_owned(), spent)]);
     let decision = admit(&table(), &jobs, states, at(2.0));
     assert_eq!(shown(&jobs, &decision), (vec![], vec!["0 r".to_owned(), "1 r".to_owned()]));
-    assert_eq!(decision.rates["r"].next_at, Some(at(1.0) + PER));
+    assert_eq!(decision.rates["r"].opens_at, Some(at(1.0) + PER));
 }
 
 #[test]
