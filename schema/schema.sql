@@ -616,7 +616,7 @@ WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_
 COMMENT ON TABLE public.forge_job_limits IS 'A row for each key of a limit that was claimed from lately. Its lock makes claims of one key take turns. It counts the claims of rate limits; what is held is counted in forge_jobs.';
 COMMENT ON COLUMN public.forge_job_limits.bucket_ends IS 'Ends of the buckets of a rate limit within its window, the oldest first.';
 COMMENT ON COLUMN public.forge_job_limits.bucket_claims IS 'Claims in each bucket.';
-COMMENT ON COLUMN public.forge_job_limits.opens_at IS 'When the window of a rate limit has room for a blocked job; null when none is blocked by it.';
+COMMENT ON COLUMN public.forge_job_limits.opens_at IS 'When the window of a rate limit has capacity for a blocked job; null when none is blocked by it.';
 COMMENT ON COLUMN public.forge_job_limits.last_tenant IS 'The tenant whose job was unblocked last; the one after it is next.';
 COMMENT ON COLUMN public.forge_job_limits.limit_override IS 'What an operator has set in the place of the limit of the handler; 0 lets nothing pass.';
 CREATE TABLE public.forge_job_queues (
@@ -828,11 +828,12 @@ CREATE INDEX forge_job_history_failed ON public.forge_job_history USING btree (f
 CREATE INDEX forge_job_history_finished_at ON public.forge_job_history USING brin (finished_at) WITH (autosummarize='on');
 CREATE INDEX forge_job_history_unsuccessful ON public.forge_job_history USING btree (status, id) WHERE (status <> 'completed'::public.forge_job_status);
 CREATE INDEX forge_job_keys_expires_at ON public.forge_job_keys USING btree (COALESCE(expires_at, created_at));
-CREATE INDEX forge_jobs_blocked ON public.forge_jobs USING btree (blocked_by, COALESCE((identity ->> 'tenant'::text), ''::text), priority DESC, due_at, id) WHERE (blocked_by IS NOT NULL);
+CREATE INDEX forge_jobs_blocked ON public.forge_jobs USING btree (blocked_by, "left"(COALESCE((identity ->> 'tenant'::text), ''::text), 200), priority DESC, due_at, id) WHERE (blocked_by IS NOT NULL);
 CREATE INDEX forge_jobs_claimable ON public.forge_jobs USING btree (queue, priority DESC, run_at, id) WHERE (ready AND (node_id IS NULL));
 CREATE INDEX forge_jobs_concurrency ON public.forge_jobs USING btree (concurrency_key, ((node_id IS NOT NULL))) WHERE (ready AND (concurrency_key IS NOT NULL));
 CREATE INDEX forge_jobs_failing ON public.forge_jobs USING btree (id) WHERE (last_error IS NOT NULL);
 CREATE INDEX forge_jobs_held ON public.forge_jobs USING btree (node_id) WHERE (node_id IS NOT NULL);
+CREATE INDEX forge_jobs_rate ON public.forge_jobs USING btree (rate_key) WHERE (ready AND (rate_key IS NOT NULL) AND (node_id IS NULL));
 CREATE INDEX forge_jobs_scheduled ON public.forge_jobs USING btree (run_at) WHERE (NOT ready);
 CREATE INDEX forge_leader_history_ended_at ON public.forge_leader_history USING btree (ended_at);
 ALTER TABLE ONLY public.forge_cron_runs

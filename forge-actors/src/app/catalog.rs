@@ -158,6 +158,19 @@ pub enum CatalogError {
         /// Wire name of another one.
         other: String,
     },
+    /// Jobs of one group count together, up to one limit.
+    #[error(
+        "the jobs `{one}` and `{other}` share the concurrency of the group `{group}` and have different \
+         `limit`; give them the same `limit`, or groups of their own"
+    )]
+    ConcurrencyGroup {
+        /// The group.
+        group: String,
+        /// Wire name of one of the jobs.
+        one: String,
+        /// Wire name of another one.
+        other: String,
+    },
     /// An application's handler has a name that is kept for Forge's own.
     #[error(
         "the handler `{name}` of {place} has a name that begins with `{SYSTEM_PREFIX}`, which is kept for \
@@ -185,6 +198,7 @@ impl Diagnose for CatalogError {
     fn code(&self) -> &'static str {
         match self {
             Self::RateGroup { .. } => "rate-limit-group",
+            Self::ConcurrencyGroup { .. } => "concurrency-group",
             Self::Empty => "no-handlers",
             Self::Reserved { .. } => "reserved-name",
             Self::Duplicate { .. } => "duplicate-handler",
@@ -196,16 +210,25 @@ impl Diagnose for CatalogError {
     }
 }
 
-/// Checks that the jobs of each group of a rate limit have the same `per`.
-fn check_rate_groups(handlers: &[(String, &'static Registration)]) -> Result<(), CatalogError> {
-    let mut groups: HashMap<&str, (&str, Duration)> = HashMap::new();
+/// Checks that the jobs of each group have the same limit: they count together.
+fn check_groups(handlers: &[(String, &'static Registration)]) -> Result<(), CatalogError> {
+    let mut rates: HashMap<&str, (&str, Duration)> = HashMap::new();
+    let mut concurrencies: HashMap<&str, (&str, u32)> = HashMap::new();
     for (name, known) in handlers {
-        let Some(rate) = known.meta.job_meta().and_then(|job| job.limits.rate) else { continue };
-        let Some(group) = rate.group else { continue };
-        let (one, per) = *groups.entry(group).or_insert((name, rate.per));
-        if per != rate.per {
-            let (group, one, other) = (group.to_owned(), one.to_owned(), name.to_owned());
-            return Err(CatalogError::RateGroup { group, one, other });
+        let Some(limits) = known.meta.job_meta().map(|job| job.limits) else { continue };
+        if let Some((rate, group)) = limits.rate.and_then(|rate| Some((rate, rate.group?))) {
+            let (one, per) = *rates.entry(group).or_insert((name, rate.per));
+            if per != rate.per {
+                let (group, one, other) = (group.to_owned(), one.to_owned(), name.to_owned());
+                return Err(CatalogError::RateGroup { group, one, other });
+            }
+        }
+        if let Some((found, group)) = limits.concurrency.and_then(|found| Some((found, found.group?))) {
+            let (one, limit) = *concurrencies.entry(group).or_insert((name, found.limit));
+            if limit != found.limit {
+                let (group, one, other) = (group.to_owned(), one.to_owned(), name.to_owned());
+                return Err(CatalogError::ConcurrencyGroup { group, one, other });
+            }
         }
     }
     Ok(())
@@ -266,7 +289,7 @@ impl Catalog {
                 second: place(&second.meta),
             });
         }
-        check_rate_groups(&sorted)?;
+        check_groups(&sorted)?;
         Ok(Self { by_name: names.into_iter().collect(), sorted, job_handlers: OnceLock::new() })
     }
 

@@ -393,9 +393,12 @@ async fn insert(ctx: &MutationContext, job: &NewJob) -> Result<DispatchOutcome> 
 /// As [`insert`], for jobs of one handler.
 async fn insert_all(ctx: &MutationContext, jobs: &[NewJob]) -> Result<Vec<JobId>> {
     if jobs.iter().any(|job| job.keys.expose().unique.is_some()) {
-        let mut ids = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            ids.push(insert(ctx, job).await?.job());
+        // In the order of their keys, so that two callers never wait for each other.
+        let mut ordered: Vec<(usize, &NewJob)> = jobs.iter().enumerate().collect();
+        ordered.sort_by_key(|(_, job)| job.keys.expose().unique.as_ref().map(|unique| unique.key.as_str()));
+        let mut ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+        for (index, job) in ordered {
+            ids[index] = insert(ctx, job).await?.job();
         }
         return Ok(ids);
     }

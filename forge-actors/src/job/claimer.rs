@@ -338,7 +338,7 @@ impl Claimer {
 }
 
 /// Claims jobs, and begins the first ones that their own rows hold. Returns them, and how many jobs a limit
-/// has blocked or do not fit. When the database refuses one of the rows, all of them are claimed on their
+/// has blocked. When the database refuses one of the rows, all of them are claimed on their
 /// rows, and none begins: the next begin is a batch in which the refused job is found.
 async fn claim(shared: &JobShared, queue: &str, size: ClaimSize) -> Result<(Vec<JobRecord>, usize), Fault> {
     let left = shared.resources.left(&shared.leases);
@@ -369,17 +369,15 @@ async fn claim(shared: &JobShared, queue: &str, size: ClaimSize) -> Result<(Vec<
         };
         return Ok(within_limit.unwrap_or((records, 0)));
     }
-    let found = limited.len();
-    let limited = shared.resources.fitting_jobs(limited, left);
+    let limited = shared.admissible(limited, left);
     // The jobs above are held: a failure here must not lose them.
     match claim_limited(shared, &limited, claimant(None)).await {
         Ok(claim) => {
-            let blocked = found.saturating_sub(claim.records.len());
             records.extend(claim.records);
             for opening in claim.opening {
                 shared.unblock_after(opening.key, opening.handler, opening.wait);
             }
-            Ok((records, blocked))
+            Ok((records, claim.blocked))
         }
         Err(fault) if records.is_empty() => Err(fault),
         Err(fault) => {
@@ -409,6 +407,7 @@ async fn claim_limited(
     let mut all = LimitedClaim::default();
     for claim in written {
         all.records.extend(claim.records);
+        all.blocked += claim.blocked;
         all.opening.extend(claim.opening);
     }
     Ok(all)

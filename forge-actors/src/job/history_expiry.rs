@@ -16,7 +16,8 @@ use crate::leader::{Leadership, OldRows};
 /// Its leader deletes old history. Nodes with the role `worker` stand for it.
 pub const JOB_MAINTENANCE: Leadership = Leadership::new("jobs");
 /// How far before the begin of the last complete run a run looks again.
-const OVERLAP: Duration = hours(1);
+/// A row that a batch lease kept from being deleted is no older than an attempt may last.
+const OVERLAP: Duration = hours(26);
 
 #[derive(Clone)]
 pub(super) struct OldHistory {
@@ -53,12 +54,13 @@ impl OldRows for OldHistory {
             .map(String::as_str)
             .collect();
         let store = &self.shared.store;
-        let mut deleted = store.delete_keys(db).await?;
+        let mut deleted = 0;
         for class in &*self.classes {
             let left = u64::from(DELETE_MAX).saturating_sub(deleted);
             deleted += store.delete_history(db, class, &named, since, left).await?;
         }
         if deleted < u64::from(DELETE_MAX) {
+            deleted += store.delete_keys(db).await?;
             self.done.put(|done| *done = Some(began));
         }
         Ok(deleted)

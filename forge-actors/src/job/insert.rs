@@ -135,12 +135,13 @@ async fn insert_unique(
     insert(db, job, after, run_at, identity, trace).await
 }
 
-/// Whether a dispatch finds a job in this status; one without a row was finished, and its history is deleted.
+/// Whether a dispatch finds a job in this status. One without a row was finished, and its history is deleted;
+/// that of jobs that failed is kept for longer, so it has most likely succeeded.
 fn is_found(status: Option<JobStatus>, states: UniqueStates) -> bool {
     let unfinished = match status {
         Some(JobStatus::Pending | JobStatus::Claimed | JobStatus::Running | JobStatus::Retry) => true,
-        Some(JobStatus::Completed) => return states != UniqueStates::Unfinished,
-        Some(JobStatus::Failed | JobStatus::DeadLetter | JobStatus::Cancelled) | None => false,
+        Some(JobStatus::Completed) | None => return states != UniqueStates::Unfinished,
+        Some(JobStatus::Failed | JobStatus::DeadLetter | JobStatus::Cancelled) => false,
     };
     unfinished || states == UniqueStates::Any
 }

@@ -57,7 +57,7 @@ impl JobShared {
             return Ok(Some((Vec::new(), 0)));
         }
         let size = ClaimSize { limit: size.begin, ..size };
-        let fitting = |jobs| self.resources.fitting_jobs(jobs, self.resources.left(&self.leases));
+        let fitting = |jobs| self.admissible(jobs, self.resources.left(&self.leases));
         let claim =
             |claimant, size| self.store.claim_within_limit(queue, claimant, size, &self.limits, fitting);
         // A row that the database refuses is found at its begin, as for other queues.

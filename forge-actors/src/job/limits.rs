@@ -6,7 +6,7 @@
 //!     waits, ready ─────────────────────────────────────▶ blocked, not seen by claims
 //!       ▲     │                                             │
 //!       │     │ claim, under the lock of its key            │ a job of the key has ended (`unblocker.rs`),
-//!       │     ▼                                             │ or the window of a rate limit has room
+//!       │     ▼                                             │ or the window of a rate limit has capacity
 //!       │   held: counts for its key                        │
 //!       └───────────────────────────────────────────────────┘
 //! ```
@@ -102,7 +102,7 @@ pub(super) struct KeyState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RateUsage {
     pub(super) buckets: Vec<RateBucket>,
-    /// When the window has room again; set when a job is blocked.
+    /// When the window has capacity again; set when a job is blocked.
     pub(super) opens_at: Option<Timestamp>,
 }
 
@@ -143,8 +143,10 @@ impl LimitTable {
         &self.names
     }
 
-    pub(super) fn find(&self, handler: &str) -> Option<HandlerLimits> {
-        self.handlers.get(handler).copied()
+    /// The limits of a handler, which may have none.
+    pub(super) fn of_handler(&self, handler: &str) -> HandlerLimits {
+        let none = HandlerLimits { concurrency: None, rate: None };
+        self.handlers.get(handler).copied().unwrap_or(none)
     }
 }
 
@@ -199,7 +201,7 @@ pub(super) fn admit(
 ) -> LimitDecision {
     let mut decision = LimitDecision::default();
     for job in jobs {
-        let limits = table.find(&job.name).unwrap_or(HandlerLimits { concurrency: None, rate: None });
+        let limits = table.of_handler(&job.name);
         let concurrency = job.concurrency_key.as_ref().zip(limits.concurrency);
         let rate = job.rate_key.as_ref().zip(limits.rate);
         if let Some((key, limit)) = concurrency

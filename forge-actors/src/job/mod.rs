@@ -29,10 +29,9 @@
 //!   for each batch. What a lost lease still holds is what is neither gone nor in the history: those jobs
 //!   wait again and count a *loss*, which spends no attempt.
 //! - **Its own row** holds a job with a limit or with resources, after a loss, in its last attempt, with
-//!   large
-//!   arguments, and while a worker of a version without batch leases lives. Its begin is written before the handler starts. So a job that
-//!   kills its process is found: it becomes a dead letter after its attempts, and its neighbours are cleared
-//!   by their first success.
+//!   large arguments, and while a worker of a version without batch leases lives. Its begin is written before
+//!   the handler starts. So a job that kills its process is found: it becomes a dead letter after its
+//!   attempts, and its neighbours are cleared by their first success.
 //!
 //! ```text
 //!   jobs (one_for_one)

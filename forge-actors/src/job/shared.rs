@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::WORKER_ROLE;
 use super::config::JobConfig;
 use super::leases::{ClaimedJob, LeaseTable};
-use super::limits::LimitTable;
+use super::limits::{LimitTable, LimitedJob};
 use super::messages::{AcknowledgerMessage, ClaimerMessage, ReleasedJob, UnblockerMessage, WorkerMessage};
 use super::resources::NodeResources;
 use super::signals;
@@ -26,6 +26,7 @@ use crate::kernel::fault::Fault;
 use crate::kernel::ids::NodeId;
 use crate::kernel::invocation::is_system;
 use crate::kernel::merge_slot::MergeSlot;
+use crate::kernel::resource::ResourceAmounts;
 use crate::supervise::Address;
 
 /// Results that are written without waiting for further ones.
@@ -128,6 +129,17 @@ impl JobShared {
         self.workers[worker].assigned.take_part(VecDeque::pop_front)
     }
 
+    /// Those of the candidates of a claim that this node may claim now: whose resources are left, and for
+    /// whose claim, when a rate limit counts it, a worker is free. The others stay as they are.
+    pub(super) fn admissible(
+        &self,
+        mut candidates: Vec<LimitedJob>,
+        left: ResourceAmounts,
+    ) -> Vec<LimitedJob> {
+        candidates.retain(|job| job.begins || job.rate_key.is_none());
+        self.resources.fitting_jobs(candidates, left)
+    }
+
     /// Enters a job whose lease was given by a statement that was sent at `sent`.
     pub(super) fn hold(&self, record: JobRecord, sent: Instant, lease: Duration) -> ClaimedJob {
         let resources = self.resources.needs(&record.name);
@@ -190,8 +202,9 @@ impl JobShared {
             self.hints.publish(Hint::of([Arc::clone(&record.queue)]));
         }
         let Some(key) = &record.concurrency_key else { return };
-        let freed =
-            OpenKey { kind: LimitKind::Concurrency, handler: record.name.clone(), tenant: record.tenant() };
+        // Postgres stores no text with a NUL, so no tenant of a row has one.
+        let tenant = record.tenant().filter(|tenant| !tenant.contains('\0'));
+        let freed = OpenKey { kind: LimitKind::Concurrency, handler: record.name.clone(), tenant };
         let mut wakes = false;
         self.freed_keys.put(|waiting| {
             let keys = waiting.get_or_insert_default();

@@ -1,10 +1,10 @@
 //! The unblocker makes blocked jobs ready again, when a job of their key has ended or the window of a rate
-//! limit has room.
+//! limit has capacity.
 //!
 //! Actors of this node that end a job leave its key in `JobShared::freed_keys`. A claim that reaches a rate
-//! limit says when its window has room. While jobs are blocked, every node also sweeps the blocked keys with
-//! each poll: that finds the keys of lost nodes, of failed statements, and those whose limit an operator has
-//! changed. Unblocking decides nothing about a limit, which the claims keep.
+//! limit says when its window has capacity. While jobs are blocked, every node also sweeps the blocked keys
+//! with each poll: that finds the keys of lost nodes, of failed statements, and those whose limit an operator
+//! has changed. Unblocking decides nothing about a limit, which the claims keep.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl Unblocker {
     }
 
     async fn unblock(&self, keys: &BTreeMap<String, OpenKey>) {
-        match self.shared.store.unblock(keys, &self.shared.limits).await {
+        match self.shared.store.unblock(keys, &self.shared.limits, &self.shared.names).await {
             Ok(queues) if queues.is_empty() => {}
             Ok(queues) => self.shared.hints.publish(Hint::of(queues)),
             Err(fault) => report(&fault),
@@ -65,7 +65,8 @@ impl Unblocker {
     }
 
     async fn sweep(&self, state: &mut UnblockerState) {
-        match self.shared.store.list_open_keys(&state.swept_to, &self.shared.limits).await {
+        let JobShared { store, limits, names, .. } = &*self.shared;
+        match store.list_open_keys(&state.swept_to, limits, names).await {
             Ok(swept) => {
                 state.swept_to = swept.next;
                 if !swept.open.is_empty() {

@@ -18,7 +18,8 @@ COMMENT ON COLUMN forge_jobs.timeout_ms IS 'The time limit of an attempt, where 
 
 -- What is held and what may be claimed of each key; and what waits for each key, in the order in which tenants take turns.
 CREATE INDEX forge_jobs_concurrency ON forge_jobs (concurrency_key, (node_id IS NOT NULL)) WHERE ready AND concurrency_key IS NOT NULL;
-CREATE INDEX forge_jobs_blocked ON forge_jobs (blocked_by, (coalesce(identity ->> 'tenant', '')), priority DESC, due_at, id)
+CREATE INDEX forge_jobs_rate ON forge_jobs (rate_key) WHERE ready AND rate_key IS NOT NULL AND node_id IS NULL;
+CREATE INDEX forge_jobs_blocked ON forge_jobs (blocked_by, (left(coalesce(identity ->> 'tenant', ''), 200)), priority DESC, due_at, id)
     WHERE blocked_by IS NOT NULL;
 
 ALTER TABLE forge_job_history ADD COLUMN concurrency_key text;
@@ -43,7 +44,7 @@ COMMENT ON COLUMN forge_job_limits.bucket_ends IS 'Ends of the buckets of a rate
 COMMENT ON COLUMN forge_job_limits.bucket_claims IS 'Claims in each bucket.';
 COMMENT ON COLUMN forge_job_limits.last_tenant IS 'The tenant whose job was unblocked last; the one after it is next.';
 COMMENT ON COLUMN forge_job_limits.limit_override IS 'What an operator has set in the place of the limit of the handler; 0 lets nothing pass.';
-COMMENT ON COLUMN forge_job_limits.opens_at IS 'When the window of a rate limit has room for a blocked job; null when none is blocked by it.';
+COMMENT ON COLUMN forge_job_limits.opens_at IS 'When the window of a rate limit has capacity for a blocked job; null when none is blocked by it.';
 
 CREATE TABLE forge_job_keys (
     key        text        PRIMARY KEY CHECK (key <> ''),
@@ -100,6 +101,7 @@ ALTER TABLE forge_job_history DROP COLUMN timeout_ms;
 ALTER TABLE forge_job_history DROP COLUMN rate_key;
 ALTER TABLE forge_job_history DROP COLUMN concurrency_key;
 DROP INDEX forge_jobs_blocked;
+DROP INDEX forge_jobs_rate;
 DROP INDEX forge_jobs_concurrency;
 ALTER TABLE forge_jobs DROP CONSTRAINT forge_jobs_timeout;
 ALTER TABLE forge_jobs DROP CONSTRAINT forge_jobs_blocked;

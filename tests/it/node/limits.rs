@@ -201,3 +201,30 @@ async fn jobs_take_no_more_of_a_node_than_it_has() {
     assert_eq!(most_at_a_time(&database, &[]).await, 2, "two fit, and two do run");
     drop(with);
 }
+
+#[tokio::test]
+async fn blocked_jobs_run_when_nothing_limits_them_any_more() {
+    let database = Database::create().await;
+    // Applies the migrations.
+    drop(worker_on(&database, "").start().await);
+    let blocked = |name: &str, keys: &str, key: &str, args: &str| {
+        format!(
+            "insert into forge_jobs (id, name, queue, priority, attempts_max, ready, run_at, due_at, blocked_by, args, {keys})
+             values (gen_random_uuid(), '{name}', 'limits', 50, 3, false, '9999-12-31', now(), '{key}', '{args}', '{key}');"
+        )
+    };
+    let pair = r#"{"key": "a", "number": 1, "ms": 0}"#;
+    let statements = [
+        // A version before had a limit for this handler, or another kind of limit.
+        blocked("jobs.quick", "concurrency_key", "c1", r#"{"n": 1}"#),
+        blocked("limits.paced", "concurrency_key", "c2", r#"{"key": "b", "number": 1}"#),
+        blocked("limits.pair", "rate_key", "r1", pair),
+        // A handler that no node has shares the key, and is first.
+        blocked("old.gone", "concurrency_key", "c3", "{}").replace(", 50, 3", ", 99, 3"),
+        blocked("limits.pair", "concurrency_key", "c3", pair),
+    ];
+    database.execute(&statements.concat()).await;
+    let node = worker_on(&database, "").start().await;
+    await_history(&database, "completed: 4", PATIENCE).await;
+    drop(node);
+}

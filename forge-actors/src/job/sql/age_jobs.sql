@@ -27,7 +27,7 @@ WITH RECURSIVE walk AS (
         )
         LIMIT 1
     ) AS next
-), old AS (
+), old AS MATERIALIZED (
     SELECT job.id
     FROM walk CROSS JOIN LATERAL (
         SELECT id FROM forge_jobs
@@ -38,7 +38,7 @@ WITH RECURSIVE walk AS (
         LIMIT $2
     ) AS job
     WHERE walk.priority < 100
-), locked AS (
+), locked AS MATERIALIZED (
     SELECT job.id FROM old JOIN forge_jobs job ON job.id = old.id
     WHERE job.ready AND job.node_id IS NULL
     FOR UPDATE OF job SKIP LOCKED

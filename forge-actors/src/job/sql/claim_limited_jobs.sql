@@ -1,8 +1,10 @@
--- Called by job/store/limited.rs, after sql/lock_limit_keys.sql and sql/count_held_by_key.sql in the same
--- transaction: $1 ids of jobs to claim, $2 which of them begin with the claim, $3 node, $4 seconds of the
--- lease, $5 ids of jobs to block, $6 by which keys, $7 what is spent of rate limits, as JSON: key,
--- bucket_ends, bucket_claims, opens_at; $8 all keys that are locked. Primary keys. Skips rows that others
--- have locked; a row that is held or blocked meanwhile is not changed.
+-- Called by job/store/limited.rs, after sql/lock_limit_keys.sql, sql/lock_candidates.sql and
+-- sql/count_held_by_key.sql in the same transaction: $1 jobs to hold, $2 which of them begin now, $3 node, $4
+-- seconds of the lease, $5 jobs to block, $6 the key that blocks each, $7 buckets of keys of rate limits, as
+-- JSON (key, bucket_ends, bucket_claims, opens_at), $8 all locked keys, $9 how many further jobs to block:
+-- those that are ready with a key of $6, so that a burst of one key does not pass through the claims a few at
+-- a time. Primary key, and the indexes forge_jobs_concurrency and forge_jobs_rate. A row that is locked or
+-- held is not changed. Returns the columns of sql/claim_jobs.sql in the same order.
 WITH admitted AS (
     SELECT job.id, admitted.begins
     FROM UNNEST($1::uuid[], $2::bool[]) AS admitted (id, begins)
@@ -27,10 +29,18 @@ WITH admitted AS (
     JOIN forge_jobs job ON job.id = over.id
     WHERE job.ready AND job.node_id IS NULL
     FOR UPDATE OF job SKIP LOCKED
+), further AS (
+    SELECT id, CASE WHEN concurrency_key = ANY ($6) THEN concurrency_key ELSE rate_key END AS key
+    FROM forge_jobs
+    WHERE cardinality($6::text[]) > 0 AND ready AND node_id IS NULL
+      AND (concurrency_key = ANY ($6) OR rate_key = ANY ($6))
+      AND NOT id = ANY ($1) AND NOT id = ANY ($5)
+    LIMIT $9
+    FOR UPDATE SKIP LOCKED
 ), blocked AS (
     UPDATE forge_jobs job
     SET blocked_by = over.key, due_at = job.run_at, run_at = '9999-12-31', ready = false
-    FROM over
+    FROM (SELECT id, key FROM over UNION ALL SELECT id, key FROM further) AS over
     WHERE job.id = over.id
 ), counted AS (
     UPDATE forge_job_limits held

@@ -1,11 +1,12 @@
 -- Called by job/store/unblock.rs after sql/lock_limit_keys.sql in the same transaction: $1 keys, $2 how many
--- jobs of each at most, $3 the tenants after which the turns start, or null for the first tenant. Index
--- forge_jobs_blocked. Locks the rows of the jobs. The tenants of a key take turns; each gives its job with
--- the highest priority, then the oldest. A tenant gives 2 * ceil($2 / tenants) + 8 jobs at most, so that a
--- key with many tenants reads few rows; when most of them have few jobs, fewer than $2 are unblocked, and the
--- next sweep goes on. Returns the jobs in their turns.
+-- jobs of each at most, $3 the tenants after which the turns start, or null for the first tenant, $4 names of
+-- the handlers that this node can run: the jobs of others are left to other nodes. Index forge_jobs_blocked.
+-- Locks the rows of the jobs, and skips rows that are locked, which the next sweep looks at. The tenants of a
+-- key take turns; each gives its job with the highest priority, then the oldest. A tenant gives 2 * ceil($2 /
+-- tenants) + 8 jobs at most, so that a key with many tenants reads few rows; when most of them have few jobs,
+-- fewer than $2 are unblocked, and the next sweep goes on. Returns the jobs in their turns.
 WITH RECURSIVE wanted AS (
-    SELECT key, count, coalesce(after, '') AS after
+    SELECT key, count, left(coalesce(after, ''), 200) AS after
     FROM UNNEST($1::text[], $2::int4[], $3::text[]) AS wanted (key, count, after)
 ), turn AS (
     SELECT wanted.key, wanted.count, 1 AS number, following.tenant, following.tenant AS first
@@ -13,15 +14,15 @@ WITH RECURSIVE wanted AS (
     CROSS JOIN LATERAL (
         SELECT coalesce(
             (
-                SELECT coalesce(identity ->> 'tenant', '') FROM forge_jobs
-                WHERE blocked_by = wanted.key AND coalesce(identity ->> 'tenant', '') > wanted.after
-                ORDER BY blocked_by, coalesce(identity ->> 'tenant', '')
+                SELECT left(coalesce(identity ->> 'tenant', ''), 200) FROM forge_jobs
+                WHERE blocked_by = wanted.key AND left(coalesce(identity ->> 'tenant', ''), 200) > wanted.after
+                ORDER BY blocked_by, left(coalesce(identity ->> 'tenant', ''), 200)
                 LIMIT 1
             ),
             (
-                SELECT coalesce(identity ->> 'tenant', '') FROM forge_jobs
+                SELECT left(coalesce(identity ->> 'tenant', ''), 200) FROM forge_jobs
                 WHERE blocked_by = wanted.key
-                ORDER BY blocked_by, coalesce(identity ->> 'tenant', '')
+                ORDER BY blocked_by, left(coalesce(identity ->> 'tenant', ''), 200)
                 LIMIT 1
             )
         ) AS tenant
@@ -33,15 +34,15 @@ WITH RECURSIVE wanted AS (
     CROSS JOIN LATERAL (
         SELECT coalesce(
             (
-                SELECT coalesce(identity ->> 'tenant', '') FROM forge_jobs
-                WHERE blocked_by = turn.key AND coalesce(identity ->> 'tenant', '') > turn.tenant
-                ORDER BY blocked_by, coalesce(identity ->> 'tenant', '')
+                SELECT left(coalesce(identity ->> 'tenant', ''), 200) FROM forge_jobs
+                WHERE blocked_by = turn.key AND left(coalesce(identity ->> 'tenant', ''), 200) > turn.tenant
+                ORDER BY blocked_by, left(coalesce(identity ->> 'tenant', ''), 200)
                 LIMIT 1
             ),
             (
-                SELECT coalesce(identity ->> 'tenant', '') FROM forge_jobs
+                SELECT left(coalesce(identity ->> 'tenant', ''), 200) FROM forge_jobs
                 WHERE blocked_by = turn.key
-                ORDER BY blocked_by, coalesce(identity ->> 'tenant', '')
+                ORDER BY blocked_by, left(coalesce(identity ->> 'tenant', ''), 200)
                 LIMIT 1
             )
         ) AS tenant
@@ -58,13 +59,19 @@ WITH RECURSIVE wanted AS (
     CROSS JOIN LATERAL (
         SELECT id, row_number() OVER (ORDER BY priority DESC, due_at, id) AS place
         FROM forge_jobs
-        WHERE blocked_by = share.key AND coalesce(identity ->> 'tenant', '') = share.tenant
+        WHERE blocked_by = share.key AND left(coalesce(identity ->> 'tenant', ''), 200) = share.tenant
+          AND name = ANY ($4)
         ORDER BY priority DESC, due_at, id
         LIMIT share.jobs_max
     ) AS job
+), locked AS (
+    SELECT job.id, chosen.key, chosen.tenant, chosen.place
+    FROM chosen JOIN forge_jobs job ON job.id = chosen.id
+    WHERE chosen.place <= chosen.count AND job.blocked_by = chosen.key
+    FOR UPDATE OF job SKIP LOCKED
 )
 UPDATE forge_jobs job
 SET ready = true, run_at = job.due_at, blocked_by = NULL, due_at = NULL
-FROM chosen
-WHERE job.id = chosen.id AND chosen.place <= chosen.count AND job.blocked_by = chosen.key
-RETURNING job.queue, chosen.key, chosen.tenant, chosen.place
+FROM locked
+WHERE job.id = locked.id
+RETURNING job.queue, locked.key, locked.tenant, locked.place

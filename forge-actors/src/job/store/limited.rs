@@ -1,21 +1,26 @@
 //! Claims of jobs with a limit.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use serde_json::json;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::{Claimant, JobRecord, JobStore, LOCK_LIMIT, end};
+use super::{Claimant, JobRecord, JobStore, end};
 use crate::db::handle::Db;
 use crate::db::transaction::TransactionOptions;
 use crate::job::limits::{KeyState, LimitDecision, LimitTable, LimitedJob, RateBucket, admit};
 use crate::kernel::fault::{Code, Fault};
-use crate::kernel::time::Timestamp;
+use crate::kernel::ids::JobId;
+use crate::kernel::time::{Timestamp, secs};
 
-/// How often keys are inserted that an expiry deletes meanwhile.
-const LOCK_TRIES: usize = 5;
+/// Attempts to lock keys. The duty `history_expiry` may delete a key between its insert and its lock.
+pub(super) const LOCK_TRIES: usize = 5;
+/// Statement timeout of a claim that waits for keys: the claims of other queues wait behind it.
+const CLAIM_LIMIT: Duration = secs(2);
+/// Further ready jobs of a key whose limit is reached that one claim blocks.
+const BLOCKED_MAX: i32 = 5_000;
 
 /// The states of keys, and the time of the database at which they were read.
 pub(super) struct LockedKeys {
@@ -28,6 +33,8 @@ pub(super) struct LockedKeys {
 pub(in crate::job) struct LimitedClaim {
     /// The jobs that are held now.
     pub(in crate::job) records: Vec<JobRecord>,
+    /// How many of the candidates are blocked now.
+    pub(in crate::job) blocked: usize,
     /// The keys of rate limits that have blocked a job.
     pub(in crate::job) opening: Vec<OpeningKey>,
 }
@@ -50,23 +57,51 @@ impl JobStore {
         claimant: Claimant<'_>,
         limits: &LimitTable,
     ) -> Result<LimitedClaim, Fault> {
-        let tx = self.database.begin(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
-        let claimed = claim_limited(&tx.db(), jobs, claimant, limits).await;
-        end(tx, claimed).await
+        for _ in 0..LOCK_TRIES {
+            let tx = self.database.begin(TransactionOptions::new("forge.jobs", CLAIM_LIMIT)).await?;
+            let claimed = claim_limited(&tx.db(), jobs, claimant, limits).await;
+            if let Some(claim) = end(tx, claimed).await? {
+                return Ok(claim);
+            }
+            self.insert_keys(jobs.iter().flat_map(LimitedJob::keys)).await?;
+        }
+        Err(keys_vanish())
+    }
+
+    /// Makes the rows of keys that have none, in a transaction of its own: a transaction that has locked keys
+    /// must not wait for one that makes others.
+    pub(super) async fn insert_keys(&self, keys: impl Iterator<Item = &str>) -> Result<(), Fault> {
+        let keys: BTreeSet<&str> = keys.collect();
+        let insert = sqlx::query(include_str!("../sql/insert_limit_keys.sql"));
+        insert.bind(keys.into_iter().collect::<Vec<_>>()).execute(&self.database.writer()).await?;
+        Ok(())
     }
 }
 
-/// [`JobStore::claim_limited`] in the transaction of `db`.
+/// The fault when keys cannot be locked.
+pub(super) fn keys_vanish() -> Fault {
+    Fault::new(
+        Code::Conflict,
+        format!("keys of limits were deleted {LOCK_TRIES} times before they were locked"),
+    )
+}
+
+/// [`JobStore::claim_limited`] in the transaction of `db`; `None` when keys have no row, and nothing was
+/// done.
 pub(super) async fn claim_limited(
     db: &Db,
     jobs: &[LimitedJob],
     claimant: Claimant<'_>,
     limits: &LimitTable,
-) -> Result<LimitedClaim, Fault> {
+) -> Result<Option<LimitedClaim>, Fault> {
     let keys: BTreeSet<&str> = jobs.iter().flat_map(LimitedJob::keys).collect();
     let keys: Vec<&str> = keys.into_iter().collect();
     let has_rates = jobs.iter().any(|job| job.rate_key.is_some());
-    let LockedKeys { mut states, now } = lock_keys(db, &keys, has_rates).await?;
+    let Some(LockedKeys { mut states, now }) = lock_keys(db, &keys, has_rates).await? else {
+        return Ok(None);
+    };
+    // What another claim has taken since must not count twice.
+    let jobs = &lock_candidates(db, jobs).await?;
     count_held(db, jobs, &mut states).await?;
     let decision = admit(limits, jobs, states, now);
     let opening = jobs.iter().filter_map(|job| {
@@ -77,25 +112,33 @@ pub(super) async fn claim_limited(
     let opening: HashMap<_, _> = opening.collect();
     let opening = opening.into_values().collect();
     let records = write(db, jobs, &decision, claimant, &keys).await?;
-    Ok(LimitedClaim { records, opening })
+    Ok(Some(LimitedClaim { records, blocked: decision.blocked.len(), opening }))
 }
 
-/// Locks the rows of these keys, which it makes where they are missing.
-/// `has_rates`: some are of rate limits, for which the clock is read once they are locked.
-pub(super) async fn lock_keys(db: &Db, keys: &[&str], has_rates: bool) -> Result<LockedKeys, Fault> {
-    for _ in 0..LOCK_TRIES {
-        let rows = sqlx::query(include_str!("../sql/lock_limit_keys.sql")).bind(keys).fetch_all(db).await?;
-        if rows.len() == keys.len() {
-            let now = match has_rates {
-                true => sqlx::query_scalar(include_str!("../sql/read_clock.sql")).fetch_one(db).await?,
-                false => Timestamp::default(),
-            };
-            let states = rows.iter().map(key_state).collect::<sqlx::Result<_>>()?;
-            return Ok(LockedKeys { states, now });
-        }
-        sqlx::query(include_str!("../sql/insert_limit_keys.sql")).bind(keys).execute(db).await?;
+/// Locks the rows of these keys; `None` when some have none. `has_rates`: some are of rate limits, for which
+/// the clock is read once they are locked.
+pub(super) async fn lock_keys(db: &Db, keys: &[&str], has_rates: bool) -> Result<Option<LockedKeys>, Fault> {
+    let rows = match keys.is_empty() {
+        true => Vec::new(),
+        false => sqlx::query(include_str!("../sql/lock_limit_keys.sql")).bind(keys).fetch_all(db).await?,
+    };
+    if rows.len() < keys.len() {
+        return Ok(None);
     }
-    Err(Fault::new(Code::Conflict, "the keys of limits are deleted as soon as they are made"))
+    let now = match has_rates {
+        true => sqlx::query_scalar(include_str!("../sql/read_clock.sql")).fetch_one(db).await?,
+        false => Timestamp::default(),
+    };
+    let states = rows.iter().map(key_state).collect::<sqlx::Result<_>>()?;
+    Ok(Some(LockedKeys { states, now }))
+}
+
+/// Locks the rows of those of `jobs` that nothing holds and no other transaction has locked.
+async fn lock_candidates(db: &Db, jobs: &[LimitedJob]) -> Result<Vec<LimitedJob>, Fault> {
+    let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+    let lock = sqlx::query_scalar(include_str!("../sql/lock_candidates.sql")).bind(ids);
+    let locked: HashSet<JobId> = lock.fetch_all(db).await?.into_iter().collect();
+    Ok(jobs.iter().filter(|job| locked.contains(&job.id)).cloned().collect())
 }
 
 fn key_state(row: &PgRow) -> sqlx::Result<(String, KeyState)> {
@@ -154,6 +197,7 @@ async fn write(
         .bind(decision.blocked.iter().map(|(_, key)| key.as_str()).collect::<Vec<_>>())
         .bind(serde_json::Value::from(rates))
         .bind(keys)
+        .bind(BLOCKED_MAX)
         .fetch_all(db)
         .await?;
     Ok(rows.iter().map(|row| JobRecord::from_row(row, None)).collect::<sqlx::Result<_>>()?)

@@ -23,7 +23,7 @@ use crate::kernel::fault::Fault;
 pub struct QueueClaim {
     /// The jobs that are held now.
     pub records: Vec<JobRecord>,
-    /// How many jobs the limits of their keys have blocked, or that do not fit.
+    /// How many jobs the limits of their keys have blocked.
     pub(in crate::job) blocked: usize,
     /// The keys of rate limits that have blocked a job.
     pub(in crate::job) opening: Vec<OpeningKey>,
@@ -42,6 +42,8 @@ impl JobStore {
     ) -> Result<Option<QueueClaim>, Fault> {
         let tx = self.database.begin(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
         let db = tx.db();
+        // Keys without a row, whose jobs the next claim takes.
+        let mut missing: Vec<String> = Vec::new();
         let claimed = async {
             let lock = sqlx::query(include_str!("../sql/lock_queue_limit.sql")).bind(queue);
             let Some(settings) = lock.fetch_optional(&db).await? else { return Ok(None) };
@@ -60,18 +62,25 @@ impl JobStore {
             }
             let size = ClaimSize { limit: size.limit.min(left), ..size };
             let ClaimedJobs { mut records, limited } = claim(&db, queue, claimant, size, true).await?;
-            let found = limited.len();
             let limited = fitting(limited);
-            let LimitedClaim { records: passed, opening } = match limited.is_empty() {
+            let LimitedClaim { records: passed, blocked, opening } = match limited.is_empty() {
                 true => LimitedClaim::default(),
-                false => claim_limited(&db, &limited, Claimant { batch: None, ..claimant }, limits).await?,
+                false => claim_limited(&db, &limited, Claimant { batch: None, ..claimant }, limits)
+                    .await?
+                    .unwrap_or_else(|| {
+                        missing.extend(limited.iter().flat_map(LimitedJob::keys).map(str::to_owned));
+                        LimitedClaim::default()
+                    }),
             };
-            let blocked = found.saturating_sub(passed.len());
             records.extend(passed);
             Ok(Some(QueueClaim { records, blocked, opening }))
         };
         let claimed = claimed.await;
-        end(tx, claimed).await
+        let claimed = end(tx, claimed).await?;
+        if !missing.is_empty() {
+            self.insert_keys(missing.iter().map(String::as_str)).await?;
+        }
+        Ok(claimed)
     }
 
     /// The queues that have a limit.

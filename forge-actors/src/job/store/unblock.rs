@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sqlx::Row;
 
-use super::limited::{LockedKeys, lock_keys};
+use super::limited::{LOCK_TRIES, LockedKeys, keys_vanish, lock_keys};
 use super::{JobStore, LOCK_LIMIT, end};
 use crate::db::handle::Db;
 use crate::db::transaction::TransactionOptions;
@@ -58,20 +58,38 @@ impl JobStore {
         &self,
         keys: &BTreeMap<String, OpenKey>,
         limits: &LimitTable,
+        names: &[String],
     ) -> Result<BTreeSet<Arc<str>>, Fault> {
         let known: BTreeMap<&str, (&OpenKey, HandlerLimits)> = keys
             .iter()
-            .filter_map(|(key, open)| Some((key.as_str(), (open, limits.find(&open.handler)?))))
+            .filter(|(_, open)| names.contains(&open.handler))
+            .map(|(key, open)| (key.as_str(), (open, limits.of_handler(&open.handler))))
             .collect();
         if known.is_empty() {
             return Ok(BTreeSet::new());
         }
+        for _ in 0..LOCK_TRIES {
+            if let Some(queues) = self.unblock_locked(&known, names).await? {
+                return Ok(queues);
+            }
+            self.insert_keys(known.keys().copied()).await?;
+        }
+        Err(keys_vanish())
+    }
+
+    /// `None` when keys have no row, and nothing was done.
+    async fn unblock_locked(
+        &self,
+        known: &BTreeMap<&str, (&OpenKey, HandlerLimits)>,
+        names: &[String],
+    ) -> Result<Option<BTreeSet<Arc<str>>>, Fault> {
         let tx = self.database.begin(TransactionOptions::new("forge.jobs", LOCK_LIMIT)).await?;
         let db = tx.db();
         let unblocked = async {
             let has_rates = known.values().any(|(open, _)| open.kind == LimitKind::Rate);
-            let locked = lock_keys(&db, &known.keys().copied().collect::<Vec<_>>(), has_rates).await?;
-            let unblocked = count_unblocked(&db, &known).await?;
+            let keys: Vec<&str> = known.keys().copied().collect();
+            let Some(locked) = lock_keys(&db, &keys, has_rates).await? else { return Ok(None) };
+            let unblocked = count_unblocked(&db, known, names).await?;
             let open = known.iter().filter_map(|(key, (open, limits))| {
                 let count = left(open.kind, *limits, &locked, key, unblocked.get(*key).copied());
                 let last_tenant = || locked.states.get(*key)?.last_tenant.clone();
@@ -79,45 +97,48 @@ impl JobStore {
                 let count = count.min(UNBLOCK_MAX);
                 (count > 0).then_some(KeyToUnblock { key, kind: open.kind, count, after })
             });
-            write(&db, open.collect()).await
+            write(&db, open.collect(), names).await.map(Some)
         };
         let unblocked = unblocked.await;
         end(tx, unblocked).await
     }
 
-    /// Finds keys of blocked jobs that seem to let further ones pass, from the one after `after` on.
+    /// Finds keys of blocked jobs that seem to let further ones pass, from the one after `after` on. `names`:
+    /// the handlers that this node can run.
     pub(in crate::job) async fn list_open_keys(
         &self,
         after: &str,
         limits: &LimitTable,
+        names: &[String],
     ) -> Result<SweptKeys, Fault> {
         let rows = sqlx::query(include_str!("../sql/list_blocked_keys.sql"))
             .bind(after)
             .bind(SWEEP_MAX)
+            .bind(names)
             .fetch_all(&self.database.reader())
             .await?;
         let mut swept = SweptKeys { open: BTreeMap::new(), next: String::new() };
+        if rows.len() >= SWEEP_MAX.unsigned_abs() as usize
+            && let Some(last) = rows.last()
+        {
+            swept.next = last.try_get("key")?;
+        }
         for row in rows {
-            let (key, handler): (String, String) = (row.try_get("key")?, row.try_get("name")?);
-            if row.try_get("is_last")? {
-                swept.next.clone_from(&key);
-            }
+            let Some(handler) = row.try_get::<Option<String>, _>("name")? else { continue };
             let kind = if row.try_get("is_rate")? { LimitKind::Rate } else { LimitKind::Concurrency };
-            let unblocked: i64 = row.try_get("unblocked")?;
+            let ready: i64 = row.try_get("ready")?;
             let limit_override: Option<i32> = row.try_get("limit_override")?;
-            let limit = limits.find(&handler).and_then(|limits| limits.concurrency);
-            let limit = limit_override.map(i32::unsigned_abs).or(limit);
-            let is_full =
-                kind == LimitKind::Concurrency && limit.is_none_or(|limit| unblocked >= limit.into());
+            let limit = limit_override.map(i32::unsigned_abs).or(limits.of_handler(&handler).concurrency);
+            let is_full = kind == LimitKind::Concurrency && limit.is_some_and(|limit| ready >= limit.into());
             if !is_full {
-                swept.open.insert(key, OpenKey { kind, handler, tenant: None });
+                swept.open.insert(row.try_get("key")?, OpenKey { kind, handler, tenant: None });
             }
         }
         Ok(swept)
     }
 }
 
-/// How many further jobs of a key may become ready.
+/// How many further jobs of a key may become ready. A handler that has no such limit any more lets all pass.
 fn left(
     kind: LimitKind,
     limits: HandlerLimits,
@@ -128,10 +149,13 @@ fn left(
     let Some(state) = locked.states.get(key) else { return 0 };
     match kind {
         LimitKind::Concurrency => {
-            let limit = state.limit_override.or(limits.concurrency).unwrap_or(0);
-            limit.saturating_sub(unblocked.unwrap_or_default())
+            let limit = state.limit_override.or(limits.concurrency);
+            limit.map_or(u32::MAX, |limit| limit.saturating_sub(unblocked.unwrap_or_default()))
         }
-        LimitKind::Rate => limits.rate.map_or(0, |rate| state.rate_left(rate, locked.now)),
+        LimitKind::Rate => match limits.rate {
+            Some(rate) => state.rate_left(rate, locked.now),
+            None => state.limit_override.unwrap_or(u32::MAX),
+        },
     }
 }
 
@@ -139,14 +163,15 @@ fn left(
 async fn count_unblocked(
     db: &Db,
     keys: &BTreeMap<&str, (&OpenKey, HandlerLimits)>,
+    names: &[String],
 ) -> Result<HashMap<String, u32>, Fault> {
     let of_concurrency = keys.iter().filter(|(_, (open, _))| open.kind == LimitKind::Concurrency);
     let keys: Vec<&str> = of_concurrency.map(|(key, _)| *key).collect();
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows =
-        sqlx::query(include_str!("../sql/count_unblocked_by_key.sql")).bind(keys).fetch_all(db).await?;
+    let count = sqlx::query(include_str!("../sql/count_unblocked_by_key.sql"));
+    let rows = count.bind(keys).bind(names).fetch_all(db).await?;
     let count = |row: &sqlx::postgres::PgRow| {
         let count: i64 = row.try_get("count")?;
         Ok((row.try_get("key")?, u32::try_from(count).unwrap_or(u32::MAX)))
@@ -155,7 +180,7 @@ async fn count_unblocked(
 }
 
 /// Unblocks jobs, and notes whose turn it was. Returns the queues of the jobs.
-async fn write(db: &Db, open: Vec<KeyToUnblock<'_>>) -> Result<BTreeSet<Arc<str>>, Fault> {
+async fn write(db: &Db, open: Vec<KeyToUnblock<'_>>, names: &[String]) -> Result<BTreeSet<Arc<str>>, Fault> {
     if open.is_empty() {
         return Ok(BTreeSet::new());
     }
@@ -163,6 +188,7 @@ async fn write(db: &Db, open: Vec<KeyToUnblock<'_>>) -> Result<BTreeSet<Arc<str>
         .bind(open.iter().map(|open| open.key).collect::<Vec<_>>())
         .bind(open.iter().map(|open| open.count.cast_signed()).collect::<Vec<_>>())
         .bind(open.iter().map(|open| open.after.as_deref()).collect::<Vec<_>>())
+        .bind(names)
         .fetch_all(db)
         .await?;
     let mut queues = BTreeSet::new();
