@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DurationRound, TimeDelta};
-use sqlx::postgres::PgRow;
-use sqlx::{FromRow, Row};
+use sqlx::Row;
 
 use super::state::MISSED_AFTER;
 use super::store;
@@ -51,7 +50,7 @@ pub struct CronDay {
 
 /// What became of the times of one slot.
 #[forge_app_macros::data(row = false)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CronSlot {
     /// Its place in the day, from 0.
     pub index: u32,
@@ -78,7 +77,7 @@ pub async fn list_days(db: &Db, mut crons: Vec<CronId>) -> Result<CronDays, Faul
     let rows = sqlx::query(include_str!("sql/count_day_runs.sql"))
         .bind(crons)
         .bind(RUNS_MAX)
-        .bind(from)
+        .bind(from.timestamp() as f64)
         .bind(SLOT.as_secs_f64())
         .bind(MISSED_AFTER.as_secs_f64())
         .fetch_all(db)
@@ -87,13 +86,19 @@ pub async fn list_days(db: &Db, mut crons: Vec<CronId>) -> Result<CronDays, Faul
     for row in &rows {
         let cron = row.try_get("id")?;
         if days.last().is_none_or(|day| day.cron != cron) {
-            days.push(CronDay { cron, known_from: row.try_get("known_from")?, slots: Vec::new() });
+            let slots = (0..SLOTS).map(|index| CronSlot { index, ..CronSlot::default() }).collect();
+            days.push(CronDay { cron, known_from: row.try_get("known_from")?, slots });
         }
         if let Some(day) = days.last_mut()
-            && row.try_get::<Option<i32>, _>("slot")?.is_some()
+            && let Some(outcome) = row.try_get("outcome")?
         {
-            day.slots.push(CronSlot::from_row(row)?);
+            let times: i64 = row.try_get("times")?;
+            let times = u32::try_from(times).unwrap_or(u32::MAX);
+            add(&mut day.slots, row.try_get("first_slot")?, row.try_get("last_slot")?, outcome, times)?;
         }
+    }
+    for day in &mut days {
+        day.slots.retain(|slot| *slot != CronSlot { index: slot.index, ..CronSlot::default() });
     }
     Ok(CronDays { from, slot_ms: Int53::millis(SLOT), slots: SLOTS, crons: days })
 }
@@ -105,20 +110,29 @@ fn start_of_day(now: Timestamp) -> Result<Timestamp, Fault> {
     Ok(now.duration_trunc(slot).map_err(Fault::internal)? - SLOT * (SLOTS - 1))
 }
 
-impl FromRow<'_, PgRow> for CronSlot {
-    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        let index: i32 = row.try_get("slot")?;
-        let count =
-            |column: &str| row.try_get(column).map(|count: i64| u32::try_from(count).unwrap_or(u32::MAX));
-        Ok(Self {
-            index: index.unsigned_abs(),
-            completed: count("completed")?,
-            late: count("late")?,
-            failed: count("failed")?,
-            missed: count("missed")?,
-            overlapped: count("overlapped")?,
-            unfinished: count("unfinished")?,
-            unknown: count("unknown")?,
-        })
+/// Adds times that had the same outcome. Those of several slots are spread over them evenly, as the times of
+/// most schedules are; what came before the first slot of the day is left out.
+fn add(slots: &mut [CronSlot], first: i32, last: i32, outcome: &str, times: u32) -> Result<(), Fault> {
+    let length = last.abs_diff(first) + 1;
+    for index in first.max(0)..=last {
+        let Some(slot) = usize::try_from(index).ok().and_then(|index| slots.get_mut(index)) else { continue };
+        *slot.count_of(outcome)? += times / length + u32::from(index.abs_diff(first) < times % length);
+    }
+    Ok(())
+}
+
+impl CronSlot {
+    /// The count to which runs of this status belong, or times of this reason.
+    fn count_of(&mut self, outcome: &str) -> Result<&mut u32, Fault> {
+        match outcome {
+            "completed" => Ok(&mut self.completed),
+            "late" => Ok(&mut self.late),
+            "failed" | "dead_letter" | "cancelled" => Ok(&mut self.failed),
+            "missed" => Ok(&mut self.missed),
+            "overlap" | "queue_full" => Ok(&mut self.overlapped),
+            "waiting" | "dispatched" => Ok(&mut self.unfinished),
+            "unknown" => Ok(&mut self.unknown),
+            other => Err(Fault::internal(format!("`{other}` is no outcome of a run"))),
+        }
     }
 }
