@@ -22,7 +22,7 @@ const LONG: Duration = Duration::from_secs(60);
 /// What the crons of the probe did: a row for each run, so that a run that came twice is seen. No migration
 /// of the probe: the version before, from which nodes are rolled, would not start on a schema that it does
 /// not know.
-const TICKS: &str = "create table probe_ticks (
+pub(super) const TICKS: &str = "create table probe_ticks (
         cron text not null, scheduled_at timestamptz not null, catch_up boolean not null, late boolean not null,
         began_at timestamptz not null, ended_at timestamptz not null default clock_timestamp()
     );
