@@ -1,7 +1,10 @@
 // A browser whose pages may reach the nodes under test and nothing else, and whose every complaint fails the test.
 
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 const PROGRAMS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const PATIENCE_MS = 20_000;
@@ -57,6 +60,19 @@ class Visitors {
     for (const colorScheme of ["light", "dark"]) {
       await page.emulateMedia({ colorScheme });
       await page.screenshot({ path: `${PICTURES}/${name}-${colorScheme}.png` });
+    }
+  }
+
+  /** Fails when axe finds that a page is hard or impossible to use for some people, in either theme. */
+  async accessible(page, what) {
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      await page.evaluate(AXE);
+      const found = await page.evaluate(async () => {
+        const { violations } = await globalThis.axe.run();
+        return violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes[0].html.slice(0, 200)}`);
+      });
+      if (found.length > 0) throw new Error(`${what}, ${colorScheme}:\n${found.join("\n")}`);
     }
   }
 

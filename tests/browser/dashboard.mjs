@@ -42,3 +42,14 @@ export async function stopSession(page, node, id, asked) {
   await one.waitFor({ state: "detached" });
   await drawer.getByRole("button", { name: "Close" }).click();
 }
+
+/** Fails when a control of the page is outside of the window, or the page can be scrolled sideways. */
+export async function fits(page, what) {
+  const outside = await page.evaluate(() => {
+    const shown = [...document.querySelectorAll("header button, header select, nav a, main input")].filter((one) => one.checkVisibility());
+    const beyond = shown.filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5 || one.getBoundingClientRect().left < 0);
+    const wide = document.documentElement.scrollWidth > innerWidth ? ["the page itself"] : [];
+    return [...wide, ...beyond.map((one) => one.outerHTML.slice(0, 80))];
+  });
+  if (outside.length > 0) throw new Error(`${what}: outside of the window: ${outside.join(", ")}`);
+}

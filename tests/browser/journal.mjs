@@ -2,6 +2,7 @@
 // At the line `let them panic`, who started this script calls handlers of the nodes "first" and "second" that panic.
 
 import { browse, tell } from "./browser.mjs";
+import { fits } from "./dashboard.mjs";
 
 const [link] = process.argv.slice(2);
 if (!link) throw new Error("usage: node journal.mjs <link>");
@@ -45,8 +46,8 @@ await browse(async (visitors) => {
   tell("a narrow window, as of a phone, and of a laptop at 200 %");
   for (const [width, height] of [[390, 844], [640, 360]]) {
     await admin.setViewportSize({ width, height });
-    for (const name of ["Overview", "Actors"]) {
-      await admin.getByRole("link", { name }).click();
+    for (const name of ["Overview", "Actors", "Jobs", "Crons"]) {
+      await admin.getByRole("link", { name, exact: true }).click();
       await admin.getByRole("heading", { name, level: 1 }).waitFor({ state: "attached" });
       await fits(admin, `${name} at ${width}`);
       await visitors.picture(admin, `${name.toLowerCase()}-${width}`);
@@ -60,14 +61,4 @@ await browse(async (visitors) => {
   await fits(admin, "signed out");
 });
 
-/** Fails when a control of the page is outside of the window, or the page can be scrolled sideways. */
-async function fits(page, what) {
-  const outside = await page.evaluate(() => {
-    const shown = [...document.querySelectorAll("header button, header select, nav a, main input")].filter((one) => one.checkVisibility());
-    const beyond = shown.filter((one) => one.getBoundingClientRect().right > innerWidth + 0.5 || one.getBoundingClientRect().left < 0);
-    const wide = document.documentElement.scrollWidth > innerWidth ? ["the page itself"] : [];
-    return [...wide, ...beyond.map((one) => one.outerHTML.slice(0, 80))];
-  });
-  if (outside.length > 0) throw new Error(`${what}: outside of the window: ${outside.join(", ")}`);
-}
 tell("done");

@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
 
 use super::run_job::RunJob;
-use super::state::CronSkipReason;
+use super::state::{CronSkipReason, MISSED_AFTER};
 use super::store;
 use super::timetable::Timetable;
 use crate::app::cron::CronRun;
@@ -31,6 +31,33 @@ pub enum CronSource {
     Code,
     /// A mutation of the application has created it.
     Application,
+}
+
+/// Whether a schedule brings runs.
+#[forge_app_macros::data]
+#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CronState {
+    /// It has a next time.
+    Active,
+    /// A person or the application has stopped it.
+    Paused,
+    /// The leader's binary has no handler for it.
+    NoHandler,
+    /// It has no next time, for a reason that its row states.
+    Broken,
+}
+
+impl CronState {
+    /// The label on the wire, and in the statement of the list.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::NoHandler => "no_handler",
+            Self::Broken => "broken",
+        }
+    }
 }
 
 /// What became of a time.
@@ -123,17 +150,17 @@ pub struct CronRow {
     pub jitter_ms: Int53,
     /// The queue of its jobs.
     pub queue: String,
+    /// Whether it brings runs.
+    pub state: CronState,
     /// When it was paused; `None` while it is not.
     pub paused_at: Option<Timestamp>,
     /// Who paused it.
     pub paused_by: Option<String>,
-    /// True when the leader's binary has no handler for it, so that nothing runs.
-    pub is_absent: bool,
     /// Why it has no next time.
     pub problem: Option<String>,
     /// When it was created.
     pub created_at: Timestamp,
-    /// The next times; none while it is paused, absent or has a problem.
+    /// The next times; none unless it is active.
     pub upcoming: Vec<CronTime>,
     /// The run of its newest time.
     pub last_run: Option<CronRunRow>,
@@ -165,6 +192,8 @@ pub struct CronRunRow {
     pub reason: Option<CronSkipReason>,
     /// The time was missed, and the run makes up for it.
     pub is_catch_up: bool,
+    /// Its first attempt began more than 10 s after it was due, or waits for longer than that.
+    pub is_late: bool,
     /// Who asked for the run; `None` for one that the schedule brought.
     pub requested_by: Option<String>,
     /// Its job.
@@ -198,6 +227,12 @@ pub struct CronFilter {
     pub handler: Option<String>,
     /// Those of this tenant.
     pub tenant: Option<String>,
+    /// Those in this state.
+    pub state: Option<CronState>,
+    /// Only those whose newest run failed or was cancelled.
+    pub is_failing: bool,
+    /// Those whose name, handler, tenant, queue or expression has this text in it, in either case.
+    pub search: Option<String>,
     /// Only those that the application created for exactly this tenant, or for none.
     pub is_own: bool,
 }
@@ -226,8 +261,17 @@ impl FoundCron {
 /// Lists at most `limit` schedules that match `filter`, by name.
 pub async fn list(db: &Db, filter: CronFilter, limit: u16) -> Result<Vec<CronRow>, Fault> {
     let list = sqlx::query(include_str!("sql/list_crons.sql"));
-    let rows = list.bind(filter.handler).bind(filter.tenant).bind(i64::from(limit)).bind(filter.is_own);
-    let rows = rows.fetch_all(db).await?;
+    let rows = list
+        .bind(filter.handler)
+        .bind(filter.tenant)
+        .bind(i64::from(limit))
+        .bind(filter.is_own)
+        .bind(filter.state.map(CronState::as_str))
+        .bind(filter.is_failing)
+        .bind(filter.search)
+        .bind(MISSED_AFTER.as_secs_f64())
+        .fetch_all(db)
+        .await?;
     let mut crons = Vec::with_capacity(rows.len());
     for row in &rows {
         let mut cron = CronRow::from_row(row)?.with_upcoming(row.try_get("now")?, UPCOMING);
@@ -266,8 +310,12 @@ pub async fn find(db: &Db, cron: &str) -> Result<FoundCron, Fault> {
 
 /// The schedule with its last `limit` runs and its next `upcoming` times.
 pub async fn detail(db: &Db, found: FoundCron, limit: u16, upcoming: u16) -> Result<CronDetail, Fault> {
-    let list = sqlx::query_as(include_str!("sql/list_runs.sql"));
-    let mut runs: Vec<CronRunRow> = list.bind(found.row.id).bind(i64::from(limit)).fetch_all(db).await?;
+    let mut runs: Vec<CronRunRow> = sqlx::query_as(include_str!("sql/list_runs.sql"))
+        .bind(found.row.id)
+        .bind(i64::from(limit))
+        .bind(MISSED_AFTER.as_secs_f64())
+        .fetch_all(db)
+        .await?;
     overlay(db, runs.iter_mut().collect()).await?;
     let FoundCron { row, args, identity, now, .. } = found;
     let mut cron = row.with_upcoming(now, upcoming.into());
@@ -347,9 +395,8 @@ async fn overlay(db: &Db, runs: Vec<&mut CronRunRow>) -> Result<(), Fault> {
 
 impl CronRow {
     fn with_upcoming(mut self, now: Timestamp, count: usize) -> Self {
-        let rests = self.paused_at.is_some() || self.is_absent || self.problem.is_some();
         self.upcoming = match Timetable::parse(&self.expression, &self.timezone) {
-            Ok(table) if !rests => table
+            Ok(table) if self.state == CronState::Active => table
                 .upcoming(now, count)
                 .into_iter()
                 .map(|at| CronTime { at, local: table.local_text(at) })
@@ -369,6 +416,14 @@ impl FromRow<'_, PgRow> for CronRow {
         };
         let jitter_ms: i64 = row.try_get("jitter_ms")?;
         let catch_up: i32 = row.try_get("catch_up")?;
+        let paused_at: Option<Timestamp> = row.try_get("paused_at")?;
+        let problem: Option<String> = row.try_get("problem")?;
+        let state = match (row.try_get("is_absent")?, paused_at, &problem) {
+            (true, ..) => CronState::NoHandler,
+            (false, Some(_), _) => CronState::Paused,
+            (false, None, Some(_)) => CronState::Broken,
+            (false, None, None) => CronState::Active,
+        };
         Ok(Self {
             id: row.try_get("id")?,
             name: row.try_get("name")?,
@@ -381,10 +436,10 @@ impl FromRow<'_, PgRow> for CronRow {
             catch_up: catch_up.unsigned_abs(),
             jitter_ms: Int53::count(jitter_ms.unsigned_abs()),
             queue: row.try_get("queue")?,
-            paused_at: row.try_get("paused_at")?,
+            state,
+            paused_at,
             paused_by: row.try_get("paused_by")?,
-            is_absent: row.try_get("is_absent")?,
-            problem: row.try_get("problem")?,
+            problem,
             created_at: row.try_get("created_at")?,
             upcoming: Vec::new(),
             last_run: None,
@@ -408,6 +463,7 @@ impl FromRow<'_, PgRow> for CronRunRow {
             status: status.ok_or_else(|| unknown(label, "status of a run"))?,
             reason: row.try_get::<Option<&str>, _>("reason")?.map(reason).transpose()?,
             is_catch_up: row.try_get("is_catch_up")?,
+            is_late: row.try_get("is_late")?,
             requested_by: row.try_get("requested_by")?,
             job: row.try_get("job_id")?,
             last_error: None,

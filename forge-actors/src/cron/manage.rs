@@ -105,7 +105,7 @@ impl<'a> Crons<'a> {
     /// When the database fails.
     pub async fn list(&self) -> Result<Vec<CronRow>> {
         let tenant = self.tenant();
-        let filter = CronFilter { handler: None, tenant: tenant.map(str::to_owned), is_own: true };
+        let filter = CronFilter { tenant: tenant.map(str::to_owned), is_own: true, ..CronFilter::default() };
         admin::list(self.ctx.db(), filter, CRONS_PER_TENANT_MAX).await
     }
 

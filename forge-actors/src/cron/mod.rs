@@ -19,7 +19,7 @@
 //! `timetable.rs` says which instants a schedule names, `state.rs` what becomes of the times that have come,
 //! `scheduler.rs` asks and writes. A run's handler is run by the workers of `job`, like any other job;
 //! `begin.rs` notes when. `manage.rs` is what mutations do with schedules, `admin.rs` what administrators
-//! do.
+//! do, and `days.rs` counts what became of the last day.
 //!
 //! Invariants
 //! - One time of one cron has one run: the primary key of `forge_cron_runs`. A job is inserted only with a
@@ -42,6 +42,7 @@
 pub mod admin;
 pub mod begin;
 pub mod config;
+pub mod days;
 pub mod manage;
 pub mod paths;
 mod run_expiry;

@@ -1,10 +1,12 @@
-//! `forge.crons`, `forge.cron`, `forge.runCron`, `forge.pauseCron`, `forge.resumeCron`: the schedules of the
-//! whole database, and their runs.
+//! `forge.crons`, `forge.cron`, `forge.cronDays`, `forge.runCron`, `forge.pauseCron`, `forge.resumeCron`: the
+//! schedules of the whole database, and their runs.
 
 use crate::app::{MutationContext, QueryContext, Result};
-use crate::cron::admin::{self, CronDetail, CronFilter, CronRow, FoundCron};
+use crate::cron::admin::{self, CronDetail, CronFilter, CronRow, CronState, FoundCron};
+use crate::cron::days::{self, CronDays};
 use crate::dashboard::audit::{AuditId, CompleteAudit, RecordAudit};
 use crate::kernel::fault::{Code, Fault};
+use crate::kernel::ids::CronId;
 
 /// Rows of one answer at most.
 const ROWS_MAX: u16 = 1_000;
@@ -15,16 +17,28 @@ const UPCOMING: u16 = 5;
 /// The most times of what comes next.
 const UPCOMING_MAX: u16 = 100;
 
-/// Schedules of the whole database, by name: 100 unless `limit` says otherwise, 1,000 at most.
+/// Schedules of the whole database, by name: 100 unless `limit` says otherwise, 1,000 at most. `search` is a
+/// text in their name, handler, tenant, queue, expression or zone; `failing` lists those whose newest run
+/// failed or was cancelled.
 #[forge_app_macros::query(name = "forge.crons", role = "admin", refresh = "1s")]
 pub async fn crons(
     ctx: &QueryContext,
     handler: Option<String>,
     tenant: Option<String>,
+    state: Option<CronState>,
+    failing: Option<bool>,
+    search: Option<String>,
     limit: Option<u16>,
 ) -> Result<Vec<CronRow>> {
-    admin::list(ctx.db(), CronFilter { handler, tenant, is_own: false }, limit.unwrap_or(100).min(ROWS_MAX))
-        .await
+    let is_failing = failing.unwrap_or(false);
+    let filter = CronFilter { handler, tenant, state, is_failing, search, is_own: false };
+    admin::list(ctx.db(), filter, limit.unwrap_or(100).min(ROWS_MAX)).await
+}
+
+/// What became of the times of the last 24 hours, for the first 100 of `crons`, in half hours.
+#[forge_app_macros::query(name = "forge.cronDays", role = "admin", refresh = "10s")]
+pub async fn cron_days(ctx: &QueryContext, crons: Vec<CronId>) -> Result<CronDays> {
+    days::list_days(ctx.db(), crons).await
 }
 
 /// One schedule with its arguments and its last runs: 50 unless `runs` says otherwise, 1,000 at most; and its

@@ -1,6 +1,6 @@
 //! `cron`: lists, shows, runs, pauses and resumes crons through a running node.
 
-use forge_actors::cron::admin::{CronDetail, CronRow, CronRunRow, CronRunStatus};
+use forge_actors::cron::admin::{CronDetail, CronRow, CronRunRow, CronRunStatus, CronState};
 use forge_actors::kernel::time::{Timestamp, format_duration, millis};
 use serde_json::{Value, json};
 
@@ -90,11 +90,11 @@ fn cells(row: &CronRow) -> [String; COLUMNS.len()] {
 }
 
 fn state(row: &CronRow) -> &'static str {
-    match (row.is_absent, row.paused_at, &row.problem) {
-        (true, ..) => "no handler",
-        (false, Some(_), _) => "paused",
-        (false, None, Some(_)) => "broken",
-        (false, None, None) => "active",
+    match row.state {
+        CronState::Active => "active",
+        CronState::Paused => "paused",
+        CronState::NoHandler => "no handler",
+        CronState::Broken => "broken",
     }
 }
 

@@ -1,5 +1,5 @@
 //! Real browsers (`tests/browser`). On the demo's page: two people on two nodes, the keyboard, a session that
-//! an administrator stops, a node that stops and comes back. In the dashboard: panics of handlers.
+//! an administrator stops, a node that stops and comes back. In the dashboard: panics of handlers, crons.
 
 use std::path::Path;
 use std::process::Command;
@@ -57,6 +57,50 @@ async fn the_dashboard_shows_what_panics() {
         200
     );
     await_end(&mut scene).await;
+}
+
+/// A cron with a day of runs of every kind, whose schedule does not come during the test, and forty others.
+const CRONS: &str = "insert into forge_crons (
+        id, name, source, handler, args, expression, timezone, overlap, catch_up, jitter_ms, queue, priority, attempts_max, next_at
+    )
+    select gen_random_uuid(), name, 'application', 'crons.tick', '{\"ms\":0}', '0 8 * * MON', 'Europe/Berlin', 'skip', 1, 0,
+           'ticks', 50, 3, now() + interval '1 year'
+    from unnest('{weekly}'::text[] || array(select 'other-' || n from generate_series(1, 40) n)) as name;
+    insert into forge_cron_runs (
+        cron_id, scheduled_at, last_at, times, epoch, status, reason, job_id, started_at, finished_at
+    )
+    select id, at, at, times, 1, status::forge_cron_status, reason::forge_cron_reason,
+           case when reason is null then gen_random_uuid() end,
+           case when reason is null then at + late end, case when reason is null then at + interval '1 min' end
+    from forge_crons, (values
+        ('completed', null, interval '1 h', interval '40 ms', 1),
+        ('completed', null, interval '2 h', interval '45 s', 1),
+        ('dead_letter', null, interval '3 h', interval '0', 1),
+        ('failed', null, interval '4 h', interval '0', 1),
+        ('skipped', 'overlap', interval '5 h', interval '0', 1),
+        ('skipped', 'missed', interval '6 h', interval '0', 3)
+    ) as run (status, reason, before, late, times), lateral (select now() - before as at) as time
+    where name = 'weekly'";
+
+#[tokio::test]
+async fn an_administrator_runs_and_pauses_crons() {
+    let database = Database::create().await;
+    let folder = tempfile::tempdir().expect("make a directory");
+    let node = member(&database, "first").directory(folder.path()).start().await;
+    until("the schedule of the code is there", PATIENCE, || async {
+        let count: i64 = database.value("select count(*) from forge_crons").await;
+        (count == 1).then_some(())
+    })
+    .await;
+    database.execute("delete from forge_crons").await;
+    database.execute(super::crons::TICKS).await;
+    let link = link_into(Binary::Probe, node.client().base(), folder.path()).await;
+    let mut scene = play("crons.mjs", &[&link]);
+    await_line(&scene, "create them").await;
+    database.execute(CRONS).await;
+    await_end(&mut scene).await;
+    let actions: Vec<String> = database.column("select action from forge_audit order by id").await;
+    assert_eq!(actions, ["runCron", "pauseCron", "resumeCron"]);
 }
 
 fn demo(database: &Database, folder: &TempDir, name: &str) -> NodeBuilder {

@@ -22,7 +22,7 @@ const LONG: Duration = Duration::from_secs(60);
 /// What the crons of the probe did: a row for each run, so that a run that came twice is seen. No migration
 /// of the probe: the version before, from which nodes are rolled, would not start on a schema that it does
 /// not know.
-const TICKS: &str = "create table probe_ticks (
+pub(super) const TICKS: &str = "create table probe_ticks (
         cron text not null, scheduled_at timestamptz not null, catch_up boolean not null, late boolean not null,
         began_at timestamptz not null, ended_at timestamptz not null default clock_timestamp()
     );
@@ -311,7 +311,7 @@ async fn a_schedule_without_a_handler_is_kept_and_said() {
     let said = node.process().stderr().line("cron without a schedule or a handler in this binary");
     assert!(said.is_some_and(|line| line.contains("crons.removed")));
     let shown = ask(&node, "forge.cron", json!({ "cron": "lost" })).await;
-    assert_eq!((&shown["cron"]["isAbsent"], &shown["cron"]["upcoming"]), (&json!(true), &json!([])));
+    assert_eq!((&shown["cron"]["state"], &shown["cron"]["upcoming"]), (&json!("no_handler"), &json!([])));
     let renamed: Vec<String> = database
         .column("select id::text from forge_crons where source = 'code' and name = 'crons.yearly'")
         .await;
@@ -368,6 +368,116 @@ async fn a_cron_is_listed_run_paused_and_resumed_from_the_shell() {
     );
     let refused = node.call("forge.runCron", json!({ "cron": "weekly" }), Some(&probe::token("ana"))).await;
     assert_eq!(refused.status, 403);
+}
+
+/// A run of `name`, so long before the start of the slot that contains now.
+async fn insert_run(database: &Database, name: &str, before: &str, columns: &str, values: &str) {
+    let at = format!("date_bin('30 minutes', now(), 'epoch') - interval '{before}'");
+    let insert = format!(
+        "insert into forge_cron_runs (cron_id, scheduled_at, last_at, epoch, {columns})
+         select id, {at}, {at}, 1, {values} from forge_crons where name = '{name}'"
+    );
+    database.execute(&insert).await;
+}
+
+#[tokio::test]
+async fn the_last_day_of_a_cron_is_counted_in_half_hours() {
+    let database = database().await;
+    let node = probe_on(&database).start().await;
+    for name in ["busy", "idle", "minutely"] {
+        schedule(&node, name, "0 0 29 2 *", "skip", 1, 0).await;
+    }
+    let ended = "status, job_id, started_at, finished_at";
+    let end = |status: &str, begun: &str| {
+        let at = "date_bin('30 minutes', now(), 'epoch')";
+        format!("'{status}', gen_random_uuid(), {at} - interval '{begun}', {at}")
+    };
+    insert_run(&database, "busy", "60 min", ended, &end("completed", "59:55")).await;
+    insert_run(&database, "busy", "59 min", ended, &end("completed", "50 min")).await;
+    insert_run(&database, "busy", "29 min", ended, &end("dead_letter", "29 min")).await;
+    insert_run(&database, "busy", "28 min", ended, &end("cancelled", "28 min")).await;
+    insert_run(&database, "busy", "27 min", "status, reason", "'skipped', 'overlap'").await;
+    insert_run(&database, "busy", "26 min", "status, reason", "'skipped', 'queue_full'").await;
+    insert_run(&database, "busy", "25 min", ended, &end("unknown", "25 min")).await;
+    insert_run(&database, "busy", "25 hours", ended, &end("completed", "25 hours")).await;
+    // Five times of one row, in the last slot before the day and in the first two of it.
+    insert_run(&database, "busy", "23:45", "status, reason, times", "'skipped', 'missed', 5").await;
+    database
+        .execute("update forge_cron_runs set last_at = last_at + interval '1 h' where reason = 'missed'")
+        .await;
+    database
+        .execute(
+            "insert into forge_cron_runs (cron_id, scheduled_at, last_at, epoch, status, job_id, started_at, finished_at)
+             select id, at, at, 1, 'completed', gen_random_uuid(), at, at
+             from forge_crons, generate_series(now() - interval '1500 min', now(), '1 min') as at where name = 'minutely'",
+        )
+        .await;
+    let listed = ask(&node, "forge.crons", json!({ "search": "29 2" })).await;
+    let listed = listed.as_array().expect("a list");
+    let id = |name: &str| listed.iter().find(|cron| cron["name"] == name).expect("a cron")["id"].to_owned();
+    let asked = json!({ "crons": [id("busy"), id("idle"), id("minutely")] });
+    let days = ask(&node, "forge.cronDays", asked).await;
+    assert_eq!((&days["slotMs"], &days["slots"]), (&json!(1_800_000), &json!(48)));
+    let day = |name: &str| {
+        let crons = days["crons"].as_array().expect("days");
+        crons.iter().find(|day| day["cron"] == id(name)).expect("a day").to_owned()
+    };
+    let slot = |index: u32, counts: Value| {
+        let zeros = ["completed", "late", "failed", "missed", "overlapped", "unfinished", "unknown"];
+        let mut slot: Value = zeros.iter().map(|name| (name.to_string(), json!(0))).collect();
+        slot["index"] = json!(index);
+        for (name, count) in counts.as_object().expect("counts") {
+            slot[name] = count.to_owned();
+        }
+        slot
+    };
+    let expected = json!([
+        slot(0, json!({ "missed": 2 })),
+        slot(1, json!({ "missed": 1 })),
+        slot(45, json!({ "completed": 1, "late": 1 })),
+        slot(46, json!({ "failed": 2, "overlapped": 2, "unknown": 1 })),
+    ]);
+    assert_eq!((&day("busy")["slots"], &day("busy")["knownFrom"]), (&expected, &Value::Null));
+    assert_eq!(day("idle")["slots"], json!([]));
+    let minutely = day("minutely");
+    let sum: u64 =
+        minutely["slots"].as_array().expect("slots").iter().filter_map(|s| s["completed"].as_u64()).sum();
+    assert!(sum < 1_441 && sum > 1_400 && minutely["knownFrom"].is_string(), "{minutely:#}");
+    let shown = ask(&node, "forge.cron", json!({ "cron": id("busy") })).await;
+    let late: Vec<bool> =
+        shown["runs"].as_array().expect("runs").iter().map(|run| run["isLate"] == true).collect();
+    assert_eq!(late, [false, false, false, false, false, true, false, false, false], "{shown:#}");
+}
+
+#[tokio::test]
+async fn crons_are_found_by_state_and_text() {
+    let database = database().await;
+    let node = probe_on(&database).start().await;
+    for name in ["invoices", "reminders", "reports"] {
+        schedule(&node, name, "0 0 29 2 *", "skip", 1, 0).await;
+    }
+    finish_cron(&node, "reminders").await;
+    let ended = "status, job_id, finished_at";
+    insert_run(&database, "reports", "1 h", ended, "'dead_letter', gen_random_uuid(), now()").await;
+    insert_run(&database, "invoices", "2 h", ended, "'failed', gen_random_uuid(), now()").await;
+    insert_run(&database, "invoices", "1 h", ended, "'completed', gen_random_uuid(), now()").await;
+    let found = async |filter: Value| {
+        let rows = ask(&node, "forge.crons", filter).await;
+        let name = |row: &Value| row["name"].as_str().expect("a name").to_owned();
+        rows.as_array()
+            .expect("a list")
+            .iter()
+            .map(name)
+            .filter(|name| name != "crons.yearly")
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found(json!({ "search": "RE" })).await, ["reminders", "reports"], "in either case");
+    assert_eq!(found(json!({ "search": "crons.tick 29" })).await, [String::new(); 0], "no glob, no words");
+    assert_eq!(found(json!({ "state": "paused" })).await, ["reminders"]);
+    assert_eq!(found(json!({ "state": "active", "search": "29 2" })).await, ["invoices", "reports"]);
+    assert_eq!(found(json!({ "failing": true })).await, ["reports"], "the newest run counts");
+    database.execute("update forge_crons set is_absent = true where name = 'invoices'").await;
+    assert_eq!(found(json!({ "state": "no_handler" })).await, ["invoices"]);
 }
 
 /// The output of a command that succeeds.

@@ -48,6 +48,18 @@ export function clockTime(iso: string): string {
   return new Date(iso).toLocaleTimeString("en-GB");
 }
 
+/** 2026-11-29 14:03:09 in the time zone of the browser; without the date when it is today. */
+export function dateTime(iso: string): string {
+  const at = new Date(iso);
+  const time = clockTime(iso);
+  return at.toDateString() === new Date().toDateString() ? time : `${at.toLocaleDateString("sv-SE")} ${time}`;
+}
+
+/** 2026-11-29 14:03:09 in UTC. */
+export function utcTime(iso: string): string {
+  return new Date(iso).toISOString().slice(0, 19).replace("T", " ");
+}
+
 /** "1 job", "3 jobs". */
 export function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;

@@ -9,11 +9,12 @@ test("a chord is two keys", () => {
   const first = interpret(null, press("g"));
   expect(first).toEqual({ command: null, prefix: "g" });
   expect(interpret(first.prefix, press("a"))).toEqual({ command: "actors", prefix: null });
+  expect(interpret(first.prefix, press("j"))).toEqual({ command: "jobs", prefix: null });
   expect(interpret(first.prefix, press("o"))).toEqual({ command: "overview", prefix: null });
 });
 
 test("a key that completes no chord has its own command", () => {
-  expect(interpret("g", press("j"))).toEqual({ command: "down", prefix: null });
+  expect(interpret("g", press("k"))).toEqual({ command: "up", prefix: null });
   expect(interpret("g", press("g"))).toEqual({ command: null, prefix: "g" });
   expect(interpret(null, press("a"))).toEqual({ command: null, prefix: null });
 });

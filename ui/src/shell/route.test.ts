@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { NodeId } from "../forge/api";
+import type { CronId, JobId, NodeId } from "../forge/api";
 import { DEFAULT_ROUTE, parseKey, format, parse, type Route } from "./route";
 
 const BASE = "/_dashboard/";
@@ -18,6 +18,7 @@ test("the default route is the base address", () => {
 
 test("a route is read back from its address", () => {
   const route: Route = {
+    ...DEFAULT_ROUTE,
     page: "actors",
     node: NODE,
     search: "session & more",
@@ -30,6 +31,15 @@ test("a route is read back from its address", () => {
   expect(read(address)).toEqual(route);
 });
 
+test("a page has its own selection", () => {
+  const crons: Route = { ...DEFAULT_ROUTE, page: "crons", search: "mail", cronView: "failing", cron: "0199" as CronId };
+  expect(format(crons, BASE)).toBe("/_dashboard/crons?q=mail&state=failing&sel=0199");
+  expect(read(format(crons, BASE))).toEqual(crons);
+  const jobs: Route = { ...DEFAULT_ROUTE, page: "jobs", search: "queue:mail args.user:7", job: "019a" as JobId };
+  expect(format(jobs, BASE)).toBe("/_dashboard/jobs?q=queue:mail+args.user:7&sel=019a");
+  expect(read(format(jobs, BASE))).toEqual(jobs);
+});
+
 test("the overview keeps the node, and nothing else", () => {
   const route: Route = { ...DEFAULT_ROUTE, node: NODE, search: "x", selected: { node: NODE, path: "node" } };
   expect(format(route, BASE)).toBe("/_dashboard/?node=0192");
@@ -38,7 +48,9 @@ test("the overview keeps the node, and nothing else", () => {
 test("malformed parameters are ignored", () => {
   const route = read("/_dashboard/actors?sort=age&sel=node&fold=:x&fold=a:b&other=1");
   expect(route).toEqual({ ...DEFAULT_ROUTE, page: "actors", folded: ["a:b"] });
-  expect(read("/_dashboard/jobs").page).toBe("missing");
+  expect(read("/_dashboard/crons?state=new&sort=rate")).toEqual({ ...DEFAULT_ROUTE, page: "crons" });
+  expect(read("/_dashboard/job").page).toBe("missing");
+  expect(read("/_dashboard/overview").page).toBe("missing");
 });
 
 test("an actor's key", () => {

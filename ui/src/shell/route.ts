@@ -1,10 +1,15 @@
 // The route of the dashboard: the page and all settings of its view. It is written into the address, so that a link shows the same view.
 
-import type { NodeId, ActorSort } from "../forge/api";
+import type { ActorSort, CronId, CronState, JobId, NodeId } from "../forge/api";
 
 const SORTS: readonly ActorSort[] = ["tree", "mailbox", "rate", "restarts", "busy"];
+const CRON_VIEWS: readonly CronView[] = ["active", "paused", "no_handler", "broken", "failing"];
+const PAGES: readonly Page[] = ["overview", "actors", "jobs", "crons"];
 
-export type Page = "overview" | "actors" | "missing";
+export type Page = "overview" | "actors" | "jobs" | "crons" | "missing";
+
+/** The crons that a list shows: those in a state, or those whose newest run failed. */
+export type CronView = CronState | "failing";
 
 /** An actor of the cluster: its node and its path. */
 export type ActorAddress = { readonly node: NodeId; readonly path: string };
@@ -19,9 +24,29 @@ export type Route = {
   readonly folded: readonly string[];
   /** The actor that the drawer shows. */
   readonly selected: ActorAddress | null;
+  readonly cronView: CronView | null;
+  /** The cron that the panel shows. */
+  readonly cron: CronId | null;
+  /** The job that the panel shows. */
+  readonly job: JobId | null;
 };
 
-export const DEFAULT_ROUTE: Route = { page: "overview", node: null, search: "", sort: "tree", folded: [], selected: null };
+export const DEFAULT_ROUTE: Route = {
+  page: "overview",
+  node: null,
+  search: "",
+  sort: "tree",
+  folded: [],
+  selected: null,
+  cronView: null,
+  cron: null,
+  job: null,
+};
+
+/** Whether the page shows what belongs to single nodes, so that choosing a node changes it. */
+export function isByNode(page: Page): boolean {
+  return page === "overview" || page === "actors";
+}
 
 /** The key of an actor, in addresses and in the argument `collapsed`. A node's id has no colon. */
 export function keyOf(actor: ActorAddress): string {
@@ -38,36 +63,48 @@ export function parseKey(key: string): ActorAddress | null {
 /** Reads the route from an address below `base`. Unknown and malformed parameters are ignored. */
 export function parse(pathname: string, query: string, base: string): Route {
   const params = new URLSearchParams(query);
-  const sort = SORTS.find((known) => known === params.get("sort")) ?? "tree";
-  const selected = params.get("sel");
-  return {
-    page: pageOf(pathname, base),
-    node: (params.get("node") || null) as NodeId | null,
-    search: params.get("q") ?? "",
-    sort,
-    folded: params.getAll("fold").filter((key) => parseKey(key) !== null),
-    selected: selected === null ? null : parseKey(selected),
-  };
+  const route = { ...DEFAULT_ROUTE, page: pageOf(pathname, base), node: (params.get("node") || null) as NodeId | null, search: params.get("q") ?? "" };
+  const selected = params.get("sel") || null;
+  switch (route.page) {
+    case "overview":
+    case "missing":
+      return { ...route, search: "" };
+    case "actors": {
+      const sort = SORTS.find((known) => known === params.get("sort")) ?? "tree";
+      const folded = params.getAll("fold").filter((key) => parseKey(key) !== null);
+      return { ...route, sort, folded, selected: selected === null ? null : parseKey(selected) };
+    }
+    case "crons":
+      return { ...route, cronView: CRON_VIEWS.find((known) => known === params.get("state")) ?? null, cron: selected as CronId | null };
+    case "jobs":
+      return { ...route, job: selected as JobId | null };
+  }
 }
 
-/** The address of a route. The parameters of the actor table are omitted on other pages. */
+/** The address of a route. It has the parameters of its own page only. */
 export function format(route: Route, base: string): string {
   const params = new URLSearchParams();
-  if (route.node !== null) params.set("node", route.node);
+  const put = (name: string, value: string | null): void => {
+    if (value !== null && value !== "") params.set(name, value);
+  };
+  put("node", route.node);
+  if (route.page !== "overview") put("q", route.search);
   if (route.page === "actors") {
-    if (route.search !== "") params.set("q", route.search);
-    if (route.sort !== "tree") params.set("sort", route.sort);
+    put("sort", route.sort === "tree" ? null : route.sort);
     for (const key of route.folded) params.append("fold", key);
-    if (route.selected !== null) params.set("sel", keyOf(route.selected));
-  }
+    put("sel", route.selected === null ? null : keyOf(route.selected));
+  } else if (route.page === "crons") {
+    put("state", route.cronView);
+    put("sel", route.cron);
+  } else if (route.page === "jobs") put("sel", route.job);
   // `:` and `/` are allowed in a query, and an actor's path stays readable with them.
   const query = params.toString().replaceAll("%3A", ":").replaceAll("%2F", "/");
-  const path = route.page === "actors" ? `${base}actors` : base;
+  const path = route.page === "overview" || route.page === "missing" ? base : `${base}${route.page}`;
   return query === "" ? path : `${path}?${query}`;
 }
 
 function pageOf(pathname: string, base: string): Page {
   const rest = pathname.startsWith(base) ? pathname.slice(base.length).replace(/\/$/, "") : "";
   if (rest === "") return "overview";
-  return rest === "actors" ? "actors" : "missing";
+  return PAGES.find((page) => page !== "overview" && page === rest) ?? "missing";
 }
